@@ -1,0 +1,72 @@
+// Owns the one shape of an error an operator may meet: a code, a text, and the mend.
+// The tables themselves stand with their subjects; docs/ERRORS.md is checked against all of them.
+
+/** One row of an error table. `{name}` in text or hint is filled from the error's parameters. */
+export interface ErrorDefinition {
+  /** What happened, as one sentence. */
+  readonly text: string;
+  /** What the reader has to do. */
+  readonly hint: string;
+  /** HTTP status when it reaches a REST client (RFC 9457); 500 when absent. */
+  readonly status?: number;
+  /** WebSocket close code: 4400-4499 terminal, 4500-4599 to be retried. */
+  readonly close?: number;
+}
+
+export type ErrorTable = Readonly<Record<string, ErrorDefinition>>;
+
+type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}` ? Name | Placeholders<Rest> : never;
+type ParametersOf<D extends ErrorDefinition> = Record<Placeholders<D['text']> | Placeholders<D['hint']>, string | number>;
+
+/** An error with a stable code. Compare codes, never texts. */
+export class CodedError extends Error {
+  readonly code: string;
+  readonly hint: string;
+  readonly status: number;
+  readonly close: number | undefined;
+
+  constructor(code: string, definition: ErrorDefinition, parameters: Readonly<Record<string, string | number>>, cause?: unknown) {
+    super(fill(definition.text, parameters), cause === undefined ? undefined : { cause });
+    this.name = 'CodedError';
+    this.code = code;
+    this.hint = fill(definition.hint, parameters);
+    this.status = definition.status ?? 500;
+    this.close = definition.close;
+  }
+}
+
+/**
+ * Makes the constructor of one table's errors: `fault('code', {placeholders}, cause)`.
+ * The compiler knows each code's placeholders.
+ */
+export function defineErrors<const T extends ErrorTable>(table: T) {
+  return function fault<C extends keyof T & string>(code: C, parameters: ParametersOf<T[C]>, cause?: unknown): CodedError {
+    return new CodedError(code, table[code] as ErrorDefinition, parameters, cause);
+  };
+}
+
+/** True when `error` is a CodedError with one of `codes` (any code when none is given). */
+export function isCoded(error: unknown, ...codes: string[]): error is CodedError {
+  return error instanceof CodedError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** The text of anything thrown, for a log line or a `found` placeholder. */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What a command line prints for an error: `error: text` and the mend below it; never a stack trace. */
+export function printable(error: unknown): string {
+  if (isCoded(error)) return `error: ${error.message}\n  ${error.hint}\n  (${error.code})`;
+  return `error: ${textOf(error)}`;
+}
+
+/** The code of a Node.js system error (ENOENT, EADDRINUSE, ...), if it has one. */
+export function systemCode(error: unknown): string | undefined {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  return undefined;
+}
+
+function fill(template: string, parameters: Readonly<Record<string, string | number>>): string {
+  return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => (name in parameters ? String(parameters[name]) : whole));
+}
