@@ -1,0 +1,112 @@
+// Checks values against the small part of JSON Schema (2020-12) that the wire's schemas use, and gives their static types.
+// Its own, because every agent pays for it in memory: the compiled validators of TypeBox or Ajv cost 20 MiB per branch PC,
+// this costs nothing measurable. The schemas are plain data, so documents and property tests are made from them.
+import type { XStatic } from 'typebox/schema';
+
+/** The static type of a schema literal (`as const`). */
+export type Static<S> = XStatic<S>;
+
+export type JsonSchema =
+  | { readonly type: 'string'; readonly minLength?: number; readonly maxLength: number; readonly pattern?: string }
+  | { readonly type: 'integer'; readonly minimum: number; readonly maximum: number }
+  | { readonly type: 'boolean' }
+  | { readonly type: 'null' }
+  | { readonly const: string }
+  | { readonly enum: readonly string[] }
+  | { readonly anyOf: readonly JsonSchema[] }
+  | { readonly type: 'array'; readonly maxItems: number; readonly items: JsonSchema }
+  | {
+      readonly type: 'object';
+      readonly properties: Readonly<Record<string, JsonSchema>>;
+      readonly required: readonly string[];
+      /** Absent or true: members that are not named are allowed, so that a newer peer may say more (docs/PROTOCOL.md). */
+      readonly additionalProperties?: boolean;
+    }
+  | Readonly<Record<string, never>>;
+
+const patterns = new Map<string, RegExp>();
+
+/**
+ * Returns undefined when `value` fits `schema`, else one sentence that names the place (JSON Pointer),
+ * what was found and what is allowed.
+ */
+export function misfit(schema: JsonSchema, value: unknown, place = ''): string | undefined {
+  if ('const' in schema) return value === schema.const ? undefined : wrong(place, value, `"${schema.const}"`);
+  if ('enum' in schema) {
+    return typeof value === 'string' && schema.enum.includes(value) ? undefined : wrong(place, value, `one of ${schema.enum.join(', ')}`);
+  }
+  if ('anyOf' in schema) {
+    let first: string | undefined;
+    for (const option of schema.anyOf) {
+      const found = misfit(option, value, place);
+      if (found === undefined) return undefined;
+      first = found;
+    }
+    return first;
+  }
+  if (!('type' in schema)) return undefined;
+  switch (schema.type) {
+    case 'null':
+      return value === null ? undefined : wrong(place, value, 'null');
+    case 'boolean':
+      return typeof value === 'boolean' ? undefined : wrong(place, value, 'true or false');
+    case 'integer':
+      if (typeof value === 'number' && Number.isSafeInteger(value) && value >= schema.minimum && value <= schema.maximum) return undefined;
+      return wrong(place, value, `a whole number from ${schema.minimum} to ${schema.maximum}`);
+    case 'string':
+      return misfitOfString(schema, value, place);
+    case 'array':
+      if (!Array.isArray(value)) return wrong(place, value, 'an array');
+      if (value.length > schema.maxItems) return wrong(place, `an array of ${value.length}`, `at most ${schema.maxItems} items`);
+      for (let i = 0; i < value.length; i += 1) {
+        const found = misfit(schema.items, value[i], `${place}/${i}`);
+        if (found !== undefined) return found;
+      }
+      return undefined;
+    case 'object':
+      return misfitOfObject(schema, value, place);
+  }
+}
+
+function misfitOfString(schema: Extract<JsonSchema, { type: 'string' }>, value: unknown, place: string): string | undefined {
+  const minLength = schema.minLength ?? 0;
+  if (typeof value !== 'string') return wrong(place, value, 'a string');
+  if (value.length < minLength || value.length > schema.maxLength) {
+    return wrong(place, `a string of ${value.length} characters`, `${minLength} to ${schema.maxLength} characters`);
+  }
+  if (schema.pattern === undefined) return undefined;
+  let pattern = patterns.get(schema.pattern);
+  if (pattern === undefined) {
+    pattern = new RegExp(schema.pattern, 'u');
+    patterns.set(schema.pattern, pattern);
+  }
+  return pattern.test(value) ? undefined : wrong(place, value, `a string that fits ${schema.pattern}`);
+}
+
+function misfitOfObject(schema: Extract<JsonSchema, { type: 'object' }>, value: unknown, place: string): string | undefined {
+  if (!isRecord(value)) return wrong(place, value, 'an object');
+  for (const name of schema.required) {
+    if (!Object.hasOwn(value, name)) return `${place === '' ? 'the object' : place} has no member "${name}"`;
+  }
+  for (const [name, member] of Object.entries(schema.properties)) {
+    if (!Object.hasOwn(value, name)) continue;
+    const found = misfit(member, value[name], `${place}/${name}`);
+    if (found !== undefined) return found;
+  }
+  if (schema.additionalProperties === false) {
+    for (const name of Object.keys(value)) {
+      if (!Object.hasOwn(schema.properties, name)) return `${place}/${name.slice(0, 64)} is not known here`;
+    }
+  }
+  return undefined;
+}
+
+/** True for a JSON object (not null, not an array). */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function wrong(place: string, value: unknown, allowed: string): string {
+  const found = typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : Array.isArray(value) ? 'an array' : isRecord(value) ? 'an object' : String(value);
+  return `${place === '' ? 'the value' : place} is ${found}; allowed: ${allowed}`;
+}

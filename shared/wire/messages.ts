@@ -1,0 +1,186 @@
+// The whole conversation between an agent and Central: one WebSocket, path /agent, subprotocol queuegate.v1.
+//
+//   agent                                   Central
+//     | ---- upgrade, queuegate.v1 ---------> |   without the subprotocol: HTTP 426
+//     | <--------------------- challenge ---- |   Central's nonce and name
+//     | ---- hello -------------------------> |   who, where it stands in the commands it received, signed with the agent's key
+//     | <----------------------- welcome ---- |   session, epoch, where Central stands in the events, signed with Central's key
+//     |           (or refuse, and a close)    |
+//     | ---- begin -------------------------> |   the events' log: incarnation and next number; recovered or what is missing
+//     | <------------------------- begin ---- |   the same for the commands' log
+//     | ---- messages ----------------------> |   first number and items, contiguous
+//     | <--------------------------- ack ---- |   cumulative; sent after the commit, never before
+//     | <---------------------- messages ---- |
+//     | ---- ack ---------------------------> |
+//     |      pause / resume (both ways): the receiver asks the sender to hold its messages
+//     | <------------------------- drain ---- |   come back elsewhere or later, spread over a time
+//     |      WebSocket pings both ways; whoever hears nothing for two and a half periods ends the connection
+//
+// Text frames hold one JSON object; binary frames are kept for streams. Members that are not named here are ignored, so that
+// a newer peer may say more; a type that is not known is ignored too. Nothing here touches sockets or stores.
+import type { JsonSchema, Static } from './json-schema.ts';
+
+export const SUBPROTOCOL = 'queuegate.v1';
+export const AGENT_PATH = '/agent';
+export const ENROL_PATH = '/enrol';
+/** Default of the secure and the plain port (the numbers administrators know). */
+export const SECURE_PORT = 9150;
+export const PLAIN_PORT = 8787;
+
+/** TLS exporter label and length of RFC 9266 ("tls-exporter"). */
+export const BINDING_LABEL = 'EXPORTER-Channel-Binding';
+export const BINDING_BYTES = 32;
+
+/** What Central announces in its welcome, and both sides hold to. Defaults; Central's parameters change them. */
+export const LIMITS = {
+  /** One WebSocket frame; also `maxPayload` of ws. */
+  maxFrameBytes: 1024 * 1024,
+  /** One message as JSON text; four fit into a frame beside its frame members. */
+  maxMessageBytes: 256 * 1024,
+  /** Messages sent and not yet acknowledged, per direction. */
+  windowItems: 2_000,
+  /** Their bytes; four full frames keep a long line busy. */
+  windowBytes: 4 * 1024 * 1024,
+} as const;
+
+/** Before the welcome only small frames are due; a stranger cannot make Central hold more. */
+export const MAX_HELLO_BYTES = 16 * 1024;
+
+/** Names, ids and the like, in UTF-16 units. */
+export const MAX_ID_LENGTH = 255;
+const MAX_NUMBER = Number.MAX_SAFE_INTEGER;
+
+const id = { type: 'string', minLength: 1, maxLength: MAX_ID_LENGTH } as const;
+const nonce = { type: 'string', minLength: 22, maxLength: 64, pattern: '^[A-Za-z0-9_-]+$' } as const;
+const base64 = { type: 'string', minLength: 4, maxLength: 1024, pattern: '^[A-Za-z0-9+/_-]+=*$' } as const;
+const line = { type: 'string', maxLength: 1024 } as const;
+const number = { type: 'integer', minimum: 0, maximum: MAX_NUMBER } as const;
+const seconds = { type: 'integer', minimum: 0, maximum: 86_400 } as const;
+const bytes = { type: 'integer', minimum: 1, maximum: 1024 * 1024 * 1024 } as const;
+
+/** How far a receiver is in its peer's log: incarnation, number of the last message it has on disk, and that message's id. */
+const position = {
+  type: 'object',
+  required: ['incarnation', 'number', 'id'],
+  properties: { incarnation: id, number: { type: 'integer', minimum: 1, maximum: MAX_NUMBER }, id },
+} as const;
+const positionOrNull = { anyOf: [{ type: 'null' }, position] } as const;
+
+const range = { type: 'object', required: ['from', 'through'], properties: { from: number, through: number } } as const;
+
+export const CHALLENGE = {
+  type: 'object',
+  required: ['type', 'nonce', 'central', 'time'],
+  properties: { type: { const: 'challenge' }, nonce, central: id, time: { type: 'string', minLength: 20, maxLength: 40 } },
+} as const;
+
+export const HELLO = {
+  type: 'object',
+  required: ['type', 'id', 'name', 'key', 'version', 'boot', 'challenge', 'nonce', 'scheme', 'binding', 'release', 'capabilities', 'logs', 'signature'],
+  properties: {
+    type: { const: 'hello' },
+    id,
+    name: { type: 'string', minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$' },
+    /** SubjectPublicKeyInfo, DER, base64. */
+    key: base64,
+    version: { type: 'string', minLength: 1, maxLength: 64 },
+    /** Random per start of the daemon: two that alternate are clones. */
+    boot: nonce,
+    /** The nonce of the challenge that this hello answers. */
+    challenge: nonce,
+    nonce,
+    /** The connection as the agent sees it. */
+    scheme: { enum: ['ws', 'wss'] },
+    /** RFC 9266 exporter value (base64url), null on ws and behind a proxy. */
+    binding: { anyOf: [{ type: 'null' }, base64] },
+    release: { anyOf: [{ type: 'null' }, id] },
+    capabilities: { type: 'array', maxItems: 32, items: { type: 'string', minLength: 1, maxLength: 64 } },
+    logs: { type: 'object', required: ['down'], properties: { down: positionOrNull } },
+    signature: base64,
+  },
+} as const;
+
+export const WELCOME = {
+  type: 'object',
+  required: ['type', 'session', 'epoch', 'heartbeatSeconds', 'limits', 'logs', 'signature'],
+  properties: {
+    type: { const: 'welcome' },
+    session: id,
+    epoch: number,
+    heartbeatSeconds: { type: 'integer', minimum: 1, maximum: 3600 },
+    limits: {
+      type: 'object',
+      required: ['maxFrameBytes', 'maxMessageBytes', 'windowItems', 'windowBytes'],
+      properties: { maxFrameBytes: bytes, maxMessageBytes: bytes, windowItems: { type: 'integer', minimum: 1, maximum: 1_000_000 }, windowBytes: bytes },
+    },
+    logs: { type: 'object', required: ['up'], properties: { up: positionOrNull } },
+    signature: base64,
+  },
+} as const;
+
+export const REFUSE = {
+  type: 'object',
+  required: ['type', 'code', 'text', 'hint', 'retryAfterSeconds'],
+  properties: { type: { const: 'refuse' }, code: { type: 'string', minLength: 1, maxLength: 64 }, text: line, hint: line, retryAfterSeconds: { anyOf: [{ type: 'null' }, seconds] } },
+} as const;
+
+export const BEGIN = {
+  type: 'object',
+  required: ['type', 'incarnation', 'next', 'missing'],
+  properties: {
+    type: { const: 'begin' },
+    incarnation: id,
+    /** Number of the next message on this connection. */
+    next: { type: 'integer', minimum: 1, maximum: MAX_NUMBER },
+    /** Null: nothing was lost. Else the range of the old incarnation on which the two sides do not agree (recovered: false). */
+    missing: { anyOf: [{ type: 'null' }, range] },
+  },
+} as const;
+
+/** Items are judged one by one (shared/delivery/message.ts): a bad one fails alone. */
+export const MESSAGES = {
+  type: 'object',
+  required: ['type', 'first', 'items'],
+  properties: { type: { const: 'messages' }, first: { type: 'integer', minimum: 1, maximum: MAX_NUMBER }, items: { type: 'array', maxItems: 1_000_000, items: {} } },
+} as const;
+
+export const ACK = { type: 'object', required: ['type', 'through'], properties: { type: { const: 'ack' }, through: number } } as const;
+export const DRAIN = {
+  type: 'object',
+  required: ['type', 'retryAfterSeconds', 'spreadSeconds'],
+  properties: { type: { const: 'drain' }, retryAfterSeconds: seconds, spreadSeconds: seconds },
+} as const;
+export const PAUSE = { type: 'object', required: ['type'], properties: { type: { const: 'pause' } } } as const;
+export const RESUME = { type: 'object', required: ['type'], properties: { type: { const: 'resume' } } } as const;
+
+/** What an agent may send, by type. */
+export const FROM_AGENT = { hello: HELLO, begin: BEGIN, messages: MESSAGES, ack: ACK, pause: PAUSE, resume: RESUME } as const satisfies Record<string, JsonSchema>;
+/** What Central may send, by type. */
+export const FROM_CENTRAL = {
+  challenge: CHALLENGE,
+  welcome: WELCOME,
+  refuse: REFUSE,
+  begin: BEGIN,
+  messages: MESSAGES,
+  ack: ACK,
+  drain: DRAIN,
+  pause: PAUSE,
+  resume: RESUME,
+} as const satisfies Record<string, JsonSchema>;
+
+export type Position = Static<typeof position>;
+export type Range = Static<typeof range>;
+export type Challenge = Static<typeof CHALLENGE>;
+export type Hello = Static<typeof HELLO>;
+export type Welcome = Static<typeof WELCOME>;
+export type Refuse = Static<typeof REFUSE>;
+export type Begin = Static<typeof BEGIN>;
+export type Messages = Static<typeof MESSAGES>;
+export type Ack = Static<typeof ACK>;
+export type Drain = Static<typeof DRAIN>;
+export type Pause = Static<typeof PAUSE>;
+export type Resume = Static<typeof RESUME>;
+export type SessionLimits = Welcome['limits'];
+
+export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume;
+export type CentralFrame = Challenge | Welcome | Refuse | Begin | Messages | Ack | Drain | Pause | Resume;

@@ -1,0 +1,104 @@
+// Owns the codes with which a session is refused or ended: the last word of either side on the line.
+// 4400-4499 are terminal: the agent stops dialling until its configuration, its identity or its software changes.
+// 4500-4599 are to be retried with backoff, not before retryAfterSeconds. (RFC 6455 section 7.4.2: 4000-4999 are private use.)
+import { defineErrors, type ErrorDefinition } from '../errors.ts';
+
+export const REFUSALS = {
+  unsupported_protocol: {
+    close: 4400,
+    text: 'The first frame is no hello of queuegate.v1: {found}.',
+    hint: 'Something else than a queue agent dialled this port, or an agent of another version: install the agent that belongs to this Central.',
+  },
+  unknown_agent: {
+    close: 4401,
+    text: 'No agent with the id {id} and this key is registered here.',
+    hint: 'Enrol it: on Central run "queuegate tokens create-enrolment", on this machine the line that it prints.',
+  },
+  bad_signature: {
+    close: 4402,
+    text: 'The signature of the hello does not fit its contents and its key.',
+    hint: 'The key file of the agent is damaged, or somebody changes what passes on the line. Restore the key file, or enrol the agent again.',
+  },
+  replayed_hello: {
+    close: 4403,
+    text: 'The hello answers another challenge than the one of this connection.',
+    hint: 'Somebody replays recorded traffic, or a proxy mixes connections: look at what stands between the agent and Central.',
+  },
+  wrong_scheme: {
+    close: 4404,
+    text: 'The hello was made for {found}, this listener speaks {expected}.',
+    hint: 'Something between agent and Central ends TLS. If that is meant to be, set central.websocket.proxied=true in agent.local.conf and name the proxy in the parameter websocket.trustedProxies.',
+  },
+  binding_required: {
+    close: 4405,
+    text: 'The hello is not bound to its TLS connection, and {address} is no trusted proxy.',
+    hint: 'Remove central.websocket.proxied from agent.local.conf, or name the proxy in the parameter websocket.trustedProxies.',
+  },
+  binding_mismatch: {
+    close: 4406,
+    text: 'The hello is bound to another TLS connection than the one it came over.',
+    hint: 'Something between agent and Central opens the TLS connection (a proxy that inspects, or an attacker). Let the agent pass it by, or set central.websocket.proxied=true and name the proxy in websocket.trustedProxies.',
+  },
+  key_conflict: {
+    close: 4407,
+    text: 'The id {id} belongs to an agent with another key.',
+    hint: 'If this machine replaces that one, remove the old agent on Central ("queuegate agents remove") and enrol this one; else give this agent an id of its own (agent.id).',
+  },
+  name_conflict: {
+    close: 4408,
+    text: 'The name {name} belongs to another agent.',
+    hint: 'Give this agent another name (agent.name in agent.local.conf).',
+  },
+  removed: {
+    close: 4409,
+    text: 'This agent was removed on Central.',
+    hint: 'If it is to come back, enrol it again: on Central run "queuegate tokens create-enrolment".',
+  },
+  going_away: { close: 4500, text: 'Central stops or restarts.', hint: 'Nothing to do: the agent comes back by itself.' },
+  superseded: {
+    close: 4501,
+    text: 'A newer connection of the same agent took over.',
+    hint: 'Nothing to do, unless two machines run with one key: then enrol one of them anew.',
+  },
+  quarantined: {
+    close: 4502,
+    text: 'Two running copies of this agent take the session from each other; both are held back for {seconds} seconds.',
+    hint: 'A machine was cloned, or the daemon runs twice. Stop one of them, delete its data folder and enrol it as an agent of its own.',
+  },
+  busy: { close: 4503, text: 'Central admits no more connections at this moment.', hint: 'Nothing to do: the agent comes back after the time it was given.' },
+  hello_timeout: {
+    close: 4504,
+    text: 'No welcome within {seconds} seconds after the connection began.',
+    hint: 'The line is very slow, or the peer is no queue agent.',
+  },
+  unencrypted_off: {
+    close: 4505,
+    text: 'Central takes unencrypted connections from its own host only (parameter websocket.enabled is false).',
+    hint: 'Set central.websocket.secure=true in agent.conf and give the profile a truststore with the root of Central, or switch websocket.enabled on.',
+  },
+  secure_off: {
+    close: 4506,
+    text: 'The secure WebSocket of Central was switched off (parameter websocket.secure.enabled is false).',
+    hint: 'Switch websocket.secure.enabled on again.',
+  },
+  stale_session: { close: 4507, text: 'A newer session of this agent has begun; this one may not write any more.', hint: 'Nothing to do: the agent comes back by itself.' },
+  slow_peer: { close: 4508, text: 'The peer did not read what it was sent for {seconds} seconds.', hint: 'Look at the line and the load of that machine.' },
+  heartbeat_lost: { close: 4509, text: 'Nothing was heard from the peer for {seconds} seconds.', hint: 'Look at the line: a firewall may drop idle connections.' },
+  bad_frame: { close: 4510, text: 'A frame is not as the protocol has it: {found}.', hint: 'Agent and Central are of versions that do not fit, or something changes what passes on the line.' },
+  internal: { close: 4511, text: 'Central could not go on with this session.', hint: 'Look at the log of Central at this time.' },
+  unproven_central: {
+    close: 4411,
+    text: 'The welcome is not signed by the Central that this agent enrolled with.',
+    hint: 'Another Central answers under this name, or Central lost its signing key. If Central was set up anew, enrol the agent again.',
+  },
+} as const satisfies Record<string, ErrorDefinition & { close: number }>;
+
+export type RefusalCode = keyof typeof REFUSALS;
+
+/** Makes a refusal as an error: `refusal('unknown_agent', { id })`. */
+export const refusal = defineErrors(REFUSALS);
+
+/** True when a peer must not dial again until something changes. */
+export function isTerminal(closeCode: number): boolean {
+  return closeCode >= 4400 && closeCode <= 4499;
+}
