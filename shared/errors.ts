@@ -24,6 +24,8 @@ export class CodedError extends Error {
   readonly hint: string;
   readonly status: number;
   readonly close: number | undefined;
+  /** What filled the placeholders, for programs. */
+  readonly parameters: Readonly<Record<string, string | number>>;
 
   constructor(code: string, definition: ErrorDefinition, parameters: Readonly<Record<string, string | number>>, cause?: unknown) {
     super(fill(definition.text, parameters), cause === undefined ? undefined : { cause });
@@ -32,6 +34,7 @@ export class CodedError extends Error {
     this.hint = fill(definition.hint, parameters);
     this.status = definition.status ?? 500;
     this.close = definition.close;
+    this.parameters = parameters;
   }
 }
 

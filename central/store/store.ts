@@ -4,6 +4,7 @@
 // everything after with `store_failed`: nobody may try again as if nothing had been.
 // Times are milliseconds since 1970. test/central/store/contract.ts is the suite that every engine passes.
 import type { Item, Message } from '../../shared/delivery/message.ts';
+import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/ports.ts';
 import type { Position, Range } from '../../shared/wire/messages.ts';
 
 export interface Store {
@@ -66,14 +67,6 @@ export interface SessionRecord {
   readonly since: number;
   /** Null while it is open. */
   readonly endedAt: number | null;
-}
-
-export interface LogDepth {
-  readonly incarnation: string;
-  readonly messages: number;
-  readonly bytes: number;
-  /** Time of the oldest message that is not acknowledged; null when the log is empty. */
-  readonly oldestAt: number | null;
 }
 
 export interface NewAgent {
@@ -144,31 +137,6 @@ export interface AgentStore {
 }
 
 // --- commands down ------------------------------------------------------------------------------------------------------
-
-export interface OutboxBounds {
-  readonly maxMessages: number;
-  readonly maxBytes: number;
-}
-
-/** What became of one appended message. `duplicate`: (source, id) was seen within the last days; its number if still known. */
-export type Appended =
-  | { readonly outcome: 'stored'; readonly number: number }
-  | { readonly outcome: 'duplicate'; readonly number: number | null };
-
-export interface OutboxEntry {
-  readonly number: number;
-  readonly id: string;
-  /** JSON text as it goes into the frame (a tombstone's for a message that was given up). */
-  readonly json: string;
-  readonly bytes: number;
-  readonly expiresAt: number | null;
-}
-
-export interface ResumedLog {
-  readonly incarnation: string;
-  readonly next: number;
-  readonly missing: Range | null;
-}
 
 export interface OutboxStore {
   /**

@@ -1,0 +1,149 @@
+// Owns the configuration of the agent's process: agent.conf as the field has it, agent.local.conf beside it, environment
+// and flags on top. Read once; what runs comes from here and from nowhere else. Opens no truststore (truststore.ts).
+import { hostname } from 'node:os';
+import { basename, isAbsolute, join, resolve, win32 } from 'node:path';
+import { readPropertiesFile } from '../shared/properties.ts';
+import { hostName, hostPorts, nameList, oneOf, text, wholeNumber, yesOrNo, type HostPort, type SettingFormat } from '../shared/setting-format.ts';
+import { loadSettings, type Schema, type SettingsFile, type SettingValues, type UnknownSetting } from '../shared/settings.ts';
+import { splitJvmArgs, truststoreOf } from './jvm-args.ts';
+
+export const AGENT_PREFIX = 'QUEUE_AGENT_';
+/** Variables that commands read by themselves. */
+const OTHER_VARIABLES = ['QUEUE_AGENT_PROFILE', 'QUEUE_AGENT_TOKEN'];
+
+const jvmArgs: SettingFormat<readonly string[]> = { name: 'JVM arguments', allowed: 'arguments as on the command line of a JVM', parse: splitJvmArgs };
+const port = wholeNumber(1, 65_535);
+const messages = wholeNumber(1, 10_000_000);
+/** From one largest message (256 KiB) to what a branch PC's disk can spare. */
+const logBytes = wholeNumber(256 * 1024, 64 * 1024 ** 3);
+
+export const AGENT_SCHEMA = [
+  { name: 'central.websocket.secure', format: yesOrNo, default: true, doc: 'Dial wss (TLS, verified with the truststore) instead of plain ws.' },
+  { name: 'central.websocket.secure.port', format: port, default: 9150, doc: 'Port of Central for wss.' },
+  { name: 'central.websocket.port', format: port, default: 8787, doc: 'Port of Central for plain ws.' },
+  { name: 'central.websocket.proxied', format: yesOrNo, default: false, doc: 'TLS ends at a proxy before Central. Without TLS to Central itself the session cannot be bound to the connection: the proxy must be trusted.' },
+  { name: 'central.hosts', alias: 'central.host', format: hostPorts, default: [], doc: 'Where Central is, in the order in which it is tried. Without a port the one of central.websocket.secure.port or central.websocket.port counts.' },
+  { name: 'jetty.jvm.args', format: jvmArgs, default: [], secret: true, doc: 'From the field: -Djavax.net.ssl.trustStore, trustStorePassword and trustStoreType are honoured, the rest is ignored. A relative trustStore starts at the profile.' },
+  { name: 'truststore', format: text(0, 4096), default: '', doc: 'Truststore (JKS, PKCS#12 or PEM) instead of the one in jetty.jvm.args; relative to the profile. Without either: conf/security/truststore.jks.' },
+  { name: 'truststore.password', format: text(0, 1024), default: '', secret: true, doc: 'Its password; without one "changeit" is tried.' },
+  { name: 'enrolment.file', format: text(0, 4096), default: '', doc: 'A file with a one-time enrolment, used once at the first start; relative to the profile.' },
+  { name: 'agent.name', format: hostName, default: '', doc: 'Name of this agent. Default: the name of the host.' },
+  { name: 'agent.id', format: text(0, 255), default: '', doc: 'Identifier of this agent, fixed at enrolment. Default: the thumbprint of its first key.' },
+  { name: 'agent.queues', format: nameList, default: [], doc: 'Queues that this agent serves.' },
+  { name: 'data.folder', format: text(0, 4096), default: '', doc: 'Folder for key, logs of messages and state; relative to the working folder. Default: data/agent, or data/NAME for another profile than "default".' },
+  { name: 'local.api.port', format: wholeNumber(0, 65_535), default: 8888, doc: 'Port of the local API on loopback; 0 takes any free one.' },
+  { name: 'log.level', format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), default: 'info', doc: 'The least severe lines that are logged.' },
+  { name: 'outbox.max.messages', format: messages, default: 10_000, doc: 'Events that wait for Central; above it the producer is refused. 10,000 are a day of a branch without a line.' },
+  { name: 'outbox.max.bytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these events.' },
+  { name: 'inbox.max.messages', format: messages, default: 10_000, doc: 'Commands that wait for local programs; above it nothing more is acknowledged to Central.' },
+  { name: 'inbox.max.bytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these commands.' },
+] as const satisfies Schema;
+
+export type AgentSettingName = (typeof AGENT_SCHEMA)[number]['name'];
+export type LogLevel = SettingValues<typeof AGENT_SCHEMA>['log.level'];
+
+export interface AgentConf {
+  readonly profile: { readonly name: string; readonly folder: string };
+  readonly central: {
+    readonly secure: boolean;
+    readonly proxied: boolean;
+    /** In the order in which they are tried; empty when nothing names a host (enrolment may). */
+    readonly endpoints: ReadonlyArray<{ readonly host: string; readonly port: number }>;
+    /** The port where no endpoint names one. */
+    readonly port: number;
+  };
+  readonly truststore: { readonly path: string; readonly password: string | undefined; readonly declaredType: string | undefined; readonly origin: string };
+  /** Absolute path of the one-time enrolment, if one is named. */
+  readonly enrolmentFile: string | undefined;
+  readonly name: string;
+  /** Undefined: the thumbprint of the first key. */
+  readonly id: string | undefined;
+  readonly queues: readonly string[];
+  readonly dataFolder: string;
+  readonly localApiPort: number;
+  readonly logLevel: LogLevel;
+  readonly outbox: { readonly maxMessages: number; readonly maxBytes: number };
+  readonly inbox: { readonly maxMessages: number; readonly maxBytes: number };
+  readonly origins: Readonly<Record<AgentSettingName, string>>;
+  /** Keys of agent.conf that mean nothing to this agent; they stay in the file. */
+  readonly unknownKeys: readonly UnknownSetting[];
+  readonly warnings: readonly string[];
+}
+
+export interface AgentConfRequest {
+  /** `profiles/<name>`; its last part is the profile's name. */
+  readonly profileFolder: string;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** As node:util parseArgs gives them with flagOptions(AGENT_SCHEMA). */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly workingFolder?: string;
+  readonly hostName?: string;
+}
+
+/** Reads the configuration. Throws file, properties and settings faults. */
+export async function loadAgentConf(request: AgentConfRequest): Promise<AgentConf> {
+  const { environment, flags, workingFolder = process.cwd() } = request;
+  const folder = resolve(workingFolder, request.profileFolder);
+  const name = basename(folder);
+  const { values, origins, unknown, warnings } = loadSettings({ schema: AGENT_SCHEMA, prefix: AGENT_PREFIX, otherVariables: OTHER_VARIABLES, files: await readFiles(folder), environment, flags });
+  const secure = values['central.websocket.secure'];
+  const centralPort = secure ? values['central.websocket.secure.port'] : values['central.websocket.port'];
+  return deepFreeze({
+    profile: { name, folder },
+    central: { secure, proxied: values['central.websocket.proxied'], endpoints: endpointsOf(values['central.hosts'], centralPort), port: centralPort },
+    truststore: truststoreFrom(values, origins, folder),
+    enrolmentFile: values['enrolment.file'] === '' ? undefined : inProfile(folder, values['enrolment.file']),
+    name: values['agent.name'] || nameOfHost(request.hostName ?? hostname()),
+    id: values['agent.id'] || undefined,
+    queues: values['agent.queues'],
+    dataFolder: resolve(workingFolder, values['data.folder'] || join('data', name === 'default' ? 'agent' : name)),
+    localApiPort: values['local.api.port'],
+    logLevel: values['log.level'],
+    outbox: { maxMessages: values['outbox.max.messages'], maxBytes: values['outbox.max.bytes'] },
+    inbox: { maxMessages: values['inbox.max.messages'], maxBytes: values['inbox.max.bytes'] },
+    origins,
+    unknownKeys: unknown,
+    warnings: [...warnings, ...unknown.flatMap(({ name: key, where, meant }) => (meant === undefined ? [] : [`${key} (${where}) means nothing; did you mean ${meant}?`]))],
+  });
+}
+
+/** agent.conf belongs to the field's product too and is kept as it is; agent.local.conf is ours alone. */
+async function readFiles(folder: string): Promise<SettingsFile[]> {
+  const field = await readPropertiesFile(join(folder, 'conf', 'agent.conf'), 'refuse', 'Name a profile that has a conf/agent.conf (profiles/default is one), with --profile.');
+  const local = await readPropertiesFile(join(folder, 'conf', 'agent.local.conf'), 'ignore', 'Remove it, or make it a file.');
+  return [...(field === undefined ? [] : [{ properties: field, foreign: true }]), ...(local === undefined ? [] : [{ properties: local }])];
+}
+
+function endpointsOf(hosts: readonly HostPort[], defaultPort: number): Array<{ host: string; port: number }> {
+  return hosts.map(({ host, port: own }) => ({ host, port: own ?? defaultPort }));
+}
+
+/** The password in jetty.jvm.args belongs to the store that is named there, not to one that replaces it. */
+function truststoreFrom(values: SettingValues<typeof AGENT_SCHEMA>, origins: Readonly<Record<AgentSettingName, string>>, folder: string): AgentConf['truststore'] {
+  const jvm = truststoreOf(values['jetty.jvm.args']);
+  const own = values.truststore || undefined;
+  const path = own ?? jvm.path ?? 'conf/security/truststore.jks';
+  const origin = own !== undefined ? origins.truststore : jvm.path !== undefined ? origins['jetty.jvm.args'] : 'default';
+  const password = values['truststore.password'] || (own === undefined ? jvm.password : undefined);
+  return { path: inProfile(folder, path), password, declaredType: own === undefined ? jvm.type : undefined, origin };
+}
+
+/** A profile made on Windows and used elsewhere may say conf\security\truststore.jks. */
+function inProfile(folder: string, path: string): string {
+  if (isAbsolute(path) || win32.isAbsolute(path)) return path;
+  return join(folder, process.platform === 'win32' ? path : path.replaceAll('\\', '/'));
+}
+
+/** Hosts may be called MY_PC; what host-name syntax does not know becomes a dash. */
+function nameOfHost(host: string): string {
+  const name = host.toLowerCase().replaceAll(/[^a-z0-9.-]/g, '-').split('.').map((label) => label.slice(0, 63).replaceAll(/^-+|-+$/g, '')).filter((label) => label !== '').join('.');
+  return hostName.parse(name) || 'agent';
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const member of Object.values(value)) deepFreeze(member);
+    Object.freeze(value);
+  }
+  return value;
+}

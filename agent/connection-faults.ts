@@ -1,0 +1,64 @@
+// Turns whatever went wrong while dialling into one line that names the cause and one that names the mend. It takes no guess:
+// what TLS or the system say is put beside what the peer showed.
+import type { X509Certificate } from 'node:crypto';
+import { isCoded, systemCode, textOf, type CodedError } from '../shared/errors.ts';
+import { agentFault } from './errors.ts';
+
+export interface Target {
+  readonly secure: boolean;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** As people write it: wss://central.example.com:9150. */
+export function targetName(target: Target): string {
+  const host = target.host.includes(':') ? `[${target.host}]` : target.host;
+  return `${target.secure ? 'wss' : 'ws'}://${host}:${target.port}`;
+}
+
+/** OpenSSL's codes for a chain that does not end at something trusted. */
+const UNKNOWN_AUTHORITY = new Set(['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'SELF_SIGNED_CERT_IN_CHAIN', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_GET_ISSUER_CERT', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'CERT_SIGNATURE_FAILURE', 'INVALID_CA', 'CERT_UNTRUSTED']);
+
+const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'EADDRNOTAVAIL', 'ENETDOWN', 'EHOSTDOWN']);
+
+export interface DialContext {
+  readonly target: Target;
+  /** Path of the truststore, for the mend. */
+  readonly truststore: string;
+  /** The certificate that the peer showed, if it came so far. */
+  readonly shown: X509Certificate | undefined;
+  readonly timeoutSeconds: number;
+  readonly now: Date;
+}
+
+/** Explains why dialling failed. */
+export function explainDialFailure(error: unknown, context: DialContext): CodedError {
+  if (isCoded(error)) return error;
+  const { target, truststore, shown, now } = context;
+  const name = targetName(target);
+  const code = systemCode(error) ?? '';
+  const today = now.toISOString();
+  if (code === 'ECONNREFUSED') return agentFault('connection_refused', { target: name }, error);
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return agentFault('host_unknown', { host: target.host }, error);
+  if (code === 'ETIMEDOUT' || textOf(error).includes('handshake has timed out')) return agentFault('connect_timeout', { target: name, seconds: context.timeoutSeconds }, error);
+  if (UNREACHABLE.has(code)) return agentFault('central_unreachable', { target: name, found: code }, error);
+  if (UNKNOWN_AUTHORITY.has(code)) return agentFault('tls_unknown_authority', { target: name, issuer: oneLine(shown?.issuer) ?? 'an unknown authority', truststore }, error);
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return agentFault('tls_wrong_name', { target: name, host: target.host, names: shown?.subjectAltName ?? 'no name at all' }, error);
+  if (code === 'CERT_HAS_EXPIRED') return agentFault('tls_expired', { target: name, date: shown?.validTo ?? 'an unknown date', now: today }, error);
+  if (code === 'CERT_NOT_YET_VALID') return agentFault('tls_not_yet_valid', { target: name, date: shown?.validFrom ?? 'an unknown date', now: today }, error);
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') return agentFault('tls_plain_port', { target: name }, error);
+  if (code === 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' || code === 'ERR_SSL_UNSUPPORTED_PROTOCOL') return agentFault('tls_old_protocol', { target: name }, error);
+  if (code.startsWith('ERR_SSL') || code === 'EPROTO' || code.startsWith('ERR_TLS')) return agentFault('tls_failed', { target: name, found: textOf(error) }, error);
+  return agentFault('central_unreachable', { target: name, found: code === '' ? textOf(error) : code }, error);
+}
+
+/** Explains an HTTP answer where a WebSocket was expected. */
+export function explainHttpAnswer(target: Target, status: number, body: string): CodedError {
+  if (!target.secure && status === 400 && body.includes('speaks TLS')) return agentFault('plain_on_secure_port', { target: targetName(target) });
+  const line = body.split('\n', 1)[0]?.slice(0, 120) ?? '';
+  return agentFault('no_central', { target: targetName(target), found: `HTTP ${status}${line === '' ? '' : ` "${line}"`}` });
+}
+
+function oneLine(name: string | undefined): string | undefined {
+  return name?.replaceAll('\n', ', ');
+}

@@ -1,0 +1,137 @@
+// Owns the life of the daemon: what it starts, what it dials, what it says about itself, and the order in which it ends.
+// main.ts composes it.
+import { randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import { createBackoff } from '../shared/backoff.ts';
+import { isCoded, textOf } from '../shared/errors.ts';
+import type { InboxPort, OutboxPort } from '../shared/delivery/ports.ts';
+import type { Position } from '../shared/wire/messages.ts';
+import { VERSION } from '../shared/version.ts';
+import type { AgentConf } from './conf.ts';
+import { targetName } from './connection-faults.ts';
+import { connectionLoop, type LoopState } from './connection-loop.ts';
+import { connectOnce, type DialPlan, type OnlineSession } from './connection.ts';
+import { agentFault } from './errors.ts';
+import type { AgentKey, Identity } from './identity.ts';
+import type { Truststore } from './truststore.ts';
+
+export interface DaemonPorts {
+  /** Reads the configuration anew: what concerns the connection counts at the next dial. */
+  conf(): Promise<AgentConf>;
+  /** Who this agent is; enrols by the one-time file when there is one. Undefined: not enrolled. */
+  identity(conf: AgentConf): Promise<Identity | undefined>;
+  truststore(conf: AgentConf): Promise<Truststore>;
+  /** Resolves when a file that the connection depends on has changed. */
+  changed(signal: AbortSignal): Promise<void>;
+  readonly key: AgentKey;
+  readonly outbox: OutboxPort;
+  readonly inbox: InboxPort & { position(): Promise<Position | null> };
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/** What the local API shows of the connection. */
+export interface ConnectionStatus {
+  readonly state: 'connecting' | 'online' | 'waiting' | 'stopped-by-refusal';
+  readonly since: string;
+  /** Why it is not online: text, mend and code of the last failure. */
+  readonly reason: { readonly code: string; readonly text: string; readonly hint: string } | null;
+  readonly central: { readonly name: string; readonly url: string; readonly session: string; readonly epoch: number } | null;
+}
+
+export class Daemon {
+  readonly #ports: DaemonPorts;
+  readonly #stopping = new AbortController();
+  /** Random per start: two that alternate at Central are clones. */
+  readonly #boot = randomBytes(24).toString('base64url');
+  #running: Promise<void> | undefined;
+  #online: OnlineSession | undefined;
+  #status: ConnectionStatus;
+  #lastCode = '';
+
+  constructor(ports: DaemonPorts) {
+    this.#ports = ports;
+    this.#status = { state: 'connecting', since: new Date(ports.now()).toISOString(), reason: null, central: null };
+  }
+
+  /** Starts dialling; `onDefect` is told of an error that nothing here expects. */
+  start(onDefect: (error: unknown) => void): void {
+    const { log, now, outbox, inbox } = this.#ports;
+    this.#running ??= connectionLoop(
+      {
+        plans: () => this.#plans(),
+        connect: (plan, signal) => connectOnce(plan, { outbox, inbox, now, onOnline: (online) => this.#onOnline(online) }, signal).finally(() => (this.#online = undefined)),
+        changed: (signal) => this.#ports.changed(signal),
+        backoff: createBackoff(),
+        onState: (state) => this.#onState(state),
+      },
+      this.#stopping.signal,
+    ).catch((error: unknown) => {
+      log.error({ error: textOf(error) }, 'the connection loop ended');
+      onDefect(error);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  /** A hint: events were appended. */
+  notify(): void {
+    this.#online?.notify();
+  }
+
+  status(): ConnectionStatus {
+    return this.#status;
+  }
+
+  async #plans(): Promise<DialPlan[]> {
+    const conf = await this.#ports.conf();
+    const identity = await this.#ports.identity(conf);
+    if (identity === undefined) throw agentFault('not_enrolled', {});
+    const { secure, proxied, endpoints, port } = conf.central;
+    const truststore = secure ? await this.#ports.truststore(conf) : undefined;
+    for (const warning of truststore?.warnings ?? []) this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
+    // Without a configured host the one it enrolled with is dialled; its port only if the transport is the same.
+    const hosts = endpoints.length > 0 ? endpoints : [{ host: identity.host, port: identity.secure === secure ? identity.port : port }];
+    return hosts.map(({ host, port }) => ({
+      target: { secure, host, port },
+      ca: truststore?.ca ?? [],
+      truststore: conf.truststore.path,
+      key: this.#ports.key,
+      identity,
+      name: conf.name,
+      version: VERSION,
+      boot: this.#boot,
+      proxied,
+    }));
+  }
+
+  #onOnline(online: OnlineSession): void {
+    this.#online = online;
+    this.#lastCode = '';
+    const url = targetName(online.target);
+    this.#set({ state: 'online', reason: null, central: { name: online.central, url, session: online.session, epoch: online.epoch } });
+    this.#ports.log.info({ central: online.central, url, session: online.session, epoch: online.epoch }, 'online');
+  }
+
+  #onState(state: LoopState): void {
+    if (state.state === 'connecting') return;
+    const { reason } = state;
+    const shown = isCoded(reason) ? { code: reason.code, text: reason.message, hint: reason.hint } : { code: 'internal', text: textOf(reason), hint: 'Look at the log of the agent.' };
+    this.#set({ state: state.state, reason: shown, central: null });
+    if (shown.code === 'stopped') return;
+    const facts = { code: shown.code, ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}) };
+    const line = `${shown.text} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialled until identity, truststore or configuration change.'}`;
+    // The same failure again is no news: an hour without a line must not fill the disk of a branch PC.
+    if (shown.code === this.#lastCode) this.#ports.log.debug(facts, line);
+    else this.#ports.log.warn(facts, line);
+    this.#lastCode = shown.code;
+  }
+
+  #set(next: Omit<ConnectionStatus, 'since'>): void {
+    const same = next.state === this.#status.state && next.reason?.code === this.#status.reason?.code;
+    this.#status = { ...next, since: same ? this.#status.since : new Date(this.#ports.now()).toISOString() };
+  }
+}

@@ -1,0 +1,206 @@
+// Owns becoming an agent: finds the pinned certificate, sends token and request over a connection that trusts only that one,
+// and keeps what comes back. Loaded only when it is needed; nothing of it stays in the daemon's steady path.
+import { readFile, rm } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
+import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
+import { X509Certificate } from 'node:crypto';
+import { textOf } from '../shared/errors.ts';
+import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
+import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolRequest } from '../shared/wire/enrolment.ts';
+import { ENROL_PATH, PLAIN_PORT, SECURE_PORT } from '../shared/wire/messages.ts';
+import { makeRequest } from './certificate-request.ts';
+import { explainDialFailure, type Target } from './connection-faults.ts';
+import { agentFault } from './errors.ts';
+import type { AgentKey, Identity } from './identity.ts';
+
+export interface EnrolOrder {
+  readonly url: string;
+  readonly token: string;
+  readonly pin: string | undefined;
+  readonly name: string;
+  /** Undefined: the thumbprint of the key. */
+  readonly id: string | undefined;
+  readonly key: AgentKey;
+}
+
+export interface EnrolResult {
+  readonly identity: Identity;
+  /** Central's root, PEM: what the profile's truststore must hold. */
+  readonly truststore: string;
+}
+
+const TIMEOUT_MS = 15_000;
+const MAX_ANSWER_BYTES = 256 * 1024;
+
+/** Enrols once. Throws agent faults; nothing is written here. */
+export async function enrol(order: EnrolOrder): Promise<EnrolResult> {
+  const target = readUrl(order.url);
+  const token = readEnrolmentToken(order.token);
+  if (token === undefined) throw agentFault('token_bad', {});
+  const csr = await makeRequest(order.key, order.name);
+  const who = { name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
+  let answer: unknown;
+  if (target.secure) {
+    if (order.pin === undefined) throw agentFault('pin_missing', {});
+    const pin = readPin(order.pin);
+    if (pin === undefined) throw agentFault('pin_bad', {});
+    const ca = await findPinned(target, pin);
+    answer = await post(target, { csr: csr.pem, token: order.token, ...who }, ca);
+  } else {
+    // The token never crosses a plain line: a proof of it does, and Central proves its answer in the same way.
+    const key = proofKey(token.secret);
+    const mac = requestMac(key, { tokenId: token.id, name: order.name, id: order.id, csrDer: csr.der });
+    answer = await post(target, { csr: csr.pem, tokenId: token.id, mac, ...who }, undefined);
+    const enrolled = readAnswer(answer);
+    if (enrolled.mac === undefined || !sameMac(enrolled.mac, answerMac(key, mac, enrolled))) throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the token' });
+  }
+  const { id, name, central, signingKey, certificate, truststore } = readAnswer(answer);
+  return { identity: { id, name, central, signingKey, certificate, host: target.host, port: target.port, secure: target.secure }, truststore };
+}
+
+const ENROLMENT_FILE = {
+  type: 'object',
+  required: ['url', 'token'],
+  properties: { url: { type: 'string', minLength: 1, maxLength: 1024 }, token: { type: 'string', minLength: 1, maxLength: 255 }, pin: { type: 'string', minLength: 1, maxLength: 255 } },
+} as const satisfies JsonSchema;
+
+export type EnrolmentFile = Static<typeof ENROLMENT_FILE>;
+
+/** Reads the one-time file that Central leaves for the agent on its own host; undefined when there is none. */
+export async function readEnrolmentFile(file: string): Promise<EnrolmentFile | undefined> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw agentFault('enrolment_file_bad', { file, found: textOf(error) }, error);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw agentFault('enrolment_file_bad', { file, found: 'no JSON' }, error);
+  }
+  const found = misfit(ENROLMENT_FILE, value);
+  if (found !== undefined) throw agentFault('enrolment_file_bad', { file, found });
+  // `misfit` has just shown it.
+  return value as EnrolmentFile;
+}
+
+/** The token in it is used up. */
+export async function removeEnrolmentFile(file: string): Promise<void> {
+  await rm(file, { force: true });
+}
+
+function readUrl(text: string): Target {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (error) {
+    throw agentFault('enrol_url_bad', { found: text.slice(0, 200) }, error);
+  }
+  const secure = url.protocol === 'https:' || url.protocol === 'wss:';
+  if (!secure && url.protocol !== 'http:' && url.protocol !== 'ws:') throw agentFault('enrol_url_bad', { found: text.slice(0, 200) });
+  // The URL parser drops the port that is the scheme's default: 443 and 80 must then have been written out or meant.
+  const written = /:(\d+)\/?$/.exec(text.trim())?.[1];
+  const port = url.port !== '' ? Number(url.port) : written !== undefined ? Number(written) : secure ? SECURE_PORT : PLAIN_PORT;
+  return { secure, host: url.hostname.replaceAll(/^\[|\]$/g, ''), port };
+}
+
+/**
+ * The first connection: sends nothing, and finds the certificate with the pin in the chain that is shown. Nothing is trusted by
+ * it: the second connection verifies chain and host name against that one certificate.
+ */
+function findPinned(target: Target, pin: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket: TLSSocket = connect({
+      host: target.host,
+      port: target.port,
+      minVersion: 'TLSv1.3',
+      ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+      rejectUnauthorized: false, // verified by pin right below, and by the second connection in full
+    });
+    const timer = setTimeout(() => socket.destroy(new Error('the TLS handshake has timed out')), TIMEOUT_MS);
+    socket.once('error', (error) => {
+      clearTimeout(timer);
+      reject(explain(error, target, undefined));
+    });
+    socket.once('secureConnect', () => {
+      clearTimeout(timer);
+      const chain = shownChain(socket);
+      socket.destroy();
+      const pinned = chain.find((certificate) => pinOf(certificate.publicKey.export({ format: 'der', type: 'spki' })) === pin);
+      if (pinned !== undefined) resolve(pinned.toString());
+      else reject(agentFault('pin_mismatch', { host: target.host, pin, found: chain.map((certificate) => pinOf(certificate.publicKey.export({ format: 'der', type: 'spki' }))).join(', ') || 'none' }));
+    });
+  });
+}
+
+function shownChain(socket: TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  // A self-signed certificate is its own issuer: there the chain ends.
+  while (next?.raw !== undefined && chain.length < 10) {
+    chain.push(new X509Certificate(next.raw));
+    next = next.issuerCertificate === next ? undefined : next.issuerCertificate;
+  }
+  return chain;
+}
+
+function post(target: Target, body: EnrolRequest, ca: string | undefined): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    let shown: X509Certificate | undefined;
+    const options = { host: target.host, port: target.port, path: ENROL_PATH, method: 'POST', timeout: TIMEOUT_MS, agent: false, headers: { 'content-type': 'application/json' } };
+    const request = ca === undefined ? httpRequest(options) : httpsRequest({ ...options, ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3', ...(isIP(target.host) === 0 ? { servername: target.host } : {}) });
+    request.once('socket', (socket) => {
+      // The certificate that the peer shows, for the message, should it be refused.
+      if ('getPeerX509Certificate' in socket) socket.prependOnceListener('secure', () => (shown = (socket as TLSSocket).getPeerX509Certificate()));
+    });
+    request.once('timeout', () => request.destroy(new Error('the TLS handshake has timed out')));
+    request.once('error', (error) => reject(explain(error, target, shown)));
+    request.once('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length > MAX_ANSWER_BYTES) request.destroy(agentFault('enrolment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
+      });
+      response.once('end', () => {
+        try {
+          resolve(readResponse(response.statusCode ?? 0, text));
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+    request.end(JSON.stringify(body));
+  });
+}
+
+function readResponse(status: number, text: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw agentFault('enrolment_answer_bad', { found: `HTTP ${status}, and no JSON` }, error);
+  }
+  if (status === 200) return value;
+  const problem = value as { title?: unknown; hint?: unknown } | null;
+  throw agentFault('enrolment_refused_by_central', {
+    found: typeof problem?.title === 'string' ? problem.title.slice(0, 1024) : `HTTP ${status}`,
+    mend: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',
+  });
+}
+
+function readAnswer(value: unknown): Enrolled {
+  const found = misfit(ENROLLED, value);
+  if (found !== undefined) throw agentFault('enrolment_answer_bad', { found });
+  // `misfit` has just shown it.
+  return value as Enrolled;
+}
+
+function explain(error: unknown, target: Target, shown: X509Certificate | undefined): Error {
+  return explainDialFailure(error, { target, truststore: 'the pinned certificate', shown, timeoutSeconds: TIMEOUT_MS / 1000, now: new Date() });
+}

@@ -1,0 +1,75 @@
+// The agent's errors: what an operator of the daemon may meet. One line that says what happened, one that says the mend.
+import { defineErrors } from '../shared/errors.ts';
+
+export const AGENT_ERRORS = {
+  // identity and enrolment
+  not_enrolled: {
+    text: 'This agent is not enrolled with a Central yet.',
+    hint: 'On Central run "queuegate tokens create-enrolment"; it prints the line "queue-agent enrol ..." to run here, with the same --profile.',
+  },
+  already_enrolled: {
+    text: 'This agent is enrolled already, as {name} ({id}).',
+    hint: 'To enrol it anew (the old one must be removed on Central first), add --again.',
+  },
+  identity_damaged: { text: 'The identity file {file} cannot be used: {found}.', hint: 'Restore it from a backup, or delete the data folder and enrol the agent again.' },
+  enrol_url_bad: { text: 'The address "{found}" is no address of a Central.', hint: 'Give it as https://HOST:PORT (secure port, 9150 by default) or http://HOST:PORT, as in the line that Central printed.' },
+  token_bad: { text: 'The token is no enrolment token (it begins with qge_).', hint: 'Copy the whole line that Central printed.' },
+  pin_bad: { text: 'The pin is no pin; it looks like sha256: and 64 hexadecimal digits.', hint: 'Copy the whole line that Central printed.' },
+  pin_missing: { text: 'Enrolling over https needs the pin of Central.', hint: 'Copy the whole line that Central printed, with --pin sha256:...' },
+  pin_mismatch: {
+    text: '{host} does not show the certificate with the pin {pin}; it shows {found}.',
+    hint: 'Nothing was sent. Either the address is another Central, or somebody stands in the line: compare with "queuegate status" on Central.',
+  },
+  enrolment_refused_by_central: { text: 'Central refused the enrolment: {found}', hint: '{mend}' },
+  enrolment_answer_bad: { text: 'The answer to the enrolment is not as it must be: {found}.', hint: 'Something between this machine and Central answers in its place, or Central is of another version.' },
+  enrolment_file_bad: { text: 'The enrolment file {file} cannot be used: {found}.', hint: 'Let Central write it anew (restart Central), or enrol by hand with "queue-agent enrol".' },
+  host_missing: {
+    text: 'Central\'s host is not known.',
+    hint: 'Set central.host=HOST in agent.local.conf beside agent.conf, or start with --central-host HOST.',
+  },
+
+  // the connection
+  central_unreachable: { text: '{target} cannot be reached: {found}.', hint: 'Look at the network, the name and the port; on Central "queuegate status" shows what listens where.' },
+  connection_refused: {
+    text: 'Nothing listens at {target}.',
+    hint: 'Look whether Central runs and listens on that port for other machines ("queuegate status" there): with websocket.enabled off the plain port is open on Central\'s own host only.',
+  },
+  host_unknown: { text: 'The name {host} is not known to the name service.', hint: 'Mend central.host in agent.local.conf, or the name service of this machine.' },
+  connect_timeout: { text: '{target} did not answer within {seconds} seconds.', hint: 'Look whether a firewall lets this port pass.' },
+  tls_unknown_authority: {
+    text: 'The certificate of {target} is signed by "{issuer}", which {truststore} does not trust.',
+    hint: 'Import Central\'s root: "queuegate ca export" there, then "queue-agent truststore import {truststore} --certificate root.pem" here.',
+  },
+  tls_wrong_name: {
+    text: 'The certificate of {target} does not stand for {host}; it stands for {names}.',
+    hint: 'Dial Central by one of these names (central.host), or add {host} to the parameter certificate.subjectAlternativeNames on Central.',
+  },
+  tls_expired: { text: 'The certificate of {target} expired on {date}.', hint: 'Renew it on Central. If it did not expire, mend the clock of this machine: it shows {now}.' },
+  tls_not_yet_valid: { text: 'The certificate of {target} is valid from {date} on only.', hint: 'Mend the clock of this machine: it shows {now}.' },
+  tls_plain_port: {
+    text: '{target} does not speak TLS.',
+    hint: 'This is the plain port, or no Central: look at central.websocket.secure.port (9150 by default) in agent.conf.',
+  },
+  tls_old_protocol: { text: '{target} does not offer TLS 1.3.', hint: 'Something old stands between this machine and Central and ends TLS: let the agent pass it by.' },
+  tls_failed: { text: 'TLS with {target} failed: {found}.', hint: 'Look at what stands between this machine and Central.' },
+  plain_on_secure_port: {
+    text: '{target} speaks TLS, and this agent is set to plain.',
+    hint: 'Set central.websocket.secure=true in agent.conf, or look at central.websocket.port (8787 by default).',
+  },
+  no_central: { text: '{target} is no Central: it answered {found}.', hint: 'Look at host and port; the REST API (8443) is not where agents connect.' },
+  refused: { text: 'Central refused: {found}', hint: '{mend}' },
+  closed: { text: 'The connection to {target} ended: {found}.', hint: 'Nothing to do: the agent dials again.' },
+  binding_unavailable: { text: 'The TLS connection to {target} cannot be bound to the session.', hint: 'Something between this machine and Central speaks TLS 1.2: let the agent pass it by.' },
+  stopped: { text: 'The agent stops.', hint: 'Nothing to do.' },
+
+  // the local API
+  local_port_taken: { text: 'Port {port} on {address} is taken by another process: the local API cannot listen.', hint: 'Set local.api.port in agent.local.conf to a free port (0: any), or stop that process.' },
+  local_port_refused: { text: 'The local API cannot listen on port {port}: {found}.', hint: 'Set local.api.port in agent.local.conf to another port.' },
+  local_unauthorized: { status: 401, text: 'The local token is missing or wrong.', hint: 'Send "Authorization: Bearer TOKEN" with the token from the file local-api-token in the data folder of the agent.' },
+  local_not_found: { status: 404, text: 'There is nothing at {method} {path}.', hint: 'The local API has POST /v1/events, GET /v1/commands, POST /v1/commands/ack and GET /v1/status.' },
+  local_body_too_large: { status: 413, text: 'The body is larger than {maxBytes} bytes.', hint: 'Post fewer events at once.' },
+  local_body_bad: { status: 400, text: 'The body cannot be used: {found}.', hint: 'Send one CloudEvents event as JSON, or an array of them.' },
+  local_query_bad: { status: 400, text: '{name} is "{found}"; allowed: {allowed}.', hint: 'Mend the query.' },
+} as const;
+
+export const agentFault = defineErrors(AGENT_ERRORS);

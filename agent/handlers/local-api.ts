@@ -1,0 +1,189 @@
+// Owns the API for programs on this host: post events, take commands, acknowledge them, see the state. Loopback only, with a
+// local token. node:http and no framework: each megabyte counts on every branch PC.
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
+import { completeMessage, readMessage, type Message } from '../../shared/delivery/message.ts';
+import type { Appended } from '../../shared/delivery/ports.ts';
+import { LIMITS } from '../../shared/wire/messages.ts';
+import { agentFault } from '../errors.ts';
+
+/** A command as a local program takes it. */
+export interface TakenCommand {
+  /** Grows for ever; acknowledge through it. */
+  readonly cursor: number;
+  /** The CloudEvent as JSON text. */
+  readonly json: string;
+}
+
+export interface LocalApiPorts {
+  append(messages: readonly Message[]): Promise<Appended[]>;
+  take(max: number): Promise<TakenCommand[]>;
+  /** Resolves when there is a command to take, or after `timeoutMs`, or when `signal` aborts. */
+  waitForCommands(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  acknowledge(through: number): Promise<void>;
+  status(): Promise<Readonly<Record<string, unknown>>>;
+  readonly now: () => number;
+  /** Source of events whose producer names none. */
+  readonly source: () => string;
+  readonly onUnexpected: (error: unknown) => void;
+}
+
+const ADDRESS = '127.0.0.1';
+const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_EVENTS = 1000;
+const MAX_TAKE = 1000;
+const MAX_WAIT_SECONDS = 60;
+/** Local programs are few; a leak of connections in one of them must not take the daemon along. */
+const MAX_CONNECTIONS = 256;
+
+export interface LocalApi {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** The token that programs send; 256 bits. */
+export function newLocalToken(): string {
+  return `qgl_${randomBytes(32).toString('base64url')}`;
+}
+
+/** Listens on 127.0.0.1. Throws local_port_taken or local_port_refused. */
+export async function startLocalApi(port: number, token: string, ports: LocalApiPorts): Promise<LocalApi> {
+  const stopping = new AbortController();
+  const expected = digest(`Bearer ${token}`);
+  const server = createServer({ connectionsCheckingInterval: 1000, headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 30_000 }, (request, response) => {
+    // The digests have one length, whatever was sent: nothing can be learnt from the time this takes.
+    if (!timingSafeEqual(digest(request.headers.authorization ?? ''), expected)) return sendFault(response, agentFault('local_unauthorized', {}));
+    answer(request, response, ports, stopping.signal).catch((error: unknown) => {
+      if (!isCoded(error)) ports.onUnexpected(error);
+      sendFault(response, error);
+    });
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  const bound = await listen(server, port);
+  return {
+    port: bound,
+    stop(): Promise<void> {
+      stopping.abort();
+      return new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+        setTimeout(() => server.closeAllConnections(), 1000).unref();
+      });
+    },
+  };
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, ports: LocalApiPorts, stopping: AbortSignal): Promise<void> {
+  const url = new URL(request.url ?? '/', 'http://localhost');
+  const route = `${request.method ?? ''} ${url.pathname}`;
+  switch (route) {
+    case 'POST /v1/events':
+      return send(response, 202, await postEvents(await readBody(request), ports));
+    case 'GET /v1/commands':
+      return await takeCommands(url.searchParams, request, response, ports, stopping);
+    case 'POST /v1/commands/ack':
+      return send(response, 200, await acknowledgeCommands(await readBody(request), ports));
+    case 'GET /v1/status':
+      return send(response, 200, await ports.status());
+    default:
+      throw agentFault('local_not_found', { method: (request.method ?? '').slice(0, 16), path: url.pathname.slice(0, 128) });
+  }
+}
+
+/** One event or an array, all or nothing. Answered after they are on disk. */
+async function postEvents(body: unknown, ports: LocalApiPorts): Promise<unknown> {
+  const values: unknown[] = Array.isArray(body) ? body : [body];
+  if (values.length === 0 || values.length > MAX_EVENTS) throw agentFault('local_body_bad', { found: `${values.length} events, where 1 to ${MAX_EVENTS} are allowed` });
+  const now = new Date(ports.now());
+  const source = ports.source();
+  const messages = values.map((value, index) => {
+    const message = readMessage(completeMessage(value, source, now), LIMITS.maxMessageBytes);
+    if (typeof message === 'string') throw agentFault('local_body_bad', { found: values.length === 1 ? message : `event ${index}: ${message}` });
+    return message;
+  });
+  const appended = await ports.append(messages);
+  return { events: appended.map((entry, index) => ({ id: messages[index]?.id, outcome: entry.outcome, number: entry.number })) };
+}
+
+async function takeCommands(query: URLSearchParams, request: IncomingMessage, response: ServerResponse, ports: LocalApiPorts, stopping: AbortSignal): Promise<void> {
+  const max = readNumber(query, 'max', 1, MAX_TAKE, 100);
+  const waitSeconds = readNumber(query, 'waitSeconds', 0, MAX_WAIT_SECONDS, 0);
+  let commands = await ports.take(max);
+  if (commands.length === 0 && waitSeconds > 0) {
+    const gone = new AbortController();
+    request.once('close', () => gone.abort());
+    await ports.waitForCommands(waitSeconds * 1000, AbortSignal.any([gone.signal, stopping]));
+    commands = await ports.take(max);
+  }
+  // Put together from stored JSON text: nothing is parsed or written a second time.
+  const items = commands.map(({ cursor, json }) => `{"cursor":${cursor},"command":${json}}`);
+  sendText(response, 200, `{"commands":[${items.join(',')}]}`);
+}
+
+async function acknowledgeCommands(body: unknown, ports: LocalApiPorts): Promise<unknown> {
+  const through = typeof body === 'object' && body !== null && 'through' in body ? body.through : undefined;
+  if (typeof through !== 'number' || !Number.isSafeInteger(through) || through < 0) throw agentFault('local_body_bad', { found: 'no {"through": CURSOR} with the cursor of the last command that was worked off' });
+  await ports.acknowledge(through);
+  return { through };
+}
+
+function readNumber(query: URLSearchParams, name: string, minimum: number, maximum: number, fallback: number): number {
+  const text = query.get(name);
+  if (text === null) return fallback;
+  const value = Number(text);
+  if (!/^\d{1,9}$/.test(text) || value < minimum || value > maximum) throw agentFault('local_query_bad', { name, found: text.slice(0, 64), allowed: `${minimum} to ${maximum}` });
+  return value;
+}
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) throw agentFault('local_body_too_large', { maxBytes: MAX_BODY_BYTES });
+    chunks.push(chunk);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch (error) {
+    throw agentFault('local_body_bad', { found: 'no JSON' }, error);
+  }
+}
+
+function sendFault(response: ServerResponse, error: unknown): void {
+  const fault: CodedError | undefined = isCoded(error) ? error : undefined;
+  const status = fault?.status ?? 500;
+  if (response.headersSent) return void response.destroy();
+  // An outbox that is full empties when the line is back: soon, or not at all.
+  if (status === 503) response.setHeader('retry-after', '5');
+  if (status === 413) response.setHeader('connection', 'close');
+  const problem = { type: `urn:queuegate:error:${fault?.code ?? 'internal'}`, title: fault?.message ?? 'The agent could not answer this request.', status, hint: fault?.hint ?? 'Look at the log of the agent at this time.' };
+  response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));
+}
+
+function send(response: ServerResponse, status: number, value: unknown): void {
+  sendText(response, status, JSON.stringify(value));
+}
+
+function sendText(response: ServerResponse, status: number, text: string): void {
+  if (response.destroyed) return;
+  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8' }).end(text);
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+function listen(server: Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      reject(systemCode(error) === 'EADDRINUSE' ? agentFault('local_port_taken', { port, address: ADDRESS }, error) : agentFault('local_port_refused', { port, found: textOf(error) }, error));
+    });
+    server.listen(port, ADDRESS, () => {
+      server.removeAllListeners('error');
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}

@@ -1,0 +1,120 @@
+// Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrolment.
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { link, mkdir, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { replaceFile } from '../shared/atomic-file.ts';
+import { readBoundedFile } from '../shared/bounded-file.ts';
+import { systemCode, textOf } from '../shared/errors.ts';
+import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
+import { MAX_ID_LENGTH } from '../shared/wire/messages.ts';
+import { keyThumbprint, readPublicKey } from '../shared/wire/proof.ts';
+import { agentFault } from './errors.ts';
+
+const KEY_FILE = 'agent-key.pem';
+const IDENTITY_FILE = 'identity.json';
+const MAX_FILE_BYTES = 256 * 1024;
+
+const text = { type: 'string', minLength: 1, maxLength: MAX_ID_LENGTH } as const;
+const IDENTITY = {
+  type: 'object',
+  required: ['id', 'name', 'central', 'signingKey', 'certificate', 'host', 'port', 'secure'],
+  properties: {
+    id: text,
+    /** The name it enrolled with; agent.name may say another one since. */
+    name: text,
+    /** Central's name, as it called itself then. */
+    central: text,
+    /** Central's signing key: SubjectPublicKeyInfo, DER, base64. Whoever cannot sign with it is no Central of this agent. */
+    signingKey: { type: 'string', minLength: 64, maxLength: 1024 },
+    /** The agent's certificate with its chain, PEM. */
+    certificate: { type: 'string', minLength: 64, maxLength: 65_536 },
+    /** Where it enrolled: the address to dial when no configuration names one. */
+    host: { type: 'string', minLength: 1, maxLength: 255 },
+    port: { type: 'integer', minimum: 1, maximum: 65_535 },
+    secure: { type: 'boolean' },
+  },
+} as const satisfies JsonSchema;
+
+/** What enrolment left behind. */
+export type Identity = Static<typeof IDENTITY>;
+
+export interface AgentKey {
+  readonly privateKey: KeyObject;
+  /** PEM, for a TLS client certificate. */
+  readonly pem: string;
+  /** SubjectPublicKeyInfo, DER, base64. */
+  readonly publicKey: string;
+  /** SHA-256 of it, lower-case hex. */
+  readonly thumbprint: string;
+}
+
+/**
+ * Loads the key of the data folder, or makes it (ECDSA P-256, 0600). Two processes that start at once get the same key:
+ * the file appears whole or not at all, and the first one wins.
+ */
+export async function loadOrCreateKey(folder: string): Promise<AgentKey> {
+  const file = join(folder, KEY_FILE);
+  const existing = await readKey(file);
+  if (existing !== undefined) return existing;
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const pem = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ format: 'pem', type: 'pkcs8' });
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    {
+      // 0600: on Windows the file inherits the rights of the data folder instead.
+      await using handle = await open(temporary, 'wx', 0o600);
+      await handle.writeFile(pem);
+      await handle.sync();
+    }
+    await link(temporary, file).catch((error: unknown) => {
+      if (systemCode(error) !== 'EEXIST') throw error;
+    });
+  } finally {
+    await rm(temporary, { force: true });
+  }
+  const made = await readKey(file);
+  if (made === undefined) throw agentFault('identity_damaged', { file, found: 'it was removed while it was made' });
+  return made;
+}
+
+async function readKey(file: string): Promise<AgentKey | undefined> {
+  const bytes = await readBoundedFile({ path: file, what: 'The key', maxBytes: MAX_FILE_BYTES, mend: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
+  if (bytes === undefined) return undefined;
+  const pem = bytes.toString('utf8');
+  try {
+    const privateKey = createPrivateKey(pem);
+    const publicKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64');
+    const readable = readPublicKey(publicKey);
+    if (readable === undefined) throw new Error('it is no ECDSA P-256 key');
+    return { privateKey, pem, publicKey, thumbprint: keyThumbprint(readable) };
+  } catch (error) {
+    // Never the text of the error's cause beyond this: a parser may quote what it read.
+    throw agentFault('identity_damaged', { file, found: error instanceof Error && error.message.startsWith('it is') ? error.message : 'it is no private key in PEM' }, error);
+  }
+}
+
+/** Reads what enrolment left; undefined before it. */
+export async function loadIdentity(folder: string): Promise<Identity | undefined> {
+  const file = identityFile(folder);
+  const bytes = await readBoundedFile({ path: file, what: 'The identity', maxBytes: MAX_FILE_BYTES, mend: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
+  if (bytes === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw agentFault('identity_damaged', { file, found: textOf(error) }, error);
+  }
+  const found = misfit(IDENTITY, value);
+  if (found !== undefined) throw agentFault('identity_damaged', { file, found });
+  // `misfit` has just shown it.
+  return value as Identity;
+}
+
+export async function saveIdentity(folder: string, identity: Identity): Promise<void> {
+  await replaceFile(identityFile(folder), Buffer.from(`${JSON.stringify(identity, null, 2)}\n`), 0o600);
+}
+
+export function identityFile(folder: string): string {
+  return join(folder, IDENTITY_FILE);
+}

@@ -1,0 +1,161 @@
+// Owns the way from an upgraded socket to a session: challenge, hello, proof, claim, welcome; each a step below, in that order.
+// Whatever goes wrong becomes one refuse frame and its close code.
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Logger } from 'pino';
+import type { WebSocket } from 'ws';
+import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
+import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
+import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/messages.ts';
+import { channelBinding } from '../../shared/wire/proof.ts';
+import { refusal } from '../../shared/wire/refusals.ts';
+import { judgeRegistration, proveHello } from '../auth/agent-identity.ts';
+import type { Origin } from '../auth/address-rules.ts';
+import type { AgentRecord } from '../store/store.ts';
+import type { Admission } from './admission.ts';
+import type { Incidents } from './incidents.ts';
+import type { Sessions } from './sessions.ts';
+
+export interface HandshakeOptions {
+  readonly central: string;
+  readonly agents: { get(id: string): Promise<AgentRecord | undefined> };
+  readonly sessions: Sessions;
+  readonly admission: Admission;
+  readonly incidents: Incidents;
+  /** May an agent from there be on this listener now? A refusal when not (unencrypted or secure is off). */
+  readonly mayStay: (listener: 'plain' | 'secure', origin: Origin) => Error | undefined;
+  readonly welcomeTimeoutMs: () => number;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly onRefused: (code: string) => void;
+}
+
+export interface UpgradedConnection {
+  readonly webSocket: WebSocket;
+  readonly connection: Socket;
+  readonly listener: 'plain' | 'secure';
+  readonly origin: Origin;
+  /** When the TCP connection was accepted, on the clock of performance.now(). */
+  readonly acceptedAt: number;
+}
+
+/** Refusals that tell an administrator something about an agent or about an attempt; the others are daily life. */
+const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wrong_scheme', 'binding_required', 'binding_mismatch']);
+
+/** Closing handshakes of refused peers are not waited for longer than this. */
+const CLOSE_GRACE_MS = 2_000;
+
+export class Handshake {
+  readonly #options: HandshakeOptions;
+
+  constructor(options: HandshakeOptions) {
+    this.#options = options;
+  }
+
+  /** Takes an upgraded socket to its session or its refusal. Never rejects. */
+  async run(upgraded: UpgradedConnection): Promise<void> {
+    const { admission, log } = this.#options;
+    const place = admission.enter();
+    // A hello that we wait for may never come, so this error listener stays: a socket error without one ends the process.
+    upgraded.webSocket.on('error', (error) => log.debug({ address: upgraded.origin.address, error: error.message }, 'socket error'));
+    if (place === undefined) return this.#refuse(upgraded, refusal('busy', {}), null);
+    let hello: Hello | null = null;
+    try {
+      const blocked = this.#options.mayStay(upgraded.listener, upgraded.origin);
+      if (blocked !== undefined) throw blocked;
+      const challenge = this.#challenge(upgraded.webSocket);
+      hello = await this.#hello(upgraded);
+      if (hello !== null) await this.#welcome(upgraded, hello, challenge);
+    } catch (error) {
+      this.#refuse(upgraded, error, hello);
+    } finally {
+      place.leave();
+    }
+  }
+
+  #challenge(webSocket: WebSocket): Challenge {
+    const challenge: Challenge = {
+      type: 'challenge',
+      nonce: randomBytes(24).toString('base64url'),
+      central: this.#options.central,
+      time: new Date(this.#options.now()).toISOString(),
+    };
+    webSocket.send(encode(challenge));
+    return challenge;
+  }
+
+  /** Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer went away. */
+  #hello(upgraded: UpgradedConnection): Promise<Hello | null> {
+    const { webSocket, acceptedAt } = upgraded;
+    const timeoutMs = this.#options.welcomeTimeoutMs();
+    const leftMs = Math.max(0, acceptedAt + timeoutMs - performance.now());
+    return new Promise((resolve, reject) => {
+      const finish = (): void => {
+        clearTimeout(timer);
+        webSocket.off('message', onMessage);
+        webSocket.off('close', onClose);
+      };
+      const timer = setTimeout(() => {
+        finish();
+        reject(refusal('hello_timeout', { seconds: Math.round(timeoutMs / 1000) }));
+      }, leftMs);
+      const onClose = (): void => {
+        finish();
+        resolve(null);
+      };
+      const onMessage = (data: Buffer, isBinary: boolean): void => {
+        finish();
+        // Nothing more is read until the session stands: what follows the hello waits in the kernel, not here.
+        webSocket.pause();
+        try {
+          resolve(readHello(data, isBinary));
+        } catch (error) {
+          reject(error);
+        }
+      };
+      webSocket.on('message', onMessage);
+      webSocket.on('close', onClose);
+    });
+  }
+
+  async #welcome(upgraded: UpgradedConnection, hello: Hello, challenge: Challenge): Promise<void> {
+    const { webSocket, connection, listener, origin } = upgraded;
+    const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
+    const key = proveHello(hello, challenge, { listener, origin, binding });
+    const agent = judgeRegistration(hello, key, await this.#options.agents.get(hello.id));
+    await this.#options.sessions.welcome({ hello, agent, webSocket, connection, listener, origin });
+    webSocket.resume();
+  }
+
+  #refuse(upgraded: UpgradedConnection, error: unknown, hello: Hello | null): void {
+    const { webSocket, origin, listener } = upgraded;
+    const { log, onRefused, incidents, admission, now } = this.#options;
+    const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
+    if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
+    else log.info({ address: origin.address, agent: hello?.id, code: reason.code, text: reason.message }, 'agent refused');
+    onRefused(reason.code);
+    if (RECORDED.has(reason.code)) {
+      incidents.record({ kind: reason.code, agentId: hello?.id ?? null, address: origin.address, at: now(), detail: { listener, name: hello?.name ?? null, text: reason.message } });
+    }
+    const retryAfterSeconds = reason.code === 'busy' || reason.code === 'internal' ? admission.retryAfterSeconds() : reason.code === 'quarantined' ? Number(reason.parameters['seconds']) : null;
+    webSocket.resume();
+    if (webSocket.readyState !== webSocket.OPEN) return;
+    webSocket.send(encode({ type: 'refuse', code: reason.code, text: reason.message.slice(0, 1024), hint: reason.hint.slice(0, 1024), retryAfterSeconds }));
+    webSocket.close(reason.close, reason.code);
+    const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
+    webSocket.once('close', () => clearTimeout(cut));
+  }
+}
+
+function readHello(data: Buffer, isBinary: boolean): Hello {
+  if (isBinary || data.length > MAX_HELLO_BYTES) throw refusal('unsupported_protocol', { found: isBinary ? 'a binary frame' : `a frame of ${data.length} bytes` });
+  let frame;
+  try {
+    frame = decodeFromAgent(data.toString('utf8'));
+  } catch (error) {
+    throw refusal('unsupported_protocol', { found: textOf(error) }, error);
+  }
+  if (frame?.type !== 'hello') throw refusal('unsupported_protocol', { found: frame === null ? 'a frame of an unknown type' : `a frame of type ${frame.type}` });
+  return frame;
+}

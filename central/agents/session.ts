@@ -1,0 +1,168 @@
+// Owns one authenticated connection from welcome to close: its frames, its heartbeat, its two logs. Decides nothing about
+// other sessions; central/agents/sessions.ts does.
+import type { Socket } from 'node:net';
+import type { WebSocket } from 'ws';
+import type { Logger } from 'pino';
+import { isCoded, textOf } from '../../shared/errors.ts';
+import { Receiver } from '../../shared/delivery/receiver.ts';
+import { Sender } from '../../shared/delivery/sender.ts';
+import type { InboxPort, OutboxPort } from '../../shared/delivery/ports.ts';
+import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
+import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
+import type { AgentFrame, CentralFrame, Position, SessionLimits } from '../../shared/wire/messages.ts';
+import { refusal } from '../../shared/wire/refusals.ts';
+
+export interface SessionFacts {
+  readonly agentId: string;
+  readonly agentName: string;
+  readonly session: string;
+  readonly epoch: number;
+  readonly boot: string;
+  readonly version: string;
+  readonly transport: 'ws' | 'wss';
+  readonly listener: 'plain' | 'secure';
+  /** The agent's own address, also through a named proxy. */
+  readonly address: string;
+  readonly loopback: boolean;
+  readonly since: number;
+}
+
+export interface SessionOptions {
+  readonly facts: SessionFacts;
+  readonly socket: WebSocket;
+  /** What carries it, for the byte counters. */
+  readonly connection: Socket;
+  readonly outbox: OutboxPort;
+  readonly inbox: InboxPort;
+  readonly limits: SessionLimits;
+  readonly heartbeatMs: number;
+  readonly slowPeerMs: number;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly onEvents: (count: number) => void;
+  /** Called once, when the connection is gone. `reason` is a refusal code or what the peer said. */
+  readonly onEnd: (session: Session, reason: string) => void;
+}
+
+/** A close frame is answered within this time, or the socket is cut. */
+const CLOSE_GRACE_MS = 2_000;
+/** Hints can be missed only where several Centrals share a store; until then this is a safety net. */
+const POLL_MS = 15_000;
+
+export class Session {
+  readonly facts: SessionFacts;
+  readonly #options: SessionOptions;
+  readonly #socket: WebSocket;
+  readonly #sender: Sender;
+  readonly #receiver: Receiver;
+  readonly #heartbeat: Heartbeat;
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #reason = 'closed by the agent';
+  #cut: NodeJS.Timeout | undefined;
+
+  /** Takes the socket over; its handlers are attached before anything is awaited. */
+  constructor(options: SessionOptions) {
+    this.facts = options.facts;
+    this.#options = options;
+    this.#socket = options.socket;
+    const frames = { send: (text: string): void => this.#send(text) };
+    const onFailure = (error: unknown): void => this.fail(error);
+    this.#sender = new Sender({ outbox: options.outbox, frames, limits: options.limits, now: options.now, onFailure, pollMs: POLL_MS });
+    this.#receiver = new Receiver({ inbox: options.inbox, frames, limits: options.limits, onFailure, onCommitted: options.onEvents });
+    this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
+    this.#socket.on('close', (code: number, reason: Buffer) => this.#onClose(code, reason.toString()));
+    this.#socket.on('error', (error: Error) => {
+      this.#reason = `bad_frame: ${error.message}`;
+    });
+    this.#heartbeat = startHeartbeat(heartbeatPort(this.#socket, options.connection), options.heartbeatMs, options.slowPeerMs, (end) => {
+      const seconds = end.seconds;
+      // The peer hears nothing or reads nothing: a close frame would not reach it, so the socket is cut at once.
+      this.end(end.reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }), { cut: true });
+    });
+  }
+
+  /** Starts sending commands from where the agent says it is. Called after the welcome was sent. */
+  start(down: Position | null): void {
+    this.#sender.start(down).catch((error: unknown) => this.fail(error));
+  }
+
+  /** A hint: commands may have been appended. */
+  notify(): void {
+    this.#sender.notify();
+  }
+
+  /** Asks the agent to go and come back spread over a time; it closes by itself. */
+  drain(retryAfterSeconds: number, spreadSeconds: number): void {
+    this.#sendFrame({ type: 'drain', retryAfterSeconds, spreadSeconds });
+  }
+
+  /** Ends the session for a reason: the text goes in the frame before (a close reason holds 123 bytes only). */
+  end(reason: Error, how: { readonly retryAfterSeconds?: number; readonly cut?: boolean } = {}): void {
+    if (this.#state !== 'open') return;
+    const coded = isCoded(reason) && reason.close !== undefined ? reason : refusal('internal', {}, reason);
+    this.#sendFrame({ type: 'refuse', code: coded.code, text: coded.message.slice(0, 1024), hint: coded.hint.slice(0, 1024), retryAfterSeconds: how.retryAfterSeconds ?? null });
+    this.#state = 'closing';
+    this.#reason = coded.code;
+    this.#sender.stop();
+    this.#receiver.stop();
+    this.#heartbeat.stop();
+    this.#socket.close(coded.close, coded.code);
+    if (how.cut === true) this.#socket.terminate();
+    else this.#cut = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS);
+  }
+
+  /** Ends the session because of an error of its own work. */
+  fail(error: unknown): void {
+    const reason = error instanceof Error ? error : new Error(String(error));
+    if (this.#state === 'open') this.#options.log.warn({ agent: this.facts.agentId, session: this.facts.session, error: textOf(error) }, 'session failed');
+    this.end(reason);
+  }
+
+  #onMessage(data: Buffer, isBinary: boolean): void {
+    if (this.#state !== 'open') return;
+    // Binary frames are kept for streams; this version opens none.
+    if (isBinary) return this.fail(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
+    try {
+      const frame = decodeFromAgent(data.toString('utf8'));
+      if (frame !== null) this.#onFrame(frame, data.length);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #onFrame(frame: AgentFrame, bytes: number): void {
+    switch (frame.type) {
+      case 'messages':
+        return this.#receiver.messages(frame, bytes);
+      case 'ack':
+        return this.#sender.acknowledge(frame.through);
+      case 'begin':
+        return this.#receiver.begin(frame);
+      case 'pause':
+        return this.#sender.setPaused(true);
+      case 'resume':
+        return this.#sender.setPaused(false);
+      case 'hello':
+        return this.fail(refusal('bad_frame', { found: 'a second hello' }));
+    }
+  }
+
+  #sendFrame(frame: CentralFrame): void {
+    this.#send(encode(frame));
+  }
+
+  #send(text: string): void {
+    if (this.#state === 'open') this.#socket.send(text);
+  }
+
+  #onClose(code: number, text: string): void {
+    if (this.#state === 'closed') return;
+    if (this.#state === 'open' && text !== '') this.#reason = `closed by the agent: ${code} ${text}`;
+    this.#state = 'closed';
+    clearTimeout(this.#cut);
+    this.#heartbeat.stop();
+    this.#sender.stop();
+    this.#receiver.stop();
+    this.#options.onEnd(this, this.#reason);
+  }
+}

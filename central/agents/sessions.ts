@@ -1,0 +1,215 @@
+// Owns which sessions stand: the newest of each agent wins at once, clones are held back, and a change of settings ends those
+// that may not stay. One session's socket never waits for another's.
+import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { WebSocket } from 'ws';
+import { isCoded, textOf } from '../../shared/errors.ts';
+import { encode } from '../../shared/wire/codec.ts';
+import type { Hello, SessionLimits, Welcome } from '../../shared/wire/messages.ts';
+import { welcomeTranscript } from '../../shared/wire/proof.ts';
+import { refusal } from '../../shared/wire/refusals.ts';
+import { isLoopback, type Origin } from '../auth/address-rules.ts';
+import type { AgentRecord, SessionGrant, Store } from '../store/store.ts';
+import { CloneWatch, QUARANTINE_MS } from './clones.ts';
+import type { Incidents } from './incidents.ts';
+import { Session, type SessionFacts } from './session.ts';
+
+export interface SessionSettings {
+  readonly heartbeatSeconds: number;
+  readonly slowPeerSeconds: number;
+  readonly limits: SessionLimits;
+}
+
+export interface SessionsOptions {
+  readonly store: Pick<Store, 'agents' | 'outbox' | 'inbox'>;
+  readonly incidents: Incidents;
+  /** Identifies this Central process in session records. */
+  readonly node: string;
+  /** Central's name, as in its challenge. */
+  readonly central: string;
+  /** Signs with Central's signing key; base64. */
+  readonly sign: (transcript: string) => string;
+  readonly settings: () => SessionSettings;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly onOpened: (facts: SessionFacts) => void;
+  readonly onClosed: (facts: SessionFacts, reason: string) => void;
+  readonly onEvents: (count: number) => void;
+}
+
+/** A connection whose hello is proven and whose agent is known. */
+export interface ProvenConnection {
+  readonly hello: Hello;
+  readonly agent: AgentRecord;
+  readonly webSocket: WebSocket;
+  readonly connection: Socket;
+  readonly listener: 'plain' | 'secure';
+  readonly origin: Origin;
+}
+
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #byAgent = new Map<string, Session>();
+  readonly #clones = new CloneWatch();
+  #state: 'open' | 'stopping' = 'open';
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#byAgent.size;
+  }
+
+  /** The sessions that stand now. */
+  online(): SessionFacts[] {
+    return Array.from(this.#byAgent.values(), (session) => session.facts);
+  }
+
+  /** A hint: commands for this agent were appended. */
+  notify(agentId: string): void {
+    this.#byAgent.get(agentId)?.notify();
+  }
+
+  /**
+   * Claims the epoch and welcomes the agent. An older session of the same key is told and ended at once.
+   * Throws a refusal when it may not come in.
+   */
+  async welcome(proven: ProvenConnection): Promise<void> {
+    const { hello, agent, webSocket, listener, origin } = proven;
+    const { store, now, node } = this.#options;
+    await this.#refuseClones(proven);
+    const { heartbeatSeconds, slowPeerSeconds, limits } = this.#options.settings();
+    const session = randomUUID();
+    const grant = await this.#claim(proven, session);
+    if (this.#state !== 'open' || webSocket.readyState !== webSocket.OPEN) {
+      await store.agents.endSession({ agentId: agent.id, epoch: grant.epoch, now: now(), reason: 'the connection ended before the welcome' });
+      if (this.#state !== 'open') throw refusal('going_away', {});
+      return;
+    }
+    const older = this.#byAgent.get(agent.id);
+    if (older !== undefined && older.facts.epoch > grant.epoch) throw refusal('superseded', {});
+    older?.end(refusal('superseded', {}), { cut: false });
+
+    const facts: SessionFacts = {
+      agentId: agent.id,
+      agentName: hello.name,
+      session,
+      epoch: grant.epoch,
+      boot: hello.boot,
+      version: hello.version,
+      transport: origin.scheme,
+      listener,
+      address: origin.address,
+      loopback: isLoopback(origin.address),
+      since: now(),
+    };
+    const log = this.#options.log;
+    const welcome: Omit<Welcome, 'signature'> = { type: 'welcome', session, epoch: grant.epoch, heartbeatSeconds, limits, logs: { up: grant.up } };
+    webSocket.send(encode({ ...welcome, signature: this.#options.sign(welcomeTranscript(hello, this.#options.central, welcome)) }));
+    const opened = new Session({
+      facts,
+      socket: webSocket,
+      connection: proven.connection,
+      outbox: {
+        resume: (peer) => store.outbox.resume(agent.id, grant.epoch, peer, now()),
+        read: (after, maxItems, maxBytes) => store.outbox.read(agent.id, after, maxItems, maxBytes),
+        acknowledge: (through) => store.outbox.acknowledge(agent.id, grant.epoch, through),
+        expire: () => store.outbox.expire(now()),
+      },
+      inbox: {
+        begin: (begin) => store.inbox.begin(agent.id, grant.epoch, begin, now()),
+        append: (first, items) => store.inbox.append(agent.id, grant.epoch, first, items, now()),
+      },
+      limits,
+      heartbeatMs: heartbeatSeconds * 1000,
+      slowPeerMs: slowPeerSeconds * 1000,
+      log,
+      now,
+      onEvents: this.#options.onEvents,
+      onEnd: (ended, reason) => this.#onEnd(ended, reason),
+    });
+    this.#byAgent.set(agent.id, opened);
+    log.info({ agent: agent.id, name: hello.name, session, epoch: grant.epoch, transport: facts.transport, address: facts.address, node }, 'agent online');
+    this.#options.onOpened(facts);
+    opened.start(hello.logs.down);
+  }
+
+  /** Ends those sessions that the test names, with its reason; the number of them. */
+  endWhere(reasonFor: (facts: SessionFacts) => Error | undefined, retryAfterSeconds?: number): number {
+    let ended = 0;
+    for (const session of this.#byAgent.values()) {
+      const reason = reasonFor(session.facts);
+      if (reason === undefined) continue;
+      session.end(reason, retryAfterSeconds === undefined ? {} : { retryAfterSeconds });
+      ended += 1;
+    }
+    return ended;
+  }
+
+  /** Tells every agent to come back spread over a time, then ends the sessions and waits for them, bounded by `withinMs`. */
+  async stop(spreadSeconds: number, withinMs: number): Promise<void> {
+    this.#state = 'stopping';
+    for (const session of this.#byAgent.values()) session.drain(1, spreadSeconds);
+    this.endWhere(() => refusal('going_away', {}), 1);
+    const deadline = Date.now() + withinMs;
+    while (this.#byAgent.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  async #claim(proven: ProvenConnection, session: string): Promise<SessionGrant> {
+    const { hello, agent, origin } = proven;
+    try {
+      return await this.#options.store.agents.claimSession({
+        agentId: agent.id,
+        keyThumbprint: agent.keyThumbprint,
+        name: hello.name,
+        session,
+        boot: hello.boot,
+        version: hello.version,
+        transport: origin.scheme,
+        address: origin.address,
+        node: this.#options.node,
+        now: this.#options.now(),
+      });
+    } catch (error) {
+      if (isCoded(error, 'agent_name_taken')) {
+        this.#record('name_conflict', proven, { name: hello.name });
+        throw refusal('name_conflict', { name: hello.name }, error);
+      }
+      // Removed between the look-up and here.
+      if (isCoded(error, 'agent_unknown')) throw refusal('unknown_agent', { id: hello.id }, error);
+      throw error;
+    }
+  }
+
+  /** Two running copies of one key: both are told and kept out for a while, and the administrator sees why. */
+  async #refuseClones(proven: ProvenConnection): Promise<void> {
+    const { hello, agent } = proven;
+    const now = this.#options.now();
+    if (agent.quarantinedUntil !== null && agent.quarantinedUntil > now) {
+      throw refusal('quarantined', { seconds: Math.ceil((agent.quarantinedUntil - now) / 1000) });
+    }
+    if (!this.#clones.sawBoot(agent.id, hello.boot, now)) return;
+    const seconds = QUARANTINE_MS / 1000;
+    await this.#options.store.agents.quarantine(agent.id, now + QUARANTINE_MS, now, 'two running copies with one key take the session from each other');
+    this.#record('clone', proven, { boots: [hello.boot, this.#byAgent.get(agent.id)?.facts.boot ?? null], otherAddress: this.#byAgent.get(agent.id)?.facts.address ?? null });
+    this.#byAgent.get(agent.id)?.end(refusal('quarantined', { seconds }), { retryAfterSeconds: seconds });
+    throw refusal('quarantined', { seconds });
+  }
+
+  #record(kind: string, proven: ProvenConnection, detail: Readonly<Record<string, unknown>>): void {
+    this.#options.incidents.record({ kind, agentId: proven.agent.id, address: proven.origin.address, at: this.#options.now(), detail });
+  }
+
+  #onEnd(session: Session, reason: string): void {
+    const { agentId, epoch } = session.facts;
+    if (this.#byAgent.get(agentId) === session) this.#byAgent.delete(agentId);
+    this.#options.log.info({ agent: agentId, session: session.facts.session, reason }, 'agent offline');
+    this.#options.onClosed(session.facts, reason);
+    this.#options.store.agents.endSession({ agentId, epoch, now: this.#options.now(), reason }).catch((error: unknown) => {
+      // Only the shown state is late; the next start of this node repairs it (endSessionsOfNode). A removed agent has no row.
+      this.#options.log.debug({ agent: agentId, error: textOf(error) }, 'end of session not recorded');
+    });
+  }
+}

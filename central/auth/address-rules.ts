@@ -1,0 +1,64 @@
+// Owns what an address may be taken for: loopback, or a proxy that the administrator named. Addresses are never guessed.
+import { BlockList, isIP } from 'node:net';
+import type { IncomingHttpHeaders } from 'node:http';
+
+const MAPPED_V4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
+
+/** An address as people write it: IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2) as IPv4, no zone. */
+export function normalAddress(address: string | undefined): string {
+  const bare = (address ?? '').split('%', 1)[0] ?? '';
+  return MAPPED_V4.exec(bare)?.[1] ?? bare;
+}
+
+/** True for 127.0.0.0/8, ::1 and their mapped forms. No exemption from authentication follows from it. */
+export function isLoopback(address: string): boolean {
+  const normal = normalAddress(address);
+  return normal === '::1' || (isIP(normal) === 4 && normal.startsWith('127.'));
+}
+
+/** A set of addresses made of CIDR blocks (RFC 4632) and single addresses. */
+export class AddressSet {
+  readonly #list = new BlockList();
+
+  /** `blocks` have been checked already (the parameter's type); one that is no block is a defect of the caller. */
+  constructor(blocks: readonly string[]) {
+    for (const block of blocks) {
+      const [address = '', prefix] = block.split('/', 2);
+      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+      this.#list.addSubnet(address, prefix === undefined ? (family === 'ipv6' ? 128 : 32) : Number(prefix), family);
+    }
+  }
+
+  has(address: string): boolean {
+    const normal = normalAddress(address);
+    const family = isIP(normal);
+    return family !== 0 && this.#list.check(normal, family === 6 ? 'ipv6' : 'ipv4');
+  }
+}
+
+/** Where a connection really comes from, and over what it left there. */
+export interface Origin {
+  readonly address: string;
+  /** A named proxy stands between: it says where the connection began. */
+  readonly proxied: boolean;
+  /** The transport as the agent must see it. Through a proxy it is secure only if the proxy says https. */
+  readonly scheme: 'ws' | 'wss';
+}
+
+/**
+ * Tells the origin of a request on a listener. Forwarding headers count only from a named proxy; of X-Forwarded-For the last
+ * entry is taken, which that proxy itself has added (the ones before it could be anybody's).
+ */
+export function originOf(remoteAddress: string | undefined, listener: 'plain' | 'secure', headers: IncomingHttpHeaders, proxies: AddressSet): Origin {
+  const address = normalAddress(remoteAddress);
+  if (!proxies.has(address)) return { address, proxied: false, scheme: listener === 'secure' ? 'wss' : 'ws' };
+  const forwardedFor = lastOf(headers['x-forwarded-for']);
+  const forwardedProto = lastOf(headers['x-forwarded-proto'])?.toLowerCase();
+  const secure = forwardedProto === undefined ? listener === 'secure' : forwardedProto === 'https' || forwardedProto === 'wss';
+  return { address: forwardedFor !== undefined && isIP(forwardedFor) !== 0 ? normalAddress(forwardedFor) : address, proxied: true, scheme: secure ? 'wss' : 'ws' };
+}
+
+function lastOf(header: string | string[] | undefined): string | undefined {
+  const text = Array.isArray(header) ? header.at(-1) : header;
+  return text?.split(',').at(-1)?.trim();
+}

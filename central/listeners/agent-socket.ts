@@ -1,0 +1,96 @@
+// Owns what the plain and the secure listener offer: the agents' WebSocket, enrolment, and a word for whoever else knocks.
+// Both are the same routes on two Fastify instances; which one it is tells `listener`.
+import fastifyWebsocket from '@fastify/websocket';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { WebSocket } from 'ws';
+import { AGENT_PATH, ENROL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
+import type { Handshake } from '../agents/handshake.ts';
+import { originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
+import { createHttpApp, problem } from './http.ts';
+
+export interface EnrolmentPort {
+  enrol(body: unknown, connection: { readonly over: 'ws' | 'wss'; readonly address: string }): Promise<unknown>;
+}
+
+export interface AgentSocketOptions {
+  readonly listener: 'plain' | 'secure';
+  readonly central: string;
+  readonly handshake: Handshake;
+  readonly enrolment: EnrolmentPort;
+  readonly trustedProxies: () => AddressSet;
+  readonly maxFrameBytes: number;
+  readonly headersTimeoutMs: number;
+  /** When the TCP connection under a request was accepted; and that it has become something. */
+  readonly connections: { acceptedAt(request: FastifyRequest): number; settle(request: FastifyRequest): void };
+  readonly onUnexpected: (error: unknown, url: string) => void;
+}
+
+/** An enrolment request is a CSR and a token. */
+const MAX_BODY_BYTES = 32 * 1024;
+
+export interface AgentSocketApp {
+  readonly app: FastifyInstance;
+  /** Live: bounds the frames of connections that come from now on. */
+  setMaxFrameBytes(bytes: number): void;
+}
+
+export async function createAgentSocketApp(options: AgentSocketOptions): Promise<AgentSocketApp> {
+  const { listener, connections } = options;
+  const app = createHttpApp({ maxBodyBytes: MAX_BODY_BYTES, headersTimeoutMs: options.headersTimeoutMs, onUnexpected: options.onUnexpected });
+  await app.register(fastifyWebsocket, {
+    options: {
+      maxPayload: options.maxFrameBytes,
+      perMessageDeflate: false,
+      handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    },
+    // Handshake and session have listeners of their own on the socket; the plugin's would end it a second time.
+    errorHandler: (_error, webSocket: WebSocket) => webSocket.terminate(),
+    // Sessions are ended by their owner (central/agents/sessions.ts), not by the closing of an app.
+    preClose: (done) => done(),
+  });
+  const origin = (request: FastifyRequest): Origin => originOf(request.raw.socket.remoteAddress, listener, request.headers, options.trustedProxies());
+
+  app.route({
+    method: 'GET',
+    url: AGENT_PATH,
+    exposeHeadRoute: false,
+    // RFC 9110 section 15.5.22: says what to upgrade to.
+    preValidation: (request, reply, done) => {
+      const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
+      if (request.ws && offered.includes(SUBPROTOCOL)) return done();
+      void problem(reply.header('upgrade', 'websocket'), {
+        code: 'upgrade_required',
+        status: 426,
+        title: `This is where queue agents connect: a WebSocket with the subprotocol ${SUBPROTOCOL}.`,
+        hint: 'Let a queue agent of this version dial it ("queue-agent start"); the REST API is on the admin port.',
+      });
+    },
+    handler: (_request, reply) => reply.code(426).send(),
+    wsHandler: (webSocket, request) => {
+      const acceptedAt = connections.acceptedAt(request);
+      // From here the handshake's own timer bounds the time to the welcome.
+      connections.settle(request);
+      return options.handshake.run({ webSocket, connection: request.raw.socket, listener, origin: origin(request), acceptedAt });
+    },
+  });
+
+  app.post(ENROL_PATH, async (request) => {
+    const from = origin(request);
+    return await options.enrolment.enrol(request.body, { over: from.scheme, address: from.address });
+  });
+
+  app.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(`Queuegate Central "${options.central}", ${listener} WebSocket. Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`));
+
+  // An ordinary HTTP request has arrived: from here Node's own request and keep-alive timeouts bound the connection.
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.ws) connections.settle(request);
+    done();
+  });
+  await app.ready();
+  return {
+    app,
+    setMaxFrameBytes(bytes): void {
+      app.websocketServer.options.maxPayload = bytes;
+    },
+  };
+}

@@ -1,0 +1,72 @@
+// Owns TCP sockets that listen: one port on one or more addresses, replaceable while the connections that came through live on.
+import { createServer, type Server, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { systemCode, textOf } from '../../shared/errors.ts';
+import { listenerFault } from './errors.ts';
+
+/** Enough for a branch network that comes back at once; the kernel caps it at net.core.somaxconn. */
+const BACKLOG = 4096;
+
+export interface BindingPlan {
+  /** For messages: plain, secure, HTTPS, HTTP. */
+  readonly listener: string;
+  readonly addresses: readonly string[];
+  /** 0: any free port, the same on all addresses. */
+  readonly port: number;
+}
+
+export interface Binding {
+  readonly plan: BindingPlan;
+  readonly port: number;
+  /** Stops accepting at once; connections live on. */
+  close(): void;
+}
+
+/** True where ::1 exists: there are hosts with IPv6 switched off. */
+export function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some((entry) => entry.address === '::1'));
+}
+
+export function loopbackAddresses(): string[] {
+  return hasIpv6() ? ['127.0.0.1', '::1'] : ['127.0.0.1'];
+}
+
+/** Binds all addresses of the plan or none. Throws port_taken or port_refused. */
+export async function openBinding(plan: BindingPlan, onConnection: (socket: Socket) => void): Promise<Binding> {
+  const servers: Server[] = [];
+  let port = plan.port;
+  try {
+    for (const address of plan.addresses) {
+      const server = createServer({ noDelay: true }, onConnection);
+      await listen(server, port, address, plan.listener);
+      servers.push(server);
+      const bound = server.address();
+      if (typeof bound === 'object' && bound !== null) port = bound.port;
+    }
+  } catch (error) {
+    for (const server of servers) server.close();
+    throw error;
+  }
+  return {
+    plan,
+    port,
+    close(): void {
+      for (const server of servers) server.close();
+    },
+  };
+}
+
+function listen(server: Server, port: number, address: string, listener: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      if (systemCode(error) === 'EADDRINUSE') reject(listenerFault('port_taken', { port, address, listener }, error));
+      else reject(listenerFault('port_refused', { port, address, listener, found: systemCode(error) ?? textOf(error) }, error));
+    });
+    server.listen({ port, host: address, backlog: BACKLOG }, () => {
+      server.removeAllListeners('error');
+      // After it listens, an error is one failed accept (no file descriptors left): the next one may succeed.
+      server.on('error', () => undefined);
+      resolve();
+    });
+  });
+}

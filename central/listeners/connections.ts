@@ -1,0 +1,98 @@
+// Owns what happens between accept and protocol: the first byte tells TLS from plain, and a connection that does not become
+// something within its time is cut. Fastify never listens; sockets are handed to it here.
+import type { Server as HttpServer } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
+
+/** A TLS record of type handshake (RFC 8446 section 5.1): no HTTP request begins with this byte. */
+const TLS_HANDSHAKE = 0x16;
+
+export type WrongProtocol = 'tls-on-plain' | 'plain-on-tls';
+
+export interface ConnectionsOptions {
+  readonly speaks: 'plain' | 'tls';
+  readonly http: HttpServer;
+  /** For `tls`: does the handshake, then its `secureConnection` goes to `http`. Never bound itself. */
+  readonly tls?: TlsServer;
+  /** From TCP accept until the peer is welcomed or an HTTP request has arrived. */
+  readonly deadlineMs: () => number;
+  readonly onWrongProtocol: (what: WrongProtocol, address: string) => void;
+}
+
+/** Plain text on a port that speaks TLS: readable by people and by tools. */
+const SPEAKS_TLS = 'HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nThis port speaks TLS: use https:// or wss:// (in agent.conf central.websocket.secure=true).\n';
+const SPEAKS_PLAIN = 'HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nThis port does not speak TLS: use http:// or ws:// (in agent.conf central.websocket.secure=false), or dial the secure port.\n';
+
+interface Newcomer {
+  readonly acceptedAt: number;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Connections that are accepted and not yet anything; keyed by the peer's address and port, which TLS does not change. */
+export class Connections {
+  readonly #options: ConnectionsOptions;
+  readonly #newcomers = new Map<string, Newcomer>();
+  readonly #open = new Set<Socket>();
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+    const { http, tls } = options;
+    // Node starts its own header and request timeouts when an HTTP server begins to listen; this one never does (tried).
+    http.emit('listening');
+    tls?.on('secureConnection', (socket) => http.emit('connection', socket));
+    tls?.on('tlsClientError', (_error, socket) => socket.destroy());
+  }
+
+  /** For openBinding. */
+  readonly accept = (socket: Socket): void => {
+    const key = keyOf(socket);
+    const timer = setTimeout(() => socket.destroy(), this.#options.deadlineMs());
+    this.#newcomers.set(key, { acceptedAt: performance.now(), timer });
+    this.#open.add(socket);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      this.settle(socket, key);
+    });
+    // Until a protocol takes the socket over, a reset by the peer is nothing but its end; `close` follows.
+    socket.on('error', () => undefined);
+    socket.once('readable', () => this.#dispatch(socket));
+  };
+
+  /** When the connection under this socket was accepted (performance.now()). */
+  acceptedAt(socket: Socket): number {
+    return this.#newcomers.get(keyOf(socket))?.acceptedAt ?? performance.now();
+  }
+
+  /** The connection has become something: its deadline is lifted. */
+  settle(socket: Socket, key = keyOf(socket)): void {
+    const newcomer = this.#newcomers.get(key);
+    if (newcomer === undefined) return;
+    clearTimeout(newcomer.timer);
+    this.#newcomers.delete(key);
+  }
+
+  /** Cuts whatever is left. */
+  destroyAll(): void {
+    for (const socket of this.#open) socket.destroy();
+  }
+
+  #dispatch(socket: Socket): void {
+    const chunk: unknown = socket.read();
+    if (!Buffer.isBuffer(chunk) || chunk.length === 0) return;
+    socket.unshift(chunk);
+    const speaksTls = chunk[0] === TLS_HANDSHAKE;
+    const { http, tls, onWrongProtocol } = this.#options;
+    if (speaksTls === (tls !== undefined)) {
+      (tls ?? http).emit('connection', socket);
+      return;
+    }
+    onWrongProtocol(speaksTls ? 'tls-on-plain' : 'plain-on-tls', socket.remoteAddress ?? '');
+    socket.end(speaksTls ? SPEAKS_PLAIN : SPEAKS_TLS);
+    // What the peer still sends is read away, so that it sees the answer and not a reset; the deadline bounds it.
+    socket.resume();
+  }
+}
+
+function keyOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? ''} ${socket.remotePort ?? 0}`;
+}

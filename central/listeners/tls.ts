@@ -1,0 +1,38 @@
+// Owns how Central speaks TLS: versions, suites, and swapping the certificate under a listener that goes on.
+import { createServer, type Server, type TlsOptions } from 'node:tls';
+
+/** What a TLS listener shows. */
+export interface Credentials {
+  /** Private key, PEM. */
+  readonly key: string;
+  /** Leaf first, root last, PEM. */
+  readonly chain: string;
+}
+
+/** TLS 1.2 (RFC 5246) for tools and proxies, 1.3 (RFC 8446) for agents; AEAD with forward secrecy only (RFC 9325 section 4.2). */
+const PROTOCOL: TlsOptions = {
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.3',
+  ciphers: [
+    'TLS_AES_128_GCM_SHA256',
+    'TLS_AES_256_GCM_SHA384',
+    'TLS_CHACHA20_POLY1305_SHA256',
+    'ECDHE-ECDSA-AES128-GCM-SHA256',
+    'ECDHE-RSA-AES128-GCM-SHA256',
+    'ECDHE-ECDSA-AES256-GCM-SHA384',
+    'ECDHE-RSA-AES256-GCM-SHA384',
+    'ECDHE-ECDSA-CHACHA20-POLY1305',
+    'ECDHE-RSA-CHACHA20-POLY1305',
+  ].join(':'),
+  honorCipherOrder: true,
+};
+
+/** A TLS server that is never bound: it is fed sockets (central/listeners/connections.ts). WebSocket upgrades need HTTP/1.1. */
+export function createTlsServer(credentials: Credentials, handshakeTimeoutMs: number): Server {
+  return createServer({ ...PROTOCOL, key: credentials.key, cert: credentials.chain, handshakeTimeout: handshakeTimeoutMs, ALPNProtocols: ['http/1.1'] });
+}
+
+/** Handshakes from now on show the new certificate; open connections live on. */
+export function swapCredentials(server: Server, credentials: Credentials): void {
+  server.setSecureContext({ ...PROTOCOL, key: credentials.key, cert: credentials.chain });
+}

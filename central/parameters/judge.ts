@@ -1,0 +1,59 @@
+// Owns judging a change as a whole: every name, type, bound and combination, then what the listeners say, in one answer.
+// Changes nothing.
+import type { ParameterRow, ParameterSnapshot } from '../store/store.ts';
+import { defaultValues, isParameterName, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
+import { ParameterFaults, type ParameterFault } from './errors.ts';
+import { crossFaults, judgeValue, nearestName, sameValue } from './values.ts';
+
+export interface JudgeContext {
+  /** The installation's values before the change. */
+  readonly stored: ParameterValues;
+  /** What would hold on this node. */
+  readonly effective: (stored: ParameterValues) => ParameterValues;
+  /** What the listeners object to. */
+  readonly check: (next: ParameterValues) => Promise<ParameterFault[]>;
+  readonly snapshot: ParameterSnapshot;
+  readonly by: { readonly who: string; readonly at: number };
+}
+
+export interface JudgedChange {
+  /** Rows that differ from what is stored. */
+  readonly rows: readonly (ParameterRow & { readonly name: ParameterName })[];
+  /** The installation's values after the change. */
+  readonly stored: ParameterValues;
+}
+
+/** Errors: ParameterFaults with all that is wrong. */
+export async function judgeChange(values: Readonly<Record<string, unknown>>, context: JudgeContext): Promise<JudgedChange> {
+  const faults: ParameterFault[] = [];
+  const changed = new Map<ParameterName, ParameterValue>();
+  const defaults = defaultValues();
+  for (const [name, value] of Object.entries(values)) {
+    if (!isParameterName(name)) {
+      faults.push({ parameter: name, found: 'no parameter', allowed: 'a name of the list', text: `There is no parameter "${name}"; did you mean ${nearestName(name)}?` });
+      continue;
+    }
+    const judged = value === null ? { value: defaults[name] } : judgeValue(name, value);
+    if ('fault' in judged) faults.push(judged.fault);
+    else changed.set(name, judged.value);
+  }
+
+  const stored = { ...context.stored, ...Object.fromEntries(changed) };
+  const names = new Set(changed.keys());
+  for (const fault of [...crossFaults(stored, names), ...crossFaults(context.effective(stored), names)]) {
+    if (!faults.some(({ text }) => text === fault.text)) faults.push(fault);
+  }
+  // What was objected to does not go on to the listeners; the rest does, so that one answer names all.
+  const sound = [...changed].filter(([name]) => !faults.some(({ parameter }) => parameter === name));
+  const next = context.effective({ ...context.stored, ...Object.fromEntries(sound) });
+  if (!sameValue(next, context.effective(context.stored))) faults.push(...(await context.check(next)));
+  if (faults.length > 0) throw new ParameterFaults(faults);
+
+  const known = new Map(context.snapshot.rows.map((row) => [row.name, row.value]));
+  const rows: (ParameterRow & { readonly name: ParameterName })[] = [];
+  for (const [name, value] of changed) {
+    const text = values[name] === null ? null : JSON.stringify(value);
+    if ((known.get(name) ?? null) !== text) rows.push({ name, value: text, changedBy: context.by.who, changedAt: context.by.at });
+  }
+  return { rows, stored };
+}

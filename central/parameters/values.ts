@@ -1,0 +1,142 @@
+// Owns judging values against the table: type and bounds of one, and what several have to do with each other.
+// Knows no store and no listeners.
+import { isIP } from 'node:net';
+import { definitionOf, PARAMETER_NAMES, type ParameterDefinition, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
+import type { ParameterFault } from './errors.ts';
+
+const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
+/** One `type=value` of RFC 4514 after the other; whether the types exist is the certificate's to say (ParameterApplier.check). */
+const DISTINGUISHED_NAME = /^\s*[A-Za-z][A-Za-z0-9.-]*\s*=\s*(?:\\.|[^,\\])+(?:,\s*[A-Za-z][A-Za-z0-9.-]*\s*=\s*(?:\\.|[^,\\])+)*$/;
+
+/** The value in its canonical form, or the fault. */
+export function judgeValue(name: ParameterName, value: unknown): { readonly value: ParameterValue } | { readonly fault: ParameterFault } {
+  const definition = definitionOf(name);
+  const judged = judge(definition, value);
+  if (judged === undefined) return { fault: faultOf(name, value, allowedOf(definition)) };
+  return { value: judged };
+}
+
+function judge(definition: ParameterDefinition, value: unknown): ParameterValue | undefined {
+  switch (definition.type) {
+    case 'boolean':
+      return typeof value === 'boolean' ? value : undefined;
+    case 'integer':
+      return typeof value === 'number' && Number.isSafeInteger(value) && value >= definition.minimum && value <= definition.maximum ? value : undefined;
+    case 'enum':
+      return typeof value === 'string' && definition.allowed.includes(value) ? value : undefined;
+    case 'string':
+      return typeof value === 'string' && value.length <= definition.maxLength && (value === '' || DISTINGUISHED_NAME.test(value)) ? value.trim() : undefined;
+    case 'list': {
+      if (!Array.isArray(value) || value.length > definition.maxItems) return undefined;
+      const fits = definition.of === 'host' ? isHost : isCidr;
+      const items: string[] = [];
+      for (const item of value as unknown[]) {
+        if (typeof item !== 'string' || !fits(item)) return undefined;
+        if (!items.includes(item)) items.push(item);
+      }
+      return items;
+    }
+  }
+}
+
+/** What a definition allows, as the end of a sentence. */
+export function allowedOf(definition: ParameterDefinition): string {
+  switch (definition.type) {
+    case 'boolean':
+      return 'true or false';
+    case 'integer':
+      return `a whole number from ${definition.minimum} to ${definition.maximum}${definition.unit === 'port' ? '' : ` (${definition.unit})`}`;
+    case 'enum':
+      return definition.allowed.join(' or ');
+    case 'string':
+      return `a distinguished name such as CN=central.bank.example, O=Bank, at most ${definition.maxLength} characters, or empty`;
+    case 'list':
+      return `a list of at most ${definition.maxItems} ${definition.of === 'host' ? 'host names or addresses' : 'addresses or CIDR ranges such as 10.0.0.0/8'}`;
+  }
+}
+
+export function faultOf(name: string, value: unknown, allowed: string): ParameterFault {
+  const found = textOfValue(value);
+  return { parameter: name, found, allowed, text: `${name} is ${found}; allowed: ${allowed}.` };
+}
+
+/** A value as an administrator reads it, bounded. */
+export function textOfValue(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 200 ? `${text.slice(0, 200)}...` : text;
+}
+
+export function sameValue(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function isHost(text: string): boolean {
+  return isIP(text) !== 0 || (HOST_NAME.test(text) && !/^[\d.]+$/.test(text));
+}
+
+function isCidr(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
+}
+
+// --- several at once ------------------------------------------------------------------------------------------------------
+
+/** The listeners of one node; each needs a port of its own. */
+const PORTS = ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const satisfies readonly ParameterName[];
+
+/** `larger` must be at least `factor` times `smaller`. */
+const AT_LEAST: readonly { readonly larger: IntegerName; readonly factor: number; readonly smaller: IntegerName }[] = [
+  { larger: 'agents.maxFrameBytes', factor: 2, smaller: 'agents.maxMessageBytes' },
+  { larger: 'agents.windowBytes', factor: 1, smaller: 'agents.maxFrameBytes' },
+  { larger: 'agents.outbox.maxBytes', factor: 1, smaller: 'agents.maxMessageBytes' },
+  { larger: 'events.retentionDays', factor: 1, smaller: 'messages.deduplicationDays' },
+];
+
+type IntegerName = { [N in ParameterName]: ParameterValues[N] extends number ? N : never }[ParameterName];
+
+/** What does not go together in `values`, each fault told of a parameter in `changed` (the one that was there first is right). */
+export function crossFaults(values: ParameterValues, changed: ReadonlySet<ParameterName>): ParameterFault[] {
+  const faults: ParameterFault[] = [];
+  for (const [i, one] of PORTS.entries()) {
+    for (const other of PORTS.slice(i + 1)) {
+      // Port 0 (a node's own configuration) is any free port: two of them never meet.
+      if (values[one] !== values[other] || values[one] === 0) continue;
+      const [told, against] = changed.has(other) ? [other, one] : [one, other];
+      if (changed.has(told)) faults.push(faultOf(told, values[told], `a port other than that of ${against}`));
+    }
+  }
+  for (const { larger, factor, smaller } of AT_LEAST) {
+    if (values[larger] >= factor * values[smaller]) continue;
+    const times = factor === 1 ? '' : `${factor} times `;
+    if (changed.has(larger)) faults.push(faultOf(larger, values[larger], `at least ${times}${smaller}, which is ${values[smaller]}`));
+    else if (changed.has(smaller)) faults.push(faultOf(smaller, values[smaller], `at most ${factor === 1 ? '' : `1/${factor} of `}${larger}, which is ${values[larger]}`));
+  }
+  return faults;
+}
+
+/** The known name that somebody may have meant. */
+export function nearestName(name: string): ParameterName {
+  const wanted = name.slice(0, 64).toLowerCase();
+  let nearest: { readonly name: ParameterName; readonly distance: number } = { name: 'websocket.enabled', distance: Number.POSITIVE_INFINITY };
+  for (const candidate of PARAMETER_NAMES) {
+    const distance = editDistance(wanted, candidate.toLowerCase());
+    if (distance < nearest.distance) nearest = { name: candidate, distance };
+  }
+  return nearest.name;
+}
+
+/** Levenshtein's distance; one row is enough. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (let i = 0; i < from.length; i += 1) {
+    const next = [i + 1];
+    for (let j = 0; j < to.length; j += 1) {
+      const replaced = (row[j] ?? 0) + (from[i] === to[j] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}

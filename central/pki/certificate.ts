@@ -1,0 +1,237 @@
+// Owns making certificates (profiles for root, server and agent), reading requests, and what is told of a certificate:
+// thumbprint, pin, names. Keeps nothing and decides nothing about who gets one; authority.ts does.
+import { createHash, createPublicKey, generateKeyPair, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
+import { isIP } from 'node:net';
+import { promisify } from 'node:util';
+import { textOf } from '../../shared/errors.ts';
+import {
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  Name,
+  PeculiarCertificate,
+  Pkcs10CertificateRequest,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509CertificateGenerator,
+} from '../../shared/x509.ts';
+import { pkiFault } from './errors.ts';
+
+const DAY_MS = 86_400_000;
+/** Clocks of branch PCs run late: a certificate made now is valid for them too. */
+const BACKDATE_MS = 5 * 60_000;
+/** RFC 5280 section 4.1.2.2 allows 20 bytes and wants a positive number; 16 random ones never meet. */
+const SERIAL_BYTES = 16;
+/** X.520 ub-common-name. A longer name stays whole in the alternative names. */
+const MAX_COMMON_NAME = 64;
+const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
+const ECDSA_SHA256 = { name: 'ECDSA', hash: 'SHA-256' } as const;
+
+export interface KeyPair {
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+}
+
+export interface AlternativeName {
+  readonly type: 'dns' | 'ip' | 'url';
+  readonly value: string;
+}
+
+export type Profile = 'root' | 'server' | 'agent';
+
+export interface CertificateOrder {
+  readonly profile: Profile;
+  /** Distinguished name as in RFC 4514: `CN=central, O=Bank`. */
+  readonly subject: string;
+  readonly publicKey: KeyObject;
+  readonly alternativeNames?: readonly AlternativeName[];
+  readonly lifetimeDays: number;
+  readonly now: number;
+  /** Absent: signed with `selfKey`, its own key. */
+  readonly issuer?: { readonly certificate: X509Certificate; readonly key: KeyObject };
+  readonly selfKey?: KeyObject;
+}
+
+/** A new ECDSA P-256 key: what every TLS library and Java from 8 on takes, with 128 bits of strength. */
+export async function makeKeyPair(): Promise<KeyPair> {
+  return await promisify(generateKeyPair)('ec', { namedCurve: ECDSA_P256.namedCurve });
+}
+
+/** The private key as PEM, PKCS#8, unencrypted: for the store, never for an answer or a log. */
+export function privateKeyPem(key: KeyObject): string {
+  return key.export({ type: 'pkcs8', format: 'pem' });
+}
+
+/** SubjectPublicKeyInfo, DER. */
+export function spkiOf(key: KeyObject): Buffer {
+  return key.export({ type: 'spki', format: 'der' });
+}
+
+/** Makes one certificate. Errors: distinguished_name_bad. */
+export async function makeCertificate(order: CertificateOrder): Promise<X509Certificate> {
+  const { issuer } = order;
+  const signer = issuer?.key ?? order.selfKey;
+  if (signer === undefined) throw new TypeError('a certificate order needs an issuer or its own key');
+  const publicKey = order.publicKey.toCryptoKey(ECDSA_P256, true, ['verify']);
+  const end = order.now + order.lifetimeDays * DAY_MS;
+  const made = await X509CertificateGenerator.create(
+    {
+      // The first octet is kept between 0x40 and 0x7f: positive without a leading zero, and always of full length.
+      serialNumber: randomSerial(),
+      subject: readName(order.subject),
+      // The issuer's name is taken over byte by byte: verifiers compare encodings, not texts.
+      issuer: issuer === undefined ? readName(order.subject) : new Name(new PeculiarCertificate(issuer.certificate.raw).subjectName.toArrayBuffer()),
+      notBefore: new Date(order.now - BACKDATE_MS),
+      // Nothing outlives the one that vouches for it.
+      notAfter: new Date(issuer === undefined ? end : Math.min(end, Date.parse(issuer.certificate.validTo))),
+      publicKey,
+      signingKey: signer.toCryptoKey(ECDSA_P256, false, ['sign']),
+      signingAlgorithm: ECDSA_SHA256,
+      extensions: [
+        ...usagesOf(order.profile),
+        ...(order.alternativeNames === undefined || order.alternativeNames.length === 0 ? [] : [new SubjectAlternativeNameExtension([...order.alternativeNames])]),
+        await SubjectKeyIdentifierExtension.create(publicKey),
+        ...(issuer === undefined ? [] : [authorityKeyIdentifier(issuer.certificate)]),
+      ],
+    },
+    webcrypto,
+  );
+  return new X509Certificate(Buffer.from(made.rawData));
+}
+
+function randomSerial(): string {
+  const serial = randomBytes(SERIAL_BYTES);
+  serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
+  return serial.toString('hex');
+}
+
+/** RFC 5280 sections 4.2.1.3, 4.2.1.9 and 4.2.1.12. No keyEncipherment: ECDSA keys encrypt nothing. */
+function usagesOf(profile: Profile) {
+  switch (profile) {
+    case 'root':
+      // Path length 1 leaves room for one intermediate, should a bank put one between.
+      return [new BasicConstraintsExtension(true, 1, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)];
+    case 'server':
+      return leafUsages(ExtendedKeyUsage.serverAuth);
+    case 'agent':
+      return leafUsages(ExtendedKeyUsage.clientAuth);
+  }
+}
+
+function leafUsages(usage: ExtendedKeyUsage) {
+  return [new BasicConstraintsExtension(false, undefined, true), new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true), new ExtendedKeyUsageExtension([usage])];
+}
+
+/** Copies the issuer's own identifier, so that an imported authority with another way of making them fits too. */
+function authorityKeyIdentifier(issuer: X509Certificate): AuthorityKeyIdentifierExtension {
+  const own = new PeculiarCertificate(issuer.raw).getExtension(SubjectKeyIdentifierExtension);
+  if (own !== null) return new AuthorityKeyIdentifierExtension(own.keyId);
+  // RFC 5280 section 4.2.1.2, method (1) is SHA-1 of the key's bits; any stable value serves, so ours is of the whole SPKI.
+  return new AuthorityKeyIdentifierExtension(createHash('sha1').update(spkiOf(issuer.publicKey)).digest('hex'));
+}
+
+// --- names ------------------------------------------------------------------------------------------------------------
+
+function readName(text: string): Name {
+  const fault = distinguishedNameFault(text);
+  if (fault !== undefined) throw pkiFault('distinguished_name_bad', { found: text, reason: fault });
+  return new Name(text);
+}
+
+/** A sentence that says why `text` is no distinguished name; undefined when it is one. */
+export function distinguishedNameFault(text: string): string | undefined {
+  try {
+    return new Name(text).toJSON().length === 0 ? 'it is empty' : undefined;
+  } catch (error) {
+    return textOf(error);
+  }
+}
+
+/** `CN=...` for a host or agent name, escaped as RFC 4514 section 2.4 wants it. */
+export function commonName(name: string): string {
+  return `CN=${name.slice(0, MAX_COMMON_NAME).replaceAll(/([,+"\\<>;=#])/g, String.raw`\$1`)}`;
+}
+
+/** True when both texts name the same subject, whatever blanks and escapes they use. */
+export function sameDistinguishedName(one: string, other: string): boolean {
+  return new Name(one).toString() === new Name(other).toString();
+}
+
+/** A host name or an address as alternative name. Addresses lose the brackets they wear in URLs. */
+export function alternativeName(host: string): AlternativeName {
+  const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
+  return isIP(bare) === 0 ? { type: 'dns', value: bare.toLowerCase() } : { type: 'ip', value: bare };
+}
+
+/** Host names and addresses that the certificate stands for. */
+export function hostsOf(certificate: X509Certificate): string[] {
+  const extension = new PeculiarCertificate(certificate.raw).getExtension(SubjectAlternativeNameExtension);
+  if (extension === null) return [];
+  return extension.names
+    .toJSON()
+    .filter((name) => name.type === 'dns' || name.type === 'ip')
+    .map((name) => name.value);
+}
+
+/** The subject in one line, as RFC 4514 writes it. */
+export function subjectOf(certificate: X509Certificate): string {
+  return new PeculiarCertificate(certificate.raw).subject;
+}
+
+/** SHA-256 over the certificate, lower-case hex without colons. */
+export function thumbprintOf(certificate: X509Certificate): string {
+  return createHash('sha256').update(certificate.raw).digest('hex');
+}
+
+// --- requests and chains ------------------------------------------------------------------------------------------------
+
+export interface ReadRequest {
+  readonly der: Buffer;
+  readonly publicKey: KeyObject;
+  readonly spki: Buffer;
+}
+
+/**
+ * Reads a PKCS#10 request and shows that its maker holds the key. Only the key is taken from it: names and usages are
+ * Central's to say. Errors: csr_unreadable, csr_signature, csr_key_type.
+ */
+export async function readRequest(pem: string): Promise<ReadRequest> {
+  let request: Pkcs10CertificateRequest;
+  let publicKey: KeyObject;
+  try {
+    if (!/-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----/.test(pem)) throw new TypeError('it does not begin with -----BEGIN CERTIFICATE REQUEST-----');
+    request = new Pkcs10CertificateRequest(pem.replaceAll('NEW CERTIFICATE REQUEST', 'CERTIFICATE REQUEST'));
+    publicKey = createPublicKey({ key: Buffer.from(request.publicKey.rawData), format: 'der', type: 'spki' });
+  } catch (error) {
+    throw pkiFault('csr_unreadable', { found: textOf(error) }, error);
+  }
+  const curve = publicKey.asymmetricKeyDetails?.namedCurve;
+  if (publicKey.asymmetricKeyType !== 'ec' || curve !== 'prime256v1') {
+    throw pkiFault('csr_key_type', { found: [publicKey.asymmetricKeyType, curve].filter((part) => part !== undefined).join(' ') });
+  }
+  // A signature of the wrong length is a rejected promise in WebCrypto, a wrong one is false: both are the same to us.
+  const holdsKey = await request.verify(webcrypto).catch(() => false);
+  if (!holdsKey) throw pkiFault('csr_signature', {});
+  return { der: Buffer.from(request.rawData), publicKey, spki: spkiOf(publicKey) };
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
+
+/** Reads a chain as PEM, in the order it has. `what` begins the sentence of the error: certificate_unreadable. */
+export function readChain(pem: string, what: string): [X509Certificate, ...X509Certificate[]] {
+  try {
+    const [first, ...rest] = (pem.match(PEM_CERTIFICATE) ?? []).map((block) => new X509Certificate(block));
+    if (first === undefined) throw new TypeError('it holds no -----BEGIN CERTIFICATE-----');
+    return [first, ...rest];
+  } catch (error) {
+    throw pkiFault('certificate_unreadable', { what, found: textOf(error) }, error);
+  }
+}
+
+/** A chain as PEM, leaf first. */
+export function chainPem(chain: readonly X509Certificate[]): string {
+  return chain.map((certificate) => `${certificate.toString().trim()}\n`).join('');
+}

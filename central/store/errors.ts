@@ -1,0 +1,51 @@
+// Owns what Central's store may refuse, whatever engine it runs on; what is wrong with the engine itself stands with the engine
+// (shared/sqlite/errors.ts).
+import { defineErrors, type ErrorDefinition } from '../../shared/errors.ts';
+
+export const STORE_ERRORS = {
+  agent_unknown: { status: 404, text: 'There is no agent with the id {id}.', hint: 'See "queuegate agents list"; it may have been removed.' },
+  agent_id_taken: {
+    status: 409,
+    text: 'The id {id} belongs to an agent with another key.',
+    hint: 'If this machine replaces that one, remove the old agent first ("queuegate agents remove {id}"); else enrol it under an id of its own.',
+  },
+  agent_name_taken: {
+    status: 409,
+    text: 'The name {name} belongs to the agent {owner}.',
+    hint: 'Give one of the two another name (agent.name in agent.local.conf). Names are compared without regard to upper and lower case.',
+  },
+  agent_key_known: {
+    status: 409,
+    text: 'This key is already registered as the agent {owner}.',
+    hint: 'A machine was cloned with its key, or its id was changed. Delete the key on the new machine and enrol it again, or remove the agent {owner}.',
+  },
+  enrolment_token_unknown: { status: 403, text: 'There is no enrolment token {id}.', hint: 'Make a new one: "queuegate tokens create-enrolment".' },
+  enrolment_token_used: {
+    status: 403,
+    text: 'The enrolment token {id} has been used as often as it may ({uses} of {uses}).',
+    hint: 'Make a new one: "queuegate tokens create-enrolment". If nobody of yours used this one, look at the agents that were enrolled with it.',
+  },
+  enrolment_token_expired: {
+    status: 403,
+    text: 'The enrolment token {id} expired at {expiry}.',
+    hint: 'Make a new one: "queuegate tokens create-enrolment".',
+  },
+  token_unknown: { status: 404, text: 'There is no token {id}.', hint: 'See "queuegate tokens list"; it may have been removed.' },
+  last_administrator: {
+    status: 409,
+    text: 'The token {id} is the last one of an administrator.',
+    hint: 'Make another administrator\'s token first, else nobody could change anything any more.',
+  },
+  version_conflict: {
+    status: 412,
+    text: 'The parameters were changed in the meantime (version {found}, expected {expected}).',
+    hint: 'Read them again, look whether your change still fits, and send it with the new version.',
+  },
+  stale_epoch: {
+    close: 4507,
+    text: 'A newer session of the agent {id} has begun, or the agent was removed; this session may not write any more.',
+    hint: 'Nothing to do: the agent comes back by itself.',
+  },
+} as const satisfies Record<string, ErrorDefinition>;
+
+export const storeFault = defineErrors(STORE_ERRORS);

@@ -1,0 +1,95 @@
+// Owns the receiving end of one direction of one session: checks the numbering, hands batches to the log on disk, and
+// acknowledges last, after the commit. Whatever arrives while one append runs is the next append.
+import { encode, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
+import type { Begin, Messages, SessionLimits } from '../wire/messages.ts';
+import { refusal } from '../wire/refusals.ts';
+import { readItem, type Item } from './message.ts';
+import type { InboxPort } from './ports.ts';
+import type { FramePort } from './sender.ts';
+
+export interface ReceiverOptions {
+  readonly inbox: InboxPort;
+  readonly frames: FramePort;
+  readonly limits: SessionLimits;
+  /** The session must end: the store failed, or the peer breaks the rules. Called once. */
+  readonly onFailure: (error: unknown) => void;
+  /** A batch is on disk: `count` messages through `through`. */
+  readonly onCommitted?: (count: number) => void;
+}
+
+export class Receiver {
+  readonly #options: ReceiverOptions;
+  #state: 'new' | 'running' | 'stopped' = 'new';
+  /** The number the next item must have. */
+  #next = 0;
+  #acknowledged = 0;
+  #waiting: Item[] = [];
+  #waitingBytes = 0;
+  #appendingBytes = 0;
+  /** The append (or begin) under way; there is one at a time, so that order holds. */
+  #busy = false;
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options;
+  }
+
+  begin(frame: Begin): void {
+    if (this.#state === 'stopped') return;
+    if (this.#state === 'running') return this.#fail(refusal('bad_frame', { found: 'a second begin' }));
+    this.#state = 'running';
+    this.#next = frame.next;
+    this.#acknowledged = frame.next - 1;
+    this.#busy = true;
+    this.#options.inbox.begin(frame).then(
+      () => this.#appendWaiting(),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  /** `bytes` is the size of the frame in UTF-8. */
+  messages(frame: Messages, bytes: number): void {
+    if (this.#state === 'stopped') return;
+    if (this.#state === 'new') return this.#fail(refusal('bad_frame', { found: 'messages before begin' }));
+    if (frame.first !== this.#next) return this.#fail(refusal('bad_frame', { found: `messages from ${frame.first}, where ${this.#next} is next` }));
+    const { limits } = this.#options;
+    const unacknowledged = this.#next + frame.items.length - 1 - this.#acknowledged;
+    if (unacknowledged > limits.windowItems) return this.#fail(refusal('bad_frame', { found: `${unacknowledged} messages without waiting for an ack, where ${limits.windowItems} are allowed` }));
+    if (this.#waitingBytes + this.#appendingBytes > limits.windowBytes) return this.#fail(refusal('bad_frame', { found: `more than ${limits.windowBytes} bytes without waiting for an ack` }));
+    for (const item of frame.items) this.#waiting.push(readItem(item, limits.maxMessageBytes));
+    this.#next += frame.items.length;
+    // What the sender counts: the items, not the frame around them.
+    this.#waitingBytes += Math.max(0, bytes - MESSAGES_FRAME_OVERHEAD);
+    if (!this.#busy) this.#appendWaiting();
+  }
+
+  stop(): void {
+    this.#state = 'stopped';
+    this.#waiting = [];
+  }
+
+  #appendWaiting(): void {
+    const items = this.#waiting;
+    this.#busy = this.#state === 'running' && items.length > 0;
+    if (!this.#busy) return;
+    this.#waiting = [];
+    this.#appendingBytes = this.#waitingBytes;
+    this.#waitingBytes = 0;
+    this.#options.inbox.append(this.#next - items.length, items).then(
+      (through) => {
+        this.#appendingBytes = 0;
+        if (this.#state !== 'running') return;
+        this.#acknowledged = through;
+        this.#options.frames.send(encode({ type: 'ack', through }));
+        this.#options.onCommitted?.(items.length);
+        this.#appendWaiting();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state === 'stopped') return;
+    this.stop();
+    this.#options.onFailure(error);
+  }
+}

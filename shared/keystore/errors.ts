@@ -1,0 +1,82 @@
+// Owns the errors of key and trust stores: each cause its own code, each text with what was found and the mend.
+// No message ever holds a password or the content of a private key.
+import { defineErrors } from '../errors.ts';
+
+export const keystoreFault = defineErrors({
+  keystore_file_empty: {
+    text: '{file} is empty: it holds 0 bytes.',
+    hint: 'Copy the store again; allowed are JKS, PKCS#12 and PEM.',
+  },
+  keystore_is_text: {
+    text: '{file} is no key or trust store but {found}.',
+    hint: 'Whatever its name says, it is a text: get the store itself (JKS, PKCS#12), or a PEM file with "-----BEGIN CERTIFICATE-----".',
+  },
+  keystore_format_unknown: {
+    text: '{file} is no key or trust store: it begins with {found}, which is neither JKS (feedfeed), PKCS#12 and DER (30) nor PEM.',
+    hint: 'Get the store again, in binary mode; allowed are JKS, PKCS#12, PEM and a single certificate in DER.',
+  },
+  keystore_jceks: {
+    text: '{file} is a JCEKS store (it begins with cececece); allowed are JKS, PKCS#12 and PEM.',
+    hint: 'Convert it: keytool -importkeystore -srckeystore "{file}" -srcstoretype JCEKS -destkeystore "{file}.p12" -deststoretype PKCS12',
+  },
+  keystore_bks: {
+    text: '{file} is a BouncyCastle store (BKS); allowed are JKS, PKCS#12 and PEM.',
+    hint: 'Convert it where BouncyCastle is installed: keytool -importkeystore -srckeystore "{file}" -srcstoretype BKS -destkeystore "{file}.p12" -deststoretype PKCS12 -provider org.bouncycastle.jce.provider.BouncyCastleProvider -providerpath bcprov.jar',
+  },
+  keystore_pkcs7: {
+    text: '{file} is a PKCS#7 bundle (.p7b, as Windows exports them); allowed are JKS, PKCS#12 and PEM.',
+    hint: 'Convert it: openssl pkcs7 -inform {form} -in "{file}" -print_certs -out "{file}.pem"',
+  },
+  keystore_too_large: {
+    text: '{file} holds {found}; allowed is at most {allowed}.',
+    hint: 'The path names another kind of file, or the store was made for another purpose: make one with the certificates that are needed here.',
+  },
+  keystore_password_missing: {
+    text: '{file} ({format}) does not open with the password "changeit", which is tried when none is given.',
+    hint: 'Give the password of the store: the one with which keytool -list -keystore "{file}" lists its entries.',
+  },
+  keystore_password_wrong: {
+    text: '{file} ({format}) does not open with the given password.',
+    hint: 'Give the password with which keytool -list -keystore "{file}" lists its entries. If you are sure of it, the file was changed: one digest covers password and contents.',
+  },
+  keystore_truncated: {
+    text: '{file} ({format}) is truncated: {found}.',
+    hint: 'Copy it again, in binary mode, and compare the sizes.',
+  },
+  keystore_tampered: {
+    text: '{file} ({format}) was changed after it was written: {found}.',
+    hint: 'Do not use it. Get it again from where it was made, and find out who changed it or which disk or transfer damages files.',
+  },
+  keystore_damaged: {
+    text: '{file} ({format}) cannot be read: {found}.',
+    hint: 'Make it again with keytool or openssl, and compare the sizes after copying.',
+  },
+  keystore_unsupported: {
+    text: '{file} ({format}) uses {found}, which is not supported.',
+    hint: 'Make it again with today\'s defaults: keytool -importkeystore -srckeystore "{file}" -destkeystore "{file}.new.p12" -deststoretype PKCS12',
+  },
+  keystore_no_entries: {
+    text: '{file} ({format}) opens, but holds no entry.',
+    hint: 'Import the root certificate of Central: queue-agent truststore import "{file}" --certificate central-root.cer',
+  },
+  keystore_only_private_keys: {
+    text: '{file} ({format}) holds {found} and no trusted certificate: it is a key store, not a trust store.',
+    hint: 'Name the trust store, or make one: queue-agent truststore import truststore.p12 --certificate central-root.cer',
+  },
+  keystore_no_certificate: {
+    text: '{file} ({format}) holds no certificate that is trusted, only {found}.',
+    hint: 'Name a file with the root certificate of Central ("-----BEGIN CERTIFICATE-----").',
+  },
+  keystore_key_password_wrong: {
+    text: 'The private key does not open with the given password.',
+    hint: 'The key of a JKS entry may have a password of its own (keytool -keypasswd): give that one.',
+  },
+  keystore_key_unsupported: {
+    text: 'The private key is protected by {found}; allowed is the protection of JKS key stores, {allowed}.',
+    hint: 'Convert the store: keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 -deststoretype PKCS12',
+  },
+  keystore_cannot_hold: {
+    text: 'A {format} store cannot hold {found}.',
+    hint: 'Use a store of another format for it.',
+  },
+});

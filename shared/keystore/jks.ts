@@ -1,0 +1,163 @@
+// Owns the Sun JKS format, versions 1 and 2, as sun.security.provider.JavaKeyStore in OpenJDK reads and writes it:
+//   FEEDFEED, version, count, then per entry a tag (1 private key, 2 trusted certificate), alias, date and content;
+//   at the end SHA-1 over password (UTF-16BE), "Mighty Aphrodite" and everything before it.
+// That digest is the only check there is: nothing is handed out before it fits.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { CodedError } from '../errors.ts';
+import { keystoreFault } from './errors.ts';
+import { BadData, DataReader, DataWriter, EndOfData } from './java-data.ts';
+import { DEFAULT_PASSWORD, MAX_ENTRIES, printableLine, soundness, type Store, type StoreEntry, type StoreSource } from './material.ts';
+
+const MAGIC = 0xfeedfeed;
+const DIGEST_BYTES = 20;
+const TAG_KEY = 1;
+const TAG_TRUSTED = 2;
+const WHITENER = Buffer.from('Mighty Aphrodite', 'utf8');
+/** The chain of one key; longer ones are no chains. */
+const MAX_CHAIN = 100;
+/** EncryptedPrivateKeyInfo of sun.security.provider.KeyProtector: SEQUENCE { SEQUENCE { OID 1.3.6.1.4.1.42.2.17.1.1, NULL }, OCTET STRING }. */
+const PROTECTOR_ALGORITHM = Buffer.from('300e060a2b060104012a021101010500', 'hex');
+
+/** Reads a JKS store. Throws keystore faults: wrong or missing password, truncated, tampered, damaged, too large. */
+export function readJks({ bytes, file, password }: StoreSource): Store {
+  const data = bytes.subarray(0, Math.max(0, bytes.length - DIGEST_BYTES));
+  const authentic = bytes.length > DIGEST_BYTES && timingSafeEqual(digestOf(password ?? DEFAULT_PASSWORD, data), bytes.subarray(-DIGEST_BYTES));
+  let entries: StoreEntry[];
+  try {
+    entries = parseEntries(data);
+  } catch (error) {
+    throw faultOfStructure(error, file, authentic);
+  }
+  if (!authentic) throw faultOfDigest(entries, file, password);
+  return { format: 'jks', entries, warnings: [], others: [] };
+}
+
+/** Writes a version 2 store. Aliases are written in lower case: Java looks them up so, and would not find others. */
+export function writeJks(entries: readonly StoreEntry[], password: string): Buffer {
+  const out = new DataWriter().int(MAGIC).int(2).int(entries.length);
+  for (const entry of entries) {
+    if (entry.kind === 'loose' || (entry.kind === 'key' && entry.protection !== 'jks')) {
+      throw keystoreFault('keystore_cannot_hold', { format: 'JKS', found: entry.kind === 'loose' ? 'a certificate that is not trusted' : 'a private key of another format' });
+    }
+    out.int(entry.kind === 'key' ? TAG_KEY : TAG_TRUSTED).utf(entry.alias.toLowerCase()).date(entry.created ?? new Date());
+    if (entry.kind === 'key') out.int(entry.key.length).raw(entry.key).int(entry.certificates.length);
+    for (const der of entry.certificates) out.utf('X.509').int(der.length).raw(der);
+  }
+  const data = out.bytes();
+  return Buffer.concat([data, digestOf(password, data)]);
+}
+
+/**
+ * Opens the private key of a JKS entry (PKCS#8, DER). The key stream is SHA-1 over password and the block before, beginning
+ * with the salt; the last block is SHA-1 over password and key. Throws keystore_key_password_wrong, keystore_key_unsupported.
+ */
+export function unlockJksKey(protectedKey: Uint8Array, password: string): Buffer {
+  const content = protectedContent(Buffer.from(protectedKey));
+  const secret = passwordBytes(password);
+  const cipher = content.subarray(DIGEST_BYTES, -DIGEST_BYTES);
+  const plain = Buffer.alloc(cipher.length);
+  let block: Uint8Array = content.subarray(0, DIGEST_BYTES);
+  for (let i = 0; i < cipher.length; i += 1) {
+    if (i % DIGEST_BYTES === 0) block = sha1(secret, block);
+    plain[i] = (cipher[i] as number) ^ (block[i % DIGEST_BYTES] as number);
+  }
+  if (!timingSafeEqual(sha1(secret, plain), content.subarray(-DIGEST_BYTES))) throw keystoreFault('keystore_key_password_wrong', {});
+  return plain;
+}
+
+function parseEntries(data: Buffer): StoreEntry[] {
+  const input = new DataReader(data);
+  input.take(4, 'the magic number');
+  const version = input.count('the version');
+  if (version !== 1 && version !== 2) throw new BadData(`its version is ${version}; allowed are 1 and 2`);
+  const count = input.count('the number of entries');
+  if (count > MAX_ENTRIES) throw new BadData(`it announces ${count} entries; allowed are ${MAX_ENTRIES}`);
+  const entries: StoreEntry[] = [];
+  for (let number = 1; number <= count; number += 1) {
+    const what = `entry ${number} of ${count}`;
+    const tag = input.count(`the kind of ${what}`);
+    if (tag !== TAG_KEY && tag !== TAG_TRUSTED) throw new BadData(`${what} is of kind ${tag}; allowed are 1 (private key) and 2 (trusted certificate)`);
+    const alias = input.utf(`the alias of ${what}`);
+    const created = input.date(`the date of ${what}`);
+    if (tag === TAG_TRUSTED) {
+      entries.push({ kind: 'trusted', alias, created, certificates: [readCertificate(input, version, what)] });
+      continue;
+    }
+    const key = input.take(input.count(`the key length of ${what}`), `the private key of ${what}`);
+    const length = input.count(`the chain length of ${what}`);
+    if (length > MAX_CHAIN) throw new BadData(`${what} announces a chain of ${length} certificates; allowed are ${MAX_CHAIN}`);
+    const certificates = Array.from({ length }, () => readCertificate(input, version, what));
+    entries.push({ kind: 'key', alias, created, certificates, protection: 'jks', key });
+  }
+  if (input.left > 0) throw new BadData(`${input.left} bytes follow the last entry that do not belong to it`);
+  return entries;
+}
+
+function readCertificate(input: DataReader, version: number, what: string): Buffer {
+  // Version 1 knew X.509 only and did not say so.
+  const type = version === 1 ? 'X.509' : input.utf(`the certificate type of ${what}`);
+  if (type !== 'X.509' && type !== 'X509') throw new BadData(`${what} holds a certificate of another type than X.509`);
+  return input.take(input.count(`the certificate length of ${what}`), `the certificate of ${what}`);
+}
+
+function faultOfStructure(error: unknown, file: string, authentic: boolean): CodedError {
+  const format = 'JKS';
+  if (!(error instanceof EndOfData || error instanceof BadData)) throw error;
+  // With a fitting digest the file is as it was written: then its writer, not the way here, made it unreadable.
+  if (authentic) return keystoreFault('keystore_damaged', { file, format, found: error.message }, error);
+  return keystoreFault(error instanceof EndOfData ? 'keystore_truncated' : 'keystore_tampered', { file, format, found: error.message }, error);
+}
+
+/**
+ * The digest alone cannot tell a wrong password from a changed file. What can be told: certificates prove themselves. If one
+ * is unreadable or a root's own signature fails, the file was changed; if all are sound, the password is by far the likelier.
+ */
+function faultOfDigest(entries: readonly StoreEntry[], file: string, password: string | undefined): CodedError {
+  const format = 'JKS';
+  for (const { alias, certificates } of entries) {
+    const unsound = certificates.map((der) => soundness(der)).find((verdict) => verdict !== 'sound');
+    if (unsound !== undefined) {
+      const found = `the certificate "${printableLine(alias)}" ${unsound === 'unreadable' ? 'is no certificate any more' : 'does not fit its own signature'}, and the digest of the store does not fit either`;
+      return keystoreFault('keystore_tampered', { file, format, found });
+    }
+  }
+  return keystoreFault(password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong', { file, format });
+}
+
+function protectedContent(info: Buffer): Buffer {
+  const outer = derContent(info, 0, 0x30);
+  if (outer === undefined || outer.indexOf(PROTECTOR_ALGORITHM) !== 0) throw faultOfProtection('another algorithm');
+  const content = derContent(outer, PROTECTOR_ALGORITHM.length, 0x04);
+  if (content === undefined || content.length <= 2 * DIGEST_BYTES) throw faultOfProtection('something damaged');
+  return content;
+}
+
+function faultOfProtection(found: string): CodedError {
+  return keystoreFault('keystore_key_unsupported', { found, allowed: '1.3.6.1.4.1.42.2.17.1.1' });
+}
+
+/** The content of the DER element with `tag` at `offset`, which must be the last one there. */
+function derContent(bytes: Buffer, offset: number, tag: number): Buffer | undefined {
+  const first = bytes[offset + 1];
+  if (bytes[offset] !== tag || first === undefined) return undefined;
+  const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
+  if (lengthBytes > 4 || offset + 2 + lengthBytes > bytes.length) return undefined;
+  const length = lengthBytes === 0 ? first : bytes.readUIntBE(offset + 2, lengthBytes);
+  const begin = offset + 2 + lengthBytes;
+  return begin + length === bytes.length ? bytes.subarray(begin) : undefined;
+}
+
+function digestOf(password: string, data: Uint8Array): Buffer {
+  return sha1(passwordBytes(password), WHITENER, data);
+}
+
+/** Java's chars, high byte first. */
+function passwordBytes(password: string): Buffer {
+  return Buffer.from(password, 'utf16le').swap16();
+}
+
+function sha1(...parts: Uint8Array[]): Buffer {
+  const hash = createHash('sha1');
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}

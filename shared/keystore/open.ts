@@ -1,0 +1,88 @@
+// Owns opening and writing a store of any format: the format is told by the content, never by the name.
+import { keystoreFault } from './errors.ts';
+import { readJks, writeJks } from './jks.ts';
+import { FORMAT_NAMES, type Store, type StoreEntry, type StoreFormat, type StoreSource } from './material.ts';
+import { readDerCertificate, readPem, textOfBytes } from './pem.ts';
+
+/** Java's own cacerts with 150 roots is 200 kB; the bound keeps a wrong path out of memory. */
+export const MAX_STORE_BYTES = 16 * 1024 * 1024;
+
+/** trustStoreType and the like, lower case, to what we call it. */
+const DECLARED: Readonly<Record<string, StoreFormat>> = { jks: 'jks', pkcs12: 'pkcs12', p12: 'pkcs12', pfx: 'pkcs12', pem: 'pem' };
+
+export interface StoreRequest extends StoreSource {
+  /** What the configuration says it is (trustStoreType): only compared. */
+  readonly declaredType?: string | undefined;
+}
+
+/** Opens a JKS, PKCS#12 or PEM store, or a single DER certificate. Throws keystore faults and nothing else. */
+export async function openStore(request: StoreRequest): Promise<Store> {
+  const { bytes, file } = request;
+  if (bytes.length > MAX_STORE_BYTES) throw keystoreFault('keystore_too_large', { file, found: `${bytes.length} bytes`, allowed: `${MAX_STORE_BYTES} bytes` });
+  const store = await readAs(formatOf(bytes, file), request);
+  const declared = request.declaredType;
+  if (declared === undefined || DECLARED[declared.toLowerCase()] === store.format) return store;
+  return { ...store, warnings: [...store.warnings, `${file} is declared as ${declared}, but is ${FORMAT_NAMES[store.format]}: the content counts.`] };
+}
+
+/**
+ * The bytes of a store with `entries`. PEM has no way back from entries to the text around them: see appendPem (pem.ts).
+ * Throws keystore_cannot_hold.
+ */
+export async function encodeStore(format: 'jks' | 'pkcs12', entries: readonly StoreEntry[], password: string): Promise<Buffer> {
+  if (format === 'jks') return writeJks(entries, password);
+  const { writePkcs12 } = await import('./pkcs12.ts');
+  return await writePkcs12(entries, password);
+}
+
+async function readAs(format: StoreFormat, source: StoreSource): Promise<Store> {
+  if (format === 'jks') return readJks(source);
+  if (format === 'pem') return readPem(source);
+  if (format === 'der') return readDerCertificate(source);
+  const { readPkcs12 } = await import('./pkcs12.ts');
+  return await readPkcs12(source);
+}
+
+function formatOf(bytes: Buffer, file: string): StoreFormat {
+  if (bytes.length === 0) throw keystoreFault('keystore_file_empty', { file });
+  const magic = bytes.subarray(0, 4).toString('hex');
+  if (magic === 'feedfeed') return 'jks';
+  if (magic === 'cececece') throw keystoreFault('keystore_jceks', { file });
+  // BKS: version 1 or 2, then a salt of 20 bytes.
+  if (/^0000000[12]00000014/.test(bytes.subarray(0, 8).toString('hex'))) throw keystoreFault('keystore_bks', { file });
+  if (bytes[0] === 0x30) return formatOfDer(bytes, file);
+  const text = plainText(bytes);
+  if (text === undefined) throw keystoreFault('keystore_format_unknown', { file, found: bytes.subarray(0, 8).toString('hex') });
+  if (/^[ \t]*-----BEGIN /m.test(text)) return 'pem';
+  throw keystoreFault('keystore_is_text', { file, found: /^\s*<(!doctype|html)/i.test(text) ? 'an HTML page' : 'a text file' });
+}
+
+/** All three are a SEQUENCE; the first element in it tells them apart: version 3, tbsCertificate, or the type of a PKCS#7. */
+function formatOfDer(bytes: Buffer, file: string): StoreFormat {
+  const { begin, end } = outerElement(bytes);
+  const first = bytes.subarray(begin, begin + 3).toString('hex');
+  const format: StoreFormat | undefined = first === '020103' ? 'pkcs12' : first.startsWith('30') ? 'der' : undefined;
+  if (format === undefined) {
+    if (first.startsWith('0609')) throw keystoreFault('keystore_pkcs7', { file, form: 'der' });
+    throw keystoreFault('keystore_format_unknown', { file, found: bytes.subarray(0, 8).toString('hex') });
+  }
+  if (end > bytes.length) throw keystoreFault('keystore_truncated', { file, format: FORMAT_NAMES[format], found: `it announces ${end} bytes, but ends after ${bytes.length}` });
+  if (end < bytes.length) throw keystoreFault('keystore_damaged', { file, format: FORMAT_NAMES[format], found: `it announces ${end} bytes, and ${bytes.length - end} follow them` });
+  return format;
+}
+
+/** Where the content of the first DER element begins, and where it ends (of indefinite length, BER: with the file). */
+function outerElement(bytes: Buffer): { begin: number; end: number } {
+  const first = bytes[1] ?? 0;
+  if (first < 0x80) return { begin: 2, end: 2 + first };
+  const count = first & 0x7f;
+  if (count === 0 || count > 4 || bytes.length < 2 + count) return { begin: 2, end: bytes.length };
+  return { begin: 2 + count, end: 2 + count + bytes.readUIntBE(2, count) };
+}
+
+/** The text, if these bytes are one: no control characters but white space and the escape of terminals. */
+function plainText(bytes: Buffer): string | undefined {
+  const text = textOfBytes(bytes);
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  return /[\0-\x08\x0e-\x1a\x1c-\x1f]/.test(text) ? undefined : text;
+}

@@ -1,0 +1,89 @@
+// Owns PEM bundles (RFC 7468): any number of certificates with text between them, as openssl, browsers and editors leave
+// them; and the single certificate in DER. PEM has no password and no digest: a root's own signature is all that can be checked.
+import { keystoreFault } from './errors.ts';
+import { FORMAT_NAMES, MAX_ENTRIES, printableLine, soundness, toPem, type Store, type StoreEntry, type StoreSource, type TrustedEntry } from './material.ts';
+
+interface Block {
+  readonly label: string;
+  readonly line: number;
+  readonly alias: string | undefined;
+  readonly body: string;
+}
+
+/** Reads all certificates of a bundle. Throws keystore faults: truncated, damaged, tampered, too large, PKCS#7. */
+export function readPem({ bytes, file }: StoreSource): Store {
+  const format = FORMAT_NAMES.pem;
+  const entries: StoreEntry[] = [];
+  const others: string[] = [];
+  for (const block of blocks(textOfBytes(bytes), file)) {
+    if (block.label === 'PKCS7' || block.label === 'CMS') throw keystoreFault('keystore_pkcs7', { file, form: 'pem' });
+    if (block.label !== 'CERTIFICATE' && block.label !== 'X509 CERTIFICATE') {
+      others.push(printableLine(block.label));
+      continue;
+    }
+    if (entries.length === MAX_ENTRIES) throw keystoreFault('keystore_too_large', { file, found: `more than ${MAX_ENTRIES} certificates`, allowed: MAX_ENTRIES });
+    const der = decodeBase64(block.body);
+    const place = `the certificate that begins on line ${block.line}`;
+    const verdict = der === undefined ? 'unreadable' : soundness(der);
+    if (der === undefined || verdict === 'unreadable') throw keystoreFault('keystore_damaged', { file, format, found: `${place} is no certificate` });
+    if (verdict === 'broken signature') throw keystoreFault('keystore_tampered', { file, format, found: `${place} does not fit its own signature` });
+    entries.push({ kind: 'trusted', alias: block.alias ?? `certificate-${entries.length + 1}`, created: undefined, certificates: [der] });
+  }
+  return { format: 'pem', entries, warnings: [], others };
+}
+
+/** Reads one certificate in DER. */
+export function readDerCertificate({ bytes, file }: StoreSource): Store {
+  const format = FORMAT_NAMES.der;
+  const verdict = soundness(bytes);
+  if (verdict === 'unreadable') throw keystoreFault('keystore_damaged', { file, format, found: 'its bytes are no certificate' });
+  if (verdict === 'broken signature') throw keystoreFault('keystore_tampered', { file, format, found: 'the certificate does not fit its own signature' });
+  return { format: 'der', entries: [{ kind: 'trusted', alias: 'certificate-1', created: undefined, certificates: [bytes] }], warnings: [], others: [] };
+}
+
+/** `bytes` (a bundle, or nothing) with `entries` behind it; everything that stood there stays. UTF-8. */
+export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buffer {
+  const text = textOfBytes(bytes);
+  const gap = text === '' || text.endsWith('\n') ? '' : '\n';
+  return Buffer.from(text + gap + entries.map(({ alias, certificates }) => `friendlyName: ${printableLine(alias)}\n${toPem(certificates[0])}`).join(''), 'utf8');
+}
+
+/** The text of a PEM file: UTF-8, or UTF-16 with its mark (what PowerShell's `>` writes), else ISO-8859-1. */
+export function textOfBytes(bytes: Buffer): string {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return bytes.toString('utf16le', 2);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return bytes.toString('latin1'); // comments of old editors; what counts is ASCII
+  }
+}
+
+function* blocks(text: string, file: string): Generator<Block> {
+  const format = FORMAT_NAMES.pem;
+  let alias: string | undefined;
+  let open: { label: string; line: number; body: string[] } | undefined;
+  for (const [index, raw] of text.split(/\r\n|\n|\r/).entries()) {
+    const line = raw.trim();
+    const [, edge, label = ''] = /^-----(BEGIN|END) ([^-]*)-----$/.exec(line) ?? [];
+    if (open === undefined) {
+      if (edge === 'BEGIN') open = { label, line: index + 1, body: [] };
+      // The way in which "openssl pkcs12 -nokeys" writes an alias above its certificate; appendPem writes the same.
+      else alias = /^friendlyName: (.{1,255})$/.exec(line)?.[1] ?? alias;
+    } else if (edge === undefined) {
+      open.body.push(line);
+    } else {
+      if (edge === 'BEGIN' || label !== open.label) {
+        throw keystoreFault('keystore_damaged', { file, format, found: `"BEGIN ${printableLine(open.label)}" of line ${open.line} meets "${edge} ${printableLine(label)}" on line ${index + 1}` });
+      }
+      yield { label, line: open.line, alias, body: open.body.join('') };
+      open = undefined;
+      alias = undefined;
+    }
+  }
+  if (open !== undefined) throw keystoreFault('keystore_truncated', { file, format, found: `"BEGIN ${printableLine(open.label)}" of line ${open.line} has no END` });
+}
+
+function decodeBase64(body: string): Buffer | undefined {
+  const text = body.replaceAll(/[ \t]/g, '');
+  return text !== '' && text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+}

@@ -1,0 +1,97 @@
+// Owns the formats of settings: what text is allowed, how it is said in one phrase, and the value it becomes.
+import { isIP, isIPv6 } from 'node:net';
+
+export interface SettingFormat<T> {
+  /** Unique among formats that differ: convict keeps them by name. */
+  readonly name: string;
+  /** Completes "allowed: ...". */
+  readonly allowed: string;
+  /** The value, or undefined when the text is not allowed. */
+  parse(text: string): T | undefined;
+}
+
+export interface HostPort {
+  /** A name or an address; IPv6 without brackets. */
+  readonly host: string;
+  /** Absent: the port of the transport. */
+  readonly port: number | undefined;
+}
+
+const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?';
+/** RFC 1123 section 2.1. */
+const HOST_NAME = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`, 'i');
+const MAX_LIST = 64;
+
+export const yesOrNo: SettingFormat<boolean> = {
+  name: 'true or false',
+  allowed: 'true or false',
+  parse: (text) => ({ true: true, false: false })[text.trim().toLowerCase()],
+};
+
+/** A whole number from `minimum` through `maximum`, decimal. */
+export function wholeNumber(minimum: number, maximum: number): SettingFormat<number> {
+  return {
+    name: `whole number ${minimum}-${maximum}`,
+    allowed: `a whole number from ${minimum} to ${maximum}`,
+    parse: (text) => {
+      const value = /^\d{1,15}$/.test(text.trim()) ? Number(text) : Number.NaN;
+      return value >= minimum && value <= maximum ? value : undefined;
+    },
+  };
+}
+
+/** One of `words`, without regard to case. */
+export function oneOf<const W extends string>(...words: W[]): SettingFormat<W> {
+  return { name: `one of ${words.join(' ')}`, allowed: words.join(', '), parse: (text) => words.find((word) => word === text.trim().toLowerCase()) };
+}
+
+/** Text without control characters. */
+export function text(minimum: number, maximum: number): SettingFormat<string> {
+  return {
+    name: `text ${minimum}-${maximum}`,
+    allowed: `${minimum} to ${maximum} characters, no control characters`,
+    parse: (found) => (found.length >= minimum && found.length <= maximum && !/\p{Cc}/u.test(found) ? found : undefined),
+  };
+}
+
+/** RFC 1123, in small letters. Empty is allowed: whoever reads it has a default of its own. */
+export const hostName: SettingFormat<string> = {
+  name: 'host name',
+  allowed: 'a host name: letters, digits and dashes in parts of at most 63, divided by dots',
+  parse: (found) => (found === '' || HOST_NAME.test(found.trim()) ? found.trim().toLowerCase() : undefined),
+};
+
+/** Hosts in the order in which they are to be tried. */
+export const hostPorts: SettingFormat<readonly HostPort[]> = {
+  name: 'hosts with ports',
+  allowed: `host names or addresses divided by commas, each with :port if needed, IPv6 in brackets, no "https://"; at most ${MAX_LIST}`,
+  parse: (found) => listOf(found, hostPort),
+};
+
+/** Names divided by commas. */
+export const nameList: SettingFormat<readonly string[]> = {
+  name: 'names',
+  allowed: `names divided by commas, each of 1 to 64 letters, digits, dots, dashes and underscores; at most ${MAX_LIST}`,
+  parse: (found) => listOf(found, (item) => (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(item) ? item : undefined)),
+};
+
+function listOf<T>(found: string, parse: (item: string) => T | undefined): T[] | undefined {
+  if (found.trim() === '') return [];
+  const items = found.split(',').map((item) => parse(item.trim()));
+  return items.length <= MAX_LIST && items.every((item) => item !== undefined) ? items : undefined;
+}
+
+function hostPort(item: string): HostPort | undefined {
+  if (isIPv6(item)) return { host: item, port: undefined };
+  const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([^[\]:]+))(?::(\d{1,5}))?$/.exec(item) ?? [];
+  const host = bracketed ?? plain ?? '';
+  const port = portText === undefined ? undefined : Number(portText);
+  if (port !== undefined && (port < 1 || port > 65_535)) return undefined;
+  if (bracketed === undefined ? isIP(host) === 0 && !isHostName(host) : !isIPv6(host)) return undefined;
+  return { host: host.toLowerCase(), port };
+}
+
+/** RFC 1123; all digits and dots would be a mistyped address (300.1.1.1). */
+function isHostName(host: string): boolean {
+  return HOST_NAME.test(host) && !/^[\d.]+$/.test(host);
+}

@@ -1,0 +1,74 @@
+// Owns the folder that holds a process's durable state: made private to its account, and held by one process at a time.
+// What lies in it belongs to others.
+import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { systemCode, textOf } from '../errors.ts';
+import { BUSY, databaseFault, openFailure, sqliteCode } from './errors.ts';
+import { createPrivateFile } from './private-file.ts';
+
+export interface DataFolder {
+  readonly path: string;
+  /** Lets another process have it. May be called twice. */
+  release(): void;
+}
+
+/**
+ * Makes the folder if need be, closes it to other accounts, and holds it until `release` or the end of the process, however
+ * it ends. Errors: data_in_use, data_unusable.
+ *
+ * The hold is SQLite's exclusive lock on the file `lock`: the kernel drops it with the process, so that kill -9 leaves
+ * nothing behind, and the number of a dead process that another one got means nothing. `lock.pid` serves the message only.
+ * Nobody may open `lock` in this process by other means: POSIX drops a process's locks when any of its descriptors on that
+ * file is closed (sqlite.org/howtocorrupt.html, section 2.2).
+ */
+export function holdDataFolder(path: string): DataFolder {
+  makePrivate(path);
+  const lockPath = join(path, 'lock');
+  const pidPath = join(path, 'lock.pid');
+  let lock: DatabaseSync | undefined;
+  try {
+    createPrivateFile(lockPath);
+    lock = new DatabaseSync(lockPath, { timeout: 0 });
+    lock.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    lock?.close();
+    if (sqliteCode(error) === BUSY) throw databaseFault('data_in_use', { path, pid: readPid(pidPath) }, error);
+    throw openFailure(error, lockPath);
+  }
+  try {
+    writeFileSync(pidPath, `${process.pid}\n`, { mode: 0o600 });
+  } catch {
+    // A full disk: the lock holds without the number, which only serves a message.
+  }
+  return {
+    path,
+    release() {
+      lock?.close();
+      lock = undefined;
+    },
+  };
+}
+
+function makePrivate(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    // On Windows the folder's access list counts, which it inherits; the mode says nothing there.
+    if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o700);
+  } catch (error) {
+    const mend =
+      systemCode(error) === 'EEXIST' || systemCode(error) === 'ENOTDIR'
+        ? 'A part of this path is a file: name a folder.'
+        : 'Name a folder that belongs to the account that this program runs under (it is made if it does not exist).';
+    throw databaseFault('data_unusable', { path, found: textOf(error), mend }, error);
+  }
+}
+
+function readPid(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim() || 'unknown';
+  } catch {
+    // The other process took the folder a moment ago and has not yet written its number, or could not.
+    return 'unknown';
+  }
+}

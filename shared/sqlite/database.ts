@@ -1,0 +1,129 @@
+// Owns how a database file of ours is made, opened and brought to this version's schema. Knows no tables.
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { databaseFault, openFailure } from './errors.ts';
+import { createPrivateFile, syncFolder } from './private-file.ts';
+
+export interface DatabaseOptions {
+  readonly path: string;
+  /** Marks the file as one of ours (PRAGMA application_id), so that another program's is not written into. */
+  readonly applicationId: number;
+  /** SQL that leads from version n to n + 1. What has been released is never changed, only added to. */
+  readonly migrations: readonly string[];
+  readonly cacheKiB: number;
+  /**
+   * Pages of 4 KiB in the write-ahead log after which a commit copies them into the database. More: fewer copies of pages
+   * that change often; less: a shorter log. The log is cut back to this size after each copy.
+   */
+  readonly checkpointPages: number;
+}
+
+/** Files up to this size are checked wholly at each open: about 0.1 s. Larger ones are found out when the damage is met. */
+const QUICK_CHECK_MAX_BYTES = 32 * 1024 * 1024;
+
+/** How long a writer waits for a reader's short lock (only while the log is started anew). */
+const BUSY_TIMEOUT_MS = 5_000;
+
+/**
+ * Cuts the write-ahead log back if it has outgrown `maxBytes`. The copying after each commit does that by itself, unless readers
+ * follow each other so closely that it never finds a moment without one: this waits for that moment. Cheap when there is nothing
+ * to do, but not to be called for every commit.
+ */
+export function boundLog(database: DatabaseSync, path: string, maxBytes: number): void {
+  const size = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > maxBytes) database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+}
+
+/** Opens the one writing connection. Errors: data_newer, data_damaged, data_foreign, data_unusable. */
+export function openDatabase(options: DatabaseOptions): DatabaseSync {
+  try {
+    if (!existsSync(options.path)) create(options);
+    return open(options);
+  } catch (error) {
+    throw openFailure(error, options.path);
+  }
+}
+
+/** Opens a connection that only reads, beside the writing one. It sees each commit as soon as that has been answered. */
+export function openReader(path: string, cacheKiB: number): DatabaseSync {
+  try {
+    const database = new DatabaseSync(path, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+    database.exec(`PRAGMA query_only = ON; PRAGMA cache_size = -${cacheKiB}`);
+    return database;
+  } catch (error) {
+    throw openFailure(error, path);
+  }
+}
+
+/**
+ * A new database gets its name only once it is whole. So an empty file under that name is always a damaged one: SQLite would
+ * take it for a new database, and everything in it would have been lost without a word.
+ */
+function create(options: DatabaseOptions): void {
+  const { path } = options;
+  if (existsSync(`${path}-wal`)) {
+    throw databaseFault('data_damaged', { path, found: 'the file is missing, but its write-ahead log is there' });
+  }
+  const unfinished = `${path}.new`;
+  rmSync(unfinished, { force: true });
+  rmSync(`${unfinished}-journal`, { force: true });
+  createPrivateFile(unfinished);
+  const database = new DatabaseSync(unfinished);
+  try {
+    database.exec(`PRAGMA synchronous = FULL; PRAGMA application_id = ${options.applicationId}`);
+    migrate(database, options, 0);
+  } finally {
+    database.close();
+  }
+  renameSync(unfinished, path);
+  syncFolder(dirname(path));
+}
+
+function open(options: DatabaseOptions): DatabaseSync {
+  const { path } = options;
+  const size = statSync(path).size;
+  if (size === 0) throw databaseFault('data_damaged', { path, found: 'the file is empty' });
+  const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    // First of all, and before anything is written: whose is it, how old is it, is it whole?
+    const applicationId = numberOf(database, 'application_id');
+    const version = numberOf(database, 'user_version');
+    if (applicationId !== options.applicationId) throw databaseFault('data_foreign', { path, found: `application_id ${applicationId}` });
+    if (version > options.migrations.length) throw databaseFault('data_newer', { path, found: version, known: options.migrations.length });
+    if (size <= QUICK_CHECK_MAX_BYTES) check(database, path);
+    // FULL: a commit is on disk (fdatasync of the log) before it is answered; NORMAL would lose the last ones with the power.
+    database.exec(`
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA foreign_keys = ON;
+      PRAGMA temp_store = MEMORY;
+      PRAGMA cache_size = -${options.cacheKiB};
+      PRAGMA wal_autocheckpoint = ${options.checkpointPages};
+      PRAGMA journal_size_limit = ${options.checkpointPages * 4096};
+    `);
+    migrate(database, options, version);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** Each step and its number in one transaction: a step that was cut off has not happened. */
+function migrate(database: DatabaseSync, options: DatabaseOptions, version: number): void {
+  for (const [step, sql] of options.migrations.entries()) {
+    if (step < version) continue;
+    database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${step + 1}; COMMIT`);
+  }
+}
+
+/** Walks all pages; does not compare indexes with tables, which is the slow part of an integrity check. */
+function check(database: DatabaseSync, path: string): void {
+  const found = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
+  if (found !== 'ok') throw databaseFault('data_damaged', { path, found: String(found).replaceAll('\n', ' ') });
+}
+
+function numberOf(database: DatabaseSync, pragma: string): number {
+  return Number(database.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
+}

@@ -1,0 +1,101 @@
+// Owns what can be wrong with a data folder, a database file or a log in it, in words for the administrator, and the reading
+// of SQLite's own codes. Knows no tables.
+import { type CodedError, defineErrors, isCoded, textOf, type ErrorDefinition } from '../errors.ts';
+
+export const DATABASE_ERRORS = {
+  data_newer: {
+    text: '{path} was made by a newer version (its schema is {found}; this version knows up to {known}).',
+    hint: 'Start the newer version again, or restore the backup that was made before the upgrade.',
+  },
+  data_damaged: {
+    text: '{path} is damaged: {found}.',
+    hint: 'Look at the disk (dmesg, smartctl), keep a copy of the whole folder, and restore the last backup. What was sent since then is found by the numbers of the logs and reported.',
+  },
+  data_foreign: {
+    text: '{path} is a database of another program ({found}).',
+    hint: 'Name another data folder, or move that file away.',
+  },
+  data_in_use: {
+    text: '{path} is held by another process (pid {pid}).',
+    hint: 'Stop that process first, or give this one a data folder of its own. Nothing has to be deleted: the hold ends with its process.',
+  },
+  data_unusable: { text: '{path} cannot be used: {found}.', hint: '{mend}' },
+  store_failed: { status: 503, text: 'The store of this process can write no more: {found}.', hint: '{mend}' },
+  store_stopped: { status: 503, text: 'The store has been stopped.', hint: 'The program is ending; try again when it runs.' },
+  store_defect: {
+    text: 'The store could not carry out a call: {found}.',
+    hint: 'Nothing was changed by it. This is a defect of the program: report it with the log of this time.',
+  },
+  outbox_full: {
+    status: 503,
+    text: 'The outbox has no room: {messages} messages and {bytes} bytes are waiting, {added} messages with {addedBytes} bytes came; allowed: {maxMessages} messages and {maxBytes} bytes.',
+    hint: 'The peer takes nothing, or too slowly: look whether it is connected. Send again later, or in smaller batches; nothing of this one was taken.',
+  },
+  log_violation: {
+    close: 4510,
+    text: 'The peer breaks the rules of the log: {found}.',
+    hint: 'Nothing to do if it happens once: both sides compare their logs on the next connection. If it goes on, agent and Central are of versions that do not fit.',
+  },
+} as const satisfies Record<string, ErrorDefinition>;
+
+export const databaseFault = defineErrors(DATABASE_ERRORS);
+
+/** Primary result codes of SQLite (sqlite.org/rescode.html) that have a mend of their own. */
+const NOT_A_DATABASE = 26;
+const CORRUPT = 11;
+const FULL = 13;
+const IO_ERROR = 10;
+const READ_ONLY = 8;
+export const BUSY = 5;
+
+/**
+ * The codes that concern one statement (ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE): SQLite undid that statement and nothing
+ * else. After any other nobody can say what is on disk: SQLite may have rolled back the whole transaction.
+ */
+const OF_THE_STATEMENT: ReadonlySet<number> = new Set([1, 18, 19, 20, 25]);
+
+/** The primary result code of an error that node:sqlite threw, else undefined. */
+export function sqliteCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined;
+  return error.errcode & 0xff;
+}
+
+/** True when after `error` the store must not go on. */
+export function isFatal(error: unknown): boolean {
+  if (isCoded(error)) return error.code === 'store_failed' || error.code === 'data_damaged';
+  const code = sqliteCode(error);
+  return code !== undefined && !OF_THE_STATEMENT.has(code);
+}
+
+/** Says why the store ends, with the mend. `path` is the data folder. */
+export function storeFailure(error: unknown, path: string): CodedError {
+  if (isCoded(error, 'store_failed')) return error;
+  return databaseFault('store_failed', { found: textOf(error), mend: mendOf(error, path) }, error);
+}
+
+/** Says why a database at `path` could not be opened. */
+export function openFailure(error: unknown, path: string): CodedError {
+  if (isCoded(error)) return error;
+  const code = sqliteCode(error);
+  if (code === CORRUPT || code === NOT_A_DATABASE) return databaseFault('data_damaged', { path, found: textOf(error) }, error);
+  return databaseFault('data_unusable', { path, found: textOf(error), mend: mendOf(error, path) }, error);
+}
+
+function mendOf(error: unknown, path: string): string {
+  if (isCoded(error)) return error.hint;
+  switch (sqliteCode(error)) {
+    case FULL:
+      return `Make room on the disk of ${path} and start again. Nothing that was acknowledged is missing.`;
+    case IO_ERROR:
+      return `Look at the disk of ${path} (dmesg, smartctl) and at the room on it, then start again. Nothing that was acknowledged is missing unless the disk lost it.`;
+    case CORRUPT:
+    case NOT_A_DATABASE:
+      return DATABASE_ERRORS.data_damaged.hint;
+    case READ_ONLY:
+      return `Make ${path} and the files in it writable for the account that this program runs under, and start again.`;
+    case undefined:
+      return 'Start again; if it comes back, report it with the log of this time.';
+    default:
+      return `Look whether ${path} is a local, writable folder of the account that this program runs under, and start again.`;
+  }
+}

@@ -1,0 +1,30 @@
+// Owns the step from a row of the database, whose columns may hold anything, to values of the types they must have.
+import type { SQLOutputValue } from 'node:sqlite';
+import { databaseFault } from './errors.ts';
+
+export type Row = Record<string, SQLOutputValue>;
+
+export function integer(row: Row | undefined, column: string): number {
+  const value = row?.[column];
+  return typeof value === 'number' ? value : misfit(row, column);
+}
+
+export function integerOrNull(row: Row | undefined, column: string): number | null {
+  const value = row?.[column];
+  return value === null || typeof value === 'number' ? value : misfit(row, column);
+}
+
+export function text(row: Row | undefined, column: string): string {
+  const value = row?.[column];
+  return typeof value === 'string' ? value : misfit(row, column);
+}
+
+export function textOrNull(row: Row | undefined, column: string): string | null {
+  const value = row?.[column];
+  return value === null || typeof value === 'string' ? value : misfit(row, column);
+}
+
+/** Tables are STRICT: a value of another type, or a row that must be there and is not, means damage. */
+function misfit(row: Row | undefined, column: string): never {
+  throw databaseFault('data_damaged', { path: 'The database', found: row === undefined ? `the row with ${column} is missing` : `${column} is ${typeof row[column]}` });
+}

@@ -1,0 +1,79 @@
+// Owns the liveness of one WebSocket: pings at a period, and notices when nothing at all was heard for two and a half of them.
+// Both sides run it: a half-open line is dead for one side only, and a firewall forgets idle lines in either direction.
+// It also notices a peer that lives but reads nothing. No work is done per frame: the socket's own byte counters are compared.
+
+/** What it needs of one connection. */
+export interface HeartbeatPort {
+  /** Sends a WebSocket ping (RFC 6455 section 5.5.2). */
+  ping(): void;
+  /** Bytes received so far; any growth is a sign of life, also the middle of a long frame on a slow line. */
+  bytesRead(): number;
+  /** Bytes that wait to be written. */
+  bytesWaiting(): number;
+  /** Bytes handed to the operating system so far. */
+  bytesWritten(): number;
+}
+
+/** The port of a WebSocket over the socket (net or TLS) that carries it. */
+export function heartbeatPort(
+  webSocket: { ping(): void; readonly bufferedAmount: number },
+  socket: { readonly bytesRead: number; readonly bytesWritten: number },
+): HeartbeatPort {
+  return {
+    ping: () => webSocket.ping(),
+    bytesRead: () => socket.bytesRead,
+    bytesWaiting: () => webSocket.bufferedAmount,
+    bytesWritten: () => socket.bytesWritten,
+  };
+}
+
+export type HeartbeatEnd = { readonly reason: 'silent' | 'not-reading'; readonly seconds: number };
+
+/** Two lost pings and some delay are still life; a third is not. */
+export const SILENCE_PERIODS = 2.5;
+
+export interface Heartbeat {
+  stop(): void;
+}
+
+/**
+ * Starts at once. Calls `onEnd` once, and stops itself, when nothing was heard for 2.5 periods, or when bytes wait and none
+ * could be written for `stalledMs`.
+ */
+export function startHeartbeat(port: HeartbeatPort, periodMs: number, stalledMs: number, onEnd: (end: HeartbeatEnd) => void): Heartbeat {
+  let read = port.bytesRead();
+  let heardAt = performance.now();
+  let written = port.bytesWritten();
+  let movedAt = heardAt;
+  let pingedAt = heardAt;
+
+  // Four looks per period: the bound is kept to a quarter of a period, at the cost of two counters.
+  const timer = setInterval(() => {
+    const now = performance.now();
+    if (port.bytesRead() !== read) {
+      read = port.bytesRead();
+      heardAt = now;
+    }
+    if (port.bytesWritten() !== written || port.bytesWaiting() === 0) {
+      written = port.bytesWritten();
+      movedAt = now;
+    }
+    if (now - heardAt > periodMs * SILENCE_PERIODS) return end('silent', now - heardAt);
+    if (now - movedAt > stalledMs) return end('not-reading', now - movedAt);
+    if (now - pingedAt >= periodMs * 0.9) {
+      pingedAt = now;
+      port.ping();
+    }
+  }, periodMs / 4);
+
+  function end(reason: HeartbeatEnd['reason'], ms: number): void {
+    clearInterval(timer);
+    onEnd({ reason, seconds: Math.round(ms / 1000) });
+  }
+
+  return {
+    stop(): void {
+      clearInterval(timer);
+    },
+  };
+}

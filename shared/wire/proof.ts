@@ -1,0 +1,83 @@
+// Owns what the two sides sign (DESIGN section 4, steps 2 and 3) and how: ECDSA P-256 with SHA-256, DER, base64.
+// A transcript is the JSON text of an array of strings: no two different conversations have the same one.
+import { createHash, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import { BINDING_BYTES, BINDING_LABEL, SUBPROTOCOL, type Challenge, type Hello, type Position, type Welcome } from './messages.ts';
+
+type Unsigned<T> = Omit<T, 'signature'>;
+
+function positionText(position: Position | null): string {
+  return position === null ? '' : JSON.stringify([position.incarnation, String(position.number), position.id]);
+}
+
+/** What an agent signs: the protocol, both nonces, Central's name, itself, and the connection as it sees it. */
+export function helloTranscript(challenge: Pick<Challenge, 'nonce' | 'central'>, hello: Unsigned<Hello>): string {
+  return JSON.stringify([
+    `${SUBPROTOCOL} hello`,
+    challenge.nonce,
+    challenge.central,
+    hello.nonce,
+    hello.id,
+    hello.name,
+    hello.key,
+    hello.version,
+    hello.boot,
+    hello.scheme,
+    hello.binding ?? '',
+    hello.release ?? '',
+    JSON.stringify(hello.capabilities),
+    positionText(hello.logs.down),
+  ]);
+}
+
+/** What Central signs: the agent's nonce shows that it is an answer to this hello and no recording. */
+export function welcomeTranscript(hello: Pick<Hello, 'nonce' | 'id' | 'boot'>, central: string, welcome: Unsigned<Welcome>): string {
+  return JSON.stringify([
+    `${SUBPROTOCOL} welcome`,
+    hello.nonce,
+    hello.id,
+    hello.boot,
+    central,
+    welcome.session,
+    String(welcome.epoch),
+    String(welcome.heartbeatSeconds),
+    JSON.stringify([welcome.limits.maxFrameBytes, welcome.limits.maxMessageBytes, welcome.limits.windowItems, welcome.limits.windowBytes]),
+    positionText(welcome.logs.up),
+  ]);
+}
+
+/** Signs a transcript; base64 of the DER signature (RFC 3279 section 2.2.3). */
+export function signTranscript(transcript: string, key: KeyObject): string {
+  return sign('sha256', Buffer.from(transcript), key).toString('base64');
+}
+
+/** True when `signature` over `transcript` is by `key`. A signature that cannot be read is a wrong one. */
+export function verifyTranscript(transcript: string, signature: string, key: KeyObject): boolean {
+  return verify('sha256', Buffer.from(transcript), key, Buffer.from(signature, 'base64'));
+}
+
+/** Reads a SubjectPublicKeyInfo (DER, base64) as an ECDSA P-256 key; undefined when it is something else. */
+export function readPublicKey(spki: string): KeyObject | undefined {
+  let key: KeyObject;
+  try {
+    key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
+  } catch {
+    // Not a key at all: the caller refuses it just as one of another kind.
+    return undefined;
+  }
+  return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? key : undefined;
+}
+
+/** SHA-256 of the SubjectPublicKeyInfo in lower-case hex: how a key is named everywhere. */
+export function keyThumbprint(key: KeyObject): string {
+  return createHash('sha256').update(key.export({ format: 'der', type: 'spki' })).digest('hex');
+}
+
+/**
+ * The channel binding of a TLS 1.3 connection (RFC 9266): 32 bytes of the exporter with an empty context, base64url.
+ * Undefined below TLS 1.3, where the exporter does not bind (RFC 9266 section 4.2).
+ */
+export function channelBinding(socket: TLSSocket): string | undefined {
+  if (socket.getProtocol() !== 'TLSv1.3') return undefined;
+  return socket.exportKeyingMaterial(BINDING_BYTES, BINDING_LABEL, Buffer.alloc(0)).toString('base64url');
+}

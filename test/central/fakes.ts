@@ -1,0 +1,147 @@
+// In-memory stand-ins for the narrow ports of Central's store, for tests of what stands above it.
+// They keep the errors and the atomicity of central/store/store.ts, and nothing of its durability.
+import { createHash } from 'node:crypto';
+import { CodedError } from '../../shared/errors.ts';
+import type {
+  AgentRecord,
+  ApiTokenRecord,
+  AuditEntry,
+  AuditStore,
+  EnrolmentTokenRecord,
+  KeyMaterialStore,
+  NewAgent,
+  ParameterRow,
+  ParameterSnapshot,
+  ParameterStore,
+  TokenStore,
+} from '../../central/store/store.ts';
+
+export interface MemoryStore {
+  readonly keyMaterial: KeyMaterialStore & { readonly entries: Map<string, string> };
+  readonly audit: AuditStore & { readonly entries: AuditEntry[] };
+  readonly tokens: TokenStore;
+  readonly parameters: ParameterStore & { readonly state: { snapshot: ParameterSnapshot; failNext: Error | null } };
+  readonly agents: { register(agent: NewAgent, tokenId: string): Promise<AgentRecord>; readonly records: Map<string, AgentRecord> };
+}
+
+export function fault(code: string, status = 409): CodedError {
+  return new CodedError(code, { text: code, hint: 'test', status }, {});
+}
+
+export function memoryStore(): MemoryStore {
+  const entries: AuditEntry[] = [];
+  const audit = {
+    entries,
+    async append(entry: AuditEntry) {
+      entries.push(entry);
+    },
+    async list({ limit }: { limit: number }) {
+      return entries.slice(-limit).map((entry, number) => Object.assign({ number, hash: '' }, entry));
+    },
+  };
+  const material = new Map<string, string>();
+  const keyMaterial = {
+    entries: material,
+    async get(name: string) {
+      return material.get(name);
+    },
+    async put(put: readonly { readonly name: string; readonly value: string }[], entry: AuditEntry) {
+      for (const { name, value } of put) material.set(name, value);
+      entries.push(entry);
+    },
+  };
+  const apiTokens = new Map<string, ApiTokenRecord>();
+  const enrolmentTokens = new Map<string, EnrolmentTokenRecord>();
+  const tokens: TokenStore = {
+    async addApiToken(token) {
+      apiTokens.set(token.id, token);
+    },
+    async getApiToken(id) {
+      return apiTokens.get(id);
+    },
+    async listApiTokens() {
+      return [...apiTokens.values()];
+    },
+    async removeApiToken(id) {
+      const token = apiTokens.get(id);
+      if (token === undefined) throw fault('token_unknown', 404);
+      const administrators = [...apiTokens.values()].filter(({ role }) => role === 'administrator');
+      if (token.role === 'administrator' && administrators.length === 1) throw fault('last_administrator');
+      apiTokens.delete(id);
+    },
+    async addEnrolmentToken(token) {
+      enrolmentTokens.set(token.id, token);
+    },
+    async getEnrolmentToken(id) {
+      return enrolmentTokens.get(id);
+    },
+    async listEnrolmentTokens() {
+      return [...enrolmentTokens.values()];
+    },
+    async removeEnrolmentToken(id) {
+      if (!enrolmentTokens.delete(id)) throw fault('token_unknown', 404);
+    },
+  };
+  const records = new Map<string, AgentRecord>();
+  const agents = {
+    records,
+    async register(agent: NewAgent, tokenId: string): Promise<AgentRecord> {
+      const known = records.get(agent.id);
+      if (known !== undefined && known.keyThumbprint === agent.keyThumbprint) return known;
+      const token = enrolmentTokens.get(tokenId);
+      if (token === undefined) throw fault('token_unknown', 401);
+      if (token.uses >= token.maxUses) throw fault('token_used', 401);
+      if (token.expiresAt <= agent.now) throw fault('token_expired', 401);
+      if (known !== undefined) throw fault('agent_id_taken');
+      enrolmentTokens.set(tokenId, { ...token, uses: token.uses + 1 });
+      const record = agentRecord(agent);
+      records.set(agent.id, record);
+      return record;
+    },
+  };
+  return { keyMaterial, audit, tokens, agents, parameters: memoryParameters(entries) };
+}
+
+function memoryParameters(auditEntries: AuditEntry[]): MemoryStore['parameters'] {
+  const state: { snapshot: ParameterSnapshot; failNext: Error | null } = { snapshot: { version: 1, rows: [], pending: null }, failNext: null };
+  return {
+    state,
+    async load() {
+      return state.snapshot;
+    },
+    async save({ expectedVersion, rows, pending, audit }) {
+      if (state.failNext !== null) {
+        const error = state.failNext;
+        state.failNext = null;
+        throw error;
+      }
+      if (expectedVersion !== state.snapshot.version) throw fault('version_conflict', 412);
+      const byName = new Map<string, ParameterRow>(state.snapshot.rows.map((row) => [row.name, row]));
+      for (const row of rows) byName.set(row.name, row);
+      state.snapshot = { version: expectedVersion + 1, rows: [...byName.values()], pending };
+      auditEntries.push(audit);
+      return state.snapshot;
+    },
+  };
+}
+
+/** An agent as the store shows it right after its enrolment. */
+export function agentRecord(agent: Partial<NewAgent> & { readonly name: string }): AgentRecord {
+  const now = agent.now ?? 0;
+  return {
+    id: agent.id ?? agent.name,
+    name: agent.name,
+    publicKey: agent.publicKey ?? 'key',
+    keyThumbprint: agent.keyThumbprint ?? createHash('sha256').update(agent.name).digest('hex'),
+    enrolledAt: now,
+    enrolledBy: 'test',
+    state: 'Pending',
+    stateSince: now,
+    stateReason: 'enrolled',
+    epoch: 0,
+    session: null,
+    quarantinedUntil: null,
+    outbox: { incarnation: 'i', messages: 0, bytes: 0, oldestAt: null },
+    inbox: { incarnation: null, number: 0, lastAt: null },
+  };
+}

@@ -1,0 +1,42 @@
+// Owns running the real tools whose files we read and which read ours. One that is missing skips loudly; in CI it fails.
+import { execFile, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { test } from 'vitest';
+
+export type Peer = 'keytool' | 'openssl';
+
+const PROBE: Readonly<Record<Peer, string[]>> = { keytool: ['-help'], openssl: ['version'] };
+
+/** `test`, or what stands for it where the peer is missing. */
+export function testWith(...peers: Peer[]): typeof test | typeof test.skip {
+  const missing = peers.filter((peer) => spawnSync(peer, PROBE[peer], { stdio: 'ignore' }).error !== undefined);
+  if (missing.length === 0 || process.env['CI'] === 'true') return test;
+  console.warn(`SKIPPED: ${missing.join(', ')} not installed; the tests with real peers do not run.`);
+  return test.skip;
+}
+
+/** Runs a peer and gives stdout and stderr as one text; a failure is an error with both. */
+export async function run(peer: Peer, args: readonly string[]): Promise<string> {
+  // One language and one clock, whatever the machine has.
+  const env = { ...process.env, LC_ALL: 'C', JAVA_TOOL_OPTIONS: '' };
+  const { stdout, stderr } = await promisify(execFile)(peer, [...args], { env, timeout: 60_000 });
+  return `${stdout}\n${stderr}`;
+}
+
+export async function temporaryFolder(): Promise<AsyncDisposable & { path(name: string): string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'queuegate-keystore-'));
+  return {
+    path: (name) => join(folder, name),
+    [Symbol.asyncDispose]: async () => await rm(folder, { recursive: true, force: true }),
+  };
+}
+
+export const KEYSTORES = new URL('../../fixtures/keystores/', import.meta.url).pathname;
+
+export function fixture(name: string): Buffer {
+  return readFileSync(join(KEYSTORES, name));
+}

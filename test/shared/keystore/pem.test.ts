@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest';
+import { thumbprint, toPem, type TrustedEntry } from '../../../shared/keystore/material.ts';
+import { appendPem, readDerCertificate, readPem } from '../../../shared/keystore/pem.ts';
+import { fixture, KEYSTORES, run, temporaryFolder, testWith } from './peers.ts';
+
+const EC = fixture('root-ec.crt').toString();
+const RSA = fixture('root-rsa.crt').toString();
+
+function read(text: string | Buffer) {
+  return readPem({ bytes: Buffer.from(text as string), file: 'bundle.pem' });
+}
+
+describe('readPem', () => {
+  test('reads several certificates with text between them', () => {
+    const { entries } = read(`# Roots of the bank\n\n${RSA}\nsubject=/CN=x\n${EC}# end`);
+    expect(entries.map(({ kind, alias, certificates: [der] }) => [kind, alias, thumbprint(der as Buffer).slice(0, 5)])).toEqual([
+      ['trusted', 'certificate-1', '56:51'],
+      ['trusted', 'certificate-2', 'D5:89'],
+    ]);
+  });
+
+  test.each([
+    ['CRLF', Buffer.from(EC.replaceAll('\n', '\r\n'))],
+    ['a byte order mark', Buffer.from(`\uFEFF${EC}`)],
+    ['UTF-16 as PowerShell writes it', Buffer.from(`\uFEFF${EC}`, 'utf16le')],
+    ['indentation and no final line end', Buffer.from(EC.trim().replaceAll(/^/gm, '  '))],
+    ['comments in ISO-8859-1', Buffer.from(`# K\u00f6ln\n${EC}`, 'latin1')],
+    ['the old label', Buffer.from(EC.replaceAll(' CERT', ' X509 CERT'))],
+  ])('takes %s', (_, bytes) => {
+    expect(read(bytes).entries).toHaveLength(1);
+  });
+
+  test('names the other things in the file', () => {
+    expect(read(`${EC}${fixture('central.key').toString()}`).others).toEqual([expect.stringMatching(/PRIVATE KEY$/)]);
+  });
+
+  test.each([
+    ['a certificate without END', EC.slice(0, 300), 'keystore_truncated'],
+    ['END before its BEGIN is closed', EC.replace('END CERTIFICATE', 'END X'), 'keystore_damaged'],
+    ['letters that are no base64', EC.replace('MII', '*II'), 'keystore_damaged'],
+    ['base64 that is no certificate', toPem(Buffer.from('certainly not a certificate')), 'keystore_damaged'],
+    ['two certificates in one block', toPem(Buffer.concat([fixture('root-ec.cer'), fixture('root-ec.cer')])), 'keystore_damaged'],
+    ['a root that does not fit its own signature', EC.replace(/(.)(=*\n-----END)/, (_, last: string, rest: string) => (last === 'A' ? 'E' : 'A') + rest), 'keystore_tampered'],
+  ])('refuses %s', (_, text, code) => {
+    expect(() => read(text)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+test('readDerCertificate takes one certificate in DER and refuses what is none', () => {
+  expect(readDerCertificate({ bytes: fixture('root-ec.cer'), file: 'f' }).entries).toHaveLength(1);
+  expect(() => readDerCertificate({ bytes: Buffer.from('3003020100', 'hex'), file: 'f' })).toThrow(expect.objectContaining({ code: 'keystore_damaged' }));
+});
+
+describe('appendPem', () => {
+  const entry: TrustedEntry = { kind: 'trusted', alias: 'root two', created: undefined, certificates: [fixture('root-ec.cer')] };
+
+  test('keeps every byte that stood there, and readPem finds the alias again', () => {
+    const old = `# Roots of K\u00f6ln\n${RSA.trimEnd()}`;
+    const appended = appendPem(Buffer.from(old), [entry]);
+    expect(appended.toString().startsWith(`${old}\n`)).toBe(true);
+    expect(read(appended).entries.map(({ alias }) => alias)).toEqual(['certificate-1', 'root two']);
+  });
+
+  testWith('openssl', 'keytool')('writes what openssl and keytool read', async () => {
+    await using folder = await temporaryFolder();
+    const { writeFile } = await import('node:fs/promises');
+    await writeFile(folder.path('t.pem'), appendPem(Buffer.alloc(0), [entry]));
+    expect(await run('openssl', ['x509', '-in', folder.path('t.pem'), '-noout', '-fingerprint', '-sha256'])).toContain(thumbprint(entry.certificates[0]));
+    expect(await run('keytool', ['-printcert', '-file', folder.path('t.pem')])).toContain(thumbprint(entry.certificates[0]));
+    await run('openssl', ['verify', '-CAfile', folder.path('t.pem'), `${KEYSTORES}central.crt`]);
+  });
+
+  testWith('openssl')('reads the aliases that "openssl pkcs12 -nokeys" writes', async () => {
+    const text = await run('openssl', ['pkcs12', '-in', `${KEYSTORES}truststore-pkcs12.jks`, '-passin', 'pass:changeit', '-nokeys']);
+    expect(read(text).entries.map(({ alias }) => alias).toSorted()).toEqual(['examplebank', 'examplebank-ec']);
+  });
+});
