@@ -47,9 +47,10 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
   try {
     plans = await ports.plans();
   } catch (error) {
-    // A truststore that cannot be read, no identity yet: only a person can mend it, and its change is noticed.
+    // A truststore that cannot be read, no identity yet: only a person can mend it, and its change is noticed. Enrolment by the
+    // one-time file may fail because Central is not there yet: that is tried again.
     if (!isCoded(error)) throw error;
-    return { reason: error, terminal: true, retryAfterMs: 0, onlineMs: 0 };
+    return { reason: error, terminal: !error.retryable, retryAfterMs: 0, onlineMs: 0 };
   }
   let last: ConnectionEnd | undefined;
   for (const plan of plans) {

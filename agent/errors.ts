@@ -29,13 +29,14 @@ export const AGENT_ERRORS = {
   },
 
   // the connection
-  central_unreachable: { text: '{target} cannot be reached: {found}.', hint: 'Look at the network, the name and the port; on Central "queuegate status" shows what listens where.' },
+  central_unreachable: { retryable: true, text: '{target} cannot be reached: {found}.', hint: 'Look at the network, the name and the port; on Central "queuegate status" shows what listens where.' },
   connection_refused: {
+    retryable: true,
     text: 'Nothing listens at {target}.',
     hint: 'Look whether Central runs and listens on that port for other machines ("queuegate status" there): with websocket.enabled off the plain port is open on Central\'s own host only.',
   },
-  host_unknown: { text: 'The name {host} is not known to the name service.', hint: 'Mend central.host in agent.local.conf, or the name service of this machine.' },
-  connect_timeout: { text: '{target} did not answer within {seconds} seconds.', hint: 'Look whether a firewall lets this port pass.' },
+  host_unknown: { retryable: true, text: 'The name {host} is not known to the name service.', hint: 'Mend central.host in agent.local.conf, or the name service of this machine.' },
+  connect_timeout: { retryable: true, text: '{target} did not answer within {seconds} seconds.', hint: 'Look whether a firewall lets this port pass.' },
   tls_unknown_authority: {
     text: 'The certificate of {target} is signed by "{issuer}", which {truststore} does not trust.',
     hint: 'Import Central\'s root: "queuegate ca export" there, then "queue-agent truststore import {truststore} --certificate root.pem" here.',
@@ -58,7 +59,7 @@ export const AGENT_ERRORS = {
   },
   no_central: { text: '{target} is no Central: it answered {found}.', hint: 'Look at host and port; the REST API (8443) is not where agents connect.' },
   refused: { text: 'Central refused: {found}', hint: '{mend}' },
-  closed: { text: 'The connection to {target} ended: {found}.', hint: 'Nothing to do: the agent dials again.' },
+  closed: { retryable: true, text: 'The connection to {target} ended: {found}.', hint: 'Nothing to do: the agent dials again.' },
   binding_unavailable: { text: 'The TLS connection to {target} cannot be bound to the session.', hint: 'Something between this machine and Central speaks TLS 1.2: let the agent pass it by.' },
   stopped: { text: 'The agent stops.', hint: 'Nothing to do.' },
 

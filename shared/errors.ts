@@ -11,6 +11,8 @@ export interface ErrorDefinition {
   readonly status?: number;
   /** WebSocket close code: 4400-4499 terminal, 4500-4599 to be retried. */
   readonly close?: number;
+  /** The same act may succeed later without anybody mending anything. */
+  readonly retryable?: boolean;
 }
 
 export type ErrorTable = Readonly<Record<string, ErrorDefinition>>;
@@ -24,6 +26,7 @@ export class CodedError extends Error {
   readonly hint: string;
   readonly status: number;
   readonly close: number | undefined;
+  readonly retryable: boolean;
   /** What filled the placeholders, for programs. */
   readonly parameters: Readonly<Record<string, string | number>>;
 
@@ -34,6 +37,7 @@ export class CodedError extends Error {
     this.hint = fill(definition.hint, parameters);
     this.status = definition.status ?? 500;
     this.close = definition.close;
+    this.retryable = definition.retryable ?? false;
     this.parameters = parameters;
   }
 }

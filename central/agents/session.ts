@@ -23,6 +23,8 @@ export interface SessionFacts {
   readonly listener: 'plain' | 'secure';
   /** The agent's own address, also through a named proxy. */
   readonly address: string;
+  /** The other end of the TCP connection. */
+  readonly peer: string;
   readonly loopback: boolean;
   readonly since: number;
 }

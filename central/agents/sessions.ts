@@ -102,6 +102,7 @@ export class Sessions {
       transport: origin.scheme,
       listener,
       address: origin.address,
+      peer: origin.peer,
       loopback: isLoopback(origin.address),
       since: now(),
     };

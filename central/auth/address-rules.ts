@@ -1,6 +1,8 @@
 // Owns what an address may be taken for: loopback, or a proxy that the administrator named. Addresses are never guessed.
 import { BlockList, isIP } from 'node:net';
 import type { IncomingHttpHeaders } from 'node:http';
+import { refusal } from '../../shared/wire/refusals.ts';
+import type { ParameterValues } from '../parameters/definitions.ts';
 
 const MAPPED_V4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
@@ -20,7 +22,7 @@ export function isLoopback(address: string): boolean {
 export class AddressSet {
   readonly #list = new BlockList();
 
-  /** `blocks` have been checked already (the parameter's type); one that is no block is a defect of the caller. */
+  /** `blocks` have been checked already (the parameter's type). */
   constructor(blocks: readonly string[]) {
     for (const block of blocks) {
       const [address = '', prefix] = block.split('/', 2);
@@ -39,6 +41,8 @@ export class AddressSet {
 /** Where a connection really comes from, and over what it left there. */
 export interface Origin {
   readonly address: string;
+  /** The other end of the TCP connection: the proxy, if there is one. */
+  readonly peer: string;
   /** A named proxy stands between: it says where the connection began. */
   readonly proxied: boolean;
   /** The transport as the agent must see it. Through a proxy it is secure only if the proxy says https. */
@@ -51,11 +55,25 @@ export interface Origin {
  */
 export function originOf(remoteAddress: string | undefined, listener: 'plain' | 'secure', headers: IncomingHttpHeaders, proxies: AddressSet): Origin {
   const address = normalAddress(remoteAddress);
-  if (!proxies.has(address)) return { address, proxied: false, scheme: listener === 'secure' ? 'wss' : 'ws' };
+  if (!proxies.has(address)) return { address, peer: address, proxied: false, scheme: listener === 'secure' ? 'wss' : 'ws' };
   const forwardedFor = lastOf(headers['x-forwarded-for']);
   const forwardedProto = lastOf(headers['x-forwarded-proto'])?.toLowerCase();
   const secure = forwardedProto === undefined ? listener === 'secure' : forwardedProto === 'https' || forwardedProto === 'wss';
-  return { address: forwardedFor !== undefined && isIP(forwardedFor) !== 0 ? normalAddress(forwardedFor) : address, proxied: true, scheme: secure ? 'wss' : 'ws' };
+  return { address: forwardedFor !== undefined && isIP(forwardedFor) !== 0 ? normalAddress(forwardedFor) : address, peer: address, proxied: true, scheme: secure ? 'wss' : 'ws' };
+}
+
+/**
+ * May an agent from there be on this listener? Undefined when it may, else the refusal. Unencrypted off: nothing unencrypted
+ * comes from elsewhere, neither the TCP connection itself nor, through a forwarder on this host, the agent's own.
+ */
+export function transportRefusal(
+  values: Pick<ParameterValues, 'websocket.enabled' | 'websocket.secure.enabled'>,
+  listener: 'plain' | 'secure',
+  origin: Pick<Origin, 'address' | 'peer' | 'scheme'>,
+): Error | undefined {
+  if (listener === 'secure') return values['websocket.secure.enabled'] ? undefined : refusal('secure_off', {});
+  if (values['websocket.enabled']) return undefined;
+  return isLoopback(origin.peer) && (origin.scheme === 'wss' || isLoopback(origin.address)) ? undefined : refusal('unencrypted_off', {});
 }
 
 function lastOf(header: string | string[] | undefined): string | undefined {

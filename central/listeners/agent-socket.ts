@@ -1,11 +1,13 @@
 // Owns what the plain and the secure listener offer: the agents' WebSocket, enrolment, and a word for whoever else knocks.
 // Both are the same routes on two Fastify instances; which one it is tells `listener`.
+import type { Server } from 'node:http';
 import fastifyWebsocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import { AGENT_PATH, ENROL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import type { Handshake } from '../agents/handshake.ts';
 import { originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
+import type { Connections } from './connections.ts';
 import { createHttpApp, problem } from './http.ts';
 
 export interface EnrolmentPort {
@@ -19,9 +21,8 @@ export interface AgentSocketOptions {
   readonly enrolment: EnrolmentPort;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
-  readonly headersTimeoutMs: number;
-  /** When the TCP connection under a request was accepted; and that it has become something. */
-  readonly connections: { acceptedAt(request: FastifyRequest): number; settle(request: FastifyRequest): void };
+  readonly server: Server;
+  readonly connections: Pick<Connections, 'acceptedAt' | 'settle'>;
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
 
@@ -36,7 +37,7 @@ export interface AgentSocketApp {
 
 export async function createAgentSocketApp(options: AgentSocketOptions): Promise<AgentSocketApp> {
   const { listener, connections } = options;
-  const app = createHttpApp({ maxBodyBytes: MAX_BODY_BYTES, headersTimeoutMs: options.headersTimeoutMs, onUnexpected: options.onUnexpected });
+  const app = createHttpApp({ server: options.server, maxBodyBytes: MAX_BODY_BYTES, onUnexpected: options.onUnexpected });
   await app.register(fastifyWebsocket, {
     options: {
       maxPayload: options.maxFrameBytes,
@@ -67,9 +68,9 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     },
     handler: (_request, reply) => reply.code(426).send(),
     wsHandler: (webSocket, request) => {
-      const acceptedAt = connections.acceptedAt(request);
+      const acceptedAt = connections.acceptedAt(request.raw.socket);
       // From here the handshake's own timer bounds the time to the welcome.
-      connections.settle(request);
+      connections.settle(request.raw.socket);
       return options.handshake.run({ webSocket, connection: request.raw.socket, listener, origin: origin(request), acceptedAt });
     },
   });
@@ -83,7 +84,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
 
   // An ordinary HTTP request has arrived: from here Node's own request and keep-alive timeouts bound the connection.
   app.addHook('onRequest', (request, _reply, done) => {
-    if (!request.ws) connections.settle(request);
+    if (!request.ws) connections.settle(request.raw.socket);
     done();
   });
   await app.ready();

@@ -10,7 +10,6 @@ const TLS_HANDSHAKE = 0x16;
 export type WrongProtocol = 'tls-on-plain' | 'plain-on-tls';
 
 export interface ConnectionsOptions {
-  readonly speaks: 'plain' | 'tls';
   readonly http: HttpServer;
   /** For `tls`: does the handshake, then its `secureConnection` goes to `http`. Never bound itself. */
   readonly tls?: TlsServer;

@@ -1,13 +1,13 @@
 // Owns how a Fastify instance of Central is made: one per listener, for the life of the process, never bound to a port itself
 // (central/listeners/connections.ts hands it sockets), with every error as RFC 9457 problem details.
-import { fastify, type FastifyInstance } from 'fastify';
-import type { FastifyReply } from 'fastify';
+import { createServer, type Server } from 'node:http';
+import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import { isCoded } from '../../shared/errors.ts';
 
 export interface HttpAppOptions {
+  /** From createHttpServer. */
+  readonly server: Server;
   readonly maxBodyBytes: number;
-  /** Headers have to be there within this time; ten seconds is also the default from TCP to welcome. */
-  readonly headersTimeoutMs: number;
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
 
@@ -18,18 +18,23 @@ const KEEP_ALIVE_MS = 30_000;
 /** Enough for a bearer token and a proxy's headers. */
 const MAX_HEADER_BYTES = 16 * 1024;
 
+/** An HTTP server that never listens. Headers have to be there within `headersTimeoutMs`. */
+export function createHttpServer(headersTimeoutMs: number): Server {
+  return createServer({
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    // Node looks for late headers every 30 s by default (tried).
+    connectionsCheckingInterval: 1000,
+    maxHeaderSize: MAX_HEADER_BYTES,
+  });
+}
+
 export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: options.maxBodyBytes,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    http: {
-      headersTimeout: options.headersTimeoutMs,
-      // Node looks for late headers every 30 s by default (tried).
-      connectionsCheckingInterval: 1000,
-      maxHeaderSize: MAX_HEADER_BYTES,
-    },
+    serverFactory: (handler) => options.server.on('request', handler),
   });
   app.setErrorHandler((error, request, reply) => sendProblem(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)));
   app.setNotFoundHandler((request, reply) =>

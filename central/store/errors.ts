@@ -19,18 +19,17 @@ export const STORE_ERRORS = {
     text: 'This key is already registered as the agent {owner}.',
     hint: 'A machine was cloned with its key, or its id was changed. Delete the key on the new machine and enrol it again, or remove the agent {owner}.',
   },
-  enrolment_token_unknown: { status: 403, text: 'There is no enrolment token {id}.', hint: 'Make a new one: "queuegate tokens create-enrolment".' },
-  enrolment_token_used: {
+  token_used: {
     status: 403,
     text: 'The enrolment token {id} has been used as often as it may ({uses} of {uses}).',
     hint: 'Make a new one: "queuegate tokens create-enrolment". If nobody of yours used this one, look at the agents that were enrolled with it.',
   },
-  enrolment_token_expired: {
+  token_expired: {
     status: 403,
     text: 'The enrolment token {id} expired at {expiry}.',
     hint: 'Make a new one: "queuegate tokens create-enrolment".',
   },
-  token_unknown: { status: 404, text: 'There is no token {id}.', hint: 'See "queuegate tokens list"; it may have been removed.' },
+  token_unknown: { status: 404, text: 'There is no token {id}.', hint: 'See "queuegate tokens list"; it may have been removed. Make a new one if it is needed.' },
   last_administrator: {
     status: 409,
     text: 'The token {id} is the last one of an administrator.',

@@ -17,8 +17,20 @@ export interface Store {
   readonly audit: AuditStore;
   /** Deletes what has outlived its retention. Small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;
+  /** Cheap figures for metrics. */
+  stats(): Promise<StoreStats>;
   /** Ends after every accepted call is committed. May be called twice. */
   stop(): Promise<void>;
+}
+
+export interface StoreStats {
+  /** Events and dead letters kept. */
+  readonly events: number;
+  readonly deadLetters: number;
+  /** Calls accepted and not yet answered. */
+  readonly waitingCalls: number;
+  /** Commits since the start. */
+  readonly commits: number;
 }
 
 export interface RetentionLimits {
@@ -109,7 +121,8 @@ export interface Incident {
 export interface AgentStore {
   /**
    * Consumes one use of the enrolment token and registers the agent, in one transaction.
-   * A key that is already registered under the same id keeps its record (a repeated enrolment repairs a lost answer).
+   * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use of
+   * it is consumed (a repeated enrolment repairs a lost answer).
    * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_name_taken, agent_key_known.
    */
   register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
@@ -197,7 +210,10 @@ export interface InboxStore {
    * Errors: stale_epoch, log_violation (first is not the next number).
    */
   append(agentId: string, epoch: number, first: number, items: readonly Item[], now: number): Promise<number>;
-  /** Events behind `after`, oldest first. A gap in cursors means nothing. Reads never wait for writers. */
+  /**
+   * Events behind `after`, oldest first. A gap in cursors means nothing. Reads never wait for writers. May be fewer than `limit`
+   * (a page is bounded in bytes too); none: nothing fits up to `lastCursor`, and who asked that before may go on from there.
+   */
   read(after: number, filter: EventFilter, limit: number): Promise<StoredEvent[]>;
   /** The newest cursor; 0 when there is none. */
   lastCursor(): Promise<number>;

@@ -67,11 +67,7 @@ export class Sender {
       return;
     }
     this.#pumping = true;
-    this.#pump()
-      .catch((error: unknown) => this.#fail(error))
-      .finally(() => {
-        this.#pumping = false;
-      });
+    this.#pump().catch((error: unknown) => this.#fail(error));
   }
 
   /** The peer has everything through this number on its disk. */
@@ -107,24 +103,33 @@ export class Sender {
   }
 
   async #pump(): Promise<void> {
+    try {
+      do {
+        this.#again = false;
+        await this.#sendWhatFits();
+      } while (this.#again && this.#state === 'running');
+    } finally {
+      // In the same step as the last look at `again`: a hint in between would be lost.
+      this.#pumping = false;
+    }
+  }
+
+  async #sendWhatFits(): Promise<void> {
     const { outbox, limits, now } = this.#options;
-    do {
-      this.#again = false;
-      while (this.#state === 'running' && !this.#paused) {
-        const maxItems = limits.windowItems - this.#itemsInFlight;
-        const maxBytes = Math.min(limits.windowBytes - this.#bytesInFlight, limits.maxFrameBytes - MESSAGES_FRAME_OVERHEAD);
-        if (maxItems <= 0 || maxBytes <= 0) break;
-        const entries = await outbox.read(this.#sent, maxItems, maxBytes);
-        const first = entries[0];
-        if (first === undefined || this.#state !== 'running') break;
-        const at = now();
-        if (entries.some((entry) => entry.expiresAt !== null && entry.expiresAt <= at)) {
-          // Nobody wants these any more: they become tombstones on disk first, then the same numbers are read again.
-          if ((await outbox.expire()) > 0) continue;
-        }
-        this.#send(first.number, entries);
+    while (this.#state === 'running' && !this.#paused) {
+      const maxItems = limits.windowItems - this.#itemsInFlight;
+      const maxBytes = Math.min(limits.windowBytes - this.#bytesInFlight, limits.maxFrameBytes - MESSAGES_FRAME_OVERHEAD);
+      if (maxItems <= 0 || maxBytes <= 0) return;
+      const entries = await outbox.read(this.#sent, maxItems, maxBytes);
+      const first = entries[0];
+      if (first === undefined || this.#state !== 'running') return;
+      const at = now();
+      if (entries.some((entry) => entry.expiresAt !== null && entry.expiresAt <= at)) {
+        // Nobody wants these any more: they become tombstones on disk first, then the same numbers are read again.
+        if ((await outbox.expire()) > 0) continue;
       }
-    } while (this.#again && this.#state === 'running');
+      this.#send(first.number, entries);
+    }
   }
 
   #send(first: number, entries: readonly { readonly number: number; readonly json: string; readonly bytes: number }[]): void {

@@ -22,6 +22,11 @@ export const DATABASE_ERRORS = {
   data_unusable: { text: '{path} cannot be used: {found}.', hint: '{mend}' },
   store_failed: { status: 503, text: 'The store of this process can write no more: {found}.', hint: '{mend}' },
   store_stopped: { status: 503, text: 'The store has been stopped.', hint: 'The program is ending; try again when it runs.' },
+  session_over: {
+    close: 4507,
+    text: 'A newer session has asked where the log stands; this one may append no more.',
+    hint: 'Nothing to do: the newer session goes on.',
+  },
   store_defect: {
     text: 'The store could not carry out a call: {found}.',
     hint: 'Nothing was changed by it. This is a defect of the program: report it with the log of this time.',

@@ -57,7 +57,7 @@ export function misfit(schema: JsonSchema, value: unknown, place = ''): string |
       return misfitOfString(schema, value, place);
     case 'array':
       if (!Array.isArray(value)) return wrong(place, value, 'an array');
-      if (value.length > schema.maxItems) return wrong(place, `an array of ${value.length}`, `at most ${schema.maxItems} items`);
+      if (value.length > schema.maxItems) return described(place, `an array of ${value.length}`, `at most ${schema.maxItems} items`);
       for (let i = 0; i < value.length; i += 1) {
         const found = misfit(schema.items, value[i], `${place}/${i}`);
         if (found !== undefined) return found;
@@ -72,7 +72,7 @@ function misfitOfString(schema: Extract<JsonSchema, { type: 'string' }>, value: 
   const minLength = schema.minLength ?? 0;
   if (typeof value !== 'string') return wrong(place, value, 'a string');
   if (value.length < minLength || value.length > schema.maxLength) {
-    return wrong(place, `a string of ${value.length} characters`, `${minLength} to ${schema.maxLength} characters`);
+    return described(place, `a string of ${value.length} characters`, `${minLength} to ${schema.maxLength} characters`);
   }
   if (schema.pattern === undefined) return undefined;
   let pattern = patterns.get(schema.pattern);
@@ -108,5 +108,9 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 
 function wrong(place: string, value: unknown, allowed: string): string {
   const found = typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : Array.isArray(value) ? 'an array' : isRecord(value) ? 'an object' : String(value);
+  return described(place, found, allowed);
+}
+
+function described(place: string, found: string, allowed: string): string {
   return `${place === '' ? 'the value' : place} is ${found}; allowed: ${allowed}`;
 }

@@ -1,7 +1,9 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
+import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { isCoded } from '../../shared/errors.ts';
 import { MAX_PROPERTIES_BYTES, parseProperties } from '../../shared/properties.ts';
+import { lacks, run, temporaryFolder } from './keystore/peers.ts';
 
 function parse(text: string | Buffer) {
   return parseProperties(Buffer.from(text as string, 'utf8'), 'agent.conf');
@@ -62,22 +64,51 @@ test('refuses more than a mebibyte', () => {
 });
 
 test('throws nothing but its own errors, whatever the bytes', () => {
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
-      try {
-        parseProperties(bytes, 'f');
-      } catch (error) {
-        expect(isCoded(error)).toBe(true);
-      }
-    }),
-  );
+  const thrown = fc.sample(fc.uint8Array({ maxLength: 300 }), 500).map((bytes) => {
+    try {
+      return parseProperties(bytes, 'f');
+    } catch (error) {
+      return error;
+    }
+  });
+  expect(thrown.filter((result) => result instanceof Error && !isCoded(result))).toEqual([]);
 });
 
+function escape(text: string): string {
+  return text.replaceAll(/[\s\S]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
 test('gives back any keys and values that were written with all characters escaped', () => {
-  const escape = (text: string) => text.replaceAll(/[\s\S]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.string({ minLength: 1 }), fc.string())), (expected) => {
       expect(pairs(expected.map(([key, value]) => `${escape(key)}=${escape(value)}`).join('\n'))).toEqual(expected);
     }),
   );
 });
+
+// The peer is the specification: 2,000 files out of the characters that matter, read by both. One thing is left to Java:
+// of a lone backslash at the end of a file it makes an empty key, which would only be refused as unknown.
+const LONE_BACKSLASH_AT_END = /(^|[\r\n])[ \t\f]*\\[\r\n]*[ \t\f]*$/;
+
+test.skipIf(lacks('java'))('reads what java.util.Properties reads', async () => {
+  const files = fc.sample(fc.string({ unit: fc.constantFrom('a', 'b', 'u', '0041', ' ', '\t', '\f', '=', ':', '#', '!', '\\', '\\\\', '\n', '\r', '\r\n', 'n', '\u00f6'), maxLength: 40 }), { numRuns: 2_000, seed: 7 }).filter((text) => !LONE_BACKSLASH_AT_END.test(text));
+  await using folder = await temporaryFolder();
+  await writeFile(folder.path('in'), JSON.stringify(files.map((text) => Buffer.from(text, 'latin1').toString('hex'))));
+  await run('java', [new URL('../fixtures/ReadProperties.java', import.meta.url).pathname, folder.path('in'), folder.path('out')]);
+  const expected = (await readFile(folder.path('out'), 'utf8')).trimEnd().split('\n');
+  expect(expected).toHaveLength(files.length);
+  const found = files.map((text) => {
+    try {
+      const values = new Map(parseProperties(Buffer.from(text, 'latin1'), 'f').entries.map(({ key, value }) => [hex(key), hex(value)]));
+      return [...values].map(([key, value]) => `${key}=${value}`).toSorted().join(',');
+    } catch (error) {
+      if (!isCoded(error, 'properties_bad_escape')) throw error;
+      return 'refused';
+    }
+  });
+  expect(found).toEqual(expected);
+});
+
+function hex(text: string): string {
+  return Buffer.from(text, 'utf16le').swap16().toString('hex');
+}

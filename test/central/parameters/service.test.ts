@@ -94,6 +94,13 @@ async function faultsOf(act: Promise<unknown>): Promise<ParameterFault[]> {
   return (error as { errors: ParameterFault[] }).errors;
 }
 
+async function expectUntouched(service: ParameterService): Promise<void> {
+  expect(steps).toEqual([]);
+  expect(service.values()).toEqual(defaultValues());
+  expect(service.version).toBe(1);
+  expect((await store.parameters.load()).rows).toEqual([]);
+}
+
 describe('a change', () => {
   test('moves the listeners first and is kept then, so that a crash in between leaves the old values', async () => {
     const service = await load();
@@ -162,13 +169,6 @@ describe('a change', () => {
 });
 
 describe('a change is refused, and nothing changes at all', () => {
-  async function expectUntouched(service: ParameterService): Promise<void> {
-    expect(steps).toEqual([]);
-    expect(service.values()).toEqual(defaultValues());
-    expect(service.version).toBe(1);
-    expect((await store.parameters.load()).rows).toEqual([]);
-  }
-
   test('when two ports are equal', async () => {
     const service = await load();
     expect(await faultsOf(service.change({ values: { 'websocket.secure.port': 8787 } }, ANNA))).toEqual([

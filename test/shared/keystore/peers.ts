@@ -5,18 +5,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { test } from 'vitest';
 
-export type Peer = 'keytool' | 'openssl';
+export type Peer = 'keytool' | 'openssl' | 'java';
 
-const PROBE: Readonly<Record<Peer, string[]>> = { keytool: ['-help'], openssl: ['version'] };
+const PROBE: Readonly<Record<Peer, string[]>> = { keytool: ['-help'], openssl: ['version'], java: ['-version'] };
 
-/** `test`, or what stands for it where the peer is missing. */
-export function testWith(...peers: Peer[]): typeof test | typeof test.skip {
+/** For test.skipIf: a missing peer skips loudly; with CI=true the test runs, and fails. */
+export function lacks(...peers: Peer[]): boolean {
   const missing = peers.filter((peer) => spawnSync(peer, PROBE[peer], { stdio: 'ignore' }).error !== undefined);
-  if (missing.length === 0 || process.env['CI'] === 'true') return test;
-  console.warn(`SKIPPED: ${missing.join(', ')} not installed; the tests with real peers do not run.`);
-  return test.skip;
+  if (missing.length === 0 || process.env['CI'] === 'true') return false;
+  console.warn(`SKIPPED: ${missing.join(', ')} not installed; tests with it do not run.`);
+  return true;
 }
 
 /** Runs a peer and gives stdout and stderr as one text; a failure is an error with both. */

@@ -3,11 +3,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { thumbprint, type StoreEntry, type TrustedEntry } from '../../../shared/keystore/material.ts';
 import { MAX_PKCS12_BYTES, readPkcs12, writePkcs12 } from '../../../shared/keystore/pkcs12.ts';
-import { fixture, KEYSTORES, run, temporaryFolder, testWith } from './peers.ts';
+import { KEYSTORES, fixture, lacks, run, temporaryFolder } from './peers.ts';
 
-const withKeytool = testWith('keytool');
-const withOpenssl = testWith('openssl');
-const withBoth = testWith('keytool', 'openssl');
 const EC_ROOT = fixture('root-ec.cer');
 
 function outline(entries: readonly StoreEntry[]): string[] {
@@ -86,7 +83,7 @@ describe('writePkcs12', () => {
     await expect(writePkcs12([key], 'changeit')).rejects.toMatchObject({ code: 'keystore_cannot_hold' });
   });
 
-  withBoth('is listed by keytool as trustedCertEntry, and read by openssl', async () => {
+  test.skipIf(lacks('keytool', 'openssl'))('is listed by keytool as trustedCertEntry, and read by openssl', async () => {
     await using folder = await temporaryFolder();
     const path = folder.path('t.p12');
     await writeFile(path, await writePkcs12(entries, 'changeit'));
@@ -100,7 +97,7 @@ describe('writePkcs12', () => {
     expect(shown.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
   });
 
-  withKeytool('leaves a key that keytool still opens', async () => {
+  test.skipIf(lacks('keytool'))('leaves a key that keytool still opens', async () => {
     await using folder = await temporaryFolder();
     const made = folder.path('made.p12');
     await run('keytool', ['-genkeypair', '-keystore', made, '-storetype', 'PKCS12', '-storepass', 'changeit', '-alias', 'server', '-keyalg', 'EC', '-dname', 'CN=server.example.test']);
@@ -116,16 +113,16 @@ describe('writePkcs12', () => {
 });
 
 describe('files of real tools', () => {
-  withKeytool('keytool: a truststore, with modern and with legacy protection', async () => {
+  test.skipIf(lacks('keytool'))('keytool: a truststore, with modern and with legacy protection', async () => {
     for (const legacy of [[], ['-J-Dkeystore.pkcs12.legacy']]) {
       await using folder = await temporaryFolder();
       const path = folder.path('made.jks');
       await run('keytool', [...legacy, '-importcert', '-noprompt', '-keystore', path, '-storepass', 's3cret', '-alias', 'Root', '-file', `${KEYSTORES}root-ec.crt`]);
-      expect(outline((await readPkcs12({ bytes: await readFile(path), file: path, password: 's3cret' })).entries)).toEqual(['trusted root D5:89:CD']);
+      expect(outline((await readPkcs12({ bytes: await readFile(path), file: path, password: 's3cret' })).entries)).toEqual(['trusted Root D5:89:CD']);
     }
   });
 
-  withOpenssl('openssl: certificates alone count as trusted, with a warning that Java sees none', async () => {
+  test.skipIf(lacks('openssl'))('openssl: certificates alone count as trusted, with a warning that Java sees none', async () => {
     for (const options of [[], ['-legacy'], ['-certpbe', 'NONE'], ['-macalg', 'sha512', '-certpbe', 'AES-128-CBC']]) {
       await using folder = await temporaryFolder();
       const path = folder.path('made.p12');
@@ -138,7 +135,7 @@ describe('files of real tools', () => {
     }
   });
 
-  withOpenssl('openssl: without MAC it opens with a warning', async () => {
+  test.skipIf(lacks('openssl'))('openssl: without MAC it opens with a warning', async () => {
     await using folder = await temporaryFolder();
     const path = folder.path('made.p12');
     await run('openssl', ['pkcs12', '-export', '-nokeys', '-nomac', '-in', `${KEYSTORES}root-ec.crt`, '-passout', 'pass:s3cret', '-out', path]);
@@ -147,7 +144,7 @@ describe('files of real tools', () => {
     expect(warnings[0]).toContain('has no MAC');
   });
 
-  withBoth('openssl -jdktrust: marked as keytool marks it', async ({ skip }) => {
+  test.skipIf(lacks('keytool', 'openssl'))('openssl -jdktrust: marked as keytool marks it', async ({ skip }) => {
     const help = await run('openssl', ['pkcs12', '-help']);
     if (!help.includes('-jdktrust')) skip('this openssl has no -jdktrust (3.2 and later have it)');
     await using folder = await temporaryFolder();

@@ -1,0 +1,85 @@
+// Owns the API tokens of administrators, operators and viewers: made, listed, removed, and recognized in a request.
+// Which route needs which role is said at the route (central/admin).
+import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
+import type { ApiTokenRecord, AuditStore, Role, TokenStore } from '../store/store.ts';
+import { authFault } from './errors.ts';
+import { isSecret, makeSecret } from './secrets.ts';
+
+/** From the least to the most: each may do what those before it may. viewer reads, operator sends messages, administrator the rest. */
+export const ROLES = ['viewer', 'operator', 'administrator'] as const satisfies readonly Role[];
+
+export interface Operator {
+  readonly tokenId: string;
+  readonly name: string;
+  readonly role: Role;
+}
+
+export interface OperatorsOptions {
+  readonly tokens: Pick<TokenStore, 'addApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'>;
+  readonly audit: AuditStore;
+  readonly now: () => number;
+}
+
+export interface NewApiToken {
+  readonly name: string;
+  readonly role: Role;
+  /** Null: until it is removed. */
+  readonly expiresAt: number | null;
+}
+
+/** What is told of a token; never its hash. */
+export type ApiTokenView = Omit<ApiTokenRecord, 'hash'>;
+
+export interface Operators {
+  /** Who sends a request with this Authorization header. Errors: unauthenticated. */
+  authenticate(header: string | undefined): Promise<Operator>;
+  /** Makes a token; its text is in this answer only. */
+  create(order: NewApiToken, actor: Actor): Promise<{ readonly token: string; readonly record: ApiTokenView }>;
+  list(): Promise<ApiTokenView[]>;
+  /** Errors: token_unknown, last_administrator. */
+  remove(id: string, actor: Actor): Promise<void>;
+  /** On a store without tokens: the first administrator's, to be shown once; undefined when there are any. */
+  first(): Promise<string | undefined>;
+}
+
+const BEARER = /^Bearer +qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
+
+export function createOperators({ tokens, audit, now }: OperatorsOptions): Operators {
+  async function create(order: NewApiToken, actor: Actor): Promise<{ token: string; record: ApiTokenView }> {
+    const { id, token, hash } = makeSecret('qg');
+    const record = { id, name: order.name, role: order.role, createdAt: now(), createdBy: actor.who, expiresAt: order.expiresAt };
+    await tokens.addApiToken({ ...record, hash });
+    await audit.append(auditEntry(actor, 'token.create', { id, name: order.name, role: order.role, expiresAt: order.expiresAt }, now()));
+    return { token, record };
+  }
+
+  return {
+    create,
+    async authenticate(header) {
+      if (header === undefined) throw authFault('unauthenticated', { found: 'there is no Authorization header' });
+      const [, id, secret] = BEARER.exec(header.trim()) ?? [];
+      if (id === undefined || secret === undefined) throw authFault('unauthenticated', { found: 'the Authorization header holds no token of the form qg_..._...' });
+      const record = await tokens.getApiToken(id.toLowerCase());
+      // One text for both: whether an id exists is nobody's business.
+      if (!isSecret(secret, record?.hash) || record === undefined) throw authFault('unauthenticated', { found: 'this token is not known (it may have been removed)' });
+      if (record.expiresAt !== null && record.expiresAt <= now()) throw authFault('unauthenticated', { found: `this token expired at ${new Date(record.expiresAt).toISOString()}` });
+      return { tokenId: record.id, name: record.name, role: record.role };
+    },
+    async list() {
+      return (await tokens.listApiTokens()).map(({ id, name, role, createdAt, createdBy, expiresAt }) => ({ id, name, role, createdAt, createdBy, expiresAt }));
+    },
+    async remove(id, actor) {
+      await tokens.removeApiToken(id);
+      await audit.append(auditEntry(actor, 'token.remove', { id }, now()));
+    },
+    async first() {
+      if ((await tokens.listApiTokens()).length > 0) return undefined;
+      return (await create({ name: 'first administrator', role: 'administrator', expiresAt: null }, CENTRAL)).token;
+    },
+  };
+}
+
+/** Throws forbidden when the operator may not do what needs `needed`. */
+export function assertRole(operator: Operator, needed: Role): void {
+  if (ROLES.indexOf(operator.role) < ROLES.indexOf(needed)) throw authFault('forbidden', { needed, name: operator.name, role: operator.role });
+}

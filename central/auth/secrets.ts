@@ -1,0 +1,31 @@
+// Owns the secret part of a token: made at random, kept only as its hash, compared without telling by time.
+// Secrets have 256 random bits, so a plain SHA-256 is enough: there is nothing to guess that a slow hash would protect.
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+
+const SECRET_BYTES = 32;
+const ID_BYTES = 8;
+
+export interface NewSecret {
+  readonly id: string;
+  /** The whole token, `<prefix>_<id>_<secret>`: shown once. */
+  readonly token: string;
+  /** SHA-256 of the secret, hex: what is stored. */
+  readonly hash: string;
+}
+
+export function makeSecret(prefix: 'qg' | 'qge'): NewSecret {
+  const id = randomBytes(ID_BYTES).toString('hex');
+  const secret = randomBytes(SECRET_BYTES).toString('base64url');
+  return { id, token: `${prefix}_${id}_${secret}`, hash: hashOf(secret) };
+}
+
+/** True when `secret` is the one behind `hash`; an absent hash costs the same time and is false. */
+export function isSecret(secret: string, hash: string | undefined): boolean {
+  const given = Buffer.from(hashOf(secret), 'hex');
+  const known = Buffer.from(hash ?? '', 'hex');
+  return timingSafeEqual(given, known.length === given.length ? known : Buffer.alloc(given.length)) && hash !== undefined;
+}
+
+function hashOf(secret: string): string {
+  return createHash('sha256').update(secret, 'utf8').digest('hex');
+}

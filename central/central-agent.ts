@@ -1,0 +1,101 @@
+// Owns the agent on Central's own host: leaves it the one-time enrolment (0600), writes its local configuration, and keeps its
+// process running. It is an agent like any other: it enrols, it signs, it has no right of its own.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { replaceFile } from '../shared/atomic-file.ts';
+import { createBackoff } from '../shared/backoff.ts';
+
+/** Its name, where nobody else's host is called so. */
+export const CENTRAL_AGENT_NAME = 'central-agent';
+
+export interface CentralAgentOptions {
+  /** Holds its profile and its data. */
+  readonly folder: string;
+  /** The template: profiles/central. */
+  readonly profile: string;
+  /** Makes a one-time enrolment token for it; undefined when it is registered already. */
+  readonly enrolmentToken: () => Promise<string | undefined>;
+  readonly plainPort: () => number;
+  readonly localApiPort: number;
+  readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
+}
+
+/** A daemon that ends is started again: soon, and then less often. */
+const FIRST_RESTART_MS = 500;
+const LONGEST_RESTART_MS = 30_000;
+/** From SIGTERM to SIGKILL. */
+const STOP_GRACE_MS = 5_000;
+
+export class CentralAgent {
+  readonly #options: CentralAgentOptions;
+  readonly #backoff = createBackoff(Math.random, FIRST_RESTART_MS, LONGEST_RESTART_MS);
+  #state: 'new' | 'running' | 'stopped' = 'new';
+  #child: ChildProcess | undefined;
+  #restart: NodeJS.Timeout | undefined;
+
+  constructor(options: CentralAgentOptions) {
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    if (this.#state !== 'new') return;
+    this.#state = 'running';
+    await this.writeProfile();
+    const token = await this.#options.enrolmentToken();
+    if (token !== undefined) {
+      const enrolment = { url: `http://127.0.0.1:${this.#options.plainPort()}`, token };
+      await replaceFile(join(this.#options.folder, 'enrolment.json'), Buffer.from(`${JSON.stringify(enrolment)}\n`), 0o600);
+    }
+    this.#spawn();
+  }
+
+  /** Its configuration says where the plain listener is; the agent reads it again at each dial, so that it follows a port that moves. */
+  async writeProfile(): Promise<void> {
+    const { folder, profile, plainPort, localApiPort } = this.#options;
+    const conf = join(folder, 'profile', 'conf');
+    await mkdir(conf, { recursive: true, mode: 0o700 });
+    await copyFile(join(profile, 'conf', 'agent.conf'), join(conf, 'agent.conf'));
+    const local = [
+      '# Written by Central at each start and when its plain port moves: changes here do not stay.',
+      `central.host = 127.0.0.1:${plainPort()}`,
+      `agent.name = ${CENTRAL_AGENT_NAME}`,
+      `local.api.port = ${localApiPort}`,
+      'enrolment.file = ../enrolment.json',
+      '',
+    ];
+    await replaceFile(join(conf, 'agent.local.conf'), Buffer.from(local.join('\n')), 0o600);
+  }
+
+  async stop(): Promise<void> {
+    this.#state = 'stopped';
+    clearTimeout(this.#restart);
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    // On Windows this ends the process at once; its logs are on disk, so nothing is lost by it.
+    child.kill('SIGTERM');
+    const kill = setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS);
+    await gone;
+    clearTimeout(kill);
+  }
+
+  #spawn(): void {
+    const { folder, log } = this.#options;
+    const program = fileURLToPath(import.meta.url);
+    const extension = program.endsWith('.ts') ? 'ts' : 'js';
+    const cli = join(dirname(program), '..', 'agent', `cli.${extension}`);
+    const startedAt = performance.now();
+    const child = spawn(process.execPath, [cli, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')], { stdio: ['ignore', 'inherit', 'inherit'] });
+    this.#child = child;
+    child.once('error', (error) => log.warn({ error: error.message }, 'the Central agent could not be started'));
+    child.once('exit', (code, signal) => {
+      if (this.#state !== 'running') return;
+      if (performance.now() - startedAt > LONGEST_RESTART_MS) this.#backoff.reset();
+      const delayMs = this.#backoff.next(FIRST_RESTART_MS);
+      log.warn({ code, signal, restartInMs: delayMs }, 'the Central agent ended and is started again');
+      this.#restart = setTimeout(() => this.#spawn(), delayMs);
+    });
+  }
+}

@@ -1,0 +1,169 @@
+// Owns the configuration of Central's process: central.conf, environment and flags, read once. Settings of the whole
+// installation are parameters (central/parameters) and live in the store; a port may be overridden for this node here.
+import { hostname } from 'node:os';
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { defineErrors, type ErrorTable } from '../shared/errors.ts';
+import { readPropertiesFile } from '../shared/properties.ts';
+import { hostName, oneOf, text, yesOrNo, type SettingFormat } from '../shared/setting-format.ts';
+import { flagOptions, loadSettings, type Schema, type SettingValues } from '../shared/settings.ts';
+
+export const CENTRAL_PREFIX = 'QUEUEGATE_';
+/** Variables that the command line (central/cli.ts) and the choice of the file read by themselves. */
+const OTHER_VARIABLES = ['QUEUEGATE_CONFIG', 'QUEUEGATE_URL', 'QUEUEGATE_TOKEN', 'QUEUEGATE_TOKEN_FILE', 'QUEUEGATE_CA'];
+const DEFAULT_FILE = 'central.conf';
+
+export const CONFIG_ERRORS = {
+  flag_unknown: { text: 'Central has no such flag, or it lacks its value: {found}.', hint: 'docs/CONFIGURATION.md lists the flags; each but --central-agent takes a value (--log-level debug).' },
+  override_ports_equal: { text: '{one} ({oneOrigin}) and {other} ({otherOrigin}) are both {port}.', hint: 'Give each listener of this node a port of its own; 0 takes any free one.' },
+} as const satisfies ErrorTable;
+
+const configFault = defineErrors(CONFIG_ERRORS);
+
+/** A port of this node in place of the parameter; null: the parameter counts. */
+const portOverride: SettingFormat<number | null> = {
+  name: 'port override',
+  allowed: 'a whole number from 0 to 65535; 0 takes any free port',
+  parse: (found) => (/^\d{1,5}$/.test(found.trim()) && Number(found) <= 65_535 ? Number(found) : undefined),
+};
+
+const address: SettingFormat<string> = {
+  name: 'address',
+  allowed: 'an IPv4 or IPv6 address of this host, or empty',
+  parse: (found) => (found.trim() === '' || isIP(found.trim()) !== 0 ? found.trim() : undefined),
+};
+
+const hostNames: SettingFormat<readonly string[]> = {
+  name: 'host names or addresses',
+  allowed: 'host names or addresses divided by commas, without ports; at most 64',
+  parse(found) {
+    const items = found.split(',').map((item) => item.trim().toLowerCase()).filter((item) => item !== '');
+    return items.length <= 64 && items.every((item) => isIP(item) !== 0 || (hostName.parse(item) !== undefined && !/^[\d.]+$/.test(item))) ? items : undefined;
+  },
+};
+
+export const CENTRAL_SCHEMA = [
+  { name: 'data.folder', format: text(1, 4096), default: 'data/central', doc: 'Folder of the store and of the first administrator\'s token; relative to the working folder. Holds private keys: nobody else may read it.' },
+  { name: 'bind.address', format: address, default: '', doc: 'Address on which the agents\' listeners accept connections. Empty: all. Unencrypted off stays on loopback whatever is said here.' },
+  {
+    name: 'admin.bind.address',
+    format: address,
+    default: '',
+    doc: 'Address on which the administration accepts HTTPS. Empty: that of bind.address; administrators sit at other machines, and every request carries a token. HTTP stays on loopback.',
+  },
+  { name: 'advertised.names', format: hostNames, default: [], doc: 'Host names or addresses under which agents reach Central; the first stands in the enrolment line, all in the certificate. Default: the name of the host.' },
+  { name: 'central.name', format: hostName, default: '', doc: 'Name of this Central, which agents sign in their hello. Default: the name of the host. Agents learn it at enrolment.' },
+  { name: 'central.agent', format: yesOrNo, default: false, doc: 'Start a Central agent on this host beside Central. The flag needs no value.' },
+  { name: 'log.level', format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), default: 'info', doc: 'The least severe lines that are logged.' },
+  { name: 'websocket.port', format: portOverride, default: null, doc: 'Overrides the parameter websocket.port on this node; 0 takes any free port.' },
+  { name: 'websocket.secure.port', format: portOverride, default: null, doc: 'Overrides the parameter websocket.secure.port on this node; 0 takes any free port.' },
+  { name: 'https.port', format: portOverride, default: null, doc: 'Overrides the parameter https.port on this node; 0 takes any free port.' },
+  { name: 'http.port', format: portOverride, default: null, doc: 'Overrides the parameter http.port on this node; 0 takes any free port.' },
+] as const satisfies Schema;
+
+type Values = SettingValues<typeof CENTRAL_SCHEMA>;
+const PORTS = ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const satisfies readonly (keyof Values)[];
+
+export interface CentralConfig {
+  /** Absolute. */
+  readonly dataFolder: string;
+  /** Undefined: all addresses. */
+  readonly bindAddress: string | undefined;
+  readonly adminBindAddress: string | undefined;
+  /** At least one. */
+  readonly advertisedNames: readonly [string, ...string[]];
+  /** The host's own name, for the certificate. */
+  readonly hostName: string;
+  readonly centralName: string;
+  readonly centralAgent: boolean;
+  readonly logLevel: Values['log.level'];
+  /** For ParameterService: parameters that this node overrides. */
+  readonly overrides: readonly { readonly name: (typeof PORTS)[number]; readonly value: number; readonly origin: string }[];
+  /** Where each setting was set. */
+  readonly origins: Readonly<Record<keyof Values, string>>;
+  readonly warnings: readonly string[];
+}
+
+export interface CentralConfigRequest {
+  /** Arguments behind the program's name. */
+  readonly argv: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workingFolder?: string;
+  readonly hostName?: string;
+}
+
+/** Reads the configuration. Errors: flag_unknown, override_ports_equal, settings_refused, and those of files and properties. */
+export async function loadCentralConfig(request: CentralConfigRequest): Promise<CentralConfig> {
+  const { environment, workingFolder = process.cwd() } = request;
+  const { file, flags } = readFlags(request.argv);
+  const named = file ?? (environment['QUEUEGATE_CONFIG'] || undefined);
+  const path = resolve(workingFolder, named ?? DEFAULT_FILE);
+  // A file that was named has to be there; the one nobody named may be.
+  const properties = await readPropertiesFile(path, named === undefined ? 'ignore' : 'refuse', 'Name another one with --config, or leave that out.');
+  const { values, origins, warnings } = loadSettings({
+    schema: CENTRAL_SCHEMA,
+    prefix: CENTRAL_PREFIX,
+    otherVariables: OTHER_VARIABLES,
+    files: properties === undefined ? [] : [{ properties }],
+    environment,
+    flags,
+  });
+
+  const host = hostNameOf(request.hostName ?? hostname());
+  const [first = host, ...more] = values['advertised.names'];
+  return {
+    dataFolder: resolve(workingFolder, values['data.folder']),
+    bindAddress: values['bind.address'] || undefined,
+    adminBindAddress: values['admin.bind.address'] || values['bind.address'] || undefined,
+    advertisedNames: [first, ...more],
+    hostName: host,
+    centralName: values['central.name'] || host,
+    centralAgent: values['central.agent'],
+    logLevel: values['log.level'],
+    overrides: overridesOf(values, origins),
+    origins,
+    warnings,
+  };
+}
+
+/** The flags as `loadSettings` takes them, and the file that --config names. */
+function readFlags(argv: readonly string[]): { readonly file: string | undefined; readonly flags: Readonly<Record<string, unknown>> } {
+  const options = { ...flagOptions(CENTRAL_SCHEMA), 'central-agent': { type: 'boolean' }, config: { type: 'string' } } as const;
+  const { values, tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true, allowPositionals: true });
+  const known = new Set(Object.keys(options));
+  const strangers = tokens.flatMap((token) => {
+    if (token.kind === 'positional') return [token.value];
+    if (token.kind !== 'option') return [];
+    // A flag that takes a value and got none is a stranger too: what it should say is not there.
+    const valueless = known.has(token.name) && token.name !== 'central-agent' && token.value === undefined;
+    return !known.has(token.name) || valueless ? [token.rawName] : [];
+  });
+  if (strangers.length > 0) throw configFault('flag_unknown', { found: strangers.join(', ') });
+  const agent = values['central-agent'];
+  return { file: typeof values['config'] === 'string' ? values['config'] : undefined, flags: { ...values, ...(agent === undefined ? {} : { 'central-agent': String(agent) }) } };
+}
+
+function overridesOf(values: Values, origins: Readonly<Record<keyof Values, string>>): CentralConfig['overrides'] {
+  const overrides: { name: (typeof PORTS)[number]; value: number; origin: string }[] = [];
+  for (const name of PORTS) {
+    const value = values[name];
+    if (value === null) continue;
+    const same = overrides.find((other) => other.value === value && value !== 0);
+    if (same !== undefined) throw configFault('override_ports_equal', { one: same.name, oneOrigin: same.origin, other: name, otherOrigin: origins[name], port: value });
+    overrides.push({ name, value, origin: origins[name] });
+  }
+  return overrides;
+}
+
+/** Hosts may be called MY_PC; certificates and agents want host-name syntax. */
+function hostNameOf(host: string): string {
+  const name = host
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]/g, '-')
+    .split('.')
+    .map((label) => label.slice(0, 63).replaceAll(/^-+|-+$/g, ''))
+    .filter((label) => label !== '')
+    .join('.');
+  return hostName.parse(name) || 'localhost';
+}

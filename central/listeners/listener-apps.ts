@@ -1,0 +1,70 @@
+// Owns the four Fastify instances and the servers that feed them: plain and secure for agents, HTTPS and HTTP for the
+// administration. They live as long as the process; which ports feed them is reconcile.ts's.
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Handshake } from '../agents/handshake.ts';
+import type { AddressSet } from '../auth/address-rules.ts';
+import { createAgentSocketApp, type EnrolmentPort } from './agent-socket.ts';
+import { Connections, type WrongProtocol } from './connections.ts';
+import { createHttpServer } from './http.ts';
+import type { ListenerName } from './reconcile.ts';
+import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
+
+export interface ListenerAppsOptions {
+  readonly central: string;
+  readonly credentials: Credentials;
+  readonly handshake: Handshake;
+  readonly enrolment: EnrolmentPort;
+  readonly trustedProxies: () => AddressSet;
+  readonly maxFrameBytes: number;
+  /** From TCP accept until something came of the connection. */
+  readonly deadlineMs: () => number;
+  /** Makes the administration's app on a server of ours, once for HTTPS and once for HTTP. */
+  readonly admin: (listener: 'https' | 'http', server: Server) => Promise<FastifyInstance>;
+  readonly onWrongProtocol: (listener: ListenerName, what: WrongProtocol, address: string) => void;
+  readonly onUnexpected: (error: unknown, url: string) => void;
+}
+
+export interface ListenerApps {
+  readonly accept: Readonly<Record<ListenerName, (socket: Socket) => void>>;
+  /** Handshakes from now on show this certificate, on both TLS listeners. */
+  show(credentials: Credentials): void;
+  setMaxFrameBytes(bytes: number): void;
+  /** Cuts what is left of HTTP; sessions have been ended before. */
+  stop(): Promise<void>;
+}
+
+export async function createListenerApps(options: ListenerAppsOptions): Promise<ListenerApps> {
+  const { deadlineMs, credentials } = options;
+  const tls = { secure: createTlsServer(credentials, deadlineMs()), https: createTlsServer(credentials, deadlineMs()) };
+  const fed = (listener: ListenerName): { readonly server: Server; readonly connections: Connections } => {
+    const server = createHttpServer(deadlineMs());
+    const onWrongProtocol = (what: WrongProtocol, address: string): void => options.onWrongProtocol(listener, what, address);
+    return { server, connections: new Connections({ http: server, ...(listener in tls ? { tls: tls[listener as keyof typeof tls] } : {}), deadlineMs, onWrongProtocol }) };
+  };
+  const listeners = { plain: fed('plain'), secure: fed('secure'), https: fed('https'), http: fed('http') };
+  const agentApp = (listener: 'plain' | 'secure') => createAgentSocketApp({ ...options, listener, ...listeners[listener] });
+  const [plain, secure] = [await agentApp('plain'), await agentApp('secure')];
+  const adminApps: FastifyInstance[] = [];
+  for (const listener of ['https', 'http'] as const) {
+    const { server, connections } = listeners[listener];
+    server.on('request', (request) => connections.settle(request.socket));
+    adminApps.push(await options.admin(listener, server));
+  }
+  return {
+    accept: { plain: listeners.plain.connections.accept, secure: listeners.secure.connections.accept, https: listeners.https.connections.accept, http: listeners.http.connections.accept },
+    show(next): void {
+      swapCredentials(tls.secure, next);
+      swapCredentials(tls.https, next);
+    },
+    setMaxFrameBytes(bytes): void {
+      plain.setMaxFrameBytes(bytes);
+      secure.setMaxFrameBytes(bytes);
+    },
+    async stop(): Promise<void> {
+      for (const { connections } of Object.values(listeners)) connections.destroyAll();
+      await Promise.all([plain.app, secure.app, ...adminApps].map((app) => app.close()));
+    },
+  };
+}

@@ -1,0 +1,68 @@
+// Owns what Central measures of itself: the one table of metrics, and their instruments in a registry of prom-client.
+// Who counts what is the business of the parts; they get the instruments they need from the composition root.
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+interface MetricDefinition {
+  readonly kind: 'gauge' | 'counter' | 'histogram';
+  readonly labels: readonly string[];
+  /** What it says, and what a reader looks for in it. */
+  readonly help: string;
+}
+
+export const METRICS = {
+  queuegate_sessions: { kind: 'gauge', labels: ['transport'], help: 'Authenticated sessions that are open, by transport (ws, wss).' },
+  queuegate_agents: { kind: 'gauge', labels: ['state'], help: 'Registered agents by state.' },
+  queuegate_outbox_messages: { kind: 'gauge', labels: [], help: 'Messages that wait for agents, all agents together.' },
+  queuegate_outbox_bytes: { kind: 'gauge', labels: [], help: 'Bytes of the messages that wait for agents.' },
+  queuegate_outbox_oldest_seconds: { kind: 'gauge', labels: [], help: 'Age of the oldest message that waits for an agent; 0 when none does.' },
+  queuegate_messages_received_total: { kind: 'counter', labels: ['outcome'], help: 'Events from agents that are on disk, by outcome (stored, duplicate, rejected).' },
+  queuegate_messages_accepted_total: { kind: 'counter', labels: ['outcome'], help: 'Messages for agents that were taken from REST, by outcome (stored, duplicate).' },
+  queuegate_messages_acknowledged_total: { kind: 'counter', labels: [], help: 'Messages for agents that the agents have on disk.' },
+  queuegate_messages_expired_total: { kind: 'counter', labels: [], help: 'Messages that expired before an agent took them; they are in the dead letters.' },
+  queuegate_outbox_full_total: { kind: 'counter', labels: [], help: 'Requests refused because the outbox of an agent was full.' },
+  queuegate_commits_total: { kind: 'counter', labels: [], help: 'Transactions of the store; many messages share one.' },
+  queuegate_commit_seconds: { kind: 'histogram', labels: [], help: 'Time of one commit, until it is on disk. A slow disk shows here first.' },
+  queuegate_waiting_requests: { kind: 'gauge', labels: [], help: 'Requests of the events API that wait for the next event.' },
+  queuegate_waiting_sends: { kind: 'gauge', labels: [], help: 'Sessions that wait for their agent to read. Others never wait for it.' },
+  queuegate_refusals_total: { kind: 'counter', labels: ['code'], help: 'Sessions that were refused or ended by Central, by code (docs/ERRORS.md).' },
+  queuegate_handshake_failures_total: { kind: 'counter', labels: ['listener', 'cause'], help: 'Connections that ended before the welcome, by listener and cause.' },
+  queuegate_admissions_refused_total: { kind: 'counter', labels: [], help: 'Connections told to come back later because too many came at once.' },
+  queuegate_enrolments_total: { kind: 'counter', labels: ['outcome'], help: 'Enrolments, by outcome (enrolled, or the error code).' },
+  queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
+} as const satisfies Readonly<Record<string, MetricDefinition>>;
+
+export type MetricName = keyof typeof METRICS;
+
+type InstrumentOf<D extends MetricDefinition> = D extends { kind: 'gauge' }
+  ? Gauge<D['labels'][number]>
+  : D extends { kind: 'counter' }
+    ? Counter<D['labels'][number]>
+    : Histogram<D['labels'][number]>;
+
+/** The instruments by name: `metrics.instruments.queuegate_sessions.set({ transport: 'wss' }, 3)`. */
+export type Instruments = { readonly [N in MetricName]: InstrumentOf<(typeof METRICS)[N]> };
+
+export interface Metrics {
+  readonly registry: Registry;
+  readonly instruments: Instruments;
+}
+
+/** From a RAM disk to a disk that is in trouble. */
+const COMMIT_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
+
+export function createMetrics(registry: Registry = new Registry()): Metrics {
+  collectDefaultMetrics({ register: registry });
+  const instruments: Record<string, unknown> = {};
+  for (const [name, { kind, labels, help }] of Object.entries(METRICS)) {
+    const common = { name, help, labelNames: [...labels], registers: [registry] };
+    instruments[name] = kind === 'gauge' ? new Gauge(common) : kind === 'counter' ? new Counter(common) : new Histogram({ ...common, buckets: COMMIT_BUCKETS_SECONDS });
+  }
+  // Made from the table just above, name by name and kind by kind.
+  return { registry, instruments: instruments as Instruments };
+}
+
+/** The whole of docs/METRICS.md. */
+export function metricsMarkdown(): string {
+  const rows = Object.entries(METRICS).map(([name, { kind, labels, help }]) => `| \`${name}\` | ${kind} | ${labels.length === 0 ? '' : labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`);
+  return `${['# Metrics', '', 'Prometheus text format at `GET /metrics` of the administration (role viewer). Beside these stand the usual metrics of the', 'Node.js process. This page is made from `central/metrics.ts`.', '', '| metric | kind | labels | what it says |', '| --- | --- | --- | --- |', ...rows].join('\n')}\n`;
+}

@@ -1,0 +1,123 @@
+// Owns the tables of Central's SQLite store. What has been released is never changed here, only added to.
+import { INBOX_SCHEMA } from '../../../shared/sqlite/inbox-log.ts';
+import { OUTBOX_SCHEMA } from '../../../shared/sqlite/outbox-log.ts';
+
+/** "QGC1": a database of Central. */
+export const APPLICATION_ID = 0x51474331;
+
+/**
+ * Agents have a number of their own, never given twice: the peer of the logs. What outlives an agent (events, dead letters,
+ * incidents) carries its id. `origin` stands for an agent's id and an incarnation of its log, so that an event holds one number
+ * instead of two texts. `event.cursor` is given in commit order; the newest event is never pruned, so that none is given twice.
+ */
+const FIRST = `
+  CREATE TABLE agent (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    public_key TEXT NOT NULL,
+    key_thumbprint TEXT NOT NULL UNIQUE,
+    enrolled_at INTEGER NOT NULL,
+    enrolled_by TEXT NOT NULL,
+    state TEXT NOT NULL,
+    state_since INTEGER NOT NULL,
+    state_reason TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    session TEXT,
+    session_boot TEXT,
+    session_version TEXT,
+    session_transport TEXT,
+    session_address TEXT,
+    session_node TEXT,
+    session_since INTEGER,
+    session_ended_at INTEGER,
+    quarantined_until INTEGER
+  ) STRICT;
+  ${OUTBOX_SCHEMA}
+  ${INBOX_SCHEMA}
+  CREATE TABLE origin (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent_id TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    UNIQUE (agent_id, incarnation)
+  ) STRICT;
+  CREATE TABLE event (
+    cursor INTEGER PRIMARY KEY,
+    origin INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    source TEXT NOT NULL,
+    json TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX event_origin ON event (origin);
+  CREATE TABLE dead_letter (
+    key INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    direction TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    json TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX dead_letter_agent ON dead_letter (agent_id);
+  CREATE TABLE incident (
+    key INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    agent_id TEXT,
+    address TEXT,
+    detail TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX incident_agent ON incident (agent_id);
+  CREATE TABLE parameter (
+    name TEXT PRIMARY KEY,
+    value TEXT,
+    changed_by TEXT NOT NULL,
+    changed_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE parameter_state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    version INTEGER NOT NULL,
+    pending TEXT
+  ) STRICT;
+  INSERT INTO parameter_state VALUES (1, 0, NULL);
+  CREATE TABLE api_token (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE enrolment_token (
+    id TEXT PRIMARY KEY,
+    hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    max_uses INTEGER NOT NULL,
+    agent_name TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE key_material (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    place TEXT NOT NULL,
+    action TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    comment TEXT,
+    ticket TEXT,
+    hash TEXT NOT NULL
+  ) STRICT;
+`;
+
+/** The SQL at index n leads from schema n to n + 1. */
+export const MIGRATIONS: readonly string[] = [FIRST];

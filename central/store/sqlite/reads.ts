@@ -1,0 +1,24 @@
+// Owns the list of everything that the reading thread can be asked. It sees each commit that has been answered.
+import type { DatabaseSync } from 'node:sqlite';
+import { agentReads } from './agents.ts';
+import { auditReads } from './audit.ts';
+import { incidentReads } from './incidents.ts';
+import { messageReads } from './messages.ts';
+import { keyMaterialReads, parameterReads } from './parameters.ts';
+import { figureReads } from './retention.ts';
+import { tokenReads } from './tokens.ts';
+
+export type Reads = ReturnType<typeof createReads>;
+
+export function createReads(database: DatabaseSync) {
+  return {
+    ...agentReads(database),
+    ...messageReads(database),
+    ...incidentReads(database),
+    ...parameterReads(database),
+    ...keyMaterialReads(database),
+    ...tokenReads(database),
+    ...auditReads(database),
+    ...figureReads(database),
+  };
+}

@@ -1,0 +1,47 @@
+// Owns the deleting of what has outlived its retention, in steps small enough to share a commit with messages; and the figures.
+import type { DatabaseSync } from 'node:sqlite';
+import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
+import { integer } from '../../../shared/sqlite/row.ts';
+
+/** Rows that one step looks at: a few milliseconds. */
+const STEP_ROWS = 2_000;
+
+export type Aging = 'event' | 'dead_letter' | 'incident';
+
+export function retentionWrites(database: DatabaseSync) {
+  const aging = {
+    event: agingDelete(database, 'event', 'cursor', 'received_at'),
+    dead_letter: agingDelete(database, 'dead_letter', 'key', 'at'),
+    incident: agingDelete(database, 'incident', 'key', 'at'),
+  };
+  const seen = { outbox: new SeenWalk(database, 'outbox_seen'), inbox: new SeenWalk(database, 'inbox_seen') };
+  const origins = database.prepare('DELETE FROM origin WHERE NOT EXISTS (SELECT 1 FROM event WHERE event.origin = origin.key)');
+  return {
+    /** True when there may be more to delete. */
+    pruneOldest: (table: Aging, olderThan: number): boolean => Number(aging[table].run(olderThan, STEP_ROWS).changes) > 0,
+    pruneSeen: (log: 'outbox' | 'inbox', after: SeenPlace | null, olderThan: number): SeenPlace | null => seen[log].step(after, olderThan),
+    pruneOrigins(): void {
+      origins.run();
+    },
+  };
+}
+
+/** Rows lie in the order of their time. The newest stays whatever its age: the next key is one more than the greatest. */
+function agingDelete(database: DatabaseSync, table: Aging, key: string, at: string) {
+  return database.prepare(`
+    DELETE FROM ${table} WHERE ${at} < ? AND ${key} < (SELECT max(${key}) FROM ${table})
+      AND ${key} IN (SELECT ${key} FROM ${table} ORDER BY ${key} LIMIT ?)`);
+}
+
+export function figureReads(database: DatabaseSync) {
+  // Keys are given without gaps and pruned from the oldest on, so that their ends tell the number of rows.
+  const figures = database.prepare(`
+    SELECT coalesce((SELECT max(cursor) FROM event) - (SELECT min(cursor) FROM event) + 1, 0) AS events,
+      coalesce((SELECT max(key) FROM dead_letter) - (SELECT min(key) FROM dead_letter) + 1, 0) AS dead_letters`);
+  return {
+    figures() {
+      const row = figures.get();
+      return { events: integer(row, 'events'), deadLetters: integer(row, 'dead_letters') };
+    },
+  };
+}

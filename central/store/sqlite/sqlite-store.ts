@@ -1,0 +1,179 @@
+// Owns Central's embedded store as the event loop sees it: which calls go to the writing thread and which to the reading one,
+// and the order of start and end. Holds no rows and runs no SQL.
+import type { CodedError } from '../../../shared/errors.ts';
+import type { Item, Message } from '../../../shared/delivery/message.ts';
+import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
+import type { SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
+import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker-host.ts';
+import type { EventFilter, RetentionLimits, Store, StoredEvent } from '../store.ts';
+import type { Reads } from './reads.ts';
+import type { Aging } from './retention.ts';
+import type { ThreadData } from './thread-data.ts';
+import type { Writes } from './writes.ts';
+
+export interface SqliteStoreOptions {
+  /** The data folder; made if need be, and held until `stop`. */
+  readonly folder: string;
+  /** How long (source, id) is remembered. */
+  readonly deduplicationMs: number;
+  /** Called once, when nothing can be written any more: the process has to end. */
+  readonly onFailure: (error: CodedError) => void;
+}
+
+/** So many messages are given up in one call, a few milliseconds. */
+const EXPIRE_STEP = 500;
+const LAZY = { lazy: true } as const;
+
+type Writer = WorkerHost<Writes>;
+type Reader = WorkerHost<Reads>;
+
+/** Errors: data_in_use, data_newer, data_damaged, data_foreign, data_unusable. */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  const held = holdDataFolder(options.folder);
+  let failed = false;
+  const onFailure = (error: CodedError): void => {
+    if (failed) return;
+    failed = true;
+    for (const thread of threads) thread.fail(error);
+    options.onFailure(error);
+  };
+  const workerData: ThreadData = { folder: options.folder, deduplicationMs: options.deduplicationMs };
+  const threads: (Writer | Reader)[] = [];
+  try {
+    const writer: Writer = new WorkerHost({ url: workerUrl('./writer', import.meta.url), workerData, onFailure });
+    threads.push(writer);
+    // The reader finds the database made and migrated.
+    await writer.started();
+    const reader: Reader = new WorkerHost({ url: workerUrl('./reader', import.meta.url), workerData, onFailure });
+    threads.unshift(reader);
+    await reader.started();
+    // The reader first: the last connection to close folds the write-ahead log into the database, which takes a writer.
+    const stop = once(async () => {
+      await reader.stop();
+      await writer.stop();
+      held.release();
+    });
+    return facade(writer, reader, stop);
+  } catch (error) {
+    for (const thread of threads) await thread.stop();
+    held.release();
+    throw error;
+  }
+}
+
+function facade(writer: Writer, reader: Reader, stop: () => Promise<void>): Store {
+  return {
+    agents: {
+      register: (agent, tokenId) => writer.call('registerAgent', [agent, tokenId]),
+      get: (id) => reader.call('getAgent', [id]),
+      findByKey: (keyThumbprint) => reader.call('findAgentByKey', [keyThumbprint]),
+      findByName: (name) => reader.call('findAgentByName', [name]),
+      list: (page) => reader.call('listAgents', [page.after ?? '', page.limit, page.state ?? null]),
+      remove: (id) => writer.call('removeAgent', [id]),
+      claimSession: (claim) => writer.call('claimSession', [claim]),
+      endSession: (end) => writer.call('endSession', [end.agentId, end.epoch, end.now, end.reason]),
+      endSessionsOfNode: (node, now, reason) => writer.call('endSessionsOfNode', [node, now, reason]),
+      quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
+      recordIncident: (incident) => writer.call('recordIncident', [incident]),
+      incidents: (page) => reader.call('listIncidents', [page.limit, page.agentId ?? null]),
+    },
+    outbox: {
+      append: (agentId, messages, bounds, now) => writer.call('appendCommands', [agentId, messages, bounds, now], { bytes: bytesOf(messages) }),
+      read: (agentId, after, maxItems, maxBytes) => reader.call('readCommands', [agentId, after, maxItems, maxBytes]),
+      resume: (agentId, epoch, peer, now) => writer.call('resumeOutbox', [agentId, epoch, peer, now]),
+      acknowledge: (agentId, epoch, through) => writer.call('acknowledgeCommands', [agentId, epoch, through], LAZY),
+      expire: (now) => expire(writer, now),
+    },
+    inbox: {
+      begin: (agentId, epoch, begin, now) => writer.call('beginInbox', [agentId, epoch, begin, now]),
+      append: (agentId, epoch, first, items, now) => writer.call('appendEvents', [agentId, epoch, first, items, now], { bytes: bytesOfItems(items) }),
+      read: (after, filter, limit) => readEvents(reader, after, filter, limit),
+      lastCursor: () => reader.call('lastCursor', []),
+      deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null]),
+    },
+    parameters: {
+      load: () => reader.call('loadParameters', []),
+      save: (change) => writer.call('saveParameters', [change]),
+    },
+    tokens: {
+      addApiToken: (token) => writer.call('addApiToken', [token]),
+      getApiToken: (id) => reader.call('getApiToken', [id]),
+      listApiTokens: () => reader.call('listApiTokens', []),
+      removeApiToken: (id) => writer.call('removeApiToken', [id]),
+      addEnrolmentToken: (token) => writer.call('addEnrolmentToken', [token]),
+      getEnrolmentToken: (id) => reader.call('getEnrolmentToken', [id]),
+      listEnrolmentTokens: () => reader.call('listEnrolmentTokens', []),
+      removeEnrolmentToken: (id) => writer.call('removeEnrolmentToken', [id]),
+    },
+    keyMaterial: {
+      get: (name) => reader.call('getKeyMaterial', [name]),
+      put: (entries, audit) => writer.call('putKeyMaterial', [entries, audit]),
+    },
+    audit: {
+      append: (entry) => writer.call('appendAudit', [entry]),
+      list: (page) => reader.call('listAudit', [page.before ?? Number.MAX_SAFE_INTEGER, page.limit]),
+    },
+    prune: (limits) => prune(writer, limits),
+    async stats() {
+      const figures = await reader.call('figures', []);
+      return { ...figures, waitingCalls: writer.waiting + reader.waiting, commits: writer.batches };
+    },
+    stop,
+  };
+}
+
+async function expire(writer: Writer, now: number): Promise<number> {
+  let expired = 0;
+  let step: number;
+  do {
+    step = await writer.call('expireCommands', [now, EXPIRE_STEP]);
+    expired += step;
+  } while (step === EXPIRE_STEP);
+  return expired;
+}
+
+/** Slice by slice, until the page has something or the log ends: a filter that finds little lets other reads in between. */
+async function readEvents(reader: Reader, after: number, filter: EventFilter, limit: number): Promise<StoredEvent[]> {
+  let from = after;
+  for (;;) {
+    const { events, through, last } = await reader.call('readEvents', [from, filter, limit]);
+    if (events.length > 0 || through >= last) return events;
+    from = through;
+  }
+}
+
+/** Each step a call that waits for company: whoever sends messages does not notice. */
+async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
+  const aging: [Aging, number][] = [
+    ['event', limits.eventsOlderThan],
+    ['dead_letter', limits.deadLettersOlderThan],
+    ['incident', limits.incidentsOlderThan],
+  ];
+  for (const [table, olderThan] of aging) {
+    while (await writer.call('pruneOldest', [table, olderThan], LAZY));
+  }
+  for (const log of ['outbox', 'inbox'] as const) {
+    let place: SeenPlace | null = null;
+    do place = await writer.call('pruneSeen', [log, place, limits.deduplicationOlderThan], LAZY);
+    while (place !== null);
+  }
+  await writer.call('pruneOrigins', [], LAZY);
+}
+
+/** UTF-16 units stand for bytes here: this bounds a batch, and no more. */
+function bytesOf(messages: readonly Message[]): number {
+  let bytes = 0;
+  for (const message of messages) bytes += message.json.length;
+  return bytes;
+}
+
+function bytesOfItems(items: readonly Item[]): number {
+  let bytes = 0;
+  for (const item of items) bytes += item.kind === 'message' ? item.message.json.length : item.kind === 'rejected' ? item.json.length : 0;
+  return bytes;
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let promise: Promise<void> | undefined;
+  return () => (promise ??= work());
+}

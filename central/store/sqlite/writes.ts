@@ -1,0 +1,31 @@
+// Owns the list of everything that the writing thread can be asked, composed over one connection.
+import type { DatabaseSync } from 'node:sqlite';
+import { InboxLog } from '../../../shared/sqlite/inbox-log.ts';
+import { OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
+import { agentWrites } from './agents.ts';
+import { auditWrites } from './audit.ts';
+import { incidentWrites } from './incidents.ts';
+import { messageWrites } from './messages.ts';
+import { keyMaterialWrites, parameterWrites } from './parameters.ts';
+import { retentionWrites } from './retention.ts';
+import { tokenWrites } from './tokens.ts';
+
+export type Writes = ReturnType<typeof createWrites>;
+
+export function createWrites(database: DatabaseSync, options: { readonly deduplicationMs: number; readonly now: () => number }) {
+  const outbox = new OutboxLog(database, options.deduplicationMs);
+  const inbox = new InboxLog(database, options.deduplicationMs);
+  const audit = auditWrites(database);
+  const tokens = tokenWrites(database, options.now);
+  const incidents = incidentWrites(database);
+  return {
+    ...agentWrites(database, { outbox, inbox, tokens }),
+    ...messageWrites(database, { outbox, inbox, incidents }),
+    ...incidents,
+    ...parameterWrites(database, audit),
+    ...keyMaterialWrites(database, audit),
+    ...tokens,
+    ...audit,
+    ...retentionWrites(database),
+  };
+}

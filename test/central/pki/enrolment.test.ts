@@ -1,0 +1,152 @@
+import { createHash, webcrypto, X509Certificate } from 'node:crypto';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { CENTRAL } from '../../../central/audit.ts';
+import { createEnrolmentTokens, type EnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
+import { openAuthority, type Authority } from '../../../central/pki/authority.ts';
+import { makeKeyPair, spkiOf, type KeyPair } from '../../../central/pki/certificate.ts';
+import { createEnrolment, enrolmentLine, type Enrolment } from '../../../central/pki/enrolment.ts';
+import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac } from '../../../shared/wire/enrolment.ts';
+import { misfit } from '../../../shared/wire/json-schema.ts';
+import { Pkcs10CertificateRequestGenerator } from '../../../shared/x509.ts';
+import { memoryStore, type MemoryStore } from '../fakes.ts';
+
+const WSS = { over: 'wss', address: '10.0.0.7' } as const;
+const WS = { over: 'ws', address: '10.0.0.7' } as const;
+
+let store: MemoryStore;
+let tokens: EnrolmentTokens;
+let authority: Authority;
+let enrolment: Enrolment;
+let policy: { enrolment: 'token' | 'closed'; lifetimeDays: number };
+let keys: KeyPair;
+let csr: string;
+let csrDer: Buffer;
+
+beforeEach(async () => {
+  store = memoryStore();
+  policy = { enrolment: 'token', lifetimeDays: 365 };
+  tokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
+  authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
+  enrolment = createEnrolment({ agents: store.agents, audit: store.audit, tokens, authority, signingKey: 'S'.repeat(64), central: 'central.test', policy: () => policy, now: Date.now });
+  keys = await makeKeyPair();
+  const P256 = { name: 'ECDSA', namedCurve: 'P-256' };
+  const request = await Pkcs10CertificateRequestGenerator.create(
+    {
+      name: 'CN=whatever the agent says',
+      keys: { publicKey: keys.publicKey.toCryptoKey(P256, true, ['verify']), privateKey: keys.privateKey.toCryptoKey(P256, false, ['sign']) },
+      signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
+    },
+    webcrypto,
+  );
+  csr = request.toString('pem');
+  csrDer = Buffer.from(request.rawData);
+});
+
+const token = async (uses = 1, agentName: string | null = null) => (await tokens.create({ minutes: 30, uses, agentName }, CENTRAL)).token;
+
+/** What an agent sends over a plain line. */
+function proven(text: string, more: { id?: string } = {}) {
+  const parts = readEnrolmentToken(text);
+  if (parts === undefined) throw new TypeError('no token');
+  const key = proofKey(parts.secret);
+  return { key, body: { csr, name: 'branch-7', tokenId: parts.id, mac: requestMac(key, { tokenId: parts.id, name: 'branch-7', id: more.id, csrDer }), ...more } };
+}
+
+describe('enrolment with a token over wss', () => {
+  test('answers id, certificate, truststore and the signing key, and registers the key', async () => {
+    const answer = await enrolment.enrol({ csr, name: 'branch-7', token: await token() }, WSS);
+    const thumbprint = createHash('sha256').update(spkiOf(keys.publicKey)).digest('hex');
+    expect(misfit(ENROLLED, answer)).toBeUndefined();
+    expect(answer).toMatchObject({ id: thumbprint, name: 'branch-7', central: 'central.test', signingKey: 'S'.repeat(64), truststore: authority.pem });
+    expect(answer).not.toHaveProperty('mac');
+    const certificate = new X509Certificate(answer.certificate);
+    expect(certificate.verify(authority.certificate.publicKey)).toBe(true);
+    expect(certificate.subject).toBe('CN=branch-7');
+    expect(certificate.checkPrivateKey(keys.privateKey)).toBe(true);
+    expect(store.agents.records.get(thumbprint)).toMatchObject({ name: 'branch-7', keyThumbprint: thumbprint, publicKey: spkiOf(keys.publicKey).toString('base64') });
+    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agent.enrol', from: '10.0.0.7' });
+  });
+
+  test('takes the id that the machine was given', async () => {
+    const answer = await enrolment.enrol({ csr, name: 'branch-7', id: '00-1B-44-11-3A-B7', token: await token() }, WSS);
+    expect(answer.id).toBe('00-1B-44-11-3A-B7');
+    expect(new X509Certificate(answer.certificate).subjectAltName).toBe('URI:urn:queuegate:agent:00-1B-44-11-3A-B7');
+  });
+
+  test('a token used twice is refused', async () => {
+    const text = await token();
+    await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
+    await expect(enrolment.enrol({ csr, name: 'branch-8', id: 'another', token: text }, WSS)).rejects.toMatchObject({ code: 'token_used' });
+  });
+
+  test('a repeated enrolment of the same key repairs a lost answer', async () => {
+    const text = await token();
+    const first = await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
+    const second = await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
+    expect(second.id).toBe(first.id);
+  });
+
+  test('an unknown token, one with a wrong secret and one for another name are refused with the same words', async () => {
+    const good = await token();
+    for (const text of ['nonsense', `qge_${'0'.repeat(16)}_${'A'.repeat(43)}`, `${good.slice(0, -2)}xx`, await token(1, 'branch-8')]) {
+      await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({ code: 'enrolment_refused', status: 401 });
+    }
+    expect(store.agents.records.size).toBe(0);
+  });
+
+  test('nobody gets in while the policy is closed', async () => {
+    policy = { ...policy, enrolment: 'closed' };
+    await expect(enrolment.enrol({ csr, name: 'branch-7', token: await token() }, WSS)).rejects.toMatchObject({ code: 'enrolment_closed' });
+  });
+
+  test('a name that is no host name and a request that is none are refused', async () => {
+    const text = await token();
+    for (const body of [{ csr, name: 'branch 7', token: text }, { csr, name: '', token: text }, { name: 'a', token: text }, { csr: 1, name: 'a', token: text }, null, 'text', [], {}]) {
+      await expect(enrolment.enrol(body, WSS)).rejects.toMatchObject({ code: 'enrolment_request_bad', status: 400 });
+    }
+  });
+});
+
+describe('enrolment over a plain line', () => {
+  test('the token never crosses; both sides prove that they know it', async () => {
+    const { key, body } = proven(await token(), { id: 'x' });
+    const answer = await enrolment.enrol(body, WS);
+    const { mac = '', ...rest } = answer;
+    expect(sameMac(mac, answerMac(key, body.mac, rest))).toBe(true);
+    expect(sameMac(mac, answerMac(key, body.mac, { ...rest, signingKey: 'T'.repeat(64) }))).toBe(false);
+    expect(sameMac(mac, answerMac(proofKey('other'), body.mac, rest))).toBe(false);
+  });
+
+  test('a stranger in the line can change neither key, name nor id', async () => {
+    const { body } = proven(await token());
+    for (const changed of [{ ...body, name: 'branch-8' }, { ...body, id: 'x' }, { ...body, mac: '0'.repeat(64) }, { ...body, tokenId: '0'.repeat(16) }]) {
+      await expect(enrolment.enrol(changed, WS)).rejects.toMatchObject({ code: 'enrolment_refused' });
+    }
+  });
+
+  test('a token sent in the clear is refused and withdrawn', async () => {
+    const text = await token();
+    await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WS)).rejects.toMatchObject({ code: 'enrolment_token_in_the_clear' });
+    await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({ code: 'enrolment_refused' });
+    expect(store.audit.entries.map(({ action }) => action)).toContain('enrolment-token.withdraw');
+  });
+
+  test('nobody can withdraw a token by guessing its id', async () => {
+    const text = await token();
+    await expect(enrolment.enrol({ csr, name: 'branch-7', token: `${text.slice(0, -2)}xx` }, WS)).rejects.toMatchObject({ code: 'enrolment_token_in_the_clear' });
+    await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
+  });
+});
+
+test('the line to copy is complete, IPv6 in brackets', () => {
+  const line = { port: 9150, token: 'qge_a_b', pin: 'sha256:00' };
+  expect(enrolmentLine({ ...line, host: 'central.test' })).toBe('queue-agent enrol https://central.test:9150 --token qge_a_b --pin sha256:00');
+  expect(enrolmentLine({ ...line, host: 'fd00::1' })).toContain('https://[fd00::1]:9150');
+});
+
+test('a pin is read as people copy it', () => {
+  const pin = pinOf(Buffer.from('key'));
+  expect(readPin(pin)).toBe(pin);
+  expect(readPin(` SHA256:${pin.slice(7).toUpperCase().replaceAll(/(..)(?=.)/g, '$1:')} `)).toBe(pin);
+  expect(readPin('sha256:1234')).toBeUndefined();
+});

@@ -1,0 +1,125 @@
+// Holds the shape of the code: what may import what, one place for each fenced package, no circles, no file that outgrew its subject.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { VERSION } from '../shared/version.ts';
+
+const root = resolve(import.meta.dirname, '..');
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+function files(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => join(folder, name));
+}
+
+const sources = ['central', 'agent', 'shared'].flatMap((folder) => files(folder));
+const IMPORT = /^(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)/gm;
+
+const imports: Import[] = sources.flatMap((file) => {
+  const text = readFileSync(join(root, file), 'utf8');
+  return [...text.matchAll(IMPORT)].map(([, type, fixed, lazy]) => {
+    const to = fixed ?? lazy ?? '';
+    return { from: file, to: to.startsWith('.') ? relative(root, resolve(root, dirname(file), to)) : to, typeOnly: type !== undefined };
+  });
+});
+
+/** Central's parts, upper first: a part may import what stands above it, never what stands below. Types are free to go up. */
+const CENTRAL_ORDER = ['errors', 'config', 'audit', 'metrics', 'store', 'parameters', 'pki', 'auth', 'agents', 'listeners', 'admin', 'central-agent', 'cli', 'main'];
+const AGENT_ORDER = ['errors', 'jvm-args', 'conf', 'identity', 'truststore', 'truststore-edit', 'truststore-command', 'agent-store', 'outbox', 'inbox', 'connection', 'connection-loop', 'handlers', 'enrol', 'daemon', 'main', 'cli'];
+
+/** Packages that cost memory or need care, and the only files that may load them. */
+const FENCES: Readonly<Record<string, RegExp>> = {
+  '@peculiar/x509': /^shared\/x509\.ts$/,
+  'reflect-metadata': /^shared\/x509\.ts$/,
+  'node-forge': /^shared\/keystore\//,
+  convict: /^shared\/settings\.ts$/,
+  fastify: /^central\/(listeners|admin)\//,
+  '@fastify/websocket': /^central\/listeners\/agent-socket\.ts$/,
+  'prom-client': /^central\//,
+  'node:sqlite': /^shared\/sqlite\/|^central\/store\/sqlite\/|^agent\//,
+  pg: /^central\/store\/postgres\//,
+};
+
+function partOf(file: string): string {
+  return (file.split('/')[1] ?? '').replace(/\.ts$/, '');
+}
+
+describe('the layout', () => {
+  it('has nothing at the top but what the design names', () => {
+    const folders = readdirSync(root, { withFileTypes: true }).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.')).map((entry) => entry.name);
+    expect(['central', 'agent', 'shared', 'profiles', 'test', 'docs', 'bench', 'deploy', 'node_modules', 'dist', 'data']).toEqual(expect.arrayContaining(folders));
+  });
+
+  it('lets central and agent import shared, never each other, and shared nothing but itself', () => {
+    const wrong = imports.filter(({ from, to }) => (from.startsWith('central/') && to.startsWith('agent/')) || (from.startsWith('agent/') && to.startsWith('central/')) || (from.startsWith('shared/') && /^(central|agent)\//.test(to)));
+    expect(wrong).toEqual([]);
+  });
+
+  for (const [program, order] of [['central', CENTRAL_ORDER], ['agent', AGENT_ORDER]] as const) {
+    it(`lets the lower part of ${program} import the upper, never back`, () => {
+      const wrong = imports.filter(({ from, to, typeOnly }) => {
+        if (typeOnly || !from.startsWith(`${program}/`) || !to.startsWith(`${program}/`)) return false;
+        const [one, other] = [order.indexOf(partOf(from)), order.indexOf(partOf(to))];
+        return one !== -1 && other !== -1 && other > one;
+      });
+      expect(wrong).toEqual([]);
+    });
+  }
+
+  it('places every file of central in a part that the order names', () => {
+    expect(sources.filter((file) => file.startsWith('central/') && !CENTRAL_ORDER.includes(partOf(file)))).toEqual([]);
+  });
+
+  it('keeps fenced packages in their fence', () => {
+    const wrong = imports.filter(({ from, to, typeOnly }) => !typeOnly && Object.hasOwn(FENCES, to) && !FENCES[to]?.test(from));
+    expect(wrong).toEqual([]);
+  });
+
+  it('has no circle of imports that run', () => {
+    const graph = new Map<string, string[]>();
+    for (const { from, to, typeOnly } of imports) if (!typeOnly && to.endsWith('.ts')) graph.set(from, [...(graph.get(from) ?? []), to]);
+    const circles: string[] = [];
+    const done = new Set<string>();
+    const walk = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) return void circles.push([...path.slice(path.indexOf(file)), file].join(' -> '));
+      if (done.has(file)) return;
+      for (const next of graph.get(file) ?? []) walk(next, [...path, file]);
+      done.add(file);
+    };
+    for (const file of graph.keys()) walk(file, []);
+    expect(circles).toEqual([]);
+  });
+
+  it('has no file over 500 lines, nine of ten under 350, and says in its first lines what each owns', () => {
+    const lengths = sources.map((file) => ({ file, lines: readFileSync(join(root, file), 'utf8').split('\n').length }));
+    expect(lengths.filter(({ lines }) => lines > 500)).toEqual([]);
+    expect(lengths.filter(({ lines }) => lines > 350).length).toBeLessThanOrEqual(sources.length / 10);
+    const silent = sources.filter((file) => !/^(#!.*\n)?\/\//.test(readFileSync(join(root, file), 'utf8')));
+    expect(silent).toEqual([]);
+  });
+
+  it('names no file after no subject', () => {
+    expect(sources.filter((file) => /(^|\/)(utils?|helpers?|common|misc|index)\.ts$/.test(file))).toEqual([]);
+  });
+
+  it('tells the version of package.json', () => {
+    const stated: unknown = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    expect(stated).toMatchObject({ version: VERSION });
+  });
+
+  it('names no registry in the lock file', () => {
+    expect(readFileSync(join(root, 'package-lock.json'), 'utf8')).not.toMatch(/"resolved"/);
+  });
+
+  it('brings Node at one exact version for every platform it names', () => {
+    const stated = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { optionalDependencies: Record<string, string> };
+    expect(new Set(Object.values(stated.optionalDependencies)).size).toBe(1);
+    expect(statSync(join(root, 'package-lock.json')).size).toBeGreaterThan(0);
+  });
+});

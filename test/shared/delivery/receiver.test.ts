@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { Receiver } from '../../../shared/delivery/receiver.ts';
+import { LIMITS, type Messages } from '../../../shared/wire/messages.ts';
+import { HeldInbox, settled } from './session-logs.ts';
+
+function start(limits = { ...LIMITS }) {
+  const inbox = new HeldInbox();
+  const acks: number[] = [];
+  const failures: unknown[] = [];
+  const receiver = new Receiver({
+    inbox,
+    frames: { send: (text) => acks.push((JSON.parse(text) as { through: number }).through) },
+    limits,
+    onFailure: (error) => failures.push(error),
+  });
+  const send = (first: number, count: number): void => {
+    const items = Array.from({ length: count }, (_, i) => ({ specversion: '1.0', id: `m${first + i}`, source: '/s', type: 't' }));
+    const frame: Messages = { type: 'messages', first, items };
+    receiver.messages(frame, Buffer.byteLength(JSON.stringify(frame)));
+  };
+  const begin = (next: number): void => receiver.begin({ type: 'begin', incarnation: 'i1', next, missing: null });
+  return { inbox, acks, failures, receiver, send, begin };
+}
+
+describe('Receiver', () => {
+  it('acknowledges only after the commit', async () => {
+    const { inbox, acks, send, begin } = start();
+    inbox.hold = true;
+    begin(1);
+    await settled();
+    send(1, 2);
+    await settled();
+    expect(acks).toEqual([]);
+    inbox.release();
+    await settled();
+    expect(acks).toEqual([2]);
+  });
+
+  it('makes one append of whatever arrives while one runs', async () => {
+    const { inbox, acks, send, begin } = start();
+    inbox.hold = true;
+    begin(1);
+    await settled();
+    send(1, 1);
+    await settled();
+    send(2, 1);
+    send(3, 2);
+    expect(inbox.appends).toBe(1);
+    inbox.release();
+    await settled();
+    expect(inbox.appends).toBe(1);
+    inbox.release();
+    await settled();
+    expect(acks).toEqual([1, 4]);
+    expect(inbox.stored).toEqual(['m1', 'm2', 'm3', 'm4']);
+  });
+
+  it('keeps messages that come before begin is on disk', async () => {
+    const { inbox, acks, send, begin } = start();
+    begin(5);
+    send(5, 1);
+    await settled();
+    expect(inbox.begun).toMatchObject({ next: 5 });
+    expect(acks).toEqual([5]);
+  });
+
+  it('refuses a gap, a repetition, a second begin and messages without begin', async () => {
+    const gap = start();
+    gap.begin(1);
+    gap.send(2, 1);
+    expect(gap.failures).toMatchObject([{ code: 'bad_frame' }]);
+
+    const repetition = start();
+    repetition.begin(1);
+    repetition.send(1, 2);
+    repetition.send(2, 1);
+    expect(repetition.failures).toMatchObject([{ code: 'bad_frame' }]);
+
+    const twice = start();
+    twice.begin(1);
+    twice.begin(1);
+    expect(twice.failures).toMatchObject([{ code: 'bad_frame' }]);
+
+    const early = start();
+    early.send(1, 1);
+    expect(early.failures).toMatchObject([{ code: 'bad_frame' }]);
+  });
+
+  it('refuses a peer that does not hold to the window', async () => {
+    const { inbox, failures, send, begin } = start({ ...LIMITS, windowItems: 3 });
+    inbox.hold = true;
+    begin(1);
+    await settled();
+    send(1, 3);
+    expect(failures).toEqual([]);
+    send(4, 1);
+    expect(failures).toMatchObject([{ code: 'bad_frame' }]);
+  });
+
+  it('lets a bad item fail alone: it takes its number and the others are stored', async () => {
+    const { inbox, acks, receiver, begin } = start();
+    begin(1);
+    const frame: Messages = { type: 'messages', first: 1, items: [{ specversion: '1.0', id: 'a', source: '/s', type: 't' }, 42, { tombstone: 'expired', id: 'c' }] };
+    receiver.messages(frame, 100);
+    await settled();
+    expect(inbox.stored).toEqual(['a', 'rejected', 'tombstone']);
+    expect(acks).toEqual([3]);
+  });
+
+  it('sends nothing after it was stopped', async () => {
+    const { inbox, acks, receiver, send, begin } = start();
+    inbox.hold = true;
+    begin(1);
+    await settled();
+    send(1, 1);
+    receiver.stop();
+    inbox.release();
+    await settled();
+    expect(acks).toEqual([]);
+  });
+});
