@@ -1,28 +1,291 @@
 // Central's composition root: makes every service once, in the order in which they need each other, and ends them in the
 // opposite order. Nothing else constructs services. What a person sees at the start is main.ts's.
-import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
+import { replaceFile } from '../shared/atomic-file.ts';
 import { textOf, type CodedError } from '../shared/errors.ts';
-import { DEFINITIONS, type ParameterValues } from './parameters/definitions.ts';
-import { ParameterService } from './parameters/service.ts';
+import { VERSION } from '../shared/version.ts';
+import { signTranscript } from '../shared/wire/proof.ts';
+import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
+import type { StatusReport } from './admin/services.ts';
 import { Admission } from './agents/admission.ts';
 import { Handshake } from './agents/handshake.ts';
 import { Incidents } from './agents/incidents.ts';
 import type { SessionFacts } from './agents/session.ts';
 import { Sessions } from './agents/sessions.ts';
-import { CENTRAL } from './audit.ts';
+import { sessionSettings } from './agents/session-settings.ts';
+import { auditEntry, CENTRAL } from './audit.ts';
 import { AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
-import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES } from './auth/enrolment-tokens.ts';
-import { createOperators } from './auth/operators.ts';
+import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './auth/enrolment-tokens.ts';
+import { createOperators, type Operators } from './auth/operators.ts';
 import { CENTRAL_AGENT_NAME, CentralAgent } from './central-agent.ts';
 import type { CentralConfig } from './config.ts';
-import { createListenerApps } from './listeners/listener-apps.ts';
-import { Listeners, type ListenerName } from './listeners/reconcile.ts';
+import { createHttpApp } from './listeners/http.ts';
+import { createListenerApps, type ListenerApps } from './listeners/listener-apps.ts';
+import { Listeners } from './listeners/reconcile.ts';
+import { EventHub } from './messaging/event-hub.ts';
 import { createMetrics } from './metrics.ts';
+import type { ParameterValues } from './parameters/definitions.ts';
+import type { OnlineAgent } from './parameters/preflight.ts';
+import { ParameterService } from './parameters/service.ts';
 import { openAuthority } from './pki/authority.ts';
 import { createEnrolment, enrolmentLine } from './pki/enrolment.ts';
-import { openServerIdentity, type ServerCredentials, type ServerWishes } from './pki/server-identity.ts';
+import { liveCertificate } from './pki/live-certificate.ts';
+import { openServerIdentity, type ServerCredentials } from './pki/server-identity.ts';
 import { openSigningKey } from './pki/signing-key.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
+import type { Store } from './store/store.ts';
+import { startUpkeep } from './upkeep.ts';
+
+export interface RunningCentral {
+  /** The first administrator's token, when this start made it. */
+  readonly administratorToken: string | undefined;
+  /** What listens where and how encrypted, in words. */
+  readonly listens: string[];
+  /** A fresh one-time enrolment, as the complete line for the agent's machine. */
+  enrolmentLine(): Promise<string>;
+  port(listener: 'plain' | 'secure' | 'https' | 'http'): number | undefined;
+  /** Resolves with the error that made it impossible to go on; Central must then be stopped. */
+  readonly failed: Promise<CodedError>;
+  /** Ends in order, bounded. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** Sessions are given this long to close on a stop. */
+const SESSIONS_STOP_MS = 3_000;
+/** The store keeps what it saw until it is pruned by the live parameter (central/upkeep.ts). */
+const DEDUPLICATION_CAP_MS = 366 * 86_400_000;
+const PROFILE = resolve(fileURLToPath(import.meta.url), '../../profiles/central');
+const CENTRAL_AGENT_API_PORT = 8889;
+/** In the data folder; `queuegate` on the same host finds it there. */
+export const ADMINISTRATOR_TOKEN_FILE = 'administrator-token';
+
+/** Starts Central. Throws what the operator has to mend; then nothing runs. */
+export async function startCentral(config: CentralConfig, log: Logger): Promise<RunningCentral> {
+  const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
+  const store = await openSqliteStore({ folder: config.dataFolder, deduplicationMs: DEDUPLICATION_CAP_MS, onFailure: fail });
+  try {
+    return await compose(config, log, store, failed);
+  } catch (error) {
+    await store.stop();
+    throw error;
+  }
+}
+
+async function compose(config: CentralConfig, log: Logger, store: Store, failed: Promise<CodedError>): Promise<RunningCentral> {
+  const now = (): number => Date.now();
+  const central = config.centralName;
+  const startedAt = now();
+  await store.agents.endSessionsOfNode(central, startedAt, 'Central ended without closing it');
+
+  const authority = await openAuthority({ keyMaterial: store.keyMaterial, central, now });
+  const signingKey = await openSigningKey({ keyMaterial: store.keyMaterial, now });
+  const identity = await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now });
+  const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
+  const enrolmentTokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now });
+  const metrics = createMetrics();
+  const { queuegate_refusals_total: refusals, queuegate_handshake_failures_total: handshakeFailures, queuegate_messages_received_total: received, queuegate_sessions: sessionsOpen } = metrics.instruments;
+
+  const hub = new EventHub(store.inbox);
+  const incidents = new Incidents(store.agents, log);
+  const parameters: ParameterService = await ParameterService.load({
+    store: store.parameters,
+    agents: { online: () => sessions.online().map(onlineAgent) },
+    overrides: config.overrides,
+    applier: { check: (next, before) => listeners.check(next, before), apply: (next, before) => listeners.apply(next, before), describe: (next) => listeners.describe(next) },
+    log,
+    now,
+    after: (ms, run) => {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    },
+  });
+  const values = (): ParameterValues => parameters.values();
+  const sessions: Sessions = new Sessions({
+    store,
+    incidents,
+    node: central,
+    central,
+    sign: (transcript) => signTranscript(transcript, signingKey.key),
+    settings: () => sessionSettings(values()),
+    log,
+    now,
+    onOpened: (facts) => sessionsOpen.inc({ transport: facts.transport }),
+    onClosed: (facts, reason) => {
+      sessionsOpen.dec({ transport: facts.transport });
+      refusals.inc({ code: /^[a-z_]+$/.test(reason) ? reason : 'closed' });
+    },
+    onEvents: (count) => {
+      received.inc(count);
+      hub.notify();
+    },
+  });
+  const handshake = new Handshake({
+    central,
+    agents: store.agents,
+    sessions,
+    admission: new Admission({ maxAgents: () => values()['agents.max'], sessions: () => sessions.size, random: Math.random }),
+    incidents,
+    mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
+    welcomeTimeoutMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
+    log,
+    now,
+    onRefused: (code) => refusals.inc({ code }),
+  });
+  const enrolment = createEnrolment({
+    agents: store.agents,
+    audit: store.audit,
+    tokens: enrolmentTokens,
+    authority,
+    signingKey: signingKey.publicKey,
+    central,
+    policy: () => ({ enrolment: values()['agents.enrolment'], lifetimeDays: values()['certificate.lifetimeDays'] }),
+    now,
+  });
+
+  const certificate = liveCertificate({ identity, names: [...config.advertisedNames, config.hostName], show: (credentials) => apps.show(credentials) });
+  const first = await certificate.stage(values());
+  await certificate.adopt(first);
+  let proxies = new AddressSet(values()['websocket.trustedProxies']);
+  const onUnexpected = (error: unknown, url: string): void => log.error({ error: textOf(error), stack: error instanceof Error ? error.stack : undefined, url }, 'a request failed unexpectedly');
+  const apps: ListenerApps = await createListenerApps({
+    central,
+    credentials: first,
+    handshake,
+    enrolment,
+    trustedProxies: () => proxies,
+    maxFrameBytes: values()['agents.maxFrameBytes'],
+    deadlineMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
+    admin: async (_listener, server) => {
+      const app = createHttpApp({ server, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected });
+      await adminRoutes(app, {
+        operators,
+        enrolmentTokens,
+        parameters,
+        agents: {
+          get: (id) => store.agents.get(id),
+          list: (page) => store.agents.list(page),
+          incidents: (page) => store.agents.incidents(page),
+          async remove(id, actor) {
+            await store.agents.remove(id);
+            await store.audit.append(auditEntry(actor, 'agent.remove', { id }, now()));
+            sessions.remove(id);
+          },
+        },
+        messages: {
+          async append(agentId, messages) {
+            const { 'agents.outbox.maxMessages': maxMessages, 'agents.outbox.maxBytes': maxBytes } = values();
+            const appended = await store.outbox.append(agentId, messages, { maxMessages, maxBytes }, now());
+            sessions.notify(agentId);
+            return appended;
+          },
+          deadLetters: (page) => store.inbox.deadLetters(page),
+        },
+        events: { read: (after, filter, limit) => store.inbox.read(after, filter, limit), lastCursor: () => store.inbox.lastCursor(), wait: (cursor, signal) => hub.wait(cursor, signal) },
+        authority,
+        advertised: () => ({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'] }),
+        status: () => status(),
+        metrics,
+        now,
+        onUnexpected,
+      });
+      await app.ready();
+      return app;
+    },
+    onWrongProtocol: (listener, what, address) => {
+      handshakeFailures.inc({ listener, cause: what });
+      log.debug({ listener, what, address }, 'wrong protocol');
+    },
+    onUnexpected,
+  });
+  const listeners: Listeners<ServerCredentials> = new Listeners({
+    bindAddresses: config.bindAddress === undefined ? [] : [config.bindAddress],
+    adminBindAddresses: config.adminBindAddress === undefined ? [] : [config.adminBindAddress],
+    accept: apps.accept,
+    certificate,
+    onApplied: (applied) => {
+      sessions.endWhere((facts) => transportRefusal(applied, facts.listener, { address: facts.address, peer: facts.peer, scheme: facts.transport }), applied['websocket.enabled'] ? undefined : 300);
+    },
+    log,
+  });
+  const status = (): StatusReport => ({
+    central,
+    node: central,
+    version: VERSION,
+    startedAt,
+    listeners: listeners.listening(),
+    certificate: identity.current() ?? null,
+    problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
+  });
+  await listeners.start(values());
+  const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
+  parameters.onChange(['websocket.trustedProxies', 'agents.maxFrameBytes', 'websocket.port'], (next) => {
+    proxies = new AddressSet(next['websocket.trustedProxies']);
+    apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
+    centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
+  });
+  const upkeep = startUpkeep({ store, values, metrics, hub, log, now, renewCertificate: () => listeners.renewCertificate(values()) });
+  const administratorToken = await firstToken(operators, config);
+  await centralAgent?.start();
+
+  let stopping: Promise<void> | undefined;
+  return {
+    administratorToken,
+    listens: listeners.words(),
+    enrolmentLine: async () => {
+      const { token } = await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null }, CENTRAL);
+      return enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: authority.pin });
+    },
+    port: (listener) => listeners.port(listener),
+    failed,
+    stop(): Promise<void> {
+      // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
+      stopping ??= (async () => {
+        listeners.stop();
+        upkeep.stop();
+        await parameters.stop();
+        await centralAgent?.stop();
+        await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
+        await apps.stop();
+        await store.stop();
+        log.info('Central stopped');
+      })();
+      return stopping;
+    },
+  };
+}
+
+/** The view of the parameters on a session. What comes unencrypted through a proxy's line counts as unencrypted. */
+function onlineAgent({ agentId, agentName, listener, transport, address, peer, loopback, since }: SessionFacts): OnlineAgent {
+  const plainHop = listener === 'plain' && !isLoopback(peer);
+  return { agentId, name: agentName, transport: plainHop ? 'ws' : transport, address, loopback: loopback && !plainHop, since };
+}
+
+interface CentralAgentParts {
+  readonly store: Store;
+  readonly enrolmentTokens: EnrolmentTokens;
+  readonly plainPort: () => number;
+  readonly log: Logger;
+}
+
+function createCentralAgent(config: CentralConfig, { store, enrolmentTokens, plainPort, log }: CentralAgentParts): CentralAgent {
+  return new CentralAgent({
+    folder: join(config.dataFolder, 'central-agent'),
+    profile: PROFILE,
+    async enrolmentToken() {
+      if ((await store.agents.findByName(CENTRAL_AGENT_NAME)) !== undefined) return undefined;
+      return (await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: CENTRAL_AGENT_NAME }, CENTRAL)).token;
+    },
+    plainPort,
+    localApiPort: CENTRAL_AGENT_API_PORT,
+    log,
+  });
+}
+
+/** Shown once by main.ts; afterwards it is in its 0600 file only, and its hash in the store. */
+async function firstToken(operators: Operators, config: CentralConfig): Promise<string | undefined> {
+  const token = await operators.first();
+  if (token !== undefined) await replaceFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.from(`${token}\n`), 0o600);
+  return token;
+}

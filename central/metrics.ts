@@ -11,23 +11,17 @@ interface MetricDefinition {
 
 export const METRICS = {
   queuegate_sessions: { kind: 'gauge', labels: ['transport'], help: 'Authenticated sessions that are open, by transport (ws, wss).' },
-  queuegate_agents: { kind: 'gauge', labels: ['state'], help: 'Registered agents by state.' },
-  queuegate_outbox_messages: { kind: 'gauge', labels: [], help: 'Messages that wait for agents, all agents together.' },
-  queuegate_outbox_bytes: { kind: 'gauge', labels: [], help: 'Bytes of the messages that wait for agents.' },
-  queuegate_outbox_oldest_seconds: { kind: 'gauge', labels: [], help: 'Age of the oldest message that waits for an agent; 0 when none does.' },
-  queuegate_messages_received_total: { kind: 'counter', labels: ['outcome'], help: 'Events from agents that are on disk, by outcome (stored, duplicate, rejected).' },
+  queuegate_messages_received_total: { kind: 'counter', labels: [], help: 'Messages from agents that are on disk and acknowledged, duplicates and rejected ones included.' },
   queuegate_messages_accepted_total: { kind: 'counter', labels: ['outcome'], help: 'Messages for agents that were taken from REST, by outcome (stored, duplicate).' },
-  queuegate_messages_acknowledged_total: { kind: 'counter', labels: [], help: 'Messages for agents that the agents have on disk.' },
   queuegate_messages_expired_total: { kind: 'counter', labels: [], help: 'Messages that expired before an agent took them; they are in the dead letters.' },
   queuegate_outbox_full_total: { kind: 'counter', labels: [], help: 'Requests refused because the outbox of an agent was full.' },
   queuegate_commits_total: { kind: 'counter', labels: [], help: 'Transactions of the store; many messages share one.' },
-  queuegate_commit_seconds: { kind: 'histogram', labels: [], help: 'Time of one commit, until it is on disk. A slow disk shows here first.' },
+  queuegate_events: { kind: 'gauge', labels: [], help: 'Events in the store.' },
+  queuegate_dead_letters: { kind: 'gauge', labels: [], help: 'Messages that were given up, with their reason, in the store.' },
+  queuegate_store_waiting: { kind: 'gauge', labels: [], help: 'Calls that wait for the store. A slow disk shows here first.' },
   queuegate_waiting_requests: { kind: 'gauge', labels: [], help: 'Requests of the events API that wait for the next event.' },
-  queuegate_waiting_sends: { kind: 'gauge', labels: [], help: 'Sessions that wait for their agent to read. Others never wait for it.' },
   queuegate_refusals_total: { kind: 'counter', labels: ['code'], help: 'Sessions that were refused or ended by Central, by code (docs/ERRORS.md).' },
   queuegate_handshake_failures_total: { kind: 'counter', labels: ['listener', 'cause'], help: 'Connections that ended before the welcome, by listener and cause.' },
-  queuegate_admissions_refused_total: { kind: 'counter', labels: [], help: 'Connections told to come back later because too many came at once.' },
-  queuegate_enrolments_total: { kind: 'counter', labels: ['outcome'], help: 'Enrolments, by outcome (enrolled, or the error code).' },
   queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

@@ -1,15 +1,17 @@
 // Owns reading a whole file that an operator named: it exists, is a file, is readable and is small enough, or a clear error.
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { defineErrors, isCoded, systemCode, textOf } from './errors.ts';
+import { defineErrors, isCoded, systemCode, textOf, type ErrorTable } from './errors.ts';
 
-export const fileFault = defineErrors({
+export const FILE_ERRORS = {
   file_missing: { text: '{what} {file} does not exist.', hint: '{mend}' },
   file_not_regular: { text: '{what} {file} is no file but {found}.', hint: '{mend}' },
   file_unreadable: { text: '{what} {file} cannot be read: {found}.', hint: 'Give the account of this process the right to read it.' },
   file_unwritable: { text: '{file} cannot be written: {found}.', hint: 'Give the account of this process the right to write into that folder, and see that the disk is not full.' },
   file_too_large: { text: '{what} {file} holds {bytes} bytes; allowed are {maxBytes}.', hint: '{mend}' },
-});
+} as const satisfies ErrorTable;
+
+export const fileFault = defineErrors(FILE_ERRORS);
 
 export interface BoundedFile {
   readonly path: string;

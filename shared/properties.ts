@@ -1,12 +1,12 @@
 // Owns the syntax of agent.conf and central.conf: Java properties as java.util.Properties.load reads them, with the line
 // of each key. Does not know what any key means (shared/settings.ts, agent/conf.ts), and writes nothing.
 import { readBoundedFile } from './bounded-file.ts';
-import { defineErrors } from './errors.ts';
+import { defineErrors, type ErrorTable } from './errors.ts';
 
 /** Field files have some hundred lines; the bound only keeps a wrong path (a log, an archive) out of memory. */
 export const MAX_PROPERTIES_BYTES = 1024 * 1024;
 
-export const propertiesFault = defineErrors({
+export const PROPERTIES_ERRORS = {
   properties_too_large: {
     text: '{file} holds {bytes} bytes; a configuration file holds at most {maxBytes}.',
     hint: 'The path names another kind of file: name the configuration file.',
@@ -19,7 +19,9 @@ export const propertiesFault = defineErrors({
     text: '{file} line {line}: found \\u without the four hexadecimal digits that must follow it.',
     hint: 'Write a character as \\u00f6, or as it is in UTF-8; double each backslash of a Windows path (C:\\\\users).',
   },
-});
+} as const satisfies ErrorTable;
+
+export const propertiesFault = defineErrors(PROPERTIES_ERRORS);
 
 export interface Property {
   readonly key: string;

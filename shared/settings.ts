@@ -6,16 +6,18 @@
 //   const { values } = loadSettings({ schema, prefix: 'QUEUEGATE_', files: [{ properties }], environment, flags });
 //   values['log.level'] // 'info' | 'warn'
 import convict from 'convict';
-import { defineErrors } from './errors.ts';
+import { defineErrors, type ErrorTable } from './errors.ts';
 import type { Properties } from './properties.ts';
 import type { SettingFormat } from './setting-format.ts';
 
-export const settingsFault = defineErrors({
+export const SETTINGS_ERRORS = {
   settings_refused: {
     text: '{count} refused:\n{list}',
     hint: 'Correct each where it was set. docs/CONFIGURATION.md lists all settings with what is allowed.',
   },
-});
+} as const satisfies ErrorTable;
+
+export const settingsFault = defineErrors(SETTINGS_ERRORS);
 
 export interface Setting<T = unknown> {
   /** As in the files: words with dots. Environment variable and flag follow from it: `a.b` is PREFIX_A_B and --a-b. */

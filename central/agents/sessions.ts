@@ -149,6 +149,12 @@ export class Sessions {
     return ended;
   }
 
+  /** The agent was removed: its session is told and ended. */
+  remove(agentId: string): void {
+    this.#clones.forget(agentId);
+    this.#byAgent.get(agentId)?.end(refusal('removed', {}));
+  }
+
   /** Tells every agent to come back spread over a time, then ends the sessions and waits for them, bounded by `withinMs`. */
   async stop(spreadSeconds: number, withinMs: number): Promise<void> {
     this.#state = 'stopping';

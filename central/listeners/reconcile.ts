@@ -41,6 +41,9 @@ export interface ListeningState {
   readonly listener: ListenerName;
   readonly addresses: readonly string[];
   readonly port: number;
+  readonly encrypted: boolean;
+  /** In words: who is served there, and how encrypted. */
+  readonly text: string;
 }
 
 /** A listener that could neither move nor go back is tried again so often. */
@@ -60,15 +63,22 @@ export class Listeners<Staged> {
 
   /** Opens everything for the first time. Throws port_taken and the like; then nothing listens. */
   async start(values: ParameterValues): Promise<void> {
-    const staged = await this.#options.certificate.stage(values);
-    this.#options.certificate.show(staged);
-    await this.#options.certificate.adopt(staged);
     try {
       for (const [listener, plan] of this.#plans(values)) this.#bindings.set(listener, await openBinding(plan, this.#options.accept[listener]));
     } catch (error) {
       this.#closeAll();
       throw error;
     }
+  }
+
+  /** A certificate that comes near its end, or whose names no longer fit, is replaced without anybody noticing. */
+  async renewCertificate(values: ParameterValues): Promise<boolean> {
+    const { certificate } = this.#options;
+    const staged = await certificate.stage(values);
+    if (staged === certificate.current()) return false;
+    certificate.show(staged);
+    await certificate.adopt(staged);
+    return true;
   }
 
   /** What cannot be bound, and whether a certificate can be made: as faults of the parameters; changes nothing. */
@@ -127,13 +137,15 @@ export class Listeners<Staged> {
 
   /** What listens now, in words. */
   words(): string[] {
-    return this.listening().map(({ listener, addresses, port }) => sentence(listener, addresses, port));
+    return this.listening().map(({ text }) => text);
   }
 
   listening(): ListeningState[] {
     return LISTENERS.flatMap((listener) => {
       const binding = this.#bindings.get(listener);
-      return binding === undefined ? [] : [{ listener, addresses: binding.plan.addresses, port: binding.port }];
+      if (binding === undefined) return [];
+      const { addresses } = binding.plan;
+      return [{ listener, addresses, port: binding.port, encrypted: isEncrypted(listener), text: sentence(listener, addresses, binding.port) }];
     });
   }
 
@@ -275,8 +287,12 @@ function overlaps(some: readonly string[], others: readonly string[]): boolean {
 function sentence(listener: ListenerName, addresses: readonly string[], port: number): string {
   const loopback = addresses.every((address) => address === '127.0.0.1' || address === '::1');
   const where = addresses.includes('::') || addresses.includes('0.0.0.0') ? 'on all addresses' : `on ${addresses.join(' and ')}${loopback ? ' only' : ''}`;
-  const how = listener === 'secure' || listener === 'https' ? 'encrypted (TLS 1.2 and 1.3)' : loopback ? 'unencrypted, for this host only' : 'UNENCRYPTED';
+  const how = isEncrypted(listener) ? 'encrypted (TLS 1.2 and 1.3)' : loopback ? 'unencrypted, for this host only' : 'UNENCRYPTED';
   return `${capital(TITLES[listener])} listens ${where}, port ${port}: ${how}.`;
+}
+
+function isEncrypted(listener: ListenerName): boolean {
+  return listener === 'secure' || listener === 'https';
 }
 
 function capital(text: string): string {

@@ -30,11 +30,6 @@ export const PARAMETER_ERRORS = {
     text: 'The change touched the administration over {listener}; its confirmation must come over a connection to it that was opened after the change.',
     hint: 'Send the confirmation to {listener} again with a new connection: that shows that you can still get in.',
   },
-  parameters_changed: {
-    status: 412,
-    text: 'Somebody changed the parameters meanwhile: you have version {expected}, they are at {current}.',
-    hint: 'Read them again, and make your change on what they are now.',
-  },
 } as const satisfies ErrorTable;
 
 export const parameterFault = defineErrors(PARAMETER_ERRORS);

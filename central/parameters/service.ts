@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { textOf } from '../../shared/errors.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
+import { storeFault } from '../store/errors.ts';
 import type { AuditEntry, ParameterRow, ParameterSnapshot, ParameterStore, PendingChange } from '../store/store.ts';
 import { assertConfirmable, readTerms, termsOf, type ConfirmTerms } from './confirm.ts';
 import { defaultValues, definitionOf, isParameterName, PARAMETER_NAMES, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
@@ -113,7 +114,7 @@ export class ParameterService {
   }
 
   /**
-   * Makes a change, or with `dryRun` says what it would do. Errors: ParameterFaults (all of them in one), parameters_changed,
+   * Makes a change, or with `dryRun` says what it would do. Errors: ParameterFaults (all of them in one), version_conflict,
    * change_pending, would_cut_off_agents, what the applier throws, what the store throws. After an error nothing has changed.
    */
   async change(request: ChangeRequest, actor: Actor): Promise<ChangeReport> {
@@ -151,7 +152,7 @@ export class ParameterService {
 
   async #change(request: ChangeRequest, actor: Actor): Promise<ChangeReport> {
     const { version, pending } = this.#snapshot;
-    if (request.ifMatch !== undefined && request.ifMatch !== version) throw parameterFault('parameters_changed', { expected: request.ifMatch, current: version });
+    if (request.ifMatch !== undefined && request.ifMatch !== version) throw storeFault('version_conflict', { expected: request.ifMatch, found: version });
     if (pending !== null) throw parameterFault('change_pending', { who: pending.changedBy, until: new Date(pending.deadline).toISOString() });
 
     const now = this.values();

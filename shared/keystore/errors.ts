@@ -1,8 +1,8 @@
 // Owns the errors of key and trust stores: each cause its own code, each text with what was found and the mend.
 // No message ever holds a password or the content of a private key.
-import { defineErrors } from '../errors.ts';
+import { defineErrors, type ErrorTable } from '../errors.ts';
 
-export const keystoreFault = defineErrors({
+export const KEYSTORE_ERRORS = {
   keystore_file_empty: {
     text: '{file} is empty: it holds 0 bytes.',
     hint: 'Copy the store again; allowed are JKS, PKCS#12 and PEM.',
@@ -79,4 +79,6 @@ export const keystoreFault = defineErrors({
     text: 'A {format} store cannot hold {found}.',
     hint: 'Use a store of another format for it.',
   },
-});
+} as const satisfies ErrorTable;
+
+export const keystoreFault = defineErrors(KEYSTORE_ERRORS);

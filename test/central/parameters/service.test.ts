@@ -244,7 +244,7 @@ describe('a change is refused, and nothing changes at all', () => {
   test('when somebody else was faster (If-Match)', async () => {
     const service = await load();
     await service.change({ values: { 'agents.max': 5 }, ifMatch: 1 }, ANNA);
-    await expect(service.change({ values: { 'agents.max': 6 }, ifMatch: 1 }, ANNA)).rejects.toMatchObject({ code: 'parameters_changed', status: 412 });
+    await expect(service.change({ values: { 'agents.max': 6 }, ifMatch: 1 }, ANNA)).rejects.toMatchObject({ code: 'version_conflict', status: 412 });
     expect(service.values()['agents.max']).toBe(5);
   });
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { Receiver } from '../../../shared/delivery/receiver.ts';
-import { LIMITS, type Messages } from '../../../shared/wire/messages.ts';
+import { LIMITS, type Messages, type SessionLimits } from '../../../shared/wire/messages.ts';
 import { HeldInbox, settled } from './session-logs.ts';
 
-function start(limits = { ...LIMITS }) {
+function start(limits: SessionLimits = LIMITS) {
   const inbox = new HeldInbox();
   const acks: number[] = [];
   const failures: unknown[] = [];

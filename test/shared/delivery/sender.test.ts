@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { Sender } from '../../../shared/delivery/sender.ts';
-import { LIMITS } from '../../../shared/wire/messages.ts';
+import { LIMITS, type SessionLimits } from '../../../shared/wire/messages.ts';
 import { entry, MemoryOutbox, settled } from './session-logs.ts';
 
 const running: Sender[] = [];
@@ -8,7 +8,7 @@ afterEach(() => {
   for (const sender of running.splice(0)) sender.stop();
 });
 
-function start(limits = { ...LIMITS }) {
+function start(limits: SessionLimits = LIMITS) {
   const outbox = new MemoryOutbox();
   const frames: { type: string; first?: number; items?: unknown[]; next?: number }[] = [];
   const failures: unknown[] = [];

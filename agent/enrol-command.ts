@@ -1,0 +1,53 @@
+// Owns `queue-agent enrol` and the enrolment by a one-time file: what is written where after Central said yes. Loaded on demand.
+import { X509Certificate } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { AgentConf } from './conf.ts';
+import { enrol, readEnrolmentFile, removeEnrolmentFile, type EnrolResult } from './enrol.ts';
+import { agentFault } from './errors.ts';
+import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from './identity.ts';
+import { addTrusted } from './truststore-edit.ts';
+
+export interface EnrolRequestOrder {
+  readonly url: string;
+  readonly token: string;
+  readonly pin: string | undefined;
+  /** Also when this agent is enrolled already. */
+  readonly again: boolean;
+}
+
+export interface Enrolment {
+  readonly identity: Identity;
+  /** The truststore that Central's root was added to; undefined when it was there, or the agent speaks plain. */
+  readonly trusted: string | undefined;
+}
+
+/** Enrols this agent and keeps what it learnt: identity, and Central's root in the profile's truststore. */
+export async function enrolAgent(conf: AgentConf, order: EnrolRequestOrder): Promise<Enrolment> {
+  const existing = await loadIdentity(conf.dataFolder);
+  if (existing !== undefined && !order.again) throw agentFault('already_enrolled', { name: existing.name, id: existing.id });
+  await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
+  const key = await loadOrCreateKey(conf.dataFolder);
+  const result = await enrol({ url: order.url, token: order.token, pin: order.pin, name: conf.name, id: conf.id, key });
+  // The truststore first: an identity without it would dial and be refused, a truststore without identity does nothing.
+  const trusted = conf.central.secure ? await trust(conf, result) : undefined;
+  await saveIdentity(conf.dataFolder, result.identity);
+  return { identity: result.identity, trusted };
+}
+
+/** Enrols by the one-time file that Central left on its own host; undefined when there is none. The file is removed once it is used. */
+export async function enrolByFile(conf: AgentConf, file: string): Promise<Identity | undefined> {
+  const order = await readEnrolmentFile(file);
+  if (order === undefined) return undefined;
+  const { identity } = await enrolAgent(conf, { url: order.url, token: order.token, pin: order.pin, again: false });
+  await removeEnrolmentFile(file);
+  return identity;
+}
+
+async function trust(conf: AgentConf, result: EnrolResult): Promise<string | undefined> {
+  const { path, password } = conf.truststore;
+  await mkdir(dirname(path), { recursive: true });
+  const certificates = (result.truststore.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem).raw);
+  const { added } = await addTrusted({ file: path, certificates, origin: 'the answer of Central', password, skipPresent: true });
+  return added.length === 0 ? undefined : path;
+}

@@ -1,0 +1,163 @@
+// The agent's composition root: makes every part once, and ends them in a written order. The command line is cli.ts.
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pino, type Logger } from 'pino';
+import { replaceFile } from '../shared/atomic-file.ts';
+import { systemCode, textOf, type CodedError } from '../shared/errors.ts';
+import { VERSION } from '../shared/version.ts';
+import { openAgentStore } from './agent-store.ts';
+import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
+import { targetName } from './connection-faults.ts';
+import { Daemon } from './daemon.ts';
+import { filesChanged } from './file-changes.ts';
+import { newLocalToken, startLocalApi } from './handlers/local-api.ts';
+import { identityFile, loadIdentity, loadOrCreateKey, type Identity } from './identity.ts';
+import { loadTruststore } from './truststore.ts';
+
+/** (source, id) is remembered so long (DESIGN section 5, invariant 7). */
+const DEDUPLICATION_MS = 7 * 86_400_000;
+/** Looks for events and commands whose time has passed, also while there is no line. */
+const EXPIRE_MS = 30_000;
+const PRUNE_MS = 6 * 3_600_000;
+/** Where local programs find the API: port and token. */
+export const LOCAL_API_FILE = 'local-api.json';
+
+export interface RunningAgent {
+  readonly conf: AgentConf;
+  /** Resolves when the agent has ended by itself, with the error that ended it. */
+  readonly failed: Promise<CodedError>;
+  /** Ends in order: local API, connection, store. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** Starts the daemon. Throws what the operator has to mend; then nothing runs. */
+export async function startAgent(request: AgentConfRequest): Promise<RunningAgent> {
+  const conf = await loadAgentConf(request);
+  const log = pino({ level: conf.logLevel, base: { agent: conf.name } });
+  const now = (): number => Date.now();
+  const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
+  await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
+  const store = openAgentStore({
+    folder: conf.dataFolder,
+    outbox: conf.outbox,
+    inbox: conf.inbox,
+    deduplicationMs: DEDUPLICATION_MS,
+    now,
+    onFailure: (error) => {
+      log.fatal({ code: error.code }, `${error.message} ${error.hint}`);
+      fail(error);
+    },
+  });
+  try {
+    const key = await loadOrCreateKey(conf.dataFolder);
+    const daemon = new Daemon({
+      conf: () => loadAgentConf(request),
+      identity: (fresh) => findIdentity(fresh, log),
+      truststore: (fresh) => loadTruststore({ path: fresh.truststore.path, password: fresh.truststore.password, declaredType: fresh.truststore.declaredType }),
+      changed: (signal) => filesChanged(watchedFiles(conf), signal),
+      key,
+      outbox: store.outbox,
+      inbox: store.inbox,
+      log,
+      now,
+    });
+    const token = await localToken(conf.dataFolder);
+    const api = await startLocalApi(conf.localApiPort, token, {
+      append: (messages) => store.outbox.append(messages),
+      take: (max) => store.inbox.take(max),
+      waitForCommands: (timeoutMs, signal) => store.inbox.waitForCommands(timeoutMs, signal),
+      acknowledge: (through) => store.inbox.acknowledge(through),
+      status: async () => ({
+        name: conf.name,
+        version: VERSION,
+        key: key.thumbprint,
+        connection: daemon.status(),
+        outbox: await store.outbox.depth(),
+        inbox: await store.inbox.depth(),
+        incidents: await store.incidents(20),
+        deadLetters: (await store.deadLetters(20)).map(({ json: _json, ...letter }) => letter),
+      }),
+      now,
+      source: () => `/agents/${conf.name}`,
+      onUnexpected: (error) => log.error({ error: textOf(error) }, 'local API'),
+    });
+    // 0600: whoever reads it may post events and take commands.
+    await replaceFile(join(conf.dataFolder, LOCAL_API_FILE), Buffer.from(`${JSON.stringify({ url: `http://127.0.0.1:${api.port}`, token })}\n`), 0o600);
+    store.outbox.onAppended(() => daemon.notify());
+    const expiring = setInterval(() => {
+      // A store that fails reports itself (onFailure).
+      Promise.all([store.outbox.expire(), store.inbox.expire()]).catch((error: unknown) => log.debug({ error: textOf(error) }, 'expiry'));
+    }, EXPIRE_MS);
+    const pruning = setInterval(() => {
+      store.prune().catch((error: unknown) => log.debug({ error: textOf(error) }, 'pruning'));
+    }, PRUNE_MS);
+
+    announce(conf, api.port, key.thumbprint, log);
+    daemon.start((error) => fail(error as CodedError));
+    let stopping: Promise<void> | undefined;
+    return {
+      conf,
+      failed,
+      stop(): Promise<void> {
+        stopping ??= (async () => {
+          clearInterval(expiring);
+          clearInterval(pruning);
+          await api.stop();
+          await daemon.stop();
+          await store.stop();
+          log.info('stopped');
+        })();
+        return stopping;
+      },
+    };
+  } catch (error) {
+    await store.stop();
+    throw error;
+  }
+}
+
+/** What it found, said once at the start: a setting that means nothing is a setting that somebody believes in. */
+function announce(conf: AgentConf, port: number, key: string, log: Logger): void {
+  const { secure, endpoints } = conf.central;
+  log.info(
+    {
+      version: VERSION,
+      profile: conf.profile.folder,
+      dataFolder: conf.dataFolder,
+      central: endpoints.map(({ host, port }) => targetName({ secure, host, port })),
+      truststore: secure ? conf.truststore.path : 'none (plain)',
+      localApi: `http://127.0.0.1:${port}`,
+      key,
+    },
+    'queue agent started',
+  );
+  if (conf.unknownKeys.length > 0) log.info({ keys: conf.unknownKeys.map(({ name }) => name) }, 'keys of agent.conf that mean nothing to this agent; they are kept as they are');
+  for (const warning of conf.warnings) log.warn(warning);
+}
+
+/** The identity on disk; without one, the enrolment by the one-time file, if there is one. */
+async function findIdentity(conf: AgentConf, log: Logger): Promise<Identity | undefined> {
+  const identity = await loadIdentity(conf.dataFolder);
+  if (identity !== undefined || conf.enrolmentFile === undefined) return identity;
+  const { enrolByFile } = await import('./enrol-command.ts');
+  const enrolled = await enrolByFile(conf, conf.enrolmentFile);
+  if (enrolled !== undefined) log.info({ id: enrolled.id, name: enrolled.name, central: enrolled.central }, 'enrolled by the one-time file');
+  return enrolled;
+}
+
+function watchedFiles(conf: AgentConf): string[] {
+  const inProfile = (name: string): string => join(conf.profile.folder, 'conf', name);
+  return [inProfile('agent.conf'), inProfile('agent.local.conf'), conf.truststore.path, identityFile(conf.dataFolder), ...(conf.enrolmentFile === undefined ? [] : [conf.enrolmentFile])];
+}
+
+/** The token stays the same over restarts: local programs keep it in their own configuration. */
+async function localToken(folder: string): Promise<string> {
+  try {
+    const stored: unknown = JSON.parse(await readFile(join(folder, LOCAL_API_FILE), 'utf8'));
+    if (typeof stored === 'object' && stored !== null && 'token' in stored && typeof stored.token === 'string' && /^qgl_[\w-]{43}$/.test(stored.token)) return stored.token;
+  } catch (error) {
+    // The first start; or a file that somebody damaged, which is written anew.
+    if (systemCode(error) !== 'ENOENT' && !(error instanceof SyntaxError)) throw error;
+  }
+  return newLocalToken();
+}

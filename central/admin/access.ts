@@ -1,0 +1,59 @@
+// Owns who may do what: the bearer token of each request, the role that each route names, and the actor that audit entries
+// carry. A route without a role is a defect and is refused when it is made.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
+import type { Actor } from '../audit.ts';
+import { normalAddress } from '../auth/address-rules.ts';
+import { authFault } from '../auth/errors.ts';
+import { assertRole, type Operator, type Operators } from '../auth/operators.ts';
+import type { Role } from '../store/store.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The least role that a route needs; `anyone` for what is public. */
+    role?: Role | 'anyone';
+  }
+}
+
+export const ANYONE = { config: { role: 'anyone' } } as const;
+export const VIEWER = { config: { role: 'viewer' } } as const;
+export const OPERATOR = { config: { role: 'operator' } } as const;
+export const ADMINISTRATOR = { config: { role: 'administrator' } } as const;
+
+export interface Access {
+  /** Makes every route of `scope` ask for a token before its body is read. */
+  guard(scope: FastifyInstance): void;
+  /** Who acts in this request. Errors: unauthenticated (a public route). */
+  actorOf(request: FastifyRequest): Actor;
+}
+
+/** `app` is the listener's own: its connections are timed here, for confirmations that must come over a new one. */
+export function createAccess(app: FastifyInstance, operators: Pick<Operators, 'authenticate'>, now: () => number): Access {
+  const connectedAt = new WeakMap<Socket, number>();
+  const operatorOf = new WeakMap<FastifyRequest, Operator>();
+  app.server.on('connection', (socket: Socket) => connectedAt.set(socket, now()));
+
+  return {
+    guard(scope) {
+      scope.addHook('onRoute', ({ config, method, url }) => {
+        if (config?.role === undefined) throw new TypeError(`the route ${String(method)} ${url} names no role`);
+      });
+      scope.addHook('onRequest', async (request) => {
+        // Absent where no route fits: who asks for nothing learns nothing but that.
+        const { role } = request.routeOptions.config;
+        if (role === undefined || role === 'anyone') return;
+        const operator = await operators.authenticate(request.headers.authorization);
+        assertRole(operator, role);
+        operatorOf.set(request, operator);
+      });
+    },
+    actorOf(request) {
+      const operator = operatorOf.get(request);
+      if (operator === undefined) throw authFault('unauthenticated', { found: 'there is no Authorization header' });
+      const { socket } = request.raw;
+      const since = connectedAt.get(socket);
+      const actor = { who: operator.name, from: normalAddress(socket.remoteAddress) };
+      return since === undefined ? actor : { ...actor, via: { listener: 'encrypted' in socket ? 'https' : 'http', connectedAt: since } };
+    },
+  };
+}

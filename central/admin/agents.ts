@@ -1,0 +1,76 @@
+// /agents and /incidents: who is registered, in which state and how far behind; what went wrong.
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { storeFault } from '../store/errors.ts';
+import type { AgentRecord, Incident, SessionRecord } from '../store/store.ts';
+import { ADMINISTRATOR, VIEWER, type Access } from './access.ts';
+import { queryOf } from './checked.ts';
+import type { AdminServices } from './services.ts';
+import { limit, timeOf } from './page.ts';
+
+const readList = queryOf(
+  Type.Object(
+    {
+      after: Type.Optional(Type.String({ maxLength: 253 })),
+      limit,
+      state: Type.Optional(Type.Union([Type.Literal('Pending'), Type.Literal('Online'), Type.Literal('Disconnected'), Type.Literal('Quarantined')])),
+    },
+    { additionalProperties: false },
+  ),
+);
+const readIncidents = queryOf(Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }));
+
+export function agentRoutes(app: FastifyInstance, { agents }: AdminServices, access: Access): void {
+  app.get('/agents', VIEWER, async (request) => {
+    const { after, limit: most, state } = readList(request.query);
+    const found = await agents.list({ limit: most, ...(after === undefined ? {} : { after }), ...(state === undefined ? {} : { state }) });
+    return { agents: found.map(agentJson), next: found.length === most ? (found.at(-1)?.name ?? null) : null };
+  });
+
+  app.get<{ Params: { id: string } }>('/agents/:id', VIEWER, async (request) => {
+    const { id } = request.params;
+    const agent = await agents.get(id);
+    if (agent === undefined) throw storeFault('agent_unknown', { id });
+    return agentJson(agent);
+  });
+
+  app.delete<{ Params: { id: string } }>('/agents/:id', ADMINISTRATOR, async (request, reply) => {
+    await agents.remove(request.params.id, access.actorOf(request));
+    return await reply.code(204).send();
+  });
+
+  app.get('/incidents', VIEWER, async (request) => {
+    const { agent, limit: most } = readIncidents(request.query);
+    const found = await agents.incidents({ limit: most, ...(agent === undefined ? {} : { agentId: agent }) });
+    return { incidents: found.map(incidentJson) };
+  });
+}
+
+function agentJson(agent: AgentRecord) {
+  const { outbox, inbox } = agent;
+  return {
+    id: agent.id,
+    name: agent.name,
+    state: agent.state,
+    stateSince: timeOf(agent.stateSince),
+    stateReason: agent.stateReason,
+    keyThumbprint: agent.keyThumbprint,
+    enrolledAt: timeOf(agent.enrolledAt),
+    enrolledBy: agent.enrolledBy,
+    epoch: agent.epoch,
+    quarantinedUntil: timeOf(agent.quarantinedUntil),
+    session: agent.session === null ? null : sessionJson(agent.session),
+    logs: {
+      down: { incarnation: outbox.incarnation, messages: outbox.messages, bytes: outbox.bytes, oldestAt: timeOf(outbox.oldestAt) },
+      up: { incarnation: inbox.incarnation, number: inbox.number, lastAt: timeOf(inbox.lastAt) },
+    },
+  };
+}
+
+function sessionJson({ session, version, transport, address, node, since, endedAt }: SessionRecord) {
+  return { id: session, transport, address, version, node, since: timeOf(since), endedAt: timeOf(endedAt) };
+}
+
+function incidentJson({ at, kind, agentId, address, detail }: Incident) {
+  return { at: timeOf(at), kind, agent: agentId, address, detail: JSON.parse(detail) as unknown };
+}

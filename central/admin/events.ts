@@ -1,0 +1,96 @@
+// /events: what agents sent up, by cursor, with filters and long poll. The cursor is in commit order, so a consumer that
+// keeps the last `next` misses nothing and sees nothing twice.
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { Type } from 'typebox';
+import type { EventFilter, StoredEvent } from '../store/store.ts';
+import { VIEWER } from './access.ts';
+import { queryOf } from './checked.ts';
+import { adminFault } from './errors.ts';
+import { limit, timeOf } from './page.ts';
+import type { AdminServices, EventsPort } from './services.ts';
+
+/** Under the 60 seconds after which most proxies give up an answer that does not come. */
+const MAX_WAIT_SECONDS = 55;
+/** Each costs a socket and a timer; ordinary installations have a handful of consumers. */
+const MAX_WAITING = 1000;
+const BATCH_TYPE = 'application/cloudevents-batch+json';
+
+const readQuery = queryOf(
+  Type.Object(
+    {
+      after: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 }),
+      limit,
+      waitSeconds: Type.Integer({ minimum: 0, maximum: 60, default: 0 }),
+      agent: Type.Optional(Type.String({ maxLength: 255 })),
+      type: Type.Optional(Type.String({ maxLength: 255 })),
+      source: Type.Optional(Type.String({ maxLength: 1024 })),
+    },
+    { additionalProperties: false },
+  ),
+);
+
+interface Page {
+  readonly events: readonly StoredEvent[];
+  readonly next: number;
+}
+
+export function eventRoutes(app: FastifyInstance, { events, metrics }: AdminServices): void {
+  let waiting = 0;
+  const gauge = metrics.instruments.queuegate_waiting_requests;
+
+  /** Waits for something to answer, until the time is over or the client is gone. */
+  async function poll(after: number, filter: EventFilter, most: number, signal: AbortSignal): Promise<Page> {
+    let page = await readPage(events, after, filter, most);
+    if (page.events.length > 0 || signal.aborted) return page;
+    if (waiting >= MAX_WAITING) throw adminFault('too_many_waiting', { count: waiting });
+    gauge.set((waiting += 1));
+    try {
+      while (page.events.length === 0 && !signal.aborted) {
+        await events.wait(page.next, signal);
+        page = await readPage(events, page.next, filter, most);
+      }
+      return page;
+    } finally {
+      gauge.set((waiting -= 1));
+    }
+  }
+
+  app.get('/events', VIEWER, async (request, reply) => {
+    const { after, limit: most, waitSeconds, agent, type, source } = readQuery(request.query);
+    const newest = await events.lastCursor();
+    if (after > newest) throw adminFault('cursor_ahead', { after, newest });
+    const filter = { ...(agent === undefined ? {} : { agentId: agent }), ...(type === undefined ? {} : { type }), ...(source === undefined ? {} : { source }) };
+
+    const ended = new AbortController();
+    const timer = setTimeout(() => ended.abort(), Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000);
+    // `close` before the answer is written: the client is gone, nobody waits any more.
+    reply.raw.once('close', () => ended.abort());
+    if (waitSeconds === 0) ended.abort();
+    try {
+      return await sendPage(reply, await poll(after, filter, most, ended.signal), request.headers.accept);
+    } finally {
+      clearTimeout(timer);
+    }
+  });
+}
+
+/** One read. `next` also passes what the filter left out, so that a rare type is not searched for from the start each time. */
+async function readPage(events: EventsPort, after: number, filter: EventFilter, most: number): Promise<Page> {
+  // Before the read: what is committed in between belongs to the next one.
+  const newest = await events.lastCursor();
+  const found = await events.read(after, filter, most);
+  const last = found.at(-1)?.cursor ?? after;
+  return { events: found, next: found.length === most ? last : Math.max(newest, last) };
+}
+
+/** The events are JSON text in the store and go out as that text, without being parsed again. */
+async function sendPage(reply: FastifyReply, { events, next }: Page, accept: string | undefined): Promise<FastifyReply> {
+  if (accept?.includes(BATCH_TYPE) === true) {
+    return await reply.type(`${BATCH_TYPE}; charset=utf-8`).header('queuegate-next', String(next)).send(`[${events.map(({ json }) => json).join(',')}]`);
+  }
+  const items = events.map(({ cursor, agentId, incarnation, number, receivedAt, json }) => {
+    const about = JSON.stringify({ cursor, agent: agentId, incarnation, number, receivedAt: timeOf(receivedAt) });
+    return `${about.slice(0, -1)},"event":${json}}`;
+  });
+  return await reply.type('application/json; charset=utf-8').send(`{"events":[${items.join(',')}],"next":${next}}`);
+}

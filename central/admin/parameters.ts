@@ -1,0 +1,123 @@
+// /parameters: the table with its values, changes, and commit-confirm. The version of the parameters is the ETag.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
+import { MAX_CONFIRM_SECONDS } from '../parameters/confirm.ts';
+import { GROUPS } from '../parameters/definitions.ts';
+import { parameterFault } from '../parameters/errors.ts';
+import type { ChangeReport, ParameterDescription, PendingReport } from '../parameters/ports.ts';
+import { nearestName } from '../parameters/values.ts';
+import { ADMINISTRATOR, VIEWER, type Access } from './access.ts';
+import { bodyOf, queryOf } from './checked.ts';
+import { RequestFaults } from './errors.ts';
+import type { AdminServices } from './services.ts';
+
+const reason = { comment: Type.Optional(Type.String({ maxLength: 1024 })), ticket: Type.Optional(Type.String({ maxLength: 128 })) };
+
+const readChange = bodyOf(
+  Type.Object(
+    {
+      // Names and values are judged by the table (central/parameters/judge.ts); this only bounds them.
+      values: Type.Record(Type.String(), Type.Unknown(), { maxProperties: 200 }),
+      dryRun: Type.Optional(Type.Boolean()),
+      force: Type.Optional(Type.Boolean()),
+      ...reason,
+      confirm: Type.Optional(
+        Type.Object({ withinSeconds: Type.Integer({ minimum: 5, maximum: MAX_CONFIRM_SECONDS }), share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })) }, { additionalProperties: false }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+);
+const readRestore = queryOf(Type.Object({ dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), ...reason }, { additionalProperties: false }));
+const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) }, { additionalProperties: false }));
+const readUndo = bodyOf(Type.Object({}, { additionalProperties: false }));
+const readList = queryOf(Type.Object({ group: Type.Optional(Type.String({ maxLength: 128 })) }, { additionalProperties: false }));
+
+/** All but one in ten: one branch that happens to be offline does not block an administrator. */
+const DEFAULT_SHARE = 0.9;
+
+export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServices, access: Access): void {
+  const tag = (reply: FastifyReply) => reply.header('etag', `"${parameters.version}"`);
+
+  app.get('/parameters', VIEWER, (request, reply) => {
+    const { group } = readList(request.query);
+    const known = Object.values(GROUPS).find((name) => name.toLowerCase() === group?.toLowerCase());
+    if (group !== undefined && known === undefined) throw parameterFault('parameter_group_unknown', { name: group, groups: Object.values(GROUPS).join(', ') });
+    const shown = parameters.describe().filter(({ definition }) => known === undefined || definition.group === known);
+    return tag(reply).send({ version: parameters.version, pending: pendingJson(parameters.pending()), parameters: shown.map(parameterJson) });
+  });
+
+  app.get<{ Params: { name: string } }>('/parameters/:name', VIEWER, (request, reply) => {
+    return tag(reply).send(parameterJson(find(request.params.name)));
+  });
+
+  app.patch('/parameters', ADMINISTRATOR, async (request, reply) => {
+    const { confirm, ...change } = readChange(request.body);
+    const terms = confirm === undefined ? undefined : { withinSeconds: confirm.withinSeconds, share: confirm.share ?? DEFAULT_SHARE };
+    const report = await parameters.change({ ...change, confirm: terms, ifMatch: ifMatchOf(request) }, access.actorOf(request));
+    return await tag(reply).send(reportJson(report));
+  });
+
+  app.delete<{ Params: { name: string } }>('/parameters/:name', ADMINISTRATOR, async (request, reply) => {
+    const { name } = find(request.params.name);
+    const report = await parameters.change({ values: { [name]: null }, ...readRestore(request.query), ifMatch: ifMatchOf(request) }, access.actorOf(request));
+    return await tag(reply).send(reportJson(report));
+  });
+
+  app.post('/parameters/confirm', ADMINISTRATOR, async (request, reply) => {
+    await parameters.confirm(readConfirm(request.body), access.actorOf(request));
+    return await tag(reply).send({ version: parameters.version, pending: null });
+  });
+
+  app.post('/parameters/undo', ADMINISTRATOR, async (request, reply) => {
+    readUndo(request.body);
+    await parameters.undo(access.actorOf(request));
+    return await tag(reply).send({ version: parameters.version, pending: null });
+  });
+
+  function find(name: string): ParameterDescription {
+    const found = parameters.describe().find((description) => description.name === name);
+    if (found === undefined) throw parameterFault('parameter_unknown', { name, mend: `Did you mean ${nearestName(name)}? GET /api/v1/parameters lists all.` });
+    return found;
+  }
+}
+
+/** The version in If-Match; undefined when there is none, or any will do (RFC 9110 section 13.1.1). */
+function ifMatchOf(request: FastifyRequest): number | undefined {
+  const header = request.headers['if-match'];
+  if (header === undefined || header.trim() === '*') return undefined;
+  const [, version] = /^(?:W\/)?"(\d{1,15})"$/.exec(header.trim()) ?? [];
+  if (version === undefined) throw new RequestFaults([{ place: 'If-Match', text: 'If-Match is no ETag of the parameters; allowed: the ETag of an earlier answer, such as "12"' }]);
+  return Number(version);
+}
+
+function parameterJson({ name, definition, allowed, value, isDefault, effective, overriddenBy, changedBy, changedAt }: ParameterDescription) {
+  const { group, type, description, reason, applying, default: standard, ...bounds } = definition;
+  return {
+    name,
+    group,
+    description,
+    type,
+    // minimum, maximum, unit, the words of an enum ... as the table has them.
+    bounds,
+    allowed,
+    default: standard,
+    defaultReason: reason,
+    applying,
+    value,
+    isDefault,
+    effective,
+    overriddenBy,
+    changedBy,
+    changedAt: changedAt === null ? null : new Date(changedAt).toISOString(),
+  };
+}
+
+function pendingJson(pending: PendingReport | null) {
+  return pending === null ? null : { ...pending, deadline: new Date(pending.deadline).toISOString() };
+}
+
+function reportJson(report: ChangeReport) {
+  const cutOff = report.cutOff.map(({ agentId, name, transport, address, since, reason }) => ({ id: agentId, name, transport, address, since: new Date(since).toISOString(), reason }));
+  return { ...report, cutOff, pending: pendingJson(report.pending) };
+}

@@ -1,0 +1,68 @@
+// Owns the administration's REST as a whole: one scope under /api/v1, one plugin per resource, the same access rules, content
+// types and errors for all of them. Listens nowhere and makes no service.
+import type { FastifyInstance } from 'fastify';
+import { createAccess, type Access } from './access.ts';
+import { agentRoutes } from './agents.ts';
+import { adminFault } from './errors.ts';
+import { eventRoutes } from './events.ts';
+import { messageRoutes } from './messages.ts';
+import { parameterRoutes } from './parameters.ts';
+import { sendError } from './problem.ts';
+import type { AdminServices } from './services.ts';
+import { metricsRoute, statusRoutes } from './status.ts';
+import { tokenRoutes } from './tokens.ts';
+
+const PREFIX = '/api/v1';
+/** Of everything but messages: a change of all parameters is a tenth of it. */
+export const MAX_ADMIN_BODY_BYTES = 256 * 1024;
+/** CloudEvents JSON event format, sections 3 and 4. */
+const CLOUDEVENTS_TYPES = ['application/cloudevents+json', 'application/cloudevents-batch+json'];
+
+/** Adds the administration to a listener's app. Call it once per app, before the app is ready. */
+export async function adminRoutes(app: FastifyInstance, services: AdminServices): Promise<void> {
+  const access = createAccess(app, services.operators, services.now);
+  await app.register(
+    async (scope: FastifyInstance) => {
+      prepare(scope, services, access);
+      allowedMethods(scope);
+      scope.addContentTypeParser(CLOUDEVENTS_TYPES, { parseAs: 'string' }, scope.getDefaultJsonParser('error', 'error'));
+      parameterRoutes(scope, services, access);
+      agentRoutes(scope, services, access);
+      messageRoutes(scope, services);
+      eventRoutes(scope, services);
+      tokenRoutes(scope, services, access);
+      statusRoutes(scope, services);
+    },
+    { prefix: PREFIX, bodyLimit: MAX_ADMIN_BODY_BYTES },
+  );
+  await app.register(async (scope: FastifyInstance) => {
+    prepare(scope, services, access);
+    metricsRoute(scope, services);
+  });
+}
+
+function prepare(scope: FastifyInstance, services: AdminServices, access: Access): void {
+  const { queuegate_http_requests_total: requests } = services.metrics.instruments;
+  access.guard(scope);
+  scope.setErrorHandler((error, request, reply) => sendError(reply, error, (unexpected) => services.onUnexpected(unexpected, request.url)));
+  scope.addHook('onResponse', (request, reply, done) => {
+    // The route's pattern, not the path: a path has an id in it, and labels without bound fill memory.
+    requests.inc({ method: request.method, route: request.routeOptions.url ?? '(none)', status: String(reply.statusCode) });
+    done();
+  });
+}
+
+/** Tells a path that knows other methods (405) from one that is not there (404). */
+function allowedMethods(scope: FastifyInstance): void {
+  const routes: { readonly method: string; readonly pattern: RegExp }[] = [];
+  scope.addHook('onRoute', ({ method, url }) => {
+    const pattern = new RegExp(`^${url.replaceAll('.', String.raw`\.`).replaceAll(/:\w+/g, '[^/]+')}$`);
+    for (const name of [method].flat()) routes.push({ method: name, pattern });
+  });
+  scope.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].join(', ');
+    if (allowed === '') return sendError(reply, adminFault('not_found', { path: path.slice(0, 256) }), () => {});
+    return sendError(reply.header('allow', allowed), adminFault('method_not_allowed', { path: path.slice(0, 256), method: request.method, allowed }), () => {});
+  });
+}

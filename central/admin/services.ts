@@ -1,0 +1,68 @@
+// Owns the narrow ports that the administration needs of the rest of Central; the composition root fills them.
+import type { Actor } from '../audit.ts';
+import type { EnrolmentTokens } from '../auth/enrolment-tokens.ts';
+import type { Operators } from '../auth/operators.ts';
+import type { Metrics } from '../metrics.ts';
+import type { ParameterService } from '../parameters/service.ts';
+import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent } from '../store/store.ts';
+import type { Appended } from '../../shared/delivery/ports.ts';
+import type { Message } from '../../shared/delivery/message.ts';
+
+export interface AdminServices {
+  readonly operators: Operators;
+  readonly enrolmentTokens: EnrolmentTokens;
+  readonly parameters: Pick<ParameterService, 'change' | 'confirm' | 'describe' | 'pending' | 'undo' | 'values' | 'version'>;
+  readonly agents: AgentsPort;
+  readonly messages: MessagesPort;
+  readonly events: EventsPort;
+  /** The authority's root (PEM), and its pin. */
+  readonly authority: { readonly pem: string; readonly pin: string };
+  /** Where agents enrol, for the line to copy. The port is the one that is bound. */
+  readonly advertised: () => { readonly host: string; readonly port: number };
+  readonly status: () => StatusReport;
+  readonly metrics: Metrics;
+  readonly now: () => number;
+  /** An error that nobody foresaw: for the log. */
+  readonly onUnexpected: (error: unknown, url: string) => void;
+}
+
+export interface AgentsPort {
+  get(id: string): Promise<AgentRecord | undefined>;
+  list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
+  /** Ends its session too, and writes the audit entry. Errors: agent_unknown. */
+  remove(id: string, actor: Actor): Promise<void>;
+  incidents(page: { readonly limit: number; readonly agentId?: string }): Promise<Incident[]>;
+}
+
+export interface MessagesPort {
+  /** On disk when it resolves. Errors: agent_unknown, outbox_full. */
+  append(agentId: string, messages: readonly Message[]): Promise<Appended[]>;
+  deadLetters(page: { readonly limit: number; readonly agentId?: string }): Promise<DeadLetter[]>;
+}
+
+export interface EventsPort {
+  read(after: number, filter: EventFilter, limit: number): Promise<StoredEvent[]>;
+  lastCursor(): Promise<number>;
+  /** Resolves when there may be an event behind `cursor`, and when `signal` is aborted; never rejects. */
+  wait(cursor: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface ListenerStatus {
+  readonly listener: string;
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly encrypted: boolean;
+  /** In words: who is served here, and how encrypted. */
+  readonly text: string;
+}
+
+export interface StatusReport {
+  readonly central: string;
+  readonly node: string;
+  readonly version: string;
+  readonly startedAt: number;
+  readonly listeners: readonly ListenerStatus[];
+  readonly certificate: { readonly subject: string; readonly names: readonly string[]; readonly notAfter: number; readonly thumbprint: string } | null;
+  /** What is wrong right now; empty when nothing is. */
+  readonly problems: readonly string[];
+}

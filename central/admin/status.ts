@@ -1,0 +1,25 @@
+// /status (what listens where and how encrypted, in words), /health, /ca/root.pem and /metrics.
+import type { FastifyInstance } from 'fastify';
+import { ANYONE, VIEWER } from './access.ts';
+import { timeOf } from './page.ts';
+import type { AdminServices } from './services.ts';
+
+export function statusRoutes(app: FastifyInstance, { status, authority }: AdminServices): void {
+  app.get('/status', VIEWER, () => {
+    const { certificate, startedAt, ...report } = status();
+    return { ...report, startedAt: timeOf(startedAt), certificate: certificate === null ? null : { ...certificate, notAfter: timeOf(certificate.notAfter) } };
+  });
+
+  // For balancers and monitors, which carry no token: whether, not what.
+  app.get('/health', ANYONE, async (_request, reply) => {
+    const healthy = status().problems.length === 0;
+    return await reply.code(healthy ? 200 : 503).header('cache-control', 'no-store').send({ status: healthy ? 'ok' : 'failing' });
+  });
+
+  // Public: it is sent in every TLS handshake.
+  app.get('/ca/root.pem', ANYONE, async (_request, reply) => await reply.type('application/x-pem-file').header('content-disposition', 'attachment; filename="queuegate-root.pem"').send(authority.pem));
+}
+
+export function metricsRoute(app: FastifyInstance, { metrics }: AdminServices): void {
+  app.get('/metrics', VIEWER, async (_request, reply) => await reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()));
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+// Starts Central and says what a person needs to know: what listens where and how encrypted, the first administrator's token
+// (once), and the line that enrols an agent. Ends it on SIGTERM and SIGINT, and when the store can no longer write.
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { isCoded, printable } from '../shared/errors.ts';
+import { VERSION } from '../shared/version.ts';
+import { ADMINISTRATOR_TOKEN_FILE, startCentral, type RunningCentral } from './central.ts';
+import { loadCentralConfig, type CentralConfig } from './config.ts';
+
+/** Longer than an orderly stop takes; then the process is ended whatever hangs. What was acknowledged is on disk. */
+const STOP_WITHIN_MS = 15_000;
+
+async function main(): Promise<number> {
+  const config = await loadCentralConfig({ argv: process.argv.slice(2), environment: process.env });
+  const log = pino({ level: config.logLevel, base: { central: config.centralName } });
+  for (const warning of config.warnings) log.warn(warning);
+  const central = await startCentral(config, log);
+  const signal = new Promise<'signal'>((resolve) => {
+    // Windows knows no SIGTERM; a service there ends the process, and the store is durable at every instant.
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
+  });
+  process.stdout.write(await banner(config, central));
+  const ended = await Promise.race([signal, central.failed]);
+  setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+  if (ended !== 'signal') process.stderr.write(`${printable(ended)}\n`);
+  await central.stop();
+  return ended === 'signal' ? 0 : 1;
+}
+
+async function banner(config: CentralConfig, central: RunningCentral): Promise<string> {
+  const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);
+  const http = central.port('http');
+  return [
+    '',
+    `Queuegate Central ${VERSION} "${config.centralName}" is ready.`,
+    '',
+    ...central.listens.map((line) => `  ${line}`),
+    '',
+    ...(central.administratorToken === undefined ? [] : [`  First administrator's token (shown this once; kept in ${file}, mode 0600):`, `    ${central.administratorToken}`, '']),
+    '  To enrol an agent within the next 30 minutes, run on its machine:',
+    `    ${await central.enrolmentLine()}`,
+    '  (in a clone of this repository: npm run -s queue-agent -- enrol ...)',
+    '',
+    `  Administration: npm run -s queuegate -- status${http === 8080 ? '' : ` --url http://127.0.0.1:${http}`}`,
+    '',
+    '',
+  ].join('\n');
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`${isCoded(error) ? printable(error) : `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`}\n`);
+  process.exitCode = 1;
+}

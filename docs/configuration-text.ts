@@ -1,0 +1,69 @@
+// The words of docs/CONFIGURATION.md around its tables, which docs/make.ts makes from the schemas.
+
+export const CONFIGURATION_INTRODUCTION = `# Configuration
+
+What one process reads when it starts: folders, addresses, names. Settings of the whole installation are parameters; they live in
+Central's store and change while it runs ([PARAMETERS.md](PARAMETERS.md)). The tables on this page are made from \`central/config.ts\`
+and \`agent/conf.ts\` (\`npm run docs\`).
+
+Both programs read in layers. A later layer lies over the ones before it:
+
+1. the default,
+2. the file or files,
+3. environment variables,
+4. flags.
+
+An empty environment variable counts as not set. Every value is checked. What is unknown or not allowed is refused, all of it in one
+message ([\`settings_refused\`](ERRORS.md#settings_refused)): the name, what was found, what is allowed, and where it was set (file and
+line, variable or flag). A value that is secret is never shown.
+
+The files have the syntax of Java properties, exactly as \`java.util.Properties\` reads it:
+
+- One \`key = value\`, \`key: value\` or \`key value\` on each line. White space around the separator does not count.
+- A line that begins with \`#\` or \`!\` is a comment.
+- A backslash at the end of a line continues it on the next one; white space at the beginning of that one does not count.
+- \`\\t\`, \`\\n\`, \`\\r\`, \`\\f\`, \`\\\\\` and \`\\u00f6\` are escapes. A backslash in a Windows path must be doubled: \`C:\\\\queuegate\`.
+- UTF-8; a file that is no valid UTF-8 is read as ISO-8859-1. At most 1 MiB.
+- A key that is set twice is a warning; the last one counts.
+`;
+
+export const CENTRAL_INTRODUCTION = `Central reads \`central.conf\` in its working folder. \`--config FILE\` or \`QUEUEGATE_CONFIG\` names another file, which must
+then exist. Without a file the defaults count. All of it is read once, at the start: to change a setting, restart Central.
+
+The four ports override the parameter of the same name on this node only. REST shows both values. \`--central-agent\` needs no value;
+every other flag does. \`QUEUEGATE_URL\`, \`QUEUEGATE_TOKEN\`, \`QUEUEGATE_TOKEN_FILE\` and \`QUEUEGATE_CA\` belong to the command line
+\`queuegate\` and are no settings of Central.
+`;
+
+export const AGENT_INTRODUCTION = `An agent runs with a profile, a folder such as \`profiles/default\` (\`--profile\`, or \`QUEUE_AGENT_PROFILE\`). Two files of
+the profile are read:
+
+- \`conf/agent.conf\`: as the field has it. It belongs to the other product too, so it is never written, and keys that this agent does
+  not know stay in it and are reported, with a warning where one resembles a key that it knows. A bad value matters only
+  where no higher layer overrides it.
+- \`conf/agent.local.conf\`: this product's own, and optional. It lies over \`agent.conf\`. An unknown key is refused.
+
+Three keys have been in \`agent.conf\` in the field all along: \`central.websocket.secure\`, \`central.websocket.secure.port\` and
+\`jetty.jvm.args\`. Of the last one \`-Djavax.net.ssl.trustStore\`, \`-Djavax.net.ssl.trustStorePassword\` and
+\`-Djavax.net.ssl.trustStoreType\` are honoured, as a JVM would: arguments are divided at white space, quotes hold them together, the
+last of several counts. All other keys are this product's own; write them into \`agent.local.conf\`, so that \`agent.conf\` stays as it is.
+
+Paths of truststore and enrolment file are relative to the profile; the data folder is relative to the working folder.
+The truststore's format is told by its content; a \`trustStoreType\` that is wrong is only a warning. The password in
+\`jetty.jvm.args\` belongs to the store that is named there, and is not tried on one that \`truststore\` names.
+\`QUEUE_AGENT_TOKEN\` belongs to \`queue-agent enrol\` and is no setting.
+`;
+
+export const AGENT_RELOADING = `### When a change counts
+
+The running agent reads its configuration again each time before it dials. It notices a change of the files that the connection
+depends on within a second or two, also while it waits for its next try or has stopped dialling.
+
+| settings | counts |
+| --- | --- |
+| \`central.*\`, \`truststore\`, \`truststore.password\`, \`jetty.jvm.args\`, \`agent.name\`, the truststore file itself | at the next connection; a session that is open goes on as it is |
+| \`enrolment.file\`, \`agent.id\` | at the enrolment |
+| everything else | at the next start of the agent |
+
+Environment and flags are those of the process: they change with a restart only.
+`;

@@ -1,0 +1,191 @@
+// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS (npm run docs).
+// test/docs.test.ts holds each file to what is made here. The other documents are written by hand.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ADMIN_ERRORS } from '../central/admin/errors.ts';
+import { AUTH_ERRORS } from '../central/auth/errors.ts';
+import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
+import { LISTENER_ERRORS } from '../central/listeners/errors.ts';
+import { metricsMarkdown } from '../central/metrics.ts';
+import { parametersMarkdown } from '../central/parameters/document.ts';
+import { PARAMETER_ERRORS } from '../central/parameters/errors.ts';
+import { PKI_ERRORS } from '../central/pki/errors.ts';
+import { STORE_ERRORS } from '../central/store/errors.ts';
+import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
+import { AGENT_ERRORS } from '../agent/errors.ts';
+import { TRUSTSTORE_ERRORS } from '../agent/truststore-edit.ts';
+import { FILE_ERRORS } from '../shared/bounded-file.ts';
+import type { ErrorDefinition, ErrorTable } from '../shared/errors.ts';
+import { KEYSTORE_ERRORS } from '../shared/keystore/errors.ts';
+import { PROPERTIES_ERRORS } from '../shared/properties.ts';
+import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings.ts';
+import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
+import { isTerminal, REFUSALS } from '../shared/wire/refusals.ts';
+import { AGENT_INTRODUCTION, AGENT_RELOADING, CENTRAL_INTRODUCTION, CONFIGURATION_INTRODUCTION } from './configuration-text.ts';
+
+/** One error table with the heading it gets in ERRORS.md. */
+export interface ErrorSubject {
+  /** The name of the constant in the source. */
+  readonly table: string;
+  readonly title: string;
+  /** Who meets these errors, and where. */
+  readonly about: string;
+  readonly errors: ErrorTable;
+}
+
+/** Every error table of the source, in the order of ERRORS.md. A table that is missing here fails test/docs.test.ts. */
+export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
+  {
+    table: 'REFUSALS',
+    title: 'Sessions: refusals and close codes',
+    about: 'The last word of a session, as a `refuse` frame and as the close code after it ([PROTOCOL.md](PROTOCOL.md#refusals-and-close-codes)). The log of the side that refused and the status of the agent show them.',
+    errors: REFUSALS,
+  },
+  {
+    table: 'AGENT_ERRORS',
+    title: 'Agent: enrolment, connection, local API',
+    about: 'In the log of the agent, in its status (`GET /v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
+    errors: AGENT_ERRORS,
+  },
+  { table: 'TRUSTSTORE_ERRORS', title: 'Agent: truststore commands', about: 'Answers of `queue-agent truststore`.', errors: TRUSTSTORE_ERRORS },
+  { table: 'KEYSTORE_ERRORS', title: 'Key stores and trust stores', about: 'Reading and writing JKS, PKCS#12, PEM and DER. Whatever is wrong with a truststore, the agent makes no connection without verification.', errors: KEYSTORE_ERRORS },
+  { table: 'PKI_ERRORS', title: 'Central: certificates and enrolment', about: 'Answers to enrolments (HTTP) and to changes of the certificate parameters, and reasons why Central does not start.', errors: PKI_ERRORS },
+  { table: 'PARAMETER_ERRORS', title: 'Central: parameters', about: 'Answers of the parameters API.', errors: PARAMETER_ERRORS },
+  { table: 'AUTH_ERRORS', title: 'Central: access to the administration', about: 'Answers of every path of the REST API that needs a token.', errors: AUTH_ERRORS },
+  { table: 'ADMIN_ERRORS', title: 'Central: requests to the administration', about: 'Answers of the REST API to what is wrong with a request itself.', errors: ADMIN_ERRORS },
+  { table: 'STORE_ERRORS', title: 'Central: agents, tokens, versions', about: 'What the store refuses, whatever engine it runs on.', errors: STORE_ERRORS },
+  { table: 'LISTENER_ERRORS', title: 'Central: listeners', about: 'Binding of ports, at the start and when a parameter moves one.', errors: LISTENER_ERRORS },
+  { table: 'CONFIG_ERRORS', title: 'Central: start', about: 'Central does not start.', errors: CONFIG_ERRORS },
+  { table: 'DATABASE_ERRORS', title: 'Data folders and stores', about: 'Of Central and of the agent alike.', errors: DATABASE_ERRORS },
+  { table: 'SETTINGS_ERRORS', title: 'Configuration: settings', about: 'Of Central and of the agent alike ([CONFIGURATION.md](CONFIGURATION.md)).', errors: SETTINGS_ERRORS },
+  { table: 'PROPERTIES_ERRORS', title: 'Configuration: syntax of the files', about: 'Of Central and of the agent alike.', errors: PROPERTIES_ERRORS },
+  { table: 'FILE_ERRORS', title: 'Files', about: 'Every file that somebody named: configuration, truststore, certificate, key.', errors: FILE_ERRORS },
+];
+
+/** The documents made here, by path from the root of the repository. */
+export function madeDocuments(): ReadonlyMap<string, string> {
+  return new Map([
+    ['docs/ERRORS.md', errorsMarkdown()],
+    ['docs/CONFIGURATION.md', configurationMarkdown()],
+    ['docs/PARAMETERS.md', parametersMarkdown()],
+    ['docs/METRICS.md', metricsMarkdown()],
+  ]);
+}
+
+// --- ERRORS.md ----------------------------------------------------------------------------------------------------------
+
+export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECTS): string {
+  const lines = [
+    '# Errors',
+    '',
+    'Every error has a code, one sentence that says what happened, and one that says what to do. Compare codes, never texts:',
+    'texts change from version to version. Words in braces are filled in where the error happens.',
+    '',
+    'Command lines print text, mend and code, and never a stack trace. REST answers are problem details (RFC 9457) whose `type` is',
+    '`urn:queuegate:error:CODE`. A session ends with a `refuse` frame that carries code, text and mend, and with the close code.',
+    '',
+    '- "Goes away by itself: yes" means that the same act may succeed later without anybody mending anything.',
+    '- A close code from 4400 to 4499 is **terminal**: the agent dials no more until its configuration, its identity, its truststore or',
+    '  its software changes. After one from 4500 to 4599 it dials again by itself.',
+    '',
+    'This page is made from the error tables in the code (`npm run docs`).',
+    '',
+    ...subjects.map(({ title }) => `- [${title}](#${anchorOf(title)})`),
+    '',
+    '## Close codes',
+    '',
+    '| close code | code | |',
+    '| --- | --- | --- |',
+    ...closeCodes(subjects).map(({ close, code }) => `| ${close} | [\`${code}\`](#${code}) | ${isTerminal(close) ? 'terminal' : 'the agent dials again'} |`),
+    '',
+    'Other codes are those of RFC 6455 section 7.4.1: 1000 and 1001 (the peer left), 1006 (the line was cut), 1009 (a frame larger than the peer takes).',
+    'After each of them the agent dials again.',
+    '',
+  ];
+  for (const { title, about, errors } of subjects) {
+    lines.push(`## ${title}`, '', about, '');
+    for (const [code, definition] of Object.entries(errors)) lines.push(...errorSection(code, definition));
+  }
+  return `${lines.join('\n').trimEnd()}\n`;
+}
+
+function errorSection(code: string, definition: ErrorDefinition): string[] {
+  const { text, hint, status, close } = definition;
+  const facts = [
+    ...(close === undefined ? [] : [`Close code: ${close} (${isTerminal(close) ? 'terminal' : 'the agent dials again'})`]),
+    ...(status === undefined ? [] : [`HTTP status: ${status}`]),
+    `Goes away by itself: ${mayPass(definition) ? 'yes' : 'no'}`,
+  ];
+  return [`### ${code}`, '', prose(text), '', `- What to do: ${hint === '{mend}' ? 'what the error itself says; it depends on the cause.' : prose(hint)}`, ...facts.map((fact) => `- ${fact}`), ''];
+}
+
+/** May the same act succeed later, by nobody's doing? */
+function mayPass({ retryable = false, status, close }: ErrorDefinition): boolean {
+  return retryable || status === 503 || (close !== undefined && !isTerminal(close));
+}
+
+function closeCodes(subjects: readonly ErrorSubject[]): { readonly close: number; readonly code: string }[] {
+  return subjects
+    .flatMap(({ errors }) => Object.entries(errors).flatMap(([code, { close }]) => (close === undefined ? [] : [{ close, code }])))
+    .toSorted((a, b) => a.close - b.close);
+}
+
+/** A text of the tables as Markdown that shows just that. */
+function prose(text: string): string {
+  return text
+    .replaceAll('\\', String.raw`\\`)
+    .replaceAll('<', '&lt;')
+    .replaceAll('*', String.raw`\*`)
+    .replaceAll(/\s*\n\s*/g, ' ');
+}
+
+/** The anchor that GitHub and GitLab give a heading. */
+export function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+    .replaceAll(/\s/g, '-');
+}
+
+// --- CONFIGURATION.md ---------------------------------------------------------------------------------------------------
+
+export function configurationMarkdown(): string {
+  return `${[
+    CONFIGURATION_INTRODUCTION,
+    '## Central',
+    '',
+    CENTRAL_INTRODUCTION,
+    ...settingRows(CENTRAL_SCHEMA, CENTRAL_PREFIX),
+    '',
+    '## Agent',
+    '',
+    AGENT_INTRODUCTION,
+    ...settingRows(AGENT_SCHEMA, AGENT_PREFIX),
+    '',
+    AGENT_RELOADING,
+  ]
+    .join('\n')
+    .trimEnd()}\n`;
+}
+
+function settingRows(schema: Schema, prefix: string): string[] {
+  const rows = settingsTable(schema, prefix).map((row) => {
+    const name = row.alias === undefined ? `\`${row.name}\`` : `\`${row.name}\` or \`${row.alias}\``;
+    return `| ${[name, `\`${row.environment}\``, `\`${row.flag}\``, defaultText(row.default), row.allowed, row.doc].map(cell).join(' | ')} |`;
+  });
+  return ['| name | environment variable | flag | default | allowed | what it is |', '| --- | --- | --- | --- | --- | --- |', ...rows];
+}
+
+function defaultText(text: string): string {
+  // `null` stands for "not set" where a value of the parameter counts.
+  return text === '' || text === 'null' ? 'empty' : `\`${text}\``;
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', String.raw`\|`);
+}
+
+if (import.meta.main) {
+  const root = join(import.meta.dirname, '..');
+  for (const [path, text] of madeDocuments()) writeFileSync(join(root, path), text);
+}

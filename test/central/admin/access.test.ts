@@ -1,0 +1,117 @@
+import { describe, expect, test } from 'vitest';
+import { startRest } from './rest.ts';
+
+/** Every route, with the least role that may use it. */
+const ROUTES = [
+  ['GET', '/parameters', 'viewer'],
+  ['GET', '/parameters/agents.max', 'viewer'],
+  ['PATCH', '/parameters', 'administrator'],
+  ['DELETE', '/parameters/agents.max', 'administrator'],
+  ['POST', '/parameters/confirm', 'administrator'],
+  ['POST', '/parameters/undo', 'administrator'],
+  ['GET', '/agents', 'viewer'],
+  ['GET', '/agents/a', 'viewer'],
+  ['DELETE', '/agents/a', 'administrator'],
+  ['GET', '/incidents', 'viewer'],
+  ['POST', '/agents/a/messages', 'operator'],
+  ['GET', '/dead-letters', 'viewer'],
+  ['GET', '/events', 'viewer'],
+  ['GET', '/tokens', 'administrator'],
+  ['POST', '/tokens', 'administrator'],
+  ['DELETE', '/tokens/x', 'administrator'],
+  ['GET', '/enrolment-tokens', 'administrator'],
+  ['POST', '/enrolment-tokens', 'administrator'],
+  ['DELETE', '/enrolment-tokens/x', 'administrator'],
+  ['GET', '/status', 'viewer'],
+  ['GET', '/metrics', 'viewer'],
+] as const;
+const ROLES = ['viewer', 'operator', 'administrator'] as const;
+
+describe('access', () => {
+  test('every route but health and the root certificate refuses a request without a token, before it reads the body', async () => {
+    const rest = await startRest();
+    for (const [method, path] of ROUTES) {
+      const response = await rest.request(method, path, { as: null, ...(method === 'POST' || method === 'PATCH' ? { body: '{' } : {}) });
+      expect([method, path, response.status]).toEqual([method, path, 401]);
+      expect(response.headers.get('www-authenticate')).toContain('Bearer');
+      expect(await response.json()).toMatchObject({ type: 'urn:queuegate:error:unauthenticated', status: 401 });
+    }
+    for (const path of ['/health', '/ca/root.pem']) expect((await rest.request('GET', path, { as: null })).status).toBe(200);
+  });
+
+  test('each role may do its own and no more', async () => {
+    const rest = await startRest();
+    for (const [method, path, least] of ROUTES) {
+      for (const role of ROLES) {
+        const { status } = await rest.request(method, path, { as: role, ...(method === 'GET' || method === 'DELETE' ? {} : { body: [] }) });
+        expect([method, path, role, status === 403]).toEqual([method, path, role, ROLES.indexOf(role) < ROLES.indexOf(least)]);
+      }
+    }
+    expect(rest.unexpected).toEqual([]);
+  });
+
+  test('a token of another form, and a removed one, are refused', async () => {
+    const rest = await startRest();
+    for (const authorization of ['Bearer x', 'Basic eDp5', rest.tokens.viewer, `Bearer ${rest.tokens.viewer}x`]) {
+      expect((await rest.request('GET', '/status', { as: null, headers: { authorization } })).status).toBe(401);
+    }
+    const { tokens } = (await (await rest.request('GET', '/tokens')).json()) as { tokens: { id: string; role: string }[] };
+    const viewer = tokens.find(({ role }) => role === 'viewer');
+    expect((await rest.request('DELETE', `/tokens/${viewer?.id}`)).status).toBe(204);
+    expect((await rest.request('GET', '/status', { as: 'viewer' })).status).toBe(401);
+  });
+});
+
+describe('every error is a problem document', () => {
+  const cases = [
+    ['an unknown path', 'GET', '/nonsense', {}, 404, 'not_found'],
+    ['a path outside the API', 'GET', '/api/v2/x', {}, 404, 'not_found'],
+    ['another method', 'PUT', '/parameters', { body: {} }, 405, 'method_not_allowed'],
+    ['another method of a path with an id', 'POST', '/agents/a', { body: {} }, 405, 'method_not_allowed'],
+    ['a body that is no JSON', 'PATCH', '/parameters', { body: '{"values":' }, 400, 'json_unparseable'],
+    ['an empty body', 'PATCH', '/parameters', { body: '' }, 400, 'json_unparseable'],
+    ['a member named __proto__', 'PATCH', '/parameters', { body: '{"values":{"__proto__":{}}}' }, 400, 'json_unparseable'],
+    ['another content type', 'PATCH', '/parameters', { body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } }, 415, 'content_type_unsupported'],
+    ['a body that is too large', 'PATCH', '/parameters', { body: JSON.stringify({ comment: 'x'.repeat(300_000) }) }, 413, 'body_too_large'],
+    ['a body that does not fit', 'PATCH', '/parameters', { body: { value: 1 } }, 400, 'request_invalid'],
+    ['a query that does not fit', 'GET', '/events?after=x', {}, 400, 'request_invalid'],
+    ['an unknown query parameter', 'GET', '/agents?sort=name', {}, 400, 'request_invalid'],
+    ['an unknown agent', 'GET', '/agents/nobody', {}, 404, 'agent_unknown'],
+    ['an unknown parameter', 'GET', '/parameters/websocket.prot', {}, 404, 'parameter_unknown'],
+    ['an unknown group', 'GET', '/parameters?group=x', {}, 404, 'parameter_group_unknown'],
+    ['an If-Match that is no ETag', 'PATCH', '/parameters', { body: { values: {} }, headers: { 'if-match': 'x' } }, 400, 'request_invalid'],
+  ] as const;
+  for (const [what, method, path, options, status, code] of cases) {
+    test(what, async () => {
+      const rest = await startRest();
+      const response = await rest.request(method, path, options);
+      expect(response.headers.get('content-type')).toContain('application/problem+json');
+      expect(await response.json()).toMatchObject({ type: `urn:queuegate:error:${code}`, status, title: expect.any(String), hint: expect.any(String) });
+      expect(response.status).toBe(status);
+      expect(rest.unexpected).toEqual([]);
+    });
+  }
+
+  test('a request that does not fit names each fault with its place', async () => {
+    const rest = await startRest();
+    const response = await rest.request('PATCH', '/parameters', { body: { values: {}, force: 'yes', confirm: { withinSeconds: 1, share: 2 }, nonsense: 1 } });
+    const { errors, detail } = (await response.json()) as { errors: { place: string; text: string }[]; detail: string };
+    expect(errors.map(({ place }) => place).toSorted()).toEqual(['/confirm/share', '/confirm/withinSeconds', '/force', '/nonsense']);
+    expect(detail).toContain('4 faults');
+  });
+
+  test('what nobody foresaw tells the stranger nothing and the log everything', async () => {
+    const rest = await startRest();
+    rest.agents.push({ id: 'a', name: 'a' } as never);
+    rest.fail.sending = new TypeError('secret detail');
+    const response = await rest.request('POST', '/agents/a/messages', { body: { type: 't' } });
+    expect(response.status).toBe(500);
+    expect(await response.text()).not.toContain('secret');
+    expect(rest.unexpected).toEqual([rest.fail.sending]);
+  });
+
+  test('405 says what is allowed', async () => {
+    const rest = await startRest();
+    expect((await rest.request('PUT', '/parameters', { body: {} })).headers.get('allow')).toMatch(/GET.*PATCH/);
+  });
+});

@@ -1,0 +1,269 @@
+import { describe, expect, test } from 'vitest';
+import { agentRecord } from '../fakes.ts';
+import { outboxFull, startRest, type Rest } from './rest.ts';
+
+async function json<T = Record<string, unknown>>(response: Response | Promise<Response>): Promise<T> {
+  return (await (await response).json()) as T;
+}
+
+describe('parameters', () => {
+  test('are listed with description, bounds, default, value and who changed them', async () => {
+    const rest = await startRest();
+    await rest.request('PATCH', '/parameters', { body: { values: { 'agents.max': 500 }, comment: 'pilot' } });
+    const response = await rest.request('GET', '/parameters', { as: 'viewer' });
+    expect(response.headers.get('etag')).toBe('"2"');
+    const { parameters } = await json<{ parameters: Record<string, unknown>[] }>(response);
+    expect(parameters.find(({ name }) => name === 'agents.max')).toMatchObject({
+      group: 'Queue Agent settings',
+      type: 'integer',
+      bounds: { minimum: 1, maximum: 100_000, unit: 'agents' },
+      default: 10_000,
+      value: 500,
+      effective: 500,
+      isDefault: false,
+      changedBy: 'administrator',
+      changedAt: expect.stringMatching(/Z$/),
+    });
+  });
+
+  test('one, and a group by the name that administrators know', async () => {
+    const rest = await startRest();
+    expect(await json(rest.request('GET', '/parameters/websocket.enabled'))).toMatchObject({ value: false, description: expect.stringContaining('never gone') });
+    const { parameters } = await json<{ parameters: { name: string }[] }>(rest.request('GET', '/parameters?group=Central%20WebSocket%20Server%20Settings'));
+    expect(parameters.map(({ name }) => name)).toEqual(['websocket.enabled', 'websocket.port', 'websocket.secure.enabled', 'websocket.secure.port', 'websocket.trustedProxies']);
+  });
+
+  test('a change with faults names all of them in one answer and changes nothing', async () => {
+    const rest = await startRest();
+    const response = await rest.request('PATCH', '/parameters', { body: { values: { 'websocket.secure.port': 8787, 'agents.max': 0, nonsense: true } } });
+    expect(response.status).toBe(422);
+    const { errors } = await json<{ errors: { parameter: string; found: string; allowed: string; text: string }[] }>(response);
+    expect(errors.map(({ parameter }) => parameter).toSorted()).toEqual(['agents.max', 'nonsense', 'websocket.secure.port']);
+    expect((await json(rest.request('GET', '/parameters')))['version']).toBe(1);
+  });
+
+  test('If-Match guards against two administrators', async () => {
+    const rest = await startRest();
+    const change = async (value: number) => await rest.request('PATCH', '/parameters', { body: { values: { 'agents.max': value } }, headers: { 'if-match': '"1"' } });
+    expect((await change(5)).status).toBe(200);
+    expect((await change(6)).status).toBe(412);
+    expect((await json(rest.request('GET', '/parameters/agents.max')))['value']).toBe(5);
+  });
+
+  test('a dry run says what would happen, and to whom', async () => {
+    const rest = await startRest();
+    rest.online.push({ agentId: 'a', name: 'branch-7', transport: 'wss', address: '10.0.0.7', loopback: false, since: 0 });
+    const body = { values: { 'websocket.secure.enabled': false } };
+    expect(await json(rest.request('PATCH', '/parameters', { body: { ...body, dryRun: true } }))).toMatchObject({ dryRun: true, listens: ['wss on all addresses'], cutOff: [{ id: 'a', name: 'branch-7', since: '1970-01-01T00:00:00.000Z' }] });
+    const refused = await rest.request('PATCH', '/parameters', { body });
+    expect(refused.status).toBe(409);
+    expect(await json(refused)).toMatchObject({ type: 'urn:queuegate:error:would_cut_off_agents', detail: 'The change would cut off 1 agent: branch-7.' });
+    expect((await rest.request('PATCH', '/parameters', { body: { ...body, force: true } })).status).toBe(200);
+  });
+
+  test('DELETE restores the default', async () => {
+    const rest = await startRest();
+    await rest.request('PATCH', '/parameters', { body: { values: { 'agents.max': 500 } } });
+    expect((await rest.request('DELETE', '/parameters/agents.max?comment=back')).status).toBe(200);
+    expect(await json(rest.request('GET', '/parameters/agents.max'))).toMatchObject({ value: 10_000, isDefault: true });
+    expect(rest.store.audit.entries.at(-1)).toMatchObject({ comment: 'back', who: 'administrator', from: '127.0.0.1' });
+  });
+
+  test('a change to be confirmed is told as pending, confirmed or undone', async () => {
+    const rest = await startRest();
+    const body = { values: { 'websocket.port': 8788 }, confirm: { withinSeconds: 60 } };
+    expect(await json(rest.request('PATCH', '/parameters', { body }))).toMatchObject({ pending: { share: 0.9, agents: 0, changedBy: 'administrator' } });
+    expect(await json(rest.request('GET', '/parameters'))).toMatchObject({ pending: { deadline: expect.stringMatching(/Z$/) } });
+    expect((await rest.request('POST', '/parameters/undo')).status).toBe(200);
+    expect((await rest.request('POST', '/parameters/confirm')).status).toBe(409);
+    await rest.request('PATCH', '/parameters', { body });
+    expect((await rest.request('POST', '/parameters/confirm', { body: { force: true } })).status).toBe(200);
+    expect(await json(rest.request('GET', '/parameters/websocket.port'))).toMatchObject({ value: 8788 });
+  });
+});
+
+describe('agents and incidents', () => {
+  test('are listed by page, shown and removed', async () => {
+    const rest = await startRest();
+    rest.agents.push(agentRecord({ name: 'a' }), agentRecord({ name: 'b' }), agentRecord({ name: 'c', id: 'id with/slash' }));
+    expect(await json(rest.request('GET', '/agents?limit=2'))).toMatchObject({ agents: [{ name: 'a', state: 'Pending' }, { name: 'b' }], next: 'b' });
+    expect(await json(rest.request('GET', '/agents?limit=2&after=b'))).toMatchObject({ agents: [{ name: 'c' }], next: null });
+    const path = `/agents/${encodeURIComponent('id with/slash')}`;
+    expect(await json(rest.request('GET', path))).toMatchObject({ id: 'id with/slash', logs: { down: { messages: 0 }, up: { number: 0 } }, session: null });
+    expect((await rest.request('DELETE', path)).status).toBe(204);
+    expect((await rest.request('DELETE', path)).status).toBe(404);
+  });
+
+  test('incidents come with their facts', async () => {
+    const rest = await startRest();
+    rest.incidents.push({ at: 0, kind: 'log_restarted', agentId: 'a', address: null, detail: '{"recovered":false}' });
+    expect(await json(rest.request('GET', '/incidents?agent=a'))).toEqual({ incidents: [{ at: '1970-01-01T00:00:00.000Z', kind: 'log_restarted', agent: 'a', address: null, detail: { recovered: false } }] });
+  });
+});
+
+describe('messages', () => {
+  async function withAgent(): Promise<Rest> {
+    const rest = await startRest();
+    rest.agents.push(agentRecord({ name: 'a' }));
+    return rest;
+  }
+
+  test('one message is completed, taken and answered with its number', async () => {
+    const rest = await withAgent();
+    const response = await rest.request('POST', '/agents/a/messages', { as: 'operator', body: { type: 'counter.call', data: { ticket: 'A-7' } } });
+    expect(response.status).toBe(202);
+    const { messages } = await json<{ messages: { id: string; source: string; number: number }[] }>(response);
+    expect(messages).toEqual([{ id: expect.stringMatching(/^[0-9a-f-]{36}$/), source: '/central', outcome: 'stored', number: 1 }]);
+    expect(JSON.parse(rest.sent[0]?.messages[0]?.json ?? '')).toMatchObject({ specversion: '1.0', type: 'counter.call', source: '/central', time: expect.stringMatching(/Z$/), data: { ticket: 'A-7' } });
+  });
+
+  test('a batch, also as CloudEvents batch, keeps its order', async () => {
+    const rest = await withAgent();
+    const batch = [1, 2, 3].map((n) => ({ specversion: '1.0', id: String(n), source: '/x', type: 't' }));
+    for (const type of ['application/json', 'application/cloudevents-batch+json', 'application/cloudevents-batch+json; charset=utf-8']) {
+      expect((await rest.request('POST', '/agents/a/messages', { body: batch, headers: { 'content-type': type } })).status).toBe(202);
+    }
+    expect(rest.sent.map(({ messages }) => messages.map(({ id }) => id))).toEqual([['1', '2', '3'], ['1', '2', '3'], ['1', '2', '3']]);
+    expect((await rest.request('POST', '/agents/a/messages', { body: batch[0], headers: { 'content-type': 'application/cloudevents+json' } })).status).toBe(202);
+  });
+
+  test('a batch with faults is refused as a whole, each fault with its place', async () => {
+    const rest = await withAgent();
+    const response = await rest.request('POST', '/agents/a/messages', { body: [{ type: 't' }, { data: 1 }, { type: 't', Bad: 1 }, 7, { type: 't', data: 'x'.repeat(300_000) }] });
+    expect(response.status).toBe(400);
+    const { errors } = await json<{ errors: { place: string }[] }>(response);
+    expect(errors.map(({ place }) => place)).toEqual(['/1', '/2', '/3', '/4']);
+    expect(rest.sent).toEqual([]);
+    expect((await rest.request('POST', '/agents/a/messages', { body: [] })).status).toBe(400);
+    expect((await rest.request('POST', '/agents/a/messages')).status).toBe(400);
+  });
+
+  test('a full outbox refuses with 503 and says when to come again', async () => {
+    const rest = await withAgent();
+    rest.fail.sending = outboxFull();
+    const response = await rest.request('POST', '/agents/a/messages', { body: { type: 't' } });
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('5');
+    expect(await json(response)).toMatchObject({ type: 'urn:queuegate:error:outbox_full' });
+  });
+
+  test('dead letters come with their reason', async () => {
+    const rest = await withAgent();
+    rest.deadLetters.push({ at: 0, direction: 'down', agentId: 'a', number: 4, id: 'x', reason: 'expired', json: '{}' });
+    expect(await json(rest.request('GET', '/dead-letters?agent=a&limit=5'))).toMatchObject({ deadLetters: [{ agent: 'a', number: 4, reason: 'expired' }] });
+  });
+});
+
+describe('events', () => {
+  test('come by cursor, with filters, and `next` passes what the filter left out', async () => {
+    const rest = await startRest();
+    for (let i = 1; i <= 5; i += 1) rest.events.push(i % 2 === 0 ? 'even' : 'odd', { id: String(i), source: '/s', type: 't' });
+    expect(await json(rest.request('GET', '/events?limit=2'))).toMatchObject({ events: [{ cursor: 1, event: { id: '1' } }, { cursor: 2 }], next: 2 });
+    expect(await json(rest.request('GET', '/events?after=2&limit=2'))).toMatchObject({ next: 4 });
+    expect(await json(rest.request('GET', '/events?agent=even'))).toMatchObject({ events: [{ cursor: 2 }, { cursor: 4 }], next: 5 });
+    expect(await json(rest.request('GET', '/events?type=none'))).toEqual({ events: [], next: 5 });
+  });
+
+  test('as a CloudEvents batch, with the cursor in a header', async () => {
+    const rest = await startRest();
+    rest.events.push('a', { id: '1', source: '/s', type: 't' });
+    const response = await rest.request('GET', '/events', { headers: { accept: 'application/cloudevents-batch+json' } });
+    expect(response.headers.get('content-type')).toContain('application/cloudevents-batch+json');
+    expect(response.headers.get('queuegate-next')).toBe('1');
+    expect(await response.json()).toEqual([{ specversion: '1.0', id: '1', source: '/s', type: 't' }]);
+  });
+
+  test('a long poll answers as soon as an event comes, and skips what does not fit its filter', async () => {
+    const rest = await startRest();
+    const answer = json(rest.request('GET', '/events?waitSeconds=30&agent=b'));
+    await waitUntil(() => rest.events.waiting === 1);
+    rest.events.push('a', { id: '1', source: '/s', type: 't' });
+    rest.events.push('b', { id: '2', source: '/s', type: 't' });
+    expect(await answer).toMatchObject({ events: [{ cursor: 2 }], next: 2 });
+    expect(rest.events.waiting).toBe(0);
+  });
+
+  test('a long poll ends with its time, empty', async () => {
+    const rest = await startRest();
+    expect(await json(rest.request('GET', '/events?waitSeconds=1'))).toEqual({ events: [], next: 0 });
+  });
+
+  test('a client that goes away leaves nothing behind', async () => {
+    const rest = await startRest();
+    const gone = new AbortController();
+    const request = rest.request('GET', '/events?waitSeconds=50', { signal: gone.signal }).catch(() => 'gone');
+    await waitUntil(() => rest.events.waiting === 1);
+    gone.abort();
+    expect(await request).toBe('gone');
+    await waitUntil(() => rest.events.waiting === 0);
+    expect(await (await rest.request('GET', '/metrics')).text()).toContain('queuegate_waiting_requests 0');
+  });
+
+  test('a cursor ahead of the newest event is refused: Central went back in time', async () => {
+    const rest = await startRest();
+    expect((await rest.request('GET', '/events?after=7')).status).toBe(410);
+  });
+});
+
+describe('tokens', () => {
+  test('an enrolment token answers the complete line', async () => {
+    const rest = await startRest();
+    const response = await rest.request('POST', '/enrolment-tokens', { body: { agentName: 'branch-7', uses: 2 } });
+    expect(response.status).toBe(201);
+    const { token, line } = await json<{ token: string; line: string }>(response);
+    expect(line).toBe(`queue-agent enrol https://central.test:9150 --token ${token} --pin sha256:00`);
+    const listed = await (await rest.request('GET', '/enrolment-tokens')).text();
+    expect(listed).toContain('branch-7');
+    expect(listed).not.toContain(token.split('_').slice(2).join('_'));
+    expect((await rest.request('POST', '/enrolment-tokens')).status).toBe(201);
+    expect((await rest.request('POST', '/enrolment-tokens', { body: { minutes: 0 } })).status).toBe(400);
+  });
+
+  test('an API token is shown once and may be used at once', async () => {
+    const rest = await startRest();
+    const { token } = await json<{ token: string }>(rest.request('POST', '/tokens', { body: { name: 'monitor', role: 'viewer', days: 1 } }));
+    expect((await rest.request('GET', '/status', { as: null, headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
+    expect((await rest.request('POST', '/tokens', { body: { name: 'x', role: 'root' } })).status).toBe(400);
+  });
+});
+
+describe('status, health, certificate authority and metrics', () => {
+  test('status says in words what listens where', async () => {
+    const rest = await startRest();
+    expect(await json(rest.request('GET', '/status'))).toMatchObject({ version: '0.1.0', node: 'n1', listeners: [{ port: 8787, text: 'unencrypted, this host only' }] });
+  });
+
+  test('health is 503 while something is wrong, and tells a stranger no more', async () => {
+    const rest = await startRest();
+    expect(await json(rest.request('GET', '/health', { as: null }))).toEqual({ status: 'ok' });
+    rest.status.report = { ...rest.status.report, problems: ['port 8787 is taken'] };
+    const response = await rest.request('GET', '/health', { as: null });
+    expect(response.status).toBe(503);
+    expect(await response.json()).toEqual({ status: 'failing' });
+  });
+
+  test('the root is there for everybody, as PEM', async () => {
+    const rest = await startRest();
+    const response = await rest.request('GET', '/ca/root.pem', { as: null });
+    expect(response.headers.get('content-type')).toContain('application/x-pem-file');
+    expect(await response.text()).toContain('BEGIN CERTIFICATE');
+  });
+
+  test('requests are counted by route, never by path', async () => {
+    const rest = await startRest();
+    await rest.request('GET', '/agents/some-agent');
+    const text = await (await rest.request('GET', '/metrics', { as: 'viewer' })).text();
+    expect(text).toContain('queuegate_http_requests_total{method="GET",route="/api/v1/agents/:id",status="404"} 1');
+    expect(text).not.toContain('some-agent');
+  });
+});
+
+async function waitUntil(holds: () => boolean): Promise<void> {
+  const until = Date.now() + 5000;
+  while (!holds()) {
+    if (Date.now() > until) throw new Error('it did not come true');
+    await new Promise((resolve) => {
+      setTimeout(resolve, 5);
+    });
+  }
+}

@@ -1,0 +1,165 @@
+// The administration on a real HTTP server, over an in-memory store and ports that a test fills.
+import { onTestFinished } from 'vitest';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes.ts';
+import type { AdminServices, EventsPort, StatusReport } from '../../../central/admin/services.ts';
+import { CENTRAL } from '../../../central/audit.ts';
+import { createEnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
+import { createOperators } from '../../../central/auth/operators.ts';
+import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
+import { createMetrics } from '../../../central/metrics.ts';
+import type { OnlineAgent } from '../../../central/parameters/preflight.ts';
+import { ParameterService } from '../../../central/parameters/service.ts';
+import { storeFault } from '../../../central/store/errors.ts';
+import type { AgentRecord, DeadLetter, Incident, Role, StoredEvent } from '../../../central/store/store.ts';
+import type { Message } from '../../../shared/delivery/message.ts';
+import { CodedError } from '../../../shared/errors.ts';
+import { memoryStore, type MemoryStore } from '../fakes.ts';
+
+export interface Rest {
+  readonly url: string;
+  readonly store: MemoryStore;
+  readonly tokens: Readonly<Record<Role, string>>;
+  readonly agents: AgentRecord[];
+  readonly online: OnlineAgent[];
+  readonly incidents: Incident[];
+  readonly sent: { readonly agentId: string; readonly messages: readonly Message[] }[];
+  readonly deadLetters: DeadLetter[];
+  readonly unexpected: unknown[];
+  readonly status: { report: StatusReport };
+  /** Makes the next sending fail. */
+  readonly fail: { sending: Error | null };
+  readonly events: Events;
+  /** One request; `as` is the role whose token it carries, null for none. */
+  request(method: string, path: string, options?: { as?: Role | null; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal }): Promise<Response>;
+}
+
+/** Events in memory, with the wake-up that the port promises. */
+export class Events implements EventsPort {
+  readonly all: StoredEvent[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  push(agentId: string, event: Record<string, unknown>): void {
+    const cursor = this.all.length + 1;
+    this.all.push({ cursor, agentId, incarnation: 'i', number: cursor, receivedAt: cursor, json: JSON.stringify({ specversion: '1.0', ...event }) });
+    for (const wake of this.#waiting) wake();
+  }
+
+  async read(after: number, filter: { agentId?: string; type?: string }, limit: number): Promise<StoredEvent[]> {
+    const fits = ({ cursor, agentId, json }: StoredEvent) =>
+      cursor > after && (filter.agentId === undefined || filter.agentId === agentId) && (filter.type === undefined || (JSON.parse(json) as { type: string }).type === filter.type);
+    return this.all.filter((event) => fits(event)).slice(0, limit);
+  }
+
+  async lastCursor(): Promise<number> {
+    return this.all.length;
+  }
+
+  wait(cursor: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.all.length > cursor || signal.aborted) return resolve();
+      const done = (): void => {
+        this.#waiting.delete(done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
+
+export async function startRest(): Promise<Rest> {
+  const store = memoryStore();
+  const now = Date.now;
+  const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
+  const token = async (role: Role) => (await operators.create({ name: role, role, expiresAt: null }, CENTRAL)).token;
+  const tokens = { viewer: await token('viewer'), operator: await token('operator'), administrator: await token('administrator') };
+  const online: OnlineAgent[] = [];
+  const agents: AgentRecord[] = [];
+  const incidents: Incident[] = [];
+  const sent: { agentId: string; messages: readonly Message[] }[] = [];
+  const deadLetters: DeadLetter[] = [];
+  const unexpected: unknown[] = [];
+  const fail: { sending: Error | null } = { sending: null };
+  const events = new Events();
+  const status = {
+    report: {
+      central: 'central.test',
+      node: 'n1',
+      version: '0.1.0',
+      startedAt: 0,
+      listeners: [{ listener: 'plain', addresses: ['127.0.0.1'], port: 8787, encrypted: false, text: 'unencrypted, this host only' }],
+      certificate: null,
+      problems: [] as string[],
+    },
+  };
+  const parameters = await ParameterService.load({
+    store: store.parameters,
+    applier: { check: async () => [], apply: async () => {}, describe: () => ['wss on all addresses'] },
+    agents: { online: () => online },
+    overrides: [],
+    log: { info() {}, error() {} },
+    now,
+    after: () => () => {},
+  });
+  const services: AdminServices = {
+    operators,
+    enrolmentTokens: createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now }),
+    parameters,
+    agents: {
+      get: async (id) => agents.find((agent) => agent.id === id),
+      list: async ({ after = '', limit }) => agents.filter(({ name }) => name > after).slice(0, limit),
+      async remove(id) {
+        const at = agents.findIndex((agent) => agent.id === id);
+        if (at === -1) throw storeFault('agent_unknown', { id });
+        agents.splice(at, 1);
+      },
+      incidents: async () => incidents,
+    },
+    messages: {
+      async append(agentId, messages) {
+        if (fail.sending !== null) throw fail.sending;
+        if (!agents.some(({ id }) => id === agentId)) throw storeFault('agent_unknown', { id: agentId });
+        sent.push({ agentId, messages });
+        return messages.map((_, i) => ({ outcome: 'stored', number: i + 1 }));
+      },
+      deadLetters: async () => deadLetters,
+    },
+    events,
+    authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00' },
+    advertised: () => ({ host: 'central.test', port: 9150 }),
+    status: () => status.report,
+    metrics: createMetrics(),
+    now,
+    onUnexpected: (error) => unexpected.push(error),
+  };
+  const server = createHttpServer(10_000);
+  const app = createHttpApp({ server, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected: (error) => unexpected.push(error) });
+  await adminRoutes(app, services);
+  await app.ready();
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url, store, tokens, agents, online, incidents, sent, deadLetters, unexpected, status, fail, events,
+    async request(method, path, { as = 'administrator', body, headers = {}, signal } = {}) {
+      const all = {
+        ...(as === null ? {} : { authorization: `Bearer ${tokens[as]}` }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      };
+      const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+      return await fetch(`${url}${path.startsWith('/api') || path === '/metrics' ? path : `/api/v1${path}`}`, { method, headers: all, ...(text === undefined ? {} : { body: text as string }), ...(signal === undefined ? {} : { signal }) });
+    },
+  };
+}
+
+export const outboxFull = () => new CodedError('outbox_full', { text: 'full', hint: 'wait', status: 503 }, {});
