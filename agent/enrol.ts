@@ -149,7 +149,12 @@ function shownChain(socket: TLSSocket): X509Certificate[] {
   return chain;
 }
 
-function post(target: Target, body: EnrolRequest, ca: string | undefined): Promise<unknown> {
+async function post(target: Target, body: EnrolRequest, ca: string | undefined): Promise<unknown> {
+  const { status, text } = await exchange(target, JSON.stringify(body), ca);
+  return readResponse(status, text);
+}
+
+function exchange(target: Target, body: string, ca: string | undefined): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
     let shown: X509Certificate | undefined;
     const options = { host: target.host, port: target.port, path: ENROL_PATH, method: 'POST', timeout: TIMEOUT_MS, agent: false, headers: { 'content-type': 'application/json' } };
@@ -167,15 +172,9 @@ function post(target: Target, body: EnrolRequest, ca: string | undefined): Promi
         text += chunk;
         if (text.length > MAX_ANSWER_BYTES) request.destroy(agentFault('enrolment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
       });
-      response.once('end', () => {
-        try {
-          resolve(readResponse(response.statusCode ?? 0, text));
-        } catch (error) {
-          reject(error);
-        }
-      });
+      response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
     });
-    request.end(JSON.stringify(body));
+    request.end(body);
   });
 }
 

@@ -225,7 +225,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = startUpkeep({ store, values, metrics, hub, log, now, renewCertificate: () => listeners.renewCertificate(values()) });
+  const upkeep = startUpkeep({ store, values, metrics, log, now, renewCertificate: () => listeners.renewCertificate(values()) });
   const administratorToken = await firstToken(operators, config);
   await centralAgent?.start();
 

@@ -2,7 +2,6 @@
 // and the figures of metrics that nobody counts as they happen.
 import type { Logger } from 'pino';
 import { textOf } from '../shared/errors.ts';
-import type { EventHub } from './messaging/event-hub.ts';
 import type { Metrics } from './metrics.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import type { Store } from './store/store.ts';
@@ -11,7 +10,6 @@ export interface UpkeepOptions {
   readonly store: Store;
   readonly values: () => ParameterValues;
   readonly metrics: Metrics;
-  readonly hub: Pick<EventHub, 'waiting'>;
   /** True when a new one is shown. */
   readonly renewCertificate: () => Promise<boolean>;
   readonly log: Logger;
@@ -30,8 +28,8 @@ export interface Upkeep {
   stop(): void;
 }
 
-export function startUpkeep({ store, values, metrics, hub, renewCertificate, log, now }: UpkeepOptions): Upkeep {
-  const { queuegate_messages_expired_total: expired, queuegate_waiting_requests: waitingRequests, queuegate_store_waiting: storeWaiting, queuegate_events: events, queuegate_dead_letters: deadLetters, queuegate_commits_total: commits } = metrics.instruments;
+export function startUpkeep({ store, values, metrics, renewCertificate, log, now }: UpkeepOptions): Upkeep {
+  const { queuegate_messages_expired_total: expired, queuegate_store_waiting: storeWaiting, queuegate_events: events, queuegate_dead_letters: deadLetters, queuegate_commits_total: commits } = metrics.instruments;
   const timers: NodeJS.Timeout[] = [];
   /** One run at a time; what fails is said and tried again. A store that fails ends Central by itself. */
   const every = (ms: number, what: string, run: () => Promise<void>): void => {
@@ -64,7 +62,6 @@ export function startUpkeep({ store, values, metrics, hub, renewCertificate, log
   let committed = 0;
   every(MEASURE_MS, 'measuring', async () => {
     const stats = await store.stats();
-    waitingRequests.set(hub.waiting);
     storeWaiting.set(stats.waitingCalls);
     events.set(stats.events);
     deadLetters.set(stats.deadLetters);

@@ -18,7 +18,8 @@ const BATCH_TYPE = 'application/cloudevents-batch+json';
 const readQuery = queryOf(
   Type.Object(
     {
-      after: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 }),
+      // A cursor, or `newest` for what comes from now on.
+      after: Type.String({ pattern: String.raw`^(\d{1,15}|newest)$`, default: '0' }),
       limit,
       waitSeconds: Type.Integer({ minimum: 0, maximum: 60, default: 0 }),
       agent: Type.Optional(Type.String({ maxLength: 255 })),
@@ -56,8 +57,9 @@ export function eventRoutes(app: FastifyInstance, { events, metrics }: AdminServ
   }
 
   app.get('/events', VIEWER, async (request, reply) => {
-    const { after, limit: most, waitSeconds, agent, type, source } = readQuery(request.query);
+    const { after: from, limit: most, waitSeconds, agent, type, source } = readQuery(request.query);
     const newest = await events.lastCursor();
+    const after = from === 'newest' ? newest : Number(from);
     if (after > newest) throw adminFault('cursor_ahead', { after, newest });
     const filter = { ...(agent === undefined ? {} : { agentId: agent }), ...(type === undefined ? {} : { type }), ...(source === undefined ? {} : { source }) };
 

@@ -12,10 +12,6 @@ export class EventHub {
     this.#events = events;
   }
 
-  get waiting(): number {
-    return this.#waiting.size;
-  }
-
   /** Events were committed. */
   notify(): void {
     for (const wake of this.#waiting) wake();

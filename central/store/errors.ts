@@ -42,6 +42,7 @@ export const STORE_ERRORS = {
   },
   stale_epoch: {
     close: 4507,
+    retryable: true,
     text: 'A newer session of the agent {id} has begun, or the agent was removed; this session may not write any more.',
     hint: 'Nothing to do: the agent comes back by itself.',
   },

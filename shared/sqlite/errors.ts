@@ -1,6 +1,7 @@
 // Owns what can be wrong with a data folder, a database file or a log in it, in words for the administrator, and the reading
 // of SQLite's own codes. Knows no tables.
-import { type CodedError, defineErrors, isCoded, textOf, type ErrorDefinition } from '../errors.ts';
+import { dirname } from 'node:path';
+import { type CodedError, defineErrors, isCoded, systemCode, textOf, type ErrorDefinition } from '../errors.ts';
 
 export const DATABASE_ERRORS = {
   data_newer: {
@@ -21,9 +22,10 @@ export const DATABASE_ERRORS = {
   },
   data_unusable: { text: '{path} cannot be used: {found}.', hint: '{mend}' },
   store_failed: { status: 503, text: 'The store of this process can write no more: {found}.', hint: '{mend}' },
-  store_stopped: { status: 503, text: 'The store has been stopped.', hint: 'The program is ending; try again when it runs.' },
+  store_stopped: { status: 503, retryable: true, text: 'The store has been stopped.', hint: 'The program is ending; try again when it runs.' },
   session_over: {
     close: 4507,
+    retryable: true,
     text: 'A newer session has asked where the log stands; this one may append no more.',
     hint: 'Nothing to do: the newer session goes on.',
   },
@@ -33,11 +35,13 @@ export const DATABASE_ERRORS = {
   },
   outbox_full: {
     status: 503,
+    retryable: true,
     text: 'The outbox has no room: {messages} messages and {bytes} bytes are waiting, {added} messages with {addedBytes} bytes came; allowed: {maxMessages} messages and {maxBytes} bytes.',
     hint: 'The peer takes nothing, or too slowly: look whether it is connected. Send again later, or in smaller batches; nothing of this one was taken.',
   },
   log_violation: {
     close: 4510,
+    retryable: true,
     text: 'The peer breaks the rules of the log: {found}.',
     hint: 'Nothing to do if it happens once: both sides compare their logs on the next connection. If it goes on, agent and Central are of versions that do not fit.',
   },
@@ -51,7 +55,11 @@ const CORRUPT = 11;
 const FULL = 13;
 const IO_ERROR = 10;
 const READ_ONLY = 8;
+const CANNOT_OPEN = 14;
 export const BUSY = 5;
+
+/** Files are also made and looked at without SQLite; the same mends fit. */
+const SYSTEM_CODES: Readonly<Record<string, number>> = { ENOSPC: FULL, EIO: IO_ERROR, EROFS: READ_ONLY, EACCES: READ_ONLY, EPERM: READ_ONLY, ENOENT: CANNOT_OPEN, ENOTDIR: CANNOT_OPEN };
 
 /**
  * The codes that concern one statement (ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE): SQLite undid that statement and nothing
@@ -83,12 +91,12 @@ export function openFailure(error: unknown, path: string): CodedError {
   if (isCoded(error)) return error;
   const code = sqliteCode(error);
   if (code === CORRUPT || code === NOT_A_DATABASE) return databaseFault('data_damaged', { path, found: textOf(error) }, error);
-  return databaseFault('data_unusable', { path, found: textOf(error), mend: mendOf(error, path) }, error);
+  return databaseFault('data_unusable', { path, found: textOf(error), mend: mendOf(error, dirname(path)) }, error);
 }
 
 function mendOf(error: unknown, path: string): string {
   if (isCoded(error)) return error.hint;
-  switch (sqliteCode(error)) {
+  switch (sqliteCode(error) ?? SYSTEM_CODES[systemCode(error) ?? '']) {
     case FULL:
       return `Make room on the disk of ${path} and start again. Nothing that was acknowledged is missing.`;
     case IO_ERROR:

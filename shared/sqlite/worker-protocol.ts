@@ -34,15 +34,17 @@ export interface PackedError {
   readonly hint: string;
   readonly status: number;
   readonly close: number | undefined;
+  readonly retryable: boolean;
   readonly parameters: Readonly<Record<string, string | number>>;
 }
 
 export function packError(error: unknown): PackedError {
   const coded = isCoded(error) ? error : databaseFault('store_defect', { found: textOf(error) });
-  return { code: coded.code, message: coded.message, hint: coded.hint, status: coded.status, close: coded.close, parameters: coded.parameters };
+  const { code, message, hint, status, close, retryable, parameters } = coded;
+  return { code, message, hint, status, close, retryable, parameters };
 }
 
 export function unpackError(error: PackedError): CodedError {
-  const { code, message: text, hint, status, close, parameters } = error;
-  return new CodedError(code, { text, hint, status, ...(close === undefined ? {} : { close }) }, parameters);
+  const { code, message: text, hint, status, close, retryable, parameters } = error;
+  return new CodedError(code, { text, hint, status, retryable, ...(close === undefined ? {} : { close }) }, parameters);
 }

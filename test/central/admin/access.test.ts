@@ -82,7 +82,7 @@ describe('every error is a problem document', () => {
     ['an If-Match that is no ETag', 'PATCH', '/parameters', { body: { values: {} }, headers: { 'if-match': 'x' } }, 400, 'request_invalid'],
   ] as const;
   for (const [what, method, path, options, status, code] of cases) {
-    test(what, async () => {
+    test(`${what}: ${status}`, async () => {
       const rest = await startRest();
       const response = await rest.request(method, path, options);
       expect(response.headers.get('content-type')).toContain('application/problem+json');

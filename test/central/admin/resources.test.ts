@@ -6,6 +6,12 @@ async function json<T = Record<string, unknown>>(response: Response | Promise<Re
   return (await (await response).json()) as T;
 }
 
+async function withAgent(): Promise<Rest> {
+  const rest = await startRest();
+  rest.agents.push(agentRecord({ name: 'a' }));
+  return rest;
+}
+
 describe('parameters', () => {
   test('are listed with description, bounds, default, value and who changed them', async () => {
     const rest = await startRest();
@@ -102,12 +108,6 @@ describe('agents and incidents', () => {
 });
 
 describe('messages', () => {
-  async function withAgent(): Promise<Rest> {
-    const rest = await startRest();
-    rest.agents.push(agentRecord({ name: 'a' }));
-    return rest;
-  }
-
   test('one message is completed, taken and answered with its number', async () => {
     const rest = await withAgent();
     const response = await rest.request('POST', '/agents/a/messages', { as: 'operator', body: { type: 'counter.call', data: { ticket: 'A-7' } } });
@@ -197,6 +197,12 @@ describe('events', () => {
     expect(await request).toBe('gone');
     await waitUntil(() => rest.events.waiting === 0);
     expect(await (await rest.request('GET', '/metrics')).text()).toContain('queuegate_waiting_requests 0');
+  });
+
+  test('`newest` waits for what comes from now on', async () => {
+    const rest = await startRest();
+    rest.events.push('a', { id: '1', source: '/s', type: 't' });
+    expect(await json(rest.request('GET', '/events?after=newest'))).toEqual({ events: [], next: 1 });
   });
 
   test('a cursor ahead of the newest event is refused: Central went back in time', async () => {

@@ -157,7 +157,7 @@ export async function startRest(): Promise<Rest> {
         ...headers,
       };
       const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
-      return await fetch(`${url}${path.startsWith('/api') || path === '/metrics' ? path : `/api/v1${path}`}`, { method, headers: all, ...(text === undefined ? {} : { body: text as string }), ...(signal === undefined ? {} : { signal }) });
+      return await fetch(`${url}${path.startsWith('/api') || path === '/metrics' ? path : `/api/v1${path}`}`, { method, headers: all, ...(text === undefined ? {} : { body: text }), ...(signal === undefined ? {} : { signal }) });
     },
   };
 }

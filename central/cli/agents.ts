@@ -1,0 +1,140 @@
+// The commands on agents and incidents, and the messages that go to agents.
+import { readBoundedFile } from '../../shared/bounded-file.ts';
+import { isCoded } from '../../shared/errors.ts';
+import type { Client } from './client.ts';
+import { parseJson, type Command } from './command.ts';
+import { facts, recordOf, rowsOf, shown, table } from './print.ts';
+
+const PAGE = 1000;
+const MAX_FILE_BYTES = 8 * 1024 * 1024;
+
+export const agentCommands: readonly Command[] = [
+  {
+    name: 'agents list',
+    usage: '[--state STATE]',
+    summary: 'agents with state, transport and what waits for them',
+    options: { state: { type: 'string', doc: 'Pending, Online, Disconnected or Quarantined' } },
+    words: { least: 0, most: 0 },
+    async run(call) {
+      const agents: Readonly<Record<string, unknown>>[] = [];
+      for await (const agent of everyAgent(call.client, call.text('state'))) agents.push(agent);
+      call.answer({ agents }, () => table(['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'], agents.map(agentRow), 'No agents. "queuegate tokens create-enrolment" prints the line that makes one.'));
+    },
+  },
+  {
+    name: 'agents show',
+    usage: 'AGENT',
+    summary: 'one agent, by id or name',
+    options: {},
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      const [session, logs] = [recordOf(agent['session']), recordOf(agent['logs'])];
+      const [down, up] = [recordOf(logs['down']), recordOf(logs['up'])];
+      call.answer(agent, () =>
+        facts([
+          ['name', agent['name']],
+          ['id', agent['id']],
+          ['state', `${shown(agent['state'])} since ${shown(agent['stateSince'])}: ${shown(agent['stateReason'])}`],
+          ['key', `sha256:${shown(agent['keyThumbprint'])}`],
+          ['enrolled', `${shown(agent['enrolledAt'])} by ${shown(agent['enrolledBy'])}`],
+          ['connection', agent['session'] === null ? null : `${shown(session['transport'])} from ${shown(session['address'])}, version ${shown(session['version'])}, since ${shown(session['since'])}${session['endedAt'] === null ? '' : `, ended ${shown(session['endedAt'])}`}`],
+          ['messages waiting', `${shown(down['messages'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`],
+          ['events received', `${shown(up['number'])}${up['lastAt'] === null ? '' : `, last ${shown(up['lastAt'])}`}`],
+        ]),
+      );
+    },
+  },
+  {
+    name: 'agents remove',
+    usage: 'AGENT',
+    summary: 'remove an agent with its messages; it must enrol again',
+    options: {},
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      await call.client.request('DELETE', `/agents/${idIn(agent)}`);
+      call.answer({ removed: agent['id'] }, () => `Removed ${shown(agent['name'])}.`);
+    },
+  },
+  {
+    name: 'incidents list',
+    usage: '[--agent ID] [--limit N]',
+    summary: 'what went wrong with agents, newest first',
+    options: { agent: { type: 'string', doc: 'only of this agent' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' } },
+    words: { least: 0, most: 0 },
+    async run(call) {
+      const answer = await call.client.request('GET', '/incidents', { query: { agent: call.text('agent'), limit: call.number('limit') } });
+      call.answer(answer, () => table(['at', 'kind', 'agent', 'address', 'detail'], rowsOf(answer, 'incidents').map((row) => [row['at'], row['kind'], row['agent'], row['address'], row['detail']]), 'No incidents.'));
+    },
+  },
+  {
+    name: 'messages send',
+    usage: 'AGENT (--type TYPE [--data JSON] | --file FILE)',
+    summary: 'send a message to an agent',
+    help: 'FILE holds one CloudEvent or an array of them as JSON; - reads it from the standard input.',
+    options: {
+      type: { type: 'string', doc: 'type of the message' },
+      data: { type: 'string', doc: 'its data, as JSON' },
+      subject: { type: 'string', doc: 'its subject' },
+      source: { type: 'string', doc: 'its source; /central unless set' },
+      file: { type: 'string', doc: 'the whole message, or several' },
+    },
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const [type, file, data] = [call.text('type'), call.text('file'), call.text('data')];
+      if ((type === undefined) === (file === undefined)) throw call.complain('either --type or --file is needed');
+      const [subject, source] = [call.text('subject'), call.text('source')];
+      const made = { type, ...(subject === undefined ? {} : { subject }), ...(source === undefined ? {} : { source }), ...(data === undefined ? {} : { data: parseJson(data, '--data') }) };
+      const body = file === undefined ? made : parseJson(file === '-' ? await call.readStdin() : await readText(file), file);
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/messages`, { body });
+      call.answer(answer, () => rowsOf(answer, 'messages').map((row) => `${shown(row['outcome'])}: number ${shown(row['number'])} for ${shown(agent['name'])}, id ${shown(row['id'])}`).join('\n'));
+    },
+  },
+  {
+    name: 'messages dead-letters',
+    usage: '[--agent ID] [--limit N]',
+    summary: 'messages that expired or were rejected, newest first',
+    options: { agent: { type: 'string', doc: 'only of this agent' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' } },
+    words: { least: 0, most: 0 },
+    async run(call) {
+      const answer = await call.client.request('GET', '/dead-letters', { query: { agent: call.text('agent'), limit: call.number('limit') } });
+      call.answer(answer, () => table(['at', 'direction', 'agent', 'number', 'id', 'reason'], rowsOf(answer, 'deadLetters').map((row) => [row['at'], row['direction'], row['agent'], row['number'], row['id'], row['reason']]), 'No dead letters.'));
+    },
+  },
+];
+
+function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {
+  const session = agent['state'] === 'Online' ? recordOf(agent['session']) : {};
+  const logs = recordOf(agent['logs']);
+  return [agent['name'], agent['state'], agent['stateSince'], session['transport'], session['address'], recordOf(logs['down'])['messages'], recordOf(logs['up'])['number'], agent['id']];
+}
+
+async function* everyAgent(client: Client, state?: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  for (let after: unknown; after !== null; ) {
+    const page = await client.request('GET', '/agents', { query: { limit: PAGE, state, after: typeof after === 'string' ? after : undefined } });
+    yield* rowsOf(page, 'agents');
+    after = recordOf(page)['next'] ?? null;
+  }
+}
+
+/** By id; else by name, without regard to case. Errors: agent_unknown. */
+async function findAgent(client: Client, word: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return recordOf(await client.request('GET', `/agents/${encodeURIComponent(word)}`));
+  } catch (error) {
+    if (!isCoded(error, 'agent_unknown')) throw error;
+    for await (const agent of everyAgent(client)) if (shown(agent['name']).toLowerCase() === word.toLowerCase()) return agent;
+    throw error;
+  }
+}
+
+function idIn(agent: Readonly<Record<string, unknown>>): string {
+  return encodeURIComponent(typeof agent['id'] === 'string' ? agent['id'] : '');
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await readBoundedFile({ path, what: 'The file', maxBytes: MAX_FILE_BYTES, mend: 'Name a file with one CloudEvent or an array of them.' });
+  return bytes.toString('utf8');
+}

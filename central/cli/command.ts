@@ -1,0 +1,46 @@
+// Owns what a command of the command line is and what it is given. Which commands there are is in run.ts.
+import { cliFault } from './errors.ts';
+import type { Client } from './client.ts';
+
+export interface Command {
+  /** As it is typed: `parameters set`. */
+  readonly name: string;
+  /** What follows the name in the usage line. */
+  readonly usage: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  /** Further lines of its own help. */
+  readonly help?: string;
+  readonly options: Readonly<Record<string, { readonly type: 'string' | 'boolean'; readonly doc: string }>>;
+  /** How many words may follow the options. */
+  readonly words: { readonly least: number; readonly most: number };
+  run(call: CommandCall): Promise<void>;
+}
+
+export interface CommandCall {
+  readonly client: Client;
+  readonly words: readonly string[];
+  /** The value of an option. */
+  text(name: string): string | undefined;
+  flag(name: string): boolean;
+  /** The value of an option as a whole number. Errors: usage. */
+  number(name: string): number | undefined;
+  /** With --json the whole answer; else what `people` makes of it. */
+  answer(value: unknown, people: () => string): void;
+  /** One line, as it is. */
+  line(text: string): void;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+  /** Of this command, for a complaint. */
+  complain(found: string): Error;
+  readStdin(): Promise<string>;
+}
+
+/** JSON that somebody typed or wrote into a file. Errors: json_bad. */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw cliFault('json_bad', { what, found: error instanceof Error ? error.message : 'it cannot be read' }, error);
+  }
+}

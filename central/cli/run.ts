@@ -1,0 +1,154 @@
+// Owns a run of `queuegate`: finds the command, reads its options, gives it a client, prints what it answers or why it failed.
+// central/cli.ts is the executable; tests call this.
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { readBoundedFile } from '../../shared/bounded-file.ts';
+import { isCoded, printable, textOf } from '../../shared/errors.ts';
+import { agentCommands } from './agents.ts';
+import { createClient, RestError } from './client.ts';
+import type { Command, CommandCall } from './command.ts';
+import { cliFault, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
+import { eventCommands } from './events.ts';
+import { parameterCommands } from './parameters.ts';
+import { statusCommands } from './status.ts';
+import { tokenCommands } from './tokens.ts';
+
+const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...eventCommands, ...tokenCommands];
+
+const COMMON = {
+  url: { type: 'string', doc: 'where Central is: http://127.0.0.1:8080 unless set (QUEUEGATE_URL)' },
+  ca: { type: 'string', doc: 'PEM file of the root to trust (QUEUEGATE_CA)' },
+  'token-file': { type: 'string', doc: 'file with the API token (QUEUEGATE_TOKEN_FILE; or the token itself in QUEUEGATE_TOKEN)' },
+  json: { type: 'boolean', doc: 'the answer as JSON' },
+  help: { type: 'boolean', doc: 'this text' },
+} as const;
+
+const DEFAULT_URL = 'http://127.0.0.1:8080';
+/** Where Central leaves the first administrator's token, in its data folder. */
+export const TOKEN_FILE = 'administrator-token';
+const MAX_TOKEN_BYTES = 1024;
+const MAX_CA_BYTES = 1024 * 1024;
+
+export interface CliSurroundings {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workingFolder: string;
+  readonly out: (text: string) => void;
+  readonly error: (text: string) => void;
+  readonly readStdin: () => Promise<string>;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+/** Runs one command line; the exit status. */
+export async function runCli(argv: readonly string[], surroundings: CliSurroundings): Promise<number> {
+  try {
+    return await run(argv, surroundings);
+  } catch (error) {
+    if (surroundings.signal.aborted) return EXIT_FAILED;
+    surroundings.error(printable(error));
+    if (error instanceof RestError) for (const text of error.errors) surroundings.error(`  - ${text}`);
+    return isCoded(error, 'usage', 'command_unknown') ? EXIT_USAGE : EXIT_FAILED;
+  }
+}
+
+async function run(argv: readonly string[], surroundings: CliSurroundings): Promise<number> {
+  const asked = argv[0] === 'help' ? argv.slice(1) : argv;
+  const command = COMMANDS.find(({ name }) => name === asked.slice(0, name.split(' ').length).join(' '));
+  if (command === undefined) {
+    const [word] = asked;
+    // `queuegate parameters` shows what there is about parameters; nothing at all, everything.
+    const about = COMMANDS.filter(({ name }) => word === undefined || word.startsWith('-') || name.split(' ')[0] === word);
+    if (about.length === 0) throw cliFault('command_unknown', { found: asked.join(' ').slice(0, 64), commands: [...new Set(COMMANDS.map(({ name }) => name.split(' ')[0]))].join(', ') });
+    const wantsHelp = argv[0] === 'help' || asked.includes('--help') || asked.includes('-h');
+    if (word !== undefined && !word.startsWith('-') && asked.length > 1 && !wantsHelp) throw cliFault('command_unknown', { found: asked.join(' ').slice(0, 64), commands: about.map(({ name }) => name).join(', ') });
+    (wantsHelp ? surroundings.out : surroundings.error)(overview(about));
+    return wantsHelp ? 0 : EXIT_USAGE;
+  }
+  if (argv[0] === 'help' || asked.includes('--help') || asked.includes('-h')) {
+    surroundings.out(helpOf(command));
+    return 0;
+  }
+
+  const { values, positionals } = readLine(command, asked.slice(command.name.split(' ').length));
+  const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
+  const client = createClient({ ...(await targetOf(command, text, surroundings)), token: async () => await readToken(text, surroundings), signal: surroundings.signal });
+  const json = values['json'] === true;
+  const complain = (found: string): Error => usage(command, found);
+  const call: CommandCall = {
+    client,
+    words: positionals,
+    json,
+    signal: surroundings.signal,
+    readStdin: surroundings.readStdin,
+    line: surroundings.out,
+    text,
+    flag: (name) => values[name] === true,
+    number(name) {
+      const found = text(name);
+      if (found === undefined) return undefined;
+      if (!/^\d{1,15}(\.\d{1,6})?$/.test(found)) throw complain(`--${name} is "${found}", which is no number`);
+      return Number(found);
+    },
+    answer: (value, people) => surroundings.out(json ? JSON.stringify(value, null, 2) : people()),
+    complain,
+  };
+  await command.run(call);
+  return 0;
+}
+
+function readLine(command: Command, args: readonly string[]): { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] } {
+  const { least, most } = command.words;
+  try {
+    const { values, positionals } = parseArgs({ args: [...args], options: { ...COMMON, ...command.options }, allowPositionals: true, strict: true });
+    if (positionals.length < least) throw usage(command, 'something is missing');
+    if (positionals.length > most) throw usage(command, `"${positionals[most]}" is too much`);
+    return { values, positionals };
+  } catch (error) {
+    if (isCoded(error)) throw error;
+    throw usage(command, textOf(error).split('. ', 1)[0] ?? '');
+  }
+}
+
+async function targetOf(command: Command, text: (name: string) => string | undefined, { environment, workingFolder }: CliSurroundings): Promise<{ url: URL; ca: string | undefined }> {
+  const named = text('url') ?? (environment['QUEUEGATE_URL'] || DEFAULT_URL);
+  if (!URL.canParse(named) || !/^https?:$/.test(new URL(named).protocol)) throw usage(command, `"${named}" is no address such as https://central.bank.example:8443`);
+  const url = new URL(named);
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  const file = text('ca') ?? (environment['QUEUEGATE_CA'] || undefined);
+  if (file === undefined) return { url, ca: undefined };
+  const ca = await readBoundedFile({ path: resolve(workingFolder, file), what: 'The root certificate', maxBytes: MAX_CA_BYTES, mend: 'Name the PEM file that "queuegate ca export --out FILE" writes.' });
+  return { url, ca: ca.toString('utf8') };
+}
+
+/** From --token-file, the environment, or the file that Central wrote on its first start. Never from a flag: `ps` shows those. */
+async function readToken(text: (name: string) => string | undefined, { environment, workingFolder }: CliSurroundings): Promise<string> {
+  const named = text('token-file');
+  if (named === undefined && environment['QUEUEGATE_TOKEN']) return environment['QUEUEGATE_TOKEN'].trim();
+  const folder = environment['QUEUEGATE_DATA_FOLDER'] || 'data/central';
+  const file = resolve(workingFolder, named ?? (environment['QUEUEGATE_TOKEN_FILE'] || `${folder}/${TOKEN_FILE}`));
+  try {
+    return (await readBoundedFile({ path: file, what: 'The token file', maxBytes: MAX_TOKEN_BYTES, mend: 'Name a file that holds a token.' })).toString('utf8').trim();
+  } catch (error) {
+    throw cliFault('token_missing', { file }, error);
+  }
+}
+
+function usage(command: Command, found: string): Error {
+  return cliFault('usage', { found: found.replace(/\.$/, ''), usage: `queuegate ${command.name} ${command.usage}`.trim() });
+}
+
+function overview(commands: readonly Command[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  return ['queuegate COMMAND [options]: the administration of Central.', '', ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '', 'queuegate help COMMAND explains one.', '', 'Options of every command:', optionsText(COMMON)].join('\n');
+}
+
+function helpOf(command: Command): string {
+  const own = Object.keys(command.options).length === 0 ? [] : ['', 'Options:', optionsText(command.options)];
+  return [`queuegate ${command.name} ${command.usage}`.trim(), '', `${command.summary}.`, ...(command.help === undefined ? [] : ['', command.help]), ...own, '', 'Options of every command:', optionsText(COMMON)].join('\n');
+}
+
+function optionsText(options: Command['options']): string {
+  const names = Object.entries(options).map(([name, { type, doc }]) => ({ name: type === 'string' ? `--${name} ...` : `--${name}`, doc }));
+  const width = Math.max(...names.map(({ name }) => name.length));
+  return names.map(({ name, doc }) => `  ${name.padEnd(width)}  ${doc}`).join('\n');
+}

@@ -1,0 +1,228 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
+import { once } from 'node:events';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { CENTRAL } from '../../../central/audit.ts';
+import { runCli } from '../../../central/cli/run.ts';
+import { openAuthority } from '../../../central/pki/authority.ts';
+import { openServerIdentity } from '../../../central/pki/server-identity.ts';
+import { startRest, type Rest } from '../admin/rest.ts';
+import { agentRecord, memoryStore } from '../fakes.ts';
+import { temporaryFolder } from '../pki/folder.ts';
+
+interface Result {
+  readonly status: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+async function run(line: readonly string[], environment: Record<string, string> = {}, more: { stdin?: string; workingFolder?: string; signal?: AbortSignal; out?: (text: string) => void } = {}): Promise<Result> {
+  const out: string[] = [];
+  const error: string[] = [];
+  const status = await runCli(line, {
+    environment,
+    workingFolder: more.workingFolder ?? '/nonexistent',
+    out(text) {
+      out.push(text);
+      more.out?.(text);
+    },
+    error: (text) => error.push(text),
+    readStdin: async () => more.stdin ?? '',
+    signal: more.signal ?? new AbortController().signal,
+  });
+  return { status, out: out.join('\n'), error: error.join('\n') };
+}
+
+async function start(): Promise<{ rest: Rest; queuegate: (...line: string[]) => Promise<Result>; environment: Record<string, string> }> {
+  const rest = await startRest();
+  const environment = { QUEUEGATE_URL: rest.url, QUEUEGATE_TOKEN: rest.tokens.administrator };
+  return { rest, environment, queuegate: async (...line) => await run(line, environment) };
+}
+
+describe('parameters', () => {
+  test('are listed, set, shown and reset', async () => {
+    const { queuegate } = await start();
+    const set = await queuegate('parameters', 'set', 'agents.max=500', 'websocket.trustedProxies=10.0.0.0/8,::1', '--comment', 'pilot');
+    expect(set).toMatchObject({ status: 0, error: '' });
+    expect(set.out).toContain('agents.max: 10000 -> 500');
+    expect(set.out).toContain('websocket.trustedProxies: (empty) -> 10.0.0.0/8,::1');
+    expect((await queuegate('parameters', 'list')).out).toMatch(/^agents\.max +500 +changed/m);
+    expect((await queuegate('parameters', 'show', 'websocket.enabled')).out).toContain('never gone');
+    await queuegate('parameters', 'reset', 'agents.max');
+    expect((await queuegate('parameters', 'show', 'agents.max')).out).toContain('agents.max = 10000');
+    await queuegate('parameters', 'set', 'websocket.trustedProxies=');
+    expect((await queuegate('parameters', 'show', 'websocket.trustedProxies')).out).toContain('(empty)');
+  });
+
+  test('faults are printed all at once, with the mend, and the status is 1', async () => {
+    const { queuegate } = await start();
+    const { status, out, error } = await queuegate('parameters', 'set', 'websocket.port=9150', 'agents.max=many', 'nonsense=1');
+    expect({ status, out }).toEqual({ status: 1, out: '' });
+    expect(error).toContain('websocket.port is 9150; allowed: a port other than that of websocket.secure.port.');
+    expect(error).toContain('agents.max is "many"; allowed: a whole number from 1 to 100000');
+    expect(error).toContain('There is no parameter "nonsense"');
+    expect(error).toContain('(parameters_invalid)');
+  });
+
+  test('a dry run names who would be cut off; the change itself is refused unless forced', async () => {
+    const { rest, queuegate } = await start();
+    rest.online.push({ agentId: 'a', name: 'branch-7', transport: 'wss', address: '10.0.0.7', loopback: false, since: 0 });
+    const off = ['parameters', 'set', 'websocket.secure.enabled=false'];
+    const dry = await queuegate(...off, '--dry-run');
+    expect(dry.out).toContain('Would cut off:\n  branch-7 (wss from 10.0.0.7');
+    expect(await queuegate(...off)).toMatchObject({ status: 1, error: expect.stringContaining('would cut off 1 agent: branch-7') });
+    expect((await queuegate(...off, '--force')).out).toContain('Cut off:');
+  });
+
+  test('a change to be confirmed says so, and is confirmed or undone', async () => {
+    const { queuegate } = await start();
+    const set = await queuegate('parameters', 'set', 'websocket.port=8788', '--confirm-within', '60', '--confirm-share', '0.5');
+    expect(set.out).toMatch(/undone at .*Z unless "queuegate parameters confirm" is given before, and 50 % of the 0 agents are back/);
+    expect((await queuegate('parameters', 'list')).out).toContain('Not confirmed yet');
+    expect((await queuegate('parameters', 'undo')).out).toBe('The change is undone.');
+    expect(await queuegate('parameters', 'confirm')).toMatchObject({ status: 1, error: expect.stringContaining('nothing_pending') });
+  });
+});
+
+describe('agents, messages, events and tokens', () => {
+  test('an agent is found by id or by name', async () => {
+    const { rest, queuegate } = await start();
+    rest.agents.push(agentRecord({ name: 'Branch-7', id: 'thumb' }));
+    expect((await queuegate('agents', 'list')).out).toMatch(/^NAME +STATE.*\nBranch-7 +Pending/);
+    for (const word of ['thumb', 'branch-7']) expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +thumb$/m);
+    expect(await queuegate('agents', 'show', 'nobody')).toMatchObject({ status: 1, error: expect.stringContaining('agent_unknown') });
+    expect((await queuegate('agents', 'remove', 'branch-7')).out).toBe('Removed Branch-7.');
+  });
+
+  test('control characters of a name never reach the terminal', async () => {
+    const { rest, queuegate } = await start();
+    rest.agents.push(agentRecord({ name: 'a', id: '\u{1b}[2Jx' }));
+    expect((await queuegate('agents', 'list')).out).not.toContain('\u{1b}');
+  });
+
+  test('messages are sent from options, a file or the standard input', async () => {
+    const { rest, environment, queuegate } = await start();
+    const folder = temporaryFolder();
+    rest.agents.push(agentRecord({ name: 'a' }));
+    expect((await queuegate('messages', 'send', 'a', '--type', 'call', '--data', '{"n":1}')).out).toMatch(/^stored: number 1 for a, id /);
+    const file = folder.write('batch.json', '[{"type":"x"},{"type":"y"}]');
+    await queuegate('messages', 'send', 'a', '--file', file);
+    await run(['messages', 'send', 'a', '--file', '-'], environment, { stdin: '{"type":"z"}' });
+    expect(rest.sent.flatMap(({ messages }) => messages.map(({ type }) => type))).toEqual(['call', 'x', 'y', 'z']);
+    expect(await queuegate('messages', 'send', 'a', '--type', 'x', '--data', '{')).toMatchObject({ status: 1, error: expect.stringContaining('json_bad') });
+    expect(await queuegate('messages', 'send', 'a')).toMatchObject({ status: 2, error: expect.stringContaining('Usage: queuegate messages send AGENT') });
+  });
+
+  test('events are listed, and followed until interrupted', async () => {
+    const { rest, environment, queuegate } = await start();
+    rest.events.push('a', { id: '1', source: '/s', type: 'old' });
+    expect((await queuegate('events', 'list')).out).toContain('Next: --after 1');
+    const interrupted = new AbortController();
+    const seen: string[] = [];
+    const following = run(['events', 'follow', '--json'], environment, { signal: interrupted.signal, out: (text) => seen.push(text) });
+    while (rest.events.waiting === 0) await new Promise(setImmediate);
+    rest.events.push('a', { id: '2', source: '/s', type: 'new' });
+    while (seen.length === 0) await new Promise(setImmediate);
+    interrupted.abort();
+    await following;
+    expect(seen.map((line) => JSON.parse(line) as unknown)).toEqual([expect.objectContaining({ cursor: 2, event: expect.objectContaining({ type: 'new' }) })]);
+  });
+
+  test('the enrolment line is printed as it is to be copied', async () => {
+    const { queuegate } = await start();
+    expect((await queuegate('tokens', 'create-enrolment', '--agent-name', 'branch-7')).out).toMatch(/^ {2}queue-agent enrol https:\/\/central\.test:9150 --token qge_\w+\S+ --pin sha256:00$/m);
+    const made = JSON.parse((await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--json')).out) as { id: string; token: string };
+    expect(made.token).toMatch(/^qg_/);
+    const { enrolmentTokens } = JSON.parse((await queuegate('tokens', 'list', '--json')).out) as { enrolmentTokens: { id: string }[] };
+    for (const id of [made.id, enrolmentTokens[0]?.id ?? '']) expect((await queuegate('tokens', 'remove', id)).status).toBe(0);
+  });
+
+  test('lists that are empty say so', async () => {
+    const { queuegate } = await start();
+    for (const line of [['incidents', 'list'], ['messages', 'dead-letters'], ['agents', 'list']]) expect((await queuegate(...line)).out).toMatch(/^No /);
+  });
+});
+
+describe('status and certificate authority', () => {
+  test('status says in words what listens where', async () => {
+    const { queuegate } = await start();
+    expect((await queuegate('status')).out).toMatch(/^plain +unencrypted, this host only$/m);
+  });
+
+  test('the root is written to a file or printed', async () => {
+    const { queuegate } = await start();
+    const file = temporaryFolder().path('root.pem');
+    expect((await queuegate('ca', 'export', '--out', file)).out).toBe(`Written to ${file}.`);
+    expect(readFileSync(file, 'utf8')).toContain('BEGIN CERTIFICATE');
+    expect((await queuegate('ca', 'export')).out).toContain('BEGIN CERTIFICATE');
+    expect(await queuegate('ca', 'export', '--out', '/nonexistent/x')).toMatchObject({ status: 1, error: expect.stringContaining('file_not_written') });
+  });
+});
+
+describe('the command line itself', () => {
+  test('helps: all commands, one group, one command', async () => {
+    expect(await run(['help'])).toMatchObject({ status: 0, out: expect.stringContaining('parameters set') });
+    expect((await run(['help', 'tokens'])).out).not.toContain('parameters set');
+    expect((await run(['help', 'parameters', 'set'])).out).toContain('--confirm-within');
+    expect((await run(['parameters', 'set', '--help'])).out).toContain('--confirm-within');
+    expect(await run([])).toMatchObject({ status: 2, out: '' });
+  });
+
+  test('what it does not know is status 2, with the usage', async () => {
+    const { queuegate } = await start();
+    expect(await queuegate('paramters', 'list')).toMatchObject({ status: 2, error: expect.stringContaining('command_unknown') });
+    expect(await queuegate('parameters', 'lst')).toMatchObject({ status: 2, error: expect.stringContaining('parameters list') });
+    expect(await queuegate('status', '--jsn')).toMatchObject({ status: 2, error: expect.stringContaining('Usage: queuegate status') });
+    expect(await queuegate('agents', 'show')).toMatchObject({ status: 2 });
+    expect(await queuegate('status', 'now')).toMatchObject({ status: 2 });
+    expect(await queuegate('status', '--token', 'x')).toMatchObject({ status: 2 });
+  });
+
+  test('takes the token from the file that Central wrote, or from another one', async () => {
+    const { rest } = await start();
+    const folder = temporaryFolder();
+    const file = folder.write('administrator-token', `${rest.tokens.administrator}\n`);
+    expect((await run(['status', '--token-file', file], { QUEUEGATE_URL: rest.url })).status).toBe(0);
+    expect((await run(['status'], { QUEUEGATE_URL: rest.url, QUEUEGATE_DATA_FOLDER: folder.path('.') })).status).toBe(0);
+    expect(await run(['status'], { QUEUEGATE_URL: rest.url })).toMatchObject({ status: 1, error: expect.stringContaining('token_missing') });
+  });
+
+  test('a token never goes over plain HTTP to another host', async () => {
+    expect(await run(['status', '--url', 'http://192.0.2.1:8080'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('token_over_plain_http') });
+  });
+
+  test('a Central that is not there, and something that is no Central, are told apart', async () => {
+    expect(await run(['status', '--url', 'http://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringMatching(/central_unreachable/) });
+    const server = createServer((_request, response) => response.end('<html>'));
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    expect(await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('no_central') });
+  });
+
+  test('HTTPS is verified: without the root it is refused, with --ca it works', async () => {
+    const folder = temporaryFolder();
+    const { keyMaterial } = memoryStore();
+    const authority = await openAuthority({ keyMaterial, central: 'central.test', now: Date.now });
+    const identity = await openServerIdentity({ keyMaterial, authority, now: Date.now });
+    await identity.adopt(await identity.stage({ names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 30 }), CENTRAL);
+    const { key, chain } = identity.current() ?? { key: '', chain: '' };
+    const server = createHttpsServer({ key, cert: chain }, (_request, response) => response.setHeader('content-type', 'application/json').end('{"version":"9","problems":[],"certificate":null}'));
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const url = `https://localhost:${(server.address() as AddressInfo).port}`;
+    const ca = folder.write('root.pem', authority.pem);
+    expect(await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('central_not_trusted') });
+    expect(await run(['status', '--url', url, '--ca', ca], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 0, out: expect.stringMatching(/version +9/) });
+  });
+
+  test('as a program: an error goes to the standard error with its mend, without a stack', async () => {
+    const failed: unknown = await promisify(execFile)(process.execPath, ['central/cli.ts', 'status', '--url', 'http://127.0.0.1:1'], { env: { ...process.env, QUEUEGATE_TOKEN: 'x' } }).catch((error: unknown) => error);
+    expect(failed).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^error: Central cannot be reached/) });
+    expect((failed as { stderr: string }).stderr).not.toContain('    at ');
+  });
+});

@@ -1,0 +1,253 @@
+// Real processes for flow tests: a Central, agents and the tools an administrator would use. Free ports, temporary folders,
+// everything that was started is ended, by its own id.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export const ROOT = resolve(import.meta.dirname, '../..');
+const READY_MS = 30_000;
+const STOP_MS = 20_000;
+
+/** Things to undo after a test, last first. */
+export class Cleanup {
+  readonly #acts: (() => Promise<unknown> | unknown)[] = [];
+
+  add(act: () => Promise<unknown> | unknown): void {
+    this.#acts.unshift(act);
+  }
+
+  async run(): Promise<void> {
+    for (const act of this.#acts.splice(0)) await act();
+  }
+
+  async folder(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'queuegate-test-'));
+    this.add(() => rm(folder, { recursive: true, force: true }));
+    return folder;
+  }
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A process of ours, with all it printed. */
+export class Running {
+  readonly child: ChildProcess;
+  readonly #ended: Promise<Ended>;
+  stdout = '';
+  stderr = '';
+
+  constructor(program: string, args: readonly string[], options: { cwd?: string; env?: Readonly<Record<string, string>> } = {}) {
+    this.child = spawn(program, [...args], { cwd: options.cwd ?? ROOT, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    this.#ended = new Promise((resolveEnded, reject) => {
+      this.child.once('error', reject);
+      this.child.once('close', (code, signal) => resolveEnded({ code, signal, stdout: this.stdout, stderr: this.stderr }));
+    });
+  }
+
+  ended(): Promise<Ended> {
+    return this.#ended;
+  }
+
+  get running(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** Ends it in order; by force when that takes too long. */
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
+    if (this.running) this.child.kill(signal);
+    const force = setTimeout(() => this.child.kill('SIGKILL'), STOP_MS);
+    const ended = await this.#ended;
+    clearTimeout(force);
+    return ended;
+  }
+
+  /** Waits until what was printed fits; fails with all of it when the process ends or the time is up. */
+  async printed(pattern: RegExp, withinMs = READY_MS): Promise<RegExpExecArray> {
+    return await until(
+      () => {
+        const found = pattern.exec(`${this.stdout}\n${this.stderr}`);
+        if (found === null && !this.running) throw new Error(`the process ended without printing ${String(pattern)}:\n${this.stdout}\n${this.stderr}`);
+        return found ?? undefined;
+      },
+      withinMs,
+      () => `${String(pattern)} was not printed:\n${this.stdout}\n${this.stderr}`,
+    );
+  }
+}
+
+/** Polls until `look` finds something. Only for what cannot be waited for otherwise; bounded. */
+export async function until<T>(look: () => T | undefined | Promise<T | undefined>, withinMs = READY_MS, explain: () => string = () => 'the time is up'): Promise<T> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (Date.now() > deadline) throw new Error(explain());
+    await delay(25);
+  }
+}
+
+/** Runs a program to its end. */
+export async function run(program: string, args: readonly string[], options: { cwd?: string; env?: Readonly<Record<string, string>> } = {}): Promise<Ended> {
+  return await new Running(program, args, options).ended();
+}
+
+/** Runs one of our programs from its source. */
+export async function runNode(script: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+  return await run(process.execPath, [join(ROOT, script), ...args], { env });
+}
+
+export interface Answer {
+  readonly status: number;
+  // Tests look into answers of many shapes; what they expect of them is asserted where it is used.
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly body: any;
+  readonly headers: Headers;
+}
+
+export class CentralProcess {
+  readonly process: Running;
+  readonly folder: string;
+  readonly token: string;
+  readonly ports: Readonly<Record<'plain' | 'secure' | 'https' | 'http', number>>;
+  readonly enrolmentLine: string;
+
+  private constructor(process_: Running, folder: string, token: string, ports: CentralProcess['ports'], line: string) {
+    this.process = process_;
+    this.folder = folder;
+    this.token = token;
+    this.ports = ports;
+    this.enrolmentLine = line;
+  }
+
+  /** Starts Central on free ports with the data folder `folder` (kept: a second start goes on with it). */
+  static async start(cleanup: Cleanup, folder: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<CentralProcess> {
+    const ports = ['--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
+    const names = ['--advertised-names', 'localhost'];
+    const given = (flag: string): boolean => args.includes(flag);
+    const defaults = [...ports.flatMap((flag, i) => (i % 2 === 0 && !given(flag) ? [flag, '0'] : [])), ...(given('--advertised-names') ? [] : names)];
+    const process_ = new Running(process.execPath, [join(ROOT, 'central/main.ts'), '--data-folder', folder, ...defaults, ...args], { env });
+    cleanup.add(() => process_.stop());
+    await process_.printed(/Administration: .*\n/);
+    const port = (title: string): number => Number(new RegExp(`${title} listens .*, port (\\d+)`).exec(process_.stdout)?.[1] ?? 0);
+    const token = (await readFile(join(folder, 'administrator-token'), 'utf8')).trim();
+    const line = /queue-agent (enrol .*)/.exec(process_.stdout)?.[1] ?? '';
+    return new CentralProcess(process_, folder, token, { plain: port('The plain WebSocket'), secure: port('The secure WebSocket'), https: port('HTTPS administration'), http: port('HTTP administration') }, line);
+  }
+
+  /** A REST request as the first administrator. */
+  async rest(method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
+    const answer = await fetch(`http://127.0.0.1:${this.ports.http}/api/v1${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    return { status: answer.status, body: text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text, headers: answer.headers };
+  }
+
+  /** Every event from the start that fits the query, page by page. */
+  async events(query = ''): Promise<{ cursor: number; agent: string; event: Record<string, unknown> }[]> {
+    const found: { cursor: number; agent: string; event: Record<string, unknown> }[] = [];
+    let after = 0;
+    for (;;) {
+      const { body } = await this.rest('GET', `/events?limit=1000&after=${after}${query}`);
+      found.push(...body.events);
+      if (body.events.length === 0) return found;
+      after = body.next;
+    }
+  }
+
+  async change(values: Readonly<Record<string, unknown>>, options: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+    return await this.rest('PATCH', '/parameters', { values, ...options });
+  }
+
+  /** A fresh enrolment: the words behind `queue-agent` in the line that Central prints. */
+  async enrolment(): Promise<string[]> {
+    const { body } = await this.rest('POST', '/enrolment-tokens', {});
+    return String(body.line).split(' ').slice(1);
+  }
+
+  /** `queuegate` as an administrator on this host would run it. */
+  async cli(...args: string[]): Promise<Ended> {
+    return await runNode('central/cli.ts', [...args, '--url', `http://127.0.0.1:${this.ports.http}`, '--token-file', join(this.folder, 'administrator-token')]);
+  }
+
+  async agent(name: string): Promise<Record<string, unknown> | undefined> {
+    const { body } = await this.rest('GET', '/agents?limit=1000');
+    return (body.agents as Record<string, unknown>[]).find((agent) => agent['name'] === name);
+  }
+
+  async online(name: string): Promise<Record<string, unknown>> {
+    return await until(async () => {
+      const agent = await this.agent(name);
+      return agent?.['state'] === 'Online' ? agent : undefined;
+    });
+  }
+
+  async stop(): Promise<Ended> {
+    return await this.process.stop();
+  }
+}
+
+export interface AgentFolders {
+  readonly profile: string;
+  readonly data: string;
+}
+
+/** A copy of a profile of the repository (or of test/fixtures) in a folder of its own. */
+export async function agentFolders(cleanup: Cleanup, profile = 'profiles/default'): Promise<AgentFolders> {
+  const folder = await cleanup.folder();
+  await mkdir(join(folder, 'data'), { recursive: true });
+  await cp(join(ROOT, profile), join(folder, 'profile'), { recursive: true });
+  return { profile: join(folder, 'profile'), data: join(folder, 'data') };
+}
+
+export function agentFlags(folders: AgentFolders, name: string): string[] {
+  return ['--profile', folders.profile, '--data-folder', folders.data, '--agent-name', name, '--local-api-port', '0'];
+}
+
+export class AgentProcess {
+  readonly process: Running;
+  readonly folders: AgentFolders;
+
+  private constructor(process_: Running, folders: AgentFolders) {
+    this.process = process_;
+    this.folders = folders;
+  }
+
+  static start(cleanup: Cleanup, folders: AgentFolders, name: string, args: readonly string[] = []): AgentProcess {
+    const process_ = new Running(process.execPath, [join(ROOT, 'agent/cli.ts'), 'start', ...agentFlags(folders, name), ...args]);
+    cleanup.add(() => process_.stop());
+    return new AgentProcess(process_, folders);
+  }
+
+  /** Enrols with a fresh token of `central` and starts. */
+  static async enrolled(cleanup: Cleanup, central: CentralProcess, name: string, args: readonly string[] = []): Promise<AgentProcess> {
+    const folders = await agentFolders(cleanup);
+    const enrolled = await runNode('agent/cli.ts', [...(await central.enrolment()), ...agentFlags(folders, name), ...args]);
+    if (enrolled.code !== 0) throw new Error(`enrolment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
+    return AgentProcess.start(cleanup, folders, name, args);
+  }
+
+  async local(method: string, path: string, body?: unknown): Promise<Answer> {
+    const { url, token } = await until(async () => {
+      const text = await readFile(join(this.folders.data, 'local-api.json'), 'utf8').catch(() => undefined);
+      return text === undefined ? undefined : (JSON.parse(text) as { url: string; token: string });
+    });
+    const answer = await fetch(`${url}${path}`, { method, headers: { authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+    return { status: answer.status, body: await answer.json(), headers: answer.headers };
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
+    return await this.process.stop(signal);
+  }
+}

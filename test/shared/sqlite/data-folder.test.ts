@@ -1,0 +1,74 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
+
+let root: string;
+let folder: string;
+const children: ChildProcess[] = [];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'folder-'));
+  folder = join(root, 'data');
+});
+
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** A process that holds the folder until it is killed. */
+async function holder(): Promise<ChildProcess> {
+  const module = new URL('../../../shared/sqlite/data-folder.ts', import.meta.url).href;
+  const script = `import { holdDataFolder } from ${JSON.stringify(module)}; holdDataFolder(${JSON.stringify(folder)}); console.log('held'); setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  children.push(child);
+  await once(child.stdout, 'data');
+  return child;
+}
+
+describe('holdDataFolder', () => {
+  it('makes the folder for this account alone, and closes one that is open to others', () => {
+    holdDataFolder(folder).release();
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    expect(statSync(join(folder, 'lock')).mode & 0o777).toBe(0o600);
+    chmodSync(folder, 0o755);
+    holdDataFolder(folder).release();
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+  });
+
+  it('refuses a folder that another process holds, with its pid, and takes it when that one was killed', async () => {
+    const child = await holder();
+    expect(() => holdDataFolder(folder)).toThrow(expect.objectContaining({ code: 'data_in_use', message: expect.stringContaining(`pid ${child.pid}`) }));
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+    holdDataFolder(folder).release();
+  });
+
+  it('does not take the number of a dead process for a holder', () => {
+    mkdirSync(folder);
+    // The number belongs to another process by now, and that one lives.
+    writeFileSync(join(folder, 'lock.pid'), `${process.ppid}\n`);
+    expect(() => holdDataFolder(folder).release()).not.toThrow();
+  });
+
+  it('refuses a second hold in the same process, and gives it after release', () => {
+    const held = holdDataFolder(folder);
+    expect(() => holdDataFolder(folder)).toThrow(expect.objectContaining({ code: 'data_in_use' }));
+    held.release();
+    held.release();
+    holdDataFolder(folder).release();
+  });
+
+  it('says that the path is a file, or leads through one', () => {
+    writeFileSync(folder, '');
+    for (const path of [folder, join(folder, 'below')]) {
+      expect(() => holdDataFolder(path)).toThrow(expect.objectContaining({ code: 'data_unusable', hint: expect.stringContaining('is a file') }));
+    }
+    expect(existsSync(folder)).toBe(true);
+  });
+});
