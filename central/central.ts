@@ -205,7 +205,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     accept: apps.accept,
     certificate,
     onApplied: (applied) => {
-      sessions.endWhere((facts) => transportRefusal(applied, facts.listener, { address: facts.address, peer: facts.peer, scheme: facts.transport }), applied['websocket.enabled'] ? undefined : 300);
+      sessions.endWhere((facts) => transportRefusal(applied, facts.listener, { address: facts.address, peer: facts.peer, scheme: facts.transport }));
     },
     log,
   });

@@ -77,8 +77,9 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
 
   function find(name: string): ParameterDescription {
     const found = parameters.describe().find((description) => description.name === name);
-    if (found === undefined) throw parameterFault('parameter_unknown', { name, mend: `Did you mean ${nearestName(name)}? GET /api/v1/parameters lists all.` });
-    return found;
+    if (found !== undefined) return found;
+    const nearest = nearestName(name);
+    throw parameterFault('parameter_unknown', { name, mend: `${nearest === undefined ? '' : `Did you mean ${nearest}? `}GET /api/v1/parameters lists all.` });
   }
 }
 

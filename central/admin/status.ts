@@ -2,12 +2,12 @@
 import type { FastifyInstance } from 'fastify';
 import { ANYONE, VIEWER } from './access.ts';
 import { timeOf } from './page.ts';
-import type { AdminServices } from './services.ts';
+import type { AdminServices, StatusReport } from './services.ts';
 
 export function statusRoutes(app: FastifyInstance, { status, authority }: AdminServices): void {
   app.get('/status', VIEWER, () => {
-    const { certificate, startedAt, ...report } = status();
-    return { ...report, startedAt: timeOf(startedAt), certificate: certificate === null ? null : { ...certificate, notAfter: timeOf(certificate.notAfter) } };
+    const { central, node, version, startedAt, listeners, certificate, problems } = status();
+    return { central, node, version, startedAt: timeOf(startedAt), listeners, certificate: certificate === null ? null : certificateJson(certificate), problems };
   });
 
   // For balancers and monitors, which carry no token: whether, not what.
@@ -22,4 +22,9 @@ export function statusRoutes(app: FastifyInstance, { status, authority }: AdminS
 
 export function metricsRoute(app: FastifyInstance, { metrics }: AdminServices): void {
   app.get('/metrics', VIEWER, async (_request, reply) => await reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()));
+}
+
+/** Member by member: what is passed here may be the server's credentials, private key and all. */
+function certificateJson({ subject, names, notAfter, thumbprint }: NonNullable<StatusReport['certificate']>) {
+  return { subject, names, notAfter: timeOf(notAfter), thumbprint };
 }

@@ -138,12 +138,12 @@ export class Sessions {
   }
 
   /** Ends those sessions that the test names, with its reason; the number of them. */
-  endWhere(reasonFor: (facts: SessionFacts) => Error | undefined, retryAfterSeconds?: number): number {
+  endWhere(reasonFor: (facts: SessionFacts) => Error | undefined): number {
     let ended = 0;
     for (const session of this.#byAgent.values()) {
       const reason = reasonFor(session.facts);
       if (reason === undefined) continue;
-      session.end(reason, retryAfterSeconds === undefined ? {} : { retryAfterSeconds });
+      session.end(reason);
       ended += 1;
     }
     return ended;
@@ -159,7 +159,7 @@ export class Sessions {
   async stop(spreadSeconds: number, withinMs: number): Promise<void> {
     this.#state = 'stopping';
     for (const session of this.#byAgent.values()) session.drain(1, spreadSeconds);
-    this.endWhere(() => refusal('going_away', {}), 1);
+    this.endWhere(() => refusal('going_away', {}));
     const deadline = Date.now() + withinMs;
     while (this.#byAgent.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
   }

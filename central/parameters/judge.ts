@@ -30,7 +30,7 @@ export async function judgeChange(values: Readonly<Record<string, unknown>>, con
   const defaults = defaultValues();
   for (const [name, value] of Object.entries(values)) {
     if (!isParameterName(name)) {
-      faults.push({ parameter: name, found: 'no parameter', allowed: 'a name of the list', text: `There is no parameter "${name}"; did you mean ${nearestName(name)}?` });
+      faults.push({ parameter: name, found: 'no parameter', allowed: 'a name of the list', text: unknownText(name) });
       continue;
     }
     const judged = value === null ? { value: defaults[name] } : judgeValue(name, value);
@@ -56,4 +56,9 @@ export async function judgeChange(values: Readonly<Record<string, unknown>>, con
     if ((known.get(name) ?? null) !== text) rows.push({ name, value: text, changedBy: context.by.who, changedAt: context.by.at });
   }
   return { rows, stored };
+}
+
+function unknownText(name: string): string {
+  const nearest = nearestName(name);
+  return nearest === undefined ? `There is no parameter "${name}".` : `There is no parameter "${name}"; did you mean ${nearest}?`;
 }

@@ -116,15 +116,16 @@ export function crossFaults(values: ParameterValues, changed: ReadonlySet<Parame
   return faults;
 }
 
-/** The known name that somebody may have meant. */
-export function nearestName(name: string): ParameterName {
+/** The known name that somebody may have meant; undefined when none is near. */
+export function nearestName(name: string): ParameterName | undefined {
   const wanted = name.slice(0, 64).toLowerCase();
   let nearest: { readonly name: ParameterName; readonly distance: number } = { name: 'websocket.enabled', distance: Number.POSITIVE_INFINITY };
   for (const candidate of PARAMETER_NAMES) {
     const distance = editDistance(wanted, candidate.toLowerCase());
     if (distance < nearest.distance) nearest = { name: candidate, distance };
   }
-  return nearest.name;
+  // More than a third of it wrong: a guess would mislead.
+  return nearest.distance <= Math.max(2, nearest.name.length / 3) ? nearest.name : undefined;
 }
 
 /** Levenshtein's distance; one row is enough. */

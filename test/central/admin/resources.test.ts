@@ -239,6 +239,15 @@ describe('status, health, certificate authority and metrics', () => {
     expect(await json(rest.request('GET', '/status'))).toMatchObject({ version: '0.1.0', node: 'n1', listeners: [{ port: 8787, text: 'unencrypted, this host only' }] });
   });
 
+  test('status never carries the private key that stands beside the certificate', async () => {
+    const rest = await startRest();
+    const credentials = { subject: 'CN=a', names: ['a'], notAfter: 0, thumbprint: 't', key: 'PRIVATE KEY', chain: 'chain' };
+    rest.status.report = { ...rest.status.report, certificate: credentials };
+    const text = await (await rest.request('GET', '/status', { as: 'viewer' })).text();
+    expect(text).toContain('CN=a');
+    expect(text).not.toContain('PRIVATE KEY');
+  });
+
   test('health is 503 while something is wrong, and tells a stranger no more', async () => {
     const rest = await startRest();
     expect(await json(rest.request('GET', '/health', { as: null }))).toEqual({ status: 'ok' });

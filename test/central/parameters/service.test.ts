@@ -214,7 +214,7 @@ describe('a change is refused, and nothing changes at all', () => {
     const service = await load();
     const [fault] = await faultsOf(service.change({ values: { 'websocket.sceure.port': 9151 } }, ANNA));
     expect(fault?.text).toBe('There is no parameter "websocket.sceure.port"; did you mean websocket.secure.port?');
-    expect(await faultsOf(service.change({ values: { __proto__x: 1, constructor: 1 } }, ANNA))).toHaveLength(2);
+    expect((await faultsOf(service.change({ values: { foo: 1, constructor: 1 } }, ANNA))).map(({ text }) => text)).toEqual(['There is no parameter "foo".', 'There is no parameter "constructor".']);
     await expectUntouched(service);
   });
 
