@@ -1,0 +1,119 @@
+// The part of the contract that concerns what administrators change: parameters, tokens, key material, and the audit of it all.
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { CHAIN_START, chainHash } from '../../../central/store/audit-chain.ts';
+import type { ApiTokenRecord, PendingChange, Store } from '../../../central/store/store.ts';
+import { auditEntry, enrolmentToken, NOW, type Engine, type OpenEngine } from './contract.ts';
+
+export function administrationContract(open: OpenEngine): void {
+  let engine: Engine;
+  let store: Store;
+
+  beforeEach(async () => {
+    engine = await open();
+    ({ store } = engine);
+  });
+
+  afterEach(() => engine.dispose());
+
+  const row = (name: string, value: string | null) => ({ name, value, changedBy: 'admin', changedAt: NOW });
+  const pending: PendingChange = { id: 'p1', deadline: NOW + 60_000, before: [{ name: 'a', value: null }], terms: '{"share":90}', changedBy: 'admin' };
+
+  it('begins with no parameters at version 0', async () => {
+    expect(await store.parameters.load()).toEqual({ version: 0, rows: [], pending: null });
+  });
+
+  it('saves values, the pending mark and the audit entry in one, and keeps them over a restart', async () => {
+    const saved = await store.parameters.save({ expectedVersion: 0, rows: [row('b', '2'), row('a', '1')], pending, audit: auditEntry('parameters.change') });
+    expect(saved).toEqual({ version: 1, rows: [row('a', '1'), row('b', '2')], pending });
+    store = await engine.restart();
+    expect(await store.parameters.load()).toEqual(saved);
+    expect(await store.audit.list({ limit: 9 })).toMatchObject([{ number: 1, action: 'parameters.change' }]);
+    expect(await store.parameters.save({ expectedVersion: 1, rows: [row('a', null)], pending: null, audit: auditEntry('parameters.restore') })).toEqual({
+      version: 2,
+      rows: [row('a', null), row('b', '2')],
+      pending: null,
+    });
+  });
+
+  it('refuses a change that was made from another version, wholly', async () => {
+    const change = { expectedVersion: 0, rows: [row('a', '1')], pending: null, audit: auditEntry('x') };
+    const outcomes = await Promise.allSettled([store.parameters.save(change), store.parameters.save({ ...change, rows: [row('a', '2')] })]);
+    expect(outcomes).toMatchObject([{ status: 'fulfilled' }, { reason: { code: 'version_conflict', status: 412 } }]);
+    expect(await store.parameters.load()).toMatchObject({ version: 1, rows: [row('a', '1')] });
+    expect(await store.audit.list({ limit: 9 })).toHaveLength(1);
+  });
+
+  const apiToken = (id: string, changes: Partial<ApiTokenRecord> = {}): ApiTokenRecord => ({
+    id,
+    name: `token ${id}`,
+    role: 'viewer',
+    hash: `hash of ${id}`,
+    createdAt: NOW,
+    createdBy: 'admin',
+    expiresAt: null,
+    ...changes,
+  });
+
+  it('keeps API tokens, and never lets go of the last administrator', async () => {
+    const first = apiToken('t1', { role: 'administrator' });
+    const viewer = apiToken('t2', { createdAt: NOW + 1 });
+    // One that has expired administers nothing.
+    const expired = apiToken('t3', { role: 'administrator', expiresAt: 1, createdAt: NOW + 2 });
+    for (const token of [first, viewer, expired]) await store.tokens.addApiToken(token);
+    expect(await store.tokens.listApiTokens()).toEqual([first, viewer, expired]);
+    expect(await store.tokens.getApiToken('t2')).toEqual(viewer);
+    expect(await store.tokens.getApiToken('none')).toBeUndefined();
+    await expect(store.tokens.removeApiToken('t1')).rejects.toMatchObject({ code: 'last_administrator', status: 409 });
+    await store.tokens.addApiToken(apiToken('t4', { role: 'administrator' }));
+    await store.tokens.removeApiToken('t1');
+    await store.tokens.removeApiToken('t2');
+    await expect(store.tokens.removeApiToken('t2')).rejects.toMatchObject({ code: 'token_unknown', status: 404 });
+  });
+
+  it('lets two administrators not remove each other at the same moment', async () => {
+    for (const id of ['t1', 't2']) await store.tokens.addApiToken(apiToken(id, { role: 'administrator' }));
+    const outcomes = await Promise.allSettled([store.tokens.removeApiToken('t1'), store.tokens.removeApiToken('t2')]);
+    expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('keeps enrolment tokens until they are removed', async () => {
+    const token = enrolmentToken('t1', { agentName: 'branch-12', maxUses: 5 });
+    await store.tokens.addEnrolmentToken(token);
+    expect(await store.tokens.getEnrolmentToken('t1')).toEqual(token);
+    expect(await store.tokens.listEnrolmentTokens()).toEqual([token]);
+    await store.tokens.removeEnrolmentToken('t1');
+    await expect(store.tokens.removeEnrolmentToken('t1')).rejects.toMatchObject({ code: 'token_unknown', status: 404 });
+  });
+
+  it('writes key material all or none, with its audit entry', async () => {
+    await store.keyMaterial.put([{ name: 'root.key', value: 'k1' }, { name: 'root.crt', value: 'c1' }], auditEntry('pki.create'));
+    await store.keyMaterial.put([{ name: 'root.crt', value: 'c2' }], auditEntry('pki.replace'));
+    store = await engine.restart();
+    expect([await store.keyMaterial.get('root.key'), await store.keyMaterial.get('root.crt'), await store.keyMaterial.get('none')]).toEqual(['k1', 'c2', undefined]);
+    expect((await store.audit.list({ limit: 9 })).map((entry) => entry.action)).toEqual(['pki.replace', 'pki.create']);
+  });
+
+  it('chains the audit entries so that each can be verified, page by page', async () => {
+    for (let n = 1; n <= 5; n += 1) await store.audit.append(auditEntry(`act ${n}`, { at: NOW + n, comment: n === 2 ? 'why' : null, ticket: 'T-1' }));
+    const all = await store.audit.list({ limit: 9 });
+    expect(all.map((entry) => entry.number)).toEqual([5, 4, 3, 2, 1]);
+    let before = CHAIN_START;
+    for (const { number, hash, ...entry } of all.toReversed()) {
+      expect(hash).toBe(chainHash(before, number, entry));
+      before = hash;
+    }
+    expect((await store.audit.list({ limit: 2, before: 4 })).map((entry) => entry.number)).toEqual([3, 2]);
+  });
+
+  it('takes nothing more once it is stopped, and may be stopped twice', async () => {
+    const accepted = store.audit.append(auditEntry('last'));
+    const stopped = store.stop();
+    await accepted;
+    await stopped;
+    await store.stop();
+    await expect(store.audit.append(auditEntry('late'))).rejects.toMatchObject({ code: 'store_stopped' });
+    await expect(store.agents.get('a1')).rejects.toMatchObject({ code: 'store_stopped' });
+    store = await engine.restart();
+    expect(await store.audit.list({ limit: 9 })).toHaveLength(1);
+  });
+}

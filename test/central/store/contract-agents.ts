@@ -1,0 +1,166 @@
+// The part of the contract that concerns agents, their enrolment and their sessions.
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Store } from '../../../central/store/store.ts';
+import { claimOf, DAY, enrolmentToken, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './contract.ts';
+
+export function agentContract(open: OpenEngine): void {
+  let engine: Engine;
+  let store: Store;
+
+  beforeEach(async () => {
+    engine = await open();
+    ({ store } = engine);
+  });
+
+  afterEach(() => engine.dispose());
+
+  const newAgent = (id: string, changes = {}) => ({ id, name: id, publicKey: `key of ${id}`, keyThumbprint: `thumbprint of ${id}`, now: NOW, ...changes });
+
+  it('registers an agent, finds it by id, key and name in any case, and keeps it over a restart', async () => {
+    const agent = await registered(store, 'a1', 'Branch-12');
+    expect(agent).toMatchObject({ id: 'a1', name: 'Branch-12', state: 'Pending', epoch: 0, session: null, quarantinedUntil: null, enrolledAt: NOW, enrolledBy: 'token-a1' });
+    expect(agent.outbox).toMatchObject({ messages: 0, bytes: 0, oldestAt: null });
+    expect(agent.inbox).toEqual({ incarnation: null, number: 0, lastAt: null });
+    store = await engine.restart();
+    expect(await store.agents.get('a1')).toEqual(agent);
+    expect(await store.agents.findByKey('thumbprint of a1')).toEqual(agent);
+    expect(await store.agents.findByName('bRANCH-12')).toEqual(agent);
+    expect(await store.agents.get('a2')).toBeUndefined();
+    expect(await store.agents.findByName('branch')).toBeUndefined();
+  });
+
+  it('takes a token only as often and as long as it may, and uses none up for what it refuses', async () => {
+    await store.tokens.addEnrolmentToken(enrolmentToken('two', { maxUses: 2 }));
+    await store.tokens.addEnrolmentToken(enrolmentToken('old', { expiresAt: NOW }));
+    await store.agents.register(newAgent('a1'), 'two');
+    await expect(store.agents.register(newAgent('a2', { name: 'A1' }), 'two')).rejects.toMatchObject({ code: 'agent_name_taken', status: 409 });
+    expect(await store.tokens.getEnrolmentToken('two')).toMatchObject({ uses: 1 });
+    await store.agents.register(newAgent('a2'), 'two');
+    await expect(store.agents.register(newAgent('a3'), 'two')).rejects.toMatchObject({ code: 'token_used', status: 403 });
+    await expect(store.agents.register(newAgent('a3'), 'old')).rejects.toMatchObject({ code: 'token_expired', status: 403 });
+    await expect(store.agents.register(newAgent('a3'), 'none')).rejects.toMatchObject({ code: 'token_unknown' });
+    expect(await store.agents.get('a3')).toBeUndefined();
+  });
+
+  it('uses a one-time token once, however many ask at the same moment', async () => {
+    await store.tokens.addEnrolmentToken(enrolmentToken('once'));
+    const outcomes = await Promise.allSettled(['a1', 'a2', 'a3', 'a4'].map((id) => store.agents.register(newAgent(id), 'once')));
+    expect(outcomes.map((outcome) => outcome.status).toSorted()).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
+  });
+
+  it('repairs a lost answer: the same key with the same token again uses nothing up', async () => {
+    const agent = await registered(store, 'a1');
+    expect(await store.agents.register(newAgent('a1'), 'token-a1')).toEqual(agent);
+    expect(await store.tokens.getEnrolmentToken('token-a1')).toMatchObject({ uses: 1 });
+    await expect(store.agents.register(newAgent('a1'), 'none')).rejects.toMatchObject({ code: 'token_unknown' });
+  });
+
+  it('refuses another key under a known id, and a known key under another id', async () => {
+    await registered(store, 'a1');
+    await store.tokens.addEnrolmentToken(enrolmentToken('t'));
+    await expect(store.agents.register(newAgent('a1', { keyThumbprint: 'other' }), 't')).rejects.toMatchObject({ code: 'agent_id_taken' });
+    await expect(store.agents.register(newAgent('a2', { keyThumbprint: 'thumbprint of a1' }), 't')).rejects.toMatchObject({ code: 'agent_key_known' });
+  });
+
+  it('lists in order of name, page by page and by state', async () => {
+    for (const name of ['delta', 'Alpha', 'charlie', 'Bravo']) await registered(store, `id-${name}`, name);
+    await store.agents.claimSession(claimOf('id-charlie', { name: 'charlie' }));
+    const names = async (page: Parameters<Store['agents']['list']>[0]) => (await store.agents.list(page)).map((agent) => agent.name);
+    expect(await names({ limit: 3 })).toEqual(['Alpha', 'Bravo', 'charlie']);
+    expect(await names({ limit: 3, after: 'charlie' })).toEqual(['delta']);
+    expect(await names({ limit: 9, state: 'Online' })).toEqual(['charlie']);
+    expect(await names({ limit: 9, state: 'Pending', after: 'alpha' })).toEqual(['Bravo', 'delta']);
+  });
+
+  it('shows the depth of both logs', async () => {
+    const epoch = await online(store, 'a1');
+    await store.outbox.append('a1', [message('c1'), message('c2')], ROOM, NOW + 5);
+    await store.inbox.append('a1', epoch, 1, items('e1'), NOW + 7);
+    const [agent] = await store.agents.list({ limit: 1 });
+    expect(agent?.outbox).toMatchObject({ messages: 2, bytes: 2 * Buffer.byteLength(message('c1').json), oldestAt: NOW + 5 });
+    expect(agent?.inbox).toEqual({ incarnation: 'log of a1', number: 1, lastAt: NOW + 7 });
+  });
+
+  it('claims a session: epoch, record, state, name and position in one', async () => {
+    const first = await online(store, 'a1');
+    await store.inbox.append('a1', first, 1, items('e1', 'e2'), NOW);
+    const grant = await store.agents.claimSession(claimOf('a1', { name: 'Renamed', session: 's2', now: NOW + 9 }));
+    expect(grant).toEqual({ epoch: first + 1, up: { incarnation: 'log of a1', number: 2, id: 'e2' } });
+    expect(await store.agents.get('a1')).toMatchObject({
+      name: 'Renamed',
+      state: 'Online',
+      stateSince: NOW + 9,
+      epoch: first + 1,
+      session: { session: 's2', boot: 'b1', version: '1.0.0', transport: 'wss', address: '192.0.2.7', node: 'central-1', since: NOW + 9, endedAt: null },
+    });
+  });
+
+  it('refuses a session to a stranger, to a wrong key and to the name of another, and changes nothing', async () => {
+    await registered(store, 'a1');
+    await registered(store, 'a2');
+    await expect(store.agents.claimSession(claimOf('a3'))).rejects.toMatchObject({ code: 'agent_unknown', status: 404 });
+    await expect(store.agents.claimSession(claimOf('a1', { keyThumbprint: 'other' }))).rejects.toMatchObject({ code: 'agent_unknown' });
+    await expect(store.agents.claimSession(claimOf('a1', { name: 'A2' }))).rejects.toMatchObject({ code: 'agent_name_taken' });
+    expect(await store.agents.get('a1')).toMatchObject({ epoch: 0, state: 'Pending', name: 'a1' });
+  });
+
+  it('lets no session write that a newer one has replaced', async () => {
+    const stale = await online(store, 'a1');
+    await store.outbox.append('a1', [message('c1')], ROOM, NOW);
+    const { epoch } = await store.agents.claimSession(claimOf('a1', { session: 's2' }));
+    const refused = { code: 'stale_epoch', close: 4507 };
+    await expect(store.inbox.append('a1', stale, 1, items('e1'), NOW)).rejects.toMatchObject(refused);
+    await expect(store.inbox.begin('a1', stale, { incarnation: 'X', next: 1, missing: null }, NOW)).rejects.toMatchObject(refused);
+    await expect(store.outbox.resume('a1', stale, null, NOW)).rejects.toMatchObject(refused);
+    await expect(store.outbox.acknowledge('a1', stale, 1)).rejects.toMatchObject(refused);
+    await store.agents.endSession({ agentId: 'a1', epoch: stale, now: NOW, reason: 'late' });
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'Online', outbox: { messages: 1 }, inbox: { number: 0 } });
+    expect(await store.inbox.append('a1', epoch, 1, items('e1'), NOW)).toBe(1);
+  });
+
+  it('ends a session with its reason, once', async () => {
+    const epoch = await online(store, 'a1');
+    await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 1, reason: 'the line was cut' });
+    await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 2, reason: 'again' });
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'Disconnected', stateSince: NOW + 1, stateReason: 'the line was cut', session: { endedAt: NOW + 1 } });
+  });
+
+  it('ends the sessions that a node left open, and only those', async () => {
+    await online(store, 'a1');
+    await registered(store, 'a2');
+    await store.agents.claimSession(claimOf('a2', { node: 'central-2' }));
+    await store.agents.endSessionsOfNode('central-1', NOW + 3, 'Central died');
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'Disconnected', stateReason: 'Central died', session: { endedAt: NOW + 3 } });
+    expect(await store.agents.get('a2')).toMatchObject({ state: 'Online', session: { endedAt: null } });
+  });
+
+  it('keeps a quarantine through the end of its session, and lifts it with the next claim', async () => {
+    const epoch = await online(store, 'a1');
+    await store.agents.quarantine('a1', NOW + DAY, NOW + 1, 'clones');
+    await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 2, reason: 'closed' });
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'Quarantined', stateReason: 'clones', quarantinedUntil: NOW + DAY, session: { endedAt: NOW + 2 } });
+    await store.agents.claimSession(claimOf('a1'));
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'Online', quarantinedUntil: null });
+  });
+
+  it('removes an agent with its logs and fences its session, but keeps the events it sent', async () => {
+    const epoch = await online(store, 'a1');
+    await store.outbox.append('a1', [message('c1')], ROOM, NOW);
+    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    await store.agents.remove('a1');
+    await expect(store.agents.remove('a1')).rejects.toMatchObject({ code: 'agent_unknown' });
+    await expect(store.inbox.append('a1', epoch, 2, items('e2'), NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
+    await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({ code: 'agent_unknown' });
+    expect(await store.inbox.read(0, { agentId: 'a1' }, 10)).toMatchObject([{ agentId: 'a1', number: 1 }]);
+    const again = await registered(store, 'a1-again', 'a1');
+    expect(again.outbox.messages).toBe(0);
+  });
+
+  it('shows incidents, newest first, all or of one agent', async () => {
+    await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}' });
+    await store.agents.recordIncident({ at: NOW + 1, kind: 'unknown_agent', agentId: null, address: null, detail: '{"id":"x"}' });
+    expect((await store.agents.incidents({ limit: 9 })).map((incident) => incident.kind)).toEqual(['unknown_agent', 'clone']);
+    expect(await store.agents.incidents({ limit: 9, agentId: 'a1' })).toEqual([{ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}' }]);
+    expect(await store.agents.incidents({ limit: 1 })).toHaveLength(1);
+  });
+}

@@ -1,0 +1,187 @@
+// The part of the contract that concerns messages of both directions (DESIGN section 5).
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Item } from '../../../shared/delivery/message.ts';
+import type { Store } from '../../../central/store/store.ts';
+import { claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './contract.ts';
+
+export function messageContract(open: OpenEngine): void {
+  let engine: Engine;
+  let store: Store;
+
+  beforeEach(async () => {
+    engine = await open();
+    ({ store } = engine);
+  });
+
+  afterEach(() => engine.dispose());
+
+  it('keeps commands over a restart, in order, until they are acknowledged', async () => {
+    await registered(store, 'a1');
+    expect(await store.outbox.append('a1', [message('c1'), message('c2')], ROOM, NOW)).toEqual([{ outcome: 'stored', number: 1 }, { outcome: 'stored', number: 2 }]);
+    expect(await store.outbox.append('a1', [message('c3', { expiresAt: NOW + DAY })], ROOM, NOW)).toEqual([{ outcome: 'stored', number: 3 }]);
+    store = await engine.restart();
+    const entries = await store.outbox.read('a1', 1, 10, 1_000_000);
+    expect(entries).toMatchObject([{ number: 2, id: 'c2', json: message('c2').json, bytes: Buffer.byteLength(message('c2').json), expiresAt: null }, { number: 3, expiresAt: NOW + DAY }]);
+    const { epoch } = await store.agents.claimSession(claimOf('a1'));
+    await store.outbox.acknowledge('a1', epoch, 2);
+    expect(await store.outbox.read('a1', 0, 10, 1_000_000)).toMatchObject([{ number: 3 }]);
+  });
+
+  it('takes a batch whole or not at all, and one that fails alone', async () => {
+    await registered(store, 'a1');
+    const bounds = { maxMessages: 3, maxBytes: 1_000_000 };
+    const outcomes = await Promise.allSettled([
+      store.outbox.append('a1', [message('c1'), message('c2')], bounds, NOW),
+      store.outbox.append('a1', [message('c3'), message('c4')], bounds, NOW),
+      store.outbox.append('nobody', [message('x')], bounds, NOW),
+      store.outbox.append('a1', [message('c5')], bounds, NOW),
+    ]);
+    expect(outcomes).toMatchObject([
+      { status: 'fulfilled' },
+      { reason: { code: 'outbox_full', status: 503, retryable: true } },
+      { reason: { code: 'agent_unknown', status: 404 } },
+      { value: [{ outcome: 'stored', number: 3 }] },
+    ]);
+    // What was refused is not known: it can be sent again.
+    const { epoch } = await store.agents.claimSession(claimOf('a1'));
+    await store.outbox.acknowledge('a1', epoch, 3);
+    expect(await store.outbox.append('a1', [message('c3')], bounds, NOW)).toEqual([{ outcome: 'stored', number: 4 }]);
+  });
+
+  it('bounds an outbox in bytes too, and a batch of what is known already needs no room', async () => {
+    await registered(store, 'a1');
+    const bytes = Buffer.byteLength(message('c1').json);
+    await store.outbox.append('a1', [message('c1')], { maxMessages: 9, maxBytes: bytes }, NOW);
+    await expect(store.outbox.append('a1', [message('c2')], { maxMessages: 9, maxBytes: 2 * bytes - 1 }, NOW)).rejects.toMatchObject({ code: 'outbox_full' });
+    expect(await store.outbox.append('a1', [message('c1')], { maxMessages: 1, maxBytes: bytes }, NOW)).toEqual([{ outcome: 'duplicate', number: 1 }]);
+  });
+
+  it('takes (source, id) once within the days, per agent', async () => {
+    await registered(store, 'a1');
+    await registered(store, 'a2');
+    const append = (id: string, now: number) => store.outbox.append(id, [message('c1')], ROOM, now);
+    expect(await append('a1', NOW)).toEqual([{ outcome: 'stored', number: 1 }]);
+    expect(await append('a2', NOW)).toEqual([{ outcome: 'stored', number: 1 }]);
+    expect(await append('a1', NOW + 7 * DAY - 1)).toEqual([{ outcome: 'duplicate', number: 1 }]);
+    expect(await append('a2', NOW + 7 * DAY)).toEqual([{ outcome: 'stored', number: 2 }]);
+  });
+
+  it('resumes where the agent is, and acknowledges what it has', async () => {
+    const epoch = await online(store, 'a1');
+    await store.outbox.append('a1', [message('c1'), message('c2'), message('c3')], ROOM, NOW);
+    const begun = await store.outbox.resume('a1', epoch, null, NOW);
+    expect(begun).toMatchObject({ next: 1, missing: null });
+    expect(await store.outbox.resume('a1', epoch, { incarnation: begun.incarnation, number: 2, id: 'c2' }, NOW)).toEqual({ incarnation: begun.incarnation, next: 3, missing: null });
+    expect(await store.agents.get('a1')).toMatchObject({ outbox: { messages: 1 } });
+    await expect(store.outbox.acknowledge('a1', epoch, 4)).rejects.toMatchObject({ code: 'log_violation', close: 4510 });
+  });
+
+  it('begins anew when the agent went back in time, tells the range, and records it once', async () => {
+    const epoch = await online(store, 'a1');
+    await store.outbox.append('a1', ['c1', 'c2', 'c3'].map((id) => message(id)), ROOM, NOW);
+    const { incarnation } = await store.outbox.resume('a1', epoch, null, NOW);
+    await store.outbox.acknowledge('a1', epoch, 2);
+    const begun = await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: 'c1' }, NOW + 1);
+    expect(begun).toMatchObject({ next: 1, missing: { from: 2, through: 2 } });
+    expect(begun.incarnation).not.toBe(incarnation);
+    expect(await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: 'c1' }, NOW + 2)).toEqual(begun);
+    expect(await store.outbox.read('a1', 0, 9, 1_000_000)).toMatchObject([{ number: 1, id: 'c3' }]);
+    const incidents = await store.agents.incidents({ limit: 9 });
+    expect(incidents).toMatchObject([{ at: NOW + 1, kind: 'log_restarted', agentId: 'a1' }]);
+    expect(JSON.parse(incidents[0]?.detail ?? '')).toEqual({ recovered: false, direction: 'down', from: 2, through: 2, incarnation: begun.incarnation });
+  });
+
+  it('gives up expired commands: dead letter, tombstone, room', async () => {
+    await registered(store, 'a1');
+    const bounds = { maxMessages: 700, maxBytes: 1_000_000 };
+    const old = Array.from({ length: 700 }, (_, index) => message(`c${index}`, { expiresAt: NOW + 10 }));
+    await store.outbox.append('a1', old, bounds, NOW);
+    expect(await store.outbox.expire(NOW + 9)).toBe(0);
+    expect(await store.outbox.expire(NOW + 10)).toBe(700);
+    expect(await store.outbox.expire(NOW + 10)).toBe(0);
+    expect(await store.outbox.append('a1', [message('new')], bounds, NOW + 10)).toEqual([{ outcome: 'stored', number: 701 }]);
+    expect(await store.outbox.read('a1', 699, 9, 1_000_000)).toMatchObject([{ number: 700, id: 'c699', json: '{"tombstone":"expired","id":"c699"}' }, { id: 'new' }]);
+    const letters = await store.inbox.deadLetters({ limit: 1_000, agentId: 'a1' });
+    expect(letters).toHaveLength(700);
+    expect(letters.at(-1)).toEqual({ at: NOW + 10, direction: 'down', agentId: 'a1', number: 1, id: 'c0', reason: 'expired', json: message('c0').json });
+  });
+
+  it('takes events in order, tells the last number, and keeps them over a restart', async () => {
+    const epoch = await online(store, 'a1');
+    expect(await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW)).toBe(2);
+    expect(await store.inbox.append('a1', epoch, 3, items('e3'), NOW + 1)).toBe(3);
+    expect(await store.inbox.append('a1', epoch, 4, [], NOW + 1)).toBe(3);
+    store = await engine.restart();
+    expect(await store.inbox.read(0, {}, 1)).toEqual([{ cursor: 1, agentId: 'a1', incarnation: 'log of a1', number: 1, receivedAt: NOW, json: message('e1').json }]);
+    expect(await eventIds(store, 1)).toEqual(['e2', 'e3']);
+    expect(await store.inbox.lastCursor()).toBe(3);
+    expect((await store.agents.claimSession(claimOf('a1'))).up).toEqual({ incarnation: 'log of a1', number: 3, id: 'e3' });
+  });
+
+  it('calls what does not follow a violation, and takes nothing of it', async () => {
+    const epoch = await online(store, 'a1');
+    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    for (const first of [1, 3]) await expect(store.inbox.append('a1', epoch, first, items('x'), NOW)).rejects.toMatchObject({ code: 'log_violation', close: 4510 });
+    await expect(store.inbox.begin('a1', epoch, { incarnation: 'log of a1', next: 3, missing: null }, NOW)).rejects.toMatchObject({ code: 'log_violation' });
+    expect(await eventIds(store)).toEqual(['e1']);
+  });
+
+  it('gives each item its number, stores known ones once, and puts tombstones and rejected ones to the dead letters', async () => {
+    const epoch = await online(store, 'a1');
+    const mixed: Item[] = [...items('e1', 'e1'), { kind: 'tombstone', id: 't', reason: 'expired' }, { kind: 'rejected', id: 'r', reason: 'no type', json: '{"id":"r"}' }, ...items('e2')];
+    expect(await store.inbox.append('a1', epoch, 1, mixed, NOW)).toBe(5);
+    expect(await store.inbox.append('a1', epoch, 6, items('e2', 'e3'), NOW)).toBe(7);
+    expect(await eventIds(store)).toEqual(['e1', 'e2', 'e3']);
+    expect(await store.inbox.deadLetters({ limit: 9 })).toMatchObject([
+      { direction: 'up', agentId: 'a1', number: 4, id: 'r', reason: 'no type', json: '{"id":"r"}' },
+      { direction: 'up', agentId: 'a1', number: 3, id: 't', reason: 'expired' },
+    ]);
+  });
+
+  it('records what is missing when a log of events begins anew, and delivers again without storing twice', async () => {
+    const epoch = await online(store, 'a1');
+    await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
+    const begin = { incarnation: 'second', next: 1, missing: { from: 3, through: 8 } };
+    await store.inbox.begin('a1', epoch, begin, NOW + 1);
+    await store.inbox.begin('a1', epoch, begin, NOW + 2);
+    expect(await store.inbox.append('a1', epoch, 1, items('e2', 'e3'), NOW + 3)).toBe(2);
+    expect(await eventIds(store)).toEqual(['e1', 'e2', 'e3']);
+    const incidents = await store.agents.incidents({ limit: 9, agentId: 'a1' });
+    expect(incidents.map((incident): unknown => JSON.parse(incident.detail))).toEqual([{ recovered: false, direction: 'up', from: 3, through: 8, incarnation: 'second' }]);
+    expect(await store.inbox.read(2, {}, 9)).toMatchObject([{ incarnation: 'second', number: 2 }]);
+  });
+
+  it('filters events by agent, type and source, over incarnations', async () => {
+    const first = await online(store, 'a1');
+    const second = await online(store, 'a2');
+    await store.inbox.append('a1', first, 1, [{ kind: 'message', message: message('e1', { type: 't1', source: '/s1' }) }, { kind: 'message', message: message('e2', { type: 't2', source: '/s1' }) }], NOW);
+    await store.inbox.append('a2', second, 1, [{ kind: 'message', message: message('e3', { type: 't1', source: '/s2' }) }], NOW);
+    await store.inbox.begin('a1', first, { incarnation: 'next', next: 1, missing: null }, NOW);
+    await store.inbox.append('a1', first, 1, [{ kind: 'message', message: message('e4', { type: 't1', source: '/s1' }) }], NOW);
+    expect(await eventIds(store, 0, { agentId: 'a1' })).toEqual(['e1', 'e2', 'e4']);
+    expect(await eventIds(store, 1, { agentId: 'a1', type: 't1' })).toEqual(['e4']);
+    expect(await eventIds(store, 0, { type: 't1' })).toEqual(['e1', 'e3', 'e4']);
+    expect(await eventIds(store, 0, { source: '/s2' })).toEqual(['e3']);
+    expect(await eventIds(store, 0, { agentId: 'nobody' })).toEqual([]);
+  });
+
+  it('prunes what has outlived its retention, never gives a cursor twice, and forgets what was seen', async () => {
+    const epoch = await online(store, 'a1');
+    await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
+    await store.inbox.append('a1', epoch, 3, [{ kind: 'rejected', id: 'r1', reason: 'bad', json: '{}' }, { kind: 'rejected', id: 'r2', reason: 'bad', json: '{}' }], NOW);
+    await store.agents.recordIncident({ at: NOW, kind: 'one', agentId: null, address: null, detail: '{}' });
+    await store.agents.recordIncident({ at: NOW + DAY, kind: 'two', agentId: null, address: null, detail: '{}' });
+    expect(await store.stats()).toMatchObject({ events: 2, deadLetters: 2 });
+    const later = NOW + DAY;
+    await store.prune({ now: later, eventsOlderThan: later, deadLettersOlderThan: NOW, deduplicationOlderThan: NOW, incidentsOlderThan: later });
+    expect((await store.inbox.deadLetters({ limit: 9 })).length).toBe(2);
+    expect((await store.agents.incidents({ limit: 9 })).map((incident) => incident.kind)).toEqual(['two']);
+    await store.prune({ now: later, eventsOlderThan: later, deadLettersOlderThan: later, deduplicationOlderThan: later, incidentsOlderThan: later });
+    expect((await store.inbox.deadLetters({ limit: 9 })).length).toBeLessThan(2);
+    store = await engine.restart();
+    expect(await store.inbox.append('a1', epoch, 5, items('e3', 'e1'), later)).toBe(6);
+    const events = await store.inbox.read(2, {}, 9);
+    expect(events.map((event) => event.number)).toEqual([5, 6]);
+    expect(Math.min(...events.map((event) => event.cursor))).toBeGreaterThan(2);
+  });
+}
