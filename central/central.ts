@@ -36,7 +36,7 @@ import { openServerIdentity, type ServerCredentials } from './pki/server-identit
 import { openSigningKey } from './pki/signing-key.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
-import { startUpkeep } from './upkeep.ts';
+import { Upkeep } from './upkeep.ts';
 
 export interface RunningCentral {
   /** The first administrator's token, when this start made it. */
@@ -218,42 +218,49 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     certificate: identity.current() ?? null,
     problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
   });
-  await listeners.start(values());
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
   parameters.onChange(['websocket.trustedProxies', 'agents.maxFrameBytes', 'websocket.port'], (next) => {
     proxies = new AddressSet(next['websocket.trustedProxies']);
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = startUpkeep({ store, values, metrics, log, now, renewCertificate: () => listeners.renewCertificate(values()) });
-  const administratorToken = await firstToken(operators, config);
-  await centralAgent?.start();
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => listeners.renewCertificate(values()) });
 
+  // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let stopping: Promise<void> | undefined;
-  return {
-    administratorToken,
-    listens: listeners.words(),
-    enrolmentLine: async () => {
-      const { token } = await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null }, CENTRAL);
-      return enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: authority.pin });
-    },
-    port: (listener) => listeners.port(listener),
-    failed,
-    stop(): Promise<void> {
-      // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
-      stopping ??= (async () => {
-        listeners.stop();
-        upkeep.stop();
-        await parameters.stop();
-        await centralAgent?.stop();
-        await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
-        await apps.stop();
-        await store.stop();
-        log.info('Central stopped');
-      })();
-      return stopping;
-    },
+  const stop = (): Promise<void> => {
+    stopping ??= (async () => {
+      listeners.stop();
+      upkeep.stop();
+      await parameters.stop();
+      await centralAgent?.stop();
+      await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
+      await apps.stop();
+      await store.stop();
+      log.info('Central stopped');
+    })();
+    return stopping;
   };
+  try {
+    await listeners.start(values());
+    upkeep.start();
+    const administratorToken = await firstToken(operators, config);
+    await centralAgent?.start();
+    return {
+      administratorToken,
+      listens: listeners.words(),
+      enrolmentLine: async () => {
+        const { token } = await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null }, CENTRAL);
+        return enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: authority.pin });
+      },
+      port: (listener) => listeners.port(listener),
+      failed,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 /** The view of the parameters on a session. What comes unencrypted through a proxy's line counts as unencrypted. */

@@ -24,53 +24,69 @@ const MEASURE_MS = 5_000;
 /** Incidents are few and small; a year of them answers most questions. */
 const INCIDENT_DAYS = 365;
 
-export interface Upkeep {
-  stop(): void;
-}
+export class Upkeep {
+  readonly #options: UpkeepOptions;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #committed = 0;
 
-export function startUpkeep({ store, values, metrics, renewCertificate, log, now }: UpkeepOptions): Upkeep {
-  const { queuegate_messages_expired_total: expired, queuegate_store_waiting: storeWaiting, queuegate_events: events, queuegate_dead_letters: deadLetters, queuegate_commits_total: commits } = metrics.instruments;
-  const timers: NodeJS.Timeout[] = [];
+  constructor(options: UpkeepOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    if (this.#timers.length > 0) return;
+    this.#every(EXPIRE_MS, 'expiring commands', () => this.#expire());
+    this.#every(PRUNE_MS, 'deleting what outlived its retention', () => this.#prune());
+    this.#every(RENEW_MS, 'renewing the server certificate', () => this.#renew());
+    this.#every(MEASURE_MS, 'measuring', () => this.#measure());
+  }
+
+  stop(): void {
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
+  }
+
   /** One run at a time; what fails is said and tried again. A store that fails ends Central by itself. */
-  const every = (ms: number, what: string, run: () => Promise<void>): void => {
+  #every(ms: number, what: string, run: () => Promise<void>): void {
     let running = false;
-    timers.push(
-      setInterval(() => {
-        if (running) return;
-        running = true;
-        run()
-          .catch((error: unknown) => log.error({ error: textOf(error) }, `${what} failed`))
-          .finally(() => (running = false));
-      }, ms),
-    );
-  };
-  every(EXPIRE_MS, 'expiring commands', async () => expired.inc(await store.outbox.expire(now())));
-  every(PRUNE_MS, 'deleting what outlived its retention', () => {
-    const at = now();
-    const found = values();
-    return store.prune({
+    const once = (): void => {
+      if (running) return;
+      running = true;
+      run()
+        .catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, `${what} failed`))
+        .finally(() => (running = false));
+    };
+    this.#timers.push(setInterval(once, ms));
+  }
+
+  async #expire(): Promise<void> {
+    const { store, metrics, now } = this.#options;
+    metrics.instruments.queuegate_messages_expired_total.inc(await store.outbox.expire(now()));
+  }
+
+  async #prune(): Promise<void> {
+    const at = this.#options.now();
+    const values = this.#options.values();
+    await this.#options.store.prune({
       now: at,
-      eventsOlderThan: at - found['events.retentionDays'] * DAY_MS,
-      deadLettersOlderThan: at - found['deadLetters.retentionDays'] * DAY_MS,
-      deduplicationOlderThan: at - found['messages.deduplicationDays'] * DAY_MS,
+      eventsOlderThan: at - values['events.retentionDays'] * DAY_MS,
+      deadLettersOlderThan: at - values['deadLetters.retentionDays'] * DAY_MS,
+      deduplicationOlderThan: at - values['messages.deduplicationDays'] * DAY_MS,
       incidentsOlderThan: at - INCIDENT_DAYS * DAY_MS,
     });
-  });
-  every(RENEW_MS, 'renewing the server certificate', async () => {
-    if (await renewCertificate()) log.info('the server certificate was renewed');
-  });
-  let committed = 0;
-  every(MEASURE_MS, 'measuring', async () => {
+  }
+
+  async #renew(): Promise<void> {
+    if (await this.#options.renewCertificate()) this.#options.log.info('the server certificate was renewed');
+  }
+
+  async #measure(): Promise<void> {
+    const { store, metrics } = this.#options;
+    const { queuegate_store_waiting: waiting, queuegate_events: events, queuegate_dead_letters: deadLetters, queuegate_commits_total: commits } = metrics.instruments;
     const stats = await store.stats();
-    storeWaiting.set(stats.waitingCalls);
+    waiting.set(stats.waitingCalls);
     events.set(stats.events);
     deadLetters.set(stats.deadLetters);
-    commits.inc(stats.commits - committed);
-    committed = stats.commits;
-  });
-  return {
-    stop(): void {
-      for (const timer of timers) clearInterval(timer);
-    },
-  };
+    commits.inc(stats.commits - this.#committed);
+    this.#committed = stats.commits;
+  }
 }

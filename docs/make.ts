@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ADMIN_ERRORS } from '../central/admin/errors.ts';
 import { AUTH_ERRORS } from '../central/auth/errors.ts';
+import { CLI_ERRORS } from '../central/cli/errors.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
 import { LISTENER_ERRORS } from '../central/listeners/errors.ts';
 import { metricsMarkdown } from '../central/metrics.ts';
@@ -54,6 +55,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   { table: 'AUTH_ERRORS', title: 'Central: access to the administration', about: 'Answers of every path of the REST API that needs a token.', errors: AUTH_ERRORS },
   { table: 'ADMIN_ERRORS', title: 'Central: requests to the administration', about: 'Answers of the REST API to what is wrong with a request itself.', errors: ADMIN_ERRORS },
   { table: 'STORE_ERRORS', title: 'Central: agents, tokens, versions', about: 'What the store refuses, whatever engine it runs on.', errors: STORE_ERRORS },
+  { table: 'CLI_ERRORS', title: 'Command line of the administrator', about: 'Answers of `queuegate`. What Central refuses is shown with the code that Central gave.', errors: CLI_ERRORS },
   { table: 'LISTENER_ERRORS', title: 'Central: listeners', about: 'Binding of ports, at the start and when a parameter moves one.', errors: LISTENER_ERRORS },
   { table: 'CONFIG_ERRORS', title: 'Central: start', about: 'Central does not start.', errors: CONFIG_ERRORS },
   { table: 'DATABASE_ERRORS', title: 'Data folders and stores', about: 'Of Central and of the agent alike.', errors: DATABASE_ERRORS },

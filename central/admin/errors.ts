@@ -2,7 +2,7 @@
 import { CodedError, defineErrors, type ErrorTable } from '../../shared/errors.ts';
 
 export const ADMIN_ERRORS = {
-  not_found: { status: 404, text: 'There is nothing at {path}.', hint: 'The paths of the API begin with /api/v1; docs/OPERATIONS.md lists them.' },
+  not_found: { status: 404, text: 'There is nothing at {path}.', hint: 'The paths of the API begin with /api/v1; docs/REST.md lists them.' },
   method_not_allowed: { status: 405, text: '{path} does not know {method}; it knows {allowed}.', hint: 'Use one of the methods in the header Allow.' },
   request_invalid: { status: 400, text: 'The request has {count} and was not carried out.', hint: 'Mend what is listed and send it again.' },
   json_unparseable: { status: 400, text: 'The body is no JSON: {found}.', hint: 'Send JSON in UTF-8, with the header Content-Type: application/json.' },

@@ -66,7 +66,7 @@ export function createClient({ url, ca, token, signal }: ClientOptions): Client 
     } catch (error) {
       if (signal.aborted) throw error;
       const code = systemCode(error) ?? '';
-      throw cliFault(NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'central_unreachable', { url: url.origin, found: textOf(error) || code }, error);
+      throw cliFault(NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'administration_unreachable', { url: url.origin, found: textOf(error) || code }, error);
     }
   }
 
@@ -112,13 +112,13 @@ function jsonOf(answer: Answer, url: URL): unknown {
   try {
     return JSON.parse(answer.text);
   } catch (error) {
-    throw cliFault('no_central', { url: url.origin, found: `HTTP ${answer.status}, ${answer.type || 'without a content type'}` }, error);
+    throw cliFault('no_administration', { url: url.origin, found: `HTTP ${answer.status}, ${answer.type || 'without a content type'}` }, error);
   }
 }
 
 function problemOf(value: unknown, answer: Answer, url: URL): CodedError {
   const type = isRecord(value) && typeof value['type'] === 'string' ? /^urn:queuegate:error:(\w+)$/.exec(value['type'])?.[1] : undefined;
-  if (!isRecord(value) || type === undefined) return cliFault('no_central', { url: url.origin, found: `HTTP ${answer.status}` });
+  if (!isRecord(value) || type === undefined) return cliFault('no_administration', { url: url.origin, found: `HTTP ${answer.status}` });
   const { title, detail, hint, errors } = value;
   const list = Array.isArray(errors) ? errors.flatMap((error: unknown) => (isRecord(error) && typeof error['text'] === 'string' ? [error['text']] : [])) : [];
   return new RestError(type, { text: shown(detail ?? title), hint: shown(hint), status: answer.status }, list);

@@ -4,7 +4,7 @@ import { defineErrors, type ErrorTable } from '../../shared/errors.ts';
 export const CLI_ERRORS = {
   usage: { text: '{found}.', hint: 'Usage: {usage}' },
   command_unknown: { text: 'There is no command "{found}".', hint: 'Commands are: {commands}. "queuegate help" explains them.' },
-  central_unreachable: {
+  administration_unreachable: {
     text: 'Central cannot be reached at {url}: {found}.',
     hint: 'Look whether it runs there ("queuegate status" on its own host); name another address with --url or QUEUEGATE_URL.',
   },
@@ -12,7 +12,7 @@ export const CLI_ERRORS = {
     text: 'The certificate of {url} is not trusted: {found}.',
     hint: 'Name the root of Central with --ca FILE or QUEUEGATE_CA ("queuegate ca export" on its own host writes it), and use a host name that its certificate has.',
   },
-  no_central: { text: 'What answers at {url} is no Central: {found}.', hint: 'The administration is on port 8080 (HTTP, its own host only) and 8443 (HTTPS).' },
+  no_administration: { text: 'What answers at {url} is no Central: {found}.', hint: 'The administration is on port 8080 (HTTP, its own host only) and 8443 (HTTPS).' },
   token_missing: {
     text: 'There is no API token: {file} cannot be read, and QUEUEGATE_TOKEN is not set.',
     hint: 'Run it as the account of Central in its working folder, name a file with --token-file, or set QUEUEGATE_TOKEN.',

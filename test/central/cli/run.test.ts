@@ -196,12 +196,12 @@ describe('the command line itself', () => {
   });
 
   test('a Central that is not there, and something that is no Central, are told apart', async () => {
-    expect(await run(['status', '--url', 'http://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringMatching(/central_unreachable/) });
+    expect(await run(['status', '--url', 'http://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringMatching(/administration_unreachable/) });
     const server = createServer((_request, response) => response.end('<html>'));
     onTestFinished(() => void server.close());
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    expect(await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('no_central') });
+    expect(await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('no_administration') });
   });
 
   test('HTTPS is verified: without the root it is refused, with --ca it works', async () => {

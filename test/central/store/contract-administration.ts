@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { CHAIN_START, chainHash } from '../../../central/store/audit-chain.ts';
 import type { ApiTokenRecord, PendingChange, Store } from '../../../central/store/store.ts';
-import { auditEntry, enrolmentToken, NOW, type Engine, type OpenEngine } from './contract.ts';
+import { auditEntry, enrolmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
 
 export function administrationContract(open: OpenEngine): void {
   let engine: Engine;

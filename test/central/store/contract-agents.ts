@@ -1,7 +1,7 @@
 // The part of the contract that concerns agents, their enrolment and their sessions.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Store } from '../../../central/store/store.ts';
-import { claimOf, DAY, enrolmentToken, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './contract.ts';
+import { claimOf, DAY, enrolmentToken, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 
 export function agentContract(open: OpenEngine): void {
   let engine: Engine;

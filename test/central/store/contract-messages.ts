@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './contract.ts';
+import { claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 
 export function messageContract(open: OpenEngine): void {
   let engine: Engine;

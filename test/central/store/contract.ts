@@ -1,81 +1,18 @@
 // The suite that every engine of Central's store passes. An engine's own test opens it and says how it starts again.
 import { describe } from 'vitest';
-import type { Item, Message } from '../../../shared/delivery/message.ts';
-import type { AgentRecord, AuditEntry, EnrolmentTokenRecord, SessionClaim, Store } from '../../../central/store/store.ts';
 import { administrationContract } from './contract-administration.ts';
 import { agentContract } from './contract-agents.ts';
 import { messageContract } from './contract-messages.ts';
-
-/** One installation of the engine: opened before each test with nothing in it, and thrown away after. */
-export interface Engine {
-  readonly store: Store;
-  /** Stops the store in order and opens it again on the same data. */
-  restart(): Promise<Store>;
-  dispose(): Promise<void>;
-}
-
-export type OpenEngine = () => Promise<Engine>;
+import type { OpenEngine } from './samples.ts';
 
 export function storeContract(name: string, open: OpenEngine): void {
-  describe(`${name}: agents`, () => agentContract(open));
-  describe(`${name}: messages`, () => messageContract(open));
-  describe(`${name}: administration`, () => administrationContract(open));
-}
-
-export const DAY = 86_400_000;
-export const NOW = 1_790_000_000_000;
-export const ROOM = { maxMessages: 10_000, maxBytes: 16 * 1024 * 1024 };
-
-export function enrolmentToken(id: string, changes: Partial<EnrolmentTokenRecord> = {}): EnrolmentTokenRecord {
-  return { id, hash: `hash of ${id}`, createdAt: NOW, createdBy: 'admin', expiresAt: NOW + DAY, uses: 0, maxUses: 1, agentName: null, ...changes };
-}
-
-/** Registers an agent with a token of its own. */
-export async function registered(store: Store, id: string, name = id): Promise<AgentRecord> {
-  await store.tokens.addEnrolmentToken(enrolmentToken(`token-${id}`));
-  return store.agents.register({ id, name, publicKey: `key of ${id}`, keyThumbprint: `thumbprint of ${id}`, now: NOW }, `token-${id}`);
-}
-
-export function claimOf(id: string, changes: Partial<SessionClaim> = {}): SessionClaim {
-  return {
-    agentId: id,
-    keyThumbprint: `thumbprint of ${id}`,
-    name: id,
-    session: 's1',
-    boot: 'b1',
-    version: '1.0.0',
-    transport: 'wss',
-    address: '192.0.2.7',
-    node: 'central-1',
-    now: NOW,
-    ...changes,
-  };
-}
-
-/** An agent with an open session whose log of events has begun; its epoch. */
-export async function online(store: Store, id: string): Promise<number> {
-  await registered(store, id);
-  const { epoch } = await store.agents.claimSession(claimOf(id));
-  await store.inbox.begin(id, epoch, { incarnation: `log of ${id}`, next: 1, missing: null }, NOW);
-  return epoch;
-}
-
-export function message(id: string, changes: Partial<Message> = {}): Message {
-  const source = changes.source ?? '/test';
-  const type = changes.type ?? 'test.thing';
-  return { id, source, type, json: JSON.stringify({ specversion: '1.0', id, source, type, data: 'grüezi' }), expiresAt: null, ...changes };
-}
-
-export function items(...ids: string[]): Item[] {
-  return ids.map((id) => ({ kind: 'message', message: message(id) }));
-}
-
-export function auditEntry(action: string, changes: Partial<AuditEntry> = {}): AuditEntry {
-  return { at: NOW, who: 'admin', from: '127.0.0.1', action, detail: '{"x":1}', comment: null, ticket: null, ...changes };
-}
-
-/** Ids of the events behind a cursor. */
-export async function eventIds(store: Store, after = 0, filter = {}): Promise<string[]> {
-  const events = await store.inbox.read(after, filter, 1_000);
-  return events.map((event) => (JSON.parse(event.json) as { id: string }).id);
+  describe(`${name}: agents`, () => {
+    agentContract(open);
+  });
+  describe(`${name}: messages`, () => {
+    messageContract(open);
+  });
+  describe(`${name}: administration`, () => {
+    administrationContract(open);
+  });
 }

@@ -1,6 +1,6 @@
 // A process that a test kills: appends events of one agent, several calls in flight, and prints each number that was answered.
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
-import { claimOf, items, NOW, online } from './contract.ts';
+import { claimOf, items, NOW, online } from './samples.ts';
 
 const folder = process.argv[2];
 if (folder === undefined) throw new Error('the folder is missing');

@@ -9,7 +9,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { auditEntry, claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM, storeContract } from './contract.ts';
+import { storeContract } from './contract.ts';
+import { auditEntry, claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM } from './samples.ts';
 
 function unexpected(error: CodedError): void {
   throw error;
@@ -168,13 +169,16 @@ describe('openSqliteStore', () => {
   });
 
   it('loses nothing that it answered when it is killed while it writes', async () => {
+    let before = 0;
     for (let round = 0; round < 3; round += 1) {
       const answered = await killedWriter(folder, 40 + 60 * round);
+      expect(answered).toBeGreaterThan(before);
       const store = await open();
       const { up } = await store.agents.claimSession(claimOf('a1', { session: `round ${round}` }));
       expect(up?.number ?? 0).toBeGreaterThanOrEqual(answered);
       const ids = await readAll(store);
       expect(ids).toEqual(Array.from({ length: up?.number ?? 0 }, (_, index) => `e${index + 1}`));
+      before = ids.length;
       await store.stop();
     }
   });

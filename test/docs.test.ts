@@ -1,0 +1,244 @@
+// Holds the documents to the code: what is made from tables is what would be made now, what is written by hand names what is there,
+// and every link, file and script that a document names exists.
+import { createPublicKey } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fastify } from 'fastify';
+import { describe, expect, it } from 'vitest';
+import { adminRoutes } from '../central/admin/routes.ts';
+import type { AdminServices } from '../central/admin/services.ts';
+import { createMetrics } from '../central/metrics.ts';
+import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs/make.ts';
+import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
+import { ENROL_WITH_PROOF, ENROL_WITH_TOKEN, ENROLLED, proofKey, readEnrolmentToken, requestMac, type EnrolWithProof } from '../shared/wire/enrolment.ts';
+import { misfit, type JsonSchema } from '../shared/wire/json-schema.ts';
+import { BEGIN, CHALLENGE, FROM_AGENT, FROM_CENTRAL, HELLO, LIMITS, MAX_HELLO_BYTES, type Challenge, type Hello, type Welcome } from '../shared/wire/messages.ts';
+import { helloTranscript, readPublicKey, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
+import { REFUSALS } from '../shared/wire/refusals.ts';
+
+const root = resolve(import.meta.dirname, '..');
+
+function read(path: string): string {
+  return readFileSync(join(root, path), 'utf8');
+}
+
+const documents = [...(existsSync(join(root, 'README.md')) ? ['README.md'] : []), ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+
+const sources = ['central', 'agent', 'shared'].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => `${folder}/${name}`),
+);
+
+/** All that `pattern` finds, with the document it stands in. */
+function findings(pattern: RegExp, files: readonly string[] = documents): { readonly file: string; readonly found: string }[] {
+  return files.flatMap((file) => Array.from(read(file).matchAll(pattern), ([whole, group]) => ({ file, found: group ?? whole })));
+}
+
+/** The text under a heading, up to the next heading of the same level or above. */
+function section(markdown: string, heading: string): string {
+  const lines = markdown.split('\n');
+  const start = lines.indexOf(heading);
+  if (start === -1) throw new Error(`no heading "${heading}"`);
+  const level = heading.indexOf(' ');
+  const length = lines.slice(start + 1).findIndex((line) => /^#+ /.test(line) && line.indexOf(' ') <= level);
+  return lines.slice(start + 1, length === -1 ? undefined : start + 1 + length).join('\n');
+}
+
+function headings(markdown: string): string[] {
+  return Array.from(markdown.replaceAll(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.+)$/gm), ([, heading]) => heading ?? '');
+}
+
+describe('documents that are made', () => {
+  it.each([...madeDocuments()])('%s is what "npm run docs" would write now', (path, text) => {
+    expect(read(path)).toBe(text);
+  });
+
+  it('ERRORS.md has every error table of the source', () => {
+    const calls = findings(/\bdefineErrors\(([^)]*)/g, sources.filter((file) => file !== 'shared/errors.ts'));
+    // A table that is written into the call cannot be documented: give it a name and export it.
+    expect(calls.map(({ found }) => found).toSorted()).toEqual(ERROR_SUBJECTS.map(({ table }) => table).toSorted());
+  });
+
+  it('ERRORS.md gives every code a heading of its own: no code stands in two tables', () => {
+    const codes = ERROR_SUBJECTS.flatMap(({ errors }) => Object.keys(errors));
+    expect(codes.filter((code, i) => codes.indexOf(code) !== i)).toEqual([]);
+    const found = headings(errorsMarkdown());
+    expect(codes.filter((code) => !found.includes(code))).toEqual([]);
+  });
+
+  it('every error says in a sentence what happened and what to do', () => {
+    for (const { errors } of ERROR_SUBJECTS) {
+      for (const [code, { text, hint }] of Object.entries(errors)) {
+        expect([code, text.length > 0, hint.length > 0]).toEqual([code, true, true]);
+      }
+    }
+  });
+});
+
+describe('what documents name', () => {
+  it('every relative link resolves, with its anchor', () => {
+    const broken = findings(/\]\(([^)\s]+)\)/g).filter(({ file, found }) => {
+      if (/^[a-z]+:/.test(found)) return false;
+      const [path = '', anchor] = found.split('#', 2);
+      const target = path === '' ? file : relative(root, resolve(root, dirname(file), path));
+      if (!existsSync(join(root, target))) return true;
+      return anchor !== undefined && !headings(read(target)).some((heading) => anchorOf(heading) === anchor);
+    });
+    expect(broken).toEqual([]);
+  });
+
+  it('no document cites line numbers', () => {
+    expect(findings(/\.(?:ts|md|json|js):\d+|#L\d+|\b(?:at|see) line \d+/gi)).toEqual([]);
+  });
+
+  it('every npm script exists', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const named = findings(/\bnpm (?:run (?:-s |--silent )?([a-z:-]+)|(?:start|test)\b)/g).map(({ file, found }) => ({ file, found: found.replace(/^npm /, '') }));
+    expect(named.filter(({ found }) => !Object.hasOwn(scripts, found))).toEqual([]);
+  });
+
+  it('every file under docs that a document or the source names exists', () => {
+    const named = findings(/\bdocs\/[A-Za-z-]+\.(?:md|ts)\b/g, [...documents, ...sources]);
+    expect(named.filter(({ found }) => !existsSync(join(root, found)))).toEqual([]);
+  });
+
+  it('every source file that a document names exists', () => {
+    const named = findings(/`((?:central|agent|shared|profiles|test|docs|bench|deploy)\/[\w./-]+\.\w+)`/g);
+    expect(named.filter(({ found }) => !existsSync(join(root, found)))).toEqual([]);
+  });
+
+  it('every test that SECURITY.md calls as a proof exists under that title', () => {
+    const text = read('docs/SECURITY.md');
+    const cited = Array.from(text.matchAll(/`(test\/[\w./-]+\.test\.ts)` ((?:"[^"]+"(?:, )?)+)/g));
+    expect(cited.length).toBeGreaterThan(20);
+    const missing = cited.flatMap(([, file = '', titles = '']) =>
+      Array.from(titles.matchAll(/"([^"]+)"/g), ([, title = '']) => ({ file, title })).filter(({ title }) => !existsSync(join(root, file)) || !read(file).replaceAll(String.raw`\'`, "'").includes(title)),
+    );
+    expect(missing).toEqual([]);
+  });
+});
+
+describe('PROTOCOL.md', () => {
+  const text = read('docs/PROTOCOL.md');
+  const jsonIn = (part: string): string[] => Array.from(part.matchAll(/```json\n([\s\S]*?)\n```/g), ([, json]) => json ?? '');
+  const example = <T>(type: string): T => JSON.parse(jsonIn(section(text, `### ${type}`))[0] ?? '') as T;
+
+  /** The kinds of values that PROTOCOL.md defines once, under "Frames". */
+  const KINDS: readonly (readonly [string, JsonSchema])[] = [
+    ['id', HELLO.properties.id],
+    ['nonce', CHALLENGE.properties.nonce],
+    ['base64', HELLO.properties.key],
+    ['position', HELLO.properties.logs.properties.down],
+    ['range', BEGIN.properties.missing.anyOf[1]],
+    ['number', FROM_AGENT.ack.properties.through],
+    ['number, at least 1', BEGIN.properties.next],
+  ];
+
+  /** What the column "form" must contain for a member of this schema. */
+  function formsOf(schema: JsonSchema): string[] {
+    const kind = KINDS.find(([, known]) => JSON.stringify(known) === JSON.stringify(schema));
+    if (kind !== undefined) return [kind[0]];
+    if ('const' in schema) return [`\`${schema.const}\``];
+    if ('enum' in schema) return schema.enum.map((word) => `\`${word}\``);
+    if ('anyOf' in schema) return schema.anyOf.flatMap((option) => formsOf(option));
+    if (!('type' in schema)) return [];
+    switch (schema.type) {
+      case 'null':
+        return ['null'];
+      case 'integer':
+        return [`${schema.minimum} to ${schema.maximum}`];
+      case 'string':
+        return [schema.minLength === undefined ? `at most ${schema.maxLength}` : schema.minLength === schema.maxLength ? String(schema.maxLength) : `${schema.minLength} to ${schema.maxLength}`];
+      case 'array':
+        return [`at most ${schema.maxItems.toLocaleString('en')}`, ...formsOf(schema.items)];
+      default:
+        return [schema.type];
+    }
+  }
+
+  /** The faults of a table of members against a schema. */
+  function faultsOf(part: string, schema: JsonSchema, prefix = ''): string[] {
+    if (!('properties' in schema)) return [];
+    return Object.entries(schema.properties).flatMap(([name, member]) => {
+      const row = part.split('\n').find((line) => line.startsWith('| ') && line.split(' | ')[0]?.includes(`\`${prefix}${name}\``));
+      if (row === undefined) return [`${prefix}${name} has no row`];
+      if (name === 'logs') return Object.keys('properties' in member ? member.properties : {}).filter((log) => !row.includes(`\`${log}\``));
+      const missing = formsOf(member).filter((form) => !row.includes(form));
+      return [...missing.map((form) => `${prefix}${name} does not say "${form}"`), ...faultsOf(part, member, `${name}.`)];
+    });
+  }
+
+  it.each(Object.entries({ ...FROM_AGENT, ...FROM_CENTRAL }))('tells each member of %s with its form and bounds', (type, schema) => {
+    expect(faultsOf(section(text, `### ${type}`), schema)).toEqual([]);
+  });
+
+  it('tells each member of an enrolment with its form and bounds', () => {
+    const [token, proof, answer] = ['### Over wss: the token', '### Over ws: a proof of the token', '### The answer'].map((heading) => section(text, heading));
+    const ofRequest = (schema: JsonSchema, part = ''): string[] => faultsOf(part, schema).filter((fault) => !fault.startsWith('name does not say'));
+    expect(ofRequest(ENROL_WITH_TOKEN, token)).toEqual([]);
+    expect(ofRequest({ ...ENROL_WITH_PROOF, properties: { tokenId: ENROL_WITH_PROOF.properties.tokenId, mac: ENROL_WITH_PROOF.properties.mac } }, proof)).toEqual([]);
+    expect(ofRequest(ENROLLED, answer)).toEqual([]);
+  });
+
+  it('has an example of each frame that the schemas take', () => {
+    for (const type of Object.keys(FROM_AGENT)) expect(decodeFromAgent(jsonIn(section(text, `### ${type}`))[0] ?? '')?.type).toBe(type);
+    for (const type of Object.keys(FROM_CENTRAL)) expect(decodeFromCentral(jsonIn(section(text, `### ${type}`))[0] ?? '')?.type).toBe(type);
+  });
+
+  it('shows what is signed, and its signatures verify', () => {
+    const [challenge, hello, welcome] = [example<Challenge>('challenge'), example<Hello>('hello'), example<Welcome>('welcome')];
+    const [signedHello, signedWelcome, signingKey] = Array.from(section(text, '## What is signed').matchAll(/```text\n(.*)\n```/g), ([, shown]) => shown ?? '');
+    expect(signedHello).toBe(helloTranscript(challenge, hello));
+    expect(signedWelcome).toBe(welcomeTranscript(hello, challenge.central, welcome));
+    const [agentKey, centralKey] = [readPublicKey(hello.key), readPublicKey(signingKey ?? '')];
+    if (agentKey === undefined || centralKey === undefined) throw new Error('a key of the examples cannot be read');
+    expect(verifyTranscript(signedHello ?? '', hello.signature, agentKey)).toBe(true);
+    expect(verifyTranscript(signedWelcome ?? '', welcome.signature, centralKey)).toBe(true);
+  });
+
+  it('shows enrolments that the schemas take, with a proof that fits its token', () => {
+    const [withToken, withProof] = jsonIn(section(text, '## Enrolment')).map((json) => JSON.parse(json) as unknown);
+    expect(misfit(ENROL_WITH_TOKEN, withToken)).toBeUndefined();
+    expect(misfit(ENROL_WITH_PROOF, withProof)).toBeUndefined();
+    const { csr, name, tokenId, mac } = withProof as EnrolWithProof;
+    const token = readEnrolmentToken(/with the token `(qge_\w+)`/.exec(text.replaceAll('-', '_'))?.[1] === undefined ? '' : (/with the token `(qge_[\w-]+)`/.exec(text)?.[1] ?? ''));
+    const csrDer = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
+    expect(token?.id).toBe(tokenId);
+    expect(requestMac(proofKey(token?.secret ?? ''), { tokenId, name, id: undefined, csrDer })).toBe(mac);
+  });
+
+  it('lists every close code', () => {
+    const part = section(text, '## Refusals and close codes');
+    for (const [code, { close }] of Object.entries(REFUSALS)) {
+      expect(part.split('\n').some((line) => line.startsWith(`| ${close} |`) && line.includes(`[\`${code}\`]`)), code).toBe(true);
+    }
+  });
+
+  it('says the defaults of the limits', () => {
+    expect(LIMITS).toEqual({ maxFrameBytes: 1024 ** 2, maxMessageBytes: 256 * 1024, windowItems: 2000, windowBytes: 4 * 1024 ** 2 });
+    expect(text).toContain('1 MiB for a frame, 256 KiB for a message, 2,000 items and 4 MiB for the window');
+    expect(section(text, '### hello')).toContain(`At most ${MAX_HELLO_BYTES.toLocaleString('en')} bytes`);
+  });
+
+  it('uses public keys only in its examples', () => {
+    expect(text).not.toContain('PRIVATE KEY');
+    expect(() => createPublicKey({ key: Buffer.from(example<Hello>('hello').key, 'base64'), format: 'der', type: 'spki' })).not.toThrow();
+  });
+});
+
+describe('REST.md', () => {
+  it('has exactly the routes that the administration registers, with the role that each needs', async () => {
+    const registered: string[] = [];
+    const app = fastify();
+    app.addHook('onRoute', ({ method, url, config }) => {
+      for (const name of [method].flat()) if (name !== 'HEAD') registered.push(`${name} ${url.replaceAll(/:(\w+)/g, '{$1}')} ${config?.role}`);
+    });
+    // Nothing is asked of the services before a request comes.
+    await adminRoutes(app, { metrics: createMetrics() } as unknown as AdminServices);
+    await app.ready();
+    await app.close();
+    const told = Array.from(read('docs/REST.md').matchAll(/^### `([A-Z]+ \S+)`\n+Role: ([a-z]+)/gm), ([, route, role]) => `${route} ${role}`);
+    expect(told.toSorted()).toEqual(registered.toSorted());
+  });
+});
