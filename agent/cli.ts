@@ -84,6 +84,9 @@ async function start(args: readonly string[]): Promise<number> {
   const signal = new Promise<'signal'>((resolve) => {
     // Windows knows no SIGTERM; a service there ends the process, and both logs are on disk.
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
+    // Only the Central agent has a parent at the other end of a channel (central/central-agent.ts): it goes when that one does.
+    process.once('disconnect', () => resolve('signal'));
+    process.channel?.unref();
   });
   const ended = await Promise.race([signal, agent.failed]);
   setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();

@@ -186,9 +186,9 @@ function readResponse(status: number, text: string): unknown {
     throw agentFault('enrolment_answer_bad', { found: `HTTP ${status}, and no JSON` }, error);
   }
   if (status === 200) return value;
-  const problem = value as { title?: unknown; hint?: unknown } | null;
+  const problem = value as { detail?: unknown; hint?: unknown } | null;
   throw agentFault('enrolment_refused_by_central', {
-    found: typeof problem?.title === 'string' ? problem.title.slice(0, 1024) : `HTTP ${status}`,
+    found: typeof problem?.detail === 'string' ? problem.detail.slice(0, 1024) : `HTTP ${status}`,
     mend: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',
   });
 }

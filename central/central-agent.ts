@@ -1,7 +1,7 @@
 // Owns the agent on Central's own host: leaves it the one-time enrolment (0600), writes its local configuration, and keeps its
 // process running. It is an agent like any other: it enrols, it signs, it has no right of its own.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { replaceFile } from '../shared/atomic-file.ts';
@@ -56,7 +56,7 @@ export class CentralAgent {
     const { folder, profile, plainPort, localApiPort } = this.#options;
     const conf = join(folder, 'profile', 'conf');
     await mkdir(conf, { recursive: true, mode: 0o700 });
-    await copyFile(join(profile, 'conf', 'agent.conf'), join(conf, 'agent.conf'));
+    await replaceFile(join(conf, 'agent.conf'), await readFile(join(profile, 'conf', 'agent.conf')), 0o600);
     const local = [
       '# Written by Central at each start and when its plain port moves: changes here do not stay.',
       `central.host = 127.0.0.1:${plainPort()}`,
@@ -87,7 +87,9 @@ export class CentralAgent {
     const extension = program.endsWith('.ts') ? 'ts' : 'js';
     const cli = join(dirname(program), '..', 'agent', `cli.${extension}`);
     const startedAt = performance.now();
-    const child = spawn(process.execPath, [cli, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')], { stdio: ['ignore', 'inherit', 'inherit'] });
+    // The channel carries nothing: its end tells the agent that Central is gone, also after kill -9. Else the old agent would hold the
+    // data folder against the one that the next Central starts.
+    const child = spawn(process.execPath, [cli, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child = child;
     child.once('error', (error) => log.warn({ error: error.message }, 'the Central agent could not be started'));
     child.once('exit', (code, signal) => {

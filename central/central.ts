@@ -20,7 +20,7 @@ import { AddressSet, isLoopback, transportRefusal } from './auth/address-rules.t
 import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './auth/enrolment-tokens.ts';
 import { createOperators, type Operators } from './auth/operators.ts';
 import { CENTRAL_AGENT_NAME, CentralAgent } from './central-agent.ts';
-import type { CentralConfig } from './config.ts';
+import { ADMINISTRATOR_TOKEN_FILE, type CentralConfig } from './config.ts';
 import { createHttpApp } from './listeners/http.ts';
 import { createListenerApps, type ListenerApps } from './listeners/listener-apps.ts';
 import { Listeners } from './listeners/reconcile.ts';
@@ -58,8 +58,6 @@ const SESSIONS_STOP_MS = 3_000;
 const DEDUPLICATION_CAP_MS = 366 * 86_400_000;
 const PROFILE = resolve(fileURLToPath(import.meta.url), '../../profiles/central');
 const CENTRAL_AGENT_API_PORT = 8889;
-/** In the data folder; `queuegate` on the same host finds it there. */
-export const ADMINISTRATOR_TOKEN_FILE = 'administrator-token';
 
 /** Starts Central. Throws what the operator has to mend; then nothing runs. */
 export async function startCentral(config: CentralConfig, log: Logger): Promise<RunningCentral> {
@@ -215,7 +213,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     version: VERSION,
     startedAt,
     listeners: listeners.listening(),
-    certificate: identity.current() ?? null,
+    certificate: certificateStatus(identity.current()),
     problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
@@ -261,6 +259,13 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     await stop();
     throw error;
   }
+}
+
+/** What is told of the server certificate: never its key. */
+function certificateStatus(credentials: ServerCredentials | undefined): StatusReport['certificate'] {
+  if (credentials === undefined) return null;
+  const { subject, names, notAfter, thumbprint } = credentials;
+  return { subject, names, notAfter, thumbprint };
 }
 
 /** The view of the parameters on a session. What comes unencrypted through a proxy's line counts as unencrypted. */

@@ -13,6 +13,8 @@ export const CENTRAL_PREFIX = 'QUEUEGATE_';
 /** Variables that the command line (central/cli.ts) and the choice of the file read by themselves. */
 const OTHER_VARIABLES = ['QUEUEGATE_CONFIG', 'QUEUEGATE_URL', 'QUEUEGATE_TOKEN', 'QUEUEGATE_TOKEN_FILE', 'QUEUEGATE_CA'];
 const DEFAULT_FILE = 'central.conf';
+/** In the data folder, 0600: the first administrator's token. `queuegate` on the same host finds it there. */
+export const ADMINISTRATOR_TOKEN_FILE = 'administrator-token';
 
 export const CONFIG_ERRORS = {
   flag_unknown: { text: 'Central has no such flag, or it lacks its value: {found}.', hint: 'docs/CONFIGURATION.md lists the flags; each but --central-agent takes a value (--log-level debug).' },

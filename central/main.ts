@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { isCoded, printable } from '../shared/errors.ts';
 import { VERSION } from '../shared/version.ts';
-import { ADMINISTRATOR_TOKEN_FILE, startCentral, type RunningCentral } from './central.ts';
-import { loadCentralConfig, type CentralConfig } from './config.ts';
+import { startCentral, type RunningCentral } from './central.ts';
+import { ADMINISTRATOR_TOKEN_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
 
 /** Longer than an orderly stop takes; then the process is ended whatever hangs. What was acknowledged is on disk. */
 const STOP_WITHIN_MS = 15_000;

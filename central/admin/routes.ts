@@ -3,11 +3,11 @@
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
 import { agentRoutes } from './agents.ts';
-import { adminFault } from './errors.ts';
 import { eventRoutes } from './events.ts';
 import { messageRoutes } from './messages.ts';
 import { parameterRoutes } from './parameters.ts';
-import { sendError } from './problem.ts';
+import { httpFault } from '../listeners/errors.ts';
+import { sendError } from '../listeners/problem.ts';
 import type { AdminServices } from './services.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
 import { tokenRoutes } from './tokens.ts';
@@ -62,7 +62,7 @@ function allowedMethods(scope: FastifyInstance): void {
   scope.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '';
     const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].join(', ');
-    if (allowed === '') return sendError(reply, adminFault('not_found', { path: path.slice(0, 256) }), () => {});
-    return sendError(reply.header('allow', allowed), adminFault('method_not_allowed', { path: path.slice(0, 256), method: request.method, allowed }), () => {});
+    if (allowed === '') return sendError(reply, httpFault('not_found', { path: path.slice(0, 256) }), () => {});
+    return sendError(reply.header('allow', allowed), httpFault('method_not_allowed', { path: path.slice(0, 256), method: request.method, allowed }), () => {});
   });
 }

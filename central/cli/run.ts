@@ -12,6 +12,7 @@ import { eventCommands } from './events.ts';
 import { parameterCommands } from './parameters.ts';
 import { statusCommands } from './status.ts';
 import { tokenCommands } from './tokens.ts';
+import { ADMINISTRATOR_TOKEN_FILE } from '../config.ts';
 
 const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...eventCommands, ...tokenCommands];
 
@@ -24,8 +25,6 @@ const COMMON = {
 } as const;
 
 const DEFAULT_URL = 'http://127.0.0.1:8080';
-/** Where Central leaves the first administrator's token, in its data folder. */
-export const TOKEN_FILE = 'administrator-token';
 const MAX_TOKEN_BYTES = 1024;
 const MAX_CA_BYTES = 1024 * 1024;
 
@@ -125,7 +124,7 @@ async function readToken(text: (name: string) => string | undefined, { environme
   const named = text('token-file');
   if (named === undefined && environment['QUEUEGATE_TOKEN']) return environment['QUEUEGATE_TOKEN'].trim();
   const folder = environment['QUEUEGATE_DATA_FOLDER'] || 'data/central';
-  const file = resolve(workingFolder, named ?? (environment['QUEUEGATE_TOKEN_FILE'] || `${folder}/${TOKEN_FILE}`));
+  const file = resolve(workingFolder, named ?? (environment['QUEUEGATE_TOKEN_FILE'] || `${folder}/${ADMINISTRATOR_TOKEN_FILE}`));
   try {
     return (await readBoundedFile({ path: file, what: 'The token file', maxBytes: MAX_TOKEN_BYTES, mend: 'Name a file that holds a token.' })).toString('utf8').trim();
   } catch (error) {

@@ -8,7 +8,9 @@ import { AGENT_PATH, ENROL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.
 import type { Handshake } from '../agents/handshake.ts';
 import { originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
 import type { Connections } from './connections.ts';
-import { createHttpApp, problem } from './http.ts';
+import { httpFault } from './errors.ts';
+import { createHttpApp } from './http.ts';
+import { sendError } from './problem.ts';
 
 export interface EnrolmentPort {
   enrol(body: unknown, connection: { readonly over: 'ws' | 'wss'; readonly address: string }): Promise<unknown>;
@@ -59,12 +61,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     preValidation: (request, reply, done) => {
       const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
       if (request.ws && offered.includes(SUBPROTOCOL)) return done();
-      void problem(reply.header('upgrade', 'websocket'), {
-        code: 'upgrade_required',
-        status: 426,
-        title: `This is where queue agents connect: a WebSocket with the subprotocol ${SUBPROTOCOL}.`,
-        hint: 'Let a queue agent of this version dial it ("queue-agent start"); the REST API is on the admin port.',
-      });
+      void sendError(reply.header('upgrade', 'websocket'), httpFault('upgrade_required', { subprotocol: SUBPROTOCOL }), () => undefined);
     },
     handler: (_request, reply) => reply.code(426).send(),
     wsHandler: (webSocket, request) => {

@@ -1,4 +1,4 @@
-// The errors of binding and of what arrives on the ports.
+// The errors of binding, and of HTTP on any of the ports.
 import { defineErrors } from '../../shared/errors.ts';
 
 export const LISTENER_ERRORS = {
@@ -15,3 +15,20 @@ export const LISTENER_ERRORS = {
 } as const;
 
 export const listenerFault = defineErrors(LISTENER_ERRORS);
+
+export const HTTP_ERRORS = {
+  not_found: { status: 404, text: 'There is nothing at {path}.', hint: 'Look at the path and the port: the REST API is at /api/v1 on the admin ports, agents connect at /agent on theirs.' },
+  method_not_allowed: { status: 405, text: '{path} does not know {method}; it knows {allowed}.', hint: 'Use one of the methods in the header Allow.' },
+  json_unparseable: { status: 400, text: 'The body is no JSON: {found}.', hint: 'Send JSON in UTF-8, with the header Content-Type: application/json.' },
+  content_type_unsupported: { status: 415, text: 'The content type {found} is not known here.', hint: 'Send application/json; for messages also application/cloudevents+json and application/cloudevents-batch+json.' },
+  body_too_large: { status: 413, text: 'The body is larger than this path takes ({maxBytes} bytes).', hint: 'Send less at once: several requests, or smaller messages.' },
+  request_failed: { status: 500, text: 'Central could not carry out this request.', hint: 'Look at the log of Central at this time.' },
+  url_bad: { status: 400, text: 'The path of the request cannot be read.', hint: 'Encode special characters in it (RFC 3986 section 2.1).' },
+  upgrade_required: {
+    status: 426,
+    text: 'This is where queue agents connect: a WebSocket with the subprotocol {subprotocol}.',
+    hint: 'Let a queue agent of this version dial it ("queue-agent start"); the REST API is on the admin ports.',
+  },
+} as const;
+
+export const httpFault = defineErrors(HTTP_ERRORS);

@@ -1,8 +1,9 @@
 // Owns how a Fastify instance of Central is made: one per listener, for the life of the process, never bound to a port itself
 // (central/listeners/connections.ts hands it sockets), with every error as RFC 9457 problem details.
 import { createServer, type Server } from 'node:http';
-import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
-import { isCoded } from '../../shared/errors.ts';
+import { fastify, type FastifyInstance } from 'fastify';
+import { httpFault } from './errors.ts';
+import { sendError } from './problem.ts';
 
 export interface HttpAppOptions {
   /** From createHttpServer. */
@@ -34,35 +35,13 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: options.maxBodyBytes,
+    // An agent's id has up to 255 characters, each up to nine when it is percent-encoded; Fastify stops at 100.
+    routerOptions: { maxParamLength: 255 * 9 },
+    // What fails before a route is found: the same problem details as everything else.
+    frameworkErrors: (error, request, reply) => void sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
     serverFactory: (handler) => options.server.on('request', handler),
   });
-  app.setErrorHandler((error, request, reply) => sendProblem(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)));
-  app.setNotFoundHandler((request, reply) =>
-    problem(reply, { code: 'not_found', status: 404, title: `There is nothing at ${request.method} ${request.url.split('?', 1)[0]}.`, hint: 'Look at the path and the method.' }),
-  );
+  app.setErrorHandler((error, request, reply) => sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)));
+  app.setNotFoundHandler((request, reply) => sendError(reply, httpFault('not_found', { path: (request.url.split('?', 1)[0] ?? '').slice(0, 256) }), () => undefined));
   return app;
-}
-
-export interface Problem {
-  readonly code: string;
-  readonly status: number;
-  readonly title: string;
-  readonly hint: string;
-  readonly more?: Readonly<Record<string, unknown>>;
-}
-
-/** Answers with problem details (RFC 9457 section 3). */
-export function problem(reply: FastifyReply, found: Problem): FastifyReply {
-  return reply
-    .code(found.status)
-    .type('application/problem+json')
-    .send({ type: `urn:queuegate:error:${found.code}`, title: found.title, status: found.status, hint: found.hint, ...found.more });
-}
-
-function sendProblem(reply: FastifyReply, error: unknown, onUnexpected: (error: unknown) => void): FastifyReply {
-  if (isCoded(error)) return problem(reply, { code: error.code, status: error.status, title: error.message, hint: error.hint });
-  const status = error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500;
-  if (status < 500 && error instanceof Error) return problem(reply, { code: 'bad_request', status, title: error.message, hint: 'Mend the request and send it again.' });
-  onUnexpected(error);
-  return problem(reply, { code: 'internal', status: 500, title: 'Central could not answer this request.', hint: 'Look at the log of Central at this time.' });
 }

@@ -2,6 +2,7 @@
 // everything that was started is ended, by its own id.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -95,6 +96,21 @@ export async function until<T>(look: () => T | undefined | Promise<T | undefined
   }
 }
 
+/** Ports that nobody listens on now, outside the range from which the kernel takes ports for outgoing connections. */
+export async function freePorts(count: number): Promise<number[]> {
+  const found: number[] = [];
+  while (found.length < count) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolveFree) => {
+      server.once('error', () => resolveFree(false));
+      server.listen(port, () => server.close(() => resolveFree(true)));
+    });
+    if (free && !found.includes(port)) found.push(port);
+  }
+  return found;
+}
+
 /** Runs a program to its end. */
 export async function run(program: string, args: readonly string[], options: { cwd?: string; env?: Readonly<Record<string, string>> } = {}): Promise<Ended> {
   return await new Running(program, args, options).ended();
@@ -134,7 +150,27 @@ export class CentralProcess {
     const names = ['--advertised-names', 'localhost'];
     const given = (flag: string): boolean => args.includes(flag);
     const defaults = [...ports.flatMap((flag, i) => (i % 2 === 0 && !given(flag) ? [flag, '0'] : [])), ...(given('--advertised-names') ? [] : names)];
-    const process_ = new Running(process.execPath, [join(ROOT, 'central/main.ts'), '--data-folder', folder, ...defaults, ...args], { env });
+    return await CentralProcess.#run(cleanup, folder, [...defaults, ...args], env);
+  }
+
+  /**
+   * Starts Central with a data folder whose parameters name free ports: they can be moved, which an override by the node's own
+   * configuration (`start`) would not let them. A second start goes on with them.
+   */
+  static async startOnParameters(cleanup: Cleanup, folder: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<CentralProcess> {
+    const known = await readFile(join(folder, 'administrator-token')).catch(() => undefined);
+    if (known === undefined) {
+      const first = await CentralProcess.start(cleanup, folder);
+      const [plain, secure, https, http] = await freePorts(4);
+      const changed = await first.change({ 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http });
+      if (changed.status !== 200) throw new Error(`the ports could not be set: ${JSON.stringify(changed.body)}`);
+      await first.stop();
+    }
+    return await CentralProcess.#run(cleanup, folder, ['--advertised-names', 'localhost', ...args], env);
+  }
+
+  static async #run(cleanup: Cleanup, folder: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<CentralProcess> {
+    const process_ = new Running(process.execPath, [join(ROOT, 'central/main.ts'), '--data-folder', folder, ...args], { env });
     cleanup.add(() => process_.stop());
     await process_.printed(/Administration: .*\n/);
     const port = (title: string): number => Number(new RegExp(`${title} listens .*, port (\\d+)`).exec(process_.stdout)?.[1] ?? 0);

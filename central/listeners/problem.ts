@@ -1,8 +1,7 @@
 // Owns how an error becomes an answer: RFC 9457 problem details for every one, with the mend in `hint`.
 import type { FastifyError, FastifyReply } from 'fastify';
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
-import { problem } from '../listeners/http.ts';
-import { adminFault } from './errors.ts';
+import { httpFault } from './errors.ts';
 
 /** When a refused request may be sent again. A full outbox empties as fast as its agent reads. */
 const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = { outbox_full: 5, too_many_waiting: 10, store_failed: 30 };
@@ -12,7 +11,7 @@ export function sendError(reply: FastifyReply, error: unknown, onUnexpected: (er
   const coded = isCoded(error) ? error : fromFastify(error, reply);
   if (coded === undefined) {
     onUnexpected(error);
-    return sendCoded(reply, adminFault('request_failed', {}));
+    return sendCoded(reply, httpFault('request_failed', {}));
   }
   if (coded.status >= 500 && coded.status !== 503) onUnexpected(coded);
   return sendCoded(reply, coded);
@@ -24,7 +23,10 @@ function sendCoded(reply: FastifyReply, error: CodedError): FastifyReply {
   // RFC 9110 section 15.5.2: a 401 says how to authenticate.
   if (error.status === 401) void reply.header('www-authenticate', 'Bearer realm="queuegate"');
   const errors = 'errors' in error ? { errors: error.errors } : {};
-  return problem(reply, { code: error.code, status: error.status, title: titleOf(error.code), hint: error.hint, more: { detail: error.message, ...errors } });
+  return reply
+    .code(error.status)
+    .type('application/problem+json')
+    .send({ type: `urn:queuegate:error:${error.code}`, title: titleOf(error.code), status: error.status, detail: error.message, hint: error.hint, ...errors });
 }
 
 /** RFC 9457 section 3.1.3: the title is the same for every occurrence; what happened here is the detail. */
@@ -40,13 +42,16 @@ function fromFastify(error: unknown, reply: FastifyReply): CodedError | undefine
   const { request } = reply;
   switch (code) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return adminFault('content_type_unsupported', { found: request.headers['content-type'] ?? '(none)' }, error);
+      return httpFault('content_type_unsupported', { found: request.headers['content-type'] ?? '(none)' }, error);
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return adminFault('body_too_large', { maxBytes: request.routeOptions.bodyLimit ?? 0 }, error);
+      return httpFault('body_too_large', { maxBytes: request.routeOptions.bodyLimit ?? 0 }, error);
+    case 'FST_ERR_BAD_URL':
+    case 'FST_ERR_ASYNC_CONSTRAINT':
+      return httpFault('url_bad', {}, error);
     default:
       break;
   }
   if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return undefined;
   // Nothing but bodies is left that Fastify judges: empty, no JSON, a member named __proto__, a length that does not fit.
-  return adminFault('json_unparseable', { found: textOf(error) }, error);
+  return httpFault('json_unparseable', { found: textOf(error) }, error);
 }
