@@ -25,6 +25,8 @@ The files have the syntax of Java properties, exactly as \`java.util.Properties\
 - \`\\t\`, \`\\n\`, \`\\r\`, \`\\f\`, \`\\\\\` and \`\\u00f6\` are escapes. A backslash in a Windows path must be doubled: \`C:\\\\queuegate\`.
 - UTF-8; a file that is no valid UTF-8 is read as ISO-8859-1. At most 1 MiB.
 - A key that is set twice is a warning; the last one counts.
+
+Where a setting has a second name, that name works in all layers, and its variable and flag follow from it in the same way.
 `;
 
 export const CENTRAL_INTRODUCTION = `Central reads \`central.conf\` in its working folder. \`--config FILE\` or \`QUEUEGATE_CONFIG\` names another file, which must

@@ -6,7 +6,7 @@ import { ADMIN_ERRORS } from '../central/admin/errors.ts';
 import { AUTH_ERRORS } from '../central/auth/errors.ts';
 import { CLI_ERRORS } from '../central/cli/errors.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
-import { LISTENER_ERRORS } from '../central/listeners/errors.ts';
+import { HTTP_ERRORS, LISTENER_ERRORS } from '../central/listeners/errors.ts';
 import { metricsMarkdown } from '../central/metrics.ts';
 import { parametersMarkdown } from '../central/parameters/document.ts';
 import { PARAMETER_ERRORS } from '../central/parameters/errors.ts';
@@ -53,7 +53,8 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   { table: 'PKI_ERRORS', title: 'Central: certificates and enrolment', about: 'Answers to enrolments (HTTP) and to changes of the certificate parameters, and reasons why Central does not start.', errors: PKI_ERRORS },
   { table: 'PARAMETER_ERRORS', title: 'Central: parameters', about: 'Answers of the parameters API.', errors: PARAMETER_ERRORS },
   { table: 'AUTH_ERRORS', title: 'Central: access to the administration', about: 'Answers of every path of the REST API that needs a token.', errors: AUTH_ERRORS },
-  { table: 'ADMIN_ERRORS', title: 'Central: requests to the administration', about: 'Answers of the REST API to what is wrong with a request itself.', errors: ADMIN_ERRORS },
+  { table: 'ADMIN_ERRORS', title: 'Central: requests to the administration', about: 'Answers of the REST API ([REST.md](REST.md)).', errors: ADMIN_ERRORS },
+  { table: 'HTTP_ERRORS', title: 'Central: HTTP on any port', about: 'Answers to what is wrong with a request itself, on the ports of the administration and of the agents.', errors: HTTP_ERRORS },
   { table: 'STORE_ERRORS', title: 'Central: agents, tokens, versions', about: 'What the store refuses, whatever engine it runs on.', errors: STORE_ERRORS },
   { table: 'CLI_ERRORS', title: 'Command line of the administrator', about: 'Answers of `queuegate`. What Central refuses is shown with the code that Central gave.', errors: CLI_ERRORS },
   { table: 'LISTENER_ERRORS', title: 'Central: listeners', about: 'Binding of ports, at the start and when a parameter moves one.', errors: LISTENER_ERRORS },

@@ -158,13 +158,18 @@ function* findings({ schema, prefix, otherVariables = [], files, environment, fl
     // Compose files and units hand on a variable that is not set as an empty one.
     if (!variable.startsWith(prefix) || text === undefined || text === '' || otherVariables.includes(variable)) continue;
     // Kubernetes gives every container such variables for a service that is named like the program.
-    if (/_SERVICE_(HOST|PORT\w*)$|_PORT(_\d+_(TCP|UDP)\w*)?$/.test(variable) && !byVariable.has(variable)) continue;
+    if (!byVariable.has(variable) && isOfKubernetes(variable, text)) continue;
     yield { name: byVariable.get(variable) ?? variable, text, where: `environment variable ${variable}`, foreign: false };
   }
   for (const name of schema.flatMap((setting) => namesOf(setting))) {
     const text = flags[flagOf(name)];
     if (typeof text === 'string') yield { name, text, where: `flag --${flagOf(name)}`, foreign: false };
   }
+}
+
+/** X_SERVICE_HOST, X_SERVICE_PORT, X_PORT_80_TCP and X_PORT=tcp://...; an X_PORT with a number is a setting that somebody mistyped. */
+function isOfKubernetes(variable: string, text: string): boolean {
+  return /_SERVICE_(HOST|PORT\w*)$|_PORT_\d+_(TCP|UDP|SCTP)\w*$/.test(variable) || (variable.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text));
 }
 
 /** What convict's coercion returns for a text that the format does not take; its validation refuses it. */
