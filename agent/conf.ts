@@ -3,7 +3,7 @@
 import { hostname } from 'node:os';
 import { basename, isAbsolute, join, resolve, win32 } from 'node:path';
 import { readPropertiesFile } from '../shared/properties.ts';
-import { hostName, hostPorts, nameList, oneOf, text, wholeNumber, yesOrNo, type HostPort, type SettingFormat } from '../shared/setting-format.ts';
+import { hostName, hostPorts, oneOf, text, wholeNumber, yesOrNo, type HostPort, type SettingFormat } from '../shared/setting-format.ts';
 import { loadSettings, type Schema, type SettingsFile, type SettingValues, type UnknownSetting } from '../shared/settings.ts';
 import { splitJvmArgs, truststoreOf } from './jvm-args.ts';
 
@@ -29,7 +29,6 @@ export const AGENT_SCHEMA = [
   { name: 'enrolment.file', format: text(0, 4096), default: '', doc: 'A file with a one-time enrolment, used once at the first start; relative to the profile.' },
   { name: 'agent.name', format: hostName, default: '', doc: 'Name of this agent. Default: the name of the host.' },
   { name: 'agent.id', format: text(0, 255), default: '', doc: 'Identifier of this agent, fixed at enrolment. Default: the thumbprint of its first key.' },
-  { name: 'agent.queues', format: nameList, default: [], doc: 'Queues that this agent serves.' },
   { name: 'data.folder', format: text(0, 4096), default: '', doc: 'Folder for key, logs of messages and state; relative to the working folder. Default: data/agent, or data/NAME for another profile than "default".' },
   { name: 'local.api.port', format: wholeNumber(0, 65_535), default: 8888, doc: 'Port of the local API on loopback; 0 takes any free one.' },
   { name: 'log.level', format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), default: 'info', doc: 'The least severe lines that are logged.' },
@@ -58,7 +57,6 @@ export interface AgentConf {
   readonly name: string;
   /** Undefined: the thumbprint of the first key. */
   readonly id: string | undefined;
-  readonly queues: readonly string[];
   readonly dataFolder: string;
   readonly localApiPort: number;
   readonly logLevel: LogLevel;
@@ -95,7 +93,6 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     enrolmentFile: values['enrolment.file'] === '' ? undefined : inProfile(folder, values['enrolment.file']),
     name: values['agent.name'] || nameOfHost(request.hostName ?? hostname()),
     id: values['agent.id'] || undefined,
-    queues: values['agent.queues'],
     dataFolder: resolve(workingFolder, values['data.folder'] || join('data', name === 'default' ? 'agent' : name)),
     localApiPort: values['local.api.port'],
     logLevel: values['log.level'],

@@ -48,7 +48,10 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
   if (code === 'CERT_NOT_YET_VALID') return agentFault('tls_not_yet_valid', { target: name, date: shown?.validFrom ?? 'an unknown date', now: today }, error);
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') return agentFault('tls_plain_port', { target: name }, error);
   if (code === 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' || code === 'ERR_SSL_UNSUPPORTED_PROTOCOL') return agentFault('tls_old_protocol', { target: name }, error);
-  if (code.startsWith('ERR_SSL') || code === 'EPROTO' || code.startsWith('ERR_TLS')) return agentFault('tls_failed', { target: name, found: textOf(error) }, error);
+  // An echo, or another protocol that begins alike; and what llhttp says of an answer that is no HTTP.
+  if (code === 'ERR_SSL_UNEXPECTED_MESSAGE') return agentFault('no_central', { target: name, found: 'with something that is no TLS handshake' }, error);
+  if (code.startsWith('HPE_')) return agentFault('no_central', { target: name, found: 'with something that is no HTTP' }, error);
+  if (code.startsWith('ERR_SSL') || code === 'EPROTO' || code.startsWith('ERR_TLS')) return agentFault('tls_failed', { target: name, found: reasonOf(error) }, error);
   return agentFault('central_unreachable', { target: name, found: code === '' ? textOf(error) : code }, error);
 }
 
@@ -57,6 +60,11 @@ export function explainHttpAnswer(target: Target, status: number, body: string):
   if (!target.secure && status === 400 && body.includes('speaks TLS')) return agentFault('plain_on_secure_port', { target: targetName(target) });
   const line = body.split('\n', 1)[0]?.slice(0, 120) ?? '';
   return agentFault('no_central', { target: targetName(target), found: `HTTP ${status}${line === '' ? '' : ` "${line}"`}` });
+}
+
+/** OpenSSL's text has file and line of its source in it, and a line break; its reason is what a person can use. */
+function reasonOf(error: unknown): string {
+  return error instanceof Error && 'reason' in error && typeof error.reason === 'string' ? error.reason : textOf(error).trim().replaceAll(/\s+/g, ' ');
 }
 
 function oneLine(name: string | undefined): string | undefined {

@@ -55,9 +55,10 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
   let last: ConnectionEnd | undefined;
   for (const plan of plans) {
     const end = await ports.connect(plan, signal);
-    if (signal.aborted || end.terminal || end.onlineMs > 0) return end;
-    // Of several hosts the longest wait counts, so that a busy Central is not dialled through another name.
-    last = { ...end, retryAfterMs: Math.max(end.retryAfterMs, last?.retryAfterMs ?? 0) };
+    if (signal.aborted || end.onlineMs > 0) return end;
+    // Of several hosts the longest wait counts, so that a busy Central is not dialled through another name; and only when all
+    // of them refuse for good is there nothing more to dial.
+    last = { ...end, retryAfterMs: Math.max(end.retryAfterMs, last?.retryAfterMs ?? 0), terminal: end.terminal && (last?.terminal ?? true) };
   }
   if (last === undefined) throw new Error('a round without a host');
   return last;

@@ -48,6 +48,8 @@ export interface OnlineSession {
   readonly central: string;
   readonly target: Target;
   readonly heartbeatSeconds: number;
+  /** What Central wants producers to hold to (parameter agents.maxMessageBytes). */
+  readonly maxMessageBytes: number;
   /** A hint: events may have been appended. */
   notify(): void;
 }
@@ -68,6 +70,8 @@ const DIAL_TIMEOUT_MS = 15_000;
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 /** What is read of an HTTP answer that should have been an upgrade. */
 const MAX_ANSWER_BYTES = 2048;
+/** Another Central than ours answered: it may be a while until the right one does. */
+const UNPROVEN_RETRY_MS = 60_000;
 /** A close frame is answered within this time, or the socket is cut. */
 const CLOSE_GRACE_MS = 2_000;
 /** Hints come from the same process and are not missed; this is the net beneath. */
@@ -241,6 +245,7 @@ class Connection {
       central: challenge.central,
       target: this.#plan.target,
       heartbeatSeconds: welcome.heartbeatSeconds,
+      maxMessageBytes: limits.maxMessageBytes,
       notify: () => sender.notify(),
     });
     sender.start(welcome.logs.up).catch(onFailure);
@@ -299,7 +304,8 @@ class Connection {
     if (this.#state === 'ended') return;
     const wasOpen = this.#socket.readyState === this.#socket.OPEN;
     const terminal = reason.close !== undefined && isTerminal(reason.close);
-    this.#finish({ reason, terminal, retryAfterMs: 0, onlineMs: this.#onlineMs() });
+    const retryAfterMs = reason.code === 'unproven_central' ? UNPROVEN_RETRY_MS : 0;
+    this.#finish({ reason, terminal, retryAfterMs, onlineMs: this.#onlineMs() });
     if (wasOpen && reason.code !== 'heartbeat_lost') {
       this.#socket.close(reason.close ?? 1000, reason.code);
       this.#cut = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS);

@@ -5,8 +5,9 @@ import type { Logger } from 'pino';
 import { createBackoff } from '../shared/backoff.ts';
 import { isCoded, textOf } from '../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../shared/delivery/ports.ts';
-import type { Position } from '../shared/wire/messages.ts';
+import { LIMITS, type Position } from '../shared/wire/messages.ts';
 import { VERSION } from '../shared/version.ts';
+import { filesChanged, snapshotFiles, type FileSnapshot } from './file-changes.ts';
 import type { AgentConf } from './conf.ts';
 import { targetName } from './connection-faults.ts';
 import { connectionLoop, type LoopState } from './connection-loop.ts';
@@ -16,13 +17,15 @@ import type { AgentKey, Identity } from './identity.ts';
 import type { Truststore } from './truststore.ts';
 
 export interface DaemonPorts {
+  /** The configuration of the start. */
+  readonly firstConf: AgentConf;
   /** Reads the configuration anew: what concerns the connection counts at the next dial. */
   conf(): Promise<AgentConf>;
   /** Who this agent is; enrols by the one-time file when there is one. Undefined: not enrolled. */
   identity(conf: AgentConf): Promise<Identity | undefined>;
   truststore(conf: AgentConf): Promise<Truststore>;
-  /** Resolves when a file that the connection depends on has changed. */
-  changed(signal: AbortSignal): Promise<void>;
+  /** The files that the connection depends on. */
+  watched(conf: AgentConf): readonly string[];
   readonly key: AgentKey;
   readonly outbox: OutboxPort;
   readonly inbox: InboxPort & { position(): Promise<Position | null> };
@@ -46,11 +49,14 @@ export class Daemon {
   readonly #boot = randomBytes(24).toString('base64url');
   #running: Promise<void> | undefined;
   #online: OnlineSession | undefined;
+  #seen: FileSnapshot;
+  #maxMessageBytes: number = LIMITS.maxMessageBytes;
   #status: ConnectionStatus;
   #lastCode = '';
 
   constructor(ports: DaemonPorts) {
     this.#ports = ports;
+    this.#seen = { files: ports.watched(ports.firstConf), look: '' };
     this.#status = { state: 'connecting', since: new Date(ports.now()).toISOString(), reason: null, central: null };
   }
 
@@ -61,7 +67,7 @@ export class Daemon {
       {
         plans: () => this.#plans(),
         connect: (plan, signal) => connectOnce(plan, { outbox, inbox, now, onOnline: (online) => this.#onOnline(online) }, signal).finally(() => (this.#online = undefined)),
-        changed: (signal) => this.#ports.changed(signal),
+        changed: (signal) => filesChanged(this.#seen, signal),
         backoff: createBackoff(),
         onState: (state) => this.#onState(state),
       },
@@ -82,12 +88,22 @@ export class Daemon {
     this.#online?.notify();
   }
 
+  /** What Central said last; before that, the protocol's bound. */
+  maxMessageBytes(): number {
+    return this.#maxMessageBytes;
+  }
+
   status(): ConnectionStatus {
     return this.#status;
   }
 
   async #plans(): Promise<DialPlan[]> {
+    // Before anything is read: what is mended while it is read or dialled counts as a change. The configuration may name other
+    // files than the last time.
+    const before = await snapshotFiles(this.#seen.files);
     const conf = await this.#ports.conf();
+    const watched = this.#ports.watched(conf);
+    this.#seen = watched.join() === before.files.join() ? before : await snapshotFiles(watched);
     const identity = await this.#ports.identity(conf);
     if (identity === undefined) throw agentFault('not_enrolled', {});
     const { secure, proxied, endpoints, port } = conf.central;
@@ -101,7 +117,8 @@ export class Daemon {
       truststore: conf.truststore.path,
       key: this.#ports.key,
       identity,
-      name: conf.name,
+      // Without a configured name it goes by the one it enrolled with; the host may be called otherwise since.
+      name: conf.origins['agent.name'] === 'default' ? identity.name : conf.name,
       version: VERSION,
       boot: this.#boot,
       proxied,
@@ -110,6 +127,7 @@ export class Daemon {
 
   #onOnline(online: OnlineSession): void {
     this.#online = online;
+    this.#maxMessageBytes = online.maxMessageBytes;
     this.#lastCode = '';
     const url = targetName(online.target);
     this.#set({ state: 'online', reason: null, central: { name: online.central, url, session: online.session, epoch: online.epoch } });

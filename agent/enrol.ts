@@ -11,7 +11,7 @@ import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema
 import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolRequest } from '../shared/wire/enrolment.ts';
 import { ENROL_PATH, PLAIN_PORT, SECURE_PORT } from '../shared/wire/messages.ts';
 import { makeRequest } from './certificate-request.ts';
-import { explainDialFailure, type Target } from './connection-faults.ts';
+import { explainDialFailure, explainHttpAnswer, targetName, type Target } from './connection-faults.ts';
 import { agentFault } from './errors.ts';
 import type { AgentKey, Identity } from './identity.ts';
 
@@ -151,7 +151,7 @@ function shownChain(socket: TLSSocket): X509Certificate[] {
 
 async function post(target: Target, body: EnrolRequest, ca: string | undefined): Promise<unknown> {
   const { status, text } = await exchange(target, JSON.stringify(body), ca);
-  return readResponse(status, text);
+  return readResponse(target, status, text);
 }
 
 function exchange(target: Target, body: string, ca: string | undefined): Promise<{ readonly status: number; readonly text: string }> {
@@ -172,18 +172,21 @@ function exchange(target: Target, body: string, ca: string | undefined): Promise
         text += chunk;
         if (text.length > MAX_ANSWER_BYTES) request.destroy(agentFault('enrolment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
       });
+      // Node tells it only to who listens.
+      response.once('error', (error) => reject(agentFault('central_unreachable', { target: targetName(target), found: 'the line was cut in the middle of its answer' }, error)));
       response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
     });
     request.end(body);
   });
 }
 
-function readResponse(status: number, text: string): unknown {
+function readResponse(target: Target, status: number, text: string): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    throw agentFault('enrolment_answer_bad', { found: `HTTP ${status}, and no JSON` }, error);
+  } catch {
+    // Central speaks JSON here, but for one sentence: plain spoken to its secure port.
+    throw explainHttpAnswer(target, status, text);
   }
   if (status === 200) return value;
   const problem = value as { detail?: unknown; hint?: unknown } | null;

@@ -23,10 +23,6 @@ export const AGENT_ERRORS = {
   enrolment_refused_by_central: { text: 'Central refused the enrolment: {found}', hint: '{mend}' },
   enrolment_answer_bad: { text: 'The answer to the enrolment is not as it must be: {found}.', hint: 'Something between this machine and Central answers in its place, or Central is of another version.' },
   enrolment_file_bad: { text: 'The enrolment file {file} cannot be used: {found}.', hint: 'Let Central write it anew (restart Central), or enrol by hand with "queue-agent enrol".' },
-  host_missing: {
-    text: 'Central\'s host is not known.',
-    hint: 'Set central.host=HOST in agent.local.conf beside agent.conf, or start with --central-host HOST.',
-  },
 
   // the connection
   central_unreachable: { retryable: true, text: '{target} cannot be reached: {found}.', hint: 'Look at the network, the name and the port; on Central "queuegate status" shows what listens where.' },
@@ -66,7 +62,7 @@ export const AGENT_ERRORS = {
   // the local API
   local_port_taken: { text: 'Port {port} on {address} is taken by another process: the local API cannot listen.', hint: 'Set local.api.port in agent.local.conf to a free port (0: any), or stop that process.' },
   local_port_refused: { text: 'The local API cannot listen on port {port}: {found}.', hint: 'Set local.api.port in agent.local.conf to another port.' },
-  local_unauthorized: { status: 401, text: 'The local token is missing or wrong.', hint: 'Send "Authorization: Bearer TOKEN" with the token from the file local-api-token in the data folder of the agent.' },
+  local_unauthorized: { status: 401, text: 'The local token is missing or wrong.', hint: 'Send "Authorization: Bearer TOKEN" with the token from the file local-api.json in the data folder of the agent.' },
   local_not_found: { status: 404, text: 'There is nothing at {method} {path}.', hint: 'The local API has POST /v1/events, GET /v1/commands, POST /v1/commands/ack and GET /v1/status.' },
   local_body_too_large: { status: 413, text: 'The body is larger than {maxBytes} bytes.', hint: 'Post fewer events at once.' },
   local_body_bad: { status: 400, text: 'The body cannot be used: {found}.', hint: 'Send one CloudEvents event as JSON, or an array of them.' },

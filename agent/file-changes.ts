@@ -6,26 +6,35 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** Soon enough for a person who looks at the log, and nothing to a disk. */
 const POLL_MS = 1_000;
 
-/** Resolves when one of the files is another one than at the call, or when `signal` aborts. */
-export async function filesChanged(files: readonly string[], signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
-  const before = await fingerprints(files);
-  while (!signal.aborted) {
+/** What files looked like at one moment. */
+export interface FileSnapshot {
+  readonly files: readonly string[];
+  readonly look: string;
+}
+
+/** Taken before the files are read, so that a change while they are in use is noticed too. */
+export async function snapshotFiles(files: readonly string[]): Promise<FileSnapshot> {
+  return { files, look: await lookOf(files) };
+}
+
+/** Resolves when one of the files is no longer as in the snapshot, or when `signal` aborts. */
+export async function filesChanged(snapshot: FileSnapshot, signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
+  while (!signal.aborted && (await lookOf(snapshot.files)) === snapshot.look) {
     try {
       await delay(pollMs, undefined, { signal });
     } catch {
       // Aborted: nobody waits any more.
       return;
     }
-    if ((await fingerprints(files)) !== before) return;
   }
 }
 
-async function fingerprints(files: readonly string[]): Promise<string> {
+async function lookOf(files: readonly string[]): Promise<string> {
   const found = await Promise.all(
     files.map((file) =>
       stat(file).then(
         ({ mtimeMs, size, ino }) => `${mtimeMs} ${size} ${ino}`,
-        // Missing or out of reach: that too is a state, and its end is a change.
+        // Missing or out of reach: that too is a look, and its end is a change.
         () => 'none',
       ),
     ),

@@ -9,7 +9,6 @@ import { openAgentStore } from './agent-store.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { targetName } from './connection-faults.ts';
 import { Daemon } from './daemon.ts';
-import { filesChanged } from './file-changes.ts';
 import { newLocalToken, startLocalApi } from './handlers/local-api.ts';
 import { identityFile, loadIdentity, loadOrCreateKey, type Identity } from './identity.ts';
 import { loadTruststore } from './truststore.ts';
@@ -51,10 +50,12 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
   try {
     const key = await loadOrCreateKey(conf.dataFolder);
     const daemon = new Daemon({
+      firstConf: conf,
       conf: () => loadAgentConf(request),
-      identity: (fresh) => findIdentity(fresh, log),
+      // Key and logs lie in the folder of the start, whatever the configuration says since.
+      identity: (fresh) => findIdentity({ ...fresh, dataFolder: conf.dataFolder }, log),
       truststore: (fresh) => loadTruststore({ path: fresh.truststore.path, password: fresh.truststore.password, declaredType: fresh.truststore.declaredType }),
-      changed: (signal) => filesChanged(watchedFiles(conf), signal),
+      watched: (fresh) => watchedFiles({ ...fresh, dataFolder: conf.dataFolder }),
       key,
       outbox: store.outbox,
       inbox: store.inbox,
@@ -78,6 +79,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
         deadLetters: (await store.deadLetters(20)).map(({ json: _json, ...letter }) => letter),
       }),
       now,
+      maxMessageBytes: () => daemon.maxMessageBytes(),
       source: () => `/agents/${conf.name}`,
       onUnexpected: (error) => log.error({ error: textOf(error) }, 'local API'),
     });

@@ -1,24 +1,23 @@
 // Owns the agent on Central's own host: leaves it the one-time enrolment (0600), writes its local configuration, and keeps its
 // process running. It is an agent like any other: it enrols, it signs, it has no right of its own.
 import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { replaceFile } from '../shared/atomic-file.ts';
 import { createBackoff } from '../shared/backoff.ts';
 
-/** Its name, where nobody else's host is called so. */
-export const CENTRAL_AGENT_NAME = 'central-agent';
-
 export interface CentralAgentOptions {
   /** Holds its profile and its data. */
   readonly folder: string;
   /** The template: profiles/central. */
   readonly profile: string;
-  /** Makes a one-time enrolment token for it; undefined when it is registered already. */
-  readonly enrolmentToken: () => Promise<string | undefined>;
+  /** Makes a one-time enrolment token for it. */
+  readonly enrolmentToken: () => Promise<string>;
   readonly plainPort: () => number;
   readonly localApiPort: number;
+  readonly name: string;
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
 }
 
@@ -43,7 +42,7 @@ export class CentralAgent {
     if (this.#state !== 'new') return;
     this.#state = 'running';
     await this.writeProfile();
-    const token = await this.#options.enrolmentToken();
+    const token = existsSync(join(this.#options.folder, 'data', 'identity.json')) ? undefined : await this.#options.enrolmentToken();
     if (token !== undefined) {
       const enrolment = { url: `http://127.0.0.1:${this.#options.plainPort()}`, token };
       await replaceFile(join(this.#options.folder, 'enrolment.json'), Buffer.from(`${JSON.stringify(enrolment)}\n`), 0o600);
@@ -53,14 +52,14 @@ export class CentralAgent {
 
   /** Its configuration says where the plain listener is; the agent reads it again at each dial, so that it follows a port that moves. */
   async writeProfile(): Promise<void> {
-    const { folder, profile, plainPort, localApiPort } = this.#options;
+    const { folder, profile, plainPort, localApiPort, name } = this.#options;
     const conf = join(folder, 'profile', 'conf');
     await mkdir(conf, { recursive: true, mode: 0o700 });
     await replaceFile(join(conf, 'agent.conf'), await readFile(join(profile, 'conf', 'agent.conf')), 0o600);
     const local = [
       '# Written by Central at each start and when its plain port moves: changes here do not stay.',
       `central.host = 127.0.0.1:${plainPort()}`,
-      `agent.name = ${CENTRAL_AGENT_NAME}`,
+      `agent.name = ${name}`,
       `local.api.port = ${localApiPort}`,
       'enrolment.file = ../enrolment.json',
       '',

@@ -19,7 +19,7 @@ import { auditEntry, CENTRAL } from './audit.ts';
 import { AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
 import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './auth/enrolment-tokens.ts';
 import { createOperators, type Operators } from './auth/operators.ts';
-import { CENTRAL_AGENT_NAME, CentralAgent } from './central-agent.ts';
+import { CentralAgent } from './central-agent.ts';
 import { ADMINISTRATOR_TOKEN_FILE, type CentralConfig } from './config.ts';
 import { createHttpApp } from './listeners/http.ts';
 import { createListenerApps, type ListenerApps } from './listeners/listener-apps.ts';
@@ -30,7 +30,7 @@ import type { ParameterValues } from './parameters/definitions.ts';
 import type { OnlineAgent } from './parameters/preflight.ts';
 import { ParameterService } from './parameters/service.ts';
 import { openAuthority } from './pki/authority.ts';
-import { createEnrolment, enrolmentLine } from './pki/enrolment.ts';
+import { CENTRAL_AGENT_NAME, createEnrolment, enrolmentLine } from './pki/enrolment.ts';
 import { liveCertificate } from './pki/live-certificate.ts';
 import { openServerIdentity, type ServerCredentials } from './pki/server-identity.ts';
 import { openSigningKey } from './pki/signing-key.ts';
@@ -286,11 +286,17 @@ function createCentralAgent(config: CentralConfig, { store, enrolmentTokens, pla
     folder: join(config.dataFolder, 'central-agent'),
     profile: PROFILE,
     async enrolmentToken() {
-      if ((await store.agents.findByName(CENTRAL_AGENT_NAME)) !== undefined) return undefined;
+      // Registered, but its data folder is gone: the name is reserved, so that the record can only be its own.
+      const lost = await store.agents.findByName(CENTRAL_AGENT_NAME);
+      if (lost !== undefined) {
+        await store.agents.remove(lost.id);
+        await store.audit.append(auditEntry(CENTRAL, 'agent.remove', { id: lost.id, reason: 'the Central agent lost its data folder and enrols anew' }, Date.now()));
+      }
       return (await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: CENTRAL_AGENT_NAME }, CENTRAL)).token;
     },
     plainPort,
     localApiPort: CENTRAL_AGENT_API_PORT,
+    name: CENTRAL_AGENT_NAME,
     log,
   });
 }

@@ -11,7 +11,7 @@ export interface ErrorDefinition {
   readonly status?: number;
   /** WebSocket close code: 4400-4499 terminal, 4500-4599 to be retried. */
   readonly close?: number;
-  /** The same act may succeed later without anybody mending anything. */
+  /** The same act may succeed later without anybody mending anything; else told by status 503 or a close code of 4500-4599. */
   readonly retryable?: boolean;
 }
 
@@ -37,7 +37,7 @@ export class CodedError extends Error {
     this.hint = fill(definition.hint, parameters);
     this.status = definition.status ?? 500;
     this.close = definition.close;
-    this.retryable = definition.retryable ?? false;
+    this.retryable = definition.retryable ?? (definition.status === 503 || (definition.close !== undefined && definition.close >= 4500));
     this.parameters = parameters;
   }
 }

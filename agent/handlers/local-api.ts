@@ -24,6 +24,8 @@ export interface LocalApiPorts {
   acknowledge(through: number): Promise<void>;
   status(): Promise<Readonly<Record<string, unknown>>>;
   readonly now: () => number;
+  /** Of one event; what Central said last. */
+  readonly maxMessageBytes: () => number;
   /** Source of events whose producer names none. */
   readonly source: () => string;
   readonly onUnexpected: (error: unknown) => void;
@@ -97,8 +99,9 @@ async function postEvents(body: unknown, ports: LocalApiPorts): Promise<unknown>
   if (values.length === 0 || values.length > MAX_EVENTS) throw agentFault('local_body_bad', { found: `${values.length} events, where 1 to ${MAX_EVENTS} are allowed` });
   const now = new Date(ports.now());
   const source = ports.source();
+  const maxMessageBytes = Math.min(LIMITS.maxMessageBytes, ports.maxMessageBytes());
   const messages = values.map((value, index) => {
-    const message = readMessage(completeMessage(value, source, now), LIMITS.maxMessageBytes);
+    const message = readMessage(completeMessage(value, source, now), maxMessageBytes);
     if (typeof message === 'string') throw agentFault('local_body_bad', { found: values.length === 1 ? message : `event ${index}: ${message}` });
     return message;
   });

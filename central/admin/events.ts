@@ -76,13 +76,15 @@ export function eventRoutes(app: FastifyInstance, { events, metrics }: AdminServ
   });
 }
 
-/** One read. `next` also passes what the filter left out, so that a rare type is not searched for from the start each time. */
+/**
+ * One read. A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one
+ * says that nothing more fits, and then `next` passes what the filter left out.
+ */
 async function readPage(events: EventsPort, after: number, filter: EventFilter, most: number): Promise<Page> {
   // Before the read: what is committed in between belongs to the next one.
   const newest = await events.lastCursor();
   const found = await events.read(after, filter, most);
-  const last = found.at(-1)?.cursor ?? after;
-  return { events: found, next: found.length === most ? last : Math.max(newest, last) };
+  return { events: found, next: found.at(-1)?.cursor ?? Math.max(newest, after) };
 }
 
 /** The events are JSON text in the store and go out as that text, without being parsed again. */

@@ -43,6 +43,9 @@ export interface UpgradedConnection {
 /** Refusals that tell an administrator something about an agent or about an attempt; the others are daily life. */
 const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wrong_scheme', 'binding_required', 'binding_mismatch']);
 
+/** RFC 6455 section 5.2: at most 14 bytes before the payload; and a ping or two. */
+const FRAME_HEADER_BYTES = 256;
+
 /** Closing handshakes of refused peers are not waited for longer than this. */
 const CLOSE_GRACE_MS = 2_000;
 
@@ -87,12 +90,20 @@ export class Handshake {
 
   /** Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer went away. */
   #hello(upgraded: UpgradedConnection): Promise<Hello | null> {
-    const { webSocket, acceptedAt } = upgraded;
+    const { webSocket, connection, acceptedAt } = upgraded;
     const timeoutMs = this.#options.welcomeTimeoutMs();
     const leftMs = Math.max(0, acceptedAt + timeoutMs - performance.now());
     return new Promise((resolve, reject) => {
+      // ws holds a frame until it is whole, up to the limit of a session; a stranger gets no more room than a hello needs.
+      let received = 0;
+      const onData = (chunk: Buffer): void => {
+        received += chunk.length;
+        if (received > MAX_HELLO_BYTES + FRAME_HEADER_BYTES) webSocket.terminate();
+      };
+      connection.on('data', onData);
       const finish = (): void => {
         clearTimeout(timer);
+        connection.off('data', onData);
         webSocket.off('message', onMessage);
         webSocket.off('close', onClose);
       };

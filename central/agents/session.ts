@@ -93,7 +93,7 @@ export class Session {
     this.#sender.notify();
   }
 
-  /** Asks the agent to go and come back spread over a time; it closes by itself. */
+  /** Tells the agent to come back spread over a time; the close follows. */
   drain(retryAfterSeconds: number, spreadSeconds: number): void {
     this.#sendFrame({ type: 'drain', retryAfterSeconds, spreadSeconds });
   }

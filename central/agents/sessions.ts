@@ -83,15 +83,15 @@ export class Sessions {
     const { heartbeatSeconds, slowPeerSeconds, limits } = this.#options.settings();
     const session = randomUUID();
     const grant = await this.#claim(proven, session);
+    const older = this.#byAgent.get(agent.id);
+    if (older !== undefined && older.facts.epoch > grant.epoch) throw refusal('superseded', {});
+    // Its epoch is over, whatever becomes of the new connection.
+    older?.end(refusal('superseded', {}));
     if (this.#state !== 'open' || webSocket.readyState !== webSocket.OPEN) {
       await store.agents.endSession({ agentId: agent.id, epoch: grant.epoch, now: now(), reason: 'the connection ended before the welcome' });
       if (this.#state !== 'open') throw refusal('going_away', {});
       return;
     }
-    const older = this.#byAgent.get(agent.id);
-    if (older !== undefined && older.facts.epoch > grant.epoch) throw refusal('superseded', {});
-    older?.end(refusal('superseded', {}), { cut: false });
-
     const facts: SessionFacts = {
       agentId: agent.id,
       agentName: hello.name,

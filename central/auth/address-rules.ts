@@ -71,9 +71,11 @@ export function transportRefusal(
   listener: 'plain' | 'secure',
   origin: Pick<Origin, 'address' | 'peer' | 'scheme'>,
 ): Error | undefined {
-  if (listener === 'secure') return values['websocket.secure.enabled'] ? undefined : refusal('secure_off', {});
+  if (listener === 'secure' && !values['websocket.secure.enabled']) return refusal('secure_off', {});
   if (values['websocket.enabled']) return undefined;
-  return isLoopback(origin.peer) && (origin.scheme === 'wss' || isLoopback(origin.address)) ? undefined : refusal('unencrypted_off', {});
+  const hereIsEncrypted = listener === 'secure' || isLoopback(origin.peer);
+  const thereIsEncrypted = origin.scheme === 'wss' || isLoopback(origin.address);
+  return hereIsEncrypted && thereIsEncrypted ? undefined : refusal('unencrypted_off', {});
 }
 
 function lastOf(header: string | string[] | undefined): string | undefined {

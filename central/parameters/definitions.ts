@@ -1,6 +1,6 @@
 // The one table of parameters: settings of the whole installation, kept in the store, changed through REST, applied live.
 // REST, command line and docs/PARAMETERS.md are made from it. Checking values is in values.ts, changing them in service.ts.
-import { LIMITS, PLAIN_PORT, SECURE_PORT } from '../../shared/wire/messages.ts';
+import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
 
 export type Unit = 'bytes' | 'seconds' | 'days' | 'items' | 'agents' | 'port';
 
@@ -199,7 +199,7 @@ export const DEFINITIONS = {
     group: GROUPS.agents,
     type: 'integer',
     unit: 'bytes',
-    minimum: 64 * 1024,
+    minimum: SMALLEST_MAX_FRAME_BYTES,
     maximum: 16 * MIB,
     default: LIMITS.maxFrameBytes,
     description: 'Largest WebSocket frame that either side takes. At least twice the largest message.',
@@ -211,9 +211,9 @@ export const DEFINITIONS = {
     type: 'integer',
     unit: 'bytes',
     minimum: 1024,
-    maximum: 4 * MIB,
+    maximum: LIMITS.maxMessageBytes,
     default: LIMITS.maxMessageBytes,
-    description: 'Largest message, as JSON text in UTF-8.',
+    description: 'Largest message that producers may send, as JSON text in UTF-8: at the REST API, and at the local API of agents. What was accepted before it was lowered is still delivered.',
     reason: 'Messages are notes, not files; four of them share a frame.',
     applying: `${AT_ONCE} ${NEXT_SESSION}`,
   },

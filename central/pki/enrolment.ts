@@ -31,6 +31,9 @@ export interface EnrolmentOptions {
   readonly now: () => number;
 }
 
+/** The agent on Central's own host is called so, and nobody else: its record can then be told by it. */
+export const CENTRAL_AGENT_NAME = 'central-agent';
+
 export interface EnrolmentConnection {
   readonly over: 'ws' | 'wss';
   readonly address: string;
@@ -75,7 +78,9 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
       const request = readBody(body);
       const csr = await readRequest(request.csr);
       const token = await tokenOf(request, csr.der, over);
-      if (token.agentName !== null && token.agentName.toLowerCase() !== request.name.toLowerCase()) throw pkiFault('enrolment_refused', {});
+      const forName = request.name.toLowerCase();
+      if (token.agentName !== null && token.agentName.toLowerCase() !== forName) throw pkiFault('enrolment_refused', {});
+      if (forName === CENTRAL_AGENT_NAME && token.agentName === null) throw pkiFault('enrolment_name_reserved', { name: request.name });
 
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const agent = await agents.register({ id: request.id ?? keyThumbprint, name: request.name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, token.id);

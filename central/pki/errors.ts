@@ -30,6 +30,7 @@ export const PKI_ERRORS = {
     text: 'Central takes no new agents (parameter agents.enrolment is closed).',
     hint: 'Set agents.enrolment to token: queuegate parameters set agents.enrolment=token',
   },
+  enrolment_name_reserved: { status: 409, text: 'The name {name} is kept for the agent on Central\'s own host.', hint: 'Give this agent another name (agent.name, --agent-name).' },
   enrolment_refused: {
     status: 401,
     text: 'The enrolment token is not valid, or was made for another agent, or the request was changed on its way.',

@@ -1,7 +1,7 @@
 // Owns the receiving end of one direction of one session: checks the numbering, hands batches to the log on disk, and
 // acknowledges last, after the commit. Whatever arrives while one append runs is the next append.
 import { encode, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
-import type { Begin, Messages, SessionLimits } from '../wire/messages.ts';
+import { LIMITS, type Begin, type Messages, type SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
 import { readItem, type Item } from './message.ts';
 import type { InboxPort } from './ports.ts';
@@ -55,7 +55,9 @@ export class Receiver {
     const unacknowledged = this.#next + frame.items.length - 1 - this.#acknowledged;
     if (unacknowledged > limits.windowItems) return this.#fail(refusal('bad_frame', { found: `${unacknowledged} messages without waiting for an ack, where ${limits.windowItems} are allowed` }));
     if (this.#waitingBytes + this.#appendingBytes > limits.windowBytes) return this.#fail(refusal('bad_frame', { found: `more than ${limits.windowBytes} bytes without waiting for an ack` }));
-    for (const item of frame.items) this.#waiting.push(readItem(item, limits.maxMessageBytes));
+    // The bound is the protocol's: a lower one of today (limits.maxMessageBytes) is for producers, and must not reject what was
+    // accepted before it was lowered.
+    for (const item of frame.items) this.#waiting.push(readItem(item, LIMITS.maxMessageBytes));
     this.#next += frame.items.length;
     // What the sender counts: the items, not the frame around them.
     this.#waitingBytes += Math.max(0, bytes - MESSAGES_FRAME_OVERHEAD);

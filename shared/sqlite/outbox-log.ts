@@ -215,13 +215,13 @@ export class OutboxLog {
 /** The statement that `readOutbox` runs; a reading connection prepares its own. */
 export const READ_OUTBOX = 'SELECT number, id, json, bytes, expires_at FROM outbox_entry WHERE peer = ? AND number > ? ORDER BY number LIMIT ?';
 
-/** Runs READ_OUTBOX, stopping before `maxBytes` is passed. */
+/** Runs READ_OUTBOX, stopping before `maxBytes` is passed by the entries and a comma behind each. */
 export function readOutbox(statement: ReturnType<DatabaseSync['prepare']>, peer: number, after: number, maxItems: number, maxBytes: number): OutboxEntry[] {
   const entries: OutboxEntry[] = [];
   let bytes = 0;
   for (const row of statement.iterate(peer, after, maxItems)) {
     const entry = outboxEntry(row);
-    bytes += entry.bytes;
+    bytes += entry.bytes + 1;
     if (entries.length > 0 && bytes > maxBytes) break;
     const before = entries.at(-1)?.number ?? entry.number - 1;
     if (entry.number !== before + 1) throw databaseFault('data_damaged', { path: 'The outbox', found: `number ${before + 1} of log ${peer} is missing` });

@@ -35,13 +35,16 @@ export const BINDING_BYTES = 32;
 export const LIMITS = {
   /** One WebSocket frame; also `maxPayload` of ws. */
   maxFrameBytes: 1024 * 1024,
-  /** One message as JSON text; four fit into a frame beside its frame members. */
+  /** One message as JSON text, and the most that a parameter may allow; it fits into the smallest frame that one may set. */
   maxMessageBytes: 256 * 1024,
   /** Messages sent and not yet acknowledged, per direction. */
   windowItems: 2_000,
   /** Their bytes; four full frames keep a long line busy. */
   windowBytes: 4 * 1024 * 1024,
 } as const;
+
+/** The least that `agents.maxFrameBytes` may be: any message of the protocol fits, so that none can block its log for ever. */
+export const SMALLEST_MAX_FRAME_BYTES = 2 * LIMITS.maxMessageBytes;
 
 /** Before the welcome only small frames are due; a stranger cannot make Central hold more. */
 export const MAX_HELLO_BYTES = 16 * 1024;

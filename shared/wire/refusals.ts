@@ -81,13 +81,13 @@ export const REFUSALS = {
     text: 'The secure WebSocket of Central was switched off (parameter websocket.secure.enabled is false).',
     hint: 'Switch websocket.secure.enabled on again.',
   },
-  stale_session: { close: 4507, text: 'A newer session of this agent has begun; this one may not write any more.', hint: 'Nothing to do: the agent comes back by itself.' },
   slow_peer: { close: 4508, text: 'The peer did not read what it was sent for {seconds} seconds.', hint: 'Look at the line and the load of that machine.' },
   heartbeat_lost: { close: 4509, text: 'Nothing was heard from the peer for {seconds} seconds.', hint: 'Look at the line: a firewall may drop idle connections.' },
   bad_frame: { close: 4510, text: 'A frame is not as the protocol has it: {found}.', hint: 'Agent and Central are of versions that do not fit, or something changes what passes on the line.' },
   internal: { close: 4511, text: 'Central could not go on with this session.', hint: 'Look at the log of Central at this time.' },
+  // Retried, though slowly: whoever can answer in Central's place for an hour must not take an agent away for ever.
   unproven_central: {
-    close: 4411,
+    close: 4512,
     text: 'The welcome is not signed by the Central that this agent enrolled with.',
     hint: 'Another Central answers under this name, or Central lost its signing key. If Central was set up anew, enrol the agent again.',
   },

@@ -93,7 +93,7 @@ describe('openAgentStore', () => {
 
   it('loses nothing that it answered when it is killed while it writes', async () => {
     let before = { events: 0, commands: 0 };
-    for (let round = 0; round < 3; round += 1) {
+    for (let round = 0; round < 5; round += 1) {
       const answered = await killedWriter(folder, 50 + 40 * round);
       expect(answered.events).toBeGreaterThan(before.events);
       expect(answered.commands).toBeGreaterThan(before.commands);

@@ -62,7 +62,6 @@ describe('loadAgentConf', () => {
       truststore: { path: join(folder, 'conf/security/truststore.jks'), password: undefined, origin: 'default' },
       name: 'my-pc.example',
       id: undefined,
-      queues: [],
       enrolmentFile: undefined,
       dataFolder: '/work/data/branch',
       localApiPort: 8888,

@@ -170,8 +170,8 @@ describe('openSqliteStore', () => {
 
   it('loses nothing that it answered when it is killed while it writes', async () => {
     let before = 0;
-    for (let round = 0; round < 3; round += 1) {
-      const answered = await killedWriter(folder, 40 + 60 * round);
+    for (let round = 0; round < 5; round += 1) {
+      const answered = await killedWriter(folder, 40 + 30 * round);
       expect(answered).toBeGreaterThan(before);
       const store = await open();
       const { up } = await store.agents.claimSession(claimOf('a1', { session: `round ${round}` }));

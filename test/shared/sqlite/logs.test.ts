@@ -138,6 +138,16 @@ describe('OutboxLog', () => {
     expect(log.resume(PEER, { incarnation: begun.incarnation, number: 1, id: 'b' })).toMatchObject({ next: 2, missing: null });
   });
 
+  it('finds that its own disk was lost from a peer that has more, and records that once, too', () => {
+    log.append(PEER, [message('a')], ROOM, 0);
+    const missing = { from: 1, through: 7 };
+    const peer = { incarnation: 'the lost one', number: 7, id: 'm7' };
+    expect(log.resume(PEER, peer)).toMatchObject({ next: 1, missing, restarted: true });
+    expect(log.resume(PEER, peer)).toMatchObject({ missing, restarted: false });
+    // The peer has noted the new incarnation and holds nothing of it yet: what is missing is still told.
+    expect(log.resume(PEER, null)).toMatchObject({ missing, restarted: false });
+  });
+
   it('forgets what was seen in steps that leave the younger ones', () => {
     for (let index = 0; index < 25; index += 1) log.append(PEER + (index % 2), [message(`m${index}`)], ROOM, index);
     const walk = new SeenWalk(database, 'outbox_seen', 4);
