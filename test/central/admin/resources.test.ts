@@ -155,12 +155,14 @@ describe('messages', () => {
 });
 
 describe('events', () => {
-  test('come by cursor, with filters, and `next` passes what the filter left out', async () => {
+  test('come by cursor, with filters; `next` passes what the filter left out once nothing more fits, and never what a short page left', async () => {
     const rest = await startRest();
     for (let i = 1; i <= 5; i += 1) rest.events.push(i % 2 === 0 ? 'even' : 'odd', { id: String(i), source: '/s', type: 't' });
     expect(await json(rest.request('GET', '/events?limit=2'))).toMatchObject({ events: [{ cursor: 1, event: { id: '1' } }, { cursor: 2 }], next: 2 });
     expect(await json(rest.request('GET', '/events?after=2&limit=2'))).toMatchObject({ next: 4 });
-    expect(await json(rest.request('GET', '/events?agent=even'))).toMatchObject({ events: [{ cursor: 2 }, { cursor: 4 }], next: 5 });
+    // The store may end a page before its limit: only what was given out counts as read.
+    expect(await json(rest.request('GET', '/events?agent=even'))).toMatchObject({ events: [{ cursor: 2 }, { cursor: 4 }], next: 4 });
+    expect(await json(rest.request('GET', '/events?agent=even&after=4'))).toEqual({ events: [], next: 5 });
     expect(await json(rest.request('GET', '/events?type=none'))).toEqual({ events: [], next: 5 });
   });
 

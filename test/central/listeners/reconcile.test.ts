@@ -1,0 +1,240 @@
+// Parameters become sockets: moved as one act, or everything as it was. Real ports; only the certificate is a fake.
+import dns from 'node:dns';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { LISTENERS, Listeners, type CertificatePort, type ListenerName } from '../../../central/listeners/reconcile.ts';
+import { defaultValues, type ParameterValues } from '../../../central/parameters/definitions.ts';
+import { freePorts } from '../../flow/processes.ts';
+
+const ALL_ADDRESSES = '::';
+
+interface Rig {
+  readonly listeners: Listeners<string>;
+  readonly now: ParameterValues;
+  readonly shown: string[];
+  readonly applied: ParameterValues[];
+  readonly certificate: CertificatePort<string> & { onStage: () => Promise<void>; onAdopt: () => Promise<void> };
+}
+
+/** Four listeners on free ports; each says its name to whoever connects. */
+async function start(change: Partial<ParameterValues> = {}, bindAddresses: readonly string[] = []): Promise<Rig> {
+  const [plain = 0, secure = 0, https = 0, http = 0] = await freePorts(4);
+  const now = { ...defaultValues(), 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http, ...change };
+  const shown: string[] = [];
+  const applied: ParameterValues[] = [];
+  let adopted = 'old';
+  const certificate: Rig['certificate'] = {
+    onStage: async () => {},
+    onAdopt: async () => {},
+    async stage(values) {
+      await certificate.onStage();
+      return values['certificate.distinguishedName'] || 'old';
+    },
+    show: (staged) => void shown.push(staged),
+    async adopt(staged) {
+      await certificate.onAdopt();
+      adopted = staged;
+    },
+    current: () => adopted,
+  };
+  const open = new Set<Socket>();
+  const accept = (name: ListenerName) => (socket: Socket) => {
+    open.add(socket.on('error', () => undefined));
+    socket.write(name);
+    // An echo shows that a connection lives.
+    socket.pipe(socket);
+  };
+  const listeners = new Listeners({
+    bindAddresses,
+    adminBindAddresses: [],
+    accept: { plain: accept('plain'), secure: accept('secure'), https: accept('https'), http: accept('http') },
+    certificate,
+    onApplied: (values) => applied.push(values),
+    log: { info: () => undefined, error: () => undefined },
+  });
+  await listeners.start(now);
+  onTestFinished(() => {
+    listeners.stop();
+    for (const socket of open) socket.destroy();
+  });
+  return { listeners, now, shown, applied, certificate };
+}
+
+/** Connects; resolves with what the listener says. Rejects when nobody listens. */
+async function say(port: number, host = '127.0.0.1'): Promise<{ name: string; socket: Socket }> {
+  const socket = connect(port, host);
+  onTestFinished(() => void socket.destroy());
+  const [name] = (await once(socket, 'data')) as [Buffer];
+  return { name: name.toString(), socket };
+}
+
+const nameAt = async (port: number): Promise<string> => (await say(port)).name;
+const refusedAt = async (port: number, host?: string): Promise<void> => await expect(say(port, host)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+
+async function lives(socket: Socket): Promise<void> {
+  socket.write('still there?');
+  expect(String((await once(socket, 'data'))[0])).toBe('still there?');
+}
+
+async function occupy(port: number, host = '127.0.0.1'): Promise<Server> {
+  const server = createServer((socket) => socket.destroy()).listen(port, host);
+  onTestFinished(() => void server.close());
+  await once(server, 'listening');
+  return server;
+}
+
+/** As it was: each listener where `values` say, and nobody was told of anything. */
+async function expectUnchanged({ listeners, now, applied }: Rig): Promise<void> {
+  expect(listeners.listening().map(({ listener, port }) => [listener, port])).toEqual([
+    ['plain', now['websocket.port']],
+    ['secure', now['websocket.secure.port']],
+    ['https', now['https.port']],
+    ['http', now['http.port']],
+  ]);
+  expect(await Promise.all([now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']].map(nameAt))).toEqual([...LISTENERS]);
+  expect(applied).toEqual([]);
+  expect(listeners.trouble()).toEqual([]);
+}
+
+describe('moving listeners', () => {
+  test('all four ports move at once: the new ones answer, the old ones are closed, connections live on', async () => {
+    const { listeners, now, applied } = await start();
+    const [plain = 0, secure = 0, https = 0, http = 0] = await freePorts(4);
+    const before = await Promise.all([now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']].map(async (port) => await say(port)));
+    const next = { ...now, 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http };
+    expect(await listeners.check(next, now)).toEqual([]);
+    await listeners.apply(next, now);
+    expect(await Promise.all([plain, secure, https, http].map(nameAt))).toEqual([...LISTENERS]);
+    for (const { socket } of before) await lives(socket);
+    for (const name of ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const) await refusedAt(now[name]);
+    expect(applied).toEqual([next]);
+  });
+
+  test('plain goes from loopback to all addresses and back on the same port, over and over', async () => {
+    const { listeners, now } = await start();
+    const on = { ...now, 'websocket.enabled': true };
+    const { socket } = await say(now['websocket.port']);
+    for (let round = 0; round < 5; round += 1) {
+      await listeners.apply(on, now);
+      expect(listeners.listening()[0]).toMatchObject({ listener: 'plain', addresses: [ALL_ADDRESSES], port: now['websocket.port'], text: expect.stringContaining('UNENCRYPTED') });
+      await listeners.apply(now, on);
+      expect(listeners.listening()[0]).toMatchObject({ addresses: ['127.0.0.1', '::1'], text: expect.stringContaining('for this host only') });
+    }
+    expect(await nameAt(now['websocket.port'])).toBe('plain');
+    await lives(socket);
+  });
+
+  test('two listeners swap their ports', async () => {
+    const { listeners, now } = await start();
+    const next = { ...now, 'websocket.port': now['websocket.secure.port'], 'websocket.secure.port': now['websocket.port'] };
+    expect(await listeners.check(next, now)).toEqual([]);
+    await listeners.apply(next, now);
+    expect(await nameAt(now['websocket.port'])).toBe('secure');
+    expect(await nameAt(now['websocket.secure.port'])).toBe('plain');
+  });
+
+  test('secure goes off and comes back', async () => {
+    const { listeners, now } = await start();
+    const off = { ...now, 'websocket.secure.enabled': false };
+    await listeners.apply(off, now);
+    await refusedAt(now['websocket.secure.port']);
+    expect(listeners.describe(off)).toContain('The secure WebSocket is off.');
+    await listeners.apply(now, off);
+    expect(await nameAt(now['websocket.secure.port'])).toBe('secure');
+  });
+
+  test('a node that takes any free port keeps the one it has when only the addresses change', async () => {
+    const { listeners, now } = await start({ 'websocket.port': 0 });
+    const port = listeners.port('plain') ?? 0;
+    await listeners.apply({ ...now, 'websocket.enabled': true }, now);
+    expect(listeners.port('plain')).toBe(port);
+    expect(await nameAt(port)).toBe('plain');
+  });
+
+  test('the start binds all or nothing', async () => {
+    const rig = await start();
+    const [free = 0] = await freePorts(1);
+    const listeners = new Listeners({ ...optionsOf(rig), accept: { plain: destroy, secure: destroy, https: destroy, http: destroy } });
+    await expect(listeners.start({ ...rig.now, 'websocket.port': free })).rejects.toMatchObject({ code: 'port_taken', parameters: { port: rig.now['websocket.secure.port'] } });
+    await refusedAt(free);
+    expect(listeners.listening()).toEqual([]);
+  });
+});
+
+const destroy = (socket: Socket): void => void socket.destroy();
+const optionsOf = ({ certificate }: Rig) => ({ bindAddresses: [], adminBindAddresses: [], certificate, onApplied: () => undefined, log: { info: () => undefined, error: () => undefined } });
+
+describe('what a check finds', () => {
+  test('every port that another process holds, on whichever address, and nothing is bound by it', async () => {
+    const rig = await start();
+    const { listeners, now } = rig;
+    const taken = ((await occupy(0)).address() as AddressInfo).port;
+    const alsoTaken = ((await occupy(0, '::1')).address() as AddressInfo).port;
+    const faults = await listeners.check({ ...now, 'websocket.secure.port': taken, 'http.port': alsoTaken }, now);
+    expect(faults.map(({ parameter, found }) => [parameter, found])).toEqual([['websocket.secure.port', String(taken)], ['http.port', String(alsoTaken)]]);
+    expect(faults[0]?.text).toContain('in use by another process');
+    await expectUnchanged(rig);
+  });
+});
+
+describe('a change that fails halfway leaves everything as it was', () => {
+  test('a port that is taken between check and bind', async () => {
+    const rig = await start();
+    const { listeners, now, certificate, shown } = rig;
+    const [secure = 0, http = 0] = await freePorts(2);
+    const next = { ...now, 'websocket.secure.port': secure, 'http.port': http, 'certificate.distinguishedName': 'CN=new' };
+    const open = await Promise.all([say(now['websocket.secure.port']), say(now['http.port'])]);
+    expect(await listeners.check(next, now)).toEqual([]);
+    // The first thing that apply does; then it binds.
+    certificate.onStage = async () => void (await occupy(http));
+    await expect(listeners.apply(next, now)).rejects.toMatchObject({ code: 'port_taken', parameters: { port: http } });
+    await expectUnchanged(rig);
+    // The one that was bound already is closed again, and the certificate was not swapped.
+    await refusedAt(secure);
+    expect(shown).toEqual([]);
+    for (const { socket } of open) await lives(socket);
+  });
+
+  test('an address that cannot be bound after the old listener had to be closed for it', async () => {
+    // 192.0.2.1 (RFC 5737) is on no host.
+    const rig = await start({ 'websocket.secure.enabled': false }, ['192.0.2.1']);
+    const { listeners, now } = rig;
+    const { socket } = await say(now['websocket.port']);
+    await expect(listeners.apply({ ...now, 'websocket.enabled': true }, now)).rejects.toMatchObject({ code: 'port_refused', parameters: { address: '192.0.2.1' } });
+    expect(await nameAt(now['websocket.port'])).toBe('plain');
+    await lives(socket);
+    expect(listeners.trouble()).toEqual([]);
+  });
+
+  test('a certificate that cannot be written: the old one is shown again, and the ports go back', async () => {
+    const rig = await start();
+    const { listeners, now, certificate, shown } = rig;
+    const [https = 0] = await freePorts(1);
+    certificate.onAdopt = async () => await Promise.reject(new Error('disk full'));
+    await expect(listeners.apply({ ...now, 'https.port': https, 'certificate.distinguishedName': 'CN=new' }, now)).rejects.toThrow('disk full');
+    expect(shown).toEqual(['CN=new', 'old']);
+    await expectUnchanged(rig);
+    await refusedAt(https);
+  });
+
+  test('even when the way back is taken: it is told as trouble, and tried until it is free', async () => {
+    const rig = await start({ 'websocket.secure.enabled': false }, ['elsewhere.test']);
+    const { listeners, now } = rig;
+    const port = now['websocket.port'];
+    // The look-up of the address to bind is a moment in which the port is nobody's: here somebody takes it.
+    let thief: Server | undefined;
+    const real = dns.lookup;
+    const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((host: string, options: dns.LookupOptions, done: (error: Error | null) => void) => {
+      if (host !== 'elsewhere.test') return real(host, options, done);
+      thief = createServer().listen(port, '127.0.0.1', () => done(new Error('no such host')));
+    }) as unknown as typeof dns.lookup);
+    onTestFinished(() => lookup.mockRestore());
+    await expect(listeners.apply({ ...now, 'websocket.enabled': true }, now)).rejects.toMatchObject({ code: 'port_refused' });
+    expect(listeners.trouble()).toEqual([expect.stringContaining('The plain WebSocket does not listen: ')]);
+    expect(listeners.port('plain')).toBeUndefined();
+    thief?.close();
+    await vi.waitFor(() => expect(listeners.trouble()).toEqual([]), { timeout: 10_000 });
+    expect(await nameAt(port)).toBe('plain');
+  });
+});
