@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isCoded, printable, systemCode, textOf } from '../shared/errors.ts';
+import { watchForOrphaning } from '../shared/orphan.ts';
 import { flagOptions } from '../shared/settings.ts';
 import { VERSION } from '../shared/version.ts';
 import { AGENT_SCHEMA, loadAgentConf, type AgentConfRequest } from './conf.ts';
@@ -84,6 +85,7 @@ async function start(args: readonly string[]): Promise<number> {
   const signal = new Promise<'signal'>((resolve) => {
     // Windows knows no SIGTERM; a service there ends the process, and both logs are on disk.
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
+    watchForOrphaning(process.env, () => resolve('signal'));
     // Only the Central agent has a parent at the other end of a channel (central/central-agent.ts): it goes when that one does.
     process.once('disconnect', () => resolve('signal'));
     process.channel?.unref();

@@ -50,12 +50,14 @@ export class Daemon {
   #running: Promise<void> | undefined;
   #online: OnlineSession | undefined;
   #seen: FileSnapshot;
+  #name: string;
   #maxMessageBytes: number = LIMITS.maxMessageBytes;
   #status: ConnectionStatus;
   #lastCode = '';
 
   constructor(ports: DaemonPorts) {
     this.#ports = ports;
+    this.#name = ports.firstConf.name;
     this.#seen = { files: ports.watched(ports.firstConf), look: '' };
     this.#status = { state: 'connecting', since: new Date(ports.now()).toISOString(), reason: null, central: null };
   }
@@ -88,6 +90,11 @@ export class Daemon {
     this.#online?.notify();
   }
 
+  /** What it goes by: the configured name, else the one it enrolled with. */
+  name(): string {
+    return this.#name;
+  }
+
   /** What Central said last; before that, the protocol's bound. */
   maxMessageBytes(): number {
     return this.#maxMessageBytes;
@@ -109,6 +116,8 @@ export class Daemon {
     const { secure, proxied, endpoints, port } = conf.central;
     const truststore = secure ? await this.#ports.truststore(conf) : undefined;
     for (const warning of truststore?.warnings ?? []) this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
+    // Without a configured name it goes by the one it enrolled with; the host may be called otherwise since.
+    this.#name = conf.origins['agent.name'] === 'default' ? identity.name : conf.name;
     // Without a configured host the one it enrolled with is dialled; its port only if the transport is the same.
     const hosts = endpoints.length > 0 ? endpoints : [{ host: identity.host, port: identity.secure === secure ? identity.port : port }];
     return hosts.map(({ host, port }) => ({
@@ -117,8 +126,7 @@ export class Daemon {
       truststore: conf.truststore.path,
       key: this.#ports.key,
       identity,
-      // Without a configured name it goes by the one it enrolled with; the host may be called otherwise since.
-      name: conf.origins['agent.name'] === 'default' ? identity.name : conf.name,
+      name: this.#name,
       version: VERSION,
       boot: this.#boot,
       proxied,

@@ -69,7 +69,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       waitForCommands: (timeoutMs, signal) => store.inbox.waitForCommands(timeoutMs, signal),
       acknowledge: (through) => store.inbox.acknowledge(through),
       status: async () => ({
-        name: conf.name,
+        name: daemon.name(),
         version: VERSION,
         key: key.thumbprint,
         connection: daemon.status(),
@@ -80,7 +80,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       }),
       now,
       maxMessageBytes: () => daemon.maxMessageBytes(),
-      source: () => `/agents/${conf.name}`,
+      source: () => `/agents/${daemon.name()}`,
       onUnexpected: (error) => log.error({ error: textOf(error) }, 'local API'),
     });
     // 0600: whoever reads it may post events and take commands.

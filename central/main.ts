@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { isCoded, printable } from '../shared/errors.ts';
+import { watchForOrphaning } from '../shared/orphan.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral, type RunningCentral } from './central.ts';
 import { ADMINISTRATOR_TOKEN_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
@@ -19,6 +20,7 @@ async function main(): Promise<number> {
   const signal = new Promise<'signal'>((resolve) => {
     // Windows knows no SIGTERM; a service there ends the process, and the store is durable at every instant.
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
+    watchForOrphaning(process.env, () => resolve('signal'));
   });
   process.stdout.write(await banner(config, central));
   const ended = await Promise.race([signal, central.failed]);

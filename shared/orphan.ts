@@ -1,0 +1,17 @@
+// Owns noticing that npm is gone. On SIGTERM npm ends the shell between it and this process, and the shell tells nobody (tried
+// with npm 11): a server started by `npm start` would go on as an orphan and hold its ports.
+
+/** How soon an orphan ends. */
+const LOOK_MS = 500;
+
+/** Calls `onOrphan` once when this process was started by npm and its parent has ended. */
+export function watchForOrphaning(environment: Readonly<Record<string, string | undefined>>, onOrphan: () => void): void {
+  if (environment['npm_lifecycle_event'] === undefined) return;
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    onOrphan();
+  }, LOOK_MS);
+  timer.unref();
+}

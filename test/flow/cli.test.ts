@@ -1,0 +1,204 @@
+// queuegate as an administrator runs it, against a real Central with a real agent.
+import { X509Certificate } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, Running, runNode, until, type Ended } from './processes.ts';
+
+const lasting = new Cleanup();
+const cleanup = new Cleanup();
+let central: CentralProcess;
+let agent: AgentProcess;
+beforeAll(async () => {
+  central = await CentralProcess.start(lasting, await lasting.folder());
+  agent = await AgentProcess.enrolled(lasting, central, 'branch-1');
+  await central.online('branch-1');
+});
+afterEach(() => cleanup.run());
+afterAll(() => lasting.run());
+
+/** Runs it and expects success without a word on the standard error. */
+async function queuegate(...line: string[]): Promise<string> {
+  const ended = await central.cli(...line);
+  expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
+  return ended.stdout;
+}
+
+// What JSON holds is asserted where it is used.
+// oxlint-disable-next-line typescript/no-explicit-any
+const json = async (...line: string[]): Promise<any> => JSON.parse(await queuegate(...line, '--json'));
+
+/** With flags of its own for address and token. */
+const bare = async (line: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> => await runNode('central/cli.ts', line, env);
+const tokenFile = (): string => join(central.folder, 'administrator-token');
+
+/** The code of a failure that says `words`: nothing on the standard output, one error with its mend, no stack trace. */
+function faultOf(ended: Ended, ...words: string[]): string {
+  expect(ended).toMatchObject({ code: 1, stdout: '' });
+  const [, code = ''] = /^error: .+\n {2}\S.+\n {2}\(([a-z_]+)\)\n/.exec(ended.stderr) ?? [];
+  for (const word of words) expect(ended.stderr).toContain(word);
+  return code;
+}
+
+describe('queuegate status and ca', () => {
+  it('says what listens where and how encrypted, for people and as JSON', async () => {
+    const text = await queuegate('status');
+    expect(text).toContain(`The secure WebSocket listens on all addresses, port ${central.ports.secure}: encrypted (TLS 1.2 and 1.3).`);
+    expect(text).toContain('unencrypted, for this host only');
+    expect(text).toMatch(/^certificate .*CN=localhost, until \d{4}-.*localhost, /m);
+    expect(text).not.toContain('Wrong:');
+    expect(await json('status')).toMatchObject({ problems: [], listeners: [{ listener: 'plain' }, { listener: 'secure', encrypted: true }, { listener: 'https' }, { listener: 'http' }] });
+  });
+
+  it('exports the root as PEM, to the standard output or a file', async () => {
+    const pem = await queuegate('ca', 'export');
+    expect(new X509Certificate(pem).ca).toBe(true);
+    const file = join(await cleanup.folder(), 'root.pem');
+    expect(await queuegate('ca', 'export', '--out', file)).toBe(`Written to ${file}.\n`);
+    expect(await readFile(file, 'utf8')).toBe(pem);
+    expect(faultOf(await central.cli('ca', 'export', '--out', join(file, 'no-folder')), 'Name a file in a folder that exists')).toBe('file_not_written');
+  });
+});
+
+describe('queuegate parameters', () => {
+  it('lists, shows, sets and resets', async () => {
+    expect(await queuegate('parameters', 'list', '--group', 'Central WebSocket Server Settings')).toMatch(/^websocket\.port +8787 +- +0 here \(flag --websocket-port\)/m);
+    expect(await queuegate('parameters', 'set', 'agents.max=500', 'agents.heartbeatSeconds=20', '--comment', 'pilot')).toMatch(/^Changed:\n {2}agents\.max: 10000 -> 500\n {2}agents\.heartbeatSeconds: 15 -> 20\n/);
+    expect(await queuegate('parameters', 'show', 'agents.max')).toMatch(/^agents\.max = 500\n[^]*allowed +a whole number from 1 to 100000[^]*by first administrator/);
+    expect(await json('parameters', 'show', 'agents.max')).toMatchObject({ value: 500, default: 10_000, isDefault: false });
+    expect(await queuegate('parameters', 'reset', 'agents.max', 'agents.heartbeatSeconds')).toContain('agents.max: 500 -> 10000');
+  });
+
+  it('tells what a change would do, and lets one be confirmed or undone', async () => {
+    expect(await queuegate('parameters', 'set', 'websocket.secure.enabled=false', '--dry-run')).toMatch(/^Would change:\n[^]*Would cut off:\n {2}branch-1 \(wss from [^]*Would listen:\n[^]*The secure WebSocket is off\./);
+    expect(faultOf(await central.cli('parameters', 'set', 'websocket.secure.enabled=false'), 'branch-1', '--force')).toBe('would_cut_off_agents');
+    expect(await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '600')).toContain('Not confirmed yet: it is undone at ');
+    expect(await queuegate('parameters', 'undo')).toBe('The change is undone.\n');
+    expect((await json('parameters', 'show', 'agents.max')).value).toBe(10_000);
+    await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '600');
+    expect(await queuegate('parameters', 'confirm')).toBe('The change is confirmed and stays.\n');
+    expect((await json('parameters', 'show', 'agents.max')).value).toBe(600);
+  });
+
+  it('prints every fault of a change, with status 1', async () => {
+    const failed = await central.cli('parameters', 'set', 'agents.max=0', 'websocket.enabled=maybe', 'nonsense=1');
+    expect(faultOf(failed, 'agents.max is 0; allowed: ', 'websocket.enabled is "maybe"; allowed: true or false', 'There is no parameter "nonsense"')).toBe('parameters_invalid');
+    expect(faultOf(await central.cli('parameters', 'show', 'websocket.prt'), 'Did you mean websocket.port?')).toBe('parameter_unknown');
+  });
+});
+
+describe('queuegate agents, messages and events', () => {
+  it('shows agents, by name and by id', async () => {
+    expect(await queuegate('agents', 'list')).toMatch(/^NAME +STATE [^]*\nbranch-1 +Online +\S+ +wss +/);
+    const { agents } = await json('agents', 'list', '--state', 'Online');
+    expect(agents).toMatchObject([{ name: 'branch-1', session: { transport: 'wss' } }]);
+    const shown = await queuegate('agents', 'show', 'BRANCH-1');
+    expect(shown).toContain(agents[0].id);
+    expect(shown).toMatch(/^connection +wss from /m);
+    expect(await queuegate('agents', 'show', agents[0].id)).toBe(shown);
+    expect(faultOf(await central.cli('agents', 'show', 'nobody'), 'queuegate agents list')).toBe('agent_unknown');
+    expect(await queuegate('incidents', 'list')).toBe('No incidents.\n');
+  });
+
+  it('sends messages, one or a file of them, which the agent takes', async () => {
+    expect(await queuegate('messages', 'send', 'branch-1', '--type', 'display.show', '--data', '{"text":"A001"}')).toMatch(/^stored: number 1 for branch-1, id \S+\n$/);
+    const file = join(await cleanup.folder(), 'messages.json');
+    await writeFile(file, JSON.stringify([{ id: 'm2', type: 'display.clear' }, { id: 'm3', type: 'display.clear' }]));
+    expect((await json('messages', 'send', 'branch-1', '--file', file)).messages).toMatchObject([{ id: 'm2', number: 2 }, { id: 'm3', number: 3 }]);
+    const taken = await until(async () => {
+      const { body } = await agent.local('GET', '/v1/commands?waitSeconds=10');
+      return body.commands.length === 3 ? body.commands : undefined;
+    });
+    expect(taken).toMatchObject([{ command: { type: 'display.show', data: { text: 'A001' } } }, { command: { id: 'm2' } }, { command: { id: 'm3' } }]);
+    expect(await queuegate('messages', 'dead-letters')).toBe('No dead letters.\n');
+    expect(faultOf(await central.cli('messages', 'send', 'branch-1', '--type', 'a', '--data', '{'), '--data is no JSON')).toBe('json_bad');
+  });
+
+  it('lists events, and follows them as they come until Ctrl-C', async () => {
+    const post = async (id: string): Promise<void> => void (await agent.local('POST', '/v1/events', { id, type: 'ticket.issued', data: { number: id } }));
+    await post('A001');
+    await until(async () => ((await central.events()).length === 1 ? true : undefined));
+    expect(await queuegate('events', 'list', '--type', 'ticket.issued')).toMatch(/^CURSOR +RECEIVED [^]*ticket\.issued +A001 +\{"number":"A001"\}\n\nNext: --after \d+\n$/);
+    expect(await queuegate('events', 'list', '--type', 'other')).toContain('No events.');
+
+    const follow = new Running(process.execPath, [join(ROOT, 'central/cli.ts'), 'events', 'follow', '--after', '0', '--json', '--url', `http://127.0.0.1:${central.ports.http}`, '--token-file', tokenFile()]);
+    cleanup.add(() => follow.stop('SIGKILL'));
+    await follow.printed(/"id":"A001"/);
+    await post('A002');
+    await follow.printed(/"id":"A002"/);
+    const { code, stdout } = await follow.stop('SIGINT');
+    expect(code).toBe(0);
+    expect(stdout.trim().split('\n').map((line) => JSON.parse(line).event.id)).toEqual(['A001', 'A002']);
+  });
+});
+
+describe('queuegate tokens', () => {
+  it('makes, lists and removes API tokens; a role that may not is told so', async () => {
+    const made = await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--days', '7');
+    const [token = ''] = made.split('\n');
+    expect(token).toMatch(/^qg_/);
+    expect(made).toContain('Shown this once.');
+    const viewer = { QUEUEGATE_TOKEN: token, QUEUEGATE_URL: `http://127.0.0.1:${central.ports.http}` };
+    expect(await bare(['agents', 'list'], viewer)).toMatchObject({ code: 0 });
+    expect(faultOf(await bare(['parameters', 'set', 'agents.max=1'], viewer), 'administrator')).toBe('forbidden');
+    const id = token.split('_')[1] ?? '';
+    const listed = await queuegate('tokens', 'list');
+    expect(listed).toMatch(new RegExp(`^${id} +monitor +viewer `, 'm'));
+    expect(listed).not.toContain(token);
+    expect(await queuegate('tokens', 'remove', id)).toBe(`Removed ${id}.\n`);
+    expect(faultOf(await bare(['agents', 'list'], viewer))).toBe('unauthenticated');
+  });
+
+  it('makes an enrolment line that works as it is printed; the agent can be removed again', async () => {
+    const [, line = ''] = /queue-agent (enrol .*)/.exec(await queuegate('tokens', 'create-enrolment', '--agent-name', 'branch-2', '--minutes', '5')) ?? [];
+    const folders = await agentFolders(cleanup);
+    const enrolled = await runNode('agent/cli.ts', [...line.split(' '), ...agentFlags(folders, 'branch-2')]);
+    expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
+    const second = AgentProcess.start(cleanup, folders, 'branch-2');
+    await central.online('branch-2');
+    expect(await queuegate('agents', 'remove', 'branch-2')).toBe('Removed branch-2.\n');
+    await second.process.printed(/This agent was removed on Central\. \(removed\)/);
+    expect(await central.agent('branch-2')).toBeUndefined();
+  });
+});
+
+describe('queuegate over HTTPS', () => {
+  it('works with --ca and by environment, and refuses without trust', async () => {
+    const root = join(await cleanup.folder(), 'root.pem');
+    await queuegate('ca', 'export', '--out', root);
+    const url = `https://localhost:${central.ports.https}`;
+    expect(await bare(['status', '--url', url, '--ca', root, '--token-file', tokenFile()])).toMatchObject({ code: 0, stderr: '' });
+    expect(await bare(['status'], { QUEUEGATE_URL: url, QUEUEGATE_CA: root, QUEUEGATE_DATA_FOLDER: central.folder })).toMatchObject({ code: 0 });
+    expect(faultOf(await bare(['status', '--url', url, '--token-file', tokenFile()]), '--ca FILE')).toBe('central_not_trusted');
+    // A name that the certificate does not have.
+    expect(faultOf(await bare(['status', '--url', `https://127.0.0.2:${central.ports.https}`, '--ca', root, '--token-file', tokenFile()]), '127.0.0.2')).toBe('central_not_trusted');
+    expect(faultOf(await bare(['status', '--url', url, '--ca', join(central.folder, 'none.pem'), '--token-file', tokenFile()]))).toBe('file_missing');
+  });
+
+  it('sends no token over plain HTTP to another host', async () => {
+    expect(faultOf(await bare(['status', '--url', `http://192.0.2.1:${central.ports.http}`, '--token-file', tokenFile()]), 'https://')).toBe('token_over_plain_http');
+  });
+});
+
+describe('queuegate says what is wrong', () => {
+  it('with the line: status 2 and the usage', async () => {
+    for (const [line, words] of [
+      [['parameters', 'set'], 'Usage: queuegate parameters set NAME=VALUE...'],
+      [['parameters', 'set', 'agents.max'], 'is not of the form NAME=VALUE'],
+      [['agents', 'show', 'a', 'b'], '"b" is too much'],
+      [['status', '--nonsense'], '--nonsense'],
+      [['agent', 'list'], 'There is no command "agent list'],
+    ] as const) {
+      const ended = await central.cli(...line);
+      expect(ended).toMatchObject({ code: 2, stdout: '' });
+      expect(ended.stderr).toContain(words);
+    }
+  });
+
+  it('with reaching Central: status 1 and the mend', async () => {
+    expect(faultOf(await bare(['status', '--url', 'http://127.0.0.1:1', '--token-file', tokenFile()]), 'Look whether it runs there')).toBe('administration_unreachable');
+    expect(faultOf(await bare(['status', '--url', `http://127.0.0.1:${central.ports.plain}`, '--token-file', tokenFile()]), 'admin')).toBe('not_found');
+    expect(faultOf(await bare(['status', '--url', `http://127.0.0.1:${central.ports.http}`], { QUEUEGATE_DATA_FOLDER: join(central.folder, 'none') }), 'QUEUEGATE_TOKEN')).toBe('token_missing');
+    expect(faultOf(await bare(['status', '--url', `http://127.0.0.1:${central.ports.http}`], { QUEUEGATE_TOKEN: 'qg_wrong' }))).toBe('unauthenticated');
+  });
+});
