@@ -36,7 +36,7 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
   if (isCoded(error)) return error;
   const { target, truststore, shown, now } = context;
   const name = targetName(target);
-  const code = systemCode(error) ?? '';
+  const code = tlsCode(error) ?? systemCode(error) ?? '';
   const today = now.toISOString();
   if (code === 'ECONNREFUSED') return agentFault('connection_refused', { target: name }, error);
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return agentFault('host_unknown', { host: target.host }, error);
@@ -60,6 +60,23 @@ export function explainHttpAnswer(target: Target, status: number, body: string):
   if (!target.secure && status === 400 && body.includes('speaks TLS')) return agentFault('plain_on_secure_port', { target: targetName(target) });
   const line = body.split('\n', 1)[0]?.slice(0, 120) ?? '';
   return agentFault('no_central', { target: targetName(target), found: `HTTP ${status}${line === '' ? '' : ` "${line}"`}` });
+}
+
+/** Reason numbers of OpenSSL's SSL library (sslerr.h) that have a meaning of their own here. */
+const SSL_REASONS: Readonly<Record<number, string>> = {
+  198: 'ERR_SSL_PACKET_LENGTH_TOO_LONG',
+  244: 'ERR_SSL_UNEXPECTED_MESSAGE',
+  258: 'ERR_SSL_UNSUPPORTED_PROTOCOL',
+  267: 'ERR_SSL_WRONG_VERSION_NUMBER',
+  1070: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
+};
+
+/** When the handshake fails while something waits to be written, Node says EPROTO, and OpenSSL's packed number stands in the text only. */
+function tlsCode(error: unknown): string | undefined {
+  if (systemCode(error) !== 'EPROTO') return undefined;
+  // ERR_PACK (err.h): library in bits 23 to 30 (20 is SSL), reason in the low 23.
+  const packed = Number.parseInt(/:error:([0-9A-F]{8}):/i.exec(textOf(error))?.[1] ?? '0', 16);
+  return packed >>> 23 === 20 ? SSL_REASONS[packed & 0x7f_ff_ff] : undefined;
 }
 
 /** OpenSSL's text has file and line of its source in it, and a line break; its reason is what a person can use. */

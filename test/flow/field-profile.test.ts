@@ -1,5 +1,5 @@
 // The field's own profile, its agent.conf untouched, with a truststore that keytool made from Central's exported root.
-import { cp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, until, type AgentFolders } from './processes.ts';
@@ -50,6 +50,14 @@ describe('an agent with the profile of the field', () => {
     await agent.local('POST', '/v1/commands/ack', { through: taken.body.commands[0].cursor });
     expect((await agent.local('GET', '/v1/commands')).body.commands).toEqual([]);
     expect(await agent.stop()).toMatchObject({ code: 0 });
+  });
+
+  it('keeps key, identity and local token to itself', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    const agent = await AgentProcess.enrolled(cleanup, central, 'branch-4');
+    await central.online('branch-4');
+    for (const file of await readdir(agent.folders.data)) expect([file, ((await stat(join(agent.folders.data, file))).mode & 0o777).toString(8)]).toEqual([file, '600']);
+    expect(await readdir(agent.folders.data)).toEqual(expect.arrayContaining(['agent-key.pem', 'identity.json', 'local-api.json', 'agent.db']));
   });
 
   it('is refused when the authority of the certificate is not in its truststore, and says which one it is', async () => {
