@@ -244,21 +244,29 @@ export class Listeners<Staged> {
     for (const [listener, binding] of opened) {
       // The plan stays what was asked for, also where the port was kept.
       this.#bindings.set(listener, { ...binding, plan: plans.get(listener) ?? binding.plan });
-      this.#clearMissing(listener);
     }
+    // All that should listen does now; what was missing and was switched off must not come back.
+    for (const listener of LISTENERS) this.#clearMissing(listener);
   }
 
-  /** Back to where it was. Whoever took the port meanwhile may let it go: it is tried until then, and health says so. */
-  async #reopen(listener: ListenerName, old: Binding): Promise<void> {
+  /**
+   * Back to where it was. Whoever took the port meanwhile may let it go: it is tried until then, and health says so. `due` is the
+   * timer that called: a change that has made something else of the listener since then has cleared it.
+   */
+  async #reopen(listener: ListenerName, old: Binding, due?: NodeJS.Timeout): Promise<void> {
+    const isOver = (): boolean => this.#stopped || this.#reopening.get(listener) !== due;
     try {
       const binding = await openBinding({ ...old.plan, port: old.port }, this.#options.accept[listener]);
+      if (isOver()) return binding.close();
       this.#bindings.set(listener, { ...binding, plan: old.plan });
       this.#clearMissing(listener);
     } catch (error) {
+      if (isOver()) return;
       this.#bindings.delete(listener);
       this.#missing.set(listener, textOf(error));
       this.#options.log.error({ listener, error: textOf(error) }, 'a listener could not go back to its port; trying again');
-      if (!this.#stopped) this.#reopening.set(listener, setTimeout(() => void this.#reopen(listener, old), REOPEN_MS));
+      const timer: NodeJS.Timeout = setTimeout(() => void this.#reopen(listener, old, timer), REOPEN_MS);
+      this.#reopening.set(listener, timer);
     }
   }
 

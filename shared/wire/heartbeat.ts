@@ -1,6 +1,7 @@
 // Owns the liveness of one WebSocket: pings at a period, and notices when nothing at all was heard for two and a half of them.
 // Both sides run it: a half-open line is dead for one side only, and a firewall forgets idle lines in either direction.
 // It also notices a peer that lives but reads nothing. No work is done per frame: the socket's own byte counters are compared.
+import type { Socket } from 'node:net';
 
 /** What it needs of one connection. */
 export interface HeartbeatPort {
@@ -14,17 +15,38 @@ export interface HeartbeatPort {
   bytesWritten(): number;
 }
 
+/** What Node keeps of a TCP connection beneath a socket. */
+interface TcpHandle {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Of these, what the operating system has not taken yet. */
+  readonly writeQueueSize: number;
+}
+
 /** The port of a WebSocket over the socket (net or TLS) that carries it. */
-export function heartbeatPort(
-  webSocket: { ping(): void; readonly bufferedAmount: number },
-  socket: { readonly bytesRead: number; readonly bytesWritten: number },
-): HeartbeatPort {
+export function heartbeatPort(webSocket: { ping(): void; readonly bufferedAmount: number }, socket: Socket): HeartbeatPort {
   return {
     ping: () => webSocket.ping(),
-    bytesRead: () => socket.bytesRead,
+    bytesRead: () => tcpHandle(socket)?.bytesRead ?? socket.bytesRead,
     bytesWaiting: () => webSocket.bufferedAmount,
-    bytesWritten: () => socket.bytesWritten,
+    bytesWritten: () => {
+      const handle = tcpHandle(socket);
+      return handle === undefined ? socket.bytesWritten - socket.writableLength : handle.bytesWritten - handle.writeQueueSize;
+    },
   };
+}
+
+/**
+ * The counters of the TCP connection itself, which no public member shows (tried): `bytesRead` of a TLS socket stands still until
+ * a whole record of up to 16 KiB has come, so that a slow line looks dead; `bytesWritten` counts what only waits in memory, so
+ * that each ping of ours looks like progress of a peer that reads nothing. Undefined once the socket is gone.
+ */
+function tcpHandle(socket: Socket): TcpHandle | undefined {
+  const { _handle: handle } = socket as { readonly _handle?: (Partial<TcpHandle> & { readonly _parent?: Partial<TcpHandle> }) | null };
+  const tcp = handle?._parent ?? handle ?? undefined;
+  if (typeof tcp?.bytesRead !== 'number' || typeof tcp.bytesWritten !== 'number' || typeof tcp.writeQueueSize !== 'number') return undefined;
+  // Just looked at, member by member.
+  return tcp as TcpHandle;
 }
 
 export type HeartbeatEnd = { readonly reason: 'silent' | 'not-reading'; readonly seconds: number };

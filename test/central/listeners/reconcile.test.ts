@@ -218,23 +218,46 @@ describe('a change that fails halfway leaves everything as it was', () => {
     await refusedAt(https);
   });
 
-  test('even when the way back is taken: it is told as trouble, and tried until it is free', async () => {
+  /** Plain could neither move nor go back: somebody took its port in the moment in which it was nobody's. */
+  async function stolen(): Promise<Rig & { thief: Server }> {
     const rig = await start({ 'websocket.secure.enabled': false }, ['elsewhere.test']);
     const { listeners, now } = rig;
-    const port = now['websocket.port'];
-    // The look-up of the address to bind is a moment in which the port is nobody's: here somebody takes it.
-    let thief: Server | undefined;
+    // That moment is the look-up of the address to bind.
+    const thief = createServer();
+    onTestFinished(() => void thief.close());
     const real = dns.lookup;
     const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((host: string, options: dns.LookupOptions, done: (error: Error | null) => void) => {
       if (host !== 'elsewhere.test') return real(host, options, done);
-      thief = createServer().listen(port, '127.0.0.1', () => done(new Error('no such host')));
+      thief.listen(now['websocket.port'], '127.0.0.1', () => done(new Error('no such host')));
     }) as unknown as typeof dns.lookup);
     onTestFinished(() => lookup.mockRestore());
     await expect(listeners.apply({ ...now, 'websocket.enabled': true }, now)).rejects.toMatchObject({ code: 'port_refused' });
+    return { ...rig, thief };
+  }
+
+  test('even when the way back is taken: it is told as trouble, and tried until it is free', async () => {
+    const { listeners, now, thief } = await stolen();
     expect(listeners.trouble()).toEqual([expect.stringContaining('The plain WebSocket does not listen: ')]);
     expect(listeners.port('plain')).toBeUndefined();
-    thief?.close();
+    thief.close();
     await vi.waitFor(() => expect(listeners.trouble()).toEqual([]), { timeout: 10_000 });
-    expect(await nameAt(port)).toBe('plain');
+    expect(await nameAt(now['websocket.port'])).toBe('plain');
+  });
+
+  test('a listener that is missing and then moved by another change does not come back to its old port', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { listeners, now, thief } = await stolen();
+    const [plain = 0] = await freePorts(1);
+    thief.close();
+    // The timer strikes while the change is under way.
+    const moved = listeners.apply({ ...now, 'websocket.port': plain }, now);
+    vi.advanceTimersByTime(60_000);
+    await moved;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(listeners.trouble()).toEqual([]);
+    expect(listeners.port('plain')).toBe(plain);
+    expect(await nameAt(plain)).toBe('plain');
+    await refusedAt(now['websocket.port']);
   });
 });

@@ -1,0 +1,221 @@
+// Load for Central: agents with the product's own connection (agent/connection.ts: hello, signature, binding, both logs,
+// heartbeat) over logs in memory, and a producer and consumer of commands over REST.
+import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { connectOnce, type ConnectionPorts, type DialPlan } from '../../agent/connection.ts';
+import type { Identity } from '../../agent/identity.ts';
+import { keyThumbprint, readPublicKey } from '../../shared/wire/proof.ts';
+import { MemoryInbox, MemoryOutbox } from '../memory-log.ts';
+import { messageJson, sourceOf } from '../sample.ts';
+import { nowCount, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+import { RestClient } from './rest.ts';
+
+/** What bench/peers/queuegate.ts writes for each enrolled agent. */
+export interface AgentSeed {
+  readonly pem: string;
+  readonly identity: Identity;
+}
+
+const DRAIN_MS = 60_000;
+const DIAL_MS = 120_000;
+const RETRY_MS = 100;
+/** Commands per request, and requests at once: enough to keep Central's outboxes filled. */
+const BATCH = 500;
+const REQUESTS = 4;
+
+interface BenchAgent {
+  readonly index: number;
+  readonly plan: DialPlan;
+  readonly outbox: MemoryOutbox;
+  readonly inbox: MemoryInbox;
+  online: boolean;
+  ended: boolean;
+  notify: () => void;
+}
+
+export class QueuegateLoad implements LoadDriver {
+  #agents: BenchAgent[] = [];
+  #stop = new AbortController();
+  #received = 0;
+  #answering = false;
+  #retries = 0;
+  #lost = 0;
+  #onAcknowledged: ((through: number) => void) | undefined;
+  #producing: Promise<number> | undefined;
+  #producerOn = false;
+
+  async open(target: Target, from: number, count: number): Promise<Dialled> {
+    if (this.#agents.length === 0) this.#agents = readSeeds(target).slice(from, from + count).map((seed, i) => this.#agent(seed, target, from + i));
+    const startedAt = performance.now();
+    this.#stop = new AbortController();
+    this.#retries = 0;
+    for (const agent of this.#agents) this.#dial(agent, this.#stop.signal);
+    await untilTrue(() => this.#agents.every(({ online }) => online), DIAL_MS, `dialling ${count} agents`);
+    return { ms: performance.now() - startedAt, retries: this.#retries };
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await untilTrue(() => this.#agents.every(({ ended }) => ended), DRAIN_MS, 'closing');
+  }
+
+  async flowUp(on: boolean): Promise<number> {
+    for (const { outbox, notify } of this.#agents) {
+      outbox.flow(on);
+      notify();
+    }
+    if (!on) await untilTrue(() => this.#agents.every(({ outbox }) => outbox.drained), DRAIN_MS, 'draining');
+    return this.acknowledged().count;
+  }
+
+  acknowledged(): Count {
+    let count = 0;
+    for (const { outbox } of this.#agents) count += outbox.acknowledged;
+    return nowCount(count);
+  }
+
+  received(): Count {
+    return nowCount(this.#received);
+  }
+
+  async answer(on: boolean): Promise<void> {
+    this.#answering = on;
+  }
+
+  async produce(on: boolean, target: Target, agents: number): Promise<number> {
+    this.#producerOn = on;
+    this.#producing ??= this.#produceAll(target, readSeeds(target).slice(0, agents));
+    if (on) return 0;
+    const produced = await this.#producing;
+    this.#producing = undefined;
+    return produced;
+  }
+
+  async roundTrips(target: Target, count: number): Promise<number[]> {
+    const [asking, sending] = [new RestClient(target, 1), new RestClient(target, 1)];
+    const [first] = readSeeds(target);
+    const run = randomBytes(3).toString('hex');
+    let after = (await asking.events('newest', 0)).next;
+    const taken: number[] = [];
+    for (let number = 1; number <= count; number += 1) {
+      const answered = asking.events(String(after), 30);
+      const startedAt = performance.now();
+      await sending.commands(first?.identity.id ?? '', messageJson('/central/bench', run, number));
+      const page = await answered;
+      taken.push(performance.now() - startedAt);
+      if (page.count !== 1) throw new Error(`${page.count} answers to one command`);
+      after = page.next;
+    }
+    asking.close();
+    sending.close();
+    return taken;
+  }
+
+  async watch(ms: number): Promise<{ acksMs: number[]; lost: number }> {
+    const acksMs: number[] = [];
+    const [agent] = this.#agents;
+    if (agent === undefined) throw new Error('no agent');
+    this.#lost = 0;
+    const until = performance.now() + ms;
+    while (performance.now() < until) {
+      const startedAt = performance.now();
+      await new Promise<void>((resolve) => {
+        const number = agent.outbox.add();
+        this.#onAcknowledged = (through) => (through >= number ? resolve() : undefined);
+        agent.notify();
+      });
+      acksMs.push(performance.now() - startedAt);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return { acksMs, lost: this.#lost };
+  }
+
+  #agent(seed: AgentSeed, target: Target, index: number): BenchAgent {
+    const privateKey = createPrivateKey(seed.pem);
+    const publicKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64');
+    const readable = readPublicKey(publicKey);
+    if (readable === undefined) throw new Error('the key of a bench agent is damaged');
+    const url = new URL(target.url);
+    const outbox = new MemoryOutbox(sourceOf(index), (through) => this.#onAcknowledged?.(through));
+    const agent: BenchAgent = {
+      index,
+      outbox,
+      inbox: new MemoryInbox((count) => {
+        this.#received += count;
+        if (!this.#answering) return;
+        for (let i = 0; i < count; i += 1) outbox.add();
+        agent.notify();
+      }),
+      plan: {
+        target: { secure: true, host: url.hostname, port: Number(url.port) },
+        ca: [target.ca],
+        truststore: 'the bench',
+        key: { privateKey, pem: seed.pem, publicKey, thumbprint: keyThumbprint(readable) },
+        identity: seed.identity,
+        name: seed.identity.name,
+        version: 'bench',
+        boot: randomBytes(24).toString('base64url'),
+        proxied: false,
+      },
+      online: false,
+      ended: true,
+      notify: () => undefined,
+    };
+    return agent;
+  }
+
+  #dial(agent: BenchAgent, signal: AbortSignal): void {
+    agent.ended = false;
+    const ports: ConnectionPorts = {
+      outbox: agent.outbox,
+      inbox: agent.inbox,
+      now: Date.now,
+      onOnline: (online) => {
+        agent.online = true;
+        agent.notify = () => online.notify();
+      },
+    };
+    void connectOnce(agent.plan, ports, signal).then((end) => {
+      if (agent.online && !signal.aborted) this.#lost += 1;
+      agent.online = false;
+      agent.notify = () => undefined;
+      if (signal.aborted) {
+        agent.ended = true;
+        return;
+      }
+      this.#retries += 1;
+      if (this.#retries === 1) console.error(`an agent dials again: ${end.reason.message}`);
+      setTimeout(() => this.#dial(agent, signal), Math.max(RETRY_MS, end.retryAfterMs));
+    });
+  }
+
+  async #produceAll(target: Target, seeds: readonly AgentSeed[]): Promise<number> {
+    const rest = new RestClient(target, REQUESTS);
+    const run = randomBytes(3).toString('hex');
+    const numbers = seeds.map(() => 0);
+    let produced = 0;
+    let turn = 0;
+    const produceOn = async (): Promise<void> => {
+      while (this.#producerOn) {
+        const at = turn % seeds.length;
+        turn += 1;
+        const first = (numbers[at] ?? 0) + 1;
+        numbers[at] = first + BATCH - 1;
+        const source = `/central/${String(at).padStart(5, '0')}`;
+        const batch = Array.from({ length: BATCH }, (_, i) => messageJson(source, run, first + i));
+        const body = `[${batch.join(',')}]`;
+        // 503: this outbox is full. The next one may not be; the batch is kept for its agent.
+        while (!(await rest.commands(seeds[at]?.identity.id ?? '', body))) await new Promise((resolve) => setTimeout(resolve, 2));
+        produced += BATCH;
+      }
+    };
+    await Promise.all(Array.from({ length: REQUESTS }, produceOn));
+    rest.close();
+    return produced;
+  }
+}
+
+function readSeeds(target: Target): AgentSeed[] {
+  // Written by bench/peers/queuegate.ts.
+  return JSON.parse(readFileSync(target.agentsFile ?? '', 'utf8')) as AgentSeed[];
+}

@@ -1,0 +1,30 @@
+// What the bench knows of a peer: its name, how durable its acknowledgement is, and how its server is started and looked into.
+import type { Target } from '../load/driver.ts';
+
+export interface RunningPeer {
+  readonly target: Target;
+  readonly pid: number;
+  /** Turns the flow of commands on or off that the server itself makes; absent where a producer sends them. */
+  readonly flowDown?: (on: boolean) => Promise<void>;
+  /** Ends the server. Then how many events it has stored; undefined where nothing is stored. */
+  stop(): Promise<number | undefined>;
+}
+
+export interface StartOptions {
+  /** For the memory figures: the server collects its garbage on SIGUSR2. */
+  readonly collectable?: boolean;
+  /** Writes CPU profiles into this folder. */
+  readonly profileFolder?: string | undefined;
+}
+
+export interface Peer {
+  readonly name: string;
+  /** The driver of its load (bench/load/). */
+  readonly driver: 'queuegate' | 'raw' | 'nats' | 'mqtt';
+  readonly version: string;
+  /** What its acknowledgement of an event means. */
+  readonly durability: string;
+  start(options?: StartOptions): Promise<RunningPeer>;
+}
+
+export const COLLECT_ARGS = ['--expose-gc', '--import', `${import.meta.dirname}/../servers/collect-on-signal.ts`];

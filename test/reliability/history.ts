@@ -1,0 +1,48 @@
+// Owns what producers and consumers on both sides write down while they work: one list of deeds in the order in which they were
+// seen. Judges nothing (history-checker.ts does).
+
+/**
+ * One deed. A `log` is one direction of one agent ("up branch-1"); a `message` is its (source, id) in one text.
+ * Positions: `number` is what the sender's side told (its number in the log), `cursor` what the receiver's side told.
+ */
+export type Deed =
+  /** A producer is about to ask for it. Again for the same message when an answer did not come. */
+  | { readonly deed: 'offered'; readonly log: string; readonly producer: string; readonly message: string }
+  /** The producer was answered: it is on disk. `number` is null when a duplicate's number is no longer known. */
+  | { readonly deed: 'accepted'; readonly log: string; readonly producer: string; readonly message: string; readonly outcome: 'stored' | 'duplicate'; readonly number: number | null }
+  /** A consumer will read this log to its end; what it never receives is lost. */
+  | { readonly deed: 'follows'; readonly consumer: string; readonly log: string }
+  /** A consumer was given it. Again at the same cursor until its acknowledgement was seen. `number` is null where it is not told. */
+  | { readonly deed: 'received'; readonly consumer: string; readonly log: string; readonly message: string; readonly cursor: number; readonly number: number | null }
+  /** The consumer's acknowledgement through this cursor was answered (for a reader of cursors: it keeps the cursor). */
+  | { readonly deed: 'settled'; readonly consumer: string; readonly through: number }
+  /** A process was killed. Says nothing about any log; it stands in the story of a fault. */
+  | { readonly deed: 'killed'; readonly process: string };
+
+export class History {
+  readonly #deeds: Deed[] = [];
+
+  get deeds(): readonly Deed[] {
+    return this.#deeds;
+  }
+
+  write(deed: Deed): void {
+    this.#deeds.push(deed);
+  }
+}
+
+/** One text for (source, id); the length tells where the source ends. */
+export function messageName(source: string, id: string): string {
+  return `${source.length}:${source} ${id}`;
+}
+
+/** What happened to one message, and the kills in between, one deed a line: for whoever has to find out why. */
+export function storyOf(deeds: readonly Deed[], message: string): string {
+  const about = deeds.map((deed, at) => ({ deed, at })).filter(({ deed }) => 'message' in deed && deed.message === message);
+  const [first, last] = [about[0]?.at ?? 0, about.at(-1)?.at ?? 0];
+  return deeds
+    .map((deed, at) => ({ deed, at }))
+    .filter(({ deed, at }) => ('message' in deed && deed.message === message) || (deed.deed === 'killed' && at > first && at < last))
+    .map(({ deed, at }) => `  ${at} ${JSON.stringify(deed)}`)
+    .join('\n');
+}

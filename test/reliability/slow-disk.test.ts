@@ -1,0 +1,131 @@
+// A slow disk: every commit takes 200 ms longer. It costs throughput where nothing else goes, and nothing else: heartbeats, other
+// sessions and reads go on, and the commits grow instead of queueing. Compared are counts, not times.
+import { afterEach, describe, expect, it } from 'vitest';
+import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
+import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
+import { canTrace, missing, Tracer } from './tracer.ts';
+import { Consumer, onlineAgent, Producer, storedEvents, takenCommands, type OnlineAgent } from './traffic.ts';
+
+/** `delay_enter` is in microseconds: the call sleeps before it does its work. */
+const SLOW = ['-e', 'trace=fsync,fdatasync', '-e', 'inject=fsync,fdatasync:delay_enter=200000'];
+const AS_IT_IS = ['-e', 'trace=fsync,fdatasync'];
+const SYNC = /\b(?:fsync|fdatasync)\(/;
+/** Slow commits that a test looks at: two seconds of the disk's time. */
+const COMMITS = 10;
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+interface Loaded extends OnlineAgent {
+  readonly up: Producer;
+  readonly down: Producer;
+  readonly consumer: Consumer;
+}
+
+async function centralWithAgents(count: number): Promise<{ central: CentralProcess; loads: Loaded[] }> {
+  const central = await CentralProcess.start(cleanup, await cleanup.folder());
+  expect((await central.change({ 'agents.heartbeatSeconds': 1 })).status).toBe(200);
+  const loads: Loaded[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const online = await onlineAgent(cleanup, central, `a${i}`);
+    loads.push({ ...online, up: Producer.events(online.agent, `a${i}-up`, { pauseMs: 20 }), down: Producer.commands(central, online.id, `a${i}-down`, { pauseMs: 20 }), consumer: new Consumer(online.agent) });
+  }
+  await Promise.all(loads.flatMap(({ up, down }) => [up.further(20), down.further(20)]));
+  return { central, loads };
+}
+
+async function epochs(central: CentralProcess): Promise<unknown> {
+  const { body } = await central.rest('GET', '/agents?limit=1000');
+  return (body.agents as Record<string, unknown>[]).map(({ name, epoch, state }) => ({ name, epoch, state }));
+}
+
+/** Ends the load; what had been accepted is there, once and in order. */
+async function nothingLost(central: CentralProcess, { id, up, down, consumer }: Loaded): Promise<void> {
+  await Promise.all([up.stop(), down.stop()]);
+  expect(await storedEvents(central, id, up.accepted.length)).toEqual(up.accepted);
+  expect(await takenCommands(consumer, down.accepted.length)).toEqual(down.accepted);
+  await consumer.stop();
+}
+
+/** Does something again and again, one after the other, until `stop`; counts. */
+function again(act: () => Promise<unknown>): { readonly done: () => number; stop(): Promise<void> } {
+  let [done, stopped] = [0, false];
+  const running = (async () => {
+    while (!stopped) {
+      await act();
+      done += 1;
+    }
+  })();
+  running.catch(() => undefined);
+  return {
+    done: () => done,
+    async stop() {
+      stopped = true;
+      await running;
+    },
+  };
+}
+
+function ping(agent: RawAgent): Promise<void> {
+  return new Promise((resolve, reject) => {
+    agent.webSocket.once('pong', () => resolve());
+    agent.webSocket.once('close', () => reject(new Error('the session ended')));
+    agent.webSocket.ping();
+  });
+}
+
+describe.skipIf(missing('strace and the right to trace', canTrace()))('a slow disk', () => {
+  it('of Central stops no heartbeat, no read and no session, and its commits take more messages each', async () => {
+    const { central, loads } = await centralWithAgents(4);
+    const { pid } = central.process.child;
+    const key = newKey();
+    const raw = await RawAgent.secure(cleanup, central);
+    await raw.welcomed({ id: await enrolKey(central, key, 'raw'), key, name: 'raw' });
+    raw.webSocket.setMaxListeners(0);
+    const before = await epochs(central);
+    const stored = (): number => loads.reduce((sum, { up, down }) => sum + up.accepted.length + down.accepted.length, 0);
+
+    const fast = await Tracer.attach(cleanup, pid, AS_IT_IS);
+    let first = stored();
+    await until(async () => ((await fast.count(SYNC)) >= COMMITS * 3 ? true : undefined));
+    const perFastCommit = (stored() - first) / (await fast.count(SYNC));
+    await fast.detach();
+
+    const slow = await Tracer.attach(cleanup, pid, SLOW);
+    const [pings, reads] = [again(() => ping(raw)), again(() => central.rest('GET', '/agents?limit=10'))];
+    first = stored();
+    await until(async () => ((await slow.count(SYNC)) >= COMMITS ? true : undefined));
+    const commits = await slow.count(SYNC);
+    const perSlowCommit = (stored() - first) / commits;
+    const [pongs, answers] = [pings.done(), reads.done()];
+    await Promise.all([pings.stop(), reads.stop()]);
+    // A store on the event loop would answer about one of each per commit.
+    expect(pongs).toBeGreaterThan(commits * 5);
+    expect(answers).toBeGreaterThan(commits * 3);
+    expect(perSlowCommit).toBeGreaterThan(perFastCommit);
+    // Longer than the bound of the heartbeat, on the disk's slow time.
+    const held = commits + 3 * COMMITS;
+    await until(async () => ((await slow.count(SYNC)) >= held ? true : undefined));
+    expect(await epochs(central)).toEqual(before);
+    await slow.detach();
+    for (const load of loads) await nothingLost(central, load);
+    expect(await epochs(central)).toEqual(before);
+  }, 120_000);
+
+  it('of one agent costs that agent only, and not its session', async () => {
+    const { central, loads } = await centralWithAgents(3);
+    const [slow, ...others] = loads;
+    if (slow === undefined) throw new Error('no agent');
+    const before = await epochs(central);
+    const tracer = await Tracer.attach(cleanup, slow.agent.process.child.pid, SLOW);
+    const [othersBefore, slowBefore] = [others.map(({ up }) => up.accepted.length), slow.up.accepted.length];
+    await until(async () => ((await tracer.count(SYNC)) >= COMMITS * 2 ? true : undefined));
+    const slowDone = slow.up.accepted.length - slowBefore;
+    expect(slowDone).toBeGreaterThan(0);
+    for (const [i, { up }] of others.entries()) expect(up.accepted.length - (othersBefore[i] ?? 0)).toBeGreaterThan(slowDone);
+    expect(await epochs(central)).toEqual(before);
+    await tracer.detach();
+    for (const load of loads) await nothingLost(central, load);
+    expect(await epochs(central)).toEqual(before);
+  }, 120_000);
+});
