@@ -117,7 +117,7 @@ class Connection {
       maxPayload: MAX_FRAME_BYTES,
       handshakeTimeout: DIAL_TIMEOUT_MS,
       finishRequest: (request: ClientRequest) => this.#sendRequest(request),
-      ...(target.secure ? { ca: [...plan.ca], allowPartialTrustChain: true, minVersion: 'TLSv1.3' as const, ...(isIP(target.host) === 0 ? { servername: target.host } : {}) } : {}),
+      ...(target.secure ? { ca: [...plan.ca], allowPartialTrustChain: true, minVersion: 'TLSv1.3' as const, cert: plan.identity.certificate, key: plan.key.pem, ...(isIP(target.host) === 0 ? { servername: target.host } : {}) } : {}),
     });
     this.#dialTimer = setTimeout(() => this.#end(agentFault('connect_timeout', { target: targetName(target), seconds: DIAL_TIMEOUT_MS / 1000 })), DIAL_TIMEOUT_MS);
     this.#socket.on('upgrade', (response: IncomingMessage) => {

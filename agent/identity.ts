@@ -1,8 +1,7 @@
 // Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrolment.
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, X509Certificate, type KeyObject } from 'node:crypto';
 import { link, mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { randomBytes } from 'node:crypto';
 import { replaceFile } from '../shared/atomic-file.ts';
 import { readBoundedFile } from '../shared/bounded-file.ts';
 import { systemCode, textOf } from '../shared/errors.ts';
@@ -108,7 +107,18 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
   const found = misfit(IDENTITY, value);
   if (found !== undefined) throw agentFault('identity_damaged', { file, found });
   // `misfit` has just shown it.
-  return value as Identity;
+  const identity = value as Identity;
+  if (!isCertificate(identity.certificate)) throw agentFault('identity_damaged', { file, found: 'its certificate cannot be read' });
+  return identity;
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0;
+  } catch {
+    // Whatever it is: no certificate.
+    return false;
+  }
 }
 
 export async function saveIdentity(folder: string, identity: Identity): Promise<void> {

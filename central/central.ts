@@ -126,6 +126,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     admission: new Admission({ maxAgents: () => values()['agents.max'], sessions: () => sessions.size, random: Math.random }),
     incidents,
     mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
+    clientAuth: () => values()['websocket.secure.clientAuth'],
+    authority: authority.certificate,
     welcomeTimeoutMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     log,
     now,
@@ -154,6 +156,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     enrolment,
     trustedProxies: () => proxies,
     maxFrameBytes: values()['agents.maxFrameBytes'],
+    asksForCertificate: values()['websocket.secure.clientAuth'] !== 'none',
     deadlineMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     admin: async (_listener, server) => {
       const app = createHttpApp({ server, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected });
@@ -217,6 +220,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
+  parameters.onChange(['websocket.secure.clientAuth'], (next) => apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none'));
   parameters.onChange(['websocket.trustedProxies', 'agents.maxFrameBytes', 'websocket.port'], (next) => {
     proxies = new AddressSet(next['websocket.trustedProxies']);
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);

@@ -1,6 +1,6 @@
 // Owns the way from an upgraded socket to a session: challenge, hello, proof, claim, welcome; each a step below, in that order.
 // Whatever goes wrong becomes one refuse frame and its close code.
-import { randomBytes } from 'node:crypto';
+import { randomBytes, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
@@ -12,6 +12,7 @@ import { channelBinding } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { judgeRegistration, proveHello } from '../auth/agent-identity.ts';
 import type { Origin } from '../auth/address-rules.ts';
+import { judgeClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
 import type { AgentRecord } from '../store/store.ts';
 import type { Admission } from './admission.ts';
 import type { Incidents } from './incidents.ts';
@@ -25,6 +26,9 @@ export interface HandshakeOptions {
   readonly incidents: Incidents;
   /** May an agent from there be on this listener now? A refusal when not (unencrypted or secure is off). */
   readonly mayStay: (listener: 'plain' | 'secure', origin: Origin) => Error | undefined;
+  /** websocket.secure.clientAuth, and who issues agents' certificates. */
+  readonly clientAuth: () => ClientAuth;
+  readonly authority: X509Certificate;
   readonly welcomeTimeoutMs: () => number;
   readonly log: Logger;
   readonly now: () => number;
@@ -41,7 +45,7 @@ export interface UpgradedConnection {
 }
 
 /** Refusals that tell an administrator something about an agent or about an attempt; the others are daily life. */
-const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wrong_scheme', 'binding_required', 'binding_mismatch']);
+const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wrong_scheme', 'binding_required', 'binding_mismatch', 'certificate_required', 'certificate_foreign']);
 
 /** RFC 6455 section 5.2: at most 14 bytes before the payload; and a ping or two. */
 const FRAME_HEADER_BYTES = 256;
@@ -134,6 +138,10 @@ export class Handshake {
     const { webSocket, connection, listener, origin } = upgraded;
     const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
     const key = proveHello(hello, challenge, { listener, origin, binding });
+    if (listener === 'secure') {
+      const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
+      judgeClientCertificate(this.#options.clientAuth(), shown, Buffer.from(hello.key, 'base64'), this.#options.authority, this.#options.now());
+    }
     const agent = judgeRegistration(hello, key, await this.#options.agents.get(hello.id));
     await this.#options.sessions.welcome({ hello, agent, webSocket, connection, listener, origin });
     webSocket.resume();

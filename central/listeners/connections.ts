@@ -11,7 +11,7 @@ export type WrongProtocol = 'tls-on-plain' | 'plain-on-tls';
 
 export interface ConnectionsOptions {
   readonly http: HttpServer;
-  /** For `tls`: does the handshake, then its `secureConnection` goes to `http`. Never bound itself. */
+  /** Does the handshake first; never bound itself. Absent on a listener that speaks plain. */
   readonly tls?: TlsServer;
   /** From TCP accept until the peer is welcomed or an HTTP request has arrived. */
   readonly deadlineMs: () => number;
@@ -32,14 +32,20 @@ export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #newcomers = new Map<string, Newcomer>();
   readonly #open = new Set<Socket>();
+  #tls: TlsServer | undefined;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
-    const { http, tls } = options;
     // Node starts its own header and request timeouts when an HTTP server begins to listen; this one never does (tried).
-    http.emit('listening');
-    tls?.on('secureConnection', (socket) => http.emit('connection', socket));
-    tls?.on('tlsClientError', (_error, socket) => socket.destroy());
+    options.http.emit('listening');
+    if (options.tls !== undefined) this.useTls(options.tls);
+  }
+
+  /** Handshakes from now on are done by this one; connections that came through the one before live on. */
+  useTls(tls: TlsServer): void {
+    this.#tls = tls;
+    tls.on('secureConnection', (socket) => this.#options.http.emit('connection', socket));
+    tls.on('tlsClientError', (_error, socket) => socket.destroy());
   }
 
   /** For openBinding. */
@@ -80,7 +86,8 @@ export class Connections {
     if (!Buffer.isBuffer(chunk) || chunk.length === 0) return;
     socket.unshift(chunk);
     const speaksTls = chunk[0] === TLS_HANDSHAKE;
-    const { http, tls, onWrongProtocol } = this.#options;
+    const { http, onWrongProtocol } = this.#options;
+    const tls = this.#tls;
     if (speaksTls === (tls !== undefined)) {
       (tls ?? http).emit('connection', socket);
       return;

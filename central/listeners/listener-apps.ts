@@ -18,6 +18,8 @@ export interface ListenerAppsOptions {
   readonly enrolment: EnrolmentPort;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
+  /** Does the secure listener ask for client certificates? */
+  readonly asksForCertificate: boolean;
   /** From TCP accept until something came of the connection. */
   readonly deadlineMs: () => number;
   /** Makes the administration's app on a server of ours, once for HTTPS and once for HTTP. */
@@ -31,13 +33,16 @@ export interface ListenerApps {
   /** Handshakes from now on show this certificate, on both TLS listeners. */
   show(credentials: Credentials): void;
   setMaxFrameBytes(bytes: number): void;
+  /** Handshakes from now on ask for a client certificate on the secure listener, or do not. */
+  askForCertificate(asks: boolean): void;
   /** Cuts what is left of HTTP; sessions have been ended before. */
   stop(): Promise<void>;
 }
 
 export async function createListenerApps(options: ListenerAppsOptions): Promise<ListenerApps> {
-  const { deadlineMs, credentials } = options;
-  const tls = { secure: createTlsServer(credentials, deadlineMs()), https: createTlsServer(credentials, deadlineMs()) };
+  const { deadlineMs } = options;
+  let credentials = options.credentials;
+  const tls = { secure: createTlsServer(credentials, deadlineMs(), options.asksForCertificate), https: createTlsServer(credentials, deadlineMs()) };
   const fed = (listener: ListenerName): { readonly server: Server; readonly connections: Connections } => {
     const server = createHttpServer(deadlineMs());
     const onWrongProtocol = (what: WrongProtocol, address: string): void => options.onWrongProtocol(listener, what, address);
@@ -55,12 +60,17 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
   return {
     accept: { plain: listeners.plain.connections.accept, secure: listeners.secure.connections.accept, https: listeners.https.connections.accept, http: listeners.http.connections.accept },
     show(next): void {
+      credentials = next;
       swapCredentials(tls.secure, next);
       swapCredentials(tls.https, next);
     },
     setMaxFrameBytes(bytes): void {
       plain.setMaxFrameBytes(bytes);
       secure.setMaxFrameBytes(bytes);
+    },
+    askForCertificate(asks): void {
+      tls.secure = createTlsServer(credentials, deadlineMs(), asks);
+      listeners.secure.connections.useTls(tls.secure);
     },
     async stop(): Promise<void> {
       for (const { connections } of Object.values(listeners)) connections.destroyAll();

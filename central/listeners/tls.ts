@@ -27,9 +27,20 @@ const PROTOCOL: TlsOptions = {
   honorCipherOrder: true,
 };
 
-/** A TLS server that is never bound: it is fed sockets (central/listeners/connections.ts). WebSocket upgrades need HTTP/1.1. */
-export function createTlsServer(credentials: Credentials, handshakeTimeoutMs: number): Server {
-  return createServer({ ...PROTOCOL, key: credentials.key, cert: credentials.chain, handshakeTimeout: handshakeTimeoutMs, ALPNProtocols: ['http/1.1'] });
+/**
+ * A TLS server that is never bound: it is fed sockets (central/listeners/connections.ts). WebSocket upgrades need HTTP/1.1.
+ * A client certificate is only asked for here, so that enrolment keeps its port; at /agent it is judged.
+ */
+export function createTlsServer(credentials: Credentials, handshakeTimeoutMs: number, asksForCertificate = false): Server {
+  return createServer({
+    ...PROTOCOL,
+    key: credentials.key,
+    cert: credentials.chain,
+    handshakeTimeout: handshakeTimeoutMs,
+    ALPNProtocols: ['http/1.1'],
+    requestCert: asksForCertificate,
+    rejectUnauthorized: false, // verified by central/auth/client-certificate.ts: its key, chain and dates
+  });
 }
 
 /** Handshakes from now on show the new certificate; open connections live on. */

@@ -69,6 +69,16 @@ export const DEFINITIONS = {
     reason: 'The number that firewalls and agent.conf files in the field have.',
     applying: 'The listener moves. Open sessions stay; agents that come back must know the new port (agent.conf).',
   },
+  'websocket.secure.clientAuth': {
+    group: GROUPS.websocket,
+    type: 'enum',
+    allowed: ['none', 'optional', 'required'],
+    default: 'none',
+    description:
+      'Client certificates on the encrypted WebSocket: not asked for, judged when there is one, or required of every agent. The certificate must be issued by this Central to the very key that the agent signs with; it never replaces the signature. Enrolment keeps working without one.',
+    reason: 'Each agent proves its key by a signature anyway. Every enrolled agent has a certificate, so that it may be required where rules ask for mutual TLS.',
+    applying: 'Holds for connections that begin from now on. Proxies that end TLS in front of Central cannot show an agent\'s certificate: behind them leave it at none or optional.',
+  },
   'websocket.trustedProxies': {
     group: GROUPS.websocket,
     type: 'list',

@@ -54,6 +54,16 @@ export const REFUSALS = {
     text: 'This agent was removed on Central.',
     hint: 'If it is to come back, enrol it again: on Central run "queuegate tokens create-enrolment".',
   },
+  certificate_required: {
+    close: 4410,
+    text: 'The agent showed no client certificate, and Central requires one (parameter websocket.secure.clientAuth).',
+    hint: 'Enrol the agent again, which gives it one; behind a proxy that ends TLS, set websocket.secure.clientAuth to optional.',
+  },
+  certificate_foreign: {
+    close: 4411,
+    text: 'The client certificate cannot be taken: {found}.',
+    hint: 'Enrol the agent again: that gives it a certificate of this Central for its key.',
+  },
   going_away: { close: 4500, text: 'Central stops or restarts.', hint: 'Nothing to do: the agent comes back by itself.' },
   superseded: {
     close: 4501,

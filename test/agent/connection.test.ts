@@ -1,5 +1,5 @@
 // One connection of the agent against Centrals of the test's own, which may be false ones.
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -17,15 +17,18 @@ afterEach(() => {
   for (const act of cleanup.splice(0)) act();
 });
 
-function keyPair() {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+const keystores = 'test/fixtures/keystores';
+
+function keyPair(privateKey = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey) {
+  const publicKey = createPublicKey(privateKey);
   const spki = publicKey.export({ format: 'der', type: 'spki' }).toString('base64');
   const read = readPublicKey(spki);
   return { privateKey, pem: privateKey.export({ format: 'pem', type: 'pkcs8' }), publicKey: spki, thumbprint: read === undefined ? '' : keyThumbprint(read) };
 }
 
 const central = keyPair();
-const agent = keyPair();
+// An agent shows the certificate of its key, should it be asked for one.
+const agent = keyPair(createPrivateKey(readFileSync(`${keystores}/central.key`)));
 
 class Inbox extends HeldInbox {
   async position(): Promise<null> {
@@ -43,7 +46,7 @@ function dial(port: number, change: Partial<DialPlan> = {}) {
     ca: [],
     truststore: 'conf/security/truststore.jks',
     key: agent,
-    identity: { id: 'a1', name: 'branch', central: 'bank', signingKey: central.publicKey, certificate: 'x'.repeat(64), host: '127.0.0.1', port, secure: false },
+    identity: { id: 'a1', name: 'branch', central: 'bank', signingKey: central.publicKey, certificate: readFileSync(`${keystores}/central.crt`, 'utf8'), host: '127.0.0.1', port, secure: false },
     name: 'branch',
     version: '0.1.0',
     boot: 'b'.repeat(32),
@@ -136,7 +139,6 @@ describe('an agent that dials', () => {
 
   it('sends nothing to a Central whose certificate does not verify', async () => {
     let received = 0;
-    const keystores = 'test/fixtures/keystores';
     const server = createTlsServer({ key: readFileSync(`${keystores}/central.key`), cert: readFileSync(`${keystores}/central.crt`) }, (socket) => {
       socket.on('data', (chunk: Buffer) => (received += chunk.length));
       socket.on('error', () => undefined);
@@ -158,7 +160,7 @@ describe('an agent that dials', () => {
     cleanup.push(() => plain.close());
     const { port } = plain.address() as AddressInfo;
     expect(await codeOf(dial(port).ended)).toMatchObject({ code: 'no_central' });
-    const ca = [readFileSync('test/fixtures/keystores/root-ec.crt', 'utf8')];
+    const ca = [readFileSync(`${keystores}/root-ec.crt`, 'utf8')];
     expect(await codeOf(dial(port, { target: { secure: true, host: '127.0.0.1', port }, ca }).ended)).toMatchObject({ code: 'tls_plain_port' });
     plain.close();
     expect(await codeOf(dial(1).ended)).toMatchObject({ code: 'connection_refused' });

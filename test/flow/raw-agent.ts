@@ -73,8 +73,8 @@ export class RawAgent {
     webSocket.on('error', () => undefined);
   }
 
-  static async dial(cleanup: Cleanup, url: string, ca?: string): Promise<RawAgent> {
-    const webSocket = new WebSocket(`${url}${AGENT_PATH}`, SUBPROTOCOL, { perMessageDeflate: false, ...(ca === undefined ? {} : { ca, minVersion: 'TLSv1.3' }) });
+  static async dial(cleanup: Cleanup, url: string, ca?: string, client: { readonly cert?: string; readonly key?: string } = {}): Promise<RawAgent> {
+    const webSocket = new WebSocket(`${url}${AGENT_PATH}`, SUBPROTOCOL, { perMessageDeflate: false, ...(ca === undefined ? {} : { ca, minVersion: 'TLSv1.3', ...client }) });
     const agent = new RawAgent(webSocket);
     cleanup.add(() => webSocket.terminate());
     await agent.frame('challenge');
@@ -85,8 +85,8 @@ export class RawAgent {
     return await RawAgent.dial(cleanup, `ws://127.0.0.1:${central.ports.plain}`);
   }
 
-  static async secure(cleanup: Cleanup, central: CentralProcess): Promise<RawAgent> {
-    return await RawAgent.dial(cleanup, `wss://localhost:${central.ports.secure}`, String((await central.rest('GET', '/ca/root.pem')).body));
+  static async secure(cleanup: Cleanup, central: CentralProcess, client: { readonly cert?: string; readonly key?: string } = {}): Promise<RawAgent> {
+    return await RawAgent.dial(cleanup, `wss://localhost:${central.ports.secure}`, String((await central.rest('GET', '/ca/root.pem')).body), client);
   }
 
   /** The first frame of a type; fails when the connection closes without it. */
