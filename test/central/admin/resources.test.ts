@@ -36,7 +36,7 @@ describe('parameters', () => {
     const rest = await startRest();
     expect(await json(rest.request('GET', '/parameters/websocket.enabled'))).toMatchObject({ value: false, description: expect.stringContaining('never gone') });
     const { parameters } = await json<{ parameters: { name: string }[] }>(rest.request('GET', '/parameters?group=Central%20WebSocket%20Server%20Settings'));
-    expect(parameters.map(({ name }) => name)).toEqual(['websocket.enabled', 'websocket.port', 'websocket.secure.enabled', 'websocket.secure.port', 'websocket.trustedProxies']);
+    expect(parameters.map(({ name }) => name)).toEqual(['websocket.enabled', 'websocket.port', 'websocket.secure.enabled', 'websocket.secure.port', 'websocket.secure.clientAuth', 'websocket.trustedProxies']);
   });
 
   test('a change with faults names all of them in one answer and changes nothing', async () => {
