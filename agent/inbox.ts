@@ -171,7 +171,7 @@ export class Inbox {
       if (item.kind === 'message') {
         if (fresh[index] === true) commands.add(number, item.message, at);
       } else {
-        const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.reason) : item.json;
+        const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.source, item.reason) : item.json;
         notes.recordDeadLetter({ at, direction: 'down', number, id: item.id, reason: item.reason, json });
       }
     }

@@ -12,7 +12,7 @@ export const CENTRAL = 1;
 const FIRST = `
   ${OUTBOX_SCHEMA}
   ${INBOX_SCHEMA}
-  INSERT INTO outbox_log (peer, incarnation, generation, next, acknowledged, messages, bytes) VALUES (${CENTRAL}, lower(hex(randomblob(16))), 0, 1, 0, 0, 0);
+  INSERT INTO outbox_log (peer, incarnation, generation, next, link, acknowledged, messages, bytes) VALUES (${CENTRAL}, lower(hex(randomblob(16))), 0, 1, '', 0, 0, 0);
   INSERT INTO inbox_log (peer, number) VALUES (${CENTRAL}, 0);
   CREATE TABLE command (
     cursor INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -32,6 +32,11 @@ export class MemoryOutbox implements OutboxPort {
     return this.#last;
   }
 
+  /** The last message that exists. */
+  get last(): number {
+    return this.#last;
+  }
+
   get drained(): boolean {
     return !this.#flowing && this.acknowledged >= this.#last;
   }

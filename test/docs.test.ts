@@ -9,6 +9,7 @@ import { adminRoutes } from '../central/admin/routes.ts';
 import type { AdminServices } from '../central/admin/services.ts';
 import { createMetrics } from '../central/metrics.ts';
 import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs/make.ts';
+import { fingerprint, linkOf } from '../shared/sqlite/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
 import { ENROL_WITH_PROOF, ENROL_WITH_TOKEN, ENROLLED, proofKey, readEnrolmentToken, requestMac, type EnrolWithProof } from '../shared/wire/enrolment.ts';
 import { misfit, type JsonSchema } from '../shared/wire/json-schema.ts';
@@ -232,6 +233,14 @@ describe('PROTOCOL.md', () => {
     expect(LIMITS).toEqual({ maxFrameBytes: 1024 ** 2, maxMessageBytes: 256 * 1024, windowItems: 2000, windowBytes: 4 * 1024 ** 2 });
     expect(unwrapped(text)).toContain('1 MiB for a frame, 256 KiB for a message, 2,000 items and 4 MiB for the window');
     expect(section(text, '### hello')).toContain(`At most ${MAX_HELLO_BYTES.toLocaleString('en')} bytes`);
+  });
+
+  it('shows the fingerprint of a log, and the hello has it in its position', () => {
+    const [first, second] = ['c-0016', 'c-0017'].map((id) => fingerprint({ source: '/central', id }));
+    const one = linkOf('', first ?? '');
+    const two = linkOf(one, second ?? '');
+    expect(unwrapped(section(text, '## Ordered logs'))).toContain(`it is \`${one}\`, then \`${two}\``);
+    expect((example('hello') as Hello).logs.down).toMatchObject({ number: 2, id: two });
   });
 
   it('uses public keys only in its examples', () => {

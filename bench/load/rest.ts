@@ -8,7 +8,7 @@ export class RestClient {
 
   constructor(target: Target, connections: number) {
     this.#target = target;
-    this.#agent = new Agent({ keepAlive: true, maxSockets: connections, ca: target.ca, noDelay: true });
+    this.#agent = new Agent({ keepAlive: true, maxSockets: connections, ca: target.ca });
   }
 
   close(): void {

@@ -11,8 +11,8 @@ import { sourceOf } from '../sample.ts';
 
 export interface RawServer {
   listen(credentials: { readonly key: string; readonly chain: string }): Promise<number>;
-  /** On: every connection always has a next command. */
-  flowDown(on: boolean): Promise<void>;
+  /** On: every connection always has a next command. Off: how many were sent since. */
+  flowDown(on: boolean): Promise<number>;
 }
 
 interface Line {
@@ -20,23 +20,32 @@ interface Line {
   readonly sender: Sender;
 }
 
-const lines = new Set<Line>();
+/** A connection has a log only once commands flow: an idle one is the bare socket. */
+const lines = new Map<WebSocket, Line | undefined>();
+let sentBefore = 0;
 
-function attach(socket: WebSocket): void {
-  const outbox = new MemoryOutbox(sourceOf(lines.size));
+function lineOf(socket: WebSocket, index: number): Line {
+  const known = lines.get(socket);
+  if (known !== undefined) return known;
+  const outbox = new MemoryOutbox(sourceOf(index));
   const frames = { send: (text: string): void => socket.send(text) };
   const sender = new Sender({ outbox, frames, limits: LIMITS, now: Date.now, pollMs: 3_600_000, onFailure: (error) => console.error(error) });
   const line = { outbox, sender };
-  lines.add(line);
+  lines.set(socket, line);
+  return line;
+}
+
+function attach(socket: WebSocket): void {
+  lines.set(socket, undefined);
   socket.on('message', (data: Buffer) => {
     const text = data.toString('utf8');
     if (isMessages(text)) socket.send(ackOf(throughOf(text)));
-    else if (text.startsWith('{"type":"ack"')) sender.acknowledge(Number(text.slice(24, -1)));
+    else if (text.startsWith('{"type":"ack"')) lines.get(socket)?.sender.acknowledge(Number(text.slice(24, -1)));
     else socket.send(text);
   });
   socket.on('close', () => {
-    sender.stop();
-    lines.delete(line);
+    lines.get(socket)?.sender.stop();
+    lines.delete(socket);
   });
 }
 
@@ -49,11 +58,17 @@ serveCalls({
     return (server.address() as AddressInfo).port;
   },
   async flowDown(on) {
-    for (const { outbox, sender } of lines) {
+    let sent = 0;
+    for (const [index, socket] of [...lines.keys()].entries()) {
+      const { outbox, sender } = lineOf(socket, index);
       outbox.flow(on);
       // The first time it starts; afterwards it is told that there is more.
       await sender.start(null);
       sender.notify();
+      sent += outbox.last;
     }
+    const before = sentBefore;
+    if (!on) sentBefore = sent;
+    return on ? 0 : sent - before;
   },
 } satisfies RawServer);

@@ -77,14 +77,17 @@ export function eventRoutes(app: FastifyInstance, { events, metrics }: AdminServ
 }
 
 /**
- * One read. A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one
- * says that nothing more fits, and then `next` passes what the filter left out.
+ * A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one says that
+ * nothing more fits, and then `next` passes what the filter left out.
  */
 async function readPage(events: EventsPort, after: number, filter: EventFilter, most: number): Promise<Page> {
-  // Before the read: what is committed in between belongs to the next one.
-  const newest = await events.lastCursor();
   const found = await events.read(after, filter, most);
-  return { events: found, next: found.at(-1)?.cursor ?? Math.max(newest, after) };
+  const last = found.at(-1);
+  if (last !== undefined) return { events: found, next: last.cursor };
+  // Asked before the log is read once more: what is committed in between belongs to the next page.
+  const newest = await events.lastCursor();
+  const again = newest > after ? await events.read(after, filter, most) : [];
+  return { events: again, next: again.at(-1)?.cursor ?? Math.max(newest, after) };
 }
 
 /** The events are JSON text in the store and go out as that text, without being parsed again. */

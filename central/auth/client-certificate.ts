@@ -25,7 +25,7 @@ export function judgeClientCertificate(mode: ClientAuth, shown: X509Certificate 
 function faultOf(shown: X509Certificate, publicKey: Buffer, authority: X509Certificate, now: number): string | undefined {
   if (!shown.publicKey.export({ format: 'der', type: 'spki' }).equals(publicKey)) return 'it is for another key than the one the agent signs with';
   if (!shown.checkIssued(authority) || !shown.verify(authority.publicKey)) return `it is not issued by this Central, but by "${shown.issuer.replaceAll('\n', ', ')}"`;
-  if (shown.ca || shown.keyUsage?.includes(CLIENT_USAGE) !== true) return 'it is no client certificate';
+  if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is no client certificate';
   if (shown.validFromDate.getTime() > now) return `it is valid from ${shown.validFrom} on only; Central's clock shows ${new Date(now).toISOString()}`;
   if (shown.validToDate.getTime() <= now) return `it expired on ${shown.validTo}`;
   return undefined;

@@ -19,6 +19,11 @@ export interface Store {
   prune(limits: RetentionLimits): Promise<void>;
   /** Cheap figures for metrics. */
   stats(): Promise<StoreStats>;
+  /**
+   * Writes a copy of everything that is committed now into `file`, which may not exist, while everything goes on.
+   * Errors: backup_unsound, backup_no_room, backup_failed; then there is no file.
+   */
+  snapshot(file: string): Promise<void>;
   /** Ends after every accepted call is committed. May be called twice. */
   stop(): Promise<void>;
 }

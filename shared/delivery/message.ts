@@ -18,9 +18,9 @@ export interface Message {
 export type Item =
   | { readonly kind: 'message'; readonly message: Message }
   /** The sender gave this message up (it expired); the reason stands in its dead letters. */
-  | { readonly kind: 'tombstone'; readonly id: string; readonly reason: string }
-  /** No valid message: goes to the receiver's dead letters. `id` is what can be told of it, or made up. */
-  | { readonly kind: 'rejected'; readonly id: string; readonly reason: string; readonly json: string };
+  | { readonly kind: 'tombstone'; readonly id: string; readonly source: string; readonly reason: string }
+  /** No valid message: goes to the receiver's dead letters. `id` and `source` are what can be told of it, or made up. */
+  | { readonly kind: 'rejected'; readonly id: string; readonly source: string; readonly reason: string; readonly json: string };
 
 const attribute = { type: 'string', minLength: 1, maxLength: 1024 } as const;
 
@@ -58,7 +58,7 @@ export function readMessage(value: unknown, maxBytes: number): Message | string 
   const event = value as Record<string, unknown> & { id: string; source: string; type: string; expirytime?: string; time?: string };
   for (const name of Object.keys(event)) {
     const member = event[name];
-    if (!ATTRIBUTE_NAME.test(name)) return `/${name.slice(0, 64)} is no attribute name; allowed: lower-case letters and digits`;
+    if (!Object.hasOwn(MESSAGE_SCHEMA.properties, name) && !ATTRIBUTE_NAME.test(name)) return `/${name.slice(0, 64)} is no attribute name; allowed: lower-case letters and digits`;
     if (name !== 'data' && typeof member === 'object') return `/${name} is ${member === null ? 'null' : 'an object or an array'}; allowed: a string, a number or a boolean`;
   }
   if ('data' in event && 'data_base64' in event) return 'data and data_base64 stand side by side; allowed: one of them';
@@ -73,7 +73,8 @@ export function readMessage(value: unknown, maxBytes: number): Message | string 
     // RangeError: the nesting is deeper than the stack; such data cannot be written down again.
     return '/data is nested too deeply';
   }
-  const bytes = Buffer.byteLength(json);
+  // A UTF-16 unit has at most three bytes in UTF-8: most messages need no counting.
+  const bytes = json.length * 3 > maxBytes ? Buffer.byteLength(json) : json.length;
   if (bytes > maxBytes) return `the message has ${bytes} bytes; allowed: at most ${maxBytes}`;
   return { id: event.id, source: event.source, type: event.type, json, expiresAt: event.expirytime === undefined ? null : Date.parse(event.expirytime) };
 }
@@ -87,17 +88,21 @@ export function completeMessage(value: unknown, source: string, now: Date): unkn
 /** Judges one item of a `messages` frame. */
 export function readItem(value: unknown, maxBytes: number): Item {
   if (isRecord(value) && typeof value['tombstone'] === 'string' && typeof value['id'] === 'string') {
-    return { kind: 'tombstone', id: value['id'].slice(0, 255), reason: value['tombstone'].slice(0, 255) };
+    return { kind: 'tombstone', id: value['id'].slice(0, 255), source: sourceOf(value), reason: value['tombstone'].slice(0, 255) };
   }
   const message = readMessage(value, maxBytes);
   if (typeof message !== 'string') return { kind: 'message', message };
   const id = isRecord(value) && typeof value['id'] === 'string' && value['id'].length > 0 ? value['id'].slice(0, 255) : '(none)';
-  return { kind: 'rejected', id, reason: message, json: excerpt(value) };
+  return { kind: 'rejected', id, source: sourceOf(value), reason: message, json: excerpt(value) };
 }
 
 /** The JSON text of a tombstone in a `messages` frame. */
-export function tombstoneJson(id: string, reason: string): string {
-  return JSON.stringify({ tombstone: reason, id });
+export function tombstoneJson(id: string, source: string, reason: string): string {
+  return JSON.stringify({ tombstone: reason, id, source });
+}
+
+function sourceOf(value: unknown): string {
+  return isRecord(value) && typeof value['source'] === 'string' ? value['source'].slice(0, 1024) : '';
 }
 
 function excerpt(value: unknown): string {

@@ -1,6 +1,7 @@
 // Owns the rules of an ordered log between two peers; knows neither sockets nor disks.
 // A sender numbers its messages 1, 2, 3 ... within an incarnation. A receiver holds one position: the last message it has on disk.
-// On reconnect the receiver tells its position, and the sender decides here whether both still tell the same story.
+// On reconnect the receiver tells its position, and the sender decides here whether both still tell the same story. The id of a
+// position stands for the whole log through that number (shared/sqlite/fingerprint.ts, linkOf); here it is only compared.
 import type { Position, Range } from '../wire/messages.ts';
 
 /** What a sender has on disk about its own log. */
@@ -10,7 +11,7 @@ export interface SenderRecord {
   readonly next: number;
   /** Last number the receiver has acknowledged; 0 when none. */
   readonly acknowledged: number;
-  /** Id of the message at `acknowledged`; null when none. */
+  /** Id of the position at `acknowledged`; null when none. */
   readonly acknowledgedId: string | null;
   /** Why this incarnation began: the range of the one before on which the two sides did not agree. Kept until the first ack. */
   readonly missing: Range | null;
@@ -22,7 +23,7 @@ export interface ReceiverRecord {
   readonly incarnation: string | null;
   /** Last number on disk; 0 when none of this incarnation. */
   readonly number: number;
-  /** Id of the message at `number`; null when none. */
+  /** Id of the position at `number`; null when none. */
   readonly id: string | null;
 }
 
@@ -40,9 +41,9 @@ export type ResumeDecision =
 
 /**
  * Decides how a sender goes on, given where the receiver says it is.
- * `idAt(number)` gives the id of the sender's own record (also of a tombstone) or undefined when there is none.
+ * `idAt(number)` gives the id of the sender's own position there (also of a tombstone) or undefined when there is no record.
  *
- * When the receiver is ahead of what the sender ever sent, or behind what it has acknowledged, or has another message at that
+ * When the receiver is ahead of what the sender ever sent, or behind what it has acknowledged, or has another log through that
  * number, one of the two disks was restored, and silence would lose messages (DESIGN section 5, invariant 3).
  */
 export function decideResume(own: SenderRecord, peer: Position | null, idAt: (number: number) => string | undefined): ResumeDecision {

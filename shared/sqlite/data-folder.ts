@@ -14,6 +14,12 @@ export interface DataFolder {
 }
 
 /**
+ * The locks that this process holds. A connection that nobody refers to any more is closed by the garbage collector, and its lock
+ * dropped with it: a caller that never releases keeps no reference (that happened).
+ */
+const HELD = new Set<DatabaseSync>();
+
+/**
  * Makes the folder if need be, closes it to other accounts, and holds it until `release` or the end of the process, however
  * it ends. Errors: data_in_use, data_unusable.
  *
@@ -31,6 +37,7 @@ export function holdDataFolder(path: string): DataFolder {
     createPrivateFile(lockPath);
     lock = new DatabaseSync(lockPath, { timeout: 0 });
     lock.exec('BEGIN EXCLUSIVE');
+    HELD.add(lock);
   } catch (error) {
     lock?.close();
     if (sqliteCode(error) === BUSY) throw databaseFault('data_in_use', { path, pid: readPid(pidPath) }, error);
@@ -44,7 +51,9 @@ export function holdDataFolder(path: string): DataFolder {
   return {
     path,
     release() {
-      lock?.close();
+      if (lock === undefined) return;
+      HELD.delete(lock);
+      lock.close();
       lock = undefined;
     },
   };

@@ -82,16 +82,9 @@ function create(options: DatabaseOptions): void {
 
 function open(options: DatabaseOptions): DatabaseSync {
   const { path } = options;
-  const size = statSync(path).size;
-  if (size === 0) throw databaseFault('data_damaged', { path, found: 'the file is empty' });
+  inspect(options);
   const database = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
   try {
-    // First of all, and before anything is written: whose is it, how old is it, is it whole?
-    const applicationId = numberOf(database, 'application_id');
-    const version = numberOf(database, 'user_version');
-    if (applicationId !== options.applicationId) throw databaseFault('data_foreign', { path, found: `application_id ${applicationId}` });
-    if (version > options.migrations.length) throw databaseFault('data_newer', { path, found: version, known: options.migrations.length });
-    if (size <= QUICK_CHECK_MAX_BYTES) check(database, path);
     // FULL: a commit is on disk (fdatasync of the log) before it is answered; NORMAL would lose the last ones with the power.
     database.exec(`
       PRAGMA journal_mode = WAL;
@@ -102,11 +95,32 @@ function open(options: DatabaseOptions): DatabaseSync {
       PRAGMA wal_autocheckpoint = ${options.checkpointPages};
       PRAGMA journal_size_limit = ${options.checkpointPages * 4096};
     `);
-    migrate(database, options, version);
+    migrate(database, options, numberOf(database, 'user_version'));
     return database;
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/**
+ * First of all: whose is it, how old is it, is it whole? Where a killed process left a write-ahead log, it looks through a
+ * connection that cannot write: closing one that can folds that log into the damaged file and deletes it (tried), and with it what
+ * could have been saved.
+ */
+function inspect({ path, applicationId, migrations }: DatabaseOptions): void {
+  const size = statSync(path).size;
+  if (size === 0) throw databaseFault('data_damaged', { path, found: 'the file is empty' });
+  const killed = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
+  const database = new DatabaseSync(path, { readOnly: killed, timeout: BUSY_TIMEOUT_MS });
+  try {
+    const found = numberOf(database, 'application_id');
+    const version = numberOf(database, 'user_version');
+    if (found !== applicationId) throw databaseFault('data_foreign', { path, found: `application_id ${found}` });
+    if (version > migrations.length) throw databaseFault('data_newer', { path, found: version, known: migrations.length });
+    if (size <= QUICK_CHECK_MAX_BYTES) check(database, path);
+  } finally {
+    database.close();
   }
 }
 

@@ -5,10 +5,10 @@ import type { Item } from '../delivery/message.ts';
 import { decideBegin, positionOf, type ReceiverRecord } from '../delivery/ordered-log.ts';
 import type { Position, Range } from '../wire/messages.ts';
 import { databaseFault } from './errors.ts';
-import { fingerprint } from './fingerprint.ts';
+import { fingerprint, linkOf } from './fingerprint.ts';
 import { integer, textOrNull } from './row.ts';
 
-/** `inbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. */
+/** `inbox_log.id` is that of the position: the fingerprint of the log through the last item. `inbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. */
 export const INBOX_SCHEMA = `
   CREATE TABLE inbox_log (
     peer INTEGER PRIMARY KEY,
@@ -73,15 +73,19 @@ export class InboxLog {
 
   /** Takes items numbered from `first` on. Errors: log_violation (nothing is taken). */
   accept(peer: number, first: number, items: readonly Item[], now: number): Accepted {
-    const { incarnation, number } = this.#record(peer);
+    const { incarnation, number, id } = this.#record(peer);
     if (incarnation === null) throw databaseFault('log_violation', { found: 'messages before begin' });
     if (first !== number + 1) throw databaseFault('log_violation', { found: `messages from ${first}, where ${number + 1} is next` });
     const { see } = this.#statements;
     const cutoff = now - this.#deduplicationMs;
-    const fresh = items.map((item) => item.kind !== 'message' || see.run(peer, fingerprint(item.message), now, cutoff).changes === 1);
+    let link = id ?? '';
+    const fresh = items.map((item) => {
+      const hash = fingerprint(item.kind === 'message' ? item.message : item);
+      link = linkOf(link, hash);
+      return item.kind !== 'message' || see.run(peer, hash, now, cutoff).changes === 1;
+    });
     const through = number + items.length;
-    const last = items.at(-1);
-    if (last !== undefined) this.#statements.advance.run(through, last.kind === 'message' ? last.message.id : last.id, now, peer);
+    if (items.length > 0) this.#statements.advance.run(through, link, now, peer);
     return { incarnation, through, fresh };
   }
 

@@ -8,12 +8,14 @@ import { decideResume } from '../delivery/ordered-log.ts';
 import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../delivery/ports.ts';
 import type { Position } from '../wire/messages.ts';
 import { databaseFault } from './errors.ts';
-import { fingerprint } from './fingerprint.ts';
+import { fingerprint, linkOf } from './fingerprint.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from './row.ts';
 
 /**
  * `outbox_entry` keeps the order of arrival over all peers, so that appends fill one page after the other; its index is small.
- * `json` is the last column: what reads only the others never touches the pages of a long one.
+ * `json` is the last column: what reads only the others never touches the pages of a long one. `link` is the
+ * fingerprint of the log through this entry (`linkOf`), which the peer's position names; `outbox_log.link` is that of the last one,
+ * `acknowledged_id` that of the last acknowledged one. A tombstone has the link of its message.
  * `outbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. Its number counts only
  * within its generation (a counter of incarnations).
  */
@@ -23,6 +25,7 @@ export const OUTBOX_SCHEMA = `
     incarnation TEXT NOT NULL,
     generation INTEGER NOT NULL,
     next INTEGER NOT NULL,
+    link TEXT NOT NULL,
     acknowledged INTEGER NOT NULL,
     acknowledged_id TEXT,
     missing_from INTEGER,
@@ -39,6 +42,7 @@ export const OUTBOX_SCHEMA = `
     bytes INTEGER NOT NULL,
     at INTEGER NOT NULL,
     expires_at INTEGER,
+    link TEXT NOT NULL,
     id TEXT NOT NULL,
     json TEXT NOT NULL
   ) STRICT;
@@ -70,6 +74,7 @@ interface Log {
   readonly incarnation: string;
   readonly generation: number;
   readonly next: number;
+  readonly link: string;
   readonly acknowledged: number;
   readonly acknowledgedId: string | null;
   readonly missing: { readonly from: number; readonly through: number } | null;
@@ -103,13 +108,14 @@ export class OutboxLog {
   /** All or nothing, in order. Errors: outbox_full. */
   append(peer: number, messages: readonly Message[], bounds: OutboxBounds, now: number): Appended[] {
     const log = this.#log(peer);
-    let { next, messages: count, bytes } = log;
+    let { next, link, messages: count, bytes } = log;
     const appended = messages.map((message): Appended => {
       const hash = fingerprint(message);
       const fresh = this.#statements.see.run(peer, hash, now, log.generation, next, now - this.#deduplicationMs).changes === 1;
       if (!fresh) return { outcome: 'duplicate', number: this.#seenNumber(peer, hash, log.generation) };
       const size = Buffer.byteLength(message.json);
-      this.#statements.insert.run(peer, next, size, now, message.expiresAt, message.id, message.json);
+      link = linkOf(link, hash);
+      this.#statements.insert.run(peer, next, size, now, message.expiresAt, link, message.id, message.json);
       count += 1;
       bytes += size;
       next += 1;
@@ -126,7 +132,7 @@ export class OutboxLog {
         maxBytes: bounds.maxBytes,
       });
     }
-    this.#statements.grow.run(next, count, bytes, now, peer);
+    this.#statements.grow.run(next, link, count, bytes, now, peer);
     return appended;
   }
 
@@ -140,19 +146,19 @@ export class OutboxLog {
     const log = this.#log(peer);
     if (through <= log.acknowledged) return;
     if (through >= log.next) throw databaseFault('log_violation', { found: `${through} acknowledged, ${log.next - 1} was the last` });
-    const { entryId, trimmed, remove, oldest, trim } = this.#statements;
-    const id = text(entryId.get(peer, through), 'id');
+    const { entryLink, trimmed, remove, oldest, trim } = this.#statements;
+    const link = text(entryLink.get(peer, through), 'link');
     // Looks only at what is about to be deleted; the sums of the rest stand in the log's row.
     const gone = trimmed.get(peer, through);
     remove.run(peer, through);
     const first = oldest.get(peer);
-    trim.run(through, id, integer(gone, 'messages'), integer(gone, 'bytes'), first === undefined ? null : integer(first, 'at'), peer);
+    trim.run(through, link, integer(gone, 'messages'), integer(gone, 'bytes'), first === undefined ? null : integer(first, 'at'), peer);
   }
 
   /** Decides how to go on from where the peer says it is, and makes it so. */
   resume(peer: number, position: Position | null): Resumption {
     const log = this.#log(peer);
-    const decision = decideResume(log, position, (number) => this.#idAt(peer, number));
+    const decision = decideResume(log, position, (number) => this.#linkAt(peer, number));
     if (decision.kind === 'resume') {
       this.acknowledge(peer, decision.through);
       const restarted = decision.missing !== null && log.missing === null;
@@ -163,7 +169,7 @@ export class OutboxLog {
     // In two steps over negative numbers: a number is unique at any moment.
     this.#statements.renumber.run(log.acknowledged, peer);
     this.#statements.turn.run(peer);
-    this.#statements.restart.run(incarnation, log.acknowledged, decision.missing.from, decision.missing.through, peer);
+    this.#statements.restart.run(incarnation, this.#linkAnew(peer), log.acknowledged, decision.missing.from, decision.missing.through, peer);
     return { incarnation, next: 1, missing: decision.missing, restarted: true };
   }
 
@@ -171,7 +177,7 @@ export class OutboxLog {
   expire(now: number, limit: number): Expired[] {
     return this.#statements.expired.all(now, limit).map((row) => {
       const [entry, peer, id] = [integer(row, 'entry'), integer(row, 'peer'), text(row, 'id')];
-      const json = tombstoneJson(id, EXPIRED);
+      const json = tombstoneJson(id, sourceOf(text(row, 'json')), EXPIRED);
       const size = Buffer.byteLength(json);
       this.#statements.bury.run(size, json, entry);
       this.#statements.lighten.run(size - integer(row, 'bytes'), peer);
@@ -191,6 +197,7 @@ export class OutboxLog {
       incarnation: text(row, 'incarnation'),
       generation: integer(row, 'generation'),
       next: integer(row, 'next'),
+      link: text(row, 'link'),
       acknowledged: integer(row, 'acknowledged'),
       acknowledgedId: textOrNull(row, 'acknowledged_id'),
       missing: from === null ? null : { from, through: integer(row, 'missing_through') },
@@ -200,9 +207,21 @@ export class OutboxLog {
     };
   }
 
-  #idAt(peer: number, number: number): string | undefined {
-    const row = this.#statements.entryId.get(peer, number);
-    return row === undefined ? undefined : text(row, 'id');
+  #linkAt(peer: number, number: number): string | undefined {
+    const row = this.#statements.entryLink.get(peer, number);
+    return row === undefined ? undefined : text(row, 'link');
+  }
+
+  /** Links the entries of a new incarnation from its first one on; gives the last link. */
+  #linkAnew(peer: number): string {
+    let link = '';
+    for (const row of this.#statements.linked.all(peer)) {
+      const entry = integer(row, 'entry');
+      const source = sourceOf(text(this.#statements.json.get(entry), 'json'));
+      link = linkOf(link, fingerprint({ source, id: text(row, 'id') }));
+      this.#statements.relink.run(link, entry);
+    }
+    return link;
   }
 
   /** The number that a message got, unless its log has been numbered anew since. */
@@ -210,6 +229,12 @@ export class OutboxLog {
     const row = this.#statements.seen.get(peer, hash);
     return integer(row, 'generation') === generation ? integer(row, 'number') : null;
   }
+}
+
+/** The source of a message of ours, which was judged before it was stored. */
+function sourceOf(json: string): string {
+  const { source } = JSON.parse(json) as { readonly source: string };
+  return source;
 }
 
 /** The statement that `readOutbox` runs; a reading connection prepares its own. */
@@ -241,7 +266,7 @@ function newIncarnation(): string {
 
 function prepare(database: DatabaseSync) {
   return {
-    create: database.prepare('INSERT INTO outbox_log (peer, incarnation, generation, next, acknowledged, messages, bytes) VALUES (?, ?, 0, 1, 0, 0, 0)'),
+    create: database.prepare("INSERT INTO outbox_log (peer, incarnation, generation, next, link, acknowledged, messages, bytes) VALUES (?, ?, 0, 1, '', 0, 0, 0)"),
     removeEntries: database.prepare('DELETE FROM outbox_entry WHERE peer = ?'),
     removeLog: database.prepare('DELETE FROM outbox_log WHERE peer = ?'),
     log: database.prepare('SELECT * FROM outbox_log WHERE peer = ?'),
@@ -250,10 +275,10 @@ function prepare(database: DatabaseSync) {
       INSERT INTO outbox_seen (peer, hash, at, generation, number) VALUES (?, ?, ?, ?, ?)
       ON CONFLICT DO UPDATE SET at = excluded.at, generation = excluded.generation, number = excluded.number WHERE at <= ?`),
     seen: database.prepare('SELECT generation, number FROM outbox_seen WHERE peer = ? AND hash = ?'),
-    insert: database.prepare('INSERT INTO outbox_entry (peer, number, tombstone, bytes, at, expires_at, id, json) VALUES (?, ?, 0, ?, ?, ?, ?, ?)'),
-    grow: database.prepare('UPDATE outbox_log SET next = ?, messages = ?, bytes = ?, oldest_at = coalesce(oldest_at, ?) WHERE peer = ?'),
+    insert: database.prepare('INSERT INTO outbox_entry (peer, number, tombstone, bytes, at, expires_at, link, id, json) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)'),
+    grow: database.prepare('UPDATE outbox_log SET next = ?, link = ?, messages = ?, bytes = ?, oldest_at = coalesce(oldest_at, ?) WHERE peer = ?'),
     read: database.prepare(READ_OUTBOX),
-    entryId: database.prepare('SELECT id FROM outbox_entry WHERE peer = ? AND number = ?'),
+    entryLink: database.prepare('SELECT link FROM outbox_entry WHERE peer = ? AND number = ?'),
     trimmed: database.prepare('SELECT count(*) - coalesce(sum(tombstone), 0) AS messages, coalesce(sum(bytes), 0) AS bytes FROM outbox_entry WHERE peer = ? AND number <= ?'),
     remove: database.prepare('DELETE FROM outbox_entry WHERE peer = ? AND number <= ?'),
     oldest: database.prepare('SELECT at FROM outbox_entry WHERE peer = ? ORDER BY number LIMIT 1'),
@@ -264,8 +289,11 @@ function prepare(database: DatabaseSync) {
     miss: database.prepare('UPDATE outbox_log SET missing_from = ?, missing_through = ? WHERE peer = ?'),
     renumber: database.prepare('UPDATE outbox_entry SET number = ? - number WHERE peer = ?'),
     turn: database.prepare('UPDATE outbox_entry SET number = -number WHERE peer = ?'),
+    linked: database.prepare('SELECT entry, id FROM outbox_entry WHERE peer = ? ORDER BY number'),
+    json: database.prepare('SELECT json FROM outbox_entry WHERE entry = ?'),
+    relink: database.prepare('UPDATE outbox_entry SET link = ? WHERE entry = ?'),
     restart: database.prepare(`
-      UPDATE outbox_log SET incarnation = ?, generation = generation + 1, next = next - ?, acknowledged = 0, acknowledged_id = NULL,
+      UPDATE outbox_log SET incarnation = ?, link = ?, generation = generation + 1, next = next - ?, acknowledged = 0, acknowledged_id = NULL,
         missing_from = ?, missing_through = ? WHERE peer = ?`),
     expired: database.prepare('SELECT entry, peer, number, id, bytes, json FROM outbox_entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
     bury: database.prepare('UPDATE outbox_entry SET tombstone = 1, bytes = ?, json = ?, expires_at = NULL WHERE entry = ?'),

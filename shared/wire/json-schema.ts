@@ -24,21 +24,24 @@ export type JsonSchema =
     }
   | Readonly<Record<string, never>>;
 
+/** A member, an index, or '' for the value itself. */
+type Name = string | number;
+
 const patterns = new Map<string, RegExp>();
 
 /**
  * Returns undefined when `value` fits `schema`, else one sentence that names the place (JSON Pointer),
  * what was found and what is allowed.
  */
-export function misfit(schema: JsonSchema, value: unknown, place = ''): string | undefined {
-  if ('const' in schema) return value === schema.const ? undefined : wrong(place, value, `"${schema.const}"`);
+export function misfit(schema: JsonSchema, value: unknown, parent = '', name: Name = ''): string | undefined {
+  if ('const' in schema) return value === schema.const ? undefined : wrong(place(parent, name), value, `"${schema.const}"`);
   if ('enum' in schema) {
-    return typeof value === 'string' && schema.enum.includes(value) ? undefined : wrong(place, value, `one of ${schema.enum.join(', ')}`);
+    return typeof value === 'string' && schema.enum.includes(value) ? undefined : wrong(place(parent, name), value, `one of ${schema.enum.join(', ')}`);
   }
   if ('anyOf' in schema) {
     let first: string | undefined;
     for (const option of schema.anyOf) {
-      const found = misfit(option, value, place);
+      const found = misfit(option, value, parent, name);
       if (found === undefined) return undefined;
       first = found;
     }
@@ -47,32 +50,36 @@ export function misfit(schema: JsonSchema, value: unknown, place = ''): string |
   if (!('type' in schema)) return undefined;
   switch (schema.type) {
     case 'null':
-      return value === null ? undefined : wrong(place, value, 'null');
+      return value === null ? undefined : wrong(place(parent, name), value, 'null');
     case 'boolean':
-      return typeof value === 'boolean' ? undefined : wrong(place, value, 'true or false');
+      return typeof value === 'boolean' ? undefined : wrong(place(parent, name), value, 'true or false');
     case 'integer':
       if (typeof value === 'number' && Number.isSafeInteger(value) && value >= schema.minimum && value <= schema.maximum) return undefined;
-      return wrong(place, value, `a whole number from ${schema.minimum} to ${schema.maximum}`);
+      return wrong(place(parent, name), value, `a whole number from ${schema.minimum} to ${schema.maximum}`);
     case 'string':
-      return misfitOfString(schema, value, place);
+      return misfitOfString(schema, value, parent, name);
     case 'array':
-      if (!Array.isArray(value)) return wrong(place, value, 'an array');
-      if (value.length > schema.maxItems) return described(place, `an array of ${value.length}`, `at most ${schema.maxItems} items`);
-      for (let i = 0; i < value.length; i += 1) {
-        const found = misfit(schema.items, value[i], `${place}/${i}`);
-        if (found !== undefined) return found;
-      }
-      return undefined;
+      if (!Array.isArray(value)) return wrong(place(parent, name), value, 'an array');
+      if (value.length > schema.maxItems) return described(place(parent, name), `an array of ${value.length}`, `at most ${schema.maxItems} items`);
+      return misfitOfItems(schema.items, value, place(parent, name));
     case 'object':
-      return misfitOfObject(schema, value, place);
+      return misfitOfObject(schema, value, parent, name);
   }
 }
 
-function misfitOfString(schema: Extract<JsonSchema, { type: 'string' }>, value: unknown, place: string): string | undefined {
+function misfitOfItems(schema: JsonSchema, items: readonly unknown[], here: string): string | undefined {
+  for (let i = 0; i < items.length; i += 1) {
+    const found = misfit(schema, items[i], here, i);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function misfitOfString(schema: Extract<JsonSchema, { type: 'string' }>, value: unknown, parent: string, name: Name): string | undefined {
   const minLength = schema.minLength ?? 0;
-  if (typeof value !== 'string') return wrong(place, value, 'a string');
+  if (typeof value !== 'string') return wrong(place(parent, name), value, 'a string');
   if (value.length < minLength || value.length > schema.maxLength) {
-    return described(place, `a string of ${value.length} characters`, `${minLength} to ${schema.maxLength} characters`);
+    return described(place(parent, name), `a string of ${value.length} characters`, `${minLength} to ${schema.maxLength} characters`);
   }
   if (schema.pattern === undefined) return undefined;
   let pattern = patterns.get(schema.pattern);
@@ -80,22 +87,23 @@ function misfitOfString(schema: Extract<JsonSchema, { type: 'string' }>, value: 
     pattern = new RegExp(schema.pattern, 'u');
     patterns.set(schema.pattern, pattern);
   }
-  return pattern.test(value) ? undefined : wrong(place, value, `a string that fits ${schema.pattern}`);
+  return pattern.test(value) ? undefined : wrong(place(parent, name), value, `a string that fits ${schema.pattern}`);
 }
 
-function misfitOfObject(schema: Extract<JsonSchema, { type: 'object' }>, value: unknown, place: string): string | undefined {
-  if (!isRecord(value)) return wrong(place, value, 'an object');
-  for (const name of schema.required) {
-    if (!Object.hasOwn(value, name)) return `${place === '' ? 'the object' : place} has no member "${name}"`;
+function misfitOfObject(schema: Extract<JsonSchema, { type: 'object' }>, value: unknown, parent: string, name: Name): string | undefined {
+  if (!isRecord(value)) return wrong(place(parent, name), value, 'an object');
+  for (const member of schema.required) {
+    if (!Object.hasOwn(value, member)) return `${place(parent, name) || 'the object'} has no member "${member}"`;
   }
-  for (const [name, member] of Object.entries(schema.properties)) {
-    if (!Object.hasOwn(value, name)) continue;
-    const found = misfit(member, value[name], `${place}/${name}`);
+  const here = place(parent, name);
+  // Not Object.entries: this runs for every message, and makes nothing that has to be thrown away.
+  for (const member in schema.properties) {
+    const found = Object.hasOwn(value, member) ? misfit(schema.properties[member] as JsonSchema, value[member], here, member) : undefined;
     if (found !== undefined) return found;
   }
   if (schema.additionalProperties === false) {
-    for (const name of Object.keys(value)) {
-      if (!Object.hasOwn(schema.properties, name)) return `${place}/${name.slice(0, 64)} is not known here`;
+    for (const member of Object.keys(value)) {
+      if (!Object.hasOwn(schema.properties, member)) return `${here}/${member.slice(0, 64)} is not known here`;
     }
   }
   return undefined;
@@ -104,6 +112,11 @@ function misfitOfObject(schema: Extract<JsonSchema, { type: 'object' }>, value: 
 /** True for a JSON object (not null, not an array). */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Put together only where somebody is told, or where it is the parent of more. */
+function place(parent: string, name: Name): string {
+  return name === '' ? parent : `${parent}/${name}`;
 }
 
 function wrong(place: string, value: unknown, allowed: string): string {

@@ -61,7 +61,7 @@ const number = { type: 'integer', minimum: 0, maximum: MAX_NUMBER } as const;
 const seconds = { type: 'integer', minimum: 0, maximum: 86_400 } as const;
 const bytes = { type: 'integer', minimum: 1, maximum: 1024 * 1024 * 1024 } as const;
 
-/** How far a receiver is in its peer's log: incarnation, number of the last message it has on disk, and that message's id. */
+/** How far a receiver is in its peer's log: incarnation, number of the last item it has on disk, and the fingerprint of the log through it. */
 const position = {
   type: 'object',
   required: ['incarnation', 'number', 'id'],

@@ -7,6 +7,7 @@ import type { AgentStore } from '../../agent/agent-store.ts';
 import type { Item } from '../../shared/delivery/message.ts';
 import type { InboxPort } from '../../shared/delivery/ports.ts';
 import { Clock, DAY, idsOf, items, message, openAt } from './store-samples.ts';
+import { positionId } from '../shared/sqlite/position-id.ts';
 
 describe('Inbox', () => {
   const bounds = { maxMessages: 3, maxBytes: 10_000 };
@@ -44,7 +45,7 @@ describe('Inbox', () => {
     expect(await store.inbox.append(1, items('c1', 'c2'))).toBe(2);
     await store.stop();
     store = openAt(folder, { inbox: bounds, now: clock.now });
-    expect(await store.inbox.position()).toEqual({ incarnation: 'A', number: 2, id: 'c2' });
+    expect(await store.inbox.position()).toEqual({ incarnation: 'A', number: 2, id: positionId('c1', 'c2') });
     const taken = await store.inbox.take(10);
     expect(idsOf(taken)).toEqual(['c1', 'c2']);
     await store.inbox.acknowledge(taken[0]?.cursor ?? 0);
@@ -106,7 +107,7 @@ describe('Inbox', () => {
 
   it('has room for a batch larger than itself once it is empty', async () => {
     expect(await store.inbox.append(1, items('c1', 'c2', 'c3', 'c4', 'c5'))).toBe(5);
-    expect(await waits(store.inbox.append(6, [{ kind: 'tombstone', id: 't', reason: 'expired' }]))).toBe(false);
+    expect(await waits(store.inbox.append(6, [{ kind: 'tombstone', id: 't', source: '/test', reason: 'expired' }]))).toBe(false);
   });
 
   it('lets what an older session waits to append go when a newer one asks for the position', async () => {
@@ -159,9 +160,9 @@ describe('Inbox', () => {
   });
 
   it('puts what Central gave up, and what is no message, to the dead letters', async () => {
-    await store.inbox.append(1, [{ kind: 'tombstone', id: 't', reason: 'expired' }, { kind: 'rejected', id: 'r', reason: 'no type', json: '{}' }]);
+    await store.inbox.append(1, [{ kind: 'tombstone', id: 't', source: '/test', reason: 'expired' }, { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{}' }]);
     expect(await store.deadLetters(10)).toMatchObject([{ id: 'r', reason: 'no type' }, { id: 't', reason: 'expired' }]);
-    expect(await store.inbox.position()).toMatchObject({ number: 2, id: 'r' });
+    expect(await store.inbox.position()).toMatchObject({ number: 2, id: positionId('t', 'r') });
   });
 
   it('records with the range that a log began anew with messages missing', async () => {

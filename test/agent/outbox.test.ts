@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AgentStore } from '../../agent/agent-store.ts';
 import type { OutboxPort } from '../../shared/delivery/ports.ts';
 import { Clock, idsOf, message, openAt } from './store-samples.ts';
+import { positionId } from '../shared/sqlite/position-id.ts';
 
 describe('Outbox', () => {
   const clock = new Clock();
@@ -39,7 +40,7 @@ describe('Outbox', () => {
     const outcomes = await Promise.allSettled([store.outbox.append([message('e1'), message('e2')]), store.outbox.append([message('e3'), message('e4')]), store.outbox.append([message('e5')])]);
     expect(outcomes).toMatchObject([{ status: 'fulfilled' }, { reason: { code: 'outbox_full' } }, { value: [{ outcome: 'stored', number: 3 }] }]);
     const { incarnation } = await store.outbox.resume(null);
-    expect(await store.outbox.resume({ incarnation, number: 2, id: 'e2' })).toEqual({ incarnation, next: 3, missing: null });
+    expect(await store.outbox.resume({ incarnation, number: 2, id: positionId('e1', 'e2') })).toEqual({ incarnation, next: 3, missing: null });
     expect(await store.outbox.append([message('e3'), message('e4')])).toMatchObject([{ outcome: 'stored' }, { outcome: 'stored' }]);
     expect(await store.outbox.depth()).toMatchObject({ incarnation, messages: 3 });
   });
@@ -59,7 +60,7 @@ describe('Outbox', () => {
     await store.outbox.append([message('e1'), message('e2')]);
     const { incarnation } = await store.outbox.resume(null);
     const acknowledged = store.outbox.acknowledge(1);
-    expect(await store.outbox.resume({ incarnation, number: 1, id: 'e1' })).toMatchObject({ next: 2, missing: null });
+    expect(await store.outbox.resume({ incarnation, number: 1, id: positionId('e1') })).toMatchObject({ next: 2, missing: null });
     await acknowledged;
     await expect(store.outbox.acknowledge(3)).rejects.toMatchObject({ code: 'log_violation' });
   });
@@ -81,7 +82,7 @@ describe('Outbox', () => {
     clock.time += 5;
     expect(await store.outbox.expire()).toBe(1);
     expect(await store.deadLetters(10)).toEqual([{ at: clock.time, direction: 'up', number: 1, id: 'e1', reason: 'expired', json: message('e1').json }]);
-    expect(await store.outbox.read(0, 1, 10_000)).toMatchObject([{ json: '{"tombstone":"expired","id":"e1"}' }]);
+    expect(await store.outbox.read(0, 1, 10_000)).toMatchObject([{ json: '{"tombstone":"expired","id":"e1","source":"/test"}' }]);
     expect(await store.outbox.depth()).toMatchObject({ messages: 1 });
   });
 });

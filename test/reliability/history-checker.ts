@@ -92,10 +92,9 @@ class LogJudge {
   accepted({ message, outcome, number }: Of<'accepted'>): void {
     const before = this.#acknowledged.get(message);
     if (before !== undefined && outcome === 'stored') {
-      this.#report('early-ack', this.#log, message, `was acknowledged as number ${before}, and stored again as number ${number}: it had not been there`);
+      this.#report('early-ack', this.#log, message, `was acknowledged as number ${before}, and stored again as number ${number}: it had not been there, or is there twice`);
       return;
     }
-    if (before !== undefined && before !== null && number !== null && before !== number) this.#report('early-ack', this.#log, message, `was acknowledged as number ${before} and then as number ${number}`);
     if (number !== null) this.#take(message, number);
     if (before === undefined || before === null) this.#acknowledged.set(message, number);
   }
@@ -141,7 +140,7 @@ class LogJudge {
     if (there === undefined) this.#byNumber.set(number, message);
     else if (there !== message) this.#report('early-ack', this.#log, message, `has number ${number}, which had been acknowledged to ${there}`);
     const acknowledged = this.#acknowledged.get(message);
-    if (acknowledged !== undefined && acknowledged !== null && acknowledged !== number) this.#report('early-ack', this.#log, message, `was acknowledged as number ${acknowledged} and stands at number ${number}`);
+    if (acknowledged !== undefined && acknowledged !== null && acknowledged !== number) this.#report('early-ack', this.#log, message, `was acknowledged as number ${acknowledged} and is number ${number} now`);
   }
 }
 

@@ -40,9 +40,14 @@ export function messageName(source: string, id: string): string {
 export function storyOf(deeds: readonly Deed[], message: string): string {
   const about = deeds.map((deed, at) => ({ deed, at })).filter(({ deed }) => 'message' in deed && deed.message === message);
   const [first, last] = [about[0]?.at ?? 0, about.at(-1)?.at ?? 0];
-  return deeds
-    .map((deed, at) => ({ deed, at }))
-    .filter(({ deed, at }) => ('message' in deed && deed.message === message) || (deed.deed === 'killed' && at > first && at < last))
-    .map(({ deed, at }) => `  ${at} ${JSON.stringify(deed)}`)
-    .join('\n');
+  const lines: { readonly text: string; readonly at: number; times: number }[] = [];
+  for (const [at, deed] of deeds.entries()) {
+    if (!('message' in deed && deed.message === message) && !(deed.deed === 'killed' && at > first && at < last)) continue;
+    const text = JSON.stringify(deed);
+    const before = lines.at(-1);
+    // A producer that finds nobody offers again and again.
+    if (before?.text === text) before.times += 1;
+    else lines.push({ text, at, times: 1 });
+  }
+  return lines.map(({ text, at, times }) => `  ${at} ${text}${times === 1 ? '' : ` (${times} times)`}`).join('\n');
 }

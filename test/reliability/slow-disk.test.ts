@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { canTrace, missing, Tracer } from './tracer.ts';
-import { Consumer, onlineAgent, Producer, storedEvents, takenCommands, type OnlineAgent } from './traffic.ts';
+import { Consumer, onlineAgent, Producer, setParameters, storedEvents, takenCommands, type OnlineAgent } from './traffic.ts';
 
 /** `delay_enter` is in microseconds: the call sleeps before it does its work. */
 const SLOW = ['-e', 'trace=fsync,fdatasync', '-e', 'inject=fsync,fdatasync:delay_enter=200000'];
@@ -12,6 +12,7 @@ const AS_IT_IS = ['-e', 'trace=fsync,fdatasync'];
 const SYNC = /\b(?:fsync|fdatasync)\(/;
 /** Slow commits that a test looks at: two seconds of the disk's time. */
 const COMMITS = 10;
+const WRITERS = 16;
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -24,7 +25,7 @@ interface Loaded extends OnlineAgent {
 
 async function centralWithAgents(count: number): Promise<{ central: CentralProcess; loads: Loaded[] }> {
   const central = await CentralProcess.start(cleanup, await cleanup.folder());
-  expect((await central.change({ 'agents.heartbeatSeconds': 1 })).status).toBe(200);
+  await setParameters(central, { 'agents.heartbeatSeconds': 1 });
   const loads: Loaded[] = [];
   for (let i = 0; i < count; i += 1) {
     const online = await onlineAgent(cleanup, central, `a${i}`);
@@ -49,9 +50,10 @@ async function nothingLost(central: CentralProcess, { id, up, down, consumer }: 
 
 /** Does something again and again, one after the other, until `stop`; counts. */
 function again(act: () => Promise<unknown>): { readonly done: () => number; stop(): Promise<void> } {
-  let [done, stopped] = [0, false];
+  let done = 0;
+  const stopping = new AbortController();
   const running = (async () => {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       await act();
       done += 1;
     }
@@ -60,7 +62,7 @@ function again(act: () => Promise<unknown>): { readonly done: () => number; stop
   return {
     done: () => done,
     async stop() {
-      stopped = true;
+      stopping.abort();
       await running;
     },
   };
@@ -75,39 +77,45 @@ function ping(agent: RawAgent): Promise<void> {
 }
 
 describe.skipIf(missing('strace and the right to trace', canTrace()))('a slow disk', () => {
-  it('of Central stops no heartbeat, no read and no session, and its commits take more messages each', async () => {
+  it('of Central stops no heartbeat, no read and no session, and each commit answers more requests', async () => {
     const { central, loads } = await centralWithAgents(4);
     const { pid } = central.process.child;
     const key = newKey();
+    const id = await enrolKey(central, key, 'raw');
     const raw = await RawAgent.secure(cleanup, central);
-    await raw.welcomed({ id: await enrolKey(central, key, 'raw'), key, name: 'raw' });
+    await raw.welcomed({ id, key, name: 'raw' });
     raw.webSocket.setMaxListeners(0);
+    // Each has one request under way, and each request waits for its commit.
+    const writers = Array.from({ length: WRITERS }, (_, i) => Producer.commands(central, id, `writer-${i}`, { batch: 1 }));
+    const answered = (): number => writers.reduce((sum, { accepted }) => sum + accepted.length, 0);
     const before = await epochs(central);
-    const stored = (): number => loads.reduce((sum, { up, down }) => sum + up.accepted.length + down.accepted.length, 0);
 
     const fast = await Tracer.attach(cleanup, pid, AS_IT_IS);
-    let first = stored();
+    let first = answered();
     await until(async () => ((await fast.count(SYNC)) >= COMMITS * 3 ? true : undefined));
-    const perFastCommit = (stored() - first) / (await fast.count(SYNC));
+    const perFastCommit = (answered() - first) / (await fast.count(SYNC));
     await fast.detach();
 
     const slow = await Tracer.attach(cleanup, pid, SLOW);
     const [pings, reads] = [again(() => ping(raw)), again(() => central.rest('GET', '/agents?limit=10'))];
-    first = stored();
+    first = answered();
     await until(async () => ((await slow.count(SYNC)) >= COMMITS ? true : undefined));
     const commits = await slow.count(SYNC);
-    const perSlowCommit = (stored() - first) / commits;
+    const perSlowCommit = (answered() - first) / commits;
     const [pongs, answers] = [pings.done(), reads.done()];
     await Promise.all([pings.stop(), reads.stop()]);
     // A store on the event loop would answer about one of each per commit.
     expect(pongs).toBeGreaterThan(commits * 5);
     expect(answers).toBeGreaterThan(commits * 3);
+    // A commit for each request would answer one at most.
+    expect(perSlowCommit).toBeGreaterThan(WRITERS / 4);
     expect(perSlowCommit).toBeGreaterThan(perFastCommit);
     // Longer than the bound of the heartbeat, on the disk's slow time.
-    const held = commits + 3 * COMMITS;
+    const held = commits + 2 * COMMITS;
     await until(async () => ((await slow.count(SYNC)) >= held ? true : undefined));
     expect(await epochs(central)).toEqual(before);
     await slow.detach();
+    for (const writer of writers) await writer.stop();
     for (const load of loads) await nothingLost(central, load);
     expect(await epochs(central)).toEqual(before);
   }, 120_000);

@@ -67,7 +67,7 @@ export class Producer {
 
   /** Never resolves while the producer works or has been stopped; rejects with what went wrong. */
   #failed(): Promise<never> {
-    return new Promise((_, reject) => this.#done.catch(reject));
+    return new Promise((_, reject) => void this.#done.catch(reject));
   }
 }
 
@@ -99,9 +99,10 @@ export class Consumer {
   }
 }
 
-/** Folders of an agent that is enrolled over wss with a fresh token, in this process. */
-export async function enrolledFolders(cleanup: Cleanup, central: CentralProcess, name: string): Promise<AgentFolders> {
-  const folders = await agentFolders(cleanup);
+/** Folders of an agent that is enrolled over wss with a fresh token, in this process. `data`: a data folder of the test's own. */
+export async function enrolledFolders(cleanup: Cleanup, central: CentralProcess, name: string, data?: string): Promise<AgentFolders> {
+  const made = await agentFolders(cleanup);
+  const folders = { ...made, data: data ?? made.data };
   const [, url = '', , token = '', , pin] = await central.enrolment();
   const conf = await loadAgentConf({ profileFolder: folders.profile, environment: {}, flags: { 'data-folder': folders.data, 'agent-name': name } });
   await enrolAgent(conf, { url, token, pin, again: false });
@@ -117,7 +118,11 @@ export interface OnlineAgent {
 /** Enrols, starts, and waits until Central has it online. */
 export async function onlineAgent(cleanup: Cleanup, central: CentralProcess, name: string, args: readonly string[] = []): Promise<OnlineAgent> {
   const agent = AgentProcess.start(cleanup, await enrolledFolders(cleanup, central, name), name, args);
-  return { name, agent, id: String((await central.online(name))['id']) };
+  try {
+    return { name, agent, id: String((await central.online(name))['id']) };
+  } catch (error) {
+    throw new Error(`${name} did not come online:\n${agent.process.stdout}\n${agent.process.stderr}\n${central.process.stdout.slice(-2000)}`, { cause: error });
+  }
 }
 
 /** The ids of an agent's events at Central, in the order of the log; waits until there are as many as were accepted. */
@@ -137,6 +142,12 @@ export async function storedEvents(central: CentralProcess, agentId: string, atL
 /** The ids a consumer took; waits until there are as many as were accepted. */
 export async function takenCommands(consumer: Consumer, atLeast: number, withinMs = 60_000): Promise<readonly string[]> {
   return await until(() => (consumer.taken.length >= atLeast ? consumer.taken : undefined), withinMs, () => `${consumer.taken.length} of ${atLeast} commands arrived`);
+}
+
+/** Sets parameters; fails when Central refuses them. */
+export async function setParameters(central: CentralProcess, values: Readonly<Record<string, unknown>>): Promise<void> {
+  const { status, body } = await central.change(values);
+  if (status !== 200) throw new Error(`parameters: ${status} ${JSON.stringify(body)}`);
 }
 
 /** One figure of Central's metrics: the sum over its labels. */

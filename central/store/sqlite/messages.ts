@@ -1,15 +1,16 @@
 // Owns what goes through the logs of agents at Central: commands down, events up, and where each message ends.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { tombstoneJson, type Item, type Message } from '../../../shared/delivery/message.ts';
+import { tombstoneJson, type Message } from '../../../shared/delivery/message.ts';
 import type { Appended, OutboxBounds, OutboxEntry, ResumedLog } from '../../../shared/delivery/ports.ts';
 import type { Begin, InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
-import { integer, text, type Row } from '../../../shared/sqlite/row.ts';
+import { integer, integerOrNull, text, type Row } from '../../../shared/sqlite/row.ts';
 import type { Position, Range } from '../../../shared/wire/messages.ts';
 import { storeFault } from '../errors.ts';
 import type { EventFilter, StoredEvent } from '../store.ts';
 import { agentKeys } from './agents.ts';
 import type { incidentWrites } from './incidents.ts';
+import { unpackItems, type PackedItems } from './packed-items.ts';
 
 export interface MessageWritesNeeds {
   readonly outbox: OutboxLog;
@@ -22,7 +23,16 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
   const idOfKey = database.prepare('SELECT id FROM agent WHERE key = ?');
   const findOrigin = database.prepare('SELECT key FROM origin WHERE agent_id = ? AND incarnation = ?');
   const addOrigin = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?)');
-  const addEvent = database.prepare('INSERT INTO event (origin, number, received_at, type, source, json) VALUES (?, ?, ?, ?, ?, ?)');
+  // The cursor is null: one more than the newest.
+  const addEvent = database.prepare('INSERT INTO event (cursor, origin, number, received_at, type, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const newestEvent = database.prepare('SELECT coalesce(max(cursor), 0) AS newest FROM event');
+  let gap = integerOrNull(database.prepare('SELECT max(through) AS through FROM event_gap').get(), 'through');
+
+  /** The first cursor behind what a store gave that was replaced by a backup: a consumer of that one must not be told it has these. */
+  function cursorBehindGap(): number | null {
+    if (gap !== null && integer(newestEvent.get(), 'newest') >= gap) gap = null;
+    return gap === null ? null : gap + 1;
+  }
 
   function originOf(agentId: string, incarnation: string): number {
     const row = findOrigin.get(agentId, incarnation);
@@ -62,16 +72,17 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
       if (lost && begin.missing !== null) recordRestart(agentId, 'up', begin.incarnation, begin.missing, now);
     },
 
-    appendEvents(agentId: string, epoch: number, first: number, items: readonly Item[], now: number): number {
+    appendEvents(agentId: string, epoch: number, first: number, packed: PackedItems, now: number): number {
+      const items = unpackItems(packed);
       const { incarnation, through, fresh } = inbox.accept(keys.ofSession(agentId, epoch), first, items, now);
       let origin: number | undefined;
       for (const [index, item] of items.entries()) {
         if (item.kind === 'message') {
           if (fresh[index] !== true) continue;
           origin ??= originOf(agentId, incarnation);
-          addEvent.run(origin, first + index, now, item.message.type, item.message.source, item.message.json);
+          addEvent.run(cursorBehindGap(), origin, first + index, now, item.message.type, item.message.source, item.message.json);
         } else {
-          const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.reason) : item.json;
+          const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.source, item.reason) : item.json;
           incidents.recordDeadLetter({ at: now, direction: 'up', agentId, number: first + index, id: item.id, reason: item.reason, json });
         }
       }

@@ -9,6 +9,7 @@ export const APPLICATION_ID = 0x51474331;
  * Agents have a number of their own, never given twice: the peer of the logs. What outlives an agent (events, dead letters,
  * incidents) carries its id. `origin` stands for an agent's id and an incarnation of its log, so that an event holds one number
  * instead of two texts. `event.cursor` is given in commit order; the newest event is never pruned, so that none is given twice.
+ * `event_gap` holds the cursors that a store has given which this one replaced (a restored backup): they are not given again.
  */
 const FIRST = `
   CREATE TABLE agent (
@@ -51,6 +52,10 @@ const FIRST = `
     json TEXT NOT NULL
   ) STRICT;
   CREATE INDEX event_origin ON event (origin);
+  CREATE TABLE event_gap (
+    before INTEGER NOT NULL,
+    through INTEGER NOT NULL
+  ) STRICT;
   CREATE TABLE dead_letter (
     key INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,

@@ -34,9 +34,10 @@ function agingDelete(database: DatabaseSync, table: Aging, key: string, at: stri
 }
 
 export function figureReads(database: DatabaseSync) {
-  // Keys are given without gaps and pruned from the oldest on, so that their ends tell the number of rows.
+  // Keys are given without gaps, but for those of replaced stores, and pruned from the oldest on: their ends tell the number of rows.
   const figures = database.prepare(`
-    SELECT coalesce((SELECT max(cursor) FROM event) - (SELECT min(cursor) FROM event) + 1, 0) AS events,
+    SELECT coalesce((SELECT max(cursor) FROM event) - (SELECT min(cursor) FROM event) + 1, 0)
+        - coalesce((SELECT sum(through - before) FROM event_gap WHERE before >= (SELECT min(cursor) FROM event) AND through < (SELECT max(cursor) FROM event)), 0) AS events,
       coalesce((SELECT max(key) FROM dead_letter) - (SELECT min(key) FROM dead_letter) + 1, 0) AS dead_letters`);
   return {
     figures() {

@@ -6,9 +6,11 @@ import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import type { SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker-host.ts';
 import type { EventFilter, RetentionLimits, Store, StoredEvent } from '../store.ts';
+import { packItems } from './packed-items.ts';
 import type { Reads } from './reads.ts';
 import type { Aging } from './retention.ts';
-import type { ThreadData } from './thread-data.ts';
+import { withStoreFiles } from './store-files.ts';
+import { databasePath, type ThreadData } from './thread-data.ts';
 import type { Writes } from './writes.ts';
 
 export interface SqliteStoreOptions {
@@ -53,7 +55,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
       await writer.stop();
       held.release();
     });
-    return facade(writer, reader, stop);
+    return facade(writer, reader, (file) => snapshot(writer, options.folder, file), stop);
   } catch (error) {
     for (const thread of threads) await thread.stop();
     held.release();
@@ -61,7 +63,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   }
 }
 
-function facade(writer: Writer, reader: Reader, stop: () => Promise<void>): Store {
+function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], stop: () => Promise<void>): Store {
   return {
     agents: {
       register: (agent, tokenId) => writer.call('registerAgent', [agent, tokenId]),
@@ -86,7 +88,7 @@ function facade(writer: Writer, reader: Reader, stop: () => Promise<void>): Stor
     },
     inbox: {
       begin: (agentId, epoch, begin, now) => writer.call('beginInbox', [agentId, epoch, begin, now]),
-      append: (agentId, epoch, first, items, now) => writer.call('appendEvents', [agentId, epoch, first, items, now], { bytes: bytesOfItems(items) }),
+      append: (agentId, epoch, first, items, now) => writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
       read: (after, filter, limit) => readEvents(reader, after, filter, limit),
       lastCursor: () => reader.call('lastCursor', []),
       deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null]),
@@ -118,8 +120,19 @@ function facade(writer: Writer, reader: Reader, stop: () => Promise<void>): Stor
       const figures = await reader.call('figures', []);
       return { ...figures, waitingCalls: writer.waiting + reader.waiting, commits: writer.batches };
     },
+    snapshot,
     stop,
   };
+}
+
+/** In a thread of its own: it may take minutes. */
+async function snapshot(writer: Writer, folder: string, file: string): Promise<void> {
+  await writer.call('holdLog', [true]);
+  try {
+    await withStoreFiles((files) => files.call('copyStore', [databasePath(folder), file]));
+  } finally {
+    await writer.call('holdLog', [false]);
+  }
 }
 
 async function expire(writer: Writer, now: number): Promise<number> {

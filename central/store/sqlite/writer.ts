@@ -16,12 +16,13 @@ try {
   const database = openDatabase({ path, applicationId: APPLICATION_ID, migrations: MIGRATIONS, cacheKiB: WRITER_CACHE_KIB, checkpointPages: CHECKPOINT_PAGES });
   const inTransaction = transactionExecutor(database);
   let commits = 0;
+  let held = 0;
   serveWriter(parentPort, {
-    methods: createWrites(database, { deduplicationMs, now: Date.now }),
+    methods: createWrites(database, { deduplicationMs, now: Date.now, holdLog: (hold) => void (held += hold ? 1 : -1) }),
     execute(batch) {
       const outcomes = inTransaction(batch);
       commits += 1;
-      if (commits % LOG_CHECK_COMMITS === 0) boundLog(database, path, LOG_MAX_BYTES);
+      if (held === 0 && commits % LOG_CHECK_COMMITS === 0) boundLog(database, path, LOG_MAX_BYTES);
       return outcomes;
     },
     failure: (error) => storeFailure(error, folder),

@@ -10,9 +10,16 @@ import { keyMaterialWrites, parameterWrites } from './parameters.ts';
 import { retentionWrites } from './retention.ts';
 import { tokenWrites } from './tokens.ts';
 
+export interface WritesOptions {
+  readonly deduplicationMs: number;
+  readonly now: () => number;
+  /** A long read begins (true) or ends: the write-ahead log cannot be cut back meanwhile, and nobody may wait for that. */
+  readonly holdLog: (held: boolean) => void;
+}
+
 export type Writes = ReturnType<typeof createWrites>;
 
-export function createWrites(database: DatabaseSync, options: { readonly deduplicationMs: number; readonly now: () => number }) {
+export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const outbox = new OutboxLog(database, options.deduplicationMs);
   const inbox = new InboxLog(database, options.deduplicationMs);
   const audit = auditWrites(database);
@@ -27,5 +34,6 @@ export function createWrites(database: DatabaseSync, options: { readonly dedupli
     ...tokens,
     ...audit,
     ...retentionWrites(database),
+    holdLog: options.holdLog,
   };
 }

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
+import { positionId } from '../../shared/sqlite/position-id.ts';
 
 export function messageContract(open: OpenEngine): void {
   let engine: Engine;
@@ -71,7 +72,7 @@ export function messageContract(open: OpenEngine): void {
     await store.outbox.append('a1', [message('c1'), message('c2'), message('c3')], ROOM, NOW);
     const begun = await store.outbox.resume('a1', epoch, null, NOW);
     expect(begun).toMatchObject({ next: 1, missing: null });
-    expect(await store.outbox.resume('a1', epoch, { incarnation: begun.incarnation, number: 2, id: 'c2' }, NOW)).toEqual({ incarnation: begun.incarnation, next: 3, missing: null });
+    expect(await store.outbox.resume('a1', epoch, { incarnation: begun.incarnation, number: 2, id: positionId('c1', 'c2') }, NOW)).toEqual({ incarnation: begun.incarnation, next: 3, missing: null });
     expect(await store.agents.get('a1')).toMatchObject({ outbox: { messages: 1 } });
     await expect(store.outbox.acknowledge('a1', epoch, 4)).rejects.toMatchObject({ code: 'log_violation', close: 4510 });
   });
@@ -81,10 +82,10 @@ export function messageContract(open: OpenEngine): void {
     await store.outbox.append('a1', ['c1', 'c2', 'c3'].map((id) => message(id)), ROOM, NOW);
     const { incarnation } = await store.outbox.resume('a1', epoch, null, NOW);
     await store.outbox.acknowledge('a1', epoch, 2);
-    const begun = await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: 'c1' }, NOW + 1);
+    const begun = await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: positionId('c1') }, NOW + 1);
     expect(begun).toMatchObject({ next: 1, missing: { from: 2, through: 2 } });
     expect(begun.incarnation).not.toBe(incarnation);
-    expect(await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: 'c1' }, NOW + 2)).toEqual(begun);
+    expect(await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: positionId('c1') }, NOW + 2)).toEqual(begun);
     expect(await store.outbox.read('a1', 0, 9, 1_000_000)).toMatchObject([{ number: 1, id: 'c3' }]);
     const incidents = await store.agents.incidents({ limit: 9 });
     expect(incidents).toMatchObject([{ at: NOW + 1, kind: 'log_restarted', agentId: 'a1' }]);
@@ -100,7 +101,7 @@ export function messageContract(open: OpenEngine): void {
     expect(await store.outbox.expire(NOW + 10)).toBe(700);
     expect(await store.outbox.expire(NOW + 10)).toBe(0);
     expect(await store.outbox.append('a1', [message('new')], bounds, NOW + 10)).toEqual([{ outcome: 'stored', number: 701 }]);
-    expect(await store.outbox.read('a1', 699, 9, 1_000_000)).toMatchObject([{ number: 700, id: 'c699', json: '{"tombstone":"expired","id":"c699"}' }, { id: 'new' }]);
+    expect(await store.outbox.read('a1', 699, 9, 1_000_000)).toMatchObject([{ number: 700, id: 'c699', json: '{"tombstone":"expired","id":"c699","source":"/test"}' }, { id: 'new' }]);
     const letters = await store.inbox.deadLetters({ limit: 1_000, agentId: 'a1' });
     expect(letters).toHaveLength(700);
     expect(letters.at(-1)).toEqual({ at: NOW + 10, direction: 'down', agentId: 'a1', number: 1, id: 'c0', reason: 'expired', json: message('c0').json });
@@ -115,7 +116,7 @@ export function messageContract(open: OpenEngine): void {
     expect(await store.inbox.read(0, {}, 1)).toEqual([{ cursor: 1, agentId: 'a1', incarnation: 'log of a1', number: 1, receivedAt: NOW, json: message('e1').json }]);
     expect(await eventIds(store, 1)).toEqual(['e2', 'e3']);
     expect(await store.inbox.lastCursor()).toBe(3);
-    expect((await store.agents.claimSession(claimOf('a1'))).up).toEqual({ incarnation: 'log of a1', number: 3, id: 'e3' });
+    expect((await store.agents.claimSession(claimOf('a1'))).up).toEqual({ incarnation: 'log of a1', number: 3, id: positionId('e1', 'e2', 'e3') });
   });
 
   it('calls what does not follow a violation, and takes nothing of it', async () => {
@@ -128,7 +129,7 @@ export function messageContract(open: OpenEngine): void {
 
   it('gives each item its number, stores known ones once, and puts tombstones and rejected ones to the dead letters', async () => {
     const epoch = await online(store, 'a1');
-    const mixed: Item[] = [...items('e1', 'e1'), { kind: 'tombstone', id: 't', reason: 'expired' }, { kind: 'rejected', id: 'r', reason: 'no type', json: '{"id":"r"}' }, ...items('e2')];
+    const mixed: Item[] = [...items('e1', 'e1'), { kind: 'tombstone', id: 't', source: '/test', reason: 'expired' }, { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{"id":"r"}' }, ...items('e2')];
     expect(await store.inbox.append('a1', epoch, 1, mixed, NOW)).toBe(5);
     expect(await store.inbox.append('a1', epoch, 6, items('e2', 'e3'), NOW)).toBe(7);
     expect(await eventIds(store)).toEqual(['e1', 'e2', 'e3']);
@@ -168,7 +169,7 @@ export function messageContract(open: OpenEngine): void {
   it('prunes what has outlived its retention, never gives a cursor twice, and forgets what was seen', async () => {
     const epoch = await online(store, 'a1');
     await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
-    await store.inbox.append('a1', epoch, 3, [{ kind: 'rejected', id: 'r1', reason: 'bad', json: '{}' }, { kind: 'rejected', id: 'r2', reason: 'bad', json: '{}' }], NOW);
+    await store.inbox.append('a1', epoch, 3, [{ kind: 'rejected', id: 'r1', source: '/test', reason: 'bad', json: '{}' }, { kind: 'rejected', id: 'r2', source: '/test', reason: 'bad', json: '{}' }], NOW);
     await store.agents.recordIncident({ at: NOW, kind: 'one', agentId: null, address: null, detail: '{}' });
     await store.agents.recordIncident({ at: NOW + DAY, kind: 'two', agentId: null, address: null, detail: '{}' });
     expect(await store.stats()).toMatchObject({ events: 2, deadLetters: 2 });

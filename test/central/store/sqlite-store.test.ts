@@ -11,6 +11,7 @@ import type { CodedError } from '../../../shared/errors.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { storeContract } from './contract.ts';
 import { auditEntry, claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM } from './samples.ts';
+import { positionId } from '../../shared/sqlite/position-id.ts';
 
 function unexpected(error: CodedError): void {
   throw error;
@@ -198,7 +199,7 @@ describe('openSqliteStore', () => {
     store = await open();
     // The agent had e2 acknowledged: it decides on a new incarnation, and says what is missing.
     const grant = await store.agents.claimSession(claimOf('a1', { session: 's2' }));
-    expect(grant.up).toEqual({ incarnation: 'A', number: 1, id: 'e1' });
+    expect(grant.up).toEqual({ incarnation: 'A', number: 1, id: positionId('e1') });
     await store.inbox.begin('a1', grant.epoch, { incarnation: 'B', next: 1, missing: { from: 2, through: 2 } }, NOW);
     expect(await store.agents.incidents({ limit: 1 })).toMatchObject([{ kind: 'log_restarted' }]);
   });

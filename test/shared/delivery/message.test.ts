@@ -73,7 +73,7 @@ describe('completeMessage', () => {
 describe('readItem', () => {
   it('tells messages, tombstones and anything else apart, and names what it can', () => {
     expect(readItem(event, MAX)).toMatchObject({ kind: 'message', message: { id: '1' } });
-    expect(readItem(JSON.parse(tombstoneJson('1', 'expired')), MAX)).toEqual({ kind: 'tombstone', id: '1', reason: 'expired' });
+    expect(readItem(JSON.parse(tombstoneJson('1', '/s', 'expired')), MAX)).toEqual({ kind: 'tombstone', id: '1', source: '/s', reason: 'expired' });
     expect(readItem({ ...event, type: 7 }, MAX)).toMatchObject({ kind: 'rejected', id: '1', reason: expect.stringContaining('/type') });
     expect(readItem(null, MAX)).toMatchObject({ kind: 'rejected', id: '(none)', json: 'null' });
   });

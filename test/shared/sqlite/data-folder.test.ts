@@ -20,11 +20,11 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** A process that holds the folder until it is killed. */
+/** A process that holds the folder until it is killed; it keeps nothing of the hold but that, and collects its garbage. */
 async function holder(): Promise<ChildProcess> {
   const module = new URL('../../../shared/sqlite/data-folder.ts', import.meta.url).href;
-  const script = `import { holdDataFolder } from ${JSON.stringify(module)}; holdDataFolder(${JSON.stringify(folder)}); console.log('held'); setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const script = `import { holdDataFolder } from ${JSON.stringify(module)}; holdDataFolder(${JSON.stringify(folder)}); setImmediate(() => { globalThis.gc(); setImmediate(() => console.log('held')); }); setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
   await once(child.stdout, 'data');
   return child;

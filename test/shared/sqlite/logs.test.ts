@@ -5,6 +5,7 @@ import type { Item, Message } from '../../../shared/delivery/message.ts';
 import { INBOX_SCHEMA, InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import { OUTBOX_SCHEMA, OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
+import { positionId } from './position-id.ts';
 import { crashHistories, judgeCrashes, judgeRestores, restoreHistories, run, type ReceiverEnd, type SenderEnd } from '../delivery/history.ts';
 
 const PEER = 7;
@@ -112,7 +113,7 @@ describe('OutboxLog', () => {
     expect(() => log.acknowledge(PEER, 3)).toThrow(expect.objectContaining({ code: 'log_violation' }));
     log.acknowledge(PEER, 2);
     log.acknowledge(PEER, 1);
-    expect(log.resume(PEER, { incarnation: log.depth(PEER).incarnation, number: 2, id: 'b' })).toMatchObject({ next: 3, missing: null, restarted: false });
+    expect(log.resume(PEER, { incarnation: log.depth(PEER).incarnation, number: 2, id: positionId('a', 'b') })).toMatchObject({ next: 3, missing: null, restarted: false });
   });
 
   it('gives up an expired message: its text for the dead letters, a tombstone with its id in its number, and room again', () => {
@@ -123,7 +124,7 @@ describe('OutboxLog', () => {
     expect(log.expire(10, 100)).toEqual([{ peer: PEER, number: 1, id: 'a', reason: 'expired', json: old.json }]);
     expect(log.expire(10, 100)).toEqual([]);
     expect(log.append(PEER, [message('b')], bounds, 10)).toEqual([{ outcome: 'stored', number: 2 }]);
-    expect(log.read(PEER, 0, 10, 1_000_000)).toMatchObject([{ number: 1, id: 'a', json: '{"tombstone":"expired","id":"a"}', expiresAt: null }, { id: 'b' }]);
+    expect(log.read(PEER, 0, 10, 1_000_000)).toMatchObject([{ number: 1, id: 'a', json: '{"tombstone":"expired","id":"a","source":"/test"}', expiresAt: null }, { id: 'b' }]);
   });
 
   it('keeps telling what is missing until the first acknowledgement, but records it once', () => {
@@ -135,7 +136,7 @@ describe('OutboxLog', () => {
     expect(log.resume(PEER, null)).toEqual({ incarnation: begun.incarnation, next: 1, missing, restarted: false });
     expect(log.resume(PEER, { incarnation: 'the old one', number: 9, id: 'x' })).toMatchObject({ missing, restarted: false });
     log.acknowledge(PEER, 1);
-    expect(log.resume(PEER, { incarnation: begun.incarnation, number: 1, id: 'b' })).toMatchObject({ next: 2, missing: null });
+    expect(log.resume(PEER, { incarnation: begun.incarnation, number: 1, id: positionId('b') })).toMatchObject({ next: 2, missing: null });
   });
 
   it('finds that its own disk was lost from a peer that has more, and records that once, too', () => {
@@ -146,6 +147,33 @@ describe('OutboxLog', () => {
     expect(log.resume(PEER, peer)).toMatchObject({ missing, restarted: false });
     // The peer has noted the new incarnation and holds nothing of it yet: what is missing is still told.
     expect(log.resume(PEER, null)).toMatchObject({ missing, restarted: false });
+  });
+
+  it('never takes other messages of a restored disk for those that the peer has, not even with the same last one', () => {
+    log.append(PEER, [message('a'), message('b')], ROOM, 0);
+    const { incarnation } = log.depth(PEER);
+    const same = { incarnation, number: 2, id: positionId('a', 'b') };
+    expect(log.resume(PEER, same)).toMatchObject({ next: 3, missing: null });
+    for (const [others, id] of [
+      [['x', 'c'], positionId('a', 'b', { source: '/other', id: 'c' })],
+      [['x', 'c'], positionId('a', 'b', 'c', 'y')],
+      // The last one is the same message at the same number; what stands before it is not.
+      [['x', 'c'], positionId('a', 'b', 'y', 'c')],
+    ] as const) {
+      const restored = open(OUTBOX_SCHEMA, database.serialize());
+      const other = new OutboxLog(restored, 7 * DAY);
+      other.append(PEER, others.map((one) => message(one)), ROOM, 0);
+      expect(other.resume(PEER, { incarnation, number: 4, id })).toMatchObject({ next: 1, missing: { from: 3, through: 4 }, restarted: true });
+    }
+  });
+
+  it('knows the position of a peer in a log that was numbered anew', () => {
+    log.append(PEER, [message('a'), message('b', { expiresAt: 10 }), message('c')], ROOM, 0);
+    log.acknowledge(PEER, 1);
+    log.expire(10, 100);
+    const { incarnation } = log.resume(PEER, null);
+    log.append(PEER, [message('d')], ROOM, 11);
+    expect(log.resume(PEER, { incarnation, number: 3, id: positionId('b', 'c', 'd') })).toMatchObject({ next: 4, missing: null });
   });
 
   it('forgets what was seen in steps that leave the younger ones', () => {
@@ -172,9 +200,9 @@ describe('InboxLog', () => {
   });
 
   it('advances over messages, tombstones and rejected items alike, and tells its position', () => {
-    const items: Item[] = [item('a'), { kind: 'tombstone', id: 'b', reason: 'expired' }, { kind: 'rejected', id: 'c', reason: 'bad', json: '{}' }];
+    const items: Item[] = [item('a'), { kind: 'tombstone', id: 'b', source: '/test', reason: 'expired' }, { kind: 'rejected', id: 'c', source: '/test', reason: 'bad', json: '{}' }];
     expect(log.accept(PEER, 1, items, 0)).toEqual({ incarnation: 'A', through: 3, fresh: [true, true, true] });
-    expect(log.position(PEER)).toEqual({ incarnation: 'A', number: 3, id: 'c' });
+    expect(log.position(PEER)).toEqual({ incarnation: 'A', number: 3, id: positionId('a', 'b', 'c') });
   });
 
   it('takes what it has seen without calling it fresh', () => {
@@ -248,7 +276,7 @@ function sqliteReceiver(): ReceiverEnd {
     position: () => log.position(PEER),
     begin: (begin) => log.begin(PEER, begin),
     accept(first, sent) {
-      const items = sent.map(({ id, tombstone }): Item => (tombstone ? { kind: 'tombstone', id, reason: 'expired' } : item(id)));
+      const items = sent.map(({ id, tombstone }): Item => (tombstone ? { kind: 'tombstone', id, source: '/test', reason: 'expired' } : item(id)));
       const { through, fresh } = log.accept(PEER, first, items, 0);
       received = [...received, ...sent.filter((one, index) => !one.tombstone && fresh[index] === true).map((one) => one.id)];
       return through;

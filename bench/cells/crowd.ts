@@ -1,0 +1,107 @@
+// Many agents that come back at once, beside some that were there all the time; and the memory of those that are idle.
+import { Child } from '../child.ts';
+import type { LoadDriver } from '../load/driver.ts';
+import { memoryOf, pause, processorMsOf } from '../process.ts';
+import type { Peer, StartOptions } from '../peers/peer.ts';
+import type { Plan } from '../plan.ts';
+import type { Outcome, Series } from '../result.ts';
+import { Line } from './line.ts';
+
+const SETTLE_MS = 2_000;
+/** The watcher is the last agent: not among those that come and go. */
+const WATCH_EXTRA_MS = 500;
+
+interface Crowded {
+  readonly line: Line;
+  readonly watcher: Child<LoadDriver>;
+}
+
+export async function crowd(peers: readonly Peer[], plan: Plan, options: StartOptions = {}): Promise<Outcome> {
+  const back: Record<string, number[]> = {};
+  const again: Record<string, number[]> = {};
+  const slowest: Record<string, number[]> = {};
+  const lost: Record<string, number[]> = {};
+  const processor: Record<string, number[]> = {};
+  const own: Record<string, number[]> = {};
+  const crowded: Crowded[] = [];
+  try {
+    for (const peer of peers) {
+      const line = await Line.start(peer, plan.crowd, { ...options, collectable: true });
+      const watcher = new Child<LoadDriver>('load/main.ts', { args: [peer.driver] });
+      crowded.push({ line, watcher });
+      const perAgent = await memoryPerAgent(line);
+      if (perAgent !== undefined) own[peer.name] = [perAgent / 1024];
+      await watcher.call('open', line.running.target, plan.crowd, 1);
+    }
+    for (let round = 0; round < plan.crowdRounds; round += 1) {
+      for (let i = 0; i < crowded.length; i += 1) {
+        const { line, watcher } = crowded[(i + round) % crowded.length] ?? fail();
+        const { name } = line.peer;
+        await line.close();
+        await pause(SETTLE_MS);
+        let watching = true;
+        const watched = watchUntil(watcher, () => !watching);
+        const used = await processorMsOf(line.running.pid);
+        const { ms, retries } = await line.open();
+        const usedThen = await processorMsOf(line.running.pid);
+        if (used !== undefined && usedThen !== undefined) (processor[name] ??= []).push((usedThen - used) / plan.crowd);
+        watching = false;
+        const seen = await watched;
+        (back[name] ??= []).push(ms);
+        (again[name] ??= []).push(retries);
+        (slowest[name] ??= []).push(Math.max(...seen.acksMs));
+        (lost[name] ??= []).push(seen.lost);
+      }
+    }
+  } finally {
+    for (const { line, watcher } of crowded) {
+      await watcher.stop();
+      await line.stop();
+    }
+  }
+  const size = `${plan.crowd} agents`;
+  const series: Series[] = [
+    { measure: 'reconnect, all at once', size, unit: 'ms', better: 'less', samples: back },
+    { measure: 'reconnect: processor time of the server, per agent', size, unit: 'ms', better: 'less', samples: processor },
+    { measure: 'reconnect: dialled again', size, unit: 'times', better: 'less', samples: again },
+    { measure: 'reconnect: slowest acknowledgement of one already there', size, unit: 'ms', better: 'less', samples: slowest },
+    { measure: 'reconnect: sessions lost of those already there', size, unit: 'sessions', better: 'less', samples: lost },
+  ];
+  if (Object.keys(own).length > 0) series.push({ measure: 'memory per idle agent', size, unit: 'KiB', better: 'less', samples: own });
+  return { series, checks: [] };
+}
+
+async function watchUntil(watcher: Child<LoadDriver>, over: () => boolean): Promise<{ acksMs: number[]; lost: number }> {
+  const all = { acksMs: [] as number[], lost: 0 };
+  do {
+    const { acksMs, lost } = await watcher.call('watch', WATCH_EXTRA_MS);
+    all.acksMs.push(...acksMs);
+    all.lost += lost;
+  } while (!over());
+  return all;
+}
+
+/**
+ * What one more agent adds: the second half of the crowd against the first, each time after garbage was collected. So what all
+ * agents share (code, caches, the heaps of the threads) does not count. Leaves all agents connected.
+ */
+async function memoryPerAgent(line: Line): Promise<number | undefined> {
+  await line.openPart(0);
+  const before = await ownMemory(line.running.pid);
+  await line.openPart(1);
+  const after = await ownMemory(line.running.pid);
+  return before === undefined || after === undefined ? undefined : ((after - before) / line.agents) * 2;
+}
+
+async function ownMemory(pid: number): Promise<number | undefined> {
+  for (let i = 0; i < 3; i += 1) {
+    await pause(SETTLE_MS / 4);
+    process.kill(pid, 'SIGUSR2');
+  }
+  await pause(SETTLE_MS);
+  return (await memoryOf(pid))?.own;
+}
+
+function fail(): never {
+  throw new Error('a line is missing');
+}

@@ -1,0 +1,76 @@
+// One peer with its load processes, ready to be measured round by round beside the others.
+import { Child } from '../child.ts';
+import type { Dialled, LoadDriver } from '../load/driver.ts';
+import type { Peer, RunningPeer, StartOptions } from '../peers/peer.ts';
+
+/** The machine has few cores: two processes hold all agents of a peer, and one its producer. */
+const LOAD_PROCESSES = 2;
+
+export class Line {
+  readonly peer: Peer;
+  readonly running: RunningPeer;
+  readonly agents: number;
+  readonly loads: readonly Child<LoadDriver>[];
+  /** Sends commands; its own process. */
+  readonly producer: Child<LoadDriver>;
+
+  private constructor(peer: Peer, running: RunningPeer, agents: number) {
+    this.peer = peer;
+    this.running = running;
+    this.agents = agents;
+    const load = (): Child<LoadDriver> => new Child<LoadDriver>('load/main.ts', { args: [peer.driver] });
+    this.loads = Array.from({ length: Math.min(LOAD_PROCESSES, agents) }, load);
+    this.producer = load();
+  }
+
+  /** Starts server and load processes; the agents are not yet connected. */
+  static async start(peer: Peer, agents: number, options: StartOptions = {}): Promise<Line> {
+    return new Line(peer, await peer.start(options), agents);
+  }
+
+  /** Connects all agents at once. Milliseconds until the last was welcomed, and how often one had to dial again. */
+  async open(): Promise<Dialled> {
+    const startedAt = performance.now();
+    const dialled = await Promise.all(this.loads.map((_, part) => this.openPart(part)));
+    return { ms: performance.now() - startedAt, retries: dialled.reduce((sum, { retries }) => sum + retries, 0) };
+  }
+
+  /** Connects the agents of one load process. */
+  async openPart(part: number): Promise<Dialled> {
+    const share = Math.ceil(this.agents / this.loads.length);
+    return (await this.loads[part]?.call('open', this.running.target, part * share, Math.min(share, this.agents - part * share))) ?? { ms: 0, retries: 0 };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.loads.map((load) => load.call('close')));
+  }
+
+  async all<T>(run: (load: Child<LoadDriver>) => Promise<T>): Promise<T[]> {
+    return await Promise.all(this.loads.map(run));
+  }
+
+  /** Ends load and server; what the server has stored. */
+  async stop(): Promise<number | undefined> {
+    await Promise.all([...this.loads, this.producer].map((load) => load.stop()));
+    return await this.running.stop();
+  }
+}
+
+/** Starts a line per peer; every peer has its turn in every round, each round begins with another. */
+export async function inRounds(peers: readonly Peer[], agents: number, rounds: number, each: (line: Line) => Promise<void>, options: StartOptions = {}): Promise<Map<Line, number | undefined>> {
+  const lines: Line[] = [];
+  const stored = new Map<Line, number | undefined>();
+  try {
+    for (const peer of peers) lines.push(await Line.start(peer, agents, options));
+    for (const line of lines) await line.open();
+    for (let round = 0; round < rounds; round += 1) {
+      for (let i = 0; i < lines.length; i += 1) {
+        const line = lines[(i + round) % lines.length];
+        if (line !== undefined) await each(line);
+      }
+    }
+  } finally {
+    for (const line of lines) stored.set(line, await line.stop());
+  }
+  return stored;
+}

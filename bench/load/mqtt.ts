@@ -1,0 +1,145 @@
+// Load for an MQTT broker over WebSocket with TLS, QoS 1 in both directions, with the client of the project (mqtt).
+import { messageJson, sourceOf } from '../sample.ts';
+import { nowCount, unsupported, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
+
+/** The part of `mqtt` that is used; the package is installed only for the bench. */
+interface Client {
+  publish(topic: string, payload: string, options: { qos: 1 }, done: (error?: Error) => void): void;
+  subscribeAsync(topic: string, options: { qos: 1 }): Promise<unknown>;
+  on(event: 'message', listener: (topic: string) => void): void;
+  endAsync(): Promise<void>;
+}
+interface Mqtt {
+  connectAsync(url: string, options: { ca: string; clientId: string; clean: boolean; keepalive: number }): Promise<Client>;
+}
+
+const DRAIN_MS = 60_000;
+/** Unacknowledged publications of one agent; fewer where many agents share the broker. */
+const WINDOW = 1_000;
+const WINDOW_OF_ALL = 4_000;
+
+export async function connectMqtt(target: Target, clientId: string, clean: boolean): Promise<Client> {
+  // Not a literal: the compiler must not look for what only the bench installs.
+  const name = ['mqtt'].join('');
+  const { default: mqtt } = (await import(name)) as { default: Mqtt };
+  return await mqtt.connectAsync(target.url, { ca: target.ca, clientId, clean, keepalive: 60 });
+}
+
+class Publisher {
+  readonly #client: Client;
+  readonly #topic: (number: number) => string;
+  readonly #source: string;
+  readonly #window: number;
+  #on = false;
+  #number = 0;
+  #pending = 0;
+  acknowledged = 0;
+
+  constructor(client: Client, source: string, window: number, topic: (number: number) => string) {
+    this.#client = client;
+    this.#source = source;
+    this.#window = window;
+    this.#topic = topic;
+  }
+
+  get drained(): boolean {
+    return this.#pending === 0;
+  }
+
+  flow(on: boolean): void {
+    this.#on = on;
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#on && this.#pending < this.#window) {
+      this.#number += 1;
+      this.#pending += 1;
+      this.#client.publish(this.#topic(this.#number), messageJson(this.#source, 'mqtt00', this.#number), { qos: 1 }, (error) => {
+        if (error !== undefined && error !== null) throw error;
+        this.#pending -= 1;
+        this.acknowledged += 1;
+        this.#pump();
+      });
+    }
+  }
+}
+
+export class MqttLoad implements LoadDriver {
+  #clients: Client[] = [];
+  #publishers: Publisher[] = [];
+  #received = 0;
+  #answering = false;
+  #producer: Publisher | undefined;
+  #told = 0;
+
+  async open(target: Target, from: number, count: number): Promise<Dialled> {
+    const startedAt = performance.now();
+    this.#clients = await Promise.all(Array.from({ length: count }, (_, i) => connectMqtt(target, `agent-${from + i}`, true)));
+    const window = Math.max(25, Math.min(WINDOW, Math.floor(WINDOW_OF_ALL / count)));
+    this.#publishers = this.#clients.map((client, i) => new Publisher(client, sourceOf(from + i), window, () => `up/${from + i}`));
+    for (const [i, client] of this.#clients.entries()) {
+      client.on('message', () => this.#onCommand(client, from + i));
+      await client.subscribeAsync(`down/${from + i}`, { qos: 1 });
+    }
+    return { ms: performance.now() - startedAt, retries: 0 };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((client) => client.endAsync()));
+  }
+
+  async flowUp(on: boolean): Promise<number> {
+    for (const publisher of this.#publishers) publisher.flow(on);
+    if (!on) await untilTrue(() => this.#publishers.every(({ drained }) => drained), DRAIN_MS, 'draining');
+    return this.acknowledged().count;
+  }
+
+  acknowledged(): Count {
+    return nowCount(this.#publishers.reduce((sum, { acknowledged }) => sum + acknowledged, 0));
+  }
+
+  received(): Count {
+    return nowCount(this.#received);
+  }
+
+  async answer(on: boolean): Promise<void> {
+    this.#answering = on;
+  }
+
+  async produce(on: boolean, target: Target, agents: number): Promise<number> {
+    const producer = (this.#producer ??= new Publisher(await connectMqtt(target, 'producer', true), '/central/bench', WINDOW, (number) => `down/${number % agents}`));
+    producer.flow(on);
+    if (on) return 0;
+    await untilTrue(() => producer.drained, DRAIN_MS, 'draining');
+    const produced = producer.acknowledged - this.#told;
+    this.#told = producer.acknowledged;
+    return produced;
+  }
+
+  async roundTrips(target: Target, count: number): Promise<number[]> {
+    const client = await connectMqtt(target, `asking-${process.pid}-${Date.now()}`, true);
+    let answered: () => void = () => undefined;
+    client.on('message', () => answered());
+    await client.subscribeAsync('up/#', { qos: 1 });
+    const taken: number[] = [];
+    for (let number = 1; number <= count; number += 1) {
+      const startedAt = performance.now();
+      const answer = new Promise<void>((resolve) => (answered = resolve));
+      client.publish('down/0', messageJson('/central/bench', 'trip00', number), { qos: 1 }, () => undefined);
+      await answer;
+      taken.push(performance.now() - startedAt);
+    }
+    await client.endAsync();
+    return taken;
+  }
+
+  async watch(): Promise<{ acksMs: number[]; lost: number }> {
+    return unsupported('watching');
+  }
+
+  #onCommand(client: Client, index: number): void {
+    this.#received += 1;
+    if (this.#answering) client.publish(`up/${index}`, messageJson(sourceOf(index), 'answer', this.#received), { qos: 1 }, () => undefined);
+  }
+}

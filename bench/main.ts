@@ -1,0 +1,103 @@
+// npm run bench: measures Queuegate beside its peers, interleaved round by round, and says what came out.
+//   --quick            a smoke test of some two minutes: counts are checked, figures mean little
+//   --only a,b         of: up, down, latency, crowd, daemon
+//   --json FILE        writes the whole report there too
+//   --against FOLDER   another checkout of the product as the only peer ("before"): what a change brings, as a ratio
+//   --profile FOLDER   CPU profiles of Central into this folder (bench/profile.ts reads them); Queuegate alone, 20 agents;
+//                      with --only, since every start of Central leaves profiles there
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { judge } from './bars.ts';
+import { crowd } from './cells/crowd.ts';
+import { daemon } from './cells/daemon.ts';
+import { commandAndAnswer, eventAndAck } from './cells/latency.ts';
+import { commandsDown, eventsUp } from './cells/throughput.ts';
+import { makeCredentials } from './credentials.ts';
+import { Installation } from './installation.ts';
+import { describeMachine } from './machine.ts';
+import { aedesPeer } from './peers/aedes.ts';
+import { natsPeers } from './peers/nats.ts';
+import { queuegatePeer } from './peers/queuegate.ts';
+import { rawPeer } from './peers/raw.ts';
+import { FULL, QUICK } from './plan.ts';
+import { markdown, type Report } from './report.ts';
+import type { Check, Outcome, Series } from './result.ts';
+
+const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, json: { type: 'string' }, against: { type: 'string' }, profile: { type: 'string' } } });
+const plan = values.quick ? QUICK : FULL;
+const only = values.only?.split(',');
+const wanted = (cell: string): boolean => only === undefined || only.includes(cell);
+const profileFolder = values.profile === undefined ? undefined : resolve(values.profile);
+
+const startedAt = performance.now();
+const say = (text: string): void => console.error(`[${Math.round((performance.now() - startedAt) / 1000)} s] ${text}`);
+
+const machine = describeMachine();
+const credentials = await makeCredentials();
+say('building the product');
+const installation = await Installation.build();
+const ours = queuegatePeer(installation);
+const raw = rawPeer(credentials, wsVersion());
+const others = [...natsPeers(credentials), aedesPeer(credentials)];
+const leftOut = others.filter((peer) => typeof peer === 'string');
+const before = values.against === undefined ? undefined : await Installation.build(resolve(values.against));
+const peers = profileFolder !== undefined ? [ours] : before !== undefined ? [ours, queuegatePeer(before, 'before')] : [ours, raw, ...others.filter((peer) => typeof peer !== 'string')];
+// What is not measured beside a broker.
+const near = peers.slice(0, 2);
+for (const text of leftOut) say(`LEFT OUT: ${text}`);
+
+const series: Series[] = [];
+const checks: Check[] = [];
+async function cell(name: string, what: string, run: () => Promise<Outcome>): Promise<void> {
+  if (!wanted(name)) return;
+  say(what);
+  const outcome = await run();
+  series.push(...outcome.series);
+  checks.push(...outcome.checks);
+}
+
+try {
+  const sizes = profileFolder === undefined ? plan.agents : [20];
+  const needed = Math.max(...sizes, wanted('crowd') ? plan.crowd + 1 : 0);
+  await installation.enrol(needed);
+  await before?.enrol(needed);
+  say('agents are enrolled');
+  for (const agents of sizes) await cell('up', `events up, ${agents}`, () => eventsUp(peers, plan, agents, { profileFolder }));
+  for (const agents of sizes) await cell('down', `commands down, ${agents}`, () => commandsDown(peers, plan, agents, { profileFolder }));
+  await cell('latency', 'command and answer', () => commandAndAnswer(peers, plan, { profileFolder }));
+  await cell('latency', 'event and acknowledgement', () => eventAndAck(near, plan));
+  await cell('crowd', 'reconnect and memory', () => crowd(near, plan, { profileFolder }));
+  await cell('daemon', 'the agent daemon', () => daemon(installation, ours, plan));
+} finally {
+  await installation.remove();
+  await before?.remove();
+}
+
+const report: Report = {
+  at: new Date().toISOString(),
+  plan: plan.name,
+  machine,
+  peers: peers.map(({ name, version, durability }) => ({ name, version, durability })),
+  leftOut,
+  series,
+  checks,
+  bars: judge(series),
+};
+console.log(markdown(report));
+if (values.json !== undefined) {
+  mkdirSync(dirname(resolve(values.json)), { recursive: true });
+  writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
+}
+say('done');
+const wrong = checks.filter(({ expected, found }) => expected !== found);
+if (wrong.length > 0) {
+  console.error(`${wrong.length} counts are wrong: something acknowledged is missing, or there twice.`);
+  process.exitCode = 1;
+}
+
+function wsVersion(): string {
+  const stated: unknown = createRequire(import.meta.url)('ws/package.json');
+  return typeof stated === 'object' && stated !== null && 'version' in stated ? String(stated.version) : 'unknown';
+}

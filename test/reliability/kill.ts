@@ -1,0 +1,247 @@
+// The scenario of kill -9: a Central and several agents as processes, both directions loaded, one process after the other killed at
+// instants that a seed decides. Afterwards everything comes to rest, and the checker judges what all programs wrote down.
+import { readFile, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { agentFlags, CentralProcess, freePorts, ROOT, Running, until, type AgentFolders, type Cleanup } from '../flow/processes.ts';
+import { check, type Fault } from './history-checker.ts';
+import { History, storyOf } from './history.ts';
+import { killSchedule, randomOf } from './schedule.ts';
+import { enrolledFolders } from './traffic.ts';
+import { CommandTaker, EventReader, Producer, request, type Door } from './witnesses.ts';
+
+export interface KillOptions {
+  readonly seed: number;
+  readonly kills: number;
+  readonly agents: number;
+}
+
+export interface KillOutcome {
+  readonly faults: readonly Fault[];
+  /** How many of each kind, and the first with its story; for people. */
+  readonly told: string;
+  /** What Central and agents recorded: nothing but kills happened, so there must be nothing. */
+  readonly recorded: readonly unknown[];
+  readonly figures: {
+    readonly seed: number;
+    readonly killsOfCentral: number;
+    readonly killsOfAgents: number;
+    readonly messagesUp: number;
+    readonly messagesDown: number;
+    /** Requests of producers that a kill left without an answer. */
+    readonly unanswered: number;
+    readonly sessions: number;
+    readonly seconds: number;
+  };
+}
+
+/** The seed and the number of kills as the environment has them, or those of the test. */
+export function killOptions(kills: number, agents: number): KillOptions {
+  const number = (name: string, fallback: number): number => {
+    const text = process.env[name];
+    // Central takes every QUEUEGATE_ variable for a setting of its own, and refuses those that it does not know.
+    delete process.env[name];
+    if (text === undefined || text === '') return fallback;
+    if (!/^\d{1,10}$/.test(text)) throw new Error(`${name} is "${text}", which is no number`);
+    return Number(text);
+  };
+  return { seed: number('QUEUEGATE_SEED', Math.floor(Math.random() * 2 ** 31)), kills: number('QUEUEGATE_KILLS', kills), agents };
+}
+
+/** A process that is killed and started again, always with the same words. */
+class Victim {
+  readonly name: string;
+  readonly #script: string;
+  readonly #args: readonly string[];
+  #running: Running;
+
+  constructor(cleanup: Cleanup, name: string, script: string, args: readonly string[]) {
+    this.name = name;
+    this.#script = script;
+    this.#args = args;
+    this.#running = this.#start();
+    cleanup.add(() => this.#running.stop());
+  }
+
+  /** Nobody but the scenario may end it. */
+  assertRunning(): void {
+    const { running, stdout, stderr } = this.#running;
+    if (!running) throw new Error(`${this.name} ended by itself:\n${stdout}\n${stderr}`);
+  }
+
+  async kill(downMs: number): Promise<void> {
+    this.assertRunning();
+    await this.#running.stop('SIGKILL');
+    await delay(downMs);
+    this.#running = this.#start();
+  }
+
+  #start(): Running {
+    return new Running(process.execPath, [join(ROOT, this.#script), ...this.#args, '--log-level', 'warn']);
+  }
+}
+
+interface Branch {
+  readonly name: string;
+  readonly id: string;
+  readonly folders: AgentFolders;
+  readonly door: Door;
+  readonly process: Victim;
+}
+
+const QUIET_MS = 90_000;
+
+export async function killScenario(cleanup: Cleanup, options: KillOptions): Promise<KillOutcome> {
+  const { seed, kills, agents } = options;
+  const history = new History();
+  const random = randomOf(seed + 1);
+  const { central, door, branches } = await startAll(cleanup, agents);
+  const logs = new Map(branches.map(({ id, name }) => [id, `up ${name}`]));
+
+  const producers = branches.flatMap(({ name, id, door: local }) => [
+    ...[1, 2].map((n) => new Producer({ history, log: `up ${name}`, name: `till-${n}.${name}`, door: local, path: '/v1/events', member: 'events', random })),
+    new Producer({ history, log: `down ${name}`, name: `office.${name}`, door, path: `/api/v1/agents/${id}/messages`, member: 'messages', random }),
+  ]);
+  const readers = ['reader-1', 'reader-2'].map((name) => new EventReader({ history, name, door, logs, waitSeconds: 2 }));
+  const takers = branches.map(({ name, door: local }) => new CommandTaker({ history, name: `worker.${name}`, door: local, log: `down ${name}`, random }));
+  const waker = new Waker(door, branches);
+
+  const startedAt = performance.now();
+  const victims = new Map([central, ...branches.map(({ process: victim }) => victim)].map((victim) => [victim.name, victim]));
+  const schedule = killSchedule(seed, kills, branches.map(({ name }) => name));
+  for (const { from, afterMs, victim, downMs } of schedule) {
+    if (from === 'online') await allOnline(door, branches);
+    await delay(afterMs);
+    history.write({ deed: 'killed', process: victim });
+    await victims.get(victim)?.kill(downMs);
+  }
+  for (const producer of producers) await producer.stop();
+  const reader = readers[0];
+  if (reader === undefined) throw new Error('no reader');
+  await quiet(door, branches, reader);
+  for (const witness of [...readers, ...takers, waker]) await witness.stop();
+  for (const victim of victims.values()) victim.assertRunning();
+
+  // One more reader, from the start: what the log holds now is what the others were given.
+  const auditor = new EventReader({ history, name: 'auditor', door, logs, waitSeconds: 0 });
+  await until(() => auditor.cursor >= reader.cursor || undefined, QUIET_MS);
+  await auditor.stop();
+
+  const faults = check(history.deeds);
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  const { body } = (await request(door, 'GET', '/api/v1/agents')) ?? {};
+  return {
+    faults,
+    told: tell(faults, history),
+    recorded: await recorded(door, branches),
+    figures: {
+      seed,
+      killsOfCentral: schedule.filter(({ victim }) => victim === 'central').length,
+      killsOfAgents: schedule.filter(({ victim }) => victim !== 'central').length,
+      messagesUp: reader.received,
+      messagesDown: sum(producers.filter((_, i) => i % 3 === 2).map(({ accepted }) => accepted)),
+      unanswered: sum(producers.map(({ unanswered }) => unanswered)),
+      sessions: sum((body?.agents ?? []).map(({ epoch }: { epoch: number }) => epoch)),
+      seconds: Math.round((performance.now() - startedAt) / 1000),
+    },
+  };
+}
+
+function tell(faults: readonly Fault[], history: History): string {
+  return [...Map.groupBy(faults, ({ kind }) => kind)]
+    .map(([kind, [first, ...more]]) => (first === undefined ? '' : `${kind} in "${first.log}", and ${more.length} more: ${first.message} ${first.text}\n${storyOf(history.deeds, first.message)}`))
+    .join('\n');
+}
+
+async function startAll(cleanup: Cleanup, agents: number): Promise<{ central: Victim; door: Door; branches: Branch[] }> {
+  const folder = await cleanup.folder();
+  const [plain = 0, secure = 0, https = 0, http = 0, ...local] = await freePorts(4 + agents);
+  const flags = ['--websocket-port', String(plain), '--websocket-secure-port', String(secure), '--https-port', String(https), '--http-port', String(http), '--advertised-names', 'localhost'];
+  const first = await CentralProcess.start(cleanup, folder, flags);
+  const names = Array.from({ length: agents }, (_, i) => `branch-${i + 1}`);
+  const enrolled: AgentFolders[] = [];
+  for (const name of names) enrolled.push(await enrolledFolders(cleanup, first, name));
+  await first.stop();
+
+  const central = new Victim(cleanup, 'central', 'central/main.ts', ['--data-folder', folder, ...flags]);
+  const door: Door = { url: `http://127.0.0.1:${http}`, token: first.token };
+  const branches: Branch[] = [];
+  for (const [i, folders] of enrolled.entries()) {
+    const name = names[i] ?? '';
+    const port = local[i] ?? 0;
+    const process_ = new Victim(cleanup, name, 'agent/cli.ts', ['start', ...agentFlags(folders, name).map((word) => (word === '0' ? String(port) : word))]);
+    const { token } = await until(() => tokenOf(folders));
+    const id = await until(async () => ((await request(door, 'GET', '/api/v1/agents'))?.body.agents as { id: string; name: string; state: string }[] | undefined)?.find((agent) => agent.name === name && agent.state === 'Online')?.id);
+    branches.push({ name, id, folders, door: { url: `http://127.0.0.1:${port}`, token }, process: process_ });
+  }
+  return { central, door, branches };
+}
+
+async function tokenOf(folders: AgentFolders): Promise<{ token: string } | undefined> {
+  const text = await readFile(join(folders.data, 'local-api.json'), 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as { token: string });
+}
+
+/**
+ * An agent whose Central is killed every few seconds waits longer and longer between its dials, as it should. A change of its
+ * configuration makes it dial at once: the scenario would else wait for minutes.
+ */
+class Waker {
+  readonly #done: Promise<void>;
+  #stopped = false;
+
+  constructor(door: Door, branches: readonly Branch[]) {
+    this.#done = (async () => {
+      while (!this.#stopped) {
+        const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as { name: string; state: string }[] | undefined;
+        for (const { name, folders } of branches) {
+          if (agents?.find((agent) => agent.name === name)?.state === 'Online') continue;
+          await utimes(join(folders.profile, 'conf/agent.local.conf'), new Date(), new Date());
+        }
+        await delay(200);
+      }
+    })();
+    this.#done.catch(() => undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#done;
+  }
+}
+
+async function allOnline(door: Door, branches: readonly Branch[]): Promise<void> {
+  let seen: unknown = 'Central does not answer';
+  await until(
+    async () => {
+      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as { name: string; state: string; stateReason: string }[] | undefined;
+      seen = agents?.map(({ name, state, stateReason }) => `${name} ${state}: ${stateReason}`) ?? seen;
+      return (agents !== undefined && agents.length === branches.length && agents.every(({ state }) => state === 'Online')) || undefined;
+    },
+    QUIET_MS,
+    () => `not all are online again: ${JSON.stringify(seen)}`,
+  );
+}
+
+/** Waits until all logs say of themselves that they are empty, and the reader of events is at their end. */
+async function quiet(door: Door, branches: readonly Branch[], reader: EventReader): Promise<void> {
+  let seen: unknown = 'nothing';
+  await until(
+    async () => {
+      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as { logs: { down: { messages: number } } }[] | undefined;
+      const newest = (await request(door, 'GET', '/api/v1/events?after=newest'))?.body.next as number | undefined;
+      const local = await Promise.all(branches.map(async (branch) => (await request(branch.door, 'GET', '/v1/status'))?.body as { outbox: { messages: number }; inbox: { messages: number } } | undefined));
+      const waiting = [...(agents ?? [undefined]).map((agent) => agent?.logs.down.messages), ...local.flatMap((status) => [status?.outbox.messages, status?.inbox.messages])];
+      seen = { waiting, newest, cursor: reader.cursor };
+      return (waiting.every((messages) => messages === 0) && newest === reader.cursor) || undefined;
+    },
+    QUIET_MS,
+    () => `not at rest: ${JSON.stringify(seen)}`,
+  );
+}
+
+async function recorded(door: Door, branches: readonly Branch[]): Promise<unknown[]> {
+  const central = [await request(door, 'GET', '/api/v1/incidents'), await request(door, 'GET', '/api/v1/dead-letters')];
+  const local = await Promise.all(branches.map((branch) => request(branch.door, 'GET', '/v1/status')));
+  return [...(central[0]?.body.incidents ?? ['?']), ...(central[1]?.body.deadLetters ?? ['?']), ...local.flatMap((status) => [...(status?.body.incidents ?? ['?']), ...(status?.body.deadLetters ?? ['?'])])];
+}
