@@ -122,7 +122,10 @@ class Connection {
     this.#dialTimer = setTimeout(() => this.#end(agentFault('connect_timeout', { target: targetName(target), seconds: DIAL_TIMEOUT_MS / 1000 })), DIAL_TIMEOUT_MS);
     this.#socket.on('upgrade', (response: IncomingMessage) => {
       this.#carrier = response.socket;
-      this.#state = 'greeting';
+    });
+    // Not before ws has looked at the answer: it may be an upgrade to something else.
+    this.#socket.on('open', () => {
+      if (this.#state === 'dialling') this.#state = 'greeting';
     });
     this.#socket.on('unexpected-response', (_request, response: IncomingMessage) => this.#onHttpAnswer(response));
     this.#socket.on('error', (error: Error) => this.#onError(error));
@@ -269,6 +272,7 @@ class Connection {
   #onError(error: Error): void {
     if (this.#state !== 'dialling') return this.#end(agentFault('closed', { target: targetName(this.#plan.target), found: error.message }, error));
     const { target, truststore } = this.#plan;
+    if (this.#carrier !== undefined) return this.#end(agentFault('no_central', { target: targetName(target), found: `with a wrong upgrade (${error.message})` }, error));
     this.#end(explainDialFailure(error, { target, truststore, shown: this.#shown, timeoutSeconds: DIAL_TIMEOUT_MS / 1000, now: new Date(this.#ports.now()) }));
   }
 

@@ -20,9 +20,15 @@ export class Program {
     };
     this.#process.stdout?.on('data', take);
     this.#process.stderr?.on('data', take);
+    // However the bench ends, nothing of it goes on.
+    const end = (): void => void this.#process.kill('SIGKILL');
+    process.once('exit', end);
     this.#exited = new Promise((resolve, reject) => {
       this.#process.once('error', reject);
-      this.#process.once('close', () => resolve());
+      this.#process.once('close', () => {
+        process.off('exit', end);
+        resolve();
+      });
     });
   }
 

@@ -34,6 +34,7 @@ import { CENTRAL_AGENT_NAME, createEnrolment, enrolmentLine } from './pki/enrolm
 import { liveCertificate } from './pki/live-certificate.ts';
 import { openServerIdentity, type ServerCredentials } from './pki/server-identity.ts';
 import { openSigningKey } from './pki/signing-key.ts';
+import { Backups, removeLeftovers, type StagedRestore } from './store/backup.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { Upkeep } from './upkeep.ts';
@@ -48,6 +49,10 @@ export interface RunningCentral {
   port(listener: 'plain' | 'secure' | 'https' | 'http'): number | undefined;
   /** Resolves with the error that made it impossible to go on; Central must then be stopped. */
   readonly failed: Promise<CodedError>;
+  /** Resolves with the store that an administrator brought; Central must then be stopped, and started again with it. */
+  readonly restore: Promise<StagedRestore>;
+  /** The newest cursor of an event, once Central has stopped. */
+  lastCursor(): number;
   /** Ends in order, bounded. May be called twice. */
   stop(): Promise<void>;
 }
@@ -84,6 +89,10 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const enrolmentTokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now });
   const metrics = createMetrics();
   const { queuegate_refusals_total: refusals, queuegate_handshake_failures_total: handshakeFailures, queuegate_messages_received_total: received, queuegate_sessions: sessionsOpen } = metrics.instruments;
+
+  await removeLeftovers(config.dataFolder);
+  const backups = new Backups({ folder: config.dataFolder, store, central, now });
+  const { promise: restore, resolve: apply } = Promise.withResolvers<StagedRestore>();
 
   const hub = new EventHub(store.inbox);
   const incidents = new Incidents(store.agents, log);
@@ -183,6 +192,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
           },
           deadLetters: (page) => store.inbox.deadLetters(page),
         },
+        backups: { make: (password, actor) => backups.make(password, actor), stage: (sealed, password, actor) => backups.stage(sealed, password, actor), apply },
         events: { read: (after, filter, limit) => store.inbox.read(after, filter, limit), lastCursor: () => store.inbox.lastCursor(), wait: (cursor, signal) => hub.wait(cursor, signal) },
         authority,
         advertised: () => ({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'] }),
@@ -229,6 +239,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => listeners.renewCertificate(values()) });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
+  let lastCursor = 0;
   let stopping: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
@@ -238,6 +249,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       await centralAgent?.stop();
       await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
       await apps.stop();
+      // A store that has failed does not tell; then nobody takes its place.
+      lastCursor = await store.inbox.lastCursor().catch(() => lastCursor);
       await store.stop();
       log.info('Central stopped');
     })();
@@ -257,6 +270,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       },
       port: (listener) => listeners.port(listener),
       failed,
+      restore,
+      lastCursor: () => lastCursor,
       stop,
     };
   } catch (error) {

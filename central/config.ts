@@ -11,7 +11,7 @@ import { flagOptions, loadSettings, type Schema, type SettingValues } from '../s
 
 export const CENTRAL_PREFIX = 'QUEUEGATE_';
 /** Variables that the command line (central/cli.ts) and the choice of the file read by themselves. */
-const OTHER_VARIABLES = ['QUEUEGATE_CONFIG', 'QUEUEGATE_URL', 'QUEUEGATE_TOKEN', 'QUEUEGATE_TOKEN_FILE', 'QUEUEGATE_CA'];
+const OTHER_VARIABLES = ['QUEUEGATE_CONFIG', 'QUEUEGATE_URL', 'QUEUEGATE_TOKEN', 'QUEUEGATE_TOKEN_FILE', 'QUEUEGATE_CA', 'QUEUEGATE_BACKUP_PASSWORD'];
 const DEFAULT_FILE = 'central.conf';
 /** In the data folder, 0600: the first administrator's token. `queuegate` on the same host finds it there. */
 export const ADMINISTRATOR_TOKEN_FILE = 'administrator-token';

@@ -1,13 +1,16 @@
 #!/usr/bin/env node
 // Starts Central and says what a person needs to know: what listens where and how encrypted, the first administrator's token
-// (once), and the line that enrols an agent. Ends it on SIGTERM and SIGINT, and when the store can no longer write.
+// (once), and the line that enrols an agent. Ends it on SIGTERM and SIGINT, and when the store can no longer write;
+// starts it again in the same process when a backup was brought.
 import { join } from 'node:path';
-import { pino } from 'pino';
-import { isCoded, printable } from '../shared/errors.ts';
+import { pino, type Logger } from 'pino';
+import { isCoded, printable, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral, type RunningCentral } from './central.ts';
 import { ADMINISTRATOR_TOKEN_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
+import type { StagedRestore } from './store/backup.ts';
+import { replaceStore, type Replacement } from './store/sqlite/replace-store.ts';
 
 /** Longer than an orderly stop takes; then the process is ended whatever hangs. What was acknowledged is on disk. */
 const STOP_WITHIN_MS = 15_000;
@@ -16,18 +19,50 @@ async function main(): Promise<number> {
   const config = await loadCentralConfig({ argv: process.argv.slice(2), environment: process.env });
   const log = pino({ level: config.logLevel, base: { central: config.centralName } });
   for (const warning of config.warnings) log.warn(warning);
-  const central = await startCentral(config, log);
   const signal = new Promise<'signal'>((resolve) => {
     // Windows knows no SIGTERM; a service there ends the process, and the store is durable at every instant.
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
     watchForOrphaning(process.env, () => resolve('signal'));
   });
-  process.stdout.write(await banner(config, central));
-  const ended = await Promise.race([signal, central.failed]);
-  setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
-  if (ended !== 'signal') process.stderr.write(`${printable(ended)}\n`);
+  let replaced: Replacement | undefined;
+  for (;;) {
+    const central = await startOrUndo(config, log, replaced);
+    process.stdout.write(await banner(config, central));
+    const ended = await Promise.race([signal, central.failed, central.restore]);
+    if (ended !== 'signal' && 'audit' in ended) {
+      replaced = await restoreStore(config, log, central, ended);
+      continue;
+    }
+    setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+    if (ended !== 'signal') process.stderr.write(`${printable(ended)}\n`);
+    await central.stop();
+    return ended === 'signal' ? 0 : 1;
+  }
+}
+
+/** A restored store was judged before; if Central does not start with it all the same, the one before is put back. */
+async function startOrUndo(config: CentralConfig, log: Logger, replaced: Replacement | undefined): Promise<RunningCentral> {
+  try {
+    return await startCentral(config, log);
+  } catch (error) {
+    if (replaced === undefined) throw error;
+    log.error({ error: textOf(error) }, 'Central does not start with the restored store; the one before is put back');
+    await replaced.undo();
+    return await startCentral(config, log);
+  }
+}
+
+async function restoreStore(config: CentralConfig, log: Logger, central: RunningCentral, staged: StagedRestore): Promise<Replacement | undefined> {
+  log.warn({ created: staged.facts.created, from: staged.facts.central }, 'a backup is restored: Central ends its sessions and starts again');
   await central.stop();
-  return ended === 'signal' ? 0 : 1;
+  try {
+    const replaced = await replaceStore(config.dataFolder, staged, central.lastCursor());
+    log.warn({ before: replaced.before }, 'the backup is in place; the store before it is kept');
+    return replaced;
+  } catch (error) {
+    log.error({ error: textOf(error) }, 'the backup could not be put in place; Central goes on with the store that it had');
+    return undefined;
+  }
 }
 
 async function banner(config: CentralConfig, central: RunningCentral): Promise<string> {

@@ -11,6 +11,7 @@ import { metricsMarkdown } from '../central/metrics.ts';
 import { parametersMarkdown } from '../central/parameters/document.ts';
 import { PARAMETER_ERRORS } from '../central/parameters/errors.ts';
 import { PKI_ERRORS } from '../central/pki/errors.ts';
+import { BACKUP_ERRORS } from '../central/store/backup-errors.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
 import { AGENT_ERRORS } from '../agent/errors.ts';
@@ -56,6 +57,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   { table: 'ADMIN_ERRORS', title: 'Central: requests to the administration', about: 'Answers of the REST API ([REST.md](REST.md)).', errors: ADMIN_ERRORS },
   { table: 'HTTP_ERRORS', title: 'Central: HTTP on any port', about: 'Answers to what is wrong with a request itself, on the ports of the administration and of the agents.', errors: HTTP_ERRORS },
   { table: 'STORE_ERRORS', title: 'Central: agents, tokens, versions', about: 'What the store refuses, whatever engine it runs on.', errors: STORE_ERRORS },
+  { table: 'BACKUP_ERRORS', title: 'Central: backup and restore', about: 'Answers of `queuegate backup` and `queuegate restore`, and of their paths of the REST API ([OPERATIONS.md](OPERATIONS.md)).', errors: BACKUP_ERRORS },
   { table: 'CLI_ERRORS', title: 'Command line of the administrator', about: 'Answers of `queuegate`. What Central refuses is shown with the code that Central gave.', errors: CLI_ERRORS },
   { table: 'LISTENER_ERRORS', title: 'Central: listeners', about: 'Binding of ports, at the start and when a parameter moves one.', errors: LISTENER_ERRORS },
   { table: 'CONFIG_ERRORS', title: 'Central: start', about: 'Central does not start.', errors: CONFIG_ERRORS },

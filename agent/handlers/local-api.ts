@@ -77,19 +77,20 @@ export async function startLocalApi(port: number, token: string, ports: LocalApi
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, ports: LocalApiPorts, stopping: AbortSignal): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://localhost');
-  const route = `${request.method ?? ''} ${url.pathname}`;
+  // Not by URL: it throws for what is none ("//"), and takes "//v1/status" for a host. The paths here need no decoding.
+  const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
+  const route = `${request.method ?? ''} ${path}`;
   switch (route) {
     case 'POST /v1/events':
       return send(response, 202, await postEvents(await readBody(request), ports));
     case 'GET /v1/commands':
-      return await takeCommands(url.searchParams, request, response, ports, stopping);
+      return await takeCommands(new URLSearchParams(query), request, response, ports, stopping);
     case 'POST /v1/commands/ack':
       return send(response, 200, await acknowledgeCommands(await readBody(request), ports));
     case 'GET /v1/status':
       return send(response, 200, await ports.status());
     default:
-      throw agentFault('local_not_found', { method: (request.method ?? '').slice(0, 16), path: url.pathname.slice(0, 128) });
+      throw agentFault('local_not_found', { method: (request.method ?? '').slice(0, 16), path: path.slice(0, 128) });
   }
 }
 

@@ -8,7 +8,7 @@ import type { Outcome, Series } from '../result.ts';
 import { Line } from './line.ts';
 
 const SETTLE_MS = 2_000;
-/** The watcher is the last agent: not among those that come and go. */
+/** The watcher stands behind the crowd: not among those that come and go. */
 const WATCH_EXTRA_MS = 500;
 
 interface Crowded {
@@ -41,6 +41,8 @@ export async function crowd(peers: readonly Peer[], plan: Plan, options: StartOp
         await pause(SETTLE_MS);
         let watching = true;
         const watched = watchUntil(watcher, () => !watching);
+        // Awaited below; should the dialling fail first, that error is the one to tell.
+        watched.catch(() => undefined);
         const used = await processorMsOf(line.running.pid);
         const { ms, retries } = await line.open();
         const usedThen = await processorMsOf(line.running.pid);
@@ -82,15 +84,27 @@ async function watchUntil(watcher: Child<LoadDriver>, over: () => boolean): Prom
 }
 
 /**
- * What one more agent adds: the second half of the crowd against the first, each time after garbage was collected. So what all
- * agents share (code, caches, the heaps of the threads) does not count. Leaves all agents connected.
+ * What the crowd adds to a server that holds a few agents already, each time after garbage was collected: what all agents share
+ * (code, caches, the heaps of the threads) does not count. Leaves the crowd connected.
  */
 async function memoryPerAgent(line: Line): Promise<number | undefined> {
-  await line.openPart(0);
+  const few = new Child<LoadDriver>('load/main.ts', { args: [line.peer.driver] });
+  await few.call('open', line.running.target, line.agents + 1, fewOf(line.agents));
   const before = await ownMemory(line.running.pid);
-  await line.openPart(1);
+  await line.open();
   const after = await ownMemory(line.running.pid);
-  return before === undefined || after === undefined ? undefined : ((after - before) / line.agents) * 2;
+  await few.call('close');
+  await few.stop();
+  return before === undefined || after === undefined ? undefined : (after - before) / line.agents;
+}
+
+function fewOf(agents: number): number {
+  return Math.ceil(agents / 8);
+}
+
+/** How many agents have to be enrolled for this: the crowd, the watcher and the few. */
+export function crowdAgents(plan: Plan): number {
+  return plan.crowd + 1 + fewOf(plan.crowd);
 }
 
 async function ownMemory(pid: number): Promise<number | undefined> {

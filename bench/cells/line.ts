@@ -30,15 +30,10 @@ export class Line {
 
   /** Connects all agents at once. Milliseconds until the last was welcomed, and how often one had to dial again. */
   async open(): Promise<Dialled> {
-    const startedAt = performance.now();
-    const dialled = await Promise.all(this.loads.map((_, part) => this.openPart(part)));
-    return { ms: performance.now() - startedAt, retries: dialled.reduce((sum, { retries }) => sum + retries, 0) };
-  }
-
-  /** Connects the agents of one load process. */
-  async openPart(part: number): Promise<Dialled> {
     const share = Math.ceil(this.agents / this.loads.length);
-    return (await this.loads[part]?.call('open', this.running.target, part * share, Math.min(share, this.agents - part * share))) ?? { ms: 0, retries: 0 };
+    const startedAt = performance.now();
+    const dialled = await Promise.all(this.loads.map((load, i) => load.call('open', this.running.target, i * share, Math.min(share, this.agents - i * share))));
+    return { ms: performance.now() - startedAt, retries: dialled.reduce((sum, { retries }) => sum + retries, 0) };
   }
 
   async close(): Promise<void> {

@@ -3,10 +3,11 @@
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
 import { agentRoutes } from './agents.ts';
+import { backupRoutes } from './backup.ts';
 import { eventRoutes } from './events.ts';
 import { messageRoutes } from './messages.ts';
 import { parameterRoutes } from './parameters.ts';
-import { httpFault } from '../listeners/errors.ts';
+import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
 import type { AdminServices } from './services.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
@@ -31,6 +32,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       messageRoutes(scope, services);
       eventRoutes(scope, services);
       tokenRoutes(scope, services, access);
+      backupRoutes(scope, services, access);
       statusRoutes(scope, services);
     },
     { prefix: PREFIX, bodyLimit: MAX_ADMIN_BODY_BYTES },
@@ -49,20 +51,5 @@ function prepare(scope: FastifyInstance, services: AdminServices, access: Access
     // The route's pattern, not the path: a path has an id in it, and labels without bound fill memory.
     requests.inc({ method: request.method, route: request.routeOptions.url ?? '(none)', status: String(reply.statusCode) });
     done();
-  });
-}
-
-/** Tells a path that knows other methods (405) from one that is not there (404). */
-function allowedMethods(scope: FastifyInstance): void {
-  const routes: { readonly method: string; readonly pattern: RegExp }[] = [];
-  scope.addHook('onRoute', ({ method, url }) => {
-    const pattern = new RegExp(`^${url.replaceAll('.', String.raw`\.`).replaceAll(/:\w+/g, '[^/]+')}$`);
-    for (const name of [method].flat()) routes.push({ method: name, pattern });
-  });
-  scope.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?', 1)[0] ?? '';
-    const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].join(', ');
-    if (allowed === '') return sendError(reply, httpFault('not_found', { path: path.slice(0, 256) }), () => {});
-    return sendError(reply.header('allow', allowed), httpFault('method_not_allowed', { path: path.slice(0, 256), method: request.method, allowed }), () => {});
   });
 }

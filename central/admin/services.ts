@@ -4,6 +4,7 @@ import type { EnrolmentTokens } from '../auth/enrolment-tokens.ts';
 import type { Operators } from '../auth/operators.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterService } from '../parameters/service.ts';
+import type { Backups, StagedRestore } from '../store/backup.ts';
 import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent } from '../store/store.ts';
 import type { Appended } from '../../shared/delivery/ports.ts';
 import type { Message } from '../../shared/delivery/message.ts';
@@ -15,6 +16,7 @@ export interface AdminServices {
   readonly agents: AgentsPort;
   readonly messages: MessagesPort;
   readonly events: EventsPort;
+  readonly backups: BackupsPort;
   /** The authority's root (PEM), and its pin. */
   readonly authority: { readonly pem: string; readonly pin: string };
   /** Where agents enrol, for the line to copy. The port is the one that is bound. */
@@ -24,6 +26,11 @@ export interface AdminServices {
   readonly now: () => number;
   /** An error that nobody foresaw: for the log. */
   readonly onUnexpected: (error: unknown, url: string) => void;
+}
+
+export interface BackupsPort extends Pick<Backups, 'make' | 'stage'> {
+  /** Makes Central end its sessions, put the staged store in the place of its own, and start again. */
+  apply(staged: StagedRestore): void;
 }
 
 export interface AgentsPort {

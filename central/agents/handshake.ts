@@ -121,13 +121,19 @@ export class Handshake {
       };
       const onMessage = (data: Buffer, isBinary: boolean): void => {
         finish();
-        // Nothing more is read until the session stands: what follows the hello waits in the kernel, not here.
+        // Nothing more is read until the session stands: what follows the hello waits in the kernel, not here. What came in the
+        // same packet is here already: ws hands it over before anything else runs, and nobody would hear it.
         webSocket.pause();
-        try {
-          resolve(readHello(data, isBinary));
-        } catch (error) {
-          reject(error);
-        }
+        const onEarly = (): void => reject(refusal('unsupported_protocol', { found: 'more than a hello before the welcome' }));
+        webSocket.once('message', onEarly);
+        setImmediate(() => {
+          webSocket.off('message', onEarly);
+          try {
+            resolve(readHello(data, isBinary));
+          } catch (error) {
+            reject(error);
+          }
+        });
       };
       webSocket.on('message', onMessage);
       webSocket.on('close', onClose);

@@ -1,7 +1,9 @@
 // Owns talking to Central's REST: one request, its answer as JSON, and every failure as an error with its mend.
 // HTTPS is always verified; a token never goes over plain HTTP to another host.
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { CodedError, systemCode, textOf } from '../../shared/errors.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { isLoopback } from '../auth/address-rules.ts';
@@ -27,6 +29,10 @@ export interface Client {
   request(method: string, path: string, call?: Call): Promise<unknown>;
   /** The same, for an answer that is text. */
   text(path: string): Promise<string>;
+  /** An answer of any length, as it comes. */
+  download(path: string, body: unknown): Promise<Readable>;
+  /** A body of any length, as it is read. */
+  upload(path: string, headers: Readonly<Record<string, string>>, content: Readable): Promise<unknown>;
 }
 
 /** The fault of a request, with the list that a problem document may carry. */
@@ -41,6 +47,8 @@ export class RestError extends CodedError {
 
 /** Longer than the longest long poll. */
 const TIMEOUT_MS = 90_000;
+/** A store of many gigabytes is copied or judged before the first byte of the answer comes. */
+const LONG_TIMEOUT_MS = 3_600_000;
 /** A thousand of the largest messages would be more than a terminal wants. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
@@ -54,20 +62,30 @@ interface Answer {
 }
 
 export function createClient({ url, ca, token, signal }: ClientOptions): Client {
-  async function send(method: string, path: string, { query = {}, body }: Call): Promise<Answer> {
+  /** Starts a request: where to, with the token. */
+  async function open(method: string, path: string, { query = {}, body }: Call, more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number }): Promise<Opened> {
     const target = new URL(`api/v1${path}`, url);
     for (const [name, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(name, String(value));
     if (target.protocol === 'http:' && !isOwnHost(target.hostname)) throw cliFault('token_over_plain_http', { url: url.origin });
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-    const headers = { authorization: `Bearer ${await token()}`, ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }) };
-    const options = { method, headers, signal, timeout: TIMEOUT_MS, ...(ca === undefined ? {} : { ca }) };
+    const headers = { authorization: `Bearer ${await token()}`, ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }), ...more.headers };
+    return { target, options: { method, headers, signal, timeout: more.timeout, ...(ca === undefined ? {} : { ca }) }, payload };
+  }
+
+  /** Makes of what went wrong on the way an error with its mend. */
+  async function reaching<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await exchange(target, options, payload);
+      return await work();
     } catch (error) {
-      if (signal.aborted) throw error;
+      if (signal.aborted || error instanceof CodedError) throw error;
       const code = systemCode(error) ?? '';
       throw cliFault(NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'administration_unreachable', { url: url.origin, found: textOf(error) || code }, error);
     }
+  }
+
+  async function send(method: string, path: string, call: Call): Promise<Answer> {
+    const opened = await open(method, path, call, { timeout: TIMEOUT_MS });
+    return await reaching(() => exchange(opened));
   }
 
   return {
@@ -82,26 +100,66 @@ export function createClient({ url, ca, token, signal }: ClientOptions): Client 
       if (answer.status >= 400) throw problemOf(jsonOf(answer, url), answer, url);
       return answer.text;
     },
+    async download(path, body) {
+      const opened = await open('POST', path, { body }, { timeout: LONG_TIMEOUT_MS });
+      return await reaching(async () => {
+        const request = begin(opened);
+        request.end(opened.payload);
+        const response = await responseOf(request);
+        if ((response.statusCode ?? 0) < 400) return response;
+        const answer = await answerOf(response);
+        throw problemOf(jsonOf(answer, url), answer, url);
+      });
+    },
+    async upload(path, headers, content) {
+      const opened = await open('POST', path, {}, { headers, timeout: LONG_TIMEOUT_MS });
+      return await reaching(async () => {
+        const request = begin(opened);
+        const response = responseOf(request);
+        // Refused in the middle: the answer says why, the broken pipe does not.
+        const sent = pipeline(content, request).catch((error: unknown) => error);
+        const answer = await answerOf(await Promise.race([response, sent.then(() => response)]));
+        if (answer.status >= 400) throw problemOf(jsonOf(answer, url), answer, url);
+        return jsonOf(answer, url);
+      });
+    },
   };
 }
 
-function exchange(target: URL, options: RequestOptions, payload: Buffer | undefined): Promise<Answer> {
+interface Opened {
+  readonly target: URL;
+  readonly options: RequestOptions & { readonly timeout: number };
+  readonly payload: Buffer | undefined;
+}
+
+async function exchange(opened: Opened): Promise<Answer> {
+  const request = begin(opened);
+  request.end(opened.payload);
+  return await answerOf(await responseOf(request));
+}
+
+function begin({ target, options }: Opened): ClientRequest {
+  const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(target, options);
+  request.on('timeout', () => request.destroy(new Error(`no answer within ${options.timeout / 1000} seconds`)));
+  return request;
+}
+
+function responseOf(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(target, options, (response) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > MAX_ANSWER_BYTES) response.destroy(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`));
-        else chunks.push(chunk);
-      });
-      response.on('error', reject);
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text: Buffer.concat(chunks).toString('utf8') }));
-    });
-    request.on('timeout', () => request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} seconds`)));
+    request.once('response', resolve);
     request.on('error', reject);
-    request.end(payload);
   });
+}
+
+async function answerOf(response: IncomingMessage): Promise<Answer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_ANSWER_BYTES) throw new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return { status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text: Buffer.concat(chunks).toString('utf8') };
 }
 
 function isOwnHost(hostname: string): boolean {

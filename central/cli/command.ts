@@ -34,6 +34,8 @@ export interface CommandCall {
   /** Of this command, for a complaint. */
   complain(found: string): Error;
   readStdin(): Promise<string>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly workingFolder: string;
 }
 
 /** JSON that somebody typed or wrote into a file. Errors: json_bad. */

@@ -22,6 +22,14 @@ export const CLI_ERRORS = {
     hint: 'Use https:// and port 8443, with --ca FILE.',
   },
   file_not_written: { text: '{file} cannot be written: {found}.', hint: 'Name a file in a folder that exists and that you may write to.' },
+  backup_password_missing: {
+    text: 'The password of the backup is missing.',
+    hint: 'Set QUEUEGATE_BACKUP_PASSWORD, or name a file that holds it with --password-file FILE.',
+  },
+  not_back: {
+    text: 'The backup was taken, but Central was not back within {seconds} seconds.',
+    hint: 'Look at its log: it names what it does, and goes back to the store before when it does not start with the restored one. Its ports may be those of the backup.',
+  },
   json_bad: { text: '{what} is no JSON: {found}.', hint: "Quote it for the shell: --data '[7]'." },
 } as const satisfies ErrorTable;
 

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { readBoundedFile } from '../../shared/bounded-file.ts';
 import { isCoded, printable, textOf } from '../../shared/errors.ts';
 import { agentCommands } from './agents.ts';
+import { backupCommands } from './backup.ts';
 import { createClient, RestError } from './client.ts';
 import type { Command, CommandCall } from './command.ts';
 import { cliFault, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
@@ -14,7 +15,7 @@ import { statusCommands } from './status.ts';
 import { tokenCommands } from './tokens.ts';
 import { ADMINISTRATOR_TOKEN_FILE } from '../config.ts';
 
-const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...eventCommands, ...tokenCommands];
+const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...eventCommands, ...tokenCommands, ...backupCommands];
 
 const COMMON = {
   url: { type: 'string', doc: 'where Central is: http://127.0.0.1:8080 unless set (QUEUEGATE_URL)' },
@@ -79,6 +80,8 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
     json,
     signal: surroundings.signal,
     readStdin: surroundings.readStdin,
+    environment: surroundings.environment,
+    workingFolder: surroundings.workingFolder,
     line: surroundings.out,
     text,
     flag: (name) => values[name] === true,

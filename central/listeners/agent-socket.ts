@@ -28,6 +28,10 @@ export interface AgentSocketOptions {
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
 
+/** A close frame is answered within this time, or the socket is cut. */
+const CLOSE_GRACE_MS = 2_000;
+/** RFC 6455 section 4.1: 16 bytes in base64. */
+const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/;
 /** An enrolment request is a CSR and a token. */
 const MAX_BODY_BYTES = 32 * 1024;
 
@@ -46,8 +50,12 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       perMessageDeflate: false,
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     },
-    // Handshake and session have listeners of their own on the socket; the plugin's would end it a second time.
-    errorHandler: (_error, webSocket: WebSocket) => webSocket.terminate(),
+    // What ws objects to in a frame, it has said in a close frame; to cut here would lose that. What is still open was our own fault.
+    errorHandler: (_error, webSocket: WebSocket) => {
+      if (webSocket.readyState === webSocket.OPEN) return webSocket.terminate();
+      const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
+      webSocket.once('close', () => clearTimeout(cut));
+    },
     // Sessions are ended by their owner (central/agents/sessions.ts), not by the closing of an app.
     preClose: (done) => done(),
   });
@@ -57,11 +65,12 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     method: 'GET',
     url: AGENT_PATH,
     exposeHeadRoute: false,
-    // RFC 9110 section 15.5.22: says what to upgrade to.
+    // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: says what to upgrade to. What ws itself would refuse is refused here.
     preValidation: (request, reply, done) => {
       const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
-      if (request.ws && offered.includes(SUBPROTOCOL)) return done();
-      void sendError(reply.header('upgrade', 'websocket'), httpFault('upgrade_required', { subprotocol: SUBPROTOCOL }), () => undefined);
+      const { 'sec-websocket-version': version, 'sec-websocket-key': key = '' } = request.headers;
+      if (request.ws && offered.includes(SUBPROTOCOL) && version === '13' && WEBSOCKET_KEY.test(key)) return done();
+      void sendError(reply.headers({ upgrade: 'websocket', 'sec-websocket-version': '13' }), httpFault('upgrade_required', { subprotocol: SUBPROTOCOL }), () => undefined);
     },
     handler: (_request, reply) => reply.code(426).send(),
     wsHandler: (webSocket, request) => {

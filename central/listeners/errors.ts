@@ -22,6 +22,9 @@ export const HTTP_ERRORS = {
   json_unparseable: { status: 400, text: 'The body is no JSON: {found}.', hint: 'Send JSON in UTF-8, with the header Content-Type: application/json.' },
   content_type_unsupported: { status: 415, text: 'The content type {found} is not known here.', hint: 'Send application/json; for messages also application/cloudevents+json and application/cloudevents-batch+json.' },
   body_too_large: { status: 413, text: 'The body is larger than this path takes ({maxBytes} bytes).', hint: 'Send less at once: several requests, or smaller messages.' },
+  request_unreadable: { status: 400, text: 'What came is no HTTP request that can be read.', hint: 'Speak HTTP/1.1 (RFC 9112) on this port; look at what stands between the client and Central.' },
+  headers_too_large: { status: 431, text: 'The headers of the request are larger than {maxBytes} bytes.', hint: 'Send fewer and smaller headers; no request of this product needs cookies.' },
+  request_timeout: { status: 408, text: 'The request did not come in full within its time.', hint: 'Send it faster, or look at the line.' },
   request_failed: { status: 500, text: 'Central could not carry out this request.', hint: 'Look at the log of Central at this time.' },
   url_bad: { status: 400, text: 'The path of the request cannot be read.', hint: 'Encode special characters in it (RFC 3986 section 2.1).' },
   upgrade_required: {

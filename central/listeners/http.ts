@@ -2,8 +2,9 @@
 // (central/listeners/connections.ts hands it sockets), with every error as RFC 9457 problem details.
 import { createServer, type Server } from 'node:http';
 import { fastify, type FastifyInstance } from 'fastify';
+import { AGENT_PATH } from '../../shared/wire/messages.ts';
 import { httpFault } from './errors.ts';
-import { sendError } from './problem.ts';
+import { refuseUnreadable, sendError } from './problem.ts';
 
 export interface HttpAppOptions {
   /** From createHttpServer. */
@@ -21,14 +22,17 @@ const MAX_HEADER_BYTES = 16 * 1024;
 
 /** An HTTP server that never listens. Headers have to be there within `headersTimeoutMs`. */
 export function createHttpServer(headersTimeoutMs: number): Server {
-  return createServer({
+  const server: Server = createServer({
     headersTimeout: headersTimeoutMs,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     // Node looks for late headers every 30 s by default (tried).
     connectionsCheckingInterval: 1000,
     maxHeaderSize: MAX_HEADER_BYTES,
+    // Any other upgrade is offered by clients that can do without (RFC 9110 section 7.8); theirs is an ordinary request.
+    shouldUpgradeCallback: ({ method, url, headers }) => server.listenerCount('upgrade') > 0 && method === 'GET' && url?.split('?', 1)[0] === AGENT_PATH && headers.upgrade?.toLowerCase() === 'websocket',
   });
+  return server;
 }
 
 export function createHttpApp(options: HttpAppOptions): FastifyInstance {
@@ -39,9 +43,25 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     routerOptions: { maxParamLength: 255 * 9 },
     // What fails before a route is found: the same problem details as everything else.
     frameworkErrors: (error, request, reply) => void sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
+    clientErrorHandler: (error, socket) => refuseUnreadable(error, socket, MAX_HEADER_BYTES),
     serverFactory: (handler) => options.server.on('request', handler),
   });
   app.setErrorHandler((error, request, reply) => sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)));
-  app.setNotFoundHandler((request, reply) => sendError(reply, httpFault('not_found', { path: (request.url.split('?', 1)[0] ?? '').slice(0, 256) }), () => undefined));
+  allowedMethods(app);
   return app;
+}
+
+/** Tells a path of this scope that knows other methods (405) from one that is not there (404). Call it before the routes are made. */
+export function allowedMethods(scope: FastifyInstance): void {
+  const routes: { readonly method: string; readonly pattern: RegExp }[] = [];
+  scope.addHook('onRoute', ({ method, url }) => {
+    const pattern = new RegExp(`^${url.replaceAll('.', String.raw`\.`).replaceAll(/:\w+/g, '[^/]+')}$`);
+    for (const name of [method].flat()) routes.push({ method: name, pattern });
+  });
+  scope.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].join(', ');
+    if (allowed === '') return sendError(reply, httpFault('not_found', { path: path.slice(0, 256) }), () => {});
+    return sendError(reply.header('allow', allowed), httpFault('method_not_allowed', { path: path.slice(0, 256), method: request.method, allowed }), () => {});
+  });
 }

@@ -1,10 +1,16 @@
 // Owns how an error becomes an answer: RFC 9457 problem details for every one, with the mend in `hint`.
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply } from 'fastify';
-import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
+import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
 import { httpFault } from './errors.ts';
 
 /** When a refused request may be sent again. A full outbox empties as fast as its agent reads. */
 const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = { outbox_full: 5, too_many_waiting: 10, store_failed: 30 };
+
+const PROBLEM_TYPE = 'application/problem+json';
+/** A peer that was told that it cannot be understood is cut after this time. */
+const LINGER_MS = 1_000;
 
 /** Answers with the problem of `error`. What nobody foresaw goes to `onUnexpected` and is told without its text. */
 export function sendError(reply: FastifyReply, error: unknown, onUnexpected: (error: unknown) => void): FastifyReply {
@@ -22,11 +28,26 @@ function sendCoded(reply: FastifyReply, error: CodedError): FastifyReply {
   if (retryAfter !== undefined) void reply.header('retry-after', String(retryAfter));
   // RFC 9110 section 15.5.2: a 401 says how to authenticate.
   if (error.status === 401) void reply.header('www-authenticate', 'Bearer realm="queuegate"');
+  return reply.code(error.status).type(PROBLEM_TYPE).send(problemOf(error));
+}
+
+function problemOf(error: CodedError) {
   const errors = 'errors' in error ? { errors: error.errors } : {};
-  return reply
-    .code(error.status)
-    .type('application/problem+json')
-    .send({ type: `urn:queuegate:error:${error.code}`, title: titleOf(error.code), status: error.status, detail: error.message, hint: error.hint, ...errors });
+  return { type: `urn:queuegate:error:${error.code}`, title: titleOf(error.code), status: error.status, detail: error.message, hint: error.hint, ...errors };
+}
+
+/** Answers what Node could not read as a request, and ends the connection: nobody knows where the next request would begin. */
+export function refuseUnreadable(error: Error, socket: Socket, maxHeaderBytes: number): void {
+  const code = systemCode(error);
+  // A reset; or more of what was answered already.
+  if (code === 'ECONNRESET' || !socket.writable) return void (socket.writableEnded || socket.destroy());
+  const fault =
+    code === 'HPE_HEADER_OVERFLOW' ? httpFault('headers_too_large', { maxBytes: maxHeaderBytes }, error) : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? httpFault('request_timeout', {}, error) : httpFault('request_unreadable', {}, error);
+  const body = JSON.stringify(problemOf(fault));
+  socket.end(`HTTP/1.1 ${fault.status} ${STATUS_CODES[fault.status] ?? ''}\r\nContent-Type: ${PROBLEM_TYPE}; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+  // What still comes is read away for a moment, so that the peer sees the answer and not a reset.
+  const cut = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(cut));
 }
 
 /** RFC 9457 section 3.1.3: the title is the same for every occurrence; what happened here is the detail. */

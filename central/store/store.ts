@@ -115,7 +115,7 @@ export interface SessionGrant {
 
 export interface Incident {
   readonly at: number;
-  /** A refusal code, `clone`, `log_restarted` (recovered: false) or the like. */
+  /** A refusal code, `clone`, `log_restarted` and `commands_forgotten` (recovered: false) or the like. */
   readonly kind: string;
   readonly agentId: string | null;
   readonly address: string | null;

@@ -44,6 +44,13 @@ export const MESSAGE_SCHEMA = {
 
 /** Attribute names are lower-case letters and digits (section 3.1); `data` and `data_base64` are members of the JSON format. */
 const ATTRIBUTE_NAME = /^(?:[a-z0-9]{1,64}|data_base64)$/;
+/**
+ * One deeper message would stop whoever reads the events page by page: of the common JSON readers .NET's gives up first, at 64
+ * levels, of which the answer of the events API takes four.
+ */
+export const MAX_DATA_LEVELS = 60;
+/** What no attribute holds (section 3.1): half of a surrogate pair above all, since a store writes every one of them as U+FFFD, and two ids become one. */
+const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
 /** RFC 3339 section 5.6, as CloudEvents wants time stamps. */
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
 
@@ -60,23 +67,24 @@ export function readMessage(value: unknown, maxBytes: number): Message | string 
     const member = event[name];
     if (!Object.hasOwn(MESSAGE_SCHEMA.properties, name) && !ATTRIBUTE_NAME.test(name)) return `/${name.slice(0, 64)} is no attribute name; allowed: lower-case letters and digits`;
     if (name !== 'data' && typeof member === 'object') return `/${name} is ${member === null ? 'null' : 'an object or an array'}; allowed: a string, a number or a boolean`;
+    if (name !== 'data' && typeof member === 'string' && FORBIDDEN.test(member)) return `/${name} holds a control character, half of a surrogate pair or a noncharacter`;
   }
   if ('data' in event && 'data_base64' in event) return 'data and data_base64 stand side by side; allowed: one of them';
   for (const name of ['time', 'expirytime'] as const) {
     const stamp = event[name];
     if (stamp !== undefined && (!TIMESTAMP.test(stamp) || Number.isNaN(Date.parse(stamp)))) return `/${name} is "${stamp.slice(0, 64)}"; allowed: a time such as 2026-11-22T10:00:00Z`;
   }
-  let json: string;
-  try {
-    json = JSON.stringify(event);
-  } catch {
-    // RangeError: the nesting is deeper than the stack; such data cannot be written down again.
-    return '/data is nested too deeply';
-  }
+  if (isDeeper(event['data'], MAX_DATA_LEVELS)) return `/data is nested more than ${MAX_DATA_LEVELS} levels deep`;
+  const json = JSON.stringify(event);
   // A UTF-16 unit has at most three bytes in UTF-8: most messages need no counting.
   const bytes = json.length * 3 > maxBytes ? Buffer.byteLength(json) : json.length;
   if (bytes > maxBytes) return `the message has ${bytes} bytes; allowed: at most ${maxBytes}`;
   return { id: event.id, source: event.source, type: event.type, json, expiresAt: event.expirytime === undefined ? null : Date.parse(event.expirytime) };
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1));
 }
 
 /** Fills in what a local producer may leave out: specversion, id, source and time. Leaves anything else as it is, to be judged. */

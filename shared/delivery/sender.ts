@@ -72,7 +72,8 @@ export class Sender {
 
   /** The peer has everything through this number on its disk. */
   acknowledge(through: number): void {
-    if (this.#state !== 'running') return;
+    if (this.#state === 'stopped') return;
+    if (this.#state === 'new') return this.#fail(refusal('bad_frame', { found: 'ack before begin' }));
     if (through > this.#sent || through < this.#acknowledged) {
       this.#fail(refusal('bad_frame', { found: `ack through ${through}, where ${this.#acknowledged} to ${this.#sent} are possible` }));
       return;

@@ -37,6 +37,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** What the tests' own environment hands on: no setting of ours that somebody has exported. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(QUEUEGATE|QUEUE_AGENT)_/.test(name)));
+}
+
 /** A process of ours, with all it printed. */
 export class Running {
   readonly child: ChildProcess;
@@ -45,7 +50,7 @@ export class Running {
   stderr = '';
 
   constructor(program: string, args: readonly string[], options: { cwd?: string; env?: Readonly<Record<string, string>> } = {}) {
-    this.child = spawn(program, [...args], { cwd: options.cwd ?? ROOT, env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = spawn(program, [...args], { cwd: options.cwd ?? ROOT, env: { ...ownEnvironment(), ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.#ended = new Promise((resolveEnded, reject) => {

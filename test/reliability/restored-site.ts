@@ -33,8 +33,7 @@ export class Site {
 
   static async open(cleanup: Cleanup): Promise<Site> {
     const folder = await cleanup.folder();
-    const [plain = 0, secure = 0, https = 0, http = 0] = await freePorts(4);
-    const flags = ['--websocket-port', String(plain), '--websocket-secure-port', String(secure), '--https-port', String(https), '--http-port', String(http)];
+    const flags = await portFlags();
     const central = await CentralProcess.start(cleanup, folder, flags);
     const site = new Site(cleanup, folder, flags, await enrolledFolders(cleanup, central, NAME), central);
     site.agentId = String((await central.online(NAME))['id']);
@@ -111,7 +110,8 @@ export class Site {
   /** The logs that Central recorded as restarted with something missing, oldest first. */
   async recordedAtCentral(): Promise<Restart[]> {
     const { body } = await this.central.rest('GET', '/incidents');
-    return (body.incidents as { kind: string; detail: Restart & { recovered: boolean } }[]).toReversed().map(({ kind, detail }) => restart(kind, detail));
+    const incidents = body.incidents as { kind: string; detail: Restart & { recovered: boolean } }[];
+    return incidents.filter(({ kind }) => kind !== 'commands_forgotten').toReversed().map(({ kind, detail }) => restart(kind, detail));
   }
 
   async recordedAtAgent(): Promise<Restart[]> {
@@ -123,6 +123,12 @@ export class Site {
 function restart(kind: string, { recovered, direction, from, through }: Restart & { recovered: boolean }): Restart {
   if (kind !== 'log_restarted' || recovered) throw new Error(`another incident: ${kind}`);
   return { direction, from, through };
+}
+
+/** Ports that stay over starts. */
+export async function portFlags(): Promise<string[]> {
+  const ports = await freePorts(4);
+  return ['--websocket-port', '--websocket-secure-port', '--https-port', '--http-port'].flatMap((flag, i) => [flag, String(ports[i])]);
 }
 
 /** "e1" to "e5". */

@@ -7,11 +7,12 @@ import { parentPort } from 'node:worker_threads';
 import { isCoded, textOf, type CodedError } from '../../../shared/errors.ts';
 import { openDatabase } from '../../../shared/sqlite/database.ts';
 import { createPrivateFile } from '../../../shared/sqlite/private-file.ts';
-import { integer } from '../../../shared/sqlite/row.ts';
+import { integer, text } from '../../../shared/sqlite/row.ts';
 import { serveReader } from '../../../shared/sqlite/worker-side.ts';
-import type { AuditEntry } from '../store.ts';
+import type { AuditEntry, Incident } from '../store.ts';
 import { backupFault } from '../backup-errors.ts';
 import { auditWrites } from './audit.ts';
+import { incidentWrites } from './incidents.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
 import { CHECKPOINT_PAGES, READER_CACHE_KIB } from './thread-data.ts';
 
@@ -41,15 +42,16 @@ const methods = {
   },
 
   /**
-   * Brings it to this version's schema, writes the audit entry into it, and keeps the cursors through `lastCursor`, which its
-   * predecessor gave, from being given again.
+   * Brings it to this version's schema, writes the audit entry into it, keeps the cursors through `lastCursor`, which its
+   * predecessor gave, from being given again, and records the commands that only the predecessor (`replaced`) holds.
    */
-  prepareStore(path: string, entry: AuditEntry, lastCursor: number): void {
+  prepareStore(path: string, entry: AuditEntry, lastCursor: number, replaced: string): void {
     attempt(path, () => {
       const database = openDatabase({ path, applicationId: APPLICATION_ID, migrations: MIGRATIONS, cacheKiB: READER_CACHE_KIB, checkpointPages: CHECKPOINT_PAGES });
       try {
         database.exec('BEGIN IMMEDIATE');
         auditWrites(database).appendAudit(entry);
+        for (const incident of forgottenCommands(database, replaced, entry.at)) incidentWrites(database).recordIncident(incident);
         const newest = integer(database.prepare('SELECT max(coalesce((SELECT max(cursor) FROM event), 0), coalesce((SELECT max(through) FROM event_gap), 0)) AS newest').get(), 'newest');
         if (lastCursor > newest) database.prepare('INSERT INTO event_gap (before, through) VALUES (?, ?)').run(newest, lastCursor);
         database.exec('COMMIT');
@@ -60,6 +62,27 @@ const methods = {
     });
   },
 };
+
+/**
+ * Commands that were accepted after the backup was made, and that no agent has acknowledged: their senders were told that they are
+ * on disk, and no log of any side will show that they are gone.
+ */
+function forgottenCommands(restored: DatabaseSync, replaced: string, at: number): Incident[] {
+  const logOf = restored.prepare('SELECT incarnation, next FROM outbox_log JOIN agent ON agent.key = peer WHERE agent.id = ?');
+  const found: Incident[] = [];
+  withReadOnly(replaced, (database) => {
+    for (const row of database.prepare('SELECT agent.id AS id, incarnation, acknowledged, next FROM outbox_log JOIN agent ON agent.key = peer').iterate()) {
+      const agentId = text(row, 'id');
+      const known = logOf.get(agentId);
+      const same = known !== undefined && text(known, 'incarnation') === text(row, 'incarnation');
+      const from = Math.max(integer(row, 'acknowledged') + 1, same ? integer(known, 'next') : 1);
+      const through = integer(row, 'next') - 1;
+      if (from > through) continue;
+      found.push({ at, kind: 'commands_forgotten', agentId, address: null, detail: JSON.stringify({ recovered: false, direction: 'down', from, through, incarnation: text(row, 'incarnation') }) });
+    }
+  });
+  return found;
+}
 
 function withReadOnly(path: string, work: (database: DatabaseSync) => void): void {
   const database = new DatabaseSync(path, { readOnly: true, timeout: 5_000 });

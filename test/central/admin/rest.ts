@@ -3,14 +3,15 @@ import { onTestFinished } from 'vitest';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes.ts';
-import type { AdminServices, EventsPort, StatusReport } from '../../../central/admin/services.ts';
-import { CENTRAL } from '../../../central/audit.ts';
+import type { AdminServices, BackupsPort, EventsPort, StatusReport } from '../../../central/admin/services.ts';
+import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
 import { createOperators } from '../../../central/auth/operators.ts';
 import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import type { OnlineAgent } from '../../../central/parameters/preflight.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
+import type { MadeBackup, StagedRestore } from '../../../central/store/backup.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord, DeadLetter, Incident, Role, StoredEvent } from '../../../central/store/store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
@@ -31,6 +32,7 @@ export interface Rest {
   /** Makes the next sending fail. */
   readonly fail: { sending: Error | null };
   readonly events: Events;
+  readonly backups: Backups;
   /** One request; `as` is the role whose token it carries, null for none. */
   request(method: string, path: string, options?: { as?: Role | null; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal }): Promise<Response>;
 }
@@ -73,6 +75,39 @@ export class Events implements EventsPort {
   }
 }
 
+/** Backups that are a text; what was brought is kept. */
+export class Backups implements BackupsPort {
+  readonly staged: { readonly password: string; readonly content: string; readonly who: string }[] = [];
+  readonly applied: StagedRestore[] = [];
+  /** Backups that were read to their end, or given up. */
+  ended = 0;
+
+  async make(password: string, actor: Actor): Promise<MadeBackup> {
+    const text = `${actor.who} ${password}`;
+    const end = (): void => void (this.ended += 1);
+    async function* sealed(): AsyncGenerator<Buffer> {
+      try {
+        for (const letter of text) yield Buffer.from(letter);
+      } finally {
+        end();
+      }
+    }
+    return { facts: { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: text.length }, sealed: sealed() };
+  }
+
+  async stage(sealed: AsyncIterable<Buffer>, password: string, actor: Actor): Promise<StagedRestore> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of sealed) chunks.push(chunk);
+    this.staged.push({ password, content: Buffer.concat(chunks).toString(), who: actor.who });
+    const facts = { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: 1 };
+    return { file: 'f', folder: 'd', facts, audit: { at: 0, who: actor.who, from: actor.from, action: 'backup.restore', detail: '{}', comment: null, ticket: null } };
+  }
+
+  apply(staged: StagedRestore): void {
+    this.applied.push(staged);
+  }
+}
+
 export async function startRest(): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
@@ -87,6 +122,7 @@ export async function startRest(): Promise<Rest> {
   const unexpected: unknown[] = [];
   const fail: { sending: Error | null } = { sending: null };
   const events = new Events();
+  const backups = new Backups();
   const status = {
     report: {
       central: 'central.test',
@@ -131,6 +167,7 @@ export async function startRest(): Promise<Rest> {
       deadLetters: async () => deadLetters,
     },
     events,
+    backups,
     authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00' },
     advertised: () => ({ host: 'central.test', port: 9150 }),
     status: () => status.report,
@@ -149,7 +186,7 @@ export async function startRest(): Promise<Rest> {
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    url, store, tokens, agents, online, incidents, sent, deadLetters, unexpected, status, fail, events,
+    url, store, tokens, agents, online, incidents, sent, deadLetters, unexpected, status, fail, events, backups,
     async request(method, path, { as = 'administrator', body, headers = {}, signal } = {}) {
       const all = {
         ...(as === null ? {} : { authorization: `Bearer ${tokens[as]}` }),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { completeMessage, readItem, readMessage, tombstoneJson } from '../../../shared/delivery/message.ts';
+import { completeMessage, MAX_DATA_LEVELS, readItem, readMessage, tombstoneJson } from '../../../shared/delivery/message.ts';
 
 const MAX = 1_000;
 const event = { specversion: '1.0', id: '1', source: '/s', type: 't' };
@@ -28,6 +28,9 @@ describe('readMessage', () => {
     ['data twice', { ...event, data: 1, data_base64: 'AA==' }],
     ['a time that is none', { ...event, time: 'yesterday' }],
     ['an expiry that does not exist', { ...event, expirytime: '2026-13-45T10:00:00Z' }],
+    ['an id with half a surrogate pair', { ...event, id: 'a\ud800' }],
+    ['a source with a control character', { ...event, source: '/s\u0000' }],
+    ['an extension with a noncharacter', { ...event, branch: '\uffff' }],
     ['more bytes than allowed', { ...event, data: 'ü'.repeat(MAX / 2) }],
     ['an array', [event]],
     ['null', null],
@@ -40,6 +43,12 @@ describe('readMessage', () => {
     const data: unknown = JSON.parse('['.repeat(200_000) + ']'.repeat(200_000));
     expect(() => readMessage({ ...event, data }, 10_000_000)).not.toThrow();
     expect(readMessage({ ...event, data }, MAX)).toEqual(expect.any(String));
+  });
+
+  it('takes data of as many levels as every reader of JSON takes, and not one more', () => {
+    const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+    expect(readMessage({ ...event, data: deep(MAX_DATA_LEVELS) }, MAX)).toMatchObject({ id: '1' });
+    expect(readMessage({ ...event, data: deep(MAX_DATA_LEVELS + 1) }, MAX)).toBe('/data is nested more than 60 levels deep');
   });
 
   it('counts bytes, not characters', () => {

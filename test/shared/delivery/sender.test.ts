@@ -94,6 +94,12 @@ describe('Sender', () => {
     expect(frames[1]).toMatchObject({ items: [{ n: 1 }, { tombstone: 'expired' }] });
   });
 
+  it('refuses an ack that comes before anything was begun', async () => {
+    const { sender, failures } = start();
+    sender.acknowledge(0);
+    expect(failures).toMatchObject([{ code: 'bad_frame' }]);
+  });
+
   it('refuses an ack of what was never sent, and one that goes back', async () => {
     for (const through of [3, 0]) {
       const { outbox, failures, sender } = start();

@@ -1,0 +1,112 @@
+// The commands `backup` and `restore`: the whole store of a running Central into a file, and back.
+import { createReadStream, createWriteStream } from 'node:fs';
+import { rename, rm, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { isCoded, textOf } from '../../shared/errors.ts';
+import { readBoundedFile } from '../../shared/bounded-file.ts';
+import { checkPassword, openBackup } from '../store/backup-format.ts';
+import type { Command, CommandCall } from './command.ts';
+import { cliFault } from './errors.ts';
+import { recordOf, shown } from './print.ts';
+
+const PASSWORD_FILE = { 'password-file': { type: 'string', doc: 'file with the password of the backup (or the password itself in QUEUEGATE_BACKUP_PASSWORD)' } } as const;
+const MAX_PASSWORD_FILE_BYTES = 4096;
+/** How long a Central may take to come back. */
+const BACK_WITHIN_MS = 120_000;
+const LOOK_MS = 500;
+
+export const backupCommands: readonly Command[] = [
+  {
+    name: 'backup',
+    usage: '--out FILE [--password-file FILE]',
+    summary: 'the whole store of Central, keys and all, into a sealed file, while Central goes on',
+    help: 'The file is read to its end and proven with the password before it gets its name. Keep the password elsewhere.',
+    options: { out: { type: 'string', doc: 'the file to write; it may not exist' }, ...PASSWORD_FILE },
+    words: { least: 0, most: 0 },
+    async run(call) {
+      const out = call.text('out');
+      if (out === undefined) throw call.complain('--out is missing');
+      const file = resolve(call.workingFolder, out);
+      const password = await readPassword(call);
+      checkPassword(password);
+      if ((await stat(file).catch(() => undefined)) !== undefined) throw cliFault('file_not_written', { file, found: 'it exists' });
+      const unfinished = `${file}.unfinished`;
+      try {
+        const sealed = await call.client.download('/backup', { password });
+        await pipeline(sealed, createWriteStream(unfinished, { flags: 'w', mode: 0o600, flush: true }));
+        // A line that broke, a disk that lies: found now, and not on the day on which it is needed.
+        const facts = await prove(unfinished, password);
+        await rename(unfinished, file);
+        const { size } = await stat(file);
+        call.answer({ file, bytes: size, backup: facts }, () => `Written to ${file} (${size} bytes), and read back with the password.\nWithout the password nobody can restore it.`);
+      } catch (error) {
+        await rm(unfinished, { force: true });
+        if (isCoded(error) || call.signal.aborted) throw error;
+        throw cliFault('file_not_written', { file, found: textOf(error) }, error);
+      }
+    },
+  },
+  {
+    name: 'restore',
+    usage: 'FILE [--password-file FILE]',
+    summary: 'put a backup in the place of the store; Central ends its sessions and starts again with it',
+    help: 'Judged as a whole before anything is touched. The store before it is kept in the data folder (central.db.before-restore-...).',
+    options: PASSWORD_FILE,
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const file = resolve(call.workingFolder, call.words[0] ?? '');
+      const password = await readPassword(call);
+      const known = await stat(file).catch((error: unknown) => {
+        throw call.complain(`${file} cannot be read (${textOf(error)})`);
+      });
+      const headers = { 'content-type': 'application/octet-stream', 'content-length': String(known.size), 'queuegate-backup-password': Buffer.from(password).toString('base64url') };
+      const before = await startOf(call);
+      const answer = recordOf(await call.client.upload('/restore', headers, createReadStream(file)));
+      const facts = recordOf(answer['backup']);
+      await backAgain(call, before);
+      call.answer(answer, () => `Central runs with the backup of ${shown(facts['created'])}.\nTokens and parameters are those of then; logs that do not fit are told under "queuegate incidents list".`);
+    },
+  },
+];
+
+async function prove(file: string, password: string): Promise<unknown> {
+  const { facts, store } = await openBackup(createReadStream(file), password);
+  let bytes = 0;
+  for await (const chunk of store) bytes += chunk.length;
+  return { ...facts, bytes };
+}
+
+/** When the Central that answers now was started; undefined while none does, or not to this token. */
+async function startOf(call: CommandCall): Promise<string | undefined> {
+  const startedAt = await call.client.request('GET', '/status').then(
+    (status) => recordOf(status)['startedAt'],
+    (error: unknown) => {
+      // The token may be younger than the backup: then this Central does not know it, and is the restored one.
+      if (isCoded(error, 'unauthenticated')) return 'restored';
+      if (isCoded(error, 'administration_unreachable', 'going_away', 'store_stopped')) return undefined;
+      throw error;
+    },
+  );
+  return typeof startedAt === 'string' ? startedAt : undefined;
+}
+
+async function backAgain(call: CommandCall, before: string | undefined): Promise<void> {
+  const deadline = Date.now() + BACK_WITHIN_MS;
+  while (Date.now() < deadline) {
+    const started = await startOf(call);
+    if (started !== undefined && started !== before) return;
+    await new Promise((done) => setTimeout(done, LOOK_MS));
+  }
+  throw cliFault('not_back', { seconds: BACK_WITHIN_MS / 1000 });
+}
+
+/** Never from a flag: `ps` shows those. */
+async function readPassword(call: CommandCall): Promise<string> {
+  const file = call.text('password-file');
+  const given = call.environment['QUEUEGATE_BACKUP_PASSWORD'];
+  if (file === undefined && given !== undefined && given !== '') return given;
+  if (file === undefined) throw cliFault('backup_password_missing', {});
+  const bytes = await readBoundedFile({ path: resolve(call.workingFolder, file), what: 'The password file', maxBytes: MAX_PASSWORD_FILE_BYTES, mend: 'Name a file that holds the password in its first line.' });
+  return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
+}

@@ -1,0 +1,125 @@
+// queuegate backup and queuegate restore on a running Central, with an agent whose logs do not fit afterwards.
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CentralProcess, Cleanup } from '../flow/processes.ts';
+import { ids, portFlags, Site } from './restored-site.ts';
+import { Producer } from './traffic.ts';
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+async function passwordFile(text = 'correct horse battery staple'): Promise<string> {
+  const file = join(await cleanup.folder(), 'password');
+  await writeFile(file, `${text}\n`);
+  return file;
+}
+
+const byDirection = <T extends { readonly direction: string }>(restarts: readonly T[]): T[] => restarts.toSorted((a, b) => a.direction.localeCompare(b.direction));
+
+describe('queuegate backup and queuegate restore', () => {
+  it('bring a running Central back to the backup: sessions end and come again, ranges are recorded, no cursor is given twice', async () => {
+    const site = await Site.open(cleanup);
+    await site.post(ids('e', 1, 5));
+    await site.command(ids('c', 1, 3));
+    await site.quiet();
+    const file = join(await cleanup.folder(), 'central.qgbackup');
+    const flags = ['--password-file', await passwordFile()];
+    const { pid } = site.central.process.child;
+
+    const made = await site.central.cli('backup', '--out', file, ...flags);
+    expect([made.code, made.stderr]).toEqual([0, '']);
+    expect((await site.central.cli('backup', '--out', file, ...flags)).stderr).toContain('it exists');
+    expect((await site.central.cli('backup', '--out', `${file}.2`)).stderr).toContain('(backup_password_missing)');
+    expect((await site.central.cli('backup', '--out', `${file}.2`, '--password-file', await passwordFile('short'))).stderr).toContain('(backup_password_short)');
+
+    await site.post(ids('e', 6, 10));
+    await site.command(ids('c', 4, 6));
+    await site.quiet();
+    const { body: before } = await site.central.rest('GET', '/events?after=0');
+    // These wait at Central only.
+    await site.agent.stop();
+    await site.command(['x1', 'x2']);
+
+    // A wrong password, and a file that is none: said, and nothing is touched.
+    const { body: running } = await site.central.rest('GET', '/status');
+    const wrong = await site.central.cli('restore', file, '--password-file', await passwordFile('another password'));
+    expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('(backup_password_wrong)')]);
+    const none = await site.central.cli('restore', flags[1] ?? '', ...flags);
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('(backup_unknown)')]);
+    expect((await site.central.rest('GET', '/status')).body.startedAt).toBe(running.startedAt);
+    expect((await readdir(site.central.folder)).filter((name) => /restore/.test(name))).toEqual([]);
+
+    const restored = await site.central.cli('restore', file, ...flags);
+    expect([restored.code, restored.stderr]).toEqual([0, '']);
+    // The same process with another start: a consumer from before is ahead, and told so.
+    expect((await site.central.rest('GET', '/status')).body.startedAt).not.toBe(running.startedAt);
+    expect(site.central.process.child.pid).toBe(pid);
+    expect(site.central.process.running).toBe(true);
+    expect(await site.central.rest('GET', `/events?after=${before.next}`)).toMatchObject({ status: 410, body: { type: 'urn:queuegate:error:cursor_ahead' } });
+
+    const { body: recorded } = await site.central.rest('GET', '/incidents');
+    expect(recorded.incidents).toMatchObject([{ kind: 'commands_forgotten', agent: site.agentId, detail: { recovered: false, direction: 'down', from: 7, through: 8 } }]);
+
+    await site.startAgent();
+    await site.post(ids('e', 11, 13));
+    await site.command(['c7']);
+    await site.quiet();
+    expect(await site.events()).toEqual([...ids('e', 1, 5), ...ids('e', 11, 13)].map((id) => `/till ${id}`));
+    expect(await site.take()).toEqual(ids('c', 1, 7));
+    const records = [{ direction: 'down', from: 4, through: 6 }, { direction: 'up', from: 6, through: 10 }];
+    expect(byDirection(await site.recordedAtCentral())).toEqual(records);
+    expect(byDirection(await site.recordedAtAgent())).toEqual(records);
+    // A consumer that slept through all of it misses nothing that is new.
+    const { body: after } = await site.central.rest('GET', `/events?after=${before.next}`);
+    expect(after.events.map(({ event }: { event: { id: string } }) => event.id)).toEqual(ids('e', 11, 13));
+
+    await site.central.stop();
+    const kept = (await readdir(site.central.folder)).filter((name) => name.startsWith('central.db'));
+    expect(kept.toSorted()).toEqual(['central.db', expect.stringMatching(/^central\.db\.before-restore-2\d{3}-/)]);
+    expect(audited(join(site.central.folder, 'central.db')).filter((action) => action.startsWith('backup'))).toEqual(['backup.make', 'backup.restore']);
+    const replaced = new DatabaseSync(join(site.central.folder, kept.find((name) => name !== 'central.db') ?? ''), { readOnly: true });
+    expect(replaced.prepare('SELECT count(*) AS events FROM event').get()).toEqual({ events: 10 });
+    replaced.close();
+  }, 120_000);
+
+  it('carry a Central under load to another machine, whole to one instant', async () => {
+    const site = await Site.open(cleanup);
+    const producers = ['p1', 'p2'].map((name) => Producer.events(site.agent, name));
+    for (const producer of producers) await producer.further(200);
+    const file = join(await cleanup.folder(), 'central.qgbackup');
+    const flags = ['--password-file', await passwordFile()];
+    expect((await site.central.cli('backup', '--out', file, ...flags)).code).toBe(0);
+    const accepted = producers.map((producer) => producer.accepted.length);
+    // It went on all the while.
+    for (const producer of producers) await producer.further(50);
+    for (const producer of producers) await producer.stop();
+
+    const folder = await cleanup.folder();
+    // Its ports have to stay: the second start in its process takes them again.
+    const other = await CentralProcess.start(cleanup, folder, await portFlags());
+    const restored = await other.cli('restore', file, ...flags);
+    expect([restored.code, restored.stderr]).toEqual([0, '']);
+    await other.stop();
+    const database = new DatabaseSync(join(folder, 'central.db'), { readOnly: true });
+    const rows = database.prepare('SELECT event.number AS number, json FROM event ORDER BY cursor').all();
+    expect(database.prepare('SELECT name FROM agent').all()).toEqual([{ name: 'branch-1' }]);
+    database.close();
+    // Without a gap, each producer's own in its order, and nothing that came long after.
+    expect(rows.map((row) => Number(row['number']))).toEqual(rows.map((_, i) => i + 1));
+    for (const [i, producer] of producers.entries()) {
+      const found = rows.map((row) => (JSON.parse(String(row['json'])) as { id: string }).id).filter((id) => id.startsWith(`p${i + 1}-`));
+      expect(found.length).toBeGreaterThan(100);
+      expect(found.length).toBeLessThanOrEqual((accepted[i] ?? 0) + 5);
+      expect(found).toEqual(producer.accepted.slice(0, found.length));
+    }
+  }, 120_000);
+});
+
+function audited(path: string): string[] {
+  const database = new DatabaseSync(path, { readOnly: true });
+  const actions = database.prepare('SELECT action FROM audit ORDER BY number').all().map((row) => String(row['action']));
+  database.close();
+  return actions;
+}
