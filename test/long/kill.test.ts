@@ -7,7 +7,7 @@ import { killOptions, killScenario } from '../reliability/kill.ts';
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-const options = killOptions(200, 5);
+const options = killOptions({ kills: 200, agents: 5, pauseMs: 200 });
 
 it(`loses nothing, doubles nothing and keeps the order through ${options.kills} kills`, { timeout: 120_000 + options.kills * 6_000 }, async () => {
   console.info(`QUEUEGATE_SEED=${options.seed} QUEUEGATE_KILLS=${options.kills}`);

@@ -21,9 +21,19 @@ export type Deed =
 
 export class History {
   readonly #deeds: Deed[] = [];
+  readonly #names = new Map<string, string>();
 
   get deeds(): readonly Deed[] {
     return this.#deeds;
+  }
+
+  /** The name of a message, one text in memory however many deeds tell of it: a long run has millions. */
+  nameOf(source: string, id: string): string {
+    const name = messageName(source, id);
+    const known = this.#names.get(name);
+    if (known !== undefined) return known;
+    this.#names.set(name, name);
+    return name;
   }
 
   write(deed: Deed): void {

@@ -8,7 +8,7 @@ import { killSchedule } from './schedule.ts';
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-const options = killOptions(20, 3);
+const options = killOptions({ kills: 20, agents: 3, pauseMs: 6 });
 
 describe('kill -9 at random instants while both directions are loaded', () => {
   it(

@@ -14,6 +14,8 @@ export interface KillOptions {
   readonly seed: number;
   readonly kills: number;
   readonly agents: number;
+  /** The longest pause of a producer between two batches. All that was done is kept in memory: a long run has a slower pace. */
+  readonly pauseMs: number;
 }
 
 export interface KillOutcome {
@@ -36,7 +38,7 @@ export interface KillOutcome {
 }
 
 /** The seed and the number of kills as the environment has them, or those of the test. */
-export function killOptions(kills: number, agents: number): KillOptions {
+export function killOptions(standard: Omit<KillOptions, 'seed'>): KillOptions {
   const number = (name: string, fallback: number): number => {
     const text = process.env[name];
     // Central takes every QUEUEGATE_ variable for a setting of its own, and refuses those that it does not know.
@@ -45,7 +47,7 @@ export function killOptions(kills: number, agents: number): KillOptions {
     if (!/^\d{1,10}$/.test(text)) throw new Error(`${name} is "${text}", which is no number`);
     return Number(text);
   };
-  return { seed: number('QUEUEGATE_SEED', Math.floor(Math.random() * 2 ** 31)), kills: number('QUEUEGATE_KILLS', kills), agents };
+  return { ...standard, seed: number('QUEUEGATE_SEED', Math.floor(Math.random() * 2 ** 31)), kills: number('QUEUEGATE_KILLS', standard.kills) };
 }
 
 /** A process that is killed and started again, always with the same words. */
@@ -92,15 +94,15 @@ interface Branch {
 const QUIET_MS = 90_000;
 
 export async function killScenario(cleanup: Cleanup, options: KillOptions): Promise<KillOutcome> {
-  const { seed, kills, agents } = options;
+  const { seed, kills, agents, pauseMs } = options;
   const history = new History();
   const random = randomOf(seed + 1);
   const { central, door, branches } = await startAll(cleanup, agents);
   const logs = new Map(branches.map(({ id, name }) => [id, `up ${name}`]));
 
   const producers = branches.flatMap(({ name, id, door: local }) => [
-    ...[1, 2].map((n) => new Producer({ history, log: `up ${name}`, name: `till-${n}.${name}`, door: local, path: '/v1/events', member: 'events', random })),
-    new Producer({ history, log: `down ${name}`, name: `office.${name}`, door, path: `/api/v1/agents/${id}/messages`, member: 'messages', random }),
+    ...[1, 2].map((n) => new Producer({ history, log: `up ${name}`, name: `till-${n}.${name}`, door: local, path: '/v1/events', member: 'events', pauseMs, random })),
+    new Producer({ history, log: `down ${name}`, name: `office.${name}`, door, path: `/api/v1/agents/${id}/messages`, member: 'messages', pauseMs, random }),
   ]);
   const readers = ['reader-1', 'reader-2'].map((name) => new EventReader({ history, name, door, logs, waitSeconds: 2 }));
   const takers = branches.map(({ name, door: local }) => new CommandTaker({ history, name: `worker.${name}`, door: local, log: `down ${name}`, random }));

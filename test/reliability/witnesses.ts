@@ -1,7 +1,7 @@
 // Producers and consumers as real programs would be: they survive the end of what they talk to, try again with the same
 // (source, id), and write down all that they did and saw (history.ts).
 import { setTimeout as delay } from 'node:timers/promises';
-import { messageName, type Deed, type History } from './history.ts';
+import type { Deed, History } from './history.ts';
 
 /** Where a program's requests go. The token is the one that the program keeps in its configuration. */
 export interface Door {
@@ -51,6 +51,8 @@ export interface ProducerOptions {
   /** Where it posts, and the member of the answer that tells what became of each message. */
   readonly path: string;
   readonly member: 'events' | 'messages';
+  /** The longest pause between two batches: the pace of the load. */
+  readonly pauseMs: number;
   readonly random: () => number;
 }
 
@@ -85,13 +87,13 @@ export class Producer {
   }
 
   async #run(): Promise<void> {
-    const { random } = this.#options;
+    const { random, pauseMs } = this.#options;
     while (!this.#stopped) {
       const batch = Array.from({ length: 1 + Math.floor(random() * LARGEST_BATCH) }, () => this.#make());
       await this.#deliver(batch);
       this.#recent = [...this.#recent, ...batch].slice(-REMEMBERED);
       // The pace of the load; nothing is waited for here.
-      await delay(random() * 6);
+      await delay(random() * pauseMs);
     }
   }
 
@@ -106,12 +108,12 @@ export class Producer {
     let again: readonly Offer[] = [];
     for (;;) {
       const offers = [...again, ...batch];
-      for (const { id } of offers) this.#write({ deed: 'offered', message: messageName(this.#source, id) });
+      for (const { id } of offers) this.#write({ deed: 'offered', message: this.#options.history.nameOf(this.#source, id) });
       const { door, path, member, name } = this.#options;
       const reply = await request(door, 'POST', path, offers.map(({ json }) => json));
       if (reply?.status === 202) {
         const told = reply.body[member] as { id: string; outcome: 'stored' | 'duplicate'; number: number | null }[];
-        for (const { id, outcome, number } of told) this.#write({ deed: 'accepted', message: messageName(this.#source, id), outcome, number });
+        for (const { id, outcome, number } of told) this.#write({ deed: 'accepted', message: this.#options.history.nameOf(this.#source, id), outcome, number });
         this.accepted += batch.length;
         return;
       }
@@ -168,7 +170,7 @@ export class EventReader {
       }
       if (reply.status !== 200) throw new Error(`${name}: ${reply.status} ${JSON.stringify(reply.body)}`);
       for (const { cursor, agent, number, event } of reply.body.events as { cursor: number; agent: string; number: number; event: { source: string; id: string } }[]) {
-        history.write({ deed: 'received', consumer: name, log: logs.get(agent) ?? agent, message: messageName(event.source, event.id), cursor, number });
+        history.write({ deed: 'received', consumer: name, log: logs.get(agent) ?? agent, message: history.nameOf(event.source, event.id), cursor, number });
         this.received += 1;
       }
       this.cursor = reply.body.next as number;
@@ -216,7 +218,7 @@ export class CommandTaker {
       const commands = reply.body.commands as { cursor: number; command: { source: string; id: string } }[];
       const last = commands.at(-1);
       if (last === undefined) continue;
-      for (const { cursor, command } of commands) history.write({ deed: 'received', consumer: name, log, message: messageName(command.source, command.id), cursor, number: null } satisfies Deed);
+      for (const { cursor, command } of commands) history.write({ deed: 'received', consumer: name, log, message: history.nameOf(command.source, command.id), cursor, number: null } satisfies Deed);
       this.received += commands.length;
       if (random() < 0.1) continue;
       const settled = await request(door, 'POST', '/v1/commands/ack', { through: last.cursor });
