@@ -3,7 +3,10 @@
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
 import { agentRoutes } from './agents.ts';
+import { authorityRoutes } from './authority.ts';
+import { certificateRoutes } from './certificates.ts';
 import { eventRoutes } from './events.ts';
+import { handshakeRoutes } from './handshakes.ts';
 import { messageRoutes } from './messages.ts';
 import { parameterRoutes } from './parameters.ts';
 import { httpFault } from '../listeners/errors.ts';
@@ -28,9 +31,12 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       scope.addContentTypeParser(CLOUDEVENTS_TYPES, { parseAs: 'string' }, scope.getDefaultJsonParser('error', 'error'));
       parameterRoutes(scope, services, access);
       agentRoutes(scope, services, access);
+      handshakeRoutes(scope, services);
       messageRoutes(scope, services);
       eventRoutes(scope, services);
       tokenRoutes(scope, services, access);
+      authorityRoutes(scope, services, access);
+      certificateRoutes(scope, services, access);
       statusRoutes(scope, services);
     },
     { prefix: PREFIX, bodyLimit: MAX_ADMIN_BODY_BYTES },

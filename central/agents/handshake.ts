@@ -28,7 +28,7 @@ export interface HandshakeOptions {
   readonly welcomeTimeoutMs: () => number;
   readonly log: Logger;
   readonly now: () => number;
-  readonly onRefused: (code: string) => void;
+  readonly onRefused: (reason: CodedError, from: { readonly listener: 'plain' | 'secure'; readonly address: string }) => void;
 }
 
 export interface UpgradedConnection {
@@ -145,7 +145,7 @@ export class Handshake {
     const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
     if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
     else log.info({ address: origin.address, agent: hello?.id, code: reason.code, text: reason.message }, 'agent refused');
-    onRefused(reason.code);
+    onRefused(reason, { listener, address: origin.address });
     if (RECORDED.has(reason.code)) {
       incidents.record({ kind: reason.code, agentId: hello?.id ?? null, address: origin.address, at: now(), detail: { listener, name: hello?.name ?? null, text: reason.message } });
     }

@@ -73,7 +73,8 @@ export class Events implements EventsPort {
   }
 }
 
-export async function startRest(): Promise<Rest> {
+/** `more`: services in place of the ones here, such as those of certificates, which are absent unless given. */
+export async function startRest(more: (store: MemoryStore) => Promise<Partial<AdminServices>> = async () => ({})): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
   const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
@@ -134,9 +135,12 @@ export async function startRest(): Promise<Rest> {
     authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00' },
     advertised: () => ({ host: 'central.test', port: 9150 }),
     status: () => status.report,
+    ...absentPki(),
+    handshakeFailures: { list: () => [], forgotten: 0 },
     metrics: createMetrics(),
     now,
     onUnexpected: (error) => unexpected.push(error),
+    ...(await more(store)),
   };
   const server = createHttpServer(10_000);
   const app = createHttpApp({ server, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected: (error) => unexpected.push(error) });
@@ -160,6 +164,12 @@ export async function startRest(): Promise<Rest> {
       return await fetch(`${url}${path.startsWith('/api') || path === '/metrics' ? path : `/api/v1${path}`}`, { method, headers: all, ...(text === undefined ? {} : { body: text }), ...(signal === undefined ? {} : { signal }) });
     },
   };
+}
+
+/** Routes of the authority and of certificates have tests of their own (certificates.test.ts). */
+function absentPki(): Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry'> {
+  const absent = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`no ${String(name)} in this test`)) });
+  return { authorityService: absent, serverCertificates: absent, expiry: absent } as Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry'>;
 }
 
 export const outboxFull = () => new CodedError('outbox_full', { text: 'full', hint: 'wait', status: 503 }, {});
