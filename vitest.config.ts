@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/long/**'],
+    exclude: ['test/long/**', 'test/reliability/**'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -1,5 +1,5 @@
 // kill -9 of Central and of agents at random instants under load. With QUEUEGATE_KILLS=N it is another length, with
-// QUEUEGATE_SEED=N the schedule of a run that printed it (npx vitest run test/reliability/kill.test.ts).
+// QUEUEGATE_SEED=N the schedule of a run that printed it (npm run test:reliability -- test/reliability/kill.test.ts).
 import { afterEach, describe, expect, it } from 'vitest';
 import { Cleanup } from '../flow/processes.ts';
 import { killOptions, killScenario } from './kill.ts';
