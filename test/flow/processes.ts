@@ -37,6 +37,20 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/**
+ * fetch, once more when an idle connection that it kept was closed by the server in the same moment (RFC 9112 section 9.3.1):
+ * every client has to. Messages carry ids, so that one that did arrive is not stored twice.
+ */
+async function fetchAgain(url: string, options: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, options);
+  } catch (error) {
+    const cause = error instanceof Error ? (error.cause as { code?: string } | undefined) : undefined;
+    if (cause?.code !== 'ECONNRESET') throw error;
+    return await fetch(url, options);
+  }
+}
+
 /** What the tests' own environment hands on: no setting of ours that somebody has exported. */
 function ownEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(QUEUEGATE|QUEUE_AGENT)_/.test(name)));
@@ -186,7 +200,7 @@ export class CentralProcess {
 
   /** A REST request as the first administrator. */
   async rest(method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
-    const answer = await fetch(`http://127.0.0.1:${this.ports.http}/api/v1${path}`, {
+    const answer = await fetchAgain(`http://127.0.0.1:${this.ports.http}/api/v1${path}`, {
       method,
       headers: { authorization: `Bearer ${this.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -284,7 +298,7 @@ export class AgentProcess {
       const text = await readFile(join(this.folders.data, 'local-api.json'), 'utf8').catch(() => undefined);
       return text === undefined ? undefined : (JSON.parse(text) as { url: string; token: string });
     });
-    const answer = await fetch(`${url}${path}`, { method, headers: { authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+    const answer = await fetchAgain(`${url}${path}`, { method, headers: { authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
     return { status: answer.status, body: await answer.json(), headers: answer.headers };
   }
 
