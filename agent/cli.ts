@@ -1,9 +1,7 @@
 #!/usr/bin/env node
 // `queue-agent`: the daemon and its tools on the command line. Says what to do; the parts do it.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { isCoded, printable, systemCode, textOf } from '../shared/errors.ts';
+import { isCoded, printable, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
 import { flagOptions } from '../shared/settings.ts';
 import { VERSION } from '../shared/version.ts';
@@ -18,7 +16,11 @@ const USAGE = `queue-agent ${VERSION}
       The token may stand in the environment instead (QUEUE_AGENT_TOKEN), where other users of this machine do not see it.
   queue-agent status [--json] [--profile FOLDER] [settings]
       What the running daemon says of itself.
-  queue-agent truststore list|import ...
+  queue-agent doctor [--json] [--profile FOLDER] [settings]
+  queue-agent doctor --enrol URL --pin sha256:... [--token TOKEN] [--json]
+      Looks for what keeps this agent (or its enrolment) from Central, step by step, and says how to mend it. It never takes
+      the session of a running daemon. Exit status 0 when all is well, 1 at the first fault.
+  queue-agent truststore list|import|delete|convert|create|change-password ...
       Truststores without keytool or KeyStore Explorer; "queue-agent truststore --help" tells more.
   queue-agent help | version
 
@@ -40,9 +42,11 @@ async function main(argv: readonly string[]): Promise<number> {
       return await enrolCommand(rest);
     case 'status':
       return await status(rest);
+    case 'doctor':
+      return await doctor(rest);
     case 'truststore': {
-      const { truststoreCommand } = await import('./truststore-command.ts');
-      return await truststoreCommand(rest, { stdout: (text) => void process.stdout.write(text), stderr: (text) => void process.stderr.write(text), env: process.env });
+      const { truststoreCommand } = await import('../shared/truststore/command.ts');
+      return await truststoreCommand(rest, { program: 'queue-agent', stdout: (text) => void process.stdout.write(text), stderr: (text) => void process.stderr.write(text), env: process.env });
     }
     case 'version':
     case '--version':
@@ -123,26 +127,28 @@ function dialled(secure: boolean, host: string): { readonly scheme: string; read
   return { scheme: secure ? 'wss' : 'ws', hostName: host };
 }
 
+async function doctor(args: readonly string[]): Promise<number> {
+  const { request, values, positionals } = parse(args, { json: { type: 'boolean' }, enrol: { type: 'string' }, pin: { type: 'string' }, token: { type: 'string' } });
+  if (positionals.length > 0) throw new UsageError(`doctor takes no "${positionals[0]}"`);
+  const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
+  const url = text('enrol');
+  if (url === undefined && (text('pin') ?? text('token')) !== undefined) throw new UsageError('--pin and --token belong to doctor --enrol URL');
+  const { doctorCommand } = await import('./doctor-command.ts');
+  const enrolment = url === undefined ? undefined : { url, pin: text('pin'), token: text('token') ?? process.env['QUEUE_AGENT_TOKEN'] };
+  return await doctorCommand({ request, enrolment, json: values['json'] === true, print: (line) => void process.stdout.write(line) });
+}
+
 async function status(args: readonly string[]): Promise<number> {
   const { request, values } = parse(args, { json: { type: 'boolean' } });
   const conf = await loadAgentConf(request);
-  const { LOCAL_API_FILE } = await import('./main.ts');
-  let api: { url: string; token: string };
-  try {
-    api = JSON.parse(await readFile(join(conf.dataFolder, LOCAL_API_FILE), 'utf8')) as typeof api;
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
-    process.stderr.write(`error: no daemon has run with the data folder ${conf.dataFolder} yet\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
+  const { askDaemon } = await import('./local-status.ts');
+  const answer = await askDaemon(conf.dataFolder);
+  if (answer.kind !== 'status') {
+    const found = answer.kind === 'never' ? `no daemon has run with the data folder ${conf.dataFolder} yet` : `the daemon of ${conf.dataFolder} does not answer at ${answer.url}`;
+    process.stderr.write(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
     return 1;
   }
-  let answer: Response;
-  try {
-    answer = await fetch(`${api.url}/v1/status`, { headers: { authorization: `Bearer ${api.token}` }, signal: AbortSignal.timeout(5000) });
-  } catch {
-    process.stderr.write(`error: the daemon of ${conf.dataFolder} does not answer at ${api.url}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
-    return 1;
-  }
-  const found = (await answer.json()) as { name: string; version: string; connection: { state: string; since: string; reason: { text: string; hint: string } | null; central: { name: string; url: string } | null }; outbox: { messages: number; bytes: number }; inbox: { messages: number; bytes: number } };
+  const found = answer.status;
   if (values['json'] === true) {
     process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
   } else {

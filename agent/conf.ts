@@ -9,7 +9,7 @@ import { splitJvmArgs, truststoreOf } from './jvm-args.ts';
 
 export const AGENT_PREFIX = 'QUEUE_AGENT_';
 /** Variables that commands read by themselves. */
-const OTHER_VARIABLES = ['QUEUE_AGENT_PROFILE', 'QUEUE_AGENT_TOKEN'];
+const OTHER_VARIABLES = ['QUEUE_AGENT_PROFILE', 'QUEUE_AGENT_TOKEN', 'QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD'];
 
 const jvmArgs: SettingFormat<readonly string[]> = { name: 'JVM arguments', allowed: 'arguments as on the command line of a JVM', parse: splitJvmArgs };
 const port = wholeNumber(1, 65_535);

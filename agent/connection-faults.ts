@@ -2,6 +2,7 @@
 // what TLS or the system say is put beside what the peer showed.
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, systemCode, textOf, type CodedError } from '../shared/errors.ts';
+import { SUBPROTOCOL } from '../shared/wire/messages.ts';
 import { agentFault } from './errors.ts';
 
 export interface Target {
@@ -44,6 +45,8 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
   if (UNREACHABLE.has(code)) return agentFault('central_unreachable', { target: name, found: code }, error);
   if (UNKNOWN_AUTHORITY.has(code)) return agentFault('tls_unknown_authority', { target: name, issuer: oneLine(shown?.issuer) ?? 'an unknown authority', truststore }, error);
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return agentFault('tls_wrong_name', { target: name, host: target.host, names: shown?.subjectAltName ?? 'no name at all' }, error);
+  // OpenSSL does not say which certificate of the chain it means; when it cannot be the one that was shown, it is one above it.
+  if (code === 'CERT_HAS_EXPIRED' && shown !== undefined && shown.validToDate > now) return agentFault('tls_authority_expired', { target: name, name: oneLine(shown.issuer) ?? '', date: 'an unknown date', truststore, now: today }, error);
   if (code === 'CERT_HAS_EXPIRED') return agentFault('tls_expired', { target: name, date: shown?.validTo ?? 'an unknown date', now: today }, error);
   if (code === 'CERT_NOT_YET_VALID') return agentFault('tls_not_yet_valid', { target: name, date: shown?.validFrom ?? 'an unknown date', now: today }, error);
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') return agentFault('tls_plain_port', { target: name }, error);
@@ -58,6 +61,7 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
 /** Explains an HTTP answer where a WebSocket was expected. */
 export function explainHttpAnswer(target: Target, status: number, body: string): CodedError {
   if (!target.secure && status === 400 && body.includes('speaks TLS')) return agentFault('plain_on_secure_port', { target: targetName(target) });
+  if (status === 426 && body.includes('urn:queuegate:error:upgrade_required')) return agentFault('protocol_differs', { target: targetName(target), subprotocol: SUBPROTOCOL });
   const line = body.split('\n', 1)[0]?.slice(0, 120) ?? '';
   return agentFault('no_central', { target: targetName(target), found: `HTTP ${status}${line === '' ? '' : ` "${line}"`}` });
 }

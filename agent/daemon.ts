@@ -10,6 +10,7 @@ import { VERSION } from '../shared/version.ts';
 import { filesChanged, snapshotFiles, type FileSnapshot } from './file-changes.ts';
 import type { AgentConf } from './conf.ts';
 import { targetName } from './connection-faults.ts';
+import { agentName, dialTargets } from './dial-targets.ts';
 import { connectionLoop, type LoopState } from './connection-loop.ts';
 import { connectOnce, type DialPlan, type OnlineSession } from './connection.ts';
 import { agentFault } from './errors.ts';
@@ -113,15 +114,12 @@ export class Daemon {
     this.#seen = watched.join() === before.files.join() ? before : await snapshotFiles(watched);
     const identity = await this.#ports.identity(conf);
     if (identity === undefined) throw agentFault('not_enrolled', {});
-    const { secure, proxied, endpoints, port } = conf.central;
+    const { secure, proxied } = conf.central;
     const truststore = secure ? await this.#ports.truststore(conf) : undefined;
     for (const warning of truststore?.warnings ?? []) this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
-    // Without a configured name it goes by the one it enrolled with; the host may be called otherwise since.
-    this.#name = conf.origins['agent.name'] === 'default' ? identity.name : conf.name;
-    // Without a configured host the one it enrolled with is dialled; its port only if the transport is the same.
-    const hosts = endpoints.length > 0 ? endpoints : [{ host: identity.host, port: identity.secure === secure ? identity.port : port }];
-    return hosts.map(({ host, port }) => ({
-      target: { secure, host, port },
+    this.#name = agentName(conf, identity);
+    return dialTargets(conf, identity).map((target) => ({
+      target,
       ca: truststore?.ca ?? [],
       truststore: conf.truststore.path,
       key: this.#ports.key,

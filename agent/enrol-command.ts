@@ -2,11 +2,11 @@
 import { X509Certificate } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { addTrusted } from '../shared/truststore/import.ts';
 import type { AgentConf } from './conf.ts';
 import { enrol, readEnrolmentFile, removeEnrolmentFile, type EnrolResult } from './enrol.ts';
 import { agentFault } from './errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from './identity.ts';
-import { addTrusted } from './truststore-edit.ts';
 
 export interface EnrolRequestOrder {
   readonly url: string;

@@ -4,12 +4,13 @@ import { readFile, rm } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
-import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
-import { X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import type { X509Certificate } from 'node:crypto';
 import { textOf } from '../shared/errors.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
 import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolRequest } from '../shared/wire/enrolment.ts';
 import { ENROL_PATH, PLAIN_PORT, SECURE_PORT } from '../shared/wire/messages.ts';
+import { lookAtCertificate } from './certificate-look.ts';
 import { makeRequest } from './certificate-request.ts';
 import { explainDialFailure, explainHttpAnswer, targetName, type Target } from './connection-faults.ts';
 import { agentFault } from './errors.ts';
@@ -36,7 +37,7 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 
 /** Enrols once. Throws agent faults; nothing is written here. */
 export async function enrol(order: EnrolOrder): Promise<EnrolResult> {
-  const target = readUrl(order.url);
+  const target = readEnrolUrl(order.url);
   const token = readEnrolmentToken(order.token);
   if (token === undefined) throw agentFault('token_bad', {});
   const csr = await makeRequest(order.key, order.name);
@@ -94,7 +95,8 @@ export async function removeEnrolmentFile(file: string): Promise<void> {
   await rm(file, { force: true });
 }
 
-function readUrl(text: string): Target {
+/** Where an enrolment line points. Throws enrol_url_bad. */
+export function readEnrolUrl(text: string): Target {
   let url: URL;
   try {
     url = new URL(text);
@@ -113,40 +115,22 @@ function readUrl(text: string): Target {
  * The first connection: sends nothing, and finds the certificate with the pin in the chain that is shown. Nothing is trusted by
  * it: the second connection verifies chain and host name against that one certificate.
  */
-function findPinned(target: Target, pin: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket: TLSSocket = connect({
-      host: target.host,
-      port: target.port,
-      minVersion: 'TLSv1.3',
-      ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
-      rejectUnauthorized: false, // verified by pin right below, and by the second connection in full
-    });
-    const timer = setTimeout(() => socket.destroy(new Error('the TLS handshake has timed out')), TIMEOUT_MS);
-    socket.once('error', (error) => {
-      clearTimeout(timer);
-      reject(explain(error, target, undefined));
-    });
-    socket.once('secureConnect', () => {
-      clearTimeout(timer);
-      const chain = shownChain(socket);
-      socket.destroy();
-      const pinned = chain.find((certificate) => pinOf(certificate.publicKey.export({ format: 'der', type: 'spki' })) === pin);
-      if (pinned !== undefined) resolve(pinned.toString());
-      else reject(agentFault('pin_mismatch', { host: target.host, pin, found: chain.map((certificate) => pinOf(certificate.publicKey.export({ format: 'der', type: 'spki' }))).join(', ') || 'none' }));
-    });
-  });
+async function findPinned(target: Target, pin: string): Promise<string> {
+  let chain: readonly X509Certificate[];
+  try {
+    ({ chain } = await lookAtCertificate(target, { timeoutMs: TIMEOUT_MS }));
+  } catch (error) {
+    throw explain(error, target, undefined);
+  }
+  return pinnedIn(chain, pin, target).toString();
 }
 
-function shownChain(socket: TLSSocket): X509Certificate[] {
-  const chain: X509Certificate[] = [];
-  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
-  // A self-signed certificate is its own issuer: there the chain ends.
-  while (next?.raw !== undefined && chain.length < 10) {
-    chain.push(new X509Certificate(next.raw));
-    next = next.issuerCertificate === next ? undefined : next.issuerCertificate;
-  }
-  return chain;
+/** The certificate of the chain whose public key has the pin. Throws pin_mismatch. */
+export function pinnedIn(chain: readonly X509Certificate[], pin: string, { host }: Target): X509Certificate {
+  const pins = chain.map((certificate) => pinOf(certificate.publicKey.export({ format: 'der', type: 'spki' })));
+  const pinned = chain[pins.indexOf(pin)];
+  if (pinned === undefined) throw agentFault('pin_mismatch', { host, pin, found: pins.join(', ') || 'none' });
+  return pinned;
 }
 
 async function post(target: Target, body: EnrolRequest, ca: string | undefined): Promise<unknown> {

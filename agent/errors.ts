@@ -43,6 +43,14 @@ export const AGENT_ERRORS = {
   },
   tls_expired: { text: 'The certificate of {target} expired on {date}.', hint: 'Renew it on Central. If it did not expire, mend the clock of this machine: it shows {now}.' },
   tls_not_yet_valid: { text: 'The certificate of {target} is valid from {date} on only.', hint: 'Mend the clock of this machine: it shows {now}.' },
+  tls_authority_expired: {
+    text: 'The certificate of the authority "{name}", by which {target} is trusted, expired on {date}.',
+    hint: 'Renew the authority on Central and import the new root into {truststore}. If it did not expire, mend the clock of this machine: it shows {now}.',
+  },
+  tls_authority_not_yet_valid: {
+    text: 'The certificate of the authority "{name}", by which {target} is trusted, is valid from {date} on only.',
+    hint: 'Mend the clock of this machine: it shows {now}.',
+  },
   tls_plain_port: {
     text: '{target} does not speak TLS.',
     hint: 'This is the plain port, or no Central: look at central.websocket.secure.port (9150 by default) in agent.conf.',
@@ -53,11 +61,26 @@ export const AGENT_ERRORS = {
     text: '{target} speaks TLS, and this agent is set to plain.',
     hint: 'Set central.websocket.secure=true in agent.conf, or look at central.websocket.port (8787 by default).',
   },
+  protocol_differs: {
+    text: '{target} is a Central of another version: it does not take the protocol {subprotocol}.',
+    hint: 'Bring this agent to the version of that Central ("queuegate status" there tells it), or Central to the version of this agent.',
+  },
   no_central: { text: '{target} is no Central: it answered {found}.', hint: 'Look at host and port; the REST API (8443) is not where agents connect.' },
   refused: { text: 'Central refused: {found}', hint: '{mend}' },
   closed: { retryable: true, text: 'The connection to {target} ended: {found}.', hint: 'Nothing to do: the agent dials again.' },
   binding_unavailable: { text: 'The TLS connection to {target} cannot be bound to the session.', hint: 'Something between this machine and Central speaks TLS 1.2: let the agent pass it by.' },
   stopped: { text: 'The agent stops.', hint: 'Nothing to do.' },
+
+  // the doctor
+  daemon_not_online: { text: 'The daemon runs and is not online ({state} since {since}): {found}', hint: '{mend}' },
+  daemon_silent: {
+    text: 'A daemon holds the data folder {folder}, and its local API does not answer.',
+    hint: 'It may be starting or stopping: run the doctor again in a moment, or look at its log.',
+  },
+  doctor_other_account: {
+    text: 'Authentication was not tried: no daemon answers, and the data folder {folder} belongs to another account ({owner}).',
+    hint: 'Run the doctor as that account, or start the daemon and run the doctor again: it then asks the daemon.',
+  },
 
   // the local API
   local_port_taken: { text: 'Port {port} on {address} is taken by another process: the local API cannot listen.', hint: 'Set local.api.port in agent.local.conf to a free port (0: any), or stop that process.' },

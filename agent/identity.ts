@@ -77,6 +77,11 @@ export async function loadOrCreateKey(folder: string): Promise<AgentKey> {
   return made;
 }
 
+/** The key of the data folder; undefined when there is none. Makes nothing. */
+export async function loadKey(folder: string): Promise<AgentKey | undefined> {
+  return await readKey(join(folder, KEY_FILE));
+}
+
 async function readKey(file: string): Promise<AgentKey | undefined> {
   const bytes = await readBoundedFile({ path: file, what: 'The key', maxBytes: MAX_FILE_BYTES, mend: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
   if (bytes === undefined) return undefined;

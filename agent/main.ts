@@ -11,6 +11,7 @@ import { targetName } from './connection-faults.ts';
 import { Daemon } from './daemon.ts';
 import { newLocalToken, startLocalApi } from './handlers/local-api.ts';
 import { identityFile, loadIdentity, loadOrCreateKey, type Identity } from './identity.ts';
+import { LOCAL_API_FILE } from './local-status.ts';
 import { loadTruststore } from './truststore.ts';
 
 /** (source, id) is remembered so long (DESIGN section 5, invariant 7). */
@@ -18,8 +19,6 @@ const DEDUPLICATION_MS = 7 * 86_400_000;
 /** Looks for events and commands whose time has passed, also while there is no line. */
 const EXPIRE_MS = 30_000;
 const PRUNE_MS = 6 * 3_600_000;
-/** Where local programs find the API: port and token. */
-export const LOCAL_API_FILE = 'local-api.json';
 
 export interface RunningAgent {
   readonly conf: AgentConf;

@@ -1,11 +1,12 @@
 // Owns what an agent trusts Central by: the trusted certificates of the profile's store, as PEM for TLS.
 // Whatever is wrong with the store is an error: there is no connection without verification, and no list "as far as it goes".
-// Lists and changes of stores for people are truststore-command.ts.
+// Lists and changes of stores for people are shared/truststore/.
 import type { X509Certificate } from 'node:crypto';
 import { readBoundedFile } from '../shared/bounded-file.ts';
 import { keystoreFault } from '../shared/keystore/errors.ts';
-import { counted, FORMAT_NAMES, nameLine, parseCertificate, printableLine, thumbprint, toPem, type Store, type StoreFormat, type TrustedEntry } from '../shared/keystore/material.ts';
+import { FORMAT_NAMES, nameLine, parseCertificate, printableLine, thumbprint, toPem, type StoreFormat } from '../shared/keystore/material.ts';
 import { MAX_STORE_BYTES, openStore } from '../shared/keystore/open.ts';
+import { day, trustedEntries } from '../shared/truststore/entries.ts';
 
 export interface TruststoreRequest {
   readonly path: string;
@@ -63,26 +64,9 @@ export async function loadTruststore({ path, password, declaredType, now = new D
   return { format: store.format, ca, certificates, warnings };
 }
 
-/** The trusted entries, of which there is at least one. Throws when the store is empty or of another kind. */
-export function trustedEntries(store: Store, file: string): TrustedEntry[] {
-  const format = FORMAT_NAMES[store.format];
-  const trusted = store.entries.filter((entry) => entry.kind === 'trusted');
-  if (trusted.length > 0) return trusted;
-  const keys = store.entries.filter(({ kind }) => kind === 'key').length + store.others.filter((label) => label.endsWith('PRIVATE KEY')).length;
-  if (keys > 0) throw keystoreFault('keystore_only_private_keys', { file, format, found: counted(keys, 'private key') });
-  if (store.entries.length === 0 && store.others.length === 0) throw keystoreFault('keystore_no_entries', { file, format });
-  const found = store.entries.length > 0 ? `${counted(store.entries.length, 'certificate')} without the mark of trust` : [...new Set(store.others)].join(', ');
-  throw keystoreFault('keystore_no_certificate', { file, format, found });
-}
-
 function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
   const { validFromDate: from, validToDate: to } = certificate;
   if (to < now) return `expired on ${day(to)} (${nameLine(certificate.subject)}): a Central that shows a certificate under it is refused.`;
   if (from > now) return `is valid from ${day(from)} on only (${nameLine(certificate.subject)}): look at the clock of this machine, ${day(now)}.`;
   return undefined;
-}
-
-/** The date in UTC, as keytool cannot show it and everybody can read it. */
-export function day(date: Date): string {
-  return date.toISOString().slice(0, 10);
 }

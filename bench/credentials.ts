@@ -1,5 +1,6 @@
 // One authority and one server certificate for the peers that have none of their own; made like Central's (ECDSA P-256).
-import { alternativeName, chainPem, makeCertificate, makeKeyPair, privateKeyPem } from '../central/pki/certificate.ts';
+import { alternativeName, chainPem, makeCertificate, privateKeyPem } from '../central/pki/certificate.ts';
+import { makeKeyPair } from '../central/pki/key-algorithms.ts';
 
 export interface Credentials {
   /** PEM of the server's key. */

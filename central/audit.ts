@@ -14,13 +14,19 @@ export interface Actor {
 /** What Central does by itself: first start, deadlines, undoing at start. */
 export const CENTRAL: Actor = { who: 'central', from: 'local' };
 
+/** Why somebody did it, in his words. */
+export interface Reason {
+  readonly comment?: string | undefined;
+  readonly ticket?: string | undefined;
+}
+
 /** An audit entry; `detail` must hold no secret. */
 export function auditEntry(
   actor: Actor,
   action: string,
   detail: Readonly<Record<string, unknown>>,
   at: number,
-  reason: { readonly comment?: string | undefined; readonly ticket?: string | undefined } = {},
+  reason: Reason = {},
 ): AuditEntry {
   return { at, who: actor.who, from: actor.from, action, detail: JSON.stringify(detail), comment: reason.comment ?? null, ticket: reason.ticket ?? null };
 }

@@ -11,6 +11,7 @@ import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
 import type { StatusReport } from './admin/services.ts';
 import { Admission } from './agents/admission.ts';
 import { Handshake } from './agents/handshake.ts';
+import { HandshakeFailures } from './agents/handshake-failures.ts';
 import { Incidents } from './agents/incidents.ts';
 import type { SessionFacts } from './agents/session.ts';
 import { Sessions } from './agents/sessions.ts';
@@ -29,11 +30,9 @@ import { createMetrics } from './metrics.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import type { OnlineAgent } from './parameters/preflight.ts';
 import { ParameterService } from './parameters/service.ts';
-import { openAuthority } from './pki/authority.ts';
 import { CENTRAL_AGENT_NAME, createEnrolment, enrolmentLine } from './pki/enrolment.ts';
-import { liveCertificate } from './pki/live-certificate.ts';
-import { openServerIdentity, type ServerCredentials } from './pki/server-identity.ts';
-import { openSigningKey } from './pki/signing-key.ts';
+import { openPki, type Pki } from './pki/pki.ts';
+import type { ServerCredentials } from './pki/server-slots.ts';
 import { Backups, removeLeftovers, type StagedRestore } from './store/backup.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
@@ -82,20 +81,21 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const startedAt = now();
   await store.agents.endSessionsOfNode(central, startedAt, 'Central ended without closing it');
 
-  const authority = await openAuthority({ keyMaterial: store.keyMaterial, central, now });
-  const signingKey = await openSigningKey({ keyMaterial: store.keyMaterial, now });
-  const identity = await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now });
   const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
   const enrolmentTokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now });
   const metrics = createMetrics();
-  const { queuegate_refusals_total: refusals, queuegate_handshake_failures_total: handshakeFailures, queuegate_messages_received_total: received, queuegate_sessions: sessionsOpen } = metrics.instruments;
+  const { queuegate_refusals_total: refusals, queuegate_handshake_failures_total: failuresTotal, queuegate_messages_received_total: received, queuegate_sessions: sessionsOpen } = metrics.instruments;
 
   await removeLeftovers(config.dataFolder);
-  const backups = new Backups({ folder: config.dataFolder, store, central, now });
   const { promise: restore, resolve: apply } = Promise.withResolvers<StagedRestore>();
 
   const hub = new EventHub(store.inbox);
   const incidents = new Incidents(store.agents, log);
+  const handshakeFailures = new HandshakeFailures(failuresTotal, now);
+  const after = (ms: number, run: () => void): (() => void) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  };
   const parameters: ParameterService = await ParameterService.load({
     store: store.parameters,
     agents: { online: () => sessions.online().map(onlineAgent) },
@@ -103,18 +103,31 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     applier: { check: (next, before) => listeners.check(next, before), apply: (next, before) => listeners.apply(next, before), describe: (next) => listeners.describe(next) },
     log,
     now,
-    after: (ms, run) => {
-      const timer = setTimeout(run, ms);
-      return () => clearTimeout(timer);
-    },
+    after,
   });
   const values = (): ParameterValues => parameters.values();
+  const pki: Pki = await openPki({
+    store,
+    keySources: { dataFolder: config.dataFolder, ...config.keySources },
+    central,
+    advertised: config.advertisedNames,
+    hostName: config.hostName,
+    parameters,
+    agents: { online: () => sessions.online().filter(({ transport }) => transport === 'wss').map(onlineAgent) },
+    askBack: (spreadSeconds) => sessions.askBack(({ transport }) => transport === 'wss', spreadSeconds),
+    show: (credentials) => apps.show(credentials),
+    metrics,
+    log,
+    now,
+    after,
+  });
+  const backups = new Backups({ folder: config.dataFolder, store, keys: pki.keys, central, now });
   const sessions: Sessions = new Sessions({
     store,
     incidents,
     node: central,
     central,
-    sign: (transcript) => signTranscript(transcript, signingKey.key),
+    sign: (transcript) => signTranscript(transcript, pki.signingKey.key),
     settings: () => sessionSettings(values()),
     log,
     now,
@@ -136,31 +149,33 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     incidents,
     mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
     clientAuth: () => values()['websocket.secure.clientAuth'],
-    authority: authority.certificate,
+    authorities: () => pki.authority.generations().map(({ chain }) => chain[0]),
     welcomeTimeoutMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     log,
     now,
-    onRefused: (code) => refusals.inc({ code }),
+    onRefused: (reason, { listener, address }) => {
+      refusals.inc({ code: reason.code });
+      handshakeFailures.record(listener, reason, address);
+    },
   });
   const enrolment = createEnrolment({
     agents: store.agents,
     audit: store.audit,
     tokens: enrolmentTokens,
-    authority,
-    signingKey: signingKey.publicKey,
+    authority: pki.authority,
+    trust: pki.trust,
+    certificates: store.certificates,
+    signingKey: pki.signingKey.publicKey,
     central,
-    policy: () => ({ enrolment: values()['agents.enrolment'], lifetimeDays: values()['certificate.lifetimeDays'] }),
+    policy: () => ({ enrolment: values()['agents.enrolment'], lifetimeDays: values()['agents.certificate.lifetimeDays'] }),
     now,
   });
 
-  const certificate = liveCertificate({ identity, names: [...config.advertisedNames, config.hostName], show: (credentials) => apps.show(credentials) });
-  const first = await certificate.stage(values());
-  await certificate.adopt(first);
   let proxies = new AddressSet(values()['websocket.trustedProxies']);
   const onUnexpected = (error: unknown, url: string): void => log.error({ error: textOf(error), stack: error instanceof Error ? error.stack : undefined, url }, 'a request failed unexpectedly');
   const apps: ListenerApps = await createListenerApps({
     central,
-    credentials: first,
+    credentials: pki.first,
     handshake,
     enrolment,
     trustedProxies: () => proxies,
@@ -194,9 +209,20 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
         },
         backups: { make: (password, actor) => backups.make(password, actor), stage: (sealed, password, actor) => backups.stage(sealed, password, actor), apply },
         events: { read: (after, filter, limit) => store.inbox.read(after, filter, limit), lastCursor: () => store.inbox.lastCursor(), wait: (cursor, signal) => hub.wait(cursor, signal) },
-        authority,
+        authority: {
+          get pem() {
+            return pki.trust.pem();
+          },
+          get pin() {
+            return pki.pin();
+          },
+        },
+        authorityService: pki.authorityService,
+        serverCertificates: pki.serverCertificates,
+        expiry: pki.expiry,
         advertised: () => ({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'] }),
         status: () => status(),
+        handshakeFailures,
         metrics,
         now,
         onUnexpected,
@@ -204,9 +230,9 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       await app.ready();
       return app;
     },
-    onWrongProtocol: (listener, what, address) => {
-      handshakeFailures.inc({ listener, cause: what });
-      log.debug({ listener, what, address }, 'wrong protocol');
+    onFailure: (listener, fault, address) => {
+      handshakeFailures.record(listener, fault, address);
+      log.debug({ listener, cause: fault.code, address }, 'a handshake came to nothing');
     },
     onUnexpected,
   });
@@ -214,7 +240,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     bindAddresses: config.bindAddress === undefined ? [] : [config.bindAddress],
     adminBindAddresses: config.adminBindAddress === undefined ? [] : [config.adminBindAddress],
     accept: apps.accept,
-    certificate,
+    certificate: pki.live,
     onApplied: (applied) => {
       sessions.endWhere((facts) => transportRefusal(applied, facts.listener, { address: facts.address, peer: facts.peer, scheme: facts.transport }));
     },
@@ -226,7 +252,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     version: VERSION,
     startedAt,
     listeners: listeners.listening(),
-    certificate: certificateStatus(identity.current()),
+    certificate: certificateStatus(pki.identity.current()),
     problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
@@ -236,7 +262,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => listeners.renewCertificate(values()) });
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), expiry: pki.expiry });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;
@@ -245,6 +271,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     stopping ??= (async () => {
       listeners.stop();
       upkeep.stop();
+      pki.serverCertificates.stop();
       await parameters.stop();
       await centralAgent?.stop();
       await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
@@ -266,7 +293,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       listens: listeners.words(),
       enrolmentLine: async () => {
         const { token } = await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null }, CENTRAL);
-        return enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: authority.pin });
+        return enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: pki.pin() });
       },
       port: (listener) => listeners.port(listener),
       failed,

@@ -11,7 +11,7 @@ import { flagOptions, loadSettings, type Schema, type SettingValues } from '../s
 
 export const CENTRAL_PREFIX = 'QUEUEGATE_';
 /** Variables that the command line (central/cli.ts) and the choice of the file read by themselves. */
-const OTHER_VARIABLES = ['QUEUEGATE_CONFIG', 'QUEUEGATE_URL', 'QUEUEGATE_TOKEN', 'QUEUEGATE_TOKEN_FILE', 'QUEUEGATE_CA', 'QUEUEGATE_BACKUP_PASSWORD'];
+const OTHER_VARIABLES = ['QUEUEGATE_CONFIG', 'QUEUEGATE_URL', 'QUEUEGATE_TOKEN', 'QUEUEGATE_TOKEN_FILE', 'QUEUEGATE_CA', 'QUEUEGATE_BACKUP_PASSWORD', 'QUEUEGATE_CA_PASSWORD', 'QUEUEGATE_CERTIFICATE_PASSWORD', 'QUEUEGATE_CERTIFICATE_KEY_PASSWORD', 'QUEUEGATE_KEY_ENCRYPTION_KEY', 'QUEUEGATE_TRUSTSTORE_PASSWORD', 'QUEUEGATE_TRUSTSTORE_NEW_PASSWORD'];
 const DEFAULT_FILE = 'central.conf';
 /** In the data folder, 0600: the first administrator's token. `queuegate` on the same host finds it there. */
 export const ADMINISTRATOR_TOKEN_FILE = 'administrator-token';
@@ -57,6 +57,18 @@ export const CENTRAL_SCHEMA = [
   { name: 'advertised.names', format: hostNames, default: [], doc: 'Host names or addresses under which agents reach Central; the first stands in the enrolment line, all in the certificate. Default: the name of the host.' },
   { name: 'central.name', format: hostName, default: '', doc: 'Name of this Central, which agents sign in their hello. Default: the name of the host. Agents learn it at enrolment.' },
   { name: 'central.agent', format: yesOrNo, default: false, doc: 'Start a Central agent on this host beside Central. The flag needs no value.' },
+  {
+    name: 'key.encryption.file',
+    format: text(0, 4096),
+    default: '',
+    doc: 'File with the key that the private keys in the store are sealed with: 32 bytes, as they are or as base64 or hex (openssl rand -base64 32); relative to the working folder. Empty: QUEUEGATE_KEY_ENCRYPTION_KEY, else the systemd credential queuegate-key, else key-encryption-key in the data folder, which is made if need be.',
+  },
+  {
+    name: 'key.encryption.previous.file',
+    format: text(0, 4096),
+    default: '',
+    doc: 'File with the key before, for the one start that changes it: what is sealed with it is sealed anew.',
+  },
   { name: 'log.level', format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), default: 'info', doc: 'The least severe lines that are logged.' },
   { name: 'websocket.port', format: portOverride, default: null, doc: 'Overrides the parameter websocket.port on this node; 0 takes any free port.' },
   { name: 'websocket.secure.port', format: portOverride, default: null, doc: 'Overrides the parameter websocket.secure.port on this node; 0 takes any free port.' },
@@ -79,6 +91,8 @@ export interface CentralConfig {
   readonly hostName: string;
   readonly centralName: string;
   readonly centralAgent: boolean;
+  /** Where the key comes from that seals private keys (central/pki/key-encryption-key.ts); file names are absolute. */
+  readonly keySources: { readonly file: string | undefined; readonly previousFile: string | undefined; readonly environment: string | undefined; readonly credentialsFolder: string | undefined };
   readonly logLevel: Values['log.level'];
   /** For ParameterService: parameters that this node overrides. */
   readonly overrides: readonly { readonly name: (typeof PORTS)[number]; readonly value: number; readonly origin: string }[];
@@ -122,6 +136,12 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     hostName: host,
     centralName: values['central.name'] || host,
     centralAgent: values['central.agent'],
+    keySources: {
+      file: values['key.encryption.file'] === '' ? undefined : resolve(workingFolder, values['key.encryption.file']),
+      previousFile: values['key.encryption.previous.file'] === '' ? undefined : resolve(workingFolder, values['key.encryption.previous.file']),
+      environment: environment['QUEUEGATE_KEY_ENCRYPTION_KEY'] || undefined,
+      credentialsFolder: environment['CREDENTIALS_DIRECTORY'] || undefined,
+    },
     logLevel: values['log.level'],
     overrides: overridesOf(values, origins),
     origins,

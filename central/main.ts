@@ -17,6 +17,8 @@ const STOP_WITHIN_MS = 15_000;
 
 async function main(): Promise<number> {
   const config = await loadCentralConfig({ argv: process.argv.slice(2), environment: process.env });
+  // The Central agent inherits the environment; this is none of its business.
+  delete process.env['QUEUEGATE_KEY_ENCRYPTION_KEY'];
   const log = pino({ level: config.logLevel, base: { central: config.centralName } });
   for (const warning of config.warnings) log.warn(warning);
   const signal = new Promise<'signal'>((resolve) => {

@@ -21,7 +21,13 @@ export const METRICS = {
   queuegate_store_waiting: { kind: 'gauge', labels: [], help: 'Calls that wait for the store. A slow disk shows here first.' },
   queuegate_waiting_requests: { kind: 'gauge', labels: [], help: 'Requests of the events API that wait for the next event.' },
   queuegate_refusals_total: { kind: 'counter', labels: ['code'], help: 'Sessions that were refused or ended by Central, by code (docs/ERRORS.md).' },
-  queuegate_handshake_failures_total: { kind: 'counter', labels: ['listener', 'cause'], help: 'Connections that ended before the welcome, by listener and cause.' },
+  queuegate_handshake_failures_total: { kind: 'counter', labels: ['listener', 'cause'], help: 'Connections and enrolments that came to nothing, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures tells from where.' },
+  queuegate_certificate_days_left: {
+    kind: 'gauge',
+    labels: ['kind', 'which'],
+    help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (current, next, previous, staged; of agents' only the soonest).",
+  },
+  queuegate_agent_certificates: { kind: 'gauge', labels: ['within_days'], help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).' },
   queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

@@ -10,8 +10,9 @@ export interface UpkeepOptions {
   readonly store: Store;
   readonly values: () => ParameterValues;
   readonly metrics: Metrics;
-  /** True when a new one is shown. */
+  /** True when a new server certificate is shown. */
   readonly renewCertificate: () => Promise<boolean>;
+  readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -21,6 +22,7 @@ const EXPIRE_MS = 10_000;
 const PRUNE_MS = 600_000;
 const RENEW_MS = 3_600_000;
 const MEASURE_MS = 5_000;
+const CERTIFICATES_MS = 60_000;
 /** Incidents are few and small; a year of them answers most questions. */
 const INCIDENT_DAYS = 365;
 
@@ -38,6 +40,12 @@ export class Upkeep {
     this.#every(EXPIRE_MS, 'expiring commands', () => this.#expire());
     this.#every(PRUNE_MS, 'deleting what outlived its retention', () => this.#prune());
     this.#every(RENEW_MS, 'renewing the server certificate', () => this.#renew());
+    this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
+    this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
+    // A Central that is started for a minute each day still says what expires.
+    for (const look of [() => this.#options.expiry.warn(), () => this.#options.expiry.measure()]) {
+      look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'looking for certificates that expire failed'));
+    }
     this.#every(MEASURE_MS, 'measuring', () => this.#measure());
   }
 

@@ -33,8 +33,11 @@ export const CENTRAL_INTRODUCTION = `Central reads \`central.conf\` in its worki
 then exist. Without a file the defaults count. All of it is read once, at the start: to change a setting, restart Central.
 
 The four ports override the parameter of the same name on this node only. REST shows both values. \`--central-agent\` needs no value;
-every other flag does. \`QUEUEGATE_URL\`, \`QUEUEGATE_TOKEN\`, \`QUEUEGATE_TOKEN_FILE\` and \`QUEUEGATE_CA\` belong to the command line
-\`queuegate\` and are no settings of Central.
+every other flag does. \`QUEUEGATE_URL\`, \`QUEUEGATE_TOKEN\`, \`QUEUEGATE_TOKEN_FILE\`, \`QUEUEGATE_CA\`, \`QUEUEGATE_CA_PASSWORD\`,
+\`QUEUEGATE_CERTIFICATE_PASSWORD\`, \`QUEUEGATE_CERTIFICATE_KEY_PASSWORD\`, \`QUEUEGATE_TRUSTSTORE_PASSWORD\` and
+\`QUEUEGATE_TRUSTSTORE_NEW_PASSWORD\` belong to the command line \`queuegate\` and are no
+settings of Central. \`QUEUEGATE_KEY_ENCRYPTION_KEY\` is the key itself that seals private keys, and so no setting that a file may hold
+([CERTIFICATES.md](CERTIFICATES.md#the-key-that-seals-the-private-keys)).
 `;
 
 export const AGENT_INTRODUCTION = `An agent runs with a profile, a folder such as \`profiles/default\` (\`--profile\`, or \`QUEUE_AGENT_PROFILE\`). Two files of
@@ -53,7 +56,8 @@ last of several counts. All other keys are this product's own; write them into \
 Paths of truststore and enrolment file are relative to the profile; the data folder is relative to the working folder.
 The truststore's format is told by its content; a \`trustStoreType\` that is wrong is only a warning. The password in
 \`jetty.jvm.args\` belongs to the store that is named there, and is not tried on one that \`truststore\` names.
-\`QUEUE_AGENT_TOKEN\` belongs to \`queue-agent enrol\` and is no setting.
+\`QUEUE_AGENT_TOKEN\` belongs to \`queue-agent enrol\`, \`QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD\` to \`queue-agent truststore\`; neither is a
+setting.
 `;
 
 export const AGENT_RELOADING = `### When a change counts

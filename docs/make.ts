@@ -6,6 +6,7 @@ import { ADMIN_ERRORS } from '../central/admin/errors.ts';
 import { AUTH_ERRORS } from '../central/auth/errors.ts';
 import { CLI_ERRORS } from '../central/cli/errors.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
+import { HANDSHAKE_ERRORS } from '../central/listeners/handshake-faults.ts';
 import { HTTP_ERRORS, LISTENER_ERRORS } from '../central/listeners/errors.ts';
 import { metricsMarkdown } from '../central/metrics.ts';
 import { parametersMarkdown } from '../central/parameters/document.ts';
@@ -15,13 +16,14 @@ import { BACKUP_ERRORS } from '../central/store/backup-errors.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
 import { AGENT_ERRORS } from '../agent/errors.ts';
-import { TRUSTSTORE_ERRORS } from '../agent/truststore-edit.ts';
 import { FILE_ERRORS } from '../shared/bounded-file.ts';
 import type { ErrorDefinition, ErrorTable } from '../shared/errors.ts';
 import { KEYSTORE_ERRORS } from '../shared/keystore/errors.ts';
+import { PRIVATE_KEY_ERRORS } from '../shared/keystore/key-file.ts';
 import { PROPERTIES_ERRORS } from '../shared/properties.ts';
 import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
+import { TRUSTSTORE_ERRORS } from '../shared/truststore/errors.ts';
 import { isTerminal, REFUSALS } from '../shared/wire/refusals.ts';
 import { AGENT_INTRODUCTION, AGENT_RELOADING, CENTRAL_INTRODUCTION, CONFIGURATION_INTRODUCTION } from './configuration-text.ts';
 
@@ -49,9 +51,15 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about: 'In the log of the agent, in its status (`GET /v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
     errors: AGENT_ERRORS,
   },
-  { table: 'TRUSTSTORE_ERRORS', title: 'Agent: truststore commands', about: 'Answers of `queue-agent truststore`.', errors: TRUSTSTORE_ERRORS },
+  { table: 'TRUSTSTORE_ERRORS', title: 'Truststore commands', about: 'Answers of `queue-agent truststore` and of `queuegate truststore`, which are one command.', errors: TRUSTSTORE_ERRORS },
   { table: 'KEYSTORE_ERRORS', title: 'Key stores and trust stores', about: 'Reading and writing JKS, PKCS#12, PEM and DER. Whatever is wrong with a truststore, the agent makes no connection without verification.', errors: KEYSTORE_ERRORS },
-  { table: 'PKI_ERRORS', title: 'Central: certificates and enrolment', about: 'Answers to enrolments (HTTP) and to changes of the certificate parameters, and reasons why Central does not start.', errors: PKI_ERRORS },
+  { table: 'PRIVATE_KEY_ERRORS', title: 'Central: files with a private key', about: 'Answers to imports of a certificate or an authority with its key ([CERTIFICATES.md](CERTIFICATES.md)).', errors: PRIVATE_KEY_ERRORS },
+  {
+    table: 'PKI_ERRORS',
+    title: 'Central: certificates and enrolment',
+    about: 'Answers to enrolments (HTTP), to acts on the authority and on certificates ([CERTIFICATES.md](CERTIFICATES.md)) and to changes of the certificate parameters, and reasons why Central does not start.',
+    errors: PKI_ERRORS,
+  },
   { table: 'PARAMETER_ERRORS', title: 'Central: parameters', about: 'Answers of the parameters API.', errors: PARAMETER_ERRORS },
   { table: 'AUTH_ERRORS', title: 'Central: access to the administration', about: 'Answers of every path of the REST API that needs a token.', errors: AUTH_ERRORS },
   { table: 'ADMIN_ERRORS', title: 'Central: requests to the administration', about: 'Answers of the REST API ([REST.md](REST.md)).', errors: ADMIN_ERRORS },
@@ -59,6 +67,12 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   { table: 'STORE_ERRORS', title: 'Central: agents, tokens, versions', about: 'What the store refuses, whatever engine it runs on.', errors: STORE_ERRORS },
   { table: 'BACKUP_ERRORS', title: 'Central: backup and restore', about: 'Answers of `queuegate backup` and `queuegate restore`, and of their paths of the REST API ([OPERATIONS.md](OPERATIONS.md)).', errors: BACKUP_ERRORS },
   { table: 'CLI_ERRORS', title: 'Command line of the administrator', about: 'Answers of `queuegate`. What Central refuses is shown with the code that Central gave.', errors: CLI_ERRORS },
+  {
+    table: 'HANDSHAKE_ERRORS',
+    title: 'Central: connections that come to nothing',
+    about: 'Causes in `GET /api/v1/handshake-failures` and in the metric `queuegate_handshake_failures_total`, beside the codes of refused sessions and enrolments. What agents say of the same is under "Agent".',
+    errors: HANDSHAKE_ERRORS,
+  },
   { table: 'LISTENER_ERRORS', title: 'Central: listeners', about: 'Binding of ports, at the start and when a parameter moves one.', errors: LISTENER_ERRORS },
   { table: 'CONFIG_ERRORS', title: 'Central: start', about: 'Central does not start.', errors: CONFIG_ERRORS },
   { table: 'DATABASE_ERRORS', title: 'Data folders and stores', about: 'Of Central and of the agent alike.', errors: DATABASE_ERRORS },

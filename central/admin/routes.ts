@@ -3,8 +3,11 @@
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
 import { agentRoutes } from './agents.ts';
+import { authorityRoutes } from './authority.ts';
+import { certificateRoutes } from './certificates.ts';
 import { backupRoutes } from './backup.ts';
 import { eventRoutes } from './events.ts';
+import { handshakeRoutes } from './handshakes.ts';
 import { messageRoutes } from './messages.ts';
 import { parameterRoutes } from './parameters.ts';
 import { allowedMethods } from '../listeners/http.ts';
@@ -29,10 +32,13 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       scope.addContentTypeParser(CLOUDEVENTS_TYPES, { parseAs: 'string' }, scope.getDefaultJsonParser('error', 'error'));
       parameterRoutes(scope, services, access);
       agentRoutes(scope, services, access);
+      handshakeRoutes(scope, services);
       messageRoutes(scope, services);
       eventRoutes(scope, services);
       tokenRoutes(scope, services, access);
       backupRoutes(scope, services, access);
+      authorityRoutes(scope, services, access);
+      certificateRoutes(scope, services, access);
       statusRoutes(scope, services);
     },
     { prefix: PREFIX, bodyLimit: MAX_ADMIN_BODY_BYTES },

@@ -2,8 +2,12 @@
 import type { Actor } from '../audit.ts';
 import type { EnrolmentTokens } from '../auth/enrolment-tokens.ts';
 import type { Operators } from '../auth/operators.ts';
+import type { FailureFilter, HandshakeFailure } from '../agents/handshake-failures.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterService } from '../parameters/service.ts';
+import type { AuthorityService } from '../pki/authority-service.ts';
+import type { Expiry } from '../pki/expiry.ts';
+import type { ServerCertificates } from '../pki/server-certificates.ts';
 import type { Backups, StagedRestore } from '../store/backup.ts';
 import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent } from '../store/store.ts';
 import type { Appended } from '../../shared/delivery/ports.ts';
@@ -17,11 +21,15 @@ export interface AdminServices {
   readonly messages: MessagesPort;
   readonly events: EventsPort;
   readonly backups: BackupsPort;
-  /** The authority's root (PEM), and its pin. */
+  /** What agents are to trust (PEM, what Central shows by it first), and the pin of that first one. */
   readonly authority: { readonly pem: string; readonly pin: string };
+  readonly authorityService: Pick<AuthorityService, 'export' | 'generations' | 'import'>;
+  readonly serverCertificates: Pick<ServerCertificates, 'activate' | 'confirm' | 'discard' | 'generate' | 'import' | 'install' | 'pending' | 'request' | 'restore' | 'slots' | 'undo'>;
+  readonly expiry: Pick<Expiry, 'list'>;
   /** Where agents enrol, for the line to copy. The port is the one that is bound. */
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
+  readonly handshakeFailures: HandshakeFailuresPort;
   readonly metrics: Metrics;
   readonly now: () => number;
   /** An error that nobody foresaw: for the log. */
@@ -31,6 +39,11 @@ export interface AdminServices {
 export interface BackupsPort extends Pick<Backups, 'make' | 'stage'> {
   /** Makes Central end its sessions, put the staged store in the place of its own, and start again. */
   apply(staged: StagedRestore): void;
+}
+
+export interface HandshakeFailuresPort {
+  list(filter: FailureFilter): HandshakeFailure[];
+  readonly forgotten: number;
 }
 
 export interface AgentsPort {

@@ -28,11 +28,11 @@ export interface HandshakeOptions {
   readonly mayStay: (listener: 'plain' | 'secure', origin: Origin) => Error | undefined;
   /** websocket.secure.clientAuth, and who issues agents' certificates. */
   readonly clientAuth: () => ClientAuth;
-  readonly authority: X509Certificate;
+  readonly authorities: () => readonly X509Certificate[];
   readonly welcomeTimeoutMs: () => number;
   readonly log: Logger;
   readonly now: () => number;
-  readonly onRefused: (code: string) => void;
+  readonly onRefused: (reason: CodedError, from: { readonly listener: 'plain' | 'secure'; readonly address: string }) => void;
 }
 
 export interface UpgradedConnection {
@@ -146,7 +146,7 @@ export class Handshake {
     const key = proveHello(hello, challenge, { listener, origin, binding });
     if (listener === 'secure') {
       const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
-      judgeClientCertificate(this.#options.clientAuth(), shown, Buffer.from(hello.key, 'base64'), this.#options.authority, this.#options.now());
+      judgeClientCertificate(this.#options.clientAuth(), shown, Buffer.from(hello.key, 'base64'), this.#options.authorities(), this.#options.now());
     }
     const agent = judgeRegistration(hello, key, await this.#options.agents.get(hello.id));
     await this.#options.sessions.welcome({ hello, agent, webSocket, connection, listener, origin });
@@ -159,7 +159,7 @@ export class Handshake {
     const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
     if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
     else log.info({ address: origin.address, agent: hello?.id, code: reason.code, text: reason.message }, 'agent refused');
-    onRefused(reason.code);
+    onRefused(reason, { listener, address: origin.address });
     if (RECORDED.has(reason.code)) {
       incidents.record({ kind: reason.code, agentId: hello?.id ?? null, address: origin.address, at: now(), detail: { listener, name: hello?.name ?? null, text: reason.message } });
     }

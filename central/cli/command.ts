@@ -23,6 +23,8 @@ export interface CommandCall {
   /** The value of an option. */
   text(name: string): string | undefined;
   flag(name: string): boolean;
+  /** A password: from the file that an option names, else from an environment variable. Never from a flag: `ps` shows those. */
+  secret(option: string, variable: string): Promise<string | undefined>;
   /** The value of an option as a whole number. Errors: usage. */
   number(name: string): number | undefined;
   /** With --json the whole answer; else what `people` makes of it. */

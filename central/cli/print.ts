@@ -23,6 +23,11 @@ export function shown(value: unknown): string {
   return text.replaceAll(/\p{Cc}/gu, '\u{fffd}');
 }
 
+/** A thumbprint in the notation of keytool and openssl, to be compared by eye. */
+export function fingerprint(value: unknown): string {
+  return shown(value).toUpperCase().replaceAll(/([0-9A-F]{2})(?=[0-9A-F])/g, '$1:');
+}
+
 /** A member of an answer that has to be a list of objects. */
 export function rowsOf(answer: unknown, member: string): readonly Readonly<Record<string, unknown>>[] {
   const rows = recordOf(answer)[member];

@@ -5,17 +5,23 @@ import { parseArgs } from 'node:util';
 import { readBoundedFile } from '../../shared/bounded-file.ts';
 import { isCoded, printable, textOf } from '../../shared/errors.ts';
 import { agentCommands } from './agents.ts';
+import { authorityCommands } from './authority.ts';
+import { certificateCommands } from './certificate.ts';
 import { backupCommands } from './backup.ts';
 import { createClient, RestError } from './client.ts';
 import type { Command, CommandCall } from './command.ts';
 import { cliFault, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
 import { eventCommands } from './events.ts';
+import { handshakeCommands } from './handshakes.ts';
 import { parameterCommands } from './parameters.ts';
 import { statusCommands } from './status.ts';
 import { tokenCommands } from './tokens.ts';
 import { ADMINISTRATOR_TOKEN_FILE } from '../config.ts';
 
-const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...eventCommands, ...tokenCommands, ...backupCommands];
+const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...certificateCommands, ...backupCommands];
+
+/** Works on files of this machine and asks no Central: it reads its own line (shared/truststore/command.ts). */
+const TRUSTSTORE = { name: 'truststore', summary: 'truststores on this machine, such as those of profiles, without keytool' } as const;
 
 const COMMON = {
   url: { type: 'string', doc: 'where Central is: http://127.0.0.1:8080 unless set (QUEUEGATE_URL)' },
@@ -46,22 +52,24 @@ export async function runCli(argv: readonly string[], surroundings: CliSurroundi
   } catch (error) {
     if (surroundings.signal.aborted) return EXIT_FAILED;
     surroundings.error(printable(error));
-    if (error instanceof RestError) for (const text of error.errors) surroundings.error(`  - ${text}`);
+    // What the sentence itself says already is not said again.
+    if (error instanceof RestError) for (const text of error.errors) if (!error.message.includes(text)) surroundings.error(`  - ${text}`);
     return isCoded(error, 'usage', 'command_unknown') ? EXIT_USAGE : EXIT_FAILED;
   }
 }
 
 async function run(argv: readonly string[], surroundings: CliSurroundings): Promise<number> {
   const asked = argv[0] === 'help' ? argv.slice(1) : argv;
+  if (asked[0] === TRUSTSTORE.name) return await truststore(argv[0] === 'help' ? ['help'] : asked.slice(1), surroundings);
   const command = COMMANDS.find(({ name }) => name === asked.slice(0, name.split(' ').length).join(' '));
   if (command === undefined) {
     const [word] = asked;
     // `queuegate parameters` shows what there is about parameters; nothing at all, everything.
     const about = COMMANDS.filter(({ name }) => word === undefined || word.startsWith('-') || name.split(' ')[0] === word);
-    if (about.length === 0) throw cliFault('command_unknown', { found: asked.join(' ').slice(0, 64), commands: [...new Set(COMMANDS.map(({ name }) => name.split(' ')[0]))].join(', ') });
+    if (about.length === 0) throw cliFault('command_unknown', { found: asked.join(' ').slice(0, 64), commands: [...new Set([...COMMANDS, TRUSTSTORE].map(({ name }) => name.split(' ')[0]))].join(', ') });
     const wantsHelp = argv[0] === 'help' || asked.includes('--help') || asked.includes('-h');
     if (word !== undefined && !word.startsWith('-') && asked.length > 1 && !wantsHelp) throw cliFault('command_unknown', { found: asked.join(' ').slice(0, 64), commands: about.map(({ name }) => name).join(', ') });
-    (wantsHelp ? surroundings.out : surroundings.error)(overview(about));
+    (wantsHelp ? surroundings.out : surroundings.error)(overview(about.length === COMMANDS.length ? [...about, TRUSTSTORE] : about));
     return wantsHelp ? 0 : EXIT_USAGE;
   }
   if (argv[0] === 'help' || asked.includes('--help') || asked.includes('-h')) {
@@ -85,6 +93,10 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
     line: surroundings.out,
     text,
     flag: (name) => values[name] === true,
+    async secret(option, variable) {
+      const file = text(option);
+      return file === undefined ? surroundings.environment[variable] || undefined : await readPassword(resolve(surroundings.workingFolder, file));
+    },
     number(name) {
       const found = text(name);
       if (found === undefined) return undefined;
@@ -96,6 +108,12 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
   };
   await command.run(call);
   return 0;
+}
+
+async function truststore(words: readonly string[], { environment, out, error }: CliSurroundings): Promise<number> {
+  const { truststoreCommand } = await import('../../shared/truststore/command.ts');
+  const whole = (print: (text: string) => void) => (text: string): void => print(text.replace(/\n$/, ''));
+  return await truststoreCommand(words, { program: 'queuegate', stdout: whole(out), stderr: whole(error), env: environment });
 }
 
 function readLine(command: Command, args: readonly string[]): { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] } {
@@ -135,11 +153,17 @@ async function readToken(text: (name: string) => string | undefined, { environme
   }
 }
 
+/** The first line: editors end files with a line end, which is no part of a password. */
+async function readPassword(path: string): Promise<string> {
+  const bytes = await readBoundedFile({ path, what: 'The password file', maxBytes: MAX_TOKEN_BYTES, mend: 'Name a file that holds the password in its first line.' });
+  return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
+}
+
 function usage(command: Command, found: string): Error {
   return cliFault('usage', { found: found.replace(/\.$/, ''), usage: `queuegate ${command.name} ${command.usage}`.trim() });
 }
 
-function overview(commands: readonly Command[]): string {
+function overview(commands: readonly Pick<Command, 'name' | 'summary'>[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   return ['queuegate COMMAND [options]: the administration of Central.', '', ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '', 'queuegate help COMMAND explains one.', '', 'Options of every command:', optionsText(COMMON)].join('\n');
 }

@@ -4,6 +4,7 @@ import type { Server } from 'node:http';
 import fastifyWebsocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
+import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { AGENT_PATH, ENROL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import type { Handshake } from '../agents/handshake.ts';
 import { originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
@@ -26,6 +27,8 @@ export interface AgentSocketOptions {
   readonly server: Server;
   readonly connections: Pick<Connections, 'acceptedAt' | 'settle'>;
   readonly onUnexpected: (error: unknown, url: string) => void;
+  /** Somebody was sent away: no agent, or no enrolment. */
+  readonly onFailure: (fault: CodedError, address: string) => void;
 }
 
 /** A close frame is answered within this time, or the socket is cut. */
@@ -70,7 +73,10 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
       const { 'sec-websocket-version': version, 'sec-websocket-key': key = '' } = request.headers;
       if (request.ws && offered.includes(SUBPROTOCOL) && version === '13' && WEBSOCKET_KEY.test(key)) return done();
-      void sendError(reply.headers({ upgrade: 'websocket', 'sec-websocket-version': '13' }), httpFault('upgrade_required', { subprotocol: SUBPROTOCOL }), () => undefined);
+      const fault = httpFault('upgrade_required', { subprotocol: SUBPROTOCOL });
+      connections.settle(request.raw.socket);
+      options.onFailure(fault, origin(request).address);
+      void sendError(reply.headers({ upgrade: 'websocket', 'sec-websocket-version': '13' }), fault, () => undefined);
     },
     handler: (_request, reply) => reply.code(426).send(),
     wsHandler: (webSocket, request) => {
@@ -83,7 +89,12 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
 
   app.post(ENROL_PATH, async (request) => {
     const from = origin(request);
-    return await options.enrolment.enrol(request.body, { over: from.scheme, address: from.address });
+    try {
+      return await options.enrolment.enrol(request.body, { over: from.scheme, address: from.address });
+    } catch (error) {
+      if (isCoded(error)) options.onFailure(error, from.address);
+      throw error;
+    }
   });
 
   app.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(`Queuegate Central "${options.central}", ${listener} WebSocket. Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`));

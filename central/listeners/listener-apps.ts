@@ -3,10 +3,11 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
+import type { CodedError } from '../../shared/errors.ts';
 import type { Handshake } from '../agents/handshake.ts';
 import type { AddressSet } from '../auth/address-rules.ts';
 import { createAgentSocketApp, type EnrolmentPort } from './agent-socket.ts';
-import { Connections, type WrongProtocol } from './connections.ts';
+import { Connections } from './connections.ts';
 import { createHttpServer } from './http.ts';
 import type { ListenerName } from './reconcile.ts';
 import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
@@ -24,7 +25,8 @@ export interface ListenerAppsOptions {
   readonly deadlineMs: () => number;
   /** Makes the administration's app on a server of ours, once for HTTPS and once for HTTP. */
   readonly admin: (listener: 'https' | 'http', server: Server) => Promise<FastifyInstance>;
-  readonly onWrongProtocol: (listener: ListenerName, what: WrongProtocol, address: string) => void;
+  /** A connection or an enrolment came to nothing. */
+  readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
 
@@ -43,13 +45,13 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
   const { deadlineMs } = options;
   let credentials = options.credentials;
   const tls = { secure: createTlsServer(credentials, deadlineMs(), options.asksForCertificate), https: createTlsServer(credentials, deadlineMs()) };
+  const failureAt = (listener: ListenerName) => (fault: CodedError, address: string): void => options.onFailure(listener, fault, address);
   const fed = (listener: ListenerName): { readonly server: Server; readonly connections: Connections } => {
     const server = createHttpServer(deadlineMs());
-    const onWrongProtocol = (what: WrongProtocol, address: string): void => options.onWrongProtocol(listener, what, address);
-    return { server, connections: new Connections({ http: server, ...(listener in tls ? { tls: tls[listener as keyof typeof tls] } : {}), deadlineMs, onWrongProtocol }) };
+    return { server, connections: new Connections({ http: server, ...(listener in tls ? { tls: tls[listener as keyof typeof tls] } : {}), deadlineMs, onFailure: failureAt(listener) }) };
   };
   const listeners = { plain: fed('plain'), secure: fed('secure'), https: fed('https'), http: fed('http') };
-  const agentApp = (listener: 'plain' | 'secure') => createAgentSocketApp({ ...options, listener, ...listeners[listener] });
+  const agentApp = (listener: 'plain' | 'secure') => createAgentSocketApp({ ...options, listener, ...listeners[listener], onFailure: failureAt(listener) });
   const [plain, secure] = [await agentApp('plain'), await agentApp('secure')];
   const adminApps: FastifyInstance[] = [];
   for (const listener of ['https', 'http'] as const) {

@@ -71,16 +71,6 @@ export class Listeners<Staged> {
     }
   }
 
-  /** A certificate that comes near its end, or whose names no longer fit, is replaced without anybody noticing. */
-  async renewCertificate(values: ParameterValues): Promise<boolean> {
-    const { certificate } = this.#options;
-    const staged = await certificate.stage(values);
-    if (staged === certificate.current()) return false;
-    certificate.show(staged);
-    await certificate.adopt(staged);
-    return true;
-  }
-
   /** What cannot be bound, and whether a certificate can be made: as faults of the parameters; changes nothing. */
   async check(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]> {
     const faults: ParameterFault[] = [];

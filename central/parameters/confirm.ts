@@ -28,14 +28,13 @@ export interface ConfirmTerms {
 const TOUCHES_HTTPS: ReadonlySet<ParameterName> = new Set(['https.port', 'certificate.distinguishedName', 'certificate.subjectAlternativeNames']);
 
 export function termsOf(request: ConfirmRequest, moved: readonly ParameterName[], agents: OnlineAgents): ConfirmTerms {
-  return {
-    share: request.share,
-    agents: agents
-      .online()
-      .filter((agent) => !agent.loopback)
-      .map((agent) => ({ id: agent.agentId, name: agent.name })),
-    listener: moved.some((name) => TOUCHES_HTTPS.has(name)) ? 'https' : moved.includes('http.port') ? 'http' : null,
-  };
+  return confirmTerms(request, moved.some((name) => TOUCHES_HTTPS.has(name)) ? 'https' : moved.includes('http.port') ? 'http' : null, agents);
+}
+
+/** The terms of a change that touches this listener of the administration (null: none). */
+export function confirmTerms({ share }: ConfirmRequest, listener: ConfirmTerms['listener'], agents: OnlineAgents): ConfirmTerms {
+  const before = agents.online().filter((agent) => !agent.loopback);
+  return { share, agents: before.map((agent) => ({ id: agent.agentId, name: agent.name })), listener };
 }
 
 /**

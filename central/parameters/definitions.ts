@@ -32,6 +32,7 @@ export const GROUPS = {
 
 const MIB = 1024 * 1024;
 const port = { type: 'integer', unit: 'port', minimum: 1, maximum: 65_535 } as const;
+const days = { type: 'integer', unit: 'days' } as const;
 const NEXT_SESSION = 'Holds for sessions that begin from now on; those that are open keep what they were welcomed with.';
 const AT_ONCE = 'At once.';
 
@@ -130,15 +131,24 @@ export const DEFINITIONS = {
     applying: 'A new certificate is made, checked and swapped in without closing a session; the one before is kept and comes back when the change is undone.',
   },
   'certificate.lifetimeDays': {
+    ...days,
     group: GROUPS.certificate,
-    type: 'integer',
-    unit: 'days',
     minimum: 1,
     maximum: 825,
     default: 365,
-    description: "How long a certificate of Central's authority is valid, for the server and for agents. Central makes its own anew when a third of it is left.",
+    description: "How long a certificate is valid that Central's authority makes for Central itself: the server's, and that of the signing key. Both are made anew when a third of it is left.",
     reason: 'A year leaves four months in which a new one is made; more than 825 days some TLS clients refuse.',
     applying: 'Holds for certificates that are made from now on.',
+  },
+  'authority.lifetimeDays': {
+    ...days,
+    group: GROUPS.certificate,
+    minimum: 30,
+    maximum: 36_500,
+    default: 7300,
+    description: 'How long a root is valid that Central makes for its authority. No certificate outlives the root that vouches for it.',
+    reason: 'Twenty years: every agent trusts by it, and when it ends all of them are cut off. It is replaced long before.',
+    applying: 'Holds for roots that are made from now on.',
   },
 
   'agents.enrolment': {
@@ -149,6 +159,16 @@ export const DEFINITIONS = {
     description: 'How machines become agents. token: with an enrolment token that an administrator made. closed: not at all.',
     reason: 'Without a token nobody gets in either way; closed is for installations that are complete.',
     applying: AT_ONCE,
+  },
+  'agents.certificate.lifetimeDays': {
+    ...days,
+    group: GROUPS.agents,
+    minimum: 1,
+    maximum: 3650,
+    default: 365,
+    description: "How long an agent's certificate is valid.",
+    reason: 'A machine that stood in a cupboard for half a year comes back with a certificate that is still good.',
+    applying: 'Holds for certificates that are made from now on.',
   },
   'agents.max': {
     group: GROUPS.agents,
@@ -273,9 +293,8 @@ export const DEFINITIONS = {
   },
 
   'messages.deduplicationDays': {
+    ...days,
     group: GROUPS.messages,
-    type: 'integer',
-    unit: 'days',
     minimum: 1,
     maximum: 90,
     default: 7,
@@ -284,9 +303,8 @@ export const DEFINITIONS = {
     applying: 'At the next cleaning; what was forgotten does not come back.',
   },
   'events.retentionDays': {
+    ...days,
     group: GROUPS.messages,
-    type: 'integer',
-    unit: 'days',
     minimum: 1,
     maximum: 3650,
     default: 30,
@@ -295,9 +313,8 @@ export const DEFINITIONS = {
     applying: 'At the next cleaning; what was deleted does not come back.',
   },
   'deadLetters.retentionDays': {
+    ...days,
     group: GROUPS.messages,
-    type: 'integer',
-    unit: 'days',
     minimum: 1,
     maximum: 3650,
     default: 30,

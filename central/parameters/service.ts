@@ -142,6 +142,11 @@ export class ParameterService {
     });
   }
 
+  /** Runs an act between two changes, for what is moved together with parameters (the server certificate). */
+  async exclusively<T>(act: () => Promise<T>): Promise<T> {
+    return await this.#alone(act);
+  }
+
   /** Clears the timers after the change under way. A pending change is undone by the next start. */
   async stop(): Promise<void> {
     this.#stopped = true;

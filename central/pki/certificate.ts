@@ -1,8 +1,7 @@
-// Owns making certificates (profiles for root, server and agent), reading requests, and what is told of a certificate:
+// Owns making certificates (profiles for root, server, agent and signing), making and reading requests, and what is told of a certificate:
 // thumbprint, pin, names. Keeps nothing and decides nothing about who gets one; authority.ts does.
-import { createHash, createPublicKey, generateKeyPair, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
-import { promisify } from 'node:util';
 import { textOf } from '../../shared/errors.ts';
 import {
   AuthorityKeyIdentifierExtension,
@@ -14,11 +13,13 @@ import {
   Name,
   PeculiarCertificate,
   Pkcs10CertificateRequest,
+  Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '../../shared/x509.ts';
 import { pkiFault } from './errors.ts';
+import { cryptoPublicKey, signerOf, type KeyPair } from './key-algorithms.ts';
 
 const DAY_MS = 86_400_000;
 /** Clocks of branch PCs run late: a certificate made now is valid for them too. */
@@ -27,20 +28,13 @@ const BACKDATE_MS = 5 * 60_000;
 const SERIAL_BYTES = 16;
 /** X.520 ub-common-name. A longer name stays whole in the alternative names. */
 const MAX_COMMON_NAME = 64;
-const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
-const ECDSA_SHA256 = { name: 'ECDSA', hash: 'SHA-256' } as const;
-
-export interface KeyPair {
-  readonly privateKey: KeyObject;
-  readonly publicKey: KeyObject;
-}
 
 export interface AlternativeName {
   readonly type: 'dns' | 'ip' | 'url';
   readonly value: string;
 }
 
-export type Profile = 'root' | 'server' | 'agent';
+export type Profile = 'root' | 'server' | 'agent' | 'signing';
 
 export interface CertificateOrder {
   readonly profile: Profile;
@@ -53,11 +47,6 @@ export interface CertificateOrder {
   /** Absent: signed with `selfKey`, its own key. */
   readonly issuer?: { readonly certificate: X509Certificate; readonly key: KeyObject };
   readonly selfKey?: KeyObject;
-}
-
-/** A new ECDSA P-256 key: what every TLS library and Java from 8 on takes, with 128 bits of strength. */
-export async function makeKeyPair(): Promise<KeyPair> {
-  return await promisify(generateKeyPair)('ec', { namedCurve: ECDSA_P256.namedCurve });
 }
 
 /** The private key as PEM, PKCS#8, unencrypted: for the store, never for an answer or a log. */
@@ -73,9 +62,10 @@ export function spkiOf(key: KeyObject): Buffer {
 /** Makes one certificate. Errors: distinguished_name_bad. */
 export async function makeCertificate(order: CertificateOrder): Promise<X509Certificate> {
   const { issuer } = order;
-  const signer = issuer?.key ?? order.selfKey;
-  if (signer === undefined) throw new TypeError('a certificate order needs an issuer or its own key');
-  const publicKey = order.publicKey.toCryptoKey(ECDSA_P256, true, ['verify']);
+  const signingKey = issuer?.key ?? order.selfKey;
+  if (signingKey === undefined) throw new TypeError('a certificate order needs an issuer or its own key');
+  const signer = signerOf(signingKey);
+  const publicKey = cryptoPublicKey(order.publicKey);
   const end = order.now + order.lifetimeDays * DAY_MS;
   const made = await X509CertificateGenerator.create(
     {
@@ -88,8 +78,8 @@ export async function makeCertificate(order: CertificateOrder): Promise<X509Cert
       // Nothing outlives the one that vouches for it.
       notAfter: new Date(issuer === undefined ? end : Math.min(end, Date.parse(issuer.certificate.validTo))),
       publicKey,
-      signingKey: signer.toCryptoKey(ECDSA_P256, false, ['sign']),
-      signingAlgorithm: ECDSA_SHA256,
+      signingKey: signer.key,
+      signingAlgorithm: signer.algorithm,
       extensions: [
         ...usagesOf(order.profile),
         ...(order.alternativeNames === undefined || order.alternativeNames.length === 0 ? [] : [new SubjectAlternativeNameExtension([...order.alternativeNames])]),
@@ -108,7 +98,7 @@ function randomSerial(): string {
   return serial.toString('hex');
 }
 
-/** RFC 5280 sections 4.2.1.3, 4.2.1.9 and 4.2.1.12. No keyEncipherment: ECDSA keys encrypt nothing. */
+/** RFC 5280 sections 4.2.1.3, 4.2.1.9 and 4.2.1.12. keyEncipherment (TLS without forward secrecy) for no key, RSA neither. */
 function usagesOf(profile: Profile) {
   switch (profile) {
     case 'root':
@@ -118,6 +108,9 @@ function usagesOf(profile: Profile) {
       return leafUsages(ExtendedKeyUsage.serverAuth);
     case 'agent':
       return leafUsages(ExtendedKeyUsage.clientAuth);
+    case 'signing':
+      // Without any extended usage TLS would take it for a server's or a client's (section 4.2.1.12).
+      return leafUsages(ExtendedKeyUsage.codeSigning);
   }
 }
 
@@ -186,7 +179,31 @@ export function thumbprintOf(certificate: X509Certificate): string {
   return createHash('sha256').update(certificate.raw).digest('hex');
 }
 
+/** The subject key identifier, hex; undefined when the certificate has none. */
+export function keyIdentifierOf(certificate: X509Certificate): string | undefined {
+  return new PeculiarCertificate(certificate.raw).getExtension(SubjectKeyIdentifierExtension)?.keyId;
+}
+
 // --- requests and chains ------------------------------------------------------------------------------------------------
+
+/** A PKCS#10 request for a server certificate, PEM, as another authority takes it. Errors: distinguished_name_bad. */
+export async function makeServerRequest(order: { readonly subject: string; readonly names: readonly string[]; readonly keys: KeyPair }): Promise<string> {
+  const signer = signerOf(order.keys.privateKey);
+  const made = await Pkcs10CertificateRequestGenerator.create(
+    {
+      name: readName(order.subject),
+      keys: { privateKey: signer.key, publicKey: cryptoPublicKey(order.keys.publicKey) },
+      signingAlgorithm: signer.algorithm,
+      extensions: [
+        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+        new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+        new SubjectAlternativeNameExtension(order.names.map(alternativeName)),
+      ],
+    },
+    webcrypto,
+  );
+  return `${made.toString('pem').trim()}\n`;
+}
 
 export interface ReadRequest {
   readonly der: Buffer;

@@ -1,12 +1,16 @@
 // Owns how a machine becomes an agent: policy, token, request, registration, certificate, answer. The listeners bring the
 // request here; the tokens themselves belong to central/auth/enrolment-tokens.ts, the agents to the store.
+import type { X509Certificate } from 'node:crypto';
 import { misfit } from '../../shared/wire/json-schema.ts';
 import { answerMac, ENROL_WITH_PROOF, ENROL_WITH_TOKEN, pinOf, requestMac, sameMac, type EnrolRequest, type Enrolled } from '../../shared/wire/enrolment.ts';
 import { auditEntry } from '../audit.ts';
+import type { CertificateStore } from '../store/certificate-store.ts';
 import type { AgentStore, AuditStore, EnrolmentTokenRecord } from '../store/store.ts';
+import type { TrustBundle } from './agent-trust.ts';
 import type { Authority } from './authority.ts';
 import { chainPem, readRequest } from './certificate.ts';
 import { pkiFault } from './errors.ts';
+import { issuedCertificate } from './issued.ts';
 
 /** What enrolment asks of the tokens. */
 export interface EnrolmentTokenPort {
@@ -22,11 +26,14 @@ export interface EnrolmentOptions {
   readonly audit: AuditStore;
   readonly tokens: EnrolmentTokenPort;
   readonly authority: Authority;
+  /** What agents are to trust, and where is kept what they got. */
+  readonly trust: Pick<TrustBundle, 'pem' | 'thumbprints'>;
+  readonly certificates: Pick<CertificateStore, 'recordIssued' | 'recordTrust'>;
   /** SubjectPublicKeyInfo of Central's signing key, base64. */
   readonly signingKey: string;
   /** Central's name, as its challenges carry it. */
   readonly central: string;
-  /** The live parameters `agents.enrolment` and `certificate.lifetimeDays`. */
+  /** The live parameters `agents.enrolment` and `agents.certificate.lifetimeDays`. */
   readonly policy: () => { readonly enrolment: 'token' | 'closed'; readonly lifetimeDays: number };
   readonly now: () => number;
 }
@@ -49,7 +56,7 @@ export interface Enrolment {
 }
 
 export function createEnrolment(options: EnrolmentOptions): Enrolment {
-  const { agents, audit, tokens, authority, signingKey, central, policy, now } = options;
+  const { agents, audit, tokens, authority, trust, certificates, signingKey, central, policy, now } = options;
 
   /** The token behind the request, its key for proofs, and whether the answer has to be proven. */
   async function tokenOf(request: EnrolRequest, csrDer: Buffer, over: 'ws' | 'wss'): Promise<EnrolmentTokenRecord> {
@@ -85,14 +92,22 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const agent = await agents.register({ id: request.id ?? keyThumbprint, name: request.name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, token.id);
       const certificate = await authority.issueAgent({ id: agent.id, name: agent.name, publicKey: csr.publicKey, lifetimeDays });
+      const [truststore, trusted] = [trust.pem(), trust.thumbprints()];
+      await certificates.recordIssued(issuedCertificate(certificate, authority, agent.id, now()));
+      await certificates.recordTrust(agent.id, trusted);
       await audit.append(
         auditEntry({ who: `enrolment token ${token.id}`, from: address }, 'agent.enrol', { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over }, now()),
       );
 
-      const answer = { id: agent.id, name: agent.name, central, signingKey, certificate: chainPem([certificate]), truststore: authority.pem };
+      const answer = { id: agent.id, name: agent.name, central, signingKey, certificate: chainPem(withoutRoot(authority.chainOf(certificate))), truststore };
       return 'mac' in request ? { ...answer, mac: answerMac(Buffer.from(token.hash, 'hex'), request.mac, answer) } : answer;
     },
   };
+}
+
+/** The certificate and what stands between it and the root. */
+function withoutRoot(chain: readonly X509Certificate[]): readonly X509Certificate[] {
+  return chain.length > 1 ? chain.slice(0, -1) : chain;
 }
 
 function readBody(body: unknown): EnrolRequest {

@@ -12,6 +12,18 @@ export const PKI_ERRORS = {
     text: 'What the store keeps as "{name}" cannot be used: {found}.',
     hint: 'Restore the data folder of Central from a backup. Central makes no new one by itself: every agent would have to enrol again.',
   },
+  key_encryption_key_bad: {
+    text: 'The key-encryption key in {origin} is no key: it holds {found}; allowed are 32 bytes, as they are or as base64 or hex.',
+    hint: 'Put back the key of this data folder. A new one for a new data folder: openssl rand -base64 32. A password is no key: it is guessed.',
+  },
+  key_encryption_key_missing: {
+    text: 'The private keys in the store are sealed with the key {expected}, and there is none.',
+    hint: 'Put back the file key-encryption-key in the data folder, or name the key (key.encryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). Nothing was changed.',
+  },
+  key_encryption_key_wrong: {
+    text: 'The private keys in the store are sealed with the key {expected}; {origin} holds the key {found}.',
+    hint: 'Give the key {expected} back. To change the key, name the old one with key.encryption.previous.file beside the new one, once. Nothing was changed.',
+  },
   distinguished_name_bad: {
     status: 422,
     text: '"{found}" is no distinguished name: {reason}.',
@@ -20,7 +32,35 @@ export const PKI_ERRORS = {
   server_certificate_unfit: {
     status: 422,
     text: 'The server certificate cannot be used: {found}.',
-    hint: 'The certificate in use stays. Mend the names or the clock, and try again.',
+    hint: 'The certificate in use stays. Mend what is named, and try again.',
+  },
+  authority_unfit: {
+    status: 422,
+    text: 'The authority cannot be used: {found}.',
+    hint: 'The authority in use stays. Give the key with its certificate and everything up to the root, as PKCS#12 or PEM.',
+  },
+  authority_known: { status: 409, text: 'The authority {thumbprint} is here already; its role is {role}.', hint: 'Look at "queuegate ca list": nothing has to be imported.' },
+  authority_unknown: { status: 404, text: 'There is no authority {thumbprint}.', hint: 'See "queuegate ca list" for those there are.' },
+  authority_current: { status: 409, text: 'The authority {thumbprint} is the one that signs.', hint: 'Let another one sign first; this one is then trusted until it is retired.' },
+  authority_next_there: { status: 409, text: 'The authority {thumbprint} waits already to be the next one.', hint: 'Let it sign, or retire it, before another one is prepared.' },
+  export_password_weak: {
+    status: 422,
+    text: 'The password for the key of the authority {found}.',
+    hint: 'Take one of at least 12 characters that is used for nothing else: whoever has the file and the password can pretend to be Central.',
+  },
+  certificate_file_missing: { status: 422, text: 'There is no certificate in {file}.', hint: 'Give the certificate of the server and everything up to the root, as PEM, PKCS#7 or PKCS#12.' },
+  certificate_not_requested: {
+    status: 409,
+    text: 'No certificate in {file} belongs to the request that is out{found}.',
+    hint: 'Install the answer to the newest request ("queuegate certificate request" makes one; its key stays in Central), or import a certificate with its key ("queuegate certificate import").',
+  },
+  certificate_nothing_staged: { status: 409, text: 'No certificate is staged.', hint: 'Stage one first: "queuegate certificate install FILE --stage" or "queuegate certificate import FILE --stage".' },
+  certificate_no_previous: { status: 409, text: 'There is no earlier certificate to go back to.', hint: 'See "queuegate certificate list"; "queuegate certificate generate" makes a new one.' },
+  certificate_in_use: { status: 409, text: 'The certificate {thumbprint} is in use already.', hint: 'Nothing to do. See "queuegate certificate list".' },
+  certificate_change_pending: {
+    status: 409,
+    text: 'A change of the certificate by {who} waits for its confirmation until {until}.',
+    hint: 'Confirm it or undo it first (queuegate certificate confirm, queuegate certificate undo).',
   },
   csr_unreadable: { status: 422, text: 'The certificate request cannot be read: {found}.', hint: 'Send a PKCS#10 request as PEM (-----BEGIN CERTIFICATE REQUEST-----).' },
   csr_signature: { status: 422, text: 'The certificate request is not signed with the key that it names.', hint: 'Make the request again on the machine that holds the key.' },

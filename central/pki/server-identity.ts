@@ -1,45 +1,27 @@
-// Owns Central's server certificate and its key: what is kept, whether it still fits, and the way a new one takes its place.
-// A new one is staged (made and checked, nothing written), then swapped into the listeners by whoever calls, then adopted
-// (written; the one before is kept). So nothing ever overwrites a working key. Who listens with it is not known here.
-import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
-import { textOf } from '../../shared/errors.ts';
-import { auditEntry, type Actor } from '../audit.ts';
+// Owns Central's server certificate and its key: which one is current, whether it still fits, and the way a new one takes its
+// place. A new one is checked, then swapped into the listeners by whoever calls, then adopted (written; the one before is
+// kept). So nothing ever overwrites a working key. Who listens with it is not known here.
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { auditEntry, CENTRAL, type Actor, type Reason } from '../audit.ts';
 import type { KeyMaterialStore } from '../store/store.ts';
 import type { Authority } from './authority.ts';
-import { alternativeName, chainPem, commonName, hostsOf, makeKeyPair, privateKeyPem, readChain, sameDistinguishedName, subjectOf, thumbprintOf } from './certificate.ts';
-import { pkiFault } from './errors.ts';
+import { commonName, makeServerRequest, readChain, sameDistinguishedName } from './certificate.ts';
+import { buildChain, CertificateFaults, signedBy } from './chain.ts';
+import { makeKeyPair, type KeyKind } from './key-algorithms.ts';
+import { canonicalHost, serverFaults, uncoveredNames } from './server-check.ts';
+import { credentialsFrom, loadSlots, slotEntries, type PendingSwap, type ServerCredentials, type Slots } from './server-slots.ts';
 
-const KEY = 'server.key';
-const CHAIN = 'server.chain';
-const PREVIOUS_KEY = 'server.previous.key';
-const PREVIOUS_CHAIN = 'server.previous.chain';
 /** Names under which Central always answers to its own host. */
 const OWN_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
 /** A new one is made when a third of the lifetime is left: four months of a year, so that a Central that stood still finds time. */
 const RENEW_WHEN_LEFT = 1 / 3;
-const EXTENDED_USAGE_SERVER = '1.3.6.1.5.5.7.3.1';
-
-/** What a TLS listener needs, and what an administrator sees of it. */
-export interface ServerCredentials {
-  /** Private key, PEM. */
-  readonly key: string;
-  /** Leaf first, root last, PEM: the root is sent along so that an enrolling agent can find the pinned key. */
-  readonly chain: string;
-  /** SHA-256 of the leaf, hex. */
-  readonly thumbprint: string;
-  readonly subject: string;
-  readonly issuer: string;
-  /** Host names and addresses it is good for. */
-  readonly names: readonly string[];
-  readonly notBefore: number;
-  readonly notAfter: number;
-}
 
 /** What the certificate has to be, from configuration and parameters. */
 export interface ServerWishes {
   /** Host names or addresses that agents use (configuration `advertised.names`) and the host's own name. */
   readonly names: readonly string[];
+  /** Those of them that agents use; absent: all. */
+  readonly advertised?: readonly string[];
   /** Parameter `certificate.subjectAlternativeNames`. */
   readonly subjectAlternativeNames: readonly string[];
   /** Parameter `certificate.distinguishedName`; empty: CN of the first name. */
@@ -48,146 +30,150 @@ export interface ServerWishes {
   readonly lifetimeDays: number;
 }
 
-export interface ServerIdentity {
-  /** The adopted one; undefined before the first `adopt`. */
-  current(): ServerCredentials | undefined;
-  /**
-   * The credentials that fit the wishes: the current ones, the previous ones (so that undoing a change brings them back), or
-   * new ones, checked. Writes nothing. Errors: distinguished_name_bad, server_certificate_unfit.
-   */
-  stage(wishes: ServerWishes): Promise<ServerCredentials>;
-  /** Writes staged credentials as the current ones and keeps those before. Does nothing when they are the current ones already. */
-  adopt(staged: ServerCredentials, actor: Actor): Promise<void>;
-}
-
 export interface ServerIdentityOptions {
   readonly keyMaterial: KeyMaterialStore;
   readonly authority: Authority;
   readonly now: () => number;
 }
 
-/** Loads what the store has. Errors: key_material_damaged. */
-export async function openServerIdentity({ keyMaterial, authority, now }: ServerIdentityOptions): Promise<ServerIdentity> {
-  let current = await load(keyMaterial, KEY, CHAIN);
-  let previous = await load(keyMaterial, PREVIOUS_KEY, PREVIOUS_CHAIN);
-  return {
-    current: () => current,
-    async stage(wishes) {
-      const names = namesOf(wishes);
-      for (const kept of [current, previous]) {
-        if (kept !== undefined && fits(kept, wishes, names, now()) && checkServerCredentials(kept, names, authority.certificate, now()).length === 0) return kept;
-      }
-      const { privateKey, publicKey } = await makeKeyPair();
-      const leaf = await authority.issueServer({ subject: subjectFor(wishes), names, publicKey, lifetimeDays: wishes.lifetimeDays });
-      const staged = credentialsOf(privateKeyPem(privateKey), chainPem([leaf, authority.certificate]));
-      const faults = checkServerCredentials(staged, names, authority.certificate, now());
-      if (faults.length > 0) throw pkiFault('server_certificate_unfit', { found: faults.join('; ') });
-      return staged;
-    },
-    async adopt(staged, actor) {
-      if (current?.thumbprint === staged.thumbprint) return;
-      const entries = [
-        { name: KEY, value: staged.key },
-        { name: CHAIN, value: staged.chain },
-      ];
-      if (current !== undefined) entries.push({ name: PREVIOUS_KEY, value: current.key }, { name: PREVIOUS_CHAIN, value: current.chain });
-      await keyMaterial.put(entries, auditEntry(actor, 'server-certificate.adopt', { thumbprint: staged.thumbprint, names: staged.names, before: current?.thumbprint ?? null }, now()));
-      previous = current;
-      current = staged;
-    },
-  };
+/**
+ * Loads what the store has. A change that waits for its confirmation is undone: whoever could have given it lost the
+ * connection. Errors: key_material_damaged.
+ */
+export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
+  const identity = new ServerIdentity(options, await loadSlots(options.keyMaterial));
+  if (identity.slots.pending !== undefined) await identity.undo(CENTRAL, 'Central started again before it was confirmed');
+  return identity;
 }
 
-async function load(keyMaterial: KeyMaterialStore, keyName: string, chainName: string): Promise<ServerCredentials | undefined> {
-  const [key, chain] = [await keyMaterial.get(keyName), await keyMaterial.get(chainName)];
-  if (key === undefined && chain === undefined) return undefined;
-  if (key === undefined || chain === undefined) throw pkiFault('key_material_damaged', { name: key === undefined ? keyName : chainName, found: 'it is missing' });
-  try {
-    createPrivateKey(key);
-    return credentialsOf(key, chain);
-  } catch (error) {
-    throw pkiFault('key_material_damaged', { name: chainName, found: textOf(error) }, error);
+export class ServerIdentity {
+  readonly #options: ServerIdentityOptions;
+  #slots: Slots;
+
+  constructor(options: ServerIdentityOptions, slots: Slots) {
+    this.#options = options;
+    this.#slots = slots;
+  }
+
+  get slots(): Slots {
+    return this.#slots;
+  }
+
+  /** The adopted one; undefined before the first `adopt`. */
+  current(): ServerCredentials | undefined {
+    return this.#slots.current;
+  }
+
+  /**
+   * The credentials to show: one from elsewhere as long as it lives, whatever is wished; else one of our own that fits the
+   * wishes, the current or previous one or a new one. Writes nothing. Errors: distinguished_name_bad, server_certificate_unfit.
+   */
+  async fitting(wishes: ServerWishes): Promise<ServerCredentials> {
+    const { current, previous } = this.#slots;
+    if (current !== undefined && current.origin !== 'made' && current.notAfter > this.#options.now()) return current;
+    for (const kept of [current, previous]) if (kept !== undefined && this.#fits(kept, wishes)) return kept;
+    return await this.make(wishes);
+  }
+
+  /** As `fitting`, for a change of the wishes: one from elsewhere has to stand for the names that are wished now. */
+  async stage(wishes: ServerWishes): Promise<ServerCredentials> {
+    const staged = await this.fitting(wishes);
+    if (staged.origin === 'made') return staged;
+    const uncovered = uncoveredNames(readChain(staged.chain, 'The server certificate')[0], namesToCover(wishes));
+    if (uncovered.length > 0) throw new CertificateFaults('server_certificate_unfit', [{ fault: 'names_missing', text: `the one in use was not made by Central's authority, and does not stand for ${uncovered.join(', ')}` }]);
+    return staged;
+  }
+
+  /** A new one by the current generation of the authority, checked. Errors: distinguished_name_bad, server_certificate_unfit. */
+  async make(wishes: ServerWishes): Promise<ServerCredentials> {
+    const { authority } = this.#options;
+    const names = namesOf(wishes);
+    const { privateKey, publicKey } = await makeKeyPair();
+    const leaf = await authority.issueServer({ subject: subjectFor(wishes), names, publicKey, lifetimeDays: wishes.lifetimeDays });
+    const chain = authority.chainOf(leaf);
+    const faults = serverFaults({ key: privateKey, built: buildChain(leaf, chain, []), names, now: this.#options.now() });
+    if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
+    return credentialsFrom(privateKey, chain, 'made');
+  }
+
+  /** A request for another authority. Its key stays here until the answer comes; one from before is forgotten. Errors: distinguished_name_bad. */
+  async request(wishes: ServerWishes, kind: KeyKind, actor: Actor, reason: Reason = {}): Promise<string> {
+    const keys = await makeKeyPair(kind);
+    // Public authorities sign no localhost and no loopback address: only what others use.
+    const names = namesToCover(wishes);
+    const csr = await makeServerRequest({ subject: subjectFor(wishes), names, keys });
+    const request = { csr, key: keys.privateKey, madeAt: this.#options.now() };
+    await this.#write({ ...this.#slots, request }, actor, 'server-certificate.request', { subject: subjectFor(wishes), names, key: kind }, reason);
+    return csr;
+  }
+
+  /** Writes credentials as the current ones and keeps those before. Does nothing when they are the current ones already. */
+  async adopt(next: ServerCredentials, actor: Actor, how: { readonly pending?: PendingSwap | undefined; readonly reason?: Reason } = {}): Promise<void> {
+    const { current, staged, request } = this.#slots;
+    if (current?.thumbprint === next.thumbprint) return;
+    const answered = request !== undefined && isKeyOf(next, request.key);
+    const slots = { current: next, previous: current, staged: staged?.thumbprint === next.thumbprint ? undefined : staged, request: answered ? undefined : request, pending: how.pending };
+    const detail = { thumbprint: next.thumbprint, origin: next.origin, names: next.names, before: current?.thumbprint ?? null, confirm: how.pending?.terms ?? null };
+    await this.#write(slots, actor, 'server-certificate.adopt', detail, how.reason);
+  }
+
+  /** Keeps credentials for later, or with undefined no more. */
+  async keepStaged(staged: ServerCredentials | undefined, actor: Actor, reason: Reason = {}): Promise<void> {
+    const before = this.#slots.staged;
+    if (staged === undefined && before === undefined) return;
+    const detail = staged === undefined ? { dropped: before?.thumbprint } : { thumbprint: staged.thumbprint, origin: staged.origin, names: staged.names };
+    await this.#write({ ...this.#slots, staged }, actor, 'server-certificate.stage', detail, reason);
+  }
+
+  /** The change that waits stays. */
+  async confirm(actor: Actor, forced: boolean): Promise<void> {
+    await this.#write({ ...this.#slots, pending: undefined }, actor, 'server-certificate.confirm', { thumbprint: this.#slots.current?.thumbprint, forced }, {});
+  }
+
+  /** Back to the one before, which becomes the current one again; one that has expired meanwhile nobody would accept, so it is left. */
+  async undo(actor: Actor, reason: string): Promise<void> {
+    const { current, previous } = this.#slots;
+    const back = previous !== undefined && previous.notAfter > this.#options.now();
+    const slots = { ...this.#slots, pending: undefined, ...(back ? { current: previous, previous: current } : {}) };
+    await this.#write(slots, actor, 'server-certificate.undo', { thumbprint: slots.current?.thumbprint, before: current?.thumbprint, reason, back }, {});
+  }
+
+  /** One that was made here fits when it says exactly what is wished; a name that was taken off the list must not live on in it. */
+  #fits(kept: ServerCredentials, wishes: ServerWishes): boolean {
+    if (kept.origin !== 'made') return false;
+    const now = this.#options.now();
+    const [names, has] = [namesOf(wishes), new Set(kept.names.map(canonicalHost))];
+    const [leaf] = readChain(kept.chain, 'The server certificate');
+    return (
+      has.size === names.length &&
+      names.every((name) => has.has(name)) &&
+      sameDistinguishedName(kept.subject, subjectFor(wishes)) &&
+      kept.notBefore <= now &&
+      kept.notAfter - now > (kept.notAfter - kept.notBefore) * RENEW_WHEN_LEFT &&
+      signedBy(leaf, this.#options.authority.certificate)
+    );
+  }
+
+  async #write(next: Slots, actor: Actor, action: string, detail: Readonly<Record<string, unknown>>, reason: Reason = {}): Promise<void> {
+    await this.#options.keyMaterial.put(slotEntries(next, this.#slots), auditEntry(actor, action, detail, this.#options.now(), reason));
+    this.#slots = next;
   }
 }
 
-function credentialsOf(key: string, chain: string): ServerCredentials {
-  const [leaf] = readChain(chain, 'The server certificate');
-  return {
-    key,
-    chain,
-    thumbprint: thumbprintOf(leaf),
-    subject: subjectOf(leaf),
-    issuer: leaf.issuer.replaceAll('\n', ', '),
-    names: hostsOf(leaf),
-    notBefore: Date.parse(leaf.validFrom),
-    notAfter: Date.parse(leaf.validTo),
-  };
-}
-
-/** Every name the certificate has to stand for, each once, in a fixed order. */
+/** Every name that a certificate of our own has, each once, in a fixed order. */
 export function namesOf(wishes: ServerWishes): string[] {
   return [...new Set([...wishes.names, ...wishes.subjectAlternativeNames, ...OWN_NAMES].map((name) => canonicalHost(name)))];
+}
+
+/** The names that others use, which one from elsewhere has to stand for. */
+export function namesToCover(wishes: ServerWishes): string[] {
+  return [...new Set([...(wishes.advertised ?? wishes.names), ...wishes.subjectAlternativeNames].map((name) => canonicalHost(name)))];
 }
 
 function subjectFor(wishes: ServerWishes): string {
   return wishes.distinguishedName === '' ? commonName(wishes.names[0] ?? 'localhost') : wishes.distinguishedName;
 }
 
-/** One that was made here fits when it says exactly what is wished; a name that was taken off the list must not live on in it. */
-function fits(kept: ServerCredentials, wishes: ServerWishes, names: readonly string[], now: number): boolean {
-  const has = new Set(kept.names.map(canonicalHost));
-  const left = kept.notAfter - now;
-  return (
-    has.size === names.length &&
-    names.every((name) => has.has(name)) &&
-    sameDistinguishedName(kept.subject, subjectFor(wishes)) &&
-    left > (kept.notAfter - kept.notBefore) * RENEW_WHEN_LEFT
-  );
-}
-
-/** IPv6 addresses have many spellings; the URL parser knows the one form (RFC 5952). */
-function canonicalHost(host: string): string {
-  const { value } = alternativeName(host);
-  return isIP(value) === 6 ? new URL(`http://[${value}]`).hostname.slice(1, -1) : value;
-}
-
-/** All that is wrong with a server certificate, as sentences; empty: it may be used. */
-export function checkServerCredentials(credentials: Pick<ServerCredentials, 'key' | 'chain'>, names: readonly string[], root: X509Certificate, now: number): string[] {
-  const chain = readChain(credentials.chain, 'The server certificate');
-  const [leaf] = chain;
-  let key: KeyObject;
-  try {
-    key = createPrivateKey(credentials.key);
-  } catch (error) {
-    return [`its private key cannot be read: ${textOf(error)}`];
-  }
-  const faults: string[] = [];
-  if (!leaf.checkPrivateKey(key)) faults.push('the private key is not the key of the certificate');
-  const last = chain.at(-1) ?? leaf;
-  for (const [i, certificate] of chain.entries()) {
-    // The last one has to be vouched for by the root, unless it is the root.
-    const issuer = chain[i + 1] ?? root;
-    if (certificate !== last || certificate.fingerprint256 !== root.fingerprint256) {
-      if (!certificate.checkIssued(issuer) || !certificate.verify(issuer.publicKey)) faults.push(`the certificate "${oneLine(certificate.subject)}" is not signed by the next one, "${oneLine(issuer.subject)}"`);
-      if (!issuer.ca) faults.push(`"${oneLine(issuer.subject)}" is no certificate authority`);
-    }
-    if (Date.parse(certificate.validFrom) > now) faults.push(`"${oneLine(certificate.subject)}" is not valid before ${certificate.validFrom}`);
-    if (Date.parse(certificate.validTo) <= now) faults.push(`"${oneLine(certificate.subject)}" expired on ${certificate.validTo}`);
-  }
-  // Node gives `keyUsage` as the OIDs of the extended key usage; without that extension any use is allowed (RFC 5280 section 4.2.1.12).
-  if (leaf.keyUsage !== undefined && !leaf.keyUsage.includes(EXTENDED_USAGE_SERVER)) faults.push('it may not be used by a server (extended key usage)');
-  if (leaf.ca) faults.push('it is the certificate of an authority, not of a server');
-  const uncovered = names.filter((name) => !covers(leaf, name));
-  if (uncovered.length > 0) faults.push(`it does not stand for ${uncovered.join(', ')}; it stands for ${hostsOf(leaf).join(', ')}`);
-  return faults;
-}
-
-/** True when a TLS client that dialled `host` would accept the certificate's names. */
-export function covers(certificate: X509Certificate, host: string): boolean {
-  const { type, value } = alternativeName(host);
-  return (type === 'ip' ? certificate.checkIP(value) : certificate.checkHost(value)) !== undefined;
-}
-
-function oneLine(name: string): string {
-  return name.replaceAll('\n', ', ');
+function isKeyOf({ key }: ServerCredentials, other: KeyObject): boolean {
+  return createPrivateKey(key).equals(other);
 }

@@ -1,13 +1,19 @@
-// Owns the key that Central signs its welcomes with. It is no TLS key: agents learn it at enrolment and take commands from
-// nobody else, whatever certificate stands in front.
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+// Owns the key that Central signs its welcomes with, and the certificate by which the authority vouches for it. It is no TLS
+// key: agents learn it at enrolment and take commands from nobody else, whatever certificate stands in front.
+import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { textOf } from '../../shared/errors.ts';
 import { auditEntry, CENTRAL } from '../audit.ts';
 import type { KeyMaterialStore } from '../store/store.ts';
-import { makeKeyPair, privateKeyPem, spkiOf } from './certificate.ts';
+import type { Authority } from './authority.ts';
+import { chainPem, commonName, privateKeyPem, spkiOf, thumbprintOf } from './certificate.ts';
+import { signedBy } from './chain.ts';
 import { pkiFault } from './errors.ts';
+import { makeKeyPair } from './key-algorithms.ts';
 
 const KEY = 'signing.key';
+const CERTIFICATE = 'signing.certificate';
+/** As the server's: made anew when a third of its life is left. */
+const RENEW_WHEN_LEFT = 1 / 3;
 
 export interface SigningKey {
   /** SubjectPublicKeyInfo, DER, base64: what agents keep. */
@@ -33,4 +39,59 @@ export async function openSigningKey(options: { readonly keyMaterial: KeyMateria
 
 function signingKeyOf(key: KeyObject): SigningKey {
   return { publicKey: spkiOf(createPublicKey(key)).toString('base64'), key };
+}
+
+export interface SigningCertificate {
+  current(): X509Certificate;
+  /** Leaf first, root last. */
+  chain(): readonly X509Certificate[];
+  /** Makes it anew when it comes near its end, or the authority is another one now; true when it did. */
+  renew(): Promise<boolean>;
+}
+
+export interface SigningCertificateOptions {
+  readonly keyMaterial: KeyMaterialStore;
+  readonly authority: Authority;
+  readonly signingKey: SigningKey;
+  /** Central's name. */
+  readonly central: string;
+  /** Parameter `certificate.lifetimeDays`. */
+  readonly lifetimeDays: () => number;
+  readonly now: () => number;
+}
+
+/** Loads the signing key's certificate, or has it made. Errors: key_material_damaged. */
+export async function openSigningCertificate(options: SigningCertificateOptions): Promise<SigningCertificate> {
+  const { keyMaterial, authority, signingKey, central, lifetimeDays, now } = options;
+
+  async function make(before: X509Certificate | undefined): Promise<X509Certificate> {
+    const publicKey = createPublicKey(signingKey.key);
+    const made = await authority.issueSigning({ subject: `${commonName(`${central} signing`)}, O=Queuegate`, publicKey, lifetimeDays: lifetimeDays() });
+    const detail = { thumbprint: thumbprintOf(made), before: before === undefined ? null : thumbprintOf(before) };
+    await keyMaterial.put([{ name: CERTIFICATE, value: chainPem([made]) }], auditEntry(CENTRAL, 'signing-certificate.create', detail, now()));
+    return made;
+  }
+
+  function fits(certificate: X509Certificate): boolean {
+    const [from, to] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
+    return to - now() > (to - from) * RENEW_WHEN_LEFT && certificate.checkPrivateKey(signingKey.key) && signedBy(certificate, authority.certificate);
+  }
+
+  const stored = await keyMaterial.get(CERTIFICATE);
+  let kept: X509Certificate | undefined;
+  try {
+    kept = stored === undefined ? undefined : new X509Certificate(stored);
+  } catch (error) {
+    throw pkiFault('key_material_damaged', { name: CERTIFICATE, found: textOf(error) }, error);
+  }
+  let current = kept !== undefined && fits(kept) ? kept : await make(kept);
+  return {
+    current: () => current,
+    chain: () => authority.chainOf(current),
+    async renew() {
+      if (fits(current)) return false;
+      current = await make(current);
+      return true;
+    },
+  };
 }

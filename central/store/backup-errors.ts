@@ -24,7 +24,7 @@ export const BACKUP_ERRORS = {
   },
   backup_tampered: {
     status: 422,
-    text: 'The backup was changed after it was made, or its disk lost something (at byte {at} of the store).',
+    text: 'The backup was changed after it was made, or its disk lost something (at byte {at} of what it holds).',
     hint: 'Copy the file again from where it was made, or take another backup; nothing was restored.',
   },
   backup_newer: {

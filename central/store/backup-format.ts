@@ -1,9 +1,10 @@
-// Owns the format of a backup, without any file or database: a head in clear that names how the rest is sealed, then the store in
-// chunks of AES-256-GCM under a key that scrypt makes of the password (RFC 7914).
+// Owns the format of a backup, without any file or database: a head in clear that names how the rest is sealed, then the content in
+// chunks of AES-256-GCM under a key that scrypt makes of the password (RFC 7914). The content is the key that the private keys in
+// the store are sealed with (32 bytes, pki/envelope.ts), then the store.
 //
 //   "QGBACKUP" | length of the head, 4 bytes, big endian | head, JSON | chunk | chunk | ... | last chunk
 //
-// Each chunk is `chunkBytes` of the store (the last one: what is left, at least one byte) and its tag of 16 bytes. Its nonce is its number
+// Each chunk is `chunkBytes` of the content (the last one: what is left, at least one byte) and its tag of 16 bytes. Its nonce is its number
 // in 11 bytes and one byte that is 1 for the last chunk: none can be left out, doubled, moved or put at the end. All of the head,
 // from the first byte on, is authenticated with each chunk. The key is new for each backup (its salt is), so no nonce is used twice.
 import { createCipheriv, createDecipheriv, createHmac, randomBytes, scrypt, timingSafeEqual, type CipherGCM, type DecipherGCM } from 'node:crypto';
@@ -13,11 +14,12 @@ import { isCoded } from '../../shared/errors.ts';
 import { backupFault } from './backup-errors.ts';
 
 const MAGIC = Buffer.from('QGBACKUP');
-const FORMAT = 1;
+const FORMAT = 2;
 const MAX_HEAD_BYTES = 4096;
 const CHUNK_BYTES = 64 * 1024;
 const TAG_BYTES = 16;
 const KEY_BYTES = 32;
+export const STORE_KEY_BYTES = 32;
 const CIPHER = 'aes-256-gcm';
 /** 128 MiB and some 0.4 s for each guess (OWASP password storage, 2^17). It is asked for once in a backup. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1 } as const;
@@ -28,7 +30,7 @@ export const LEAST_PASSWORD = 12;
 export const MOST_PASSWORD = 1024;
 
 const HEAD = Type.Object({
-  format: Type.Integer({ minimum: 1 }),
+  format: Type.Literal(FORMAT),
   /** When, by which Central, with which version; for people. */
   created: Type.String({ maxLength: 40 }),
   central: Type.String({ maxLength: 255 }),
@@ -51,8 +53,11 @@ export function checkPassword(password: string): void {
   if (password.length < LEAST_PASSWORD || password.length > MOST_PASSWORD) throw backupFault('backup_password_short', { found: password.length, least: LEAST_PASSWORD, most: MOST_PASSWORD });
 }
 
-/** Seals a store that is read in pieces of any size. The bytes have to be as many as `facts` says. `cost` is lower in tests only. */
-export async function* sealBackup(facts: BackupFacts, password: string, store: AsyncIterable<Buffer>, cost: { readonly N: number; readonly r: number; readonly p: number } = SCRYPT): AsyncGenerator<Buffer> {
+/**
+ * Seals the store's key and the store, which is read in pieces of any size. Its bytes have to be as many as `facts` says. `cost` is lower
+ * in tests only.
+ */
+export async function* sealBackup(facts: BackupFacts, password: string, { storeKey, store }: BackupContent, cost: { readonly N: number; readonly r: number; readonly p: number } = SCRYPT): AsyncGenerator<Buffer> {
   const kdf = { name: 'scrypt' as const, ...cost, salt: randomBytes(16).toString('base64url') };
   const key = await keyOf(password, kdf);
   const head: BackupHead = { format: FORMAT, ...facts, kdf, cipher: CIPHER, chunkBytes: CHUNK_BYTES, check: checkOf(key) };
@@ -60,22 +65,30 @@ export async function* sealBackup(facts: BackupFacts, password: string, store: A
   yield prefix;
   let number = 0;
   let sealed = 0;
-  for await (const chunk of chunksOf(store, CHUNK_BYTES)) {
+  const bytes = STORE_KEY_BYTES + facts.bytes;
+  for await (const chunk of chunksOf(storeKey, store, CHUNK_BYTES)) {
     sealed += chunk.length;
-    const cipher = withHead(createCipheriv(CIPHER, key, nonceOf(number, sealed === facts.bytes)), prefix);
+    const cipher = withHead(createCipheriv(CIPHER, key, nonceOf(number, sealed === bytes)), prefix);
     yield Buffer.concat([cipher.update(chunk), cipher.final(), cipher.getAuthTag()]);
     number += 1;
   }
-  if (sealed !== facts.bytes) throw new Error(`${sealed} bytes were read where ${facts.bytes} were announced`);
+  if (sealed !== bytes) throw new Error(`${sealed - STORE_KEY_BYTES} bytes were read where ${facts.bytes} were announced`);
+}
+
+export interface BackupContent {
+  /** 32 bytes. */
+  readonly storeKey: Buffer;
+  readonly store: AsyncIterable<Buffer>;
 }
 
 export interface OpenBackup {
   readonly facts: BackupFacts;
+  readonly storeKey: Buffer;
   /** The store, chunk by chunk; each was proven before it is given. Errors: backup_truncated, backup_tampered. */
   readonly store: AsyncIterable<Buffer>;
 }
 
-/** Reads the head and tries the password. Errors: backup_unknown, backup_newer, backup_truncated, backup_password_wrong. */
+/** Reads the head and the first chunk. Errors: backup_unknown, backup_newer, backup_truncated, backup_tampered, backup_password_wrong. */
 export async function openBackup(sealed: AsyncIterable<Buffer>, password: string): Promise<OpenBackup> {
   const source = new ByteSource(sealed);
   const start = await source.take(MAGIC.length + 4);
@@ -87,16 +100,24 @@ export async function openBackup(sealed: AsyncIterable<Buffer>, password: string
   const key = await keyOf(password, head.kdf);
   if (!timingSafeEqual(Buffer.from(checkOf(key)), Buffer.from(head.check))) throw backupFault('backup_password_wrong', { created: head.created });
   const { created, central, version, bytes } = head;
-  return { facts: { created, central, version, bytes }, store: openChunks(source, head, key, prefixOf(text)) };
+  const chunks = openChunks(source, head, key, prefixOf(text));
+  const { value: first = Buffer.alloc(0) } = await chunks.next();
+  return { facts: { created, central, version, bytes }, storeKey: first.subarray(0, STORE_KEY_BYTES), store: following(first.subarray(STORE_KEY_BYTES), chunks) };
+}
+
+async function* following(first: Buffer, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield first;
+  yield* chunks;
 }
 
 async function* openChunks(source: ByteSource, head: BackupHead, key: Buffer, prefix: Buffer): AsyncGenerator<Buffer> {
   let opened = 0;
-  for (let number = 0; opened < head.bytes; number += 1) {
-    const size = Math.min(head.chunkBytes, head.bytes - opened);
+  const bytes = STORE_KEY_BYTES + head.bytes;
+  for (let number = 0; opened < bytes; number += 1) {
+    const size = Math.min(head.chunkBytes, bytes - opened);
     const chunk = await source.take(size + TAG_BYTES);
-    if (chunk.length < size + TAG_BYTES) throw backupFault('backup_truncated', { found: opened + Math.max(0, chunk.length - TAG_BYTES), bytes: head.bytes });
-    const decipher = withHead(createDecipheriv(CIPHER, key, nonceOf(number, opened + size === head.bytes)), prefix);
+    if (chunk.length < size + TAG_BYTES) throw backupFault('backup_truncated', { found: opened + Math.max(0, chunk.length - TAG_BYTES), bytes });
+    const decipher = withHead(createDecipheriv(CIPHER, key, nonceOf(number, opened + size === bytes)), prefix);
     decipher.setAuthTag(chunk.subarray(size));
     const plain = decipher.update(chunk.subarray(0, size));
     try {
@@ -152,8 +173,8 @@ function withHead<C extends CipherGCM | DecipherGCM>(cipher: C, prefix: Buffer):
   return cipher;
 }
 
-async function* chunksOf(source: AsyncIterable<Buffer>, size: number): AsyncGenerator<Buffer> {
-  const bytes = new ByteSource(source);
+async function* chunksOf(first: Buffer, rest: AsyncIterable<Buffer>, size: number): AsyncGenerator<Buffer> {
+  const bytes = new ByteSource(following(first, rest));
   for (;;) {
     const chunk = await bytes.take(size);
     if (chunk.length > 0) yield chunk;

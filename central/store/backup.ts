@@ -9,17 +9,27 @@ import { auditEntry, type Actor } from '../audit.ts';
 import { isCoded, systemCode, textOf } from '../../shared/errors.ts';
 import { VERSION } from '../../shared/version.ts';
 import { backupFault } from './backup-errors.ts';
-import { checkPassword, openBackup, sealBackup, type BackupFacts } from './backup-format.ts';
+import { checkPassword, openBackup, sealBackup, type BackupContent, type BackupFacts } from './backup-format.ts';
 import { withStoreFiles } from './sqlite/store-files.ts';
 import { databasePath } from './sqlite/thread-data.ts';
-import type { AuditEntry, Store } from './store.ts';
+import type { AuditEntry, KeyMaterialRow, Store } from './store.ts';
 
 export interface BackupsOptions {
   /** Central's data folder. */
   readonly folder: string;
   readonly store: Pick<Store, 'snapshot' | 'audit'>;
+  /** Those of pki/key-material.ts. */
+  readonly keys: StoreKeys;
   readonly central: string;
   readonly now: () => number;
+}
+
+/** The key that the private keys in the store are sealed with. A backup takes it along; where it is restored another one may be in use. */
+export interface StoreKeys {
+  /** 32 bytes. */
+  bytes(): Buffer;
+  /** The private keys among the rows, sealed for this Central instead; undefined when one does not open. */
+  sealAnew(rows: readonly KeyMaterialRow[], from: Buffer): KeyMaterialRow[] | undefined;
 }
 
 export interface MadeBackup {
@@ -34,6 +44,8 @@ export interface StagedRestore {
   /** Holds the file; removed with what is left of it. */
   readonly folder: string;
   readonly facts: BackupFacts;
+  /** Private keys of the backup, as they have to lie in this Central's store. */
+  readonly keys: readonly KeyMaterialRow[];
   /** For the store that is restored: the one that runs is gone then. */
   readonly audit: AuditEntry;
 }
@@ -65,7 +77,7 @@ export class Backups {
       const copy = join(work.folder, 'central.db');
       await store.snapshot(copy);
       const facts = { created: new Date(at).toISOString(), central, version: VERSION, bytes: (await stat(copy)).size };
-      return { facts, sealed: sealThenEnd(facts, password, copy, work.end) };
+      return { facts, sealed: sealThenEnd(facts, password, { storeKey: this.#options.keys.bytes(), store: createReadStream(copy) }, work.end) };
     } catch (error) {
       await work.end();
       throw faultOf(error, folder);
@@ -80,15 +92,20 @@ export class Backups {
     const { folder, now } = this.#options;
     const work = await this.#begin();
     try {
-      const { facts, store } = await openBackup(sealed, password);
+      const { facts, storeKey, store } = await openBackup(sealed, password);
       await assertRoom(folder, facts.bytes);
       const file = join(work.folder, 'central.db');
       await pipeline(store, createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true }));
-      await withStoreFiles((files) => files.call('judgeStore', [file]));
+      const rows = await withStoreFiles(async (files) => {
+        await files.call('judgeStore', [file]);
+        return await files.call('keyMaterialOf', [file]);
+      });
+      const keys = this.#options.keys.sealAnew(rows, storeKey);
+      if (keys === undefined) throw backupFault('backup_unsound', { found: 'the private keys in it do not open with the key that came with them' });
       const audit = auditEntry(actor, 'backup.restore', { backup: facts }, now());
       // What stays in the store that is replaced says so, too.
       await this.#options.store.audit.append(audit);
-      return { file, folder: work.folder, facts, audit };
+      return { file, folder: work.folder, facts, keys, audit };
     } catch (error) {
       await work.end();
       throw faultOf(error, folder);
@@ -124,9 +141,9 @@ export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder)) if (name.startsWith(FOLDER_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
 }
 
-async function* sealThenEnd(facts: BackupFacts, password: string, copy: string, end: () => Promise<void>): AsyncGenerator<Buffer> {
+async function* sealThenEnd(facts: BackupFacts, password: string, content: BackupContent, end: () => Promise<void>): AsyncGenerator<Buffer> {
   try {
-    yield* sealBackup(facts, password, createReadStream(copy));
+    yield* sealBackup(facts, password, content);
   } finally {
     await end();
   }

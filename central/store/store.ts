@@ -6,6 +6,7 @@
 import type { Item, Message } from '../../shared/delivery/message.ts';
 import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/ports.ts';
 import type { Position, Range } from '../../shared/wire/messages.ts';
+import type { CertificateStore } from './certificate-store.ts';
 
 export interface Store {
   readonly agents: AgentStore;
@@ -14,6 +15,7 @@ export interface Store {
   readonly parameters: ParameterStore;
   readonly tokens: TokenStore;
   readonly keyMaterial: KeyMaterialStore;
+  readonly certificates: CertificateStore;
   readonly audit: AuditStore;
   /** Deletes what has outlived its retention. Small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;
@@ -308,11 +310,21 @@ export interface TokenStore {
   removeEnrolmentToken(id: string): Promise<void>;
 }
 
-/** Keys and certificates of Central, as opaque text by name; they lie in the store so that one backup holds all. */
+/**
+ * Keys and certificates of Central, as opaque text by name; they lie in the store so that one backup holds all. What ends in
+ * `.key` is private and comes sealed (central/pki/key-material.ts).
+ */
+export interface KeyMaterialRow {
+  readonly name: string;
+  readonly value: string;
+}
+
 export interface KeyMaterialStore {
+  /** Of everything there is, in order. */
+  names(): Promise<string[]>;
   get(name: string): Promise<string | undefined>;
-  /** Writes all of them or none. */
-  put(entries: readonly { readonly name: string; readonly value: string }[], audit: AuditEntry): Promise<void>;
+  /** Writes all of them or none; null takes one away. */
+  put(entries: readonly { readonly name: string; readonly value: string | null }[], audit: AuditEntry): Promise<void>;
 }
 
 export interface AuditEntry {

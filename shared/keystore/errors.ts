@@ -25,7 +25,7 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_pkcs7: {
     text: '{file} is a PKCS#7 bundle (.p7b, as Windows exports them); allowed are JKS, PKCS#12 and PEM.',
-    hint: 'Convert it: openssl pkcs7 -inform {form} -in "{file}" -print_certs -out "{file}.pem"',
+    hint: 'Import its certificates into a store: queue-agent truststore import truststore.p12 --certificate "{file}"; or make it PEM: openssl pkcs7 -inform {form} -in "{file}" -print_certs -out "{file}.pem"',
   },
   keystore_too_large: {
     text: '{file} holds {found}; allowed is at most {allowed}.',
@@ -72,7 +72,7 @@ export const KEYSTORE_ERRORS = {
     hint: 'The key of a JKS entry may have a password of its own (keytool -keypasswd): give that one.',
   },
   keystore_key_unsupported: {
-    text: 'The private key is protected by {found}; allowed is the protection of JKS key stores, {allowed}.',
+    text: 'The private key is protected by {found}; allowed is {allowed}.',
     hint: 'Convert the store: keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 -deststoretype PKCS12',
   },
   keystore_cannot_hold: {

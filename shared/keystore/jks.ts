@@ -2,7 +2,7 @@
 //   FEEDFEED, version, count, then per entry a tag (1 private key, 2 trusted certificate), alias, date and content;
 //   at the end SHA-1 over password (UTF-16BE), "Mighty Aphrodite" and everything before it.
 // That digest is the only check there is: nothing is handed out before it fits.
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { CodedError } from '../errors.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData, DataReader, DataWriter, EndOfData } from './java-data.ts';
@@ -54,15 +54,37 @@ export function writeJks(entries: readonly StoreEntry[], password: string): Buff
 export function unlockJksKey(protectedKey: Uint8Array, password: string): Buffer {
   const content = protectedContent(Buffer.from(protectedKey));
   const secret = passwordBytes(password);
-  const cipher = content.subarray(DIGEST_BYTES, -DIGEST_BYTES);
-  const plain = Buffer.alloc(cipher.length);
-  let block: Uint8Array = content.subarray(0, DIGEST_BYTES);
-  for (let i = 0; i < cipher.length; i += 1) {
-    if (i % DIGEST_BYTES === 0) block = sha1(secret, block);
-    plain[i] = (cipher[i] as number) ^ (block[i % DIGEST_BYTES] as number);
-  }
+  const plain = keyStream(content.subarray(DIGEST_BYTES, -DIGEST_BYTES), secret, content.subarray(0, DIGEST_BYTES));
   if (!timingSafeEqual(sha1(secret, plain), content.subarray(-DIGEST_BYTES))) throw keystoreFault('keystore_key_password_wrong', {});
   return plain;
+}
+
+/** Protects a private key (PKCS#8, DER) as Java's key stores do: EncryptedPrivateKeyInfo, for a JKS entry. */
+export function protectJksKey(pkcs8: Uint8Array, password: string): Buffer {
+  const secret = passwordBytes(password);
+  const salt = randomBytes(DIGEST_BYTES);
+  const content = derElement(0x04, salt, keyStream(pkcs8, secret, salt), sha1(secret, pkcs8));
+  return derElement(0x30, PROTECTOR_ALGORITHM, content);
+}
+
+/** XOR with SHA-1 over password and the block before; the first block is the salt. */
+function keyStream(input: Uint8Array, secret: Buffer, salt: Uint8Array): Buffer {
+  const output = Buffer.alloc(input.length);
+  let block = salt;
+  for (let i = 0; i < input.length; i += 1) {
+    if (i % DIGEST_BYTES === 0) block = sha1(secret, block);
+    output[i] = (input[i] as number) ^ (block[i % DIGEST_BYTES] as number);
+  }
+  return output;
+}
+
+function derElement(tag: number, ...parts: readonly Uint8Array[]): Buffer {
+  const content = Buffer.concat(parts);
+  if (content.length < 0x80) return Buffer.concat([Buffer.from([tag, content.length]), content]);
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(content.length);
+  const digits = length.subarray(length.findIndex((byte) => byte !== 0));
+  return Buffer.concat([Buffer.from([tag, 0x80 | digits.length]), digits, content]);
 }
 
 function parseEntries(data: Buffer): StoreEntry[] {
@@ -133,7 +155,7 @@ function protectedContent(info: Buffer): Buffer {
 }
 
 function faultOfProtection(found: string): CodedError {
-  return keystoreFault('keystore_key_unsupported', { found, allowed: '1.3.6.1.4.1.42.2.17.1.1' });
+  return keystoreFault('keystore_key_unsupported', { found, allowed: 'the protection of JKS key stores (1.3.6.1.4.1.42.2.17.1.1)' });
 }
 
 /** The content of the DER element with `tag` at `offset`, which must be the last one there. */

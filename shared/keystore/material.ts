@@ -66,6 +66,11 @@ export function thumbprint(der: Uint8Array): string {
   return createHash('sha256').update(der).digest('hex').toUpperCase().replaceAll(/(..)(?!$)/g, '$1:');
 }
 
+/** The same with SHA-1: for comparing with lists that show nothing better, never for deciding. */
+export function oldThumbprint(der: Uint8Array): string {
+  return createHash('sha1').update(der).digest('hex').toUpperCase().replaceAll(/(..)(?!$)/g, '$1:');
+}
+
 export function toPem(der: Uint8Array): string {
   const lines = Buffer.from(der).toString('base64').match(/.{1,64}/g) ?? [];
   return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
@@ -113,6 +118,6 @@ export function soundness(der: Uint8Array): Soundness {
 }
 
 /** "2 private keys", "1 certificate": counts for messages. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+export function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : plural}`;
 }

@@ -3,9 +3,13 @@
 import { keystoreFault } from './errors.ts';
 import { FORMAT_NAMES, MAX_ENTRIES, printableLine, soundness, toPem, type Store, type StoreEntry, type StoreSource, type TrustedEntry } from './material.ts';
 
+const LINE_END = /\r\n|\n|\r/;
+
 interface Block {
   readonly label: string;
+  /** Of BEGIN and of END, from 1. */
   readonly line: number;
+  readonly lastLine: number;
   readonly alias: string | undefined;
   readonly body: string;
 }
@@ -17,7 +21,7 @@ export function readPem({ bytes, file }: StoreSource): Store {
   const others: string[] = [];
   for (const block of blocks(textOfBytes(bytes), file)) {
     if (block.label === 'PKCS7' || block.label === 'CMS') throw keystoreFault('keystore_pkcs7', { file, form: 'pem' });
-    if (block.label !== 'CERTIFICATE' && block.label !== 'X509 CERTIFICATE') {
+    if (!isCertificate(block)) {
       others.push(printableLine(block.label));
       continue;
     }
@@ -48,6 +52,31 @@ export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buff
   return Buffer.from(text + gap + entries.map(({ alias, certificates }) => `friendlyName: ${printableLine(alias)}\n${toPem(certificates[0])}`).join(''), 'utf8');
 }
 
+/** True when something stands in the bundle that no other format has a place for: comments, the print-out of a certificate. */
+export function hasPemComments(bytes: Buffer, file: string): boolean {
+  const lines = textOfBytes(bytes).split(LINE_END);
+  for (const { line, lastLine } of blocks(textOfBytes(bytes), file)) lines.fill('', line - 1, lastLine);
+  return lines.some((line) => line.trim() !== '' && !line.trim().startsWith('friendlyName: '));
+}
+
+/**
+ * The bundle without its certificates at these places (from 0, in the order of readPem), each with the lines right above it:
+ * what openssl and people write there is about it. An empty line, or the end of another block, parts it from what stays.
+ */
+export function removeFromPem(bytes: Buffer, file: string, places: ReadonlySet<number>): Buffer {
+  const text = textOfBytes(bytes);
+  const lines: string[] = [...text.matchAll(/[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$/g)].map(([line]) => line);
+  const all = [...blocks(text, file)];
+  const ends = new Set(all.map(({ lastLine }) => lastLine));
+  for (const [place, { line, lastLine }] of all.filter(isCertificate).entries()) {
+    if (!places.has(place)) continue;
+    let first = line;
+    while (first > 1 && !ends.has(first - 1) && lines[first - 2]?.trim() !== '') first -= 1;
+    lines.fill('', first - 1, lastLine);
+  }
+  return Buffer.from(lines.join(''), 'utf8');
+}
+
 /** The text of a PEM file: UTF-8, or UTF-16 with its mark (what PowerShell's `>` writes), else ISO-8859-1. */
 export function textOfBytes(bytes: Buffer): string {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return bytes.toString('utf16le', 2);
@@ -58,11 +87,15 @@ export function textOfBytes(bytes: Buffer): string {
   }
 }
 
+function isCertificate({ label }: Block): boolean {
+  return label === 'CERTIFICATE' || label === 'X509 CERTIFICATE';
+}
+
 function* blocks(text: string, file: string): Generator<Block> {
   const format = FORMAT_NAMES.pem;
   let alias: string | undefined;
   let open: { label: string; line: number; body: string[] } | undefined;
-  for (const [index, raw] of text.split(/\r\n|\n|\r/).entries()) {
+  for (const [index, raw] of text.split(LINE_END).entries()) {
     const line = raw.trim();
     const [, edge, label = ''] = /^-----(BEGIN|END) ([^-]*)-----$/.exec(line) ?? [];
     if (open === undefined) {
@@ -75,7 +108,7 @@ function* blocks(text: string, file: string): Generator<Block> {
       if (edge === 'BEGIN' || label !== open.label) {
         throw keystoreFault('keystore_damaged', { file, format, found: `"BEGIN ${printableLine(open.label)}" of line ${open.line} meets "${edge} ${printableLine(label)}" on line ${index + 1}` });
       }
-      yield { label, line: open.line, alias, body: open.body.join('') };
+      yield { label, line: open.line, lastLine: index + 1, alias, body: open.body.join('') };
       open = undefined;
       alias = undefined;
     }

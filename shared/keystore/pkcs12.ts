@@ -7,6 +7,7 @@ import { keystoreFault } from './errors.ts';
 import { BadData } from './java-data.ts';
 import { DEFAULT_PASSWORD, FORMAT_NAMES, MAX_ENTRIES, parseCertificate, soundness, type KeyEntry, type Store, type StoreEntry, type StoreSource } from './material.ts';
 import { CannotDecrypt, decrypt, encrypt, macFits, makeMac, UnknownAlgorithm, workBudget, type Budget } from './pkcs12-crypto.ts';
+import { protectPkcs8Key } from './private-key.ts';
 
 /** Parsed ASN.1 takes a hundred times its size in the worst case; 1,000 certificates fit into this. */
 export const MAX_PKCS12_BYTES = 2 * 1024 * 1024;
@@ -52,7 +53,10 @@ export async function readPkcs12({ bytes, file, password }: StoreSource): Promis
   }
 }
 
-/** Writes a file with AES-256 and a SHA-256 MAC; keys stay under the protection they have. */
+/**
+ * Writes a file with AES-256 and a SHA-256 MAC. Keys stay under the protection they have; one that lay bare inside an encrypted
+ * part gets the password's, so that it is never written where anybody may read it.
+ */
 export async function writePkcs12(entries: readonly StoreEntry[], password: string): Promise<Buffer> {
   const certificates: Asn1[] = [];
   const keys: Asn1[] = [];
@@ -65,7 +69,8 @@ export async function writePkcs12(entries: readonly StoreEntry[], password: stri
     }
     if (entry.protection === 'jks') throw keystoreFault('keystore_cannot_hold', { format: 'PKCS#12', found: 'a private key under the protection of JKS' });
     const attributes = [name, attribute(LOCAL_KEY_ID, build.octets(keyIdOf(entry)))];
-    keys.push(bag(entry.protection === 'none' ? '1' : '2', parseDer(entry.key, 'the private key'), attributes));
+    const shrouded = entry.protection === 'none' ? await protectPkcs8Key(entry.key, password) : entry.key;
+    keys.push(bag('2', parseDer(shrouded, 'the private key'), attributes));
     certificates.push(...entry.certificates.map((der, index) => certificateBag(der, index === 0 ? attributes : [])));
   }
   const encrypted = await encrypt(toDer(build.sequence(...certificates)), password);
@@ -246,7 +251,7 @@ function certificateBag(der: Buffer, attributes: Asn1[]): Asn1 {
   return bag('3', build.sequence(build.oid(X509_CERTIFICATE), build.explicit(build.octets(der))), attributes);
 }
 
-function bag(type: '1' | '2' | '3', content: Asn1, attributes: Asn1[]): Asn1 {
+function bag(type: '2' | '3', content: Asn1, attributes: Asn1[]): Asn1 {
   const parts = [build.oid(BAG + type), build.explicit(content)];
   return build.sequence(...parts, ...(attributes.length === 0 ? [] : [build.set(...attributes)]));
 }

@@ -2,6 +2,7 @@
 // They keep the errors and the atomicity of central/store/store.ts, and nothing of its durability.
 import { createHash } from 'node:crypto';
 import { CodedError } from '../../shared/errors.ts';
+import type { AgentTrust, CertificateStore, ExpiryWarning, IssuedCertificate } from '../../central/store/certificate-store.ts';
 import type {
   AgentRecord,
   ApiTokenRecord,
@@ -20,6 +21,7 @@ export interface MemoryStore {
   readonly keyMaterial: KeyMaterialStore & { readonly entries: Map<string, string> };
   readonly audit: AuditStore & { readonly entries: AuditEntry[] };
   readonly tokens: TokenStore;
+  readonly certificates: MemoryCertificates;
   readonly parameters: ParameterStore & { readonly state: { snapshot: ParameterSnapshot; failNext: Error | null } };
   readonly agents: { register(agent: NewAgent, tokenId: string): Promise<AgentRecord>; readonly records: Map<string, AgentRecord> };
 }
@@ -42,11 +44,17 @@ export function memoryStore(): MemoryStore {
   const material = new Map<string, string>();
   const keyMaterial = {
     entries: material,
+    async names() {
+      return [...material.keys()].toSorted();
+    },
     async get(name: string) {
       return material.get(name);
     },
-    async put(put: readonly { readonly name: string; readonly value: string }[], entry: AuditEntry) {
-      for (const { name, value } of put) material.set(name, value);
+    async put(put: readonly { readonly name: string; readonly value: string | null }[], entry: AuditEntry) {
+      for (const { name, value } of put) {
+        if (value === null) material.delete(name);
+        else material.set(name, value);
+      }
       entries.push(entry);
     },
   };
@@ -99,7 +107,45 @@ export function memoryStore(): MemoryStore {
       return record;
     },
   };
-  return { keyMaterial, audit, tokens, agents, parameters: memoryParameters(entries) };
+  return { keyMaterial, audit, tokens, agents, certificates: new MemoryCertificates(), parameters: memoryParameters(entries) };
+}
+
+/** Agents are known here by what was recorded of them; `agents` may be filled by a test. */
+export class MemoryCertificates implements CertificateStore {
+  readonly issued: IssuedCertificate[] = [];
+  readonly agents = new Map<string, AgentTrust>();
+  readonly warnings = new Map<string, number>();
+
+  async recordIssued(certificate: IssuedCertificate): Promise<void> {
+    this.issued.push(certificate);
+    const { agentId: id } = certificate;
+    this.agents.set(id, this.agents.get(id) ?? { id, name: id, transport: null, trusted: null });
+  }
+  async soonest({ after, until = Number.MAX_SAFE_INTEGER, limit }: Parameters<CertificateStore['soonest']>[0]) {
+    const newest = [...new Map(this.issued.map((certificate) => [certificate.agentId, certificate])).values()];
+    const behind = (one: IssuedCertificate): boolean => after === undefined || one.notAfter > after.notAfter || (one.notAfter === after.notAfter && one.thumbprint > after.thumbprint);
+    const fitting = newest.filter((certificate) => certificate.notAfter <= until && behind(certificate));
+    const sorted = fitting.toSorted((a, b) => a.notAfter - b.notAfter || (a.thumbprint < b.thumbprint ? -1 : 1));
+    return sorted.slice(0, limit).map((certificate) => ({ ...certificate, name: this.agents.get(certificate.agentId)?.name ?? certificate.agentId }));
+  }
+  async ofAgent(agentId: string, limit: number) {
+    return this.issued.filter((certificate) => certificate.agentId === agentId).toReversed().slice(0, limit);
+  }
+  async countUntil(until: number) {
+    return (await this.soonest({ until, limit: Number.MAX_SAFE_INTEGER })).length;
+  }
+  async recordTrust(id: string, trusted: readonly string[]): Promise<void> {
+    this.agents.set(id, { name: id, transport: null, ...this.agents.get(id), id, trusted });
+  }
+  async trust({ after = '', limit }: { after?: string; limit: number }) {
+    return [...this.agents.values()].filter(({ name }) => name > after).toSorted((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit);
+  }
+  async expiryWarnings(thumbprints: readonly string[]) {
+    return thumbprints.map((thumbprint) => this.warnings.get(thumbprint) ?? null);
+  }
+  async recordExpiryWarnings(warnings: readonly ExpiryWarning[]): Promise<void> {
+    for (const { thumbprint, days } of warnings) this.warnings.set(thumbprint, days);
+  }
 }
 
 function memoryParameters(auditEntries: AuditEntry[]): MemoryStore['parameters'] {

@@ -9,7 +9,7 @@ import { openDatabase } from '../../../shared/sqlite/database.ts';
 import { createPrivateFile } from '../../../shared/sqlite/private-file.ts';
 import { integer, text } from '../../../shared/sqlite/row.ts';
 import { serveReader } from '../../../shared/sqlite/worker-side.ts';
-import type { AuditEntry, Incident } from '../store.ts';
+import type { AuditEntry, Incident, KeyMaterialRow } from '../store.ts';
 import { backupFault } from '../backup-errors.ts';
 import { auditWrites } from './audit.ts';
 import { incidentWrites } from './incidents.ts';
@@ -41,15 +41,27 @@ const methods = {
     );
   },
 
+  /** Changes nothing. */
+  keyMaterialOf(path: string): KeyMaterialRow[] {
+    const rows: KeyMaterialRow[] = [];
+    attempt(path, () =>
+      withReadOnly(path, (database) => {
+        for (const row of database.prepare('SELECT name, value FROM key_material').iterate()) rows.push({ name: text(row, 'name'), value: text(row, 'value') });
+      }),
+    );
+    return rows;
+  },
+
   /**
-   * Brings it to this version's schema, writes the audit entry into it, keeps the cursors through `lastCursor`, which its
+   * Brings it to this version's schema, takes the private keys as given, writes the audit entry into it, keeps the cursors through `lastCursor`, which its
    * predecessor gave, from being given again, and records the commands that only the predecessor (`replaced`) holds.
    */
-  prepareStore(path: string, entry: AuditEntry, lastCursor: number, replaced: string): void {
+  prepareStore(path: string, { keys, audit: entry }: { readonly keys: readonly KeyMaterialRow[]; readonly audit: AuditEntry }, lastCursor: number, replaced: string): void {
     attempt(path, () => {
       const database = openDatabase({ path, applicationId: APPLICATION_ID, migrations: MIGRATIONS, cacheKiB: READER_CACHE_KIB, checkpointPages: CHECKPOINT_PAGES });
       try {
         database.exec('BEGIN IMMEDIATE');
+        for (const { name, value } of keys) database.prepare('UPDATE key_material SET value = ? WHERE name = ?').run(value, name);
         auditWrites(database).appendAudit(entry);
         for (const incident of forgottenCommands(database, replaced, entry.at)) incidentWrites(database).recordIncident(incident);
         const newest = integer(database.prepare('SELECT max(coalesce((SELECT max(cursor) FROM event), 0), coalesce((SELECT max(through) FROM event_gap), 0)) AS newest').get(), 'newest');

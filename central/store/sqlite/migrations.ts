@@ -124,5 +124,33 @@ const FIRST = `
   ) STRICT;
 `;
 
+/**
+ * What Central knows of agents' certificates. `agent.certificate` is the newest one's thumbprint; `agent.trusted` the thumbprints
+ * of the certificates that the agent was last told to trust (JSON), NULL for agents from before this was kept. Certificates
+ * outlive their agent: what was once issued may have to be told of.
+ */
+const CERTIFICATES = `
+  ALTER TABLE agent ADD COLUMN certificate TEXT;
+  ALTER TABLE agent ADD COLUMN trusted TEXT;
+  CREATE TABLE agent_certificate (
+    thumbprint TEXT PRIMARY KEY,
+    agent_id TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    key_thumbprint TEXT NOT NULL,
+    not_before INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    issued_at INTEGER NOT NULL,
+    UNIQUE (issuer, serial)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX agent_certificate_agent ON agent_certificate (agent_id, issued_at);
+  CREATE INDEX agent_certificate_end ON agent_certificate (not_after, thumbprint);
+  CREATE TABLE expiry_warning (
+    thumbprint TEXT PRIMARY KEY,
+    days INTEGER NOT NULL,
+    at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST];
+export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES];

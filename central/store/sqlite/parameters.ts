@@ -55,9 +55,13 @@ export function parameterReads(database: DatabaseSync) {
 
 export function keyMaterialWrites(database: DatabaseSync, audit: Audit) {
   const upsert = database.prepare('INSERT INTO key_material (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value');
+  const remove = database.prepare('DELETE FROM key_material WHERE name = ?');
   return {
-    putKeyMaterial(entries: readonly { readonly name: string; readonly value: string }[], entry: AuditEntry): void {
-      for (const { name, value } of entries) upsert.run(name, value);
+    putKeyMaterial(entries: readonly { readonly name: string; readonly value: string | null }[], entry: AuditEntry): void {
+      for (const { name, value } of entries) {
+        if (value === null) remove.run(name);
+        else upsert.run(name, value);
+      }
       audit.appendAudit(entry);
     },
   };
@@ -65,7 +69,9 @@ export function keyMaterialWrites(database: DatabaseSync, audit: Audit) {
 
 export function keyMaterialReads(database: DatabaseSync) {
   const get = database.prepare('SELECT value FROM key_material WHERE name = ?');
+  const names = database.prepare('SELECT name FROM key_material ORDER BY name');
   return {
+    keyMaterialNames: (): string[] => names.all().map((row) => text(row, 'name')),
     getKeyMaterial(name: string): string | undefined {
       const row = get.get(name);
       return row === undefined ? undefined : text(row, 'value');

@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { agentReads } from './agents.ts';
 import { auditReads } from './audit.ts';
+import { certificateReads } from './certificates.ts';
 import { incidentReads } from './incidents.ts';
 import { messageReads } from './messages.ts';
 import { keyMaterialReads, parameterReads } from './parameters.ts';
@@ -15,6 +16,7 @@ export function createReads(database: DatabaseSync) {
     ...agentReads(database),
     ...messageReads(database),
     ...incidentReads(database),
+    ...certificateReads(database),
     ...parameterReads(database),
     ...keyMaterialReads(database),
     ...tokenReads(database),

@@ -4,7 +4,7 @@ import { copyFile, link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { syncFolder } from '../../../shared/sqlite/private-file.ts';
-import type { AuditEntry } from '../store.ts';
+import type { StagedRestore } from '../backup.ts';
 import { backupFault } from '../backup-errors.ts';
 import { withStoreFiles } from './store-files.ts';
 import { databasePath } from './thread-data.ts';
@@ -20,12 +20,12 @@ export interface Replacement {
  * `lastCursor` is the newest cursor that the old store gave. Errors: data_in_use, backup_failed, backup_unsound; then the old store is
  * where it was.
  */
-export async function replaceStore(folder: string, staged: { readonly file: string; readonly folder: string; readonly audit: AuditEntry }, lastCursor: number): Promise<Replacement> {
+export async function replaceStore(folder: string, staged: Pick<StagedRestore, 'audit' | 'file' | 'folder' | 'keys'>, lastCursor: number): Promise<Replacement> {
   const held = holdDataFolder(folder);
   try {
     const path = databasePath(folder);
     await assertFolded(path);
-    await withStoreFiles((files) => files.call('prepareStore', [staged.file, staged.audit, lastCursor, path]));
+    await withStoreFiles((files) => files.call('prepareStore', [staged.file, { keys: staged.keys, audit: staged.audit }, lastCursor, path]));
     // Who reads a store leaves its shared memory behind.
     await assertFolded(path);
     const before = `${path}.before-restore-${new Date(staged.audit.at).toISOString().replaceAll(/[:.]/g, '-')}`;

@@ -25,6 +25,7 @@ export interface SqliteStoreOptions {
 /** So many messages are given up in one call, a few milliseconds. */
 const EXPIRE_STEP = 500;
 const LAZY = { lazy: true } as const;
+const FROM_THE_FIRST = { notAfter: Number.MIN_SAFE_INTEGER, thumbprint: '' };
 
 type Writer = WorkerHost<Writes>;
 type Reader = WorkerHost<Reads>;
@@ -108,8 +109,19 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       removeEnrolmentToken: (id) => writer.call('removeEnrolmentToken', [id]),
     },
     keyMaterial: {
+      names: () => reader.call('keyMaterialNames', []),
       get: (name) => reader.call('getKeyMaterial', [name]),
       put: (entries, audit) => writer.call('putKeyMaterial', [entries, audit]),
+    },
+    certificates: {
+      recordIssued: (certificate) => writer.call('recordIssued', [certificate]),
+      soonest: (page) => reader.call('soonestCertificates', [page.after ?? FROM_THE_FIRST, page.until ?? Number.MAX_SAFE_INTEGER, page.limit]),
+      ofAgent: (agentId, limit) => reader.call('certificatesOfAgent', [agentId, limit]),
+      countUntil: (until) => reader.call('countCertificatesUntil', [until]),
+      recordTrust: (agentId, thumbprints) => writer.call('recordTrust', [agentId, thumbprints]),
+      trust: (page) => reader.call('trustOfAgents', [page.after ?? '', page.limit]),
+      expiryWarnings: (thumbprints) => reader.call('expiryWarnings', [thumbprints]),
+      recordExpiryWarnings: (warnings, forgetOlderThan) => writer.call('recordExpiryWarnings', [warnings, forgetOlderThan]),
     },
     audit: {
       append: (entry) => writer.call('appendAudit', [entry]),

@@ -4,6 +4,7 @@ import { InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import { OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { agentWrites } from './agents.ts';
 import { auditWrites } from './audit.ts';
+import { certificateWrites } from './certificates.ts';
 import { incidentWrites } from './incidents.ts';
 import { messageWrites } from './messages.ts';
 import { keyMaterialWrites, parameterWrites } from './parameters.ts';
@@ -29,6 +30,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...agentWrites(database, { outbox, inbox, tokens }),
     ...messageWrites(database, { outbox, inbox, incidents }),
     ...incidents,
+    ...certificateWrites(database),
     ...parameterWrites(database, audit),
     ...keyMaterialWrites(database, audit),
     ...tokens,

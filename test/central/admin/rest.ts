@@ -100,7 +100,7 @@ export class Backups implements BackupsPort {
     for await (const chunk of sealed) chunks.push(chunk);
     this.staged.push({ password, content: Buffer.concat(chunks).toString(), who: actor.who });
     const facts = { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: 1 };
-    return { file: 'f', folder: 'd', facts, audit: { at: 0, who: actor.who, from: actor.from, action: 'backup.restore', detail: '{}', comment: null, ticket: null } };
+    return { file: 'f', folder: 'd', facts, keys: [], audit: { at: 0, who: actor.who, from: actor.from, action: 'backup.restore', detail: '{}', comment: null, ticket: null } };
   }
 
   apply(staged: StagedRestore): void {
@@ -108,7 +108,8 @@ export class Backups implements BackupsPort {
   }
 }
 
-export async function startRest(): Promise<Rest> {
+/** `more`: services in place of the ones here, such as those of certificates, which are absent unless given. */
+export async function startRest(more: (store: MemoryStore) => Promise<Partial<AdminServices>> = async () => ({})): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
   const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
@@ -171,9 +172,12 @@ export async function startRest(): Promise<Rest> {
     authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00' },
     advertised: () => ({ host: 'central.test', port: 9150 }),
     status: () => status.report,
+    ...absentPki(),
+    handshakeFailures: { list: () => [], forgotten: 0 },
     metrics: createMetrics(),
     now,
     onUnexpected: (error) => unexpected.push(error),
+    ...(await more(store)),
   };
   const server = createHttpServer(10_000);
   const app = createHttpApp({ server, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected: (error) => unexpected.push(error) });
@@ -197,6 +201,12 @@ export async function startRest(): Promise<Rest> {
       return await fetch(`${url}${path.startsWith('/api') || path === '/metrics' ? path : `/api/v1${path}`}`, { method, headers: all, ...(text === undefined ? {} : { body: text }), ...(signal === undefined ? {} : { signal }) });
     },
   };
+}
+
+/** Routes of the authority and of certificates have tests of their own (certificates.test.ts). */
+function absentPki(): Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry'> {
+  const absent = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`no ${String(name)} in this test`)) });
+  return { authorityService: absent, serverCertificates: absent, expiry: absent } as Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry'>;
 }
 
 export const outboxFull = () => new CodedError('outbox_full', { text: 'full', hint: 'wait', status: 503 }, {});

@@ -11,6 +11,7 @@ import { openBinding } from '../../../central/listeners/bind.ts';
 import { Connections } from '../../../central/listeners/connections.ts';
 import { createHttpServer } from '../../../central/listeners/http.ts';
 import { createTlsServer } from '../../../central/listeners/tls.ts';
+import type { CodedError } from '../../../shared/errors.ts';
 import { SUBPROTOCOL } from '../../../shared/wire/messages.ts';
 
 /** Of TCP to "something": short, so that a test sees it pass. */
@@ -30,7 +31,8 @@ async function listen(listener: 'plain' | 'secure'): Promise<Listening> {
   const [wrong, upgraded]: [string[], UpgradedConnection[]] = [[], []];
   const server = createHttpServer(DEADLINE_MS);
   const tls = listener === 'secure' ? { tls: createTlsServer(credentials, DEADLINE_MS) } : {};
-  const connections = new Connections({ http: server, ...tls, deadlineMs: () => DEADLINE_MS, onWrongProtocol: (what, address) => wrong.push(`${what} from ${address}`) });
+  const onFailure = (fault: CodedError, address: string): void => void wrong.push(`${fault.code} from ${address}`);
+  const connections = new Connections({ http: server, ...tls, deadlineMs: () => DEADLINE_MS, onFailure });
   const { app } = await createAgentSocketApp({
     listener,
     central: 'central.test',
@@ -41,6 +43,7 @@ async function listen(listener: 'plain' | 'secure'): Promise<Listening> {
     maxFrameBytes: 65_536,
     server,
     connections,
+    onFailure,
     onUnexpected: (error) => {
       throw error;
     },
@@ -90,7 +93,7 @@ describe('the wrong protocol', () => {
     const socket = dial(port);
     socket.write(Buffer.from('16030100050100000100', 'hex'));
     expect((await untilClosed(socket)).text).toMatch(/^HTTP\/1\.1 400 .*This port does not speak TLS: use http:\/\/ or ws:\/\//s);
-    expect(wrong).toEqual(['tls-on-plain from 127.0.0.1']);
+    expect(wrong).toEqual(['tls_on_plain from 127.0.0.1']);
     await expect(secured(port)).rejects.toThrow('wrong version number');
   });
 
@@ -102,7 +105,7 @@ describe('the wrong protocol', () => {
     const socket = dial(port);
     socket.write('\u0000\u0001nonsense');
     expect((await untilClosed(socket)).text).toContain('This port speaks TLS');
-    expect(wrong).toEqual(['plain-on-tls from 127.0.0.1', 'plain-on-tls from 127.0.0.1']);
+    expect(wrong).toEqual(['plain_on_tls from 127.0.0.1', 'plain_on_tls from 127.0.0.1']);
   });
 
   test('HTTP that is none is ended at once', async () => {

@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { openAuthority } from '../../../central/pki/authority.ts';
-import { chainPem, commonName, distinguishedNameFault, hostsOf, makeKeyPair, readChain, readRequest, sameDistinguishedName, thumbprintOf } from '../../../central/pki/certificate.ts';
+import { makeKeyPair } from '../../../central/pki/key-algorithms.ts';
+import { chainPem, commonName, distinguishedNameFault, hostsOf, readChain, readRequest, sameDistinguishedName, thumbprintOf } from '../../../central/pki/certificate.ts';
 import { memoryStore } from '../fakes.ts';
 import { openssl, temporaryFolder } from './folder.ts';
 

@@ -3,7 +3,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { CENTRAL } from '../../../central/audit.ts';
 import { createEnrolmentTokens, type EnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority.ts';
-import { makeKeyPair, spkiOf, type KeyPair } from '../../../central/pki/certificate.ts';
+import { spkiOf } from '../../../central/pki/certificate.ts';
+import { makeKeyPair, type KeyPair } from '../../../central/pki/key-algorithms.ts';
 import { createEnrolment, enrolmentLine, type Enrolment } from '../../../central/pki/enrolment.ts';
 import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac } from '../../../shared/wire/enrolment.ts';
 import { misfit } from '../../../shared/wire/json-schema.ts';
@@ -27,7 +28,8 @@ beforeEach(async () => {
   policy = { enrolment: 'token', lifetimeDays: 365 };
   tokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
-  enrolment = createEnrolment({ agents: store.agents, audit: store.audit, tokens, authority, signingKey: 'S'.repeat(64), central: 'central.test', policy: () => policy, now: Date.now });
+  const trust = { pem: () => authority.pem, thumbprints: () => ['the root'] };
+  enrolment = createEnrolment({ agents: store.agents, audit: store.audit, tokens, authority, trust, certificates: store.certificates, signingKey: 'S'.repeat(64), central: 'central.test', policy: () => policy, now: Date.now });
   keys = await makeKeyPair();
   const P256 = { name: 'ECDSA', namedCurve: 'P-256' };
   const request = await Pkcs10CertificateRequestGenerator.create(

@@ -5,6 +5,7 @@ import { checkPassword, openBackup, sealBackup } from '../../../central/store/ba
 
 const PASSWORD = 'correct horse battery staple';
 const FACTS = { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0' };
+const KEY = randomBytes(32);
 /** Three chunks and a bit. */
 const store = randomBytes(3 * 64 * 1024 + 100);
 let sealed: Buffer;
@@ -14,7 +15,7 @@ const LIGHT = { N: 2 ** 14, r: 8, p: 1 };
 
 async function seal(content: Buffer, password = PASSWORD, pieces = 10_000, cost: typeof LIGHT | undefined = LIGHT): Promise<Buffer> {
   const found: Buffer[] = [];
-  for await (const chunk of sealBackup({ ...FACTS, bytes: content.length }, password, inPieces(content, pieces), cost)) found.push(chunk);
+  for await (const chunk of sealBackup({ ...FACTS, bytes: content.length }, password, { storeKey: KEY, store: inPieces(content, pieces) }, cost)) found.push(chunk);
   return Buffer.concat(found);
 }
 
@@ -47,7 +48,7 @@ beforeAll(async () => {
 describe('a backup', { timeout: 120_000 }, () => {
   it('gives back what went in, and its facts, whatever the pieces', async () => {
     expect((await open(sealed)).equals(store)).toBe(true);
-    expect((await openBackup(inPieces(sealed, 1_000), PASSWORD)).facts).toEqual({ ...FACTS, bytes: store.length });
+    expect(await openBackup(inPieces(sealed, 1_000), PASSWORD)).toMatchObject({ facts: { ...FACTS, bytes: store.length }, storeKey: KEY });
     for (const size of [1, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1]) {
       const content = store.subarray(0, size);
       expect((await open(await seal(content, PASSWORD, 999))).equals(content)).toBe(true);
@@ -62,8 +63,8 @@ describe('a backup', { timeout: 120_000 }, () => {
   });
 
   it('names the key derivation and the cipher in its head', async () => {
-    const { value: head } = await sealBackup({ ...FACTS, bytes: 1 }, PASSWORD, inPieces(Buffer.from('x'), 1)).next();
-    expect(JSON.parse(head?.subarray(12).toString() ?? '')).toMatchObject({ format: 1, kdf: { name: 'scrypt', N: 131_072, r: 8, p: 1 }, cipher: 'aes-256-gcm', chunkBytes: 65_536 });
+    const { value: head } = await sealBackup({ ...FACTS, bytes: 1 }, PASSWORD, { storeKey: KEY, store: inPieces(Buffer.from('x'), 1) }).next();
+    expect(JSON.parse(head?.subarray(12).toString() ?? '')).toMatchObject({ format: 2, kdf: { name: 'scrypt', N: 131_072, r: 8, p: 1 }, cipher: 'aes-256-gcm', chunkBytes: 65_536 });
   });
 
   it('opens with the same password, however its letters are composed', async () => {
@@ -92,7 +93,7 @@ describe('a backup', { timeout: 120_000 }, () => {
   });
 
   it('says that it was made by a newer version', async () => {
-    await expect(open(withHead((head) => (head['format'] = 2)))).rejects.toMatchObject({ code: 'backup_newer' });
+    await expect(open(withHead((head) => (head['format'] = 3)))).rejects.toMatchObject({ code: 'backup_newer' });
   });
 
   it('is found cut off at any place behind its head', async () => {

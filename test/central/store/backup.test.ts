@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -5,7 +6,8 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CENTRAL } from '../../../central/audit.ts';
+import { auditEntry, CENTRAL } from '../../../central/audit.ts';
+import { openKeyMaterial, type KeyMaterial } from '../../../central/pki/key-material.ts';
 import { Backups, removeLeftovers, type StagedRestore } from '../../../central/store/backup.ts';
 import { sealBackup } from '../../../central/store/backup-format.ts';
 import { MIGRATIONS } from '../../../central/store/sqlite/migrations.ts';
@@ -17,6 +19,9 @@ import { DAY, eventIds, items, NOW, online } from './samples.ts';
 const PASSWORD = 'correct horse battery staple';
 /** The least that is taken: each guess costs the test, too. */
 const LIGHT = { N: 2 ** 14, r: 8, p: 1 };
+
+/** Key-encryption keys: of this Central, and of another. */
+const [ours, others] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')];
 
 let root: string;
 let folder: string;
@@ -37,13 +42,19 @@ beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), 'backup-'));
   folder = join(root, 'data');
   store = await open(folder);
-  backups = new Backups({ folder, store, central: 'central.test', now: () => NOW });
+  backups = new Backups({ folder, store, keys: (await keyMaterial(store, ours)).keys, central: 'central.test', now: () => NOW });
 });
 
 afterEach(async () => {
   await store.stop();
   rmSync(root, { recursive: true, force: true });
 });
+
+/** The store's private keys, sealed with a key of the environment. */
+async function keyMaterial(of: Store, key: string): Promise<KeyMaterial> {
+  const sources = { dataFolder: folder, file: undefined, previousFile: undefined, environment: key, credentialsFolder: undefined };
+  return await openKeyMaterial({ store: of.keyMaterial, sources, log: { info: () => undefined, warn: () => undefined }, now: () => NOW });
+}
 
 async function made(): Promise<Buffer> {
   const chunks: Buffer[] = [];
@@ -56,7 +67,7 @@ const stage = (backup: Buffer): Promise<StagedRestore> => backups.stage(Readable
 /** A backup of any file, with a lighter key. */
 async function sealed(content: Buffer): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of sealBackup({ created: '2026-11-22T10:00:00.000Z', central: 'c', version: '0', bytes: content.length }, PASSWORD, Readable.from([content]), LIGHT)) chunks.push(chunk);
+  for await (const chunk of sealBackup({ created: '2026-11-22T10:00:00.000Z', central: 'c', version: '0', bytes: content.length }, PASSWORD, { storeKey: randomBytes(32), store: Readable.from([content]) }, LIGHT)) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -100,6 +111,33 @@ describe('a backup and its restore', PATIENCE, () => {
     store = await open(folder);
     await store.inbox.append('a1', epoch, 5, items('n5'), NOW);
     expect(await store.inbox.lastCursor()).toBe(8);
+  });
+
+  it('bring the private keys along, sealed for the Central that restores them', async () => {
+    await (await keyMaterial(store, ours)).put([{ name: 'authority.key', value: 'the private key' }, { name: 'authority.note', value: 'no secret' }], auditEntry(CENTRAL, 'test', {}, NOW));
+    const backup = await made();
+    const elsewhere = join(root, 'elsewhere');
+    const other = await open(elsewhere);
+    const keys = await keyMaterial(other, others);
+    const staged = await new Backups({ folder: elsewhere, store: other, keys: keys.keys, central: 'other.test', now: () => NOW }).stage(Readable.from([backup]), PASSWORD, CENTRAL);
+    await other.stop();
+    await replaceStore(elsewhere, staged, 0);
+
+    const restored = await open(elsewhere);
+    try {
+      const found = await keyMaterial(restored, others);
+      expect([await found.get('authority.key'), await found.get('authority.note')]).toEqual(['the private key', 'no secret']);
+      expect(await restored.keyMaterial.get('authority.key')).toMatch(/^qgk1:/);
+      await expect(keyMaterial(restored, ours)).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
+    } finally {
+      await restored.stop();
+    }
+  });
+
+  it('are refused when the keys in the store do not open with the key that came along', async () => {
+    await (await keyMaterial(store, ours)).put([{ name: 'authority.key', value: 'the private key' }], auditEntry(CENTRAL, 'test', {}, NOW));
+    await expect(stage(await sealed(await changed('DELETE FROM audit')))).rejects.toMatchObject({ code: 'backup_unsound' });
+    expect(leftIn()).toEqual([]);
   });
 
   it('can be undone: the store before is back, whole', async () => {
@@ -163,9 +201,9 @@ describe('a restore refuses, and touches nothing', PATIENCE, () => {
   });
 });
 
-/** Says that its store has a petabyte; nothing behind its head is read. */
+/** Says that its store has a petabyte; nothing behind its first chunk is read. */
 async function hugely(): Promise<Buffer> {
   const facts = { created: '2026-11-22T10:00:00.000Z', central: 'c', version: '0', bytes: 2 ** 50 };
-  const { value } = await sealBackup(facts, PASSWORD, Readable.from([Buffer.from('x')]), LIGHT).next();
-  return value ?? Buffer.alloc(0);
+  const pieces = sealBackup(facts, PASSWORD, { storeKey: randomBytes(32), store: Readable.from([Buffer.alloc(64 * 1024)]) }, LIGHT);
+  return Buffer.concat([(await pieces.next()).value ?? Buffer.alloc(0), (await pieces.next()).value ?? Buffer.alloc(0)]);
 }

@@ -91,6 +91,9 @@ export function administrationContract(open: OpenEngine): void {
     store = await engine.restart();
     expect([await store.keyMaterial.get('root.key'), await store.keyMaterial.get('root.crt'), await store.keyMaterial.get('none')]).toEqual(['k1', 'c2', undefined]);
     expect((await store.audit.list({ limit: 9 })).map((entry) => entry.action)).toEqual(['pki.replace', 'pki.create']);
+    await store.keyMaterial.put([{ name: 'root.key', value: null }, { name: 'a.crt', value: 'c3' }], auditEntry('pki.retire'));
+    expect(await store.keyMaterial.names()).toEqual(['a.crt', 'root.crt']);
+    expect(await store.keyMaterial.get('root.key')).toBeUndefined();
   });
 
   it('chains the audit entries so that each can be verified, page by page', async () => {

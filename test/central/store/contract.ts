@@ -2,6 +2,7 @@
 import { describe } from 'vitest';
 import { administrationContract } from './contract-administration.ts';
 import { agentContract } from './contract-agents.ts';
+import { certificateContract } from './contract-certificates.ts';
 import { messageContract } from './contract-messages.ts';
 import type { OpenEngine } from './samples.ts';
 
@@ -11,6 +12,9 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: messages`, () => {
     messageContract(open);
+  });
+  describe(`${name}: certificates`, () => {
+    certificateContract(open);
   });
   describe(`${name}: administration`, () => {
     administrationContract(open);

@@ -1,12 +1,13 @@
+// The commands of truststores as both programs run them: list and import. Those that change a store are in change.test.ts.
 import { chmod, copyFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { X509Certificate } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { truststoreCommand } from '../../agent/truststore-command.ts';
-import { loadTruststore } from '../../agent/truststore.ts';
-import { writeJks } from '../../shared/keystore/jks.ts';
-import { KEYSTORES, lacks, run } from '../shared/keystore/peers.ts';
-
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { truststoreCommand } from '../../../shared/truststore/command.ts';
+import { loadTruststore } from '../../../agent/truststore.ts';
+import { writeJks } from '../../../shared/keystore/jks.ts';
+import { KEYSTORES, lacks, run } from '../keystore/peers.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -16,12 +17,16 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function command(args: string[], env: Record<string, string> = {}) {
+async function command(args: string[], env: Record<string, string> = {}, program: 'queue-agent' | 'queuegate' = 'queue-agent') {
   let stdout = '';
   let stderr = '';
-  const status = await truststoreCommand(args, { stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), env });
+  const status = await truststoreCommand(args, { program, stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), env });
   expect(stderr).not.toMatch(/^\s+at /m);
   return { status, stdout, stderr };
+}
+
+async function openssl(args: string[]): Promise<void> {
+  await run('openssl', args);
 }
 
 function importRoot(file: string, ...more: string[]) {
@@ -32,6 +37,8 @@ describe('truststore list', () => {
   test('shows alias, kind, date, subject, issuer, validity and fingerprint of each entry', async () => {
     const { status, stdout } = await command(['list', `${KEYSTORES}truststore.jks`]);
     expect(status).toBe(0);
+    // What KeyStore Explorer shows beside it.
+    const sha1 = new X509Certificate(await readFile(`${KEYSTORES}root-rsa.crt`)).fingerprint;
     expect(stdout).toContain(`truststore.jks: JKS, 2 entries
 
 examplebank
@@ -41,7 +48,21 @@ examplebank
   issuer       CN=Example Bank Root CA, O=Example Bank
   valid        2026-11-22 until 2046-11-17
   SHA-256      56:51:0A:52:89:F0:83:A4:F8:5D:B7:E0:1C:49:F0:21:CC:7C:9A:56:26:30:E9:5F:D1:78:65:E1:B2:02:AB:52
+  SHA-1        ${sha1}
 `);
+  });
+
+  test('shows every certificate of a key\'s chain', async () => {
+    const { status, stdout } = await command(['list', `${KEYSTORES}keystore.jks`]);
+    expect([status, stdout.match(/SHA-256/g)?.length]).toEqual([1, 2]);
+    expect(stdout).toContain('private key, chain of 2 certificates');
+    expect(stdout).toContain('signed by    certificate 2 of the chain');
+  });
+
+  test('warns of a certificate that has expired', async () => {
+    vi.setSystemTime('2047-01-01');
+    expect((await command(['list', `${KEYSTORES}truststore.jks`])).stderr).toContain('warning: CN=Example Bank Root CA, O=Example Bank expired on 2046-11-17');
+    vi.useRealTimers();
   });
 
   test('takes the password from the flag, else from the environment, else changeit', async () => {
@@ -118,20 +139,97 @@ describe('truststore import', () => {
     expect(await importRoot(path, '--alias', 'again')).toMatchObject({ status: 1, stderr: expect.stringContaining('as "central"') });
   });
 
-  test('refuses a certificate that is no authority, unless told to trust exactly this one', async () => {
+  test('takes the certificate of a server, and says what that means', async () => {
     const path = join(folder, 't.pem');
-    const refused = await command(['import', path, '--certificate', `${KEYSTORES}central.crt`]);
-    expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('--allow-leaf') });
-    expect((await command(['import', path, '--certificate', `${KEYSTORES}central.crt`, '--allow-leaf'])).status).toBe(0);
+    expect(await command(['import', path, '--certificate', `${KEYSTORES}central.crt`])).toMatchObject({ status: 0, stderr: expect.stringContaining('"central-example-test" is no authority: exactly this certificate is trusted') });
+  });
+
+  test('takes what keytool -genkeypair makes: a certificate that names no usage', async () => {
+    const certificate = join(folder, 'self.pem');
+    await openssl(['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', join(folder, 'key'), '-out', certificate, '-subj', '/CN=orchestra', '-days', '30', '-addext', 'basicConstraints=critical,CA:FALSE']);
+    expect((await command(['import', join(folder, 't.jks'), '--certificate', certificate])).status).toBe(0);
+  });
+
+  test('refuses a certificate that is neither an authority\'s nor a server\'s, unless told to trust exactly this one', async () => {
+    const certificate = join(folder, 'client.pem');
+    await openssl(['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', join(folder, 'key'), '-out', certificate, '-subj', '/CN=till 7', '-days', '30', '-addext', 'basicConstraints=critical,CA:FALSE', '-addext', 'extendedKeyUsage=clientAuth,emailProtection']);
+    const path = join(folder, 't.p12');
+    const refused = await command(['import', path, '--certificate', certificate]);
+    expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('CN=till 7 in ') });
+    expect(refused.stderr).toContain('neither the certificate of an authority nor that of a server, but one for clients, mail.');
+    expect((await command(['import', path, '--certificate', certificate, '--allow-leaf'])).status).toBe(0);
+  });
+
+  test.each(['sha256:', 'SHA-256: ', ''])('takes exactly the certificate with the fingerprint (%j), and refuses any other', async (prefix) => {
+    const path = join(folder, 't.jks');
+    const fingerprint = `${prefix}${new X509Certificate(await readFile(`${KEYSTORES}root-ec.crt`)).fingerprint256.toLowerCase()}`;
+    expect(await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--fingerprint', fingerprint])).toMatchObject({ status: 1, stderr: expect.stringContaining('has the fingerprint 56:51:0A') });
+    expect(await readdir(folder)).toEqual([]);
+    expect((await importRoot(path, '--fingerprint', fingerprint.replaceAll(':', ''))).status).toBe(0);
+  });
+
+  test('refuses a SHA-1 fingerprint: it can be forged', async () => {
+    expect(await importRoot(join(folder, 't.jks'), '--fingerprint', 'EC:B7:18:BA:E2:70:0A:EF:73:F0:07:6A:20:8C:79:4C:E4:5D:60:E7')).toMatchObject({ status: 1, stderr: expect.stringContaining('(truststore_fingerprint_bad)') });
+  });
+
+  test('takes the authorities of a chain, and not the server that they vouch for', async () => {
+    const chain = join(folder, 'chain.pem');
+    await writeFile(chain, Buffer.concat([await readFile(`${KEYSTORES}central.crt`), await readFile(`${KEYSTORES}root-ec.crt`)]));
+    const path = join(folder, 't.jks');
+    expect(await command(['import', path, '--certificate', chain, '--alias', 'central'])).toMatchObject({ status: 0, stdout: expect.stringContaining('left out: CN=central.example.test, O=Example Bank, which CN=Example Bank EC Root, O=Example Bank vouches for') });
+    expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias)).toEqual(['central']);
+    expect((await command(['import', path, '--certificate', chain, '--alias', 'all', '--allow-leaf'])).stdout).toContain('trusted already, as "central"');
+    expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias)).toEqual(['central', 'all']);
+  });
+
+  test('numbers the aliases of a bundle', async () => {
+    const bundle = join(folder, 'bundle.crt');
+    await writeFile(bundle, Buffer.concat([await readFile(`${KEYSTORES}root-rsa.crt`), await readFile(`${KEYSTORES}root-ec.crt`)]));
+    await command(['import', join(folder, 't.p12'), '--certificate', bundle, '--alias', 'Bank']);
+    expect((await loadTruststore({ path: join(folder, 't.p12') })).certificates.map(({ alias }) => alias)).toEqual(['bank', 'bank-2']);
+  });
+
+  test.each([
+    ['DER', ['-outform', 'DER'], ''],
+    ['PEM', [], ''],
+    ['PEM with the label of certutil', [], 'CERTIFICATE'],
+  ])('takes a PKCS#7 bundle of EC and RSA certificates as %s', async (_, form, label) => {
+    const bundle = join(folder, 'bundle.p7b');
+    await openssl(['crl2pkcs7', '-nocrl', '-certfile', `${KEYSTORES}root-ec.crt`, '-certfile', `${KEYSTORES}root-rsa.crt`, '-out', bundle, ...form]);
+    if (label !== '') await writeFile(bundle, (await readFile(bundle, 'latin1')).replaceAll('PKCS7', label));
+    const path = join(folder, 't.jks');
+    expect((await command(['import', path, '--certificate', bundle])).status).toBe(0);
+    expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias).toSorted()).toEqual(['example-bank-ec-root', 'example-bank-root-ca']);
+  });
+
+  test('reads the password from the first line of a file', async () => {
+    const [path, secret] = [join(folder, 't.jks'), join(folder, 'secret')];
+    await writeFile(secret, 's3cret\r\nsecond line\n');
+    expect((await importRoot(path, '--password-file', secret)).status).toBe(0);
+    expect((await loadTruststore({ path, password: 's3cret' })).ca).toHaveLength(1);
+    expect(await command(['list', path, '--password', 'a', '--password-file', secret])).toMatchObject({ status: 2, stderr: expect.stringContaining('exclude each other') });
+  });
+
+  test('makes no store with a password that Java would not take', async () => {
+    for (const [password, found] of [['short', 'too short (5 characters)'], ['pässwörd', 'not in printable ASCII']] as const) {
+      expect(await importRoot(join(folder, 't.p12'), '--password', password)).toMatchObject({ status: 1, stderr: expect.stringContaining(found) });
+    }
+  });
+
+  test('is one command in both programs, each with its own name and variables', async () => {
+    expect((await command(['help'], {}, 'queuegate')).stdout).toContain('queuegate truststore import FILE');
+    expect((await command(['list', 'a', 'b'], {}, 'queuegate')).stderr).toContain('See: queuegate truststore --help');
+    expect((await command(['list', `${KEYSTORES}truststore-password-s3cret.jks`], { QUEUEGATE_TRUSTSTORE_PASSWORD: 's3cret' }, 'queuegate')).status).toBe(0);
   });
 
   test('imports all certificates of a bundle or none', async () => {
     const bundle = join(folder, 'bundle.crt');
-    const roots = await Promise.all(['root-rsa.crt', 'root-ec.crt', 'central.crt'].map(async (name) => await readFile(`${KEYSTORES}${name}`)));
-    await writeFile(bundle, Buffer.concat(roots));
+    const roots = await Promise.all(['root-rsa.crt', 'root-ec.crt'].map(async (name) => await readFile(`${KEYSTORES}${name}`)));
+    const broken = Buffer.concat([await readFile(`${KEYSTORES}root-ec.crt`), Buffer.from('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')]);
+    await writeFile(bundle, Buffer.concat([...roots, broken]));
     expect((await command(['import', join(folder, 't.jks'), '--certificate', bundle])).status).toBe(1);
     expect(await readdir(folder)).toEqual(['bundle.crt']);
-    await writeFile(bundle, Buffer.concat(roots.slice(0, 2)));
+    await writeFile(bundle, Buffer.concat(roots));
     expect((await command(['import', join(folder, 't.jks'), '--certificate', bundle])).status).toBe(0);
     expect((await loadTruststore({ path: join(folder, 't.jks') })).ca).toHaveLength(2);
   });
@@ -165,7 +263,7 @@ describe('truststore import', () => {
     [['import', `${KEYSTORES}root-ec.cer`, '--certificate', `${KEYSTORES}root-rsa.crt`], 1, 'keystore_cannot_hold'],
     [['list', 'a', 'b'], 2, 'One FILE is allowed'],
     [['list', 'a', '--wrong'], 2, '--wrong'],
-    [['drop', 'a'], 2, 'allowed are list and import'],
+    [['drop', 'a'], 2, 'there are list, import, delete, convert, create, change-password'],
     [[], 2, ''],
   ])('%j: status %i, %s', async (args, status, text) => {
     expect(await command(args)).toMatchObject({ status, stderr: expect.stringContaining(text) });

@@ -1,0 +1,95 @@
+// Owns looking at the certificate that a host shows, without sending anything to it: for the pin of an enrolment and for the
+// doctor. The one place where TLS is not verified by TLS itself; whoever looks decides what to make of it.
+import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
+import type { Target } from './connection-faults.ts';
+
+export interface Look {
+  /** As the host sent it, its own certificate first; the root too if it was sent. */
+  readonly chain: readonly X509Certificate[];
+  /** TLSv1.3 and the like. */
+  readonly protocol: string;
+  readonly cipher: string;
+}
+
+export interface LookOptions {
+  readonly timeoutMs: number;
+  /** Below TLS 1.3: to see what an old peer speaks, never to say anything to it. */
+  readonly oldest?: 'TLSv1';
+}
+
+/** The end of TLS is on its way within this time, or the line is dead. */
+const PARTING_MS = 1_000;
+/** A forged chain must not become work. */
+const MAX_CHAIN = 10;
+
+/** Shakes hands, looks, hangs up. Rejects with what TLS or the system say. */
+export async function lookAtCertificate(target: Target, options: LookOptions): Promise<Look> {
+  return await withUnverified(target, options, async (socket) => ({ chain: shownChain(socket), protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name }));
+}
+
+/**
+ * Central's clock, by the Date header of an answer (RFC 9110 section 6.6.1), when only the dates of its certificate stand in
+ * the way: what is shown must be `leaf`, which the caller has verified in all but its dates, and the request says nothing
+ * that not everybody may say. Undefined when no clock answers.
+ */
+export async function askForDate(target: Target, leaf: X509Certificate, timeoutMs: number): Promise<Date | undefined> {
+  const ask = async (socket: TLSSocket): Promise<Date | undefined> => {
+    if (socket.getPeerX509Certificate()?.raw.equals(leaf.raw) !== true) return undefined;
+    socket.write(`HEAD / HTTP/1.1\r\nHost: ${target.host.includes(':') ? `[${target.host}]` : target.host}\r\nConnection: close\r\n\r\n`);
+    let text = '';
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      text += chunk.toString('latin1');
+      if (text.length > 16_384 || text.includes('\r\n\r\n')) break;
+    }
+    const date = new Date(/^date: (.+)$/im.exec(text)?.[1] ?? '');
+    return Number.isNaN(date.getTime()) ? undefined : date;
+  };
+  // Best effort: the fault that is being explained stands without it.
+  return await withUnverified(target, { timeoutMs }, ask).catch(() => undefined);
+}
+
+function withUnverified<T>(target: Target, { timeoutMs, oldest }: LookOptions, act: (socket: TLSSocket) => Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const versions: ConnectionOptions = oldest === undefined ? { minVersion: 'TLSv1.3' } : { minVersion: oldest, ciphers: 'DEFAULT@SECLEVEL=0' };
+    const socket = connect({
+      host: target.host,
+      port: target.port,
+      ...versions,
+      ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+      rejectUnauthorized: false, // nothing is sent, but by askForDate after its own verification
+    });
+    const timer = setTimeout(() => socket.destroy(new Error('the TLS handshake has timed out')), timeoutMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      // In order: Central records whoever breaks off in the middle of a handshake, and a look is no failure.
+      socket.end();
+      const parting = setTimeout(() => socket.destroy(), PARTING_MS);
+      socket.once('close', () => clearTimeout(parting));
+      socket.resume();
+    };
+    socket.once('error', (error) => {
+      done();
+      reject(error);
+    });
+    // It may hang up instead: without an error, when it took our hello for the end of its business.
+    const onClose = (): void => reject(Object.assign(new Error('it hung up during the TLS handshake'), { code: 'ECONNRESET' }));
+    socket.once('close', onClose);
+    socket.once('secureConnect', () => {
+      socket.off('close', onClose);
+      act(socket).then(resolve, reject).finally(done);
+    });
+  });
+}
+
+function shownChain(socket: TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  // A self-signed certificate is its own issuer: there the chain ends.
+  while (next?.raw !== undefined && chain.length < MAX_CHAIN) {
+    chain.push(new X509Certificate(next.raw));
+    next = next.issuerCertificate === next ? undefined : next.issuerCertificate;
+  }
+  return chain;
+}

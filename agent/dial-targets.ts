@@ -1,0 +1,16 @@
+// Owns what an agent dials and what it goes by, from what was configured and what it learnt at enrolment.
+import type { AgentConf } from './conf.ts';
+import type { Target } from './connection-faults.ts';
+import type { Identity } from './identity.ts';
+
+/** In the order in which they are tried: without a configured host the one it enrolled with, on its port if the transport is the same. */
+export function dialTargets({ central }: Pick<AgentConf, 'central'>, identity: Pick<Identity, 'host' | 'port' | 'secure'>): Target[] {
+  const { secure, endpoints, port } = central;
+  const hosts = endpoints.length > 0 ? endpoints : [{ host: identity.host, port: identity.secure === secure ? identity.port : port }];
+  return hosts.map((endpoint) => ({ secure, host: endpoint.host, port: endpoint.port }));
+}
+
+/** Without a configured name the one it enrolled with; the host may be called otherwise since. */
+export function agentName(conf: Pick<AgentConf, 'name' | 'origins'>, identity: Pick<Identity, 'name'>): string {
+  return conf.origins['agent.name'] === 'default' ? identity.name : conf.name;
+}

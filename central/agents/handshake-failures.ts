@@ -1,0 +1,69 @@
+// Owns the record of handshakes that came to nothing: since the start of this process, one entry for each listener, cause and
+// address, with its count. In memory and bounded, because strangers write it; metrics count the same.
+import { normalAddress } from '../auth/address-rules.ts';
+import type { CodedError } from '../../shared/errors.ts';
+import type { Metrics } from '../metrics.ts';
+
+export interface HandshakeFailure {
+  /** plain, secure, https or http. */
+  readonly listener: string;
+  /** A code of docs/ERRORS.md. */
+  readonly cause: string;
+  readonly address: string;
+  readonly count: number;
+  readonly firstAt: number;
+  readonly lastAt: number;
+  /** What happened the last time, and the mend. */
+  readonly text: string;
+  readonly hint: string;
+}
+
+export interface FailureFilter {
+  readonly listener?: string | undefined;
+  readonly cause?: string | undefined;
+  readonly address?: string | undefined;
+  readonly limit: number;
+}
+
+/** Some 500 kB at most. A stranger with many addresses drives others out; the metrics still count them. */
+const MAX_ENTRIES = 1000;
+const MAX_TEXT = 512;
+
+export class HandshakeFailures {
+  readonly #counter: Metrics['instruments']['queuegate_handshake_failures_total'];
+  readonly #now: () => number;
+  /** In the order in which they last happened, oldest first. */
+  readonly #entries = new Map<string, HandshakeFailure>();
+  #forgotten = 0;
+
+  constructor(counter: Metrics['instruments']['queuegate_handshake_failures_total'], now: () => number) {
+    this.#counter = counter;
+    this.#now = now;
+  }
+
+  record(listener: string, fault: CodedError, from: string): void {
+    const cause = fault.code;
+    this.#counter.inc({ listener, cause });
+    const address = normalAddress(from);
+    const key = `${listener} ${cause} ${address}`;
+    const known = this.#entries.get(key);
+    const at = this.#now();
+    this.#entries.delete(key);
+    this.#entries.set(key, { listener, cause, address, count: (known?.count ?? 0) + 1, firstAt: known?.firstAt ?? at, lastAt: at, text: fault.message.slice(0, MAX_TEXT), hint: fault.hint.slice(0, MAX_TEXT) });
+    if (this.#entries.size <= MAX_ENTRIES) return;
+    const [oldest] = this.#entries.keys();
+    if (oldest !== undefined) this.#entries.delete(oldest);
+    this.#forgotten += 1;
+  }
+
+  /** What happened last comes first. */
+  list({ listener, cause, address, limit }: FailureFilter): HandshakeFailure[] {
+    const fits = (entry: HandshakeFailure): boolean => (listener === undefined || entry.listener === listener) && (cause === undefined || entry.cause === cause) && (address === undefined || entry.address === normalAddress(address));
+    return [...this.#entries.values()].toReversed().filter(fits).slice(0, limit);
+  }
+
+  /** How many entries were dropped for newer ones. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+}

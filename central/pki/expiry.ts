@@ -1,0 +1,207 @@
+// Owns the one list of every certificate that matters: how many days each has left, where it is used, and the warnings before
+// it ends, each given once. Renewing is the business of those who use them.
+import type { X509Certificate } from 'node:crypto';
+import type { Metrics } from '../metrics.ts';
+import type { CertificateStore, ExpiryWarning, IssuedCertificate } from '../store/certificate-store.ts';
+import type { TrustBundle } from './agent-trust.ts';
+import type { Authority } from './authority.ts';
+import { readChain, subjectOf, thumbprintOf } from './certificate.ts';
+import type { GenerationRole } from './generations.ts';
+import type { ServerIdentity } from './server-identity.ts';
+import type { SigningCertificate } from './signing-key.ts';
+
+export const CERTIFICATE_KINDS = ['authority', 'server', 'signing', 'trust', 'agent'] as const;
+export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
+
+export interface WatchedCertificate {
+  readonly kind: CertificateKind;
+  /** current, next, previous, staged; an agent's name; for trust the beginning of the thumbprint. */
+  readonly which: string;
+  readonly subject: string;
+  readonly thumbprint: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** Whole days; negative once it has ended. */
+  readonly daysLeft: number;
+  /** In words. */
+  readonly usedFor: string;
+  /** An agent's id. */
+  readonly agent: string | null;
+}
+
+export interface ExpiryOptions {
+  readonly authority: Authority;
+  readonly identity: Pick<ServerIdentity, 'slots'>;
+  readonly signing: Pick<SigningCertificate, 'current'>;
+  readonly trust: TrustBundle;
+  readonly certificates: Pick<CertificateStore, 'soonest' | 'countUntil' | 'expiryWarnings' | 'recordExpiryWarnings'>;
+  readonly metrics: Metrics;
+  readonly log: { warn(facts: object, text: string): void; error(facts: object, text: string): void };
+  readonly now: () => number;
+}
+
+export interface ListRequest {
+  readonly kind?: CertificateKind | undefined;
+  /** Only what ends within so many days. */
+  readonly withinDays?: number | undefined;
+  readonly after?: Place | undefined;
+  readonly limit: number;
+}
+
+/** Where a page ended: the list is in this order. */
+export interface Place {
+  readonly notAfter: number;
+  readonly thumbprint: string;
+}
+
+const DAY_MS = 86_400_000;
+/** Days left at which it is said; 0: it has ended. Largest first. */
+const WARN_AT_DAYS = [60, 30, 14, 7, 1, 0] as const;
+/** What is renewed by itself has a third of its life left by then: earlier warnings would cry wolf at each short-lived certificate. */
+const LIFE_LEFT_TO_WARN = 1 / 3;
+/** A warning line names no more agents; the list has all. */
+const NAMED_AGENTS = 10;
+const PAGE = 1000;
+/** Given warnings are forgotten after this: longer than the longest time from the first warning to the end, and some. */
+const FORGET_MS = 400 * DAY_MS;
+
+const OF_GENERATION: Readonly<Record<GenerationRole, string>> = {
+  current: 'signs the certificates of Central and of agents',
+  next: 'is trusted by agents before it signs',
+  previous: 'signs no more; what it signed is still trusted',
+};
+const OF_SLOT = {
+  current: 'shown on the secure WebSocket and on HTTPS administration',
+  staged: 'waits to be shown',
+  previous: 'kept to go back to',
+} as const;
+
+export class Expiry {
+  readonly #options: ExpiryOptions;
+
+  constructor(options: ExpiryOptions) {
+    this.#options = options;
+  }
+
+  /** In order of their end; `next` is where the next page begins, null at the end. */
+  async list({ kind, withinDays, after, limit }: ListRequest): Promise<{ readonly certificates: readonly WatchedCertificate[]; readonly next: Place | null }> {
+    const until = withinDays === undefined ? Number.MAX_SAFE_INTEGER : this.#options.now() + withinDays * DAY_MS;
+    const fits = ({ notAfter, thumbprint }: Place): boolean => notAfter <= until && (after === undefined || notAfter > after.notAfter || (notAfter === after.notAfter && thumbprint > after.thumbprint));
+    const own = this.#own().filter((certificate) => (kind === undefined || certificate.kind === kind) && fits(certificate));
+    // One more than asked for tells whether there is another page.
+    const agents = kind !== undefined && kind !== 'agent' ? [] : await this.#options.certificates.soonest({ until, limit: limit + 1, ...(after === undefined ? {} : { after }) });
+    const all = [...own, ...agents.map((issued) => this.#ofAgent(issued))].toSorted((a, b) => a.notAfter - b.notAfter || (a.thumbprint < b.thumbprint ? -1 : 1));
+    const certificates = all.slice(0, limit);
+    const last = certificates.at(-1);
+    return { certificates, next: all.length > limit && last !== undefined ? { notAfter: last.notAfter, thumbprint: last.thumbprint } : null };
+  }
+
+  /** Sets the gauges: one line for each certificate of Central's own, and of all agents the soonest end and how many are near it. */
+  async measure(): Promise<void> {
+    const { certificates, metrics, now } = this.#options;
+    const { queuegate_certificate_days_left: daysLeft, queuegate_agent_certificates: agents } = metrics.instruments;
+    const [soonest] = await certificates.soonest({ limit: 1 });
+    const counts = await Promise.all(WARN_AT_DAYS.map(async (days) => ({ days, count: await certificates.countUntil(now() + days * DAY_MS) })));
+    daysLeft.reset();
+    const left = (notAfter: number): number => Math.round(((notAfter - now()) / DAY_MS) * 100) / 100;
+    // Two previous generations share a line: the one that ends sooner counts.
+    const ends = Map.groupBy(this.#own(), ({ kind, which }) => `${kind} ${which}`);
+    for (const [{ kind, which, notAfter }] of [...ends.values()].map((same) => same.toSorted((a, b) => a.notAfter - b.notAfter) as [WatchedCertificate])) daysLeft.set({ kind, which }, left(notAfter));
+    if (soonest !== undefined) daysLeft.set({ kind: 'agent', which: 'soonest' }, left(soonest.notAfter));
+    for (const { days, count } of counts) agents.set({ within_days: String(days) }, count);
+  }
+
+  /** Says what comes near its end, each certificate once at each of the steps; a restart repeats none. */
+  async warn(): Promise<void> {
+    const { certificates, now, log } = this.#options;
+    // What is kept to go back to serves nobody now.
+    const own = this.#own().filter(({ kind, which }) => kind !== 'server' || which !== 'previous');
+    const given: ExpiryWarning[] = [];
+    for (const { certificate, days } of await this.#due(own)) {
+      const { kind, which, subject, thumbprint, notAfter, daysLeft, usedFor } = certificate;
+      const facts = { kind, which, subject, thumbprint, notAfter: new Date(notAfter).toISOString(), daysLeft, usedFor };
+      if (days === 0) log.error(facts, 'a certificate has expired');
+      else log.warn(facts, `a certificate expires within ${daysText(days)}`);
+      given.push({ thumbprint, days, at: now() });
+    }
+    const ofAgents = new Map<number, string[]>();
+    for await (const page of this.#endingAgents()) {
+      for (const { certificate, days } of await this.#due(page)) {
+        ofAgents.set(days, [...(ofAgents.get(days) ?? []), certificate.which]);
+        given.push({ thumbprint: certificate.thumbprint, days, at: now() });
+      }
+    }
+    for (const [days, names] of ofAgents) {
+      const facts = { kind: 'agent', count: names.length, agents: names.slice(0, NAMED_AGENTS) };
+      if (days === 0) log.error(facts, 'certificates of agents have expired');
+      else log.warn(facts, `certificates of agents expire within ${daysText(days)}`);
+    }
+    if (given.length > 0) await certificates.recordExpiryWarnings(given, now() - FORGET_MS);
+  }
+
+  /** Those of them that have come to a step at which nothing was said yet. */
+  async #due(watched: readonly WatchedCertificate[]): Promise<{ readonly certificate: WatchedCertificate; readonly days: number }[]> {
+    const given = await this.#options.certificates.expiryWarnings(watched.map(({ thumbprint }) => thumbprint));
+    return watched.flatMap((certificate, i) => {
+      const days = this.#step(certificate);
+      const before = given[i] ?? Number.POSITIVE_INFINITY;
+      return days === undefined || before <= days ? [] : [{ certificate, days }];
+    });
+  }
+
+  /** The lowest step that has been reached. */
+  #step({ notBefore, notAfter }: WatchedCertificate): number | undefined {
+    const left = notAfter - this.#options.now();
+    const worthSaying = (notAfter - notBefore) * LIFE_LEFT_TO_WARN;
+    return WARN_AT_DAYS.findLast((days) => left <= days * DAY_MS && days * DAY_MS <= worthSaying);
+  }
+
+  async *#endingAgents(): AsyncGenerator<WatchedCertificate[]> {
+    const until = this.#options.now() + WARN_AT_DAYS[0] * DAY_MS;
+    for (let after: Place | undefined; ; ) {
+      const page = await this.#options.certificates.soonest({ until, limit: PAGE, ...(after === undefined ? {} : { after }) });
+      yield page.map((issued) => this.#ofAgent(issued));
+      after = page.at(-1);
+      if (page.length < PAGE) return;
+    }
+  }
+
+  /** Each once, where it matters most. */
+  #own(): WatchedCertificate[] {
+    const { authority, identity, signing, trust } = this.#options;
+    const { current, staged, previous } = identity.slots;
+    const found = new Map<string, WatchedCertificate>();
+    const add = (kind: CertificateKind, which: string, certificate: X509Certificate, usedFor: string): void => {
+      const watched = this.#watch(kind, which, certificate, usedFor);
+      if (!found.has(watched.thumbprint)) found.set(watched.thumbprint, watched);
+    };
+    for (const { role, chain } of authority.generations()) add('authority', role, chain[0], OF_GENERATION[role]);
+    for (const [which, slot] of Object.entries({ current, staged, previous })) {
+      if (slot === undefined) continue;
+      add('server', which, readChain(slot.chain, 'The server certificate')[0], OF_SLOT[which as keyof typeof OF_SLOT]);
+    }
+    add('signing', 'current', signing.current(), 'vouches for the key that Central signs welcomes and releases with');
+    for (const certificate of trust.certificates()) add('trust', thumbprintOf(certificate).slice(0, 16), certificate, "a root in agents' truststores");
+    // An intermediate that ends takes everything below it along.
+    const above = [...authority.generations().flatMap(({ chain }) => chain), ...[current, staged].flatMap((slot) => (slot === undefined ? [] : readChain(slot.chain, 'The server certificate')))];
+    for (const certificate of above) add('trust', thumbprintOf(certificate).slice(0, 16), certificate, 'stands between a root and what Central shows or signs');
+    return [...found.values()];
+  }
+
+  #watch(kind: CertificateKind, which: string, certificate: X509Certificate, usedFor: string): WatchedCertificate {
+    const notAfter = Date.parse(certificate.validTo);
+    return { kind, which, subject: subjectOf(certificate), thumbprint: thumbprintOf(certificate), notBefore: Date.parse(certificate.validFrom), notAfter, daysLeft: this.#daysLeft(notAfter), usedFor, agent: null };
+  }
+
+  #ofAgent({ agentId, name, thumbprint, notBefore, notAfter }: IssuedCertificate & { readonly name: string }): WatchedCertificate {
+    return { kind: 'agent', which: name, subject: `CN=${name}`, thumbprint, notBefore, notAfter, daysLeft: this.#daysLeft(notAfter), usedFor: `the agent ${name}`, agent: agentId };
+  }
+
+  #daysLeft(notAfter: number): number {
+    return Math.floor((notAfter - this.#options.now()) / DAY_MS);
+  }
+}
+
+function daysText(days: number): string {
+  return days === 1 ? '1 day' : `${days} days`;
+}

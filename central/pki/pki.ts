@@ -1,0 +1,106 @@
+// The part of Central's composition root that puts together keys, authority and certificates, in the order in which they need
+// each other. Only central/central.ts calls it.
+import type { Logger } from 'pino';
+import type { Metrics } from '../metrics.ts';
+import type { ParameterValues } from '../parameters/definitions.ts';
+import type { OnlineAgents } from '../parameters/preflight.ts';
+import type { ParameterService } from '../parameters/service.ts';
+import type { StoreKeys } from '../store/backup.ts';
+import type { Store } from '../store/store.ts';
+import { trustBundle, type TrustBundle } from './agent-trust.ts';
+import { AuthorityService } from './authority-service.ts';
+import { openAuthority, type Authority } from './authority.ts';
+import { Expiry } from './expiry.ts';
+import type { KeySources } from './key-encryption-key.ts';
+import { openKeyMaterial } from './key-material.ts';
+import { liveCertificate } from './live-certificate.ts';
+import { ServerCertificates } from './server-certificates.ts';
+import { openServerIdentity, type ServerIdentity } from './server-identity.ts';
+import { pinOfCredentials, type ServerCredentials } from './server-slots.ts';
+import { openSigningCertificate, openSigningKey, type SigningCertificate, type SigningKey } from './signing-key.ts';
+
+export interface PkiOptions {
+  readonly store: Store;
+  readonly keySources: KeySources;
+  readonly central: string;
+  readonly advertised: readonly string[];
+  readonly hostName: string;
+  readonly parameters: Pick<ParameterService, 'exclusively' | 'pending' | 'values'>;
+  /** Agents with a session over wss. */
+  readonly agents: OnlineAgents;
+  readonly askBack: (spreadSeconds: number) => void;
+  readonly show: (credentials: ServerCredentials) => void;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly after: (ms: number, run: () => void) => () => void;
+}
+
+export interface Pki {
+  /** For backups and restores. */
+  readonly keys: StoreKeys;
+  readonly authority: Authority;
+  readonly authorityService: AuthorityService;
+  readonly signingKey: SigningKey;
+  readonly signingCertificate: SigningCertificate;
+  readonly identity: ServerIdentity;
+  readonly trust: TrustBundle;
+  /** For the listeners, and what is shown first. */
+  readonly live: ReturnType<typeof liveCertificate>;
+  readonly first: ServerCredentials;
+  readonly serverCertificates: ServerCertificates;
+  readonly expiry: Expiry;
+  /** `sha256:<hex>` over the key of the top certificate that is sent now. */
+  pin(): string;
+  /** Makes anew what comes near its end, or was signed by an earlier generation; true when the server's was. */
+  renew(): Promise<boolean>;
+}
+
+/** Errors: those of the key-encryption key (key_encryption_key_*), key_material_damaged, distinguished_name_bad. */
+export async function openPki(options: PkiOptions): Promise<Pki> {
+  const { store, central, advertised, hostName, parameters, show, metrics, log, now, after } = options;
+  const values = (): ParameterValues => parameters.values();
+  const keyMaterial = await openKeyMaterial({ store: store.keyMaterial, sources: options.keySources, log, now });
+  const authority = await openAuthority({ keyMaterial, central, lifetimeDays: () => values()['authority.lifetimeDays'], now });
+  const signingKey = await openSigningKey({ keyMaterial, now });
+  const signingCertificate = await openSigningCertificate({ keyMaterial, authority, signingKey, central, lifetimeDays: () => values()['certificate.lifetimeDays'], now });
+  const identity = await openServerIdentity({ keyMaterial, authority, now });
+  const live = liveCertificate({ identity, advertised, hostName, show });
+  const first = await live.first(values());
+  const bundle = trustBundle(authority, identity);
+  const trust = { certificates: store.certificates, authority };
+  const exclusively = async <T>(act: () => Promise<T>): Promise<T> => await parameters.exclusively(act);
+  const renew = async (): Promise<boolean> => {
+    await signingCertificate.renew();
+    return await live.renew(values());
+  };
+  const onReplaced = async (): Promise<void> => void (await renew());
+  return {
+    keys: keyMaterial.keys,
+    authority,
+    authorityService: new AuthorityService({ authority, identity, trust, audit: store.audit, onReplaced, exclusively, now }),
+    signingKey,
+    signingCertificate,
+    identity,
+    trust: bundle,
+    live,
+    first,
+    serverCertificates: new ServerCertificates({
+      identity,
+      authority,
+      trust,
+      agents: options.agents,
+      wishes: () => live.wishes(values()),
+      show,
+      askBack: options.askBack,
+      exclusively,
+      otherPending: () => parameters.pending(),
+      log,
+      now,
+      after,
+    }),
+    expiry: new Expiry({ authority, identity, signing: signingCertificate, trust: bundle, certificates: store.certificates, metrics, log, now }),
+    pin: () => pinOfCredentials(identity.current() ?? first),
+    renew: async () => await exclusively(renew),
+  };
+}

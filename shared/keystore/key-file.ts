@@ -1,0 +1,153 @@
+// Owns getting one private key and its certificates out of a file of any format (PEM, PKCS#12, JKS), and writing them as a
+// password-protected PKCS#12. Central's only: agents carry no code that takes over keys of others.
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { defineErrors, isCoded, type ErrorTable } from '../errors.ts';
+import { keystoreFault } from './errors.ts';
+import { DEFAULT_PASSWORD, FORMAT_NAMES, printableLine, type KeyEntry, type Store } from './material.ts';
+import { openStore } from './open.ts';
+import { textOfBytes } from './pem.ts';
+import { writePkcs12 } from './pkcs12.ts';
+import { openKey, protectPkcs8Key } from './private-key.ts';
+
+export const PRIVATE_KEY_ERRORS = {
+  private_key_missing: {
+    status: 422,
+    text: '{file} ({format}) holds no private key.',
+    hint: 'Give the file that has the key beside its certificate (PKCS#12, JKS, or PEM), or name the file with the key (--key FILE).',
+  },
+  private_key_ambiguous: { status: 422, text: '{file} ({format}) holds {count} private keys: {aliases}.', hint: 'Say which one with --alias, or give a file with one key only.' },
+  private_key_alias_unknown: { status: 422, text: '{file} ({format}) holds no private key under the alias "{alias}"; it has {aliases}.', hint: 'Name one of these with --alias.' },
+  private_key_password_missing: { status: 422, text: 'The private key in {file} has a password, and none was given.', hint: 'Give it with --password-file.' },
+  private_key_unreadable: { status: 422, text: 'The private key in {file} cannot be read: {found}.', hint: 'Write it again as PEM (PKCS#8: -----BEGIN PRIVATE KEY-----) or PKCS#12.' },
+} as const satisfies ErrorTable;
+
+const keyFault = defineErrors(PRIVATE_KEY_ERRORS);
+
+export interface KeySource {
+  readonly bytes: Buffer;
+  /** The name to be told in messages. */
+  readonly file: string;
+  /** Of the store; of the key too unless `keyPassword` says otherwise. */
+  readonly password?: string | undefined;
+  /** keytool -keypasswd gives a JKS key one of its own. */
+  readonly keyPassword?: string | undefined;
+  readonly alias?: string | undefined;
+  /** A second file, PEM or DER, with the key alone. */
+  readonly keyBytes?: Buffer | undefined;
+}
+
+export interface KeyAndCertificates {
+  readonly key: KeyObject;
+  /** The key's own chain first, then whatever else the file has; in no order that may be relied on. */
+  readonly certificates: readonly X509Certificate[];
+  /** What an operator should know although the file opened. */
+  readonly warnings: readonly string[];
+}
+
+/** One private key with all certificates of the file. Throws keystore faults and those of PRIVATE_KEY_ERRORS. */
+export async function readKeyAndCertificates(source: KeySource): Promise<KeyAndCertificates> {
+  const { bytes, file, password, keyBytes } = source;
+  const lone = keyBytes === undefined ? undefined : await readLoneKey(keyBytes, source);
+  const store = await openStore({ bytes, file, password });
+  const binary = store.format === 'pkcs12' || store.format === 'jks';
+  const own = binary && lone === undefined ? entryOf(store, source) : undefined;
+  const key = lone ?? (own === undefined ? await readLoneKey(bytes, source) : await unlock(own, source));
+  const others = store.entries.filter((entry) => entry !== own);
+  const certificates = [own, ...others].flatMap((entry) => entry?.certificates ?? []).map((der) => readCertificate(der, file, store));
+  return { key, certificates, warnings: store.warnings };
+}
+
+/** A PKCS#12 with one key and its chain under `alias`, AES-256, that openssl and keytool open. */
+export async function writeKeyAndChain(entry: { readonly alias: string; readonly key: KeyObject; readonly chain: readonly X509Certificate[] }, password: string): Promise<Buffer> {
+  const key = await protectPkcs8Key(entry.key.export({ type: 'pkcs8', format: 'der' }), password);
+  return await writePkcs12([{ kind: 'key', alias: entry.alias, created: undefined, certificates: entry.chain.map(({ raw }) => raw), protection: 'pkcs8', key }], password);
+}
+
+function entryOf(store: Store, { file, alias }: KeySource): KeyEntry {
+  const format = FORMAT_NAMES[store.format];
+  const keys = store.entries.filter((entry) => entry.kind === 'key');
+  const aliases = keys.map((entry) => printableLine(entry.alias)).join(', ') || 'none';
+  // Java compares aliases without regard to case.
+  const fitting = alias === undefined ? keys : keys.filter((entry) => entry.alias.toLowerCase() === alias.toLowerCase());
+  const [only] = fitting;
+  if (only === undefined && alias !== undefined && keys.length > 0) throw keyFault('private_key_alias_unknown', { file, format, alias: printableLine(alias), aliases });
+  if (only === undefined) throw keyFault('private_key_missing', { file, format });
+  if (fitting.length > 1) throw keyFault('private_key_ambiguous', { file, format, count: fitting.length, aliases });
+  return only;
+}
+
+async function unlock(entry: KeyEntry, { file, password, keyPassword }: KeySource): Promise<KeyObject> {
+  return keyOf(await openKey(entry, keyPassword ?? password ?? DEFAULT_PASSWORD), file);
+}
+
+const PEM_KEY = /-----BEGIN ((?:RSA |EC |ENCRYPTED )?PRIVATE KEY)-----([\s\S]+?)-----END \1-----/g;
+
+/** The one private key of a PEM text, or a key in DER. */
+async function readLoneKey(bytes: Buffer, source: KeySource): Promise<KeyObject> {
+  const { file, password, keyPassword } = source;
+  const secret = keyPassword ?? password;
+  if (bytes[0] === 0x30) return await readDerKey(bytes, secret, file);
+  const blocks = [...textOfBytes(bytes).matchAll(PEM_KEY)];
+  const [block] = blocks;
+  if (block === undefined) throw keyFault('private_key_missing', { file, format: FORMAT_NAMES.pem });
+  if (blocks.length > 1) throw keyFault('private_key_ambiguous', { file, format: FORMAT_NAMES.pem, count: blocks.length, aliases: 'PEM gives them no names' });
+  const [pem, label, body = ''] = block;
+  if (label === 'ENCRYPTED PRIVATE KEY') return await unlockPkcs8(Buffer.from(body, 'base64'), secret, file);
+  // Proc-Type: 4,ENCRYPTED (RFC 1421), as OpenSSL wrote keys for decades.
+  const encrypted = body.includes('ENCRYPTED');
+  if (encrypted && secret === undefined) throw keyFault('private_key_password_missing', { file });
+  try {
+    return createPrivateKey({ key: pem, format: 'pem', ...(encrypted ? { passphrase: secret } : {}) });
+  } catch (error) {
+    if (encrypted) throw keystoreFault('keystore_key_password_wrong', {}, error);
+    throw keyFault('private_key_unreadable', { file, found: 'OpenSSL does not read it' }, error);
+  }
+}
+
+async function readDerKey(bytes: Buffer, secret: string | undefined, file: string): Promise<KeyObject> {
+  for (const type of ['pkcs8', 'sec1', 'pkcs1'] as const) {
+    try {
+      return createPrivateKey({ key: bytes, format: 'der', type });
+    } catch {
+      // It is none of this type; the next one is tried, and in the end an encrypted one.
+    }
+  }
+  return await unlockPkcs8(bytes, secret, file);
+}
+
+/** Opens an EncryptedPrivateKeyInfo (RFC 5958 section 3), old RC2 and 3DES ones too. */
+async function unlockPkcs8(info: Buffer, password: string | undefined, file: string): Promise<KeyObject> {
+  if (password === undefined) throw keyFault('private_key_password_missing', { file });
+  try {
+    return keyOf(await openKey({ key: info, protection: 'pkcs8' }, password), file);
+  } catch (error) {
+    if (!isCoded(error, 'keystore_key_unsupported')) throw error;
+    return unlockByOpenssl(info, password, error);
+  }
+}
+
+/** What is not implemented here (scrypt, for one) OpenSSL may know. */
+function unlockByOpenssl(info: Buffer, passphrase: string, unsupported: unknown): KeyObject {
+  try {
+    return createPrivateKey({ key: info, format: 'der', type: 'pkcs8', passphrase });
+  } catch {
+    throw unsupported; // which names the algorithm; OpenSSL's own words name neither that nor the password
+  }
+}
+
+/** PKCS#8, DER. */
+function keyOf(der: Buffer, file: string): KeyObject {
+  try {
+    return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  } catch (error) {
+    throw keyFault('private_key_unreadable', { file, found: 'it is no PKCS#8 key that OpenSSL reads' }, error);
+  }
+}
+
+function readCertificate(der: Buffer, file: string, store: Store): X509Certificate {
+  try {
+    return new X509Certificate(der);
+  } catch (error) {
+    throw keystoreFault('keystore_damaged', { file, format: FORMAT_NAMES[store.format], found: 'a certificate in it cannot be read' }, error);
+  }
+}

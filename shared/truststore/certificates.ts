@@ -1,0 +1,76 @@
+// Owns reading the certificates that somebody wants to have trusted (PEM, DER, PKCS#7), and judging whether they should be.
+import { readBoundedFile } from '../bounded-file.ts';
+import { FORMAT_NAMES, nameLine, parseCertificate, thumbprint } from '../keystore/material.ts';
+import { MAX_STORE_BYTES, openStore } from '../keystore/open.ts';
+import { readPkcs7 } from '../keystore/pkcs7.ts';
+import { trustedEntries } from './entries.ts';
+import { truststoreFault } from './errors.ts';
+
+/** Extended key usages (RFC 5280 section 4.2.1.12) with which a certificate may stand for a server. */
+const SERVER_USAGES = new Set(['1.3.6.1.5.5.7.3.1', '2.5.29.37.0']);
+const USAGES: Readonly<Record<string, string>> = {
+  '1.3.6.1.5.5.7.3.2': 'clients',
+  '1.3.6.1.5.5.7.3.3': 'signing code',
+  '1.3.6.1.5.5.7.3.4': 'mail',
+  '1.3.6.1.5.5.7.3.8': 'time stamps',
+  '1.3.6.1.5.5.7.3.9': 'answers on revocation',
+};
+
+/** The certificates of a file, as DER, in its order. Throws file, keystore and truststore faults. */
+export async function certificatesIn(path: string): Promise<Buffer[]> {
+  const bytes = await readBoundedFile({ path, what: 'The certificate', maxBytes: MAX_STORE_BYTES, mend: 'Name the file of the certificate (.cer, .crt, .pem, .p7b).' });
+  const bundle = readPkcs7(bytes, path);
+  if (bundle !== undefined) return bundle;
+  const store = await openStore({ bytes, file: path });
+  if (store.format !== 'pem' && store.format !== 'der') throw truststoreFault('truststore_not_certificates', { certificate: path, found: `a ${FORMAT_NAMES[store.format]} store` });
+  return trustedEntries(store, path).map(({ certificates: [der] }) => der);
+}
+
+export interface Chain {
+  /** What to trust. */
+  readonly kept: readonly Buffer[];
+  /** Certificates of no authority that another one of the file vouches for: with that one trusted they need nothing. */
+  readonly vouched: readonly { readonly subject: string; readonly by: string }[];
+}
+
+/** Parts a chain (a server's certificate with those that signed it) into what to trust and what follows from that. */
+export function partChain(certificates: readonly Buffer[]): Chain {
+  const parsed = certificates.map((der) => ({ der, certificate: parseCertificate(der) }));
+  const kept: Buffer[] = [];
+  const vouched: { subject: string; by: string }[] = [];
+  for (const { der, certificate } of parsed) {
+    const issuer = certificate?.ca === false ? parsed.find((other) => other.der !== der && other.certificate?.ca === true && certificate.checkIssued(other.certificate) && certificate.verify(other.certificate.publicKey)) : undefined;
+    if (certificate === undefined || issuer?.certificate === undefined) kept.push(der);
+    else vouched.push({ subject: nameLine(certificate.subject), by: nameLine(issuer.certificate.subject) });
+  }
+  return { kept, vouched };
+}
+
+/** What a certificate is to whoever trusts it. */
+export type Purpose = 'authority' | 'server' | { readonly other: string };
+
+/** An authority, a server (by its usages, or because it names none: what keytool -genkeypair makes), or something else. */
+export function purposeOf(der: Buffer): Purpose {
+  const certificate = parseCertificate(der);
+  if (certificate === undefined) return { other: 'nothing that OpenSSL reads' };
+  if (certificate.ca) return 'authority';
+  // Node calls the extended key usages so; undefined where the certificate names none.
+  const usages: readonly string[] | undefined = certificate.keyUsage;
+  if (usages === undefined || usages.length === 0 || usages.some((usage) => SERVER_USAGES.has(usage))) return 'server';
+  return { other: `one for ${usages.map((usage) => USAGES[usage] ?? usage).join(', ')}` };
+}
+
+/** A SHA-256 fingerprint as somebody typed it, in the form of `thumbprint`. Throws truststore_fingerprint_bad. */
+export function readFingerprint(text: string): string {
+  const hex = text.trim().replace(/^sha-?256[:=\s]*/i, '').replaceAll(/[:\s]/g, '').toUpperCase();
+  if (!/^[0-9A-F]{64}$/.test(hex)) throw truststoreFault('truststore_fingerprint_bad', { found: text.slice(0, 200) });
+  return hex.replaceAll(/(..)(?!$)/g, '$1:');
+}
+
+/** Every certificate has to have one of the fingerprints. Throws truststore_fingerprint_differs. */
+export function checkFingerprints(certificates: readonly Buffer[], allowed: readonly string[], origin: string): void {
+  for (const der of certificates) {
+    const found = thumbprint(der);
+    if (!allowed.includes(found)) throw truststoreFault('truststore_fingerprint_differs', { subject: nameLine(parseCertificate(der)?.subject ?? ''), certificate: origin, found });
+  }
+}

@@ -1,0 +1,119 @@
+// Owns making an empty store, deleting an entry, and giving a store another password. Private keys are taken along or the
+// change is refused: none is ever lost.
+import { isCoded } from '../errors.ts';
+import { DEFAULT_PASSWORD, FORMAT_NAMES, printableLine, thumbprint, type StoreEntry } from '../keystore/material.ts';
+import { removeFromPem } from '../keystore/pem.ts';
+import { openKey, protectKey } from '../keystore/private-key.ts';
+import { aliasKey } from './entries.ts';
+import { truststoreFault } from './errors.ts';
+import { checkNewPassword, formatOfNew, openFile, readStoreFile, writableFormat, writeEntries, writeStore, type OpenedFile, type WritableFormat } from './write.ts';
+
+/** Makes an empty store. Errors: truststore_exists, truststore_type_unknown, truststore_would_be_empty (PEM), truststore_password_unfit. */
+export async function createStore(file: string, type: WritableFormat | undefined, password: string | undefined): Promise<WritableFormat> {
+  await refuseExisting(file);
+  const format = formatOfNew(file, type);
+  if (format === 'pem') throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
+  checkNewPassword(password ?? DEFAULT_PASSWORD);
+  await writeEntries({ file, format, entries: [], password });
+  return format;
+}
+
+/** Throws truststore_exists. */
+export async function refuseExisting(file: string): Promise<void> {
+  if ((await readStoreFile(file, 'ignore')) !== undefined) throw truststoreFault('truststore_exists', { file });
+}
+
+export interface DeleteOrder {
+  readonly file: string;
+  readonly alias: string;
+  /** SHA-256, where several entries have the alias (PEM, PKCS#12). */
+  readonly fingerprint: string | undefined;
+  readonly password: string | undefined;
+  /** Also when it is a private key. */
+  readonly privateKey: boolean;
+}
+
+/** Deletes one entry. Errors: truststore_alias_unknown, truststore_alias_ambiguous, truststore_is_private_key, and those of writing. */
+export async function deleteEntry(order: DeleteOrder): Promise<{ readonly deleted: StoreEntry; readonly left: readonly StoreEntry[] }> {
+  const { file, alias, password } = order;
+  const opened = await openFile(file, password);
+  const { store, bytes } = opened;
+  const deleted = entryCalled(opened, order);
+  if (deleted.kind === 'key' && !order.privateKey) throw truststoreFault('truststore_is_private_key', { alias: printableLine(alias), file });
+  const left = store.entries.filter((entry) => entry !== deleted);
+  if (store.format === 'der' || (store.format === 'pem' && left.length === 0)) throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[store.format] });
+  const format = writableFormat(opened);
+  // A PKCS#12 file with neither key nor mark is one in which every certificate is meant (openssl pkcs12 -nokeys).
+  if (left.length > 0 && left.every(({ kind }) => kind === 'loose')) throw truststoreFault('truststore_would_lose', { file, found: 'certificates that nobody trusts, which would then be trusted; that difference' });
+  if (format === 'pem') {
+    const without = removeFromPem(bytes, file, new Set([store.entries.indexOf(deleted)]));
+    // Entries without a name of their own are counted, and count anew.
+    await writeStore(file, without, renumbered(left, store.entries), password);
+  } else {
+    await writeEntries({ file, format, entries: left, password });
+  }
+  return { deleted, left };
+}
+
+function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: DeleteOrder): StoreEntry {
+  const called = store.entries.filter((entry) => aliasKey(entry.alias) === aliasKey(alias));
+  const meant = fingerprint === undefined ? called : called.filter(({ certificates: [der] }) => der !== undefined && thumbprint(der) === fingerprint);
+  const [entry, ...more] = meant;
+  if (entry === undefined) {
+    const names = store.entries.slice(0, 20).map((one) => `"${printableLine(one.alias)}"`).join(', ');
+    throw truststoreFault('truststore_alias_unknown', { file, alias: printableLine(alias), found: names === '' ? 'no entries at all' : store.entries.length > 20 ? `${names} and ${store.entries.length - 20} more` : names });
+  }
+  if (more.length > 0) throw truststoreFault('truststore_alias_ambiguous', { file, alias: printableLine(alias), count: meant.length });
+  return entry;
+}
+
+/** What readPem calls the entries that are left: `certificate-N` by place, or their own name. */
+function renumbered(left: readonly StoreEntry[], before: readonly StoreEntry[]): StoreEntry[] {
+  return left.map((entry, place) => (entry.alias === `certificate-${before.indexOf(entry) + 1}` ? { ...entry, alias: `certificate-${place + 1}` } : entry));
+}
+
+export interface PasswordOrder {
+  readonly file: string;
+  readonly password: string | undefined;
+  readonly newPassword: string;
+}
+
+/**
+ * Gives a store another password: the digest of a JKS, MAC and encryption of a PKCS#12, and the private keys in both.
+ * Errors: truststore_no_password, truststore_key_password_other, truststore_password_unfit, and those of writing.
+ */
+export async function changePassword({ file, password, newPassword }: PasswordOrder): Promise<{ readonly format: WritableFormat; readonly keys: number }> {
+  const opened = await openFile(file, password);
+  const { store } = opened;
+  if (store.format === 'pem' || store.format === 'der') throw truststoreFault('truststore_no_password', { file, format: store.format === 'der' ? `a ${FORMAT_NAMES.der}` : FORMAT_NAMES.pem });
+  checkNewPassword(newPassword);
+  const format = writableFormat(opened);
+  const entries = await rekeyed(store.entries, { file, from: password ?? DEFAULT_PASSWORD, to: newPassword, protection: format === 'jks' ? 'jks' : 'pkcs8' });
+  await writeEntries({ file, format, entries, password: newPassword });
+  return { format, keys: entries.filter(({ kind }) => kind === 'key').length };
+}
+
+export interface Rekeying {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  readonly protection: 'jks' | 'pkcs8';
+}
+
+/** The entries with their private keys under another password or protection. Throws truststore_key_password_other. */
+export async function rekeyed(entries: readonly StoreEntry[], { file, from, to, protection }: Rekeying): Promise<StoreEntry[]> {
+  const all: StoreEntry[] = [];
+  for (const entry of entries) {
+    if (entry.kind !== 'key') {
+      all.push(entry);
+      continue;
+    }
+    try {
+      all.push({ ...entry, protection, key: await protectKey(await openKey(entry, from), protection, to) });
+    } catch (error) {
+      if (!isCoded(error, 'keystore_key_password_wrong', 'keystore_key_unsupported')) throw error;
+      throw truststoreFault('truststore_key_password_other', { file, alias: printableLine(entry.alias) }, error);
+    }
+  }
+  return all;
+}

@@ -1,0 +1,155 @@
+// Owns `queue-agent truststore` and `queuegate truststore`: what keytool and KeyStore Explorer are used for on trust stores,
+// without either, on files of this machine. A command never prompts, prints no stack trace and no password, and leaves the old
+// file whole whatever happens.
+import { isCoded, printable } from '../errors.ts';
+import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, printableLine } from '../keystore/material.ts';
+import { certificatesIn, checkFingerprints, partChain, purposeOf, readFingerprint } from './certificates.ts';
+import { changePassword, createStore, deleteEntry } from './change.ts';
+import { convertStore } from './convert.ts';
+import { dateWarning, describeEntry } from './describe.ts';
+import { namesOf, trustedEntries } from './entries.ts';
+import { truststoreFault } from './errors.ts';
+import { addTrusted } from './import.ts';
+import { NEW_PASSWORD, Options, PASSWORD, passwordVariables, type CommandIo } from './options.ts';
+import { openFile } from './write.ts';
+
+export type { CommandIo } from './options.ts';
+
+const COMMANDS: Readonly<Record<string, (args: readonly string[], io: CommandIo) => Promise<void>>> = {
+  list,
+  import: importCertificates,
+  delete: deleteCertificate,
+  convert,
+  create,
+  'change-password': changeStorePassword,
+};
+
+/** The help of one program. */
+export function truststoreUsage(program: CommandIo['program']): string {
+  const variables = passwordVariables(program);
+  return `Truststores (JKS, PKCS#12, PEM) on this machine, as keytool and KeyStore Explorer read and write them.
+
+  ${program} truststore list FILE
+      Entries with names, dates and fingerprints. The format is told by the content, never by the name.
+  ${program} truststore import FILE --certificate FILE.cer [--alias NAME] [--fingerprint sha256:...]
+                                [--type jks|pkcs12|pem] [--allow-leaf]
+      Trusts the certificates of a file (PEM, DER, PKCS#7 .p7b; a chain as well). Makes FILE if it is not there.
+      --fingerprint refuses any other certificate (give it once for each); --allow-leaf trusts exactly this certificate,
+      also when it is neither an authority's nor a server's.
+  ${program} truststore delete FILE --alias NAME [--fingerprint sha256:...] [--private-key]
+      Deletes an entry; a private key only with --private-key.
+  ${program} truststore convert FILE --to NEW_FILE [--type jks|pkcs12|pem] [--leave-out]
+      The same entries in another format. Refuses what the new format cannot hold; with --leave-out it goes without.
+  ${program} truststore create FILE [--type jks|pkcs12]
+      An empty store.
+  ${program} truststore change-password FILE
+      Another password, for the private keys in it too.
+
+Password of FILE: --password, --password-file, or ${variables.password}; else "${DEFAULT_PASSWORD}" is tried.
+New one (convert, change-password): --new-password, --new-password-file, or ${variables.newPassword}.
+A password file is read up to its first line break. Flags can be seen by others on this machine (ps); files and environment cannot.
+Exit status: 0 done, 1 refused, 2 not understood.
+`;
+}
+
+/** Runs the command; the exit status is 0, 1 (refused) or 2 (not understood). `args` begin behind "truststore". */
+export async function truststoreCommand(args: readonly string[], io: CommandIo): Promise<number> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === 'help' || args.includes('--help') || args.includes('-h')) {
+    io.stdout(truststoreUsage(io.program));
+    return name === undefined ? 2 : 0;
+  }
+  try {
+    const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (run === undefined) throw truststoreFault('truststore_usage', { found: `There is no "truststore ${printableLine(name)}"; there are ${Object.keys(COMMANDS).join(', ')}.`, program: io.program });
+    await run(rest, io);
+    return 0;
+  } catch (error) {
+    io.stderr(`${printable(error)}\n`);
+    return isCoded(error, 'truststore_usage') ? 2 : 1;
+  }
+}
+
+async function list(args: readonly string[], io: CommandIo): Promise<void> {
+  const options = new Options(args, PASSWORD, io);
+  const { file, store } = await openFile(options.file, await options.password());
+  io.stdout(`${file}: ${FORMAT_NAMES[store.format]}, ${counted(store.entries.length, 'entry', 'entries')}\n`);
+  for (const entry of store.entries) io.stdout(`\n${describeEntry(entry)}`);
+  if (store.others.length > 0) io.stdout(`\nand beside these: ${namesOf(store.others)}\n`);
+  for (const warning of store.warnings) io.stderr(`warning: ${warning}\n`);
+  // After the list, so that one sees what there is instead.
+  const now = new Date();
+  for (const { certificates: [der] } of trustedEntries(store, file)) warn(io, dateWarning(der, now));
+}
+
+async function importCertificates(args: readonly string[], io: CommandIo): Promise<void> {
+  const options = new Options(args, { ...PASSWORD, certificate: { type: 'string' }, alias: { type: 'string' }, fingerprint: { type: 'string', multiple: true }, type: { type: 'string' }, 'allow-leaf': { type: 'boolean' } }, io);
+  const { file } = options;
+  const origin = options.needed('certificate', 'Which certificate? --certificate FILE is missing.');
+  const order = { file, origin, alias: options.alias(), type: options.type(), allowLeaf: options.flag('allow-leaf'), password: await options.password() };
+  const fingerprints = options.list('fingerprint').map(readFingerprint);
+  const found = await certificatesIn(origin);
+  const { kept, vouched } = order.allowLeaf ? { kept: found, vouched: [] } : partChain(found);
+  if (fingerprints.length > 0) checkFingerprints(kept, fingerprints, origin);
+  const { added, present, format } = await addTrusted({ ...order, certificates: kept });
+  for (const entry of added) io.stdout(`imported into ${file} (${FORMAT_NAMES[format]}):\n${describeEntry(entry)}`);
+  for (const { alias } of present) io.stdout(`trusted already, as "${printableLine(alias)}"\n`);
+  for (const { subject, by } of vouched) io.stdout(`left out: ${subject}, which ${by} vouches for; --allow-leaf trusts it by itself too\n`);
+  const now = new Date();
+  for (const { alias, certificates: [der] } of added) {
+    warn(io, dateWarning(der, now));
+    if (purposeOf(der) !== 'authority') io.stderr(`warning: "${printableLine(alias)}" is no authority: exactly this certificate is trusted, and when Central renews it, the new one is not.\n`);
+  }
+}
+
+async function deleteCertificate(args: readonly string[], io: CommandIo): Promise<void> {
+  const options = new Options(args, { ...PASSWORD, alias: { type: 'string' }, fingerprint: { type: 'string' }, 'private-key': { type: 'boolean' } }, io);
+  const { file } = options;
+  options.needed('alias', 'Which entry? --alias NAME is missing.');
+  const fingerprint = options.text('fingerprint');
+  const { deleted, left } = await deleteEntry({
+    file,
+    alias: options.alias() ?? '',
+    fingerprint: fingerprint === undefined ? undefined : readFingerprint(fingerprint),
+    password: await options.password(),
+    privateKey: options.flag('private-key'),
+  });
+  io.stdout(`deleted from ${file}:\n${describeEntry(deleted)}`);
+  if (!left.some(({ kind }) => kind === 'trusted')) io.stderr(`warning: ${file} holds no trusted certificate any more: an agent that uses it makes no connection.\n`);
+}
+
+async function convert(args: readonly string[], io: CommandIo): Promise<void> {
+  const options = new Options(args, { ...PASSWORD, ...NEW_PASSWORD, to: { type: 'string' }, type: { type: 'string' }, 'leave-out': { type: 'boolean' } }, io);
+  const to = options.needed('to', 'Into which file? --to NEW_FILE is missing.');
+  const { from, format, entries, lost } = await convertStore({
+    from: options.file,
+    to,
+    type: options.type(),
+    password: await options.password(),
+    newPassword: await options.newPassword(),
+    leaveOut: options.flag('leave-out'),
+  });
+  io.stdout(`converted ${options.file} (${FORMAT_NAMES[from]}) to ${to} (${FORMAT_NAMES[format]}): ${counted(entries.length, 'entry', 'entries')}\n`);
+  for (const note of lost) io.stdout(`  ${printableLine(note)}\n`);
+}
+
+async function create(args: readonly string[], io: CommandIo): Promise<void> {
+  const options = new Options(args, { ...PASSWORD, type: { type: 'string' } }, io);
+  const password = await options.password();
+  const format = await createStore(options.file, options.type(), password);
+  io.stdout(`made ${options.file} (${FORMAT_NAMES[format]}), with no entry yet${password === undefined ? ` and the password "${DEFAULT_PASSWORD}"` : ''}\n`);
+  io.stdout(`next: ${io.program} truststore import ${options.file} --certificate FILE.cer\n`);
+}
+
+async function changeStorePassword(args: readonly string[], io: CommandIo): Promise<void> {
+  const options = new Options(args, { ...PASSWORD, ...NEW_PASSWORD }, io);
+  const password = await options.password();
+  const newPassword = await options.newPassword();
+  if (newPassword === undefined) throw options.complain(`Which password? --new-password, --new-password-file or ${passwordVariables(io.program).newPassword} is missing.`);
+  const { format, keys } = await changePassword({ file: options.file, password, newPassword });
+  io.stdout(`${options.file} (${FORMAT_NAMES[format]}) has the new password${keys === 0 ? '' : `, and ${keys === 1 ? 'its private key' : `its ${keys} private keys`} too`}\n`);
+}
+
+function warn(io: CommandIo, text: string | undefined): void {
+  if (text !== undefined) io.stderr(`warning: ${text}\n`);
+}

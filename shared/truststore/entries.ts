@@ -1,0 +1,49 @@
+// Owns what is asked of the entries of an open store: which are trusted, which is meant by a name, which name is free.
+import { keystoreFault } from '../keystore/errors.ts';
+import { counted, FORMAT_NAMES, parseCertificate, printableLine, type Store, type StoreEntry, type TrustedEntry } from '../keystore/material.ts';
+
+/** The trusted entries, of which there is at least one. Throws when the store is empty or of another kind. */
+export function trustedEntries(store: Store, file: string): TrustedEntry[] {
+  const format = FORMAT_NAMES[store.format];
+  const trusted = store.entries.filter((entry) => entry.kind === 'trusted');
+  if (trusted.length > 0) return trusted;
+  const keys = store.entries.filter(({ kind }) => kind === 'key').length + store.others.filter((label) => label.endsWith('PRIVATE KEY')).length;
+  if (keys > 0) throw keystoreFault('keystore_only_private_keys', { file, format, found: counted(keys, 'private key') });
+  if (store.entries.length === 0 && store.others.length === 0) throw keystoreFault('keystore_no_entries', { file, format });
+  const found = store.entries.length > 0 ? `${counted(store.entries.length, 'certificate')} without the mark of trust` : [...new Set(store.others)].join(', ');
+  throw keystoreFault('keystore_no_certificate', { file, format, found });
+}
+
+/** The entry that trusts this certificate already. */
+export function twinOf(der: Buffer, entries: readonly StoreEntry[]): TrustedEntry | undefined {
+  return entries.filter((entry) => entry.kind === 'trusted').find((entry) => entry.certificates[0].equals(der));
+}
+
+/** An alias as Java looks it up. */
+export function aliasKey(alias: string): string {
+  return alias.toLowerCase();
+}
+
+/** An alias from the common name: small letters, digits and dashes. */
+export function aliasFromSubject(der: Buffer): string {
+  const subject = parseCertificate(der)?.subject ?? '';
+  const name = /(?:^|\n)CN=([^\n]+)/.exec(subject)?.[1] ?? subject;
+  return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-').replaceAll(/^-|-$/g, '').slice(0, 64) || 'certificate';
+}
+
+/** `wanted`, or with a number behind it (from 2) if that is taken. `taken` holds alias keys. */
+export function freeAlias(wanted: string, taken: ReadonlySet<string>): string {
+  let alias = wanted;
+  for (let number = 2; taken.has(aliasKey(alias)); number += 1) alias = `${wanted}-${number}`;
+  return alias;
+}
+
+/** What a store holds beside `entries`, for messages: "2 private keys, a bag of another type". */
+export function namesOf(labels: readonly string[]): string {
+  return [...Map.groupBy(labels, (label) => label)].map(([label, { length }]) => (length === 1 ? printableLine(label) : `${printableLine(label)} (${length} times)`)).join(', ');
+}
+
+/** The date in UTC, as keytool cannot show it and everybody can read it. */
+export function day(date: Date): string {
+  return date.toISOString().slice(0, 10);
+}

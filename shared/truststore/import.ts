@@ -1,0 +1,78 @@
+// Owns adding trusted certificates to a store, or making it: all of them or none, in the file's own format.
+import { DEFAULT_PASSWORD, FORMAT_NAMES, nameLine, parseCertificate, printableLine, type Store, type StoreEntry, type TrustedEntry } from '../keystore/material.ts';
+import { encodeStore, openStore } from '../keystore/open.ts';
+import { appendPem } from '../keystore/pem.ts';
+import { purposeOf } from './certificates.ts';
+import { aliasFromSubject, aliasKey, freeAlias, twinOf } from './entries.ts';
+import { truststoreFault } from './errors.ts';
+import { checkNewPassword, formatOfNew, readStoreFile, writableFormat, writeStore, type WritableFormat } from './write.ts';
+
+export interface TrustOrder {
+  readonly file: string;
+  /** DER. */
+  readonly certificates: readonly Buffer[];
+  /** Where they come from, for messages. */
+  readonly origin: string;
+  /** Of the first one; the others get a number behind it. */
+  readonly alias?: string | undefined;
+  readonly password?: string | undefined;
+  /** Format of a new store; else the ending of its name tells. */
+  readonly type?: WritableFormat | undefined;
+  /** Trust a certificate that is neither an authority's nor a server's: exactly that one. */
+  readonly allowLeaf?: boolean;
+  /** Leave out what is trusted already, instead of refusing when all of it is. */
+  readonly skipPresent?: boolean;
+}
+
+export interface Trusted {
+  readonly added: readonly TrustedEntry[];
+  /** What was trusted already, by alias. */
+  readonly present: readonly TrustedEntry[];
+  readonly format: WritableFormat;
+}
+
+/** Adds trusted certificates to a store, or makes it. Errors: truststore, keystore and file faults; then nothing is written. */
+export async function addTrusted(order: TrustOrder): Promise<Trusted> {
+  const { file, password, type } = order;
+  const old = await readStoreFile(file, 'ignore');
+  const store: Store = old === undefined ? { format: formatOfNew(file, type), entries: [], warnings: [], others: [] } : await openStore({ bytes: old, file, password });
+  if (old === undefined && store.format !== 'pem' && password !== undefined) checkNewPassword(password);
+  if (type !== undefined && type !== store.format) throw truststoreFault('truststore_type_differs', { file, found: FORMAT_NAMES[store.format], allowed: FORMAT_NAMES[type] });
+  const format = writableFormat({ file, store });
+  const added: TrustedEntry[] = [];
+  const present: TrustedEntry[] = [];
+  for (const der of order.certificates) {
+    checkPurpose(der, order);
+    const twin = twinOf(der, [...store.entries, ...added]);
+    if (twin !== undefined) present.push(twin);
+    else added.push(newEntry(der, order, [...store.entries, ...added], format));
+  }
+  const [first] = present;
+  if (added.length === 0 && first !== undefined && order.skipPresent !== true) {
+    throw truststoreFault('truststore_already_trusted', { subject: subjectOf(first.certificates[0]), file, alias: printableLine(first.alias) });
+  }
+  if (added.length > 0) {
+    const entries = [...store.entries, ...added];
+    const bytes = format === 'pem' ? appendPem(old ?? Buffer.alloc(0), added) : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
+    await writeStore(file, bytes, entries, password);
+  }
+  return { added, present, format };
+}
+
+function checkPurpose(der: Buffer, { origin, allowLeaf }: TrustOrder): void {
+  const purpose = purposeOf(der);
+  if (allowLeaf === true || typeof purpose === 'string') return;
+  throw truststoreFault('truststore_purpose', { subject: subjectOf(der), certificate: origin, found: purpose.other });
+}
+
+function newEntry(der: Buffer, { alias, file, certificates }: TrustOrder, entries: readonly StoreEntry[], format: WritableFormat): TrustedEntry {
+  const taken = new Set(entries.map((entry) => aliasKey(entry.alias)));
+  const wanted = alias === undefined ? undefined : (format === 'pem' ? printableLine(alias) : alias).toLowerCase();
+  // The name that somebody chose is that of the first certificate, or of none.
+  if (wanted !== undefined && der === certificates[0] && taken.has(aliasKey(wanted))) throw truststoreFault('truststore_alias_taken', { alias: printableLine(wanted), file });
+  return { kind: 'trusted', alias: freeAlias(wanted ?? aliasFromSubject(der), taken), created: new Date(), certificates: [der] };
+}
+
+function subjectOf(der: Buffer): string {
+  return nameLine(parseCertificate(der)?.subject ?? '');
+}

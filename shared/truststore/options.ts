@@ -1,0 +1,108 @@
+// Owns the words of a truststore command line: its flags, and the passwords that come by flag, file or environment.
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { readBoundedFile } from '../bounded-file.ts';
+import { textOf } from '../errors.ts';
+import { printableLine } from '../keystore/material.ts';
+import { truststoreFault } from './errors.ts';
+import type { WritableFormat } from './write.ts';
+
+export interface CommandIo {
+  stdout(text: string): void;
+  stderr(text: string): void;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The program that runs, as it is typed: queue-agent or queuegate. Its environment variables begin so too. */
+  readonly program: 'queue-agent' | 'queuegate';
+}
+
+const MAX_PASSWORD_FILE_BYTES = 1024;
+
+/** The environment variables that hold the passwords. */
+export function passwordVariables(program: CommandIo['program']): { readonly password: string; readonly newPassword: string } {
+  const prefix = program === 'queue-agent' ? 'QUEUE_AGENT' : 'QUEUEGATE';
+  return { password: `${prefix}_TRUSTSTORE_PASSWORD`, newPassword: `${prefix}_TRUSTSTORE_NEW_PASSWORD` };
+}
+
+export const PASSWORD = { password: { type: 'string' }, 'password-file': { type: 'string' } } as const;
+export const NEW_PASSWORD = { 'new-password': { type: 'string' }, 'new-password-file': { type: 'string' } } as const;
+
+/** One line of words, taken apart. */
+export class Options {
+  readonly file: string;
+  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #io: CommandIo;
+
+  /** Throws truststore_usage. */
+  constructor(args: readonly string[], options: NonNullable<ParseArgsConfig['options']>, io: CommandIo) {
+    this.#io = io;
+    let parsed: { positionals: string[]; values: Record<string, unknown> };
+    try {
+      parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    } catch (error) {
+      throw this.complain(textOf(error), error);
+    }
+    const [file, ...more] = parsed.positionals;
+    if (file === undefined || file === '' || more.length > 0) throw this.complain(more.length === 0 ? 'Which truststore? FILE is missing.' : `One FILE is allowed, ${more.length + 1} were found.`);
+    this.file = file;
+    this.#values = parsed.values;
+  }
+
+  complain(found: string, cause?: unknown): Error {
+    return truststoreFault('truststore_usage', { found, program: this.#io.program }, cause);
+  }
+
+  flag(name: string): boolean {
+    return this.#values[name] === true;
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#values[name];
+    return typeof value === 'string' ? value : undefined;
+  }
+
+  /** Throws truststore_usage with `missing`. */
+  needed(name: string, missing: string): string {
+    const value = this.text(name);
+    if (value === undefined || value === '') throw this.complain(missing);
+    return value;
+  }
+
+  list(name: string): string[] {
+    const value = this.#values[name];
+    return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
+  }
+
+  alias(): string | undefined {
+    const alias = this.text('alias');
+    if (alias !== undefined && !/^[^\p{Cc}]{1,255}$/u.test(alias)) throw this.complain('The alias is empty, too long or holds control characters; allowed are 1 to 255 characters.');
+    return alias;
+  }
+
+  type(): WritableFormat | undefined {
+    const value = this.text('type');
+    if (value === undefined || value === 'jks' || value === 'pkcs12' || value === 'pem') return value;
+    throw this.complain(`--type is "${printableLine(value)}"; allowed are jks, pkcs12 and pem.`);
+  }
+
+  /** The store's password; undefined: "changeit" is tried. */
+  async password(): Promise<string | undefined> {
+    return await this.#secret('password', passwordVariables(this.#io.program).password);
+  }
+
+  async newPassword(): Promise<string | undefined> {
+    return await this.#secret('new-password', passwordVariables(this.#io.program).newPassword);
+  }
+
+  async #secret(name: string, variable: string): Promise<string | undefined> {
+    const given = this.text(name);
+    const file = this.text(`${name}-file`);
+    if (given !== undefined && file !== undefined) throw this.complain(`--${name} and --${name}-file exclude each other.`);
+    if (file !== undefined) return await firstLine(file);
+    return given ?? (this.#io.env[variable] || undefined);
+  }
+}
+
+/** A file that an editor wrote ends in a line break that belongs to no password. */
+async function firstLine(path: string): Promise<string> {
+  const bytes = await readBoundedFile({ path, what: 'The password file', maxBytes: MAX_PASSWORD_FILE_BYTES, mend: 'Name a file whose first line is the password.' });
+  return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
+}

@@ -1,0 +1,94 @@
+// Owns writing a store so that the old one is never damaged: encoded, read back and compared, and only then put in its place
+// (temporary file, fsync, rename: shared/atomic-file.ts).
+import { extname } from 'node:path';
+import { replaceFile } from '../atomic-file.ts';
+import { readBoundedFile } from '../bounded-file.ts';
+import { textOf } from '../errors.ts';
+import { keystoreFault } from '../keystore/errors.ts';
+import { DEFAULT_PASSWORD, type Store, type StoreEntry, type StoreFormat } from '../keystore/material.ts';
+import { encodeStore, MAX_STORE_BYTES, openStore } from '../keystore/open.ts';
+import { appendPem } from '../keystore/pem.ts';
+import { aliasKey, namesOf } from './entries.ts';
+import { truststoreFault } from './errors.ts';
+
+/** What somebody trusts is no secret, and the account that runs tasks may read it too. */
+const TRUST_MODE = 0o644;
+/** A store with a private key in it. */
+const KEY_MODE = 0o600;
+/** keytool makes no store with a shorter one. */
+const MIN_PASSWORD = 6;
+const MAX_PASSWORD = 128;
+
+export type WritableFormat = Exclude<StoreFormat, 'der'>;
+
+export interface OpenedFile {
+  readonly file: string;
+  readonly bytes: Buffer;
+  readonly store: Store;
+}
+
+/** Opens an existing store. Throws file and keystore faults. */
+export async function openFile(file: string, password: string | undefined): Promise<OpenedFile> {
+  const bytes = await readStoreFile(file);
+  if (bytes === undefined) throw new TypeError('a file that must be there was ignored');
+  return { file, bytes, store: await openStore({ bytes, file, password }) };
+}
+
+export async function readStoreFile(file: string, ifMissing: 'refuse' | 'ignore' = 'refuse'): Promise<Buffer | undefined> {
+  return await readBoundedFile({ path: file, what: 'The truststore', maxBytes: MAX_STORE_BYTES, mend: 'Name the truststore.', ifMissing });
+}
+
+/** The format of a file that does not exist yet: what was asked for, else what its ending says. */
+export function formatOfNew(file: string, type: WritableFormat | undefined): WritableFormat {
+  const byEnding: Readonly<Record<string, WritableFormat>> = { '.jks': 'jks', '.p12': 'pkcs12', '.pfx': 'pkcs12', '.pem': 'pem', '.crt': 'pem' };
+  const format = type ?? byEnding[extname(file).toLowerCase()];
+  if (format === undefined) throw truststoreFault('truststore_type_unknown', { file });
+  return format;
+}
+
+/** A password that a store gets for the first time. Throws truststore_password_unfit. */
+export function checkNewPassword(password: string): void {
+  const found = password.length < MIN_PASSWORD ? `too short (${password.length} characters)` : password.length > MAX_PASSWORD ? `too long (${password.length} characters)` : /^[\x20-\x7e]*$/.test(password) ? undefined : 'not in printable ASCII';
+  if (found !== undefined) throw truststoreFault('truststore_password_unfit', { found });
+}
+
+/** The format in which the store may be written again: nothing in it would vanish. Throws truststore_would_lose, keystore_cannot_hold. */
+export function writableFormat({ file, store }: Pick<OpenedFile, 'file' | 'store'>): WritableFormat {
+  if (store.format === 'der') throw keystoreFault('keystore_cannot_hold', { format: 'DER', found: 'anything but its one certificate' });
+  if (store.format !== 'pem' && store.others.length > 0) throw truststoreFault('truststore_would_lose', { file, found: namesOf(store.others) });
+  return store.format;
+}
+
+export interface Writing {
+  readonly file: string;
+  readonly format: WritableFormat;
+  readonly entries: readonly StoreEntry[];
+  readonly password: string | undefined;
+}
+
+/** Encodes the entries and puts them into the place of the file; a PEM bundle is made anew. */
+export async function writeEntries({ file, format, entries, password = DEFAULT_PASSWORD }: Writing): Promise<void> {
+  const trusted = entries.filter((entry) => entry.kind === 'trusted');
+  const bytes = format === 'pem' ? appendPem(Buffer.alloc(0), trusted) : await encodeStore(format, entries, password);
+  await writeStore(file, bytes, entries, password);
+}
+
+/** Puts `bytes` into the place of the file when they read back as `entries`. An existing file keeps its mode. */
+export async function writeStore(file: string, bytes: Buffer, entries: readonly StoreEntry[], password: string | undefined): Promise<void> {
+  let found: string | undefined;
+  try {
+    const { entries: read } = await openStore({ bytes, file, password });
+    const [expected, got] = [outline(entries), outline(read)];
+    if (expected.join('\n') !== got.join('\n')) found = `${entries.length} entries were meant, ${read.length} are there or they differ`;
+  } catch (error) {
+    found = textOf(error);
+  }
+  if (found !== undefined) throw truststoreFault('truststore_not_read_back', { file, found });
+  await replaceFile(file, bytes, entries.some(({ kind }) => kind === 'key') ? KEY_MODE : TRUST_MODE);
+}
+
+/** What must be the same before and behind. PKCS#12 hands keys out first. */
+function outline(entries: readonly StoreEntry[]): string[] {
+  return entries.map(({ kind, alias, certificates }) => `${kind} ${aliasKey(alias)} ${certificates.map((der) => der.toString('base64')).join(' ')}`).toSorted();
+}
+

@@ -1,0 +1,160 @@
+// The one list of what ends when: everything that matters is in it, each warning is given once, and never again after a restart.
+import { X509Certificate } from 'node:crypto';
+import { expect, test } from 'vitest';
+import { CENTRAL } from '../../../central/audit.ts';
+import { createMetrics } from '../../../central/metrics.ts';
+import { trustBundle } from '../../../central/pki/agent-trust.ts';
+import { openAuthority } from '../../../central/pki/authority.ts';
+import { Expiry, type WatchedCertificate } from '../../../central/pki/expiry.ts';
+import { issuedCertificate } from '../../../central/pki/issued.ts';
+import { makeKeyPair } from '../../../central/pki/key-algorithms.ts';
+import { openServerIdentity } from '../../../central/pki/server-identity.ts';
+import { credentialsOf } from '../../../central/pki/server-slots.ts';
+import { openSigningCertificate, openSigningKey } from '../../../central/pki/signing-key.ts';
+import { memoryStore } from '../fakes.ts';
+import { makeBank } from './bank.ts';
+
+const DAY = 86_400_000;
+
+interface Line {
+  readonly level: 'warn' | 'error';
+  readonly facts: Record<string, unknown>;
+  readonly text: string;
+}
+
+async function setUp() {
+  let now = Date.now();
+  const clock = () => now;
+  const store = memoryStore();
+  const { keyMaterial } = store;
+  const authority = await openAuthority({ keyMaterial, central: 'central.test', now: clock });
+  const signing = await openSigningCertificate({ keyMaterial, authority, signingKey: await openSigningKey({ keyMaterial, now: clock }), central: 'central.test', lifetimeDays: () => 365, now: clock });
+  const identity = await openServerIdentity({ keyMaterial, authority, now: clock });
+  const wishes = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 365 };
+  await identity.adopt(await identity.make(wishes), CENTRAL);
+  const lines: Line[] = [];
+  const log = { warn: (facts: object, text: string) => void lines.push({ level: 'warn', facts: { ...facts }, text }), error: (facts: object, text: string) => void lines.push({ level: 'error', facts: { ...facts }, text }) };
+  const metrics = createMetrics();
+  const open = () => new Expiry({ authority, identity, signing, trust: trustBundle(authority, identity), certificates: store.certificates, metrics, log, now: clock });
+  const { publicKey } = await makeKeyPair();
+  const enrol = async (id: string, lifetimeDays: number): Promise<void> => {
+    const certificate = await authority.issueAgent({ id, name: id, publicKey, lifetimeDays });
+    await store.certificates.recordIssued(issuedCertificate(certificate, authority, id, now));
+  };
+  const all = async (request: Partial<Parameters<Expiry['list']>[0]> = {}): Promise<readonly WatchedCertificate[]> => (await open().list({ limit: 1000, ...request })).certificates;
+  return { authority, identity, wishes, store, lines, metrics, open, enrol, all, pass: (days: number) => (now += days * DAY) };
+}
+
+test('the list has every certificate that matters, each once, by its end, with where it is used', async () => {
+  const { authority, identity, wishes, enrol, all } = await setUp();
+  await enrol('branch-2', 200);
+  await enrol('branch-1', 100);
+  await authority.prepare(await authority.makeRoot(), CENTRAL);
+  await identity.adopt(await identity.make(wishes), CENTRAL);
+  const bank = makeBank();
+  const { key, certificate } = bank.issue('central', { days: 50 });
+  await identity.keepStaged(credentialsOf(key, certificate + bank.intermediate.certificate + bank.root.certificate, 'imported'), CENTRAL);
+  const listed = await all();
+  expect(listed.slice(0, 3).map(({ kind, which }) => `${kind} ${which}`)).toEqual(['server staged', 'agent branch-1', 'agent branch-2']);
+  const names = listed.map(({ kind, which }) => `${kind} ${kind === 'trust' ? '' : which}`);
+  expect(names.toSorted()).toEqual(['agent branch-1', 'agent branch-2', 'authority current', 'authority next', 'server current', 'server previous', 'server staged', 'signing current', 'trust ', 'trust ']);
+  expect(new Set(listed.map(({ thumbprint }) => thumbprint)).size).toBe(listed.length);
+  expect(listed.map(({ notAfter }) => notAfter)).toEqual(listed.map(({ notAfter }) => notAfter).toSorted((a, b) => a - b));
+  expect(listed[1]).toMatchObject({ agent: 'branch-1', daysLeft: 99, usedFor: 'the agent branch-1' });
+  expect(listed.find(({ subject }) => subject.includes('CN=Example Bank Root'))?.thumbprint).toBe(new X509Certificate(bank.root.certificate).fingerprint256.replaceAll(':', '').toLowerCase());
+});
+
+test('the list is paged and filtered', async () => {
+  const { enrol, open, all } = await setUp();
+  for (let i = 0; i < 5; i += 1) await enrol(`branch-${i}`, 10 + i);
+  const seen: string[] = [];
+  let after;
+  do {
+    const page = await open().list({ limit: 2, ...(after === undefined ? {} : { after }) });
+    expect(page.certificates.length).toBeLessThanOrEqual(2);
+    seen.push(...page.certificates.map(({ thumbprint }) => thumbprint));
+    after = page.next ?? undefined;
+  } while (after !== undefined);
+  expect(seen).toEqual((await all()).map(({ thumbprint }) => thumbprint));
+  expect(seen).toHaveLength(8);
+  expect((await all({ withinDays: 12 })).map(({ which }) => which)).toEqual(['branch-0', 'branch-1', 'branch-2']);
+  expect((await all({ kind: 'signing' })).map(({ kind }) => kind)).toEqual(['signing']);
+  expect(await all({ kind: 'agent', withinDays: 1 })).toEqual([]);
+});
+
+test('warns at 60, 30, 14, 7 and 1 days and at the end, none twice, also after a restart', async () => {
+  const { lines, open, pass } = await setUp();
+  const expiry = open();
+  const about = () => lines.splice(0).filter(({ facts }) => facts['kind'] === 'server').map(({ level, text }) => `${level} ${text}`);
+  await expiry.warn();
+  expect(about()).toEqual([]);
+  pass(304);
+  await expiry.warn();
+  expect(about()).toEqual([]);
+  for (const [days, said] of [
+    [2, 'warn a certificate expires within 60 days'],
+    [30, 'warn a certificate expires within 30 days'],
+    [16, 'warn a certificate expires within 14 days'],
+    [7, 'warn a certificate expires within 7 days'],
+    [5.5, 'warn a certificate expires within 1 day'],
+    [1, 'error a certificate has expired'],
+  ] as const) {
+    pass(days);
+    await expiry.warn();
+    expect(about()).toEqual([said]);
+    await expiry.warn();
+    await open().warn();
+    expect(about()).toEqual([]);
+  }
+});
+
+test('a Central that stood still says only the step it has come to', async () => {
+  const { lines, open, pass } = await setUp();
+  pass(355);
+  await open().warn();
+  expect(lines.filter(({ facts }) => facts['kind'] === 'server')).toMatchObject([{ text: 'a certificate expires within 14 days', facts: { daysLeft: 9, usedFor: expect.stringContaining('secure WebSocket') } }]);
+});
+
+test('short-lived certificates are not warned of while their renewal is not even due', async () => {
+  const { lines, open, enrol, pass } = await setUp();
+  await enrol('branch-1', 30);
+  await open().warn();
+  pass(20);
+  await open().warn();
+  expect(lines).toEqual([]);
+  pass(4);
+  await open().warn();
+  expect(lines).toMatchObject([{ text: 'certificates of agents expire within 7 days', facts: { count: 1, agents: ['branch-1'] } }]);
+});
+
+test('agents are told in one line, however many', async () => {
+  const { lines, open, enrol, pass } = await setUp();
+  for (let i = 0; i < 25; i += 1) await enrol(`branch-${i}`, 200);
+  pass(150);
+  await open().warn();
+  await open().warn();
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatchObject({ level: 'warn', facts: { count: 25 } });
+  expect(lines[0]?.facts['agents']).toHaveLength(10);
+});
+
+test('metrics have days for each of ours, and of agents the soonest end and how many are near it', async () => {
+  const { authority, metrics, open, enrol, pass } = await setUp();
+  await enrol('branch-1', 20);
+  await enrol('branch-2', 200);
+  await open().measure();
+  const text = await metrics.registry.metrics();
+  expect(text).toMatch(/^queuegate_certificate_days_left\{kind="server",which="current"\} 36[45]/m);
+  expect(text).toMatch(/^queuegate_certificate_days_left\{kind="authority",which="current"\} 7(299|300)/m);
+  expect(text).toMatch(/^queuegate_certificate_days_left\{kind="agent",which="soonest"\} (19\.\d+|20)$/m);
+  expect(text).toMatch(/^queuegate_agent_certificates\{within_days="30"\} 1$/m);
+  expect(text).toMatch(/^queuegate_agent_certificates\{within_days="14"\} 0$/m);
+  // What is retired leaves no line behind.
+  const next = await authority.prepare(await authority.makeRoot(), CENTRAL);
+  await open().measure();
+  expect(await metrics.registry.metrics()).toContain('which="next"');
+  await authority.retire(next.id, CENTRAL);
+  pass(1);
+  await open().measure();
+  expect(await metrics.registry.metrics()).not.toContain('which="next"');
+});

@@ -1,0 +1,215 @@
+// Central's certificates as an administrator meets them: the command line, a real Central, real agents, openssl and keytool
+// beside them; and no private key anywhere but sealed in the store.
+import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { keytool, makeBank, type Bank } from '../central/pki/bank.ts';
+import { openssl } from '../central/pki/folder.ts';
+import { AgentProcess, CentralProcess, Cleanup, until } from './processes.ts';
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+const PASSWORD = 'a password for the test';
+const thumbprintOf = (pem: string): string => new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase();
+
+/** What the listener on this port shows now. */
+async function shownOn(port: number): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', rejectUnauthorized: false });
+  await once(socket, 'secureConnect');
+  const thumbprint = socket.getPeerX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase() ?? '';
+  socket.destroy();
+  return thumbprint;
+}
+
+async function queuegate(central: CentralProcess, ...line: string[]): Promise<string> {
+  const { code, stdout, stderr } = await central.cli(...line);
+  if (code !== 0) throw new Error(`queuegate ${line.join(' ')}: ${stdout}\n${stderr}`);
+  return stdout;
+}
+
+function bankFile(bank: Bank, name: string): string {
+  const { key, certificate } = bank.issue(name);
+  return bank.folder.write(`${name}.pem`, key + certificate + bank.intermediate.certificate + bank.root.certificate);
+}
+
+describe("Central's certificate", () => {
+  it('comes from a bank by request and answer, on both TLS ports, without ending a session; refused while agents do not trust it', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    const agent = await AgentProcess.enrolled(cleanup, central, 'branch-1');
+    const { session } = (await central.online('branch-1')) as { session: { id: string } };
+    const bank = makeBank(['localhost']);
+    const csr = bank.folder.path('central.csr');
+    await queuegate(central, 'certificate', 'request', '--out', csr, '--key', 'rsa');
+    const answer = bank.sign(readFileSync(csr, 'utf8'));
+    const file = bank.folder.write('answer.pem', answer + bank.intermediate.certificate + bank.root.certificate);
+
+    const refused = await central.cli('certificate', 'install', file);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('would cut off 1 agent: branch-1') });
+    expect((await central.cli('certificate', 'install', file, '--dry-run')).stdout).toContain('These agents do not trust it, as far as is known:\n  branch-1');
+    const before = await shownOn(central.ports.secure);
+    expect(before).not.toBe(thumbprintOf(answer));
+
+    await queuegate(central, 'certificate', 'install', file, '--force', '--comment', 'pilot');
+    for (const port of [central.ports.secure, central.ports.https]) expect(await shownOn(port)).toBe(thumbprintOf(answer));
+    expect(((await central.agent('branch-1')) as { session: { id: string } }).session.id).toBe(session.id);
+    expect(await queuegate(central, 'certificate', 'list')).toMatch(/current: CN=localhost \(signed\)[\s\S]*staged: none\nprevious: CN=localhost \(made\)/);
+
+    // Who enrols now is given both roots, and pins the one that is shown.
+    const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2');
+    await central.online('branch-2');
+    await newcomer.stop();
+    await queuegate(central, 'certificate', 'restore');
+    expect(await shownOn(central.ports.secure)).toBe(before);
+    await agent.stop();
+  });
+
+  it('stays over a restart, key and all', async () => {
+    const folder = await cleanup.folder();
+    const first = await CentralProcess.start(cleanup, folder);
+    const bank = makeBank(['localhost']);
+    await queuegate(first, 'certificate', 'import', bankFile(bank, 'central'), '--force');
+    const shown = await shownOn(first.ports.secure);
+    await first.stop();
+    const second = await CentralProcess.start(cleanup, folder);
+    expect(await shownOn(second.ports.secure)).toBe(shown);
+    expect((await second.rest('GET', '/status')).body).toMatchObject({ certificate: { thumbprint: shown }, problems: [] });
+  });
+
+  it('with commit-confirm goes back when agents do not come back over it, and they lose nothing but minutes', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    await AgentProcess.enrolled(cleanup, central, 'branch-1');
+    const { session } = (await central.online('branch-1')) as { session: { id: string } };
+    const before = await shownOn(central.ports.secure);
+    await queuegate(central, 'certificate', 'import', bankFile(makeBank(['localhost']), 'stranger'), '--force', '--confirm-within', '5');
+    expect(await shownOn(central.ports.secure)).not.toBe(before);
+    await until(async () => ((await central.agent('branch-1'))?.['state'] === 'Disconnected' ? true : undefined));
+    await until(async () => ((await shownOn(central.ports.secure)) === before ? true : undefined));
+    const back = (await until(async () => {
+      const agent = await central.agent('branch-1');
+      return agent?.['state'] === 'Online' ? agent : undefined;
+    })) as unknown as { session: { id: string } };
+    expect(back.session.id).not.toBe(session.id);
+    expect((await central.rest('GET', '/certificate')).body.pending).toBeNull();
+  });
+
+  it('with commit-confirm stays when they did and somebody confirms over a new connection', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    await AgentProcess.enrolled(cleanup, central, 'branch-1');
+    await central.online('branch-1');
+    await queuegate(central, 'certificate', 'generate', '--confirm-within', '60');
+    const shown = await shownOn(central.ports.secure);
+    const root = join(await cleanup.folder(), 'root.pem');
+    await queuegate(central, 'ca', 'export', '--out', root);
+    expect(await central.cli('certificate', 'confirm')).toMatchObject({ code: 1, stderr: expect.stringContaining('confirm_over_new_connection') });
+    const { code, stderr } = await runOverHttps(central, root, 'certificate', 'confirm');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(await shownOn(central.ports.secure)).toBe(shown);
+    expect((await central.rest('GET', '/certificate')).body).toMatchObject({ pending: null, current: { thumbprint: shown } });
+  });
+});
+
+async function runOverHttps(central: CentralProcess, root: string, ...line: string[]) {
+  const { runNode } = await import('./processes.ts');
+  return await runNode('central/cli.ts', [...line, '--url', `https://localhost:${central.ports.https}`, '--ca', root, '--token-file', join(central.folder, 'administrator-token')]);
+}
+
+describe('the authority', () => {
+  it('moves to a second Central as a file with a password, which openssl and keytool open; its agents come over', async () => {
+    const [one, two] = [await CentralProcess.start(cleanup, await cleanup.folder()), await CentralProcess.start(cleanup, await cleanup.folder())];
+    const folder = await cleanup.folder();
+    const [file, password] = [join(folder, 'root.p12'), join(folder, 'password')];
+    writeFileSync(password, `${PASSWORD}\n`);
+    expect(await one.cli('ca', 'export', '--with-key', '--out', file)).toMatchObject({ code: 2 });
+    await queuegate(one, 'ca', 'export', '--with-key', '--out', file, '--password-file', password);
+    expect(keytool('-list', '-keystore', file, '-storepass', PASSWORD)).toContain('PrivateKeyEntry');
+    expect(openssl('pkcs12', '-in', file, '-passin', `file:${password}`, '-noenc')).toContain('BEGIN PRIVATE KEY');
+    await queuegate(two, 'ca', 'import', file, '--password-file', password);
+    const [ca1, ca2] = [(await one.rest('GET', '/ca')).body, (await two.rest('GET', '/ca')).body];
+    expect(ca2.pin).toBe(ca1.pin);
+    expect(ca2.generations).toMatchObject([{ role: 'current', origin: 'imported', thumbprint: ca1.generations[0].thumbprint }, { role: 'previous', origin: 'made' }]);
+    expect(await queuegate(two, 'ca', 'list')).toContain(String(ca1.generations[0].thumbprint).toUpperCase().replaceAll(/(..)(?!$)/g, '$1:'));
+    const root = join(folder, 'root.pem');
+    await queuegate(one, 'ca', 'export', '--out', root);
+    const served = connect({ port: two.ports.secure, host: '127.0.0.1', servername: 'localhost', ca: readFileSync(root) });
+    await once(served, 'secureConnect');
+    expect(served.authorized).toBe(true);
+    served.destroy();
+    expect((await two.rest('GET', '/ca/root.pem')).body).toContain('BEGIN CERTIFICATE');
+  });
+
+  it('of a bank takes over without a restart; who does not trust it is named first', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    await AgentProcess.enrolled(cleanup, central, 'branch-1');
+    await central.online('branch-1');
+    const bank = makeBank();
+    const file = bank.folder.write('ca.pem', bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate);
+    expect(await central.cli('ca', 'import', file)).toMatchObject({ code: 1, stderr: expect.stringContaining('would cut off 1 agent: branch-1') });
+    await queuegate(central, 'ca', 'import', file, '--force');
+    const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2');
+    await central.online('branch-2');
+    const identity = JSON.parse(readFileSync(join(newcomer.folders.data, 'identity.json'), 'utf8')) as { certificate: string };
+    expect(identity.certificate.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+    const agentPem = bank.folder.write('agent.pem', identity.certificate);
+    expect(openssl('verify', '-purpose', 'sslclient', '-CAfile', bank.root.files.certificate, '-untrusted', agentPem, agentPem)).toContain('OK');
+  });
+});
+
+describe('what ends when', () => {
+  it('is one list in REST, on the command line and in metrics', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    await AgentProcess.enrolled(cleanup, central, 'branch-1');
+    const { body } = await central.rest('GET', '/certificates');
+    expect(body.certificates.map(({ kind, which }: { kind: string; which: string }) => `${kind} ${which}`).toSorted()).toEqual(['agent branch-1', 'authority current', 'server current', 'signing current']);
+    expect(await queuegate(central, 'certificates', 'list', '--within-days', '400', '--kind', 'agent')).toMatch(/^DAYS +UNTIL +KIND +WHICH.*\n36[45] .*agent +branch-1/);
+    const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${central.token}` } });
+    expect(await metrics.text()).toMatch(/queuegate_certificate_days_left\{kind="server",which="current"\} 36/);
+  });
+});
+
+describe('private keys', () => {
+  it('are in no file, log, answer or audit entry of Central, except sealed; an export is under its password', async () => {
+    const folder = await cleanup.folder();
+    const kek = join(await cleanup.folder(), 'kek');
+    writeFileSync(kek, randomBytes(32).toString('base64'), { mode: 0o600 });
+    const central = await CentralProcess.start(cleanup, folder, ['--key-encryption-file', kek, '--log-level', 'trace']);
+    const bank = makeBank(['localhost']);
+    const { key, certificate } = bank.issue('central');
+    const pem = bank.folder.write('central.pem', key + certificate + bank.intermediate.certificate + bank.root.certificate);
+    const password = bank.folder.write('password', PASSWORD);
+    const answers = [
+      await queuegate(central, 'certificate', 'import', pem, '--json', '--force'),
+      await queuegate(central, 'ca', 'export', '--with-key', '--out', bank.folder.path('root.p12'), '--password-file', password, '--json'),
+      await queuegate(central, 'ca', 'import', bank.folder.write('ca.pem', bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate), '--json'),
+      await queuegate(central, 'certificate', 'request', '--json'),
+    ];
+    const exported = (await central.rest('POST', '/ca/export', { password: PASSWORD })).body.pkcs12 as string;
+    for (const path of ['/ca', '/certificate', '/certificates', '/status', '/ca/root.pem', '/parameters', '/agents', '/incidents']) answers.push(JSON.stringify((await central.rest('GET', path)).body));
+    await central.stop();
+    const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const kept = files.map((entry) => readFileSync(join(entry.parentPath, entry.name)).toString('latin1'));
+    const places = { files: kept.join('\n'), log: central.process.stdout + central.process.stderr, answers: answers.join('\n'), exported: Buffer.from(exported, 'base64').toString('latin1') };
+
+    // What is looked for: these keys as PEM lines, and as the bytes of their secret numbers; and the words around any key.
+    const secrets = [key, bank.intermediate.key].flatMap((text) => {
+      const { d = '' } = createPrivateKey(text).export({ format: 'jwk' });
+      return [...text.split('\n').filter((line) => line.length >= 40 && !line.startsWith('-')), d, Buffer.from(d, 'base64url').toString('latin1'), Buffer.from(d, 'base64url').toString('hex')];
+    });
+    expect(secrets.length).toBeGreaterThan(8);
+    for (const [place, text] of Object.entries(places)) {
+      for (const secret of secrets) expect(text.includes(secret), `${place} hold a private key`).toBe(false);
+      expect(text, place).not.toContain('PRIVATE KEY');
+      expect(text.includes(PASSWORD), `${place} hold a password`).toBe(false);
+      expect(text.includes(readFileSync(kek, 'utf8')), `${place} hold the key-encryption key`).toBe(false);
+    }
+    // The store does hold them, sealed: else this test would look for what is not there at all.
+    expect(places.files).toContain('qgk1:');
+    // The same with the key-encryption key gone: Central says so and touches nothing.
+    const refused = await CentralProcess.start(cleanup, folder).catch((error: unknown) => String(error));
+    expect(refused).toContain('key_encryption_key_missing');
+    expect((await CentralProcess.start(cleanup, folder, ['--key-encryption-file', kek])).token).toBe(central.token);
+  });
+});

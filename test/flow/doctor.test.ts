@@ -1,0 +1,286 @@
+// The doctor against what it was made for: each cause provoked by a real peer, found at the right step, told with its mend.
+import { randomUUID } from 'node:crypto';
+import { createServer as createHttpServer } from 'node:http';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { examineAgent, examineEnrolment, type DoctorOptions } from '../../agent/doctor.ts';
+import type { StepReport, Walk } from '../../agent/doctor-step.ts';
+import { loadOrCreateKey, saveIdentity } from '../../agent/identity.ts';
+import { lacksPeer, nginx, OpensslAuthority, opensslServer, opensslTime, tcpHost } from './false-hosts.ts';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, runNode, until, type AgentFolders, type Ended } from './processes.ts';
+
+const cleanup = new Cleanup();
+const lasting = new Cleanup();
+let central: CentralProcess;
+let centralRoot: string;
+let bank: OpensslAuthority;
+let stranger: OpensslAuthority;
+beforeAll(async () => {
+  central = await CentralProcess.start(lasting, await lasting.folder());
+  centralRoot = join(await lasting.folder(), 'root.pem');
+  await writeFile(centralRoot, String((await central.rest('GET', '/ca/root.pem')).body));
+  bank = await OpensslAuthority.make(lasting, 'Bank Root');
+  stranger = await OpensslAuthority.make(lasting, 'Stranger Root');
+});
+afterEach(() => cleanup.run());
+afterAll(() => lasting.run());
+
+async function reportOf(walk: Walk<boolean>): Promise<{ ok: boolean; steps: StepReport[] }> {
+  const steps: StepReport[] = [];
+  for (;;) {
+    const next = await walk.next();
+    if (next.done === true) return { ok: next.value, steps };
+    steps.push(next.value);
+  }
+}
+
+interface DialOrder {
+  readonly host?: string;
+  readonly secure?: boolean;
+  /** PEM file of what is trusted. */
+  readonly trusted?: string;
+  readonly options?: Partial<DoctorOptions>;
+}
+
+/** Examines an agent that enrolled somewhere once, and dials `port` now. */
+async function examine(port: number, { host = 'localhost', secure = true, trusted = bank.root.certificate, options = {} }: DialOrder = {}): Promise<{ ok: boolean; steps: StepReport[] }> {
+  const folder = await cleanup.folder();
+  await mkdir(join(folder, 'conf'), { recursive: true });
+  await writeFile(join(folder, 'conf', 'agent.conf'), `central.websocket.secure=${secure}\n`);
+  const data = join(folder, 'data');
+  const { publicKey } = await loadOrCreateKey(data);
+  const certificate = await readFile(bank.root.certificate, 'utf8');
+  await saveIdentity(data, { id: 'a1', name: 'branch', central: 'bank', signingKey: publicKey, certificate, host, port, secure });
+  const request = { profileFolder: folder, environment: {}, flags: { truststore: trusted, 'data-folder': data } };
+  return await reportOf(examineAgent(request, { timeoutMs: 5_000, now: () => new Date(), ...options }));
+}
+
+/** The fault at which the walk ended: its step, its code, and everything that was said at that step. */
+function lastOf({ ok, steps }: { ok: boolean; steps: StepReport[] }): { step: string; code: string | undefined; text: string } {
+  const last = steps.at(-1);
+  if (last === undefined) throw new Error('the doctor did nothing');
+  expect(ok).toBe(false);
+  expect(steps.slice(0, -1).filter(({ outcome }) => outcome === 'fault')).toEqual([]);
+  expect(last.fault?.mend).toMatch(/\S/);
+  return { step: last.step, code: last.fault?.code, text: [...last.found, last.fault?.text, last.fault?.mend].join('\n') };
+}
+
+async function doctor(folders: AgentFolders, name: string, ...more: string[]): Promise<Ended> {
+  return await runNode('agent/cli.ts', ['doctor', ...agentFlags(folders, name), ...more]);
+}
+
+async function sessionOf(name: string): Promise<unknown> {
+  return (await central.online(name))['session'];
+}
+
+describe('an agent that is well', () => {
+  it('keeps its session while the doctor looks: the daemon is asked, and nobody is put in its place', async () => {
+    const agent = await AgentProcess.enrolled(cleanup, central, 'well');
+    const before = await sessionOf('well');
+    const ended = await doctor(agent.folders, 'well');
+    expect([ended.code, ended.stderr]).toEqual([0, '']);
+    expect(Array.from(ended.stdout.matchAll(/^(\w+) +(\w+)$/gm), ([, mark, step]) => `${mark} ${step}`)).toEqual(['configuration', 'identity', 'truststore', 'DNS', 'TCP', 'TLS', 'chain', 'name', 'dates', 'protocol', 'authentication'].map((step) => `ok ${step}`));
+    expect(ended.stdout).toMatch(/TLSv1\.3, TLS_\w+\n/);
+    expect(ended.stdout).toMatch(/SHA-256 ([0-9A-F]{2}:){31}[0-9A-F]{2}/);
+    expect(ended.stdout).toMatch(/the daemon "well" runs and is online at wss:\/\/localhost:\d+ since .*, epoch \d+; its session was left alone\nNo fault found\.\n$/);
+    expect(await sessionOf('well')).toEqual(before);
+    const json = JSON.parse((await doctor(agent.folders, 'well', '--json')).stdout) as { ok: boolean; steps: StepReport[] };
+    expect([json.ok, json.steps.length, json.steps.every(({ outcome }) => outcome === 'ok')]).toEqual([true, 11, true]);
+  });
+
+  it('is let in by the doctor itself when no daemon runs, and loses no message by it', async () => {
+    const agent = await AgentProcess.enrolled(cleanup, central, 'resting');
+    const { id } = await central.online('resting');
+    await central.rest('POST', `/agents/${String(id)}/messages`, { type: 'test.one', data: 1 });
+    await until(async () => ((await agent.local('GET', '/v1/commands')).body.commands.length === 1 ? true : undefined));
+    await agent.stop();
+    await central.rest('POST', `/agents/${String(id)}/messages`, { type: 'test.two', data: 2 });
+    const ended = await doctor(agent.folders, 'resting');
+    expect([ended.code, ended.stdout]).toEqual([0, expect.stringMatching(/the doctor said hello itself: welcome, epoch \d+; the line is closed again/)]);
+    const again = AgentProcess.start(cleanup, agent.folders, 'resting');
+    const commands = await until(async () => {
+      const { body } = await again.local('GET', '/v1/commands').catch(() => ({ body: { commands: [] } }));
+      return body.commands.length >= 2 ? (body.commands as { command: { type: string } }[]) : undefined;
+    });
+    expect(commands.map(({ command }) => command.type)).toEqual(['test.one', 'test.two']);
+    const { body } = await central.rest('GET', `/incidents?agent=${String(id)}`);
+    expect(body.incidents).toEqual([]);
+  });
+
+  it('is told the refusal of Central, by the daemon and without one', async () => {
+    const agent = await AgentProcess.enrolled(cleanup, central, 'removed');
+    const { id } = await central.online('removed');
+    await central.rest('DELETE', `/agents/${String(id)}`);
+    await until(async () => ((await agent.local('GET', '/v1/status')).body.connection.state === 'stopped-by-refusal' ? true : undefined));
+    const asked = await doctor(agent.folders, 'removed');
+    expect([asked.code, asked.stdout]).toEqual([1, expect.stringMatching(/FAULT {3}authentication[^]*is not online \(stopped-by-refusal since [^]*mend: [^]*\(daemon_not_online\)\n$/)]);
+    await agent.stop();
+    const tried = await doctor(agent.folders, 'removed');
+    expect([tried.code, tried.stdout]).toEqual([1, expect.stringMatching(/FAULT {3}authentication\n[^]*\(unknown_agent\)[^]*queuegate tokens create-enrolment[^]*\(refused\)\n$/)]);
+  });
+});
+
+describe('before anything is dialled', () => {
+  it('finds that nobody enrolled, that a setting is wrong, and that the truststore is', async () => {
+    const folders = await agentFolders(cleanup);
+    expect(await doctor(folders, 'new')).toMatchObject({ code: 1, stderr: '', stdout: expect.stringMatching(/FAULT {3}identity\n[^]*\(not_enrolled\)\n$/) });
+    expect(await doctor(folders, 'new', '--central-websocket-port', 'many')).toMatchObject({ code: 1, stdout: expect.stringMatching(/^FAULT {3}configuration\n[^]*\(settings_refused\)\n$/) });
+    expect(await doctor(folders, 'new', 'now')).toMatchObject({ code: 2, stderr: expect.stringContaining('doctor takes no "now"') });
+    expect(lastOf(await examine(1, { trusted: join(folders.profile, 'none.jks') }))).toMatchObject({ step: 'truststore', code: 'file_missing' });
+    expect(lastOf(await examine(1, { trusted: join(import.meta.dirname, '../fixtures/keystores/tampered.jks') }))).toMatchObject({ step: 'truststore', code: 'keystore_tampered' });
+  });
+});
+
+describe('a line that leads nowhere', () => {
+  it('names a host that nobody knows', async () => {
+    expect(lastOf(await examine(9150, { host: 'central.invalid' }))).toMatchObject({ step: 'DNS', code: 'host_unknown', text: expect.stringContaining('central.invalid') });
+  });
+
+  it('names a port where nothing listens', async () => {
+    const [port = 0] = await freePorts(1);
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'TCP', code: 'connection_refused' });
+  });
+
+  it('names a host that takes the connection and says nothing', async () => {
+    const port = await tcpHost(cleanup, () => undefined);
+    expect(lastOf(await examine(port, { options: { timeoutMs: 300 } }))).toMatchObject({ step: 'TLS', code: 'connect_timeout', text: expect.stringContaining('did not answer within 0.3 seconds') });
+  });
+
+  it('goes on to the next host, as the agent does', async () => {
+    const agent = await AgentProcess.enrolled(cleanup, central, 'several');
+    await central.online('several');
+    const [closed = 0] = await freePorts(1);
+    const ended = await doctor(agent.folders, 'several', '--central-hosts', `localhost:${closed},localhost:${central.ports.secure}`);
+    expect([ended.code, ended.stdout]).toEqual([0, expect.stringMatching(/FAULT {3}TCP[^]*\(connection_refused\)[^]*ok {6}authentication/)]);
+  });
+});
+
+describe('something else than the secure port of Central', () => {
+  it('is told from it: the plain port of Central', async () => {
+    expect(lastOf(await examine(central.ports.plain, { trusted: centralRoot }))).toMatchObject({ step: 'TLS', code: 'tls_plain_port', text: expect.stringContaining('central.websocket.secure.port') });
+  });
+
+  it('is told from it: a plain TCP echo', async () => {
+    const port = await tcpHost(cleanup, (socket) => socket.pipe(socket));
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'TLS', code: 'no_central' });
+    expect(lastOf(await examine(port, { secure: false }))).toMatchObject({ step: 'protocol', code: 'no_central' });
+  });
+
+  it('is told from it: the REST port of Central', async () => {
+    expect(lastOf(await examine(central.ports.https, { trusted: centralRoot }))).toMatchObject({ step: 'protocol', code: 'no_central', text: expect.stringContaining('HTTP 404') });
+  });
+
+  it('is told from it: a WebSocket of another version', async () => {
+    const server = createHttpServer().on('upgrade', (_request, socket) => socket.end('HTTP/1.1 426 Upgrade Required\r\nContent-Type: application/problem+json\r\nContent-Length: 50\r\n\r\n{"type":"urn:queuegate:error:upgrade_required"}   '));
+    server.listen(0);
+    await once(server, 'listening');
+    cleanup.add(() => server.close());
+    expect(lastOf(await examine((server.address() as AddressInfo).port, { secure: false }))).toMatchObject({ step: 'protocol', code: 'protocol_differs' });
+  });
+
+  it('is told from it: the secure port, when this agent is set to plain', async () => {
+    expect(lastOf(await examine(central.ports.secure, { secure: false }))).toMatchObject({ step: 'protocol', code: 'plain_on_secure_port', text: expect.stringContaining('central.websocket.secure=true') });
+    const files = await bank.issue({ name: 'localhost', names: 'DNS:localhost' });
+    expect(lastOf(await examine(await opensslServer(cleanup, files), { secure: false }))).toMatchObject({ step: 'protocol', code: 'plain_on_secure_port' });
+  });
+
+  it.skipIf(lacksPeer('nginx'))('is told from it: nginx with a certificate of the bank', async () => {
+    const port = await nginx(cleanup, await bank.issue({ name: 'localhost', names: 'DNS:localhost' }));
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'protocol', code: 'no_central', text: expect.stringContaining('HTTP 200 "a web server"') });
+    expect(lastOf(await examine(port, { secure: false }))).toMatchObject({ step: 'protocol', code: 'plain_on_secure_port' });
+  });
+});
+
+describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
+  it('names the authority that is not trusted', async () => {
+    const port = await opensslServer(cleanup, await stranger.issue({ name: 'localhost', names: 'DNS:localhost' }));
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'chain', code: 'tls_unknown_authority', text: expect.stringMatching(/signed by "CN=Stranger Root"[^]*queue-agent truststore import/) });
+    expect(lastOf(await examine(central.ports.secure))).toMatchObject({ step: 'chain', code: 'tls_unknown_authority', text: expect.stringContaining('Queuegate root of ') });
+  });
+
+  it('names it also when the certificate expired besides: a stranger is a stranger first', async () => {
+    const port = await opensslServer(cleanup, await stranger.issue({ name: 'localhost', names: 'DNS:localhost', from: '20200101000000Z', until: '20210101000000Z' }));
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'chain', code: 'tls_unknown_authority' });
+  });
+
+  it('says when a root of the same name is trusted, with another key', async () => {
+    const namesake = await OpensslAuthority.make(cleanup, 'Bank Root');
+    const port = await opensslServer(cleanup, await namesake.issue({ name: 'localhost', names: 'DNS:localhost' }));
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'chain', code: 'tls_unknown_authority', text: expect.stringContaining('it is another one with another key') });
+  });
+
+  it('names the names that there are', async () => {
+    const port = await opensslServer(cleanup, await bank.issue({ name: 'other.example', names: 'DNS:other.example,IP:192.0.2.7' }));
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'name', code: 'tls_wrong_name', text: expect.stringContaining('it stands for DNS:other.example, IP Address:192.0.2.7') });
+    const bare = await opensslServer(cleanup, await bank.issue({ name: 'other.example' }));
+    expect(lastOf(await examine(bare))).toMatchObject({ step: 'name', text: expect.stringContaining('CN=other.example (no alternative name)') });
+  });
+
+  it('tells an expired one from one that is not yet valid', async () => {
+    const expired = await opensslServer(cleanup, await bank.issue({ name: 'localhost', names: 'DNS:localhost', from: '20200101000000Z', until: '20210101000000Z' }));
+    expect(lastOf(await examine(expired))).toMatchObject({ step: 'dates', code: 'tls_expired', text: expect.stringMatching(/2020-01-01 until 2021-01-01[^]*tells none to compare it with[^]*expired on 2021-01-01/) });
+    const future = await opensslServer(cleanup, await bank.issue({ name: 'localhost', names: 'DNS:localhost', from: opensslTime(86_400_000), until: opensslTime(3 * 86_400_000) }));
+    expect(lastOf(await examine(future))).toMatchObject({ step: 'dates', code: 'tls_not_yet_valid' });
+  });
+
+  it('tells an authority that expired', async () => {
+    const old = await OpensslAuthority.make(cleanup, 'Old Root', { from: '20200101000000Z', until: '20210101000000Z' });
+    const port = await opensslServer(cleanup, await old.issue({ name: 'localhost', names: 'DNS:localhost' }));
+    expect(lastOf(await examine(port, { trusted: old.root.certificate }))).toMatchObject({ step: 'dates', code: 'tls_authority_expired', text: expect.stringContaining('"CN=Old Root"') });
+  });
+
+  it('tells whose clock is wrong, by the clock of Central', async () => {
+    const inTenYears = { trusted: centralRoot, options: { now: () => new Date(Date.now() + 3650 * 86_400_000) } };
+    expect(lastOf(await examine(central.ports.secure, inTenYears))).toMatchObject({ step: 'dates', code: 'tls_expired', text: expect.stringMatching(/they are 36\d\d days apart, so one of them is wrong/) });
+    const longAgo = { trusted: centralRoot, options: { now: () => new Date('2020-01-01') } };
+    expect(lastOf(await examine(central.ports.secure, longAgo))).toMatchObject({ step: 'dates', code: 'tls_not_yet_valid', text: expect.stringContaining('one of them is wrong') });
+  });
+
+  it.skipIf(lacksPeer('nginx'))('says that the certificate is at fault when the clocks agree', async () => {
+    const port = await nginx(cleanup, await bank.issue({ name: 'localhost', names: 'DNS:localhost', from: '20200101000000Z', until: '20210101000000Z' }));
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'dates', code: 'tls_expired', text: expect.stringContaining('they agree, so the certificate is at fault') });
+  });
+
+  it('tells an old protocol, and which', async () => {
+    const port = await opensslServer(cleanup, await bank.issue({ name: 'localhost', names: 'DNS:localhost' }), '-tls1_2');
+    expect(lastOf(await examine(port))).toMatchObject({ step: 'TLS', code: 'tls_old_protocol', text: expect.stringContaining('(it speaks TLSv1.2)') });
+  });
+
+  it('warns of clocks that are minutes apart while the dates still hold', async () => {
+    const { steps } = await examine(central.ports.secure, { trusted: centralRoot, options: { now: () => new Date(Date.now() + 150_000) } });
+    expect(steps.find(({ step }) => step === 'protocol')).toMatchObject({ outcome: 'warning', found: expect.arrayContaining([expect.stringMatching(/warning: its clock shows .*: [23] minutes apart/)]) });
+  });
+});
+
+describe('the way to an enrolment', () => {
+  const options = { timeoutMs: 5_000, now: () => new Date() };
+  const url = (port: number): string => `https://localhost:${port}`;
+  const pin = `sha256:${'00'.repeat(32)}`;
+
+  it('is free: address, pin, name, dates, protocol; and the token is not used up', async () => {
+    const words = await central.enrolment();
+    const [, address = '', , token = '', , rightPin = ''] = words;
+    const ended = await runNode('agent/cli.ts', ['doctor', '--enrol', address, '--token', token, '--pin', rightPin]);
+    expect([ended.code, ended.stdout]).toEqual([0, expect.stringMatching(/ok {6}pin[^]*the pin is that of [^]*ok {6}protocol[^]*No fault found\.\n$/)]);
+    const folders = await agentFolders(cleanup);
+    expect((await runNode('agent/cli.ts', [...words, ...agentFlags(folders, `enrolled-${randomUUID().slice(0, 8)}`)])).code).toBe(0);
+    await rm(folders.data, { recursive: true });
+  });
+
+  it('ends at a wrong pin, with the pins that are shown', async () => {
+    expect(lastOf(await reportOf(examineEnrolment({ url: url(central.ports.secure), pin, token: undefined }, options)))).toMatchObject({ step: 'pin', code: 'pin_mismatch', text: expect.stringMatching(/it shows sha256:[0-9a-f]{64}/) });
+  });
+
+  it('ends at a line that was copied badly', async () => {
+    const codes = [{ url: 'ftp://x' }, { url: url(1) }, { url: url(1), pin: 'abc' }, { url: url(1), pin, token: 'qg_x' }].map(async (question) => lastOf(await reportOf(examineEnrolment({ pin: undefined, token: undefined, ...question }, options))).code);
+    expect(await Promise.all(codes)).toEqual(['enrol_url_bad', 'pin_missing', 'pin_bad', 'token_bad']);
+    expect(await runNode('agent/cli.ts', ['doctor', '--pin', pin])).toMatchObject({ code: 2, stderr: expect.stringContaining('belong to doctor --enrol URL') });
+  });
+
+  it('ends at the plain port, spoken to with https', async () => {
+    expect(lastOf(await reportOf(examineEnrolment({ url: url(central.ports.plain), pin, token: undefined }, options)))).toMatchObject({ step: 'TLS', code: 'tls_plain_port' });
+  });
+});
