@@ -15,6 +15,7 @@ import { AGENT_PATH, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello,
 import { channelBinding, helloTranscript, readPublicKey, signTranscript, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
 import { isTerminal, refusal } from '../shared/wire/refusals.ts';
 import { explainDialFailure, explainHttpAnswer, targetName, type Target } from './connection-faults.ts';
+import type { Control } from './control.ts';
 import { agentFault } from './errors.ts';
 import type { AgentKey, Identity } from './identity.ts';
 
@@ -37,6 +38,8 @@ export interface DialPlan {
 export interface ConnectionPorts {
   readonly outbox: OutboxPort;
   readonly inbox: InboxPort & { position(): Promise<Position | null> };
+  /** Certificate and trust (control.ts). */
+  readonly control: Control;
   readonly now: () => number;
   /** The session stands; `notify` is the hint that events were appended. */
   readonly onOnline: (online: OnlineSession) => void;
@@ -173,6 +176,11 @@ class Connection {
         return this.#sender?.setPaused(true);
       case 'resume':
         return this.#sender?.setPaused(false);
+      case 'renewed':
+      case 'renewal-refused':
+      case 'renew-now':
+      case 'trust':
+        return this.#state === 'online' ? this.#ports.control.onFrame(frame) : this.#early(frame.type);
       case 'drain':
         this.#comeBackAfterMs = frame.retryAfterSeconds * 1000 + Math.random() * frame.spreadSeconds * 1000;
         return;
@@ -213,7 +221,7 @@ class Connection {
       scheme: target.secure ? 'wss' : 'ws',
       binding,
       release: null,
-      capabilities: [],
+      capabilities: [...this.#ports.control.capabilities],
       logs: { down },
     };
     this.#hello = { ...hello, signature: signTranscript(helloTranscript(challenge, hello), key.privateKey) };
@@ -252,6 +260,7 @@ class Connection {
       notify: () => sender.notify(),
     });
     sender.start(welcome.logs.up).catch(onFailure);
+    this.#ports.control.onOnline((frame) => this.#send(encode(frame)));
   }
 
   #send(text: string): void {
@@ -324,6 +333,7 @@ class Connection {
   }
 
   #finish(end: ConnectionEnd): void {
+    if (this.#state === 'online') this.#ports.control.onOffline();
     this.#state = 'ended';
     clearTimeout(this.#dialTimer);
     this.#heartbeat?.stop();

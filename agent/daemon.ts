@@ -13,6 +13,7 @@ import { targetName } from './connection-faults.ts';
 import { agentName, dialTargets } from './dial-targets.ts';
 import { connectionLoop, type LoopState } from './connection-loop.ts';
 import { connectOnce, type DialPlan, type OnlineSession } from './connection.ts';
+import type { Control } from './control.ts';
 import { agentFault } from './errors.ts';
 import type { AgentKey, Identity } from './identity.ts';
 import type { Truststore } from './truststore.ts';
@@ -30,6 +31,8 @@ export interface DaemonPorts {
   readonly key: AgentKey;
   readonly outbox: OutboxPort;
   readonly inbox: InboxPort & { position(): Promise<Position | null> };
+  /** Certificate and trust (control.ts). */
+  readonly control: Control;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -65,11 +68,11 @@ export class Daemon {
 
   /** Starts dialling; `onDefect` is told of an error that nothing here expects. */
   start(onDefect: (error: unknown) => void): void {
-    const { log, now, outbox, inbox } = this.#ports;
+    const { log, now, outbox, inbox, control } = this.#ports;
     this.#running ??= connectionLoop(
       {
         plans: () => this.#plans(),
-        connect: (plan, signal) => connectOnce(plan, { outbox, inbox, now, onOnline: (online) => this.#onOnline(online) }, signal).finally(() => (this.#online = undefined)),
+        connect: (plan, signal) => connectOnce(plan, { outbox, inbox, control, now, onOnline: (online) => this.#onOnline(online) }, signal).finally(() => (this.#online = undefined)),
         changed: (signal) => filesChanged(this.#seen, signal),
         backoff: createBackoff(),
         onState: (state) => this.#onState(state),

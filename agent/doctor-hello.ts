@@ -17,6 +17,7 @@ import type { Notes } from './doctor-step.ts';
 import { agentFault } from './errors.ts';
 import type { AgentKey, Identity } from './identity.ts';
 import { askDaemon, type LocalStatus } from './local-status.ts';
+import { NO_CONTROL } from './control.ts';
 
 /** The agent that is examined. */
 export interface Patient {
@@ -76,6 +77,7 @@ async function sayHello({ conf, identity, key, ca, line }: Patient, target: Targ
         outbox: { resume: async () => await never, read: async () => await never, acknowledge: async () => await never, expire: async () => await never },
         inbox: { begin: async () => await never, append: async () => await never, position: async () => await inbox.position() },
         now: Date.now,
+        control: NO_CONTROL,
         onOnline: (online) => {
           session = online;
           enough.abort();

@@ -8,6 +8,7 @@ import { VERSION } from '../shared/version.ts';
 import { openAgentStore } from './agent-store.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { targetName } from './connection-faults.ts';
+import { NO_CONTROL } from './control.ts';
 import { Daemon } from './daemon.ts';
 import { newLocalToken, startLocalApi } from './handlers/local-api.ts';
 import { identityFile, loadIdentity, loadOrCreateKey, type Identity } from './identity.ts';
@@ -56,6 +57,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       truststore: (fresh) => loadTruststore({ path: fresh.truststore.path, password: fresh.truststore.password, declaredType: fresh.truststore.declaredType }),
       watched: (fresh) => watchedFiles({ ...fresh, dataFolder: conf.dataFolder }),
       key,
+      control: NO_CONTROL,
       outbox: store.outbox,
       inbox: store.inbox,
       log,

@@ -10,6 +10,7 @@ import { signTranscript } from '../shared/wire/proof.ts';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
 import type { StatusReport } from './admin/services.ts';
 import { Admission } from './agents/admission.ts';
+import { createControl } from './agents/control.ts';
 import { Handshake } from './agents/handshake.ts';
 import { HandshakeFailures } from './agents/handshake-failures.ts';
 import { Incidents } from './agents/incidents.ts';
@@ -131,6 +132,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     settings: () => sessionSettings(values()),
     log,
     now,
+    control: createControl({ renewal: idle, trust: idle }),
     onOpened: (facts) => sessionsOpen.inc({ transport: facts.transport }),
     onClosed: (facts, reason) => {
       sessionsOpen.dec({ transport: facts.transport });
@@ -306,6 +308,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     throw error;
   }
 }
+
+const idle = { onOpened: () => undefined, onFrame: () => undefined };
 
 /** What is told of the server certificate: never its key. */
 function certificateStatus(credentials: ServerCredentials | undefined): StatusReport['certificate'] {

@@ -38,6 +38,7 @@ const AGENT_ORDER = [
   'identity',
   'file-changes',
   'certificate-request',
+  'control',
   'truststore',
   'local-status',
   'store-migrations',

@@ -9,6 +9,7 @@ import { MemoryInbox, MemoryOutbox } from '../memory-log.ts';
 import { messageJson, sourceOf } from '../sample.ts';
 import { nowCount, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
 import { RestClient } from './rest.ts';
+import { NO_CONTROL } from '../../agent/control.ts';
 
 /** What bench/peers/queuegate.ts writes for each enrolled agent. */
 export interface AgentSeed {
@@ -170,6 +171,7 @@ export class QueuegateLoad implements LoadDriver {
       outbox: agent.outbox,
       inbox: agent.inbox,
       now: Date.now,
+      control: NO_CONTROL,
       onOnline: (online) => {
         agent.online = true;
         agent.notify = () => online.notify();

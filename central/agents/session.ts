@@ -9,7 +9,7 @@ import { Sender } from '../../shared/delivery/sender.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/ports.ts';
 import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
-import type { AgentFrame, CentralFrame, Position, SessionLimits } from '../../shared/wire/messages.ts';
+import type { AgentControl, AgentFrame, CentralControl, CentralFrame, Position, SessionLimits } from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 
 export interface SessionFacts {
@@ -26,6 +26,8 @@ export interface SessionFacts {
   /** The other end of the TCP connection. */
   readonly peer: string;
   readonly loopback: boolean;
+  /** What the agent says it can do (docs/PROTOCOL.md). */
+  readonly capabilities: readonly string[];
   readonly since: number;
 }
 
@@ -42,6 +44,8 @@ export interface SessionOptions {
   readonly log: Logger;
   readonly now: () => number;
   readonly onEvents: (count: number) => void;
+  /** A frame about certificate or trust; must not throw. */
+  readonly onControl: (session: Session, frame: AgentControl) => void;
   /** Called once, when the connection is gone. `reason` is a refusal code or what the peer said. */
   readonly onEnd: (session: Session, reason: string) => void;
 }
@@ -91,6 +95,11 @@ export class Session {
   /** A hint: commands may have been appended. */
   notify(): void {
     this.#sender.notify();
+  }
+
+  /** Says something about certificate or trust; nothing when the session is over. */
+  sendControl(frame: CentralControl): void {
+    this.#sendFrame(frame);
   }
 
   /** Tells the agent to come back spread over a time; the close follows. */
@@ -144,6 +153,11 @@ export class Session {
         return this.#sender.setPaused(true);
       case 'resume':
         return this.#sender.setPaused(false);
+      case 'renew':
+      case 'installed':
+      case 'trusted':
+      case 'trust-refused':
+        return this.#options.onControl(this, frame);
       case 'hello':
         return this.fail(refusal('bad_frame', { found: 'a second hello' }));
     }

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { encode } from '../../shared/wire/codec.ts';
-import type { Hello, SessionLimits, Welcome } from '../../shared/wire/messages.ts';
+import type { AgentControl, Hello, SessionLimits, Welcome } from '../../shared/wire/messages.ts';
 import { welcomeTranscript } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { isLoopback, type Origin } from '../auth/address-rules.ts';
@@ -36,6 +36,15 @@ export interface SessionsOptions {
   readonly onOpened: (facts: SessionFacts) => void;
   readonly onClosed: (facts: SessionFacts, reason: string) => void;
   readonly onEvents: (count: number) => void;
+  /** Certificates and trust over the sessions; must not throw. */
+  readonly control: ControlPort;
+}
+
+/** What is said beside the messages (central/agents/control.ts). */
+export interface ControlPort {
+  /** The session stands: the agent may have missed something. */
+  onOpened(session: Session): void;
+  onFrame(session: Session, frame: AgentControl): void;
 }
 
 /** A connection whose hello is proven and whose agent is known. */
@@ -104,6 +113,7 @@ export class Sessions {
       address: origin.address,
       peer: origin.peer,
       loopback: isLoopback(origin.address),
+      capabilities: hello.capabilities,
       since: now(),
     };
     const log = this.#options.log;
@@ -129,12 +139,19 @@ export class Sessions {
       log,
       now,
       onEvents: this.#options.onEvents,
+      onControl: (session, frame) => this.#options.control.onFrame(session, frame),
       onEnd: (ended, reason) => this.#onEnd(ended, reason),
     });
     this.#byAgent.set(agent.id, opened);
     log.info({ agent: agent.id, name: hello.name, session, epoch: grant.epoch, transport: facts.transport, address: facts.address, node }, 'agent online');
     this.#options.onOpened(facts);
     opened.start(hello.logs.down);
+    this.#options.control.onOpened(opened);
+  }
+
+  /** The session of this agent that stands now. */
+  of(agentId: string): Session | undefined {
+    return this.#byAgent.get(agentId);
   }
 
   /** Ends those sessions that the test names, with its reason; the number of them. */

@@ -14,6 +14,13 @@
 //     | ---- ack ---------------------------> |
 //     |      pause / resume (both ways): the receiver asks the sender to hold its messages
 //     | <------------------------- drain ---- |   come back elsewhere or later, spread over a time
+//     |   control, beside the messages and never behind them; what is missing is repaired by the next welcome:
+//     | ---- renew -------------------------> |   a request for the next key, signed by the current one too
+//     | <--------------- renewed / refused -- |   the certificate; kept by the agent before it says
+//     | ---- installed ---------------------> |   that it has it
+//     | <------------------------ renew-now - |   renew within a time (a new authority signs)
+//     | <------------------------- trust ---- |   what Central is to be trusted by
+//     | ---- trusted / trust-refused -------> |   what the agent's truststore holds of it now
 //     |      WebSocket pings both ways; whoever hears nothing for two and a half periods ends the connection
 //
 // Text frames hold one JSON object; binary frames are kept for streams. Members that are not named here are ignored, so that
@@ -156,8 +163,41 @@ export const DRAIN = {
 export const PAUSE = { type: 'object', required: ['type'], properties: { type: { const: 'pause' } } } as const;
 export const RESUME = { type: 'object', required: ['type'], properties: { type: { const: 'resume' } } } as const;
 
+const thumbprint = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
+const pem = { type: 'string', minLength: 64, maxLength: 65_536 } as const;
+const code = { type: 'string', minLength: 1, maxLength: 64 } as const;
+
+/** Asks for a certificate in place of one that the agent has. */
+export const RENEW = {
+  type: 'object',
+  required: ['type', 'csr', 'certificate', 'signature'],
+  properties: {
+    type: { const: 'renew' },
+    /** PKCS#10, PEM, made by the next key, which may be the current one. */
+    csr: { type: 'string', minLength: 64, maxLength: 8192 },
+    /** SHA-256 of the certificate that is renewed. */
+    certificate: thumbprint,
+    /** By the current key, over `renewTranscript` (proof.ts). */
+    signature: base64,
+  },
+} as const;
+
+/** The certificate and what stands between it and the root, PEM. */
+export const RENEWED = { type: 'object', required: ['type', 'certificate'], properties: { type: { const: 'renewed' }, certificate: pem } } as const;
+export const RENEWAL_REFUSED = { type: 'object', required: ['type', 'code', 'text', 'hint'], properties: { type: { const: 'renewal-refused' }, code, text: line, hint: line } } as const;
+/** The renewed certificate is on the agent's disk. */
+export const INSTALLED = { type: 'object', required: ['type', 'certificate'], properties: { type: { const: 'installed' }, certificate: thumbprint } } as const;
+export const RENEW_NOW = { type: 'object', required: ['type', 'spreadSeconds'], properties: { type: { const: 'renew-now' }, spreadSeconds: seconds } } as const;
+
+/** All that Central is to be trusted by (PEM); what Central gave before and does not name any more is to be forgotten. */
+export const TRUST = { type: 'object', required: ['type', 'certificates'], properties: { type: { const: 'trust' }, certificates: pem } } as const;
+/** Of what Central gave, this is in the agent's truststore now. */
+export const TRUSTED = { type: 'object', required: ['type', 'thumbprints'], properties: { type: { const: 'trusted' }, thumbprints: { type: 'array', maxItems: 64, items: thumbprint } } } as const;
+/** The truststore stays as it was. */
+export const TRUST_REFUSED = { type: 'object', required: ['type', 'code', 'text'], properties: { type: { const: 'trust-refused' }, code, text: line } } as const;
+
 /** What an agent may send, by type. */
-export const FROM_AGENT = { hello: HELLO, begin: BEGIN, messages: MESSAGES, ack: ACK, pause: PAUSE, resume: RESUME } as const satisfies Record<string, JsonSchema>;
+export const FROM_AGENT = { hello: HELLO, begin: BEGIN, messages: MESSAGES, ack: ACK, pause: PAUSE, resume: RESUME, renew: RENEW, installed: INSTALLED, trusted: TRUSTED, 'trust-refused': TRUST_REFUSED } as const satisfies Record<string, JsonSchema>;
 /** What Central may send, by type. */
 export const FROM_CENTRAL = {
   challenge: CHALLENGE,
@@ -169,6 +209,10 @@ export const FROM_CENTRAL = {
   drain: DRAIN,
   pause: PAUSE,
   resume: RESUME,
+  renewed: RENEWED,
+  'renewal-refused': RENEWAL_REFUSED,
+  'renew-now': RENEW_NOW,
+  trust: TRUST,
 } as const satisfies Record<string, JsonSchema>;
 
 export type Position = Static<typeof position>;
@@ -185,5 +229,18 @@ export type Pause = Static<typeof PAUSE>;
 export type Resume = Static<typeof RESUME>;
 export type SessionLimits = Welcome['limits'];
 
-export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume;
-export type CentralFrame = Challenge | Welcome | Refuse | Begin | Messages | Ack | Drain | Pause | Resume;
+export type Renew = Static<typeof RENEW>;
+export type Renewed = Static<typeof RENEWED>;
+export type RenewalRefused = Static<typeof RENEWAL_REFUSED>;
+export type Installed = Static<typeof INSTALLED>;
+export type RenewNow = Static<typeof RENEW_NOW>;
+export type Trust = Static<typeof TRUST>;
+export type Trusted = Static<typeof TRUSTED>;
+export type TrustRefused = Static<typeof TRUST_REFUSED>;
+
+/** Frames beside the messages, about the agent's certificate and what it trusts. */
+export type AgentControl = Renew | Installed | Trusted | TrustRefused;
+export type CentralControl = Renewed | RenewalRefused | RenewNow | Trust;
+
+export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume | AgentControl;
+export type CentralFrame = Challenge | Welcome | Refuse | Begin | Messages | Ack | Drain | Pause | Resume | CentralControl;

@@ -46,6 +46,11 @@ export function welcomeTranscript(hello: Pick<Hello, 'nonce' | 'id' | 'boot'>, c
   ]);
 }
 
+/** What an agent signs with its current key when it asks for another certificate; `csrDer` is the request as bytes. */
+export function renewTranscript(csrDer: Uint8Array, certificate: string): string {
+  return JSON.stringify([`${SUBPROTOCOL} renew`, Buffer.from(csrDer).toString('base64'), certificate]);
+}
+
 /** Signs a transcript; base64 of the DER signature (RFC 3279 section 2.2.3). */
 export function signTranscript(transcript: string, key: KeyObject): string {
   return sign('sha256', Buffer.from(transcript), key).toString('base64');

@@ -11,6 +11,7 @@ import { connectOnce, type ConnectionEnd, type DialPlan } from '../../agent/conn
 import { keyThumbprint, readPublicKey, welcomeTranscript } from '../../shared/wire/proof.ts';
 import { LIMITS, SUBPROTOCOL, type Hello, type Welcome } from '../../shared/wire/messages.ts';
 import { HeldInbox, MemoryOutbox } from '../shared/delivery/session-logs.ts';
+import { NO_CONTROL } from '../../agent/control.ts';
 
 const cleanup: (() => void)[] = [];
 afterEach(() => {
@@ -54,7 +55,7 @@ function dial(port: number, change: Partial<DialPlan> = {}) {
     ...change,
   };
   const inbox = new Inbox();
-  const ended = connectOnce(plan, { outbox, inbox, now: Date.now, onOnline: ({ session }) => online.push(session) }, abort.signal);
+  const ended = connectOnce(plan, { outbox, inbox, now: Date.now, control: NO_CONTROL, onOnline: ({ session }) => online.push(session) }, abort.signal);
   cleanup.push(() => abort.abort());
   return { outbox, inbox, online, ended, abort };
 }

@@ -13,6 +13,7 @@ import { HeldInbox, MemoryOutbox } from '../shared/delivery/session-logs.ts';
 import { CENTRAL_NAME, FalseCentral, type Part } from './false-central.ts';
 import { brokenOnce, fitting, hasMembers } from './frame-arbitraries.ts';
 import { carrierOf, assertCleanLog, httpAnswer, inLanes, knock, logOf, nested, printSeed, rawFrame, samples } from './garbage.ts';
+import { NO_CONTROL } from '../../agent/control.ts';
 
 const cleanup = new Cleanup();
 let key: AgentKey;
@@ -43,7 +44,7 @@ class Inbox extends HeldInbox {
 async function dial(central: FalseCentral, port = central.port): Promise<ConnectionEnd & { readonly stored: readonly string[] }> {
   const inbox = new Inbox();
   const plan: DialPlan = { target: { secure: false, host: '127.0.0.1', port }, ca: [], truststore: 'truststore.jks', key, identity: enrolledWith(central, port), name: 'branch', version: '0.1.0', boot: 'b'.repeat(32), proxied: false };
-  const end = await connectOnce(plan, { outbox: new MemoryOutbox(), inbox, now: Date.now, onOnline: () => undefined }, AbortSignal.timeout(25_000));
+  const end = await connectOnce(plan, { outbox: new MemoryOutbox(), inbox, now: Date.now, control: NO_CONTROL, onOnline: () => undefined }, AbortSignal.timeout(25_000));
   return { ...end, stored: inbox.stored };
 }
 
