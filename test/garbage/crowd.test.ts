@@ -8,7 +8,7 @@ import { SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import { AgentProcess, Cleanup, until, type CentralProcess } from '../flow/processes.ts';
 import { enrolKey, newKey, RawAgent, type HelloOrder } from '../flow/raw-agent.ts';
 import { boundedCentral, Bystander, carrierOf, inLanes, logOf, printSeed, rawFrame } from './garbage.ts';
-import { enrolledFolders, metric } from './traffic.ts';
+import { enrolledFolders, metric } from '../reliability/traffic.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;

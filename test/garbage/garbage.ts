@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import * as fc from 'fast-check';
 import { CentralProcess, until, type AgentProcess, type Cleanup, type Running } from '../flow/processes.ts';
-import { Consumer, onlineAgent, Producer, storedEvents, takenCommands } from './traffic.ts';
+import { Consumer, onlineAgent, Producer, storedEvents, takenCommands } from '../reliability/traffic.ts';
 
 /** All that is random here comes from it: with QUEUEGATE_SEED=N a run sends the same garbage again. */
 export const SEED = Number(process.env['QUEUEGATE_SEED'] ?? Math.floor(Math.random() * 0x7fff_ffff));
