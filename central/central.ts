@@ -34,7 +34,7 @@ import { ParameterService } from './parameters/service.ts';
 import { CENTRAL_AGENT_NAME, createEnrolment, enrolmentLine } from './pki/enrolment.ts';
 import { openPki, type Pki } from './pki/pki.ts';
 import type { ServerCredentials } from './pki/server-slots.ts';
-import { Backups, removeLeftovers, type StagedRestore } from './store/backup.ts';
+import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { Upkeep } from './upkeep.ts';
@@ -64,19 +64,19 @@ const DEDUPLICATION_CAP_MS = 366 * 86_400_000;
 const PROFILE = resolve(fileURLToPath(import.meta.url), '../../profiles/central');
 const CENTRAL_AGENT_API_PORT = 8889;
 
-/** Starts Central. Throws what the operator has to mend; then nothing runs. */
-export async function startCentral(config: CentralConfig, log: Logger): Promise<RunningCentral> {
+/** Starts Central; `restored` is what this start comes from, if it does not come from a person. Throws what the operator has to mend; then nothing runs. */
+export async function startCentral(config: CentralConfig, log: Logger, restored: RestoreOutcome | null): Promise<RunningCentral> {
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
   const store = await openSqliteStore({ folder: config.dataFolder, deduplicationMs: DEDUPLICATION_CAP_MS, onFailure: fail });
   try {
-    return await compose(config, log, store, failed);
+    return await compose(config, log, store, failed, restored);
   } catch (error) {
     await store.stop();
     throw error;
   }
 }
 
-async function compose(config: CentralConfig, log: Logger, store: Store, failed: Promise<CodedError>): Promise<RunningCentral> {
+async function compose(config: CentralConfig, log: Logger, store: Store, failed: Promise<CodedError>, restored: RestoreOutcome | null): Promise<RunningCentral> {
   const now = (): number => Date.now();
   const central = config.centralName;
   const startedAt = now();
@@ -255,6 +255,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     startedAt,
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
+    restore: restored,
     problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;

@@ -9,7 +9,7 @@ import { watchForOrphaning } from '../shared/orphan.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral, type RunningCentral } from './central.ts';
 import { ADMINISTRATOR_TOKEN_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
-import type { StagedRestore } from './store/backup.ts';
+import type { RestoreOutcome, StagedRestore } from './store/backup.ts';
 import { replaceStore, type Replacement } from './store/sqlite/replace-store.ts';
 
 /** Longer than an orderly stop takes; then the process is ended whatever hangs. What was acknowledged is on disk. */
@@ -26,13 +26,13 @@ async function main(): Promise<number> {
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
     watchForOrphaning(process.env, () => resolve('signal'));
   });
-  let replaced: Replacement | undefined;
+  let restored: Restored | undefined;
   for (;;) {
-    const central = await startOrUndo(config, log, replaced);
+    const central = await startOrUndo(config, log, restored);
     process.stdout.write(await banner(config, central));
     const ended = await Promise.race([signal, central.failed, central.restore]);
     if (ended !== 'signal' && 'audit' in ended) {
-      replaced = await restoreStore(config, log, central, ended);
+      restored = await restoreStore(config, log, central, ended);
       continue;
     }
     setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
@@ -42,28 +42,34 @@ async function main(): Promise<number> {
   }
 }
 
+interface Restored {
+  readonly outcome: RestoreOutcome;
+  /** Absent where nothing was replaced. */
+  readonly replacement?: Replacement;
+}
+
 /** A restored store was judged before; if Central does not start with it all the same, the one before is put back. */
-async function startOrUndo(config: CentralConfig, log: Logger, replaced: Replacement | undefined): Promise<RunningCentral> {
+async function startOrUndo(config: CentralConfig, log: Logger, restored: Restored | undefined): Promise<RunningCentral> {
   try {
-    return await startCentral(config, log);
+    return await startCentral(config, log, restored?.outcome ?? null);
   } catch (error) {
-    if (replaced === undefined) throw error;
+    if (restored?.replacement === undefined) throw error;
     log.error({ error: textOf(error) }, 'Central does not start with the restored store; the one before is put back');
-    await replaced.undo();
-    return await startCentral(config, log);
+    await restored.replacement.undo();
+    return await startCentral(config, log, { ...restored.outcome, failure: `Central does not start with it: ${textOf(error)}` });
   }
 }
 
-async function restoreStore(config: CentralConfig, log: Logger, central: RunningCentral, staged: StagedRestore): Promise<Replacement | undefined> {
+async function restoreStore(config: CentralConfig, log: Logger, central: RunningCentral, staged: StagedRestore): Promise<Restored> {
   log.warn({ created: staged.facts.created, from: staged.facts.central }, 'a backup is restored: Central ends its sessions and starts again');
   await central.stop();
   try {
     const replaced = await replaceStore(config.dataFolder, staged, central.lastCursor());
     log.warn({ before: replaced.before }, 'the backup is in place; the store before it is kept');
-    return replaced;
+    return { replacement: replaced, outcome: { backup: staged.facts, failure: null } };
   } catch (error) {
     log.error({ error: textOf(error) }, 'the backup could not be put in place; Central goes on with the store that it had');
-    return undefined;
+    return { outcome: { backup: staged.facts, failure: `it could not be put in place: ${textOf(error)}` } };
   }
 }
 

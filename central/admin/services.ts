@@ -8,7 +8,7 @@ import type { ParameterService } from '../parameters/service.ts';
 import type { AuthorityService } from '../pki/authority-service.ts';
 import type { Expiry } from '../pki/expiry.ts';
 import type { ServerCertificates } from '../pki/server-certificates.ts';
-import type { Backups, StagedRestore } from '../store/backup.ts';
+import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup.ts';
 import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent } from '../store/store.ts';
 import type { Appended } from '../../shared/delivery/ports.ts';
 import type { Message } from '../../shared/delivery/message.ts';
@@ -83,6 +83,8 @@ export interface StatusReport {
   readonly startedAt: number;
   readonly listeners: readonly ListenerStatus[];
   readonly certificate: { readonly subject: string; readonly names: readonly string[]; readonly notAfter: number; readonly thumbprint: string } | null;
+  /** The restore that this start of Central came from; null when it came from none. */
+  readonly restore: RestoreOutcome | null;
   /** What is wrong right now; empty when nothing is. */
   readonly problems: readonly string[];
 }

@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { readBoundedFile } from '../../shared/bounded-file.ts';
 import { checkPassword, openBackup } from '../store/backup-format.ts';
+import { isRecord } from '../../shared/wire/json-schema.ts';
 import type { Command, CommandCall } from './command.ts';
 import { cliFault } from './errors.ts';
 import { recordOf, shown } from './print.ts';
@@ -61,10 +62,11 @@ export const backupCommands: readonly Command[] = [
         throw call.complain(`${file} cannot be read (${textOf(error)})`);
       });
       const headers = { 'content-type': 'application/octet-stream', 'content-length': String(known.size), 'queuegate-backup-password': Buffer.from(password).toString('base64url') };
-      const before = await startOf(call);
+      const before = (await startOf(call))?.startedAt;
       const answer = recordOf(await call.client.upload('/restore', headers, createReadStream(file)));
       const facts = recordOf(answer['backup']);
-      await backAgain(call, before);
+      const failure = await backAgain(call, before);
+      if (failure !== undefined) throw cliFault('restore_undone', { found: failure });
       call.answer(answer, () => `Central runs with the backup of ${shown(facts['created'])}.\nTokens and parameters are those of then; logs that do not fit are told under "queuegate incidents list".`);
     },
   },
@@ -77,25 +79,29 @@ async function prove(file: string, password: string): Promise<unknown> {
   return { ...facts, bytes };
 }
 
-/** When the Central that answers now was started; undefined while none does, or not to this token. */
-async function startOf(call: CommandCall): Promise<string | undefined> {
-  const startedAt = await call.client.request('GET', '/status').then(
-    (status) => recordOf(status)['startedAt'],
+/** When the Central that answers now was started, and why it runs with the store from before; undefined while none answers. */
+async function startOf(call: CommandCall): Promise<{ readonly startedAt: string; readonly failure: string | undefined } | undefined> {
+  return await call.client.request('GET', '/status').then(
+    (status) => {
+      const { startedAt, restore } = recordOf(status);
+      const failure = isRecord(restore) && typeof restore['failure'] === 'string' ? restore['failure'] : undefined;
+      return { startedAt: typeof startedAt === 'string' ? startedAt : '', failure };
+    },
     (error: unknown) => {
       // The token may be younger than the backup: then this Central does not know it, and is the restored one.
-      if (isCoded(error, 'unauthenticated')) return 'restored';
+      if (isCoded(error, 'unauthenticated')) return { startedAt: 'with the restored tokens', failure: undefined };
       if (isCoded(error, 'administration_unreachable', 'going_away', 'store_stopped')) return undefined;
       throw error;
     },
   );
-  return typeof startedAt === 'string' ? startedAt : undefined;
 }
 
-async function backAgain(call: CommandCall, before: string | undefined): Promise<void> {
+/** Why the restore was undone; undefined when it was not. */
+async function backAgain(call: CommandCall, before: string | undefined): Promise<string | undefined> {
   const deadline = Date.now() + BACK_WITHIN_MS;
   while (Date.now() < deadline) {
     const started = await startOf(call);
-    if (started !== undefined && started !== before) return;
+    if (started !== undefined && started.startedAt !== before) return started.failure;
     await new Promise((done) => setTimeout(done, LOOK_MS));
   }
   throw cliFault('not_back', { seconds: BACK_WITHIN_MS / 1000 });

@@ -30,6 +30,10 @@ export const CLI_ERRORS = {
     text: 'The backup was taken, but Central was not back within {seconds} seconds.',
     hint: 'Look at its log: it names what it does, and goes back to the store before when it does not start with the restored one. Its ports may be those of the backup.',
   },
+  restore_undone: {
+    text: 'Central runs with the store that it had before: {found}',
+    hint: 'Look at its log; the backup may be of another version or damaged before it was made. Try an older one.',
+  },
   json_bad: { text: '{what} is no JSON: {found}.', hint: "Quote it for the shell: --data '[7]'." },
 } as const satisfies ErrorTable;
 

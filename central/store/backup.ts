@@ -38,6 +38,12 @@ export interface MadeBackup {
   readonly sealed: AsyncGenerator<Buffer>;
 }
 
+/** What became of a restore; `failure`: why Central runs with the store that it had before. */
+export interface RestoreOutcome {
+  readonly backup: BackupFacts;
+  readonly failure: string | null;
+}
+
 /** A store that was judged and only waits for Central to stop. */
 export interface StagedRestore {
   readonly file: string;

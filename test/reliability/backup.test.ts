@@ -1,8 +1,12 @@
 // queuegate backup and queuegate restore on a running Central, with an agent whose logs do not fit afterwards.
+import { randomBytes } from 'node:crypto';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
+import { auditEntry, CENTRAL } from '../../central/audit.ts';
+import { Backups } from '../../central/store/backup.ts';
+import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { CentralProcess, Cleanup } from '../flow/processes.ts';
 import { ids, portFlags, Site } from './restored-site.ts';
 import { Producer } from './traffic.ts';
@@ -84,6 +88,26 @@ describe('queuegate backup and queuegate restore', () => {
     replaced.close();
   }, 120_000);
 
+  it('go back to the store before, and say so, when Central does not start with the restored one', async () => {
+    const site = await Site.open(cleanup);
+    await site.post(ids('e', 1, 3));
+    await site.quiet();
+    const file = join(await cleanup.folder(), 'central.qgbackup');
+    await writeFile(file, await backupThatCannotStart());
+    const { body: running } = await site.central.rest('GET', '/status');
+
+    const { code, stderr } = await site.central.cli('restore', file, '--password-file', await passwordFile());
+    expect([code, stderr]).toEqual([1, expect.stringContaining('(restore_undone)')]);
+    expect(stderr).toContain('authority.generations');
+    const { body: now } = await site.central.rest('GET', '/status');
+    expect(now).toMatchObject({ problems: [], restore: { backup: { central: 'elsewhere' }, failure: expect.stringContaining('authority.generations') } });
+    expect(now.startedAt).not.toBe(running.startedAt);
+    await site.post(ids('e', 4, 5));
+    await site.quiet();
+    expect(await site.events()).toEqual(ids('e', 1, 5).map((id) => `/till ${id}`));
+    expect((await readdir(site.central.folder)).filter((name) => /restore/.test(name))).toEqual([]);
+  }, 120_000);
+
   it('carry a Central under load to another machine, whole to one instant', async () => {
     const site = await Site.open(cleanup);
     const producers = ['p1', 'p2'].map((name) => Producer.events(site.agent, name));
@@ -116,6 +140,21 @@ describe('queuegate backup and queuegate restore', () => {
     }
   }, 120_000);
 });
+
+/** Of a sound store, whose authority nobody can read. */
+async function backupThatCannotStart(): Promise<Buffer> {
+  const folder = await cleanup.folder();
+  const store = await openSqliteStore({ folder, deduplicationMs: 1, onFailure: (error) => console.error(error) });
+  try {
+    await store.keyMaterial.put([{ name: 'authority.generations', value: 'no list' }], auditEntry(CENTRAL, 'test', {}, Date.now()));
+    const keys = { bytes: () => randomBytes(32), sealAnew: () => undefined };
+    const chunks: Buffer[] = [];
+    for await (const chunk of (await new Backups({ folder, store, keys, central: 'elsewhere', now: Date.now }).make('correct horse battery staple', CENTRAL)).sealed) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  } finally {
+    await store.stop();
+  }
+}
 
 function audited(path: string): string[] {
   const database = new DatabaseSync(path, { readOnly: true });

@@ -132,6 +132,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
       startedAt: 0,
       listeners: [{ listener: 'plain', addresses: ['127.0.0.1'], port: 8787, encrypted: false, text: 'unencrypted, this host only' }],
       certificate: null,
+      restore: null,
       problems: [] as string[],
     },
   };
