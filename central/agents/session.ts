@@ -63,7 +63,7 @@ export class Session {
   readonly #receiver: Receiver;
   readonly #heartbeat: Heartbeat;
   #state: 'open' | 'closing' | 'closed' = 'open';
-  #reason = 'closed by the agent';
+  #reason: string | undefined;
   #cut: NodeJS.Timeout | undefined;
 
   /** Takes the socket over; its handlers are attached before anything is awaited. */
@@ -173,12 +173,13 @@ export class Session {
 
   #onClose(code: number, text: string): void {
     if (this.#state === 'closed') return;
-    if (this.#state === 'open' && text !== '') this.#reason = `closed by the agent: ${code} ${text}`;
+    // RFC 6455 section 7.1.5: 1006 stands for a connection that ended without a close frame.
+    if (this.#state === 'open') this.#reason ??= code === 1006 ? 'the line was cut' : `closed by the agent: ${code} ${text}`.trim();
     this.#state = 'closed';
     clearTimeout(this.#cut);
     this.#heartbeat.stop();
     this.#sender.stop();
     this.#receiver.stop();
-    this.#options.onEnd(this, this.#reason);
+    this.#options.onEnd(this, this.#reason ?? 'closed');
   }
 }
