@@ -24,33 +24,11 @@ const PARTING_MS = 1_000;
 /** A forged chain must not become work. */
 const MAX_CHAIN = 10;
 
-/** Shakes hands, looks, hangs up. Rejects with what TLS or the system say. */
-export async function lookAtCertificate(target: Target, options: LookOptions): Promise<Look> {
-  return await withUnverified(target, options, async (socket) => ({ chain: shownChain(socket), protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name }));
-}
-
 /**
- * Central's clock, by the Date header of an answer (RFC 9110 section 6.6.1), when only the dates of its certificate stand in
- * the way: what is shown must be `leaf`, which the caller has verified in all but its dates, and the request says nothing
- * that not everybody may say. Undefined when no clock answers.
+ * Shakes hands, looks, hangs up. Rejects with what TLS or the system say. What is said to an unverified peer is the TLS handshake
+ * itself and its end; there is no way to make this connection say more.
  */
-export async function askForDate(target: Target, leaf: X509Certificate, timeoutMs: number): Promise<Date | undefined> {
-  const ask = async (socket: TLSSocket): Promise<Date | undefined> => {
-    if (socket.getPeerX509Certificate()?.raw.equals(leaf.raw) !== true) return undefined;
-    socket.write(`HEAD / HTTP/1.1\r\nHost: ${target.host.includes(':') ? `[${target.host}]` : target.host}\r\nConnection: close\r\n\r\n`);
-    let text = '';
-    for await (const chunk of socket as AsyncIterable<Buffer>) {
-      text += chunk.toString('latin1');
-      if (text.length > 16_384 || text.includes('\r\n\r\n')) break;
-    }
-    const date = new Date(/^date: (.+)$/im.exec(text)?.[1] ?? '');
-    return Number.isNaN(date.getTime()) ? undefined : date;
-  };
-  // Best effort: the fault that is being explained stands without it.
-  return await withUnverified(target, { timeoutMs }, ask).catch(() => undefined);
-}
-
-function withUnverified<T>(target: Target, { timeoutMs, oldest }: LookOptions, act: (socket: TLSSocket) => Promise<T>): Promise<T> {
+export function lookAtCertificate(target: Target, { timeoutMs, oldest }: LookOptions): Promise<Look> {
   return new Promise((resolve, reject) => {
     const versions: ConnectionOptions = oldest === undefined ? { minVersion: 'TLSv1.3' } : { minVersion: oldest, ciphers: 'DEFAULT@SECLEVEL=0' };
     const socket = connect({
@@ -58,7 +36,7 @@ function withUnverified<T>(target: Target, { timeoutMs, oldest }: LookOptions, a
       port: target.port,
       ...versions,
       ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
-      rejectUnauthorized: false, // nothing is sent, but by askForDate after its own verification
+      rejectUnauthorized: false, // nothing is sent, and nothing that is received counts
     });
     const timer = setTimeout(() => socket.destroy(new Error('the TLS handshake has timed out')), timeoutMs);
     const done = (): void => {
@@ -74,11 +52,10 @@ function withUnverified<T>(target: Target, { timeoutMs, oldest }: LookOptions, a
       reject(error);
     });
     // It may hang up instead: without an error, when it took our hello for the end of its business.
-    const onClose = (): void => reject(Object.assign(new Error('it hung up during the TLS handshake'), { code: 'ECONNRESET' }));
-    socket.once('close', onClose);
+    socket.once('close', () => reject(Object.assign(new Error('it hung up during the TLS handshake'), { code: 'ECONNRESET' })));
     socket.once('secureConnect', () => {
-      socket.off('close', onClose);
-      act(socket).then(resolve, reject).finally(done);
+      resolve({ chain: shownChain(socket), protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name });
+      done();
     });
   });
 }

@@ -91,6 +91,31 @@ export async function lookAtHost(target: Target, options: LineOptions): Promise<
 }
 
 /**
+ * The clock of a host whose certificate cannot be verified by its dates, by the Date header of an answer (RFC 9110 section 6.6.1).
+ * Asked in plain, outside of TLS: web servers and Central answer that their port speaks TLS, and with it the time. Nothing is
+ * said that not everybody may say, and the answer proves nothing: it serves as a hint. Undefined when no clock answers.
+ */
+export function askForDate({ host, port }: Target, timeoutMs: number): Promise<Date | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const timer = setTimeout(() => socket.destroy(), timeoutMs);
+    let text = '';
+    socket.once('connect', () => socket.write(`HEAD / HTTP/1.1\r\nHost: ${host.includes(':') ? `[${host}]` : host}\r\nConnection: close\r\n\r\n`));
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      if (text.length > MAX_ANSWER_BYTES || text.includes('\r\n\r\n')) socket.destroy();
+    });
+    // Best effort: the fault that is being explained stands without it.
+    socket.on('error', () => undefined);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      const date = new Date(/^date: (.+)$/im.exec(text)?.[1] ?? '');
+      resolve(Number.isNaN(date.getTime()) ? undefined : date);
+    });
+  });
+}
+
+/**
  * Opens the WebSocket as an agent does, verified in full, takes the challenge, and hangs up without a hello: Central counts no
  * agent and ends no session for it. Throws what stands in the way.
  */

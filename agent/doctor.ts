@@ -6,12 +6,12 @@ import { counted, FORMAT_NAMES, nameLine } from '../shared/keystore/material.ts'
 import { day } from '../shared/truststore/entries.ts';
 import { readEnrolmentToken, readPin } from '../shared/wire/enrolment.ts';
 import type { Challenge } from '../shared/wire/messages.ts';
-import { askForDate, type Look } from './certificate-look.ts';
+import type { Look } from './certificate-look.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { targetName, type Target } from './connection-faults.ts';
 import { agentName, dialTargets } from './dial-targets.ts';
 import { authenticate, type Patient } from './doctor-hello.ts';
-import { lookAtHost, reachHost, readChallenge, resolveHost, type LineOptions } from './doctor-line.ts';
+import { askForDate, lookAtHost, reachHost, readChallenge, resolveHost, type LineOptions } from './doctor-line.ts';
 import { step, Stopped, type Notes, type Walk } from './doctor-step.ts';
 import { pinnedIn, readEnrolUrl } from './enrol.ts';
 import { agentFault } from './errors.ts';
@@ -143,7 +143,7 @@ async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions)
     notes.say(...path.path.map((certificate) => `${nameLine(certificate.subject)}: ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}`));
     const fault = datesFault(path, target, line.truststore, now);
     if (fault === undefined) return;
-    const theirs = await askForDate(target, leaf, Math.min(line.timeoutMs, CLOCK_MS));
+    const theirs = await askForDate(target, Math.min(line.timeoutMs, CLOCK_MS));
     notes.say(whoseClock(now, theirs));
     throw fault;
   });
@@ -153,7 +153,7 @@ async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions)
 function whoseClock(now: Date, theirs: Date | undefined): string {
   if (theirs === undefined) return `this machine's clock shows ${now.toISOString()}; the host tells none to compare it with`;
   const apart = Math.abs(now.getTime() - theirs.getTime());
-  const both = `this machine's clock shows ${now.toISOString()}, the host's ${theirs.toISOString()}`;
+  const both = `this machine's clock shows ${now.toISOString()}, the host's (told in plain, unproven) ${theirs.toISOString()}`;
   return apart > WRONG_CLOCK_MS ? `${both}: they are ${duration(apart)} apart, so one of them is wrong, and with it this verdict may be` : `${both}: they agree, so the certificate is at fault`;
 }
 

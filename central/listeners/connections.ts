@@ -19,9 +19,9 @@ export interface ConnectionsOptions {
   readonly onFailure: (fault: CodedError, address: string) => void;
 }
 
-/** Plain text on a port that speaks TLS: readable by people and by tools. */
-const SPEAKS_TLS = 'HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nThis port speaks TLS: use https:// or wss:// (in agent.conf central.websocket.secure=true).\n';
-const SPEAKS_PLAIN = 'HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nThis port does not speak TLS: use http:// or ws:// (in agent.conf central.websocket.secure=false), or dial the secure port.\n';
+/** Plain text on a port that speaks TLS, and the reverse: readable by people and by tools. */
+const SPEAKS_TLS = 'This port speaks TLS: use https:// or wss:// (in agent.conf central.websocket.secure=true).';
+const SPEAKS_PLAIN = 'This port does not speak TLS: use http:// or ws:// (in agent.conf central.websocket.secure=false), or dial the secure port.';
 
 /** What is waited for, as the end of a sentence. */
 const WAITING = { first: 'it said nothing', wrong: 'it went on in the wrong protocol', tls: 'the TLS handshake was not finished', request: 'no request was finished' } as const;
@@ -132,11 +132,17 @@ export class Connections {
       (tls ?? http).emit('connection', socket);
       return;
     }
-    this.#fail(newcomer, handshakeFault(speaksTls ? 'tls_on_plain' : 'plain_on_tls', {}));
-    socket.end(speaksTls ? SPEAKS_PLAIN : SPEAKS_TLS);
+    // No agent sends HEAD, but the doctor asks so what the time is here (agent/doctor-line.ts): no failure.
+    if (chunk.toString('latin1', 0, 5) !== 'HEAD ') this.#fail(newcomer, handshakeFault(speaksTls ? 'tls_on_plain' : 'plain_on_tls', {}));
+    socket.end(wrongProtocol(speaksTls ? SPEAKS_PLAIN : SPEAKS_TLS));
     // What the peer still sends is read away, so that it sees the answer and not a reset; the deadline bounds it.
     socket.resume();
   }
+}
+
+/** With the time of Central's clock, as every answer of an HTTP server has it (RFC 9110 section 6.6.1). */
+function wrongProtocol(text: string): string {
+  return `HTTP/1.1 400 Bad Request\r\nDate: ${new Date().toUTCString()}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${text}\n`;
 }
 
 function keyOf(socket: Socket): string {

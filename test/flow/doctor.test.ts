@@ -4,12 +4,14 @@ import { createServer as createHttpServer } from 'node:http';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { examineAgent, examineEnrolment, type DoctorOptions } from '../../agent/doctor.ts';
 import type { StepReport, Walk } from '../../agent/doctor-step.ts';
 import { loadOrCreateKey, saveIdentity } from '../../agent/identity.ts';
-import { lacksPeer, nginx, OpensslAuthority, opensslServer, opensslTime, tcpHost } from './false-hosts.ts';
+import { lacksPeer, nginx, nginxForwarder, OpensslAuthority, opensslServer, opensslTime, tcpHost, type IssuedFiles } from './false-hosts.ts';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, runNode, until, type AgentFolders, type Ended } from './processes.ts';
 
 const cleanup = new Cleanup();
@@ -212,6 +214,18 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
     expect(lastOf(await examine(port))).toMatchObject({ step: 'chain', code: 'tls_unknown_authority', text: expect.stringContaining('it is another one with another key') });
   });
 
+  it('names both of a real Central: it shows what a stranger signed, and stands for a name that this agent does not dial', async () => {
+    const elsewhere = await CentralProcess.start(cleanup, await cleanup.folder(), ['--advertised-names', 'other.example']);
+    const file = join(await cleanup.folder(), 'central.pem');
+    for (const [authority, found] of [[stranger, { step: 'chain', code: 'tls_unknown_authority' }], [bank, { step: 'name', code: 'tls_wrong_name', text: expect.stringContaining('it stands for DNS:other.example') }]] as const) {
+      const { certificate, key } = await authority.issue({ name: 'other.example', names: 'DNS:other.example' });
+      await writeFile(file, (await Promise.all([key, certificate, authority.root.certificate].map(async (path) => await readFile(path, 'utf8')))).join(''));
+      const { code, stdout, stderr } = await elsewhere.cli('certificate', 'import', file, '--force');
+      expect({ code, said: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, said: '' });
+      expect(lastOf(await examine(elsewhere.ports.secure))).toMatchObject(found);
+    }
+  });
+
   it('names the names that there are', async () => {
     const port = await opensslServer(cleanup, await bank.issue({ name: 'other.example', names: 'DNS:other.example,IP:192.0.2.7' }));
     expect(lastOf(await examine(port))).toMatchObject({ step: 'name', code: 'tls_wrong_name', text: expect.stringContaining('it stands for DNS:other.example, IP Address:192.0.2.7') });
@@ -233,10 +247,36 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
   });
 
   it('tells whose clock is wrong, by the clock of Central', async () => {
+    const plainOnTls = async (): Promise<unknown> => (await central.rest('GET', '/handshake-failures?listener=secure&cause=plain_on_tls')).body.failures;
+    const before = await plainOnTls();
     const inTenYears = { trusted: centralRoot, options: { now: () => new Date(Date.now() + 3650 * 86_400_000) } };
     expect(lastOf(await examine(central.ports.secure, inTenYears))).toMatchObject({ step: 'dates', code: 'tls_expired', text: expect.stringMatching(/they are 36\d\d days apart, so one of them is wrong/) });
     const longAgo = { trusted: centralRoot, options: { now: () => new Date('2020-01-01') } };
     expect(lastOf(await examine(central.ports.secure, longAgo))).toMatchObject({ step: 'dates', code: 'tls_not_yet_valid', text: expect.stringContaining('one of them is wrong') });
+    // The question for the time is no failed handshake.
+    expect(await plainOnTls()).toEqual(before);
+  });
+
+  it('says nothing at all inside TLS that is not verified, whatever the fault', async () => {
+    const faults: readonly (readonly [string, IssuedFiles])[] = [
+      ['tls_unknown_authority', await stranger.issue({ name: 'localhost', names: 'DNS:localhost' })],
+      ['tls_wrong_name', await bank.issue({ name: 'other.example', names: 'DNS:other.example' })],
+      ['tls_expired', await bank.issue({ name: 'localhost', names: 'DNS:localhost', from: '20200101000000Z', until: '20210101000000Z' })],
+      ['tls_not_yet_valid', await bank.issue({ name: 'localhost', names: 'DNS:localhost', from: opensslTime(86_400_000), until: opensslTime(3 * 86_400_000) })],
+    ];
+    for (const [code, { certificate, key }] of faults) {
+      let [handshakes, heard] = [0, ''];
+      const server = createTlsServer({ cert: await readFile(certificate), key: await readFile(key) }, (socket) => {
+        handshakes += 1;
+        socket.on('data', (chunk) => (heard += chunk.toString('latin1'))).on('error', () => undefined);
+      });
+      server.on('tlsClientError', () => undefined).listen(0);
+      await once(server, 'listening');
+      expect(lastOf(await examine((server.address() as AddressInfo).port)).code).toBe(code);
+      server.close();
+      await once(server, 'close');
+      expect([code, handshakes, heard]).toEqual([code, 1, '']);
+    }
   });
 
   it.skipIf(lacksPeer('nginx'))('says that the certificate is at fault when the clocks agree', async () => {
@@ -252,6 +292,17 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
   it('warns of clocks that are minutes apart while the dates still hold', async () => {
     const { steps } = await examine(central.ports.secure, { trusted: centralRoot, options: { now: () => new Date(Date.now() + 150_000) } });
     expect(steps.find(({ step }) => step === 'protocol')).toMatchObject({ outcome: 'warning', found: expect.arrayContaining([expect.stringMatching(/warning: its clock shows .*: [23] minutes apart/)]) });
+  });
+});
+
+describe.skipIf(lacksPeer('nginx'))('an address rule', () => {
+  it('is told: unencrypted from elsewhere, through a forwarder that says so', async () => {
+    const elsewhere = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []).find(({ internal, family }) => !internal && family === 'IPv4');
+    if (elsewhere === undefined) throw new Error('this host has no address but loopback: the test needs one');
+    const guarded = await CentralProcess.start(cleanup, await cleanup.folder());
+    expect((await guarded.change({ 'websocket.trustedProxies': ['127.0.0.1'] })).status).toBe(200);
+    const port = await nginxForwarder(cleanup, guarded.ports.plain);
+    expect(lastOf(await examine(port, { host: elsewhere.address, secure: false }))).toMatchObject({ code: 'refused', text: expect.stringMatching(/unencrypted connections from its own host only[^]*\(unencrypted_off\)/) });
   });
 });
 

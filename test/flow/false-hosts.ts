@@ -90,10 +90,22 @@ export async function opensslServer(cleanup: Cleanup, { certificate, key }: Issu
 
 /** nginx with one TLS port. */
 export async function nginx(cleanup: Cleanup, { certificate, key }: IssuedFiles): Promise<number> {
-  const folder = await cleanup.folder();
   const [port = 0] = await freePorts(1);
+  await startNginx(cleanup, port, `listen ${port} ssl; listen [::]:${port} ssl; ssl_certificate ${certificate}; ssl_certificate_key ${key}; ssl_protocols TLSv1.2 TLSv1.3; location / { return 200 "a web server\\n"; }`);
+  return port;
+}
+
+/** nginx that takes plain connections and hands them on to a port of this host, with the address that they came from. */
+export async function nginxForwarder(cleanup: Cleanup, to: number): Promise<number> {
+  const [port = 0] = await freePorts(1);
+  await startNginx(cleanup, port, `listen ${port}; location / { proxy_pass http://127.0.0.1:${to}; proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto http; }`);
+  return port;
+}
+
+async function startNginx(cleanup: Cleanup, port: number, serves: string): Promise<void> {
+  const folder = await cleanup.folder();
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`);
-  const http = [...temporary, 'access_log off;', `server { listen ${port} ssl; listen [::]:${port} ssl; ssl_certificate ${certificate}; ssl_certificate_key ${key}; ssl_protocols TLSv1.2 TLSv1.3; location / { return 200 "a web server\\n"; } }`];
+  const http = [...temporary, 'access_log off;', `server { ${serves} }`];
   await writeFile(join(folder, 'nginx.conf'), `daemon off;\nmaster_process off;\npid ${folder}/pid;\nerror_log ${folder}/error.log;\nevents {}\nhttp { ${http.join(' ')} }\n`);
   const server = new Running('nginx', ['-p', folder, '-e', join(folder, 'error.log'), '-c', join(folder, 'nginx.conf')]);
   cleanup.add(() => server.stop());
@@ -101,7 +113,6 @@ export async function nginx(cleanup: Cleanup, { certificate, key }: IssuedFiles)
     if (!server.running) throw new Error(`nginx ended: ${server.stderr}`);
     return await fetch(`http://127.0.0.1:${port}`).then(() => true).catch(() => undefined);
   });
-  return port;
 }
 
 /** A TCP server that does with each connection what `act` does. */

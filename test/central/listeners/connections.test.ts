@@ -108,6 +108,13 @@ describe('the wrong protocol', () => {
     expect(wrong).toEqual(['plain_on_tls from 127.0.0.1', 'plain_on_tls from 127.0.0.1']);
   });
 
+  test('HEAD in plain on the TLS port is the question for the time: answered with it, and no failure', async () => {
+    const { port, wrong } = await listen('secure');
+    const answer = await fetch(`http://127.0.0.1:${port}/`, { method: 'HEAD' });
+    expect([answer.status, Math.abs(Date.parse(answer.headers.get('date') ?? '') - Date.now()) < 60_000]).toEqual([400, true]);
+    expect(wrong).toEqual([]);
+  });
+
   test('HTTP that is none is ended at once', async () => {
     const { port } = await listen('plain');
     const socket = dial(port);
