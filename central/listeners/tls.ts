@@ -1,4 +1,5 @@
 // Owns how Central speaks TLS: versions, suites, and swapping the certificate under a listener that goes on.
+import { constants } from 'node:crypto';
 import { createServer, type Server, type TlsOptions } from 'node:tls';
 
 /** What a TLS listener shows. */
@@ -25,6 +26,8 @@ const PROTOCOL: TlsOptions = {
     'ECDHE-RSA-CHACHA20-POLY1305',
   ].join(':'),
   honorCipherOrder: true,
+  // A peer of TLS 1.2 could have the costly part of the handshake done over and over in one connection; nobody here needs it.
+  secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
 };
 
 /**

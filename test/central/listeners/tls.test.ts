@@ -18,14 +18,17 @@ afterAll(() => server.close());
 
 /** What openssl agreed on with the server: `TLSv1.3 TLS_AES_...`, or `refused`. */
 async function agreed(...options: string[]): Promise<string> {
+  const text = await client('', '-brief', ...options);
+  const version = /Protocol version: (\S+)/.exec(text)?.[1];
+  return version === undefined ? 'refused' : `${version} ${/Ciphersuite: (\S+)/.exec(text)?.[1] ?? ''}`;
+}
+
+/** All that openssl says when `input` is typed into it. */
+async function client(input: string, ...options: string[]): Promise<string> {
   const { port } = server.address() as AddressInfo;
   return await new Promise((resolve) => {
-    const child = execFile('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-CAfile', `${keystores}/root-ec.crt`, '-verify_return_error', '-brief', ...options], { timeout: 10_000 }, (_error, stdout, stderr) => {
-      const text = `${stdout}\n${stderr}`;
-      const version = /Protocol version: (\S+)/.exec(text)?.[1];
-      resolve(version === undefined ? 'refused' : `${version} ${/Ciphersuite: (\S+)/.exec(text)?.[1] ?? ''}`);
-    });
-    child.stdin?.end();
+    const child = execFile('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-CAfile', `${keystores}/root-ec.crt`, '-verify_return_error', ...options], { timeout: 10_000 }, (_error, stdout, stderr) => resolve(`${stdout}\n${stderr}`));
+    child.stdin?.end(input);
   });
 }
 
@@ -42,6 +45,14 @@ describe('the TLS of Central, asked by openssl', () => {
   it('takes no suite without forward secrecy or without AEAD', async () => {
     for (const suite of ['AES128-GCM-SHA256', 'AES256-SHA256', 'ECDHE-ECDSA-AES128-SHA', 'ECDHE-ECDSA-AES128-SHA256', 'ECDHE-ECDSA-AES256-SHA384', 'DHE-RSA-AES128-GCM-SHA256', 'NULL-SHA256']) {
       expect([suite, await agreed('-tls1_2', '-cipher', `${suite}:@SECLEVEL=0`)]).toEqual([suite, 'refused']);
+    }
+  });
+
+  it('does no handshake a second time in one connection, before and after a swap', async () => {
+    for (const swapped of [false, true]) {
+      if (swapped) swapCredentials(server, credentials);
+      // "R" asks for it; s_client ends when it is refused.
+      expect(await client('R\n', '-tls1_2')).toMatch(/RENEGOTIATING[^]*no renegotiation/);
     }
   });
 
