@@ -240,10 +240,13 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
     expect(lastOf(await examine(future))).toMatchObject({ step: 'dates', code: 'tls_not_yet_valid' });
   });
 
-  it('tells an authority that expired', async () => {
+  it('tells an authority that expired, and one that is not yet valid', async () => {
     const old = await OpensslAuthority.make(cleanup, 'Old Root', { from: '20200101000000Z', until: '20210101000000Z' });
     const port = await opensslServer(cleanup, await old.issue({ name: 'localhost', names: 'DNS:localhost' }));
     expect(lastOf(await examine(port, { trusted: old.root.certificate }))).toMatchObject({ step: 'dates', code: 'tls_authority_expired', text: expect.stringContaining('"CN=Old Root"') });
+    const early = await OpensslAuthority.make(cleanup, 'Early Root', { from: opensslTime(86_400_000) });
+    const other = await opensslServer(cleanup, await early.issue({ name: 'localhost', names: 'DNS:localhost' }));
+    expect(lastOf(await examine(other, { trusted: early.root.certificate }))).toMatchObject({ step: 'dates', code: 'tls_authority_not_yet_valid', text: expect.stringContaining('"CN=Early Root"') });
   });
 
   it('tells whose clock is wrong, by the clock of Central', async () => {
@@ -287,6 +290,8 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
   it('tells an old protocol, and which', async () => {
     const port = await opensslServer(cleanup, await bank.issue({ name: 'localhost', names: 'DNS:localhost' }), '-tls1_2');
     expect(lastOf(await examine(port))).toMatchObject({ step: 'TLS', code: 'tls_old_protocol', text: expect.stringContaining('(it speaks TLSv1.2)') });
+    const older = await opensslServer(cleanup, await bank.issue({ name: 'localhost', names: 'DNS:localhost' }), '-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0');
+    expect(lastOf(await examine(older))).toMatchObject({ step: 'TLS', code: 'tls_old_protocol', text: expect.stringContaining('(it speaks TLSv1.1)') });
   });
 
   it('warns of clocks that are minutes apart while the dates still hold', async () => {
