@@ -59,13 +59,16 @@ async function askAll(central: CentralProcess, when: string, places: Places): Pr
     expect(values.length, `a value for ${hole} of ${url}`).toBeGreaterThan(0);
     return values.map((value) => url.replace(hole, encodeURIComponent(value)));
   });
-  expect(paths.length).toBeGreaterThan(20);
+  let answered = 0;
   for (const path of paths) {
     const answer = await fetch(`http://127.0.0.1:${central.ports.http}${path}`, { headers: { authorization: `Bearer ${central.token}` } });
     const body = Buffer.from(await answer.arrayBuffer());
-    expect([path, answer.status, body.toString()]).toEqual([path, 200, expect.any(String)]);
+    // 404: there is none of it yet.
+    expect([path, answer.status, body.toString()]).toEqual([path, expect.toSatisfy((status: number) => status === 200 || status === 404), expect.any(String)]);
+    if (answer.status === 200) answered += 1;
     places.set(`GET ${path} (${when})`, Buffer.concat([Buffer.from(JSON.stringify([...answer.headers])), body]));
   }
+  expect(answered).toBeGreaterThan(20);
 }
 
 function keepFiles(folder: string, when: string, places: Places): void {
