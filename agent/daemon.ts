@@ -12,7 +12,8 @@ import type { AgentConf } from './conf.ts';
 import { targetName } from './connection-faults.ts';
 import { agentName, dialTargets } from './dial-targets.ts';
 import { connectionLoop, type LoopState } from './connection-loop.ts';
-import { connectOnce, type DialPlan, type OnlineSession } from './connection.ts';
+import { connectWithKeys } from './connection-keys.ts';
+import { connectOnce, type ConnectionEnd, type DialPlan, type OnlineSession } from './connection.ts';
 import type { Control } from './control.ts';
 import { agentFault } from './errors.ts';
 import type { Credentials } from './identity.ts';
@@ -52,6 +53,8 @@ export class Daemon {
   readonly #boot = randomBytes(24).toString('base64url');
   #running: Promise<void> | undefined;
   #online: OnlineSession | undefined;
+  /** Of the connection that is tried or stands. */
+  #line: AbortController | undefined;
   #seen: FileSnapshot;
   #name: string;
   #maxMessageBytes: number = LIMITS.maxMessageBytes;
@@ -67,11 +70,11 @@ export class Daemon {
 
   /** Starts dialling; `onDefect` is told of an error that nothing here expects. */
   start(onDefect: (error: unknown) => void): void {
-    const { log, now, outbox, inbox, control } = this.#ports;
+    const { log } = this.#ports;
     this.#running ??= connectionLoop(
       {
         plans: () => this.#plans(),
-        connect: (plan, signal) => connectOnce(plan, { outbox, inbox, control, now, onOnline: (online) => this.#onOnline(online) }, signal).finally(() => (this.#online = undefined)),
+        connect: (plan, signal) => this.#connect(plan, signal),
         changed: (signal) => filesChanged(this.#seen, signal),
         backoff: createBackoff(),
         onState: (state) => this.#onState(state),
@@ -86,6 +89,11 @@ export class Daemon {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
+  }
+
+  /** Ends the connection, and dials again: with the next key, if there is one. */
+  comeBack(): void {
+    this.#line?.abort(agentFault('next_key', {}));
   }
 
   /** A hint: events were appended. */
@@ -116,7 +124,7 @@ export class Daemon {
     this.#seen = watched.join() === before.files.join() ? before : await snapshotFiles(watched);
     const credentials = await this.#ports.credentials(conf);
     if (credentials === undefined) throw agentFault('not_enrolled', {});
-    const { identity, key } = credentials;
+    const { identity, key, next } = credentials;
     const { secure, proxied } = conf.central;
     const truststore = secure ? await this.#ports.truststore(conf) : undefined;
     for (const warning of truststore?.warnings ?? []) this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
@@ -127,11 +135,24 @@ export class Daemon {
       truststore: conf.truststore.path,
       key,
       identity,
+      next,
       name: this.#name,
       version: VERSION,
       boot: this.#boot,
       proxied,
     }));
+  }
+
+  async #connect(plan: DialPlan, signal: AbortSignal): Promise<ConnectionEnd> {
+    const { now, outbox, inbox, control } = this.#ports;
+    const line = new AbortController();
+    this.#line = line;
+    const either = AbortSignal.any([signal, line.signal]);
+    try {
+      return await connectWithKeys(plan, async (one) => await connectOnce(one, { outbox, inbox, control, now, onOnline: (online) => this.#onOnline(online) }, either));
+    } finally {
+      this.#online = undefined;
+    }
   }
 
   #onOnline(online: OnlineSession): void {
@@ -148,7 +169,7 @@ export class Daemon {
     const { reason } = state;
     const shown = isCoded(reason) ? { code: reason.code, text: reason.message, hint: reason.hint } : { code: 'internal', text: textOf(reason), hint: 'Look at the log of the agent.' };
     this.#set({ state: state.state, reason: shown, central: null });
-    if (shown.code === 'stopped') return;
+    if (shown.code === 'stopped' || shown.code === 'next_key') return;
     const facts = { code: shown.code, ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}) };
     const line = `${shown.text} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialled until identity, truststore or configuration change.'}`;
     // The same failure again is no news: an hour without a line must not fill the disk of a branch PC.

@@ -59,7 +59,7 @@ describe.skipIf(lacksPeer('openssl'))('a revocation list, to openssl', () => {
     expect(shown).toMatchObject({ code: 0, text: expect.stringContaining('verify OK') });
     expect(shown.text).toMatch(/Version 2[^]*ecdsa-with-SHA256[^]*Issuer: CN ?= ?Queuegate root of central\.test, O ?= ?Queuegate/);
     expect(shown.text).toMatch(/X509v3 Authority Key Identifier:[^]*X509v3 CRL Number/);
-    expect(Array.from(shown.text.matchAll(/CRL Reason Code: ?\s+(.*)/g), ([, reason]) => reason).toSorted()).toEqual(['Key Compromise', 'Superseded']);
+    expect(Array.from(shown.text.matchAll(/CRL Reason Code: ?\s+(.*)/g), ([, reason = '']) => reason).toSorted()).toEqual(['Key Compromise', 'Superseded']);
     const [, from = '', until = ''] = /Last Update: (.*)\n\s+Next Update: (.*)\n/.exec(shown.text) ?? [];
     expect(Date.parse(until) - Date.parse(from)).toBe(7 * DAY);
   });
