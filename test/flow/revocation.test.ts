@@ -84,7 +84,11 @@ describe('an agent that is revoked', () => {
     await agent.stop();
     const doctor = await runNode('agent/cli.ts', ['doctor', ...agentFlags(agent.folders, 'stolen')]);
     expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringMatching(/FAULT {3}authentication\n[^]*\(revoked\)[^]*queuegate agents rescue/)]);
-    expect((await central.rest('GET', `/incidents?agent=${id}`)).body.incidents).toMatchObject([{ kind: 'revoked' }]);
+    const incidents = await until(async () => {
+      const { body } = await central.rest('GET', `/incidents?agent=${id}`);
+      return body.incidents.length > 0 ? (body.incidents as unknown[]) : undefined;
+    });
+    expect(incidents).toMatchObject([{ kind: 'revoked' }]);
     const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${central.token}` } });
     expect(await metrics.text()).toMatch(/queuegate_refusals_total\{code="revoked"\} [12]/);
   });
