@@ -29,6 +29,7 @@ export const AGENT_SCHEMA = [
   { name: 'enrolment.file', format: text(0, 4096), default: '', doc: 'A file with a one-time enrolment, used once at the first start; relative to the profile.' },
   { name: 'agent.name', format: hostName, default: '', doc: 'Name of this agent. Default: the name of the host.' },
   { name: 'agent.id', format: text(0, 255), default: '', doc: 'Identifier of this agent, fixed at enrolment. Default: the thumbprint of its first key.' },
+  { name: 'agent.renewal.freshKey', format: yesOrNo, default: true, doc: 'Renew the certificate with a fresh key each time. The key before is removed once Central has welcomed the fresh one.' },
   { name: 'data.folder', format: text(0, 4096), default: '', doc: 'Folder for key, logs of messages and state; relative to the working folder. Default: data/agent, or data/NAME for another profile than "default".' },
   { name: 'local.api.port', format: wholeNumber(0, 65_535), default: 8888, doc: 'Port of the local API on loopback; 0 takes any free one.' },
   { name: 'log.level', format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), default: 'info', doc: 'The least severe lines that are logged.' },
@@ -57,6 +58,7 @@ export interface AgentConf {
   readonly name: string;
   /** Undefined: the thumbprint of the first key. */
   readonly id: string | undefined;
+  readonly renewWithFreshKey: boolean;
   readonly dataFolder: string;
   readonly localApiPort: number;
   readonly logLevel: LogLevel;
@@ -93,6 +95,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     enrolmentFile: values['enrolment.file'] === '' ? undefined : inProfile(folder, values['enrolment.file']),
     name: values['agent.name'] || nameOfHost(request.hostName ?? hostname()),
     id: values['agent.id'] || undefined,
+    renewWithFreshKey: values['agent.renewal.freshKey'],
     dataFolder: resolve(workingFolder, values['data.folder'] || join('data', name === 'default' ? 'agent' : name)),
     localApiPort: values['local.api.port'],
     logLevel: values['log.level'],

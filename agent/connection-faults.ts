@@ -2,6 +2,7 @@
 // what TLS or the system say is put beside what the peer showed.
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, systemCode, textOf, type CodedError } from '../shared/errors.ts';
+import { isRecord } from '../shared/wire/json-schema.ts';
 import { SUBPROTOCOL } from '../shared/wire/messages.ts';
 import { agentFault } from './errors.ts';
 
@@ -61,9 +62,26 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
 /** Explains an HTTP answer where a WebSocket was expected. */
 export function explainHttpAnswer(target: Target, status: number, body: string): CodedError {
   if (!target.secure && status === 400 && body.includes('speaks TLS')) return agentFault('plain_on_secure_port', { target: targetName(target) });
+  const problem = status === 403 ? problemOf(body) : undefined;
+  if (problem !== undefined) return agentFault('refused', { found: `${problem.detail} (${problem.code})`, mend: problem.hint });
   if (status === 426 && body.includes('urn:queuegate:error:upgrade_required')) return agentFault('protocol_differs', { target: targetName(target), subprotocol: SUBPROTOCOL });
   const line = body.split('\n', 1)[0]?.slice(0, 120) ?? '';
   return agentFault('no_central', { target: targetName(target), found: `HTTP ${status}${line === '' ? '' : ` "${line}"`}` });
+}
+
+/** What Central says to an upgrade that it refuses (RFC 9457), such as to a client certificate that is revoked. */
+function problemOf(body: string): { readonly code: string; readonly detail: string; readonly hint: string } | undefined {
+  let problem: unknown;
+  try {
+    problem = JSON.parse(body);
+  } catch {
+    // Somebody else's 403.
+    return undefined;
+  }
+  if (!isRecord(problem)) return undefined;
+  const [type, detail, hint] = [problem['type'], problem['detail'], problem['hint']];
+  const code = typeof type === 'string' ? /^urn:queuegate:error:(\w+)$/.exec(type)?.[1] : undefined;
+  return code === undefined || typeof detail !== 'string' || typeof hint !== 'string' ? undefined : { code, detail: detail.slice(0, 1024), hint: hint.slice(0, 1024) };
 }
 
 /** Reason numbers of OpenSSL's SSL library (sslerr.h) that have a meaning of their own here. */

@@ -28,6 +28,8 @@ export interface DialPlan {
   readonly truststore: string;
   readonly key: AgentKey;
   readonly identity: Identity;
+  /** The key that Central may know already, with its certificate: tried first (connection-keys.ts). */
+  readonly next?: { readonly key: AgentKey; readonly identity: Identity } | undefined;
   readonly name: string;
   readonly version: string;
   readonly boot: string;
@@ -59,6 +61,8 @@ export interface OnlineSession {
 
 export interface ConnectionEnd {
   readonly reason: CodedError;
+  /** The code of Central's refusal, if it said one. */
+  readonly refusedWith?: string;
   /** Do not dial again until something changes. */
   readonly terminal: boolean;
   /** Not before this; 0 when Central did not say. */
@@ -80,12 +84,12 @@ const CLOSE_GRACE_MS = 2_000;
 /** Hints come from the same process and are not missed; this is the net beneath. */
 const POLL_MS = 15_000;
 
-/** Dials once and lives until the connection ends. Never rejects; aborting `signal` ends it. */
+/** Dials once and lives until the connection ends. Never rejects; aborting `signal` ends it, for its reason if that is one of ours. */
 export function connectOnce(plan: DialPlan, ports: ConnectionPorts, signal: AbortSignal): Promise<ConnectionEnd> {
   return new Promise((resolve) => {
     const connection = new Connection(plan, ports, resolve);
     if (signal.aborted) connection.stop();
-    signal.addEventListener('abort', () => connection.stop(), { once: true });
+    signal.addEventListener('abort', () => connection.stop(signal.reason), { once: true });
   });
 }
 
@@ -136,8 +140,8 @@ class Connection {
     this.#socket.on('close', (code: number, text: Buffer) => this.#onClose(code, text.toString()));
   }
 
-  stop(): void {
-    this.#end(agentFault('stopped', {}));
+  stop(reason?: unknown): void {
+    this.#end(isCoded(reason) ? reason : agentFault('stopped', {}));
   }
 
   #onMessage(data: Buffer, isBinary: boolean): void {
@@ -161,6 +165,7 @@ class Connection {
       case 'refuse':
         this.#refusal = {
           reason: agentFault('refused', { found: `${frame.text} (${frame.code})`, mend: frame.hint }),
+          refusedWith: frame.code,
           terminal: false,
           retryAfterMs: (frame.retryAfterSeconds ?? 0) * 1000,
           onlineMs: this.#onlineMs(),
@@ -260,7 +265,7 @@ class Connection {
       notify: () => sender.notify(),
     });
     sender.start(welcome.logs.up).catch(onFailure);
-    this.#ports.control.onOnline((frame) => this.#send(encode(frame)));
+    this.#ports.control.onOnline((frame) => this.#send(encode(frame)), this.#plan.key);
   }
 
   #send(text: string): void {

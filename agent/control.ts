@@ -1,12 +1,13 @@
 // Owns which part of the agent is asked about a frame beside the messages: renewal of its certificate, or trust.
 import type { AgentControl, CentralControl, Renewed, RenewalRefused, RenewNow, Trust } from '../shared/wire/messages.ts';
+import type { AgentKey } from './identity.ts';
 
 export type SendControl = (frame: AgentControl) => void;
 
 /** None of them may throw or reject; what goes wrong is theirs to tell. */
 export interface RenewalControl {
-  /** Central has welcomed this agent; `send` is good until `onOffline`. */
-  onOnline(send: SendControl): void;
+  /** Central has welcomed this agent, which came with `key`; `send` is good until `onOffline`. */
+  onOnline(send: SendControl, key: AgentKey): void;
   onFrame(frame: Renewed | RenewalRefused | RenewNow): void;
   onOffline(): void;
 }
@@ -20,7 +21,7 @@ export interface TrustControl {
 export interface Control {
   /** What the hello names: Central asks for nothing else. */
   readonly capabilities: readonly string[];
-  onOnline(send: SendControl): void;
+  onOnline(send: SendControl, key: AgentKey): void;
   onFrame(frame: CentralControl): void;
   onOffline(): void;
 }
@@ -28,8 +29,8 @@ export interface Control {
 export function createControl({ renewal, trust }: { readonly renewal: RenewalControl; readonly trust: TrustControl }): Control {
   return {
     capabilities: ['renewal', 'trust'],
-    onOnline(send): void {
-      renewal.onOnline(send);
+    onOnline(send, key): void {
+      renewal.onOnline(send, key);
       trust.onOnline(send);
     },
     onFrame(frame): void {

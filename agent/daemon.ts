@@ -12,10 +12,11 @@ import type { AgentConf } from './conf.ts';
 import { targetName } from './connection-faults.ts';
 import { agentName, dialTargets } from './dial-targets.ts';
 import { connectionLoop, type LoopState } from './connection-loop.ts';
-import { connectOnce, type DialPlan, type OnlineSession } from './connection.ts';
+import { connectWithKeys } from './connection-keys.ts';
+import { connectOnce, type ConnectionEnd, type DialPlan, type OnlineSession } from './connection.ts';
 import type { Control } from './control.ts';
 import { agentFault } from './errors.ts';
-import type { AgentKey, Identity } from './identity.ts';
+import type { Credentials } from './identity.ts';
 import type { Truststore } from './truststore.ts';
 
 export interface DaemonPorts {
@@ -23,12 +24,11 @@ export interface DaemonPorts {
   readonly firstConf: AgentConf;
   /** Reads the configuration anew: what concerns the connection counts at the next dial. */
   conf(): Promise<AgentConf>;
-  /** Who this agent is; enrols by the one-time file when there is one. Undefined: not enrolled. */
-  identity(conf: AgentConf): Promise<Identity | undefined>;
+  /** Who this agent is, with its key, read anew at each dial; enrols by the one-time file when there is one. Undefined: not enrolled. */
+  credentials(conf: AgentConf): Promise<Credentials | undefined>;
   truststore(conf: AgentConf): Promise<Truststore>;
   /** The files that the connection depends on. */
   watched(conf: AgentConf): readonly string[];
-  readonly key: AgentKey;
   readonly outbox: OutboxPort;
   readonly inbox: InboxPort & { position(): Promise<Position | null> };
   /** Certificate and trust (control.ts). */
@@ -53,6 +53,8 @@ export class Daemon {
   readonly #boot = randomBytes(24).toString('base64url');
   #running: Promise<void> | undefined;
   #online: OnlineSession | undefined;
+  /** Of the connection that is tried or stands. */
+  #line: AbortController | undefined;
   #seen: FileSnapshot;
   #name: string;
   #maxMessageBytes: number = LIMITS.maxMessageBytes;
@@ -68,11 +70,11 @@ export class Daemon {
 
   /** Starts dialling; `onDefect` is told of an error that nothing here expects. */
   start(onDefect: (error: unknown) => void): void {
-    const { log, now, outbox, inbox, control } = this.#ports;
+    const { log } = this.#ports;
     this.#running ??= connectionLoop(
       {
         plans: () => this.#plans(),
-        connect: (plan, signal) => connectOnce(plan, { outbox, inbox, control, now, onOnline: (online) => this.#onOnline(online) }, signal).finally(() => (this.#online = undefined)),
+        connect: (plan, signal) => this.#connect(plan, signal),
         changed: (signal) => filesChanged(this.#seen, signal),
         backoff: createBackoff(),
         onState: (state) => this.#onState(state),
@@ -87,6 +89,11 @@ export class Daemon {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
+  }
+
+  /** Ends the connection, and dials again: with the next key, if there is one. */
+  comeBack(): void {
+    this.#line?.abort(agentFault('next_key', {}));
   }
 
   /** A hint: events were appended. */
@@ -115,8 +122,9 @@ export class Daemon {
     const conf = await this.#ports.conf();
     const watched = this.#ports.watched(conf);
     this.#seen = watched.join() === before.files.join() ? before : await snapshotFiles(watched);
-    const identity = await this.#ports.identity(conf);
-    if (identity === undefined) throw agentFault('not_enrolled', {});
+    const credentials = await this.#ports.credentials(conf);
+    if (credentials === undefined) throw agentFault('not_enrolled', {});
+    const { identity, key, next } = credentials;
     const { secure, proxied } = conf.central;
     const truststore = secure ? await this.#ports.truststore(conf) : undefined;
     for (const warning of truststore?.warnings ?? []) this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
@@ -125,13 +133,26 @@ export class Daemon {
       target,
       ca: truststore?.ca ?? [],
       truststore: conf.truststore.path,
-      key: this.#ports.key,
+      key,
       identity,
+      next,
       name: this.#name,
       version: VERSION,
       boot: this.#boot,
       proxied,
     }));
+  }
+
+  async #connect(plan: DialPlan, signal: AbortSignal): Promise<ConnectionEnd> {
+    const { now, outbox, inbox, control } = this.#ports;
+    const line = new AbortController();
+    this.#line = line;
+    const either = AbortSignal.any([signal, line.signal]);
+    try {
+      return await connectWithKeys(plan, async (one) => await connectOnce(one, { outbox, inbox, control, now, onOnline: (online) => this.#onOnline(online) }, either));
+    } finally {
+      this.#online = undefined;
+    }
   }
 
   #onOnline(online: OnlineSession): void {
@@ -148,7 +169,7 @@ export class Daemon {
     const { reason } = state;
     const shown = isCoded(reason) ? { code: reason.code, text: reason.message, hint: reason.hint } : { code: 'internal', text: textOf(reason), hint: 'Look at the log of the agent.' };
     this.#set({ state: state.state, reason: shown, central: null });
-    if (shown.code === 'stopped') return;
+    if (shown.code === 'stopped' || shown.code === 'next_key') return;
     const facts = { code: shown.code, ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}) };
     const line = `${shown.text} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialled until identity, truststore or configuration change.'}`;
     // The same failure again is no news: an hour without a line must not fill the disk of a branch PC.

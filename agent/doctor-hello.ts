@@ -10,6 +10,7 @@ import { VERSION } from '../shared/version.ts';
 import { openAgentStore } from './agent-store.ts';
 import type { AgentConf } from './conf.ts';
 import type { Target } from './connection-faults.ts';
+import { connectWithKeys } from './connection-keys.ts';
 import { connectOnce, type OnlineSession } from './connection.ts';
 import { agentName } from './dial-targets.ts';
 import type { LineOptions } from './doctor-line.ts';
@@ -24,6 +25,7 @@ export interface Patient {
   readonly conf: AgentConf;
   readonly identity: Identity;
   readonly key: AgentKey;
+  readonly next?: { readonly key: AgentKey; readonly identity: Identity } | undefined;
   readonly ca: readonly string[];
   readonly line: LineOptions;
 }
@@ -57,7 +59,7 @@ function believeDaemon({ connection, name }: LocalStatus, notes: Notes): void {
 }
 
 /** A real hello with the real position, and the end of the line right after the welcome. Throws what Central says. */
-async function sayHello({ conf, identity, key, ca, line }: Patient, target: Target): Promise<OnlineSession> {
+async function sayHello({ conf, identity, key, next, ca, line }: Patient, target: Target): Promise<OnlineSession> {
   let store;
   try {
     // It holds the folder: a daemon that starts meanwhile waits its turn.
@@ -71,8 +73,8 @@ async function sayHello({ conf, identity, key, ca, line }: Patient, target: Targ
     let session: OnlineSession | undefined;
     // Behind the welcome nothing is read, written or sent: the line is over before either log begins.
     const never = new Promise<never>(() => undefined);
-    const end = await connectOnce(
-      { target, ca, truststore: line.truststore, key, identity, name: agentName(conf, identity), version: VERSION, boot: randomBytes(24).toString('base64url'), proxied: conf.central.proxied },
+    const end = await connectWithKeys({ target, ca, truststore: line.truststore, key, identity, next, name: agentName(conf, identity), version: VERSION, boot: randomBytes(24).toString('base64url'), proxied: conf.central.proxied }, async (plan) => await connectOnce(
+      plan,
       {
         outbox: { resume: async () => await never, read: async () => await never, acknowledge: async () => await never, expire: async () => await never },
         inbox: { begin: async () => await never, append: async () => await never, position: async () => await inbox.position() },
@@ -84,7 +86,7 @@ async function sayHello({ conf, identity, key, ca, line }: Patient, target: Targ
         },
       },
       enough.signal,
-    );
+    ));
     if (session === undefined) throw end.reason;
     return session;
   } finally {

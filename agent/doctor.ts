@@ -15,7 +15,7 @@ import { askForDate, lookAtHost, reachHost, readChallenge, resolveHost, type Lin
 import { step, Stopped, type Notes, type Walk } from './doctor-step.ts';
 import { pinnedIn, readEnrolUrl } from './enrol.ts';
 import { agentFault } from './errors.ts';
-import { loadIdentity, loadKey, type AgentKey, type Identity } from './identity.ts';
+import { loadCredentials, loadIdentity, loadKey, type Credentials } from './identity.ts';
 import { datesFault, nameFault, namesOf, trustPath, type TrustPath } from './trust-path.ts';
 import { loadTruststore, type Truststore } from './truststore.ts';
 
@@ -42,11 +42,11 @@ const WRONG_CLOCK_MS = 5 * 60_000;
 export async function* examineAgent(request: AgentConfRequest, options: DoctorOptions): Walk<boolean> {
   try {
     const conf = yield* step('configuration', undefined, (notes) => readConfiguration(request, notes));
-    const { identity, key } = yield* step('identity', undefined, (notes) => readIdentity(conf, options, notes));
+    const { identity, key, next } = yield* step('identity', undefined, (notes) => readIdentity(conf, options, notes));
     const truststore = conf.central.secure ? yield* step('truststore', undefined, (notes) => readTruststore(conf, options, notes)) : undefined;
     let online = false;
     for (const target of dialTargets(conf, identity)) {
-      const patient = { conf, identity, key, ca: truststore?.ca ?? [], line: { ...options, truststore: conf.truststore.path } };
+      const patient = { conf, identity, key, next, ca: truststore?.ca ?? [], line: { ...options, truststore: conf.truststore.path } };
       online = (yield* examineTarget(target, patient)) || online;
     }
     return online;
@@ -57,7 +57,7 @@ export async function* examineAgent(request: AgentConfRequest, options: DoctorOp
 }
 
 /** One host. A fault ends this host only: an agent goes on to the next one too. */
-async function* examineTarget(target: Target, { conf, identity, key, ca, line }: Patient): Walk<boolean> {
+async function* examineTarget(target: Target, { conf, identity, key, next, ca, line }: Patient): Walk<boolean> {
   try {
     const look = yield* reachAndLook(target, line);
     if (look !== undefined) {
@@ -66,7 +66,7 @@ async function* examineTarget(target: Target, { conf, identity, key, ca, line }:
       yield* nameAndDates(path, target, line);
     }
     const challenge = yield* step('protocol', target, (notes) => greet(target, ca, line, notes));
-    yield* step('authentication', target, (notes) => authenticate({ conf, identity, key, ca, line }, target, challenge, notes));
+    yield* step('authentication', target, (notes) => authenticate({ conf, identity, key, next, ca, line }, target, challenge, notes));
     return true;
   } catch (error) {
     if (error instanceof Stopped) return false;
@@ -175,11 +175,13 @@ async function readConfiguration(request: AgentConfRequest, notes: Notes): Promi
   return conf;
 }
 
-async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<{ identity: Identity; key: AgentKey }> {
-  const identity = await loadIdentity(conf.dataFolder);
-  if (identity === undefined) throw agentFault('not_enrolled', {});
-  const key = await loadKey(conf.dataFolder);
-  if (key === undefined) throw agentFault('identity_damaged', { file: conf.dataFolder, found: 'its key (agent-key.pem) is missing' });
+async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<Credentials> {
+  if ((await loadIdentity(conf.dataFolder)) === undefined) throw agentFault('not_enrolled', {});
+  // Without one, it would be made: the doctor makes nothing.
+  if ((await loadKey(conf.dataFolder)) === undefined) throw agentFault('identity_damaged', { file: conf.dataFolder, found: 'its key (agent-key.pem) is missing' });
+  const credentials = await loadCredentials(conf.dataFolder);
+  if (credentials === undefined) throw agentFault('not_enrolled', {});
+  const { identity, key, next } = credentials;
   notes.say(`${agentName(conf, identity)}, id ${identity.id}, enrolled with Central "${identity.central}"`, `key sha256:${key.thumbprint}`);
   let certificate: X509Certificate;
   try {
@@ -190,7 +192,8 @@ async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Note
   notes.say(`certificate ${certificateLine(certificate)}`);
   if (!certificate.checkPrivateKey(key.privateKey)) notes.warn('this certificate belongs to another key; what proves the agent is its key');
   else if (certificate.validToDate < now()) notes.warn(`this certificate expired on ${day(certificate.validToDate)}`);
-  return { identity, key };
+  if (next !== undefined) notes.say(`a fresh key waits for its first welcome: sha256:${next.key.thumbprint}`);
+  return credentials;
 }
 
 async function readTruststore(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<Truststore> {

@@ -69,6 +69,11 @@ export const AGENT_ERRORS = {
   refused: { text: 'Central refused: {found}', hint: '{mend}' },
   closed: { retryable: true, text: 'The connection to {target} ended: {found}.', hint: 'Nothing to do: the agent dials again.' },
   binding_unavailable: { text: 'The TLS connection to {target} cannot be bound to the session.', hint: 'Something between this machine and Central speaks TLS 1.2: let the agent pass it by.' },
+  next_key: { retryable: true, text: 'The agent comes back with its fresh key.', hint: 'Nothing to do: its certificate was renewed.' },
+  renewal_unfit: {
+    text: 'The renewed certificate that Central sent is not what was asked for: {found}.',
+    hint: 'The agent keeps the one it has, and asks again. If it stays so, run "queue-agent doctor" here, and look at "queuegate ca list" on Central.',
+  },
   stopped: { text: 'The agent stops.', hint: 'Nothing to do.' },
 
   // the doctor

@@ -1,8 +1,8 @@
 // Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrolment.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, X509Certificate, type KeyObject } from 'node:crypto';
-import { link, mkdir, open, rm } from 'node:fs/promises';
+import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFile } from '../shared/atomic-file.ts';
+import { replaceFile, syncFolder } from '../shared/atomic-file.ts';
 import { readBoundedFile } from '../shared/bounded-file.ts';
 import { systemCode, textOf } from '../shared/errors.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
@@ -11,6 +11,8 @@ import { keyThumbprint, readPublicKey } from '../shared/wire/proof.ts';
 import { agentFault } from './errors.ts';
 
 const KEY_FILE = 'agent-key.pem';
+/** Asked for with a renewal; it becomes the current one with its first welcome (renewal.ts). */
+const NEXT_KEY_FILE = 'agent-key.next.pem';
 const IDENTITY_FILE = 'identity.json';
 const MAX_FILE_BYTES = 256 * 1024;
 
@@ -28,6 +30,8 @@ const IDENTITY = {
     signingKey: { type: 'string', minLength: 64, maxLength: 1024 },
     /** The agent's certificate with its chain, PEM. */
     certificate: { type: 'string', minLength: 64, maxLength: 65_536 },
+    /** The one for the next key, which Central has not welcomed yet. */
+    nextCertificate: { type: 'string', minLength: 64, maxLength: 65_536 },
     /** Where it enrolled: the address to dial when no configuration names one. */
     host: { type: 'string', minLength: 1, maxLength: 255 },
     port: { type: 'integer', minimum: 1, maximum: 65_535 },
@@ -48,12 +52,29 @@ export interface AgentKey {
   readonly thumbprint: string;
 }
 
+/** Who an agent is, and the key that proves it. */
+export interface Credentials {
+  readonly identity: Identity;
+  readonly key: AgentKey;
+  /** The next key with its certificate: Central may know it already, or it alone. */
+  readonly next?: { readonly key: AgentKey; readonly identity: Identity };
+}
+
 /**
  * Loads the key of the data folder, or makes it (ECDSA P-256, 0600). Two processes that start at once get the same key:
  * the file appears whole or not at all, and the first one wins.
  */
 export async function loadOrCreateKey(folder: string): Promise<AgentKey> {
-  const file = join(folder, KEY_FILE);
+  return await readOrMakeKey(folder, KEY_FILE);
+}
+
+/** The key to ask for with a renewal: the one that lies there, or a new one, on disk before anybody hears of it. */
+export async function loadOrCreateNextKey(folder: string): Promise<AgentKey> {
+  return await readOrMakeKey(folder, NEXT_KEY_FILE);
+}
+
+async function readOrMakeKey(folder: string, name: string): Promise<AgentKey> {
+  const file = join(folder, name);
   const existing = await readKey(file);
   if (existing !== undefined) return existing;
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -72,6 +93,7 @@ export async function loadOrCreateKey(folder: string): Promise<AgentKey> {
   } finally {
     await rm(temporary, { force: true });
   }
+  await syncFolder(folder);
   const made = await readKey(file);
   if (made === undefined) throw agentFault('identity_damaged', { file, found: 'it was removed while it was made' });
   return made;
@@ -80,6 +102,10 @@ export async function loadOrCreateKey(folder: string): Promise<AgentKey> {
 /** The key of the data folder; undefined when there is none. Makes nothing. */
 export async function loadKey(folder: string): Promise<AgentKey | undefined> {
   return await readKey(join(folder, KEY_FILE));
+}
+
+export async function loadNextKey(folder: string): Promise<AgentKey | undefined> {
+  return await readKey(join(folder, NEXT_KEY_FILE));
 }
 
 async function readKey(file: string): Promise<AgentKey | undefined> {
@@ -113,8 +139,32 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
   if (found !== undefined) throw agentFault('identity_damaged', { file, found });
   // `misfit` has just shown it.
   const identity = value as Identity;
-  if (!isCertificate(identity.certificate)) throw agentFault('identity_damaged', { file, found: 'its certificate cannot be read' });
+  if (!isCertificate(identity.certificate) || (identity.nextCertificate !== undefined && !isCertificate(identity.nextCertificate))) throw agentFault('identity_damaged', { file, found: 'its certificate cannot be read' });
   return identity;
+}
+
+/** Identity and key, as they belong together now; undefined before enrolment. */
+export async function loadCredentials(folder: string): Promise<Credentials | undefined> {
+  const identity = await loadIdentity(folder);
+  if (identity === undefined) return undefined;
+  const [key, nextKey] = [await loadOrCreateKey(folder), await loadNextKey(folder)];
+  const { nextCertificate, ...known } = identity;
+  if (nextCertificate === undefined) return { identity, key };
+  const ofNext = { ...known, certificate: nextCertificate };
+  // The next key has been put in the place of the current one, and nothing after that was done any more.
+  if (isForKey(nextCertificate, key)) return { identity: ofNext, key };
+  return nextKey !== undefined && isForKey(nextCertificate, nextKey) ? { identity, key, next: { key: nextKey, identity: ofNext } } : { identity: known, key };
+}
+
+/** The next key takes the place of the current one, which is gone after this. */
+export async function adoptNextKey(folder: string, next: { readonly key: AgentKey; readonly identity: Identity }): Promise<void> {
+  await rename(join(folder, NEXT_KEY_FILE), join(folder, KEY_FILE));
+  await syncFolder(folder);
+  await keepIdentity(folder, next.identity);
+}
+
+function isForKey(certificate: string, key: AgentKey): boolean {
+  return new X509Certificate(certificate).checkPrivateKey(key.privateKey);
 }
 
 function isCertificate(pem: string): boolean {
@@ -126,7 +176,14 @@ function isCertificate(pem: string): boolean {
   }
 }
 
+/** After an enrolment: a key that was asked for before it is forgotten. */
 export async function saveIdentity(folder: string, identity: Identity): Promise<void> {
+  await rm(join(folder, NEXT_KEY_FILE), { force: true });
+  await keepIdentity(folder, identity);
+}
+
+/** After a renewal. */
+export async function keepIdentity(folder: string, identity: Identity): Promise<void> {
   await replaceFile(identityFile(folder), Buffer.from(`${JSON.stringify(identity, null, 2)}\n`), 0o600);
 }
 

@@ -11,6 +11,8 @@ import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
 import type { StatusReport } from './admin/services.ts';
 import { Admission } from './agents/admission.ts';
 import { createControl } from './agents/control.ts';
+import { Renewals } from './agents/renewal.ts';
+import { createRevocations } from './agents/revocation.ts';
 import { Handshake } from './agents/handshake.ts';
 import { HandshakeFailures } from './agents/handshake-failures.ts';
 import { Incidents } from './agents/incidents.ts';
@@ -33,6 +35,7 @@ import type { OnlineAgent } from './parameters/preflight.ts';
 import { ParameterService } from './parameters/service.ts';
 import { CENTRAL_AGENT_NAME, createEnrolment, enrolmentLine } from './pki/enrolment.ts';
 import { openPki, type Pki } from './pki/pki.ts';
+import { RevocationLists } from './pki/revocation-lists.ts';
 import type { ServerCredentials } from './pki/server-slots.ts';
 import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
@@ -123,6 +126,18 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     after,
   });
   const backups = new Backups({ folder: config.dataFolder, store, keys: pki.keys, central, now });
+  const revocationLists = new RevocationLists({ authority: pki.authority, certificates: store.certificates, now });
+  const renewals = new Renewals({
+    agents: store.agents,
+    certificates: store.certificates,
+    authority: pki.authority,
+    lifetimeDays: () => values()['agents.certificate.lifetimeDays'],
+    online: () => sessions.size,
+    incidents,
+    metrics,
+    log,
+    now,
+  });
   const sessions: Sessions = new Sessions({
     store,
     incidents,
@@ -132,8 +147,9 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     settings: () => sessionSettings(values()),
     log,
     now,
-    control: createControl({ renewal: idle, trust: idle }),
+    control: createControl({ renewal: renewals, trust: idle }),
     onOpened: (facts) => sessionsOpen.inc({ transport: facts.transport }),
+    onPromoted: () => revocationLists.touch(),
     onClosed: (facts, reason) => {
       sessionsOpen.dec({ transport: facts.transport });
       refusals.inc({ code: /^[a-z_]+$/.test(reason) ? reason : 'closed' });
@@ -143,6 +159,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       hub.notify();
     },
   });
+  const revocations = createRevocations({ agents: store.agents, certificates: store.certificates, audit: store.audit, sessions, lists: revocationLists, log, now });
   const handshake = new Handshake({
     central,
     agents: store.agents,
@@ -152,6 +169,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
     clientAuth: () => values()['websocket.secure.clientAuth'],
     authorities: () => pki.authority.generations().map(({ chain }) => chain[0]),
+    authentication: () => ({ authentication: values()['agents.authentication'], graceDays: values()['agents.certificate.graceDays'] }),
     welcomeTimeoutMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     log,
     now,
@@ -180,6 +198,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     credentials: pki.first,
     handshake,
     enrolment,
+    revocationLists,
+    atTheDoor: (shown) => revocations.atTheDoor(shown),
     trustedProxies: () => proxies,
     maxFrameBytes: values()['agents.maxFrameBytes'],
     asksForCertificate: values()['websocket.secure.clientAuth'] !== 'none',
@@ -194,11 +214,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
           get: (id) => store.agents.get(id),
           list: (page) => store.agents.list(page),
           incidents: (page) => store.agents.incidents(page),
-          async remove(id, actor) {
-            await store.agents.remove(id);
-            await store.audit.append(auditEntry(actor, 'agent.remove', { id }, now()));
-            sessions.remove(id);
-          },
+          remove: (id, actor) => revocations.remove(id, actor),
+          revoke: (id, reason, terms, actor) => revocations.revoke(id, reason, terms, actor),
         },
         messages: {
           async append(agentId, messages) {
@@ -222,6 +239,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
         authorityService: pki.authorityService,
         serverCertificates: pki.serverCertificates,
         expiry: pki.expiry,
+        revocationLists,
         advertised: () => ({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'] }),
         status: () => status(),
         handshakeFailures,
@@ -265,7 +283,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), expiry: pki.expiry });
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;

@@ -12,6 +12,7 @@ export interface UpkeepOptions {
   readonly metrics: Metrics;
   /** True when a new server certificate is shown. */
   readonly renewCertificate: () => Promise<boolean>;
+  readonly revocationLists: { refresh(): Promise<void> };
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly log: Logger;
   readonly now: () => number;
@@ -41,9 +42,10 @@ export class Upkeep {
     this.#every(PRUNE_MS, 'deleting what outlived its retention', () => this.#prune());
     this.#every(RENEW_MS, 'renewing the server certificate', () => this.#renew());
     this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
+    this.#every(CERTIFICATES_MS, 'making the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
     // A Central that is started for a minute each day still says what expires.
-    for (const look of [() => this.#options.expiry.warn(), () => this.#options.expiry.measure()]) {
+    for (const look of [() => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure()]) {
       look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'looking for certificates that expire failed'));
     }
     this.#every(MEASURE_MS, 'measuring', () => this.#measure());
@@ -94,6 +96,7 @@ export class Upkeep {
     waiting.set(stats.waitingCalls);
     events.set(stats.events);
     deadLetters.set(stats.deadLetters);
+    metrics.instruments.queuegate_agents_revoked.set(await store.agents.countInState('Revoked'));
     commits.inc(stats.commits - this.#committed);
     this.#committed = stats.commits;
   }

@@ -45,7 +45,7 @@ async function replace(path: string, bytes: Uint8Array, newMode: number): Promis
 }
 
 /** Makes the rename itself durable. Windows cannot open folders; its rename is in the file system's journal. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   await using handle = await open(folder, 'r');
   await handle.sync();

@@ -1,8 +1,9 @@
 // /agents and /incidents: who is registered, in which state and how far behind; what went wrong.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import type { AgentCertificate } from '../store/certificate-store.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AgentRecord, Incident, SessionRecord } from '../store/store.ts';
+import { AGENT_STATES, type AgentRecord, type Incident, type SessionRecord } from '../store/store.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from './access.ts';
 import { queryOf } from './checked.ts';
 import type { AdminServices } from './services.ts';
@@ -13,7 +14,7 @@ const readList = queryOf(
     {
       after: Type.Optional(Type.String({ maxLength: 253 })),
       limit,
-      state: Type.Optional(Type.Union([Type.Literal('Pending'), Type.Literal('Online'), Type.Literal('Disconnected'), Type.Literal('Quarantined')])),
+      state: Type.Optional(Type.Union(AGENT_STATES.map((state) => Type.Literal(state)))),
     },
     { additionalProperties: false },
   ),
@@ -46,8 +47,9 @@ export function agentRoutes(app: FastifyInstance, { agents }: AdminServices, acc
   });
 }
 
-function agentJson(agent: AgentRecord) {
-  const { outbox, inbox } = agent;
+/** Member by member: what is answered is what is documented. */
+export function agentJson(agent: AgentRecord) {
+  const { certificate, next, revocation, outbox, inbox } = agent;
   return {
     id: agent.id,
     name: agent.name,
@@ -55,6 +57,9 @@ function agentJson(agent: AgentRecord) {
     stateSince: timeOf(agent.stateSince),
     stateReason: agent.stateReason,
     keyThumbprint: agent.keyThumbprint,
+    certificate: certificate === null ? null : certificateJson(certificate),
+    renewal: next === null ? null : { keyThumbprint: next.keyThumbprint, since: timeOf(next.certificate.issuedAt), installedAt: timeOf(next.certificate.installedAt), certificate: certificateJson(next.certificate) },
+    revocation: revocation === null ? null : { at: timeOf(revocation.at), reason: revocation.reason },
     enrolledAt: timeOf(agent.enrolledAt),
     enrolledBy: agent.enrolledBy,
     epoch: agent.epoch,
@@ -65,6 +70,10 @@ function agentJson(agent: AgentRecord) {
       up: { incarnation: inbox.incarnation, number: inbox.number, lastAt: timeOf(inbox.lastAt) },
     },
   };
+}
+
+function certificateJson({ thumbprint, serial, issuer, notBefore, notAfter, revoked }: AgentCertificate) {
+  return { thumbprint, serial, issuer, notBefore: timeOf(notBefore), notAfter: timeOf(notAfter), revoked: revoked === null ? null : { at: timeOf(revoked.at), reason: revoked.reason } };
 }
 
 function sessionJson({ session, version, transport, address, node, since, endedAt }: SessionRecord) {

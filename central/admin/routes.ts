@@ -12,6 +12,7 @@ import { messageRoutes } from './messages.ts';
 import { parameterRoutes } from './parameters.ts';
 import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
+import { agentRevocationRoutes, publishedLists } from './revocation.ts';
 import type { AdminServices } from './services.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
 import { tokenRoutes } from './tokens.ts';
@@ -32,6 +33,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       scope.addContentTypeParser(CLOUDEVENTS_TYPES, { parseAs: 'string' }, scope.getDefaultJsonParser('error', 'error'));
       parameterRoutes(scope, services, access);
       agentRoutes(scope, services, access);
+      agentRevocationRoutes(scope, services, access);
       handshakeRoutes(scope, services);
       messageRoutes(scope, services);
       eventRoutes(scope, services);
@@ -46,6 +48,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
   await app.register(async (scope: FastifyInstance) => {
     prepare(scope, services, access);
     metricsRoute(scope, services);
+    publishedLists(scope, services.revocationLists);
   });
 }
 

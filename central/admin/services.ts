@@ -1,14 +1,16 @@
 // Owns the narrow ports that the administration needs of the rest of Central; the composition root fills them.
-import type { Actor } from '../audit.ts';
+import type { Actor, Reason } from '../audit.ts';
 import type { EnrolmentTokens } from '../auth/enrolment-tokens.ts';
 import type { Operators } from '../auth/operators.ts';
 import type { FailureFilter, HandshakeFailure } from '../agents/handshake-failures.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterService } from '../parameters/service.ts';
+import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
 import type { AuthorityService } from '../pki/authority-service.ts';
 import type { Expiry } from '../pki/expiry.ts';
 import type { ServerCertificates } from '../pki/server-certificates.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup.ts';
+import type { RevocationReason } from '../store/certificate-store.ts';
 import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent } from '../store/store.ts';
 import type { Appended } from '../../shared/delivery/ports.ts';
 import type { Message } from '../../shared/delivery/message.ts';
@@ -26,6 +28,7 @@ export interface AdminServices {
   readonly authorityService: Pick<AuthorityService, 'export' | 'generations' | 'import'>;
   readonly serverCertificates: Pick<ServerCertificates, 'activate' | 'confirm' | 'discard' | 'generate' | 'import' | 'install' | 'pending' | 'request' | 'restore' | 'slots' | 'undo'>;
   readonly expiry: Pick<Expiry, 'list'>;
+  readonly revocationLists: RevocationListsPort;
   /** Where agents enrol, for the line to copy. The port is the one that is bound. */
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
@@ -51,6 +54,8 @@ export interface AgentsPort {
   list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
   /** Ends its session too, and writes the audit entry. Errors: agent_unknown. */
   remove(id: string, actor: Actor): Promise<void>;
+  /** Ends its session, revokes its certificates, publishes that, and writes the audit entry. Errors: agent_unknown. */
+  revoke(id: string, reason: RevocationReason, terms: Reason, actor: Actor): Promise<AgentRecord>;
   incidents(page: { readonly limit: number; readonly agentId?: string }): Promise<Incident[]>;
 }
 

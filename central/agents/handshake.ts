@@ -10,7 +10,7 @@ import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/messages.ts';
 import { channelBinding } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
-import { judgeRegistration, proveHello } from '../auth/agent-identity.ts';
+import { judgeCertificate, judgeRegistration, proveHello, type Authentication } from '../auth/agent-identity.ts';
 import type { Origin } from '../auth/address-rules.ts';
 import { judgeClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
 import type { AgentRecord } from '../store/store.ts';
@@ -29,6 +29,8 @@ export interface HandshakeOptions {
   /** websocket.secure.clientAuth, and who issues agents' certificates. */
   readonly clientAuth: () => ClientAuth;
   readonly authorities: () => readonly X509Certificate[];
+  /** agents.authentication and agents.certificate.graceDays. */
+  readonly authentication: () => { readonly authentication: Authentication; readonly graceDays: number };
   readonly welcomeTimeoutMs: () => number;
   readonly log: Logger;
   readonly now: () => number;
@@ -45,7 +47,7 @@ export interface UpgradedConnection {
 }
 
 /** Refusals that tell an administrator something about an agent or about an attempt; the others are daily life. */
-const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wrong_scheme', 'binding_required', 'binding_mismatch', 'certificate_required', 'certificate_foreign']);
+const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wrong_scheme', 'binding_required', 'binding_mismatch', 'certificate_required', 'certificate_foreign', 'revoked', 'certificate_expired']);
 
 /** RFC 6455 section 5.2: at most 14 bytes before the payload; and a ping or two. */
 const FRAME_HEADER_BYTES = 256;
@@ -144,12 +146,14 @@ export class Handshake {
     const { webSocket, connection, listener, origin } = upgraded;
     const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
     const key = proveHello(hello, challenge, { listener, origin, binding });
+    const agent = judgeRegistration(hello, key, await this.#options.agents.get(hello.id));
+    const now = this.#options.now();
+    const certificate = judgeCertificate(agent, key, { ...this.#options.authentication(), now });
     if (listener === 'secure') {
       const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
-      judgeClientCertificate(this.#options.clientAuth(), shown, Buffer.from(hello.key, 'base64'), this.#options.authorities(), this.#options.now());
+      judgeClientCertificate(this.#options.clientAuth(), shown, { publicKey: Buffer.from(hello.key, 'base64'), own: certificate, authorities: this.#options.authorities(), now });
     }
-    const agent = judgeRegistration(hello, key, await this.#options.agents.get(hello.id));
-    await this.#options.sessions.welcome({ hello, agent, webSocket, connection, listener, origin });
+    await this.#options.sessions.welcome({ hello, agent, keyThumbprint: key.thumbprint, certificate, webSocket, connection, listener, origin });
     webSocket.resume();
   }
 

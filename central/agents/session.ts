@@ -11,6 +11,7 @@ import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
 import type { AgentControl, AgentFrame, CentralControl, CentralFrame, Position, SessionLimits } from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
+import type { AgentCertificate } from '../store/certificate-store.ts';
 
 export interface SessionFacts {
   readonly agentId: string;
@@ -29,6 +30,8 @@ export interface SessionFacts {
   /** What the agent says it can do (docs/PROTOCOL.md). */
   readonly capabilities: readonly string[];
   readonly since: number;
+  /** By which the agent was judged; null: it came by its key alone. */
+  readonly certificate: AgentCertificate | null;
 }
 
 export interface SessionOptions {

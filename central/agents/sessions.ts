@@ -10,6 +10,7 @@ import type { AgentControl, Hello, SessionLimits, Welcome } from '../../shared/w
 import { welcomeTranscript } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { isLoopback, type Origin } from '../auth/address-rules.ts';
+import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord, SessionGrant, Store } from '../store/store.ts';
 import { CloneWatch, QUARANTINE_MS } from './clones.ts';
 import type { Incidents } from './incidents.ts';
@@ -34,6 +35,8 @@ export interface SessionsOptions {
   readonly log: Logger;
   readonly now: () => number;
   readonly onOpened: (facts: SessionFacts) => void;
+  /** The agent came with its next key for the first time: what was issued for the one before is revoked. */
+  readonly onPromoted: (agentId: string) => void;
   readonly onClosed: (facts: SessionFacts, reason: string) => void;
   readonly onEvents: (count: number) => void;
   /** Certificates and trust over the sessions; must not throw. */
@@ -51,6 +54,10 @@ export interface ControlPort {
 export interface ProvenConnection {
   readonly hello: Hello;
   readonly agent: AgentRecord;
+  /** Of the key that signed the hello, the agent's current one or its next. */
+  readonly keyThumbprint: string;
+  /** On record for that key, and judged; null: the agent may come by its key alone. */
+  readonly certificate: AgentCertificate | null;
   readonly webSocket: WebSocket;
   readonly connection: Socket;
   readonly listener: 'plain' | 'secure';
@@ -61,6 +68,8 @@ export class Sessions {
   readonly #options: SessionsOptions;
   readonly #byAgent = new Map<string, Session>();
   readonly #clones = new CloneWatch();
+  /** Agents that were revoked, with the epoch from which on a session is newer than that: one may just be on its way through the store. */
+  readonly #revoked = new Map<string, { readonly epoch: number; readonly reason: string }>();
   #state: 'open' | 'stopping' = 'open';
 
   constructor(options: SessionsOptions) {
@@ -92,6 +101,10 @@ export class Sessions {
     const { heartbeatSeconds, slowPeerSeconds, limits } = this.#options.settings();
     const session = randomUUID();
     const grant = await this.#claim(proven, session);
+    if (grant.promoted) this.#options.onPromoted(agent.id);
+    const revoked = this.#revoked.get(agent.id);
+    if (revoked !== undefined && grant.epoch < revoked.epoch) throw refusal('revoked', { reason: revoked.reason });
+    this.#revoked.delete(agent.id);
     const older = this.#byAgent.get(agent.id);
     if (older !== undefined && older.facts.epoch > grant.epoch) throw refusal('superseded', {});
     // Its epoch is over, whatever becomes of the new connection.
@@ -115,6 +128,7 @@ export class Sessions {
       loopback: isLoopback(origin.address),
       capabilities: hello.capabilities,
       since: now(),
+      certificate: proven.certificate,
     };
     const log = this.#options.log;
     const welcome: Omit<Welcome, 'signature'> = { type: 'welcome', session, epoch: grant.epoch, heartbeatSeconds, limits, logs: { up: grant.up } };
@@ -178,6 +192,12 @@ export class Sessions {
     this.#byAgent.get(agentId)?.end(refusal('removed', {}));
   }
 
+  /** The agent was revoked (`epoch`: AgentStore.revoke): its session is told and ended. */
+  revoke(agentId: string, epoch: number, reason: string): void {
+    this.#revoked.set(agentId, { epoch, reason });
+    this.#byAgent.get(agentId)?.end(refusal('revoked', { reason }));
+  }
+
   /** Tells every agent to come back spread over a time, then ends the sessions and waits for them, bounded by `withinMs`. */
   async stop(spreadSeconds: number, withinMs: number): Promise<void> {
     this.#state = 'stopping';
@@ -192,7 +212,7 @@ export class Sessions {
     try {
       return await this.#options.store.agents.claimSession({
         agentId: agent.id,
-        keyThumbprint: agent.keyThumbprint,
+        keyThumbprint: proven.keyThumbprint,
         name: hello.name,
         session,
         boot: hello.boot,
@@ -207,7 +227,8 @@ export class Sessions {
         this.#record('name_conflict', proven, { name: hello.name });
         throw refusal('name_conflict', { name: hello.name }, error);
       }
-      // Removed between the look-up and here.
+      // Revoked, or removed, between the look-up and here.
+      if (isCoded(error, 'agent_revoked')) throw refusal('revoked', { reason: 'just now' }, error);
       if (isCoded(error, 'agent_unknown')) throw refusal('unknown_agent', { id: hello.id }, error);
       throw error;
     }

@@ -1,5 +1,6 @@
-// Judges a hello: is it the registered agent, does it answer this challenge, was it made for this very connection?
+// Judges a hello: is it the registered agent, with a certificate that is still good, does it answer this challenge, was it made for this very connection?
 // Each rule is one step below, in this order; the first that fails is the refusal. Knows no sockets and writes nothing.
+import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord } from '../store/store.ts';
 import type { Challenge, Hello } from '../../shared/wire/messages.ts';
 import { helloTranscript, keyThumbprint, readPublicKey, verifyTranscript } from '../../shared/wire/proof.ts';
@@ -36,9 +37,41 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
   return { thumbprint: keyThumbprint(key) };
 }
 
-/** The step that needs the registry: `byId` is the agent registered under the hello's id, if any. */
+/** The step that needs the registry: `byId` is the agent registered under the hello's id, if any; its next key is as good as its current one. */
 export function judgeRegistration(hello: Hello, key: ProvenKey, byId: AgentRecord | undefined): AgentRecord {
   if (byId === undefined) throw refusal('unknown_agent', { id: hello.id });
-  if (byId.keyThumbprint !== key.thumbprint) throw refusal('key_conflict', { id: hello.id });
+  if (byId.keyThumbprint !== key.thumbprint && byId.next?.keyThumbprint !== key.thumbprint) throw refusal('key_conflict', { id: hello.id });
   return byId;
+}
+
+/** Parameter agents.authentication. */
+export type Authentication = 'certificate' | 'certificate-or-key';
+
+export interface CertificateTerms {
+  readonly authentication: Authentication;
+  readonly graceDays: number;
+  readonly now: number;
+}
+
+const DAY_MS = 86_400_000;
+
+/** The time up to which a certificate that ends at `notAfter` may still be renewed. */
+export function graceEnd(notAfter: number, graceDays: number): number {
+  return notAfter + graceDays * DAY_MS;
+}
+
+/**
+ * The step that looks at the certificate on record of the key that signed: what Central gave is known here, whatever the agent
+ * shows in TLS or does not. Null: there is none, and it may come by its key. Throws revoked, certificate_expired, authentication_kind.
+ */
+export function judgeCertificate(agent: AgentRecord, key: ProvenKey, { authentication, graceDays, now }: CertificateTerms): AgentCertificate | null {
+  if (agent.revocation !== null) throw refusal('revoked', { reason: agent.revocation.reason });
+  const certificate = agent.next?.keyThumbprint === key.thumbprint ? agent.next.certificate : agent.certificate;
+  if (certificate === null) {
+    if (authentication === 'certificate') throw refusal('authentication_kind', { id: agent.id });
+    return null;
+  }
+  if (certificate.revoked !== null) throw refusal('revoked', { reason: certificate.revoked.reason });
+  if (graceEnd(certificate.notAfter, graceDays) <= now) throw refusal('certificate_expired', { date: new Date(certificate.notAfter).toISOString(), graceDays });
+  return certificate;
 }

@@ -3,7 +3,7 @@ import { readBoundedFile } from '../../shared/bounded-file.ts';
 import { isCoded } from '../../shared/errors.ts';
 import type { Client } from './client.ts';
 import { parseJson, type Command } from './command.ts';
-import { facts, recordOf, rowsOf, shown, table } from './print.ts';
+import { facts, fingerprint, recordOf, rowsOf, shown, table } from './print.ts';
 
 const PAGE = 1000;
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
@@ -13,7 +13,7 @@ export const agentCommands: readonly Command[] = [
     name: 'agents list',
     usage: '[--state STATE]',
     summary: 'agents with state, transport and what waits for them',
-    options: { state: { type: 'string', doc: 'Pending, Online, Disconnected or Quarantined' } },
+    options: { state: { type: 'string', doc: 'Pending, Online, Disconnected, Quarantined or Revoked' } },
     words: { least: 0, most: 0 },
     async run(call) {
       const agents: Readonly<Record<string, unknown>>[] = [];
@@ -30,6 +30,7 @@ export const agentCommands: readonly Command[] = [
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
       const [session, logs] = [recordOf(agent['session']), recordOf(agent['logs'])];
+      const [certificate, renewal, revocation] = [recordOf(agent['certificate']), recordOf(agent['renewal']), recordOf(agent['revocation'])];
       const [down, up] = [recordOf(logs['down']), recordOf(logs['up'])];
       call.answer(agent, () =>
         facts([
@@ -37,6 +38,10 @@ export const agentCommands: readonly Command[] = [
           ['id', agent['id']],
           ['state', `${shown(agent['state'])} since ${shown(agent['stateSince'])}: ${shown(agent['stateReason'])}`],
           ['key', `sha256:${shown(agent['keyThumbprint'])}`],
+          ['certificate', agent['certificate'] === null ? 'none on record' : `until ${shown(certificate['notAfter'])}, serial ${shown(certificate['serial'])}, issued by ${shown(certificate['issuer'])}`],
+          ['SHA-256', certificate['thumbprint'] === undefined ? null : fingerprint(certificate['thumbprint'])],
+          ['next key', agent['renewal'] === null ? null : `sha256:${shown(renewal['keyThumbprint'])}, since ${shown(renewal['since'])}, ${renewal['installedAt'] === null ? 'not installed yet' : `installed ${shown(renewal['installedAt'])}`}`],
+          ...(agent['revocation'] === null ? [] : [['revoked', `${shown(revocation['at'])}: ${shown(revocation['reason'])}`] as const]),
           ['enrolled', `${shown(agent['enrolledAt'])} by ${shown(agent['enrolledBy'])}`],
           ['connection', agent['session'] === null ? null : `${shown(session['transport'])} from ${shown(session['address'])}, version ${shown(session['version'])}, since ${shown(session['since'])}${session['endedAt'] === null ? '' : `, ended ${shown(session['endedAt'])}`}`],
           ['messages waiting', `${shown(down['messages'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`],
@@ -120,7 +125,7 @@ async function* everyAgent(client: Client, state?: string): AsyncGenerator<Reado
 }
 
 /** By id; else by name, without regard to case. Errors: agent_unknown. */
-async function findAgent(client: Client, word: string): Promise<Readonly<Record<string, unknown>>> {
+export async function findAgent(client: Client, word: string): Promise<Readonly<Record<string, unknown>>> {
   try {
     return recordOf(await client.request('GET', `/agents/${encodeURIComponent(word)}`));
   } catch (error) {
@@ -130,7 +135,7 @@ async function findAgent(client: Client, word: string): Promise<Readonly<Record<
   }
 }
 
-function idIn(agent: Readonly<Record<string, unknown>>): string {
+export function idIn(agent: Readonly<Record<string, unknown>>): string {
   return encodeURIComponent(typeof agent['id'] === 'string' ? agent['id'] : '');
 }
 

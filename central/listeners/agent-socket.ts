@@ -1,8 +1,10 @@
 // Owns what the plain and the secure listener offer: the agents' WebSocket, enrolment, and a word for whoever else knocks.
 // Both are the same routes on two Fastify instances; which one it is tells `listener`.
+import type { X509Certificate } from 'node:crypto';
 import type { Server } from 'node:http';
+import { TLSSocket } from 'node:tls';
 import fastifyWebsocket from '@fastify/websocket';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { AGENT_PATH, ENROL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
@@ -12,6 +14,7 @@ import type { Connections } from './connections.ts';
 import { httpFault } from './errors.ts';
 import { createHttpApp } from './http.ts';
 import { sendError } from './problem.ts';
+import { revocationRoutes, type RevocationListsPort } from './revocation-routes.ts';
 
 export interface EnrolmentPort {
   enrol(body: unknown, connection: { readonly over: 'ws' | 'wss'; readonly address: string }): Promise<unknown>;
@@ -22,6 +25,9 @@ export interface AgentSocketOptions {
   readonly central: string;
   readonly handshake: Handshake;
   readonly enrolment: EnrolmentPort;
+  readonly revocationLists: RevocationListsPort;
+  /** What is known against a client certificate; such a connection becomes no WebSocket. */
+  readonly atTheDoor: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
   readonly server: Server;
@@ -69,14 +75,23 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     url: AGENT_PATH,
     exposeHeadRoute: false,
     // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: says what to upgrade to. What ws itself would refuse is refused here.
-    preValidation: (request, reply, done) => {
+    preValidation: async (request, reply) => {
       const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
       const { 'sec-websocket-version': version, 'sec-websocket-key': key = '' } = request.headers;
-      if (request.ws && offered.includes(SUBPROTOCOL) && version === '13' && WEBSOCKET_KEY.test(key)) return done();
-      const fault = httpFault('upgrade_required', { subprotocol: SUBPROTOCOL });
-      connections.settle(request.raw.socket);
-      options.onFailure(fault, origin(request).address);
-      void sendError(reply.headers({ upgrade: 'websocket', 'sec-websocket-version': '13' }), fault, () => undefined);
+      const refuse = (fault: CodedError): FastifyReply => {
+        connections.settle(request.raw.socket);
+        options.onFailure(fault, origin(request).address);
+        return sendError(reply, fault, () => undefined);
+      };
+      if (!request.ws || !offered.includes(SUBPROTOCOL) || version !== '13' || !WEBSOCKET_KEY.test(key)) {
+        void reply.headers({ upgrade: 'websocket', 'sec-websocket-version': '13' });
+        return refuse(httpFault('upgrade_required', { subprotocol: SUBPROTOCOL }));
+      }
+      // Only where websocket.secure.clientAuth asks for one; a resumed session shows none, and is judged at the hello.
+      const { socket } = request.raw;
+      const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+      const fault = shown === undefined ? undefined : await options.atTheDoor(shown);
+      return fault === undefined ? undefined : refuse(fault);
     },
     handler: (_request, reply) => reply.code(426).send(),
     wsHandler: (webSocket, request) => {
@@ -97,6 +112,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     }
   });
 
+  revocationRoutes(app, options.revocationLists);
   app.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(`Queuegate Central "${options.central}", ${listener} WebSocket. Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`));
 
   // An ordinary HTTP request has arrived: from here Node's own request and keep-alive timeouts bound the connection.

@@ -1,5 +1,6 @@
 // Owns the four Fastify instances and the servers that feed them: plain and secure for agents, HTTPS and HTTP for the
 // administration. They live as long as the process; which ports feed them is reconcile.ts's.
+import type { X509Certificate } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
@@ -9,6 +10,7 @@ import type { AddressSet } from '../auth/address-rules.ts';
 import { createAgentSocketApp, type EnrolmentPort } from './agent-socket.ts';
 import { Connections } from './connections.ts';
 import { createHttpServer } from './http.ts';
+import type { RevocationListsPort } from './revocation-routes.ts';
 import type { ListenerName } from './reconcile.ts';
 import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
 
@@ -17,6 +19,9 @@ export interface ListenerAppsOptions {
   readonly credentials: Credentials;
   readonly handshake: Handshake;
   readonly enrolment: EnrolmentPort;
+  readonly revocationLists: RevocationListsPort;
+  /** What is known against a client certificate. */
+  readonly atTheDoor: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
   /** Does the secure listener ask for client certificates? */

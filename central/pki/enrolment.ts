@@ -106,7 +106,7 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
 }
 
 /** The certificate and what stands between it and the root. */
-function withoutRoot(chain: readonly X509Certificate[]): readonly X509Certificate[] {
+export function withoutRoot(chain: readonly X509Certificate[]): readonly X509Certificate[] {
   return chain.length > 1 ? chain.slice(0, -1) : chain;
 }
 

@@ -65,6 +65,27 @@ export const PKI_ERRORS = {
   csr_unreadable: { status: 422, text: 'The certificate request cannot be read: {found}.', hint: 'Send a PKCS#10 request as PEM (-----BEGIN CERTIFICATE REQUEST-----).' },
   csr_signature: { status: 422, text: 'The certificate request is not signed with the key that it names.', hint: 'Make the request again on the machine that holds the key.' },
   csr_key_type: { status: 422, text: 'The key of the certificate request is {found}; allowed: ECDSA on the curve P-256.', hint: 'Let the agent make its key by itself ("queue-agent enrol").' },
+  renewal_signature: {
+    status: 403,
+    text: 'The request for a renewal is not signed by the current key of the agent.',
+    hint: 'The agent asks again by itself. If it stays so, its data folder is damaged or a copy: let it have a new key ("queuegate agents rescue").',
+  },
+  certificate_renewed_twice: {
+    status: 409,
+    text: 'The certificate {thumbprint} was renewed already, with another key, from the address {address}.',
+    hint: 'Two machines run with one identity, or this one went back to an older copy of its data folder. Both go on as they are; look at "queuegate incidents list", and let the one that was copied have a new key ("queuegate agents rescue") or an identity of its own.',
+  },
+  renewal_failed: { status: 500, text: 'Central could not renew the certificate.', hint: 'The agent asks again by itself. Look at the log of Central at this time.' },
+  crl_unavailable: {
+    status: 404,
+    text: 'There is no revocation list: the authority "{name}" may not sign one (key usage cRLSign).',
+    hint: 'Central itself refuses what is revoked all the same. For a list, import an authority whose certificate has cRLSign.',
+  },
+  certificate_revoked: {
+    status: 403,
+    text: 'The client certificate of this connection was revoked ({reason}).',
+    hint: 'If the agent may come back, let it have a new key: on Central run "queuegate agents rescue", on its machine the line that it prints.',
+  },
   enrolment_closed: {
     status: 403,
     text: 'Central takes no new agents (parameter agents.enrolment is closed).',

@@ -19,6 +19,11 @@ export const STORE_ERRORS = {
     text: 'This key is already registered as the agent {owner}.',
     hint: 'A machine was cloned with its key, or its id was changed. Delete the key on the new machine and enrol it again, or remove the agent {owner}.',
   },
+  agent_revoked: {
+    status: 409,
+    text: 'The agent {id} was revoked, and its key is good for nothing any more.',
+    hint: 'Let it come back with a new key ("queuegate agents rescue {id}"), or remove it and enrol the machine anew ("queuegate agents remove {id}").',
+  },
   token_used: {
     status: 403,
     text: 'The enrolment token {id} has been used as often as it may ({uses} of {uses}).',

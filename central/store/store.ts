@@ -6,7 +6,7 @@
 import type { Item, Message } from '../../shared/delivery/message.ts';
 import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/ports.ts';
 import type { Position, Range } from '../../shared/wire/messages.ts';
-import type { CertificateStore } from './certificate-store.ts';
+import type { AgentCertificate, CertificateStore, Revocation, RevocationReason } from './certificate-store.ts';
 
 export interface Store {
   readonly agents: AgentStore;
@@ -50,8 +50,12 @@ export interface RetentionLimits {
 
 // --- agents -----------------------------------------------------------------------------------------------------------
 
-/** States of DESIGN section 8 that stand so far. */
-export type AgentState = 'Pending' | 'Online' | 'Disconnected' | 'Quarantined';
+/**
+ * States of DESIGN section 8 that stand so far. Revoked ends only when the agent's key is replaced: whoever does that makes it
+ * Disconnected, with no reason of revocation and no next key any more, and gives it a certificate for the new key.
+ */
+export const AGENT_STATES = ['Pending', 'Online', 'Disconnected', 'Quarantined', 'Revoked'] as const;
+export type AgentState = (typeof AGENT_STATES)[number];
 
 export interface AgentRecord {
   readonly id: string;
@@ -71,6 +75,12 @@ export interface AgentRecord {
   readonly session: SessionRecord | null;
   /** Held back as a clone until then. */
   readonly quarantinedUntil: number | null;
+  /** The newest one for its current key; null: none was recorded (it enrolled before certificates were). */
+  readonly certificate: AgentCertificate | null;
+  /** The key it will come with next, by a renewal; with its first session it becomes the current one. */
+  readonly next: { readonly publicKey: string; readonly keyThumbprint: string; readonly certificate: AgentCertificate } | null;
+  /** Of an agent whose state is Revoked. */
+  readonly revocation: Revocation | null;
   readonly outbox: LogDepth;
   readonly inbox: { readonly incarnation: string | null; readonly number: number; readonly lastAt: number | null };
 }
@@ -98,6 +108,7 @@ export interface NewAgent {
 
 export interface SessionClaim {
   readonly agentId: string;
+  /** The key that signed the hello: the current one, or the next. */
   readonly keyThumbprint: string;
   readonly name: string;
   readonly session: string;
@@ -113,6 +124,8 @@ export interface SessionGrant {
   readonly epoch: number;
   /** Where Central is in the agent's events, read in the same transaction that raised the epoch. */
   readonly up: Position | null;
+  /** The next key became the current one by this. */
+  readonly promoted: boolean;
 }
 
 export interface Incident {
@@ -130,7 +143,7 @@ export interface AgentStore {
    * Consumes one use of the enrolment token and registers the agent, in one transaction.
    * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use of
    * it is consumed (a repeated enrolment repairs a lost answer).
-   * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_name_taken, agent_key_known.
+   * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_name_taken, agent_key_known, agent_revoked.
    */
   register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
   get(id: string): Promise<AgentRecord | undefined>;
@@ -139,17 +152,25 @@ export interface AgentStore {
   findByName(name: string): Promise<AgentRecord | undefined>;
   /** In order of name; `after` is the last name of the page before. */
   list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
-  /** Errors: agent_unknown. Deletes its logs too. */
+  /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
   remove(id: string): Promise<void>;
   /**
    * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and reads
-   * the inbox position, all in one transaction. Errors: agent_unknown (or the key is not its key), agent_name_taken.
+   * the inbox position, all in one transaction. With the next key, that becomes the current one, its certificate the newest, and
+   * those of the key before are revoked (superseded).
+   * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken.
    */
   claimSession(claim: SessionClaim): Promise<SessionGrant>;
   /** Ends the session unless a newer one holds the epoch (then it does nothing). */
   endSession(end: { readonly agentId: string; readonly epoch: number; readonly now: number; readonly reason: string }): Promise<void>;
   /** At start of Central: sessions that this node left open when it died are ended. */
   endSessionsOfNode(node: string, now: number, reason: string): Promise<void>;
+  /**
+   * Sets Revoked, revokes every certificate that the agent was given, forgets a next key, and fences its session off; resolves
+   * with the epoch from which on a session would be newer. Errors: agent_unknown.
+   */
+  revoke(agentId: string, revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string }): Promise<number>;
+  countInState(state: AgentState): Promise<number>;
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
   recordIncident(incident: Incident): Promise<void>;
   /** Newest first. */

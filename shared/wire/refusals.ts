@@ -64,6 +64,16 @@ export const REFUSALS = {
     text: 'The client certificate cannot be taken: {found}.',
     hint: 'Enrol the agent again: that gives it a certificate of this Central for its key.',
   },
+  revoked: {
+    close: 4412,
+    text: 'This agent was revoked on Central ({reason}).',
+    hint: 'If it may come back, let it have a new key: on Central run "queuegate agents rescue", on this machine the line that it prints.',
+  },
+  certificate_expired: {
+    close: 4413,
+    text: 'The certificate of this agent expired on {date}, longer ago than an agent may still renew it ({graceDays} days, parameter agents.certificate.graceDays).',
+    hint: 'On Central run "queuegate agents rescue", on this machine the line that it prints; or let agents come longer: set agents.certificate.graceDays, and start this agent again.',
+  },
   going_away: { close: 4500, text: 'Central stops or restarts.', hint: 'Nothing to do: the agent comes back by itself.' },
   superseded: {
     close: 4501,
@@ -95,6 +105,12 @@ export const REFUSALS = {
   heartbeat_lost: { close: 4509, text: 'Nothing was heard from the peer for {seconds} seconds.', hint: 'Look at the line: a firewall may drop idle connections.' },
   bad_frame: { close: 4510, text: 'A frame is not as the protocol has it: {found}.', hint: 'Agent and Central are of versions that do not fit, or something changes what passes on the line.' },
   internal: { close: 4511, text: 'Central could not go on with this session.', hint: 'Look at the log of Central at this time.' },
+  // Retried, since the mend is at Central: nobody has to walk to the agent.
+  authentication_kind: {
+    close: 4513,
+    text: 'Central knows no certificate of the agent {id}, and lets in only agents that have one (parameter agents.authentication).',
+    hint: 'Enrol the agent again ("queue-agent enrol ... --again"), or let it come by its key alone once, which gives it a certificate: queuegate parameters set agents.authentication=certificate-or-key',
+  },
   // Retried, though slowly: whoever can answer in Central's place for an hour must not take an agent away for ever.
   unproven_central: {
     close: 4512,

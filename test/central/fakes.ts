@@ -2,7 +2,7 @@
 // They keep the errors and the atomicity of central/store/store.ts, and nothing of its durability.
 import { createHash } from 'node:crypto';
 import { CodedError } from '../../shared/errors.ts';
-import type { AgentTrust, CertificateStore, ExpiryWarning, IssuedCertificate } from '../../central/store/certificate-store.ts';
+import type { AgentTrust, CertificateStore, ExpiryWarning, IssuedCertificate, NewRenewal, RenewalOutcome } from '../../central/store/certificate-store.ts';
 import type {
   AgentRecord,
   ApiTokenRecord,
@@ -121,6 +121,19 @@ export class MemoryCertificates implements CertificateStore {
     const { agentId: id } = certificate;
     this.agents.set(id, this.agents.get(id) ?? { id, name: id, transport: null, trusted: null });
   }
+  /** Of renewals this keeps what it is told, and finds nothing twice. */
+  async recordRenewal({ certificate, chain }: NewRenewal): Promise<RenewalOutcome> {
+    await this.recordIssued(certificate);
+    return { outcome: 'issued', chain };
+  }
+  async recordInstalled(): Promise<void> {}
+  async find(thumbprint: string) {
+    const found = this.issued.find((certificate) => certificate.thumbprint === thumbprint);
+    return found === undefined ? undefined : { agentId: found.agentId, revoked: null };
+  }
+  async revokedBy() {
+    return [];
+  }
   async soonest({ after, until = Number.MAX_SAFE_INTEGER, limit }: Parameters<CertificateStore['soonest']>[0]) {
     const newest = [...new Map(this.issued.map((certificate) => [certificate.agentId, certificate])).values()];
     const behind = (one: IssuedCertificate): boolean => after === undefined || one.notAfter > after.notAfter || (one.notAfter === after.notAfter && one.thumbprint > after.thumbprint);
@@ -187,6 +200,9 @@ export function agentRecord(agent: Partial<NewAgent> & { readonly name: string }
     epoch: 0,
     session: null,
     quarantinedUntil: null,
+    certificate: null,
+    next: null,
+    revocation: null,
     outbox: { incarnation: 'i', messages: 0, bytes: 0, oldestAt: null },
     inbox: { incarnation: null, number: 0, lastAt: null },
   };

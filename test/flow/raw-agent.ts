@@ -73,7 +73,7 @@ export class RawAgent {
     webSocket.on('error', () => undefined);
   }
 
-  static async dial(cleanup: Cleanup, url: string, ca?: string, client: { readonly cert?: string; readonly key?: string } = {}): Promise<RawAgent> {
+  static async dial(cleanup: Cleanup, url: string, ca?: string, client: { readonly cert?: string; readonly key?: string; readonly session?: Buffer } = {}): Promise<RawAgent> {
     const webSocket = new WebSocket(`${url}${AGENT_PATH}`, SUBPROTOCOL, { perMessageDeflate: false, ...(ca === undefined ? {} : { ca, minVersion: 'TLSv1.3', ...client }) });
     const agent = new RawAgent(webSocket);
     cleanup.add(() => webSocket.terminate());
@@ -81,11 +81,16 @@ export class RawAgent {
     return agent;
   }
 
+  /** The TLS handshake was cut short by one from before. */
+  get resumed(): boolean {
+    return this.#carrier instanceof TLSSocket && this.#carrier.isSessionReused();
+  }
+
   static async plain(cleanup: Cleanup, central: CentralProcess): Promise<RawAgent> {
     return await RawAgent.dial(cleanup, `ws://127.0.0.1:${central.ports.plain}`);
   }
 
-  static async secure(cleanup: Cleanup, central: CentralProcess, client: { readonly cert?: string; readonly key?: string } = {}): Promise<RawAgent> {
+  static async secure(cleanup: Cleanup, central: CentralProcess, client: { readonly cert?: string; readonly key?: string; readonly session?: Buffer } = {}): Promise<RawAgent> {
     return await RawAgent.dial(cleanup, `wss://localhost:${central.ports.secure}`, String((await central.rest('GET', '/ca/root.pem')).body), client);
   }
 

@@ -4,22 +4,32 @@ import type { InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import type { OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
 import { storeFault } from '../errors.ts';
+import type { AgentCertificate, RevocationReason } from '../certificate-store.ts';
 import type { AgentRecord, AgentState, NewAgent, SessionClaim, SessionGrant, SessionRecord } from '../store.ts';
+import { revocationOf, type certificateWrites } from './certificates.ts';
 import type { tokenWrites } from './tokens.ts';
 
 export interface AgentWritesNeeds {
+  readonly certificates: Pick<ReturnType<typeof certificateWrites>, 'revokeAll'>;
+  readonly now: () => number;
   readonly outbox: OutboxLog;
   readonly inbox: InboxLog;
   readonly tokens: Pick<ReturnType<typeof tokenWrites>, 'useEnrolmentToken'>;
 }
 
-/** One row with both logs: three look-ups by key, whatever the logs hold. */
-const SELECT_AGENT = `
-  SELECT agent.*, outbox_log.incarnation AS outbox_incarnation, outbox_log.messages AS outbox_messages, outbox_log.bytes AS outbox_bytes,
-    outbox_log.oldest_at AS outbox_oldest_at, inbox_log.incarnation AS inbox_incarnation, inbox_log.number AS inbox_number, inbox_log.last_at AS inbox_last_at
-  FROM agent JOIN outbox_log ON outbox_log.peer = agent.key JOIN inbox_log ON inbox_log.peer = agent.key`;
+const CERTIFICATE_COLUMNS = ['thumbprint', 'serial', 'issuer', 'key_thumbprint', 'not_before', 'not_after', 'issued_at', 'installed_at', 'revoked_at', 'revocation_reason'] as const;
+const certificateColumns = (table: 'current' | 'next'): string => CERTIFICATE_COLUMNS.map((column) => `${table}_one.${column} AS ${table}_one_${column}`).join(', ');
 
-export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens }: AgentWritesNeeds) {
+/** One row with both logs and both certificates: look-ups by key, whatever the logs hold. */
+const SELECT_AGENT = `
+  SELECT agent.*, ${certificateColumns('current')}, ${certificateColumns('next')},
+    outbox_log.incarnation AS outbox_incarnation, outbox_log.messages AS outbox_messages, outbox_log.bytes AS outbox_bytes,
+    outbox_log.oldest_at AS outbox_oldest_at, inbox_log.incarnation AS inbox_incarnation, inbox_log.number AS inbox_number, inbox_log.last_at AS inbox_last_at
+  FROM agent JOIN outbox_log ON outbox_log.peer = agent.key JOIN inbox_log ON inbox_log.peer = agent.key
+    LEFT JOIN agent_certificate AS current_one ON current_one.thumbprint = agent.certificate
+    LEFT JOIN agent_certificate AS next_one ON next_one.thumbprint = agent.next_certificate`;
+
+export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, certificates, now }: AgentWritesNeeds) {
   const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
   const byName = database.prepare('SELECT id FROM agent WHERE name = ?');
@@ -38,6 +48,14 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens }: A
   const endAll = database.prepare(`UPDATE agent SET ${end} WHERE session_node = ?3 AND session_ended_at IS NULL`);
   const quarantine = database.prepare(`UPDATE agent SET quarantined_until = ?, state = 'Quarantined', state_since = ?, state_reason = ? WHERE id = ?`);
 
+  const promote = database.prepare(`
+    UPDATE agent SET public_key = next_public_key, key_thumbprint = next_key_thumbprint, certificate = next_certificate,
+      next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL WHERE key = ?`);
+  // The epoch grows, so that a session that stands can write nothing any more.
+  const revoke = database.prepare(`
+    UPDATE agent SET state = 'Revoked', state_since = ?1, state_reason = ?2, revocation_reason = ?3, epoch = epoch + 1, quarantined_until = NULL,
+      session_ended_at = iif(session IS NULL, NULL, coalesce(session_ended_at, ?1)), next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL WHERE key = ?4`);
+
   function find(id: string): Row {
     const row = byId.get(id);
     if (row === undefined) throw storeFault('agent_unknown', { id });
@@ -53,6 +71,7 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens }: A
     registerAgent(agent: NewAgent, tokenId: string): AgentRecord {
       const existing = byId.get(agent.id);
       const same = existing !== undefined && text(existing, 'key_thumbprint') === agent.keyThumbprint;
+      if (same && text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agent.id });
       // The answer to the first enrolment got lost: the token was used for this very agent, and is not used up again.
       if (same && text(existing, 'enrolled_by') === tokenId) return agentRecord(existing);
       tokens.useEnrolmentToken(tokenId, agent.now);
@@ -72,21 +91,31 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens }: A
       const key = integer(find(id), 'key');
       outbox.remove(key);
       inbox.remove(key);
+      certificates.revokeAll(id, now(), 'cessationOfOperation');
       remove.run(key);
     },
 
     claimSession(session: SessionClaim): SessionGrant {
       const row = find(session.agentId);
-      if (text(row, 'key_thumbprint') !== session.keyThumbprint) throw storeFault('agent_unknown', { id: session.agentId });
+      const promoted = textOrNull(row, 'next_key_thumbprint') === session.keyThumbprint;
+      const before = text(row, 'key_thumbprint');
+      if (!promoted && before !== session.keyThumbprint) throw storeFault('agent_unknown', { id: session.agentId });
+      if (text(row, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: session.agentId });
       const owner = ownerOfName(session.name);
       if (owner !== undefined && owner !== session.agentId) throw storeFault('agent_name_taken', { name: session.name, owner });
       const key = integer(row, 'key');
       const { now } = session;
+      if (promoted) {
+        // Somebody enrolled meanwhile with the key that was to be this agent's.
+        if (byKey.get(session.keyThumbprint) !== undefined) throw storeFault('agent_unknown', { id: session.agentId });
+        promote.run(key);
+        certificates.revokeAll(session.agentId, now, 'superseded', before);
+      }
       claim.run(
         session.name, session.session, session.boot, session.version, session.transport, session.address,
         session.node, now, now, `connected over ${session.transport} from ${session.address}`, key,
       );
-      return { epoch: integer(row, 'epoch') + 1, up: inbox.position(key) };
+      return { epoch: integer(row, 'epoch') + 1, up: inbox.position(key), promoted };
     },
 
     endSession(agentId: string, epoch: number, now: number, reason: string): void {
@@ -95,6 +124,13 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens }: A
 
     endSessionsOfNode(node: string, now: number, reason: string): void {
       endAll.run(now, reason, node);
+    },
+
+    revokeAgent(agentId: string, reason: RevocationReason, at: number, why: string): number {
+      const row = find(agentId);
+      revoke.run(at, why, reason, integer(row, 'key'));
+      certificates.revokeAll(agentId, at, reason);
+      return integer(row, 'epoch') + 1;
     },
 
     quarantineAgent(agentId: string, until: number, now: number, reason: string): void {
@@ -125,7 +161,9 @@ export function agentReads(database: DatabaseSync) {
   const byKey = database.prepare(`${SELECT_AGENT} WHERE agent.key_thumbprint = ?`);
   const byName = database.prepare(`${SELECT_AGENT} WHERE agent.name = ?`);
   const page = database.prepare(`${SELECT_AGENT} WHERE agent.name > ? AND (?2 IS NULL OR agent.state = ?2) ORDER BY agent.name LIMIT ?3`);
+  const inState = database.prepare('SELECT count(*) AS agents FROM agent WHERE state = ?');
   return {
+    countAgentsInState: (state: AgentState): number => integer(inState.get(state), 'agents'),
     getAgent: (id: string) => oneAgent(byId.get(id)),
     findAgentByKey: (keyThumbprint: string) => oneAgent(byKey.get(keyThumbprint)),
     findAgentByName: (name: string) => oneAgent(byName.get(name)),
@@ -152,6 +190,9 @@ function agentRecord(row: Row): AgentRecord {
     epoch: integer(row, 'epoch'),
     session: sessionRecord(row),
     quarantinedUntil: integerOrNull(row, 'quarantined_until'),
+    certificate: certificateOf(row, 'current'),
+    next: nextOf(row),
+    revocation: revocationOf(row, 'state_since', 'revocation_reason'),
     outbox: {
       incarnation: text(row, 'outbox_incarnation'),
       messages: integer(row, 'outbox_messages'),
@@ -159,6 +200,28 @@ function agentRecord(row: Row): AgentRecord {
       oldestAt: integerOrNull(row, 'outbox_oldest_at'),
     },
     inbox: { incarnation: textOrNull(row, 'inbox_incarnation'), number: integer(row, 'inbox_number'), lastAt: integerOrNull(row, 'inbox_last_at') },
+  };
+}
+
+function nextOf(row: Row): AgentRecord['next'] {
+  const certificate = certificateOf(row, 'next');
+  return certificate === null ? null : { publicKey: text(row, 'next_public_key'), keyThumbprint: text(row, 'next_key_thumbprint'), certificate };
+}
+
+function certificateOf(row: Row, which: 'current' | 'next'): AgentCertificate | null {
+  const column = (name: (typeof CERTIFICATE_COLUMNS)[number]): string => `${which}_one_${name}`;
+  const thumbprint = textOrNull(row, column('thumbprint'));
+  if (thumbprint === null) return null;
+  return {
+    thumbprint,
+    serial: text(row, column('serial')),
+    issuer: text(row, column('issuer')),
+    keyThumbprint: text(row, column('key_thumbprint')),
+    notBefore: integer(row, column('not_before')),
+    notAfter: integer(row, column('not_after')),
+    issuedAt: integer(row, column('issued_at')),
+    installedAt: integerOrNull(row, column('installed_at')),
+    revoked: revocationOf(row, column('revoked_at'), column('revocation_reason')),
   };
 }
 

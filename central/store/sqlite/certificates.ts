@@ -1,9 +1,9 @@
 // Owns the rows of certificates that agents were given, of what each agent was told to trust, and of the expiry warnings that
 // have been given.
 import type { DatabaseSync } from 'node:sqlite';
-import { integer, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
+import { integer, integerOrNull, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
 import { storeFault } from '../errors.ts';
-import type { AgentTrust, ExpiryWarning, IssuedCertificate } from '../certificate-store.ts';
+import type { AgentTrust, ExpiryWarning, IssuedCertificate, NewRenewal, RenewalOutcome, Revocation, RevocationReason } from '../certificate-store.ts';
 
 export function certificateWrites(database: DatabaseSync) {
   const insert = database.prepare(`
@@ -14,7 +14,46 @@ export function certificateWrites(database: DatabaseSync) {
   const warned = database.prepare('INSERT INTO expiry_warning (thumbprint, days, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET days = excluded.days, at = excluded.at');
   const forget = database.prepare('DELETE FROM expiry_warning WHERE at < ?');
 
+  const revokeAll = database.prepare(`
+    UPDATE agent_certificate SET revoked_at = ?1, revocation_reason = ?2 WHERE agent_id = ?3 AND (?4 IS NULL OR key_thumbprint = ?4) AND revoked_at IS NULL`);
+  const agentOf = database.prepare('SELECT id, key_thumbprint FROM agent WHERE id = ? AND epoch = ?');
+  const ownerOf = database.prepare('SELECT id FROM agent WHERE (key_thumbprint = ?1 OR next_key_thumbprint = ?1) AND id <> ?2');
+  const successorOf = database.prepare('SELECT * FROM agent_certificate WHERE renews = ? AND agent_id = ? ORDER BY issued_at DESC LIMIT 1');
+  const renewed = database.prepare('UPDATE agent_certificate SET renews = ?, chain = ?, address = ? WHERE thumbprint = ?');
+  const comesNext = database.prepare('UPDATE agent SET next_public_key = ?, next_key_thumbprint = ?, next_certificate = ? WHERE id = ?');
+  const installed = database.prepare('UPDATE agent_certificate SET installed_at = ? WHERE thumbprint = ? AND agent_id = ? AND installed_at IS NULL');
+
   return {
+    /** Every certificate that is not revoked yet; only those of one key, when one is given. */
+    revokeAll(agentId: string, at: number, reason: RevocationReason, ofKey: string | null = null): void {
+      revokeAll.run(at, reason, agentId, ofKey);
+    },
+    recordRenewal({ certificate, epoch, renews, publicKey, chain, address }: NewRenewal): RenewalOutcome {
+      const { thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt } = certificate;
+      const agent = agentOf.get(agentId, epoch);
+      if (agent === undefined) throw storeFault('stale_epoch', { id: agentId });
+      const owner = ownerOf.get(keyThumbprint, agentId);
+      if (owner !== undefined) throw storeFault('agent_key_known', { owner: text(owner, 'id') });
+      const current = text(agent, 'key_thumbprint');
+      const before = successorOf.get(renews, agentId);
+      if (before !== undefined) {
+        const good = integer(before, 'not_after') > issuedAt && integerOrNull(before, 'revoked_at') === null && text(before, 'issuer') === issuer;
+        if (text(before, 'key_thumbprint') === keyThumbprint) {
+          if (good) return { outcome: 'repeated', chain: text(before, 'chain') };
+        } else if (text(before, 'key_thumbprint') !== current || integerOrNull(before, 'installed_at') !== null) {
+          // One for the current key that the agent never had is a lost answer, after which it decided for another key.
+          return { outcome: 'twice', address: textOrNull(before, 'address') };
+        }
+      }
+      insert.run(thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt);
+      renewed.run(renews, chain, address, thumbprint);
+      if (keyThumbprint === current) newest.run(thumbprint, agentId);
+      else comesNext.run(publicKey, keyThumbprint, thumbprint, agentId);
+      return { outcome: 'issued', chain };
+    },
+    recordInstalled(agentId: string, thumbprint: string, now: number): void {
+      installed.run(now, thumbprint, agentId);
+    },
     recordIssued(certificate: IssuedCertificate): void {
       const { thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt } = certificate;
       if (newest.run(thumbprint, agentId).changes === 0) throw storeFault('agent_unknown', { id: agentId });
@@ -39,7 +78,20 @@ export function certificateReads(database: DatabaseSync) {
   const count = database.prepare('SELECT count(*) AS agents FROM agent JOIN agent_certificate ON agent.certificate = agent_certificate.thumbprint WHERE agent_certificate.not_after <= ?');
   const trust = database.prepare('SELECT id, name, session_transport, trusted FROM agent WHERE name > ? ORDER BY name LIMIT ?');
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
+  const find = database.prepare('SELECT agent_id, revoked_at, revocation_reason FROM agent_certificate WHERE thumbprint = ?');
+  const revoked = database.prepare(`
+    SELECT thumbprint, serial, revoked_at, revocation_reason FROM agent_certificate
+    WHERE revoked_at IS NOT NULL AND issuer = ? AND not_after > ? AND thumbprint > ? ORDER BY thumbprint LIMIT ?`);
   return {
+    findCertificate(thumbprint: string): { readonly agentId: string; readonly revoked: Revocation | null } | undefined {
+      const row = find.get(thumbprint);
+      return row === undefined ? undefined : { agentId: text(row, 'agent_id'), revoked: revocationOf(row) };
+    },
+    revokedCertificates: (issuer: string, endsAfter: number, after: string, limit: number) =>
+      revoked.all(issuer, endsAfter, after, limit).flatMap((row) => {
+        const revocation = revocationOf(row);
+        return revocation === null ? [] : [{ thumbprint: text(row, 'thumbprint'), serial: text(row, 'serial'), revoked: revocation }];
+      }),
     soonestCertificates: (after: { readonly notAfter: number; readonly thumbprint: string }, until: number, limit: number) => soonest.all(after.notAfter, after.thumbprint, until, limit).map(certificateRow),
     certificatesOfAgent: (agentId: string, limit: number) => ofAgent.all(agentId, limit).map(certificateRow),
     countCertificatesUntil: (until: number): number => integer(count.get(until), 'agents'),
@@ -60,6 +112,12 @@ export function certificateReads(database: DatabaseSync) {
         return row === undefined ? null : integer(row, 'days');
       }),
   };
+}
+
+/** Both columns are written together, the reason from a RevocationReason only. The names are those of the row. */
+export function revocationOf(row: Row, at = 'revoked_at', reason = 'revocation_reason'): Revocation | null {
+  const why = textOrNull(row, reason);
+  return why === null ? null : { at: integer(row, at), reason: why as RevocationReason };
 }
 
 function certificateRow(row: Row): IssuedCertificate & { readonly name: string } {

@@ -152,5 +152,26 @@ const CERTIFICATES = `
   ) STRICT, WITHOUT ROWID;
 `;
 
+/**
+ * Renewal: the key that an agent will come with next, with its certificate; of each certificate which one it renews, the chain as
+ * it was sent (a lost answer is given again), where it was asked from, when the agent had it on disk. Revocation: an agent's
+ * reason (the time is that of its state), and time and reason of each certificate.
+ */
+const RENEWAL = `
+  ALTER TABLE agent ADD COLUMN next_public_key TEXT;
+  ALTER TABLE agent ADD COLUMN next_key_thumbprint TEXT;
+  ALTER TABLE agent ADD COLUMN next_certificate TEXT;
+  ALTER TABLE agent ADD COLUMN revocation_reason TEXT;
+  CREATE UNIQUE INDEX agent_next_key ON agent (next_key_thumbprint);
+  ALTER TABLE agent_certificate ADD COLUMN renews TEXT;
+  ALTER TABLE agent_certificate ADD COLUMN chain TEXT;
+  ALTER TABLE agent_certificate ADD COLUMN address TEXT;
+  ALTER TABLE agent_certificate ADD COLUMN installed_at INTEGER;
+  ALTER TABLE agent_certificate ADD COLUMN revoked_at INTEGER;
+  ALTER TABLE agent_certificate ADD COLUMN revocation_reason TEXT;
+  CREATE INDEX agent_certificate_renews ON agent_certificate (renews) WHERE renews IS NOT NULL;
+  CREATE INDEX agent_certificate_revoked ON agent_certificate (issuer, thumbprint) WHERE revoked_at IS NOT NULL;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES];
+export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL];

@@ -26,11 +26,12 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const audit = auditWrites(database);
   const tokens = tokenWrites(database, options.now);
   const incidents = incidentWrites(database);
+  const certificates = certificateWrites(database);
   return {
-    ...agentWrites(database, { outbox, inbox, tokens }),
+    ...agentWrites(database, { outbox, inbox, tokens, certificates, now: options.now }),
     ...messageWrites(database, { outbox, inbox, incidents }),
     ...incidents,
-    ...certificateWrites(database),
+    ...certificates,
     ...parameterWrites(database, audit),
     ...keyMaterialWrites(database, audit),
     ...tokens,

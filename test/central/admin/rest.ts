@@ -157,6 +157,14 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
         if (at === -1) throw storeFault('agent_unknown', { id });
         agents.splice(at, 1);
       },
+      async revoke(id, why) {
+        const at = agents.findIndex((agent) => agent.id === id);
+        const agent = agents[at];
+        if (agent === undefined) throw storeFault('agent_unknown', { id });
+        const revoked: AgentRecord = { ...agent, state: 'Revoked', revocation: { at: now(), reason: why } };
+        agents[at] = revoked;
+        return revoked;
+      },
       incidents: async () => incidents,
     },
     messages: {
@@ -172,6 +180,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
     backups,
     authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00' },
     advertised: () => ({ host: 'central.test', port: 9150 }),
+    revocationLists: { der: async () => Buffer.from('list'), pem: async () => '-----BEGIN X509 CRL-----\n' },
     status: () => status.report,
     ...absentPki(),
     handshakeFailures: { list: () => [], forgotten: 0 },

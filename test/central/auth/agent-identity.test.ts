@@ -1,6 +1,7 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { judgeRegistration, proveHello, type SeenConnection } from '../../../central/auth/agent-identity.ts';
+import { judgeCertificate, judgeRegistration, proveHello, type CertificateTerms, type SeenConnection } from '../../../central/auth/agent-identity.ts';
+import type { AgentCertificate } from '../../../central/store/certificate-store.ts';
 import type { AgentRecord } from '../../../central/store/store.ts';
 import type { Challenge, Hello } from '../../../shared/wire/messages.ts';
 import { helloTranscript, signTranscript } from '../../../shared/wire/proof.ts';
@@ -97,5 +98,45 @@ describe('judgeRegistration', () => {
   it('refuses another key under the same id', () => {
     expect(refusalOf(() => judgeRegistration(hello(), { thumbprint: 'other' }, known))).toBe('key_conflict');
     expect(judgeRegistration(hello(), { thumbprint: 'k' }, known)).toBe(known);
+  });
+
+  it('takes the next key as the current one', () => {
+    const renewing = { ...known, next: { keyThumbprint: 'n' } } as AgentRecord;
+    expect(judgeRegistration(hello(), { thumbprint: 'n' }, renewing)).toBe(renewing);
+    expect(judgeRegistration(hello(), { thumbprint: 'k' }, renewing)).toBe(renewing);
+  });
+});
+
+describe('judgeCertificate', () => {
+  const DAY = 86_400_000;
+  const certificate = (thumbprint: string, notAfter: number, revoked: AgentCertificate['revoked'] = null): AgentCertificate => ({ thumbprint, serial: '1', issuer: 'r', keyThumbprint: 'k', notBefore: 0, notAfter, issuedAt: 0, installedAt: null, revoked });
+  const agent = (changes: Partial<AgentRecord> = {}) => ({ id: 'a1', keyThumbprint: 'k', certificate: certificate('c', 10 * DAY), next: null, revocation: null, ...changes }) as AgentRecord;
+  const judge = (record: AgentRecord, terms: Partial<CertificateTerms> = {}, thumbprint = 'k') => judgeCertificate(record, { thumbprint }, { authentication: 'certificate', graceDays: 5, now: 0, ...terms });
+
+  it('takes one that is in date, and one that expired within the grace', () => {
+    expect(judge(agent())).toMatchObject({ thumbprint: 'c' });
+    expect(judge(agent(), { now: 15 * DAY - 1 })).toMatchObject({ thumbprint: 'c' });
+    expect(judge(agent(), { now: 10 * DAY - 1, graceDays: 0 })).toMatchObject({ thumbprint: 'c' });
+  });
+
+  it('refuses one that expired longer ago, whatever kinds are allowed: it never falls through to the key', () => {
+    expect(refusalOf(() => judge(agent(), { now: 15 * DAY }))).toBe('certificate_expired');
+    expect(refusalOf(() => judge(agent(), { now: 10 * DAY, graceDays: 0, authentication: 'certificate-or-key' }))).toBe('certificate_expired');
+  });
+
+  it('refuses a revoked agent and a revoked certificate before it looks at anything else', () => {
+    expect(refusalOf(() => judge(agent({ revocation: { at: 0, reason: 'keyCompromise' }, certificate: null }), { authentication: 'certificate-or-key' }))).toBe('revoked');
+    expect(refusalOf(() => judge(agent({ certificate: certificate('c', 10 * DAY, { at: 0, reason: 'superseded' }) })))).toBe('revoked');
+  });
+
+  it('lets one without a certificate come by its key where that is allowed', () => {
+    expect(judge(agent({ certificate: null }), { authentication: 'certificate-or-key' })).toBeNull();
+    expect(refusalOf(() => judge(agent({ certificate: null })))).toBe('authentication_kind');
+  });
+
+  it('judges each key by its own certificate', () => {
+    const renewing = agent({ certificate: certificate('old', DAY), next: { publicKey: 'p', keyThumbprint: 'n', certificate: certificate('new', 90 * DAY) } });
+    expect(judge(renewing, { now: 50 * DAY }, 'n')).toMatchObject({ thumbprint: 'new' });
+    expect(refusalOf(() => judge(renewing, { now: 50 * DAY }))).toBe('certificate_expired');
   });
 });

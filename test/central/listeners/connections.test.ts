@@ -39,6 +39,8 @@ async function listen(listener: 'plain' | 'secure'): Promise<Listening> {
     // Only `run` of it is called.
     handshake: { run: async (connection: UpgradedConnection) => void upgraded.push(connection) } as unknown as Handshake,
     enrolment: { enrol: async () => ({}) },
+    revocationLists: { der: async () => Buffer.alloc(0), pem: async () => '' },
+    atTheDoor: async () => undefined,
     trustedProxies: () => new AddressSet([]),
     maxFrameBytes: 65_536,
     server,

@@ -86,7 +86,7 @@ export function agentContract(open: OpenEngine): void {
     const first = await online(store, 'a1');
     await store.inbox.append('a1', first, 1, items('e1', 'e2'), NOW);
     const grant = await store.agents.claimSession(claimOf('a1', { name: 'Renamed', session: 's2', now: NOW + 9 }));
-    expect(grant).toEqual({ epoch: first + 1, up: { incarnation: 'log of a1', number: 2, id: positionId('e1', 'e2') } });
+    expect(grant).toEqual({ epoch: first + 1, up: { incarnation: 'log of a1', number: 2, id: positionId('e1', 'e2') }, promoted: false });
     expect(await store.agents.get('a1')).toMatchObject({
       name: 'Renamed',
       state: 'Online',

@@ -1,0 +1,126 @@
+// Owns the renewal of agents' certificates over their sessions: what Central makes of a request, who is asked to renew, and what
+// it finds when one certificate is renewed twice. When an agent asks by itself is the agent's (agent/renewal.ts); what is kept is
+// the store's.
+import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
+import type { Installed, Renew } from '../../shared/wire/messages.ts';
+import { readPublicKey, renewTranscript, verifyTranscript } from '../../shared/wire/proof.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Authority } from '../pki/authority.ts';
+import { chainPem, readRequest } from '../pki/certificate.ts';
+import { withoutRoot } from '../pki/enrolment.ts';
+import { pkiFault } from '../pki/errors.ts';
+import { issuedCertificate } from '../pki/issued.ts';
+import type { CertificateStore } from '../store/certificate-store.ts';
+import { storeFault } from '../store/errors.ts';
+import type { AgentStore } from '../store/store.ts';
+import type { RenewalFrames } from './control.ts';
+import type { Incidents } from './incidents.ts';
+import type { Session } from './session.ts';
+
+export interface RenewalOptions {
+  readonly agents: Pick<AgentStore, 'get'>;
+  readonly certificates: Pick<CertificateStore, 'recordInstalled' | 'recordRenewal'>;
+  readonly authority: Authority;
+  /** Parameter agents.certificate.lifetimeDays. */
+  readonly lifetimeDays: () => number;
+  /** How many agents are online: what they are asked spreads with it. */
+  readonly online: () => number;
+  readonly incidents: Pick<Incidents, 'record'>;
+  readonly metrics: Metrics;
+  readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
+  readonly now: () => number;
+}
+
+/** The capability of agents that renew. */
+const CAPABILITY = 'renewal';
+/** Each costs two signatures and a commit, beside everything else that goes on. */
+const RENEWALS_PER_SECOND = 50;
+
+export class Renewals implements RenewalFrames {
+  readonly #options: RenewalOptions;
+  /** Sessions with a request that is not answered yet: an agent asks for one thing at a time. */
+  readonly #busy = new WeakSet<Session>();
+  /** Certificates of which it was said that they came within the grace. */
+  readonly #late = new Set<string>();
+
+  constructor(options: RenewalOptions) {
+    this.#options = options;
+  }
+
+  onOpened(session: Session): void {
+    const { certificate, capabilities } = session.facts;
+    if (certificate !== null && certificate.notAfter <= this.#options.now()) this.#tellLate(session, certificate.thumbprint, certificate.notAfter);
+    // One of another generation, or none on record: it shall have one of the authority that signs now. Said again after each
+    // welcome, as long as that is so.
+    if (capabilities.includes(CAPABILITY) && certificate?.issuer !== this.#options.authority.current().id) this.askToRenew(session);
+  }
+
+  onFrame(session: Session, frame: Renew | Installed): void {
+    if (frame.type === 'installed') return this.#installed(session, frame);
+    if (this.#busy.has(session)) return;
+    this.#busy.add(session);
+    this.#renew(session, frame)
+      .catch((error: unknown) => this.#refuse(session, error))
+      .finally(() => this.#busy.delete(session));
+  }
+
+  /** Another generation signs now: this agent shall have a certificate of it. */
+  askToRenew(session: Session): void {
+    session.sendControl({ type: 'renew-now', spreadSeconds: Math.ceil(this.#options.online() / RENEWALS_PER_SECOND) });
+  }
+
+  async #renew(session: Session, { csr: pem, certificate: renews, signature }: Renew): Promise<void> {
+    const { authority, agents, certificates, now, log } = this.#options;
+    const { agentId, address, epoch } = session.facts;
+    const csr = await readRequest(pem);
+    const agent = await agents.get(agentId);
+    if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
+    const current = readPublicKey(agent.publicKey);
+    if (current === undefined || !verifyTranscript(renewTranscript(csr.der, renews), signature, current)) throw pkiFault('renewal_signature', {});
+    const made = await authority.issueAgent({ id: agentId, name: agent.name, publicKey: csr.publicKey, lifetimeDays: this.#options.lifetimeDays() });
+    const renewal = await certificates.recordRenewal({
+      certificate: issuedCertificate(made, authority, agentId, now()),
+      epoch,
+      renews,
+      publicKey: csr.spki.toString('base64'),
+      chain: chainPem(withoutRoot(authority.chainOf(made))),
+      address,
+    });
+    if (renewal.outcome === 'twice') {
+      this.#options.incidents.record({ kind: 'certificate_renewed_twice', agentId, address, at: now(), detail: { certificate: renews, addresses: [renewal.address, address] } });
+      throw pkiFault('certificate_renewed_twice', { thumbprint: renews, address: renewal.address ?? 'unknown' });
+    }
+    this.#count(renewal.outcome);
+    log.info({ agent: agentId, certificate: renews, outcome: renewal.outcome, address }, 'certificate renewed');
+    session.sendControl({ type: 'renewed', certificate: renewal.chain });
+  }
+
+  #refuse(session: Session, error: unknown): void {
+    const { log } = this.#options;
+    const { agentId: agent, address } = session.facts;
+    // A session that was replaced meanwhile hears it from elsewhere.
+    if (isCoded(error, 'stale_epoch')) return;
+    this.#count('refused');
+    const fault: CodedError = isCoded(error) ? error : pkiFault('renewal_failed', {}, error);
+    log.warn({ agent, address, code: fault.code, error: textOf(error) }, 'a renewal was refused');
+    session.sendControl({ type: 'renewal-refused', code: fault.code, text: fault.message.slice(0, 1024), hint: fault.hint.slice(0, 1024) });
+  }
+
+  #installed(session: Session, { certificate }: Installed): void {
+    const { certificates, log, now } = this.#options;
+    certificates.recordInstalled(session.facts.agentId, certificate, now()).catch((error: unknown) => log.warn({ agent: session.facts.agentId, error: textOf(error) }, 'not noted that a certificate is installed'));
+  }
+
+  #tellLate(session: Session, thumbprint: string, notAfter: number): void {
+    if (this.#late.has(thumbprint)) return;
+    this.#late.add(thumbprint);
+    const { agentId, address } = session.facts;
+    const detail = { certificate: thumbprint, expired: new Date(notAfter).toISOString() };
+    this.#options.incidents.record({ kind: 'certificate_expired_in_grace', agentId, address, at: this.#options.now(), detail });
+    this.#options.log.warn({ agent: agentId, address, ...detail }, 'an agent came with an expired certificate, within the grace: it renews it now');
+  }
+
+  #count(outcome: 'issued' | 'repeated' | 'refused'): void {
+    this.#options.metrics.instruments.queuegate_certificate_renewals_total.inc({ outcome });
+  }
+}

@@ -1,0 +1,62 @@
+// Owns the revocation of an agent as one act: the registry, its session, the published list, the audit log; and the look at a
+// client certificate before a connection becomes a WebSocket. Who is refused afterwards is judged at the hello
+// (central/auth/agent-identity.ts).
+import type { X509Certificate } from 'node:crypto';
+import { textOf, type CodedError } from '../../shared/errors.ts';
+import { auditEntry, type Actor, type Reason } from '../audit.ts';
+import { thumbprintOf } from '../pki/certificate.ts';
+import { pkiFault } from '../pki/errors.ts';
+import type { RevocationLists } from '../pki/revocation-lists.ts';
+import type { CertificateStore, RevocationReason } from '../store/certificate-store.ts';
+import { storeFault } from '../store/errors.ts';
+import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
+import type { Sessions } from './sessions.ts';
+
+export interface RevocationOptions {
+  readonly agents: Pick<AgentStore, 'get' | 'remove' | 'revoke'>;
+  readonly certificates: Pick<CertificateStore, 'find'>;
+  readonly audit: AuditStore;
+  readonly sessions: Pick<Sessions, 'remove' | 'revoke'>;
+  readonly lists: Pick<RevocationLists, 'refresh' | 'touch'>;
+  readonly log: { warn(facts: object, text: string): void };
+  readonly now: () => number;
+}
+
+export interface Revocations {
+  /** Its session is over, and the list has it, when this resolves. Errors: agent_unknown. */
+  revoke(id: string, reason: RevocationReason, terms: Reason, actor: Actor): Promise<AgentRecord>;
+  /** Removes it from the registry; its certificates are revoked. Errors: agent_unknown. */
+  remove(id: string, actor: Actor): Promise<void>;
+  /** Why a connection with this client certificate becomes no WebSocket; undefined when nothing is known against it. */
+  atTheDoor(shown: X509Certificate): Promise<CodedError | undefined>;
+}
+
+export function createRevocations({ agents, certificates, audit, sessions, lists, log, now }: RevocationOptions): Revocations {
+  const publish = async (): Promise<void> => {
+    lists.touch();
+    // What was revoked is revoked; the clock makes the list in a minute (central/upkeep.ts).
+    await lists.refresh().catch((error: unknown) => log.warn({ error: textOf(error) }, 'the revocation lists could not be made'));
+  };
+  return {
+    async revoke(id, reason, terms, actor) {
+      const text = `revoked by ${actor.who}: ${reason}${terms.comment === undefined ? '' : ` (${terms.comment})`}`;
+      const epoch = await agents.revoke(id, { reason, now: now(), text });
+      sessions.revoke(id, epoch, reason);
+      await audit.append(auditEntry(actor, 'agent.revoke', { id, reason }, now(), terms));
+      await publish();
+      const agent = await agents.get(id);
+      if (agent === undefined) throw storeFault('agent_unknown', { id });
+      return agent;
+    },
+    async remove(id, actor) {
+      await agents.remove(id);
+      await audit.append(auditEntry(actor, 'agent.remove', { id }, now()));
+      sessions.remove(id);
+      await publish();
+    },
+    async atTheDoor(shown) {
+      const revoked = (await certificates.find(thumbprintOf(shown)))?.revoked ?? null;
+      return revoked === null ? undefined : pkiFault('certificate_revoked', { reason: revoked.reason });
+    },
+  };
+}

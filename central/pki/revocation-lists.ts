@@ -1,0 +1,106 @@
+// Owns the revocation lists that Central publishes for others: one for each generation of its authority, made anew each day and
+// after every revocation. Central itself judges by the store, and no list is ever an option of TLS: one past its nextUpdate would
+// refuse everybody (tried).
+import type { CertificateStore } from '../store/certificate-store.ts';
+import type { Authority } from './authority.ts';
+import { nameLine } from '../../shared/keystore/material.ts';
+import { crlPem, makeCrl, maySignLists, type CrlOrder } from './crl.ts';
+import { pkiFault } from './errors.ts';
+import type { Generation } from './generations.ts';
+
+export interface RevocationListsOptions {
+  readonly authority: Pick<Authority, 'current' | 'generations'>;
+  readonly certificates: Pick<CertificateStore, 'revokedBy'>;
+  readonly now: () => number;
+}
+
+const DAY_MS = 86_400_000;
+/** What fetches it once a day may miss six of them. */
+const VALID_MS = 7 * DAY_MS;
+const PAGE = 1000;
+
+interface Made {
+  readonly at: number;
+  readonly lists: ReadonlyMap<string, Buffer>;
+}
+
+export class RevocationLists {
+  readonly #options: RevocationListsOptions;
+  #made: Made = { at: 0, lists: new Map() };
+  #stale = true;
+  #running: Promise<void> | undefined;
+  #lastNumber = 0;
+
+  constructor(options: RevocationListsOptions) {
+    this.#options = options;
+  }
+
+  /** The list of the generation that signs now. Errors: crl_unavailable. */
+  async der(): Promise<Buffer> {
+    await this.#upToDate();
+    const current = this.#options.authority.current();
+    const list = this.#made.lists.get(current.id);
+    if (list === undefined) throw pkiFault('crl_unavailable', { name: nameLine(current.chain[0].subject) });
+    return list;
+  }
+
+  /** Those of all generations, that of the current one first. */
+  async pem(): Promise<string> {
+    await this.#upToDate();
+    return [...this.#made.lists.values()].map(crlPem).join('');
+  }
+
+  /** Something was revoked: the next `refresh` makes them anew, the clock's at the latest. */
+  touch(): void {
+    this.#stale = true;
+  }
+
+  /** Makes them anew when something was revoked, when they are a day old, or when another generation signs. */
+  async refresh(): Promise<void> {
+    // What was revoked while the lists were read may not be in them.
+    while (this.#running !== undefined) await this.#running;
+    if (!this.#isDue()) return;
+    this.#stale = false;
+    this.#running = this.#make()
+      .catch((error: unknown) => {
+        this.#stale = true;
+        throw error;
+      })
+      .finally(() => (this.#running = undefined));
+    await this.#running;
+  }
+
+  /** A new revocation is on the list within a minute, by the clock; a new generation has one from the first question on. */
+  async #upToDate(): Promise<void> {
+    if (this.#options.authority.generations().some(({ id, chain }) => !this.#made.lists.has(id) && maySignLists(chain[0]))) await this.refresh();
+  }
+
+  #isDue(): boolean {
+    const ids = this.#options.authority.generations().filter(({ chain }) => maySignLists(chain[0])).map(({ id }) => id);
+    return this.#stale || this.#options.now() - this.#made.at >= DAY_MS || ids.join() !== [...this.#made.lists.keys()].join();
+  }
+
+  async #make(): Promise<void> {
+    const at = this.#options.now();
+    // Never twice the same, and growing over restarts without anything to be kept.
+    this.#lastNumber = Math.max(at, this.#lastNumber + 1);
+    const lists = new Map<string, Buffer>();
+    for (const generation of this.#options.authority.generations()) {
+      const [issuer] = generation.chain;
+      if (!maySignLists(issuer)) continue;
+      lists.set(generation.id, makeCrl({ issuer, key: generation.key, number: this.#lastNumber, thisUpdate: at, nextUpdate: at + VALID_MS, entries: await this.#revokedBy(generation, at) }));
+    }
+    this.#made = { at, lists };
+  }
+
+  /** RFC 5280 section 3.3: an entry stays until it has stood on a list that was made after its certificate's end. */
+  async #revokedBy({ id }: Generation, at: number): Promise<CrlOrder['entries']> {
+    const entries: CrlOrder['entries'][number][] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await this.#options.certificates.revokedBy({ issuer: id, endsAfter: at - DAY_MS, limit: PAGE, ...(after === undefined ? {} : { after }) });
+      entries.push(...page);
+      after = page.at(-1)?.thumbprint;
+      if (page.length < PAGE || after === undefined) return entries;
+    }
+  }
+}
