@@ -15,7 +15,7 @@ import { connectionLoop, type LoopState } from './connection-loop.ts';
 import { connectOnce, type DialPlan, type OnlineSession } from './connection.ts';
 import type { Control } from './control.ts';
 import { agentFault } from './errors.ts';
-import type { AgentKey, Identity } from './identity.ts';
+import type { Credentials } from './identity.ts';
 import type { Truststore } from './truststore.ts';
 
 export interface DaemonPorts {
@@ -23,12 +23,11 @@ export interface DaemonPorts {
   readonly firstConf: AgentConf;
   /** Reads the configuration anew: what concerns the connection counts at the next dial. */
   conf(): Promise<AgentConf>;
-  /** Who this agent is; enrols by the one-time file when there is one. Undefined: not enrolled. */
-  identity(conf: AgentConf): Promise<Identity | undefined>;
+  /** Who this agent is, with its key, read anew at each dial; enrols by the one-time file when there is one. Undefined: not enrolled. */
+  credentials(conf: AgentConf): Promise<Credentials | undefined>;
   truststore(conf: AgentConf): Promise<Truststore>;
   /** The files that the connection depends on. */
   watched(conf: AgentConf): readonly string[];
-  readonly key: AgentKey;
   readonly outbox: OutboxPort;
   readonly inbox: InboxPort & { position(): Promise<Position | null> };
   /** Certificate and trust (control.ts). */
@@ -115,8 +114,9 @@ export class Daemon {
     const conf = await this.#ports.conf();
     const watched = this.#ports.watched(conf);
     this.#seen = watched.join() === before.files.join() ? before : await snapshotFiles(watched);
-    const identity = await this.#ports.identity(conf);
-    if (identity === undefined) throw agentFault('not_enrolled', {});
+    const credentials = await this.#ports.credentials(conf);
+    if (credentials === undefined) throw agentFault('not_enrolled', {});
+    const { identity, key } = credentials;
     const { secure, proxied } = conf.central;
     const truststore = secure ? await this.#ports.truststore(conf) : undefined;
     for (const warning of truststore?.warnings ?? []) this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
@@ -125,7 +125,7 @@ export class Daemon {
       target,
       ca: truststore?.ca ?? [],
       truststore: conf.truststore.path,
-      key: this.#ports.key,
+      key,
       identity,
       name: this.#name,
       version: VERSION,

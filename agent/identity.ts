@@ -48,6 +48,12 @@ export interface AgentKey {
   readonly thumbprint: string;
 }
 
+/** Who an agent is, and the key that proves it. */
+export interface Credentials {
+  readonly identity: Identity;
+  readonly key: AgentKey;
+}
+
 /**
  * Loads the key of the data folder, or makes it (ECDSA P-256, 0600). Two processes that start at once get the same key:
  * the file appears whole or not at all, and the first one wins.
@@ -115,6 +121,12 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
   const identity = value as Identity;
   if (!isCertificate(identity.certificate)) throw agentFault('identity_damaged', { file, found: 'its certificate cannot be read' });
   return identity;
+}
+
+/** Identity and key, as they belong together now; undefined before enrolment. */
+export async function loadCredentials(folder: string): Promise<Credentials | undefined> {
+  const identity = await loadIdentity(folder);
+  return identity === undefined ? undefined : { identity, key: await loadOrCreateKey(folder) };
 }
 
 function isCertificate(pem: string): boolean {

@@ -11,7 +11,7 @@ import { targetName } from './connection-faults.ts';
 import { NO_CONTROL } from './control.ts';
 import { Daemon } from './daemon.ts';
 import { newLocalToken, startLocalApi } from './handlers/local-api.ts';
-import { identityFile, loadIdentity, loadOrCreateKey, type Identity } from './identity.ts';
+import { identityFile, loadCredentials, loadOrCreateKey, type Credentials } from './identity.ts';
 import { LOCAL_API_FILE } from './local-status.ts';
 import { loadTruststore } from './truststore.ts';
 
@@ -48,15 +48,19 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     },
   });
   try {
-    const key = await loadOrCreateKey(conf.dataFolder);
+    // For whoever asks; what is dialled with is read with the identity each time.
+    let key = await loadOrCreateKey(conf.dataFolder);
     const daemon = new Daemon({
       firstConf: conf,
       conf: () => loadAgentConf(request),
       // Key and logs lie in the folder of the start, whatever the configuration says since.
-      identity: (fresh) => findIdentity({ ...fresh, dataFolder: conf.dataFolder }, log),
+      credentials: async (fresh) => {
+        const found = await findCredentials({ ...fresh, dataFolder: conf.dataFolder }, log);
+        if (found !== undefined) ({ key } = found);
+        return found;
+      },
       truststore: (fresh) => loadTruststore({ path: fresh.truststore.path, password: fresh.truststore.password, declaredType: fresh.truststore.declaredType }),
       watched: (fresh) => watchedFiles({ ...fresh, dataFolder: conf.dataFolder }),
-      key,
       control: NO_CONTROL,
       outbox: store.outbox,
       inbox: store.inbox,
@@ -138,14 +142,15 @@ function announce(conf: AgentConf, port: number, key: string, log: Logger): void
   for (const warning of conf.warnings) log.warn(warning);
 }
 
-/** The identity on disk; without one, the enrolment by the one-time file, if there is one. */
-async function findIdentity(conf: AgentConf, log: Logger): Promise<Identity | undefined> {
-  const identity = await loadIdentity(conf.dataFolder);
-  if (identity !== undefined || conf.enrolmentFile === undefined) return identity;
+/** Identity and key on disk; without them, the enrolment by the one-time file, if there is one. */
+async function findCredentials(conf: AgentConf, log: Logger): Promise<Credentials | undefined> {
+  const found = await loadCredentials(conf.dataFolder);
+  if (found !== undefined || conf.enrolmentFile === undefined) return found;
   const { enrolByFile } = await import('./enrol-command.ts');
   const enrolled = await enrolByFile(conf, conf.enrolmentFile);
-  if (enrolled !== undefined) log.info({ id: enrolled.id, name: enrolled.name, central: enrolled.central }, 'enrolled by the one-time file');
-  return enrolled;
+  if (enrolled === undefined) return undefined;
+  log.info({ id: enrolled.id, name: enrolled.name, central: enrolled.central }, 'enrolled by the one-time file');
+  return await loadCredentials(conf.dataFolder);
 }
 
 function watchedFiles(conf: AgentConf): string[] {
