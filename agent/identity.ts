@@ -1,6 +1,6 @@
 // Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrolment.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, X509Certificate, type KeyObject } from 'node:crypto';
-import { link, mkdir, open, rm } from 'node:fs/promises';
+import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../shared/atomic-file.ts';
 import { readBoundedFile } from '../shared/bounded-file.ts';
@@ -11,6 +11,8 @@ import { keyThumbprint, readPublicKey } from '../shared/wire/proof.ts';
 import { agentFault } from './errors.ts';
 
 const KEY_FILE = 'agent-key.pem';
+/** The key that a rescue brings, until it takes the place of the one before. */
+const RESCUE_KEY_FILE = 'agent-key-rescue.pem';
 const IDENTITY_FILE = 'identity.json';
 const MAX_FILE_BYTES = 256 * 1024;
 
@@ -59,7 +61,23 @@ export interface Credentials {
  * the file appears whole or not at all, and the first one wins.
  */
 export async function loadOrCreateKey(folder: string): Promise<AgentKey> {
-  const file = join(folder, KEY_FILE);
+  return await loadOrCreate(folder, KEY_FILE);
+}
+
+/** The key for a rescue, beside the one in use; the same again until it is adopted, so that a repetition repairs a lost answer. */
+export async function loadOrCreateRescueKey(folder: string): Promise<AgentKey> {
+  return await loadOrCreate(folder, RESCUE_KEY_FILE);
+}
+
+/** The identity on disk is that of the rescue's key: it takes the place of the one before. May be called by two processes at once. */
+export async function adoptRescueKey(folder: string): Promise<void> {
+  await rename(join(folder, RESCUE_KEY_FILE), join(folder, KEY_FILE)).catch((error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  });
+}
+
+async function loadOrCreate(folder: string, name: string): Promise<AgentKey> {
+  const file = join(folder, name);
   const existing = await readKey(file);
   if (existing !== undefined) return existing;
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -126,7 +144,11 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
 /** Identity and key, as they belong together now; undefined before enrolment. */
 export async function loadCredentials(folder: string): Promise<Credentials | undefined> {
   const identity = await loadIdentity(folder);
-  return identity === undefined ? undefined : { identity, key: await loadOrCreateKey(folder) };
+  if (identity === undefined) return undefined;
+  // A rescue was cut off after its identity was written, which is when it counts.
+  const rescue = await readKey(join(folder, RESCUE_KEY_FILE));
+  if (rescue !== undefined && new X509Certificate(identity.certificate).checkPrivateKey(rescue.privateKey)) await adoptRescueKey(folder);
+  return { identity, key: await loadOrCreateKey(folder) };
 }
 
 function isCertificate(pem: string): boolean {

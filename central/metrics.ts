@@ -28,6 +28,7 @@ export const METRICS = {
     help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (current, next, previous, staged; of agents' only the soonest).",
   },
   queuegate_agent_certificates: { kind: 'gauge', labels: ['within_days'], help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).' },
+  queuegate_pending_enrolments: { kind: 'gauge', labels: [], help: 'Machines that asked to become agents without a token and wait for an administrator (policy approve).' },
   queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

@@ -120,7 +120,7 @@ async function* everyAgent(client: Client, state?: string): AsyncGenerator<Reado
 }
 
 /** By id; else by name, without regard to case. Errors: agent_unknown. */
-async function findAgent(client: Client, word: string): Promise<Readonly<Record<string, unknown>>> {
+export async function findAgent(client: Client, word: string): Promise<Readonly<Record<string, unknown>>> {
   try {
     return recordOf(await client.request('GET', `/agents/${encodeURIComponent(word)}`));
   } catch (error) {
@@ -130,7 +130,7 @@ async function findAgent(client: Client, word: string): Promise<Readonly<Record<
   }
 }
 
-function idIn(agent: Readonly<Record<string, unknown>>): string {
+export function idIn(agent: Readonly<Record<string, unknown>>): string {
   return encodeURIComponent(typeof agent['id'] === 'string' ? agent['id'] : '');
 }
 

@@ -64,6 +64,11 @@ export const REFUSALS = {
     text: 'The client certificate cannot be taken: {found}.',
     hint: 'Enrol the agent again: that gives it a certificate of this Central for its key.',
   },
+  rescued: {
+    close: 4415,
+    text: 'This agent enrolled again with a rescue code and has another key now.',
+    hint: 'Nothing to do where the code was typed: the daemon goes on with the new key. A copy of the old key elsewhere is a stranger from now on.',
+  },
   going_away: { close: 4500, text: 'Central stops or restarts.', hint: 'Nothing to do: the agent comes back by itself.' },
   superseded: {
     close: 4501,
