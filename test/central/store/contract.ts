@@ -3,6 +3,7 @@ import { describe } from 'vitest';
 import { administrationContract } from './contract-administration.ts';
 import { agentContract } from './contract-agents.ts';
 import { certificateContract } from './contract-certificates.ts';
+import { enrolmentContract } from './contract-enrolments.ts';
 import { messageContract } from './contract-messages.ts';
 import type { OpenEngine } from './samples.ts';
 
@@ -15,6 +16,9 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: certificates`, () => {
     certificateContract(open);
+  });
+  describe(`${name}: enrolments`, () => {
+    enrolmentContract(open);
   });
   describe(`${name}: administration`, () => {
     administrationContract(open);
