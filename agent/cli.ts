@@ -5,7 +5,8 @@ import { isCoded, printable, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
 import { flagOptions } from '../shared/settings.ts';
 import { VERSION } from '../shared/version.ts';
-import { AGENT_SCHEMA, loadAgentConf, type AgentConfRequest } from './conf.ts';
+import { AGENT_SCHEMA, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
+import type { Enrolment } from './enrol-command.ts';
 
 const USAGE = `queue-agent ${VERSION}
 
@@ -14,6 +15,14 @@ const USAGE = `queue-agent ${VERSION}
   queue-agent enrol URL --token TOKEN --pin sha256:... [--again] [--profile FOLDER] [settings]
       Makes this machine an agent of a Central: copy the line that "queuegate tokens create-enrolment" printed.
       The token may stand in the environment instead (QUEUE_AGENT_TOKEN), where other users of this machine do not see it.
+  queue-agent enrol URL --pin sha256:... [--wait SECONDS] [--again] [--profile FOLDER] [settings]
+      The same without a token: prints the thumbprint of this machine's key, and waits until an administrator of Central has
+      compared and accepted it (300 seconds unless set). Run again it goes on waiting.
+  queue-agent request --out FILE [--profile FOLDER] [settings]
+  queue-agent install-certificate FILE [--central URL] [--profile FOLDER] [settings]
+      The same without a line to Central: take the request there ("queuegate agents issue"), and the file that it writes back here.
+  queue-agent rescue CODE [--profile FOLDER] [settings]
+      Makes an agent that is cut off itself again, with the code that "queuegate agents rescue" printed on Central.
   queue-agent status [--json] [--profile FOLDER] [settings]
       What the running daemon says of itself.
   queue-agent doctor [--json] [--profile FOLDER] [settings]
@@ -30,6 +39,8 @@ The profile is profiles/default, or QUEUE_AGENT_PROFILE. Settings are flags such
 
 /** Longer than the daemon needs to stop in order; then it is ended whatever hangs. */
 const STOP_WITHIN_MS = 10_000;
+/** For the administrator at the telephone. */
+const WAIT_SECONDS = 300;
 
 class UsageError extends Error {}
 
@@ -40,6 +51,12 @@ async function main(argv: readonly string[]): Promise<number> {
       return await start(rest);
     case 'enrol':
       return await enrolCommand(rest);
+    case 'request':
+      return await request(rest);
+    case 'install-certificate':
+      return await installCertificateCommand(rest);
+    case 'rescue':
+      return await rescue(rest);
     case 'status':
       return await status(rest);
     case 'doctor':
@@ -101,13 +118,83 @@ async function start(args: readonly string[]): Promise<number> {
 }
 
 async function enrolCommand(args: readonly string[]): Promise<number> {
-  const { request, values, positionals } = parse(args, { token: { type: 'string' }, pin: { type: 'string' }, again: { type: 'boolean' } });
+  const { request, values, positionals } = parse(args, { token: { type: 'string' }, pin: { type: 'string' }, again: { type: 'boolean' }, wait: { type: 'string' } });
   const [url, ...more] = positionals;
-  const token = typeof values['token'] === 'string' ? values['token'] : process.env['QUEUE_AGENT_TOKEN'];
-  if (url === undefined || more.length > 0 || token === undefined) throw new UsageError('enrol needs one URL, and --token TOKEN or QUEUE_AGENT_TOKEN');
+  const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
+  const token = text('token') ?? process.env['QUEUE_AGENT_TOKEN'];
+  if (url === undefined || more.length > 0) throw new UsageError('enrol needs one URL');
+  const wait = text('wait') ?? String(WAIT_SECONDS);
+  if (!/^\d{1,5}$/.test(wait)) throw new UsageError(`--wait is "${wait}"; allowed: seconds, from 0 to 99999`);
   const conf = await loadAgentConf(request);
   const { enrolAgent } = await import('./enrol-command.ts');
-  const { identity, trusted } = await enrolAgent(conf, { url, token, pin: typeof values['pin'] === 'string' ? values['pin'] : undefined, again: values['again'] === true });
+  const enrolled = await enrolAgent(conf, {
+    url,
+    token,
+    pin: text('pin'),
+    again: values['again'] === true,
+    waitMs: Number(wait) * 1000,
+    onPending: ({ keyThumbprint }) =>
+      void process.stdout.write(
+        [
+          `asked to become an agent as ${conf.name}; an administrator has to accept it`,
+          `  key         sha256:${keyThumbprint}`,
+          `On Central, compare this thumbprint with "queuegate agents pending", then: queuegate agents accept ${keyThumbprint.slice(0, 16)}`,
+          `waiting for at most ${wait} seconds`,
+          '',
+        ].join('\n'),
+      ),
+  });
+  tellEnrolled(request, conf, enrolled);
+  const { secure, signingKey } = enrolled.identity;
+  if (token === undefined && !secure) {
+    const { pinOf } = await import('../shared/wire/enrolment.ts');
+    process.stderr.write(`warning: over plain http nobody has proven that this was Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
+  }
+  return 0;
+}
+
+async function request(args: readonly string[]): Promise<number> {
+  const { request, values, positionals } = parse(args, { out: { type: 'string' } });
+  const { out } = values;
+  if (typeof out !== 'string' || positionals.length > 0) throw new UsageError('request needs --out FILE, and nothing else');
+  const conf = await loadAgentConf(request);
+  const { writeRequest } = await import('./offline-command.ts');
+  const key = await writeRequest(conf, out);
+  process.stdout.write(
+    [
+      `${out} is the request of ${conf.name}`,
+      `  key         sha256:${key.thumbprint}`,
+      `  data        ${conf.dataFolder} (the key; keep it private)`,
+      'next, on Central: queuegate agents issue --csr FILE --out agent.pem (compare the thumbprint)',
+      `then, here: queue-agent install-certificate agent.pem --profile ${request.profileFolder}`,
+      '',
+    ].join('\n'),
+  );
+  return 0;
+}
+
+async function installCertificateCommand(args: readonly string[]): Promise<number> {
+  const { request, values, positionals } = parse(args, { central: { type: 'string' } });
+  const [file, ...more] = positionals;
+  if (file === undefined || more.length > 0) throw new UsageError('install-certificate needs one file');
+  const conf = await loadAgentConf(request);
+  const { installCertificate } = await import('./offline-command.ts');
+  tellEnrolled(request, conf, await installCertificate(conf, file, typeof values['central'] === 'string' ? values['central'] : undefined, new Date()));
+  return 0;
+}
+
+async function rescue(args: readonly string[]): Promise<number> {
+  const { request, positionals } = parse(args, {});
+  // Somebody may type it with blanks in place of dashes.
+  const code = positionals.join(' ');
+  if (code === '') throw new UsageError('rescue needs the code');
+  const conf = await loadAgentConf(request);
+  const { rescueAgent } = await import('./rescue.ts');
+  tellEnrolled(request, conf, await rescueAgent(conf, code));
+  return 0;
+}
+
+function tellEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrolment): void {
   const { hostName, scheme } = dialled(conf.central.secure, identity.host);
   process.stdout.write(
     [
@@ -116,11 +203,10 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
       `  data        ${conf.dataFolder} (key, identity; keep it private)`,
       ...(trusted === undefined ? [] : [`  truststore  ${trusted} now trusts Central's root`]),
       `  dials       ${scheme}://${conf.central.endpoints[0]?.host ?? hostName}:${conf.central.endpoints[0]?.port ?? (identity.secure === conf.central.secure ? identity.port : conf.central.port)}`,
-      `next: queue-agent start --profile ${request.profileFolder}`,
+      `next: queue-agent start --profile ${request.profileFolder} (a daemon that runs already goes on by itself)`,
       '',
     ].join('\n'),
   );
-  return 0;
 }
 
 function dialled(secure: boolean, host: string): { readonly scheme: string; readonly hostName: string } {

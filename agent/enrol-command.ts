@@ -3,15 +3,20 @@ import { X509Certificate } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addTrusted } from '../shared/truststore/import.ts';
+import type { EnrolmentPending } from '../shared/wire/enrolment.ts';
 import type { AgentConf } from './conf.ts';
-import { enrol, readEnrolmentFile, removeEnrolmentFile, type EnrolResult } from './enrol.ts';
+import { enrol, readEnrolmentFile, readEnrolUrl, removeEnrolmentFile } from './enrol.ts';
 import { agentFault } from './errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from './identity.ts';
 
 export interface EnrolRequestOrder {
   readonly url: string;
-  readonly token: string;
+  /** Undefined: an administrator is asked. */
+  readonly token: string | undefined;
   readonly pin: string | undefined;
+  /** Without a token: how long to wait for him, and what is told once he is asked. */
+  readonly waitMs?: number;
+  readonly onPending?: (pending: EnrolmentPending) => void;
   /** Also when this agent is enrolled already. */
   readonly again: boolean;
 }
@@ -27,10 +32,11 @@ export async function enrolAgent(conf: AgentConf, order: EnrolRequestOrder): Pro
   const existing = await loadIdentity(conf.dataFolder);
   if (existing !== undefined && !order.again) throw agentFault('already_enrolled', { name: existing.name, id: existing.id });
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
+  if (order.token === undefined && conf.central.secure && !readEnrolUrl(order.url).secure) throw agentFault('enrol_unproven', {});
   const key = await loadOrCreateKey(conf.dataFolder);
-  const result = await enrol({ url: order.url, token: order.token, pin: order.pin, name: conf.name, id: conf.id, key });
+  const result = await enrol({ ...order, name: conf.name, id: conf.id, key });
   // The truststore first: an identity without it would dial and be refused, a truststore without identity does nothing.
-  const trusted = conf.central.secure ? await trust(conf, result) : undefined;
+  const trusted = conf.central.secure ? await trustCentral(conf, result.truststore) : undefined;
   await saveIdentity(conf.dataFolder, result.identity);
   return { identity: result.identity, trusted };
 }
@@ -44,10 +50,11 @@ export async function enrolByFile(conf: AgentConf, file: string): Promise<Identi
   return identity;
 }
 
-async function trust(conf: AgentConf, result: EnrolResult): Promise<string | undefined> {
+/** Adds the roots (PEM) to the profile's truststore, beside what is there; its path, when there was something to add. */
+export async function trustCentral(conf: AgentConf, roots: string): Promise<string | undefined> {
   const { path, password } = conf.truststore;
   await mkdir(dirname(path), { recursive: true });
-  const certificates = (result.truststore.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem).raw);
+  const certificates = (roots.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem).raw);
   const { added } = await addTrusted({ file: path, certificates, origin: 'the answer of Central', password, skipPresent: true });
   return added.length === 0 ? undefined : path;
 }

@@ -1,29 +1,30 @@
-// Owns becoming an agent: finds the pinned certificate, sends token and request over a connection that trusts only that one,
-// and keeps what comes back. Loaded only when it is needed; nothing of it stays in the daemon's steady path.
+// Owns becoming an agent: finds the pinned certificate, sends token (or asks without one) and request over a connection that
+// trusts only that one, and gives back what was learnt. Loaded only when it is needed; nothing of it stays in the daemon's steady path.
 import { readFile, rm } from 'node:fs/promises';
-import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { X509Certificate } from 'node:crypto';
-import { textOf } from '../shared/errors.ts';
+import { isCoded, textOf } from '../shared/errors.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
-import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolRequest } from '../shared/wire/enrolment.ts';
-import { ENROL_PATH, PLAIN_PORT, SECURE_PORT } from '../shared/wire/messages.ts';
-import { lookAtCertificate } from './certificate-look.ts';
+import { answerMac, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolmentPending } from '../shared/wire/enrolment.ts';
+import { PLAIN_PORT, SECURE_PORT } from '../shared/wire/messages.ts';
 import { makeRequest } from './certificate-request.ts';
-import { explainDialFailure, explainHttpAnswer, targetName, type Target } from './connection-faults.ts';
+import type { Target } from './connection-faults.ts';
+import { postEnrolment, shownBy } from './enrol-request.ts';
 import { agentFault } from './errors.ts';
 import type { AgentKey, Identity } from './identity.ts';
 
 export interface EnrolOrder {
   readonly url: string;
-  readonly token: string;
+  /** Undefined: an administrator is asked (policy approve). */
+  readonly token: string | undefined;
   readonly pin: string | undefined;
   readonly name: string;
   /** Undefined: the thumbprint of the key. */
   readonly id: string | undefined;
   readonly key: AgentKey;
+  /** Without a token: how long to wait for the administrator, and what is told once he is asked. */
+  readonly waitMs?: number;
+  readonly onPending?: (pending: EnrolmentPending) => void;
 }
 
 export interface EnrolResult {
@@ -32,33 +33,54 @@ export interface EnrolResult {
   readonly truststore: string;
 }
 
-const TIMEOUT_MS = 15_000;
-const MAX_ANSWER_BYTES = 256 * 1024;
-
 /** Enrols once. Throws agent faults; nothing is written here. */
 export async function enrol(order: EnrolOrder): Promise<EnrolResult> {
   const target = readEnrolUrl(order.url);
-  const token = readEnrolmentToken(order.token);
-  if (token === undefined) throw agentFault('token_bad', {});
-  const csr = await makeRequest(order.key, order.name);
-  const who = { name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
-  let answer: unknown;
-  if (target.secure) {
-    if (order.pin === undefined) throw agentFault('pin_missing', {});
-    const pin = readPin(order.pin);
-    if (pin === undefined) throw agentFault('pin_bad', {});
-    const ca = await findPinned(target, pin);
-    answer = await post(target, { csr: csr.pem, token: order.token, ...who }, ca);
-  } else {
-    // The token never crosses a plain line: a proof of it does, and Central proves its answer in the same way.
-    const key = proofKey(token.secret);
-    const mac = requestMac(key, { tokenId: token.id, name: order.name, id: order.id, csrDer: csr.der });
-    answer = await post(target, { csr: csr.pem, tokenId: token.id, mac, ...who }, undefined);
-    const enrolled = readAnswer(answer);
-    if (enrolled.mac === undefined || !sameMac(enrolled.mac, answerMac(key, mac, enrolled))) throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the token' });
-  }
-  const { id, name, central, signingKey, certificate, truststore } = readAnswer(answer);
+  const { id, name, central, signingKey, certificate, truststore } = await (order.token === undefined ? ask(order, target) : withToken(order, order.token, target));
   return { identity: { id, name, central, signingKey, certificate, host: target.host, port: target.port, secure: target.secure }, truststore };
+}
+
+async function withToken(order: EnrolOrder, text: string, target: Target): Promise<Enrolled> {
+  const token = readEnrolmentToken(text);
+  if (token === undefined) throw agentFault('token_bad', {});
+  const csr = await makeRequest(order.key, order.name, order.id);
+  const who = { name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
+  if (target.secure) return decided(await postEnrolment(target, { csr: csr.pem, token: text, ...who }, await findPinned(target, order.pin)));
+  // The token never crosses a plain line: a proof of it does, and Central proves its answer in the same way.
+  const key = proofKey(token.secret);
+  const mac = requestMac(key, { tokenId: token.id, name: order.name, id: order.id, csrDer: csr.der });
+  const enrolled = decided(await postEnrolment(target, { csr: csr.pem, tokenId: token.id, mac, ...who }, undefined));
+  if (enrolled.mac === undefined || !sameMac(enrolled.mac, answerMac(key, mac, enrolled))) throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the token' });
+  return enrolled;
+}
+
+/** Asks, and asks again at the pace that Central gives, until somebody has decided or the time is up. */
+async function ask(order: EnrolOrder, target: Target): Promise<Enrolled> {
+  const { waitMs = 0 } = order;
+  const deadline = performance.now() + waitMs;
+  const csr = await makeRequest(order.key, order.name, order.id);
+  const body = { csr: csr.pem, name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
+  for (let pending: EnrolmentPending | undefined; ; ) {
+    try {
+      const answer = await postEnrolment(target, body, target.secure ? await findPinned(target, order.pin) : undefined);
+      if (!('status' in answer)) return answer;
+      if (answer.keyThumbprint !== order.key.thumbprint) throw agentFault('enrolment_answer_bad', { found: 'it is about the key of another machine' });
+      if (pending === undefined) order.onPending?.(answer);
+      pending = answer;
+    } catch (error) {
+      // Central may restart while a person makes up his mind.
+      if (pending === undefined || !isCoded(error) || !error.retryable) throw error;
+    }
+    const againMs = pending.retryAfterSeconds * 1000;
+    if (performance.now() + againMs > deadline) throw agentFault('enrolment_undecided', { seconds: Math.round(waitMs / 1000), key: order.key.thumbprint });
+    await delay(againMs);
+  }
+}
+
+/** Only who asks without a token may be told to wait. */
+function decided(answer: Enrolled | EnrolmentPending): Enrolled {
+  if ('status' in answer) throw agentFault('enrolment_answer_bad', { found: 'it says to wait, and a token waits for nobody' });
+  return answer;
 }
 
 const ENROLMENT_FILE = {
@@ -111,18 +133,12 @@ export function readEnrolUrl(text: string): Target {
   return { secure, host: url.hostname.replaceAll(/^\[|\]$/g, ''), port };
 }
 
-/**
- * The first connection: sends nothing, and finds the certificate with the pin in the chain that is shown. Nothing is trusted by
- * it: the second connection verifies chain and host name against that one certificate.
- */
-async function findPinned(target: Target, pin: string): Promise<string> {
-  let chain: readonly X509Certificate[];
-  try {
-    ({ chain } = await lookAtCertificate(target, { timeoutMs: TIMEOUT_MS }));
-  } catch (error) {
-    throw explain(error, target, undefined);
-  }
-  return pinnedIn(chain, pin, target).toString();
+/** The certificate with the pin, PEM: the second connection verifies chain and host name against that one alone. */
+async function findPinned(target: Target, text: string | undefined): Promise<string> {
+  if (text === undefined) throw agentFault('pin_missing', {});
+  const pin = readPin(text);
+  if (pin === undefined) throw agentFault('pin_bad', {});
+  return pinnedIn(await shownBy(target), pin, target).toString();
 }
 
 /** The certificate of the chain whose public key has the pin. Throws pin_mismatch. */
@@ -131,62 +147,4 @@ export function pinnedIn(chain: readonly X509Certificate[], pin: string, { host 
   const pinned = chain[pins.indexOf(pin)];
   if (pinned === undefined) throw agentFault('pin_mismatch', { host, pin, found: pins.join(', ') || 'none' });
   return pinned;
-}
-
-async function post(target: Target, body: EnrolRequest, ca: string | undefined): Promise<unknown> {
-  const { status, text } = await exchange(target, JSON.stringify(body), ca);
-  return readResponse(target, status, text);
-}
-
-function exchange(target: Target, body: string, ca: string | undefined): Promise<{ readonly status: number; readonly text: string }> {
-  return new Promise((resolve, reject) => {
-    let shown: X509Certificate | undefined;
-    const options = { host: target.host, port: target.port, path: ENROL_PATH, method: 'POST', timeout: TIMEOUT_MS, agent: false, headers: { 'content-type': 'application/json' } };
-    const request = ca === undefined ? httpRequest(options) : httpsRequest({ ...options, ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3', ...(isIP(target.host) === 0 ? { servername: target.host } : {}) });
-    request.once('socket', (socket) => {
-      // The certificate that the peer shows, for the message, should it be refused.
-      if ('getPeerX509Certificate' in socket) socket.prependOnceListener('secure', () => (shown = (socket as TLSSocket).getPeerX509Certificate()));
-    });
-    request.once('timeout', () => request.destroy(new Error('the TLS handshake has timed out')));
-    request.once('error', (error) => reject(explain(error, target, shown)));
-    request.once('response', (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => {
-        text += chunk;
-        if (text.length > MAX_ANSWER_BYTES) request.destroy(agentFault('enrolment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
-      });
-      // Node tells it only to who listens.
-      response.once('error', (error) => reject(agentFault('central_unreachable', { target: targetName(target), found: 'the line was cut in the middle of its answer' }, error)));
-      response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
-    });
-    request.end(body);
-  });
-}
-
-function readResponse(target: Target, status: number, text: string): unknown {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    // Central speaks JSON here, but for one sentence: plain spoken to its secure port.
-    throw explainHttpAnswer(target, status, text);
-  }
-  if (status === 200) return value;
-  const problem = value as { detail?: unknown; hint?: unknown } | null;
-  throw agentFault('enrolment_refused_by_central', {
-    found: typeof problem?.detail === 'string' ? problem.detail.slice(0, 1024) : `HTTP ${status}`,
-    mend: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',
-  });
-}
-
-function readAnswer(value: unknown): Enrolled {
-  const found = misfit(ENROLLED, value);
-  if (found !== undefined) throw agentFault('enrolment_answer_bad', { found });
-  // `misfit` has just shown it.
-  return value as Enrolled;
-}
-
-function explain(error: unknown, target: Target, shown: X509Certificate | undefined): Error {
-  return explainDialFailure(error, { target, truststore: 'the pinned certificate', shown, timeoutSeconds: TIMEOUT_MS / 1000, now: new Date() });
 }

@@ -14,6 +14,36 @@ export const AGENT_ERRORS = {
   identity_damaged: { text: 'The identity file {file} cannot be used: {found}.', hint: 'Restore it from a backup, or delete the data folder and enrol the agent again.' },
   enrol_url_bad: { text: 'The address "{found}" is no address of a Central.', hint: 'Give it as https://HOST:PORT (secure port, 9150 by default) or http://HOST:PORT, as in the line that Central printed.' },
   token_bad: { text: 'The token is no enrolment token (it begins with qge_).', hint: 'Copy the whole line that Central printed.' },
+  enrolment_undecided: {
+    retryable: true,
+    text: 'Nobody has accepted this machine within {seconds} seconds.',
+    hint: 'On Central: "queuegate agents pending", then "queuegate agents accept" with the thumbprint {key}. Run this line again then, or wait longer with --wait SECONDS; Central keeps the request for a day.',
+  },
+  enrol_unproven: {
+    text: 'Over plain http nobody proves that Central answers, and this profile is set to wss (central.websocket.secure=true): the roots that it would trust could be those of a stranger.',
+    hint: 'Ask over https with the pin ("queuegate ca list" on Central shows it), or enrol with a token, which is proven over http too.',
+  },
+  rescue_code_bad: {
+    text: '"{found}" is no rescue code; it has 20 letters and digits, as in XXXXX-XXXXX-XXXXX-XXXXX.',
+    hint: 'Type the line that "queuegate agents rescue" printed on Central; upper and lower case are the same, dashes may be left out.',
+  },
+  rescue_address_missing: {
+    text: 'Nothing says where Central is: there is no identity in {folder}, and no central.host in the configuration.',
+    hint: 'Name it: queue-agent rescue CODE --central-host HOST',
+  },
+  request_missing: { text: 'There is no key in the data folder {folder}, so that no certificate can be for this machine.', hint: 'Make the request first: queue-agent request --out agent.csr' },
+  certificate_file_unfit: {
+    text: 'The certificates in {file} cannot be used: {found}.',
+    hint: 'Nothing was changed. Take the file that "queuegate agents issue" wrote for the request of this machine, as it is.',
+  },
+  certificate_other_agent: {
+    text: 'The certificate in {file} is for the agent {found}, and this machine is enrolled as {id}.',
+    hint: 'Take the file that was made for this machine; to make it another agent, delete its data folder first.',
+  },
+  central_address_missing: {
+    text: 'Nothing says where Central is: no central.host in the configuration, and no --central.',
+    hint: 'Name it: queue-agent install-certificate FILE --central https://HOST:9150, or set central.host in agent.local.conf.',
+  },
   pin_bad: { text: 'The pin is no pin; it looks like sha256: and 64 hexadecimal digits.', hint: 'Copy the whole line that Central printed.' },
   pin_missing: { text: 'Enrolling over https needs the pin of Central.', hint: 'Copy the whole line that Central printed, with --pin sha256:...' },
   pin_mismatch: {

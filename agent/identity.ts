@@ -13,6 +13,8 @@ import { agentFault } from './errors.ts';
 const KEY_FILE = 'agent-key.pem';
 /** Asked for with a renewal; it becomes the current one with its first welcome (renewal.ts). */
 const NEXT_KEY_FILE = 'agent-key.next.pem';
+/** The key that a rescue brings, until it takes the place of the one before. */
+const RESCUE_KEY_FILE = 'agent-key-rescue.pem';
 const IDENTITY_FILE = 'identity.json';
 const MAX_FILE_BYTES = 256 * 1024;
 
@@ -71,6 +73,18 @@ export async function loadOrCreateKey(folder: string): Promise<AgentKey> {
 /** The key to ask for with a renewal: the one that lies there, or a new one, on disk before anybody hears of it. */
 export async function loadOrCreateNextKey(folder: string): Promise<AgentKey> {
   return await readOrMakeKey(folder, NEXT_KEY_FILE);
+}
+
+/** The key for a rescue, beside the one in use; the same again until it is adopted, so that a repetition repairs a lost answer. */
+export async function loadOrCreateRescueKey(folder: string): Promise<AgentKey> {
+  return await readOrMakeKey(folder, RESCUE_KEY_FILE);
+}
+
+/** The identity on disk is that of the rescue's key: it takes the place of the one before. May be called by two processes at once. */
+export async function adoptRescueKey(folder: string): Promise<void> {
+  await rename(join(folder, RESCUE_KEY_FILE), join(folder, KEY_FILE)).catch((error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error;
+  });
 }
 
 async function readOrMakeKey(folder: string, name: string): Promise<AgentKey> {
@@ -147,6 +161,9 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
 export async function loadCredentials(folder: string): Promise<Credentials | undefined> {
   const identity = await loadIdentity(folder);
   if (identity === undefined) return undefined;
+  // A rescue was cut off after its identity was written, which is when it counts.
+  const rescue = await readKey(join(folder, RESCUE_KEY_FILE));
+  if (rescue !== undefined && new X509Certificate(identity.certificate).checkPrivateKey(rescue.privateKey)) await adoptRescueKey(folder);
   const [key, nextKey] = [await loadOrCreateKey(folder), await loadNextKey(folder)];
   const { nextCertificate, ...known } = identity;
   if (nextCertificate === undefined) return { identity, key };

@@ -33,8 +33,12 @@ import { createMetrics } from './metrics.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import type { OnlineAgent } from './parameters/preflight.ts';
 import { ParameterService } from './parameters/service.ts';
+import { createApprovals } from './pki/approvals.ts';
 import { CENTRAL_AGENT_NAME, createEnrolment, enrolmentLine } from './pki/enrolment.ts';
+import { createGrants } from './pki/grants.ts';
+import { createIssuing } from './pki/issuing.ts';
 import { openPki, type Pki } from './pki/pki.ts';
+import { createRescues } from './pki/rescues.ts';
 import { RevocationLists } from './pki/revocation-lists.ts';
 import type { ServerCredentials } from './pki/server-slots.ts';
 import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup.ts';
@@ -178,18 +182,24 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       handshakeFailures.record(listener, reason, address);
     },
   });
-  const enrolment = createEnrolment({
-    agents: store.agents,
-    audit: store.audit,
-    tokens: enrolmentTokens,
+  const grants = createGrants({
     authority: pki.authority,
     trust: pki.trust,
     certificates: store.certificates,
     signingKey: pki.signingKey.publicKey,
     central,
-    policy: () => ({ enrolment: values()['agents.enrolment'], lifetimeDays: values()['agents.certificate.lifetimeDays'] }),
+    lifetimeDays: () => values()['agents.certificate.lifetimeDays'],
     now,
   });
+  const ofEnrolment = { agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, policy: () => values()['agents.enrolment'], now };
+  const approvals = createApprovals({ ...ofEnrolment, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
+  const rescues = createRescues({ ...ofEnrolment, pin: () => pki.pin(), onRescued(agentId) {
+      sessions.rescued(agentId);
+      revocationLists.touch();
+    },
+  });
+  const issuing = createIssuing({ ...ofEnrolment, trust: pki.trust, signing: pki.signingCertificate });
+  const enrolment = createEnrolment({ ...ofEnrolment, tokens: enrolmentTokens, approvals, rescues });
 
   let proxies = new AddressSet(values()['websocket.trustedProxies']);
   const onUnexpected = (error: unknown, url: string): void => log.error({ error: textOf(error), stack: error instanceof Error ? error.stack : undefined, url }, 'a request failed unexpectedly');
@@ -235,7 +245,11 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
           get pin() {
             return pki.pin();
           },
+          signingKey: pki.signingKey.fingerprint,
         },
+        approvals,
+        issuing,
+        rescues,
         authorityService: pki.authorityService,
         serverCertificates: pki.serverCertificates,
         expiry: pki.expiry,
@@ -283,7 +297,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry });
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;

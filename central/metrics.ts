@@ -30,6 +30,7 @@ export const METRICS = {
   queuegate_agent_certificates: { kind: 'gauge', labels: ['within_days'], help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).' },
   queuegate_certificate_renewals_total: { kind: 'counter', labels: ['outcome'], help: 'Requests of agents for another certificate, by outcome (issued, repeated after a lost answer, refused).' },
   queuegate_agents_revoked: { kind: 'gauge', labels: [], help: 'Registered agents that were revoked.' },
+  queuegate_pending_enrolments: { kind: 'gauge', labels: [], help: 'Machines that asked to become agents without a token and wait for an administrator (policy approve).' },
   queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

@@ -13,6 +13,8 @@ export interface UpkeepOptions {
   /** True when a new server certificate is shown. */
   readonly renewCertificate: () => Promise<boolean>;
   readonly revocationLists: { refresh(): Promise<void> };
+  /** Machines that wait to be accepted. */
+  readonly approvals: { measure(): Promise<void> };
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly log: Logger;
   readonly now: () => number;
@@ -44,6 +46,7 @@ export class Upkeep {
     this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
     this.#every(CERTIFICATES_MS, 'making the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
+    this.#every(CERTIFICATES_MS, 'counting machines that wait to be accepted', () => this.#options.approvals.measure());
     // A Central that is started for a minute each day still says what expires.
     for (const look of [() => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure()]) {
       look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'looking for certificates that expire failed'));

@@ -8,13 +8,15 @@ import { describe, expect, it } from 'vitest';
 import { adminRoutes } from '../central/admin/routes.ts';
 import type { AdminServices } from '../central/admin/services.ts';
 import { createMetrics } from '../central/metrics.ts';
+import { readRequest } from '../central/pki/certificate.ts';
 import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs/make.ts';
 import { fingerprint, linkOf } from '../shared/sqlite/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
-import { ENROL_WITH_PROOF, ENROL_WITH_TOKEN, ENROLLED, proofKey, readEnrolmentToken, requestMac, type EnrolWithProof } from '../shared/wire/enrolment.ts';
+import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN, ENROLLED, ENROLMENT_PENDING, proofKey, readEnrolmentToken, requestMac, type EnrolByAsking, type EnrolByRescue, type EnrolWithProof } from '../shared/wire/enrolment.ts';
 import { misfit, type JsonSchema } from '../shared/wire/json-schema.ts';
 import { BEGIN, CHALLENGE, FROM_AGENT, FROM_CENTRAL, HELLO, LIMITS, MAX_HELLO_BYTES, type Challenge, type Hello, type Welcome } from '../shared/wire/messages.ts';
 import { helloTranscript, readPublicKey, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
+import { readRescueCode, rescueKey, rescueMac } from '../shared/wire/rescue.ts';
 import { REFUSALS } from '../shared/wire/refusals.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -193,6 +195,8 @@ describe('PROTOCOL.md', () => {
     expect(ofRequest(ENROL_WITH_TOKEN, token)).toEqual([]);
     expect(ofRequest({ ...ENROL_WITH_PROOF, properties: { tokenId: ENROL_WITH_PROOF.properties.tokenId, mac: ENROL_WITH_PROOF.properties.mac } }, proof)).toEqual([]);
     expect(ofRequest(ENROLLED, answer)).toEqual([]);
+    const [asking, rescue] = ['### Without a token', '### With a rescue code'].map((heading) => section(text, heading));
+    expect([...ofRequest(ENROL_BY_ASKING, asking), ...ofRequest(ENROLMENT_PENDING, asking), ...ofRequest(ENROL_BY_RESCUE, rescue)]).toEqual([]);
   });
 
   it('has an example of each frame that the schemas take', () => {
@@ -220,6 +224,18 @@ describe('PROTOCOL.md', () => {
     const csrDer = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
     expect(token?.id).toBe(tokenId);
     expect(requestMac(proofKey(token?.secret ?? ''), { tokenId, name, id: undefined, csrDer })).toBe(mac);
+  });
+
+  it('shows an asking without a token, whose request says what it says, and a rescue whose proof fits its code', async () => {
+    const [asking, pending] = jsonIn(section(text, '### Without a token')).map((json) => JSON.parse(json) as unknown);
+    expect([misfit(ENROL_BY_ASKING, asking), misfit(ENROLMENT_PENDING, pending)]).toEqual([undefined, undefined]);
+    const asked = asking as EnrolByAsking;
+    expect(await readRequest(asked.csr)).toMatchObject({ name: asked.name, id: undefined });
+    const rescue = JSON.parse(jsonIn(section(text, '### With a rescue code'))[0] ?? '') as EnrolByRescue;
+    expect(misfit(ENROL_BY_RESCUE, rescue)).toBeUndefined();
+    const code = readRescueCode(/with the code `([\w-]+)`/.exec(text)?.[1] ?? '');
+    const { name, pin, csr } = rescue;
+    expect(rescueMac(rescueKey(code ?? ''), { name, id: undefined, pin, csrDer: (await readRequest(csr)).der })).toBe(rescue.rescue);
   });
 
   it('lists every close code', () => {

@@ -28,6 +28,7 @@ export function authorityRoutes(app: FastifyInstance, { authority, authorityServ
   app.get('/ca', VIEWER, () => ({
     generations: authorityService.generations().map((generation) => ({ role: generation.role, since: timeOf(generation.since), ...generationJson(generation), usedFor: USED_FOR[generation.role] })),
     pin: authority.pin,
+    signingKey: authority.signingKey,
     trust: authority.pem,
   }));
 

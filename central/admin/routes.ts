@@ -6,6 +6,7 @@ import { agentRoutes } from './agents.ts';
 import { authorityRoutes } from './authority.ts';
 import { certificateRoutes } from './certificates.ts';
 import { backupRoutes } from './backup.ts';
+import { enrolmentRoutes } from './enrolments.ts';
 import { eventRoutes } from './events.ts';
 import { handshakeRoutes } from './handshakes.ts';
 import { messageRoutes } from './messages.ts';
@@ -38,6 +39,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       messageRoutes(scope, services);
       eventRoutes(scope, services);
       tokenRoutes(scope, services, access);
+      enrolmentRoutes(scope, services, access);
       backupRoutes(scope, services, access);
       authorityRoutes(scope, services, access);
       certificateRoutes(scope, services, access);

@@ -7,7 +7,10 @@ import type { Metrics } from '../metrics.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
 import type { AuthorityService } from '../pki/authority-service.ts';
+import type { Approvals } from '../pki/approvals.ts';
 import type { Expiry } from '../pki/expiry.ts';
+import type { Issuing } from '../pki/issuing.ts';
+import type { Rescues } from '../pki/rescues.ts';
 import type { ServerCertificates } from '../pki/server-certificates.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup.ts';
 import type { RevocationReason } from '../store/certificate-store.ts';
@@ -23,12 +26,15 @@ export interface AdminServices {
   readonly messages: MessagesPort;
   readonly events: EventsPort;
   readonly backups: BackupsPort;
-  /** What agents are to trust (PEM, what Central shows by it first), and the pin of that first one. */
-  readonly authority: { readonly pem: string; readonly pin: string };
+  /** What agents are to trust (PEM, what Central shows by it first), and the pin of that first one; the fingerprint of the signing key. */
+  readonly authority: { readonly pem: string; readonly pin: string; readonly signingKey: string };
   readonly authorityService: Pick<AuthorityService, 'export' | 'generations' | 'import'>;
   readonly serverCertificates: Pick<ServerCertificates, 'activate' | 'confirm' | 'discard' | 'generate' | 'import' | 'install' | 'pending' | 'request' | 'restore' | 'slots' | 'undo'>;
   readonly expiry: Pick<Expiry, 'list'>;
   readonly revocationLists: RevocationListsPort;
+  readonly approvals: Pick<Approvals, 'accept' | 'list' | 'reject'>;
+  readonly issuing: Issuing;
+  readonly rescues: Pick<Rescues, 'make'>;
   /** Where agents enrol, for the line to copy. The port is the one that is bound. */
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;

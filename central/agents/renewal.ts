@@ -7,7 +7,7 @@ import { readPublicKey, renewTranscript, verifyTranscript } from '../../shared/w
 import type { Metrics } from '../metrics.ts';
 import type { Authority } from '../pki/authority.ts';
 import { chainPem, readRequest } from '../pki/certificate.ts';
-import { withoutRoot } from '../pki/enrolment.ts';
+import { withoutRoot } from '../pki/grants.ts';
 import { pkiFault } from '../pki/errors.ts';
 import { issuedCertificate } from '../pki/issued.ts';
 import type { CertificateStore } from '../store/certificate-store.ts';

@@ -198,6 +198,12 @@ export class Sessions {
     this.#byAgent.get(agentId)?.end(refusal('revoked', { reason }));
   }
 
+  /** The agent has another key: the session of the one before is told and ended. */
+  rescued(agentId: string): void {
+    this.#clones.forget(agentId);
+    this.#byAgent.get(agentId)?.end(refusal('rescued', {}));
+  }
+
   /** Tells every agent to come back spread over a time, then ends the sessions and waits for them, bounded by `withinMs`. */
   async stop(spreadSeconds: number, withinMs: number): Promise<void> {
     this.#state = 'stopping';

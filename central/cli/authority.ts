@@ -22,7 +22,7 @@ export const authorityCommands: readonly Command[] = [
           ...rowsOf(answer, 'generations').map((row) =>
             [`${shown(row['role'])}: ${shown(row['subject'])}`, `  ${shown(row['usedFor'])}, since ${shown(row['since'])}`, `  SHA-256 ${fingerprint(row['thumbprint'])}`, `  ${shown(row['key'])}, ${shown(row['origin'])}, until ${shown(row['notAfter'])}; root ${shown(recordOf(row['root'])['subject'])}`].join('\n'),
           ),
-          `pin ${shown(recordOf(answer)['pin'])}`,
+          `pin ${shown(recordOf(answer)['pin'])}\nsigning key ${shown(recordOf(answer)['signingKey'])}`,
         ].join('\n\n'),
       );
     },

@@ -11,6 +11,7 @@ import { backupCommands } from './backup.ts';
 import { createClient, RestError } from './client.ts';
 import type { Command, CommandCall } from './command.ts';
 import { cliFault, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
+import { enrolmentCommands } from './enrolments.ts';
 import { eventCommands } from './events.ts';
 import { handshakeCommands } from './handshakes.ts';
 import { parameterCommands } from './parameters.ts';
@@ -19,7 +20,7 @@ import { statusCommands } from './status.ts';
 import { tokenCommands } from './tokens.ts';
 import { ADMINISTRATOR_TOKEN_FILE } from '../config.ts';
 
-const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...revocationCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...certificateCommands, ...backupCommands];
+const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...enrolmentCommands, ...revocationCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...certificateCommands, ...backupCommands];
 
 /** Works on files of this machine and asks no Central: it reads its own line (shared/truststore/command.ts). */
 const TRUSTSTORE = { name: 'truststore', summary: 'truststores on this machine, such as those of profiles, without keytool' } as const;

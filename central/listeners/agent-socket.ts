@@ -17,7 +17,8 @@ import { sendError } from './problem.ts';
 import { revocationRoutes, type RevocationListsPort } from './revocation-routes.ts';
 
 export interface EnrolmentPort {
-  enrol(body: unknown, connection: { readonly over: 'ws' | 'wss'; readonly address: string }): Promise<unknown>;
+  /** Its answer; one that has `retryAfterSeconds` says that nothing is decided yet. */
+  enrol(body: unknown, connection: { readonly over: 'ws' | 'wss'; readonly address: string; readonly direct: boolean }): Promise<object>;
 }
 
 export interface AgentSocketOptions {
@@ -102,10 +103,11 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     },
   });
 
-  app.post(ENROL_PATH, async (request) => {
+  app.post(ENROL_PATH, async (request, reply) => {
     const from = origin(request);
     try {
-      return await options.enrolment.enrol(request.body, { over: from.scheme, address: from.address });
+      const answer = await options.enrolment.enrol(request.body, { over: from.scheme, address: from.address, direct: listener === 'secure' && !from.proxied });
+      return await ('retryAfterSeconds' in answer ? reply.code(202).header('retry-after', String(answer.retryAfterSeconds)) : reply).send(answer);
     } catch (error) {
       if (isCoded(error)) options.onFailure(error, from.address);
       throw error;

@@ -154,10 +154,11 @@ export const DEFINITIONS = {
   'agents.enrolment': {
     group: GROUPS.agents,
     type: 'enum',
-    allowed: ['token', 'closed'],
+    allowed: ['token', 'approve', 'closed'],
     default: 'token',
-    description: 'How machines become agents. token: with an enrolment token that an administrator made. closed: not at all.',
-    reason: 'Without a token nobody gets in either way; closed is for installations that are complete.',
+    description:
+      'How machines become agents. token: with an enrolment token that an administrator made. approve: also without one; then an administrator compares the thumbprint of its key and accepts it. closed: not at all; a rescue code for an agent that is there counts all the same.',
+    reason: 'Without a token nobody gets in, and no stranger can ask; closed is for installations that are complete.',
     applying: AT_ONCE,
   },
   'agents.authentication': {

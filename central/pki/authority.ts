@@ -3,6 +3,7 @@
 // it changes in authority-service.ts.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { pinOf } from '../../shared/wire/enrolment.ts';
+import { agentUri, centralUri } from '../../shared/wire/names.ts';
 import { auditEntry, CENTRAL, type Actor, type Reason } from '../audit.ts';
 import type { KeyMaterialStore } from '../store/store.ts';
 import { alternativeName, chainPem, commonName, makeCertificate, privateKeyPem, spkiOf, thumbprintOf } from './certificate.ts';
@@ -114,13 +115,13 @@ export class Authority {
 
   /** An agent's certificate: the id stands in the URI, the name may change. */
   async issueAgent(order: Order & { readonly id: string; readonly name: string }): Promise<X509Certificate> {
-    const uri = { type: 'url', value: `urn:queuegate:agent:${encodeURIComponent(order.id)}` } as const;
+    const uri = { type: 'url', value: agentUri(order.id) } as const;
     return await this.#issue({ ...order, profile: 'agent', subject: commonName(order.name), alternativeNames: [uri] });
   }
 
-  /** A certificate for what Central signs: welcomes, releases. No TLS endpoint may show it. */
+  /** A certificate for what Central signs: welcomes, releases. Central's name stands in the URI. No TLS endpoint may show it. */
   async issueSigning(order: Order & { readonly subject: string }): Promise<X509Certificate> {
-    return await this.#issue({ ...order, profile: 'signing' });
+    return await this.#issue({ ...order, profile: 'signing', alternativeNames: [{ type: 'url', value: centralUri(this.#options.central) }] });
   }
 
   /** A root of its own, kept nowhere yet: for `prepare`. */

@@ -3,6 +3,7 @@
 import { createHash, createPublicKey, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
 import { textOf } from '../../shared/errors.ts';
+import { readAgentUri } from '../../shared/wire/names.ts';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -209,11 +210,14 @@ export interface ReadRequest {
   readonly der: Buffer;
   readonly publicKey: KeyObject;
   readonly spki: Buffer;
+  /** What the request says of itself: the common name, or whole among the alternative names; and the id, if it says one. */
+  readonly name: string | undefined;
+  readonly id: string | undefined;
 }
 
 /**
- * Reads a PKCS#10 request and shows that its maker holds the key. Only the key is taken from it: names and usages are
- * Central's to say. Errors: csr_unreadable, csr_signature, csr_key_type.
+ * Reads a PKCS#10 request and shows that its maker holds the key. Usages are Central's to say, and
+ * names are those of whoever asks. Errors: csr_unreadable, csr_signature, csr_key_type.
  */
 export async function readRequest(pem: string): Promise<ReadRequest> {
   let request: Pkcs10CertificateRequest;
@@ -232,7 +236,15 @@ export async function readRequest(pem: string): Promise<ReadRequest> {
   // A signature of the wrong length is a rejected promise in WebCrypto, a wrong one is false: both are the same to us.
   const holdsKey = await request.verify(webcrypto).catch(() => false);
   if (!holdsKey) throw pkiFault('csr_signature', {});
-  return { der: Buffer.from(request.rawData), publicKey, spki: spkiOf(publicKey) };
+  const alternative = request.extensions.find((extension) => extension instanceof SubjectAlternativeNameExtension)?.names.toJSON() ?? [];
+  const [commonName] = request.subjectName.getField('CN');
+  return {
+    der: Buffer.from(request.rawData),
+    publicKey,
+    spki: spkiOf(publicKey),
+    name: alternative.find(({ type }) => type === 'dns')?.value ?? commonName,
+    id: alternative.filter(({ type }) => type === 'url').map(({ value }) => readAgentUri(value)).find((id) => id !== undefined),
+  };
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;

@@ -1,16 +1,29 @@
-// Owns how a machine becomes an agent: policy, token, request, registration, certificate, answer. The listeners bring the
-// request here; the tokens themselves belong to central/auth/enrolment-tokens.ts, the agents to the store.
-import type { X509Certificate } from 'node:crypto';
+// Owns how a machine becomes an agent: policy, token, request, registration, answer. The listeners bring the request here; the
+// tokens themselves belong to central/auth/enrolment-tokens.ts, the agents to the store. What comes without a token goes on to
+// approvals.ts, a rescue to rescues.ts.
 import { misfit } from '../../shared/wire/json-schema.ts';
-import { answerMac, ENROL_WITH_PROOF, ENROL_WITH_TOKEN, pinOf, requestMac, sameMac, type EnrolRequest, type Enrolled } from '../../shared/wire/enrolment.ts';
+import {
+  answerMac,
+  ENROL_BY_ASKING,
+  ENROL_BY_RESCUE,
+  ENROL_WITH_PROOF,
+  ENROL_WITH_TOKEN,
+  pinOf,
+  requestMac,
+  sameMac,
+  type Enrolled,
+  type EnrolmentPending,
+  type EnrolRequest,
+  type EnrolWithProof,
+  type EnrolWithToken,
+} from '../../shared/wire/enrolment.ts';
 import { auditEntry } from '../audit.ts';
-import type { CertificateStore } from '../store/certificate-store.ts';
 import type { AgentStore, AuditStore, EnrolmentTokenRecord } from '../store/store.ts';
-import type { TrustBundle } from './agent-trust.ts';
-import type { Authority } from './authority.ts';
-import { chainPem, readRequest } from './certificate.ts';
+import type { Approvals } from './approvals.ts';
+import { readRequest } from './certificate.ts';
 import { pkiFault } from './errors.ts';
-import { issuedCertificate } from './issued.ts';
+import type { Grants } from './grants.ts';
+import type { Rescues } from './rescues.ts';
 
 /** What enrolment asks of the tokens. */
 export interface EnrolmentTokenPort {
@@ -21,20 +34,17 @@ export interface EnrolmentTokenPort {
   withdraw(id: string, reason: string): Promise<void>;
 }
 
+export type EnrolmentPolicy = 'token' | 'approve' | 'closed';
+
 export interface EnrolmentOptions {
   readonly agents: Pick<AgentStore, 'register'>;
   readonly audit: AuditStore;
   readonly tokens: EnrolmentTokenPort;
-  readonly authority: Authority;
-  /** What agents are to trust, and where is kept what they got. */
-  readonly trust: Pick<TrustBundle, 'pem' | 'thumbprints'>;
-  readonly certificates: Pick<CertificateStore, 'recordIssued' | 'recordTrust'>;
-  /** SubjectPublicKeyInfo of Central's signing key, base64. */
-  readonly signingKey: string;
-  /** Central's name, as its challenges carry it. */
-  readonly central: string;
-  /** The live parameters `agents.enrolment` and `agents.certificate.lifetimeDays`. */
-  readonly policy: () => { readonly enrolment: 'token' | 'closed'; readonly lifetimeDays: number };
+  readonly grants: Grants;
+  readonly approvals: Pick<Approvals, 'ask'>;
+  readonly rescues: Pick<Rescues, 'rescue'>;
+  /** The live parameter `agents.enrolment`. */
+  readonly policy: () => EnrolmentPolicy;
   readonly now: () => number;
 }
 
@@ -44,22 +54,24 @@ export const CENTRAL_AGENT_NAME = 'central-agent';
 export interface EnrolmentConnection {
   readonly over: 'ws' | 'wss';
   readonly address: string;
+  /** TLS ends here and at the agent: what it was shown is what Central shows. */
+  readonly direct: boolean;
 }
 
 export interface Enrolment {
   /**
-   * Registers the agent that sent `body` and answers what it has to keep.
-   * Errors: enrolment_closed, enrolment_request_bad, enrolment_refused, enrolment_token_in_the_clear, csr_unreadable,
-   * csr_signature, csr_key_type, and those of AgentStore.register.
+   * Registers the agent that sent `body` and answers what it has to keep; or that an administrator has to accept it.
+   * Errors: enrolment_closed, enrolment_request_bad, enrolment_refused, enrolment_token_in_the_clear, enrolment_token_needed,
+   * csr_unreadable, csr_signature, csr_key_type, those of AgentStore.register, of Approvals.ask and of Rescues.rescue.
    */
-  enrol(body: unknown, connection: EnrolmentConnection): Promise<Enrolled>;
+  enrol(body: unknown, connection: EnrolmentConnection): Promise<Enrolled | EnrolmentPending>;
 }
 
 export function createEnrolment(options: EnrolmentOptions): Enrolment {
-  const { agents, audit, tokens, authority, trust, certificates, signingKey, central, policy, now } = options;
+  const { agents, audit, tokens, grants, approvals, rescues, policy, now } = options;
 
   /** The token behind the request, its key for proofs, and whether the answer has to be proven. */
-  async function tokenOf(request: EnrolRequest, csrDer: Buffer, over: 'ws' | 'wss'): Promise<EnrolmentTokenRecord> {
+  async function tokenOf(request: EnrolWithToken | EnrolWithProof, csrDer: Buffer, over: 'ws' | 'wss'): Promise<EnrolmentTokenRecord> {
     if ('token' in request) {
       const record = await tokens.verify(request.token);
       if (over === 'ws') {
@@ -79,42 +91,51 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
   }
 
   return {
-    async enrol(body, { over, address }) {
-      const { enrolment, lifetimeDays } = policy();
-      if (enrolment === 'closed') throw pkiFault('enrolment_closed', {});
+    async enrol(body, connection) {
+      const { over, address } = connection;
+      const enrolment = policy();
+      // A rescue brings no new agent, and an administrator made its code.
+      if (enrolment === 'closed' && !isRescue(body)) throw pkiFault('enrolment_closed', {});
       const request = readBody(body);
       const csr = await readRequest(request.csr);
-      const token = await tokenOf(request, csr.der, over);
+      if ('rescue' in request) return await rescues.rescue(request, csr, connection);
       const forName = request.name.toLowerCase();
+      if (!('token' in request) && !('tokenId' in request)) {
+        if (enrolment !== 'approve') throw pkiFault('enrolment_token_needed', {});
+        if (forName === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name: request.name });
+        return await approvals.ask(request, csr, connection);
+      }
+      const token = await tokenOf(request, csr.der, over);
       if (token.agentName !== null && token.agentName.toLowerCase() !== forName) throw pkiFault('enrolment_refused', {});
       if (forName === CENTRAL_AGENT_NAME && token.agentName === null) throw pkiFault('enrolment_name_reserved', { name: request.name });
 
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const agent = await agents.register({ id: request.id ?? keyThumbprint, name: request.name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, token.id);
-      const certificate = await authority.issueAgent({ id: agent.id, name: agent.name, publicKey: csr.publicKey, lifetimeDays });
-      const [truststore, trusted] = [trust.pem(), trust.thumbprints()];
-      await certificates.recordIssued(issuedCertificate(certificate, authority, agent.id, now()));
-      await certificates.recordTrust(agent.id, trusted);
+      const { certificate, answer } = await grants.grant(agent, csr.publicKey);
       await audit.append(
         auditEntry({ who: `enrolment token ${token.id}`, from: address }, 'agent.enrol', { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over }, now()),
       );
-
-      const answer = { id: agent.id, name: agent.name, central, signingKey, certificate: chainPem(withoutRoot(authority.chainOf(certificate))), truststore };
       return 'mac' in request ? { ...answer, mac: answerMac(Buffer.from(token.hash, 'hex'), request.mac, answer) } : answer;
     },
   };
 }
 
-/** The certificate and what stands between it and the root. */
-export function withoutRoot(chain: readonly X509Certificate[]): readonly X509Certificate[] {
-  return chain.length > 1 ? chain.slice(0, -1) : chain;
+function isRescue(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'rescue' in body;
 }
 
 function readBody(body: unknown): EnrolRequest {
-  const found = misfit(typeof body === 'object' && body !== null && 'token' in body ? ENROL_WITH_TOKEN : ENROL_WITH_PROOF, body);
+  const found = misfit(schemaOf(body), body);
   if (found !== undefined) throw pkiFault('enrolment_request_bad', { found });
-  // `misfit` has just shown it to be one of the two.
+  // `misfit` has just shown it to be the one that its members tell.
   return body as EnrolRequest;
+}
+
+function schemaOf(body: unknown) {
+  if (typeof body !== 'object' || body === null) return ENROL_WITH_TOKEN;
+  if (isRescue(body)) return ENROL_BY_RESCUE;
+  if ('token' in body) return ENROL_WITH_TOKEN;
+  return 'tokenId' in body || 'mac' in body ? ENROL_WITH_PROOF : ENROL_BY_ASKING;
 }
 
 /** The line that an administrator copies to the agent's machine. */

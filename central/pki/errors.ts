@@ -102,6 +102,42 @@ export const PKI_ERRORS = {
     text: 'An enrolment token may not cross an unencrypted line; this request carried one, and the token was withdrawn.',
     hint: 'Make a new token, and enrol over the secure port, or with an agent that sends the proof instead of the token.',
   },
+  enrolment_token_needed: {
+    status: 403,
+    text: 'Central takes new agents with an enrolment token only (parameter agents.enrolment is token).',
+    hint: 'On Central run "queuegate tokens create-enrolment", on this machine the line that it prints; or set agents.enrolment to approve.',
+  },
+  enrolment_rejected: {
+    status: 403,
+    text: 'This machine was not accepted: {who} rejected it{comment}.',
+    hint: 'Ask there why. An administrator can still accept it with "queuegate agents accept"; after a day it is forgotten, and the machine may ask again.',
+  },
+  enrolment_thumbprint_bad: {
+    status: 400,
+    text: '"{found}" is no thumbprint of a key; it has 64 hexadecimal digits, of which the first {least} or more are enough.',
+    hint: 'Take it from "queuegate agents pending", and compare it with what "queue-agent enrol" printed on the machine.',
+  },
+  enrolment_ambiguous: { status: 409, text: 'Several machines have asked with a key that begins with {found}.', hint: 'Give more of the thumbprint: "queuegate agents pending" shows all of it.' },
+  issue_name_missing: {
+    status: 422,
+    text: 'The name of the agent is {found}; it has to be a host name.',
+    hint: 'Give it with --name; "queue-agent request" writes it into the request.',
+  },
+  rescue_refused: {
+    status: 401,
+    text: 'There is no agent {name} with this rescue code.',
+    hint: 'Type the code again as it was read out; after ten wrong tries it is good no more. A new one: "queuegate agents rescue AGENT" on Central.',
+  },
+  rescue_locked: {
+    status: 403,
+    text: 'This rescue code was tried {tries} times with wrong words, and is good no more.',
+    hint: 'Make a new one on Central: "queuegate agents rescue AGENT". If nobody of yours tried, see "queuegate incidents list" for where it came from.',
+  },
+  rescue_other_certificate: {
+    status: 409,
+    text: 'The agent was shown the certificate with the pin {found}, Central shows {pin}.',
+    hint: 'Something between agent and Central opens the TLS connection (a proxy that inspects, or an attacker), or Central changed its certificate in this moment. Try again; then let the agent pass it by, or set central.websocket.proxied=true and name the proxy in websocket.trustedProxies.',
+  },
   enrolment_request_bad: { status: 400, text: 'The enrolment request is not as the protocol has it: {found}.', hint: 'Use "queue-agent enrol" of the version that belongs to this Central.' },
 } as const satisfies ErrorTable;
 

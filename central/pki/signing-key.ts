@@ -2,6 +2,8 @@
 // key: agents learn it at enrolment and take commands from nobody else, whatever certificate stands in front.
 import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { textOf } from '../../shared/errors.ts';
+import { pinOf } from '../../shared/wire/enrolment.ts';
+import { centralIn } from '../../shared/wire/names.ts';
 import { auditEntry, CENTRAL } from '../audit.ts';
 import type { KeyMaterialStore } from '../store/store.ts';
 import type { Authority } from './authority.ts';
@@ -18,6 +20,8 @@ const RENEW_WHEN_LEFT = 1 / 3;
 export interface SigningKey {
   /** SubjectPublicKeyInfo, DER, base64: what agents keep. */
   readonly publicKey: string;
+  /** SHA-256 of it, as `sha256:<hex>`: what a person compares. */
+  readonly fingerprint: string;
   /** For `signTranscript` (shared/wire/proof.ts). */
   readonly key: KeyObject;
 }
@@ -38,7 +42,8 @@ export async function openSigningKey(options: { readonly keyMaterial: KeyMateria
 }
 
 function signingKeyOf(key: KeyObject): SigningKey {
-  return { publicKey: spkiOf(createPublicKey(key)).toString('base64'), key };
+  const spki = spkiOf(createPublicKey(key));
+  return { publicKey: spki.toString('base64'), fingerprint: pinOf(spki), key };
 }
 
 export interface SigningCertificate {
@@ -74,7 +79,7 @@ export async function openSigningCertificate(options: SigningCertificateOptions)
 
   function fits(certificate: X509Certificate): boolean {
     const [from, to] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
-    return to - now() > (to - from) * RENEW_WHEN_LEFT && certificate.checkPrivateKey(signingKey.key) && signedBy(certificate, authority.certificate);
+    return to - now() > (to - from) * RENEW_WHEN_LEFT && certificate.checkPrivateKey(signingKey.key) && centralIn(certificate) === central && signedBy(certificate, authority.certificate);
   }
 
   const stored = await keyMaterial.get(CERTIFICATE);

@@ -35,6 +35,23 @@ export const STORE_ERRORS = {
     hint: 'Make a new one: "queuegate tokens create-enrolment".',
   },
   token_unknown: { status: 404, text: 'There is no token {id}.', hint: 'See "queuegate tokens list"; it may have been removed. Make a new one if it is needed.' },
+  enrolment_not_asked: {
+    status: 404,
+    text: 'No machine with a key that begins with {found} waits to be accepted.',
+    hint: 'See "queuegate agents pending". One that has not asked for a day is forgotten: let "queue-agent enrol" ask again on that machine.',
+  },
+  enrolments_full: {
+    status: 503,
+    text: '{most} machines wait to be accepted already; that is as many as Central keeps.',
+    hint: 'Accept or reject those that wait ("queuegate agents pending"); one that has not asked for a day is forgotten.',
+  },
+  enrolments_full_of_address: {
+    status: 503,
+    text: '{most} machines from the address {address} wait to be accepted already; that is as many as Central keeps of one address.',
+    hint: 'Accept or reject those that wait ("queuegate agents pending"), or enrol this machine with a token.',
+  },
+  rescue_used: { status: 403, text: 'This rescue code has been used, or a newer one was made.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },
+  rescue_expired: { status: 403, text: 'This rescue code expired at {expiry}.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },
   last_administrator: {
     status: 409,
     text: 'The token {id} is the last one of an administrator.',

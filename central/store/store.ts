@@ -7,6 +7,7 @@ import type { Item, Message } from '../../shared/delivery/message.ts';
 import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/ports.ts';
 import type { Position, Range } from '../../shared/wire/messages.ts';
 import type { AgentCertificate, CertificateStore, Revocation, RevocationReason } from './certificate-store.ts';
+import type { EnrolmentStore } from './enrolment-store.ts';
 
 export interface Store {
   readonly agents: AgentStore;
@@ -16,6 +17,7 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly keyMaterial: KeyMaterialStore;
   readonly certificates: CertificateStore;
+  readonly enrolments: EnrolmentStore;
   readonly audit: AuditStore;
   /** Deletes what has outlived its retention. Small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;

@@ -6,6 +6,9 @@
 //   over ws   The token never crosses. The agent sends the token's id and a proof: HMAC-SHA256 under SHA-256 of the secret
 //             (Central stores just that hash) over request, name and id. Central proves its answer in the same way, so that a
 //             stranger in the line can neither enrol another key nor answer in Central's place.
+//   asking    Without a token (policy approve). The request itself says name and id, so that nobody else can put others beside
+//             its key. Central answers that it waits for an administrator, and is asked again.
+//   rescue    shared/wire/rescue.ts.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { MAX_ID_LENGTH, HELLO } from './messages.ts';
 import type { JsonSchema, Static } from './json-schema.ts';
@@ -31,6 +34,39 @@ export const ENROL_WITH_PROOF = {
   properties: { csr, name, id, tokenId: { type: 'string', minLength: 1, maxLength: 64 }, mac },
 } as const satisfies JsonSchema;
 
+/** Without a token: an administrator has to accept it. */
+export const ENROL_BY_ASKING = {
+  type: 'object',
+  required: ['csr', 'name'],
+  properties: { csr, name, id },
+} as const satisfies JsonSchema;
+
+/** With the proof of a rescue code (rescue.ts). */
+export const ENROL_BY_RESCUE = {
+  type: 'object',
+  required: ['csr', 'name', 'pin', 'rescue'],
+  properties: {
+    csr,
+    name,
+    id,
+    /** Of the top certificate that the agent was shown; null where it speaks plain, or TLS ends at a proxy. */
+    pin: { anyOf: [{ type: 'null' }, { type: 'string', minLength: 71, maxLength: 71, pattern: '^sha256:[0-9a-f]{64}$' }] },
+    rescue: mac,
+  },
+} as const satisfies JsonSchema;
+
+/** HTTP 202: nobody has decided yet. */
+export const ENROLMENT_PENDING = {
+  type: 'object',
+  required: ['status', 'keyThumbprint', 'retryAfterSeconds'],
+  properties: {
+    status: { const: 'pending' },
+    /** SHA-256 of the agent's key as Central got it: what the administrator compares. */
+    keyThumbprint: mac,
+    retryAfterSeconds: { type: 'integer', minimum: 1, maximum: 3600 },
+  },
+} as const satisfies JsonSchema;
+
 export const ENROLLED = {
   type: 'object',
   required: ['id', 'name', 'central', 'signingKey', 'certificate', 'truststore'],
@@ -52,7 +88,10 @@ export const ENROLLED = {
 
 export type EnrolWithToken = Static<typeof ENROL_WITH_TOKEN>;
 export type EnrolWithProof = Static<typeof ENROL_WITH_PROOF>;
-export type EnrolRequest = EnrolWithToken | EnrolWithProof;
+export type EnrolByAsking = Static<typeof ENROL_BY_ASKING>;
+export type EnrolByRescue = Static<typeof ENROL_BY_RESCUE>;
+export type EnrolRequest = EnrolWithToken | EnrolWithProof | EnrolByAsking | EnrolByRescue;
+export type EnrolmentPending = Static<typeof ENROLMENT_PENDING>;
 export type Enrolled = Static<typeof ENROLLED>;
 
 const TOKEN = /^qge_([0-9a-f]{16})_([A-Za-z0-9_-]{43,64})$/;
@@ -95,7 +134,7 @@ export function readPin(text: string): string | undefined {
   return /^[0-9a-f]{64}$/.test(hex) ? `sha256:${hex}` : undefined;
 }
 
-/** JSON of an array of strings and nulls has one form only, and no two different lists share it. */
-function macOf(key: Uint8Array, parts: readonly (string | null)[]): string {
+/** HMAC-SHA256, lower-case hex. JSON of an array of strings and nulls has one form only, and no two different lists share it. */
+export function macOf(key: Uint8Array, parts: readonly (string | null)[]): string {
   return createHmac('sha256', key).update(JSON.stringify(parts)).digest('hex');
 }

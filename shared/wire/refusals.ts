@@ -74,6 +74,11 @@ export const REFUSALS = {
     text: 'The certificate of this agent expired on {date}, longer ago than an agent may still renew it ({graceDays} days, parameter agents.certificate.graceDays).',
     hint: 'On Central run "queuegate agents rescue", on this machine the line that it prints; or let agents come longer: set agents.certificate.graceDays, and start this agent again.',
   },
+  rescued: {
+    close: 4415,
+    text: 'This agent enrolled again with a rescue code and has another key now.',
+    hint: 'Nothing to do where the code was typed: the daemon goes on with the new key. A copy of the old key elsewhere is a stranger from now on.',
+  },
   going_away: { close: 4500, text: 'Central stops or restarts.', hint: 'Nothing to do: the agent comes back by itself.' },
   superseded: {
     close: 4501,

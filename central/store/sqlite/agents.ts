@@ -46,6 +46,13 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
     state = iif(state = 'Online', 'Disconnected', state)`;
   const endOne = database.prepare(`UPDATE agent SET ${end} WHERE id = ?3 AND epoch = ?4 AND session_ended_at IS NULL`);
   const endAll = database.prepare(`UPDATE agent SET ${end} WHERE session_node = ?3 AND session_ended_at IS NULL`);
+  // A quarantine or a revocation was the old key's: its copies are strangers from now on.
+  const rekey = database.prepare(`
+    UPDATE agent SET public_key = ?1, key_thumbprint = ?2, epoch = epoch + 1, quarantined_until = NULL, revocation_reason = NULL,
+      next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL,
+      state_since = iif(state IN ('Quarantined', 'Revoked'), ?3, state_since), state_reason = iif(state IN ('Quarantined', 'Revoked'), ?4, state_reason),
+      state = iif(state IN ('Quarantined', 'Revoked'), 'Disconnected', state)
+    WHERE id = ?5`);
   const quarantine = database.prepare(`UPDATE agent SET quarantined_until = ?, state = 'Quarantined', state_since = ?, state_reason = ? WHERE id = ?`);
 
   const promote = database.prepare(`
@@ -67,6 +74,23 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
     return row === undefined ? undefined : text(row, 'id');
   }
 
+  function admitAgent(agent: NewAgent, by: string): AgentRecord {
+    const existing = byId.get(agent.id);
+    if (existing !== undefined && text(existing, 'key_thumbprint') === agent.keyThumbprint) {
+      if (text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agent.id });
+      return agentRecord(existing);
+    }
+    if (existing !== undefined) throw storeFault('agent_id_taken', { id: agent.id });
+    const known = byKey.get(agent.keyThumbprint);
+    if (known !== undefined) throw storeFault('agent_key_known', { owner: text(known, 'id') });
+    const owner = ownerOfName(agent.name);
+    if (owner !== undefined) throw storeFault('agent_name_taken', { name: agent.name, owner });
+    const { lastInsertRowid } = insert.run(agent.id, agent.name, agent.publicKey, agent.keyThumbprint, agent.now, by, agent.now);
+    outbox.create(Number(lastInsertRowid));
+    inbox.create(Number(lastInsertRowid));
+    return agentRecord(find(agent.id));
+  }
+
   return {
     registerAgent(agent: NewAgent, tokenId: string): AgentRecord {
       const existing = byId.get(agent.id);
@@ -75,16 +99,21 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
       // The answer to the first enrolment got lost: the token was used for this very agent, and is not used up again.
       if (same && text(existing, 'enrolled_by') === tokenId) return agentRecord(existing);
       tokens.useEnrolmentToken(tokenId, agent.now);
-      if (same) return agentRecord(existing);
-      if (existing !== undefined) throw storeFault('agent_id_taken', { id: agent.id });
-      const known = byKey.get(agent.keyThumbprint);
+      return admitAgent(agent, tokenId);
+    },
+
+    admitAgent,
+
+    /** The session of the key before is over: it may write nothing any more. The same key again changes nothing. */
+    replaceKey(id: string, { publicKey, keyThumbprint }: Pick<NewAgent, 'publicKey' | 'keyThumbprint'>, now: number, reason: string): AgentRecord {
+      const row = find(id);
+      if (text(row, 'key_thumbprint') === keyThumbprint) return agentRecord(row);
+      const known = byKey.get(keyThumbprint);
       if (known !== undefined) throw storeFault('agent_key_known', { owner: text(known, 'id') });
-      const owner = ownerOfName(agent.name);
-      if (owner !== undefined) throw storeFault('agent_name_taken', { name: agent.name, owner });
-      const { lastInsertRowid } = insert.run(agent.id, agent.name, agent.publicKey, agent.keyThumbprint, agent.now, tokenId, agent.now);
-      outbox.create(Number(lastInsertRowid));
-      inbox.create(Number(lastInsertRowid));
-      return agentRecord(find(agent.id));
+      endOne.run(now, reason, id, integer(row, 'epoch'));
+      rekey.run(publicKey, keyThumbprint, now, reason, id);
+      certificates.revokeAll(id, now, 'superseded');
+      return agentRecord(find(id));
     },
 
     removeAgent(id: string): void {

@@ -173,5 +173,40 @@ const RENEWAL = `
   CREATE INDEX agent_certificate_revoked ON agent_certificate (issuer, thumbprint) WHERE revoked_at IS NOT NULL;
 `;
 
+/**
+ * Machines that ask to become agents without a token; `state` is pending, accepted or rejected, `certificate` what an accepted one
+ * was given (PEM). A rescue code belongs to the agent's number, which is never given twice: it goes with its agent.
+ */
+const ENROLMENT = `
+  CREATE TABLE pending_enrolment (
+    key_thumbprint TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    id TEXT,
+    csr TEXT NOT NULL,
+    address TEXT NOT NULL,
+    transport TEXT NOT NULL,
+    first_asked_at INTEGER NOT NULL,
+    last_asked_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    decided_at INTEGER,
+    decided_by TEXT,
+    comment TEXT,
+    certificate TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX pending_enrolment_address ON pending_enrolment (address, state);
+  CREATE TABLE rescue_code (
+    agent INTEGER PRIMARY KEY,
+    hash TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    wrong_tries INTEGER NOT NULL,
+    used_by TEXT
+  ) STRICT;
+  CREATE TRIGGER rescue_code_of_removed_agent AFTER DELETE ON agent BEGIN
+    DELETE FROM rescue_code WHERE agent = OLD.key;
+  END;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL];
+export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT];

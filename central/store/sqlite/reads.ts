@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { agentReads } from './agents.ts';
 import { auditReads } from './audit.ts';
 import { certificateReads } from './certificates.ts';
+import { enrolmentReads } from './enrolments.ts';
 import { incidentReads } from './incidents.ts';
 import { messageReads } from './messages.ts';
 import { keyMaterialReads, parameterReads } from './parameters.ts';
@@ -17,6 +18,7 @@ export function createReads(database: DatabaseSync) {
     ...messageReads(database),
     ...incidentReads(database),
     ...certificateReads(database),
+    ...enrolmentReads(database),
     ...parameterReads(database),
     ...keyMaterialReads(database),
     ...tokenReads(database),

@@ -5,6 +5,7 @@ import { OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { agentWrites } from './agents.ts';
 import { auditWrites } from './audit.ts';
 import { certificateWrites } from './certificates.ts';
+import { enrolmentWrites } from './enrolments.ts';
 import { incidentWrites } from './incidents.ts';
 import { messageWrites } from './messages.ts';
 import { keyMaterialWrites, parameterWrites } from './parameters.ts';
@@ -27,8 +28,10 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const tokens = tokenWrites(database, options.now);
   const incidents = incidentWrites(database);
   const certificates = certificateWrites(database);
+  const agents = agentWrites(database, { outbox, inbox, tokens, certificates, now: options.now });
   return {
-    ...agentWrites(database, { outbox, inbox, tokens, certificates, now: options.now }),
+    ...agents,
+    ...enrolmentWrites(database, agents),
     ...messageWrites(database, { outbox, inbox, incidents }),
     ...incidents,
     ...certificates,

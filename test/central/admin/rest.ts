@@ -178,7 +178,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
     },
     events,
     backups,
-    authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00' },
+    authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00', signingKey: 'sha256:11' },
     advertised: () => ({ host: 'central.test', port: 9150 }),
     revocationLists: { der: async () => Buffer.from('list'), pem: async () => '-----BEGIN X509 CRL-----\n' },
     status: () => status.report,
@@ -213,10 +213,12 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
   };
 }
 
-/** Routes of the authority and of certificates have tests of their own (certificates.test.ts). */
-function absentPki(): Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry'> {
+type AbsentService = 'authorityService' | 'serverCertificates' | 'expiry' | 'approvals' | 'issuing' | 'rescues';
+
+/** Routes of the authority, of certificates and of enrolments have tests of their own (certificates.test.ts, test/flow). */
+function absentPki(): Pick<AdminServices, AbsentService> {
   const absent = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`no ${String(name)} in this test`)) });
-  return { authorityService: absent, serverCertificates: absent, expiry: absent } as Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry'>;
+  return { authorityService: absent, serverCertificates: absent, expiry: absent, approvals: absent, issuing: absent, rescues: absent } as Pick<AdminServices, AbsentService>;
 }
 
 export const outboxFull = () => new CodedError('outbox_full', { text: 'full', hint: 'wait', status: 503 }, {});

@@ -4,32 +4,42 @@ import { CENTRAL } from '../../../central/audit.ts';
 import { createEnrolmentTokens, type EnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority.ts';
 import { spkiOf } from '../../../central/pki/certificate.ts';
+import { createGrants } from '../../../central/pki/grants.ts';
 import { makeKeyPair, type KeyPair } from '../../../central/pki/key-algorithms.ts';
-import { createEnrolment, enrolmentLine, type Enrolment } from '../../../central/pki/enrolment.ts';
-import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac } from '../../../shared/wire/enrolment.ts';
+import { createEnrolment, enrolmentLine, type Enrolment, type EnrolmentPolicy } from '../../../central/pki/enrolment.ts';
+import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled } from '../../../shared/wire/enrolment.ts';
 import { misfit } from '../../../shared/wire/json-schema.ts';
 import { Pkcs10CertificateRequestGenerator } from '../../../shared/x509.ts';
 import { memoryStore, type MemoryStore } from '../fakes.ts';
 
-const WSS = { over: 'wss', address: '10.0.0.7' } as const;
-const WS = { over: 'ws', address: '10.0.0.7' } as const;
+const WSS = { over: 'wss', address: '10.0.0.7', direct: true } as const;
+const WS = { over: 'ws', address: '10.0.0.7', direct: false } as const;
 
 let store: MemoryStore;
 let tokens: EnrolmentTokens;
 let authority: Authority;
-let enrolment: Enrolment;
-let policy: { enrolment: 'token' | 'closed'; lifetimeDays: number };
+let enrolment: { enrol(...order: Parameters<Enrolment['enrol']>): Promise<Enrolled> };
+let policy: EnrolmentPolicy;
 let keys: KeyPair;
 let csr: string;
 let csrDer: Buffer;
 
 beforeEach(async () => {
   store = memoryStore();
-  policy = { enrolment: 'token', lifetimeDays: 365 };
+  policy = 'token';
   tokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'] };
-  enrolment = createEnrolment({ agents: store.agents, audit: store.audit, tokens, authority, trust, certificates: store.certificates, signingKey: 'S'.repeat(64), central: 'central.test', policy: () => policy, now: Date.now });
+  const grants = createGrants({ authority, trust, certificates: store.certificates, signingKey: 'S'.repeat(64), central: 'central.test', lifetimeDays: () => 365, now: Date.now });
+  const unasked = () => Promise.reject(new Error('not asked here'));
+  const made = createEnrolment({ agents: store.agents, audit: store.audit, tokens, grants, approvals: { ask: unasked }, rescues: { rescue: unasked }, policy: () => policy, now: Date.now });
+  enrolment = {
+    async enrol(body, connection) {
+      const answer = await made.enrol(body, connection);
+      if ('status' in answer) throw new TypeError('nothing waits here');
+      return answer;
+    },
+  };
   keys = await makeKeyPair();
   const P256 = { name: 'ECDSA', namedCurve: 'P-256' };
   const request = await Pkcs10CertificateRequestGenerator.create(
@@ -97,7 +107,7 @@ describe('enrolment with a token over wss', () => {
   });
 
   test('nobody gets in while the policy is closed', async () => {
-    policy = { ...policy, enrolment: 'closed' };
+    policy = 'closed';
     await expect(enrolment.enrol({ csr, name: 'branch-7', token: await token() }, WSS)).rejects.toMatchObject({ code: 'enrolment_closed' });
   });
 

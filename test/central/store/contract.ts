@@ -3,6 +3,7 @@ import { describe } from 'vitest';
 import { administrationContract } from './contract-administration.ts';
 import { agentContract } from './contract-agents.ts';
 import { certificateContract } from './contract-certificates.ts';
+import { enrolmentContract } from './contract-enrolments.ts';
 import { renewalContract } from './contract-renewal.ts';
 import { messageContract } from './contract-messages.ts';
 import type { OpenEngine } from './samples.ts';
@@ -19,6 +20,9 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: renewal and revocation`, () => {
     renewalContract(open);
+  });
+  describe(`${name}: enrolments`, () => {
+    enrolmentContract(open);
   });
   describe(`${name}: administration`, () => {
     administrationContract(open);

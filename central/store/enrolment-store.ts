@@ -1,0 +1,101 @@
+// Owns the part of the store's interface that concerns how machines become agents, or become themselves again, by an act of an
+// administrator: askings without a token, and rescue codes. The rules of store.ts hold here too.
+import type { AgentRecord, NewAgent } from './store.ts';
+
+export const ASKED_STATES = ['pending', 'accepted', 'rejected'] as const;
+export type AskedState = (typeof ASKED_STATES)[number];
+
+/** What a machine sent that asks without a token. */
+export interface Asking {
+  /** SHA-256 of its key, lower-case hex. */
+  readonly keyThumbprint: string;
+  readonly name: string;
+  /** Null: its thumbprint. */
+  readonly id: string | null;
+  /** PEM. */
+  readonly csr: string;
+  readonly address: string;
+  readonly transport: 'ws' | 'wss';
+}
+
+export interface AskedEnrolment extends Asking {
+  readonly firstAskedAt: number;
+  readonly lastAskedAt: number;
+  readonly state: AskedState;
+  readonly decidedAt: number | null;
+  readonly decidedBy: string | null;
+  readonly comment: string | null;
+  /** What an accepted one was given: PEM with what stands between it and the root; null before it asked again. */
+  readonly certificate: string | null;
+}
+
+/** Entries that are older are forgotten. */
+export interface AskedLimits {
+  readonly pendingBefore: number;
+  readonly rejectedBefore: number;
+  readonly acceptedBefore: number;
+}
+
+export interface AskedBounds extends AskedLimits {
+  /** So many may wait, and so many of them from one address. */
+  readonly most: number;
+  readonly mostOfAddress: number;
+}
+
+export interface RescueCode {
+  /** SHA-256 of the code, lower-case hex. */
+  readonly hash: string;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly expiresAt: number;
+  readonly wrongTries: number;
+  /** Thumbprint of the key that it brought; null until then. */
+  readonly usedBy: string | null;
+}
+
+export interface Rescue {
+  readonly agentId: string;
+  /** Of the code that was shown to be known. */
+  readonly hash: string;
+  readonly publicKey: string;
+  readonly keyThumbprint: string;
+  readonly now: number;
+  readonly reason: string;
+}
+
+export interface EnrolmentStore {
+  /**
+   * Notes that a machine asks, and tells how it stands. One key is one entry: asked again, it carries what was said last. What was
+   * decided stays, unless the agent was removed since. Errors: enrolments_full, enrolments_full_of_address.
+   */
+  ask(asking: Asking, bounds: AskedBounds, now: number): Promise<AskedEnrolment>;
+  /** Those whose key begins with `prefix`, by key; `after` is the last one of the page before. */
+  asked(page: { readonly prefix?: string; readonly state?: AskedState; readonly after?: string; readonly limit: number }): Promise<AskedEnrolment[]>;
+  countPending(): Promise<number>;
+  forgetAsked(limits: AskedLimits): Promise<void>;
+  /**
+   * Registers the agent and notes that it was accepted, in one transaction, if it still asks with this request.
+   * Errors: enrolment_not_asked, agent_id_taken, agent_name_taken, agent_key_known.
+   */
+  accept(csr: string, agent: NewAgent, by: string): Promise<AgentRecord>;
+  /** Errors: enrolment_not_asked. */
+  reject(keyThumbprint: string, by: string, comment: string | null, now: number): Promise<void>;
+  /** Keeps what an accepted one was given, for the next time it asks. */
+  keepCertificate(keyThumbprint: string, certificate: string): Promise<void>;
+  /**
+   * Registers an agent without a token. A key that is already registered under the same id keeps its record.
+   * Errors: agent_id_taken, agent_name_taken, agent_key_known.
+   */
+  admit(agent: NewAgent, by: string): Promise<AgentRecord>;
+  /** The one code of an agent; one before it is good no more. Errors: agent_unknown. */
+  putRescue(agentId: string, code: Pick<RescueCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>): Promise<void>;
+  getRescue(agentId: string): Promise<RescueCode | undefined>;
+  /** Counts a wrong try at the agent's code; how many there are now. */
+  countWrongRescue(agentId: string): Promise<number>;
+  /**
+   * Uses the code up, gives the agent its new key, and ends its session (the epoch grows, so that the old one writes nothing any
+   * more), in one transaction. The same key with the same code again changes nothing (a repetition repairs a lost answer).
+   * Errors: agent_unknown, rescue_used, rescue_expired, agent_key_known.
+   */
+  rescue(rescue: Rescue): Promise<AgentRecord>;
+}

@@ -1,0 +1,108 @@
+// The rules around machines that ask without a token, over a real store and with a clock of the test's own; how it looks from
+// outside is test/flow/enrolment-approve.test.ts.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { makeRequest } from '../../../agent/certificate-request.ts';
+import { createApprovals, MAX_PENDING, MAX_PENDING_OF_ADDRESS, type Approvals } from '../../../central/pki/approvals.ts';
+import { readRequest } from '../../../central/pki/certificate.ts';
+import type { Grants } from '../../../central/pki/grants.ts';
+import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
+import type { Store } from '../../../central/store/store.ts';
+import { loadOrCreateKey } from '../../../agent/identity.ts';
+import { Cleanup } from '../../flow/processes.ts';
+
+const DAY = 86_400_000;
+const ADMIN = { who: 'admin', from: '10.0.0.1' };
+const cleanup = new Cleanup();
+let store: Store;
+let approvals: Approvals;
+let now: number;
+let granted: number;
+let pending: number;
+
+beforeEach(async () => {
+  [now, granted, pending] = [1_790_000_000_000, 0, -1];
+  store = await openSqliteStore({ folder: await cleanup.folder(), deduplicationMs: DAY, onFailure: () => undefined });
+  const answer = (id: string, name: string, certificate: string) => ({ id, name, central: 'c', signingKey: 's', certificate, truststore: 't' });
+  // Making certificates is pki/grants.ts's own.
+  const grants: Grants = {
+    async grant({ id, name }) {
+      granted += 1;
+      return { certificate: { serialNumber: '1' } as never, answer: answer(id, name, `certificate ${granted}`) };
+    },
+    again: async ({ id, name }, certificate) => answer(id, name, certificate),
+  };
+  approvals = createApprovals({ agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, onPending: (count) => (pending = count), now: () => now });
+});
+afterEach(async () => {
+  await store.stop();
+  await cleanup.run();
+});
+
+interface Machine {
+  readonly name: string;
+  readonly key: string;
+  ask(): ReturnType<Approvals['ask']>;
+}
+
+async function machine(name: string, address = '10.0.0.7'): Promise<Machine> {
+  const key = await loadOrCreateKey(await cleanup.folder());
+  const { pem: csr } = await makeRequest(key, name);
+  const read = await readRequest(csr);
+  return { name, key: key.thumbprint, ask: () => approvals.ask({ csr, name }, read, { over: 'wss', address, direct: true }) };
+}
+
+describe('machines that ask', () => {
+  it('wait, are accepted once, and get the same certificate however often they ask', async () => {
+    const one = await machine('branch-1');
+    expect(await one.ask()).toEqual({ status: 'pending', keyThumbprint: one.key, retryAfterSeconds: 5 });
+    expect(pending).toBe(1);
+    await approvals.accept(one.key.slice(0, 8), ADMIN, { comment: 'why' });
+    expect(pending).toBe(0);
+    expect(await one.ask()).toMatchObject({ id: one.key, name: 'branch-1', certificate: 'certificate 1' });
+    expect(await one.ask()).toMatchObject({ certificate: 'certificate 1' });
+    expect(granted).toBe(1);
+    const [enrol, accept] = await store.audit.list({ limit: 2 });
+    expect([accept, enrol]).toMatchObject([{ action: 'enrolment.accept', who: 'admin', comment: 'why' }, { action: 'agent.enrol', who: 'accepted by admin', from: '10.0.0.7' }]);
+  });
+
+  it('are forgotten a day after they asked last, and a day after they were rejected; an accepted one has a week', async () => {
+    const [one, two, three] = [await machine('a'), await machine('b'), await machine('c')];
+    for (const each of [one, two, three]) await each.ask();
+    await approvals.reject(two.key, ADMIN, { comment: 'no' });
+    await approvals.accept(three.key, ADMIN, {});
+    now += DAY / 2;
+    await one.ask();
+    await expect(two.ask()).rejects.toMatchObject({ code: 'enrolment_rejected', status: 403 });
+    now += DAY / 2 + 1;
+    expect(await two.ask()).toMatchObject({ status: 'pending' });
+    expect(await approvals.list({ state: 'pending', limit: 9 })).toHaveLength(2);
+    now += DAY / 2;
+    expect(await approvals.list({ state: 'pending', limit: 9 })).toMatchObject([{ keyThumbprint: two.key }]);
+    now += 5 * DAY;
+    expect(await three.ask()).toMatchObject({ id: three.key });
+    now += DAY;
+    expect(await three.ask()).toMatchObject({ status: 'pending' });
+  });
+
+  it('are a thousand at most, and fifty of one address', async () => {
+    const bounds = { most: MAX_PENDING, mostOfAddress: MAX_PENDING, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+    const fill = (from: number, count: number, address: string) => Promise.all(Array.from({ length: count }, (_, i) => store.enrolments.ask({ keyThumbprint: `key ${from + i}`, name: 'n', id: null, csr: 'c', address, transport: 'wss' }, bounds, now)));
+    await fill(0, MAX_PENDING_OF_ADDRESS, '10.0.0.7');
+    await expect((await machine('a')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address' });
+    const other = await machine('b', '10.0.0.8');
+    await other.ask();
+    await fill(MAX_PENDING_OF_ADDRESS, MAX_PENDING - MAX_PENDING_OF_ADDRESS - 1, '10.0.0.9');
+    await expect((await machine('c', '10.0.0.10')).ask()).rejects.toMatchObject({ code: 'enrolments_full' });
+    expect(await other.ask()).toMatchObject({ status: 'pending' });
+    expect(pending).toBe(MAX_PENDING);
+  });
+
+  it('are meant by a beginning of the thumbprint only where one alone begins so', async () => {
+    const bounds = { most: 9, mostOfAddress: 9, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+    for (const end of ['1', '2']) await store.enrolments.ask({ keyThumbprint: `0123456789${end}`, name: 'n', id: null, csr: 'c', address: 'a', transport: 'wss' }, bounds, now);
+    await expect(approvals.accept('01234567', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_ambiguous' });
+    for (const bad of ['0123456', 'g'.repeat(8), '', '%', 'a'.repeat(65)]) await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_thumbprint_bad' });
+    await expect(approvals.reject('99999999', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_not_asked' });
+    expect(await approvals.reject('sha256:01:23:45:67:89:1', ADMIN, {})).toMatchObject({ keyThumbprint: '01234567891' });
+  });
+});

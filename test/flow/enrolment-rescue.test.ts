@@ -1,0 +1,283 @@
+// An agent that is cut off becomes itself again with a rescue code, and nobody else does. Real processes, and peers of the test's
+// own in the line.
+import { once } from 'node:events';
+import { copyFile, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { createServer as createTlsServer } from 'node:tls';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
+
+const cleanup = new Cleanup();
+const lasting = new Cleanup();
+let central: CentralProcess;
+beforeAll(async () => {
+  central = await CentralProcess.start(lasting, await lasting.folder());
+});
+afterEach(() => cleanup.run());
+afterAll(() => lasting.run());
+
+async function enrolled(name: string, profile?: string): Promise<AgentFolders> {
+  const folders = await agentFolders(cleanup, profile);
+  const words = await central.enrolment();
+  if (profile !== undefined) words.splice(1, 1, `http://127.0.0.1:${central.ports.plain}`);
+  const ended = await runNode('agent/cli.ts', [...words, ...agentFlags(folders, name)]);
+  expect(ended, ended.stderr).toMatchObject({ code: 0 });
+  return folders;
+}
+
+async function codeFor(agent: string, ...options: string[]): Promise<string> {
+  const made = await central.cli('agents', 'rescue', agent, ...options);
+  expect(made, made.stderr).toMatchObject({ code: 0 });
+  const code = /^ {2}queue-agent rescue ((?:[0-9A-HJKMNP-TV-Z]{5}-){3}[0-9A-HJKMNP-TV-Z]{5})$/m.exec(made.stdout)?.[1];
+  expect(code).toBeDefined();
+  return code ?? '';
+}
+
+async function rescue(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<Ended> {
+  return await runNode('agent/cli.ts', ['rescue', code, ...agentFlags(folders, name), ...more]);
+}
+
+async function refused(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<string> {
+  const ended = await rescue(folders, name, code, ...more);
+  expect(ended).toMatchObject({ code: 1, stdout: '' });
+  expect(ended.stderr).toMatch(/^error: [^\n]+\n {2}[^\n]+\n {2}\([a-z_]+\)\n$/);
+  return ended.stderr;
+}
+
+/** profiles/central dials the default port. */
+function plain(): string[] {
+  return ['--central-host', `127.0.0.1:${central.ports.plain}`];
+}
+
+function keyOf(folders: AgentFolders): Promise<string> {
+  return readFile(join(folders.data, 'agent-key.pem'), 'utf8');
+}
+
+/** A code that differs from `code` in its last letter. */
+function mistyped(code: string): string {
+  return `${code.slice(0, -1)}${code.endsWith('0') ? '1' : '0'}`;
+}
+
+async function emptyTruststore({ profile }: AgentFolders): Promise<void> {
+  const file = join(profile, 'conf/security/truststore.jks');
+  const { stdout } = await run('keytool', ['-list', '-keystore', file, '-storepass', 'changeit']);
+  for (const [, alias = ''] of stdout.matchAll(/^([^\n,]+), [^\n]*trustedCertEntry/gm)) expect(await run('keytool', ['-delete', '-keystore', file, '-storepass', 'changeit', '-alias', alias])).toMatchObject({ code: 0 });
+}
+
+async function eventIds(id: unknown): Promise<unknown[]> {
+  return (await central.events(`&agent=${String(id)}`)).map(({ event }) => event['id']);
+}
+
+describe('an agent that is cut off', () => {
+  it('whose truststore does not know Central any more comes back: the daemon goes on by itself, and no message of either direction is lost', async () => {
+    const folders = await enrolled('branch-1');
+    const daemon = AgentProcess.start(cleanup, folders, 'branch-1');
+    const before = await central.online('branch-1');
+    const { id } = before;
+    await daemon.local('POST', '/v1/events', { id: 'e1', type: 'ticket.issued' });
+    await until(async () => ((await eventIds(id)).length === 1 ? true : undefined));
+    await daemon.stop();
+
+    await emptyTruststore(folders);
+    const cut = AgentProcess.start(cleanup, folders, 'branch-1');
+    await cut.process.printed(/"code":"keystore_no_entries"/);
+    expect(await cut.local('POST', '/v1/events', { id: 'e2', type: 'ticket.issued' })).toMatchObject({ status: 202 });
+    expect(await central.rest('POST', `/agents/${String(id)}/messages`, { id: 'c1', type: 'printer.restart' })).toMatchObject({ status: 202 });
+
+    const code = await codeFor('branch-1');
+    const ended = await rescue(folders, 'branch-1', code);
+    expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
+    expect(ended.stdout).toContain("now trusts Central's root");
+    const after = await central.online('branch-1');
+    expect(after).toMatchObject({ id, name: 'branch-1', session: { transport: 'wss' } });
+    expect(after['keyThumbprint']).not.toBe(before['keyThumbprint']);
+    await until(async () => ((await eventIds(id)).length === 2 ? true : undefined));
+    expect(await eventIds(id)).toEqual(['e1', 'e2']);
+    const { commands } = (await cut.local('GET', '/v1/commands?waitSeconds=10')).body as { commands: { command: { id: string } }[] };
+    expect(JSON.stringify(commands)).toContain('"c1"');
+    expect((await cut.local('GET', '/v1/status')).body).toMatchObject({ key: after['keyThumbprint'], incidents: [] });
+    expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.incidents).toEqual([]);
+    expect((await stat(join(folders.data, 'agent-key.pem'))).mode & 0o777).toBe(0o600);
+    await expect(stat(join(folders.data, 'agent-key-rescue.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
+    const { body } = await central.rest('GET', '/certificates?kind=agent');
+    expect(body.certificates.filter((one: { which: string }) => one.which === 'branch-1')).toHaveLength(1);
+  });
+
+  it('whose key is lost, or whose whole data folder, comes back as itself; the session of a copy of the old key is ended at once', async () => {
+    const folders = await enrolled('branch-2');
+    const copy = await agentFolders(cleanup);
+    await copyFile(join(folders.data, 'agent-key.pem'), join(copy.data, 'agent-key.pem'));
+    await copyFile(join(folders.data, 'identity.json'), join(copy.data, 'identity.json'));
+    await copyFile(join(folders.profile, 'conf/security/truststore.jks'), join(copy.profile, 'conf/security/truststore.jks'));
+    const thief = AgentProcess.start(cleanup, copy, 'branch-2');
+    const { id } = await central.online('branch-2');
+    await rm(join(folders.data, 'agent-key.pem'));
+    const daemon = AgentProcess.start(cleanup, folders, 'branch-2');
+    await daemon.process.printed(/"level":40/);
+    expect(await rescue(folders, 'branch-2', await codeFor('branch-2'))).toMatchObject({ code: 0 });
+    await thief.process.printed(/"code":"refused"[^\n]*\(rescued\)/);
+    await daemon.process.printed(/"session":"[^"]+"[^\n]*"online"/);
+    expect(await central.online('branch-2')).toMatchObject({ id });
+    await daemon.stop();
+
+    await rm(folders.data, { recursive: true });
+    expect(await refused(folders, 'branch-2', await codeFor('branch-2'))).toContain('(rescue_address_missing)');
+    const again = await rescue(folders, 'branch-2', await codeFor('branch-2'), '--central-host', `localhost:${central.ports.secure}`);
+    expect(again, again.stderr).toMatchObject({ code: 0 });
+    AgentProcess.start(cleanup, folders, 'branch-2');
+    expect(await central.online('branch-2')).toMatchObject({ id });
+  });
+
+  it('comes back over plain too, and while agents.enrolment is closed', async () => {
+    const folders = await enrolled('plain-3', 'profiles/central');
+    const code = await codeFor('plain-3', '--hours', '1');
+    await central.change({ 'agents.enrolment': 'closed' });
+    try {
+      // As somebody types it who was told it over the telephone.
+      const typed = code.toLowerCase().replaceAll('-', ' ').replaceAll('0', 'o').replaceAll('1', 'l');
+      const ended = await rescue(folders, 'plain-3', typed, ...plain());
+      expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
+    } finally {
+      await central.change({ 'agents.enrolment': null });
+    }
+    AgentProcess.start(cleanup, folders, 'plain-3', plain());
+    expect(await central.online('plain-3')).toMatchObject({ session: { transport: 'ws' } });
+  });
+
+  it('is left as it was, or is the new one, wherever a rescue is cut off', async () => {
+    const folders = await enrolled('branch-4');
+    const saved = await agentFolders(cleanup);
+    for (const file of ['agent-key.pem', 'identity.json']) await copyFile(join(folders.data, file), join(saved.data, file));
+    const code = await codeFor('branch-4');
+    const { id } = (await central.agent('branch-4')) ?? {};
+    expect(await rescue(folders, 'branch-4', code)).toMatchObject({ code: 0 });
+
+    // Central's answer was lost: the old files, and the new key beside them. The same code again repairs it.
+    await rename(join(folders.data, 'agent-key.pem'), join(folders.data, 'agent-key-rescue.pem'));
+    const [newKey, newIdentity] = [await readFile(join(folders.data, 'agent-key-rescue.pem'), 'utf8'), await readFile(join(folders.data, 'identity.json'))];
+    for (const file of ['agent-key.pem', 'identity.json']) await copyFile(join(saved.data, file), join(folders.data, file));
+    expect(await rescue(folders, 'branch-4', code)).toMatchObject({ code: 0 });
+    expect(await keyOf(folders)).toBe(newKey);
+
+    // The identity was written, the key was not yet put in its place: the daemon does that.
+    await writeFile(join(folders.data, 'agent-key-rescue.pem'), newKey, { mode: 0o600 });
+    await copyFile(join(saved.data, 'agent-key.pem'), join(folders.data, 'agent-key.pem'));
+    await writeFile(join(folders.data, 'identity.json'), newIdentity);
+    AgentProcess.start(cleanup, folders, 'branch-4');
+    expect(await central.online('branch-4')).toMatchObject({ id });
+    expect(await keyOf(folders)).toBe(newKey);
+    await expect(stat(join(folders.data, 'agent-key-rescue.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('nobody else comes in by a rescue', () => {
+  it('a wrong code, one that is none, one of another agent, a used one, an older one', async () => {
+    const folders = await enrolled('branch-5');
+    const [key, identity] = [await keyOf(folders), await readFile(join(folders.data, 'identity.json'), 'utf8')];
+    expect(await refused(folders, 'branch-5', 'ABCDE-FGH')).toContain('"ABCDE-FGH" is no rescue code');
+    const older = await codeFor('branch-5');
+    const code = await codeFor('branch-5');
+    expect(await refused(folders, 'branch-5', older)).toContain('There is no agent branch-5 with this rescue code');
+    expect(await refused(folders, 'branch-5', mistyped(code))).toContain('There is no agent branch-5 with this rescue code');
+    const others = await enrolled('branch-6');
+    expect(await refused(others, 'branch-6', code)).toContain('There is no agent branch-6 with this rescue code');
+    expect([await keyOf(folders), await readFile(join(folders.data, 'identity.json'), 'utf8')]).toEqual([key, identity]);
+
+    expect(await rescue(folders, 'branch-5', code)).toMatchObject({ code: 0 });
+    expect(await refused(folders, 'branch-5', code)).toContain('This rescue code has been used');
+    // Nothing was taken from the agent by any of it.
+    AgentProcess.start(cleanup, folders, 'branch-5');
+    await central.online('branch-5');
+  });
+
+  it('an expired code', async () => {
+    const folder = await cleanup.folder();
+    const first = await CentralProcess.startOnParameters(cleanup, folder);
+    const folders = await agentFolders(cleanup);
+    expect(await runNode('agent/cli.ts', [...(await first.enrolment()), ...agentFlags(folders, 'branch-7')])).toMatchObject({ code: 0 });
+    const { body } = await first.rest('POST', `/agents/${String((await first.agent('branch-7'))?.['id'])}/rescue`, {});
+    await first.stop();
+    // A day and an hour ago it was still good.
+    const database = new DatabaseSync(join(folder, 'central.db'));
+    expect(database.prepare('UPDATE rescue_code SET expires_at = expires_at - 90000000').run().changes).toBe(1);
+    expect(JSON.stringify(database.prepare('SELECT * FROM rescue_code').all())).not.toContain(String(body.code).replaceAll('-', ''));
+    database.close();
+    await CentralProcess.startOnParameters(cleanup, folder);
+    expect(await refused(folders, 'branch-7', body.code)).toMatch(/This rescue code expired at \d{4}-/);
+  });
+
+  it('a stranger who guesses: after ten wrong tries the code is good no more, and the administrator sees it', async () => {
+    const folders = await enrolled('branch-8');
+    const { id } = (await central.agent('branch-8')) ?? {};
+    const code = await codeFor('branch-8');
+    const stranger = await agentFolders(cleanup);
+    await copyFile(join(folders.data, 'identity.json'), join(stranger.data, 'identity.json'));
+    for (let i = 0; i < 10; i += 1) expect(await refused(stranger, 'branch-8', `0000${i}-00000-00000-00000`)).toContain('(enrolment_refused_by_central)');
+    expect(await refused(folders, 'branch-8', code)).toContain('was tried 10 times with wrong words, and is good no more');
+    expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.incidents).toMatchObject([{ kind: 'rescue_locked', detail: { wrongTries: 10 } }]);
+    // A new one counts anew.
+    expect(await rescue(folders, 'branch-8', await codeFor('branch-8'))).toMatchObject({ code: 0 });
+  }, 60_000);
+
+  it('a stranger who stands in the line with a certificate of his own: Central refuses the pin that the agent saw', async () => {
+    const folders = await enrolled('branch-10');
+    const before = await central.agent('branch-10');
+    // His certificate stands for localhost; he decrypts, and passes on what he reads.
+    const site = await cleanup.folder();
+    const [key, cert] = [join(site, 'key.pem'), join(site, 'cert.pem')];
+    expect(await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'])).toMatchObject({ code: 0 });
+    const { connect: connectTls } = await import('node:tls');
+    const ca = String((await central.rest('GET', '/ca/root.pem')).body);
+    let seen = '';
+    const stranger = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, (near) => {
+      const far = connectTls({ host: 'localhost', port: central.ports.secure, servername: 'localhost', ca });
+      near.on('data', (chunk: Buffer) => (seen += chunk.toString('latin1')));
+      for (const socket of [near, far]) socket.on('error', () => undefined);
+      near.pipe(far);
+      far.pipe(near);
+    });
+    const port = await portOf(stranger);
+    const code = await codeFor('branch-10');
+    expect(await refused(folders, 'branch-10', code, '--central-host', `localhost:${port}`)).toMatch(/The agent was shown the certificate with the pin sha256:[0-9a-f]{64}, Central shows sha256:/);
+    expect(seen).toContain('"rescue":"');
+    expect(seen.toUpperCase()).not.toContain(code.replaceAll('-', ''));
+    expect(seen.toUpperCase()).not.toContain(code);
+    expect(await central.agent('branch-10')).toMatchObject({ keyThumbprint: before?.['keyThumbprint'] });
+    // The code is not used up by it.
+    expect(await rescue(folders, 'branch-10', code)).toMatchObject({ code: 0 });
+  });
+
+  it('an answer of somebody in the line who does not know the code, over plain', async () => {
+    const folders = await enrolled('plain-11', 'profiles/central');
+    const identity = await readFile(join(folders.data, 'identity.json'), 'utf8');
+    // Another signing key: with it a stranger could play Central.
+    const server = createServer((near) => {
+      const far = connect(central.ports.plain, '127.0.0.1');
+      const changed = (text: string): string => text.replace(/("signingKey":"[^"]{60})(.)/, (_, head: string, byte: string) => `${head}${byte === 'A' ? 'B' : 'A'}`);
+      near.on('data', (chunk: Buffer) => far.write(chunk));
+      far.on('data', (chunk: Buffer) => near.write(changed(chunk.toString('latin1')), 'latin1'));
+      for (const [one, other] of [[near, far], [far, near]] as [Socket, Socket][]) one.on('error', () => undefined).on('close', () => other.end());
+    });
+    const code = await codeFor('plain-11');
+    expect(await refused(folders, 'plain-11', code, '--central-host', `127.0.0.1:${await portOf(server)}`)).toContain('it is not proven with the rescue code');
+    expect(await readFile(join(folders.data, 'identity.json'), 'utf8')).toBe(identity);
+    expect(await rescue(folders, 'plain-11', code, ...plain())).toMatchObject({ code: 0 });
+  });
+
+  it('an agent that was removed: its code went with it', async () => {
+    const folders = await enrolled('branch-12');
+    const code = await codeFor('branch-12');
+    expect(await central.cli('agents', 'remove', 'branch-12')).toMatchObject({ code: 0 });
+    expect(await refused(folders, 'branch-12', code)).toContain('There is no agent branch-12 with this rescue code');
+    expect((await central.cli('agents', 'rescue', 'branch-12')).stderr).toContain('(agent_unknown)');
+  });
+});
+
+async function portOf(server: ReturnType<typeof createServer>): Promise<number> {
+  server.listen(0, 'localhost');
+  await once(server, 'listening');
+  cleanup.add(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
