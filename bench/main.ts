@@ -5,9 +5,10 @@
 //   --against FOLDER   another checkout of the product as the only peer ("before"): what a change brings, as a ratio
 //   --profile FOLDER   CPU profiles of Central into this folder (bench/profile.ts reads them); Queuegate alone, 20 agents;
 //                      with --only, since every start of Central leaves profiles there
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { judge } from './bars.ts';
 import { crowd, crowdAgents } from './cells/crowd.ts';
@@ -20,16 +21,22 @@ import { describeMachine } from './machine.ts';
 import { aedesPeer } from './peers/aedes.ts';
 import { natsPeers } from './peers/nats.ts';
 import { queuegatePeer } from './peers/queuegate.ts';
-import { rawPeer } from './peers/raw.ts';
+import { rawPeer, syncedRawPeer } from './peers/raw.ts';
 import { FULL, QUICK } from './plan.ts';
 import { markdown, type Report } from './report.ts';
-import type { Check, Outcome, Series } from './result.ts';
+import { OURS, type Check, type Outcome, type Series } from './result.ts';
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, json: { type: 'string' }, against: { type: 'string' }, profile: { type: 'string' } } });
 const plan = values.quick ? QUICK : FULL;
 const only = values.only?.split(',');
 const wanted = (cell: string): boolean => only === undefined || only.includes(cell);
 const profileFolder = values.profile === undefined ? undefined : resolve(values.profile);
+
+// Whatever a peer leaves lies in one folder, which goes when the bench ends, however it ends. Its processes go by themselves.
+const folder = mkdtempSync(join(tmpdir(), 'queuegate-bench-'));
+for (const name of ['TMPDIR', 'TEMP']) process.env[name] = folder;
+process.once('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 const startedAt = performance.now();
 const say = (text: string): void => console.error(`[${Math.round((performance.now() - startedAt) / 1000)} s] ${text}`);
@@ -46,6 +53,7 @@ const before = values.against === undefined ? undefined : await Installation.bui
 const peers = profileFolder !== undefined ? [ours] : before !== undefined ? [ours, queuegatePeer(before, 'before')] : [ours, raw, ...others.filter((peer) => typeof peer !== 'string')];
 // What is not measured beside a broker.
 const near = peers.slice(0, 2);
+const answering = peers.includes(raw) ? [...peers, syncedRawPeer(credentials, wsVersion())] : peers;
 for (const text of leftOut) say(`LEFT OUT: ${text}`);
 
 const series: Series[] = [];
@@ -57,7 +65,7 @@ function report(): Report {
     at: new Date().toISOString(),
     plan: plan.name,
     machine,
-    peers: peers.map(({ name, version, durability }) => ({ name, version, durability })),
+    peers: answering.map(({ name, version, durability }) => ({ name, version, durability })),
     leftOut: [...leftOut, ...failed.map((text) => `not measured, since it failed: ${text}`)],
     series,
     checks,
@@ -91,7 +99,7 @@ try {
   say('agents are enrolled');
   for (const agents of sizes) await cell('up', `events up, ${agents}`, () => eventsUp(peers, plan, agents, { profileFolder }));
   for (const agents of sizes) await cell('down', `commands down, ${agents}`, () => commandsDown(peers, plan, agents, { profileFolder }));
-  await cell('latency', 'command and answer', () => commandAndAnswer(peers, plan, { profileFolder }));
+  await cell('latency', 'command and answer', () => commandAndAnswer(answering, plan, { profileFolder }));
   await cell('latency', 'event and acknowledgement', () => eventAndAck(near, plan));
   await cell('crowd', 'reconnect and memory', () => crowd(near, plan, { profileFolder }));
   await cell('daemon', 'the agent daemon', () => daemon(installation, ours, plan));
@@ -102,7 +110,8 @@ try {
 
 console.log(markdown(report()));
 say('done');
-const wrong = checks.filter(({ expected, found }) => expected !== found);
+// What a peer loses or brings late on a loaded machine stands in the report; it is no fault of ours.
+const wrong = checks.filter(({ peer, expected, found }) => peer === OURS && expected !== found);
 if (wrong.length > 0) {
   console.error(`${wrong.length} counts are wrong: something acknowledged is missing, or there twice.`);
 }

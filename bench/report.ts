@@ -36,7 +36,7 @@ export function markdown(report: Report): string {
     '| --- | --- | --- |',
     ...report.bars.map(({ text, found, reached }) => `| ${text} | ${found === undefined ? 'not measured' : number(found)} | ${reached === undefined ? '-' : reached ? 'yes' : 'NO'} |`),
     '',
-    ...report.checks.map(({ what, expected, found }) => `${expected === found ? 'ok' : 'WRONG'}: ${what}: ${found} of ${expected}`),
+    ...report.checks.map(({ peer, what, expected, found }) => `${expected === found ? 'ok' : 'WRONG'}: ${peer}: ${what}: ${found} of ${expected}`),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -12,6 +12,7 @@ export interface Series {
 }
 
 export interface Check {
+  readonly peer: string;
   readonly what: string;
   readonly expected: number;
   readonly found: number;

@@ -22,6 +22,7 @@ export async function crowd(peers: readonly Peer[], plan: Plan, options: StartOp
   const slowest: Record<string, number[]> = {};
   const lost: Record<string, number[]> = {};
   const processor: Record<string, number[]> = {};
+  const agents: Record<string, number[]> = {};
   const own: Record<string, number[]> = {};
   const crowded: Crowded[] = [];
   try {
@@ -43,10 +44,11 @@ export async function crowd(peers: readonly Peer[], plan: Plan, options: StartOp
         const watched = watchUntil(watcher, () => !watching);
         // Awaited below; should the dialling fail first, that error is the one to tell.
         watched.catch(() => undefined);
-        const used = await processorMsOf(line.running.pid);
+        const used = await processorMs(line);
         const { ms, retries } = await line.open();
-        const usedThen = await processorMsOf(line.running.pid);
-        if (used !== undefined && usedThen !== undefined) (processor[name] ??= []).push((usedThen - used) / plan.crowd);
+        const usedThen = await processorMs(line);
+        (processor[name] ??= []).push((usedThen.server - used.server) / plan.crowd);
+        (agents[name] ??= []).push((usedThen.agents - used.agents) / plan.crowd);
         watching = false;
         const seen = await watched;
         (back[name] ??= []).push(ms);
@@ -65,12 +67,20 @@ export async function crowd(peers: readonly Peer[], plan: Plan, options: StartOp
   const series: Series[] = [
     { measure: 'reconnect, all at once', size, unit: 'ms', better: 'less', samples: back },
     { measure: 'reconnect: processor time of the server, per agent', size, unit: 'ms', better: 'less', samples: processor },
+    { measure: 'reconnect: processor time of the agents, per agent', size, unit: 'ms', better: 'less', samples: agents },
     { measure: 'reconnect: dialled again', size, unit: 'times', better: 'less', samples: again },
     { measure: 'reconnect: slowest acknowledgement of one already there', size, unit: 'ms', better: 'less', samples: slowest },
     { measure: 'reconnect: sessions lost of those already there', size, unit: 'sessions', better: 'less', samples: lost },
   ];
   if (Object.keys(own).length > 0) series.push({ measure: 'memory per idle agent', size, unit: 'KiB', better: 'less', samples: own });
   return { series, checks: [] };
+}
+
+/** NaN where the system does not tell. */
+async function processorMs({ running, loads }: Line): Promise<{ readonly server: number; readonly agents: number }> {
+  const used = await Promise.all([running.pid, ...loads.map(({ pid }) => pid)].map(async (pid) => (await processorMsOf(pid)) ?? Number.NaN));
+  const [server = Number.NaN, ...agents] = used;
+  return { server, agents: agents.reduce((sum, ms) => sum + ms, 0) };
 }
 
 async function watchUntil(watcher: Child<LoadDriver>, over: () => boolean): Promise<{ acksMs: number[]; lost: number }> {

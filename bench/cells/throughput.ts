@@ -29,7 +29,7 @@ export async function eventsUp(peers: readonly Peer[], plan: Plan, agents: numbe
   }, options);
   const checks: Check[] = [];
   for (const [line, found] of stored) {
-    if (found !== undefined) checks.push({ what: `${line.peer.name}: events of ${agents} agents that were acknowledged are in the store`, expected: acknowledged.get(line) ?? 0, found });
+    if (found !== undefined) checks.push({ peer: line.peer.name, what: `events of ${agents} agents that were acknowledged are in the store`, expected: acknowledged.get(line) ?? 0, found });
   }
   return { series: [{ measure: 'events up', size: agentsText(agents), unit: UNIT, better: 'more', samples }], checks };
 }
@@ -50,7 +50,7 @@ export async function commandsDown(peers: readonly Peer[], plan: Plan, agents: n
     produced.set(line, (produced.get(line) ?? 0) + sent);
     received.set(line, after.count);
   }, options);
-  const checks: Check[] = Array.from(produced, ([line, expected]) => ({ what: `${line.peer.name}: commands to ${agents} agents that were accepted arrived`, expected, found: received.get(line) ?? 0 }));
+  const checks: Check[] = Array.from(produced, ([line, expected]) => ({ peer: line.peer.name, what: `commands to ${agents} agents that were accepted arrived`, expected, found: received.get(line) ?? 0 }));
   return { series: [{ measure: 'commands down', size: agentsText(agents), unit: UNIT, better: 'more', samples }], checks };
 }
 

@@ -1,4 +1,6 @@
-// The limit: `ws` over TLS and nothing else. Acknowledges frames without reading them, echoes, sends frames; stores nothing.
+// The limit: `ws` over TLS and nothing else. Acknowledges frames without reading them, echoes, sends frames; stores nothing,
+// unless it is told to sync before it echoes.
+import { fsyncSync, openSync, writeSync } from 'node:fs';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
@@ -10,7 +12,8 @@ import { ackOf, isMessages, throughOf } from '../raw-frames.ts';
 import { sourceOf } from '../sample.ts';
 
 export interface RawServer {
-  listen(credentials: { readonly key: string; readonly chain: string }): Promise<number>;
+  /** `sync`: so many fsyncs in a row (as Node.js's SQLite syncs) before each echo, 4 KiB at the end of that file each. */
+  listen(credentials: { readonly key: string; readonly chain: string }, sync: { readonly file: string; readonly times: number }): Promise<number>;
   /** On: every connection always has a next command. Off: how many were sent since. */
   flowDown(on: boolean): Promise<number>;
 }
@@ -23,6 +26,7 @@ interface Line {
 /** A connection has a log only once commands flow: an idle one is the bare socket. */
 const lines = new Map<WebSocket, Line | undefined>();
 let sentBefore = 0;
+let syncs: () => void = () => undefined;
 
 function lineOf(socket: WebSocket, index: number): Line {
   const known = lines.get(socket);
@@ -41,7 +45,10 @@ function attach(socket: WebSocket): void {
     const text = data.toString('utf8');
     if (isMessages(text)) socket.send(ackOf(throughOf(text)));
     else if (text.startsWith('{"type":"ack"')) lines.get(socket)?.sender.acknowledge(Number(text.slice(24, -1)));
-    else socket.send(text);
+    else {
+      syncs();
+      socket.send(text);
+    }
   });
   socket.on('close', () => {
     lines.get(socket)?.sender.stop();
@@ -49,8 +56,21 @@ function attach(socket: WebSocket): void {
   });
 }
 
+/** As one commit after the other. On the event loop, since there is nothing else to be done meanwhile. */
+function syncing(path: string, times: number): () => void {
+  const file = openSync(path, 'a', 0o600);
+  const page = Buffer.alloc(4096, 1);
+  return () => {
+    for (let i = 0; i < times; i += 1) {
+      writeSync(file, page);
+      fsyncSync(file);
+    }
+  };
+}
+
 serveCalls({
-  async listen({ key, chain }) {
+  async listen({ key, chain }, sync) {
+    if (sync.times > 0) syncs = syncing(sync.file, sync.times);
     const server = createServer({ key, cert: chain, ciphers: 'TLS_AES_128_GCM_SHA256', minVersion: 'TLSv1.3', noDelay: true });
     new WebSocketServer({ server, perMessageDeflate: false, maxPayload: LIMITS.maxFrameBytes }).on('connection', attach);
     await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, resolve));

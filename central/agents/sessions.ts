@@ -133,19 +133,21 @@ export class Sessions {
     const log = this.#options.log;
     const welcome: Omit<Welcome, 'signature'> = { type: 'welcome', session, epoch: grant.epoch, heartbeatSeconds, limits, logs: { up: grant.up } };
     webSocket.send(encode({ ...welcome, signature: this.#options.sign(welcomeTranscript(hello, this.#options.central, welcome)) }));
+    // What these closures name lives as long as the session: the number and not the record.
+    const { agentId, epoch } = facts;
     const opened = new Session({
       facts,
       socket: webSocket,
       connection: proven.connection,
       outbox: {
-        resume: (peer) => store.outbox.resume(agent.id, grant.epoch, peer, now()),
-        read: (after, maxItems, maxBytes) => store.outbox.read(agent.id, after, maxItems, maxBytes),
-        acknowledge: (through) => store.outbox.acknowledge(agent.id, grant.epoch, through),
+        resume: (peer) => store.outbox.resume(agentId, epoch, peer, now()),
+        read: (after, maxItems, maxBytes) => store.outbox.read(agentId, after, maxItems, maxBytes),
+        acknowledge: (through) => store.outbox.acknowledge(agentId, epoch, through),
         expire: () => store.outbox.expire(now()),
       },
       inbox: {
-        begin: (begin) => store.inbox.begin(agent.id, grant.epoch, begin, now()),
-        append: (first, items) => store.inbox.append(agent.id, grant.epoch, first, items, now()),
+        begin: (begin) => store.inbox.begin(agentId, epoch, begin, now()),
+        append: (first, items) => store.inbox.append(agentId, epoch, first, items, now()),
       },
       limits,
       heartbeatMs: heartbeatSeconds * 1000,

@@ -3,7 +3,7 @@
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord } from '../store/store.ts';
 import type { Challenge, Hello } from '../../shared/wire/messages.ts';
-import { helloTranscript, keyThumbprint, readPublicKey, verifyTranscript } from '../../shared/wire/proof.ts';
+import { helloTranscript, readPublicKey, shownThumbprint, verifyTranscript } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { Origin } from './address-rules.ts';
 
@@ -34,7 +34,7 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
   } else if (hello.binding !== seen.binding) {
     throw refusal('binding_mismatch', {});
   }
-  return { thumbprint: keyThumbprint(key) };
+  return { thumbprint: shownThumbprint(hello.key) };
 }
 
 /** The step that needs the registry: `byId` is the agent registered under the hello's id, if any; its next key is as good as its current one. */

@@ -1,7 +1,7 @@
 // Owns what the plain and the secure listener offer: the agents' WebSocket, enrolment, and a word for whoever else knocks.
 // Both are the same routes on two Fastify instances; which one it is tells `listener`.
 import type { X509Certificate } from 'node:crypto';
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import fastifyWebsocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -60,12 +60,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       perMessageDeflate: false,
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     },
-    // What ws objects to in a frame, it has said in a close frame; to cut here would lose that. What is still open was our own fault.
-    errorHandler: (_error, webSocket: WebSocket) => {
-      if (webSocket.readyState === webSocket.OPEN) return webSocket.terminate();
-      const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
-      webSocket.once('close', () => clearTimeout(cut));
-    },
+    errorHandler: (_error, webSocket: WebSocket) => cutBroken(webSocket),
     // Sessions are ended by their owner (central/agents/sessions.ts), not by the closing of an app.
     preClose: (done) => done(),
   });
@@ -96,6 +91,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     },
     handler: (_request, reply) => reply.code(426).send(),
     wsHandler: (webSocket, request) => {
+      forgetRequest(webSocket, request);
       const acceptedAt = connections.acceptedAt(request.raw.socket);
       // From here the handshake's own timer bounds the time to the welcome.
       connections.settle(request.raw.socket);
@@ -129,4 +125,19 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       app.websocketServer.options.maxPayload = bytes;
     },
   };
+}
+
+/** What ws objects to in a frame, it has said in a close frame; to cut here would lose that. What is still open was our own fault. */
+function cutBroken(webSocket: WebSocket): void {
+  if (webSocket.readyState === webSocket.OPEN) return webSocket.terminate();
+  const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
+  webSocket.once('close', () => clearTimeout(cut));
+}
+
+/** A session lives for weeks. The plugin's error listener, and Node's note of the response on the socket, would keep its request that long. */
+function forgetRequest(webSocket: WebSocket, { raw: { socket } }: FastifyRequest): void {
+  webSocket.removeAllListeners('error');
+  webSocket.on('error', () => cutBroken(webSocket));
+  const { _httpMessage: response } = socket as { readonly _httpMessage?: ServerResponse | null };
+  response?.detachSocket(socket);
 }

@@ -79,6 +79,14 @@ export function keyThumbprint(key: KeyObject): string {
 }
 
 /**
+ * The same of a key as a hello shows it (DER, base64). Hashed as it was sent: having OpenSSL write a key anew takes longer than
+ * checking a signature. Another encoding of a registered key is another thumbprint, and is refused.
+ */
+export function shownThumbprint(spki: string): string {
+  return createHash('sha256').update(spki, 'base64').digest('hex');
+}
+
+/**
  * The channel binding of a TLS 1.3 connection (RFC 9266): 32 bytes of the exporter with an empty context, base64url.
  * Undefined below TLS 1.3, where the exporter does not bind (RFC 9266 section 4.2).
  */
