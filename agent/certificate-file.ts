@@ -43,15 +43,18 @@ export function readCertificateFile(text: string, key: AgentKey, now: Date): Cer
   const { path, anchor } = trustPath([own, ...authorities], roots, now);
   const last = path.at(-1) ?? own;
   if (anchor === undefined) faults.push(`chain_incomplete: the chain ends at "${nameLine(last.subject)}", whose issuer "${nameLine(last.issuer)}" is missing`);
-  else if (!path.every((certificate, place) => certificate === certificates[place])) faults.push(`order: the certificates do not stand in the order of the chain (${path.map(({ subject }) => `"${nameLine(subject)}"`).join(', then ')})`);
+  // The root, known by itself, may stand anywhere.
+  else if (!path.slice(0, -1).every((certificate, place) => certificate === certificates[place])) faults.push(`order: the certificates do not stand in the order of the chain (${path.map(({ subject }) => `"${nameLine(subject)}"`).join(', then ')})`);
 
   const signing = certificates.find((certificate) => centralIn(certificate) !== undefined);
   if (signing === undefined) faults.push("signing_missing: the certificate of Central's signing key is missing");
-  else {
+  const vouching = signing === undefined ? undefined : trustPath([signing, ...authorities], roots, now);
+  if (signing !== undefined) {
     if (signing.ca || !(signing.keyUsage ?? []).includes(CODE_SIGNING)) faults.push(`usage: "${nameLine(signing.subject)}" is no certificate of a signing key`);
-    if (trustPath([signing, ...authorities], roots, now).anchor === undefined) faults.push(`chain_incomplete: nothing in it vouches for "${nameLine(signing.subject)}"`);
+    if (vouching?.anchor === undefined) faults.push(`chain_incomplete: nothing in it vouches for "${nameLine(signing.subject)}"`);
   }
-  for (const certificate of certificates) {
+  // Of what is used now: an earlier root may have ended.
+  for (const certificate of new Set([...path, ...(vouching?.path ?? [])])) {
     const [name, from, to] = [`"${nameLine(certificate.subject)}"`, certificate.validFromDate, certificate.validToDate];
     if (from > now) faults.push(`not_yet_valid: ${name} is valid from ${from.toISOString()} on; the clock of this machine shows ${now.toISOString()}`);
     if (to < now) faults.push(`expired: ${name} expired on ${to.toISOString()}; the clock of this machine shows ${now.toISOString()}`);

@@ -203,7 +203,7 @@ function tellEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, tr
       `  data        ${conf.dataFolder} (key, identity; keep it private)`,
       ...(trusted === undefined ? [] : [`  truststore  ${trusted} now trusts Central's root`]),
       `  dials       ${scheme}://${conf.central.endpoints[0]?.host ?? hostName}:${conf.central.endpoints[0]?.port ?? (identity.secure === conf.central.secure ? identity.port : conf.central.port)}`,
-      `next: queue-agent start --profile ${request.profileFolder} (a daemon that runs already goes on by itself)`,
+      `next: queue-agent start --profile ${request.profileFolder}`,
       '',
     ].join('\n'),
   );

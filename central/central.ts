@@ -193,12 +193,12 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   });
   const ofEnrolment = { agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, policy: () => values()['agents.enrolment'], now };
   const approvals = createApprovals({ ...ofEnrolment, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
-  const rescues = createRescues({ ...ofEnrolment, pin: () => pki.pin(), onRescued(agentId) {
-      sessions.rescued(agentId);
-      revocationLists.touch();
-    },
-  });
-  const issuing = createIssuing({ ...ofEnrolment, trust: pki.trust, signing: pki.signingCertificate });
+  const onRescued = (agentId: string): void => {
+    sessions.rescued(agentId);
+    revocationLists.touch();
+  };
+  const rescues = createRescues({ ...ofEnrolment, pin: () => pki.pin(), onRescued });
+  const issuing = createIssuing({ ...ofEnrolment, authority: pki.authority, trust: pki.trust, signing: pki.signingCertificate });
   const enrolment = createEnrolment({ ...ofEnrolment, tokens: enrolmentTokens, approvals, rescues });
 
   let proxies = new AddressSet(values()['websocket.trustedProxies']);

@@ -8,10 +8,11 @@ import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import type { EnrolmentStore } from '../store/enrolment-store.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import type { TrustBundle } from './agent-trust.ts';
-import { chainPem, readChain, readRequest, thumbprintOf } from './certificate.ts';
+import type { Authority } from './authority.ts';
+import { chainPem, readRequest, thumbprintOf } from './certificate.ts';
 import { CENTRAL_AGENT_NAME, type EnrolmentPolicy } from './enrolment.ts';
 import { pkiFault } from './errors.ts';
-import { withoutRoot, type Grants } from './grants.ts';
+import type { Grants } from './grants.ts';
 import type { SigningCertificate } from './signing-key.ts';
 
 export interface IssuingOptions {
@@ -19,6 +20,7 @@ export interface IssuingOptions {
   readonly enrolments: Pick<EnrolmentStore, 'admit'>;
   readonly audit: AuditStore;
   readonly grants: Grants;
+  readonly authority: Pick<Authority, 'chainOf'>;
   readonly trust: Pick<TrustBundle, 'certificates'>;
   readonly signing: Pick<SigningCertificate, 'chain'>;
   readonly policy: () => EnrolmentPolicy;
@@ -45,7 +47,7 @@ export interface Issuing {
   issue(order: IssueOrder, actor: Actor, reason: Reason): Promise<Issued>;
 }
 
-export function createIssuing({ agents, enrolments, audit, grants, trust, signing, policy, now }: IssuingOptions): Issuing {
+export function createIssuing({ agents, enrolments, audit, grants, authority, trust, signing, policy, now }: IssuingOptions): Issuing {
   return {
     async issue(order, actor, reason) {
       const csr = await readRequest(order.csr);
@@ -57,17 +59,15 @@ export function createIssuing({ agents, enrolments, audit, grants, trust, signin
       if (name === undefined || misfit(HELLO.properties.name, name) !== undefined) throw pkiFault('issue_name_missing', { found: name ?? 'none' });
       if (name.toLowerCase() === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name });
       const agent = await enrolments.admit({ id: order.id ?? known?.id ?? csr.id ?? keyThumbprint, name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, actor.who);
-      const { certificate, answer } = await grants.grant(agent, csr.publicKey);
+      const { certificate } = await grants.grant(agent, csr.publicKey);
       await audit.append(auditEntry(actor, 'agent.issue', { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber }, now(), reason));
-      return { agent, certificate, pem: fileOf(answer.certificate) };
+      return { agent, certificate, pem: fileOf(certificate) };
     },
   };
 
-  /** The agent's certificate first, what stands above it in order, the roots, and the signing key's certificate last; each once. */
-  function fileOf(agentChain: string): string {
-    const [signer, ...above] = withoutRoot(signing.chain());
-    const [own, ...between] = readChain(agentChain, "The agent's certificate");
-    const all = [own, ...between, ...trust.certificates(), ...above, ...(signer === undefined ? [] : [signer])];
+  /** The agent's chain, its certificate first; what else is to be trusted; and the signing key's certificate last. Each once. */
+  function fileOf(certificate: X509Certificate): string {
+    const all = [...authority.chainOf(certificate), ...trust.certificates(), ...signing.chain().toReversed()];
     return chainPem([...new Map(all.map((certificate) => [thumbprintOf(certificate), certificate])).values()]);
   }
 }
