@@ -11,8 +11,8 @@ import { Receiver } from '../shared/delivery/receiver.ts';
 import { Sender } from '../shared/delivery/sender.ts';
 import { decodeFromCentral, encode } from '../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../shared/wire/heartbeat.ts';
-import { AGENT_PATH, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Welcome } from '../shared/wire/messages.ts';
-import { channelBinding, helloTranscript, readPublicKey, signTranscript, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
+import { AGENT_PATH, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Trust, type Welcome } from '../shared/wire/messages.ts';
+import { channelBinding, helloTranscript, readPublicKey, signTranscript, trustTranscript, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
 import { isTerminal, refusal } from '../shared/wire/refusals.ts';
 import { explainDialFailure, explainHttpAnswer, targetName, type Target } from './connection-faults.ts';
 import type { Control } from './control.ts';
@@ -75,6 +75,8 @@ const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 const MAX_ANSWER_BYTES = 2048;
 /** Another Central than ours answered: it may be a while until the right one does. */
 const UNPROVEN_RETRY_MS = 60_000;
+/** No chain of a real authority is longer. */
+const MAX_CHAIN = 10;
 /** A close frame is answered within this time, or the socket is cut. */
 const CLOSE_GRACE_MS = 2_000;
 /** Hints come from the same process and are not missed; this is the net beneath. */
@@ -104,6 +106,7 @@ class Connection {
   #receiver: Receiver | undefined;
   #heartbeat: Heartbeat | undefined;
   #onlineAt = 0;
+  #session = '';
   /** Central's last word, which comes in the frame before the close. */
   #refusal: ConnectionEnd | undefined;
   #comeBackAfterMs = 0;
@@ -179,8 +182,9 @@ class Connection {
       case 'renewed':
       case 'renewal-refused':
       case 'renew-now':
-      case 'trust':
         return this.#state === 'online' ? this.#ports.control.onFrame(frame) : this.#early(frame.type);
+      case 'trust':
+        return this.#state === 'online' ? this.#onTrust(frame) : this.#early(frame.type);
       case 'drain':
         this.#comeBackAfterMs = frame.retryAfterSeconds * 1000 + Math.random() * frame.spreadSeconds * 1000;
         return;
@@ -238,6 +242,7 @@ class Connection {
       return this.#end(refusal('unproven_central', {}));
     }
     this.#state = 'online';
+    this.#session = welcome.session;
     this.#onlineAt = performance.now();
     clearTimeout(this.#dialTimer);
     const frames = { send: (text: string): void => this.#send(text) };
@@ -260,7 +265,23 @@ class Connection {
       notify: () => sender.notify(),
     });
     sender.start(welcome.logs.up).catch(onFailure);
-    this.#ports.control.onOnline((frame) => this.#send(encode(frame)));
+    this.#ports.control.onOnline((frame) => this.#send(encode(frame)), { shown: () => this.#shownChain() });
+  }
+
+  /** Whoever stands in a plain line could say it, and be trusted on wss from then on: only what Central signed for this session counts. */
+  #onTrust(frame: Trust): void {
+    const signingKey = readPublicKey(this.#plan.identity.signingKey);
+    const proven = signingKey !== undefined && verifyTranscript(trustTranscript(this.#session, frame.certificates), frame.signature, signingKey);
+    if (!proven) return this.#end(refusal('unproven_central', {}));
+    this.#ports.control.onFrame(frame);
+  }
+
+  /** As TLS put it together; a root vouches for itself, so that the walk has to end there. */
+  #shownChain(): X509Certificate[] {
+    const chain: X509Certificate[] = [];
+    let next = this.#carrier instanceof TLSSocket ? this.#carrier.getPeerX509Certificate() : undefined;
+    for (; next !== undefined && chain.length < MAX_CHAIN && chain.at(-1)?.fingerprint256 !== next.fingerprint256; next = next.issuerCertificate) chain.push(next);
+    return chain;
   }
 
   #send(text: string): void {

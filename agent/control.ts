@@ -1,7 +1,14 @@
 // Owns which part of the agent is asked about a frame beside the messages: renewal of its certificate, or trust.
+import type { X509Certificate } from 'node:crypto';
 import type { AgentControl, CentralControl, Renewed, RenewalRefused, RenewNow, Trust } from '../shared/wire/messages.ts';
 
 export type SendControl = (frame: AgentControl) => void;
+
+/** What a part may ask of the connection that it is told of. */
+export interface ControlLine {
+  /** The certificates by which Central is known on it, its own first; none on a plain line. */
+  shown(): readonly X509Certificate[];
+}
 
 /** None of them may throw or reject; what goes wrong is theirs to tell. */
 export interface RenewalControl {
@@ -12,7 +19,8 @@ export interface RenewalControl {
 }
 
 export interface TrustControl {
-  onOnline(send: SendControl): void;
+  onOnline(send: SendControl, line: ControlLine): void;
+  /** Its signature has been verified. */
   onFrame(frame: Trust): void;
   onOffline(): void;
 }
@@ -20,7 +28,7 @@ export interface TrustControl {
 export interface Control {
   /** What the hello names: Central asks for nothing else. */
   readonly capabilities: readonly string[];
-  onOnline(send: SendControl): void;
+  onOnline(send: SendControl, line: ControlLine): void;
   onFrame(frame: CentralControl): void;
   onOffline(): void;
 }
@@ -28,9 +36,9 @@ export interface Control {
 export function createControl({ renewal, trust }: { readonly renewal: RenewalControl; readonly trust: TrustControl }): Control {
   return {
     capabilities: ['renewal', 'trust'],
-    onOnline(send): void {
+    onOnline(send, line): void {
       renewal.onOnline(send);
-      trust.onOnline(send);
+      trust.onOnline(send, line);
     },
     onFrame(frame): void {
       return frame.type === 'trust' ? trust.onFrame(frame) : renewal.onFrame(frame);

@@ -3,10 +3,12 @@ import { X509Certificate } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addTrusted } from '../shared/truststore/import.ts';
+import { fingerprintOf } from '../shared/truststore/update.ts';
 import type { AgentConf } from './conf.ts';
 import { enrol, readEnrolmentFile, removeEnrolmentFile, type EnrolResult } from './enrol.ts';
 import { agentFault } from './errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from './identity.ts';
+import { loadGiven, saveGiven } from './trust-record.ts';
 
 export interface EnrolRequestOrder {
   readonly url: string;
@@ -49,5 +51,8 @@ async function trust(conf: AgentConf, result: EnrolResult): Promise<string | und
   await mkdir(dirname(path), { recursive: true });
   const certificates = (result.truststore.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem).raw);
   const { added } = await addTrusted({ file: path, certificates, origin: 'the answer of Central', password, skipPresent: true });
-  return added.length === 0 ? undefined : path;
+  if (added.length === 0) return undefined;
+  // So that it goes again when Central names it no more.
+  await saveGiven(conf.dataFolder, [...(await loadGiven(conf.dataFolder)), ...added.map(({ certificates: [der] }) => fingerprintOf(der))]);
+  return path;
 }

@@ -8,11 +8,12 @@ import { VERSION } from '../shared/version.ts';
 import { openAgentStore } from './agent-store.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { targetName } from './connection-faults.ts';
-import { NO_CONTROL } from './control.ts';
+import { createControl } from './control.ts';
 import { Daemon } from './daemon.ts';
 import { newLocalToken, startLocalApi } from './handlers/local-api.ts';
 import { identityFile, loadIdentity, loadOrCreateKey, type Identity } from './identity.ts';
 import { LOCAL_API_FILE } from './local-status.ts';
+import { createTrustUpdates } from './trust-updates.ts';
 import { loadTruststore } from './truststore.ts';
 
 /** (source, id) is remembered so long (DESIGN section 5, invariant 7). */
@@ -49,7 +50,8 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
   });
   try {
     const key = await loadOrCreateKey(conf.dataFolder);
-    const daemon = new Daemon({
+    const trust = createTrustUpdates({ conf: () => loadAgentConf(request), dataFolder: conf.dataFolder, onWritten: (file) => daemon.changedByItself(file), log, now });
+    const daemon: Daemon = new Daemon({
       firstConf: conf,
       conf: () => loadAgentConf(request),
       // Key and logs lie in the folder of the start, whatever the configuration says since.
@@ -57,7 +59,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       truststore: (fresh) => loadTruststore({ path: fresh.truststore.path, password: fresh.truststore.password, declaredType: fresh.truststore.declaredType }),
       watched: (fresh) => watchedFiles({ ...fresh, dataFolder: conf.dataFolder }),
       key,
-      control: NO_CONTROL,
+      control: createControl({ renewal: idle, trust }),
       outbox: store.outbox,
       inbox: store.inbox,
       log,
@@ -118,6 +120,8 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     throw error;
   }
 }
+
+const idle = { onOnline: () => undefined, onFrame: () => undefined, onOffline: () => undefined };
 
 /** What it found, said once at the start: a setting that means nothing is a setting that somebody believes in. */
 function announce(conf: AgentConf, port: number, key: string, log: Logger): void {

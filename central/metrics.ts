@@ -25,7 +25,7 @@ export const METRICS = {
   queuegate_certificate_days_left: {
     kind: 'gauge',
     labels: ['kind', 'which'],
-    help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (current, next, previous, staged; of agents' only the soonest).",
+    help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (prepared, next, current, previous, staged; of agents' only the soonest).",
   },
   queuegate_agent_certificates: { kind: 'gauge', labels: ['within_days'], help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).' },
   queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
