@@ -83,7 +83,7 @@ function withUnverified<T>(target: Target, { timeoutMs, oldest }: LookOptions, a
   });
 }
 
-function shownChain(socket: TLSSocket): X509Certificate[] {
+export function shownChain(socket: TLSSocket): X509Certificate[] {
   const chain: X509Certificate[] = [];
   let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   // A self-signed certificate is its own issuer: there the chain ends.

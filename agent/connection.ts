@@ -14,6 +14,7 @@ import { heartbeatPort, startHeartbeat, type Heartbeat } from '../shared/wire/he
 import { AGENT_PATH, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Trust, type Welcome } from '../shared/wire/messages.ts';
 import { channelBinding, helloTranscript, readPublicKey, signTranscript, trustTranscript, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
 import { isTerminal, refusal } from '../shared/wire/refusals.ts';
+import { lookAtCertificate, shownChain } from './certificate-look.ts';
 import { explainDialFailure, explainHttpAnswer, targetName, type Target } from './connection-faults.ts';
 import type { Control } from './control.ts';
 import { agentFault } from './errors.ts';
@@ -75,8 +76,6 @@ const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 const MAX_ANSWER_BYTES = 2048;
 /** Another Central than ours answered: it may be a while until the right one does. */
 const UNPROVEN_RETRY_MS = 60_000;
-/** No chain of a real authority is longer. */
-const MAX_CHAIN = 10;
 /** A close frame is answered within this time, or the socket is cut. */
 const CLOSE_GRACE_MS = 2_000;
 /** Hints come from the same process and are not missed; this is the net beneath. */
@@ -265,7 +264,10 @@ class Connection {
       notify: () => sender.notify(),
     });
     sender.start(welcome.logs.up).catch(onFailure);
-    this.#ports.control.onOnline((frame) => this.#send(encode(frame)), { shown: () => this.#shownChain() });
+    this.#ports.control.onOnline((frame) => this.#send(encode(frame)), {
+      shown: () => (carrier instanceof TLSSocket ? shownChain(carrier) : []),
+      shownNow: async () => (await lookAtCertificate(this.#plan.target, { timeoutMs: DIAL_TIMEOUT_MS })).chain,
+    });
   }
 
   /** Whoever stands in a plain line could say it, and be trusted on wss from then on: only what Central signed for this session counts. */
@@ -274,14 +276,6 @@ class Connection {
     const proven = signingKey !== undefined && verifyTranscript(trustTranscript(this.#session, frame.certificates), frame.signature, signingKey);
     if (!proven) return this.#end(refusal('unproven_central', {}));
     this.#ports.control.onFrame(frame);
-  }
-
-  /** As TLS put it together; a root vouches for itself, so that the walk has to end there. */
-  #shownChain(): X509Certificate[] {
-    const chain: X509Certificate[] = [];
-    let next = this.#carrier instanceof TLSSocket ? this.#carrier.getPeerX509Certificate() : undefined;
-    for (; next !== undefined && chain.length < MAX_CHAIN && chain.at(-1)?.fingerprint256 !== next.fingerprint256; next = next.issuerCertificate) chain.push(next);
-    return chain;
   }
 
   #send(text: string): void {

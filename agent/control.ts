@@ -8,6 +8,8 @@ export type SendControl = (frame: AgentControl) => void;
 export interface ControlLine {
   /** The certificates by which Central is known on it, its own first; none on a plain line. */
   shown(): readonly X509Certificate[];
+  /** The same as Central shows it now, on a connection that ends with the handshake: the one that stands may be older. Errors: of the line. */
+  shownNow(): Promise<readonly X509Certificate[]>;
 }
 
 /** None of them may throw or reject; what goes wrong is theirs to tell. */

@@ -88,7 +88,6 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
   const exists = await assertWritable(file);
   const given = await loadGiven(dataFolder);
   const remove = new Set(given.filter((thumbprint) => !names.includes(thumbprint)));
-  const shown = central.secure ? (line?.shown() ?? []) : [];
   try {
     if (!exists) await mkdir(dirname(file), { recursive: true });
     const { added, removed, trusted } = await updateTrusted({
@@ -97,7 +96,7 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
       add: named,
       remove,
       async accept(next) {
-        assertReaches(file, shown, next.trusted, options.now());
+        if (central.secure && line !== undefined && next.removed.length > 0) await assertReaches(file, line, next.trusted, options.now());
         // Noted before it is written: what came in and was not noted could never be taken out again.
         await saveGiven(dataFolder, [...given, ...next.added.map(({ certificates: [der] }) => fingerprintOf(der))]);
       },
@@ -143,9 +142,8 @@ async function assertWritable(file: string): Promise<boolean> {
   }
 }
 
-/** The connection that stands must be verified by what comes, or the agent would lock itself out at the next. */
-function assertReaches(file: string, shown: readonly X509Certificate[], next: readonly Buffer[], now: number): void {
-  if (shown.length === 0) return;
+/** What Central shows must be verified by what comes, or the agent would lock itself out at the next connection. */
+async function assertReaches(file: string, line: ControlLine, next: readonly Buffer[], now: number): Promise<void> {
   const trusted = next.flatMap((der) => {
     try {
       return [new X509Certificate(der)];
@@ -153,5 +151,6 @@ function assertReaches(file: string, shown: readonly X509Certificate[], next: re
       return []; // Java keeps certificates that OpenSSL does not read; they verify nothing here
     }
   });
-  if (trustPath(shown, trusted, new Date(now)).anchor === undefined) throw agentFault('trust_would_cut_off', { file });
+  const reaches = (shown: readonly X509Certificate[]): boolean => trustPath(shown, trusted, new Date(now)).anchor !== undefined;
+  if (!reaches(line.shown()) && !reaches(await line.shownNow())) throw agentFault('trust_would_cut_off', { file });
 }

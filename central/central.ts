@@ -116,6 +116,9 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     parameters,
     agents: { online: () => sessions.online().filter(({ transport }) => transport === 'wss').map(onlineAgent) },
     askBack: (spreadSeconds) => sessions.askBack(({ transport }) => transport === 'wss', spreadSeconds),
+    sessions: { online: () => sessions.online(), of: (agentId) => sessions.of(agentId) },
+    askRenewal: () => askRenewal(sessions),
+    profilesFolder: config.profilesFolder,
     show: (credentials) => apps.show(credentials),
     metrics,
     log,
@@ -132,7 +135,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     settings: () => sessionSettings(values()),
     log,
     now,
-    control: createControl({ renewal: idle, trust: idle }),
+    control: createControl({ renewal: idle, trust: pki.trustPublication }),
     onOpened: (facts) => sessionsOpen.inc({ transport: facts.transport }),
     onClosed: (facts, reason) => {
       sessionsOpen.dec({ transport: facts.transport });
@@ -222,6 +225,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
         authorityService: pki.authorityService,
         serverCertificates: pki.serverCertificates,
         expiry: pki.expiry,
+        rotation: pki.rotation,
+        profileFaults: () => pki.profiles?.faults() ?? [],
         advertised: () => ({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'] }),
         status: () => status(),
         handshakeFailures,
@@ -264,7 +269,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), expiry: pki.expiry });
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), expiry: pki.expiry, trust: pki.rotation });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;
@@ -274,6 +279,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       listeners.stop();
       upkeep.stop();
       pki.serverCertificates.stop();
+      pki.trustPublication.stop();
       await parameters.stop();
       await centralAgent?.stop();
       await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
@@ -288,6 +294,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   try {
     await listeners.start(values());
     upkeep.start();
+    pki.trustPublication.start();
+    await pki.profiles?.follow();
     const administratorToken = await firstToken(operators, config);
     await centralAgent?.start();
     return {
@@ -310,6 +318,16 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
 }
 
 const idle = { onOpened: () => undefined, onFrame: () => undefined };
+
+/** Each costs Central two signatures and a commit, beside everything else that goes on. */
+const RENEWALS_PER_SECOND = 50;
+
+/** Another generation signs: agents get certificates of it, spread over the time that their number needs. */
+function askRenewal(sessions: Sessions): void {
+  const online = sessions.online().filter(({ capabilities }) => capabilities.includes('renewal'));
+  const spreadSeconds = Math.ceil(online.length / RENEWALS_PER_SECOND);
+  for (const { agentId } of online) sessions.of(agentId)?.sendControl({ type: 'renew-now', spreadSeconds });
+}
 
 /** What is told of the server certificate: never its key. */
 function certificateStatus(credentials: ServerCredentials | undefined): StatusReport['certificate'] {

@@ -28,6 +28,11 @@ export const METRICS = {
     help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (prepared, next, current, previous, staged; of agents' only the soonest).",
   },
   queuegate_agent_certificates: { kind: 'gauge', labels: ['within_days'], help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).' },
+  queuegate_trust_agents: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: "Registered agents by how they stand to the root of the authority that comes, or has come last: acknowledged, missing (they would refuse what it signs, or follow the one before), plain (unencrypted: they need none, and have none).",
+  },
   queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

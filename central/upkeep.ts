@@ -13,6 +13,7 @@ export interface UpkeepOptions {
   /** True when a new server certificate is shown. */
   readonly renewCertificate: () => Promise<boolean>;
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
+  readonly trust: { measure(metrics: Metrics): Promise<void> };
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -42,8 +43,9 @@ export class Upkeep {
     this.#every(RENEW_MS, 'renewing the server certificate', () => this.#renew());
     this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
+    this.#every(CERTIFICATES_MS, 'measuring what agents trust', () => this.#options.trust.measure(this.#options.metrics));
     // A Central that is started for a minute each day still says what expires.
-    for (const look of [() => this.#options.expiry.warn(), () => this.#options.expiry.measure()]) {
+    for (const look of [() => this.#options.expiry.warn(), () => this.#options.expiry.measure(), () => this.#options.trust.measure(this.#options.metrics)]) {
       look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'looking for certificates that expire failed'));
     }
     this.#every(MEASURE_MS, 'measuring', () => this.#measure());

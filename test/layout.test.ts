@@ -33,7 +33,6 @@ const imports: Import[] = sources.flatMap((file) => {
 const CENTRAL_ORDER = ['config', 'audit', 'metrics', 'store', 'parameters', 'pki', 'auth', 'messaging', 'agents', 'listeners', 'admin', 'central-agent', 'upkeep', 'central', 'main', 'cli'];
 const AGENT_ORDER = [
   'errors',
-  'jvm-args',
   'conf',
   'identity',
   'trust-record',

@@ -13,6 +13,7 @@ import { parameterRoutes } from './parameters.ts';
 import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
 import type { AdminServices } from './services.ts';
+import { rotationRoutes } from './rotation.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
 import { tokenRoutes } from './tokens.ts';
 
@@ -38,6 +39,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       tokenRoutes(scope, services, access);
       backupRoutes(scope, services, access);
       authorityRoutes(scope, services, access);
+      rotationRoutes(scope, services, access);
       certificateRoutes(scope, services, access);
       statusRoutes(scope, services);
     },

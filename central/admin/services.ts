@@ -7,6 +7,8 @@ import type { Metrics } from '../metrics.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { AuthorityService } from '../pki/authority-service.ts';
 import type { Expiry } from '../pki/expiry.ts';
+import type { ProfileFault } from '../pki/profile-truststores.ts';
+import type { Rotation } from '../pki/rotation.ts';
 import type { ServerCertificates } from '../pki/server-certificates.ts';
 import type { Backups, StagedRestore } from '../store/backup.ts';
 import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent } from '../store/store.ts';
@@ -26,6 +28,9 @@ export interface AdminServices {
   readonly authorityService: Pick<AuthorityService, 'export' | 'generations' | 'import'>;
   readonly serverCertificates: Pick<ServerCertificates, 'activate' | 'confirm' | 'discard' | 'generate' | 'import' | 'install' | 'pending' | 'request' | 'restore' | 'slots' | 'undo'>;
   readonly expiry: Pick<Expiry, 'list'>;
+  readonly rotation: Pick<Rotation, 'back' | 'forget' | 'prepare' | 'publish' | 'retire' | 'status' | 'switch'>;
+  /** Profiles on this host whose truststore could not follow. */
+  readonly profileFaults: () => readonly ProfileFault[];
   /** Where agents enrol, for the line to copy. The port is the one that is bound. */
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;

@@ -14,11 +14,12 @@ import { cliFault, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
 import { eventCommands } from './events.ts';
 import { handshakeCommands } from './handshakes.ts';
 import { parameterCommands } from './parameters.ts';
+import { rotationCommands } from './rotation.ts';
 import { statusCommands } from './status.ts';
 import { tokenCommands } from './tokens.ts';
 import { ADMINISTRATOR_TOKEN_FILE } from '../config.ts';
 
-const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...certificateCommands, ...backupCommands];
+const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...rotationCommands, ...certificateCommands, ...backupCommands];
 
 /** Works on files of this machine and asks no Central: it reads its own line (shared/truststore/command.ts). */
 const TRUSTSTORE = { name: 'truststore', summary: 'truststores on this machine, such as those of profiles, without keytool' } as const;

@@ -119,7 +119,7 @@ export class MemoryCertificates implements CertificateStore {
   async recordIssued(certificate: IssuedCertificate): Promise<void> {
     this.issued.push(certificate);
     const { agentId: id } = certificate;
-    this.agents.set(id, this.agents.get(id) ?? { id, name: id, transport: null, trusted: null });
+    this.agents.set(id, this.agents.get(id) ?? { id, name: id, transport: null, trusted: null, offlineSince: null });
   }
   async soonest({ after, until = Number.MAX_SAFE_INTEGER, limit }: Parameters<CertificateStore['soonest']>[0]) {
     const newest = [...new Map(this.issued.map((certificate) => [certificate.agentId, certificate])).values()];
@@ -135,7 +135,10 @@ export class MemoryCertificates implements CertificateStore {
     return (await this.soonest({ until, limit: Number.MAX_SAFE_INTEGER })).length;
   }
   async recordTrust(id: string, trusted: readonly string[]): Promise<void> {
-    this.agents.set(id, { name: id, transport: null, ...this.agents.get(id), id, trusted });
+    this.agents.set(id, { name: id, transport: null, offlineSince: null, ...this.agents.get(id), id, trusted });
+  }
+  async trustOf(id: string) {
+    return this.agents.get(id)?.trusted ?? null;
   }
   async trust({ after = '', limit }: { after?: string; limit: number }) {
     return [...this.agents.values()].filter(({ name }) => name > after).toSorted((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit);

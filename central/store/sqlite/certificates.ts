@@ -1,7 +1,7 @@
 // Owns the rows of certificates that agents were given, of what each agent was told to trust, and of the expiry warnings that
 // have been given.
 import type { DatabaseSync } from 'node:sqlite';
-import { integer, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
+import { integer, integerOrNull, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
 import { storeFault } from '../errors.ts';
 import type { AgentTrust, ExpiryWarning, IssuedCertificate } from '../certificate-store.ts';
 
@@ -37,7 +37,10 @@ export function certificateReads(database: DatabaseSync) {
     ORDER BY agent_certificate.not_after, agent_certificate.thumbprint LIMIT ?`);
   const ofAgent = database.prepare('SELECT agent_certificate.*, agent_id AS name FROM agent_certificate WHERE agent_id = ? ORDER BY issued_at DESC, thumbprint LIMIT ?');
   const count = database.prepare('SELECT count(*) AS agents FROM agent JOIN agent_certificate ON agent.certificate = agent_certificate.thumbprint WHERE agent_certificate.not_after <= ?');
-  const trust = database.prepare('SELECT id, name, session_transport, trusted FROM agent WHERE name > ? ORDER BY name LIMIT ?');
+  const trust = database.prepare(`
+    SELECT id, name, session_transport, trusted, iif(session IS NOT NULL AND session_ended_at IS NULL, NULL, coalesce(session_ended_at, enrolled_at)) AS offline_since
+    FROM agent WHERE name > ? ORDER BY name LIMIT ?`);
+  const trustOfOne = database.prepare('SELECT trusted FROM agent WHERE id = ?');
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
   return {
     soonestCertificates: (after: { readonly notAfter: number; readonly thumbprint: string }, until: number, limit: number) => soonest.all(after.notAfter, after.thumbprint, until, limit).map(certificateRow),
@@ -45,21 +48,31 @@ export function certificateReads(database: DatabaseSync) {
     countCertificatesUntil: (until: number): number => integer(count.get(until), 'agents'),
     trustOfAgents: (afterName: string, limit: number): AgentTrust[] =>
       trust.all(afterName, limit).map((row) => {
-        const trusted = textOrNull(row, 'trusted');
         return {
           id: text(row, 'id'),
           name: text(row, 'name'),
           // Both written from the types they are given here.
           transport: textOrNull(row, 'session_transport') as AgentTrust['transport'],
-          trusted: trusted === null ? null : (JSON.parse(trusted) as string[]),
+          trusted: thumbprints(row),
+          offlineSince: integerOrNull(row, 'offline_since'),
         };
       }),
+    trustOfAgent: (agentId: string): string[] | null => {
+      const row = trustOfOne.get(agentId);
+      return row === undefined ? null : thumbprints(row);
+    },
     expiryWarnings: (thumbprints: readonly string[]): (number | null)[] =>
       thumbprints.map((thumbprint) => {
         const row = warned.get(thumbprint);
         return row === undefined ? null : integer(row, 'days');
       }),
   };
+}
+
+/** Written by recordTrust only. */
+function thumbprints(row: Row): string[] | null {
+  const trusted = textOrNull(row, 'trusted');
+  return trusted === null ? null : (JSON.parse(trusted) as string[]);
 }
 
 function certificateRow(row: Row): IssuedCertificate & { readonly name: string } {

@@ -172,6 +172,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
     authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00' },
     advertised: () => ({ host: 'central.test', port: 9150 }),
     status: () => status.report,
+    profileFaults: () => [],
     ...absentPki(),
     handshakeFailures: { list: () => [], forgotten: 0 },
     metrics: createMetrics(),
@@ -204,9 +205,9 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
 }
 
 /** Routes of the authority and of certificates have tests of their own (certificates.test.ts). */
-function absentPki(): Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry'> {
+function absentPki(): Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry' | 'rotation'> {
   const absent = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`no ${String(name)} in this test`)) });
-  return { authorityService: absent, serverCertificates: absent, expiry: absent } as Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry'>;
+  return { authorityService: absent, serverCertificates: absent, expiry: absent, rotation: absent } as Pick<AdminServices, 'authorityService' | 'serverCertificates' | 'expiry' | 'rotation'>;
 }
 
 export const outboxFull = () => new CodedError('outbox_full', { text: 'full', hint: 'wait', status: 503 }, {});

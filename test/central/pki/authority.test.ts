@@ -308,7 +308,7 @@ describe("an authority of the bank's own", () => {
     const authority = await open();
     const bytes = Buffer.from(bank.root.key + bank.root.certificate);
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
-    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') => store.certificates.agents.set(id, { id, name: id, transport, trusted });
+    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') => store.certificates.agents.set(id, { id, name: id, transport, trusted, offlineSince: null });
     add('knows-both', [authority.current().id, bankRoot]);
     add('on-plain', [authority.current().id], 'ws');
     const { service: importing } = service(store, authority);
