@@ -57,6 +57,7 @@ export class TrustPublication {
   readonly #refusals = new Map<string, Refusal>();
   #published: string;
   #againAt: number;
+  #state: 'new' | 'running' | 'stopped' = 'new';
   #cancelTick: (() => void) | undefined;
   #cancelLook: (() => void) | undefined;
 
@@ -67,10 +68,13 @@ export class TrustPublication {
   }
 
   start(): void {
-    this.#cancelLook ??= this.#options.after(LOOK_MS, () => this.#look());
+    if (this.#state !== 'new') return;
+    this.#state = 'running';
+    this.#cancelLook = this.#options.after(LOOK_MS, () => this.#look());
   }
 
   stop(): void {
+    this.#state = 'stopped';
     this.#cancelLook?.();
     this.#cancelTick?.();
   }
@@ -123,7 +127,7 @@ export class TrustPublication {
 
   #tell(agentIds: readonly string[]): void {
     for (const id of agentIds) this.#due.add(id);
-    if (this.#due.size > 0) this.#cancelTick ??= this.#options.after(TICK_MS, () => void this.#tick());
+    if (this.#due.size > 0 && this.#state !== 'stopped') this.#cancelTick ??= this.#options.after(TICK_MS, () => void this.#tick());
   }
 
   async #tick(): Promise<void> {

@@ -356,6 +356,26 @@ describe('the rotation of the authority', () => {
     await agent.stop();
   }, 60_000);
 
+  it('a switch that waits for its confirmation is undone by a start of Central, and nothing else has changed', async () => {
+    const folder = await cleanup.folder();
+    const first = await CentralProcess.startOnParameters(cleanup, folder);
+    const agent = await AgentProcess.enrolled(cleanup, first, 'branch-1');
+    await first.online('branch-1');
+    await rotate(first, 'prepare');
+    await rotate(first, 'publish');
+    await acknowledgedBy(first, 1);
+    const { body } = await first.rest('GET', '/certificate');
+    await rotate(first, 'switch', '--confirm-within', '600');
+    expect((await first.rest('GET', '/certificate')).body.current.thumbprint).not.toBe(body.current.thumbprint);
+    await first.process.stop('SIGKILL');
+    const second = await CentralProcess.startOnParameters(cleanup, folder);
+    expect((await second.rest('GET', '/certificate')).body.current.thumbprint).toBe(body.current.thumbprint);
+    expect(await stand(second)).toMatchObject({ phase: 'published', pending: null });
+    utimesSync(join(agent.folders.profile, 'conf', 'agent.local.conf'), new Date(), new Date());
+    await second.online('branch-1');
+    expect(await rotate(second, 'switch')).toContain('The rotation is switched.');
+  }, 60_000);
+
   it('an authority of the house comes in through the same phases', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
