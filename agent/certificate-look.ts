@@ -60,7 +60,7 @@ export function lookAtCertificate(target: Target, { timeoutMs, oldest }: LookOpt
   });
 }
 
-function shownChain(socket: TLSSocket): X509Certificate[] {
+export function shownChain(socket: TLSSocket): X509Certificate[] {
   const chain: X509Certificate[] = [];
   let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   // A self-signed certificate is its own issuer: there the chain ends.

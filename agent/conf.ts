@@ -1,11 +1,12 @@
 // Owns the configuration of the agent's process: agent.conf as the field has it, agent.local.conf beside it, environment
 // and flags on top. Read once; what runs comes from here and from nowhere else. Opens no truststore (truststore.ts).
 import { hostname } from 'node:os';
-import { basename, isAbsolute, join, resolve, win32 } from 'node:path';
+import { basename, join, resolve } from 'node:path';
+import { splitJvmArgs } from '../shared/jvm-args.ts';
+import { inProfile, profileTruststore } from '../shared/profile-truststore.ts';
 import { readPropertiesFile } from '../shared/properties.ts';
 import { hostName, hostPorts, oneOf, text, wholeNumber, yesOrNo, type HostPort, type SettingFormat } from '../shared/setting-format.ts';
 import { loadSettings, type Schema, type SettingsFile, type SettingValues, type UnknownSetting } from '../shared/settings.ts';
-import { splitJvmArgs, truststoreOf } from './jvm-args.ts';
 
 export const AGENT_PREFIX = 'QUEUE_AGENT_';
 /** Variables that commands read by themselves. */
@@ -118,20 +119,9 @@ function endpointsOf(hosts: readonly HostPort[], defaultPort: number): Array<{ h
   return hosts.map(({ host, port: own }) => ({ host, port: own ?? defaultPort }));
 }
 
-/** The password in jetty.jvm.args belongs to the store that is named there, not to one that replaces it. */
 function truststoreFrom(values: SettingValues<typeof AGENT_SCHEMA>, origins: Readonly<Record<AgentSettingName, string>>, folder: string): AgentConf['truststore'] {
-  const jvm = truststoreOf(values['jetty.jvm.args']);
-  const own = values.truststore || undefined;
-  const path = own ?? jvm.path ?? 'conf/security/truststore.jks';
-  const origin = own !== undefined ? origins.truststore : jvm.path !== undefined ? origins['jetty.jvm.args'] : 'default';
-  const password = values['truststore.password'] || (own === undefined ? jvm.password : undefined);
-  return { path: inProfile(folder, path), password, declaredType: own === undefined ? jvm.type : undefined, origin };
-}
-
-/** A profile made on Windows and used elsewhere may say conf\security\truststore.jks. */
-function inProfile(folder: string, path: string): string {
-  if (isAbsolute(path) || win32.isAbsolute(path)) return path;
-  return join(folder, process.platform === 'win32' ? path : path.replaceAll('\\', '/'));
+  const { from, ...found } = profileTruststore({ folder, truststore: values.truststore, password: values['truststore.password'], jvmArgs: values['jetty.jvm.args'] });
+  return { ...found, origin: from === 'default' ? 'default' : origins[from] };
 }
 
 /** Hosts may be called MY_PC; what host-name syntax does not know becomes a dash. */

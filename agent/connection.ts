@@ -11,9 +11,10 @@ import { Receiver } from '../shared/delivery/receiver.ts';
 import { Sender } from '../shared/delivery/sender.ts';
 import { decodeFromCentral, encode } from '../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../shared/wire/heartbeat.ts';
-import { AGENT_PATH, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Welcome } from '../shared/wire/messages.ts';
-import { channelBinding, helloTranscript, readPublicKey, signTranscript, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
+import { AGENT_PATH, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Trust, type Welcome } from '../shared/wire/messages.ts';
+import { channelBinding, helloTranscript, readPublicKey, signTranscript, trustTranscript, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
 import { isTerminal, refusal } from '../shared/wire/refusals.ts';
+import { lookAtCertificate, shownChain } from './certificate-look.ts';
 import { explainDialFailure, explainHttpAnswer, targetName, type Target } from './connection-faults.ts';
 import type { Control } from './control.ts';
 import { agentFault } from './errors.ts';
@@ -108,6 +109,7 @@ class Connection {
   #receiver: Receiver | undefined;
   #heartbeat: Heartbeat | undefined;
   #onlineAt = 0;
+  #session = '';
   /** Central's last word, which comes in the frame before the close. */
   #refusal: ConnectionEnd | undefined;
   #comeBackAfterMs = 0;
@@ -184,8 +186,9 @@ class Connection {
       case 'renewed':
       case 'renewal-refused':
       case 'renew-now':
-      case 'trust':
         return this.#state === 'online' ? this.#ports.control.onFrame(frame) : this.#early(frame.type);
+      case 'trust':
+        return this.#state === 'online' ? this.#onTrust(frame) : this.#early(frame.type);
       case 'drain':
         this.#comeBackAfterMs = frame.retryAfterSeconds * 1000 + Math.random() * frame.spreadSeconds * 1000;
         return;
@@ -243,6 +246,7 @@ class Connection {
       return this.#end(refusal('unproven_central', {}));
     }
     this.#state = 'online';
+    this.#session = welcome.session;
     this.#onlineAt = performance.now();
     clearTimeout(this.#dialTimer);
     const frames = { send: (text: string): void => this.#send(text) };
@@ -265,7 +269,19 @@ class Connection {
       notify: () => sender.notify(),
     });
     sender.start(welcome.logs.up).catch(onFailure);
-    this.#ports.control.onOnline((frame) => this.#send(encode(frame)), this.#plan.key);
+    this.#ports.control.onOnline((frame) => this.#send(encode(frame)), {
+      key: this.#plan.key,
+      shown: () => (carrier instanceof TLSSocket ? shownChain(carrier) : []),
+      shownNow: async () => (await lookAtCertificate(this.#plan.target, { timeoutMs: DIAL_TIMEOUT_MS })).chain,
+    });
+  }
+
+  /** Whoever stands in a plain line could say it, and be trusted on wss from then on: only what Central signed for this session counts. */
+  #onTrust(frame: Trust): void {
+    const signingKey = readPublicKey(this.#plan.identity.signingKey);
+    const proven = signingKey !== undefined && verifyTranscript(trustTranscript(this.#session, frame.certificates), frame.signature, signingKey);
+    if (!proven) return this.#end(refusal('unproven_central', {}));
+    this.#ports.control.onFrame(frame);
   }
 
   #send(text: string): void {

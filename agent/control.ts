@@ -1,8 +1,19 @@
 // Owns which part of the agent is asked about a frame beside the messages: renewal of its certificate, or trust.
+import type { X509Certificate } from 'node:crypto';
 import type { AgentControl, CentralControl, Renewed, RenewalRefused, RenewNow, Trust } from '../shared/wire/messages.ts';
 import type { AgentKey } from './identity.ts';
 
 export type SendControl = (frame: AgentControl) => void;
+
+/** What a part may ask of the connection that it is told of. */
+export interface ControlLine {
+  /** The key that Central welcomed. */
+  readonly key: AgentKey;
+  /** The certificates by which Central is known on it, its own first; none on a plain line. */
+  shown(): readonly X509Certificate[];
+  /** The same as Central shows it now, on a connection that ends with the handshake: the one that stands may be older. Errors: of the line. */
+  shownNow(): Promise<readonly X509Certificate[]>;
+}
 
 /** None of them may throw or reject; what goes wrong is theirs to tell. */
 export interface RenewalControl {
@@ -13,7 +24,8 @@ export interface RenewalControl {
 }
 
 export interface TrustControl {
-  onOnline(send: SendControl): void;
+  onOnline(send: SendControl, line: ControlLine): void;
+  /** Its signature has been verified. */
   onFrame(frame: Trust): void;
   onOffline(): void;
 }
@@ -21,7 +33,7 @@ export interface TrustControl {
 export interface Control {
   /** What the hello names: Central asks for nothing else. */
   readonly capabilities: readonly string[];
-  onOnline(send: SendControl, key: AgentKey): void;
+  onOnline(send: SendControl, line: ControlLine): void;
   onFrame(frame: CentralControl): void;
   onOffline(): void;
 }
@@ -29,9 +41,9 @@ export interface Control {
 export function createControl({ renewal, trust }: { readonly renewal: RenewalControl; readonly trust: TrustControl }): Control {
   return {
     capabilities: ['renewal', 'trust'],
-    onOnline(send, key): void {
-      renewal.onOnline(send, key);
-      trust.onOnline(send);
+    onOnline(send, line): void {
+      renewal.onOnline(send, line.key);
+      trust.onOnline(send, line);
     },
     onFrame(frame): void {
       return frame.type === 'trust' ? trust.onFrame(frame) : renewal.onFrame(frame);

@@ -3,11 +3,13 @@ import { X509Certificate } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { addTrusted } from '../shared/truststore/import.ts';
+import { fingerprintOf } from '../shared/truststore/update.ts';
 import type { EnrolmentPending } from '../shared/wire/enrolment.ts';
 import type { AgentConf } from './conf.ts';
 import { enrol, readEnrolmentFile, readEnrolUrl, removeEnrolmentFile } from './enrol.ts';
 import { agentFault } from './errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from './identity.ts';
+import { loadGiven, saveGiven } from './trust-record.ts';
 
 export interface EnrolRequestOrder {
   readonly url: string;
@@ -56,5 +58,8 @@ export async function trustCentral(conf: AgentConf, roots: string): Promise<stri
   await mkdir(dirname(path), { recursive: true });
   const certificates = (roots.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem).raw);
   const { added } = await addTrusted({ file: path, certificates, origin: 'the answer of Central', password, skipPresent: true });
-  return added.length === 0 ? undefined : path;
+  if (added.length === 0) return undefined;
+  // So that it goes again when Central names it no more.
+  await saveGiven(conf.dataFolder, [...(await loadGiven(conf.dataFolder)), ...added.map(({ certificates: [der] }) => fingerprintOf(der))]);
+  return path;
 }

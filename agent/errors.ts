@@ -106,6 +106,19 @@ export const AGENT_ERRORS = {
   },
   stopped: { text: 'The agent stops.', hint: 'Nothing to do.' },
 
+  // what Central is to be trusted by
+  trust_unreadable: { text: 'Central named certificates that cannot be read: {found}.', hint: 'Bring this agent to the version of that Central ("queuegate status" there tells it).' },
+  trust_failed: { text: 'The truststore could not be changed: {found}.', hint: 'Nothing was changed. Look at the disk and the rights of the truststore; Central says it again at the next connection.' },
+  trust_would_cut_off: {
+    text: 'Without what Central wants to be trusted by no more, {file} would hold nothing that verifies the certificate it shows now.',
+    hint: 'Nothing was changed. Look at "queuegate ca status" on Central; a proxy between may show a certificate of its own, whose root belongs into the truststore.',
+  },
+  trust_record_damaged: { text: 'The record of what Central gave, {file}, cannot be used: {found}.', hint: 'Remove it: what is in the truststore now then counts as put there by a person, and stays.' },
+  truststore_read_only: {
+    text: 'The truststore {file} is read-only.',
+    hint: 'Let it be written (chmod u+w), and Central\'s roots come in by themselves; or import them: "queuegate ca export" on Central, "queue-agent truststore import" here.',
+  },
+
   // the doctor
   daemon_not_online: { text: 'The daemon runs and is not online ({state} since {since}): {found}', hint: '{mend}' },
   daemon_silent: {

@@ -14,6 +14,7 @@ import { newLocalToken, startLocalApi } from './handlers/local-api.ts';
 import { identityFile, loadCredentials, loadOrCreateKey, type Credentials } from './identity.ts';
 import { LOCAL_API_FILE } from './local-status.ts';
 import { Renewal } from './renewal.ts';
+import { createTrustUpdates } from './trust-updates.ts';
 import { loadTruststore } from './truststore.ts';
 
 /** (source, id) is remembered so long (DESIGN section 5, invariant 7). */
@@ -69,6 +70,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       },
       random: Math.random,
     });
+    const trust = createTrustUpdates({ conf: () => loadAgentConf(request), dataFolder: conf.dataFolder, onWritten: (file) => daemon.changedByItself(file), log, now });
     const daemon: Daemon = new Daemon({
       firstConf: conf,
       conf: () => loadAgentConf(request),
@@ -80,7 +82,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       },
       truststore: trusted,
       watched: (fresh) => watchedFiles({ ...fresh, dataFolder: conf.dataFolder }),
-      control: createControl({ renewal, trust: idle }),
+      control: createControl({ renewal, trust }),
       outbox: store.outbox,
       inbox: store.inbox,
       log,
@@ -141,8 +143,6 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     throw error;
   }
 }
-
-const idle = { onOnline: () => undefined, onFrame: () => undefined, onOffline: () => undefined };
 
 /** What it found, said once at the start: a setting that means nothing is a setting that somebody believes in. */
 function announce(conf: AgentConf, port: number, key: string, log: Logger): void {

@@ -123,6 +123,9 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     parameters,
     agents: { online: () => sessions.online().filter(({ transport }) => transport === 'wss').map(onlineAgent) },
     askBack: (spreadSeconds) => sessions.askBack(({ transport }) => transport === 'wss', spreadSeconds),
+    sessions: { online: () => sessions.online(), of: (agentId) => sessions.of(agentId) },
+    askRenewal: () => sessions.each((session) => renewals.askToRenew(session)),
+    profilesFolder: config.profilesFolder,
     show: (credentials) => apps.show(credentials),
     metrics,
     log,
@@ -151,7 +154,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     settings: () => sessionSettings(values()),
     log,
     now,
-    control: createControl({ renewal: renewals, trust: idle }),
+    control: createControl({ renewal: renewals, trust: pki.trustPublication }),
     onOpened: (facts) => sessionsOpen.inc({ transport: facts.transport }),
     onPromoted: () => revocationLists.touch(),
     onClosed: (facts, reason) => {
@@ -254,6 +257,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
         serverCertificates: pki.serverCertificates,
         expiry: pki.expiry,
         revocationLists,
+        rotation: pki.rotation,
+        profileFaults: () => pki.profiles?.faults() ?? [],
         advertised: () => ({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'] }),
         status: () => status(),
         handshakeFailures,
@@ -297,7 +302,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals });
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals, trust: pki.rotation });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;
@@ -307,6 +312,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       listeners.stop();
       upkeep.stop();
       pki.serverCertificates.stop();
+      pki.trustPublication.stop();
       await parameters.stop();
       await centralAgent?.stop();
       await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
@@ -321,6 +327,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   try {
     await listeners.start(values());
     upkeep.start();
+    pki.trustPublication.start();
+    await pki.profiles?.follow();
     const administratorToken = await firstToken(operators, config);
     await centralAgent?.start();
     return {
@@ -341,8 +349,6 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     throw error;
   }
 }
-
-const idle = { onOpened: () => undefined, onFrame: () => undefined };
 
 /** What is told of the server certificate: never its key. */
 function certificateStatus(credentials: ServerCredentials | undefined): StatusReport['certificate'] {

@@ -58,6 +58,12 @@ export const CENTRAL_SCHEMA = [
   { name: 'central.name', format: hostName, default: '', doc: 'Name of this Central, which agents sign in their hello. Default: the name of the host. Agents learn it at enrolment.' },
   { name: 'central.agent', format: yesOrNo, default: false, doc: 'Start a Central agent on this host beside Central. The flag needs no value.' },
   {
+    name: 'profiles.folder',
+    format: text(0, 4096),
+    default: 'profiles',
+    doc: 'Folder with the profiles that are kept on this host; relative to the working folder. Truststores in them that hold a root of this Central follow the rotation of its authority. Empty: none are looked at.',
+  },
+  {
     name: 'key.encryption.file',
     format: text(0, 4096),
     default: '',
@@ -91,6 +97,8 @@ export interface CentralConfig {
   readonly hostName: string;
   readonly centralName: string;
   readonly centralAgent: boolean;
+  /** Absolute; undefined: none. */
+  readonly profilesFolder: string | undefined;
   /** Where the key comes from that seals private keys (central/pki/key-encryption-key.ts); file names are absolute. */
   readonly keySources: { readonly file: string | undefined; readonly previousFile: string | undefined; readonly environment: string | undefined; readonly credentialsFolder: string | undefined };
   readonly logLevel: Values['log.level'];
@@ -136,6 +144,7 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     hostName: host,
     centralName: values['central.name'] || host,
     centralAgent: values['central.agent'],
+    profilesFolder: values['profiles.folder'] === '' ? undefined : resolve(workingFolder, values['profiles.folder']),
     keySources: {
       file: values['key.encryption.file'] === '' ? undefined : resolve(workingFolder, values['key.encryption.file']),
       previousFile: values['key.encryption.previous.file'] === '' ? undefined : resolve(workingFolder, values['key.encryption.previous.file']),

@@ -25,12 +25,17 @@ export const METRICS = {
   queuegate_certificate_days_left: {
     kind: 'gauge',
     labels: ['kind', 'which'],
-    help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (current, next, previous, staged; of agents' only the soonest).",
+    help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (prepared, next, current, previous, staged; of agents' only the soonest).",
   },
   queuegate_agent_certificates: { kind: 'gauge', labels: ['within_days'], help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).' },
   queuegate_certificate_renewals_total: { kind: 'counter', labels: ['outcome'], help: 'Requests of agents for another certificate, by outcome (issued, repeated after a lost answer, refused).' },
   queuegate_agents_revoked: { kind: 'gauge', labels: [], help: 'Registered agents that were revoked.' },
   queuegate_pending_enrolments: { kind: 'gauge', labels: [], help: 'Machines that asked to become agents without a token and wait for an administrator (policy approve).' },
+  queuegate_trust_agents: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: "Registered agents by how they stand to the root of the authority that comes, or has come last: acknowledged, missing (they would refuse what it signs, or follow the one before), plain (unencrypted: they need none, and have none).",
+  },
   queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 

@@ -16,6 +16,7 @@ export interface UpkeepOptions {
   /** Machines that wait to be accepted. */
   readonly approvals: { measure(): Promise<void> };
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
+  readonly trust: { measure(metrics: Metrics): Promise<void> };
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -47,8 +48,10 @@ export class Upkeep {
     this.#every(CERTIFICATES_MS, 'making the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
     this.#every(CERTIFICATES_MS, 'counting machines that wait to be accepted', () => this.#options.approvals.measure());
+    this.#every(CERTIFICATES_MS, 'measuring what agents trust', () => this.#options.trust.measure(this.#options.metrics));
     // A Central that is started for a minute each day still says what expires.
-    for (const look of [() => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure()]) {
+    const looks = [() => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure(), () => this.#options.trust.measure(this.#options.metrics)];
+    for (const look of looks) {
       look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'looking for certificates that expire failed'));
     }
     this.#every(MEASURE_MS, 'measuring', () => this.#measure());

@@ -12,6 +12,7 @@ import { metricsMarkdown } from '../central/metrics.ts';
 import { parametersMarkdown } from '../central/parameters/document.ts';
 import { PARAMETER_ERRORS } from '../central/parameters/errors.ts';
 import { PKI_ERRORS } from '../central/pki/errors.ts';
+import { ROTATION_ERRORS } from '../central/pki/rotation-errors.ts';
 import { BACKUP_ERRORS } from '../central/store/backup-errors.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
@@ -60,6 +61,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about: 'Answers to enrolments (HTTP), to acts on the authority and on certificates ([CERTIFICATES.md](CERTIFICATES.md)) and to changes of the certificate parameters, and reasons why Central does not start.',
     errors: PKI_ERRORS,
   },
+  { table: 'ROTATION_ERRORS', title: 'Central: rotation of the authority', about: 'Answers to the steps of a rotation ([CERTIFICATES.md](CERTIFICATES.md#rotation)).', errors: ROTATION_ERRORS },
   { table: 'PARAMETER_ERRORS', title: 'Central: parameters', about: 'Answers of the parameters API.', errors: PARAMETER_ERRORS },
   { table: 'AUTH_ERRORS', title: 'Central: access to the administration', about: 'Answers of every path of the REST API that needs a token.', errors: AUTH_ERRORS },
   { table: 'ADMIN_ERRORS', title: 'Central: requests to the administration', about: 'Answers of the REST API ([REST.md](REST.md)).', errors: ADMIN_ERRORS },

@@ -33,9 +33,9 @@ const imports: Import[] = sources.flatMap((file) => {
 const CENTRAL_ORDER = ['config', 'audit', 'metrics', 'store', 'parameters', 'pki', 'auth', 'messaging', 'agents', 'listeners', 'admin', 'central-agent', 'upkeep', 'central', 'main', 'cli'];
 const AGENT_ORDER = [
   'errors',
-  'jvm-args',
   'conf',
   'identity',
+  'trust-record',
   'file-changes',
   'certificate-request',
   'control',
@@ -51,6 +51,7 @@ const AGENT_ORDER = [
   'dial-targets',
   'certificate-look',
   'trust-path',
+  'trust-updates',
   'connection',
   'connection-keys',
   'connection-loop',

@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import { pinOf } from '../../shared/wire/enrolment.ts';
 import { AUTHORITY_ALIAS } from '../pki/authority-file.ts';
 import { spkiOf, subjectOf, thumbprintOf } from '../pki/certificate.ts';
+import { OF_GENERATION } from '../pki/expiry.ts';
 import { rootOf, type Generation } from '../pki/generations.ts';
 import { keyName } from '../pki/key-algorithms.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from './access.ts';
@@ -18,15 +19,9 @@ const readImport = bodyOf(
   Type.Object({ file: fileText, name: fileName, key: Type.Optional(fileText), alias: fileName, password, keyPassword: password, dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), ...reason }, strict),
 );
 
-const USED_FOR = {
-  current: 'signs the certificates of Central and of agents',
-  next: 'is trusted by agents before it signs',
-  previous: 'signs no more; what it signed is still trusted',
-} as const satisfies Readonly<Record<Generation['role'], string>>;
-
 export function authorityRoutes(app: FastifyInstance, { authority, authorityService }: AdminServices, access: Access): void {
   app.get('/ca', VIEWER, () => ({
-    generations: authorityService.generations().map((generation) => ({ role: generation.role, since: timeOf(generation.since), ...generationJson(generation), usedFor: USED_FOR[generation.role] })),
+    generations: authorityService.generations().map((generation) => ({ role: generation.role, since: timeOf(generation.since), ...generationJson(generation), usedFor: OF_GENERATION[generation.role] })),
     pin: authority.pin,
     signingKey: authority.signingKey,
     trust: authority.pem,
@@ -47,7 +42,7 @@ export function authorityRoutes(app: FastifyInstance, { authority, authorityServ
 }
 
 /** Member by member: the private key stands beside them. */
-function generationJson(generation: Pick<Generation, 'id' | 'chain' | 'origin'>) {
+export function generationJson(generation: Pick<Generation, 'id' | 'chain' | 'origin'>) {
   const { id, chain, origin } = generation;
   const [certificate] = chain;
   const root = rootOf(generation);

@@ -15,6 +15,7 @@ import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
 import { agentRevocationRoutes, publishedLists } from './revocation.ts';
 import type { AdminServices } from './services.ts';
+import { rotationRoutes } from './rotation.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
 import { tokenRoutes } from './tokens.ts';
 
@@ -42,6 +43,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       enrolmentRoutes(scope, services, access);
       backupRoutes(scope, services, access);
       authorityRoutes(scope, services, access);
+      rotationRoutes(scope, services, access);
       certificateRoutes(scope, services, access);
       statusRoutes(scope, services);
     },

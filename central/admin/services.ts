@@ -10,7 +10,9 @@ import type { AuthorityService } from '../pki/authority-service.ts';
 import type { Approvals } from '../pki/approvals.ts';
 import type { Expiry } from '../pki/expiry.ts';
 import type { Issuing } from '../pki/issuing.ts';
+import type { ProfileFault } from '../pki/profile-truststores.ts';
 import type { Rescues } from '../pki/rescues.ts';
+import type { Rotation } from '../pki/rotation.ts';
 import type { ServerCertificates } from '../pki/server-certificates.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup.ts';
 import type { RevocationReason } from '../store/certificate-store.ts';
@@ -35,6 +37,9 @@ export interface AdminServices {
   readonly approvals: Pick<Approvals, 'accept' | 'list' | 'reject'>;
   readonly issuing: Issuing;
   readonly rescues: Pick<Rescues, 'make'>;
+  readonly rotation: Pick<Rotation, 'back' | 'forget' | 'prepare' | 'publish' | 'retire' | 'status' | 'switch'>;
+  /** Profiles on this host whose truststore could not follow. */
+  readonly profileFaults: () => readonly ProfileFault[];
   /** Where agents enrol, for the line to copy. The port is the one that is bound. */
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;

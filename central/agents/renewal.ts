@@ -48,11 +48,11 @@ export class Renewals implements RenewalFrames {
   }
 
   onOpened(session: Session): void {
-    const { certificate, capabilities } = session.facts;
+    const { certificate } = session.facts;
     if (certificate !== null && certificate.notAfter <= this.#options.now()) this.#tellLate(session, certificate.thumbprint, certificate.notAfter);
     // One of another generation, or none on record: it shall have one of the authority that signs now. Said again after each
     // welcome, as long as that is so.
-    if (capabilities.includes(CAPABILITY) && certificate?.issuer !== this.#options.authority.current().id) this.askToRenew(session);
+    if (certificate?.issuer !== this.#options.authority.current().id) this.askToRenew(session);
   }
 
   onFrame(session: Session, frame: Renew | Installed): void {
@@ -66,6 +66,7 @@ export class Renewals implements RenewalFrames {
 
   /** Another generation signs now: this agent shall have a certificate of it. */
   askToRenew(session: Session): void {
+    if (!session.facts.capabilities.includes(CAPABILITY)) return;
     session.sendControl({ type: 'renew-now', spreadSeconds: Math.ceil(this.#options.online() / RENEWALS_PER_SECOND) });
   }
 

@@ -165,6 +165,11 @@ export class Sessions {
     this.#options.control.onOpened(opened);
   }
 
+  /** Does something with each session that stands now. */
+  each(act: (session: Session) => void): void {
+    for (const session of this.#byAgent.values()) act(session);
+  }
+
   /** The session of this agent that stands now. */
   of(agentId: string): Session | undefined {
     return this.#byAgent.get(agentId);

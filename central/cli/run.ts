@@ -16,11 +16,12 @@ import { eventCommands } from './events.ts';
 import { handshakeCommands } from './handshakes.ts';
 import { parameterCommands } from './parameters.ts';
 import { revocationCommands } from './revocation.ts';
+import { rotationCommands } from './rotation.ts';
 import { statusCommands } from './status.ts';
 import { tokenCommands } from './tokens.ts';
 import { ADMINISTRATOR_TOKEN_FILE } from '../config.ts';
 
-const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...enrolmentCommands, ...revocationCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...certificateCommands, ...backupCommands];
+const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...enrolmentCommands, ...revocationCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...rotationCommands, ...certificateCommands, ...backupCommands];
 
 /** Works on files of this machine and asks no Central: it reads its own line (shared/truststore/command.ts). */
 const TRUSTSTORE = { name: 'truststore', summary: 'truststores on this machine, such as those of profiles, without keytool' } as const;

@@ -29,14 +29,17 @@ export function trustBundle(authority: Authority, identity: Pick<ServerIdentity,
 
 export interface TrustKnowledge {
   readonly certificates: Pick<CertificateStore, 'trust'>;
-  readonly authority: Pick<Authority, 'firstRoot'>;
+  readonly authority: Pick<Authority, 'firstRoot' | 'roots'>;
 }
 
 const PAGE = 1000;
 
 /** Registered agents that check Central's certificate and hold nothing of `chain` (PEM). In order of name. */
 export async function agentsWithoutTrust({ certificates, authority }: TrustKnowledge, chain: string): Promise<AgentTrust[]> {
-  const shown = new Set(readChain(chain, 'The chain').map((certificate) => thumbprintOf(certificate)));
+  const sent = readChain(chain, 'The chain');
+  // A cross-certificate stands for the root that has the same key: who trusts that root needs nothing else.
+  const standFor = authority.roots().filter((root) => sent.some((certificate) => certificate.publicKey.equals(root.publicKey)));
+  const shown = new Set([...sent, ...standFor].map((certificate) => thumbprintOf(certificate)));
   const without: AgentTrust[] = [];
   for (let after: string | undefined; ; ) {
     const page = await certificates.trust({ limit: PAGE, ...(after === undefined ? {} : { after }) });

@@ -46,14 +46,15 @@ export class AuthorityService {
     this.#options = options;
   }
 
+  /** Prepared and retired ones too. */
   generations(): readonly Generation[] {
-    return this.#options.authority.generations();
+    return this.#options.authority.all();
   }
 
   /** Key and chain as password-protected PKCS#12; the current one unless another is named. Errors: authority_unknown, export_password_weak. */
   async export({ thumbprint, password, ...reason }: { readonly thumbprint?: string | undefined; readonly password: string } & Reason, actor: Actor): Promise<{ readonly generation: Generation; readonly file: Buffer }> {
     const { authority, audit, now } = this.#options;
-    const generation = thumbprint === undefined ? authority.current() : authority.generations().find(({ id }) => id === thumbprint);
+    const generation = thumbprint === undefined ? authority.current() : authority.all().find(({ id }) => id === thumbprint);
     if (generation === undefined) throw pkiFault('authority_unknown', { thumbprint: thumbprint ?? '' });
     const file = await writeAuthorityFile(generation, password);
     await audit.append(auditEntry(actor, 'authority.export', { thumbprint: generation.id }, now(), reason));

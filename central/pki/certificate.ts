@@ -35,12 +35,12 @@ export interface AlternativeName {
   readonly value: string;
 }
 
-export type Profile = 'root' | 'server' | 'agent' | 'signing';
+export type Profile = 'root' | 'cross' | 'server' | 'agent' | 'signing';
 
 export interface CertificateOrder {
   readonly profile: Profile;
-  /** Distinguished name as in RFC 4514: `CN=central, O=Bank`. */
-  readonly subject: string;
+  /** Distinguished name as in RFC 4514: `CN=central, O=Bank`; or a certificate whose subject and key identifier are taken over byte by byte. */
+  readonly subject: string | X509Certificate;
   readonly publicKey: KeyObject;
   readonly alternativeNames?: readonly AlternativeName[];
   readonly lifetimeDays: number;
@@ -72,9 +72,9 @@ export async function makeCertificate(order: CertificateOrder): Promise<X509Cert
     {
       // The first octet is kept between 0x40 and 0x7f: positive without a leading zero, and always of full length.
       serialNumber: randomSerial(),
-      subject: readName(order.subject),
+      subject: subjectName(order.subject),
       // The issuer's name is taken over byte by byte: verifiers compare encodings, not texts.
-      issuer: issuer === undefined ? readName(order.subject) : new Name(new PeculiarCertificate(issuer.certificate.raw).subjectName.toArrayBuffer()),
+      issuer: subjectName(issuer?.certificate ?? order.subject),
       notBefore: new Date(order.now - BACKDATE_MS),
       // Nothing outlives the one that vouches for it.
       notAfter: new Date(issuer === undefined ? end : Math.min(end, Date.parse(issuer.certificate.validTo))),
@@ -84,7 +84,7 @@ export async function makeCertificate(order: CertificateOrder): Promise<X509Cert
       extensions: [
         ...usagesOf(order.profile),
         ...(order.alternativeNames === undefined || order.alternativeNames.length === 0 ? [] : [new SubjectAlternativeNameExtension([...order.alternativeNames])]),
-        await SubjectKeyIdentifierExtension.create(publicKey),
+        ...(await subjectKeyIdentifier(order.subject, publicKey)),
         ...(issuer === undefined ? [] : [authorityKeyIdentifier(issuer.certificate)]),
       ],
     },
@@ -105,6 +105,9 @@ function usagesOf(profile: Profile) {
     case 'root':
       // Path length 1 leaves room for one intermediate, should a bank put one between.
       return [new BasicConstraintsExtension(true, 1, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)];
+    case 'cross':
+      // Another root's key, vouched for by this one: below it stand only what that root itself signs.
+      return [new BasicConstraintsExtension(true, 0, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)];
     case 'server':
       return leafUsages(ExtendedKeyUsage.serverAuth);
     case 'agent':
@@ -117,6 +120,17 @@ function usagesOf(profile: Profile) {
 
 function leafUsages(usage: ExtendedKeyUsage) {
   return [new BasicConstraintsExtension(false, undefined, true), new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true), new ExtendedKeyUsageExtension([usage])];
+}
+
+function subjectName(subject: string | X509Certificate): Name {
+  return typeof subject === 'string' ? readName(subject) : new Name(new PeculiarCertificate(subject.raw).subjectName.toArrayBuffer());
+}
+
+/** What stands in for another certificate has the same one, or what that one signed would not lead to it. */
+async function subjectKeyIdentifier(subject: string | X509Certificate, publicKey: webcrypto.CryptoKey): Promise<SubjectKeyIdentifierExtension[]> {
+  if (typeof subject === 'string') return [await SubjectKeyIdentifierExtension.create(publicKey)];
+  const own = new PeculiarCertificate(subject.raw).getExtension(SubjectKeyIdentifierExtension);
+  return own === null ? [] : [own];
 }
 
 /** Copies the issuer's own identifier, so that an imported authority with another way of making them fits too. */

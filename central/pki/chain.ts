@@ -88,9 +88,9 @@ export function chainFaults({ chain, complete }: Pick<BuiltChain, 'chain' | 'com
     const fault = authorityFault(certificate);
     if (fault !== undefined) faults.push({ fault: 'issuer_no_authority', text: `${name} ${fault}` });
     // RFC 5280 section 4.2.1.9: how many authorities may stand between it and the leaf.
-    const { pathLength } = new PeculiarCertificate(certificate.raw).getExtension(BasicConstraintsExtension) ?? {};
+    const pathLength = allowsBelow(certificate);
     const below = chain.slice(0, place).filter((one) => isAuthority(one)).length;
-    if (pathLength !== undefined && pathLength < below) faults.push({ fault: 'path_too_long', text: `${name} allows ${pathLength} authorities below it, and there are ${below}` });
+    if (pathLength < below) faults.push({ fault: 'path_too_long', text: `${name} allows ${pathLength} authorities below it, and there are ${below}` });
   }
   if (!complete) faults.push({ fault: 'chain_incomplete', text: `the chain ends at "${nameLine(last.subject)}", whose issuer "${nameLine(last.issuer)}" is missing: put it into the file` });
   return faults;
@@ -101,6 +101,11 @@ export function authorityFault(certificate: X509Certificate): string | undefined
   if (!isAuthority(certificate)) return 'is no certificate authority (basic constraints)';
   const usages = new PeculiarCertificate(certificate.raw).getExtension(KeyUsagesExtension)?.usages;
   return usages !== undefined && (usages & KeyUsageFlags.keyCertSign) === 0 ? 'may not sign certificates (key usage)' : undefined;
+}
+
+/** How many authorities may stand between it and what is no authority (RFC 5280 section 4.2.1.9). */
+export function allowsBelow(certificate: X509Certificate): number {
+  return new PeculiarCertificate(certificate.raw).getExtension(BasicConstraintsExtension)?.pathLength ?? Number.POSITIVE_INFINITY;
 }
 
 /** By its basic constraints; Node's own `ca` looks at the key usage too. */

@@ -41,8 +41,8 @@ export const PKI_ERRORS = {
   },
   authority_known: { status: 409, text: 'The authority {thumbprint} is here already; its role is {role}.', hint: 'Look at "queuegate ca list": nothing has to be imported.' },
   authority_unknown: { status: 404, text: 'There is no authority {thumbprint}.', hint: 'See "queuegate ca list" for those there are.' },
-  authority_current: { status: 409, text: 'The authority {thumbprint} is the one that signs.', hint: 'Let another one sign first; this one is then trusted until it is retired.' },
-  authority_next_there: { status: 409, text: 'The authority {thumbprint} waits already to be the next one.', hint: 'Let it sign, or retire it, before another one is prepared.' },
+  authority_in_use: { status: 409, text: 'The authority {thumbprint} cannot be forgotten: its role is {role}, and only a retired one is out of use.', hint: 'See "queuegate ca status" for the steps that lead there.' },
+  authority_next_there: { status: 409, text: 'The authority {thumbprint} waits already to be the next one.', hint: 'Let it sign ("queuegate ca rotate switch"), or take it back ("queuegate ca rotate back"), before another one is prepared.' },
   export_password_weak: {
     status: 422,
     text: 'The password for the key of the authority {found}.',

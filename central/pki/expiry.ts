@@ -15,7 +15,7 @@ export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
 
 export interface WatchedCertificate {
   readonly kind: CertificateKind;
-  /** current, next, previous, staged; an agent's name; for trust the beginning of the thumbprint. */
+  /** current, next, previous, prepared, staged; an agent's name; for trust the beginning of the thumbprint. */
   readonly which: string;
   readonly subject: string;
   readonly thumbprint: string;
@@ -65,10 +65,13 @@ const PAGE = 1000;
 /** Given warnings are forgotten after this: longer than the longest time from the first warning to the end, and some. */
 const FORGET_MS = 400 * DAY_MS;
 
-const OF_GENERATION: Readonly<Record<GenerationRole, string>> = {
-  current: 'signs the certificates of Central and of agents',
+/** What an authority of this role is for, in words. */
+export const OF_GENERATION: Readonly<Record<GenerationRole, string>> = {
+  prepared: 'waits to be published; nobody trusts it yet',
   next: 'is trusted by agents before it signs',
+  current: 'signs the certificates of Central and of agents',
   previous: 'signs no more; what it signed is still trusted',
+  retired: 'is trusted no more; its key is kept for the way back',
 };
 const OF_SLOT = {
   current: 'shown on the secure WebSocket and on HTTPS administration',
@@ -175,7 +178,8 @@ export class Expiry {
       const watched = this.#watch(kind, which, certificate, usedFor);
       if (!found.has(watched.thumbprint)) found.set(watched.thumbprint, watched);
     };
-    for (const { role, chain } of authority.generations()) add('authority', role, chain[0], OF_GENERATION[role]);
+    // What is retired serves nobody: its end matters to nobody.
+    for (const { role, chain } of authority.all().filter((generation) => generation.role !== 'retired')) add('authority', role, chain[0], OF_GENERATION[role]);
     for (const [which, slot] of Object.entries({ current, staged, previous })) {
       if (slot === undefined) continue;
       add('server', which, readChain(slot.chain, 'The server certificate')[0], OF_SLOT[which as keyof typeof OF_SLOT]);

@@ -7,8 +7,11 @@ import type { KeyMaterialStore } from '../store/store.ts';
 import { chainPem, privateKeyPem, readChain, thumbprintOf } from './certificate.ts';
 import { pkiFault } from './errors.ts';
 
-export const GENERATION_ROLES = ['current', 'next', 'previous'] as const;
-/** current signs; next is trusted already and does not sign yet; previous is still trusted and signs no more. */
+export const GENERATION_ROLES = ['prepared', 'next', 'current', 'previous', 'retired'] as const;
+/**
+ * In the order of a life: prepared is known to Central alone; next is trusted by agents and does not sign yet; current signs;
+ * previous signs no more, and what it signed is still trusted; retired is trusted no more, its key is kept for the way back.
+ */
 export type GenerationRole = (typeof GENERATION_ROLES)[number];
 
 export interface Generation {
@@ -21,6 +24,8 @@ export interface Generation {
   /** The certificate that signs first, its root last; one and the same for a root. */
   readonly chain: readonly [X509Certificate, ...X509Certificate[]];
   readonly key: KeyObject;
+  /** This root's own key, certified by the generation before it: who trusts only that one follows from it to here. */
+  readonly cross?: X509Certificate;
 }
 
 export interface Generations {
@@ -40,6 +45,11 @@ export function rootOf({ chain }: Pick<Generation, 'chain'>): X509Certificate {
   return chain.at(-1) ?? chain[0];
 }
 
+/** What agents are to trust, or Central vouches for: neither what only Central knows yet, nor what is out of use. */
+export function isTrusted({ role }: Pick<Generation, 'role'>): boolean {
+  return role === 'next' || role === 'current' || role === 'previous';
+}
+
 export function keyNameOf(id: string): string {
   return `authority.${id}.key`;
 }
@@ -55,7 +65,7 @@ export async function loadGenerations(keyMaterial: KeyMaterialStore): Promise<{ 
 
 /** The index as it is written. */
 export function indexEntry({ list, firstRoot }: Generations): Entry {
-  const generations = list.map(({ id, role, since, origin, chain }) => ({ id, role, since, origin, chain: chainPem(chain) }));
+  const generations = list.map(({ id, role, since, origin, chain, cross }) => ({ id, role, since, origin, chain: chainPem(chain), ...(cross === undefined ? {} : { cross: chainPem([cross]) }) }));
   return { name: INDEX, value: JSON.stringify({ firstRoot, generations }) };
 }
 
@@ -71,7 +81,8 @@ async function readIndex(text: string, keyMaterial: KeyMaterialStore): Promise<G
     const chain = chainOf(INDEX, row['chain']);
     if (thumbprintOf(chain[0]) !== row['id']) throw damaged(INDEX, 'a certificate in it is not the one it names');
     const key = await readKey(keyNameOf(row['id']), chain[0], keyMaterial);
-    list.push({ id: row['id'], role, since: row['since'], origin: row['origin'] === 'imported' ? 'imported' : 'made', chain, key });
+    const cross = typeof row['cross'] === 'string' ? { cross: chainOf(INDEX, row['cross'])[0] } : {};
+    list.push({ id: row['id'], role, since: row['since'], origin: row['origin'] === 'imported' ? 'imported' : 'made', chain, key, ...cross });
   }
   if (list.filter(({ role }) => role === 'current').length !== 1) throw damaged(INDEX, 'it has no current generation, or more than one');
   return { list, firstRoot: index['firstRoot'] };

@@ -56,6 +56,6 @@ export function createGrants({ authority, trust, certificates, signingKey, centr
 }
 
 /** The certificate and what stands between it and the root. */
-function withoutRoot(chain: readonly X509Certificate[]): readonly X509Certificate[] {
+export function withoutRoot(chain: readonly X509Certificate[]): readonly X509Certificate[] {
   return chain.length > 1 ? chain.slice(0, -1) : chain;
 }

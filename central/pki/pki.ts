@@ -1,6 +1,7 @@
 // The part of Central's composition root that puts together keys, authority and certificates, in the order in which they need
 // each other. Only central/central.ts calls it.
 import type { Logger } from 'pino';
+import { signTranscript } from '../../shared/wire/proof.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { OnlineAgents } from '../parameters/preflight.ts';
@@ -10,14 +11,19 @@ import type { Store } from '../store/store.ts';
 import { trustBundle, type TrustBundle } from './agent-trust.ts';
 import { AuthorityService } from './authority-service.ts';
 import { openAuthority, type Authority } from './authority.ts';
+import { thumbprintOf } from './certificate.ts';
 import { Expiry } from './expiry.ts';
+import { rootOf } from './generations.ts';
 import type { KeySources } from './key-encryption-key.ts';
 import { openKeyMaterial } from './key-material.ts';
 import { liveCertificate } from './live-certificate.ts';
+import { ProfileTruststores } from './profile-truststores.ts';
+import { Rotation } from './rotation.ts';
 import { ServerCertificates } from './server-certificates.ts';
 import { openServerIdentity, type ServerIdentity } from './server-identity.ts';
 import { pinOfCredentials, type ServerCredentials } from './server-slots.ts';
 import { openSigningCertificate, openSigningKey, type SigningCertificate, type SigningKey } from './signing-key.ts';
+import { TrustPublication, type TrustSessions } from './trust-publication.ts';
 
 export interface PkiOptions {
   readonly store: Store;
@@ -29,6 +35,12 @@ export interface PkiOptions {
   /** Agents with a session over wss. */
   readonly agents: OnlineAgents;
   readonly askBack: (spreadSeconds: number) => void;
+  /** All sessions, for what is said to agents about trust. */
+  readonly sessions: TrustSessions;
+  /** Asks agents that are online to renew their certificates. */
+  readonly askRenewal: () => void;
+  /** Where profiles are kept; undefined: nowhere. */
+  readonly profilesFolder: string | undefined;
   readonly show: (credentials: ServerCredentials) => void;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -50,6 +62,9 @@ export interface Pki {
   readonly first: ServerCredentials;
   readonly serverCertificates: ServerCertificates;
   readonly expiry: Expiry;
+  readonly trustPublication: TrustPublication;
+  readonly rotation: Rotation;
+  readonly profiles: ProfileTruststores | undefined;
   /** `sha256:<hex>` over the key of the top certificate that is sent now. */
   pin(): string;
   /** Makes anew what comes near its end, or was signed by an earlier generation; true when the server's was. */
@@ -67,14 +82,56 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
   const identity = await openServerIdentity({ keyMaterial, authority, now });
   const live = liveCertificate({ identity, advertised, hostName, show });
   const first = await live.first(values());
+  await identity.dropUntrusted();
   const bundle = trustBundle(authority, identity);
   const trust = { certificates: store.certificates, authority };
   const exclusively = async <T>(act: () => Promise<T>): Promise<T> => await parameters.exclusively(act);
   const renew = async (): Promise<boolean> => {
     await signingCertificate.renew();
-    return await live.renew(values());
+    const renewed = await live.renew(values());
+    await identity.dropUntrusted();
+    return renewed;
   };
   const onReplaced = async (): Promise<void> => void (await renew());
+  const profiles = options.profilesFolder === undefined ? undefined : new ProfileTruststores({ folder: options.profilesFolder, bundle, authority, log });
+  const trustPublication = new TrustPublication({
+    bundle,
+    known: () => [...bundle.thumbprints(), ...authority.all().map((generation) => thumbprintOf(rootOf(generation)))],
+    certificates: store.certificates,
+    sign: (transcript) => signTranscript(transcript, signingKey.key),
+    sessions: options.sessions,
+    onChanged: () => void profiles?.follow(),
+    log,
+    now,
+    after,
+  });
+  const serverCertificates = new ServerCertificates({
+    identity,
+    authority,
+    trust,
+    agents: options.agents,
+    wishes: () => live.wishes(values()),
+    show,
+    askBack: options.askBack,
+    exclusively,
+    otherPending: () => parameters.pending(),
+    onConfirmed: (actor) => rotation.onConfirmed(actor),
+    log,
+    now,
+    after,
+  });
+  const rotation: Rotation = new Rotation({
+    authority,
+    identity,
+    serverCertificates,
+    standing: { certificates: store.certificates, firstRoot: () => authority.firstRoot, said: trustPublication, now },
+    onReplaced,
+    askRenewal: options.askRenewal,
+    exclusively,
+    otherPending: () => parameters.pending(),
+    log,
+    now,
+  });
   return {
     keys: keyMaterial.keys,
     authority,
@@ -85,20 +142,10 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
     trust: bundle,
     live,
     first,
-    serverCertificates: new ServerCertificates({
-      identity,
-      authority,
-      trust,
-      agents: options.agents,
-      wishes: () => live.wishes(values()),
-      show,
-      askBack: options.askBack,
-      exclusively,
-      otherPending: () => parameters.pending(),
-      log,
-      now,
-      after,
-    }),
+    serverCertificates,
+    trustPublication,
+    rotation,
+    profiles,
     expiry: new Expiry({ authority, identity, signing: signingCertificate, trust: bundle, certificates: store.certificates, metrics, log, now }),
     pin: () => pinOfCredentials(identity.current() ?? first),
     renew: async () => await exclusively(renew),

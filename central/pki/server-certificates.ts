@@ -12,6 +12,7 @@ import type { Authority } from './authority.ts';
 import { readChain, thumbprintOf } from './certificate.ts';
 import { buildChain, CertificateFaults, type BuiltChain } from './chain.ts';
 import { pkiFault } from './errors.ts';
+import type { Generation } from './generations.ts';
 import type { KeyKind } from './key-algorithms.ts';
 import { serverFaults } from './server-check.ts';
 import { namesToCover, type ServerIdentity, type ServerWishes } from './server-identity.ts';
@@ -64,6 +65,8 @@ export interface ServerCertificatesOptions {
   readonly now: () => number;
   /** Runs once after so many milliseconds; the answer cancels it. */
   readonly after: (ms: number, run: () => void) => () => void;
+  /** What waited for its confirmation stays. */
+  readonly onConfirmed?: (actor: Actor) => Promise<void>;
 }
 
 /** Agents come back within a third of the time: the rest is for those that try twice, and for the person who confirms. */
@@ -120,10 +123,10 @@ export class ServerCertificates {
     });
   }
 
-  /** A new one by Central's own authority, made anew by itself from then on. */
-  async generate(request: SwapRequest, actor: Actor): Promise<SwapReport> {
+  /** A new one by Central's own authority (the current generation unless another is named), made anew by itself from then on. */
+  async generate(request: SwapRequest, actor: Actor, by?: Generation): Promise<SwapReport> {
     const { identity, wishes, exclusively } = this.#options;
-    return await exclusively(async () => await this.#swap(await identity.make(wishes()), [], request, actor));
+    return await exclusively(async () => await this.#swap(await identity.make(wishes(), by), [], request, actor));
   }
 
   /** Shows the staged one. Errors: certificate_nothing_staged, and those of every swap. */
@@ -160,6 +163,7 @@ export class ServerCertificates {
       assertConfirmable(readTerms(pending.terms), this.#appliedAt, this.#cameBack(), actor, force);
       await this.#options.identity.confirm(actor, force);
       this.#cancelTimer();
+      await this.#options.onConfirmed?.(actor);
     });
   }
 

@@ -5,11 +5,12 @@ import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { auditEntry, CENTRAL, type Actor, type Reason } from '../audit.ts';
 import type { KeyMaterialStore } from '../store/store.ts';
 import type { Authority } from './authority.ts';
-import { commonName, makeServerRequest, readChain, sameDistinguishedName } from './certificate.ts';
+import { chainPem, commonName, makeServerRequest, readChain, sameDistinguishedName, thumbprintOf } from './certificate.ts';
 import { buildChain, CertificateFaults, signedBy } from './chain.ts';
 import { makeKeyPair, type KeyKind } from './key-algorithms.ts';
+import type { Generation } from './generations.ts';
 import { canonicalHost, serverFaults, uncoveredNames } from './server-check.ts';
-import { credentialsFrom, loadSlots, slotEntries, type PendingSwap, type ServerCredentials, type Slots } from './server-slots.ts';
+import { credentialsFrom, loadSlots, rootOfCredentials, slotEntries, type PendingSwap, type ServerCredentials, type Slots } from './server-slots.ts';
 
 /** Names under which Central always answers to its own host. */
 const OWN_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
@@ -84,13 +85,13 @@ export class ServerIdentity {
     return staged;
   }
 
-  /** A new one by the current generation of the authority, checked. Errors: distinguished_name_bad, server_certificate_unfit. */
-  async make(wishes: ServerWishes): Promise<ServerCredentials> {
+  /** A new one by the current generation of the authority, or the one that is named; checked. Errors: distinguished_name_bad, server_certificate_unfit. */
+  async make(wishes: ServerWishes, by?: Generation): Promise<ServerCredentials> {
     const { authority } = this.#options;
     const names = namesOf(wishes);
     const { privateKey, publicKey } = await makeKeyPair();
-    const leaf = await authority.issueServer({ subject: subjectFor(wishes), names, publicKey, lifetimeDays: wishes.lifetimeDays });
-    const chain = authority.chainOf(leaf);
+    const leaf = await authority.issueServer({ subject: subjectFor(wishes), names, publicKey, lifetimeDays: wishes.lifetimeDays, by });
+    const chain = authority.shownChainOf(leaf);
     const faults = serverFaults({ key: privateKey, built: buildChain(leaf, chain, []), names, now: this.#options.now() });
     if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
     return credentialsFrom(privateKey, chain, 'made');
@@ -138,6 +139,15 @@ export class ServerIdentity {
     await this.#write(slots, actor, 'server-certificate.undo', { thumbprint: slots.current?.thumbprint, before: current?.thumbprint, reason, back }, {});
   }
 
+  /** One of our own, kept to go back to, is forgotten when its root is trusted no more: its root would be given to agents again. */
+  async dropUntrusted(): Promise<void> {
+    const { previous } = this.#slots;
+    if (previous === undefined || previous.origin !== 'made') return;
+    const root = thumbprintOf(rootOfCredentials(previous));
+    if (this.#options.authority.roots().some((one) => thumbprintOf(one) === root)) return;
+    await this.#write({ ...this.#slots, previous: undefined }, CENTRAL, 'server-certificate.drop', { thumbprint: previous.thumbprint, root });
+  }
+
   /** One that was made here fits when it says exactly what is wished; a name that was taken off the list must not live on in it. */
   #fits(kept: ServerCredentials, wishes: ServerWishes): boolean {
     if (kept.origin !== 'made') return false;
@@ -150,7 +160,9 @@ export class ServerIdentity {
       sameDistinguishedName(kept.subject, subjectFor(wishes)) &&
       kept.notBefore <= now &&
       kept.notAfter - now > (kept.notAfter - kept.notBefore) * RENEW_WHEN_LEFT &&
-      signedBy(leaf, this.#options.authority.certificate)
+      signedBy(leaf, this.#options.authority.certificate) &&
+      // It ends at another root when the authority changes, though the same one signed it.
+      kept.chain === chainPem(this.#options.authority.shownChainOf(leaf))
     );
   }
 

@@ -60,6 +60,8 @@ export interface AgentTrust {
   readonly transport: 'ws' | 'wss' | null;
   /** Thumbprints of what it was last told to trust; null: from before that was kept. */
   readonly trusted: readonly string[] | null;
+  /** Null while it is online. */
+  readonly offlineSince: number | null;
 }
 
 /** A warning that was given: the certificate had fewer than so many days left. */
@@ -93,6 +95,8 @@ export interface CertificateStore {
   countUntil(until: number): Promise<number>;
   /** What the agent has been told to trust, and has taken. Errors: agent_unknown. */
   recordTrust(agentId: string, thumbprints: readonly string[]): Promise<void>;
+  /** The same thumbprints of one agent; null too when there is no such agent. */
+  trustOf(agentId: string): Promise<readonly string[] | null>;
   /** In order of name; `after` is the last name of the page before. */
   trust(page: { readonly after?: string; readonly limit: number }): Promise<AgentTrust[]>;
   /** For each of these certificates the last warning in days, null where none was given. */

@@ -68,7 +68,7 @@ function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: Delete
 }
 
 /** What readPem calls the entries that are left: `certificate-N` by place, or their own name. */
-function renumbered(left: readonly StoreEntry[], before: readonly StoreEntry[]): StoreEntry[] {
+export function renumbered(left: readonly StoreEntry[], before: readonly StoreEntry[]): StoreEntry[] {
   return left.map((entry, place) => (entry.alias === `certificate-${before.indexOf(entry) + 1}` ? { ...entry, alias: `certificate-${place + 1}` } : entry));
 }
 

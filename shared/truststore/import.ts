@@ -65,7 +65,8 @@ function checkPurpose(der: Buffer, { origin, allowLeaf }: TrustOrder): void {
   throw truststoreFault('truststore_purpose', { subject: subjectOf(der), certificate: origin, found: purpose.other });
 }
 
-function newEntry(der: Buffer, { alias, file, certificates }: TrustOrder, entries: readonly StoreEntry[], format: WritableFormat): TrustedEntry {
+/** Throws truststore_alias_taken. */
+export function newEntry(der: Buffer, { alias, file, certificates }: Pick<TrustOrder, 'alias' | 'certificates' | 'file'>, entries: readonly StoreEntry[], format: WritableFormat): TrustedEntry {
   const taken = new Set(entries.map((entry) => aliasKey(entry.alias)));
   const wanted = alias === undefined ? undefined : (format === 'pem' ? printableLine(alias) : alias).toLowerCase();
   // The name that somebody chose is that of the first certificate, or of none.

@@ -189,8 +189,11 @@ export const RENEWAL_REFUSED = { type: 'object', required: ['type', 'code', 'tex
 export const INSTALLED = { type: 'object', required: ['type', 'certificate'], properties: { type: { const: 'installed' }, certificate: thumbprint } } as const;
 export const RENEW_NOW = { type: 'object', required: ['type', 'spreadSeconds'], properties: { type: { const: 'renew-now' }, spreadSeconds: seconds } } as const;
 
-/** All that Central is to be trusted by (PEM); what Central gave before and does not name any more is to be forgotten. */
-export const TRUST = { type: 'object', required: ['type', 'certificates'], properties: { type: { const: 'trust' }, certificates: pem } } as const;
+/**
+ * All that Central is to be trusted by (PEM); what Central gave before and does not name any more is to be forgotten. Signed with
+ * Central's signing key over `trustTranscript` (proof.ts), on wss too: on a plain line anybody could say it else.
+ */
+export const TRUST = { type: 'object', required: ['type', 'certificates', 'signature'], properties: { type: { const: 'trust' }, certificates: pem, signature: base64 } } as const;
 /** Of what Central gave, this is in the agent's truststore now. */
 export const TRUSTED = { type: 'object', required: ['type', 'thumbprints'], properties: { type: { const: 'trusted' }, thumbprints: { type: 'array', maxItems: 64, items: thumbprint } } } as const;
 /** The truststore stays as it was. */

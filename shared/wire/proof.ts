@@ -51,6 +51,11 @@ export function renewTranscript(csrDer: Uint8Array, certificate: string): string
   return JSON.stringify([`${SUBPROTOCOL} renew`, Buffer.from(csrDer).toString('base64'), certificate]);
 }
 
+/** What Central signs when it says what it is to be trusted by: the session of the welcome, so that no recording of another one counts. */
+export function trustTranscript(session: string, certificates: string): string {
+  return JSON.stringify([`${SUBPROTOCOL} trust`, session, certificates]);
+}
+
 /** Signs a transcript; base64 of the DER signature (RFC 3279 section 2.2.3). */
 export function signTranscript(transcript: string, key: KeyObject): string {
   return sign('sha256', Buffer.from(transcript), key).toString('base64');

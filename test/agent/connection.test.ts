@@ -8,10 +8,10 @@ import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { connectOnce, type ConnectionEnd, type DialPlan } from '../../agent/connection.ts';
-import { keyThumbprint, readPublicKey, welcomeTranscript } from '../../shared/wire/proof.ts';
+import { keyThumbprint, readPublicKey, signTranscript, trustTranscript, welcomeTranscript } from '../../shared/wire/proof.ts';
 import { LIMITS, SUBPROTOCOL, type Hello, type Welcome } from '../../shared/wire/messages.ts';
 import { HeldInbox, MemoryOutbox } from '../shared/delivery/session-logs.ts';
-import { NO_CONTROL } from '../../agent/control.ts';
+import { NO_CONTROL, type Control } from '../../agent/control.ts';
 
 const cleanup: (() => void)[] = [];
 afterEach(() => {
@@ -38,7 +38,7 @@ class Inbox extends HeldInbox {
 }
 
 /** Dials ws on the port with a plan that may be changed. */
-function dial(port: number, change: Partial<DialPlan> = {}) {
+function dial(port: number, change: Partial<DialPlan> = {}, control: Control = NO_CONTROL) {
   const outbox = new MemoryOutbox();
   const abort = new AbortController();
   const online: string[] = [];
@@ -55,7 +55,7 @@ function dial(port: number, change: Partial<DialPlan> = {}) {
     ...change,
   };
   const inbox = new Inbox();
-  const ended = connectOnce(plan, { outbox, inbox, now: Date.now, control: NO_CONTROL, onOnline: ({ session }) => online.push(session) }, abort.signal);
+  const ended = connectOnce(plan, { outbox, inbox, now: Date.now, control, onOnline: ({ session }) => online.push(session) }, abort.signal);
   cleanup.push(() => abort.abort());
   return { outbox, inbox, online, ended, abort };
 }
@@ -121,6 +121,28 @@ describe('an agent that dials', () => {
       socket.send(JSON.stringify(recorded));
     });
     expect(await codeOf(dial(port).ended)).toMatchObject({ code: 'unproven_central' });
+  });
+
+  it('believes what it is to trust only if Central signed it for this session', async () => {
+    const certificates = readFileSync(`${keystores}/root-ec.crt`, 'utf8');
+    const signed = (session: string, key = central): string => signTranscript(trustTranscript(session, certificates), key.privateKey);
+    const given = async (frame: object, before: readonly string[] = []): Promise<{ taken: number; code: string }> => {
+      let taken = 0;
+      const port = await falseCentral((socket, hello) => {
+        for (const text of before) socket.send(text);
+        socket.send(JSON.stringify(welcome(hello)));
+        socket.send(JSON.stringify({ type: 'trust', ...frame }));
+      });
+      const { ended, abort } = dial(port, {}, { ...NO_CONTROL, capabilities: ['trust'], onFrame: () => (abort.abort(), (taken += 1), undefined) });
+      return { taken: await ended.then(() => taken), code: (await ended).reason.code };
+    };
+    expect(await given({ certificates, signature: signed('s1') })).toEqual({ taken: 1, code: 'stopped' });
+    expect(await given({ certificates, signature: signed('s1', keyPair()) })).toEqual({ taken: 0, code: 'unproven_central' });
+    expect(await given({ certificates, signature: signed('another session') })).toEqual({ taken: 0, code: 'unproven_central' });
+    expect(await given({ certificates: `${certificates}\n${certificates}`, signature: signed('s1') })).toEqual({ taken: 0, code: 'unproven_central' });
+    expect(await given({ certificates })).toEqual({ taken: 0, code: 'bad_frame' });
+    const early = JSON.stringify({ type: 'trust', certificates, signature: signed('s1') });
+    expect(await given({ certificates, signature: signed('s1') }, [early])).toEqual({ taken: 0, code: 'bad_frame' });
   });
 
   it('takes no command before the welcome', async () => {

@@ -119,7 +119,7 @@ export class MemoryCertificates implements CertificateStore {
   async recordIssued(certificate: IssuedCertificate): Promise<void> {
     this.issued.push(certificate);
     const { agentId: id } = certificate;
-    this.agents.set(id, this.agents.get(id) ?? { id, name: id, transport: null, trusted: null });
+    this.agents.set(id, this.agents.get(id) ?? { id, name: id, transport: null, trusted: null, offlineSince: null });
   }
   /** Of renewals this keeps what it is told, and finds nothing twice. */
   async recordRenewal({ certificate, chain }: NewRenewal): Promise<RenewalOutcome> {
@@ -148,7 +148,10 @@ export class MemoryCertificates implements CertificateStore {
     return (await this.soonest({ until, limit: Number.MAX_SAFE_INTEGER })).length;
   }
   async recordTrust(id: string, trusted: readonly string[]): Promise<void> {
-    this.agents.set(id, { name: id, transport: null, ...this.agents.get(id), id, trusted });
+    this.agents.set(id, { name: id, transport: null, offlineSince: null, ...this.agents.get(id), id, trusted });
+  }
+  async trustOf(id: string) {
+    return this.agents.get(id)?.trusted ?? null;
   }
   async trust({ after = '', limit }: { after?: string; limit: number }) {
     return [...this.agents.values()].filter(({ name }) => name > after).toSorted((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit);

@@ -76,7 +76,10 @@ export function certificateReads(database: DatabaseSync) {
     ORDER BY agent_certificate.not_after, agent_certificate.thumbprint LIMIT ?`);
   const ofAgent = database.prepare('SELECT agent_certificate.*, agent_id AS name FROM agent_certificate WHERE agent_id = ? ORDER BY issued_at DESC, thumbprint LIMIT ?');
   const count = database.prepare('SELECT count(*) AS agents FROM agent JOIN agent_certificate ON agent.certificate = agent_certificate.thumbprint WHERE agent_certificate.not_after <= ?');
-  const trust = database.prepare('SELECT id, name, session_transport, trusted FROM agent WHERE name > ? ORDER BY name LIMIT ?');
+  const trust = database.prepare(`
+    SELECT id, name, session_transport, trusted, iif(session IS NOT NULL AND session_ended_at IS NULL, NULL, coalesce(session_ended_at, enrolled_at)) AS offline_since
+    FROM agent WHERE name > ? ORDER BY name LIMIT ?`);
+  const trustOfOne = database.prepare('SELECT trusted FROM agent WHERE id = ?');
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
   const find = database.prepare('SELECT agent_id, revoked_at, revocation_reason FROM agent_certificate WHERE thumbprint = ?');
   const revoked = database.prepare(`
@@ -97,15 +100,19 @@ export function certificateReads(database: DatabaseSync) {
     countCertificatesUntil: (until: number): number => integer(count.get(until), 'agents'),
     trustOfAgents: (afterName: string, limit: number): AgentTrust[] =>
       trust.all(afterName, limit).map((row) => {
-        const trusted = textOrNull(row, 'trusted');
         return {
           id: text(row, 'id'),
           name: text(row, 'name'),
           // Both written from the types they are given here.
           transport: textOrNull(row, 'session_transport') as AgentTrust['transport'],
-          trusted: trusted === null ? null : (JSON.parse(trusted) as string[]),
+          trusted: thumbprints(row),
+          offlineSince: integerOrNull(row, 'offline_since'),
         };
       }),
+    trustOfAgent: (agentId: string): string[] | null => {
+      const row = trustOfOne.get(agentId);
+      return row === undefined ? null : thumbprints(row);
+    },
     expiryWarnings: (thumbprints: readonly string[]): (number | null)[] =>
       thumbprints.map((thumbprint) => {
         const row = warned.get(thumbprint);
@@ -118,6 +125,12 @@ export function certificateReads(database: DatabaseSync) {
 export function revocationOf(row: Row, at = 'revoked_at', reason = 'revocation_reason'): Revocation | null {
   const why = textOrNull(row, reason);
   return why === null ? null : { at: integer(row, at), reason: why as RevocationReason };
+}
+
+/** Written by recordTrust only. */
+function thumbprints(row: Row): string[] | null {
+  const trusted = textOrNull(row, 'trusted');
+  return trusted === null ? null : (JSON.parse(trusted) as string[]);
 }
 
 function certificateRow(row: Row): IssuedCertificate & { readonly name: string } {

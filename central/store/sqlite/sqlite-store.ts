@@ -125,6 +125,7 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       ofAgent: (agentId, limit) => reader.call('certificatesOfAgent', [agentId, limit]),
       countUntil: (until) => reader.call('countCertificatesUntil', [until]),
       recordTrust: (agentId, thumbprints) => writer.call('recordTrust', [agentId, thumbprints]),
+      trustOf: (agentId) => reader.call('trustOfAgent', [agentId]),
       trust: (page) => reader.call('trustOfAgents', [page.after ?? '', page.limit]),
       expiryWarnings: (thumbprints) => reader.call('expiryWarnings', [thumbprints]),
       recordExpiryWarnings: (warnings, forgetOlderThan) => writer.call('recordExpiryWarnings', [warnings, forgetOlderThan]),

@@ -182,6 +182,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
     advertised: () => ({ host: 'central.test', port: 9150 }),
     revocationLists: { der: async () => Buffer.from('list'), pem: async () => '-----BEGIN X509 CRL-----\n' },
     status: () => status.report,
+    profileFaults: () => [],
     ...absentPki(),
     handshakeFailures: { list: () => [], forgotten: 0 },
     metrics: createMetrics(),
@@ -213,12 +214,12 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
   };
 }
 
-type AbsentService = 'authorityService' | 'serverCertificates' | 'expiry' | 'approvals' | 'issuing' | 'rescues';
+type AbsentService = 'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'issuing' | 'rescues';
 
 /** Routes of the authority, of certificates and of enrolments have tests of their own (certificates.test.ts, test/flow). */
 function absentPki(): Pick<AdminServices, AbsentService> {
   const absent = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`no ${String(name)} in this test`)) });
-  return { authorityService: absent, serverCertificates: absent, expiry: absent, approvals: absent, issuing: absent, rescues: absent } as Pick<AdminServices, AbsentService>;
+  return { authorityService: absent, serverCertificates: absent, expiry: absent, rotation: absent, approvals: absent, issuing: absent, rescues: absent } as Pick<AdminServices, AbsentService>;
 }
 
 export const outboxFull = () => new CodedError('outbox_full', { text: 'full', hint: 'wait', status: 503 }, {});

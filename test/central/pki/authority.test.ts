@@ -101,11 +101,14 @@ describe('the authority', () => {
 });
 
 describe('generations', () => {
-  test('next is trusted before it signs; the one before is trusted on until it is retired; back is a promotion like any other', async () => {
+  test('nobody trusts one that is prepared; next is trusted before it signs; previous is trusted on; retired is not, and may come back', async () => {
     const { store, open } = setUp();
     const authority = await open();
     const first = authority.current().id;
     const next = await authority.prepare(await authority.makeRoot(), CENTRAL);
+    await expect(authority.prepare(await authority.makeRoot(), CENTRAL)).rejects.toMatchObject({ code: 'authority_next_there' });
+    expect(authority.roots().map(thumbprintOf)).toEqual([first]);
+    await authority.assign({ [next.id]: 'next' }, 'authority.publish', CENTRAL);
     await expect(authority.prepare(await authority.makeRoot(), CENTRAL)).rejects.toMatchObject({ code: 'authority_next_there' });
     expect(authority.generations().map(({ id, role }) => [id, role])).toEqual([[first, 'current'], [next.id, 'next']]);
     expect(authority.roots().map(thumbprintOf)).toEqual([first, next.id]);
@@ -115,15 +118,69 @@ describe('generations', () => {
     await authority.promote(next.id, CENTRAL, { comment: 'switch' });
     const late = await authority.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 });
     expect([authority.chainOf(early).map(thumbprintOf)[1], authority.chainOf(late).map(thumbprintOf)[1]]).toEqual([first, next.id]);
-    await expect(authority.retire(next.id, CENTRAL)).rejects.toMatchObject({ code: 'authority_current' });
+    await expect(authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL)).rejects.toThrow('one generation signs');
+    await expect(authority.forget(next.id, CENTRAL)).rejects.toMatchObject({ code: 'authority_in_use', parameters: { role: 'current' } });
 
     await authority.promote(first, CENTRAL);
     expect((await open()).generations().map(({ id, role }) => [id, role])).toEqual([[first, 'current'], [next.id, 'previous']]);
-    await authority.retire(next.id, CENTRAL);
+    await authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL);
     expect(authority.roots().map(thumbprintOf)).toEqual([first]);
+    expect((await open()).all().map(({ role }) => role)).toEqual(['current', 'retired']);
+    expect(authority.chainOf(late)).toHaveLength(1);
+    await authority.assign({ [next.id]: 'previous' }, 'authority.back', CENTRAL);
+    expect(authority.chainOf(late)).toHaveLength(2);
+    await authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL);
+    await authority.forget(next.id, CENTRAL);
     expect(await store.keyMaterial.names()).toEqual([`authority.${first}.key`, 'authority.generations']);
     await expect(authority.promote(next.id, CENTRAL)).rejects.toMatchObject({ code: 'authority_unknown' });
-    expect(store.audit.entries.map(({ action }) => action)).toEqual(['authority.create', 'authority.prepare', 'authority.promote', 'authority.promote', 'authority.retire']);
+    const actions = ['create', 'prepare', 'publish', 'promote', 'promote', 'retire', 'back', 'retire', 'forget'];
+    expect(store.audit.entries.map(({ action }) => action)).toEqual(actions.map((action) => `authority.${action}`));
+  });
+
+  test('the next to be prepared takes the keys of retired ones with it', async () => {
+    const { store, open } = setUp();
+    const authority = await open();
+    const old = await authority.prepare(await authority.makeRoot(), CENTRAL);
+    await authority.assign({ [old.id]: 'retired' }, 'authority.retire', CENTRAL);
+    const { id } = await authority.prepare(await authority.makeRoot(), CENTRAL);
+    expect((await open()).all().map((generation) => generation.id)).toEqual([authority.current().id, id]);
+    expect(await store.keyMaterial.names()).not.toContain(`authority.${old.id}.key`);
+    expect(store.audit.entries.at(-1)?.detail).toContain(`"forgotten":["${old.id}"]`);
+  });
+
+  test('who trusts only the old root or only the new one verifies what is shown, in OpenSSL, until the old one is retired', async () => {
+    const { open } = setUp();
+    const folder = temporaryFolder();
+    const authority = await open();
+    const [old, { id }] = [authority.current(), await authority.prepare(await authority.makeRoot(), CENTRAL)];
+    expect(await authority.certify(id, CENTRAL)).toBe(true);
+    await authority.promote(id, CENTRAL);
+    const { publicKey } = await makeKeyPair();
+    const leaf = await authority.issueServer({ subject: 'CN=central.test', names: ['central.test'], publicKey, lifetimeDays: 30 });
+    const files = { old: folder.write('old.pem', old.chain[0].toString()), new: folder.write('new.pem', authority.certificate.toString()), leaf: folder.write('leaf.pem', leaf.toString()) };
+    const verify = (trusted: string): string => {
+      const sent = folder.write('sent.pem', chainPem(authority.shownChainOf(leaf).slice(1)));
+      return openssl('verify', '-no-CApath', '-no-CAstore', '-CAfile', trusted, '-untrusted', sent, files.leaf);
+    };
+    expect(authority.shownChainOf(leaf).map(thumbprintOf)).toEqual([thumbprintOf(leaf), expect.any(String), old.id]);
+    for (const trusted of [files.old, files.new]) expect(verify(trusted)).toContain('OK');
+    expect((await open()).shownChainOf(leaf)).toHaveLength(3);
+    await authority.assign({ [old.id]: 'retired' }, 'authority.retire', CENTRAL);
+    expect(authority.shownChainOf(leaf).map(thumbprintOf)).toEqual([thumbprintOf(leaf), id]);
+    expect(verify(files.new)).toContain('OK');
+    expect(() => verify(files.old)).toThrow('verification failed');
+  });
+
+  test('no cross-certificate where it could not stand: for an intermediate, or by one that may sign no authority', async () => {
+    const { open } = setUp();
+    const authority = await open();
+    const bank = makeBank();
+    const material = { key: createPrivateKey(bank.intermediate.key), chain: [new X509Certificate(bank.intermediate.certificate), new X509Certificate(bank.root.certificate)], origin: 'imported' } as const;
+    const { id } = await authority.prepare(material, CENTRAL);
+    expect(await authority.certify(id, CENTRAL)).toBe(false);
+    await authority.promote(id, CENTRAL);
+    const next = await authority.prepare(await authority.makeRoot(), CENTRAL);
+    expect(await authority.certify(next.id, CENTRAL)).toBe(false); // its path length is 0
   });
 });
 
@@ -251,7 +308,7 @@ describe("an authority of the bank's own", () => {
     const authority = await open();
     const bytes = Buffer.from(bank.root.key + bank.root.certificate);
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
-    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') => store.certificates.agents.set(id, { id, name: id, transport, trusted });
+    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') => store.certificates.agents.set(id, { id, name: id, transport, trusted, offlineSince: null });
     add('knows-both', [authority.current().id, bankRoot]);
     add('on-plain', [authority.current().id], 'ws');
     const { service: importing } = service(store, authority);

@@ -112,7 +112,7 @@ describe('revocation lists', () => {
   test('name the lists of every generation', async () => {
     const { made } = lists(() => []);
     await made.refresh();
-    await authority.prepare(await authority.makeRoot(), CENTRAL);
+    await authority.replace(await authority.makeRoot(), CENTRAL);
     expect((await made.pem()).match(/BEGIN X509 CRL/g)).toHaveLength(2);
   });
 

@@ -263,7 +263,7 @@ describe('what agents trust', () => {
     const bank = makeBank();
     const { certificates, store, authority, shown, first } = await setUp();
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
-    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') => store.certificates.agents.set(id, { id, name: id, transport, trusted });
+    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') => store.certificates.agents.set(id, { id, name: id, transport, trusted, offlineSince: null });
     add('a-both', [authority.current().id, bankRoot]);
     add('b-ours', [authority.current().id]);
     add('c-unknown', null, null);
@@ -284,7 +284,7 @@ describe('what agents trust', () => {
     const bank = makeBank();
     const { certificates, store, authority, shown, first, bundle } = await setUp();
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
-    store.certificates.agents.set('a', { id: 'a', name: 'a', transport: 'wss', trusted: [authority.current().id] });
+    store.certificates.agents.set('a', { id: 'a', name: 'a', transport: 'wss', trusted: [authority.current().id], offlineSince: null });
     expect(bundle.thumbprints()).toEqual([authority.current().id]);
     await expect(certificates.activate({}, ADMIN)).rejects.toMatchObject({ code: 'certificate_nothing_staged' });
     expect(await certificates.import({ name: 'a', bytes: pem(bank) }, { stage: true }, ADMIN)).toMatchObject({ staged: true, cutOff: [{ name: 'a' }] });

@@ -58,9 +58,12 @@ export function certificateContract(open: OpenEngine): void {
     await store.certificates.recordTrust('a1', ['r1', 'r2']);
     store = await engine.restart();
     expect(await store.certificates.trust({ limit: 9 })).toEqual([
-      { id: 'a1', name: 'a1', transport: null, trusted: ['r1', 'r2'] },
-      { id: 'a2', name: 'a2', transport: 'ws', trusted: null },
+      { id: 'a1', name: 'a1', transport: null, trusted: ['r1', 'r2'], offlineSince: NOW },
+      { id: 'a2', name: 'a2', transport: 'ws', trusted: null, offlineSince: null },
     ]);
+    expect([await store.certificates.trustOf('a1'), await store.certificates.trustOf('a2'), await store.certificates.trustOf('a9')]).toEqual([['r1', 'r2'], null, null]);
+    await store.agents.endSession({ agentId: 'a2', epoch: 1, now: NOW + 5, reason: 'gone' });
+    expect((await store.certificates.trust({ limit: 9 })).map(({ offlineSince }) => offlineSince)).toEqual([NOW, NOW + 5]);
     expect((await store.certificates.trust({ limit: 9, after: 'a1' })).map(({ id }) => id)).toEqual(['a2']);
     await expect(store.certificates.recordTrust('a9', [])).rejects.toMatchObject({ code: 'agent_unknown' });
   });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { splitJvmArgs, truststoreOf } from '../../agent/jvm-args.ts';
+import { splitJvmArgs, truststoreOf } from '../../shared/jvm-args.ts';
 
 test.each([
   ['white space of any length', '  -a\t-b   -c ', ['-a', '-b', '-c']],

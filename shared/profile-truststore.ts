@@ -1,0 +1,42 @@
+// Owns where the truststore of a profile lies and with which password, from what its configuration says: the same for the agent
+// that runs with it and for Central, which looks after the profiles it keeps.
+import { isAbsolute, join, win32 } from 'node:path';
+import { truststoreOf } from './jvm-args.ts';
+
+export interface ProfileTruststoreSettings {
+  /** `profiles/<name>`. */
+  readonly folder: string;
+  /** `truststore` and `truststore.password`; empty: not set. */
+  readonly truststore: string;
+  readonly password: string;
+  /** `jetty.jvm.args`, taken apart. */
+  readonly jvmArgs: readonly string[];
+}
+
+export interface ProfileTruststore {
+  readonly path: string;
+  /** Undefined: `changeit` is tried. */
+  readonly password: string | undefined;
+  readonly declaredType: string | undefined;
+  /** Which of the settings named it. */
+  readonly from: 'truststore' | 'jetty.jvm.args' | 'default';
+}
+
+/** The password in jetty.jvm.args belongs to the store that is named there, not to one that replaces it. */
+export function profileTruststore({ folder, truststore, password, jvmArgs }: ProfileTruststoreSettings): ProfileTruststore {
+  const jvm = truststoreOf(jvmArgs);
+  const own = truststore || undefined;
+  const path = own ?? jvm.path ?? 'conf/security/truststore.jks';
+  return {
+    path: inProfile(folder, path),
+    password: password || (own === undefined ? jvm.password : undefined),
+    declaredType: own === undefined ? jvm.type : undefined,
+    from: own !== undefined ? 'truststore' : jvm.path !== undefined ? 'jetty.jvm.args' : 'default',
+  };
+}
+
+/** A profile made on Windows and used elsewhere may say conf\security\truststore.jks. */
+export function inProfile(folder: string, path: string): string {
+  if (isAbsolute(path) || win32.isAbsolute(path)) return path;
+  return join(folder, process.platform === 'win32' ? path : path.replaceAll('\\', '/'));
+}

@@ -1,0 +1,59 @@
+// Owns changing what a store trusts in one step: certificates in, certificates out, written once or not at all, in the file's own
+// format. Which ones is the business of whoever calls: an agent that follows Central, or Central for the profiles it keeps.
+import { DEFAULT_PASSWORD, FORMAT_NAMES, thumbprint, type Store, type StoreEntry, type TrustedEntry } from '../keystore/material.ts';
+import { encodeStore, openStore } from '../keystore/open.ts';
+import { appendPem, removeFromPem } from '../keystore/pem.ts';
+import { renumbered } from './change.ts';
+import { twinOf } from './entries.ts';
+import { truststoreFault } from './errors.ts';
+import { newEntry } from './import.ts';
+import { checkNewPassword, formatOfNew, readStoreFile, writableFormat, writeStore } from './write.ts';
+
+export interface UpdateOrder {
+  readonly file: string;
+  readonly password: string | undefined;
+  /** DER. */
+  readonly add: readonly Buffer[];
+  /** SHA-256 of the certificates, lower-case hex. Private keys stay, whatever their certificate. */
+  readonly remove: ReadonlySet<string>;
+  /** Called before a change is written; rejects when it may not be. */
+  accept?(next: Updated): Promise<void>;
+}
+
+export interface Updated {
+  readonly added: readonly TrustedEntry[];
+  readonly removed: readonly TrustedEntry[];
+  /** What the store trusts now (DER). */
+  readonly trusted: readonly Buffer[];
+}
+
+/** Changes the store, or makes it. Errors: truststore, keystore and file faults, and those of `accept`; then nothing is written. */
+export async function updateTrusted(order: UpdateOrder): Promise<Updated> {
+  const { file, password, add, remove } = order;
+  const old = await readStoreFile(file, 'ignore');
+  const store: Store = old === undefined ? { format: formatOfNew(file, undefined), entries: [], warnings: [], others: [] } : await openStore({ bytes: old, file, password });
+  if (old === undefined && store.format !== 'pem' && password !== undefined) checkNewPassword(password);
+  const removed = store.entries.filter((entry) => entry.kind === 'trusted').filter(({ certificates: [der] }) => remove.has(fingerprintOf(der)));
+  const kept = store.entries.filter((entry) => !removed.some((one) => one === entry));
+  const missing = add.filter((der) => twinOf(der, kept) === undefined);
+  const trustedIn = (entries: readonly StoreEntry[]): Buffer[] => entries.filter((entry) => entry.kind === 'trusted').map(({ certificates: [der] }) => der);
+  if (missing.length === 0 && removed.length === 0) return { added: [], removed: [], trusted: trustedIn(store.entries) };
+
+  const format = writableFormat({ file, store });
+  const added: TrustedEntry[] = [];
+  for (const der of missing) added.push(newEntry(der, { file, certificates: missing }, [...kept, ...added], format));
+  const stay = format === 'pem' ? renumbered(kept, store.entries) : kept;
+  const entries = [...stay, ...added];
+  const trusted = trustedIn(entries);
+  if (trusted.length === 0) throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
+  await order.accept?.({ added, removed, trusted });
+  const places = new Set(removed.map((entry) => store.entries.indexOf(entry)));
+  const bytes = format === 'pem' ? appendPem(removeFromPem(old ?? Buffer.alloc(0), file, places), added) : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
+  await writeStore(file, bytes, entries, password);
+  return { added, removed, trusted };
+}
+
+/** As Central names certificates: SHA-256, lower-case hex without colons. */
+export function fingerprintOf(der: Buffer): string {
+  return thumbprint(der).replaceAll(':', '').toLowerCase();
+}

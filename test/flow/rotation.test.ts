@@ -1,0 +1,426 @@
+// The authority is rotated as an administrator does it: the command line, a real Central, agents with truststores of every kind
+// as keytool, openssl and enrolment leave them, messages flowing all the while, and Central started again in between.
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { afterEach, describe, expect, it } from 'vitest';
+import { keytool, makeBank } from '../central/pki/bank.ts';
+import { openssl } from '../central/pki/folder.ts';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, runNode, until, type AgentFolders } from './processes.ts';
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+const hex = (pem: string): string => new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase();
+const colons = (thumbprint: string): string => thumbprint.toUpperCase().replaceAll(/(..)(?!$)/g, '$1:');
+
+async function queuegate(central: CentralProcess, ...line: string[]): Promise<string> {
+  const { code, stdout, stderr } = await central.cli(...line);
+  if (code !== 0) throw new Error(`queuegate ${line.join(' ')}: ${stdout}\n${stderr}`);
+  return stdout;
+}
+
+const rotate = (central: CentralProcess, ...line: string[]): Promise<string> => queuegate(central, 'ca', 'rotate', ...line);
+
+interface Stand {
+  readonly phase: string;
+  readonly next: string;
+  readonly generations: readonly { readonly role: string; readonly thumbprint: string }[];
+  readonly trust: { readonly registered: number; readonly acknowledged: number; readonly plain: number; readonly missing: number; readonly agents: readonly { readonly name: string; readonly why: string; readonly text: string }[] };
+  readonly certificates: { readonly renewed: number; readonly missing: number };
+  readonly profiles: readonly { readonly profile: string; readonly code: string }[];
+  readonly pending: object | null;
+}
+
+async function stand(central: CentralProcess): Promise<Stand> {
+  return (await central.rest('GET', '/ca/rotation')).body as Stand;
+}
+
+async function acknowledgedBy(central: CentralProcess, count: number): Promise<Stand> {
+  let last: Stand | undefined;
+  return await until(
+    async () => {
+      last = await stand(central);
+      return last.trust.acknowledged === count ? last : undefined;
+    },
+    20_000,
+    () => JSON.stringify(last?.trust),
+  );
+}
+
+async function roleOf(central: CentralProcess, role: string): Promise<string> {
+  return (await stand(central)).generations.find((generation) => generation.role === role)?.thumbprint ?? `no ${role}`;
+}
+
+/** What the secure listener shows to whom trusts only this root: its chain, or why it is refused. */
+async function shownTo(port: number, root: string): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca: root });
+  try {
+    await once(socket, 'secureConnect');
+    return socket.authorized ? 'trusted' : 'refused';
+  } catch (error) {
+    return String((error as { code?: string }).code);
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** What agents are given, as PEM blocks. */
+async function roots(central: CentralProcess): Promise<string[]> {
+  return String((await central.rest('GET', '/ca/root.pem')).body).match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n?/g) ?? [];
+}
+
+/** Enrols a copy of a profile whose truststore is replaced by one that somebody made before. */
+async function agentWith(central: CentralProcess, name: string, prepare: (folders: AgentFolders, root: string) => readonly string[]): Promise<AgentProcess> {
+  const folders = await agentFolders(cleanup);
+  const rootFile = join(folders.data, '..', 'root.pem');
+  writeFileSync(rootFile, (await roots(central))[0] ?? '');
+  mkdirSync(join(folders.profile, 'conf', 'security'), { recursive: true });
+  const args = prepare(folders, rootFile);
+  const enrolled = await runNode('agent/cli.ts', [...(await central.enrolment()), ...agentFlags(folders, name), ...args]);
+  if (enrolled.code !== 0) throw new Error(`enrolment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
+  return AgentProcess.start(cleanup, folders, name, args);
+}
+
+const security = ({ profile }: AgentFolders, name: string): string => join(profile, 'conf', 'security', name);
+
+function useTruststore({ profile }: AgentFolders, file: string, password?: string): void {
+  appendFileSync(join(profile, 'conf', 'agent.local.conf'), `truststore = conf/security/${file}\n${password === undefined ? '' : `truststore.password = ${password}\n`}`);
+}
+
+const withJks = (folders: AgentFolders, root: string): string[] => {
+  keytool('-importcert', '-noprompt', '-alias', 'by hand', '-file', root, '-keystore', security(folders, 'truststore.jks'), '-storetype', 'JKS', '-storepass', 'changeit');
+  return [];
+};
+const withPem = (folders: AgentFolders, root: string): string[] => {
+  writeFileSync(security(folders, 'roots.pem'), `# what we trust\n\n${readFileSync(root, 'utf8')}`);
+  useTruststore(folders, 'roots.pem');
+  return [];
+};
+const withPkcs12 = (folders: AgentFolders, root: string): string[] => {
+  keytool('-importcert', '-noprompt', '-alias', 'by hand', '-file', root, '-keystore', security(folders, 'trust.p12'), '-storetype', 'PKCS12', '-storepass', 'another one');
+  useTruststore(folders, 'trust.p12', 'another one');
+  return [];
+};
+
+/** Posts events at each agent and commands to each until it is stopped; then everything has to be there once. */
+class Traffic {
+  readonly #central: () => CentralProcess;
+  readonly #agents: readonly { readonly name: string; readonly process: AgentProcess }[];
+  readonly #running: Promise<void>;
+  #stopped = false;
+  #rounds = 0;
+
+  constructor(central: () => CentralProcess, agents: readonly { readonly name: string; readonly process: AgentProcess }[]) {
+    this.#central = central;
+    this.#agents = agents;
+    this.#running = this.#run();
+    cleanup.add(() => this.#stop());
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      this.#rounds += 1;
+      for (const { name, process } of this.#agents) {
+        const { status, body } = await process.local('POST', '/v1/events', { specversion: '1.0', id: `${name}-${this.#rounds}`, source: `/${name}`, type: 'test.event' });
+        if (status !== 202) throw new Error(`${name}: ${JSON.stringify(body)}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  async #stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  /** What was sent and what is there, once as much is there as was sent. */
+  async end(): Promise<{ readonly sent: readonly string[]; readonly found: readonly string[] }> {
+    await this.#stop();
+    const wanted = this.#agents.flatMap(({ name }) => Array.from({ length: this.#rounds }, (_, i) => `${name}-${i + 1}`)).toSorted();
+    let found: string[] = [];
+    await until(
+      async () => {
+        found = (await this.#central().events('&type=test.event')).map(({ event }) => String(event['id']));
+        return found.length >= wanted.length ? true : undefined;
+      },
+      20_000,
+      () => `${found.length} of ${wanted.length} events are there`,
+    );
+    return { sent: wanted, found: found.toSorted() };
+  }
+}
+
+describe('the rotation of the authority', () => {
+  it('goes through its phases with agents of every kind: nobody lost, no message lost; truststores follow; restarts in between', async () => {
+    const folder = await cleanup.folder();
+    let central = await CentralProcess.startOnParameters(cleanup, folder);
+    await central.change({ 'websocket.enabled': true });
+    const names = ['jks', 'pem', 'pkcs12', 'enrolled', 'plain'];
+    const agents = {
+      jks: await agentWith(central, 'jks', withJks),
+      pem: await agentWith(central, 'pem', withPem),
+      pkcs12: await agentWith(central, 'pkcs12', withPkcs12),
+      enrolled: await agentWith(central, 'enrolled', () => []),
+      plain: await agentWith(central, 'plain', ({ profile }) => {
+        appendFileSync(join(profile, 'conf', 'agent.local.conf'), `central.websocket.secure = false\ncentral.host = 127.0.0.1:${central.ports.plain}\n`);
+        return [];
+      }),
+    };
+    for (const name of names) await central.online(name);
+    const [oldRoot = ''] = await roots(central);
+    const old = hex(oldRoot);
+    const traffic = new Traffic(() => central, Object.entries(agents).map(([name, process]) => ({ name, process })));
+    // An agent that waits longer and longer for Central dials as soon as a file of its configuration was touched.
+    const allOnline = async (): Promise<void> => {
+      for (const [name, { folders }] of Object.entries(agents)) {
+        const conf = join(folders.profile, 'conf', 'agent.local.conf');
+        utimesSync(conf, new Date(), new Date());
+        await central.online(name);
+      }
+    };
+    const restart = async (): Promise<void> => {
+      await central.stop();
+      central = await CentralProcess.startOnParameters(cleanup, folder);
+      await allOnline();
+    };
+
+    expect(await queuegate(central, 'ca', 'status')).toMatch(/phase +idle, since[\s\S]*trust its root +5 of 5 agents/);
+    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({ code: 1, stderr: expect.stringContaining('The rotation of the authority is idle; switch is for one that is published') });
+    expect(await rotate(central, 'prepare', '--comment', 'every year')).toContain('The rotation is prepared.');
+    const coming = await roleOf(central, 'prepared');
+    expect(await stand(central)).toMatchObject({ phase: 'prepared', trust: { registered: 5, acknowledged: 0 } });
+    expect(await roots(central)).toEqual([oldRoot]);
+    await restart();
+    expect(await roleOf(central, 'prepared')).toBe(coming);
+
+    const sessionOf = async (name: string): Promise<unknown> => ((await central.online(name))['session'] as { id: string }).id;
+    const before = await Promise.all(names.map((name) => sessionOf(name)));
+    await rotate(central, 'publish');
+    await acknowledgedBy(central, 5);
+    expect(await Promise.all(names.map((name) => sessionOf(name)))).toEqual(before);
+    const [, newRoot = ''] = await roots(central);
+    expect(hex(newRoot)).toBe(coming);
+    const listed = (): string => keytool('-list', '-v', '-keystore', security(agents.jks.folders, 'truststore.jks'), '-storepass', 'changeit');
+    expect(listed()).toMatch(/Keystore type: JKS[\s\S]*contains 2 entries/);
+    expect(listed()).toContain(colons(coming));
+    expect(keytool('-list', '-v', '-keystore', security(agents.pkcs12.folders, 'trust.p12'), '-storepass', 'another one')).toContain(colons(coming));
+    expect(readFileSync(security(agents.pem.folders, 'roots.pem'), 'utf8')).toMatch(/^# what we trust\n[\s\S]*friendlyName: queuegate-root-of/);
+    expect(openssl('crl2pkcs7', '-nocrl', '-certfile', security(agents.pem.folders, 'roots.pem')).length).toBeGreaterThan(1000);
+    expect(keytool('-list', '-v', '-keystore', security(agents.plain.folders, 'truststore.jks'), '-storepass', 'changeit')).toMatch(/contains 2 entries/);
+    await restart();
+    expect(await stand(central)).toMatchObject({ phase: 'published', trust: { acknowledged: 5, missing: 0 } });
+
+    expect(await rotate(central, 'switch', '--dry-run')).toContain('Nothing was changed; the rotation is published.');
+    await rotate(central, 'switch');
+    expect((await central.rest('GET', '/certificate')).body.current).toMatchObject({ origin: 'made', issuer: expect.stringMatching(/OU=\d{4}-/) });
+    for (const root of [oldRoot, newRoot]) expect(await shownTo(central.ports.secure, root)).toBe('trusted');
+    await restart();
+    expect(await stand(central)).toMatchObject({ phase: 'switched', generations: [{ role: 'current', thumbprint: coming }, { role: 'previous', thumbprint: old }], certificates: { renewed: 0, missing: 5 } });
+    // Who enrols now has a certificate of the new authority.
+    const late = await AgentProcess.enrolled(cleanup, central, 'late');
+    await central.online('late');
+    expect(await stand(central)).toMatchObject({ certificates: { renewed: 1, missing: 5 } });
+
+    expect(await central.cli('ca', 'rotate', 'retire')).toMatchObject({ code: 1, stderr: expect.stringContaining('would leave behind 5 agents') });
+    await rotate(central, 'retire', '--force');
+    expect(await shownTo(central.ports.secure, newRoot)).toBe('trusted');
+    expect(await shownTo(central.ports.secure, oldRoot)).not.toBe('trusted');
+    expect(await roots(central)).toEqual([newRoot]);
+    // What a person put there stays; what Central gave goes.
+    await until(async () => (keytool('-list', '-keystore', security(agents.enrolled.folders, 'truststore.jks'), '-storepass', 'changeit').includes('contains 1 entry') ? true : undefined), 20_000);
+    expect(listed()).toMatch(/contains 2 entries/);
+    await restart();
+    expect(await stand(central)).toMatchObject({ phase: 'retired', trust: { registered: 6, acknowledged: 6 } });
+    await queuegate(central, 'ca', 'forget', old);
+    expect(await stand(central)).toMatchObject({ phase: 'idle', generations: [{ role: 'current', thumbprint: coming }] });
+    await restart();
+    const { sent, found } = await traffic.end();
+    expect(found).toEqual(sent);
+    expect(sent.length).toBeGreaterThan(100);
+    await late.stop();
+  }, 180_000);
+
+  it('leads back from each phase, and nobody notices', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    const agent = await AgentProcess.enrolled(cleanup, central, 'branch-1');
+    await central.online('branch-1');
+    const traffic = new Traffic(() => central, [{ name: 'branch-1', process: agent }]);
+    const list = (): string => keytool('-list', '-v', '-keystore', security(agent.folders, 'truststore.jks'), '-storepass', 'changeit');
+    const has = async (...thumbprints: string[]): Promise<void> => {
+      await until(async () => (thumbprints.every((thumbprint) => list().includes(colons(thumbprint))) && list().includes(`contains ${thumbprints.length} entr`) ? true : undefined), 20_000, () => agent.process.stdout);
+    };
+    const first = await roleOf(central, 'current');
+
+    await rotate(central, 'prepare');
+    await rotate(central, 'back');
+    expect(await stand(central)).toMatchObject({ phase: 'idle', generations: [{ role: 'current', thumbprint: first }] });
+
+    await rotate(central, 'prepare');
+    await rotate(central, 'publish');
+    const next = await roleOf(central, 'next');
+    await has(first, next);
+    await rotate(central, 'back');
+    await has(first);
+    expect(await stand(central)).toMatchObject({ phase: 'prepared' });
+    await rotate(central, 'publish');
+    await has(first, next);
+    await acknowledgedBy(central, 1);
+
+    await rotate(central, 'switch');
+    expect(await roleOf(central, 'current')).toBe(next);
+    await rotate(central, 'back');
+    expect(await stand(central)).toMatchObject({ phase: 'published', generations: [{ role: 'current', thumbprint: first }, { role: 'next', thumbprint: next }] });
+    expect((await central.rest('GET', '/certificate')).body.current.root).toBe(first);
+    await rotate(central, 'switch');
+    await rotate(central, 'retire', '--force');
+    await has(next);
+    await rotate(central, 'back');
+    await has(first, next);
+    expect(await stand(central)).toMatchObject({ phase: 'switched', generations: [{ role: 'current', thumbprint: next }, { role: 'previous', thumbprint: first }] });
+    await rotate(central, 'back');
+    await rotate(central, 'back');
+    await rotate(central, 'back');
+    expect(await stand(central)).toMatchObject({ phase: 'idle', generations: [{ role: 'current', thumbprint: first }] });
+    await has(first);
+    const { sent, found } = await traffic.end();
+    expect(found).toEqual(sent);
+    await agent.stop();
+    AgentProcess.start(cleanup, agent.folders, 'branch-1');
+    await central.online('branch-1');
+  }, 120_000);
+
+  it('an agent that was offline through publish and switch comes back, takes the new root, and outlives the retirement', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    const agent = await AgentProcess.enrolled(cleanup, central, 'sleeper');
+    await central.online('sleeper');
+    await agent.stop();
+    await until(async () => ((await central.agent('sleeper'))?.['state'] === 'Disconnected' ? true : undefined));
+    await rotate(central, 'prepare');
+    await rotate(central, 'publish');
+    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({ code: 1, stderr: expect.stringContaining('1 agent have not said that they trust the new authority: sleeper') });
+    expect(await queuegate(central, 'ca', 'status')).toMatch(/Do not trust it yet:\n {2}sleeper: Offline since \d{4}-/);
+    await rotate(central, 'switch', '--force');
+    AgentProcess.start(cleanup, agent.folders, 'sleeper');
+    await central.online('sleeper');
+    await acknowledgedBy(central, 1);
+    await rotate(central, 'retire', '--force');
+    await central.rest('POST', '/certificate/generate', { confirm: { withinSeconds: 30 } });
+    await until(async () => ((await central.agent('sleeper'))?.['state'] === 'Online' && (await stand(central)).trust.acknowledged === 1 ? true : undefined));
+  }, 60_000);
+
+  it('names who cannot take it, with the reason of its truststore, and takes it once that is mended', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    const agent = await AgentProcess.enrolled(cleanup, central, 'locked');
+    await central.online('locked');
+    const file = security(agent.folders, 'truststore.jks');
+    chmodSync(file, 0o444);
+    const bytes = readFileSync(file);
+    await rotate(central, 'prepare');
+    await rotate(central, 'publish');
+    await until(async () => ((await stand(central)).trust.agents[0]?.why === 'refused' ? true : undefined));
+    expect((await stand(central)).trust).toMatchObject({ missing: 1, agents: [{ name: 'locked', text: `It refused: The truststore ${file} is read-only. (truststore_read_only)` }] });
+    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({ code: 1, stderr: expect.stringContaining('locked') });
+    expect(readFileSync(file)).toEqual(bytes);
+    expect(agent.process.stdout.match(/truststore_read_only/g)).toHaveLength(1);
+    chmodSync(file, 0o644);
+    await agent.stop();
+    AgentProcess.start(cleanup, agent.folders, 'locked');
+    await acknowledgedBy(central, 1);
+    expect(await rotate(central, 'switch')).toContain('The rotation is switched.');
+  }, 60_000);
+
+  it('with commit-confirm goes back by itself when agents do not come back, and signs everything once it is confirmed', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    const agent = await AgentProcess.enrolled(cleanup, central, 'branch-1');
+    await central.online('branch-1');
+    await rotate(central, 'prepare');
+    await rotate(central, 'publish');
+    await acknowledgedBy(central, 1);
+    const shown = (await central.rest('GET', '/certificate')).body.current.thumbprint;
+    expect(await rotate(central, 'switch', '--confirm-within', '5')).toContain('Not confirmed yet');
+    expect(await stand(central)).toMatchObject({ phase: 'published', pending: { agents: 0 } });
+    expect(await central.cli('ca', 'rotate', 'back')).toMatchObject({ code: 1, stderr: expect.stringContaining('certificate_change_pending') });
+    await until(async () => ((await central.rest('GET', '/certificate')).body.current.thumbprint === shown ? true : undefined));
+    expect(await stand(central)).toMatchObject({ phase: 'published', pending: null });
+
+    await rotate(central, 'switch', '--confirm-within', '60');
+    const root = join(await cleanup.folder(), 'root.pem');
+    await queuegate(central, 'ca', 'export', '--out', root);
+    const confirmed = await runNode('central/cli.ts', ['certificate', 'confirm', '--url', `https://localhost:${central.ports.https}`, '--ca', root, '--token-file', join(central.folder, 'administrator-token')]);
+    expect(confirmed).toMatchObject({ code: 0 });
+    expect(await stand(central)).toMatchObject({ phase: 'switched', pending: null });
+    await central.online('branch-1');
+    await agent.stop();
+  }, 60_000);
+
+  it('a switch that waits for its confirmation is undone by a start of Central, and nothing else has changed', async () => {
+    const folder = await cleanup.folder();
+    const first = await CentralProcess.startOnParameters(cleanup, folder);
+    const agent = await AgentProcess.enrolled(cleanup, first, 'branch-1');
+    await first.online('branch-1');
+    await rotate(first, 'prepare');
+    await rotate(first, 'publish');
+    await acknowledgedBy(first, 1);
+    const { body } = await first.rest('GET', '/certificate');
+    await rotate(first, 'switch', '--confirm-within', '600');
+    expect((await first.rest('GET', '/certificate')).body.current.thumbprint).not.toBe(body.current.thumbprint);
+    await first.process.stop('SIGKILL');
+    const second = await CentralProcess.startOnParameters(cleanup, folder);
+    expect((await second.rest('GET', '/certificate')).body.current.thumbprint).toBe(body.current.thumbprint);
+    expect(await stand(second)).toMatchObject({ phase: 'published', pending: null });
+    utimesSync(join(agent.folders.profile, 'conf', 'agent.local.conf'), new Date(), new Date());
+    await second.online('branch-1');
+    expect(await rotate(second, 'switch')).toContain('The rotation is switched.');
+  }, 60_000);
+
+  it('an authority of the house comes in through the same phases', async () => {
+    const central = await CentralProcess.start(cleanup, await cleanup.folder());
+    await AgentProcess.enrolled(cleanup, central, 'branch-1');
+    await central.online('branch-1');
+    const bank = makeBank();
+    const file = bank.folder.write('ca.pem', bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate);
+    expect(await rotate(central, 'prepare', '--import', file)).toContain('cannot vouch for this one');
+    await rotate(central, 'publish');
+    await acknowledgedBy(central, 1);
+    await rotate(central, 'switch');
+    expect(await shownTo(central.ports.secure, bank.root.certificate)).toBe('trusted');
+    expect((await central.rest('GET', '/certificate')).body.current.issuer).toContain('intermediate');
+  }, 60_000);
+
+  it("profiles on Central's host follow; one that cannot is named, and others are not touched", async () => {
+    const profiles = await cleanup.folder();
+    const central = await CentralProcess.start(cleanup, await cleanup.folder(), ['--profiles-folder', profiles]);
+    const [first = ''] = await roots(central);
+    const make = (name: string, conf: string): string => {
+      mkdirSync(join(profiles, name, 'conf', 'security'), { recursive: true });
+      writeFileSync(join(profiles, name, 'conf', 'agent.conf'), conf);
+      return join(profiles, name, 'conf', 'security', 'truststore.jks');
+    };
+    const rootFile = join(profiles, 'root.pem');
+    writeFileSync(rootFile, first);
+    const jvm = 'jetty.jvm.args = -Djavax.net.ssl.trustStore=conf/security/truststore.jks -Djavax.net.ssl.trustStorePassword=secret1\n';
+    const [ours, broken, strangers] = [make('ours', jvm), make('broken', jvm), make('strangers', jvm)];
+    keytool('-importcert', '-noprompt', '-alias', 'central', '-file', rootFile, '-keystore', ours, '-storetype', 'JKS', '-storepass', 'secret1');
+    keytool('-importcert', '-noprompt', '-alias', 'central', '-file', rootFile, '-keystore', broken, '-storetype', 'JKS', '-storepass', 'other password');
+    const bank = makeBank();
+    keytool('-importcert', '-noprompt', '-alias', 'bank', '-file', bank.root.files.certificate, '-keystore', strangers, '-storetype', 'JKS', '-storepass', 'secret1');
+    const untouched = [readFileSync(broken), readFileSync(strangers)];
+    await rotate(central, 'prepare');
+    await rotate(central, 'publish');
+    const next = await roleOf(central, 'next');
+    const list = (): string => keytool('-list', '-v', '-keystore', ours, '-storepass', 'secret1');
+    await until(async () => (list().includes(colons(next)) ? true : undefined));
+    await until(async () => ((await stand(central)).profiles.length > 0 ? true : undefined));
+    expect((await stand(central)).profiles).toMatchObject([{ profile: 'broken', code: expect.stringMatching(/^keystore_/) }]);
+    expect(await queuegate(central, 'ca', 'status')).toContain('The truststore of the profile broken does not follow');
+    await rotate(central, 'switch');
+    await rotate(central, 'retire');
+    await until(async () => (list().includes('contains 1 entry') ? true : undefined));
+    expect(list()).toContain(colons(next));
+    expect([readFileSync(broken), readFileSync(strangers)]).toEqual(untouched);
+    rmSync(join(profiles, 'broken'), { recursive: true });
+  }, 60_000);
+});
