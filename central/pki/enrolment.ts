@@ -97,11 +97,12 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
       // A rescue brings no new agent, and an administrator made its code.
       if (enrolment === 'closed' && !isRescue(body)) throw pkiFault('enrolment_closed', {});
       const request = readBody(body);
+      const asks = !('token' in request || 'tokenId' in request || 'rescue' in request);
+      if (asks && enrolment !== 'approve') throw pkiFault('enrolment_token_needed', {});
       const csr = await readRequest(request.csr);
       if ('rescue' in request) return await rescues.rescue(request, csr, connection);
       const forName = request.name.toLowerCase();
-      if (!('token' in request) && !('tokenId' in request)) {
-        if (enrolment !== 'approve') throw pkiFault('enrolment_token_needed', {});
+      if (!('token' in request || 'tokenId' in request)) {
         if (forName === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name: request.name });
         return await approvals.ask(request, csr, connection);
       }

@@ -7,7 +7,7 @@ export const STORE_ERRORS = {
   agent_id_taken: {
     status: 409,
     text: 'The id {id} belongs to an agent with another key.',
-    hint: 'If this machine replaces that one, remove the old agent first ("queuegate agents remove {id}"); else enrol it under an id of its own.',
+    hint: 'If this machine takes its place, "queuegate agents rescue {id}" on Central prints the line that gives it id, name and messages; else enrol it under an id of its own.',
   },
   agent_name_taken: {
     status: 409,

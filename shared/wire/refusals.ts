@@ -42,7 +42,7 @@ export const REFUSALS = {
   key_conflict: {
     close: 4407,
     text: 'The id {id} belongs to an agent with another key.',
-    hint: 'If this machine replaces that one, remove the old agent on Central ("queuegate agents remove") and enrol this one; else give this agent an id of its own (agent.id).',
+    hint: 'If it is that agent, and its key was lost or its machine replaced: "queuegate agents rescue {id}" on Central prints the line that gives it this place with all its messages. Else give this agent an id of its own (agent.id).',
   },
   name_conflict: {
     close: 4408,

@@ -7,6 +7,8 @@ import { makeRequest } from '../../agent/certificate-request.ts';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, Running, type AgentFolders } from './processes.ts';
 import { newKey } from './raw-agent.ts';
 
+/** Each test starts a dozen processes. */
+const SLOW = { timeout: 90_000 } as const;
 const cleanup = new Cleanup();
 const lasting = new Cleanup();
 let central: CentralProcess;
@@ -30,7 +32,7 @@ async function thumbprintOf(running: Running): Promise<string> {
   return (await running.printed(/key {9}sha256:([0-9a-f]{64})/))[1] ?? '';
 }
 
-describe('asking without a token', () => {
+describe('asking without a token', SLOW, () => {
   it('prints the thumbprint, waits, and is an agent once an administrator has accepted that thumbprint', async () => {
     const folders = await agentFolders(cleanup);
     const machine = asking(folders, 'branch-1', '--agent-id', 'pc,1 "ü"');
@@ -132,7 +134,7 @@ describe('asking without a token', () => {
   });
 });
 
-describe('strangers who ask', () => {
+describe('strangers who ask', SLOW, () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 8, rejectUnauthorized: true });
   afterAll(() => agent.destroy());
 

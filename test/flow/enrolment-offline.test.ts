@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
 
+/** Each test starts a dozen processes. */
+const SLOW = { timeout: 90_000 } as const;
 const cleanup = new Cleanup();
 const lasting = new Cleanup();
 let folder: string;
@@ -35,7 +37,7 @@ function blocks(pem: string): string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g) ?? [];
 }
 
-describe('enrolment by files', () => {
+describe('enrolment by files', SLOW, () => {
   it('works without any connection; the daemon, which waits, comes online by itself once Central can be reached', async () => {
     const folders = await agentFolders(cleanup);
     const site = await cleanup.folder();
@@ -68,7 +70,7 @@ describe('enrolment by files', () => {
     expect(later.ports.secure).toBe(secure);
     const { id } = await later.online('branch-1');
     await until(async () => ((await later.events(`&agent=${String(id)}`)).some(({ event }) => event['id'] === 'early') ? true : undefined));
-  }, 90_000);
+  });
 
   it('is one file with the whole chain, in order: agent, roots, signing key; openssl verifies it', async () => {
     const folders = await agentFolders(cleanup);
@@ -124,7 +126,7 @@ describe('enrolment by files', () => {
   });
 });
 
-describe('install-certificate refuses, changes nothing, and names the fault', () => {
+describe('install-certificate refuses, changes nothing, and names the fault', SLOW, () => {
   let folders: AgentFolders;
   let pem: string;
   beforeAll(async () => {

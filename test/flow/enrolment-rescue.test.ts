@@ -9,6 +9,8 @@ import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
 
+/** Each test starts a dozen processes. */
+const SLOW = { timeout: 90_000 } as const;
 const cleanup = new Cleanup();
 const lasting = new Cleanup();
 let central: CentralProcess;
@@ -70,7 +72,7 @@ async function eventIds(id: unknown): Promise<unknown[]> {
   return (await central.events(`&agent=${String(id)}`)).map(({ event }) => event['id']);
 }
 
-describe('an agent that is cut off', () => {
+describe('an agent that is cut off', SLOW, () => {
   it('whose truststore does not know Central any more comes back: the daemon goes on by itself, and no message of either direction is lost', async () => {
     const folders = await enrolled('branch-1');
     const daemon = AgentProcess.start(cleanup, folders, 'branch-1');
@@ -172,7 +174,7 @@ describe('an agent that is cut off', () => {
   });
 });
 
-describe('nobody else comes in by a rescue', () => {
+describe('nobody else comes in by a rescue', SLOW, () => {
   it('a wrong code, one that is none, one of another agent, a used one, an older one', async () => {
     const folders = await enrolled('branch-5');
     const [key, identity] = [await keyOf(folders), await readFile(join(folders.data, 'identity.json'), 'utf8')];
@@ -219,7 +221,7 @@ describe('nobody else comes in by a rescue', () => {
     expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.incidents).toMatchObject([{ kind: 'rescue_locked', detail: { wrongTries: 10 } }]);
     // A new one counts anew.
     expect(await rescue(folders, 'branch-8', await codeFor('branch-8'))).toMatchObject({ code: 0 });
-  }, 60_000);
+  });
 
   it('a stranger who stands in the line with a certificate of his own: Central refuses the pin that the agent saw', async () => {
     const folders = await enrolled('branch-10');
