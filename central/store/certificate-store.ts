@@ -93,7 +93,7 @@ export interface CertificateStore {
   countUntil(until: number): Promise<number>;
   /** What the agent has been told to trust, and has taken. Errors: agent_unknown. */
   recordTrust(agentId: string, thumbprints: readonly string[]): Promise<void>;
-  /** In order of name; `after` is the last name of the page before. */
+  /** Of the agents that may come: not of those that are revoked. In order of name; `after` is the last name of the page before. */
   trust(page: { readonly after?: string; readonly limit: number }): Promise<AgentTrust[]>;
   /** For each of these certificates the last warning in days, null where none was given. */
   expiryWarnings(thumbprints: readonly string[]): Promise<(number | null)[]>;

@@ -76,7 +76,7 @@ export function certificateReads(database: DatabaseSync) {
     ORDER BY agent_certificate.not_after, agent_certificate.thumbprint LIMIT ?`);
   const ofAgent = database.prepare('SELECT agent_certificate.*, agent_id AS name FROM agent_certificate WHERE agent_id = ? ORDER BY issued_at DESC, thumbprint LIMIT ?');
   const count = database.prepare('SELECT count(*) AS agents FROM agent JOIN agent_certificate ON agent.certificate = agent_certificate.thumbprint WHERE agent_certificate.not_after <= ? AND agent_certificate.revoked_at IS NULL');
-  const trust = database.prepare('SELECT id, name, session_transport, trusted FROM agent WHERE name > ? ORDER BY name LIMIT ?');
+  const trust = database.prepare("SELECT id, name, session_transport, trusted FROM agent WHERE name > ? AND state <> 'Revoked' ORDER BY name LIMIT ?");
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
   const find = database.prepare('SELECT agent_id, revoked_at, revocation_reason FROM agent_certificate WHERE thumbprint = ?');
   const revoked = database.prepare(`
