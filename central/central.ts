@@ -358,9 +358,9 @@ function certificateStatus(credentials: ServerCredentials | undefined): StatusRe
 }
 
 /** The view of the parameters on a session. What comes unencrypted through a proxy's line counts as unencrypted. */
-function onlineAgent({ agentId, agentName, listener, transport, address, peer, loopback, since }: SessionFacts): OnlineAgent {
+function onlineAgent({ agentId, agentName, listener, transport, address, peer, loopback, certificate, since }: SessionFacts): OnlineAgent {
   const plainHop = listener === 'plain' && !isLoopback(peer);
-  return { agentId, name: agentName, transport: plainHop ? 'ws' : transport, address, loopback: loopback && !plainHop, since };
+  return { agentId, name: agentName, transport: plainHop ? 'ws' : transport, address, loopback: loopback && !plainHop, byKeyAlone: certificate === null, since };
 }
 
 interface CentralAgentParts {

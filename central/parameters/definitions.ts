@@ -169,7 +169,7 @@ export const DEFINITIONS = {
     description:
       'What an agent must have beside its key, with which it signs each hello. certificate: a certificate that this Central gave it, which is in date (or expired within agents.certificate.graceDays) and not revoked. certificate-or-key: also an agent of which Central knows no certificate. One that has a certificate is judged by it in either case, and never falls through to its key.',
     reason: 'Enrolment gives every agent a certificate. Those that enrolled before Central kept a record of certificates come by their key once, and get one at once; when there are none left, certificate is the stricter choice.',
-    applying: 'Holds for connections that begin from now on. An agent that is refused dials again by itself.',
+    applying: 'Holds for connections that begin from now on. Agents that are online and would be refused are named before. An agent that is refused dials again by itself.',
   },
   'agents.certificate.graceDays': {
     ...days,

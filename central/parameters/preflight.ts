@@ -9,6 +9,8 @@ export interface OnlineAgent {
   readonly transport: 'ws' | 'wss';
   readonly address: string;
   readonly loopback: boolean;
+  /** Central knew no certificate of it when it came. */
+  readonly byKeyAlone?: boolean;
   /** Milliseconds since 1970. */
   readonly since: number;
 }
@@ -34,10 +36,14 @@ export function preflight(next: ParameterValues, now: ParameterValues, agents: O
   const online = agents.online();
   const plainOff = now['websocket.enabled'] && !next['websocket.enabled'];
   const secureOff = now['websocket.secure.enabled'] && !next['websocket.secure.enabled'];
+  const keyOff = now['agents.authentication'] !== 'certificate' && next['agents.authentication'] === 'certificate';
   const cutOff: CutOff[] = [];
   for (const agent of online) {
     if (plainOff && agent.transport === 'ws' && !agent.loopback) {
       cutOff.push({ ...agent, reason: 'It speaks unencrypted ws from another host; it comes back only when its agent.conf says central.websocket.secure=true and its truststore holds the root of Central.' });
+    }
+    if (keyOff && agent.byKeyAlone === true) {
+      cutOff.push({ ...agent, reason: 'Central knows no certificate of it; it comes back once it has renewed its own (which it was asked to), or is enrolled again.' });
     }
     if (secureOff && agent.transport === 'wss') {
       cutOff.push({ ...agent, reason: 'It speaks wss; it comes back only when its agent.conf says central.websocket.secure=false and websocket.enabled is on, or it is on this host.' });

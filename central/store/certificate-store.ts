@@ -87,17 +87,17 @@ export interface CertificateStore {
   revokedBy(page: { readonly issuer: string; readonly endsAfter: number; readonly after?: string; readonly limit: number }): Promise<{ readonly thumbprint: string; readonly serial: string; readonly revoked: Revocation }[]>;
   /** Notes it, and that it is its agent's newest. Errors: agent_unknown. */
   recordIssued(certificate: IssuedCertificate): Promise<void>;
-  /** The newest certificate of each registered agent, with the agent's name; by end of validity, from behind `after`, none that ends after `until`. */
+  /** The newest certificate of each registered agent that is not revoked, with the agent's name; by end of validity, from behind `after`, none that ends after `until`. */
   soonest(page: { readonly after?: { readonly notAfter: number; readonly thumbprint: string }; readonly until?: number; readonly limit: number }): Promise<(IssuedCertificate & { readonly name: string })[]>;
   /** All that one agent was given, newest first. */
   ofAgent(agentId: string, limit: number): Promise<IssuedCertificate[]>;
-  /** How many registered agents have a newest certificate that ends until then. */
+  /** How many registered agents have a newest certificate, not revoked, that ends until then. */
   countUntil(until: number): Promise<number>;
   /** What the agent has been told to trust, and has taken. Errors: agent_unknown. */
   recordTrust(agentId: string, thumbprints: readonly string[]): Promise<void>;
   /** The same thumbprints of one agent; null too when there is no such agent. */
   trustOf(agentId: string): Promise<readonly string[] | null>;
-  /** In order of name; `after` is the last name of the page before. */
+  /** Of the agents that may come: not of those that are revoked. In order of name; `after` is the last name of the page before. */
   trust(page: { readonly after?: string; readonly limit: number }): Promise<AgentTrust[]>;
   /** For each of these certificates the last warning in days, null where none was given. */
   expiryWarnings(thumbprints: readonly string[]): Promise<(number | null)[]>;

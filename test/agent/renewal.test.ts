@@ -268,6 +268,7 @@ describe('a power cut', () => {
     const certificate = await issue(next);
     await keepIdentity(folder, { ...identity, nextCertificate: certificate });
     await cut('the certificate is kept', first, next);
+    await cut('the certificate is kept, and Central was set back to before it', first);
     await cut('Central has welcomed the fresh key, and the agent does not know', next);
     await rename(join(folder, 'agent-key.next.pem'), join(folder, 'agent-key.pem'));
     await cut('the fresh key is the current one, and the identity is of before', next);

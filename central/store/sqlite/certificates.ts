@@ -72,13 +72,13 @@ export function certificateWrites(database: DatabaseSync) {
 export function certificateReads(database: DatabaseSync) {
   const soonest = database.prepare(`
     SELECT agent_certificate.*, agent.name FROM agent_certificate JOIN agent ON agent.certificate = agent_certificate.thumbprint
-    WHERE (agent_certificate.not_after, agent_certificate.thumbprint) > (?, ?) AND agent_certificate.not_after <= ?
+    WHERE (agent_certificate.not_after, agent_certificate.thumbprint) > (?, ?) AND agent_certificate.not_after <= ? AND agent_certificate.revoked_at IS NULL
     ORDER BY agent_certificate.not_after, agent_certificate.thumbprint LIMIT ?`);
   const ofAgent = database.prepare('SELECT agent_certificate.*, agent_id AS name FROM agent_certificate WHERE agent_id = ? ORDER BY issued_at DESC, thumbprint LIMIT ?');
-  const count = database.prepare('SELECT count(*) AS agents FROM agent JOIN agent_certificate ON agent.certificate = agent_certificate.thumbprint WHERE agent_certificate.not_after <= ?');
+  const count = database.prepare('SELECT count(*) AS agents FROM agent JOIN agent_certificate ON agent.certificate = agent_certificate.thumbprint WHERE agent_certificate.not_after <= ? AND agent_certificate.revoked_at IS NULL');
   const trust = database.prepare(`
     SELECT id, name, session_transport, trusted, iif(session IS NOT NULL AND session_ended_at IS NULL, NULL, coalesce(session_ended_at, enrolled_at)) AS offline_since
-    FROM agent WHERE name > ? ORDER BY name LIMIT ?`);
+    FROM agent WHERE name > ? AND state <> 'Revoked' ORDER BY name LIMIT ?`);
   const trustOfOne = database.prepare('SELECT trusted FROM agent WHERE id = ?');
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
   const find = database.prepare('SELECT agent_id, revoked_at, revocation_reason FROM agent_certificate WHERE thumbprint = ?');

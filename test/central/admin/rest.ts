@@ -23,6 +23,7 @@ export interface Rest {
   readonly store: MemoryStore;
   readonly tokens: Readonly<Record<Role, string>>;
   readonly agents: AgentRecord[];
+  readonly revoked: { readonly id: string; readonly reason: string; readonly comment: string | undefined }[];
   readonly online: OnlineAgent[];
   readonly incidents: Incident[];
   readonly sent: { readonly agentId: string; readonly messages: readonly Message[] }[];
@@ -118,6 +119,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
   const online: OnlineAgent[] = [];
   const agents: AgentRecord[] = [];
   const incidents: Incident[] = [];
+  const revocations: { id: string; reason: string; comment: string | undefined }[] = [];
   const sent: { agentId: string; messages: readonly Message[] }[] = [];
   const deadLetters: DeadLetter[] = [];
   const unexpected: unknown[] = [];
@@ -157,12 +159,13 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
         if (at === -1) throw storeFault('agent_unknown', { id });
         agents.splice(at, 1);
       },
-      async revoke(id, why) {
+      async revoke(id, why, { comment }) {
         const at = agents.findIndex((agent) => agent.id === id);
         const agent = agents[at];
         if (agent === undefined) throw storeFault('agent_unknown', { id });
         const revoked: AgentRecord = { ...agent, state: 'Revoked', revocation: { at: now(), reason: why } };
         agents[at] = revoked;
+        revocations.push({ id, reason: why, comment });
         return revoked;
       },
       incidents: async () => incidents,
@@ -201,7 +204,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    url, store, tokens, agents, online, incidents, sent, deadLetters, unexpected, status, fail, events, backups,
+    url, store, tokens, agents, revoked: revocations, online, incidents, sent, deadLetters, unexpected, status, fail, events, backups,
     async request(method, path, { as = 'administrator', body, headers = {}, signal } = {}) {
       const all = {
         ...(as === null ? {} : { authorization: `Bearer ${tokens[as]}` }),

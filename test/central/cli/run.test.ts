@@ -98,6 +98,17 @@ describe('agents, messages, events and tokens', () => {
     expect((await queuegate('agents', 'remove', 'branch-7')).out).toBe('Removed Branch-7.');
   });
 
+  test('an agent is revoked with reason and comment, and shown with its certificate', async () => {
+    const { rest, queuegate } = await start();
+    const certificate = { thumbprint: 'ab'.repeat(32), serial: '5C1F', issuer: 'cd'.repeat(32), keyThumbprint: 'k', notBefore: 0, notAfter: Date.parse('2027-01-01'), issuedAt: 0, installedAt: null, revoked: null };
+    rest.agents.push({ ...agentRecord({ name: 'Branch-7', id: 'thumb' }), certificate, next: { publicKey: 'p', keyThumbprint: 'ef'.repeat(32), certificate } });
+    expect((await queuegate('agents', 'show', 'thumb')).out).toMatch(/^certificate +until 2027-01-01T00:00:00\.000Z, serial 5C1F[^]*^SHA-256 +AB:AB:[^]*^next key +sha256:ef.*not installed yet$/m);
+    expect((await queuegate('agents', 'revoke', 'branch-7', '--reason', 'keyCompromise', '--comment', 'stolen')).out).toMatch(/^Revoked Branch-7/);
+    expect(rest.revoked).toEqual([{ id: 'thumb', reason: 'keyCompromise', comment: 'stolen' }]);
+    expect((await queuegate('agents', 'show', 'thumb')).out).toMatch(/^revoked +.*: keyCompromise$/m);
+    expect(await queuegate('agents', 'revoke', 'thumb', '--reason', 'superseded')).toMatchObject({ status: 1, error: expect.stringContaining('request_invalid') });
+  });
+
   test('control characters of a name never reach the terminal', async () => {
     const { rest, queuegate } = await start();
     rest.agents.push(agentRecord({ name: 'a', id: '\u{1b}[2Jx' }));

@@ -278,6 +278,15 @@ describe('preflight', () => {
     expect(steps).toEqual([]);
   });
 
+  test('whoever came by its key alone would be cut off by agents.authentication=certificate', async () => {
+    const service = await load();
+    online = [agent('branch-1', { byKeyAlone: true }), agent('branch-2', { byKeyAlone: false })];
+    const report = await service.change({ values: { 'agents.authentication': 'certificate' }, dryRun: true }, ANNA);
+    expect(report.cutOff).toMatchObject([{ name: 'branch-1', reason: expect.stringContaining('no certificate') }]);
+    online = [agent('branch-2', { byKeyAlone: false })];
+    expect((await service.change({ values: { 'agents.authentication': 'certificate' } }, ANNA)).cutOff).toEqual([]);
+  });
+
   test('a change that would cut agents off is refused and names them, unless forced', async () => {
     const service = await load();
     await service.change({ values: { 'websocket.enabled': true } }, ANNA);

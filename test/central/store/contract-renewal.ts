@@ -121,6 +121,10 @@ export function renewalContract(open: OpenEngine): void {
     await expect(store.agents.register({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'thumbprint of a1', now: NOW }, 'token-a1')).rejects.toMatchObject({ code: 'agent_revoked' });
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 10, reason: 'late' });
     expect(await store.agents.countInState('Revoked')).toBe(1);
+    // Nobody waits for what a revoked agent trusts.
+    expect(await store.certificates.trust({ limit: 9 })).toEqual([]);
+    // Nobody is warned of the end of what is good for nothing.
+    expect([await store.certificates.soonest({ limit: 9 }), await store.certificates.countUntil(NOW + 99 * DAY)]).toEqual([[], 0]);
     expect((await store.agents.list({ limit: 9, state: 'Revoked' })).map(({ id }) => id)).toEqual(['a1']);
     await expect(store.agents.revoke('a9', { reason: 'unspecified', now: NOW, text: '' })).rejects.toMatchObject({ code: 'agent_unknown' });
   });
