@@ -181,7 +181,18 @@ describe('the rotation of the authority', () => {
         await central.online(name);
       }
     };
+    const commands: string[] = [];
+    /** One more command to each agent, taken while Central stops and starts or while the next step runs. */
+    const command = async (): Promise<void> => {
+      commands.push(`command-${commands.length + 1}`);
+      for (const name of names) {
+        const { id } = (await central.agent(name)) ?? {};
+        const { status } = await central.rest('POST', `/agents/${String(id)}/messages`, { specversion: '1.0', id: commands.at(-1), source: '/central', type: 'test.command' });
+        expect(status).toBe(202);
+      }
+    };
     const restart = async (): Promise<void> => {
+      await command();
       await central.stop();
       central = await CentralProcess.startOnParameters(cleanup, folder);
       await allOnline();
@@ -225,7 +236,9 @@ describe('the rotation of the authority', () => {
     expect(await stand(central)).toMatchObject({ certificates: { renewed: 1, missing: 5 } });
 
     expect(await central.cli('ca', 'rotate', 'retire')).toMatchObject({ code: 1, stderr: expect.stringContaining('would leave behind 5 agents') });
+    await command();
     await rotate(central, 'retire', '--force');
+    await command();
     expect(await shownTo(central.ports.secure, newRoot)).toBe('trusted');
     expect(await shownTo(central.ports.secure, oldRoot)).not.toBe('trusted');
     expect(await roots(central)).toEqual([newRoot]);
@@ -240,6 +253,12 @@ describe('the rotation of the authority', () => {
     const { sent, found } = await traffic.end();
     expect(found).toEqual(sent);
     expect(sent.length).toBeGreaterThan(100);
+    for (const [name, agent] of Object.entries(agents)) {
+      const taken = async (): Promise<string[]> => (await agent.local('GET', '/v1/commands?max=100')).body.commands.map((one: { command: { id: string } }) => one.command.id);
+      await until(async () => ((await taken()).length >= commands.length ? true : undefined));
+      expect(await taken(), name).toEqual(commands);
+    }
+    expect(commands).toHaveLength(7);
     await late.stop();
   }, 180_000);
 
