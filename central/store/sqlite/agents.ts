@@ -47,11 +47,11 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
   const endOne = database.prepare(`UPDATE agent SET ${end} WHERE id = ?3 AND epoch = ?4 AND session_ended_at IS NULL`);
   const endAll = database.prepare(`UPDATE agent SET ${end} WHERE session_node = ?3 AND session_ended_at IS NULL`);
   // A quarantine or a revocation was the old key's: its copies are strangers from now on.
+  const heldBack = `state IN ('Quarantined', 'Revoked')`;
   const rekey = database.prepare(`
     UPDATE agent SET public_key = ?1, key_thumbprint = ?2, epoch = epoch + 1, quarantined_until = NULL, revocation_reason = NULL,
       next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL,
-      state_since = iif(state IN ('Quarantined', 'Revoked'), ?3, state_since), state_reason = iif(state IN ('Quarantined', 'Revoked'), ?4, state_reason),
-      state = iif(state IN ('Quarantined', 'Revoked'), 'Disconnected', state)
+      state_since = iif(${heldBack}, ?3, state_since), state_reason = iif(${heldBack}, ?4, state_reason), state = iif(${heldBack}, 'Disconnected', state)
     WHERE id = ?5`);
   const quarantine = database.prepare(`UPDATE agent SET quarantined_until = ?, state = 'Quarantined', state_since = ?, state_reason = ? WHERE id = ?`);
 
