@@ -9,7 +9,7 @@ export const ROTATION_ERRORS = {
   },
   rotation_agents_missing: {
     status: 409,
-    text: '{count} have not said that they trust the new authority: {names}.',
+    text: 'The new authority is not trusted yet by {count}: {names}.',
     hint: '"queuegate ca status" says why for each. With --force it signs all the same: agents that trust the one before still find the way, until that one is retired.',
   },
   rotation_still_needed: {

@@ -42,8 +42,9 @@ export function fitting(schema: JsonSchema): fc.Arbitrary<unknown> {
 
 function fittingString(schema: Extract<JsonSchema, { type: 'string' }>): fc.Arbitrary<string> {
   const least = schema.minLength ?? 0;
-  // All patterns of the wire take letters of any number: edges of the length come from them.
-  const letters = fc.oneof(fc.constantFrom(least, schema.maxLength), fc.integer({ min: least, max: schema.maxLength })).map((length) => 'a'.repeat(length));
+  // All patterns of the wire take one of these letters any number of times: edges of the length come from that.
+  const letter = schema.pattern === undefined || new RegExp(schema.pattern).test('A'.repeat(Math.max(least, 1))) ? 'A' : 'a';
+  const letters = fc.oneof(fc.constantFrom(least, schema.maxLength), fc.integer({ min: least, max: schema.maxLength })).map((length) => letter.repeat(length));
   if (schema.pattern !== undefined) return letters;
   const any = fc.string({ unit: 'binary', minLength: Math.min(least, 1), maxLength: 40 }).filter((text) => text.length >= least && text.length <= schema.maxLength);
   return least > 1 ? letters : fc.oneof(letters, any, fc.constantFrom('\u0000', '\ud800', '__proto__'));
