@@ -7,7 +7,7 @@ import { isCoded, textOf } from '../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../shared/delivery/ports.ts';
 import { LIMITS, type Position } from '../shared/wire/messages.ts';
 import { VERSION } from '../shared/version.ts';
-import { filesChanged, snapshotFiles, type FileSnapshot } from './file-changes.ts';
+import { filesChanged, lookAgain, snapshotFiles, type FileSnapshot } from './file-changes.ts';
 import type { AgentConf } from './conf.ts';
 import { targetName } from './connection-faults.ts';
 import { agentName, dialTargets } from './dial-targets.ts';
@@ -64,7 +64,7 @@ export class Daemon {
   constructor(ports: DaemonPorts) {
     this.#ports = ports;
     this.#name = ports.firstConf.name;
-    this.#seen = { files: ports.watched(ports.firstConf), look: '' };
+    this.#seen = { files: ports.watched(ports.firstConf), looks: [] };
     this.#status = { state: 'connecting', since: new Date(ports.now()).toISOString(), reason: null, central: null };
   }
 
@@ -99,6 +99,12 @@ export class Daemon {
   /** A hint: events were appended. */
   notify(): void {
     this.#online?.notify();
+  }
+
+  /** This agent has changed a watched file by itself: that is no reason to dial sooner. */
+  async changedByItself(file: string): Promise<void> {
+    const seen = await lookAgain(file);
+    this.#seen = seen(this.#seen);
   }
 
   /** What it goes by: the configured name, else the one it enrolled with. */

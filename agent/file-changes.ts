@@ -9,17 +9,24 @@ const POLL_MS = 1_000;
 /** What files looked like at one moment. */
 export interface FileSnapshot {
   readonly files: readonly string[];
-  readonly look: string;
+  /** Of each file, in the same order. */
+  readonly looks: readonly string[];
 }
 
 /** Taken before the files are read, so that a change while they are in use is noticed too. */
 export async function snapshotFiles(files: readonly string[]): Promise<FileSnapshot> {
-  return { files, look: await lookOf(files) };
+  return { files, looks: await looksOf(files) };
+}
+
+/** How to take a file as it is now for seen: the answer makes the new snapshot of the one that counts by then. */
+export async function lookAgain(file: string): Promise<(snapshot: FileSnapshot) => FileSnapshot> {
+  const [look = ''] = await looksOf([file]);
+  return (snapshot) => ({ ...snapshot, looks: snapshot.looks.map((seen, place) => (snapshot.files[place] === file ? look : seen)) });
 }
 
 /** Resolves when one of the files is no longer as in the snapshot, or when `signal` aborts. */
 export async function filesChanged(snapshot: FileSnapshot, signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
-  while (!signal.aborted && (await lookOf(snapshot.files)) === snapshot.look) {
+  while (!signal.aborted && (await looksOf(snapshot.files)).join('|') === snapshot.looks.join('|')) {
     try {
       await delay(pollMs, undefined, { signal });
     } catch {
@@ -29,8 +36,8 @@ export async function filesChanged(snapshot: FileSnapshot, signal: AbortSignal, 
   }
 }
 
-async function lookOf(files: readonly string[]): Promise<string> {
-  const found = await Promise.all(
+async function looksOf(files: readonly string[]): Promise<string[]> {
+  return await Promise.all(
     files.map((file) =>
       stat(file).then(
         ({ mtimeMs, size, ino }) => `${mtimeMs} ${size} ${ino}`,
@@ -39,5 +46,4 @@ async function lookOf(files: readonly string[]): Promise<string> {
       ),
     ),
   );
-  return found.join('|');
 }

@@ -54,6 +54,7 @@ const AGENT_ORDER = [
   'connection',
   'connection-keys',
   'connection-loop',
+  'renewal-request',
   'renewal',
   'handlers',
   'enrol',
