@@ -61,6 +61,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
         return fresh.central.secure ? (await trusted(fresh)).ca : [];
       },
       comeBack: () => daemon.comeBack(),
+      onWritten: () => daemon.changedByItself(identityFile(conf.dataFolder)),
       onKey: (next) => (key = next),
       log,
       now,

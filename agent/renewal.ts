@@ -11,10 +11,10 @@ import { createHash, X509Certificate } from 'node:crypto';
 import { isCoded, textOf } from '../shared/errors.ts';
 import type { Renewed, RenewalRefused, RenewNow } from '../shared/wire/messages.ts';
 import { renewTranscript, signTranscript } from '../shared/wire/proof.ts';
-import { makeRequest } from './certificate-request.ts';
 import type { RenewalControl, SendControl } from './control.ts';
 import { agentFault } from './errors.ts';
 import { adoptNextKey, keepIdentity, loadCredentials, loadNextKey, loadOrCreateNextKey, type AgentKey, type Credentials } from './identity.ts';
+import { makeRenewalRequest } from './renewal-request.ts';
 import { trustPath } from './trust-path.ts';
 
 export interface RenewalPorts {
@@ -26,6 +26,8 @@ export interface RenewalPorts {
   trusted(): Promise<readonly string[]>;
   /** Ends the connection and dials again, with the next key. */
   comeBack(): void;
+  /** The identity was written: that is no news to whoever watches the file. */
+  onWritten(): Promise<void>;
   /** The current key is another one now. */
   onKey(key: AgentKey): void;
   readonly log: { debug(facts: object, text: string): void; info(facts: object, text: string): void; warn(facts: object, text: string): void };
@@ -119,11 +121,13 @@ export class Renewal implements RenewalControl {
     if (next === undefined) return;
     if (next.key.thumbprint === key.thumbprint) {
       await adoptNextKey(folder, next);
+      await this.#ports.onWritten();
       this.#ports.onKey(next.key);
       log.info({ key: key.thumbprint }, 'the fresh key was welcomed; the one before is removed');
     } else {
       const { nextCertificate: _unknown, ...known } = identity;
       await keepIdentity(folder, known);
+      await this.#ports.onWritten();
       log.warn({ key: next.key.thumbprint }, 'Central does not know the fresh key; it is asked again');
     }
   }
@@ -143,7 +147,7 @@ export class Renewal implements RenewalControl {
     const { folder } = this.#ports;
     // One that Central may have heard of already is asked for again, whatever the setting says since.
     const asked = (await loadNextKey(folder)) ?? (this.#ports.freshKey() ? await loadOrCreateNextKey(folder) : key);
-    const csr = await makeRequest(asked, identity.name);
+    const csr = makeRenewalRequest(asked, identity.name);
     if (this.#send === undefined) return;
     this.#asked = asked;
     const certificate = thumbprintOf(identity.certificate);
@@ -159,6 +163,7 @@ export class Renewal implements RenewalControl {
     const certificate = await this.#judge(pem, asked, identity.id);
     const fresh = asked.thumbprint !== key.thumbprint;
     await keepIdentity(folder, fresh ? { ...identity, nextCertificate: pem } : { ...identity, certificate: pem });
+    await this.#ports.onWritten();
     this.#asked = undefined;
     this.#wantedAt = Number.POSITIVE_INFINITY;
     [this.#failures, this.#notBefore, this.#lastCode] = [0, 0, ''];

@@ -55,6 +55,7 @@ const AGENT_ORDER = [
   'connection',
   'connection-keys',
   'connection-loop',
+  'renewal-request',
   'renewal',
   'handlers',
   'enrol-request',

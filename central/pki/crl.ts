@@ -2,6 +2,7 @@
 // certificates it names. Written here and not by @peculiar/x509, which looks through all entries for each one: a list of 20,000
 // would hold up every heartbeat for seconds. What stands on a list is revocation-lists.ts's.
 import { createHash, sign, type KeyObject, type X509Certificate } from 'node:crypto';
+import { bits, der, ECDSA_SHA256, oid, pemOf, positive, sequence, TAG } from '../../shared/der.ts';
 import { KeyUsageFlags, KeyUsagesExtension, PeculiarCertificate } from '../../shared/x509.ts';
 import type { Revocation, RevocationReason } from '../store/certificate-store.ts';
 import { keyIdentifierOf, spkiOf } from './certificate.ts';
@@ -16,7 +17,8 @@ export interface CrlOrder {
   readonly entries: readonly { readonly serial: string; readonly revoked: Revocation }[];
 }
 
-const TAG = { integer: 0x02, bits: 0x03, octets: 0x04, null: 0x05, oid: 0x06, enumerated: 0x0a, utcTime: 0x17, generalizedTime: 0x18, sequence: 0x30, extensions: 0xa0, keyIdentifier: 0x80 } as const;
+/** crlExtensions [0] EXPLICIT, and keyIdentifier [0] IMPLICIT. */
+const CONTEXT = { extensions: 0xa0, keyIdentifier: 0x80 } as const;
 const V2 = 1;
 
 /** Object identifiers as DER has them, without tag and length. */
@@ -25,8 +27,8 @@ const OID = {
   crlNumber: '551d14',
   reasonCode: '551d15',
   authorityKeyIdentifier: '551d23',
-  /** RFC 5758 section 3.2: 1.2.840.10045.4.3.2, .3 and .4 */
-  ecdsa: { sha256: '2a8648ce3d040302', sha384: '2a8648ce3d040303', sha512: '2a8648ce3d040304' },
+  /** RFC 5758 section 3.2: 1.2.840.10045.4.3.2, .3 and .4. */
+  ecdsa: { sha256: ECDSA_SHA256, sha384: '2a8648ce3d040303', sha512: '2a8648ce3d040304' },
   /** RFC 4055 section 5: 1.2.840.113549.1.1.11 */
   rsaSha256: '2a864886f70d01010b',
 } as const;
@@ -55,22 +57,22 @@ export function makeCrl({ issuer, key, number, thisUpdate, nextUpdate, entries }
     time(nextUpdate),
     // Section 5.1.2.6: where nothing is revoked, the list of them is absent.
     ...(rows.length === 0 ? [] : [sequence(...rows)]),
-    der(TAG.extensions, sequence(extension(OID.authorityKeyIdentifier, sequence(der(TAG.keyIdentifier, keyIdentifier(issuer)))), extension(OID.crlNumber, positive(bytesOf(number))))),
+    der(CONTEXT.extensions, sequence(extension(OID.authorityKeyIdentifier, sequence(der(CONTEXT.keyIdentifier, keyIdentifier(issuer)))), extension(OID.crlNumber, positive(bytesOf(number))))),
   );
-  return sequence(list, algorithm, der(TAG.bits, Buffer.from([0]), sign(digest, list, key)));
+  return sequence(list, algorithm, bits(sign(digest, list, key)));
 }
 
 /** The list as PEM. */
 export function crlPem(list: Buffer): string {
-  return `-----BEGIN X509 CRL-----\n${list.toString('base64').replaceAll(/(.{64})(?=.)/g, '$1\n')}\n-----END X509 CRL-----\n`;
+  return pemOf('X509 CRL', list);
 }
 
 /** The digest is as strong as the curve (as for certificates, key-algorithms.ts). */
 function signatureOf(key: KeyObject): { readonly digest: string; readonly algorithm: Buffer } {
-  if (key.asymmetricKeyType === 'rsa') return { digest: 'sha256', algorithm: sequence(der(TAG.oid, Buffer.from(OID.rsaSha256, 'hex')), der(TAG.null)) };
+  if (key.asymmetricKeyType === 'rsa') return { digest: 'sha256', algorithm: sequence(oid(OID.rsaSha256), der(TAG.null)) };
   const curve = key.asymmetricKeyDetails?.namedCurve;
   const digest = curve === 'secp521r1' ? 'sha512' : curve === 'secp384r1' ? 'sha384' : 'sha256';
-  return { digest, algorithm: sequence(der(TAG.oid, Buffer.from(OID.ecdsa[digest], 'hex'))) };
+  return { digest, algorithm: sequence(oid(OID.ecdsa[digest])) };
 }
 
 /** The same as in the certificates that it signed (certificate.ts). */
@@ -78,12 +80,8 @@ function keyIdentifier(issuer: X509Certificate): Buffer {
   return Buffer.from(keyIdentifierOf(issuer) ?? createHash('sha1').update(spkiOf(issuer.publicKey)).digest('hex'), 'hex');
 }
 
-function extension(oid: string, value: Buffer): Buffer {
-  return sequence(der(TAG.oid, Buffer.from(oid, 'hex')), der(TAG.octets, value));
-}
-
-function sequence(...parts: readonly Buffer[]): Buffer {
-  return der(TAG.sequence, ...parts);
+function extension(name: string, value: Buffer): Buffer {
+  return sequence(oid(name), der(TAG.octets, value));
 }
 
 /** Section 5.1.2.4: UTCTime through 2049, GeneralizedTime from 2050 on; whole seconds. */
@@ -92,25 +90,8 @@ function time(at: number): Buffer {
   return Number(text.slice(0, 4)) < 2050 ? der(TAG.utcTime, Buffer.from(text.slice(2))) : der(TAG.generalizedTime, Buffer.from(text));
 }
 
-/** An INTEGER whose first bit says nothing of a sign, in the least number of bytes. */
-function positive(bytes: Buffer): Buffer {
-  let start = 0;
-  while (start < bytes.length - 1 && bytes[start] === 0) start += 1;
-  const least = bytes.subarray(start);
-  return der(TAG.integer, (least[0] ?? 0) > 0x7f ? Buffer.concat([Buffer.from([0]), least]) : least);
-}
-
 function bytesOf(number: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64BE(BigInt(number));
   return bytes;
-}
-
-/** X.690 section 8.1.3: the length in one byte up to 127, else the number of its bytes and then these. */
-function der(tag: number, ...parts: readonly Buffer[]): Buffer {
-  const content = Buffer.concat(parts);
-  if (content.length < 0x80) return Buffer.concat([Buffer.from([tag, content.length]), content]);
-  const hex = content.length.toString(16);
-  const length = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex');
-  return Buffer.concat([Buffer.from([tag, 0x80 | length.length]), length, content]);
 }

@@ -53,12 +53,13 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
   const told: { level: string; facts: Record<string, unknown>; text: string }[] = [];
   const note = (level: string) => (facts: object, text: string) => void told.push({ level, facts: facts as Record<string, unknown>, text });
   const keys: AgentKey[] = [];
-  let cameBack = 0;
+  let [cameBack, written] = [0, 0];
   const renewal = new Renewal({
     folder,
     freshKey: () => more.freshKey ?? true,
     trusted: async () => more.trusted ?? [authority.pem],
     comeBack: () => (cameBack += 1),
+    onWritten: async () => void (written += 1),
     onKey: (key) => keys.push(key),
     log: { debug: note('debug'), info: note('info'), warn: note('warn') },
     now: () => clock,
@@ -73,6 +74,7 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
   return {
     renewal, sent, told, keys, timers, settled,
     cameBack: () => cameBack,
+    written: () => written,
     async online(key = first): Promise<void> {
       renewal.onOnline((frame) => sent.push(frame), key);
       await settled();
@@ -165,6 +167,8 @@ describe('a renewal', () => {
     expect([after?.key.publicKey, after?.identity.certificate, after?.next, await loadNextKey(folder)]).toEqual([publicKey, certificate, undefined, undefined]);
     expect((await readdir(folder)).toSorted()).toEqual(['agent-key.pem', 'identity.json']);
     expect(one.told.filter(({ level }) => level === 'warn')).toEqual([]);
+    // The answer, and the first welcome.
+    expect(one.written()).toBe(2);
   });
 
   it('with the same key: nothing but the certificate changes, and nobody comes back', async () => {

@@ -14,7 +14,7 @@ describe('an agent of which Central knows no certificate', () => {
     const first = await CentralProcess.startOnParameters(cleanup, folder);
     const agent = await AgentProcess.enrolled(cleanup, first, 'old');
     const before = await first.online('old');
-    expect((await first.change({ 'agents.authentication': 'certificate' })).status).toBe(200);
+    expect((await first.change({ 'agents.authentication': 'certificate', 'agents.drainSpreadSeconds': 0 })).status).toBe(200);
     await first.stop();
     const database = new DatabaseSync(databasePath(folder));
     database.exec('UPDATE agent SET certificate = NULL; DELETE FROM agent_certificate');

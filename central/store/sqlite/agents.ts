@@ -63,6 +63,9 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
     UPDATE agent SET state = 'Revoked', state_since = ?1, state_reason = ?2, revocation_reason = ?3, epoch = epoch + 1, quarantined_until = NULL,
       session_ended_at = iif(session IS NULL, NULL, coalesce(session_ended_at, ?1)), next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL WHERE key = ?4`);
 
+  // One that was made for another reason must not lift it again.
+  const forgetRescue = database.prepare('DELETE FROM rescue_code WHERE agent = ?');
+
   function find(id: string): Row {
     const row = byId.get(id);
     if (row === undefined) throw storeFault('agent_unknown', { id });
@@ -157,7 +160,9 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
 
     revokeAgent(agentId: string, reason: RevocationReason, at: number, why: string): number {
       const row = find(agentId);
-      revoke.run(at, why, reason, integer(row, 'key'));
+      const key = integer(row, 'key');
+      revoke.run(at, why, reason, key);
+      forgetRescue.run(key);
       certificates.revokeAll(agentId, at, reason);
       return integer(row, 'epoch') + 1;
     },

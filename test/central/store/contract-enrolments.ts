@@ -129,6 +129,19 @@ export function enrolmentContract(open: OpenEngine): void {
     expect(await store.enrolments.rescue(rescue('a1', 'h1'))).toMatchObject({ state: 'Disconnected', quarantinedUntil: null });
   });
 
+  it('lifts a revocation with a code that was made after it, and with none from before', async () => {
+    await online(store, 'a1');
+    await store.enrolments.putRescue('a1', code('h1'));
+    await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 3, text: 'revoked: keyCompromise' });
+    await expect(store.enrolments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'Revoked', keyThumbprint: 'thumbprint of a1' });
+    await store.enrolments.putRescue('a1', code('h2'));
+    expect(await store.enrolments.rescue(rescue('a1', 'h2'))).toMatchObject({ state: 'Disconnected', keyThumbprint: 'new thumbprint' });
+    // The key that came by it is revoked in its turn: the code that it came by is gone.
+    await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 12, text: 'revoked: keyCompromise' });
+    await expect(store.enrolments.rescue(rescue('a1', 'h2'))).rejects.toMatchObject({ code: 'rescue_used' });
+  });
+
   it('knows one code for each agent: expired, replaced, or of another key, it changes nothing', async () => {
     await registered(store, 'a1');
     await registered(store, 'a2');
