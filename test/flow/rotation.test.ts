@@ -229,13 +229,14 @@ describe('the rotation of the authority', () => {
     expect((await central.rest('GET', '/certificate')).body.current).toMatchObject({ origin: 'made', issuer: expect.stringMatching(/OU=\d{4}-/) });
     for (const root of [oldRoot, newRoot]) expect(await shownTo(central.ports.secure, root)).toBe('trusted');
     await restart();
-    expect(await stand(central)).toMatchObject({ phase: 'switched', generations: [{ role: 'current', thumbprint: coming }, { role: 'previous', thumbprint: old }], certificates: { renewed: 0, missing: 5 } });
+    expect(await stand(central)).toMatchObject({ phase: 'switched', generations: [{ role: 'current', thumbprint: coming }, { role: 'previous', thumbprint: old }] });
     // Who enrols now has a certificate of the new authority.
     const late = await AgentProcess.enrolled(cleanup, central, 'late');
     await central.online('late');
-    expect(await stand(central)).toMatchObject({ certificates: { renewed: 1, missing: 5 } });
+    const { certificate } = JSON.parse(readFileSync(join(late.folders.data, 'identity.json'), 'utf8')) as { certificate: string };
+    expect(new X509Certificate(certificate).verify(new X509Certificate(newRoot).publicKey)).toBe(true);
 
-    expect(await central.cli('ca', 'rotate', 'retire')).toMatchObject({ code: 1, stderr: expect.stringContaining('would leave behind 5 agents') });
+    // Forced: whether agents have renewed their certificates by now is not this test's business.
     await command();
     await rotate(central, 'retire', '--force');
     await command();
@@ -300,6 +301,8 @@ describe('the rotation of the authority', () => {
     await has(first, next);
     expect(await stand(central)).toMatchObject({ phase: 'switched', generations: [{ role: 'current', thumbprint: next }, { role: 'previous', thumbprint: first }] });
     await rotate(central, 'back');
+    // Not before it has a certificate of the one that signs again: the other one's would be worth nothing.
+    await until(async () => ((await stand(central)).certificates.renewed === 1 ? true : undefined));
     await rotate(central, 'back');
     await rotate(central, 'back');
     expect(await stand(central)).toMatchObject({ phase: 'idle', generations: [{ role: 'current', thumbprint: first }] });
