@@ -75,7 +75,7 @@ async function signer(central: CentralProcess): Promise<string> {
   return (body.generations as { role: string; thumbprint: string }[]).find(({ role }) => role === 'current')?.thumbprint ?? 'none';
 }
 
-async function join(central: CentralProcess): Promise<Member[]> {
+async function allJoin(central: CentralProcess): Promise<Member[]> {
   const members: Member[] = [];
   const names = Array.from({ length: AGENTS }, (_, i) => `branch-${String(i + 1).padStart(2, '0')}`);
   // A few at a time: each is a process that starts.
@@ -95,7 +95,7 @@ async function pauseCommands(member: Member): Promise<void> {
 it('thirty agents enrol, renew, are rotated twice and back once, revoked and rescued: none lost, no message lost, no restart', { timeout: 20 * 60_000 }, async () => {
   const env = { NODE_OPTIONS: `--import=${pathToFileURL(join(ROOT, 'test/flow/short-lives.ts')).href}`, TEST_AGENT_LIFE_SECONDS: String(LIFE_SECONDS) };
   const central = await CentralProcess.start(cleanup, await cleanup.folder(), [], env);
-  const members = await join(central);
+  const members = await allJoin(central);
   const enrolled = await shownBy(central);
   const first = await signer(central);
   expect(new Set([...enrolled.values()].map(({ certificate }) => certificate.issuer))).toEqual(new Set([first]));

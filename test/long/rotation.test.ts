@@ -8,7 +8,7 @@ import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { keytool, makeBank } from '../central/pki/bank.ts';
 import { openssl } from '../central/pki/folder.ts';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, runNode, until, type AgentFolders } from './processes.ts';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, runNode, until, type AgentFolders } from '../flow/processes.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());

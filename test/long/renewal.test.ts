@@ -8,8 +8,8 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../agent/certificate-request.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
-import { agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, until } from './processes.ts';
-import { enrolKey, newKey, RawAgent, type RawKey } from './raw-agent.ts';
+import { agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, until } from '../flow/processes.ts';
+import { enrolKey, newKey, RawAgent, type RawKey } from '../flow/raw-agent.ts';
 
 const LIFE_SECONDS = 16;
 /** Half a life, and a machine that has other things to do. */
