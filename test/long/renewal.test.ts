@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../agent/certificate-request.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
-import { agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, until } from '../flow/processes.ts';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, runNode, until } from '../flow/processes.ts';
 import { enrolKey, newKey, RawAgent, type RawKey } from '../flow/raw-agent.ts';
 
 const LIFE_SECONDS = 16;
@@ -102,7 +102,7 @@ describe('an agent whose certificate is half over', () => {
 });
 
 describe('an agent that was offline when its certificate expired', () => {
-  it('comes back by itself within the grace and renews at once; beyond it, it is refused with the mend', async () => {
+  it('comes back by itself within the grace and renews at once; beyond it, it is refused with the mend, and comes back by a rescue code', async () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'late');
     await central.online('late');
     await agent.stop();
@@ -131,6 +131,17 @@ describe('an agent that was offline when its certificate expired', () => {
     expect(await kinds(2)).toEqual(['certificate_expired_in_grace', 'certificate_expired']);
     expect(renewed.id).toBe(before.id);
     await back.stop();
+
+    // Too late once more; this time with the mend that it was told.
+    await delay(Date.parse(renewed.certificate.notAfter) - Date.now() + 100);
+    await central.change({ 'agents.certificate.graceDays': 0 });
+    const cut = AgentProcess.start(cleanup, agent.folders, 'late');
+    await cut.process.printed(/certificate_expired/);
+    const code = /queue-agent rescue (\S+)/.exec((await central.cli('agents', 'rescue', 'late')).stdout)?.[1] ?? '';
+    expect(await runNode('agent/cli.ts', ['rescue', code, ...agentFlags(agent.folders, 'late')])).toMatchObject({ code: 0, stderr: '' });
+    expect(await central.online('late')).toMatchObject({ id: before.id });
+    await cut.stop();
+    await central.change({ 'agents.certificate.graceDays': 1 });
   }, TIMEOUT_MS);
 });
 
