@@ -22,8 +22,8 @@ export interface ClientTerms {
 }
 
 /**
- * Throws certificate_required or certificate_foreign. `shown` is what the peer presented in this TLS handshake; a resumed session
- * presents none and counts as without.
+ * Throws certificate_required or certificate_foreign. `shown` is what the peer presented in this TLS session; a resumed one may
+ * show none, and counts as without then.
  */
 export function judgeClientCertificate(mode: ClientAuth, shown: X509Certificate | undefined, terms: ClientTerms): void {
   if (mode === 'none') return;
