@@ -51,9 +51,13 @@ async function fetchAgain(url: string, options: RequestInit): Promise<Response> 
   }
 }
 
-/** What the tests' own environment hands on: no setting of ours that somebody has exported. */
+/**
+ * What the tests' own environment hands on: no setting of ours that somebody has exported. Hundreds of processes run the same code:
+ * compiled once, each starts in half the time (nodejs.org/api/module.html#module-compile-cache).
+ */
 function ownEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(QUEUEGATE|QUEUE_AGENT)_/.test(name)));
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(QUEUEGATE|QUEUE_AGENT)_/.test(name)));
+  return { ...own, NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/compiled') };
 }
 
 /** A process of ours, with all it printed. */
