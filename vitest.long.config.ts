@@ -6,7 +6,7 @@ export default defineConfig({
     include: ['test/garbage/**/*.test.ts', 'test/long/**/*.test.ts'],
     pool: 'forks',
     fileParallelism: false,
-    testTimeout: 60_000,
+    testTimeout: 240_000,
     hookTimeout: 60_000,
   },
 });
