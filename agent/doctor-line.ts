@@ -84,6 +84,7 @@ export async function lookAtHost(target: Target, options: LineOptions): Promise<
     const fault = explain(error, target, options);
     // Node has no other way to learn what an old peer speaks than to shake hands with it; nothing is said.
     if (fault.code === 'tls_plain_port' || fault.code === 'no_central' || fault.code === 'connect_timeout') throw fault;
+    // What fails there too tells nothing more: the first fault stands.
     const old = await lookAtCertificate(target, { timeoutMs, oldest: 'TLSv1' }).catch(() => undefined);
     if (old === undefined || old.protocol === 'TLSv1.3') throw fault;
     throw agentFault('tls_old_protocol', { target: `${targetName(target)} (it speaks ${old.protocol})` }, error);
@@ -125,7 +126,7 @@ export async function readChallenge(target: Target, ca: readonly string[], optio
   } catch (error) {
     const fault = isCoded(error) ? error : explain(error, target, options);
     if (target.secure || fault.code === 'refused') throw fault;
-    // Whatever plain met there: if the port speaks TLS, that is the cause.
+    // Whatever plain met there: if the port speaks TLS, that is the cause; if it does not, the fault stands.
     const look = await lookAtCertificate({ ...target, secure: true }, { timeoutMs: options.timeoutMs }).catch(() => undefined);
     throw look === undefined ? fault : agentFault('plain_on_secure_port', { target: targetName(target) }, error);
   }

@@ -75,6 +75,7 @@ export class Renewal implements RenewalControl {
   /** Does something with the files of the data folder while nothing here changes them. */
   async alone<T>(act: () => Promise<T>): Promise<T> {
     const turn = this.#queue.then(act, act);
+    // The next in the queue comes in any case; the error is this caller's.
     this.#queue = turn.catch(() => undefined);
     return await turn;
   }

@@ -79,6 +79,7 @@ export class Program {
 
 /** Memory of a process that is in RAM, in bytes: all of it, and the part that no other process shares (Linux; else undefined). */
 export async function memoryOf(pid: number): Promise<{ readonly resident: number; readonly own: number } | undefined> {
+  // No such file: not Linux, or the process is gone.
   const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
   const kib = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0);
@@ -87,6 +88,7 @@ export async function memoryOf(pid: number): Promise<{ readonly resident: number
 
 /** Processor time a process has used so far, all its threads, in milliseconds (Linux; else undefined). */
 export async function processorMsOf(pid: number): Promise<number | undefined> {
+  // As above.
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
   // Fields 14 and 15 of proc(5), counted behind the name, which may hold blanks; a tick is 10 ms wherever Node.js runs.
   const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');

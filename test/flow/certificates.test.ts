@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
+import { lookAtCertificate } from '../../agent/certificate-look.ts';
 import { keytool, makeBank, type Bank } from '../central/pki/bank.ts';
 import { openssl } from '../central/pki/folder.ts';
 import { AgentProcess, CentralProcess, Cleanup, until } from './processes.ts';
@@ -18,11 +19,8 @@ const thumbprintOf = (pem: string): string => new X509Certificate(pem).fingerpri
 
 /** What the listener on this port shows now. */
 async function shownOn(port: number): Promise<string> {
-  const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', rejectUnauthorized: false });
-  await once(socket, 'secureConnect');
-  const thumbprint = socket.getPeerX509Certificate()?.fingerprint256.replaceAll(':', '').toLowerCase() ?? '';
-  socket.destroy();
-  return thumbprint;
+  const { chain } = await lookAtCertificate({ secure: true, host: 'localhost', port }, { timeoutMs: 10_000 });
+  return chain[0]?.fingerprint256.replaceAll(':', '').toLowerCase() ?? '';
 }
 
 async function queuegate(central: CentralProcess, ...line: string[]): Promise<string> {

@@ -55,7 +55,8 @@ export async function boundedCentral(cleanup: Cleanup, parameters: Readonly<Reco
 }
 
 export interface Knock {
-  readonly tls?: boolean;
+  /** Inside TLS, which has to show a certificate of this root (PEM). */
+  readonly root?: string | undefined;
   /** Keeps its side open after it has spoken: the other end has to make the end. */
   readonly stay?: boolean;
   /** What it waits for before it goes, else the end of the connection. */
@@ -65,8 +66,8 @@ export interface Knock {
 const KNOCK_MS = 20_000;
 
 /** Opens a connection, says `bytes` and nothing more, and gives all that came back until the connection was closed. */
-export async function knock(port: number, bytes: string | Uint8Array | readonly (string | Uint8Array)[], { tls = false, stay = false, until: enough }: Knock = {}): Promise<string> {
-  const socket = tls ? tlsConnect({ port, host: '127.0.0.1', rejectUnauthorized: false }) : connect(port, '127.0.0.1');
+export async function knock(port: number, bytes: string | Uint8Array | readonly (string | Uint8Array)[], { root, stay = false, until: enough }: Knock = {}): Promise<string> {
+  const socket = root === undefined ? connect(port, '127.0.0.1') : tlsConnect({ port, host: '127.0.0.1', servername: 'localhost', ca: root });
   return await new Promise((resolve, reject) => {
     const said: Buffer[] = [];
     const text = (): string => Buffer.concat(said).toString('latin1');
@@ -83,7 +84,7 @@ export async function knock(port: number, bytes: string | Uint8Array | readonly 
       clearTimeout(timer);
       resolve(text());
     });
-    socket.on(tls ? 'secureConnect' : 'connect', () => {
+    socket.on(root === undefined ? 'connect' : 'secureConnect', () => {
       for (const part of Array.isArray(bytes) ? (bytes as readonly (string | Uint8Array)[]) : [bytes as string | Uint8Array]) socket.write(part);
       if (!stay) socket.end();
     });

@@ -19,7 +19,7 @@ const DEADLINE_MS = 400;
 /** How late a timer may be on a busy machine. */
 const LATE_MS = 3_000;
 
-const credentials = { key: readFileSync('test/fixtures/keystores/central.key', 'utf8'), chain: readFileSync('test/fixtures/keystores/central.crt', 'utf8') };
+const credentials = { key: readFileSync('test/fixtures/keystores/central.key', 'utf8'), chain: readFileSync('test/fixtures/keystores/central.crt', 'utf8'), root: readFileSync('test/fixtures/keystores/root-ec.crt', 'utf8') };
 
 interface Listening {
   readonly port: number;
@@ -84,7 +84,7 @@ async function cutAtDeadline(socket: Socket | TLSSocket): Promise<string> {
 }
 
 function secured(port: number): Promise<TLSSocket> {
-  const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
+  const socket = connectTls({ port, host: '127.0.0.1', ca: credentials.root });
   onTestFinished(() => void socket.destroy());
   return new Promise((resolve, reject) => socket.once('error', reject).once('secureConnect', () => resolve(socket)));
 }
@@ -200,7 +200,7 @@ describe('at /agent', () => {
     test(`the subprotocol among others comes through, and the deadline is the handshake's own from there (${listener})`, async () => {
       const { port, upgraded } = await listen(listener);
       const scheme = listener === 'plain' ? 'ws' : 'wss';
-      const webSocket = new WebSocket(`${scheme}://127.0.0.1:${port}/agent`, ['mqtt', SUBPROTOCOL], { rejectUnauthorized: false });
+      const webSocket = new WebSocket(`${scheme}://127.0.0.1:${port}/agent`, ['mqtt', SUBPROTOCOL], { ca: credentials.root });
       onTestFinished(() => webSocket.terminate());
       await new Promise((resolve, reject) => webSocket.once('open', resolve).once('error', reject));
       expect(webSocket.protocol).toBe(SUBPROTOCOL);

@@ -3,9 +3,9 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';
-import { connect } from 'node:tls';
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { lookAtCertificate } from '../../../agent/certificate-look.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createTlsServer, swapCredentials } from '../../../central/listeners/tls.ts';
 import type { OnlineAgent } from '../../../central/parameters/preflight.ts';
@@ -68,13 +68,8 @@ async function setUp(wish: Partial<ServerWishes> = {}) {
   });
   /** What a client sees that connects now. */
   const shown = async (): Promise<{ thumbprint: string; length: number }> => {
-    const socket = connect({ port: (tcp.address() as AddressInfo).port, host: '127.0.0.1', servername: 'central.test', rejectUnauthorized: false });
-    await once(socket, 'secureConnect');
-    const certificate = socket.getPeerX509Certificate();
-    let length = 0;
-    for (let next = certificate; next !== undefined; next = next.issuerCertificate) length += 1;
-    socket.destroy();
-    return { thumbprint: certificate === undefined ? '' : thumbprintOf(certificate), length };
+    const { chain } = await lookAtCertificate({ secure: true, host: '127.0.0.1', port: (tcp.address() as AddressInfo).port }, { timeoutMs: 10_000 });
+    return { thumbprint: chain[0] === undefined ? '' : thumbprintOf(chain[0]), length: chain.length };
   };
   const pass = async (ms: number): Promise<void> => {
     offset += ms;
