@@ -18,6 +18,22 @@ export function isLoopback(address: string): boolean {
   return normal === '::1' || (isIP(normal) === 4 && normal.startsWith('127.'));
 }
 
+/**
+ * The block that shares one bound: an IPv4 address (/32), or the /64 of an IPv6 address, all of which one host can take at will
+ * (RFC 4291 section 2.5.4). What is no address is a block of its own.
+ */
+export function addressBlock(address: string): string {
+  const normal = normalAddress(address);
+  if (isIP(normal) !== 6) return normal;
+  const [before = '', after] = normal.toLowerCase().split('::', 2);
+  const head = before === '' ? [] : before.split(':');
+  const tail = after === undefined || after === '' ? [] : after.split(':');
+  // An IPv4 tail (::ffff:0:1.2.3.4 and the like) stands for two groups.
+  const width = head.length + tail.length + (normal.includes('.') ? 1 : 0);
+  const groups = after === undefined ? head : [...head, ...Array.from({ length: 8 - width }, () => '0'), ...tail];
+  return `${groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, '')).join(':')}::/64`;
+}
+
 /** A set of addresses made of CIDR blocks (RFC 4632) and single addresses. */
 export class AddressSet {
   readonly #list = new BlockList();

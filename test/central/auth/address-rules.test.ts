@@ -1,10 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { AddressSet, isLoopback, originOf, transportRefusal } from '../../../central/auth/address-rules.ts';
+import { addressBlock, AddressSet, isLoopback, originOf, transportRefusal } from '../../../central/auth/address-rules.ts';
 
 describe('isLoopback', () => {
   it('knows 127.0.0.0/8, ::1 and their mapped forms, and nothing else', () => {
     for (const address of ['127.0.0.1', '127.1.2.3', '::1', '::ffff:127.0.0.1', '::FFFF:127.9.9.9']) expect(isLoopback(address)).toBe(true);
     for (const address of ['128.0.0.1', '192.0.2.1', '::ffff:192.0.2.1', '::', 'fe80::1%eth0', '', 'localhost', '127.0.0.1.example']) expect(isLoopback(address)).toBe(false);
+  });
+});
+
+describe('addressBlock', () => {
+  it('is an IPv4 address itself, mapped or not, and the /64 of an IPv6 address, however it is written', () => {
+    for (const address of ['192.0.2.9', '::ffff:192.0.2.9']) expect(addressBlock(address)).toBe('192.0.2.9');
+    for (const address of ['2001:db8::1', '2001:0db8:0:0:1:2:3:4', '2001:DB8::ffff', '2001:db8:0:0:ffff::%eth0']) expect(addressBlock(address)).toBe('2001:db8:0:0::/64');
+    expect(addressBlock('2001:db8:0:1::1')).toBe('2001:db8:0:1::/64');
+    expect(addressBlock('64:ff9b::192.0.2.1')).toBe('64:ff9b:0:0::/64');
+    expect(addressBlock('::1')).toBe('0:0:0:0::/64');
+    expect(addressBlock('')).toBe('');
   });
 });
 
