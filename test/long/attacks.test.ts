@@ -1,0 +1,132 @@
+// Every attack that needs no more than an address and one enrolled agent, all at once for a minute, beside twenty honest agents: they go on
+// as if nothing happened, and Central stays as large as it was. The attacks are in attacks/attacker.ts, the agents in attacks/honest-fleet.ts.
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
+import { enrolKey, newKey } from '../flow/raw-agent.ts';
+import { assertCleanLog } from '../garbage/garbage.ts';
+import type { AttackOrder, AttackReport } from './attacks/attacker.ts';
+import type { FleetMember, FleetOrder, FleetReport } from './attacks/honest-fleet.ts';
+
+const HONEST = 20;
+const QUIET_MS = 20_000;
+const ATTACK_MS = 60_000;
+/** Per agent and second: what the p99 of a quiet run is made of. */
+const EVENT_EVERY_MS = 250;
+const LOGIN_EVERY_MS = 500;
+/** The issue's bounds: acknowledgements within so many times the quiet run, memory within so many times. */
+const MOST_ACK_RATIO = 5;
+const MOST_RSS_RATIO = 1.5;
+/** Below this a p99 is the machine's scheduler, not Central: the quiet run counts as at least so much. */
+const LEAST_QUIET_MS = 10;
+
+const cleanup = new Cleanup();
+let central: CentralProcess;
+let members: FleetMember[];
+let attacker: FleetMember;
+let ca: string;
+
+/** An address of loopback for each, so that what one address may do is told apart from the others. */
+async function enrolled(name: string, address: string): Promise<FleetMember> {
+  const key = newKey();
+  return { id: await enrolKey(central, key, name), name, spki: key.spki, privateKey: key.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, address };
+}
+
+function started(script: string, order: FleetOrder | AttackOrder): ChildProcess {
+  const child = fork(join(import.meta.dirname, 'attacks', script), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  cleanup.add(() => child.kill('SIGKILL'));
+  child.send({ kind: 'start', order });
+  return child;
+}
+
+function answer<T>(child: ChildProcess, kind: 'report' | 'stop'): Promise<T> {
+  const answered = new Promise<T>((resolve, reject) => {
+    child.once('message', (message) => resolve(message as T));
+    child.once('exit', (code) => reject(new Error(`it ended with ${code}`)));
+  });
+  child.send({ kind });
+  return answered;
+}
+
+async function rssBytes(): Promise<number> {
+  const status = await readFile(`/proc/${central.process.child.pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) * 1024;
+}
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}
+
+/** Commands to every honest agent, one round. */
+async function command(round: number): Promise<void> {
+  for (const { id, name } of members) {
+    const sent = await central.rest('POST', `/agents/${id}/messages`, { id: `${name}-c-${round}`, type: 'show', data: round });
+    expect(sent.status).toBe(202);
+  }
+}
+
+beforeAll(async () => {
+  central = await CentralProcess.start(cleanup, await cleanup.folder());
+  ca = String((await central.rest('GET', '/ca/root.pem')).body);
+  members = [];
+  for (let i = 0; i < HONEST; i += 1) members.push(await enrolled(`honest-${i}`, `127.0.1.${i + 1}`));
+  attacker = await enrolled('attacker', '127.0.0.66');
+}, 120_000);
+afterAll(() => cleanup.run());
+
+describe('a minute of every attack at once, from one address and one enrolled agent', () => {
+  it('slows no honest acknowledgement, refuses no honest login, loses nothing, and leaves Central as large as it was', async () => {
+    const fleet = started('honest-fleet.ts', { url: `wss://localhost:${central.ports.secure}`, ca, members, eventEveryMs: EVENT_EVERY_MS, loginEveryMs: LOGIN_EVERY_MS });
+    await until(async () => (await answer<FleetReport>(fleet, 'report')).logins >= HONEST || undefined);
+    await command(0);
+    await delay(QUIET_MS);
+    const quiet = await answer<FleetReport>(fleet, 'report');
+    const rssBefore = await rssBytes();
+
+    const order: AttackOrder = { ports: central.ports, ca, address: attacker.address, agent: attacker, longestMs: ATTACK_MS + 60_000 };
+    const attack = started('attacker.ts', order);
+    const until_ = performance.now() + ATTACK_MS;
+    let rssMost = 0;
+    for (let round = 1; performance.now() < until_; round += 1) {
+      await command(round);
+      rssMost = Math.max(rssMost, await rssBytes());
+      await delay(1_000);
+    }
+    const loud = await answer<FleetReport>(fleet, 'report');
+    const attacks = await answer<AttackReport>(attack, 'stop');
+
+    const figures = {
+      quietP99Ms: percentile(quiet.ackMs, 0.99),
+      loudP99Ms: percentile(loud.ackMs, 0.99),
+      loudMedianMs: percentile(loud.ackMs, 0.5),
+      acks: [quiet.ackMs.length, loud.ackMs.length],
+      logins: [quiet.logins, loud.logins],
+      rssMiB: [rssBefore, rssMost].map((bytes) => Math.round(bytes / 2 ** 20)),
+    };
+    process.stdout.write(`${JSON.stringify({ figures, attacks }, null, 1)}\n`);
+
+    fleet.send({ kind: 'silence' });
+    const rest = await until(async () => {
+      const report = await answer<FleetReport>(fleet, 'report');
+      return members.every(({ name }) => report.acknowledged[name] === report.sent[name] && report.commands[name]?.length === loud.commands[name]?.length) ? report : undefined;
+    });
+    expect(rest.refusals).toEqual([]);
+    for (const { id, name } of members) {
+      const stored = (await central.events(`&agent=${id}`)).map(({ event }) => event['id']);
+      expect(stored).toEqual(Array.from({ length: rest.sent[name] ?? 0 }, (_, i) => `${name}-${i + 1}`));
+      const taken = rest.commands[name] ?? [];
+      expect(taken).toEqual(taken.map((_, i) => `${name}-c-${i}`));
+    }
+    expect(central.process.running).toBe(true);
+    assertCleanLog(central.process);
+    // Each of them was carried out, or the test would show nothing.
+    for (const name of ['bait', 'wrong API token', 'unread responses', 'silent WebSocket', 'hello of a stranger', 'insider']) expect(attacks[name], name).toBeGreaterThan(5);
+    expect(figures.loudP99Ms / Math.max(LEAST_QUIET_MS, figures.quietP99Ms)).toBeLessThan(MOST_ACK_RATIO);
+    expect(rssMost / rssBefore).toBeLessThan(MOST_RSS_RATIO);
+    fleet.send({ kind: 'stop' });
+  }, 240_000);
+});
