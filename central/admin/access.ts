@@ -7,6 +7,7 @@ import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
 import { assertRole, type Operator, type Operators } from '../auth/operators.ts';
 import type { Role } from '../store/store.ts';
+import { TokenBounds } from './token-bounds.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -31,6 +32,7 @@ export interface Access {
 export function createAccess(app: FastifyInstance, operators: Pick<Operators, 'authenticate'>, now: () => number): Access {
   const connectedAt = new WeakMap<Socket, number>();
   const operatorOf = new WeakMap<FastifyRequest, Operator>();
+  const bounds = new TokenBounds();
   app.server.on('connection', (socket: Socket) => connectedAt.set(socket, now()));
 
   return {
@@ -38,12 +40,13 @@ export function createAccess(app: FastifyInstance, operators: Pick<Operators, 'a
       scope.addHook('onRoute', ({ config, method, url }) => {
         if (config?.role === undefined) throw new TypeError(`the route ${String(method)} ${url} names no role`);
       });
-      scope.addHook('onRequest', async (request) => {
+      scope.addHook('onRequest', async (request, reply) => {
         // Absent where no route fits: who asks for nothing learns nothing but that.
         const { role } = request.routeOptions.config;
         if (role === undefined || role === 'anyone') return;
         const operator = await operators.authenticate(request.headers.authorization);
         assertRole(operator, role);
+        bounds.enter(operator.tokenId, reply);
         operatorOf.set(request, operator);
       });
     },

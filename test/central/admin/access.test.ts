@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { MAX_REQUESTS_OF_TOKEN } from '../../../central/admin/token-bounds.ts';
+import { until } from '../../flow/processes.ts';
 import { startRest } from './rest.ts';
 
 /** Every route, with the least role that may use it. */
@@ -59,6 +61,22 @@ describe('access', () => {
     const viewer = tokens.find(({ role }) => role === 'viewer');
     expect((await rest.request('DELETE', `/tokens/${viewer?.id}`)).status).toBe(204);
     expect((await rest.request('GET', '/status', { as: 'viewer' })).status).toBe(401);
+  });
+});
+
+describe('an API token', () => {
+  test('has so many requests in progress and no more; other tokens go on, and what ended makes room again', async () => {
+    const rest = await startRest();
+    const ended = new AbortController();
+    const waiting = Array.from({ length: MAX_REQUESTS_OF_TOKEN }, () => rest.request('GET', '/events?waitSeconds=55', { as: 'viewer', signal: ended.signal }).catch(() => undefined));
+    await until(() => rest.events.waiting === MAX_REQUESTS_OF_TOKEN || undefined);
+    const refused = await rest.request('GET', '/status', { as: 'viewer' });
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
+    expect(await refused.json()).toMatchObject({ type: 'urn:queuegate:error:too_many_requests' });
+    expect((await rest.request('GET', '/status', { as: 'operator' })).status).toBe(200);
+    ended.abort();
+    await Promise.all(waiting);
+    await until(async () => (await rest.request('GET', '/status', { as: 'viewer' })).status === 200 || undefined);
   });
 });
 
