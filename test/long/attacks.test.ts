@@ -32,7 +32,7 @@ let ca: string;
 /** An address of loopback for each, so that what one address may do is told apart from the others. */
 async function enrolled(name: string, address: string): Promise<FleetMember> {
   const key = newKey();
-  return { id: await enrolKey(central, key, name), name, spki: key.spki, privateKey: key.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string, address };
+  return { id: await enrolKey(central, key, name), name, spki: key.spki, privateKey: key.privateKey.export({ type: 'pkcs8', format: 'pem' }), address };
 }
 
 function started(script: string, order: FleetOrder | AttackOrder): ChildProcess {

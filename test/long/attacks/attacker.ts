@@ -157,7 +157,7 @@ async function hello(order: AttackOrder, change: Partial<Hello>, during: (sessio
       count('agent welcomed');
       const next = up?.incarnation === INCARNATION ? up.number + 1 : 1;
       webSocket.send(JSON.stringify({ type: 'begin', incarnation: INCARNATION, next, missing: null }));
-      Promise.resolve(during({ socket: webSocket, next })).finally(() => webSocket.terminate());
+      void Promise.resolve(during({ socket: webSocket, next })).finally(() => webSocket.terminate());
     }
   });
   await Promise.race([over, delay(8_000)]);
