@@ -24,7 +24,7 @@ export interface RequestGateOptions {
   readonly server: Server;
   /** These three are one for all ports. */
   readonly turns: Turns;
-  readonly rate: RequestRate;
+  readonly rate: Pick<RequestRate, 'take'>;
   readonly unread: UnreadResponses;
   /** Who asks: behind a named proxy, the address that it forwards. */
   readonly addressOf: (request: IncomingMessage) => string;
@@ -139,7 +139,8 @@ export class RequestGate {
       clearTimeout(line.reading);
       line.reading = undefined;
       line.current = undefined;
-      if (request.socket.destroyed) return;
+      // What follows a last answer is not looked at.
+      if (request.socket.destroyed || request.socket.writableEnded) return;
       this.#options.placeOf(request.socket)?.waits();
       if (response.statusCode === 401 && this.#options.rate.take(block) > 0) request.socket.destroy();
       else this.#next(line, handle);
