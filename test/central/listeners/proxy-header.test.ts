@@ -3,20 +3,20 @@ import { readProxyHeader } from '../../../central/listeners/proxy-header.ts';
 
 const SIGNATURE = '0d0a0d0a000d0a515549540a';
 const header = (rest: string): Buffer => Buffer.from(SIGNATURE + rest, 'hex');
-const TCP4 = header('2111000c' + 'c0000209' + '7f000001' + '04d2' + '23be');
-const TCP6 = header('21210024' + '20010db8000000000000000000000001' + '00000000000000000000000000000001' + '04d2' + '23be');
+const TCP4 = header('2111000cc00002097f00000104d223be');
+const TCP6 = header('2121002420010db80000000000000000000000010000000000000000000000000000000104d223be');
 
 describe('a PROXY protocol header of version 2', () => {
   it('names the source of a connection over TCP and IPv4 or IPv6, extensions are skipped', () => {
     expect(readProxyHeader(TCP4)).toEqual({ kind: 'present', bytes: 28, source: '192.0.2.9' });
     expect(readProxyHeader(Buffer.concat([TCP4, Buffer.from('GET / HTTP/1.1')]))).toEqual({ kind: 'present', bytes: 28, source: '192.0.2.9' });
     expect(readProxyHeader(TCP6)).toEqual({ kind: 'present', bytes: 52, source: '2001:db8::1' });
-    expect(readProxyHeader(header('21110010' + 'c0000209' + '7f000001' + '04d2' + '23be' + '04000100'))).toEqual({ kind: 'present', bytes: 32, source: '192.0.2.9' });
+    expect(readProxyHeader(header('21110010c00002097f00000104d223be04000100'))).toEqual({ kind: 'present', bytes: 32, source: '192.0.2.9' });
   });
 
   it('of a balancer that speaks for itself (LOCAL) names no source', () => {
     expect(readProxyHeader(header('20000000'))).toEqual({ kind: 'present', bytes: 16 });
-    expect(readProxyHeader(header('2011000c' + '7f000001' + '7f000001' + '04d2' + '23be'))).toEqual({ kind: 'present', bytes: 28 });
+    expect(readProxyHeader(header('2011000c7f0000017f00000104d223be'))).toEqual({ kind: 'present', bytes: 28 });
   });
 
   it('may come in pieces of any size', () => {
