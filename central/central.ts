@@ -9,7 +9,7 @@ import { VERSION } from '../shared/version.ts';
 import { signTranscript } from '../shared/wire/proof.ts';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
 import type { StatusReport } from './admin/services.ts';
-import { Admission } from './agents/admission.ts';
+import { Admission, maxHandshakes } from './agents/admission.ts';
 import { createControl } from './agents/control.ts';
 import { Renewals } from './agents/renewal.ts';
 import { createRevocations } from './agents/revocation.ts';
@@ -217,8 +217,9 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     maxFrameBytes: values()['agents.maxFrameBytes'],
     asksForCertificate: values()['websocket.secure.clientAuth'] !== 'none',
     deadlineMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
-    admin: async (_listener, server) => {
-      const app = createHttpApp({ server, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected });
+    maxHandshakes: () => maxHandshakes(values()['agents.max']),
+    admin: async (_listener, server, gate) => {
+      const app = createHttpApp({ server, gate, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected });
       await adminRoutes(app, {
         operators,
         enrolmentTokens,

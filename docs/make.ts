@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ADMIN_ERRORS } from '../central/admin/errors.ts';
-import { AUTH_ERRORS } from '../central/auth/errors.ts';
+import { AUTH_ERRORS, PLACE_ERRORS } from '../central/auth/errors.ts';
 import { CLI_ERRORS } from '../central/cli/errors.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
 import { HANDSHAKE_ERRORS } from '../central/listeners/handshake-faults.ts';
@@ -74,6 +74,12 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: connections that come to nothing',
     about: 'Causes in `GET /api/v1/handshake-failures` and in the metric `queuegate_handshake_failures_total`, beside the codes of refused sessions and enrolments. What agents say of the same is under "Agent".',
     errors: HANDSHAKE_ERRORS,
+  },
+  {
+    table: 'PLACE_ERRORS',
+    title: 'Central: places for connections that are not yet welcomed',
+    about: 'Causes in the same record. An agent reads `busy` and reconnects automatically; anything else is cut.',
+    errors: PLACE_ERRORS,
   },
   { table: 'LISTENER_ERRORS', title: 'Central: listeners', about: 'Binding of ports, at the start and when a parameter moves one.', errors: LISTENER_ERRORS },
   { table: 'CONFIG_ERRORS', title: 'Central: start', about: 'Central does not start.', errors: CONFIG_ERRORS },

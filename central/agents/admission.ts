@@ -1,8 +1,15 @@
 // Owns how many agents may be at the door and inside at once. One parameter, agents.max, sets all of it.
+import type { CodedError } from '../../shared/errors.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
+import { placeFault } from '../auth/errors.ts';
+import { Places } from '../auth/places.ts';
 
-/** Handshakes at once as a share of agents.max: after a restart everybody is at the door, and each costs two signatures and a commit. */
-const DOOR_SHARE = 0.25;
+
+/**
+ * Handshakes at once as a share of agents.max: after a restart everybody is at the door, and each costs two signatures and a commit.
+ * Half of the places have no share per address: with the default, 2,500 agents behind one NAT come at once.
+ */
+const DOOR_SHARE = 0.5;
 const SMALLEST_DOOR = 50;
 /** How many welcomes per second a small machine manages; what those who are sent away are told follows from it. */
 const WELCOMES_PER_SECOND = 500;
@@ -14,35 +21,40 @@ export interface AdmissionPort {
   random(): number;
 }
 
+/** How many handshakes may be under way where so many agents are expected. */
+export function maxHandshakes(maxAgents: number): number {
+  return Math.max(SMALLEST_DOOR, Math.ceil(maxAgents * DOOR_SHARE));
+}
+
 export interface Admitted {
+  /** The peer has said hello: from here its place is not given to another. */
+  works(): void;
   /** Frees the place at the door; may be called twice. */
   leave(): void;
 }
 
 export class Admission {
   readonly #port: AdmissionPort;
-  #atTheDoor = 0;
+  readonly #places: Places;
 
   constructor(port: AdmissionPort) {
     this.#port = port;
+    this.#places = new Places(() => maxHandshakes(port.maxAgents()));
   }
 
   get atTheDoor(): number {
-    return this.#atTheDoor;
+    return this.#places.taken;
   }
 
-  /** A place for one handshake, or undefined when there is none: then the peer is refused as `busy`. */
-  enter(): Admitted | undefined {
-    const max = this.#port.maxAgents();
-    if (this.#atTheDoor >= Math.max(SMALLEST_DOOR, max * DOOR_SHARE) || this.#port.sessions() >= max) return undefined;
-    this.#atTheDoor += 1;
-    let inside = true;
-    return {
-      leave: (): void => {
-        if (inside) this.#atTheDoor -= 1;
-        inside = false;
-      },
-    };
+  /**
+   * A place for one handshake, or the refusal `busy`, whose cause says why. While its peer is silent the place may go to another:
+   * then `giveUp` is called with such a refusal.
+   */
+  enter(address: string, giveUp: (busy: CodedError) => void): Admitted | CodedError {
+    const limit = this.#port.maxAgents();
+    if (this.#port.sessions() >= limit) return busy(placeFault('places_full', { limit }));
+    const place = this.#places.enter(address, (fault) => giveUp(busy(fault)));
+    return 'leave' in place ? place : busy(place);
   }
 
   /** Seconds after which one who was sent away shall come back: spread so that they do not come together again. */
@@ -50,8 +62,8 @@ export class Admission {
     const queueSeconds = Math.max(1, this.#port.maxAgents() / WELCOMES_PER_SECOND);
     return Math.ceil(1 + this.#port.random() * queueSeconds);
   }
+}
 
-  busy(): Error {
-    return refusal('busy', {});
-  }
+function busy(cause: CodedError): CodedError {
+  return refusal('busy', {}, cause);
 }

@@ -65,16 +65,18 @@ export class Handshake {
   /** Takes an upgraded socket to its session or its refusal. Never rejects. */
   async run(upgraded: UpgradedConnection): Promise<void> {
     const { admission, log } = this.#options;
-    const place = admission.enter();
+    const evicted = new AbortController();
+    const place = admission.enter(upgraded.origin.address, (busy) => evicted.abort(busy));
     // A hello that we wait for may never come, so this error listener stays: a socket error without one ends the process.
     upgraded.webSocket.on('error', (error) => log.debug({ address: upgraded.origin.address, error: error.message }, 'socket error'));
-    if (place === undefined) return this.#refuse(upgraded, refusal('busy', {}), null);
+    if (!('leave' in place)) return this.#refuse(upgraded, place, null);
     let hello: Hello | null = null;
     try {
       const blocked = this.#options.mayStay(upgraded.listener, upgraded.origin);
       if (blocked !== undefined) throw blocked;
       const challenge = this.#challenge(upgraded.webSocket);
-      hello = await this.#hello(upgraded);
+      hello = await this.#hello(upgraded, evicted.signal);
+      place.works();
       if (hello !== null) await this.#welcome(upgraded, hello, challenge);
     } catch (error) {
       this.#refuse(upgraded, error, hello);
@@ -94,8 +96,8 @@ export class Handshake {
     return challenge;
   }
 
-  /** Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer went away. */
-  #hello(upgraded: UpgradedConnection): Promise<Hello | null> {
+  /** Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer went away. `evicted`: its place went to another. */
+  #hello(upgraded: UpgradedConnection, evicted: AbortSignal): Promise<Hello | null> {
     const { webSocket, connection, acceptedAt } = upgraded;
     const timeoutMs = this.#options.welcomeTimeoutMs();
     const leftMs = Math.max(0, acceptedAt + timeoutMs - performance.now());
@@ -109,6 +111,7 @@ export class Handshake {
       connection.on('data', onData);
       const finish = (): void => {
         clearTimeout(timer);
+        evicted.removeEventListener('abort', onEvicted);
         connection.off('data', onData);
         webSocket.off('message', onMessage);
         webSocket.off('close', onClose);
@@ -117,6 +120,11 @@ export class Handshake {
         finish();
         reject(refusal('hello_timeout', { seconds: Math.round(timeoutMs / 1000) }));
       }, leftMs);
+      const onEvicted = (): void => {
+        finish();
+        reject(evicted.reason);
+      };
+      evicted.addEventListener('abort', onEvicted);
       const onClose = (): void => {
         finish();
         resolve(null);
@@ -163,7 +171,8 @@ export class Handshake {
     const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
     if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
     else log.info({ address: origin.address, agent: hello?.id, code: reason.code, text: reason.message }, 'agent refused');
-    onRefused(reason, { listener, address: origin.address });
+    // What the agent reads as `busy` has a cause that tells an administrator more.
+    onRefused(reason.code === 'busy' && isCoded(reason.cause) ? reason.cause : reason, { listener, address: origin.address });
     if (RECORDED.has(reason.code)) {
       incidents.record({ kind: reason.code, agentId: hello?.id ?? null, address: origin.address, at: now(), detail: { listener, name: hello?.name ?? null, text: reason.message } });
     }

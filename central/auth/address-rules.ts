@@ -56,6 +56,7 @@ export class AddressSet {
 
 /** Where a connection really comes from, and over what it left there. */
 export interface Origin {
+  /** An address; or, where a named proxy forwards none that can be read, `unknownBehind` it, which is never loopback. */
   readonly address: string;
   /** The other end of the TCP connection: the proxy, if there is one. */
   readonly peer: string;
@@ -65,17 +66,42 @@ export interface Origin {
   readonly scheme: 'ws' | 'wss';
 }
 
+/** All connections through one proxy whose origin is unknown share this address, and its bounds. */
+function unknownBehind(proxy: string): string {
+  return `${UNKNOWN}${proxy})`;
+}
+
+const UNKNOWN = 'unknown (behind ';
+
+export function isUnknown(address: string): boolean {
+  return address.startsWith(UNKNOWN);
+}
+
 /**
- * Tells the origin of a request on a listener. Forwarding headers count only from a named proxy; of X-Forwarded-For the last
- * entry is taken, which that proxy itself has added (the ones before it could be anybody's).
+ * The origin of a request on a listener. Forwarding headers count only from a named proxy; of X-Forwarded-For the last entry is
+ * taken, which that proxy itself has added (the ones before it could be anybody's). It must be an address and nothing else:
+ * without one the origin is unknown, and encrypted only if the proxy says so.
+ * `announced` (PROXY protocol) is the TCP peer as the proxy saw it: headers then count only if that peer is a named proxy, too.
  */
-export function originOf(remoteAddress: string | undefined, listener: 'plain' | 'secure', headers: IncomingHttpHeaders, proxies: AddressSet): Origin {
-  const address = normalAddress(remoteAddress);
-  if (!proxies.has(address)) return { address, peer: address, proxied: false, scheme: listener === 'secure' ? 'wss' : 'ws' };
+export function originOf(remoteAddress: string | undefined, listener: 'plain' | 'secure', headers: IncomingHttpHeaders, proxies: AddressSet, announced?: string): Origin {
+  const peer = normalAddress(remoteAddress);
+  const ownScheme = listener === 'secure' ? 'wss' : 'ws';
+  if (!proxies.has(peer)) return { address: peer, peer, proxied: false, scheme: ownScheme };
+  const hop = announced === undefined ? peer : normalAddress(announced);
+  if (announced !== undefined && !proxies.has(hop)) return { address: remoteOrHere(hop, peer, peer), peer, proxied: true, scheme: ownScheme };
   const forwardedFor = lastOf(headers['x-forwarded-for']);
   const forwardedProto = lastOf(headers['x-forwarded-proto'])?.toLowerCase();
-  const secure = forwardedProto === undefined ? listener === 'secure' : forwardedProto === 'https' || forwardedProto === 'wss';
-  return { address: forwardedFor !== undefined && isIP(forwardedFor) !== 0 ? normalAddress(forwardedFor) : address, peer: address, proxied: true, scheme: secure ? 'wss' : 'ws' };
+  const saysSecure = forwardedProto === 'https' || forwardedProto === 'wss';
+  // Between two proxies the line may be longer than the one to here: what is judged is the one that is not on this host.
+  const seen = isLoopback(peer) ? hop : peer;
+  if (forwardedFor === undefined || isIP(forwardedFor) === 0) return { address: unknownBehind(hop), peer: seen, proxied: true, scheme: saysSecure ? 'wss' : 'ws' };
+  const secure = forwardedProto === undefined ? listener === 'secure' : saysSecure;
+  return { address: remoteOrHere(normalAddress(forwardedFor), seen, hop), peer: seen, proxied: true, scheme: secure ? 'wss' : 'ws' };
+}
+
+/** "Loopback", said by a proxy on another host, is that host. */
+function remoteOrHere(address: string, peer: string, proxy: string): string {
+  return isLoopback(address) && !isLoopback(peer) ? unknownBehind(proxy) : address;
 }
 
 /**

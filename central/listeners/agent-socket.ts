@@ -9,11 +9,13 @@ import type { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { AGENT_PATH, ENROL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import type { Handshake } from '../agents/handshake.ts';
-import { originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
+import { isUnknown, originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
 import type { Connections } from './connections.ts';
 import { httpFault } from './errors.ts';
+import { handshakeFault } from './handshake-faults.ts';
 import { createHttpApp } from './http.ts';
 import { sendError } from './problem.ts';
+import type { RequestGate } from './request-gate.ts';
 import { revocationRoutes, type RevocationListsPort } from './revocation-routes.ts';
 
 export interface EnrolmentPort {
@@ -32,7 +34,8 @@ export interface AgentSocketOptions {
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
   readonly server: Server;
-  readonly connections: Pick<Connections, 'acceptedAt' | 'settle'>;
+  readonly gate?: RequestGate;
+  readonly connections: Pick<Connections, 'acceptedAt' | 'announced' | 'settle' | 'upgraded'>;
   readonly onUnexpected: (error: unknown, url: string) => void;
   /** Somebody was sent away: no agent, or no enrolment. */
   readonly onFailure: (fault: CodedError, address: string) => void;
@@ -53,7 +56,7 @@ export interface AgentSocketApp {
 
 export async function createAgentSocketApp(options: AgentSocketOptions): Promise<AgentSocketApp> {
   const { listener, connections } = options;
-  const app = createHttpApp({ server: options.server, maxBodyBytes: MAX_BODY_BYTES, onUnexpected: options.onUnexpected });
+  const app = createHttpApp({ server: options.server, maxBodyBytes: MAX_BODY_BYTES, gate: options.gate, onUnexpected: options.onUnexpected });
   await app.register(fastifyWebsocket, {
     options: {
       maxPayload: options.maxFrameBytes,
@@ -64,7 +67,13 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     // Sessions are ended by their owner (central/agents/sessions.ts), not by the closing of an app.
     preClose: (done) => done(),
   });
-  const origin = (request: FastifyRequest): Origin => originOf(request.raw.socket.remoteAddress, listener, request.headers, options.trustedProxies());
+  const origin = ({ raw: { socket, headers } }: FastifyRequest): Origin => {
+    const found = originOf(socket.remoteAddress, listener, headers, options.trustedProxies(), connections.announced(socket));
+    const { 'x-forwarded-for': forwardedFor = '(none)' } = headers;
+    const { peer, address } = found;
+    if (isUnknown(address)) options.onFailure(handshakeFault('forwarded_for_unreadable', { peer, found: String(forwardedFor).slice(0, 100) }), address);
+    return found;
+  };
 
   app.route({
     method: 'GET',
@@ -94,7 +103,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       forgetRequest(webSocket, request);
       const acceptedAt = connections.acceptedAt(request.raw.socket);
       // From here the handshake's own timer bounds the time to the welcome.
-      connections.settle(request.raw.socket);
+      connections.upgraded(request.raw.socket);
       return options.handshake.run({ webSocket, connection: request.raw.socket, listener, origin: origin(request), acceptedAt });
     },
   });

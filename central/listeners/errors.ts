@@ -25,6 +25,16 @@ export const HTTP_ERRORS = {
   request_unreadable: { status: 400, text: 'What came is no HTTP request that can be read.', hint: 'Speak HTTP/1.1 (RFC 9112) on this port; look at what stands between the client and Central.' },
   headers_too_large: { status: 431, text: 'The headers of the request are larger than {maxBytes} bytes.', hint: 'Send fewer and smaller headers; no request of this product needs cookies.' },
   request_timeout: { status: 408, text: 'The request did not come in full within its time.', hint: 'Send it faster, or look at the line.' },
+  too_many_requests: {
+    status: 429,
+    text: 'Too many requests without a valid token came from this address.',
+    hint: 'Send the next one after {seconds} s; requests to the administration with a valid API token have no such limit.',
+  },
+  responses_unread: {
+    status: 503,
+    text: 'Too much of earlier responses is still unread by this address, or by all addresses together.',
+    hint: 'Read the responses that are under way, or close their connections; then retry.',
+  },
   request_failed: { status: 500, text: 'Central could not carry out this request.', hint: 'Look at the log of Central at this time.' },
   url_bad: { status: 400, text: 'The path of the request cannot be read.', hint: 'Encode special characters in it (RFC 3986 section 2.1).' },
   upgrade_required: {

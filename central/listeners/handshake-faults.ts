@@ -41,12 +41,36 @@ export const HANDSHAKE_ERRORS = {
     text: 'Nothing came of the connection within {seconds} seconds: {found}.',
     hint: 'The line is very slow, or something other than a queue agent holds connections open.',
   },
+  proxy_header_untrusted: {
+    text: 'A PROXY protocol header came from {peer}, which is not a trusted proxy.',
+    hint: 'If that is your proxy, add its address to websocket.trustedProxies; else find out what sends it.',
+  },
+  proxy_header_version: {
+    text: 'The proxy {peer} sent a PROXY protocol header of version 1; only version 2 is allowed.',
+    hint: 'Let the proxy send version 2 (HAProxy: "send-proxy-v2" instead of "send-proxy"; nginx cannot: remove "proxy_protocol on").',
+  },
+  proxy_header_malformed: {
+    text: 'The PROXY protocol header of {peer} cannot be read: {found}. Allowed: version 2, LOCAL or PROXY, TCP over IPv4 or IPv6.',
+    hint: 'Look at the software and the settings of that proxy.',
+  },
+  forwarded_for_unreadable: {
+    text: 'The proxy {peer} forwarded a connection without an address in X-Forwarded-For; found: {found}.',
+    hint: 'Let that proxy set X-Forwarded-For to the bare address of its client (HAProxy: "option forwardfor"; nginx: "proxy_set_header X-Forwarded-For $remote_addr"), or send PROXY protocol version 2. Until then its agents count as remote, with one share for all.',
+  },
+  too_many_pipelined: {
+    text: 'More than {most} requests were sent on one connection without waiting for a response.',
+    hint: 'Let the client wait for a response before it sends so many requests.',
+  },
+  response_unread: {
+    text: 'The peer read nothing of a response within {seconds} s.',
+    hint: 'Look at the client and at the line; a client that only probes should close the connection.',
+  },
 } as const satisfies ErrorTable;
 
 export const handshakeFault = defineErrors(HANDSHAKE_ERRORS);
 
 /** OpenSSL's codes (as Node spells them) that have a cause of their own. */
-const CAUSES: Readonly<Record<string, keyof typeof HANDSHAKE_ERRORS>> = {
+const CAUSES: Readonly<Record<string, `peer_${string}` & keyof typeof HANDSHAKE_ERRORS>> = {
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'peer_unknown_authority',
   ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'peer_rejects_certificate',
   ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: 'peer_rejects_certificate',
@@ -71,9 +95,9 @@ export function tlsFault(error: unknown, seconds: number): CodedError | undefine
   if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return handshakeFault('handshake_timeout', { seconds, found: 'the TLS handshake was not finished' }, error);
   const found = reasonOf(error, code);
   const cause = CAUSES[code];
-  if (cause === undefined || cause === 'tls_handshake_failed') return handshakeFault('tls_handshake_failed', { found }, error);
+  if (cause === undefined) return handshakeFault('tls_handshake_failed', { found }, error);
   // Some of the texts have no place for it; it does no harm there.
-  return handshakeFault(cause, { found, seconds }, error);
+  return handshakeFault(cause, { found }, error);
 }
 
 /** The reason that OpenSSL gives, without file and line of its source. */

@@ -5,11 +5,14 @@ import { fastify, type FastifyInstance } from 'fastify';
 import { AGENT_PATH } from '../../shared/wire/messages.ts';
 import { httpFault } from './errors.ts';
 import { refuseUnreadable, sendError } from './problem.ts';
+import type { RequestGate } from './request-gate.ts';
 
 export interface HttpAppOptions {
   /** From createHttpServer. */
   readonly server: Server;
   readonly maxBodyBytes: number;
+  /** Bounds what one peer may ask at once; every listener of Central has one. */
+  readonly gate?: RequestGate | undefined;
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
 
@@ -44,8 +47,12 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     // What fails before a route is found: the same problem details as everything else.
     frameworkErrors: (error, request, reply) => void sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
     clientErrorHandler: (error, socket) => refuseUnreadable(error, socket, MAX_HEADER_BYTES),
-    serverFactory: (handler) => options.server.on('request', handler),
+    serverFactory: (handler) => options.server.on('request', options.gate?.pass(handler) ?? handler),
   });
+  if (options.gate !== undefined) {
+    const { gate } = options;
+    app.addHook('onSend', (request, reply, payload, done) => done(null, gate.answer(request, reply, payload)));
+  }
   // For a browser that an administrator points here: nothing is guessed to be a page, and what is shown as one loads and frames nothing.
   // With a callback: a promise would put the answer behind garbage that came together with its request.
   app.addHook('onRequest', (_request, reply, done) => {

@@ -6,13 +6,23 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { CodedError } from '../../shared/errors.ts';
 import type { Handshake } from '../agents/handshake.ts';
-import type { AddressSet } from '../auth/address-rules.ts';
+import { originOf, type AddressSet } from '../auth/address-rules.ts';
+import { Places } from '../auth/places.ts';
 import { createAgentSocketApp, type EnrolmentPort } from './agent-socket.ts';
 import { Connections } from './connections.ts';
 import { createHttpServer } from './http.ts';
+import { RequestGate } from './request-gate.ts';
+import { RequestRate } from './request-rate.ts';
 import type { RevocationListsPort } from './revocation-routes.ts';
 import type { ListenerName } from './reconcile.ts';
 import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
+import { Turns } from './turns.ts';
+import { UnreadResponses } from './unread-responses.ts';
+
+/** Connections to one of the administration's ports: scripts, browsers, metrics, and 100 requests that wait for events. */
+const ADMIN_PLACES = 512;
+/** Connections to one of the agents' ports that are no WebSocket yet, where agents.max is small: installers and balancers come, too. */
+const FEWEST_AGENT_PLACES = 1_024;
 
 export interface ListenerAppsOptions {
   readonly central: string;
@@ -29,7 +39,9 @@ export interface ListenerAppsOptions {
   /** From TCP accept until something came of the connection. */
   readonly deadlineMs: () => number;
   /** Makes the administration's app on a server of ours, once for HTTPS and once for HTTP. */
-  readonly admin: (listener: 'https' | 'http', server: Server) => Promise<FastifyInstance>;
+  readonly admin: (listener: 'https' | 'http', server: Server, gate: RequestGate) => Promise<FastifyInstance>;
+  /** How many connections may be on the way to their welcome; also on each of the agents' ports before they are WebSockets. */
+  readonly maxHandshakes: () => number;
   /** A connection or an enrolment came to nothing. */
   readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
   readonly onUnexpected: (error: unknown, url: string) => void;
@@ -51,18 +63,38 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
   let credentials = options.credentials;
   const tls = { secure: createTlsServer(credentials, deadlineMs(), options.asksForCertificate), https: createTlsServer(credentials, deadlineMs()) };
   const failureAt = (listener: ListenerName) => (fault: CodedError, address: string): void => options.onFailure(listener, fault, address);
-  const fed = (listener: ListenerName): { readonly server: Server; readonly connections: Connections } => {
+  const shared = { turns: new Turns(), rate: new RequestRate(), unread: new UnreadResponses() };
+  const fed = (listener: ListenerName): { readonly server: Server; readonly connections: Connections; readonly gate: RequestGate } => {
     const server = createHttpServer(deadlineMs());
-    return { server, connections: new Connections({ http: server, ...(listener in tls ? { tls: tls[listener as keyof typeof tls] } : {}), deadlineMs, onFailure: failureAt(listener) }) };
+    const forAgents = listener === 'plain' || listener === 'secure';
+    const onFailure = failureAt(listener);
+    const connections = new Connections({
+      http: server,
+      ...(listener in tls ? { tls: tls[listener as keyof typeof tls] } : {}),
+      deadlineMs,
+      ...(forAgents ? { proxies: options.trustedProxies } : {}),
+      places: new Places(forAgents ? () => Math.max(FEWEST_AGENT_PLACES, options.maxHandshakes()) : () => ADMIN_PLACES),
+      turns: shared.turns,
+      onFailure,
+    });
+    const gate = new RequestGate({
+      server,
+      ...shared,
+      addressOf: ({ socket, headers }) => (forAgents ? originOf(socket.remoteAddress, listener, headers, options.trustedProxies(), connections.announced(socket)).address : (socket.remoteAddress ?? '')),
+      placeOf: (socket) => connections.placeOf(socket),
+      takesTokens: !forAgents,
+      onFailure,
+    });
+    return { server, connections, gate };
   };
   const listeners = { plain: fed('plain'), secure: fed('secure'), https: fed('https'), http: fed('http') };
   const agentApp = (listener: 'plain' | 'secure') => createAgentSocketApp({ ...options, listener, ...listeners[listener], onFailure: failureAt(listener) });
   const [plain, secure] = [await agentApp('plain'), await agentApp('secure')];
   const adminApps: FastifyInstance[] = [];
   for (const listener of ['https', 'http'] as const) {
-    const { server, connections } = listeners[listener];
+    const { server, connections, gate } = listeners[listener];
     server.on('request', (request) => connections.settle(request.socket));
-    adminApps.push(await options.admin(listener, server));
+    adminApps.push(await options.admin(listener, server, gate));
   }
   return {
     accept: { plain: listeners.plain.connections.accept, secure: listeners.secure.connections.accept, https: listeners.https.connections.accept, http: listeners.http.connections.accept },

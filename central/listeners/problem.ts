@@ -1,5 +1,5 @@
 // Owns how an error becomes an answer: RFC 9457 problem details for every one, with the mend in `hint`.
-import { STATUS_CODES } from 'node:http';
+import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
@@ -29,6 +29,13 @@ function sendCoded(reply: FastifyReply, error: CodedError): FastifyReply {
   // RFC 9110 section 15.5.2: a 401 says how to authenticate.
   if (error.status === 401) void reply.header('www-authenticate', 'Bearer realm="queuegate"');
   return reply.code(error.status).type(PROBLEM_TYPE).send(problemOf(error));
+}
+
+/** The answer to a request that does not get as far as a route; the connection ends with it. */
+export function endWithProblem(response: ServerResponse, error: CodedError, retryAfterSeconds: number): void {
+  const body = JSON.stringify(problemOf(error));
+  response.writeHead(error.status, { 'content-type': `${PROBLEM_TYPE}; charset=utf-8`, 'content-length': String(Buffer.byteLength(body)), 'retry-after': String(retryAfterSeconds), connection: 'close' });
+  response.end(body);
 }
 
 function problemOf(error: CodedError) {

@@ -1,9 +1,11 @@
 // Owns where the revocation lists are fetched: under the same paths on the agents' ports and on the administration.
-import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
+import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 
 export interface RevocationListsPort {
+  /** The same buffer until the list changes: all responses share it. */
   der(): Promise<Buffer>;
-  pem(): Promise<string>;
+  pem(): Promise<Buffer | string>;
 }
 
 /** They are fetched again often enough, and no cache may hold back a revocation for longer than a minute. */
@@ -11,6 +13,19 @@ const CACHE = 'max-age=60';
 
 export function revocationRoutes(app: FastifyInstance, lists: RevocationListsPort, options: RouteShorthandOptions = {}): void {
   // RFC 2585 section 4.2. Of the authority that signs now; the others are in the PEM.
-  app.get('/crl.der', options, async (_request, reply) => await reply.header('cache-control', CACHE).type('application/pkix-crl').send(await lists.der()));
-  app.get('/crl.pem', options, async (_request, reply) => await reply.header('cache-control', CACHE).type('application/x-pem-file').send(await lists.pem()));
+  app.get('/crl.der', options, async (request, reply) => await sendList(request, reply.type('application/pkix-crl'), await lists.der()));
+  app.get('/crl.pem', options, async (request, reply) => await sendList(request, reply.type('application/x-pem-file'), await lists.pem()));
+}
+
+/** Of each list once. */
+const tags = new WeakMap<Buffer, string>();
+
+async function sendList(request: FastifyRequest, reply: FastifyReply, found: Buffer | string): Promise<FastifyReply> {
+  const list = Buffer.isBuffer(found) ? found : Buffer.from(found);
+  let tag = tags.get(list);
+  if (tag === undefined) tags.set(list, (tag = `"${createHash('sha256').update(list).digest('base64url')}"`));
+  void reply.headers({ 'cache-control': CACHE, etag: tag });
+  // RFC 9110 section 13.1.2.
+  if (request.headers['if-none-match']?.split(',').some((each) => each.trim().replace(/^W\//, '') === tag) === true) return await reply.code(304).send();
+  return await reply.send(list);
 }

@@ -22,11 +22,13 @@ const PAGE = 1000;
 interface Made {
   readonly at: number;
   readonly lists: ReadonlyMap<string, Buffer>;
+  /** All of them; one buffer for all who fetch it. */
+  readonly pem: Buffer;
 }
 
 export class RevocationLists {
   readonly #options: RevocationListsOptions;
-  #made: Made = { at: 0, lists: new Map() };
+  #made: Made = { at: 0, lists: new Map(), pem: Buffer.alloc(0) };
   #stale = true;
   #running: Promise<void> | undefined;
   #lastNumber = 0;
@@ -45,9 +47,9 @@ export class RevocationLists {
   }
 
   /** Those of all generations, that of the current one first. */
-  async pem(): Promise<string> {
+  async pem(): Promise<Buffer> {
     await this.#upToDate();
-    return [...this.#made.lists.values()].map(crlPem).join('');
+    return this.#made.pem;
   }
 
   /** Something was revoked: the next `refresh` makes them anew, the clock's at the latest. */
@@ -90,7 +92,7 @@ export class RevocationLists {
       if (!maySignLists(issuer)) continue;
       lists.set(generation.id, makeCrl({ issuer, key: generation.key, number: this.#lastNumber, thisUpdate: at, nextUpdate: at + VALID_MS, entries: await this.#revokedBy(generation, at) }));
     }
-    this.#made = { at, lists };
+    this.#made = { at, lists, pem: Buffer.from([...lists.values()].map(crlPem).join('')) };
   }
 
   /** RFC 5280 section 3.3: an entry stays until it has stood on a list that was made after its certificate's end. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addressBlock, AddressSet, isLoopback, originOf, transportRefusal } from '../../../central/auth/address-rules.ts';
+import { addressBlock, AddressSet, isLoopback, isUnknown, originOf, transportRefusal } from '../../../central/auth/address-rules.ts';
 
 describe('isLoopback', () => {
   it('knows 127.0.0.0/8, ::1 and their mapped forms, and nothing else', () => {
@@ -36,8 +36,45 @@ describe('originOf', () => {
     expect(originOf('2001:db8::1', 'secure', { 'x-forwarded-proto': 'http' }, proxies).scheme).toBe('ws');
   });
 
-  it('keeps the proxy\'s own address when it forwards none that is one', () => {
-    expect(originOf('10.1.1.1', 'plain', { 'x-forwarded-for': 'unknown' }, proxies).address).toBe('10.1.1.1');
+  it('without a bare address in X-Forwarded-For the origin is unknown, remote, and encrypted only if the proxy says so', () => {
+    const here = new AddressSet(['127.0.0.1', '::1']);
+    const unreadable = [undefined, '', ' ', ',', '127.0.0.1,', 'unknown', '_hidden', '127.0.0.1:5555', '[::1]', '[::1]:443', '"127.0.0.1"', 'localhost', '127.1', '0x7f.0.0.1', '127.0.0.1 192.0.2.1', 'for=127.0.0.1', '::1]', '127.0.0.1;'];
+    for (const text of unreadable) {
+      for (const listener of ['plain', 'secure'] as const) {
+        const headers = { ...(text === undefined ? {} : { 'x-forwarded-for': text }), forwarded: 'for=127.0.0.1;proto=https' };
+        const origin = originOf('127.0.0.1', listener, headers, here);
+        expect(origin).toEqual({ address: 'unknown (behind 127.0.0.1)', peer: '127.0.0.1', proxied: true, scheme: 'ws' });
+        expect([isLoopback(origin.address), isUnknown(origin.address)]).toEqual([false, true]);
+        expect(originOf('127.0.0.1', listener, { ...headers, 'x-forwarded-proto': 'https' }, here).scheme).toBe('wss');
+        expect((transportRefusal({ 'websocket.enabled': false, 'websocket.secure.enabled': true }, listener, origin) as { code?: string }).code).toBe('unencrypted_off');
+      }
+    }
+    expect(originOf('::1', 'plain', {}, here).address).not.toBe(originOf('127.0.0.1', 'plain', {}, here).address);
+  });
+
+  it('takes no X-Forwarded-Proto for secure that does not say https or wss', () => {
+    for (const proto of ['', 'https,', 'http', 'ssl', 'https;q=1', 'on', 'https http', '"https"', 'https, http']) {
+      for (const listener of ['plain', 'secure'] as const) expect(originOf('10.1.1.1', listener, { 'x-forwarded-for': '192.0.2.9', 'x-forwarded-proto': proto }, proxies).scheme).toBe('ws');
+    }
+  });
+
+  it('takes "loopback" that a proxy on another host forwards for that host, not for this one', () => {
+    expect(isUnknown(originOf('10.1.1.1', 'plain', { 'x-forwarded-for': '127.0.0.1' }, proxies).address)).toBe(true);
+    expect(isUnknown(originOf('10.1.1.1', 'plain', {}, proxies, '::1').address)).toBe(true);
+    expect(originOf('127.0.0.1', 'plain', { 'x-forwarded-for': '127.0.0.1' }, new AddressSet(['127.0.0.1'])).address).toBe('127.0.0.1');
+  });
+
+  it('an address that the PROXY protocol announced is the peer: headers count only if it is a named proxy, too', () => {
+    const headers = { 'x-forwarded-for': '198.51.100.7', 'x-forwarded-proto': 'https' };
+    expect(originOf('10.1.1.1', 'plain', headers, proxies, '192.0.2.9')).toEqual({ address: '192.0.2.9', peer: '10.1.1.1', proxied: true, scheme: 'ws' });
+    expect(originOf('10.1.1.1', 'secure', headers, proxies, '192.0.2.9')).toMatchObject({ address: '192.0.2.9', scheme: 'wss' });
+    expect(originOf('10.1.1.1', 'plain', headers, proxies, '10.2.2.2')).toMatchObject({ address: '198.51.100.7', scheme: 'wss' });
+    expect(originOf('10.1.1.1', 'plain', {}, proxies, '10.2.2.2')).toMatchObject({ address: 'unknown (behind 10.2.2.2)', scheme: 'ws' });
+    // Nobody but a named proxy announces anything.
+    expect(originOf('192.0.2.1', 'plain', headers, proxies, '192.0.2.9').address).toBe('192.0.2.1');
+    // Between the two proxies the line is open although the last one is here.
+    const both = new AddressSet(['10.0.0.0/8', '127.0.0.1']);
+    expect(originOf('127.0.0.1', 'plain', headers, both, '10.2.2.2').peer).toBe('10.2.2.2');
   });
 });
 

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import type { Handshake, UpgradedConnection } from '../../../central/agents/handshake.ts';
 import { AddressSet } from '../../../central/auth/address-rules.ts';
@@ -27,12 +28,13 @@ interface Listening {
   readonly upgraded: UpgradedConnection[];
 }
 
-async function listen(listener: 'plain' | 'secure'): Promise<Listening> {
+async function listen(listener: 'plain' | 'secure', trusted: readonly string[] = []): Promise<Listening> {
   const [wrong, upgraded]: [string[], UpgradedConnection[]] = [[], []];
   const server = createHttpServer(DEADLINE_MS);
   const tls = listener === 'secure' ? { tls: createTlsServer(credentials, DEADLINE_MS) } : {};
   const onFailure = (fault: CodedError, address: string): void => void wrong.push(`${fault.code} from ${address}`);
-  const connections = new Connections({ http: server, ...tls, deadlineMs: () => DEADLINE_MS, onFailure });
+  const proxies = new AddressSet(trusted);
+  const connections = new Connections({ http: server, ...tls, deadlineMs: () => DEADLINE_MS, proxies: () => proxies, onFailure });
   const { app } = await createAgentSocketApp({
     listener,
     central: 'central.test',
@@ -41,7 +43,7 @@ async function listen(listener: 'plain' | 'secure'): Promise<Listening> {
     enrolment: { enrol: async () => ({}) },
     revocationLists: { der: async () => Buffer.alloc(0), pem: async () => '' },
     atTheDoor: async () => undefined,
-    trustedProxies: () => new AddressSet([]),
+    trustedProxies: () => proxies,
     maxFrameBytes: 65_536,
     server,
     connections,
@@ -211,4 +213,68 @@ describe('at /agent', () => {
       expect(performance.now() - (upgraded[0]?.acceptedAt ?? 0)).toBeGreaterThan(DEADLINE_MS);
     });
   }
+});
+
+describe('a PROXY protocol header', () => {
+  const LOCAL = Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex');
+  const FROM_192_0_2_9 = Buffer.from('0d0a0d0a000d0a515549540a2111000cc00002097f00000104d223be', 'hex');
+  const UPGRADE = `GET /agent HTTP/1.1\r\nHost: c\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n`;
+
+  async function upgradedBy(listening: Listening, count = 1): Promise<UpgradedConnection['origin'] | undefined> {
+    await vi.waitFor(() => expect(listening.upgraded).toHaveLength(count), { timeout: 5_000 });
+    return listening.upgraded.at(-1)?.origin;
+  }
+
+  test('of a named proxy names the origin, in however many pieces it comes, also before TLS', async () => {
+    const plain = await listen('plain', ['127.0.0.1']);
+    const socket = dial(plain.port);
+    socket.setNoDelay(true);
+    for (const byte of FROM_192_0_2_9) {
+      socket.write(Buffer.of(byte));
+      await nextTurn();
+    }
+    socket.write(`${UPGRADE}X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n\r\n`);
+    // Its headers are the agent's own: the proxy has said who that is.
+    expect(await upgradedBy(plain)).toEqual({ address: '192.0.2.9', peer: '127.0.0.1', proxied: true, scheme: 'ws' });
+
+    const secure = await listen('secure', ['127.0.0.1']);
+    const raw = dial(secure.port);
+    raw.write(FROM_192_0_2_9);
+    const tls = connectTls({ socket: raw, host: '127.0.0.1', ca: credentials.root });
+    tls.write(`${UPGRADE}\r\n`);
+    expect(await upgradedBy(secure)).toEqual({ address: '192.0.2.9', peer: '127.0.0.1', proxied: true, scheme: 'wss' });
+    expect([plain.wrong, secure.wrong]).toEqual([[], []]);
+  });
+
+  test('of a proxy that speaks for itself (LOCAL), or none, leaves the origin to the headers', async () => {
+    const listening = await listen('plain', ['127.0.0.1']);
+    for (const [i, head] of [LOCAL, Buffer.alloc(0)].entries()) {
+      dial(listening.port).write(Buffer.concat([head, Buffer.from(`${UPGRADE}X-Forwarded-For: 192.0.2.7\r\n\r\n`)]));
+      expect(await upgradedBy(listening, i + 1)).toMatchObject({ address: '192.0.2.7', scheme: 'ws' });
+    }
+    dial(listening.port).write(Buffer.concat([LOCAL, Buffer.from(`${UPGRADE}\r\n`)]));
+    expect(await upgradedBy(listening, 3)).toMatchObject({ address: 'unknown (behind 127.0.0.1)' });
+    expect(listening.wrong).toEqual(['forwarded_for_unreadable from unknown (behind 127.0.0.1)']);
+  });
+
+  test.each<[string, readonly string[], Buffer | string, string]>([
+    ['from anybody else', [], FROM_192_0_2_9, 'proxy_header_untrusted'],
+    ['of version 1 from anybody else', [], 'PROXY TCP4 192.0.2.9 192.0.2.1 1 2\r\n', 'proxy_header_untrusted'],
+    ['of version 1', ['127.0.0.1'], 'PROXY TCP4 192.0.2.9 192.0.2.1 1 2\r\n', 'proxy_header_version'],
+    ['that is malformed', ['127.0.0.1'], Buffer.from('0d0a0d0a000d0a515549540a2131000c', 'hex'), 'proxy_header_malformed'],
+    ['without an end', ['127.0.0.1'], Buffer.from('0d0a0d0a000d0a515549540a2111ffff', 'hex'), 'proxy_header_malformed'],
+    ['behind another one', ['127.0.0.1'], Buffer.concat([FROM_192_0_2_9, FROM_192_0_2_9]), 'not_http'],
+  ])('%s ends the connection and is recorded', async (_title, trusted, bytes, code) => {
+    const { port, wrong, upgraded } = await listen('plain', trusted);
+    const socket = dial(port);
+    socket.write(Buffer.concat([Buffer.from(bytes), Buffer.from(`${UPGRADE}\r\n`)]));
+    await untilClosed(socket);
+    expect([wrong, upgraded]).toEqual([[`${code} from ${code === 'not_http' ? '192.0.2.9' : '127.0.0.1'}`], []]);
+  });
+
+  test('that is not finished is cut at the deadline', async () => {
+    const socket = dial((await listen('plain', ['127.0.0.1'])).port);
+    socket.write(FROM_192_0_2_9.subarray(0, 20));
+    expect(await cutAtDeadline(socket)).toBe('');
+  });
 });
