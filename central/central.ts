@@ -20,7 +20,8 @@ import type { SessionFacts } from './agents/session.ts';
 import { Sessions } from './agents/sessions.ts';
 import { sessionSettings } from './agents/session-settings.ts';
 import { auditEntry, CENTRAL } from './audit.ts';
-import { AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
+import { addressBlock, AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
+import { openWrongAttempts } from './auth/attempt-records.ts';
 import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './auth/enrolment-tokens.ts';
 import { createOperators, type Operators } from './auth/operators.ts';
 import { CentralAgent } from './central-agent.ts';
@@ -89,7 +90,6 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const startedAt = now();
   await store.agents.endSessionsOfNode(central, startedAt, 'Central ended without closing it');
 
-  const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
   const enrolmentTokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now });
   const metrics = createMetrics();
   const { queuegate_refusals_total: refusals, queuegate_handshake_failures_total: failuresTotal, queuegate_messages_received_total: received, queuegate_sessions: sessionsOpen } = metrics.instruments;
@@ -99,6 +99,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
 
   const hub = new EventHub(store.inbox);
   const incidents = new Incidents(store.agents, log);
+  const attempts = openWrongAttempts({ record: (incident) => incidents.record(incident), onWrong: (secret) => metrics.instruments.queuegate_wrong_secrets_total.inc({ secret }), now });
+  const operators = createOperators({ tokens: store.tokens, audit: store.audit, attempts, now });
   const handshakeFailures = new HandshakeFailures(failuresTotal, now);
   const after = (ms: number, run: () => void): (() => void) => {
     const timer = setTimeout(run, ms);
@@ -194,8 +196,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     lifetimeDays: () => values()['agents.certificate.lifetimeDays'],
     now,
   });
-  const ofEnrolment = { agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, policy: () => values()['agents.enrolment'], now };
-  const approvals = createApprovals({ ...ofEnrolment, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
+  const ofEnrolment = { agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, attempts, policy: () => values()['agents.enrolment'], now };
+  const approvals = createApprovals({ ...ofEnrolment, blockOf: addressBlock, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
   const onRescued = (agentId: string): void => {
     sessions.rescued(agentId);
     revocationLists.touch();

@@ -29,7 +29,7 @@ export function enrolmentRoutes(app: FastifyInstance, { approvals, issuing, resc
   app.get('/pending-enrolments', VIEWER, async (request) => {
     const { state, after, limit: most } = readList(request.query);
     const found = await approvals.list({ state, after, limit: most });
-    return { pendingEnrolments: found.map(askedJson), next: found.length === most ? (found.at(-1)?.keyThumbprint ?? null) : null };
+    return { pendingEnrolments: found.map(askedJson), next: found.length === most ? (found.at(-1)?.keyThumbprint ?? null) : null, counts: await approvals.counts() };
   });
 
   app.post<OfKey>('/pending-enrolments/:key/accept', ADMINISTRATOR, async (request) => {
@@ -55,6 +55,6 @@ export function enrolmentRoutes(app: FastifyInstance, { approvals, issuing, resc
   });
 }
 
-function askedJson({ keyThumbprint, name, id, address, transport, firstAskedAt, lastAskedAt, state, decidedAt, decidedBy, comment }: AskedEnrolment) {
-  return { keyThumbprint, name, id, address, transport, firstAskedAt: timeOf(firstAskedAt), lastAskedAt: timeOf(lastAskedAt), state, decidedAt: timeOf(decidedAt), decidedBy, comment };
+function askedJson({ keyThumbprint, name, id, address, block, transport, firstAskedAt, lastAskedAt, state, decidedAt, decidedBy, comment }: AskedEnrolment) {
+  return { keyThumbprint, name, id, address, block, transport, firstAskedAt: timeOf(firstAskedAt), lastAskedAt: timeOf(lastAskedAt), state, decidedAt: timeOf(decidedAt), decidedBy, comment };
 }

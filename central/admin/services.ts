@@ -34,7 +34,7 @@ export interface AdminServices {
   readonly serverCertificates: Pick<ServerCertificates, 'activate' | 'confirm' | 'discard' | 'generate' | 'import' | 'install' | 'pending' | 'request' | 'restore' | 'slots' | 'undo'>;
   readonly expiry: Pick<Expiry, 'list'>;
   readonly revocationLists: RevocationListsPort;
-  readonly approvals: Pick<Approvals, 'accept' | 'list' | 'reject'>;
+  readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'list' | 'reject'>;
   readonly issuing: Issuing;
   readonly rescues: Pick<Rescues, 'make'>;
   readonly rotation: Pick<Rotation, 'back' | 'forget' | 'prepare' | 'publish' | 'retire' | 'status' | 'switch'>;

@@ -47,7 +47,7 @@ export const STORE_ERRORS = {
   },
   enrolments_full_of_address: {
     status: 503,
-    text: '{most} machines from the address {address} wait to be accepted already; that is as many as Central keeps of one address.',
+    text: '{most} machines from {address} wait to be accepted already; that is as many as Central keeps from one address.',
     hint: 'Accept or reject those that wait ("queuegate agents pending"), or enrol this machine with a token.',
   },
   rescue_used: { status: 403, text: 'This rescue code has been used, or a newer one was made.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },

@@ -133,6 +133,7 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
     enrolments: {
       ask: (asking, bounds, now) => writer.call('askEnrolment', [asking, bounds, now]),
       asked: (page) => reader.call('askedEnrolments', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
+      pendingBlocks: (limit) => reader.call('pendingBlocks', [limit]),
       countPending: () => reader.call('countPendingEnrolments', []),
       forgetAsked: (limits) => writer.call('forgetAsked', [limits]),
       accept: (csr, agent, by) => writer.call('acceptEnrolment', [csr, agent, by]),
@@ -141,7 +142,6 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       admit: (agent, by) => writer.call('admitAgent', [agent, by]),
       putRescue: (agentId, code) => writer.call('putRescue', [agentId, code]),
       getRescue: (agentId) => reader.call('getRescue', [agentId]),
-      countWrongRescue: (agentId) => writer.call('countWrongRescue', [agentId]),
       rescue: (rescue) => writer.call('rescueAgent', [rescue]),
     },
     audit: {

@@ -16,7 +16,7 @@ import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord, DeadLetter, Incident, Role, StoredEvent } from '../../../central/store/store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { CodedError } from '../../../shared/errors.ts';
-import { memoryStore, type MemoryStore } from '../fakes.ts';
+import { memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
 
 export interface Rest {
   readonly url: string;
@@ -113,7 +113,7 @@ export class Backups implements BackupsPort {
 export async function startRest(more: (store: MemoryStore) => Promise<Partial<AdminServices>> = async () => ({})): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
-  const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
+  const operators = createOperators({ tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now });
   const token = async (role: Role) => (await operators.create({ name: role, role, expiresAt: null }, CENTRAL)).token;
   const tokens = { viewer: await token('viewer'), operator: await token('operator'), administrator: await token('administrator') };
   const online: OnlineAgent[] = [];
