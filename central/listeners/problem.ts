@@ -32,7 +32,7 @@ function sendCoded(reply: FastifyReply, error: CodedError): FastifyReply {
 }
 
 function problemOf(error: CodedError) {
-  const errors = 'errors' in error ? { errors: error.errors } : {};
+  const errors = { ...('errors' in error ? { errors: error.errors } : {}), ...('candidates' in error ? { candidates: error.candidates } : {}) };
   return { type: `urn:queuegate:error:${error.code}`, title: titleOf(error.code), status: error.status, detail: error.message, hint: error.hint, ...errors };
 }
 

@@ -19,6 +19,7 @@ import {
 } from '../../shared/wire/enrolment.ts';
 import { auditEntry } from '../audit.ts';
 import type { WrongAttempts } from '../auth/wrong-attempts.ts';
+import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import type { AgentStore, AuditStore, EnrolmentTokenRecord } from '../store/store.ts';
 import type { Approvals } from './approvals.ts';
 import { readRequest } from './certificate.ts';
@@ -50,9 +51,6 @@ export interface EnrolmentOptions {
   readonly policy: () => EnrolmentPolicy;
   readonly now: () => number;
 }
-
-/** The agent on Central's own host is called so, and nobody else: its record can then be told by it. */
-export const CENTRAL_AGENT_NAME = 'central-agent';
 
 export interface EnrolmentConnection {
   readonly over: 'ws' | 'wss';

@@ -87,7 +87,7 @@ export interface EnrolmentStore {
   forgetAsked(limits: AskedLimits): Promise<void>;
   /**
    * Registers the agent and notes that it was accepted, in one transaction, if it still asks with this request.
-   * Errors: enrolment_not_asked, agent_id_taken, agent_name_taken, agent_key_known.
+   * Errors: enrolment_not_asked, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known.
    */
   accept(csr: string, agent: NewAgent, by: string): Promise<AgentRecord>;
   /** Errors: enrolment_not_asked. */
@@ -96,7 +96,7 @@ export interface EnrolmentStore {
   keepCertificate(keyThumbprint: string, certificate: string): Promise<void>;
   /**
    * Registers an agent without a token. A key that is already registered under the same id keeps its record.
-   * Errors: agent_id_taken, agent_name_taken, agent_key_known.
+   * Errors: agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known.
    */
   admit(agent: NewAgent, by: string): Promise<AgentRecord>;
   /** The one code of an agent; one before it is good no more. Errors: agent_unknown. */

@@ -18,6 +18,8 @@ export interface SqliteStoreOptions {
   readonly folder: string;
   /** How long (source, id) is remembered. */
   readonly deduplicationMs: number;
+  /** Central's own name and host names, which no agent may take; none unless given. */
+  readonly namesOfCentral?: readonly string[];
   /** Called once, when nothing can be written any more: the process has to end. */
   readonly onFailure: (error: CodedError) => void;
 }
@@ -40,7 +42,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     for (const thread of threads) thread.fail(error);
     options.onFailure(error);
   };
-  const workerData: ThreadData = { folder: options.folder, deduplicationMs: options.deduplicationMs };
+  const workerData: ThreadData = { folder: options.folder, deduplicationMs: options.deduplicationMs, namesOfCentral: options.namesOfCentral ?? [] };
   const threads: (Writer | Reader)[] = [];
   try {
     const writer: Writer = new WorkerHost({ url: workerUrl('./writer', import.meta.url), workerData, onFailure });
@@ -71,6 +73,9 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       get: (id) => reader.call('getAgent', [id]),
       findByKey: (keyThumbprint) => reader.call('findAgentByKey', [keyThumbprint]),
       findByName: (name) => reader.call('findAgentByName', [name]),
+      findByReference: (reference, limit) => reader.call('findAgentsByReference', [reference, limit]),
+      hasLeftRecords: (id) => reader.call('hasLeftRecords', [id]),
+      nameFaults: (limit) => reader.call('nameFaults', [limit]),
       list: (page) => reader.call('listAgents', [page.after ?? '', page.limit, page.state ?? null]),
       remove: (id) => writer.call('removeAgent', [id]),
       claimSession: (claim) => writer.call('claimSession', [claim]),
