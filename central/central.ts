@@ -26,6 +26,7 @@ import { addressBlock, AddressSet, isLoopback, transportRefusal } from './auth/a
 import { openWrongAttempts } from './auth/attempt-records.ts';
 import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './auth/enrolment-tokens.ts';
 import { createOperators, type Operators } from './auth/operators.ts';
+import { siteOf } from './auth/wrong-attempts.ts';
 import { CentralAgent } from './central-agent.ts';
 import { ADMINISTRATOR_TOKEN_FILE, type CentralConfig } from './config.ts';
 import { createHttpApp } from './listeners/http.ts';
@@ -207,7 +208,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     now,
   });
   const ofEnrolment = { agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, attempts, policy: () => values()['agents.enrolment'], now };
-  const approvals = createApprovals({ ...ofEnrolment, blockOf: addressBlock, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
+  const approvals = createApprovals({ ...ofEnrolment, blockOf: addressBlock, siteOf, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
   const onRescued = (agentId: string): void => {
     sessions.rescued(agentId);
     revocationLists.touch();

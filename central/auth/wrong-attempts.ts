@@ -115,7 +115,7 @@ function touch<T extends Counted>(map: Map<string, T>, key: string, most: number
 }
 
 /** Of a block of `addressBlock`: 192.0.2.7 is in 192.0, 2001:db8:0:1::/64 in 2001:db8. */
-function siteOf(block: string): string {
+export function siteOf(block: string): string {
   const separator = block.includes(':') ? ':' : '.';
   return block.split(separator, 2).join(separator);
 }

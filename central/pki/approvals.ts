@@ -33,6 +33,8 @@ export interface ApprovalsOptions {
   readonly grants: Grants;
   /** What shares one bound with an address (central/auth/address-rules.ts). */
   readonly blockOf: (address: string) => string;
+  /** Who can have many blocks (central/auth/wrong-attempts.ts). */
+  readonly siteOf: (block: string) => string;
   /** For metrics: how many wait. */
   readonly onPending: (count: number) => void;
   readonly now: () => number;
@@ -58,7 +60,7 @@ export interface Approvals {
   measure(): Promise<void>;
 }
 
-export function createApprovals({ agents, enrolments, audit, grants, blockOf, onPending, now }: ApprovalsOptions): Approvals {
+export function createApprovals({ agents, enrolments, audit, grants, blockOf, siteOf, onPending, now }: ApprovalsOptions): Approvals {
   const limits = (): AskedLimits => ({ pendingBefore: now() - DAY_MS, rejectedBefore: now() - DAY_MS, acceptedBefore: now() - ACCEPTED_DAYS * DAY_MS });
 
   async function measure(): Promise<void> {
@@ -82,7 +84,8 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, on
       if (csr.name?.toLowerCase() !== request.name.toLowerCase()) throw pkiFault('enrolment_request_bad', { found: `/name is "${request.name}", and the certificate request is for "${csr.name ?? 'nobody'}"` });
       if (csr.id !== request.id) throw pkiFault('enrolment_request_bad', { found: `/id is "${request.id ?? 'missing'}", and the certificate request is for "${csr.id ?? 'none'}"` });
       const bounds = { ...limits(), most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: now() - SILENT_MS };
-      const asked = await enrolments.ask({ keyThumbprint, name: request.name, id: request.id ?? null, csr: request.csr, address, block: blockOf(address), transport: over }, bounds, now());
+      const block = blockOf(address);
+      const asked = await enrolments.ask({ keyThumbprint, name: request.name, id: request.id ?? null, csr: request.csr, address, block, site: siteOf(block), transport: over }, bounds, now());
       onPending(await enrolments.countPending());
       if (asked.state === 'rejected') throw pkiFault('enrolment_rejected', { who: asked.decidedBy ?? 'an administrator', comment: asked.comment === null ? '' : ` (${asked.comment})` });
       const agent = asked.state === 'accepted' ? await agents.findByKey(keyThumbprint) : undefined;

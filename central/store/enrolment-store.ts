@@ -17,6 +17,8 @@ export interface Asking {
   readonly address: string;
   /** What shares one bound with this address: itself, or its IPv6 /64 (central/auth/address-rules.ts). */
   readonly block: string;
+  /** Who can have many blocks: an IPv4 /16, an IPv6 /32. */
+  readonly site: string;
   readonly transport: 'ws' | 'wss';
 }
 
@@ -75,7 +77,8 @@ export interface EnrolmentStore {
   /**
    * Notes that a machine asks, and tells how it stands. One key is one entry: asked again, it carries what was said last. What was
    * decided stays, unless the agent was removed since. When all places are taken, the block that
-   * holds the most gives way to one that holds fewer: of its entries the one that has not asked for the longest time is dropped.
+   * holds the most gives way to one that holds fewer, else the site that does: of its entries the one that has not asked for the
+   * longest time is dropped.
    * Errors: enrolments_full, enrolments_full_of_address.
    */
   ask(asking: Asking, bounds: AskedBounds, now: number): Promise<AskedEnrolment>;

@@ -1,5 +1,5 @@
 // Owns the rows of askings without a token and of rescue codes, and what becomes of them: a registered agent, another key.
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
 import type { AskedBounds, AskedEnrolment, AskedLimits, AskedState, Asking, PendingBlock, Rescue, RescueCode } from '../enrolment-store.ts';
 import { storeFault } from '../errors.ts';
@@ -14,14 +14,18 @@ export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey
   const known = database.prepare('SELECT 1 FROM agent WHERE key_thumbprint = ?');
   const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending'`);
   const countOfBlock = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending' AND block = ?`);
-  const blocks = database.prepare(BLOCKS);
-  const silent = database.prepare(`
-    SELECT key_thumbprint FROM pending_enrolment WHERE state = 'pending' AND (?1 IS NULL OR block = ?1) AND last_asked_at < ?2
-    ORDER BY last_asked_at, first_asked_at, key_thumbprint LIMIT 1`);
+  const countOfSite = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending' AND site = ?`);
+  const fullestBlock = database.prepare(BLOCKS);
+  const fullestSite = database.prepare(`SELECT site, count(*) AS pending FROM pending_enrolment WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`);
+  const silentest = (where: string) => database.prepare(`
+    SELECT key_thumbprint FROM pending_enrolment WHERE state = 'pending' AND ${where} ORDER BY last_asked_at, first_asked_at, key_thumbprint LIMIT 1`);
+  const silentOfBlock = silentest('block = ?');
+  const silentOfSite = silentest('site = ?');
+  const silentSince = silentest('last_asked_at < ?');
   const insert = database.prepare(`
-    INSERT INTO pending_enrolment (key_thumbprint, name, id, csr, address, block, transport, first_asked_at, last_asked_at, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`);
-  const again = database.prepare('UPDATE pending_enrolment SET name = ?, id = ?, csr = ?, address = ?, block = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?');
+    INSERT INTO pending_enrolment (key_thumbprint, name, id, csr, address, block, site, transport, first_asked_at, last_asked_at, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`);
+  const again = database.prepare('UPDATE pending_enrolment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?');
   const askedAgain = database.prepare('UPDATE pending_enrolment SET last_asked_at = ? WHERE key_thumbprint = ?');
   const remove = database.prepare('DELETE FROM pending_enrolment WHERE key_thumbprint = ?');
   const forget = database.prepare(`
@@ -42,19 +46,17 @@ export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey
     forget.run(pendingBefore, rejectedBefore, acceptedBefore);
   }
 
-  function enter({ keyThumbprint, name, id, csr, address, block, transport }: Asking, { most, mostOfBlock, silentBefore }: AskedBounds, now: number): void {
+  function enter(asking: Asking, { most, mostOfBlock, silentBefore }: AskedBounds, now: number): void {
+    const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
     const ofBlock = integer(countOfBlock.get(block), 'entries');
     if (ofBlock >= mostOfBlock) throw storeFault('enrolments_full_of_address', { most: mostOfBlock, address: block });
-    if (integer(count.get(), 'entries') >= most && !makeRoom(ofBlock, silentBefore)) throw storeFault('enrolments_full', { most });
-    insert.run(keyThumbprint, name, id, csr, address, block, transport, now, now);
+    if (integer(count.get(), 'entries') >= most && !makeRoom(asking, silentBefore)) throw storeFault('enrolments_full', { most });
+    insert.run(keyThumbprint, name, id, csr, address, block, site, transport, now, now);
   }
 
-  /** Drops one entry for a newcomer whose block holds `ofBlock`; false when nobody gives way. */
-  function makeRoom(ofBlock: number, silentBefore: number): boolean {
-    const fullest = blocks.all(1).map(blockRow)[0];
-    // It shall hold more than the newcomer's even then: two blocks do not push each other out in turns.
-    const unfair = fullest !== undefined && fullest.pending > ofBlock + 1;
-    const row = unfair ? silent.get(fullest.block, Number.MAX_SAFE_INTEGER) : silent.get(null, silentBefore);
+  /** Drops one entry for a newcomer; false when none gives way. */
+  function makeRoom({ block, site }: Asking, silentBefore: number): boolean {
+    const row = givesWay(fullestBlock.get(1), 'block', countOfBlock.get(block), silentOfBlock) ?? givesWay(fullestSite.get(), 'site', countOfSite.get(site), silentOfSite) ?? silentSince.get(silentBefore);
     if (row === undefined) return false;
     remove.run(text(row, 'key_thumbprint'));
     return true;
@@ -63,12 +65,12 @@ export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey
   return {
     askEnrolment(asking: Asking, bounds: AskedBounds, now: number): AskedEnrolment {
       forgetAsked(bounds);
-      const { keyThumbprint, name, id, csr, address, block, transport } = asking;
+      const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
       const row = get.get(keyThumbprint);
       if (row !== undefined && text(row, 'state') === 'accepted' && known.get(keyThumbprint) === undefined) remove.run(keyThumbprint);
       const entry = get.get(keyThumbprint);
       if (entry === undefined) enter(asking, bounds, now);
-      else if (text(entry, 'state') === 'pending') again.run(name, id, csr, address, block, transport, now, keyThumbprint);
+      else if (text(entry, 'state') === 'pending') again.run(name, id, csr, address, block, site, transport, now, keyThumbprint);
       else askedAgain.run(now, keyThumbprint);
       return find(keyThumbprint);
     },
@@ -128,6 +130,11 @@ export function enrolmentReads(database: DatabaseSync) {
   };
 }
 
+/** The entry to drop of the fullest block or site, if it holds more than the newcomer's even then: two do not push each other out in turns. */
+function givesWay(fullest: Row | undefined, column: 'block' | 'site', own: Row | undefined, silent: StatementSync): Row | undefined {
+  return fullest !== undefined && integer(fullest, 'pending') > integer(own, 'entries') + 1 ? silent.get(text(fullest, column)) : undefined;
+}
+
 function blockRow(row: Row): PendingBlock {
   return { block: text(row, 'block'), pending: integer(row, 'pending') };
 }
@@ -140,6 +147,7 @@ function askedRow(row: Row): AskedEnrolment {
     csr: text(row, 'csr'),
     address: text(row, 'address'),
     block: text(row, 'block'),
+    site: text(row, 'site'),
     // Both written from their types, by the statements above only.
     transport: text(row, 'transport') as Asking['transport'],
     firstAskedAt: integer(row, 'first_asked_at'),

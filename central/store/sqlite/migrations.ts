@@ -209,14 +209,16 @@ const ENROLMENT = `
 `;
 
 /**
- * `block` is what shares one bound of pending enrollments (an IPv4 address, an IPv6 /64). Wrong recovery codes are no longer counted
+ * `block` is what shares one bound of pending enrollments (an IPv4 address, an IPv6 /64), `site` what has many of them. Wrong recovery codes are no longer counted
  * here: they are slowed down in memory. Ids are compared without regard to case when one is taken.
  */
 const BLOCKS_AND_NAMES = `
   ALTER TABLE pending_enrolment ADD COLUMN block TEXT NOT NULL DEFAULT '';
-  UPDATE pending_enrolment SET block = address;
+  ALTER TABLE pending_enrolment ADD COLUMN site TEXT NOT NULL DEFAULT '';
+  UPDATE pending_enrolment SET block = address, site = address;
   DROP INDEX pending_enrolment_address;
   CREATE INDEX pending_enrolment_block ON pending_enrolment (state, block, last_asked_at);
+  CREATE INDEX pending_enrolment_site ON pending_enrolment (state, site, last_asked_at);
   ALTER TABLE rescue_code DROP COLUMN wrong_tries;
   CREATE INDEX agent_id_any_case ON agent (id COLLATE NOCASE);
 `;

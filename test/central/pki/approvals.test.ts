@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../../agent/certificate-request.ts';
 import { addressBlock } from '../../../central/auth/address-rules.ts';
+import { siteOf } from '../../../central/auth/wrong-attempts.ts';
 import { createApprovals, MAX_PENDING, MAX_PENDING_OF_BLOCK, type Approvals } from '../../../central/pki/approvals.ts';
 import { readRequest } from '../../../central/pki/certificate.ts';
 import type { Grants } from '../../../central/pki/grants.ts';
@@ -32,7 +33,7 @@ beforeEach(async () => {
     },
     again: async ({ id, name }, certificate) => answer(id, name, certificate),
   };
-  approvals = createApprovals({ agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, blockOf: addressBlock, onPending: (count) => (pending = count), now: () => now });
+  approvals = createApprovals({ agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, blockOf: addressBlock, siteOf, onPending: (count) => (pending = count), now: () => now });
 });
 afterEach(async () => {
   await store.stop();
@@ -87,7 +88,7 @@ describe('machines that ask', () => {
 
   const bounds = { most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
   const fill = (from: number, count: number, address: string) =>
-    Promise.allSettled(Array.from({ length: count }, (_, i) => store.enrolments.ask({ keyThumbprint: `key ${from + i}`, name: 'n', id: null, csr: 'c', address, block: addressBlock(address), transport: 'wss' }, bounds, now)));
+    Promise.allSettled(Array.from({ length: count }, (_, i) => store.enrolments.ask({ keyThumbprint: `key ${from + i}`, name: 'n', id: null, csr: 'c', address, block: addressBlock(address), site: siteOf(addressBlock(address)), transport: 'wss' }, bounds, now)));
 
   it('are a thousand at most, and fifty of one address', async () => {
     await fill(0, MAX_PENDING_OF_BLOCK, '10.0.0.7');
@@ -112,6 +113,13 @@ describe('machines that ask', () => {
     expect(await honest.ask()).toMatchObject({ name: 'branch-1' });
   });
 
+  it('from a thousand addresses of one site do not keep a machine from elsewhere out', async () => {
+    await Promise.all(Array.from({ length: MAX_PENDING }, (_, i) => fill(i, 1, `2001:db8:${i.toString(16)}::1`)));
+    expect(await store.enrolments.countPending()).toBe(MAX_PENDING);
+    expect(await (await machine('a', '192.0.2.7')).ask()).toMatchObject({ status: 'pending' });
+    await expect((await machine('b', '2001:db8:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrolments_full' });
+  });
+
   it('from one IPv6 /64 share the bound of one address', async () => {
     await Promise.all(Array.from({ length: MAX_PENDING_OF_BLOCK }, (_, i) => fill(i, 1, `2001:db8:0:1::${(i + 1).toString(16)}`)));
     await expect((await machine('a', '2001:db8:0:1:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address', message: expect.stringContaining('2001:db8:0:1::/64') });
@@ -121,7 +129,7 @@ describe('machines that ask', () => {
 
   it('are meant by a beginning of the thumbprint only where one alone begins so', async () => {
     const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
-    for (const end of ['1', '2']) await store.enrolments.ask({ keyThumbprint: `0123456789${end}`, name: 'n', id: null, csr: 'c', address: 'a', block: 'a', transport: 'wss' }, bounds, now);
+    for (const end of ['1', '2']) await store.enrolments.ask({ keyThumbprint: `0123456789${end}`, name: 'n', id: null, csr: 'c', address: 'a', block: 'a', site: 'a', transport: 'wss' }, bounds, now);
     await expect(approvals.accept('01234567', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_ambiguous' });
     for (const bad of ['0123456', 'g'.repeat(8), '', '%', 'a'.repeat(65)]) await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_thumbprint_bad' });
     await expect(approvals.reject('99999999', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_not_asked' });

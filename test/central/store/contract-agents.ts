@@ -77,7 +77,7 @@ export function agentContract(open: OpenEngine): void {
       for (const name of ['Victim-Id', 'victim-id', 'VICTIM-NAME']) await taken('mine', name, 'agent_name_taken');
       await expect(store.enrolments.admit(newAgent('victim-name', { name: 'mine' }), 'admin')).rejects.toMatchObject({ code: 'agent_id_taken' });
       await expect(store.enrolments.admit(newAgent('mine', { name: 'victim-id' }), 'admin')).rejects.toMatchObject({ code: 'agent_name_taken' });
-      const asking = { keyThumbprint: 'thumbprint of x', name: 'mine', id: 'victim-name', csr: 'csr', address: 'a', block: 'a', transport: 'wss' as const };
+      const asking = { keyThumbprint: 'thumbprint of x', name: 'mine', id: 'victim-name', csr: 'csr', address: 'a', block: 'a', site: 'a', transport: 'wss' as const };
       await store.enrolments.ask(asking, { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 }, NOW);
       await expect(store.enrolments.accept('csr', newAgent('victim-name', { name: 'mine', keyThumbprint: 'thumbprint of x' }), 'admin')).rejects.toMatchObject({ code: 'agent_id_taken' });
       expect(await store.tokens.getEnrolmentToken('t')).toMatchObject({ uses: 0 });

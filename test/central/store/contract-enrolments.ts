@@ -18,14 +18,14 @@ export function enrolmentContract(open: OpenEngine): void {
 
   afterEach(() => engine.dispose());
 
-  const asking = (key: string, changes: Partial<Asking> = {}): Asking => ({ keyThumbprint: key, name: `name of ${key}`, id: null, csr: `request of ${key}`, address: `address of ${key}`, block: changes.address ?? `address of ${key}`, transport: 'wss', ...changes });
+  const asking = (key: string, changes: Partial<Asking> = {}): Asking => ({ keyThumbprint: key, name: `name of ${key}`, id: null, csr: `request of ${key}`, address: `address of ${key}`, block: changes.address ?? `address of ${key}`, site: `site of ${changes.block ?? key}`, transport: 'wss', ...changes });
   const agentOf = (key: string, changes = {}) => ({ id: key, name: `name of ${key}`, publicKey: `key of ${key}`, keyThumbprint: key, now: NOW + 5, ...changes });
   const ask = (key: string, changes: Partial<Asking> = {}, now = NOW, bounds: Partial<AskedBounds> = {}) => store.enrolments.ask(asking(key, changes), { ...BOUNDS, ...bounds }, now);
 
   it('keeps who asks, one entry for each key, with what was said last; page by page and over a restart', async () => {
     expect(await ask('aa01')).toEqual({ ...asking('aa01'), firstAskedAt: NOW, lastAskedAt: NOW, state: 'pending', decidedAt: null, decidedBy: null, comment: null, certificate: null });
     await ask('bb02');
-    expect(await ask('aa01', { name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws' }, NOW + 7)).toMatchObject({ name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', block: '192.0.2.9', transport: 'ws', firstAskedAt: NOW, lastAskedAt: NOW + 7 });
+    expect(await ask('aa01', { name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws' }, NOW + 7)).toMatchObject({ name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', block: '192.0.2.9', site: 'site of aa01', transport: 'ws', firstAskedAt: NOW, lastAskedAt: NOW + 7 });
     store = await engine.restart();
     const keys = async (page: Partial<Parameters<Store['enrolments']['asked']>[0]>) => (await store.enrolments.asked({ limit: 9, ...page })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await keys({})).toEqual(['aa01', 'bb02']);
@@ -69,6 +69,15 @@ export function enrolmentContract(open: OpenEngine): void {
     await expect(ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW })).rejects.toMatchObject({ code: 'enrolments_full' });
     await ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW + 9 });
     expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual(['a', 'c', 'd']);
+  });
+
+  it('lets the site that holds the most give way, when all places are taken by blocks that hold one each', async () => {
+    const bounds = { most: 4 };
+    for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, { site: 'large' }, NOW + i, bounds);
+    await ask('d', { site: 'small' }, NOW, bounds);
+    await ask('e', { site: 'new' }, NOW + 9, bounds);
+    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual(['b', 'c', 'd', 'e']);
+    await expect(ask('f', { site: 'small' }, NOW + 10, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
   });
 
   it('forgets what is old: who has not asked, what was rejected, what was accepted, each by its own bound', async () => {
