@@ -14,15 +14,19 @@ import { createControl } from './agents/control.ts';
 import { Renewals } from './agents/renewal.ts';
 import { createRevocations } from './agents/revocation.ts';
 import { Handshake } from './agents/handshake.ts';
+import { findAgent, findAgentId } from './agents/lookup.ts';
+import { NameReport } from './agents/name-faults.ts';
 import { HandshakeFailures } from './agents/handshake-failures.ts';
 import { Incidents } from './agents/incidents.ts';
 import type { SessionFacts } from './agents/session.ts';
 import { Sessions } from './agents/sessions.ts';
 import { sessionSettings } from './agents/session-settings.ts';
 import { auditEntry, CENTRAL } from './audit.ts';
-import { AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
+import { addressBlock, AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
+import { openWrongAttempts } from './auth/attempt-records.ts';
 import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './auth/enrolment-tokens.ts';
 import { createOperators, type Operators } from './auth/operators.ts';
+import { siteOf } from './auth/wrong-attempts.ts';
 import { CentralAgent } from './central-agent.ts';
 import { ADMINISTRATOR_TOKEN_FILE, type CentralConfig } from './config.ts';
 import { createHttpApp } from './listeners/http.ts';
@@ -34,13 +38,14 @@ import type { ParameterValues } from './parameters/definitions.ts';
 import type { OnlineAgent } from './parameters/preflight.ts';
 import { ParameterService } from './parameters/service.ts';
 import { createApprovals } from './pki/approvals.ts';
-import { CENTRAL_AGENT_NAME, createEnrolment, enrolmentLine } from './pki/enrolment.ts';
+import { createEnrolment, enrolmentLine } from './pki/enrolment.ts';
 import { createGrants } from './pki/grants.ts';
 import { createIssuing } from './pki/issuing.ts';
 import { openPki, type Pki } from './pki/pki.ts';
 import { createRescues } from './pki/rescues.ts';
 import { RevocationLists } from './pki/revocation-lists.ts';
 import type { ServerCredentials } from './pki/server-slots.ts';
+import { CENTRAL_AGENT_NAME } from './store/agent-names.ts';
 import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
@@ -74,7 +79,12 @@ const CENTRAL_AGENT_API_PORT = 8889;
 /** Starts Central; `restored` is what this start comes from, if it does not come from a person. Throws what the operator has to mend; then nothing runs. */
 export async function startCentral(config: CentralConfig, log: Logger, restored: RestoreOutcome | null): Promise<RunningCentral> {
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
-  const store = await openSqliteStore({ folder: config.dataFolder, deduplicationMs: DEDUPLICATION_CAP_MS, onFailure: fail });
+  const store = await openSqliteStore({
+    folder: config.dataFolder,
+    deduplicationMs: DEDUPLICATION_CAP_MS,
+    namesOfCentral: [config.centralName, config.hostName, ...config.advertisedNames],
+    onFailure: fail,
+  });
   try {
     return await compose(config, log, store, failed, restored);
   } catch (error) {
@@ -89,7 +99,6 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const startedAt = now();
   await store.agents.endSessionsOfNode(central, startedAt, 'Central ended without closing it');
 
-  const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
   const enrolmentTokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now });
   const metrics = createMetrics();
   const { queuegate_refusals_total: refusals, queuegate_handshake_failures_total: failuresTotal, queuegate_messages_received_total: received, queuegate_sessions: sessionsOpen } = metrics.instruments;
@@ -99,6 +108,10 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
 
   const hub = new EventHub(store.inbox);
   const incidents = new Incidents(store.agents, log);
+  const names = new NameReport({ agents: store.agents, log });
+  await names.measure();
+  const attempts = openWrongAttempts({ record: (incident) => incidents.record(incident), onWrong: (secret) => metrics.instruments.queuegate_wrong_secrets_total.inc({ secret }), now });
+  const operators = createOperators({ tokens: store.tokens, audit: store.audit, attempts, now });
   const handshakeFailures = new HandshakeFailures(failuresTotal, now);
   const after = (ms: number, run: () => void): (() => void) => {
     const timer = setTimeout(run, ms);
@@ -194,8 +207,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     lifetimeDays: () => values()['agents.certificate.lifetimeDays'],
     now,
   });
-  const ofEnrolment = { agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, policy: () => values()['agents.enrolment'], now };
-  const approvals = createApprovals({ ...ofEnrolment, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
+  const ofEnrolment = { agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, attempts, policy: () => values()['agents.enrolment'], now };
+  const approvals = createApprovals({ ...ofEnrolment, blockOf: addressBlock, siteOf, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
   const onRescued = (agentId: string): void => {
     sessions.rescued(agentId);
     revocationLists.touch();
@@ -225,7 +238,8 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
         enrolmentTokens,
         parameters,
         agents: {
-          get: (id) => store.agents.get(id),
+          find: (reference) => findAgent(store.agents, reference),
+          findId: (reference) => findAgentId(store.agents, reference),
           list: (page) => store.agents.list(page),
           incidents: (page) => store.agents.incidents(page),
           remove: (id, actor) => revocations.remove(id, actor),
@@ -295,6 +309,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
     problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
+    advice: names.problems(),
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
   parameters.onChange(['websocket.secure.clientAuth'], (next) => apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none'));
@@ -303,7 +318,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals, trust: pki.rotation });
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals, names, trust: pki.rotation });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;

@@ -22,6 +22,7 @@ export const METRICS = {
   queuegate_waiting_requests: { kind: 'gauge', labels: [], help: 'Requests of the events API that wait for the next event.' },
   queuegate_refusals_total: { kind: 'counter', labels: ['code'], help: 'Sessions that were refused or ended by Central, by code (docs/ERRORS.md).' },
   queuegate_handshake_failures_total: { kind: 'counter', labels: ['listener', 'cause'], help: 'Connections and enrolments that came to nothing, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures tells from where.' },
+  queuegate_wrong_secrets_total: { kind: 'counter', labels: ['secret'], help: 'Wrong secrets that were sent to Central, by kind (api-token, recovery-code, enrollment-token); incidents show from where.' },
   queuegate_certificate_days_left: {
     kind: 'gauge',
     labels: ['kind', 'which'],

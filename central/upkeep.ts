@@ -15,6 +15,8 @@ export interface UpkeepOptions {
   readonly revocationLists: { refresh(): Promise<void> };
   /** Machines that wait to be accepted. */
   readonly approvals: { measure(): Promise<void> };
+  /** Agents whose id or name breaks a rule. */
+  readonly names: { measure(): Promise<void> };
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly trust: { measure(metrics: Metrics): Promise<void> };
   readonly log: Logger;
@@ -48,6 +50,7 @@ export class Upkeep {
     this.#every(CERTIFICATES_MS, 'making the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
     this.#every(CERTIFICATES_MS, 'counting machines that wait to be accepted', () => this.#options.approvals.measure());
+    this.#every(CERTIFICATES_MS, 'looking for names that break a rule', () => this.#options.names.measure());
     this.#every(CERTIFICATES_MS, 'measuring what agents trust', () => this.#options.trust.measure(this.#options.metrics));
     // A Central that is started for a minute each day still says what expires.
     const looks = [() => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure(), () => this.#options.trust.measure(this.#options.metrics)];

@@ -44,7 +44,7 @@ export function createAccess(app: FastifyInstance, operators: Pick<Operators, 'a
         // Absent where no route fits: who asks for nothing learns nothing but that.
         const { role } = request.routeOptions.config;
         if (role === undefined || role === 'anyone') return;
-        const operator = await operators.authenticate(request.headers.authorization);
+        const operator = await operators.authenticate(request.headers.authorization, normalAddress(request.raw.socket.remoteAddress));
         assertRole(operator, role);
         bounds.enter(operator.tokenId, reply);
         operatorOf.set(request, operator);

@@ -2,7 +2,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { AgentCertificate } from '../store/certificate-store.ts';
-import { storeFault } from '../store/errors.ts';
 import { AGENT_STATES, type AgentRecord, type Incident, type SessionRecord } from '../store/store.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from './access.ts';
 import { queryOf } from './checked.ts';
@@ -29,20 +28,17 @@ export function agentRoutes(app: FastifyInstance, { agents }: AdminServices, acc
   });
 
   app.get<{ Params: { id: string } }>('/agents/:id', VIEWER, async (request) => {
-    const { id } = request.params;
-    const agent = await agents.get(id);
-    if (agent === undefined) throw storeFault('agent_unknown', { id });
-    return agentJson(agent);
+    return agentJson(await agents.find(request.params.id));
   });
 
   app.delete<{ Params: { id: string } }>('/agents/:id', ADMINISTRATOR, async (request, reply) => {
-    await agents.remove(request.params.id, access.actorOf(request));
+    await agents.remove((await agents.find(request.params.id)).id, access.actorOf(request));
     return await reply.code(204).send();
   });
 
   app.get('/incidents', VIEWER, async (request) => {
     const { agent, limit: most } = readIncidents(request.query);
-    const found = await agents.incidents({ limit: most, ...(agent === undefined ? {} : { agentId: agent }) });
+    const found = await agents.incidents({ limit: most, ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }) });
     return { incidents: found.map(incidentJson) };
   });
 }

@@ -2,6 +2,7 @@
 // of an administrator.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { NEW_ID } from '../../shared/wire/enrolment.ts';
 import { HELLO, MAX_ID_LENGTH } from '../../shared/wire/messages.ts';
 import { thumbprintOf } from '../pki/certificate.ts';
 import { DEFAULT_RESCUE_HOURS, MAX_RESCUE_HOURS } from '../pki/rescues.ts';
@@ -17,7 +18,7 @@ const { maxLength, pattern } = HELLO.properties.name;
 const readList = queryOf(Type.Object({ state: Type.Union(ASKED_STATES.map((state) => Type.Literal(state)), { default: 'pending' }), after: Type.Optional(Type.String({ maxLength: 64 })), limit }, strict));
 const readReason = bodyOf(Type.Object(reason, strict));
 const readIssue = bodyOf(
-  Type.Object({ csr: Type.String({ minLength: 64, maxLength: 8192 }), name: Type.Optional(Type.String({ minLength: 1, maxLength, pattern })), id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH })), ...reason }, strict),
+  Type.Object({ csr: Type.String({ minLength: 64, maxLength: 8192 }), name: Type.Optional(Type.String({ minLength: 1, maxLength, pattern })), id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH, pattern: NEW_ID.pattern })), ...reason }, strict),
 );
 const readRescue = bodyOf(Type.Object({ hours: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_RESCUE_HOURS })), ...reason }, strict));
 
@@ -25,11 +26,11 @@ interface OfKey {
   Params: { key: string };
 }
 
-export function enrolmentRoutes(app: FastifyInstance, { approvals, issuing, rescues }: AdminServices, access: Access): void {
+export function enrolmentRoutes(app: FastifyInstance, { agents, approvals, issuing, rescues }: AdminServices, access: Access): void {
   app.get('/pending-enrolments', VIEWER, async (request) => {
     const { state, after, limit: most } = readList(request.query);
     const found = await approvals.list({ state, after, limit: most });
-    return { pendingEnrolments: found.map(askedJson), next: found.length === most ? (found.at(-1)?.keyThumbprint ?? null) : null };
+    return { pendingEnrolments: found.map(askedJson), next: found.length === most ? (found.at(-1)?.keyThumbprint ?? null) : null, counts: await approvals.counts() };
   });
 
   app.post<OfKey>('/pending-enrolments/:key/accept', ADMINISTRATOR, async (request) => {
@@ -50,11 +51,12 @@ export function enrolmentRoutes(app: FastifyInstance, { approvals, issuing, resc
 
   app.post<{ Params: { id: string } }>('/agents/:id/rescue', ADMINISTRATOR, async (request, reply) => {
     const { hours = DEFAULT_RESCUE_HOURS, ...why } = readRescue(request.body);
-    const { agent, code, expiresAt } = await rescues.make(request.params.id, hours, access.actorOf(request), why);
+    const { id } = await agents.find(request.params.id);
+    const { agent, code, expiresAt } = await rescues.make(id, hours, access.actorOf(request), why);
     return await reply.code(201).header('cache-control', 'no-store').send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: `queue-agent rescue ${code}` });
   });
 }
 
-function askedJson({ keyThumbprint, name, id, address, transport, firstAskedAt, lastAskedAt, state, decidedAt, decidedBy, comment }: AskedEnrolment) {
-  return { keyThumbprint, name, id, address, transport, firstAskedAt: timeOf(firstAskedAt), lastAskedAt: timeOf(lastAskedAt), state, decidedAt: timeOf(decidedAt), decidedBy, comment };
+function askedJson({ keyThumbprint, name, id, address, block, transport, firstAskedAt, lastAskedAt, state, decidedAt, decidedBy, comment }: AskedEnrolment) {
+  return { keyThumbprint, name, id, address, block, transport, firstAskedAt: timeOf(firstAskedAt), lastAskedAt: timeOf(lastAskedAt), state, decidedAt: timeOf(decidedAt), decidedBy, comment };
 }

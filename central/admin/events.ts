@@ -35,7 +35,7 @@ interface Page {
   readonly next: number;
 }
 
-export function eventRoutes(app: FastifyInstance, { events, metrics }: AdminServices): void {
+export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: AdminServices): void {
   let waiting = 0;
   const gauge = metrics.instruments.queuegate_waiting_requests;
 
@@ -61,7 +61,7 @@ export function eventRoutes(app: FastifyInstance, { events, metrics }: AdminServ
     const newest = await events.lastCursor();
     const after = from === 'newest' ? newest : Number(from);
     if (after > newest) throw adminFault('cursor_ahead', { after, newest });
-    const filter = { ...(agent === undefined ? {} : { agentId: agent }), ...(type === undefined ? {} : { type }), ...(source === undefined ? {} : { source }) };
+    const filter = { ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }), ...(type === undefined ? {} : { type }), ...(source === undefined ? {} : { source }) };
 
     const ended = new AbortController();
     const timer = setTimeout(() => ended.abort(), Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000);

@@ -17,13 +17,14 @@ const MAX_BATCH = 1000;
 
 const readDeadLetters = queryOf(Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }));
 
-export function messageRoutes(app: FastifyInstance, { messages, parameters, metrics, now }: AdminServices): void {
+export function messageRoutes(app: FastifyInstance, { agents, messages, parameters, metrics, now }: AdminServices): void {
   const { queuegate_messages_accepted_total: accepted } = metrics.instruments;
 
   app.post<{ Params: { id: string } }>('/agents/:id/messages', { ...OPERATOR, bodyLimit: MAX_MESSAGES_BODY_BYTES }, async (request, reply) => {
+    const { id } = await agents.find(request.params.id);
     const maxBytes = parameters.values()['agents.maxMessageBytes'];
     const batch = readBatch(request.body, maxBytes, new Date(now()));
-    const appended = await messages.append(request.params.id, batch);
+    const appended = await messages.append(id, batch);
     const told = batch.map((message, i) => {
       const { outcome = 'stored', number = null } = appended[i] ?? {};
       accepted.inc({ outcome });
@@ -34,7 +35,7 @@ export function messageRoutes(app: FastifyInstance, { messages, parameters, metr
 
   app.get('/dead-letters', VIEWER, async (request) => {
     const { agent, limit: most } = readDeadLetters(request.query);
-    const found = await messages.deadLetters({ limit: most, ...(agent === undefined ? {} : { agentId: agent }) });
+    const found = await messages.deadLetters({ limit: most, ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }) });
     return { deadLetters: found.map(deadLetterJson) };
   });
 }

@@ -16,7 +16,7 @@ const readRevocation = bodyOf(Type.Object({ reason: Type.Optional(Type.Union(ASK
 export function agentRevocationRoutes(app: FastifyInstance, { agents }: AdminServices, access: Access): void {
   app.post<{ Params: { id: string } }>('/agents/:id/revoke', ADMINISTRATOR, async (request) => {
     const { reason: why = 'unspecified', ...terms } = readRevocation(request.body ?? {});
-    return agentJson(await agents.revoke(request.params.id, why, terms, access.actorOf(request)));
+    return agentJson(await agents.revoke((await agents.find(request.params.id)).id, why, terms, access.actorOf(request)));
   });
 }
 

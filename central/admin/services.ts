@@ -34,7 +34,7 @@ export interface AdminServices {
   readonly serverCertificates: Pick<ServerCertificates, 'activate' | 'confirm' | 'discard' | 'generate' | 'import' | 'install' | 'pending' | 'request' | 'restore' | 'slots' | 'undo'>;
   readonly expiry: Pick<Expiry, 'list'>;
   readonly revocationLists: RevocationListsPort;
-  readonly approvals: Pick<Approvals, 'accept' | 'list' | 'reject'>;
+  readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'list' | 'reject'>;
   readonly issuing: Issuing;
   readonly rescues: Pick<Rescues, 'make'>;
   readonly rotation: Pick<Rotation, 'back' | 'forget' | 'prepare' | 'publish' | 'retire' | 'status' | 'switch'>;
@@ -61,7 +61,10 @@ export interface HandshakeFailuresPort {
 }
 
 export interface AgentsPort {
-  get(id: string): Promise<AgentRecord | undefined>;
+  /** The agent that a word means (central/agents/lookup.ts). Errors: agent_unknown, agent_ambiguous. */
+  find(reference: string): Promise<AgentRecord>;
+  /** The same, for a filter: an agent that was removed since is found by its whole id. Errors: agent_unknown, agent_ambiguous. */
+  findId(reference: string): Promise<string>;
   list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
   /** Ends its session too, and writes the audit entry. Errors: agent_unknown. */
   remove(id: string, actor: Actor): Promise<void>;
@@ -103,4 +106,6 @@ export interface StatusReport {
   readonly restore: RestoreOutcome | null;
   /** What is wrong right now; empty when nothing is. */
   readonly problems: readonly string[];
+  /** What an administrator should look at, beside the problems; Central is healthy with it. */
+  readonly advice: readonly string[];
 }

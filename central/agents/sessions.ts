@@ -236,7 +236,7 @@ export class Sessions {
         now: this.#options.now(),
       });
     } catch (error) {
-      if (isCoded(error, 'agent_name_taken')) {
+      if (isCoded(error, 'agent_name_taken', 'agent_name_reserved')) {
         this.#record('name_conflict', proven, { name: hello.name });
         throw refusal('name_conflict', { name: hello.name }, error);
       }

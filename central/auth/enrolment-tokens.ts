@@ -2,6 +2,8 @@
 // same transaction that registers the agent; the proofs of plain lines are in shared/wire/enrolment.ts.
 import { readEnrolmentToken } from '../../shared/wire/enrolment.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
+import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
+import { storeFault } from '../store/errors.ts';
 import type { AuditStore, EnrolmentTokenRecord, TokenStore } from '../store/store.ts';
 import { isSecret, makeSecret } from './secrets.ts';
 
@@ -28,7 +30,7 @@ export interface NewEnrolmentToken {
 export type EnrolmentTokenView = Omit<EnrolmentTokenRecord, 'hash'>;
 
 export interface EnrolmentTokens {
-  /** Makes a token; its text is in this answer only. */
+  /** Makes a token; its text is in this answer only. Errors: agent_name_reserved. */
   create(order: NewEnrolmentToken, actor: Actor): Promise<{ readonly token: string; readonly record: EnrolmentTokenView }>;
   list(): Promise<EnrolmentTokenView[]>;
   /** Errors: token_unknown. */
@@ -42,6 +44,8 @@ export interface EnrolmentTokens {
 export function createEnrolmentTokens({ tokens, audit, now }: EnrolmentTokensOptions): EnrolmentTokens {
   return {
     async create({ minutes, uses, agentName }, actor) {
+      // With it somebody else's agent would be Central's own.
+      if (agentName?.toLowerCase() === CENTRAL_AGENT_NAME && actor !== CENTRAL) throw storeFault('agent_name_reserved', { name: agentName, found: "it is kept for the agent on Central's own host" });
       const { id, token, hash } = makeSecret('qge');
       const record = { id, createdAt: now(), createdBy: actor.who, expiresAt: now() + minutes * 60_000, uses: 0, maxUses: uses, agentName };
       await tokens.addEnrolmentToken({ ...record, hash });

@@ -4,6 +4,7 @@ import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import type { ApiTokenRecord, AuditStore, Role, TokenStore } from '../store/store.ts';
 import { authFault } from './errors.ts';
 import { isSecret, makeSecret } from './secrets.ts';
+import type { WrongAttempts } from './wrong-attempts.ts';
 
 /** From the least to the most: each may do what those before it may. viewer reads, operator sends messages, administrator the rest. */
 export const ROLES = ['viewer', 'operator', 'administrator'] as const satisfies readonly Role[];
@@ -17,6 +18,8 @@ export interface Operator {
 export interface OperatorsOptions {
   readonly tokens: Pick<TokenStore, 'addApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'>;
   readonly audit: AuditStore;
+  /** What comes of a wrong token before it is answered. */
+  readonly attempts: WrongAttempts;
   readonly now: () => number;
 }
 
@@ -31,8 +34,11 @@ export interface NewApiToken {
 export type ApiTokenView = Omit<ApiTokenRecord, 'hash'>;
 
 export interface Operators {
-  /** Who sends a request with this Authorization header. Errors: unauthenticated. */
-  authenticate(header: string | undefined): Promise<Operator>;
+  /**
+   * Who sends a request with this Authorization header from this address. A wrong token is answered late, a right one at once.
+   * Errors: unauthenticated, too_many_attempts.
+   */
+  authenticate(header: string | undefined, address: string): Promise<Operator>;
   /** Makes a token; its text is in this answer only. */
   create(order: NewApiToken, actor: Actor): Promise<{ readonly token: string; readonly record: ApiTokenView }>;
   list(): Promise<ApiTokenView[]>;
@@ -44,7 +50,7 @@ export interface Operators {
 
 const BEARER = /^Bearer +qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
 
-export function createOperators({ tokens, audit, now }: OperatorsOptions): Operators {
+export function createOperators({ tokens, audit, attempts, now }: OperatorsOptions): Operators {
   async function create(order: NewApiToken, actor: Actor): Promise<{ token: string; record: ApiTokenView }> {
     const { id, token, hash } = makeSecret('qg');
     const record = { id, name: order.name, role: order.role, createdAt: now(), createdBy: actor.who, expiresAt: order.expiresAt };
@@ -53,15 +59,20 @@ export function createOperators({ tokens, audit, now }: OperatorsOptions): Opera
     return { token, record };
   }
 
+  async function refuse(found: string, address: string): Promise<never> {
+    await attempts.slow({ secret: 'api-token', address });
+    throw authFault('unauthenticated', { found });
+  }
+
   return {
     create,
-    async authenticate(header) {
+    async authenticate(header, address) {
       if (header === undefined) throw authFault('unauthenticated', { found: 'there is no Authorization header' });
       const [, id, secret] = BEARER.exec(header.trim()) ?? [];
-      if (id === undefined || secret === undefined) throw authFault('unauthenticated', { found: 'the Authorization header holds no token of the form qg_..._...' });
+      if (id === undefined || secret === undefined) return await refuse('the Authorization header holds no token of the form qg_..._...', address);
       const record = await tokens.getApiToken(id.toLowerCase());
       // One text for both: whether an id exists is nobody's business.
-      if (!isSecret(secret, record?.hash) || record === undefined) throw authFault('unauthenticated', { found: 'this token is not known (it may have been removed)' });
+      if (!isSecret(secret, record?.hash) || record === undefined) return await refuse('this token is not known (it may have been removed)', address);
       if (record.expiresAt !== null && record.expiresAt <= now()) throw authFault('unauthenticated', { found: `this token expired at ${new Date(record.expiresAt).toISOString()}` });
       return { tokenId: record.id, name: record.name, role: record.role };
     },

@@ -1,6 +1,5 @@
 // The commands on agents and incidents, and the messages that go to agents.
 import { readBoundedFile } from '../../shared/bounded-file.ts';
-import { isCoded } from '../../shared/errors.ts';
 import type { Client } from './client.ts';
 import { parseJson, type Command } from './command.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown, table } from './print.ts';
@@ -24,7 +23,7 @@ export const agentCommands: readonly Command[] = [
   {
     name: 'agents show',
     usage: 'AGENT',
-    summary: 'one agent, by id or name',
+    summary: 'one agent, by id, name or the beginning of its id',
     options: {},
     words: { least: 1, most: 1 },
     async run(call) {
@@ -64,9 +63,9 @@ export const agentCommands: readonly Command[] = [
   },
   {
     name: 'incidents list',
-    usage: '[--agent ID] [--limit N]',
+    usage: '[--agent AGENT] [--limit N]',
     summary: 'what went wrong with agents, newest first',
-    options: { agent: { type: 'string', doc: 'only of this agent' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' } },
+    options: { agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' } },
     words: { least: 0, most: 0 },
     async run(call) {
       const answer = await call.client.request('GET', '/incidents', { query: { agent: call.text('agent'), limit: call.number('limit') } });
@@ -99,9 +98,9 @@ export const agentCommands: readonly Command[] = [
   },
   {
     name: 'messages dead-letters',
-    usage: '[--agent ID] [--limit N]',
+    usage: '[--agent AGENT] [--limit N]',
     summary: 'messages that expired or were rejected, newest first',
-    options: { agent: { type: 'string', doc: 'only of this agent' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' } },
+    options: { agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' } },
     words: { least: 0, most: 0 },
     async run(call) {
       const answer = await call.client.request('GET', '/dead-letters', { query: { agent: call.text('agent'), limit: call.number('limit') } });
@@ -124,15 +123,9 @@ async function* everyAgent(client: Client, state?: string): AsyncGenerator<Reado
   }
 }
 
-/** By id; else by name, without regard to case. Errors: agent_unknown. */
+/** The agent that a word means: Central decides, so that it is the same one everywhere. Errors: agent_unknown, agent_ambiguous. */
 export async function findAgent(client: Client, word: string): Promise<Readonly<Record<string, unknown>>> {
-  try {
-    return recordOf(await client.request('GET', `/agents/${encodeURIComponent(word)}`));
-  } catch (error) {
-    if (!isCoded(error, 'agent_unknown')) throw error;
-    for await (const agent of everyAgent(client)) if (shown(agent['name']).toLowerCase() === word.toLowerCase()) return agent;
-    throw error;
-  }
+  return recordOf(await client.request('GET', `/agents/${encodeURIComponent(word)}`));
 }
 
 export function idIn(agent: Readonly<Record<string, unknown>>): string {

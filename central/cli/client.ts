@@ -177,7 +177,9 @@ function jsonOf(answer: Answer, url: URL): unknown {
 function problemOf(value: unknown, answer: Answer, url: URL): CodedError {
   const type = isRecord(value) && typeof value['type'] === 'string' ? /^urn:queuegate:error:(\w+)$/.exec(value['type'])?.[1] : undefined;
   if (!isRecord(value) || type === undefined) return cliFault('no_administration', { url: url.origin, found: `HTTP ${answer.status}` });
-  const { title, detail, hint, errors } = value;
+  const { title, detail, hint, errors, candidates } = value;
   const list = Array.isArray(errors) ? errors.flatMap((error: unknown) => (isRecord(error) && typeof error['text'] === 'string' ? [error['text']] : [])) : [];
-  return new RestError(type, { text: shown(detail ?? title), hint: shown(hint), status: answer.status }, list);
+  // Of a word that fits several agents.
+  const fitting = Array.isArray(candidates) ? candidates.map((candidate: unknown) => (isRecord(candidate) ? `${shown(candidate['name'])}  ${shown(candidate['id'])}` : '')) : [];
+  return new RestError(type, { text: shown(detail ?? title), hint: shown(hint), status: answer.status }, [...list, ...fitting]);
 }

@@ -22,7 +22,7 @@ export const enrolmentCommands: readonly Command[] = [
     async run(call) {
       const answer = await call.client.request('GET', '/pending-enrolments', { query: { state: call.text('state'), limit: 1000 } });
       const rows = rowsOf(answer, 'pendingEnrolments').map((row) => [row['keyThumbprint'], row['name'], row['address'], row['transport'], row['firstAskedAt'], row['lastAskedAt']]);
-      call.answer(answer, () => table(['key (sha256)', 'name', 'address', 'transport', 'asked first', 'asked last'], rows, 'Nobody waits.'));
+      call.answer(answer, () => table(['key (sha256)', 'name', 'address', 'transport', 'asked first', 'asked last'], rows, 'No machine waits.') + countsText(recordOf(recordOf(answer)['counts'])));
     },
   },
   {
@@ -93,6 +93,13 @@ export const enrolmentCommands: readonly Command[] = [
     },
   },
 ];
+
+/** From where the most come, once a good part of the places is taken. */
+function countsText(counts: Readonly<Record<string, unknown>>): string {
+  if (!(Number(counts['pending']) > 0)) return '';
+  const blocks = rowsOf(counts, 'blocks').map((row) => `${shown(row['block'])} (${shown(row['pending'])})`);
+  return `\n\n${shown(counts['pending'])} of ${shown(counts['most'])} places are taken; by address: ${blocks.join(', ')}`;
+}
 
 async function decide(call: CommandCall, act: 'accept' | 'reject'): Promise<unknown> {
   return await call.client.request('POST', `/pending-enrolments/${encodeURIComponent(call.words[0] ?? '')}/${act}`, { body: given(call, 'comment', 'ticket') });

@@ -3,7 +3,7 @@ import type { Command, CommandCall } from './command.ts';
 import { recordOf, rowsOf, shown, table } from './print.ts';
 
 const FILTERS = {
-  agent: { type: 'string', doc: 'only of this agent (id)' },
+  agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
   type: { type: 'string', doc: 'only of this type' },
   source: { type: 'string', doc: 'only from this source' },
 } as const;

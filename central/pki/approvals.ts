@@ -2,7 +2,7 @@
 // He compares the thumbprint of the key with the one that the machine printed; nothing else of the request is proven.
 import { pinOf, type EnrolByAsking, type Enrolled, type EnrolmentPending } from '../../shared/wire/enrolment.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
-import type { AskedEnrolment, AskedLimits, AskedState, EnrolmentStore } from '../store/enrolment-store.ts';
+import type { AskedEnrolment, AskedLimits, AskedState, EnrolmentStore, PendingBlock } from '../store/enrolment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import { readRequest, type ReadRequest } from './certificate.ts';
@@ -12,8 +12,12 @@ import type { Grants } from './grants.ts';
 
 /** A branch that is rolled out by hand asks some dozens of times in a day; a thousand strangers are a list that nobody reads. */
 export const MAX_PENDING = 1000;
-/** Several machines behind one address translation, and not enough to shut the others out. */
-export const MAX_PENDING_OF_ADDRESS = 50;
+/** Several machines behind one address translation. When all places are taken, the block that holds the most gives way. */
+export const MAX_PENDING_OF_BLOCK = 50;
+/** A machine that waits asks every few seconds; when all places are taken, one that was silent for this long gives way. */
+const SILENT_MS = 60_000;
+/** Blocks that are shown with their counts. */
+const SHOWN_BLOCKS = 10;
 const DAY_MS = 86_400_000;
 /** A machine that was accepted on Friday may ask again on Monday. */
 const ACCEPTED_DAYS = 7;
@@ -27,9 +31,19 @@ export interface ApprovalsOptions {
   readonly enrolments: EnrolmentStore;
   readonly audit: AuditStore;
   readonly grants: Grants;
+  /** What shares one bound with an address (central/auth/address-rules.ts). */
+  readonly blockOf: (address: string) => string;
+  /** Who can have many blocks (central/auth/wrong-attempts.ts). */
+  readonly siteOf: (block: string) => string;
   /** For metrics: how many wait. */
   readonly onPending: (count: number) => void;
   readonly now: () => number;
+}
+
+export interface PendingCounts {
+  readonly pending: number;
+  readonly most: number;
+  readonly blocks: readonly PendingBlock[];
 }
 
 export interface Approvals {
@@ -40,11 +54,13 @@ export interface Approvals {
   accept(thumbprint: string, actor: Actor, reason: Reason): Promise<AgentRecord>;
   /** Errors: enrolment_not_asked, enrolment_ambiguous. */
   reject(thumbprint: string, actor: Actor, reason: Reason): Promise<AskedEnrolment>;
+  /** How many wait, how many may, and from where the most come. */
+  counts(): Promise<PendingCounts>;
   /** Forgets what is old, and counts the rest. */
   measure(): Promise<void>;
 }
 
-export function createApprovals({ agents, enrolments, audit, grants, onPending, now }: ApprovalsOptions): Approvals {
+export function createApprovals({ agents, enrolments, audit, grants, blockOf, siteOf, onPending, now }: ApprovalsOptions): Approvals {
   const limits = (): AskedLimits => ({ pendingBefore: now() - DAY_MS, rejectedBefore: now() - DAY_MS, acceptedBefore: now() - ACCEPTED_DAYS * DAY_MS });
 
   async function measure(): Promise<void> {
@@ -67,8 +83,9 @@ export function createApprovals({ agents, enrolments, audit, grants, onPending, 
       // Signed with the key: whoever saw the request pass cannot put another name beside it.
       if (csr.name?.toLowerCase() !== request.name.toLowerCase()) throw pkiFault('enrolment_request_bad', { found: `/name is "${request.name}", and the certificate request is for "${csr.name ?? 'nobody'}"` });
       if (csr.id !== request.id) throw pkiFault('enrolment_request_bad', { found: `/id is "${request.id ?? 'missing'}", and the certificate request is for "${csr.id ?? 'none'}"` });
-      const bounds = { ...limits(), most: MAX_PENDING, mostOfAddress: MAX_PENDING_OF_ADDRESS };
-      const asked = await enrolments.ask({ keyThumbprint, name: request.name, id: request.id ?? null, csr: request.csr, address, transport: over }, bounds, now());
+      const bounds = { ...limits(), most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: now() - SILENT_MS };
+      const block = blockOf(address);
+      const asked = await enrolments.ask({ keyThumbprint, name: request.name, id: request.id ?? null, csr: request.csr, address, block, site: siteOf(block), transport: over }, bounds, now());
       onPending(await enrolments.countPending());
       if (asked.state === 'rejected') throw pkiFault('enrolment_rejected', { who: asked.decidedBy ?? 'an administrator', comment: asked.comment === null ? '' : ` (${asked.comment})` });
       const agent = asked.state === 'accepted' ? await agents.findByKey(keyThumbprint) : undefined;
@@ -104,6 +121,10 @@ export function createApprovals({ agents, enrolments, audit, grants, onPending, 
       await audit.append(auditEntry(actor, 'enrolment.reject', { name: asked.name, keyThumbprint: asked.keyThumbprint, address: asked.address }, now(), reason));
       await measure();
       return asked;
+    },
+
+    async counts() {
+      return { pending: await enrolments.countPending(), most: MAX_PENDING, blocks: await enrolments.pendingBlocks(SHOWN_BLOCKS) };
     },
 
     measure,

@@ -18,6 +18,8 @@ import {
   type EnrolWithToken,
 } from '../../shared/wire/enrolment.ts';
 import { auditEntry } from '../audit.ts';
+import type { WrongAttempts } from '../auth/wrong-attempts.ts';
+import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import type { AgentStore, AuditStore, EnrolmentTokenRecord } from '../store/store.ts';
 import type { Approvals } from './approvals.ts';
 import { readRequest } from './certificate.ts';
@@ -43,13 +45,12 @@ export interface EnrolmentOptions {
   readonly grants: Grants;
   readonly approvals: Pick<Approvals, 'ask'>;
   readonly rescues: Pick<Rescues, 'rescue'>;
+  /** What comes of a wrong token or proof before it is answered. */
+  readonly attempts: WrongAttempts;
   /** The live parameter `agents.enrolment`. */
   readonly policy: () => EnrolmentPolicy;
   readonly now: () => number;
 }
-
-/** The agent on Central's own host is called so, and nobody else: its record can then be told by it. */
-export const CENTRAL_AGENT_NAME = 'central-agent';
 
 export interface EnrolmentConnection {
   readonly over: 'ws' | 'wss';
@@ -61,33 +62,38 @@ export interface EnrolmentConnection {
 export interface Enrolment {
   /**
    * Registers the agent that sent `body` and answers what it has to keep; or that an administrator has to accept it.
-   * Errors: enrolment_closed, enrolment_request_bad, enrolment_refused, enrolment_token_in_the_clear, enrolment_token_needed,
+   * Errors: too_many_attempts, enrolment_closed, enrolment_request_bad, enrolment_refused, enrolment_token_in_the_clear, enrolment_token_needed,
    * csr_unreadable, csr_signature, csr_key_type, those of AgentStore.register, of Approvals.ask and of Rescues.rescue.
    */
   enrol(body: unknown, connection: EnrolmentConnection): Promise<Enrolled | EnrolmentPending>;
 }
 
 export function createEnrolment(options: EnrolmentOptions): Enrolment {
-  const { agents, audit, tokens, grants, approvals, rescues, policy, now } = options;
+  const { agents, audit, tokens, grants, approvals, rescues, attempts, policy, now } = options;
+
+  /** One answer for whatever is wrong with a token, so that it tells nothing about the tokens there are. */
+  async function refuse(address: string): Promise<never> {
+    await attempts.slow({ secret: 'enrollment-token', address });
+    throw pkiFault('enrolment_refused', {});
+  }
 
   /** The token behind the request, its key for proofs, and whether the answer has to be proven. */
-  async function tokenOf(request: EnrolWithToken | EnrolWithProof, csrDer: Buffer, over: 'ws' | 'wss'): Promise<EnrolmentTokenRecord> {
+  async function tokenOf(request: EnrolWithToken | EnrolWithProof, csrDer: Buffer, { over, address }: EnrolmentConnection): Promise<EnrolmentTokenRecord> {
     if ('token' in request) {
       const record = await tokens.verify(request.token);
       if (over === 'ws') {
         // Whoever listened has it now.
         if (record !== undefined) await tokens.withdraw(record.id, 'it crossed an unencrypted line');
+        else await attempts.slow({ secret: 'enrollment-token', address });
         throw pkiFault('enrolment_token_in_the_clear', {});
       }
-      if (record === undefined) throw pkiFault('enrolment_refused', {});
-      return record;
+      return record ?? (await refuse(address));
     }
     const record = await tokens.get(request.tokenId);
     // An unknown id costs the same HMAC as a known one.
     const key = Buffer.from(record?.hash ?? '00'.repeat(32), 'hex');
     const proven = sameMac(requestMac(key, { tokenId: request.tokenId, name: request.name, id: request.id, csrDer }), request.mac);
-    if (record === undefined || !proven) throw pkiFault('enrolment_refused', {});
-    return record;
+    return record === undefined || !proven ? await refuse(address) : record;
   }
 
   return {
@@ -106,8 +112,8 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
         if (forName === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name: request.name });
         return await approvals.ask(request, csr, connection);
       }
-      const token = await tokenOf(request, csr.der, over);
-      if (token.agentName !== null && token.agentName.toLowerCase() !== forName) throw pkiFault('enrolment_refused', {});
+      const token = await tokenOf(request, csr.der, connection);
+      if (token.agentName !== null && token.agentName.toLowerCase() !== forName) return await refuse(address);
       if (forName === CENTRAL_AGENT_NAME && token.agentName === null) throw pkiFault('enrolment_name_reserved', { name: request.name });
 
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);

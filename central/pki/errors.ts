@@ -126,12 +126,7 @@ export const PKI_ERRORS = {
   rescue_refused: {
     status: 401,
     text: 'There is no agent {name} with this rescue code.',
-    hint: 'Type the code again as it was read out; after ten wrong tries it is good no more. A new one: "queuegate agents rescue AGENT" on Central.',
-  },
-  rescue_locked: {
-    status: 403,
-    text: 'This rescue code was tried {tries} times with wrong words, and is good no more.',
-    hint: 'Make a new one on Central: "queuegate agents rescue AGENT". If nobody of yours tried, see "queuegate incidents list" for where it came from.',
+    hint: 'Type the code again as it was read out. Wrong codes are answered more and more slowly; the right one is not. A new one: "queuegate agents rescue AGENT" on Central.',
   },
   rescue_other_certificate: {
     status: 409,

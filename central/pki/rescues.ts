@@ -2,8 +2,9 @@
 // messages, and gets another key. How code and proof look is shared/wire/rescue.ts.
 import { answerMac, pinOf, sameMac, type Enrolled, type EnrolByRescue } from '../../shared/wire/enrolment.ts';
 import { makeRescueCode, readRescueCode, rescueKey, rescueMac } from '../../shared/wire/rescue.ts';
-import { auditEntry, CENTRAL, type Actor, type Reason } from '../audit.ts';
-import type { EnrolmentStore } from '../store/enrolment-store.ts';
+import { auditEntry, type Actor, type Reason } from '../audit.ts';
+import type { WrongAttempts } from '../auth/wrong-attempts.ts';
+import type { EnrolmentStore, RescueCode } from '../store/enrolment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import type { ReadRequest } from './certificate.ts';
@@ -14,15 +15,15 @@ import type { Grants } from './grants.ts';
 /** Until tomorrow, when somebody is at the branch. */
 export const DEFAULT_RESCUE_HOURS = 24;
 export const MAX_RESCUE_HOURS = 7 * 24;
-/** A person mistypes; who tries more often guesses. */
-export const MAX_WRONG_TRIES = 10;
 const HOUR_MS = 3_600_000;
 
 export interface RescuesOptions {
-  readonly agents: Pick<AgentStore, 'findByName' | 'get' | 'recordIncident'>;
-  readonly enrolments: Pick<EnrolmentStore, 'countWrongRescue' | 'getRescue' | 'putRescue' | 'rescue'>;
+  readonly agents: Pick<AgentStore, 'findByName' | 'get'>;
+  readonly enrolments: Pick<EnrolmentStore, 'getRescue' | 'putRescue' | 'rescue'>;
   readonly audit: AuditStore;
   readonly grants: Grants;
+  /** What comes of a wrong code before it is answered. */
+  readonly attempts: WrongAttempts;
   /** `sha256:<hex>` over the key of the top certificate that Central shows now. */
   readonly pin: () => string;
   /** The agent has another key: its session is to be ended. */
@@ -40,18 +41,11 @@ export interface MadeRescue {
 export interface Rescues {
   /** Makes the one code of an agent. Errors: agent_unknown. */
   make(agentId: string, hours: number, actor: Actor, reason: Reason): Promise<MadeRescue>;
-  /** Errors: rescue_refused, rescue_locked, rescue_other_certificate, rescue_used, rescue_expired, agent_key_known. */
+  /** Errors: rescue_refused, too_many_attempts, rescue_other_certificate, rescue_used, rescue_expired, agent_key_known. */
   rescue(request: EnrolByRescue, csr: ReadRequest, connection: EnrolmentConnection): Promise<Enrolled>;
 }
 
-export function createRescues({ agents, enrolments, audit, grants, pin, onRescued, now }: RescuesOptions): Rescues {
-  async function countWrong(agent: AgentRecord, address: string): Promise<void> {
-    const tries = await enrolments.countWrongRescue(agent.id);
-    if (tries !== MAX_WRONG_TRIES) return;
-    await audit.append(auditEntry(CENTRAL, 'agent.rescue-locked', { id: agent.id, wrongTries: tries, address }, now()));
-    await agents.recordIncident({ at: now(), kind: 'rescue_locked', agentId: agent.id, address, detail: JSON.stringify({ wrongTries: tries }) });
-  }
-
+export function createRescues({ agents, enrolments, audit, grants, attempts, pin, onRescued, now }: RescuesOptions): Rescues {
   return {
     async make(agentId, hours, actor, reason) {
       const agent = await agents.get(agentId);
@@ -65,16 +59,15 @@ export function createRescues({ agents, enrolments, audit, grants, pin, onRescue
 
     async rescue(request, csr, { over, address, direct }) {
       const agent = await (request.id === undefined ? agents.findByName(request.name) : agents.get(request.id));
-      const code = agent === undefined ? undefined : await enrolments.getRescue(agent.id);
-      // An unknown agent and one without a code cost the same HMAC as a known one.
+      // An unknown agent and one without a code cost the same look-ups and the same HMAC as a known one.
+      const code = await enrolments.getRescue(agent?.id ?? '');
       const key = Buffer.from(code?.hash ?? '00'.repeat(32), 'hex');
       const proven = sameMac(rescueMac(key, { name: request.name, id: request.id, pin: request.pin, csrDer: csr.der }), request.rescue);
       if (agent === undefined || code === undefined || !proven) {
-        if (agent !== undefined && code !== undefined && code.expiresAt > now() && code.usedBy === null) await countWrong(agent, address);
+        await attempts.slow({ secret: 'recovery-code', address, agentId: isOpen(code, now()) ? agent?.id : undefined });
         throw pkiFault('rescue_refused', { name: request.name });
       }
-      // From here on it is somebody who knows the code: he is told what is wrong.
-      if (code.wrongTries >= MAX_WRONG_TRIES) throw pkiFault('rescue_locked', { tries: MAX_WRONG_TRIES });
+      // From here on it is somebody who knows the code: the answer says what is wrong.
       if (request.pin === null ? direct : request.pin !== pin()) throw pkiFault('rescue_other_certificate', { found: request.pin ?? 'no pin at all', pin: pin() });
 
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
@@ -87,4 +80,9 @@ export function createRescues({ agents, enrolments, audit, grants, pin, onRescue
       return { ...answer, mac: answerMac(key, request.rescue, answer) };
     },
   };
+}
+
+/** Could the right code still be used? Only then a guess is a matter of this agent. */
+function isOpen(code: RescueCode | undefined, now: number): boolean {
+  return code !== undefined && code.expiresAt > now && code.usedBy === null;
 }

@@ -15,6 +15,10 @@ export interface Asking {
   /** PEM. */
   readonly csr: string;
   readonly address: string;
+  /** What shares one bound with this address: itself, or its IPv6 /64 (central/auth/address-rules.ts). */
+  readonly block: string;
+  /** Who can have many blocks: an IPv4 /16, an IPv6 /32. */
+  readonly site: string;
   readonly transport: 'ws' | 'wss';
 }
 
@@ -37,9 +41,16 @@ export interface AskedLimits {
 }
 
 export interface AskedBounds extends AskedLimits {
-  /** So many may wait, and so many of them from one address. */
+  /** So many may wait, and so many of them from one block. */
   readonly most: number;
-  readonly mostOfAddress: number;
+  readonly mostOfBlock: number;
+  /** When all places are taken, one that last asked before this gives way. */
+  readonly silentBefore: number;
+}
+
+export interface PendingBlock {
+  readonly block: string;
+  readonly pending: number;
 }
 
 export interface RescueCode {
@@ -48,7 +59,6 @@ export interface RescueCode {
   readonly createdAt: number;
   readonly createdBy: string;
   readonly expiresAt: number;
-  readonly wrongTries: number;
   /** Thumbprint of the key that it brought; null until then. */
   readonly usedBy: string | null;
 }
@@ -66,16 +76,21 @@ export interface Rescue {
 export interface EnrolmentStore {
   /**
    * Notes that a machine asks, and tells how it stands. One key is one entry: asked again, it carries what was said last. What was
-   * decided stays, unless the agent was removed since. Errors: enrolments_full, enrolments_full_of_address.
+   * decided stays, unless the agent was removed since. When all places are taken, the block that
+   * holds the most gives way to one that holds fewer, else the site that does: of its entries the one that has not asked for the
+   * longest time is dropped.
+   * Errors: enrolments_full, enrolments_full_of_address.
    */
   ask(asking: Asking, bounds: AskedBounds, now: number): Promise<AskedEnrolment>;
   /** Those whose key begins with `prefix`, by key; `after` is the last one of the page before. */
   asked(page: { readonly prefix?: string; readonly state?: AskedState; readonly after?: string; readonly limit: number }): Promise<AskedEnrolment[]>;
   countPending(): Promise<number>;
+  /** The blocks from which the most machines wait, in order. */
+  pendingBlocks(limit: number): Promise<PendingBlock[]>;
   forgetAsked(limits: AskedLimits): Promise<void>;
   /**
    * Registers the agent and notes that it was accepted, in one transaction, if it still asks with this request.
-   * Errors: enrolment_not_asked, agent_id_taken, agent_name_taken, agent_key_known.
+   * Errors: enrolment_not_asked, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known.
    */
   accept(csr: string, agent: NewAgent, by: string): Promise<AgentRecord>;
   /** Errors: enrolment_not_asked. */
@@ -84,14 +99,12 @@ export interface EnrolmentStore {
   keepCertificate(keyThumbprint: string, certificate: string): Promise<void>;
   /**
    * Registers an agent without a token. A key that is already registered under the same id keeps its record.
-   * Errors: agent_id_taken, agent_name_taken, agent_key_known.
+   * Errors: agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known.
    */
   admit(agent: NewAgent, by: string): Promise<AgentRecord>;
   /** The one code of an agent; one before it is good no more. Errors: agent_unknown. */
   putRescue(agentId: string, code: Pick<RescueCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>): Promise<void>;
   getRescue(agentId: string): Promise<RescueCode | undefined>;
-  /** Counts a wrong try at the agent's code; how many there are now. */
-  countWrongRescue(agentId: string): Promise<number>;
   /**
    * Uses the code up, gives the agent its new key, and ends its session (the epoch grows, so that the old one writes nothing any
    * more), in one transaction. The same key with the same code again changes nothing (a repetition repairs a lost answer).

@@ -6,13 +6,28 @@ export const STORE_ERRORS = {
   agent_unknown: { status: 404, text: 'There is no agent with the id {id}.', hint: 'See "queuegate agents list"; it may have been removed.' },
   agent_id_taken: {
     status: 409,
-    text: 'The id {id} belongs to an agent with another key.',
+    text: 'The id {id} belongs to an agent with another key, as its id or its name.',
     hint: 'If this machine takes its place, "queuegate agents rescue {id}" on Central prints the line that gives it id, name and messages; else enrol it under an id of its own.',
   },
   agent_name_taken: {
     status: 409,
-    text: 'The name {name} belongs to the agent {owner}.',
-    hint: 'Give one of the two another name (agent.name in agent.local.conf). Names are compared without regard to upper and lower case.',
+    text: 'The name {name} is the name or the id of another agent, {owner}.',
+    hint: 'Give one of the two another name (agent.name in agent.local.conf). Ids and names are compared without regard to upper and lower case.',
+  },
+  agent_name_reserved: {
+    status: 409,
+    text: 'No agent can have the name or id {name}: {found}.',
+    hint: 'Choose another name (agent.name, --agent-name) or id (agent.id). "queuegate tokens list" shows the names that enrollment tokens are bound to.',
+  },
+  agent_id_invalid: {
+    status: 422,
+    text: 'The id of the agent is {found}; allowed are 1 to 255 printable ASCII characters without blanks, other than "." and "..".',
+    hint: 'Choose another id (agent.id), or leave it out: then it is the thumbprint of the key.',
+  },
+  agent_ambiguous: {
+    status: 409,
+    text: '{found} is the beginning of the ids of several agents.',
+    hint: 'Give more of the id, the whole id, or the name of the agent.',
   },
   agent_key_known: {
     status: 409,
@@ -47,7 +62,7 @@ export const STORE_ERRORS = {
   },
   enrolments_full_of_address: {
     status: 503,
-    text: '{most} machines from the address {address} wait to be accepted already; that is as many as Central keeps of one address.',
+    text: '{most} machines from {address} wait to be accepted already; that is as many as Central keeps from one address.',
     hint: 'Accept or reject those that wait ("queuegate agents pending"), or enrol this machine with a token.',
   },
   rescue_used: { status: 403, text: 'This rescue code has been used, or a newer one was made.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },

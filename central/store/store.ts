@@ -140,18 +140,41 @@ export interface Incident {
   readonly detail: string;
 }
 
+/** An agent whose id or name breaks a rule, in words. */
+export interface NameFault {
+  readonly id: string;
+  readonly name: string;
+  readonly found: string;
+}
+
+export interface NameFaults {
+  readonly count: number;
+  readonly faults: NameFault[];
+}
+
+/** Ids and names share one namespace (agent-names.ts): whatever takes an id or a name for the first time is held to it. */
 export interface AgentStore {
   /**
    * Consumes one use of the enrolment token and registers the agent, in one transaction.
    * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use of
    * it is consumed (a repeated enrolment repairs a lost answer).
-   * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_name_taken, agent_key_known, agent_revoked.
+   * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved,
+   * agent_key_known, agent_revoked.
    */
   register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
   get(id: string): Promise<AgentRecord | undefined>;
   /** The agent that has this key or this name (case-insensitive), to tell a wrong key from a stranger. */
   findByKey(keyThumbprint: string): Promise<AgentRecord | undefined>;
   findByName(name: string): Promise<AgentRecord | undefined>;
+  /**
+   * The agents that a word of an administrator means: the one with exactly this id; else the one with this name (case-insensitive);
+   * else those whose id begins with it (8 characters or more, case-insensitive), in order of id.
+   */
+  findByReference(reference: string, limit: number): Promise<AgentRecord[]>;
+  /** Has an agent with exactly this id, removed since, left events, dead letters or incidents? */
+  hasLeftRecords(id: string): Promise<boolean>;
+  /** Records from before the rules on ids and names (agent-names.ts) that break them: how many, and the first ones. */
+  nameFaults(limit: number): Promise<NameFaults>;
   /** In order of name; `after` is the last name of the page before. */
   list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
   /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
@@ -160,7 +183,7 @@ export interface AgentStore {
    * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and reads
    * the inbox position, all in one transaction. With the next key, that becomes the current one, its certificate the newest, and
    * those of the key before are revoked (superseded).
-   * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken.
+   * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken, agent_name_reserved.
    */
   claimSession(claim: SessionClaim): Promise<SessionGrant>;
   /** Ends the session unless a newer one holds the epoch (then it does nothing). */
@@ -326,6 +349,7 @@ export interface TokenStore {
   listApiTokens(): Promise<ApiTokenRecord[]>;
   /** Errors: token_unknown, last_administrator (the last administrator's token stays). */
   removeApiToken(id: string): Promise<void>;
+  /** Errors: agent_name_reserved. */
   addEnrolmentToken(token: EnrolmentTokenRecord): Promise<void>;
   getEnrolmentToken(id: string): Promise<EnrolmentTokenRecord | undefined>;
   listEnrolmentTokens(): Promise<EnrolmentTokenRecord[]>;

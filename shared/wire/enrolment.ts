@@ -16,6 +16,8 @@ import type { JsonSchema, Static } from './json-schema.ts';
 /** A request with a P-256 key has 400 characters; this leaves room for long names. */
 const csr = { type: 'string', minLength: 64, maxLength: 8192 } as const;
 const id = { type: 'string', minLength: 1, maxLength: MAX_ID_LENGTH } as const;
+/** Of an agent that is registered from now on: plain printable ASCII without blanks. Older ones may have another, and keep it. */
+export const NEW_ID = { ...id, pattern: '^[!-~]+$' } as const;
 const { name } = HELLO.properties;
 const mac = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
 const pem = { type: 'string', minLength: 64, maxLength: 65_536 } as const;
@@ -24,21 +26,21 @@ const pem = { type: 'string', minLength: 64, maxLength: 65_536 } as const;
 export const ENROL_WITH_TOKEN = {
   type: 'object',
   required: ['csr', 'name', 'token'],
-  properties: { csr, name, id, token: { type: 'string', minLength: 1, maxLength: 255 } },
+  properties: { csr, name, id: NEW_ID, token: { type: 'string', minLength: 1, maxLength: 255 } },
 } as const satisfies JsonSchema;
 
 /** With the proof of the token (ws, and wss too). */
 export const ENROL_WITH_PROOF = {
   type: 'object',
   required: ['csr', 'name', 'tokenId', 'mac'],
-  properties: { csr, name, id, tokenId: { type: 'string', minLength: 1, maxLength: 64 }, mac },
+  properties: { csr, name, id: NEW_ID, tokenId: { type: 'string', minLength: 1, maxLength: 64 }, mac },
 } as const satisfies JsonSchema;
 
 /** Without a token: an administrator has to accept it. */
 export const ENROL_BY_ASKING = {
   type: 'object',
   required: ['csr', 'name'],
-  properties: { csr, name, id },
+  properties: { csr, name, id: NEW_ID },
 } as const satisfies JsonSchema;
 
 /** With the proof of a rescue code (rescue.ts). */

@@ -46,7 +46,7 @@ export const REFUSALS = {
   },
   name_conflict: {
     close: 4408,
-    text: 'The name {name} belongs to another agent.',
+    text: 'The name {name} belongs to another agent, as its name or its id, or is reserved.',
     hint: 'Give this agent another name (agent.name in agent.local.conf).',
   },
   removed: {

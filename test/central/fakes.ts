@@ -26,6 +26,9 @@ export interface MemoryStore {
   readonly agents: { register(agent: NewAgent, tokenId: string): Promise<AgentRecord>; readonly records: Map<string, AgentRecord> };
 }
 
+/** Wrong secrets are not slowed down. */
+export const NO_DELAY = { slow: async () => {} };
+
 export function fault(code: string, status = 409): CodedError {
   return new CodedError(code, { text: code, hint: 'test', status }, {});
 }

@@ -3,9 +3,11 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import type { OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
+import { MIN_ID_PREFIX } from '../agent-names.ts';
 import { storeFault } from '../errors.ts';
 import type { AgentCertificate, RevocationReason } from '../certificate-store.ts';
-import type { AgentRecord, AgentState, NewAgent, SessionClaim, SessionGrant, SessionRecord } from '../store.ts';
+import type { AgentRecord, AgentState, EnrolmentTokenRecord, NewAgent, SessionClaim, SessionGrant, SessionRecord } from '../store.ts';
+import { agentNameRules, BEHIND_ANY, ID_BEGINS_WITH } from './agent-names.ts';
 import { revocationOf, type certificateWrites } from './certificates.ts';
 import type { tokenWrites } from './tokens.ts';
 
@@ -14,7 +16,8 @@ export interface AgentWritesNeeds {
   readonly now: () => number;
   readonly outbox: OutboxLog;
   readonly inbox: InboxLog;
-  readonly tokens: Pick<ReturnType<typeof tokenWrites>, 'useEnrolmentToken'>;
+  readonly tokens: Pick<ReturnType<typeof tokenWrites>, 'isBound' | 'useEnrolmentToken'>;
+  readonly namesOfCentral: ReadonlySet<string>;
 }
 
 const CERTIFICATE_COLUMNS = ['thumbprint', 'serial', 'issuer', 'key_thumbprint', 'not_before', 'not_after', 'issued_at', 'installed_at', 'revoked_at', 'revocation_reason'] as const;
@@ -29,10 +32,10 @@ const SELECT_AGENT = `
     LEFT JOIN agent_certificate AS current_one ON current_one.thumbprint = agent.certificate
     LEFT JOIN agent_certificate AS next_one ON next_one.thumbprint = agent.next_certificate`;
 
-export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, certificates, now }: AgentWritesNeeds) {
+export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, certificates, namesOfCentral, now }: AgentWritesNeeds) {
+  const names = agentNameRules(database, { tokens, namesOfCentral });
   const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
-  const byName = database.prepare('SELECT id FROM agent WHERE name = ?');
   const insert = database.prepare(`
     INSERT INTO agent (id, name, public_key, key_thumbprint, enrolled_at, enrolled_by, state, state_since, state_reason, epoch)
     VALUES (?, ?, ?, ?, ?, ?, 'Pending', ?, 'enrolled, not yet connected', 0)`);
@@ -72,12 +75,7 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
     return row;
   }
 
-  function ownerOfName(name: string): string | undefined {
-    const row = byName.get(name);
-    return row === undefined ? undefined : text(row, 'id');
-  }
-
-  function admitAgent(agent: NewAgent, by: string): AgentRecord {
+  function admitAgent(agent: NewAgent, by: string, token: EnrolmentTokenRecord | null): AgentRecord {
     const existing = byId.get(agent.id);
     if (existing !== undefined && text(existing, 'key_thumbprint') === agent.keyThumbprint) {
       if (text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agent.id });
@@ -86,8 +84,7 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
     if (existing !== undefined) throw storeFault('agent_id_taken', { id: agent.id });
     const known = byKey.get(agent.keyThumbprint);
     if (known !== undefined) throw storeFault('agent_key_known', { owner: text(known, 'id') });
-    const owner = ownerOfName(agent.name);
-    if (owner !== undefined) throw storeFault('agent_name_taken', { name: agent.name, owner });
+    names.assertFree(agent, token);
     const { lastInsertRowid } = insert.run(agent.id, agent.name, agent.publicKey, agent.keyThumbprint, agent.now, by, agent.now);
     outbox.create(Number(lastInsertRowid));
     inbox.create(Number(lastInsertRowid));
@@ -101,11 +98,10 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
       if (same && text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agent.id });
       // The answer to the first enrolment got lost: the token was used for this very agent, and is not used up again.
       if (same && text(existing, 'enrolled_by') === tokenId) return agentRecord(existing);
-      tokens.useEnrolmentToken(tokenId, agent.now);
-      return admitAgent(agent, tokenId);
+      return admitAgent(agent, tokenId, tokens.useEnrolmentToken(tokenId, agent.now));
     },
 
-    admitAgent,
+    admitAgent: (agent: NewAgent, by: string): AgentRecord => admitAgent(agent, by, null),
 
     /** The session of the key before is over: it may write nothing any more. The same key again changes nothing. */
     replaceKey(id: string, { publicKey, keyThumbprint }: Pick<NewAgent, 'publicKey' | 'keyThumbprint'>, now: number, reason: string): AgentRecord {
@@ -133,8 +129,8 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
       const before = text(row, 'key_thumbprint');
       if (!promoted && before !== session.keyThumbprint) throw storeFault('agent_unknown', { id: session.agentId });
       if (text(row, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: session.agentId });
-      const owner = ownerOfName(session.name);
-      if (owner !== undefined && owner !== session.agentId) throw storeFault('agent_name_taken', { name: session.name, owner });
+      // The name that it has, it keeps, even one from before there were rules.
+      if (session.name.toLowerCase() !== text(row, 'name').toLowerCase()) names.assertNameFree(session.name, session.agentId, null, session.now);
       const key = integer(row, 'key');
       const { now } = session;
       if (promoted) {
@@ -194,6 +190,7 @@ export function agentReads(database: DatabaseSync) {
   const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
   const byKey = database.prepare(`${SELECT_AGENT} WHERE agent.key_thumbprint = ?`);
   const byName = database.prepare(`${SELECT_AGENT} WHERE agent.name = ?`);
+  const byPrefix = database.prepare(`${SELECT_AGENT} WHERE ${ID_BEGINS_WITH} ORDER BY agent.id COLLATE NOCASE LIMIT ?3`);
   const page = database.prepare(`${SELECT_AGENT} WHERE agent.name > ? AND (?2 IS NULL OR agent.state = ?2) ORDER BY agent.name LIMIT ?3`);
   const inState = database.prepare('SELECT count(*) AS agents FROM agent WHERE state = ?');
   return {
@@ -201,6 +198,11 @@ export function agentReads(database: DatabaseSync) {
     getAgent: (id: string) => oneAgent(byId.get(id)),
     findAgentByKey: (keyThumbprint: string) => oneAgent(byKey.get(keyThumbprint)),
     findAgentByName: (name: string) => oneAgent(byName.get(name)),
+    findAgentsByReference(reference: string, limit: number): AgentRecord[] {
+      const exact = byId.get(reference) ?? byName.get(reference);
+      if (exact !== undefined) return [agentRecord(exact)];
+      return reference.length < MIN_ID_PREFIX ? [] : byPrefix.all(reference, `${reference}${BEHIND_ANY}`, limit).map(agentRecord);
+    },
     listAgents: (after: string, limit: number, state: AgentState | null) => page.all(after, state, limit).map(agentRecord),
   };
 }

@@ -208,5 +208,20 @@ const ENROLMENT = `
   END;
 `;
 
+/**
+ * `block` is what shares one bound of pending enrollments (an IPv4 address, an IPv6 /64), `site` what has many of them. Wrong recovery codes are no longer counted
+ * here: they are slowed down in memory. Ids are compared without regard to case when one is taken.
+ */
+const BLOCKS_AND_NAMES = `
+  ALTER TABLE pending_enrolment ADD COLUMN block TEXT NOT NULL DEFAULT '';
+  ALTER TABLE pending_enrolment ADD COLUMN site TEXT NOT NULL DEFAULT '';
+  UPDATE pending_enrolment SET block = address, site = address;
+  DROP INDEX pending_enrolment_address;
+  CREATE INDEX pending_enrolment_block ON pending_enrolment (state, block, last_asked_at);
+  CREATE INDEX pending_enrolment_site ON pending_enrolment (state, site, last_asked_at);
+  ALTER TABLE rescue_code DROP COLUMN wrong_tries;
+  CREATE INDEX agent_id_any_case ON agent (id COLLATE NOCASE);
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT];
+export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, BLOCKS_AND_NAMES];

@@ -8,10 +8,10 @@ import { databasePath, READER_CACHE_KIB, type ThreadData } from './thread-data.t
 
 if (parentPort === null) throw new Error('reader.ts is a thread of sqlite-store.ts');
 // Given by sqlite-store.ts.
-const { folder } = workerData as ThreadData;
+const { folder, namesOfCentral } = workerData as ThreadData;
 try {
   const database = openReader(databasePath(folder), READER_CACHE_KIB);
-  serveReader(parentPort, { methods: createReads(database), failure: (error) => storeFailure(error, folder), close: () => database.close() });
+  serveReader(parentPort, { methods: createReads(database, namesOfCentral), failure: (error) => storeFailure(error, folder), close: () => database.close() });
 } catch (error) {
   refuse(parentPort, error);
 }

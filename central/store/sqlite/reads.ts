@@ -1,5 +1,6 @@
 // Owns the list of everything that the reading thread can be asked. It sees each commit that has been answered.
 import type { DatabaseSync } from 'node:sqlite';
+import { agentNameReads } from './agent-names.ts';
 import { agentReads } from './agents.ts';
 import { auditReads } from './audit.ts';
 import { certificateReads } from './certificates.ts';
@@ -12,9 +13,10 @@ import { tokenReads } from './tokens.ts';
 
 export type Reads = ReturnType<typeof createReads>;
 
-export function createReads(database: DatabaseSync) {
+export function createReads(database: DatabaseSync, namesOfCentral: readonly string[]) {
   return {
     ...agentReads(database),
+    ...agentNameReads(database, namesOfCentral),
     ...messageReads(database),
     ...incidentReads(database),
     ...certificateReads(database),

@@ -18,6 +18,8 @@ export interface SqliteStoreOptions {
   readonly folder: string;
   /** How long (source, id) is remembered. */
   readonly deduplicationMs: number;
+  /** Central's own name and host names, which no agent may take; none unless given. */
+  readonly namesOfCentral?: readonly string[];
   /** Called once, when nothing can be written any more: the process has to end. */
   readonly onFailure: (error: CodedError) => void;
 }
@@ -40,7 +42,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     for (const thread of threads) thread.fail(error);
     options.onFailure(error);
   };
-  const workerData: ThreadData = { folder: options.folder, deduplicationMs: options.deduplicationMs };
+  const workerData: ThreadData = { folder: options.folder, deduplicationMs: options.deduplicationMs, namesOfCentral: options.namesOfCentral ?? [] };
   const threads: (Writer | Reader)[] = [];
   try {
     const writer: Writer = new WorkerHost({ url: workerUrl('./writer', import.meta.url), workerData, onFailure });
@@ -71,6 +73,9 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       get: (id) => reader.call('getAgent', [id]),
       findByKey: (keyThumbprint) => reader.call('findAgentByKey', [keyThumbprint]),
       findByName: (name) => reader.call('findAgentByName', [name]),
+      findByReference: (reference, limit) => reader.call('findAgentsByReference', [reference, limit]),
+      hasLeftRecords: (id) => reader.call('hasLeftRecords', [id]),
+      nameFaults: (limit) => reader.call('nameFaults', [limit]),
       list: (page) => reader.call('listAgents', [page.after ?? '', page.limit, page.state ?? null]),
       remove: (id) => writer.call('removeAgent', [id]),
       claimSession: (claim) => writer.call('claimSession', [claim]),
@@ -133,6 +138,7 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
     enrolments: {
       ask: (asking, bounds, now) => writer.call('askEnrolment', [asking, bounds, now]),
       asked: (page) => reader.call('askedEnrolments', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
+      pendingBlocks: (limit) => reader.call('pendingBlocks', [limit]),
       countPending: () => reader.call('countPendingEnrolments', []),
       forgetAsked: (limits) => writer.call('forgetAsked', [limits]),
       accept: (csr, agent, by) => writer.call('acceptEnrolment', [csr, agent, by]),
@@ -141,7 +147,6 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       admit: (agent, by) => writer.call('admitAgent', [agent, by]),
       putRescue: (agentId, code) => writer.call('putRescue', [agentId, code]),
       getRescue: (agentId) => reader.call('getRescue', [agentId]),
-      countWrongRescue: (agentId) => writer.call('countWrongRescue', [agentId]),
       rescue: (rescue) => writer.call('rescueAgent', [rescue]),
     },
     audit: {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 export interface ThreadData {
   readonly folder: string;
   readonly deduplicationMs: number;
+  readonly namesOfCentral: readonly string[];
 }
 
 /** Nobody opens this file in Central but the two threads, through SQLite: closing any other descriptor on it would drop its locks. */

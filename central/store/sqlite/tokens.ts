@@ -1,10 +1,11 @@
 // Owns the rows of API tokens and enrolment tokens. Secrets are not here, only their hashes.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
+import { CENTRAL_AGENT_NAME, reservation } from '../agent-names.ts';
 import { storeFault } from '../errors.ts';
 import type { ApiTokenRecord, EnrolmentTokenRecord, Role } from '../store.ts';
 
-export function tokenWrites(database: DatabaseSync, now: () => number) {
+export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCentral: ReadonlySet<string>) {
   const addApi = database.prepare('INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)');
   const removeApi = database.prepare('DELETE FROM api_token WHERE id = ?');
   const administrators = database.prepare(`SELECT count(*) AS others FROM api_token WHERE role = 'administrator' AND id <> ? AND (expires_at IS NULL OR expires_at > ?)`);
@@ -12,6 +13,7 @@ export function tokenWrites(database: DatabaseSync, now: () => number) {
   const addEnrolment = database.prepare('INSERT INTO enrolment_token (id, hash, created_at, created_by, expires_at, uses, max_uses, agent_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
   const getEnrolment = database.prepare('SELECT * FROM enrolment_token WHERE id = ?');
   const removeEnrolment = database.prepare('DELETE FROM enrolment_token WHERE id = ?');
+  const bound = database.prepare('SELECT 1 FROM enrolment_token WHERE agent_name = ? COLLATE NOCASE AND id <> ? AND uses < max_uses AND expires_at > ?');
   const use = database.prepare('UPDATE enrolment_token SET uses = uses + 1 WHERE id = ?');
 
   return {
@@ -26,7 +28,11 @@ export function tokenWrites(database: DatabaseSync, now: () => number) {
       removeApi.run(id);
     },
 
+    /** Errors: agent_name_reserved. Who may make one for the Central agent is decided above (central/auth/enrolment-tokens.ts). */
     addEnrolmentToken(token: EnrolmentTokenRecord): void {
+      const { agentName } = token;
+      const found = agentName === null || agentName.toLowerCase() === CENTRAL_AGENT_NAME ? undefined : reservation(agentName, namesOfCentral);
+      if (found !== undefined) throw storeFault('agent_name_reserved', { name: agentName ?? '', found });
       addEnrolment.run(token.id, token.hash, token.createdAt, token.createdBy, token.expiresAt, token.uses, token.maxUses, token.agentName);
     },
 
@@ -34,14 +40,20 @@ export function tokenWrites(database: DatabaseSync, now: () => number) {
       if (removeEnrolment.run(id).changes === 0) throw storeFault('token_unknown', { id });
     },
 
-    /** Takes one use of it. Errors: token_unknown, token_used, token_expired. */
-    useEnrolmentToken(id: string, at: number): void {
+    /** Is another token than `but`, that can still be used, good for this agent name only? */
+    isBound(name: string, but: string | null, at: number): boolean {
+      return bound.get(name, but ?? '', at) !== undefined;
+    },
+
+    /** Takes one use of it, and tells what it was. Errors: token_unknown, token_used, token_expired. */
+    useEnrolmentToken(id: string, at: number): EnrolmentTokenRecord {
       const row = getEnrolment.get(id);
       if (row === undefined) throw storeFault('token_unknown', { id });
       const token = enrolmentToken(row);
       if (token.uses >= token.maxUses) throw storeFault('token_used', { id, uses: token.maxUses });
       if (token.expiresAt <= at) throw storeFault('token_expired', { id, expiry: new Date(token.expiresAt).toISOString() });
       use.run(id);
+      return token;
     },
   };
 }

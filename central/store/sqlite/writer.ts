@@ -10,7 +10,7 @@ import { createWrites } from './writes.ts';
 
 if (parentPort === null) throw new Error('writer.ts is a thread of sqlite-store.ts');
 // Given by sqlite-store.ts.
-const { folder, deduplicationMs } = workerData as ThreadData;
+const { folder, deduplicationMs, namesOfCentral } = workerData as ThreadData;
 const path = databasePath(folder);
 try {
   const database = openDatabase({ path, applicationId: APPLICATION_ID, migrations: MIGRATIONS, cacheKiB: WRITER_CACHE_KIB, checkpointPages: CHECKPOINT_PAGES });
@@ -20,7 +20,7 @@ try {
   let commits = 0;
   let held = 0;
   serveWriter(parentPort, {
-    methods: createWrites(database, { deduplicationMs, now: Date.now, holdLog: (hold) => void (held += hold ? 1 : -1) }),
+    methods: createWrites(database, { deduplicationMs, namesOfCentral, now: Date.now, holdLog: (hold) => void (held += hold ? 1 : -1) }),
     execute(batch) {
       const outcomes = inTransaction(batch);
       commits += 1;

@@ -15,6 +15,8 @@ import { tokenWrites } from './tokens.ts';
 export interface WritesOptions {
   readonly deduplicationMs: number;
   readonly now: () => number;
+  /** Central's own name and host names: no agent takes them. */
+  readonly namesOfCentral: readonly string[];
   /** A long read begins (true) or ends: the write-ahead log cannot be cut back meanwhile, and nobody may wait for that. */
   readonly holdLog: (held: boolean) => void;
 }
@@ -25,10 +27,11 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const outbox = new OutboxLog(database, options.deduplicationMs);
   const inbox = new InboxLog(database, options.deduplicationMs);
   const audit = auditWrites(database);
-  const tokens = tokenWrites(database, options.now);
+  const namesOfCentral = new Set(options.namesOfCentral.map((name) => name.toLowerCase()));
+  const tokens = tokenWrites(database, options.now, namesOfCentral);
   const incidents = incidentWrites(database);
   const certificates = certificateWrites(database);
-  const agents = agentWrites(database, { outbox, inbox, tokens, certificates, now: options.now });
+  const agents = agentWrites(database, { outbox, inbox, tokens, certificates, namesOfCentral, now: options.now });
   return {
     ...agents,
     ...enrolmentWrites(database, agents),

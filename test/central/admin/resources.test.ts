@@ -177,6 +177,7 @@ describe('events', () => {
 
   test('a long poll answers as soon as an event comes, and skips what does not fit its filter', async () => {
     const rest = await startRest();
+    rest.agents.push(agentRecord({ name: 'b' }));
     const answer = json(rest.request('GET', '/events?waitSeconds=30&agent=b'));
     await waitUntil(() => rest.events.waiting === 1);
     rest.events.push('a', { id: '1', source: '/s', type: 't' });

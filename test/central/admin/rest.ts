@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes.ts';
 import type { AdminServices, BackupsPort, EventsPort, StatusReport } from '../../../central/admin/services.ts';
+import { findAgent, findAgentId } from '../../../central/agents/lookup.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
 import { createOperators } from '../../../central/auth/operators.ts';
@@ -16,7 +17,7 @@ import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord, DeadLetter, Incident, Role, StoredEvent } from '../../../central/store/store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { CodedError } from '../../../shared/errors.ts';
-import { memoryStore, type MemoryStore } from '../fakes.ts';
+import { memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
 
 export interface Rest {
   readonly url: string;
@@ -113,7 +114,7 @@ export class Backups implements BackupsPort {
 export async function startRest(more: (store: MemoryStore) => Promise<Partial<AdminServices>> = async () => ({})): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
-  const operators = createOperators({ tokens: store.tokens, audit: store.audit, now });
+  const operators = createOperators({ tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now });
   const token = async (role: Role) => (await operators.create({ name: role, role, expiresAt: null }, CENTRAL)).token;
   const tokens = { viewer: await token('viewer'), operator: await token('operator'), administrator: await token('administrator') };
   const online: OnlineAgent[] = [];
@@ -136,6 +137,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
       certificate: null,
       restore: null,
       problems: [] as string[],
+      advice: [] as string[],
     },
   };
   const parameters = await ParameterService.load({
@@ -147,12 +149,20 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
     now,
     after: () => () => {},
   });
+  const registry = {
+    async findByReference(reference: string, limit: number) {
+      const exact = agents.find(({ id }) => id === reference) ?? agents.find(({ name }) => name.toLowerCase() === reference.toLowerCase());
+      return exact === undefined ? agents.filter(({ id }) => reference.length >= 8 && id.startsWith(reference)).slice(0, limit) : [exact];
+    },
+    hasLeftRecords: async (id: string) => events.all.some(({ agentId }) => agentId === id) || [...incidents, ...deadLetters].some(({ agentId }) => agentId === id),
+  };
   const services: AdminServices = {
     operators,
     enrolmentTokens: createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now }),
     parameters,
     agents: {
-      get: async (id) => agents.find((agent) => agent.id === id),
+      find: (reference) => findAgent(registry, reference),
+      findId: (reference) => findAgentId(registry, reference),
       list: async ({ after = '', limit }) => agents.filter(({ name }) => name > after).slice(0, limit),
       async remove(id) {
         const at = agents.findIndex((agent) => agent.id === id);

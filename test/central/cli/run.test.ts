@@ -98,6 +98,20 @@ describe('agents, messages, events and tokens', () => {
     expect((await queuegate('agents', 'remove', 'branch-7')).out).toBe('Removed Branch-7.');
   });
 
+  test('a word for an agent goes to Central as it was typed; several that fit are printed', async () => {
+    const { rest, queuegate } = await start();
+    rest.agents.push(agentRecord({ name: 'one.bank.example', id: '0123456789ab' }), agentRecord({ name: 'two', id: '01234567ffff' }), agentRecord({ name: 'three', id: 'a/b%2F c' }));
+    for (const word of ['one.bank.example', 'ONE.bank.example', '012345678']) expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +0123456789ab$/m);
+    expect((await queuegate('agents', 'show', 'a/b%2F c')).out).toMatch(/^name +three$/m);
+    for (const line of [['agents', 'show'], ['agents', 'remove'], ['agents', 'revoke'], ['agents', 'rescue'], ['messages', 'send', '--type', 'x'], ['events', 'list', '--agent'], ['events', 'follow', '--agent'], ['incidents', 'list', '--agent'], ['messages', 'dead-letters', '--agent']]) {
+      const ambiguous = await queuegate(...line, '01234567');
+      expect(ambiguous, line.join(' ')).toMatchObject({ status: 1, out: '', error: expect.stringContaining('(agent_ambiguous)') });
+      expect(ambiguous.error.split('\n').slice(-2)).toEqual(['  - one.bank.example  0123456789ab', '  - two  01234567ffff']);
+      expect(await queuegate(...line, 'nobody'), line.join(' ')).toMatchObject({ status: 1, out: '', error: expect.stringContaining('(agent_unknown)') });
+    }
+    expect(rest.agents).toHaveLength(3);
+  });
+
   test('an agent is revoked with reason and comment, and shown with its certificate', async () => {
     const { rest, queuegate } = await start();
     const certificate = { thumbprint: 'ab'.repeat(32), serial: '5C1F', issuer: 'cd'.repeat(32), keyThumbprint: 'k', notBefore: 0, notAfter: Date.parse('2027-01-01'), issuedAt: 0, installedAt: null, revoked: null };

@@ -2,7 +2,9 @@
 // outside is test/flow/enrolment-approve.test.ts.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../../agent/certificate-request.ts';
-import { createApprovals, MAX_PENDING, MAX_PENDING_OF_ADDRESS, type Approvals } from '../../../central/pki/approvals.ts';
+import { addressBlock } from '../../../central/auth/address-rules.ts';
+import { siteOf } from '../../../central/auth/wrong-attempts.ts';
+import { createApprovals, MAX_PENDING, MAX_PENDING_OF_BLOCK, type Approvals } from '../../../central/pki/approvals.ts';
 import { readRequest } from '../../../central/pki/certificate.ts';
 import type { Grants } from '../../../central/pki/grants.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
@@ -31,7 +33,7 @@ beforeEach(async () => {
     },
     again: async ({ id, name }, certificate) => answer(id, name, certificate),
   };
-  approvals = createApprovals({ agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, onPending: (count) => (pending = count), now: () => now });
+  approvals = createApprovals({ agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, blockOf: addressBlock, siteOf, onPending: (count) => (pending = count), now: () => now });
 });
 afterEach(async () => {
   await store.stop();
@@ -84,22 +86,50 @@ describe('machines that ask', () => {
     expect(await three.ask()).toMatchObject({ status: 'pending' });
   });
 
+  const bounds = { most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+  const fill = (from: number, count: number, address: string) =>
+    Promise.allSettled(Array.from({ length: count }, (_, i) => store.enrolments.ask({ keyThumbprint: `key ${from + i}`, name: 'n', id: null, csr: 'c', address, block: addressBlock(address), site: siteOf(addressBlock(address)), transport: 'wss' }, bounds, now)));
+
   it('are a thousand at most, and fifty of one address', async () => {
-    const bounds = { most: MAX_PENDING, mostOfAddress: MAX_PENDING, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
-    const fill = (from: number, count: number, address: string) => Promise.all(Array.from({ length: count }, (_, i) => store.enrolments.ask({ keyThumbprint: `key ${from + i}`, name: 'n', id: null, csr: 'c', address, transport: 'wss' }, bounds, now)));
-    await fill(0, MAX_PENDING_OF_ADDRESS, '10.0.0.7');
+    await fill(0, MAX_PENDING_OF_BLOCK, '10.0.0.7');
     await expect((await machine('a')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address' });
     const other = await machine('b', '10.0.0.8');
     await other.ask();
-    await fill(MAX_PENDING_OF_ADDRESS, MAX_PENDING - MAX_PENDING_OF_ADDRESS - 1, '10.0.0.9');
-    await expect((await machine('c', '10.0.0.10')).ask()).rejects.toMatchObject({ code: 'enrolments_full' });
+    await Promise.all(Array.from({ length: MAX_PENDING - MAX_PENDING_OF_BLOCK - 1 }, (_, i) => fill(MAX_PENDING_OF_BLOCK + i, 1, `10.1.${i >> 8}.${i & 255}`)));
+    await fill(5_000, MAX_PENDING_OF_BLOCK, '10.0.0.9');
     expect(await other.ask()).toMatchObject({ status: 'pending' });
     expect(pending).toBe(MAX_PENDING);
+    expect(await approvals.counts()).toMatchObject({ pending: MAX_PENDING, most: MAX_PENDING });
+  });
+
+  it('from twenty addresses that filled all places do not keep a machine of another address out', async () => {
+    for (let i = 0; i < 20; i += 1) await fill(i * MAX_PENDING_OF_BLOCK, MAX_PENDING_OF_BLOCK, `10.0.1.${i}`);
+    expect(await store.enrolments.countPending()).toBe(MAX_PENDING);
+    const honest = await machine('branch-1', '10.0.0.7');
+    expect(await honest.ask()).toMatchObject({ status: 'pending' });
+    // As fast as the strangers come again, it stays.
+    for (let i = 0; i < 20; i += 1) await fill(2_000 + i * 10, 10, `10.0.1.${i}`);
+    await approvals.accept(honest.key, ADMIN, {});
+    expect(await honest.ask()).toMatchObject({ name: 'branch-1' });
+  });
+
+  it('from a thousand addresses of one site do not keep a machine from elsewhere out', async () => {
+    await Promise.all(Array.from({ length: MAX_PENDING }, (_, i) => fill(i, 1, `2001:db8:${i.toString(16)}::1`)));
+    expect(await store.enrolments.countPending()).toBe(MAX_PENDING);
+    expect(await (await machine('a', '192.0.2.7')).ask()).toMatchObject({ status: 'pending' });
+    await expect((await machine('b', '2001:db8:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrolments_full' });
+  });
+
+  it('from one IPv6 /64 share the bound of one address', async () => {
+    await Promise.all(Array.from({ length: MAX_PENDING_OF_BLOCK }, (_, i) => fill(i, 1, `2001:db8:0:1::${(i + 1).toString(16)}`)));
+    await expect((await machine('a', '2001:db8:0:1:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address', message: expect.stringContaining('2001:db8:0:1::/64') });
+    expect(await (await machine('b', '2001:db8:0:2::1')).ask()).toMatchObject({ status: 'pending' });
+    expect((await approvals.counts()).blocks).toEqual([{ block: '2001:db8:0:1::/64', pending: MAX_PENDING_OF_BLOCK }, { block: '2001:db8:0:2::/64', pending: 1 }]);
   });
 
   it('are meant by a beginning of the thumbprint only where one alone begins so', async () => {
-    const bounds = { most: 9, mostOfAddress: 9, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
-    for (const end of ['1', '2']) await store.enrolments.ask({ keyThumbprint: `0123456789${end}`, name: 'n', id: null, csr: 'c', address: 'a', transport: 'wss' }, bounds, now);
+    const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+    for (const end of ['1', '2']) await store.enrolments.ask({ keyThumbprint: `0123456789${end}`, name: 'n', id: null, csr: 'c', address: 'a', block: 'a', site: 'a', transport: 'wss' }, bounds, now);
     await expect(approvals.accept('01234567', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_ambiguous' });
     for (const bad of ['0123456', 'g'.repeat(8), '', '%', 'a'.repeat(65)]) await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_thumbprint_bad' });
     await expect(approvals.reject('99999999', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_not_asked' });

@@ -1,6 +1,7 @@
 import { createHash, webcrypto, X509Certificate } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CENTRAL } from '../../../central/audit.ts';
+import type { WrongAttempt } from '../../../central/auth/wrong-attempts.ts';
 import { createEnrolmentTokens, type EnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority.ts';
 import { spkiOf } from '../../../central/pki/certificate.ts';
@@ -12,6 +13,8 @@ import { misfit } from '../../../shared/wire/json-schema.ts';
 import { Pkcs10CertificateRequestGenerator } from '../../../shared/x509.ts';
 import { memoryStore, type MemoryStore } from '../fakes.ts';
 
+const slowed: WrongAttempt[] = [];
+const attempts = { slow: async (attempt: WrongAttempt) => void slowed.push(attempt) };
 const WSS = { over: 'wss', address: '10.0.0.7', direct: true } as const;
 const WS = { over: 'ws', address: '10.0.0.7', direct: false } as const;
 
@@ -26,13 +29,14 @@ let csrDer: Buffer;
 
 beforeEach(async () => {
   store = memoryStore();
+  slowed.length = 0;
   policy = 'token';
   tokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'] };
   const grants = createGrants({ authority, trust, certificates: store.certificates, signingKey: 'S'.repeat(64), central: 'central.test', lifetimeDays: () => 365, now: Date.now });
   const unasked = () => Promise.reject(new Error('not asked here'));
-  const made = createEnrolment({ agents: store.agents, audit: store.audit, tokens, grants, approvals: { ask: unasked }, rescues: { rescue: unasked }, policy: () => policy, now: Date.now });
+  const made = createEnrolment({ agents: store.agents, audit: store.audit, tokens, grants, approvals: { ask: unasked }, rescues: { rescue: unasked }, attempts, policy: () => policy, now: Date.now });
   enrolment = {
     async enrol(body, connection) {
       const answer = await made.enrol(body, connection);
@@ -104,6 +108,9 @@ describe('enrolment with a token over wss', () => {
       await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({ code: 'enrolment_refused', status: 401 });
     }
     expect(store.agents.records.size).toBe(0);
+    expect(slowed).toEqual(Array.from({ length: 4 }, () => ({ secret: 'enrollment-token', address: '10.0.0.7' })));
+    await enrolment.enrol({ csr, name: 'branch-7', token: good }, WSS);
+    expect(slowed).toHaveLength(4);
   });
 
   test('nobody gets in while the policy is closed', async () => {
@@ -134,6 +141,9 @@ describe('enrolment over a plain line', () => {
     for (const changed of [{ ...body, name: 'branch-8' }, { ...body, id: 'x' }, { ...body, mac: '0'.repeat(64) }, { ...body, tokenId: '0'.repeat(16) }]) {
       await expect(enrolment.enrol(changed, WS)).rejects.toMatchObject({ code: 'enrolment_refused' });
     }
+    expect(slowed).toHaveLength(4);
+    await enrolment.enrol(body, WS);
+    expect(slowed).toHaveLength(4);
   });
 
   test('a token sent in the clear is refused and withdrawn', async () => {

@@ -1,5 +1,5 @@
 // The part of the contract that concerns agents, their enrolment and their sessions.
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../central/store/store.ts';
 import { claimOf, DAY, enrolmentToken, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 import { positionId } from '../../shared/sqlite/position-id.ts';
@@ -61,6 +61,117 @@ export function agentContract(open: OpenEngine): void {
     await store.tokens.addEnrolmentToken(enrolmentToken('t'));
     await expect(store.agents.register(newAgent('a1', { keyThumbprint: 'other' }), 't')).rejects.toMatchObject({ code: 'agent_id_taken' });
     await expect(store.agents.register(newAgent('a2', { keyThumbprint: 'thumbprint of a1' }), 't')).rejects.toMatchObject({ code: 'agent_key_known' });
+  });
+
+  describe('one namespace of ids and names', () => {
+    const taken = (id: string, name: string, code: string) => expect(store.agents.register(newAgent(id, { name }), 't'), `${id} ${name}`).rejects.toMatchObject({ code, status: 409 });
+    const claimed = (id: string, name: string) => store.agents.claimSession(claimOf(id, { name }));
+
+    beforeEach(async () => {
+      await registered(store, 'Victim-Id', 'Victim-Name');
+      await store.tokens.addEnrolmentToken(enrolmentToken('t', { maxUses: 99 }));
+    });
+
+    it("an id that is another agent's name, and a name that is another agent's id, are refused at enrollment, in whatever case", async () => {
+      for (const id of ['Victim-Name', 'victim-name', 'VICTIM-NAME', 'victim-id', 'VICTIM-ID']) await taken(id, 'mine', 'agent_id_taken');
+      for (const name of ['Victim-Id', 'victim-id', 'VICTIM-NAME']) await taken('mine', name, 'agent_name_taken');
+      await expect(store.enrolments.admit(newAgent('victim-name', { name: 'mine' }), 'admin')).rejects.toMatchObject({ code: 'agent_id_taken' });
+      await expect(store.enrolments.admit(newAgent('mine', { name: 'victim-id' }), 'admin')).rejects.toMatchObject({ code: 'agent_name_taken' });
+      const asking = { keyThumbprint: 'thumbprint of x', name: 'mine', id: 'victim-name', csr: 'csr', address: 'a', block: 'a', site: 'a', transport: 'wss' as const };
+      await store.enrolments.ask(asking, { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 }, NOW);
+      await expect(store.enrolments.accept('csr', newAgent('victim-name', { name: 'mine', keyThumbprint: 'thumbprint of x' }), 'admin')).rejects.toMatchObject({ code: 'agent_id_taken' });
+      expect(await store.tokens.getEnrolmentToken('t')).toMatchObject({ uses: 0 });
+      expect(await store.agents.list({ limit: 9 })).toHaveLength(1);
+    });
+
+    it("a name that is another agent's id or name is refused when an agent comes with it, and nothing changes", async () => {
+      await registered(store, 'a1');
+      for (const name of ['Victim-Id', 'VICTIM-ID', 'victim-name']) await expect(claimed('a1', name)).rejects.toMatchObject({ code: 'agent_name_taken' });
+      expect(await store.agents.get('a1')).toMatchObject({ name: 'a1', epoch: 0, state: 'Pending' });
+      // Its own id as its name, its own name in another case: nobody else's.
+      await claimed('a1', 'other');
+      await claimed('a1', 'A1');
+      expect(await store.agents.get('a1')).toMatchObject({ name: 'A1' });
+    });
+
+    it('a name that could be taken for the beginning of an id is refused', async () => {
+      await registered(store, '0123456789abcdef', 'hex');
+      await taken('mine', '01234567', 'agent_name_taken');
+      await taken('mine', '0123456789ABC', 'agent_name_taken');
+      await store.agents.register(newAgent('b1', { name: '0123456' }), 't');
+      await store.agents.register(newAgent('branch-10'), 't');
+      // Ids that are names in a row are usual.
+      await store.agents.register(newAgent('branch-1'), 't');
+      await expect(claimed('b1', '0123456789')).rejects.toMatchObject({ code: 'agent_name_taken' });
+    });
+
+    it('an id is plain printable ASCII without blanks', async () => {
+      for (const id of ['', ' ', 'a b', 'a\tb', 'a\n', 'caf\u00e9', '\u202eab', '\u{1f600}', 'a\u007f', 'a\u0000', '.', '..', 'x'.repeat(256)]) {
+        await expect(store.agents.register(newAgent(id, { name: 'mine' }), 't'), JSON.stringify(id)).rejects.toMatchObject({ code: 'agent_id_invalid', status: 422 });
+      }
+      for (const [i, id] of ['00-1B-44-11-3A-B7', 'a/b?c#d%2F', '~!"$&()*+,;<=>@[]^`{|}', 'x'.repeat(255)].entries()) expect(await store.agents.register(newAgent(id, { name: `n${i}` }), 't')).toMatchObject({ id });
+    });
+
+    it('reserved words are nobody\'s id or name', async () => {
+      for (const word of ['all', 'ALL', 'central-agent', 'Central-Agent', 'central.test', 'CENTRAL.test', 'host-of-central']) {
+        await taken('mine', word, 'agent_name_reserved');
+        await taken(word, 'mine', 'agent_name_reserved');
+        await expect(claimed('Victim-Id', word)).rejects.toMatchObject({ code: 'agent_name_reserved' });
+      }
+      for (const agentName of ['all', 'Central.Test']) await expect(store.tokens.addEnrolmentToken(enrolmentToken('b', { agentName }))).rejects.toMatchObject({ code: 'agent_name_reserved' });
+      // Central's own agent comes with a token that is bound to its name.
+      await store.tokens.addEnrolmentToken(enrolmentToken('own', { agentName: 'central-agent' }));
+      await store.agents.register(newAgent('c1', { name: 'central-agent' }), 'own');
+      await claimed('c1', 'central-agent');
+    });
+
+    it('a name that a token is bound to is kept for it, as name and as id, until it is used up, expired or removed', async () => {
+      await store.tokens.addEnrolmentToken(enrolmentToken('bound', { agentName: 'Branch-9' }));
+      await taken('mine', 'branch-9', 'agent_name_reserved');
+      await taken('BRANCH-9', 'mine', 'agent_name_reserved');
+      await expect(store.enrolments.admit(newAgent('mine', { name: 'branch-9' }), 'admin')).rejects.toMatchObject({ code: 'agent_name_reserved' });
+      await expect(claimed('Victim-Id', 'branch-9')).rejects.toMatchObject({ code: 'agent_name_reserved' });
+      await store.agents.register(newAgent('b9', { name: 'branch-9' }), 'bound');
+      await taken('mine', 'branch-9', 'agent_name_taken');
+      await store.tokens.addEnrolmentToken(enrolmentToken('over', { agentName: 'branch-8', expiresAt: NOW }));
+      await store.agents.register(newAgent('b8', { name: 'branch-8' }), 't');
+      await store.tokens.addEnrolmentToken(enrolmentToken('gone', { agentName: 'branch-7' }));
+      await store.tokens.removeEnrolmentToken('gone');
+      await store.agents.register(newAgent('b7', { name: 'branch-7' }), 't');
+    });
+
+    it('an agent that has its name already keeps it, whatever is bound or reserved since', async () => {
+      await store.tokens.addEnrolmentToken(enrolmentToken('late', { agentName: 'victim-name' }));
+      expect(await claimed('Victim-Id', 'VICTIM-name')).toMatchObject({ epoch: 1 });
+    });
+  });
+
+  it('finds what a word means: an exact id, else an exact name in any case, else the beginning of an id', async () => {
+    await registered(store, '0123456789abcdef', 'Branch.One');
+    await registered(store, '01234567ffff', 'two');
+    await registered(store, 'short', 'three');
+    const found = async (word: string, limit = 9) => (await store.agents.findByReference(word, limit)).map(({ id }) => id);
+    expect(await found('short')).toEqual(['short']);
+    expect(await found('BRANCH.ONE')).toEqual(['0123456789abcdef']);
+    expect(await found('012345678')).toEqual(['0123456789abcdef']);
+    expect(await found('0123456789ABC')).toEqual(['0123456789abcdef']);
+    expect(await found('01234567')).toEqual(['0123456789abcdef', '01234567ffff']);
+    expect(await found('01234567', 1)).toEqual(['0123456789abcdef']);
+    for (const word of ['0123456', 'shor', 'nobody', '', '%23456789', '_1234567', '01234567%', '\u{10ffff}', '0123456789abcdef0']) expect([word, await found(word)]).toEqual([word, []]);
+  });
+
+  it('knows whether a removed agent has left anything', async () => {
+    const epoch = await online(store, 'a1');
+    await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
+    await store.agents.remove('a1');
+    await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a2', address: null, detail: '{}' });
+    expect([await store.agents.hasLeftRecords('a1'), await store.agents.hasLeftRecords('a2'), await store.agents.hasLeftRecords('A1'), await store.agents.hasLeftRecords('')]).toEqual([true, true, false, false]);
+  });
+
+  it('finds no fault with names that the rules let in', async () => {
+    await registered(store, 'a1', 'b1');
+    await registered(store, 'a2', 'A2');
+    expect(await store.agents.nameFaults(9)).toEqual({ count: 0, faults: [] });
   });
 
   it('lists in order of name, page by page and by state', async () => {

@@ -5,7 +5,7 @@ import type { Store } from '../../../central/store/store.ts';
 import { items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 
 const HOUR = 3_600_000;
-const BOUNDS: AskedBounds = { most: 3, mostOfAddress: 2, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+const BOUNDS: AskedBounds = { most: 3, mostOfBlock: 2, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
 
 export function enrolmentContract(open: OpenEngine): void {
   let engine: Engine;
@@ -18,14 +18,14 @@ export function enrolmentContract(open: OpenEngine): void {
 
   afterEach(() => engine.dispose());
 
-  const asking = (key: string, changes: Partial<Asking> = {}): Asking => ({ keyThumbprint: key, name: `name of ${key}`, id: null, csr: `request of ${key}`, address: `address of ${key}`, transport: 'wss', ...changes });
+  const asking = (key: string, changes: Partial<Asking> = {}): Asking => ({ keyThumbprint: key, name: `name of ${key}`, id: null, csr: `request of ${key}`, address: `address of ${key}`, block: changes.address ?? `address of ${key}`, site: `site of ${changes.block ?? key}`, transport: 'wss', ...changes });
   const agentOf = (key: string, changes = {}) => ({ id: key, name: `name of ${key}`, publicKey: `key of ${key}`, keyThumbprint: key, now: NOW + 5, ...changes });
   const ask = (key: string, changes: Partial<Asking> = {}, now = NOW, bounds: Partial<AskedBounds> = {}) => store.enrolments.ask(asking(key, changes), { ...BOUNDS, ...bounds }, now);
 
   it('keeps who asks, one entry for each key, with what was said last; page by page and over a restart', async () => {
     expect(await ask('aa01')).toEqual({ ...asking('aa01'), firstAskedAt: NOW, lastAskedAt: NOW, state: 'pending', decidedAt: null, decidedBy: null, comment: null, certificate: null });
     await ask('bb02');
-    expect(await ask('aa01', { name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws' }, NOW + 7)).toMatchObject({ name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws', firstAskedAt: NOW, lastAskedAt: NOW + 7 });
+    expect(await ask('aa01', { name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws' }, NOW + 7)).toMatchObject({ name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', block: '192.0.2.9', site: 'site of aa01', transport: 'ws', firstAskedAt: NOW, lastAskedAt: NOW + 7 });
     store = await engine.restart();
     const keys = async (page: Partial<Parameters<Store['enrolments']['asked']>[0]>) => (await store.enrolments.asked({ limit: 9, ...page })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await keys({})).toEqual(['aa01', 'bb02']);
@@ -35,16 +35,49 @@ export function enrolmentContract(open: OpenEngine): void {
     expect(await store.enrolments.countPending()).toBe(2);
   });
 
-  it('has no room beyond its bounds, in all and for one address; who is there may ask again', async () => {
-    await ask('aa', { address: 'x' });
-    await ask('bb', { address: 'x' });
-    await expect(ask('cc', { address: 'x' })).rejects.toMatchObject({ code: 'enrolments_full_of_address', status: 503 });
-    await ask('cc', { address: 'y' });
-    await expect(ask('dd', { address: 'z' })).rejects.toMatchObject({ code: 'enrolments_full', status: 503 });
-    await ask('aa', { address: 'x' }, NOW + 1);
+  it('has no room beyond its bounds, in all and for one block of addresses; who is there may ask again', async () => {
+    await ask('aa', { address: '2001:db8::1', block: 'x' });
+    await ask('bb', { address: '2001:db8::2', block: 'x' });
+    await expect(ask('cc', { address: '2001:db8::3', block: 'x' })).rejects.toMatchObject({ code: 'enrolments_full_of_address', status: 503 });
+    await ask('cc', { block: 'y' });
+    expect(await store.enrolments.pendingBlocks(9)).toEqual([{ block: 'x', pending: 2 }, { block: 'y', pending: 1 }]);
+    expect(await store.enrolments.pendingBlocks(1)).toHaveLength(1);
+    await expect(ask('dd', { block: 'y' })).rejects.toMatchObject({ code: 'enrolments_full', status: 503 });
+    await ask('aa', { block: 'x' }, NOW + 1);
     await store.enrolments.reject('bb', 'admin', null, NOW);
-    await ask('dd', { address: 'z' });
+    await ask('dd', { block: 'z' });
     expect(await store.enrolments.countPending()).toBe(3);
+  });
+
+  it('lets the block that holds the most give way when all places are taken: of it the one that has not asked for longest', async () => {
+    const bounds = { most: 4, mostOfBlock: 3 };
+    for (const [i, key] of ['a1', 'a2', 'a3'].entries()) await ask(key, { block: 'x' }, NOW + i, bounds);
+    await ask('b1', { block: 'y' }, NOW + 3, bounds);
+    await ask('a1', { block: 'x' }, NOW + 4, bounds);
+    await ask('c1', { block: 'z' }, NOW + 5, bounds);
+    const waiting = async () => (await store.enrolments.asked({ limit: 9, state: 'pending' })).map(({ keyThumbprint }) => keyThumbprint);
+    expect(await waiting()).toEqual(['a1', 'a3', 'b1', 'c1']);
+    // No block holds so much more that a place would be fairer elsewhere: who is refused does not push others out in turns.
+    await expect(ask('b2', { block: 'y' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
+    await expect(ask('a2', { block: 'x' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
+  });
+
+  it('lets one give way that has been silent, when all places are taken by blocks that hold one each', async () => {
+    const bounds = { most: 3 };
+    for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, {}, NOW + i, bounds);
+    await ask('a', {}, NOW + 9, bounds);
+    await expect(ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW })).rejects.toMatchObject({ code: 'enrolments_full' });
+    await ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW + 9 });
+    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual(['a', 'c', 'd']);
+  });
+
+  it('lets the site that holds the most give way, when all places are taken by blocks that hold one each', async () => {
+    const bounds = { most: 4 };
+    for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, { site: 'large' }, NOW + i, bounds);
+    await ask('d', { site: 'small' }, NOW, bounds);
+    await ask('e', { site: 'new' }, NOW + 9, bounds);
+    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual(['b', 'c', 'd', 'e']);
+    await expect(ask('f', { site: 'small' }, NOW + 10, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
   });
 
   it('forgets what is old: who has not asked, what was rejected, what was accepted, each by its own bound', async () => {
@@ -109,7 +142,7 @@ export function enrolmentContract(open: OpenEngine): void {
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
     await store.enrolments.putRescue('a1', code('h1'));
-    expect(await store.enrolments.getRescue('a1')).toEqual({ ...code('h1'), wrongTries: 0, usedBy: null });
+    expect(await store.enrolments.getRescue('a1')).toEqual({ ...code('h1'), usedBy: null });
     const agent = await store.enrolments.rescue(rescue('a1', 'h1'));
     expect(agent).toMatchObject({ id: 'a1', name: 'a1', publicKey: 'new key', keyThumbprint: 'new thumbprint', state: 'Disconnected', stateReason: 'rescued', epoch: epoch + 1, session: { endedAt: NOW + 9 }, outbox: { messages: 1 }, inbox: { number: 1 } });
     await expect(store.inbox.append('a1', epoch, 2, items('e2'), NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
@@ -148,9 +181,8 @@ export function enrolmentContract(open: OpenEngine): void {
     await store.enrolments.putRescue('a1', code('h1'));
     await expect(store.enrolments.rescue(rescue('a1', 'h1', { now: NOW + HOUR }))).rejects.toMatchObject({ code: 'rescue_expired' });
     await expect(store.enrolments.rescue(rescue('a1', 'h1', { keyThumbprint: 'thumbprint of a2' }))).rejects.toMatchObject({ code: 'agent_key_known' });
-    expect([await store.enrolments.countWrongRescue('a1'), await store.enrolments.countWrongRescue('a1'), await store.enrolments.countWrongRescue('a2')]).toEqual([1, 2, 0]);
     await store.enrolments.putRescue('a1', code('h2'));
-    expect(await store.enrolments.getRescue('a1')).toMatchObject({ hash: 'h2', wrongTries: 0, usedBy: null });
+    expect(await store.enrolments.getRescue('a1')).toMatchObject({ hash: 'h2', usedBy: null });
     await expect(store.enrolments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
     expect(await store.agents.get('a1')).toMatchObject({ keyThumbprint: 'thumbprint of a1', epoch: 0 });
     await expect(store.enrolments.putRescue('a9', code('h9'))).rejects.toMatchObject({ code: 'agent_unknown' });

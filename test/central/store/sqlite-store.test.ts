@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { APPLICATION_ID, MIGRATIONS } from '../../../central/store/sqlite/migrations.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
+import { openDatabase } from '../../../shared/sqlite/database.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { storeContract } from './contract.ts';
@@ -17,7 +19,7 @@ function unexpected(error: CodedError): void {
   throw error;
 }
 
-const openAt = (folder: string, onFailure: (error: CodedError) => void = unexpected): Promise<Store> => openSqliteStore({ folder, deduplicationMs: 7 * DAY, onFailure });
+const openAt = (folder: string, onFailure: (error: CodedError) => void = unexpected): Promise<Store> => openSqliteStore({ folder, deduplicationMs: 7 * DAY, namesOfCentral: ['Central.Test', 'host-of-central'], onFailure });
 
 storeContract('SQLite', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'store-'));
@@ -70,6 +72,48 @@ describe('openSqliteStore', () => {
     await expect(open()).rejects.toMatchObject({ code: 'data_damaged' });
     rmSync(join(folder, 'central.db'));
     await open();
+  });
+
+  it('reports agents from before the rules on ids and names, which stay reachable by their full id', async () => {
+    const before = await open();
+    for (const [id, name] of [['victim-id', 'victim'], ['a1', 'thief'], ['a2', 'two'], ['a3', 'three'], ['a4', 'four'], ['a5', 'five']] as const) await registered(before, id, name);
+    await before.stop();
+    const database = new DatabaseSync(join(folder, 'central.db'));
+    const changed = (column: 'id' | 'name', value: string, of: string) => database.prepare(`UPDATE agent SET ${column} = ? WHERE id = ?`).run(value, of);
+    changed('id', 'VICTIM', 'a1');
+    changed('id', 'two words', 'a2');
+    changed('id', 'Victim-Id', 'a3');
+    changed('name', 'host-of-central', 'a4');
+    changed('id', 'ALL', 'a5');
+    database.close();
+    const store = await open();
+    const { count, faults } = await store.agents.nameFaults(9);
+    expect(count).toBe(5);
+    expect(faults).toEqual([
+      { id: 'victim-id', name: 'victim', found: 'its id differs from that of the agent Victim-Id in upper and lower case only' },
+      { id: 'VICTIM', name: 'thief', found: 'its id is the name of the agent victim-id' },
+      { id: 'two words', name: 'two', found: 'its id is not plain printable ASCII without blanks' },
+      { id: 'a4', name: 'host-of-central', found: 'its name is a reserved name' },
+      { id: 'ALL', name: 'five', found: 'its id is a reserved name' },
+    ]);
+    expect((await store.agents.nameFaults(2)).faults).toHaveLength(2);
+    for (const id of ['victim-id', 'Victim-Id', 'VICTIM', 'two words', 'a4', 'ALL']) expect(await store.agents.findByReference(id, 9)).toMatchObject([{ id }]);
+    // The name still means its owner, and the agents come back as they are.
+    expect(await store.agents.findByReference('victim', 9)).toMatchObject([{ id: 'victim-id' }]);
+    for (const [id, name, key] of [['two words', 'two', 'a2'], ['a4', 'host-of-central', 'a4'], ['VICTIM', 'thief', 'a1']] as const) {
+      expect(await store.agents.claimSession(claimOf(id, { name, keyThumbprint: `thumbprint of ${key}` }))).toMatchObject({ epoch: 1 });
+    }
+  });
+
+  it('takes over rescue codes and machines that wait from the schema before', async () => {
+    const old = openDatabase({ path: join(folder, 'central.db'), applicationId: APPLICATION_ID, migrations: MIGRATIONS.slice(0, 4), cacheKiB: 1024, checkpointPages: 1000 });
+    old.exec(`INSERT INTO pending_enrolment (key_thumbprint, name, csr, address, transport, first_asked_at, last_asked_at, state) VALUES ('aa', 'n', 'c', '192.0.2.7', 'wss', 1, 1, 'pending');
+      INSERT INTO rescue_code (agent, hash, created_at, created_by, expires_at, wrong_tries) VALUES (1, 'h', 1, 'admin', ${NOW}, 10)`);
+    old.close();
+    const store = await open();
+    expect(await store.enrolments.pendingBlocks(9)).toEqual([{ block: '192.0.2.7', pending: 1 }]);
+    await registered(store, 'a1');
+    expect(await store.enrolments.getRescue('a1')).toEqual({ hash: 'h', createdAt: 1, createdBy: 'admin', expiresAt: NOW, usedBy: null });
   });
 
   it('refuses the data of a newer version', async () => {

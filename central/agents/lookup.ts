@@ -1,0 +1,45 @@
+// Finds the agent that an administrator means: by its exact id, else by its exact name, else by a beginning of its id. REST and,
+// through it, the command line have no other way from a word to an agent.
+import { CodedError } from '../../shared/errors.ts';
+import { storeFault, STORE_ERRORS } from '../store/errors.ts';
+import type { AgentRecord, AgentStore } from '../store/store.ts';
+
+/** Shown of several agents that fit. */
+const MAX_CANDIDATES = 10;
+
+export interface AgentCandidate {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** More than one agent fits; `candidates` are the first ones. */
+export class AgentAmbiguous extends CodedError {
+  readonly candidates: readonly AgentCandidate[];
+
+  constructor(reference: string, candidates: readonly AgentCandidate[]) {
+    super('agent_ambiguous', STORE_ERRORS.agent_ambiguous, { found: reference });
+    this.candidates = candidates.map(({ id, name }) => ({ id, name }));
+  }
+}
+
+/** Errors: agent_unknown, agent_ambiguous. */
+export async function findAgent(agents: Pick<AgentStore, 'findByReference'>, reference: string): Promise<AgentRecord> {
+  const found = await agents.findByReference(reference, MAX_CANDIDATES);
+  const [one, ...others] = found;
+  if (one === undefined) throw storeFault('agent_unknown', { id: reference });
+  if (others.length > 0) throw new AgentAmbiguous(reference, found);
+  return one;
+}
+
+/**
+ * The id to filter records by. An agent that was removed since is found by its whole id as long as it has left anything.
+ * Errors: agent_unknown, agent_ambiguous.
+ */
+export async function findAgentId(agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords'>, reference: string): Promise<string> {
+  try {
+    return (await findAgent(agents, reference)).id;
+  } catch (error) {
+    if (error instanceof AgentAmbiguous || !(await agents.hasLeftRecords(reference))) throw error;
+    return reference;
+  }
+}

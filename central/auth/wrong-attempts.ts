@@ -1,0 +1,121 @@
+// Slows down wrong secrets (API tokens, recovery codes, enrollment tokens and their proofs) by the address block that they come
+// from. It is asked only after a secret has turned out wrong: the right one is never delayed and never refused here, from whatever
+// address it comes, so that no guesser can lock an owner out. What is recorded of it is attempt-records.ts's.
+import { addressBlock } from './address-rules.ts';
+import { authFault } from './errors.ts';
+
+export const SECRET_KINDS = ['api-token', 'recovery-code', 'enrollment-token'] as const;
+export type SecretKind = (typeof SECRET_KINDS)[number];
+
+export interface WrongAttempt {
+  readonly secret: SecretKind;
+  readonly address: string;
+  /** The registered agent whose secret was tried. */
+  readonly agentId?: string | undefined;
+}
+
+export interface WrongAttempts {
+  /** Resolves when the refusal may be answered. Errors: too_many_attempts, at once, when too many answers wait already. */
+  slow(attempt: WrongAttempt): Promise<void>;
+}
+
+export interface WrongAttemptsOptions {
+  readonly now: () => number;
+  readonly wait: (ms: number) => Promise<void>;
+  /** Counts every attempt; costs no I/O. */
+  readonly onWrong: (attempt: WrongAttempt, block: string) => void;
+}
+
+/** A person mistypes; the first few answers of a block are immediate. */
+const FREE_ATTEMPTS = 3;
+const FIRST_DELAY_MS = 250;
+/** A third of what an enrolling agent waits for an answer (agent/enrol-request.ts). */
+export const MAX_DELAY_MS = 5_000;
+/** A block that was quiet for this long starts over. */
+const FORGET_MS = 600_000;
+/** Answers that wait at once. Each holds a timer and its request, both bounded by MAX_DELAY_MS. */
+export const MAX_DELAYED_OF_BLOCK = 4;
+export const MAX_DELAYED_OF_SITE = 50;
+export const MAX_DELAYED = 500;
+/** A site is an IPv4 /16 or an IPv6 /32: who owns one changes blocks at will, and is counted as a whole, this many times milder. */
+const SITE_WEIGHT = 16;
+/** Memory: families apart, sites apart, so that no site flushes what is known of another one's blocks. */
+export const MAX_SITES_OF_FAMILY = 512;
+export const MAX_BLOCKS_OF_SITE = 64;
+
+interface Counted {
+  wrong: number;
+  delayed: number;
+  lastAt: number;
+}
+
+interface Site extends Counted {
+  readonly blocks: Map<string, Counted>;
+}
+
+export interface WrongAttemptsWithSize extends WrongAttempts {
+  /** Blocks that are remembered. */
+  readonly size: number;
+  /** Answers that wait now. */
+  readonly delayed: number;
+}
+
+export function createWrongAttempts({ now, wait, onWrong }: WrongAttemptsOptions): WrongAttemptsWithSize {
+  const families = { v4: new Map<string, Site>(), v6: new Map<string, Site>() };
+  let delayed = 0;
+
+  return {
+    get size() {
+      return [...families.v4.values(), ...families.v6.values()].reduce((sum, { blocks }) => sum + blocks.size, 0);
+    },
+    get delayed() {
+      return delayed;
+    },
+    async slow(attempt) {
+      const name = addressBlock(attempt.address);
+      onWrong(attempt, name);
+      const at = now();
+      const site = touch(families[name.includes(':') ? 'v6' : 'v4'], siteOf(name), MAX_SITES_OF_FAMILY, at, (): Site => ({ ...fresh(at), blocks: new Map() }));
+      const block = touch(site.blocks, name, MAX_BLOCKS_OF_SITE, at, () => fresh(at));
+      const level = Math.max(block.wrong, Math.floor(site.wrong / SITE_WEIGHT)) - FREE_ATTEMPTS;
+      if (level <= 0) return;
+      if (block.delayed >= MAX_DELAYED_OF_BLOCK || site.delayed >= MAX_DELAYED_OF_SITE || delayed >= MAX_DELAYED) throw authFault('too_many_attempts', { block: name });
+      for (const counted of [block, site]) counted.delayed += 1;
+      delayed += 1;
+      try {
+        await wait(Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(level - 1, 16)));
+      } finally {
+        for (const counted of [block, site]) counted.delayed -= 1;
+        delayed -= 1;
+      }
+    },
+  };
+}
+
+/** For `wait`: the process does not stay for it. */
+export function unheldDelay(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms).unref());
+}
+
+function fresh(at: number): Counted {
+  return { wrong: 0, delayed: 0, lastAt: at };
+}
+
+/** Counts one more for `key`, which becomes the newest; the one that was quiet longest gives way. */
+function touch<T extends Counted>(map: Map<string, T>, key: string, most: number, at: number, make: () => T): T {
+  const known = map.get(key) ?? make();
+  map.delete(key);
+  map.set(key, known);
+  if (at - known.lastAt > FORGET_MS) known.wrong = 0;
+  known.wrong += 1;
+  known.lastAt = at;
+  const [oldest] = map.keys();
+  if (map.size > most && oldest !== undefined) map.delete(oldest);
+  return known;
+}
+
+/** Of a block of `addressBlock`: 192.0.2.7 is in 192.0, 2001:db8:0:1::/64 in 2001:db8. */
+export function siteOf(block: string): string {
+  const separator = block.includes(':') ? ':' : '.';
+  return block.split(separator, 2).join(separator);
+}

@@ -1,0 +1,29 @@
+// Names that no agent may take, and which of two words for an agent counts first. Ids and names share one namespace: an id never
+// equals another agent's name, in whatever case; the engine holds to it in the transaction that writes either.
+
+/** The agent on Central's own host has this name, and no other one: its record can be told by it. */
+export const CENTRAL_AGENT_NAME = 'central-agent';
+/** Stands for every agent where several can be meant. */
+const ALL_AGENTS = 'all';
+/** Of an id: what somebody types in place of the whole. */
+export const MIN_ID_PREFIX = 8;
+/** Plain printable ASCII without blanks. */
+const PLAIN_ID = /^[!-~]{1,255}$/;
+
+/** May an agent that is registered now have this id? `.` and `..` would vanish from a URL's path (WHATWG URL, section 4.4). */
+export function isPlainId(id: string): boolean {
+  return PLAIN_ID.test(id) && id !== '.' && id !== '..';
+}
+
+/** Why a word is reserved, for the sentence of `agent_name_reserved`; undefined when it is not. `ofCentral`: its own name and host names, lower case. */
+export function reservation(word: string, ofCentral: ReadonlySet<string>): string | undefined {
+  const lower = word.toLowerCase();
+  if (lower === CENTRAL_AGENT_NAME) return "it is kept for the agent on Central's own host";
+  if (lower === ALL_AGENTS) return 'it stands for all agents';
+  return ofCentral.has(lower) ? 'it is a name of Central or of its host' : undefined;
+}
+
+/** A name that somebody could take for the beginning of an id: hexadecimal digits, as in the thumbprint that most ids are. */
+export function looksLikeIdPrefix(word: string): boolean {
+  return word.length >= MIN_ID_PREFIX && /^[0-9a-f]+$/i.test(word);
+}
