@@ -6,7 +6,7 @@ import { auditEntry, CENTRAL, type Actor, type Reason } from '../audit.ts';
 import type { EnrolmentStore } from '../store/enrolment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
-import type { ReadRequest } from './certificate.ts';
+import { readRequest } from './certificate-request.ts';
 import type { EnrolmentConnection } from './enrolment.ts';
 import { pkiFault } from './errors.ts';
 import type { Grants } from './grants.ts';
@@ -40,8 +40,8 @@ export interface MadeRescue {
 export interface Rescues {
   /** Makes the one code of an agent. Errors: agent_unknown. */
   make(agentId: string, hours: number, actor: Actor, reason: Reason): Promise<MadeRescue>;
-  /** Errors: rescue_refused, rescue_locked, rescue_other_certificate, rescue_used, rescue_expired, agent_key_known. */
-  rescue(request: EnrolByRescue, csr: ReadRequest, connection: EnrolmentConnection): Promise<Enrolled>;
+  /** `csrDer`: of the request, not read yet. Errors: rescue_refused, rescue_locked, rescue_other_certificate, rescue_used, rescue_expired, agent_key_known, those of readRequest. */
+  rescue(request: EnrolByRescue, csrDer: Buffer, connection: EnrolmentConnection): Promise<Enrolled>;
 }
 
 export function createRescues({ agents, enrolments, audit, grants, pin, onRescued, now }: RescuesOptions): Rescues {
@@ -63,12 +63,12 @@ export function createRescues({ agents, enrolments, audit, grants, pin, onRescue
       return { agent, code, expiresAt };
     },
 
-    async rescue(request, csr, { over, address, direct }) {
+    async rescue(request, csrDer, { over, address, direct }) {
       const agent = await (request.id === undefined ? agents.findByName(request.name) : agents.get(request.id));
       const code = agent === undefined ? undefined : await enrolments.getRescue(agent.id);
       // An unknown agent and one without a code cost the same HMAC as a known one.
       const key = Buffer.from(code?.hash ?? '00'.repeat(32), 'hex');
-      const proven = sameMac(rescueMac(key, { name: request.name, id: request.id, pin: request.pin, csrDer: csr.der }), request.rescue);
+      const proven = sameMac(rescueMac(key, { name: request.name, id: request.id, pin: request.pin, csrDer }), request.rescue);
       if (agent === undefined || code === undefined || !proven) {
         if (agent !== undefined && code !== undefined && code.expiresAt > now() && code.usedBy === null) await countWrong(agent, address);
         throw pkiFault('rescue_refused', { name: request.name });
@@ -77,6 +77,7 @@ export function createRescues({ agents, enrolments, audit, grants, pin, onRescue
       if (code.wrongTries >= MAX_WRONG_TRIES) throw pkiFault('rescue_locked', { tries: MAX_WRONG_TRIES });
       if (request.pin === null ? direct : request.pin !== pin()) throw pkiFault('rescue_other_certificate', { found: request.pin ?? 'no pin at all', pin: pin() });
 
+      const csr = readRequest(csrDer);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const reason = `rescued from ${address}: it has another key`;
       const rescued = await enrolments.rescue({ agentId: agent.id, hash: code.hash, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now(), reason });
