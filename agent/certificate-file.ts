@@ -1,7 +1,10 @@
 // Owns reading the file that "queuegate agents issue" wrote: which certificate is which, and all that can be wrong with them,
 // each fault by name. Knows no network and writes nothing.
 import type { X509Certificate } from 'node:crypto';
-import { nameLine, parseCertificate } from '../shared/keystore/material.ts';
+import { nameLine, parseCertificate, printableLine } from '../shared/keystore/material.ts';
+import { textOf } from '../shared/errors.ts';
+import { decodeBlock, PEM_LIMITS, pemBlocks, type PemBlock } from '../shared/pem.ts';
+import { spkiOf } from '../shared/public-key.ts';
 import { keyThumbprint } from '../shared/wire/proof.ts';
 import { agentIn, centralIn } from '../shared/wire/names.ts';
 import type { AgentKey } from './identity.ts';
@@ -24,12 +27,17 @@ export interface CertificateFile {
 /** Extended key usages (RFC 5280 section 4.2.1.12). */
 const CLIENT = '1.3.6.1.5.5.7.3.2';
 const CODE_SIGNING = '1.3.6.1.5.5.7.3.3';
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g;
 
 /** The parts of the file; or its faults, as sentences without a full stop. */
 export function readCertificateFile(text: string, key: AgentKey, now: Date): CertificateFile | { readonly faults: readonly string[] } {
-  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) return { faults: ['key_inside: it holds a private key, which belongs on no way'] };
-  const all = Array.from(text.matchAll(PEM_CERTIFICATE), ([, base64 = '']) => parseCertificate(Buffer.from(base64, 'base64')));
+  let blocks: PemBlock[];
+  try {
+    blocks = [...pemBlocks(text, PEM_LIMITS)];
+  } catch (error) {
+    return { faults: [`unreadable: ${printableLine(textOf(error))}`] };
+  }
+  if (blocks.some(({ label }) => label.endsWith('PRIVATE KEY'))) return { faults: ['key_inside: it holds a private key, which belongs on no way'] };
+  const all = blocks.filter(({ label }) => label === 'CERTIFICATE').map((block) => parseCertificate(decodeBlock(block) ?? Buffer.alloc(0)));
   if (all.includes(undefined)) return { faults: [`unreadable: certificate ${all.indexOf(undefined) + 1} of ${all.length} cannot be read`] };
   const certificates = all.filter((certificate) => certificate !== undefined);
   const own = certificates.find((certificate) => agentIn(certificate) !== undefined);
@@ -64,7 +72,7 @@ export function readCertificateFile(text: string, key: AgentKey, now: Date): Cer
     id: agentIn(own) ?? '',
     name: /(?:^|\n)CN=([^\n]+)/.exec(own.subject)?.[1] ?? '',
     central: centralIn(signing) ?? '',
-    signingKey: signing.publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
+    signingKey: spkiOf(signing.publicKey).toString('base64'),
     certificate: pem(path.filter((certificate) => !isRoot(certificate))),
     roots: pem(roots),
   };

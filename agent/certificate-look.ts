@@ -1,8 +1,9 @@
 // Owns looking at the certificate that a host shows, without sending anything to it: for the pin of an enrolment and for the
 // doctor. The one place where TLS is not verified by TLS itself; whoever looks decides what to make of it.
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
+import { readCertificate } from '../shared/certificates.ts';
 import type { Target } from './connection-faults.ts';
 
 export interface Look {
@@ -65,7 +66,7 @@ export function shownChain(socket: TLSSocket): X509Certificate[] {
   let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   // A self-signed certificate is its own issuer: there the chain ends.
   while (next?.raw !== undefined && chain.length < MAX_CHAIN) {
-    chain.push(new X509Certificate(next.raw));
+    chain.push(readCertificate(next.raw));
     next = next.issuerCertificate === next ? undefined : next.issuerCertificate;
   }
   return chain;

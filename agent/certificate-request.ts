@@ -1,5 +1,6 @@
 // Makes the certificate signing request (PKCS#10, RFC 2986) that an agent enrols with. Loads @peculiar/x509, and only then.
 import { createPublicKey, webcrypto } from 'node:crypto';
+import { spkiOf } from '../shared/public-key.ts';
 import { agentUri } from '../shared/wire/names.ts';
 import type { AgentKey } from './identity.ts';
 
@@ -10,7 +11,7 @@ export async function makeRequest(key: AgentKey, name: string, id?: string): Pro
   const { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } = await import('../shared/x509.ts');
   const { subtle } = webcrypto;
   const pkcs8 = key.privateKey.export({ format: 'der', type: 'pkcs8' });
-  const spki = createPublicKey(key.privateKey).export({ format: 'der', type: 'spki' });
+  const spki = new Uint8Array(spkiOf(createPublicKey(key.privateKey)));
   const keys = {
     privateKey: await subtle.importKey('pkcs8', pkcs8, ECDSA_P256, false, ['sign']),
     publicKey: await subtle.importKey('spki', spki, ECDSA_P256, true, ['verify']),

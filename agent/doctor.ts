@@ -1,6 +1,7 @@
 // Owns the order in which the doctor asks: configuration, identity, truststore; then for each host DNS, TCP, TLS, chain, name,
 // dates, protocol, authentication. Each step says what it found, and the walk ends at the first fault, with its mend.
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
+import { firstInPem } from '../shared/certificates.ts';
 import type { CodedError } from '../shared/errors.ts';
 import { counted, FORMAT_NAMES, nameLine } from '../shared/keystore/material.ts';
 import { day } from '../shared/truststore/entries.ts';
@@ -61,7 +62,7 @@ async function* examineTarget(target: Target, { conf, identity, key, next, ca, l
   try {
     const look = yield* reachAndLook(target, line);
     if (look !== undefined) {
-      const trusted = ca.map((pem) => new X509Certificate(pem));
+      const trusted = ca.map((pem) => firstInPem(pem));
       const path = yield* step('chain', target, (notes) => judgeChain(look, trusted, target, line, notes));
       yield* nameAndDates(path, target, line);
     }
@@ -185,7 +186,7 @@ async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Note
   notes.say(`${agentName(conf, identity)}, id ${identity.id}, enrolled with Central "${identity.central}"`, `key sha256:${key.thumbprint}`);
   let certificate: X509Certificate;
   try {
-    certificate = new X509Certificate(identity.certificate);
+    certificate = firstInPem(identity.certificate);
   } catch (error) {
     throw agentFault('identity_damaged', { file: conf.dataFolder, found: 'its certificate cannot be read' }, error);
   }

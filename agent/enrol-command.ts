@@ -1,7 +1,8 @@
 // Owns `queue-agent enrol` and the enrolment by a one-time file: what is written where after Central said yes. Loaded on demand.
-import { X509Certificate } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { textOf } from '../shared/errors.ts';
+import { certificatesInPem } from '../shared/certificates.ts';
 import { addTrusted } from '../shared/truststore/import.ts';
 import { fingerprintOf } from '../shared/truststore/update.ts';
 import type { EnrolmentPending } from '../shared/wire/enrolment.ts';
@@ -56,10 +57,18 @@ export async function enrolByFile(conf: AgentConf, file: string): Promise<Identi
 export async function trustCentral(conf: AgentConf, roots: string): Promise<string | undefined> {
   const { path, password } = conf.truststore;
   await mkdir(dirname(path), { recursive: true });
-  const certificates = (roots.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem).raw);
+  const certificates = readRoots(roots);
   const { added } = await addTrusted({ file: path, certificates, origin: 'the answer of Central', password, skipPresent: true });
   if (added.length === 0) return undefined;
   // So that it goes again when Central names it no more.
   await saveGiven(conf.dataFolder, [...(await loadGiven(conf.dataFolder)), ...added.map(({ certificates: [der] }) => fingerprintOf(der))]);
   return path;
+}
+
+function readRoots(pem: string): Buffer[] {
+  try {
+    return certificatesInPem(pem).map(({ raw }) => raw);
+  } catch (error) {
+    throw agentFault('enrolment_answer_bad', { found: `its truststore cannot be read: ${textOf(error)}` }, error);
+  }
 }

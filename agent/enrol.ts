@@ -4,6 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, textOf } from '../shared/errors.ts';
+import { spkiOf } from '../shared/public-key.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
 import { answerMac, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolmentPending } from '../shared/wire/enrolment.ts';
 import { PLAIN_PORT, SECURE_PORT } from '../shared/wire/messages.ts';
@@ -143,7 +144,7 @@ async function findPinned(target: Target, text: string | undefined): Promise<str
 
 /** The certificate of the chain whose public key has the pin. Throws pin_mismatch. */
 export function pinnedIn(chain: readonly X509Certificate[], pin: string, { host }: Target): X509Certificate {
-  const pins = chain.map((certificate) => pinOf(certificate.publicKey.export({ format: 'der', type: 'spki' })));
+  const pins = chain.map((certificate) => pinOf(spkiOf(certificate.publicKey)));
   const pinned = chain[pins.indexOf(pin)];
   if (pinned === undefined) throw agentFault('pin_mismatch', { host, pin, found: pins.join(', ') || 'none' });
   return pinned;

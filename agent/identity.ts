@@ -1,10 +1,13 @@
 // Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrolment.
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, X509Certificate, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile, syncFolder } from '../shared/atomic-file.ts';
 import { readBoundedFile } from '../shared/bounded-file.ts';
+import { firstInPem } from '../shared/certificates.ts';
 import { systemCode, textOf } from '../shared/errors.ts';
+import { derInPem } from '../shared/pem.ts';
+import { spkiOf } from '../shared/public-key.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
 import { MAX_ID_LENGTH } from '../shared/wire/messages.ts';
 import { keyThumbprint, readPublicKey } from '../shared/wire/proof.ts';
@@ -125,10 +128,13 @@ export async function loadNextKey(folder: string): Promise<AgentKey | undefined>
 async function readKey(file: string): Promise<AgentKey | undefined> {
   const bytes = await readBoundedFile({ path: file, what: 'The key', maxBytes: MAX_FILE_BYTES, mend: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
   if (bytes === undefined) return undefined;
-  const pem = bytes.toString('utf8');
+  const text = bytes.toString('utf8');
   try {
-    const privateKey = createPrivateKey(pem);
-    const publicKey = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64');
+    const [pkcs8] = derInPem(text, ['PRIVATE KEY']);
+    const [sec1] = pkcs8 === undefined ? derInPem(text, ['EC PRIVATE KEY']) : [];
+    const privateKey = createPrivateKey({ key: pkcs8 ?? sec1 ?? Buffer.alloc(0), format: 'der', type: pkcs8 === undefined ? 'sec1' : 'pkcs8' });
+    const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
+    const publicKey = spkiOf(createPublicKey(privateKey)).toString('base64');
     const readable = readPublicKey(publicKey);
     if (readable === undefined) throw new Error('it is no ECDSA P-256 key');
     return { privateKey, pem, publicKey, thumbprint: keyThumbprint(readable) };
@@ -163,7 +169,7 @@ export async function loadCredentials(folder: string): Promise<Credentials | und
   if (identity === undefined) return undefined;
   // A rescue was cut off after its identity was written, which is when it counts.
   const rescue = await readKey(join(folder, RESCUE_KEY_FILE));
-  if (rescue !== undefined && new X509Certificate(identity.certificate).checkPrivateKey(rescue.privateKey)) await adoptRescueKey(folder);
+  if (rescue !== undefined && isForKey(identity.certificate, rescue)) await adoptRescueKey(folder);
   const [key, nextKey] = [await loadOrCreateKey(folder), await loadNextKey(folder)];
   const { nextCertificate, ...known } = identity;
   if (nextCertificate === undefined) return { identity, key };
@@ -180,13 +186,14 @@ export async function adoptNextKey(folder: string, next: { readonly key: AgentKe
   await keepIdentity(folder, next.identity);
 }
 
-function isForKey(certificate: string, key: AgentKey): boolean {
-  return new X509Certificate(certificate).checkPrivateKey(key.privateKey);
+/** True when the first certificate of a PEM text is for this key. Throws when there is none. */
+export function isForKey(certificate: string, key: AgentKey): boolean {
+  return firstInPem(certificate).checkPrivateKey(key.privateKey);
 }
 
 function isCertificate(pem: string): boolean {
   try {
-    return new X509Certificate(pem).raw.length > 0;
+    return firstInPem(pem).raw.length > 0;
   } catch {
     // Whatever it is: no certificate.
     return false;

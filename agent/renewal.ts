@@ -7,7 +7,8 @@
 //   the first welcome with the next key    only that is good; it is renamed over the current one, then the identity follows
 //
 // A crash after any of these is mended by reading what lies there (loadCredentials).
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
+import { certificatesInPem, firstInPem } from '../shared/certificates.ts';
 import { isCoded, textOf } from '../shared/errors.ts';
 import type { Renewed, RenewalRefused, RenewNow } from '../shared/wire/messages.ts';
 import { renewTranscript, signTranscript } from '../shared/wire/proof.ts';
@@ -139,7 +140,7 @@ export class Renewal implements RenewalControl {
     const credentials = await loadCredentials(folder);
     if (credentials === undefined || this.#asked !== undefined) return;
     if (credentials.next !== undefined) return this.#comeBack();
-    const due = Math.max(Math.min(renewalTime(new X509Certificate(credentials.identity.certificate)), this.#wantedAt), this.#notBefore);
+    const due = Math.max(Math.min(renewalTime(firstInPem(credentials.identity.certificate)), this.#wantedAt), this.#notBefore);
     if (due <= now()) return await this.#ask(credentials);
     this.#waitToLook(due - now());
   }
@@ -175,7 +176,7 @@ export class Renewal implements RenewalControl {
   }
 
   async #judge(pem: string, asked: AgentKey, id: string): Promise<X509Certificate> {
-    const chain = (pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((block) => new X509Certificate(block));
+    const chain = readChain(pem);
     const [certificate] = chain;
     const found = certificate === undefined ? 'it is none' : await this.#faultOf(certificate, chain, asked, id);
     if (certificate === undefined || found !== undefined) throw agentFault('renewal_unfit', { found: found ?? 'it is none' });
@@ -188,7 +189,7 @@ export class Renewal implements RenewalControl {
     const uri = `URI:urn:queuegate:agent:${encodeURIComponent(id)}`;
     if (certificate.subjectAltName !== uri) return `it is for ${certificate.subjectAltName ?? 'nobody'}`;
     if (certificate.validFromDate > now || certificate.validToDate <= now) return `it is valid from ${certificate.validFromDate.toISOString()} until ${certificate.validToDate.toISOString()}, and this machine's clock shows ${now.toISOString()}`;
-    const trusted = (await this.#ports.trusted()).map((trust) => new X509Certificate(trust));
+    const trusted = (await this.#ports.trusted()).map((trust) => firstInPem(trust));
     if (trusted.length > 0 && trustPath(chain, trusted, now).anchor === undefined) return 'nothing in the truststore vouches for it';
     return undefined;
   }
@@ -220,6 +221,14 @@ export class Renewal implements RenewalControl {
   }
 }
 
+function readChain(pem: string): X509Certificate[] {
+  try {
+    return certificatesInPem(pem);
+  } catch (error) {
+    throw agentFault('renewal_unfit', { found: `it cannot be read: ${textOf(error)}` }, error);
+  }
+}
+
 function thumbprintOf(pem: string): string {
-  return createHash('sha256').update(new X509Certificate(pem).raw).digest('hex');
+  return createHash('sha256').update(firstInPem(pem).raw).digest('hex');
 }

@@ -1,8 +1,8 @@
 // Owns `queue-agent rescue`: enrols an agent that is cut off again with a code, whatever it trusted before. A new key is made
 // beside the old one; the identity, written last, is what makes it count. So a power cut leaves the old agent or the new one.
 import { mkdir } from 'node:fs/promises';
-import { X509Certificate } from 'node:crypto';
 import { isCoded } from '../shared/errors.ts';
+import { spkiOf } from '../shared/public-key.ts';
 import { addTrusted } from '../shared/truststore/import.ts';
 import { answerMac, pinOf, sameMac, type Enrolled } from '../shared/wire/enrolment.ts';
 import { readRescueCode, rescueKey, rescueMac } from '../shared/wire/rescue.ts';
@@ -13,7 +13,7 @@ import { agentName, dialTargets } from './dial-targets.ts';
 import { trustCentral, type Enrolment } from './enrol-command.ts';
 import { postEnrolment, shownBy } from './enrol-request.ts';
 import { agentFault } from './errors.ts';
-import { adoptRescueKey, loadIdentity, loadOrCreateRescueKey, saveIdentity, type AgentKey, type Identity } from './identity.ts';
+import { adoptRescueKey, isForKey, loadIdentity, loadOrCreateRescueKey, saveIdentity, type AgentKey, type Identity } from './identity.ts';
 
 interface Attempt {
   readonly code: Buffer;
@@ -82,10 +82,10 @@ async function askAt(target: Target, { code, key, name, id, proxied }: Attempt):
   // Whoever stands in the line may show what he likes: it is part of the proof, and Central compares it with what it shows.
   const top = target.secure ? (await shownBy(target)).at(-1) : undefined;
   if (target.secure && top === undefined) throw agentFault('no_central', { target: targetName(target), found: 'with no certificate' });
-  const pin = top === undefined || proxied ? null : pinOf(top.publicKey.export({ format: 'der', type: 'spki' }));
+  const pin = top === undefined || proxied ? null : pinOf(spkiOf(top.publicKey));
   const rescue = rescueMac(code, { name, id, pin, csrDer: csr.der });
   const answer = await postEnrolment(target, { csr: csr.pem, name, ...(id === undefined ? {} : { id }), pin, rescue }, top?.toString());
   if ('status' in answer || answer.mac === undefined || !sameMac(answer.mac, answerMac(code, rescue, answer))) throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the rescue code' });
-  if (!new X509Certificate(answer.certificate).checkPrivateKey(key.privateKey)) throw agentFault('enrolment_answer_bad', { found: 'its certificate is for another key' });
+  if (!isForKey(answer.certificate, key)) throw agentFault('enrolment_answer_bad', { found: 'its certificate is for another key' });
   return answer;
 }

@@ -1,10 +1,12 @@
 // Owns that the profile's truststore follows Central: what Central names comes in, what Central gave once and names no more goes
 // out, and Central is told what is on disk now, or why nothing changed. Entries that a person made are never touched. Whether
 // it is Central who says so has been verified before (connection.ts).
-import { X509Certificate } from 'node:crypto';
+import type { X509Certificate } from 'node:crypto';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { certificatesInPem } from '../shared/certificates.ts';
 import { CodedError, isCoded, systemCode, textOf } from '../shared/errors.ts';
+import { parseCertificate } from '../shared/keystore/material.ts';
 import type { Trust, Trusted, TrustRefused } from '../shared/wire/messages.ts';
 import type { AgentConf } from './conf.ts';
 import type { ControlLine, SendControl, TrustControl } from './control.ts';
@@ -119,7 +121,7 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
 
 function certificatesOf(pem: string): Buffer[] {
   try {
-    const found = (pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map((text) => new X509Certificate(text).raw);
+    const found = certificatesInPem(pem).map(({ raw }) => raw);
     if (found.length === 0) throw new TypeError('it names no certificate');
     return found;
   } catch (error) {
@@ -144,13 +146,8 @@ async function assertWritable(file: string): Promise<boolean> {
 
 /** What Central shows must be verified by what comes, or the agent would lock itself out at the next connection. */
 async function assertReaches(file: string, line: ControlLine, next: readonly Buffer[], now: number): Promise<void> {
-  const trusted = next.flatMap((der) => {
-    try {
-      return [new X509Certificate(der)];
-    } catch {
-      return []; // Java keeps certificates that OpenSSL does not read; they verify nothing here
-    }
-  });
+  // Java keeps certificates that OpenSSL does not read; they verify nothing here.
+  const trusted = next.map((der) => parseCertificate(der)).filter((certificate) => certificate !== undefined);
   const reaches = (shown: readonly X509Certificate[]): boolean => trustPath(shown, trusted, new Date(now)).anchor !== undefined;
   if (!reaches(line.shown()) && !reaches(await line.shownNow())) throw agentFault('trust_would_cut_off', { file });
 }

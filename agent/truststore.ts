@@ -4,8 +4,8 @@
 import type { X509Certificate } from 'node:crypto';
 import { readBoundedFile } from '../shared/bounded-file.ts';
 import { keystoreFault } from '../shared/keystore/errors.ts';
-import { FORMAT_NAMES, nameLine, parseCertificate, printableLine, thumbprint, toPem, type StoreFormat } from '../shared/keystore/material.ts';
-import { MAX_STORE_BYTES, openStore } from '../shared/keystore/open.ts';
+import { FORMAT_NAMES, MAX_STORE_BYTES, nameLine, parseCertificate, printableLine, thumbprint, toPem, type StoreFormat } from '../shared/keystore/material.ts';
+import { openStore } from '../shared/keystore/open.ts';
 import { day, trustedEntries } from '../shared/truststore/entries.ts';
 
 export interface TruststoreRequest {

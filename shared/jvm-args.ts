@@ -11,7 +11,24 @@ export interface JvmTruststore {
  * the paths are Windows'. So is a quote that is never closed (-Dbranch=O'Brien).
  */
 export function splitJvmArgs(line: string): string[] {
-  return (line.match(/(?:"[^"]*"|'[^']*'|\S)+/g) ?? []).map((argument) => argument.replaceAll(/"([^"]*)"|'([^']*)'/g, '$1$2'));
+  const found: string[] = [];
+  let argument: string[] | undefined;
+  // From the last one of its kind on nothing closes a quote any more: it need not be looked for again.
+  const last: Readonly<Record<string, number>> = { '"': line.lastIndexOf('"'), "'": line.lastIndexOf("'") };
+  for (let offset = 0; offset < line.length; ) {
+    const character = line.charAt(offset);
+    if (character.trim() === '') {
+      if (argument !== undefined) found.push(argument.join(''));
+      argument = undefined;
+      offset += 1;
+      continue;
+    }
+    const close = offset < (last[character] ?? -1) ? line.indexOf(character, offset + 1) : offset;
+    (argument ??= []).push(close === offset ? character : line.slice(offset + 1, close));
+    offset = close + 1;
+  }
+  if (argument !== undefined) found.push(argument.join(''));
+  return found;
 }
 
 /** The trust store options; as for the JVM the last of several counts, and an empty one is none. */

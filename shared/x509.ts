@@ -10,7 +10,6 @@ export {
   KeyUsageFlags,
   KeyUsagesExtension,
   Name,
-  Pkcs10CertificateRequest,
   Pkcs10CertificateRequestGenerator,
   PublicKey,
   SubjectAlternativeNameExtension,

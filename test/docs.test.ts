@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { adminRoutes } from '../central/admin/routes.ts';
 import type { AdminServices } from '../central/admin/services.ts';
 import { createMetrics } from '../central/metrics.ts';
-import { readRequest } from '../central/pki/certificate.ts';
+import { readRequest } from '../central/pki/certificate-request.ts';
 import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs/make.ts';
 import { fingerprint, linkOf } from '../shared/sqlite/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
@@ -230,12 +230,12 @@ describe('PROTOCOL.md', () => {
     const [asking, pending] = jsonIn(section(text, '### Without a token')).map((json) => JSON.parse(json) as unknown);
     expect([misfit(ENROL_BY_ASKING, asking), misfit(ENROLMENT_PENDING, pending)]).toEqual([undefined, undefined]);
     const asked = asking as EnrolByAsking;
-    expect(await readRequest(asked.csr)).toMatchObject({ name: asked.name, id: undefined });
+    expect(readRequest(asked.csr)).toMatchObject({ name: asked.name, id: undefined });
     const rescue = JSON.parse(jsonIn(section(text, '### With a rescue code'))[0] ?? '') as EnrolByRescue;
     expect(misfit(ENROL_BY_RESCUE, rescue)).toBeUndefined();
     const code = readRescueCode(/with the code `([\w-]+)`/.exec(text)?.[1] ?? '');
     const { name, pin, csr } = rescue;
-    expect(rescueMac(rescueKey(code ?? ''), { name, id: undefined, pin, csrDer: (await readRequest(csr)).der })).toBe(rescue.rescue);
+    expect(rescueMac(rescueKey(code ?? ''), { name, id: undefined, pin, csrDer: readRequest(csr).der })).toBe(rescue.rescue);
   });
 
   it('lists every close code', () => {

@@ -8,7 +8,7 @@ import type { WebSocket } from 'ws';
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/messages.ts';
-import { channelBinding } from '../../shared/wire/proof.ts';
+import { channelBinding, shownKey } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { judgeCertificate, judgeRegistration, proveHello, type Authentication } from '../auth/agent-identity.ts';
 import type { Origin } from '../auth/address-rules.ts';
@@ -159,7 +159,7 @@ export class Handshake {
     const certificate = judgeCertificate(agent, key, { ...this.#options.authentication(), now });
     if (listener === 'secure') {
       const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
-      judgeClientCertificate(this.#options.clientAuth(), shown, { publicKey: Buffer.from(hello.key, 'base64'), own: certificate, authorities: this.#options.authorities(), now });
+      judgeClientCertificate(this.#options.clientAuth(), shown, { publicKey: shownKey(hello.key), own: certificate, authorities: this.#options.authorities(), now });
     }
     await this.#options.sessions.welcome({ hello, agent, keyThumbprint: key.thumbprint, certificate, webSocket, connection, listener, origin });
     webSocket.resume();

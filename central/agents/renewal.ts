@@ -6,7 +6,8 @@ import type { Installed, Renew } from '../../shared/wire/messages.ts';
 import { readPublicKey, renewTranscript, verifyTranscript } from '../../shared/wire/proof.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Authority } from '../pki/authority.ts';
-import { chainPem, readRequest } from '../pki/certificate.ts';
+import { chainPem } from '../pki/certificate.ts';
+import { readRequest, requestDer } from '../pki/certificate-request.ts';
 import { withoutRoot } from '../pki/grants.ts';
 import { pkiFault } from '../pki/errors.ts';
 import { issuedCertificate } from '../pki/issued.ts';
@@ -19,7 +20,7 @@ import type { Session } from './session.ts';
 
 export interface RenewalOptions {
   readonly agents: Pick<AgentStore, 'get'>;
-  readonly certificates: Pick<CertificateStore, 'recordInstalled' | 'recordRenewal'>;
+  readonly certificates: Pick<CertificateStore, 'mayRenew' | 'recordInstalled' | 'recordRenewal'>;
   readonly authority: Authority;
   /** Parameter agents.certificate.lifetimeDays. */
   readonly lifetimeDays: () => number;
@@ -73,11 +74,14 @@ export class Renewals implements RenewalFrames {
   async #renew(session: Session, { csr: pem, certificate: renews, signature }: Renew): Promise<void> {
     const { authority, agents, certificates, now, log } = this.#options;
     const { agentId, address, epoch } = session.facts;
-    const csr = await readRequest(pem);
     const agent = await agents.get(agentId);
     if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
+    // An agent of which no certificate is on record gets one for whatever it has: it is on record from then on.
+    if (agent.certificate !== null && !(await certificates.mayRenew(agentId, renews))) throw pkiFault('renewal_certificate_unknown', { thumbprint: renews });
+    const csrDer = requestDer(pem);
     const current = readPublicKey(agent.publicKey);
-    if (current === undefined || !verifyTranscript(renewTranscript(csr.der, renews), signature, current)) throw pkiFault('renewal_signature', {});
+    if (current === undefined || !verifyTranscript(renewTranscript(csrDer, renews), signature, current)) throw pkiFault('renewal_signature', {});
+    const csr = readRequest(csrDer);
     const made = await authority.issueAgent({ id: agentId, name: agent.name, publicKey: csr.publicKey, lifetimeDays: this.#options.lifetimeDays() });
     const renewal = await certificates.recordRenewal({
       certificate: issuedCertificate(made, authority, agentId, now()),

@@ -2,7 +2,7 @@
 // within the grace), and for the very key that the agent signs its hello with. TLS itself only asks for it: an expired certificate of a stranger would there look like one of ours.
 import type { X509Certificate } from 'node:crypto';
 import { refusal } from '../../shared/wire/refusals.ts';
-import { thumbprintOf } from '../pki/certificate.ts';
+import { spkiOf, thumbprintOf } from '../pki/certificate.ts';
 import { signedBy } from '../pki/chain.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 
@@ -12,7 +12,7 @@ export type ClientAuth = 'none' | 'optional' | 'required';
 const CLIENT_USAGE = '1.3.6.1.5.5.7.3.2';
 
 export interface ClientTerms {
-  /** The key of the hello, SubjectPublicKeyInfo in DER. */
+  /** The key of the hello, SubjectPublicKeyInfo in DER, in its one form. */
   readonly publicKey: Buffer;
   /** The agent's certificate on record, judged already (agent-identity.ts): that one may have expired within the grace. */
   readonly own: AgentCertificate | null;
@@ -36,7 +36,7 @@ export function judgeClientCertificate(mode: ClientAuth, shown: X509Certificate 
 }
 
 function faultOf(shown: X509Certificate, { publicKey, own, authorities, now }: ClientTerms): string | undefined {
-  if (!shown.publicKey.export({ format: 'der', type: 'spki' }).equals(publicKey)) return 'it is for another key than the one the agent signs with';
+  if (!spkiOf(shown.publicKey).equals(publicKey)) return 'it is for another key than the one the agent signs with';
   if (!authorities.some((authority) => signedBy(shown, authority))) return `it is not issued by this Central, but by "${shown.issuer.replaceAll('\n', ', ')}"`;
   if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is no client certificate';
   if (shown.validFromDate.getTime() > now) return `it is valid from ${shown.validFrom} on only; Central's clock shows ${new Date(now).toISOString()}`;

@@ -5,7 +5,7 @@ import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import type { AskedEnrolment, AskedLimits, AskedState, EnrolmentStore, PendingBlock } from '../store/enrolment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
-import { readRequest, type ReadRequest } from './certificate.ts';
+import { readRequest, type ReadRequest } from './certificate-request.ts';
 import type { EnrolmentConnection } from './enrolment.ts';
 import { pkiFault } from './errors.ts';
 import type { Grants } from './grants.ts';
@@ -108,7 +108,7 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, si
     async accept(thumbprint, actor, reason) {
       const asked = await find(thumbprint, undefined);
       const { keyThumbprint, name, id, csr, address } = asked;
-      const { spki } = await readRequest(csr);
+      const { spki } = readRequest(csr);
       const agent = await enrolments.accept(csr, { id: id ?? keyThumbprint, name, publicKey: spki.toString('base64'), keyThumbprint, now: now() }, actor.who);
       await audit.append(auditEntry(actor, 'enrolment.accept', { id: agent.id, name, keyThumbprint, address }, now(), reason));
       await measure();

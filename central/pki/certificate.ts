@@ -1,9 +1,10 @@
-// Owns making certificates (profiles for root, server, agent and signing), making and reading requests, and what is told of a certificate:
-// thumbprint, pin, names. Keeps nothing and decides nothing about who gets one; authority.ts does.
-import { createHash, createPublicKey, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
+// Owns making certificates (profiles for root, server, agent and signing), making requests, and what is told of a certificate:
+// thumbprint, pin, names. Reading requests is certificate-request.ts's. Keeps nothing and decides nothing about who gets one; authority.ts does.
+import { createHash, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
+import { certificatesInPem } from '../../shared/certificates.ts';
 import { textOf } from '../../shared/errors.ts';
-import { readAgentUri } from '../../shared/wire/names.ts';
+import { spkiOf } from '../../shared/public-key.ts';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -13,12 +14,12 @@ import {
   KeyUsagesExtension,
   Name,
   PeculiarCertificate,
-  Pkcs10CertificateRequest,
   Pkcs10CertificateRequestGenerator,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
   X509CertificateGenerator,
 } from '../../shared/x509.ts';
+import { parseDistinguishedName } from './distinguished-name.ts';
 import { pkiFault } from './errors.ts';
 import { cryptoPublicKey, signerOf, type KeyPair } from './key-algorithms.ts';
 
@@ -55,10 +56,8 @@ export function privateKeyPem(key: KeyObject): string {
   return key.export({ type: 'pkcs8', format: 'pem' });
 }
 
-/** SubjectPublicKeyInfo, DER. */
-export function spkiOf(key: KeyObject): Buffer {
-  return key.export({ type: 'spki', format: 'der' });
-}
+/** SubjectPublicKeyInfo, DER: the one form of a key. */
+export { spkiOf };
 
 /** Makes one certificate. Errors: distinguished_name_bad. */
 export async function makeCertificate(order: CertificateOrder): Promise<X509Certificate> {
@@ -144,28 +143,16 @@ function authorityKeyIdentifier(issuer: X509Certificate): AuthorityKeyIdentifier
 // --- names ------------------------------------------------------------------------------------------------------------
 
 function readName(text: string): Name {
-  const fault = distinguishedNameFault(text);
-  if (fault !== undefined) throw pkiFault('distinguished_name_bad', { found: text, reason: fault });
-  return new Name(text);
-}
-
-/** A sentence that says why `text` is no distinguished name; undefined when it is one. */
-export function distinguishedNameFault(text: string): string | undefined {
   try {
-    return new Name(text).toJSON().length === 0 ? 'it is empty' : undefined;
+    return parseDistinguishedName(text);
   } catch (error) {
-    return textOf(error);
+    throw pkiFault('distinguished_name_bad', { found: text, reason: textOf(error) }, error);
   }
 }
 
 /** `CN=...` for a host or agent name, escaped as RFC 4514 section 2.4 wants it. */
 export function commonName(name: string): string {
   return `CN=${name.slice(0, MAX_COMMON_NAME).replaceAll(/([,+"\\<>;=#])/g, String.raw`\$1`)}`;
-}
-
-/** True when both texts name the same subject, whatever blanks and escapes they use. */
-export function sameDistinguishedName(one: string, other: string): boolean {
-  return new Name(one).toString() === new Name(other).toString();
 }
 
 /** A host name or an address as alternative name. Addresses lose the brackets they wear in URLs. */
@@ -220,53 +207,10 @@ export async function makeServerRequest(order: { readonly subject: string; reado
   return `${made.toString('pem').trim()}\n`;
 }
 
-export interface ReadRequest {
-  readonly der: Buffer;
-  readonly publicKey: KeyObject;
-  readonly spki: Buffer;
-  /** What the request says of itself: the common name, or whole among the alternative names; and the id, if it says one. */
-  readonly name: string | undefined;
-  readonly id: string | undefined;
-}
-
-/**
- * Reads a PKCS#10 request and shows that its maker holds the key. Usages are Central's to say, and
- * names are those of whoever asks. Errors: csr_unreadable, csr_signature, csr_key_type.
- */
-export async function readRequest(pem: string): Promise<ReadRequest> {
-  let request: Pkcs10CertificateRequest;
-  let publicKey: KeyObject;
-  try {
-    if (!/-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----/.test(pem)) throw new TypeError('it does not begin with -----BEGIN CERTIFICATE REQUEST-----');
-    request = new Pkcs10CertificateRequest(pem.replaceAll('NEW CERTIFICATE REQUEST', 'CERTIFICATE REQUEST'));
-    publicKey = createPublicKey({ key: Buffer.from(request.publicKey.rawData), format: 'der', type: 'spki' });
-  } catch (error) {
-    throw pkiFault('csr_unreadable', { found: textOf(error) }, error);
-  }
-  const curve = publicKey.asymmetricKeyDetails?.namedCurve;
-  if (publicKey.asymmetricKeyType !== 'ec' || curve !== 'prime256v1') {
-    throw pkiFault('csr_key_type', { found: [publicKey.asymmetricKeyType, curve].filter((part) => part !== undefined).join(' ') });
-  }
-  // A signature of the wrong length is a rejected promise in WebCrypto, a wrong one is false: both are the same to us.
-  const holdsKey = await request.verify(webcrypto).catch(() => false);
-  if (!holdsKey) throw pkiFault('csr_signature', {});
-  const alternative = request.extensions.find((extension) => extension instanceof SubjectAlternativeNameExtension)?.names.toJSON() ?? [];
-  const [commonName] = request.subjectName.getField('CN');
-  return {
-    der: Buffer.from(request.rawData),
-    publicKey,
-    spki: spkiOf(publicKey),
-    name: alternative.find(({ type }) => type === 'dns')?.value ?? commonName,
-    id: alternative.filter(({ type }) => type === 'url').map(({ value }) => readAgentUri(value)).find((id) => id !== undefined),
-  };
-}
-
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
-
 /** Reads a chain as PEM, in the order it has. `what` begins the sentence of the error: certificate_unreadable. */
 export function readChain(pem: string, what: string): [X509Certificate, ...X509Certificate[]] {
   try {
-    const [first, ...rest] = (pem.match(PEM_CERTIFICATE) ?? []).map((block) => new X509Certificate(block));
+    const [first, ...rest] = certificatesInPem(pem);
     if (first === undefined) throw new TypeError('it holds no -----BEGIN CERTIFICATE-----');
     return [first, ...rest];
   } catch (error) {

@@ -45,6 +45,9 @@ export interface BuiltChain {
 /** No chain of a real authority is longer. */
 const MAX_CHAIN = 10;
 
+/** Certificates of one name whose signatures are tried; an authority renews its own a few times. */
+const MAX_NAMESAKES = 20;
+
 /** Goes from issuer to issuer, by signature and not by name alone: first among what came with it, then among what is known. */
 export function buildChain(leaf: X509Certificate, given: readonly X509Certificate[], known: readonly X509Certificate[]): BuiltChain {
   const chain: [X509Certificate, ...X509Certificate[]] = [leaf];
@@ -128,5 +131,6 @@ export function signedBy(certificate: X509Certificate, issuer: X509Certificate):
 
 /** Of several (an authority that renewed its certificate with the same key) the one that lives longest. */
 function issuerIn(candidates: readonly X509Certificate[], certificate: X509Certificate): X509Certificate | undefined {
-  return candidates.filter((candidate) => signedBy(certificate, candidate)).toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo))[0];
+  const namesakes = candidates.filter(({ subject }) => subject === certificate.issuer).slice(0, MAX_NAMESAKES);
+  return namesakes.filter((candidate) => signedBy(certificate, candidate)).toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo))[0];
 }

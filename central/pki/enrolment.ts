@@ -22,7 +22,7 @@ import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import type { AgentStore, AuditStore, EnrolmentTokenRecord } from '../store/store.ts';
 import type { Approvals } from './approvals.ts';
-import { readRequest } from './certificate.ts';
+import { readRequest, requestDer } from './certificate-request.ts';
 import { pkiFault } from './errors.ts';
 import type { Grants } from './grants.ts';
 import type { Rescues } from './rescues.ts';
@@ -78,7 +78,7 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
   }
 
   /** The token behind the request, its key for proofs, and whether the answer has to be proven. */
-  async function tokenOf(request: EnrolWithToken | EnrolWithProof, csrDer: Buffer, { over, address }: EnrolmentConnection): Promise<EnrolmentTokenRecord> {
+  async function tokenOf(request: EnrolWithToken | EnrolWithProof, { over, address }: EnrolmentConnection): Promise<EnrolmentTokenRecord> {
     if ('token' in request) {
       const record = await tokens.verify(request.token);
       if (over === 'ws') {
@@ -89,6 +89,8 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
       }
       return record ?? (await refuse(address));
     }
+    // The proof covers the request's bytes, which cost no more than their length.
+    const csrDer = requestDer(request.csr);
     const record = await tokens.get(request.tokenId);
     // An unknown id costs the same HMAC as a known one.
     const key = Buffer.from(record?.hash ?? '00'.repeat(32), 'hex');
@@ -105,17 +107,18 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
       const request = readBody(body);
       const asks = !('token' in request || 'tokenId' in request || 'rescue' in request);
       if (asks && enrolment !== 'approve') throw pkiFault('enrolment_token_needed', {});
-      const csr = await readRequest(request.csr);
-      if ('rescue' in request) return await rescues.rescue(request, csr, connection);
+      // Nothing is computed with the certificate request before its sender has shown that they may send one.
+      if ('rescue' in request) return await rescues.rescue(request, requestDer(request.csr), connection);
       const forName = request.name.toLowerCase();
       if (!('token' in request || 'tokenId' in request)) {
         if (forName === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name: request.name });
-        return await approvals.ask(request, csr, connection);
+        return await approvals.ask(request, readRequest(request.csr), connection);
       }
-      const token = await tokenOf(request, csr.der, connection);
+      const token = await tokenOf(request, connection);
       if (token.agentName !== null && token.agentName.toLowerCase() !== forName) return await refuse(address);
       if (forName === CENTRAL_AGENT_NAME && token.agentName === null) throw pkiFault('enrolment_name_reserved', { name: request.name });
 
+      const csr = readRequest(request.csr);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const agent = await agents.register({ id: request.id ?? keyThumbprint, name: request.name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, token.id);
       const { certificate, answer } = await grants.grant(agent, csr.publicKey);

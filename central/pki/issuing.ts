@@ -10,7 +10,8 @@ import type { EnrolmentStore } from '../store/enrolment-store.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import type { TrustBundle } from './agent-trust.ts';
 import type { Authority } from './authority.ts';
-import { chainPem, readRequest, thumbprintOf } from './certificate.ts';
+import { chainPem, thumbprintOf } from './certificate.ts';
+import { readRequest } from './certificate-request.ts';
 import type { EnrolmentPolicy } from './enrolment.ts';
 import { pkiFault } from './errors.ts';
 import type { Grants } from './grants.ts';
@@ -51,7 +52,7 @@ export interface Issuing {
 export function createIssuing({ agents, enrolments, audit, grants, authority, trust, signing, policy, now }: IssuingOptions): Issuing {
   return {
     async issue(order, actor, reason) {
-      const csr = await readRequest(order.csr);
+      const csr = readRequest(order.csr);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const known = await agents.findByKey(keyThumbprint);
       // One that is there already gets another certificate; that makes nobody an agent.

@@ -7,7 +7,7 @@ import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import type { EnrolmentStore, RescueCode } from '../store/enrolment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
-import type { ReadRequest } from './certificate.ts';
+import { readRequest } from './certificate-request.ts';
 import type { EnrolmentConnection } from './enrolment.ts';
 import { pkiFault } from './errors.ts';
 import type { Grants } from './grants.ts';
@@ -41,8 +41,11 @@ export interface MadeRescue {
 export interface Rescues {
   /** Makes the one code of an agent. Errors: agent_unknown. */
   make(agentId: string, hours: number, actor: Actor, reason: Reason): Promise<MadeRescue>;
-  /** Errors: rescue_refused, too_many_attempts, rescue_other_certificate, rescue_used, rescue_expired, agent_key_known. */
-  rescue(request: EnrolByRescue, csr: ReadRequest, connection: EnrolmentConnection): Promise<Enrolled>;
+  /**
+   * `csrDer`: of the request, not read yet. Errors: rescue_refused, too_many_attempts, rescue_other_certificate, rescue_used,
+   * rescue_expired, agent_key_known, those of readRequest.
+   */
+  rescue(request: EnrolByRescue, csrDer: Buffer, connection: EnrolmentConnection): Promise<Enrolled>;
 }
 
 export function createRescues({ agents, enrolments, audit, grants, attempts, pin, onRescued, now }: RescuesOptions): Rescues {
@@ -57,12 +60,12 @@ export function createRescues({ agents, enrolments, audit, grants, attempts, pin
       return { agent, code, expiresAt };
     },
 
-    async rescue(request, csr, { over, address, direct }) {
+    async rescue(request, csrDer, { over, address, direct }) {
       const agent = await (request.id === undefined ? agents.findByName(request.name) : agents.get(request.id));
       // An unknown agent and one without a code cost the same look-ups and the same HMAC as a known one.
       const code = await enrolments.getRescue(agent?.id ?? '');
       const key = Buffer.from(code?.hash ?? '00'.repeat(32), 'hex');
-      const proven = sameMac(rescueMac(key, { name: request.name, id: request.id, pin: request.pin, csrDer: csr.der }), request.rescue);
+      const proven = sameMac(rescueMac(key, { name: request.name, id: request.id, pin: request.pin, csrDer }), request.rescue);
       if (agent === undefined || code === undefined || !proven) {
         await attempts.slow({ secret: 'recovery-code', address, agentId: isOpen(code, now()) ? agent?.id : undefined });
         throw pkiFault('rescue_refused', { name: request.name });
@@ -70,6 +73,7 @@ export function createRescues({ agents, enrolments, audit, grants, attempts, pin
       // From here on it is somebody who knows the code: the answer says what is wrong.
       if (request.pin === null ? direct : request.pin !== pin()) throw pkiFault('rescue_other_certificate', { found: request.pin ?? 'no pin at all', pin: pin() });
 
+      const csr = readRequest(csrDer);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const reason = `rescued from ${address}: it has another key`;
       const rescued = await enrolments.rescue({ agentId: agent.id, hash: code.hash, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now(), reason });

@@ -1,6 +1,7 @@
 // Owns the key that Central signs its welcomes with, and the certificate by which the authority vouches for it. It is no TLS
 // key: agents learn it at enrolment and take commands from nobody else, whatever certificate stands in front.
-import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { firstInPem } from '../../shared/certificates.ts';
 import { textOf } from '../../shared/errors.ts';
 import { pinOf } from '../../shared/wire/enrolment.ts';
 import { centralIn } from '../../shared/wire/names.ts';
@@ -85,7 +86,7 @@ export async function openSigningCertificate(options: SigningCertificateOptions)
   const stored = await keyMaterial.get(CERTIFICATE);
   let kept: X509Certificate | undefined;
   try {
-    kept = stored === undefined ? undefined : new X509Certificate(stored);
+    kept = stored === undefined ? undefined : firstInPem(stored);
   } catch (error) {
     throw pkiFault('key_material_damaged', { name: CERTIFICATE, found: textOf(error) }, error);
   }

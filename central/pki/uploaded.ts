@@ -1,6 +1,7 @@
 // Owns reading what an administrator hands over: certificates, and keys with certificates, in any format. What is wrong with a
 // file is wrong with the request (422), never with Central.
-import { X509Certificate, type KeyObject } from 'node:crypto';
+import type { KeyObject, X509Certificate } from 'node:crypto';
+import { readCertificate } from '../../shared/certificates.ts';
 import { CodedError, isCoded } from '../../shared/errors.ts';
 import { openStore } from '../../shared/keystore/open.ts';
 import { readPkcs7 } from '../../shared/keystore/pkcs7.ts';
@@ -37,7 +38,7 @@ export async function readUploadedKey({ name: file, bytes, password, keyPassword
 /** All certificates of a file. Errors: keystore faults with status 422, certificate_file_missing. */
 export async function readUploadedCertificates({ name: file, bytes, password }: UploadedFile): Promise<X509Certificate[]> {
   const ders = await asFaultOfRequest(certificatesIn({ name: file, bytes, password }));
-  const certificates = ders.map((der) => new X509Certificate(der));
+  const certificates = ders.map((der) => readCertificate(der));
   if (certificates.length === 0) throw pkiFault('certificate_file_missing', { file });
   return certificates;
 }

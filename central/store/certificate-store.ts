@@ -79,6 +79,8 @@ export interface CertificateStore {
    * Errors: stale_epoch, agent_key_known (the key is another agent's).
    */
   recordRenewal(renewal: NewRenewal): Promise<RenewalOutcome>;
+  /** True when the agent was issued this certificate, or was given another one for it before (of which the answer may be lost). */
+  mayRenew(agentId: string, thumbprint: string): Promise<boolean>;
   /** The agent has it on disk. */
   recordInstalled(agentId: string, thumbprint: string, now: number): Promise<void>;
   /** Whose it is, and whether it is revoked. */

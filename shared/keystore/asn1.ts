@@ -1,14 +1,20 @@
 // Owns taking apart and building the ASN.1 that PKCS#12 needs, on node-forge, which also reads BER (indefinite lengths,
 // octet strings in pieces: what NSS, BouncyCastle and macOS write). Loaded only with pkcs12.ts.
 import forge from 'node-forge';
+import { derFault, type DerLimits } from '../der-check.ts';
 import { BadData } from './java-data.ts';
 
 export type Asn1 = forge.asn1.Asn1;
 
 const { Class, Type } = forge.asn1;
 
+/** A list of 10,000 bags has some 200,000 elements. node-forge makes an object of each, and calls itself at each level. */
+const LIMITS: DerLimits = { maxBytes: 4 * 1024 * 1024, maxDepth: 32, maxElements: 250_000, form: 'ber', octets: false };
+
 /** Parses exactly one element. Throws BadData. */
 export function parseDer(bytes: Buffer, what: string): Asn1 {
+  const fault = derFault(bytes, LIMITS);
+  if (fault !== undefined) throw new BadData(`${what} is no ASN.1: ${fault}`);
   try {
     return forge.asn1.fromDer(bytes.toString('latin1'), true);
   } catch (error) {

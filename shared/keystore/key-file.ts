@@ -1,9 +1,13 @@
 // Owns getting one private key and its certificates out of a file of any format (PEM, PKCS#12, JKS), and writing them as a
 // password-protected PKCS#12. Central's only: agents carry no code that takes over keys of others.
-import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { readCertificate as readX509 } from '../certificates.ts';
+import { derFault, type DerLimits } from '../der-check.ts';
+import { pemOf } from '../der.ts';
 import { defineErrors, isCoded, type ErrorTable } from '../errors.ts';
+import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../pem.ts';
 import { keystoreFault } from './errors.ts';
-import { DEFAULT_PASSWORD, FORMAT_NAMES, printableLine, type KeyEntry, type Store } from './material.ts';
+import { DEFAULT_PASSWORD, FORMAT_NAMES, MAX_ENTRIES, MAX_STORE_BYTES, printableLine, type KeyEntry, type Store } from './material.ts';
 import { openStore } from './open.ts';
 import { textOfBytes } from './pem.ts';
 import { writePkcs12 } from './pkcs12.ts';
@@ -80,38 +84,73 @@ async function unlock(entry: KeyEntry, { file, password, keyPassword }: KeySourc
   return keyOf(await openKey(entry, keyPassword ?? password ?? DEFAULT_PASSWORD), file);
 }
 
-const PEM_KEY = /-----BEGIN ((?:RSA |EC |ENCRYPTED )?PRIVATE KEY)-----([\s\S]+?)-----END \1-----/g;
+/** Labels of private keys, and how OpenSSL calls what is in them. */
+const KEY_LABELS: Readonly<Record<string, 'pkcs1' | 'pkcs8' | 'sec1' | 'encrypted'>> = { 'PRIVATE KEY': 'pkcs8', 'RSA PRIVATE KEY': 'pkcs1', 'EC PRIVATE KEY': 'sec1', 'ENCRYPTED PRIVATE KEY': 'encrypted' };
+const PEM_LIMITS = { maxLength: MAX_STORE_BYTES, maxBlocks: 2 * MAX_ENTRIES };
+/** A key of 16,384 bits has 13 kB. */
+const KEY_LIMITS: DerLimits = { maxBytes: 64 * 1024, maxDepth: 16, maxElements: 256, form: 'ber', octets: true };
 
 /** The one private key of a PEM text, or a key in DER. */
 async function readLoneKey(bytes: Buffer, source: KeySource): Promise<KeyObject> {
   const { file, password, keyPassword } = source;
   const secret = keyPassword ?? password;
   if (bytes[0] === 0x30) return await readDerKey(bytes, secret, file);
-  const blocks = [...textOfBytes(bytes).matchAll(PEM_KEY)];
+  const blocks = keyBlocks(textOfBytes(bytes), file);
   const [block] = blocks;
   if (block === undefined) throw keyFault('private_key_missing', { file, format: FORMAT_NAMES.pem });
   if (blocks.length > 1) throw keyFault('private_key_ambiguous', { file, format: FORMAT_NAMES.pem, count: blocks.length, aliases: 'PEM gives them no names' });
-  const [pem, label, body = ''] = block;
-  if (label === 'ENCRYPTED PRIVATE KEY') return await unlockPkcs8(Buffer.from(body, 'base64'), secret, file);
-  // Proc-Type: 4,ENCRYPTED (RFC 1421), as OpenSSL wrote keys for decades.
-  const encrypted = body.includes('ENCRYPTED');
-  if (encrypted && secret === undefined) throw keyFault('private_key_password_missing', { file });
+  const type = KEY_LABELS[block.label] ?? 'pkcs8';
+  if (block.body.some((line) => line.includes(':'))) return readEncryptedKey(block, secret, file);
+  const der = decodeBlock(block);
+  if (der === undefined) throw keyFault('private_key_unreadable', { file, found: 'its lines are not base64' });
+  if (type === 'encrypted') return await unlockPkcs8(der, secret, file);
+  const key = tryDerKey(der, type);
+  if (key === undefined) throw keyFault('private_key_unreadable', { file, found: 'OpenSSL does not read it' });
+  return key;
+}
+
+function keyBlocks(text: string, file: string): PemBlock[] {
   try {
-    return createPrivateKey({ key: pem, format: 'pem', ...(encrypted ? { passphrase: secret } : {}) });
+    return [...pemBlocks(text, PEM_LIMITS)].filter(({ label }) => Object.hasOwn(KEY_LABELS, label));
   } catch (error) {
-    if (encrypted) throw keystoreFault('keystore_key_password_wrong', {}, error);
-    throw keyFault('private_key_unreadable', { file, found: 'OpenSSL does not read it' }, error);
+    if (!(error instanceof PemFault)) throw error;
+    throw keyFault('private_key_unreadable', { file, found: printableLine(error.message) }, error);
+  }
+}
+
+/**
+ * Proc-Type: 4,ENCRYPTED (RFC 1421 section 4.6.1), as OpenSSL wrote keys for decades. It alone reads these two header lines; what it
+ * gets is written here from what they say, and is no text from outside.
+ */
+function readEncryptedKey({ label, body }: PemBlock, secret: string | undefined, file: string): KeyObject {
+  const [type = '', info = '', blank, ...rest] = body;
+  const [, cipher, iv] = /^DEK-Info: ([A-Za-z0-9-]{1,32}),([0-9A-Fa-f]{16,64})$/.exec(info) ?? [];
+  const der = decodeBlock({ body: rest });
+  if (type !== 'Proc-Type: 4,ENCRYPTED' || cipher === undefined || blank !== '' || der === undefined) throw keyFault('private_key_unreadable', { file, found: 'its header lines are not those of an encrypted key' });
+  if (secret === undefined) throw keyFault('private_key_password_missing', { file });
+  try {
+    return createPrivateKey({ key: pemOf(label, der).replace('-----\n', `-----\n${type}\nDEK-Info: ${cipher},${iv}\n\n`), format: 'pem', passphrase: secret });
+  } catch (error) {
+    throw keystoreFault('keystore_key_password_wrong', {}, error);
+  }
+}
+
+/** The key, when the bytes are one of this type. */
+function tryDerKey(bytes: Buffer, type: 'pkcs1' | 'pkcs8' | 'sec1'): KeyObject | undefined {
+  if (derFault(bytes, KEY_LIMITS) !== undefined) return undefined;
+  try {
+    return createPrivateKey({ key: bytes, format: 'der', type });
+  } catch {
+    return undefined; // it is of another type, or none
   }
 }
 
 async function readDerKey(bytes: Buffer, secret: string | undefined, file: string): Promise<KeyObject> {
   for (const type of ['pkcs8', 'sec1', 'pkcs1'] as const) {
-    try {
-      return createPrivateKey({ key: bytes, format: 'der', type });
-    } catch {
-      // It is none of this type; the next one is tried, and in the end an encrypted one.
-    }
+    const key = tryDerKey(bytes, type);
+    if (key !== undefined) return key;
   }
+  // None of these: in the end an encrypted one is tried.
   return await unlockPkcs8(bytes, secret, file);
 }
 
@@ -146,7 +185,7 @@ function keyOf(der: Buffer, file: string): KeyObject {
 
 function readCertificate(der: Buffer, file: string, store: Store): X509Certificate {
   try {
-    return new X509Certificate(der);
+    return readX509(der);
   } catch (error) {
     throw keystoreFault('keystore_damaged', { file, format: FORMAT_NAMES[store.format], found: 'a certificate in it cannot be read' }, error);
   }

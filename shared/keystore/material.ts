@@ -1,6 +1,7 @@
 // Owns what a store is once it is open, whatever its format was, and what can be said of one certificate.
 // Only node:crypto's X509Certificate here: agents carry this module all day.
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
+import { readCertificate } from '../certificates.ts';
 
 export type StoreFormat = 'jks' | 'pkcs12' | 'pem' | 'der';
 
@@ -61,6 +62,9 @@ export interface StoreSource {
 /** No installation has more; the bound keeps a forged count from becoming work. */
 export const MAX_ENTRIES = 10_000;
 
+/** Java's own cacerts with 150 roots is 200 kB; the bound keeps a wrong path out of memory. */
+export const MAX_STORE_BYTES = 16 * 1024 * 1024;
+
 /** SHA-256 over the DER form, in the notation of keytool and openssl (AB:CD:...). */
 export function thumbprint(der: Uint8Array): string {
   return createHash('sha256').update(der).digest('hex').toUpperCase().replaceAll(/(..)(?!$)/g, '$1:');
@@ -79,7 +83,7 @@ export function toPem(der: Uint8Array): string {
 /** The certificate, or undefined when the bytes are none (or more than one). */
 export function parseCertificate(der: Uint8Array): X509Certificate | undefined {
   try {
-    const certificate = new X509Certificate(der);
+    const certificate = readCertificate(der);
     // OpenSSL ignores what follows the certificate, and reads PEM too; here only exactly one DER certificate will do.
     return certificate.raw.equals(der) ? certificate : undefined;
   } catch {

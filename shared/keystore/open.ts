@@ -1,11 +1,8 @@
 // Owns opening and writing a store of any format: the format is told by the content, never by the name.
 import { keystoreFault } from './errors.ts';
 import { readJks, writeJks } from './jks.ts';
-import { FORMAT_NAMES, type Store, type StoreEntry, type StoreFormat, type StoreSource } from './material.ts';
+import { FORMAT_NAMES, MAX_STORE_BYTES, type Store, type StoreEntry, type StoreFormat, type StoreSource } from './material.ts';
 import { readDerCertificate, readPem, textOfBytes } from './pem.ts';
-
-/** Java's own cacerts with 150 roots is 200 kB; the bound keeps a wrong path out of memory. */
-export const MAX_STORE_BYTES = 16 * 1024 * 1024;
 
 /** trustStoreType and the like, lower case, to what we call it. */
 const DECLARED: Readonly<Record<string, StoreFormat>> = { jks: 'jks', pkcs12: 'pkcs12', p12: 'pkcs12', pfx: 'pkcs12', pem: 'pem' };

@@ -1,18 +1,17 @@
 // Owns PEM bundles (RFC 7468): any number of certificates with text between them, as openssl, browsers and editors leave
 // them; and the single certificate in DER. PEM has no password and no digest: a root's own signature is all that can be checked.
 import { keystoreFault } from './errors.ts';
-import { FORMAT_NAMES, MAX_ENTRIES, printableLine, soundness, toPem, type Store, type StoreEntry, type StoreSource, type TrustedEntry } from './material.ts';
+import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../pem.ts';
+import { FORMAT_NAMES, MAX_ENTRIES, MAX_STORE_BYTES, printableLine, soundness, toPem, type Store, type StoreEntry, type StoreSource, type TrustedEntry } from './material.ts';
 
 const LINE_END = /\r\n|\n|\r/;
 
-interface Block {
-  readonly label: string;
-  /** Of BEGIN and of END, from 1. */
-  readonly line: number;
-  readonly lastLine: number;
+interface Block extends PemBlock {
   readonly alias: string | undefined;
-  readonly body: string;
 }
+
+/** Beside the certificates a bundle may hold keys and lists; UTF-16 has two bytes for a unit, so that this bounds any file of a store. */
+const LIMITS = { maxLength: MAX_STORE_BYTES, maxBlocks: 2 * MAX_ENTRIES };
 
 /** Reads all certificates of a bundle. Throws keystore faults: truncated, damaged, tampered, too large, PKCS#7. */
 export function readPem({ bytes, file }: StoreSource): Store {
@@ -26,7 +25,7 @@ export function readPem({ bytes, file }: StoreSource): Store {
       continue;
     }
     if (entries.length === MAX_ENTRIES) throw keystoreFault('keystore_too_large', { file, found: `more than ${MAX_ENTRIES} certificates`, allowed: MAX_ENTRIES });
-    const der = decodeBase64(block.body);
+    const der = decodeBlock(block);
     const place = `the certificate that begins on line ${block.line}`;
     const verdict = der === undefined ? 'unreadable' : soundness(der);
     if (der === undefined || verdict === 'unreadable') throw keystoreFault('keystore_damaged', { file, format, found: `${place} is no certificate` });
@@ -91,32 +90,23 @@ function isCertificate({ label }: Block): boolean {
   return label === 'CERTIFICATE' || label === 'X509 CERTIFICATE';
 }
 
+/** The blocks of a bundle with the names above them. Throws keystore faults: truncated, damaged, too large. */
 function* blocks(text: string, file: string): Generator<Block> {
   const format = FORMAT_NAMES.pem;
   let alias: string | undefined;
-  let open: { label: string; line: number; body: string[] } | undefined;
-  for (const [index, raw] of text.split(LINE_END).entries()) {
-    const line = raw.trim();
-    const [, edge, label = ''] = /^-----(BEGIN|END) ([^-]*)-----$/.exec(line) ?? [];
-    if (open === undefined) {
-      if (edge === 'BEGIN') open = { label, line: index + 1, body: [] };
-      // The way in which "openssl pkcs12 -nokeys" writes an alias above its certificate; appendPem writes the same.
-      else alias = /^friendlyName: (.{1,255})$/.exec(line)?.[1] ?? alias;
-    } else if (edge === undefined) {
-      open.body.push(line);
-    } else {
-      if (edge === 'BEGIN' || label !== open.label) {
-        throw keystoreFault('keystore_damaged', { file, format, found: `"BEGIN ${printableLine(open.label)}" of line ${open.line} meets "${edge} ${printableLine(label)}" on line ${index + 1}` });
-      }
-      yield { label, line: open.line, lastLine: index + 1, alias, body: open.body.join('') };
-      open = undefined;
+  // The way in which "openssl pkcs12 -nokeys" writes an alias above its certificate; appendPem writes the same.
+  const onText = (line: string): void => {
+    if (line.startsWith('friendlyName: ')) alias = /^friendlyName: (.{1,255})$/.exec(line)?.[1] ?? alias;
+  };
+  try {
+    for (const block of pemBlocks(text, LIMITS, onText)) {
+      yield { ...block, alias };
       alias = undefined;
     }
+  } catch (error) {
+    if (!(error instanceof PemFault)) throw error;
+    const found = printableLine(error.message);
+    if (error.kind === 'limit') throw keystoreFault('keystore_too_large', { file, found, allowed: `${MAX_ENTRIES} certificates` }, error);
+    throw keystoreFault(error.kind === 'open' ? 'keystore_truncated' : 'keystore_damaged', { file, format, found }, error);
   }
-  if (open !== undefined) throw keystoreFault('keystore_truncated', { file, format, found: `"BEGIN ${printableLine(open.label)}" of line ${open.line} has no END` });
-}
-
-function decodeBase64(body: string): Buffer | undefined {
-  const text = body.replaceAll(/[ \t]/g, '');
-  return text !== '' && text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? Buffer.from(text, 'base64') : undefined;
 }

@@ -1,6 +1,6 @@
 // Owns PKCS#12 (RFC 7292): which certificates and keys a file holds, and writing one that Java's tools list the same way.
 // Import it lazily (open.ts does): it brings node-forge, which an agent without a PKCS#12 store need not carry.
-import { createHash } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import { isCoded, type CodedError } from '../errors.ts';
 import { bmpText, build, explicit, members, octets, oidOf, parseDer, smallInteger, toDer, type Asn1 } from './asn1.ts';
 import { keystoreFault } from './errors.ts';
@@ -12,7 +12,8 @@ import { protectPkcs8Key } from './private-key.ts';
 /** Parsed ASN.1 takes a hundred times its size in the worst case; 1,000 certificates fit into this. */
 export const MAX_PKCS12_BYTES = 2 * 1024 * 1024;
 const MAX_NESTING = 4;
-const MAX_CHAIN = 100;
+/** No chain of a real authority is longer. */
+const MAX_CHAIN = 20;
 
 const DATA = '1.2.840.113549.1.7.1';
 const ENCRYPTED_DATA = '1.2.840.113549.1.7.6';
@@ -156,13 +157,13 @@ function storeOf(bags: readonly Bag[], file: string, warnings: string[]): Store 
   const keys = bags.filter(({ type }) => type === 'key' || type === 'shrouded key');
   const entries: StoreEntry[] = [];
   const chained = new Set<Bag>();
-  const bySubject = keys.length === 0 ? new Map<string, Bag[]>() : indexBySubject(certificates);
-  for (const [index, key] of keys.entries()) {
-    const chain = chainOf(key, certificates, bySubject);
+  const index = keys.length === 0 ? undefined : indexOf(certificates);
+  for (const [place, key] of keys.entries()) {
+    const chain = chainOf(key, index);
     for (const member of chain) chained.add(member);
     entries.push({
       kind: 'key',
-      alias: key.alias ?? chain[0]?.alias ?? `key-${index + 1}`,
+      alias: key.alias ?? chain[0]?.alias ?? `key-${place + 1}`,
       created: dateOf(key.keyId),
       certificates: chain.map(({ content }) => content),
       protection: key.type === 'key' ? 'none' : 'pkcs8',
@@ -180,22 +181,31 @@ function storeOf(bags: readonly Bag[], file: string, warnings: string[]): Store 
   return { format: 'pkcs12', entries, warnings, others };
 }
 
+interface CertificateIndex {
+  /** By the id of their key, hex: the first one counts. */
+  readonly byKeyId: ReadonlyMap<string, Bag>;
+  readonly bySubject: ReadonlyMap<string, readonly Bag[]>;
+  /** Each certificate is parsed once, however many keys lead to it. */
+  readonly parsed: ReadonlyMap<Bag, X509Certificate | undefined>;
+}
+
 /** The certificate with the key's id, then issuer after issuer as far as the file has them. */
-function chainOf(key: Bag, certificates: readonly Bag[], bySubject: ReadonlyMap<string, readonly Bag[]>): Bag[] {
-  const keyId = key.keyId;
-  let next = keyId === undefined ? undefined : certificates.find((candidate) => candidate.keyId?.equals(keyId));
+function chainOf({ keyId }: Bag, index: CertificateIndex | undefined): Bag[] {
   const chain: Bag[] = [];
-  while (next !== undefined && chain.length < MAX_CHAIN) {
+  if (keyId === undefined || index === undefined) return chain;
+  for (let next = index.byKeyId.get(keyId.toString('hex')); next !== undefined && chain.length < MAX_CHAIN; ) {
     chain.push(next);
-    const issued = parseCertificate(next.content);
+    const issued = index.parsed.get(next);
     // A root ends it; the same root once more in the file is no part of it.
-    next = issued === undefined || issued.issuer === issued.subject ? undefined : bySubject.get(issued.issuer)?.find((candidate) => !chain.includes(candidate));
+    next = issued === undefined || issued.issuer === issued.subject ? undefined : index.bySubject.get(issued.issuer)?.find((candidate) => !chain.includes(candidate));
   }
   return chain;
 }
 
-function indexBySubject(certificates: readonly Bag[]): Map<string, Bag[]> {
-  return Map.groupBy(certificates, ({ content }) => parseCertificate(content)?.subject ?? '');
+function indexOf(certificates: readonly Bag[]): CertificateIndex {
+  const parsed = new Map(certificates.map((bag) => [bag, parseCertificate(bag.content)] as const));
+  const named = certificates.flatMap((bag) => (bag.keyId === undefined ? [] : [[bag.keyId.toString('hex'), bag] as const]));
+  return { parsed, byKeyId: new Map(named.toReversed()), bySubject: Map.groupBy(certificates, (bag) => parsed.get(bag)?.subject ?? '') };
 }
 
 /** Java keeps the date of a key in its id: "Time 1700000000000". */

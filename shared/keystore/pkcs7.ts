@@ -1,11 +1,13 @@
 // Owns taking certificates out of a PKCS#7 bundle (.p7b, .p7c: SignedData of RFC 2315 section 9.1 and RFC 5652 section 5.1
 // without signers), DER, BER or PEM. A bundle says nothing of trust, so it is something to import from and never a store.
 // Each certificate is handed out byte by byte as it stands there: signatures cover bytes, and no library's way of writing them.
+import { decodeBlock, pemBlocks, PemFault } from '../pem.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData, EndOfData } from './java-data.ts';
-import { MAX_ENTRIES, soundness } from './material.ts';
+import { MAX_ENTRIES, MAX_STORE_BYTES, soundness } from './material.ts';
 
 const FORMAT = 'PKCS#7';
+const PEM_LABELS = new Set(['PKCS7', 'PKCS #7 SIGNED DATA', 'CMS', 'CERTIFICATE']);
 /** OBJECT IDENTIFIER 1.2.840.113549.1.7.2, signedData. */
 const SIGNED_DATA = Buffer.from('06092a864886f70d010702', 'hex');
 const SEQUENCE = 0x30;
@@ -53,9 +55,21 @@ export function readPkcs7(bytes: Buffer, file: string): Buffer[] | undefined {
 function bundleIn(bytes: Buffer): Buffer | undefined {
   if (isBundle(bytes)) return bytes;
   if (bytes[0] === SEQUENCE) return undefined;
-  const [, , body] = /-----BEGIN (PKCS7|PKCS #7 SIGNED DATA|CMS|CERTIFICATE)-----([\sA-Za-z0-9+/=]*)-----END \1-----/.exec(bytes.toString('latin1')) ?? [];
-  const der = body === undefined ? undefined : Buffer.from(body, 'base64');
+  const der = firstBlock(bytes);
   return der !== undefined && isBundle(der) ? der : undefined;
+}
+
+/** What is wrong with a PEM text is for the reader of PEM stores to say. */
+function firstBlock(bytes: Buffer): Buffer | undefined {
+  try {
+    for (const block of pemBlocks(bytes.toString('latin1'), { maxLength: MAX_STORE_BYTES, maxBlocks: MAX_ENTRIES })) {
+      if (PEM_LABELS.has(block.label)) return decodeBlock(block);
+    }
+    return undefined;
+  } catch (error) {
+    if (error instanceof PemFault) return undefined;
+    throw error;
+  }
 }
 
 function isBundle(bytes: Buffer): boolean {

@@ -1,7 +1,7 @@
 // Owns reading the certificates that somebody wants to have trusted (PEM, DER, PKCS#7), and judging whether they should be.
 import { readBoundedFile } from '../bounded-file.ts';
-import { FORMAT_NAMES, nameLine, parseCertificate, thumbprint } from '../keystore/material.ts';
-import { MAX_STORE_BYTES, openStore } from '../keystore/open.ts';
+import { FORMAT_NAMES, MAX_STORE_BYTES, nameLine, parseCertificate, thumbprint } from '../keystore/material.ts';
+import { openStore } from '../keystore/open.ts';
 import { readPkcs7 } from '../keystore/pkcs7.ts';
 import { trustedEntries } from './entries.ts';
 import { truststoreFault } from './errors.ts';
@@ -26,6 +26,9 @@ export async function certificatesIn(path: string): Promise<Buffer[]> {
   return trustedEntries(store, path).map(({ certificates: [der] }) => der);
 }
 
+/** Authorities of one name whose signatures are tried; an authority renews its certificate a few times. */
+const MAX_NAMESAKES = 20;
+
 export interface Chain {
   /** What to trust. */
   readonly kept: readonly Buffer[];
@@ -36,10 +39,12 @@ export interface Chain {
 /** Parts a chain (a server's certificate with those that signed it) into what to trust and what follows from that. */
 export function partChain(certificates: readonly Buffer[]): Chain {
   const parsed = certificates.map((der) => ({ der, certificate: parseCertificate(der) }));
+  const authorities = Map.groupBy(parsed.filter(({ certificate }) => certificate?.ca === true), ({ certificate }) => certificate?.subject);
   const kept: Buffer[] = [];
   const vouched: { subject: string; by: string }[] = [];
   for (const { der, certificate } of parsed) {
-    const issuer = certificate?.ca === false ? parsed.find((other) => other.der !== der && other.certificate?.ca === true && certificate.checkIssued(other.certificate) && certificate.verify(other.certificate.publicKey)) : undefined;
+    const candidates = certificate?.ca === false ? (authorities.get(certificate.issuer) ?? []).slice(0, MAX_NAMESAKES) : [];
+    const issuer = candidates.find((other) => certificate !== undefined && other.certificate !== undefined && certificate.checkIssued(other.certificate) && certificate.verify(other.certificate.publicKey));
     if (certificate === undefined || issuer?.certificate === undefined) kept.push(der);
     else vouched.push({ subject: nameLine(certificate.subject), by: nameLine(issuer.certificate.subject) });
   }

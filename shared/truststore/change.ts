@@ -69,7 +69,8 @@ function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: Delete
 
 /** What readPem calls the entries that are left: `certificate-N` by place, or their own name. */
 export function renumbered(left: readonly StoreEntry[], before: readonly StoreEntry[]): StoreEntry[] {
-  return left.map((entry, place) => (entry.alias === `certificate-${before.indexOf(entry) + 1}` ? { ...entry, alias: `certificate-${place + 1}` } : entry));
+  const places = new Map(before.map((entry, place) => [entry, place]));
+  return left.map((entry, place) => (entry.alias === `certificate-${(places.get(entry) ?? -1) + 1}` ? { ...entry, alias: `certificate-${place + 1}` } : entry));
 }
 
 export interface PasswordOrder {

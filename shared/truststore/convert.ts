@@ -3,7 +3,7 @@
 import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, printableLine, type Store, type StoreEntry } from '../keystore/material.ts';
 import { hasPemComments } from '../keystore/pem.ts';
 import { refuseExisting, rekeyed } from './change.ts';
-import { aliasKey, freeAlias, namesOf } from './entries.ts';
+import { aliasKey, EntryIndex, namesOf } from './entries.ts';
 import { truststoreFault } from './errors.ts';
 import { checkNewPassword, formatOfNew, openFile, writeEntries, type OpenedFile, type WritableFormat } from './write.ts';
 
@@ -59,11 +59,11 @@ function kindOf({ kind, alias }: StoreEntry): string {
 
 /** Aliases as the new format has them: no two alike to Java. */
 function withFreeAliases(entries: readonly StoreEntry[], format: WritableFormat): { readonly entries: StoreEntry[]; readonly renamed: string[] } {
-  const taken = new Set<string>();
+  const index = new EntryIndex([]);
   const renamed: string[] = [];
   const named = entries.map((entry) => {
-    const alias = freeAlias(format === 'pem' ? printableLine(entry.alias) : entry.alias.toLowerCase(), taken);
-    taken.add(aliasKey(alias));
+    const alias = index.freeAlias(format === 'pem' ? printableLine(entry.alias) : entry.alias.toLowerCase());
+    index.add({ ...entry, alias });
     if (aliasKey(alias) !== aliasKey(entry.alias)) renamed.push(`the alias "${printableLine(entry.alias)}" is "${printableLine(alias)}" there`);
     return { ...entry, alias };
   });

@@ -1,6 +1,6 @@
 // Owns what is asked of the entries of an open store: which are trusted, which is meant by a name, which name is free.
 import { keystoreFault } from '../keystore/errors.ts';
-import { counted, FORMAT_NAMES, parseCertificate, printableLine, type Store, type StoreEntry, type TrustedEntry } from '../keystore/material.ts';
+import { counted, FORMAT_NAMES, parseCertificate, printableLine, thumbprint, type Store, type StoreEntry, type TrustedEntry } from '../keystore/material.ts';
 
 /** The trusted entries, of which there is at least one. Throws when the store is empty or of another kind. */
 export function trustedEntries(store: Store, file: string): TrustedEntry[] {
@@ -12,11 +12,6 @@ export function trustedEntries(store: Store, file: string): TrustedEntry[] {
   if (store.entries.length === 0 && store.others.length === 0) throw keystoreFault('keystore_no_entries', { file, format });
   const found = store.entries.length > 0 ? `${counted(store.entries.length, 'certificate')} without the mark of trust` : [...new Set(store.others)].join(', ');
   throw keystoreFault('keystore_no_certificate', { file, format, found });
-}
-
-/** The entry that trusts this certificate already. */
-export function twinOf(der: Buffer, entries: readonly StoreEntry[]): TrustedEntry | undefined {
-  return entries.filter((entry) => entry.kind === 'trusted').find((entry) => entry.certificates[0].equals(der));
 }
 
 /** An alias as Java looks it up. */
@@ -31,11 +26,41 @@ export function aliasFromSubject(der: Buffer): string {
   return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-').replaceAll(/^-|-$/g, '').slice(0, 64) || 'certificate';
 }
 
-/** `wanted`, or with a number behind it (from 2) if that is taken. `taken` holds alias keys. */
-export function freeAlias(wanted: string, taken: ReadonlySet<string>): string {
-  let alias = wanted;
-  for (let number = 2; taken.has(aliasKey(alias)); number += 1) alias = `${wanted}-${number}`;
-  return alias;
+/** The entries of a store that others join: which certificates it trusts and which aliases are taken, at one price each. */
+export class EntryIndex {
+  readonly #trusted = new Map<string, TrustedEntry>();
+  readonly #taken = new Set<string>();
+  /** The next number to try behind an alias: thousands of certificates may have one name. */
+  readonly #numbers = new Map<string, number>();
+
+  constructor(entries: readonly StoreEntry[]) {
+    for (const entry of entries) this.add(entry);
+  }
+
+  add(entry: StoreEntry): void {
+    this.#taken.add(aliasKey(entry.alias));
+    if (entry.kind !== 'trusted') return;
+    const key = thumbprint(entry.certificates[0]);
+    if (!this.#trusted.has(key)) this.#trusted.set(key, entry);
+  }
+
+  isTaken(alias: string): boolean {
+    return this.#taken.has(aliasKey(alias));
+  }
+
+  /** The entry that trusts this certificate already. */
+  twinOf(der: Buffer): TrustedEntry | undefined {
+    return this.#trusted.get(thumbprint(der));
+  }
+
+  /** `wanted`, or with a number behind it (from 2) if that is taken. */
+  freeAlias(wanted: string): string {
+    let number = this.#numbers.get(wanted) ?? 1;
+    let alias = wanted;
+    for (; this.isTaken(alias); alias = `${wanted}-${number}`) number += 1;
+    this.#numbers.set(wanted, number);
+    return alias;
+  }
 }
 
 /** What a store holds beside `entries`, for messages: "2 private keys, a bag of another type". */

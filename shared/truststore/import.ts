@@ -1,9 +1,9 @@
 // Owns adding trusted certificates to a store, or making it: all of them or none, in the file's own format.
-import { DEFAULT_PASSWORD, FORMAT_NAMES, nameLine, parseCertificate, printableLine, type Store, type StoreEntry, type TrustedEntry } from '../keystore/material.ts';
+import { DEFAULT_PASSWORD, FORMAT_NAMES, nameLine, parseCertificate, printableLine, type Store, type TrustedEntry } from '../keystore/material.ts';
 import { encodeStore, openStore } from '../keystore/open.ts';
 import { appendPem } from '../keystore/pem.ts';
 import { purposeOf } from './certificates.ts';
-import { aliasFromSubject, aliasKey, freeAlias, twinOf } from './entries.ts';
+import { aliasFromSubject, EntryIndex } from './entries.ts';
 import { truststoreFault } from './errors.ts';
 import { checkNewPassword, formatOfNew, readStoreFile, writableFormat, writeStore, type WritableFormat } from './write.ts';
 
@@ -41,11 +41,12 @@ export async function addTrusted(order: TrustOrder): Promise<Trusted> {
   const format = writableFormat({ file, store });
   const added: TrustedEntry[] = [];
   const present: TrustedEntry[] = [];
+  const index = new EntryIndex(store.entries);
   for (const der of order.certificates) {
     checkPurpose(der, order);
-    const twin = twinOf(der, [...store.entries, ...added]);
+    const twin = index.twinOf(der);
     if (twin !== undefined) present.push(twin);
-    else added.push(newEntry(der, order, [...store.entries, ...added], format));
+    else added.push(newEntry(der, order, index, format));
   }
   const [first] = present;
   if (added.length === 0 && first !== undefined && order.skipPresent !== true) {
@@ -65,13 +66,14 @@ function checkPurpose(der: Buffer, { origin, allowLeaf }: TrustOrder): void {
   throw truststoreFault('truststore_purpose', { subject: subjectOf(der), certificate: origin, found: purpose.other });
 }
 
-/** Throws truststore_alias_taken. */
-export function newEntry(der: Buffer, { alias, file, certificates }: Pick<TrustOrder, 'alias' | 'certificates' | 'file'>, entries: readonly StoreEntry[], format: WritableFormat): TrustedEntry {
-  const taken = new Set(entries.map((entry) => aliasKey(entry.alias)));
+/** Makes an entry and notes it in `index`. Throws truststore_alias_taken. */
+export function newEntry(der: Buffer, { alias, file, certificates }: Pick<TrustOrder, 'alias' | 'certificates' | 'file'>, index: EntryIndex, format: WritableFormat): TrustedEntry {
   const wanted = alias === undefined ? undefined : (format === 'pem' ? printableLine(alias) : alias).toLowerCase();
   // The name that somebody chose is that of the first certificate, or of none.
-  if (wanted !== undefined && der === certificates[0] && taken.has(aliasKey(wanted))) throw truststoreFault('truststore_alias_taken', { alias: printableLine(wanted), file });
-  return { kind: 'trusted', alias: freeAlias(wanted ?? aliasFromSubject(der), taken), created: new Date(), certificates: [der] };
+  if (wanted !== undefined && der === certificates[0] && index.isTaken(wanted)) throw truststoreFault('truststore_alias_taken', { alias: printableLine(wanted), file });
+  const entry: TrustedEntry = { kind: 'trusted', alias: index.freeAlias(wanted ?? aliasFromSubject(der)), created: new Date(), certificates: [der] };
+  index.add(entry);
+  return entry;
 }
 
 function subjectOf(der: Buffer): string {

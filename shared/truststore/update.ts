@@ -4,7 +4,7 @@ import { DEFAULT_PASSWORD, FORMAT_NAMES, thumbprint, type Store, type StoreEntry
 import { encodeStore, openStore } from '../keystore/open.ts';
 import { appendPem, removeFromPem } from '../keystore/pem.ts';
 import { renumbered } from './change.ts';
-import { twinOf } from './entries.ts';
+import { EntryIndex } from './entries.ts';
 import { truststoreFault } from './errors.ts';
 import { newEntry } from './import.ts';
 import { checkNewPassword, formatOfNew, readStoreFile, writableFormat, writeStore } from './write.ts';
@@ -34,20 +34,22 @@ export async function updateTrusted(order: UpdateOrder): Promise<Updated> {
   const store: Store = old === undefined ? { format: formatOfNew(file, undefined), entries: [], warnings: [], others: [] } : await openStore({ bytes: old, file, password });
   if (old === undefined && store.format !== 'pem' && password !== undefined) checkNewPassword(password);
   const removed = store.entries.filter((entry) => entry.kind === 'trusted').filter(({ certificates: [der] }) => remove.has(fingerprintOf(der)));
-  const kept = store.entries.filter((entry) => !removed.some((one) => one === entry));
-  const missing = add.filter((der) => twinOf(der, kept) === undefined);
+  const gone = new Set<StoreEntry>(removed);
+  const kept = store.entries.filter((entry) => !gone.has(entry));
+  const index = new EntryIndex(kept);
+  const missing = add.filter((der) => index.twinOf(der) === undefined);
   const trustedIn = (entries: readonly StoreEntry[]): Buffer[] => entries.filter((entry) => entry.kind === 'trusted').map(({ certificates: [der] }) => der);
   if (missing.length === 0 && removed.length === 0) return { added: [], removed: [], trusted: trustedIn(store.entries) };
 
   const format = writableFormat({ file, store });
   const added: TrustedEntry[] = [];
-  for (const der of missing) added.push(newEntry(der, { file, certificates: missing }, [...kept, ...added], format));
+  for (const der of missing) added.push(newEntry(der, { file, certificates: missing }, index, format));
   const stay = format === 'pem' ? renumbered(kept, store.entries) : kept;
   const entries = [...stay, ...added];
   const trusted = trustedIn(entries);
   if (trusted.length === 0) throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
   await order.accept?.({ added, removed, trusted });
-  const places = new Set(removed.map((entry) => store.entries.indexOf(entry)));
+  const places = new Set([...store.entries.entries()].filter(([, entry]) => gone.has(entry)).map(([place]) => place));
   const bytes = format === 'pem' ? appendPem(removeFromPem(old ?? Buffer.alloc(0), file, places), added) : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
   await writeStore(file, bytes, entries, password);
   return { added, removed, trusted };

@@ -29,12 +29,48 @@ export function centralIn(certificate: X509Certificate): string | undefined {
 }
 
 function named({ subjectAltName = '' }: X509Certificate, prefix: string): string | undefined {
-  // Node puts a name into quotes, as JSON, when its characters could be taken for those between names.
-  for (const [, quoted, plain] of subjectAltName.matchAll(/URI:(?:("(?:[^"\\]|\\.)*")|([^,]*))/g)) {
-    const found = partBehind(prefix, quoted === undefined ? (plain ?? '') : (JSON.parse(quoted) as string));
+  for (const { type, value } of alternativeNamesIn(subjectAltName)) {
+    const found = type === 'URI' ? partBehind(prefix, value) : undefined;
     if (found !== undefined) return found;
   }
   return undefined;
+}
+
+/**
+ * The names in Node's `subjectAltName`: TYPE:value, joined by ", ". Node puts a value into quotes, as JSON, when its characters could
+ * be taken for those between names: a URI inside another name's quotes is none. What cannot be read ends the list.
+ */
+export function* alternativeNamesIn(text: string): Generator<{ readonly type: string; readonly value: string }> {
+  for (let offset = 0; offset < text.length; ) {
+    const colon = text.indexOf(':', offset);
+    if (colon === -1) return;
+    const begin = colon + 1;
+    const end = text[begin] === '"' ? endOfQuoted(text, begin) : text.indexOf(', ', begin);
+    const raw = text.slice(begin, end === -1 ? undefined : end);
+    const value = raw.startsWith('"') ? unquoted(raw) : raw;
+    if (value === undefined) return;
+    yield { type: text.slice(offset, colon), value };
+    if (end === -1 || !text.startsWith(', ', end)) return;
+    offset = end + 2;
+  }
+}
+
+/** Behind the quotation mark that closes the one at `begin`; -1 when none does. */
+function endOfQuoted(text: string, begin: number): number {
+  for (let offset = begin + 1; offset < text.length; offset += 1) {
+    if (text[offset] === '\\') offset += 1;
+    else if (text[offset] === '"') return offset + 1;
+  }
+  return -1;
+}
+
+function unquoted(text: string): string | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'string' ? value : undefined;
+  } catch {
+    return undefined; // not closed, or no JSON
+  }
 }
 
 function partBehind(prefix: string, uri: string): string | undefined {

@@ -1,7 +1,8 @@
 // Owns what the two sides sign (DESIGN section 4, steps 2 and 3) and how: ECDSA P-256 with SHA-256, DER, base64.
 // A transcript is the JSON text of an array of strings: no two different conversations have the same one.
-import { createHash, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
+import { createHash, sign, verify, type KeyObject } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
+import { canonicalP256, readP256, spkiOf } from '../public-key.ts';
 import { BINDING_BYTES, BINDING_LABEL, SUBPROTOCOL, type Challenge, type Hello, type Position, type Welcome } from './messages.ts';
 
 type Unsigned<T> = Omit<T, 'signature'>;
@@ -68,27 +69,26 @@ export function verifyTranscript(transcript: string, signature: string, key: Key
 
 /** Reads a SubjectPublicKeyInfo (DER, base64) as an ECDSA P-256 key; undefined when it is something else. */
 export function readPublicKey(spki: string): KeyObject | undefined {
-  let key: KeyObject;
-  try {
-    key = createPublicKey({ key: Buffer.from(spki, 'base64'), format: 'der', type: 'spki' });
-  } catch {
-    // Not a key at all: the caller refuses it just as one of another kind.
-    return undefined;
-  }
-  return key.asymmetricKeyType === 'ec' && key.asymmetricKeyDetails?.namedCurve === 'prime256v1' ? key : undefined;
+  return readP256(Buffer.from(spki, 'base64'));
 }
 
-/** SHA-256 of the SubjectPublicKeyInfo in lower-case hex: how a key is named everywhere. */
+/** SHA-256 of the one SubjectPublicKeyInfo of a key (shared/public-key.ts), in lower-case hex: how a key is named everywhere. */
 export function keyThumbprint(key: KeyObject): string {
-  return createHash('sha256').update(key.export({ format: 'der', type: 'spki' })).digest('hex');
+  return createHash('sha256').update(spkiOf(key)).digest('hex');
 }
 
 /**
- * The same of a key as a hello shows it (DER, base64). Hashed as it was sent: having OpenSSL write a key anew takes longer than
- * checking a signature. Another encoding of a registered key is another thumbprint, and is refused.
+ * The key that a hello shows (DER, base64), in its one form; `readPublicKey` has read it. Taken from its bytes: having OpenSSL
+ * write a key takes longer than verifying a signature.
  */
+export function shownKey(spki: string): Buffer {
+  const bytes = Buffer.from(spki, 'base64');
+  return canonicalP256(bytes) ?? bytes;
+}
+
+/** `keyThumbprint` of the key that a hello shows. */
 export function shownThumbprint(spki: string): string {
-  return createHash('sha256').update(spki, 'base64').digest('hex');
+  return createHash('sha256').update(shownKey(spki)).digest('hex');
 }
 
 /**

@@ -9,7 +9,8 @@ import { connectWithKeys } from '../../agent/connection-keys.ts';
 import type { ConnectionEnd, DialPlan } from '../../agent/connection.ts';
 import { Renewal, renewalTime } from '../../agent/renewal.ts';
 import { openAuthority, type Authority } from '../../central/pki/authority.ts';
-import { chainPem, readRequest, thumbprintOf } from '../../central/pki/certificate.ts';
+import { chainPem, thumbprintOf } from '../../central/pki/certificate.ts';
+import { readRequest } from '../../central/pki/certificate-request.ts';
 import { readPublicKey, renewTranscript, verifyTranscript } from '../../shared/wire/proof.ts';
 import type { AgentControl, Renew } from '../../shared/wire/messages.ts';
 import { memoryStore } from '../central/fakes.ts';
@@ -100,7 +101,7 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
     async asked(): Promise<{ publicKey: string; frame: Renew }> {
       const frame = sent.findLast((one): one is Renew => one.type === 'renew');
       if (frame === undefined) throw new Error('nothing was asked');
-      const csr = await readRequest(frame.csr);
+      const csr = readRequest(frame.csr);
       const current = readPublicKey((await loadOrCreateKey(folder)).publicKey);
       expect(current !== undefined && verifyTranscript(renewTranscript(csr.der, frame.certificate), frame.signature, current)).toBe(true);
       return { publicKey: csr.spki.toString('base64'), frame };

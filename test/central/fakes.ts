@@ -130,6 +130,9 @@ export class MemoryCertificates implements CertificateStore {
     return { outcome: 'issued', chain };
   }
   async recordInstalled(): Promise<void> {}
+  async mayRenew(agentId: string, thumbprint: string): Promise<boolean> {
+    return this.issued.some((one) => one.agentId === agentId && one.thumbprint === thumbprint);
+  }
   async find(thumbprint: string) {
     const found = this.issued.find((certificate) => certificate.thumbprint === thumbprint);
     return found === undefined ? undefined : { agentId: found.agentId, revoked: null };

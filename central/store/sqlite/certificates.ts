@@ -82,6 +82,9 @@ export function certificateReads(database: DatabaseSync) {
   const trustOfOne = database.prepare('SELECT trusted FROM agent WHERE id = ?');
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
   const find = database.prepare('SELECT agent_id, revoked_at, revocation_reason FROM agent_certificate WHERE thumbprint = ?');
+  const known = database.prepare(`
+    SELECT 1 AS known FROM agent_certificate WHERE agent_id = ?1 AND thumbprint = ?2
+    UNION ALL SELECT 1 FROM agent_certificate WHERE agent_id = ?1 AND renews = ?2 LIMIT 1`);
   const revoked = database.prepare(`
     SELECT thumbprint, serial, revoked_at, revocation_reason FROM agent_certificate
     WHERE revoked_at IS NOT NULL AND issuer = ? AND not_after > ? AND thumbprint > ? ORDER BY thumbprint LIMIT ?`);
@@ -90,6 +93,7 @@ export function certificateReads(database: DatabaseSync) {
       const row = find.get(thumbprint);
       return row === undefined ? undefined : { agentId: text(row, 'agent_id'), revoked: revocationOf(row) };
     },
+    mayRenew: (agentId: string, thumbprint: string): boolean => known.get(agentId, thumbprint) !== undefined,
     revokedCertificates: (issuer: string, endsAfter: number, after: string, limit: number) =>
       revoked.all(issuer, endsAfter, after, limit).flatMap((row) => {
         const revocation = revocationOf(row);

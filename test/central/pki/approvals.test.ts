@@ -5,7 +5,7 @@ import { makeRequest } from '../../../agent/certificate-request.ts';
 import { addressBlock } from '../../../central/auth/address-rules.ts';
 import { siteOf } from '../../../central/auth/wrong-attempts.ts';
 import { createApprovals, MAX_PENDING, MAX_PENDING_OF_BLOCK, type Approvals } from '../../../central/pki/approvals.ts';
-import { readRequest } from '../../../central/pki/certificate.ts';
+import { readRequest } from '../../../central/pki/certificate-request.ts';
 import type { Grants } from '../../../central/pki/grants.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../central/store/store.ts';
@@ -49,7 +49,7 @@ interface Machine {
 async function machine(name: string, address = '10.0.0.7'): Promise<Machine> {
   const key = await loadOrCreateKey(await cleanup.folder());
   const { pem: csr } = await makeRequest(key, name);
-  const read = await readRequest(csr);
+  const read = readRequest(csr);
   return { name, key: key.thumbprint, ask: () => approvals.ask({ csr, name }, read, { over: 'wss', address, direct: true }) };
 }
 

@@ -2,7 +2,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { openAuthority } from '../../../central/pki/authority.ts';
 import { makeKeyPair } from '../../../central/pki/key-algorithms.ts';
-import { chainPem, commonName, distinguishedNameFault, hostsOf, readChain, readRequest, sameDistinguishedName, thumbprintOf } from '../../../central/pki/certificate.ts';
+import { chainPem, commonName, hostsOf, readChain, thumbprintOf } from '../../../central/pki/certificate.ts';
+import { readRequest } from '../../../central/pki/certificate-request.ts';
+import { distinguishedNameFault, sameDistinguishedName } from '../../../central/pki/distinguished-name.ts';
 import { memoryStore } from '../fakes.ts';
 import { openssl, temporaryFolder } from './folder.ts';
 
@@ -73,7 +75,7 @@ describe('certificate requests', () => {
     const folder = temporaryFolder();
     openssl('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=a', '-keyout', folder.path('key.pem'), '-out', folder.path('csr.pem'));
     const pem = openssl('req', '-in', folder.path('csr.pem'));
-    const request = await readRequest(pem);
+    const request = readRequest(pem);
     const der = openssl('req', '-in', folder.path('csr.pem'), '-noout', '-pubkey');
     expect(der).toContain(request.spki.toString('base64').slice(0, 64));
   });
@@ -84,7 +86,7 @@ describe('certificate requests', () => {
     const pem = openssl('req', '-in', folder.path('csr.pem'));
     const der = Buffer.from(pem.replaceAll(/-----.*-----|\s/g, ''), 'base64');
     der.write('fedcba', der.indexOf('abcdef'));
-    await expect(readRequest(`-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`)).rejects.toMatchObject({ code: 'csr_signature' });
+    expect(() => readRequest(`-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`)).toThrow(expect.objectContaining({ code: 'csr_signature' }));
   });
 
   test('a request with an RSA key or another curve is refused, and what it is, is said', async () => {
@@ -93,13 +95,13 @@ describe('certificate requests', () => {
       const [type, curve] = kind.split(':');
       const newKey = type === 'rsa' ? ['-newkey', kind] : ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${curve}`];
       openssl('req', '-new', ...newKey, '-nodes', '-subj', '/CN=a', '-keyout', folder.path('key.pem'), '-out', folder.path('csr.pem'));
-      await expect(readRequest(openssl('req', '-in', folder.path('csr.pem')))).rejects.toMatchObject({ code: 'csr_key_type', message: expect.stringContaining(found) });
+      expect(() => readRequest(openssl('req', '-in', folder.path('csr.pem')))).toThrow(expect.objectContaining({ code: 'csr_key_type', message: expect.stringContaining(found) }));
     }
   });
 
   test('garbage is refused with a text, not with a stack', async () => {
     for (const text of ['', 'hello', '-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----']) {
-      await expect(readRequest(text)).rejects.toMatchObject({ code: 'csr_unreadable' });
+      expect(() => readRequest(text)).toThrow(expect.objectContaining({ code: 'csr_unreadable' }));
     }
   });
 });

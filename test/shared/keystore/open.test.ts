@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { CodedError } from '../../../shared/errors.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
-import { encodeStore, MAX_STORE_BYTES, openStore } from '../../../shared/keystore/open.ts';
+import { encodeStore, openStore } from '../../../shared/keystore/open.ts';
+import { MAX_STORE_BYTES } from '../../../shared/keystore/material.ts';
 import { fixture } from './peers.ts';
 
 async function faultOf(bytes: Buffer, password?: string): Promise<CodedError> {

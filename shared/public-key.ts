@@ -1,0 +1,57 @@
+// Names public keys by their value: a P-256 key has one SubjectPublicKeyInfo here, whatever form its point came in, so that a
+// revoked key stays revoked when it is shown in another one. Used by both sides wherever a key is read or compared.
+import { createPublicKey, ECDH, type KeyObject } from 'node:crypto';
+
+/** AlgorithmIdentifier { id-ecPublicKey, prime256v1 } (RFC 5480 section 2.1.1). */
+const P256 = Buffer.from('301306072a8648ce3d020106082a8648ce3d030107', 'hex');
+const POINT_BYTES = 65;
+
+/** The one SubjectPublicKeyInfo of a key, DER. Keys other than P-256 as OpenSSL writes them. */
+export function spkiOf(key: KeyObject): Buffer {
+  const spki = key.export({ type: 'spki', format: 'der' });
+  return canonicalP256(spki) ?? spki;
+}
+
+/**
+ * A P-256 SubjectPublicKeyInfo in its one form, with the point uncompressed. Undefined for anything else: another algorithm or
+ * curve, parameters written out, lengths that are not DER, a point that is not on the curve.
+ */
+export function canonicalP256(spki: Uint8Array): Buffer | undefined {
+  const point = pointOf(Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength));
+  if (point === undefined) return undefined;
+  if (point[0] === 0x04) return spkiOfPoint(point);
+  try {
+    // Compressed and hybrid points (SEC 1 section 2.3.3).
+    return spkiOfPoint(Buffer.from(ECDH.convertKey(point, 'prime256v1', undefined, undefined, 'uncompressed') as Buffer));
+  } catch {
+    return undefined; // no point of the curve has these bytes
+  }
+}
+
+/** Reads a SubjectPublicKeyInfo (DER) as a P-256 key; undefined when it is something else. */
+export function readP256(spki: Uint8Array): KeyObject | undefined {
+  const canonical = canonicalP256(spki);
+  if (canonical === undefined) return undefined;
+  try {
+    return createPublicKey({ key: canonical, format: 'der', type: 'spki' });
+  } catch {
+    return undefined; // an uncompressed point that is not on the curve
+  }
+}
+
+/** The BIT STRING's point, in one of the three lengths that there are; what is around it has to be exactly as DER writes it. */
+function pointOf(spki: Buffer): Buffer | undefined {
+  const head = 2 + P256.length;
+  const bits = spki.length - head - 2;
+  if (bits !== 1 + 33 && bits !== 1 + POINT_BYTES) return undefined;
+  const fits = spki[0] === 0x30 && spki[1] === spki.length - 2 && spki.subarray(2, head).equals(P256) && spki[head] === 0x03 && spki[head + 1] === bits && spki[head + 2] === 0;
+  if (!fits) return undefined;
+  const point = spki.subarray(head + 3);
+  const form = point[0] ?? 0;
+  return (point.length === POINT_BYTES ? form === 4 || form === 6 || form === 7 : form === 2 || form === 3) ? point : undefined;
+}
+
+function spkiOfPoint(point: Buffer): Buffer {
+  const bits = Buffer.concat([Buffer.from([0x03, 1 + point.length, 0]), point]);
+  return Buffer.concat([Buffer.from([0x30, P256.length + bits.length]), P256, bits]);
+}
