@@ -2,6 +2,7 @@
 // opposite order. Nothing else constructs services. What a person sees at the start is main.ts's.
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import { replaceFile } from '../shared/atomic-file.ts';
 import { textOf, type CodedError } from '../shared/errors.ts';
@@ -16,6 +17,7 @@ import { createRevocations } from './agents/revocation.ts';
 import { Handshake } from './agents/handshake.ts';
 import { HandshakeFailures } from './agents/handshake-failures.ts';
 import { Incidents } from './agents/incidents.ts';
+import { LoginRate } from './agents/login-rate.ts';
 import type { SessionFacts } from './agents/session.ts';
 import { Sessions } from './agents/sessions.ts';
 import { sessionSettings } from './agents/session-settings.ts';
@@ -154,6 +156,12 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     settings: () => sessionSettings(values()),
     log,
     now,
+    heapLimitBytes: getHeapStatistics().heap_size_limit,
+    onBudgets: ({ intakeBytes, waitingSessions, outflowBytes }) => {
+      metrics.instruments.queuegate_intake_bytes.set(intakeBytes);
+      metrics.instruments.queuegate_intake_waiting_sessions.set(waitingSessions);
+      metrics.instruments.queuegate_outflow_bytes.set(outflowBytes);
+    },
     control: createControl({ renewal: renewals, trust: pki.trustPublication }),
     onOpened: (facts) => sessionsOpen.inc({ transport: facts.transport }),
     onPromoted: () => revocationLists.touch(),
@@ -172,6 +180,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     agents: store.agents,
     sessions,
     admission: new Admission({ maxAgents: () => values()['agents.max'], sessions: () => sessions.size, random: Math.random }),
+    logins: new LoginRate(now),
     incidents,
     mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
     clientAuth: () => values()['websocket.secure.clientAuth'],

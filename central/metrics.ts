@@ -20,6 +20,9 @@ export const METRICS = {
   queuegate_dead_letters: { kind: 'gauge', labels: [], help: 'Messages that were given up, with their reason, in the store.' },
   queuegate_store_waiting: { kind: 'gauge', labels: [], help: 'Calls that wait for the store. A slow disk shows here first.' },
   queuegate_waiting_requests: { kind: 'gauge', labels: [], help: 'Requests of the events API that wait for the next event.' },
+  queuegate_intake_bytes: { kind: 'gauge', labels: [], help: 'Bytes that were accepted from the sessions of agents and are not yet committed. All sessions share one budget, a twelfth of the heap, at most 64 MiB.' },
+  queuegate_intake_waiting_sessions: { kind: 'gauge', labels: [], help: 'Sessions whose socket is not read until that budget has room for them. Above 0 for long: the disk or the processor cannot keep up.' },
+  queuegate_outflow_bytes: { kind: 'gauge', labels: [], help: 'Bytes of commands that were read for agents and wait in sockets; a budget of the same size. High for long: many agents do not read.' },
   queuegate_refusals_total: { kind: 'counter', labels: ['code'], help: 'Sessions that were refused or ended by Central, by code (docs/ERRORS.md).' },
   queuegate_handshake_failures_total: { kind: 'counter', labels: ['listener', 'cause'], help: 'Connections and enrolments that came to nothing, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures tells from where.' },
   queuegate_certificate_days_left: {
