@@ -11,13 +11,13 @@ import { signTranscript } from '../shared/wire/proof.ts';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
 import type { StatusReport } from './admin/services.ts';
 import { Admission } from './agents/admission.ts';
+import { AgentRate, LOGIN_BURST, RENEWAL_BURST, SECONDS_PER_LOGIN, SECONDS_PER_RENEWAL } from './agents/agent-rate.ts';
 import { createControl } from './agents/control.ts';
 import { Renewals } from './agents/renewal.ts';
 import { createRevocations } from './agents/revocation.ts';
 import { Handshake } from './agents/handshake.ts';
 import { HandshakeFailures } from './agents/handshake-failures.ts';
 import { Incidents } from './agents/incidents.ts';
-import { LoginRate } from './agents/login-rate.ts';
 import type { SessionFacts } from './agents/session.ts';
 import { Sessions } from './agents/sessions.ts';
 import { sessionSettings } from './agents/session-settings.ts';
@@ -142,6 +142,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     authority: pki.authority,
     lifetimeDays: () => values()['agents.certificate.lifetimeDays'],
     online: () => sessions.size,
+    rate: new AgentRate(RENEWAL_BURST, SECONDS_PER_RENEWAL, now),
     incidents,
     metrics,
     log,
@@ -180,7 +181,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     agents: store.agents,
     sessions,
     admission: new Admission({ maxAgents: () => values()['agents.max'], sessions: () => sessions.size, random: Math.random }),
-    logins: new LoginRate(now),
+    logins: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, now),
     incidents,
     mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
     clientAuth: () => values()['websocket.secure.clientAuth'],

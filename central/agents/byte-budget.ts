@@ -1,13 +1,17 @@
 // Bounds the bytes that Central has accepted from the sockets of all sessions and not yet committed, and decides whose socket is
 // read next. Knows neither frames nor sockets; a session counts its bytes here (session-intake.ts).
 //
-// Every session may hold a little (one read of the operating system) without asking; for more it needs a grant, which lets it
+// Every session may hold a little (about one read of the operating system) without asking; for more it needs a grant, which lets it
 // read one whole frame. Both come from pools of their own, so that a session with little waiting never queues behind the
 // backlogs of others. A session without a grant is not read: what it sent waits in the kernel, and TCP slows its agent down.
 
-/** What Node reads from a socket at once (libuv, uv_alloc_cb of stream_base.cc): less cannot be asked for. */
-export const LITTLE_BYTES = 64 * 1024;
-/** Of the total, what sessions may hold a little from: 640 sessions at once with 64 MiB. The rest is for grants. */
+/** What Node reads from a socket at once (libuv, src/unix/stream.c): less cannot be asked for. */
+export const READ_BYTES = 64 * 1024;
+/** From here on a session needs a grant to be read on. */
+const ASK_BYTES = READ_BYTES / 2;
+/** The most that it can hold without one. */
+const LITTLE_BYTES = ASK_BYTES + READ_BYTES;
+/** Of the total, what sessions may hold a little from: some 600 sessions at once with 64 MiB. The rest is for grants. */
 const LITTLE_SHARE = 5 / 8;
 /** No session holds more than this share of the total, or one frame: one hostile agent takes nothing from the others that they notice. */
 const SESSION_SHARE = 1 / 8;
@@ -100,7 +104,7 @@ export class ByteBudget {
 
   /** A session whose largest frame has so many bytes. Its socket is taken to be paused, and is resumed when there is room. */
   open(socket: Readable, maxFrameBytes: number): BudgetShare {
-    const grantBytes = maxFrameBytes + LITTLE_BYTES;
+    const grantBytes = maxFrameBytes + READ_BYTES;
     const member: Member = { socket, grantBytes, maxBytes: Math.max(grantBytes, this.#sessionLimit), state: 'waiting', held: 0, whole: 0, grant: 0, kept: 0, recent: 0 };
     this.#members.add(member);
     this.#little.add(member);
@@ -124,7 +128,7 @@ export class ByteBudget {
   /** To be called a few times per second: who does not use what it was granted gives it back, and is read without. */
   tick(): void {
     for (const member of this.#served) {
-      if (member.recent < LITTLE_BYTES) this.#giveBack(member);
+      if (member.recent < READ_BYTES) this.#giveBack(member);
       member.recent = 0;
     }
     this.#serve();
@@ -149,7 +153,7 @@ export class ByteBudget {
     if (member.state === 'waiting') this.#enqueue(member);
     if (member.state !== 'reading') return;
     if (member.held > member.maxBytes) this.#pause(member, 'full');
-    else if (member.held > LITTLE_BYTES && member.grant === 0) this.#ask(member);
+    else if (member.held >= ASK_BYTES && member.grant === 0) this.#ask(member);
     if (this.#littleBytes > this.#littleLimit) this.#pauseAll();
   }
 
@@ -193,7 +197,7 @@ export class ByteBudget {
 
   /** Keeps its place where it waits already. */
   #enqueue(member: Member): void {
-    const [lane, other] = member.held <= LITTLE_BYTES ? [this.#little, this.#much] : [this.#much, this.#little];
+    const [lane, other] = member.held < ASK_BYTES ? [this.#little, this.#much] : [this.#much, this.#little];
     other.delete(member);
     lane.add(member);
   }
@@ -233,14 +237,14 @@ export class ByteBudget {
     this.#grants += Number(bytes > 0) - Number(member.grant > 0);
     this.#grantedBytes += bytes - member.grant;
     // Nobody loses a grant before it could be used.
-    if (bytes > member.grant) member.recent = LITTLE_BYTES;
+    if (bytes > member.grant) member.recent = READ_BYTES;
     member.grant = bytes;
     if (bytes > 0) this.#served.add(member);
   }
 
   #keep(member: Member, bytes: number): void {
     this.#littleBytes += bytes - member.kept;
-    if (bytes > member.kept) member.recent = LITTLE_BYTES;
+    if (bytes > member.kept) member.recent = READ_BYTES;
     member.kept = bytes;
     if (bytes > 0) this.#served.add(member);
   }

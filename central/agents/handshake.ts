@@ -15,8 +15,8 @@ import type { Origin } from '../auth/address-rules.ts';
 import { judgeClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
 import type { AgentRecord } from '../store/store.ts';
 import type { Admission } from './admission.ts';
+import type { AgentRate } from './agent-rate.ts';
 import type { Incidents } from './incidents.ts';
-import type { LoginRate } from './login-rate.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface HandshakeOptions {
@@ -24,7 +24,8 @@ export interface HandshakeOptions {
   readonly agents: { get(id: string): Promise<AgentRecord | undefined> };
   readonly sessions: Sessions;
   readonly admission: Admission;
-  readonly logins: LoginRate;
+  /** Proven hellos of each agent. */
+  readonly logins: AgentRate;
   readonly incidents: Incidents;
   /** May an agent from there be on this listener now? A refusal when not (unencrypted or secure is off). */
   readonly mayStay: (listener: 'plain' | 'secure', origin: Origin) => Error | undefined;

@@ -21,6 +21,10 @@ export class TokenBucket {
     return true;
   }
 
+  giveBack(count: number): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + count);
+  }
+
   /** Seconds until there are so many tokens; 0: now. */
   secondsUntil(count: number, now: number): number {
     this.#fill(now);

@@ -126,6 +126,9 @@ export class MemoryCertificates implements CertificateStore {
     await this.recordIssued(certificate);
     return { outcome: 'issued', chain };
   }
+  async mayRenew(agentId: string, thumbprint: string) {
+    return this.issued.some((certificate) => certificate.agentId === agentId && certificate.thumbprint === thumbprint);
+  }
   async recordInstalled(): Promise<void> {}
   async find(thumbprint: string) {
     const found = this.issued.find((certificate) => certificate.thumbprint === thumbprint);

@@ -118,6 +118,7 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
     certificates: {
       recordRenewal: (renewal) => writer.call('recordRenewal', [renewal]),
       recordInstalled: (agentId, thumbprint, now) => writer.call('recordInstalled', [agentId, thumbprint, now], LAZY),
+      mayRenew: (agentId, thumbprint) => reader.call('mayRenew', [agentId, thumbprint]),
       find: (thumbprint) => reader.call('findCertificate', [thumbprint]),
       revokedBy: (page) => reader.call('revokedCertificates', [page.issuer, page.endsAfter, page.after ?? '', page.limit]),
       recordIssued: (certificate) => writer.call('recordIssued', [certificate]),
