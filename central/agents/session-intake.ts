@@ -18,8 +18,10 @@ export interface IntakeParts {
 
 /** What an item takes up besides its text, by measurement; else 2,000 items of two bytes would count as 4 KiB. */
 const ITEM_BYTES = 256;
-/** RFC 6455 section 5.2: a masked frame's header has six bytes at least. */
-const HEADER_BYTES = 6;
+/** RFC 6455 section 5.2: the header of a masked frame that is not in fragments. */
+function headerBytes(length: number): number {
+  return length < 126 ? 6 : length < 65_536 ? 8 : 14;
+}
 
 interface Uncommitted {
   readonly through: number;
@@ -50,7 +52,7 @@ export class SessionIntake {
     this.#onFrame = onFrame;
     // Before ws, which hands over the frames of a chunk while it takes it.
     connection.prependListener('data', this.#onChunk);
-    const dropped = (data: Buffer): void => this.#drop(data.length + HEADER_BYTES);
+    const dropped = (data: Buffer): void => this.#drop(data.length + headerBytes(data.length));
     webSocket.on('ping', dropped);
     webSocket.on('pong', dropped);
   }
@@ -68,8 +70,8 @@ export class SessionIntake {
 
   /** A frame has come. */
   frame(data: Buffer): void {
-    // What is read and not yet looked at is a part of the last chunk; the rest was the header.
-    const left = Math.max(0, Math.min(this.#partial - data.length, this.#chunk));
+    // What is read and not yet looked at is a part of the last chunk; the rest was headers, more of them where it came in fragments.
+    const left = Math.max(0, Math.min(this.#partial - data.length - headerBytes(data.length), this.#chunk));
     this.#drop(Math.max(0, this.#partial - data.length - left));
     this.#partial = left;
     this.#share?.completed(data.length);

@@ -11,14 +11,14 @@ function setUp() {
     turns,
     parsed,
     source: (name: string, sizes: number[]): FrameSource => ({
-      parseNext() {
+      parseNext: () => {
         const bytes = sizes.shift() ?? 0;
         parsed.push(name);
         return { bytes, more: sizes.length > 0 };
       },
     }),
     /** One turn of the event loop; what was parsed in it. */
-    turn(): string[] {
+    turn: (): string[] => {
       const from = parsed.length;
       deferred.shift()?.();
       return parsed.slice(from);
