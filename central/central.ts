@@ -2,6 +2,7 @@
 // opposite order. Nothing else constructs services. What a person sees at the start is main.ts's.
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import { replaceFile } from '../shared/atomic-file.ts';
 import { textOf, type CodedError } from '../shared/errors.ts';
@@ -10,6 +11,7 @@ import { signTranscript } from '../shared/wire/proof.ts';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
 import type { StatusReport } from './admin/services.ts';
 import { Admission, maxHandshakes } from './agents/admission.ts';
+import { AgentRate, LOGIN_BURST, RENEWAL_BURST, SECONDS_PER_LOGIN, SECONDS_PER_RENEWAL } from './agents/agent-rate.ts';
 import { createControl } from './agents/control.ts';
 import { Renewals } from './agents/renewal.ts';
 import { createRevocations } from './agents/revocation.ts';
@@ -153,6 +155,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     authority: pki.authority,
     lifetimeDays: () => values()['agents.certificate.lifetimeDays'],
     online: () => sessions.size,
+    rate: new AgentRate(RENEWAL_BURST, SECONDS_PER_RENEWAL, now),
     incidents,
     metrics,
     log,
@@ -167,6 +170,12 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     settings: () => sessionSettings(values()),
     log,
     now,
+    heapLimitBytes: getHeapStatistics().heap_size_limit,
+    onBudgets: ({ intakeBytes, waitingSessions, outflowBytes }) => {
+      metrics.instruments.queuegate_intake_bytes.set(intakeBytes);
+      metrics.instruments.queuegate_intake_waiting_sessions.set(waitingSessions);
+      metrics.instruments.queuegate_outflow_bytes.set(outflowBytes);
+    },
     control: createControl({ renewal: renewals, trust: pki.trustPublication }),
     onOpened: (facts) => sessionsOpen.inc({ transport: facts.transport }),
     onPromoted: () => revocationLists.touch(),
@@ -185,6 +194,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     agents: store.agents,
     sessions,
     admission: new Admission({ maxAgents: () => values()['agents.max'], sessions: () => sessions.size, random: Math.random }),
+    logins: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, now),
     incidents,
     mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
     clientAuth: () => values()['websocket.secure.clientAuth'],

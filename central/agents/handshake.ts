@@ -15,6 +15,7 @@ import type { Origin } from '../auth/address-rules.ts';
 import { judgeClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
 import type { AgentRecord } from '../store/store.ts';
 import type { Admission } from './admission.ts';
+import type { AgentRate } from './agent-rate.ts';
 import type { Incidents } from './incidents.ts';
 import type { Sessions } from './sessions.ts';
 
@@ -23,6 +24,8 @@ export interface HandshakeOptions {
   readonly agents: { get(id: string): Promise<AgentRecord | undefined> };
   readonly sessions: Sessions;
   readonly admission: Admission;
+  /** Proven hellos of each agent. */
+  readonly logins: AgentRate;
   readonly incidents: Incidents;
   /** May an agent from there be on this listener now? A refusal when not (unencrypted or secure is off). */
   readonly mayStay: (listener: 'plain' | 'secure', origin: Origin) => Error | undefined;
@@ -152,6 +155,9 @@ export class Handshake {
 
   async #welcome(upgraded: UpgradedConnection, hello: Hello, challenge: Challenge): Promise<void> {
     const { webSocket, connection, listener, origin } = upgraded;
+    const { logins } = this.#options;
+    // Before the signature is verified, so that a storm costs little; whoever it comes from, the agent itself would be refused now too.
+    if (logins.secondsUntilAllowed(hello.id) > 0) throw this.#tooOften(hello.id);
     const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
     const key = proveHello(hello, challenge, { listener, origin, binding });
     const agent = judgeRegistration(hello, key, await this.#options.agents.get(hello.id));
@@ -161,22 +167,26 @@ export class Handshake {
       const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
       judgeClientCertificate(this.#options.clientAuth(), shown, { publicKey: shownKey(hello.key), own: certificate, authorities: this.#options.authorities(), now });
     }
+    if (!logins.take(agent.id)) throw this.#tooOften(agent.id);
     await this.#options.sessions.welcome({ hello, agent, keyThumbprint: key.thumbprint, certificate, webSocket, connection, listener, origin });
-    webSocket.resume();
+  }
+
+  #tooOften(id: string): Error {
+    return refusal('agent_login_rate', { id, seconds: Math.max(1, this.#options.logins.secondsUntilAllowed(id)) });
   }
 
   #refuse(upgraded: UpgradedConnection, error: unknown, hello: Hello | null): void {
     const { webSocket, origin, listener } = upgraded;
-    const { log, onRefused, incidents, admission, now } = this.#options;
+    const { log, onRefused, incidents, admission, logins, now } = this.#options;
     const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
     if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
-    else log.info({ address: origin.address, agent: hello?.id, code: reason.code, text: reason.message }, 'agent refused');
+    else log[reason.code !== 'agent_login_rate' || logins.isNews(hello?.id ?? '') ? 'info' : 'debug']({ address: origin.address, agent: hello?.id, code: reason.code, text: reason.message }, 'agent refused');
     // What the agent reads as `busy` has a cause that tells an administrator more.
     onRefused(reason.code === 'busy' && isCoded(reason.cause) ? reason.cause : reason, { listener, address: origin.address });
     if (RECORDED.has(reason.code)) {
       incidents.record({ kind: reason.code, agentId: hello?.id ?? null, address: origin.address, at: now(), detail: { listener, name: hello?.name ?? null, text: reason.message } });
     }
-    const retryAfterSeconds = reason.code === 'busy' || reason.code === 'internal' ? admission.retryAfterSeconds() : reason.code === 'quarantined' ? Number(reason.parameters['seconds']) : null;
+    const retryAfterSeconds = reason.code === 'busy' || reason.code === 'internal' ? admission.retryAfterSeconds() : reason.code === 'quarantined' || reason.code === 'agent_login_rate' ? Number(reason.parameters['seconds']) : null;
     webSocket.resume();
     if (webSocket.readyState !== webSocket.OPEN) return;
     webSocket.send(encode({ type: 'refuse', code: reason.code, text: reason.message.slice(0, 1024), hint: reason.hint.slice(0, 1024), retryAfterSeconds }));

@@ -13,22 +13,25 @@ import { pkiFault } from '../pki/errors.ts';
 import { issuedCertificate } from '../pki/issued.ts';
 import type { CertificateStore } from '../store/certificate-store.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AgentStore } from '../store/store.ts';
+import type { AgentRecord, AgentStore } from '../store/store.ts';
+import type { AgentRate } from './agent-rate.ts';
 import type { RenewalFrames } from './control.ts';
 import type { Incidents } from './incidents.ts';
 import type { Session } from './session.ts';
 
 export interface RenewalOptions {
   readonly agents: Pick<AgentStore, 'get'>;
-  readonly certificates: Pick<CertificateStore, 'mayRenew' | 'recordInstalled' | 'recordRenewal'>;
+  readonly certificates: Pick<CertificateStore, 'mayRenew' | 'ofAgent' | 'recordInstalled' | 'recordRenewal'>;
   readonly authority: Authority;
   /** Parameter agents.certificate.lifetimeDays. */
   readonly lifetimeDays: () => number;
   /** How many agents are online: what they are asked spreads with it. */
   readonly online: () => number;
+  /** Requests of each agent. */
+  readonly rate: AgentRate;
   readonly incidents: Pick<Incidents, 'record'>;
   readonly metrics: Metrics;
-  readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
+  readonly log: { debug(facts: object, text: string): void; info(facts: object, text: string): void; warn(facts: object, text: string): void };
   readonly now: () => number;
 }
 
@@ -36,6 +39,10 @@ export interface RenewalOptions {
 const CAPABILITY = 'renewal';
 /** Each costs two signatures and a commit, beside everything else that goes on. */
 const RENEWALS_PER_SECOND = 50;
+/** Agents ask at 45 per cent of a certificate's life at the earliest (agent/renewal.ts); from here on a renewal bounds itself. */
+const DUE_SHARE = 0.4;
+/** Certificates of one agent that are in date. Each may come to be in the revocation list until it ends. */
+const MAX_CERTIFICATES = 32;
 
 export class Renewals implements RenewalFrames {
   readonly #options: RenewalOptions;
@@ -74,10 +81,11 @@ export class Renewals implements RenewalFrames {
   async #renew(session: Session, { csr: pem, certificate: renews, signature }: Renew): Promise<void> {
     const { authority, agents, certificates, now, log } = this.#options;
     const { agentId, address, epoch } = session.facts;
+    if (!this.#options.rate.take(agentId)) throw pkiFault('renewal_rate', { seconds: this.#options.rate.secondsUntilAllowed(agentId) });
     const agent = await agents.get(agentId);
     if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
-    // An agent of which no certificate is on record gets one for whatever it has: it is on record from then on.
-    if (agent.certificate !== null && !(await certificates.mayRenew(agentId, renews))) throw pkiFault('renewal_certificate_unknown', { thumbprint: renews });
+    const isDue = this.#isDue(agent);
+    await this.#assertMayRenew(agent, renews, isDue);
     const csrDer = requestDer(pem);
     const current = readPublicKey(agent.publicKey);
     if (current === undefined || !verifyTranscript(renewTranscript(csrDer, renews), signature, current)) throw pkiFault('renewal_signature', {});
@@ -95,9 +103,29 @@ export class Renewals implements RenewalFrames {
       this.#options.incidents.record({ kind: 'certificate_renewed_twice', agentId, address, at: now(), detail: { certificate: renews, addresses: [renewal.address, address] } });
       throw pkiFault('certificate_renewed_twice', { thumbprint: renews, address: renewal.address ?? 'unknown' });
     }
+    if (isDue && renewal.outcome === 'issued') this.#options.rate.giveBack(agentId);
     this.#count(renewal.outcome);
     log.info({ agent: agentId, certificate: renews, outcome: renewal.outcome, address }, 'certificate renewed');
     session.sendControl({ type: 'renewed', certificate: renewal.chain });
+  }
+
+  /** The certificate on record nears its end, or another authority signs now. Both are over with the next one, which needs no other bound. */
+  #isDue({ certificate }: AgentRecord): boolean {
+    if (certificate === null) return false;
+    const { notBefore, notAfter, issuer } = certificate;
+    return issuer !== this.#options.authority.current().id || this.#options.now() >= notBefore + (notAfter - notBefore) * DUE_SHARE;
+  }
+
+  /**
+   * Only a certificate that is on record is renewed, and only so many are. One that is unknown is taken when none is on record, and when
+   * the one on record is due: this Central was set back to an older backup, and would otherwise lock the agent out at its end.
+   */
+  async #assertMayRenew({ id, certificate, next }: AgentRecord, renews: string, isDue: boolean): Promise<void> {
+    const { certificates, now } = this.#options;
+    const unknownIsTaken = next === null && (certificate === null || isDue);
+    if (!unknownIsTaken && !(await certificates.mayRenew(id, renews))) throw pkiFault('renewal_certificate_unknown', { thumbprint: renews });
+    const inDate = (await certificates.ofAgent(id, MAX_CERTIFICATES)).filter(({ notAfter }) => notAfter > now());
+    if (!isDue && inDate.length >= MAX_CERTIFICATES) throw pkiFault('renewal_rate', { seconds: Math.ceil((Math.min(...inDate.map(({ notAfter }) => notAfter)) - now()) / 1000) });
   }
 
   #refuse(session: Session, error: unknown): void {
@@ -107,7 +135,7 @@ export class Renewals implements RenewalFrames {
     if (isCoded(error, 'stale_epoch')) return;
     this.#count('refused');
     const fault: CodedError = isCoded(error) ? error : pkiFault('renewal_failed', {}, error);
-    log.warn({ agent, address, code: fault.code, error: textOf(error) }, 'a renewal was refused');
+    log[fault.code !== 'renewal_rate' || this.#options.rate.isNews(agent) ? 'warn' : 'debug']({ agent, address, code: fault.code, error: textOf(error) }, 'a renewal was refused');
     session.sendControl({ type: 'renewal-refused', code: fault.code, text: fault.message.slice(0, 1024), hint: fault.hint.slice(0, 1024) });
   }
 

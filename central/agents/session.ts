@@ -12,6 +12,11 @@ import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire
 import type { AgentControl, AgentFrame, CentralControl, CentralFrame, Position, SessionLimits } from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
+import { ControlLedger } from './control.ts';
+import type { OutflowBudget } from './outflow-budget.ts';
+import { SessionIntake, type IntakeParts } from './session-intake.ts';
+import { SessionOutflow } from './session-outflow.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 export interface SessionFacts {
   readonly agentId: string;
@@ -34,7 +39,13 @@ export interface SessionFacts {
   readonly certificate: AgentCertificate | null;
 }
 
+/** What all sessions share, each fairly. */
+export interface SharedBudgets extends IntakeParts {
+  readonly outflow: OutflowBudget;
+}
+
 export interface SessionOptions {
+  readonly budgets: SharedBudgets;
   readonly facts: SessionFacts;
   readonly socket: WebSocket;
   /** What carries it, for the byte counters. */
@@ -57,6 +68,15 @@ export interface SessionOptions {
 const CLOSE_GRACE_MS = 2_000;
 /** Hints can be missed only where several Centrals share a store; until then this is a safety net. */
 const POLL_MS = 15_000;
+/**
+ * Frames beside the messages: pings and pongs, pause and resume, certificate and trust, what this version does not know, and all that
+ * changes nothing (an empty messages frame, an ack that acknowledges nothing new). An agent of ours sends one every few seconds, and
+ * about ten when it has connected.
+ */
+export const CONTROL_BURST = 240;
+export const CONTROL_PER_SECOND = 20;
+/** Such a frame counts once for each of these that it has, and once for itself. */
+const CONTROL_BYTES = 1024;
 
 export class Session {
   readonly facts: SessionFacts;
@@ -65,6 +85,11 @@ export class Session {
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #heartbeat: Heartbeat;
+  readonly #intake: SessionIntake;
+  readonly #outflow: SessionOutflow;
+  readonly #answers = new ControlLedger();
+  readonly #rate: TokenBucket;
+  #acknowledged = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #reason: string | undefined;
   #cut: NodeJS.Timeout | undefined;
@@ -75,23 +100,33 @@ export class Session {
     this.#options = options;
     this.#socket = options.socket;
     const frames = { send: (text: string): void => this.#send(text) };
+    // A frame of messages follows what was read for it (Sender); others are small.
+    const counted = { send: (text: string): void => this.#send(text, this.#outflow.sending()) };
+    const { budgets, limits } = options;
+    this.#rate = new TokenBucket(CONTROL_BURST, CONTROL_PER_SECOND, performance.now());
+    this.#intake = new SessionIntake(budgets, options.socket, options.connection, limits.maxFrameBytes, (data) => this.#read(data));
+    this.#outflow = new SessionOutflow(budgets.outflow.open());
     const onFailure = (error: unknown): void => this.fail(error);
-    this.#sender = new Sender({ outbox: options.outbox, frames, limits: options.limits, now: options.now, onFailure, pollMs: POLL_MS });
-    this.#receiver = new Receiver({ inbox: options.inbox, frames, limits: options.limits, onFailure, onCommitted: options.onEvents });
+    this.#sender = new Sender({ outbox: this.#outflow.bound(options.outbox), frames: counted, limits, now: options.now, onFailure, pollMs: POLL_MS });
+    this.#receiver = new Receiver({ inbox: this.#intake.bound(options.inbox), frames, limits, onFailure, onCommitted: options.onEvents });
     this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
+    this.#socket.on('ping', (data: Buffer) => this.#charge(data.length));
+    this.#socket.on('pong', (data: Buffer) => this.#charge(data.length));
     this.#socket.on('close', (code: number, reason: Buffer) => this.#onClose(code, reason.toString()));
     this.#socket.on('error', (error: Error) => {
       this.#reason = `bad_frame: ${error.message}`;
     });
-    this.#heartbeat = startHeartbeat(heartbeatPort(this.#socket, options.connection), options.heartbeatMs, options.slowPeerMs, (end) => {
+    const port = { ...heartbeatPort(this.#socket, options.connection), isPaused: () => this.#intake.isPaused };
+    this.#heartbeat = startHeartbeat(port, options.heartbeatMs, options.slowPeerMs, (end) => {
       const seconds = end.seconds;
       // The peer hears nothing or reads nothing: a close frame would not reach it, so the socket is cut at once.
       this.end(end.reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }), { cut: true });
     });
   }
 
-  /** Starts sending commands from where the agent says it is. Called after the welcome was sent. */
+  /** Starts reading, and sending commands from where the agent says it is. Called after the welcome was sent. */
   start(down: Position | null): void {
+    if (this.#state === 'open') this.#intake.open();
     this.#sender.start(down).catch((error: unknown) => this.fail(error));
   }
 
@@ -102,6 +137,7 @@ export class Session {
 
   /** Says something about certificate or trust; nothing when the session is over. */
   sendControl(frame: CentralControl): void {
+    this.#answers.sent(frame);
     this.#sendFrame(frame);
   }
 
@@ -117,9 +153,9 @@ export class Session {
     this.#sendFrame({ type: 'refuse', code: coded.code, text: coded.message.slice(0, 1024), hint: coded.hint.slice(0, 1024), retryAfterSeconds: how.retryAfterSeconds ?? null });
     this.#state = 'closing';
     this.#reason = coded.code;
-    this.#sender.stop();
-    this.#receiver.stop();
-    this.#heartbeat.stop();
+    this.#stop();
+    // What floods is not read any more, not even for its close frame.
+    if (coded.code === 'control_rate') this.#socket.pause();
     this.#socket.close(coded.close, coded.code);
     if (how.cut === true) this.#socket.terminate();
     else this.#cut = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS);
@@ -136,12 +172,37 @@ export class Session {
     if (this.#state !== 'open') return;
     // Binary frames are kept for streams; this version opens none.
     if (isBinary) return this.fail(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
+    this.#intake.frame(data);
+  }
+
+  #read(data: Buffer): void {
+    if (this.#state !== 'open') return;
     try {
       const frame = decodeFromAgent(data.toString('utf8'));
+      if (frame?.type === 'messages' && frame.items.length > 0) {
+        this.#intake.keep(data, frame.first + frame.items.length - 1, frame.items.length);
+        return this.#receiver.messages(frame, data.length);
+      }
+      this.#intake.done(data);
+      if (this.#isCharged(frame) && !this.#charge(data.length)) return;
       if (frame !== null) this.#onFrame(frame, data.length);
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** An ack of something new is bounded by what Central sent; all else costs the agent of its rate. */
+  #isCharged(frame: AgentFrame | null): boolean {
+    if (frame?.type !== 'ack' || frame.through <= this.#acknowledged) return true;
+    this.#acknowledged = frame.through;
+    return false;
+  }
+
+  /** Counts a frame beside the messages; false: that was one too many, and the session is over. */
+  #charge(bytes: number): boolean {
+    if (this.#rate.take(1 + bytes / CONTROL_BYTES, performance.now())) return true;
+    this.fail(refusal('control_rate', { burst: CONTROL_BURST, perSecond: CONTROL_PER_SECOND }));
+    return false;
   }
 
   #onFrame(frame: AgentFrame, bytes: number): void {
@@ -160,18 +221,32 @@ export class Session {
       case 'installed':
       case 'trusted':
       case 'trust-refused':
-        return this.#options.onControl(this, frame);
+        return this.#onControl(frame);
       case 'hello':
         return this.fail(refusal('bad_frame', { found: 'a second hello' }));
     }
+  }
+
+  #onControl(frame: AgentControl): void {
+    const found = this.#answers.received(frame);
+    if (found !== undefined) return this.fail(refusal('bad_frame', { found }));
+    this.#options.onControl(this, frame);
   }
 
   #sendFrame(frame: CentralFrame): void {
     this.#send(encode(frame));
   }
 
-  #send(text: string): void {
-    if (this.#state === 'open') this.#socket.send(text);
+  #send(text: string, written?: () => void): void {
+    if (this.#state === 'open') this.#socket.send(text, written);
+  }
+
+  #stop(): void {
+    this.#heartbeat.stop();
+    this.#sender.stop();
+    this.#receiver.stop();
+    this.#intake.close();
+    this.#outflow.close();
   }
 
   #onClose(code: number, text: string): void {
@@ -180,9 +255,7 @@ export class Session {
     if (this.#state === 'open') this.#reason ??= code === 1006 ? 'the line was cut' : `closed by the agent: ${code} ${text}`.trim();
     this.#state = 'closed';
     clearTimeout(this.#cut);
-    this.#heartbeat.stop();
-    this.#sender.stop();
-    this.#receiver.stop();
+    this.#stop();
     this.#options.onEnd(this, this.#reason ?? 'closed');
   }
 }

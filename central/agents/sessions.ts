@@ -12,9 +12,13 @@ import { refusal } from '../../shared/wire/refusals.ts';
 import { isLoopback, type Origin } from '../auth/address-rules.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord, SessionGrant, Store } from '../store/store.ts';
+import { budgetBytes, ByteBudget } from './byte-budget.ts';
+import { ByteGate } from './byte-gate.ts';
 import { CloneWatch, QUARANTINE_MS } from './clones.ts';
+import { FrameTurns } from './frame-turns.ts';
 import type { Incidents } from './incidents.ts';
-import { Session, type SessionFacts } from './session.ts';
+import { OutflowBudget } from './outflow-budget.ts';
+import { Session, type SessionFacts, type SharedBudgets } from './session.ts';
 
 export interface SessionSettings {
   readonly heartbeatSeconds: number;
@@ -34,6 +38,10 @@ export interface SessionsOptions {
   readonly settings: () => SessionSettings;
   readonly log: Logger;
   readonly now: () => number;
+  /** Of this process (v8.getHeapStatistics().heap_size_limit): the budgets over all sessions follow from it. */
+  readonly heapLimitBytes: number;
+  /** Called a few times per second. */
+  readonly onBudgets: (use: BudgetUse) => void;
   readonly onOpened: (facts: SessionFacts) => void;
   /** The agent came with its next key for the first time: what was issued for the one before is revoked. */
   readonly onPromoted: (agentId: string) => void;
@@ -42,6 +50,21 @@ export interface SessionsOptions {
   /** Certificates and trust over the sessions; must not throw. */
   readonly control: ControlPort;
 }
+
+export interface BudgetUse {
+  /** Accepted from agents and not yet committed. */
+  readonly intakeBytes: number;
+  /** Sessions that are not read until there is room. */
+  readonly waitingSessions: number;
+  /** Read for agents and not yet taken by the operating system. */
+  readonly outflowBytes: number;
+}
+
+/** At most so much is on its way to the writing thread: some 100 ms of work, so that a fresh event waits no longer behind backlogs. */
+const MAX_WRITING_BYTES = 8 * 1024 * 1024;
+const WRITING_SHARE = 1 / 4;
+/** What a session does not use of its grant within this time goes to another. */
+const BUDGET_TICK_MS = 250;
 
 /** What is said beside the messages (central/agents/control.ts). */
 export interface ControlPort {
@@ -68,12 +91,22 @@ export class Sessions {
   readonly #options: SessionsOptions;
   readonly #byAgent = new Map<string, Session>();
   readonly #clones = new CloneWatch();
+  readonly #budgets: SharedBudgets;
+  readonly #ticks: NodeJS.Timeout;
   /** Agents that were revoked, with the epoch from which on a session is newer than that: one may just be on its way through the store. */
   readonly #revoked = new Map<string, { readonly epoch: number; readonly reason: string }>();
   #state: 'open' | 'stopping' = 'open';
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    const totalBytes = budgetBytes(options.heapLimitBytes);
+    const budget = new ByteBudget(totalBytes);
+    const outflow = new OutflowBudget(totalBytes);
+    this.#budgets = { budget, outflow, gate: new ByteGate(Math.min(MAX_WRITING_BYTES, totalBytes * WRITING_SHARE)), turns: new FrameTurns() };
+    this.#ticks = setInterval(() => {
+      budget.tick();
+      options.onBudgets({ intakeBytes: budget.used, waitingSessions: budget.waiting, outflowBytes: outflow.used });
+    }, BUDGET_TICK_MS).unref();
   }
 
   get size(): number {
@@ -92,7 +125,7 @@ export class Sessions {
 
   /**
    * Claims the epoch and welcomes the agent. An older session of the same key is told and ended at once.
-   * Throws a refusal when it may not come in.
+   * Throws a refusal when it may not come in. The WebSocket is paused, and read as soon as there is room.
    */
   async welcome(proven: ProvenConnection): Promise<void> {
     const { hello, agent, webSocket, listener, origin } = proven;
@@ -112,6 +145,7 @@ export class Sessions {
     if (this.#state !== 'open' || webSocket.readyState !== webSocket.OPEN) {
       await store.agents.endSession({ agentId: agent.id, epoch: grant.epoch, now: now(), reason: 'the connection ended before the welcome' });
       if (this.#state !== 'open') throw refusal('going_away', {});
+      webSocket.resume();
       return;
     }
     const facts: SessionFacts = {
@@ -137,6 +171,7 @@ export class Sessions {
     const { agentId, epoch } = facts;
     const opened = new Session({
       facts,
+      budgets: this.#budgets,
       socket: webSocket,
       connection: proven.connection,
       outbox: {
@@ -218,6 +253,7 @@ export class Sessions {
     this.endWhere(() => refusal('going_away', {}));
     const deadline = Date.now() + withinMs;
     while (this.#byAgent.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    clearInterval(this.#ticks);
   }
 
   async #claim(proven: ProvenConnection, session: string): Promise<SessionGrant> {

@@ -72,8 +72,13 @@ export const PKI_ERRORS = {
   },
   renewal_certificate_unknown: {
     status: 403,
-    text: 'The agent asks to renew the certificate {thumbprint}, which Central did not issue to it.',
+    text: 'The agent asks to renew the certificate {thumbprint}, which is not its current one.',
     hint: 'The agent asks again by itself. If it stays so, its data folder was restored from elsewhere: let it have a new key ("queuegate agents rescue").',
+  },
+  renewal_rate: {
+    status: 429,
+    text: 'The agent asks for certificates too often; allowed again in {seconds} seconds.',
+    hint: 'No action needed: the agent asks again automatically. If it goes on, look at the log of the agent for what is wrong with the certificates that it gets.',
   },
   certificate_renewed_twice: {
     status: 409,

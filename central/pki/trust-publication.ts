@@ -55,6 +55,8 @@ export class TrustPublication {
   readonly #due = new Set<string>();
   /** By agent; what is refused still is told again at the next welcome, so that a restart forgets nothing for long. */
   readonly #refusals = new Map<string, Refusal>();
+  /** Agents whose answer is being written, with the newest one that came meanwhile: one write at a time. */
+  readonly #writing = new Map<string, { next: readonly string[] | undefined }>();
   #published: string;
   #againAt: number;
   #state: 'new' | 'running' | 'stopped' = 'new';
@@ -85,7 +87,7 @@ export class TrustPublication {
   }
 
   onFrame({ facts: { agentId, agentName } }: TrustSession, frame: Trusted | TrustRefused): void {
-    const { certificates, known, log, now } = this.#options;
+    const { known, log, now } = this.#options;
     if (frame.type === 'trust-refused') {
       const { code, text } = frame;
       if (this.#refusals.get(agentId)?.code !== code) log.warn({ agent: agentId, name: agentName, code, text }, 'an agent does not take what it is to trust');
@@ -94,10 +96,28 @@ export class TrustPublication {
     }
     this.#refusals.delete(agentId);
     const roots = new Set(known());
-    certificates.recordTrust(agentId, frame.thumbprints.filter((thumbprint) => roots.has(thumbprint))).catch((error: unknown) => {
-      // It is told again at its next welcome, and answers again. A removed agent has no row.
-      log.warn({ agent: agentId, error: textOf(error) }, 'not noted what an agent trusts');
-    });
+    this.#write(agentId, frame.thumbprints.filter((thumbprint) => roots.has(thumbprint)));
+  }
+
+  #write(agentId: string, thumbprints: readonly string[]): void {
+    const running = this.#writing.get(agentId);
+    if (running !== undefined) {
+      running.next = thumbprints;
+      return;
+    }
+    const writing: { next: readonly string[] | undefined } = { next: undefined };
+    this.#writing.set(agentId, writing);
+    const { certificates, log } = this.#options;
+    certificates
+      .recordTrust(agentId, thumbprints)
+      .catch((error: unknown) => {
+        // It is told again at its next welcome, and answers again. A removed agent has no row.
+        log.warn({ agent: agentId, error: textOf(error) }, 'not noted what an agent trusts');
+      })
+      .finally(() => {
+        this.#writing.delete(agentId);
+        if (writing.next !== undefined) this.#write(agentId, writing.next);
+      });
   }
 
   /** What an agent that is online and lacks something has said; undefined: nothing yet. */

@@ -79,7 +79,7 @@ export interface CertificateStore {
    * Errors: stale_epoch, agent_key_known (the key is another agent's).
    */
   recordRenewal(renewal: NewRenewal): Promise<RenewalOutcome>;
-  /** True when the agent was issued this certificate, or was given another one for it before (of which the answer may be lost). */
+  /** True when this certificate is the agent's current one or the one of its next key, or was renewed before (the answer may be lost). */
   mayRenew(agentId: string, thumbprint: string): Promise<boolean>;
   /** The agent has it on disk. */
   recordInstalled(agentId: string, thumbprint: string, now: number): Promise<void>;

@@ -13,6 +13,8 @@ export interface HeartbeatPort {
   bytesWaiting(): number;
   /** Bytes handed to the operating system so far. */
   bytesWritten(): number;
+  /** This side itself leaves the socket unread at present: that nothing is heard says nothing about the peer. */
+  isPaused?(): boolean;
 }
 
 /** What Node keeps of a TCP connection beneath a socket. */
@@ -72,7 +74,8 @@ export function startHeartbeat(port: HeartbeatPort, periodMs: number, stalledMs:
   // Four looks per period: the bound is kept to a quarter of a period, at the cost of two counters.
   const timer = setInterval(() => {
     const now = performance.now();
-    if (port.bytesRead() !== read) {
+    // A peer that died meanwhile is found within the usual time after the socket is read again.
+    if (port.bytesRead() !== read || port.isPaused?.() === true) {
       read = port.bytesRead();
       heardAt = now;
     }

@@ -21,6 +21,8 @@
 //     | <------------------------ renew-now - |   renew within a time (a new authority signs)
 //     | <------------------------- trust ---- |   what Central is to be trusted by
 //     | ---- trusted / trust-refused -------> |   what the agent's truststore holds of it now
+//     |   an answer needs its question: at most one trusted or trust-refused for each trust, one installed for each renewed, and one
+//     |   renew at a time; else it is a bad_frame. Whatever has no window is bounded by a rate (control_rate)
 //     |      WebSocket pings both ways; whoever hears nothing for two and a half periods ends the connection
 //
 // Text frames hold one JSON object; binary frames are kept for streams. Members that are not named here are ignored, so that

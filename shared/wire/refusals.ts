@@ -110,6 +110,16 @@ export const REFUSALS = {
   heartbeat_lost: { close: 4509, text: 'Nothing was heard from the peer for {seconds} seconds.', hint: 'Look at the line: a firewall may drop idle connections.' },
   bad_frame: { close: 4510, text: 'A frame is not as the protocol has it: {found}.', hint: 'Agent and Central are of versions that do not fit, or something changes what passes on the line.' },
   internal: { close: 4511, text: 'Central could not go on with this session.', hint: 'Look at the log of Central at this time.' },
+  agent_login_rate: {
+    close: 4514,
+    text: 'The agent {id} logs in too often; allowed again in {seconds} seconds.',
+    hint: 'No action needed: the agent reconnects automatically. If it goes on, find out why its sessions end so soon: look at the line, and for a second machine with the same key.',
+  },
+  control_rate: {
+    close: 4515,
+    text: 'Too many frames beside messages: at most {burst} at once and {perSecond} per second are allowed, and a large one counts for several.',
+    hint: 'Update the agent to the version of this Central. If it is up to date, report what it sends.',
+  },
   // Retried, since the mend is at Central: nobody has to walk to the agent.
   authentication_kind: {
     close: 4513,

@@ -5,6 +5,9 @@ import { integer, integerOrNull, text, textOrNull, type Row } from '../../../sha
 import { storeFault } from '../errors.ts';
 import type { AgentTrust, ExpiryWarning, IssuedCertificate, NewRenewal, RenewalOutcome, Revocation, RevocationReason } from '../certificate-store.ts';
 
+/** Of one agent, what it was given last is kept to be looked up, also when it has ended. */
+const MAX_EXPIRED_CERTIFICATES = 64;
+
 export function certificateWrites(database: DatabaseSync) {
   const insert = database.prepare(`
     INSERT INTO agent_certificate (thumbprint, agent_id, serial, issuer, key_thumbprint, not_before, not_after, issued_at)
@@ -22,6 +25,11 @@ export function certificateWrites(database: DatabaseSync) {
   const renewed = database.prepare('UPDATE agent_certificate SET renews = ?, chain = ?, address = ? WHERE thumbprint = ?');
   const comesNext = database.prepare('UPDATE agent SET next_public_key = ?, next_key_thumbprint = ?, next_certificate = ? WHERE id = ?');
   const installed = database.prepare('UPDATE agent_certificate SET installed_at = ? WHERE thumbprint = ? AND agent_id = ? AND installed_at IS NULL');
+
+  const forgetExpired = database.prepare(`
+    DELETE FROM agent_certificate WHERE agent_id = ?1 AND not_after < ?2
+      AND thumbprint NOT IN (SELECT thumbprint FROM agent_certificate WHERE agent_id = ?1 ORDER BY issued_at DESC LIMIT ${MAX_EXPIRED_CERTIFICATES})
+      AND thumbprint NOT IN (SELECT certificate FROM agent WHERE id = ?1 AND certificate IS NOT NULL)`);
 
   return {
     /** Every certificate that is not revoked yet; only those of one key, when one is given. */
@@ -45,6 +53,7 @@ export function certificateWrites(database: DatabaseSync) {
           return { outcome: 'twice', address: textOrNull(before, 'address') };
         }
       }
+      forgetExpired.run(agentId, issuedAt);
       insert.run(thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt);
       renewed.run(renews, chain, address, thumbprint);
       if (keyThumbprint === current) newest.run(thumbprint, agentId);
@@ -82,8 +91,8 @@ export function certificateReads(database: DatabaseSync) {
   const trustOfOne = database.prepare('SELECT trusted FROM agent WHERE id = ?');
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
   const find = database.prepare('SELECT agent_id, revoked_at, revocation_reason FROM agent_certificate WHERE thumbprint = ?');
-  const known = database.prepare(`
-    SELECT 1 AS known FROM agent_certificate WHERE agent_id = ?1 AND thumbprint = ?2
+  const renewable = database.prepare(`
+    SELECT 1 AS renewable FROM agent WHERE id = ?1 AND (certificate = ?2 OR next_certificate = ?2)
     UNION ALL SELECT 1 FROM agent_certificate WHERE agent_id = ?1 AND renews = ?2 LIMIT 1`);
   const revoked = database.prepare(`
     SELECT thumbprint, serial, revoked_at, revocation_reason FROM agent_certificate
@@ -93,7 +102,7 @@ export function certificateReads(database: DatabaseSync) {
       const row = find.get(thumbprint);
       return row === undefined ? undefined : { agentId: text(row, 'agent_id'), revoked: revocationOf(row) };
     },
-    mayRenew: (agentId: string, thumbprint: string): boolean => known.get(agentId, thumbprint) !== undefined,
+    mayRenew: (agentId: string, thumbprint: string): boolean => renewable.get(agentId, thumbprint) !== undefined,
     revokedCertificates: (issuer: string, endsAfter: number, after: string, limit: number) =>
       revoked.all(issuer, endsAfter, after, limit).flatMap((row) => {
         const revocation = revocationOf(row);

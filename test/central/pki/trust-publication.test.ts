@@ -125,6 +125,26 @@ describe('what agents are to trust', () => {
     expect(session.sent).toHaveLength(2);
   });
 
+  it('writes one answer of an agent at a time, and of those that came meanwhile the newest', async () => {
+    const { join, certificates, publication } = setUp();
+    const writes: (readonly string[])[] = [];
+    const finish: (() => void)[] = [];
+    certificates.recordTrust = async (_id, thumbprints) => {
+      writes.push(thumbprints);
+      await new Promise<void>((resolve) => finish.push(resolve));
+    };
+    const session = join('a');
+    publication.onFrame(session, { type: 'trusted', thumbprints: [] });
+    for (let i = 0; i < 100; i += 1) publication.onFrame(session, { type: 'trusted', thumbprints: i === 99 ? ['r1'] : [] });
+    expect(writes).toHaveLength(1);
+    finish[0]?.();
+    for (let i = 0; i < 5; i += 1) await Promise.resolve();
+    expect(writes).toEqual([[], ['r1']]);
+    finish[1]?.();
+    for (let i = 0; i < 5; i += 1) await Promise.resolve();
+    expect(writes).toHaveLength(2);
+  });
+
   it('is said to nobody who left meanwhile, and tells who cannot be told', async () => {
     const { join, leave, pass, publication } = setUp();
     const gone = join('gone');

@@ -1,0 +1,103 @@
+// Bounds the bytes of commands that were read from the store for all sessions and that no operating system has taken yet. While there
+// is room, a session reads as far as its window allows; when half is used, only so much as shows whether its agent reads at all.
+
+/** Enough to see whether the agent reads; one message may be larger, and is read whole. */
+const SLICE_BYTES = 64 * 1024;
+
+/** One session's account. */
+export interface OutflowShare {
+  /** Waits for room to read up to `maxBytes`; how much there is, 0 when the session is over. One at a time. */
+  reserve(maxBytes: number): Promise<number>;
+  /** Of what was reserved, so much was read and goes to the socket. */
+  read(bytes: number): void;
+  /** The operating system took so much. */
+  written(bytes: number): void;
+  /** The session is over. May be called twice. */
+  close(): void;
+}
+
+interface Member {
+  /** Read and not yet taken by the operating system, or reserved for reading. */
+  held: number;
+  reserved: number;
+  asked: { readonly maxBytes: number; readonly answer: (bytes: number) => void } | undefined;
+  open: boolean;
+}
+
+export class OutflowBudget {
+  readonly #totalBytes: number;
+  /** In order of arrival. */
+  readonly #waiting = new Set<Member>();
+  #used = 0;
+
+  constructor(totalBytes: number) {
+    this.#totalBytes = totalBytes;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  open(): OutflowShare {
+    const member: Member = { held: 0, reserved: 0, asked: undefined, open: true };
+    return {
+      reserve: (maxBytes) => this.#reserve(member, maxBytes),
+      read: (bytes) => {
+        if (!member.open) return;
+        this.#hold(member, bytes - member.reserved);
+        member.reserved = 0;
+        if (bytes === 0) this.#serve();
+      },
+      written: (bytes) => {
+        if (!member.open) return;
+        this.#hold(member, -Math.min(bytes, member.held));
+        this.#serve();
+      },
+      close: () => {
+        member.open = false;
+        this.#waiting.delete(member);
+        this.#hold(member, -member.held);
+        member.asked?.answer(0);
+        this.#serve();
+      },
+    };
+  }
+
+  #reserve(member: Member, maxBytes: number): Promise<number> {
+    if (!member.open) return Promise.resolve(0);
+    return new Promise((answer) => {
+      member.asked = { maxBytes, answer };
+      this.#waiting.add(member);
+      this.#serve();
+    });
+  }
+
+  /** One whose agent reads nothing keeps nobody behind it from reading. */
+  #serve(): void {
+    for (const member of this.#waiting) {
+      if (member.asked === undefined) continue;
+      const { maxBytes, answer } = member.asked;
+      const bytes = this.#room(member, maxBytes);
+      if (bytes === 0) {
+        if (this.#used + SLICE_BYTES > this.#totalBytes) break;
+        continue;
+      }
+      this.#waiting.delete(member);
+      member.asked = undefined;
+      member.reserved = bytes;
+      this.#hold(member, bytes);
+      answer(bytes);
+    }
+  }
+
+  #room(member: Member, maxBytes: number): number {
+    if (this.#used + maxBytes <= this.#totalBytes / 2) return maxBytes;
+    const slice = Math.min(maxBytes, SLICE_BYTES);
+    return member.held === 0 && (this.#used === 0 || this.#used + slice <= this.#totalBytes) ? slice : 0;
+  }
+
+  #hold(member: Member, bytes: number): void {
+    member.held += bytes;
+    this.#used += bytes;
+  }
+}
