@@ -41,7 +41,9 @@ import { openPki, type Pki } from './pki/pki.ts';
 import { createRescues } from './pki/rescues.ts';
 import { RevocationLists } from './pki/revocation-lists.ts';
 import type { ServerCredentials } from './pki/server-slots.ts';
+import type { StoreBounds } from './store/bounds.ts';
 import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup.ts';
+import { SpaceWatch } from './store/space-watch.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { Upkeep } from './upkeep.ts';
@@ -114,6 +116,10 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     after,
   });
   const values = (): ParameterValues => parameters.values();
+  await store.bound(storeBounds(values()));
+  parameters.onChange(['deadLetters.maxPerAgent', 'deadLetters.maxBytesPerAgent', 'store.reserveBytes'], (next) => {
+    store.bound(storeBounds(next)).catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
+  });
   const pki: Pki = await openPki({
     store,
     keySources: { dataFolder: config.dataFolder, ...config.keySources },
@@ -166,6 +172,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       hub.notify();
     },
   });
+  const space = new SpaceWatch({ store, hold: (on) => sessions.each((session) => session.hold(on)), metrics, log, now });
   const revocations = createRevocations({ agents: store.agents, certificates: store.certificates, audit: store.audit, sessions, lists: revocationLists, log, now });
   const handshake = new Handshake({
     central,
@@ -293,7 +300,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
+    problems: [...space.trouble(), ...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
   parameters.onChange(['websocket.secure.clientAuth'], (next) => apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none'));
@@ -302,7 +309,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals, trust: pki.rotation });
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals, trust: pki.rotation, space, incidents });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;
@@ -318,6 +325,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
       await apps.stop();
       // A store that has failed does not tell; then nobody takes its place.
+      await incidents.flush(now());
       lastCursor = await store.inbox.lastCursor().catch(() => lastCursor);
       await store.stop();
       log.info('Central stopped');
@@ -348,6 +356,10 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     await stop();
     throw error;
   }
+}
+
+function storeBounds(values: ParameterValues): StoreBounds {
+  return { deadLettersPerAgent: values['deadLetters.maxPerAgent'], deadLetterBytesPerAgent: values['deadLetters.maxBytesPerAgent'], reserveBytes: values['store.reserveBytes'] };
 }
 
 /** What is told of the server certificate: never its key. */

@@ -62,6 +62,17 @@ export const STORE_ERRORS = {
     text: 'The parameters were changed in the meantime (version {found}, expected {expected}).',
     hint: 'Read them again, look whether your change still fits, and send it with the new version.',
   },
+  store_low: {
+    status: 503,
+    text: 'The disk of the store has {available} bytes left for it. The reserve is {reserve} bytes; there Central stops taking new messages.',
+    hint: 'Free disk space on the host of Central, or enlarge the file system (docs/OPERATIONS.md, "Disk space").',
+  },
+  store_reserve: {
+    status: 503,
+    retryable: true,
+    text: 'The disk of the store has {available} bytes left for it; below {reserve} bytes Central takes no new messages and enrollments.',
+    hint: 'Free disk space on the host of Central (docs/OPERATIONS.md, "Disk space"). Send it again later: nothing of it was taken, and Central continues automatically.',
+  },
   stale_epoch: {
     close: 4507,
     retryable: true,

@@ -1,5 +1,6 @@
 // Owns the receiving end of one direction of one session: checks the numbering, hands batches to the log on disk, and
 // acknowledges last, after the commit. Whatever arrives while one append runs is the next append.
+import { isCoded } from '../errors.ts';
 import { encode, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
 import { LIMITS, type Begin, type Messages, type SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
@@ -28,6 +29,8 @@ export class Receiver {
   #appendingBytes = 0;
   /** The append (or begin) under way; there is one at a time, so that order holds. */
   #busy = false;
+  /** The peer was asked to pause: nothing is appended, and so nothing acknowledged. */
+  #held = false;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -64,6 +67,14 @@ export class Receiver {
     if (!this.#busy) this.#appendWaiting();
   }
 
+  /** Holds back what comes, or goes on. May be called again and again. */
+  hold(on: boolean): void {
+    if (this.#state === 'stopped' || this.#held === on) return;
+    this.#held = on;
+    this.#options.frames.send(encode({ type: on ? 'pause' : 'resume' }));
+    if (!on && !this.#busy) this.#appendWaiting();
+  }
+
   stop(): void {
     this.#state = 'stopped';
     this.#waiting = [];
@@ -71,7 +82,7 @@ export class Receiver {
 
   #appendWaiting(): void {
     const items = this.#waiting;
-    this.#busy = this.#state === 'running' && items.length > 0;
+    this.#busy = this.#state === 'running' && !this.#held && items.length > 0;
     if (!this.#busy) return;
     this.#waiting = [];
     this.#appendingBytes = this.#waitingBytes;
@@ -85,8 +96,18 @@ export class Receiver {
         this.#options.onCommitted?.(items.length);
         this.#appendWaiting();
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => this.#keepOrFail(items, error),
     );
+  }
+
+  /** A store without room took nothing of it: it waits here, within the window, until whoever watches the space calls `hold(false)`. */
+  #keepOrFail(items: readonly Item[], error: unknown): void {
+    if (!isCoded(error, 'store_reserve') || this.#state !== 'running') return this.#fail(error);
+    this.#busy = false;
+    this.#waiting = [...items, ...this.#waiting];
+    this.#waitingBytes += this.#appendingBytes;
+    this.#appendingBytes = 0;
+    this.hold(true);
   }
 
   #fail(error: unknown): void {

@@ -4,6 +4,7 @@ import { agentReads } from './agents.ts';
 import { auditReads } from './audit.ts';
 import { certificateReads } from './certificates.ts';
 import { enrolmentReads } from './enrolments.ts';
+import { deadLetterReads } from './dead-letters.ts';
 import { incidentReads } from './incidents.ts';
 import { messageReads } from './messages.ts';
 import { keyMaterialReads, parameterReads } from './parameters.ts';
@@ -16,6 +17,7 @@ export function createReads(database: DatabaseSync) {
   return {
     ...agentReads(database),
     ...messageReads(database),
+    ...deadLetterReads(database),
     ...incidentReads(database),
     ...certificateReads(database),
     ...enrolmentReads(database),
