@@ -1,0 +1,131 @@
+// The disk reserve of Central: one agent that sends as much as it can takes the disk down to the reserve and no further. Central goes on,
+// administrators work, every other agent keeps its messages, and with space again all of it arrives. The disk is a small file system of the test's own.
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
+import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
+import { missing } from './tracer.ts';
+import { Consumer, metric, onlineAgent, Producer, storedEvents, takenCommands } from './traffic.ts';
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+const MIB = 1024 * 1024;
+const DISK_MIB = 96;
+/** A quarter of the disk: the parameter's default is larger. */
+const RESERVE = (DISK_MIB / 4) * MIB;
+const DATA = 'x'.repeat(50_000);
+
+function mount(folder: string, megabytes: number): boolean {
+  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0700`, 'tmpfs', folder]).status === 0;
+}
+
+function unmount(folder: string): void {
+  if (spawnSync('umount', [folder]).status !== 0) spawnSync('umount', ['-l', folder]);
+}
+
+async function canMount(): Promise<boolean> {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return false;
+  const folder = await mkdtemp(join(tmpdir(), 'queuegate-mount-'));
+  const mounted = mount(folder, 1);
+  if (mounted) unmount(folder);
+  await rm(folder, { recursive: true });
+  return mounted;
+}
+
+async function smallDisk(): Promise<string> {
+  const folder = await cleanup.folder();
+  if (!mount(folder, DISK_MIB)) throw new Error(`${folder} could not be mounted`);
+  cleanup.add(() => unmount(folder));
+  return folder;
+}
+
+/** An agent that sends as fast as its window lets it, and goes on when it is asked to pause. */
+class Flood {
+  readonly raw: RawAgent;
+  readonly #ended: Promise<void>;
+  #sent = 0;
+  #stopped = false;
+
+  constructor(raw: RawAgent) {
+    this.raw = raw;
+    raw.send({ type: 'begin', incarnation: 'flood-flood-flood-flood', next: 1, missing: null });
+    this.#ended = (async () => {
+      while (!this.#stopped && raw.closed === undefined) {
+        // Within the window: a peer that leaves it is ended at once.
+        if (this.#sent - this.acknowledged < 48) {
+          const items = Array.from({ length: 8 }, (_, i) => ({ specversion: '1.0', id: `flood-${this.#sent + 1 + i}`, source: '/flood', type: 'flood', data: DATA }));
+          raw.send({ type: 'messages', first: this.#sent + 1, items });
+          this.#sent += items.length;
+        } else await delay(5);
+      }
+    })();
+  }
+
+  get acknowledged(): number {
+    return Number(this.raw.frames.findLast(({ type }) => type === 'ack')?.['through'] ?? 0);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#ended;
+  }
+}
+
+describe.skipIf(missing('root and the right to mount', await canMount()))('the disk reserve under load', () => {
+  it('one agent that floods events takes the disk to the reserve and no further: Central and its administrators go on, others keep their messages, and with space all of it arrives', async () => {
+    const disk = await smallDisk();
+    const central = await CentralProcess.start(cleanup, disk);
+    const { id, agent } = await onlineAgent(cleanup, central, 'honest');
+    const consumer = new Consumer(agent);
+    await central.change({ 'websocket.enabled': true });
+    const key = newKey();
+    const hostile = await enrolKey(central, key, 'hostile');
+    const raw = await RawAgent.plain(cleanup, central);
+    await raw.welcomed({ id: hostile, key, name: 'hostile' });
+    const up = Producer.events(agent, 'up', { pauseMs: 20 });
+    const down = Producer.commands(central, id, 'down', { pauseMs: 20 });
+    await Promise.all([up.further(20), down.further(20)]);
+
+    const flood = new Flood(raw);
+    await raw.frame('pause');
+    const problems = await until(async () => {
+      const { problems: found } = (await central.rest('GET', '/status')).body as { problems: string[] };
+      return found.some((problem) => problem.startsWith('store_reserve: ')) ? found : undefined;
+    });
+    expect(problems).toHaveLength(1);
+    // Whoever comes meets a store that takes nothing new; the honest agent accepts from its producers all the same.
+    await up.further(50);
+    await until(() => down.refusals.length > 0 || undefined);
+    expect(down.refusals[0]).toEqual({ status: 503, type: 'urn:queuegate:error:store_reserve', retryAfter: '60' });
+    await expect(enrolKey(central, newKey(), 'late')).rejects.toThrow('store_reserve');
+    const held = { acknowledged: flood.acknowledged, free: await metric(central, 'queuegate_store_free_bytes') };
+    // An administrator works, again and again.
+    for (let i = 0; i < 20; i += 1) {
+      expect((await central.change({ 'events.retentionDays': 20 + i })).status).toBe(200);
+      expect((await central.rest('POST', '/tokens', { name: `t${i}`, role: 'viewer' })).status).toBe(201);
+    }
+    await down.stop();
+    expect(flood.acknowledged).toBe(held.acknowledged);
+    expect(held.free).toBeGreaterThan(RESERVE / 2);
+    expect(await metric(central, 'queuegate_store_reserve_bytes')).toBe(RESERVE);
+    expect(central.process.running).toBe(true);
+    expect(raw.closed).toBeUndefined();
+
+    await flood.stop();
+    expect(spawnSync('mount', ['-o', 'remount,size=512m', disk]).status).toBe(0);
+    await raw.frame('resume');
+    await up.stop();
+    expect(await storedEvents(central, id, up.accepted.length)).toEqual(up.accepted);
+    expect(await takenCommands(consumer, down.accepted.length)).toEqual(down.accepted);
+    const stored = await storedEvents(central, hostile, flood.acknowledged);
+    expect(stored.slice(0, flood.acknowledged)).toEqual(Array.from({ length: flood.acknowledged }, (_, i) => `flood-${i + 1}`));
+    expect((await central.rest('GET', '/status')).body.problems).toEqual([]);
+    expect(central.process.stdout.split('the disk reserve of the store is reached').length - 1).toBeLessThanOrEqual(2);
+    await consumer.stop();
+  }, 180_000);
+});
