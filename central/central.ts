@@ -117,7 +117,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   });
   const values = (): ParameterValues => parameters.values();
   await store.bound(storeBounds(values()));
-  parameters.onChange(['deadLetters.maxPerAgent', 'deadLetters.maxBytesPerAgent', 'store.reserveBytes'], (next) => {
+  parameters.onChange(['deadLetters.maxPerAgent', 'deadLetters.maxBytesPerAgent', 'agents.eventsPerDay', 'store.reserveBytes'], (next) => {
     store.bound(storeBounds(next)).catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
   });
   const pki: Pki = await openPki({
@@ -359,7 +359,12 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
 }
 
 function storeBounds(values: ParameterValues): StoreBounds {
-  return { deadLettersPerAgent: values['deadLetters.maxPerAgent'], deadLetterBytesPerAgent: values['deadLetters.maxBytesPerAgent'], reserveBytes: values['store.reserveBytes'] };
+  return {
+    deadLettersPerAgent: values['deadLetters.maxPerAgent'],
+    deadLetterBytesPerAgent: values['deadLetters.maxBytesPerAgent'],
+    eventsPerDay: values['agents.eventsPerDay'],
+    reserveBytes: values['store.reserveBytes'],
+  };
 }
 
 /** What is told of the server certificate: never its key. */

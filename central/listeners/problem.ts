@@ -6,7 +6,7 @@ import { isCoded, systemCode, textOf, type CodedError } from '../../shared/error
 import { httpFault } from './errors.ts';
 
 /** When a refused request may be sent again. A full outbox empties as fast as its agent reads. */
-const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = { outbox_full: 5, too_many_waiting: 10, store_failed: 30, store_reserve: 60, enrolments_full: 300, enrolments_full_of_address: 300 };
+const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = { outbox_full: 5, too_many_waiting: 10, store_failed: 30, store_reserve: 60, enrollments_per_day: 3_600, enrolments_full: 300, enrolments_full_of_address: 300 };
 
 const PROBLEM_TYPE = 'application/problem+json';
 /** A peer that was told that it cannot be understood is cut after this time. */

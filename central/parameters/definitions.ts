@@ -302,6 +302,18 @@ export const DEFINITIONS = {
     reason: 'A thousand agents that are all away take 16 GiB at most.',
     applying: 'At once; what already waits stays.',
   },
+  'agents.eventsPerDay': {
+    group: GROUPS.agents,
+    type: 'integer',
+    unit: 'items',
+    minimum: 0,
+    maximum: 1_000_000_000,
+    default: 0,
+    description:
+      'Events that Central takes of one agent within a day (UTC), duplicates and rejected ones included; 0: as many as come. Beyond it the agent is asked to pause: its events wait on its own disk, in its outbox, and nothing is lost. The incident events_per_day names the agent.',
+    reason: 'The disk reserve protects Central without guessing how many events a site has; a limit is for those who know.',
+    applying: 'At once; an agent that waits goes on within a minute.',
+  },
   'agents.drainSpreadSeconds': {
     group: GROUPS.agents,
     type: 'integer',

@@ -5,12 +5,14 @@ export interface StoreBounds {
   /** Dead letters of one agent and direction, in rows and in bytes. The oldest give way. */
   readonly deadLettersPerAgent: number;
   readonly deadLetterBytesPerAgent: number;
+  /** Items that Central takes of one agent within a day; 0: without a limit. */
+  readonly eventsPerDay: number;
   /** Free disk space that is kept for essential writes; 0: none. */
   readonly reserveBytes: number;
 }
 
 /** A store that is opened beside a running Central's work (tools, tests) leaves no space free of its own accord. */
-export const DEFAULT_BOUNDS: StoreBounds = { deadLettersPerAgent: 10_000, deadLetterBytesPerAgent: 16 * 1024 * 1024, reserveBytes: 0 };
+export const DEFAULT_BOUNDS: StoreBounds = { deadLettersPerAgent: 10_000, deadLetterBytesPerAgent: 16 * 1024 * 1024, eventsPerDay: 0, reserveBytes: 0 };
 
 /**
  * Dead letters that one call may add: one for each reason, and one for all further reasons. Otherwise an item of two bytes would cost a row
@@ -21,6 +23,12 @@ export const DEAD_LETTERS_PER_APPEND = 8;
 export const DEAD_LETTER_TEXT = 16 * 1024;
 /** What a dead letter costs beside its texts: the other columns, its index, and the share of the page that stays empty. */
 export const DEAD_LETTER_OVERHEAD = 128;
+
+/**
+ * Certificates of one agent within a day, from whatever act, beyond which another enrollment is refused: each leaves rows in certificates and
+ * audit log. A lost answer is repeated a few times, not dozens.
+ */
+export const ENROLLMENTS_PER_DAY = 48;
 
 /** The same again within this time is counted in the row of the first. Long enough that a flood of one cause makes 144 rows a day. */
 export const INCIDENT_INTERVAL_MS = 600_000;

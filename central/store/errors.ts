@@ -62,6 +62,18 @@ export const STORE_ERRORS = {
     text: 'The parameters were changed in the meantime (version {found}, expected {expected}).',
     hint: 'Read them again, look whether your change still fits, and send it with the new version.',
   },
+  events_per_day: {
+    status: 503,
+    retryable: true,
+    text: 'The agent {id} has sent {most} events today; that is as many as Central takes of one agent within a day (UTC).',
+    hint: 'No action needed if the agent is only early: it keeps its events and sends them tomorrow. Otherwise look at what produces them, or raise agents.eventsPerDay.',
+  },
+  enrollments_per_day: {
+    status: 503,
+    retryable: true,
+    text: 'The agent {id} was given {most} certificates within a day; Central issues no more by enrollment.',
+    hint: 'Stop what enrolls this machine again and again. It may enroll again a day after the first of them.',
+  },
   store_low: {
     status: 503,
     text: 'The disk of the store has {available} bytes left for it. The reserve is {reserve} bytes; there Central stops taking new messages.',

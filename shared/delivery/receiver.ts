@@ -18,6 +18,9 @@ export interface ReceiverOptions {
   readonly onCommitted?: (count: number) => void;
 }
 
+/** What a store refuses for now, with the time after which it is asked again at the earliest. */
+const REFUSED_FOR_NOW_MS: Readonly<Record<string, number>> = { store_reserve: 0, events_per_day: 60_000 };
+
 export class Receiver {
   readonly #options: ReceiverOptions;
   #state: 'new' | 'running' | 'stopped' = 'new';
@@ -31,6 +34,8 @@ export class Receiver {
   #busy = false;
   /** The peer was asked to pause: nothing is appended, and so nothing acknowledged. */
   #held = false;
+  /** On the clock of performance.now(). */
+  #heldUntil = 0;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -67,9 +72,9 @@ export class Receiver {
     if (!this.#busy) this.#appendWaiting();
   }
 
-  /** Holds back what comes, or goes on. May be called again and again. */
+  /** Holds back what comes, or goes on. To be called again and again as long as the store may refuse: that is what tries again. */
   hold(on: boolean): void {
-    if (this.#state === 'stopped' || this.#held === on) return;
+    if (this.#state === 'stopped' || this.#held === on || (!on && performance.now() < this.#heldUntil)) return;
     this.#held = on;
     this.#options.frames.send(encode({ type: on ? 'pause' : 'resume' }));
     if (!on && !this.#busy) this.#appendWaiting();
@@ -100,9 +105,11 @@ export class Receiver {
     );
   }
 
-  /** A store without room took nothing of it: it waits here, within the window, until whoever watches the space calls `hold(false)`. */
+  /** The store took nothing of it, for now: it waits here, within the window, until `hold(false)` is called. */
   #keepOrFail(items: readonly Item[], error: unknown): void {
-    if (!isCoded(error, 'store_reserve') || this.#state !== 'running') return this.#fail(error);
+    const refusedForMs = isCoded(error) ? REFUSED_FOR_NOW_MS[error.code] : undefined;
+    if (refusedForMs === undefined || this.#state !== 'running') return this.#fail(error);
+    this.#heldUntil = performance.now() + refusedForMs;
     this.#busy = false;
     this.#waiting = [...items, ...this.#waiting];
     this.#waitingBytes += this.#appendingBytes;

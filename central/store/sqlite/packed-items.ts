@@ -23,9 +23,13 @@ const ITEM_COST = 1024;
 
 /** An estimate of what these items take on the disk. */
 export function packedCost(packed: PackedItems): number {
-  let bytes = (packed.length / MEMBERS) * ITEM_COST;
+  let bytes = packedItems(packed) * ITEM_COST;
   for (const member of packed) if (typeof member === 'string') bytes += member.length;
   return bytes;
+}
+
+export function packedItems(packed: PackedItems): number {
+  return packed.length / MEMBERS;
 }
 
 export function unpackItems(packed: PackedItems): Item[] {

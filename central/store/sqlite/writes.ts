@@ -7,10 +7,11 @@ import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../bounds.ts'
 import { auditWrites } from './audit.ts';
 import { certificateWrites } from './certificates.ts';
 import { enrolmentWrites } from './enrolments.ts';
+import { dayQuotas } from './day-quota.ts';
 import { deadLetterWrites } from './dead-letters.ts';
 import { incidentWrites } from './incidents.ts';
 import { messageWrites } from './messages.ts';
-import { packedCost } from './packed-items.ts';
+import { packedCost, packedItems } from './packed-items.ts';
 import { keyMaterialWrites, parameterWrites } from './parameters.ts';
 import { retentionWrites } from './retention.ts';
 import type { DiskSpace } from './space.ts';
@@ -39,6 +40,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const certificates = certificateWrites(database);
   let bounds: StoreBounds = DEFAULT_BOUNDS;
   const deadLetters = deadLetterWrites(database, { bounds: () => bounds, recordIncident: (incident) => incidents.recordIncident(incident) });
+  const quotas = dayQuotas(database, { bounds: () => bounds, recordIncident: (incident) => incidents.recordIncident(incident) });
   const agents = agentWrites(database, { outbox, inbox, tokens, certificates, now: options.now });
   const { space } = options;
   const enrolments = enrolmentWrites(database, agents);
@@ -59,7 +61,9 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
 
     // What brings new data asks for room first. Everything else is essential: it changes what is there, frees space, or is bounded.
     appendEvents(...call: Parameters<typeof messages.appendEvents>) {
-      space.take(packedCost(call[3]));
+      const [agentId, , , packed, now] = call;
+      space.take(packedCost(packed));
+      quotas.takeEvents(agentId, packedItems(packed), now);
       return messages.appendEvents(...call);
     },
     appendCommands(...call: Parameters<typeof messages.appendCommands>) {
@@ -68,7 +72,12 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     },
     registerAgent(...call: Parameters<typeof agents.registerAgent>) {
       space.take(AGENT_COST);
+      quotas.takeEnrollment(call[0].id, call[0].now);
       return agents.registerAgent(...call);
+    },
+    rescueAgent(...call: Parameters<typeof enrolments.rescueAgent>) {
+      quotas.takeEnrollment(call[0].agentId, call[0].now);
+      return enrolments.rescueAgent(...call);
     },
     askEnrolment(...call: Parameters<typeof enrolments.askEnrolment>) {
       space.take(AGENT_COST);

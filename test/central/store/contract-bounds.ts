@@ -1,9 +1,9 @@
 // The part of the contract that bounds what one agent, and strangers, can make the store keep; and that nothing gives way in silence.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
-import { DEAD_LETTERS_PER_APPEND, DEFAULT_BOUNDS, INCIDENT_INTERVAL_MS, INCIDENTS_OF_STRANGERS, INCIDENTS_PER_AGENT, INCIDENTS_PER_INTERVAL } from '../../../central/store/bounds.ts';
+import { DEAD_LETTERS_PER_APPEND, DEFAULT_BOUNDS, ENROLLMENTS_PER_DAY, INCIDENT_INTERVAL_MS, INCIDENTS_OF_STRANGERS, INCIDENTS_PER_AGENT, INCIDENTS_PER_INTERVAL } from '../../../central/store/bounds.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { DAY, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
+import { DAY, enrolmentToken, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 
 const KIB = 1024;
 
@@ -133,6 +133,33 @@ export function boundsContract(open: OpenEngine): void {
     for (let i = 400; i < 1_200; i += 1) await restart(i, NOW + i * DAY);
     expect(await store.agents.incidents({ limit: 2_000, agentId: 'a1' })).toHaveLength(INCIDENTS_PER_AGENT);
     expect(await store.agents.incidents({ limit: 9, agentId: 'a2' })).toHaveLength(1);
+  });
+
+  it('takes so many events of one agent in a day and refuses the next with nothing lost; the day after it takes them', async () => {
+    await store.bound({ ...DEFAULT_BOUNDS, eventsPerDay: 3 });
+    const [first, second] = [await online(store, 'a1'), await online(store, 'a2')];
+    await store.inbox.append('a1', first, 1, items('e1', 'e2'), NOW);
+    await store.inbox.append('a1', first, 3, items('e3', 'e4'), NOW);
+    for (let i = 0; i < 3; i += 1) await expect(store.inbox.append('a1', first, 5, items('e5'), NOW + i)).rejects.toMatchObject({ code: 'events_per_day', status: 503, retryable: true });
+    await store.inbox.append('a2', second, 1, items('e1'), NOW);
+    expect(await store.agents.incidents({ limit: 9 })).toMatchObject([{ kind: 'events_per_day', agentId: 'a1', count: 1 }]);
+    expect(await store.inbox.append('a1', first, 5, items('e5'), NOW + DAY)).toBe(5);
+    await store.bound(DEFAULT_BOUNDS);
+    expect(await store.inbox.append('a1', first, 6, items('e6', 'e7', 'e8', 'e9'), NOW + DAY)).toBe(9);
+  });
+
+  it('bounds how often an agent can repeat its enrollment within a day, each of which leaves a certificate', async () => {
+    await store.tokens.addEnrolmentToken(enrolmentToken('t', { maxUses: 9 }));
+    const enroll = (now: number) => store.agents.register({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'k', now }, 't');
+    const issue = (i: number) =>
+      store.certificates.recordIssued({ thumbprint: `c${i}`, agentId: 'a1', serial: `s${i}`, issuer: 'ca', keyThumbprint: 'k', notBefore: NOW, notAfter: NOW + DAY, issuedAt: NOW });
+    for (let i = 0; i < ENROLLMENTS_PER_DAY; i += 1) {
+      await enroll(NOW);
+      await issue(i);
+    }
+    await expect(enroll(NOW)).rejects.toMatchObject({ code: 'enrollments_per_day', status: 503, retryable: true });
+    await enroll(NOW + DAY);
+    expect(await registered(store, 'a2')).toMatchObject({ id: 'a2' });
   });
 
   it('says how much space there is, and takes what comes where no reserve is set', async () => {
