@@ -68,7 +68,7 @@ describe('the disk reserve', () => {
   });
 
   it('counts what is free inside the database, but for what the log needs', () => {
-    database.exec(`INSERT INTO filler VALUES (hex(zeroblob(${15 * MIB}))); DELETE FROM filler; PRAGMA wal_checkpoint(TRUNCATE)`);
+    database.exec(`INSERT INTO filler VALUES (hex(zeroblob(${25 * MIB}))); DELETE FROM filler; PRAGMA wal_checkpoint(TRUNCATE)`);
     expect(at(40)).toBe('low');
     expect(at(31)).toBe('reserved');
   });
