@@ -48,7 +48,9 @@ import { createRescues } from './pki/rescues.ts';
 import { RevocationLists } from './pki/revocation-lists.ts';
 import type { ServerCredentials } from './pki/server-slots.ts';
 import { CENTRAL_AGENT_NAME } from './store/agent-names.ts';
+import type { StoreBounds } from './store/bounds.ts';
 import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup.ts';
+import { SpaceWatch } from './store/space-watch.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
 import { Upkeep } from './upkeep.ts';
@@ -129,6 +131,10 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     after,
   });
   const values = (): ParameterValues => parameters.values();
+  await store.bound(storeBounds(values()));
+  parameters.onChange(['deadLetters.maxPerAgent', 'deadLetters.maxBytesPerAgent', 'agents.eventsPerDay', 'store.reserveBytes'], (next) => {
+    store.bound(storeBounds(next)).catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
+  });
   const pki: Pki = await openPki({
     store,
     keySources: { dataFolder: config.dataFolder, ...config.keySources },
@@ -188,6 +194,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       hub.notify();
     },
   });
+  const space = new SpaceWatch({ store, hold: (on) => sessions.each((session) => session.hold(on)), metrics, log, now });
   const revocations = createRevocations({ agents: store.agents, certificates: store.certificates, audit: store.audit, sessions, lists: revocationLists, log, now });
   const handshake = new Handshake({
     central,
@@ -318,7 +325,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
+    problems: [...space.trouble(), ...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
     advice: names.problems(),
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
@@ -328,7 +335,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals, names, trust: pki.rotation });
+  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals, names, trust: pki.rotation, space, incidents });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;
@@ -344,6 +351,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
       await apps.stop();
       // A store that has failed does not tell; then nobody takes its place.
+      await incidents.flush(now());
       lastCursor = await store.inbox.lastCursor().catch(() => lastCursor);
       await store.stop();
       log.info('Central stopped');
@@ -374,6 +382,15 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     await stop();
     throw error;
   }
+}
+
+function storeBounds(values: ParameterValues): StoreBounds {
+  return {
+    deadLettersPerAgent: values['deadLetters.maxPerAgent'],
+    deadLetterBytesPerAgent: values['deadLetters.maxBytesPerAgent'],
+    eventsPerDay: values['agents.eventsPerDay'],
+    reserveBytes: values['store.reserveBytes'],
+  };
 }
 
 /** What is told of the server certificate: never its key. */

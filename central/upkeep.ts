@@ -19,6 +19,9 @@ export interface UpkeepOptions {
   readonly names: { measure(): Promise<void> };
   readonly expiry: { measure(): Promise<void>; warn(): Promise<void> };
   readonly trust: { measure(metrics: Metrics): Promise<void> };
+  /** True when the store should be pruned early. */
+  readonly space: { check(): Promise<boolean> };
+  readonly incidents: { flush(now: number): Promise<void> };
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -29,6 +32,10 @@ const PRUNE_MS = 600_000;
 const RENEW_MS = 3_600_000;
 const MEASURE_MS = 5_000;
 const CERTIFICATES_MS = 60_000;
+/** The store refuses new data by itself; this is how soon agents and administrators learn of it, and of the space that was freed. */
+const SPACE_MS = 2_000;
+/** How late a count of an incident may be. */
+const INCIDENTS_MS = 10_000;
 /** Incidents are few and small; a year of them answers most questions. */
 const INCIDENT_DAYS = 365;
 
@@ -36,6 +43,7 @@ export class Upkeep {
   readonly #options: UpkeepOptions;
   readonly #timers: NodeJS.Timeout[] = [];
   #committed = 0;
+  #dropped = 0;
 
   constructor(options: UpkeepOptions) {
     this.#options = options;
@@ -52,6 +60,8 @@ export class Upkeep {
     this.#every(CERTIFICATES_MS, 'counting machines that wait to be accepted', () => this.#options.approvals.measure());
     this.#every(CERTIFICATES_MS, 'looking for names that break a rule', () => this.#options.names.measure());
     this.#every(CERTIFICATES_MS, 'measuring what agents trust', () => this.#options.trust.measure(this.#options.metrics));
+    this.#every(SPACE_MS, 'measuring the disk space', () => this.#space());
+    this.#every(INCIDENTS_MS, 'counting incidents', () => this.#options.incidents.flush(this.#options.now()));
     // A Central that is started for a minute each day still says what expires.
     const looks = [() => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure(), () => this.#options.trust.measure(this.#options.metrics)];
     for (const look of looks) {
@@ -94,6 +104,10 @@ export class Upkeep {
     });
   }
 
+  async #space(): Promise<void> {
+    if (await this.#options.space.check()) await this.#prune();
+  }
+
   async #renew(): Promise<void> {
     if (await this.#options.renewCertificate()) this.#options.log.info('the server certificate was renewed');
   }
@@ -105,6 +119,8 @@ export class Upkeep {
     waiting.set(stats.waitingCalls);
     events.set(stats.events);
     deadLetters.set(stats.deadLetters);
+    metrics.instruments.queuegate_dead_letters_dropped_total.inc(stats.deadLettersDropped - this.#dropped);
+    this.#dropped = stats.deadLettersDropped;
     metrics.instruments.queuegate_agents_revoked.set(await store.agents.countInState('Revoked'));
     commits.inc(stats.commits - this.#committed);
     this.#committed = stats.commits;

@@ -76,6 +76,6 @@ function sessionJson({ session, version, transport, address, node, since, endedA
   return { id: session, transport, address, version, node, since: timeOf(since), endedAt: timeOf(endedAt) };
 }
 
-function incidentJson({ at, kind, agentId, address, detail }: Incident) {
-  return { at: timeOf(at), kind, agent: agentId, address, detail: JSON.parse(detail) as unknown };
+function incidentJson({ at, kind, agentId, address, detail, count, lastAt }: Incident) {
+  return { at: timeOf(at), lastAt: timeOf(lastAt), count, kind, agent: agentId, address, detail: JSON.parse(detail) as unknown };
 }

@@ -55,7 +55,7 @@ function readBatch(body: unknown, maxBytes: number, now: Date): Message[] {
   return batch;
 }
 
-function deadLetterJson({ at, direction, agentId, number, id, reason, json }: DeadLetter) {
+function deadLetterJson({ at, direction, agentId, number, through, count, id, reason, json }: DeadLetter) {
   // A rejected item may be cut off in the middle: it is shown as the text that it is.
-  return { at: timeOf(at), direction, agent: agentId, number, id, reason, json };
+  return { at: timeOf(at), direction, agent: agentId, number, through, count, id, reason, json };
 }

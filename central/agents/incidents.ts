@@ -1,37 +1,111 @@
-// Records what an administrator should look at (a key under somebody else's id, clones, a log that went back in time), and
-// keeps a stranger from filling the store with it: one record per kind and peer each minute.
+// Records what an administrator should look at (a key under another agent's id, clones, a log that went back in time), once per interval
+// and cause with a count: for an agent that has proven its key the agent is the cause, for a stranger the block of its address, whatever
+// id it names.
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
-import type { Incident } from '../store/store.ts';
+import { addressBlock } from '../auth/address-rules.ts';
+import { INCIDENT_INTERVAL_MS } from '../store/bounds.ts';
+import type { NewIncident } from '../store/store.ts';
 
-const QUIET_MS = 60_000;
-const MAX_REMEMBERED = 10_000;
+/** Kinds that only an agent with a proven key can cause. Everything else counts as a stranger's: that fails on the safe side. */
+const OF_AGENTS: ReadonlySet<string> = new Set([
+  'clone',
+  'name_conflict',
+  'revoked',
+  'certificate_required',
+  'certificate_foreign',
+  'certificate_expired',
+  'certificate_renewed_twice',
+  'certificate_expired_in_grace',
+]);
+/** Blocks of one kind in an interval that get a row and a log line of their own; all others share one. A site has fewer faulty hosts. */
+const MAX_BLOCKS = 100;
 
 export interface IncidentPort {
-  recordIncident(incident: Incident): Promise<void>;
+  recordIncident(incident: NewIncident): Promise<void>;
+}
+
+export interface IncidentReport {
+  readonly kind: string;
+  readonly agentId: string | null;
+  readonly address: string | null;
+  readonly at: number;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+interface Cause {
+  readonly first: NewIncident;
+  /** Seen and not yet counted in the store. */
+  waiting: number;
+  lastAt: number;
 }
 
 export class Incidents {
   readonly #store: IncidentPort;
   readonly #log: Logger;
-  readonly #lastAt = new Map<string, number>();
+  /** Of this interval. Strangers have at most MAX_BLOCKS + 1 of each kind, agents one of each kind: nothing has to be forgotten early. */
+  readonly #causes = new Map<string, Cause>();
+  readonly #blocks = new Map<string, number>();
 
   constructor(store: IncidentPort, log: Logger) {
     this.#store = store;
     this.#log = log;
   }
 
-  /** Never throws and is not waited for: the refusal it belongs to stands by itself. */
-  record(incident: { kind: string; agentId: string | null; address: string | null; at: number; detail: Readonly<Record<string, unknown>> }): void {
-    const key = `${incident.kind} ${incident.agentId ?? ''} ${incident.address ?? ''}`;
-    const last = this.#lastAt.get(key);
-    if (last !== undefined && incident.at - last < QUIET_MS) return;
-    if (this.#lastAt.size >= MAX_REMEMBERED) this.#lastAt.clear();
-    this.#lastAt.set(key, incident.at);
-    this.#log.warn({ kind: incident.kind, agent: incident.agentId, address: incident.address, ...incident.detail }, 'incident');
-    this.#store.recordIncident({ ...incident, detail: JSON.stringify(incident.detail) }).catch((error: unknown) => {
+  /** Never throws and is not waited for: the refusal it belongs to is complete without it. */
+  record(report: IncidentReport): void {
+    const { kind, agentId, address, at } = report;
+    const byAgent = agentId !== null && OF_AGENTS.has(kind);
+    const block = addressBlock(address ?? '');
+    const key = byAgent ? `${kind} of ${agentId}` : `${kind} from ${block}`;
+    if (this.#counted(key, at)) return;
+    if (byAgent) return this.#open(key, { ...report, detail: JSON.stringify(report.detail), by: 'agent' });
+    const blocks = this.#blocks.get(kind) ?? 0;
+    if (blocks < MAX_BLOCKS) {
+      this.#blocks.set(kind, blocks + 1);
+      return this.#open(key, { ...report, detail: JSON.stringify(report.detail), by: 'stranger', block });
+    }
+    const others = `${kind} from others`;
+    if (this.#counted(others, at)) return;
+    const detail = JSON.stringify({ text: `more than ${MAX_BLOCKS} addresses within ${INCIDENT_INTERVAL_MS / 60_000} minutes; these are counted together` });
+    this.#open(others, { kind, agentId: null, address: null, at, detail, by: 'stranger', block: '' });
+  }
+
+  /** Writes the counts and forgets the causes whose interval is over. To be called every few seconds, and before the store stops. */
+  async flush(now: number): Promise<void> {
+    const counted: Promise<void>[] = [];
+    for (const [key, cause] of this.#causes) {
+      const { first, waiting, lastAt } = cause;
+      if (waiting > 0) counted.push(this.#write({ ...first, at: lastAt, count: waiting }));
+      cause.waiting = 0;
+      if (now - first.at < INCIDENT_INTERVAL_MS) continue;
+      this.#causes.delete(key);
+      if (first.by === 'stranger' && first.block !== '') this.#blocks.set(first.kind, (this.#blocks.get(first.kind) ?? 1) - 1);
+    }
+    await Promise.all(counted);
+  }
+
+  #counted(key: string, at: number): boolean {
+    const cause = this.#causes.get(key);
+    if (cause === undefined) return false;
+    cause.waiting += 1;
+    cause.lastAt = at;
+    return true;
+  }
+
+  #open(key: string, first: NewIncident): void {
+    this.#causes.set(key, { first, waiting: 0, lastAt: first.at });
+    const { kind, agentId, address, detail } = first;
+    this.#log.warn({ kind, agent: agentId, address, detail }, 'incident');
+    void this.#write(first);
+  }
+
+  async #write(incident: NewIncident): Promise<void> {
+    try {
+      await this.#store.recordIncident(incident);
+    } catch (error) {
       // The store reports its own failure and ends the process; this line only says what was lost with it.
       this.#log.error({ kind: incident.kind, error: textOf(error) }, 'incident not recorded');
-    });
+    }
   }
 }

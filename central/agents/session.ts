@@ -135,6 +135,11 @@ export class Session {
     this.#sender.notify();
   }
 
+  /** Takes no events in while this is on; the agent keeps them on its disk. */
+  hold(on: boolean): void {
+    this.#receiver.hold(on);
+  }
+
   /** Says something about certificate or trust; nothing when the session is over. */
   sendControl(frame: CentralControl): void {
     this.#answers.sent(frame);

@@ -69,7 +69,7 @@ export const agentCommands: readonly Command[] = [
     words: { least: 0, most: 0 },
     async run(call) {
       const answer = await call.client.request('GET', '/incidents', { query: { agent: call.text('agent'), limit: call.number('limit') } });
-      call.answer(answer, () => table(['at', 'kind', 'agent', 'address', 'detail'], rowsOf(answer, 'incidents').map((row) => [row['at'], row['kind'], row['agent'], row['address'], row['detail']]), 'No incidents.'));
+      call.answer(answer, () => table(['at', 'kind', 'count', 'agent', 'address', 'detail'], rowsOf(answer, 'incidents').map((row) => [row['at'], row['kind'], row['count'], row['agent'], row['address'], row['detail']]), 'No incidents.'));
     },
   },
   {
@@ -104,7 +104,7 @@ export const agentCommands: readonly Command[] = [
     words: { least: 0, most: 0 },
     async run(call) {
       const answer = await call.client.request('GET', '/dead-letters', { query: { agent: call.text('agent'), limit: call.number('limit') } });
-      call.answer(answer, () => table(['at', 'direction', 'agent', 'number', 'id', 'reason'], rowsOf(answer, 'deadLetters').map((row) => [row['at'], row['direction'], row['agent'], row['number'], row['id'], row['reason']]), 'No dead letters.'));
+      call.answer(answer, () => table(['at', 'direction', 'agent', 'number', 'count', 'id', 'reason'], rowsOf(answer, 'deadLetters').map((row) => [row['at'], row['direction'], row['agent'], row['number'], row['count'], row['id'], row['reason']]), 'No dead letters.'));
     },
   },
 ];

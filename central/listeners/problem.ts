@@ -12,6 +12,8 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   too_many_waiting: 10,
   too_many_requests: 1,
   store_failed: 30,
+  store_reserve: 60,
+  enrollments_per_day: 3_600,
   enrolments_full: 300,
   enrolments_full_of_address: 300,
 };

@@ -28,6 +28,7 @@ export const GROUPS = {
   certificate: 'Certificate and key store settings',
   agents: 'Queue Agent settings',
   messages: 'Message settings',
+  store: 'Store settings',
 } as const;
 
 const MIB = 1024 * 1024;
@@ -301,6 +302,18 @@ export const DEFINITIONS = {
     reason: 'A thousand agents that are all away take 16 GiB at most.',
     applying: 'At once; what already waits stays.',
   },
+  'agents.eventsPerDay': {
+    group: GROUPS.agents,
+    type: 'integer',
+    unit: 'items',
+    minimum: 0,
+    maximum: 1_000_000_000,
+    default: 0,
+    description:
+      'Events that Central takes of one agent within a day (UTC), duplicates and rejected ones included; 0: as many as come. Beyond it the agent is asked to pause: its events wait on its own disk, in its outbox, and nothing is lost. The incident events_per_day names the agent.',
+    reason: 'The disk reserve protects Central without guessing how many events a site has; a limit is for those who know.',
+    applying: 'At once; an agent that waits goes on within a minute.',
+  },
   'agents.drainSpreadSeconds': {
     group: GROUPS.agents,
     type: 'integer',
@@ -342,6 +355,42 @@ export const DEFINITIONS = {
     description: 'How long expired and rejected messages stay readable, with the reason.',
     reason: 'Long enough for somebody to ask where a message went.',
     applying: 'At the next cleaning; what was deleted does not come back.',
+  },
+  'deadLetters.maxPerAgent': {
+    group: GROUPS.messages,
+    type: 'integer',
+    unit: 'items',
+    minimum: 100,
+    maximum: 1_000_000,
+    default: 10_000,
+    description:
+      'Dead letters that are kept of one agent in each direction. The oldest of that agent give way to newer ones; how many is counted in the incident dead_letters_dropped and in the metrics.',
+    reason: 'As many as the default outbox of an agent: when all of it expires at once, each message stays readable.',
+    applying: 'At the next dead letter of an agent, or the next cleaning.',
+  },
+  'deadLetters.maxBytesPerAgent': {
+    group: GROUPS.messages,
+    type: 'integer',
+    unit: 'bytes',
+    minimum: MIB,
+    maximum: 4096 * MIB,
+    default: 16 * MIB,
+    description: 'Bytes of dead letters that are kept of one agent in each direction. The oldest of that agent give way, as with deadLetters.maxPerAgent.',
+    reason: 'As many as the default outbox of an agent holds; an agent that sends nothing but invalid messages takes no more of the disk.',
+    applying: 'At the next dead letter of an agent, or the next cleaning.',
+  },
+
+  'store.reserveBytes': {
+    group: GROUPS.store,
+    type: 'integer',
+    unit: 'bytes',
+    minimum: 0,
+    maximum: 1024 * 1024 * MIB,
+    default: 512 * MIB,
+    description:
+      'Free disk space that new messages and enrollments never use, on the file system of the data folder; at most a quarter of it counts. Below it agents keep their messages on their own disks, REST refuses commands and enrollments with 503 store_reserve, and everything that an administrator does still works. At twice this size the status, the log and the metrics warn. 0: no reserve; then a full disk ends Central in order.',
+    reason: "SQLite's log may grow to 128 MiB and is then copied into the database; the other half is for administrators, certificates and the cleaning itself.",
+    applying: 'Within two seconds.',
   },
 } as const satisfies Readonly<Record<string, ParameterDefinition>>;
 

@@ -77,6 +77,29 @@ export const STORE_ERRORS = {
     text: 'The parameters were changed in the meantime (version {found}, expected {expected}).',
     hint: 'Read them again, look whether your change still fits, and send it with the new version.',
   },
+  events_per_day: {
+    status: 503,
+    retryable: true,
+    text: 'The agent {id} has sent {most} events today; that is as many as Central takes of one agent within a day (UTC).',
+    hint: 'No action needed if the agent is only early: it keeps its events and sends them tomorrow. Otherwise look at what produces them, or raise agents.eventsPerDay.',
+  },
+  enrollments_per_day: {
+    status: 503,
+    retryable: true,
+    text: 'The agent {id} was given {most} certificates within a day; Central issues no more by enrollment.',
+    hint: 'Stop what enrolls this machine again and again. It may enroll again a day after the first of them.',
+  },
+  store_low: {
+    status: 503,
+    text: 'The disk of the store has {available} bytes left for it. The reserve is {reserve} bytes; there Central stops taking new messages.',
+    hint: 'Free disk space on the host of Central, or enlarge the file system (docs/OPERATIONS.md, "Disk space").',
+  },
+  store_reserve: {
+    status: 503,
+    retryable: true,
+    text: 'The disk of the store has {available} bytes left for it; below {reserve} bytes Central takes no new messages and enrollments.',
+    hint: 'Free disk space on the host of Central (docs/OPERATIONS.md, "Disk space"). Send it again later: nothing of it was taken, and Central continues automatically.',
+  },
   stale_epoch: {
     close: 4507,
     retryable: true,

@@ -8,6 +8,7 @@ import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '
 import type { Position, Range } from '../../shared/wire/messages.ts';
 import type { AgentCertificate, CertificateStore, Revocation, RevocationReason } from './certificate-store.ts';
 import type { EnrolmentStore } from './enrolment-store.ts';
+import type { StoreBounds, StoreSpace } from './bounds.ts';
 
 export interface Store {
   readonly agents: AgentStore;
@@ -23,6 +24,10 @@ export interface Store {
   prune(limits: RetentionLimits): Promise<void>;
   /** Cheap figures for metrics. */
   stats(): Promise<StoreStats>;
+  /** Sets what the store may keep of each agent, and the disk space that it leaves free. Holds from the next call on. */
+  bound(bounds: StoreBounds): Promise<void>;
+  /** Measures the free space; below the reserve, what brings new data is refused with `store_reserve`. */
+  space(): Promise<StoreSpace>;
   /**
    * Writes a copy of everything that is committed now into `file`, which may not exist, while everything goes on.
    * Errors: backup_unsound, backup_no_room, backup_failed; then there is no file.
@@ -36,6 +41,8 @@ export interface StoreStats {
   /** Events and dead letters kept. */
   readonly events: number;
   readonly deadLetters: number;
+  /** Messages whose dead letters gave way to newer ones of the same agent, since the store was made. */
+  readonly deadLettersDropped: number;
   /** Calls accepted and not yet answered. */
   readonly waitingCalls: number;
   /** Commits since the start. */
@@ -130,7 +137,7 @@ export interface SessionGrant {
   readonly promoted: boolean;
 }
 
-export interface Incident {
+export interface NewIncident {
   readonly at: number;
   /** A refusal code, `clone`, `log_restarted` and `commands_forgotten` (recovered: false) or the like. */
   readonly kind: string;
@@ -138,6 +145,21 @@ export interface Incident {
   readonly address: string | null;
   /** Facts for the administrator, as JSON object text without secrets; e.g. {"recovered":false,"direction":"up","from":4,"through":9}. */
   readonly detail: string;
+  /**
+   * Who caused it: an agent that has proven its key, which pays with its own incidents, or a stranger, whatever id it names. Left out: a
+   * stranger where there is an address or no agent, else the agent.
+   */
+  readonly by?: 'agent' | 'stranger';
+  /** Strangers with one of these share one bound; left out: the address. */
+  readonly block?: string;
+  /** How often it happened; left out: once. */
+  readonly count?: number;
+}
+
+export interface Incident extends Pick<NewIncident, 'at' | 'kind' | 'agentId' | 'address' | 'detail'> {
+  /** How often it happened from `at` on through `lastAt`; the other members are those of the first time. */
+  readonly count: number;
+  readonly lastAt: number;
 }
 
 /** An agent whose id or name breaks a rule, in words. */
@@ -197,7 +219,11 @@ export interface AgentStore {
   revoke(agentId: string, revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string }): Promise<number>;
   countInState(state: AgentState): Promise<number>;
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
-  recordIncident(incident: Incident): Promise<void>;
+  /**
+   * Records it, or counts it in the row of its kind and cause that is not older than the interval (bounds.ts). The oldest of an
+   * agent, or of all strangers, give way when there are too many.
+   */
+  recordIncident(incident: NewIncident): Promise<void>;
   /** Newest first. */
   incidents(page: { readonly limit: number; readonly agentId?: string }): Promise<Incident[]>;
 }
@@ -206,7 +232,7 @@ export interface AgentStore {
 
 export interface OutboxStore {
   /**
-   * Appends to one agent's log, all or nothing, in order. Errors: agent_unknown, outbox_full (nothing is taken).
+   * Appends to one agent's log, all or nothing, in order. Errors: agent_unknown, outbox_full, store_reserve (nothing is taken).
    */
   append(agentId: string, messages: readonly Message[], bounds: OutboxBounds, now: number): Promise<Appended[]>;
   /** Messages with a number greater than `after`, contiguous, at most so many and so many bytes (but at least one). */
@@ -245,7 +271,10 @@ export interface DeadLetter {
   readonly at: number;
   readonly direction: 'up' | 'down';
   readonly agentId: string;
+  /** The numbers that it stands for: `count` of those from `number` through `through`. The other members are those of the first one. */
   readonly number: number;
+  readonly through: number;
+  readonly count: number;
   readonly id: string;
   readonly reason: string;
   readonly json: string;
@@ -259,8 +288,9 @@ export interface InboxStore {
   begin(agentId: string, epoch: number, begin: { readonly incarnation: string; readonly next: number; readonly missing: Range | null }, now: number): Promise<void>;
   /**
    * Appends items numbered from `first`; resolves with the last number on disk. Messages whose (agent, source, id) was seen
-   * within the last days take their number and are not stored again; rejected items and tombstones go to the dead letters.
-   * Errors: stale_epoch, log_violation (first is not the next number).
+   * within the last days take their number and are not stored again; rejected items and tombstones go to the dead letters, those of one
+   * call with one reason as one, the oldest giving way when the agent has too many.
+   * Errors: stale_epoch, log_violation (first is not the next number), store_reserve (nothing is taken; send it again later).
    */
   append(agentId: string, epoch: number, first: number, items: readonly Item[], now: number): Promise<number>;
   /**

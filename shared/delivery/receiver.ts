@@ -1,5 +1,6 @@
 // Owns the receiving end of one direction of one session: checks the numbering, hands batches to the log on disk, and
 // acknowledges last, after the commit. Whatever arrives while one append runs is the next append.
+import { isCoded } from '../errors.ts';
 import { encode, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
 import { LIMITS, type Begin, type Messages, type SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
@@ -17,6 +18,9 @@ export interface ReceiverOptions {
   readonly onCommitted?: (count: number) => void;
 }
 
+/** What a store refuses for now, with the time after which it is asked again at the earliest. */
+const REFUSED_FOR_NOW_MS: Readonly<Record<string, number>> = { store_reserve: 0, events_per_day: 60_000 };
+
 export class Receiver {
   readonly #options: ReceiverOptions;
   #state: 'new' | 'running' | 'stopped' = 'new';
@@ -28,6 +32,10 @@ export class Receiver {
   #appendingBytes = 0;
   /** The append (or begin) under way; there is one at a time, so that order holds. */
   #busy = false;
+  /** The peer was asked to pause: nothing is appended, and so nothing acknowledged. */
+  #held = false;
+  /** On the clock of performance.now(). */
+  #heldUntil = 0;
 
   constructor(options: ReceiverOptions) {
     this.#options = options;
@@ -64,6 +72,14 @@ export class Receiver {
     if (!this.#busy) this.#appendWaiting();
   }
 
+  /** Holds back what comes, or goes on. To be called again and again as long as the store may refuse: that is what tries again. */
+  hold(on: boolean): void {
+    if (this.#state === 'stopped' || this.#held === on || (!on && performance.now() < this.#heldUntil)) return;
+    this.#held = on;
+    this.#options.frames.send(encode({ type: on ? 'pause' : 'resume' }));
+    if (!on && !this.#busy) this.#appendWaiting();
+  }
+
   stop(): void {
     this.#state = 'stopped';
     this.#waiting = [];
@@ -71,7 +87,7 @@ export class Receiver {
 
   #appendWaiting(): void {
     const items = this.#waiting;
-    this.#busy = this.#state === 'running' && items.length > 0;
+    this.#busy = this.#state === 'running' && !this.#held && items.length > 0;
     if (!this.#busy) return;
     this.#waiting = [];
     this.#appendingBytes = this.#waitingBytes;
@@ -85,8 +101,20 @@ export class Receiver {
         this.#options.onCommitted?.(items.length);
         this.#appendWaiting();
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => this.#keepOrFail(items, error),
     );
+  }
+
+  /** The store took nothing of it, for now: it waits here, within the window, until `hold(false)` is called. */
+  #keepOrFail(items: readonly Item[], error: unknown): void {
+    const refusedForMs = isCoded(error) ? REFUSED_FOR_NOW_MS[error.code] : undefined;
+    if (refusedForMs === undefined || this.#state !== 'running') return this.#fail(error);
+    this.#heldUntil = performance.now() + refusedForMs;
+    this.#busy = false;
+    this.#waiting = [...items, ...this.#waiting];
+    this.#waitingBytes += this.#appendingBytes;
+    this.#appendingBytes = 0;
+    this.hold(true);
   }
 
   #fail(error: unknown): void {

@@ -129,9 +129,6 @@ export class MemoryCertificates implements CertificateStore {
     await this.recordIssued(certificate);
     return { outcome: 'issued', chain };
   }
-  async mayRenew(agentId: string, thumbprint: string) {
-    return this.issued.some((certificate) => certificate.agentId === agentId && certificate.thumbprint === thumbprint);
-  }
   async recordInstalled(): Promise<void> {}
   async mayRenew(agentId: string, thumbprint: string): Promise<boolean> {
     return this.issued.some((one) => one.agentId === agentId && one.thumbprint === thumbprint);

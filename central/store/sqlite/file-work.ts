@@ -9,7 +9,7 @@ import { openDatabase } from '../../../shared/sqlite/database.ts';
 import { createPrivateFile } from '../../../shared/sqlite/private-file.ts';
 import { integer, text } from '../../../shared/sqlite/row.ts';
 import { serveReader } from '../../../shared/sqlite/worker-side.ts';
-import type { AuditEntry, Incident, KeyMaterialRow } from '../store.ts';
+import type { AuditEntry, KeyMaterialRow, NewIncident } from '../store.ts';
 import { backupFault } from '../backup-errors.ts';
 import { auditWrites } from './audit.ts';
 import { incidentWrites } from './incidents.ts';
@@ -79,9 +79,9 @@ const methods = {
  * Commands that were accepted after the backup was made, and that no agent has acknowledged: their senders were told that they are
  * on disk, and no log of any side will show that they are gone.
  */
-function forgottenCommands(restored: DatabaseSync, replaced: string, at: number): Incident[] {
+function forgottenCommands(restored: DatabaseSync, replaced: string, at: number): NewIncident[] {
   const logOf = restored.prepare('SELECT incarnation, next FROM outbox_log JOIN agent ON agent.key = peer WHERE agent.id = ?');
-  const found: Incident[] = [];
+  const found: NewIncident[] = [];
   withReadOnly(replaced, (database) => {
     for (const row of database.prepare('SELECT agent.id AS id, incarnation, acknowledged, next FROM outbox_log JOIN agent ON agent.key = peer').iterate()) {
       const agentId = text(row, 'id');

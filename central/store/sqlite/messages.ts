@@ -1,6 +1,6 @@
 // Owns what goes through the logs of agents at Central: commands down, events up, and where each message ends.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { tombstoneJson, type Message } from '../../../shared/delivery/message.ts';
+import type { Message } from '../../../shared/delivery/message.ts';
 import type { Appended, OutboxBounds, OutboxEntry, ResumedLog } from '../../../shared/delivery/ports.ts';
 import type { Begin, InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
@@ -9,6 +9,7 @@ import type { Position, Range } from '../../../shared/wire/messages.ts';
 import { storeFault } from '../errors.ts';
 import type { EventFilter, StoredEvent } from '../store.ts';
 import { agentKeys } from './agents.ts';
+import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
 import { unpackItems, type PackedItems } from './packed-items.ts';
 
@@ -16,9 +17,10 @@ export interface MessageWritesNeeds {
   readonly outbox: OutboxLog;
   readonly inbox: InboxLog;
   readonly incidents: ReturnType<typeof incidentWrites>;
+  readonly deadLetters: ReturnType<typeof deadLetterWrites>;
 }
 
-export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents }: MessageWritesNeeds) {
+export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents, deadLetters }: MessageWritesNeeds) {
   const keys = agentKeys(database);
   const idOfKey = database.prepare('SELECT id FROM agent WHERE key = ?');
   const findOrigin = database.prepare('SELECT key FROM origin WHERE agent_id = ? AND incarnation = ?');
@@ -62,7 +64,7 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
     expireCommands(now: number, limit: number): number {
       const expired = outbox.expire(now, limit);
       for (const { peer, number, id, reason, json } of expired) {
-        incidents.recordDeadLetter({ at: now, direction: 'down', agentId: text(idOfKey.get(peer), 'id'), number, id, reason, json });
+        deadLetters.recordDeadLetters([{ at: now, direction: 'down', agentId: text(idOfKey.get(peer), 'id'), number, through: number, count: 1, id, reason, json }]);
       }
       return expired.length;
     },
@@ -76,16 +78,15 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
       const items = unpackItems(packed);
       const { incarnation, through, fresh } = inbox.accept(keys.ofSession(agentId, epoch), first, items, now);
       let origin: number | undefined;
+      const givenUp = new GivenUp(agentId, now);
       for (const [index, item] of items.entries()) {
         if (item.kind === 'message') {
           if (fresh[index] !== true) continue;
           origin ??= originOf(agentId, incarnation);
           addEvent.run(cursorBehindGap(), origin, first + index, now, item.message.type, item.message.source, item.message.json);
-        } else {
-          const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.source, item.reason) : item.json;
-          incidents.recordDeadLetter({ at: now, direction: 'up', agentId, number: first + index, id: item.id, reason: item.reason, json });
-        }
+        } else givenUp.add(first + index, item);
       }
+      deadLetters.recordDeadLetters(givenUp.letters());
       return through;
     },
   };

@@ -1,6 +1,7 @@
 // Owns the tables of Central's SQLite store. What has been released is never changed here, only added to.
 import { INBOX_SCHEMA } from '../../../shared/sqlite/inbox-log.ts';
 import { OUTBOX_SCHEMA } from '../../../shared/sqlite/outbox-log.ts';
+import { DEAD_LETTER_OVERHEAD } from '../bounds.ts';
 
 /** "QGC1": a database of Central. */
 export const APPLICATION_ID = 0x51474331;
@@ -223,5 +224,66 @@ const BLOCKS_AND_NAMES = `
   CREATE INDEX agent_id_any_case ON agent (id COLLATE NOCASE);
 `;
 
+/** What a dead letter counts with against the bound of its agent. */
+export const LETTER_BYTES = (row: string): string => `(octet_length(${row}.id) + octet_length(${row}.reason) + octet_length(${row}.json) + 2 * octet_length(${row}.agent_id) + ${DEAD_LETTER_OVERHEAD})`;
+
+const keptOf = (table: string, when: 'INSERT' | 'DELETE', what: string, owner: string, bytes: string): string => {
+  const [row, sign] = when === 'INSERT' ? ['NEW', '+'] : ['OLD', '-'];
+  return `
+  CREATE TRIGGER ${table}_${when.toLowerCase()}_kept AFTER ${when} ON ${table} BEGIN
+    INSERT INTO kept (what, owner, entries, bytes) VALUES (${what}, ${row}.${owner}, ${sign}1, ${sign}${bytes})
+      ON CONFLICT DO UPDATE SET entries = entries + excluded.entries, bytes = bytes + excluded.bytes;
+    ${when === 'DELETE' ? `DELETE FROM kept WHERE what = ${what} AND owner = OLD.${owner} AND entries <= 0;` : ''}
+  END;`;
+};
+
+/**
+ * Bounds per agent (bounds.ts). `kept` counts the rows of each agent as they come and go: dead letters by direction (up, down), and
+ * incidents by who pays for them (owner: the agent that caused them, '' for strangers). A dead letter stands for `count` messages up to
+ * the number `through` (NULL: one message); an incident for `count` of its kind and source from `at` through `last_at`.
+ * `event_day` counts the events of an agent on its last day, where there is a limit.
+ * Counting the old rows reads dead letters once without their texts (octet_length), some 100 MB/s of rows.
+ */
+const BOUNDS_PER_AGENT = `
+  ALTER TABLE dead_letter ADD COLUMN through INTEGER;
+  ALTER TABLE dead_letter ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+  DROP INDEX dead_letter_agent;
+  CREATE INDEX dead_letter_agent_direction ON dead_letter (agent_id, direction);
+  ALTER TABLE incident ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+  ALTER TABLE incident ADD COLUMN source TEXT NOT NULL DEFAULT '';
+  ALTER TABLE incident ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+  ALTER TABLE incident ADD COLUMN last_at INTEGER;
+  UPDATE incident SET owner = agent_id WHERE agent_id IS NOT NULL AND (address IS NULL
+    OR kind IN ('clone', 'name_conflict', 'revoked', 'certificate_required', 'certificate_foreign', 'certificate_expired', 'certificate_renewed_twice', 'certificate_expired_in_grace'));
+  CREATE INDEX incident_owner ON incident (owner);
+  CREATE INDEX incident_cause ON incident (owner, kind, source);
+  CREATE TABLE kept (
+    what TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    entries INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (what, owner)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO kept SELECT direction, agent_id, count(*), sum(${LETTER_BYTES('dead_letter')}) FROM dead_letter GROUP BY direction, agent_id;
+  INSERT INTO kept SELECT 'incident', owner, count(*), 0 FROM incident GROUP BY owner;
+  ${keptOf('dead_letter', 'INSERT', 'NEW.direction', 'agent_id', LETTER_BYTES('NEW'))}
+  ${keptOf('dead_letter', 'DELETE', 'OLD.direction', 'agent_id', LETTER_BYTES('OLD'))}
+  ${keptOf('incident', 'INSERT', "'incident'", 'owner', '0')}
+  ${keptOf('incident', 'DELETE', "'incident'", 'owner', '0')}
+  CREATE TABLE event_day (
+    peer INTEGER PRIMARY KEY,
+    day INTEGER NOT NULL,
+    events INTEGER NOT NULL
+  ) STRICT;
+  CREATE TRIGGER event_day_of_removed_agent AFTER DELETE ON agent BEGIN
+    DELETE FROM event_day WHERE peer = OLD.key;
+  END;
+  CREATE TABLE counter (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO counter VALUES ('dead_letters_dropped', 0);
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, BLOCKS_AND_NAMES];
+export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, BLOCKS_AND_NAMES, BOUNDS_PER_AGENT];

@@ -18,6 +18,20 @@ export function packItems(items: readonly Item[]): PackedItems {
   return packed;
 }
 
+/** Rows and indexes of an event beside its texts; what was seen of a peer lies at random in many pages, which are written whole. */
+const ITEM_COST = 1024;
+
+/** An estimate of what these items take on the disk. */
+export function packedCost(packed: PackedItems): number {
+  let bytes = packedItems(packed) * ITEM_COST;
+  for (const member of packed) if (typeof member === 'string') bytes += member.length;
+  return bytes;
+}
+
+export function packedItems(packed: PackedItems): number {
+  return packed.length / MEMBERS;
+}
+
 export function unpackItems(packed: PackedItems): Item[] {
   const items: Item[] = [];
   for (let at = 0; at < packed.length; at += MEMBERS) {

@@ -5,6 +5,7 @@ import { agentReads } from './agents.ts';
 import { auditReads } from './audit.ts';
 import { certificateReads } from './certificates.ts';
 import { enrolmentReads } from './enrolments.ts';
+import { deadLetterReads } from './dead-letters.ts';
 import { incidentReads } from './incidents.ts';
 import { messageReads } from './messages.ts';
 import { keyMaterialReads, parameterReads } from './parameters.ts';
@@ -18,6 +19,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...agentReads(database),
     ...agentNameReads(database, namesOfCentral),
     ...messageReads(database),
+    ...deadLetterReads(database),
     ...incidentReads(database),
     ...certificateReads(database),
     ...enrolmentReads(database),

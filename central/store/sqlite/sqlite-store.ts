@@ -155,6 +155,8 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       list: (page) => reader.call('listAudit', [page.before ?? Number.MAX_SAFE_INTEGER, page.limit]),
     },
     prune: (limits) => prune(writer, limits),
+    bound: (bounds) => writer.call('bound', [bounds]),
+    space: () => writer.call('space', []),
     async stats() {
       const figures = await reader.call('figures', []);
       return { ...figures, waitingCalls: writer.waiting + reader.waiting, commits: writer.batches };
@@ -204,6 +206,8 @@ async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
   for (const [table, olderThan] of aging) {
     while (await writer.call('pruneOldest', [table, olderThan], LAZY));
   }
+  while (await writer.call('pruneDeadLetters', [limits.now], LAZY));
+  while (await writer.call('pruneIncidents', [], LAZY));
   for (const log of ['outbox', 'inbox'] as const) {
     let place: SeenPlace | null = null;
     do place = await writer.call('pruneSeen', [log, place, limits.deduplicationOlderThan], LAZY);

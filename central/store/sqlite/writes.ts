@@ -3,23 +3,33 @@ import type { DatabaseSync } from 'node:sqlite';
 import { InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import { OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { agentWrites } from './agents.ts';
+import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../bounds.ts';
 import { auditWrites } from './audit.ts';
 import { certificateWrites } from './certificates.ts';
 import { enrolmentWrites } from './enrolments.ts';
+import { dayQuotas } from './day-quota.ts';
+import { deadLetterWrites } from './dead-letters.ts';
 import { incidentWrites } from './incidents.ts';
 import { messageWrites } from './messages.ts';
+import { packedCost, packedItems } from './packed-items.ts';
 import { keyMaterialWrites, parameterWrites } from './parameters.ts';
 import { retentionWrites } from './retention.ts';
+import type { DiskSpace } from './space.ts';
 import { tokenWrites } from './tokens.ts';
 
 export interface WritesOptions {
   readonly deduplicationMs: number;
+  readonly space: Pick<DiskSpace, 'report' | 'setReserve' | 'take'>;
   readonly now: () => number;
   /** Central's own name and host names: no agent takes them. */
   readonly namesOfCentral: readonly string[];
   /** A long read begins (true) or ends: the write-ahead log cannot be cut back meanwhile, and nobody may wait for that. */
   readonly holdLog: (held: boolean) => void;
 }
+
+/** Estimates of the rows and indexes of a command, and of an agent with its first certificates, beside their texts. */
+const COMMAND_COST = 512;
+const AGENT_COST = 32 * 1024;
 
 export type Writes = ReturnType<typeof createWrites>;
 
@@ -31,11 +41,18 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const tokens = tokenWrites(database, options.now, namesOfCentral);
   const incidents = incidentWrites(database);
   const certificates = certificateWrites(database);
+  let bounds: StoreBounds = DEFAULT_BOUNDS;
+  const deadLetters = deadLetterWrites(database, { bounds: () => bounds, recordIncident: (incident) => incidents.recordIncident(incident) });
+  const quotas = dayQuotas(database, { bounds: () => bounds, recordIncident: (incident) => incidents.recordIncident(incident) });
   const agents = agentWrites(database, { outbox, inbox, tokens, certificates, namesOfCentral, now: options.now });
+  const { space } = options;
+  const enrolments = enrolmentWrites(database, agents);
+  const messages = messageWrites(database, { outbox, inbox, incidents, deadLetters });
   return {
     ...agents,
-    ...enrolmentWrites(database, agents),
-    ...messageWrites(database, { outbox, inbox, incidents }),
+    ...enrolments,
+    ...messages,
+    ...deadLetters,
     ...incidents,
     ...certificates,
     ...parameterWrites(database, audit),
@@ -44,5 +61,36 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...audit,
     ...retentionWrites(database),
     holdLog: options.holdLog,
+
+    // What brings new data asks for room first. Everything else is essential: it changes what is there, frees space, or is bounded.
+    appendEvents(...call: Parameters<typeof messages.appendEvents>) {
+      const [agentId, , , packed, now] = call;
+      space.take(packedCost(packed));
+      quotas.takeEvents(agentId, packedItems(packed), now);
+      return messages.appendEvents(...call);
+    },
+    appendCommands(...call: Parameters<typeof messages.appendCommands>) {
+      space.take(call[1].reduce((bytes, { json }) => bytes + json.length + COMMAND_COST, 0));
+      return messages.appendCommands(...call);
+    },
+    registerAgent(...call: Parameters<typeof agents.registerAgent>) {
+      space.take(AGENT_COST);
+      quotas.takeEnrollment(call[0].id, call[0].now);
+      return agents.registerAgent(...call);
+    },
+    rescueAgent(...call: Parameters<typeof enrolments.rescueAgent>) {
+      quotas.takeEnrollment(call[0].agentId, call[0].now);
+      return enrolments.rescueAgent(...call);
+    },
+    askEnrolment(...call: Parameters<typeof enrolments.askEnrolment>) {
+      space.take(AGENT_COST);
+      return enrolments.askEnrolment(...call);
+    },
+
+    bound(next: StoreBounds): void {
+      bounds = next;
+      space.setReserve(next.reserveBytes);
+    },
+    space: (): StoreSpace => space.report(),
   };
 }

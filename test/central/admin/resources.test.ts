@@ -102,8 +102,8 @@ describe('agents and incidents', () => {
 
   test('incidents come with their facts', async () => {
     const rest = await startRest();
-    rest.incidents.push({ at: 0, kind: 'log_restarted', agentId: 'a', address: null, detail: '{"recovered":false}' });
-    expect(await json(rest.request('GET', '/incidents?agent=a'))).toEqual({ incidents: [{ at: '1970-01-01T00:00:00.000Z', kind: 'log_restarted', agent: 'a', address: null, detail: { recovered: false } }] });
+    rest.incidents.push({ at: 0, kind: 'log_restarted', agentId: 'a', address: null, detail: '{"recovered":false}', count: 3, lastAt: 1000 });
+    expect(await json(rest.request('GET', '/incidents?agent=a'))).toEqual({ incidents: [{ at: '1970-01-01T00:00:00.000Z', lastAt: '1970-01-01T00:00:01.000Z', count: 3, kind: 'log_restarted', agent: 'a', address: null, detail: { recovered: false } }] });
   });
 });
 
@@ -149,7 +149,7 @@ describe('messages', () => {
 
   test('dead letters come with their reason', async () => {
     const rest = await withAgent();
-    rest.deadLetters.push({ at: 0, direction: 'down', agentId: 'a', number: 4, id: 'x', reason: 'expired', json: '{}' });
+    rest.deadLetters.push({ at: 0, direction: 'down', agentId: 'a', number: 4, through: 4, count: 1, id: 'x', reason: 'expired', json: '{}' });
     expect(await json(rest.request('GET', '/dead-letters?agent=a&limit=5'))).toMatchObject({ deadLetters: [{ agent: 'a', number: 4, reason: 'expired' }] });
   });
 });

@@ -272,7 +272,7 @@ export function agentContract(open: OpenEngine): void {
     await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}' });
     await store.agents.recordIncident({ at: NOW + 1, kind: 'unknown_agent', agentId: null, address: null, detail: '{"id":"x"}' });
     expect((await store.agents.incidents({ limit: 9 })).map((incident) => incident.kind)).toEqual(['unknown_agent', 'clone']);
-    expect(await store.agents.incidents({ limit: 9, agentId: 'a1' })).toEqual([{ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}' }]);
+    expect(await store.agents.incidents({ limit: 9, agentId: 'a1' })).toEqual([{ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}', count: 1, lastAt: NOW }]);
     expect(await store.agents.incidents({ limit: 1 })).toHaveLength(1);
   });
 }

@@ -104,7 +104,7 @@ export function messageContract(open: OpenEngine): void {
     expect(await store.outbox.read('a1', 699, 9, 1_000_000)).toMatchObject([{ number: 700, id: 'c699', json: '{"tombstone":"expired","id":"c699","source":"/test"}' }, { id: 'new' }]);
     const letters = await store.inbox.deadLetters({ limit: 1_000, agentId: 'a1' });
     expect(letters).toHaveLength(700);
-    expect(letters.at(-1)).toEqual({ at: NOW + 10, direction: 'down', agentId: 'a1', number: 1, id: 'c0', reason: 'expired', json: message('c0').json });
+    expect(letters.at(-1)).toEqual({ at: NOW + 10, direction: 'down', agentId: 'a1', number: 1, through: 1, count: 1, id: 'c0', reason: 'expired', json: message('c0').json });
   });
 
   it('takes events in order, tells the last number, and keeps them over a restart', async () => {
@@ -169,7 +169,7 @@ export function messageContract(open: OpenEngine): void {
   it('prunes what has outlived its retention, never gives a cursor twice, and forgets what was seen', async () => {
     const epoch = await online(store, 'a1');
     await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
-    await store.inbox.append('a1', epoch, 3, [{ kind: 'rejected', id: 'r1', source: '/test', reason: 'bad', json: '{}' }, { kind: 'rejected', id: 'r2', source: '/test', reason: 'bad', json: '{}' }], NOW);
+    await store.inbox.append('a1', epoch, 3, [{ kind: 'rejected', id: 'r1', source: '/test', reason: 'bad', json: '{}' }, { kind: 'rejected', id: 'r2', source: '/test', reason: 'worse', json: '{}' }], NOW);
     await store.agents.recordIncident({ at: NOW, kind: 'one', agentId: null, address: null, detail: '{}' });
     await store.agents.recordIncident({ at: NOW + DAY, kind: 'two', agentId: null, address: null, detail: '{}' });
     expect(await store.stats()).toMatchObject({ events: 2, deadLetters: 2 });

@@ -2,6 +2,7 @@
 import { describe } from 'vitest';
 import { administrationContract } from './contract-administration.ts';
 import { agentContract } from './contract-agents.ts';
+import { boundsContract } from './contract-bounds.ts';
 import { certificateContract } from './contract-certificates.ts';
 import { enrolmentContract } from './contract-enrolments.ts';
 import { renewalContract } from './contract-renewal.ts';
@@ -14,6 +15,9 @@ export function storeContract(name: string, open: OpenEngine): void {
   });
   describe(`${name}: messages`, () => {
     messageContract(open);
+  });
+  describe(`${name}: bounds`, () => {
+    boundsContract(open);
   });
   describe(`${name}: certificates`, () => {
     certificateContract(open);

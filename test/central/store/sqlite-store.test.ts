@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { DEFAULT_BOUNDS, INCIDENTS_OF_STRANGERS } from '../../../central/store/bounds.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../../../central/store/sqlite/migrations.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
+import type { Item } from '../../../shared/delivery/message.ts';
 import { openDatabase } from '../../../shared/sqlite/database.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 import type { Store } from '../../../central/store/store.ts';
@@ -122,6 +124,49 @@ describe('openSqliteStore', () => {
     database.exec('PRAGMA user_version = 99');
     database.close();
     await expect(open()).rejects.toMatchObject({ code: 'data_newer', message: expect.stringContaining('99') });
+  });
+
+  it('takes on the disk no more than four times what an agent sent that was rejected', async () => {
+    const store = await open();
+    const epoch = await online(store, 'a1');
+    const size = async (): Promise<number> => {
+      const copy = join(folder, 'copy');
+      await store.snapshot(copy);
+      const { size: bytes } = statSync(copy);
+      rmSync(copy);
+      return bytes;
+    };
+    const before = await size();
+    // Frames of 2,000 items of two bytes, each item with another reason than the one before.
+    let sent = 0;
+    for (let batch = 0; batch < 65; batch += 1) {
+      const items: Item[] = Array.from({ length: 2_000 }, (_, i) => ({ kind: 'rejected', id: '(none)', source: '', reason: `item ${i % 100} is a number; allowed: an object`, json: '0' }));
+      sent += 2 * items.length;
+      await store.inbox.append('a1', epoch, batch * 2_000 + 1, items, NOW);
+    }
+    expect(sent).toBe(260_000);
+    expect((await size()) - before).toBeLessThan(4 * sent);
+    expect(await store.stats()).toMatchObject({ deadLettersDropped: 0 });
+  });
+
+  it('counts the dead letters and incidents of a store from before there were quotas, and brings them within the quotas', async () => {
+    const path = join(folder, 'central.db');
+    const index = MIGRATIONS.findIndex((sql) => sql.includes('CREATE TABLE kept'));
+    const old = new DatabaseSync(path);
+    old.exec(`PRAGMA application_id = ${APPLICATION_ID}; ${MIGRATIONS.slice(0, index).join(';')}; PRAGMA user_version = ${index}`);
+    old.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) INSERT INTO incident (at, kind, agent_id, address, detail) SELECT ${NOW} + i, 'key_conflict', 'made up', '192.0.2.' || i, '{}' FROM n`);
+    old.exec(`INSERT INTO incident (at, kind, agent_id, address, detail) VALUES (${NOW}, 'clone', 'a1', '192.0.2.7', '{}'), (${NOW}, 'log_restarted', 'a1', NULL, '{}')`);
+    old.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO dead_letter (at, direction, agent_id, number, id, reason, json) SELECT ${NOW}, 'up', 'a1', i, 'x', 'bad', '0' FROM n`);
+    old.close();
+    const store = await open();
+    expect(await store.stats()).toMatchObject({ deadLetters: 300 });
+    expect(await store.inbox.deadLetters({ limit: 1 })).toMatchObject([{ number: 300, through: 300, count: 1 }]);
+    await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
+    await store.prune({ now: NOW, eventsOlderThan: 0, deadLettersOlderThan: 0, deduplicationOlderThan: 0, incidentsOlderThan: 0 });
+    expect(await store.stats()).toMatchObject({ deadLetters: 100, deadLettersDropped: 200 });
+    const incidents = await store.agents.incidents({ limit: 20_000 });
+    expect(incidents.filter(({ kind }) => kind === 'key_conflict')).toHaveLength(INCIDENTS_OF_STRANGERS);
+    expect(incidents.filter(({ agentId }) => agentId === 'a1').map(({ kind, count }) => [kind, count])).toEqual([['dead_letters_dropped', 200], ['log_restarted', 1], ['clone', 1]]);
   });
 
   it('groups what arrives together into few commits', async () => {

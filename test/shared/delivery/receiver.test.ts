@@ -1,15 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import { Receiver } from '../../../shared/delivery/receiver.ts';
+import { storeFault } from '../../../central/store/errors.ts';
 import { LIMITS, type Messages, type SessionLimits } from '../../../shared/wire/messages.ts';
 import { HeldInbox, settled } from './session-logs.ts';
 
 function start(limits: SessionLimits = LIMITS) {
   const inbox = new HeldInbox();
   const acks: number[] = [];
+  const asked: string[] = [];
   const failures: unknown[] = [];
   const receiver = new Receiver({
     inbox,
-    frames: { send: (text) => acks.push((JSON.parse(text) as { through: number }).through) },
+    frames: {
+      send(text) {
+        const frame = JSON.parse(text) as { type: string; through: number };
+        if (frame.type === 'ack') acks.push(frame.through);
+        else asked.push(frame.type);
+      },
+    },
     limits,
     onFailure: (error) => failures.push(error),
   });
@@ -19,7 +27,7 @@ function start(limits: SessionLimits = LIMITS) {
     receiver.messages(frame, Buffer.byteLength(JSON.stringify(frame)));
   };
   const begin = (next: number): void => receiver.begin({ type: 'begin', incarnation: 'i1', next, missing: null });
-  return { inbox, acks, failures, receiver, send, begin };
+  return { inbox, acks, asked, failures, receiver, send, begin };
 }
 
 describe('Receiver', () => {
@@ -105,6 +113,60 @@ describe('Receiver', () => {
     await settled();
     expect(inbox.stored).toEqual(['a', 'rejected', 'tombstone']);
     expect(acks).toEqual([3]);
+  });
+
+  it('appends and acknowledges nothing while it is held, and everything in order when it goes on', async () => {
+    const { inbox, acks, asked, failures, receiver, send, begin } = start();
+    begin(1);
+    send(1, 1);
+    await settled();
+    receiver.hold(true);
+    receiver.hold(true);
+    send(2, 2);
+    send(4, 1);
+    await settled();
+    expect([acks, asked, inbox.stored]).toEqual([[1], ['pause'], ['m1']]);
+    receiver.hold(false);
+    receiver.hold(false);
+    await settled();
+    expect([acks, asked, inbox.stored]).toEqual([[1, 4], ['pause', 'resume'], ['m1', 'm2', 'm3', 'm4']]);
+    expect(failures).toEqual([]);
+  });
+
+  it('keeps what a store without room refused, within the window, and appends it once there is room', async () => {
+    const { inbox, acks, asked, failures, receiver, send, begin } = start({ ...LIMITS, windowItems: 3 });
+    begin(1);
+    await settled();
+    inbox.refuseWith.push(storeFault('store_reserve', { available: 1, reserve: 2 }));
+    send(1, 2);
+    await settled();
+    send(3, 1);
+    await settled();
+    expect([acks, asked, inbox.stored]).toEqual([[], ['pause'], []]);
+    inbox.refuseWith.push(storeFault('store_reserve', { available: 1, reserve: 2 }));
+    receiver.hold(false);
+    await settled();
+    expect([acks, asked, inbox.stored]).toEqual([[], ['pause', 'resume', 'pause'], []]);
+    receiver.hold(false);
+    await settled();
+    expect([acks, inbox.stored]).toEqual([[3], ['m1', 'm2', 'm3']]);
+    expect(failures).toEqual([]);
+    receiver.hold(true);
+    send(4, 3);
+    send(7, 1);
+    expect(failures).toMatchObject([{ code: 'bad_frame' }]);
+  });
+
+  it('asks a store that has refused for the day not again at once', async () => {
+    const { inbox, asked, receiver, send, begin } = start();
+    begin(1);
+    await settled();
+    inbox.refuseWith.push(storeFault('events_per_day', { id: 'a', most: 1 }));
+    send(1, 1);
+    await settled();
+    receiver.hold(false);
+    await settled();
+    expect([asked, inbox.stored]).toEqual([['pause'], []]);
   });
 
   it('sends nothing after it was stopped', async () => {

@@ -54,6 +54,8 @@ export class HeldInbox implements InboxPort {
   readonly stored: string[] = [];
   readonly #held: (() => void)[] = [];
   hold = false;
+  /** What the next appends are refused with, one by one. */
+  readonly refuseWith: Error[] = [];
 
   async begin(begin: { incarnation: string; next: number }): Promise<void> {
     this.begun = begin;
@@ -61,6 +63,8 @@ export class HeldInbox implements InboxPort {
 
   async append(first: number, items: readonly Item[]): Promise<number> {
     if (this.hold) await new Promise<void>((resolve) => this.#held.push(resolve));
+    const refusal = this.refuseWith.shift();
+    if (refusal !== undefined) throw refusal;
     for (const item of items) this.stored.push(item.kind === 'message' ? item.message.id : item.kind);
     return first + items.length - 1;
   }
