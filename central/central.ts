@@ -54,8 +54,8 @@ export interface RunningCentral {
   readonly listens: readonly string[];
   /** What is wrong already, such as a port that another process holds. */
   readonly problems: readonly string[];
-  /** A fresh one-time enrolment, as the complete line for the agent's machine. */
-  enrolmentLine(): Promise<string>;
+  /** Makes a one-time enrollment token; with the complete line for the agent's machine, which has the token in it. */
+  enrolment(): Promise<{ readonly token: string; readonly line: string }>;
   port(listener: 'plain' | 'secure' | 'https' | 'http'): number | undefined;
   /** Resolves with the error that made it impossible to go on; Central must then be stopped. */
   readonly failed: Promise<CodedError>;
@@ -343,9 +343,9 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       administratorToken,
       listens: [...listeners.words(), ...localSocket.words()],
       problems: status().problems,
-      enrolmentLine: async () => {
+      enrolment: async () => {
         const { token } = await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null }, CENTRAL);
-        return enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: pki.pin() });
+        return { token, line: enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: pki.pin() }) };
       },
       port: (listener) => listeners.port(listener),
       failed,

@@ -1,5 +1,5 @@
-// Writes files that hold secrets: created exclusively with mode 0600, never through a link of another account, never keeping a foreign
-// owner, mode or hard link. For files that others may read, shared/atomic-file.ts.
+// Writes files that hold secrets, or that others may read and must not be able to exchange: created exclusively with their mode, never
+// through a link, never keeping a foreign owner, mode or hard link. For files of others, such as truststores, shared/atomic-file.ts.
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { link, lstat, open, readlink, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
@@ -9,6 +9,7 @@ import { fileFault } from './bounded-file.ts';
 import { isCoded, systemCode, textOf } from './errors.ts';
 
 const MODE = 0o600;
+const PUBLIC_MODE = 0o644;
 const WORLD_WRITABLE = 0o002;
 const STICKY = 0o1000;
 /** As many as Linux follows (path_resolution(7)). */
@@ -41,6 +42,11 @@ export async function replaceSecretFile(path: string, bytes: Uint8Array): Promis
   await writeWhole(path, bytes, 'replace');
 }
 
+/** The same for what everybody may read, and nobody else may have a hand in: a root certificate, a request. */
+export async function replaceOwnFile(path: string, bytes: Uint8Array): Promise<void> {
+  await writeWhole(path, bytes, 'replace', PUBLIC_MODE);
+}
+
 /** Begins a file that must not exist yet, for content that comes in pieces. `temporary`: its name until it is finished, beside it. */
 export async function beginSecretFile(path: string, temporary?: string): Promise<UnfinishedSecretFile> {
   return await unwritable(path, () => begin(path, 'create', temporary));
@@ -53,9 +59,9 @@ export async function checkSecretFile(path: string): Promise<void> {
 
 type Act = 'create' | 'replace';
 
-async function writeWhole(path: string, bytes: Uint8Array, act: Act): Promise<void> {
+async function writeWhole(path: string, bytes: Uint8Array, act: Act, mode = MODE): Promise<void> {
   await unwritable(path, async () => {
-    const file = await begin(path, act);
+    const file = await begin(path, act, undefined, mode);
     try {
       await file.handle.writeFile(bytes);
       await file.finish();
@@ -65,7 +71,7 @@ async function writeWhole(path: string, bytes: Uint8Array, act: Act): Promise<vo
   });
 }
 
-async function begin(path: string, act: Act, temporary?: string): Promise<UnfinishedSecretFile> {
+async function begin(path: string, act: Act, temporary?: string, mode = MODE): Promise<UnfinishedSecretFile> {
   const target = resolve(path);
   await check(target, act);
   const unnamed = temporary === undefined ? join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`) : resolve(temporary);
@@ -80,7 +86,7 @@ async function begin(path: string, act: Act, temporary?: string): Promise<Unfini
     handle,
     temporary: unnamed,
     async finish() {
-      const own = await checkOwn(handle, target);
+      const own = await checkOwn(handle, target, mode);
       await handle.sync();
       await (act === 'create' ? nameExclusively(unnamed, target) : rename(unnamed, target));
       await handle.close();
@@ -144,10 +150,10 @@ async function checkReplaceable(target: string): Promise<void> {
 }
 
 /** A file system without modes and owners (FAT, some network mounts) would show the secret to everyone. */
-async function checkOwn(handle: FileHandle, target: string): Promise<Stats> {
-  if (HAS_MODES) await handle.chmod(MODE);
+async function checkOwn(handle: FileHandle, target: string, mode: number): Promise<Stats> {
+  if (HAS_MODES) await handle.chmod(mode);
   const own = await handle.stat();
-  if (HAS_MODES && (own.mode & 0o7777) !== MODE) {
+  if (HAS_MODES && mode === MODE && (own.mode & 0o7777) !== mode) {
     throw unsafe(target, `its file system does not keep the mode 0600 (found: ${(own.mode & 0o7777).toString(8).padStart(4, '0')})`, 'Choose a folder on a file system with Unix permissions.');
   }
   return own;
