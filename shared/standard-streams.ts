@@ -1,4 +1,5 @@
 // The one place that writes to the standard streams (and reads secrets from one): what came from elsewhere cannot act on a terminal, whoever put the text together.
+import { isatty } from 'node:tty';
 import { escapeLines } from './terminal.ts';
 
 export function printOut(text: string): void {
@@ -11,7 +12,7 @@ export function printError(text: string): void {
 
 /** Is the standard output a terminal? Else it may be a log, a pipe or a file that others read: no secret is written there. */
 export function printsToTerminal(): boolean {
-  return process.stdout.isTTY === true;
+  return isatty(1);
 }
 
 /** All of the standard input. Throws when it has more than `maxBytes`. */

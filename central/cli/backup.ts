@@ -2,7 +2,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { beginSecretFile, checkSecretFile } from '../../shared/secret-file.ts';
 import { checkPassword, openBackup } from '../store/backup-format.ts';
@@ -34,7 +33,7 @@ export const backupCommands: readonly Command[] = [
       const unfinished = await beginSecretFile(file, `${file}.unfinished`);
       try {
         const sealed = await call.client.download('/backup', { password });
-        await pipeline(sealed, unfinished.handle.createWriteStream({ autoClose: false }));
+        await unfinished.handle.writeFile(sealed);
         // A line that broke, a disk that lies: found now, and not on the day on which it is needed.
         const facts = await prove(unfinished.temporary, password);
         await unfinished.finish();
