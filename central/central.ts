@@ -401,6 +401,9 @@ function createCentralAgent(config: CentralConfig, { store, enrolmentTokens, pla
 
 /** Shown once by main.ts; afterwards it is in its 0600 file only, and its hash in the store. */
 async function firstToken(operators: Operators, config: CentralConfig): Promise<string | undefined> {
+  if ((await operators.list()).length > 0) return undefined;
+  // A file that cannot be written is found now: a token that nobody has would lock the administrator out.
+  await replaceSecretFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.alloc(0));
   const token = await operators.first();
   if (token !== undefined) await replaceSecretFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.from(`${token}\n`));
   return token;

@@ -101,26 +101,24 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
 async function firstSecrets(config: CentralConfig, central: RunningCentral, administratorToken: string): Promise<string[]> {
   const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);
   const { token, line } = await central.enrolment();
-  const enrolling = ['  To enroll an agent within the next 30 minutes, run on its machine:'];
-  if (printsToTerminal()) {
-    return [
-      `  First administrator's token (shown this once; kept in ${file}, mode 0600):`,
-      `    ${administratorToken}`,
-      '',
-      ...enrolling,
-      `    ${line}`,
-      '  (in a clone of this repository: npm run -s queue-agent -- enrol ...)',
-      '',
-    ];
+  const shown = printsToTerminal();
+  const tokenLines = shown
+    ? [`  First administrator's token (shown this once; kept in ${file}, mode 0600):`, `    ${administratorToken}`, '']
+    : [`  First administrator's token: in ${file}, mode 0600`, ''];
+  return [...tokenLines, ...(shown ? ['  To enroll an agent within the next 30 minutes, run on its machine:', `    ${line}`, '  (in a clone of this repository: npm run -s queue-agent -- enrol ...)', ''] : await enrollmentByFile(config, token, line))];
+}
+
+async function enrollmentByFile(config: CentralConfig, token: string, line: string): Promise<string[]> {
+  const file = join(config.dataFolder, FIRST_ENROLLMENT_FILE);
+  try {
+    await replaceSecretFile(file, Buffer.from(`${token}\n`));
+  } catch (error) {
+    // Central runs all the same, and another token is one command away.
+    return [`  PROBLEM: there is no enrollment token: ${textOf(error)}`, ''];
   }
-  const enrollmentFile = join(config.dataFolder, FIRST_ENROLLMENT_FILE);
-  await replaceSecretFile(enrollmentFile, Buffer.from(`${token}\n`));
   return [
-    `  First administrator's token: in ${file}, mode 0600`,
-    '',
-    ...enrolling,
-    `    ${line.replace(`--token ${token}`, () => `--token-file ${shellWord(enrollmentFile)}`)}`,
-    `  (the token is in that file, mode 0600; copy it to that machine, or make another one)`,
+    `  To enroll an agent within the next 30 minutes, copy ${file} (mode 0600) to its machine, and run there:`,
+    `    ${line.replace(`--token ${token}`, () => `--token-file ${shellWord(file)}`)}`,
     '',
   ];
 }
