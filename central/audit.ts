@@ -5,10 +5,10 @@ import type { AuditEntry } from './store/store.ts';
 export interface Actor {
   /** Name of the API token, or `central` for what Central does by itself. */
   readonly who: string;
-  /** Remote address, or `local`. */
+  /** Remote address; `local socket` for the administration's socket on Central's host, `local` for Central itself. */
   readonly from: string;
   /** The admin connection the request came over; absent for what is no request. */
-  readonly via?: { readonly listener: 'http' | 'https'; readonly connectedAt: number };
+  readonly via?: { readonly listener: 'http' | 'https' | 'local'; readonly connectedAt: number };
 }
 
 /** What Central does by itself: first start, deadlines, undoing at start. */

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { replaceFile } from '../shared/atomic-file.ts';
 import { createBackoff } from '../shared/backoff.ts';
+import { replaceSecretFile } from '../shared/secret-file.ts';
 
 export interface CentralAgentOptions {
   /** Holds its profile and its data. */
@@ -45,7 +46,7 @@ export class CentralAgent {
     const token = existsSync(join(this.#options.folder, 'data', 'identity.json')) ? undefined : await this.#options.enrolmentToken();
     if (token !== undefined) {
       const enrolment = { url: `http://127.0.0.1:${this.#options.plainPort()}`, token };
-      await replaceFile(join(this.#options.folder, 'enrolment.json'), Buffer.from(`${JSON.stringify(enrolment)}\n`), 0o600);
+      await replaceSecretFile(join(this.#options.folder, 'enrolment.json'), Buffer.from(`${JSON.stringify(enrolment)}\n`));
     }
     this.#spawn();
   }

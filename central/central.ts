@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
-import { replaceFile } from '../shared/atomic-file.ts';
 import { textOf, type CodedError } from '../shared/errors.ts';
+import { replaceSecretFile } from '../shared/secret-file.ts';
 import { VERSION } from '../shared/version.ts';
 import { signTranscript } from '../shared/wire/proof.ts';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
@@ -32,6 +32,7 @@ import { siteOf } from './auth/wrong-attempts.ts';
 import { CentralAgent } from './central-agent.ts';
 import { ADMINISTRATOR_TOKEN_FILE, type CentralConfig } from './config.ts';
 import { createHttpApp } from './listeners/http.ts';
+import { LocalAdministration } from './listeners/local-socket.ts';
 import { createListenerApps, type ListenerApps } from './listeners/listener-apps.ts';
 import { Listeners } from './listeners/reconcile.ts';
 import { EventHub } from './messaging/event-hub.ts';
@@ -59,9 +60,11 @@ export interface RunningCentral {
   /** The first administrator's token, when this start made it. */
   readonly administratorToken: string | undefined;
   /** What listens where and how encrypted, in words. */
-  readonly listens: string[];
-  /** A fresh one-time enrolment, as the complete line for the agent's machine. */
-  enrolmentLine(): Promise<string>;
+  readonly listens: readonly string[];
+  /** What is wrong already, such as a port that another process holds. */
+  readonly problems: readonly string[];
+  /** Makes a one-time enrollment token; with the complete line for the agent's machine, which has the token in it. */
+  enrolment(): Promise<{ readonly token: string; readonly line: string }>;
   port(listener: 'plain' | 'secure' | 'https' | 'http'): number | undefined;
   /** Resolves with the error that made it impossible to go on; Central must then be stopped. */
   readonly failed: Promise<CodedError>;
@@ -295,6 +298,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
         status: () => status(),
         handshakeFailures,
         metrics,
+        isLocal: (socket) => localSocket.has(socket),
         now,
         onUnexpected,
       });
@@ -307,6 +311,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     },
     onUnexpected,
   });
+  const localSocket: LocalAdministration = new LocalAdministration({ folder: config.dataFolder, accept: (socket) => apps.acceptLocal(socket), log });
   const listeners: Listeners<ServerCredentials> = new Listeners({
     bindAddresses: config.bindAddress === undefined ? [] : [config.bindAddress],
     adminBindAddresses: config.adminBindAddress === undefined ? [] : [config.adminBindAddress],
@@ -325,7 +330,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [...space.trouble(), ...listeners.trouble(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
+    problems: [...space.trouble(), ...listeners.trouble(), ...localSocket.problems(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
     advice: names.problems(),
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
@@ -343,12 +348,14 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       listeners.stop();
+      localSocket.stop();
       upkeep.stop();
       pki.serverCertificates.stop();
       pki.trustPublication.stop();
       await parameters.stop();
       await centralAgent?.stop();
       await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
+      localSocket.cut();
       await apps.stop();
       // A store that has failed does not tell; then nobody takes its place.
       await incidents.flush(now());
@@ -360,6 +367,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   };
   try {
     await listeners.start(values());
+    await localSocket.start();
     upkeep.start();
     pki.trustPublication.start();
     await pki.profiles?.follow();
@@ -367,10 +375,11 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     await centralAgent?.start();
     return {
       administratorToken,
-      listens: listeners.words(),
-      enrolmentLine: async () => {
+      listens: [...listeners.words(), ...localSocket.words()],
+      problems: status().problems,
+      enrolment: async () => {
         const { token } = await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null }, CENTRAL);
-        return enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: pki.pin() });
+        return { token, line: enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: pki.pin() }) };
       },
       port: (listener) => listeners.port(listener),
       failed,
@@ -435,7 +444,10 @@ function createCentralAgent(config: CentralConfig, { store, enrolmentTokens, pla
 
 /** Shown once by main.ts; afterwards it is in its 0600 file only, and its hash in the store. */
 async function firstToken(operators: Operators, config: CentralConfig): Promise<string | undefined> {
+  if ((await operators.list()).length > 0) return undefined;
+  // A file that cannot be written is found now: a token that nobody has would lock the administrator out.
+  await replaceSecretFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.alloc(0));
   const token = await operators.first();
-  if (token !== undefined) await replaceFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.from(`${token}\n`), 0o600);
+  if (token !== undefined) await replaceSecretFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.from(`${token}\n`));
   return token;
 }

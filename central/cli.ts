@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 // queuegate: the administrator's command line. Speaks only REST; what it can do is in central/cli/.
+import { canPrompt, promptSecret } from '../shared/prompt.ts';
+import { printError, printOut, printsToTerminal } from '../shared/standard-streams.ts';
 import { runCli } from './cli/run.ts';
 
 const interrupted = new AbortController();
@@ -10,8 +12,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
   workingFolder: process.cwd(),
-  out: (text) => process.stdout.write(`${text}\n`),
-  error: (text) => process.stderr.write(`${text}\n`),
+  out: (text) => printOut(`${text}\n`),
+  error: (text) => printError(`${text}\n`),
+  terminal: printsToTerminal(),
+  ...(canPrompt() ? { prompt: promptSecret } : {}),
   async readStdin() {
     const chunks: Buffer[] = [];
     for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));

@@ -15,6 +15,9 @@ const OTHER_VARIABLES = ['QUEUEGATE_CONFIG', 'QUEUEGATE_URL', 'QUEUEGATE_TOKEN',
 const DEFAULT_FILE = 'central.conf';
 /** In the data folder, 0600: the first administrator's token. `queuegate` on the same host finds it there. */
 export const ADMINISTRATOR_TOKEN_FILE = 'administrator-token';
+/** In the data folder, 0600: the first enrollment token, where the first start did not show it on a terminal. */
+export const FIRST_ENROLLMENT_FILE = 'first-enrollment-token';
+export const DEFAULT_DATA_FOLDER = 'data/central';
 
 export const CONFIG_ERRORS = {
   flag_unknown: { text: 'Central has no such flag, or it lacks its value: {found}.', hint: 'docs/CONFIGURATION.md lists the flags; each but --central-agent takes a value (--log-level debug).' },
@@ -46,7 +49,7 @@ const hostNames: SettingFormat<readonly string[]> = {
 };
 
 export const CENTRAL_SCHEMA = [
-  { name: 'data.folder', format: text(1, 4096), default: 'data/central', doc: 'Folder of the store and of the first administrator\'s token; relative to the working folder. Holds private keys: nobody else may read it.' },
+  { name: 'data.folder', format: text(1, 4096), default: DEFAULT_DATA_FOLDER, doc: 'Folder of the store and of the first administrator\'s token; relative to the working folder. Holds private keys: nobody else may read it.' },
   { name: 'bind.address', format: address, default: '', doc: 'Address on which the agents\' listeners accept connections. Empty: all. Unencrypted off stays on loopback whatever is said here.' },
   {
     name: 'admin.bind.address',

@@ -1,14 +1,17 @@
 #!/usr/bin/env node
 // Starts Central and says what a person needs to know: what listens where and how encrypted, the first administrator's token
-// (once), and the line that enrols an agent. Ends it on SIGTERM and SIGINT, and when the store can no longer write;
-// starts it again in the same process when a backup was brought.
-import { join } from 'node:path';
+// (once), and how to enroll an agent; secrets are shown on a terminal only. Ends it on SIGTERM and SIGINT, and when the store can no
+// longer write; starts it again in the same process when a backup was brought.
+import { join, resolve } from 'node:path';
 import { pino, type Logger } from 'pino';
 import { isCoded, printable, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
+import { replaceSecretFile } from '../shared/secret-file.ts';
+import { printError, printOut, printsToTerminal } from '../shared/standard-streams.ts';
+import { escapeLines, shellWord } from '../shared/terminal.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral, type RunningCentral } from './central.ts';
-import { ADMINISTRATOR_TOKEN_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
+import { ADMINISTRATOR_TOKEN_FILE, DEFAULT_DATA_FOLDER, FIRST_ENROLLMENT_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
 import type { RestoreOutcome, StagedRestore } from './store/backup.ts';
 import { replaceStore, type Replacement } from './store/sqlite/replace-store.ts';
 
@@ -19,7 +22,8 @@ async function main(): Promise<number> {
   const config = await loadCentralConfig({ argv: process.argv.slice(2), environment: process.env });
   // The Central agent inherits the environment; this is none of its business.
   delete process.env['QUEUEGATE_KEY_ENCRYPTION_KEY'];
-  const log = pino({ level: config.logLevel, base: { central: config.centralName } });
+  // JSON leaves C1 and bidirectional controls as they are; a log is read on a terminal, too.
+  const log = pino({ level: config.logLevel, base: { central: config.centralName }, hooks: { streamWrite: escapeLines } });
   for (const warning of config.warnings) log.warn(warning);
   const signal = new Promise<'signal'>((resolve) => {
     // Windows knows no SIGTERM; a service there ends the process, and the store is durable at every instant.
@@ -29,14 +33,14 @@ async function main(): Promise<number> {
   let restored: Restored | undefined;
   for (;;) {
     const central = await startOrUndo(config, log, restored);
-    process.stdout.write(await banner(config, central));
+    printOut(await banner(config, central));
     const ended = await Promise.race([signal, central.failed, central.restore]);
     if (ended !== 'signal' && 'audit' in ended) {
       restored = await restoreStore(config, log, central, ended);
       continue;
     }
     setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
-    if (ended !== 'signal') process.stderr.write(`${printable(ended)}\n`);
+    if (ended !== 'signal') printError(`${printable(ended)}\n`);
     await central.stop();
     return ended === 'signal' ? 0 : 1;
   }
@@ -74,28 +78,54 @@ async function restoreStore(config: CentralConfig, log: Logger, central: Running
 }
 
 async function banner(config: CentralConfig, central: RunningCentral): Promise<string> {
-  const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);
-  const http = central.port('http');
+  const folder = config.dataFolder === resolve(DEFAULT_DATA_FOLDER) ? '' : `QUEUEGATE_DATA_FOLDER=${shellWord(config.dataFolder)} `;
   return [
     '',
     `Queuegate Central ${VERSION} "${config.centralName}" is ready.`,
     '',
     ...central.listens.map((line) => `  ${line}`),
+    ...central.problems.map((problem) => `  PROBLEM: ${problem}`),
     '',
-    ...(central.administratorToken === undefined ? [] : [`  First administrator's token (shown this once; kept in ${file}, mode 0600):`, `    ${central.administratorToken}`, '']),
-    '  To enrol an agent within the next 30 minutes, run on its machine:',
-    `    ${await central.enrolmentLine()}`,
-    '  (in a clone of this repository: npm run -s queue-agent -- enrol ...)',
-    '',
-    `  Administration: npm run -s queuegate -- status${http === 8080 ? '' : ` --url http://127.0.0.1:${http}`}`,
+    ...(central.administratorToken === undefined ? [] : await firstSecrets(config, central, central.administratorToken)),
+    `  Enroll an agent: ${folder}npm run -s queuegate -- tokens create-enrolment`,
+    `  Administration: ${folder}npm run -s queuegate -- status`,
     '',
     '',
   ].join('\n');
 }
 
+/**
+ * What the first start of a data folder makes: the administrator's token, and a token that enrolls one agent. They are shown on a
+ * terminal only. Else the output is a log that is kept and collected: it names the files.
+ */
+async function firstSecrets(config: CentralConfig, central: RunningCentral, administratorToken: string): Promise<string[]> {
+  const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);
+  const { token, line } = await central.enrolment();
+  const shown = printsToTerminal();
+  const tokenLines = shown
+    ? [`  First administrator's token (shown this once; kept in ${file}, mode 0600):`, `    ${administratorToken}`, '']
+    : [`  First administrator's token: in ${file}, mode 0600`, ''];
+  return [...tokenLines, ...(shown ? ['  To enroll an agent within the next 30 minutes, run on its machine:', `    ${line}`, '  (in a clone of this repository: npm run -s queue-agent -- enrol ...)', ''] : await enrollmentByFile(config, token, line))];
+}
+
+async function enrollmentByFile(config: CentralConfig, token: string, line: string): Promise<string[]> {
+  const file = join(config.dataFolder, FIRST_ENROLLMENT_FILE);
+  try {
+    await replaceSecretFile(file, Buffer.from(`${token}\n`));
+  } catch (error) {
+    // Central runs all the same, and another token is one command away.
+    return [`  PROBLEM: there is no enrollment token: ${textOf(error)}`, ''];
+  }
+  return [
+    `  To enroll an agent within the next 30 minutes, copy ${file} (mode 0600) to its machine, and run there:`,
+    `    ${line.replace(`--token ${token}`, () => `--token-file ${shellWord(file)}`)}`,
+    '',
+  ];
+}
+
 try {
   process.exitCode = await main();
 } catch (error) {
-  process.stderr.write(`${isCoded(error) ? printable(error) : `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`}\n`);
+  printError(`${isCoded(error) ? printable(error) : `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`}\n`);
   process.exitCode = 1;
 }

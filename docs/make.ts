@@ -21,6 +21,7 @@ import { FILE_ERRORS } from '../shared/bounded-file.ts';
 import type { ErrorDefinition, ErrorTable } from '../shared/errors.ts';
 import { KEYSTORE_ERRORS } from '../shared/keystore/errors.ts';
 import { PRIVATE_KEY_ERRORS } from '../shared/keystore/key-file.ts';
+import { LOCAL_SOCKET_ERRORS } from '../shared/platform/local-socket.ts';
 import { PROPERTIES_ERRORS } from '../shared/properties.ts';
 import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings.ts';
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
@@ -84,6 +85,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   { table: 'LISTENER_ERRORS', title: 'Central: listeners', about: 'Binding of ports, at the start and when a parameter moves one.', errors: LISTENER_ERRORS },
   { table: 'CONFIG_ERRORS', title: 'Central: start', about: 'Central does not start.', errors: CONFIG_ERRORS },
   { table: 'DATABASE_ERRORS', title: 'Data folders and stores', about: 'Of Central and of the agent alike.', errors: DATABASE_ERRORS },
+  { table: 'LOCAL_SOCKET_ERRORS', title: 'Local sockets', about: 'Of Central and of the agent alike: the socket in the data folder, by which programs on the same host reach them.', errors: LOCAL_SOCKET_ERRORS },
   { table: 'SETTINGS_ERRORS', title: 'Configuration: settings', about: 'Of Central and of the agent alike ([CONFIGURATION.md](CONFIGURATION.md)).', errors: SETTINGS_ERRORS },
   { table: 'PROPERTIES_ERRORS', title: 'Configuration: syntax of the files', about: 'Of Central and of the agent alike.', errors: PROPERTIES_ERRORS },
   { table: 'FILE_ERRORS', title: 'Files', about: 'Every file that somebody named: configuration, truststore, certificate, key.', errors: FILE_ERRORS },

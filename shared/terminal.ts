@@ -22,3 +22,8 @@ export function escapeLine(text: string): string {
 export function escapeLines(text: string): string {
   return text.replace(UNPRINTABLE_IN_LINES, escaped);
 }
+
+/** A word of a line that is to be copied into a shell: quoted where a POSIX shell would take it apart. */
+export function shellWord(word: string): string {
+  return /^[\w@%+=:,./\\-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}

@@ -5,8 +5,9 @@ import type { Socket } from 'node:net';
 import type { Actor } from '../audit.ts';
 import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
-import { assertRole, type Operator, type Operators } from '../auth/operators.ts';
+import { assertRole, type Operator } from '../auth/operators.ts';
 import type { Role } from '../store/store.ts';
+import type { AdminServices } from './services.ts';
 import { TokenBounds } from './token-bounds.ts';
 
 declare module 'fastify' {
@@ -29,7 +30,7 @@ export interface Access {
 }
 
 /** `app` is the listener's own: its connections are timed here, for confirmations that must come over a new one. */
-export function createAccess(app: FastifyInstance, operators: Pick<Operators, 'authenticate'>, now: () => number): Access {
+export function createAccess(app: FastifyInstance, { operators, now, isLocal }: Pick<AdminServices, 'operators' | 'now' | 'isLocal'>): Access {
   const connectedAt = new WeakMap<Socket, number>();
   const operatorOf = new WeakMap<FastifyRequest, Operator>();
   const bounds = new TokenBounds();
@@ -55,8 +56,9 @@ export function createAccess(app: FastifyInstance, operators: Pick<Operators, 'a
       if (operator === undefined) throw authFault('unauthenticated', { found: 'there is no Authorization header' });
       const { socket } = request.raw;
       const since = connectedAt.get(socket);
-      const actor = { who: operator.name, from: normalAddress(socket.remoteAddress) };
-      return since === undefined ? actor : { ...actor, via: { listener: 'encrypted' in socket ? 'https' : 'http', connectedAt: since } };
+      const local = isLocal?.(socket) === true;
+      const actor = { who: operator.name, from: local ? 'local socket' : normalAddress(socket.remoteAddress) };
+      return since === undefined ? actor : { ...actor, via: { listener: local ? 'local' : 'encrypted' in socket ? 'https' : 'http', connectedAt: since } };
     },
   };
 }

@@ -27,7 +27,7 @@ const CLOUDEVENTS_TYPES = ['application/cloudevents+json', 'application/cloudeve
 
 /** Adds the administration to a listener's app. Call it once per app, before the app is ready. */
 export async function adminRoutes(app: FastifyInstance, services: AdminServices): Promise<void> {
-  const access = createAccess(app, services.operators, services.now);
+  const access = createAccess(app, services);
   await app.register(
     async (scope: FastifyInstance) => {
       prepare(scope, services, access);

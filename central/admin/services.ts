@@ -1,4 +1,5 @@
 // Owns the narrow ports that the administration needs of the rest of Central; the composition root fills them.
+import type { Socket } from 'node:net';
 import type { Actor, Reason } from '../audit.ts';
 import type { EnrolmentTokens } from '../auth/enrolment-tokens.ts';
 import type { Operators } from '../auth/operators.ts';
@@ -45,6 +46,8 @@ export interface AdminServices {
   readonly status: () => StatusReport;
   readonly handshakeFailures: HandshakeFailuresPort;
   readonly metrics: Metrics;
+  /** Did this connection come over the socket in Central's data folder? Absent where there is none. */
+  readonly isLocal?: (socket: Socket) => boolean;
   readonly now: () => number;
   /** An error that nobody foresaw: for the log. */
   readonly onUnexpected: (error: unknown, url: string) => void;

@@ -1,11 +1,10 @@
 // The commands on the authority: list, export (its root, or its key under a password), import.
 import type { Command } from './command.ts';
+import { createSecretFile, checkSecretFile } from '../../shared/secret-file.ts';
+import { resolve } from 'node:path';
 import { fileForRequest, writeAnswer } from './files.ts';
 import { fingerprint, recordOf, rowsOf, shown, table } from './print.ts';
 
-/** Everybody may read the root: it is in each handshake. */
-const ROOT_MODE = 0o644;
-const KEY_MODE = 0o600;
 const PASSWORD = 'QUEUEGATE_CA_PASSWORD';
 
 export const authorityCommands: readonly Command[] = [
@@ -33,7 +32,7 @@ export const authorityCommands: readonly Command[] = [
     summary: 'what agents trust as PEM, for truststores; or the authority with its key',
     help: 'For a truststore: keytool -importcert -noprompt -alias queuegate -file FILE -keystore truststore.jks\nWith its key it is PKCS#12 under a password of at least 12 characters, for a second Central ("queuegate ca import").',
     options: {
-      out: { type: 'string', doc: 'write it to this file instead of the standard output' },
+      out: { type: 'string', doc: 'write it to this file instead of the standard output; with its key, a new file with mode 0600' },
       'with-key': { type: 'boolean', doc: 'the authority with its private key, as PKCS#12' },
       'password-file': { type: 'string', doc: `file with the password of the PKCS#12 (or ${PASSWORD})` },
       thumbprint: { type: 'string', doc: 'with its key: this generation instead of the current one' },
@@ -42,16 +41,17 @@ export const authorityCommands: readonly Command[] = [
     async run(call) {
       const file = call.text('out');
       if (call.flag('with-key')) {
-        const password = await call.secret('password-file', PASSWORD);
+        if (file !== undefined) await checkSecretFile(resolve(call.workingFolder, file));
+        const password = await call.secret('password-file', PASSWORD, 'Password for the file with the key');
         if (file === undefined || password === undefined) throw call.complain(`--with-key needs --out, and a password (--password-file or ${PASSWORD})`);
         const thumbprint = call.text('thumbprint')?.replaceAll(':', '').toLowerCase();
         const answer = recordOf(await call.client.request('POST', '/ca/export', { body: { password, ...(thumbprint === undefined ? {} : { thumbprint }) } }));
-        await writeAnswer(file, Buffer.from(typeof answer['pkcs12'] === 'string' ? answer['pkcs12'] : '', 'base64'), KEY_MODE);
+        await createSecretFile(resolve(call.workingFolder, file), Buffer.from(typeof answer['pkcs12'] === 'string' ? answer['pkcs12'] : '', 'base64'));
         return call.answer({ file, thumbprint: answer['thumbprint'] }, () => `Written to ${file}: the authority ${fingerprint(answer['thumbprint'])} with its key. Whoever has file and password can pretend to be Central.`);
       }
       const pem = await call.client.text('/ca/root.pem');
       if (file === undefined) return call.answer({ pem }, () => pem.trimEnd());
-      await writeAnswer(file, Buffer.from(pem), ROOT_MODE);
+      await writeAnswer(file, Buffer.from(pem));
       call.answer({ file }, () => `Written to ${file}.`);
     },
   },

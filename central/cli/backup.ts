@@ -1,10 +1,9 @@
 // The commands `backup` and `restore`: the whole store of a running Central into a file, and back.
-import { createReadStream, createWriteStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { isCoded, textOf } from '../../shared/errors.ts';
-import { readBoundedFile } from '../../shared/bounded-file.ts';
+import { beginSecretFile, checkSecretFile } from '../../shared/secret-file.ts';
 import { checkPassword, openBackup } from '../store/backup-format.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import type { Command, CommandCall } from './command.ts';
@@ -12,7 +11,6 @@ import { cliFault } from './errors.ts';
 import { recordOf, shown } from './print.ts';
 
 const PASSWORD_FILE = { 'password-file': { type: 'string', doc: 'file with the password of the backup (or the password itself in QUEUEGATE_BACKUP_PASSWORD)' } } as const;
-const MAX_PASSWORD_FILE_BYTES = 4096;
 /** How long a Central may take to come back. */
 const BACK_WITHIN_MS = 120_000;
 const LOOK_MS = 500;
@@ -31,18 +29,18 @@ export const backupCommands: readonly Command[] = [
       const file = resolve(call.workingFolder, out);
       const password = await readPassword(call);
       checkPassword(password);
-      if ((await stat(file).catch(() => undefined)) !== undefined) throw cliFault('file_not_written', { file, found: 'it exists' });
-      const unfinished = `${file}.unfinished`;
+      await checkSecretFile(file);
+      const unfinished = await beginSecretFile(file, `${file}.unfinished`);
       try {
         const sealed = await call.client.download('/backup', { password });
-        await pipeline(sealed, createWriteStream(unfinished, { flags: 'w', mode: 0o600, flush: true }));
+        await unfinished.handle.writeFile(sealed);
         // A line that broke, a disk that lies: found now, and not on the day on which it is needed.
-        const facts = await prove(unfinished, password);
-        await rename(unfinished, file);
+        const facts = await prove(unfinished.temporary, password);
+        await unfinished.finish();
         const { size } = await stat(file);
         call.answer({ file, bytes: size, backup: facts }, () => `Written to ${file} (${size} bytes), and read back with the password.\nWithout the password nobody can restore it.`);
       } catch (error) {
-        await rm(unfinished, { force: true });
+        await unfinished.discard();
         if (isCoded(error) || call.signal.aborted) throw error;
         throw cliFault('file_not_written', { file, found: textOf(error) }, error);
       }
@@ -90,7 +88,7 @@ async function startOf(call: CommandCall): Promise<{ readonly startedAt: string;
     (error: unknown) => {
       // The token may be younger than the backup: then this Central does not know it, and is the restored one.
       if (isCoded(error, 'unauthenticated')) return { startedAt: 'with the restored tokens', failure: undefined };
-      if (isCoded(error, 'administration_unreachable', 'going_away', 'store_stopped')) return undefined;
+      if (isCoded(error, 'administration_unreachable', 'local_socket_missing', 'going_away', 'store_stopped')) return undefined;
       throw error;
     },
   );
@@ -107,12 +105,8 @@ async function backAgain(call: CommandCall, before: string | undefined): Promise
   throw cliFault('not_back', { seconds: BACK_WITHIN_MS / 1000 });
 }
 
-/** Never from a flag: `ps` shows those. */
 async function readPassword(call: CommandCall): Promise<string> {
-  const file = call.text('password-file');
-  const given = call.environment['QUEUEGATE_BACKUP_PASSWORD'];
-  if (file === undefined && given !== undefined && given !== '') return given;
-  if (file === undefined) throw cliFault('backup_password_missing', {});
-  const bytes = await readBoundedFile({ path: resolve(call.workingFolder, file), what: 'The password file', maxBytes: MAX_PASSWORD_FILE_BYTES, mend: 'Name a file that holds the password in its first line.' });
-  return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
+  const password = await call.secret('password-file', 'QUEUEGATE_BACKUP_PASSWORD', 'Password of the backup');
+  if (password === undefined) throw cliFault('backup_password_missing', {});
+  return password;
 }

@@ -5,7 +5,6 @@ import { fingerprint, recordOf, rowsOf, shown } from './print.ts';
 
 const PASSWORD = 'QUEUEGATE_CERTIFICATE_PASSWORD';
 const KEY_PASSWORD = 'QUEUEGATE_CERTIFICATE_KEY_PASSWORD';
-const REQUEST_MODE = 0o644;
 
 const AGAIN = {
   'dry-run': { type: 'boolean', doc: 'only check it, and say who would refuse it' },
@@ -49,7 +48,7 @@ export const certificateCommands: readonly Command[] = [
       const answer = recordOf(await call.client.request('POST', '/certificate/request', { body: { ...(key === undefined ? {} : { key }), ...whyOf(call) } }));
       const csr = typeof answer['csr'] === 'string' ? answer['csr'] : '';
       if (file === undefined) return call.answer(answer, () => csr.trimEnd());
-      await writeAnswer(file, Buffer.from(csr), REQUEST_MODE);
+      await writeAnswer(file, Buffer.from(csr));
       call.answer({ file }, () => `Written to ${file}. Its key stays in Central.`);
     },
   },

@@ -1,17 +1,20 @@
-// Owns talking to Central's REST: one request, its answer as JSON, and every failure as an error with its mend.
-// HTTPS is always verified; a token never goes over plain HTTP to another host.
+// Owns talking to Central's REST: one request, its answer as JSON, and every failure as an error with its hint. A token goes to the
+// socket in the data folder or over HTTPS with a verified certificate, never over plain HTTP: any process may hold a port of this host.
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CodedError, systemCode, textOf } from '../../shared/errors.ts';
+import { escapeLine } from '../../shared/terminal.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
-import { isLoopback } from '../auth/address-rules.ts';
 import { cliFault } from './errors.ts';
 import { shown } from './print.ts';
 
+/** Where Central is: by HTTPS, or by its socket on this host. */
+export type Target = { readonly url: URL } | { readonly socket: () => Promise<string>; readonly named: string };
+
 export interface ClientOptions {
-  readonly url: URL;
+  readonly target: Target;
   /** PEM of what to trust; undefined: what Node trusts. */
   readonly ca: string | undefined;
   /** Asked for when the first request is made. */
@@ -52,6 +55,11 @@ const LONG_TIMEOUT_MS = 3_600_000;
 /** A thousand of the largest messages would be more than a terminal wants. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
+/** Over the socket there are no names; the path is what counts. */
+const SOCKET_URL = new URL('http://localhost/');
+/** Said, so that no environment variable or option of Node.js says otherwise. */
+const VERIFIED = { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const;
+
 /** Node's codes for a certificate that cannot be trusted. */
 const NOT_TRUSTED = /^(?:ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_SSL)/;
 
@@ -61,15 +69,19 @@ interface Answer {
   readonly text: string;
 }
 
-export function createClient({ url, ca, token, signal }: ClientOptions): Client {
+export function createClient({ target: to, ca, token, signal }: ClientOptions): Client {
+  const url = 'url' in to ? to.url : SOCKET_URL;
+  const named = 'url' in to ? to.url.origin : to.named;
+
   /** Starts a request: where to, with the token. */
   async function open(method: string, path: string, { query = {}, body }: Call, more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number }): Promise<Opened> {
     const target = new URL(`api/v1${path}`, url);
     for (const [name, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(name, String(value));
-    if (target.protocol === 'http:' && !isOwnHost(target.hostname)) throw cliFault('token_over_plain_http', { url: url.origin });
+    // Before the token is read. `agent: false`: no proxy of the environment stands between this process and the socket.
+    const way = 'url' in to ? { ...VERIFIED, ...(ca === undefined ? {} : { ca }) } : { socketPath: await to.socket(), agent: false as const };
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const headers = { authorization: `Bearer ${await token()}`, ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }), ...more.headers };
-    return { target, options: { method, headers, signal, timeout: more.timeout, ...(ca === undefined ? {} : { ca }) }, payload };
+    return { target, options: { method, headers, signal, timeout: more.timeout, ...way }, payload };
   }
 
   /** Makes of what went wrong on the way an error with its mend. */
@@ -79,7 +91,7 @@ export function createClient({ url, ca, token, signal }: ClientOptions): Client 
     } catch (error) {
       if (signal.aborted || error instanceof CodedError) throw error;
       const code = systemCode(error) ?? '';
-      throw cliFault(NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'administration_unreachable', { url: url.origin, found: textOf(error) || code }, error);
+      throw cliFault(NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'administration_unreachable', { url: named, found: escapeLine(textOf(error) || code) }, error);
     }
   }
 
@@ -91,13 +103,13 @@ export function createClient({ url, ca, token, signal }: ClientOptions): Client 
   return {
     async request(method, path, call = {}) {
       const answer = await send(method, path, call);
-      const value = answer.text === '' ? undefined : jsonOf(answer, url);
-      if (answer.status >= 400) throw problemOf(value, answer, url);
+      const value = answer.text === '' && isSuccess(answer.status) ? undefined : jsonOf(answer, named);
+      if (!isSuccess(answer.status)) throw problemOf(value, answer, named);
       return value;
     },
     async text(path) {
       const answer = await send('GET', path, {});
-      if (answer.status >= 400) throw problemOf(jsonOf(answer, url), answer, url);
+      if (!isSuccess(answer.status)) throw problemOf(jsonOf(answer, named), answer, named);
       return answer.text;
     },
     async download(path, body) {
@@ -106,9 +118,9 @@ export function createClient({ url, ca, token, signal }: ClientOptions): Client 
         const request = begin(opened);
         request.end(opened.payload);
         const response = await responseOf(request);
-        if ((response.statusCode ?? 0) < 400) return response;
+        if (isSuccess(response.statusCode ?? 0)) return response;
         const answer = await answerOf(response);
-        throw problemOf(jsonOf(answer, url), answer, url);
+        throw problemOf(jsonOf(answer, named), answer, named);
       });
     },
     async upload(path, headers, content) {
@@ -119,8 +131,8 @@ export function createClient({ url, ca, token, signal }: ClientOptions): Client 
         // Refused in the middle: the answer says why, the broken pipe does not.
         const sent = pipeline(content, request).catch((error: unknown) => error);
         const answer = await answerOf(await Promise.race([response, sent.then(() => response)]));
-        if (answer.status >= 400) throw problemOf(jsonOf(answer, url), answer, url);
-        return jsonOf(answer, url);
+        if (!isSuccess(answer.status)) throw problemOf(jsonOf(answer, named), answer, named);
+        return jsonOf(answer, named);
       });
     },
   };
@@ -162,21 +174,22 @@ async function answerOf(response: IncomingMessage): Promise<Answer> {
   return { status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text: Buffer.concat(chunks).toString('utf8') };
 }
 
-function isOwnHost(hostname: string): boolean {
-  return hostname === 'localhost' || isLoopback(hostname.replaceAll(/[[\]]/g, ''));
+/** A redirect is not one: a token goes where it was sent, and nowhere else. */
+function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
 }
 
-function jsonOf(answer: Answer, url: URL): unknown {
+function jsonOf(answer: Answer, url: string): unknown {
   try {
     return JSON.parse(answer.text);
   } catch (error) {
-    throw cliFault('no_administration', { url: url.origin, found: `HTTP ${answer.status}, ${answer.type || 'without a content type'}` }, error);
+    throw cliFault('no_administration', { url, found: `HTTP ${answer.status}, ${escapeLine(answer.type) || 'without a content type'}` }, error);
   }
 }
 
-function problemOf(value: unknown, answer: Answer, url: URL): CodedError {
+function problemOf(value: unknown, answer: Answer, url: string): CodedError {
   const type = isRecord(value) && typeof value['type'] === 'string' ? /^urn:queuegate:error:(\w+)$/.exec(value['type'])?.[1] : undefined;
-  if (!isRecord(value) || type === undefined) return cliFault('no_administration', { url: url.origin, found: `HTTP ${answer.status}` });
+  if (!isRecord(value) || type === undefined) return cliFault('no_administration', { url, found: `HTTP ${answer.status}` });
   const { title, detail, hint, errors, candidates } = value;
   const list = Array.isArray(errors) ? errors.flatMap((error: unknown) => (isRecord(error) && typeof error['text'] === 'string' ? [error['text']] : [])) : [];
   // Of a word that fits several agents.

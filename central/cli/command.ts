@@ -23,8 +23,11 @@ export interface CommandCall {
   /** The value of an option. */
   text(name: string): string | undefined;
   flag(name: string): boolean;
-  /** A password: from the file that an option names, else from an environment variable. Never from a flag: `ps` shows those. */
-  secret(option: string, variable: string): Promise<string | undefined>;
+  /**
+   * A password: from the file that an option names (`-`: the standard input), else from an environment variable, else, where `question` is
+   * given, from the person at the terminal. Never from a flag: `ps` shows those.
+   */
+  secret(option: string, variable: string, question?: string): Promise<string | undefined>;
   /** The value of an option as a whole number. Errors: usage. */
   number(name: string): number | undefined;
   /** With --json the whole answer; else what `people` makes of it. */
@@ -32,6 +35,8 @@ export interface CommandCall {
   /** One line, as it is. */
   line(text: string): void;
   readonly json: boolean;
+  /** Is the standard output a terminal? Secrets are shown nowhere else. */
+  readonly terminal: boolean;
   readonly signal: AbortSignal;
   /** Of this command, for a complaint. */
   complain(found: string): Error;

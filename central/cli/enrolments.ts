@@ -2,11 +2,10 @@
 import { readBoundedFile } from '../../shared/bounded-file.ts';
 import { findAgent, idIn } from './agents.ts';
 import type { Command, CommandCall } from './command.ts';
+import { SECRET_OUT, secretPlace } from './secret-answer.ts';
 import { writeAnswer } from './files.ts';
 import { fingerprint, recordOf, rowsOf, shown, table } from './print.ts';
 
-/** Certificates only: nothing in it is a secret. */
-const FILE_MODE = 0o644;
 const MAX_REQUEST_BYTES = 8192;
 
 const reasons = { comment: { type: 'string', doc: 'why, for the audit log' }, ticket: { type: 'string', doc: 'number of the ticket, for the audit log' } } as const;
@@ -67,7 +66,7 @@ export const enrolmentCommands: readonly Command[] = [
       const bytes = await readBoundedFile({ path: file, what: 'The request', maxBytes: MAX_REQUEST_BYTES, mend: 'Name the file that "queue-agent request --out FILE" wrote.' });
       const body = { csr: bytes.toString('utf8'), ...given(call, 'name', 'id', 'comment', 'ticket') };
       const answer = recordOf(await call.client.request('POST', '/agents/issue', { body }));
-      await writeAnswer(out, Buffer.from(typeof answer['pem'] === 'string' ? answer['pem'] : ''), FILE_MODE);
+      await writeAnswer(out, Buffer.from(typeof answer['pem'] === 'string' ? answer['pem'] : ''));
       call.answer({ ...answer, file: out }, () =>
         [
           `Issued for ${shown(answer['name'])} (${shown(answer['id'])}), key sha256:${shown(answer['keyThumbprint'])}`,
@@ -79,17 +78,21 @@ export const enrolmentCommands: readonly Command[] = [
   },
   {
     name: 'agents rescue',
-    usage: 'AGENT [--hours N]',
+    usage: 'AGENT [--hours N] [--out FILE]',
     summary: 'make a code with which an agent that is cut off enrols again',
     help: 'For an agent whose certificate expired, whose key is lost, or which trusts Central no more. Anybody at the branch can type\nthe line on that machine. The code is good once and for that agent only; a new one takes the place of the one before.',
-    options: { hours: { type: 'string', doc: 'how long it is good; 24 unless set' }, ...reasons },
+    options: { hours: { type: 'string', doc: 'how long it is good; 24 unless set' }, ...SECRET_OUT, ...reasons },
     words: { least: 1, most: 1 },
     async run(call) {
       const hours = call.number('hours');
       const agent = await findAgent(call.client, call.words[0] ?? '');
       const body = { ...(hours === undefined ? {} : { hours }), ...given(call, 'comment', 'ticket') };
-      const answer = recordOf(await call.client.request('POST', `/agents/${idIn(agent)}/rescue`, { body }));
-      call.answer(answer, () => `On the machine of ${shown(answer['name'])}, before ${shown(answer['expiresAt'])}:\n\n  ${shown(answer['line'])}\n`);
+      const place = await secretPlace(call, 'recovery-code');
+      const { code, line, ...rest } = recordOf(await call.client.request('POST', `/agents/${idIn(agent)}/rescue`, { body }));
+      const before = `On the machine of ${shown(rest['name'])}, before ${shown(rest['expiresAt'])}:`;
+      const file = await place.keep(shown(code), shown(rest['id']));
+      if (file === undefined) return call.answer({ ...rest, code, line }, () => `${before}\n\n  ${shown(line)}\n`);
+      call.answer({ ...rest, codeFile: file }, () => `The recovery code is in ${file} (mode 0600).\n${before}\n\n  queue-agent rescue\n\nand enter the code.`);
     },
   },
 ];

@@ -6,25 +6,33 @@ export const CLI_ERRORS = {
   command_unknown: { text: 'There is no command "{found}".', hint: 'Commands are: {commands}. "queuegate help" explains them.' },
   administration_unreachable: {
     text: 'Central cannot be reached at {url}: {found}.',
-    hint: 'Look whether it runs there ("queuegate status" on its own host); name another address with --url or QUEUEGATE_URL.',
+    hint: 'Check that it runs there ("queuegate status" on its own host), and that --url or QUEUEGATE_URL names its port of HTTPS administration.',
   },
   central_not_trusted: {
     text: 'The certificate of {url} is not trusted: {found}.',
     hint: 'Name the root of Central with --ca FILE or QUEUEGATE_CA ("queuegate ca export" on its own host writes it), and use a host name that its certificate has.',
   },
-  no_administration: { text: 'What answers at {url} is no Central: {found}.', hint: 'The administration is on port 8080 (HTTP, its own host only) and 8443 (HTTPS).' },
+  no_administration: { text: 'The server at {url} does not answer as Central does: {found}.', hint: 'Name the port of HTTPS administration (8443): --url https://HOST:8443' },
   token_missing: {
     text: 'There is no API token: {file} cannot be read, and QUEUEGATE_TOKEN is not set.',
     hint: 'Run it as the account of Central in its working folder, name a file with --token-file, or set QUEUEGATE_TOKEN.',
   },
   token_over_plain_http: {
-    text: 'A token may not go over unencrypted HTTP to another host ({url}).',
-    hint: 'Use https:// and port 8443, with --ca FILE.',
+    text: 'The API token is not sent to {url}: over unencrypted HTTP, any process on that port could read it.',
+    hint: 'On the host of Central leave out --url and QUEUEGATE_URL: the socket in the data folder is used. From elsewhere use https:// and port 8443, with --ca FILE.',
+  },
+  tls_weakened: {
+    text: 'The API token is not sent: {found} weakens TLS for this process.',
+    hint: 'Unset it. To trust a certificate, name its root with --ca FILE or QUEUEGATE_CA.',
   },
   file_not_written: { text: '{file} cannot be written: {found}.', hint: 'Name a file in a folder that exists and that you may write to.' },
+  secret_place_missing: {
+    text: 'The standard output is not a terminal, so the secret belongs into a file, but not into {folder}: {found}',
+    hint: 'Name a new file with --out FILE, in a folder that only this account may write to.',
+  },
   backup_password_missing: {
     text: 'The password of the backup is missing.',
-    hint: 'Set QUEUEGATE_BACKUP_PASSWORD, or name a file that holds it with --password-file FILE.',
+    hint: 'Set QUEUEGATE_BACKUP_PASSWORD, name a file that holds it with --password-file FILE (- reads it from the standard input), or run this on a terminal, which asks for it.',
   },
   not_back: {
     text: 'The backup was taken, but Central was not back within {seconds} seconds.',

@@ -1,8 +1,8 @@
 // What commands do with files of this machine: read one for a request, write one that came in an answer.
 import { basename } from 'node:path';
-import { replaceFile } from '../../shared/atomic-file.ts';
 import { readBoundedFile } from '../../shared/bounded-file.ts';
-import { textOf } from '../../shared/errors.ts';
+import { isCoded, textOf } from '../../shared/errors.ts';
+import { replaceOwnFile } from '../../shared/secret-file.ts';
 import { cliFault } from './errors.ts';
 
 /** What a body may hold beside it, as base64. */
@@ -14,11 +14,12 @@ export async function fileForRequest(path: string, what: string): Promise<{ read
   return { file: bytes.toString('base64'), name: basename(path).replaceAll(/\p{Cc}/gu, '?') };
 }
 
-/** Errors: file_not_written. */
-export async function writeAnswer(file: string, bytes: Buffer, mode: number): Promise<void> {
+/** Writes what is not a secret. Errors: file_not_written, secret_file_unsafe. */
+export async function writeAnswer(file: string, bytes: Buffer): Promise<void> {
   try {
-    await replaceFile(file, bytes, mode);
+    await replaceOwnFile(file, bytes);
   } catch (error) {
+    if (isCoded(error, 'secret_file_unsafe')) throw error;
     throw cliFault('file_not_written', { file, found: textOf(error) }, error);
   }
 }

@@ -1,4 +1,5 @@
 // Owns how answers are written for people: tables, facts, and values of JSON that nobody has checked.
+import { escapeLine } from '../../shared/terminal.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 
 /** Columns as wide as their widest cell; the last one runs free. */
@@ -18,9 +19,9 @@ export function facts(pairs: readonly (readonly [string, unknown])[]): string {
 /** A value of an answer as text; what is not there is a dash. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
-  // Names come from elsewhere: nothing in them may move a terminal's cursor.
   const text = Array.isArray(value) ? value.map((item) => shown(item)).join(', ') || '-' : typeof value === 'string' ? value : JSON.stringify(value);
-  return text.replaceAll(/\p{Cc}/gu, '\u{fffd}');
+  // Names come from elsewhere: nothing in them may act on a terminal, nor begin another line or cell.
+  return escapeLine(text);
 }
 
 /** A thumbprint in the notation of keytool and openssl, to be compared by eye. */

@@ -4,11 +4,13 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readBoundedFile } from '../../shared/bounded-file.ts';
 import { isCoded, printable, textOf } from '../../shared/errors.ts';
+import { findLocalSocket } from '../../shared/platform/local-socket.ts';
+import { escapeLine, escapeLines } from '../../shared/terminal.ts';
 import { agentCommands } from './agents.ts';
 import { authorityCommands } from './authority.ts';
 import { certificateCommands } from './certificate.ts';
 import { backupCommands } from './backup.ts';
-import { createClient, RestError } from './client.ts';
+import { createClient, RestError, type Target } from './client.ts';
 import type { Command, CommandCall } from './command.ts';
 import { cliFault, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
 import { enrolmentCommands } from './enrolments.ts';
@@ -19,7 +21,8 @@ import { revocationCommands } from './revocation.ts';
 import { rotationCommands } from './rotation.ts';
 import { statusCommands } from './status.ts';
 import { tokenCommands } from './tokens.ts';
-import { ADMINISTRATOR_TOKEN_FILE } from '../config.ts';
+import { ADMINISTRATOR_TOKEN_FILE, DEFAULT_DATA_FOLDER } from '../config.ts';
+import { LOCAL_SOCKET } from '../listeners/local-socket.ts';
 
 const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...enrolmentCommands, ...revocationCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...rotationCommands, ...certificateCommands, ...backupCommands];
 
@@ -27,14 +30,13 @@ const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, .
 const TRUSTSTORE = { name: 'truststore', summary: 'truststores on this machine, such as those of profiles, without keytool' } as const;
 
 const COMMON = {
-  url: { type: 'string', doc: 'where Central is: http://127.0.0.1:8080 unless set (QUEUEGATE_URL)' },
+  url: { type: 'string', doc: 'https://HOST:8443, where Central is on another host (QUEUEGATE_URL); else its socket in the data folder' },
   ca: { type: 'string', doc: 'PEM file of the root to trust (QUEUEGATE_CA)' },
   'token-file': { type: 'string', doc: 'file with the API token (QUEUEGATE_TOKEN_FILE; or the token itself in QUEUEGATE_TOKEN)' },
   json: { type: 'boolean', doc: 'the answer as JSON' },
   help: { type: 'boolean', doc: 'this text' },
 } as const;
 
-const DEFAULT_URL = 'http://127.0.0.1:8080';
 const MAX_TOKEN_BYTES = 1024;
 const MAX_CA_BYTES = 1024 * 1024;
 
@@ -44,19 +46,25 @@ export interface CliSurroundings {
   readonly out: (text: string) => void;
   readonly error: (text: string) => void;
   readonly readStdin: () => Promise<string>;
+  /** Is the standard output a terminal? */
+  readonly terminal: boolean;
+  /** Asks the person at the terminal; absent where there is none. Undefined when they gave up. */
+  readonly prompt?: (question: string) => Promise<string | undefined>;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
 }
 
 /** Runs one command line; the exit status. */
-export async function runCli(argv: readonly string[], surroundings: CliSurroundings): Promise<number> {
+export async function runCli(argv: readonly string[], given: CliSurroundings): Promise<number> {
+  // Names, refusals and hints come from Central and from agents: nothing in them may act on the terminal, whichever command prints them.
+  const surroundings = { ...given, out: (text: string) => given.out(escapeLines(text)), error: (text: string) => given.error(escapeLines(text)) };
   try {
     return await run(argv, surroundings);
   } catch (error) {
     if (surroundings.signal.aborted) return EXIT_FAILED;
     surroundings.error(printable(error));
     // What the sentence itself says already is not said again.
-    if (error instanceof RestError) for (const text of error.errors) if (!error.message.includes(text)) surroundings.error(`  - ${text}`);
+    if (error instanceof RestError) for (const text of error.errors) if (!error.message.includes(text)) surroundings.error(`  - ${escapeLine(text)}`);
     return isCoded(error, 'usage', 'command_unknown') ? EXIT_USAGE : EXIT_FAILED;
   }
 }
@@ -89,6 +97,7 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
     client,
     words: positionals,
     json,
+    terminal: surroundings.terminal,
     signal: surroundings.signal,
     readStdin: surroundings.readStdin,
     environment: surroundings.environment,
@@ -96,9 +105,11 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
     line: surroundings.out,
     text,
     flag: (name) => values[name] === true,
-    async secret(option, variable) {
+    async secret(option, variable, question) {
       const file = text(option);
-      return file === undefined ? surroundings.environment[variable] || undefined : await readPassword(resolve(surroundings.workingFolder, file));
+      if (file === '-') return firstLine(await surroundings.readStdin());
+      if (file !== undefined) return await readPassword(resolve(surroundings.workingFolder, file));
+      return surroundings.environment[variable] || (question === undefined ? undefined : (await surroundings.prompt?.(question)) || undefined);
     },
     number(name) {
       const found = text(name);
@@ -132,22 +143,41 @@ function readLine(command: Command, args: readonly string[]): { readonly values:
   }
 }
 
-async function targetOf(command: Command, text: (name: string) => string | undefined, { environment, workingFolder }: CliSurroundings): Promise<{ url: URL; ca: string | undefined }> {
-  const named = text('url') ?? (environment['QUEUEGATE_URL'] || DEFAULT_URL);
-  if (!URL.canParse(named) || !/^https?:$/.test(new URL(named).protocol)) throw usage(command, `"${named}" is no address such as https://central.bank.example:8443`);
+async function targetOf(command: Command, text: (name: string) => string | undefined, { environment, workingFolder }: CliSurroundings): Promise<{ target: Target; ca: string | undefined }> {
+  const named = text('url') ?? (environment['QUEUEGATE_URL'] || undefined);
+  if (named === undefined) return { target: localTarget(environment, workingFolder), ca: undefined };
+  if (!URL.canParse(named) || !/^https?:$/.test(new URL(named).protocol)) throw usage(command, `"${named}" is not an address such as https://central.bank.example:8443`);
   const url = new URL(named);
+  if (url.protocol === 'http:') throw cliFault('token_over_plain_http', { url: url.origin });
+  const weakening = tlsWeakening(environment);
+  if (weakening !== undefined) throw cliFault('tls_weakened', { found: weakening });
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   const file = text('ca') ?? (environment['QUEUEGATE_CA'] || undefined);
-  if (file === undefined) return { url, ca: undefined };
+  if (file === undefined) return { target: { url }, ca: undefined };
   const ca = await readBoundedFile({ path: resolve(workingFolder, file), what: 'The root certificate', maxBytes: MAX_CA_BYTES, mend: 'Name the PEM file that "queuegate ca export --out FILE" writes.' });
-  return { url, ca: ca.toString('utf8') };
+  return { target: { url }, ca: ca.toString('utf8') };
+}
+
+/** The socket in Central's data folder. It belongs to Central's account, which is another one only where root names the folder. */
+function localTarget(environment: CliSurroundings['environment'], workingFolder: string): Target {
+  const folder = environment['QUEUEGATE_DATA_FOLDER'] || undefined;
+  const path = resolve(workingFolder, folder ?? DEFAULT_DATA_FOLDER, LOCAL_SOCKET);
+  const ifMissing = 'Start Central. On its host, run this in its working folder or set QUEUEGATE_DATA_FOLDER; from elsewhere give --url https://HOST:8443 and --ca FILE.';
+  return { named: path, socket: async () => await findLocalSocket(path, { ifMissing, foreignForRoot: folder !== undefined }) };
+}
+
+/** The first variable of the environment that lets this process take a certificate or a protocol that it would refuse, or write its keys down. */
+function tlsWeakening(environment: CliSurroundings['environment']): string | undefined {
+  if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') return 'NODE_TLS_REJECT_UNAUTHORIZED=0';
+  const option = /--(?:tls-min-v1\.[01]|tls-max-v1\.[01]|tls-keylog|tls-cipher-list|openssl-legacy-provider|insecure-http-parser)\b/.exec(environment['NODE_OPTIONS'] ?? '');
+  return option === null ? undefined : `${option[0]} in NODE_OPTIONS`;
 }
 
 /** From --token-file, the environment, or the file that Central wrote on its first start. Never from a flag: `ps` shows those. */
 async function readToken(text: (name: string) => string | undefined, { environment, workingFolder }: CliSurroundings): Promise<string> {
   const named = text('token-file');
   if (named === undefined && environment['QUEUEGATE_TOKEN']) return environment['QUEUEGATE_TOKEN'].trim();
-  const folder = environment['QUEUEGATE_DATA_FOLDER'] || 'data/central';
+  const folder = environment['QUEUEGATE_DATA_FOLDER'] || DEFAULT_DATA_FOLDER;
   const file = resolve(workingFolder, named ?? (environment['QUEUEGATE_TOKEN_FILE'] || `${folder}/${ADMINISTRATOR_TOKEN_FILE}`));
   try {
     return (await readBoundedFile({ path: file, what: 'The token file', maxBytes: MAX_TOKEN_BYTES, mend: 'Name a file that holds a token.' })).toString('utf8').trim();
@@ -159,7 +189,11 @@ async function readToken(text: (name: string) => string | undefined, { environme
 /** The first line: editors end files with a line end, which is no part of a password. */
 async function readPassword(path: string): Promise<string> {
   const bytes = await readBoundedFile({ path, what: 'The password file', maxBytes: MAX_TOKEN_BYTES, mend: 'Name a file that holds the password in its first line.' });
-  return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
+  return firstLine(bytes.toString('utf8'));
+}
+
+function firstLine(text: string): string {
+  return text.split(/\r?\n/, 1)[0] ?? '';
 }
 
 function usage(command: Command, found: string): Error {

@@ -1,7 +1,11 @@
 // The commands on tokens: API tokens for people and programs, enrolment tokens for machines.
 import { isCoded } from '../../shared/errors.ts';
 import type { Command } from './command.ts';
+import { shellWord } from '../../shared/terminal.ts';
 import { recordOf, rowsOf, shown, table } from './print.ts';
+import { SECRET_OUT, secretPlace } from './secret-answer.ts';
+
+const HELP = 'The secret is shown on a terminal only. Otherwise, and with --out, it is in a new file with mode 0600, also with --json: the answer\nnames the file. Without --out that file is in $XDG_STATE_HOME/queuegate, or ~/.local/state/queuegate.';
 
 export const tokenCommands: readonly Command[] = [
   {
@@ -26,28 +30,38 @@ export const tokenCommands: readonly Command[] = [
   },
   {
     name: 'tokens create',
-    usage: '--name NAME --role viewer|operator|administrator [--days N]',
-    summary: 'make an API token; it is shown once',
-    options: { name: { type: 'string', doc: 'for whom or what' }, role: { type: 'string', doc: 'viewer reads, operator sends messages, administrator does the rest' }, days: { type: 'string', doc: 'how long it is good; for ever unless set' } },
+    usage: '--name NAME --role viewer|operator|administrator [--days N] [--out FILE]',
+    summary: 'make an API token; it is shown once, on a terminal, or written to a file',
+    help: HELP,
+    options: { name: { type: 'string', doc: 'for whom or what' }, role: { type: 'string', doc: 'viewer reads, operator sends messages, administrator does the rest' }, days: { type: 'string', doc: 'how long it is good; for ever unless set' }, ...SECRET_OUT },
     words: { least: 0, most: 0 },
     async run(call) {
       const [name, role, days] = [call.text('name'), call.text('role'), call.number('days')];
       if (name === undefined || role === undefined) throw call.complain('--name and --role are needed');
-      const answer = await call.client.request('POST', '/tokens', { body: { name, role, ...(days === undefined ? {} : { days }) } });
-      call.answer(answer, () => `${shown(recordOf(answer)['token'])}\n\nShown this once. It has the role ${role}.`);
+      const place = await secretPlace(call, 'api-token');
+      const { token, ...rest } = recordOf(await call.client.request('POST', '/tokens', { body: { name, role, ...(days === undefined ? {} : { days }) } }));
+      const file = await place.keep(shown(token), shown(rest['id']));
+      if (file === undefined) return call.answer({ ...rest, token }, () => `${shown(token)}\n\nShown this once. It has the role ${role}.`);
+      call.answer({ ...rest, tokenFile: file }, () => `The token is in ${file} (mode 0600). It has the role ${role}.\nUse it with --token-file ${shellWord(file)}`);
     },
   },
   {
     name: 'tokens create-enrolment',
-    usage: '[--agent-name NAME] [--uses N] [--minutes N]',
+    usage: '[--agent-name NAME] [--uses N] [--minutes N] [--out FILE]',
     summary: 'make an enrolment token and print the line that enrols an agent',
-    options: { 'agent-name': { type: 'string', doc: 'good for an agent of this name only' }, uses: { type: 'string', doc: 'for how many machines; 1 unless set' }, minutes: { type: 'string', doc: 'how long it is good; 30 unless set' } },
+    help: HELP,
+    options: { 'agent-name': { type: 'string', doc: 'good for an agent of this name only' }, uses: { type: 'string', doc: 'for how many machines; 1 unless set' }, minutes: { type: 'string', doc: 'how long it is good; 30 unless set' }, ...SECRET_OUT },
     words: { least: 0, most: 0 },
     async run(call) {
       const [agentName, uses, minutes] = [call.text('agent-name'), call.number('uses'), call.number('minutes')];
       const body = { ...(agentName === undefined ? {} : { agentName }), ...(uses === undefined ? {} : { uses }), ...(minutes === undefined ? {} : { minutes }) };
-      const answer = recordOf(await call.client.request('POST', '/enrolment-tokens', { body }));
-      call.answer(answer, () => `On the agent's machine, before ${shown(answer['expiresAt'])}:\n\n  ${shown(answer['line'])}\n`);
+      const place = await secretPlace(call, 'enrollment-token');
+      const { token, line, ...rest } = recordOf(await call.client.request('POST', '/enrolment-tokens', { body }));
+      const before = `On the agent's machine, before ${shown(rest['expiresAt'])}:`;
+      const file = await place.keep(shown(token), shown(rest['id']));
+      if (file === undefined) return call.answer({ ...rest, token, line }, () => `${before}\n\n  ${shown(line)}\n`);
+      const withFile = shown(line).replace(`--token ${shown(token)}`, () => `--token-file ${shellWord(file)}`);
+      call.answer({ ...rest, tokenFile: file, line: withFile }, () => `The token is in ${file} (mode 0600); copy that file to the agent's machine.\n${before}\n\n  ${withFile}\n`);
     },
   },
   {

@@ -49,6 +49,8 @@ export interface ListenerAppsOptions {
 
 export interface ListenerApps {
   readonly accept: Readonly<Record<ListenerName, (socket: Socket) => void>>;
+  /** For the socket of this host's administration, which shares the app of HTTP; its owner bounds it. */
+  acceptLocal(socket: Socket): void;
   /** Handshakes from now on show this certificate, on both TLS listeners. */
   show(credentials: Credentials): void;
   setMaxFrameBytes(bytes: number): void;
@@ -98,6 +100,7 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
   }
   return {
     accept: { plain: listeners.plain.connections.accept, secure: listeners.secure.connections.accept, https: listeners.https.connections.accept, http: listeners.http.connections.accept },
+    acceptLocal: (socket) => void listeners.http.server.emit('connection', socket),
     show(next): void {
       credentials = next;
       swapCredentials(tls.secure, next);

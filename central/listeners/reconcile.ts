@@ -46,14 +46,23 @@ export interface ListeningState {
   readonly text: string;
 }
 
-/** A listener that could neither move nor go back is tried again so often. */
+/** A listener whose port another process holds is tried again so often. */
 const REOPEN_MS = 1_000;
+
+/** A listener that should be there and is not. */
+interface Missing {
+  /** What was asked for; its port may be 0. */
+  readonly plan: BindingPlan;
+  /** The one that it had, or is to have. */
+  readonly port: number;
+  readonly error: unknown;
+}
 
 export class Listeners<Staged> {
   readonly #options: ReconcileOptions<Staged>;
   readonly #bindings = new Map<ListenerName, Binding>();
-  /** Listeners that should be there and are not, with the reason; a timer tries again. */
-  readonly #missing = new Map<ListenerName, string>();
+  /** A timer tries each again. */
+  readonly #missing = new Map<ListenerName, Missing>();
   readonly #reopening = new Map<ListenerName, NodeJS.Timeout>();
   #stopped = false;
 
@@ -61,12 +70,22 @@ export class Listeners<Staged> {
     this.#options = options;
   }
 
-  /** Opens everything for the first time. Throws port_taken and the like; then nothing listens. */
+  /**
+   * Opens everything for the first time. A port that another process holds is tried until it is free, and a problem until then: any
+   * account of this host can hold one, and must not keep Central from starting. Throws port_refused; then nothing listens.
+   */
   async start(values: ParameterValues): Promise<void> {
     try {
-      for (const [listener, plan] of this.#plans(values)) this.#bindings.set(listener, await openBinding(plan, this.#options.accept[listener]));
+      for (const [listener, plan] of this.#plans(values)) {
+        try {
+          this.#bindings.set(listener, await openBinding(plan, this.#options.accept[listener]));
+        } catch (error) {
+          if (!isCoded(error, 'port_taken')) throw error;
+          this.#retryLater(listener, plan, plan.port, error);
+        }
+      }
     } catch (error) {
-      this.#closeAll();
+      this.stop();
       throw error;
     }
   }
@@ -82,7 +101,8 @@ export class Listeners<Staged> {
       faults.push({ parameter, found: JSON.stringify(next[parameter]), allowed: 'what a server certificate can be made with', text: error.message });
     }
     for (const [listener, plan] of this.#plans(next)) {
-      if (this.#stands(listener, plan)) continue;
+      // What is missing and asked for on the same port is tried again anyway: it must not keep other parameters from being changed.
+      if (this.#stands(listener, plan) || this.#missing.get(listener)?.plan.port === plan.port) continue;
       // An address and port that this process holds itself cannot be probed; apply closes it first, and goes back if that fails.
       const probed = plan.addresses.filter((address) => !this.#holds(address, plan.port));
       try {
@@ -141,7 +161,7 @@ export class Listeners<Staged> {
 
   /** What should listen and does not; for health. */
   trouble(): string[] {
-    return [...this.#missing].map(([listener, reason]) => `${capital(TITLES[listener])} does not listen: ${reason}`);
+    return [...this.#missing].map(([listener, { error }]) => `${capital(TITLES[listener])} does not listen: ${reasonOf(error)}`);
   }
 
   port(listener: ListenerName): number | undefined {
@@ -150,8 +170,7 @@ export class Listeners<Staged> {
 
   stop(): void {
     this.#stopped = true;
-    for (const timer of this.#reopening.values()) clearTimeout(timer);
-    this.#reopening.clear();
+    this.#clearTimers();
     this.#closeAll();
   }
 
@@ -197,6 +216,8 @@ export class Listeners<Staged> {
    */
   async #move(plans: ReadonlyMap<ListenerName, BindingPlan>): Promise<void> {
     const { accept } = this.#options;
+    // No timer may open meanwhile what this moves.
+    this.#clearTimers();
     const leaving = new Map<ListenerName, Binding>();
     const coming = new Map<ListenerName, BindingPlan>();
     for (const listener of LISTENERS) {
@@ -208,12 +229,16 @@ export class Listeners<Staged> {
       if (plan !== undefined) coming.set(listener, plan.port === 0 && standing?.plan.port === 0 ? { ...plan, port: standing.port } : plan);
     }
     const opened = new Map<ListenerName, Binding>();
+    const stillMissing = new Map<ListenerName, Missing>();
     const closed = new Map<ListenerName, Binding>();
     const inTheWay = (plan: BindingPlan): boolean => [...leaving.values()].some((binding) => binding.port === plan.port && overlaps(binding.plan.addresses, plan.addresses));
     try {
       const later: [ListenerName, BindingPlan][] = [];
       for (const [listener, plan] of coming) {
+        const missing = this.#missing.get(listener);
         if (inTheWay(plan)) later.push([listener, plan]);
+        // It goes on to be tried, on the addresses of now.
+        else if (missing?.plan.port === plan.port) stillMissing.set(listener, { ...missing, plan });
         else opened.set(listener, await openBinding(plan, accept[listener]));
       }
       for (const [listener, binding] of leaving) {
@@ -224,7 +249,8 @@ export class Listeners<Staged> {
       for (const [listener, plan] of later) opened.set(listener, await openBinding(plan, accept[listener]));
     } catch (error) {
       for (const binding of opened.values()) binding.close();
-      for (const [listener, binding] of closed) await this.#reopen(listener, binding);
+      for (const [listener, { plan, port }] of closed) await this.#reopen(listener, plan, port);
+      for (const [listener, { plan, port, error: before }] of this.#missing) if (!this.#reopening.has(listener)) this.#retryLater(listener, plan, port, before);
       throw error;
     }
     for (const [listener, binding] of leaving) {
@@ -235,29 +261,37 @@ export class Listeners<Staged> {
       // The plan stays what was asked for, also where the port was kept.
       this.#bindings.set(listener, { ...binding, plan: plans.get(listener) ?? binding.plan });
     }
-    // All that should listen does now; what was missing and was switched off must not come back.
+    // What was missing and was switched off or moved must not come back.
     for (const listener of LISTENERS) this.#clearMissing(listener);
+    for (const [listener, { plan, port }] of stillMissing) await this.#reopen(listener, plan, port);
   }
 
   /**
-   * Back to where it was. Whoever took the port meanwhile may let it go: it is tried until then, and health says so. `due` is the
-   * timer that called: a change that has made something else of the listener since then has cleared it.
+   * Opens a listener that has no binding (any more). Whoever holds the port may let it go: it is tried until then, and health says so.
+   * `due` is the timer that called: a change that has made something else of the listener since then has cleared it.
    */
-  async #reopen(listener: ListenerName, old: Binding, due?: NodeJS.Timeout): Promise<void> {
+  async #reopen(listener: ListenerName, plan: BindingPlan, port: number, due?: NodeJS.Timeout): Promise<void> {
     const isOver = (): boolean => this.#stopped || this.#reopening.get(listener) !== due;
+    const { log, accept } = this.#options;
     try {
-      const binding = await openBinding({ ...old.plan, port: old.port }, this.#options.accept[listener]);
+      const binding = await openBinding({ ...plan, port }, accept[listener]);
       if (isOver()) return binding.close();
-      this.#bindings.set(listener, { ...binding, plan: old.plan });
+      this.#bindings.set(listener, { ...binding, plan });
+      if (due !== undefined) log.info({ listener, port: binding.port }, 'a listener has its port now');
       this.#clearMissing(listener);
     } catch (error) {
       if (isOver()) return;
       this.#bindings.delete(listener);
-      this.#missing.set(listener, textOf(error));
-      this.#options.log.error({ listener, error: textOf(error) }, 'a listener could not go back to its port; trying again');
-      const timer: NodeJS.Timeout = setTimeout(() => void this.#reopen(listener, old, timer), REOPEN_MS);
-      this.#reopening.set(listener, timer);
+      this.#retryLater(listener, plan, port, error);
     }
+  }
+
+  #retryLater(listener: ListenerName, plan: BindingPlan, port: number, error: unknown): void {
+    // One line, not one a second.
+    if (!this.#missing.has(listener)) this.#options.log.error({ listener, error: textOf(error) }, 'a listener does not have its port; trying again');
+    this.#missing.set(listener, { plan, port, error });
+    const timer: NodeJS.Timeout = setTimeout(() => void this.#reopen(listener, plan, port, timer), REOPEN_MS);
+    this.#reopening.set(listener, timer);
   }
 
   #clearMissing(listener: ListenerName): void {
@@ -266,10 +300,21 @@ export class Listeners<Staged> {
     this.#missing.delete(listener);
   }
 
+  #clearTimers(): void {
+    for (const timer of this.#reopening.values()) clearTimeout(timer);
+    this.#reopening.clear();
+  }
+
   #closeAll(): void {
     for (const binding of this.#bindings.values()) binding.close();
     this.#bindings.clear();
   }
+}
+
+/** As a problem of the status: what is wrong, what to do, and the code. */
+function reasonOf(error: unknown): string {
+  if (!isCoded(error, 'port_taken')) return textOf(error);
+  return `${error.message} Stop the process that holds it ("ss -ltnp" shows which; Central takes the port as soon as it is free), or choose another port. (${error.code})`;
 }
 
 function certificateChanged(next: ParameterValues, now: ParameterValues): boolean {

@@ -43,7 +43,9 @@ export function confirmTerms({ share }: ConfirmRequest, listener: ConfirmTerms['
  */
 export function assertConfirmable(terms: ConfirmTerms, appliedAt: number, agents: OnlineAgents, actor: Actor, force: boolean): void {
   const { listener } = terms;
-  if (listener !== null && (actor.via?.listener !== listener || actor.via.connectedAt <= appliedAt)) {
+  // HTTP serves this host only: whoever reaches Central by its socket there is not cut off either.
+  const by = actor.via?.listener === 'local' ? 'http' : actor.via?.listener;
+  if (listener !== null && (by !== listener || (actor.via?.connectedAt ?? 0) <= appliedAt)) {
     throw parameterFault('confirm_over_new_connection', { listener: listener.toUpperCase() });
   }
   const online = new Set(agents.online().map(({ agentId }) => agentId));

@@ -3,8 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFile } from '../../shared/atomic-file.ts';
 import { readBoundedFile } from '../../shared/bounded-file.ts';
+import { createSecretFile } from '../../shared/secret-file.ts';
 import { KEY_BYTES, keyEncryptionKey, type KeyEncryptionKey } from './envelope.ts';
 import { pkiFault } from './errors.ts';
 
@@ -52,7 +52,7 @@ export async function findPreviousKey({ previousFile }: KeySources, log: KeyLog)
 export async function makeKey(dataFolder: string): Promise<KeyEncryptionKey> {
   const file = join(dataFolder, KEY_FILE);
   const bytes = randomBytes(KEY_BYTES);
-  await replaceFile(file, Buffer.from(`${bytes.toString('base64')}\n`), 0o600);
+  await createSecretFile(file, Buffer.from(`${bytes.toString('base64')}\n`));
   return keyEncryptionKey(bytes, file);
 }
 

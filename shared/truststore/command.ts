@@ -45,9 +45,10 @@ export function truststoreUsage(program: CommandIo['program']): string {
   ${program} truststore change-password FILE
       Another password, for the private keys in it too.
 
-Password of FILE: --password, --password-file, or ${variables.password}; else "${DEFAULT_PASSWORD}" is tried.
-New one (convert, change-password): --new-password, --new-password-file, or ${variables.newPassword}.
-A password file is read up to its first line break. Flags can be seen by others on this machine (ps); files and environment cannot.
+Password of FILE: --password-file, or ${variables.password}; else "${DEFAULT_PASSWORD}" is tried.
+New one (convert, change-password): --new-password-file, or ${variables.newPassword}.
+A password file is read up to its first line break; "-" reads the next line of the standard input. No flag takes the password itself:
+other accounts on this machine see the arguments of a process (ps).
 Exit status: 0 done, 1 refused, 2 not understood.
 `;
 }
@@ -145,7 +146,7 @@ async function changeStorePassword(args: readonly string[], io: CommandIo): Prom
   const options = new Options(args, { ...PASSWORD, ...NEW_PASSWORD }, io);
   const password = await options.password();
   const newPassword = await options.newPassword();
-  if (newPassword === undefined) throw options.complain(`Which password? --new-password, --new-password-file or ${passwordVariables(io.program).newPassword} is missing.`);
+  if (newPassword === undefined) throw options.complain(`Which password? --new-password-file or ${passwordVariables(io.program).newPassword} is missing.`);
   const { format, keys } = await changePassword({ file: options.file, password, newPassword });
   io.stdout(`${options.file} (${FORMAT_NAMES[format]}) has the new password${keys === 0 ? '' : `, and ${keys === 1 ? 'its private key' : `its ${keys} private keys`} too`}\n`);
 }

@@ -1,7 +1,8 @@
-// Owns the words of a truststore command line: its flags, and the passwords that come by flag, file or environment.
+// Owns the words of a truststore command line: its flags, and the passwords that come by file, standard input or environment.
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { readBoundedFile } from '../bounded-file.ts';
 import { textOf } from '../errors.ts';
+import { readStandardInput } from '../standard-streams.ts';
 import { printableLine } from '../keystore/material.ts';
 import { truststoreFault } from './errors.ts';
 import type { WritableFormat } from './write.ts';
@@ -9,6 +10,8 @@ import type { WritableFormat } from './write.ts';
 export interface CommandIo {
   stdout(text: string): void;
   stderr(text: string): void;
+  /** The whole standard input, in place of the process's own. */
+  stdin?(): Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The program that runs, as it is typed: queue-agent or queuegate. Its environment variables begin so too. */
   readonly program: 'queue-agent' | 'queuegate';
@@ -22,6 +25,7 @@ export function passwordVariables(program: CommandIo['program']): { readonly pas
   return { password: `${prefix}_TRUSTSTORE_PASSWORD`, newPassword: `${prefix}_TRUSTSTORE_NEW_PASSWORD` };
 }
 
+/** Those that hold the password itself are known only to be refused: other accounts see the arguments of a process (ps). */
 export const PASSWORD = { password: { type: 'string' }, 'password-file': { type: 'string' } } as const;
 export const NEW_PASSWORD = { 'new-password': { type: 'string' }, 'new-password-file': { type: 'string' } } as const;
 
@@ -30,6 +34,7 @@ export class Options {
   readonly file: string;
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #io: CommandIo;
+  #input: string[] | undefined;
 
   /** Throws truststore_usage. */
   constructor(args: readonly string[], options: NonNullable<ParseArgsConfig['options']>, io: CommandIo) {
@@ -93,11 +98,17 @@ export class Options {
   }
 
   async #secret(name: string, variable: string): Promise<string | undefined> {
-    const given = this.text(name);
+    if (this.text(name) !== undefined) throw this.complain(`--${name} is not taken: other accounts see the arguments of a process. Use --${name}-file FILE (- reads it from the standard input) or ${variable}.`);
     const file = this.text(`${name}-file`);
-    if (given !== undefined && file !== undefined) throw this.complain(`--${name} and --${name}-file exclude each other.`);
+    if (file === '-') return await this.#nextLine();
     if (file !== undefined) return await firstLine(file);
-    return given ?? (this.#io.env[variable] || undefined);
+    return this.#io.env[variable] || undefined;
+  }
+
+  /** Both passwords may come by the standard input: the first line is the first one that is asked for. */
+  async #nextLine(): Promise<string> {
+    this.#input ??= (await (this.#io.stdin?.() ?? readStandardInput(MAX_PASSWORD_FILE_BYTES))).split(/\r?\n/);
+    return this.#input.shift() ?? '';
   }
 }
 

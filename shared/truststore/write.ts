@@ -7,14 +7,13 @@ import { textOf } from '../errors.ts';
 import { keystoreFault } from '../keystore/errors.ts';
 import { DEFAULT_PASSWORD, MAX_STORE_BYTES, type Store, type StoreEntry, type StoreFormat } from '../keystore/material.ts';
 import { encodeStore, openStore } from '../keystore/open.ts';
+import { replaceSecretFile } from '../secret-file.ts';
 import { appendPem } from '../keystore/pem.ts';
 import { aliasKey, namesOf } from './entries.ts';
 import { truststoreFault } from './errors.ts';
 
 /** What somebody trusts is no secret, and the account that runs tasks may read it too. */
 const TRUST_MODE = 0o644;
-/** A store with a private key in it. */
-const KEY_MODE = 0o600;
 /** keytool makes no store with a shorter one. */
 const MIN_PASSWORD = 6;
 const MAX_PASSWORD = 128;
@@ -73,7 +72,7 @@ export async function writeEntries({ file, format, entries, password = DEFAULT_P
   await writeStore(file, bytes, entries, password);
 }
 
-/** Puts `bytes` into the place of the file when they read back as `entries`. An existing file keeps its mode. */
+/** Puts `bytes` into the place of the file when they read back as `entries`. An existing truststore keeps its mode; a store with a private key is for this account only. */
 export async function writeStore(file: string, bytes: Buffer, entries: readonly StoreEntry[], password: string | undefined): Promise<void> {
   let found: string | undefined;
   try {
@@ -84,7 +83,8 @@ export async function writeStore(file: string, bytes: Buffer, entries: readonly 
     found = textOf(error);
   }
   if (found !== undefined) throw truststoreFault('truststore_not_read_back', { file, found });
-  await replaceFile(file, bytes, entries.some(({ kind }) => kind === 'key') ? KEY_MODE : TRUST_MODE);
+  if (entries.some(({ kind }) => kind === 'key')) await replaceSecretFile(file, bytes);
+  else await replaceFile(file, bytes, TRUST_MODE);
 }
 
 /** What must be the same before and behind. PKCS#12 hands keys out first. */

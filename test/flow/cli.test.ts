@@ -1,9 +1,12 @@
 // queuegate as an administrator runs it, against a real Central with a real agent.
 import { X509Certificate } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { chown, lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, Running, runNode, until, type Ended } from './processes.ts';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, onTerminal, ROOT, run, Running, runNode, until, type Ended } from './processes.ts';
 
 const lasting = new Cleanup();
 const cleanup = new Cleanup();
@@ -121,7 +124,7 @@ describe('queuegate agents, messages and events', () => {
     expect(await queuegate('events', 'list', '--type', 'ticket.issued')).toMatch(/^CURSOR +RECEIVED [^]*ticket\.issued +A001 +\{"number":"A001"\}\n\nNext: --after \d+\n$/);
     expect(await queuegate('events', 'list', '--type', 'other')).toContain('No events.');
 
-    const follow = new Running(process.execPath, [join(ROOT, 'central/cli.ts'), 'events', 'follow', '--after', '0', '--json', '--url', `http://127.0.0.1:${central.ports.http}`, '--token-file', tokenFile()]);
+    const follow = new Running(process.execPath, [join(ROOT, 'central/cli.ts'), 'events', 'follow', '--after', '0', '--json'], { env: central.environment });
     cleanup.add(() => follow.stop('SIGKILL'));
     await follow.printed(/"id":"A001"/);
     await post('A002');
@@ -134,11 +137,11 @@ describe('queuegate agents, messages and events', () => {
 
 describe('queuegate tokens', () => {
   it('makes, lists and removes API tokens; a role that may not is told so', async () => {
-    const made = await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--days', '7');
-    const [token = ''] = made.split('\n');
+    const file = join(await cleanup.folder(), 'viewer');
+    expect(await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--days', '7', '--out', file)).toContain(`The token is in ${file} (mode 0600).`);
+    const token = (await readFile(file, 'utf8')).trim();
     expect(token).toMatch(/^qg_/);
-    expect(made).toContain('Shown this once.');
-    const viewer = { QUEUEGATE_TOKEN: token, QUEUEGATE_URL: `http://127.0.0.1:${central.ports.http}` };
+    const viewer = { QUEUEGATE_TOKEN: token, QUEUEGATE_DATA_FOLDER: central.folder };
     expect(await bare(['agents', 'list'], viewer)).toMatchObject({ code: 0 });
     expect(faultOf(await bare(['parameters', 'set', 'agents.max=1'], viewer), 'administrator')).toBe('forbidden');
     const id = token.split('_')[1] ?? '';
@@ -149,8 +152,9 @@ describe('queuegate tokens', () => {
     expect(faultOf(await bare(['agents', 'list'], viewer))).toBe('unauthenticated');
   });
 
-  it('makes an enrolment line that works as it is printed; the agent can be removed again', async () => {
-    const [, line = ''] = /queue-agent (enrol .*)/.exec(await queuegate('tokens', 'create-enrolment', '--agent-name', 'branch-2', '--minutes', '5')) ?? [];
+  it('makes an enrolment line that works as it is printed, on a terminal; the agent can be removed again', async () => {
+    const shown = await onTerminal('central/cli.ts', ['tokens', 'create-enrolment', '--agent-name', 'branch-2', '--minutes', '5'], central.environment);
+    const [, line = ''] = /queue-agent (enrol \S+ --token qge_\S+ --pin \S+)/.exec(shown.stdout) ?? [];
     const folders = await agentFolders(cleanup);
     const enrolled = await runNode('agent/cli.ts', [...line.split(' '), ...agentFlags(folders, 'branch-2')]);
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
@@ -175,8 +179,41 @@ describe('queuegate over HTTPS', () => {
     expect(faultOf(await bare(['status', '--url', url, '--ca', join(central.folder, 'none.pem'), '--token-file', tokenFile()]))).toBe('file_missing');
   });
 
-  it('sends no token over plain HTTP to another host', async () => {
-    expect(faultOf(await bare(['status', '--url', `http://192.0.2.1:${central.ports.http}`, '--token-file', tokenFile()]), 'https://')).toBe('token_over_plain_http');
+  it('is the only way over TCP: plain HTTP is refused on this host, too, although Central itself is there', async () => {
+    for (const host of ['127.0.0.1', 'localhost', '[::1]']) expect(faultOf(await bare(['status', '--url', `http://${host}:${central.ports.http}`, '--token-file', tokenFile()]), 'https://')).toBe('token_over_plain_http');
+  });
+
+  it('is refused in an environment that switches the verification off', async () => {
+    const url = `https://localhost:${central.ports.https}`;
+    expect(faultOf(await bare(['status', '--url', url, '--token-file', tokenFile()], { NODE_TLS_REJECT_UNAUTHORIZED: '0' }), 'NODE_TLS_REJECT_UNAUTHORIZED')).toBe('tls_weakened');
+  });
+});
+
+describe('queuegate over the socket in the data folder', () => {
+  it('is mode 0600 and of the account of Central, and the audit log says that it was used', async () => {
+    const { mode, uid } = await lstat(join(central.folder, 'central.sock'));
+    expect([mode & 0o777, uid]).toEqual([0o600, process.geteuid?.()]);
+    await queuegate('parameters', 'set', 'agents.max=700');
+    await central.change({ 'agents.max': 701 });
+    const store = new DatabaseSync(join(central.folder, 'central.db'), { readOnly: true });
+    cleanup.add(() => store.close());
+    const rows = store.prepare("SELECT who, place FROM audit WHERE action LIKE 'parameter%' ORDER BY number DESC LIMIT 2").all();
+    expect(rows).toEqual([{ who: 'first administrator', place: '127.0.0.1' }, { who: 'first administrator', place: 'local socket' }]);
+  });
+
+  it.skipIf(process.geteuid?.() !== 0)('sends no token to the socket of another account', async () => {
+    const folder = await cleanup.folder();
+    const socket = join(folder, 'data/central/central.sock');
+    await mkdir(join(folder, 'data/central'), { recursive: true });
+    const received: string[] = [];
+    const thief = createServer((connection) => connection.on('data', (bytes) => received.push(String(bytes))));
+    cleanup.add(() => thief.close());
+    await once(thief.listen(socket), 'listening');
+    await chown(socket, 65_534, 65_534);
+    // As root in a working folder that somebody else has prepared.
+    const refused = await run(process.execPath, [join(ROOT, 'central/cli.ts'), 'status'], { cwd: folder, env: { QUEUEGATE_TOKEN: 'qg_secret' } });
+    expect(faultOf(refused, 'belongs to another account')).toBe('local_socket_foreign');
+    expect(received).toEqual([]);
   });
 });
 
@@ -196,9 +233,9 @@ describe('queuegate says what is wrong', () => {
   });
 
   it('with reaching Central: status 1 and the mend', async () => {
-    expect(faultOf(await bare(['status', '--url', 'http://127.0.0.1:1', '--token-file', tokenFile()]), 'Look whether it runs there')).toBe('administration_unreachable');
-    expect(faultOf(await bare(['status', '--url', `http://127.0.0.1:${central.ports.plain}`, '--token-file', tokenFile()]), 'admin')).toBe('not_found');
-    expect(faultOf(await bare(['status', '--url', `http://127.0.0.1:${central.ports.http}`], { QUEUEGATE_DATA_FOLDER: join(central.folder, 'none') }), 'QUEUEGATE_TOKEN')).toBe('token_missing');
-    expect(faultOf(await bare(['status', '--url', `http://127.0.0.1:${central.ports.http}`], { QUEUEGATE_TOKEN: 'qg_wrong' }))).toBe('unauthenticated');
+    expect(faultOf(await bare(['status', '--url', 'https://127.0.0.1:1', '--token-file', tokenFile()]), 'Check that it runs there')).toBe('administration_unreachable');
+    expect(faultOf(await bare(['status'], { QUEUEGATE_DATA_FOLDER: join(central.folder, 'none') }), 'Start Central')).toBe('local_socket_missing');
+    expect(faultOf(await bare(['status', '--token-file', join(central.folder, 'none')], { QUEUEGATE_DATA_FOLDER: central.folder }), 'QUEUEGATE_TOKEN')).toBe('token_missing');
+    expect(faultOf(await bare(['status'], { QUEUEGATE_TOKEN: 'qg_wrong', QUEUEGATE_DATA_FOLDER: central.folder }))).toBe('unauthenticated');
   });
 });

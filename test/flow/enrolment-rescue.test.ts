@@ -30,11 +30,9 @@ async function enrolled(name: string, profile?: string): Promise<AgentFolders> {
 }
 
 async function codeFor(agent: string, ...options: string[]): Promise<string> {
-  const made = await central.cli('agents', 'rescue', agent, ...options);
-  expect(made, made.stderr).toMatchObject({ code: 0 });
-  const code = /^ {2}queue-agent rescue ((?:[0-9A-HJKMNP-TV-Z]{5}-){3}[0-9A-HJKMNP-TV-Z]{5})$/m.exec(made.stdout)?.[1];
-  expect(code).toBeDefined();
-  return code ?? '';
+  const code = await central.recoveryCode(agent, ...options);
+  expect(code).toMatch(/^(?:[0-9A-HJKMNP-TV-Z]{5}-){3}[0-9A-HJKMNP-TV-Z]{5}$/);
+  return code;
 }
 
 async function rescue(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<Ended> {

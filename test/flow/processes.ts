@@ -144,6 +144,13 @@ export async function runNode(script: string, args: readonly string[], env: Read
   return await run(process.execPath, [join(ROOT, script), ...args], { env });
 }
 
+/** Runs one of our programs from its source on a terminal of its own (script(1)), which shows what a person would see. */
+export async function onTerminal(script: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+  const words = [process.execPath, join(ROOT, script), ...args].map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`);
+  const ended = await run('script', ['--quiet', '--return', '--command', words.join(' '), '/dev/null'], { env });
+  return { ...ended, stdout: ended.stdout.replaceAll('\r\n', '\n') };
+}
+
 export interface Answer {
   readonly status: number;
   // Tests look into answers of many shapes; what they expect of them is asserted where it is used.
@@ -157,6 +164,7 @@ export class CentralProcess {
   readonly folder: string;
   readonly token: string;
   readonly ports: Readonly<Record<'plain' | 'secure' | 'https' | 'http', number>>;
+  /** The words behind `queue-agent` that the first start printed; the token is in the file that they name. */
   readonly enrolmentLine: string;
 
   private constructor(process_: Running, folder: string, token: string, ports: CentralProcess['ports'], line: string) {
@@ -235,9 +243,22 @@ export class CentralProcess {
     return String(body.line).split(' ').slice(1);
   }
 
+  /** What an administrator on this host would set for `queuegate`; secrets that it does not show are written into `cli-state`. */
+  get environment(): { readonly QUEUEGATE_DATA_FOLDER: string; readonly XDG_STATE_HOME: string } {
+    return { QUEUEGATE_DATA_FOLDER: this.folder, XDG_STATE_HOME: join(this.folder, 'cli-state') };
+  }
+
+  /** Makes a recovery code for an agent, as an administrator would, and reads it from the file that the answer names. */
+  async recoveryCode(agent: string, ...options: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.cli('agents', 'rescue', agent, ...options);
+    const [, file] = /^The recovery code is in (\S+) \(mode 0600\)\.$/m.exec(stdout) ?? [];
+    if (code !== 0 || file === undefined) throw new Error(`no recovery code was made:\n${stdout}\n${stderr}`);
+    return (await readFile(file, 'utf8')).trim();
+  }
+
   /** `queuegate` as an administrator on this host would run it. */
   async cli(...args: string[]): Promise<Ended> {
-    return await runNode('central/cli.ts', [...args, '--url', `http://127.0.0.1:${this.ports.http}`, '--token-file', join(this.folder, 'administrator-token')]);
+    return await runNode('central/cli.ts', args, this.environment);
   }
 
   async agent(name: string): Promise<Record<string, unknown> | undefined> {

@@ -1,12 +1,12 @@
 // What Central does and says at its start, with what it refuses to start, and how it ends.
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, run, runNode, until } from './processes.ts';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, ROOT, run, Running, runNode, until } from './processes.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -41,7 +41,7 @@ async function occupy(): Promise<{ port: number; free: () => void }> {
 const anyPorts = ['--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
 
 describe('the first start', () => {
-  it('prints what listens where and how encrypted, and the administrator\'s token once: it is in a 0600 file, and only its hash in the store', async () => {
+  it('prints what listens where and how encrypted, and where the administrator\'s token is: in a 0600 file, and only its hash in the store', async () => {
     const folder = await cleanup.folder();
     const central = await CentralProcess.start(cleanup, folder);
     const { plain, secure, https, http } = central.ports;
@@ -54,7 +54,8 @@ describe('the first start', () => {
       expect(central.process.stdout).toContain(line);
     }
     expect(central.token).toMatch(/^qg_[0-9a-f]{16}_[\w-]{43}$/);
-    expect(central.process.stdout.split(central.token)).toHaveLength(2);
+    expect(central.process.stdout).toContain(`The socket ${join(folder, 'central.sock')} serves the administration to this account only.`);
+    expect(central.process.stdout).toContain(`First administrator's token: in ${join(folder, 'administrator-token')}, mode 0600`);
     expect((await stat(join(folder, 'administrator-token'))).mode & 0o777).toBe(0o600);
 
     expect(await central.stop()).toMatchObject({ code: 0 });
@@ -68,17 +69,40 @@ describe('the first start', () => {
     expect(again.process.stdout).toContain('is ready');
     expect(again.process.stdout).not.toContain(secret);
     expect(again.process.stdout).not.toContain('administrator\'s token');
+    // No enrollment token at every start, either: only the first one and what somebody asks for.
+    expect(again.process.stdout).not.toContain('queue-agent enrol');
+    expect((await again.rest('GET', '/enrolment-tokens')).body.enrolmentTokens).toHaveLength(1);
     expect(await again.rest('GET', '/status')).toMatchObject({ status: 200 });
   });
 
-  it('prints a complete enrolment line that works as it is printed', async () => {
-    const central = await CentralProcess.start(cleanup, await cleanup.folder());
-    expect(central.enrolmentLine).toMatch(new RegExp(`^enrol https://localhost:${central.ports.secure} --token qge_\\S+ --pin sha256:[0-9a-f]{64}$`));
+  it('prints no secret into what is not a terminal: the enrolment line names a 0600 file', async () => {
+    const folder = await cleanup.folder();
+    const central = await CentralProcess.start(cleanup, folder, ['--log-level', 'trace']);
+    const file = join(folder, 'first-enrollment-token');
+    expect(central.enrolmentLine).toMatch(new RegExp(`^enrol https://localhost:${central.ports.secure} --token-file ${file} --pin sha256:[0-9a-f]{64}$`));
+    const token = (await readFile(file, 'utf8')).trim();
+    expect(token).toMatch(/^qge_/);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect(`${central.process.stdout}${central.process.stderr}`).not.toMatch(/qge?_[0-9a-f]{16}_/);
     const folders = await agentFolders(cleanup);
-    const enrolled = await runNode('agent/cli.ts', [...central.enrolmentLine.split(' '), ...agentFlags(folders, 'branch-1')]);
+    const enrolled = await runNode('agent/cli.ts', [...central.enrolmentLine.replace(`--token-file ${file}`, `--token ${token}`).split(' '), ...agentFlags(folders, 'branch-1')]);
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
     AgentProcess.start(cleanup, folders, 'branch-1');
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
+  });
+
+  it('shows both secrets once on a terminal: the token, and a complete enrolment line', async () => {
+    const folder = await cleanup.folder();
+    const line = `exec '${process.execPath}' '${join(ROOT, 'central/main.ts')}' --data-folder '${folder}' --advertised-names localhost ${anyPorts.join(' ')}`;
+    const terminal = new Running('script', ['--quiet', '--return', '--command', line, '/dev/null']);
+    cleanup.add(() => terminal.stop('SIGKILL'));
+    await terminal.printed(/Administration: .*\r\n/);
+    const token = (await readFile(join(folder, 'administrator-token'), 'utf8')).trim();
+    expect(terminal.stdout.split(token)).toHaveLength(2);
+    expect(terminal.stdout).toMatch(/ {4}queue-agent enrol https:\/\/localhost:\d+ --token qge_\S+ --pin sha256:[0-9a-f]{64}\r?\n/);
+    await expect(stat(join(folder, 'first-enrollment-token'))).rejects.toMatchObject({ code: 'ENOENT' });
+    process.kill(Number(await readFile(join(folder, 'lock.pid'), 'utf8')), 'SIGTERM');
+    expect(await terminal.ended()).toMatchObject({ code: 0 });
   });
 
   it('makes the data folder 0700, and no file in it readable by others', async () => {
@@ -236,17 +260,76 @@ describe('Central refuses to start', () => {
     expect(equal).toMatchObject({ code: 1 });
     expect(equal.stderr).toContain('websocket.port (flag --websocket-port) and http.port (flag --http-port) are both 9999');
   });
+});
 
-  it('when another process has taken a port: with the mend, and without anything left that listens', async () => {
-    const { port } = await occupy();
+describe('a process of another account', () => {
+  it('that holds a port keeps Central from nothing: it starts, says so in banner, log and status, and takes the port once it is free', async () => {
+    const [agents, admin] = [await occupy(), await occupy()];
     const folder = await cleanup.folder();
-    const refused = await start(folder, ['--http-port', String(port)]);
-    expect(refused).toMatchObject({ code: 1 });
-    expect(refused.stdout).not.toContain('is ready');
-    expect(refused.stderr).toContain(`Port ${port} on 127.0.0.1 cannot be bound for HTTP administration: it is in use by another process.`);
-    expect(refused.stderr).toContain('Choose another port, or stop the process that holds it');
-    // Nothing is left of it: the folder is free.
-    expect(await (await CentralProcess.start(cleanup, folder)).stop()).toMatchObject({ code: 0 });
+    const central = await CentralProcess.start(cleanup, folder, ['--websocket-port', String(agents.port), '--http-port', String(admin.port)]);
+    for (const [title, { port }] of [['The plain WebSocket', agents], ['HTTP administration', admin]] as const) {
+      expect(central.process.stdout).toMatch(new RegExp(`PROBLEM: ${title} does not listen: Port ${port} on 127\\.0\\.0\\.1 cannot be bound .* in use by another process\\. Stop the process .*\\(port_taken\\)`));
+    }
+    expect(central.process.stdout).toContain('a listener does not have its port; trying again');
+    const problems = async (): Promise<string[]> => (JSON.parse((await central.cli('status', '--json')).stdout) as { problems: string[] }).problems;
+    expect(await problems()).toHaveLength(2);
+    expect((await central.cli('status')).stdout).toContain(`Port ${admin.port} on 127.0.0.1 cannot be bound`);
+    agents.free();
+    admin.free();
+    await until(async () => ((await problems()).length === 0 ? true : undefined));
+    const health = await fetch(`http://127.0.0.1:${admin.port}/api/v1/health`);
+    expect(health.status).toBe(200);
+  });
+
+  it('that holds the port of HTTP administration gets no token from queuegate', async () => {
+    const received: string[] = [];
+    const thief = createServer((socket) => socket.on('data', (bytes) => received.push(String(bytes))).on('error', () => undefined));
+    cleanup.add(() => thief.close());
+    await once(thief.listen(0, '127.0.0.1'), 'listening');
+    const { port } = thief.address() as AddressInfo;
+    const central = await CentralProcess.start(cleanup, await cleanup.folder(), ['--http-port', String(port)]);
+    expect(await central.cli('agents', 'list')).toMatchObject({ code: 0 });
+    const named = await runNode('central/cli.ts', ['agents', 'list', '--url', `http://127.0.0.1:${port}`], central.environment);
+    expect(named).toMatchObject({ code: 1, stderr: expect.stringContaining('(token_over_plain_http)') });
+    expect(received).toEqual([]);
+  });
+});
+
+describe('the socket of the administration', () => {
+  it('is missing where its path would be too long, which the status says with what to do', async () => {
+    const folder = join(await cleanup.folder(), 'x'.repeat(100));
+    const central = await CentralProcess.start(cleanup, folder);
+    expect((await central.rest('GET', '/status')).body.problems).toEqual([expect.stringMatching(/allowed are 100\. Use a data folder with a shorter path .*\(local_socket_path_long\)$/)]);
+  });
+
+  it('takes the place of the one that a killed Central left behind', async () => {
+    const folder = await cleanup.folder();
+    const first = await CentralProcess.start(cleanup, folder);
+    await first.process.stop('SIGKILL');
+    expect((await stat(join(folder, 'central.sock'))).isSocket()).toBe(true);
+    const second = await CentralProcess.start(cleanup, folder);
+    expect(await second.cli('status')).toMatchObject({ code: 0 });
+    expect(await second.stop()).toMatchObject({ code: 0 });
+    await expect(stat(join(folder, 'central.sock'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('files with secrets in the data folder', () => {
+  it('are never written through what another account put there', async () => {
+    for (const name of ['administrator-token', 'key-encryption-key']) {
+      const folder = await cleanup.folder();
+      const victim = join(await cleanup.folder(), 'victim');
+      await writeFile(victim, 'untouched');
+      await symlink(victim, join(folder, name));
+      const ended = await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts]);
+      expect(ended).toMatchObject({ code: 1, stderr: expect.stringMatching(/\((secret_file_unsafe|secret_file_exists|key_encryption_key_bad)\)/) });
+      expect(await readFile(victim, 'utf8')).toBe('untouched');
+      // Nothing is lost by it: the next start makes what is missing.
+      await unlink(join(folder, name));
+      const central = await CentralProcess.start(cleanup, folder);
+      expect(await central.cli('status')).toMatchObject({ code: 0 });
+      await central.stop();
+    }
   });
 });
 

@@ -143,7 +143,7 @@ it('thirty agents enrol, renew, are rotated twice and back once, revoked and res
   const waiting = cut.map(({ up }) => up.accepted.length);
   for (const { up } of cut) await up.further(10);
   for (const [i, member] of cut.entries()) {
-    const code = /queue-agent rescue (\S+)/.exec(await queuegate(central, 'agents', 'rescue', member.name))?.[1] ?? '';
+    const code = await central.recoveryCode(member.name);
     const rescued = await runNode('agent/cli.ts', ['rescue', code, ...agentFlags(member.agent.folders, member.name)]);
     expect([rescued.code, rescued.stderr]).toEqual([0, '']);
     await central.online(member.name);

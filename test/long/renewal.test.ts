@@ -137,7 +137,7 @@ describe('an agent that was offline when its certificate expired', () => {
     await central.change({ 'agents.certificate.graceDays': 0 });
     const cut = AgentProcess.start(cleanup, agent.folders, 'late');
     await cut.process.printed(/certificate_expired/);
-    const code = /queue-agent rescue (\S+)/.exec((await central.cli('agents', 'rescue', 'late')).stdout)?.[1] ?? '';
+    const code = await central.recoveryCode('late');
     expect(await runNode('agent/cli.ts', ['rescue', code, ...agentFlags(agent.folders, 'late')])).toMatchObject({ code: 0, stderr: '' });
     expect(await central.online('late')).toMatchObject({ id: before.id });
     await cut.stop();

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { connect, createServer as createNetServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -20,7 +22,7 @@ interface Result {
   readonly error: string;
 }
 
-async function run(line: readonly string[], environment: Record<string, string> = {}, more: { stdin?: string; workingFolder?: string; signal?: AbortSignal; out?: (text: string) => void } = {}): Promise<Result> {
+async function run(line: readonly string[], environment: Record<string, string> = {}, more: { stdin?: string; workingFolder?: string; signal?: AbortSignal; terminal?: boolean; prompt?: (question: string) => Promise<string | undefined>; out?: (text: string) => void } = {}): Promise<Result> {
   const out: string[] = [];
   const error: string[] = [];
   const status = await runCli(line, {
@@ -32,14 +34,31 @@ async function run(line: readonly string[], environment: Record<string, string> 
     },
     error: (text) => error.push(text),
     readStdin: async () => more.stdin ?? '',
+    terminal: more.terminal ?? true,
+    ...(more.prompt === undefined ? {} : { prompt: more.prompt }),
     signal: more.signal ?? new AbortController().signal,
   });
   return { status, out: out.join('\n'), error: error.join('\n') };
 }
 
-async function start(): Promise<{ rest: Rest; queuegate: (...line: string[]) => Promise<Result>; environment: Record<string, string> }> {
+/** A data folder with a socket that leads to a server on loopback. */
+async function socketTo(url: string): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'queuegate-cli-'));
+  const server = createNetServer((socket) => {
+    const beyond = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.on('error', () => beyond.destroy()).pipe(beyond.on('error', () => socket.destroy())).pipe(socket);
+  });
+  onTestFinished(() => {
+    server.close();
+    rmSync(folder, { recursive: true });
+  });
+  await once(server.listen(join(folder, 'central.sock')), 'listening');
+  return folder;
+}
+
+async function start(): Promise<{ rest: Rest; queuegate: (...line: string[]) => Promise<Result>; environment: { QUEUEGATE_DATA_FOLDER: string; QUEUEGATE_TOKEN: string } }> {
   const rest = await startRest();
-  const environment = { QUEUEGATE_URL: rest.url, QUEUEGATE_TOKEN: rest.tokens.administrator };
+  const environment = { QUEUEGATE_DATA_FOLDER: await socketTo(rest.url), QUEUEGATE_TOKEN: rest.tokens.administrator };
   return { rest, environment, queuegate: async (...line) => await run(line, environment) };
 }
 
@@ -157,7 +176,7 @@ describe('agents, messages, events and tokens', () => {
     expect(seen.map((line) => JSON.parse(line) as unknown)).toEqual([expect.objectContaining({ cursor: 2, event: expect.objectContaining({ type: 'new' }) })]);
   });
 
-  test('the enrolment line is printed as it is to be copied', async () => {
+  test('on a terminal secrets are shown, the enrolment line as it is to be copied', async () => {
     const { queuegate } = await start();
     expect((await queuegate('tokens', 'create-enrolment', '--agent-name', 'branch-7')).out).toMatch(/^ {2}queue-agent enrol https:\/\/central\.test:9150 --token qge_\w+\S+ --pin sha256:00$/m);
     const made = JSON.parse((await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--json')).out) as { id: string; token: string };
@@ -169,6 +188,121 @@ describe('agents, messages, events and tokens', () => {
   test('lists that are empty say so', async () => {
     const { queuegate } = await start();
     for (const line of [['incidents', 'list'], ['messages', 'dead-letters'], ['agents', 'list']]) expect((await queuegate(...line)).out).toMatch(/^No /);
+  });
+});
+
+describe('without a terminal', () => {
+  const SECRET = /qge?_[0-9a-f]{16}_[\w-]{43}/;
+  const CREATE = [['tokens', 'create', '--name', 'monitor', '--role', 'viewer'], ['tokens', 'create-enrolment']];
+
+  test('no secret is on the standard output, not in JSON either: it is in a new file for this account, which the output names', async () => {
+    const { environment } = await start();
+    const folder = temporaryFolder();
+    for (const line of CREATE) {
+      for (const json of [[], ['--json']]) {
+        const { status, out, error } = await run([...line, ...json], { ...environment, XDG_STATE_HOME: folder.path('state') }, { terminal: false });
+        expect({ status, error }).toEqual({ status: 0, error: '' });
+        expect(out).not.toMatch(SECRET);
+        const file = new RegExp(`${folder.path('state')}/queuegate/(?:api|enrollment)-token-[\\w-]+`).exec(out)?.[0] ?? '';
+        expect(readFileSync(file, 'utf8')).toMatch(new RegExp(`^${SECRET.source}\\n$`));
+        expect(lstatSync(file).mode & 0o7777).toBe(0o600);
+      }
+    }
+    expect(lstatSync(folder.path('state/queuegate')).mode & 0o7777).toBe(0o700);
+  });
+
+  test('--out names the file, on a terminal too, and the enrolment line takes it from there', async () => {
+    const { environment } = await start();
+    const folder = temporaryFolder();
+    const place = { terminal: true, workingFolder: folder.path('.') };
+    const { out } = await run(['tokens', 'create-enrolment', '--out', 'token'], environment, place);
+    expect(out).toMatch(/^ {2}queue-agent enrol https:\/\/central\.test:9150 --token-file token --pin sha256:00$/m);
+    expect(out).not.toMatch(SECRET);
+    expect(readFileSync(folder.path('token'), 'utf8')).toMatch(/^qge_\S+\n$/);
+    expect((await run(['tokens', 'create-enrolment', '--out', 'a b'], environment, place)).out).toContain("--token-file 'a b' --pin");
+  });
+
+  test('no token is made that cannot be kept', async () => {
+    const { rest, environment } = await start();
+    const folder = temporaryFolder();
+    const before = (await rest.store.tokens.listApiTokens()).length;
+    const victim = folder.write('victim', 'untouched');
+    symlinkSync(victim, folder.path('link'));
+    mkdirSync(folder.path('open'));
+    chmodSync(folder.path('open'), 0o777);
+    for (const out of ['victim', 'link', 'open/token', 'none/token']) {
+      expect(await run(['tokens', 'create', '--name', 'm', '--role', 'viewer', '--out', folder.path(out)], environment)).toMatchObject({ status: 1, out: '', error: expect.stringMatching(/secret_file_|file_unwritable/) });
+    }
+    writeFileSync(folder.path('state'), 'a file');
+    expect(await run(['tokens', 'create', '--name', 'm', '--role', 'viewer'], { ...environment, XDG_STATE_HOME: folder.path('state') }, { terminal: false })).toMatchObject({ status: 1, out: '', error: expect.stringContaining('secret_place_missing') });
+    expect([(await rest.store.tokens.listApiTokens()).length, readFileSync(victim, 'utf8'), readdirSync(folder.path('open'))]).toEqual([before, 'untouched', []]);
+  });
+});
+
+describe('text from elsewhere', () => {
+  /** ESC and a C1 control; right-to-left override and isolate (UAX #9); a line and a carriage return; a half of a pair. */
+  const HOSTILE = 'a\u001b[2J\u009b1m\u202eb\u2066c\r\nerror: forged\ud800';
+  // oxlint-disable-next-line no-control-regex
+  const ACTS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|(?<![\ud800-\udbff])[\udc00-\udfff]|[\ud800-\udbff](?![\udc00-\udfff])/;
+
+  /** A Central that answers everything with this. */
+  async function hostile(status: number, body: unknown, type = 'application/json'): Promise<Record<string, string>> {
+    const server = createServer((_request, response) => response.writeHead(status, { 'content-type': type }).end(typeof body === 'string' ? body : JSON.stringify(body)));
+    onTestFinished(() => void server.close());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    return { QUEUEGATE_TOKEN: 'x', QUEUEGATE_DATA_FOLDER: await socketTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`) };
+  }
+
+  test('is escaped in tables and facts, and begins no line of its own', async () => {
+    const agent = { id: HOSTILE, name: HOSTILE, state: HOSTILE, stateSince: HOSTILE, session: {}, logs: {} };
+    const answers: Readonly<Record<string, unknown>> = { agents: [agent], next: null, tokens: [{ id: 'i', name: HOSTILE, role: HOSTILE }], enrolmentTokens: [{ id: 'i', agentName: HOSTILE }], problems: [HOSTILE], listeners: [{ listener: HOSTILE, text: HOSTILE }], central: HOSTILE, certificate: null };
+    const environment = await hostile(200, answers);
+    for (const line of [['agents', 'list'], ['tokens', 'list'], ['status']]) {
+      for (const json of [[], ['--json']]) {
+        const { status, out } = await run([...line, ...json], environment);
+        expect([line, status]).toEqual([line, 0]);
+        expect(out).not.toMatch(ACTS);
+        expect(out).not.toMatch(/^error: forged/m);
+        expect(out).toContain(String.raw`\u202e`);
+      }
+    }
+    // Escaped, JSON is the same JSON.
+    expect(JSON.parse((await run(['agents', 'list', '--json'], environment)).out)).toEqual({ agents: [agent] });
+  });
+
+  test('is escaped in refusals and their hints', async () => {
+    const environment = await hostile(409, { type: 'urn:queuegate:error:forged', title: HOSTILE, detail: HOSTILE, hint: HOSTILE, errors: [{ text: HOSTILE }, { text: `x${HOSTILE}` }] }, 'application/problem+json');
+    const { status, out, error } = await run(['status'], environment);
+    expect([status, out]).toEqual([1, '']);
+    expect(error).not.toMatch(ACTS);
+    expect(error).not.toMatch(/^error: forged/m);
+    expect(error).toContain(String.raw`a\u001b[2J\u009b1m\u202eb\u2066c\u000d\u000aerror: forged`);
+  });
+
+  test('is escaped where a whole text is printed', async () => {
+    const { out } = await run(['ca', 'export'], await hostile(200, HOSTILE, 'application/x-pem-file'));
+    expect(out).not.toMatch(ACTS);
+  });
+});
+
+describe('passwords', () => {
+  test('come from a file, the standard input, the environment or a prompt; no command takes one as a flag', async () => {
+    const { environment } = await start();
+    const folder = temporaryFolder();
+    const password = 'a long enough password';
+    const file = folder.write('password', `${password}\n`);
+    const ways: [string[], Record<string, string>, Parameters<typeof run>[2]][] = [
+      [['--password-file', file], {}, {}],
+      [['--password-file', '-'], {}, { stdin: `${password}\n` }],
+      [[], { QUEUEGATE_BACKUP_PASSWORD: password }, {}],
+      [[], {}, { prompt: async () => password }],
+    ];
+    for (const [i, [flags, variables, more]] of ways.entries()) {
+      const ended = await run(['backup', '--out', folder.path(`${i}.qgb`), ...flags], { ...environment, ...variables }, more);
+      expect(ended.error).not.toContain('backup_password_missing');
+    }
+    expect((await run(['backup', '--out', folder.path('none')], environment)).error).toContain('backup_password_missing');
+    for (const line of [['backup', '--password', password, '--out', 'x'], ['tokens', 'list', '--token', 'x']]) expect(await run(line, environment)).toMatchObject({ status: 2 });
   });
 });
 
@@ -208,25 +342,57 @@ describe('the command line itself', () => {
   });
 
   test('takes the token from the file that Central wrote, or from another one', async () => {
-    const { rest } = await start();
+    const { rest, environment: { QUEUEGATE_DATA_FOLDER } } = await start();
     const folder = temporaryFolder();
-    const file = folder.write('administrator-token', `${rest.tokens.administrator}\n`);
-    expect((await run(['status', '--token-file', file], { QUEUEGATE_URL: rest.url })).status).toBe(0);
-    expect((await run(['status'], { QUEUEGATE_URL: rest.url, QUEUEGATE_DATA_FOLDER: folder.path('.') })).status).toBe(0);
-    expect(await run(['status'], { QUEUEGATE_URL: rest.url })).toMatchObject({ status: 1, error: expect.stringContaining('token_missing') });
+    const file = folder.write('token', `${rest.tokens.administrator}\n`);
+    expect((await run(['status', '--token-file', file], { QUEUEGATE_DATA_FOLDER })).status).toBe(0);
+    expect(await run(['status'], { QUEUEGATE_DATA_FOLDER })).toMatchObject({ status: 1, error: expect.stringContaining('token_missing') });
+    writeFileSync(join(QUEUEGATE_DATA_FOLDER, 'administrator-token'), rest.tokens.administrator);
+    expect((await run(['status'], { QUEUEGATE_DATA_FOLDER })).status).toBe(0);
   });
 
-  test('a token never goes over plain HTTP to another host', async () => {
-    expect(await run(['status', '--url', 'http://192.0.2.1:8080'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('token_over_plain_http') });
+  test('a token never goes over plain HTTP, on whatever host: another process may hold the port', async () => {
+    const received: string[] = [];
+    const thief = createServer((request, response) => {
+      received.push(JSON.stringify(request.headers));
+      response.setHeader('content-type', 'application/json').end('{}');
+    });
+    onTestFinished(() => void thief.close());
+    await once(thief.listen(0, '127.0.0.1'), 'listening');
+    const { port } = thief.address() as AddressInfo;
+    for (const url of [`http://127.0.0.1:${port}`, `http://localhost:${port}/`, `HTTP://[::ffff:127.0.0.1]:${port}`, 'http://192.0.2.1:8080']) {
+      for (const given of [await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' }), await run(['status'], { QUEUEGATE_URL: url, QUEUEGATE_TOKEN: 'x' })]) {
+        expect(given).toMatchObject({ status: 1, error: expect.stringMatching(/leave out --url[^]*token_over_plain_http/) });
+      }
+    }
+    expect(received).toEqual([]);
   });
 
-  test('a Central that is not there, and something that is no Central, are told apart', async () => {
-    expect(await run(['status', '--url', 'http://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringMatching(/administration_unreachable/) });
-    const server = createServer((_request, response) => response.end('<html>'));
+  test('a Central that is not there says what to do', async () => {
+    const folder = temporaryFolder();
+    expect(await run(['status'], { QUEUEGATE_TOKEN: 'x', QUEUEGATE_DATA_FOLDER: folder.path('.') })).toMatchObject({ status: 1, error: expect.stringMatching(/Start Central[^]*local_socket_missing/) });
+    expect(await run(['status', '--url', 'https://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringMatching(/administration_unreachable/) });
+  });
+
+  test('a server that is not a Central, and one that redirects, get one request and no second', async () => {
+    const asked: (string | undefined)[] = [];
+    const server = createServer((request, response) => {
+      asked.push(request.url);
+      if (request.url?.endsWith('/status') === true) return void response.end('<html>');
+      // A redirect with a body that would do for an answer.
+      response.writeHead(302, { location: '/api/v1/stolen', 'content-type': 'application/json' }).end('{"tokens":[]}');
+    });
     onTestFinished(() => void server.close());
     await once(server.listen(0, '127.0.0.1'), 'listening');
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    expect(await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('no_administration') });
+    const environment = { QUEUEGATE_TOKEN: 'x', QUEUEGATE_DATA_FOLDER: await socketTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`) };
+    for (const line of [['status'], ['ca', 'list'], ['ca', 'export']]) expect(await run(line, environment)).toMatchObject({ status: 1, out: '', error: expect.stringContaining('no_administration') });
+    expect(asked).toEqual(['/api/v1/status', '/api/v1/ca', '/api/v1/ca/root.pem']);
+  });
+
+  test('environment variables that weaken TLS are refused before a token is sent', async () => {
+    for (const [name, value] of [['NODE_TLS_REJECT_UNAUTHORIZED', '0'], ['NODE_OPTIONS', '--max-old-space-size=64 --tls-min-v1.0'], ['NODE_OPTIONS', '--tls-keylog=/tmp/keys']] as const) {
+      expect(await run(['status', '--url', 'https://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x', [name]: value })).toMatchObject({ status: 1, error: expect.stringMatching(new RegExp(`${name}[^]*tls_weakened`)) });
+    }
   });
 
   test('HTTPS is verified: without the root it is refused, with --ca it works', async () => {
@@ -246,7 +412,7 @@ describe('the command line itself', () => {
   });
 
   test('as a program: an error goes to the standard error with its mend, without a stack', async () => {
-    const failed: unknown = await promisify(execFile)(process.execPath, ['central/cli.ts', 'status', '--url', 'http://127.0.0.1:1'], { env: { ...process.env, QUEUEGATE_TOKEN: 'x' } }).catch((error: unknown) => error);
+    const failed: unknown = await promisify(execFile)(process.execPath, ['central/cli.ts', 'status', '--url', 'https://127.0.0.1:1'], { env: { ...process.env, QUEUEGATE_TOKEN: 'x' } }).catch((error: unknown) => error);
     expect(failed).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^error: Central cannot be reached/) });
     expect((failed as { stderr: string }).stderr).not.toContain('    at ');
   });

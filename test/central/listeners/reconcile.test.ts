@@ -18,7 +18,7 @@ interface Rig {
 }
 
 /** Four listeners on free ports; each says its name to whoever connects. */
-async function start(change: Partial<ParameterValues> = {}, bindAddresses: readonly string[] = []): Promise<Rig> {
+async function start(change: Partial<ParameterValues> = {}, bindAddresses: readonly string[] = [], error: (text: string) => void = () => undefined): Promise<Rig> {
   const [plain = 0, secure = 0, https = 0, http = 0] = await freePorts(4);
   const now = { ...defaultValues(), 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http, ...change };
   const shown: string[] = [];
@@ -51,7 +51,7 @@ async function start(change: Partial<ParameterValues> = {}, bindAddresses: reado
     accept: { plain: accept('plain'), secure: accept('secure'), https: accept('https'), http: accept('http') },
     certificate,
     onApplied: (values) => applied.push(values),
-    log: { info: () => undefined, error: () => undefined },
+    log: { info: () => undefined, error: (_facts, text) => error(text) },
   });
   await listeners.start(now);
   onTestFinished(() => {
@@ -152,13 +152,64 @@ describe('moving listeners', () => {
     expect(await nameAt(port)).toBe('plain');
   });
 
-  test('the start binds all or nothing', async () => {
+  test('a start binds all or nothing where no other process is to blame', async () => {
     const rig = await start();
-    const [free = 0] = await freePorts(1);
-    const listeners = new Listeners({ ...optionsOf(rig), accept: { plain: destroy, secure: destroy, https: destroy, http: destroy } });
-    await expect(listeners.start({ ...rig.now, 'websocket.port': free })).rejects.toMatchObject({ code: 'port_taken', parameters: { port: rig.now['websocket.secure.port'] } });
-    await refusedAt(free);
+    const [plain = 0, secure = 0, https = 0, http = 0] = await freePorts(4);
+    // 192.0.2.1 (RFC 5737) is on no host.
+    const listeners = new Listeners({ ...optionsOf(rig), adminBindAddresses: ['192.0.2.1'], accept: { plain: destroy, secure: destroy, https: destroy, http: destroy } });
+    await expect(listeners.start({ ...rig.now, 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http })).rejects.toMatchObject({ code: 'port_refused' });
+    await refusedAt(plain);
     expect(listeners.listening()).toEqual([]);
+  });
+});
+
+describe('a port that another process holds at the start', () => {
+  /** Started while strangers hold the ports of these listeners. */
+  async function startedBeside(...names: readonly ListenerName[]): Promise<{ rig: Rig; strangers: Server[]; logged: string[] }> {
+    const logged: string[] = [];
+    const ports = await freePorts(4);
+    const [plain = 0, secure = 0, https = 0, http = 0] = ports;
+    const now = { ...defaultValues(), 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http };
+    const strangers = await Promise.all(names.map(async (name) => await occupy(ports[LISTENERS.indexOf(name)] ?? 0)));
+    return { rig: await start(now, [], (text) => logged.push(text)), strangers, logged };
+  }
+
+  test('is a problem with port and what to do, does not keep the rest from starting, and is taken as soon as it is free', async () => {
+    const { rig, strangers, logged } = await startedBeside('plain', 'secure', 'https', 'http');
+    const { listeners, now } = rig;
+    expect(listeners.listening()).toEqual([]);
+    const ports = [now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']];
+    expect(listeners.trouble()).toEqual(ports.map((port) => expect.stringMatching(new RegExp(`does not listen: Port ${port} on .*in use by another process\\. Stop the process .*\\(port_taken\\)$`))));
+    for (const stranger of strangers) stranger.close();
+    await vi.waitFor(() => expect(listeners.trouble()).toEqual([]), { timeout: 20_000 });
+    expect(await Promise.all(ports.map(nameAt))).toEqual([...LISTENERS]);
+    // However often it was tried.
+    expect(logged).toHaveLength(4);
+  });
+
+  test('keeps no administrator from changing other parameters, nor from moving that listener to a free port', async () => {
+    const { rig } = await startedBeside('http');
+    const { listeners, now } = rig;
+    const [secure = 0, http = 0] = await freePorts(2);
+    const next = { ...now, 'websocket.secure.port': secure };
+    expect(await listeners.check(next, now)).toEqual([]);
+    await listeners.apply(next, now);
+    expect(await nameAt(secure)).toBe('secure');
+    expect(listeners.trouble()).toHaveLength(1);
+    await listeners.apply({ ...next, 'http.port': http }, next);
+    expect([await nameAt(http), listeners.trouble()]).toEqual(['http', []]);
+  });
+
+  test('is still refused as the target of a change, and what was missing before is tried on', async () => {
+    const { rig, strangers } = await startedBeside('http');
+    const { listeners, now } = rig;
+    const taken = ((await occupy(0)).address() as AddressInfo).port;
+    expect(await listeners.check({ ...now, 'https.port': taken }, now)).toMatchObject([{ parameter: 'https.port' }]);
+    await expect(listeners.apply({ ...now, 'https.port': taken }, now)).rejects.toMatchObject({ code: 'port_taken' });
+    expect(await nameAt(now['https.port'])).toBe('https');
+    for (const stranger of strangers) stranger.close();
+    await vi.waitFor(() => expect(listeners.trouble()).toEqual([]), { timeout: 20_000 });
+    expect(await nameAt(now['http.port'])).toBe('http');
   });
 });
 

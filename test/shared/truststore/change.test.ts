@@ -22,10 +22,18 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
+/** The line, with each password that a test names in it given as a user has to: by the standard input. */
+function withoutPasswords(args: readonly string[]): { line: string[]; stdin: () => Promise<string> } {
+  const given = ['--password', '--new-password'].flatMap((flag) => (args.includes(flag) ? [args[args.indexOf(flag) + 1] ?? ''] : []));
+  const line = args.flatMap((word, i) => (/^--(new-)?password$/.test(word) ? [`${word}-file`, '-'] : /^--(new-)?password$/.test(args[i - 1] ?? '') ? [] : [word]));
+  return { line, stdin: async () => given.join('\n') };
+}
+
 async function command(...args: string[]) {
+  const { line, stdin } = withoutPasswords(args);
   let stdout = '';
   let stderr = '';
-  const status = await truststoreCommand(args, { program: 'queuegate', stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), env: {} });
+  const status = await truststoreCommand(line, { program: 'queuegate', stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), stdin, env: {} });
   expect(stderr).not.toMatch(/^\s+at /m);
   return { status, stdout, stderr };
 }

@@ -17,10 +17,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function command(args: string[], env: Record<string, string> = {}, program: 'queue-agent' | 'queuegate' = 'queue-agent') {
+async function command(args: string[], env: Record<string, string> = {}, program: 'queue-agent' | 'queuegate' = 'queue-agent', stdin = '') {
   let stdout = '';
   let stderr = '';
-  const status = await truststoreCommand(args, { program, stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), env });
+  const status = await truststoreCommand(args, { program, stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), stdin: async () => stdin, env });
   expect(stderr).not.toMatch(/^\s+at /m);
   return { status, stdout, stderr };
 }
@@ -31,6 +31,11 @@ async function openssl(args: string[]): Promise<void> {
 
 function importRoot(file: string, ...more: string[]) {
   return command(['import', file, '--certificate', `${KEYSTORES}root-ec.crt`, ...more]);
+}
+
+/** The same into a store with this password. */
+function importRootWith(password: string, file: string, ...more: string[]) {
+  return command(['import', file, '--certificate', `${KEYSTORES}root-ec.crt`, '--password-file', '-', ...more], {}, 'queue-agent', password);
 }
 
 describe('truststore list', () => {
@@ -65,16 +70,23 @@ examplebank
     vi.useRealTimers();
   });
 
-  test('takes the password from the flag, else from the environment, else changeit', async () => {
+  test('takes the password from a file or the standard input, else from the environment, else changeit; never from a flag, which others can see', async () => {
     const path = `${KEYSTORES}truststore-password-s3cret.jks`;
-    expect((await command(['list', path, '--password', 's3cret'], { QUEUE_AGENT_TRUSTSTORE_PASSWORD: 'other' })).status).toBe(0);
+    const other = { QUEUE_AGENT_TRUSTSTORE_PASSWORD: 'other' };
+    const file = join(folder, 'password');
+    await writeFile(file, 's3cret\n');
+    expect((await command(['list', path, '--password-file', file], other)).status).toBe(0);
+    expect((await command(['list', path, '--password-file', '-'], other, 'queue-agent', 's3cret\n')).status).toBe(0);
     expect((await command(['list', path], { QUEUE_AGENT_TRUSTSTORE_PASSWORD: 's3cret' })).status).toBe(0);
+    const flag = await command(['list', path, '--password', 's3cret']);
+    expect(flag).toMatchObject({ status: 2, stderr: expect.stringContaining('Use --password-file FILE') });
+    expect(flag.stderr).not.toContain('s3cret');
     const refused = await command(['list', path]);
     expect([refused.status, refused.stderr]).toEqual([1, expect.stringContaining('(keystore_password_missing)')]);
   });
 
   test.each([
-    ['a wrong password', 'truststore.jks', 'keystore_password_wrong', ['--password', 'wrong!']],
+    ['a wrong password', 'truststore.jks', 'keystore_password_wrong', ['--password-file', '-']],
     ['a truncated file', 'truncated.jks', 'keystore_truncated', []],
     ['a tampered file', 'tampered.jks', 'keystore_tampered', []],
     ['JCEKS', 'truststore.jceks', 'keystore_jceks', []],
@@ -82,7 +94,7 @@ examplebank
     ['a text', 'README.md', 'keystore_is_text', []],
     ['no file', 'none.jks', 'file_missing', []],
   ])('refuses %s with status 1, its own code and the mend, without a stack trace', async (_, name, code, more) => {
-    const { status, stderr } = await command(['list', join(KEYSTORES, name), ...more]);
+    const { status, stderr } = await command(['list', join(KEYSTORES, name), ...more], {}, 'queue-agent', 'wrong!\n');
     expect(status).toBe(1);
     expect(stderr).toMatch(new RegExp(`^error: .+\n  .+\n  \\(${code}\\)\n$`));
     expect(stderr).not.toContain('wrong!');
@@ -118,9 +130,9 @@ describe('truststore import', () => {
 
   test.each(['t.jks', 't.p12', 't.pem'])('adds to %s what is not there yet, keeps mode and entries', async (name) => {
     const path = join(folder, name);
-    await importRoot(path, '--alias', 'First', '--password', 's3cret');
+    await importRootWith('s3cret', path, '--alias', 'First');
     await chmod(path, 0o600);
-    expect((await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--password', 's3cret'])).status).toBe(0);
+    expect((await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`], { QUEUE_AGENT_TRUSTSTORE_PASSWORD: 's3cret' })).status).toBe(0);
     const { certificates } = await loadTruststore({ path, password: 's3cret' });
     expect(certificates.map(({ alias }) => alias)).toEqual(['first', 'example-bank-root-ca']);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
@@ -207,12 +219,11 @@ describe('truststore import', () => {
     await writeFile(secret, 's3cret\r\nsecond line\n');
     expect((await importRoot(path, '--password-file', secret)).status).toBe(0);
     expect((await loadTruststore({ path, password: 's3cret' })).ca).toHaveLength(1);
-    expect(await command(['list', path, '--password', 'a', '--password-file', secret])).toMatchObject({ status: 2, stderr: expect.stringContaining('exclude each other') });
   });
 
   test('makes no store with a password that Java would not take', async () => {
     for (const [password, found] of [['short', 'too short (5 characters)'], ['pässwörd', 'not in printable ASCII']] as const) {
-      expect(await importRoot(join(folder, 't.p12'), '--password', password)).toMatchObject({ status: 1, stderr: expect.stringContaining(found) });
+      expect(await importRootWith(password, join(folder, 't.p12'))).toMatchObject({ status: 1, stderr: expect.stringContaining(found) });
     }
   });
 
@@ -272,8 +283,8 @@ describe('truststore import', () => {
   test.skipIf(lacks('keytool'))('writes what keytool lists, entry by entry, as trustedCertEntry', async () => {
     for (const [name, type] of [['t.jks', 'JKS'], ['t.p12', 'PKCS12']] as const) {
       const path = join(folder, name);
-      await importRoot(path, '--password', 's3cret');
-      await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--password', 's3cret', '--alias', 'Bank Root']);
+      await importRootWith('s3cret', path);
+      await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--alias', 'Bank Root'], { QUEUE_AGENT_TRUSTSTORE_PASSWORD: 's3cret' });
       const listed = await run('keytool', ['-list', '-keystore', path, '-storetype', type, '-storepass', 's3cret']);
       expect(listed).toMatch(/example-bank-ec-root, .*trustedCertEntry/);
       expect(listed).toMatch(/bank root, .*trustedCertEntry/);

@@ -1,0 +1,73 @@
+// Owns the administration's socket in the data folder: for the account of Central and root on this host, who can read the store anyway.
+// Without it (a path that is too long, a name that is taken) Central runs, and the status says so.
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { isCoded, textOf } from '../../shared/errors.ts';
+import { openLocalSocket } from '../../shared/platform/local-socket.ts';
+
+/** In the data folder; `queuegate` finds it there. */
+export const LOCAL_SOCKET = 'central.sock';
+/** One account's programs: far more than an administrator and scripts need at once. */
+const MAX_CONNECTIONS = 128;
+
+export interface LocalSocketOptions {
+  /** Central's data folder, whose lock this process holds. */
+  readonly folder: string;
+  /** Gives a connection to the administration. */
+  readonly accept: (socket: Socket) => void;
+  readonly log: { error(facts: object, text: string): void };
+}
+
+export class LocalAdministration {
+  readonly #options: LocalSocketOptions;
+  readonly #path: string;
+  readonly #open = new Set<Socket>();
+  readonly #server: Server;
+  #trouble: string | undefined;
+
+  constructor(options: LocalSocketOptions) {
+    this.#options = options;
+    this.#path = join(options.folder, LOCAL_SOCKET);
+    this.#server = createServer((socket) => {
+      this.#open.add(socket);
+      socket.on('error', () => undefined);
+      socket.once('close', () => this.#open.delete(socket));
+      options.accept(socket);
+    });
+    this.#server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** Never throws: what is wrong is in `problems`. */
+  async start(): Promise<void> {
+    try {
+      await openLocalSocket(this.#server, this.#path);
+      // After it listens, an error is one failed accept: the next one may succeed.
+      this.#server.on('error', () => undefined);
+    } catch (error) {
+      this.#trouble = isCoded(error) ? `${error.message} ${error.hint} (${error.code})` : textOf(error);
+      this.#options.log.error({ error: textOf(error) }, 'the socket of the administration could not be opened');
+    }
+  }
+
+  /** Did the connection come over this socket? Its requests have no address. */
+  has(socket: Socket): boolean {
+    return this.#open.has(socket);
+  }
+
+  words(): string[] {
+    return this.#server.listening ? [`The socket ${this.#path} serves the administration to this account only.`] : [];
+  }
+
+  problems(): string[] {
+    return this.#trouble === undefined ? [] : [this.#trouble];
+  }
+
+  /** Accepts nothing more; requests that are under way end with `cut`. */
+  stop(): void {
+    if (this.#server.listening) this.#server.close();
+  }
+
+  cut(): void {
+    for (const socket of this.#open) socket.destroy();
+  }
+}
