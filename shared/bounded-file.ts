@@ -8,6 +8,8 @@ export const FILE_ERRORS = {
   file_not_regular: { text: '{what} {file} is no file but {found}.', hint: '{mend}' },
   file_unreadable: { text: '{what} {file} cannot be read: {found}.', hint: 'Give the account of this process the right to read it.' },
   file_unwritable: { text: '{file} cannot be written: {found}.', hint: 'Give the account of this process the right to write into that folder, and see that the disk is not full.' },
+  secret_file_exists: { text: '{file} exists already; a file with a secret is only created.', hint: 'Name another file, or remove that one.' },
+  secret_file_unsafe: { text: '{file} is not written, because it is to hold a secret: {found}.', hint: '{action}' },
   file_too_large: { text: '{what} {file} holds {bytes} bytes; allowed are {maxBytes}.', hint: '{mend}' },
 } as const satisfies ErrorTable;
 
