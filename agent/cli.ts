@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 // `queue-agent`: the daemon and its tools on the command line. Says what to do; the parts do it.
 import { parseArgs } from 'node:util';
-import { isCoded, printable, textOf } from '../shared/errors.ts';
+import { isCoded, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
+import { PromptCanceled, readSecret } from '../shared/secret-input.ts';
 import { flagOptions } from '../shared/settings.ts';
+import { escapeLine, escapeLines } from '../shared/terminal.ts';
 import { VERSION } from '../shared/version.ts';
 import { AGENT_SCHEMA, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import type { Enrolment } from './enrol-command.ts';
@@ -12,21 +14,25 @@ const USAGE = `queue-agent ${VERSION}
 
   queue-agent start [--profile FOLDER] [settings]
       Runs the daemon.
-  queue-agent enrol URL --token TOKEN --pin sha256:... [--again] [--profile FOLDER] [settings]
-      Makes this machine an agent of a Central: copy the line that "queuegate tokens create-enrolment" printed.
-      The token may stand in the environment instead (QUEUE_AGENT_TOKEN), where other users of this machine do not see it.
+  queue-agent enrol URL --token-file FILE --pin sha256:... [--again] [--profile FOLDER] [settings]
+      Makes this machine an agent of a Central: copy the line that "queuegate tokens create-enrolment" printed. FILE has the token;
+      "-" reads it from stdin, on a terminal from a prompt. The environment variable QUEUE_AGENT_TOKEN works too. --token TOKEN
+      does as well, but other users of this machine can see it there.
   queue-agent enrol URL --pin sha256:... [--wait SECONDS] [--again] [--profile FOLDER] [settings]
       The same without a token: prints the thumbprint of this machine's key, and waits until an administrator of Central has
       compared and accepted it (300 seconds unless set). Run again it goes on waiting.
   queue-agent request --out FILE [--profile FOLDER] [settings]
   queue-agent install-certificate FILE [--central URL] [--profile FOLDER] [settings]
       The same without a line to Central: take the request there ("queuegate agents issue"), and the file that it writes back here.
-  queue-agent rescue CODE [--profile FOLDER] [settings]
-      Makes an agent that is cut off itself again, with the code that "queuegate agents rescue" printed on Central.
+  queue-agent rescue [--code-file FILE] [--profile FOLDER] [settings]
+      Reconnects an agent that is cut off, with the recovery code that "queuegate agents rescue" printed on Central. Without a file
+      the code is read from a prompt, or from stdin ("--code-file -").
   queue-agent status [--json] [--profile FOLDER] [settings]
-      What the running daemon says of itself.
+      Shows the state of the running daemon.
+  queue-agent consumers rotate-token [--json] [--profile FOLDER] [settings]
+      Makes another token for programs that use the local API of the running daemon. The old token stays valid for 24 hours.
   queue-agent doctor [--json] [--profile FOLDER] [settings]
-  queue-agent doctor --enrol URL --pin sha256:... [--token TOKEN] [--json]
+  queue-agent doctor --enrol URL --pin sha256:... [--token-file FILE] [--json]
       Looks for what keeps this agent (or its enrolment) from Central, step by step, and says how to mend it. It never takes
       the session of a running daemon. Exit status 0 when all is well, 1 at the first fault.
   queue-agent truststore list|import|delete|convert|create|change-password ...
@@ -44,6 +50,21 @@ const WAIT_SECONDS = 300;
 
 class UsageError extends Error {}
 
+/** The one way to the terminal: what came from elsewhere moves no cursor and hides nothing. */
+function print(text: string): void {
+  process.stdout.write(escapeLines(text));
+}
+
+function complain(text: string): void {
+  process.stderr.write(escapeLines(text));
+}
+
+/** One line for each part, except for the list of settings that this program makes itself. */
+function errorText(error: unknown): string {
+  if (!isCoded(error)) return `error: ${escapeLine(textOf(error))}\n`;
+  return `error: ${error.code === 'settings_refused' ? error.message : escapeLine(error.message)}\n  ${escapeLine(error.hint)}\n  (${error.code})\n`;
+}
+
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...rest] = argv;
   switch (command) {
@@ -59,23 +80,25 @@ async function main(argv: readonly string[]): Promise<number> {
       return await rescue(rest);
     case 'status':
       return await status(rest);
+    case 'consumers':
+      return await consumers(rest);
     case 'doctor':
       return await doctor(rest);
     case 'truststore': {
       const { truststoreCommand } = await import('../shared/truststore/command.ts');
-      return await truststoreCommand(rest, { program: 'queue-agent', stdout: (text) => void process.stdout.write(text), stderr: (text) => void process.stderr.write(text), env: process.env });
+      return await truststoreCommand(rest, { program: 'queue-agent', stdout: print, stderr: complain, env: process.env });
     }
     case 'version':
     case '--version':
-      process.stdout.write(`${VERSION}\n`);
+      print(`${VERSION}\n`);
       return 0;
     case 'help':
     case '--help':
     case '-h':
-      process.stdout.write(USAGE);
+      print(USAGE);
       return 0;
     default:
-      process.stderr.write(command === undefined ? USAGE : `error: there is no "queue-agent ${command}"\n\n${USAGE}`);
+      complain(command === undefined ? USAGE : `error: there is no "queue-agent ${escapeLine(command)}"\n\n${USAGE}`);
       return 2;
   }
 }
@@ -118,13 +141,13 @@ async function start(args: readonly string[]): Promise<number> {
 }
 
 async function enrolCommand(args: readonly string[]): Promise<number> {
-  const { request, values, positionals } = parse(args, { token: { type: 'string' }, pin: { type: 'string' }, again: { type: 'boolean' }, wait: { type: 'string' } });
+  const { request, values, positionals } = parse(args, { token: { type: 'string' }, 'token-file': { type: 'string' }, pin: { type: 'string' }, again: { type: 'boolean' }, wait: { type: 'string' } });
   const [url, ...more] = positionals;
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
-  const token = text('token') ?? process.env['QUEUE_AGENT_TOKEN'];
   if (url === undefined || more.length > 0) throw new UsageError('enrol needs one URL');
   const wait = text('wait') ?? String(WAIT_SECONDS);
   if (!/^\d{1,5}$/.test(wait)) throw new UsageError(`--wait is "${wait}"; allowed: seconds, from 0 to 99999`);
+  const token = await enrolmentToken(values);
   const conf = await loadAgentConf(request);
   const { enrolAgent } = await import('./enrol-command.ts');
   const enrolled = await enrolAgent(conf, {
@@ -134,7 +157,7 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
     again: values['again'] === true,
     waitMs: Number(wait) * 1000,
     onPending: ({ keyThumbprint }) =>
-      void process.stdout.write(
+      print(
         [
           `asked to become an agent as ${conf.name}; an administrator has to accept it`,
           `  key         sha256:${keyThumbprint}`,
@@ -148,9 +171,21 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
   const { secure, signingKey } = enrolled.identity;
   if (token === undefined && !secure) {
     const { pinOf } = await import('../shared/wire/enrolment.ts');
-    process.stderr.write(`warning: over plain http nobody has proven that this was Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
+    complain(`warning: over plain http nobody has proven that this was Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
   }
   return 0;
+}
+
+/** Undefined: an administrator of Central is asked. */
+async function enrolmentToken(values: Parsed['values']): Promise<string | undefined> {
+  const [token, file] = [values['token'], values['token-file']];
+  if (typeof file === 'string') {
+    if (token !== undefined) throw new UsageError('--token and --token-file exclude each other');
+    return await readSecret(file, { what: 'The token file', prompt: 'Enrollment token: ' });
+  }
+  if (typeof token !== 'string') return process.env['QUEUE_AGENT_TOKEN'];
+  complain('warning: other users of this machine can see the token on the command line; use --token-file FILE, or "-" for stdin\n');
+  return token;
 }
 
 async function request(args: readonly string[]): Promise<number> {
@@ -160,7 +195,7 @@ async function request(args: readonly string[]): Promise<number> {
   const conf = await loadAgentConf(request);
   const { writeRequest } = await import('./offline-command.ts');
   const key = await writeRequest(conf, out);
-  process.stdout.write(
+  print(
     [
       `${out} is the request of ${conf.name}`,
       `  key         sha256:${key.thumbprint}`,
@@ -184,11 +219,14 @@ async function installCertificateCommand(args: readonly string[]): Promise<numbe
 }
 
 async function rescue(args: readonly string[]): Promise<number> {
-  const { request, positionals } = parse(args, {});
-  // Somebody may type it with blanks in place of dashes.
-  const code = positionals.join(' ');
-  if (code === '') throw new UsageError('rescue needs the code');
+  const { request, values, positionals } = parse(args, { 'code-file': { type: 'string' } });
+  if (positionals.length > 0) {
+    throw new UsageError('the recovery code is not taken from the command line, where other users of this machine can see it. Run "queue-agent rescue" and type it at the prompt, or name a file: --code-file FILE ("-": stdin)');
+  }
+  const file = values['code-file'];
+  if (file === undefined && !process.stdin.isTTY) throw new UsageError('rescue needs the recovery code: stdin is not a terminal to ask on; name a file: --code-file FILE ("-": stdin)');
   const conf = await loadAgentConf(request);
+  const code = await readSecret(typeof file === 'string' ? file : '-', { what: 'The file with the recovery code', prompt: 'Recovery code: ' });
   const { rescueAgent } = await import('./rescue.ts');
   tellEnrolled(request, conf, await rescueAgent(conf, code));
   return 0;
@@ -196,10 +234,10 @@ async function rescue(args: readonly string[]): Promise<number> {
 
 function tellEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrolment): void {
   const { hostName, scheme } = dialled(conf.central.secure, identity.host);
-  process.stdout.write(
+  print(
     [
-      `enrolled with Central "${identity.central}" as ${identity.name}`,
-      `  id          ${identity.id}`,
+      `enrolled with Central "${escapeLine(identity.central)}" as ${escapeLine(identity.name)}`,
+      `  id          ${escapeLine(identity.id)}`,
       `  data        ${conf.dataFolder} (key, identity; keep it private)`,
       ...(trusted === undefined ? [] : [`  truststore  ${trusted} now trusts Central's root`]),
       `  dials       ${scheme}://${conf.central.endpoints[0]?.host ?? hostName}:${conf.central.endpoints[0]?.port ?? (identity.secure === conf.central.secure ? identity.port : conf.central.port)}`,
@@ -214,14 +252,14 @@ function dialled(secure: boolean, host: string): { readonly scheme: string; read
 }
 
 async function doctor(args: readonly string[]): Promise<number> {
-  const { request, values, positionals } = parse(args, { json: { type: 'boolean' }, enrol: { type: 'string' }, pin: { type: 'string' }, token: { type: 'string' } });
+  const { request, values, positionals } = parse(args, { json: { type: 'boolean' }, enrol: { type: 'string' }, pin: { type: 'string' }, token: { type: 'string' }, 'token-file': { type: 'string' } });
   if (positionals.length > 0) throw new UsageError(`doctor takes no "${positionals[0]}"`);
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   const url = text('enrol');
-  if (url === undefined && (text('pin') ?? text('token')) !== undefined) throw new UsageError('--pin and --token belong to doctor --enrol URL');
+  if (url === undefined && (text('pin') ?? text('token') ?? text('token-file')) !== undefined) throw new UsageError('--pin, --token and --token-file belong to doctor --enrol URL');
   const { doctorCommand } = await import('./doctor-command.ts');
-  const enrolment = url === undefined ? undefined : { url, pin: text('pin'), token: text('token') ?? process.env['QUEUE_AGENT_TOKEN'] };
-  return await doctorCommand({ request, enrolment, json: values['json'] === true, print: (line) => void process.stdout.write(line) });
+  const enrolment = url === undefined ? undefined : { url, pin: text('pin'), token: await enrolmentToken(values) };
+  return await doctorCommand({ request, enrolment, json: values['json'] === true, print });
 }
 
 async function status(args: readonly string[]): Promise<number> {
@@ -229,38 +267,54 @@ async function status(args: readonly string[]): Promise<number> {
   const conf = await loadAgentConf(request);
   const { askDaemon } = await import('./local-status.ts');
   const answer = await askDaemon(conf.dataFolder);
-  if (answer.kind !== 'status') {
-    const found = answer.kind === 'never' ? `no daemon has run with the data folder ${conf.dataFolder} yet` : `the daemon of ${conf.dataFolder} does not answer at ${answer.url}`;
-    process.stderr.write(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
-    return 1;
-  }
+  if (answer.kind !== 'status') return noDaemon(answer, conf, request);
   const found = answer.status;
   if (values['json'] === true) {
-    process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+    print(`${JSON.stringify(found, null, 2)}\n`);
   } else {
-    const { connection } = found;
-    process.stdout.write(
-      [
-        `${found.name} (queue-agent ${found.version}): ${connection.state} since ${connection.since}`,
-        ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),
-        ...(connection.reason === null ? [] : [`  reason    ${connection.reason.text}`, `  mend      ${connection.reason.hint}`]),
-        `  events    ${found.outbox.messages} wait for Central (${found.outbox.bytes} bytes)`,
-        `  commands  ${found.inbox.messages} wait for local programs (${found.inbox.bytes} bytes)`,
-        '',
-      ].join('\n'),
-    );
+    const { connection, problems = [] } = found;
+    const lines = [
+      `${found.name} (queue-agent ${found.version}): ${connection.state} since ${connection.since}`,
+      ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),
+      ...(connection.reason === null ? [] : [`  reason    ${connection.reason.text}`, `  hint      ${connection.reason.hint}`]),
+      `  events    ${found.outbox.messages} wait for Central (${found.outbox.bytes} bytes)`,
+      `  commands  ${found.inbox.messages} wait for local programs (${found.inbox.bytes} bytes)`,
+      ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
+    ];
+    print(`${lines.map(escapeLine).join('\n')}\n`);
   }
   return found.connection.state === 'online' ? 0 : 1;
+}
+
+async function consumers(args: readonly string[]): Promise<number> {
+  const { request, values, positionals } = parse(args, { json: { type: 'boolean' } });
+  if (positionals[0] !== 'rotate-token' || positionals.length > 1) throw new UsageError('consumers needs the word rotate-token, and nothing else');
+  const conf = await loadAgentConf(request);
+  const { rotateToken } = await import('./local-status.ts');
+  const answer = await rotateToken(conf.dataFolder);
+  if (answer.kind !== 'rotated') return noDaemon(answer, conf, request);
+  const { tokenFile, previousExpiresAt } = answer.rotated;
+  if (values['json'] === true) print(`${JSON.stringify(answer.rotated, null, 2)}\n`);
+  else print(`the new token is in ${escapeLine(tokenFile)} (0600)\nthe token before stays valid until ${escapeLine(previousExpiresAt)}; a further rotation ends it at once\n`);
+  return 0;
+}
+
+function noDaemon(answer: { readonly kind: 'never' } | { readonly kind: 'silent'; readonly where: string }, conf: AgentConf, request: AgentConfRequest): number {
+  const found = answer.kind === 'never' ? `no daemon has run with the data folder ${conf.dataFolder} yet` : `the daemon of ${conf.dataFolder} does not answer at ${escapeLine(answer.where)}`;
+  complain(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
+  return 1;
 }
 
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   if (error instanceof UsageError) {
-    process.stderr.write(`error: ${error.message}\n\n${USAGE}`);
+    complain(`error: ${escapeLine(error.message)}\n\n${USAGE}`);
     process.exitCode = 2;
+  } else if (error instanceof PromptCanceled) {
+    process.exitCode = 130;
   } else {
-    process.stderr.write(`${isCoded(error) ? printable(error) : `error: ${textOf(error)}`}\n`);
+    complain(errorText(error));
     process.exitCode = 1;
   }
 }

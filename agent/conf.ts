@@ -33,6 +33,8 @@ export const AGENT_SCHEMA = [
   { name: 'agent.renewal.freshKey', format: yesOrNo, default: true, doc: 'Renew the certificate with a fresh key each time. The key before is removed once Central has welcomed the fresh one.' },
   { name: 'data.folder', format: text(0, 4096), default: '', doc: 'Folder for key, logs of messages and state; relative to the working folder. Default: data/agent, or data/NAME for another profile than "default".' },
   { name: 'local.api.port', format: wholeNumber(0, 65_535), default: 8888, doc: 'Port of the local API on loopback; 0 takes any free one.' },
+  { name: 'local-api.socket', format: text(0, 4096), default: '', doc: 'Unix socket of the local API, at most 100 bytes; relative to the working folder. Default: local-api.sock in the data folder. Not on Windows.' },
+  { name: 'local-api.group', format: text(0, 64), default: '', doc: 'Group of this host whose members may connect to the socket (mode 0660; they send the token); the socket must then be in a folder that they may enter. Default: only the account of the agent, without a token (mode 0600).' },
   { name: 'log.level', format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), default: 'info', doc: 'The least severe lines that are logged.' },
   { name: 'outbox.max.messages', format: messages, default: 10_000, doc: 'Events that wait for Central; above it the producer is refused. 10,000 are a day of a branch without a line.' },
   { name: 'outbox.max.bytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these events.' },
@@ -61,7 +63,13 @@ export interface AgentConf {
   readonly id: string | undefined;
   readonly renewWithFreshKey: boolean;
   readonly dataFolder: string;
-  readonly localApiPort: number;
+  readonly localApi: {
+    readonly port: number;
+    /** Absolute path of the Unix socket. */
+    readonly socket: string;
+    /** Undefined: the socket is for the account of the agent alone. */
+    readonly group: string | undefined;
+  };
   readonly logLevel: LogLevel;
   readonly outbox: { readonly maxMessages: number; readonly maxBytes: number };
   readonly inbox: { readonly maxMessages: number; readonly maxBytes: number };
@@ -89,6 +97,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
   const { values, origins, unknown, warnings } = loadSettings({ schema: AGENT_SCHEMA, prefix: AGENT_PREFIX, otherVariables: OTHER_VARIABLES, files: await readFiles(folder), environment, flags });
   const secure = values['central.websocket.secure'];
   const centralPort = secure ? values['central.websocket.secure.port'] : values['central.websocket.port'];
+  const dataFolder = resolve(workingFolder, values['data.folder'] || join('data', name === 'default' ? 'agent' : name));
   return deepFreeze({
     profile: { name, folder },
     central: { secure, proxied: values['central.websocket.proxied'], endpoints: endpointsOf(values['central.hosts'], centralPort), port: centralPort },
@@ -97,8 +106,12 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     name: values['agent.name'] || nameOfHost(request.hostName ?? hostname()),
     id: values['agent.id'] || undefined,
     renewWithFreshKey: values['agent.renewal.freshKey'],
-    dataFolder: resolve(workingFolder, values['data.folder'] || join('data', name === 'default' ? 'agent' : name)),
-    localApiPort: values['local.api.port'],
+    dataFolder,
+    localApi: {
+      port: values['local.api.port'],
+      socket: values['local-api.socket'] === '' ? join(dataFolder, 'local-api.sock') : resolve(workingFolder, values['local-api.socket']),
+      group: values['local-api.group'] || undefined,
+    },
     logLevel: values['log.level'],
     outbox: { maxMessages: values['outbox.max.messages'], maxBytes: values['outbox.max.bytes'] },
     inbox: { maxMessages: values['inbox.max.messages'], maxBytes: values['inbox.max.bytes'] },

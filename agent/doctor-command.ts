@@ -1,4 +1,5 @@
 // Owns `queue-agent doctor`: prints each step as it is done, or all of them as JSON, and gives the exit status.
+import { escapeLine } from '../shared/terminal.ts';
 import type { AgentConfRequest } from './conf.ts';
 import { examineAgent, examineEnrolment, type EnrolmentQuestion } from './doctor.ts';
 import type { StepReport, Walk } from './doctor-step.ts';
@@ -34,8 +35,9 @@ export async function doctorCommand({ request, enrolment, json, print }: DoctorO
 
 const MARKS = { ok: 'ok', warning: 'warning', fault: 'FAULT' } as const;
 
+/** Certificates, answers and refusals of hosts are in it: each part stays on its line. */
 function stepText({ step, outcome, found, fault }: StepReport): string {
   const lines = [`${MARKS[outcome].padEnd(8)}${step}`, ...found.map((line) => `          ${line}`)];
   if (fault !== null) lines.push(`          ${fault.text}`, `          mend: ${fault.mend}`, `          (${fault.code})`);
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(escapeLine).join('\n')}\n`;
 }

@@ -43,7 +43,8 @@ export async function authenticate(patient: Patient, target: Target, challenge: 
   notes.say(`no daemon runs here, so the doctor said hello itself: welcome, epoch ${session.epoch}; the line is closed again`);
 }
 
-function believeDaemon({ connection, name }: LocalStatus, notes: Notes): void {
+function believeDaemon({ connection, name, problems = [] }: LocalStatus, notes: Notes): void {
+  notes.warn(...problems.map(({ code, detail, hint }) => `${detail} ${hint} (${code})`));
   const { state, since, reason, central } = connection;
   if (state === 'online' && central !== null) {
     notes.say(`the daemon "${name}" runs and is online at ${central.url} since ${since}, epoch ${central.epoch}; its session was left alone`);

@@ -24,12 +24,12 @@ export const AGENT_ERRORS = {
     hint: 'Ask over https with the pin ("queuegate ca list" on Central shows it), or enrol with a token, which is proven over http too.',
   },
   rescue_code_bad: {
-    text: '"{found}" is no rescue code; it has 20 letters and digits, as in XXXXX-XXXXX-XXXXX-XXXXX.',
-    hint: 'Type the line that "queuegate agents rescue" printed on Central; upper and lower case are the same, dashes may be left out.',
+    text: 'The recovery code is malformed: it has {found} characters; a code has 20 letters and digits, as in XXXXX-XXXXX-XXXXX-XXXXX.',
+    hint: 'Type the code that "queuegate agents rescue" printed on Central; upper and lower case are the same, dashes may be left out.',
   },
   rescue_address_missing: {
     text: 'Nothing says where Central is: there is no identity in {folder}, and no central.host in the configuration.',
-    hint: 'Name it: queue-agent rescue CODE --central-host HOST',
+    hint: 'Name it: queue-agent rescue --central-host HOST',
   },
   request_missing: { text: 'There is no key in the data folder {folder}, so that no certificate can be for this machine.', hint: 'Make the request first: queue-agent request --out agent.csr' },
   certificate_file_unfit: {
@@ -131,9 +131,52 @@ export const AGENT_ERRORS = {
   },
 
   // the local API
-  local_port_taken: { text: 'Port {port} on {address} is taken by another process: the local API cannot listen.', hint: 'Set local.api.port in agent.local.conf to a free port (0: any), or stop that process.' },
-  local_port_refused: { text: 'The local API cannot listen on port {port}: {found}.', hint: 'Set local.api.port in agent.local.conf to another port.' },
-  local_unauthorized: { status: 401, text: 'The local token is missing or wrong.', hint: 'Send "Authorization: Bearer TOKEN" with the token from the file local-api.json in the data folder of the agent.' },
+  local_port_taken: {
+    retryable: true,
+    text: 'Port {port} on {address} is taken by another process: the local API does not listen there.',
+    hint: 'Stop that process, and the agent takes the port within seconds; or set local.api.port in agent.local.conf to a free port (0: any).',
+  },
+  local_port_refused: { retryable: true, text: 'The local API cannot listen on port {port}: {found}.', hint: 'Set local.api.port in agent.local.conf to another port.' },
+  local_socket_taken: {
+    retryable: true,
+    text: 'The local API does not listen on the socket {path}: {found}.',
+    hint: 'Remove what is there, and the agent takes the name within seconds; or set local-api.socket in agent.local.conf to another path.',
+  },
+  local_socket_long: {
+    text: 'The path of the local API\'s socket, {path}, has {bytes} bytes; allowed are {maxBytes}. Only the TCP port is open.',
+    hint: 'Set local-api.socket in agent.local.conf to a shorter path, in a folder that only the account of the agent may write to.',
+  },
+  local_socket_refused: {
+    retryable: true,
+    text: 'The local API cannot listen on the socket {path}: {found}.',
+    hint: 'Create its folder, and give the account of the agent the right to write there; or set local-api.socket in agent.local.conf to another path.',
+  },
+  local_group_unknown: {
+    text: 'The group "{group}" (local-api.group) does not exist on this host. Only the account of the agent may use the socket.',
+    hint: 'Create the group, or correct local-api.group in agent.local.conf; then restart the agent.',
+  },
+  local_group_refused: {
+    text: 'The socket {path} cannot be given to the group "{group}": {found}. Only the account of the agent may use it.',
+    hint: 'Make the account of the agent a member of that group, and restart the agent.',
+  },
+  local_unauthorized: {
+    status: 401,
+    text: 'The local token is missing or wrong.',
+    hint: 'Send "Authorization: Bearer TOKEN" with the token from the file local-api.json in the data folder of the agent.',
+  },
+  local_browser_refused: {
+    status: 403,
+    text: 'Requests of web pages are refused (found: {found}).',
+    hint: 'Call the local API from a program, as http://127.0.0.1:PORT or http://localhost:PORT, without the headers Origin and Sec-Fetch-Site.',
+  },
+  local_owner_only: {
+    status: 403,
+    text: 'Only the account of the agent may do this.',
+    hint: 'Run "queue-agent consumers rotate-token" as that account, or send the request over the socket in its data folder.',
+  },
+  local_consumer_unknown: { status: 404, text: 'There is no consumer "{found}".', hint: 'The only consumer is "default".' },
+  local_busy: { status: 503, text: 'The local API is busy: {found}.', hint: 'Try again later; close connections that are not used, and read answers to their end.' },
+  local_call_refused: { text: 'The daemon refused: {found}', hint: '{mend}' },
   local_not_found: { status: 404, text: 'There is nothing at {method} {path}.', hint: 'The local API has POST /v1/events, GET /v1/commands, POST /v1/commands/ack and GET /v1/status.' },
   local_body_too_large: { status: 413, text: 'The body is larger than {maxBytes} bytes.', hint: 'Post fewer events at once.' },
   local_body_bad: { status: 400, text: 'The body cannot be used: {found}.', hint: 'Send one CloudEvents event as JSON, or an array of them.' },

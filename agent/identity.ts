@@ -1,13 +1,14 @@
 // Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrolment.
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
-import { link, mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { replaceFile, syncFolder } from '../shared/atomic-file.ts';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { syncFolder } from '../shared/atomic-file.ts';
 import { readBoundedFile } from '../shared/bounded-file.ts';
 import { firstInPem } from '../shared/certificates.ts';
-import { systemCode, textOf } from '../shared/errors.ts';
+import { isCoded, systemCode, textOf } from '../shared/errors.ts';
 import { derInPem } from '../shared/pem.ts';
 import { spkiOf } from '../shared/public-key.ts';
+import { createSecretFile, replaceSecretFile } from '../shared/secret-file.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
 import { MAX_ID_LENGTH } from '../shared/wire/messages.ts';
 import { keyThumbprint, readPublicKey } from '../shared/wire/proof.ts';
@@ -96,21 +97,10 @@ async function readOrMakeKey(folder: string, name: string): Promise<AgentKey> {
   if (existing !== undefined) return existing;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const pem = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ format: 'pem', type: 'pkcs8' });
-  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
-  try {
-    {
-      // 0600: on Windows the file inherits the rights of the data folder instead.
-      await using handle = await open(temporary, 'wx', 0o600);
-      await handle.writeFile(pem);
-      await handle.sync();
-    }
-    await link(temporary, file).catch((error: unknown) => {
-      if (systemCode(error) !== 'EEXIST') throw error;
-    });
-  } finally {
-    await rm(temporary, { force: true });
-  }
-  await syncFolder(folder);
+  await createSecretFile(file, Buffer.from(pem)).catch((error: unknown) => {
+    // Another process was first: its key counts.
+    if (!isCoded(error, 'secret_file_exists')) throw error;
+  });
   const made = await readKey(file);
   if (made === undefined) throw agentFault('identity_damaged', { file, found: 'it was removed while it was made' });
   return made;
@@ -126,6 +116,7 @@ export async function loadNextKey(folder: string): Promise<AgentKey | undefined>
 }
 
 async function readKey(file: string): Promise<AgentKey | undefined> {
+  await checkOwner(file);
   const bytes = await readBoundedFile({ path: file, what: 'The key', maxBytes: MAX_FILE_BYTES, mend: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
   if (bytes === undefined) return undefined;
   const text = bytes.toString('utf8');
@@ -144,9 +135,26 @@ async function readKey(file: string): Promise<AgentKey | undefined> {
   }
 }
 
+/** What another account put into the folder is not who this agent is: that account would have the key too. */
+async function checkOwner(file: string): Promise<void> {
+  const self = process.geteuid?.();
+  if (self === undefined) return;
+  try {
+    const [found, folder] = await Promise.all([lstat(file), stat(dirname(file))]);
+    if (found.isSymbolicLink()) throw agentFault('identity_damaged', { file, found: 'it is a symbolic link' });
+    // Root also looks at the folder of the agent's account.
+    const owners = self === 0 ? [0, folder.uid] : [0, self];
+    if (!owners.includes(found.uid)) throw agentFault('identity_damaged', { file, found: `it belongs to another account (uid ${found.uid})` });
+  } catch (error) {
+    // Missing, or not to be entered: reading it says so.
+    if (isCoded(error) || systemCode(error) === undefined) throw error;
+  }
+}
+
 /** Reads what enrolment left; undefined before it. */
 export async function loadIdentity(folder: string): Promise<Identity | undefined> {
   const file = identityFile(folder);
+  await checkOwner(file);
   const bytes = await readBoundedFile({ path: file, what: 'The identity', maxBytes: MAX_FILE_BYTES, mend: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
   if (bytes === undefined) return undefined;
   let value: unknown;
@@ -208,7 +216,7 @@ export async function saveIdentity(folder: string, identity: Identity): Promise<
 
 /** After a renewal. */
 export async function keepIdentity(folder: string, identity: Identity): Promise<void> {
-  await replaceFile(identityFile(folder), Buffer.from(`${JSON.stringify(identity, null, 2)}\n`), 0o600);
+  await replaceSecretFile(identityFile(folder), Buffer.from(`${JSON.stringify(identity, null, 2)}\n`));
 }
 
 export function identityFile(folder: string): string {

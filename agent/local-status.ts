@@ -1,13 +1,17 @@
-// Owns asking the daemon of a data folder what it says of itself, over its local API: for the commands of this machine.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { systemCode } from '../shared/errors.ts';
+// Asks the daemon of a data folder over its local API: for the commands of this machine. They send no token: over the socket of the owner none
+// is needed, and elsewhere the daemon proves itself before anything but a random number is sent.
+import { once } from 'node:events';
+import { lstat, stat } from 'node:fs/promises';
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { isCoded, systemCode } from '../shared/errors.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
+import { agentFault } from './errors.ts';
+import { readAddressFile, readOwnerKey } from './local-api-file.ts';
+import { CHALLENGE_PATH, daemonProof, isNonce, newNonce, NONCE_HEADER, OWNER_SCHEME, ownerProof, sameProof } from './local-proof.ts';
 
-/** Where local programs find the API: port and token. */
-export const LOCAL_API_FILE = 'local-api.json';
-
+/** For the whole of a call. */
 const TIMEOUT_MS = 5_000;
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 const text = { type: 'string', maxLength: 65_536 } as const;
 const textOrNull = { anyOf: [{ type: 'null' }, text] } as const;
@@ -33,35 +37,122 @@ const STATUS = {
     },
     outbox: depth,
     inbox: depth,
+    problems: { type: 'array', maxItems: 100, items: { type: 'object', required: ['code', 'detail', 'hint', 'startedAt'], properties: { code: text, detail: text, hint: text, startedAt: text } } },
   },
 } as const satisfies JsonSchema;
 
+const CHALLENGED = { type: 'object', required: ['nonce', 'proof'], properties: { nonce: text, proof: text } } as const satisfies JsonSchema;
+const ROTATED = { type: 'object', required: ['tokenFile', 'previousExpiresAt'], properties: { tokenFile: text, previousExpiresAt: text } } as const satisfies JsonSchema;
+const PROBLEM = { type: 'object', required: ['type', 'title', 'hint'], properties: { type: text, title: text, hint: text } } as const satisfies JsonSchema;
+
 export type LocalStatus = Static<typeof STATUS>;
+export type Rotated = Static<typeof ROTATED>;
+
+/** Where a daemon that does not answer was looked for. */
+interface Silent {
+  readonly kind: 'silent';
+  readonly where: string;
+}
 
 export type LocalAnswer =
   /** No daemon has run with this data folder. */
   | { readonly kind: 'never' }
-  /** It does not answer there. */
-  | { readonly kind: 'silent'; readonly url: string }
+  | Silent
   | { readonly kind: 'status'; readonly status: LocalStatus };
 
 /** Asks the daemon. A file that cannot be read for another reason than that it is missing is an error. */
 export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
-  let api: { readonly url?: unknown; readonly token?: unknown };
+  const found = await callDaemon(dataFolder, 'GET', '/v1/status');
+  if (found.kind !== 'answer') return found;
+  if (misfit(STATUS, found.body) !== undefined) return { kind: 'silent', where: found.where };
+  return { kind: 'status', status: found.body as LocalStatus };
+}
+
+/** Has the daemon make another token. Errors: local_call_refused. */
+export async function rotateToken(dataFolder: string): Promise<{ readonly kind: 'never' } | Silent | { readonly kind: 'rotated'; readonly rotated: Rotated }> {
+  const found = await callDaemon(dataFolder, 'POST', '/api/v1/consumers/default/rotate-token');
+  if (found.kind !== 'answer') return found;
+  if (found.status === 201 && misfit(ROTATED, found.body) === undefined) return { kind: 'rotated', rotated: found.body as Rotated };
+  if (misfit(PROBLEM, found.body) !== undefined) return { kind: 'silent', where: found.where };
+  const { title, hint } = found.body as Static<typeof PROBLEM>;
+  throw agentFault('local_call_refused', { found: title, mend: hint });
+}
+
+interface Answer {
+  readonly kind: 'answer';
+  readonly status: number;
+  readonly body: unknown;
+  readonly where: string;
+}
+
+async function callDaemon(dataFolder: string, method: string, path: string): Promise<Answer | { readonly kind: 'never' } | Silent> {
+  const file = await readAddressFile(dataFolder).catch((error: unknown) => {
+    if (isCoded(error) || !(error instanceof SyntaxError)) throw error;
+    return { token: '' };
+  });
+  if (file === undefined) return { kind: 'never' };
+  const [socket, url] = ['socket' in file ? file.socket : null, 'url' in file ? file.url : null];
+  const port = /^http:\/\/127\.0\.0\.1:(\d{1,5})$/.exec(url ?? '')?.[1];
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  if (typeof socket === 'string') {
+    const access = await socketAccess(socket, dataFolder);
+    const found = access === undefined ? undefined : await call({ socketPath: socket }, method, path, access === 'owner' ? 'none needed' : await readOwnerKey(dataFolder), signal);
+    if (found !== undefined) return { kind: 'answer', ...found, where: socket };
+  }
+  if (port !== undefined) {
+    const found = await call({ host: '127.0.0.1', port: Number(port) }, method, path, await readOwnerKey(dataFolder), signal);
+    if (found !== undefined) return { kind: 'answer', ...found, where: String(url) };
+  }
+  return { kind: 'silent', where: socket ?? url ?? 'its local API' };
+}
+
+/** 'owner': the socket is for its owner alone, so that no proof is needed. Undefined: it is not the daemon's, or not there. */
+async function socketAccess(path: string, dataFolder: string): Promise<'owner' | 'proof' | undefined> {
   try {
-    api = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as typeof api;
+    const [found, folder] = await Promise.all([lstat(path), stat(dataFolder)]);
+    if (!found.isSocket() || (found.uid !== folder.uid && found.uid !== 0)) return undefined;
+    return (found.mode & 0o077) === 0 ? 'owner' : 'proof';
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') throw error;
-    return { kind: 'never' };
+    if (!['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) throw error;
+    return undefined;
   }
-  const url = String(api.url);
+}
+
+type Address = { readonly socketPath: string } | { readonly host: string; readonly port: number };
+
+/** Undefined: nothing answers there, or it is not the daemon. */
+async function call(address: Address, method: string, path: string, key: Buffer | 'none needed' | undefined, signal: AbortSignal): Promise<{ status: number; body: unknown } | undefined> {
+  if (key === undefined) return undefined;
+  // Both requests go over one connection, which the proof belongs to.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   try {
-    const answer = await fetch(`${url}/v1/status`, { headers: { authorization: `Bearer ${String(api.token)}` }, signal: AbortSignal.timeout(TIMEOUT_MS) });
-    const status: unknown = await answer.json();
-    // Another program may have the port of a daemon that is gone.
-    if (misfit(STATUS, status) === undefined) return { kind: 'status', status: status as LocalStatus };
+    if (key === 'none needed') return await send(address, agent, method, path, {}, signal);
+    const client = newNonce();
+    const { body } = await send(address, agent, 'GET', CHALLENGE_PATH, { [NONCE_HEADER]: client }, signal);
+    if (misfit(CHALLENGED, body) !== undefined) return undefined;
+    const { nonce, proof } = body as Static<typeof CHALLENGED>;
+    const challenge = { client, server: nonce };
+    if (!isNonce(nonce) || !sameProof(proof, daemonProof(key, challenge))) return undefined;
+    return await send(address, agent, method, path, { authorization: `${OWNER_SCHEME}${ownerProof(key, challenge, method, path)}` }, signal);
   } catch {
-    // Nothing listens, it takes too long, or it is no JSON: there is no daemon that answers.
+    // Nothing listens, it takes too long, or it does not speak as a daemon does: there is none that answers.
+    return undefined;
+  } finally {
+    agent.destroy();
   }
-  return { kind: 'silent', url };
+}
+
+async function send(address: Address, agent: Agent, method: string, path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<{ status: number; body: unknown }> {
+  const request = httpRequest({ ...address, agent, method, path, headers: { host: 'localhost', ...headers }, signal });
+  const answered = once(request, 'response', { signal }) as Promise<[IncomingMessage]>;
+  request.end();
+  const [response] = await answered;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_ANSWER_BYTES) throw new Error('the answer is too large');
+    chunks.push(chunk);
+  }
+  return { status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) };
 }

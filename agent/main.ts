@@ -1,18 +1,19 @@
 // The agent's composition root: makes every part once, and ends them in a written order. The command line is cli.ts.
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino, type Logger } from 'pino';
-import { replaceFile } from '../shared/atomic-file.ts';
-import { systemCode, textOf, type CodedError } from '../shared/errors.ts';
+import { textOf, type CodedError } from '../shared/errors.ts';
+import { escapeLines } from '../shared/terminal.ts';
 import { VERSION } from '../shared/version.ts';
 import { openAgentStore } from './agent-store.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { targetName } from './connection-faults.ts';
 import { createControl } from './control.ts';
 import { Daemon } from './daemon.ts';
-import { newLocalToken, startLocalApi } from './handlers/local-api.ts';
+import type { LocalApiPorts } from './handlers/local-api.ts';
+import { openLocalApi, type LocalApi } from './handlers/local-listeners.ts';
 import { identityFile, loadCredentials, loadOrCreateKey, type Credentials } from './identity.ts';
-import { LOCAL_API_FILE } from './local-status.ts';
+import { LocalApiFile } from './local-api-file.ts';
 import { Renewal } from './renewal.ts';
 import { createTrustUpdates } from './trust-updates.ts';
 import { loadTruststore } from './truststore.ts';
@@ -34,7 +35,7 @@ export interface RunningAgent {
 /** Starts the daemon. Throws what the operator has to mend; then nothing runs. */
 export async function startAgent(request: AgentConfRequest): Promise<RunningAgent> {
   const conf = await loadAgentConf(request);
-  const log = pino({ level: conf.logLevel, base: { agent: conf.name } });
+  const log = openLog(conf);
   const now = (): number => Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
@@ -89,8 +90,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       log,
       now,
     });
-    const token = await localToken(conf.dataFolder);
-    const api = await startLocalApi(conf.localApiPort, token, {
+    const ports: LocalApiPorts = {
       append: (messages) => store.outbox.append(messages),
       take: (max) => store.inbox.take(max),
       waitForCommands: (timeoutMs, signal) => store.inbox.waitForCommands(timeoutMs, signal),
@@ -109,9 +109,9 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       maxMessageBytes: () => daemon.maxMessageBytes(),
       source: () => `/agents/${daemon.name()}`,
       onUnexpected: (error) => log.error({ error: textOf(error) }, 'local API'),
-    });
-    // 0600: whoever reads it may post events and take commands.
-    await replaceFile(join(conf.dataFolder, LOCAL_API_FILE), Buffer.from(`${JSON.stringify({ url: `http://127.0.0.1:${api.port}`, token })}\n`), 0o600);
+    };
+    const file = await LocalApiFile.open(conf.dataFolder, now);
+    const api = await openLocalApi({ settings: conf.localApi, dataFolder: conf.dataFolder, file, ports, log });
     store.outbox.onAppended(() => daemon.notify());
     const expiring = setInterval(() => {
       // A store that fails reports itself (onFailure).
@@ -121,7 +121,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       store.prune().catch((error: unknown) => log.debug({ error: textOf(error) }, 'pruning'));
     }, PRUNE_MS);
 
-    announce(conf, api.port, key.thumbprint, log);
+    announce(conf, api, key.thumbprint, log);
     daemon.start((error) => fail(error as CodedError));
     let stopping: Promise<void> | undefined;
     return {
@@ -146,7 +146,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
 }
 
 /** What it found, said once at the start: a setting that means nothing is a setting that somebody believes in. */
-function announce(conf: AgentConf, port: number, key: string, log: Logger): void {
+function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): void {
   const { secure, endpoints } = conf.central;
   log.info(
     {
@@ -155,7 +155,7 @@ function announce(conf: AgentConf, port: number, key: string, log: Logger): void
       dataFolder: conf.dataFolder,
       central: endpoints.map(({ host, port }) => targetName({ secure, host, port })),
       truststore: secure ? conf.truststore.path : 'none (plain)',
-      localApi: `http://127.0.0.1:${port}`,
+      localApi: api.addresses(),
       key,
     },
     'queue agent started',
@@ -180,14 +180,8 @@ function watchedFiles(conf: AgentConf): string[] {
   return [inProfile('agent.conf'), inProfile('agent.local.conf'), conf.truststore.path, identityFile(conf.dataFolder), ...(conf.enrolmentFile === undefined ? [] : [conf.enrolmentFile])];
 }
 
-/** The token stays the same over restarts: local programs keep it in their own configuration. */
-async function localToken(folder: string): Promise<string> {
-  try {
-    const stored: unknown = JSON.parse(await readFile(join(folder, LOCAL_API_FILE), 'utf8'));
-    if (typeof stored === 'object' && stored !== null && 'token' in stored && typeof stored.token === 'string' && /^qgl_[\w-]{43}$/.test(stored.token)) return stored.token;
-  } catch (error) {
-    // The first start; or a file that somebody damaged, which is written anew.
-    if (systemCode(error) !== 'ENOENT' && !(error instanceof SyntaxError)) throw error;
-  }
-  return newLocalToken();
+/** Lines of JSON on stdout, which may be a terminal: what came from elsewhere stays text there. */
+function openLog(conf: AgentConf): Logger {
+  const stdout = pino.destination({ fd: 1, sync: true });
+  return pino({ level: conf.logLevel, base: { agent: conf.name } }, { write: (line) => void stdout.write(escapeLines(line)) });
 }

@@ -27,7 +27,7 @@ interface Attempt {
 /** Enrols this agent again with a rescue code, and keeps what it learnt. Run again with the same code it repairs a lost answer. */
 export async function rescueAgent(conf: AgentConf, text: string): Promise<Enrolment> {
   const code = readRescueCode(text);
-  if (code === undefined) throw agentFault('rescue_code_bad', { found: text.slice(0, 80) });
+  if (code === undefined) throw agentFault('rescue_code_bad', { found: text.length });
   const before = await readIdentity(conf.dataFolder);
   const targets = targetsOf(conf, before);
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });

@@ -40,6 +40,8 @@ const AGENT_ORDER = [
   'certificate-request',
   'control',
   'truststore',
+  'local-api-file',
+  'local-proof',
   'local-status',
   'store-migrations',
   'store-notes',

@@ -1,8 +1,7 @@
-// Owns the API for programs on this host: post events, take commands, acknowledge them, see the state. Loopback only, with a
-// local token. node:http and no framework: each megabyte counts on every branch PC.
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
+// The routes of the API for programs on this host: post events, take commands, acknowledge them, read the state. Who may come and how much
+// each may hold is local-server.ts; where it listens, local-listeners.ts. node:http and no framework: each megabyte counts on every branch PC.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { completeMessage, readMessage, type Message } from '../../shared/delivery/message.ts';
 import type { Appended } from '../../shared/delivery/ports.ts';
 import { LIMITS } from '../../shared/wire/messages.ts';
@@ -31,52 +30,13 @@ export interface LocalApiPorts {
   readonly onUnexpected: (error: unknown) => void;
 }
 
-const ADDRESS = '127.0.0.1';
-const MAX_BODY_BYTES = 1024 * 1024;
+export const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_EVENTS = 1000;
 const MAX_TAKE = 1000;
 const MAX_WAIT_SECONDS = 60;
-/** Local programs are few; a leak of connections in one of them must not take the daemon along. */
-const MAX_CONNECTIONS = 256;
 
-export interface LocalApi {
-  readonly port: number;
-  stop(): Promise<void>;
-}
-
-/** The token that programs send; 256 bits. */
-export function newLocalToken(): string {
-  return `qgl_${randomBytes(32).toString('base64url')}`;
-}
-
-/** Listens on 127.0.0.1. Throws local_port_taken or local_port_refused. */
-export async function startLocalApi(port: number, token: string, ports: LocalApiPorts): Promise<LocalApi> {
-  const stopping = new AbortController();
-  const expected = digest(`Bearer ${token}`);
-  const server = createServer({ connectionsCheckingInterval: 1000, headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 30_000 }, (request, response) => {
-    // The digests have one length, whatever was sent: nothing can be learnt from the time this takes.
-    if (!timingSafeEqual(digest(request.headers.authorization ?? ''), expected)) return sendFault(response, agentFault('local_unauthorized', {}));
-    answer(request, response, ports, stopping.signal).catch((error: unknown) => {
-      if (!isCoded(error)) ports.onUnexpected(error);
-      sendFault(response, error);
-    });
-  });
-  server.maxConnections = MAX_CONNECTIONS;
-  const bound = await listen(server, port);
-  return {
-    port: bound,
-    stop(): Promise<void> {
-      stopping.abort();
-      return new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeIdleConnections();
-        setTimeout(() => server.closeAllConnections(), 1000).unref();
-      });
-    },
-  };
-}
-
-async function answer(request: IncomingMessage, response: ServerResponse, ports: LocalApiPorts, stopping: AbortSignal): Promise<void> {
+/** Answers a request that has authority. Throws agent faults. */
+export async function answer(request: IncomingMessage, response: ServerResponse, ports: LocalApiPorts, stopping: AbortSignal): Promise<void> {
   // Not by URL: it throws for what is none ("//"), and takes "//v1/status" for a host. The paths here need no decoding.
   const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
   const route = `${request.method ?? ''} ${path}`;
@@ -155,7 +115,7 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-function sendFault(response: ServerResponse, error: unknown): void {
+export function sendFault(response: ServerResponse, error: unknown): void {
   const fault: CodedError | undefined = isCoded(error) ? error : undefined;
   const status = fault?.status ?? 500;
   if (response.headersSent) return void response.destroy();
@@ -166,28 +126,11 @@ function sendFault(response: ServerResponse, error: unknown): void {
   response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));
 }
 
-function send(response: ServerResponse, status: number, value: unknown): void {
+export function send(response: ServerResponse, status: number, value: unknown): void {
   sendText(response, status, JSON.stringify(value));
 }
 
 function sendText(response: ServerResponse, status: number, text: string): void {
   if (response.destroyed) return;
   response.writeHead(status, { 'content-type': 'application/json; charset=utf-8' }).end(text);
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
-}
-
-function listen(server: Server, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      reject(systemCode(error) === 'EADDRINUSE' ? agentFault('local_port_taken', { port, address: ADDRESS }, error) : agentFault('local_port_refused', { port, found: textOf(error) }, error));
-    });
-    server.listen(port, ADDRESS, () => {
-      server.removeAllListeners('error');
-      const address = server.address();
-      resolve(typeof address === 'object' && address !== null ? address.port : port);
-    });
-  });
 }

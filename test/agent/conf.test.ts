@@ -64,7 +64,7 @@ describe('loadAgentConf', () => {
       id: undefined,
       enrolmentFile: undefined,
       dataFolder: '/work/data/branch',
-      localApiPort: 8888,
+      localApi: { port: 8888, socket: '/work/data/branch/local-api.sock', group: undefined },
       logLevel: 'info',
       outbox: { maxMessages: 10_000, maxBytes: 16_777_216 },
       inbox: { maxMessages: 10_000, maxBytes: 16_777_216 },
@@ -133,7 +133,7 @@ describe('the profiles that come with it', () => {
   test('central is plain over loopback, beside another agent on the same host', async () => {
     expect(await load({}, {}, join(PROFILES, 'central'))).toMatchObject({
       central: { secure: false, endpoints: [{ host: '127.0.0.1', port: 8787 }] },
-      localApiPort: 8889,
+      localApi: { port: 8889 },
       dataFolder: '/work/data/central-agent',
       unknownKeys: [],
       warnings: [],

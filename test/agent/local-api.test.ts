@@ -1,21 +1,28 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
-import { networkInterfaces } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { newLocalToken, startLocalApi, type LocalApi, type LocalApiPorts } from '../../agent/handlers/local-api.ts';
+import type { LocalApiPorts } from '../../agent/handlers/local-api.ts';
+import { openLocalApi, type LocalApi } from '../../agent/handlers/local-listeners.ts';
+import { LOCAL_API_FILE, LocalApiFile } from '../../agent/local-api-file.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 import { LIMITS } from '../../shared/wire/messages.ts';
 
 const running: LocalApi[] = [];
+const folders: string[] = [];
 afterEach(async () => {
   for (const api of running.splice(0)) await api.stop();
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
 });
 
 async function start(change: Partial<LocalApiPorts> = {}) {
   const posted: Message[] = [];
   const waiting: (() => void)[] = [];
   const commands: { cursor: number; json: string }[] = [];
-  const token = newLocalToken();
-  const api = await startLocalApi(0, token, {
+  const dataFolder = await mkdtemp(join(tmpdir(), 'queuegate-test-'));
+  folders.push(dataFolder);
+  const ports: LocalApiPorts = {
     append: async (messages) => {
       posted.push(...messages);
       return messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const);
@@ -35,13 +42,22 @@ async function start(change: Partial<LocalApiPorts> = {}) {
       throw error;
     },
     ...change,
+  };
+  const api = await openLocalApi({
+    settings: { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined },
+    dataFolder,
+    file: await LocalApiFile.open(dataFolder, ports.now),
+    ports,
+    log: { info: () => undefined, warn: () => undefined },
   });
   running.push(api);
+  const { token } = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as { token: string };
+  const url = api.addresses().url ?? '';
   const call = async (method: string, path: string, body?: string, authorization = `Bearer ${token}`) => {
-    const answer = await fetch(`http://127.0.0.1:${api.port}${path}`, { method, headers: authorization === '' ? {} : { authorization }, ...(body === undefined ? {} : { body }) });
+    const answer = await fetch(`${url}${path}`, { method, headers: authorization === '' ? {} : { authorization }, ...(body === undefined ? {} : { body }) });
     return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Record<string, unknown> };
   };
-  return { api, token, posted, commands, waiting, call };
+  return { api, url, token, posted, commands, waiting, call };
 }
 
 describe('the local API', () => {
@@ -57,11 +73,11 @@ describe('the local API', () => {
   });
 
   it('listens on loopback only', async () => {
-    const { api } = await start();
+    const { url } = await start();
     const address = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []).find((entry) => !entry.internal && entry.family === 'IPv4')?.address;
     expect(address, 'this host has no address but loopback').toBeDefined();
     const outcome = await new Promise((resolve) => {
-      request({ host: address, port: api.port, timeout: 5000 }, () => resolve('answered')).on('error', (error) => resolve('code' in error ? error.code : error.message)).end();
+      request({ host: address, port: Number(new URL(url).port), timeout: 5000 }, () => resolve('answered')).on('error', (error) => resolve('code' in error ? error.code : error.message)).end();
     });
     expect(outcome).toBe('ECONNREFUSED');
   });

@@ -1,7 +1,7 @@
 // Real processes for flow tests: a Central, agents and the tools an administrator would use. Free ports, temporary folders,
 // everything that was started is ended, by its own id.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -295,6 +295,13 @@ export function agentFlags(folders: AgentFolders, name: string): string[] {
   return ['--profile', folders.profile, '--data-folder', folders.data, '--agent-name', name, '--local-api-port', '0'];
 }
 
+/** `queue-agent rescue` with a code, as an administrator would hand it on: in a file. */
+export async function runRescue(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<Ended> {
+  const file = join(folders.data, '../recovery-code');
+  await writeFile(file, `${code}\n`, { mode: 0o600 });
+  return await runNode('agent/cli.ts', ['rescue', '--code-file', file, ...agentFlags(folders, name), ...more]);
+}
+
 export class AgentProcess {
   readonly process: Running;
   readonly folders: AgentFolders;
@@ -321,7 +328,9 @@ export class AgentProcess {
   async local(method: string, path: string, body?: unknown): Promise<Answer> {
     const { url, token } = await until(async () => {
       const text = await readFile(join(this.folders.data, 'local-api.json'), 'utf8').catch(() => undefined);
-      return text === undefined ? undefined : (JSON.parse(text) as { url: string; token: string });
+      const found = text === undefined ? undefined : (JSON.parse(text) as { url: string | null; token: string });
+      // Null: the daemon before has ended, and this one does not listen yet.
+      return found?.url === null ? undefined : found;
     });
     const answer = await fetchAgain(`${url}${path}`, { method, headers: { authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
     return { status: answer.status, body: await answer.json(), headers: answer.headers };

@@ -6,6 +6,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
+import { holdDataFolder } from '../../shared/sqlite/data-folder.ts';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, ROOT, run, Running, runNode, until } from './processes.ts';
 
 const cleanup = new Cleanup();
@@ -137,15 +138,16 @@ describe('the first start', () => {
 
 describe('the Central agent', () => {
   it('comes online by itself over loopback through its one-time 0600 file, which is gone afterwards', async () => {
-    // Its local API finds its port taken: so it fails before it enrols, and the file can be looked at.
-    const { port, free } = await occupy();
+    // Its data folder is held: so it fails before it enrols, and the file can be looked at.
     const folder = await cleanup.folder();
-    const central = await CentralProcess.start(cleanup, folder, ['--central-agent'], { QUEUE_AGENT_LOCAL_API_PORT: String(port) });
+    const held = holdDataFolder(join(folder, 'central-agent', 'data'));
+    cleanup.add(() => held.release());
+    const central = await CentralProcess.start(cleanup, folder, ['--central-agent'], ANY_LOCAL_PORT);
     const file = join(folder, 'central-agent', 'enrolment.json');
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ url: `http://127.0.0.1:${central.ports.plain}` });
-    await central.process.printed(/local_port_taken/);
-    free();
+    await central.process.printed(/data_in_use/);
+    held.release();
     expect(await central.online(CENTRAL_AGENT)).toMatchObject({ session: { transport: 'ws', address: '127.0.0.1' } });
     await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
     expect((await central.rest('GET', '/enrolment-tokens')).body.enrolmentTokens).toContainEqual(expect.objectContaining({ agentName: CENTRAL_AGENT, uses: 1, maxUses: 1 }));

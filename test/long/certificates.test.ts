@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
-import { agentFlags, CentralProcess, Cleanup, ROOT, runNode, until } from '../flow/processes.ts';
+import { CentralProcess, Cleanup, ROOT, runRescue, until } from '../flow/processes.ts';
 import { Consumer, onlineAgent, Producer, storedEvents, takenCommands, type OnlineAgent } from '../reliability/traffic.ts';
 
 const AGENTS = 30;
@@ -143,8 +143,7 @@ it('thirty agents enrol, renew, are rotated twice and back once, revoked and res
   const waiting = cut.map(({ up }) => up.accepted.length);
   for (const { up } of cut) await up.further(10);
   for (const [i, member] of cut.entries()) {
-    const code = await central.recoveryCode(member.name);
-    const rescued = await runNode('agent/cli.ts', ['rescue', code, ...agentFlags(member.agent.folders, member.name)]);
+    const rescued = await runRescue(member.agent.folders, member.name, await central.recoveryCode(member.name));
     expect([rescued.code, rescued.stderr]).toEqual([0, '']);
     await central.online(member.name);
     expect(member.up.accepted.length).toBeGreaterThan(waiting[i] ?? 0);

@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../agent/certificate-request.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, runNode, until } from '../flow/processes.ts';
+import { agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, runRescue, until } from '../flow/processes.ts';
 import { enrolKey, newKey, RawAgent, type RawKey } from '../flow/raw-agent.ts';
 
 const LIFE_SECONDS = 16;
@@ -137,8 +137,7 @@ describe('an agent that was offline when its certificate expired', () => {
     await central.change({ 'agents.certificate.graceDays': 0 });
     const cut = AgentProcess.start(cleanup, agent.folders, 'late');
     await cut.process.printed(/certificate_expired/);
-    const code = await central.recoveryCode('late');
-    expect(await runNode('agent/cli.ts', ['rescue', code, ...agentFlags(agent.folders, 'late')])).toMatchObject({ code: 0, stderr: '' });
+    expect(await runRescue(agent.folders, 'late', await central.recoveryCode('late'))).toMatchObject({ code: 0, stderr: '' });
     expect(await central.online('late')).toMatchObject({ id: before.id });
     await cut.stop();
     await central.change({ 'agents.certificate.graceDays': 1 });

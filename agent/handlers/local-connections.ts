@@ -1,0 +1,195 @@
+// Bounds what connections to the local API may hold: newcomers (who have not shown a valid token yet) by themselves, so that they take
+// nothing from programs with a token; and for those requests in a row, waiting requests, announced bodies and unread answers.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { agentFault } from '../errors.ts';
+
+export interface LocalLimits {
+  /** With authority, over all listeners. Local programs are few; a leak of connections in one of them must not take the daemon along. */
+  readonly connections: number;
+  /** Without authority yet, per listener; above it the oldest one gives way. More than the kernel accepts at once: a newcomer is read before it is the oldest. */
+  readonly newcomers: number;
+  /** From the connection to a valid token. */
+  readonly newcomerMs: number;
+  /** Requests that a connection sends before it has read the answer to the first one. HTTP clients send one. */
+  readonly pipelined: number;
+  /** Requests that wait for a command. */
+  readonly waiting: number;
+  /** Of bodies that are being received. */
+  readonly bodyBytes: number;
+  /** Of answers that are not read yet. */
+  readonly unreadBytes: number;
+  /** From the answer to its end. */
+  readonly readMs: number;
+}
+
+export const LOCAL_LIMITS: LocalLimits = {
+  connections: 256,
+  newcomers: 128,
+  newcomerMs: 5_000,
+  pipelined: 8,
+  waiting: 128,
+  bodyBytes: 32 * 1024 * 1024,
+  unreadBytes: 32 * 1024 * 1024,
+  readMs: 30_000,
+};
+
+/** What all listeners of one API share. */
+export class LocalShares {
+  readonly limits: LocalLimits;
+  readonly #members = new Set<Socket>();
+  #waiting = 0;
+  #bodyBytes = 0;
+  #unreadBytes = 0;
+  #reading: Promise<unknown> = Promise.resolve();
+
+  constructor(limits: LocalLimits = LOCAL_LIMITS) {
+    this.limits = limits;
+  }
+
+  /** Throws local_busy when as many programs are connected as may be. */
+  join(socket: Socket): void {
+    if (this.#members.has(socket)) return;
+    if (this.#members.size >= this.limits.connections) throw agentFault('local_busy', { found: `${this.#members.size} connections are open` });
+    this.#members.add(socket);
+    socket.once('close', () => this.#members.delete(socket));
+  }
+
+  /** Runs `wait` unless too many requests wait already. Throws local_busy. */
+  async waiting(wait: () => Promise<void>): Promise<void> {
+    if (this.#waiting >= this.limits.waiting) throw agentFault('local_busy', { found: `${this.#waiting} requests wait for commands` });
+    this.#waiting += 1;
+    try {
+      await wait();
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  /** Takes a share for the body of a request until its response is closed. Throws local_busy. */
+  receiving(request: IncomingMessage, response: ServerResponse, maxBodyBytes: number): void {
+    const announced = request.headers['content-length'];
+    const bytes = announced === undefined ? (request.headers['transfer-encoding'] === undefined ? 0 : maxBodyBytes) : Math.min(Number(announced), maxBodyBytes);
+    if (this.#bodyBytes > 0 && this.#bodyBytes + bytes > this.limits.bodyBytes) throw agentFault('local_busy', { found: `${this.#bodyBytes} bytes are being received` });
+    this.#bodyBytes += bytes;
+    response.once('close', () => (this.#bodyBytes -= bytes));
+  }
+
+  /**
+   * Reads what an answer consists of, and counts it until its response is closed. One after another: each sees what those before it hold.
+   * Throws local_busy.
+   */
+  async answering<T>(response: ServerResponse, read: () => Promise<T>, bytesOf: (found: T) => number): Promise<T> {
+    const turn = this.#reading.then(async () => {
+      if (this.#unreadBytes >= this.limits.unreadBytes) throw agentFault('local_busy', { found: `${this.#unreadBytes} bytes of answers are not read yet` });
+      const found = await read();
+      const bytes = bytesOf(found);
+      if (!response.closed) {
+        this.#unreadBytes += bytes;
+        response.once('close', () => (this.#unreadBytes -= bytes));
+      }
+      return found;
+    });
+    this.#reading = turn.catch(() => undefined);
+    return await turn;
+  }
+}
+
+/** The connections of one listener that have shown no valid token yet, oldest first. */
+export class Newcomers {
+  readonly #limits: LocalLimits;
+  readonly #sockets = new Map<Socket, NodeJS.Timeout>();
+
+  constructor(limits: LocalLimits) {
+    this.#limits = limits;
+  }
+
+  add(socket: Socket): void {
+    this.#sockets.set(socket, setTimeout(() => socket.destroy(), this.#limits.newcomerMs).unref());
+    socket.once('close', () => this.remove(socket));
+    const [oldest] = this.#sockets.keys();
+    if (this.#sockets.size > this.#limits.newcomers) oldest?.destroy();
+    if (this.#sockets.size > this.#limits.newcomers && oldest !== undefined) this.remove(oldest);
+  }
+
+  /** It is one no more. */
+  remove(socket: Socket): void {
+    clearTimeout(this.#sockets.get(socket));
+    this.#sockets.delete(socket);
+  }
+}
+
+/** The requests of one connection: one after another, the next when the answer to the one before has been read. */
+export class RequestQueue {
+  readonly #socket: Socket;
+  readonly #limits: LocalLimits;
+  readonly #requests: (() => Promise<void>)[] = [];
+  #running = false;
+
+  constructor(socket: Socket, limits: LocalLimits) {
+    this.#socket = socket;
+    this.#limits = limits;
+  }
+
+  /** A connection that sends too many requests ahead is closed. */
+  add(response: ServerResponse, run: () => Promise<void>): void {
+    if (this.#requests.length >= this.#limits.pipelined) return void this.#socket.destroy();
+    this.#requests.push(async () => {
+      await run();
+      await this.#read(response);
+    });
+    if (!this.#running) void this.#work();
+  }
+
+  async #work(): Promise<void> {
+    this.#running = true;
+    for (let next = this.#requests.shift(); next !== undefined && !this.#socket.destroyed; next = this.#requests.shift()) await next();
+    this.#running = false;
+  }
+
+  /** Resolves when the answer has gone out; a peer that does not read it loses the connection. */
+  #read(response: ServerResponse): Promise<void> {
+    if (response.closed || this.#socket.destroyed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#socket.destroy(), this.#limits.readMs).unref();
+      response.once('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}
+
+/** Slows wrong tokens down, and reports them once per interval with their number. */
+export class WrongTokens {
+  readonly #now: () => number;
+  readonly #report: (count: number) => void;
+  #windowFrom = 0;
+  #inWindow = 0;
+  #reportedAt: number | undefined;
+  #unreported = 0;
+
+  constructor(now: () => number, report: (count: number) => void) {
+    this.#now = now;
+    this.#report = report;
+  }
+
+  /** For how long the refusal is held back, in milliseconds. */
+  add(): number {
+    const now = this.#now();
+    if (now - this.#windowFrom >= WINDOW_MS || now < this.#windowFrom) [this.#windowFrom, this.#inWindow] = [now, 0];
+    this.#inWindow += 1;
+    this.#unreported += 1;
+    if (this.#reportedAt === undefined || now - this.#reportedAt >= REPORT_MS || now < this.#reportedAt) {
+      this.#report(this.#unreported);
+      [this.#reportedAt, this.#unreported] = [now, 0];
+    }
+    return this.#inWindow > AT_ONCE ? DELAY_MS : 0;
+  }
+}
+
+const WINDOW_MS = 10_000;
+/** A program with a stale token tries a few times, and its author reads the answer. */
+const AT_ONCE = 20;
+const DELAY_MS = 1_000;
+const REPORT_MS = 60_000;
