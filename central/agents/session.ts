@@ -7,6 +7,7 @@ import { isCoded, textOf } from '../../shared/errors.ts';
 import { Receiver } from '../../shared/delivery/receiver.ts';
 import { Sender } from '../../shared/delivery/sender.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/ports.ts';
+import { hasChecksum, requireChecksum, withChecksum } from '../../shared/wire/checksum.ts';
 import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
 import type { AgentControl, AgentFrame, CentralControl, CentralFrame, Position, SessionLimits } from '../../shared/wire/messages.ts';
@@ -137,8 +138,11 @@ export class Session {
     // Binary frames are kept for streams; this version opens none.
     if (isBinary) return this.fail(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
     try {
-      const frame = decodeFromAgent(data.toString('utf8'));
-      if (frame !== null) this.#onFrame(frame, data.length);
+      const summed = hasChecksum(data);
+      const frame = decodeFromAgent(data.toString('utf8'), this.#options.limits.windowItems);
+      if (frame === null) return;
+      if (this.facts.transport === 'ws') requireChecksum(frame.type, summed);
+      this.#onFrame(frame, data.length);
     } catch (error) {
       this.fail(error);
     }
@@ -171,7 +175,7 @@ export class Session {
   }
 
   #send(text: string): void {
-    if (this.#state === 'open') this.#socket.send(text);
+    if (this.#state === 'open') this.#socket.send(this.facts.transport === 'ws' ? withChecksum(text) : text);
   }
 
   #onClose(code: number, text: string): void {

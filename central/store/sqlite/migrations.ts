@@ -1,6 +1,6 @@
 // Owns the tables of Central's SQLite store. What has been released is never changed here, only added to.
-import { INBOX_SCHEMA } from '../../../shared/sqlite/inbox-log.ts';
-import { OUTBOX_SCHEMA } from '../../../shared/sqlite/outbox-log.ts';
+import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../../shared/sqlite/inbox-log.ts';
+import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/outbox-log.ts';
 
 /** "QGC1": a database of Central. */
 export const APPLICATION_ID = 0x51474331;
@@ -208,5 +208,8 @@ const ENROLMENT = `
   END;
 `;
 
+/** A repeat under the same (source, id) is told from another message. */
+const DATA_HASHES = `${OUTBOX_DATA_HASH} ${INBOX_DATA_HASH}`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT];
+export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, DATA_HASHES];
