@@ -9,9 +9,10 @@ import { isCoded, type CodedError } from '../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../shared/delivery/ports.ts';
 import { Receiver } from '../shared/delivery/receiver.ts';
 import { Sender } from '../shared/delivery/sender.ts';
+import { hasChecksum, requireChecksum, withChecksum } from '../shared/wire/checksum.ts';
 import { decodeFromCentral, encode } from '../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../shared/wire/heartbeat.ts';
-import { AGENT_PATH, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Trust, type Welcome } from '../shared/wire/messages.ts';
+import { AGENT_PATH, LIMITS, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Trust, type Welcome } from '../shared/wire/messages.ts';
 import { channelBinding, helloTranscript, readPublicKey, signTranscript, trustTranscript, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
 import { isTerminal, refusal } from '../shared/wire/refusals.ts';
 import { lookAtCertificate, shownChain } from './certificate-look.ts';
@@ -109,6 +110,8 @@ class Connection {
   #receiver: Receiver | undefined;
   #heartbeat: Heartbeat | undefined;
   #onlineAt = 0;
+  /** Of one frame; Central's own limit from its welcome on. */
+  #maxItems: number = LIMITS.windowItems;
   #session = '';
   /** Central's last word, which comes in the frame before the close. */
   #refusal: ConnectionEnd | undefined;
@@ -151,8 +154,11 @@ class Connection {
     // Binary frames are kept for streams; this version opens none.
     if (isBinary) return this.#end(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
     try {
-      const frame = decodeFromCentral(data.toString('utf8'));
-      if (frame !== null) this.#onFrame(frame, data.length);
+      const summed = hasChecksum(data);
+      const frame = decodeFromCentral(data.toString('utf8'), this.#maxItems);
+      if (frame === null) return;
+      if (this.#state === 'online' && !this.#plan.target.secure) requireChecksum(frame.type, summed);
+      this.#onFrame(frame, data.length);
     } catch (error) {
       this.#fail(error);
     }
@@ -233,7 +239,7 @@ class Connection {
       logs: { down },
     };
     this.#hello = { ...hello, signature: signTranscript(helloTranscript(challenge, hello), key.privateKey) };
-    this.#socket.send(encode(this.#hello));
+    this.#socket.send(target.secure ? encode(this.#hello) : withChecksum(encode(this.#hello)));
   }
 
   #onWelcome(welcome: Welcome): void {
@@ -252,6 +258,7 @@ class Connection {
     const frames = { send: (text: string): void => this.#send(text) };
     const onFailure = (error: unknown): void => this.#fail(error);
     const { limits } = welcome;
+    this.#maxItems = limits.windowItems;
     const sender = new Sender({ outbox: this.#ports.outbox, frames, limits, now: this.#ports.now, onFailure, pollMs: POLL_MS });
     this.#sender = sender;
     this.#receiver = new Receiver({ inbox: this.#ports.inbox, frames, limits, onFailure });
@@ -285,7 +292,7 @@ class Connection {
   }
 
   #send(text: string): void {
-    if (this.#state === 'online') this.#socket.send(text);
+    if (this.#state === 'online') this.#socket.send(this.#plan.target.secure ? text : withChecksum(text));
   }
 
   #onHttpAnswer(response: IncomingMessage): void {

@@ -4,7 +4,7 @@
 import { tombstoneJson, type Item } from '../shared/delivery/message.ts';
 import type { OutboxBounds } from '../shared/delivery/ports.ts';
 import { databaseFault } from '../shared/sqlite/errors.ts';
-import type { Begin, InboxLog } from '../shared/sqlite/inbox-log.ts';
+import { ID_REUSED, type Begin, type InboxLog } from '../shared/sqlite/inbox-log.ts';
 import type { Position } from '../shared/wire/messages.ts';
 import type { Commands, CommandTotal, TakenCommand } from './commands.ts';
 import type { Disk } from './outbox.ts';
@@ -165,11 +165,12 @@ export class Inbox {
   #store(first: number, items: readonly Item[]): number {
     const { log, commands, notes, now } = this.#options;
     const at = now();
-    const { through, fresh } = log.accept(CENTRAL, first, items, at);
+    const { through, fresh, reused } = log.accept(CENTRAL, first, items, at);
     for (const [index, item] of items.entries()) {
       const number = first + index;
       if (item.kind === 'message') {
         if (fresh[index] === true) commands.add(number, item.message, at);
+        else if (reused.has(index)) notes.recordDeadLetter({ at, direction: 'down', number, id: item.message.id, reason: ID_REUSED, json: item.message.json });
       } else {
         const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.source, item.reason) : item.json;
         notes.recordDeadLetter({ at, direction: 'down', number, id: item.id, reason: item.reason, json });

@@ -1,6 +1,6 @@
 // Owns the tables of the agent's store. What has been released is never changed here, only added to.
-import { INBOX_SCHEMA } from '../shared/sqlite/inbox-log.ts';
-import { OUTBOX_SCHEMA } from '../shared/sqlite/outbox-log.ts';
+import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../shared/sqlite/inbox-log.ts';
+import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../shared/sqlite/outbox-log.ts';
 
 /** "QGA1": a database of an agent. */
 export const APPLICATION_ID = 0x51474131;
@@ -47,5 +47,8 @@ const FIRST = `
   ) STRICT;
 `;
 
+/** A repeat under the same (source, id) is told from another message. */
+const DATA_HASHES = `${OUTBOX_DATA_HASH} ${INBOX_DATA_HASH}`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST];
+export const MIGRATIONS: readonly string[] = [FIRST, DATA_HASHES];

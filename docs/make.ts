@@ -18,6 +18,7 @@ import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
 import { AGENT_ERRORS } from '../agent/errors.ts';
 import { FILE_ERRORS } from '../shared/bounded-file.ts';
+import { MESSAGE_ERRORS } from '../shared/delivery/errors.ts';
 import type { ErrorDefinition, ErrorTable } from '../shared/errors.ts';
 import { KEYSTORE_ERRORS } from '../shared/keystore/errors.ts';
 import { PRIVATE_KEY_ERRORS } from '../shared/keystore/key-file.ts';
@@ -53,6 +54,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about: 'In the log of the agent, in its status (`GET /v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
     errors: AGENT_ERRORS,
   },
+  { table: 'MESSAGE_ERRORS', title: 'Messages from producers', about: 'Answers to events at the local API of an agent and to commands at the REST API of Central. Nothing of the request is stored.', errors: MESSAGE_ERRORS },
   { table: 'TRUSTSTORE_ERRORS', title: 'Truststore commands', about: 'Answers of `queue-agent truststore` and of `queuegate truststore`, which are one command.', errors: TRUSTSTORE_ERRORS },
   { table: 'KEYSTORE_ERRORS', title: 'Key stores and trust stores', about: 'Reading and writing JKS, PKCS#12, PEM and DER. Whatever is wrong with a truststore, the agent makes no connection without verification.', errors: KEYSTORE_ERRORS },
   { table: 'PRIVATE_KEY_ERRORS', title: 'Central: files with a private key', about: 'Answers to imports of a certificate or an authority with its key ([CERTIFICATES.md](CERTIFICATES.md)).', errors: PRIVATE_KEY_ERRORS },

@@ -2,8 +2,11 @@
 // each may hold is local-server.ts; where it listens, local-listeners.ts. node:http and no framework: each megabyte counts on every branch PC.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
-import { completeMessage, readMessage, type Message } from '../../shared/delivery/message.ts';
+import { bodyText } from '../../shared/delivery/body-text.ts';
+import { messageFault } from '../../shared/delivery/errors.ts';
+import { faultText, readProduced, type Message } from '../../shared/delivery/message.ts';
 import type { Appended } from '../../shared/delivery/ports.ts';
+import { JsonSyntaxError, scanBatch, scanValue } from '../../shared/wire/json-text.ts';
 import { LIMITS } from '../../shared/wire/messages.ts';
 import { agentFault } from '../errors.ts';
 
@@ -55,16 +58,16 @@ export async function answer(request: IncomingMessage, response: ServerResponse,
 }
 
 /** One event or an array, all or nothing. Answered after they are on disk. */
-async function postEvents(body: unknown, ports: LocalApiPorts): Promise<unknown> {
-  const values: unknown[] = Array.isArray(body) ? body : [body];
-  if (values.length === 0 || values.length > MAX_EVENTS) throw agentFault('local_body_bad', { found: `${values.length} events, where 1 to ${MAX_EVENTS} are allowed` });
-  const now = new Date(ports.now());
-  const source = ports.source();
+async function postEvents(body: string, ports: LocalApiPorts): Promise<unknown> {
+  const { isArray, items, count } = scanned(() => scanBatch(body, MAX_EVENTS));
+  if (count === 0 || count > MAX_EVENTS) throw agentFault('local_body_bad', { found: `${count} events, where 1 to ${MAX_EVENTS} are allowed` });
+  const defaults = { source: ports.source(), now: new Date(ports.now()) };
   const maxMessageBytes = Math.min(LIMITS.maxMessageBytes, ports.maxMessageBytes());
-  const messages = values.map((value, index) => {
-    const message = readMessage(completeMessage(value, source, now), maxMessageBytes);
-    if (typeof message === 'string') throw agentFault('local_body_bad', { found: values.length === 1 ? message : `event ${index}: ${message}` });
-    return message;
+  const messages = items.map((item, index) => {
+    const message = readProduced(item, defaults, maxMessageBytes);
+    if (!('pointer' in message)) return message;
+    if (message.kind === 'expired') throw messageFault('message_expired', { pointer: `${isArray ? `/${index}` : ''}${message.pointer}`, found: message.found, now: defaults.now.toISOString() });
+    throw agentFault('local_body_bad', { found: isArray ? `event ${index}: ${faultText(message)}` : faultText(message) });
   });
   const appended = await ports.append(messages);
   return { events: appended.map((entry, index) => ({ id: messages[index]?.id, outcome: entry.outcome, number: entry.number })) };
@@ -85,8 +88,11 @@ async function takeCommands(query: URLSearchParams, request: IncomingMessage, re
   sendText(response, 200, `{"commands":[${items.join(',')}]}`);
 }
 
-async function acknowledgeCommands(body: unknown, ports: LocalApiPorts): Promise<unknown> {
-  const through = typeof body === 'object' && body !== null && 'through' in body ? body.through : undefined;
+async function acknowledgeCommands(body: string, ports: LocalApiPorts): Promise<unknown> {
+  const { members, fault } = scanned(() => scanValue(body));
+  if (fault !== undefined) throw agentFault('local_body_bad', { found: `${fault.pointer || 'the body'} ${fault.found}` });
+  const member = members.find(({ name, kind }) => name === 'through' && kind === 'number');
+  const through = member === undefined ? undefined : Number(body.slice(member.from, member.to));
   if (typeof through !== 'number' || !Number.isSafeInteger(through) || through < 0) throw agentFault('local_body_bad', { found: 'no {"through": CURSOR} with the cursor of the last command that was worked off' });
   await ports.acknowledge(through);
   return { through };
@@ -100,7 +106,8 @@ function readNumber(query: URLSearchParams, name: string, minimum: number, maxim
   return value;
 }
 
-async function readBody(request: IncomingMessage): Promise<unknown> {
+/** Errors: local_body_too_large, charset_unsupported, body_not_utf8. */
+async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -108,10 +115,15 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
     if (bytes > MAX_BODY_BYTES) throw agentFault('local_body_too_large', { maxBytes: MAX_BODY_BYTES });
     chunks.push(chunk);
   }
+  return bodyText(Buffer.concat(chunks), request.headers['content-type']);
+}
+
+function scanned<T>(scan: () => T): T {
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    return scan();
   } catch (error) {
-    throw agentFault('local_body_bad', { found: 'no JSON' }, error);
+    if (!(error instanceof JsonSyntaxError)) throw error;
+    throw agentFault('local_body_bad', { found: `not JSON: ${error.message}` }, error);
   }
 }
 

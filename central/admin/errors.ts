@@ -24,6 +24,17 @@ export interface RequestFault {
   readonly text: string;
 }
 
+/** An error of another table that has its places, too: what the answer says of it, and each of them. */
+export class PlacedFault extends CodedError {
+  readonly errors: readonly RequestFault[];
+
+  constructor({ code, message, hint, status }: CodedError, errors: readonly RequestFault[]) {
+    // Its placeholders are filled: a brace in it now was sent by somebody.
+    super(code, { text: message, hint, status }, {});
+    this.errors = errors;
+  }
+}
+
 export class RequestFaults extends CodedError {
   readonly errors: readonly RequestFault[];
 

@@ -2,6 +2,7 @@
 // keeps the last `next` misses nothing and sees nothing twice.
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
+import { withAgent } from '../../shared/delivery/message.ts';
 import type { EventFilter, StoredEvent } from '../store/store.ts';
 import { VIEWER } from './access.ts';
 import { queryOf } from './checked.ts';
@@ -90,10 +91,10 @@ async function readPage(events: EventsPort, after: number, filter: EventFilter, 
   return { events: again, next: again.at(-1)?.cursor ?? Math.max(newest, after) };
 }
 
-/** The events are JSON text in the store and go out as that text, without being parsed again. */
+/** The events are JSON text in the store and go out as that text. In the batch form each says by an extension which agent sent it. */
 async function sendPage(reply: FastifyReply, { events, next }: Page, accept: string | undefined): Promise<FastifyReply> {
   if (accept?.includes(BATCH_TYPE) === true) {
-    return await reply.type(`${BATCH_TYPE}; charset=utf-8`).header('queuegate-next', String(next)).send(`[${events.map(({ json }) => json).join(',')}]`);
+    return await reply.type(`${BATCH_TYPE}; charset=utf-8`).header('queuegate-next', String(next)).send(`[${events.map(({ json, agentId }) => withAgent(json, agentId)).join(',')}]`);
   }
   const items = events.map(({ cursor, agentId, incarnation, number, receivedAt, json }) => {
     const about = JSON.stringify({ cursor, agent: agentId, incarnation, number, receivedAt: timeOf(receivedAt) });

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
 import { agentRoutes } from './agents.ts';
 import { authorityRoutes } from './authority.ts';
+import { parseJsonBodies } from './body.ts';
 import { certificateRoutes } from './certificates.ts';
 import { backupRoutes } from './backup.ts';
 import { enrolmentRoutes } from './enrolments.ts';
@@ -22,8 +23,6 @@ import { tokenRoutes } from './tokens.ts';
 const PREFIX = '/api/v1';
 /** Of everything but messages: a change of all parameters is a tenth of it. */
 export const MAX_ADMIN_BODY_BYTES = 256 * 1024;
-/** CloudEvents JSON event format, sections 3 and 4. */
-const CLOUDEVENTS_TYPES = ['application/cloudevents+json', 'application/cloudevents-batch+json'];
 
 /** Adds the administration to a listener's app. Call it once per app, before the app is ready. */
 export async function adminRoutes(app: FastifyInstance, services: AdminServices): Promise<void> {
@@ -32,7 +31,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
     async (scope: FastifyInstance) => {
       prepare(scope, services, access);
       allowedMethods(scope);
-      scope.addContentTypeParser(CLOUDEVENTS_TYPES, { parseAs: 'string' }, scope.getDefaultJsonParser('error', 'error'));
+      parseJsonBodies(scope);
       parameterRoutes(scope, services, access);
       agentRoutes(scope, services, access);
       agentRevocationRoutes(scope, services, access);

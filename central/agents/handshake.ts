@@ -6,6 +6,7 @@ import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
+import { hasChecksum, withChecksum } from '../../shared/wire/checksum.ts';
 import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/messages.ts';
 import { channelBinding, shownKey } from '../../shared/wire/proof.ts';
@@ -77,7 +78,7 @@ export class Handshake {
     try {
       const blocked = this.#options.mayStay(upgraded.listener, upgraded.origin);
       if (blocked !== undefined) throw blocked;
-      const challenge = this.#challenge(upgraded.webSocket);
+      const challenge = this.#challenge(upgraded);
       hello = await this.#hello(upgraded, evicted.signal);
       place.works();
       if (hello !== null) await this.#welcome(upgraded, hello, challenge);
@@ -88,14 +89,14 @@ export class Handshake {
     }
   }
 
-  #challenge(webSocket: WebSocket): Challenge {
+  #challenge({ webSocket, listener }: UpgradedConnection): Challenge {
     const challenge: Challenge = {
       type: 'challenge',
       nonce: randomBytes(24).toString('base64url'),
       central: this.#options.central,
       time: new Date(this.#options.now()).toISOString(),
     };
-    webSocket.send(encode(challenge));
+    webSocket.send(listener === 'plain' ? withChecksum(encode(challenge)) : encode(challenge));
     return challenge;
   }
 
@@ -198,6 +199,8 @@ export class Handshake {
 
 function readHello(data: Buffer, isBinary: boolean): Hello {
   if (isBinary || data.length > MAX_HELLO_BYTES) throw refusal('unsupported_protocol', { found: isBinary ? 'a binary frame' : `a frame of ${data.length} bytes` });
+  // A hello that the line changed would be refused for its signature, and the agent would not dial again.
+  hasChecksum(data);
   let frame;
   try {
     frame = decodeFromAgent(data.toString('utf8'));

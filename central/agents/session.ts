@@ -7,6 +7,7 @@ import { isCoded, textOf } from '../../shared/errors.ts';
 import { Receiver } from '../../shared/delivery/receiver.ts';
 import { Sender } from '../../shared/delivery/sender.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/ports.ts';
+import { hasChecksum, requireChecksum, withChecksum } from '../../shared/wire/checksum.ts';
 import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
 import type { AgentControl, AgentFrame, CentralControl, CentralFrame, Position, SessionLimits } from '../../shared/wire/messages.ts';
@@ -183,7 +184,9 @@ export class Session {
   #read(data: Buffer): void {
     if (this.#state !== 'open') return;
     try {
-      const frame = decodeFromAgent(data.toString('utf8'));
+      const summed = hasChecksum(data);
+      const frame = decodeFromAgent(data.toString('utf8'), this.#options.limits.windowItems);
+      if (frame !== null && this.facts.transport === 'ws') requireChecksum(frame.type, summed);
       if (frame?.type === 'messages' && frame.items.length > 0) {
         this.#intake.keep(data, frame.first + frame.items.length - 1, frame.items.length);
         return this.#receiver.messages(frame, data.length);
@@ -243,7 +246,7 @@ export class Session {
   }
 
   #send(text: string, written?: () => void): void {
-    if (this.#state === 'open') this.#socket.send(text, written);
+    if (this.#state === 'open') this.#socket.send(this.facts.transport === 'ws' ? withChecksum(text) : text, written);
   }
 
   #stop(): void {

@@ -1,17 +1,29 @@
-// Owns what a message is: a CloudEvents 1.0 event in JSON format (cloudevents spec v1.0.2, sections 3.1 to 3.3), and the
-// tombstone that stands in its place when it was given up. Completes what a producer left out, and judges what a peer sent.
-import { randomUUID } from 'node:crypto';
-import { isRecord, misfit, type JsonSchema } from '../wire/json-schema.ts';
+// Validates messages: CloudEvents 1.0 events in the JSON format (cloudevents spec v1.0.2, sections 3.1 to 3.3, and its JSON event
+// format), and the tombstones that stand in the place of those that were given up. A message is stored and sent as the text that
+// its producer wrote; what a producer left out is added to that text.
+import { hash, randomUUID } from 'node:crypto';
+import { pointerToken, stringAt, type JsonMember, type JsonNode } from '../wire/json-text.ts';
+import { isAttributeString, isBase64, isMediaType, isUri, isUriReference, timestampMs } from './attribute-types.ts';
 
-/** A message as it lies in a log: its identity for deduplication, and its JSON text, which nobody below reads again. */
+/** A message as it stands in a log: its identity for deduplication, and its JSON text, which nobody below reads again. */
 export interface Message {
   readonly id: string;
   readonly source: string;
   readonly type: string;
   /** The whole event as JSON text; what is stored and sent. */
   readonly json: string;
-  /** Milliseconds since 1970 after which nobody wants it any more (extension attribute `expirytime`); null: never. */
+  /** Milliseconds since 1970 after which the message has expired (extension attribute `expirytime`); null: never. */
   readonly expiresAt: number | null;
+  /** Tells a repeat from another message under the same (source, id): the fingerprint of the text of `data` or `data_base64`. */
+  readonly dataHash: string;
+}
+
+/** Why a value is not a message that can be taken. `pointer` is a JSON pointer within the message. */
+export interface MessageFault {
+  readonly kind: 'invalid' | 'expired';
+  readonly pointer: string;
+  /** What was found there and what is allowed, to be read behind the pointer. */
+  readonly found: string;
 }
 
 /** What an item of a `messages` frame turned out to be. Each takes its number, whatever it is. */
@@ -22,86 +34,99 @@ export type Item =
   /** No valid message: goes to the receiver's dead letters. `id` and `source` are what can be told of it, or made up. */
   | { readonly kind: 'rejected'; readonly id: string; readonly source: string; readonly reason: string; readonly json: string };
 
-const attribute = { type: 'string', minLength: 1, maxLength: 1024 } as const;
+/** What stands for the attributes that a producer on this side may leave out. */
+export interface Defaults {
+  readonly source: string;
+  readonly now: Date;
+}
 
-/** The attributes that CloudEvents names; extensions may stand beside them. */
-export const MESSAGE_SCHEMA = {
-  type: 'object',
-  required: ['specversion', 'id', 'source', 'type'],
-  properties: {
-    specversion: { const: '1.0' },
-    id: { type: 'string', minLength: 1, maxLength: 255 },
-    source: attribute,
-    type: { type: 'string', minLength: 1, maxLength: 255 },
-    subject: attribute,
-    time: attribute,
-    datacontenttype: attribute,
-    dataschema: attribute,
-    expirytime: attribute,
-    data_base64: { type: 'string', maxLength: 1024 * 1024 },
-  },
-} as const satisfies JsonSchema;
-
-/** Attribute names are lower-case letters and digits (section 3.1); `data` and `data_base64` are members of the JSON format. */
-const ATTRIBUTE_NAME = /^(?:[a-z0-9]{1,64}|data_base64)$/;
 /**
  * One deeper message would stop whoever reads the events page by page: of the common JSON readers .NET's gives up first, at 64
  * levels, of which the answer of the events API takes four.
  */
 export const MAX_DATA_LEVELS = 60;
-/** What no attribute holds (section 3.1): half of a surrogate pair above all, since a store writes every one of them as U+FFFD, and two ids become one. */
-const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
-/** RFC 3339 section 5.6, as CloudEvents wants time stamps. */
-const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
+/** The extension by which /events says, in the batch form, which agent sent an event. Only Central sets it. */
+export const AGENT_EXTENSION = 'queuegateagent';
+/** Of a rejected item, so much is kept in the dead letters. */
+const EXCERPT_BYTES = 4096;
+const MAX_DATA_BASE64_LENGTH = 1024 * 1024;
+
+/** Section 3.1: lower-case letters and digits. The specification advises 20 characters and forbids no length. */
+const ATTRIBUTE_NAME = /^[a-z0-9]{1,255}$/;
+
+interface AttributeRule {
+  readonly maxLength: number;
+  readonly fits: (text: string) => boolean;
+  readonly allowed: string;
+}
+
+const nonEmpty = (text: string): boolean => text !== '';
+const timestamp = { maxLength: 64, fits: (text: string) => timestampMs(text) !== undefined, allowed: 'a time of RFC 3339 such as 2026-11-22T10:00:00Z' };
+
+/** The attributes that CloudEvents and its expiry extension define; all are strings. */
+const RULES: ReadonlyMap<string, AttributeRule> = new Map<string, AttributeRule>([
+  ['specversion', { maxLength: 16, fits: (text) => text === '1.0', allowed: '"1.0"' }],
+  ['id', { maxLength: 255, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' }],
+  ['source', { maxLength: 1024, fits: isUriReference, allowed: 'a URI reference (RFC 3986) of 1 to 1024 characters' }],
+  ['type', { maxLength: 255, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' }],
+  ['subject', { maxLength: 1024, fits: nonEmpty, allowed: 'a string of 1 to 1024 characters' }],
+  ['time', timestamp],
+  ['expirytime', timestamp],
+  ['datacontenttype', { maxLength: 1024, fits: isMediaType, allowed: 'a media type (RFC 2046) such as application/json' }],
+  ['dataschema', { maxLength: 1024, fits: isUri, allowed: 'an absolute URI (RFC 3986)' }],
+]);
+
+const REQUIRED = ['specversion', 'id', 'source', 'type'] as const;
+
+/** The values of the attributes that Queuegate itself looks at, by name; and the payload's member. */
+interface Attributes {
+  readonly values: ReadonlyMap<string, string>;
+  readonly data: JsonMember | undefined;
+}
+
+/** Validates a value as a message, which is then its own text. `maxBytes` bounds that text in UTF-8. */
+export function readMessage(node: JsonNode, maxBytes: number): Message | MessageFault {
+  const attributes = readAttributes(node);
+  if ('pointer' in attributes) return attributes;
+  return messageOf(node, attributes, node.text.slice(node.from, node.to), maxBytes);
+}
 
 /**
- * Judges a value as a message. Returns the message, or a sentence that says what is wrong.
- * `maxBytes` bounds the JSON text in UTF-8.
+ * Validates what a producer on this side hands over: completes specversion, id, source and time in its text, and refuses what has
+ * expired already.
  */
-export function readMessage(value: unknown, maxBytes: number): Message | string {
-  const found = misfit(MESSAGE_SCHEMA, value);
-  if (found !== undefined) return found;
-  // `misfit` has just shown these members to be strings.
-  const event = value as Record<string, unknown> & { id: string; source: string; type: string; expirytime?: string; time?: string };
-  for (const name of Object.keys(event)) {
-    const member = event[name];
-    if (!Object.hasOwn(MESSAGE_SCHEMA.properties, name) && !ATTRIBUTE_NAME.test(name)) return `/${name.slice(0, 64)} is no attribute name; allowed: lower-case letters and digits`;
-    if (name !== 'data' && typeof member === 'object') return `/${name} is ${member === null ? 'null' : 'an object or an array'}; allowed: a string, a number or a boolean`;
-    if (name !== 'data' && typeof member === 'string' && FORBIDDEN.test(member)) return `/${name} holds a control character, half of a surrogate pair or a noncharacter`;
+export function readProduced(node: JsonNode, { source, now }: Defaults, maxBytes: number): Message | MessageFault {
+  const attributes = readAttributes(node);
+  if ('pointer' in attributes) return attributes;
+  const defaults: Readonly<Record<string, () => string>> = { specversion: () => '1.0', id: randomUUID, source: () => source, time: () => now.toISOString() };
+  const values = new Map(attributes.values);
+  const added = new Map<string, string>();
+  for (const [name, make] of Object.entries(defaults)) {
+    if (values.has(name)) continue;
+    const value = make();
+    values.set(name, value);
+    added.set(name, value);
   }
-  if ('data' in event && 'data_base64' in event) return 'data and data_base64 stand side by side; allowed: one of them';
-  for (const name of ['time', 'expirytime'] as const) {
-    const stamp = event[name];
-    if (stamp !== undefined && (!TIMESTAMP.test(stamp) || Number.isNaN(Date.parse(stamp)))) return `/${name} is "${stamp.slice(0, 64)}"; allowed: a time such as 2026-11-22T10:00:00Z`;
-  }
-  if (isDeeper(event['data'], MAX_DATA_LEVELS)) return `/data is nested more than ${MAX_DATA_LEVELS} levels deep`;
-  const json = JSON.stringify(event);
-  // A UTF-16 unit has at most three bytes in UTF-8: most messages need no counting.
-  const bytes = json.length * 3 > maxBytes ? Buffer.byteLength(json) : json.length;
-  if (bytes > maxBytes) return `the message has ${bytes} bytes; allowed: at most ${maxBytes}`;
-  return { id: event.id, source: event.source, type: event.type, json, expiresAt: event.expirytime === undefined ? null : Date.parse(event.expirytime) };
+  const message = messageOf(node, { ...attributes, values }, completedText(node, added), maxBytes);
+  if ('pointer' in message || message.expiresAt === null || message.expiresAt > now.getTime()) return message;
+  return { kind: 'expired', pointer: '/expirytime', found: values.get('expirytime') ?? '' };
 }
 
-function isDeeper(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((member) => isDeeper(member, levels - 1));
+/** A fault as one sentence. */
+export function faultText({ kind, pointer, found }: MessageFault): string {
+  return `${pointer === '' ? 'the message' : pointer} ${kind === 'expired' ? `is ${found}, which is over` : found}`;
 }
 
-/** Fills in what a local producer may leave out: specversion, id, source and time. Leaves anything else as it is, to be judged. */
-export function completeMessage(value: unknown, source: string, now: Date): unknown {
-  if (!isRecord(value)) return value;
-  return { specversion: '1.0', id: randomUUID(), source, time: now.toISOString(), ...value };
-}
-
-/** Judges one item of a `messages` frame. */
-export function readItem(value: unknown, maxBytes: number): Item {
-  if (isRecord(value) && typeof value['tombstone'] === 'string' && typeof value['id'] === 'string') {
-    return { kind: 'tombstone', id: value['id'].slice(0, 255), source: sourceOf(value), reason: value['tombstone'].slice(0, 255) };
+/** Reads one item of a `messages` frame. */
+export function readItem(node: JsonNode, maxBytes: number): Item {
+  const [tombstone, id] = [textOf(node, 'tombstone'), textOf(node, 'id')];
+  // An event may have an extension of that name: what has a version is an event.
+  if (tombstone !== undefined && id !== undefined && !node.members.some(({ name }) => name === 'specversion')) {
+    return { kind: 'tombstone', id: id.slice(0, 255), source: sourceOf(node), reason: tombstone.slice(0, 255) };
   }
-  const message = readMessage(value, maxBytes);
-  if (typeof message !== 'string') return { kind: 'message', message };
-  const id = isRecord(value) && typeof value['id'] === 'string' && value['id'].length > 0 ? value['id'].slice(0, 255) : '(none)';
-  return { kind: 'rejected', id, source: sourceOf(value), reason: message, json: excerpt(value) };
+  const message = readMessage(node, maxBytes);
+  if (!('pointer' in message)) return { kind: 'message', message };
+  return { kind: 'rejected', id: id === undefined || id === '' ? '(none)' : id.slice(0, 255), source: sourceOf(node), reason: faultText(message), json: excerpt(node) };
 }
 
 /** The JSON text of a tombstone in a `messages` frame. */
@@ -109,14 +134,130 @@ export function tombstoneJson(id: string, source: string, reason: string): strin
   return JSON.stringify({ tombstone: reason, id, source });
 }
 
-function sourceOf(value: unknown): string {
-  return isRecord(value) && typeof value['source'] === 'string' ? value['source'].slice(0, 1024) : '';
+/** An event's text with the agent's id in it. `json` is that of a message, which has members and none of this name. */
+export function withAgent(json: string, agentId: string): string {
+  return `{"${AGENT_EXTENSION}":${JSON.stringify(agentId)},${json.slice(1)}`;
 }
 
-function excerpt(value: unknown): string {
-  try {
-    return (JSON.stringify(value) ?? 'null').slice(0, 4096);
-  } catch {
-    return '"(nested too deeply)"';
+/** Every member is validated; a member that is null counts as absent (JSON event format, section 2.2). */
+function readAttributes(node: JsonNode): Attributes | MessageFault {
+  if (node.kind !== 'object') return invalid('', `is ${described(node.kind)}; allowed: a JSON object`);
+  if (node.fault !== undefined) return { kind: 'invalid', ...node.fault };
+  const values = new Map<string, string>();
+  let data: JsonMember | undefined;
+  for (const member of node.members) {
+    const { name, kind } = member;
+    if (name === 'data' || name === 'data_base64') {
+      if (name === 'data_base64' && kind === 'null') continue;
+      if (data !== undefined) return invalid(`/${name}`, 'stands beside the other one of data and data_base64; allowed: one of them');
+      data = member;
+      const fault = name === 'data' ? dataFault(member) : base64Fault(node, member);
+      if (fault !== undefined) return invalid(`/${name}`, fault);
+      continue;
+    }
+    const fault = nameFault(name) ?? (kind === 'null' ? undefined : attributeFault(node, member, values));
+    if (fault !== undefined) return invalid(`/${pointerToken(name)}`, fault);
   }
+  return { values, data };
+}
+
+function nameFault(name: string): string | undefined {
+  if (name === AGENT_EXTENSION) return 'is set by Central alone; leave it out';
+  return ATTRIBUTE_NAME.test(name) ? undefined : 'is not an attribute name; allowed: lower-case letters and digits';
+}
+
+/** Adds the value of an attribute with a rule to `values`. */
+function attributeFault(node: JsonNode, member: JsonMember, values: Map<string, string>): string | undefined {
+  const { name, kind } = member;
+  const rule = RULES.get(name);
+  if (kind === 'string') {
+    const value = stringAt(node.text, member.from, member.to);
+    if (!isAttributeString(value)) return 'holds a control character, half of a surrogate pair or a noncharacter';
+    if (rule === undefined) return undefined;
+    if (value.length > rule.maxLength) return `is a string of ${value.length} characters; allowed: ${rule.allowed}`;
+    if (!rule.fits(value)) return `is ${JSON.stringify(value.slice(0, 64))}; allowed: ${rule.allowed}`;
+    values.set(name, value);
+    return undefined;
+  }
+  const found = kind === 'object' || kind === 'array' ? described(kind) : node.text.slice(member.from, Math.min(member.to, member.from + 64));
+  if (rule !== undefined) return `is ${found}; allowed: ${rule.allowed}`;
+  if (kind === 'boolean' || (kind === 'number' && isInteger(node.text.slice(member.from, member.to)))) return undefined;
+  return `is ${found}; allowed: a string, true, false or a whole number from -2147483648 to 2147483647`;
+}
+
+/** JSON event format, section 2.2: the integer component of a number alone; the range is that of the type Integer. */
+function isInteger(text: string): boolean {
+  return /^-?\d{1,10}$/.test(text) && Number(text) >= -(2 ** 31) && Number(text) <= 2 ** 31 - 1;
+}
+
+function dataFault({ levels }: JsonMember): string | undefined {
+  return levels > MAX_DATA_LEVELS ? `is nested more than ${MAX_DATA_LEVELS} levels deep` : undefined;
+}
+
+function base64Fault(node: JsonNode, { kind, from, to }: JsonMember): string | undefined {
+  if (kind !== 'string') return `is ${described(kind)}; allowed: a string in base64`;
+  if (to - from > MAX_DATA_BASE64_LENGTH) return `has ${to - from} characters; allowed: at most ${MAX_DATA_BASE64_LENGTH}`;
+  return isBase64(stringAt(node.text, from, to)) ? undefined : 'is not base64; allowed: RFC 4648 section 4, with padding and without line breaks';
+}
+
+function messageOf(node: JsonNode, { values, data }: Attributes, json: string, maxBytes: number): Message | MessageFault {
+  for (const name of REQUIRED) if (!values.has(name)) return invalid('', `has no member "${name}"`);
+  // A UTF-16 unit has at most three bytes in UTF-8: most messages need no counting.
+  const bytes = json.length * 3 > maxBytes ? Buffer.byteLength(json) : json.length;
+  if (bytes > maxBytes) return invalid('', `has ${bytes} bytes; allowed: at most ${maxBytes}`);
+  const expiry = values.get('expirytime');
+  return {
+    id: values.get('id') ?? '',
+    source: values.get('source') ?? '',
+    type: values.get('type') ?? '',
+    json,
+    expiresAt: expiry === undefined ? null : (timestampMs(expiry) ?? null),
+    dataHash: data === undefined ? '' : dataHash(data.name, node.text.slice(data.from, data.to)),
+  };
+}
+
+/** 90 bits of SHA-256: two payloads of one producer meet by accident never. */
+function dataHash(name: string, text: string): string {
+  return `${name === 'data' ? 'j' : 'b'}${hash('sha256', text, 'base64url').slice(0, 15)}`;
+}
+
+/** The producer's text with `added` in it: in the place of a null, so that no name stands twice, else in front. */
+function completedText({ text, from, to, members }: JsonNode, added: ReadonlyMap<string, string>): string {
+  let front = '';
+  let body = text.slice(from + 1, to);
+  for (const [name, value] of [...added].toReversed()) {
+    if (!members.some((member) => member.name === name)) front = `"${name}":${JSON.stringify(value)},${front}`;
+  }
+  for (const { name, from: nullFrom, to: nullTo } of members.toReversed()) {
+    const value = added.get(name);
+    if (value !== undefined) body = body.slice(0, nullFrom - from - 1) + JSON.stringify(value) + body.slice(nullTo - from - 1);
+  }
+  return `{${front}${body}`;
+}
+
+function invalid(pointer: string, found: string): MessageFault {
+  return { kind: 'invalid', pointer, found };
+}
+
+function described(kind: JsonNode['kind']): string {
+  return kind === 'null' ? 'null' : kind === 'object' || kind === 'array' ? `an ${kind}` : `a ${kind}`;
+}
+
+/** The member's text if it is a string. */
+function textOf(node: JsonNode, name: string): string | undefined {
+  const member = node.members.find((one) => one.name === name);
+  return member?.kind === 'string' ? stringAt(node.text, member.from, member.to) : undefined;
+}
+
+function sourceOf(node: JsonNode): string {
+  return (textOf(node, 'source') ?? '').slice(0, 1024);
+}
+
+/** The beginning of the text as it came, without a character that the bound would cut. */
+function excerpt({ text, from, to }: JsonNode): string {
+  const bytes = Buffer.from(text.slice(from, Math.min(to, from + EXCERPT_BYTES)));
+  if (bytes.length <= EXCERPT_BYTES) return bytes.toString();
+  let end = EXCERPT_BYTES;
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return bytes.toString('utf8', 0, end);
 }

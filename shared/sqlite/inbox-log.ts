@@ -8,6 +8,12 @@ import { databaseFault } from './errors.ts';
 import { fingerprint, linkOf } from './fingerprint.ts';
 import { integer, textOrNull } from './row.ts';
 
+/**
+ * Of each message that was seen, what its data was (Message.dataHash): another one under the same (source, id) is not a repeat. NULL
+ * in rows from before this was kept: then every message counts as a repeat.
+ */
+export const INBOX_DATA_HASH = 'ALTER TABLE inbox_seen ADD COLUMN data TEXT;';
+
 /** `inbox_log.id` is that of the position: the fingerprint of the log through the last item. `inbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. */
 export const INBOX_SCHEMA = `
   CREATE TABLE inbox_log (
@@ -35,9 +41,14 @@ export interface Accepted {
   readonly incarnation: string;
   /** The last number on disk after the commit. */
   readonly through: number;
-  /** By index of the items: false for a message that was seen before. */
+  /** By index of the items: false for a message whose (source, id) was seen before. */
   readonly fresh: readonly boolean[];
+  /** Indexes of messages with the (source, id) of an earlier one and other data: the sender has acknowledged both to its producers. */
+  readonly reused: ReadonlySet<number>;
 }
+
+/** The reason in the dead letters for a message of `reused`. */
+export const ID_REUSED = 'id_reused';
 
 export class InboxLog {
   readonly #deduplicationMs: number;
@@ -76,17 +87,22 @@ export class InboxLog {
     const { incarnation, number, id } = this.#record(peer);
     if (incarnation === null) throw databaseFault('log_violation', { found: 'messages before begin' });
     if (first !== number + 1) throw databaseFault('log_violation', { found: `messages from ${first}, where ${number + 1} is next` });
-    const { see } = this.#statements;
+    const { see, seen } = this.#statements;
     const cutoff = now - this.#deduplicationMs;
     let link = id ?? '';
-    const fresh = items.map((item) => {
+    const reused = new Set<number>();
+    const fresh = items.map((item, index) => {
       const hash = fingerprint(item.kind === 'message' ? item.message : item);
       link = linkOf(link, hash);
-      return item.kind !== 'message' || see.run(peer, hash, now, cutoff).changes === 1;
+      if (item.kind !== 'message') return true;
+      const { dataHash } = item.message;
+      if (see.run(peer, hash, now, dataHash, cutoff).changes === 1) return true;
+      if ((textOrNull(seen.get(peer, hash), 'data') ?? dataHash) !== dataHash) reused.add(index);
+      return false;
     });
     const through = number + items.length;
     if (items.length > 0) this.#statements.advance.run(through, link, now, peer);
-    return { incarnation, through, fresh };
+    return { incarnation, through, fresh, reused };
   }
 
   #record(peer: number): ReceiverRecord {
@@ -102,7 +118,8 @@ function prepare(database: DatabaseSync) {
     record: database.prepare('SELECT incarnation, number, id FROM inbox_log WHERE peer = ?'),
     reset: database.prepare('UPDATE inbox_log SET incarnation = ?, number = 0, id = NULL WHERE peer = ?'),
     // One statement both asks and notes; no row is changed when the message was seen within the time.
-    see: database.prepare('INSERT INTO inbox_seen (peer, hash, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at WHERE at <= ?'),
+    see: database.prepare('INSERT INTO inbox_seen (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at <= ?'),
+    seen: database.prepare('SELECT data FROM inbox_seen WHERE peer = ? AND hash = ?'),
     advance: database.prepare('UPDATE inbox_log SET number = ?, id = ?, last_at = ? WHERE peer = ?'),
   };
 }

@@ -3,9 +3,11 @@
 // Does not know what peers are (Central: the agent's row; agent: the one Central), nor where dead letters go.
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
+import { messageFault } from '../delivery/errors.ts';
 import { tombstoneJson, type Message } from '../delivery/message.ts';
 import { decideResume } from '../delivery/ordered-log.ts';
 import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../delivery/ports.ts';
+import type { CodedError } from '../errors.ts';
 import type { Position } from '../wire/messages.ts';
 import { databaseFault } from './errors.ts';
 import { fingerprint, linkOf } from './fingerprint.ts';
@@ -58,6 +60,9 @@ export const OUTBOX_SCHEMA = `
   ) STRICT, WITHOUT ROWID;
 `;
 
+/** Of each message that was seen, what its data was; as INBOX_DATA_HASH (inbox-log.ts). */
+export const OUTBOX_DATA_HASH = 'ALTER TABLE outbox_seen ADD COLUMN data TEXT;';
+
 /** A message that was given up. */
 export interface Expired {
   readonly peer: number;
@@ -84,6 +89,8 @@ interface Log {
 }
 
 const EXPIRED = 'expired';
+/** So many messages of one request are named in an error. */
+const MAX_REUSED = 20;
 
 export class OutboxLog {
   readonly #deduplicationMs: number;
@@ -105,14 +112,20 @@ export class OutboxLog {
     this.#statements.removeLog.run(peer);
   }
 
-  /** All or nothing, in order. Errors: outbox_full. */
+  /** All or nothing, in order. Errors: outbox_full, id_reused. */
   append(peer: number, messages: readonly Message[], bounds: OutboxBounds, now: number): Appended[] {
     const log = this.#log(peer);
     let { next, link, messages: count, bytes } = log;
-    const appended = messages.map((message): Appended => {
+    const reused: number[] = [];
+    const appended = messages.map((message, index): Appended => {
       const hash = fingerprint(message);
-      const fresh = this.#statements.see.run(peer, hash, now, log.generation, next, now - this.#deduplicationMs).changes === 1;
-      if (!fresh) return { outcome: 'duplicate', number: this.#seenNumber(peer, hash, log.generation) };
+      const fresh = this.#statements.see.run(peer, hash, now, log.generation, next, message.dataHash, now - this.#deduplicationMs).changes === 1;
+      if (!fresh) {
+        const seen = this.#statements.seen.get(peer, hash);
+        if ((textOrNull(seen, 'data') ?? message.dataHash) !== message.dataHash) reused.push(index);
+        // The number that it got, unless its log has been numbered again since.
+        return { outcome: 'duplicate', number: integer(seen, 'generation') === log.generation ? integer(seen, 'number') : null };
+      }
       const size = Buffer.byteLength(message.json);
       link = linkOf(link, hash);
       this.#statements.insert.run(peer, next, size, now, message.expiresAt, link, message.id, message.json);
@@ -121,6 +134,7 @@ export class OutboxLog {
       next += 1;
       return { outcome: 'stored', number: next - 1 };
     });
+    if (reused.length > 0) throw idReused(messages, reused);
     if (next === log.next) return appended;
     if (count > bounds.maxMessages || bytes > bounds.maxBytes) {
       throw databaseFault('outbox_full', {
@@ -223,12 +237,12 @@ export class OutboxLog {
     }
     return link;
   }
+}
 
-  /** The number that a message got, unless its log has been numbered anew since. */
-  #seenNumber(peer: number, hash: string, generation: number): number | null {
-    const row = this.#statements.seen.get(peer, hash);
-    return integer(row, 'generation') === generation ? integer(row, 'number') : null;
-  }
+/** Names the first of the messages at `reused`, and all of them by their indexes. */
+function idReused(messages: readonly Message[], reused: readonly number[]): CodedError {
+  const { id = '', source = '' } = messages[reused[0] ?? 0] ?? {};
+  return messageFault('id_reused', { id, source, indexes: reused.slice(0, MAX_REUSED).join(', ') });
 }
 
 /** The source of a message of ours, which was judged before it was stored. */
@@ -272,9 +286,9 @@ function prepare(database: DatabaseSync) {
     log: database.prepare('SELECT * FROM outbox_log WHERE peer = ?'),
     // One statement both asks and notes; no row is changed when the message was seen within the time.
     see: database.prepare(`
-      INSERT INTO outbox_seen (peer, hash, at, generation, number) VALUES (?, ?, ?, ?, ?)
-      ON CONFLICT DO UPDATE SET at = excluded.at, generation = excluded.generation, number = excluded.number WHERE at <= ?`),
-    seen: database.prepare('SELECT generation, number FROM outbox_seen WHERE peer = ? AND hash = ?'),
+      INSERT INTO outbox_seen (peer, hash, at, generation, number, data) VALUES (?, ?, ?, ?, ?, ?)
+      ON CONFLICT DO UPDATE SET at = excluded.at, generation = excluded.generation, number = excluded.number, data = excluded.data WHERE at <= ?`),
+    seen: database.prepare('SELECT generation, number, data FROM outbox_seen WHERE peer = ? AND hash = ?'),
     insert: database.prepare('INSERT INTO outbox_entry (peer, number, tombstone, bytes, at, expires_at, link, id, json) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)'),
     grow: database.prepare('UPDATE outbox_log SET next = ?, link = ?, messages = ?, bytes = ?, oldest_at = coalesce(oldest_at, ?) WHERE peer = ?'),
     read: database.prepare(READ_OUTBOX),

@@ -1,8 +1,11 @@
-// Turns text frames into checked objects and back. Every inbound byte of a session passes here once.
-import { misfit, isRecord, type JsonSchema } from './json-schema.ts';
+// Turns text frames into checked objects and back. Every inbound byte of a session passes here once; the items of a `messages`
+// frame are not built into values, they stay the text that came.
+import { textOf } from '../errors.ts';
+import { misfit, type JsonSchema } from './json-schema.ts';
+import { pointerToken, scanObjectWithList, stringAt } from './json-text.ts';
 import { refusal } from './refusals.ts';
-import type { AgentFrame, CentralFrame } from './messages.ts';
-import { FROM_AGENT, FROM_CENTRAL } from './messages.ts';
+import type { AgentFrame, CentralFrame, Messages } from './messages.ts';
+import { FROM_AGENT, FROM_CENTRAL, LIMITS } from './messages.ts';
 
 /** The text of a frame that is not `messages` (those are put together from stored JSON by `encodeMessages`). */
 export function encode(frame: AgentFrame | CentralFrame): string {
@@ -14,31 +17,62 @@ export function encodeMessages(first: number, items: readonly string[]): string 
   return `{"type":"messages","first":${first},"items":[${items.join(',')}]}`;
 }
 
-/** Bytes that a `messages` frame needs beside its items and their commas. */
-export const MESSAGES_FRAME_OVERHEAD = 64;
+/** Bytes that a `messages` frame needs beside its items and their commas, its checksum included. */
+export const MESSAGES_FRAME_OVERHEAD = 96;
 
-/** Decodes a frame of an agent; null for a type this version does not know. Throws `bad_frame` naming what is wrong. */
-export function decodeFromAgent(text: string): AgentFrame | null {
+/** No frame but `messages` is nested deeper; the rest of what a peer nests is not built. */
+const MAX_CONTROL_LEVELS = 16;
+
+/**
+ * Decodes a frame of an agent; null for a type this version does not know. `maxItems` bounds the items of a `messages` frame.
+ * Throws `bad_frame` naming what is wrong.
+ */
+export function decodeFromAgent(text: string, maxItems: number = LIMITS.windowItems): AgentFrame | null {
   // The schema named by `type` has just been checked: that is what makes it this type.
-  return decode(text, FROM_AGENT) as AgentFrame | null;
+  return decode(text, FROM_AGENT, maxItems) as AgentFrame | null;
 }
 
 /** Decodes a frame of Central; see `decodeFromAgent`. */
-export function decodeFromCentral(text: string): CentralFrame | null {
-  return decode(text, FROM_CENTRAL) as CentralFrame | null;
+export function decodeFromCentral(text: string, maxItems: number = LIMITS.windowItems): CentralFrame | null {
+  return decode(text, FROM_CENTRAL, maxItems) as CentralFrame | null;
 }
 
-function decode(text: string, schemas: Readonly<Record<string, JsonSchema>>): unknown {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw refusal('bad_frame', { found: 'the text is no JSON' }, error);
-  }
-  if (!isRecord(value) || typeof value['type'] !== 'string') throw refusal('bad_frame', { found: 'no JSON object with a "type"' });
-  const type = value['type'];
+function decode(text: string, schemas: Readonly<Record<string, JsonSchema>>, maxItems: number): unknown {
+  const frame = scan(text, maxItems);
+  const named = frame.members.find(({ name }) => name === 'type');
+  if (named?.kind !== 'string') throw refusal('bad_frame', { found: 'the text is not a JSON object with a "type"' });
+  const type = stringAt(text, named.from, named.to);
   const schema = Object.hasOwn(schemas, type) ? schemas[type] : undefined;
   if (schema === undefined) return null;
+  if (frame.fault !== undefined) throw refusal('bad_frame', { found: `${type}: ${frame.fault.pointer || 'the frame'} ${frame.fault.found}` });
+  if (type === 'messages') return messagesOf(frame, schema, maxItems);
+  const deep = frame.members.find(({ levels }) => levels > MAX_CONTROL_LEVELS);
+  if (deep !== undefined) throw refusal('bad_frame', { found: `${type}: /${pointerToken(deep.name)} is nested more than ${MAX_CONTROL_LEVELS} levels deep` });
+  return checked(type, schema, JSON.parse(text));
+}
+
+function scan(text: string, maxItems: number): ReturnType<typeof scanObjectWithList> {
+  try {
+    return scanObjectWithList(text, 'items', maxItems);
+  } catch (error) {
+    throw refusal('bad_frame', { found: `the text is not JSON: ${textOf(error)}` }, error);
+  }
+}
+
+/** Only what stands around the items is built. */
+function messagesOf({ text, members, list }: ReturnType<typeof scanObjectWithList>, schema: JsonSchema, maxItems: number): Messages {
+  const around: Record<string, unknown> = { type: 'messages' };
+  for (const { name, kind, from, to } of members) {
+    if (name === 'first') around[name] = kind === 'number' ? Number(text.slice(from, to)) : kind;
+    else if (name === 'items') around[name] = list === undefined ? kind : [];
+  }
+  checked('messages', schema, around);
+  const { items = [], count = 0 } = list ?? {};
+  if (count > maxItems) throw refusal('bad_frame', { found: `messages: /items is an array of ${count}; allowed: at most ${maxItems} items` });
+  return { type: 'messages', first: around['first'] as number, items };
+}
+
+function checked(type: string, schema: JsonSchema, value: unknown): unknown {
   const found = misfit(schema, value);
   if (found !== undefined) throw refusal('bad_frame', { found: `${type}: ${found}` });
   return value;

@@ -25,9 +25,13 @@
 //     |   renew at a time; else it is a bad_frame. Whatever has no window is bounded by a rate (control_rate)
 //     |      WebSocket pings both ways; whoever hears nothing for two and a half periods ends the connection
 //
+// On ws each frame of a session ends with a checksum of its bytes (checksum.ts): messages without one, and any frame with a wrong
+// one, end the session. On wss none is sent; one that comes is validated.
+//
 // Text frames hold one JSON object; binary frames are kept for streams. Members that are not named here are ignored, so that
 // a newer peer may say more; a type that is not known is ignored too. Nothing here touches sockets or stores.
 import type { JsonSchema, Static } from './json-schema.ts';
+import type { JsonNode } from './json-text.ts';
 
 export const SUBPROTOCOL = 'queuegate.v1';
 export const AGENT_PATH = '/agent';
@@ -227,7 +231,8 @@ export type Hello = Static<typeof HELLO>;
 export type Welcome = Static<typeof WELCOME>;
 export type Refuse = Static<typeof REFUSE>;
 export type Begin = Static<typeof BEGIN>;
-export type Messages = Static<typeof MESSAGES>;
+/** Items stay the text that came; their spans are known. */
+export type Messages = Omit<Static<typeof MESSAGES>, 'items'> & { readonly items: readonly JsonNode[] };
 export type Ack = Static<typeof ACK>;
 export type Drain = Static<typeof DRAIN>;
 export type Pause = Static<typeof PAUSE>;

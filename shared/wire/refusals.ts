@@ -109,6 +109,11 @@ export const REFUSALS = {
   slow_peer: { close: 4508, text: 'The peer did not read what it was sent for {seconds} seconds.', hint: 'Look at the line and the load of that machine.' },
   heartbeat_lost: { close: 4509, text: 'Nothing was heard from the peer for {seconds} seconds.', hint: 'Look at the line: a firewall may drop idle connections.' },
   bad_frame: { close: 4510, text: 'A frame is not as the protocol has it: {found}.', hint: 'Agent and Central are of versions that do not fit, or something changes what passes on the line.' },
+  frame_checksum: {
+    close: 4520,
+    text: 'A frame was changed on the line: {found}.',
+    hint: 'No action needed if it happens once: nothing of that frame was stored, and what it held is sent again. If it repeats, replace the faulty device on the line, or use wss.',
+  },
   internal: { close: 4511, text: 'Central could not go on with this session.', hint: 'Look at the log of Central at this time.' },
   agent_login_rate: {
     close: 4514,

@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
 import { makeRequest } from '../../agent/certificate-request.ts';
+import { withChecksum } from '../../shared/wire/checksum.ts';
 import type { Challenge, Hello } from '../../shared/wire/messages.ts';
 import { AGENT_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import { channelBinding, helloTranscript, keyThumbprint, readPublicKey, signTranscript } from '../../shared/wire/proof.ts';
@@ -134,7 +135,12 @@ export class RawAgent {
   }
 
   send(frame: object): void {
-    this.webSocket.send(JSON.stringify(frame));
+    this.sendText(JSON.stringify(frame));
+  }
+
+  /** A frame as it is, with the checksum that plain ws asks for. */
+  sendText(json: string): void {
+    this.webSocket.send(this.#carrier instanceof TLSSocket ? json : withChecksum(json));
   }
 
   /** Sends a hello and waits for the refusal: its code, and the close code. */

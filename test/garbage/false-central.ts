@@ -4,6 +4,7 @@ import { generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
+import { withChecksum } from '../../shared/wire/checksum.ts';
 import { LIMITS, SUBPROTOCOL, type Challenge, type Hello, type Welcome } from '../../shared/wire/messages.ts';
 import { signTranscript, welcomeTranscript } from '../../shared/wire/proof.ts';
 import type { Cleanup } from '../flow/processes.ts';
@@ -31,9 +32,9 @@ export class FalseLine {
     this.closed = new Promise((resolve) => webSocket.once('close', (code: number, reason: Buffer) => resolve({ code, reason: reason.toString() })));
   }
 
-  /** A text is sent as it is. */
+  /** A text is sent as it is, anything else with its checksum. */
   send(frame: unknown): void {
-    this.webSocket.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
+    this.webSocket.send(typeof frame === 'string' ? frame : withChecksum(JSON.stringify(frame)));
   }
 
   /** The first frame of a type; undefined when the connection closes without it. */

@@ -300,7 +300,7 @@ describe('items of a messages frame', () => {
     agent.send({ type: 'begin', incarnation: randomBytes(16).toString('hex'), next: 1, missing: null });
     const head = '"specversion":"1.0","source":"/s","type":"edge"';
     const items = [`{${head},"id":"deep","data":${nested(100_000)}}`, `{${head},"id":"\\ud800"}`, `{${head},"id":"\\udfff"}`, `{${head},"id":"p","__proto__":{"a":1}}`, `{${head},"id":"ok","data":{"__proto__":1,"constructor":2}}`, nested(50_000)];
-    agent.webSocket.send(`{"type":"messages","first":1,"items":[${items.join(',')}]}`);
+    agent.sendText(`{"type":"messages","first":1,"items":[${items.join(',')}]}`);
     await until(() => (agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === items.length) ? true : undefined), 15_000, () => JSON.stringify(agent.frames));
     expect((await central.events(`&agent=${stranger.id}&type=edge`)).map(({ event }) => event)).toEqual([expect.objectContaining({ id: 'ok', data: JSON.parse('{"__proto__":1,"constructor":2}') as unknown })]);
     const { body } = await central.rest('GET', `/dead-letters?agent=${stranger.id}&limit=100`);

@@ -2,7 +2,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Message } from '../../../shared/delivery/message.ts';
 import type { Appended, OutboxBounds, OutboxEntry, ResumedLog } from '../../../shared/delivery/ports.ts';
-import type { Begin, InboxLog } from '../../../shared/sqlite/inbox-log.ts';
+import { ID_REUSED, type Begin, type InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { integer, integerOrNull, text, type Row } from '../../../shared/sqlite/row.ts';
 import type { Position, Range } from '../../../shared/wire/messages.ts';
@@ -76,11 +76,12 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
 
     appendEvents(agentId: string, epoch: number, first: number, packed: PackedItems, now: number): number {
       const items = unpackItems(packed);
-      const { incarnation, through, fresh } = inbox.accept(keys.ofSession(agentId, epoch), first, items, now);
+      const { incarnation, through, fresh, reused } = inbox.accept(keys.ofSession(agentId, epoch), first, items, now);
       let origin: number | undefined;
       const givenUp = new GivenUp(agentId, now);
       for (const [index, item] of items.entries()) {
         if (item.kind === 'message') {
+          if (reused.has(index)) givenUp.add(first + index, { kind: 'rejected', id: item.message.id, source: item.message.source, reason: ID_REUSED, json: item.message.json });
           if (fresh[index] !== true) continue;
           origin ??= originOf(agentId, incarnation);
           addEvent.run(cursorBehindGap(), origin, first + index, now, item.message.type, item.message.source, item.message.json);

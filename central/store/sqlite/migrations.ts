@@ -1,6 +1,6 @@
 // Owns the tables of Central's SQLite store. What has been released is never changed here, only added to.
-import { INBOX_SCHEMA } from '../../../shared/sqlite/inbox-log.ts';
-import { OUTBOX_SCHEMA } from '../../../shared/sqlite/outbox-log.ts';
+import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../../shared/sqlite/inbox-log.ts';
+import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/outbox-log.ts';
 import { DEAD_LETTER_OVERHEAD } from '../bounds.ts';
 
 /** "QGC1": a database of Central. */
@@ -285,5 +285,8 @@ const BOUNDS_PER_AGENT = `
   INSERT INTO counter VALUES ('dead_letters_dropped', 0);
 `;
 
+/** A repeat under the same (source, id) is told from another message. */
+const DATA_HASHES = `${OUTBOX_DATA_HASH} ${INBOX_DATA_HASH}`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, BLOCKS_AND_NAMES, BOUNDS_PER_AGENT];
+export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, BLOCKS_AND_NAMES, BOUNDS_PER_AGENT, DATA_HASHES];

@@ -2,18 +2,18 @@
 // five times as much, and this is what most of Central's traffic passes through.
 import type { Item } from '../../../shared/delivery/message.ts';
 
-/** Per item: kind, id, source, type or reason, json, expiresAt. */
+/** Per item: kind, id, source, type or reason, json, expiresAt, dataHash. */
 export type PackedItems = readonly (string | number | null)[];
 
-const MEMBERS = 6;
+const MEMBERS = 7;
 
 export function packItems(items: readonly Item[]): PackedItems {
   const packed: (string | number | null)[] = [];
   for (const item of items) {
     if (item.kind === 'message') {
-      const { id, source, type, json, expiresAt } = item.message;
-      packed.push(item.kind, id, source, type, json, expiresAt);
-    } else packed.push(item.kind, item.id, item.source, item.reason, item.kind === 'rejected' ? item.json : null, null);
+      const { id, source, type, json, expiresAt, dataHash } = item.message;
+      packed.push(item.kind, id, source, type, json, expiresAt, dataHash);
+    } else packed.push(item.kind, item.id, item.source, item.reason, item.kind === 'rejected' ? item.json : null, null, null);
   }
   return packed;
 }
@@ -36,8 +36,8 @@ export function unpackItems(packed: PackedItems): Item[] {
   const items: Item[] = [];
   for (let at = 0; at < packed.length; at += MEMBERS) {
     // Written by `packItems`, in this process and this version.
-    const [kind, id, source, typeOrReason, json, expiresAt] = packed.slice(at, at + MEMBERS) as [Item['kind'], string, string, string, string, number | null];
-    if (kind === 'message') items.push({ kind, message: { id, source, type: typeOrReason, json, expiresAt } });
+    const [kind, id, source, typeOrReason, json, expiresAt, dataHash] = packed.slice(at, at + MEMBERS) as [Item['kind'], string, string, string, string, number | null, string];
+    if (kind === 'message') items.push({ kind, message: { id, source, type: typeOrReason, json, expiresAt, dataHash } });
     else if (kind === 'tombstone') items.push({ kind, id, source, reason: typeOrReason });
     else items.push({ kind, id, source, reason: typeOrReason, json });
   }

@@ -132,7 +132,7 @@ describe('messages', () => {
     const response = await rest.request('POST', '/agents/a/messages', { body: [{ type: 't' }, { data: 1 }, { type: 't', Bad: 1 }, 7, { type: 't', data: 'x'.repeat(300_000) }] });
     expect(response.status).toBe(400);
     const { errors } = await json<{ errors: { place: string }[] }>(response);
-    expect(errors.map(({ place }) => place)).toEqual(['/1', '/2', '/3', '/4']);
+    expect(errors.map(({ place }) => place)).toEqual(['/1', '/2/Bad', '/3', '/4']);
     expect(rest.sent).toEqual([]);
     expect((await rest.request('POST', '/agents/a/messages', { body: [] })).status).toBe(400);
     expect((await rest.request('POST', '/agents/a/messages')).status).toBe(400);
@@ -172,7 +172,18 @@ describe('events', () => {
     const response = await rest.request('GET', '/events', { headers: { accept: 'application/cloudevents-batch+json' } });
     expect(response.headers.get('content-type')).toContain('application/cloudevents-batch+json');
     expect(response.headers.get('queuegate-next')).toBe('1');
-    expect(await response.json()).toEqual([{ specversion: '1.0', id: '1', source: '/s', type: 't' }]);
+    expect(await response.json()).toEqual([{ specversion: '1.0', id: '1', source: '/s', type: 't', queuegateagent: 'a' }]);
+  });
+
+  test('go out as the text that came, in the list and in the batch, which alone names the agent', async () => {
+    const rest = await startRest();
+    rest.events.push('a', { id: '1', source: '/s', type: 't' });
+    const kept = rest.events.all[0];
+    const text = String.raw`{"data":{"n":9007199254740993,"z":"\u00e9\/","x":-0, "y":1.10},"specversion":"1.0","id":"1","source":"/s","type":"t"}`;
+    if (kept !== undefined) rest.events.all[0] = { ...kept, json: text };
+    expect(await (await rest.request('GET', '/events')).text()).toContain(`"event":${text}}`);
+    const batch = await rest.request('GET', '/events', { headers: { accept: 'application/cloudevents-batch+json' } });
+    expect(await batch.text()).toBe(`[{"queuegateagent":"a",${text.slice(1)}]`);
   });
 
   test('a long poll answers as soon as an event comes, and skips what does not fit its filter', async () => {

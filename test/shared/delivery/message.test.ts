@@ -1,98 +1,195 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { completeMessage, MAX_DATA_LEVELS, readItem, readMessage, tombstoneJson } from '../../../shared/delivery/message.ts';
+import { faultText, MAX_DATA_LEVELS, readItem, readMessage, readProduced, tombstoneJson, withAgent } from '../../../shared/delivery/message.ts';
+import { scanValue } from '../../../shared/wire/json-text.ts';
+import { jsonText } from '../wire/json-arbitraries.ts';
 
 const MAX = 1_000;
+const NOW = new Date('2026-11-22T10:00:00Z');
+const DEFAULTS = { source: '/agents/branch', now: NOW };
 const event = { specversion: '1.0', id: '1', source: '/s', type: 't' };
 
-describe('readMessage', () => {
-  it('takes an event and keeps its text, unknown extensions included', () => {
-    const value = { ...event, subject: 'x', branch: 12, vip: true, data: { a: [1, null] } };
-    expect(readMessage(value, MAX)).toEqual({ id: '1', source: '/s', type: 't', json: JSON.stringify(value), expiresAt: null });
+/** An event with more members, given as JSON text. */
+function eventText(members: string): string {
+  return `{"specversion":"1.0","id":"1","source":"/s","type":"t"${members === '' ? '' : `,${members}`}}`;
+}
+
+function read(text: string, maxBytes = MAX) {
+  return readMessage(scanValue(text), maxBytes);
+}
+
+function produce(text: string) {
+  return readProduced(scanValue(text), DEFAULTS, 1_000_000);
+}
+
+/** The place of what is wrong; undefined for a message. */
+function placeOf(text: string): string | undefined {
+  const message = read(text, 1_000_000);
+  return 'pointer' in message ? message.pointer : undefined;
+}
+
+const ODD = String.raw`{ "visitId" : 9007199254740993,"amount":1e400,"x":-0,"y":1.10,"z":"\u00e9\/","a":1,"a":2,"half":"\ud800"}`;
+
+describe('the text of a message', () => {
+  it('is the text that its producer wrote, white space, order and spelling included', () => {
+    const text = ` { "data" : ${ODD} ,\n\t"type":"\\u0074" ,"source":"/s","id":"1","specversion":"1.0"} `;
+    expect(read(text)).toMatchObject({ id: '1', source: '/s', type: 't', json: text.trim(), expiresAt: null });
+    expect(readItem(scanValue(text), MAX)).toMatchObject({ kind: 'message', message: { json: text.trim() } });
   });
 
-  it('reads when nobody wants it any more', () => {
-    expect(readMessage({ ...event, expirytime: '2026-11-22T10:00:00+01:00' }, MAX)).toMatchObject({ expiresAt: Date.parse('2026-11-22T09:00:00Z') });
-  });
-
-  it.each<[string, unknown]>([
-    ['another version', { ...event, specversion: '0.3' }],
-    ['no id', { ...event, id: undefined }],
-    ['an empty id', { ...event, id: '' }],
-    ['an id that is a number', { ...event, id: 7 }],
-    ['an id that is too long', { ...event, id: 'x'.repeat(256) }],
-    ['no source', { specversion: '1.0', id: '1', type: 't' }],
-    ['an attribute in capitals', { ...event, Branch: '12' }],
-    ['an attribute that is an object', { ...event, branch: { number: 12 } }],
-    ['an attribute that is null', { ...event, branch: null }],
-    ['data twice', { ...event, data: 1, data_base64: 'AA==' }],
-    ['a time that is none', { ...event, time: 'yesterday' }],
-    ['an expiry that does not exist', { ...event, expirytime: '2026-13-45T10:00:00Z' }],
-    ['an id with half a surrogate pair', { ...event, id: 'a\ud800' }],
-    ['a source with a control character', { ...event, source: '/s\u0000' }],
-    ['an extension with a noncharacter', { ...event, branch: '\uffff' }],
-    ['more bytes than allowed', { ...event, data: 'ü'.repeat(MAX / 2) }],
-    ['an array', [event]],
-    ['null', null],
-    ['a text', 'event'],
-  ])('refuses %s with a sentence', (_, value) => {
-    expect(readMessage(value, MAX)).toEqual(expect.any(String));
-  });
-
-  it('does not fall over data that is nested deeply', () => {
-    const data: unknown = JSON.parse('['.repeat(200_000) + ']'.repeat(200_000));
-    expect(() => readMessage({ ...event, data }, 10_000_000)).not.toThrow();
-    expect(readMessage({ ...event, data }, MAX)).toEqual(expect.any(String));
-  });
-
-  it('takes data of as many levels as every reader of JSON takes, and not one more', () => {
-    const deep = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
-    expect(readMessage({ ...event, data: deep(MAX_DATA_LEVELS) }, MAX)).toMatchObject({ id: '1' });
-    expect(readMessage({ ...event, data: deep(MAX_DATA_LEVELS + 1) }, MAX)).toBe('/data is nested more than 60 levels deep');
-  });
-
-  it('counts bytes, not characters', () => {
-    const value = { ...event, data: 'ü' };
-    const bytes = Buffer.byteLength(JSON.stringify(value));
-    expect(readMessage(value, bytes)).toMatchObject({ id: '1' });
-    expect(readMessage(value, bytes - 1)).toMatch(`${bytes} bytes`);
-  });
-
-  it('judges anything at all, and what it takes it takes again', () => {
+  it('is kept for any valid JSON in data', () => {
     fc.assert(
-      fc.property(fc.oneof(fc.anything(), fc.record({ specversion: fc.constant('1.0'), id: fc.string(), source: fc.string(), type: fc.string(), data: fc.jsonValue() })), (value) => {
-        const message = readMessage(value, MAX);
-        if (typeof message === 'string') return;
-        expect(readMessage(JSON.parse(message.json), MAX)).toEqual(message);
+      fc.property(jsonText, (data) => {
+        const text = eventText(`"data":${data}`);
+        expect(read(text, 10_000_000)).toMatchObject({ json: text });
+        expect(produce(text)).toMatchObject({ json: expect.stringContaining(text.slice(1)) });
       }),
     );
   });
+
+  it('gets what the producer left out, in front, and nothing else is touched', () => {
+    const completed = produce(`{ "type":"t","source":"/mine","data":${ODD}}`);
+    expect(completed).toMatchObject({ source: '/mine', json: expect.stringMatching(/^\{"specversion":"1\.0","id":"[0-9a-f-]{36}","time":"2026-11-22T10:00:00\.000Z", "type":"t","source":"\/mine","data":/) });
+    expect(completed).toMatchObject({ json: expect.stringContaining(ODD) });
+    expect(produce('{"type":"t"}')).toMatchObject({ source: '/agents/branch' });
+    const whole = eventText('"time":"2026-11-22T09:00:00Z"');
+    expect(produce(whole)).toMatchObject({ json: whole });
+  });
+
+  it('has no name twice when what the producer left out is there as null', () => {
+    const completed = produce('{"id":null,"type":"t", "source" : null ,"specversion":null,"time":null,"subject":null}');
+    expect(completed).toMatchObject({ source: '/agents/branch' });
+    const { json } = completed as { json: string };
+    expect(scanValue(json).fault).toBeUndefined();
+    expect(JSON.parse(json)).toEqual({ specversion: '1.0', id: expect.stringMatching(/^[0-9a-f-]{36}$/), source: '/agents/branch', time: NOW.toISOString(), type: 't', subject: null });
+    expect(json).toContain('"source" : "/agents/branch" ,');
+    expect(read(json)).not.toHaveProperty('pointer');
+  });
+
+  it('says in the batch form which agent sent it, and is otherwise the same', () => {
+    expect(withAgent(eventText(`"data":${ODD}`), 'a"1')).toBe(`{"queuegateagent":"a\\"1",${eventText(`"data":${ODD}`).slice(1)}`);
+  });
 });
 
-describe('completeMessage', () => {
-  it('fills in what a producer left out, and nothing that it said', () => {
-    const now = new Date('2026-11-22T10:00:00Z');
-    const completed = completeMessage({ type: 't', source: '/mine' }, '/agent', now);
-    expect(completed).toEqual({ specversion: '1.0', id: expect.stringMatching(/^[0-9a-f-]{36}$/), source: '/mine', time: now.toISOString(), type: 't' });
-    expect(completeMessage({ type: 't' }, '/agent', now)).toMatchObject({ source: '/agent' });
-    expect(completeMessage('text', '/agent', now)).toBe('text');
+describe('an event is refused with the place', () => {
+  it.each<[string, string, string]>([
+    ['another version', '{"specversion":"0.3","id":"1","source":"/s","type":"t"}', '/specversion'],
+    ['no id', '{"specversion":"1.0","source":"/s","type":"t"}', ''],
+    ['an id that is null', '{"specversion":"1.0","id":null,"source":"/s","type":"t"}', ''],
+    ['an empty id', '{"specversion":"1.0","id":"","source":"/s","type":"t"}', '/id'],
+    ['an id that is a number', '{"specversion":"1.0","id":7,"source":"/s","type":"t"}', '/id'],
+    ['an id that is too long', `{"specversion":"1.0","id":"${'x'.repeat(256)}","source":"/s","type":"t"}`, '/id'],
+    ['half a surrogate pair in an id', String.raw`{"specversion":"1.0","id":"a\ud800","source":"/s","type":"t"}`, '/id'],
+    ['an empty type', '{"specversion":"1.0","id":"1","source":"/s","type":""}', '/type'],
+    ['a blank in the source', '{"specversion":"1.0","id":"1","source":"/a b","type":"t"}', '/source'],
+    ['an empty source', '{"specversion":"1.0","id":"1","source":"","type":"t"}', '/source'],
+    ['a name twice', eventText('"id":"2"'), '/id'],
+    ['a name twice, once spelled with an escape', eventText(String.raw`"\u0069d":"2"`), '/id'],
+    ['an extension twice', eventText('"branch":1,"branch":1'), '/branch'],
+    ['data twice', eventText('"data":1,"data":1'), '/data'],
+    ['data in both forms', eventText('"data":1,"data_base64":"AA=="'), '/data_base64'],
+    ['a name in capitals', eventText('"Branch":"12"'), '/Branch'],
+    ['a name with half a surrogate pair', eventText(String.raw`"\ud800":1`), '/\ud800'],
+    ['a name with a slash', eventText('"a/b":1'), '/a~1b'],
+    ['the name of a prototype', eventText('"__proto__":{}'), '/__proto__'],
+    ['an extension that is an object', eventText('"branch":{"number":12}'), '/branch'],
+    ['an extension that is an array', eventText('"branch":[]'), '/branch'],
+    ['an extension with a fraction', eventText('"n":1.5'), '/n'],
+    ['an extension of 1.0, which is not an integer in the JSON format', eventText('"n":1.0'), '/n'],
+    ['an extension with an exponent', eventText('"n":1e2'), '/n'],
+    ['an extension of 2^31', eventText('"n":2147483648'), '/n'],
+    ['an extension below -2^31', eventText('"n":-2147483649'), '/n'],
+    ['an extension with a noncharacter', eventText(String.raw`"branch":"\uffff"`), '/branch'],
+    ['a control character', eventText(String.raw`"subject":"a\u0000"`), '/subject'],
+    ['a control character of C1', eventText('"subject":"a\u0085"'), '/subject'],
+    ['an empty subject', eventText('"subject":""'), '/subject'],
+    ['a time that is none', eventText('"time":"yesterday"'), '/time'],
+    ['a day that does not exist', eventText('"expirytime":"2027-02-29T10:00:00Z"'), '/expirytime'],
+    ['a content type that is none', eventText('"datacontenttype":"json"'), '/datacontenttype'],
+    ['a relative schema', eventText('"dataschema":"/schemas/a"'), '/dataschema'],
+    ['base64 that is none', eventText('"data_base64":"!!!"'), '/data_base64'],
+    ['base64 without padding', eventText('"data_base64":"AA"'), '/data_base64'],
+    ['base64 of the URL alphabet', eventText('"data_base64":"-_-_"'), '/data_base64'],
+    ['base64 that is a number', eventText('"data_base64":12'), '/data_base64'],
+    ['the extension that Central alone sets', eventText('"queuegateagent":"a"'), '/queuegateagent'],
+    ['that extension as null', eventText('"queuegateagent":null'), '/queuegateagent'],
+    ['hundreds of members', eventText(Array.from({ length: 300 }, (_, i) => `"a${i}":1`).join(',')), ''],
+    ['an array', '[]', ''],
+    ['null', 'null', ''],
+    ['a text', '"event"', ''],
+  ])('%s', (_, text, place) => {
+    expect(placeOf(text)).toBe(place);
+    expect(readItem(scanValue(text), MAX)).toMatchObject({ kind: 'rejected', json: text.slice(0, 4096), reason: expect.any(String) });
+  });
+
+  it.each([
+    ['every type of extension', '"a":true,"b":false,"c":-2147483648,"d":2147483647,"e":"","f":-0,"g":null'],
+    ['optional attributes that are null', '"subject":null,"time":null,"datacontenttype":null,"dataschema":null,"expirytime":null,"data_base64":null,"data":1'],
+    ['a payload that is null', '"data":null'],
+    ['optional attributes', '"subject":"ä b","datacontenttype":"application/json; charset=\\"utf-8\\"","dataschema":"https://example.com/a.json#/b","time":"2026-11-22t10:00:00.123456789+05:30"'],
+    ['binary data', '"data_base64":"AAECAw=="'],
+    ['binary data with an escape', String.raw`"data_base64":"\/\/8="`],
+    ['a long name', `"${'a'.repeat(30)}":1`],
+    ['an extension named tombstone', '"tombstone":"x"'],
+  ])('but not for %s', (_, members) => {
+    expect(read(eventText(members))).toMatchObject({ json: eventText(members) });
+    expect(readItem(scanValue(eventText(members)), MAX)).toMatchObject({ kind: 'message' });
+  });
+});
+
+describe('readMessage', () => {
+  it('reads when a message expires', () => {
+    expect(read(eventText('"expirytime":"2026-11-22T10:00:00+01:00"'))).toMatchObject({ expiresAt: Date.parse('2026-11-22T09:00:00Z') });
+  });
+
+  it('refuses what has expired where it is produced, and takes it from a peer', () => {
+    const text = eventText('"expirytime":"2026-11-22T10:00:00Z"');
+    expect(produce(text)).toEqual({ kind: 'expired', pointer: '/expirytime', found: '2026-11-22T10:00:00Z' });
+    expect(produce(eventText('"expirytime":"2026-11-22T10:00:00.001Z"'))).toMatchObject({ id: '1' });
+    expect(read(text)).toMatchObject({ id: '1' });
+  });
+
+  it('takes data of as many levels as every reader of JSON takes, and not one more', () => {
+    const deep = (levels: number): string => eventText(`"data":${'['.repeat(levels)}${']'.repeat(levels)}`);
+    expect(read(deep(MAX_DATA_LEVELS))).toMatchObject({ id: '1' });
+    const deeper = read(deep(MAX_DATA_LEVELS + 1));
+    expect('pointer' in deeper && faultText(deeper)).toBe('/data is nested more than 60 levels deep');
+    expect(placeOf(deep(400_000))).toBe('/data');
+  });
+
+  it('counts bytes, not characters', () => {
+    const text = eventText(`"data":"${'ü'.repeat(100)}"`);
+    const bytes = Buffer.byteLength(text);
+    expect(read(text, bytes)).toMatchObject({ id: '1' });
+    expect(read(text, bytes - 1)).toMatchObject({ found: expect.stringContaining(`${bytes} bytes`) });
+  });
+
+  it('tells data apart by its text: absent, null, another spelling, and base64 are four payloads', () => {
+    const hashes = ['', '"data":null', '"data":1', '"data":1.0', '"data":"AA=="', '"data_base64":"AA=="'].map((members) => (read(eventText(members)) as { dataHash: string }).dataHash);
+    expect(new Set(hashes).size).toBe(hashes.length);
+    expect(read(eventText('"data":1,"subject":"other"'))).toMatchObject({ dataHash: hashes[2] });
   });
 });
 
 describe('readItem', () => {
   it('tells messages, tombstones and anything else apart, and names what it can', () => {
-    expect(readItem(event, MAX)).toMatchObject({ kind: 'message', message: { id: '1' } });
-    expect(readItem(JSON.parse(tombstoneJson('1', '/s', 'expired')), MAX)).toEqual({ kind: 'tombstone', id: '1', source: '/s', reason: 'expired' });
-    expect(readItem({ ...event, type: 7 }, MAX)).toMatchObject({ kind: 'rejected', id: '1', reason: expect.stringContaining('/type') });
-    expect(readItem(null, MAX)).toMatchObject({ kind: 'rejected', id: '(none)', json: 'null' });
+    expect(readItem(scanValue(eventText('')), MAX)).toMatchObject({ kind: 'message', message: { id: '1' } });
+    expect(readItem(scanValue(tombstoneJson('1', '/s', 'expired')), MAX)).toEqual({ kind: 'tombstone', id: '1', source: '/s', reason: 'expired' });
+    expect(readItem(scanValue(JSON.stringify({ ...event, type: 7 })), MAX)).toMatchObject({ kind: 'rejected', id: '1', reason: expect.stringContaining('/type') });
+    expect(readItem(scanValue('null'), MAX)).toMatchObject({ kind: 'rejected', id: '(none)', json: 'null' });
   });
 
-  it('never throws, and never keeps more of a bad item than an excerpt', () => {
-    fc.assert(
-      fc.property(fc.anything({ withBigInt: true, withNullPrototype: true }), (value) => {
-        const item = readItem(value, MAX);
-        expect(item.kind === 'rejected' ? item.json.length : 0).toBeLessThanOrEqual(4096);
-      }),
-    );
+  it('keeps of a bad item an excerpt of its own text, cut between two characters', () => {
+    const text = `{"a":"${'é😀'.repeat(2000)}"}`;
+    const item = readItem(scanValue(text), MAX);
+    expect(item.kind).toBe('rejected');
+    const { json } = item as { json: string };
+    expect(Buffer.byteLength(json)).toBeGreaterThan(4090);
+    expect(Buffer.byteLength(json)).toBeLessThanOrEqual(4096);
+    expect(text.startsWith(json)).toBe(true);
+  });
+
+  it('never throws, whatever the JSON', () => {
+    fc.assert(fc.property(jsonText, (text) => void expect(['message', 'tombstone', 'rejected']).toContain(readItem(scanValue(text), MAX).kind)));
   });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Receiver } from '../../../shared/delivery/receiver.ts';
 import { storeFault } from '../../../central/store/errors.ts';
-import { LIMITS, type Messages, type SessionLimits } from '../../../shared/wire/messages.ts';
+import { scanBatch } from '../../../shared/wire/json-text.ts';
+import { LIMITS, type SessionLimits } from '../../../shared/wire/messages.ts';
 import { HeldInbox, settled } from './session-logs.ts';
 
 function start(limits: SessionLimits = LIMITS) {
@@ -23,8 +24,8 @@ function start(limits: SessionLimits = LIMITS) {
   });
   const send = (first: number, count: number): void => {
     const items = Array.from({ length: count }, (_, i) => ({ specversion: '1.0', id: `m${first + i}`, source: '/s', type: 't' }));
-    const frame: Messages = { type: 'messages', first, items };
-    receiver.messages(frame, Buffer.byteLength(JSON.stringify(frame)));
+    const text = JSON.stringify(items);
+    receiver.messages({ type: 'messages', first, items: scanBatch(text, count).items }, Buffer.byteLength(text));
   };
   const begin = (next: number): void => receiver.begin({ type: 'begin', incarnation: 'i1', next, missing: null });
   return { inbox, acks, asked, failures, receiver, send, begin };
@@ -108,8 +109,8 @@ describe('Receiver', () => {
   it('lets a bad item fail alone: it takes its number and the others are stored', async () => {
     const { inbox, acks, receiver, begin } = start();
     begin(1);
-    const frame: Messages = { type: 'messages', first: 1, items: [{ specversion: '1.0', id: 'a', source: '/s', type: 't' }, 42, { tombstone: 'expired', id: 'c' }] };
-    receiver.messages(frame, 100);
+    const { items } = scanBatch('[{"specversion":"1.0","id":"a","source":"/s","type":"t"},42,{"tombstone":"expired","id":"c"}]', 3);
+    receiver.messages({ type: 'messages', first: 1, items }, 100);
     await settled();
     expect(inbox.stored).toEqual(['a', 'rejected', 'tombstone']);
     expect(acks).toEqual([3]);

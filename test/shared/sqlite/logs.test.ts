@@ -2,12 +2,14 @@ import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Item, Message } from '../../../shared/delivery/message.ts';
-import { INBOX_SCHEMA, InboxLog } from '../../../shared/sqlite/inbox-log.ts';
-import { OUTBOX_SCHEMA, OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
+import { INBOX_DATA_HASH, INBOX_SCHEMA, InboxLog } from '../../../shared/sqlite/inbox-log.ts';
+import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA, OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
 import { positionId } from './position-id.ts';
 import { crashHistories, judgeCrashes, judgeRestores, restoreHistories, run, type ReceiverEnd, type SenderEnd } from '../delivery/history.ts';
 
+const OUTBOX = `${OUTBOX_SCHEMA} ${OUTBOX_DATA_HASH}`;
+const INBOX = `${INBOX_SCHEMA} ${INBOX_DATA_HASH}`;
 const PEER = 7;
 const DAY = 86_400_000;
 const ROOM = { maxMessages: 1_000, maxBytes: 1_000_000 };
@@ -38,10 +40,29 @@ describe('OutboxLog', () => {
   let log: OutboxLog;
 
   beforeEach(() => {
-    database = open(OUTBOX_SCHEMA);
+    database = open(OUTBOX);
     log = new OutboxLog(database, 7 * DAY);
     log.create(PEER);
     log.create(PEER + 1);
+  });
+
+  it('refuses other data under a (source, id) that was seen, in the same batch too, and then nothing of the batch is stored', () => {
+    const other = message('a', { dataHash: 'j other' });
+    log.append(PEER, [message('a')], ROOM, 0);
+    const batch = [message('b'), other, message('c'), message('c', { dataHash: 'b' })];
+    database.exec('SAVEPOINT call');
+    expect(() => log.append(PEER, batch, ROOM, 1)).toThrow(expect.objectContaining({ code: 'id_reused', status: 409, parameters: { id: 'a', source: '/test', indexes: '1, 3' } }));
+    database.exec('ROLLBACK TO call; RELEASE call');
+    expect(log.append(PEER, [message('a'), message('b')], ROOM, 1)).toEqual([{ outcome: 'duplicate', number: 1 }, { outcome: 'stored', number: 2 }]);
+    expect(log.append(PEER + 1, [other], ROOM, 1)).toEqual([{ outcome: 'stored', number: 1 }]);
+    expect(log.append(PEER, [other], ROOM, 7 * DAY)).toEqual([{ outcome: 'stored', number: 3 }]);
+    expect(() => log.append(PEER, [message('a')], ROOM, 7 * DAY)).toThrow(expect.objectContaining({ code: 'id_reused' }));
+  });
+
+  it('takes any data as a repeat of a message from before it kept what data was', () => {
+    log.append(PEER, [message('a')], ROOM, 0);
+    database.exec('UPDATE outbox_seen SET data = NULL');
+    expect(log.append(PEER, [message('a', { dataHash: 'j other' })], ROOM, 0)).toEqual([{ outcome: 'duplicate', number: 1 }]);
   });
 
   it('numbers from 1 without a gap, each peer by itself', () => {
@@ -160,7 +181,7 @@ describe('OutboxLog', () => {
       // The last one is the same message at the same number; what stands before it is not.
       [['x', 'c'], positionId('a', 'b', 'y', 'c')],
     ] as const) {
-      const restored = open(OUTBOX_SCHEMA, database.serialize());
+      const restored = open(OUTBOX, database.serialize());
       const other = new OutboxLog(restored, 7 * DAY);
       other.append(PEER, others.map((one) => message(one)), ROOM, 0);
       expect(other.resume(PEER, { incarnation, number: 4, id })).toMatchObject({ next: 1, missing: { from: 3, through: 4 }, restarted: true });
@@ -194,14 +215,14 @@ describe('InboxLog', () => {
   let log: InboxLog;
 
   beforeEach(() => {
-    log = new InboxLog(open(INBOX_SCHEMA), 7 * DAY);
+    log = new InboxLog(open(INBOX), 7 * DAY);
     log.create(PEER);
     log.begin(PEER, { incarnation: 'A', next: 1, missing: null });
   });
 
   it('advances over messages, tombstones and rejected items alike, and tells its position', () => {
     const items: Item[] = [item('a'), { kind: 'tombstone', id: 'b', source: '/test', reason: 'expired' }, { kind: 'rejected', id: 'c', source: '/test', reason: 'bad', json: '{}' }];
-    expect(log.accept(PEER, 1, items, 0)).toEqual({ incarnation: 'A', through: 3, fresh: [true, true, true] });
+    expect(log.accept(PEER, 1, items, 0)).toMatchObject({ incarnation: 'A', through: 3, fresh: [true, true, true] });
     expect(log.position(PEER)).toEqual({ incarnation: 'A', number: 3, id: positionId('a', 'b', 'c') });
   });
 
@@ -209,6 +230,14 @@ describe('InboxLog', () => {
     log.accept(PEER, 1, [item('a')], 0);
     expect(log.accept(PEER, 2, [item('a'), item('b'), item('b')], 0).fresh).toEqual([false, true, false]);
     expect(log.accept(PEER, 5, [item('a')], 7 * DAY).fresh).toEqual([true]);
+  });
+
+  it('tells a repeat from another message under the same (source, id)', () => {
+    log.begin(PEER, { incarnation: 'A', next: 1, missing: null });
+    log.accept(PEER, 1, [item('a')], 0);
+    const other: Item = { kind: 'message', message: message('a', { dataHash: 'j other' }) };
+    expect(log.accept(PEER, 2, [item('a'), other, item('b')], 0)).toMatchObject({ fresh: [false, false, true], reused: new Set([1]) });
+    expect(log.accept(PEER, 5, [item('a')], 0)).toMatchObject({ fresh: [false], reused: new Set() });
   });
 
   it('calls a gap, a step back, and messages before begin violations', () => {
@@ -238,8 +267,8 @@ function measured(database: DatabaseSync): { bytes: number } {
   return { bytes: Number(database.prepare('SELECT sum(length(CAST(json AS BLOB))) AS bytes FROM outbox_entry').get()?.['bytes']) };
 }
 
-function message(id: string, { source = '/test', expiresAt = null, padding = 0 }: { source?: string; expiresAt?: number | null; padding?: number } = {}): Message {
-  return { id, source, type: 'test', json: JSON.stringify({ id, source, data: 'é'.repeat(padding / 2) }), expiresAt };
+function message(id: string, { source = '/test', expiresAt = null, padding = 0, dataHash = 'j' }: { source?: string; expiresAt?: number | null; padding?: number; dataHash?: string } = {}): Message {
+  return { id, source, type: 'test', json: JSON.stringify({ id, source, data: 'é'.repeat(padding / 2) }), expiresAt, dataHash };
 }
 
 function item(id: string): Item {
@@ -248,7 +277,7 @@ function item(id: string): Item {
 
 /** Every third message has a time that passes with the next `expire`. */
 function sqliteSender(): SenderEnd {
-  let database = open(OUTBOX_SCHEMA);
+  let database = open(OUTBOX);
   let log = new OutboxLog(database, 7 * DAY);
   log.create(PEER);
   return {
@@ -260,7 +289,7 @@ function sqliteSender(): SenderEnd {
     snapshot() {
       const content = database.serialize();
       return () => {
-        database = open(OUTBOX_SCHEMA, content);
+        database = open(OUTBOX, content);
         log = new OutboxLog(database, 7 * DAY);
       };
     },
@@ -268,7 +297,7 @@ function sqliteSender(): SenderEnd {
 }
 
 function sqliteReceiver(): ReceiverEnd {
-  let database = open(INBOX_SCHEMA);
+  let database = open(INBOX);
   let log = new InboxLog(database, 7 * DAY);
   log.create(PEER);
   let received: readonly string[] = [];
@@ -286,7 +315,7 @@ function sqliteReceiver(): ReceiverEnd {
       const content = database.serialize();
       const log0 = received;
       return () => {
-        database = open(INBOX_SCHEMA, content);
+        database = open(INBOX, content);
         log = new InboxLog(database, 7 * DAY);
         received = log0;
       };

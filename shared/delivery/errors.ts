@@ -1,0 +1,27 @@
+// The errors of messages that a producer hands over, at Central's REST and at the agent's local API alike.
+import { defineErrors, type ErrorTable } from '../errors.ts';
+
+export const MESSAGE_ERRORS = {
+  charset_unsupported: {
+    status: 415,
+    text: 'The body is declared as {found}; allowed: UTF-8.',
+    hint: 'Send JSON in UTF-8 (RFC 8259 section 8.1), without a charset or with charset=utf-8.',
+  },
+  body_not_utf8: {
+    status: 400,
+    text: 'The body is not UTF-8: at byte {offset} it has {found}.',
+    hint: 'Encode the body in UTF-8 (RFC 8259 section 8.1), without a byte order mark. Nothing of it was stored.',
+  },
+  message_expired: {
+    status: 400,
+    text: 'The message at "{pointer}" expired at {found}; it is {now} now.',
+    hint: 'Set expirytime to a time to come, or leave it out; compare the clock of the producer. Nothing of the request was stored.',
+  },
+  id_reused: {
+    status: 409,
+    text: 'The id {id} of the source {source} belongs to an earlier message with other data (index in the request: {indexes}).',
+    hint: 'Give each message an id of its own; repeat a message with its data unchanged. Nothing of the request was stored.',
+  },
+} as const satisfies ErrorTable;
+
+export const messageFault = defineErrors(MESSAGE_ERRORS);
