@@ -1,8 +1,10 @@
 // Every attack that needs no more than an address and one enrolled agent, all at once for a minute, beside twenty honest agents: they go on
 // as if nothing happened, and Central stays as large as it was. The attacks are in attacks/attacker.ts, the agents in attacks/honest-fleet.ts.
 import { fork, type ChildProcess } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
@@ -17,7 +19,9 @@ const ATTACK_MS = 60_000;
 /** Per agent and second: what the p99 of a quiet run is made of. */
 const EVENT_EVERY_MS = 250;
 const LOGIN_EVERY_MS = 500;
-/** The issue's bounds: acknowledgements within so many times the quiet run, memory within so many times. */
+/** Entries of the revocation list: some 400 kB. */
+const REVOKED = 10_000;
+/** Acknowledgements within so many times the quiet run, memory within so many times. */
 const MOST_ACK_RATIO = 5;
 const MOST_RSS_RATIO = 1.5;
 /** Below this a p99 is the machine's scheduler, not Central: the quiet run counts as at least so much. */
@@ -61,6 +65,24 @@ function percentile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
+/** Fills the revocation list, so that reading it is worth an attacker's while. Only while Central is stopped. */
+function revokeMany(folder: string): void {
+  const database = new DatabaseSync(join(folder, 'central.db'));
+  try {
+    const { issuer } = database.prepare('SELECT issuer FROM agent_certificate LIMIT 1').get() as { issuer: string };
+    const insert = database.prepare(`
+      INSERT INTO agent_certificate (thumbprint, agent_id, serial, issuer, key_thumbprint, not_before, not_after, issued_at, revoked_at, revocation_reason)
+      VALUES (?, 'gone', ?, ?, ?, ?, ?, ?, ?, 'keyCompromise')`);
+    const hex = (bytes: number): string => randomBytes(bytes).toString('hex');
+    const at = Date.now();
+    database.exec('BEGIN');
+    for (let i = 0; i < REVOKED; i += 1) insert.run(hex(32), `40${hex(15)}`, issuer, hex(32), at, at + 365 * 86_400_000, at, at);
+    database.exec('COMMIT');
+  } finally {
+    database.close();
+  }
+}
+
 /** Commands to every honest agent, one round. */
 async function command(round: number): Promise<void> {
   for (const { id, name } of members) {
@@ -70,7 +92,12 @@ async function command(round: number): Promise<void> {
 }
 
 beforeAll(async () => {
-  central = await CentralProcess.start(cleanup, await cleanup.folder());
+  const folder = await cleanup.folder();
+  central = await CentralProcess.start(cleanup, folder);
+  await enrolled('gone', '127.0.0.1');
+  await central.stop();
+  revokeMany(folder);
+  central = await CentralProcess.start(cleanup, folder);
   ca = String((await central.rest('GET', '/ca/root.pem')).body);
   members = [];
   for (let i = 0; i < HONEST; i += 1) members.push(await enrolled(`honest-${i}`, `127.0.1.${i + 1}`));
@@ -85,9 +112,11 @@ describe('a minute of every attack at once, from one address and one enrolled ag
     await command(0);
     await delay(QUIET_MS);
     const quiet = await answer<FleetReport>(fleet, 'report');
+    // As large as one who reads the list once makes it.
+    expect((await (await fetch(`http://127.0.0.1:${central.ports.plain}/crl.pem`)).text()).length).toBeGreaterThan(REVOKED * 40);
     const rssBefore = await rssBytes();
 
-    const order: AttackOrder = { ports: central.ports, ca, address: attacker.address, agent: attacker, longestMs: ATTACK_MS + 60_000 };
+    const order: AttackOrder = { ports: central.ports, ca, address: attacker.address, agent: attacker, attackMs: ATTACK_MS, longestMs: ATTACK_MS + 60_000 };
     const attack = started('attacker.ts', order);
     const until_ = performance.now() + ATTACK_MS;
     let rssMost = 0;

@@ -19,6 +19,7 @@ export interface AttackOrder {
   readonly address: string;
   /** The enrolled agent whose key the attacker has. */
   readonly agent: FleetMember;
+  readonly attackMs: number;
   /** Ends by itself after this time, whatever the parent says. */
   readonly longestMs: number;
 }
@@ -195,7 +196,8 @@ function insider(order: AttackOrder): Promise<void>[] {
       count(`insider: ${name}`);
       await hello(order, {}, during);
     }),
-    loop('login', 20, () => hello(order, {}, () => undefined)),
+    // In the second half only: until then the attacks above have the logins that one agent may make.
+    delay(order.attackMs / 2).then(() => loop('login', 20, () => hello(order, {}, () => undefined))),
   ];
 }
 
