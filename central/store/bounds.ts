@@ -30,6 +30,12 @@ export const DEAD_LETTER_OVERHEAD = 128;
  */
 export const ENROLLMENTS_PER_DAY = 48;
 
+/**
+ * How often the log of an agent's events may begin again within a day: each time leaves a row that lives as long as the events of that log.
+ * An honest one begins again when its disk was lost or restored.
+ */
+export const RESTARTS_PER_DAY = 100;
+
 /** The same again within this time is counted in the row of the first. Long enough that a flood of one cause makes 144 rows a day. */
 export const INCIDENT_INTERVAL_MS = 600_000;
 /** Rows of one kind that one agent gets in an interval when they differ: a restore makes two of them (log_restarted up and down). */

@@ -1,6 +1,6 @@
 // Owns the rows of messages that were given up, of both directions: how many messages share one, and how many an agent may have.
 import type { DatabaseSync } from 'node:sqlite';
-import { tombstoneJson, type Item } from '../../../shared/delivery/message.ts';
+import { tombstoneJson, type Item, type Message } from '../../../shared/delivery/message.ts';
 import { integer, integerOrNull, text, type Row } from '../../../shared/sqlite/row.ts';
 import { DEAD_LETTER_TEXT, DEAD_LETTERS_PER_APPEND, type StoreBounds } from '../bounds.ts';
 import type { DeadLetter, NewIncident } from '../store.ts';
@@ -88,11 +88,15 @@ interface Group {
   json: string;
 }
 
-/** Gathers what is no message of one batch: one dead letter for each kind and reason, and one for all reasons beyond the first few. */
+/**
+ * Gathers what one batch gives up: one dead letter for each kind and reason of what is no message, and one for all reasons beyond the first
+ * few; a whole message that cannot be stored keeps a dead letter of its own, since its payload is nowhere else.
+ */
 export class GivenUp {
   readonly #agentId: string;
   readonly #at: number;
   readonly #groups = new Map<string, Group>();
+  readonly #whole: Group[] = [];
 
   constructor(agentId: string, at: number) {
     this.#agentId = agentId;
@@ -114,8 +118,13 @@ export class GivenUp {
     if (group.json.length + json.length < DEAD_LETTER_TEXT) group.json += `\n${json}`;
   }
 
+  /** Costs on the disk what the agent sent, and a row. */
+  keep(number: number, { id, json }: Pick<Message, 'id' | 'json'>, reason: string): void {
+    this.#whole.push({ reason, id, number, through: number, count: 1, json });
+  }
+
   letters(): DeadLetter[] {
-    return Array.from(this.#groups.values(), (group) => ({ at: this.#at, direction: 'up', agentId: this.#agentId, ...group }));
+    return [...this.#groups.values(), ...this.#whole].map((group) => ({ at: this.#at, direction: 'up', agentId: this.#agentId, ...group }));
   }
 }
 

@@ -241,7 +241,7 @@ const keptOf = (table: string, when: 'INSERT' | 'DELETE', what: string, owner: s
  * Bounds per agent (bounds.ts). `kept` counts the rows of each agent as they come and go: dead letters by direction (up, down), and
  * incidents by who pays for them (owner: the agent that caused them, '' for strangers). A dead letter stands for `count` messages up to
  * the number `through` (NULL: one message); an incident for `count` of its kind and source from `at` through `last_at`.
- * `event_day` counts the events of an agent on its last day, where there is a limit.
+ * `event_day` counts the events of an agent on its last day, where there is a limit, and how often its log began again.
  * Counting the old rows reads dead letters once without their texts (octet_length), some 100 MB/s of rows.
  */
 const BOUNDS_PER_AGENT = `
@@ -273,7 +273,8 @@ const BOUNDS_PER_AGENT = `
   CREATE TABLE event_day (
     peer INTEGER PRIMARY KEY,
     day INTEGER NOT NULL,
-    events INTEGER NOT NULL
+    events INTEGER NOT NULL,
+    restarts INTEGER NOT NULL
   ) STRICT;
   CREATE TRIGGER event_day_of_removed_agent AFTER DELETE ON agent BEGIN
     DELETE FROM event_day WHERE peer = OLD.key;

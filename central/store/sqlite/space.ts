@@ -112,7 +112,10 @@ export class DiskSpace {
   /** True when it was tried. Not where it would not fit: then it has to wait for room. */
   #cutLog(free: number, log: number, reserve: number): boolean {
     const { database, logHeld, clock } = this.#options;
-    if (log < reserve / 16 || log >= free || logHeld() || clock() - this.#lastCut < CUT_MS) return false;
+    if (log < reserve / 16 || log >= free || logHeld()) return false;
+    // Before it refuses anything it looks at what is really left.
+    const decides = free - log < reserve && this.#state !== 'reserved';
+    if (!decides && clock() - this.#lastCut < CUT_MS) return false;
     this.#lastCut = clock();
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     return true;

@@ -213,7 +213,9 @@ async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
     do place = await writer.call('pruneSeen', [log, place, limits.deduplicationOlderThan], LAZY);
     while (place !== null);
   }
-  await writer.call('pruneOrigins', [], LAZY);
+  let origin: number | null = 0;
+  do origin = await writer.call('pruneOrigins', [origin], LAZY);
+  while (origin !== null);
 }
 
 /** UTF-16 units stand for bytes here: this bounds a batch, and no more. */

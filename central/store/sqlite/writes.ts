@@ -62,12 +62,17 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...retentionWrites(database),
     holdLog: options.holdLog,
 
-    // What brings new data asks for room first. Everything else is essential: it changes what is there, frees space, or is bounded.
+    // What brings new data asks for room first, and counts against what the agent has left. Everything else is essential: it changes what is there, frees space, or is bounded.
     appendEvents(...call: Parameters<typeof messages.appendEvents>) {
       const [agentId, , , packed, now] = call;
       space.take(packedCost(packed));
       quotas.takeEvents(agentId, packedItems(packed), now);
       return messages.appendEvents(...call);
+    },
+    beginInbox(...call: Parameters<typeof messages.beginInbox>) {
+      const [agentId, , { incarnation }, now] = call;
+      quotas.takeRestart(agentId, incarnation, now);
+      return messages.beginInbox(...call);
     },
     appendCommands(...call: Parameters<typeof messages.appendCommands>) {
       space.take(call[1].reduce((bytes, { json }) => bytes + json.length + COMMAND_COST, 0));

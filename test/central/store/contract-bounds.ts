@@ -1,7 +1,7 @@
 // The part of the contract that bounds what one agent, and strangers, can make the store keep; and that nothing gives way in silence.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
-import { DEAD_LETTERS_PER_APPEND, DEFAULT_BOUNDS, ENROLLMENTS_PER_DAY, INCIDENT_INTERVAL_MS, INCIDENTS_OF_STRANGERS, INCIDENTS_PER_AGENT, INCIDENTS_PER_INTERVAL } from '../../../central/store/bounds.ts';
+import { DEAD_LETTERS_PER_APPEND, DEFAULT_BOUNDS, ENROLLMENTS_PER_DAY, INCIDENT_INTERVAL_MS, INCIDENTS_OF_STRANGERS, INCIDENTS_PER_AGENT, INCIDENTS_PER_INTERVAL, RESTARTS_PER_DAY } from '../../../central/store/bounds.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { DAY, enrolmentToken, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 
@@ -126,11 +126,12 @@ export function boundsContract(open: OpenEngine): void {
     const other = await online(store, 'a2');
     await store.inbox.begin('a2', other, { incarnation: 'second', next: 1, missing: { from: 1, through: 2 } }, NOW);
     const restart = (i: number, at: number) => store.inbox.begin('a1', epoch, { incarnation: `log ${i}`, next: 1, missing: { from: 1, through: i + 1 } }, at);
-    for (let i = 0; i < 400; i += 1) await restart(i, NOW + i);
+    for (let i = 0; i < RESTARTS_PER_DAY; i += 1) await restart(i, NOW + i);
+    await expect(restart(RESTARTS_PER_DAY, NOW)).rejects.toMatchObject({ code: 'log_violation' });
     const ofInterval = await store.agents.incidents({ limit: 1_000, agentId: 'a1' });
     expect(ofInterval).toHaveLength(INCIDENTS_PER_INTERVAL);
-    expect(ofInterval.reduce((sum, { count }) => sum + count, 0)).toBe(400);
-    for (let i = 400; i < 1_200; i += 1) await restart(i, NOW + i * DAY);
+    expect(ofInterval.reduce((sum, { count }) => sum + count, 0)).toBe(RESTARTS_PER_DAY);
+    for (let i = 1; i <= INCIDENTS_PER_AGENT; i += 1) await restart(RESTARTS_PER_DAY + i, NOW + i * DAY);
     expect(await store.agents.incidents({ limit: 2_000, agentId: 'a1' })).toHaveLength(INCIDENTS_PER_AGENT);
     expect(await store.agents.incidents({ limit: 9, agentId: 'a2' })).toHaveLength(1);
   });
@@ -160,6 +161,16 @@ export function boundsContract(open: OpenEngine): void {
     await expect(enroll(NOW)).rejects.toMatchObject({ code: 'enrollments_per_day', status: 503, retryable: true });
     await enroll(NOW + DAY);
     expect(await registered(store, 'a2')).toMatchObject({ id: 'a2' });
+  });
+
+  it('forgets the logs of which no event is left, in steps', async () => {
+    const epoch = await online(store, 'a1');
+    for (let i = 0; i < 20; i += 1) {
+      await store.inbox.begin('a1', epoch, { incarnation: `log ${i}`, next: 1, missing: null }, NOW);
+      await store.inbox.append('a1', epoch, 1, items(`e${i}`), NOW + i);
+    }
+    await store.prune({ now: NOW, eventsOlderThan: NOW + 15, deadLettersOlderThan: 0, deduplicationOlderThan: 0, incidentsOlderThan: 0 });
+    expect((await store.inbox.read(0, { agentId: 'a1' }, 100)).map(({ incarnation }) => incarnation)).toEqual(['log 15', 'log 16', 'log 17', 'log 18', 'log 19']);
   });
 
   it('says how much space there is, and takes what comes where no reserve is set', async () => {

@@ -67,6 +67,16 @@ describe('the disk reserve', () => {
     expect(statSync(join(folder, 'central.db-wal')).size).toBe(0);
   });
 
+  it('cuts the log back before it refuses anything, however short ago it did', () => {
+    clock = 0;
+    space = new DiskSpace({ database, folder, path: join(folder, 'central.db'), statfs: () => ({ bavail: free / 4096, blocks: total / 4096, bsize: 4096 }), logHeld: () => false, clock: () => clock });
+    space.setReserve(RESERVE);
+    for (let i = 0; i < 3; i += 1) {
+      database.exec(`INSERT INTO filler VALUES (hex(zeroblob(${10 * MIB})))`);
+      expect(at(80)).toBe('low');
+    }
+  });
+
   it('counts what is free inside the database, but for what the log needs', () => {
     database.exec(`INSERT INTO filler VALUES (hex(zeroblob(${25 * MIB}))); DELETE FROM filler; PRAGMA wal_checkpoint(TRUNCATE)`);
     expect(at(40)).toBe('low');
