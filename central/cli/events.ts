@@ -22,8 +22,11 @@ export const eventCommands: readonly Command[] = [
     options: { after: { type: 'string', doc: 'only behind this cursor' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' }, ...FILTERS },
     words: { least: 0, most: 0 },
     async run(call) {
-      const page = pageOf(await call.client.text('/events', { query: { after: call.text('after'), limit: call.number('limit'), ...filterOf(call) } }));
-      call.line(call.json ? jsonLine(page.text, 0, page.text.length) : table(['cursor', 'received', 'agent', 'type', 'id', 'data'], page.events.map(eventRow), 'No events.') + `\n\nNext: --after ${page.next}`);
+      const query = { after: call.text('after'), limit: call.number('limit'), ...filterOf(call) };
+      const page = pageOf(await call.client.text('/events', { query }));
+      if (call.json) return call.line(jsonLine(page.text, 0, page.text.length));
+      const rows = table(['cursor', 'received', 'agent', 'type', 'id', 'data'], page.events.map(eventRow), 'No events.');
+      call.line(`${rows}\n\nNext: --after ${page.next}`);
     },
   },
   {
@@ -36,13 +39,17 @@ export const eventCommands: readonly Command[] = [
     async run(call) {
       let after = call.text('after') ?? 'newest';
       while (!call.signal.aborted) {
-        const answer = await call.client.text('/events', { query: { after, waitSeconds: WAIT_SECONDS, limit: PAGE, ...filterOf(call) } }).catch((error: unknown) => {
+        const query = { after, waitSeconds: WAIT_SECONDS, limit: PAGE, ...filterOf(call) };
+        const answer = await call.client.text('/events', { query }).catch((error: unknown) => {
           if (call.signal.aborted) return undefined;
           throw error;
         });
         if (answer === undefined) return;
         const page = pageOf(answer);
-        for (const event of page.events) call.line(call.json ? jsonLine(event.text, event.from, event.to) : table(['', '', '', '', '', ''], [eventRow(event)], '').trim());
+        for (const event of page.events) {
+          if (call.json) call.line(jsonLine(event.text, event.from, event.to));
+          else call.line(table(['', '', '', '', '', ''], [eventRow(event)], '').trim());
+        }
         after = page.next;
       }
     },

@@ -53,9 +53,9 @@ describe('the scanner', () => {
   });
 
   it('says where the text stops being JSON, in bytes', () => {
-    expect(() => scanValue('{"ä":tru}')).toThrow('"t" stands at byte 6, where "true" is expected');
-    expect(() => scanValue('[1,')).toThrow('the text ends at byte 3, where a value is expected');
-    expect(() => scanValue('\ufeff{}')).toThrow('a byte order mark stands at byte 0');
+    expect(() => scanValue('{"ä":tru}')).toThrow('unexpected "t" at byte 6; expected: "true"');
+    expect(() => scanValue('[1,')).toThrow('unexpected end of the text at byte 3; expected: a value');
+    expect(() => scanValue('\ufeff{}')).toThrow('unexpected byte order mark at byte 0');
   });
 
   it('gives the members of an object as the spans of their text', () => {
