@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // queuegate: the administrator's command line. Speaks only REST; what it can do is in central/cli/.
+import { bodyText } from '../shared/delivery/body-text.ts';
 import { canPrompt, promptSecret } from '../shared/prompt.ts';
 import { printError, printOut, printsToTerminal } from '../shared/standard-streams.ts';
 import { runCli } from './cli/run.ts';
@@ -19,7 +20,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   async readStdin() {
     const chunks: Buffer[] = [];
     for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
-    return Buffer.concat(chunks).toString('utf8');
+    return bodyText(Buffer.concat(chunks), undefined);
   },
   signal: interrupted.signal,
 });

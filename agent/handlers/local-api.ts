@@ -66,7 +66,10 @@ async function postEvents(body: string, ports: LocalApiPorts): Promise<unknown> 
   const messages = items.map((item, index) => {
     const message = readProduced(item, defaults, maxMessageBytes);
     if (!('pointer' in message)) return message;
-    if (message.kind === 'expired') throw messageFault('message_expired', { pointer: `${isArray ? `/${index}` : ''}${message.pointer}`, found: message.found, now: defaults.now.toISOString() });
+    if (message.kind === 'expired') {
+      const pointer = `${isArray ? `/${index}` : ''}${message.pointer}`;
+      throw messageFault('message_expired', { pointer, found: message.found, now: defaults.now.toISOString() });
+    }
     throw agentFault('local_body_bad', { found: isArray ? `event ${index}: ${faultText(message)}` : faultText(message) });
   });
   const appended = await ports.append(messages);

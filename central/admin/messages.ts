@@ -87,7 +87,11 @@ function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
 function placed(error: unknown, { isArray, messages }: Batch): unknown {
   if (!isCoded(error, 'id_reused')) return error;
   const indexes = String(error.parameters['indexes'] ?? '').split(', ').map(Number);
-  return new PlacedFault(error, indexes.map((index) => ({ place: `${isArray ? `/${index}` : ''}/id`, text: `the id ${messages[index]?.id ?? ''} was given to a message with other data` })));
+  const faults = indexes.map((index) => ({
+    place: `${isArray ? `/${index}` : ''}/id`,
+    text: `the id ${messages[index]?.id ?? ''} was given to a message with other data`,
+  }));
+  return new PlacedFault(error, faults);
 }
 
 function deadLetterJson({ at, direction, agentId, number, through, count, id, reason, json }: DeadLetter) {

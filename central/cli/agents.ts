@@ -1,5 +1,6 @@
 // The commands on agents and incidents, and the messages that go to agents.
 import { readBoundedFile } from '../../shared/bounded-file.ts';
+import { bodyText } from '../../shared/delivery/body-text.ts';
 import type { Client } from './client.ts';
 import { parseJson, type Command } from './command.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown, table } from './print.ts';
@@ -89,10 +90,13 @@ export const agentCommands: readonly Command[] = [
       const [type, file, data] = [call.text('type'), call.text('file'), call.text('data')];
       if ((type === undefined) === (file === undefined)) throw call.complain('either --type or --file is needed');
       const [subject, source] = [call.text('subject'), call.text('source')];
-      const made = { type, ...(subject === undefined ? {} : { subject }), ...(source === undefined ? {} : { source }), ...(data === undefined ? {} : { data: parseJson(data, '--data') }) };
-      const body = file === undefined ? made : parseJson(file === '-' ? await call.readStdin() : await readText(file), file);
+      const made = JSON.stringify({ type, ...(subject === undefined ? {} : { subject }), ...(source === undefined ? {} : { source }) });
+      const withData = data === undefined ? made : `${made.slice(0, -1)},"data":${data}}`;
+      const text = file === undefined ? withData : file === '-' ? await call.readStdin() : await readText(file);
+      // Only validated: what was typed or written is sent as it is.
+      parseJson(file === undefined ? (data ?? '{}') : text, file ?? '--data');
       const agent = await findAgent(call.client, call.words[0] ?? '');
-      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/messages`, { body });
+      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/messages`, { bodyText: text });
       call.answer(answer, () => rowsOf(answer, 'messages').map((row) => `${shown(row['outcome'])}: number ${shown(row['number'])} for ${shown(agent['name'])}, id ${shown(row['id'])}`).join('\n'));
     },
   },
@@ -134,5 +138,5 @@ export function idIn(agent: Readonly<Record<string, unknown>>): string {
 
 async function readText(path: string): Promise<string> {
   const bytes = await readBoundedFile({ path, what: 'The file', maxBytes: MAX_FILE_BYTES, mend: 'Name a file with one CloudEvent or an array of them.' });
-  return bytes.toString('utf8');
+  return bodyText(bytes, undefined);
 }

@@ -25,13 +25,15 @@ export interface ClientOptions {
 export interface Call {
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: unknown;
+  /** A body that is JSON text already: sent as it is. */
+  readonly bodyText?: string;
 }
 
 export interface Client {
   /** A request below /api/v1. `path` has its parts encoded. Errors: those of the answer, and those of reaching Central. */
   request(method: string, path: string, call?: Call): Promise<unknown>;
-  /** The same, for an answer that is text. */
-  text(path: string): Promise<string>;
+  /** GET, for an answer that stays the text that it is. */
+  text(path: string, call?: Call): Promise<string>;
   /** An answer of any length, as it comes. */
   download(path: string, body: unknown): Promise<Readable>;
   /** A body of any length, as it is read. */
@@ -74,12 +76,13 @@ export function createClient({ target: to, ca, token, signal }: ClientOptions): 
   const named = 'url' in to ? to.url.origin : to.named;
 
   /** Starts a request: where to, with the token. */
-  async function open(method: string, path: string, { query = {}, body }: Call, more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number }): Promise<Opened> {
+  async function open(method: string, path: string, { query = {}, body, bodyText }: Call, more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number }): Promise<Opened> {
     const target = new URL(`api/v1${path}`, url);
     for (const [name, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(name, String(value));
     // Before the token is read. `agent: false`: no proxy of the environment stands between this process and the socket.
     const way = 'url' in to ? { ...VERIFIED, ...(ca === undefined ? {} : { ca }) } : { socketPath: await to.socket(), agent: false as const };
-    const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const json = bodyText ?? (body === undefined ? undefined : JSON.stringify(body));
+    const payload = json === undefined ? undefined : Buffer.from(json);
     const headers = { authorization: `Bearer ${await token()}`, ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }), ...more.headers };
     return { target, options: { method, headers, signal, timeout: more.timeout, ...way }, payload };
   }
@@ -107,8 +110,8 @@ export function createClient({ target: to, ca, token, signal }: ClientOptions): 
       if (!isSuccess(answer.status)) throw problemOf(value, answer, named);
       return value;
     },
-    async text(path) {
-      const answer = await send('GET', path, {});
+    async text(path, call = {}) {
+      const answer = await send('GET', path, call);
       if (!isSuccess(answer.status)) throw problemOf(jsonOf(answer, named), answer, named);
       return answer.text;
     },

@@ -1,6 +1,8 @@
 // The commands on events: list, and follow until it is interrupted.
 import type { Command, CommandCall } from './command.ts';
-import { recordOf, rowsOf, shown, table } from './print.ts';
+import { escapeLine } from '../../shared/terminal.ts';
+import { scanObjectWithList, scanValue, stringAt, type JsonMember, type JsonNode } from '../../shared/wire/json-text.ts';
+import { table } from './print.ts';
 
 const FILTERS = {
   agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
@@ -9,6 +11,8 @@ const FILTERS = {
 } as const;
 /** Of one long poll. */
 const WAIT_SECONDS = 50;
+/** The most that Central gives at once. */
+const PAGE = 1000;
 
 export const eventCommands: readonly Command[] = [
   {
@@ -18,8 +22,11 @@ export const eventCommands: readonly Command[] = [
     options: { after: { type: 'string', doc: 'only behind this cursor' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' }, ...FILTERS },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/events', { query: { after: call.text('after'), limit: call.number('limit'), ...filterOf(call) } });
-      call.answer(answer, () => table(['cursor', 'received', 'agent', 'type', 'id', 'data'], rowsOf(answer, 'events').map(eventRow), 'No events.') + `\n\nNext: --after ${shown(recordOf(answer)['next'])}`);
+      const query = { after: call.text('after'), limit: call.number('limit'), ...filterOf(call) };
+      const page = pageOf(await call.client.text('/events', { query }));
+      if (call.json) return call.line(jsonLine(page.text, 0, page.text.length));
+      const rows = table(['cursor', 'received', 'agent', 'type', 'id', 'data'], page.events.map(eventRow), 'No events.');
+      call.line(`${rows}\n\nNext: --after ${page.next}`);
     },
   },
   {
@@ -32,12 +39,18 @@ export const eventCommands: readonly Command[] = [
     async run(call) {
       let after = call.text('after') ?? 'newest';
       while (!call.signal.aborted) {
-        const page = await call.client.request('GET', '/events', { query: { after, waitSeconds: WAIT_SECONDS, limit: 1000, ...filterOf(call) } }).catch((error: unknown) => {
+        const query = { after, waitSeconds: WAIT_SECONDS, limit: PAGE, ...filterOf(call) };
+        const answer = await call.client.text('/events', { query }).catch((error: unknown) => {
           if (call.signal.aborted) return undefined;
           throw error;
         });
-        for (const event of rowsOf(page, 'events')) call.line(call.json ? JSON.stringify(event) : table(['', '', '', '', '', ''], [eventRow(event)], '').trim());
-        after = shown(recordOf(page)['next'] ?? after);
+        if (answer === undefined) return;
+        const page = pageOf(answer);
+        for (const event of page.events) {
+          if (call.json) call.line(jsonLine(event.text, event.from, event.to));
+          else call.line(table(['', '', '', '', '', ''], [eventRow(event)], '').trim());
+        }
+        after = page.next;
       }
     },
   },
@@ -47,7 +60,31 @@ function filterOf(call: CommandCall): Record<string, string | undefined> {
   return { agent: call.text('agent'), type: call.text('type'), source: call.text('source') };
 }
 
-function eventRow(row: Readonly<Record<string, unknown>>): unknown[] {
-  const event = recordOf(row['event']);
-  return [row['cursor'], row['receivedAt'], row['agent'], event['type'], event['id'], event['data']];
+/** A page of events, which stays text: numbers that JavaScript cannot hold are shown as they were sent. */
+function pageOf(text: string): { readonly text: string; readonly events: readonly JsonNode[]; readonly next: string } {
+  const page = scanObjectWithList(text, 'events', PAGE);
+  return { text, events: page.list?.items ?? [], next: shownIn(text, memberOf(page, 'next')) };
+}
+
+function eventRow(item: JsonNode): string[] {
+  const { text } = item;
+  const member = memberOf(item, 'event');
+  const event = member === undefined ? undefined : scanValue(text.slice(member.from, member.to));
+  const own = (name: string): string => shownIn(text, memberOf(item, name));
+  const ofEvent = (name: string): string => (event === undefined ? '-' : shownIn(event.text, memberOf(event, name)));
+  return [own('cursor'), own('receivedAt'), own('agent'), ofEvent('type'), ofEvent('id'), ofEvent('data')];
+}
+
+function memberOf(node: Pick<JsonNode, 'members'>, name: string): JsonMember | undefined {
+  return node.members.find((member) => member.name === name);
+}
+
+function shownIn(text: string, member: JsonMember | undefined): string {
+  if (member === undefined || member.kind === 'null') return '-';
+  return member.kind === 'string' ? stringAt(text, member.from, member.to) : jsonLine(text, member.from, member.to);
+}
+
+/** JSON text on one line: a line feed or a tab in it can only be white space, and an escape is the same string. */
+function jsonLine(text: string, from: number, to: number): string {
+  return escapeLine(text.slice(from, to).replaceAll(/[\n\r\t]/g, ' '));
 }

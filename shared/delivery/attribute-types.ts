@@ -2,7 +2,10 @@
 // are. Each check is linear in the length of the text.
 import { isIPv6 } from 'node:net';
 
-/** Half of a surrogate pair, control characters and noncharacters: what no String holds. A store would write each lone surrogate as U+FFFD, and two ids become one. */
+/**
+ * Half of a surrogate pair, control characters and noncharacters: what no String holds. A store would write each lone surrogate
+ * as U+FFFD, and two ids become one.
+ */
 const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
 
 /** A String: any characters but those. */
@@ -58,7 +61,8 @@ function isAuthority(text: string): boolean {
   const hostAndPort = text.slice(userAt + 1);
   if (!hostAndPort.startsWith('[')) {
     const portAt = hostAndPort.indexOf(':');
-    return portAt === -1 ? REGISTERED_NAME.test(hostAndPort) : REGISTERED_NAME.test(hostAndPort.slice(0, portAt)) && PORT.test(hostAndPort.slice(portAt + 1));
+    if (portAt === -1) return REGISTERED_NAME.test(hostAndPort);
+    return REGISTERED_NAME.test(hostAndPort.slice(0, portAt)) && PORT.test(hostAndPort.slice(portAt + 1));
   }
   const endAt = hostAndPort.indexOf(']');
   if (endAt === -1) return false;
@@ -70,8 +74,10 @@ function isAuthority(text: string): boolean {
 }
 
 const TOKEN = String.raw`[!#$%&'*+\-.^_\x60{|}~0-9A-Za-z]+`;
-/** RFC 2045 section 5.1 with the blanks around ";" that RFC 9110 section 5.6.6 allows. No part of it begins as the one before goes on. */
-const MEDIA_TYPE = new RegExp(String.raw`^${TOKEN}/${TOKEN}(?:[ \t]*;[ \t]*${TOKEN}=(?:${TOKEN}|"(?:[^"\\\p{Cc}]|\\[^\p{Cc}])*"))*$`, 'u');
+const QUOTED_STRING = String.raw`"(?:[^"\\\p{Cc}]|\\[^\p{Cc}])*"`;
+const PARAMETER = String.raw`[ \t]*;[ \t]*${TOKEN}=(?:${TOKEN}|${QUOTED_STRING})`;
+/** RFC 2045 section 5.1 with the blanks around ";" of RFC 9110 section 5.6.6. No part begins as the one before goes on: linear. */
+const MEDIA_TYPE = new RegExp(`^${TOKEN}/${TOKEN}(?:${PARAMETER})*$`, 'u');
 
 export function isMediaType(text: string): boolean {
   return MEDIA_TYPE.test(text);
@@ -95,7 +101,8 @@ export function timestampMs(text: string): number | undefined {
   if (found === null) return undefined;
   const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found.slice(1, 7).map(Number);
   const [offsetHours, offsetMinutes] = [Number(found[9] ?? 0), Number(found[10] ?? 0)];
-  if (month < 1 || month > 12 || day < 1 || day > daysOf(year, month) || hour > 23 || minute > 59 || second > 60) return undefined;
+  if (month < 1 || month > 12 || day < 1 || day > daysOf(year, month)) return undefined;
+  if (hour > 23 || minute > 59 || second > 60) return undefined;
   if (offsetHours > 23 || offsetMinutes > 59) return undefined;
   const date = new Date(0);
   // Not Date.UTC: it takes the years 0 to 99 for those of the twentieth century.

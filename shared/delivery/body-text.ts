@@ -9,10 +9,13 @@ export function bodyText(body: Buffer, contentType: string | undefined): string 
     if (!/^utf-?8$/i.test(bare ?? '')) throw messageFault('charset_unsupported', { found: `charset=${(bare ?? '').slice(0, 64)}` });
   }
   // RFC 8259 section 8.1 lets a reader ignore a byte order mark. Here every byte that is not JSON is refused.
-  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf) throw messageFault('body_not_utf8', { offset: 0, found: 'a byte order mark' });
+  if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf) {
+    throw messageFault('body_not_utf8', { offset: 0, found: 'a byte order mark' });
+  }
   if (!isUtf8(body)) {
     const offset = invalidAt(body);
-    throw messageFault('body_not_utf8', { offset, found: `0x${(body[offset] ?? 0).toString(16).padStart(2, '0').toUpperCase()}, which begins no character` });
+    const byte = (body[offset] ?? 0).toString(16).padStart(2, '0').toUpperCase();
+    throw messageFault('body_not_utf8', { offset, found: `0x${byte}, which begins no character` });
   }
   return body.toString('utf8');
 }
@@ -35,7 +38,8 @@ function sequenceLength(bytes: Buffer, at: number): number {
   if (length === 0) return 0;
   const second = bytes[at + 1] ?? 0;
   // Longer than need be, half of a surrogate pair, or behind U+10FFFF.
-  if ((lead === 0xe0 && second < 0xa0) || (lead === 0xed && second > 0x9f) || (lead === 0xf0 && second < 0x90) || (lead === 0xf4 && second > 0x8f)) return 0;
+  if ((lead === 0xe0 && second < 0xa0) || (lead === 0xed && second > 0x9f)) return 0;
+  if ((lead === 0xf0 && second < 0x90) || (lead === 0xf4 && second > 0x8f)) return 0;
   for (let next = at + 1; next < at + length; next += 1) if (((bytes[next] ?? 0) & 0xc0) !== 0x80) return 0;
   return length;
 }

@@ -61,7 +61,11 @@ interface AttributeRule {
 }
 
 const nonEmpty = (text: string): boolean => text !== '';
-const timestamp = { maxLength: 64, fits: (text: string) => timestampMs(text) !== undefined, allowed: 'a time of RFC 3339 such as 2026-11-22T10:00:00Z' };
+const timestamp = {
+  maxLength: 64,
+  fits: (text: string) => timestampMs(text) !== undefined,
+  allowed: 'a time of RFC 3339 such as 2026-11-22T10:00:00Z',
+};
 
 /** The attributes that CloudEvents and its expiry extension define; all are strings. */
 const RULES: ReadonlyMap<string, AttributeRule> = new Map<string, AttributeRule>([
@@ -98,7 +102,12 @@ export function readMessage(node: JsonNode, maxBytes: number): Message | Message
 export function readProduced(node: JsonNode, { source, now }: Defaults, maxBytes: number): Message | MessageFault {
   const attributes = readAttributes(node);
   if ('pointer' in attributes) return attributes;
-  const defaults: Readonly<Record<string, () => string>> = { specversion: () => '1.0', id: randomUUID, source: () => source, time: () => now.toISOString() };
+  const defaults: Readonly<Record<string, () => string>> = {
+    specversion: () => '1.0',
+    id: randomUUID,
+    source: () => source,
+    time: () => now.toISOString(),
+  };
   const values = new Map(attributes.values);
   const added = new Map<string, string>();
   for (const [name, make] of Object.entries(defaults)) {
@@ -114,7 +123,7 @@ export function readProduced(node: JsonNode, { source, now }: Defaults, maxBytes
 
 /** A fault as one sentence. */
 export function faultText({ kind, pointer, found }: MessageFault): string {
-  return `${pointer === '' ? 'the message' : pointer} ${kind === 'expired' ? `is ${found}, which is over` : found}`;
+  return `${pointer === '' ? 'the message' : pointer} ${kind === 'expired' ? `is ${found}, which has passed` : found}`;
 }
 
 /** Reads one item of a `messages` frame. */
@@ -126,7 +135,8 @@ export function readItem(node: JsonNode, maxBytes: number): Item {
   }
   const message = readMessage(node, maxBytes);
   if (!('pointer' in message)) return { kind: 'message', message };
-  return { kind: 'rejected', id: id === undefined || id === '' ? '(none)' : id.slice(0, 255), source: sourceOf(node), reason: faultText(message), json: excerpt(node) };
+  const knownAs = id === undefined || id === '' ? '(none)' : id.slice(0, 255);
+  return { kind: 'rejected', id: knownAs, source: sourceOf(node), reason: faultText(message), json: excerpt(node) };
 }
 
 /** The JSON text of a tombstone in a `messages` frame. */
@@ -149,7 +159,7 @@ function readAttributes(node: JsonNode): Attributes | MessageFault {
     const { name, kind } = member;
     if (name === 'data' || name === 'data_base64') {
       if (name === 'data_base64' && kind === 'null') continue;
-      if (data !== undefined) return invalid(`/${name}`, 'stands beside the other one of data and data_base64; allowed: one of them');
+      if (data !== undefined) return invalid(`/${name}`, 'is given together with the other form of data; allowed: data or data_base64');
       data = member;
       const fault = name === 'data' ? dataFault(member) : base64Fault(node, member);
       if (fault !== undefined) return invalid(`/${name}`, fault);
@@ -197,7 +207,8 @@ function dataFault({ levels }: JsonMember): string | undefined {
 function base64Fault(node: JsonNode, { kind, from, to }: JsonMember): string | undefined {
   if (kind !== 'string') return `is ${described(kind)}; allowed: a string in base64`;
   if (to - from > MAX_DATA_BASE64_LENGTH) return `has ${to - from} characters; allowed: at most ${MAX_DATA_BASE64_LENGTH}`;
-  return isBase64(stringAt(node.text, from, to)) ? undefined : 'is not base64; allowed: RFC 4648 section 4, with padding and without line breaks';
+  if (isBase64(stringAt(node.text, from, to))) return undefined;
+  return 'is not base64; allowed: RFC 4648 section 4, with padding and without line breaks';
 }
 
 function messageOf(node: JsonNode, { values, data }: Attributes, json: string, maxBytes: number): Message | MessageFault {

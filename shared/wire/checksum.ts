@@ -21,16 +21,20 @@ export function withChecksum(text: string): string {
 /** True when the frame carries a checksum. Throws frame_checksum when it carries a wrong one. */
 export function hasChecksum(frame: Buffer): boolean {
   const at = frame.length - TAIL_BYTES;
-  if (at < 1 || frame.compare(MEMBER, 0, MEMBER.length, at, at + MEMBER.length) !== 0 || frame.compare(END, 0, END.length, frame.length - END.length) !== 0) return false;
+  if (at < 1 || !frame.subarray(at, at + MEMBER.length).equals(MEMBER) || !frame.subarray(-END.length).equals(END)) return false;
   const found = frame.toString('latin1', at + MEMBER.length, frame.length - END.length);
   const expected = hexOf(crc32(frame.subarray(0, at)));
-  if (found !== expected) throw refusal('frame_checksum', { found: `a frame of ${frame.length} bytes with the checksum ${JSON.stringify(found)}, where its bytes give ${expected}` });
+  if (found !== expected) {
+    const sums = `has the checksum ${JSON.stringify(found)}, and its bytes give ${expected}`;
+    throw refusal('frame_checksum', { found: `a frame of ${frame.length} bytes ${sums}` });
+  }
   return true;
 }
 
 /** Refuses messages without a checksum on an unencrypted connection. */
 export function requireChecksum(type: string, present: boolean): void {
-  if (type === 'messages' && !present) throw refusal('frame_checksum', { found: 'messages without a checksum on an unencrypted connection' });
+  if (type !== 'messages' || present) return;
+  throw refusal('frame_checksum', { found: 'messages came without a checksum on an unencrypted connection' });
 }
 
 function hexOf(sum: number): string {

@@ -2,7 +2,7 @@
 // frame are not built into values, they stay the text that came.
 import { textOf } from '../errors.ts';
 import { misfit, type JsonSchema } from './json-schema.ts';
-import { pointerToken, scanObjectWithList, stringAt } from './json-text.ts';
+import { pointerToken, scanObjectWithList, stringAt, type JsonNodeWithList } from './json-text.ts';
 import { refusal } from './refusals.ts';
 import type { AgentFrame, CentralFrame, Messages } from './messages.ts';
 import { FROM_AGENT, FROM_CENTRAL, LIMITS } from './messages.ts';
@@ -44,14 +44,20 @@ function decode(text: string, schemas: Readonly<Record<string, JsonSchema>>, max
   const type = stringAt(text, named.from, named.to);
   const schema = Object.hasOwn(schemas, type) ? schemas[type] : undefined;
   if (schema === undefined) return null;
-  if (frame.fault !== undefined) throw refusal('bad_frame', { found: `${type}: ${frame.fault.pointer || 'the frame'} ${frame.fault.found}` });
+  if (frame.fault !== undefined) {
+    const { pointer, found } = frame.fault;
+    throw refusal('bad_frame', { found: `${type}: ${pointer || 'the frame'} ${found}` });
+  }
   if (type === 'messages') return messagesOf(frame, schema, maxItems);
   const deep = frame.members.find(({ levels }) => levels > MAX_CONTROL_LEVELS);
-  if (deep !== undefined) throw refusal('bad_frame', { found: `${type}: /${pointerToken(deep.name)} is nested more than ${MAX_CONTROL_LEVELS} levels deep` });
+  if (deep !== undefined) {
+    const place = `/${pointerToken(deep.name)}`;
+    throw refusal('bad_frame', { found: `${type}: ${place} is nested more than ${MAX_CONTROL_LEVELS} levels deep` });
+  }
   return checked(type, schema, JSON.parse(text));
 }
 
-function scan(text: string, maxItems: number): ReturnType<typeof scanObjectWithList> {
+function scan(text: string, maxItems: number): JsonNodeWithList {
   try {
     return scanObjectWithList(text, 'items', maxItems);
   } catch (error) {
@@ -60,7 +66,7 @@ function scan(text: string, maxItems: number): ReturnType<typeof scanObjectWithL
 }
 
 /** Only what stands around the items is built. */
-function messagesOf({ text, members, list }: ReturnType<typeof scanObjectWithList>, schema: JsonSchema, maxItems: number): Messages {
+function messagesOf({ text, members, list }: JsonNodeWithList, schema: JsonSchema, maxItems: number): Messages {
   const around: Record<string, unknown> = { type: 'messages' };
   for (const { name, kind, from, to } of members) {
     if (name === 'first') around[name] = kind === 'number' ? Number(text.slice(from, to)) : kind;
@@ -68,7 +74,9 @@ function messagesOf({ text, members, list }: ReturnType<typeof scanObjectWithLis
   }
   checked('messages', schema, around);
   const { items = [], count = 0 } = list ?? {};
-  if (count > maxItems) throw refusal('bad_frame', { found: `messages: /items is an array of ${count}; allowed: at most ${maxItems} items` });
+  if (count > maxItems) {
+    throw refusal('bad_frame', { found: `messages: /items is an array of ${count}; allowed: at most ${maxItems} items` });
+  }
   return { type: 'messages', first: around['first'] as number, items };
 }
 

@@ -37,7 +37,8 @@ export class JsonSyntaxError extends Error {
   readonly offset: number;
 
   constructor(text: string, offset: number, expected: string) {
-    super(`${foundAt(text, offset)} at byte ${Buffer.byteLength(text.slice(0, offset))}, where ${expected} is expected`);
+    const byte = Buffer.byteLength(text.slice(0, offset));
+    super(`unexpected ${foundAt(text, offset)} at byte ${byte}; expected: ${expected}`);
     this.offset = offset;
   }
 }
@@ -70,8 +71,14 @@ export function scanBatch(text: string, maxItems: number): { readonly isArray: b
   return { isArray, ...list };
 }
 
-/** Scans a text that is one value; when it is an object with a member `listName` that is an array, its items too. Throws JsonSyntaxError. */
-export function scanObjectWithList(text: string, listName: string, maxItems: number): JsonNode & { readonly list: JsonList | undefined } {
+/** A value, and the items of one of its members. */
+export interface JsonNodeWithList extends JsonNode {
+  /** Undefined when there is no such member, or it is not an array. */
+  readonly list: JsonList | undefined;
+}
+
+/** Scans a text that is one value, and the items of its member `listName`. Throws JsonSyntaxError. */
+export function scanObjectWithList(text: string, listName: string, maxItems: number): JsonNodeWithList {
   const scanner = new Scanner(text);
   const node = scanner.node(listName, maxItems);
   scanner.end();
@@ -176,7 +183,8 @@ class Scanner {
         if (name === listName && opening === OPEN_ARRAY) this.found = this.list(maxItems);
         else kind = this.#skip();
         if (members.length === SMALL_OBJECT) names ??= new Set(members.map((member) => member.name));
-        if (names === undefined ? members.some((member) => member.name === name) : names.has(name)) fault ??= { pointer: `/${pointerToken(name)}`, found: 'is given twice' };
+        const isRepeated = names === undefined ? members.some((member) => member.name === name) : names.has(name);
+        if (isRepeated) fault ??= { pointer: `/${pointerToken(name)}`, found: 'is given twice' };
         else if (members.length === MAX_MEMBERS) fault ??= { pointer: '', found: `has more than ${MAX_MEMBERS} members` };
         else {
           members.push({ name, kind, from: valueFrom, to: this.#at, levels: this.#levels });
@@ -370,7 +378,8 @@ function isHexDigit(code: number): boolean {
 
 function foundAt(text: string, offset: number): string {
   const point = text.codePointAt(offset);
-  if (point === undefined) return 'the text ends';
-  if (point === 0xfeff) return 'a byte order mark stands';
-  return point > 0x20 && point < 0x7f ? `"${String.fromCodePoint(point)}" stands` : `U+${point.toString(16).toUpperCase().padStart(4, '0')} stands`;
+  if (point === undefined) return 'end of the text';
+  if (point === 0xfeff) return 'byte order mark';
+  const isPrintable = point > 0x20 && point < 0x7f;
+  return isPrintable ? `"${String.fromCodePoint(point)}"` : `U+${point.toString(16).toUpperCase().padStart(4, '0')}`;
 }

@@ -44,12 +44,13 @@ class Flow {
   #ended = false;
   #running = false;
 
-  constructor(from: Socket, to: Socket, manner: Manner) {
+  constructor(from: Socket, to: Socket, manner: Manner, alter: (bytes: Buffer) => Buffer) {
     this.#from = from;
     this.#to = to;
     this.#manner = manner;
-    from.on('data', (bytes: Buffer) => {
+    from.on('data', (came: Buffer) => {
       if (this.#manner.kind === 'lose') return;
+      const bytes = alter(came);
       this.#held.push({ bytes, at: Date.now() });
       this.#heldBytes += bytes.length;
       this.#go();
@@ -125,6 +126,8 @@ export class LineProxy {
   readonly #server: Server;
   readonly #lines = new Set<Line>();
   #manners: Record<Direction, Manner> = { up: CARRY, down: CARRY };
+  /** What changes the bytes of a direction; of the same length. */
+  readonly #alter: Record<Direction, (bytes: Buffer) => Buffer> = { up: (bytes) => bytes, down: (bytes) => bytes };
   /** Lines that were ever opened. */
   opened = 0;
 
@@ -163,6 +166,21 @@ export class LineProxy {
     for (const line of this.#lines) for (const direction of directions) line.flows[direction].set(STALL);
   }
 
+  /** Flips one bit of the next piece of at least `minBytes`: of the byte at `at`, from the end when it is negative. Resolves when it has. */
+  flipBit(direction: Direction, minBytes: number, at: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#alter[direction] = (bytes) => {
+        if (bytes.length < minBytes) return bytes;
+        this.#alter[direction] = (others) => others;
+        const changed = Buffer.from(bytes);
+        const place = at < 0 ? changed.length + at : at;
+        changed[place] = (changed[place] ?? 0) ^ 1;
+        resolve();
+        return changed;
+      };
+    });
+  }
+
   /** Cuts every line that stands, with whatever is on its way (a reset to both ends). */
   cut(): void {
     for (const { client, server } of this.#lines) {
@@ -180,7 +198,7 @@ export class LineProxy {
 
   #open(client: Socket, server: Socket): void {
     this.opened += 1;
-    const line: Line = { client, server, flows: { up: new Flow(client, server, this.#manners.up), down: new Flow(server, client, this.#manners.down) } };
+    const line: Line = { client, server, flows: { up: new Flow(client, server, this.#manners.up, (bytes) => this.#alter.up(bytes)), down: new Flow(server, client, this.#manners.down, (bytes) => this.#alter.down(bytes)) } };
     this.#lines.add(line);
     const gone = (own: Direction, other: Socket) => (): void => {
       // A reset goes through as a reset; a line that loses everything loses that too.

@@ -57,7 +57,7 @@ async function traceCentral({ CentralProcess }: Harness): Promise<string[]> {
   for (const n of numbers) {
     agent.send({ type: 'messages', first: n, items: [{ specversion: '1.0', id: `event-${n}`, source: '/raw', type: 'tick' }] });
     await until(() => agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === n) || undefined);
-    promises.push({ written: `event-${n}`, told: `{"type":"ack","through":${n}}` });
+    promises.push({ written: `event-${n}`, told: `{"type":"ack","through":${n},"crc32":` });
     expect((await central.rest('POST', `/agents/${id}/messages`, { id: `command-${n}`, type: 'tick' })).status).toBe(202);
     // To whoever it is told first: the producer with its 202, or the agent with the message itself.
     promises.push({ written: `command-${n}`, told: `"command-${n}"` });
@@ -78,7 +78,7 @@ async function traceAgent({ CentralProcess, AgentProcess }: Harness): Promise<st
     promises.push({ written: `event-${n}`, told: `"event-${n}"` });
     await central.rest('POST', `/agents/${String(id)}/messages`, { id: `command-${n}`, type: 'tick' });
     await until(async () => ((await central.rest('GET', `/agents/${String(id)}`)).body.logs.down.messages === 0 ? true : undefined));
-    promises.push({ written: `command-${n}`, told: `{"type":"ack","through":${n}}` });
+    promises.push({ written: `command-${n}`, told: `{"type":"ack","through":${n},"crc32":` });
   }
   await tracer.detach();
   return toldTooEarly(readTrace(await tracer.text()), promises);

@@ -81,7 +81,7 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
       const givenUp = new GivenUp(agentId, now);
       for (const [index, item] of items.entries()) {
         if (item.kind === 'message') {
-          if (reused.has(index)) givenUp.add(first + index, { kind: 'rejected', id: item.message.id, source: item.message.source, reason: ID_REUSED, json: item.message.json });
+          if (reused.has(index)) givenUp.keep(first + index, item.message, ID_REUSED);
           if (fresh[index] !== true) continue;
           origin ??= originOf(agentId, incarnation);
           addEvent.run(cursorBehindGap(), origin, first + index, now, item.message.type, item.message.source, item.message.json);

@@ -161,6 +161,23 @@ describe('agents, messages, events and tokens', () => {
     expect(await queuegate('messages', 'send', 'a')).toMatchObject({ status: 2, error: expect.stringContaining('Usage: queuegate messages send AGENT') });
   });
 
+  test('payloads are sent and shown as the text that they are, and what a terminal would act on is escaped', async () => {
+    const { rest, environment, queuegate } = await start();
+    const folder = temporaryFolder();
+    rest.agents.push(agentRecord({ name: 'a' }));
+    const data = String.raw`{"n":9007199254740993, "amount":1e400,"z":"\u00e9\/","a":1,"a":2}`;
+    await queuegate('messages', 'send', 'a', '--type', 'x', '--data', data);
+    await queuegate('messages', 'send', 'a', '--file', folder.write('one.json', `{"type":"x","data":${data}}`));
+    await run(['messages', 'send', 'a', '--file', '-'], environment, { stdin: `[{"type":"x","data":${data}}]` });
+    expect(rest.sent.map(({ messages }) => messages[0]?.json.slice(messages[0].json.indexOf('"type"')))).toEqual(Array.from({ length: 3 }, () => `"type":"x","data":${data}}`));
+    rest.events.push('a', { id: '1', source: '/s', type: 't' });
+    const kept = rest.events.all[0];
+    const json = `{"specversion":"1.0","id":"1","source":"/s","type":"t",\n"data":${data},"more":"\u0085\u202e"}`;
+    if (kept !== undefined) rest.events.all[0] = { ...kept, json };
+    expect((await queuegate('events', 'list')).out).toContain(data);
+    expect((await queuegate('events', 'list', '--json')).out).toContain(`"event":${json.replace('\n', ' ').replace('\u0085\u202e', String.raw`\u0085\u202e`)}}`);
+  });
+
   test('events are listed, and followed until interrupted', async () => {
     const { rest, environment, queuegate } = await start();
     rest.events.push('a', { id: '1', source: '/s', type: 'old' });

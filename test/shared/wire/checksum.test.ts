@@ -32,7 +32,8 @@ describe('the checksum of a frame', () => {
   });
 
   it('is read in any bytes', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => void expect(hasChecksum(Buffer.from(bytes))).toBe(false)));
-    fc.assert(fc.property(fc.string({ unit: 'grapheme' }), (text) => void expect(hasChecksum(Buffer.from(withChecksum(JSON.stringify({ text }))))).toBe(true)));
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => !hasChecksum(Buffer.from(bytes))));
+    fc.assert(fc.property(fc.string({ unit: 'grapheme' }), (text) => hasChecksum(Buffer.from(withChecksum(JSON.stringify({ text }))))));
+    expect.assertions(0);
   });
 });
