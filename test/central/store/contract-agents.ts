@@ -88,7 +88,7 @@ export function agentContract(open: OpenEngine): void {
       await registered(store, 'a1');
       for (const name of ['Victim-Id', 'VICTIM-ID', 'victim-name']) await expect(claimed('a1', name)).rejects.toMatchObject({ code: 'agent_name_taken' });
       expect(await store.agents.get('a1')).toMatchObject({ name: 'a1', epoch: 0, state: 'Pending' });
-      // Its own id as its name, its own name in another case: nobody else's.
+      // Its own id as its name, its own name in another case: they take nothing from others.
       await claimed('a1', 'other');
       await claimed('a1', 'A1');
       expect(await store.agents.get('a1')).toMatchObject({ name: 'A1' });
@@ -112,7 +112,7 @@ export function agentContract(open: OpenEngine): void {
       for (const [i, id] of ['00-1B-44-11-3A-B7', 'a/b?c#d%2F', '~!"$&()*+,;<=>@[]^`{|}', 'x'.repeat(255)].entries()) expect(await store.agents.register(newAgent(id, { name: `n${i}` }), 't')).toMatchObject({ id });
     });
 
-    it('reserved words are nobody\'s id or name', async () => {
+    it('reserved words are refused as id and as name', async () => {
       for (const word of ['all', 'ALL', 'central-agent', 'Central-Agent', 'central.test', 'CENTRAL.test', 'host-of-central']) {
         await taken('mine', word, 'agent_name_reserved');
         await taken(word, 'mine', 'agent_name_reserved');
