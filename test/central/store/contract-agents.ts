@@ -94,10 +94,11 @@ export function agentContract(open: OpenEngine): void {
       expect(await store.agents.get('a1')).toMatchObject({ name: 'A1' });
     });
 
-    it('a name that could be taken for the beginning of an id is refused', async () => {
+    it('a name or an id that could be taken for the beginning of an id is refused', async () => {
       await registered(store, '0123456789abcdef', 'hex');
       await taken('mine', '01234567', 'agent_name_taken');
       await taken('mine', '0123456789ABC', 'agent_name_taken');
+      for (const id of ['01234567', '0123456789ABC']) await taken(id, 'mine', 'agent_id_taken');
       await store.agents.register(newAgent('b1', { name: '0123456' }), 't');
       await store.agents.register(newAgent('branch-10'), 't');
       // Ids that are names in a row are usual.
