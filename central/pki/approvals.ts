@@ -2,7 +2,7 @@
 // He compares the thumbprint of the key with the one that the machine printed; nothing else of the request is proven.
 import { pinOf, type EnrolByAsking, type Enrolled, type EnrolmentPending } from '../../shared/wire/enrolment.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
-import type { AskedEnrolment, AskedLimits, AskedState, EnrolmentStore, PendingBlock } from '../store/enrolment-store.ts';
+import type { AskedEnrolment, AskedLimits, Asking, AskedState, EnrolmentStore, PendingBlock } from '../store/enrolment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import { readRequest, type ReadRequest } from './certificate-request.ts';
@@ -16,6 +16,8 @@ export const MAX_PENDING = 1000;
 export const MAX_PENDING_OF_BLOCK = 50;
 /** A machine that waits asks every few seconds; when all places are taken, one that was silent for this long gives way. */
 const SILENT_MS = 60_000;
+/** One that asks again before this is answered without a write. */
+const REFRESH_MS = 30_000;
 /** Blocks that are shown with their counts. */
 const SHOWN_BLOCKS = 10;
 const DAY_MS = 86_400_000;
@@ -77,16 +79,27 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, si
     return one;
   }
 
+  /** Notes what a machine asks; the same again within a moment costs a read, since a stranger may repeat it without end. */
+  async function note(asking: Asking): Promise<AskedEnrolment> {
+    const at = now();
+    const { pendingBefore, rejectedBefore, acceptedBefore } = limits();
+    const [known] = await enrolments.asked({ prefix: asking.keyThumbprint, limit: 1 });
+    const undecided = known?.state === 'pending' || (known?.state === 'rejected' && (known.decidedAt ?? 0) >= rejectedBefore);
+    if (known !== undefined && undecided && at - known.lastAskedAt < REFRESH_MS && known.csr === asking.csr && known.address === asking.address && known.transport === asking.transport) return known;
+    const bounds = { pendingBefore, rejectedBefore, acceptedBefore, most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: at - SILENT_MS };
+    const asked = await enrolments.ask(asking, bounds, at);
+    onPending(await enrolments.countPending());
+    return asked;
+  }
+
   return {
     async ask(request, csr, { over, address }) {
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       // Signed with the key: whoever saw the request pass cannot put another name beside it.
       if (csr.name?.toLowerCase() !== request.name.toLowerCase()) throw pkiFault('enrolment_request_bad', { found: `/name is "${request.name}", and the certificate request is for "${csr.name ?? 'nobody'}"` });
       if (csr.id !== request.id) throw pkiFault('enrolment_request_bad', { found: `/id is "${request.id ?? 'missing'}", and the certificate request is for "${csr.id ?? 'none'}"` });
-      const bounds = { ...limits(), most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: now() - SILENT_MS };
       const block = blockOf(address);
-      const asked = await enrolments.ask({ keyThumbprint, name: request.name, id: request.id ?? null, csr: request.csr, address, block, site: siteOf(block), transport: over }, bounds, now());
-      onPending(await enrolments.countPending());
+      const asked = await note({ keyThumbprint, name: request.name, id: request.id ?? null, csr: request.csr, address, block, site: siteOf(block), transport: over });
       if (asked.state === 'rejected') throw pkiFault('enrolment_rejected', { who: asked.decidedBy ?? 'an administrator', comment: asked.comment === null ? '' : ` (${asked.comment})` });
       const agent = asked.state === 'accepted' ? await agents.findByKey(keyThumbprint) : undefined;
       if (agent === undefined) return { status: 'pending', keyThumbprint, retryAfterSeconds: RETRY_SECONDS };

@@ -1,6 +1,7 @@
 // Owns how a machine becomes an agent: policy, token, request, registration, answer. The listeners bring the request here; the
 // tokens themselves belong to central/auth/enrolment-tokens.ts, the agents to the store. What comes without a token goes on to
 // approvals.ts, a rescue to rescues.ts.
+import { isCoded } from '../../shared/errors.ts';
 import { misfit } from '../../shared/wire/json-schema.ts';
 import {
   answerMac,
@@ -98,6 +99,16 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
     return record === undefined || !proven ? await refuse(address) : record;
   }
 
+  /** A token that is used up or expired is a wrong one as well: trying it costs a transaction each time. */
+  async function unlessSpent<T>(address: string, registered: Promise<T>): Promise<T> {
+    try {
+      return await registered;
+    } catch (error) {
+      if (isCoded(error, 'token_used', 'token_expired', 'token_unknown')) await attempts.slow({ secret: 'enrollment-token', address });
+      throw error;
+    }
+  }
+
   return {
     async enrol(body, connection) {
       const { over, address } = connection;
@@ -120,7 +131,7 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
 
       const csr = readRequest(request.csr);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
-      const agent = await agents.register({ id: request.id ?? keyThumbprint, name: request.name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, token.id);
+      const agent = await unlessSpent(connection.address, agents.register({ id: request.id ?? keyThumbprint, name: request.name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, token.id));
       const { certificate, answer } = await grants.grant(agent, csr.publicKey);
       await audit.append(
         auditEntry({ who: `enrolment token ${token.id}`, from: address }, 'agent.enrol', { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over }, now()),

@@ -23,7 +23,7 @@ export function reservation(word: string, ofCentral: ReadonlySet<string>): strin
   return ofCentral.has(lower) ? 'it is a name of Central or of its host' : undefined;
 }
 
-/** A name that somebody could take for the beginning of an id: hexadecimal digits, as in the thumbprint that most ids are. */
+/** A name or id that could be taken for the beginning of another id: hexadecimal digits, as in the thumbprint that most ids are. */
 export function looksLikeIdPrefix(word: string): boolean {
   return word.length >= MIN_ID_PREFIX && /^[0-9a-f]+$/i.test(word);
 }

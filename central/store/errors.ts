@@ -11,7 +11,7 @@ export const STORE_ERRORS = {
   },
   agent_name_taken: {
     status: 409,
-    text: 'The name {name} is the name or the id of another agent, {owner}.',
+    text: 'The name {name} belongs to the agent {owner}, as its name or its id.',
     hint: 'Give one of the two another name (agent.name in agent.local.conf). Ids and names are compared without regard to upper and lower case.',
   },
   agent_name_reserved: {

@@ -1,4 +1,4 @@
-// Nobody gets what is meant for another agent by taking its name as an id, or its id as a name: the attack, in both directions and
+// No agent gets what is meant for another agent by taking its name as an id, or its id as a name: the attack, in both directions and
 // through every way in, against a real Central; and what becomes of records from before there were rules.
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -57,7 +57,7 @@ async function acceptCode(name: string, id?: string): Promise<string> {
   return answer.status === 200 ? 'accepted' : codeOf(answer);
 }
 
-describe("another agent's name or id is nobody else's", () => {
+describe("another agent's name or id cannot be taken", () => {
   it('as an id: with a token, from a file, and by an administrator who accepts it, in whatever case', async () => {
     const victim = await known();
     await central.change({ 'agents.enrolment': 'approve' });

@@ -33,8 +33,13 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
     if (tokens.isBound(word, token?.id ?? null, at)) throw storeFault('agent_name_reserved', { name: word, found: 'an enrollment token that can still be used is bound to it' });
   }
 
+  /** Of another agent: exact ids and names are meant before the beginning of an id, so none may look like one. */
+  function idBegunBy(word: string, id: string): Row | undefined {
+    return looksLikeIdPrefix(word) ? beginsId.get(word, `${word}${BEHIND_ANY}`, id) : undefined;
+  }
+
   function assertNameFree(name: string, id: string, token: EnrolmentTokenRecord | null, at: number): void {
-    const row = ownerOf.get(name, id) ?? (looksLikeIdPrefix(name) ? beginsId.get(name, `${name}${BEHIND_ANY}`, id) : undefined);
+    const row = ownerOf.get(name, id) ?? idBegunBy(name, id);
     if (row !== undefined) throw storeFault('agent_name_taken', { name, owner: text(row, 'id') });
     assertUnreserved(name, token, at);
   }
@@ -44,7 +49,7 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
     /** For an agent that is not registered yet. Errors: agent_id_invalid, agent_id_taken, agent_name_taken, agent_name_reserved. */
     assertFree({ id, name, now }: NewAgent, token: EnrolmentTokenRecord | null): void {
       if (!isPlainId(id)) throw storeFault('agent_id_invalid', { found: JSON.stringify(id.slice(0, 64)) });
-      if (ownerOf.get(id, '') !== undefined) throw storeFault('agent_id_taken', { id });
+      if ((ownerOf.get(id, '') ?? idBegunBy(id, id)) !== undefined) throw storeFault('agent_id_taken', { id });
       assertNameFree(name, id, token, now);
       if (id.toLowerCase() !== name.toLowerCase()) assertUnreserved(id, token, now);
     },

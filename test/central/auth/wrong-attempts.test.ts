@@ -40,7 +40,7 @@ describe('wrong secrets', () => {
     expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000, MAX_DELAY_MS, MAX_DELAY_MS, MAX_DELAY_MS, MAX_DELAY_MS]);
   });
 
-  test('are counted for the whole /64 of an IPv6 address, and for nobody else', async () => {
+  test('are counted for the whole /64 of an IPv6 address, and for no other', async () => {
     const { waits, counted, wrong } = setUp();
     for (let i = 0; i < 8; i += 1) await wrong(`2001:db8:0:1::${i}`);
     expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000]);

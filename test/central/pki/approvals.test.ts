@@ -67,6 +67,21 @@ describe('machines that ask', () => {
     expect([accept, enrol]).toMatchObject([{ action: 'enrolment.accept', who: 'admin', comment: 'why' }, { action: 'agent.enrol', who: 'accepted by admin', from: '10.0.0.7' }]);
   });
 
+  it('cost no write for the same request again within a moment', async () => {
+    const [one, two] = [await machine('a'), await machine('b')];
+    for (const each of [one, two]) await each.ask();
+    await approvals.reject(two.key, ADMIN, {});
+    const { commits } = await store.stats();
+    for (let i = 0; i < 100; i += 1) {
+      await one.ask();
+      await expect(two.ask()).rejects.toMatchObject({ code: 'enrolment_rejected' });
+    }
+    expect((await store.stats()).commits).toBe(commits);
+    now += 30_000;
+    await one.ask();
+    expect(await approvals.list({ state: 'pending', limit: 9 })).toMatchObject([{ lastAskedAt: now }]);
+  });
+
   it('are forgotten a day after they asked last, and a day after they were rejected; an accepted one has a week', async () => {
     const [one, two, three] = [await machine('a'), await machine('b'), await machine('c')];
     for (const each of [one, two, three]) await each.ask();
@@ -98,6 +113,7 @@ describe('machines that ask', () => {
     await Promise.all(Array.from({ length: MAX_PENDING - MAX_PENDING_OF_BLOCK - 1 }, (_, i) => fill(MAX_PENDING_OF_BLOCK + i, 1, `10.1.${i >> 8}.${i & 255}`)));
     await fill(5_000, MAX_PENDING_OF_BLOCK, '10.0.0.9');
     expect(await other.ask()).toMatchObject({ status: 'pending' });
+    await approvals.measure();
     expect(pending).toBe(MAX_PENDING);
     expect(await approvals.counts()).toMatchObject({ pending: MAX_PENDING, most: MAX_PENDING });
   });

@@ -93,6 +93,7 @@ describe('enrolment with a token over wss', () => {
     const text = await token();
     await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
     await expect(enrolment.enrol({ csr, name: 'branch-8', id: 'another', token: text }, WSS)).rejects.toMatchObject({ code: 'token_used' });
+    expect(slowed).toHaveLength(1);
   });
 
   test('a repeated enrolment of the same key repairs a lost answer', async () => {

@@ -88,16 +88,17 @@ export function agentContract(open: OpenEngine): void {
       await registered(store, 'a1');
       for (const name of ['Victim-Id', 'VICTIM-ID', 'victim-name']) await expect(claimed('a1', name)).rejects.toMatchObject({ code: 'agent_name_taken' });
       expect(await store.agents.get('a1')).toMatchObject({ name: 'a1', epoch: 0, state: 'Pending' });
-      // Its own id as its name, its own name in another case: nobody else's.
+      // Its own id as its name, its own name in another case: they take nothing from others.
       await claimed('a1', 'other');
       await claimed('a1', 'A1');
       expect(await store.agents.get('a1')).toMatchObject({ name: 'A1' });
     });
 
-    it('a name that could be taken for the beginning of an id is refused', async () => {
+    it('a name or an id that could be taken for the beginning of an id is refused', async () => {
       await registered(store, '0123456789abcdef', 'hex');
       await taken('mine', '01234567', 'agent_name_taken');
       await taken('mine', '0123456789ABC', 'agent_name_taken');
+      for (const id of ['01234567', '0123456789ABC']) await taken(id, 'mine', 'agent_id_taken');
       await store.agents.register(newAgent('b1', { name: '0123456' }), 't');
       await store.agents.register(newAgent('branch-10'), 't');
       // Ids that are names in a row are usual.
@@ -112,7 +113,7 @@ export function agentContract(open: OpenEngine): void {
       for (const [i, id] of ['00-1B-44-11-3A-B7', 'a/b?c#d%2F', '~!"$&()*+,;<=>@[]^`{|}', 'x'.repeat(255)].entries()) expect(await store.agents.register(newAgent(id, { name: `n${i}` }), 't')).toMatchObject({ id });
     });
 
-    it('reserved words are nobody\'s id or name', async () => {
+    it('reserved words are refused as id and as name', async () => {
       for (const word of ['all', 'ALL', 'central-agent', 'Central-Agent', 'central.test', 'CENTRAL.test', 'host-of-central']) {
         await taken('mine', word, 'agent_name_reserved');
         await taken(word, 'mine', 'agent_name_reserved');
