@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lacksPeer } from './false-hosts.ts';
 import { CentralProcess, Cleanup, freePorts, Running, until } from './processes.ts';
 import { enrolKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
+import { setParameters } from '../reliability/traffic.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
@@ -21,9 +22,9 @@ beforeAll(async () => {
   root = String((await central.rest('GET', '/ca/root.pem')).body);
   const key = newKey();
   agent = { id: await enrolKey(central, key, 'behind'), key, name: 'behind' };
-  expect((await central.change({ 'websocket.trustedProxies': ['127.0.0.1'], 'websocket.enabled': true })).status).toBe(200);
+  await setParameters(central, { 'websocket.trustedProxies': ['127.0.0.1'], 'websocket.enabled': true });
   guarded = await CentralProcess.start(cleanup, await cleanup.folder());
-  expect((await guarded.change({ 'websocket.trustedProxies': ['127.0.0.1'], 'websocket.enabled': false })).status).toBe(200);
+  await setParameters(guarded, { 'websocket.trustedProxies': ['127.0.0.1'], 'websocket.enabled': false });
 });
 afterAll(() => cleanup.run());
 
