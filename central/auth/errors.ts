@@ -22,7 +22,7 @@ export const PLACE_ERRORS = {
   places_full: {
     status: 503,
     text: 'All {limit} places for connections that are not yet welcomed are taken.',
-    hint: 'Look for the addresses that hold them ("queuegate handshakes"), and block those in the firewall; or raise agents.max if so many agents connect at once.',
+    hint: 'Look for the addresses that hold them ("queuegate handshakes list"), and block those in the firewall; or raise agents.max if so many agents connect at once.',
   },
   address_share_full: {
     status: 503,

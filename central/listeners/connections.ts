@@ -98,6 +98,8 @@ export class Connections {
     const address = normalAddress(socket.remoteAddress);
     // A reset by the peer is nothing but its end; `close` follows. Later a protocol takes the socket over.
     socket.on('error', () => undefined);
+    // Reset before it was accepted (health checks of balancers do so): nobody is there, and nobody knows who was.
+    if (socket.remoteAddress === undefined && socket.localPort !== undefined) return void socket.destroy();
     // Until it has said for whom it connects, a named proxy has no share of its own.
     const place = this.#places.enter(this.#isProxy(address) ? UNSHARED : address, (fault) => {
       this.#fail(newcomer, fault);

@@ -88,7 +88,7 @@ export const DEFINITIONS = {
     maxItems: 64,
     default: [],
     description:
-      'Addresses of proxies and balancers that end TLS in front of Central, as CIDR (10.0.0.0/8) or single addresses. Only from these are X-Forwarded-For and X-Forwarded-Proto believed, and a session without channel binding accepted.',
+      'Addresses of proxies and balancers in front of Central, as CIDR (10.0.0.0/8) or single addresses. Only from these are X-Forwarded-For, X-Forwarded-Proto and PROXY protocol headers of version 2 (on the two agent ports, before TLS) taken for the origin of a connection, and a session without channel binding accepted. X-Forwarded-For must end with a bare address: without one the origin counts as remote, as unencrypted unless X-Forwarded-Proto says https, and shares its limits with all others of that proxy. After a PROXY protocol header the forwarding headers count only if the address that it names is a trusted proxy, too.',
     reason: 'A proxy is named, never guessed: whoever is listed here may say where a connection comes from.',
     applying: 'Holds for connections that begin from now on.',
   },

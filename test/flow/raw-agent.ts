@@ -74,8 +74,8 @@ export class RawAgent {
     webSocket.on('error', () => undefined);
   }
 
-  static async dial(cleanup: Cleanup, url: string, ca?: string, client: { readonly cert?: string; readonly key?: string; readonly session?: Buffer } = {}): Promise<RawAgent> {
-    const webSocket = new WebSocket(`${url}${AGENT_PATH}`, SUBPROTOCOL, { perMessageDeflate: false, ...(ca === undefined ? {} : { ca, minVersion: 'TLSv1.3', ...client }) });
+  static async dial(cleanup: Cleanup, url: string, ca?: string, client: { readonly cert?: string; readonly key?: string; readonly session?: Buffer; readonly servername?: string; readonly localAddress?: string; readonly headers?: Readonly<Record<string, string>> } = {}): Promise<RawAgent> {
+    const webSocket = new WebSocket(`${url}${AGENT_PATH}`, SUBPROTOCOL, { perMessageDeflate: false, ...(ca === undefined ? {} : { ca, minVersion: 'TLSv1.3' }), ...client });
     const agent = new RawAgent(webSocket);
     cleanup.add(() => webSocket.terminate());
     await agent.frame('challenge');
