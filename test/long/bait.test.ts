@@ -3,6 +3,8 @@
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type * as checked from '../../central/admin/checked.ts';
+import type * as adminModule from '../../central/admin/routes.ts';
 import { startCentral, type RunningCentral } from '../../central/central.ts';
 import { loadCentralConfig } from '../../central/config.ts';
 import { DEFINITIONS } from '../../central/parameters/definitions.ts';
@@ -18,7 +20,7 @@ interface Consulted {
 }
 
 interface Route {
-  readonly method: string;
+  readonly method: 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
   readonly url: string;
 }
 
@@ -26,7 +28,7 @@ const seen = vi.hoisted(() => ({ consulted: [] as unknown[], apps: [] as unknown
 
 // Which schema belongs to which route is seen when a request consults it: a new route or member is covered by being there.
 vi.mock('../../central/admin/checked.ts', async (original) => {
-  const { bodyOf, queryOf } = await original<typeof import('../../central/admin/checked.ts')>();
+  const { bodyOf, queryOf } = await original<typeof checked>();
   const noting = (kind: string, make: typeof bodyOf): typeof bodyOf => (schema) => {
     const read = make(schema);
     return (value) => {
@@ -37,7 +39,7 @@ vi.mock('../../central/admin/checked.ts', async (original) => {
   return { bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
 });
 vi.mock('../../central/admin/routes.ts', async (original) => {
-  const module = await original<typeof import('../../central/admin/routes.ts')>();
+  const module = await original<typeof adminModule>();
   return {
     ...module,
     adminRoutes: async (...order: Parameters<typeof module.adminRoutes>) => {
@@ -68,7 +70,7 @@ afterAll(async () => {
 });
 
 const app = (): FastifyInstance => seen.apps[0] as FastifyInstance;
-const routes = (): Route[] => (seen.routes as Route[]).filter(({ method }) => method !== 'HEAD' && method !== 'OPTIONS');
+const routes = (): Route[] => (seen.routes as Route[]).filter(({ method }) => ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'].includes(method));
 
 /** Injected, since what is measured is Central and no socket; an answer that streams or waits is given up. */
 async function ask(request: InjectOptions): Promise<number> {
@@ -95,7 +97,7 @@ function bodyOptions(value: unknown): Pick<InjectOptions, 'headers' | 'payload'>
 /** What a route consults when it is asked with nothing. */
 async function consultedBy(route: Route): Promise<Consulted[]> {
   seen.consulted.length = 0;
-  const method = route.method as 'GET';
+  const { method } = route;
   await ask({ method, url: pathOf(route), ...(method === 'GET' ? {} : bodyOptions({})) }).catch(() => 0);
   return [...new Set(seen.consulted)] as Consulted[];
 }
@@ -110,7 +112,7 @@ test('no string in a body or a query of REST costs more CPU than its length, wha
       for (const { place, maxLength, with: withText } of places) {
         const request = (text: string): InjectOptions => {
           const value = withText(text);
-          const method = route.method as 'GET';
+          const { method } = route;
           if (kind === 'body') return { method, url: pathOf(route), ...bodyOptions(value) };
           return { method, url: pathOf(route), query: value as Record<string, string>, ...(method === 'GET' ? {} : bodyOptions({})) };
         };
@@ -122,7 +124,7 @@ test('no string in a body or a query of REST costs more CPU than its length, wha
     }
   }
   expect(withBody).toBeGreaterThan(10);
-  cost.expectCheap(1000);
+  expect(cost.faults(1000)).toEqual([]);
 });
 
 test('no part of a path of REST, no header and no parameter costs more CPU than its length', { timeout: 240_000 }, async () => {
@@ -130,7 +132,7 @@ test('no part of a path of REST, no header and no parameter costs more CPU than 
   for (const route of routes().filter(({ url }) => url.includes(':'))) {
     for (const [bait, textOf] of Object.entries(BAITS)) {
       const url = pathOf(route, encodeURIComponent(textOf(1_000).toWellFormed()).slice(0, 8_000) || 'x');
-      await cost.check(`${route.method} ${route.url}, ${bait}`, () => ask({ method: route.method as 'GET', url, ...(route.method === 'GET' ? {} : bodyOptions({})) }).catch(() => 0));
+      await cost.check(`${route.method} ${route.url}, ${bait}`, () => ask({ method: route.method, url, ...(route.method === 'GET' ? {} : bodyOptions({})) }).catch(() => 0));
     }
   }
   for (const name of ['authorization', 'x-forwarded-for', 'x-forwarded-proto', 'content-type', 'accept', 'if-match', 'if-none-match', 'cookie', 'host', 'range', 'x-backup-password', 'sec-websocket-protocol']) {
@@ -146,7 +148,7 @@ test('no part of a path of REST, no header and no parameter costs more CPU than 
       await cost.check(`parameter ${name}, ${bait}`, () => ask({ method: 'PATCH', url: '/api/v1/parameters', ...bodyOptions({ values: { [name]: value }, dryRun: true }) }));
     }
   }
-  cost.expectCheap(1000);
+  expect(cost.faults(1000)).toEqual([]);
 });
 
 test('no attribute of a command costs more CPU than its length', { timeout: 120_000 }, async () => {
@@ -154,7 +156,7 @@ test('no attribute of a command costs more CPU than its length', { timeout: 120_
   for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) {
     for (const [bait, textOf] of Object.entries(BAITS)) await cost.check(`${place}, ${bait}`, () => ask({ method: 'POST', url: '/api/v1/agents/x/messages', ...bodyOptions(withText(textOf(maxLength))) }));
   }
-  cost.expectCheap(100);
+  expect(cost.faults(100)).toEqual([]);
 });
 
 test('no string of an enrolment costs more CPU than its length, under any policy', { timeout: 240_000 }, async () => {
@@ -174,5 +176,5 @@ test('no string of an enrolment costs more CPU than its length, under any policy
       }
     }
   }
-  cost.expectCheap(500);
+  expect(cost.faults(500)).toEqual([]);
 });
