@@ -1,13 +1,11 @@
 // Owns judging values against the table: type and bounds of one, and what several have to do with each other.
 // Knows no store and no listeners.
 import { isIP } from 'node:net';
+import { readDistinguishedName } from '../../shared/distinguished-name.ts';
 import { definitionOf, PARAMETER_NAMES, type ParameterDefinition, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
 import type { ParameterFault } from './errors.ts';
 
 const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
-/** One `type=value` of RFC 4514 after the other; whether the types exist is the certificate's to say (ParameterApplier.check). */
-const DISTINGUISHED_NAME = /^\s*[A-Za-z][A-Za-z0-9.-]*\s*=\s*(?:\\.|[^,\\])+(?:,\s*[A-Za-z][A-Za-z0-9.-]*\s*=\s*(?:\\.|[^,\\])+)*$/;
-
 /** The value in its canonical form, or the fault. */
 export function judgeValue(name: ParameterName, value: unknown): { readonly value: ParameterValue } | { readonly fault: ParameterFault } {
   const definition = definitionOf(name);
@@ -25,7 +23,7 @@ function judge(definition: ParameterDefinition, value: unknown): ParameterValue 
     case 'enum':
       return typeof value === 'string' && definition.allowed.includes(value) ? value : undefined;
     case 'string':
-      return typeof value === 'string' && value.length <= definition.maxLength && (value === '' || DISTINGUISHED_NAME.test(value)) ? value.trim() : undefined;
+      return typeof value === 'string' && value.length <= definition.maxLength && (value === '' || isDistinguishedName(value)) ? value.trim() : undefined;
     case 'list': {
       if (!Array.isArray(value) || value.length > definition.maxItems) return undefined;
       const fits = definition.of === 'host' ? isHost : isCidr;
@@ -68,6 +66,15 @@ export function textOfValue(value: unknown): string {
 
 export function sameValue(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Whether the types exist is the certificate's to say (ParameterApplier.check). */
+function isDistinguishedName(text: string): boolean {
+  try {
+    return readDistinguishedName(text).length > 0;
+  } catch {
+    return false;
+  }
 }
 
 function isHost(text: string): boolean {

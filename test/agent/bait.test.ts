@@ -1,0 +1,125 @@
+// Bait for parsers that backtrack, in all that an agent takes from Central, from files, and from programs on its host.
+import { X509Certificate } from 'node:crypto';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readCertificateFile } from '../../agent/certificate-file.ts';
+import { enrol } from '../../agent/enrol.ts';
+import { trustCentral } from '../../agent/enrol-command.ts';
+import { newLocalToken, startLocalApi, type LocalApi } from '../../agent/handlers/local-api.ts';
+import { loadOrCreateKey, saveIdentity, type AgentKey } from '../../agent/identity.ts';
+import { Renewal } from '../../agent/renewal.ts';
+import { createTrustUpdates } from '../../agent/trust-updates.ts';
+import { openAuthority, type Authority } from '../../central/pki/authority.ts';
+import { chainPem } from '../../central/pki/certificate.ts';
+import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
+import { ENROLLED, ENROLMENT_PENDING } from '../../shared/wire/enrolment.ts';
+import { LIMITS, RENEWED, TRUST } from '../../shared/wire/messages.ts';
+import { BAITS, CostCheck, stringPlaces, whateverComesOfIt } from '../bait.ts';
+import { memoryStore } from '../central/fakes.ts';
+import { Cleanup } from '../flow/processes.ts';
+
+const cleanup = new Cleanup();
+const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined };
+let folder: string;
+let key: AgentKey;
+let authority: Authority;
+
+beforeAll(async () => {
+  folder = await cleanup.folder();
+  key = await loadOrCreateKey(folder);
+  authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: Date.now });
+});
+afterAll(() => cleanup.run());
+
+test('no renewed certificate of Central costs more CPU than its length', async () => {
+  const certificate = chainPem([await authority.issueAgent({ id: 'a1', name: 'branch', publicKey: new X509Certificate(authority.pem).publicKey, lifetimeDays: 1 })]);
+  await saveIdentity(folder, { id: 'a1', name: 'branch', central: 'central.test', signingKey: 'S'.repeat(64), certificate, host: 'h', port: 1, secure: true });
+  const cost = new CostCheck();
+  for (const { maxLength } of stringPlaces(RENEWED)) {
+    for (const [bait, textOf] of Object.entries(BAITS)) {
+      let asked = 0;
+      const renewal = new Renewal({ folder, freshKey: () => false, trusted: async () => [authority.pem], comeBack: () => undefined, onWritten: async () => undefined, onKey: () => undefined, log: SILENT, now: () => Date.now() + 2 * 86_400_000, after: () => () => undefined, random: () => 0 });
+      renewal.onOnline(() => void (asked += 1), key);
+      await renewal.alone(async () => undefined);
+      expect(asked).toBe(1);
+      await cost.check(bait, async () => {
+        renewal.onFrame({ type: 'renewed', certificate: textOf(maxLength) });
+        await renewal.alone(async () => undefined);
+      });
+    }
+  }
+  expect(cost.faults(30)).toEqual([]);
+});
+
+test('nothing that Central names to be trusted costs more CPU than its length', async () => {
+  const cost = new CostCheck();
+  const conf = { central: { secure: true, proxied: false, endpoints: [], port: 1 }, truststore: { path: `${folder}/truststore.p12`, password: 'changeit', declaredType: undefined, origin: 'test' }, dataFolder: folder };
+  const control = createTrustUpdates({ conf: async () => conf, dataFolder: folder, onWritten: async () => undefined, log: SILENT, now: Date.now });
+  const answered: (() => void)[] = [];
+  control.onOnline(() => answered.shift()?.(), { key, shown: () => [], shownNow: async () => [] });
+  for (const { place, maxLength } of stringPlaces(TRUST).filter(({ place: at }) => at === '/certificates')) {
+    for (const [bait, textOf] of Object.entries(BAITS)) {
+      await cost.check(`${place}, ${bait}`, async () => {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        answered.push(resolve);
+        control.onFrame({ type: 'trust', certificates: textOf(maxLength), signature: 'AAAA' });
+        await promise;
+      });
+      await cost.check(`roots of an enrolment, ${bait}`, () => whateverComesOfIt(async () => await trustCentral(conf as unknown as Parameters<typeof trustCentral>[0], textOf(maxLength))));
+      await cost.check(`certificate file, ${bait}`, () => readCertificateFile(textOf(256 * 1024), key, new Date()));
+    }
+  }
+  expect(cost.faults(90)).toEqual([]);
+});
+
+test('no string in the answer to an enrolment costs more CPU than its length', async () => {
+  const cost = new CostCheck();
+  let answer: unknown;
+  const server = createServer((_request, response) => response.end(JSON.stringify(answer)));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  for (const schema of [ENROLLED, ENROLMENT_PENDING]) {
+    for (const { place, maxLength, with: withText } of stringPlaces(schema)) {
+      for (const [bait, textOf] of Object.entries(BAITS)) {
+        answer = withText(textOf(maxLength));
+        await cost.check(`${place}, ${bait}`, () => whateverComesOfIt(async () => await enrol({ url, token: undefined, pin: undefined, name: 'branch', id: undefined, key, waitMs: 0 })));
+      }
+    }
+  }
+  server.closeAllConnections();
+  server.close();
+  expect(cost.faults(200)).toEqual([]);
+});
+
+test('no string that a local program sends costs more CPU than its length', async () => {
+  const cost = new CostCheck();
+  const token = newLocalToken();
+  const api: LocalApi = await startLocalApi(0, token, {
+    append: async (messages) => messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const),
+    take: async () => [],
+    waitForCommands: async () => undefined,
+    acknowledge: async () => undefined,
+    status: async () => ({}),
+    now: Date.now,
+    maxMessageBytes: () => LIMITS.maxMessageBytes,
+    source: () => '/agents/branch',
+    onUnexpected: (error) => {
+      throw error;
+    },
+  });
+  const call = async (method: string, path: string, body?: string, authorization = `Bearer ${token}`): Promise<void> => {
+    const answer = await fetch(`http://127.0.0.1:${api.port}${path}`, { method, headers: { authorization }, ...(body === undefined ? {} : { body }) });
+    await answer.text();
+  };
+  for (const [bait, textOf] of Object.entries(BAITS)) {
+    for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) await cost.check(`event${place}, ${bait}`, () => call('POST', '/v1/events', JSON.stringify(withText(textOf(maxLength)))));
+    await cost.check(`event as it is, ${bait}`, () => call('POST', '/v1/events', textOf(1_000_000)));
+    await cost.check(`acknowledgement, ${bait}`, () => call('POST', '/v1/commands/ack', JSON.stringify({ through: textOf(1_000_000) })));
+    for (const name of ['max', 'waitSeconds', 'x']) await cost.check(`query ${name}, ${bait}`, () => call('GET', `/v1/commands?${name}=${encodeURIComponent(textOf(2_000).toWellFormed())}`));
+    await cost.check(`token, ${bait}`, () => whateverComesOfIt(async () => await call('GET', '/v1/status', undefined, textOf(8_000))));
+  }
+  await api.stop();
+  expect(cost.faults(200)).toEqual([]);
+});

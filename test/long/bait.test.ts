@@ -1,0 +1,180 @@
+// A running Central, and in every string that it takes from outside bait for parsers that backtrack: bodies, queries and paths of
+// REST, headers, enrolment under every policy, the renewal of a certificate.
+import type { FastifyInstance, InjectOptions } from 'fastify';
+import { pino } from 'pino';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type * as checked from '../../central/admin/checked.ts';
+import type * as adminModule from '../../central/admin/routes.ts';
+import { startCentral, type RunningCentral } from '../../central/central.ts';
+import { loadCentralConfig } from '../../central/config.ts';
+import { DEFINITIONS } from '../../central/parameters/definitions.ts';
+import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrolment.ts';
+import { ENROL_PATH } from '../../shared/wire/messages.ts';
+import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
+import { BAITS, CostCheck, MAX_CPU_MS, stringPlaces, type AnySchema, type BaitedPlace } from '../bait.ts';
+import { Cleanup } from '../flow/processes.ts';
+
+interface Consulted {
+  readonly kind: 'body' | 'query';
+  readonly schema: AnySchema;
+}
+
+interface Route {
+  readonly method: 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
+  readonly url: string;
+}
+
+const seen = vi.hoisted(() => ({ consulted: [] as unknown[], apps: [] as unknown[], routes: [] as unknown[] }));
+
+// Which schema belongs to which route is seen when a request consults it: a new route or member is covered by being there.
+vi.mock('../../central/admin/checked.ts', async (original) => {
+  const { bodyOf, queryOf } = await original<typeof checked>();
+  const noting = (kind: string, make: typeof bodyOf): typeof bodyOf => (schema) => {
+    const read = make(schema);
+    return (value) => {
+      seen.consulted.push({ kind, schema });
+      return read(value);
+    };
+  };
+  return { bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
+});
+vi.mock('../../central/admin/routes.ts', async (original) => {
+  const module = await original<typeof adminModule>();
+  return {
+    ...module,
+    adminRoutes: async (...order: Parameters<typeof module.adminRoutes>) => {
+      const [app] = order;
+      const first = seen.apps.length === 0;
+      seen.apps.push(app);
+      app.addHook('onRoute', ({ method, url }) => {
+        if (first) for (const one of [method].flat()) seen.routes.push({ method: one, url });
+      });
+      await module.adminRoutes(...order);
+    },
+  };
+});
+
+const cleanup = new Cleanup();
+let central: RunningCentral;
+let authorization: string;
+
+beforeAll(async () => {
+  const folder = await cleanup.folder();
+  const argv = ['--data-folder', folder, '--profiles-folder', folder, '--central-name', 'central.test', '--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
+  central = await startCentral(await loadCentralConfig({ argv, environment: {}, workingFolder: folder }), pino({ level: 'silent' }), null);
+  authorization = `Bearer ${central.administratorToken ?? ''}`;
+});
+afterAll(async () => {
+  await central.stop();
+  await cleanup.run();
+});
+
+const app = (): FastifyInstance => seen.apps[0] as FastifyInstance;
+const routes = (): Route[] => (seen.routes as Route[]).filter(({ method }) => ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'].includes(method));
+
+/** Injected, since what is measured is Central and no socket; an answer that streams or waits is given up. */
+async function ask(request: InjectOptions): Promise<number> {
+  const { statusCode } = await app().inject({ ...request, headers: { authorization, ...request.headers }, signal: AbortSignal.timeout(20_000) });
+  return statusCode;
+}
+
+function pathOf({ url }: Route, name = 'x'): string {
+  return url.replaceAll(/:\w+/g, name);
+}
+
+/** Some requests are work by themselves, whatever the text: deriving a key from a password, signing. Bait may add to that what any text may cost. */
+async function baseOf(request: InjectOptions): Promise<number> {
+  const cost = process.cpuUsage();
+  await ask(request).catch(() => 0);
+  const { user, system } = process.cpuUsage(cost);
+  return (user + system) / 1000;
+}
+
+function bodyOptions(value: unknown): Pick<InjectOptions, 'headers' | 'payload'> {
+  return { headers: { 'content-type': 'application/json' }, payload: JSON.stringify(value) };
+}
+
+/** What a route consults when it is asked with nothing. */
+async function consultedBy(route: Route): Promise<Consulted[]> {
+  seen.consulted.length = 0;
+  const { method } = route;
+  await ask({ method, url: pathOf(route), ...(method === 'GET' ? {} : bodyOptions({})) }).catch(() => 0);
+  return [...new Set(seen.consulted)] as Consulted[];
+}
+
+test('no string in a body or a query of REST costs more CPU than its length, whatever it holds', { timeout: 240_000 }, async () => {
+  const cost = new CostCheck();
+  let withBody = 0;
+  for (const route of routes()) {
+    for (const { kind, schema } of await consultedBy(route)) {
+      const places: BaitedPlace[] = stringPlaces(schema, kind === 'query' ? 4_000 : 200_000);
+      if (kind === 'body') withBody += 1;
+      for (const { place, maxLength, with: withText } of places) {
+        const request = (text: string): InjectOptions => {
+          const value = withText(text);
+          const { method } = route;
+          if (kind === 'body') return { method, url: pathOf(route), ...bodyOptions(value) };
+          return { method, url: pathOf(route), query: value as Record<string, string>, ...(method === 'GET' ? {} : bodyOptions({})) };
+        };
+        const allowed = MAX_CPU_MS + 1.5 * (await baseOf(request('correct-horse-battery'.slice(0, maxLength))));
+        for (const [bait, textOf] of Object.entries(BAITS)) {
+          await cost.check(`${route.method} ${route.url} ${kind}${place}, ${bait}`, () => ask(request(textOf(maxLength))).catch(() => 0), allowed);
+        }
+      }
+    }
+  }
+  expect(withBody).toBeGreaterThan(10);
+  expect(cost.faults(1000)).toEqual([]);
+});
+
+test('no part of a path of REST, no header and no parameter costs more CPU than its length', { timeout: 240_000 }, async () => {
+  const cost = new CostCheck();
+  for (const route of routes().filter(({ url }) => url.includes(':'))) {
+    for (const [bait, textOf] of Object.entries(BAITS)) {
+      const url = pathOf(route, encodeURIComponent(textOf(1_000).toWellFormed()).slice(0, 8_000) || 'x');
+      await cost.check(`${route.method} ${route.url}, ${bait}`, () => ask({ method: route.method, url, ...(route.method === 'GET' ? {} : bodyOptions({})) }).catch(() => 0));
+    }
+  }
+  for (const name of ['authorization', 'x-forwarded-for', 'x-forwarded-proto', 'content-type', 'accept', 'if-match', 'if-none-match', 'cookie', 'host', 'range', 'x-backup-password', 'sec-websocket-protocol']) {
+    for (const [bait, textOf] of Object.entries(BAITS)) {
+      const headers = { authorization, [name]: textOf(16_000) };
+      for (const method of ['GET', 'POST', 'PATCH'] as const) await cost.check(`${method} with ${name}, ${bait}`, () => app().inject({ method, url: '/api/v1/parameters', headers, ...(method === 'GET' ? {} : { payload: '{}' }) }).catch(() => 0));
+    }
+  }
+  for (const [name, definition] of Object.entries(DEFINITIONS)) {
+    for (const [bait, textOf] of Object.entries(BAITS)) {
+      const text = textOf('maxLength' in definition ? definition.maxLength : 100_000);
+      const value = definition.type === 'list' ? [text] : text;
+      await cost.check(`parameter ${name}, ${bait}`, () => ask({ method: 'PATCH', url: '/api/v1/parameters', ...bodyOptions({ values: { [name]: value }, dryRun: true }) }));
+    }
+  }
+  expect(cost.faults(1000)).toEqual([]);
+});
+
+test('no attribute of a command costs more CPU than its length', { timeout: 120_000 }, async () => {
+  const cost = new CostCheck();
+  for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) {
+    for (const [bait, textOf] of Object.entries(BAITS)) await cost.check(`${place}, ${bait}`, () => ask({ method: 'POST', url: '/api/v1/agents/x/messages', ...bodyOptions(withText(textOf(maxLength))) }));
+  }
+  expect(cost.faults(100)).toEqual([]);
+});
+
+test('no string of an enrolment costs more CPU than its length, under any policy', { timeout: 240_000 }, async () => {
+  const cost = new CostCheck();
+  const port = central.port('plain');
+  const post = async (body: unknown): Promise<number> => {
+    const answer = await fetch(`http://127.0.0.1:${port}${ENROL_PATH}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    await answer.text();
+    return answer.status;
+  };
+  for (const policy of ['approve', 'token', 'closed']) {
+    expect(await ask({ method: 'PATCH', url: '/api/v1/parameters', ...bodyOptions({ values: { 'agents.enrolment': policy }, force: true }) })).toBe(200);
+    for (const [way, schema] of Object.entries({ token: ENROL_WITH_TOKEN, proof: ENROL_WITH_PROOF, asking: ENROL_BY_ASKING, rescue: ENROL_BY_RESCUE })) {
+      for (const { place, maxLength, with: withText } of stringPlaces(schema)) {
+        // The 574 bytes that stopped Central for good were lines that look like headers inside of a block.
+        for (const [bait, textOf] of Object.entries(BAITS)) await cost.check(`${policy}, ${way}${place}, ${bait}`, () => post(withText(textOf(maxLength))));
+      }
+    }
+  }
+  expect(cost.faults(500)).toEqual([]);
+});

@@ -1,0 +1,166 @@
+// Each reader of text or bytes from outside costs CPU in proportion to their size: twice the input costs at most 2.5 times as much,
+// whatever it holds. Least of five runs each, of process CPU time; what is cheap is repeated until there is something to measure.
+import { describe, expect, test } from 'vitest';
+import { elementsIn, derFault, CERTIFICATE_LIMITS } from '../../shared/der-check.ts';
+import { readDistinguishedName } from '../../shared/distinguished-name.ts';
+import { splitJvmArgs } from '../../shared/jvm-args.ts';
+import { writeJks } from '../../shared/keystore/jks.ts';
+import { openStore } from '../../shared/keystore/open.ts';
+import { hasPemComments, removeFromPem } from '../../shared/keystore/pem.ts';
+import { readPkcs7 } from '../../shared/keystore/pkcs7.ts';
+import { writePkcs12 } from '../../shared/keystore/pkcs12.ts';
+import type { StoreEntry } from '../../shared/keystore/material.ts';
+import { derInPem, pemBlocks } from '../../shared/pem.ts';
+import { parseProperties } from '../../shared/properties.ts';
+import { EntryIndex } from '../../shared/truststore/entries.ts';
+import { decodeFromAgent } from '../../shared/wire/codec.ts';
+import { alternativeNamesIn } from '../../shared/wire/names.ts';
+import { readItem } from '../../shared/delivery/message.ts';
+import { originOf, AddressSet } from '../../central/auth/address-rules.ts';
+import { der, sequence, TAG } from '../../shared/der.ts';
+import { BAITS, cpuMs, leastCpuMs, nestedDer, whateverComesOfIt } from '../bait.ts';
+
+/** Doubling the input may cost this much more; linear work is 2, the rest is what the machine does besides. */
+const MOST = 2.5;
+/** Below this a run measures the clock, not the work. */
+const LEAST_MS = 8;
+const RUNS = 5;
+const MOST_ROUNDS = 8;
+const MOST_TIMES = 256;
+const NO_LIMIT = { maxLength: Number.MAX_SAFE_INTEGER, maxBlocks: Number.MAX_SAFE_INTEGER };
+const NO_DER_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER, maxDepth: Number.MAX_SAFE_INTEGER, maxElements: Number.MAX_SAFE_INTEGER, form: 'ber', octets: true } as const;
+
+interface Reader {
+  readonly name: string;
+  /** Units of the input; the double is measured against it. */
+  readonly size: number;
+  readonly read: (input: string | Buffer) => unknown;
+}
+
+const TEXT_READERS: readonly Reader[] = [
+  { name: 'PEM', size: 100_000, read: (text) => derInPem(String(text), ['CERTIFICATE', 'CERTIFICATE REQUEST', 'X'], NO_LIMIT) },
+  { name: 'blocks of PEM', size: 100_000, read: (text) => [...pemBlocks(String(text), NO_LIMIT)] },
+  { name: 'a PEM store', size: 60_000, read: async (text) => await openStore({ bytes: Buffer.from(text), file: 'f' }) },
+  { name: 'a PEM store that is changed', size: 60_000, read: (text) => [hasPemComments(Buffer.from(text), 'f'), removeFromPem(Buffer.from(text), 'f', new Set([0]))] },
+  { name: 'a PKCS#7 bundle', size: 60_000, read: (text) => readPkcs7(Buffer.from(text), 'f') },
+  { name: 'properties', size: 60_000, read: (text) => parseProperties(Buffer.from(text), 'f') },
+  { name: 'properties of one key', size: 60_000, read: (text) => parseProperties(Buffer.from(`a=${String(text)}`), 'f') },
+  { name: 'a JVM command line', size: 60_000, read: (text) => splitJvmArgs(String(text)) },
+  { name: 'alternative names', size: 60_000, read: (text) => [...alternativeNamesIn(String(text))] },
+  { name: 'a distinguished name', size: 20_000, read: (text) => readDistinguishedName(String(text)) },
+  { name: 'a JSON frame', size: 100_000, read: (text) => decodeFromAgent(JSON.stringify({ type: 'messages', first: 1, items: [text] })) },
+  { name: 'a JSON frame as it is', size: 100_000, read: (text) => decodeFromAgent(`{"type":"messages","first":1,"items":[${String(text)}`) },
+  { name: 'an item of a frame', size: 60_000, read: (text) => readItem({ specversion: '1.0', id: 'i', source: 's', type: 't', x: text, [String(text)]: 1 }, Number.MAX_SAFE_INTEGER) },
+  { name: 'forwarding headers', size: 60_000, read: (text) => originOf('127.0.0.1', 'plain', { 'x-forwarded-for': String(text), 'x-forwarded-proto': String(text) }, new AddressSet(['127.0.0.1'])) },
+  { name: 'a JKS store of this content', size: 60_000, read: async (text) => await openStore({ bytes: Buffer.concat([Buffer.from('feedfeed0000000200000fff', 'hex'), Buffer.from(text)]), file: 'f' }) },
+  { name: 'a PKCS#12 store of this content', size: 60_000, read: async (text) => await openStore({ bytes: sequence(der(TAG.integer, Buffer.from([3])), der(TAG.octets, Buffer.from(text))), file: 'f' }) },
+];
+
+/** How much more the double costs. Rounds are added until it is little enough: other work of the machine makes a run longer, never shorter. */
+async function growth(read: (input: string | Buffer) => unknown, one: string | Buffer, double: string | Buffer): Promise<number> {
+  const work = (input: string | Buffer, times: number) => async () => {
+    for (let i = 0; i < times; i += 1) await whateverComesOfIt(() => read(input));
+  };
+  // The first runs compile; then the number of repetitions that can be measured is found.
+  await work(double, 2)();
+  let times = 1;
+  while ((await leastCpuMs(work(double, times), 1)) < LEAST_MS) {
+    // Refused at its first bytes, whatever its size.
+    if (times === MOST_TIMES) return 1;
+    times *= 4;
+  }
+  let [small, large] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+    for (let run = 0; run < RUNS; run += 1) {
+      small = Math.min(small, await cpuMs(work(one, times)));
+      large = Math.min(large, await cpuMs(work(double, times)));
+    }
+    if (large <= MOST * small) break;
+  }
+  return large / small;
+}
+
+describe('the cost of reading grows with the size of the input and no faster', () => {
+  for (const { name, size, read } of TEXT_READERS) {
+    test(`${name}, whatever text it is`, { timeout: 120_000 }, async () => {
+      const superlinear: string[] = [];
+      for (const [bait, textOf] of Object.entries(BAITS)) {
+        const factor = await growth(read, textOf(size), textOf(2 * size));
+        if (factor > MOST) superlinear.push(`${bait}: ${factor.toFixed(2)}`);
+      }
+      expect(superlinear).toEqual([]);
+    });
+  }
+
+  test('DER: nested, flat, in octet strings, cut off, of indefinite length, zeros', { timeout: 120_000 }, async () => {
+    const octets = (bytes: number): Buffer => {
+      let content: Buffer = Buffer.alloc(0);
+      for (let size = 4; content.length < bytes; size += 1) content = der(TAG.octets, content, Buffer.from([0x05, 0x00]));
+      return content;
+    };
+    const inputs: Readonly<Record<string, (bytes: number) => Buffer>> = {
+      nested: nestedDer,
+      'nested and cut off': (bytes) => nestedDer(2 * bytes).subarray(0, bytes),
+      flat: (bytes) => sequence(Buffer.alloc(bytes, Buffer.from('0500', 'hex'))),
+      'octet strings': (bytes) => sequence(Buffer.alloc(bytes, Buffer.from('0404040205ff', 'hex'))),
+      'nested octet strings': (bytes) => octets(Math.min(bytes, 4_000)),
+      indefinite: (bytes) => Buffer.alloc(bytes, Buffer.from('3080', 'hex')),
+      'indefinite, closed': (bytes) => Buffer.concat([Buffer.alloc(bytes / 2, Buffer.from('3080', 'hex')), Buffer.alloc(bytes / 2)]),
+      zeros: (bytes) => sequence(Buffer.alloc(bytes)),
+      'long lengths': (bytes) => Buffer.alloc(bytes, Buffer.from('3084', 'hex')),
+    };
+    const superlinear: string[] = [];
+    for (const [name, make] of Object.entries(inputs)) {
+      const check = await growth((input) => derFault(Buffer.from(input), NO_DER_LIMIT), make(60_000), make(120_000));
+      const parts = await growth((input) => elementsIn(Buffer.from(input)), make(60_000), make(120_000));
+      const pkcs12 = await growth(async (input) => await openStore({ bytes: Buffer.concat([sequence(der(TAG.integer, Buffer.from([3])), Buffer.from(input))]), file: 'f' }), make(60_000), make(120_000));
+      const bundle = await growth((input) => readPkcs7(Buffer.concat([Buffer.from('308006092a864886f70d010702a080', 'hex'), Buffer.from(input)]), 'f'), make(60_000), make(120_000));
+      for (const [reader, factor] of Object.entries({ check, parts, pkcs12, bundle })) if (factor > MOST) superlinear.push(`${reader} of ${name}: ${factor.toFixed(2)}`);
+    }
+    expect(superlinear).toEqual([]);
+  });
+
+  test('stores: thousands of entries of one name and one certificate', { timeout: 120_000 }, async () => {
+    const certificate = Buffer.from(CERTIFICATE, 'base64');
+    const entries = (count: number): StoreEntry[] => Array.from({ length: count }, (_, place) => ({ kind: 'trusted', alias: `a${place}`, created: new Date(0), certificates: [certificate] }));
+    const keys = (count: number): StoreEntry[] => Array.from({ length: count }, (_, place) => ({ kind: 'key', alias: `k${place}`, created: new Date(0), certificates: [certificate, certificate], protection: 'pkcs8', key: Buffer.from('300a3000040600000000aabb', 'hex') }));
+    const open = async (bytes: string | Buffer): Promise<unknown> => await openStore({ bytes: Buffer.from(bytes), file: 'f', password: 'changeit' });
+    expect(await growth(open, writeJks(entries(200), 'changeit'), writeJks(entries(400), 'changeit')), 'JKS').toBeLessThan(MOST);
+    expect(await growth(open, await writePkcs12(entries(200), 'changeit'), await writePkcs12(entries(400), 'changeit')), 'PKCS#12').toBeLessThan(MOST);
+    expect(await growth(open, await writePkcs12(keys(300), 'changeit'), await writePkcs12(keys(600), 'changeit')), 'PKCS#12 with keys').toBeLessThan(MOST);
+    const free = (count: string | Buffer): void => {
+      const index = new EntryIndex([]);
+      for (let i = 0; i < Number(count); i += 1) index.add({ kind: 'trusted', alias: index.freeAlias('root'), created: undefined, certificates: [certificate] });
+    };
+    expect(await growth(free, '2000', '4000'), 'free aliases').toBeLessThan(MOST);
+  });
+});
+
+describe('a structure is refused before a parser that calls itself sees it', () => {
+  test.each([
+    ['deeper than its limit', nestedDer(2_000), /nested deeper than 32 levels/],
+    ['deeper than its limit inside of octet strings', der(TAG.octets, nestedDer(2_000)), /nested deeper than 32 levels/],
+    ['of more elements than its limit', sequence(Buffer.alloc(20_000, Buffer.from('0500', 'hex'))), /more than 4096 elements/],
+    ['larger than its limit', sequence(der(TAG.octets, Buffer.alloc(70_000, 1))), /70\d\d\d bytes; allowed are 65536/],
+    ['longer than its parent', Buffer.from('3003020501', 'hex'), /does not fit/],
+    ['followed by more', Buffer.from('30000500', 'hex'), /bytes follow its end/],
+    ['cut off', Buffer.from('30', 'hex'), /cut off/],
+    ['nothing at all', Buffer.alloc(0), /cut off/],
+    ['of indefinite length without an end', Buffer.from('30800500', 'hex'), /cut off/],
+  ])('%s', (_, bytes, fault) => {
+    expect(derFault(bytes, CERTIFICATE_LIMITS)).toMatch(fault);
+  });
+
+  test('what DER allows in one form only is refused in others, where DER is asked for', () => {
+    const strict = { ...CERTIFICATE_LIMITS, form: 'der' } as const;
+    for (const other of ['308005000000', '30810205 00', '3082000205 00'].map((hex) => Buffer.from(hex.replaceAll(' ', ''), 'hex'))) {
+      expect(derFault(other, CERTIFICATE_LIMITS)).toBeUndefined();
+      expect(derFault(other, strict)).toMatch(/indefinite|shortest form/);
+    }
+    expect(derFault(Buffer.from('30020500', 'hex'), strict)).toBeUndefined();
+  });
+});
+
+/** A self-signed certificate on P-256 (openssl req -x509 -subj /CN=root). */
+const CERTIFICATE =
+  'MIIBdDCCARugAwIBAgIUCnl6aWIygPu0/gJ32mIr/Lw7SWUwCgYIKoZIzj0EAwIwDzENMAsGA1UEAwwEcm9vdDAgFw0yNjExMjYxODQyMDNaGA8yMTI2MTEwMjE4NDIwM1owDzENMAsGA1UEAwwEcm9vdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABDw0jdmFmfNFjUB9f/Xph7TKl67pERQYbiXLeMp4n94/DWua7z2KJfL3jOhuOKd4xywa5Cc6nddoW+XohFiHrRmjUzBRMB0GA1UdDgQWBBSk6XOaWwV5qH8BwwDTpBagKhKYlTAfBgNVHSMEGDAWgBSk6XOaWwV5qH8BwwDTpBagKhKYlTAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIHpKnk3JKHbaI3jakf3vcTtQqM48nYnORVwW/VmC1R42AiAnd3jFQScB3hVBn9CEnBSplIiULJI+hXHEAiJ75FVsDw==';
