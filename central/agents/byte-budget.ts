@@ -13,6 +13,8 @@ const ASK_BYTES = READ_BYTES / 2;
 const LITTLE_BYTES = ASK_BYTES + READ_BYTES;
 /** Of the total, what sessions may hold a little from: some 600 sessions at once with 64 MiB. The rest is for grants. */
 const LITTLE_SHARE = 5 / 8;
+/** Where frames that are not whole fill the room for grants (their agents are slow), grants go beyond it, up to this share of the total. */
+const FULL_SHARE = 3 / 4;
 /** No session holds more than this share of the total, or one frame: one hostile agent takes nothing from the others that they notice. */
 const SESSION_SHARE = 1 / 8;
 
@@ -20,6 +22,9 @@ const SESSION_SHARE = 1 / 8;
 const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
 /** A byte of a frame costs about four while it becomes items, and a copy for the writing thread: two thirds of a small heap are left for all else. */
 const HEAP_SHARE = 1 / 12;
+
+/** A second, when ticks come every 250 ms: longer than a turn of a busy event loop, and than a line takes on the same continent. */
+const IDLE_TICKS = 4;
 
 /** The budget that fits the heap (v8.getHeapStatistics().heap_size_limit). */
 export function budgetBytes(heapLimitBytes: number): number {
@@ -63,6 +68,8 @@ interface Member {
   kept: number;
   /** Since the last tick. */
   recent: number;
+  /** Ticks in a row in which it read less than it could have. */
+  idleTicks: number;
 }
 
 export class ByteBudget {
@@ -84,6 +91,8 @@ export class ByteBudget {
   /** Held beyond that, and granted. */
   #grantedBytes = 0;
   #grants = 0;
+  /** Granted, and not yet read. */
+  #outstanding = 0;
 
   constructor(totalBytes: number) {
     this.#totalBytes = totalBytes;
@@ -105,7 +114,7 @@ export class ByteBudget {
   /** A session whose largest frame has so many bytes. Its socket is taken to be paused, and is resumed when there is room. */
   open(socket: Readable, maxFrameBytes: number): BudgetShare {
     const grantBytes = maxFrameBytes + READ_BYTES;
-    const member: Member = { socket, grantBytes, maxBytes: Math.max(grantBytes, this.#sessionLimit), state: 'waiting', held: 0, whole: 0, grant: 0, kept: 0, recent: 0 };
+    const member: Member = { socket, grantBytes, maxBytes: Math.max(grantBytes, this.#sessionLimit), state: 'waiting', held: 0, whole: 0, grant: 0, kept: 0, recent: 0, idleTicks: 0 };
     this.#members.add(member);
     this.#little.add(member);
     this.#serve();
@@ -128,8 +137,9 @@ export class ByteBudget {
   /** To be called a few times per second: who does not use what it was granted gives it back, and is read without. */
   tick(): void {
     for (const member of this.#served) {
-      if (member.recent < READ_BYTES) this.#giveBack(member);
+      member.idleTicks = member.recent < READ_BYTES ? member.idleTicks + 1 : 0;
       member.recent = 0;
+      if (member.idleTicks >= IDLE_TICKS) this.#giveBack(member);
     }
     this.#serve();
   }
@@ -145,6 +155,8 @@ export class ByteBudget {
   #completed(member: Member, bytes: number, besides: number): void {
     if (member.state === 'closed') return;
     this.#count(member, member.whole + bytes + besides);
+    // A grant is for one frame: what follows is asked for in turn.
+    this.#grant(member, 0);
     this.#add(member, Math.max(besides, member.whole - member.held));
   }
 
@@ -154,7 +166,7 @@ export class ByteBudget {
     if (member.state !== 'reading') return;
     if (member.held > member.maxBytes) this.#pause(member, 'full');
     else if (member.held >= ASK_BYTES && member.grant === 0) this.#ask(member);
-    if (this.#littleBytes > this.#littleLimit) this.#pauseAll();
+    if (this.#littleBytes > this.#littleLimit || this.#used + this.#outstanding > this.#totalBytes) this.#pauseAll();
   }
 
   #released(member: Member, bytes: number): void {
@@ -204,7 +216,8 @@ export class ByteBudget {
 
   #serve(): void {
     for (const member of this.#little) {
-      if (this.#littleBytes + LITTLE_BYTES > this.#littleLimit && this.#littleBytes > 0) break;
+      const isFull = this.#littleBytes + LITTLE_BYTES > this.#littleLimit || this.#used + this.#outstanding + LITTLE_BYTES > this.#totalBytes;
+      if (isFull && this.#used > 0) break;
       this.#keep(member, LITTLE_BYTES);
       this.#resume(this.#little, member);
     }
@@ -221,10 +234,11 @@ export class ByteBudget {
     member.socket.resume();
   }
 
-  /** Where nothing but frames that are not whole yet is held, one is read to its end in any case: else none of it would ever come free. */
+  /** Where nothing but frames that are not whole yet is held, the next is read to its end in any case: else none of it would ever come free. */
   #mayGrant(member: Member): boolean {
     if (this.#grantedBytes + member.grantBytes <= this.#grantLimit) return true;
-    return this.#grants === 0 && (this.#whole === 0 || this.#used + member.grantBytes <= this.#totalBytes);
+    const all = this.#used + this.#outstanding + member.grantBytes;
+    return all <= this.#totalBytes * FULL_SHARE || (this.#grants === 0 && (this.#whole === 0 || all <= this.#totalBytes));
   }
 
   #giveBack(member: Member): void {
@@ -236,15 +250,16 @@ export class ByteBudget {
   #grant(member: Member, bytes: number): void {
     this.#grants += Number(bytes > 0) - Number(member.grant > 0);
     this.#grantedBytes += bytes - member.grant;
+    this.#outstanding += bytes - member.grant;
     // Nobody loses a grant before it could be used.
-    if (bytes > member.grant) member.recent = READ_BYTES;
+    if (bytes > member.grant) member.idleTicks = 0;
     member.grant = bytes;
     if (bytes > 0) this.#served.add(member);
   }
 
   #keep(member: Member, bytes: number): void {
     this.#littleBytes += bytes - member.kept;
-    if (bytes > member.kept) member.recent = READ_BYTES;
+    if (bytes > member.kept) member.idleTicks = 0;
     member.kept = bytes;
     if (bytes > 0) this.#served.add(member);
   }

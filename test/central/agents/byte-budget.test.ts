@@ -130,8 +130,8 @@ describe('fairness', () => {
     const other = new Peer(budget, FRAME);
     while (other.read(whole));
     expect(other.backlog).toBeGreaterThan(0);
-    // Two for each of those before it: nobody loses a grant before it could be used.
-    for (let i = 0; i < 2 * 3; i += 1) budget.tick();
+    // A second for each of those before it: nobody loses a grant before it could be used.
+    for (let i = 0; i < 5 * 3; i += 1) budget.tick();
     while (other.read(whole));
     expect(other.backlog).toBe(0);
   });
