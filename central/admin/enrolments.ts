@@ -51,7 +51,7 @@ export function enrolmentRoutes(app: FastifyInstance, { approvals, issuing, resc
   app.post<{ Params: { id: string } }>('/agents/:id/rescue', ADMINISTRATOR, async (request, reply) => {
     const { hours = DEFAULT_RESCUE_HOURS, ...why } = readRescue(request.body);
     const { agent, code, expiresAt } = await rescues.make(request.params.id, hours, access.actorOf(request), why);
-    return await reply.code(201).header('cache-control', 'no-store').send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: `queue-agent rescue ${code}` });
+    return await reply.code(201).header('cache-control', 'no-store').send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: 'queue-agent rescue' });
   });
 }
 
