@@ -148,6 +148,12 @@ describe('the layout', () => {
     expect(silent).toEqual([]);
   });
 
+  it('writes to the standard streams in one file for each program, where everything is escaped', () => {
+    const writers = sources.filter((file) => /process\.std(?:out|err)\.write|console\.\w+\(/.test(readFileSync(join(root, file), 'utf8')));
+    // The agent's command line is its one file.
+    expect(writers.filter((file) => file !== 'agent/cli.ts')).toEqual(['shared/standard-streams.ts']);
+  });
+
   it('names no file after no subject', () => {
     expect(sources.filter((file) => /(^|\/)(utils?|helpers?|common|misc|index)\.ts$/.test(file))).toEqual([]);
   });

@@ -53,7 +53,7 @@ export function enrolmentRoutes(app: FastifyInstance, { agents, approvals, issui
     const { hours = DEFAULT_RESCUE_HOURS, ...why } = readRescue(request.body);
     const { id } = await agents.find(request.params.id);
     const { agent, code, expiresAt } = await rescues.make(id, hours, access.actorOf(request), why);
-    return await reply.code(201).header('cache-control', 'no-store').send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: `queue-agent rescue ${code}` });
+    return await reply.code(201).header('cache-control', 'no-store').send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: 'queue-agent rescue' });
   });
 }
 

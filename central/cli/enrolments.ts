@@ -2,6 +2,7 @@
 import { readBoundedFile } from '../../shared/bounded-file.ts';
 import { findAgent, idIn } from './agents.ts';
 import type { Command, CommandCall } from './command.ts';
+import { shellWord } from '../../shared/terminal.ts';
 import { SECRET_OUT, secretPlace } from './secret-answer.ts';
 import { writeAnswer } from './files.ts';
 import { fingerprint, recordOf, rowsOf, shown, table } from './print.ts';
@@ -80,7 +81,7 @@ export const enrolmentCommands: readonly Command[] = [
     name: 'agents rescue',
     usage: 'AGENT [--hours N] [--out FILE]',
     summary: 'make a code with which an agent that is cut off enrols again',
-    help: 'For an agent whose certificate expired, whose key is lost, or which trusts Central no more. Anybody at the branch can type\nthe line on that machine. The code is good once and for that agent only; a new one takes the place of the one before.',
+    help: 'For an agent whose certificate expired, whose key is lost, or which trusts Central no more. Anybody at the branch can run\n"queue-agent rescue" on that machine and enter the code. The code is shown on a terminal only; otherwise, and with --out, it is in a new\nfile with mode 0600, which the answer names, also with --json. It is good once and for that agent only; a new one takes the place of the one before.',
     options: { hours: { type: 'string', doc: 'how long it is good; 24 unless set' }, ...SECRET_OUT, ...reasons },
     words: { least: 1, most: 1 },
     async run(call) {
@@ -88,11 +89,11 @@ export const enrolmentCommands: readonly Command[] = [
       const agent = await findAgent(call.client, call.words[0] ?? '');
       const body = { ...(hours === undefined ? {} : { hours }), ...given(call, 'comment', 'ticket') };
       const place = await secretPlace(call, 'recovery-code');
-      const { code, line, ...rest } = recordOf(await call.client.request('POST', `/agents/${idIn(agent)}/rescue`, { body }));
+      const { code, line: _line, ...rest } = recordOf(await call.client.request('POST', `/agents/${idIn(agent)}/rescue`, { body }));
       const before = `On the machine of ${shown(rest['name'])}, before ${shown(rest['expiresAt'])}:`;
       const file = await place.keep(shown(code), shown(rest['id']));
-      if (file === undefined) return call.answer({ ...rest, code, line }, () => `${before}\n\n  ${shown(line)}\n`);
-      call.answer({ ...rest, codeFile: file }, () => `The recovery code is in ${file} (mode 0600).\n${before}\n\n  queue-agent rescue\n\nand enter the code.`);
+      if (file === undefined) return call.answer({ ...rest, code }, () => `${before}\n\n  queue-agent rescue\n\nand enter this code there:\n\n  ${shown(code)}\n`);
+      call.answer({ ...rest, codeFile: file }, () => `The recovery code is in ${file} (mode 0600).\n${before}\n\n  queue-agent rescue --code-file ${shellWord(file)}\n\nor without --code-file, and enter the code there.`);
     },
   },
 ];

@@ -163,6 +163,6 @@ function pendingText(value: unknown): string {
 }
 
 function valueText(value: unknown): string {
-  if (Array.isArray(value)) return value.length === 0 ? '(empty)' : value.join(',');
+  if (Array.isArray(value)) return value.length === 0 ? '(empty)' : value.map(shown).join(',');
   return value === '' ? '(empty)' : shown(value);
 }

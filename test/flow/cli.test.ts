@@ -1,7 +1,8 @@
 // queuegate as an administrator runs it, against a real Central with a real agent.
+import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { chown, lstat, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chown, link, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -163,6 +164,84 @@ describe('queuegate tokens', () => {
     expect(await queuegate('agents', 'remove', 'branch-2')).toBe('Removed branch-2.\n');
     await second.process.printed(/This agent was removed on Central\. \(removed\)/);
     expect(await central.agent('branch-2')).toBeUndefined();
+  });
+});
+
+describe('files with keys and secrets', () => {
+  const PASSWORD = 'correct horse battery';
+  const password = { QUEUEGATE_CA_PASSWORD: PASSWORD, QUEUEGATE_BACKUP_PASSWORD: PASSWORD };
+  const WRITERS = [['ca export --with-key', ['ca', 'export', '--with-key']], ['backup', ['backup']], ['tokens create', ['tokens', 'create', '--name', 'm', '--role', 'viewer']], ['tokens create-enrolment', ['tokens', 'create-enrolment']], ['agents rescue', ['agents', 'rescue', 'branch-1']]] as const;
+
+  it.each(WRITERS)('%s writes a new file with mode 0600, never through a link, into a file of another account or one with another name', async (_, words) => {
+    const folder = await cleanup.folder();
+    const victim = join(folder, 'victim');
+    const write = async (out: string): Promise<Ended> => await bare([...words, '--out', out], { ...central.environment, ...password });
+    const out = join(folder, 'out');
+    const made = await write(out);
+    expect(made, made.stderr).toMatchObject({ code: 0 });
+    const { mode, uid, nlink } = await lstat(out);
+    expect([mode & 0o7777, uid, nlink]).toEqual([0o600, process.geteuid?.(), 1]);
+
+    await writeFile(victim, 'untouched', { mode: 0o644 });
+    const traps: (() => Promise<void>)[] = [
+      async () => await symlink(victim, out),
+      async () => await symlink(join(folder, 'nowhere'), out),
+      async () => await link(victim, out),
+      async () => {
+        await writeFile(out, '');
+        if (process.geteuid?.() === 0) await chown(out, 65_534, 65_534);
+      },
+    ];
+    for (const set of traps) {
+      await rm(out);
+      await set();
+      expect(faultOf(await write(out))).toBe('secret_file_exists');
+    }
+    expect([await readFile(victim, 'utf8'), (await readdir(folder)).toSorted()]).toEqual(['untouched', ['out', 'victim']]);
+  });
+
+  it('backup uses no .unfinished file that another account has put there', async () => {
+    const folder = await cleanup.folder();
+    const [victim, out] = [join(folder, 'victim'), join(folder, 'out')];
+    await writeFile(victim, 'untouched');
+    const backup = async (): Promise<Ended> => await bare(['backup', '--out', out], { ...central.environment, ...password });
+    await symlink(victim, `${out}.unfinished`);
+    expect(faultOf(await backup(), 'symbolic link')).toBe('secret_file_unsafe');
+    await rm(`${out}.unfinished`);
+    await writeFile(`${out}.unfinished`, 'left behind', { mode: 0o666 });
+    expect(await backup()).toMatchObject({ code: 0 });
+    expect([(await lstat(out)).mode & 0o7777, await readFile(victim, 'utf8'), (await readdir(folder)).toSorted()]).toEqual([0o600, 'untouched', ['out', 'victim']]);
+    if (process.geteuid?.() !== 0) return;
+    await rm(out);
+    await writeFile(`${out}.unfinished`, '');
+    await chown(`${out}.unfinished`, 65_534, 65_534);
+    expect(faultOf(await backup(), 'belongs to another account')).toBe('secret_file_unsafe');
+  });
+
+  it('what is public goes through no link either, and belongs to whoever wrote it', async () => {
+    const folder = await cleanup.folder();
+    const [victim, out] = [join(folder, 'victim'), join(folder, 'out')];
+    await writeFile(victim, 'untouched');
+    await symlink(victim, out);
+    expect(faultOf(await central.cli('ca', 'export', '--out', out))).toBe('secret_file_unsafe');
+    expect(await readFile(victim, 'utf8')).toBe('untouched');
+    await rm(out);
+    await writeFile(out, 'mine before', { mode: 0o666 });
+    expect(await central.cli('ca', 'export', '--out', out)).toMatchObject({ code: 0 });
+    expect((await lstat(out)).mode & 0o7777).toBe(0o644);
+  });
+
+  it('a password that is asked for at the terminal is not shown', async () => {
+    const out = join(await cleanup.folder(), 'out');
+    const command = `'${process.execPath}' '${join(ROOT, 'central/cli.ts')}' backup --out '${out}'`;
+    const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { cwd: ROOT, env: { ...process.env, ...central.environment }, stdio: 'pipe' });
+    cleanup.add(() => child.kill('SIGKILL'));
+    let shown = '';
+    child.stdout.on('data', (bytes: Buffer) => (shown += bytes.toString()));
+    await until(() => shown.includes('Password of the backup: ') || undefined);
+    child.stdin.write(`${PASSWORD}\r`);
+    const [code] = (await once(child, 'close')) as [number];
+    expect([code, shown.includes('read back with the password'), shown.includes(PASSWORD)]).toEqual([0, true, false]);
   });
 });
 

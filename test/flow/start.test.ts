@@ -42,48 +42,46 @@ async function occupy(): Promise<{ port: number; free: () => void }> {
 const anyPorts = ['--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
 
 describe('the first start', () => {
-  it('prints what listens where and how encrypted, and where the administrator\'s token is: in a 0600 file, and only its hash in the store', async () => {
+  it('prints what listens where and how encrypted, and the administrator\'s token once: it is in a 0600 file, and only its hash in the store', async () => {
     const folder = await cleanup.folder();
-    const central = await CentralProcess.start(cleanup, folder);
-    const { plain, secure, https, http } = central.ports;
-    for (const line of [
-      `The plain WebSocket listens on 127.0.0.1 and ::1 only, port ${plain}: unencrypted, for this host only.`,
-      `The secure WebSocket listens on all addresses, port ${secure}: encrypted (TLS 1.2 and 1.3).`,
-      `HTTPS administration listens on all addresses, port ${https}: encrypted (TLS 1.2 and 1.3).`,
-      `HTTP administration listens on 127.0.0.1 and ::1 only, port ${http}: unencrypted, for this host only.`,
+    const line = `exec '${process.execPath}' '${join(ROOT, 'central/main.ts')}' --data-folder '${folder}' --advertised-names localhost ${anyPorts.join(' ')}`;
+    const terminal = new Running('script', ['--quiet', '--return', '--command', line, '/dev/null']);
+    cleanup.add(() => terminal.stop('SIGKILL'));
+    await terminal.printed(/Administration: .*\r\n/);
+    for (const said of [
+      /The plain WebSocket listens on 127\.0\.0\.1 and ::1 only, port \d+: unencrypted, for this host only\./,
+      /The secure WebSocket listens on all addresses, port \d+: encrypted \(TLS 1\.2 and 1\.3\)\./,
+      /HTTPS administration listens on all addresses, port \d+: encrypted \(TLS 1\.2 and 1\.3\)\./,
+      /HTTP administration listens on 127\.0\.0\.1 and ::1 only, port \d+: unencrypted, for this host only\./,
+      /The socket \S+central\.sock serves the administration to this account only\./,
+      / {4}queue-agent enrol https:\/\/localhost:\d+ --token qge_\S+ --pin sha256:[0-9a-f]{64}\r\n/,
     ]) {
-      expect(central.process.stdout).toContain(line);
+      expect(terminal.stdout).toMatch(said);
     }
-    expect(central.token).toMatch(/^qg_[0-9a-f]{16}_[\w-]{43}$/);
-    expect(central.process.stdout).toContain(`The socket ${join(folder, 'central.sock')} serves the administration to this account only.`);
-    expect(central.process.stdout).toContain(`First administrator's token: in ${join(folder, 'administrator-token')}, mode 0600`);
+    const token = (await readFile(join(folder, 'administrator-token'), 'utf8')).trim();
+    expect(token).toMatch(/^qg_[0-9a-f]{16}_[\w-]{43}$/);
+    expect(terminal.stdout.split(token)).toHaveLength(2);
     expect((await stat(join(folder, 'administrator-token'))).mode & 0o777).toBe(0o600);
+    await expect(stat(join(folder, 'first-enrollment-token'))).rejects.toMatchObject({ code: 'ENOENT' });
+    process.kill(Number(await readFile(join(folder, 'lock.pid'), 'utf8')), 'SIGTERM');
+    expect(await terminal.ended()).toMatchObject({ code: 0 });
 
-    expect(await central.stop()).toMatchObject({ code: 0 });
-    const secret = central.token.slice('qg_'.length + 17);
+    const secret = token.slice('qg_'.length + 17);
     const names = (await readdir(folder)).filter((name) => name.startsWith('central.db'));
     const stored = (await Promise.all(names.map((name) => readFile(join(folder, name), 'latin1')))).join('');
     expect(stored).toContain(createHash('sha256').update(secret).digest('hex'));
     expect(stored).not.toContain(secret);
-
-    const again = await CentralProcess.start(cleanup, folder);
-    expect(again.process.stdout).toContain('is ready');
-    expect(again.process.stdout).not.toContain(secret);
-    expect(again.process.stdout).not.toContain('administrator\'s token');
-    // No enrollment token at every start, either: only the first one and what somebody asks for.
-    expect(again.process.stdout).not.toContain('queue-agent enrol');
-    expect((await again.rest('GET', '/enrolment-tokens')).body.enrolmentTokens).toHaveLength(1);
-    expect(await again.rest('GET', '/status')).toMatchObject({ status: 200 });
   });
 
-  it('prints no secret into what is not a terminal: the enrolment line names a 0600 file', async () => {
+  it('prints no secret into what is not a terminal: it names the 0600 files, also in the enrolment line', async () => {
     const folder = await cleanup.folder();
     const central = await CentralProcess.start(cleanup, folder, ['--log-level', 'trace']);
+    expect(central.process.stdout).toContain(`First administrator's token: in ${join(folder, 'administrator-token')}, mode 0600`);
     const file = join(folder, 'first-enrollment-token');
     expect(central.enrolmentLine).toMatch(new RegExp(`^enrol https://localhost:${central.ports.secure} --token-file ${file} --pin sha256:[0-9a-f]{64}$`));
     const token = (await readFile(file, 'utf8')).trim();
     expect(token).toMatch(/^qge_/);
-    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    for (const name of ['first-enrollment-token', 'administrator-token']) expect((await stat(join(folder, name))).mode & 0o777).toBe(0o600);
     expect(`${central.process.stdout}${central.process.stderr}`).not.toMatch(/qge?_[0-9a-f]{16}_/);
     const folders = await agentFolders(cleanup);
     const enrolled = await runNode('agent/cli.ts', [...central.enrolmentLine.replace(`--token-file ${file}`, `--token ${token}`).split(' '), ...agentFlags(folders, 'branch-1')]);
@@ -92,18 +90,17 @@ describe('the first start', () => {
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
   });
 
-  it('shows both secrets once on a terminal: the token, and a complete enrolment line', async () => {
+  it('is the only one that makes tokens: later starts print and make none', async () => {
     const folder = await cleanup.folder();
-    const line = `exec '${process.execPath}' '${join(ROOT, 'central/main.ts')}' --data-folder '${folder}' --advertised-names localhost ${anyPorts.join(' ')}`;
-    const terminal = new Running('script', ['--quiet', '--return', '--command', line, '/dev/null']);
-    cleanup.add(() => terminal.stop('SIGKILL'));
-    await terminal.printed(/Administration: .*\r\n/);
-    const token = (await readFile(join(folder, 'administrator-token'), 'utf8')).trim();
-    expect(terminal.stdout.split(token)).toHaveLength(2);
-    expect(terminal.stdout).toMatch(/ {4}queue-agent enrol https:\/\/localhost:\d+ --token qge_\S+ --pin sha256:[0-9a-f]{64}\r?\n/);
-    await expect(stat(join(folder, 'first-enrollment-token'))).rejects.toMatchObject({ code: 'ENOENT' });
-    process.kill(Number(await readFile(join(folder, 'lock.pid'), 'utf8')), 'SIGTERM');
-    expect(await terminal.ended()).toMatchObject({ code: 0 });
+    const first = await CentralProcess.start(cleanup, folder);
+    const { enrolmentTokens } = (await first.rest('GET', '/enrolment-tokens')).body;
+    expect(enrolmentTokens).toHaveLength(1);
+    expect(await first.stop()).toMatchObject({ code: 0 });
+    const again = await CentralProcess.start(cleanup, folder);
+    expect(again.process.stdout).toContain('is ready');
+    expect(again.process.stdout).not.toMatch(/administrator's token|queue-agent enrol/);
+    expect((await again.rest('GET', '/enrolment-tokens')).body.enrolmentTokens).toEqual(enrolmentTokens);
+    expect((await again.rest('GET', '/tokens')).body.tokens).toHaveLength(1);
   });
 
   it('makes the data folder 0700, and no file in it readable by others', async () => {
