@@ -181,11 +181,9 @@ async function enrolmentToken(values: Parsed['values']): Promise<string | undefi
   const [token, file] = [values['token'], values['token-file']];
   if (typeof file === 'string') {
     if (token !== undefined) throw new UsageError('--token and --token-file exclude each other');
-    return await readSecret(file, { what: 'The token file', prompt: 'Enrollment token: ' });
+    return (await readSecret(file, { what: 'The token file', prompt: 'Enrollment token: ' })).trim();
   }
-  if (typeof token !== 'string') return process.env['QUEUE_AGENT_TOKEN'];
-  complain('warning: other users of this machine can see the token on the command line; use --token-file FILE, or "-" for stdin\n');
-  return token;
+  return typeof token === 'string' ? token : process.env['QUEUE_AGENT_TOKEN'];
 }
 
 async function request(args: readonly string[]): Promise<number> {
@@ -226,7 +224,7 @@ async function rescue(args: readonly string[]): Promise<number> {
   const file = values['code-file'];
   if (file === undefined && !process.stdin.isTTY) throw new UsageError('rescue needs the recovery code: stdin is not a terminal to ask on; name a file: --code-file FILE ("-": stdin)');
   const conf = await loadAgentConf(request);
-  const code = await readSecret(typeof file === 'string' ? file : '-', { what: 'The file with the recovery code', prompt: 'Recovery code: ' });
+  const code = (await readSecret(typeof file === 'string' ? file : '-', { what: 'The file with the recovery code', prompt: 'Recovery code: ' })).trim();
   const { rescueAgent } = await import('./rescue.ts');
   tellEnrolled(request, conf, await rescueAgent(conf, code));
   return 0;

@@ -1,9 +1,10 @@
 // Owns becoming an agent: finds the pinned certificate, sends token (or asks without one) and request over a connection that
 // trusts only that one, and gives back what was learnt. Loaded only when it is needed; nothing of it stays in the daemon's steady path.
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { X509Certificate } from 'node:crypto';
-import { isCoded, textOf } from '../shared/errors.ts';
+import { readBoundedFile } from '../shared/bounded-file.ts';
+import { isCoded } from '../shared/errors.ts';
 import { spkiOf } from '../shared/public-key.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
 import { answerMac, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolmentPending } from '../shared/wire/enrolment.ts';
@@ -84,6 +85,8 @@ function decided(answer: Enrolled | EnrolmentPending): Enrolled {
   return answer;
 }
 
+const MAX_FILE_BYTES = 16 * 1024;
+
 const ENROLMENT_FILE = {
   type: 'object',
   required: ['url', 'token'],
@@ -94,16 +97,11 @@ export type EnrolmentFile = Static<typeof ENROLMENT_FILE>;
 
 /** Reads the one-time file that Central leaves for the agent on its own host; undefined when there is none. */
 export async function readEnrolmentFile(file: string): Promise<EnrolmentFile | undefined> {
-  let text: string;
-  try {
-    text = await readFile(file, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw agentFault('enrolment_file_bad', { file, found: textOf(error) }, error);
-  }
+  const bytes = await readBoundedFile({ path: file, what: 'The enrolment file', maxBytes: MAX_FILE_BYTES, mend: 'Restart Central, which writes it again.', ifMissing: 'ignore' });
+  if (bytes === undefined) return undefined;
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
     throw agentFault('enrolment_file_bad', { file, found: 'no JSON' }, error);
   }

@@ -73,3 +73,39 @@ depends on within a second or two, also while it waits for its next try or has s
 
 Environment and flags are those of the process: they change with a restart only.
 `;
+
+export const AGENT_LOCAL_API = `### The local API
+
+Programs on the agent's host post events and take commands over HTTP. The API listens at two places:
+
+- A Unix socket, \`local-api.sock\` in the data folder unless \`local-api.socket\` names another path (not on Windows). It has mode 0600: only the
+  account of the agent may connect, and needs no token. With \`local-api.group\` it has mode 0660 and that group, and every request needs the
+  token; put the socket into a folder that the group may enter, such as \`/run/queue-agent\`. A path of more than 100 bytes is not possible: then
+  there is only the port.
+- Port \`local.api.port\` of 127.0.0.1. Every request needs the token. Requests of web pages are refused: those with an \`Origin\`, with a
+  \`Sec-Fetch-Site\`, or with a \`Host\` other than \`127.0.0.1\`, \`localhost\` and \`[::1]\`.
+
+A port or path that another process uses does not keep the agent from starting: it is a problem in the status (\`queue-agent status\`, \`problems\`
+of \`GET /v1/status\`), and the agent tries again every two seconds.
+
+\`local-api.json\` in the data folder (mode 0600) says where the API is now, and has the token: \`{"socket": path or null, "url": address or null,
+"token": "qgl_...", "previous": ...}\`. A program that reads it sends the token only to what this daemon listens on: \`url\` is null while the port is taken
+and while no daemon runs. Read it again when a connection fails. The token is sent as \`Authorization: Bearer TOKEN\`.
+
+\`queue-agent consumers rotate-token\` makes another token (\`POST /api/v1/consumers/default/rotate-token\` over the socket, for its owner only). The
+token before stays valid for 24 hours, also over restarts; a further rotation ends it at once. After a token has become known to somebody else, rotate twice.
+
+The commands (\`status\`, \`doctor\`, \`consumers\`) send no token. They use the socket; where there is none, the daemon proves first that it can read
+\`local-owner.key\` in the data folder (written at each start, mode 0600), and the command then proves the same for its one request.
+
+| bound | value |
+| --- | --- |
+| connections with a valid token, or of the socket's owner | 256 |
+| connections without one yet, for each of socket and port; above it the oldest give way | 128 |
+| time from the connection to a valid token | 5 s |
+| requests sent ahead on one connection | 8 |
+| requests that wait for commands | 128 |
+| bodies being received; answers not read yet | 32 MiB each |
+| time to read an answer | 30 s |
+| answers to wrong tokens without delay | 20 in 10 s; then 1 s later; the connection ends each time |
+`;

@@ -28,7 +28,7 @@ import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings.
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
 import { TRUSTSTORE_ERRORS } from '../shared/truststore/errors.ts';
 import { isTerminal, REFUSALS } from '../shared/wire/refusals.ts';
-import { AGENT_INTRODUCTION, AGENT_RELOADING, CENTRAL_INTRODUCTION, CONFIGURATION_INTRODUCTION } from './configuration-text.ts';
+import { AGENT_INTRODUCTION, AGENT_LOCAL_API, AGENT_RELOADING, CENTRAL_INTRODUCTION, CONFIGURATION_INTRODUCTION } from './configuration-text.ts';
 
 /** One error table with the heading it gets in ERRORS.md. */
 export interface ErrorSubject {
@@ -194,6 +194,7 @@ export function configurationMarkdown(): string {
     ...settingRows(AGENT_SCHEMA, AGENT_PREFIX),
     '',
     AGENT_RELOADING,
+    AGENT_LOCAL_API,
   ]
     .join('\n')
     .trimEnd()}\n`;

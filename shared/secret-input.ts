@@ -39,7 +39,7 @@ async function ask(prompt: string, { stdin, stderr }: SecretIo): Promise<string>
   const lines = createInterface({ input: stdin, output: silent, terminal: true, historySize: 0 });
   try {
     return await new Promise<string>((resolve, reject) => {
-      lines.once('line', (line) => resolve(line.trim()));
+      lines.once('line', (line) => resolve(line));
       lines.once('SIGINT', () => reject(new PromptCanceled('Canceled.')));
       lines.once('close', () => reject(new PromptCanceled('Canceled.')));
     });
@@ -64,5 +64,5 @@ async function readInput({ stdin }: SecretIo): Promise<string> {
 
 /** What an editor or echo wrote ends in a line break that belongs to no secret. */
 function firstLine(bytes: Buffer): string {
-  return (bytes.toString('utf8').split('\n', 1)[0] ?? '').replace(/\r$/, '').trim();
+  return (bytes.toString('utf8').split('\n', 1)[0] ?? '').replace(/\r$/, '');
 }

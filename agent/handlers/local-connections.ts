@@ -7,7 +7,7 @@ import { agentFault } from '../errors.ts';
 export interface LocalLimits {
   /** With authority, over all listeners. Local programs are few; a leak of connections in one of them must not take the daemon along. */
   readonly connections: number;
-  /** Without authority yet, per listener; above it the oldest one gives way. More than the kernel accepts at once: a newcomer is read before it is the oldest. */
+  /** Without authority yet, per listener; above it the oldest ones give way. */
   readonly newcomers: number;
   /** From the connection to a valid token. */
   readonly newcomerMs: number;
@@ -99,6 +99,7 @@ export class LocalShares {
 export class Newcomers {
   readonly #limits: LocalLimits;
   readonly #sockets = new Map<Socket, NodeJS.Timeout>();
+  #evicting = false;
 
   constructor(limits: LocalLimits) {
     this.#limits = limits;
@@ -107,12 +108,23 @@ export class Newcomers {
   add(socket: Socket): void {
     this.#sockets.set(socket, setTimeout(() => socket.destroy(), this.#limits.newcomerMs).unref());
     socket.once('close', () => this.remove(socket));
-    const [oldest] = this.#sockets.keys();
-    if (this.#sockets.size > this.#limits.newcomers) oldest?.destroy();
-    if (this.#sockets.size > this.#limits.newcomers && oldest !== undefined) this.remove(oldest);
+    if (this.#sockets.size <= this.#limits.newcomers || this.#evicting) return;
+    // Many are accepted at once, and read only in the next round of the event loop: a program that sent its token right away must not be the oldest before
+    // that. So the places may be exceeded for two rounds, by what the kernel's queue holds.
+    this.#evicting = true;
+    setImmediate(() => setImmediate(() => this.#evict()));
   }
 
-  /** It is one no more. */
+  #evict(): void {
+    this.#evicting = false;
+    for (const oldest of this.#sockets.keys()) {
+      if (this.#sockets.size <= this.#limits.newcomers) return;
+      oldest.destroy();
+      this.remove(oldest);
+    }
+  }
+
+  /** It has shown a valid token, or is closed. */
   remove(socket: Socket): void {
     clearTimeout(this.#sockets.get(socket));
     this.#sockets.delete(socket);

@@ -3,7 +3,7 @@
 import type { Server } from 'node:http';
 import { dirname } from 'node:path';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
-import { groupId, HAS_UNIX_SOCKETS, listenOnSocket, MAX_SOCKET_PATH_BYTES, SocketNameTaken, BACKLOG, type BoundSocket, type SocketAccess } from '../../shared/platform/unix-socket.ts';
+import { groupId, HAS_UNIX_SOCKETS, listenOnSocket, MAX_SOCKET_PATH_BYTES, SocketNameTaken, type BoundSocket, type SocketAccess } from '../../shared/platform/unix-socket.ts';
 import { agentFault } from '../errors.ts';
 import { removeOwnerKey, writeOwnerKey, type LocalApiAddresses, type LocalApiFile } from '../local-api-file.ts';
 import type { LocalApiPorts } from './local-api.ts';
@@ -197,7 +197,7 @@ class Listeners implements LocalApi {
         reject(systemCode(error) === 'EADDRINUSE' ? agentFault('local_port_taken', { port, address: ADDRESS }, error) : agentFault('local_port_refused', { port, found: textOf(error) }, error));
       };
       server.once('error', refused);
-      server.listen({ port, host: ADDRESS, backlog: BACKLOG }, () => {
+      server.listen({ port, host: ADDRESS }, () => {
         server.removeListener('error', refused);
         const address = server.address();
         resolve(typeof address === 'object' && address !== null ? address.port : port);
@@ -206,7 +206,7 @@ class Listeners implements LocalApi {
     this.#servers.add(server);
   }
 
-  /** Its name is gone: nobody new finds it, and who is connected is answered to the end. */
+  /** Its name is gone, so that no new program finds it; those that are connected are answered to the end. */
   #drop(server: Server): void {
     this.#servers.delete(server);
     void closed(server);

@@ -51,7 +51,8 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
       try {
         await serve({ kind, needs, newcomers, connection, request, response, expectsContinue });
       } catch (error) {
-        if (!isCoded(error)) needs.ports.onUnexpected(error);
+        // A peer that leaves in the middle of a body is not a defect.
+        if (!isCoded(error) && !request.socket.destroyed) needs.ports.onUnexpected(error);
         sendFault(response, error);
       }
     });

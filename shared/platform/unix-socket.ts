@@ -15,8 +15,6 @@ export const MAX_SOCKET_PATH_BYTES = 100;
 export const HAS_UNIX_SOCKETS = process.platform !== 'win32';
 
 const MAX_GROUP_FILE_BYTES = 4 * 1024 * 1024;
-/** Connections that the kernel accepts before this process does; the caller bounds what it holds itself. */
-export const BACKLOG = 64;
 const LOOKUP_MS = 5_000;
 /** A process that does not accept within this time is alive all the same. */
 const PROBE_MS = 2_000;
@@ -133,7 +131,7 @@ async function privateFolder(parent: string): Promise<string> {
 function bind(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ path, backlog: BACKLOG }, () => {
+    server.listen(path, () => {
       server.removeListener('error', reject);
       resolve();
     });

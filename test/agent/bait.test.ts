@@ -2,21 +2,24 @@
 import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readCertificateFile } from '../../agent/certificate-file.ts';
 import { enrol } from '../../agent/enrol.ts';
 import { trustCentral } from '../../agent/enrol-command.ts';
-import { newLocalToken, startLocalApi, type LocalApi } from '../../agent/handlers/local-api.ts';
+import type { LocalApiPorts } from '../../agent/handlers/local-api.ts';
+import { openLocalApi } from '../../agent/handlers/local-listeners.ts';
+import { LOCAL_API_FILE, LocalApiFile } from '../../agent/local-api-file.ts';
 import { loadOrCreateKey, saveIdentity, type AgentKey } from '../../agent/identity.ts';
 import { Renewal } from '../../agent/renewal.ts';
 import { createTrustUpdates } from '../../agent/trust-updates.ts';
 import { openAuthority, type Authority } from '../../central/pki/authority.ts';
 import { chainPem } from '../../central/pki/certificate.ts';
-import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
 import { ENROLLED, ENROLMENT_PENDING } from '../../shared/wire/enrolment.ts';
 import { LIMITS, RENEWED, TRUST } from '../../shared/wire/messages.ts';
-import { BAITS, CostCheck, stringPlaces, whateverComesOfIt } from '../bait.ts';
+import { BAITS, CostCheck, MESSAGE_ATTRIBUTES, stringPlaces, whateverComesOfIt } from '../bait.ts';
 import { memoryStore } from '../central/fakes.ts';
 import { Cleanup } from '../flow/processes.ts';
 
@@ -95,8 +98,8 @@ test('no string in the answer to an enrolment costs more CPU than its length', a
 
 test('no string that a local program sends costs more CPU than its length', async () => {
   const cost = new CostCheck();
-  const token = newLocalToken();
-  const api: LocalApi = await startLocalApi(0, token, {
+  const dataFolder = await cleanup.folder();
+  const ports: LocalApiPorts = {
     append: async (messages) => messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const),
     take: async () => [],
     waitForCommands: async () => undefined,
@@ -108,13 +111,16 @@ test('no string that a local program sends costs more CPU than its length', asyn
     onUnexpected: (error) => {
       throw error;
     },
-  });
+  };
+  const settings = { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined };
+  const api = await openLocalApi({ settings, dataFolder, file: await LocalApiFile.open(dataFolder, ports.now), ports, log: SILENT });
+  const { token, url } = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as { token: string; url: string };
   const call = async (method: string, path: string, body?: string, authorization = `Bearer ${token}`): Promise<void> => {
-    const answer = await fetch(`http://127.0.0.1:${api.port}${path}`, { method, headers: { authorization }, ...(body === undefined ? {} : { body }) });
+    const answer = await fetch(`${url}${path}`, { method, headers: { authorization }, ...(body === undefined ? {} : { body }) });
     await answer.text();
   };
   for (const [bait, textOf] of Object.entries(BAITS)) {
-    for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) await cost.check(`event${place}, ${bait}`, () => call('POST', '/v1/events', JSON.stringify(withText(textOf(maxLength)))));
+    for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_ATTRIBUTES)) await cost.check(`event${place}, ${bait}`, () => call('POST', '/v1/events', JSON.stringify(withText(textOf(maxLength)))));
     await cost.check(`event as it is, ${bait}`, () => call('POST', '/v1/events', textOf(1_000_000)));
     await cost.check(`acknowledgement, ${bait}`, () => call('POST', '/v1/commands/ack', JSON.stringify({ through: textOf(1_000_000) })));
     for (const name of ['max', 'waitSeconds', 'x']) await cost.check(`query ${name}, ${bait}`, () => call('GET', `/v1/commands?${name}=${encodeURIComponent(textOf(2_000).toWellFormed())}`));

@@ -14,6 +14,7 @@ import { derInPem, pemBlocks } from '../../shared/pem.ts';
 import { parseProperties } from '../../shared/properties.ts';
 import { EntryIndex } from '../../shared/truststore/entries.ts';
 import { decodeFromAgent } from '../../shared/wire/codec.ts';
+import { scanValue } from '../../shared/wire/json-text.ts';
 import { alternativeNamesIn } from '../../shared/wire/names.ts';
 import { readItem } from '../../shared/delivery/message.ts';
 import { originOf, AddressSet } from '../../central/auth/address-rules.ts';
@@ -50,7 +51,7 @@ const TEXT_READERS: readonly Reader[] = [
   { name: 'a distinguished name', size: 20_000, read: (text) => readDistinguishedName(String(text)) },
   { name: 'a JSON frame', size: 100_000, read: (text) => decodeFromAgent(JSON.stringify({ type: 'messages', first: 1, items: [text] })) },
   { name: 'a JSON frame as it is', size: 100_000, read: (text) => decodeFromAgent(`{"type":"messages","first":1,"items":[${String(text)}`) },
-  { name: 'an item of a frame', size: 60_000, read: (text) => readItem({ specversion: '1.0', id: 'i', source: 's', type: 't', x: text, [String(text)]: 1 }, Number.MAX_SAFE_INTEGER) },
+  { name: 'an item of a frame', size: 60_000, read: (text) => readItem(scanValue(JSON.stringify({ specversion: '1.0', id: 'i', source: 's', type: 't', x: text, [String(text)]: 1 })), Number.MAX_SAFE_INTEGER) },
   { name: 'forwarding headers', size: 60_000, read: (text) => originOf('127.0.0.1', 'plain', { 'x-forwarded-for': String(text), 'x-forwarded-proto': String(text) }, new AddressSet(['127.0.0.1'])) },
   { name: 'a JKS store of this content', size: 60_000, read: async (text) => await openStore({ bytes: Buffer.concat([Buffer.from('feedfeed0000000200000fff', 'hex'), Buffer.from(text)]), file: 'f' }) },
   { name: 'a PKCS#12 store of this content', size: 60_000, read: async (text) => await openStore({ bytes: sequence(der(TAG.integer, Buffer.from([3])), der(TAG.octets, Buffer.from(text))), file: 'f' }) },

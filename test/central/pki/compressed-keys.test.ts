@@ -3,12 +3,15 @@
 import { createPrivateKey, createPublicKey, ECDH, generateKeyPairSync, randomUUID, sign, verify, type KeyObject } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CENTRAL } from '../../../central/audit.ts';
+import { AgentRate } from '../../../central/agents/agent-rate.ts';
 import type { RenewalFrames } from '../../../central/agents/control.ts';
 import { Renewals } from '../../../central/agents/renewal.ts';
 import type { Session } from '../../../central/agents/session.ts';
+import { addressBlock } from '../../../central/auth/address-rules.ts';
 import { proveHello } from '../../../central/auth/agent-identity.ts';
 import { judgeClientCertificate } from '../../../central/auth/client-certificate.ts';
 import { createEnrolmentTokens, type EnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
+import { siteOf } from '../../../central/auth/wrong-attempts.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import { createApprovals, type Approvals } from '../../../central/pki/approvals.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority.ts';
@@ -67,6 +70,7 @@ let policy: EnrolmentPolicy;
 
 beforeEach(async () => {
   policy = 'approve';
+  const attempts = { slow: async () => undefined };
   store = await openSqliteStore({ folder: await cleanup.folder(), deduplicationMs: DAY, onFailure: () => undefined });
   const { agents, audit, enrolments, certificates } = store;
   const now = Date.now;
@@ -74,11 +78,11 @@ beforeEach(async () => {
   authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'], certificates: () => authority.roots() };
   const grants = createGrants({ authority, trust, certificates, signingKey: 'S'.repeat(64), central: 'central.test', lifetimeDays: () => 30, now });
-  approvals = createApprovals({ agents, enrolments, audit, grants, onPending: () => undefined, now });
-  rescues = createRescues({ agents, enrolments, audit, grants, pin: () => 'sha256:00', onRescued: () => undefined, now });
+  approvals = createApprovals({ agents, enrolments, audit, grants, blockOf: addressBlock, siteOf, onPending: () => undefined, now });
+  rescues = createRescues({ agents, enrolments, audit, grants, attempts, pin: () => 'sha256:00', onRescued: () => undefined, now });
   issuing = createIssuing({ agents, enrolments, audit, grants, authority, trust, signing: { chain: () => [authority.certificate] }, policy: () => policy, now });
-  enrolment = createEnrolment({ agents, audit, tokens, grants, approvals, rescues, policy: () => policy, now });
-  renewals = new Renewals({ agents, certificates, authority, lifetimeDays: () => 30, online: () => 1, incidents: { record: () => undefined }, metrics: createMetrics(), log: { info: () => undefined, warn: () => undefined }, now });
+  enrolment = createEnrolment({ agents, audit, tokens, grants, approvals, rescues, attempts, policy: () => policy, now });
+  renewals = new Renewals({ agents, certificates, authority, lifetimeDays: () => 30, online: () => 1, incidents: { record: () => undefined }, metrics: createMetrics(), log: { debug: () => undefined, info: () => undefined, warn: () => undefined }, rate: new AgentRate(100, 1, now), now });
 });
 afterEach(async () => {
   await store.stop();
