@@ -9,7 +9,7 @@ export const ADMIN_ERRORS = {
     hint: 'Central was set back to an older backup. Begin again from the cursor {newest}, or from 0 to see what is still there.',
   },
   too_many_waiting: { status: 503, text: '{count} requests wait for events already; that is as many as Central keeps.', hint: 'Ask again later, or without waitSeconds.' },
-  too_many_requests: {
+  too_many_in_progress: {
     status: 429,
     text: 'This API token has {count} requests in progress; allowed: {allowed}.',
     hint: 'Wait for answers before you send more requests, and give each program an API token of its own.',

@@ -12,10 +12,10 @@ export const MAX_REQUESTS_OF_TOKEN = 128;
 export class TokenBounds {
   readonly #inProgress = new Map<string, number>();
 
-  /** Counts the request until its answer is out or its connection is gone. Errors: too_many_requests. */
+  /** Counts the request until its answer is out or its connection is gone. Errors: too_many_in_progress. */
   enter(tokenId: string, reply: FastifyReply): void {
     const count = this.#inProgress.get(tokenId) ?? 0;
-    if (count >= MAX_REQUESTS_OF_TOKEN) throw adminFault('too_many_requests', { count, allowed: MAX_REQUESTS_OF_TOKEN });
+    if (count >= MAX_REQUESTS_OF_TOKEN) throw adminFault('too_many_in_progress', { count, allowed: MAX_REQUESTS_OF_TOKEN });
     this.#inProgress.set(tokenId, count + 1);
     // `close` follows every answer, also one that a cut connection interrupted.
     reply.raw.once('close', () => this.#leave(tokenId));

@@ -126,11 +126,13 @@ export class SessionIntake {
     if (!(await pass.entered)) return first - 1;
     this.#pass = undefined;
     try {
-      return await inbox.append(first, items);
-    } finally {
-      pass.leave();
-      this.#uncommitted = this.#uncommitted.filter(({ through }) => through > last);
+      const through = await inbox.append(first, items);
+      this.#uncommitted = this.#uncommitted.filter((frame) => frame.through > last);
       this.#share?.released(bytes);
+      return through;
+    } finally {
+      // What the store refused for now waits in the receiver and goes on counting; any other refusal ends the session.
+      pass.leave();
     }
   }
 

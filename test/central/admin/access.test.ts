@@ -72,7 +72,7 @@ describe('an API token', () => {
     await until(() => rest.events.waiting === MAX_REQUESTS_OF_TOKEN || undefined);
     const refused = await rest.request('GET', '/status', { as: 'viewer' });
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
-    expect(await refused.json()).toMatchObject({ type: 'urn:queuegate:error:too_many_requests' });
+    expect(await refused.json()).toMatchObject({ type: 'urn:queuegate:error:too_many_in_progress' });
     expect((await rest.request('GET', '/status', { as: 'operator' })).status).toBe(200);
     ended.abort();
     await Promise.all(waiting);
