@@ -24,7 +24,7 @@ import { BAITS, cpuMs, leastCpuMs, nestedDer, whateverComesOfIt } from '../bait.
 /** Doubling the input may cost this much more; linear work is 2, the rest is what the machine does besides. */
 const MOST = 2.5;
 /** Below this a run measures the clock, not the work. */
-const LEAST_MS = 8;
+const LEAST_MS = 5;
 const RUNS = 5;
 const MOST_ROUNDS = 8;
 const MOST_TIMES = 256;
@@ -33,8 +33,10 @@ const NO_DER_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER, maxDepth: Number.MAX_S
 
 interface Reader {
   readonly name: string;
-  /** Units of the input; the double is measured against it. */
+  /** Units of the input; the double is measured against it. Frames are so long that V8 keeps both sizes in the same kind of memory. */
   readonly size: number;
+  /** Makes the input of a text, once. */
+  readonly prepare?: (text: string) => string;
   readonly read: (input: string | Buffer) => unknown;
 }
 
@@ -49,9 +51,14 @@ const TEXT_READERS: readonly Reader[] = [
   { name: 'a JVM command line', size: 60_000, read: (text) => splitJvmArgs(String(text)) },
   { name: 'alternative names', size: 60_000, read: (text) => [...alternativeNamesIn(String(text))] },
   { name: 'a distinguished name', size: 20_000, read: (text) => readDistinguishedName(String(text)) },
-  { name: 'a JSON frame', size: 100_000, read: (text) => decodeFromAgent(JSON.stringify({ type: 'messages', first: 1, items: [text] })) },
-  { name: 'a JSON frame as it is', size: 100_000, read: (text) => decodeFromAgent(`{"type":"messages","first":1,"items":[${String(text)}`) },
-  { name: 'an item of a frame', size: 60_000, read: (text) => readItem(scanValue(JSON.stringify({ specversion: '1.0', id: 'i', source: 's', type: 't', x: text, [String(text)]: 1 })), Number.MAX_SAFE_INTEGER) },
+  { name: 'a JSON frame', size: 400_000, prepare: (text) => JSON.stringify({ type: 'messages', first: 1, items: [text] }), read: (text) => decodeFromAgent(String(text)) },
+  { name: 'a JSON frame as it is', size: 400_000, prepare: (text) => Buffer.from(`{"type":"messages","first":1,"items":[${text}`).toString(), read: (text) => decodeFromAgent(String(text)) },
+  {
+    name: 'an item of a frame',
+    size: 400_000,
+    prepare: (text) => JSON.stringify({ specversion: '1.0', id: 'i', source: 's', type: 't', x: text, [text]: 1 }),
+    read: (text) => readItem(scanValue(String(text)), Number.MAX_SAFE_INTEGER),
+  },
   { name: 'forwarding headers', size: 60_000, read: (text) => originOf('127.0.0.1', 'plain', { 'x-forwarded-for': String(text), 'x-forwarded-proto': String(text) }, new AddressSet(['127.0.0.1'])) },
   { name: 'a JKS store of this content', size: 60_000, read: async (text) => await openStore({ bytes: Buffer.concat([Buffer.from('feedfeed0000000200000fff', 'hex'), Buffer.from(text)]), file: 'f' }) },
   { name: 'a PKCS#12 store of this content', size: 60_000, read: async (text) => await openStore({ bytes: sequence(der(TAG.integer, Buffer.from([3])), der(TAG.octets, Buffer.from(text))), file: 'f' }) },
@@ -82,11 +89,11 @@ async function growth(read: (input: string | Buffer) => unknown, one: string | B
 }
 
 describe('the cost of reading grows with the size of the input and no faster', () => {
-  for (const { name, size, read } of TEXT_READERS) {
+  for (const { name, size, read, prepare = (text: string) => text } of TEXT_READERS) {
     test(`${name}, whatever text it is`, { timeout: 120_000 }, async () => {
       const superlinear: string[] = [];
       for (const [bait, textOf] of Object.entries(BAITS)) {
-        const factor = await growth(read, textOf(size), textOf(2 * size));
+        const factor = await growth(read, prepare(textOf(size)), prepare(textOf(2 * size)));
         if (factor > MOST) superlinear.push(`${bait}: ${factor.toFixed(2)}`);
       }
       expect(superlinear).toEqual([]);
