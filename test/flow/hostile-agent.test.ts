@@ -47,7 +47,7 @@ async function renewal(key: RawKey, next: RawKey, certificate: string): Promise<
 /** Certificates that were issued to an agent, and all that are revoked. */
 function certificates(id: string): { issued: number; revoked: number } {
   const database = new DatabaseSync(databasePath(folder), { readOnly: true });
-  const number = (sql: string, ...args: string[]): number => Number((database.prepare(sql).get(...args) as { n: number }).n);
+  const number = (sql: string, ...args: string[]): number => (database.prepare(sql).get(...args) as { n: number }).n;
   const found = { issued: number('SELECT count(*) AS n FROM agent_certificate WHERE agent_id = ?', id), revoked: number('SELECT count(*) AS n FROM agent_certificate WHERE revoked_at IS NOT NULL') };
   database.close();
   return found;
@@ -179,7 +179,7 @@ describe('a renewal of a certificate that the agent does not have', () => {
 
   it('the right one is renewed; asked again with the same key it is the same one; and the next, and the next, only so often', async () => {
     const order = await enrolled();
-    let current = String(((await central.agent(order.name)) as { certificate: { thumbprint: string } }).certificate.thumbprint);
+    let current = ((await central.agent(order.name)) as { certificate: { thumbprint: string } }).certificate.thumbprint;
     const agent = await online(order, ['renewal']);
     const answers = (): number => agent.frames.filter(({ type }) => type === 'renewal-refused' || type === 'renewed').length;
     const ask = async (): Promise<Record<string, unknown>> => {
@@ -193,7 +193,7 @@ describe('a renewal of a certificate that the agent does not have', () => {
     expect((await ask())['certificate']).toEqual(first['certificate']);
     let renewed = 1;
     for (let i = 0; i < RENEWAL_BURST + 5; i += 1) {
-      current = String(((await central.agent(order.name)) as { certificate: { thumbprint: string } }).certificate.thumbprint);
+      current = ((await central.agent(order.name)) as { certificate: { thumbprint: string } }).certificate.thumbprint;
       if ((await ask())['type'] === 'renewed') renewed += 1;
     }
     expect(renewed).toBeLessThanOrEqual(RENEWAL_BURST);

@@ -99,6 +99,26 @@ export function renewalContract(open: OpenEngine): void {
     expect(await store.certificates.recordRenewal(renewal('d3', { keyThumbprint: 'third key' }, { renews: 'c3' }))).toMatchObject({ outcome: 'twice' });
   });
 
+  it('knows which certificates may be renewed: the current one, the next one, and those that were renewed; none that nobody issued', async () => {
+    const may = async (...thumbprints: string[]): Promise<boolean[]> => await Promise.all(thumbprints.map((thumbprint) => store.certificates.mayRenew('a1', thumbprint)));
+    expect(await may('c1', 'made up')).toEqual([true, false]);
+    await store.certificates.recordRenewal(renewal('c2', NEXT));
+    expect(await may('c1', 'c2', 'made up')).toEqual([true, true, false]);
+    ({ epoch } = await store.agents.claimSession(claimOf('a1', NEXT)));
+    expect(await may('c1', 'c2')).toEqual([true, true]);
+    await store.certificates.recordIssued(issued('c3'));
+    expect([...(await may('c2', 'c3')), await store.certificates.mayRenew('a2', 'c3')]).toEqual([false, true, false]);
+  });
+
+  it('forgets certificates that have ended, all but the last ones and the current one', async () => {
+    for (let i = 0; i < 100; i += 1) await store.certificates.recordIssued(issued(`old ${i}`, { issuedAt: NOW - 1_000 + i, notAfter: NOW - 1 }));
+    await store.certificates.recordIssued(issued('c5'));
+    await store.certificates.recordRenewal(renewal('c6', {}, { renews: 'c5' }));
+    const kept = (await store.certificates.ofAgent('a1', 999)).map(({ thumbprint }) => thumbprint);
+    expect(kept.length).toBeLessThan(70);
+    expect(kept).toEqual(expect.arrayContaining(['c1', 'c5', 'c6', 'old 99']));
+  });
+
   it('takes no renewal from a session that is over, and no key of another agent', async () => {
     await expect(store.certificates.recordRenewal(renewal('c2', {}, { epoch: epoch - 1 }))).rejects.toMatchObject({ code: 'stale_epoch' });
     await registered(store, 'a2');

@@ -9,6 +9,8 @@ class Line implements HeartbeatPort {
   written = 0;
   waiting = 0;
   pings = 0;
+  paused = false;
+  isPaused = (): boolean => this.paused;
   ping = (): void => void (this.pings += 1);
   bytesRead = (): number => this.read;
   bytesWaiting = (): number => this.waiting;
@@ -65,5 +67,18 @@ describe('a heartbeat', () => {
     expect(ends).toEqual([]);
     for (let i = 0; i < 4; i += 1) step(0);
     expect(ends).toMatchObject([{ reason: 'not-reading' }]);
+  });
+
+  it('finds no silent peer dead as long as this side leaves its socket unread, and does so once it is read again', () => {
+    const line = new Line();
+    const { ends } = started(line);
+    line.paused = true;
+    vi.advanceTimersByTime(20 * PERIOD_MS);
+    expect(ends).toEqual([]);
+    line.paused = false;
+    vi.advanceTimersByTime(2.25 * PERIOD_MS);
+    expect(ends).toEqual([]);
+    vi.advanceTimersByTime(PERIOD_MS);
+    expect(ends).toMatchObject([{ reason: 'silent' }]);
   });
 });
