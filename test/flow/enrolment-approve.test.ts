@@ -40,6 +40,7 @@ describe('asking without a token', SLOW, () => {
     expect(machine.stdout).toContain(`queuegate agents accept ${key.slice(0, 16)}`);
     await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
     const listed = await central.cli('agents', 'pending');
+    expect(listed.stdout).toMatch(/\d+ of 1000 places are taken; by address: \S+ \(\d+\)/);
     expect(listed.stdout).toMatch(new RegExp(`^${key} +branch-1 +\\S+ +wss `, 'm'));
     expect((await central.rest('GET', '/agents')).body.agents).toEqual([]);
     expect((await fetchMetrics()).match(/^queuegate_pending_enrolments (\d+)$/m)?.[1]).toBe('1');

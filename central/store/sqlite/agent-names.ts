@@ -12,8 +12,8 @@ export interface AgentNameNeeds {
   readonly namesOfCentral: ReadonlySet<string>;
 }
 
-/** Both have an index that compares without regard to case (schema: `agent.name`, `agent_id_any_case`). */
-const OWNER = 'SELECT id FROM agent WHERE (id = ?1 COLLATE NOCASE OR name = ?1) AND id <> ?2 LIMIT 1';
+/** By two indexes that compare without regard to case (`agent_id_any_case`, that of `agent.name`); with OR, SQLite would read the whole table. */
+const OWNER = 'SELECT id FROM agent WHERE id = ?1 COLLATE NOCASE AND id <> ?2 UNION ALL SELECT id FROM agent WHERE name = ?1 AND id <> ?2 LIMIT 1';
 
 /** From ?1 to ?2, which is ?1 with BEHIND_ANY; by the index, whatever wildcards ?1 has. */
 export const ID_BEGINS_WITH = 'agent.id COLLATE NOCASE >= ?1 AND agent.id COLLATE NOCASE < ?2';
@@ -26,11 +26,12 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
 
   /** Reserved words and those of tokens; `token` is the one that is used now. */
   function assertUnreserved(word: string, token: EnrolmentTokenRecord | null, at: number): void {
+    // It is the token's own; of several tokens for one name the first that is used gets it. Only Central binds one to a reserved
+    // name, for its own agent (central/auth/enrolment-tokens.ts).
+    if (token?.agentName?.toLowerCase() === word.toLowerCase()) return;
     const found = reservation(word, namesOfCentral);
-    // Only a token that Central made for its own agent gives a reserved name away (TokenStore.addEnrolmentToken).
-    const given = token?.agentName?.toLowerCase() === word.toLowerCase();
-    if (found !== undefined && !given) throw storeFault('agent_name_reserved', { name: word, found });
-    if (tokens.isBound(word, token?.id ?? null, at)) throw storeFault('agent_name_reserved', { name: word, found: 'an enrollment token that can still be used is bound to it' });
+    if (found !== undefined) throw storeFault('agent_name_reserved', { name: word, found });
+    if (tokens.isBound(word, at)) throw storeFault('agent_name_reserved', { name: word, found: 'an enrollment token that can still be used is bound to it' });
   }
 
   /** Of another agent: exact ids and names are meant before the beginning of an id, so none may look like one. */

@@ -13,7 +13,7 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
   const addEnrolment = database.prepare('INSERT INTO enrolment_token (id, hash, created_at, created_by, expires_at, uses, max_uses, agent_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
   const getEnrolment = database.prepare('SELECT * FROM enrolment_token WHERE id = ?');
   const removeEnrolment = database.prepare('DELETE FROM enrolment_token WHERE id = ?');
-  const bound = database.prepare('SELECT 1 FROM enrolment_token WHERE agent_name = ? COLLATE NOCASE AND id <> ? AND uses < max_uses AND expires_at > ?');
+  const bound = database.prepare('SELECT 1 FROM enrolment_token WHERE agent_name = ? COLLATE NOCASE AND uses < max_uses AND expires_at > ?');
   const use = database.prepare('UPDATE enrolment_token SET uses = uses + 1 WHERE id = ?');
 
   return {
@@ -40,9 +40,9 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
       if (removeEnrolment.run(id).changes === 0) throw storeFault('token_unknown', { id });
     },
 
-    /** Is another token than `but`, that can still be used, good for this agent name only? */
-    isBound(name: string, but: string | null, at: number): boolean {
-      return bound.get(name, but ?? '', at) !== undefined;
+    /** Is a token that can still be used good for this agent name only? */
+    isBound(name: string, at: number): boolean {
+      return bound.get(name, at) !== undefined;
     },
 
     /** Takes one use of it, and tells what it was. Errors: token_unknown, token_used, token_expired. */

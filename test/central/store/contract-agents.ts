@@ -132,6 +132,8 @@ export function agentContract(open: OpenEngine): void {
       await taken('BRANCH-9', 'mine', 'agent_name_reserved');
       await expect(store.enrolments.admit(newAgent('mine', { name: 'branch-9' }), 'admin')).rejects.toMatchObject({ code: 'agent_name_reserved' });
       await expect(claimed('Victim-Id', 'branch-9')).rejects.toMatchObject({ code: 'agent_name_reserved' });
+      // A second one for the same name, since the line was lost: either gets it.
+      await store.tokens.addEnrolmentToken(enrolmentToken('again', { agentName: 'branch-9' }));
       await store.agents.register(newAgent('b9', { name: 'branch-9' }), 'bound');
       await taken('mine', 'branch-9', 'agent_name_taken');
       await store.tokens.addEnrolmentToken(enrolmentToken('over', { agentName: 'branch-8', expiresAt: NOW }));
