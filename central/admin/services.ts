@@ -106,4 +106,6 @@ export interface StatusReport {
   readonly restore: RestoreOutcome | null;
   /** What is wrong right now; empty when nothing is. */
   readonly problems: readonly string[];
+  /** What an administrator should look at, beside the problems; Central is healthy with it. */
+  readonly advice: readonly string[];
 }

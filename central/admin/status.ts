@@ -6,8 +6,8 @@ import type { AdminServices, StatusReport } from './services.ts';
 
 export function statusRoutes(app: FastifyInstance, { status, authority }: AdminServices): void {
   app.get('/status', VIEWER, () => {
-    const { central, node, version, startedAt, listeners, certificate, restore, problems } = status();
-    return { central, node, version, startedAt: timeOf(startedAt), listeners, certificate: certificate === null ? null : certificateJson(certificate), restore, problems };
+    const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = status();
+    return { central, node, version, startedAt: timeOf(startedAt), listeners, certificate: certificate === null ? null : certificateJson(certificate), restore, problems: [...problems, ...advice] };
   });
 
   // For balancers and monitors, which carry no token: whether, not what.

@@ -136,6 +136,7 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
       certificate: null,
       restore: null,
       problems: [] as string[],
+      advice: [] as string[],
     },
   };
   const parameters = await ParameterService.load({
