@@ -330,8 +330,9 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [...space.trouble(), ...listeners.trouble(), ...localSocket.problems(), ...(parameters.trouble === null ? [] : [parameters.trouble])],
-    advice: names.problems(),
+    problems: [...space.trouble(), ...listeners.trouble(['plain', 'secure', 'https']), ...(parameters.trouble === null ? [] : [parameters.trouble])],
+    // Any account of the host can hold a port of its administration, and a name is no failure: no reason for a balancer to take Central down.
+    advice: [...names.problems(), ...listeners.trouble(['http']), ...localSocket.problems()],
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
   parameters.onChange(['websocket.secure.clientAuth'], (next) => apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none'));
@@ -376,7 +377,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     return {
       administratorToken,
       listens: [...listeners.words(), ...localSocket.words()],
-      problems: status().problems,
+      problems: [...status().problems, ...status().advice],
       enrolment: async () => {
         const { token } = await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null }, CENTRAL);
         return { token, line: enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: pki.pin() }) };

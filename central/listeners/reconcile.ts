@@ -159,9 +159,9 @@ export class Listeners<Staged> {
     });
   }
 
-  /** What should listen and does not; for health. */
-  trouble(): string[] {
-    return [...this.#missing].map(([listener, { error }]) => `${capital(TITLES[listener])} does not listen: ${reasonOf(error)}`);
+  /** Which of these should listen and do not, and why. */
+  trouble(listeners: readonly ListenerName[] = LISTENERS): string[] {
+    return [...this.#missing].filter(([listener]) => listeners.includes(listener)).map(([listener, { error }]) => `${capital(TITLES[listener])} does not listen: ${reasonOf(error)}`);
   }
 
   port(listener: ListenerName): number | undefined {

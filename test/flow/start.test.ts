@@ -288,6 +288,10 @@ describe('a process of another account', () => {
     const { port } = thief.address() as AddressInfo;
     const central = await CentralProcess.start(cleanup, await cleanup.folder(), ['--http-port', String(port)]);
     expect(await central.cli('agents', 'list')).toMatchObject({ code: 0 });
+    // Nor does it make a balancer take Central down.
+    const root = join(await cleanup.folder(), 'root.pem');
+    expect(await central.cli('ca', 'export', '--out', root)).toMatchObject({ code: 0 });
+    expect(await run('curl', ['--silent', '--cacert', root, `https://localhost:${central.ports.https}/api/v1/health`])).toMatchObject({ code: 0, stdout: '{"status":"ok"}' });
     const named = await runNode('central/cli.ts', ['agents', 'list', '--url', `http://127.0.0.1:${port}`], central.environment);
     expect(named).toMatchObject({ code: 1, stderr: expect.stringContaining('(token_over_plain_http)') });
     expect(received).toEqual([]);
@@ -298,6 +302,7 @@ describe('the socket of the administration', () => {
   it('is missing where its path would be too long, which the status says with what to do', async () => {
     const folder = join(await cleanup.folder(), 'x'.repeat(100));
     const central = await CentralProcess.start(cleanup, folder);
+    expect(await central.rest('GET', '/health')).toMatchObject({ status: 200 });
     expect((await central.rest('GET', '/status')).body.problems).toEqual([expect.stringMatching(/allowed are 100\. Use a data folder with a shorter path .*\(local_socket_path_long\)$/)]);
   });
 
@@ -310,6 +315,18 @@ describe('the socket of the administration', () => {
     expect(await second.cli('status')).toMatchObject({ code: 0 });
     expect(await second.stop()).toMatchObject({ code: 0 });
     await expect(stat(join(folder, 'central.sock'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('the log', () => {
+  it('holds nothing that acts on the terminal on which it is read', async () => {
+    // The path is in the line about the new key, in the banner, and in errors.
+    const folder = join(await cleanup.folder(), 'a\u202eb\u2066c');
+    const central = await CentralProcess.start(cleanup, folder);
+    const second = await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts]);
+    expect(second.stderr).toContain(String.raw`a\u202eb\u2066c is held by another process`);
+    expect(central.process.stdout).toContain(String.raw`a\u202eb\u2066c/key-encryption-key","msg"`);
+    expect(central.process.stdout).not.toMatch(/[\u0080-\u009f\u202a-\u202e\u2066-\u2069]/);
   });
 });
 
