@@ -45,8 +45,8 @@ export function truststoreUsage(program: CommandIo['program']): string {
   ${program} truststore change-password FILE
       Another password, for the private keys in it too.
 
-Password of FILE: --password-file FILE ("-": stdin or a prompt), ${variables.password}, or --password, which other users can see; else "${DEFAULT_PASSWORD}" is tried.
-New one (convert, change-password): --new-password-file FILE, ${variables.newPassword}, or --new-password.
+Password of FILE: --password, --password-file, or ${variables.password}; else "${DEFAULT_PASSWORD}" is tried.
+New one (convert, change-password): --new-password, --new-password-file, or ${variables.newPassword}.
 A password file is read up to its first line break. Flags can be seen by others on this machine (ps); files and environment cannot.
 Exit status: 0 done, 1 refused, 2 not understood.
 `;

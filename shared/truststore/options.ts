@@ -1,8 +1,8 @@
 // Owns the words of a truststore command line: its flags, and the passwords that come by flag, file or environment.
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { readBoundedFile } from '../bounded-file.ts';
 import { textOf } from '../errors.ts';
 import { printableLine } from '../keystore/material.ts';
-import { readSecret } from '../secret-input.ts';
 import { truststoreFault } from './errors.ts';
 import type { WritableFormat } from './write.ts';
 
@@ -14,6 +14,7 @@ export interface CommandIo {
   readonly program: 'queue-agent' | 'queuegate';
 }
 
+const MAX_PASSWORD_FILE_BYTES = 1024;
 
 /** The environment variables that hold the passwords. */
 export function passwordVariables(program: CommandIo['program']): { readonly password: string; readonly newPassword: string } {
@@ -95,7 +96,13 @@ export class Options {
     const given = this.text(name);
     const file = this.text(`${name}-file`);
     if (given !== undefined && file !== undefined) throw this.complain(`--${name} and --${name}-file exclude each other.`);
-    if (file !== undefined) return await readSecret(file, { what: 'The password file', prompt: name === 'password' ? 'Password: ' : 'New password: ' });
+    if (file !== undefined) return await firstLine(file);
     return given ?? (this.#io.env[variable] || undefined);
   }
+}
+
+/** A file that an editor wrote ends in a line break that belongs to no password. */
+async function firstLine(path: string): Promise<string> {
+  const bytes = await readBoundedFile({ path, what: 'The password file', maxBytes: MAX_PASSWORD_FILE_BYTES, mend: 'Name a file whose first line is the password.' });
+  return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
 }
