@@ -100,7 +100,7 @@ The commands (\`status\`, \`doctor\`, \`consumers\`) send no token. They use the
 
 | bound | value |
 | --- | --- |
-| connections with a valid token, or of the socket's owner | 256 |
+| connections with a valid token; and, apart from them, those of the socket's owner | 256 each |
 | connections without one yet, for each of socket and port; above it the oldest give way | 128 |
 | time from the connection to a valid token | 5 s |
 | requests sent ahead on one connection | 8 |

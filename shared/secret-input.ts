@@ -33,8 +33,8 @@ export async function readSecret(file: string, question: SecretQuestion, io: Sec
 
 /** Asks on a terminal. What is typed is not shown. */
 async function ask(prompt: string, { stdin, stderr }: SecretIo): Promise<string> {
-  stderr.write(prompt);
-  // As a terminal, so that readline switches the echo off; what it would show goes nowhere.
+  // As a terminal, so that readline switches the echo off; what it would show goes nowhere. The prompt comes after that: who types at once
+  // must not be shown either.
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: stdin, output: silent, terminal: true, historySize: 0 });
   try {
@@ -42,6 +42,7 @@ async function ask(prompt: string, { stdin, stderr }: SecretIo): Promise<string>
       lines.once('line', (line) => resolve(line));
       lines.once('SIGINT', () => reject(new PromptCanceled('Canceled.')));
       lines.once('close', () => reject(new PromptCanceled('Canceled.')));
+      stderr.write(prompt);
     });
   } finally {
     lines.close();

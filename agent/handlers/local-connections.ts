@@ -106,7 +106,7 @@ export class Newcomers {
   }
 
   add(socket: Socket): void {
-    this.#sockets.set(socket, setTimeout(() => socket.destroy(), this.#limits.newcomerMs).unref());
+    this.#sockets.set(socket, setTimeout(() => timeOut(socket), this.#limits.newcomerMs).unref());
     socket.once('close', () => this.remove(socket));
     if (this.#sockets.size <= this.#limits.newcomers || this.#evicting) return;
     // Many are accepted at once, and read only in the next round of the event loop: a program that sent its token right away must not be the oldest before
@@ -129,6 +129,12 @@ export class Newcomers {
     clearTimeout(this.#sockets.get(socket));
     this.#sockets.delete(socket);
   }
+}
+
+/** As Node.js answers a request whose headers do not come (RFC 9110 section 15.5.9). */
+function timeOut(socket: Socket): void {
+  socket.write('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n');
+  socket.destroySoon();
 }
 
 /** The requests of one connection: one after another, the next when the answer to the one before has been read. */

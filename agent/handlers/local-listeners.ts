@@ -70,7 +70,7 @@ class Listeners implements LocalApi {
       status: async () => ({ ...(await needs.ports.status()), localApi: this.addresses(), problems: this.problems() }),
     };
     const wrongTokens = new WrongTokens(ports.now, (count) => log.warn({ count }, 'requests to the local API with a missing or wrong token'));
-    this.#create = (kind) => createLocalServer(kind, { ports, tokens: file, ownerKey, shares, wrongTokens, stopping: this.#stopping.signal });
+    this.#create = (kind) => createLocalServer(kind, { ports, tokens: file, ownerKey, shares, ownerShares: new LocalShares(shares.limits), wrongTokens, stopping: this.#stopping.signal });
   }
 
   async start(): Promise<void> {

@@ -23,7 +23,10 @@ export interface LocalServerNeeds {
   readonly ports: LocalApiPorts;
   readonly tokens: LocalTokens;
   readonly ownerKey: Buffer;
+  /** Of programs with a token. */
   readonly shares: LocalShares;
+  /** Of the account of the agent: no program with a token keeps its commands out. */
+  readonly ownerShares: LocalShares;
   readonly wrongTokens: WrongTokens;
   readonly stopping: AbortSignal;
 }
@@ -96,7 +99,7 @@ async function serve(exchange: Exchange): Promise<void> {
     response.setHeader('www-authenticate', 'Bearer');
     return refuse(agentFault('local_unauthorized', {}));
   }
-  const { shares } = needs;
+  const shares = authority === 'owner' ? needs.ownerShares : needs.shares;
   try {
     shares.join(request.socket);
     newcomers.remove(request.socket);

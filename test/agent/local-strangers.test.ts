@@ -1,5 +1,6 @@
 // What strangers on the same host (other accounts, pages in a browser) can take from the local API: a small share of their own, and nothing of
 // what programs with a token have.
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WrongTokens } from '../../agent/handlers/local-connections.ts';
 import { until } from '../flow/processes.ts';
@@ -12,7 +13,7 @@ const HALF = 'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nX-Half: ';
 describe('strangers at the local API', () => {
   it.each([['silent', ''], ['half-open', HALF]])('with 300 %s connections do not keep a program with a token out, nor take its places', async (_kind, sent) => {
     // With room for one program only: a stranger that took a place of theirs would show.
-    const { port, token } = await openApi({ limits: { connections: 1 } });
+    const { port, token } = await openApi({ limits: { connections: 1, newcomerMs: 600_000 } });
     const strangers = await Promise.all(Array.from({ length: 300 }, () => new Line(port, sent).connected()));
     for (let i = 0; i < 20; i += 1) expect((await ask(port, 'GET /v1/status', bearer(token))).status).toBe(200);
     await until(() => strangers.filter(({ socket }) => !socket.destroyed).length <= 128);
@@ -112,7 +113,7 @@ describe('a program with a token', () => {
   });
 
   it('gets 503 above the bounds of connections, waiting requests and announced bodies', async () => {
-    const { port, token } = await openApi({ limits: { connections: 3, waiting: 1, bodyBytes: 1000 } });
+    const { port, token, dataFolder } = await openApi({ limits: { connections: 3, waiting: 1, bodyBytes: 1000 } });
     const head = (start: string, more = ''): string => `${start} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n${more}\r\n`;
     const waiting = new Line(port, head('GET /v1/commands?waitSeconds=60'));
     await until(async () => (await ask(port, 'GET /v1/commands?waitSeconds=1', bearer(token))).status === 503);
@@ -121,6 +122,8 @@ describe('a program with a token', () => {
     const third = new Line(port, head('GET /v1/status'));
     await until(() => third.received.includes('200 OK'));
     expect((await ask(port, 'GET /v1/status', bearer(token))).text).toContain('3 connections are open');
+    // The commands of the owner have places of their own.
+    expect((await ask(join(dataFolder, 'local-api.sock'), 'GET /v1/status')).status).toBe(200);
     for (const { socket } of [waiting, sending, third]) socket.destroy();
     await until(async () => (await ask(port, 'GET /v1/status', bearer(token))).status === 200);
   });

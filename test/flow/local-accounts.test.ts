@@ -1,7 +1,7 @@
 // What other accounts on the agent's host can make of its daemon and its commands: real processes, a terminal where one is meant.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -154,8 +154,15 @@ describe('text from elsewhere', () => {
     const [text, json] = [await queueAgent(folders, 'status'), await queueAgent(folders, 'status', '--json')];
     expect(text.stdout).toContain(String.raw`a\u001b[2Jb\u009b31mc\u202ed\u2066e\u000d\u000aok      authentication`);
     expect(JSON.parse(json.stdout)).toMatchObject({ name: HOSTILE, connection });
-    for (const { stdout } of [text, json]) expect(stdout).not.toMatch(UNESCAPED);
-    expect(text.stdout).not.toMatch(/^ok /m);
+    const profile = join(folders.profile, '..', HOSTILE);
+    await cp(folders.profile, profile, { recursive: true });
+    const [doctor, doctorJson] = [await queueAgent({ ...folders, profile }, 'doctor'), await queueAgent({ ...folders, profile }, 'doctor', '--json')];
+    expect(doctor.stdout).toContain(String.raw`a\u001b[2Jb\u009b31mc\u202ed\u2066e\u000d\u000aok      authentication`);
+    expect(JSON.parse(doctorJson.stdout)).toMatchObject({ steps: [{ found: expect.arrayContaining([`profile ${profile}`]) }, { step: 'identity' }] });
+    for (const { stdout } of [text, json, doctor, doctorJson]) {
+      expect(stdout).not.toMatch(UNESCAPED);
+      expect(stdout).not.toMatch(/^ok +authentication/m);
+    }
   });
 
   it('is escaped in the refusal of an enrolment, and in an error about an argument', async () => {
