@@ -17,7 +17,7 @@ let stranger: HelloOrder;
 
 /** From TCP to welcome. */
 const WELCOME_SECONDS = 4;
-/** From it follows how many may be at the door at once: 50. */
+/** From it follows how many may be at the door at once: 100, and half of them from one address. */
 const AGENTS_MAX = 200;
 const AT_THE_DOOR = 50;
 const SLOW_PEER_SECONDS = 5;
