@@ -78,6 +78,8 @@ export const CONTROL_BURST = 240;
 export const CONTROL_PER_SECOND = 20;
 /** Such a frame counts once for each of these that it has, and once for itself. */
 const CONTROL_BYTES = 1024;
+/** So many pings and pongs count for one frame: they cost microseconds, and some measure the line with them. */
+const PINGS_PER_FRAME = 50;
 
 export class Session {
   readonly facts: SessionFacts;
@@ -111,8 +113,8 @@ export class Session {
     this.#sender = new Sender({ outbox: this.#outflow.bound(options.outbox), frames: counted, limits, now: options.now, onFailure, pollMs: POLL_MS });
     this.#receiver = new Receiver({ inbox: this.#intake.bound(options.inbox), frames, limits, onFailure, onCommitted: options.onEvents });
     this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
-    this.#socket.on('ping', (data: Buffer) => this.#charge(data.length));
-    this.#socket.on('pong', (data: Buffer) => this.#charge(data.length));
+    this.#socket.on('ping', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
+    this.#socket.on('pong', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
     this.#socket.on('close', (code: number, reason: Buffer) => this.#onClose(code, reason.toString()));
     this.#socket.on('error', (error: Error) => {
       this.#reason = `bad_frame: ${error.message}`;
@@ -207,8 +209,8 @@ export class Session {
   }
 
   /** Counts a frame beside the messages; false: that was one too many, and the session is over. */
-  #charge(bytes: number): boolean {
-    if (this.#rate.take(1 + bytes / CONTROL_BYTES, performance.now())) return true;
+  #charge(bytes: number, frames = 1): boolean {
+    if (this.#rate.take(frames + bytes / CONTROL_BYTES, performance.now())) return true;
     this.fail(refusal('control_rate', { burst: CONTROL_BURST, perSecond: CONTROL_PER_SECOND }));
     return false;
   }

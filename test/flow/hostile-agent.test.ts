@@ -85,7 +85,7 @@ describe('a frame beside the messages that may not come now', () => {
 
 describe('frames that have no window', () => {
   const FLOODS: readonly (readonly [string, (agent: RawAgent) => void])[] = [
-    ['pongs', (agent) => agent.webSocket.pong()],
+    ['pongs', (agent) => agent.webSocket.pong(Buffer.alloc(125))],
     ['pause and resume', (agent) => agent.send({ type: agent.webSocket.bufferedAmount % 2 === 0 ? 'pause' : 'resume' })],
     ['frames of an unknown type', (agent) => agent.send({ type: 'new', more: 'x'.repeat(200) })],
     ['empty messages', (agent) => agent.send({ type: 'messages', first: 1, items: [] })],
@@ -102,7 +102,7 @@ describe('frames that have no window', () => {
 
   it('pings: a flood ends the session, by a refusal or, when the answers to them are not read, by a cut', async () => {
     const agent = await online(await enrolled());
-    for (let i = 0; i < 5_000; i += 1) agent.webSocket.ping();
+    for (let i = 0; i < 20_000; i += 1) agent.webSocket.ping(Buffer.alloc(125));
     expect([1006, 4515]).toContain((await ended(agent)).close);
   });
 
