@@ -54,7 +54,10 @@ const MAX_DATA_BASE64_LENGTH = 1024 * 1024;
 /** Section 3.1: lower-case letters and digits. The specification advises 20 characters and forbids no length. */
 const ATTRIBUTE_NAME = /^[a-z0-9]{1,255}$/;
 
+type AttributeWithRule = 'specversion' | 'id' | 'source' | 'type' | 'subject' | 'time' | 'expirytime' | 'datacontenttype' | 'dataschema';
+
 interface AttributeRule {
+  readonly name: AttributeWithRule;
   readonly maxLength: number;
   readonly fits: (text: string) => boolean;
   readonly allowed: string;
@@ -68,23 +71,26 @@ const timestamp = {
 };
 
 /** The attributes that CloudEvents and its expiry extension define; all are strings. */
-const RULES: ReadonlyMap<string, AttributeRule> = new Map<string, AttributeRule>([
-  ['specversion', { maxLength: 16, fits: (text) => text === '1.0', allowed: '"1.0"' }],
-  ['id', { maxLength: 255, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' }],
-  ['source', { maxLength: 1024, fits: isUriReference, allowed: 'a URI reference (RFC 3986) of 1 to 1024 characters' }],
-  ['type', { maxLength: 255, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' }],
-  ['subject', { maxLength: 1024, fits: nonEmpty, allowed: 'a string of 1 to 1024 characters' }],
-  ['time', timestamp],
-  ['expirytime', timestamp],
-  ['datacontenttype', { maxLength: 1024, fits: isMediaType, allowed: 'a media type (RFC 2046) such as application/json' }],
-  ['dataschema', { maxLength: 1024, fits: isUri, allowed: 'an absolute URI (RFC 3986)' }],
-]);
+const ALL_RULES: readonly AttributeRule[] = [
+  { name: 'specversion', maxLength: 16, fits: (text) => text === '1.0', allowed: '"1.0"' },
+  { name: 'id', maxLength: 255, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' },
+  { name: 'source', maxLength: 1024, fits: isUriReference, allowed: 'a URI reference (RFC 3986) of 1 to 1024 characters' },
+  { name: 'type', maxLength: 255, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' },
+  { name: 'subject', maxLength: 1024, fits: nonEmpty, allowed: 'a string of 1 to 1024 characters' },
+  { name: 'time', ...timestamp },
+  { name: 'expirytime', ...timestamp },
+  { name: 'datacontenttype', maxLength: 1024, fits: isMediaType, allowed: 'a media type (RFC 2046) such as application/json' },
+  { name: 'dataschema', maxLength: 1024, fits: isUri, allowed: 'an absolute URI (RFC 3986)' },
+];
+const RULES: ReadonlyMap<string, AttributeRule> = new Map(ALL_RULES.map((rule) => [rule.name, rule]));
 
 const REQUIRED = ['specversion', 'id', 'source', 'type'] as const;
 
-/** The values of the attributes that Queuegate itself looks at, by name; and the payload's member. */
+type Values = Record<AttributeWithRule, string | undefined>;
+
+/** The values of the attributes with a rule, by name; and the payload's member. */
 interface Attributes {
-  readonly values: ReadonlyMap<string, string>;
+  readonly values: Values;
   readonly data: JsonMember | undefined;
 }
 
@@ -102,23 +108,19 @@ export function readMessage(node: JsonNode, maxBytes: number): Message | Message
 export function readProduced(node: JsonNode, { source, now }: Defaults, maxBytes: number): Message | MessageFault {
   const attributes = readAttributes(node);
   if ('pointer' in attributes) return attributes;
-  const defaults: Readonly<Record<string, () => string>> = {
-    specversion: () => '1.0',
-    id: randomUUID,
-    source: () => source,
-    time: () => now.toISOString(),
+  const { values } = attributes;
+  const added: [AttributeWithRule, string][] = [];
+  const complete = (name: AttributeWithRule, value: string): void => {
+    values[name] = value;
+    added.push([name, value]);
   };
-  const values = new Map(attributes.values);
-  const added = new Map<string, string>();
-  for (const [name, make] of Object.entries(defaults)) {
-    if (values.has(name)) continue;
-    const value = make();
-    values.set(name, value);
-    added.set(name, value);
-  }
-  const message = messageOf(node, { ...attributes, values }, completedText(node, added), maxBytes);
+  if (values.specversion === undefined) complete('specversion', '1.0');
+  if (values.id === undefined) complete('id', randomUUID());
+  if (values.source === undefined) complete('source', source);
+  if (values.time === undefined) complete('time', now.toISOString());
+  const message = messageOf(node, attributes, completedText(node, added), maxBytes);
   if ('pointer' in message || message.expiresAt === null || message.expiresAt > now.getTime()) return message;
-  return { kind: 'expired', pointer: '/expirytime', found: values.get('expirytime') ?? '' };
+  return { kind: 'expired', pointer: '/expirytime', found: values.expirytime ?? '' };
 }
 
 /** A fault as one sentence. */
@@ -128,13 +130,13 @@ export function faultText({ kind, pointer, found }: MessageFault): string {
 
 /** Reads one item of a `messages` frame. */
 export function readItem(node: JsonNode, maxBytes: number): Item {
+  const message = readMessage(node, maxBytes);
+  if (!('pointer' in message)) return { kind: 'message', message };
   const [tombstone, id] = [textOf(node, 'tombstone'), textOf(node, 'id')];
   // An event may have an extension of that name: what has a version is an event.
   if (tombstone !== undefined && id !== undefined && !node.members.some(({ name }) => name === 'specversion')) {
     return { kind: 'tombstone', id: id.slice(0, 255), source: sourceOf(node), reason: tombstone.slice(0, 255) };
   }
-  const message = readMessage(node, maxBytes);
-  if (!('pointer' in message)) return { kind: 'message', message };
   const knownAs = id === undefined || id === '' ? '(none)' : id.slice(0, 255);
   return { kind: 'rejected', id: knownAs, source: sourceOf(node), reason: faultText(message), json: excerpt(node) };
 }
@@ -153,7 +155,17 @@ export function withAgent(json: string, agentId: string): string {
 function readAttributes(node: JsonNode): Attributes | MessageFault {
   if (node.kind !== 'object') return invalid('', `is ${described(node.kind)}; allowed: a JSON object`);
   if (node.fault !== undefined) return { kind: 'invalid', ...node.fault };
-  const values = new Map<string, string>();
+  const values: Values = {
+    specversion: undefined,
+    id: undefined,
+    source: undefined,
+    type: undefined,
+    subject: undefined,
+    time: undefined,
+    expirytime: undefined,
+    datacontenttype: undefined,
+    dataschema: undefined,
+  };
   let data: JsonMember | undefined;
   for (const member of node.members) {
     const { name, kind } = member;
@@ -177,7 +189,7 @@ function nameFault(name: string): string | undefined {
 }
 
 /** Adds the value of an attribute with a rule to `values`. */
-function attributeFault(node: JsonNode, member: JsonMember, values: Map<string, string>): string | undefined {
+function attributeFault(node: JsonNode, member: JsonMember, values: Values): string | undefined {
   const { name, kind } = member;
   const rule = RULES.get(name);
   if (kind === 'string') {
@@ -186,7 +198,7 @@ function attributeFault(node: JsonNode, member: JsonMember, values: Map<string, 
     if (rule === undefined) return undefined;
     if (value.length > rule.maxLength) return `is a string of ${value.length} characters; allowed: ${rule.allowed}`;
     if (!rule.fits(value)) return `is ${JSON.stringify(value.slice(0, 64))}; allowed: ${rule.allowed}`;
-    values.set(name, value);
+    values[rule.name] = value;
     return undefined;
   }
   const found = kind === 'object' || kind === 'array' ? described(kind) : node.text.slice(member.from, Math.min(member.to, member.from + 64));
@@ -212,15 +224,15 @@ function base64Fault(node: JsonNode, { kind, from, to }: JsonMember): string | u
 }
 
 function messageOf(node: JsonNode, { values, data }: Attributes, json: string, maxBytes: number): Message | MessageFault {
-  for (const name of REQUIRED) if (!values.has(name)) return invalid('', `has no member "${name}"`);
+  for (const name of REQUIRED) if (values[name] === undefined) return invalid('', `has no member "${name}"`);
   // A UTF-16 unit has at most three bytes in UTF-8: most messages need no counting.
   const bytes = json.length * 3 > maxBytes ? Buffer.byteLength(json) : json.length;
   if (bytes > maxBytes) return invalid('', `has ${bytes} bytes; allowed: at most ${maxBytes}`);
-  const expiry = values.get('expirytime');
+  const { id = '', source = '', type = '', expirytime: expiry } = values;
   return {
-    id: values.get('id') ?? '',
-    source: values.get('source') ?? '',
-    type: values.get('type') ?? '',
+    id,
+    source,
+    type,
     json,
     expiresAt: expiry === undefined ? null : (timestampMs(expiry) ?? null),
     dataHash: data === undefined ? '' : dataHash(data.name, node.text.slice(data.from, data.to)),
@@ -233,14 +245,15 @@ function dataHash(name: string, text: string): string {
 }
 
 /** The producer's text with `added` in it: in the place of a null, so that no name stands twice, else in front. */
-function completedText({ text, from, to, members }: JsonNode, added: ReadonlyMap<string, string>): string {
+function completedText({ text, from, to, members }: JsonNode, added: readonly (readonly [string, string])[]): string {
+  if (added.length === 0) return text.slice(from, to);
   let front = '';
   let body = text.slice(from + 1, to);
-  for (const [name, value] of [...added].toReversed()) {
+  for (const [name, value] of added.toReversed()) {
     if (!members.some((member) => member.name === name)) front = `"${name}":${JSON.stringify(value)},${front}`;
   }
   for (const { name, from: nullFrom, to: nullTo } of members.toReversed()) {
-    const value = added.get(name);
+    const value = added.find(([one]) => one === name)?.[1];
     if (value !== undefined) body = body.slice(0, nullFrom - from - 1) + JSON.stringify(value) + body.slice(nullTo - from - 1);
   }
   return `{${front}${body}`;
