@@ -2,6 +2,7 @@
 // format), and the tombstones that stand in the place of those that were given up. A message is stored and sent as the text that
 // its producer wrote; what a producer left out is added to that text.
 import { hash, randomUUID } from 'node:crypto';
+import type { JsonSchema } from '../wire/json-schema.ts';
 import { pointerToken, stringAt, type JsonMember, type JsonNode } from '../wire/json-text.ts';
 import { isAttributeString, isBase64, isMediaType, isUri, isUriReference, timestampMs } from './attribute-types.ts';
 
@@ -49,10 +50,31 @@ export const MAX_DATA_LEVELS = 60;
 export const AGENT_EXTENSION = 'queuegateagent';
 /** Of a rejected item, so much is kept in the dead letters. */
 const EXCERPT_BYTES = 4096;
-const MAX_DATA_BASE64_LENGTH = 1024 * 1024;
 
 /** Section 3.1: lower-case letters and digits. The specification advises 20 characters and forbids no length. */
 const ATTRIBUTE_NAME = /^[a-z0-9]{1,255}$/;
+
+const name255 = { type: 'string', minLength: 1, maxLength: 255 } as const;
+const text1024 = { type: 'string', minLength: 1, maxLength: 1024 } as const;
+const timestamp = { type: 'string', minLength: 1, maxLength: 64 } as const;
+
+/** What CloudEvents names, as plain data: how long each string may be. What else holds of them is in `ALL_RULES`. */
+export const MESSAGE_SCHEMA = {
+  type: 'object',
+  required: ['specversion', 'id', 'source', 'type'],
+  properties: {
+    specversion: { const: '1.0' },
+    id: name255,
+    source: text1024,
+    type: name255,
+    subject: text1024,
+    time: timestamp,
+    datacontenttype: text1024,
+    dataschema: text1024,
+    expirytime: timestamp,
+    data_base64: { type: 'string', maxLength: 1024 * 1024 },
+  },
+} as const satisfies JsonSchema;
 
 type AttributeWithRule = 'specversion' | 'id' | 'source' | 'type' | 'subject' | 'time' | 'expirytime' | 'datacontenttype' | 'dataschema';
 
@@ -64,8 +86,8 @@ interface AttributeRule {
 }
 
 const nonEmpty = (text: string): boolean => text !== '';
-const timestamp = {
-  maxLength: 64,
+const isTimestamp = {
+  maxLength: timestamp.maxLength,
   fits: (text: string) => timestampMs(text) !== undefined,
   allowed: 'a time of RFC 3339 such as 2026-11-22T10:00:00Z',
 };
@@ -73,18 +95,28 @@ const timestamp = {
 /** The attributes that CloudEvents and its expiry extension define; all are strings. */
 const ALL_RULES: readonly AttributeRule[] = [
   { name: 'specversion', maxLength: 16, fits: (text) => text === '1.0', allowed: '"1.0"' },
-  { name: 'id', maxLength: 255, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' },
-  { name: 'source', maxLength: 1024, fits: isUriReference, allowed: 'a URI reference (RFC 3986) of 1 to 1024 characters' },
-  { name: 'type', maxLength: 255, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' },
-  { name: 'subject', maxLength: 1024, fits: nonEmpty, allowed: 'a string of 1 to 1024 characters' },
-  { name: 'time', ...timestamp },
-  { name: 'expirytime', ...timestamp },
-  { name: 'datacontenttype', maxLength: 1024, fits: isMediaType, allowed: 'a media type (RFC 2046) such as application/json' },
-  { name: 'dataschema', maxLength: 1024, fits: isUri, allowed: 'an absolute URI (RFC 3986)' },
+  { name: 'id', maxLength: name255.maxLength, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' },
+  {
+    name: 'source',
+    maxLength: text1024.maxLength,
+    fits: isUriReference,
+    allowed: 'a URI reference (RFC 3986) of 1 to 1024 characters',
+  },
+  { name: 'type', maxLength: name255.maxLength, fits: nonEmpty, allowed: 'a string of 1 to 255 characters' },
+  { name: 'subject', maxLength: text1024.maxLength, fits: nonEmpty, allowed: 'a string of 1 to 1024 characters' },
+  { name: 'time', ...isTimestamp },
+  { name: 'expirytime', ...isTimestamp },
+  {
+    name: 'datacontenttype',
+    maxLength: text1024.maxLength,
+    fits: isMediaType,
+    allowed: 'a media type (RFC 2046) such as application/json',
+  },
+  { name: 'dataschema', maxLength: text1024.maxLength, fits: isUri, allowed: 'an absolute URI (RFC 3986)' },
 ];
 const RULES: ReadonlyMap<string, AttributeRule> = new Map(ALL_RULES.map((rule) => [rule.name, rule]));
 
-const REQUIRED = ['specversion', 'id', 'source', 'type'] as const;
+const REQUIRED = MESSAGE_SCHEMA.required;
 
 type Values = Record<AttributeWithRule, string | undefined>;
 
@@ -218,7 +250,8 @@ function dataFault({ levels }: JsonMember): string | undefined {
 
 function base64Fault(node: JsonNode, { kind, from, to }: JsonMember): string | undefined {
   if (kind !== 'string') return `is ${described(kind)}; allowed: a string in base64`;
-  if (to - from > MAX_DATA_BASE64_LENGTH) return `has ${to - from} characters; allowed: at most ${MAX_DATA_BASE64_LENGTH}`;
+  const { maxLength } = MESSAGE_SCHEMA.properties.data_base64;
+  if (to - from > maxLength) return `has ${to - from} characters; allowed: at most ${maxLength}`;
   if (isBase64(stringAt(node.text, from, to))) return undefined;
   return 'is not base64; allowed: RFC 4648 section 4, with padding and without line breaks';
 }
