@@ -8,9 +8,12 @@ import { isIPv6 } from 'node:net';
  */
 const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/u;
 
+/** Most strings hold nothing else, and need no look at Unicode's classes. */
+const PRINTABLE_ASCII = /^[ -~]*$/;
+
 /** A String: any characters but those. */
 export function isAttributeString(text: string): boolean {
-  return !FORBIDDEN.test(text);
+  return PRINTABLE_ASCII.test(text) || !FORBIDDEN.test(text);
 }
 
 /** RFC 3986 appendix A: unreserved, sub-delims, ":" and "@", and percent-encoded octets. */
@@ -22,9 +25,12 @@ const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*$/;
 const PORT = /^[0-9]*$/;
 const IP_FUTURE = /^[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+$/;
 
+/** What most sources are: unreserved characters and slashes are a reference wherever they stand. */
+const PLAIN_REFERENCE = /^[A-Za-z0-9\-._~/]+$/;
+
 /** A URI-reference (RFC 3986 section 4.1): absolute or relative. Not empty, as CloudEvents wants a source. */
 export function isUriReference(text: string): boolean {
-  return text !== '' && uriKind(text) !== undefined;
+  return PLAIN_REFERENCE.test(text) || (text !== '' && uriKind(text) !== undefined);
 }
 
 /** A URI with a scheme (RFC 3986 section 3). A fragment is allowed: schemas are often named by one. */
@@ -89,7 +95,8 @@ export function isBase64(text: string): boolean {
 }
 
 /** RFC 3339 section 5.6. */
-const TIMESTAMP = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/;
+const TIMESTAMP = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/;
+const FRACTION_AT = 19;
 
 /**
  * Milliseconds since 1970 of an RFC 3339 time stamp; undefined for what is none, or a date that does not exist. A leap second
@@ -97,19 +104,39 @@ const TIMESTAMP = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:
  * millisecond is cut off.
  */
 export function timestampMs(text: string): number | undefined {
-  const found = TIMESTAMP.exec(text);
-  if (found === null) return undefined;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = found.slice(1, 7).map(Number);
-  const [offsetHours, offsetMinutes] = [Number(found[9] ?? 0), Number(found[10] ?? 0)];
+  if (!TIMESTAMP.test(text)) return undefined;
+  // Read from their places: this runs for every message.
+  const [year, month, day] = [twoDigits(text, 0) * 100 + twoDigits(text, 2), twoDigits(text, 5), twoDigits(text, 8)];
+  const [hour, minute, second] = [twoDigits(text, 11), twoDigits(text, 14), twoDigits(text, 17)];
   if (month < 1 || month > 12 || day < 1 || day > daysOf(year, month)) return undefined;
   if (hour > 23 || minute > 59 || second > 60) return undefined;
-  if (offsetHours > 23 || offsetMinutes > 59) return undefined;
-  const date = new Date(0);
-  // Not Date.UTC: it takes the years 0 to 99 for those of the twentieth century.
-  date.setUTCFullYear(year, month - 1, day);
-  date.setUTCHours(hour, minute, second, Number((found[7] ?? '').slice(0, 3).padEnd(3, '0')));
-  const time = date.getTime() - (found[8] === '-' ? -1 : 1) * (offsetHours * 60 + offsetMinutes) * 60_000;
+  const offset = offsetMinutes(text);
+  if (offset === undefined) return undefined;
+  // 400 years are a whole number of days; Date.UTC takes the years 0 to 99 for those of the twentieth century.
+  const local = Date.UTC(year + 400, month - 1, day, hour, minute, second, milliseconds(text)) - FOUR_CENTURIES_MS;
+  const time = local - offset * 60_000;
   return second < 60 || isMonthStart(time) ? time : undefined;
+}
+
+const FOUR_CENTURIES_MS = 146_097 * 86_400_000;
+
+function twoDigits(text: string, at: number): number {
+  return (text.charCodeAt(at) - 0x30) * 10 + text.charCodeAt(at + 1) - 0x30;
+}
+
+function milliseconds(text: string): number {
+  if (text[FRACTION_AT] !== '.') return 0;
+  const digits = /^\d{1,3}/.exec(text.slice(FRACTION_AT + 1))?.[0] ?? '';
+  return Number(digits.padEnd(3, '0'));
+}
+
+/** How far the local time of a time stamp is ahead of UTC. */
+function offsetMinutes(text: string): number | undefined {
+  const end = text.length;
+  if (text.endsWith('Z') || text.endsWith('z')) return 0;
+  const [hours, minutes] = [twoDigits(text, end - 5), twoDigits(text, end - 2)];
+  if (hours > 23 || minutes > 59) return undefined;
+  return (text[end - 6] === '-' ? -1 : 1) * (hours * 60 + minutes);
 }
 
 /** A leap second ends a month, so that the time counted behind it is in the first second of the next. */

@@ -6,13 +6,13 @@ import { decideBegin, positionOf, type ReceiverRecord } from '../delivery/ordere
 import type { Position, Range } from '../wire/messages.ts';
 import { databaseFault } from './errors.ts';
 import { fingerprint, linkOf } from './fingerprint.ts';
-import { integer, textOrNull } from './row.ts';
+import { integer, integerOrNull, textOrNull } from './row.ts';
 
 /**
  * Of each message that was seen, what its data was (Message.dataHash): another one under the same (source, id) is not a repeat. NULL
  * in rows from before this was kept: then every message counts as a repeat.
  */
-export const INBOX_DATA_HASH = 'ALTER TABLE inbox_seen ADD COLUMN data TEXT;';
+export const INBOX_DATA_HASH = 'ALTER TABLE inbox_seen ADD COLUMN data INTEGER;';
 
 /** `inbox_log.id` is that of the position: the fingerprint of the log through the last item. `inbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. */
 export const INBOX_SCHEMA = `
@@ -97,7 +97,7 @@ export class InboxLog {
       if (item.kind !== 'message') return true;
       const { dataHash } = item.message;
       if (see.run(peer, hash, now, dataHash, cutoff).changes === 1) return true;
-      if ((textOrNull(seen.get(peer, hash), 'data') ?? dataHash) !== dataHash) reused.add(index);
+      if ((integerOrNull(seen.get(peer, hash), 'data') ?? dataHash) !== dataHash) reused.add(index);
       return false;
     });
     const through = number + items.length;

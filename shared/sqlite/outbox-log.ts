@@ -61,7 +61,7 @@ export const OUTBOX_SCHEMA = `
 `;
 
 /** Of each message that was seen, what its data was; as INBOX_DATA_HASH (inbox-log.ts). */
-export const OUTBOX_DATA_HASH = 'ALTER TABLE outbox_seen ADD COLUMN data TEXT;';
+export const OUTBOX_DATA_HASH = 'ALTER TABLE outbox_seen ADD COLUMN data INTEGER;';
 
 /** A message that was given up. */
 export interface Expired {
@@ -122,7 +122,7 @@ export class OutboxLog {
       const fresh = this.#statements.see.run(peer, hash, now, log.generation, next, message.dataHash, now - this.#deduplicationMs).changes === 1;
       if (!fresh) {
         const seen = this.#statements.seen.get(peer, hash);
-        if ((textOrNull(seen, 'data') ?? message.dataHash) !== message.dataHash) reused.push(index);
+        if ((integerOrNull(seen, 'data') ?? message.dataHash) !== message.dataHash) reused.push(index);
         // The number that it got, unless its log has been numbered again since.
         return { outcome: 'duplicate', number: integer(seen, 'generation') === log.generation ? integer(seen, 'number') : null };
       }

@@ -183,7 +183,7 @@ class Scanner {
         if (name === listName && opening === OPEN_ARRAY) this.found = this.list(maxItems);
         else kind = this.#skip();
         if (members.length === SMALL_OBJECT) names ??= new Set(members.map((member) => member.name));
-        const isRepeated = names === undefined ? members.some((member) => member.name === name) : names.has(name);
+        const isRepeated = names === undefined ? isAmong(members, name) : names.has(name);
         if (isRepeated) fault ??= { pointer: `/${pointerToken(name)}`, found: 'is given twice' };
         else if (members.length === MAX_MEMBERS) fault ??= { pointer: '', found: `has more than ${MAX_MEMBERS} members` };
         else {
@@ -362,6 +362,12 @@ class Scanner {
   #fail(expected: string): never {
     throw new JsonSyntaxError(this.#text, this.#at, expected);
   }
+}
+
+/** Not `some`: this runs for every member of every message. */
+function isAmong(members: readonly JsonMember[], name: string): boolean {
+  for (const member of members) if (member.name === name) return true;
+  return false;
 }
 
 function isContainer(kind: JsonKind): boolean {

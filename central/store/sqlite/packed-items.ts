@@ -36,7 +36,7 @@ export function unpackItems(packed: PackedItems): Item[] {
   const items: Item[] = [];
   for (let at = 0; at < packed.length; at += MEMBERS) {
     // Written by `packItems`, in this process and this version.
-    const [kind, id, source, typeOrReason, json, expiresAt, dataHash] = packed.slice(at, at + MEMBERS) as [Item['kind'], string, string, string, string, number | null, string];
+    const [kind, id, source, typeOrReason, json, expiresAt, dataHash] = packed.slice(at, at + MEMBERS) as [Item['kind'], string, string, string, string, number | null, number];
     if (kind === 'message') items.push({ kind, message: { id, source, type: typeOrReason, json, expiresAt, dataHash } });
     else if (kind === 'tombstone') items.push({ kind, id, source, reason: typeOrReason });
     else items.push({ kind, id, source, reason: typeOrReason, json });

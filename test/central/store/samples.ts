@@ -53,7 +53,7 @@ export async function online(store: Store, id: string): Promise<number> {
 export function message(id: string, changes: Partial<Message> = {}): Message {
   const source = changes.source ?? '/test';
   const type = changes.type ?? 'test.thing';
-  return { id, source, type, json: JSON.stringify({ specversion: '1.0', id, source, type, data: 'grüezi' }), expiresAt: null, dataHash: 'j', ...changes };
+  return { id, source, type, json: JSON.stringify({ specversion: '1.0', id, source, type, data: 'grüezi' }), expiresAt: null, dataHash: 1, ...changes };
 }
 
 export function items(...ids: string[]): Item[] {

@@ -165,8 +165,9 @@ describe('readMessage', () => {
   });
 
   it('tells data apart by its text: absent, null, another spelling, and base64 are four payloads', () => {
-    const hashes = ['', '"data":null', '"data":1', '"data":1.0', '"data":"AA=="', '"data_base64":"AA=="'].map((members) => (read(eventText(members)) as { dataHash: string }).dataHash);
+    const hashes = ['', '"data":null', '"data":1', '"data":1.0', '"data":"AA=="', '"data_base64":"AA=="'].map((members) => (read(eventText(members)) as { dataHash: number }).dataHash);
     expect(new Set(hashes).size).toBe(hashes.length);
+    expect(hashes.every((hash) => Number.isSafeInteger(hash) && hash < 2 ** 47)).toBe(true);
     expect(read(eventText('"data":1,"subject":"other"'))).toMatchObject({ dataHash: hashes[2] });
   });
 });

@@ -47,9 +47,9 @@ describe('OutboxLog', () => {
   });
 
   it('refuses other data under a (source, id) that was seen, in the same batch too, and then nothing of the batch is stored', () => {
-    const other = message('a', { dataHash: 'j other' });
+    const other = message('a', { dataHash: 3 });
     log.append(PEER, [message('a')], ROOM, 0);
-    const batch = [message('b'), other, message('c'), message('c', { dataHash: 'b' })];
+    const batch = [message('b'), other, message('c'), message('c', { dataHash: 2 })];
     database.exec('SAVEPOINT call');
     expect(() => log.append(PEER, batch, ROOM, 1)).toThrow(expect.objectContaining({ code: 'id_reused', status: 409, parameters: { id: 'a', source: '/test', indexes: '1, 3' } }));
     database.exec('ROLLBACK TO call; RELEASE call');
@@ -62,7 +62,7 @@ describe('OutboxLog', () => {
   it('takes any data as a repeat of a message from before it kept what data was', () => {
     log.append(PEER, [message('a')], ROOM, 0);
     database.exec('UPDATE outbox_seen SET data = NULL');
-    expect(log.append(PEER, [message('a', { dataHash: 'j other' })], ROOM, 0)).toEqual([{ outcome: 'duplicate', number: 1 }]);
+    expect(log.append(PEER, [message('a', { dataHash: 3 })], ROOM, 0)).toEqual([{ outcome: 'duplicate', number: 1 }]);
   });
 
   it('numbers from 1 without a gap, each peer by itself', () => {
@@ -235,7 +235,7 @@ describe('InboxLog', () => {
   it('tells a repeat from another message under the same (source, id)', () => {
     log.begin(PEER, { incarnation: 'A', next: 1, missing: null });
     log.accept(PEER, 1, [item('a')], 0);
-    const other: Item = { kind: 'message', message: message('a', { dataHash: 'j other' }) };
+    const other: Item = { kind: 'message', message: message('a', { dataHash: 3 }) };
     expect(log.accept(PEER, 2, [item('a'), other, item('b')], 0)).toMatchObject({ fresh: [false, false, true], reused: new Set([1]) });
     expect(log.accept(PEER, 5, [item('a')], 0)).toMatchObject({ fresh: [false], reused: new Set() });
   });
@@ -267,7 +267,7 @@ function measured(database: DatabaseSync): { bytes: number } {
   return { bytes: Number(database.prepare('SELECT sum(length(CAST(json AS BLOB))) AS bytes FROM outbox_entry').get()?.['bytes']) };
 }
 
-function message(id: string, { source = '/test', expiresAt = null, padding = 0, dataHash = 'j' }: { source?: string; expiresAt?: number | null; padding?: number; dataHash?: string } = {}): Message {
+function message(id: string, { source = '/test', expiresAt = null, padding = 0, dataHash = 1 }: { source?: string; expiresAt?: number | null; padding?: number; dataHash?: number } = {}): Message {
   return { id, source, type: 'test', json: JSON.stringify({ id, source, data: 'é'.repeat(padding / 2) }), expiresAt, dataHash };
 }
 
