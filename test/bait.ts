@@ -189,23 +189,3 @@ export async function whateverComesOfIt(work: () => unknown): Promise<void> {
     // A refusal is what is expected.
   }
 }
-
-const attribute = (maxLength: number): AnySchema => ({ type: 'string', minLength: 1, maxLength } as AnySchema);
-
-/** The attributes of a message (shared/delivery/message.ts validates them on their text, without a schema), as long as they may be. */
-export const MESSAGE_ATTRIBUTES: AnySchema = {
-  type: 'object',
-  required: ['specversion', 'id', 'source', 'type'],
-  properties: {
-    specversion: { const: '1.0' },
-    id: attribute(255),
-    source: attribute(1024),
-    type: attribute(255),
-    subject: attribute(1024),
-    time: attribute(64),
-    datacontenttype: attribute(1024),
-    dataschema: attribute(1024),
-    expirytime: attribute(64),
-    data_base64: attribute(1024 * 1024),
-  },
-} as AnySchema;

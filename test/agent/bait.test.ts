@@ -17,9 +17,10 @@ import { Renewal } from '../../agent/renewal.ts';
 import { createTrustUpdates } from '../../agent/trust-updates.ts';
 import { openAuthority, type Authority } from '../../central/pki/authority.ts';
 import { chainPem } from '../../central/pki/certificate.ts';
+import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
 import { ENROLLED, ENROLMENT_PENDING } from '../../shared/wire/enrolment.ts';
 import { LIMITS, RENEWED, TRUST } from '../../shared/wire/messages.ts';
-import { BAITS, CostCheck, MESSAGE_ATTRIBUTES, stringPlaces, whateverComesOfIt } from '../bait.ts';
+import { BAITS, CostCheck, stringPlaces, whateverComesOfIt } from '../bait.ts';
 import { memoryStore } from '../central/fakes.ts';
 import { Cleanup } from '../flow/processes.ts';
 
@@ -120,7 +121,7 @@ test('no string that a local program sends costs more CPU than its length', asyn
     await answer.text();
   };
   for (const [bait, textOf] of Object.entries(BAITS)) {
-    for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_ATTRIBUTES)) await cost.check(`event${place}, ${bait}`, () => call('POST', '/v1/events', JSON.stringify(withText(textOf(maxLength)))));
+    for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) await cost.check(`event${place}, ${bait}`, () => call('POST', '/v1/events', JSON.stringify(withText(textOf(maxLength)))));
     await cost.check(`event as it is, ${bait}`, () => call('POST', '/v1/events', textOf(1_000_000)));
     await cost.check(`acknowledgement, ${bait}`, () => call('POST', '/v1/commands/ack', JSON.stringify({ through: textOf(1_000_000) })));
     for (const name of ['max', 'waitSeconds', 'x']) await cost.check(`query ${name}, ${bait}`, () => call('GET', `/v1/commands?${name}=${encodeURIComponent(textOf(2_000).toWellFormed())}`));

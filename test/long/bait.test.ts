@@ -10,7 +10,8 @@ import { loadCentralConfig } from '../../central/config.ts';
 import { DEFINITIONS } from '../../central/parameters/definitions.ts';
 import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrolment.ts';
 import { ENROL_PATH } from '../../shared/wire/messages.ts';
-import { BAITS, CostCheck, MAX_CPU_MS, MESSAGE_ATTRIBUTES, stringPlaces, type AnySchema, type BaitedPlace } from '../bait.ts';
+import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
+import { BAITS, CostCheck, MAX_CPU_MS, stringPlaces, type AnySchema, type BaitedPlace } from '../bait.ts';
 import { Cleanup } from '../flow/processes.ts';
 
 interface Consulted {
@@ -152,7 +153,7 @@ test('no part of a path of REST, no header and no parameter costs more CPU than 
 
 test('no attribute of a command costs more CPU than its length', { timeout: 120_000 }, async () => {
   const cost = new CostCheck();
-  for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_ATTRIBUTES)) {
+  for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) {
     for (const [bait, textOf] of Object.entries(BAITS)) await cost.check(`${place}, ${bait}`, () => ask({ method: 'POST', url: '/api/v1/agents/x/messages', ...bodyOptions(withText(textOf(maxLength))) }));
   }
   expect(cost.faults(100)).toEqual([]);

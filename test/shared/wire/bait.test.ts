@@ -1,11 +1,11 @@
 // Every string member of every frame, both ways, at its full length and full of bait, through the codec and what reads a frame next.
 import { expect, test } from 'vitest';
 import { proveHello } from '../../../central/auth/agent-identity.ts';
-import { readItem } from '../../../shared/delivery/message.ts';
+import { MESSAGE_SCHEMA, readItem } from '../../../shared/delivery/message.ts';
 import { decodeFromAgent, decodeFromCentral } from '../../../shared/wire/codec.ts';
 import { FROM_AGENT, FROM_CENTRAL, LIMITS, type AgentFrame, type CentralFrame } from '../../../shared/wire/messages.ts';
 import { readPublicKey, shownThumbprint } from '../../../shared/wire/proof.ts';
-import { BAITS, CostCheck, MESSAGE_ATTRIBUTES, stringPlaces, whateverComesOfIt, type AnySchema } from '../../bait.ts';
+import { BAITS, CostCheck, stringPlaces, whateverComesOfIt, type AnySchema } from '../../bait.ts';
 
 const CHALLENGE = { type: 'challenge', nonce: 'n'.repeat(22), central: 'c', time: '2026-11-22T10:00:00.000Z' } as const;
 const SEEN = { listener: 'plain', origin: { address: '10.0.0.7', peer: '10.0.0.7', proxied: false, scheme: 'ws' }, binding: null } as const;
@@ -36,7 +36,7 @@ for (const [from, schemas, decode] of [['an agent', FROM_AGENT, decodeFromAgent]
 
 test('no attribute of a message costs more CPU than its length, nor does a name of one', async () => {
   const cost = new CostCheck();
-  const places = [...stringPlaces(MESSAGE_ATTRIBUTES, LIMITS.maxMessageBytes), ...['data', 'extension'].map((name) => ({ place: `/${name}`, maxLength: LIMITS.maxMessageBytes, with: (text: string) => ({ specversion: '1.0', id: 'i', source: 's', type: 't', [name]: text }) }))];
+  const places = [...stringPlaces(MESSAGE_SCHEMA, LIMITS.maxMessageBytes), ...['data', 'extension'].map((name) => ({ place: `/${name}`, maxLength: LIMITS.maxMessageBytes, with: (text: string) => ({ specversion: '1.0', id: 'i', source: 's', type: 't', [name]: text }) }))];
   for (const { place, maxLength, with: withText } of places) {
     for (const [bait, textOf] of Object.entries(BAITS)) {
       const frame = JSON.stringify({ type: 'messages', first: 1, items: [withText(textOf(maxLength)), { specversion: '1.0', id: 'i', source: 's', type: 't', [textOf(maxLength)]: 1 }] });
