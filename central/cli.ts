@@ -20,7 +20,7 @@ process.exitCode = await runCli(process.argv.slice(2), {
   async readStdin() {
     const chunks: Buffer[] = [];
     for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
-    return bodyText(Buffer.concat(chunks), undefined);
+    return bodyText(Buffer.concat(chunks));
   },
   signal: interrupted.signal,
 });

@@ -109,7 +109,7 @@ function readNumber(query: URLSearchParams, name: string, minimum: number, maxim
   return value;
 }
 
-/** Errors: local_body_too_large, charset_unsupported, body_not_utf8. */
+/** Errors: local_body_too_large, body_not_utf8. */
 async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -118,7 +118,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
     if (bytes > MAX_BODY_BYTES) throw agentFault('local_body_too_large', { maxBytes: MAX_BODY_BYTES });
     chunks.push(chunk);
   }
-  return bodyText(Buffer.concat(chunks), request.headers['content-type']);
+  return bodyText(Buffer.concat(chunks));
 }
 
 function scanned<T>(scan: () => T): T {

@@ -15,7 +15,7 @@ export function parseJsonBodies(scope: FastifyInstance): void {
   const parse = scope.getDefaultJsonParser('error', 'error');
   scope.addContentTypeParser(['application/json', ...CLOUDEVENTS_TYPES], { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     try {
-      const text = bodyText(body, request.headers['content-type']);
+      const text = bodyText(body);
       if (text !== '') refuseRepeatedNames(text);
       void parse(request, text, done);
     } catch (error) {
@@ -30,7 +30,7 @@ export function keepMessageText(scope: FastifyInstance): void {
   scope.addContentTypeParser(['application/json', ...CLOUDEVENTS_TYPES], { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
     // The binary mode of the HTTP binding (section 3.1): the event stands in the headers, which are not read.
     if (request.headers['ce-specversion'] !== undefined) throw httpFault('content_type_unsupported', { found: 'of a CloudEvent in binary mode' });
-    return bodyText(body, request.headers['content-type']);
+    return bodyText(body);
   });
 }
 

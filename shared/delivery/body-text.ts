@@ -3,11 +3,8 @@
 import { isUtf8 } from 'node:buffer';
 import { messageFault } from './errors.ts';
 
-/** Errors: charset_unsupported, body_not_utf8. */
-export function bodyText(body: Buffer, contentType: string | undefined): string {
-  for (const [, quoted, bare = quoted] of (contentType ?? '').matchAll(/;[ \t]*charset[ \t]*=[ \t]*(?:"([^"]*)"|([^\s;"]*))/gi)) {
-    if (!/^utf-?8$/i.test(bare ?? '')) throw messageFault('charset_unsupported', { found: `charset=${(bare ?? '').slice(0, 64)}` });
-  }
+/** JSON has one encoding (RFC 8259 section 8.1): a charset parameter of the content type is ignored. Errors: body_not_utf8. */
+export function bodyText(body: Buffer): string {
   // RFC 8259 section 8.1 lets a reader ignore a byte order mark. Here every byte that is not JSON is refused.
   if (body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf) {
     throw messageFault('body_not_utf8', { offset: 0, found: 'a byte order mark' });

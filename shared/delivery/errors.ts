@@ -2,11 +2,6 @@
 import { defineErrors, type ErrorTable } from '../errors.ts';
 
 export const MESSAGE_ERRORS = {
-  charset_unsupported: {
-    status: 415,
-    text: 'The body is declared as {found}; allowed: UTF-8.',
-    hint: 'Send JSON in UTF-8 (RFC 8259 section 8.1), without a charset or with charset=utf-8.',
-  },
   body_not_utf8: {
     status: 400,
     text: 'The body is not UTF-8: at byte {offset} it has {found}.',

@@ -81,7 +81,6 @@ describe('an event at the local API', () => {
       expect(answer.status).toBe(400);
       expect(answer.text).toContain(found);
     }
-    expect(await post('{"type":"t"}', 'application/json; charset=ISO-8859-1')).toMatchObject({ status: 415, text: expect.stringContaining('charset_unsupported') });
     expect(posted).toEqual([]);
   });
 
