@@ -67,3 +67,10 @@ export interface StoreSpace {
   /** The reserve as it counts on this file system. */
   readonly reserveBytes: number;
 }
+
+/** API tokens that are kept at once, expired ones included: ten thousand branches do not each need one, programs of a head office do. */
+export const MAX_API_TOKENS = 1_000;
+/** Enrollment tokens that are kept at once: one for each machine of the largest roll-out. */
+export const MAX_ENROLLMENT_TOKENS = 10_000;
+/** An expired enrollment token still says so to whoever comes late; then it is forgotten. */
+export const EXPIRED_ENROLLMENT_TOKEN_MS = 7 * 86_400_000;

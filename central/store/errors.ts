@@ -67,6 +67,16 @@ export const STORE_ERRORS = {
   },
   rescue_used: { status: 403, text: 'This rescue code has been used, or a newer one was made.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },
   rescue_expired: { status: 403, text: 'This rescue code expired at {expiry}.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },
+  api_tokens_full: {
+    status: 409,
+    text: 'Central keeps {most} API tokens already; allowed: {most}.',
+    hint: 'Remove tokens that are not used any more ("queuegate tokens list", "queuegate tokens remove").',
+  },
+  enrollment_tokens_full: {
+    status: 409,
+    text: 'Central keeps {most} enrollment tokens already; allowed: {most}.',
+    hint: 'Make one token for several machines (--uses), or remove those that are not needed ("queuegate tokens list", "queuegate tokens remove").',
+  },
   last_administrator: {
     status: 409,
     text: 'The token {id} is the last one of an administrator.',

@@ -2,6 +2,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../shared/sqlite/row.ts';
 import { CENTRAL_AGENT_NAME, reservation } from '../agent-names.ts';
+import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../bounds.ts';
 import { storeFault } from '../errors.ts';
 import type { ApiTokenRecord, EnrolmentTokenRecord, Role } from '../store.ts';
 
@@ -16,8 +17,14 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
   const bound = database.prepare('SELECT 1 FROM enrolment_token WHERE agent_name = ? COLLATE NOCASE AND uses < max_uses AND expires_at > ?');
   const use = database.prepare('UPDATE enrolment_token SET uses = uses + 1 WHERE id = ?');
 
+  const countApi = database.prepare('SELECT count(*) AS tokens FROM api_token');
+  const countEnrolment = database.prepare('SELECT count(*) AS tokens FROM enrolment_token');
+  const forgetExpired = database.prepare('DELETE FROM enrolment_token WHERE expires_at < ?');
+
   return {
+    /** Errors: api_tokens_full. */
     addApiToken(token: ApiTokenRecord): void {
+      if (integer(countApi.get(), 'tokens') >= MAX_API_TOKENS) throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
       addApi.run(token.id, token.name, token.role, token.hash, token.createdAt, token.createdBy, token.expiresAt);
     },
 
@@ -28,11 +35,13 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
       removeApi.run(id);
     },
 
-    /** Errors: agent_name_reserved. Who may make one for the Central agent is decided above (central/auth/enrolment-tokens.ts). */
+    /** Errors: agent_name_reserved, enrollment_tokens_full. Who may make one for the Central agent is decided above (central/auth/enrolment-tokens.ts). */
     addEnrolmentToken(token: EnrolmentTokenRecord): void {
       const { agentName } = token;
       const found = agentName === null || agentName.toLowerCase() === CENTRAL_AGENT_NAME ? undefined : reservation(agentName, namesOfCentral);
       if (found !== undefined) throw storeFault('agent_name_reserved', { name: agentName ?? '', found });
+      forgetExpired.run(token.createdAt - EXPIRED_ENROLLMENT_TOKEN_MS);
+      if (integer(countEnrolment.get(), 'tokens') >= MAX_ENROLLMENT_TOKENS) throw storeFault('enrollment_tokens_full', { most: MAX_ENROLLMENT_TOKENS });
       addEnrolment.run(token.id, token.hash, token.createdAt, token.createdBy, token.expiresAt, token.uses, token.maxUses, token.agentName);
     },
 

@@ -1,5 +1,6 @@
 // The part of the contract that concerns what administrators change: parameters, tokens, key material, and the audit of it all.
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../../../central/store/bounds.ts';
 import { CHAIN_START, chainHash } from '../../../central/store/audit-chain.ts';
 import type { ApiTokenRecord, PendingChange, Store } from '../../../central/store/store.ts';
 import { auditEntry, enrolmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
@@ -52,6 +53,19 @@ export function administrationContract(open: OpenEngine): void {
     createdBy: 'admin',
     expiresAt: null,
     ...changes,
+  });
+
+  it('keeps so many API tokens and so many enrollment tokens, and forgets enrollment tokens that expired long ago', async () => {
+    await Promise.all(Array.from({ length: MAX_API_TOKENS }, (_, i) => store.tokens.addApiToken(apiToken(`t${i}`))));
+    await expect(store.tokens.addApiToken(apiToken('more'))).rejects.toMatchObject({ code: 'api_tokens_full', status: 409 });
+    await store.tokens.removeApiToken('t0');
+    await store.tokens.addApiToken(apiToken('more'));
+
+    await store.tokens.addEnrolmentToken(enrolmentToken('old', { expiresAt: NOW + 1 }));
+    const valid = (id: string) => enrolmentToken(id, { createdAt: NOW + EXPIRED_ENROLLMENT_TOKEN_MS + 2 });
+    await Promise.all(Array.from({ length: MAX_ENROLLMENT_TOKENS }, (_, i) => store.tokens.addEnrolmentToken(valid(`e${i}`))));
+    expect(await store.tokens.getEnrolmentToken('old')).toBeUndefined();
+    await expect(store.tokens.addEnrolmentToken(valid('more'))).rejects.toMatchObject({ code: 'enrollment_tokens_full', status: 409 });
   });
 
   it('keeps API tokens, and never lets go of the last administrator', async () => {
