@@ -118,7 +118,7 @@ describe('what documents name', () => {
 
   it('every test that SECURITY.md calls as a proof exists under that title', () => {
     const text = unwrapped(read('docs/SECURITY.md'));
-    const cited = Array.from(text.matchAll(/`(test\/[\w./-]+\.test\.ts)` ((?:"[^"]+"(?:, )?)+)/g));
+    const cited = Array.from(text.matchAll(/`(test\/[\w./-]+\.ts)` ((?:"[^"]+"(?:, )?)+)/g));
     expect(cited.length).toBeGreaterThan(20);
     const missing = cited.flatMap(([, file = '', titles = '']) =>
       Array.from(titles.matchAll(/"([^"]+)"/g), ([, title = '']) => ({ file, title })).filter(({ title }) => !existsSync(join(root, file)) || !read(file).replaceAll(String.raw`\'`, "'").includes(title)),
