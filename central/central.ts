@@ -296,6 +296,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
         profileFaults: () => pki.profiles?.faults() ?? [],
         advertised: () => ({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'] }),
         status: () => status(),
+        store: { stats: () => store.stats(), space: () => space.current() },
         handshakeFailures,
         metrics,
         isLocal: (socket) => localSocket.has(socket),
@@ -330,9 +331,9 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [...space.trouble(), ...listeners.trouble(['plain', 'secure', 'https']), ...(parameters.trouble === null ? [] : [parameters.trouble])],
-    // Any account of the host can hold a port of its administration, and a name is no failure: no reason for a balancer to take Central down.
-    advice: [...names.problems(), ...listeners.trouble(['http']), ...localSocket.problems()],
+    problems: [...listeners.trouble(['plain', 'secure', 'https']), ...(parameters.trouble === null ? [] : [parameters.trouble])],
+    // What an agent's traffic, a name or any account of the host can cause is no reason for a balancer to take Central down.
+    advice: [...space.trouble(), ...names.problems(), ...listeners.trouble(['http']), ...localSocket.problems()],
   });
   const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
   parameters.onChange(['websocket.secure.clientAuth'], (next) => apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none'));

@@ -17,7 +17,8 @@ import type { Rotation } from '../pki/rotation.ts';
 import type { ServerCertificates } from '../pki/server-certificates.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup.ts';
 import type { RevocationReason } from '../store/certificate-store.ts';
-import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent } from '../store/store.ts';
+import type { StoreSpace } from '../store/bounds.ts';
+import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent, StoreStats } from '../store/store.ts';
 import type { Appended } from '../../shared/delivery/ports.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 
@@ -44,6 +45,7 @@ export interface AdminServices {
   /** Where agents enrol, for the line to copy. The port is the one that is bound. */
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
+  readonly store: StorePort;
   readonly handshakeFailures: HandshakeFailuresPort;
   readonly metrics: Metrics;
   /** Did this connection come over the socket in Central's data folder? Absent where there is none. */
@@ -51,6 +53,12 @@ export interface AdminServices {
   readonly now: () => number;
   /** An error that nobody foresaw: for the log. */
   readonly onUnexpected: (error: unknown, url: string) => void;
+}
+
+export interface StorePort {
+  stats(): Promise<StoreStats>;
+  /** As it was measured last. */
+  space(): StoreSpace;
 }
 
 export interface BackupsPort extends Pick<Backups, 'make' | 'stage'> {

@@ -1,13 +1,30 @@
-// /status (what listens where and how encrypted, in words), /health, /ca/root.pem and /metrics.
+// /status (what listens where and how encrypted, in words), /store, /health, /ca/root.pem and /metrics.
 import type { FastifyInstance } from 'fastify';
 import { ANYONE, VIEWER } from './access.ts';
 import { timeOf } from './page.ts';
 import type { AdminServices, StatusReport } from './services.ts';
 
-export function statusRoutes(app: FastifyInstance, { status, authority }: AdminServices): void {
+export function statusRoutes(app: FastifyInstance, { status, authority, store, parameters }: AdminServices): void {
   app.get('/status', VIEWER, () => {
     const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = status();
     return { central, node, version, startedAt: timeOf(startedAt), listeners, certificate: certificate === null ? null : certificateJson(certificate), restore, problems: [...problems, ...advice] };
+  });
+
+  app.get('/store', VIEWER, async () => {
+    const { engine, schema, bytes, events, deadLetters, deadLettersDropped } = await store.stats();
+    const { state, freeBytes, availableBytes, reserveBytes } = store.space();
+    const { 'deadLetters.maxPerAgent': maxCount, 'deadLetters.maxBytesPerAgent': maxBytes, 'agents.eventsPerDay': eventsPerDay } = parameters.values();
+    return {
+      engine,
+      schema,
+      bytes,
+      eventCount: events,
+      deadLetterCount: deadLetters,
+      droppedDeadLetterCount: deadLettersDropped,
+      reserve: { state, freeBytes, availableBytes, reserveBytes },
+      // For each agent; of dead letters in each direction.
+      quotas: { deadLetterCount: maxCount, deadLetterBytes: maxBytes, eventsPerDayCount: eventsPerDay === 0 ? null : eventsPerDay },
+    };
   });
 
   // For balancers and monitors, which carry no token: whether, not what.

@@ -43,6 +43,11 @@ export class SpaceWatch {
     return true;
   }
 
+  /** As it was measured last. */
+  current(): StoreSpace {
+    return this.#space;
+  }
+
   /** What is wrong right now, for the status. */
   trouble(): string[] {
     const { state, availableBytes, reserveBytes } = this.#space;

@@ -38,6 +38,11 @@ export interface Store {
 }
 
 export interface StoreStats {
+  readonly engine: 'sqlite';
+  /** Of the tables as a number that grows with each version that changes them. */
+  readonly schema: number;
+  /** Size of the database, pages that are free inside it included. */
+  readonly bytes: number;
   /** Events and dead letters kept. */
   readonly events: number;
   readonly deadLetters: number;

@@ -45,11 +45,19 @@ export function figureReads(database: DatabaseSync) {
     SELECT coalesce((SELECT max(cursor) FROM event) - (SELECT min(cursor) FROM event) + 1, 0)
         - coalesce((SELECT sum(through - before) FROM event_gap WHERE before >= (SELECT min(cursor) FROM event) AND through < (SELECT max(cursor) FROM event)), 0) AS events,
       (SELECT coalesce(sum(entries), 0) FROM kept WHERE what IN ('up', 'down')) AS dead_letters,
-      (SELECT value FROM counter WHERE name = 'dead_letters_dropped') AS dropped`);
+      (SELECT value FROM counter WHERE name = 'dead_letters_dropped') AS dropped,
+      (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) AS bytes,
+      (SELECT user_version FROM pragma_user_version) AS schema`);
   return {
     figures() {
       const row = figures.get();
-      return { events: integer(row, 'events'), deadLetters: integer(row, 'dead_letters'), deadLettersDropped: integer(row, 'dropped') };
+      return {
+        events: integer(row, 'events'),
+        deadLetters: integer(row, 'dead_letters'),
+        deadLettersDropped: integer(row, 'dropped'),
+        bytes: integer(row, 'bytes'),
+        schema: integer(row, 'schema'),
+      };
     },
   };
 }

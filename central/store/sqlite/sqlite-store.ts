@@ -159,7 +159,7 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
     space: () => writer.call('space', []),
     async stats() {
       const figures = await reader.call('figures', []);
-      return { ...figures, waitingCalls: writer.waiting + reader.waiting, commits: writer.batches };
+      return { engine: 'sqlite', ...figures, waitingCalls: writer.waiting + reader.waiting, commits: writer.batches };
     },
     snapshot,
     stop,

@@ -25,6 +25,7 @@ const ROUTES = [
   ['POST', '/enrolment-tokens', 'administrator'],
   ['DELETE', '/enrolment-tokens/x', 'administrator'],
   ['GET', '/status', 'viewer'],
+  ['GET', '/store', 'viewer'],
   ['GET', '/metrics', 'viewer'],
 ] as const;
 const ROLES = ['viewer', 'operator', 'administrator'] as const;

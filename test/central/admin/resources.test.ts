@@ -253,6 +253,20 @@ describe('status, health, certificate authority and metrics', () => {
     expect(await json(rest.request('GET', '/status'))).toMatchObject({ version: '0.1.0', node: 'n1', listeners: [{ port: 8787, text: 'unencrypted, this host only' }] });
   });
 
+  test('store says what is kept, how much room there is, and what each agent may take of it', async () => {
+    const rest = await startRest();
+    expect(await json(rest.request('GET', '/store', { as: 'viewer' }))).toEqual({
+      engine: 'sqlite',
+      schema: 7,
+      bytes: 4096,
+      eventCount: 5,
+      deadLetterCount: 1,
+      droppedDeadLetterCount: 2,
+      reserve: { state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 },
+      quotas: { deadLetterCount: 10_000, deadLetterBytes: 16 * 1024 * 1024, eventsPerDayCount: null },
+    });
+  });
+
   test('status never carries the private key that stands beside the certificate', async () => {
     const rest = await startRest();
     const credentials = { subject: 'CN=a', names: ['a'], notAfter: 0, thumbprint: 't', key: 'PRIVATE KEY', chain: 'chain' };

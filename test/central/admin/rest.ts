@@ -195,6 +195,10 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
     advertised: () => ({ host: 'central.test', port: 9150 }),
     revocationLists: { der: async () => Buffer.from('list'), pem: async () => '-----BEGIN X509 CRL-----\n' },
     status: () => status.report,
+    store: {
+      stats: async () => ({ engine: 'sqlite', schema: 7, bytes: 4096, events: 5, deadLetters: 1, deadLettersDropped: 2, waitingCalls: 0, commits: 1 }),
+      space: () => ({ state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 }),
+    },
     profileFaults: () => [],
     ...absentPki(),
     handshakeFailures: { list: () => [], forgotten: 0 },
