@@ -62,10 +62,10 @@ export class Upkeep {
     this.#every(CERTIFICATES_MS, 'measuring what agents trust', () => this.#options.trust.measure(this.#options.metrics));
     this.#every(SPACE_MS, 'measuring the disk space', () => this.#space());
     this.#every(INCIDENTS_MS, 'counting incidents', () => this.#options.incidents.flush(this.#options.now()));
-    // A Central that is started for a minute each day still says what expires.
-    const looks = [() => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure(), () => this.#options.trust.measure(this.#options.metrics)];
+    // A Central that is started for a minute each day still says what expires, and how much room there is.
+    const looks = [() => this.#space(), () => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure(), () => this.#options.trust.measure(this.#options.metrics)];
     for (const look of looks) {
-      look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'looking for certificates that expire failed'));
+      look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'a look at the start failed'));
     }
     this.#every(MEASURE_MS, 'measuring', () => this.#measure());
   }

@@ -3,7 +3,11 @@
 import { defineErrors, type ErrorDefinition } from '../../shared/errors.ts';
 
 export const STORE_ERRORS = {
-  agent_unknown: { status: 404, text: 'There is no agent with the id {id}.', hint: 'See "queuegate agents list"; it may have been removed.' },
+  agent_unknown: {
+    status: 404,
+    text: 'The agent {id} is unknown.',
+    hint: 'Name an agent by its id, its name, or at least the first 8 characters of its id ("queuegate agents list"); it may have been removed.',
+  },
   agent_id_taken: {
     status: 409,
     text: 'The id {id} belongs to an agent with another key, as its id or its name.',
