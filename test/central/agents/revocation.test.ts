@@ -1,0 +1,56 @@
+import { describe, expect, it } from 'vitest';
+import { createRevocations } from '../../../central/agents/revocation.ts';
+import type { AgentRecord, AuditEntry } from '../../../central/store/store.ts';
+import { fault } from '../fakes.ts';
+
+const ACTOR = { who: 'the administrator', from: '192.0.2.7' };
+
+function setUp(unknown = false) {
+  const acts: string[] = [];
+  const entries: AuditEntry[] = [];
+  const revocations = createRevocations({
+    agents: {
+      get: async () => ({ id: 'a' }) as AgentRecord,
+      revoke: async () => {
+        if (unknown) throw fault('agent_unknown', 404);
+        acts.push('store');
+        return 7;
+      },
+      remove: async () => {
+        if (unknown) throw fault('agent_unknown', 404);
+        acts.push('store');
+      },
+    },
+    certificates: { find: async () => undefined },
+    audit: { append: async (entry) => void entries.push(entry), list: async () => [] },
+    sessions: { revoke: (id, epoch, reason) => void acts.push(`session ${id} ${epoch} ${reason}`), remove: (id) => void acts.push(`session ${id}`) },
+    lists: { touch: () => void acts.push('touch'), refresh: async () => void acts.push('list') },
+    log: { warn() {} },
+    now: () => 1_000,
+  });
+  return { revocations, acts, entries };
+}
+
+describe('an agent that is revoked or removed', () => {
+  it('is revoked in the store, loses its session, stands in the audit log with who, why and on which ticket, and on the list', async () => {
+    const { revocations, acts, entries } = setUp();
+    await revocations.revoke('a', 'keyCompromise', { comment: 'stolen laptop', ticket: 'T-1' }, ACTOR);
+    expect(acts).toEqual(['store', 'session a 7 keyCompromise', 'touch', 'list']);
+    expect(entries).toMatchObject([{ at: 1_000, who: 'the administrator', from: '192.0.2.7', action: 'agent.revoke', comment: 'stolen laptop', ticket: 'T-1' }]);
+    expect(JSON.parse(entries[0]?.detail ?? '')).toEqual({ id: 'a', reason: 'keyCompromise' });
+  });
+
+  it('is removed in the same way', async () => {
+    const { revocations, acts, entries } = setUp();
+    await revocations.remove('a', ACTOR);
+    expect(acts).toEqual(['store', 'session a', 'touch', 'list']);
+    expect(entries).toMatchObject([{ who: 'the administrator', action: 'agent.remove', detail: '{"id":"a"}' }]);
+  });
+
+  it('that there is not changes nothing and leaves no entry', async () => {
+    const { revocations, acts, entries } = setUp(true);
+    await expect(revocations.revoke('x', 'keyCompromise', {}, ACTOR)).rejects.toMatchObject({ code: 'agent_unknown' });
+    await expect(revocations.remove('x', ACTOR)).rejects.toMatchObject({ code: 'agent_unknown' });
+    expect([acts, entries]).toEqual([[], []]);
+  });
+});
