@@ -23,6 +23,11 @@ describe('Incidents', () => {
     expect(written.slice(1)).toMatchObject([{ kind: 'bad_signature', block: '2001:db8:0:0::/64', at: 2_999, count: 2_999 }]);
     await incidents.flush(4_000);
     expect(written).toHaveLength(2);
+    // Its interval goes on over the writing of counts.
+    incidents.record(report('bad_signature', 'y', '2001:db8::2', 4_500));
+    expect([written.length, lines.length]).toEqual([2, 1]);
+    await incidents.flush(5_000);
+    expect(written.splice(2)).toMatchObject([{ at: 4_500, count: 1 }]);
     expect(lines).toHaveLength(1);
     await incidents.flush(INCIDENT_INTERVAL_MS);
     incidents.record(report('bad_signature', 'x', '2001:db8::1', INCIDENT_INTERVAL_MS));

@@ -106,6 +106,17 @@ describe('Receiver', () => {
     expect(failures).toMatchObject([{ code: 'bad_frame' }]);
   });
 
+  it('refuses a peer that sends more bytes than the window without waiting, whether they wait or are being appended', async () => {
+    const { inbox, acks, failures, send, begin } = start({ ...LIMITS, windowBytes: 1_000 });
+    inbox.hold = true;
+    begin(1);
+    await settled();
+    // The first is being appended, the others wait behind it.
+    for (let first = 1; failures.length === 0 && first < 500; first += 5) send(first, 5);
+    expect(failures).toMatchObject([{ code: 'bad_frame', message: expect.stringContaining('more than 1000 bytes') }]);
+    expect(acks).toEqual([]);
+  });
+
   it('lets a bad item fail alone: it takes its number and the others are stored', async () => {
     const { inbox, acks, receiver, begin } = start();
     begin(1);
