@@ -2,6 +2,7 @@
 // is needed, and elsewhere the daemon proves itself before anything but a random number is sent.
 import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { readBoundedStream } from '../shared/bounded-stream.ts';
 import { isCoded } from '../shared/errors.ts';
 import { findLocalSocket, type FoundSocket } from '../shared/platform/local-socket.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
@@ -145,12 +146,6 @@ async function send(address: Address, agent: Agent, method: string, path: string
   const answered = once(request, 'response', { signal }) as Promise<[IncomingMessage]>;
   request.end();
   const [response] = await answered;
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_ANSWER_BYTES) throw new Error('the answer is too large');
-    chunks.push(chunk);
-  }
-  return { status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) };
+  const answer = await readBoundedStream(response, MAX_ANSWER_BYTES, () => new Error('the answer is too large'));
+  return { status: response.statusCode ?? 0, body: JSON.parse(answer.toString('utf8')) };
 }

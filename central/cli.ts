@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // queuegate: the administrator's command line. Speaks only REST; what it can do is in central/cli/.
+import { buffer } from 'node:stream/consumers';
 import { bodyText } from '../shared/delivery/body-text.ts';
 import { canPrompt, SecretInput } from '../shared/secret-input.ts';
 import { endWithReader, printError, printOut, printsToTerminal } from '../shared/standard-streams.ts';
@@ -17,10 +18,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   terminal: printsToTerminal(),
   secrets: new SecretInput(),
   canPrompt: canPrompt(),
-  async readStdin() {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
-    return bodyText(Buffer.concat(chunks), undefined);
-  },
+  readStdin: async () => bodyText(await buffer(process.stdin), undefined),
   signal: interrupted.signal,
 });

@@ -6,7 +6,7 @@ import { connect, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { readBoundedFile } from '../bounded-file.ts';
 import { defineErrors, isCoded, systemCode, textOf, type ErrorTable } from '../errors.ts';
-import { replaceSecretFile } from '../secret-file.ts';
+import { lstatIfThere, replaceSecretFile } from '../secret-file.ts';
 
 export const LOCAL_SOCKET_ERRORS = {
   local_socket_path_long: {
@@ -196,12 +196,5 @@ function listen(server: Server, path: string): Promise<void> {
       server.removeListener('error', reject);
       resolve();
     });
-  });
-}
-
-async function lstatIfThere(path: string) {
-  return await lstat(path).catch((error: unknown) => {
-    if (systemCode(error) !== 'ENOENT') throw error;
-    return undefined;
   });
 }
