@@ -3,9 +3,10 @@
 import { parseArgs } from 'node:util';
 import { isCoded, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
-import { PromptCanceled, readSecret } from '../shared/secret-input.ts';
+import { canPrompt, PromptCanceled, SecretInput } from '../shared/secret-input.ts';
 import { flagOptions } from '../shared/settings.ts';
-import { escapeLine, escapeLines } from '../shared/terminal.ts';
+import { endWithReader, printError, printOut } from '../shared/standard-streams.ts';
+import { escapeLine } from '../shared/terminal.ts';
 import { VERSION } from '../shared/version.ts';
 import { AGENT_SCHEMA, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import type { Enrolment } from './enrol-command.ts';
@@ -50,14 +51,7 @@ const WAIT_SECONDS = 300;
 
 class UsageError extends Error {}
 
-/** The one way to the terminal: what came from elsewhere moves no cursor and hides nothing. */
-function print(text: string): void {
-  process.stdout.write(escapeLines(text));
-}
-
-function complain(text: string): void {
-  process.stderr.write(escapeLines(text));
-}
+const secrets = new SecretInput();
 
 /** One line for each part, except for the list of settings that this program makes itself. */
 function errorText(error: unknown): string {
@@ -86,19 +80,19 @@ async function main(argv: readonly string[]): Promise<number> {
       return await doctor(rest);
     case 'truststore': {
       const { truststoreCommand } = await import('../shared/truststore/command.ts');
-      return await truststoreCommand(rest, { program: 'queue-agent', stdout: print, stderr: complain, env: process.env });
+      return await truststoreCommand(rest, { program: 'queue-agent', stdout: printOut, stderr: printError, secrets, env: process.env });
     }
     case 'version':
     case '--version':
-      print(`${VERSION}\n`);
+      printOut(`${VERSION}\n`);
       return 0;
     case 'help':
     case '--help':
     case '-h':
-      print(USAGE);
+      printOut(USAGE);
       return 0;
     default:
-      complain(command === undefined ? USAGE : `error: there is no "queue-agent ${escapeLine(command)}"\n\n${USAGE}`);
+      printError(command === undefined ? USAGE : `error: there is no "queue-agent ${escapeLine(command)}"\n\n${USAGE}`);
       return 2;
   }
 }
@@ -157,7 +151,7 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
     again: values['again'] === true,
     waitMs: Number(wait) * 1000,
     onPending: ({ keyThumbprint }) =>
-      print(
+      printOut(
         [
           `asked to become an agent as ${conf.name}; an administrator has to accept it`,
           `  key         sha256:${keyThumbprint}`,
@@ -171,7 +165,7 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
   const { secure, signingKey } = enrolled.identity;
   if (token === undefined && !secure) {
     const { pinOf } = await import('../shared/wire/enrolment.ts');
-    complain(`warning: over plain http nobody has proven that this was Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
+    printError(`warning: over plain http nobody has proven that this was Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
   }
   return 0;
 }
@@ -181,7 +175,7 @@ async function enrolmentToken(values: Parsed['values']): Promise<string | undefi
   const [token, file] = [values['token'], values['token-file']];
   if (typeof file === 'string') {
     if (token !== undefined) throw new UsageError('--token and --token-file exclude each other');
-    return (await readSecret(file, { what: 'The token file', prompt: 'Enrollment token: ' })).trim();
+    return (await secrets.read(file, { what: 'The token file', prompt: 'Enrollment token' })).trim();
   }
   return typeof token === 'string' ? token : process.env['QUEUE_AGENT_TOKEN'];
 }
@@ -193,7 +187,7 @@ async function request(args: readonly string[]): Promise<number> {
   const conf = await loadAgentConf(request);
   const { writeRequest } = await import('./offline-command.ts');
   const key = await writeRequest(conf, out);
-  print(
+  printOut(
     [
       `${out} is the request of ${conf.name}`,
       `  key         sha256:${key.thumbprint}`,
@@ -222,9 +216,9 @@ async function rescue(args: readonly string[]): Promise<number> {
     throw new UsageError('the recovery code is not taken from the command line, where other users of this machine can see it. Run "queue-agent rescue" and type it at the prompt, or name a file: --code-file FILE ("-": stdin)');
   }
   const file = values['code-file'];
-  if (file === undefined && !process.stdin.isTTY) throw new UsageError('rescue needs the recovery code: stdin is not a terminal to ask on; name a file: --code-file FILE ("-": stdin)');
+  if (file === undefined && !canPrompt()) throw new UsageError('rescue needs the recovery code: there is no terminal to ask on; name a file: --code-file FILE ("-": stdin)');
   const conf = await loadAgentConf(request);
-  const code = (await readSecret(typeof file === 'string' ? file : '-', { what: 'The file with the recovery code', prompt: 'Recovery code: ' })).trim();
+  const code = (await secrets.read(typeof file === 'string' ? file : '-', { what: 'The file with the recovery code', prompt: 'Recovery code' })).trim();
   const { rescueAgent } = await import('./rescue.ts');
   tellEnrolled(request, conf, await rescueAgent(conf, code));
   return 0;
@@ -232,7 +226,7 @@ async function rescue(args: readonly string[]): Promise<number> {
 
 function tellEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrolment): void {
   const { hostName, scheme } = dialled(conf.central.secure, identity.host);
-  print(
+  printOut(
     [
       `enrolled with Central "${escapeLine(identity.central)}" as ${escapeLine(identity.name)}`,
       `  id          ${escapeLine(identity.id)}`,
@@ -257,7 +251,7 @@ async function doctor(args: readonly string[]): Promise<number> {
   if (url === undefined && (text('pin') ?? text('token') ?? text('token-file')) !== undefined) throw new UsageError('--pin, --token and --token-file belong to doctor --enrol URL');
   const { doctorCommand } = await import('./doctor-command.ts');
   const enrolment = url === undefined ? undefined : { url, pin: text('pin'), token: await enrolmentToken(values) };
-  return await doctorCommand({ request, enrolment, json: values['json'] === true, print });
+  return await doctorCommand({ request, enrolment, json: values['json'] === true, print: printOut });
 }
 
 async function status(args: readonly string[]): Promise<number> {
@@ -268,7 +262,7 @@ async function status(args: readonly string[]): Promise<number> {
   if (answer.kind !== 'status') return noDaemon(answer, conf, request);
   const found = answer.status;
   if (values['json'] === true) {
-    print(`${JSON.stringify(found, null, 2)}\n`);
+    printOut(`${JSON.stringify(found, null, 2)}\n`);
   } else {
     const { connection, problems = [] } = found;
     const lines = [
@@ -279,7 +273,7 @@ async function status(args: readonly string[]): Promise<number> {
       `  commands  ${found.inbox.messages} wait for local programs (${found.inbox.bytes} bytes)`,
       ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
     ];
-    print(`${lines.map(escapeLine).join('\n')}\n`);
+    printOut(`${lines.map(escapeLine).join('\n')}\n`);
   }
   return found.connection.state === 'online' ? 0 : 1;
 }
@@ -292,27 +286,28 @@ async function consumers(args: readonly string[]): Promise<number> {
   const answer = await rotateToken(conf.dataFolder);
   if (answer.kind !== 'rotated') return noDaemon(answer, conf, request);
   const { tokenFile, previousExpiresAt } = answer.rotated;
-  if (values['json'] === true) print(`${JSON.stringify(answer.rotated, null, 2)}\n`);
-  else print(`the new token is in ${escapeLine(tokenFile)} (0600)\nthe token before stays valid until ${escapeLine(previousExpiresAt)}; a further rotation ends it at once\n`);
+  if (values['json'] === true) printOut(`${JSON.stringify(answer.rotated, null, 2)}\n`);
+  else printOut(`the new token is in ${escapeLine(tokenFile)} (0600)\nthe token before stays valid until ${escapeLine(previousExpiresAt)}; a further rotation ends it at once\n`);
   return 0;
 }
 
 function noDaemon(answer: { readonly kind: 'never' } | { readonly kind: 'silent'; readonly where: string }, conf: AgentConf, request: AgentConfRequest): number {
   const found = answer.kind === 'never' ? `no daemon has run with the data folder ${conf.dataFolder} yet` : `the daemon of ${conf.dataFolder} does not answer at ${escapeLine(answer.where)}`;
-  complain(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
+  printError(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
   return 1;
 }
 
+endWithReader();
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   if (error instanceof UsageError) {
-    complain(`error: ${escapeLine(error.message)}\n\n${USAGE}`);
+    printError(`error: ${escapeLine(error.message)}\n\n${USAGE}`);
     process.exitCode = 2;
   } else if (error instanceof PromptCanceled) {
     process.exitCode = 130;
   } else {
-    complain(errorText(error));
+    printError(errorText(error));
     process.exitCode = 1;
   }
 }

@@ -137,20 +137,6 @@ export const AGENT_ERRORS = {
     hint: 'Stop that process, and the agent takes the port within seconds; or set local.api.port in agent.local.conf to a free port (0: any).',
   },
   local_port_refused: { retryable: true, text: 'The local API cannot listen on port {port}: {found}.', hint: 'Set local.api.port in agent.local.conf to another port.' },
-  local_socket_taken: {
-    retryable: true,
-    text: 'The local API does not listen on the socket {path}: {found}.',
-    hint: 'Remove what is there, and the agent takes the name within seconds; or set local-api.socket in agent.local.conf to another path.',
-  },
-  local_socket_long: {
-    text: 'The path of the local API\'s socket, {path}, has {bytes} bytes; allowed are {maxBytes}. Only the TCP port is open.',
-    hint: 'Set local-api.socket in agent.local.conf to a shorter path, in a folder that only the account of the agent may write to.',
-  },
-  local_socket_refused: {
-    retryable: true,
-    text: 'The local API cannot listen on the socket {path}: {found}.',
-    hint: 'Create its folder, and give the account of the agent the right to write there; or set local-api.socket in agent.local.conf to another path.',
-  },
   local_group_unknown: {
     text: 'The group "{group}" (local-api.group) does not exist on this host. Only the account of the agent may use the socket.',
     hint: 'Create the group, or correct local-api.group in agent.local.conf; then restart the agent.',

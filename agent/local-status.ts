@@ -1,9 +1,10 @@
 // Asks the daemon of a data folder over its local API: for the commands of this machine. They send no token: over the socket of the owner none
 // is needed, and elsewhere the daemon proves itself before anything but a random number is sent.
 import { once } from 'node:events';
-import { lstat, stat } from 'node:fs/promises';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
-import { isCoded, systemCode } from '../shared/errors.ts';
+import { readBoundedStream } from '../shared/bounded-stream.ts';
+import { isCoded } from '../shared/errors.ts';
+import { findLocalSocket, type FoundSocket } from '../shared/platform/local-socket.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
 import { agentFault } from './errors.ts';
 import { readAddressFile, readOwnerKey } from './local-api-file.ts';
@@ -95,8 +96,8 @@ async function callDaemon(dataFolder: string, method: string, path: string): Pro
   const port = /^http:\/\/127\.0\.0\.1:(\d{1,5})$/.exec(url ?? '')?.[1];
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   if (typeof socket === 'string') {
-    const access = await socketAccess(socket, dataFolder);
-    const found = access === undefined ? undefined : await call({ socketPath: socket }, method, path, access === 'owner' ? 'none needed' : await readOwnerKey(dataFolder), signal);
+    const own = await ownSocket(socket, dataFolder);
+    const found = own === undefined ? undefined : await call({ socketPath: own.path }, method, path, own.isOwnerOnly ? 'none needed' : await readOwnerKey(dataFolder), signal);
     if (found !== undefined) return { kind: 'answer', ...found, where: socket };
   }
   if (port !== undefined) {
@@ -106,14 +107,12 @@ async function callDaemon(dataFolder: string, method: string, path: string): Pro
   return { kind: 'silent', where: socket ?? url ?? 'its local API' };
 }
 
-/** 'owner': the socket is for its owner alone, so that no proof is needed. Undefined: it is not the daemon's, or not there. */
-async function socketAccess(path: string, dataFolder: string): Promise<'owner' | 'proof' | undefined> {
+/** Undefined: it is not the daemon's, or not there. */
+async function ownSocket(path: string, dataFolder: string): Promise<FoundSocket | undefined> {
   try {
-    const [found, folder] = await Promise.all([lstat(path), stat(dataFolder)]);
-    if (!found.isSocket() || (found.uid !== folder.uid && found.uid !== 0)) return undefined;
-    return (found.mode & 0o077) === 0 ? 'owner' : 'proof';
+    return await findLocalSocket(path, { ifMissing: 'Start the daemon.', namedFolder: dataFolder });
   } catch (error) {
-    if (!['ENOENT', 'ENOTDIR', 'EACCES'].includes(systemCode(error) ?? '')) throw error;
+    if (!isCoded(error, 'local_socket_missing', 'local_socket_foreign')) throw error;
     return undefined;
   }
 }
@@ -147,12 +146,6 @@ async function send(address: Address, agent: Agent, method: string, path: string
   const answered = once(request, 'response', { signal }) as Promise<[IncomingMessage]>;
   request.end();
   const [response] = await answered;
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_ANSWER_BYTES) throw new Error('the answer is too large');
-    chunks.push(chunk);
-  }
-  return { status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) };
+  const answer = await readBoundedStream(response, MAX_ANSWER_BYTES, () => new Error('the answer is too large'));
+  return { status: response.statusCode ?? 0, body: JSON.parse(answer.toString('utf8')) };
 }

@@ -182,6 +182,5 @@ function watchedFiles(conf: AgentConf): string[] {
 
 /** Lines of JSON on stdout, which may be a terminal: what came from elsewhere stays text there. */
 function openLog(conf: AgentConf): Logger {
-  const stdout = pino.destination({ fd: 1, sync: true });
-  return pino({ level: conf.logLevel, base: { agent: conf.name } }, { write: (line) => void stdout.write(escapeLines(line)) });
+  return pino({ level: conf.logLevel, base: { agent: conf.name }, hooks: { streamWrite: escapeLines } }, pino.destination({ fd: 1, sync: true }));
 }

@@ -350,7 +350,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       listeners.stop();
-      localSocket.stop();
+      await localSocket.stop().catch((error: unknown) => log.error({ error: textOf(error) }, 'the socket of the administration could not be removed'));
       upkeep.stop();
       pki.serverCertificates.stop();
       pki.trustPublication.stop();

@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 // queuegate: the administrator's command line. Speaks only REST; what it can do is in central/cli/.
+import { buffer } from 'node:stream/consumers';
 import { bodyText } from '../shared/delivery/body-text.ts';
-import { canPrompt, promptSecret } from '../shared/prompt.ts';
-import { printError, printOut, printsToTerminal } from '../shared/standard-streams.ts';
+import { canPrompt, SecretInput } from '../shared/secret-input.ts';
+import { endWithReader, printError, printOut, printsToTerminal } from '../shared/standard-streams.ts';
 import { runCli } from './cli/run.ts';
 
 const interrupted = new AbortController();
 process.once('SIGINT', () => interrupted.abort());
-// `queuegate events list | head`: the reader has seen enough.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+endWithReader();
 
 process.exitCode = await runCli(process.argv.slice(2), {
   environment: process.env,
@@ -16,11 +16,8 @@ process.exitCode = await runCli(process.argv.slice(2), {
   out: (text) => printOut(`${text}\n`),
   error: (text) => printError(`${text}\n`),
   terminal: printsToTerminal(),
-  ...(canPrompt() ? { prompt: promptSecret } : {}),
-  async readStdin() {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
-    return bodyText(Buffer.concat(chunks));
-  },
+  secrets: new SecretInput(),
+  canPrompt: canPrompt(),
+  readStdin: async () => bodyText(await buffer(process.stdin)),
   signal: interrupted.signal,
 });

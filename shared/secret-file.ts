@@ -178,7 +178,7 @@ function isForeign({ uid }: Stats): boolean {
   return uid !== 0 && uid !== process.geteuid?.();
 }
 
-async function lstatIfThere(path: string): Promise<Stats | undefined> {
+export async function lstatIfThere(path: string): Promise<Stats | undefined> {
   return await lstat(path).catch((error: unknown) => {
     if (systemCode(error) !== 'ENOENT') throw error;
     return undefined;

@@ -1,69 +1,128 @@
-// Reads a secret that must not be on a command line, where other accounts see it: from a file, from stdin, or from a prompt without echo.
-import { createInterface } from 'node:readline';
-import { Writable } from 'node:stream';
-import { readBoundedFile } from './bounded-file.ts';
+// Reads secrets that must not be on a command line, where other accounts see them: from files, the standard input, or a prompt without echo.
+import { StringDecoder } from 'node:string_decoder';
+import { isatty } from 'node:tty';
+import { fileFault, readBoundedFile } from './bounded-file.ts';
+import { printError } from './standard-streams.ts';
 
 const MAX_BYTES = 4096;
-
-/** What of the process it needs; process.stdin and process.stderr. */
-export interface SecretIo {
-  readonly stdin: NodeJS.ReadStream;
-  /** Not stdout, which may go elsewhere. */
-  readonly stderr: { write(text: string): unknown };
-}
+const MEND = 'Name a file whose first line is the secret, or - for the standard input.';
+const END_OF_TEXT = '\u0003';
+const END_OF_TRANSMISSION = '\u0004';
+const DELETE = '\u007f';
 
 export interface SecretQuestion {
   /** Begins the sentence of an error about the file: "The token file". */
   readonly what: string;
-  /** Shown on a terminal: "Enrollment token: ". */
+  /** Shown on a terminal, with a colon: "Enrollment token". */
   readonly prompt: string;
+}
+
+/** What of process.stdin it needs. */
+export interface SecretStream extends NodeJS.EventEmitter {
+  readonly isTTY?: boolean;
+  setRawMode?(mode: boolean): unknown;
+  pause(): unknown;
 }
 
 /** The prompt was left with Ctrl-C or Ctrl-D. */
 export class PromptCanceled extends Error {}
 
-/** The first line of a file; `-` is stdin, with a prompt where that is a terminal. Throws file faults and PromptCanceled. */
-export async function readSecret(file: string, question: SecretQuestion, io: SecretIo = process): Promise<string> {
-  if (file !== '-') {
-    const bytes = await readBoundedFile({ path: file, what: question.what, maxBytes: MAX_BYTES, mend: 'Name a file whose first line is the secret, or - for stdin.' });
-    return firstLine(bytes);
-  }
-  return io.stdin.isTTY ? await ask(question.prompt, io) : await readInput(io);
+/** Is there somebody to ask? */
+export function canPrompt(): boolean {
+  return isatty(0) && isatty(2);
 }
 
-/** Asks on a terminal. What is typed is not shown. */
-async function ask(prompt: string, { stdin, stderr }: SecretIo): Promise<string> {
-  // As a terminal, so that readline switches the echo off; what it would show goes nowhere. The prompt comes after that: who types at once
-  // must not be shown either.
-  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const lines = createInterface({ input: stdin, output: silent, terminal: true, historySize: 0 });
-  try {
-    return await new Promise<string>((resolve, reject) => {
-      lines.once('line', (line) => resolve(line));
-      lines.once('SIGINT', () => reject(new PromptCanceled('Canceled.')));
-      lines.once('close', () => reject(new PromptCanceled('Canceled.')));
-      stderr.write(prompt);
+/** One for each run of a program: each further secret from the standard input is its next line. */
+export class SecretInput {
+  readonly #stdin: () => SecretStream;
+  readonly #show: (text: string) => void;
+  readonly #decoder = new StringDecoder('utf8');
+  /** Has come, but belongs to the next line. */
+  #ahead = '';
+  #hasEnded = false;
+
+  /** The prompt is not shown on the standard output, which may go elsewhere. */
+  constructor(stdin: () => SecretStream = () => process.stdin, show: (text: string) => void = printError) {
+    this.#stdin = stdin;
+    this.#show = show;
+  }
+
+  /**
+   * The first line of a file; `-` is the next line of the standard input, asked for where that is a terminal. Throws file faults and
+   * PromptCanceled.
+   */
+  async read(file: string, { what, prompt }: SecretQuestion): Promise<string> {
+    if (file === '-') return this.#stdin().isTTY === true ? await this.ask(prompt) : await this.#piped(what);
+    const bytes = await readBoundedFile({ path: file, what, maxBytes: MAX_BYTES, mend: MEND });
+    return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
+  }
+
+  /** What is typed is not shown. Throws PromptCanceled. */
+  async ask(prompt: string): Promise<string> {
+    const stdin = this.#stdin();
+    // Before the prompt: what somebody types who answers at once is not shown either.
+    stdin.setRawMode?.(true);
+    try {
+      this.#show(`${prompt}: `);
+      const line: string[] = [];
+      const end = await this.#take((character) => {
+        if (character === '\r' || character === '\n') return true;
+        if (character === END_OF_TEXT || character === END_OF_TRANSMISSION) throw new PromptCanceled('Canceled.');
+        if (character === DELETE || character === '\b') line.pop();
+        else if (character >= ' ' && line.length < MAX_BYTES) line.push(character);
+        return false;
+      });
+      if (end === 'of the input') throw new PromptCanceled('Canceled.');
+      return line.join('');
+    } finally {
+      stdin.setRawMode?.(false);
+      this.#show('\n');
+    }
+  }
+
+  async #piped(what: string): Promise<string> {
+    const line: string[] = [];
+    await this.#take((character) => {
+      if (character === '\n') return true;
+      if (line.push(character) > MAX_BYTES) throw fileFault('file_too_large', { what, file: '-', bytes: line.length, maxBytes: MAX_BYTES, mend: MEND });
+      return false;
     });
-  } finally {
-    lines.close();
-    stderr.write('\n');
+    return line.join('').replace(/\r$/, '');
   }
-}
 
-/** The first line: a pipe that stays open behind it is not waited for. */
-async function readInput({ stdin }: SecretIo): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of stdin as AsyncIterable<Buffer | string>) {
-    const part = Buffer.from(chunk as Buffer);
-    chunks.push(part);
-    bytes += part.length;
-    if (bytes > MAX_BYTES || part.includes(0x0a)) break;
+  /** Gives each character to `isLast`, until it says so or throws; a pipe that stays open behind that is not waited for. */
+  async #take(isLast: (character: string) => boolean): Promise<'of the line' | 'of the input'> {
+    const takeAhead = (): boolean => {
+      for (const character of this.#ahead) {
+        this.#ahead = this.#ahead.slice(character.length);
+        if (isLast(character)) return true;
+      }
+      return false;
+    };
+    if (takeAhead()) return 'of the line';
+    if (this.#hasEnded) return 'of the input';
+    const stdin = this.#stdin();
+    const taking = new AbortController();
+    try {
+      return await new Promise((resolve, reject) => {
+        const onData = (chunk: Buffer): void => {
+          this.#ahead += this.#decoder.write(chunk);
+          try {
+            if (takeAhead()) resolve('of the line');
+          } catch (error) {
+            reject(error);
+          }
+        };
+        const onEnd = (): void => {
+          this.#hasEnded = true;
+          resolve('of the input');
+        };
+        stdin.on('data', onData).once('end', onEnd).once('error', reject);
+        taking.signal.addEventListener('abort', () => stdin.off('data', onData).off('end', onEnd).off('error', reject));
+      });
+    } finally {
+      taking.abort();
+      stdin.pause();
+    }
   }
-  return firstLine(Buffer.concat(chunks).subarray(0, MAX_BYTES));
-}
-
-/** What an editor or echo wrote ends in a line break that belongs to no secret. */
-function firstLine(bytes: Buffer): string {
-  return (bytes.toString('utf8').split('\n', 1)[0] ?? '').replace(/\r$/, '');
 }

@@ -1,4 +1,4 @@
-// The one place that writes to the standard streams (and reads secrets from one): what came from elsewhere cannot act on a terminal, whoever put the text together.
+// The one place that writes to the standard streams: what came from elsewhere cannot act on a terminal, whoever put the text together.
 import { isatty } from 'node:tty';
 import { escapeLines } from './terminal.ts';
 
@@ -15,14 +15,7 @@ export function printsToTerminal(): boolean {
   return isatty(1);
 }
 
-/** All of the standard input. Throws when it has more than `maxBytes`. */
-export async function readStandardInput(maxBytes: number): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) throw new Error(`the standard input has more than ${maxBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
+/** `queuegate events list | head`: the reader has seen enough, which is no failure. */
+export function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 }

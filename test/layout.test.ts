@@ -148,10 +148,9 @@ describe('the layout', () => {
     expect(silent).toEqual([]);
   });
 
-  it('writes to the standard streams in one file for each program, where everything is escaped', () => {
-    const writers = sources.filter((file) => /process\.std(?:out|err)\.write|console\.\w+\(/.test(readFileSync(join(root, file), 'utf8')));
-    // The agent's command line is its one file.
-    expect(writers.filter((file) => file !== 'agent/cli.ts')).toEqual(['shared/standard-streams.ts']);
+  it('writes to the standard streams in one file for all programs, where everything is escaped', () => {
+    const writes = /\bstd(?:out|err)\??\.(?:write|end)\(|pipe\(process\.std|pipeline\([^;]*process\.std(?:out|err)|console\.\w+\(|writeSync\([12]\b|\/dev\/std(?:out|err)/;
+    expect(sources.filter((file) => writes.test(readFileSync(join(root, file), 'utf8')))).toEqual(['shared/standard-streams.ts']);
   });
 
   it('names no file after no subject', () => {

@@ -2,6 +2,7 @@
 // each may hold is local-server.ts; where it listens, local-listeners.ts. node:http and no framework: each megabyte counts on every branch PC.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
+import { readBoundedStream } from '../../shared/bounded-stream.ts';
 import { bodyText } from '../../shared/delivery/body-text.ts';
 import { messageFault } from '../../shared/delivery/errors.ts';
 import { faultText, readProduced, type Message } from '../../shared/delivery/message.ts';
@@ -111,14 +112,7 @@ function readNumber(query: URLSearchParams, name: string, minimum: number, maxim
 
 /** Errors: local_body_too_large, body_not_utf8. */
 async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) throw agentFault('local_body_too_large', { maxBytes: MAX_BODY_BYTES });
-    chunks.push(chunk);
-  }
-  return bodyText(Buffer.concat(chunks));
+  return bodyText(await readBoundedStream(request, MAX_BODY_BYTES, () => agentFault('local_body_too_large', { maxBytes: MAX_BODY_BYTES })));
 }
 
 function scanned<T>(scan: () => T): T {

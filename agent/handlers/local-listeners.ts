@@ -1,9 +1,9 @@
 // Where the local API listens: a Unix socket where there is one, and a port of loopback. What cannot be bound is a problem in the status and
 // tried again until it is free; the daemon runs on. local-api.json names only what is bound.
 import type { Server } from 'node:http';
-import { dirname } from 'node:path';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
-import { groupId, HAS_UNIX_SOCKETS, listenOnSocket, MAX_SOCKET_PATH_BYTES, SocketNameTaken, type BoundSocket, type SocketAccess } from '../../shared/platform/unix-socket.ts';
+import { groupIdOf } from '../../shared/platform/group.ts';
+import { HAS_UNIX_SOCKETS, openLocalSocket, type LocalSocket } from '../../shared/platform/local-socket.ts';
 import { agentFault } from '../errors.ts';
 import { removeOwnerKey, writeOwnerKey, type LocalApiAddresses, type LocalApiFile } from '../local-api-file.ts';
 import type { LocalApiPorts } from './local-api.ts';
@@ -42,6 +42,7 @@ export interface LocalApi {
 }
 
 const ADDRESS = '127.0.0.1';
+const SOCKET_SETTING = 'local-api.socket in agent.local.conf';
 /** A port that is freed is taken within it, a socket whose name was removed made again. */
 const RETRY_MS = 2_000;
 const STOP_MS = 1_000;
@@ -54,7 +55,7 @@ class Listeners implements LocalApi {
   readonly #problems = new Map<Subject, Problem>();
   readonly #create: (kind: ListenerKind) => Server;
   readonly #servers = new Set<Server>();
-  #socket: BoundSocket | undefined;
+  #socket: LocalSocket | undefined;
   #socketServer: Server | undefined;
   #port: number | undefined;
   #published = '';
@@ -126,9 +127,8 @@ class Listeners implements LocalApi {
       await act();
       this.#solved(what);
     } catch (error) {
-      const { socket: path, port } = this.#needs.settings;
-      const other = what === 'port' ? agentFault('local_port_refused', { port, found: textOf(error) }, error) : agentFault('local_socket_refused', { path, found: textOf(error) }, error);
-      this.#report(what, isCoded(error) ? error : other);
+      if (!isCoded(error)) throw error;
+      this.#report(what, error);
     }
   }
 
@@ -148,44 +148,33 @@ class Listeners implements LocalApi {
 
   async #bindSocket(): Promise<void> {
     if (this.#socket !== undefined && (await this.#socket.isInPlace())) return;
-    const { socket: path } = this.#needs.settings;
-    const bytes = Buffer.byteLength(path);
-    if (bytes > MAX_SOCKET_PATH_BYTES) throw agentFault('local_socket_long', { path, bytes, maxBytes: MAX_SOCKET_PATH_BYTES });
     this.#socket = undefined;
     if (this.#socketServer !== undefined) this.#drop(this.#socketServer);
-    const access = await this.#access();
+    const { socket: path, group } = this.#needs.settings;
+    const gid = await this.#groupId();
     try {
-      await this.#bindSocketAs(access);
+      await this.#bindSocketFor(gid);
     } catch (error) {
-      if (access.mode !== 0o660 || systemCode(error) !== 'EPERM') throw error;
-      this.#report('group', agentFault('local_group_refused', { path, group: this.#needs.settings.group ?? '', found: textOf(error) }, error));
-      await this.#bindSocketAs({ mode: 0o600 });
+      // The owner's only, where the group cannot have it: never wider than was asked for.
+      if (gid === undefined || !(error instanceof Error) || systemCode(error.cause) !== 'EPERM') throw error;
+      this.#report('group', agentFault('local_group_refused', { path, group: group ?? '', found: textOf(error.cause) }, error));
+      await this.#bindSocketFor(undefined);
     }
   }
 
-  async #bindSocketAs(access: SocketAccess): Promise<void> {
-    const { socket: path } = this.#needs.settings;
-    const server = this.#create(access.mode === 0o600 ? 'owner-socket' : 'group-socket');
-    try {
-      this.#socket = await listenOnSocket(server, path, access);
-    } catch (error) {
-      if (error instanceof SocketNameTaken) throw agentFault('local_socket_taken', { path, found: error.message }, error);
-      if (access.mode === 0o660 && systemCode(error) === 'EPERM') throw error;
-      const found = systemCode(error) === 'ENOENT' ? `the folder ${dirname(path)} does not exist` : textOf(error);
-      throw agentFault('local_socket_refused', { path, found }, error);
-    }
+  async #bindSocketFor(gid: number | undefined): Promise<void> {
+    const server = this.#create(gid === undefined ? 'owner-socket' : 'group-socket');
+    this.#socket = await openLocalSocket(server, this.#needs.settings.socket, { setting: SOCKET_SETTING, ...(gid === undefined ? {} : { groupId: gid }) });
     this.#servers.add(server);
     this.#socketServer = server;
   }
 
-  /** Only the owner's, where the group cannot have it: never wider than was asked for. */
-  async #access(): Promise<SocketAccess> {
+  async #groupId(): Promise<number | undefined> {
     const { group } = this.#needs.settings;
-    if (group === undefined) return { mode: 0o600 };
-    const gid = await groupId(group);
-    if (gid !== undefined) return { mode: 0o660, gid };
-    this.#report('group', agentFault('local_group_unknown', { group }));
-    return { mode: 0o600 };
+    if (group === undefined) return undefined;
+    const gid = await groupIdOf(group);
+    if (gid === undefined) this.#report('group', agentFault('local_group_unknown', { group }));
+    return gid;
   }
 
   async #bindPort(): Promise<void> {

@@ -2,6 +2,7 @@
 // address, with its count. In memory and bounded, because strangers write it; metrics count the same.
 import { normalAddress } from '../auth/address-rules.ts';
 import type { CodedError } from '../../shared/errors.ts';
+import { setNewest } from '../../shared/recent-entries.ts';
 import type { Metrics } from '../metrics.ts';
 
 export interface HandshakeFailure {
@@ -48,12 +49,8 @@ export class HandshakeFailures {
     const key = `${listener} ${cause} ${address}`;
     const known = this.#entries.get(key);
     const at = this.#now();
-    this.#entries.delete(key);
-    this.#entries.set(key, { listener, cause, address, count: (known?.count ?? 0) + 1, firstAt: known?.firstAt ?? at, lastAt: at, text: fault.message.slice(0, MAX_TEXT), hint: fault.hint.slice(0, MAX_TEXT) });
-    if (this.#entries.size <= MAX_ENTRIES) return;
-    const [oldest] = this.#entries.keys();
-    if (oldest !== undefined) this.#entries.delete(oldest);
-    this.#forgotten += 1;
+    const failure = { listener, cause, address, count: (known?.count ?? 0) + 1, firstAt: known?.firstAt ?? at, lastAt: at, text: fault.message.slice(0, MAX_TEXT), hint: fault.hint.slice(0, MAX_TEXT) };
+    if (setNewest(this.#entries, key, failure, MAX_ENTRIES)) this.#forgotten += 1;
   }
 
   /** What happened last comes first. */

@@ -1,6 +1,7 @@
 // Slows down wrong secrets (API tokens, recovery codes, enrollment tokens and their proofs) by the address block that they come
 // from. It is asked only after a secret has turned out wrong: the right one is never delayed and never refused here, from whatever
 // address it comes, so that no guesser can lock an owner out. What is recorded of it is attempt-records.ts's.
+import { setNewest } from '../../shared/recent-entries.ts';
 import { addressBlock } from './address-rules.ts';
 import { authFault } from './errors.ts';
 
@@ -104,13 +105,10 @@ function fresh(at: number): Counted {
 /** Counts one more for `key`, which becomes the newest; the one that was quiet longest gives way. */
 function touch<T extends Counted>(map: Map<string, T>, key: string, most: number, at: number, make: () => T): T {
   const known = map.get(key) ?? make();
-  map.delete(key);
-  map.set(key, known);
+  setNewest(map, key, known, most);
   if (at - known.lastAt > FORGET_MS) known.wrong = 0;
   known.wrong += 1;
   known.lastAt = at;
-  const [oldest] = map.keys();
-  if (map.size > most && oldest !== undefined) map.delete(oldest);
   return known;
 }
 

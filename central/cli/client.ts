@@ -4,6 +4,7 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { readBoundedStream } from '../../shared/bounded-stream.ts';
 import { CodedError, systemCode, textOf } from '../../shared/errors.ts';
 import { escapeLine } from '../../shared/terminal.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
@@ -167,14 +168,8 @@ function responseOf(request: ClientRequest): Promise<IncomingMessage> {
 }
 
 async function answerOf(response: IncomingMessage): Promise<Answer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_ANSWER_BYTES) throw new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  return { status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text: Buffer.concat(chunks).toString('utf8') };
+  const bytes = await readBoundedStream(response, MAX_ANSWER_BYTES, () => new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`));
+  return { status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text: bytes.toString('utf8') };
 }
 
 /** A redirect is not one: a token goes where it was sent, and nowhere else. */

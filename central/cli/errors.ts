@@ -49,3 +49,5 @@ export const cliFault = defineErrors(CLI_ERRORS);
 /** Of what the shell is told: something went wrong; the line itself was wrong. */
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
+/** As a shell says of a program that Ctrl-C ended. */
+export const EXIT_CANCELED = 130;

@@ -1,10 +1,11 @@
 // Owns a run of `queuegate`: finds the command, reads its options, gives it a client, prints what it answers or why it failed.
 // central/cli.ts is the executable; tests call this.
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readBoundedFile } from '../../shared/bounded-file.ts';
 import { isCoded, printable, textOf } from '../../shared/errors.ts';
 import { findLocalSocket } from '../../shared/platform/local-socket.ts';
+import { PromptCanceled, type SecretInput } from '../../shared/secret-input.ts';
 import { escapeLine, escapeLines } from '../../shared/terminal.ts';
 import { agentCommands } from './agents.ts';
 import { authorityCommands } from './authority.ts';
@@ -12,7 +13,7 @@ import { certificateCommands } from './certificate.ts';
 import { backupCommands } from './backup.ts';
 import { createClient, RestError, type Target } from './client.ts';
 import type { Command, CommandCall } from './command.ts';
-import { cliFault, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
+import { cliFault, EXIT_CANCELED, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
 import { enrolmentCommands } from './enrolments.ts';
 import { eventCommands } from './events.ts';
 import { handshakeCommands } from './handshakes.ts';
@@ -48,8 +49,9 @@ export interface CliSurroundings {
   readonly readStdin: () => Promise<string>;
   /** Is the standard output a terminal? */
   readonly terminal: boolean;
-  /** Asks the person at the terminal; absent where there is none. Undefined when they gave up. */
-  readonly prompt?: (question: string) => Promise<string | undefined>;
+  readonly secrets: SecretInput;
+  /** Is there a person at the terminal who can be asked? */
+  readonly canPrompt: boolean;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
 }
@@ -62,6 +64,7 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
     return await run(argv, surroundings);
   } catch (error) {
     if (surroundings.signal.aborted) return EXIT_FAILED;
+    if (error instanceof PromptCanceled) return EXIT_CANCELED;
     surroundings.error(printable(error));
     // What the sentence itself says already is not said again.
     if (error instanceof RestError) for (const text of error.errors) if (!error.message.includes(text)) surroundings.error(`  - ${escapeLine(text)}`);
@@ -106,10 +109,10 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
     text,
     flag: (name) => values[name] === true,
     async secret(option, variable, question) {
+      const { secrets, workingFolder, environment, canPrompt } = surroundings;
       const file = text(option);
-      if (file === '-') return firstLine(await surroundings.readStdin());
-      if (file !== undefined) return await readPassword(resolve(surroundings.workingFolder, file));
-      return surroundings.environment[variable] || (question === undefined ? undefined : (await surroundings.prompt?.(question)) || undefined);
+      if (file !== undefined) return await secrets.read(file === '-' ? file : resolve(workingFolder, file), { what: 'The password file', prompt: question ?? 'Password' });
+      return environment[variable] || (question === undefined || !canPrompt ? undefined : (await secrets.ask(question)) || undefined);
     },
     number(name) {
       const found = text(name);
@@ -124,10 +127,10 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
   return 0;
 }
 
-async function truststore(words: readonly string[], { environment, out, error }: CliSurroundings): Promise<number> {
+async function truststore(words: readonly string[], { environment, out, error, secrets }: CliSurroundings): Promise<number> {
   const { truststoreCommand } = await import('../../shared/truststore/command.ts');
   const whole = (print: (text: string) => void) => (text: string): void => print(text.replace(/\n$/, ''));
-  return await truststoreCommand(words, { program: 'queuegate', stdout: whole(out), stderr: whole(error), env: environment });
+  return await truststoreCommand(words, { program: 'queuegate', stdout: whole(out), stderr: whole(error), secrets, env: environment });
 }
 
 function readLine(command: Command, args: readonly string[]): { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] } {
@@ -163,7 +166,7 @@ function localTarget(environment: CliSurroundings['environment'], workingFolder:
   const folder = environment['QUEUEGATE_DATA_FOLDER'] || undefined;
   const path = resolve(workingFolder, folder ?? DEFAULT_DATA_FOLDER, LOCAL_SOCKET);
   const ifMissing = 'Start Central. On its host, run this in its working folder or set QUEUEGATE_DATA_FOLDER; from elsewhere give --url https://HOST:8443 and --ca FILE.';
-  return { named: path, socket: async () => await findLocalSocket(path, { ifMissing, foreignForRoot: folder !== undefined }) };
+  return { named: path, socket: async () => (await findLocalSocket(path, { ifMissing, ...(folder === undefined ? {} : { namedFolder: dirname(path) }) })).path };
 }
 
 /** The first variable of the environment that lets this process take a certificate or a protocol that it would refuse, or write its keys down. */
@@ -184,16 +187,6 @@ async function readToken(text: (name: string) => string | undefined, { environme
   } catch (error) {
     throw cliFault('token_missing', { file }, error);
   }
-}
-
-/** The first line: editors end files with a line end, which is no part of a password. */
-async function readPassword(path: string): Promise<string> {
-  const bytes = await readBoundedFile({ path, what: 'The password file', maxBytes: MAX_TOKEN_BYTES, mend: 'Name a file that holds the password in its first line.' });
-  return firstLine(bytes.toString('utf8'));
-}
-
-function firstLine(text: string): string {
-  return text.split(/\r?\n/, 1)[0] ?? '';
 }
 
 function usage(command: Command, found: string): Error {

@@ -3,10 +3,11 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { isCoded, textOf } from '../../shared/errors.ts';
-import { openLocalSocket } from '../../shared/platform/local-socket.ts';
+import { openLocalSocket, type LocalSocket } from '../../shared/platform/local-socket.ts';
 
 /** In the data folder; `queuegate` finds it there. */
 export const LOCAL_SOCKET = 'central.sock';
+const DATA_FOLDER_VARIABLE = 'QUEUEGATE_DATA_FOLDER';
 /** One account's programs: far more than an administrator and scripts need at once. */
 const MAX_CONNECTIONS = 128;
 
@@ -23,6 +24,7 @@ export class LocalAdministration {
   readonly #path: string;
   readonly #open = new Set<Socket>();
   readonly #server: Server;
+  #socket: LocalSocket | undefined;
   #trouble: string | undefined;
 
   constructor(options: LocalSocketOptions) {
@@ -40,7 +42,7 @@ export class LocalAdministration {
   /** Never throws: what is wrong is in `problems`. */
   async start(): Promise<void> {
     try {
-      await openLocalSocket(this.#server, this.#path);
+      this.#socket = await openLocalSocket(this.#server, this.#path, { setting: DATA_FOLDER_VARIABLE });
       // After it listens, an error is one failed accept: the next one may succeed.
       this.#server.on('error', () => undefined);
     } catch (error) {
@@ -63,8 +65,9 @@ export class LocalAdministration {
   }
 
   /** Accepts nothing more; requests that are under way end with `cut`. */
-  stop(): void {
+  async stop(): Promise<void> {
     if (this.#server.listening) this.#server.close();
+    await this.#socket?.remove();
   }
 
   cut(): void {

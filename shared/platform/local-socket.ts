@@ -1,20 +1,27 @@
-// Opens and finds the socket by which programs of one account on one host reach a daemon: a Unix socket with mode 0600, created so; on
-// Windows a named pipe with a name that cannot be guessed, which a file in the daemon's folder holds.
+// Opens and finds the socket by which programs on one host reach a daemon: a Unix socket that has its owner, group and mode before anybody
+// can connect; on Windows a named pipe with a name that cannot be guessed, which a file in the daemon's folder holds.
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, lstat, rm } from 'node:fs/promises';
-import type { Server } from 'node:net';
+import { chmod, chown, lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { connect, type Server } from 'node:net';
+import { dirname, join } from 'node:path';
 import { readBoundedFile } from '../bounded-file.ts';
 import { defineErrors, isCoded, systemCode, textOf, type ErrorTable } from '../errors.ts';
-import { replaceSecretFile } from '../secret-file.ts';
+import { lstatIfThere, replaceSecretFile } from '../secret-file.ts';
 
 export const LOCAL_SOCKET_ERRORS = {
   local_socket_path_long: {
-    text: 'There is no local socket: its path {file} has {bytes} bytes; allowed are {maxBytes}.',
-    hint: 'Use a data folder with a shorter path and restart; until then only the TCP ports are there.',
+    text: 'There is no local socket: its path {file} has {bytes} bytes; allowed are {maxBytes}. Only the TCP ports are open.',
+    hint: 'Set {setting} to a shorter path, and restart.',
+  },
+  local_socket_taken: {
+    retryable: true,
+    text: 'There is no local socket at {file}: {found}.',
+    hint: 'Remove what is there, or set {setting} to another path; then restart (an agent takes the name by itself within seconds).',
   },
   local_socket_unusable: {
+    retryable: true,
     text: 'There is no local socket at {file}: {found}.',
-    hint: 'Let the account of this process write to that folder, remove what has that name, and restart; until then only the TCP ports are there.',
+    hint: 'Create its folder and let the account of this process write there, or set {setting} to another path; then restart.',
   },
   local_socket_missing: { text: 'There is no socket {file}.', hint: '{action}' },
   local_socket_foreign: {
@@ -25,98 +32,169 @@ export const LOCAL_SOCKET_ERRORS = {
 
 export const localSocketFault = defineErrors(LOCAL_SOCKET_ERRORS);
 
-/** sun_path holds 108 bytes on Linux, 104 on macOS and the BSDs, with the zero at its end (unix(7)). */
+/** sockaddr_un has 104 bytes on macOS and 108 on Linux (unix(7)); the name under which a socket is bound first needs a few more. */
 export const MAX_SOCKET_PATH_BYTES = 100;
-const OWNER_ONLY = 0o177;
-const GROUP_TOO = 0o660;
-const MAX_NAME_BYTES = 256;
-const IS_WINDOWS = process.platform === 'win32';
+export const HAS_UNIX_SOCKETS = process.platform !== 'win32';
 
-export interface LocalSocketOptions {
+const OWNER_ONLY = 0o600;
+const GROUP_TOO = 0o660;
+const OTHERS = 0o077;
+const MAX_NAME_BYTES = 256;
+/** A process that does not accept within this time is alive all the same. */
+const PROBE_MS = 2_000;
+const MAX_ATTEMPTS = 10;
+
+export interface OpenOptions {
+  /** Sets the path; for the hints. */
+  readonly setting: string;
   /** A group that may connect too; Windows has none. */
   readonly groupId?: number;
 }
 
+export interface LocalSocket {
+  /** False when the name was removed or is now that of something else. */
+  isInPlace(): Promise<boolean>;
+  /** Removes the name, if it is still this socket's. */
+  remove(): Promise<void>;
+}
+
 /**
- * Lets `server` listen at `path`. The caller holds the lock of the daemon's folder: a socket of this account that is there is the one
- * of a dead process, and is removed. Errors: local_socket_path_long, local_socket_unusable; nothing listens then.
+ * Lets `server` listen at `path`. What a process that ended left there is replaced, and nothing else: the caller holds a lock that no other
+ * process with the same path has. Errors: local_socket_path_long, local_socket_taken, local_socket_unusable; then nothing listens.
  */
-export async function openLocalSocket(server: Server, path: string, { groupId }: LocalSocketOptions = {}): Promise<void> {
-  const bytes = Buffer.byteLength(path);
-  if (!IS_WINDOWS && bytes > MAX_SOCKET_PATH_BYTES) throw localSocketFault('local_socket_path_long', { file: path, bytes, maxBytes: MAX_SOCKET_PATH_BYTES });
+export async function openLocalSocket(server: Server, path: string, { setting, groupId }: OpenOptions): Promise<LocalSocket> {
   try {
-    if (IS_WINDOWS) return await openPipe(server, path);
-    await removeStale(path);
-    await listen(server, path);
-    if (groupId !== undefined) {
-      await chown(path, process.geteuid?.() ?? -1, groupId);
-      await chmod(path, GROUP_TOO);
-    }
+    if (!HAS_UNIX_SOCKETS) return await openPipe(server, path);
+    const bytes = Buffer.byteLength(path);
+    if (bytes > MAX_SOCKET_PATH_BYTES) throw localSocketFault('local_socket_path_long', { file: path, bytes, maxBytes: MAX_SOCKET_PATH_BYTES, setting });
+    const taken = await takenBy(path);
+    if (taken !== undefined) throw localSocketFault('local_socket_taken', { file: path, found: taken, setting });
+    return await openUnixSocket(server, path, groupId);
   } catch (error) {
-    if (server.listening) server.close();
+    server.close();
     if (isCoded(error)) throw error;
-    throw localSocketFault('local_socket_unusable', { file: path, found: textOf(error) }, error);
+    const found = systemCode(error) === 'ENOENT' ? `the folder ${dirname(path)} does not exist` : textOf(error);
+    throw localSocketFault('local_socket_unusable', { file: path, found, setting }, error);
   }
 }
 
 export interface FindOptions {
   /** What to do when there is none. */
   readonly ifMissing: string;
-  /** Root may connect to every socket: true if it may be one of another account, because somebody named its folder. */
-  readonly foreignForRoot?: boolean;
+  /** Root may connect to every socket: the daemon's folder, where somebody named it, whose owner's socket is the daemon's then. */
+  readonly namedFolder?: string;
 }
 
-/**
- * Where a program connects to (`socketPath`), once it is certain that no other account listens there. Errors: local_socket_missing,
- * local_socket_foreign.
- */
-export async function findLocalSocket(path: string, { ifMissing, foreignForRoot = false }: FindOptions): Promise<string> {
-  if (IS_WINDOWS) {
+export interface FoundSocket {
+  /** Where a program connects to: `socketPath`. */
+  readonly path: string;
+  /** No account but its owner and root can connect. */
+  readonly isOwnerOnly: boolean;
+}
+
+/** The socket of a daemon, once it is certain that no other account listens there. Errors: local_socket_missing, local_socket_foreign. */
+export async function findLocalSocket(path: string, { ifMissing, namedFolder }: FindOptions): Promise<FoundSocket> {
+  if (!HAS_UNIX_SOCKETS) {
     const name = await readBoundedFile({ path, what: 'The name of the pipe', maxBytes: MAX_NAME_BYTES, mend: ifMissing, ifMissing: 'ignore' });
     if (name === undefined) throw localSocketFault('local_socket_missing', { file: path, action: ifMissing });
-    return name.toString('utf8').trim();
+    return { path: name.toString('utf8').trim(), isOwnerOnly: false };
   }
-  const found = await lstat(path).catch((error: unknown) => {
+  try {
+    const found = await lstat(path);
+    const { mode, uid } = found;
+    const self = process.geteuid?.();
+    if (!found.isSocket()) throw localSocketFault('local_socket_foreign', { file: path, found: 'it is not a socket' });
+    const isNamed = self === 0 && namedFolder !== undefined && (await stat(namedFolder)).uid === uid;
+    if (uid !== 0 && uid !== self && !isNamed) throw localSocketFault('local_socket_foreign', { file: path, found: `it belongs to another account (uid ${uid})` });
+    return { path, isOwnerOnly: (mode & OTHERS) === 0 };
+  } catch (error) {
+    if (isCoded(error)) throw error;
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') throw localSocketFault('local_socket_missing', { file: path, action: ifMissing }, error);
     throw localSocketFault('local_socket_foreign', { file: path, found: textOf(error) }, error);
-  });
-  if (!found.isSocket()) throw localSocketFault('local_socket_foreign', { file: path, found: 'it is not a socket' });
-  const self = process.geteuid?.();
-  if (found.uid !== 0 && found.uid !== self && !(self === 0 && foreignForRoot)) {
-    throw localSocketFault('local_socket_foreign', { file: path, found: `it belongs to another account (uid ${found.uid})` });
   }
-  return path;
 }
 
-async function removeStale(path: string): Promise<void> {
-  const found = await lstat(path).catch((error: unknown) => {
-    if (systemCode(error) !== 'ENOENT') throw error;
-    return undefined;
+async function openUnixSocket(server: Server, path: string, groupId: number | undefined): Promise<LocalSocket> {
+  // bind(2) makes the name with the mode of the umask, and a umask is of the whole process. So it is bound in a folder that nobody else may
+  // enter, gets its mode, and then its name: a socket is found by its inode, wherever that is named.
+  const folder = await privateFolder(dirname(path));
+  const unnamed = join(folder, 's');
+  try {
+    await listen(server, unnamed);
+    await chmod(unnamed, OWNER_ONLY);
+    if (groupId !== undefined) {
+      await chown(unnamed, process.geteuid?.() ?? -1, groupId);
+      await chmod(unnamed, GROUP_TOO);
+    }
+    const { ino, dev } = await lstat(unnamed);
+    await rename(unnamed, path);
+    const isInPlace = async (): Promise<boolean> => {
+      const found = await lstatIfThere(path);
+      return found?.ino === ino && found.dev === dev;
+    };
+    return {
+      isInPlace,
+      async remove() {
+        if (await isInPlace()) await rm(path, { force: true });
+      },
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** What has the name and may not be replaced. */
+async function takenBy(path: string): Promise<string | undefined> {
+  const found = await lstatIfThere(path);
+  if (found === undefined) return undefined;
+  if (!found.isSocket()) return found.isSymbolicLink() ? 'a symbolic link is there' : 'something that is not a socket is there';
+  if (found.uid !== process.geteuid?.()) return `a socket of another account (uid ${found.uid}) is there`;
+  return (await isAlive(path)) ? 'another process listens there' : undefined;
+}
+
+/** Only a socket whose process has ended refuses a connection. */
+async function isAlive(path: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const probe = connect(path);
+    const end = (alive: boolean): void => {
+      clearTimeout(timer);
+      probe.destroy();
+      resolve(alive);
+    };
+    const timer = setTimeout(() => end(true), PROBE_MS);
+    probe.once('connect', () => end(true));
+    probe.once('error', (error) => end(systemCode(error) !== 'ECONNREFUSED' && systemCode(error) !== 'ENOENT'));
   });
-  if (found === undefined) return;
-  if (!found.isSocket()) throw localSocketFault('local_socket_unusable', { file: path, found: 'there is something with that name that is not a socket' });
-  await rm(path);
+}
+
+/** With a short name: the whole path must fit into sockaddr_un too. */
+async function privateFolder(parent: string): Promise<string> {
+  for (let attempt = 1; ; attempt += 1) {
+    const folder = join(parent, `.${randomBytes(3).toString('base64url')}`);
+    try {
+      await mkdir(folder, { mode: 0o700 });
+      return folder;
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST' || attempt === MAX_ATTEMPTS) throw error;
+    }
+  }
 }
 
 /** Anybody may make a pipe of a name that is known before, and wait there for tokens. */
-async function openPipe(server: Server, path: string): Promise<void> {
+async function openPipe(server: Server, path: string): Promise<LocalSocket> {
   const name = String.raw`\\.\pipe\queuegate-${randomBytes(16).toString('hex')}`;
   await listen(server, name);
   await replaceSecretFile(path, Buffer.from(`${name}\n`));
+  // The pipe ends with its server; a file that names none is what a killed daemon leaves too.
+  return { isInPlace: () => Promise.resolve(true), remove: () => rm(path, { force: true }) };
 }
 
-/** bind(2) happens within listen(): under this umask there is no moment in which another account may connect. */
-async function listen(server: Server, path: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
     server.once('error', reject);
-    const umask = process.umask(OWNER_ONLY);
-    try {
-      server.listen(path, () => {
-        server.off('error', reject);
-        resolve();
-      });
-    } finally {
-      process.umask(umask);
-    }
+    server.listen(path, () => {
+      server.removeListener('error', reject);
+      resolve();
+    });
   });
 }

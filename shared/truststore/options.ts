@@ -1,8 +1,7 @@
 // Owns the words of a truststore command line: its flags, and the passwords that come by file, standard input or environment.
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { readBoundedFile } from '../bounded-file.ts';
 import { textOf } from '../errors.ts';
-import { readStandardInput } from '../standard-streams.ts';
+import type { SecretInput } from '../secret-input.ts';
 import { printableLine } from '../keystore/material.ts';
 import { truststoreFault } from './errors.ts';
 import type { WritableFormat } from './write.ts';
@@ -10,14 +9,11 @@ import type { WritableFormat } from './write.ts';
 export interface CommandIo {
   stdout(text: string): void;
   stderr(text: string): void;
-  /** The whole standard input, in place of the process's own. */
-  stdin?(): Promise<string>;
+  readonly secrets: SecretInput;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The program that runs, as it is typed: queue-agent or queuegate. Its environment variables begin so too. */
   readonly program: 'queue-agent' | 'queuegate';
 }
-
-const MAX_PASSWORD_FILE_BYTES = 1024;
 
 /** The environment variables that hold the passwords. */
 export function passwordVariables(program: CommandIo['program']): { readonly password: string; readonly newPassword: string } {
@@ -34,7 +30,6 @@ export class Options {
   readonly file: string;
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #io: CommandIo;
-  #input: string[] | undefined;
 
   /** Throws truststore_usage. */
   constructor(args: readonly string[], options: NonNullable<ParseArgsConfig['options']>, io: CommandIo) {
@@ -100,20 +95,7 @@ export class Options {
   async #secret(name: string, variable: string): Promise<string | undefined> {
     if (this.text(name) !== undefined) throw this.complain(`--${name} is not taken: other accounts see the arguments of a process. Use --${name}-file FILE (- reads it from the standard input) or ${variable}.`);
     const file = this.text(`${name}-file`);
-    if (file === '-') return await this.#nextLine();
-    if (file !== undefined) return await firstLine(file);
-    return this.#io.env[variable] || undefined;
+    if (file === undefined) return this.#io.env[variable] || undefined;
+    return await this.#io.secrets.read(file, { what: 'The password file', prompt: name === 'password' ? 'Password of the truststore' : 'New password' });
   }
-
-  /** Both passwords may come by the standard input: the first line is the first one that is asked for. */
-  async #nextLine(): Promise<string> {
-    this.#input ??= (await (this.#io.stdin?.() ?? readStandardInput(MAX_PASSWORD_FILE_BYTES))).split(/\r?\n/);
-    return this.#input.shift() ?? '';
-  }
-}
-
-/** A file that an editor wrote ends in a line break that belongs to no password. */
-async function firstLine(path: string): Promise<string> {
-  const bytes = await readBoundedFile({ path, what: 'The password file', maxBytes: MAX_PASSWORD_FILE_BYTES, mend: 'Name a file whose first line is the password.' });
-  return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
 }

@@ -96,9 +96,9 @@ describe('the socket of the local API', () => {
     const folder = join(await temporaryFolder(), 'x'.repeat(100));
     await mkdir(folder, { recursive: true });
     const { api, token, file } = await openApi({ dataFolder: folder });
-    expect(api.problems()).toMatchObject([{ code: 'local_socket_long' }]);
+    expect(api.problems()).toMatchObject([{ code: 'local_socket_path_long' }]);
     expect(await file()).toMatchObject({ socket: null, url: expect.stringContaining('http://127.0.0.1:') });
-    expect(await askDaemon(folder)).toMatchObject({ kind: 'status', status: { problems: [{ code: 'local_socket_long', detail: expect.stringContaining('allowed are 100') }] } });
+    expect(await askDaemon(folder)).toMatchObject({ kind: 'status', status: { problems: [{ code: 'local_socket_path_long', detail: expect.stringContaining('allowed are 100') }] } });
     expect(await rotateToken(folder)).toMatchObject({ kind: 'rotated' });
     expect((await file()).token).not.toBe(token);
   });
@@ -149,7 +149,7 @@ describe('the socket of the local API', () => {
 
   it('in a folder that does not exist is a problem, and not the end', async () => {
     const { api, port, token } = await openApi({ settings: { socket: join(await temporaryFolder(), 'missing', 'api.sock') } });
-    expect(api.problems()).toMatchObject([{ code: 'local_socket_refused', detail: expect.stringContaining('does not exist') }]);
+    expect(api.problems()).toMatchObject([{ code: 'local_socket_unusable', detail: expect.stringContaining('does not exist') }]);
     expect((await ask(port, 'GET /v1/status', bearer(token))).status).toBe(200);
   });
 });

@@ -122,7 +122,7 @@ describe('a secret of a command', () => {
     const asArgument = await runNode('agent/cli.ts', ['rescue', CODE, ...flags]);
     expect(asArgument).toMatchObject({ code: 2, stderr: expect.stringContaining('--code-file FILE') });
     expect(asArgument.stderr).not.toContain('ABCDE');
-    expect(await runNode('agent/cli.ts', ['rescue', ...flags])).toMatchObject({ code: 2, stderr: expect.stringContaining('stdin is not a terminal') });
+    expect(await runNode('agent/cli.ts', ['rescue', ...flags])).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no terminal to ask on') });
   });
 
   it('that is an enrollment token comes from a file, stdin or a prompt; a line of before, with --token, works too', async () => {

@@ -15,6 +15,7 @@ import { openServerIdentity } from '../../../central/pki/server-identity.ts';
 import { startRest, type Rest } from '../admin/rest.ts';
 import { agentRecord, memoryStore } from '../fakes.ts';
 import { temporaryFolder } from '../pki/folder.ts';
+import { secretsFrom } from '../../shared/secrets.ts';
 
 interface Result {
   readonly status: number;
@@ -22,7 +23,7 @@ interface Result {
   readonly error: string;
 }
 
-async function run(line: readonly string[], environment: Record<string, string> = {}, more: { stdin?: string; workingFolder?: string; signal?: AbortSignal; terminal?: boolean; prompt?: (question: string) => Promise<string | undefined>; out?: (text: string) => void } = {}): Promise<Result> {
+async function run(line: readonly string[], environment: Record<string, string> = {}, more: { stdin?: string; workingFolder?: string; signal?: AbortSignal; terminal?: boolean; typed?: string; out?: (text: string) => void } = {}): Promise<Result> {
   const out: string[] = [];
   const error: string[] = [];
   const status = await runCli(line, {
@@ -35,7 +36,8 @@ async function run(line: readonly string[], environment: Record<string, string> 
     error: (text) => error.push(text),
     readStdin: async () => more.stdin ?? '',
     terminal: more.terminal ?? true,
-    ...(more.prompt === undefined ? {} : { prompt: more.prompt }),
+    secrets: secretsFrom(more.typed ?? more.stdin ?? ''),
+    canPrompt: more.typed !== undefined,
     signal: more.signal ?? new AbortController().signal,
   });
   return { status, out: out.join('\n'), error: error.join('\n') };
@@ -312,7 +314,7 @@ describe('passwords', () => {
       [['--password-file', file], {}, {}],
       [['--password-file', '-'], {}, { stdin: `${password}\n` }],
       [[], { QUEUEGATE_BACKUP_PASSWORD: password }, {}],
-      [[], {}, { prompt: async () => password }],
+      [[], {}, { typed: `${password}\r` }],
     ];
     for (const [i, [flags, variables, more]] of ways.entries()) {
       const ended = await run(['backup', '--out', folder.path(`${i}.qgb`), ...flags], { ...environment, ...variables }, more);

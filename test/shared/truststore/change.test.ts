@@ -13,6 +13,8 @@ import { writePkcs12 } from '../../../shared/keystore/pkcs12.ts';
 import { truststoreCommand } from '../../../shared/truststore/command.ts';
 import { writeStore } from '../../../shared/truststore/write.ts';
 import { fixture, KEYSTORES, lacks, run } from '../keystore/peers.ts';
+import type { SecretInput } from '../../../shared/secret-input.ts';
+import { secretsFrom } from '../secrets.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -23,17 +25,17 @@ afterEach(async () => {
 });
 
 /** The line, with each password that a test names in it given as a user has to: by the standard input. */
-function withoutPasswords(args: readonly string[]): { line: string[]; stdin: () => Promise<string> } {
+function withoutPasswords(args: readonly string[]): { line: string[]; secrets: SecretInput } {
   const given = ['--password', '--new-password'].flatMap((flag) => (args.includes(flag) ? [args[args.indexOf(flag) + 1] ?? ''] : []));
   const line = args.flatMap((word, i) => (/^--(new-)?password$/.test(word) ? [`${word}-file`, '-'] : /^--(new-)?password$/.test(args[i - 1] ?? '') ? [] : [word]));
-  return { line, stdin: async () => given.join('\n') };
+  return { line, secrets: secretsFrom(given.join('\n')) };
 }
 
 async function command(...args: string[]) {
-  const { line, stdin } = withoutPasswords(args);
+  const { line, secrets } = withoutPasswords(args);
   let stdout = '';
   let stderr = '';
-  const status = await truststoreCommand(line, { program: 'queuegate', stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), stdin, env: {} });
+  const status = await truststoreCommand(line, { program: 'queuegate', stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), secrets, env: {} });
   expect(stderr).not.toMatch(/^\s+at /m);
   return { status, stdout, stderr };
 }

@@ -8,6 +8,7 @@ import { truststoreCommand } from '../../../shared/truststore/command.ts';
 import { loadTruststore } from '../../../agent/truststore.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import { KEYSTORES, lacks, run } from '../keystore/peers.ts';
+import { secretsFrom } from '../secrets.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -20,7 +21,7 @@ afterEach(async () => {
 async function command(args: string[], env: Record<string, string> = {}, program: 'queue-agent' | 'queuegate' = 'queue-agent', stdin = '') {
   let stdout = '';
   let stderr = '';
-  const status = await truststoreCommand(args, { program, stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), stdin: async () => stdin, env });
+  const status = await truststoreCommand(args, { program, stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), secrets: secretsFrom(stdin), env });
   expect(stderr).not.toMatch(/^\s+at /m);
   return { status, stdout, stderr };
 }
