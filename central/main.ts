@@ -12,6 +12,7 @@ import { escapeLines, shellWord } from '../shared/terminal.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral, type RunningCentral } from './central.ts';
 import { ADMINISTRATOR_TOKEN_FILE, DEFAULT_DATA_FOLDER, FIRST_ENROLLMENT_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
+import { boundGarbage } from './heap.ts';
 import type { RestoreOutcome, StagedRestore } from './store/backup.ts';
 import { replaceStore, type Replacement } from './store/sqlite/replace-store.ts';
 
@@ -34,6 +35,7 @@ async function main(): Promise<number> {
   for (;;) {
     const central = await startOrUndo(config, log, restored);
     printOut(await banner(config, central));
+    boundGarbage();
     const ended = await Promise.race([signal, central.failed, central.restore]);
     if (ended !== 'signal' && 'audit' in ended) {
       restored = await restoreStore(config, log, central, ended);

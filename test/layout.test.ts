@@ -30,7 +30,7 @@ const imports: Import[] = sources.flatMap((file) => {
 });
 
 /** Central's parts, upper first: a part may import what stands above it, never what stands below. Types are free to go up. */
-const CENTRAL_ORDER = ['config', 'audit', 'metrics', 'store', 'parameters', 'pki', 'auth', 'messaging', 'agents', 'listeners', 'admin', 'central-agent', 'upkeep', 'central', 'main', 'cli'];
+const CENTRAL_ORDER = ['heap', 'config', 'audit', 'metrics', 'store', 'parameters', 'pki', 'auth', 'messaging', 'agents', 'listeners', 'admin', 'central-agent', 'upkeep', 'central', 'main', 'cli'];
 const AGENT_ORDER = [
   'errors',
   'conf',

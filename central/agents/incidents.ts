@@ -18,6 +18,11 @@ const OF_AGENTS: ReadonlySet<string> = new Set([
   'certificate_renewed_twice',
   'certificate_expired_in_grace',
 ]);
+/**
+ * Kinds that strangers cause against an agent that Central knows, and whose number central/auth/attempt-records.ts bounds: each agent
+ * that is tried shows, also when the same address has tried another one before.
+ */
+const AGAINST_AGENTS: ReadonlySet<string> = new Set(['wrong_recovery_codes']);
 /** Blocks of one kind in an interval that get a row and a log line of their own; all others share one. A site has fewer faulty hosts. */
 const MAX_BLOCKS = 100;
 
@@ -56,7 +61,7 @@ export class Incidents {
   record(report: IncidentReport): void {
     const { kind, agentId, address, at } = report;
     const byAgent = agentId !== null && OF_AGENTS.has(kind);
-    const block = addressBlock(address ?? '');
+    const block = AGAINST_AGENTS.has(kind) && agentId !== null ? `${addressBlock(address ?? '')} ${agentId}` : addressBlock(address ?? '');
     const key = byAgent ? `${kind} of ${agentId}` : `${kind} from ${block}`;
     if (this.#counted(key, at)) return;
     if (byAgent) return this.#open(key, { ...report, detail: JSON.stringify(report.detail), by: 'agent' });

@@ -126,8 +126,14 @@ function twoDigits(text: string, at: number): number {
 
 function milliseconds(text: string): number {
   if (text[FRACTION_AT] !== '.') return 0;
-  const digits = /^\d{1,3}/.exec(text.slice(FRACTION_AT + 1))?.[0] ?? '';
-  return Number(digits.padEnd(3, '0'));
+  let value = 0;
+  let at = FRACTION_AT + 1;
+  for (let worth = 100; worth >= 1; worth /= 10, at += 1) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (!(digit >= 0 && digit <= 9)) break;
+    value += digit * worth;
+  }
+  return value;
 }
 
 /** How far the local time of a time stamp is ahead of UTC. */

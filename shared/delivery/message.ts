@@ -3,7 +3,7 @@
 // its producer wrote; what a producer left out is added to that text.
 import { hash, randomUUID } from 'node:crypto';
 import type { JsonSchema } from '../wire/json-schema.ts';
-import { pointerToken, stringAt, type JsonMember, type JsonNode } from '../wire/json-text.ts';
+import { pointerToken, stringAt, stringOf, type JsonMember, type JsonNode } from '../wire/json-text.ts';
 import { isAttributeString, isBase64, isMediaType, isUri, isUriReference, timestampMs } from './attribute-types.ts';
 
 /** A message as it stands in a log: its identity for deduplication, and its JSON text, which nobody below reads again. */
@@ -209,7 +209,8 @@ function readAttributes(node: JsonNode): Attributes | MessageFault {
       if (fault !== undefined) return invalid(`/${name}`, fault);
       continue;
     }
-    const fault = nameFault(name) ?? (kind === 'null' ? undefined : attributeFault(node, member, values));
+    const rule = RULES.get(name);
+    const fault = (rule === undefined ? nameFault(name) : undefined) ?? (kind === 'null' ? undefined : attributeFault(node, member, rule, values));
     if (fault !== undefined) return invalid(`/${pointerToken(name)}`, fault);
   }
   return { values, data };
@@ -221,11 +222,10 @@ function nameFault(name: string): string | undefined {
 }
 
 /** Adds the value of an attribute with a rule to `values`. */
-function attributeFault(node: JsonNode, member: JsonMember, values: Values): string | undefined {
-  const { name, kind } = member;
-  const rule = RULES.get(name);
+function attributeFault(node: JsonNode, member: JsonMember, rule: AttributeRule | undefined, values: Values): string | undefined {
+  const { kind } = member;
   if (kind === 'string') {
-    const value = stringAt(node.text, member.from, member.to);
+    const value = stringOf(node.text, member);
     if (!isAttributeString(value)) return 'holds a control character, half of a surrogate pair or a noncharacter';
     if (rule === undefined) return undefined;
     if (value.length > rule.maxLength) return `is a string of ${value.length} characters; allowed: ${rule.allowed}`;
@@ -278,7 +278,10 @@ function messageOf(node: JsonNode, { values, data }: Attributes, json: string, m
  * took a quarter fewer events (measured).
  */
 function dataHash(name: string, text: string): number {
-  return Number.parseInt(hash('sha256', text, 'hex').slice(0, 11), 16) * 2 + (name === 'data' ? 1 : 2);
+  const bytes = hash('sha256', text, 'latin1');
+  const first32 = ((bytes.charCodeAt(0) * 256 + bytes.charCodeAt(1)) * 256 + bytes.charCodeAt(2)) * 256 + bytes.charCodeAt(3);
+  const bits44 = (first32 * 256 + bytes.charCodeAt(4)) * 16 + (bytes.charCodeAt(5) >> 4);
+  return bits44 * 2 + (name === 'data' ? 1 : 2);
 }
 
 /** The producer's text with `added` in it: in the place of a null, so that no name stands twice, else in front. */

@@ -12,6 +12,8 @@ export interface JsonMember {
   readonly to: number;
   /** How deeply arrays and objects are nested in the value: 0 for a scalar, 1 for `[]`. */
   readonly levels: number;
+  /** Of a string: it holds no escape, so what stands between its quotation marks is its value. */
+  readonly isPlain: boolean;
 }
 
 /** A value within a text, and what stands directly in it when it is an object. */
@@ -86,6 +88,11 @@ export function scanObjectWithList(text: string, listName: string, maxItems: num
 }
 
 /** The string that a member of kind `string` is. */
+export function stringOf(text: string, { from, to, isPlain }: JsonMember): string {
+  return isPlain ? text.slice(from + 1, to - 1) : stringAt(text, from, to);
+}
+
+/** The string that stands there with its quotation marks. */
 export function stringAt(text: string, from: number, to: number): string {
   const raw = text.slice(from + 1, to - 1);
   // The scanner has found it well formed: what is left are its escapes.
@@ -95,6 +102,26 @@ export function stringAt(text: string, from: number, to: number): string {
 /** A name as a token of a JSON pointer (RFC 6901 section 3), cut to what fits into a message. */
 export function pointerToken(name: string): string {
   return name.slice(0, 64).replaceAll('~', '~0').replaceAll('/', '~1');
+}
+
+/**
+ * Names that most members have, with what stands before their values, by their first letter: found so, a name needs no text of its
+ * own, and whoever looks it up or compares it has its hash and its identity. Any other name is read.
+ */
+const COMMON_NAMES = commonNames(
+  ['specversion', 'source', 'subject', 'type', 'time', 'id', 'items', 'data', 'datacontenttype', 'dataschema', 'data_base64'],
+  ['expirytime', 'first', 'through', 'crc32'],
+);
+
+function commonNames(...names: readonly (readonly string[])[]): readonly (readonly CommonName[] | undefined)[] {
+  const byLetter: CommonName[][] = [];
+  for (const name of names.flat()) (byLetter[name.charCodeAt(0)] ??= []).push({ name, written: `"${name}":` });
+  return Array.from({ length: 128 }, (_, letter) => byLetter[letter]);
+}
+
+interface CommonName {
+  readonly name: string;
+  readonly written: string;
 }
 
 const QUOTE = 0x22;
@@ -114,6 +141,8 @@ class Scanner {
   #at = 0;
   /** How deeply the value skipped last is nested. */
   #levels = 0;
+  /** The string passed last holds no escape. */
+  #isPlain = true;
   /** The closing brackets that are due; kept for the next value. */
   readonly #open: number[] = [];
   /** The array that `node` was to look at. */
@@ -126,6 +155,8 @@ class Scanner {
   /** The code of the next character that is not white space; NaN at the end. */
   next(): number {
     const text = this.#text;
+    const first = text.charCodeAt(this.#at);
+    if (first > 0x20) return first;
     for (let at = this.#at; ; at += 1) {
       const code = text.charCodeAt(at);
       if (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) continue;
@@ -187,7 +218,7 @@ class Scanner {
         if (isRepeated) fault ??= { pointer: `/${pointerToken(name)}`, found: 'is given twice' };
         else if (members.length === MAX_MEMBERS) fault ??= { pointer: '', found: `has more than ${MAX_MEMBERS} members` };
         else {
-          members.push({ name, kind, from: valueFrom, to: this.#at, levels: this.#levels });
+          members.push({ name, kind, from: valueFrom, to: this.#at, levels: this.#levels, isPlain: this.#isPlain });
           names?.add(name);
         }
         code = this.next();
@@ -200,9 +231,18 @@ class Scanner {
   /** A member's name and the colon behind it. */
   #name(): string {
     if (this.next() !== QUOTE) this.#fail('a name in quotation marks');
+    const text = this.#text;
     const from = this.#at;
+    const common = COMMON_NAMES[text.charCodeAt(from + 1)];
+    if (common !== undefined) {
+      for (const { name, written } of common) {
+        if (!text.startsWith(written, from)) continue;
+        this.#at = from + written.length;
+        return name;
+      }
+    }
     this.#string();
-    const name = stringAt(this.#text, from, this.#at);
+    const name = stringAt(text, from, this.#at);
     if (this.next() !== COLON) this.#fail('":"');
     this.#at += 1;
     return name;
@@ -210,6 +250,11 @@ class Scanner {
 
   /** Passes one value, however deep, and says what it is. */
   #skip(): JsonKind {
+    if (this.next() === QUOTE) {
+      this.#levels = 0;
+      this.#string();
+      return 'string';
+    }
     const open = this.#open;
     open.length = 0;
     let deepest = 0;
@@ -288,6 +333,7 @@ class Scanner {
   #string(): void {
     const text = this.#text;
     const long = this.#at + LONG_STRING;
+    this.#isPlain = true;
     for (let at = this.#at + 1; ; at += 1) {
       if (at === long) {
         PLAIN.lastIndex = at;
@@ -299,7 +345,10 @@ class Scanner {
         this.#at = at + 1;
         return;
       }
-      if (code === BACKSLASH) at = this.#escape(at + 1);
+      if (code === BACKSLASH) {
+        this.#isPlain = false;
+        at = this.#escape(at + 1);
+      }
       // The end of the text is NaN, which is not "at least" anything.
       else if (!(code >= 0x20)) {
         this.#at = at;

@@ -27,7 +27,7 @@ describe('a hundred agents with a backlog of 4 MiB each, and a heap of 96 MB', (
     if (first === undefined) throw new Error('no agent');
     const total = (): number => agents.reduce((sum, { acknowledged }) => sum + acknowledged, 0);
     for (const agent of agents) agent.say(FRAMES);
-    await until(() => (total() > 0 ? true : undefined), 60_000);
+    await until(() => (total() > 0 ? true : undefined), 60_000, () => `nothing of ${AGENTS} backlogs; ${JSON.stringify(agents.map(({ agent }) => agent.closed))} ${central.process.running} ${central.process.stderr.slice(-2000)}`);
     const fresh = await LoadAgent.online(cleanup, central, first);
     const takenAtLogin = total();
     fresh.agent.send({ type: 'messages', first: 1, items: [{ specversion: '1.0', id: 'fresh', source: '/fresh', type: 'small' }] });

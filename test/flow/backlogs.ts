@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
+import { withChecksum } from '../../shared/wire/checksum.ts';
 import { encodeMessages } from '../../shared/wire/codec.ts';
 import type { Cleanup, CentralProcess } from './processes.ts';
 import { enrolKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
@@ -24,7 +25,7 @@ export function backlogFrames(count: number): Buffer[] {
   return Array.from({ length: count }, (_, frame) => {
     const first = frame * ITEMS_PER_FRAME + 1;
     const items = Array.from({ length: ITEMS_PER_FRAME }, (__, i) => JSON.stringify({ specversion: '1.0', id: String(first + i), source: '/backlog', type: 'load', data: 'x'.repeat(ITEM_BYTES) }));
-    return frameBytes(Buffer.from(encodeMessages(first, items)));
+    return frameBytes(Buffer.from(withChecksum(encodeMessages(first, items))));
   });
 }
 

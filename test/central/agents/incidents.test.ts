@@ -46,6 +46,15 @@ describe('Incidents', () => {
     expect(written.slice(101).reduce((sum, { count = 1 }) => sum + count, 101)).toBe(50_001);
   });
 
+  it('shows each agent whose recovery code a stranger guesses, one after the other from one address', async () => {
+    const { incidents, written } = start();
+    for (const id of ['a1', 'a2', 'a1']) incidents.record(report('wrong_recovery_codes', id, '10.1.0.1'));
+    expect(written).toMatchObject([{ agentId: 'a1', address: '10.1.0.1' }, { agentId: 'a2', address: '10.1.0.1' }]);
+    expect(written[0]?.block).not.toBe(written[1]?.block);
+    await incidents.flush(1);
+    expect(written.slice(2)).toMatchObject([{ agentId: 'a1', count: 1 }]);
+  });
+
   it('counts what an agent with a proven key causes for that agent, apart from what strangers cause under its id', () => {
     const { incidents, written } = start();
     for (let i = 0; i < 1_000; i += 1) incidents.record(report('key_conflict', 'a1', `10.0.${i >> 8}.${i & 255}`));
