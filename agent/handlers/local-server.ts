@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isCoded } from '../../shared/errors.ts';
+import { gatherBody } from '../../shared/gathered-body.ts';
 import { agentFault } from '../errors.ts';
 import { CHALLENGE_PATH, daemonProof, isNonce, newNonce, NONCE_HEADER, OWNER_SCHEME, ownerProof, sameProof, type Challenge } from '../local-proof.ts';
 import { answer, MAX_BODY_BYTES, send, sendFault, type LocalApiPorts } from './local-api.ts';
@@ -48,6 +49,7 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
     connections.set(socket, { queue: new RequestQueue(socket, needs.shares.limits) });
   });
   const take = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void => {
+    gatherBody(request);
     const connection = connections.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
     connection.queue.add(response, async () => {

@@ -56,6 +56,9 @@ const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wr
 /** RFC 6455 section 5.2: at most 14 bytes before the payload; and a ping or two. */
 const FRAME_HEADER_BYTES = 256;
 
+/** Each piece that is read takes some 200 bytes until the frame is whole. A hello comes in one or two. */
+const MAX_HELLO_PIECES = 256;
+
 /** Closing handshakes of refused peers are not waited for longer than this. */
 const CLOSE_GRACE_MS = 2_000;
 
@@ -108,9 +111,11 @@ export class Handshake {
     return new Promise((resolve, reject) => {
       // ws holds a frame until it is whole, up to the limit of a session; a stranger gets no more room than a hello needs.
       let received = 0;
+      let pieces = 0;
       const onData = (chunk: Buffer): void => {
         received += chunk.length;
-        if (received > MAX_HELLO_BYTES + FRAME_HEADER_BYTES) webSocket.terminate();
+        pieces += 1;
+        if (received > MAX_HELLO_BYTES + FRAME_HEADER_BYTES || pieces > MAX_HELLO_PIECES) webSocket.terminate();
       };
       connection.on('data', onData);
       const finish = (): void => {

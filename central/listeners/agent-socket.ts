@@ -48,6 +48,12 @@ const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/;
 /** An enrolment request is a CSR and a token. */
 const MAX_BODY_BYTES = 32 * 1024;
 
+/**
+ * A frame that is not whole is kept in the pieces in which it was read, some 200 bytes besides what is in each (measured): a TLS record or
+ * a fragment may have one byte. One of 1 MiB comes in 2,000 over the smallest segments of TCP (RFC 9293 section 3.7.1).
+ */
+const MAX_PIECES = 8_192;
+
 export interface AgentSocketApp {
   readonly app: FastifyInstance;
   /** Live: bounds the frames of connections that come from now on. */
@@ -61,6 +67,8 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     options: {
       maxPayload: options.maxFrameBytes,
       perMessageDeflate: false,
+      maxBufferedChunks: MAX_PIECES,
+      maxFragments: MAX_PIECES,
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     },
     errorHandler: (_error, webSocket: WebSocket) => cutBroken(webSocket),

@@ -2,6 +2,7 @@
 // (central/listeners/connections.ts hands it sockets), with every error as RFC 9457 problem details.
 import { createServer, type Server } from 'node:http';
 import { fastify, type FastifyInstance } from 'fastify';
+import { gatherBody } from '../../shared/gathered-body.ts';
 import { AGENT_PATH } from '../../shared/wire/messages.ts';
 import { httpFault } from './errors.ts';
 import { refuseUnreadable, sendError } from './problem.ts';
@@ -35,6 +36,7 @@ export function createHttpServer(headersTimeoutMs: number): Server {
     // Any other upgrade is offered by clients that can do without (RFC 9110 section 7.8); theirs is an ordinary request.
     shouldUpgradeCallback: ({ method, url, headers }) => server.listenerCount('upgrade') > 0 && method === 'GET' && url?.split('?', 1)[0] === AGENT_PATH && headers.upgrade?.toLowerCase() === 'websocket',
   });
+  server.on('request', gatherBody);
   return server;
 }
 

@@ -145,6 +145,19 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
     }
   });
 
+  it('a frame that is never finished is cut at a bound of the pieces in which it is read, however small they are', async () => {
+    const agent = await at(stage, { transport: 'secure' });
+    const carrier = carrierOf(agent.webSocket);
+    carrier.write(rawFrame({ payload: Buffer.alloc(stage === 'before the welcome' ? 10_000 : 100_000, 0x20) }).subarray(0, 20));
+    let records = 0;
+    // Each write that is waited for is a TLS record of its own.
+    for (; agent.closed === undefined && !carrier.destroyed && records < 20_000; records += 1) {
+      await new Promise((resolve) => carrier.write(' ', resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect([1006, 1008]).toContain((await agent.close()).code);
+  });
+
   it('a binary frame is refused', async () => {
     const agent = await at(stage);
     agent.webSocket.send(randomBytes(100), { binary: true });
