@@ -56,7 +56,8 @@ export async function enrolByFile(conf: AgentConf, file: string): Promise<Identi
 /** Adds the roots (PEM) to the profile's truststore, beside what is there; its path, when there was something to add. */
 export async function trustCentral(conf: AgentConf, roots: string): Promise<string | undefined> {
   const { path, password } = conf.truststore;
-  await mkdir(dirname(path), { recursive: true });
+  // Whatever the umask: who may write to the folder says whom this agent trusts.
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   const certificates = readRoots(roots);
   const { added } = await addTrusted({ file: path, certificates, origin: 'the answer of Central', password, skipPresent: true });
   if (added.length === 0) return undefined;

@@ -3,6 +3,7 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
 import { misfit } from '../shared/wire/json-schema.ts';
@@ -14,6 +15,10 @@ import { agentFault } from './errors.ts';
 
 const TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
+/** Another machine behind the same address floods the port (these say nothing of the request): the next one may get through. */
+const BUSY = ['urn:queuegate:error:too_many_requests', 'urn:queuegate:error:responses_unread'];
+const MOST_TRIES = 12;
+const MAX_WAIT_SECONDS = 20;
 
 /** The first connection: sends nothing, and sees the chain that is shown. Nothing is trusted by it. Errors: those of dialling. */
 export async function shownBy(target: Target): Promise<readonly X509Certificate[]> {
@@ -28,12 +33,27 @@ export async function shownBy(target: Target): Promise<readonly X509Certificate[
  * Sends the request; `ca` (PEM) is the only certificate that is trusted, undefined on plain. Errors: those of dialling,
  * enrolment_refused_by_central, enrolment_answer_bad.
  */
-export async function postEnrolment(target: Target, body: EnrolRequest, ca: string | undefined): Promise<Enrolled | EnrolmentPending> {
-  const { status, text } = await exchange(target, JSON.stringify(body), ca);
-  return readResponse(target, status, text);
+export async function postEnrolment(target: Target, body: EnrolRequest, ca: string | undefined, wait: (ms: number) => Promise<unknown> = delay): Promise<Enrolled | EnrolmentPending> {
+  for (let tries = 1; ; tries += 1) {
+    const { status, text, retryAfter } = await exchange(target, JSON.stringify(body), ca);
+    if (tries === MOST_TRIES || !isBusy(text)) return readResponse(target, status, text);
+    // Not in step with whoever floods.
+    await wait(Math.min(MAX_WAIT_SECONDS, retryAfter) * 1000 + Math.random() * 500);
+  }
 }
 
-function exchange(target: Target, body: string, ca: string | undefined): Promise<{ readonly status: number; readonly text: string }> {
+function isBusy(text: string): boolean {
+  return BUSY.some((type) => text.includes(`"${type}"`));
+}
+
+interface Response {
+  readonly status: number;
+  readonly text: string;
+  /** Seconds. */
+  readonly retryAfter: number;
+}
+
+function exchange(target: Target, body: string, ca: string | undefined): Promise<Response> {
   return new Promise((resolve, reject) => {
     let shown: X509Certificate | undefined;
     const options = { host: target.host, port: target.port, path: ENROL_PATH, method: 'POST', timeout: TIMEOUT_MS, agent: false, headers: { 'content-type': 'application/json' } };
@@ -53,7 +73,7 @@ function exchange(target: Target, body: string, ca: string | undefined): Promise
       });
       // Node tells it only to who listens.
       response.once('error', (error) => reject(agentFault('central_unreachable', { target: targetName(target), found: 'the line was cut in the middle of its answer' }, error)));
-      response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      response.once('end', () => resolve({ status: response.statusCode ?? 0, text, retryAfter: Number(/^\d{1,4}$/.exec(response.headers['retry-after'] ?? '')?.[0] ?? 1) }));
     });
     request.end(body);
   });

@@ -1,7 +1,7 @@
 // Owns `queue-agent request` and `queue-agent install-certificate`: becoming an agent without a line to Central. A request goes out
 // as a file, and one file with certificates comes back.
 import { readBoundedFile } from '../shared/bounded-file.ts';
-import { replaceFile } from '../shared/atomic-file.ts';
+import { replaceOwnFile } from '../shared/secret-file.ts';
 import { readCertificateFile } from './certificate-file.ts';
 import { makeRequest } from './certificate-request.ts';
 import type { AgentConf } from './conf.ts';
@@ -11,8 +11,6 @@ import { readEnrolUrl } from './enrol.ts';
 import { agentFault } from './errors.ts';
 import { loadIdentity, loadKey, loadOrCreateKey, saveIdentity, type AgentKey, type Identity } from './identity.ts';
 
-/** A request is no secret. */
-const REQUEST_MODE = 0o644;
 const MAX_FILE_BYTES = 256 * 1024;
 /** X.520 ub-common-name. */
 const MAX_COMMON_NAME = 64;
@@ -22,7 +20,8 @@ export async function writeRequest(conf: AgentConf, out: string): Promise<AgentK
   const key = await loadOrCreateKey(conf.dataFolder);
   const identity = await loadIdentity(conf.dataFolder);
   const { pem } = await makeRequest(key, conf.name, identity?.id ?? conf.id);
-  await replaceFile(out, Buffer.from(pem), REQUEST_MODE);
+  // No secret; but whoever exchanged it would have another key certified.
+  await replaceOwnFile(out, Buffer.from(pem));
   return key;
 }
 

@@ -91,7 +91,7 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
   const given = await loadGiven(dataFolder);
   const remove = new Set(given.filter((thumbprint) => !names.includes(thumbprint)));
   try {
-    if (!exists) await mkdir(dirname(file), { recursive: true });
+    if (!exists) await mkdir(dirname(file), { recursive: true, mode: 0o755 });
     const { added, removed, trusted } = await updateTrusted({
       file,
       password,

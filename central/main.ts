@@ -21,8 +21,8 @@ const STOP_WITHIN_MS = 15_000;
 
 async function main(): Promise<number> {
   const config = await loadCentralConfig({ argv: process.argv.slice(2), environment: process.env });
-  // The Central agent inherits the environment; this is none of its business.
-  delete process.env['QUEUEGATE_KEY_ENCRYPTION_KEY'];
+  // The Central agent inherits the environment: what is Central's own, or a secret, is none of its business.
+  for (const name of Object.keys(process.env)) if (/^QUEUEGATE_|^QUEUE_AGENT_TOKEN$|^CREDENTIALS_DIRECTORY$/i.test(name)) delete process.env[name];
   // JSON leaves C1 and bidirectional controls as they are; a log is read on a terminal, too.
   const log = pino({ level: config.logLevel, base: { central: config.centralName }, hooks: { streamWrite: escapeLines } });
   for (const warning of config.warnings) log.warn(warning);

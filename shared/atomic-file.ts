@@ -1,23 +1,27 @@
 // Owns replacing a file so that after a power cut either the old or the new one is there, whole (temp file, fsync, rename).
 import { randomBytes } from 'node:crypto';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileFault } from './bounded-file.ts';
-import { systemCode, textOf } from './errors.ts';
+import { isCoded, systemCode, textOf } from './errors.ts';
+import { foreignLinkIn } from './path-links.ts';
 
 /**
  * Writes `bytes` to `path`. An existing file keeps its mode (and its owner, where the process may set it); a new one gets
- * `newMode`. Throws file_unwritable; then the old file is as it was.
+ * `newMode`. A link is followed, unless it is another account's. Throws file_unwritable, secret_file_unsafe; then the old file is as it was.
  */
 export async function replaceFile(path: string, bytes: Uint8Array, newMode: number): Promise<void> {
   try {
     await replace(path, bytes, newMode);
   } catch (error) {
+    if (isCoded(error)) throw error;
     throw fileFault('file_unwritable', { file: path, found: textOf(error) }, error);
   }
 }
 
 async function replace(path: string, bytes: Uint8Array, newMode: number): Promise<void> {
+  const link = await foreignLinkIn(resolve(path), 'end');
+  if (link !== undefined) throw fileFault('secret_file_unsafe', { file: path, found: link, action: 'Name the file itself, not the link.' });
   const old = await stat(path).catch(undefinedIfMissing);
   // A link stays a link: what it names is replaced.
   const target = old === undefined ? path : await realpath(path);

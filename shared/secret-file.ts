@@ -2,18 +2,17 @@
 // through a link, never keeping a foreign owner, mode or hard link. For files of others, such as truststores, shared/atomic-file.ts.
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { link, lstat, open, readlink, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join, parse, resolve, sep } from 'node:path';
+import { link, lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { syncFolder } from './atomic-file.ts';
 import { fileFault } from './bounded-file.ts';
 import { isCoded, systemCode, textOf } from './errors.ts';
+import { foreignLinkIn, isForeign } from './path-links.ts';
 
 const MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 const WORLD_WRITABLE = 0o002;
 const STICKY = 0o1000;
-/** As many as Linux follows (path_resolution(7)). */
-const MAX_LINKS = 40;
 /** Windows has neither; there the access list of the folder counts. */
 const HAS_MODES = process.platform !== 'win32';
 const EXCLUSIVELY = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
@@ -115,23 +114,8 @@ async function check(target: string, act: Act): Promise<void> {
 /** The folder keeps others from exchanging the file, and no link of another account leads there. */
 async function checkFolder(target: string): Promise<void> {
   if (!HAS_MODES) return;
-  const { root, dir } = parse(target);
-  let rest = dir.slice(root.length).split(sep).filter((part) => part !== '');
-  let reached = root;
-  for (let links = 0; rest.length > 0; ) {
-    const [part = '', ...further] = rest;
-    const next = join(reached, part);
-    const found = await lstat(next);
-    if (found.isSymbolicLink()) {
-      if (isForeign(found)) throw unsafe(target, `${next} on its path is a symbolic link of another account (uid ${found.uid})`, 'Name the folder itself, not the link.');
-      if (++links > MAX_LINKS) throw unsafe(target, 'its path has too many symbolic links', 'Name the folder itself, not the link.');
-      rest = [...resolve(reached, await readlink(next)).slice(root.length).split(sep).filter((other) => other !== ''), ...further];
-      reached = root;
-    } else {
-      rest = further;
-      reached = next;
-    }
-  }
+  const link = await foreignLinkIn(dirname(target), 'fail');
+  if (link !== undefined) throw unsafe(target, link, 'Name the folder itself, not the link.');
   const folder = await realpath(dirname(target));
   const { mode } = await stat(folder);
   if ((mode & WORLD_WRITABLE) !== 0 && (mode & STICKY) === 0) {
@@ -171,11 +155,6 @@ async function nameExclusively(unnamed: string, target: string): Promise<void> {
     return await rename(unnamed, target);
   }
   await rm(unnamed);
-}
-
-/** Neither of this account nor of root, who may read everything anyway. */
-function isForeign({ uid }: Stats): boolean {
-  return uid !== 0 && uid !== process.geteuid?.();
 }
 
 export async function lstatIfThere(path: string): Promise<Stats | undefined> {

@@ -32,14 +32,18 @@ export async function findAgent(agents: Pick<AgentStore, 'findByReference'>, ref
 }
 
 /**
- * The id to filter records by. An agent that was removed since is found by its whole id as long as it has left anything.
- * Errors: agent_unknown, agent_ambiguous.
+ * The id to filter records by. An agent that was removed since is found by its whole id as long as it has left anything, also when that
+ * is the beginning of another one's; when it is another one's name, both may be meant. Errors: agent_unknown, agent_ambiguous.
  */
 export async function findAgentId(agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords'>, reference: string): Promise<string> {
-  try {
-    return (await findAgent(agents, reference)).id;
-  } catch (error) {
-    if (error instanceof AgentAmbiguous || !(await agents.hasLeftRecords(reference))) throw error;
-    return reference;
+  const found = await agents.findByReference(reference, MAX_CANDIDATES);
+  const [one, ...others] = found;
+  if (one?.id === reference) return one.id;
+  if (await agents.hasLeftRecords(reference)) {
+    if (one === undefined || one.name.toLowerCase() !== reference.toLowerCase()) return reference;
+    throw new AgentAmbiguous(reference, [one, { id: reference, name: '(removed)' }]);
   }
+  if (one === undefined) throw storeFault('agent_unknown', { id: reference });
+  if (others.length > 0) throw new AgentAmbiguous(reference, found);
+  return one.id;
 }

@@ -65,7 +65,7 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
   let credentials = options.credentials;
   const tls = { secure: createTlsServer(credentials, deadlineMs(), options.asksForCertificate), https: createTlsServer(credentials, deadlineMs()) };
   const failureAt = (listener: ListenerName) => (fault: CodedError, address: string): void => options.onFailure(listener, fault, address);
-  const shared = { turns: new Turns(), rate: new RequestRate(), unread: new UnreadResponses() };
+  const shared = { turns: new Turns(), rate: new RequestRate(), unread: new UnreadResponses(), unreadOfTokens: new UnreadResponses() };
   const fed = (listener: ListenerName): { readonly server: Server; readonly connections: Connections; readonly gate: RequestGate } => {
     const server = createHttpServer(deadlineMs());
     const forAgents = listener === 'plain' || listener === 'secure';

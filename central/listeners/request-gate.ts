@@ -22,10 +22,12 @@ const READ_MS = 20_000;
 
 export interface RequestGateOptions {
   readonly server: Server;
-  /** These three are one for all ports. */
+  /** These four are one for all ports. */
   readonly turns: Turns;
   readonly rate: Pick<RequestRate, 'take'>;
   readonly unread: UnreadResponses;
+  /** Those to requests with a valid token: what strangers leave unread does not keep these out. */
+  readonly unreadOfTokens: UnreadResponses;
   /** Who asks: behind a named proxy, the address that it forwards. */
   readonly addressOf: (request: IncomingMessage) => string;
   readonly placeOf: (socket: Socket) => Place | undefined;
@@ -83,8 +85,9 @@ export class RequestGate {
   answer(request: FastifyRequest, reply: FastifyReply, payload: unknown): unknown {
     const line = this.#lines.get(request.raw.socket);
     if (line?.current === undefined) return payload;
-    const { unread, placeOf } = this.#options;
+    const { placeOf } = this.#options;
     const { response, block } = line.current;
+    const unread = this.#provedToken(request, reply) ? this.#options.unreadOfTokens : this.#options.unread;
     // A string is made for this response; a buffer is one that all responses share.
     const size = typeof payload === 'string' ? Buffer.byteLength(payload) : Buffer.isBuffer(payload) ? payload.length : payload instanceof Readable ? SHARED_BYTES : 0;
     const release = unread.hold(block, typeof payload === 'string' ? size : Math.min(size, SHARED_BYTES));
@@ -94,6 +97,12 @@ export class RequestGate {
     if (size <= SLICE_BYTES || request.method === 'HEAD' || !(typeof payload === 'string' || Buffer.isBuffer(payload))) return payload;
     void reply.header('content-length', String(size));
     return slicesOf(typeof payload === 'string' ? Buffer.from(payload) : payload);
+  }
+
+  /** On a route that demands a token, what is answered otherwise than with 401 is answered to one that is valid. */
+  #provedToken(request: FastifyRequest, reply: FastifyReply): boolean {
+    const { role } = request.routeOptions.config;
+    return this.#options.takesTokens && role !== undefined && role !== 'anyone' && reply.statusCode !== 401;
   }
 
   #watch(socket: Socket): void {
@@ -168,10 +177,11 @@ export class RequestGate {
   }
 
   #refusalOf({ request, block }: Item): { readonly fault: CodedError; readonly seconds: number } | undefined {
-    const { rate, unread, takesTokens } = this.#options;
-    if (unread.isFull(block)) return { fault: httpFault('responses_unread', {}), seconds: READ_MS / 1000 };
+    const { rate, unread, unreadOfTokens, takesTokens } = this.#options;
     // Whether a token is valid is not known yet; one that is not costs afterwards (401).
-    if (takesTokens && request.headers.authorization !== undefined) return undefined;
+    const mayHaveToken = takesTokens && request.headers.authorization !== undefined;
+    if ((mayHaveToken ? unreadOfTokens : unread).isFull(block)) return { fault: httpFault('responses_unread', {}), seconds: READ_MS / 1000 };
+    if (mayHaveToken) return undefined;
     const seconds = rate.take(block);
     return seconds === 0 ? undefined : { fault: httpFault('too_many_requests', { seconds }), seconds };
   }

@@ -43,7 +43,7 @@ export interface Rescues {
   make(agentId: string, hours: number, actor: Actor, reason: Reason): Promise<MadeRescue>;
   /**
    * `csrDer`: of the request, not read yet. Errors: rescue_refused, too_many_attempts, rescue_other_certificate, rescue_used,
-   * rescue_expired, agent_key_known, those of readRequest.
+   * rescue_expired, agent_key_known, agent_key_revoked, those of readRequest.
    */
   rescue(request: EnrolByRescue, csrDer: Buffer, connection: EnrolmentConnection): Promise<Enrolled>;
 }

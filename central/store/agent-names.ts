@@ -7,6 +7,7 @@ export const CENTRAL_AGENT_NAME = 'central-agent';
 const ALL_AGENTS = 'all';
 /** Of an id: what somebody types in place of the whole. */
 export const MIN_ID_PREFIX = 8;
+const HEX_ID = /^[0-9a-f.:_-]+$/i;
 /** Plain printable ASCII without blanks. */
 const PLAIN_ID = /^[!-~]{1,255}$/;
 
@@ -23,7 +24,16 @@ export function reservation(word: string, ofCentral: ReadonlySet<string>): strin
   return ofCentral.has(lower) ? 'it is a name of Central or of its host' : undefined;
 }
 
-/** A name or id that could be taken for the beginning of another id: hexadecimal digits, as in the thumbprint that most ids are. */
+/**
+ * A name or id that could be taken for the beginning of another id: hexadecimal digits, as in the thumbprint that most ids are, in a UUID
+ * or in a hardware address. Ids that are names in a row (branch-1, branch-10) are usual.
+ */
 export function looksLikeIdPrefix(word: string): boolean {
-  return word.length >= MIN_ID_PREFIX && /^[0-9a-f]+$/i.test(word);
+  return word.length >= MIN_ID_PREFIX && HEX_ID.test(word);
+}
+
+/** The beginnings of an id that look like one, the whole id apart. */
+export function idPrefixes(id: string): string[] {
+  const [hex = ''] = /^[0-9a-f.:_-]*/i.exec(id) ?? [];
+  return Array.from({ length: Math.max(0, Math.min(hex.length, id.length - 1) - MIN_ID_PREFIX + 1) }, (_, i) => id.slice(0, MIN_ID_PREFIX + i));
 }

@@ -76,7 +76,7 @@ export interface CertificateStore {
    * Notes a renewal, or finds that it was made before: the same key for the same certificate gets what it was given, unless that
    * has ended or another authority signs now. A certificate for the current key is the agent's newest at once; one for another key
    * waits with that key for the first session with it (AgentStore.claimSession).
-   * Errors: stale_epoch, agent_key_known (the key is another agent's).
+   * Errors: stale_epoch, agent_key_known (the key is another agent's), agent_key_revoked.
    */
   recordRenewal(renewal: NewRenewal): Promise<RenewalOutcome>;
   /** True when this certificate is the agent's current one or the one of its next key, or was renewed before (the answer may be lost). */

@@ -90,7 +90,8 @@ export interface EnrolmentStore {
   forgetAsked(limits: AskedLimits): Promise<void>;
   /**
    * Registers the agent and notes that it was accepted, in one transaction, if it still asks with this request.
-   * Errors: enrolment_not_asked, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known.
+   * Errors: enrolment_not_asked, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known,
+   * agent_key_revoked.
    */
   accept(csr: string, agent: NewAgent, by: string): Promise<AgentRecord>;
   /** Errors: enrolment_not_asked. */
@@ -99,7 +100,8 @@ export interface EnrolmentStore {
   keepCertificate(keyThumbprint: string, certificate: string): Promise<void>;
   /**
    * Registers an agent without a token. A key that is already registered under the same id keeps its record.
-   * Errors: agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known.
+   * Errors: agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known,
+   * agent_key_revoked.
    */
   admit(agent: NewAgent, by: string): Promise<AgentRecord>;
   /** The one code of an agent; one before it is good no more. Errors: agent_unknown. */
@@ -108,7 +110,8 @@ export interface EnrolmentStore {
   /**
    * Uses the code up, gives the agent its new key, and ends its session (the epoch grows, so that the old one writes nothing any
    * more), in one transaction. The same key with the same code again changes nothing (a repetition repairs a lost answer).
-   * Errors: agent_unknown, rescue_used, rescue_expired, agent_key_known.
+   * Errors: agent_unknown, rescue_used, rescue_expired, agent_key_known,
+   * agent_key_revoked.
    */
   rescue(rescue: Rescue): Promise<AgentRecord>;
 }

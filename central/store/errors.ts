@@ -38,6 +38,11 @@ export const STORE_ERRORS = {
     text: 'This key is already registered as the agent {owner}.',
     hint: 'A machine was cloned with its key, or its id was changed. Delete the key on the new machine and enrol it again, or remove the agent {owner}.',
   },
+  agent_key_revoked: {
+    status: 409,
+    text: 'This key was revoked with the agent {id} ({reason}), and is good for nothing any more.',
+    hint: 'Delete the key on that machine and enroll it again with a new one.',
+  },
   agent_revoked: {
     status: 409,
     text: 'The agent {id} was revoked, and its key is good for nothing any more.',

@@ -186,7 +186,7 @@ export interface AgentStore {
    * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use of
    * it is consumed (a repeated enrolment repairs a lost answer).
    * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved,
-   * agent_key_known, agent_revoked.
+   * agent_key_known, agent_key_revoked, agent_revoked.
    */
   register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
   get(id: string): Promise<AgentRecord | undefined>;

@@ -1,6 +1,6 @@
 // Owns the folder that holds a process's durable state: made private to its account, and held by one process at a time.
 // What lies in it belongs to others.
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { systemCode, textOf } from '../errors.ts';
@@ -30,6 +30,7 @@ const HELD = new Set<DatabaseSync>();
  */
 export function holdDataFolder(path: string): DataFolder {
   makePrivate(path);
+  assertOwn(path);
   const lockPath = join(path, 'lock');
   const pidPath = join(path, 'lock.pid');
   let lock: DatabaseSync | undefined;
@@ -44,7 +45,9 @@ export function holdDataFolder(path: string): DataFolder {
     throw openFailure(error, lockPath);
   }
   try {
-    writeFileSync(pidPath, `${process.pid}\n`, { mode: 0o600 });
+    // Never through a link.
+    rmSync(pidPath, { force: true });
+    writeFileSync(pidPath, `${process.pid}\n`, { mode: 0o600, flag: 'wx' });
   } catch {
     // A full disk: the lock holds without the number, which only serves a message.
   }
@@ -70,6 +73,23 @@ function makePrivate(path: string): void {
         ? 'A part of this path is a file: name a folder.'
         : 'Name a folder that belongs to the account that this program runs under (it is made if it does not exist).';
     throw databaseFault('data_unusable', { path, found: textOf(error), mend }, error);
+  }
+}
+
+/**
+ * Nothing in the folder may be another account's: from the time before it was closed, a store with that account's tokens, a key that
+ * it knows, a link. Root runs on the folder of the account that it belongs to. Errors: data_unusable.
+ */
+function assertOwn(path: string): void {
+  const self = process.geteuid?.();
+  // Windows: the access list of the folder counts.
+  if (self === undefined) return;
+  const owners = new Set([0, self, ...(self === 0 ? [statSync(path).uid] : [])]);
+  for (const file of [path, ...readdirSync(path).map((name) => join(path, name))]) {
+    const owner = lstatSync(file, { throwIfNoEntry: false })?.uid;
+    if (owner === undefined || owners.has(owner)) continue;
+    const mend = `Find out who made ${file === path ? 'it' : 'that file'}, and remove it, or give it to the account of this program (chown) if it is what you expect.`;
+    throw databaseFault('data_unusable', { path, found: `${file === path ? 'it' : file} belongs to another account (uid ${owner})`, mend });
   }
 }
 

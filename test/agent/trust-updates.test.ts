@@ -1,6 +1,7 @@
 // What an agent makes of what Central names: its truststore, its record, its answer.
 import { randomUUID, X509Certificate } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadGiven } from '../../agent/trust-record.ts';
 import { createTrustUpdates } from '../../agent/trust-updates.ts';
@@ -144,6 +145,11 @@ describe('an agent that is told what to trust', () => {
     const next = plain.root();
     expect(await plain.given(next)).toEqual(trusted(next));
     expect(await plain.there()).toEqual([next.thumbprint]);
+    const umask = process.umask(0);
+    const open = setUp({ secure: false });
+    await open.given(open.root()).finally(() => process.umask(umask));
+    // Whoever may write to the folder says whom the agent trusts.
+    expect([statSync(dirname(open.truststore)).mode & 0o777, statSync(open.truststore).mode & 0o777]).toEqual([0o755, 0o644]);
     const nameless = setUp({ secure: false, file: 'truststore' });
     expect(await nameless.given(nameless.root())).toEqual(trusted());
     expect(existsSync(nameless.truststore)).toBe(false);

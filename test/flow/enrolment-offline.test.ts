@@ -1,7 +1,7 @@
 // A machine that cannot reach Central yet becomes an agent by two files: its request, and Central's answer. Real processes, and
 // the checks of every fault that such a file can have.
 import { X509Certificate } from 'node:crypto';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
@@ -38,6 +38,20 @@ function blocks(pem: string): string[] {
 }
 
 describe('enrolment by files', SLOW, () => {
+  it('writes its request through no link, and keeps no mode that lets others exchange it', async () => {
+    const folders = await agentFolders(cleanup);
+    const [out, victim] = [join(folder, 'linked.csr'), join(folder, 'victim')];
+    await writeFile(victim, 'untouched');
+    await symlink(victim, out);
+    expect(await agent('request', folders, 'linked', '--out', out)).toMatchObject({ code: 1, stderr: expect.stringContaining('secret_file_unsafe') });
+    expect(await readFile(victim, 'utf8')).toBe('untouched');
+    await rm(out);
+    await writeFile(out, '');
+    await chmod(out, 0o666);
+    expect(await agent('request', folders, 'linked', '--out', out)).toMatchObject({ code: 0 });
+    expect((await stat(out)).mode & 0o777).toBe(0o644);
+  });
+
   it('works without any connection; the daemon, which waits, comes online by itself once Central can be reached', async () => {
     const folders = await agentFolders(cleanup);
     const site = await cleanup.folder();

@@ -1,5 +1,5 @@
 // What Central does and says at its start, with what it refuses to start, and how it ends.
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
@@ -134,6 +134,16 @@ describe('the first start', () => {
 });
 
 describe('the Central agent', () => {
+  it.runIf(process.platform === 'linux')('gets nothing of Central\'s own environment', async () => {
+    const secrets = { QUEUEGATE_TOKEN: 'of an administrator', QUEUE_AGENT_TOKEN: 'of an enrollment', CREDENTIALS_DIRECTORY: '/nowhere', QUEUEGATE_KEY_ENCRYPTION_KEY: randomBytes(32).toString('hex') };
+    const central = await CentralProcess.start(cleanup, await cleanup.folder(), ['--central-agent'], { ...ANY_LOCAL_PORT, ...secrets });
+    await central.online(CENTRAL_AGENT);
+    const [child] = await childrenOf(central.process.child.pid);
+    const environment = await readFile(`/proc/${child}/environ`, 'utf8');
+    expect(environment).toContain('QUEUE_AGENT_LOCAL_API_PORT=');
+    for (const name of Object.keys(secrets)) expect(environment).not.toContain(`${name}=`);
+  });
+
   it('comes online by itself over loopback through its one-time 0600 file, which is gone afterwards', async () => {
     // Its data folder is held: so it fails before it enrols, and the file can be looked at.
     const folder = await cleanup.folder();

@@ -1,6 +1,6 @@
 // readBoundedFile and replaceFile (shared/bounded-file.ts, shared/atomic-file.ts) on a real file system.
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lchown, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -55,6 +55,18 @@ describe('replaceFile', () => {
     await symlink('real', join(folder, 'link'));
     await replaceFile(join(folder, 'link'), Buffer.from('two'), 0o600);
     expect([await readlink(join(folder, 'link')), await readFile(join(folder, 'real'), 'utf8')]).toEqual(['real', 'two']);
+  });
+
+  test.runIf(process.geteuid?.() === 0)('follows no link of another account, neither to the file nor on its path', async () => {
+    await mkdir(join(folder, 'target'));
+    await writeFile(join(folder, 'target', 'real'), 'one');
+    await symlink('target/real', join(folder, 'link'));
+    await symlink('target', join(folder, 'way'));
+    for (const name of ['link', 'way']) await lchown(join(folder, name), 65_534, 65_534);
+    for (const path of ['link', 'way/real', 'way/new']) {
+      await expect(replaceFile(join(folder, path), Buffer.from('two'), 0o600)).rejects.toMatchObject({ code: 'secret_file_unsafe', message: expect.stringContaining('uid 65534') });
+    }
+    expect([await readFile(join(folder, 'target', 'real'), 'utf8'), await readdir(join(folder, 'target'))]).toEqual(['one', ['real']]);
   });
 
   test('leaves everything as it was when it cannot write', async () => {

@@ -2,7 +2,7 @@
 // before these rules break them. What is reserved is central/store/agent-names.ts's.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../../shared/sqlite/row.ts';
-import { isPlainId, looksLikeIdPrefix, reservation } from '../agent-names.ts';
+import { idPrefixes, isPlainId, looksLikeIdPrefix, reservation } from '../agent-names.ts';
 import { storeFault } from '../errors.ts';
 import type { EnrolmentTokenRecord, NameFault, NameFaults, NewAgent } from '../store.ts';
 import type { tokenWrites } from './tokens.ts';
@@ -51,6 +51,11 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
     assertFree({ id, name, now }: NewAgent, token: EnrolmentTokenRecord | null): void {
       if (!isPlainId(id)) throw storeFault('agent_id_invalid', { found: JSON.stringify(id.slice(0, 64)) });
       if ((ownerOf.get(id, '') ?? idBegunBy(id, id)) !== undefined) throw storeFault('agent_id_taken', { id });
+      // An exact name is meant before the beginning of an id: this id could not be typed in short without meaning another agent.
+      for (const prefix of idPrefixes(id)) {
+        const owner = ownerOf.get(prefix, '');
+        if (owner !== undefined) throw storeFault('agent_name_reserved', { name: id, found: `it begins with ${prefix}, which is the name or the id of the agent ${text(owner, 'id')}` });
+      }
       assertNameFree(name, id, token, now);
       if (id.toLowerCase() !== name.toLowerCase()) assertUnreserved(id, token, now);
     },

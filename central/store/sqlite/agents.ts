@@ -12,7 +12,7 @@ import { revocationOf, type certificateWrites } from './certificates.ts';
 import type { tokenWrites } from './tokens.ts';
 
 export interface AgentWritesNeeds {
-  readonly certificates: Pick<ReturnType<typeof certificateWrites>, 'revokeAll'>;
+  readonly certificates: Pick<ReturnType<typeof certificateWrites>, 'assertKeyGood' | 'revokeAll'>;
   readonly now: () => number;
   readonly outbox: OutboxLog;
   readonly inbox: InboxLog;
@@ -84,6 +84,7 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
     if (existing !== undefined) throw storeFault('agent_id_taken', { id: agent.id });
     const known = byKey.get(agent.keyThumbprint);
     if (known !== undefined) throw storeFault('agent_key_known', { owner: text(known, 'id') });
+    certificates.assertKeyGood(agent.keyThumbprint);
     names.assertFree(agent, token);
     const { lastInsertRowid } = insert.run(agent.id, agent.name, agent.publicKey, agent.keyThumbprint, agent.now, by, agent.now);
     outbox.create(Number(lastInsertRowid));
@@ -109,6 +110,7 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
       if (text(row, 'key_thumbprint') === keyThumbprint) return agentRecord(row);
       const known = byKey.get(keyThumbprint);
       if (known !== undefined) throw storeFault('agent_key_known', { owner: text(known, 'id') });
+      certificates.assertKeyGood(keyThumbprint);
       endOne.run(now, reason, id, integer(row, 'epoch'));
       rekey.run(publicKey, keyThumbprint, now, reason, id);
       certificates.revokeAll(id, now, 'superseded');

@@ -7,6 +7,8 @@ import type { AgentTrust, ExpiryWarning, IssuedCertificate, NewRenewal, RenewalO
 
 /** Of one agent, what it was given last is kept to be looked up, also when it has ended. */
 const MAX_EXPIRED_CERTIFICATES = 64;
+/** The reasons that say nothing against the key itself: of a renewal or a recovery, and of a removal. */
+const HARMLESS = "('superseded', 'cessationOfOperation')";
 
 export function certificateWrites(database: DatabaseSync) {
   const insert = database.prepare(`
@@ -29,9 +31,22 @@ export function certificateWrites(database: DatabaseSync) {
   const forgetExpired = database.prepare(`
     DELETE FROM agent_certificate WHERE agent_id = ?1 AND not_after < ?2
       AND thumbprint NOT IN (SELECT thumbprint FROM agent_certificate WHERE agent_id = ?1 ORDER BY issued_at DESC LIMIT ${MAX_EXPIRED_CERTIFICATES})
-      AND thumbprint NOT IN (SELECT certificate FROM agent WHERE id = ?1 AND certificate IS NOT NULL)`);
+      AND thumbprint NOT IN (SELECT certificate FROM agent WHERE id = ?1 AND certificate IS NOT NULL)
+      AND (revocation_reason IS NULL OR revocation_reason IN ${HARMLESS})`);
+
+  // Removing an agent ends what was held against its key, so that the machine can enroll again; except that others may have the key.
+  const revokedKey = database.prepare(`
+    SELECT agent_id, revocation_reason FROM agent_certificate WHERE key_thumbprint = ?1 AND revoked_at IS NOT NULL AND revocation_reason NOT IN ${HARMLESS}
+      AND (revocation_reason = 'keyCompromise' OR EXISTS (SELECT 1 FROM agent WHERE agent.id = agent_certificate.agent_id)) LIMIT 1`);
+
+  /** For a key that is to become an agent's. Errors: agent_key_revoked. */
+  function assertKeyGood(keyThumbprint: string): void {
+    const row = revokedKey.get(keyThumbprint);
+    if (row !== undefined) throw storeFault('agent_key_revoked', { id: text(row, 'agent_id'), reason: text(row, 'revocation_reason') });
+  }
 
   return {
+    assertKeyGood,
     /** Every certificate that is not revoked yet; only those of one key, when one is given. */
     revokeAll(agentId: string, at: number, reason: RevocationReason, ofKey: string | null = null): void {
       revokeAll.run(at, reason, agentId, ofKey);
@@ -43,6 +58,7 @@ export function certificateWrites(database: DatabaseSync) {
       const owner = ownerOf.get(keyThumbprint, agentId);
       if (owner !== undefined) throw storeFault('agent_key_known', { owner: text(owner, 'id') });
       const current = text(agent, 'key_thumbprint');
+      if (keyThumbprint !== current) assertKeyGood(keyThumbprint);
       const before = successorOf.get(renews, agentId);
       if (before !== undefined) {
         const good = integer(before, 'not_after') > issuedAt && integerOrNull(before, 'revoked_at') === null && text(before, 'issuer') === issuer;

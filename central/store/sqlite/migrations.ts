@@ -289,5 +289,10 @@ const BOUNDS_PER_AGENT = `
 /** A repeat under the same (source, id) is told from another message. */
 const DATA_HASHES = `${OUTBOX_DATA_HASH} ${INBOX_DATA_HASH}`;
 
+/** Whether a key was revoked is asked at each enrollment, recovery and renewal. */
+const REVOKED_KEYS = `
+  CREATE INDEX agent_certificate_revoked_key ON agent_certificate (key_thumbprint) WHERE revoked_at IS NOT NULL;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, BLOCKS_AND_NAMES, BOUNDS_PER_AGENT, DATA_HASHES];
+export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, BLOCKS_AND_NAMES, BOUNDS_PER_AGENT, DATA_HASHES, REVOKED_KEYS];

@@ -74,6 +74,19 @@ test('what a removed agent has left is found by its full id', async () => {
   expect((await rest.request('GET', '/agents/removed-agent')).status).toBe(404);
 });
 
+test('what a removed agent has left is not taken for that of an agent whose id begins so, and whose name it is now is ambiguous', async () => {
+  const rest = await withAgents();
+  rest.agents.push(agentRecord({ name: 'other', id: 'removed-agent-2' }));
+  rest.events.push('removed-agent-2', { id: '1', source: '/s', type: 't' });
+  rest.events.push('removed-agent', { id: '2', source: '/s', type: 't' });
+  expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({ events: [{ cursor: 2, agent: 'removed-agent' }] });
+  rest.agents.push(agentRecord({ name: 'removed-agent', id: 'its-successor' }));
+  const ambiguous = await rest.request('GET', '/events?agent=removed-agent');
+  expect([ambiguous.status, await ambiguous.json()]).toMatchObject([409, { candidates: [{ id: 'its-successor' }, { id: 'removed-agent' }] }]);
+  // The agent that there is now.
+  expect(await (await rest.request('GET', '/agents/removed-agent')).json()).toMatchObject({ id: 'its-successor' });
+});
+
 test('advice is among the problems of the status, and Central is healthy with it', async () => {
   const rest = await startRest();
   rest.status.report = { ...rest.status.report, advice: ['The agent "thief" breaks a rule'] };

@@ -23,12 +23,12 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
   const handled = { count: 0, working: 0, mostWorking: 0 };
   const server = createHttpServer(10_000);
   const onFailure = ({ code }: { readonly code: string }): void => void faults.push(code);
-  const unread = new UnreadResponses();
+  const [unread, unreadOfTokens] = [new UnreadResponses(), new UnreadResponses()];
   const turns = new Turns();
   const places = new Places(() => 100);
   const connections = new Connections({ http: server, deadlineMs: () => 10_000, places, turns, onFailure });
   server.on('connection', (socket: Socket) => sockets.push(socket));
-  const gate = new RequestGate({ server, turns, rate: new RequestRate(), unread, addressOf: ({ socket }) => socket.remoteAddress ?? '', placeOf: (socket) => connections.placeOf(socket), takesTokens: false, onFailure, ...more });
+  const gate = new RequestGate({ server, turns, rate: new RequestRate(), unread, unreadOfTokens, addressOf: ({ socket }) => socket.remoteAddress ?? '', placeOf: (socket) => connections.placeOf(socket), takesTokens: false, onFailure, ...more });
   const app = createHttpApp({
     server,
     maxBodyBytes: 1_000,
@@ -50,6 +50,8 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
   revocationRoutes(app, { der: async () => list, pem: async () => list });
   app.get('/large', async (_request, reply) => await reply.send(large));
   app.get('/text', async (_request, reply) => await reply.send('x'.repeat(300_000)));
+  app.get('/page', { config: { role: 'viewer' } }, async (_request, reply) => await reply.send(large));
+  app.get('/public', { config: { role: 'anyone' } }, async (_request, reply) => await reply.send(large));
   app.get('/guarded', async (_request, reply) => await reply.code(401).send('no'));
   app.get('/n/:n', async (request) => (request.params as { n: string }).n);
   await app.ready();
@@ -59,7 +61,7 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
     connections.destroyAll();
     await app.close();
   });
-  return { port: binding.port, faults, sockets, handled, unread, places };
+  return { port: binding.port, faults, sockets, handled, unread, unreadOfTokens, places };
 }
 
 function dial(port: number): Socket {
@@ -150,6 +152,22 @@ describe('responses that are not read', () => {
     expect([faults, unread.isFull('192.0.2.1')]).toEqual([['responses_unread'], false]);
     release();
     expect([unread.bytes, unread.isFull('127.0.0.1')]).toEqual([0, false]);
+  });
+
+  test('to requests without a valid token keep none with one out, and are not counted with theirs', async () => {
+    const { port, faults, unread, unreadOfTokens } = await listen({ takesTokens: true });
+    unread.hold('127.0.0.1', 8 * MIB);
+    unread.hold('192.0.2.1', 64 * MIB);
+    expect(await textOf(dial(port).on('connect', function hello(this: Socket) {
+      this.write(get('/n/1', 'Authorization: Bearer it is judged behind this', 'Connection: close'));
+    }))).toMatch(/^HTTP\/1\.1 200 /);
+    const held = unread.bytes;
+    dial(port).pause().write(get('/public', 'Authorization: Bearer made up'));
+    await until(() => unread.bytes > held);
+    expect([unreadOfTokens.bytes, faults]).toEqual([0, []]);
+    dial(port).pause().write(get('/page', 'Authorization: Bearer of a viewer'));
+    await until(() => unreadOfTokens.bytes > 0);
+    expect(unread.bytes - held).toBe(128 * 1024);
   });
 
   test('are cut when nothing of them is taken in time; their connection may be given up before that', async () => {

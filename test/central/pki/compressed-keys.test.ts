@@ -171,6 +171,25 @@ describe('one key is one key, however its point is written', () => {
     });
   }
 
+  for (const [way, enter] of Object.entries(WAYS)) {
+    test(`a revoked key whose agent came back with another one, or was removed because it is compromised, is refused by way of ${way}`, async () => {
+      const [key, compromised] = [newKey(), newKey()];
+      const id = await enrolled(key, 'branch-7');
+      await store.agents.revoke(id, { reason: 'unspecified', now: Date.now(), text: 'lost' });
+      const { code } = await rescues.make(id, 1, CENTRAL, {});
+      const csr = requestOf(newKey(), 'uncompressed', 'branch-7');
+      const rescue = rescueMac(rescueKey(readRescueCode(code) ?? ''), { name: 'branch-7', id: undefined, pin: null, csrDer: requestDer(csr) });
+      await enrolment.enrol({ csr, name: 'branch-7', pin: null, rescue }, WS);
+      const removed = await enrolled(compromised, 'branch-8');
+      await store.agents.revoke(removed, { reason: 'keyCompromise', now: Date.now(), text: 'stolen' });
+      await store.agents.remove(removed);
+      for (const form of FORMS) {
+        for (const old of [key, compromised]) expect(await refusalOf(() => enter(requestOf(old, form, 'other')))).toMatch(/^agent_(key_revoked|id_taken)$/);
+      }
+      expect(await store.agents.findByName('other')).toBeUndefined();
+    });
+  }
+
   test('an agent that enrolls in any form has the one public key on record and in its certificate', async () => {
     for (const form of FORMS) {
       const key = newKey();

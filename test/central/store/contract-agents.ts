@@ -103,7 +103,19 @@ export function agentContract(open: OpenEngine): void {
       await store.agents.register(newAgent('branch-10'), 't');
       // Ids that are names in a row are usual.
       await store.agents.register(newAgent('branch-1'), 't');
+      for (const [id, prefix] of [['f3a78fd7-2d2f-4944-73fb-e30c8a61dd3b', 'F3A78FD7-2d2f'], ['00-1b-44-11-3a-b7', '00-1b-44-11']] as const) {
+        await registered(store, id, `the-name-of-${prefix}`);
+        await taken('mine', prefix, 'agent_name_taken');
+        await taken(prefix, 'mine', 'agent_id_taken');
+      }
       await expect(claimed('b1', '0123456789')).rejects.toMatchObject({ code: 'agent_name_taken' });
+    });
+
+    it('an id that begins with what is the name or the id of another agent is refused, where it would be typed in short', async () => {
+      await registered(store, 'a1', 'abcdef01-2');
+      await registered(store, 'feedc0de', 'a2');
+      for (const id of ['abcdef01-2345', 'ABCDEF01-2x', 'feedc0de00ff']) await taken(id, 'mine', 'agent_name_reserved');
+      expect(await store.agents.register(newAgent('abcdef02-2345'), 't')).toMatchObject({ id: 'abcdef02-2345' });
     });
 
     it('an id is plain printable ASCII without blanks', async () => {

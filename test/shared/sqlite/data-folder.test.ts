@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, lchownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -54,6 +54,38 @@ describe('holdDataFolder', () => {
     // The number belongs to another process by now, and that one lives.
     writeFileSync(join(folder, 'lock.pid'), `${process.ppid}\n`);
     expect(() => holdDataFolder(folder).release()).not.toThrow();
+  });
+
+  it('writes through no link, also from the time before the folder was closed', () => {
+    mkdirSync(folder, { mode: 0o777 });
+    const victim = join(root, 'victim');
+    writeFileSync(victim, 'untouched');
+    symlinkSync(victim, join(folder, 'lock.pid'));
+    holdDataFolder(folder).release();
+    expect(readFileSync(victim, 'utf8')).toBe('untouched');
+    expect(readFileSync(join(folder, 'lock.pid'), 'utf8')).toBe(`${process.pid}\n`);
+  });
+
+  it.runIf(process.geteuid?.() === 0)('refuses a folder in which another account put a file, a folder or a link, and a link of it to the folder', () => {
+    const [file, other] = [join(folder, 'central.db'), 65_534];
+    const plants = [() => writeFileSync(file, 'a store of mine'), () => mkdirSync(file), () => symlinkSync('/dev/null', file)];
+    for (const plant of plants) {
+      mkdirSync(folder, { mode: 0o777 });
+      plant();
+      lchownSync(file, other, other);
+      expect(() => holdDataFolder(folder)).toThrow(expect.objectContaining({ code: 'data_unusable', message: expect.stringContaining(`${file} belongs to another account (uid ${other})`) }));
+      expect(existsSync(join(folder, 'lock'))).toBe(false);
+      // Root runs on the folder of the account that owns all of it.
+      if (plant === plants[0]) {
+        chownSync(folder, other, other);
+        holdDataFolder(folder).release();
+      }
+      rmSync(folder, { recursive: true });
+    }
+    mkdirSync(folder);
+    symlinkSync(folder, join(root, 'link'));
+    lchownSync(join(root, 'link'), other, other);
+    expect(() => holdDataFolder(join(root, 'link'))).toThrow(expect.objectContaining({ code: 'data_unusable' }));
   });
 
   it('refuses a second hold in the same process, and gives it after release', () => {
