@@ -35,11 +35,13 @@ export function messageRoutes(app: FastifyInstance, { agents, messages, paramete
       const appended = await messages.append(id, batch.messages).catch((error: unknown) => {
         throw placed(error, batch);
       });
+      const count = { stored: 0, duplicate: 0 };
       const told = batch.messages.map((message, i) => {
         const { outcome = 'stored', number = null } = appended[i] ?? {};
-        accepted.inc({ outcome });
+        count[outcome] += 1;
         return { id: message.id, source: message.source, outcome, number };
       });
+      for (const outcome of ['stored', 'duplicate'] as const) if (count[outcome] > 0) accepted.inc({ outcome }, count[outcome]);
       return await reply.code(202).send({ messages: told });
     });
   });

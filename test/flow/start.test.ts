@@ -210,7 +210,8 @@ describe('the end', () => {
     const after = await second.online('branch-1');
     expect(after).toMatchObject({ id: before['id'], keyThumbprint: before['keyThumbprint'], epoch: Number(before['epoch']) + 1 });
     await second.online(CENTRAL_AGENT);
-    expect(await agent.stop()).toMatchObject({ code: 0 });
+    const ended = await agent.stop();
+    expect(ended, `${ended.stdout.slice(-2000)}\n${ended.stderr}`).toMatchObject({ code: 0 });
   });
 });
 

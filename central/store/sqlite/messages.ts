@@ -1,7 +1,6 @@
 // Owns what goes through the logs of agents at Central: commands down, events up, and where each message ends.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { Message } from '../../../shared/delivery/message.ts';
-import type { Appended, OutboxBounds, OutboxEntry, ResumedLog } from '../../../shared/delivery/ports.ts';
+import type { OutboxBounds, ResumedLog } from '../../../shared/delivery/ports.ts';
 import { ID_REUSED, type Begin, type InboxLog } from '../../../shared/sqlite/inbox-log.ts';
 import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../shared/sqlite/outbox-log.ts';
 import { integer, integerOrNull, text, type Row } from '../../../shared/sqlite/row.ts';
@@ -11,7 +10,7 @@ import type { EventFilter, StoredEvent } from '../store.ts';
 import { agentKeys } from './agents.ts';
 import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
-import { unpackItems, type PackedItems } from './packed-items.ts';
+import { packAppended, packEntries, unpackItems, unpackMessages, type PackedAppended, type PackedEntries, type PackedItems } from './packed-items.ts';
 
 export interface MessageWritesNeeds {
   readonly outbox: OutboxLog;
@@ -47,8 +46,8 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
   }
 
   return {
-    appendCommands(agentId: string, messages: readonly Message[], bounds: OutboxBounds, now: number): Appended[] {
-      return outbox.append(keys.of(agentId), messages, bounds, now);
+    appendCommands(agentId: string, packed: PackedItems, bounds: OutboxBounds, now: number): PackedAppended {
+      return packAppended(outbox.append(keys.of(agentId), unpackMessages(packed), bounds, now));
     },
 
     resumeOutbox(agentId: string, epoch: number, peer: Position | null, now: number): ResumedLog {
@@ -119,10 +118,10 @@ export function messageReads(database: DatabaseSync) {
   return {
     lastCursor,
 
-    readCommands(agentId: string, after: number, maxItems: number, maxBytes: number): OutboxEntry[] {
+    readCommands(agentId: string, after: number, maxItems: number, maxBytes: number): PackedEntries {
       const row = keyOf.get(agentId);
       if (row === undefined) throw storeFault('agent_unknown', { id: agentId });
-      return readOutbox(outbox, integer(row, 'key'), after, maxItems, maxBytes);
+      return packEntries(readOutbox(outbox, integer(row, 'key'), after, maxItems, maxBytes));
     },
 
     readEvents(after: number, filter: EventFilter, limit: number): EventSlice {

@@ -6,7 +6,7 @@ import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import type { SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker-host.ts';
 import type { EventFilter, RetentionLimits, Store, StoredEvent } from '../store.ts';
-import { packItems } from './packed-items.ts';
+import { packItems, packMessages, unpackAppended, unpackEntries } from './packed-items.ts';
 import type { Reads } from './reads.ts';
 import type { Aging } from './retention.ts';
 import { withStoreFiles } from './store-files.ts';
@@ -88,8 +88,8 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       incidents: (page) => reader.call('listIncidents', [page.limit, page.agentId ?? null]),
     },
     outbox: {
-      append: (agentId, messages, bounds, now) => writer.call('appendCommands', [agentId, messages, bounds, now], { bytes: bytesOf(messages) }),
-      read: (agentId, after, maxItems, maxBytes) => reader.call('readCommands', [agentId, after, maxItems, maxBytes]),
+      append: async (agentId, messages, bounds, now) => unpackAppended(await writer.call('appendCommands', [agentId, packMessages(messages), bounds, now], { bytes: bytesOf(messages) })),
+      read: async (agentId, after, maxItems, maxBytes) => unpackEntries(await reader.call('readCommands', [agentId, after, maxItems, maxBytes])),
       resume: (agentId, epoch, peer, now) => writer.call('resumeOutbox', [agentId, epoch, peer, now]),
       acknowledge: (agentId, epoch, through) => writer.call('acknowledgeCommands', [agentId, epoch, through], LAZY),
       expire: (now) => expire(writer, now),

@@ -75,7 +75,7 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       return messages.beginInbox(...call);
     },
     appendCommands(...call: Parameters<typeof messages.appendCommands>) {
-      space.take(call[1].reduce((bytes, { json }) => bytes + json.length + COMMAND_COST, 0));
+      space.take(packedCost(call[1], COMMAND_COST));
       return messages.appendCommands(...call);
     },
     registerAgent(...call: Parameters<typeof agents.registerAgent>) {
