@@ -48,6 +48,13 @@ export function endWithProblem(response: ServerResponse, error: CodedError, retr
   response.end(body);
 }
 
+/** Makes a response that is not sent yet that of `error`; its text. */
+export function problemText(reply: FastifyReply, error: CodedError): string {
+  for (const name of Object.keys(reply.getHeaders())) if (name.startsWith('queuegate-') || name === 'content-length') void reply.removeHeader(name);
+  void reply.code(error.status).type(`${PROBLEM_TYPE}; charset=utf-8`);
+  return JSON.stringify(problemOf(error));
+}
+
 function problemOf(error: CodedError) {
   const errors = { ...('errors' in error ? { errors: error.errors } : {}), ...('candidates' in error ? { candidates: error.candidates } : {}) };
   return { type: `urn:queuegate:error:${error.code}`, title: titleOf(error.code), status: error.status, detail: error.message, hint: error.hint, ...errors };

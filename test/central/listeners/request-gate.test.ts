@@ -46,10 +46,15 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
     handled.working -= 1;
     done();
   });
+  const pages = Promise.withResolvers<void>();
   const [list, large] = [randomBytes(LIST_BYTES), Buffer.alloc(LARGE_BYTES)];
   revocationRoutes(app, { der: async () => list, pem: async () => list });
   app.get('/large', async (_request, reply) => await reply.send(large));
   app.get('/text', async (_request, reply) => await reply.send('x'.repeat(300_000)));
+  app.get('/page', async () => {
+    await pages.promise;
+    return 'x'.repeat(5 * MIB);
+  });
   app.get('/guarded', async (_request, reply) => await reply.code(401).send('no'));
   app.get('/n/:n', async (request) => (request.params as { n: string }).n);
   await app.ready();
@@ -59,7 +64,7 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
     connections.destroyAll();
     await app.close();
   });
-  return { port: binding.port, faults, sockets, handled, unread, places };
+  return { port: binding.port, faults, sockets, handled, unread, places, pages };
 }
 
 function dial(port: number): Socket {
@@ -150,6 +155,21 @@ describe('responses that are not read', () => {
     expect([faults, unread.isFull('192.0.2.1')]).toEqual([['responses_unread'], false]);
     release();
     expect([unread.bytes, unread.isFull('127.0.0.1')]).toEqual([0, false]);
+  });
+
+  test('that were asked for all at once are bounded as well: those that come when it is too much get 503', async () => {
+    const { port, unread, faults, handled, pages } = await listen();
+    const answers = Array.from({ length: 12 }, () => dial(port));
+    for (const socket of answers) socket.pause().write(get('/page'));
+    await until(() => handled.count === 12);
+    expect(unread.bytes).toBe(0);
+    pages.resolve();
+    await until(() => faults.length === 10);
+    expect(unread.bytes).toBeLessThan(11 * MIB);
+    const texts = await Promise.all(answers.map(async (socket) => await new Promise<string>((resolve) => {
+      socket.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1'))).resume();
+    })));
+    expect(texts.filter((text) => /^HTTP\/1\.1 503 .*responses_unread/s.test(text))).toHaveLength(10);
   });
 
   test('are cut when nothing of them is taken in time; their connection may be given up before that', async () => {
