@@ -11,6 +11,7 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   too_many_attempts: 5,
   too_many_waiting: 10,
   too_many_in_progress: 1,
+  too_much_in_progress: 1,
   store_failed: 30,
   store_reserve: 60,
   enrollments_per_day: 3_600,
