@@ -275,7 +275,7 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
           deadLetters: (page) => store.inbox.deadLetters(page),
         },
         backups: { make: (password, actor) => backups.make(password, actor), stage: (sealed, password, actor) => backups.stage(sealed, password, actor), apply },
-        events: { read: (after, filter, limit) => store.inbox.read(after, filter, limit), lastCursor: () => store.inbox.lastCursor(), wait: (cursor, signal) => hub.wait(cursor, signal) },
+        events: { read: (after, filter, limit, gone) => store.inbox.read(after, filter, limit, gone), lastCursor: () => store.inbox.lastCursor(), wait: (cursor, signal) => hub.wait(cursor, signal) },
         authority: {
           get pem() {
             return pki.trust.pem();

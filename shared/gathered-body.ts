@@ -5,12 +5,16 @@ import type { IncomingMessage } from 'node:http';
 
 /** What comes in larger pieces passes as it is. */
 const PIECE_BYTES = 16 * 1024;
+/** So often what has come is handed over at once, so that a body that is too long is refused while its sender waits; then in pieces only. */
+const MAX_AT_ONCE = 16;
 
 /** To be called when the request is made, before anything of its body has been parsed. The end of the body loses nothing. */
 export function gatherBody(request: IncomingMessage): void {
   const push = request.push.bind(request);
   let gathered: Buffer = Buffer.alloc(0);
   let used = 0;
+  let atOnce = 0;
+  let soon: NodeJS.Immediate | undefined;
   const flush = (): boolean => {
     const piece = gathered.subarray(0, used);
     gathered = Buffer.alloc(0);
@@ -26,6 +30,13 @@ export function gatherBody(request: IncomingMessage): void {
     if (piece.length >= PIECE_BYTES) return push(piece) && goesOn;
     if (used + piece.length > gathered.length) gathered = grown(gathered, used, piece.length);
     used += piece.copy(gathered, used);
+    if (soon === undefined && atOnce < MAX_AT_ONCE) {
+      atOnce += 1;
+      soon = setImmediate(() => {
+        soon = undefined;
+        flush();
+      });
+    }
     return goesOn;
   };
 }

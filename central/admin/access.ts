@@ -48,6 +48,7 @@ export function createAccess(app: FastifyInstance, { operators, now, isLocal }: 
         const operator = await operators.authenticate(request.headers.authorization, normalAddress(request.raw.socket.remoteAddress));
         assertRole(operator, role);
         bounds.enter(operator.tokenId, reply);
+        bounds.expectBody(operator.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
         operatorOf.set(request, operator);
       });
     },

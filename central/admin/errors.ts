@@ -14,6 +14,11 @@ export const ADMIN_ERRORS = {
     text: 'This API token has {count} requests in progress; allowed: {allowed}.',
     hint: 'Wait for answers before you send more requests, and give each program an API token of its own.',
   },
+  too_much_in_progress: {
+    status: 503,
+    text: 'The bodies of requests in progress have {held} bytes, and this one may have {bytes}; allowed: {ofToken} of one API token, {inAll} of all.',
+    hint: 'Send it again when earlier requests are answered. Name the length of a body (Content-Length): without it the largest allowed counts.',
+  },
 } as const satisfies ErrorTable;
 
 export const adminFault = defineErrors(ADMIN_ERRORS);

@@ -41,15 +41,15 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
   const gauge = metrics.instruments.queuegate_waiting_requests;
 
   /** Waits for something to answer, until the time is over or the client is gone. */
-  async function poll(after: number, filter: EventFilter, most: number, signal: AbortSignal): Promise<Page> {
-    let page = await readPage(events, after, filter, most);
+  async function poll(after: number, filter: EventFilter, most: number, signal: AbortSignal, gone: AbortSignal): Promise<Page> {
+    let page = await readPage(events, after, filter, most, gone);
     if (page.events.length > 0 || signal.aborted) return page;
     if (waiting >= MAX_WAITING) throw adminFault('too_many_waiting', { count: waiting });
     gauge.set((waiting += 1));
     try {
       while (page.events.length === 0 && !signal.aborted) {
         await events.wait(page.next, signal);
-        page = await readPage(events, page.next, filter, most);
+        page = await readPage(events, page.next, filter, most, gone);
       }
       return page;
     } finally {
@@ -64,13 +64,16 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
     if (after > newest) throw adminFault('cursor_ahead', { after, newest });
     const filter = { ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }), ...(type === undefined ? {} : { type }), ...(source === undefined ? {} : { source }) };
 
-    const ended = new AbortController();
+    const [ended, gone] = [new AbortController(), new AbortController()];
     const timer = setTimeout(() => ended.abort(), Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000);
     // `close` before the answer is written: the client is gone, nobody waits any more.
-    reply.raw.once('close', () => ended.abort());
+    reply.raw.once('close', () => {
+      ended.abort();
+      gone.abort();
+    });
     if (waitSeconds === 0) ended.abort();
     try {
-      return await sendPage(reply, await poll(after, filter, most, ended.signal), request.headers.accept);
+      return await sendPage(reply, await poll(after, filter, most, ended.signal, gone.signal), request.headers.accept);
     } finally {
       clearTimeout(timer);
     }
@@ -81,13 +84,13 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
  * A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one says that
  * nothing more fits, and then `next` passes what the filter left out.
  */
-async function readPage(events: EventsPort, after: number, filter: EventFilter, most: number): Promise<Page> {
-  const found = await events.read(after, filter, most);
+async function readPage(events: EventsPort, after: number, filter: EventFilter, most: number, gone: AbortSignal): Promise<Page> {
+  const found = await events.read(after, filter, most, gone);
   const last = found.at(-1);
   if (last !== undefined) return { events: found, next: last.cursor };
   // Asked before the log is read once more: what is committed in between belongs to the next page.
   const newest = await events.lastCursor();
-  const again = newest > after ? await events.read(after, filter, most) : [];
+  const again = newest > after ? await events.read(after, filter, most, gone) : [];
   return { events: again, next: again.at(-1)?.cursor ?? Math.max(newest, after) };
 }
 

@@ -91,7 +91,8 @@ export interface MessagesPort {
 }
 
 export interface EventsPort {
-  read(after: number, filter: EventFilter, limit: number): Promise<StoredEvent[]>;
+  /** Ends early, with nothing, when `gone` is aborted: nobody wants the answer any more. */
+  read(after: number, filter: EventFilter, limit: number, gone?: AbortSignal): Promise<StoredEvent[]>;
   lastCursor(): Promise<number>;
   /** Resolves when there may be an event behind `cursor`, and when `signal` is aborted; never rejects. */
   wait(cursor: number, signal: AbortSignal): Promise<void>;

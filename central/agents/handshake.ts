@@ -18,6 +18,7 @@ import type { AgentRecord } from '../store/store.ts';
 import type { Admission } from './admission.ts';
 import type { AgentRate } from './agent-rate.ts';
 import type { Incidents } from './incidents.ts';
+import { RefusalLines } from './refusal-lines.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface HandshakeOptions {
@@ -64,9 +65,11 @@ const CLOSE_GRACE_MS = 2_000;
 
 export class Handshake {
   readonly #options: HandshakeOptions;
+  readonly #lines: RefusalLines;
 
   constructor(options: HandshakeOptions) {
     this.#options = options;
+    this.#lines = new RefusalLines(options.now);
   }
 
   /** Takes an upgraded socket to its session or its refusal. Never rejects. */
@@ -181,12 +184,21 @@ export class Handshake {
     return refusal('agent_login_rate', { id, seconds: Math.max(1, this.#options.logins.secondsUntilAllowed(id)) });
   }
 
+  #logRefusal({ code, message: text }: CodedError, address: string, hello: Hello | null): void {
+    const { log, logins } = this.#options;
+    const isNews = code !== 'agent_login_rate' || logins.isNews(hello?.id ?? '');
+    const unlogged = isNews ? this.#lines.take(address) : undefined;
+    const about = { address, agent: hello?.id, code, text };
+    if (unlogged === undefined) log.debug(about, 'agent refused');
+    else log.info(unlogged === 0 ? about : { ...about, refusalsNotLogged: unlogged }, 'agent refused');
+  }
+
   #refuse(upgraded: UpgradedConnection, error: unknown, hello: Hello | null): void {
     const { webSocket, origin, listener } = upgraded;
-    const { log, onRefused, incidents, admission, logins, now } = this.#options;
+    const { log, onRefused, incidents, admission, now } = this.#options;
     const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
     if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
-    else log[reason.code !== 'agent_login_rate' || logins.isNews(hello?.id ?? '') ? 'info' : 'debug']({ address: origin.address, agent: hello?.id, code: reason.code, text: reason.message }, 'agent refused');
+    else this.#logRefusal(reason, origin.address, hello);
     // What the agent reads as `busy` has a cause that tells an administrator more.
     onRefused(reason.code === 'busy' && isCoded(reason.cause) ? reason.cause : reason, { listener, address: origin.address });
     if (RECORDED.has(reason.code)) {

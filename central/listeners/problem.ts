@@ -11,6 +11,7 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   too_many_attempts: 5,
   too_many_waiting: 10,
   too_many_in_progress: 1,
+  too_much_in_progress: 1,
   store_failed: 30,
   store_reserve: 60,
   enrollments_per_day: 3_600,
@@ -46,6 +47,13 @@ export function endWithProblem(response: ServerResponse, error: CodedError, retr
   const body = JSON.stringify(problemOf(error));
   response.writeHead(error.status, { 'content-type': `${PROBLEM_TYPE}; charset=utf-8`, 'content-length': String(Buffer.byteLength(body)), 'retry-after': String(retryAfterSeconds), connection: 'close' });
   response.end(body);
+}
+
+/** Makes a response that is not sent yet that of `error`; its text. */
+export function problemText(reply: FastifyReply, error: CodedError): string {
+  for (const name of Object.keys(reply.getHeaders())) if (name.startsWith('queuegate-') || name === 'content-length') void reply.removeHeader(name);
+  void reply.code(error.status).type(`${PROBLEM_TYPE}; charset=utf-8`);
+  return JSON.stringify(problemOf(error));
 }
 
 function problemOf(error: CodedError) {

@@ -10,7 +10,7 @@ import type { Place } from '../auth/places.ts';
 import type { CodedError } from '../../shared/errors.ts';
 import { httpFault } from './errors.ts';
 import { handshakeFault } from './handshake-faults.ts';
-import { endWithProblem } from './problem.ts';
+import { endWithProblem, problemText } from './problem.ts';
 import type { RequestRate } from './request-rate.ts';
 import type { Turns } from './turns.ts';
 import { SHARED_BYTES, SLICE_BYTES, slicesOf, type UnreadResponses } from './unread-responses.ts';
@@ -89,6 +89,13 @@ export class RequestGate {
     const { response, block } = line.current;
     const unread = this.#provedToken(request, reply) ? this.#options.unreadOfTokens : this.#options.unread;
     // A string is made for this response; a buffer is one that all responses share.
+    // Many may have been asked for before the first of them was there.
+    if (typeof payload === 'string' && payload.length > SLICE_BYTES && unread.isFull(block)) {
+      const { fault, seconds } = this.#unreadFault();
+      void reply.header('connection', 'close').header('retry-after', String(seconds));
+      this.#options.onFailure(fault, line.current.address);
+      return this.answer(request, reply, problemText(reply, fault));
+    }
     const size = typeof payload === 'string' ? Buffer.byteLength(payload) : Buffer.isBuffer(payload) ? payload.length : payload instanceof Readable ? SHARED_BYTES : 0;
     const release = unread.hold(block, typeof payload === 'string' ? size : Math.min(size, SHARED_BYTES));
     response.once('close', release);
@@ -180,10 +187,14 @@ export class RequestGate {
     const { rate, unread, unreadOfTokens, takesTokens } = this.#options;
     // Whether a token is valid is not known yet; one that is not costs afterwards (401).
     const mayHaveToken = takesTokens && request.headers.authorization !== undefined;
-    if ((mayHaveToken ? unreadOfTokens : unread).isFull(block)) return { fault: httpFault('responses_unread', {}), seconds: READ_MS / 1000 };
+    if ((mayHaveToken ? unreadOfTokens : unread).isFull(block)) return this.#unreadFault();
     if (mayHaveToken) return undefined;
     const seconds = rate.take(block);
     return seconds === 0 ? undefined : { fault: httpFault('too_many_requests', { seconds }), seconds };
+  }
+
+  #unreadFault(): { readonly fault: CodedError; readonly seconds: number } {
+    return { fault: httpFault('responses_unread', {}), seconds: READ_MS / 1000 };
   }
 
   /** Cuts a peer that takes nothing for so long; what Central itself is slow to give does not count. */

@@ -302,7 +302,7 @@ export interface InboxStore {
    * Events behind `after`, oldest first. A gap in cursors means nothing. Reads never wait for writers. May be fewer than `limit`
    * (a page is bounded in bytes too); none: nothing fits up to `lastCursor`, and who asked that before may go on from there.
    */
-  read(after: number, filter: EventFilter, limit: number): Promise<StoredEvent[]>;
+  read(after: number, filter: EventFilter, limit: number, gone?: AbortSignal): Promise<StoredEvent[]>;
   /** The newest cursor; 0 when there is none. */
   lastCursor(): Promise<number>;
   deadLetters(page: { readonly limit: number; readonly agentId?: string }): Promise<DeadLetter[]>;

@@ -5,7 +5,8 @@ import type { Item, Message } from '../../../shared/delivery/message.ts';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import type { SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker-host.ts';
-import type { EventFilter, RetentionLimits, Store, StoredEvent } from '../store.ts';
+import type { RetentionLimits, Store } from '../store.ts';
+import { EventReads } from './event-reads.ts';
 import { packItems, packMessages, unpackAppended, unpackEntries } from './packed-items.ts';
 import type { Reads } from './reads.ts';
 import type { Aging } from './retention.ts';
@@ -67,6 +68,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
 }
 
 function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], stop: () => Promise<void>): Store {
+  const eventReads = new EventReads((after, filter, limit) => reader.call('readEvents', [after, filter, limit]));
   return {
     agents: {
       register: (agent, tokenId) => writer.call('registerAgent', [agent, tokenId]),
@@ -97,7 +99,7 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
     inbox: {
       begin: (agentId, epoch, begin, now) => writer.call('beginInbox', [agentId, epoch, begin, now]),
       append: (agentId, epoch, first, items, now) => writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
-      read: (after, filter, limit) => readEvents(reader, after, filter, limit),
+      read: (after, filter, limit, gone) => eventReads.read(after, filter, limit, gone),
       lastCursor: () => reader.call('lastCursor', []),
       deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null]),
     },
@@ -184,16 +186,6 @@ async function expire(writer: Writer, now: number): Promise<number> {
     expired += step;
   } while (step === EXPIRE_STEP);
   return expired;
-}
-
-/** Slice by slice, until the page has something or the log ends: a filter that finds little lets other reads in between. */
-async function readEvents(reader: Reader, after: number, filter: EventFilter, limit: number): Promise<StoredEvent[]> {
-  let from = after;
-  for (;;) {
-    const { events, through, last } = await reader.call('readEvents', [from, filter, limit]);
-    if (events.length > 0 || through >= last) return events;
-    from = through;
-  }
 }
 
 /** Each step a call that waits for company: whoever sends messages does not notice. */

@@ -1,5 +1,8 @@
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyReply } from 'fastify';
 import { describe, expect, test } from 'vitest';
-import { MAX_REQUESTS_OF_TOKEN } from '../../../central/admin/token-bounds.ts';
+import { MAX_REQUESTS_OF_TOKEN, TokenBounds } from '../../../central/admin/token-bounds.ts';
 import { until } from '../../flow/processes.ts';
 import { startRest } from './rest.ts';
 
@@ -78,6 +81,24 @@ describe('an API token', () => {
     ended.abort();
     await Promise.all(waiting);
     await until(async () => (await rest.request('GET', '/status', { as: 'viewer' })).status === 200 || undefined);
+  });
+});
+
+describe('the bodies of one API token', () => {
+  test('are collected up to 64 MiB at once; other tokens go on, and what ended makes room again', () => {
+    const bounds = new TokenBounds();
+    const request = (headers: Record<string, string>) => ({ headers }) as unknown as IncomingMessage;
+    const reply = () => ({ raw: new EventEmitter() }) as unknown as FastifyReply;
+    const limit = 8 * 1024 * 1024;
+    const replies = Array.from({ length: 8 }, reply);
+    for (const [i, one] of replies.entries()) {
+      bounds.expectBody('a', request(i % 2 === 0 ? { 'content-length': String(limit) } : { 'transfer-encoding': 'chunked' }), limit, one);
+    }
+    const more = (token: string) => () => bounds.expectBody(token, request({ 'content-length': '1' }), limit, reply());
+    expect(more('a')).toThrow(expect.objectContaining({ code: 'too_much_in_progress', status: 503 }));
+    expect(more('b')).not.toThrow();
+    replies[0]?.raw.emit('close');
+    expect(more('a')).not.toThrow();
   });
 });
 

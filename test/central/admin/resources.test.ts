@@ -202,6 +202,22 @@ describe('events', () => {
     expect(await json(rest.request('GET', '/events?waitSeconds=1'))).toEqual({ events: [], next: 0 });
   });
 
+  test('nothing more is read for a client that goes away', async () => {
+    const rest = await startRest();
+    const asked = Promise.withResolvers<AbortSignal | undefined>();
+    rest.events.read = (_after, _filter, _limit, gone?: AbortSignal) => {
+      asked.resolve(gone);
+      return new Promise((resolve) => gone?.addEventListener('abort', () => resolve([])));
+    };
+    const leaves = new AbortController();
+    const request = rest.request('GET', '/events?type=none', { signal: leaves.signal }).catch(() => 'gone');
+    const gone = await asked.promise;
+    expect(gone?.aborted).toBe(false);
+    leaves.abort();
+    expect(await request).toBe('gone');
+    await waitUntil(() => gone?.aborted === true);
+  });
+
   test('a client that goes away leaves nothing behind', async () => {
     const rest = await startRest();
     const gone = new AbortController();

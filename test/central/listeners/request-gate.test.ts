@@ -46,12 +46,17 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
     handled.working -= 1;
     done();
   });
+  const pages = Promise.withResolvers<void>();
   const [list, large] = [randomBytes(LIST_BYTES), Buffer.alloc(LARGE_BYTES)];
   revocationRoutes(app, { der: async () => list, pem: async () => list });
   app.get('/large', async (_request, reply) => await reply.send(large));
   app.get('/text', async (_request, reply) => await reply.send('x'.repeat(300_000)));
   app.get('/page', { config: { role: 'viewer' } }, async (_request, reply) => await reply.send(large));
   app.get('/public', { config: { role: 'anyone' } }, async (_request, reply) => await reply.send(large));
+  app.get('/late', async () => {
+    await pages.promise;
+    return 'x'.repeat(5 * MIB);
+  });
   app.get('/guarded', async (_request, reply) => await reply.code(401).send('no'));
   app.get('/n/:n', async (request) => (request.params as { n: string }).n);
   await app.ready();
@@ -61,7 +66,7 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
     connections.destroyAll();
     await app.close();
   });
-  return { port: binding.port, faults, sockets, handled, unread, unreadOfTokens, places };
+  return { port: binding.port, faults, sockets, handled, unread, unreadOfTokens, places, pages };
 }
 
 function dial(port: number): Socket {
@@ -168,6 +173,21 @@ describe('responses that are not read', () => {
     dial(port).pause().write(get('/page', 'Authorization: Bearer of a viewer'));
     await until(() => unreadOfTokens.bytes > 0);
     expect(unread.bytes - held).toBe(128 * 1024);
+  });
+
+  test('that were asked for all at once are bounded as well: those that come when it is too much get 503', async () => {
+    const { port, unread, faults, handled, pages } = await listen();
+    const answers = Array.from({ length: 12 }, () => dial(port));
+    for (const socket of answers) socket.pause().write(get('/late'));
+    await until(() => handled.count === 12);
+    expect(unread.bytes).toBe(0);
+    pages.resolve();
+    await until(() => faults.length === 10);
+    expect(unread.bytes).toBeLessThan(11 * MIB);
+    const texts = await Promise.all(answers.map(async (socket) => await new Promise<string>((resolve) => {
+      socket.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1'))).resume();
+    })));
+    expect(texts.filter((text) => /^HTTP\/1\.1 503 .*responses_unread/s.test(text))).toHaveLength(10);
   });
 
   test('are cut when nothing of them is taken in time; their connection may be given up before that', async () => {
