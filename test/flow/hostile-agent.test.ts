@@ -8,6 +8,7 @@ import { LOGIN_BURST, RENEWAL_BURST } from '../../central/agents/agent-rate.ts';
 import { databasePath } from '../../central/store/sqlite/thread-data.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
 import { CentralProcess, Cleanup, until } from './processes.ts';
+import { carrierOf } from '../garbage/garbage.ts';
 import { enrolKey, newKey, RawAgent, type HelloOrder, type RawKey } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
@@ -77,8 +78,12 @@ describe('a frame beside the messages that may not come now', () => {
     const order = await enrolled();
     const agent = await online(order, ['renewal']);
     const frame = await renewal(order.key, newKey(), thumbprint);
+    // In one packet: the answer to the first cannot come in between.
+    const carrier = carrierOf(agent.webSocket);
+    carrier.cork();
     agent.send(frame);
     agent.send(frame);
+    carrier.uncork();
     expect(await ended(agent)).toMatchObject({ code: 'bad_frame', text: expect.stringContaining('renew before') });
   });
 });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MAX_PENDING_OF_BLOCK } from '../../central/pki/approvals.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrolKey, newKey } from '../flow/raw-agent.ts';
 import { assertCleanLog } from '../garbage/garbage.ts';
@@ -98,6 +99,8 @@ beforeAll(async () => {
   await central.stop();
   revokeMany(folder);
   central = await CentralProcess.start(cleanup, folder);
+  // Every way of enrolling is open to strangers.
+  await central.change({ 'agents.enrolment': 'approve' });
   ca = String((await central.rest('GET', '/ca/root.pem')).body);
   members = [];
   for (let i = 0; i < HONEST; i += 1) members.push(await enrolled(`honest-${i}`, `127.0.1.${i + 1}`));
@@ -116,7 +119,7 @@ describe('a minute of every attack at once, from one address and one enrolled ag
     expect((await (await fetch(`http://127.0.0.1:${central.ports.plain}/crl.pem`)).text()).length).toBeGreaterThan(REVOKED * 40);
     const rssBefore = await rssBytes();
 
-    const order: AttackOrder = { ports: central.ports, ca, address: attacker.address, agent: attacker, attackMs: ATTACK_MS, longestMs: ATTACK_MS + 60_000 };
+    const order: AttackOrder = { ports: central.ports, ca, address: attacker.address, victim: members[0]?.name ?? '', agent: attacker, attackMs: ATTACK_MS, longestMs: ATTACK_MS + 60_000 };
     const attack = started('attacker.ts', order);
     const until_ = performance.now() + ATTACK_MS;
     let rssMost = 0;
@@ -151,9 +154,12 @@ describe('a minute of every attack at once, from one address and one enrolled ag
       expect(taken).toEqual(taken.map((_, i) => `${name}-c-${i}`));
     }
     expect(central.process.running).toBe(true);
+    // Of one address no more than its share.
+    const { pending } = (await central.rest('GET', '/pending-enrolments')).body.counts as { pending: number };
+    expect([pending > 0, pending <= MAX_PENDING_OF_BLOCK]).toEqual([true, true]);
     assertCleanLog(central.process);
     // Each of them was carried out, or the test would show nothing.
-    for (const name of ['bait', 'wrong API token', 'unread responses', 'silent WebSocket', 'hello of a stranger', 'insider']) expect(attacks[name], name).toBeGreaterThan(5);
+    for (const name of ['bait', 'wrong API token', 'wrong proof', 'wrong recovery code', 'pending enrollment', 'unread responses', 'silent WebSocket', 'hello of a stranger', 'insider']) expect(attacks[name], name).toBeGreaterThan(5);
     expect(figures.loudP99Ms / Math.max(LEAST_QUIET_MS, figures.quietP99Ms)).toBeLessThan(MOST_ACK_RATIO);
     expect(rssMost / rssBefore).toBeLessThan(MOST_RSS_RATIO);
     fleet.send({ kind: 'stop' });

@@ -7,8 +7,10 @@ import { constants, setPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as tlsConnect, TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
+import { makeRequest } from '../../../agent/certificate-request.ts';
 import { AGENT_PATH, SUBPROTOCOL, type Challenge, type Hello } from '../../../shared/wire/messages.ts';
 import { channelBinding, helloTranscript, signTranscript } from '../../../shared/wire/proof.ts';
+import { newKey } from '../../flow/raw-agent.ts';
 import type { FleetMember } from './honest-fleet.ts';
 
 export interface AttackOrder {
@@ -17,6 +19,8 @@ export interface AttackOrder {
   readonly ca: string;
   /** Of loopback: where every attack comes from. */
   readonly address: string;
+  /** Of an honest agent, whose recovery code is guessed. */
+  readonly victim: string;
   /** The enrolled agent whose key the attacker has. */
   readonly agent: FleetMember;
   readonly attackMs: number;
@@ -73,6 +77,9 @@ function post(path: string, body: unknown, headers = ''): string {
   return `POST ${path} HTTP/1.1\r\nHost: central\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n${headers}\r\n${text}`;
 }
 
+/** What is read as a request, and holds none. */
+const REQUEST_OF_NOBODY = `-----BEGIN CERTIFICATE REQUEST-----\n${'A'.repeat(64)}\n-----END CERTIFICATE REQUEST-----\n`;
+
 /** What looks like the headers of a PEM block (RFC 1421), line after line. */
 const BAIT = `-----BEGIN CERTIFICATE REQUEST-----\n${' a: b\n'.repeat(60)}-----END CERTIFICATE REQUEST-----\n`;
 
@@ -83,6 +90,15 @@ function strangers(order: AttackOrder): Promise<void>[] {
     // Everything that waits for a token, a proof or an administrator, with a request that is expensive to read.
     loop('bait', 50, () => say(order, 'plain', post('/enrol', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait'))),
     loop('wrong enrollment token', 50, () => say(order, 'secure', post('/enrol', { csr: BAIT, name: 'x', token: `qge_${hex(8)}_${randomBytes(32).toString('base64url')}` }), 2_000).then(status('wrong enrollment token'))),
+    loop('wrong proof', 50, () => say(order, 'plain', post('/enrol', { csr: REQUEST_OF_NOBODY, name: 'x', tokenId: hex(8), mac: hex(32) }), 2_000).then(status('wrong proof'))),
+    loop('wrong recovery code', 50, () => say(order, 'secure', post('/enrol', { csr: REQUEST_OF_NOBODY, name: order.victim, pin: null, rescue: hex(32) }), 2_000).then(status('wrong recovery code'))),
+    // Each with another key, so that each would take a place of its own.
+    loop('pending enrollment', 50, async () => {
+      const key = newKey();
+      const name = `pending-${hex(4)}`;
+      const csr = await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name);
+      await say(order, 'secure', post('/enrol', { csr: csr.pem, name }), 2_000).then(status('pending enrollment'));
+    }),
     loop('wrong API token', 20, () =>
       say(order, 'http', `GET /api/v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer qg_${hex(8)}_${randomBytes(32).toString('base64url')}\r\n\r\n`, 2_000).then(status('wrong API token')),
     ),
