@@ -21,6 +21,13 @@ export interface ReceiverOptions {
 /** What a store refuses for now, with the time after which it is asked again at the earliest. */
 const REFUSED_FOR_NOW_MS: Readonly<Record<string, number>> = { store_reserve: 0, events_per_day: 60_000 };
 
+/**
+ * What one append takes at most: a few milliseconds of a commit. Other sessions share that commit or wait for it, so that one that sends
+ * all it may costs them little; the rest of it is the next append.
+ */
+const MAX_APPEND_ITEMS = 1_000;
+const MAX_APPEND_BYTES = 512 * 1024;
+
 export class Receiver {
   readonly #options: ReceiverOptions;
   #state: 'new' | 'running' | 'stopped' = 'new';
@@ -89,19 +96,22 @@ export class Receiver {
     const items = this.#waiting;
     this.#busy = this.#state === 'running' && !this.#held && items.length > 0;
     if (!this.#busy) return;
-    this.#waiting = [];
-    this.#appendingBytes = this.#waitingBytes;
-    this.#waitingBytes = 0;
-    this.#options.inbox.append(this.#next - items.length, items).then(
+    const { count, bytes } = firstAppend(items);
+    const taken = count === items.length ? items : items.slice(0, count);
+    this.#waiting = count === items.length ? [] : items.slice(count);
+    const first = this.#next - items.length;
+    this.#appendingBytes = this.#waiting.length === 0 ? this.#waitingBytes : Math.min(bytes, this.#waitingBytes);
+    this.#waitingBytes -= this.#appendingBytes;
+    this.#options.inbox.append(first, taken).then(
       (through) => {
         this.#appendingBytes = 0;
         if (this.#state !== 'running') return;
         this.#acknowledged = through;
         this.#options.frames.send(encode({ type: 'ack', through }));
-        this.#options.onCommitted?.(items.length);
+        this.#options.onCommitted?.(taken.length);
         this.#appendWaiting();
       },
-      (error: unknown) => this.#keepOrFail(items, error),
+      (error: unknown) => this.#keepOrFail(taken, error),
     );
   }
 
@@ -122,4 +132,16 @@ export class Receiver {
     this.stop();
     this.#options.onFailure(error);
   }
+}
+
+/** How many of these the next append takes, at least one, and their bytes (UTF-16 units stand for them: this bounds work, and no more). */
+function firstAppend(items: readonly Item[]): { readonly count: number; readonly bytes: number } {
+  let [count, bytes] = [0, 0];
+  for (const item of items) {
+    const size = item.kind === 'message' ? item.message.json.length : item.kind === 'rejected' ? item.json.length : 0;
+    if (count === MAX_APPEND_ITEMS || (count > 0 && bytes + size > MAX_APPEND_BYTES)) break;
+    count += 1;
+    bytes += size;
+  }
+  return { count, bytes };
 }

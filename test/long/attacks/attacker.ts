@@ -1,5 +1,6 @@
 // A process of its own, at the lowest priority: every attack that docs/SECURITY.md names under "Who can make Central spend how much",
-// all at once, from one address and with the key of one enrolled agent, until the parent says stop. Each loop is bounded in rate and time.
+// all at once, from one address and with the key of one enrolled agent, until the parent says stop. Each loop is bounded in rate and time:
+// some 100 connections a second in all, so that it is Central that is measured, and not two cores that are busy with attacking.
 import { createPrivateKey, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -77,8 +78,13 @@ function post(path: string, body: unknown, headers = ''): string {
   return `POST ${path} HTTP/1.1\r\nHost: central\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n${headers}\r\n${text}`;
 }
 
-/** What is read as a request, and holds none. */
-const REQUEST_OF_NOBODY = `-----BEGIN CERTIFICATE REQUEST-----\n${'A'.repeat(64)}\n-----END CERTIFICATE REQUEST-----\n`;
+async function requestOf(name: string): Promise<string> {
+  const key = newKey();
+  return (await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name)).pem;
+}
+
+/** Sound, so that it is the proof beside it which is looked at. */
+const SOUND_REQUEST = await requestOf('x');
 
 /** What looks like the headers of a PEM block (RFC 1421), line after line. */
 const BAIT = `-----BEGIN CERTIFICATE REQUEST-----\n${' a: b\n'.repeat(60)}-----END CERTIFICATE REQUEST-----\n`;
@@ -88,18 +94,16 @@ function strangers(order: AttackOrder): Promise<void>[] {
   const status = (name: string) => (code: string): void => count(`${name}: ${code || 'cut'}`);
   return [
     // Everything that waits for a token, a proof or an administrator, with a request that is expensive to read.
-    loop('bait', 50, () => say(order, 'plain', post('/enrol', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait'))),
-    loop('wrong enrollment token', 50, () => say(order, 'secure', post('/enrol', { csr: BAIT, name: 'x', token: `qge_${hex(8)}_${randomBytes(32).toString('base64url')}` }), 2_000).then(status('wrong enrollment token'))),
-    loop('wrong proof', 50, () => say(order, 'plain', post('/enrol', { csr: REQUEST_OF_NOBODY, name: 'x', tokenId: hex(8), mac: hex(32) }), 2_000).then(status('wrong proof'))),
-    loop('wrong recovery code', 50, () => say(order, 'secure', post('/enrol', { csr: REQUEST_OF_NOBODY, name: order.victim, pin: null, rescue: hex(32) }), 2_000).then(status('wrong recovery code'))),
+    loop('bait', 200, () => say(order, 'plain', post('/enrol', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait'))),
+    loop('wrong enrollment token', 200, () => say(order, 'secure', post('/enrol', { csr: BAIT, name: 'x', token: `qge_${hex(8)}_${randomBytes(32).toString('base64url')}` }), 2_000).then(status('wrong enrollment token'))),
+    loop('wrong proof', 200, () => say(order, 'plain', post('/enrol', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), mac: hex(32) }), 2_000).then(status('wrong proof'))),
+    loop('wrong recovery code', 200, () => say(order, 'secure', post('/enrol', { csr: SOUND_REQUEST, name: order.victim, pin: null, rescue: hex(32) }), 2_000).then(status('wrong recovery code'))),
     // Each with another key, so that each would take a place of its own.
-    loop('pending enrollment', 50, async () => {
-      const key = newKey();
+    loop('pending enrollment', 200, async () => {
       const name = `pending-${hex(4)}`;
-      const csr = await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name);
-      await say(order, 'secure', post('/enrol', { csr: csr.pem, name }), 2_000).then(status('pending enrollment'));
+      await say(order, 'secure', post('/enrol', { csr: await requestOf(name), name }), 2_000).then(status('pending enrollment'));
     }),
-    loop('wrong API token', 20, () =>
+    loop('wrong API token', 100, () =>
       say(order, 'http', `GET /api/v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer qg_${hex(8)}_${randomBytes(32).toString('base64url')}\r\n\r\n`, 2_000).then(status('wrong API token')),
     ),
     // Many requests at once whose answers are not read.
@@ -121,12 +125,12 @@ function strangers(order: AttackOrder): Promise<void>[] {
       webSocket.on('error', () => count('silent WebSocket refused'));
       webSocket.on('close', () => open.delete(socket));
     }),
-    loop('silent connection', 30, () => {
+    loop('silent connection', 100, () => {
       dial(order, Math.random() < 0.5 ? 'plain' : 'secure').pause();
     }),
     // Ids that are made up: each a refusal, and none a record of its own.
-    loop('hello of a stranger', 30, () => hello(order, { id: hex(16), name: `stranger-${hex(4)}` }, () => undefined)),
-    loop('hello under another id', 30, () => hello(order, { name: `other-${hex(4)}`, signature: 'A'.repeat(96) }, () => undefined)),
+    loop('hello of a stranger', 100, () => hello(order, { id: hex(16), name: `stranger-${hex(4)}` }, () => undefined)),
+    loop('hello under another id', 100, () => hello(order, { name: `other-${hex(4)}`, signature: 'A'.repeat(96) }, () => undefined)),
   ];
 }
 
@@ -206,14 +210,14 @@ function insider(order: AttackOrder): Promise<void>[] {
   ];
   let turn = 0;
   return [
-    loop('insider', 20, async () => {
+    loop('insider', 100, async () => {
       const [name, during] = attacks[turn % attacks.length] ?? attacks[0]!;
       turn += 1;
       count(`insider: ${name}`);
       await hello(order, {}, during);
     }),
     // In the second half only: until then the attacks above have the logins that one agent may make.
-    delay(order.attackMs / 2).then(() => loop('login', 20, () => hello(order, {}, () => undefined))),
+    delay(order.attackMs / 2).then(() => loop('login', 50, () => hello(order, {}, () => undefined))),
   ];
 }
 

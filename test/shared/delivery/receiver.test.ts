@@ -117,6 +117,21 @@ describe('Receiver', () => {
     expect(acks).toEqual([]);
   });
 
+  it('appends what one commit may hold of one session, and the rest in order behind it', async () => {
+    const { inbox, acks, failures, send, begin } = start({ ...LIMITS, windowItems: 4_000 });
+    inbox.hold = true;
+    begin(1);
+    await settled();
+    // The first is on its way while the others come.
+    send(1, 1);
+    for (let i = 0; i < 3; i += 1) send(2 + i * 999, 999);
+    inbox.hold = false;
+    inbox.release();
+    for (let i = 0; i < 10; i += 1) await settled();
+    expect(failures).toEqual([]);
+    expect(acks).toEqual([1, 1_001, 2_001, 2_998]);
+  });
+
   it('lets a bad item fail alone: it takes its number and the others are stored', async () => {
     const { inbox, acks, receiver, begin } = start();
     begin(1);
