@@ -34,7 +34,7 @@ describe('queuegate backup and queuegate restore', () => {
 
     const made = await site.central.cli('backup', '--out', file, ...flags);
     expect([made.code, made.stderr]).toEqual([0, '']);
-    expect((await site.central.cli('backup', '--out', file, ...flags)).stderr).toContain('it exists');
+    expect((await site.central.cli('backup', '--out', file, ...flags)).stderr).toContain('exists already');
     expect((await site.central.cli('backup', '--out', `${file}.2`)).stderr).toContain('(backup_password_missing)');
     expect((await site.central.cli('backup', '--out', `${file}.2`, '--password-file', await passwordFile('short'))).stderr).toContain('(backup_password_short)');
 

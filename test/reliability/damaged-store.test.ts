@@ -2,7 +2,7 @@
 // damaged file, so that whoever repairs it has what the disk left. For Central and for the agent, ended in order and killed (the
 // write-ahead log then holds what is not yet in the file).
 import { hash } from 'node:crypto';
-import { cp, readFile, truncate, writeFile } from 'node:fs/promises';
+import { cp, lstat, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { agentFlags, AgentProcess, CentralProcess, Cleanup, ROOT, Running, until, type AgentFolders } from '../flow/processes.ts';
@@ -30,7 +30,8 @@ const commands: string[] = [];
 
 async function copy(folder: string, into: Cleanup): Promise<string> {
   const target = await into.folder();
-  await cp(folder, target, { recursive: true });
+  // A socket of a process that was killed is no data.
+  await cp(folder, target, { recursive: true, filter: async (source) => !(await lstat(source)).isSocket() });
   return target;
 }
 

@@ -115,7 +115,9 @@ export class DiskSpace {
     if (log < reserve / 16 || log >= free || logHeld()) return false;
     // Before it refuses anything it looks at what is really left.
     const decides = free - log < reserve && this.#state !== 'reserved';
-    if (!decides && clock() - this.#lastCut < CUT_MS) return false;
+    // What goes on below the reserve (pruning, above all) is fast enough to fill what is left with the log within that time.
+    const isUrgent = log > free / 2;
+    if (!decides && !isUrgent && clock() - this.#lastCut < CUT_MS) return false;
     this.#lastCut = clock();
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     return true;
