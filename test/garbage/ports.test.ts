@@ -6,7 +6,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../central/admin/routes.ts';
 import type { AdminServices } from '../../central/admin/services.ts';
 import { createMetrics } from '../../central/metrics.ts';
-import { ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrolment.ts';
+import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrolment.ts';
+import { misfit } from '../../shared/wire/json-schema.ts';
 import { Cleanup, type CentralProcess } from '../flow/processes.ts';
 import { brokenOnce } from './frame-arbitraries.ts';
 import { boundedCentral, Bystander, inLanes, httpAnswer, knock, nested, printSeed, samples, type HttpAnswer } from './garbage.ts';
@@ -168,7 +169,8 @@ describe('where agents connect', () => {
       if (body.length > 32_000) return;
       const answer = httpAnswer(await say('plain', [request('POST', '/enrol', ['Content-Type: application/json', `Content-Length: ${body.length}`]), body]));
       // Without what proves it, it is an asking, which this Central takes from nobody.
-      const asks = ['token', 'tokenId', 'mac', 'rescue'].every((member) => !(member in (JSON.parse(body.toString()) as object)));
+      const sent = JSON.parse(body.toString()) as object;
+      const asks = ['token', 'tokenId', 'mac', 'rescue'].every((member) => !(member in sent)) && misfit(ENROL_BY_ASKING, sent) === undefined;
       expect(answer).toMatchObject({ status: asks ? 403 : 400, type: 'application/problem+json' });
     });
   });
