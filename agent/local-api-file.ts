@@ -5,6 +5,7 @@ import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readBoundedFile } from '../shared/bounded-file.ts';
 import { isCoded, systemCode } from '../shared/errors.ts';
+import { Mutex } from '../shared/mutex.ts';
 import { replaceSecretFile } from '../shared/secret-file.ts';
 import { misfit, type JsonSchema, type Static } from '../shared/wire/json-schema.ts';
 
@@ -54,7 +55,7 @@ export class LocalApiFile {
   #token: string;
   #previous: Previous | null;
   #addresses: LocalApiAddresses = { socket: null, url: null };
-  #writing: Promise<void> = Promise.resolve();
+  readonly #writing = new Mutex();
 
   private constructor(folder: string, now: () => number, token: string, previous: Previous | null) {
     this.#folder = folder;
@@ -110,12 +111,10 @@ export class LocalApiFile {
   }
 
   async #write(): Promise<void> {
-    const next = this.#writing.then(async () => {
+    await this.#writing.runExclusive(async () => {
       const previous = this.#previous !== null && this.#now() < Date.parse(this.#previous.expiresAt) ? this.#previous : null;
       await replaceSecretFile(this.path, Buffer.from(`${JSON.stringify({ ...this.#addresses, token: this.#token, previous })}\n`));
     });
-    this.#writing = next.catch(() => undefined);
-    await next;
   }
 }
 

@@ -10,6 +10,7 @@
 import { createHash, type X509Certificate } from 'node:crypto';
 import { certificatesInPem, firstInPem } from '../shared/certificates.ts';
 import { isCoded, textOf } from '../shared/errors.ts';
+import { Mutex } from '../shared/mutex.ts';
 import type { Renewed, RenewalRefused, RenewNow } from '../shared/wire/messages.ts';
 import { renewTranscript, signTranscript } from '../shared/wire/proof.ts';
 import type { RenewalControl, SendControl } from './control.ts';
@@ -58,7 +59,7 @@ export function renewalTime(certificate: Pick<X509Certificate, 'raw' | 'validFro
 export class Renewal implements RenewalControl {
   readonly #ports: RenewalPorts;
   /** One act on the files at a time. */
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #files = new Mutex();
   #send: SendControl | undefined;
   #cancel: (() => void) | undefined;
   /** The key of the request that is out. */
@@ -75,10 +76,7 @@ export class Renewal implements RenewalControl {
 
   /** Does something with the files of the data folder while nothing here changes them. */
   async alone<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(act, act);
-    // The next in the queue comes in any case; the error is this caller's.
-    this.#queue = turn.catch(() => undefined);
-    return await turn;
+    return await this.#files.runExclusive(act);
   }
 
   onOnline(send: SendControl, key: AgentKey): void {

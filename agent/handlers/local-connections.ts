@@ -2,6 +2,7 @@
 // nothing from programs with a token; and for those requests in a row, waiting requests, announced bodies and unread answers.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { Mutex } from '../../shared/mutex.ts';
 import { agentFault } from '../errors.ts';
 
 export interface LocalLimits {
@@ -41,7 +42,7 @@ export class LocalShares {
   #waiting = 0;
   #bodyBytes = 0;
   #unreadBytes = 0;
-  #reading: Promise<unknown> = Promise.resolve();
+  readonly #reading = new Mutex();
 
   constructor(limits: LocalLimits = LOCAL_LIMITS) {
     this.limits = limits;
@@ -80,7 +81,7 @@ export class LocalShares {
    * Throws local_busy.
    */
   async answering<T>(response: ServerResponse, read: () => Promise<T>, bytesOf: (found: T) => number): Promise<T> {
-    const turn = this.#reading.then(async () => {
+    return await this.#reading.runExclusive(async () => {
       if (this.#unreadBytes >= this.limits.unreadBytes) throw agentFault('local_busy', { found: `${this.#unreadBytes} bytes of answers are not read yet` });
       const found = await read();
       const bytes = bytesOf(found);
@@ -90,8 +91,6 @@ export class LocalShares {
       }
       return found;
     });
-    this.#reading = turn.catch(() => undefined);
-    return await turn;
   }
 }
 

@@ -5,6 +5,7 @@
 // Order with confirm:    commit new values with `pending`, then apply (a crash: the next start undoes what is pending).
 import { randomUUID } from 'node:crypto';
 import { textOf } from '../../shared/errors.ts';
+import { Mutex } from '../../shared/mutex.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AuditEntry, ParameterRow, ParameterSnapshot, ParameterStore, PendingChange } from '../store/store.ts';
@@ -40,7 +41,8 @@ export class ParameterService {
   /** What the listeners stand at: the effective values, unless they could not be moved back. */
   #applied: ParameterValues;
   #appliedAt = 0;
-  #queue: Promise<unknown> = Promise.resolve();
+  /** One change at a time. */
+  readonly #changes = new Mutex();
   #cancelTimer = () => {};
   #cancelRepair = () => {};
   #trouble: string | null = null;
@@ -118,12 +120,12 @@ export class ParameterService {
    * change_pending, would_cut_off_agents, what the applier throws, what the store throws. After an error nothing has changed.
    */
   async change(request: ChangeRequest, actor: Actor): Promise<ChangeReport> {
-    return await this.#alone(async () => await this.#change(request, actor));
+    return await this.#changes.runExclusive(async () => await this.#change(request, actor));
   }
 
   /** Lets the pending change stay. Errors: nothing_pending, share_not_met, confirm_over_new_connection. */
   async confirm(request: { readonly force?: boolean | undefined }, actor: Actor): Promise<void> {
-    await this.#alone(async () => {
+    await this.#changes.runExclusive(async () => {
       const { pending, version } = this.#snapshot;
       if (pending === null) throw parameterFault('nothing_pending', {});
       assertConfirmable(readTerms(pending.terms), this.#appliedAt, this.#options.agents, actor, request.force === true);
@@ -135,7 +137,7 @@ export class ParameterService {
 
   /** Takes the pending change back. Errors: nothing_pending. */
   async undo(actor: Actor, reason = 'undone by hand'): Promise<void> {
-    await this.#alone(async () => {
+    await this.#changes.runExclusive(async () => {
       const { pending } = this.#snapshot;
       if (pending === null) throw parameterFault('nothing_pending', {});
       await this.#undo(pending, actor, reason);
@@ -144,7 +146,7 @@ export class ParameterService {
 
   /** Runs an act between two changes, for what is moved together with parameters (the server certificate). */
   async exclusively<T>(act: () => Promise<T>): Promise<T> {
-    return await this.#alone(act);
+    return await this.#changes.runExclusive(act);
   }
 
   /** Clears the timers after the change under way. A pending change is undone by the next start. */
@@ -152,7 +154,7 @@ export class ParameterService {
     this.#stopped = true;
     this.#cancelTimer();
     this.#cancelRepair();
-    await this.#queue;
+    await this.#changes.runExclusive(async () => {});
   }
 
   async #change(request: ChangeRequest, actor: Actor): Promise<ChangeReport> {
@@ -226,7 +228,7 @@ export class ParameterService {
 
   async #expire(id: string): Promise<void> {
     try {
-      await this.#alone(async () => {
+      await this.#changes.runExclusive(async () => {
         const { pending } = this.#snapshot;
         if (pending?.id === id && !this.#stopped) await this.#undo(pending, CENTRAL, 'it was not confirmed in time');
       });
@@ -265,7 +267,7 @@ export class ParameterService {
 
   async #repair(): Promise<void> {
     try {
-      await this.#alone(async () => await this.#apply(this.values()));
+      await this.#changes.runExclusive(async () => await this.#apply(this.values()));
     } catch (error) {
       this.#repairLater(error);
     }
@@ -297,14 +299,6 @@ export class ParameterService {
       else this.#options.log.error({ parameter: name, found: judged.fault.found }, `stored value is not allowed any more, the default holds: ${judged.fault.text}`);
     }
     return { ...defaultValues(), ...Object.fromEntries(values) };
-  }
-
-  /** One change after the other. */
-  async #alone<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(act);
-    // The next in the queue comes in any case; the error is this caller's.
-    this.#queue = turn.catch(() => {});
-    return await turn;
   }
 }
 

@@ -2,6 +2,7 @@
 // agent's private key and never makes one; who may have a certificate is decided in enrolment.ts, who must trust it before
 // it changes in authority-service.ts.
 import type { KeyObject, X509Certificate } from 'node:crypto';
+import { Mutex } from '../../shared/mutex.ts';
 import { pinOf } from '../../shared/wire/enrolment.ts';
 import { agentUri, centralUri } from '../../shared/wire/names.ts';
 import { auditEntry, CENTRAL, type Actor, type Reason } from '../audit.ts';
@@ -59,7 +60,8 @@ async function makeRoot({ central, now, lifetimeDays = () => ROOT_LIFETIME_DAYS 
 export class Authority {
   readonly #options: AuthorityOptions;
   #generations: Generations;
-  #queue: Promise<unknown> = Promise.resolve();
+  /** One change at a time. */
+  readonly #changes = new Mutex();
 
   constructor(options: AuthorityOptions, generations: Generations) {
     this.#options = options;
@@ -155,7 +157,7 @@ export class Authority {
 
   /** Takes it in: nobody trusts it yet. The keys of retired ones are thrown away. Errors: authority_known, authority_next_there. */
   async prepare(material: AuthorityMaterial, actor: Actor, reason: Reason = {}): Promise<Generation> {
-    return await this.#alone(async () => {
+    return await this.#changes.runExclusive(async () => {
       const [waiting] = [...this.inRole('prepared'), ...this.inRole('next')];
       if (waiting !== undefined) throw pkiFault('authority_next_there', { thumbprint: waiting.id });
       return await this.#take(material, 'prepared', 'authority.prepare', actor, reason);
@@ -167,17 +169,17 @@ export class Authority {
    * Who does not trust it is cut off: whoever calls has looked. Errors: authority_known.
    */
   async replace(material: AuthorityMaterial, actor: Actor, reason: Reason = {}): Promise<Generation> {
-    return await this.#alone(async () => await this.#take(material, 'current', 'authority.replace', actor, reason));
+    return await this.#changes.runExclusive(async () => await this.#take(material, 'current', 'authority.replace', actor, reason));
   }
 
   /** Lets another generation sign; the current one becomes previous. Errors: authority_unknown. */
   async promote(id: string, actor: Actor, reason: Reason = {}): Promise<Generation> {
-    return await this.#alone(async () => await this.#take(this.#find(id), 'current', 'authority.promote', actor, reason));
+    return await this.#changes.runExclusive(async () => await this.#take(this.#find(id), 'current', 'authority.promote', actor, reason));
   }
 
   /** Gives generations other roles, all at once; one of them signs before and after. The audit entry is called `action`. Errors: authority_unknown. */
   async assign(roles: Readonly<Record<string, GenerationRole>>, action: string, actor: Actor, reason: Reason = {}): Promise<void> {
-    await this.#alone(async () => {
+    await this.#changes.runExclusive(async () => {
       for (const id of Object.keys(roles)) this.#find(id);
       const since = this.#options.now();
       const list = this.#generations.list.map((generation): Generation => {
@@ -191,7 +193,7 @@ export class Authority {
 
   /** Throws it away, key and all. Errors: authority_unknown, authority_in_use unless it is prepared or retired. */
   async forget(id: string, actor: Actor, reason: Reason = {}): Promise<void> {
-    await this.#alone(async () => {
+    await this.#changes.runExclusive(async () => {
       const { role } = this.#find(id);
       if (role !== 'prepared' && role !== 'retired') throw pkiFault('authority_in_use', { thumbprint: id, role });
       const list = this.#generations.list.filter((generation) => generation.id !== id);
@@ -204,7 +206,7 @@ export class Authority {
    * False where that cannot be: the other is an intermediate, or the current one may not sign authorities. Errors: authority_unknown.
    */
   async certify(id: string, actor: Actor): Promise<boolean> {
-    return await this.#alone(async () => {
+    return await this.#changes.runExclusive(async () => {
       const generation = this.#find(id);
       const { chain, key } = this.current();
       const [root] = generation.chain;
@@ -248,14 +250,6 @@ export class Authority {
 
   async #issue(order: Omit<Parameters<typeof makeCertificate>[0], 'now' | 'issuer'>, { chain, key }: Generation = this.current()): Promise<X509Certificate> {
     return await makeCertificate({ ...order, now: this.#options.now(), issuer: { certificate: chain[0], key } });
-  }
-
-  /** One change after the other. */
-  async #alone<T>(act: () => Promise<T>): Promise<T> {
-    const turn = this.#queue.then(act);
-    // The next in the queue comes in any case; the error is this caller's.
-    this.#queue = turn.catch(() => {});
-    return await turn;
   }
 }
 
