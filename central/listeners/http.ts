@@ -37,9 +37,6 @@ export function createHttpServer(headersTimeoutMs: number): Server {
     shouldUpgradeCallback: ({ method, url, headers }) => server.listenerCount('upgrade') > 0 && method === 'GET' && url?.split('?', 1)[0] === AGENT_PATH && headers.upgrade?.toLowerCase() === 'websocket',
   });
   server.on('request', gatherBody);
-  // A peer may close its side behind its request (RFC 9112 section 9.6 speaks of both sides apart): the answer may take another turn, and
-  // Node would end the connection without it. No public setting; without it the answer is only lost where it was lost before.
-  Object.assign(server, { httpAllowHalfOpen: true });
   return server;
 }
 
