@@ -34,7 +34,7 @@ const USAGE = `queue-agent ${VERSION}
       Makes another token for programs that use the local API of the running daemon. The old token stays valid for 24 hours.
   queue-agent doctor [--json] [--profile FOLDER] [settings]
   queue-agent doctor --enrol URL --pin sha256:... [--token-file FILE] [--json]
-      Looks for what keeps this agent (or its enrolment) from Central, step by step, and says how to mend it. It never takes
+      Looks for what keeps this agent (or its enrolment) from Central, step by step, and says how to fix it. It never takes
       the session of a running daemon. Exit status 0 when all is well, 1 at the first fault.
   queue-agent truststore list|import|delete|convert|create|change-password ...
       Truststores without keytool or KeyStore Explorer; "queue-agent truststore --help" tells more.
@@ -165,7 +165,7 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
   const { secure, signingKey } = enrolled.identity;
   if (token === undefined && !secure) {
     const { pinOf } = await import('../shared/wire/enrolment.ts');
-    printError(`warning: over plain http nobody has proven that this was Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
+    printError(`warning: plain http does not prove that this is Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
   }
   return 0;
 }

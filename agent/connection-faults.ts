@@ -1,4 +1,4 @@
-// Turns whatever went wrong while dialling into one line that names the cause and one that names the mend. It takes no guess:
+// Turns whatever went wrong while dialling into one line that names the cause and one that names the hint. It takes no guess:
 // what TLS or the system say is put beside what the peer showed.
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, systemCode, textOf, type CodedError } from '../shared/errors.ts';
@@ -25,7 +25,7 @@ const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'EADDRNOTA
 
 export interface DialContext {
   readonly target: Target;
-  /** Path of the truststore, for the mend. */
+  /** Path of the truststore, for the hint. */
   readonly truststore: string;
   /** The certificate that the peer showed, if it came so far. */
   readonly shown: X509Certificate | undefined;
@@ -63,7 +63,7 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
 export function explainHttpAnswer(target: Target, status: number, body: string): CodedError {
   if (!target.secure && status === 400 && body.includes('speaks TLS')) return agentFault('plain_on_secure_port', { target: targetName(target) });
   const problem = status === 403 ? problemOf(body) : undefined;
-  if (problem !== undefined) return agentFault('refused', { found: `${problem.detail} (${problem.code})`, mend: problem.hint });
+  if (problem !== undefined) return agentFault('refused', { found: `${problem.detail} (${problem.code})`, hint: problem.hint });
   if (status === 426 && body.includes('urn:queuegate:error:upgrade_required')) return agentFault('protocol_differs', { target: targetName(target), subprotocol: SUBPROTOCOL });
   const line = body.split('\n', 1)[0]?.slice(0, 120) ?? '';
   return agentFault('no_central', { target: targetName(target), found: `HTTP ${status}${line === '' ? '' : ` "${line}"`}` });

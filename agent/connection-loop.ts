@@ -6,7 +6,7 @@ import { isCoded, type CodedError } from '../shared/errors.ts';
 import type { ConnectionEnd, DialPlan } from './connection.ts';
 
 export interface ConnectionLoopPorts {
-  /** What to dial, in order: made anew for each round from what lies on disk now. May reject with what the operator has to mend. */
+  /** What to dial, in order: made anew for each round from what lies on disk now. May reject with what the operator has to fix. */
   plans(): Promise<DialPlan[]>;
   connect(plan: DialPlan, signal: AbortSignal): Promise<ConnectionEnd>;
   /** Resolves when identity, truststore or configuration changed on disk. */
@@ -47,7 +47,7 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
   try {
     plans = await ports.plans();
   } catch (error) {
-    // A truststore that cannot be read, no identity yet: only a person can mend it, and its change is noticed. Enrolment by the
+    // A truststore that cannot be read, no identity yet: only a person can fix it, and its change is noticed. Enrolment by the
     // one-time file may fail because Central is not there yet: that is tried again.
     if (!isCoded(error)) throw error;
     return { reason: error, terminal: !error.retryable, retryAfterMs: 0, onlineMs: 0 };
@@ -64,7 +64,7 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
   return last;
 }
 
-/** A change on disk ends the wait: whoever mends a truststore need not wait five minutes to see it work. */
+/** A change on disk ends the wait: whoever fixes a truststore does not wait five minutes to see it work. */
 async function waitOrChange(ports: ConnectionLoopPorts, ms: number, signal: AbortSignal): Promise<void> {
   const over = new AbortController();
   const either = AbortSignal.any([signal, over.signal]);

@@ -21,7 +21,7 @@ import type { Control } from './control.ts';
 import { agentFault } from './errors.ts';
 import type { AgentKey, Identity } from './identity.ts';
 
-/** Everything one attempt needs; made anew for each, so that a mended truststore or identity counts at once. */
+/** Everything one attempt needs; made anew for each, so that a fixed truststore or identity counts at once. */
 export interface DialPlan {
   readonly target: Target;
   /** What Central is trusted by (PEM); empty only on plain. */
@@ -172,7 +172,7 @@ class Connection {
         return this.#onWelcome(frame);
       case 'refuse':
         this.#refusal = {
-          reason: agentFault('refused', { found: `${frame.text} (${frame.code})`, mend: frame.hint }),
+          reason: agentFault('refused', { found: `${frame.text} (${frame.code})`, hint: frame.hint }),
           refusedWith: frame.code,
           terminal: false,
           retryAfterMs: (frame.retryAfterSeconds ?? 0) * 1000,

@@ -41,7 +41,7 @@ export interface DaemonPorts {
 export interface ConnectionStatus {
   readonly state: 'connecting' | 'online' | 'waiting' | 'stopped-by-refusal';
   readonly since: string;
-  /** Why it is not online: text, mend and code of the last failure. */
+  /** Why it is not online: text, hint and code of the last failure. */
   readonly reason: { readonly code: string; readonly text: string; readonly hint: string } | null;
   readonly central: { readonly name: string; readonly url: string; readonly session: string; readonly epoch: number } | null;
 }
@@ -122,7 +122,7 @@ export class Daemon {
   }
 
   async #plans(): Promise<DialPlan[]> {
-    // Before anything is read: what is mended while it is read or dialled counts as a change. The configuration may name other
+    // Before anything is read: what is fixed while it is read or dialled counts as a change. The configuration may name other
     // files than the last time.
     const before = await snapshotFiles(this.#seen.files);
     const conf = await this.#ports.conf();

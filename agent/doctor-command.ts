@@ -38,6 +38,6 @@ const MARKS = { ok: 'ok', warning: 'warning', fault: 'FAULT' } as const;
 /** Certificates, answers and refusals of hosts are in it: each part stays on its line. */
 function stepText({ step, outcome, found, fault }: StepReport): string {
   const lines = [`${MARKS[outcome].padEnd(8)}${step}`, ...found.map((line) => `          ${line}`)];
-  if (fault !== null) lines.push(`          ${fault.text}`, `          mend: ${fault.mend}`, `          (${fault.code})`);
+  if (fault !== null) lines.push(`          ${fault.text}`, `          hint: ${fault.hint}`, `          (${fault.code})`);
   return `${lines.map(escapeLine).join('\n')}\n`;
 }

@@ -55,7 +55,7 @@ function believeDaemon({ connection, name, problems = [] }: LocalStatus, notes: 
     state,
     since,
     found: reason === null ? 'it is dialling right now.' : `${reason.text} (${reason.code})`,
-    mend: reason === null ? 'Run the doctor again in a moment.' : reason.hint,
+    hint: reason === null ? 'Run the doctor again in a moment.' : reason.hint,
   });
 }
 

@@ -163,7 +163,7 @@ function firstFrame(target: Target, ca: readonly string[], options: LineOptions)
         try {
           const frame = isBinary ? null : decodeFromCentral(data.toString('utf8'));
           if (frame?.type === 'challenge') resolve(frame);
-          else if (frame?.type === 'refuse') reject(agentFault('refused', { found: `${frame.text} (${frame.code})`, mend: frame.hint }));
+          else if (frame?.type === 'refuse') reject(agentFault('refused', { found: `${frame.text} (${frame.code})`, hint: frame.hint }));
           else reject(agentFault('no_central', { target: targetName(target), found: 'with a WebSocket that does not begin with a challenge' }));
         } catch (error) {
           reject(agentFault('no_central', { target: targetName(target), found: 'with a WebSocket that speaks another language' }, error));

@@ -10,7 +10,7 @@ export interface StepReport {
   readonly target: string | null;
   readonly outcome: 'ok' | 'warning' | 'fault';
   readonly found: readonly string[];
-  readonly fault: { readonly code: string; readonly text: string; readonly mend: string } | null;
+  readonly fault: { readonly code: string; readonly text: string; readonly hint: string } | null;
 }
 
 export type Walk<T> = AsyncGenerator<StepReport, T>;
@@ -42,7 +42,7 @@ export async function* step<T>(name: StepName, target: Target | undefined, act: 
     value = await act(notes);
   } catch (error) {
     if (!isCoded(error)) throw error;
-    yield { ...about, outcome: 'fault', fault: { code: error.code, text: error.message, mend: error.hint } };
+    yield { ...about, outcome: 'fault', fault: { code: error.code, text: error.message, hint: error.hint } };
     throw new Stopped();
   }
   yield { ...about, outcome: notes.warned ? 'warning' : 'ok', fault: null };

@@ -1,5 +1,5 @@
 // Owns the order in which the doctor asks: configuration, identity, truststore; then for each host DNS, TCP, TLS, chain, name,
-// dates, protocol, authentication. Each step says what it found, and the walk ends at the first fault, with its mend.
+// dates, protocol, authentication. Each step says what it found, and the walk ends at the first fault, with its hint.
 import type { X509Certificate } from 'node:crypto';
 import { firstInPem } from '../shared/certificates.ts';
 import type { CodedError } from '../shared/errors.ts';

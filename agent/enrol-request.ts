@@ -96,7 +96,7 @@ function readResponse(target: Target, status: number, text: string): Enrolled | 
   const problem = value as { detail?: unknown; hint?: unknown } | null;
   throw agentFault('enrolment_refused_by_central', {
     found: typeof problem?.detail === 'string' ? problem.detail.slice(0, 1024) : `HTTP ${status}`,
-    mend: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',
+    hint: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',
   });
 }
 

@@ -97,7 +97,7 @@ export type EnrolmentFile = Static<typeof ENROLMENT_FILE>;
 
 /** Reads the one-time file that Central leaves for the agent on its own host; undefined when there is none. */
 export async function readEnrolmentFile(file: string): Promise<EnrolmentFile | undefined> {
-  const bytes = await readBoundedFile({ path: file, what: 'The enrolment file', maxBytes: MAX_FILE_BYTES, mend: 'Restart Central, which writes it again.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({ path: file, what: 'The enrolment file', maxBytes: MAX_FILE_BYTES, hint: 'Restart Central, which writes it again.', ifMissing: 'ignore' });
   if (bytes === undefined) return undefined;
   let value: unknown;
   try {

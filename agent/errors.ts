@@ -1,4 +1,4 @@
-// The agent's errors: what an operator of the daemon may meet. One line that says what happened, one that says the mend.
+// The agent's errors: what an operator of the daemon may meet. One line that says what happened, one that says the hint.
 import { defineErrors } from '../shared/errors.ts';
 
 export const AGENT_ERRORS = {
@@ -50,7 +50,7 @@ export const AGENT_ERRORS = {
     text: '{host} does not show the certificate with the pin {pin}; it shows {found}.',
     hint: 'Nothing was sent. Either the address is another Central, or somebody stands in the line: compare with "queuegate status" on Central.',
   },
-  enrolment_refused_by_central: { text: 'Central refused the enrolment: {found}', hint: '{mend}' },
+  enrolment_refused_by_central: { text: 'Central refused the enrolment: {found}', hint: '{hint}' },
   enrolment_answer_bad: { text: 'The answer to the enrolment is not as it must be: {found}.', hint: 'Something between this machine and Central answers in its place, or Central is of another version.' },
   enrolment_file_bad: { text: 'The enrolment file {file} cannot be used: {found}.', hint: 'Let Central write it anew (restart Central), or enrol by hand with "queue-agent enrol".' },
 
@@ -61,7 +61,7 @@ export const AGENT_ERRORS = {
     text: 'Nothing listens at {target}.',
     hint: 'Look whether Central runs and listens on that port for other machines ("queuegate status" there): with websocket.enabled off the plain port is open on Central\'s own host only.',
   },
-  host_unknown: { retryable: true, text: 'The name {host} is not known to the name service.', hint: 'Mend central.host in agent.local.conf, or the name service of this machine.' },
+  host_unknown: { retryable: true, text: 'The name {host} is not known to the name service.', hint: 'Correct central.host in agent.local.conf, or the name service of this machine.' },
   connect_timeout: { retryable: true, text: '{target} did not answer within {seconds} seconds.', hint: 'Look whether a firewall lets this port pass.' },
   tls_unknown_authority: {
     text: 'The certificate of {target} is signed by "{issuer}", which {truststore} does not trust.',
@@ -71,15 +71,15 @@ export const AGENT_ERRORS = {
     text: 'The certificate of {target} does not stand for {host}; it stands for {names}.',
     hint: 'Dial Central by one of these names (central.host), or add {host} to the parameter certificate.subjectAlternativeNames on Central.',
   },
-  tls_expired: { text: 'The certificate of {target} expired on {date}.', hint: 'Renew it on Central. If it did not expire, mend the clock of this machine: it shows {now}.' },
-  tls_not_yet_valid: { text: 'The certificate of {target} is valid from {date} on only.', hint: 'Mend the clock of this machine: it shows {now}.' },
+  tls_expired: { text: 'The certificate of {target} expired on {date}.', hint: 'Renew it on Central. If it did not expire, correct the clock of this machine: it shows {now}.' },
+  tls_not_yet_valid: { text: 'The certificate of {target} is valid from {date} on only.', hint: 'Correct the clock of this machine: it shows {now}.' },
   tls_authority_expired: {
     text: 'The certificate of the authority "{name}", by which {target} is trusted, expired on {date}.',
-    hint: 'Renew the authority on Central and import the new root into {truststore}. If it did not expire, mend the clock of this machine: it shows {now}.',
+    hint: 'Renew the authority on Central and import the new root into {truststore}. If it did not expire, correct the clock of this machine: it shows {now}.',
   },
   tls_authority_not_yet_valid: {
     text: 'The certificate of the authority "{name}", by which {target} is trusted, is valid from {date} on only.',
-    hint: 'Mend the clock of this machine: it shows {now}.',
+    hint: 'Correct the clock of this machine: it shows {now}.',
   },
   tls_plain_port: {
     text: '{target} does not speak TLS.',
@@ -96,7 +96,7 @@ export const AGENT_ERRORS = {
     hint: 'Bring this agent to the version of that Central ("queuegate status" there tells it), or Central to the version of this agent.',
   },
   no_central: { text: '{target} is no Central: it answered {found}.', hint: 'Look at host and port; the REST API (8443) is not where agents connect.' },
-  refused: { text: 'Central refused: {found}', hint: '{mend}' },
+  refused: { text: 'Central refused: {found}', hint: '{hint}' },
   closed: { retryable: true, text: 'The connection to {target} ended: {found}.', hint: 'Nothing to do: the agent dials again.' },
   binding_unavailable: { text: 'The TLS connection to {target} cannot be bound to the session.', hint: 'Something between this machine and Central speaks TLS 1.2: let the agent pass it by.' },
   next_key: { retryable: true, text: 'The agent comes back with its fresh key.', hint: 'Nothing to do: its certificate was renewed.' },
@@ -111,7 +111,7 @@ export const AGENT_ERRORS = {
   trust_failed: { text: 'The truststore could not be changed: {found}.', hint: 'Nothing was changed. Look at the disk and the rights of the truststore; Central says it again at the next connection.' },
   trust_would_cut_off: {
     text: 'Without what Central wants to be trusted by no more, {file} would hold nothing that verifies the certificate it shows now.',
-    hint: 'Nothing was changed. Look at "queuegate ca status" on Central; a proxy between may show a certificate of its own, whose root belongs into the truststore.',
+    hint: 'Nothing was changed. Look at "queuegate ca status" on Central; a proxy between may show a certificate of its own, whose root belongs in the truststore.',
   },
   trust_record_damaged: { text: 'The record of what Central gave, {file}, cannot be used: {found}.', hint: 'Remove it: what is in the truststore now then counts as put there by a person, and stays.' },
   truststore_read_only: {
@@ -120,7 +120,7 @@ export const AGENT_ERRORS = {
   },
 
   // the doctor
-  daemon_not_online: { text: 'The daemon runs and is not online ({state} since {since}): {found}', hint: '{mend}' },
+  daemon_not_online: { text: 'The daemon runs and is not online ({state} since {since}): {found}', hint: '{hint}' },
   daemon_silent: {
     text: 'A daemon holds the data folder {folder}, and its local API does not answer.',
     hint: 'It may be starting or stopping: run the doctor again in a moment, or look at its log.',
@@ -162,11 +162,11 @@ export const AGENT_ERRORS = {
   },
   local_consumer_unknown: { status: 404, text: 'There is no consumer "{found}".', hint: 'The only consumer is "default".' },
   local_busy: { status: 503, text: 'The local API is busy: {found}.', hint: 'Try again later; close connections that are not used, and read answers to their end.' },
-  local_call_refused: { text: 'The daemon refused: {found}', hint: '{mend}' },
+  local_call_refused: { text: 'The daemon refused: {found}', hint: '{hint}' },
   local_not_found: { status: 404, text: 'There is nothing at {method} {path}.', hint: 'The local API has POST /v1/events, GET /v1/commands, POST /v1/commands/ack and GET /v1/status.' },
   local_body_too_large: { status: 413, text: 'The body is larger than {maxBytes} bytes.', hint: 'Post fewer events at once.' },
   local_body_bad: { status: 400, text: 'The body cannot be used: {found}.', hint: 'Send one CloudEvents event as JSON, or an array of them.' },
-  local_query_bad: { status: 400, text: '{name} is "{found}"; allowed: {allowed}.', hint: 'Mend the query.' },
+  local_query_bad: { status: 400, text: '{name} is "{found}"; allowed: {allowed}.', hint: 'Correct the query.' },
 } as const;
 
 export const agentFault = defineErrors(AGENT_ERRORS);

@@ -117,7 +117,7 @@ export async function loadNextKey(folder: string): Promise<AgentKey | undefined>
 
 async function readKey(file: string): Promise<AgentKey | undefined> {
   await checkOwner(file);
-  const bytes = await readBoundedFile({ path: file, what: 'The key', maxBytes: MAX_FILE_BYTES, mend: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({ path: file, what: 'The key', maxBytes: MAX_FILE_BYTES, hint: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
   if (bytes === undefined) return undefined;
   const text = bytes.toString('utf8');
   try {
@@ -155,7 +155,7 @@ async function checkOwner(file: string): Promise<void> {
 export async function loadIdentity(folder: string): Promise<Identity | undefined> {
   const file = identityFile(folder);
   await checkOwner(file);
-  const bytes = await readBoundedFile({ path: file, what: 'The identity', maxBytes: MAX_FILE_BYTES, mend: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({ path: file, what: 'The identity', maxBytes: MAX_FILE_BYTES, hint: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
   if (bytes === undefined) return undefined;
   let value: unknown;
   try {

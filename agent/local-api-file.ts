@@ -120,7 +120,7 @@ export class LocalApiFile {
 
 /** What the file says; undefined when there is none. Errors: file faults, SyntaxError. */
 export async function readAddressFile(folder: string): Promise<Static<typeof FILE> | undefined> {
-  const bytes = await readBoundedFile({ path: join(folder, LOCAL_API_FILE), what: 'The address of the local API', maxBytes: MAX_FILE_BYTES, mend: 'Remove it and restart the agent.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({ path: join(folder, LOCAL_API_FILE), what: 'The address of the local API', maxBytes: MAX_FILE_BYTES, hint: 'Remove it and restart the agent.', ifMissing: 'ignore' });
   if (bytes === undefined) return undefined;
   const value: unknown = JSON.parse(bytes.toString('utf8'));
   const found = misfit(FILE, value);

@@ -76,7 +76,7 @@ export async function rotateToken(dataFolder: string): Promise<{ readonly kind: 
   if (found.status === 201 && misfit(ROTATED, found.body) === undefined) return { kind: 'rotated', rotated: found.body as Rotated };
   if (misfit(PROBLEM, found.body) !== undefined) return { kind: 'silent', where: found.where };
   const { title, hint } = found.body as Static<typeof PROBLEM>;
-  throw agentFault('local_call_refused', { found: title, mend: hint });
+  throw agentFault('local_call_refused', { found: title, hint: hint });
 }
 
 interface Answer {

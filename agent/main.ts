@@ -32,7 +32,7 @@ export interface RunningAgent {
   stop(): Promise<void>;
 }
 
-/** Starts the daemon. Throws what the operator has to mend; then nothing runs. */
+/** Starts the daemon. Throws what the operator has to fix; then nothing runs. */
 export async function startAgent(request: AgentConfRequest): Promise<RunningAgent> {
   const conf = await loadAgentConf(request);
   const log = openLog(conf);

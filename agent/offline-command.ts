@@ -29,7 +29,7 @@ export async function writeRequest(conf: AgentConf, out: string): Promise<AgentK
 export async function installCertificate(conf: AgentConf, file: string, central: string | undefined, now: Date): Promise<Enrolment> {
   const key = await loadKey(conf.dataFolder);
   if (key === undefined) throw agentFault('request_missing', { folder: conf.dataFolder });
-  const bytes = await readBoundedFile({ path: file, what: 'The certificate file', maxBytes: MAX_FILE_BYTES, mend: 'Name the file that "queuegate agents issue --out FILE" wrote on Central.' });
+  const bytes = await readBoundedFile({ path: file, what: 'The certificate file', maxBytes: MAX_FILE_BYTES, hint: 'Name the file that "queuegate agents issue --out FILE" wrote on Central.' });
   const read = readCertificateFile(bytes.toString('utf8'), key, now);
   if ('faults' in read) throw agentFault('certificate_file_unfit', { file, found: read.faults.join('; ') });
   const before = await loadIdentity(conf.dataFolder);

@@ -6,7 +6,7 @@
 //   `renewed` is kept as nextCertificate   both keys are good; the next one is tried first
 //   the first welcome with the next key    only that is good; it is renamed over the current one, then the identity follows
 //
-// A crash after any of these is mended by reading what lies there (loadCredentials).
+// A crash after any of these is repaired by reading what is there (loadCredentials).
 import { createHash, type X509Certificate } from 'node:crypto';
 import { certificatesInPem, firstInPem } from '../shared/certificates.ts';
 import { isCoded, textOf } from '../shared/errors.ts';

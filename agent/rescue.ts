@@ -46,7 +46,7 @@ export async function rescueAgent(conf: AgentConf, text: string): Promise<Enrolm
   return { identity, trusted };
 }
 
-/** A damaged identity is one of the things that a rescue mends. */
+/** A damaged identity is one of the things that a rescue fixes. */
 async function readIdentity(folder: string): Promise<Identity | undefined> {
   try {
     return await loadIdentity(folder);

@@ -22,7 +22,7 @@ const RECORD = {
 /** Thumbprints of what Central gave and is in the truststore. Errors: trust_record_damaged, file faults. */
 export async function loadGiven(folder: string): Promise<string[]> {
   const file = join(folder, TRUST_FILE);
-  const bytes = await readBoundedFile({ path: file, what: 'The record of what Central gave', maxBytes: MAX_FILE_BYTES, mend: 'Remove it.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({ path: file, what: 'The record of what Central gave', maxBytes: MAX_FILE_BYTES, hint: 'Remove it.', ifMissing: 'ignore' });
   if (bytes === undefined) return [];
   let value: unknown;
   try {

@@ -42,7 +42,7 @@ export async function loadTruststore({ path, password, declaredType, now = new D
     path,
     what: 'The truststore',
     maxBytes: MAX_STORE_BYTES,
-    mend: `Copy it there, or make one from the root certificate of Central: queue-agent truststore import "${path}" --certificate central-root.cer`,
+    hint: `Copy it there, or make one from the root certificate of Central: queue-agent truststore import "${path}" --certificate central-root.cer`,
   });
   const store = await openStore({ bytes, file: path, password, declaredType });
   const warnings = [...store.warnings];

@@ -83,7 +83,7 @@ const DEDUPLICATION_CAP_MS = 366 * 86_400_000;
 const PROFILE = resolve(fileURLToPath(import.meta.url), '../../profiles/central');
 const CENTRAL_AGENT_API_PORT = 8889;
 
-/** Starts Central; `restored` is what this start comes from, if it does not come from a person. Throws what the operator has to mend; then nothing runs. */
+/** Starts Central; `restored` is what this start comes from, if it does not come from a person. Throws what the operator has to fix; then nothing runs. */
 export async function startCentral(config: CentralConfig, log: Logger, restored: RestoreOutcome | null): Promise<RunningCentral> {
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
   const store = await openSqliteStore({

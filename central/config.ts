@@ -49,7 +49,7 @@ const hostNames: SettingFormat<readonly string[]> = {
 };
 
 export const CENTRAL_SCHEMA = [
-  { name: 'data.folder', format: text(1, 4096), default: DEFAULT_DATA_FOLDER, doc: 'Folder of the store and of the first administrator\'s token; relative to the working folder. Holds private keys: nobody else may read it.' },
+  { name: 'data.folder', format: text(1, 4096), default: DEFAULT_DATA_FOLDER, doc: 'Folder of the store and of the first administrator\'s token; relative to the working folder. Holds private keys: no other account may read it.' },
   { name: 'bind.address', format: address, default: '', doc: 'Address on which the agents\' listeners accept connections. Empty: all. Unencrypted off stays on loopback whatever is said here.' },
   {
     name: 'admin.bind.address',

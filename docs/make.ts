@@ -109,15 +109,15 @@ export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECT
   const lines = [
     '# Errors',
     '',
-    'Every error has a code, one sentence that says what happened, and one that says what to do. Compare codes, never texts:',
+    'Every error has a code, a text that says what happened, and a hint that says what to do. Compare codes, never texts:',
     'texts change from version to version. Words in braces are filled in where the error happens.',
     '',
-    'Command lines print text, mend and code, and never a stack trace. REST answers are problem details (RFC 9457) whose `type` is',
-    '`urn:queuegate:error:CODE`. A session ends with a `refuse` frame that carries code, text and mend, and with the close code.',
+    'Command lines print text, hint and code, and never a stack trace. REST answers are problem details (RFC 9457) whose `type` is',
+    '`urn:queuegate:error:CODE`. A session ends with a `refuse` frame that carries code, text and hint, and with the close code.',
     '',
-    '- "Goes away by itself: yes" means that the same act may succeed later without anybody mending anything.',
-    '- A close code from 4400 to 4499 is **terminal**: the agent dials no more until its configuration, its identity, its truststore or',
-    '  its software changes. After one from 4500 to 4599 it dials again by itself.',
+    '- "Retryable: yes" means that the same request may succeed later without any change.',
+    '- A close code from 4400 to 4499 is **terminal**: the agent does not reconnect until its configuration, its identity, its truststore',
+    '  or its software changes. After one from 4500 to 4599 it reconnects automatically.',
     '',
     'This page is made from the error tables in the code (`npm run docs`).',
     '',
@@ -127,10 +127,10 @@ export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECT
     '',
     '| close code | code | |',
     '| --- | --- | --- |',
-    ...closeCodes(subjects).map(({ close, code }) => `| ${close} | [\`${code}\`](#${code}) | ${isTerminal(close) ? 'terminal' : 'the agent dials again'} |`),
+    ...closeCodes(subjects).map(({ close, code }) => `| ${close} | [\`${code}\`](#${code}) | ${isTerminal(close) ? 'terminal' : 'the agent reconnects'} |`),
     '',
     'Other codes are those of RFC 6455 section 7.4.1: 1000 and 1001 (the peer left), 1006 (the line was cut), 1009 (a frame larger than the peer takes).',
-    'After each of them the agent dials again.',
+    'After each of them the agent reconnects.',
     '',
   ];
   for (const { title, about, errors } of subjects) {
@@ -143,14 +143,14 @@ export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECT
 function errorSection(code: string, definition: ErrorDefinition): string[] {
   const { text, hint, status, close } = definition;
   const facts = [
-    ...(close === undefined ? [] : [`Close code: ${close} (${isTerminal(close) ? 'terminal' : 'the agent dials again'})`]),
+    ...(close === undefined ? [] : [`Close code: ${close} (${isTerminal(close) ? 'terminal' : 'the agent reconnects'})`]),
     ...(status === undefined ? [] : [`HTTP status: ${status}`]),
-    `Goes away by itself: ${mayPass(definition) ? 'yes' : 'no'}`,
+    `Retryable: ${mayPass(definition) ? 'yes' : 'no'}`,
   ];
-  return [`### ${code}`, '', prose(text), '', `- What to do: ${hint === '{mend}' ? 'what the error itself says; it depends on the cause.' : prose(hint)}`, ...facts.map((fact) => `- ${fact}`), ''];
+  return [`### ${code}`, '', prose(text), '', `- Hint: ${hint === '{hint}' ? 'in the error itself; it depends on the cause.' : prose(hint)}`, ...facts.map((fact) => `- ${fact}`), ''];
 }
 
-/** May the same act succeed later, by nobody's doing? */
+/** Whether the same request may succeed later without any change. */
 function mayPass({ retryable = false, status, close }: ErrorDefinition): boolean {
   return retryable || status === 503 || (close !== undefined && !isTerminal(close));
 }

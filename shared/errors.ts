@@ -1,4 +1,4 @@
-// Owns the one shape of an error an operator may meet: a code, a text, and the mend.
+// Owns the one shape of an error an operator may meet: a code, a text, and the hint.
 // The tables themselves stand with their subjects; docs/ERRORS.md is checked against all of them.
 
 /** One row of an error table. `{name}` in text or hint is filled from the error's parameters. */
@@ -11,7 +11,7 @@ export interface ErrorDefinition {
   readonly status?: number;
   /** WebSocket close code: 4400-4499 terminal, 4500-4599 to be retried. */
   readonly close?: number;
-  /** The same act may succeed later without anybody mending anything; else told by status 503 or a close code of 4500-4599. */
+  /** The same act may succeed later without anybody fixing anything; else told by status 503 or a close code of 4500-4599. */
   readonly retryable?: boolean;
 }
 
@@ -62,7 +62,7 @@ export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** What a command line prints for an error: `error: text` and the mend below it; never a stack trace. */
+/** What a command line prints for an error: `error: text` and the hint below it; never a stack trace. */
 export function printable(error: unknown): string {
   if (isCoded(error)) return `error: ${error.message}\n  ${error.hint}\n  (${error.code})`;
   return `error: ${textOf(error)}`;

@@ -40,8 +40,8 @@ export interface Properties {
 }
 
 /** Reads and parses the file; `undefined` where there is none and `ifMissing` says so. Throws file and properties faults. */
-export async function readPropertiesFile(path: string, ifMissing: 'refuse' | 'ignore', mend: string): Promise<Properties | undefined> {
-  const bytes = await readBoundedFile({ path, what: 'The configuration file', maxBytes: MAX_PROPERTIES_BYTES, mend, ifMissing });
+export async function readPropertiesFile(path: string, ifMissing: 'refuse' | 'ignore', hint: string): Promise<Properties | undefined> {
+  const bytes = await readBoundedFile({ path, what: 'The configuration file', maxBytes: MAX_PROPERTIES_BYTES, hint, ifMissing });
   return bytes && parseProperties(bytes, path);
 }
 

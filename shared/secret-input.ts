@@ -5,7 +5,7 @@ import { fileFault, readBoundedFile } from './bounded-file.ts';
 import { printError } from './standard-streams.ts';
 
 const MAX_BYTES = 4096;
-const MEND = 'Name a file whose first line is the secret, or - for the standard input.';
+const HINT = 'Name a file whose first line is the secret, or - for the standard input.';
 const END_OF_TEXT = '\u0003';
 const END_OF_TRANSMISSION = '\u0004';
 const DELETE = '\u007f';
@@ -53,7 +53,7 @@ export class SecretInput {
    */
   async read(file: string, { what, prompt }: SecretQuestion): Promise<string> {
     if (file === '-') return this.#stdin().isTTY === true ? await this.ask(prompt) : await this.#piped(what);
-    const bytes = await readBoundedFile({ path: file, what, maxBytes: MAX_BYTES, mend: MEND });
+    const bytes = await readBoundedFile({ path: file, what, maxBytes: MAX_BYTES, hint: HINT });
     return bytes.toString('utf8').split(/\r?\n/, 1)[0] ?? '';
   }
 
@@ -84,7 +84,7 @@ export class SecretInput {
     const line: string[] = [];
     await this.#take((character) => {
       if (character === '\n') return true;
-      if (line.push(character) > MAX_BYTES) throw fileFault('file_too_large', { what, file: '-', bytes: line.length, maxBytes: MAX_BYTES, mend: MEND });
+      if (line.push(character) > MAX_BYTES) throw fileFault('file_too_large', { what, file: '-', bytes: line.length, maxBytes: MAX_BYTES, hint: HINT });
       return false;
     });
     return line.join('').replace(/\r$/, '');

@@ -2,7 +2,7 @@
 import { CodedError, defineErrors, type ErrorTable } from '../../shared/errors.ts';
 
 export const ADMIN_ERRORS = {
-  request_invalid: { status: 400, text: 'The request has {count} and was not carried out.', hint: 'Mend what is listed and send it again.' },
+  request_invalid: { status: 400, text: 'The request has {count} and was not carried out.', hint: 'Correct what is listed and send it again.' },
   cursor_ahead: {
     status: 410,
     text: 'The cursor {after} is ahead of the newest event, which is {newest}.',

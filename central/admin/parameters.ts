@@ -79,7 +79,7 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
     const found = parameters.describe().find((description) => description.name === name);
     if (found !== undefined) return found;
     const nearest = nearestName(name);
-    throw parameterFault('parameter_unknown', { name, mend: `${nearest === undefined ? '' : `Did you mean ${nearest}? `}GET /api/v1/parameters lists all.` });
+    throw parameterFault('parameter_unknown', { name, hint: `${nearest === undefined ? '' : `Did you mean ${nearest}? `}GET /api/v1/parameters lists all.` });
   }
 }
 

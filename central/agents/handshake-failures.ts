@@ -14,7 +14,7 @@ export interface HandshakeFailure {
   readonly count: number;
   readonly firstAt: number;
   readonly lastAt: number;
-  /** What happened the last time, and the mend. */
+  /** What happened the last time, and the hint. */
   readonly text: string;
   readonly hint: string;
 }

@@ -137,6 +137,6 @@ export function idIn(agent: Readonly<Record<string, unknown>>): string {
 }
 
 async function readText(path: string): Promise<string> {
-  const bytes = await readBoundedFile({ path, what: 'The file', maxBytes: MAX_FILE_BYTES, mend: 'Name a file with one CloudEvent or an array of them.' });
+  const bytes = await readBoundedFile({ path, what: 'The file', maxBytes: MAX_FILE_BYTES, hint: 'Name a file with one CloudEvent or an array of them.' });
   return bodyText(bytes);
 }

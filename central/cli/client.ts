@@ -88,7 +88,7 @@ export function createClient({ target: to, ca, token, signal }: ClientOptions): 
     return { target, options: { method, headers, signal, timeout: more.timeout, ...way }, payload };
   }
 
-  /** Makes of what went wrong on the way an error with its mend. */
+  /** Makes of what went wrong on the way an error with its hint. */
   async function reaching<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();

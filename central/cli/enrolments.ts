@@ -22,7 +22,7 @@ export const enrolmentCommands: readonly Command[] = [
     async run(call) {
       const answer = await call.client.request('GET', '/pending-enrolments', { query: { state: call.text('state'), limit: 1000 } });
       const rows = rowsOf(answer, 'pendingEnrolments').map((row) => [row['keyThumbprint'], row['name'], row['address'], row['transport'], row['firstAskedAt'], row['lastAskedAt']]);
-      call.answer(answer, () => table(['key (sha256)', 'name', 'address', 'transport', 'asked first', 'asked last'], rows, 'No machine waits.') + countsText(recordOf(recordOf(answer)['counts'])));
+      call.answer(answer, () => table(['key (sha256)', 'name', 'address', 'transport', 'asked first', 'asked last'], rows, 'No pending enrollments.') + countsText(recordOf(recordOf(answer)['counts'])));
     },
   },
   {
@@ -64,7 +64,7 @@ export const enrolmentCommands: readonly Command[] = [
     async run(call) {
       const [file, out] = [call.text('csr'), call.text('out')];
       if (file === undefined || out === undefined) throw call.complain('--csr and --out are needed');
-      const bytes = await readBoundedFile({ path: file, what: 'The request', maxBytes: MAX_REQUEST_BYTES, mend: 'Name the file that "queue-agent request --out FILE" wrote.' });
+      const bytes = await readBoundedFile({ path: file, what: 'The request', maxBytes: MAX_REQUEST_BYTES, hint: 'Name the file that "queue-agent request --out FILE" wrote.' });
       const body = { csr: bytes.toString('utf8'), ...given(call, 'name', 'id', 'comment', 'ticket') };
       const answer = recordOf(await call.client.request('POST', '/agents/issue', { body }));
       await writeAnswer(out, Buffer.from(typeof answer['pem'] === 'string' ? answer['pem'] : ''));
@@ -81,8 +81,8 @@ export const enrolmentCommands: readonly Command[] = [
     name: 'agents rescue',
     usage: 'AGENT [--hours N] [--out FILE]',
     summary: 'make a code with which an agent that is cut off enrols again',
-    help: 'For an agent whose certificate expired, whose key is lost, or which trusts Central no more. Anybody at the branch can run\n"queue-agent rescue" on that machine and enter the code. The code is shown on a terminal only; otherwise, and with --out, it is in a new\nfile with mode 0600, which the answer names, also with --json. It is good once and for that agent only; a new one takes the place of the one before.',
-    options: { hours: { type: 'string', doc: 'how long it is good; 24 unless set' }, ...SECRET_OUT, ...reasons },
+    help: 'For an agent whose certificate expired, whose key is lost, or which no longer trusts Central. Anybody at the branch can run\n"queue-agent rescue" on that machine and enter the code. The code is shown on a terminal only; otherwise, and with --out, it is in a new\nfile with mode 0600, which the answer names, also with --json. It can be used once, by that agent only; a new one replaces it.',
+    options: { hours: { type: 'string', doc: 'hours until it expires; default 24' }, ...SECRET_OUT, ...reasons },
     words: { least: 1, most: 1 },
     async run(call) {
       const hours = call.number('hours');

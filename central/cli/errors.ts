@@ -27,7 +27,7 @@ export const CLI_ERRORS = {
   },
   file_not_written: { text: '{file} cannot be written: {found}.', hint: 'Name a file in a folder that exists and that you may write to.' },
   secret_place_missing: {
-    text: 'The standard output is not a terminal, so the secret belongs into a file, but not into {folder}: {found}',
+    text: 'The standard output is not a terminal, so the secret is written to a file, but not in {folder}: {found}',
     hint: 'Name a new file with --out FILE, in a folder that only this account may write to.',
   },
   backup_password_missing: {

@@ -19,12 +19,12 @@ export const handshakeCommands: readonly Command[] = [
       const query = { cause: call.text('cause'), address: call.text('address'), listener: call.text('listener'), limit: call.number('limit') };
       const answer = await call.client.request('GET', '/handshake-failures', { query });
       const rows = rowsOf(answer, 'failures');
-      // Each mend once, however many addresses need it.
-      const mends = new Map(rows.map((row) => [shown(row['cause']), shown(row['hint'])]));
+      // Each hint once, however many addresses need it.
+      const hints = new Map(rows.map((row) => [shown(row['cause']), shown(row['hint'])]));
       call.answer(answer, () =>
         [
           table(['last', 'count', 'listener', 'address', 'cause', 'what happened'], rows.map((row) => [row['lastAt'], row['count'], row['listener'], row['address'], row['cause'], row['text']]), `No handshake failed since ${shown(recordOf(answer)['since'])}.`),
-          ...(mends.size === 0 ? [] : ['', ...[...mends].map(([cause, hint]) => `${cause}: ${hint}`)]),
+          ...(hints.size === 0 ? [] : ['', ...[...hints].map(([cause, hint]) => `${cause}: ${hint}`)]),
         ].join('\n'),
       );
     },

@@ -157,7 +157,7 @@ async function targetOf(command: Command, text: (name: string) => string | undef
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   const file = text('ca') ?? (environment['QUEUEGATE_CA'] || undefined);
   if (file === undefined) return { target: { url }, ca: undefined };
-  const ca = await readBoundedFile({ path: resolve(workingFolder, file), what: 'The root certificate', maxBytes: MAX_CA_BYTES, mend: 'Name the PEM file that "queuegate ca export --out FILE" writes.' });
+  const ca = await readBoundedFile({ path: resolve(workingFolder, file), what: 'The root certificate', maxBytes: MAX_CA_BYTES, hint: 'Name the PEM file that "queuegate ca export --out FILE" writes.' });
   return { target: { url }, ca: ca.toString('utf8') };
 }
 
@@ -183,7 +183,7 @@ async function readToken(text: (name: string) => string | undefined, { environme
   const folder = environment['QUEUEGATE_DATA_FOLDER'] || DEFAULT_DATA_FOLDER;
   const file = resolve(workingFolder, named ?? (environment['QUEUEGATE_TOKEN_FILE'] || `${folder}/${ADMINISTRATOR_TOKEN_FILE}`));
   try {
-    return (await readBoundedFile({ path: file, what: 'The token file', maxBytes: MAX_TOKEN_BYTES, mend: 'Name a file that holds a token.' })).toString('utf8').trim();
+    return (await readBoundedFile({ path: file, what: 'The token file', maxBytes: MAX_TOKEN_BYTES, hint: 'Name a file that holds a token.' })).toString('utf8').trim();
   } catch (error) {
     throw cliFault('token_missing', { file }, error);
   }

@@ -33,7 +33,7 @@ export const tokenCommands: readonly Command[] = [
     usage: '--name NAME --role viewer|operator|administrator [--days N] [--out FILE]',
     summary: 'make an API token; it is shown once, on a terminal, or written to a file',
     help: HELP,
-    options: { name: { type: 'string', doc: 'for whom or what' }, role: { type: 'string', doc: 'viewer reads, operator sends messages, administrator does the rest' }, days: { type: 'string', doc: 'how long it is good; for ever unless set' }, ...SECRET_OUT },
+    options: { name: { type: 'string', doc: 'for whom or what' }, role: { type: 'string', doc: 'viewer reads, operator sends messages, administrator does the rest' }, days: { type: 'string', doc: 'days until it expires; default: never' }, ...SECRET_OUT },
     words: { least: 0, most: 0 },
     async run(call) {
       const [name, role, days] = [call.text('name'), call.text('role'), call.number('days')];
@@ -50,7 +50,7 @@ export const tokenCommands: readonly Command[] = [
     usage: '[--agent-name NAME] [--uses N] [--minutes N] [--out FILE]',
     summary: 'make an enrolment token and print the line that enrols an agent',
     help: HELP,
-    options: { 'agent-name': { type: 'string', doc: 'good for an agent of this name only' }, uses: { type: 'string', doc: 'for how many machines; 1 unless set' }, minutes: { type: 'string', doc: 'how long it is good; 30 unless set' }, ...SECRET_OUT },
+    options: { 'agent-name': { type: 'string', doc: 'only for an agent of this name' }, uses: { type: 'string', doc: 'number of machines; default 1' }, minutes: { type: 'string', doc: 'minutes until it expires; default 30' }, ...SECRET_OUT },
     words: { least: 0, most: 0 },
     async run(call) {
       const [agentName, uses, minutes] = [call.text('agent-name'), call.number('uses'), call.number('minutes')];

@@ -1,4 +1,4 @@
-// Owns how an error becomes an answer: RFC 9457 problem details for every one, with the mend in `hint`.
+// Owns how an error becomes an answer: RFC 9457 problem details for every one, with the hint in `hint`.
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply } from 'fastify';

@@ -179,7 +179,7 @@ export const DEFINITIONS = {
     maximum: 3650,
     default: 30,
     description: 'How long after the end of its certificate an agent may still come and renew it, which it does at once. Later it needs a rescue code.',
-    reason: 'A branch that was closed for the holidays comes back by itself; what was forgotten for longer is looked at by somebody.',
+    reason: 'A branch that was closed for the holidays reconnects automatically; one that was away for longer needs an administrator.',
     applying: 'Holds for connections that begin from now on.',
   },
   'agents.certificate.lifetimeDays': {

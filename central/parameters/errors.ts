@@ -5,9 +5,9 @@ export const PARAMETER_ERRORS = {
   parameters_invalid: {
     status: 422,
     text: 'The change has {count} and was not made; nothing changed.',
-    hint: 'Mend what is listed and send the whole change again.',
+    hint: 'Correct what is listed and send the whole change again.',
   },
-  parameter_unknown: { status: 404, text: 'There is no parameter "{name}".', hint: '{mend}' },
+  parameter_unknown: { status: 404, text: 'There is no parameter "{name}".', hint: '{hint}' },
   parameter_group_unknown: { status: 404, text: 'There is no group "{name}".', hint: 'Groups are: {groups}.' },
   would_cut_off_agents: {
     status: 409,

@@ -32,7 +32,7 @@ export const PKI_ERRORS = {
   server_certificate_unfit: {
     status: 422,
     text: 'The server certificate cannot be used: {found}.',
-    hint: 'The certificate in use stays. Mend what is named, and try again.',
+    hint: 'The certificate in use stays. Correct what is named, and try again.',
   },
   authority_unfit: {
     status: 422,
@@ -68,12 +68,12 @@ export const PKI_ERRORS = {
   renewal_signature: {
     status: 403,
     text: 'The request for a renewal is not signed by the current key of the agent.',
-    hint: 'The agent asks again by itself. If it stays so, its data folder is damaged or a copy: let it have a new key ("queuegate agents rescue").',
+    hint: 'The agent retries automatically. If it stays so, its data folder is damaged or a copy: let it have a new key ("queuegate agents rescue").',
   },
   renewal_certificate_unknown: {
     status: 403,
     text: 'The agent asks to renew the certificate {thumbprint}, which is not its current one.',
-    hint: 'The agent asks again by itself. If it stays so, its data folder was restored from elsewhere: let it have a new key ("queuegate agents rescue").',
+    hint: 'The agent retries automatically. If it stays so, its data folder was restored from elsewhere: let it have a new key ("queuegate agents rescue").',
   },
   renewal_rate: {
     status: 429,
@@ -85,7 +85,7 @@ export const PKI_ERRORS = {
     text: 'The certificate {thumbprint} was renewed already, with another key, from the address {address}.',
     hint: 'Two machines run with one identity, or this one went back to an older copy of its data folder. Both go on as they are; look at "queuegate incidents list", and let the one that was copied have a new key ("queuegate agents rescue") or an identity of its own.',
   },
-  renewal_failed: { status: 500, text: 'Central could not renew the certificate.', hint: 'The agent asks again by itself. Look at the log of Central at this time.' },
+  renewal_failed: { status: 500, text: 'Central could not renew the certificate.', hint: 'The agent retries automatically. Look at the log of Central at this time.' },
   crl_unavailable: {
     status: 404,
     text: 'There is no revocation list: the authority "{name}" may not sign one (key usage cRLSign).',

@@ -57,8 +57,8 @@ export async function makeKey(dataFolder: string): Promise<KeyEncryptionKey> {
 }
 
 async function readKeyFile(path: string, ifMissing: 'refuse' | 'ignore', log?: KeyLog): Promise<KeyEncryptionKey | undefined> {
-  const mend = 'Name the file with the key of this data folder. A new one for a new data folder: openssl rand -base64 32';
-  const bytes = await readBoundedFile({ path, what: 'The key-encryption key', maxBytes: MAX_KEY_FILE_BYTES, mend, ifMissing });
+  const hint = 'Name the file with the key of this data folder. A new one for a new data folder: openssl rand -base64 32';
+  const bytes = await readBoundedFile({ path, what: 'The key-encryption key', maxBytes: MAX_KEY_FILE_BYTES, hint, ifMissing });
   if (bytes === undefined) return undefined;
   // On Windows the access list of the folder counts; modes say nothing there.
   const open = process.platform !== 'win32' && ((await stat(path)).mode & READABLE_BY_OTHERS) !== 0;

@@ -27,11 +27,11 @@ export interface ProfileFault {
   readonly profile: string;
   readonly file: string;
   readonly code: string;
-  /** What happened and the mend. */
+  /** What happened and the hint. */
   readonly text: string;
 }
 
-const MEND = 'Mend the file, or take the profile out of the folder of profiles.';
+const HINT = 'Correct the file, or take the profile out of the folder of profiles.';
 
 export class ProfileTruststores {
   readonly #options: ProfileTruststoresOptions;
@@ -98,7 +98,7 @@ export class ProfileTruststores {
 
 /** Undefined: the folder is no profile. */
 async function truststoreOf(folder: string): Promise<ProfileTruststore | undefined> {
-  const [field, local] = await Promise.all(['agent.conf', 'agent.local.conf'].map((name) => readPropertiesFile(join(folder, 'conf', name), 'ignore', MEND)));
+  const [field, local] = await Promise.all(['agent.conf', 'agent.local.conf'].map((name) => readPropertiesFile(join(folder, 'conf', name), 'ignore', HINT)));
   if (field === undefined) return undefined;
   // The local file lies over the field's; in each the last of several counts.
   const value = (name: string): string => [...field.entries, ...(local?.entries ?? [])].findLast(({ key }) => key === name)?.value ?? '';

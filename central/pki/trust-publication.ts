@@ -47,7 +47,7 @@ const AGENTS_PER_TICK = 50;
 const TICK_MS = 100;
 /** How soon a change is seen, whoever made it. */
 const LOOK_MS = 1_000;
-/** A truststore that somebody mended meanwhile is filled without the agent connecting anew. */
+/** A truststore that somebody fixed meanwhile is filled without the agent connecting anew. */
 const AGAIN_MS = 600_000;
 
 export class TrustPublication {

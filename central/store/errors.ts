@@ -40,12 +40,12 @@ export const STORE_ERRORS = {
   },
   agent_key_revoked: {
     status: 409,
-    text: 'This key was revoked with the agent {id} ({reason}), and is good for nothing any more.',
+    text: 'This key was revoked with the agent {id} ({reason}) and is refused.',
     hint: 'Delete the key on that machine and enroll it again with a new one.',
   },
   agent_revoked: {
     status: 409,
-    text: 'The agent {id} was revoked, and its key is good for nothing any more.',
+    text: 'The agent {id} was revoked, and its key is refused.',
     hint: 'Let it come back with a new key ("queuegate agents rescue {id}"), or remove it and enrol the machine anew ("queuegate agents remove {id}").',
   },
   token_used: {
@@ -66,12 +66,12 @@ export const STORE_ERRORS = {
   },
   enrolments_full: {
     status: 503,
-    text: '{most} machines wait to be accepted already; that is as many as Central keeps.',
+    text: '{most} enrollments are pending already, which is the limit.',
     hint: 'Accept or reject those that wait ("queuegate agents pending"); one that has not asked for a day is forgotten.',
   },
   enrolments_full_of_address: {
     status: 503,
-    text: '{most} machines from {address} wait to be accepted already; that is as many as Central keeps from one address.',
+    text: '{most} enrollments from {address} are pending already, which is the limit of one address.',
     hint: 'Accept or reject those that wait ("queuegate agents pending"), or enrol this machine with a token.',
   },
   rescue_used: { status: 403, text: 'This rescue code has been used, or a newer one was made.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },
@@ -105,7 +105,7 @@ export const STORE_ERRORS = {
   enrollments_per_day: {
     status: 503,
     retryable: true,
-    text: 'The agent {id} was given {most} certificates within a day; Central issues no more by enrollment.',
+    text: 'The agent {id} was given {most} certificates within a day, which is the limit of enrollment.',
     hint: 'Stop what enrolls this machine again and again. It may enroll again a day after the first of them.',
   },
   store_low: {
@@ -123,7 +123,7 @@ export const STORE_ERRORS = {
     close: 4507,
     retryable: true,
     text: 'A newer session of the agent {id} has begun, or the agent was removed; this session may not write any more.',
-    hint: 'Nothing to do: the agent comes back by itself.',
+    hint: 'No action needed: the agent reconnects automatically.',
   },
 } as const satisfies Record<string, ErrorDefinition>;
 

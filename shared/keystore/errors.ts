@@ -1,4 +1,4 @@
-// Owns the errors of key and trust stores: each cause its own code, each text with what was found and the mend.
+// Owns the errors of key and trust stores: each cause its own code, each text with what was found and the hint.
 // No message ever holds a password or the content of a private key.
 import { defineErrors, type ErrorTable } from '../errors.ts';
 

@@ -9,7 +9,7 @@ const LOOKUP_MS = 5_000;
 /** Undefined: there is none of that name. */
 export async function groupIdOf(name: string): Promise<number | undefined> {
   if (!/^[A-Za-z_][\w.-]{0,63}$/.test(name)) return undefined;
-  const local = await readBoundedFile({ path: '/etc/group', what: 'The list of groups', maxBytes: MAX_GROUP_FILE_BYTES, mend: 'Restore /etc/group.', ifMissing: 'ignore' });
+  const local = await readBoundedFile({ path: '/etc/group', what: 'The list of groups', maxBytes: MAX_GROUP_FILE_BYTES, hint: 'Restore /etc/group.', ifMissing: 'ignore' });
   const found = idIn(local?.toString('utf8') ?? '', name);
   if (found !== undefined) return found;
   try {

@@ -10,17 +10,17 @@ import { lstatIfThere, replaceSecretFile } from '../secret-file.ts';
 
 export const LOCAL_SOCKET_ERRORS = {
   local_socket_path_long: {
-    text: 'There is no local socket: its path {file} has {bytes} bytes; allowed are {maxBytes}. Only the TCP ports are open.',
+    text: 'The local socket is unavailable: its path {file} has {bytes} bytes; allowed are {maxBytes}. Only the TCP ports are open.',
     hint: 'Set {setting} to a shorter path, and restart.',
   },
   local_socket_taken: {
     retryable: true,
-    text: 'There is no local socket at {file}: {found}.',
+    text: 'The local socket {file} is unavailable: {found}.',
     hint: 'Remove what is there, or set {setting} to another path; then restart (an agent takes the name by itself within seconds).',
   },
   local_socket_unusable: {
     retryable: true,
-    text: 'There is no local socket at {file}: {found}.',
+    text: 'The local socket {file} is unavailable: {found}.',
     hint: 'Create its folder and let the account of this process write there, or set {setting} to another path; then restart.',
   },
   local_socket_missing: { text: 'There is no socket {file}.', hint: '{action}' },
@@ -95,7 +95,7 @@ export interface FoundSocket {
 /** The socket of a daemon, once it is certain that no other account listens there. Errors: local_socket_missing, local_socket_foreign. */
 export async function findLocalSocket(path: string, { ifMissing, namedFolder }: FindOptions): Promise<FoundSocket> {
   if (!HAS_UNIX_SOCKETS) {
-    const name = await readBoundedFile({ path, what: 'The name of the pipe', maxBytes: MAX_NAME_BYTES, mend: ifMissing, ifMissing: 'ignore' });
+    const name = await readBoundedFile({ path, what: 'The name of the pipe', maxBytes: MAX_NAME_BYTES, hint: ifMissing, ifMissing: 'ignore' });
     if (name === undefined) throw localSocketFault('local_socket_missing', { file: path, action: ifMissing });
     return { path: name.toString('utf8').trim(), isOwnerOnly: false };
   }

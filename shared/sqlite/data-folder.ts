@@ -68,11 +68,11 @@ function makePrivate(path: string): void {
     // On Windows the folder's access list counts, which it inherits; the mode says nothing there.
     if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o700);
   } catch (error) {
-    const mend =
+    const hint =
       systemCode(error) === 'EEXIST' || systemCode(error) === 'ENOTDIR'
         ? 'A part of this path is a file: name a folder.'
         : 'Name a folder that belongs to the account that this program runs under (it is made if it does not exist).';
-    throw databaseFault('data_unusable', { path, found: textOf(error), mend }, error);
+    throw databaseFault('data_unusable', { path, found: textOf(error), hint }, error);
   }
 }
 
@@ -88,8 +88,8 @@ function assertOwn(path: string): void {
   for (const file of [path, ...readdirSync(path).map((name) => join(path, name))]) {
     const owner = lstatSync(file, { throwIfNoEntry: false })?.uid;
     if (owner === undefined || owners.has(owner)) continue;
-    const mend = `Find out who made ${file === path ? 'it' : 'that file'}, and remove it, or give it to the account of this program (chown) if it is what you expect.`;
-    throw databaseFault('data_unusable', { path, found: `${file === path ? 'it' : file} belongs to another account (uid ${owner})`, mend });
+    const hint = `Find out who made ${file === path ? 'it' : 'that file'}, and remove it, or give it to the account of this program (chown) if it is what you expect.`;
+    throw databaseFault('data_unusable', { path, found: `${file === path ? 'it' : file} belongs to another account (uid ${owner})`, hint });
   }
 }
 

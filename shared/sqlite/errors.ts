@@ -20,8 +20,8 @@ export const DATABASE_ERRORS = {
     text: '{path} is held by another process (pid {pid}).',
     hint: 'Stop that process first, or give this one a data folder of its own. Nothing has to be deleted: the hold ends with its process.',
   },
-  data_unusable: { text: '{path} cannot be used: {found}.', hint: '{mend}' },
-  store_failed: { status: 503, text: 'The store of this process can write no more: {found}.', hint: '{mend}' },
+  data_unusable: { text: '{path} cannot be used: {found}.', hint: '{hint}' },
+  store_failed: { status: 503, text: 'The store of this process can write no more: {found}.', hint: '{hint}' },
   store_stopped: { status: 503, retryable: true, text: 'The store has been stopped.', hint: 'The program is ending; try again when it runs.' },
   session_over: {
     close: 4507,
@@ -49,7 +49,7 @@ export const DATABASE_ERRORS = {
 
 export const databaseFault = defineErrors(DATABASE_ERRORS);
 
-/** Primary result codes of SQLite (sqlite.org/rescode.html) that have a mend of their own. */
+/** Primary result codes of SQLite (sqlite.org/rescode.html) that have a hint of their own. */
 const NOT_A_DATABASE = 26;
 const CORRUPT = 11;
 const FULL = 13;
@@ -58,7 +58,7 @@ const READ_ONLY = 8;
 const CANNOT_OPEN = 14;
 export const BUSY = 5;
 
-/** Files are also made and looked at without SQLite; the same mends fit. */
+/** Files are also made and looked at without SQLite; the same hints fit. */
 const SYSTEM_CODES: Readonly<Record<string, number>> = { ENOSPC: FULL, EIO: IO_ERROR, EROFS: READ_ONLY, EACCES: READ_ONLY, EPERM: READ_ONLY, ENOENT: CANNOT_OPEN, ENOTDIR: CANNOT_OPEN };
 
 /**
@@ -80,10 +80,10 @@ export function isFatal(error: unknown): boolean {
   return code !== undefined && !OF_THE_STATEMENT.has(code);
 }
 
-/** Says why the store ends, with the mend. `path` is the data folder. */
+/** Says why the store ends, with the hint. `path` is the data folder. */
 export function storeFailure(error: unknown, path: string): CodedError {
   if (isCoded(error, 'store_failed')) return error;
-  return databaseFault('store_failed', { found: textOf(error), mend: mendOf(error, path) }, error);
+  return databaseFault('store_failed', { found: textOf(error), hint: hintOf(error, path) }, error);
 }
 
 /** Says why a database at `path` could not be opened. */
@@ -91,10 +91,10 @@ export function openFailure(error: unknown, path: string): CodedError {
   if (isCoded(error)) return error;
   const code = sqliteCode(error);
   if (code === CORRUPT || code === NOT_A_DATABASE) return databaseFault('data_damaged', { path, found: textOf(error) }, error);
-  return databaseFault('data_unusable', { path, found: textOf(error), mend: mendOf(error, dirname(path)) }, error);
+  return databaseFault('data_unusable', { path, found: textOf(error), hint: hintOf(error, dirname(path)) }, error);
 }
 
-function mendOf(error: unknown, path: string): string {
+function hintOf(error: unknown, path: string): string {
   if (isCoded(error)) return error.hint;
   switch (sqliteCode(error) ?? SYSTEM_CODES[systemCode(error) ?? '']) {
     case FULL:

@@ -18,7 +18,7 @@ const USAGES: Readonly<Record<string, string>> = {
 
 /** The certificates of a file, as DER, in its order. Throws file, keystore and truststore faults. */
 export async function certificatesIn(path: string): Promise<Buffer[]> {
-  const bytes = await readBoundedFile({ path, what: 'The certificate', maxBytes: MAX_STORE_BYTES, mend: 'Name the file of the certificate (.cer, .crt, .pem, .p7b).' });
+  const bytes = await readBoundedFile({ path, what: 'The certificate', maxBytes: MAX_STORE_BYTES, hint: 'Name the file of the certificate (.cer, .crt, .pem, .p7b).' });
   const bundle = readPkcs7(bytes, path);
   if (bundle !== undefined) return bundle;
   const store = await openStore({ bytes, file: path });

@@ -34,7 +34,7 @@ export async function openFile(file: string, password: string | undefined): Prom
 }
 
 export async function readStoreFile(file: string, ifMissing: 'refuse' | 'ignore' = 'refuse'): Promise<Buffer | undefined> {
-  return await readBoundedFile({ path: file, what: 'The truststore', maxBytes: MAX_STORE_BYTES, mend: 'Name the truststore.', ifMissing });
+  return await readBoundedFile({ path: file, what: 'The truststore', maxBytes: MAX_STORE_BYTES, hint: 'Name the truststore.', ifMissing });
 }
 
 /** The format of a file that does not exist yet: what was asked for, else what its ending says. */

@@ -79,7 +79,7 @@ export const REFUSALS = {
     text: 'This agent enrolled again with a rescue code and has another key now.',
     hint: 'Nothing to do where the code was typed: the daemon goes on with the new key. A copy of the old key elsewhere is a stranger from now on.',
   },
-  going_away: { close: 4500, text: 'Central stops or restarts.', hint: 'Nothing to do: the agent comes back by itself.' },
+  going_away: { close: 4500, text: 'Central stops or restarts.', hint: 'No action needed: the agent reconnects automatically.' },
   superseded: {
     close: 4501,
     text: 'A newer connection of the same agent took over.',
@@ -125,7 +125,7 @@ export const REFUSALS = {
     text: 'Too many frames beside messages: at most {burst} at once and {perSecond} per second are allowed, and a large one counts for several.',
     hint: 'Update the agent to the version of this Central. If it is up to date, report what it sends.',
   },
-  // Retried, since the mend is at Central: nobody has to walk to the agent.
+  // Retried, since the cause is fixed at Central, without a visit to the agent.
   authentication_kind: {
     close: 4513,
     text: 'Central knows no certificate of the agent {id}, and lets in only agents that have one (parameter agents.authentication).',

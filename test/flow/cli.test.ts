@@ -36,7 +36,7 @@ const json = async (...line: string[]): Promise<any> => JSON.parse(await queuega
 const bare = async (line: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> => await runNode('central/cli.ts', line, env);
 const tokenFile = (): string => join(central.folder, 'administrator-token');
 
-/** The code of a failure that says `words`: nothing on the standard output, one error with its mend, no stack trace. */
+/** The code of a failure that says `words`: nothing on the standard output, one error with its hint, no stack trace. */
 function faultOf(ended: Ended, ...words: string[]): string {
   expect(ended).toMatchObject({ code: 1, stdout: '' });
   const [, code = ''] = /^error: .+\n {2}\S.+\n {2}\(([a-z_]+)\)\n/.exec(ended.stderr) ?? [];
@@ -311,7 +311,7 @@ describe('queuegate says what is wrong', () => {
     }
   });
 
-  it('with reaching Central: status 1 and the mend', async () => {
+  it('with reaching Central: status 1 and the hint', async () => {
     expect(faultOf(await bare(['status', '--url', 'https://127.0.0.1:1', '--token-file', tokenFile()]), 'Check that it runs there')).toBe('administration_unreachable');
     expect(faultOf(await bare(['status'], { QUEUEGATE_DATA_FOLDER: join(central.folder, 'none') }), 'Start Central')).toBe('local_socket_missing');
     expect(faultOf(await bare(['status', '--token-file', join(central.folder, 'none')], { QUEUEGATE_DATA_FOLDER: central.folder }), 'QUEUEGATE_TOKEN')).toBe('token_missing');

@@ -1,4 +1,4 @@
-// The doctor against what it was made for: each cause provoked by a real peer, found at the right step, told with its mend.
+// The doctor against what it was made for: each cause provoked by a real peer, found at the right step, told with its hint.
 import { randomUUID } from 'node:crypto';
 import { createServer as createHttpServer } from 'node:http';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -66,8 +66,8 @@ function lastOf({ ok, steps }: { ok: boolean; steps: StepReport[] }): { step: st
   if (last === undefined) throw new Error('the doctor did nothing');
   expect(ok).toBe(false);
   expect(steps.slice(0, -1).filter(({ outcome }) => outcome === 'fault')).toEqual([]);
-  expect(last.fault?.mend).toMatch(/\S/);
-  return { step: last.step, code: last.fault?.code, text: [...last.found, last.fault?.text, last.fault?.mend].join('\n') };
+  expect(last.fault?.hint).toMatch(/\S/);
+  return { step: last.step, code: last.fault?.code, text: [...last.found, last.fault?.text, last.fault?.hint].join('\n') };
 }
 
 async function doctor(folders: AgentFolders, name: string, ...more: string[]): Promise<Ended> {
@@ -118,7 +118,7 @@ describe('an agent that is well', () => {
     await central.rest('DELETE', `/agents/${String(id)}`);
     await until(async () => ((await agent.local('GET', '/v1/status')).body.connection.state === 'stopped-by-refusal' ? true : undefined));
     const asked = await doctor(agent.folders, 'removed');
-    expect([asked.code, asked.stdout]).toEqual([1, expect.stringMatching(/FAULT {3}authentication[^]*is not online \(stopped-by-refusal since [^]*mend: [^]*\(daemon_not_online\)\n$/)]);
+    expect([asked.code, asked.stdout]).toEqual([1, expect.stringMatching(/FAULT {3}authentication[^]*is not online \(stopped-by-refusal since [^]*hint: [^]*\(daemon_not_online\)\n$/)]);
     await agent.stop();
     const tried = await doctor(agent.folders, 'removed');
     expect([tried.code, tried.stdout]).toEqual([1, expect.stringMatching(/FAULT {3}authentication\n[^]*\(unknown_agent\)[^]*queuegate tokens create-enrolment[^]*\(refused\)\n$/)]);

@@ -118,7 +118,7 @@ describe('asking without a token', SLOW, () => {
     expect(ended, ended.stderr).toMatchObject({ code: 0 });
     const shown = /^signing key (sha256:[0-9a-f]{64})$/m.exec((await central.cli('ca', 'list')).stdout)?.[1];
     expect(shown).toBeDefined();
-    expect(ended.stderr).toMatch(/^warning: over plain http nobody has proven that this was Central/);
+    expect(ended.stderr).toMatch(/^warning: plain http does not prove that this is Central/);
     expect(ended.stderr).toContain(`  ${shown}\n`);
     AgentProcess.start(cleanup, folders, 'plain-1', ['--central-host', `127.0.0.1:${central.ports.plain}`]);
     expect(await central.online('plain-1')).toMatchObject({ session: { transport: 'ws' } });

@@ -36,7 +36,7 @@ async function enrol(folders: AgentFolders, name: string, { url, token, pin }: L
   return await runNode('agent/cli.ts', ['enrol', url, '--token', token, ...(url.startsWith('https:') ? ['--pin', pin] : []), ...agentFlags(folders, name), ...more]);
 }
 
-/** Enrols a new machine and expects Central's or the agent's refusal: one error with its mend, no stack trace, nothing kept. */
+/** Enrols a new machine and expects Central's or the agent's refusal: one error with its hint, no stack trace, nothing kept. */
 async function refused(name: string, line: Line, ...more: string[]): Promise<string> {
   const folders = await agentFolders(cleanup);
   const ended = await enrol(folders, name, line, ...more);
@@ -255,7 +255,7 @@ describe('enrolment over ws', () => {
 });
 
 describe('a daemon that is not enrolled', () => {
-  it('waits and says the mend, takes events meanwhile, and connects by itself as soon as it is enrolled', async () => {
+  it('waits and says the hint, takes events meanwhile, and connects by itself as soon as it is enrolled', async () => {
     const folders = await agentFolders(cleanup);
     const agent = AgentProcess.start(cleanup, folders, 'branch-14');
     const [line] = await agent.process.printed(/.*"code":"not_enrolled".*/);

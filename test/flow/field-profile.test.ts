@@ -70,7 +70,7 @@ describe('an agent with the profile of the field', () => {
     expect(line).toContain('queue-agent truststore import');
     expect(await central.agent('branch-2')).toMatchObject({ epoch: 0 });
 
-    // The truststore is mended while the daemon runs: it connects without a restart.
+    // The truststore is fixed while the daemon runs: it connects without a restart.
     await rm(join(folders.profile, 'conf/security/truststore.jks'));
     await keytoolTruststore(central, join(folders.profile, 'conf/security/truststore.jks'));
     await central.online('branch-2');

@@ -141,7 +141,7 @@ it('an agent that enrols and comes in, the doctor, a port check and a finished r
   expect(await total()).toBe(before + 1);
 });
 
-it('queuegate shows them, with each mend once, and the metrics count them', async () => {
+it('queuegate shows them, with each hint once, and the metrics count them', async () => {
   await fetch(`http://127.0.0.1:${central.ports.secure}/`);
   const { code, stdout } = await central.cli('handshakes', 'list', '--cause', 'plain_on_tls');
   expect(code).toBe(0);

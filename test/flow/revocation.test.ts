@@ -120,7 +120,7 @@ describe('an agent that is revoked', () => {
     await agent.stop();
     const enrolment = await central.enrolment();
     const same = await runNode('agent/cli.ts', [...enrolment, '--again', ...agentFlags(agent.folders, 'again')]);
-    expect([same.code, same.stderr]).toEqual([1, expect.stringMatching(/was revoked, and its key is good for nothing any more[^]*queuegate agents rescue/)]);
+    expect([same.code, same.stderr]).toEqual([1, expect.stringMatching(/was revoked, and its key is refused[^]*queuegate agents rescue/)]);
     expect((await central.cli('agents', 'remove', 'again')).code).toBe(0);
     const enrolled = await runNode('agent/cli.ts', [...enrolment, '--again', ...agentFlags(agent.folders, 'again')]);
     expect([enrolled.code, enrolled.stderr]).toEqual([0, '']);

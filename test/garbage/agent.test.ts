@@ -53,11 +53,11 @@ async function play(central: FalseCentral, part: Part): ReturnType<typeof dial> 
   return await dial(central);
 }
 
-/** What an agent makes of garbage: an end with a code, in words with their mend, and to be tried again. */
+/** What an agent makes of garbage: an end with a code, in words with their hint, and to be tried again. */
 function told({ reason, terminal }: ConnectionEnd) {
-  return { code: reason.code, terminal, inWords: /^.{10,1200}$/s.test(reason.message), mend: reason.hint !== '' || reason.code === 'refused' };
+  return { code: reason.code, terminal, inWords: /^.{10,1200}$/s.test(reason.message), hint: reason.hint !== '' || reason.code === 'refused' };
 }
-const clearly = (...codes: string[]) => ({ code: expect.toBeOneOf(codes) as string, terminal: false, inWords: true, mend: true });
+const clearly = (...codes: string[]) => ({ code: expect.toBeOneOf(codes) as string, terminal: false, inWords: true, hint: true });
 
 const known = Object.entries(FROM_CENTRAL);
 const broken = fc.oneof(...known.filter(([, schema]) => hasMembers(schema)).map(([type, schema]) => brokenOnce(schema).map(({ place, value }) => ({ type, place, value }))));

@@ -102,7 +102,7 @@ describe('an agent whose certificate is half over', () => {
 });
 
 describe('an agent that was offline when its certificate expired', () => {
-  it('comes back by itself within the grace and renews at once; beyond it, it is refused with the mend, and comes back by a rescue code', async () => {
+  it('comes back by itself within the grace and renews at once; beyond it, it is refused with the hint, and comes back by a rescue code', async () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'late');
     await central.online('late');
     await agent.stop();
@@ -132,7 +132,7 @@ describe('an agent that was offline when its certificate expired', () => {
     expect(renewed.id).toBe(before.id);
     await back.stop();
 
-    // Too late once more; this time with the mend that it was told.
+    // Too late once more; this time with the hint that it was told.
     await delay(Date.parse(renewed.certificate.notAfter) - Date.now() + 100);
     await central.change({ 'agents.certificate.graceDays': 0 });
     const cut = AgentProcess.start(cleanup, agent.folders, 'late');

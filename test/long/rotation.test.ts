@@ -346,7 +346,7 @@ describe('the rotation of the authority', () => {
     await until(async () => ((await session()) === before ? undefined : true));
   }, 60_000);
 
-  it('names who cannot take it, with the reason of its truststore, and takes it once that is mended', async () => {
+  it('names who cannot take it, with the reason of its truststore, and takes it once that is fixed', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const agent = await AgentProcess.enrolled(cleanup, central, 'locked');
     await central.online('locked');

@@ -1,4 +1,4 @@
-// A damaged store is said clearly, with file, finding and mend, before anything is served from it; and nothing is written to the
+// A damaged store is said clearly, with file, finding and hint, before anything is served from it; and nothing is written to the
 // damaged file, so that whoever repairs it has what the disk left. For Central and for the agent, ended in order and killed (the
 // write-ahead log then holds what is not yet in the file).
 import { hash } from 'node:crypto';
@@ -127,7 +127,7 @@ async function digests(path: string): Promise<Record<string, string>> {
 describe.each(['Central', 'agent'] as const)('a damaged store of the %s', (program) => {
   const { file, args, serves } = PROGRAMS[program];
 
-  it.each(CASES)('that was %s, with %s, is said with file, finding and mend; nothing is served, and nothing is written to it', async (how, _, damage) => {
+  it.each(CASES)('that was %s, with %s, is said with file, finding and hint; nothing is served, and nothing is written to it', async (how, _, damage) => {
     const folders = await copies(made[how], cleanup);
     const path = file(folders);
     const { length } = await readFile(path);

@@ -70,7 +70,7 @@ async function endsByItself(process_: CentralProcess['process']): Promise<{ code
 }
 
 describe.skipIf(missing('root and the right to mount', await canMount()))('a full disk under load', () => {
-  it('of Central ends it in order with the mend, and with room it starts clean: every accepted event and every accepted command is there once and in order', async () => {
+  it('of Central ends it in order with the hint, and with room it starts clean: every accepted event and every accepted command is there once and in order', async () => {
     const disk = await smallDisk(32);
     const central = await CentralProcess.startOnParameters(cleanup, disk);
     const { id, agent } = await onlineAgent(cleanup, central, 'a1');
@@ -113,7 +113,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     await consumer.stop();
   }, 120_000);
 
-  it('of an agent ends it in order with the mend, and with room it starts clean: every accepted event and every accepted command is there once and in order', async () => {
+  it('of an agent ends it in order with the hint, and with room it starts clean: every accepted event and every accepted command is there once and in order', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const disk = await smallDisk(12);
     const folders = await enrolledFolders(cleanup, central, 'a1', disk);

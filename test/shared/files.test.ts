@@ -17,7 +17,7 @@ afterEach(async () => {
 });
 
 function read(path: string) {
-  return readBoundedFile({ path, what: 'The truststore', maxBytes: 8, mend: 'Name another.' });
+  return readBoundedFile({ path, what: 'The truststore', maxBytes: 8, hint: 'Name another.' });
 }
 
 describe('readBoundedFile', () => {
@@ -36,7 +36,7 @@ describe('readBoundedFile', () => {
   });
 
   test('gives undefined for a missing file only where that is asked for', async () => {
-    expect(await readBoundedFile({ path: join(folder, 'none'), what: 'x', maxBytes: 1, mend: '', ifMissing: 'ignore' })).toBeUndefined();
+    expect(await readBoundedFile({ path: join(folder, 'none'), what: 'x', maxBytes: 1, hint: '', ifMissing: 'ignore' })).toBeUndefined();
   });
 });
 

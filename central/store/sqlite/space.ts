@@ -125,6 +125,6 @@ export class DiskSpace {
 
   #nothingLeft(free: number): Error {
     const { folder } = this.#options;
-    return databaseFault('store_failed', { found: `the file system of ${folder} has ${free} bytes left`, mend: `Make room on the disk of ${folder} and start again. Nothing that was acknowledged is missing.` });
+    return databaseFault('store_failed', { found: `the file system of ${folder} has ${free} bytes left`, hint: `Make room on the disk of ${folder} and start again. Nothing that was acknowledged is missing.` });
   }
 }

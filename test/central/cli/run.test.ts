@@ -79,7 +79,7 @@ describe('parameters', () => {
     expect((await queuegate('parameters', 'show', 'websocket.trustedProxies')).out).toContain('(empty)');
   });
 
-  test('faults are printed all at once, with the mend, and the status is 1', async () => {
+  test('faults are printed all at once, with the hint, and the status is 1', async () => {
     const { queuegate } = await start();
     const { status, out, error } = await queuegate('parameters', 'set', 'websocket.port=9150', 'agents.max=many', 'nonsense=1');
     expect({ status, out }).toEqual({ status: 1, out: '' });
@@ -434,7 +434,7 @@ describe('the command line itself', () => {
     expect(await run(['status', '--url', url, '--ca', ca], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 0, out: expect.stringMatching(/version +9/) });
   });
 
-  test('as a program: an error goes to the standard error with its mend, without a stack', async () => {
+  test('as a program: an error goes to the standard error with its hint, without a stack', async () => {
     const failed: unknown = await promisify(execFile)(process.execPath, ['central/cli.ts', 'status', '--url', 'https://127.0.0.1:1'], { env: { ...process.env, QUEUEGATE_TOKEN: 'x' } }).catch((error: unknown) => error);
     expect(failed).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^error: Central cannot be reached/) });
     expect((failed as { stderr: string }).stderr).not.toContain('    at ');

@@ -94,7 +94,7 @@ examplebank
     ['only private keys', 'keystore.jks', 'keystore_only_private_keys', []],
     ['a text', 'README.md', 'keystore_is_text', []],
     ['no file', 'none.jks', 'file_missing', []],
-  ])('refuses %s with status 1, its own code and the mend, without a stack trace', async (_, name, code, more) => {
+  ])('refuses %s with status 1, its own code and the hint, without a stack trace', async (_, name, code, more) => {
     const { status, stderr } = await command(['list', join(KEYSTORES, name), ...more], {}, 'queue-agent', 'wrong!\n');
     expect(status).toBe(1);
     expect(stderr).toMatch(new RegExp(`^error: .+\n  .+\n  \\(${code}\\)\n$`));
