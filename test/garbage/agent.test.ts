@@ -12,7 +12,7 @@ import { agentFolders, AgentProcess, Cleanup, until } from '../flow/processes.ts
 import { HeldInbox, MemoryOutbox } from '../shared/delivery/session-logs.ts';
 import { CENTRAL_NAME, FalseCentral, type Part } from './false-central.ts';
 import { brokenOnce, fitting, hasMembers } from './frame-arbitraries.ts';
-import { carrierOf, assertCleanLog, httpAnswer, inLanes, knock, logOf, nested, printSeed, rawFrame, samples } from './garbage.ts';
+import { carrierOf, assertCleanLog, answerTo, httpAnswer, inLanes, knock, logOf, nested, printSeed, rawFrame, samples } from './garbage.ts';
 import { NO_CONTROL } from '../../agent/control.ts';
 
 const cleanup = new Cleanup();
@@ -229,8 +229,8 @@ describe('the daemon', () => {
     for (const body of ['{}', '{"through":"1"}', '{"through":-1}', '{"through":0.5}', '{"through":1e999}', '{"through":[1]}', 'null']) expect({ sent: body, ...(await ask('POST', '/v1/commands/ack', body)) }).toMatchObject(problem(400));
     expect(await ask('POST', '/v1/events', Buffer.alloc(1024 * 1024 + 1, 0x20))).toMatchObject(problem(413));
     for (const authorization of [[], ['Authorization: Bearer x'], [`Authorization: Basic ${token}`], [`Authorization: Bearer ${token}\u00ff`]]) expect(await ask('GET', '/v1/status', '', authorization)).toMatchObject(problem(401));
-    expect(httpAnswer(await knock(port, `GET / HTTP/1.1\r\nHost: x\r\nCookie: ${'c'.repeat(100_000)}\r\n\r\n`)).status).toBe(431);
-    expect(httpAnswer(await knock(port, 'nonsense\r\n\r\n')).status).toBe(400);
+    expect((await answerTo(port, `GET / HTTP/1.1\r\nHost: x\r\nCookie: ${'c'.repeat(100_000)}\r\n\r\n`)).status).toBe(431);
+    expect((await answerTo(port, 'nonsense\r\n\r\n')).status).toBe(400);
 
     expect(await agent.local('POST', '/v1/events', { id: 'good', type: 't' })).toMatchObject({ status: 202 });
     // Node's time for headers: 10 s.

@@ -107,6 +107,17 @@ export function httpAnswer(text: string): HttpAnswer {
   return { status: Number(status), type, body: type?.endsWith('json') === true ? (JSON.parse(whole) as unknown) : whole };
 }
 
+/** A problem document that arrived whole. */
+const ANSWERED = /^HTTP\/1\.1 \d{3} .*?\r\n\r\n.*\}$/s;
+
+/**
+ * The HTTP answer to `bytes`. The connection stays open until it came: a client that closes its side behind its request may get
+ * none, because Node takes that for a client that goes away.
+ */
+export async function answerTo(port: number, bytes: Parameters<typeof knock>[1], options: Omit<Knock, 'stay'> = {}): Promise<HttpAnswer> {
+  return httpAnswer(await knock(port, bytes, { until: ANSWERED, ...options, stay: true }));
+}
+
 function unchunked(body: string): string {
   const [, size = '0', rest = ''] = /^([0-9a-f]+)\r\n(.*)$/is.exec(body) ?? [];
   const bytes = Number.parseInt(size, 16);

@@ -10,7 +10,7 @@ import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } 
 import { misfit } from '../../shared/wire/json-schema.ts';
 import { Cleanup, type CentralProcess } from '../flow/processes.ts';
 import { brokenOnce } from './frame-arbitraries.ts';
-import { boundedCentral, Bystander, inLanes, httpAnswer, knock, nested, printSeed, samples, type HttpAnswer } from './garbage.ts';
+import { boundedCentral, Bystander, inLanes, answerTo, httpAnswer, knock, nested, printSeed, samples, type HttpAnswer } from './garbage.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
@@ -38,6 +38,8 @@ afterAll(async () => {
 });
 
 const say = (port: Port, bytes: Parameters<typeof knock>[1], options: Parameters<typeof knock>[2] = {}): Promise<string> => knock(central.ports[port], bytes, { root: isTls(port) ? root : undefined, ...options });
+
+const askPort = (port: Port, bytes: Parameters<typeof knock>[1]): Promise<HttpAnswer> => answerTo(central.ports[port], bytes, { root: isTls(port) ? root : undefined });
 
 function request(method: string, path: string, headers: readonly string[] = [], body = ''): string {
   return `${method} ${path} HTTP/1.1\r\nHost: central\r\n${headers.map((header) => `${header}\r\n`).join('')}\r\n${body}`;
@@ -99,14 +101,14 @@ describe('on all four ports', () => {
     ['a path that is nowhere', 404, 'not_found', request('GET', '/__proto__/constructor')],
   ])('HTTP with %s is answered %i %s as a problem', async (_, status, code, bytes) => {
     for (const port of PORTS) {
-      const answer = httpAnswer(await say(port, bytes));
+      const answer = await askPort(port, bytes);
       expect({ port, ...answer }).toMatchObject({ port, status, type: 'application/problem+json', body: { type: `urn:queuegate:error:${code}`, status } });
     }
   });
 
   it('garbage behind a good request is answered after it, once', async () => {
     for (const port of PORTS) {
-      const answers = await say(port, `${request('GET', '/nowhere')}${'\u0000garbage\r\n\r\n'.repeat(50)}`);
+      const answers = await say(port, `${request('GET', '/nowhere')}${'\u0000garbage\r\n\r\n'.repeat(50)}`, { stay: true });
       expect(answers.match(/HTTP\/1\.1 \d{3}/g)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 400']);
     }
   });
@@ -124,7 +126,7 @@ describe('on all four ports', () => {
     for (const port of PORTS) {
       const [path, bound] = port === 'plain' || port === 'secure' ? ['/enrol', 32 * 1024] : ['/api/v1/tokens', MAX_ADMIN_BODY_BYTES];
       const head = request('POST', path, ['Content-Type: application/json', 'Transfer-Encoding: chunked', `Authorization: Bearer ${central.token}`]);
-      const answer = httpAnswer(await say(port, [head, chunks(bound + 1)], { stay: true }));
+      const answer = await askPort(port, [head, chunks(bound + 1)]);
       expect({ port, ...answer }).toMatchObject({ port, status: 413, type: 'application/problem+json', body: { type: 'urn:queuegate:error:body_too_large' } });
       // Its answer may be lost in what the peer still sends; its end may not.
       expect(await say(port, [head, ...Array.from({ length: 400 }, () => chunks(65_536))], { stay: true })).toMatch(/^$|^HTTP\/1\.1 413 /);
@@ -147,7 +149,7 @@ describe('where agents connect', () => {
     ['another upgrade', upgrade('Upgrade: h2c', version, key, protocol)],
   ])('%s gets 426 as a problem', async (_, bytes) => {
     for (const port of ['plain', 'secure'] as const) {
-      expect(httpAnswer(await say(port, bytes))).toMatchObject({ status: 426, type: 'application/problem+json', body: { type: 'urn:queuegate:error:upgrade_required' } });
+      expect(await askPort(port, bytes)).toMatchObject({ status: 426, type: 'application/problem+json', body: { type: 'urn:queuegate:error:upgrade_required' } });
     }
   });
 
@@ -159,7 +161,7 @@ describe('where agents connect', () => {
     ['an upgrade where enrolments go', request('POST', '/enrol', ['Connection: Upgrade', websocket, 'Content-Type: application/json', 'Content-Length: 2'], '{}'), 400],
     ['an enrolment of 100,000 levels', request('POST', '/enrol', ['Content-Type: application/json', 'Content-Length: 30000'], nested(15_000)), 400],
   ])('%s is answered as a problem', async (_, bytes, status) => {
-    for (const port of ['plain', 'secure'] as const) expect(httpAnswer(await say(port, bytes))).toMatchObject({ status, type: 'application/problem+json', body: { status } });
+    for (const port of ['plain', 'secure'] as const) expect(await askPort(port, bytes)).toMatchObject({ status, type: 'application/problem+json', body: { status } });
   });
 
   it('an enrolment with one member wrong is refused', async () => {
@@ -167,7 +169,7 @@ describe('where agents connect', () => {
     await inLanes(samples(broken, 60), LANES, async ({ value }) => {
       const body = Buffer.from(JSON.stringify(value));
       if (body.length > 32_000) return;
-      const answer = httpAnswer(await say('plain', [request('POST', '/enrol', ['Content-Type: application/json', `Content-Length: ${body.length}`]), body]));
+      const answer = await askPort('plain', [request('POST', '/enrol', ['Content-Type: application/json', `Content-Length: ${body.length}`]), body]);
       // Without what proves it, it is an asking, which this Central takes from nobody.
       const sent = JSON.parse(body.toString()) as object;
       const asks = ['token', 'tokenId', 'mac', 'rescue'].every((member) => !(member in sent)) && misfit(ENROL_BY_ASKING, sent) === undefined;
@@ -232,7 +234,7 @@ describe('on the administration', () => {
 
   it('a body above the bound is refused with 413, whether its length is told or not', async () => {
     const large = Buffer.alloc(MAX_ADMIN_BODY_BYTES + 1, 0x20);
-    const answer = httpAnswer(await say('https', [request('PATCH', '/api/v1/parameters', [`Authorization: Bearer ${central.token}`, 'Content-Type: application/json', `Content-Length: ${large.length}`]), large], { stay: true, until: /\}$/ }));
+    const answer = await askPort('https', [request('PATCH', '/api/v1/parameters', [`Authorization: Bearer ${central.token}`, 'Content-Type: application/json', `Content-Length: ${large.length}`]), large]);
     expect(answer).toMatchObject({ status: 413, type: 'application/problem+json' });
   });
 
