@@ -3,13 +3,13 @@
 import { parseArgs } from 'node:util';
 import { isCoded, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
-import { canPrompt, PromptCanceled, SecretInput } from '../shared/secret-input.ts';
-import { flagOptions } from '../shared/settings.ts';
-import { endWithReader, printError, printOut } from '../shared/standard-streams.ts';
-import { escapeLine } from '../shared/terminal.ts';
+import { canPrompt, PromptCanceled, SecretInput } from '../shared/terminal/secret-input.ts';
+import { flagOptions } from '../shared/settings/settings.ts';
+import { endWithReader, printError, printOut } from '../shared/terminal/standard-streams.ts';
+import { escapeLine } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { AGENT_SCHEMA, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
-import type { Enrolment } from './enrol-command.ts';
+import type { Enrolment } from './enrollment/command.ts';
 
 const USAGE = `queue-agent ${VERSION}
 
@@ -143,7 +143,7 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
   if (!/^\d{1,5}$/.test(wait)) throw new UsageError(`--wait is "${wait}"; allowed: seconds, from 0 to 99999`);
   const token = await enrolmentToken(values);
   const conf = await loadAgentConf(request);
-  const { enrolAgent } = await import('./enrol-command.ts');
+  const { enrolAgent } = await import('./enrollment/command.ts');
   const enrolled = await enrolAgent(conf, {
     url,
     token,
@@ -164,7 +164,7 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
   tellEnrolled(request, conf, enrolled);
   const { secure, signingKey } = enrolled.identity;
   if (token === undefined && !secure) {
-    const { pinOf } = await import('../shared/wire/enrolment.ts');
+    const { pinOf } = await import('../shared/wire/enrollment.ts');
     printError(`warning: plain http does not prove that this is Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
   }
   return 0;
@@ -185,7 +185,7 @@ async function request(args: readonly string[]): Promise<number> {
   const { out } = values;
   if (typeof out !== 'string' || positionals.length > 0) throw new UsageError('request needs --out FILE, and nothing else');
   const conf = await loadAgentConf(request);
-  const { writeRequest } = await import('./offline-command.ts');
+  const { writeRequest } = await import('./enrollment/offline.ts');
   const key = await writeRequest(conf, out);
   printOut(
     [
@@ -205,7 +205,7 @@ async function installCertificateCommand(args: readonly string[]): Promise<numbe
   const [file, ...more] = positionals;
   if (file === undefined || more.length > 0) throw new UsageError('install-certificate needs one file');
   const conf = await loadAgentConf(request);
-  const { installCertificate } = await import('./offline-command.ts');
+  const { installCertificate } = await import('./enrollment/offline.ts');
   tellEnrolled(request, conf, await installCertificate(conf, file, typeof values['central'] === 'string' ? values['central'] : undefined, new Date()));
   return 0;
 }
@@ -219,7 +219,7 @@ async function rescue(args: readonly string[]): Promise<number> {
   if (file === undefined && !canPrompt()) throw new UsageError('rescue needs the recovery code: there is no terminal to ask on; name a file: --code-file FILE ("-": stdin)');
   const conf = await loadAgentConf(request);
   const code = (await secrets.read(typeof file === 'string' ? file : '-', { what: 'The file with the recovery code', prompt: 'Recovery code' })).trim();
-  const { rescueAgent } = await import('./rescue.ts');
+  const { rescueAgent } = await import('./enrollment/recover.ts');
   tellEnrolled(request, conf, await rescueAgent(conf, code));
   return 0;
 }
@@ -249,7 +249,7 @@ async function doctor(args: readonly string[]): Promise<number> {
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   const url = text('enrol');
   if (url === undefined && (text('pin') ?? text('token') ?? text('token-file')) !== undefined) throw new UsageError('--pin, --token and --token-file belong to doctor --enrol URL');
-  const { doctorCommand } = await import('./doctor-command.ts');
+  const { doctorCommand } = await import('./doctor/command.ts');
   const enrolment = url === undefined ? undefined : { url, pin: text('pin'), token: await enrolmentToken(values) };
   return await doctorCommand({ request, enrolment, json: values['json'] === true, print: printOut });
 }
@@ -257,7 +257,7 @@ async function doctor(args: readonly string[]): Promise<number> {
 async function status(args: readonly string[]): Promise<number> {
   const { request, values } = parse(args, { json: { type: 'boolean' } });
   const conf = await loadAgentConf(request);
-  const { askDaemon } = await import('./local-status.ts');
+  const { askDaemon } = await import('./local-api/client.ts');
   const answer = await askDaemon(conf.dataFolder);
   if (answer.kind !== 'status') return noDaemon(answer, conf, request);
   const found = answer.status;
@@ -282,7 +282,7 @@ async function consumers(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, { json: { type: 'boolean' } });
   if (positionals[0] !== 'rotate-token' || positionals.length > 1) throw new UsageError('consumers needs the word rotate-token, and nothing else');
   const conf = await loadAgentConf(request);
-  const { rotateToken } = await import('./local-status.ts');
+  const { rotateToken } = await import('./local-api/client.ts');
   const answer = await rotateToken(conf.dataFolder);
   if (answer.kind !== 'rotated') return noDaemon(answer, conf, request);
   const { tokenFile, previousExpiresAt } = answer.rotated;

@@ -1,12 +1,12 @@
 // Owns the configuration of the agent's process: agent.conf as the field has it, agent.local.conf beside it, environment
-// and flags on top. Read once; what runs comes from here and from nowhere else. Opens no truststore (truststore.ts).
+// and flags on top. Read once; what runs comes from here and from nowhere else. Opens no truststore (agent/trust/truststore.ts).
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { splitJvmArgs } from '../shared/jvm-args.ts';
-import { inProfile, profileTruststore } from '../shared/profile-truststore.ts';
-import { readPropertiesFile } from '../shared/properties.ts';
-import { hostName, hostPorts, oneOf, text, wholeNumber, yesOrNo, type HostPort, type SettingFormat } from '../shared/setting-format.ts';
-import { loadSettings, type Schema, type SettingsFile, type SettingValues, type UnknownSetting } from '../shared/settings.ts';
+import { splitJvmArgs } from '../shared/settings/jvm-args.ts';
+import { inProfile, profileTruststore } from '../shared/settings/profile-truststore.ts';
+import { readPropertiesFile } from '../shared/settings/properties.ts';
+import { hostName, hostPorts, oneOf, text, wholeNumber, yesOrNo, type HostPort, type SettingFormat } from '../shared/settings/format.ts';
+import { loadSettings, type Schema, type SettingsFile, type SettingValues, type UnknownSetting } from '../shared/settings/settings.ts';
 
 export const AGENT_PREFIX = 'QUEUE_AGENT_';
 /** Variables that commands read by themselves. */

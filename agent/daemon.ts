@@ -4,20 +4,18 @@ import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { createBackoff } from '../shared/backoff.ts';
 import { isCoded, textOf } from '../shared/errors.ts';
-import type { InboxPort, OutboxPort } from '../shared/delivery/ports.ts';
+import type { InboxPort, OutboxPort } from '../shared/delivery/log-interfaces.ts';
 import { LIMITS, type Position } from '../shared/wire/messages.ts';
 import { VERSION } from '../shared/version.ts';
 import { filesChanged, lookAgain, snapshotFiles, type FileSnapshot } from './file-changes.ts';
 import type { AgentConf } from './conf.ts';
-import { targetName } from './connection-faults.ts';
-import { agentName, dialTargets } from './dial-targets.ts';
-import { connectionLoop, type LoopState } from './connection-loop.ts';
-import { connectWithKeys } from './connection-keys.ts';
-import { connectOnce, type ConnectionEnd, type DialPlan, type OnlineSession } from './connection.ts';
-import type { Control } from './control.ts';
+import { agentName, dialTargets, targetName } from './target.ts';
+import { connectionLoop, connectWithKeys, type LoopState } from './connection/loop.ts';
+import { connectOnce, type ConnectionEnd, type DialPlan, type OnlineSession } from './connection/connection.ts';
+import type { Control } from './connection/control.ts';
 import { agentFault } from './errors.ts';
-import type { Credentials } from './identity.ts';
-import type { Truststore } from './truststore.ts';
+import type { Credentials } from './identity/identity.ts';
+import type { Truststore } from './trust/truststore.ts';
 
 export interface DaemonPorts {
   /** The configuration of the start. */
@@ -31,7 +29,7 @@ export interface DaemonPorts {
   watched(conf: AgentConf): readonly string[];
   readonly outbox: OutboxPort;
   readonly inbox: InboxPort & { position(): Promise<Position | null> };
-  /** Certificate and trust (control.ts). */
+  /** Certificate and trust (connection/control.ts). */
   readonly control: Control;
   readonly log: Logger;
   readonly now: () => number;

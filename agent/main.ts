@@ -3,20 +3,20 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino, type Logger } from 'pino';
 import { textOf, type CodedError } from '../shared/errors.ts';
-import { escapeLines } from '../shared/terminal.ts';
+import { escapeLines } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
-import { openAgentStore } from './agent-store.ts';
+import { openAgentStore } from './store/store.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
-import { targetName } from './connection-faults.ts';
-import { createControl } from './control.ts';
+import { targetName } from './target.ts';
+import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
-import type { LocalApiPorts } from './handlers/local-api.ts';
-import { openLocalApi, type LocalApi } from './handlers/local-listeners.ts';
-import { identityFile, loadCredentials, loadOrCreateKey, type Credentials } from './identity.ts';
-import { LocalApiFile } from './local-api-file.ts';
-import { Renewal } from './renewal.ts';
-import { createTrustUpdates } from './trust-updates.ts';
-import { loadTruststore } from './truststore.ts';
+import type { LocalApiPorts } from './local-api/routes.ts';
+import { openLocalApi, type LocalApi } from './local-api/listeners.ts';
+import { identityFile, loadCredentials, loadOrCreateKey, type Credentials } from './identity/identity.ts';
+import { LocalApiFile } from './local-api/file.ts';
+import { Renewal } from './renewal/renewal.ts';
+import { createTrustUpdates } from './trust/updates.ts';
+import { loadTruststore } from './trust/truststore.ts';
 
 /** (source, id) is remembered so long (DESIGN section 5, invariant 7). */
 const DEDUPLICATION_MS = 7 * 86_400_000;
@@ -168,7 +168,7 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
 async function findCredentials(conf: AgentConf, log: Logger): Promise<Credentials | undefined> {
   const found = await loadCredentials(conf.dataFolder);
   if (found !== undefined || conf.enrolmentFile === undefined) return found;
-  const { enrolByFile } = await import('./enrol-command.ts');
+  const { enrolByFile } = await import('./enrollment/command.ts');
   const enrolled = await enrolByFile(conf, conf.enrolmentFile);
   if (enrolled === undefined) return undefined;
   log.info({ id: enrolled.id, name: enrolled.name, central: enrolled.central }, 'enrolled by the one-time file');

@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { replaceFile } from '../shared/atomic-file.ts';
+import { replaceFile } from '../shared/files/atomic-file.ts';
 import { createBackoff } from '../shared/backoff.ts';
-import { replaceSecretFile } from '../shared/secret-file.ts';
+import { replaceSecretFile } from '../shared/files/secret-file.ts';
 
 export interface CentralAgentOptions {
   /** Holds its profile and its data. */

@@ -5,29 +5,28 @@ import { fileURLToPath } from 'node:url';
 import { getHeapStatistics } from 'node:v8';
 import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../shared/errors.ts';
-import { replaceSecretFile } from '../shared/secret-file.ts';
+import { replaceSecretFile } from '../shared/files/secret-file.ts';
 import { VERSION } from '../shared/version.ts';
 import { signTranscript } from '../shared/wire/proof.ts';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
 import type { StatusReport } from './admin/services.ts';
-import { Admission, maxHandshakes } from './agents/admission.ts';
-import { AgentRate, LOGIN_BURST, RENEWAL_BURST, SECONDS_PER_LOGIN, SECONDS_PER_RENEWAL } from './agents/agent-rate.ts';
-import { createControl } from './agents/control.ts';
+import { Admission, maxHandshakes } from './sessions/admission.ts';
+import { AgentRate, LOGIN_BURST, RENEWAL_BURST, SECONDS_PER_LOGIN, SECONDS_PER_RENEWAL } from './sessions/limits/agent-rate.ts';
+import { createControl } from './sessions/control.ts';
 import { Renewals } from './agents/renewal.ts';
 import { createRevocations } from './agents/revocation.ts';
-import { Handshake } from './agents/handshake.ts';
+import { Handshake } from './sessions/handshake.ts';
 import { findAgent, findAgentId } from './agents/lookup.ts';
 import { NameReport } from './agents/name-faults.ts';
-import { HandshakeFailures } from './agents/handshake-failures.ts';
+import { HandshakeFailures } from './sessions/handshake-failures.ts';
 import { Incidents } from './agents/incidents.ts';
-import type { SessionFacts } from './agents/session.ts';
-import { Sessions } from './agents/sessions.ts';
-import { sessionSettings } from './agents/session-settings.ts';
+import type { SessionFacts } from './sessions/session.ts';
+import { Sessions, sessionSettings } from './sessions/sessions.ts';
 import { auditEntry, CENTRAL } from './audit.ts';
 import { addressBlock, AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
 import { openWrongAttempts } from './auth/attempt-records.ts';
-import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './auth/enrolment-tokens.ts';
-import { createOperators, type Operators } from './auth/operators.ts';
+import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './enrollment/tokens.ts';
+import { createOperators, type Operators } from './auth/api-tokens.ts';
 import { siteOf } from './auth/wrong-attempts.ts';
 import { CentralAgent } from './central-agent.ts';
 import { ADMINISTRATOR_TOKEN_FILE, type CentralConfig } from './config.ts';
@@ -40,21 +39,21 @@ import { createMetrics } from './metrics.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import type { OnlineAgent } from './parameters/preflight.ts';
 import { ParameterService } from './parameters/service.ts';
-import { createApprovals } from './pki/approvals.ts';
-import { createEnrolment, enrolmentLine } from './pki/enrolment.ts';
-import { createGrants } from './pki/grants.ts';
-import { createIssuing } from './pki/issuing.ts';
+import { createApprovals } from './enrollment/approvals.ts';
+import { createEnrolment, enrolmentLine } from './enrollment/enrollment.ts';
+import { createGrants } from './enrollment/credentials.ts';
+import { createIssuing } from './enrollment/offline.ts';
 import { openPki, type Pki } from './pki/pki.ts';
-import { createRescues } from './pki/rescues.ts';
+import { createRescues } from './enrollment/recovery.ts';
 import { RevocationLists } from './pki/revocation-lists.ts';
-import type { ServerCredentials } from './pki/server-slots.ts';
+import type { ServerCredentials } from './pki/server/slots.ts';
 import { CENTRAL_AGENT_NAME } from './store/agent-names.ts';
-import type { StoreBounds } from './store/bounds.ts';
-import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup.ts';
-import { SpaceWatch } from './store/space-watch.ts';
+import type { StoreBounds } from './store/space/bounds.ts';
+import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup/backup.ts';
+import { SpaceWatch } from './store/space/watch.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
-import { Upkeep } from './upkeep.ts';
+import { Upkeep } from './maintenance.ts';
 
 export interface RunningCentral {
   /** The first administrator's token, when this start made it. */
@@ -78,7 +77,7 @@ export interface RunningCentral {
 
 /** Sessions are given this long to close on a stop. */
 const SESSIONS_STOP_MS = 3_000;
-/** The store keeps what it saw until it is pruned by the live parameter (central/upkeep.ts). */
+/** The store keeps what it saw until it is pruned by the live parameter (central/maintenance.ts). */
 const DEDUPLICATION_CAP_MS = 366 * 86_400_000;
 const PROFILE = resolve(fileURLToPath(import.meta.url), '../../profiles/central');
 const CENTRAL_AGENT_API_PORT = 8889;

@@ -2,8 +2,8 @@
 // queuegate: the administrator's command line. Speaks only REST; what it can do is in central/cli/.
 import { buffer } from 'node:stream/consumers';
 import { bodyText } from '../shared/delivery/body-text.ts';
-import { canPrompt, SecretInput } from '../shared/secret-input.ts';
-import { endWithReader, printError, printOut, printsToTerminal } from '../shared/standard-streams.ts';
+import { canPrompt, SecretInput } from '../shared/terminal/secret-input.ts';
+import { endWithReader, printError, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
 import { runCli } from './cli/run.ts';
 
 const interrupted = new AbortController();

@@ -5,9 +5,9 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defineErrors, type ErrorTable } from '../shared/errors.ts';
-import { readPropertiesFile } from '../shared/properties.ts';
-import { hostName, oneOf, text, yesOrNo, type SettingFormat } from '../shared/setting-format.ts';
-import { flagOptions, loadSettings, type Schema, type SettingValues } from '../shared/settings.ts';
+import { readPropertiesFile } from '../shared/settings/properties.ts';
+import { hostName, oneOf, text, yesOrNo, type SettingFormat } from '../shared/settings/format.ts';
+import { flagOptions, loadSettings, type Schema, type SettingValues } from '../shared/settings/settings.ts';
 
 export const CENTRAL_PREFIX = 'QUEUEGATE_';
 /** Variables that the command line (central/cli.ts) and the choice of the file read by themselves. */
@@ -102,7 +102,7 @@ export interface CentralConfig {
   readonly centralAgent: boolean;
   /** Absolute; undefined: none. */
   readonly profilesFolder: string | undefined;
-  /** Where the key comes from that seals private keys (central/pki/key-encryption-key.ts); file names are absolute. */
+  /** Where the key comes from that seals private keys (central/pki/keys/key-encryption-key.ts); file names are absolute. */
   readonly keySources: { readonly file: string | undefined; readonly previousFile: string | undefined; readonly environment: string | undefined; readonly credentialsFolder: string | undefined };
   readonly logLevel: Values['log.level'];
   /** For ParameterService: parameters that this node overrides. */

@@ -6,14 +6,14 @@ import { join, resolve } from 'node:path';
 import { pino, type Logger } from 'pino';
 import { isCoded, printable, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
-import { replaceSecretFile } from '../shared/secret-file.ts';
-import { printError, printOut, printsToTerminal } from '../shared/standard-streams.ts';
-import { escapeLines, shellWord } from '../shared/terminal.ts';
+import { replaceSecretFile } from '../shared/files/secret-file.ts';
+import { printError, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
+import { escapeLines, shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral, type RunningCentral } from './central.ts';
 import { ADMINISTRATOR_TOKEN_FILE, DEFAULT_DATA_FOLDER, FIRST_ENROLLMENT_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
 import { boundGarbage } from './heap.ts';
-import type { RestoreOutcome, StagedRestore } from './store/backup.ts';
+import type { RestoreOutcome, StagedRestore } from './store/backup/backup.ts';
 import { replaceStore, type Replacement } from './store/sqlite/replace-store.ts';
 
 /** Longer than an orderly stop takes; then the process is ended whatever hangs. What was acknowledged is on disk. */

@@ -93,7 +93,7 @@ describe('what each peer can call', () => {
 
   it('has every route of the local API', () => {
     const told = callable('local account');
-    const sources = ['local-api', 'local-server', 'local-listeners'].map((name) => read(`agent/handlers/${name}.ts`)).join('\n');
+    const sources = ['routes', 'server', 'listeners'].map((name) => read(`agent/local-api/${name}.ts`)).join('\n');
     const routes = new Set(Array.from(sources.matchAll(/'((?:GET|POST|DELETE) \/[^']+)'/g), ([, route]) => route ?? ''));
     expect(routes.size).toBeGreaterThanOrEqual(4);
     expect([...routes].filter((route) => !told.includes(route))).toEqual([]);

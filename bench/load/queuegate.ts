@@ -1,15 +1,15 @@
-// Load for Central: agents with the product's own connection (agent/connection.ts: hello, signature, binding, both logs,
+// Load for Central: agents with the product's own connection (agent/connection/connection.ts: hello, signature, binding, both logs,
 // heartbeat) over logs in memory, and a producer and consumer of commands over REST.
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { connectOnce, type ConnectionPorts, type DialPlan } from '../../agent/connection.ts';
-import type { Identity } from '../../agent/identity.ts';
+import { connectOnce, type ConnectionPorts, type DialPlan } from '../../agent/connection/connection.ts';
+import type { Identity } from '../../agent/identity/identity.ts';
 import { keyThumbprint, readPublicKey } from '../../shared/wire/proof.ts';
 import { MemoryInbox, MemoryOutbox } from '../memory-log.ts';
 import { messageJson, sourceOf } from '../sample.ts';
 import { nowCount, untilTrue, type Count, type Dialled, type LoadDriver, type Target } from './driver.ts';
 import { RestClient } from './rest.ts';
-import { NO_CONTROL } from '../../agent/control.ts';
+import { NO_CONTROL } from '../../agent/connection/control.ts';
 
 /** What bench/peers/queuegate.ts writes for each enrolled agent. */
 export interface AgentSeed {

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import type { Actor } from '../audit.ts';
 import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
-import { assertRole, type Operator } from '../auth/operators.ts';
+import { assertRole, type Operator } from '../auth/api-tokens.ts';
 import type { Role } from '../store/store.ts';
 import type { AdminServices } from './services.ts';
 import { TokenBounds } from './token-bounds.ts';

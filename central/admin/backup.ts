@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { LEAST_PASSWORD, MOST_PASSWORD } from '../store/backup-format.ts';
+import { LEAST_PASSWORD, MOST_PASSWORD } from '../store/backup/format.ts';
 import { ADMINISTRATOR, type Access } from './access.ts';
 import { bodyOf } from './checked.ts';
 import { RequestFaults } from './errors.ts';

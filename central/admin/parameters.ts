@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import { MAX_CONFIRM_SECONDS } from '../parameters/confirm.ts';
 import { GROUPS } from '../parameters/definitions.ts';
 import { parameterFault } from '../parameters/errors.ts';
-import type { ChangeReport, ParameterDescription, PendingReport } from '../parameters/ports.ts';
+import type { ChangeReport, ParameterDescription, PendingReport } from '../parameters/types.ts';
 import { nearestName } from '../parameters/values.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from './access.ts';
 import { bodyOf, queryOf } from './checked.ts';
@@ -16,7 +16,7 @@ const reason = { comment: Type.Optional(Type.String({ maxLength: 1024 })), ticke
 const readChange = bodyOf(
   Type.Object(
     {
-      // Names and values are judged by the table (central/parameters/judge.ts); this only bounds them.
+      // Names and values are judged by the table (central/parameters/validate.ts); this only bounds them.
       values: Type.Record(Type.String(), Type.Unknown(), { maxProperties: 200 }),
       dryRun: Type.Optional(Type.Boolean()),
       force: Type.Optional(Type.Boolean()),

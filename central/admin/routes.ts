@@ -2,21 +2,21 @@
 // types and errors for all of them. Listens nowhere and makes no service.
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
-import { agentRoutes } from './agents.ts';
-import { authorityRoutes } from './authority.ts';
+import { agentRoutes } from './agents/agents.ts';
+import { authorityRoutes } from './certificates/authority.ts';
 import { parseJsonBodies } from './body.ts';
-import { certificateRoutes } from './certificates.ts';
+import { certificateRoutes } from './certificates/certificates.ts';
 import { backupRoutes } from './backup.ts';
-import { enrolmentRoutes } from './enrolments.ts';
-import { eventRoutes } from './events.ts';
-import { handshakeRoutes } from './handshakes.ts';
-import { messageRoutes } from './messages.ts';
+import { enrolmentRoutes } from './agents/enrollments.ts';
+import { eventRoutes } from './messages/events.ts';
+import { handshakeRoutes } from './agents/handshake-failures.ts';
+import { messageRoutes } from './messages/commands.ts';
 import { parameterRoutes } from './parameters.ts';
 import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
-import { agentRevocationRoutes, publishedLists } from './revocation.ts';
+import { agentRevocationRoutes, publishedLists } from './agents/revocation.ts';
 import type { AdminServices } from './services.ts';
-import { rotationRoutes } from './rotation.ts';
+import { rotationRoutes } from './certificates/rotation.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
 import { tokenRoutes } from './tokens.ts';
 

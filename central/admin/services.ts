@@ -1,25 +1,25 @@
 // Owns the narrow ports that the administration needs of the rest of Central; the composition root fills them.
 import type { Socket } from 'node:net';
 import type { Actor, Reason } from '../audit.ts';
-import type { EnrolmentTokens } from '../auth/enrolment-tokens.ts';
-import type { Operators } from '../auth/operators.ts';
-import type { FailureFilter, HandshakeFailure } from '../agents/handshake-failures.ts';
+import type { EnrolmentTokens } from '../enrollment/tokens.ts';
+import type { Operators } from '../auth/api-tokens.ts';
+import type { FailureFilter, HandshakeFailure } from '../sessions/handshake-failures.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
-import type { AuthorityService } from '../pki/authority-service.ts';
-import type { Approvals } from '../pki/approvals.ts';
+import type { AuthorityService } from '../pki/authority/service.ts';
+import type { Approvals } from '../enrollment/approvals.ts';
 import type { Expiry } from '../pki/expiry.ts';
-import type { Issuing } from '../pki/issuing.ts';
-import type { ProfileFault } from '../pki/profile-truststores.ts';
-import type { Rescues } from '../pki/rescues.ts';
-import type { Rotation } from '../pki/rotation.ts';
-import type { ServerCertificates } from '../pki/server-certificates.ts';
-import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup.ts';
+import type { Issuing } from '../enrollment/offline.ts';
+import type { ProfileFault } from '../pki/trust/profile-truststores.ts';
+import type { Rescues } from '../enrollment/recovery.ts';
+import type { Rotation } from '../pki/rotation/rotation.ts';
+import type { ServerCertificates } from '../pki/server/server-certificates.ts';
+import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup/backup.ts';
 import type { RevocationReason } from '../store/certificate-store.ts';
-import type { StoreSpace } from '../store/bounds.ts';
+import type { StoreSpace } from '../store/space/bounds.ts';
 import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent, StoreStats } from '../store/store.ts';
-import type { Appended } from '../../shared/delivery/ports.ts';
+import type { Appended } from '../../shared/delivery/log-interfaces.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 
 export interface AdminServices {

@@ -3,9 +3,9 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { HELLO } from '../../shared/wire/messages.ts';
-import { DEFAULT_ENROLMENT_MINUTES, MAX_ENROLMENT_MINUTES, MAX_ENROLMENT_USES, type EnrolmentTokenView } from '../auth/enrolment-tokens.ts';
-import { ROLES, type ApiTokenView } from '../auth/operators.ts';
-import { enrolmentLine } from '../pki/enrolment.ts';
+import { DEFAULT_ENROLMENT_MINUTES, MAX_ENROLMENT_MINUTES, MAX_ENROLMENT_USES, type EnrolmentTokenView } from '../enrollment/tokens.ts';
+import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
+import { enrolmentLine } from '../enrollment/enrollment.ts';
 import { ADMINISTRATOR, type Access } from './access.ts';
 import { bodyOf } from './checked.ts';
 import { timeOf } from './page.ts';

@@ -1,23 +1,22 @@
 // Owns the renewal of agents' certificates over their sessions: what Central makes of a request, who is asked to renew, and what
-// it finds when one certificate is renewed twice. When an agent asks by itself is the agent's (agent/renewal.ts); what is kept is
+// it finds when one certificate is renewed twice. When an agent asks by itself is the agent's (agent/renewal/renewal.ts); what is kept is
 // the store's.
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import type { Installed, Renew } from '../../shared/wire/messages.ts';
 import { readPublicKey, renewTranscript, verifyTranscript } from '../../shared/wire/proof.ts';
 import type { Metrics } from '../metrics.ts';
-import type { Authority } from '../pki/authority.ts';
-import { chainPem } from '../pki/certificate.ts';
-import { readRequest, requestDer } from '../pki/certificate-request.ts';
-import { withoutRoot } from '../pki/grants.ts';
+import type { Authority } from '../pki/authority/authority.ts';
+import { chainPem } from '../pki/x509/certificate.ts';
+import { readRequest, requestDer } from '../pki/x509/csr.ts';
+import { issuedCertificate, withoutRoot } from '../enrollment/credentials.ts';
 import { pkiFault } from '../pki/errors.ts';
-import { issuedCertificate } from '../pki/issued.ts';
 import type { CertificateStore } from '../store/certificate-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/store.ts';
-import type { AgentRate } from './agent-rate.ts';
-import type { RenewalFrames } from './control.ts';
+import type { AgentRate } from '../sessions/limits/agent-rate.ts';
+import type { RenewalFrames } from '../sessions/control.ts';
 import type { Incidents } from './incidents.ts';
-import type { Session } from './session.ts';
+import type { Session } from '../sessions/session.ts';
 
 export interface RenewalOptions {
   readonly agents: Pick<AgentStore, 'get'>;
@@ -39,7 +38,7 @@ export interface RenewalOptions {
 const CAPABILITY = 'renewal';
 /** Each costs two signatures and a commit, beside everything else that goes on. */
 const RENEWALS_PER_SECOND = 50;
-/** Agents ask at 45 per cent of a certificate's life at the earliest (agent/renewal.ts); from here on a renewal bounds itself. */
+/** Agents ask at 45 per cent of a certificate's life at the earliest (agent/renewal/renewal.ts); from here on a renewal bounds itself. */
 const DUE_SHARE = 0.4;
 /** Certificates of one agent that are in date. Each may come to be in the revocation list until it ends. */
 const MAX_CERTIFICATES = 32;

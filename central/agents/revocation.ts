@@ -4,13 +4,13 @@
 import type { X509Certificate } from 'node:crypto';
 import { textOf, type CodedError } from '../../shared/errors.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
-import { thumbprintOf } from '../pki/certificate.ts';
+import { thumbprintOf } from '../pki/x509/certificate.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { RevocationLists } from '../pki/revocation-lists.ts';
 import type { CertificateStore, RevocationReason } from '../store/certificate-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
-import type { Sessions } from './sessions.ts';
+import type { Sessions } from '../sessions/sessions.ts';
 
 export interface RevocationOptions {
   readonly agents: Pick<AgentStore, 'get' | 'remove' | 'revoke'>;
@@ -34,7 +34,7 @@ export interface Revocations {
 export function createRevocations({ agents, certificates, audit, sessions, lists, log, now }: RevocationOptions): Revocations {
   const publish = async (): Promise<void> => {
     lists.touch();
-    // What was revoked is revoked; the clock makes the list in a minute (central/upkeep.ts).
+    // What was revoked is revoked; the clock makes the list in a minute (central/maintenance.ts).
     await lists.refresh().catch((error: unknown) => log.warn({ error: textOf(error) }, 'the revocation lists could not be made'));
   };
   return {

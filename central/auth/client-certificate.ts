@@ -2,8 +2,8 @@
 // within the grace), and for the very key that the agent signs its hello with. TLS itself only asks for it: an expired certificate of a stranger would there look like one of ours.
 import type { X509Certificate } from 'node:crypto';
 import { refusal } from '../../shared/wire/refusals.ts';
-import { spkiOf, thumbprintOf } from '../pki/certificate.ts';
-import { signedBy } from '../pki/chain.ts';
+import { spkiOf, thumbprintOf } from '../pki/x509/certificate.ts';
+import { signedBy } from '../pki/x509/chain.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 
 export type ClientAuth = 'none' | 'optional' | 'required';

@@ -30,7 +30,7 @@ export interface WrongAttemptsOptions {
 /** A person mistypes; the first few answers of a block are immediate. */
 const FREE_ATTEMPTS = 3;
 const FIRST_DELAY_MS = 250;
-/** A third of what an enrolling agent waits for an answer (agent/enrol-request.ts). */
+/** A third of what an enrolling agent waits for an answer (agent/enrollment/request.ts). */
 export const MAX_DELAY_MS = 5_000;
 /** A block that was quiet for this long starts over. */
 const FORGET_MS = 600_000;

@@ -4,9 +4,9 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { readBoundedStream } from '../../shared/bounded-stream.ts';
+import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { CodedError, systemCode, textOf } from '../../shared/errors.ts';
-import { escapeLine } from '../../shared/terminal.ts';
+import { escapeLine } from '../../shared/terminal/escape.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 import { cliFault } from './errors.ts';
 import { shown } from './print.ts';

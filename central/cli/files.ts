@@ -1,8 +1,8 @@
 // What commands do with files of this machine: read one for a request, write one that came in an answer.
 import { basename } from 'node:path';
-import { readBoundedFile } from '../../shared/bounded-file.ts';
+import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, textOf } from '../../shared/errors.ts';
-import { replaceOwnFile } from '../../shared/secret-file.ts';
+import { replaceOwnFile } from '../../shared/files/secret-file.ts';
 import { cliFault } from './errors.ts';
 
 /** What a body may hold beside it, as base64. */

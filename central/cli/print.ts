@@ -1,5 +1,5 @@
 // Owns how answers are written for people: tables, facts, and values of JSON that nobody has checked.
-import { escapeLine } from '../../shared/terminal.ts';
+import { escapeLine } from '../../shared/terminal/escape.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 
 /** Columns as wide as their widest cell; the last one runs free. */

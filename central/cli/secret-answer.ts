@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { textOf } from '../../shared/errors.ts';
-import { checkSecretFile, createSecretFile } from '../../shared/secret-file.ts';
+import { checkSecretFile, createSecretFile } from '../../shared/files/secret-file.ts';
 import type { CommandCall } from './command.ts';
 import { cliFault } from './errors.ts';
 

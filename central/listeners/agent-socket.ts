@@ -8,14 +8,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { AGENT_PATH, ENROL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
-import type { Handshake } from '../agents/handshake.ts';
+import type { Handshake } from '../sessions/handshake.ts';
 import { isUnknown, originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
-import type { Connections } from './connections.ts';
+import type { Connections } from './accept/connections.ts';
 import { httpFault } from './errors.ts';
-import { handshakeFault } from './handshake-faults.ts';
+import { handshakeFault } from './accept/handshake-faults.ts';
 import { createHttpApp } from './http.ts';
 import { sendError } from './problem.ts';
-import type { RequestGate } from './request-gate.ts';
+import type { RequestGate } from './limits/request-gate.ts';
 import { revocationRoutes, type RevocationListsPort } from './revocation-routes.ts';
 
 export interface EnrolmentPort {
@@ -72,7 +72,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     },
     errorHandler: (_error, webSocket: WebSocket) => cutBroken(webSocket),
-    // Sessions are ended by their owner (central/agents/sessions.ts), not by the closing of an app.
+    // Sessions are ended by their owner (central/sessions/sessions.ts), not by the closing of an app.
     preClose: (done) => done(),
   });
   const origin = ({ raw: { socket, headers } }: FastifyRequest): Origin => {

@@ -1,12 +1,12 @@
 // Owns how a Fastify instance of Central is made: one per listener, for the life of the process, never bound to a port itself
-// (central/listeners/connections.ts hands it sockets), with every error as RFC 9457 problem details.
+// (central/listeners/accept/connections.ts hands it sockets), with every error as RFC 9457 problem details.
 import { createServer, type Server } from 'node:http';
 import { fastify, type FastifyInstance } from 'fastify';
 import { gatherBody } from '../../shared/gathered-body.ts';
 import { AGENT_PATH } from '../../shared/wire/messages.ts';
 import { httpFault } from './errors.ts';
 import { refuseUnreadable, sendError } from './problem.ts';
-import type { RequestGate } from './request-gate.ts';
+import type { RequestGate } from './limits/request-gate.ts';
 
 export interface HttpAppOptions {
   /** From createHttpServer. */

@@ -5,19 +5,19 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { CodedError } from '../../shared/errors.ts';
-import type { Handshake } from '../agents/handshake.ts';
+import type { Handshake } from '../sessions/handshake.ts';
 import { originOf, type AddressSet } from '../auth/address-rules.ts';
 import { Places } from '../auth/places.ts';
 import { createAgentSocketApp, type EnrolmentPort } from './agent-socket.ts';
-import { Connections } from './connections.ts';
+import { Connections } from './accept/connections.ts';
 import { createHttpServer } from './http.ts';
-import { RequestGate } from './request-gate.ts';
-import { RequestRate } from './request-rate.ts';
+import { RequestGate } from './limits/request-gate.ts';
+import { RequestRate } from './limits/request-rate.ts';
 import type { RevocationListsPort } from './revocation-routes.ts';
 import type { ListenerName } from './reconcile.ts';
 import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
-import { Turns } from './turns.ts';
-import { UnreadResponses } from './unread-responses.ts';
+import { Turns } from './limits/turns.ts';
+import { UnreadResponses } from './limits/unread-responses.ts';
 
 /** Connections to one of the administration's ports: scripts, browsers, metrics, and 100 requests that wait for events. */
 const ADMIN_PLACES = 512;

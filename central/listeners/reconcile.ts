@@ -1,10 +1,9 @@
 // Owns what listens: makes it what the parameters say, at once and as one act, or leaves it as it was. Connections that came
 // through a listener live on when it moves; which sessions may not stay is told to their owner afterwards.
 import type { Socket } from 'node:net';
-import { textOf } from '../../shared/errors.ts';
+import { isCoded, textOf } from '../../shared/errors.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterFault } from '../parameters/errors.ts';
-import { isCoded } from '../../shared/errors.ts';
 import { hasIpv6, loopbackAddresses, openBinding, type Binding, type BindingPlan } from './bind.ts';
 
 export const LISTENERS = ['plain', 'secure', 'https', 'http'] as const;

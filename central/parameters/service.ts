@@ -12,8 +12,8 @@ import type { AuditEntry, ParameterRow, ParameterSnapshot, ParameterStore, Pendi
 import { assertConfirmable, readTerms, termsOf, type ConfirmTerms } from './confirm.ts';
 import { defaultValues, definitionOf, isParameterName, PARAMETER_NAMES, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
 import { parameterFault } from './errors.ts';
-import { judgeChange } from './judge.ts';
-import type { ChangeReport, ChangeRequest, ParameterApplier, ParameterDescription, ParameterOverride, PendingReport } from './ports.ts';
+import { judgeChange } from './validate.ts';
+import type { ChangeReport, ChangeRequest, ParameterApplier, ParameterDescription, ParameterOverride, PendingReport } from './types.ts';
 import { agentsText, namesOf, preflight, type OnlineAgents } from './preflight.ts';
 import { allowedOf, judgeValue, sameValue } from './values.ts';
 

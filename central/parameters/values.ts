@@ -1,7 +1,7 @@
 // Owns judging values against the table: type and bounds of one, and what several have to do with each other.
 // Knows no store and no listeners.
 import { isIP } from 'node:net';
-import { readDistinguishedName } from '../../shared/distinguished-name.ts';
+import { readDistinguishedName } from '../../shared/x509/distinguished-name.ts';
 import { definitionOf, PARAMETER_NAMES, type ParameterDefinition, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
 import type { ParameterFault } from './errors.ts';
 

@@ -3,12 +3,12 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Metrics } from '../metrics.ts';
 import type { CertificateStore, ExpiryWarning, IssuedCertificate } from '../store/certificate-store.ts';
-import type { TrustBundle } from './agent-trust.ts';
-import type { Authority } from './authority.ts';
-import { readChain, subjectOf, thumbprintOf } from './certificate.ts';
-import type { GenerationRole } from './generations.ts';
-import type { ServerIdentity } from './server-identity.ts';
-import type { SigningCertificate } from './signing-key.ts';
+import type { TrustBundle } from './trust/trust-bundle.ts';
+import type { Authority } from './authority/authority.ts';
+import { readChain, subjectOf, thumbprintOf } from './x509/certificate.ts';
+import type { GenerationRole } from './authority/generations.ts';
+import type { ServerIdentity } from './server/server-identity.ts';
+import type { SigningCertificate } from './authority/signing-key.ts';
 
 export const CERTIFICATE_KINDS = ['authority', 'server', 'signing', 'trust', 'agent'] as const;
 export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];

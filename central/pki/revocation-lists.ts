@@ -2,11 +2,11 @@
 // after every revocation. Central itself judges by the store, and no list is ever an option of TLS: one past its nextUpdate would
 // refuse everybody (tried).
 import type { CertificateStore } from '../store/certificate-store.ts';
-import type { Authority } from './authority.ts';
+import type { Authority } from './authority/authority.ts';
 import { nameLine } from '../../shared/keystore/material.ts';
-import { crlPem, makeCrl, maySignLists, type CrlOrder } from './crl.ts';
+import { crlPem, makeCrl, maySignLists, type CrlOrder } from './x509/crl.ts';
 import { pkiFault } from './errors.ts';
-import type { Generation } from './generations.ts';
+import type { Generation } from './authority/generations.ts';
 
 export interface RevocationListsOptions {
   readonly authority: Pick<Authority, 'current' | 'generations'>;

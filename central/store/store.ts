@@ -4,11 +4,11 @@
 // everything after with `store_failed`: nobody may try again as if nothing had been.
 // Times are milliseconds since 1970. test/central/store/contract.ts is the suite that every engine passes.
 import type { Item, Message } from '../../shared/delivery/message.ts';
-import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/ports.ts';
+import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
 import type { Position, Range } from '../../shared/wire/messages.ts';
 import type { AgentCertificate, CertificateStore, Revocation, RevocationReason } from './certificate-store.ts';
-import type { EnrolmentStore } from './enrolment-store.ts';
-import type { StoreBounds, StoreSpace } from './bounds.ts';
+import type { EnrolmentStore } from './enrollment-store.ts';
+import type { StoreBounds, StoreSpace } from './space/bounds.ts';
 
 export interface Store {
   readonly agents: AgentStore;
@@ -225,7 +225,7 @@ export interface AgentStore {
   countInState(state: AgentState): Promise<number>;
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
   /**
-   * Records it, or counts it in the row of its kind and cause that is not older than the interval (bounds.ts). The oldest of an
+   * Records it, or counts it in the row of its kind and cause that is not older than the interval (space/bounds.ts). The oldest of an
    * agent, or of all strangers, give way when there are too many.
    */
   recordIncident(incident: NewIncident): Promise<void>;
@@ -394,7 +394,7 @@ export interface TokenStore {
 
 /**
  * Keys and certificates of Central, as opaque text by name; they lie in the store so that one backup holds all. What ends in
- * `.key` is private and comes sealed (central/pki/key-material.ts).
+ * `.key` is private and comes sealed (central/pki/keys/key-material.ts).
  */
 export interface KeyMaterialRow {
   readonly name: string;

@@ -5,7 +5,7 @@ import { encode, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
 import { LIMITS, type Begin, type Messages, type SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
 import { readItem, type Item } from './message.ts';
-import type { InboxPort } from './ports.ts';
+import type { InboxPort } from './log-interfaces.ts';
 import type { FramePort } from './sender.ts';
 
 export interface ReceiverOptions {

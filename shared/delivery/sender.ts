@@ -3,7 +3,7 @@
 import { encode, encodeMessages, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
 import type { Position, SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
-import type { OutboxPort } from './ports.ts';
+import type { OutboxPort } from './log-interfaces.ts';
 
 /** What it needs of the connection. Never awaited: a slow peer costs its own window and nothing else. */
 export interface FramePort {

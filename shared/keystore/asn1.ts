@@ -1,7 +1,7 @@
 // Owns taking apart and building the ASN.1 that PKCS#12 needs, on node-forge, which also reads BER (indefinite lengths,
 // octet strings in pieces: what NSS, BouncyCastle and macOS write). Loaded only with pkcs12.ts.
 import forge from 'node-forge';
-import { derFault, type DerLimits } from '../der-check.ts';
+import { derFault, type DerLimits } from '../x509/der-check.ts';
 import { BadData } from './java-data.ts';
 
 export type Asn1 = forge.asn1.Asn1;

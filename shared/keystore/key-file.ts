@@ -1,11 +1,11 @@
 // Owns getting one private key and its certificates out of a file of any format (PEM, PKCS#12, JKS), and writing them as a
 // password-protected PKCS#12. Central's only: agents carry no code that takes over keys of others.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
-import { readCertificate as readX509 } from '../certificates.ts';
-import { derFault, type DerLimits } from '../der-check.ts';
-import { pemOf } from '../der.ts';
+import { readCertificate as readX509 } from '../x509/certificates.ts';
+import { derFault, type DerLimits } from '../x509/der-check.ts';
+import { pemOf } from '../asn1/writer.ts';
 import { defineErrors, isCoded, type ErrorTable } from '../errors.ts';
-import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../pem.ts';
+import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../x509/pem.ts';
 import { keystoreFault } from './errors.ts';
 import { DEFAULT_PASSWORD, FORMAT_NAMES, MAX_ENTRIES, MAX_STORE_BYTES, printableLine, type KeyEntry, type Store } from './material.ts';
 import { openStore } from './open.ts';

@@ -1,7 +1,7 @@
 // Owns what a store is once it is open, whatever its format was, and what can be said of one certificate.
 // Only node:crypto's X509Certificate here: agents carry this module all day.
 import { createHash, type X509Certificate } from 'node:crypto';
-import { readCertificate } from '../certificates.ts';
+import { readCertificate } from '../x509/certificates.ts';
 
 export type StoreFormat = 'jks' | 'pkcs12' | 'pem' | 'der';
 

@@ -1,7 +1,7 @@
 // Owns PEM bundles (RFC 7468): any number of certificates with text between them, as openssl, browsers and editors leave
 // them; and the single certificate in DER. PEM has no password and no digest: a root's own signature is all that can be checked.
 import { keystoreFault } from './errors.ts';
-import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../pem.ts';
+import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../x509/pem.ts';
 import { FORMAT_NAMES, MAX_ENTRIES, MAX_STORE_BYTES, printableLine, soundness, toPem, type Store, type StoreEntry, type StoreSource, type TrustedEntry } from './material.ts';
 
 const LINE_END = /\r\n|\n|\r/;

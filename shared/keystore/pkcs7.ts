@@ -1,7 +1,7 @@
 // Owns taking certificates out of a PKCS#7 bundle (.p7b, .p7c: SignedData of RFC 2315 section 9.1 and RFC 5652 section 5.1
 // without signers), DER, BER or PEM. A bundle says nothing of trust, so it is something to import from and never a store.
 // Each certificate is handed out byte by byte as it stands there: signatures cover bytes, and no library's way of writing them.
-import { decodeBlock, pemBlocks, PemFault } from '../pem.ts';
+import { decodeBlock, pemBlocks, PemFault } from '../x509/pem.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData, EndOfData } from './java-data.ts';
 import { MAX_ENTRIES, MAX_STORE_BYTES, soundness } from './material.ts';

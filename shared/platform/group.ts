@@ -1,7 +1,7 @@
 // Finds the number of a group of this host by its name.
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { readBoundedFile } from '../bounded-file.ts';
+import { readBoundedFile } from '../files/bounded-file.ts';
 
 const MAX_GROUP_FILE_BYTES = 4 * 1024 * 1024;
 const LOOKUP_MS = 5_000;

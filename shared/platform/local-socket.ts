@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { chmod, chown, lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
-import { readBoundedFile } from '../bounded-file.ts';
+import { readBoundedFile } from '../files/bounded-file.ts';
 import { defineErrors, isCoded, systemCode, textOf, type ErrorTable } from '../errors.ts';
-import { lstatIfThere, replaceSecretFile } from '../secret-file.ts';
+import { lstatIfThere, replaceSecretFile } from '../files/secret-file.ts';
 
 export const LOCAL_SOCKET_ERRORS = {
   local_socket_path_long: {

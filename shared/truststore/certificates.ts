@@ -1,5 +1,5 @@
 // Owns reading the certificates that somebody wants to have trusted (PEM, DER, PKCS#7), and judging whether they should be.
-import { readBoundedFile } from '../bounded-file.ts';
+import { readBoundedFile } from '../files/bounded-file.ts';
 import { FORMAT_NAMES, MAX_STORE_BYTES, nameLine, parseCertificate, thumbprint } from '../keystore/material.ts';
 import { openStore } from '../keystore/open.ts';
 import { readPkcs7 } from '../keystore/pkcs7.ts';

@@ -1,7 +1,7 @@
 // Owns the words of a truststore command line: its flags, and the passwords that come by file, standard input or environment.
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { textOf } from '../errors.ts';
-import type { SecretInput } from '../secret-input.ts';
+import type { SecretInput } from '../terminal/secret-input.ts';
 import { printableLine } from '../keystore/material.ts';
 import { truststoreFault } from './errors.ts';
 import type { WritableFormat } from './write.ts';

@@ -1,13 +1,13 @@
 // Owns writing a store so that the old one is never damaged: encoded, read back and compared, and only then put in its place
-// (temporary file, fsync, rename: shared/atomic-file.ts).
+// (temporary file, fsync, rename: shared/files/atomic-file.ts).
 import { extname } from 'node:path';
-import { replaceFile } from '../atomic-file.ts';
-import { readBoundedFile } from '../bounded-file.ts';
+import { replaceFile } from '../files/atomic-file.ts';
+import { readBoundedFile } from '../files/bounded-file.ts';
 import { textOf } from '../errors.ts';
 import { keystoreFault } from '../keystore/errors.ts';
 import { DEFAULT_PASSWORD, MAX_STORE_BYTES, type Store, type StoreEntry, type StoreFormat } from '../keystore/material.ts';
 import { encodeStore, openStore } from '../keystore/open.ts';
-import { replaceSecretFile } from '../secret-file.ts';
+import { replaceSecretFile } from '../files/secret-file.ts';
 import { appendPem } from '../keystore/pem.ts';
 import { aliasKey, namesOf } from './entries.ts';
 import { truststoreFault } from './errors.ts';

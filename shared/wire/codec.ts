@@ -4,8 +4,7 @@ import { textOf } from '../errors.ts';
 import { misfit, type JsonSchema } from './json-schema.ts';
 import { pointerToken, scanObjectWithList, stringAt, type JsonNodeWithList } from './json-text.ts';
 import { refusal } from './refusals.ts';
-import type { AgentFrame, CentralFrame, Messages } from './messages.ts';
-import { FROM_AGENT, FROM_CENTRAL, LIMITS } from './messages.ts';
+import { type AgentFrame, type CentralFrame, FROM_AGENT, FROM_CENTRAL, LIMITS, type Messages } from './messages.ts';
 
 /** The text of a frame that is not `messages` (those are put together from stored JSON by `encodeMessages`). */
 export function encode(frame: AgentFrame | CentralFrame): string {

@@ -2,7 +2,7 @@
 // A transcript is the JSON text of an array of strings: no two different conversations have the same one.
 import { createHash, sign, verify, type KeyObject } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import { canonicalP256, readP256, spkiOf } from '../public-key.ts';
+import { canonicalP256, readP256, spkiOf } from '../x509/public-key.ts';
 import { BINDING_BYTES, BINDING_LABEL, SUBPROTOCOL, type Challenge, type Hello, type Position, type Welcome } from './messages.ts';
 
 type Unsigned<T> = Omit<T, 'signature'>;
@@ -72,7 +72,7 @@ export function readPublicKey(spki: string): KeyObject | undefined {
   return readP256(Buffer.from(spki, 'base64'));
 }
 
-/** SHA-256 of the one SubjectPublicKeyInfo of a key (shared/public-key.ts), in lower-case hex: how a key is named everywhere. */
+/** SHA-256 of the one SubjectPublicKeyInfo of a key (shared/x509/public-key.ts), in lower-case hex: how a key is named everywhere. */
 export function keyThumbprint(key: KeyObject): string {
   return createHash('sha256').update(spkiOf(key)).digest('hex');
 }

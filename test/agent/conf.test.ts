@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { AGENT_SCHEMA, loadAgentConf } from '../../agent/conf.ts';
 import { isCoded } from '../../shared/errors.ts';
-import { settingsTable } from '../../shared/settings.ts';
+import { settingsTable } from '../../shared/settings/settings.ts';
 
 const FIELD_PROFILE = new URL('../fixtures/profile/', import.meta.url).pathname;
 const PROFILES = new URL('../../profiles/', import.meta.url).pathname;

@@ -1,7 +1,7 @@
 // Who gets in, who does not, and with which code: a real Central, and an agent of the test's own that can speak wrongly.
 import { createPublicKey, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CLONE_TURNS } from '../../central/agents/clones.ts';
+import { CLONE_TURNS } from '../../central/sessions/clones.ts';
 import { CentralProcess, Cleanup, until } from './processes.ts';
 import { enrolKey, newKey, RawAgent } from './raw-agent.ts';
 

@@ -2,7 +2,7 @@
 // is allowed, and is judged by its certificate from then on.
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, describe, expect, it } from 'vitest';
-import { databasePath } from '../../central/store/sqlite/thread-data.ts';
+import { databasePath } from '../../central/store/sqlite/threads/thread-data.ts';
 import { AgentProcess, CentralProcess, Cleanup, until } from './processes.ts';
 
 const cleanup = new Cleanup();

@@ -6,8 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { lookAtCertificate } from '../../agent/certificate-look.ts';
-import { keytool, makeBank, type Bank } from '../central/pki/bank.ts';
+import { lookAtCertificate } from '../../agent/connection/tls-probe.ts';
+import { keytool, makeBank, type Bank } from '../central/pki/server/bank.ts';
 import { openssl } from '../central/pki/folder.ts';
 import { AgentProcess, CentralProcess, Cleanup, until } from './processes.ts';
 

@@ -8,9 +8,9 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { examineAgent, examineEnrolment, type DoctorOptions } from '../../agent/doctor.ts';
-import type { StepReport, Walk } from '../../agent/doctor-step.ts';
-import { loadOrCreateKey, saveIdentity } from '../../agent/identity.ts';
+import { examineAgent, examineEnrolment, type DoctorOptions } from '../../agent/doctor/doctor.ts';
+import type { StepReport, Walk } from '../../agent/doctor/step.ts';
+import { loadOrCreateKey, saveIdentity } from '../../agent/identity/identity.ts';
 import { lacksPeer, nginx, nginxForwarder, OpensslAuthority, opensslServer, opensslTime, tcpHost, type IssuedFiles } from './false-hosts.ts';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, runNode, until, type AgentFolders, type Ended } from './processes.ts';
 

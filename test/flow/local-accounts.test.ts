@@ -6,7 +6,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { endAll, openApi } from '../agent/local-api-parts.ts';
+import { endAll, openApi } from '../agent/local-api/parts.ts';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
 
 const cleanup = new Cleanup();

@@ -4,13 +4,11 @@ import { createPublicKey, generateKeyPairSync, randomBytes, type KeyObject } fro
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
-import { makeRequest } from '../../agent/certificate-request.ts';
+import { makeRequest } from '../../agent/identity/csr.ts';
 import { withChecksum } from '../../shared/wire/checksum.ts';
-import type { Challenge, Hello } from '../../shared/wire/messages.ts';
-import { AGENT_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
+import { AGENT_PATH, type Challenge, type Hello, SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import { channelBinding, helloTranscript, keyThumbprint, readPublicKey, signTranscript } from '../../shared/wire/proof.ts';
-import type { Cleanup, CentralProcess } from './processes.ts';
-import { until } from './processes.ts';
+import { type CentralProcess, type Cleanup, until } from './processes.ts';
 
 export interface RawKey {
   readonly privateKey: KeyObject;

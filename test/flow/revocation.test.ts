@@ -6,7 +6,7 @@ import { request, type RequestOptions } from 'node:https';
 import { join } from 'node:path';
 import { connect, TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { makeCertificate } from '../../central/pki/certificate.ts';
+import { makeCertificate } from '../../central/pki/x509/certificate.ts';
 import { lacksPeer } from './false-hosts.ts';
 import { agentFlags, AgentProcess, CentralProcess, Cleanup, run, runNode, until } from './processes.ts';
 import { enrolKey, newKey, RawAgent, type RawKey } from './raw-agent.ts';

@@ -62,7 +62,7 @@ it('wrong enrollment tokens and proofs are slowed down and recorded; a machine w
 
 /** One that can be read: only then its proof is looked at. */
 async function goodCsr(): Promise<string> {
-  const { makeRequest } = await import('../../agent/certificate-request.ts');
+  const { makeRequest } = await import('../../agent/identity/csr.ts');
   const key = newKey();
   return (await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, 'x')).pem;
 }

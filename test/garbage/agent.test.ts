@@ -5,15 +5,15 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { connectOnce, type ConnectionEnd, type DialPlan } from '../../agent/connection.ts';
-import { identityFile, loadOrCreateKey, saveIdentity, type AgentKey, type Identity } from '../../agent/identity.ts';
+import { connectOnce, type ConnectionEnd, type DialPlan } from '../../agent/connection/connection.ts';
+import { identityFile, loadOrCreateKey, saveIdentity, type AgentKey, type Identity } from '../../agent/identity/identity.ts';
 import { FROM_CENTRAL } from '../../shared/wire/messages.ts';
 import { agentFolders, AgentProcess, Cleanup, until } from '../flow/processes.ts';
 import { HeldInbox, MemoryOutbox } from '../shared/delivery/session-logs.ts';
 import { CENTRAL_NAME, FalseCentral, type Part } from './false-central.ts';
 import { brokenOnce, fitting, hasMembers } from './frame-arbitraries.ts';
 import { carrierOf, assertCleanLog, answerTo, httpAnswer, inLanes, knock, logOf, nested, printSeed, rawFrame, samples } from './garbage.ts';
-import { NO_CONTROL } from '../../agent/control.ts';
+import { NO_CONTROL } from '../../agent/connection/control.ts';
 
 const cleanup = new Cleanup();
 let key: AgentKey;

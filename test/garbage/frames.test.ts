@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { LOGIN_BURST } from '../../central/agents/agent-rate.ts';
+import { LOGIN_BURST } from '../../central/sessions/limits/agent-rate.ts';
 import { FROM_AGENT, HELLO, MESSAGES } from '../../shared/wire/messages.ts';
 import { Cleanup, until, type CentralProcess } from '../flow/processes.ts';
 import { enrolKey, newKey, RawAgent, type HelloOrder } from '../flow/raw-agent.ts';

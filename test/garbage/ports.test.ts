@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../central/admin/routes.ts';
 import type { AdminServices } from '../../central/admin/services.ts';
 import { createMetrics } from '../../central/metrics.ts';
-import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrolment.ts';
+import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrollment.ts';
 import { misfit } from '../../shared/wire/json-schema.ts';
 import { Cleanup, type CentralProcess } from '../flow/processes.ts';
 import { brokenOnce } from './frame-arbitraries.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MAX_PENDING_OF_BLOCK } from '../../central/pki/approvals.ts';
+import { MAX_PENDING_OF_BLOCK } from '../../central/enrollment/approvals.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrolKey, newKey } from '../flow/raw-agent.ts';
 import { assertCleanLog } from '../garbage/garbage.ts';

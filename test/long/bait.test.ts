@@ -9,7 +9,7 @@ import type * as adminModule from '../../central/admin/routes.ts';
 import { startCentral, type RunningCentral } from '../../central/central.ts';
 import { loadCentralConfig } from '../../central/config.ts';
 import { DEFINITIONS } from '../../central/parameters/definitions.ts';
-import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrolment.ts';
+import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrollment.ts';
 import { ENROL_PATH } from '../../shared/wire/messages.ts';
 import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
 import { BAITS, CostCheck, MAX_CPU_MS, stringPlaces, type AnySchema, type BaitedPlace } from '../bait.ts';

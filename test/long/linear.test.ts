@@ -1,24 +1,24 @@
 // Each reader of text or bytes from outside costs CPU in proportion to their size: twice the input costs at most 2.5 times as much,
 // whatever it holds. Least of five runs each, of process CPU time; what is cheap is repeated until there is something to measure.
 import { describe, expect, test } from 'vitest';
-import { elementsIn, derFault, CERTIFICATE_LIMITS } from '../../shared/der-check.ts';
-import { readDistinguishedName } from '../../shared/distinguished-name.ts';
-import { splitJvmArgs } from '../../shared/jvm-args.ts';
+import { elementsIn, derFault, CERTIFICATE_LIMITS } from '../../shared/x509/der-check.ts';
+import { readDistinguishedName } from '../../shared/x509/distinguished-name.ts';
+import { splitJvmArgs } from '../../shared/settings/jvm-args.ts';
 import { writeJks } from '../../shared/keystore/jks.ts';
 import { openStore } from '../../shared/keystore/open.ts';
 import { hasPemComments, removeFromPem } from '../../shared/keystore/pem.ts';
 import { readPkcs7 } from '../../shared/keystore/pkcs7.ts';
 import { writePkcs12 } from '../../shared/keystore/pkcs12.ts';
 import type { StoreEntry } from '../../shared/keystore/material.ts';
-import { derInPem, pemBlocks } from '../../shared/pem.ts';
-import { parseProperties } from '../../shared/properties.ts';
+import { derInPem, pemBlocks } from '../../shared/x509/pem.ts';
+import { parseProperties } from '../../shared/settings/properties.ts';
 import { EntryIndex } from '../../shared/truststore/entries.ts';
 import { decodeFromAgent } from '../../shared/wire/codec.ts';
 import { scanValue } from '../../shared/wire/json-text.ts';
 import { alternativeNamesIn } from '../../shared/wire/names.ts';
 import { readItem } from '../../shared/delivery/message.ts';
 import { originOf, AddressSet } from '../../central/auth/address-rules.ts';
-import { der, sequence, TAG } from '../../shared/der.ts';
+import { der, sequence, TAG } from '../../shared/asn1/writer.ts';
 import { BAITS, cpuMs, leastCpuMs, nestedDer, whateverComesOfIt } from '../bait.ts';
 
 /** Doubling the input may cost this much more; linear work is 2, the rest is what the machine does besides. */

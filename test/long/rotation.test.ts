@@ -6,7 +6,7 @@ import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, utimesSync,
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { keytool, makeBank } from '../central/pki/bank.ts';
+import { keytool, makeBank } from '../central/pki/server/bank.ts';
 import { openssl } from '../central/pki/folder.ts';
 import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, runNode, until, type AgentFolders } from '../flow/processes.ts';
 

@@ -5,7 +5,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeBank } from '../central/pki/bank.ts';
+import { makeBank } from '../central/pki/server/bank.ts';
 import { lacksPeer } from '../flow/false-hosts.ts';
 import { CentralProcess, Cleanup, ROOT, run } from '../flow/processes.ts';
 import { explainedIn, faultsOf, staleIn, suitesOf, uncheckedIn, type Finding } from '../tls/findings.ts';

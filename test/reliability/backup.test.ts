@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
 import { auditEntry, CENTRAL } from '../../central/audit.ts';
-import { Backups } from '../../central/store/backup.ts';
+import { Backups } from '../../central/store/backup/backup.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { CentralProcess, Cleanup } from '../flow/processes.ts';
 import { ids, portFlags, Site } from './restored-site.ts';

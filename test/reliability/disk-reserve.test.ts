@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { DEFAULT_BOUNDS } from '../../central/store/bounds.ts';
+import { DEFAULT_BOUNDS } from '../../central/store/space/bounds.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import type { Item } from '../../shared/delivery/message.ts';
 import { auditEntry, DAY, message, NOW, online, registered, ROOM } from '../central/store/samples.ts';

@@ -2,7 +2,7 @@
 // that keep what they took, and agents that are enrolled without a process of their own for it.
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadAgentConf } from '../../agent/conf.ts';
-import { enrolAgent } from '../../agent/enrol-command.ts';
+import { enrolAgent } from '../../agent/enrollment/command.ts';
 import { AgentProcess, agentFolders, until, type AgentFolders, type Answer, type CentralProcess, type Cleanup } from '../flow/processes.ts';
 
 export interface Note {

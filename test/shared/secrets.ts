@@ -1,6 +1,6 @@
 // Secrets that come by the standard input, which holds `text`.
 import { Readable } from 'node:stream';
-import { SecretInput } from '../../shared/secret-input.ts';
+import { SecretInput } from '../../shared/terminal/secret-input.ts';
 
 export function secretsFrom(text: string): SecretInput {
   const stdin = Readable.from([Buffer.from(text)]);

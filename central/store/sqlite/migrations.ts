@@ -1,7 +1,7 @@
 // Owns the tables of Central's SQLite store. What has been released is never changed here, only added to.
-import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../../shared/sqlite/inbox-log.ts';
-import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/outbox-log.ts';
-import { DEAD_LETTER_OVERHEAD } from '../bounds.ts';
+import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../../shared/sqlite/logs/inbox-log.ts';
+import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/logs/outbox-log.ts';
+import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
 
 /** "QGC1": a database of Central. */
 export const APPLICATION_ID = 0x51474331;
@@ -238,7 +238,7 @@ const keptOf = (table: string, when: 'INSERT' | 'DELETE', what: string, owner: s
 };
 
 /**
- * Bounds per agent (bounds.ts). `kept` counts the rows of each agent as they come and go: dead letters by direction (up, down), and
+ * Bounds per agent (central/store/space/bounds.ts). `kept` counts the rows of each agent as they come and go: dead letters by direction (up, down), and
  * incidents by who pays for them (owner: the agent that caused them, '' for strangers). A dead letter stands for `count` messages up to
  * the number `through` (NULL: one message); an incident for `count` of its kind and source from `at` through `last_at`.
  * `event_day` counts the events of an agent on its last day, where there is a limit, and how often its log began again.

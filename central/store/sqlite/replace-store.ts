@@ -4,10 +4,10 @@ import { copyFile, link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { syncFolder } from '../../../shared/sqlite/private-file.ts';
-import type { StagedRestore } from '../backup.ts';
-import { backupFault } from '../backup-errors.ts';
-import { withStoreFiles } from './store-files.ts';
-import { databasePath } from './thread-data.ts';
+import type { StagedRestore } from '../backup/backup.ts';
+import { backupFault } from '../backup/errors.ts';
+import { withStoreFiles } from './threads/store-files.ts';
+import { databasePath } from './threads/thread-data.ts';
 
 export interface Replacement {
   /** The store that was replaced. */

@@ -1,6 +1,6 @@
 // Owns the deleting of what has outlived its retention, in steps small enough to share a commit with messages; and the figures.
 import type { DatabaseSync } from 'node:sqlite';
-import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
+import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { integer } from '../../../shared/sqlite/row.ts';
 
 /** Rows that one step looks at: a few milliseconds. */

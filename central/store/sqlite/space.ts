@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseFault } from '../../../shared/sqlite/errors.ts';
 import { integer } from '../../../shared/sqlite/row.ts';
-import { ALARM_FACTOR, HYSTERESIS, RESERVE_SHARE, type SpaceState, type StoreSpace } from '../bounds.ts';
+import { ALARM_FACTOR, HYSTERESIS, RESERVE_SHARE, type SpaceState, type StoreSpace } from '../space/bounds.ts';
 import { storeFault } from '../errors.ts';
 
 export interface SpaceOptions {

@@ -3,16 +3,16 @@
 import type { CodedError } from '../../../shared/errors.ts';
 import type { Item, Message } from '../../../shared/delivery/message.ts';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
-import type { SeenPlace } from '../../../shared/sqlite/fingerprint.ts';
-import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker-host.ts';
+import type { SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
+import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';
 import type { RetentionLimits, Store } from '../store.ts';
 import { EventReads } from './event-reads.ts';
-import { packItems, packMessages, unpackAppended, unpackEntries } from './packed-items.ts';
-import type { Reads } from './reads.ts';
+import { packItems, packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
+import type { Reads } from './threads/reads.ts';
 import type { Aging } from './retention.ts';
-import { withStoreFiles } from './store-files.ts';
-import { databasePath, type ThreadData } from './thread-data.ts';
-import type { Writes } from './writes.ts';
+import { withStoreFiles } from './threads/store-files.ts';
+import { databasePath, type ThreadData } from './threads/thread-data.ts';
+import type { Writes } from './threads/writes.ts';
 
 export interface SqliteStoreOptions {
   /** The data folder; made if need be, and held until `stop`. */
@@ -46,11 +46,11 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   const workerData: ThreadData = { folder: options.folder, deduplicationMs: options.deduplicationMs, namesOfCentral: options.namesOfCentral ?? [] };
   const threads: (Writer | Reader)[] = [];
   try {
-    const writer: Writer = new WorkerHost({ url: workerUrl('./writer', import.meta.url), workerData, onFailure });
+    const writer: Writer = new WorkerHost({ url: workerUrl('./threads/writer', import.meta.url), workerData, onFailure });
     threads.push(writer);
     // The reader finds the database made and migrated.
     await writer.started();
-    const reader: Reader = new WorkerHost({ url: workerUrl('./reader', import.meta.url), workerData, onFailure });
+    const reader: Reader = new WorkerHost({ url: workerUrl('./threads/reader', import.meta.url), workerData, onFailure });
     threads.unshift(reader);
     await reader.started();
     // The reader first: the last connection to close folds the write-ahead log into the database, which takes a writer.

@@ -6,13 +6,13 @@ import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes
 import type { AdminServices, BackupsPort, EventsPort, StatusReport } from '../../../central/admin/services.ts';
 import { findAgent, findAgentId } from '../../../central/agents/lookup.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
-import { createEnrolmentTokens } from '../../../central/auth/enrolment-tokens.ts';
-import { createOperators } from '../../../central/auth/operators.ts';
+import { createEnrolmentTokens } from '../../../central/enrollment/tokens.ts';
+import { createOperators } from '../../../central/auth/api-tokens.ts';
 import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import type { OnlineAgent } from '../../../central/parameters/preflight.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
-import type { MadeBackup, StagedRestore } from '../../../central/store/backup.ts';
+import type { MadeBackup, StagedRestore } from '../../../central/store/backup/backup.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord, DeadLetter, Incident, Role, StoredEvent } from '../../../central/store/store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';

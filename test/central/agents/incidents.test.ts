@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { pino } from 'pino';
 import { Incidents } from '../../../central/agents/incidents.ts';
-import { INCIDENT_INTERVAL_MS } from '../../../central/store/bounds.ts';
+import { INCIDENT_INTERVAL_MS } from '../../../central/store/space/bounds.ts';
 import type { NewIncident } from '../../../central/store/store.ts';
 
 function start() {

@@ -2,10 +2,10 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { X509Certificate } from 'node:crypto';
 import { judgeClientCertificate, type ClientTerms } from '../../../central/auth/client-certificate.ts';
-import { openAuthority, type Authority } from '../../../central/pki/authority.ts';
-import { spkiOf, thumbprintOf } from '../../../central/pki/certificate.ts';
-import { issuedCertificate } from '../../../central/pki/issued.ts';
-import { makeKeyPair, type KeyPair } from '../../../central/pki/key-algorithms.ts';
+import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';
+import { spkiOf, thumbprintOf } from '../../../central/pki/x509/certificate.ts';
+import { issuedCertificate } from '../../../central/enrollment/credentials.ts';
+import { makeKeyPair, type KeyPair } from '../../../central/pki/x509/key-algorithms.ts';
 import { isCoded } from '../../../shared/errors.ts';
 import { memoryStore } from '../fakes.ts';
 

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { definitionOf, GROUPS, PARAMETER_NAMES } from '../../../central/parameters/definitions.ts';
+import { defaultValues, definitionOf, GROUPS, PARAMETER_NAMES } from '../../../central/parameters/definitions.ts';
 import { parametersMarkdown } from '../../../central/parameters/document.ts';
 import { crossFaults, judgeValue } from '../../../central/parameters/values.ts';
-import { defaultValues } from '../../../central/parameters/definitions.ts';
 
 test('docs/PARAMETERS.md is made from the table', () => {
   expect(readFileSync('docs/PARAMETERS.md', 'utf8')).toBe(parametersMarkdown());

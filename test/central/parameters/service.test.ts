@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { ParameterService, type ParameterServiceOptions } from '../../../central/parameters/service.ts';
 import type { ParameterFault } from '../../../central/parameters/errors.ts';
-import type { ParameterApplier, ParameterOverride } from '../../../central/parameters/ports.ts';
+import type { ParameterApplier, ParameterOverride } from '../../../central/parameters/types.ts';
 import type { OnlineAgent } from '../../../central/parameters/preflight.ts';
 import { defaultValues, type ParameterValues } from '../../../central/parameters/definitions.ts';
 import { CodedError } from '../../../shared/errors.ts';

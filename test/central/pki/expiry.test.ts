@@ -3,16 +3,16 @@ import { X509Certificate } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { CENTRAL } from '../../../central/audit.ts';
 import { createMetrics } from '../../../central/metrics.ts';
-import { trustBundle } from '../../../central/pki/agent-trust.ts';
-import { openAuthority } from '../../../central/pki/authority.ts';
+import { trustBundle } from '../../../central/pki/trust/trust-bundle.ts';
+import { openAuthority } from '../../../central/pki/authority/authority.ts';
 import { Expiry, type WatchedCertificate } from '../../../central/pki/expiry.ts';
-import { issuedCertificate } from '../../../central/pki/issued.ts';
-import { makeKeyPair } from '../../../central/pki/key-algorithms.ts';
-import { openServerIdentity } from '../../../central/pki/server-identity.ts';
-import { credentialsOf } from '../../../central/pki/server-slots.ts';
-import { openSigningCertificate, openSigningKey } from '../../../central/pki/signing-key.ts';
+import { issuedCertificate } from '../../../central/enrollment/credentials.ts';
+import { makeKeyPair } from '../../../central/pki/x509/key-algorithms.ts';
+import { openServerIdentity } from '../../../central/pki/server/server-identity.ts';
+import { credentialsOf } from '../../../central/pki/server/slots.ts';
+import { openSigningCertificate, openSigningKey } from '../../../central/pki/authority/signing-key.ts';
 import { memoryStore } from '../fakes.ts';
-import { makeBank } from './bank.ts';
+import { makeBank } from './server/bank.ts';
 
 const DAY = 86_400_000;
 

@@ -1,6 +1,6 @@
 // The part of the contract that concerns what administrators change: parameters, tokens, key material, and the audit of it all.
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../../../central/store/bounds.ts';
+import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../../../central/store/space/bounds.ts';
 import { CHAIN_START, chainHash } from '../../../central/store/audit-chain.ts';
 import type { ApiTokenRecord, PendingChange, Store } from '../../../central/store/store.ts';
 import { auditEntry, enrolmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';

@@ -1,7 +1,7 @@
 // The part of the contract that bounds what one agent, and strangers, can make the store keep; and that nothing gives way in silence.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
-import { DEAD_LETTERS_PER_APPEND, DEFAULT_BOUNDS, ENROLLMENTS_PER_DAY, INCIDENT_INTERVAL_MS, INCIDENTS_OF_STRANGERS, INCIDENTS_PER_AGENT, INCIDENTS_PER_INTERVAL, RESTARTS_PER_DAY } from '../../../central/store/bounds.ts';
+import { DEAD_LETTERS_PER_APPEND, DEFAULT_BOUNDS, ENROLLMENTS_PER_DAY, INCIDENT_INTERVAL_MS, INCIDENTS_OF_STRANGERS, INCIDENTS_PER_AGENT, INCIDENTS_PER_INTERVAL, RESTARTS_PER_DAY } from '../../../central/store/space/bounds.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { DAY, enrolmentToken, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 

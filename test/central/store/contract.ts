@@ -4,7 +4,7 @@ import { administrationContract } from './contract-administration.ts';
 import { agentContract } from './contract-agents.ts';
 import { boundsContract } from './contract-bounds.ts';
 import { certificateContract } from './contract-certificates.ts';
-import { enrolmentContract } from './contract-enrolments.ts';
+import { enrolmentContract } from './contract-enrollments.ts';
 import { renewalContract } from './contract-renewal.ts';
 import { messageContract } from './contract-messages.ts';
 import type { OpenEngine } from './samples.ts';

@@ -4,7 +4,7 @@ import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
-import { fingerprint, linkOf } from '../../../shared/sqlite/fingerprint.ts';
+import { fingerprint, linkOf } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { AGENT_PATH, SUBPROTOCOL, type Challenge, type Hello, type Position } from '../../../shared/wire/messages.ts';
 import { channelBinding, helloTranscript, signTranscript } from '../../../shared/wire/proof.ts';
 

@@ -1,6 +1,6 @@
 // In-memory ends of a session for tests of Sender and Receiver: what the ports promise, and nothing else.
 import type { Item } from '../../../shared/delivery/message.ts';
-import type { InboxPort, OutboxEntry, OutboxPort } from '../../../shared/delivery/ports.ts';
+import type { InboxPort, OutboxEntry, OutboxPort } from '../../../shared/delivery/log-interfaces.ts';
 
 export function entry(number: number, json = `{"n":${number}}`, expiresAt: number | null = null): OutboxEntry {
   return { number, id: `m${number}`, json, bytes: Buffer.byteLength(json), expiresAt };

@@ -13,7 +13,7 @@ import { writePkcs12 } from '../../../shared/keystore/pkcs12.ts';
 import { truststoreCommand } from '../../../shared/truststore/command.ts';
 import { writeStore } from '../../../shared/truststore/write.ts';
 import { fixture, KEYSTORES, lacks, run } from '../keystore/peers.ts';
-import type { SecretInput } from '../../../shared/secret-input.ts';
+import type { SecretInput } from '../../../shared/terminal/secret-input.ts';
 import { secretsFrom } from '../secrets.ts';
 
 let folder: string;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { truststoreCommand } from '../../../shared/truststore/command.ts';
-import { loadTruststore } from '../../../agent/truststore.ts';
+import { loadTruststore } from '../../../agent/trust/truststore.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import { KEYSTORES, lacks, run } from '../keystore/peers.ts';
 import { secretsFrom } from '../secrets.ts';

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fingerprintOf, updateTrusted } from '../../../shared/truststore/update.ts';
 import { openFile } from '../../../shared/truststore/write.ts';
-import { keytool } from '../../central/pki/bank.ts';
+import { keytool } from '../../central/pki/server/bank.ts';
 import { openssl, temporaryFolder, type Folder } from '../../central/pki/folder.ts';
 
 const PASSWORD = 'changeit';

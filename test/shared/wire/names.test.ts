@@ -1,7 +1,7 @@
 // Names in certificates: what is inside another name's quotes is no name of its own.
 import { describe, expect, test } from 'vitest';
-import { openAuthority } from '../../../central/pki/authority.ts';
-import { makeKeyPair } from '../../../central/pki/key-algorithms.ts';
+import { openAuthority } from '../../../central/pki/authority/authority.ts';
+import { makeKeyPair } from '../../../central/pki/x509/key-algorithms.ts';
 import { agentIn, alternativeNamesIn } from '../../../shared/wire/names.ts';
 import { memoryStore } from '../../central/fakes.ts';
 

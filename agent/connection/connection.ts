@@ -1,0 +1,373 @@
+// Owns one connection to Central, from dialling to its end: challenge, hello, proof of Central, both logs, heartbeat.
+// loop.ts decides when to dial again.
+import { randomBytes, type X509Certificate } from 'node:crypto';
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { isIP, type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { WebSocket } from 'ws';
+import { isCoded, type CodedError } from '../../shared/errors.ts';
+import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces.ts';
+import { Receiver } from '../../shared/delivery/receiver.ts';
+import { Sender } from '../../shared/delivery/sender.ts';
+import { hasChecksum, requireChecksum, withChecksum } from '../../shared/wire/checksum.ts';
+import { decodeFromCentral, encode } from '../../shared/wire/codec.ts';
+import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
+import { AGENT_PATH, LIMITS, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Trust, type Welcome } from '../../shared/wire/messages.ts';
+import { channelBinding, helloTranscript, readPublicKey, signTranscript, trustTranscript, verifyTranscript, welcomeTranscript } from '../../shared/wire/proof.ts';
+import { isTerminal, refusal } from '../../shared/wire/refusals.ts';
+import { lookAtCertificate, shownChain } from './tls-probe.ts';
+import { explainDialFailure, explainHttpAnswer } from './faults.ts';
+import { targetName, type Target } from '../target.ts';
+import type { Control } from './control.ts';
+import { agentFault } from '../errors.ts';
+import type { AgentKey, Identity } from '../identity/identity.ts';
+
+/** Everything one attempt needs; made anew for each, so that a fixed truststore or identity counts at once. */
+export interface DialPlan {
+  readonly target: Target;
+  /** What Central is trusted by (PEM); empty only on plain. */
+  readonly ca: readonly string[];
+  /** Where that came from, for messages. */
+  readonly truststore: string;
+  readonly key: AgentKey;
+  readonly identity: Identity;
+  /** The key that Central may know already, with its certificate: tried first (loop.ts). */
+  readonly next?: { readonly key: AgentKey; readonly identity: Identity } | undefined;
+  readonly name: string;
+  readonly version: string;
+  readonly boot: string;
+  /** TLS ends at a proxy before Central (central.websocket.proxied): the hello is not bound to it. */
+  readonly proxied: boolean;
+}
+
+export interface ConnectionPorts {
+  readonly outbox: OutboxPort;
+  readonly inbox: InboxPort & { position(): Promise<Position | null> };
+  /** Certificate and trust (control.ts). */
+  readonly control: Control;
+  readonly now: () => number;
+  /** The session stands; `notify` is the hint that events were appended. */
+  readonly onOnline: (online: OnlineSession) => void;
+}
+
+export interface OnlineSession {
+  readonly session: string;
+  readonly epoch: number;
+  readonly central: string;
+  readonly target: Target;
+  readonly heartbeatSeconds: number;
+  /** What Central wants producers to hold to (parameter agents.maxMessageBytes). */
+  readonly maxMessageBytes: number;
+  /** A hint: events may have been appended. */
+  notify(): void;
+}
+
+export interface ConnectionEnd {
+  readonly reason: CodedError;
+  /** The code of Central's refusal, if it said one. */
+  readonly refusedWith?: string;
+  /** Do not dial again until something changes. */
+  readonly terminal: boolean;
+  /** Not before this; 0 when Central did not say. */
+  readonly retryAfterMs: number;
+  /** How long the session lived; 0 when it never was online. */
+  readonly onlineMs: number;
+}
+
+/** From the first packet to the welcome. */
+const DIAL_TIMEOUT_MS = 15_000;
+/** Until Central has said its limits; beyond them the session ends by the receiver's own rules. */
+const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+/** What is read of an HTTP answer that should have been an upgrade. */
+const MAX_ANSWER_BYTES = 2048;
+/** Another Central than ours answered: it may be a while until the right one does. */
+const UNPROVEN_RETRY_MS = 60_000;
+/** A close frame is answered within this time, or the socket is cut. */
+const CLOSE_GRACE_MS = 2_000;
+/** Hints come from the same process and are not missed; this is the net beneath. */
+const POLL_MS = 15_000;
+
+/** Dials once and lives until the connection ends. Never rejects; aborting `signal` ends it, for its reason if that is one of ours. */
+export function connectOnce(plan: DialPlan, ports: ConnectionPorts, signal: AbortSignal): Promise<ConnectionEnd> {
+  return new Promise((resolve) => {
+    const connection = new Connection(plan, ports, resolve);
+    if (signal.aborted) connection.stop();
+    signal.addEventListener('abort', () => connection.stop(signal.reason), { once: true });
+  });
+}
+
+class Connection {
+  readonly #plan: DialPlan;
+  readonly #ports: ConnectionPorts;
+  readonly #resolve: (end: ConnectionEnd) => void;
+  readonly #socket: WebSocket;
+  readonly #dialTimer: NodeJS.Timeout;
+  #state: 'dialling' | 'greeting' | 'proving' | 'online' | 'ended' = 'dialling';
+  #carrier: Socket | undefined;
+  #shown: X509Certificate | undefined;
+  #challenge: Challenge | undefined;
+  #hello: Hello | undefined;
+  #sender: Sender | undefined;
+  #receiver: Receiver | undefined;
+  #heartbeat: Heartbeat | undefined;
+  #onlineAt = 0;
+  /** Of one frame; Central's own limit from its welcome on. */
+  #maxItems: number = LIMITS.windowItems;
+  #session = '';
+  /** Central's last word, which comes in the frame before the close. */
+  #refusal: ConnectionEnd | undefined;
+  #comeBackAfterMs = 0;
+  #cut: NodeJS.Timeout | undefined;
+
+  constructor(plan: DialPlan, ports: ConnectionPorts, resolve: (end: ConnectionEnd) => void) {
+    this.#plan = plan;
+    this.#ports = ports;
+    this.#resolve = resolve;
+    const { target } = plan;
+    this.#socket = new WebSocket(`${targetName(target)}${AGENT_PATH}`, SUBPROTOCOL, {
+      perMessageDeflate: false,
+      followRedirects: false,
+      maxPayload: MAX_FRAME_BYTES,
+      handshakeTimeout: DIAL_TIMEOUT_MS,
+      finishRequest: (request: ClientRequest) => this.#sendRequest(request),
+      ...(target.secure ? { ca: [...plan.ca], allowPartialTrustChain: true, minVersion: 'TLSv1.3' as const, cert: plan.identity.certificate, key: plan.key.pem, ...(isIP(target.host) === 0 ? { servername: target.host } : {}) } : {}),
+    });
+    this.#dialTimer = setTimeout(() => this.#end(agentFault('connect_timeout', { target: targetName(target), seconds: DIAL_TIMEOUT_MS / 1000 })), DIAL_TIMEOUT_MS);
+    this.#socket.on('upgrade', (response: IncomingMessage) => {
+      this.#carrier = response.socket;
+    });
+    // Not before ws has looked at the answer: it may be an upgrade to something else.
+    this.#socket.on('open', () => {
+      if (this.#state === 'dialling') this.#state = 'greeting';
+    });
+    this.#socket.on('unexpected-response', (_request, response: IncomingMessage) => this.#onHttpAnswer(response));
+    this.#socket.on('error', (error: Error) => this.#onError(error));
+    this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
+    this.#socket.on('close', (code: number, text: Buffer) => this.#onClose(code, text.toString()));
+  }
+
+  stop(reason?: unknown): void {
+    this.#end(isCoded(reason) ? reason : agentFault('stopped', {}));
+  }
+
+  #onMessage(data: Buffer, isBinary: boolean): void {
+    if (this.#state === 'ended') return;
+    // Binary frames are kept for streams; this version opens none.
+    if (isBinary) return this.#end(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
+    try {
+      const summed = hasChecksum(data);
+      const frame = decodeFromCentral(data.toString('utf8'), this.#maxItems);
+      if (frame === null) return;
+      if (this.#state === 'online' && !this.#plan.target.secure) requireChecksum(frame.type, summed);
+      this.#onFrame(frame, data.length);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #onFrame(frame: CentralFrame, bytes: number): void {
+    switch (frame.type) {
+      case 'challenge':
+        return this.#onChallenge(frame);
+      case 'welcome':
+        return this.#onWelcome(frame);
+      case 'refuse':
+        this.#refusal = {
+          reason: agentFault('refused', { found: `${frame.text} (${frame.code})`, hint: frame.hint }),
+          refusedWith: frame.code,
+          terminal: false,
+          retryAfterMs: (frame.retryAfterSeconds ?? 0) * 1000,
+          onlineMs: this.#onlineMs(),
+        };
+        return;
+      case 'messages':
+        return this.#receiver === undefined ? this.#early(frame.type) : this.#receiver.messages(frame, bytes);
+      case 'ack':
+        return this.#sender === undefined ? this.#early(frame.type) : this.#sender.acknowledge(frame.through);
+      case 'begin':
+        return this.#receiver === undefined ? this.#early(frame.type) : this.#receiver.begin(frame);
+      case 'pause':
+        return this.#sender?.setPaused(true);
+      case 'resume':
+        return this.#sender?.setPaused(false);
+      case 'renewed':
+      case 'renewal-refused':
+      case 'renew-now':
+        return this.#state === 'online' ? this.#ports.control.onFrame(frame) : this.#early(frame.type);
+      case 'trust':
+        return this.#state === 'online' ? this.#onTrust(frame) : this.#early(frame.type);
+      case 'drain':
+        this.#comeBackAfterMs = frame.retryAfterSeconds * 1000 + Math.random() * frame.spreadSeconds * 1000;
+        return;
+    }
+  }
+
+  #early(type: string): void {
+    this.#end(refusal('bad_frame', { found: `${type} before the welcome` }));
+  }
+
+  #onChallenge(challenge: Challenge): void {
+    if (this.#state !== 'greeting') return this.#end(refusal('bad_frame', { found: 'a second challenge' }));
+    this.#state = 'proving';
+    this.#challenge = challenge;
+    this.#ports.inbox.position().then(
+      (down) => this.#sendHello(challenge, down),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #sendHello(challenge: Challenge, down: Position | null): void {
+    if (this.#state !== 'proving') return;
+    const { key, identity, name, version, boot, target, proxied } = this.#plan;
+    let binding: string | null = null;
+    if (target.secure && !proxied) {
+      binding = (this.#carrier instanceof TLSSocket ? channelBinding(this.#carrier) : undefined) ?? null;
+      if (binding === null) return this.#end(agentFault('binding_unavailable', { target: targetName(target) }));
+    }
+    const hello: Omit<Hello, 'signature'> = {
+      type: 'hello',
+      id: identity.id,
+      name,
+      key: key.publicKey,
+      version,
+      boot,
+      challenge: challenge.nonce,
+      nonce: randomBytes(24).toString('base64url'),
+      scheme: target.secure ? 'wss' : 'ws',
+      binding,
+      release: null,
+      capabilities: [...this.#ports.control.capabilities],
+      logs: { down },
+    };
+    this.#hello = { ...hello, signature: signTranscript(helloTranscript(challenge, hello), key.privateKey) };
+    this.#socket.send(target.secure ? encode(this.#hello) : withChecksum(encode(this.#hello)));
+  }
+
+  #onWelcome(welcome: Welcome): void {
+    const [hello, challenge, carrier] = [this.#hello, this.#challenge, this.#carrier];
+    if (this.#state !== 'proving' || hello === undefined || challenge === undefined || carrier === undefined) {
+      return this.#end(refusal('bad_frame', { found: 'a welcome that nothing asked for' }));
+    }
+    const signingKey = readPublicKey(this.#plan.identity.signingKey);
+    if (signingKey === undefined || !verifyTranscript(welcomeTranscript(hello, challenge.central, welcome), welcome.signature, signingKey)) {
+      return this.#end(refusal('unproven_central', {}));
+    }
+    this.#state = 'online';
+    this.#session = welcome.session;
+    this.#onlineAt = performance.now();
+    clearTimeout(this.#dialTimer);
+    const frames = { send: (text: string): void => this.#send(text) };
+    const onFailure = (error: unknown): void => this.#fail(error);
+    const { limits } = welcome;
+    this.#maxItems = limits.windowItems;
+    const sender = new Sender({ outbox: this.#ports.outbox, frames, limits, now: this.#ports.now, onFailure, pollMs: POLL_MS });
+    this.#sender = sender;
+    this.#receiver = new Receiver({ inbox: this.#ports.inbox, frames, limits, onFailure });
+    const heartbeatMs = welcome.heartbeatSeconds * 1000;
+    this.#heartbeat = startHeartbeat(heartbeatPort(this.#socket, carrier), heartbeatMs, heartbeatMs * 4, ({ reason, seconds }) => {
+      this.#end(reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }));
+    });
+    this.#ports.onOnline({
+      session: welcome.session,
+      epoch: welcome.epoch,
+      central: challenge.central,
+      target: this.#plan.target,
+      heartbeatSeconds: welcome.heartbeatSeconds,
+      maxMessageBytes: limits.maxMessageBytes,
+      notify: () => sender.notify(),
+    });
+    sender.start(welcome.logs.up).catch(onFailure);
+    this.#ports.control.onOnline((frame) => this.#send(encode(frame)), {
+      key: this.#plan.key,
+      shown: () => (carrier instanceof TLSSocket ? shownChain(carrier) : []),
+      shownNow: async () => (await lookAtCertificate(this.#plan.target, { timeoutMs: DIAL_TIMEOUT_MS })).chain,
+    });
+  }
+
+  /** Whoever stands in a plain line could say it, and be trusted on wss from then on: only what Central signed for this session counts. */
+  #onTrust(frame: Trust): void {
+    const signingKey = readPublicKey(this.#plan.identity.signingKey);
+    const proven = signingKey !== undefined && verifyTranscript(trustTranscript(this.#session, frame.certificates), frame.signature, signingKey);
+    if (!proven) return this.#end(refusal('unproven_central', {}));
+    this.#ports.control.onFrame(frame);
+  }
+
+  #send(text: string): void {
+    if (this.#state === 'online') this.#socket.send(this.#plan.target.secure ? text : withChecksum(text));
+  }
+
+  #onHttpAnswer(response: IncomingMessage): void {
+    let body = '';
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => {
+      if (body.length < MAX_ANSWER_BYTES) body += chunk;
+    });
+    const done = (): void => this.#end(explainHttpAnswer(this.#plan.target, response.statusCode ?? 0, body));
+    response.on('end', done);
+    response.on('error', done);
+  }
+
+  #onError(error: Error): void {
+    if (this.#state !== 'dialling') return this.#end(agentFault('closed', { target: targetName(this.#plan.target), found: error.message }, error));
+    const { target, truststore } = this.#plan;
+    if (this.#carrier !== undefined) return this.#end(agentFault('no_central', { target: targetName(target), found: `with a wrong upgrade (${error.message})` }, error));
+    this.#end(explainDialFailure(error, { target, truststore, shown: this.#shown, timeoutSeconds: DIAL_TIMEOUT_MS / 1000, now: new Date(this.#ports.now()) }));
+  }
+
+  /** Sends the upgrade request, and keeps the certificate that the peer shows: when it is refused, its socket forgets it. */
+  #sendRequest(request: ClientRequest): void {
+    request.once('socket', (socket) => {
+      // `secure` comes before Node verifies; `secureConnect` would come only for a certificate that is trusted.
+      if (socket instanceof TLSSocket) socket.prependOnceListener('secure', () => (this.#shown = socket.getPeerX509Certificate()));
+    });
+    request.end();
+  }
+
+  #onClose(code: number, text: string): void {
+    if (this.#state === 'ended') return;
+    const target = targetName(this.#plan.target);
+    const said = text === '' ? `close code ${code}` : `close code ${code} ${text}`;
+    const spoken = this.#refusal;
+    if (spoken !== undefined) return this.#finish({ ...spoken, terminal: isTerminal(code), onlineMs: this.#onlineMs() });
+    this.#finish({
+      reason: agentFault('closed', { target, found: code === 1006 ? 'the line was cut' : said }),
+      terminal: isTerminal(code),
+      retryAfterMs: 0,
+      onlineMs: this.#onlineMs(),
+    });
+  }
+
+  #fail(error: unknown): void {
+    this.#end(isCoded(error) ? error : agentFault('closed', { target: targetName(this.#plan.target), found: String(error) }, error));
+  }
+
+  /** Ends the connection for a reason of this side. */
+  #end(reason: CodedError): void {
+    if (this.#state === 'ended') return;
+    const wasOpen = this.#socket.readyState === this.#socket.OPEN;
+    const terminal = reason.close !== undefined && isTerminal(reason.close);
+    const retryAfterMs = reason.code === 'unproven_central' ? UNPROVEN_RETRY_MS : 0;
+    this.#finish({ reason, terminal, retryAfterMs, onlineMs: this.#onlineMs() });
+    if (wasOpen && reason.code !== 'heartbeat_lost') {
+      this.#socket.close(reason.close ?? 1000, reason.code);
+      this.#cut = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS);
+      this.#socket.once('close', () => clearTimeout(this.#cut));
+    } else {
+      this.#socket.terminate();
+    }
+  }
+
+  #onlineMs(): number {
+    return this.#onlineAt === 0 ? 0 : performance.now() - this.#onlineAt;
+  }
+
+  #finish(end: ConnectionEnd): void {
+    if (this.#state === 'online') this.#ports.control.onOffline();
+    this.#state = 'ended';
+    clearTimeout(this.#dialTimer);
+    this.#heartbeat?.stop();
+    this.#sender?.stop();
+    this.#receiver?.stop();
+    this.#resolve({ ...end, retryAfterMs: Math.max(end.retryAfterMs, this.#comeBackAfterMs) });
+  }
+}

@@ -1,0 +1,61 @@
+// Owns which part of the agent is asked about a frame beside the messages: renewal of its certificate, or trust.
+import type { X509Certificate } from 'node:crypto';
+import type { AgentControl, CentralControl, Renewed, RenewalRefused, RenewNow, Trust } from '../../shared/wire/messages.ts';
+import type { AgentKey } from '../identity/identity.ts';
+
+export type SendControl = (frame: AgentControl) => void;
+
+/** What a part may ask of the connection that it is told of. */
+export interface ControlLine {
+  /** The key that Central welcomed. */
+  readonly key: AgentKey;
+  /** The certificates by which Central is known on it, its own first; none on a plain line. */
+  shown(): readonly X509Certificate[];
+  /** The same as Central shows it now, on a connection that ends with the handshake: the one that stands may be older. Errors: of the line. */
+  shownNow(): Promise<readonly X509Certificate[]>;
+}
+
+/** None of them may throw or reject; what goes wrong is theirs to tell. */
+export interface RenewalControl {
+  /** Central has welcomed this agent, which came with `key`; `send` is good until `onOffline`. */
+  onOnline(send: SendControl, key: AgentKey): void;
+  onFrame(frame: Renewed | RenewalRefused | RenewNow): void;
+  onOffline(): void;
+}
+
+export interface TrustControl {
+  onOnline(send: SendControl, line: ControlLine): void;
+  /** Its signature has been verified. */
+  onFrame(frame: Trust): void;
+  onOffline(): void;
+}
+
+export interface Control {
+  /** What the hello names: Central asks for nothing else. */
+  readonly capabilities: readonly string[];
+  onOnline(send: SendControl, line: ControlLine): void;
+  onFrame(frame: CentralControl): void;
+  onOffline(): void;
+}
+
+export function createControl({ renewal, trust }: { readonly renewal: RenewalControl; readonly trust: TrustControl }): Control {
+  return {
+    capabilities: ['renewal', 'trust'],
+    onOnline(send, line): void {
+      renewal.onOnline(send, line.key);
+      trust.onOnline(send, line);
+    },
+    onFrame(frame): void {
+      return frame.type === 'trust' ? trust.onFrame(frame) : renewal.onFrame(frame);
+    },
+    onOffline(): void {
+      renewal.onOffline();
+      trust.onOffline();
+    },
+  };
+}
+
+const nothing = { capabilities: [], onOnline: () => undefined, onFrame: () => undefined, onOffline: () => undefined };
+
+/** For a connection that keeps nothing of what it is told, such as the doctor's. */
+export const NO_CONTROL: Control = nothing;

@@ -1,0 +1,73 @@
+// Owns looking at the certificate that a host shows, without sending anything to it: for the pin of an enrolment and for the
+// doctor. The one place where TLS is not verified by TLS itself; whoever looks decides what to make of it.
+import type { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
+import { readCertificate } from '../../shared/x509/certificates.ts';
+import type { Target } from '../target.ts';
+
+export interface Look {
+  /** As the host sent it, its own certificate first; the root too if it was sent. */
+  readonly chain: readonly X509Certificate[];
+  /** TLSv1.3 and the like. */
+  readonly protocol: string;
+  readonly cipher: string;
+}
+
+export interface LookOptions {
+  readonly timeoutMs: number;
+  /** Below TLS 1.3: to see what an old peer speaks, never to say anything to it. */
+  readonly oldest?: 'TLSv1';
+}
+
+/** The end of TLS is on its way within this time, or the line is dead. */
+const PARTING_MS = 1_000;
+/** A forged chain must not become work. */
+const MAX_CHAIN = 10;
+
+/**
+ * Shakes hands, looks, hangs up. Rejects with what TLS or the system say. What is said to an unverified peer is the TLS handshake
+ * itself and its end; there is no way to make this connection say more.
+ */
+export function lookAtCertificate(target: Target, { timeoutMs, oldest }: LookOptions): Promise<Look> {
+  return new Promise((resolve, reject) => {
+    const versions: ConnectionOptions = oldest === undefined ? { minVersion: 'TLSv1.3' } : { minVersion: oldest, ciphers: 'DEFAULT@SECLEVEL=0' };
+    const socket = connect({
+      host: target.host,
+      port: target.port,
+      ...versions,
+      ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+      rejectUnauthorized: false, // nothing is sent, and nothing that is received counts
+    });
+    const timer = setTimeout(() => socket.destroy(new Error('the TLS handshake has timed out')), timeoutMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      // In order: Central records whoever breaks off in the middle of a handshake, and a look is no failure.
+      socket.end();
+      const parting = setTimeout(() => socket.destroy(), PARTING_MS);
+      socket.once('close', () => clearTimeout(parting));
+      socket.resume();
+    };
+    socket.once('error', (error) => {
+      done();
+      reject(error);
+    });
+    // It may hang up instead: without an error, when it took our hello for the end of its business.
+    socket.once('close', () => reject(Object.assign(new Error('it hung up during the TLS handshake'), { code: 'ECONNRESET' })));
+    socket.once('secureConnect', () => {
+      resolve({ chain: shownChain(socket), protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name });
+      done();
+    });
+  });
+}
+
+export function shownChain(socket: TLSSocket): X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
+  // A self-signed certificate is its own issuer: there the chain ends.
+  while (next?.raw !== undefined && chain.length < MAX_CHAIN) {
+    chain.push(readCertificate(next.raw));
+    next = next.issuerCertificate === next ? undefined : next.issuerCertificate;
+  }
+  return chain;
+}

@@ -1,0 +1,43 @@
+// Owns `queue-agent doctor`: prints each step as it is done, or all of them as JSON, and gives the exit status.
+import { escapeLine } from '../../shared/terminal/escape.ts';
+import type { AgentConfRequest } from '../conf.ts';
+import { examineAgent, examineEnrolment, type EnrolmentQuestion } from './doctor.ts';
+import type { StepReport, Walk } from './step.ts';
+
+export interface DoctorOrder {
+  readonly request: AgentConfRequest;
+  /** Examine the way to an enrolment instead. */
+  readonly enrolment: EnrolmentQuestion | undefined;
+  readonly json: boolean;
+  readonly print: (text: string) => void;
+}
+
+/** Of each step: longer than a bad line needs, short enough to wait for. */
+const TIMEOUT_MS = 10_000;
+
+/** Exit status 0: the agent gets (or could get) online; 1: it does not, and the last step says why. */
+export async function doctorCommand({ request, enrolment, json, print }: DoctorOrder): Promise<number> {
+  const options = { timeoutMs: TIMEOUT_MS, now: () => new Date() };
+  const walk: Walk<boolean> = enrolment === undefined ? examineAgent(request, options) : examineEnrolment(enrolment, options);
+  const steps: StepReport[] = [];
+  for (;;) {
+    const next = await walk.next();
+    if (next.done === true) {
+      if (json) print(`${JSON.stringify({ ok: next.value, steps }, null, 2)}\n`);
+      else print(next.value ? 'No fault found.\n' : '');
+      return next.value ? 0 : 1;
+    }
+    if (!json && next.value.target !== null && next.value.target !== steps.at(-1)?.target) print(`\n${next.value.target}\n`);
+    steps.push(next.value);
+    if (!json) print(stepText(next.value));
+  }
+}
+
+const MARKS = { ok: 'ok', warning: 'warning', fault: 'FAULT' } as const;
+
+/** Certificates, answers and refusals of hosts are in it: each part stays on its line. */
+function stepText({ step, outcome, found, fault }: StepReport): string {
+  const lines = [`${MARKS[outcome].padEnd(8)}${step}`, ...found.map((line) => `          ${line}`)];
+  if (fault !== null) lines.push(`          ${fault.text}`, `          hint: ${fault.hint}`, `          (${fault.code})`);
+  return `${lines.map(escapeLine).join('\n')}\n`;
+}

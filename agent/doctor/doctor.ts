@@ -1,0 +1,239 @@
+// Owns the order in which the doctor asks: configuration, identity, truststore; then for each host DNS, TCP, TLS, chain, name,
+// dates, protocol, authentication. Each step says what it found, and the walk ends at the first fault, with its hint.
+import type { X509Certificate } from 'node:crypto';
+import { firstInPem } from '../../shared/x509/certificates.ts';
+import type { CodedError } from '../../shared/errors.ts';
+import { counted, FORMAT_NAMES, nameLine } from '../../shared/keystore/material.ts';
+import { day } from '../../shared/truststore/entries.ts';
+import { readEnrolmentToken, readPin } from '../../shared/wire/enrollment.ts';
+import type { Challenge } from '../../shared/wire/messages.ts';
+import type { Look } from '../connection/tls-probe.ts';
+import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
+import { agentName, dialTargets, type Target, targetName } from '../target.ts';
+import { authenticate, type Patient } from './hello.ts';
+import { askForDate, lookAtHost, reachHost, readChallenge, resolveHost, type LineOptions } from './network.ts';
+import { step, Stopped, type Notes, type Walk } from './step.ts';
+import { pinnedIn, readEnrolUrl } from '../enrollment/enroll.ts';
+import { agentFault } from '../errors.ts';
+import { loadCredentials, loadIdentity, loadKey, type Credentials } from '../identity/identity.ts';
+import { datesFault, nameFault, namesOf, trustPath, type TrustPath } from '../trust/path.ts';
+import { loadTruststore, type Truststore } from '../trust/truststore.ts';
+
+export interface DoctorOptions {
+  /** Of each step that waits for somebody. */
+  readonly timeoutMs: number;
+  readonly now: () => Date;
+}
+
+export interface EnrolmentQuestion {
+  readonly url: string;
+  readonly pin: string | undefined;
+  readonly token: string | undefined;
+}
+
+/** Clocks of branch PCs run apart by seconds; minutes make certificates fail. */
+const SKEW_MS = 60_000;
+/** Central answers at once; another host may never. */
+const CLOCK_MS = 3_000;
+/** A clock that is so far apart from Central's is the cause of a date that does not fit. */
+const WRONG_CLOCK_MS = 5 * 60_000;
+
+/** Examines an agent that is enrolled. The value is true when it gets, or could get, online. */
+export async function* examineAgent(request: AgentConfRequest, options: DoctorOptions): Walk<boolean> {
+  try {
+    const conf = yield* step('configuration', undefined, (notes) => readConfiguration(request, notes));
+    const { identity, key, next } = yield* step('identity', undefined, (notes) => readIdentity(conf, options, notes));
+    const truststore = conf.central.secure ? yield* step('truststore', undefined, (notes) => readTruststore(conf, options, notes)) : undefined;
+    let online = false;
+    for (const target of dialTargets(conf, identity)) {
+      const patient = { conf, identity, key, next, ca: truststore?.ca ?? [], line: { ...options, truststore: conf.truststore.path } };
+      online = (yield* examineTarget(target, patient)) || online;
+    }
+    return online;
+  } catch (error) {
+    if (error instanceof Stopped) return false;
+    throw error;
+  }
+}
+
+/** One host. A fault ends this host only: an agent goes on to the next one too. */
+async function* examineTarget(target: Target, { conf, identity, key, next, ca, line }: Patient): Walk<boolean> {
+  try {
+    const look = yield* reachAndLook(target, line);
+    if (look !== undefined) {
+      const trusted = ca.map((pem) => firstInPem(pem));
+      const path = yield* step('chain', target, (notes) => judgeChain(look, trusted, target, line, notes));
+      yield* nameAndDates(path, target, line);
+    }
+    const challenge = yield* step('protocol', target, (notes) => greet(target, ca, line, notes));
+    yield* step('authentication', target, (notes) => authenticate({ conf, identity, key, next, ca, line }, target, challenge, notes));
+    return true;
+  } catch (error) {
+    if (error instanceof Stopped) return false;
+    throw error;
+  }
+}
+
+/** Examines the way to an enrolment, before a token is used. */
+export async function* examineEnrolment({ url, pin, token }: EnrolmentQuestion, options: DoctorOptions): Walk<boolean> {
+  const line = { ...options, truststore: 'the pin' };
+  try {
+    const { target, wanted } = yield* step('address', undefined, (notes) => {
+      const read = readEnrolUrl(url);
+      notes.say(`${read.secure ? 'https' : 'http'}, host ${read.host}, port ${read.port}`);
+      if (read.secure && pin === undefined) throw agentFault('pin_missing', {});
+      const readable = pin === undefined ? undefined : readPin(pin);
+      if (pin !== undefined && readable === undefined) throw agentFault('pin_bad', {});
+      if (token !== undefined && readEnrolmentToken(token) === undefined) throw agentFault('token_bad', {});
+      // A token that was tried might be used up.
+      if (token !== undefined) notes.say('the token has the form of one; whether Central knows it is seen by the enrolment itself');
+      return { target: read, wanted: readable };
+    });
+    const look = yield* reachAndLook(target, line);
+    let ca: readonly string[] = [];
+    if (look !== undefined && wanted !== undefined) {
+      const path = yield* step('pin', target, (notes) => {
+        notes.say(...look.chain.map(certificateLine));
+        const pinned = pinnedIn(look.chain, wanted, target);
+        const found = trustPath(look.chain, [pinned], line.now());
+        if (found.anchor === undefined) throw unknownAuthority(found, target, line);
+        notes.say(`the pin is that of ${nameLine(pinned.subject)}`);
+        return found;
+      });
+      yield* nameAndDates(path, target, line);
+      ca = path.anchor === undefined ? [] : [path.anchor.toString()];
+    }
+    yield* step('protocol', target, (notes) => greet(target, ca, line, notes));
+    return true;
+  } catch (error) {
+    if (error instanceof Stopped) return false;
+    throw error;
+  }
+}
+
+async function* reachAndLook(target: Target, line: LineOptions): Walk<Look | undefined> {
+  const addresses = yield* step('DNS', target, async (notes) => {
+    const found = await resolveHost(target, line);
+    notes.say(found[0] === target.host ? `${target.host} is an address` : `${target.host} has ${found.join(', ')}`);
+    return found;
+  });
+  yield* step('TCP', target, async (notes) => {
+    const reached = await reachHost(target, addresses, line);
+    notes.warn(...reached.failed);
+    notes.say(`${reached.address} port ${target.port} takes connections (after ${reached.afterMs} ms, from ${reached.from})`);
+  });
+  if (!target.secure) return undefined;
+  return yield* step('TLS', target, async (notes) => {
+    const look = await lookAtHost(target, line);
+    notes.say(`${look.protocol}, ${look.cipher}`, ...look.chain.map(certificateLine));
+    return look;
+  });
+}
+
+async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions): Walk<void> {
+  const [leaf] = path.path;
+  if (leaf === undefined) return;
+  yield* step('name', target, (notes) => {
+    notes.say(`it stands for ${namesOf(leaf)}`);
+    const fault = nameFault(leaf, target);
+    if (fault !== undefined) throw fault;
+  });
+  yield* step('dates', target, async (notes) => {
+    const now = line.now();
+    notes.say(...path.path.map((certificate) => `${nameLine(certificate.subject)}: ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}`));
+    const fault = datesFault(path, target, line.truststore, now);
+    if (fault === undefined) return;
+    const theirs = await askForDate(target, Math.min(line.timeoutMs, CLOCK_MS));
+    notes.say(whoseClock(now, theirs));
+    throw fault;
+  });
+}
+
+/** Which of the two clocks is to be doubted. */
+function whoseClock(now: Date, theirs: Date | undefined): string {
+  if (theirs === undefined) return `this machine's clock shows ${now.toISOString()}; the host tells none to compare it with`;
+  const apart = Math.abs(now.getTime() - theirs.getTime());
+  const both = `this machine's clock shows ${now.toISOString()}, the host's (told in plain, unproven) ${theirs.toISOString()}`;
+  return apart > WRONG_CLOCK_MS ? `${both}: they are ${duration(apart)} apart, so one of them is wrong, and with it this verdict may be` : `${both}: they agree, so the certificate is at fault`;
+}
+
+function duration(ms: number): string {
+  const [seconds, minutes, hours, days] = [ms / 1000, ms / 60_000, ms / 3_600_000, ms / 86_400_000].map(Math.round) as [number, number, number, number];
+  if (days >= 2) return counted(days, 'day');
+  if (hours >= 2) return counted(hours, 'hour');
+  return minutes >= 2 ? counted(minutes, 'minute') : counted(seconds, 'second');
+}
+
+async function readConfiguration(request: AgentConfRequest, notes: Notes): Promise<AgentConf> {
+  const conf = await loadAgentConf(request);
+  const { secure, proxied, endpoints } = conf.central;
+  notes.say(`profile ${conf.profile.folder}`, `data folder ${conf.dataFolder}`);
+  notes.say(endpoints.length === 0 ? 'no host of Central is configured: the one of the enrolment is dialled' : `dials ${endpoints.map(({ host, port }) => targetName({ secure, host, port })).join(', ')}`);
+  if (proxied) notes.say('TLS ends at a proxy before Central (central.websocket.proxied)');
+  if (!secure) notes.warn('plain: nothing on this line is encrypted (central.websocket.secure=false)');
+  notes.warn(...conf.warnings);
+  return conf;
+}
+
+async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<Credentials> {
+  if ((await loadIdentity(conf.dataFolder)) === undefined) throw agentFault('not_enrolled', {});
+  // Without one, it would be made: the doctor makes nothing.
+  if ((await loadKey(conf.dataFolder)) === undefined) throw agentFault('identity_damaged', { file: conf.dataFolder, found: 'its key (agent-key.pem) is missing' });
+  const credentials = await loadCredentials(conf.dataFolder);
+  if (credentials === undefined) throw agentFault('not_enrolled', {});
+  const { identity, key, next } = credentials;
+  notes.say(`${agentName(conf, identity)}, id ${identity.id}, enrolled with Central "${identity.central}"`, `key sha256:${key.thumbprint}`);
+  let certificate: X509Certificate;
+  try {
+    certificate = firstInPem(identity.certificate);
+  } catch (error) {
+    throw agentFault('identity_damaged', { file: conf.dataFolder, found: 'its certificate cannot be read' }, error);
+  }
+  notes.say(`certificate ${certificateLine(certificate)}`);
+  if (!certificate.checkPrivateKey(key.privateKey)) notes.warn('this certificate belongs to another key; what proves the agent is its key');
+  else if (certificate.validToDate < now()) notes.warn(`this certificate expired on ${day(certificate.validToDate)}`);
+  if (next !== undefined) notes.say(`a fresh key waits for its first welcome: sha256:${next.key.thumbprint}`);
+  return credentials;
+}
+
+async function readTruststore(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<Truststore> {
+  const { path, password, declaredType, origin } = conf.truststore;
+  notes.say(`${path} (${origin})`);
+  const truststore = await loadTruststore({ path, password, declaredType, now: now() });
+  notes.say(`${FORMAT_NAMES[truststore.format]}, ${counted(truststore.certificates.length, 'certificate')}`);
+  notes.say(...truststore.certificates.map(({ alias, subject, validTo, thumbprint }) => `${alias}: ${subject}, until ${day(validTo)}, SHA-256 ${thumbprint}`));
+  notes.warn(...truststore.warnings);
+  return truststore;
+}
+
+function judgeChain(look: Look, trusted: readonly X509Certificate[], target: Target, line: LineOptions, notes: Notes): TrustPath {
+  const found = trustPath(look.chain, trusted, line.now());
+  const { anchor, path } = found;
+  if (anchor === undefined) {
+    const last = path.at(-1);
+    const namesake = trusted.find(({ subject }) => subject === last?.issuer);
+    if (namesake !== undefined) notes.say(`a "${nameLine(namesake.subject)}" is trusted, but it is another one with another key (SHA-256 ${namesake.fingerprint256}): Central may have been set up anew`);
+    throw unknownAuthority(found, target, line);
+  }
+  notes.say(`trusted by ${nameLine(anchor.subject)}, SHA-256 ${anchor.fingerprint256}`);
+  return found;
+}
+
+function unknownAuthority({ path }: TrustPath, target: Target, { truststore }: LineOptions): CodedError {
+  return agentFault('tls_unknown_authority', { target: targetName(target), issuer: nameLine(path.at(-1)?.issuer ?? ''), truststore });
+}
+
+async function greet(target: Target, ca: readonly string[], line: LineOptions, notes: Notes): Promise<Challenge> {
+  const challenge = await readChallenge(target, ca, line);
+  const [ours, theirs] = [line.now(), new Date(challenge.time)];
+  const apart = Math.abs(ours.getTime() - theirs.getTime());
+  notes.say(`Central "${challenge.central}" answers`);
+  if (apart > SKEW_MS) notes.warn(`its clock shows ${theirs.toISOString()}, this machine's ${ours.toISOString()}: ${duration(apart)} apart`);
+  else notes.say(`the clocks are ${duration(apart)} apart`);
+  return challenge;
+}
+
+/** A certificate in one line. */
+function certificateLine(certificate: X509Certificate): string {
+  return `${nameLine(certificate.subject)}, signed by ${nameLine(certificate.issuer)}, ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}, SHA-256 ${certificate.fingerprint256}`;
+}

@@ -1,0 +1,50 @@
+// Owns what a step of the doctor is: something that is done, says what it found, and may find the fault at which the walk ends.
+import { isCoded } from '../../shared/errors.ts';
+import { targetName, type Target } from '../target.ts';
+
+export type StepName = 'configuration' | 'identity' | 'truststore' | 'address' | 'DNS' | 'TCP' | 'TLS' | 'pin' | 'chain' | 'name' | 'dates' | 'protocol' | 'authentication';
+
+export interface StepReport {
+  readonly step: StepName;
+  /** wss://central.example.com:9150; null before a host is dialled. */
+  readonly target: string | null;
+  readonly outcome: 'ok' | 'warning' | 'fault';
+  readonly found: readonly string[];
+  readonly fault: { readonly code: string; readonly text: string; readonly hint: string } | null;
+}
+
+export type Walk<T> = AsyncGenerator<StepReport, T>;
+
+/** A step found a fault: the walk along this line is over, and the report is out. */
+export class Stopped extends Error {}
+
+/** What a step says while it works. */
+export class Notes {
+  readonly found: string[] = [];
+  warned = false;
+
+  say(...lines: readonly string[]): void {
+    this.found.push(...lines);
+  }
+
+  warn(...lines: readonly string[]): void {
+    this.warned ||= lines.length > 0;
+    this.found.push(...lines.map((line) => `warning: ${line}`));
+  }
+}
+
+/** Does one step and reports it. Throws Stopped behind the report of a fault. */
+export async function* step<T>(name: StepName, target: Target | undefined, act: (notes: Notes) => Promise<T> | T): Walk<T> {
+  const notes = new Notes();
+  const about = { step: name, target: target === undefined ? null : targetName(target), found: notes.found };
+  let value: T;
+  try {
+    value = await act(notes);
+  } catch (error) {
+    if (!isCoded(error)) throw error;
+    yield { ...about, outcome: 'fault', fault: { code: error.code, text: error.message, hint: error.hint } };
+    throw new Stopped();
+  }
+  yield { ...about, outcome: notes.warned ? 'warning' : 'ok', fault: null };
+  return value;
+}

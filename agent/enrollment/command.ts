@@ -1,0 +1,75 @@
+// Owns `queue-agent enrol` and the enrolment by a one-time file: what is written where after Central said yes. Loaded on demand.
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { textOf } from '../../shared/errors.ts';
+import { certificatesInPem } from '../../shared/x509/certificates.ts';
+import { addTrusted } from '../../shared/truststore/import.ts';
+import { fingerprintOf } from '../../shared/truststore/update.ts';
+import type { EnrolmentPending } from '../../shared/wire/enrollment.ts';
+import type { AgentConf } from '../conf.ts';
+import { enrol, readEnrolmentFile, readEnrolUrl, removeEnrolmentFile } from './enroll.ts';
+import { agentFault } from '../errors.ts';
+import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from '../identity/identity.ts';
+import { loadGiven, saveGiven } from '../trust/managed-roots.ts';
+
+export interface EnrolRequestOrder {
+  readonly url: string;
+  /** Undefined: an administrator is asked. */
+  readonly token: string | undefined;
+  readonly pin: string | undefined;
+  /** Without a token: how long to wait for him, and what is told once he is asked. */
+  readonly waitMs?: number;
+  readonly onPending?: (pending: EnrolmentPending) => void;
+  /** Also when this agent is enrolled already. */
+  readonly again: boolean;
+}
+
+export interface Enrolment {
+  readonly identity: Identity;
+  /** The truststore that Central's root was added to; undefined when it was there, or the agent speaks plain. */
+  readonly trusted: string | undefined;
+}
+
+/** Enrols this agent and keeps what it learnt: identity, and Central's root in the profile's truststore. */
+export async function enrolAgent(conf: AgentConf, order: EnrolRequestOrder): Promise<Enrolment> {
+  const existing = await loadIdentity(conf.dataFolder);
+  if (existing !== undefined && !order.again) throw agentFault('already_enrolled', { name: existing.name, id: existing.id });
+  await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
+  if (order.token === undefined && conf.central.secure && !readEnrolUrl(order.url).secure) throw agentFault('enrol_unproven', {});
+  const key = await loadOrCreateKey(conf.dataFolder);
+  const result = await enrol({ ...order, name: conf.name, id: conf.id, key });
+  // The truststore first: an identity without it would dial and be refused, a truststore without identity does nothing.
+  const trusted = conf.central.secure ? await trustCentral(conf, result.truststore) : undefined;
+  await saveIdentity(conf.dataFolder, result.identity);
+  return { identity: result.identity, trusted };
+}
+
+/** Enrols by the one-time file that Central left on its own host; undefined when there is none. The file is removed once it is used. */
+export async function enrolByFile(conf: AgentConf, file: string): Promise<Identity | undefined> {
+  const order = await readEnrolmentFile(file);
+  if (order === undefined) return undefined;
+  const { identity } = await enrolAgent(conf, { url: order.url, token: order.token, pin: order.pin, again: false });
+  await removeEnrolmentFile(file);
+  return identity;
+}
+
+/** Adds the roots (PEM) to the profile's truststore, beside what is there; its path, when there was something to add. */
+export async function trustCentral(conf: AgentConf, roots: string): Promise<string | undefined> {
+  const { path, password } = conf.truststore;
+  // Whatever the umask: who may write to the folder says whom this agent trusts.
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  const certificates = readRoots(roots);
+  const { added } = await addTrusted({ file: path, certificates, origin: 'the answer of Central', password, skipPresent: true });
+  if (added.length === 0) return undefined;
+  // So that it goes again when Central names it no more.
+  await saveGiven(conf.dataFolder, [...(await loadGiven(conf.dataFolder)), ...added.map(({ certificates: [der] }) => fingerprintOf(der))]);
+  return path;
+}
+
+function readRoots(pem: string): Buffer[] {
+  try {
+    return certificatesInPem(pem).map(({ raw }) => raw);
+  } catch (error) {
+    throw agentFault('enrolment_answer_bad', { found: `its truststore cannot be read: ${textOf(error)}` }, error);
+  }
+}

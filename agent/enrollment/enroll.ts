@@ -1,0 +1,149 @@
+// Owns becoming an agent: finds the pinned certificate, sends token (or asks without one) and request over a connection that
+// trusts only that one, and gives back what was learnt. Loaded only when it is needed; nothing of it stays in the daemon's steady path.
+import { rm } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { X509Certificate } from 'node:crypto';
+import { readBoundedFile } from '../../shared/files/bounded-file.ts';
+import { isCoded } from '../../shared/errors.ts';
+import { spkiOf } from '../../shared/x509/public-key.ts';
+import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import { answerMac, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolmentPending } from '../../shared/wire/enrollment.ts';
+import { PLAIN_PORT, SECURE_PORT } from '../../shared/wire/messages.ts';
+import { makeRequest } from '../identity/csr.ts';
+import type { Target } from '../target.ts';
+import { postEnrolment, shownBy } from './request.ts';
+import { agentFault } from '../errors.ts';
+import type { AgentKey, Identity } from '../identity/identity.ts';
+
+export interface EnrolOrder {
+  readonly url: string;
+  /** Undefined: an administrator is asked (policy approve). */
+  readonly token: string | undefined;
+  readonly pin: string | undefined;
+  readonly name: string;
+  /** Undefined: the thumbprint of the key. */
+  readonly id: string | undefined;
+  readonly key: AgentKey;
+  /** Without a token: how long to wait for the administrator, and what is told once he is asked. */
+  readonly waitMs?: number;
+  readonly onPending?: (pending: EnrolmentPending) => void;
+}
+
+export interface EnrolResult {
+  readonly identity: Identity;
+  /** Central's root, PEM: what the profile's truststore must hold. */
+  readonly truststore: string;
+}
+
+/** Enrols once. Throws agent faults; nothing is written here. */
+export async function enrol(order: EnrolOrder): Promise<EnrolResult> {
+  const target = readEnrolUrl(order.url);
+  const { id, name, central, signingKey, certificate, truststore } = await (order.token === undefined ? ask(order, target) : withToken(order, order.token, target));
+  return { identity: { id, name, central, signingKey, certificate, host: target.host, port: target.port, secure: target.secure }, truststore };
+}
+
+async function withToken(order: EnrolOrder, text: string, target: Target): Promise<Enrolled> {
+  const token = readEnrolmentToken(text);
+  if (token === undefined) throw agentFault('token_bad', {});
+  const csr = await makeRequest(order.key, order.name, order.id);
+  const who = { name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
+  if (target.secure) return decided(await postEnrolment(target, { csr: csr.pem, token: text, ...who }, await findPinned(target, order.pin)));
+  // The token never crosses a plain line: a proof of it does, and Central proves its answer in the same way.
+  const key = proofKey(token.secret);
+  const mac = requestMac(key, { tokenId: token.id, name: order.name, id: order.id, csrDer: csr.der });
+  const enrolled = decided(await postEnrolment(target, { csr: csr.pem, tokenId: token.id, mac, ...who }, undefined));
+  if (enrolled.mac === undefined || !sameMac(enrolled.mac, answerMac(key, mac, enrolled))) throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the token' });
+  return enrolled;
+}
+
+/** Asks, and asks again at the pace that Central gives, until somebody has decided or the time is up. */
+async function ask(order: EnrolOrder, target: Target): Promise<Enrolled> {
+  const { waitMs = 0 } = order;
+  const deadline = performance.now() + waitMs;
+  const csr = await makeRequest(order.key, order.name, order.id);
+  const body = { csr: csr.pem, name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
+  for (let pending: EnrolmentPending | undefined; ; ) {
+    try {
+      const answer = await postEnrolment(target, body, target.secure ? await findPinned(target, order.pin) : undefined);
+      if (!('status' in answer)) return answer;
+      if (answer.keyThumbprint !== order.key.thumbprint) throw agentFault('enrolment_answer_bad', { found: 'it is about the key of another machine' });
+      if (pending === undefined) order.onPending?.(answer);
+      pending = answer;
+    } catch (error) {
+      // Central may restart while a person makes up his mind.
+      if (pending === undefined || !isCoded(error) || !error.retryable) throw error;
+    }
+    const againMs = pending.retryAfterSeconds * 1000;
+    if (performance.now() + againMs > deadline) throw agentFault('enrolment_undecided', { seconds: Math.round(waitMs / 1000), key: order.key.thumbprint });
+    await delay(againMs);
+  }
+}
+
+/** Only who asks without a token may be told to wait. */
+function decided(answer: Enrolled | EnrolmentPending): Enrolled {
+  if ('status' in answer) throw agentFault('enrolment_answer_bad', { found: 'it says to wait, and a token waits for nobody' });
+  return answer;
+}
+
+const MAX_FILE_BYTES = 16 * 1024;
+
+const ENROLMENT_FILE = {
+  type: 'object',
+  required: ['url', 'token'],
+  properties: { url: { type: 'string', minLength: 1, maxLength: 1024 }, token: { type: 'string', minLength: 1, maxLength: 255 }, pin: { type: 'string', minLength: 1, maxLength: 255 } },
+} as const satisfies JsonSchema;
+
+export type EnrolmentFile = Static<typeof ENROLMENT_FILE>;
+
+/** Reads the one-time file that Central leaves for the agent on its own host; undefined when there is none. */
+export async function readEnrolmentFile(file: string): Promise<EnrolmentFile | undefined> {
+  const bytes = await readBoundedFile({ path: file, what: 'The enrolment file', maxBytes: MAX_FILE_BYTES, hint: 'Restart Central, which writes it again.', ifMissing: 'ignore' });
+  if (bytes === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw agentFault('enrolment_file_bad', { file, found: 'no JSON' }, error);
+  }
+  const found = misfit(ENROLMENT_FILE, value);
+  if (found !== undefined) throw agentFault('enrolment_file_bad', { file, found });
+  // `misfit` has just shown it.
+  return value as EnrolmentFile;
+}
+
+/** The token in it is used up. */
+export async function removeEnrolmentFile(file: string): Promise<void> {
+  await rm(file, { force: true });
+}
+
+/** Where an enrolment line points. Throws enrol_url_bad. */
+export function readEnrolUrl(text: string): Target {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (error) {
+    throw agentFault('enrol_url_bad', { found: text.slice(0, 200) }, error);
+  }
+  const secure = url.protocol === 'https:' || url.protocol === 'wss:';
+  if (!secure && url.protocol !== 'http:' && url.protocol !== 'ws:') throw agentFault('enrol_url_bad', { found: text.slice(0, 200) });
+  // The URL parser drops the port that is the scheme's default: 443 and 80 must then have been written out or meant.
+  const written = /:(\d+)\/?$/.exec(text.trim())?.[1];
+  const port = url.port !== '' ? Number(url.port) : written !== undefined ? Number(written) : secure ? SECURE_PORT : PLAIN_PORT;
+  return { secure, host: url.hostname.replaceAll(/^\[|\]$/g, ''), port };
+}
+
+/** The certificate with the pin, PEM: the second connection verifies chain and host name against that one alone. */
+async function findPinned(target: Target, text: string | undefined): Promise<string> {
+  if (text === undefined) throw agentFault('pin_missing', {});
+  const pin = readPin(text);
+  if (pin === undefined) throw agentFault('pin_bad', {});
+  return pinnedIn(await shownBy(target), pin, target).toString();
+}
+
+/** The certificate of the chain whose public key has the pin. Throws pin_mismatch. */
+export function pinnedIn(chain: readonly X509Certificate[], pin: string, { host }: Target): X509Certificate {
+  const pins = chain.map((certificate) => pinOf(spkiOf(certificate.publicKey)));
+  const pinned = chain[pins.indexOf(pin)];
+  if (pinned === undefined) throw agentFault('pin_mismatch', { host, pin, found: pins.join(', ') || 'none' });
+  return pinned;
+}

@@ -1,0 +1,90 @@
+// Owns `queue-agent rescue`: enrols an agent that is cut off again with a code, whatever it trusted before. A new key is made
+// beside the old one; the identity, written last, is what makes it count. So a power cut leaves the old agent or the new one.
+import { mkdir } from 'node:fs/promises';
+import { isCoded } from '../../shared/errors.ts';
+import { spkiOf } from '../../shared/x509/public-key.ts';
+import { addTrusted } from '../../shared/truststore/import.ts';
+import { answerMac, pinOf, sameMac, type Enrolled } from '../../shared/wire/enrollment.ts';
+import { readRescueCode, rescueKey, rescueMac } from '../../shared/wire/recovery.ts';
+import { makeRequest } from '../identity/csr.ts';
+import type { AgentConf } from '../conf.ts';
+import { agentName, dialTargets, type Target, targetName } from '../target.ts';
+import { trustCentral, type Enrolment } from './command.ts';
+import { postEnrolment, shownBy } from './request.ts';
+import { agentFault } from '../errors.ts';
+import { adoptRescueKey, isForKey, loadIdentity, loadOrCreateRescueKey, saveIdentity, type AgentKey, type Identity } from '../identity/identity.ts';
+
+interface Attempt {
+  readonly code: Buffer;
+  readonly key: AgentKey;
+  readonly name: string;
+  readonly id: string | undefined;
+  /** TLS ends at a proxy: what it shows is not what Central shows. */
+  readonly proxied: boolean;
+}
+
+/** Enrols this agent again with a rescue code, and keeps what it learnt. Run again with the same code it repairs a lost answer. */
+export async function rescueAgent(conf: AgentConf, text: string): Promise<Enrolment> {
+  const code = readRescueCode(text);
+  if (code === undefined) throw agentFault('rescue_code_bad', { found: text.length });
+  const before = await readIdentity(conf.dataFolder);
+  const targets = targetsOf(conf, before);
+  await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
+  // Central believes the new key from its answer on: a truststore that cannot be written must show before.
+  if (conf.central.secure) await addTrusted({ file: conf.truststore.path, certificates: [], origin: 'nothing', password: conf.truststore.password });
+  const key = await loadOrCreateRescueKey(conf.dataFolder);
+  const attempt = { code: rescueKey(code), key, name: before === undefined ? conf.name : agentName(conf, before), id: before?.id ?? conf.id, proxied: conf.central.proxied };
+  const { target, answer } = await firstAnswer(targets, attempt);
+
+  // What is trusted first, and nothing is taken away: until the identity is written, the old one goes on as it was.
+  const trusted = conf.central.secure ? await trustCentral(conf, answer.truststore) : undefined;
+  const { id, name, central, signingKey, certificate } = answer;
+  const identity: Identity = { id, name, central, signingKey, certificate, host: target.host, port: target.port, secure: target.secure };
+  await saveIdentity(conf.dataFolder, identity);
+  await adoptRescueKey(conf.dataFolder);
+  return { identity, trusted };
+}
+
+/** A damaged identity is one of the things that a rescue fixes. */
+async function readIdentity(folder: string): Promise<Identity | undefined> {
+  try {
+    return await loadIdentity(folder);
+  } catch (error) {
+    if (!isCoded(error, 'identity_damaged')) throw error;
+    return undefined;
+  }
+}
+
+function targetsOf(conf: AgentConf, identity: Identity | undefined): Target[] {
+  const { secure, endpoints } = conf.central;
+  const targets = identity === undefined ? endpoints.map(({ host, port }) => ({ secure, host, port })) : dialTargets(conf, identity);
+  if (targets.length === 0) throw agentFault('rescue_address_missing', { folder: conf.dataFolder });
+  return targets;
+}
+
+/** Each host in turn, as when dialling; a refusal of Central is its word. */
+async function firstAnswer(targets: readonly Target[], attempt: Attempt): Promise<{ readonly target: Target; readonly answer: Enrolled }> {
+  let last: unknown;
+  for (const target of targets) {
+    try {
+      return { target, answer: await askAt(target, attempt) };
+    } catch (error) {
+      if (!isCoded(error) || !error.retryable) throw error;
+      last = error;
+    }
+  }
+  throw last;
+}
+
+async function askAt(target: Target, { code, key, name, id, proxied }: Attempt): Promise<Enrolled> {
+  const csr = await makeRequest(key, name, id);
+  // Whoever stands in the line may show what he likes: it is part of the proof, and Central compares it with what it shows.
+  const top = target.secure ? (await shownBy(target)).at(-1) : undefined;
+  if (target.secure && top === undefined) throw agentFault('no_central', { target: targetName(target), found: 'with no certificate' });
+  const pin = top === undefined || proxied ? null : pinOf(spkiOf(top.publicKey));
+  const rescue = rescueMac(code, { name, id, pin, csrDer: csr.der });
+  const answer = await postEnrolment(target, { csr: csr.pem, name, ...(id === undefined ? {} : { id }), pin, rescue }, top?.toString());
+  if ('status' in answer || answer.mac === undefined || !sameMac(answer.mac, answerMac(code, rescue, answer))) throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the rescue code' });
+  if (!isForKey(answer.certificate, key)) throw agentFault('enrolment_answer_bad', { found: 'its certificate is for another key' });
+  return answer;
+}

@@ -1,0 +1,106 @@
+// Owns one request to Central's /enrol and its answer: over a connection that trusts one certificate only, or over plain.
+// What is asked, and what is believed of the answer, is for enroll.ts and recover.ts.
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { TLSSocket } from 'node:tls';
+import type { X509Certificate } from 'node:crypto';
+import { misfit } from '../../shared/wire/json-schema.ts';
+import { ENROLLED, ENROLMENT_PENDING, type Enrolled, type EnrolmentPending, type EnrolRequest } from '../../shared/wire/enrollment.ts';
+import { ENROL_PATH } from '../../shared/wire/messages.ts';
+import { lookAtCertificate } from '../connection/tls-probe.ts';
+import { explainDialFailure, explainHttpAnswer } from '../connection/faults.ts';
+import { targetName, type Target } from '../target.ts';
+import { agentFault } from '../errors.ts';
+
+const TIMEOUT_MS = 15_000;
+const MAX_ANSWER_BYTES = 256 * 1024;
+/** Another machine behind the same address floods the port (these say nothing of the request): the next one may get through. */
+const BUSY = ['urn:queuegate:error:too_many_requests', 'urn:queuegate:error:responses_unread'];
+const MOST_TRIES = 12;
+const MAX_WAIT_SECONDS = 20;
+
+/** The first connection: sends nothing, and sees the chain that is shown. Nothing is trusted by it. Errors: those of dialling. */
+export async function shownBy(target: Target): Promise<readonly X509Certificate[]> {
+  try {
+    return (await lookAtCertificate(target, { timeoutMs: TIMEOUT_MS })).chain;
+  } catch (error) {
+    throw explain(error, target, undefined);
+  }
+}
+
+/**
+ * Sends the request; `ca` (PEM) is the only certificate that is trusted, undefined on plain. Errors: those of dialling,
+ * enrolment_refused_by_central, enrolment_answer_bad.
+ */
+export async function postEnrolment(target: Target, body: EnrolRequest, ca: string | undefined, wait: (ms: number) => Promise<unknown> = delay): Promise<Enrolled | EnrolmentPending> {
+  for (let tries = 1; ; tries += 1) {
+    const { status, text, retryAfter } = await exchange(target, JSON.stringify(body), ca);
+    if (tries === MOST_TRIES || !isBusy(text)) return readResponse(target, status, text);
+    // Not in step with whoever floods.
+    await wait(Math.min(MAX_WAIT_SECONDS, retryAfter) * 1000 + Math.random() * 500);
+  }
+}
+
+function isBusy(text: string): boolean {
+  return BUSY.some((type) => text.includes(`"${type}"`));
+}
+
+interface Response {
+  readonly status: number;
+  readonly text: string;
+  /** Seconds. */
+  readonly retryAfter: number;
+}
+
+function exchange(target: Target, body: string, ca: string | undefined): Promise<Response> {
+  return new Promise((resolve, reject) => {
+    let shown: X509Certificate | undefined;
+    const options = { host: target.host, port: target.port, path: ENROL_PATH, method: 'POST', timeout: TIMEOUT_MS, agent: false, headers: { 'content-type': 'application/json' } };
+    const request = ca === undefined ? httpRequest(options) : httpsRequest({ ...options, ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3', ...(isIP(target.host) === 0 ? { servername: target.host } : {}) });
+    request.once('socket', (socket) => {
+      // The certificate that the peer shows, for the message, should it be refused.
+      if ('getPeerX509Certificate' in socket) socket.prependOnceListener('secure', () => (shown = (socket as TLSSocket).getPeerX509Certificate()));
+    });
+    request.once('timeout', () => request.destroy(new Error('the TLS handshake has timed out')));
+    request.once('error', (error) => reject(explain(error, target, shown)));
+    request.once('response', (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length > MAX_ANSWER_BYTES) request.destroy(agentFault('enrolment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
+      });
+      // Node tells it only to who listens.
+      response.once('error', (error) => reject(agentFault('central_unreachable', { target: targetName(target), found: 'the line was cut in the middle of its answer' }, error)));
+      response.once('end', () => resolve({ status: response.statusCode ?? 0, text, retryAfter: Number(/^\d{1,4}$/.exec(response.headers['retry-after'] ?? '')?.[0] ?? 1) }));
+    });
+    request.end(body);
+  });
+}
+
+function readResponse(target: Target, status: number, text: string): Enrolled | EnrolmentPending {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Central speaks JSON here, but for one sentence: plain spoken to its secure port.
+    throw explainHttpAnswer(target, status, text);
+  }
+  if (status === 200 || status === 202) {
+    const found = misfit(status === 200 ? ENROLLED : ENROLMENT_PENDING, value);
+    if (found !== undefined) throw agentFault('enrolment_answer_bad', { found });
+    // `misfit` has just shown it to be the one or the other.
+    return value as Enrolled | EnrolmentPending;
+  }
+  const problem = value as { detail?: unknown; hint?: unknown } | null;
+  throw agentFault('enrolment_refused_by_central', {
+    found: typeof problem?.detail === 'string' ? problem.detail.slice(0, 1024) : `HTTP ${status}`,
+    hint: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',
+  });
+}
+
+function explain(error: unknown, target: Target, shown: X509Certificate | undefined): Error {
+  return explainDialFailure(error, { target, truststore: 'the pinned certificate', shown, timeoutSeconds: TIMEOUT_MS / 1000, now: new Date() });
+}

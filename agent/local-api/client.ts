@@ -1,0 +1,151 @@
+// Asks the daemon of a data folder over its local API: for the commands of this machine. They send no token: over the socket of the owner none
+// is needed, and elsewhere the daemon proves itself before anything but a random number is sent.
+import { once } from 'node:events';
+import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
+import { isCoded } from '../../shared/errors.ts';
+import { findLocalSocket, type FoundSocket } from '../../shared/platform/local-socket.ts';
+import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import { agentFault } from '../errors.ts';
+import { readAddressFile, readOwnerKey } from './file.ts';
+import { CHALLENGE_PATH, daemonProof, isNonce, newNonce, NONCE_HEADER, OWNER_SCHEME, ownerProof, sameProof } from './proof.ts';
+
+/** For the whole of a call. */
+const TIMEOUT_MS = 5_000;
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
+const text = { type: 'string', maxLength: 65_536 } as const;
+const textOrNull = { anyOf: [{ type: 'null' }, text] } as const;
+const number = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
+const depth = { type: 'object', required: ['messages', 'bytes'], properties: { messages: number, bytes: number } } as const;
+
+/** The members of GET /v1/status that the commands use. */
+const STATUS = {
+  type: 'object',
+  required: ['name', 'version', 'connection', 'outbox', 'inbox'],
+  properties: {
+    name: text,
+    version: text,
+    connection: {
+      type: 'object',
+      required: ['state', 'since', 'reason', 'central'],
+      properties: {
+        state: { enum: ['connecting', 'online', 'waiting', 'stopped-by-refusal'] },
+        since: text,
+        reason: { anyOf: [{ type: 'null' }, { type: 'object', required: ['code', 'text', 'hint'], properties: { code: text, text, hint: text } }] },
+        central: { anyOf: [{ type: 'null' }, { type: 'object', required: ['name', 'url', 'session', 'epoch'], properties: { name: text, url: text, session: textOrNull, epoch: number } }] },
+      },
+    },
+    outbox: depth,
+    inbox: depth,
+    problems: { type: 'array', maxItems: 100, items: { type: 'object', required: ['code', 'detail', 'hint', 'startedAt'], properties: { code: text, detail: text, hint: text, startedAt: text } } },
+  },
+} as const satisfies JsonSchema;
+
+const CHALLENGED = { type: 'object', required: ['nonce', 'proof'], properties: { nonce: text, proof: text } } as const satisfies JsonSchema;
+const ROTATED = { type: 'object', required: ['tokenFile', 'previousExpiresAt'], properties: { tokenFile: text, previousExpiresAt: text } } as const satisfies JsonSchema;
+const PROBLEM = { type: 'object', required: ['type', 'title', 'hint'], properties: { type: text, title: text, hint: text } } as const satisfies JsonSchema;
+
+export type LocalStatus = Static<typeof STATUS>;
+export type Rotated = Static<typeof ROTATED>;
+
+/** Where a daemon that does not answer was looked for. */
+interface Silent {
+  readonly kind: 'silent';
+  readonly where: string;
+}
+
+export type LocalAnswer =
+  /** No daemon has run with this data folder. */
+  | { readonly kind: 'never' }
+  | Silent
+  | { readonly kind: 'status'; readonly status: LocalStatus };
+
+/** Asks the daemon. A file that cannot be read for another reason than that it is missing is an error. */
+export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
+  const found = await callDaemon(dataFolder, 'GET', '/v1/status');
+  if (found.kind !== 'answer') return found;
+  if (misfit(STATUS, found.body) !== undefined) return { kind: 'silent', where: found.where };
+  return { kind: 'status', status: found.body as LocalStatus };
+}
+
+/** Has the daemon make another token. Errors: local_call_refused. */
+export async function rotateToken(dataFolder: string): Promise<{ readonly kind: 'never' } | Silent | { readonly kind: 'rotated'; readonly rotated: Rotated }> {
+  const found = await callDaemon(dataFolder, 'POST', '/api/v1/consumers/default/rotate-token');
+  if (found.kind !== 'answer') return found;
+  if (found.status === 201 && misfit(ROTATED, found.body) === undefined) return { kind: 'rotated', rotated: found.body as Rotated };
+  if (misfit(PROBLEM, found.body) !== undefined) return { kind: 'silent', where: found.where };
+  const { title, hint } = found.body as Static<typeof PROBLEM>;
+  throw agentFault('local_call_refused', { found: title, hint: hint });
+}
+
+interface Answer {
+  readonly kind: 'answer';
+  readonly status: number;
+  readonly body: unknown;
+  readonly where: string;
+}
+
+async function callDaemon(dataFolder: string, method: string, path: string): Promise<Answer | { readonly kind: 'never' } | Silent> {
+  const file = await readAddressFile(dataFolder).catch((error: unknown) => {
+    if (isCoded(error) || !(error instanceof SyntaxError)) throw error;
+    return { token: '' };
+  });
+  if (file === undefined) return { kind: 'never' };
+  const [socket, url] = ['socket' in file ? file.socket : null, 'url' in file ? file.url : null];
+  const port = /^http:\/\/127\.0\.0\.1:(\d{1,5})$/.exec(url ?? '')?.[1];
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  if (typeof socket === 'string') {
+    const own = await ownSocket(socket, dataFolder);
+    const found = own === undefined ? undefined : await call({ socketPath: own.path }, method, path, own.isOwnerOnly ? 'none needed' : await readOwnerKey(dataFolder), signal);
+    if (found !== undefined) return { kind: 'answer', ...found, where: socket };
+  }
+  if (port !== undefined) {
+    const found = await call({ host: '127.0.0.1', port: Number(port) }, method, path, await readOwnerKey(dataFolder), signal);
+    if (found !== undefined) return { kind: 'answer', ...found, where: String(url) };
+  }
+  return { kind: 'silent', where: socket ?? url ?? 'its local API' };
+}
+
+/** Undefined: it is not the daemon's, or not there. */
+async function ownSocket(path: string, dataFolder: string): Promise<FoundSocket | undefined> {
+  try {
+    return await findLocalSocket(path, { ifMissing: 'Start the daemon.', namedFolder: dataFolder });
+  } catch (error) {
+    if (!isCoded(error, 'local_socket_missing', 'local_socket_foreign')) throw error;
+    return undefined;
+  }
+}
+
+type Address = { readonly socketPath: string } | { readonly host: string; readonly port: number };
+
+/** Undefined: nothing answers there, or it is not the daemon. */
+async function call(address: Address, method: string, path: string, key: Buffer | 'none needed' | undefined, signal: AbortSignal): Promise<{ status: number; body: unknown } | undefined> {
+  if (key === undefined) return undefined;
+  // Both requests go over one connection, which the proof belongs to.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  try {
+    if (key === 'none needed') return await send(address, agent, method, path, {}, signal);
+    const client = newNonce();
+    const { body } = await send(address, agent, 'GET', CHALLENGE_PATH, { [NONCE_HEADER]: client }, signal);
+    if (misfit(CHALLENGED, body) !== undefined) return undefined;
+    const { nonce, proof } = body as Static<typeof CHALLENGED>;
+    const challenge = { client, server: nonce };
+    if (!isNonce(nonce) || !sameProof(proof, daemonProof(key, challenge))) return undefined;
+    return await send(address, agent, method, path, { authorization: `${OWNER_SCHEME}${ownerProof(key, challenge, method, path)}` }, signal);
+  } catch {
+    // Nothing listens, it takes too long, or it does not speak as a daemon does: there is none that answers.
+    return undefined;
+  } finally {
+    agent.destroy();
+  }
+}
+
+async function send(address: Address, agent: Agent, method: string, path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<{ status: number; body: unknown }> {
+  const request = httpRequest({ ...address, agent, method, path, headers: { host: 'localhost', ...headers }, signal });
+  const answered = once(request, 'response', { signal }) as Promise<[IncomingMessage]>;
+  request.end();
+  const [response] = await answered;
+  const answer = await readBoundedStream(response, MAX_ANSWER_BYTES, () => new Error('the answer is too large'));
+  return { status: response.statusCode ?? 0, body: JSON.parse(answer.toString('utf8')) };
+}

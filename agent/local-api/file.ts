@@ -1,0 +1,175 @@
+// The file by which local programs and commands find the local API (local-api.json: socket, address, token), and the tokens that are valid.
+// It names only what this daemon listens on. Beside it a key of this run, by which commands and daemon prove themselves to each other.
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { lstat, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readBoundedFile } from '../../shared/files/bounded-file.ts';
+import { isCoded, systemCode } from '../../shared/errors.ts';
+import { Mutex } from '../../shared/mutex.ts';
+import { replaceSecretFile } from '../../shared/files/secret-file.ts';
+import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+
+/** Where local programs find the API. */
+export const LOCAL_API_FILE = 'local-api.json';
+/** Of one run of the daemon; only its own account may read it. */
+const OWNER_KEY_FILE = 'local-owner.key';
+
+const MAX_FILE_BYTES = 64 * 1024;
+/** After a rotation, so long do programs with the token before have to take the new one. */
+const PREVIOUS_VALID_MS = 86_400_000;
+const HEX_256 = /^[0-9a-f]{64}$/;
+const TOKEN = /^qgl_[\w-]{43}$/;
+
+const text = { type: 'string', maxLength: 4096 } as const;
+const textOrNull = { anyOf: [{ type: 'null' }, text] } as const;
+const FILE = {
+  type: 'object',
+  required: ['token'],
+  properties: {
+    /** Path of the Unix socket. */
+    socket: textOrNull,
+    /** http://127.0.0.1:PORT */
+    url: textOrNull,
+    token: text,
+    /** The token before a rotation: SHA-256 in lower-case hex, and until when it is valid. */
+    previous: { anyOf: [{ type: 'null' }, { type: 'object', required: ['sha256', 'expiresAt'], properties: { sha256: text, expiresAt: text } }] },
+  },
+} as const satisfies JsonSchema;
+
+export type LocalApiAddresses = { readonly socket: string | null; readonly url: string | null };
+
+/** The token that programs send; 256 bits. */
+export function newLocalToken(): string {
+  return `qgl_${randomBytes(32).toString('base64url')}`;
+}
+
+interface Previous {
+  readonly sha256: string;
+  readonly expiresAt: string;
+}
+
+/** The daemon's side: it alone writes the file. */
+export class LocalApiFile {
+  readonly #folder: string;
+  readonly #now: () => number;
+  #token: string;
+  #previous: Previous | null;
+  #addresses: LocalApiAddresses = { socket: null, url: null };
+  readonly #writing = new Mutex();
+
+  private constructor(folder: string, now: () => number, token: string, previous: Previous | null) {
+    this.#folder = folder;
+    this.#now = now;
+    this.#token = token;
+    this.#previous = previous;
+  }
+
+  /** Goes on with the tokens of the folder: local programs keep them in their own configuration. */
+  static async open(folder: string, now: () => number): Promise<LocalApiFile> {
+    const path = join(folder, LOCAL_API_FILE);
+    // A token that another account put there would be known to it.
+    const own = await isOwnFile(path);
+    if (!own) await rm(path, { force: true });
+    const found = own ? await readAddressFile(folder).catch(ignoreDamaged) : undefined;
+    const kept = found !== undefined && TOKEN.test(found.token) ? found : undefined;
+    return new LocalApiFile(folder, now, kept?.token ?? newLocalToken(), previousOf(kept?.previous));
+  }
+
+  get path(): string {
+    return join(this.#folder, LOCAL_API_FILE);
+  }
+
+  /** Writes the file with what is listened on now. */
+  async publish(addresses: LocalApiAddresses): Promise<void> {
+    this.#addresses = addresses;
+    await this.#write();
+  }
+
+  /** Makes another token. The one before stays valid for a day; one that is older ends now. */
+  async rotate(): Promise<{ readonly previousExpiresAt: string }> {
+    const [token, previous] = [this.#token, this.#previous];
+    const expiresAt = new Date(this.#now() + PREVIOUS_VALID_MS).toISOString();
+    this.#previous = { sha256: digest(token).toString('hex'), expiresAt };
+    this.#token = newLocalToken();
+    try {
+      await this.#write();
+    } catch (error) {
+      // On disk is what was valid before, and so it stays.
+      [this.#token, this.#previous] = [token, previous];
+      throw error;
+    }
+    return { previousExpiresAt: expiresAt };
+  }
+
+  /** Digests of one length are compared, all of them, whatever was sent: nothing can be learned from the time this takes. */
+  accepts(token: string): boolean {
+    const sent = digest(token);
+    const current = timingSafeEqual(sent, digest(this.#token));
+    const previous = this.#previous;
+    const before = timingSafeEqual(sent, previous === null ? Buffer.alloc(sent.length) : Buffer.from(previous.sha256, 'hex'));
+    return current || (before && previous !== null && this.#now() < Date.parse(previous.expiresAt));
+  }
+
+  async #write(): Promise<void> {
+    await this.#writing.runExclusive(async () => {
+      const previous = this.#previous !== null && this.#now() < Date.parse(this.#previous.expiresAt) ? this.#previous : null;
+      await replaceSecretFile(this.path, Buffer.from(`${JSON.stringify({ ...this.#addresses, token: this.#token, previous })}\n`));
+    });
+  }
+}
+
+/** What the file says; undefined when there is none. Errors: file faults, SyntaxError. */
+export async function readAddressFile(folder: string): Promise<Static<typeof FILE> | undefined> {
+  const bytes = await readBoundedFile({ path: join(folder, LOCAL_API_FILE), what: 'The address of the local API', maxBytes: MAX_FILE_BYTES, hint: 'Remove it and restart the agent.', ifMissing: 'ignore' });
+  if (bytes === undefined) return undefined;
+  const value: unknown = JSON.parse(bytes.toString('utf8'));
+  const found = misfit(FILE, value);
+  if (found !== undefined) throw new SyntaxError(found);
+  // `misfit` has just shown it.
+  return value as Static<typeof FILE>;
+}
+
+/** A fresh key for this run, on disk for the owner's commands. */
+export async function writeOwnerKey(folder: string): Promise<Buffer> {
+  const key = randomBytes(32);
+  const path = join(folder, OWNER_KEY_FILE);
+  if (!(await isOwnFile(path))) await rm(path, { force: true });
+  await replaceSecretFile(path, Buffer.from(`${key.toString('hex')}\n`));
+  return key;
+}
+
+/** Undefined: no daemon runs, or it is another account's. */
+export async function readOwnerKey(folder: string): Promise<Buffer | undefined> {
+  const found = (await readFile(join(folder, OWNER_KEY_FILE), 'utf8').catch(() => '')).trim();
+  return HEX_256.test(found) ? Buffer.from(found, 'hex') : undefined;
+}
+
+export async function removeOwnerKey(folder: string): Promise<void> {
+  await rm(join(folder, OWNER_KEY_FILE), { force: true });
+}
+
+/** A regular file of this account (or root) with one name. */
+async function isOwnFile(path: string): Promise<boolean> {
+  try {
+    const found = await lstat(path);
+    const own = process.geteuid === undefined || found.uid === process.geteuid() || found.uid === 0;
+    return found.isFile() && own && (process.platform === 'win32' || found.nlink === 1);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return true;
+    throw error;
+  }
+}
+
+function previousOf(found: Previous | null | undefined): Previous | null {
+  return found !== null && found !== undefined && HEX_256.test(found.sha256) && !Number.isNaN(Date.parse(found.expiresAt)) ? found : null;
+}
+
+/** What somebody damaged is written again. */
+function ignoreDamaged(error: unknown): undefined {
+  if (!(error instanceof SyntaxError) && !isCoded(error, 'file_too_large')) throw error;
+  return undefined;
+}
+
+function digest(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}

@@ -1,0 +1,218 @@
+// Where the local API listens: a Unix socket where there is one, and a port of loopback. What cannot be bound is a problem in the status and
+// tried again until it is free; the daemon runs on. local-api.json names only what is bound.
+import type { Server } from 'node:http';
+import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
+import { groupIdOf } from '../../shared/platform/group.ts';
+import { HAS_UNIX_SOCKETS, openLocalSocket, type LocalSocket } from '../../shared/platform/local-socket.ts';
+import { agentFault } from '../errors.ts';
+import { removeOwnerKey, writeOwnerKey, type LocalApiAddresses, type LocalApiFile } from './file.ts';
+import type { LocalApiPorts } from './routes.ts';
+import { LocalShares, WrongTokens } from './connections.ts';
+import { createLocalServer, type ListenerKind } from './server.ts';
+
+export interface LocalApiSettings {
+  readonly port: number;
+  readonly socket: string;
+  /** Undefined: the socket is the owner's alone. */
+  readonly group: string | undefined;
+}
+
+export interface LocalApiNeeds {
+  readonly settings: LocalApiSettings;
+  readonly dataFolder: string;
+  readonly file: LocalApiFile;
+  readonly ports: LocalApiPorts;
+  readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
+  readonly shares?: LocalShares;
+  readonly retryMs?: number;
+}
+
+/** Something that does not work and does not end the daemon. */
+export interface Problem {
+  readonly code: string;
+  readonly detail: string;
+  readonly hint: string;
+  readonly startedAt: string;
+}
+
+export interface LocalApi {
+  addresses(): LocalApiAddresses;
+  problems(): Problem[];
+  stop(): Promise<void>;
+}
+
+const ADDRESS = '127.0.0.1';
+const SOCKET_SETTING = 'local-api.socket in agent.local.conf';
+/** A port that is freed is taken within it, a socket whose name was removed made again. */
+const RETRY_MS = 2_000;
+const STOP_MS = 1_000;
+
+type Subject = 'socket' | 'group' | 'port';
+
+class Listeners implements LocalApi {
+  readonly #needs: LocalApiNeeds;
+  readonly #stopping = new AbortController();
+  readonly #problems = new Map<Subject, Problem>();
+  readonly #create: (kind: ListenerKind) => Server;
+  readonly #servers = new Set<Server>();
+  #socket: LocalSocket | undefined;
+  #socketServer: Server | undefined;
+  #port: number | undefined;
+  #published = '';
+  #working: Promise<void> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(needs: LocalApiNeeds, ownerKey: Buffer) {
+    this.#needs = needs;
+    const { file, log, shares = new LocalShares() } = needs;
+    const ports = {
+      ...needs.ports,
+      status: async () => ({ ...(await needs.ports.status()), localApi: this.addresses(), problems: this.problems() }),
+    };
+    const wrongTokens = new WrongTokens(ports.now, (count) => log.warn({ count }, 'requests to the local API with a missing or wrong token'));
+    this.#create = (kind) => createLocalServer(kind, { ports, tokens: file, ownerKey, shares, ownerShares: new LocalShares(shares.limits), wrongTokens, stopping: this.#stopping.signal });
+  }
+
+  async start(): Promise<void> {
+    await this.#attempt();
+    this.#timer = setInterval(() => this.#attemptAgain(), this.#needs.retryMs ?? RETRY_MS).unref();
+  }
+
+  addresses(): LocalApiAddresses {
+    return { socket: this.#socket === undefined ? null : this.#needs.settings.socket, url: this.#port === undefined ? null : `http://${ADDRESS}:${this.#port}` };
+  }
+
+  problems(): Problem[] {
+    return [...this.#problems.values()];
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stopping.abort();
+    await this.#working;
+    await this.#socket?.remove();
+    [this.#socket, this.#port] = [undefined, undefined];
+    // Best effort: a full disk must not keep the daemon from ending, and the next start writes both again.
+    await Promise.all([this.#needs.file.publish(this.addresses()), removeOwnerKey(this.#needs.dataFolder)]).catch((error: unknown) => this.#needs.log.warn({ error: textOf(error) }, 'local API'));
+    await Promise.all([...this.#servers].map(closed));
+  }
+
+  #attemptAgain(): void {
+    this.#working = this.#working.then(() => this.#attempt()).catch(this.#needs.ports.onUnexpected);
+  }
+
+  /** Binds what is not bound. */
+  async #attempt(): Promise<void> {
+    if (HAS_UNIX_SOCKETS) await this.#try('socket', () => this.#bindSocket());
+    await this.#try('port', () => this.#bindPort());
+    const addresses = this.addresses();
+    if (JSON.stringify(addresses) === this.#published || this.#stopping.signal.aborted) return;
+    try {
+      await this.#needs.file.publish(addresses);
+      this.#published = JSON.stringify(addresses);
+    } catch (error) {
+      // The next attempt writes it; the first one must, or no program finds the API.
+      if (this.#published === '') throw error;
+    }
+  }
+
+  async #try(what: Subject, act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+      this.#solved(what);
+    } catch (error) {
+      if (!isCoded(error)) throw error;
+      this.#report(what, error);
+    }
+  }
+
+  #report(what: Subject, error: CodedError): void {
+    const before = this.#problems.get(what);
+    const startedAt = before?.code === error.code ? before.startedAt : new Date(this.#needs.ports.now()).toISOString();
+    this.#problems.set(what, { code: error.code, detail: error.message, hint: error.hint, startedAt });
+    if (before?.code !== error.code) this.#needs.log.warn({ code: error.code }, `${error.message} ${error.hint}`);
+  }
+
+  #solved(what: Subject): void {
+    const before = this.#problems.get(what);
+    if (before === undefined) return;
+    this.#problems.delete(what);
+    this.#needs.log.info({ code: before.code, ...this.addresses() }, 'this problem of the local API is over');
+  }
+
+  async #bindSocket(): Promise<void> {
+    if (this.#socket !== undefined && (await this.#socket.isInPlace())) return;
+    this.#socket = undefined;
+    if (this.#socketServer !== undefined) this.#drop(this.#socketServer);
+    const { socket: path, group } = this.#needs.settings;
+    const gid = await this.#groupId();
+    try {
+      await this.#bindSocketFor(gid);
+    } catch (error) {
+      // The owner's only, where the group cannot have it: never wider than was asked for.
+      if (gid === undefined || !(error instanceof Error) || systemCode(error.cause) !== 'EPERM') throw error;
+      this.#report('group', agentFault('local_group_refused', { path, group: group ?? '', found: textOf(error.cause) }, error));
+      await this.#bindSocketFor(undefined);
+    }
+  }
+
+  async #bindSocketFor(gid: number | undefined): Promise<void> {
+    const server = this.#create(gid === undefined ? 'owner-socket' : 'group-socket');
+    this.#socket = await openLocalSocket(server, this.#needs.settings.socket, { setting: SOCKET_SETTING, ...(gid === undefined ? {} : { groupId: gid }) });
+    this.#servers.add(server);
+    this.#socketServer = server;
+  }
+
+  async #groupId(): Promise<number | undefined> {
+    const { group } = this.#needs.settings;
+    if (group === undefined) return undefined;
+    const gid = await groupIdOf(group);
+    if (gid === undefined) this.#report('group', agentFault('local_group_unknown', { group }));
+    return gid;
+  }
+
+  async #bindPort(): Promise<void> {
+    if (this.#port !== undefined) return;
+    const { port } = this.#needs.settings;
+    const server = this.#create('tcp');
+    this.#port = await new Promise<number>((resolve, reject) => {
+      const refused = (error: Error): void => {
+        reject(systemCode(error) === 'EADDRINUSE' ? agentFault('local_port_taken', { port, address: ADDRESS }, error) : agentFault('local_port_refused', { port, found: textOf(error) }, error));
+      };
+      server.once('error', refused);
+      server.listen({ port, host: ADDRESS }, () => {
+        server.removeListener('error', refused);
+        const address = server.address();
+        resolve(typeof address === 'object' && address !== null ? address.port : port);
+      });
+    });
+    this.#servers.add(server);
+  }
+
+  /** Its name is gone, so that no new program finds it; those that are connected are answered to the end. */
+  #drop(server: Server): void {
+    this.#servers.delete(server);
+    void closed(server);
+  }
+}
+
+/** Opens the local API. What cannot be bound is among its problems. Errors: of the files that it writes. */
+export async function openLocalApi(needs: LocalApiNeeds): Promise<LocalApi> {
+  const listeners = new Listeners(needs, await writeOwnerKey(needs.dataFolder));
+  await listeners.start();
+  return listeners;
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+    setTimeout(() => server.closeAllConnections(), STOP_MS).unref();
+  });
+}

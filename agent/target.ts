@@ -1,0 +1,27 @@
+// What an agent dials and which name it goes by, from its configuration and what it learned at enrollment.
+import type { AgentConf } from './conf.ts';
+import type { Identity } from './identity/identity.ts';
+
+export interface Target {
+  readonly secure: boolean;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** As people write it: wss://central.example.com:9150. */
+export function targetName(target: Target): string {
+  const host = target.host.includes(':') ? `[${target.host}]` : target.host;
+  return `${target.secure ? 'wss' : 'ws'}://${host}:${target.port}`;
+}
+
+/** In the order in which they are tried: without a configured host the one it enrolled with, on its port if the transport is the same. */
+export function dialTargets({ central }: Pick<AgentConf, 'central'>, identity: Pick<Identity, 'host' | 'port' | 'secure'>): Target[] {
+  const { secure, endpoints, port } = central;
+  const hosts = endpoints.length > 0 ? endpoints : [{ host: identity.host, port: identity.secure === secure ? identity.port : port }];
+  return hosts.map((endpoint) => ({ secure, host: endpoint.host, port: endpoint.port }));
+}
+
+/** Without a configured name the one it enrolled with; the host may be called otherwise since. */
+export function agentName(conf: Pick<AgentConf, 'name' | 'origins'>, identity: Pick<Identity, 'name'>): string {
+  return conf.origins['agent.name'] === 'default' ? identity.name : conf.name;
+}

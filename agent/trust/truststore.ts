@@ -1,0 +1,72 @@
+// Owns what an agent trusts Central by: the trusted certificates of the profile's store, as PEM for TLS.
+// Whatever is wrong with the store is an error: there is no connection without verification, and no list "as far as it goes".
+// Lists and changes of stores for people are shared/truststore/.
+import type { X509Certificate } from 'node:crypto';
+import { readBoundedFile } from '../../shared/files/bounded-file.ts';
+import { keystoreFault } from '../../shared/keystore/errors.ts';
+import { FORMAT_NAMES, MAX_STORE_BYTES, nameLine, parseCertificate, printableLine, thumbprint, toPem, type StoreFormat } from '../../shared/keystore/material.ts';
+import { openStore } from '../../shared/keystore/open.ts';
+import { day, trustedEntries } from '../../shared/truststore/entries.ts';
+
+export interface TruststoreRequest {
+  readonly path: string;
+  /** Unknown: `changeit` is tried. */
+  readonly password?: string | undefined;
+  /** trustStoreType; a wrong one is a warning. */
+  readonly declaredType?: string | undefined;
+  readonly now?: Date;
+}
+
+export interface TrustedCertificate {
+  readonly alias: string;
+  readonly subject: string;
+  readonly validTo: Date;
+  /** SHA-256, AB:CD:... */
+  readonly thumbprint: string;
+}
+
+export interface Truststore {
+  readonly format: StoreFormat;
+  /**
+   * For `ca` of tls.connect, beside `allowPartialTrustChain: true`: to Java every entry is an anchor, an intermediate or a
+   * server's own certificate too, to OpenSSL only a self-signed one is without that option.
+   */
+  readonly ca: readonly string[];
+  readonly certificates: readonly TrustedCertificate[];
+  readonly warnings: readonly string[];
+}
+
+/** Loads the store at `path`. Throws file and keystore faults; never returns an empty `ca`. */
+export async function loadTruststore({ path, password, declaredType, now = new Date() }: TruststoreRequest): Promise<Truststore> {
+  const bytes = await readBoundedFile({
+    path,
+    what: 'The truststore',
+    maxBytes: MAX_STORE_BYTES,
+    hint: `Copy it there, or make one from the root certificate of Central: queue-agent truststore import "${path}" --certificate central-root.cer`,
+  });
+  const store = await openStore({ bytes, file: path, password, declaredType });
+  const warnings = [...store.warnings];
+  const ca: string[] = [];
+  const certificates: TrustedCertificate[] = [];
+  for (const { alias, certificates: [der] } of trustedEntries(store, path)) {
+    const certificate = parseCertificate(der);
+    // Java tolerates certificates that OpenSSL does not read. One of them must not take the others with it.
+    if (certificate === undefined) {
+      warnings.push(`"${printableLine(alias)}" in ${path} is no certificate that OpenSSL reads; it is left out.`);
+      continue;
+    }
+    const validity = validityWarning(certificate, now);
+    if (validity !== undefined) warnings.push(`"${printableLine(alias)}" in ${path} ${validity}`);
+    ca.push(toPem(der));
+    certificates.push({ alias, subject: nameLine(certificate.subject), validTo: certificate.validToDate, thumbprint: thumbprint(der) });
+  }
+  if (ca.length === 0) throw keystoreFault('keystore_no_certificate', { file: path, format: FORMAT_NAMES[store.format], found: 'certificates that OpenSSL does not read' });
+  return { format: store.format, ca, certificates, warnings };
+}
+
+function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
+  const { validFromDate: from, validToDate: to } = certificate;
+  if (to < now) return `expired on ${day(to)} (${nameLine(certificate.subject)}): a Central that shows a certificate under it is refused.`;
+  if (from > now) return `is valid from ${day(from)} on only (${nameLine(certificate.subject)}): look at the clock of this machine, ${day(now)}.`;
+  return undefined;
+}

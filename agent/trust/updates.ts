@@ -1,0 +1,153 @@
+// Owns that the profile's truststore follows Central: what Central names comes in, what Central gave once and names no more goes
+// out, and Central is told what is on disk now, or why nothing changed. Entries that a person made are never touched. Whether
+// it is Central who says so has been verified before (agent/connection/connection.ts).
+import type { X509Certificate } from 'node:crypto';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { certificatesInPem } from '../../shared/x509/certificates.ts';
+import { CodedError, isCoded, systemCode, textOf } from '../../shared/errors.ts';
+import { parseCertificate } from '../../shared/keystore/material.ts';
+import type { Trust, Trusted, TrustRefused } from '../../shared/wire/messages.ts';
+import type { AgentConf } from '../conf.ts';
+import type { ControlLine, SendControl, TrustControl } from '../connection/control.ts';
+import { agentFault } from '../errors.ts';
+import { trustPath } from './path.ts';
+import { loadGiven, saveGiven } from './managed-roots.ts';
+
+export interface TrustUpdatesOptions {
+  /** As it is on disk now. */
+  conf(): Promise<Pick<AgentConf, 'central' | 'truststore'>>;
+  readonly dataFolder: string;
+  /** The truststore was changed by this agent itself. */
+  onWritten(file: string): Promise<void>;
+  readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
+  readonly now: () => number;
+}
+
+/** The protocol's bound on a text. */
+const MAX_TEXT_LENGTH = 1024;
+
+interface Line {
+  readonly send: SendControl;
+  readonly line: ControlLine;
+}
+
+export function createTrustUpdates(options: TrustUpdatesOptions): TrustControl {
+  let online: Line | undefined;
+  let waiting: Trust | undefined;
+  let running = false;
+  let lastCode = '';
+
+  /** One after the other; of several that wait the newest counts. */
+  async function run(): Promise<void> {
+    if (running) return;
+    running = true;
+    for (let frame = waiting, to = online; frame !== undefined; frame = waiting, to = online) {
+      waiting = undefined;
+      const answer = await follow(frame, to?.line);
+      if (to === online) to?.send(answer);
+    }
+    running = false;
+  }
+
+  async function follow(frame: Trust, line: ControlLine | undefined): Promise<Trusted | TrustRefused> {
+    try {
+      const thumbprints = await update(options, frame, line);
+      lastCode = '';
+      return { type: 'trusted', thumbprints };
+    } catch (error) {
+      const { code, message, hint } = isCoded(error) ? error : agentFault('trust_failed', { found: textOf(error) }, error);
+      // The same at each welcome is no news.
+      if (code !== lastCode) options.log.warn({ code }, `The truststore does not follow Central: ${message} ${hint}`);
+      lastCode = code;
+      return { type: 'trust-refused', code, text: message.slice(0, MAX_TEXT_LENGTH) };
+    }
+  }
+
+  return {
+    onOnline(send, line): void {
+      online = { send, line };
+    },
+    onFrame(frame): void {
+      waiting = frame;
+      // It rejects never: whatever goes wrong is an answer.
+      void run();
+    },
+    onOffline(): void {
+      online = undefined;
+    },
+  };
+}
+
+/** Of what Central names, the thumbprints that are in the truststore now. */
+async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlLine | undefined): Promise<string[]> {
+  const { updateTrusted, fingerprintOf } = await import('../../shared/truststore/update.ts');
+  const { dataFolder, log } = options;
+  const named = certificatesOf(frame.certificates);
+  const names = named.map((der) => fingerprintOf(der));
+  const { central, truststore } = await options.conf();
+  const { path: file, password } = truststore;
+  const exists = await assertWritable(file);
+  const given = await loadGiven(dataFolder);
+  const remove = new Set(given.filter((thumbprint) => !names.includes(thumbprint)));
+  try {
+    if (!exists) await mkdir(dirname(file), { recursive: true, mode: 0o755 });
+    const { added, removed, trusted } = await updateTrusted({
+      file,
+      password,
+      add: named,
+      remove,
+      async accept(next) {
+        if (central.secure && line !== undefined && next.removed.length > 0) await assertReaches(file, line, next.trusted, options.now());
+        // Noted before it is written: what came in and was not noted could never be taken out again.
+        await saveGiven(dataFolder, [...given, ...next.added.map(({ certificates: [der] }) => fingerprintOf(der))]);
+      },
+    });
+    const there = new Set(trusted.map((der) => fingerprintOf(der)));
+    if (added.length > 0 || removed.length > 0) {
+      await options.onWritten(file);
+      const aliases = (entries: typeof added): string[] => entries.map(({ alias }) => alias);
+      log.info({ truststore: file, added: aliases(added), removed: aliases(removed) }, 'the truststore follows Central');
+      await saveGiven(dataFolder, (await loadGiven(dataFolder)).filter((thumbprint) => there.has(thumbprint)));
+    }
+    return names.filter((thumbprint) => there.has(thumbprint));
+  } catch (error) {
+    if ((await loadGiven(dataFolder)).length !== given.length) await saveGiven(dataFolder, given);
+    // Over plain nothing is verified by it: an agent that has none, and can have none, lacks nothing.
+    if (!exists && !central.secure) return [];
+    throw error;
+  }
+}
+
+function certificatesOf(pem: string): Buffer[] {
+  try {
+    const found = certificatesInPem(pem).map(({ raw }) => raw);
+    if (found.length === 0) throw new TypeError('it names no certificate');
+    return found;
+  } catch (error) {
+    throw agentFault('trust_unreadable', { found: textOf(error) }, error);
+  }
+}
+
+/**
+ * A new file comes in place of the old one, so that its own mode would stop nobody, least of all root; whoever made it read-only
+ * meant it to stay. True when it exists.
+ */
+async function assertWritable(file: string): Promise<boolean> {
+  try {
+    if (((await stat(file)).mode & 0o222) === 0) throw agentFault('truststore_read_only', { file });
+    return true;
+  } catch (error) {
+    if (error instanceof CodedError) throw error;
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** What Central shows must be verified by what comes, or the agent would lock itself out at the next connection. */
+async function assertReaches(file: string, line: ControlLine, next: readonly Buffer[], now: number): Promise<void> {
+  // Java keeps certificates that OpenSSL does not read; they verify nothing here.
+  const trusted = next.map((der) => parseCertificate(der)).filter((certificate) => certificate !== undefined);
+  const reaches = (shown: readonly X509Certificate[]): boolean => trustPath(shown, trusted, new Date(now)).anchor !== undefined;
+  if (!reaches(line.shown()) && !reaches(await line.shownNow())) throw agentFault('trust_would_cut_off', { file });
+}

@@ -1,0 +1,26 @@
+// /agents/{id}/revoke: an agent is let in no more; and the revocation lists, which are for everybody.
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { revocationRoutes, type RevocationListsPort } from '../../listeners/revocation-routes.ts';
+import { agentJson } from './agents.ts';
+import { ADMINISTRATOR, ANYONE, type Access } from '../access.ts';
+import { reason } from '../certificates/bodies.ts';
+import { bodyOf } from '../checked.ts';
+import type { AdminServices } from '../services.ts';
+
+/** `superseded` is what a renewal does by itself. */
+export const ASKED_REASONS = ['unspecified', 'keyCompromise', 'affiliationChanged', 'cessationOfOperation', 'privilegeWithdrawn'] as const;
+
+const readRevocation = bodyOf(Type.Object({ reason: Type.Optional(Type.Union(ASKED_REASONS.map((word) => Type.Literal(word)))), ...reason }, { additionalProperties: false }));
+
+export function agentRevocationRoutes(app: FastifyInstance, { agents }: AdminServices, access: Access): void {
+  app.post<{ Params: { id: string } }>('/agents/:id/revoke', ADMINISTRATOR, async (request) => {
+    const { reason: why = 'unspecified', ...terms } = readRevocation(request.body ?? {});
+    return agentJson(await agents.revoke((await agents.find(request.params.id)).id, why, terms, access.actorOf(request)));
+  });
+}
+
+/** Public, as a list for verifiers has to be. */
+export function publishedLists(app: FastifyInstance, lists: RevocationListsPort): void {
+  revocationRoutes(app, lists, ANYONE);
+}

@@ -1,0 +1,102 @@
+// /agents/{id}/messages and /dead-letters: commands on their way down, and what was given up.
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import { isCoded } from '../../../shared/errors.ts';
+import { messageFault } from '../../../shared/delivery/errors.ts';
+import { faultText, readProduced, type Message } from '../../../shared/delivery/message.ts';
+import { scanBatch } from '../../../shared/wire/json-text.ts';
+import type { DeadLetter } from '../../store/store.ts';
+import { OPERATOR, VIEWER } from '../access.ts';
+import { queryOf } from '../checked.ts';
+import { keepMessageText, scannedBody } from '../body.ts';
+import { PlacedFault, RequestFaults, type RequestFault } from '../errors.ts';
+import { limit, timeOf } from '../page.ts';
+import type { AdminServices } from '../services.ts';
+
+/** Of commands that REST completes: Central itself. */
+const SOURCE = '/central';
+/** Some hundred messages of ordinary size, or two of the largest that the table allows. */
+export const MAX_MESSAGES_BODY_BYTES = 8 * 1024 * 1024;
+const MAX_BATCH = 1000;
+/** So many faulty places are named in one answer. */
+const MAX_FAULTS = 20;
+
+const readDeadLetters = queryOf(Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }));
+
+export function messageRoutes(app: FastifyInstance, { agents, messages, parameters, metrics, now }: AdminServices): void {
+  const { queuegate_messages_accepted_total: accepted } = metrics.instruments;
+
+  void app.register(async (scope: FastifyInstance) => {
+    keepMessageText(scope);
+    scope.post<{ Params: { id: string } }>('/agents/:id/messages', { ...OPERATOR, bodyLimit: MAX_MESSAGES_BODY_BYTES }, async (request, reply) => {
+      const { id } = await agents.find(request.params.id);
+      const maxBytes = parameters.values()['agents.maxMessageBytes'];
+      const batch = readBatch(request.body, maxBytes, new Date(now()));
+      const appended = await messages.append(id, batch.messages).catch((error: unknown) => {
+        throw placed(error, batch);
+      });
+      const count = { stored: 0, duplicate: 0 };
+      const told = batch.messages.map((message, i) => {
+        const { outcome = 'stored', number = null } = appended[i] ?? {};
+        count[outcome] += 1;
+        return { id: message.id, source: message.source, outcome, number };
+      });
+      for (const outcome of ['stored', 'duplicate'] as const) if (count[outcome] > 0) accepted.inc({ outcome }, count[outcome]);
+      return await reply.code(202).send({ messages: told });
+    });
+  });
+
+  app.get('/dead-letters', VIEWER, async (request) => {
+    const { agent, limit: most } = readDeadLetters(request.query);
+    const found = await messages.deadLetters({ limit: most, ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }) });
+    return { deadLetters: found.map(deadLetterJson) };
+  });
+}
+
+interface Batch {
+  readonly isArray: boolean;
+  readonly messages: readonly Message[];
+}
+
+/**
+ * One message or several; all of them are validated before any is taken. Errors: json_unparseable; RequestFaults and message_expired
+ * with the place of each.
+ */
+function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
+  // A request without a body has no content type either, and is not parsed.
+  const { isArray, items, count } = scannedBody(() => scanBatch(typeof body === 'string' ? body : '', MAX_BATCH));
+  if (count === 0 || count > MAX_BATCH) throw new RequestFaults([{ place: '', text: `the batch holds ${count} messages; allowed: 1 to ${MAX_BATCH}` }]);
+  const faults: RequestFault[] = [];
+  let expired: { readonly pointer: string; readonly found: string } | undefined;
+  let isInvalid = false;
+  const messages: Message[] = [];
+  for (const [i, item] of items.entries()) {
+    const message = readProduced(item, { source: SOURCE, now }, maxBytes);
+    if (!('pointer' in message)) messages.push(message);
+    else {
+      const place = `${isArray ? `/${i}` : ''}${message.pointer}`;
+      isInvalid ||= message.kind === 'invalid';
+      if (message.kind === 'expired') expired ??= { pointer: place, found: message.found };
+      if (faults.length < MAX_FAULTS) faults.push({ place, text: faultText(message) });
+    }
+  }
+  if (expired !== undefined && !isInvalid) throw new PlacedFault(messageFault('message_expired', { ...expired, now: now.toISOString() }), faults);
+  if (faults.length > 0) throw new RequestFaults(faults);
+  return { isArray, messages };
+}
+
+/** The error of the store with the place of each message that it names. */
+function placed(error: unknown, { isArray, messages }: Batch): unknown {
+  if (!isCoded(error, 'id_reused')) return error;
+  const indexes = String(error.parameters['indexes'] ?? '').split(', ').map(Number);
+  const faults = indexes.map((index) => ({
+    place: `${isArray ? `/${index}` : ''}/id`,
+    text: `the id ${messages[index]?.id ?? ''} was given to a message with other data`,
+  }));
+  return new PlacedFault(error, faults);
+}
+
+function deadLetterJson({ at, direction, agentId, number, through, count, id, reason, json }: DeadLetter) {
+  // A rejected item may be cut off in the middle: it is shown as the text that it is.
+  return { at: timeOf(at), direction, agent: agentId, number, through, count, id, reason, json };
+}

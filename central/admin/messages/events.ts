@@ -1,0 +1,107 @@
+// /events: what agents sent up, by cursor, with filters and long poll. The cursor is in commit order, so a consumer that
+// keeps the last `next` misses nothing and sees nothing twice.
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import { Type } from 'typebox';
+import { withAgent } from '../../../shared/delivery/message.ts';
+import type { EventFilter, StoredEvent } from '../../store/store.ts';
+import { VIEWER } from '../access.ts';
+import { queryOf } from '../checked.ts';
+import { adminFault } from '../errors.ts';
+import { limit, timeOf } from '../page.ts';
+import type { AdminServices, EventsPort } from '../services.ts';
+
+/** Under the 60 seconds after which most proxies give up an answer that does not come. */
+const MAX_WAIT_SECONDS = 55;
+/** Each costs a socket and a timer; ordinary installations have a handful of consumers. */
+const MAX_WAITING = 1000;
+const BATCH_TYPE = 'application/cloudevents-batch+json';
+
+const readQuery = queryOf(
+  Type.Object(
+    {
+      // A cursor, or `newest` for what comes from now on.
+      after: Type.String({ pattern: String.raw`^(\d{1,15}|newest)$`, default: '0' }),
+      limit,
+      waitSeconds: Type.Integer({ minimum: 0, maximum: 60, default: 0 }),
+      agent: Type.Optional(Type.String({ maxLength: 255 })),
+      type: Type.Optional(Type.String({ maxLength: 255 })),
+      source: Type.Optional(Type.String({ maxLength: 1024 })),
+    },
+    { additionalProperties: false },
+  ),
+);
+
+interface Page {
+  readonly events: readonly StoredEvent[];
+  readonly next: number;
+}
+
+export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: AdminServices): void {
+  let waiting = 0;
+  const gauge = metrics.instruments.queuegate_waiting_requests;
+
+  /** Waits for something to answer, until the time is over or the client is gone. */
+  async function poll(after: number, filter: EventFilter, most: number, signal: AbortSignal, gone: AbortSignal): Promise<Page> {
+    let page = await readPage(events, after, filter, most, gone);
+    if (page.events.length > 0 || signal.aborted) return page;
+    if (waiting >= MAX_WAITING) throw adminFault('too_many_waiting', { count: waiting });
+    gauge.set((waiting += 1));
+    try {
+      while (page.events.length === 0 && !signal.aborted) {
+        await events.wait(page.next, signal);
+        page = await readPage(events, page.next, filter, most, gone);
+      }
+      return page;
+    } finally {
+      gauge.set((waiting -= 1));
+    }
+  }
+
+  app.get('/events', VIEWER, async (request, reply) => {
+    const { after: from, limit: most, waitSeconds, agent, type, source } = readQuery(request.query);
+    const newest = await events.lastCursor();
+    const after = from === 'newest' ? newest : Number(from);
+    if (after > newest) throw adminFault('cursor_ahead', { after, newest });
+    const filter = { ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }), ...(type === undefined ? {} : { type }), ...(source === undefined ? {} : { source }) };
+
+    const [ended, gone] = [new AbortController(), new AbortController()];
+    const timer = setTimeout(() => ended.abort(), Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000);
+    // `close` before the answer is written: the client is gone, nobody waits any more.
+    reply.raw.once('close', () => {
+      ended.abort();
+      gone.abort();
+    });
+    if (waitSeconds === 0) ended.abort();
+    try {
+      return await sendPage(reply, await poll(after, filter, most, ended.signal, gone.signal), request.headers.accept);
+    } finally {
+      clearTimeout(timer);
+    }
+  });
+}
+
+/**
+ * A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one says that
+ * nothing more fits, and then `next` passes what the filter left out.
+ */
+async function readPage(events: EventsPort, after: number, filter: EventFilter, most: number, gone: AbortSignal): Promise<Page> {
+  const found = await events.read(after, filter, most, gone);
+  const last = found.at(-1);
+  if (last !== undefined) return { events: found, next: last.cursor };
+  // Asked before the log is read once more: what is committed in between belongs to the next page.
+  const newest = await events.lastCursor();
+  const again = newest > after ? await events.read(after, filter, most, gone) : [];
+  return { events: again, next: again.at(-1)?.cursor ?? Math.max(newest, after) };
+}
+
+/** The events are JSON text in the store and go out as that text. In the batch form each says by an extension which agent sent it. */
+async function sendPage(reply: FastifyReply, { events, next }: Page, accept: string | undefined): Promise<FastifyReply> {
+  if (accept?.includes(BATCH_TYPE) === true) {
+    return await reply.type(`${BATCH_TYPE}; charset=utf-8`).header('queuegate-next', String(next)).send(`[${events.map(({ json, agentId }) => withAgent(json, agentId)).join(',')}]`);
+  }
+  const items = events.map(({ cursor, agentId, incarnation, number, receivedAt, json }) => {
+    const about = JSON.stringify({ cursor, agent: agentId, incarnation, number, receivedAt: timeOf(receivedAt) });
+    return `${about.slice(0, -1)},"event":${json}}`;
+  });
+  return await reply.type('application/json; charset=utf-8').send(`{"events":[${items.join(',')}],"next":${next}}`);
+}

@@ -1,0 +1,112 @@
+// The commands `backup` and `restore`: the whole store of a running Central into a file, and back.
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { isCoded, textOf } from '../../../shared/errors.ts';
+import { beginSecretFile, checkSecretFile } from '../../../shared/files/secret-file.ts';
+import { checkPassword, openBackup } from '../../store/backup/format.ts';
+import { isRecord } from '../../../shared/wire/json-schema.ts';
+import type { Command, CommandCall } from '../command.ts';
+import { cliFault } from '../errors.ts';
+import { recordOf, shown } from '../print.ts';
+
+const PASSWORD_FILE = { 'password-file': { type: 'string', doc: 'file with the password of the backup (or the password itself in QUEUEGATE_BACKUP_PASSWORD)' } } as const;
+/** How long a Central may take to come back. */
+const BACK_WITHIN_MS = 120_000;
+const LOOK_MS = 500;
+
+export const backupCommands: readonly Command[] = [
+  {
+    name: 'backup',
+    usage: '--out FILE [--password-file FILE]',
+    summary: 'the whole store of Central, keys and all, into a sealed file, while Central goes on',
+    help: 'The file is read to its end and proven with the password before it gets its name. Keep the password elsewhere.',
+    options: { out: { type: 'string', doc: 'the file to write; it may not exist' }, ...PASSWORD_FILE },
+    words: { least: 0, most: 0 },
+    async run(call) {
+      const out = call.text('out');
+      if (out === undefined) throw call.complain('--out is missing');
+      const file = resolve(call.workingFolder, out);
+      const password = await readPassword(call);
+      checkPassword(password);
+      await checkSecretFile(file);
+      const unfinished = await beginSecretFile(file, `${file}.unfinished`);
+      try {
+        const sealed = await call.client.download('/backup', { password });
+        await unfinished.handle.writeFile(sealed);
+        // A line that broke, a disk that lies: found now, and not on the day on which it is needed.
+        const facts = await prove(unfinished.temporary, password);
+        await unfinished.finish();
+        const { size } = await stat(file);
+        call.answer({ file, bytes: size, backup: facts }, () => `Written to ${file} (${size} bytes), and read back with the password.\nWithout the password nobody can restore it.`);
+      } catch (error) {
+        await unfinished.discard();
+        if (isCoded(error) || call.signal.aborted) throw error;
+        throw cliFault('file_not_written', { file, found: textOf(error) }, error);
+      }
+    },
+  },
+  {
+    name: 'restore',
+    usage: 'FILE [--password-file FILE]',
+    summary: 'put a backup in the place of the store; Central ends its sessions and starts again with it',
+    help: 'Judged as a whole before anything is touched. The store before it is kept in the data folder (central.db.before-restore-...).',
+    options: PASSWORD_FILE,
+    words: { least: 1, most: 1 },
+    async run(call) {
+      const file = resolve(call.workingFolder, call.words[0] ?? '');
+      const password = await readPassword(call);
+      const known = await stat(file).catch((error: unknown) => {
+        throw call.complain(`${file} cannot be read (${textOf(error)})`);
+      });
+      const headers = { 'content-type': 'application/octet-stream', 'content-length': String(known.size), 'queuegate-backup-password': Buffer.from(password).toString('base64url') };
+      const before = (await startOf(call))?.startedAt;
+      const answer = recordOf(await call.client.upload('/restore', headers, createReadStream(file)));
+      const facts = recordOf(answer['backup']);
+      const failure = await backAgain(call, before);
+      if (failure !== undefined) throw cliFault('restore_undone', { found: failure });
+      call.answer(answer, () => `Central runs with the backup of ${shown(facts['created'])}.\nTokens and parameters are those of then; logs that do not fit are told under "queuegate incidents list".`);
+    },
+  },
+];
+
+async function prove(file: string, password: string): Promise<unknown> {
+  const { facts, store } = await openBackup(createReadStream(file), password);
+  let bytes = 0;
+  for await (const chunk of store) bytes += chunk.length;
+  return { ...facts, bytes };
+}
+
+/** When the Central that answers now was started, and why it runs with the store from before; undefined while none answers. */
+async function startOf(call: CommandCall): Promise<{ readonly startedAt: string; readonly failure: string | undefined } | undefined> {
+  return await call.client.request('GET', '/status').then(
+    (status) => {
+      const { startedAt, restore } = recordOf(status);
+      const failure = isRecord(restore) && typeof restore['failure'] === 'string' ? restore['failure'] : undefined;
+      return { startedAt: typeof startedAt === 'string' ? startedAt : '', failure };
+    },
+    (error: unknown) => {
+      // The token may be younger than the backup: then this Central does not know it, and is the restored one.
+      if (isCoded(error, 'unauthenticated')) return { startedAt: 'with the restored tokens', failure: undefined };
+      if (isCoded(error, 'administration_unreachable', 'local_socket_missing', 'going_away', 'store_stopped')) return undefined;
+      throw error;
+    },
+  );
+}
+
+/** Why the restore was undone; undefined when it was not. */
+async function backAgain(call: CommandCall, before: string | undefined): Promise<string | undefined> {
+  const deadline = Date.now() + BACK_WITHIN_MS;
+  while (Date.now() < deadline) {
+    const started = await startOf(call);
+    if (started !== undefined && started.startedAt !== before) return started.failure;
+    await new Promise((done) => setTimeout(done, LOOK_MS));
+  }
+  throw cliFault('not_back', { seconds: BACK_WITHIN_MS / 1000 });
+}
+
+async function readPassword(call: CommandCall): Promise<string> {
+  const password = await call.secret('password-file', 'QUEUEGATE_BACKUP_PASSWORD', 'Password of the backup');
+  if (password === undefined) throw cliFault('backup_password_missing', {});
+  return password;
+}

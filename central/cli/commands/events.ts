@@ -1,0 +1,90 @@
+// The commands on events: list, and follow until it is interrupted.
+import type { Command, CommandCall } from '../command.ts';
+import { escapeLine } from '../../../shared/terminal/escape.ts';
+import { scanObjectWithList, scanValue, stringAt, type JsonMember, type JsonNode } from '../../../shared/wire/json-text.ts';
+import { table } from '../print.ts';
+
+const FILTERS = {
+  agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
+  type: { type: 'string', doc: 'only of this type' },
+  source: { type: 'string', doc: 'only from this source' },
+} as const;
+/** Of one long poll. */
+const WAIT_SECONDS = 50;
+/** The most that Central gives at once. */
+const PAGE = 1000;
+
+export const eventCommands: readonly Command[] = [
+  {
+    name: 'events list',
+    usage: '[--after CURSOR] [--limit N] [filters]',
+    summary: 'events that agents sent, oldest first',
+    options: { after: { type: 'string', doc: 'only behind this cursor' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' }, ...FILTERS },
+    words: { least: 0, most: 0 },
+    async run(call) {
+      const query = { after: call.text('after'), limit: call.number('limit'), ...filterOf(call) };
+      const page = pageOf(await call.client.text('/events', { query }));
+      if (call.json) return call.line(jsonLine(page.text, 0, page.text.length));
+      const rows = table(['cursor', 'received', 'agent', 'type', 'id', 'data'], page.events.map(eventRow), 'No events.');
+      call.line(`${rows}\n\nNext: --after ${page.next}`);
+    },
+  },
+  {
+    name: 'events follow',
+    usage: '[--after CURSOR] [filters]',
+    summary: 'events as they come, until Ctrl-C',
+    help: 'Begins with what comes from now on, or behind --after. With --json one event a line.',
+    options: { after: { type: 'string', doc: 'begin behind this cursor' }, ...FILTERS },
+    words: { least: 0, most: 0 },
+    async run(call) {
+      let after = call.text('after') ?? 'newest';
+      while (!call.signal.aborted) {
+        const query = { after, waitSeconds: WAIT_SECONDS, limit: PAGE, ...filterOf(call) };
+        const answer = await call.client.text('/events', { query }).catch((error: unknown) => {
+          if (call.signal.aborted) return undefined;
+          throw error;
+        });
+        if (answer === undefined) return;
+        const page = pageOf(answer);
+        for (const event of page.events) {
+          if (call.json) call.line(jsonLine(event.text, event.from, event.to));
+          else call.line(table(['', '', '', '', '', ''], [eventRow(event)], '').trim());
+        }
+        after = page.next;
+      }
+    },
+  },
+];
+
+function filterOf(call: CommandCall): Record<string, string | undefined> {
+  return { agent: call.text('agent'), type: call.text('type'), source: call.text('source') };
+}
+
+/** A page of events, which stays text: numbers that JavaScript cannot hold are shown as they were sent. */
+function pageOf(text: string): { readonly text: string; readonly events: readonly JsonNode[]; readonly next: string } {
+  const page = scanObjectWithList(text, 'events', PAGE);
+  return { text, events: page.list?.items ?? [], next: shownIn(text, memberOf(page, 'next')) };
+}
+
+function eventRow(item: JsonNode): string[] {
+  const { text } = item;
+  const member = memberOf(item, 'event');
+  const event = member === undefined ? undefined : scanValue(text.slice(member.from, member.to));
+  const own = (name: string): string => shownIn(text, memberOf(item, name));
+  const ofEvent = (name: string): string => (event === undefined ? '-' : shownIn(event.text, memberOf(event, name)));
+  return [own('cursor'), own('receivedAt'), own('agent'), ofEvent('type'), ofEvent('id'), ofEvent('data')];
+}
+
+function memberOf(node: Pick<JsonNode, 'members'>, name: string): JsonMember | undefined {
+  return node.members.find((member) => member.name === name);
+}
+
+function shownIn(text: string, member: JsonMember | undefined): string {
+  if (member === undefined || member.kind === 'null') return '-';
+  return member.kind === 'string' ? stringAt(text, member.from, member.to) : jsonLine(text, member.from, member.to);
+}
+
+/** JSON text on one line: a line feed or a tab in it can only be white space, and an escape is the same string. */
+function jsonLine(text: string, from: number, to: number): string {
+  return escapeLine(text.slice(from, to).replaceAll(/[\n\r\t]/g, ' '));
+}

@@ -1,0 +1,75 @@
+// Owns the way for machines that cannot reach Central yet: a request comes as a file, and one PEM file goes back with all that an
+// identity needs: the agent's certificate, what vouches for it, what to trust, and the certificate of Central's signing key.
+import type { X509Certificate } from 'node:crypto';
+import { pinOf } from '../../shared/wire/enrollment.ts';
+import { misfit } from '../../shared/wire/json-schema.ts';
+import { HELLO } from '../../shared/wire/messages.ts';
+import { auditEntry, type Actor, type Reason } from '../audit.ts';
+import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
+import type { EnrolmentStore } from '../store/enrollment-store.ts';
+import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
+import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
+import type { Authority } from '../pki/authority/authority.ts';
+import { chainPem, thumbprintOf } from '../pki/x509/certificate.ts';
+import { readRequest } from '../pki/x509/csr.ts';
+import type { EnrolmentPolicy } from './enrollment.ts';
+import { pkiFault } from '../pki/errors.ts';
+import type { Grants } from './credentials.ts';
+import type { SigningCertificate } from '../pki/authority/signing-key.ts';
+
+export interface IssuingOptions {
+  readonly agents: Pick<AgentStore, 'findByKey'>;
+  readonly enrolments: Pick<EnrolmentStore, 'admit'>;
+  readonly audit: AuditStore;
+  readonly grants: Grants;
+  readonly authority: Pick<Authority, 'chainOf'>;
+  readonly trust: Pick<TrustBundle, 'certificates'>;
+  readonly signing: Pick<SigningCertificate, 'chain'>;
+  readonly policy: () => EnrolmentPolicy;
+  readonly now: () => number;
+}
+
+export interface IssueOrder {
+  /** PEM. */
+  readonly csr: string;
+  /** In place of what the request says. */
+  readonly name: string | undefined;
+  readonly id: string | undefined;
+}
+
+export interface Issued {
+  readonly agent: AgentRecord;
+  readonly certificate: X509Certificate;
+  /** The whole file. */
+  readonly pem: string;
+}
+
+export interface Issuing {
+  /** Errors: enrolment_closed, enrolment_name_reserved, issue_name_missing, csr_unreadable, csr_signature, csr_key_type, those of EnrolmentStore.admit. */
+  issue(order: IssueOrder, actor: Actor, reason: Reason): Promise<Issued>;
+}
+
+export function createIssuing({ agents, enrolments, audit, grants, authority, trust, signing, policy, now }: IssuingOptions): Issuing {
+  return {
+    async issue(order, actor, reason) {
+      const csr = readRequest(order.csr);
+      const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
+      const known = await agents.findByKey(keyThumbprint);
+      // One that is there already gets another certificate; that makes nobody an agent.
+      if (known === undefined && policy() === 'closed') throw pkiFault('enrolment_closed', {});
+      const name = order.name ?? known?.name ?? csr.name;
+      if (name === undefined || misfit(HELLO.properties.name, name) !== undefined) throw pkiFault('issue_name_missing', { found: name ?? 'none' });
+      if (name.toLowerCase() === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name });
+      const agent = await enrolments.admit({ id: order.id ?? known?.id ?? csr.id ?? keyThumbprint, name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, actor.who);
+      const { certificate } = await grants.grant(agent, csr.publicKey);
+      await audit.append(auditEntry(actor, 'agent.issue', { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber }, now(), reason));
+      return { agent, certificate, pem: fileOf(certificate) };
+    },
+  };
+
+  /** The agent's chain, its certificate first; what else is to be trusted; and the signing key's certificate last. Each once. */
+  function fileOf(certificate: X509Certificate): string {
+    const all = [...authority.chainOf(certificate), ...trust.certificates(), ...signing.chain().toReversed()];
+    return chainPem([...new Map(all.map((certificate) => [thumbprintOf(certificate), certificate])).values()]);
+  }
+}

@@ -1,0 +1,76 @@
+// Owns the tokens with which machines become agents: made, listed, removed, recognized. Using one up is the store's, in the
+// same transaction that registers the agent; the proofs of plain lines are in shared/wire/enrollment.ts.
+import { readEnrolmentToken } from '../../shared/wire/enrollment.ts';
+import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
+import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
+import { storeFault } from '../store/errors.ts';
+import type { AuditStore, EnrolmentTokenRecord, TokenStore } from '../store/store.ts';
+import { isSecret, makeSecret } from '../auth/secrets.ts';
+
+/** Long enough to walk to the machine, too short to lie about in a mailbox. */
+export const DEFAULT_ENROLMENT_MINUTES = 30;
+/** A week: for a roll-out by parcel. */
+export const MAX_ENROLMENT_MINUTES = 7 * 24 * 60;
+export const MAX_ENROLMENT_USES = 10_000;
+
+export interface EnrolmentTokensOptions {
+  readonly tokens: Pick<TokenStore, 'addEnrolmentToken' | 'getEnrolmentToken' | 'listEnrolmentTokens' | 'removeEnrolmentToken'>;
+  readonly audit: AuditStore;
+  readonly now: () => number;
+}
+
+export interface NewEnrolmentToken {
+  readonly minutes: number;
+  /** How many machines may use it. */
+  readonly uses: number;
+  /** The only agent name it is good for; null: any. */
+  readonly agentName: string | null;
+}
+
+export type EnrolmentTokenView = Omit<EnrolmentTokenRecord, 'hash'>;
+
+export interface EnrolmentTokens {
+  /** Makes a token; its text is in this answer only. Errors: agent_name_reserved. */
+  create(order: NewEnrolmentToken, actor: Actor): Promise<{ readonly token: string; readonly record: EnrolmentTokenView }>;
+  list(): Promise<EnrolmentTokenView[]>;
+  /** Errors: token_unknown. */
+  remove(id: string, actor: Actor): Promise<void>;
+  /** The record behind a token whose secret is right. Uses and expiry are judged when it is used up. */
+  verify(token: string): Promise<EnrolmentTokenRecord | undefined>;
+  get(id: string): Promise<EnrolmentTokenRecord | undefined>;
+  withdraw(id: string, reason: string): Promise<void>;
+}
+
+export function createEnrolmentTokens({ tokens, audit, now }: EnrolmentTokensOptions): EnrolmentTokens {
+  return {
+    async create({ minutes, uses, agentName }, actor) {
+      // With it somebody else's agent would be Central's own.
+      if (agentName?.toLowerCase() === CENTRAL_AGENT_NAME && actor !== CENTRAL) throw storeFault('agent_name_reserved', { name: agentName, found: "it is kept for the agent on Central's own host" });
+      const { id, token, hash } = makeSecret('qge');
+      const record = { id, createdAt: now(), createdBy: actor.who, expiresAt: now() + minutes * 60_000, uses: 0, maxUses: uses, agentName };
+      await tokens.addEnrolmentToken({ ...record, hash });
+      await audit.append(auditEntry(actor, 'enrolment-token.create', { id, expiresAt: record.expiresAt, maxUses: uses, agentName }, now()));
+      return { token, record };
+    },
+    async list() {
+      return (await tokens.listEnrolmentTokens()).map(({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }) => ({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }));
+    },
+    async remove(id, actor) {
+      await tokens.removeEnrolmentToken(id);
+      await audit.append(auditEntry(actor, 'enrolment-token.remove', { id }, now()));
+    },
+    async verify(token) {
+      const parts = readEnrolmentToken(token);
+      if (parts === undefined) return undefined;
+      const record = await tokens.getEnrolmentToken(parts.id);
+      return isSecret(parts.secret, record?.hash) ? record : undefined;
+    },
+    async get(id) {
+      return await tokens.getEnrolmentToken(id);
+    },
+    async withdraw(id, reason) {
+      await tokens.removeEnrolmentToken(id);
+      await audit.append(auditEntry(CENTRAL, 'enrolment-token.withdraw', { id, reason }, now()));
+    },
+  };
+}

@@ -1,0 +1,134 @@
+// Owns how the generations of the authority lie in the store: one index with their chains and roles, and a sealed key for each.
+// What they sign is authority.ts's.
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { textOf } from '../../../shared/errors.ts';
+import { isRecord } from '../../../shared/wire/json-schema.ts';
+import type { KeyMaterialStore } from '../../store/store.ts';
+import { chainPem, privateKeyPem, readChain, thumbprintOf } from '../x509/certificate.ts';
+import { pkiFault } from '../errors.ts';
+
+export const GENERATION_ROLES = ['prepared', 'next', 'current', 'previous', 'retired'] as const;
+/**
+ * In the order of a life: prepared is known to Central alone; next is trusted by agents and does not sign yet; current signs;
+ * previous signs no more, and what it signed is still trusted; retired is trusted no more, its key is kept for the way back.
+ */
+export type GenerationRole = (typeof GENERATION_ROLES)[number];
+
+export interface Generation {
+  /** SHA-256 of the certificate that signs, lower-case hex. */
+  readonly id: string;
+  readonly role: GenerationRole;
+  /** Since when it has this role. */
+  readonly since: number;
+  readonly origin: 'made' | 'imported';
+  /** The certificate that signs first, its root last; one and the same for a root. */
+  readonly chain: readonly [X509Certificate, ...X509Certificate[]];
+  readonly key: KeyObject;
+  /** This root's own key, certified by the generation before it: who trusts only that one follows from it to here. */
+  readonly cross?: X509Certificate;
+}
+
+export interface Generations {
+  readonly list: readonly Generation[];
+  /** Thumbprint of the root by which agents are taken to trust Central of which nothing was recorded. */
+  readonly firstRoot: string;
+}
+
+type Entry = { readonly name: string; readonly value: string | null };
+
+const INDEX = 'authority.generations';
+/** As the first version kept the one authority it had. */
+const OLD_CERTIFICATE = 'authority.certificate';
+const OLD_KEY = 'authority.key';
+
+export function rootOf({ chain }: Pick<Generation, 'chain'>): X509Certificate {
+  return chain.at(-1) ?? chain[0];
+}
+
+/** What agents are to trust, or Central vouches for: neither what only Central knows yet, nor what is out of use. */
+export function isTrusted({ role }: Pick<Generation, 'role'>): boolean {
+  return role === 'next' || role === 'current' || role === 'previous';
+}
+
+export function keyNameOf(id: string): string {
+  return `authority.${id}.key`;
+}
+
+/** What the store has; undefined before the first start. `entries` bring it into today's form, if need be. Errors: key_material_damaged. */
+export async function loadGenerations(keyMaterial: KeyMaterialStore): Promise<{ readonly generations: Generations; readonly entries: readonly Entry[] } | undefined> {
+  const text = await keyMaterial.get(INDEX);
+  if (text !== undefined) return { generations: await readIndex(text, keyMaterial), entries: [] };
+  const names = (await keyMaterial.names()).filter((name) => name.startsWith('authority.'));
+  if (names.length === 0) return undefined;
+  return await readOld(names, keyMaterial);
+}
+
+/** The index as it is written. */
+export function indexEntry({ list, firstRoot }: Generations): Entry {
+  const generations = list.map(({ id, role, since, origin, chain, cross }) => ({ id, role, since, origin, chain: chainPem(chain), ...(cross === undefined ? {} : { cross: chainPem([cross]) }) }));
+  return { name: INDEX, value: JSON.stringify({ firstRoot, generations }) };
+}
+
+async function readIndex(text: string, keyMaterial: KeyMaterialStore): Promise<Generations> {
+  const index: unknown = parse(text);
+  const rows = isRecord(index) && Array.isArray(index['generations']) ? (index['generations'] as unknown[]) : undefined;
+  if (!isRecord(index) || rows === undefined || typeof index['firstRoot'] !== 'string') throw damaged(INDEX, 'it is no list of generations');
+  const list: Generation[] = [];
+  for (const row of rows) {
+    if (!isRecord(row) || typeof row['id'] !== 'string' || typeof row['chain'] !== 'string' || typeof row['since'] !== 'number') throw damaged(INDEX, 'an entry of it cannot be read');
+    const role = GENERATION_ROLES.find((known) => known === row['role']);
+    if (role === undefined) throw damaged(INDEX, `it names the role ${String(row['role'])}`);
+    const chain = chainOf(INDEX, row['chain']);
+    if (thumbprintOf(chain[0]) !== row['id']) throw damaged(INDEX, 'a certificate in it is not the one it names');
+    const key = await readKey(keyNameOf(row['id']), chain[0], keyMaterial);
+    const cross = typeof row['cross'] === 'string' ? { cross: chainOf(INDEX, row['cross'])[0] } : {};
+    list.push({ id: row['id'], role, since: row['since'], origin: row['origin'] === 'imported' ? 'imported' : 'made', chain, key, ...cross });
+  }
+  if (list.filter(({ role }) => role === 'current').length !== 1) throw damaged(INDEX, 'it has no current generation, or more than one');
+  return { list, firstRoot: index['firstRoot'] };
+}
+
+/** One without the other is damage, not a first start: a new root would cut off every agent. */
+async function readOld(names: readonly string[], keyMaterial: KeyMaterialStore): Promise<{ generations: Generations; entries: Entry[] }> {
+  const certificate = await keyMaterial.get(OLD_CERTIFICATE);
+  if (certificate === undefined) throw damaged(names.includes(OLD_KEY) ? OLD_CERTIFICATE : INDEX, 'it is missing');
+  const chain = chainOf(OLD_CERTIFICATE, certificate);
+  const key = await readKey(OLD_KEY, chain[0], keyMaterial);
+  const id = thumbprintOf(chain[0]);
+  const generations: Generations = { firstRoot: id, list: [{ id, role: 'current', since: Date.parse(chain[0].validFrom), origin: 'made', chain, key }] };
+  const entries = [indexEntry(generations), { name: keyNameOf(id), value: privateKeyPem(key) }, { name: OLD_CERTIFICATE, value: null }, { name: OLD_KEY, value: null }];
+  return { generations, entries };
+}
+
+async function readKey(name: string, certificate: X509Certificate, keyMaterial: KeyMaterialStore): Promise<KeyObject> {
+  const pem = await keyMaterial.get(name);
+  if (pem === undefined) throw damaged(name, 'it is missing');
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch (error) {
+    throw damaged(name, textOf(error), error);
+  }
+  if (!certificate.checkPrivateKey(key)) throw damaged(name, 'it is not the key of the certificate');
+  return key;
+}
+
+function chainOf(name: string, pem: string): [X509Certificate, ...X509Certificate[]] {
+  try {
+    return readChain(pem, name);
+  } catch (error) {
+    throw damaged(name, textOf(error), error);
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw damaged(INDEX, 'it is no JSON', error);
+  }
+}
+
+function damaged(name: string, found: string, cause?: unknown): Error {
+  return pkiFault('key_material_damaged', { name, found }, cause);
+}

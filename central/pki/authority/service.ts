@@ -1,0 +1,101 @@
+// Owns what an administrator does with the authority: export, import, and the question who would be cut off by another one.
+// Acts take turns with changes of parameters; what the authority signs is made anew after it changed.
+import { type Actor, auditEntry, type Reason } from '../../audit.ts';
+import { parameterFault } from '../../parameters/errors.ts';
+import { agentsText, namesOf } from '../../parameters/preflight.ts';
+import type { AuditStore } from '../../store/store.ts';
+import { agentsWithoutTrust, type TrustKnowledge } from '../trust/trust-bundle.ts';
+import type { Authority } from './authority.ts';
+import { readAuthorityFile, writeAuthorityFile } from './authority-file.ts';
+import { chainPem } from '../x509/certificate.ts';
+import { pkiFault } from '../errors.ts';
+import type { Generation } from './generations.ts';
+import type { ServerIdentity } from '../server/server-identity.ts';
+import type { UploadedKey } from '../x509/upload.ts';
+
+export interface ImportRequest extends Reason {
+  readonly dryRun?: boolean | undefined;
+  /** Also when agents would be cut off. */
+  readonly force?: boolean | undefined;
+}
+
+export interface ImportReport {
+  readonly dryRun: boolean;
+  readonly generation: Pick<Generation, 'id' | 'chain' | 'origin'>;
+  /** Agents that hold nothing of the new chain, as far as is known, and would refuse what it signs. */
+  readonly cutOff: readonly { readonly id: string; readonly name: string }[];
+  readonly notices: readonly string[];
+}
+
+export interface AuthorityServiceOptions {
+  readonly authority: Authority;
+  readonly identity: Pick<ServerIdentity, 'current' | 'slots'>;
+  readonly trust: TrustKnowledge;
+  readonly audit: AuditStore;
+  /** Another generation signs now: what the one before signed for Central itself is made anew. */
+  readonly onReplaced: () => Promise<void>;
+  readonly exclusively: <T>(act: () => Promise<T>) => Promise<T>;
+  readonly now: () => number;
+}
+
+export class AuthorityService {
+  readonly #options: AuthorityServiceOptions;
+
+  constructor(options: AuthorityServiceOptions) {
+    this.#options = options;
+  }
+
+  /** Prepared and retired ones too. */
+  generations(): readonly Generation[] {
+    return this.#options.authority.all();
+  }
+
+  /** Key and chain as password-protected PKCS#12; the current one unless another is named. Errors: authority_unknown, export_password_weak. */
+  async export({ thumbprint, password, ...reason }: { readonly thumbprint?: string | undefined; readonly password: string } & Reason, actor: Actor): Promise<{ readonly generation: Generation; readonly file: Buffer }> {
+    const { authority, audit, now } = this.#options;
+    const generation = thumbprint === undefined ? authority.current() : authority.all().find(({ id }) => id === thumbprint);
+    if (generation === undefined) throw pkiFault('authority_unknown', { thumbprint: thumbprint ?? '' });
+    const file = await writeAuthorityFile(generation, password);
+    await audit.append(auditEntry(actor, 'authority.export', { thumbprint: generation.id }, now(), reason));
+    return { generation, file };
+  }
+
+  /**
+   * Lets an imported root, or an intermediate whose chain ends at one, sign from now on. What was signed before stays trusted: the
+   * one before is kept as previous. Errors: authority_unfit, authority_known, would_cut_off_agents, those of reading the file.
+   */
+  async import(file: UploadedKey, request: ImportRequest, actor: Actor): Promise<ImportReport> {
+    const { authority, now, exclusively } = this.#options;
+    const known = authority.generations().flatMap(({ chain }) => chain);
+    const { material, notices } = await readAuthorityFile(file, known, now());
+    return await exclusively(async () => {
+      const { thumbprint } = this.#assertNew(material.chain[0].fingerprint256);
+      const cutOff = await this.#cutOffBy(chainPem(material.chain));
+      const report = { dryRun: request.dryRun === true, generation: { ...material, id: thumbprint }, cutOff, notices };
+      if (request.dryRun === true) return report;
+      this.#refuseWhilePending();
+      if (cutOff.length > 0 && request.force !== true) throw parameterFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
+      await authority.replace(material, actor, request);
+      await this.#options.onReplaced();
+      return report;
+    });
+  }
+
+  #assertNew(fingerprint: string): { readonly thumbprint: string } {
+    const thumbprint = fingerprint.replaceAll(':', '').toLowerCase();
+    if (this.#options.authority.current().id === thumbprint) throw pkiFault('authority_known', { thumbprint, role: 'current' });
+    return { thumbprint };
+  }
+
+  /** Only what our authority signs changes with it: a server certificate from elsewhere stays, and with it everybody's trust. */
+  async #cutOffBy(chain: string): Promise<{ id: string; name: string }[]> {
+    const { identity, trust } = this.#options;
+    if (identity.current()?.origin !== 'made') return [];
+    return (await agentsWithoutTrust(trust, chain)).map(({ id, name }) => ({ id, name }));
+  }
+
+  #refuseWhilePending(): void {
+    const { pending } = this.#options.identity.slots;
+    if (pending !== undefined) throw pkiFault('certificate_change_pending', { who: pending.changedBy, until: new Date(pending.deadline).toISOString() });
+  }
+}

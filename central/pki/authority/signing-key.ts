@@ -1,0 +1,103 @@
+// Owns the key that Central signs its welcomes with, and the certificate by which the authority vouches for it. It is no TLS
+// key: agents learn it at enrolment and take commands from nobody else, whatever certificate stands in front.
+import { createPrivateKey, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { firstInPem } from '../../../shared/x509/certificates.ts';
+import { textOf } from '../../../shared/errors.ts';
+import { pinOf } from '../../../shared/wire/enrollment.ts';
+import { centralIn } from '../../../shared/wire/names.ts';
+import { auditEntry, CENTRAL } from '../../audit.ts';
+import type { KeyMaterialStore } from '../../store/store.ts';
+import type { Authority } from './authority.ts';
+import { chainPem, commonName, privateKeyPem, spkiOf, thumbprintOf } from '../x509/certificate.ts';
+import { signedBy } from '../x509/chain.ts';
+import { pkiFault } from '../errors.ts';
+import { makeKeyPair } from '../x509/key-algorithms.ts';
+
+const KEY = 'signing.key';
+const CERTIFICATE = 'signing.certificate';
+/** As the server's: made anew when a third of its life is left. */
+const RENEW_WHEN_LEFT = 1 / 3;
+
+export interface SigningKey {
+  /** SubjectPublicKeyInfo, DER, base64: what agents keep. */
+  readonly publicKey: string;
+  /** SHA-256 of it, as `sha256:<hex>`: what a person compares. */
+  readonly fingerprint: string;
+  /** For `signTranscript` (shared/wire/proof.ts). */
+  readonly key: KeyObject;
+}
+
+/** Loads the signing key, or makes it when the store has none. Errors: key_material_damaged. */
+export async function openSigningKey(options: { readonly keyMaterial: KeyMaterialStore; readonly now: () => number }): Promise<SigningKey> {
+  const stored = await options.keyMaterial.get(KEY);
+  if (stored !== undefined) {
+    try {
+      return signingKeyOf(createPrivateKey(stored));
+    } catch (error) {
+      throw pkiFault('key_material_damaged', { name: KEY, found: textOf(error) }, error);
+    }
+  }
+  const { privateKey } = await makeKeyPair();
+  await options.keyMaterial.put([{ name: KEY, value: privateKeyPem(privateKey) }], auditEntry(CENTRAL, 'signing-key.create', {}, options.now()));
+  return signingKeyOf(privateKey);
+}
+
+function signingKeyOf(key: KeyObject): SigningKey {
+  const spki = spkiOf(createPublicKey(key));
+  return { publicKey: spki.toString('base64'), fingerprint: pinOf(spki), key };
+}
+
+export interface SigningCertificate {
+  current(): X509Certificate;
+  /** Leaf first, root last. */
+  chain(): readonly X509Certificate[];
+  /** Makes it anew when it comes near its end, or the authority is another one now; true when it did. */
+  renew(): Promise<boolean>;
+}
+
+export interface SigningCertificateOptions {
+  readonly keyMaterial: KeyMaterialStore;
+  readonly authority: Authority;
+  readonly signingKey: SigningKey;
+  /** Central's name. */
+  readonly central: string;
+  /** Parameter `certificate.lifetimeDays`. */
+  readonly lifetimeDays: () => number;
+  readonly now: () => number;
+}
+
+/** Loads the signing key's certificate, or has it made. Errors: key_material_damaged. */
+export async function openSigningCertificate(options: SigningCertificateOptions): Promise<SigningCertificate> {
+  const { keyMaterial, authority, signingKey, central, lifetimeDays, now } = options;
+
+  async function make(before: X509Certificate | undefined): Promise<X509Certificate> {
+    const publicKey = createPublicKey(signingKey.key);
+    const made = await authority.issueSigning({ subject: `${commonName(`${central} signing`)}, O=Queuegate`, publicKey, lifetimeDays: lifetimeDays() });
+    const detail = { thumbprint: thumbprintOf(made), before: before === undefined ? null : thumbprintOf(before) };
+    await keyMaterial.put([{ name: CERTIFICATE, value: chainPem([made]) }], auditEntry(CENTRAL, 'signing-certificate.create', detail, now()));
+    return made;
+  }
+
+  function fits(certificate: X509Certificate): boolean {
+    const [from, to] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
+    return to - now() > (to - from) * RENEW_WHEN_LEFT && certificate.checkPrivateKey(signingKey.key) && centralIn(certificate) === central && signedBy(certificate, authority.certificate);
+  }
+
+  const stored = await keyMaterial.get(CERTIFICATE);
+  let kept: X509Certificate | undefined;
+  try {
+    kept = stored === undefined ? undefined : firstInPem(stored);
+  } catch (error) {
+    throw pkiFault('key_material_damaged', { name: CERTIFICATE, found: textOf(error) }, error);
+  }
+  let current = kept !== undefined && fits(kept) ? kept : await make(kept);
+  return {
+    current: () => current,
+    chain: () => authority.chainOf(current),
+    async renew() {
+      if (fits(current)) return false;
+      current = await make(current);
+      return true;
+    },
+  };
+}

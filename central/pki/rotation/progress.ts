@@ -1,0 +1,82 @@
+// Owns the count of who stands where in a rotation: which agents trust a root, which do not and why, and whose certificate was
+// signed by what. As far as Central knows: what somebody puts into a truststore by hand is not told to it.
+import type { AgentTrust, CertificateStore } from '../../store/certificate-store.ts';
+import type { Refusal } from '../trust/publication.ts';
+
+export interface StandingOptions {
+  readonly certificates: Pick<CertificateStore, 'soonest' | 'trust'>;
+  /** Thumbprint of the root that agents without a record are taken to trust. */
+  readonly firstRoot: () => string;
+  /** What is known of an agent that is online (central/pki/trust/publication.ts). */
+  readonly said: { refusalOf(agentId: string): Refusal | undefined; isTold(agentId: string): boolean | undefined };
+  readonly now: () => number;
+}
+
+/** An agent that somebody has to look after, and why. */
+export interface NamedAgent {
+  readonly id: string;
+  readonly name: string;
+  readonly why: 'offline' | 'refused' | 'told' | 'unable' | 'certificate';
+  /** The whole sentence. */
+  readonly text: string;
+  readonly since: number | null;
+}
+
+export interface TrustStanding {
+  readonly registered: number;
+  readonly acknowledged: number;
+  /** They speak plain ws, to which no certificate is shown, and do not have it. */
+  readonly plain: number;
+  readonly missing: readonly NamedAgent[];
+}
+
+export interface IssuerStanding {
+  /** Registered agents whose newest certificate was signed by it. */
+  readonly renewed: number;
+  /** Those whose newest, still valid one was signed by one of the others that were asked for. */
+  readonly others: readonly NamedAgent[];
+}
+
+const PAGE = 1000;
+
+/** Which agents trust this root. */
+export async function trustStanding(options: StandingOptions, root: string): Promise<TrustStanding> {
+  let [registered, acknowledged, plain] = [0, 0, 0];
+  const missing: NamedAgent[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await options.certificates.trust({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    for (const agent of page) {
+      registered += 1;
+      if ((agent.trusted ?? [options.firstRoot()]).includes(root)) acknowledged += 1;
+      else if (agent.transport === 'ws') plain += 1;
+      else missing.push(missingAgent(options, agent));
+    }
+    after = page.at(-1)?.name;
+    if (page.length < PAGE || after === undefined) return { registered, acknowledged, plain, missing };
+  }
+}
+
+function missingAgent({ said }: StandingOptions, { id, name, offlineSince }: AgentTrust): NamedAgent {
+  const refusal = said.refusalOf(id);
+  const refused = refusal === undefined ? '' : ` It refused: ${refusal.text} (${refusal.code})`;
+  if (offlineSince !== null) return { id, name, why: 'offline', since: offlineSince, text: `Offline since ${new Date(offlineSince).toISOString()}.${refused}` };
+  if (refusal !== undefined) return { id, name, why: 'refused', since: refusal.at, text: refused.trim() };
+  if (said.isTold(id) === false) return { id, name, why: 'unable', since: null, text: 'Its version takes no roots from Central: upgrade it, or import the root there (queuegate ca export, queue-agent truststore import).' };
+  return { id, name, why: 'told', since: null, text: 'Told, and not answered yet.' };
+}
+
+/** Whose newest certificate was signed by `current`, and whose by one of `others`. */
+export async function issuerStanding({ certificates, now }: StandingOptions, current: string, others: ReadonlySet<string>): Promise<IssuerStanding> {
+  let renewed = 0;
+  const found: NamedAgent[] = [];
+  for (let after: { readonly notAfter: number; readonly thumbprint: string } | undefined; ; ) {
+    const page = await certificates.soonest({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    for (const { agentId, name, issuer, notAfter } of page) {
+      if (issuer === current) renewed += 1;
+      // What has ended proves nothing any more, whoever signed it.
+      else if (others.has(issuer) && notAfter > now()) found.push({ id: agentId, name, why: 'certificate', since: null, text: `Its certificate was signed by it, and is good until ${new Date(notAfter).toISOString()}.` });
+    }
+    after = page.at(-1);
+    if (page.length < PAGE || after === undefined) return { renewed, others: found };
+  }
+}

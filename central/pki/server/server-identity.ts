@@ -1,0 +1,192 @@
+// Owns Central's server certificate and its key: which one is current, whether it still fits, and the way a new one takes its
+// place. A new one is checked, then swapped into the listeners by whoever calls, then adopted (written; the one before is
+// kept). So nothing ever overwrites a working key. Who listens with it is not known here.
+import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { auditEntry, CENTRAL, type Actor, type Reason } from '../../audit.ts';
+import type { KeyMaterialStore } from '../../store/store.ts';
+import type { Authority } from '../authority/authority.ts';
+import { chainPem, commonName, makeServerRequest, readChain, thumbprintOf } from '../x509/certificate.ts';
+import { sameDistinguishedName } from '../x509/distinguished-name.ts';
+import { buildChain, CertificateFaults, signedBy } from '../x509/chain.ts';
+import { makeKeyPair, type KeyKind } from '../x509/key-algorithms.ts';
+import type { Generation } from '../authority/generations.ts';
+import { canonicalHost, serverFaults, uncoveredNames } from './validate.ts';
+import { credentialsFrom, loadSlots, rootOfCredentials, slotEntries, type PendingSwap, type ServerCredentials, type Slots } from './slots.ts';
+
+/** Names under which Central always answers to its own host. */
+const OWN_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
+/** A new one is made when a third of the lifetime is left: four months of a year, so that a Central that stood still finds time. */
+const RENEW_WHEN_LEFT = 1 / 3;
+
+/** What the certificate has to be, from configuration and parameters. */
+export interface ServerWishes {
+  /** Host names or addresses that agents use (configuration `advertised.names`) and the host's own name. */
+  readonly names: readonly string[];
+  /** Those of them that agents use; absent: all. */
+  readonly advertised?: readonly string[];
+  /** Parameter `certificate.subjectAlternativeNames`. */
+  readonly subjectAlternativeNames: readonly string[];
+  /** Parameter `certificate.distinguishedName`; empty: CN of the first name. */
+  readonly distinguishedName: string;
+  /** Parameter `certificate.lifetimeDays`. */
+  readonly lifetimeDays: number;
+}
+
+export interface ServerIdentityOptions {
+  readonly keyMaterial: KeyMaterialStore;
+  readonly authority: Authority;
+  readonly now: () => number;
+}
+
+/**
+ * Loads what the store has. A change that waits for its confirmation is undone: whoever could have given it lost the
+ * connection. Errors: key_material_damaged.
+ */
+export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
+  const identity = new ServerIdentity(options, await loadSlots(options.keyMaterial));
+  if (identity.slots.pending !== undefined) await identity.undo(CENTRAL, 'Central started again before it was confirmed');
+  return identity;
+}
+
+export class ServerIdentity {
+  readonly #options: ServerIdentityOptions;
+  #slots: Slots;
+
+  constructor(options: ServerIdentityOptions, slots: Slots) {
+    this.#options = options;
+    this.#slots = slots;
+  }
+
+  get slots(): Slots {
+    return this.#slots;
+  }
+
+  /** The adopted one; undefined before the first `adopt`. */
+  current(): ServerCredentials | undefined {
+    return this.#slots.current;
+  }
+
+  /**
+   * The credentials to show: one from elsewhere as long as it lives, whatever is wished; else one of our own that fits the
+   * wishes, the current or previous one or a new one. Writes nothing. Errors: distinguished_name_bad, server_certificate_unfit.
+   */
+  async fitting(wishes: ServerWishes): Promise<ServerCredentials> {
+    const { current, previous } = this.#slots;
+    if (current !== undefined && current.origin !== 'made' && current.notAfter > this.#options.now()) return current;
+    for (const kept of [current, previous]) if (kept !== undefined && this.#fits(kept, wishes)) return kept;
+    return await this.make(wishes);
+  }
+
+  /** As `fitting`, for a change of the wishes: one from elsewhere has to stand for the names that are wished now. */
+  async stage(wishes: ServerWishes): Promise<ServerCredentials> {
+    const staged = await this.fitting(wishes);
+    if (staged.origin === 'made') return staged;
+    const uncovered = uncoveredNames(readChain(staged.chain, 'The server certificate')[0], namesToCover(wishes));
+    if (uncovered.length > 0) throw new CertificateFaults('server_certificate_unfit', [{ fault: 'names_missing', text: `the one in use was not made by Central's authority, and does not stand for ${uncovered.join(', ')}` }]);
+    return staged;
+  }
+
+  /** A new one by the current generation of the authority, or the one that is named; checked. Errors: distinguished_name_bad, server_certificate_unfit. */
+  async make(wishes: ServerWishes, by?: Generation): Promise<ServerCredentials> {
+    const { authority } = this.#options;
+    const names = namesOf(wishes);
+    const { privateKey, publicKey } = await makeKeyPair();
+    const leaf = await authority.issueServer({ subject: subjectFor(wishes), names, publicKey, lifetimeDays: wishes.lifetimeDays, by });
+    const chain = authority.shownChainOf(leaf);
+    const faults = serverFaults({ key: privateKey, built: buildChain(leaf, chain, []), names, now: this.#options.now() });
+    if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
+    return credentialsFrom(privateKey, chain, 'made');
+  }
+
+  /** A request for another authority. Its key stays here until the answer comes; one from before is forgotten. Errors: distinguished_name_bad. */
+  async request(wishes: ServerWishes, kind: KeyKind, actor: Actor, reason: Reason = {}): Promise<string> {
+    const keys = await makeKeyPair(kind);
+    // Public authorities sign no localhost and no loopback address: only what others use.
+    const names = namesToCover(wishes);
+    const csr = await makeServerRequest({ subject: subjectFor(wishes), names, keys });
+    const request = { csr, key: keys.privateKey, madeAt: this.#options.now() };
+    await this.#write({ ...this.#slots, request }, actor, 'server-certificate.request', { subject: subjectFor(wishes), names, key: kind }, reason);
+    return csr;
+  }
+
+  /** Writes credentials as the current ones and keeps those before. Does nothing when they are the current ones already. */
+  async adopt(next: ServerCredentials, actor: Actor, how: { readonly pending?: PendingSwap | undefined; readonly reason?: Reason } = {}): Promise<void> {
+    const { current, staged, request } = this.#slots;
+    if (current?.thumbprint === next.thumbprint) return;
+    const answered = request !== undefined && isKeyOf(next, request.key);
+    const slots = { current: next, previous: current, staged: staged?.thumbprint === next.thumbprint ? undefined : staged, request: answered ? undefined : request, pending: how.pending };
+    const detail = { thumbprint: next.thumbprint, origin: next.origin, names: next.names, before: current?.thumbprint ?? null, confirm: how.pending?.terms ?? null };
+    await this.#write(slots, actor, 'server-certificate.adopt', detail, how.reason);
+  }
+
+  /** Keeps credentials for later, or with undefined no more. */
+  async keepStaged(staged: ServerCredentials | undefined, actor: Actor, reason: Reason = {}): Promise<void> {
+    const before = this.#slots.staged;
+    if (staged === undefined && before === undefined) return;
+    const detail = staged === undefined ? { dropped: before?.thumbprint } : { thumbprint: staged.thumbprint, origin: staged.origin, names: staged.names };
+    await this.#write({ ...this.#slots, staged }, actor, 'server-certificate.stage', detail, reason);
+  }
+
+  /** The change that waits stays. */
+  async confirm(actor: Actor, forced: boolean): Promise<void> {
+    await this.#write({ ...this.#slots, pending: undefined }, actor, 'server-certificate.confirm', { thumbprint: this.#slots.current?.thumbprint, forced }, {});
+  }
+
+  /** Back to the one before, which becomes the current one again; one that has expired meanwhile nobody would accept, so it is left. */
+  async undo(actor: Actor, reason: string): Promise<void> {
+    const { current, previous } = this.#slots;
+    const back = previous !== undefined && previous.notAfter > this.#options.now();
+    const slots = { ...this.#slots, pending: undefined, ...(back ? { current: previous, previous: current } : {}) };
+    await this.#write(slots, actor, 'server-certificate.undo', { thumbprint: slots.current?.thumbprint, before: current?.thumbprint, reason, back }, {});
+  }
+
+  /** One of our own, kept to go back to, is forgotten when its root is trusted no more: its root would be given to agents again. */
+  async dropUntrusted(): Promise<void> {
+    const { previous } = this.#slots;
+    if (previous === undefined || previous.origin !== 'made') return;
+    const root = thumbprintOf(rootOfCredentials(previous));
+    if (this.#options.authority.roots().some((one) => thumbprintOf(one) === root)) return;
+    await this.#write({ ...this.#slots, previous: undefined }, CENTRAL, 'server-certificate.drop', { thumbprint: previous.thumbprint, root });
+  }
+
+  /** One that was made here fits when it says exactly what is wished; a name that was taken off the list must not live on in it. */
+  #fits(kept: ServerCredentials, wishes: ServerWishes): boolean {
+    if (kept.origin !== 'made') return false;
+    const now = this.#options.now();
+    const [names, has] = [namesOf(wishes), new Set(kept.names.map(canonicalHost))];
+    const [leaf] = readChain(kept.chain, 'The server certificate');
+    return (
+      has.size === names.length &&
+      names.every((name) => has.has(name)) &&
+      sameDistinguishedName(kept.subject, subjectFor(wishes)) &&
+      kept.notBefore <= now &&
+      kept.notAfter - now > (kept.notAfter - kept.notBefore) * RENEW_WHEN_LEFT &&
+      signedBy(leaf, this.#options.authority.certificate) &&
+      // It ends at another root when the authority changes, though the same one signed it.
+      kept.chain === chainPem(this.#options.authority.shownChainOf(leaf))
+    );
+  }
+
+  async #write(next: Slots, actor: Actor, action: string, detail: Readonly<Record<string, unknown>>, reason: Reason = {}): Promise<void> {
+    await this.#options.keyMaterial.put(slotEntries(next, this.#slots), auditEntry(actor, action, detail, this.#options.now(), reason));
+    this.#slots = next;
+  }
+}
+
+/** Every name that a certificate of our own has, each once, in a fixed order. */
+export function namesOf(wishes: ServerWishes): string[] {
+  return [...new Set([...wishes.names, ...wishes.subjectAlternativeNames, ...OWN_NAMES].map((name) => canonicalHost(name)))];
+}
+
+/** The names that others use, which one from elsewhere has to stand for. */
+export function namesToCover(wishes: ServerWishes): string[] {
+  return [...new Set([...(wishes.advertised ?? wishes.names), ...wishes.subjectAlternativeNames].map((name) => canonicalHost(name)))];
+}
+
+function subjectFor(wishes: ServerWishes): string {
+  return wishes.distinguishedName === '' ? commonName(wishes.names[0] ?? 'localhost') : wishes.distinguishedName;
+}
+
+function isKeyOf({ key }: ServerCredentials, other: KeyObject): boolean {
+  return createPrivateKey(key).equals(other);
+}

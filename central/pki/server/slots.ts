@@ -1,0 +1,152 @@
+// Owns how Central's server certificates lie in the store: current, previous and staged, each with its key; the key of a
+// request that is out; and the mark of a change that waits for its confirmation.
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { textOf } from '../../../shared/errors.ts';
+import { isRecord } from '../../../shared/wire/json-schema.ts';
+import { pinOf } from '../../../shared/wire/enrollment.ts';
+import type { KeyMaterialStore } from '../../store/store.ts';
+import { chainPem, hostsOf, privateKeyPem, readChain, spkiOf, subjectOf, thumbprintOf } from '../x509/certificate.ts';
+import { pkiFault } from '../errors.ts';
+
+/** made: by our authority, and made anew by itself. signed: by another authority, on our request. imported: with its key. */
+export type ServerOrigin = 'made' | 'signed' | 'imported';
+
+/** What a TLS listener needs, and what an administrator sees of it. */
+export interface ServerCredentials {
+  /** Private key, PEM. */
+  readonly key: string;
+  /** Leaf first, root last, PEM: the root is sent along so that an enrolling agent can find the pinned key. */
+  readonly chain: string;
+  /** SHA-256 of the leaf, hex. */
+  readonly thumbprint: string;
+  readonly subject: string;
+  readonly issuer: string;
+  /** Host names and addresses it is good for. */
+  readonly names: readonly string[];
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly origin: ServerOrigin;
+}
+
+/** A request that another authority is to answer. Its key never leaves the store. */
+export interface OpenRequest {
+  readonly csr: string;
+  readonly key: KeyObject;
+  readonly madeAt: number;
+}
+
+/** A swap that will be undone unless it is confirmed. */
+export interface PendingSwap {
+  readonly id: string;
+  readonly deadline: number;
+  /** Text of ConfirmTerms (central/parameters/confirm.ts). */
+  readonly terms: string;
+  readonly changedBy: string;
+}
+
+export interface Slots {
+  readonly current: ServerCredentials | undefined;
+  readonly previous: ServerCredentials | undefined;
+  readonly staged: ServerCredentials | undefined;
+  readonly request: OpenRequest | undefined;
+  readonly pending: PendingSwap | undefined;
+}
+
+type Slot = 'current' | 'previous' | 'staged';
+type Entry = { readonly name: string; readonly value: string | null };
+
+const PREFIX: Readonly<Record<Slot, string>> = { current: 'server', previous: 'server.previous', staged: 'server.staged' };
+const REQUEST_KEY = 'server.request.key';
+const REQUEST = 'server.request.csr';
+const PENDING = 'server.pending';
+
+/** Errors: key_material_damaged. */
+export async function loadSlots(keyMaterial: KeyMaterialStore): Promise<Slots> {
+  return {
+    current: await loadSlot(keyMaterial, PREFIX.current),
+    previous: await loadSlot(keyMaterial, PREFIX.previous),
+    staged: await loadSlot(keyMaterial, PREFIX.staged),
+    request: await loadRequest(keyMaterial),
+    pending: readPending(await keyMaterial.get(PENDING)),
+  };
+}
+
+/** What has to be written so that the store has `next` where it had `before`. */
+export function slotEntries(next: Slots, before: Slots): Entry[] {
+  const entries: Entry[] = [];
+  for (const slot of ['current', 'previous', 'staged'] as const) {
+    if (next[slot] === before[slot]) continue;
+    const { key = null, chain = null, origin = null } = next[slot] ?? {};
+    entries.push({ name: `${PREFIX[slot]}.key`, value: key }, { name: `${PREFIX[slot]}.chain`, value: chain }, { name: `${PREFIX[slot]}.origin`, value: origin });
+  }
+  if (next.request !== before.request) {
+    const { request } = next;
+    entries.push({ name: REQUEST_KEY, value: request === undefined ? null : privateKeyPem(request.key) });
+    entries.push({ name: REQUEST, value: request === undefined ? null : JSON.stringify({ csr: request.csr, madeAt: request.madeAt }) });
+  }
+  if (next.pending !== before.pending) entries.push({ name: PENDING, value: next.pending === undefined ? null : JSON.stringify(next.pending) });
+  return entries;
+}
+
+export function credentialsOf(key: string, chain: string, origin: ServerOrigin): ServerCredentials {
+  const [leaf] = readChain(chain, 'The server certificate');
+  return {
+    key,
+    chain,
+    origin,
+    thumbprint: thumbprintOf(leaf),
+    subject: subjectOf(leaf),
+    issuer: leaf.issuer.replaceAll('\n', ', '),
+    names: hostsOf(leaf),
+    notBefore: Date.parse(leaf.validFrom),
+    notAfter: Date.parse(leaf.validTo),
+  };
+}
+
+export function credentialsFrom(key: KeyObject, chain: readonly X509Certificate[], origin: ServerOrigin): ServerCredentials {
+  return credentialsOf(privateKeyPem(key), chainPem(chain), origin);
+}
+
+/** The certificate that an agent has to trust. */
+export function rootOfCredentials({ chain }: Pick<ServerCredentials, 'chain'>): X509Certificate {
+  const certificates = readChain(chain, 'The server certificate');
+  return certificates.at(-1) ?? certificates[0];
+}
+
+/** `sha256:<hex>` over the key of the top certificate that is sent: what an enrolling agent looks for. */
+export function pinOfCredentials(credentials: Pick<ServerCredentials, 'chain'>): string {
+  return pinOf(spkiOf(rootOfCredentials(credentials).publicKey));
+}
+
+async function loadSlot(keyMaterial: KeyMaterialStore, prefix: string): Promise<ServerCredentials | undefined> {
+  const [key, chain, origin] = [await keyMaterial.get(`${prefix}.key`), await keyMaterial.get(`${prefix}.chain`), await keyMaterial.get(`${prefix}.origin`)];
+  if (key === undefined && chain === undefined) return undefined;
+  if (key === undefined || chain === undefined) throw pkiFault('key_material_damaged', { name: `${prefix}.${key === undefined ? 'key' : 'chain'}`, found: 'it is missing' });
+  try {
+    createPrivateKey(key);
+    return credentialsOf(key, chain, origin === 'signed' || origin === 'imported' ? origin : 'made');
+  } catch (error) {
+    throw pkiFault('key_material_damaged', { name: `${prefix}.chain`, found: textOf(error) }, error);
+  }
+}
+
+async function loadRequest(keyMaterial: KeyMaterialStore): Promise<OpenRequest | undefined> {
+  const [key, text] = [await keyMaterial.get(REQUEST_KEY), await keyMaterial.get(REQUEST)];
+  if (key === undefined || text === undefined) return undefined;
+  try {
+    const request: unknown = JSON.parse(text);
+    if (!isRecord(request) || typeof request['csr'] !== 'string' || typeof request['madeAt'] !== 'number') throw new TypeError('it is no request');
+    return { csr: request['csr'], madeAt: request['madeAt'], key: createPrivateKey(key) };
+  } catch (error) {
+    throw pkiFault('key_material_damaged', { name: REQUEST, found: textOf(error) }, error);
+  }
+}
+
+/** What cannot be read is taken for one that ran out: the swap is undone. */
+function readPending(text: string | undefined): PendingSwap | undefined {
+  if (text === undefined) return undefined;
+  const pending: unknown = JSON.parse(text);
+  if (!isRecord(pending)) return { id: 'unknown', deadline: 0, terms: '{}', changedBy: 'unknown' };
+  // Written from a PendingSwap only.
+  return pending as unknown as PendingSwap;
+}

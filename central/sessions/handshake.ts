@@ -1,0 +1,229 @@
+// Owns the way from an upgraded socket to a session: challenge, hello, proof, claim, welcome; each a step below, in that order.
+// Whatever goes wrong becomes one refuse frame and its close code.
+import { randomBytes, type X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Logger } from 'pino';
+import type { WebSocket } from 'ws';
+import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
+import { hasChecksum, withChecksum } from '../../shared/wire/checksum.ts';
+import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
+import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/messages.ts';
+import { channelBinding, shownKey } from '../../shared/wire/proof.ts';
+import { refusal } from '../../shared/wire/refusals.ts';
+import { judgeCertificate, judgeRegistration, proveHello, type Authentication } from '../auth/agent-identity.ts';
+import type { Origin } from '../auth/address-rules.ts';
+import { judgeClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
+import type { AgentRecord } from '../store/store.ts';
+import type { Admission } from './admission.ts';
+import type { AgentRate } from './limits/agent-rate.ts';
+import type { Incidents } from '../agents/incidents.ts';
+import { RefusalLines } from './refusal-lines.ts';
+import type { Sessions } from './sessions.ts';
+
+export interface HandshakeOptions {
+  readonly central: string;
+  readonly agents: { get(id: string): Promise<AgentRecord | undefined> };
+  readonly sessions: Sessions;
+  readonly admission: Admission;
+  /** Proven hellos of each agent. */
+  readonly logins: AgentRate;
+  readonly incidents: Incidents;
+  /** May an agent from there be on this listener now? A refusal when not (unencrypted or secure is off). */
+  readonly mayStay: (listener: 'plain' | 'secure', origin: Origin) => Error | undefined;
+  /** websocket.secure.clientAuth, and who issues agents' certificates. */
+  readonly clientAuth: () => ClientAuth;
+  readonly authorities: () => readonly X509Certificate[];
+  /** agents.authentication and agents.certificate.graceDays. */
+  readonly authentication: () => { readonly authentication: Authentication; readonly graceDays: number };
+  readonly welcomeTimeoutMs: () => number;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly onRefused: (reason: CodedError, from: { readonly listener: 'plain' | 'secure'; readonly address: string }) => void;
+}
+
+export interface UpgradedConnection {
+  readonly webSocket: WebSocket;
+  readonly connection: Socket;
+  readonly listener: 'plain' | 'secure';
+  readonly origin: Origin;
+  /** When the TCP connection was accepted, on the clock of performance.now(). */
+  readonly acceptedAt: number;
+}
+
+/** Refusals that tell an administrator something about an agent or about an attempt; the others are daily life. */
+const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wrong_scheme', 'binding_required', 'binding_mismatch', 'certificate_required', 'certificate_foreign', 'revoked', 'certificate_expired']);
+
+/** RFC 6455 section 5.2: at most 14 bytes before the payload; and a ping or two. */
+const FRAME_HEADER_BYTES = 256;
+
+/** Each piece that is read takes some 200 bytes until the frame is whole. A hello comes in one or two. */
+const MAX_HELLO_PIECES = 256;
+
+/** Closing handshakes of refused peers are not waited for longer than this. */
+const CLOSE_GRACE_MS = 2_000;
+
+export class Handshake {
+  readonly #options: HandshakeOptions;
+  readonly #lines: RefusalLines;
+
+  constructor(options: HandshakeOptions) {
+    this.#options = options;
+    this.#lines = new RefusalLines(options.now);
+  }
+
+  /** Takes an upgraded socket to its session or its refusal. Never rejects. */
+  async run(upgraded: UpgradedConnection): Promise<void> {
+    const { admission, log } = this.#options;
+    const evicted = new AbortController();
+    const place = admission.enter(upgraded.origin.address, (busy) => evicted.abort(busy));
+    // A hello that we wait for may never come, so this error listener stays: a socket error without one ends the process.
+    upgraded.webSocket.on('error', (error) => log.debug({ address: upgraded.origin.address, error: error.message }, 'socket error'));
+    if (!('leave' in place)) return this.#refuse(upgraded, place, null);
+    let hello: Hello | null = null;
+    try {
+      const blocked = this.#options.mayStay(upgraded.listener, upgraded.origin);
+      if (blocked !== undefined) throw blocked;
+      const challenge = this.#challenge(upgraded);
+      hello = await this.#hello(upgraded, evicted.signal);
+      place.works();
+      if (hello !== null) await this.#welcome(upgraded, hello, challenge);
+    } catch (error) {
+      this.#refuse(upgraded, error, hello);
+    } finally {
+      place.leave();
+    }
+  }
+
+  #challenge({ webSocket, listener }: UpgradedConnection): Challenge {
+    const challenge: Challenge = {
+      type: 'challenge',
+      nonce: randomBytes(24).toString('base64url'),
+      central: this.#options.central,
+      time: new Date(this.#options.now()).toISOString(),
+    };
+    webSocket.send(listener === 'plain' ? withChecksum(encode(challenge)) : encode(challenge));
+    return challenge;
+  }
+
+  /** Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer went away. `evicted`: its place went to another. */
+  #hello(upgraded: UpgradedConnection, evicted: AbortSignal): Promise<Hello | null> {
+    const { webSocket, connection, acceptedAt } = upgraded;
+    const timeoutMs = this.#options.welcomeTimeoutMs();
+    const leftMs = Math.max(0, acceptedAt + timeoutMs - performance.now());
+    return new Promise((resolve, reject) => {
+      // ws holds a frame until it is whole, up to the limit of a session; a stranger gets no more room than a hello needs.
+      let received = 0;
+      let pieces = 0;
+      const onData = (chunk: Buffer): void => {
+        received += chunk.length;
+        pieces += 1;
+        if (received > MAX_HELLO_BYTES + FRAME_HEADER_BYTES || pieces > MAX_HELLO_PIECES) webSocket.terminate();
+      };
+      connection.on('data', onData);
+      const finish = (): void => {
+        clearTimeout(timer);
+        evicted.removeEventListener('abort', onEvicted);
+        connection.off('data', onData);
+        webSocket.off('message', onMessage);
+        webSocket.off('close', onClose);
+      };
+      const timer = setTimeout(() => {
+        finish();
+        reject(refusal('hello_timeout', { seconds: Math.round(timeoutMs / 1000) }));
+      }, leftMs);
+      const onEvicted = (): void => {
+        finish();
+        reject(evicted.reason);
+      };
+      evicted.addEventListener('abort', onEvicted);
+      const onClose = (): void => {
+        finish();
+        resolve(null);
+      };
+      const onMessage = (data: Buffer, isBinary: boolean): void => {
+        finish();
+        // Nothing more is read until the session stands: what follows the hello waits in the kernel, not here. What came in the
+        // same packet is here already: ws hands it over before anything else runs, and nobody would hear it.
+        webSocket.pause();
+        const onEarly = (): void => reject(refusal('unsupported_protocol', { found: 'more than a hello before the welcome' }));
+        webSocket.once('message', onEarly);
+        setImmediate(() => {
+          webSocket.off('message', onEarly);
+          try {
+            resolve(readHello(data, isBinary));
+          } catch (error) {
+            reject(error);
+          }
+        });
+      };
+      webSocket.on('message', onMessage);
+      webSocket.on('close', onClose);
+    });
+  }
+
+  async #welcome(upgraded: UpgradedConnection, hello: Hello, challenge: Challenge): Promise<void> {
+    const { webSocket, connection, listener, origin } = upgraded;
+    const { logins } = this.#options;
+    // Before the signature is verified, so that a storm costs little; whoever it comes from, the agent itself would be refused now too.
+    if (logins.secondsUntilAllowed(hello.id) > 0) throw this.#tooOften(hello.id);
+    const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
+    const key = proveHello(hello, challenge, { listener, origin, binding });
+    const agent = judgeRegistration(hello, key, await this.#options.agents.get(hello.id));
+    const now = this.#options.now();
+    const certificate = judgeCertificate(agent, key, { ...this.#options.authentication(), now });
+    if (listener === 'secure') {
+      const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
+      judgeClientCertificate(this.#options.clientAuth(), shown, { publicKey: shownKey(hello.key), own: certificate, authorities: this.#options.authorities(), now });
+    }
+    if (!logins.take(agent.id)) throw this.#tooOften(agent.id);
+    await this.#options.sessions.welcome({ hello, agent, keyThumbprint: key.thumbprint, certificate, webSocket, connection, listener, origin });
+  }
+
+  #tooOften(id: string): Error {
+    return refusal('agent_login_rate', { id, seconds: Math.max(1, this.#options.logins.secondsUntilAllowed(id)) });
+  }
+
+  #logRefusal({ code, message: text }: CodedError, address: string, hello: Hello | null): void {
+    const { log, logins } = this.#options;
+    const isNews = code !== 'agent_login_rate' || logins.isNews(hello?.id ?? '');
+    const unlogged = isNews ? this.#lines.take(address) : undefined;
+    const about = { address, agent: hello?.id, code, text };
+    if (unlogged === undefined) log.debug(about, 'agent refused');
+    else log.info(unlogged === 0 ? about : { ...about, refusalsNotLogged: unlogged }, 'agent refused');
+  }
+
+  #refuse(upgraded: UpgradedConnection, error: unknown, hello: Hello | null): void {
+    const { webSocket, origin, listener } = upgraded;
+    const { log, onRefused, incidents, admission, now } = this.#options;
+    const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
+    if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
+    else this.#logRefusal(reason, origin.address, hello);
+    // What the agent reads as `busy` has a cause that tells an administrator more.
+    onRefused(reason.code === 'busy' && isCoded(reason.cause) ? reason.cause : reason, { listener, address: origin.address });
+    if (RECORDED.has(reason.code)) {
+      incidents.record({ kind: reason.code, agentId: hello?.id ?? null, address: origin.address, at: now(), detail: { listener, name: hello?.name ?? null, text: reason.message } });
+    }
+    const retryAfterSeconds = reason.code === 'busy' || reason.code === 'internal' ? admission.retryAfterSeconds() : reason.code === 'quarantined' || reason.code === 'agent_login_rate' ? Number(reason.parameters['seconds']) : null;
+    webSocket.resume();
+    if (webSocket.readyState !== webSocket.OPEN) return;
+    webSocket.send(encode({ type: 'refuse', code: reason.code, text: reason.message.slice(0, 1024), hint: reason.hint.slice(0, 1024), retryAfterSeconds }));
+    webSocket.close(reason.close, reason.code);
+    const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
+    webSocket.once('close', () => clearTimeout(cut));
+  }
+}
+
+function readHello(data: Buffer, isBinary: boolean): Hello {
+  if (isBinary || data.length > MAX_HELLO_BYTES) throw refusal('unsupported_protocol', { found: isBinary ? 'a binary frame' : `a frame of ${data.length} bytes` });
+  // A hello that the line changed would be refused for its signature, and the agent would not dial again.
+  hasChecksum(data);
+  let frame;
+  try {
+    frame = decodeFromAgent(data.toString('utf8'));
+  } catch (error) {
+    throw refusal('unsupported_protocol', { found: textOf(error) }, error);
+  }
+  if (frame?.type !== 'hello') throw refusal('unsupported_protocol', { found: frame === null ? 'a frame of an unknown type' : `a frame of type ${frame.type}` });
+  return frame;
+}

@@ -1,0 +1,150 @@
+// Takes in what one session's socket brings: counts it in the budget of all sessions from the first byte until it is committed, keeps
+// the socket unread while there is no room, and hands over frames one by one, large ones in turn with those of other sessions.
+import type { Socket } from 'node:net';
+import type { WebSocket } from 'ws';
+import type { Item } from '../../shared/delivery/message.ts';
+import type { InboxPort } from '../../shared/delivery/log-interfaces.ts';
+import type { BudgetShare, ByteBudget } from './limits/byte-budget.ts';
+import type { ByteGate, Pass } from './limits/byte-gate.ts';
+import { SMALL_FRAME_BYTES, type FrameTurns } from './limits/frame-turns.ts';
+
+/** What the sessions share. */
+export interface IntakeParts {
+  readonly budget: ByteBudget;
+  /** Before the writing thread. */
+  readonly gate: ByteGate;
+  readonly turns: FrameTurns;
+}
+
+/** What an item takes up besides its text, by measurement; else 2,000 items of two bytes would count as 4 KiB. */
+const ITEM_BYTES = 256;
+/** RFC 6455 section 5.2: the header of a masked frame that is not in fragments. */
+function headerBytes(length: number): number {
+  return length < 126 ? 6 : length < 65_536 ? 8 : 14;
+}
+
+interface Uncommitted {
+  readonly through: number;
+  readonly bytes: number;
+}
+
+export class SessionIntake {
+  readonly #parts: IntakeParts;
+  readonly #webSocket: WebSocket;
+  readonly #connection: Socket;
+  readonly #maxFrameBytes: number;
+  readonly #onFrame: (data: Buffer) => void;
+  #share: BudgetShare | undefined;
+  /** Read, and not yet part of a whole frame. */
+  #partial = 0;
+  #chunk = 0;
+  /** Whole frames that wait to be parsed. */
+  #frames: Buffer[] = [];
+  #uncommitted: Uncommitted[] = [];
+  #pass: Pass | undefined;
+
+  /** `onFrame` must not throw. The WebSocket is paused until `open`. */
+  constructor(parts: IntakeParts, webSocket: WebSocket, connection: Socket, maxFrameBytes: number, onFrame: (data: Buffer) => void) {
+    this.#parts = parts;
+    this.#webSocket = webSocket;
+    this.#connection = connection;
+    this.#maxFrameBytes = maxFrameBytes;
+    this.#onFrame = onFrame;
+    // Before ws, which hands over the frames of a chunk while it takes it.
+    connection.prependListener('data', this.#onChunk);
+    const dropped = (data: Buffer): void => this.#drop(data.length + headerBytes(data.length));
+    webSocket.on('ping', dropped);
+    webSocket.on('pong', dropped);
+  }
+
+  /** From here the socket is read, as far as there is room. */
+  open(): void {
+    const socket = { pause: () => this.#webSocket.pause(), resume: () => this.#webSocket.resume() };
+    this.#share ??= this.#parts.budget.open(socket, this.#maxFrameBytes);
+  }
+
+  /** Central itself leaves the socket unread at present. */
+  get isPaused(): boolean {
+    return this.#share?.isPaused ?? true;
+  }
+
+  /** A frame has come. */
+  frame(data: Buffer): void {
+    // What is read and not yet looked at is a part of the last chunk; the rest was headers, more of them where it came in fragments.
+    const left = Math.max(0, Math.min(this.#partial - data.length - headerBytes(data.length), this.#chunk));
+    this.#drop(Math.max(0, this.#partial - data.length - left));
+    this.#partial = left;
+    this.#share?.completed(data.length);
+    if (this.#frames.length === 0 && data.length <= SMALL_FRAME_BYTES) return this.#onFrame(data);
+    this.#frames.push(data);
+    this.#parts.turns.add(this);
+  }
+
+  parseNext(): { readonly bytes: number; readonly more: boolean } {
+    const data = this.#frames.shift();
+    if (data !== undefined) this.#onFrame(data);
+    return { bytes: data?.length ?? 0, more: this.#frames.length > 0 };
+  }
+
+  /** The frame was one of messages: it counts until the last of its items is committed. */
+  keep(data: Buffer, through: number, items: number): void {
+    const besides = items * ITEM_BYTES;
+    this.#share?.completed(0, besides);
+    this.#uncommitted.push({ through, bytes: data.length + besides });
+  }
+
+  /** The frame was another one, and nothing of it is kept. */
+  done(data: Buffer): void {
+    this.#share?.released(data.length);
+  }
+
+  /** The same inbox behind the gate; what it has committed counts no more. */
+  bound(inbox: InboxPort): InboxPort {
+    return {
+      begin: (begin) => inbox.begin(begin),
+      append: async (first, items) => await this.#append(inbox, first, items),
+    };
+  }
+
+  /** The session is over; what has not yet reached the writing thread is dropped. */
+  close(): void {
+    this.#connection.off('data', this.#onChunk);
+    this.#parts.turns.remove(this);
+    this.#frames = [];
+    this.#uncommitted = [];
+    this.#share?.close();
+    this.#pass?.leave();
+  }
+
+  async #append(inbox: InboxPort, first: number, items: readonly Item[]): Promise<number> {
+    const last = first + items.length - 1;
+    let bytes = 0;
+    for (const frame of this.#uncommitted) if (frame.through <= last) bytes += frame.bytes;
+    const pass = this.#parts.gate.enter(bytes);
+    this.#pass = pass;
+    // A receiver that was stopped meanwhile does not look at the answer.
+    if (!(await pass.entered)) return first - 1;
+    this.#pass = undefined;
+    try {
+      const through = await inbox.append(first, items);
+      this.#uncommitted = this.#uncommitted.filter((frame) => frame.through > last);
+      this.#share?.released(bytes);
+      return through;
+    } finally {
+      // What the store refused for now waits in the receiver and goes on counting; any other refusal ends the session.
+      pass.leave();
+    }
+  }
+
+  readonly #onChunk = (chunk: Buffer): void => {
+    this.#chunk = chunk.length;
+    this.#partial += chunk.length;
+    this.#share?.received(chunk.length);
+  };
+
+  #drop(bytes: number): void {
+    const dropped = Math.min(bytes, this.#partial);
+    this.#partial -= dropped;
+    this.#share?.dropped(dropped);
+  }
+}

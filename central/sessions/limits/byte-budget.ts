@@ -1,0 +1,279 @@
+// Bounds the bytes that Central has accepted from the sockets of all sessions and not yet committed, and decides whose socket is
+// read next. Knows neither frames nor sockets; a session counts its bytes here (central/sessions/intake.ts).
+//
+// Every session may hold a little (about one read of the operating system) without asking; for more it needs a grant, which lets it
+// read one whole frame. Both come from pools of their own, so that a session with little waiting never queues behind the
+// backlogs of others. A session without a grant is not read: what it sent waits in the kernel, and TCP slows its agent down.
+
+/** What Node reads from a socket at once (libuv, src/unix/stream.c): less cannot be asked for. */
+export const READ_BYTES = 64 * 1024;
+/** From here on a session needs a grant to be read on. */
+const ASK_BYTES = READ_BYTES / 2;
+/** The most that it can hold without one. */
+const LITTLE_BYTES = ASK_BYTES + READ_BYTES;
+/** Of the total, what sessions may hold a little from: some 600 sessions at once with 64 MiB. The rest is for grants. */
+const LITTLE_SHARE = 5 / 8;
+/** Where frames that are not whole fill the room for grants (their agents are slow), grants go beyond it, up to this share of the total. */
+const FULL_SHARE = 3 / 4;
+/** No session holds more than this share of the total, or one frame: one hostile agent takes nothing from the others that they notice. */
+const SESSION_SHARE = 1 / 8;
+
+/** Enough for 22 frames of 1 MiB at once, more than two cores can parse and a disk can take within a tenth of a second. */
+const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
+/** A byte of a frame costs about four while it becomes items, and a copy for the writing thread: two thirds of a small heap are left for all else. */
+const HEAP_SHARE = 1 / 12;
+
+/** A second, when ticks come every 250 ms: longer than a turn of a busy event loop, and than a line takes on the same continent. */
+const IDLE_TICKS = 4;
+
+/** The budget that fits the heap (v8.getHeapStatistics().heap_size_limit). */
+export function budgetBytes(heapLimitBytes: number): number {
+  return Math.min(MAX_TOTAL_BYTES, Math.floor(heapLimitBytes * HEAP_SHARE));
+}
+
+/** A socket that can be left unread. Both are called only when that changes something. */
+export interface Readable {
+  pause(): void;
+  resume(): void;
+}
+
+/** One session's account. */
+export interface BudgetShare {
+  /** Its socket is not read at present. */
+  readonly isPaused: boolean;
+  /** Bytes were read; they belong to a frame that is not whole yet. */
+  received(bytes: number): void;
+  /** Of these, so many were no frame's: headers, pings. */
+  dropped(bytes: number): void;
+  /** A frame of so many bytes is whole; `besides` is what it takes up beyond them. */
+  completed(bytes: number, besides?: number): void;
+  /** Of what was completed, so much is on disk, or was given up. */
+  released(bytes: number): void;
+  /** The session is over: all of it is released. May be called twice. */
+  close(): void;
+}
+
+interface Member {
+  readonly socket: Readable;
+  readonly grantBytes: number;
+  readonly maxBytes: number;
+  /** `full`: it has to release some of its own first. */
+  state: 'reading' | 'waiting' | 'full' | 'closed';
+  held: number;
+  /** Of it, in whole frames. */
+  whole: number;
+  /** What it may still read of its grant. */
+  grant: number;
+  /** Room that was kept for its first read after a pause. */
+  kept: number;
+  /** Since the last tick. */
+  recent: number;
+  /** Ticks in a row in which it read less than it could have. */
+  idleTicks: number;
+}
+
+export class ByteBudget {
+  readonly #totalBytes: number;
+  readonly #littleLimit: number;
+  readonly #grantLimit: number;
+  readonly #sessionLimit: number;
+  readonly #members = new Set<Member>();
+  /** Those with a grant, or with room that is kept for them. */
+  readonly #served = new Set<Member>();
+  /** Paused sessions in order of arrival: those that need a little, and those that need a grant. */
+  readonly #little = new Set<Member>();
+  readonly #much = new Set<Member>();
+  #used = 0;
+  /** Of it, in whole frames: they are released without anything being read. */
+  #whole = 0;
+  /** Held up to LITTLE_BYTES by each session, and kept for it. */
+  #littleBytes = 0;
+  /** Held beyond that, and granted. */
+  #grantedBytes = 0;
+  #grants = 0;
+  /** Granted, and not yet read. */
+  #outstanding = 0;
+
+  constructor(totalBytes: number) {
+    this.#totalBytes = totalBytes;
+    this.#littleLimit = totalBytes * LITTLE_SHARE;
+    this.#grantLimit = totalBytes - this.#littleLimit;
+    this.#sessionLimit = totalBytes * SESSION_SHARE;
+  }
+
+  /** Bytes accepted and not yet committed. */
+  get used(): number {
+    return this.#used;
+  }
+
+  /** Sessions that are not read until others have released something. */
+  get waiting(): number {
+    return this.#little.size + this.#much.size;
+  }
+
+  /** A session whose largest frame has so many bytes. Its socket is taken to be paused, and is resumed when there is room. */
+  open(socket: Readable, maxFrameBytes: number): BudgetShare {
+    const grantBytes = maxFrameBytes + READ_BYTES;
+    const member: Member = { socket, grantBytes, maxBytes: Math.max(grantBytes, this.#sessionLimit), state: 'waiting', held: 0, whole: 0, grant: 0, kept: 0, recent: 0, idleTicks: 0 };
+    this.#members.add(member);
+    this.#little.add(member);
+    this.#serve();
+    return {
+      get isPaused(): boolean {
+        return member.state !== 'reading';
+      },
+      received: (bytes) => this.#received(member, bytes),
+      dropped: (bytes) => this.#released(member, Math.min(bytes, member.held - member.whole)),
+      completed: (bytes, besides = 0) => this.#completed(member, bytes, besides),
+      released: (bytes) => {
+        const whole = Math.min(bytes, member.whole);
+        this.#count(member, member.whole - whole);
+        this.#released(member, whole);
+      },
+      close: () => this.#close(member),
+    };
+  }
+
+  /** To be called a few times per second: who does not use what it was granted gives it back, and is read without. */
+  tick(): void {
+    for (const member of this.#served) {
+      member.idleTicks = member.recent < READ_BYTES ? member.idleTicks + 1 : 0;
+      member.recent = 0;
+      if (member.idleTicks >= IDLE_TICKS) this.#giveBack(member);
+    }
+    this.#serve();
+  }
+
+  #received(member: Member, bytes: number): void {
+    if (member.state === 'closed') return;
+    this.#keep(member, 0);
+    this.#grant(member, member.grant - Math.min(bytes, member.grant));
+    member.recent += bytes;
+    this.#add(member, bytes);
+  }
+
+  #completed(member: Member, bytes: number, besides: number): void {
+    if (member.state === 'closed') return;
+    this.#count(member, member.whole + bytes + besides);
+    // A grant is for one frame: what follows is asked for in turn.
+    this.#grant(member, 0);
+    this.#add(member, Math.max(besides, member.whole - member.held));
+  }
+
+  #add(member: Member, bytes: number): void {
+    this.#hold(member, member.held + bytes);
+    if (member.state === 'waiting') this.#enqueue(member);
+    if (member.state !== 'reading') return;
+    if (member.held > member.maxBytes) this.#pause(member, 'full');
+    else if (member.held >= ASK_BYTES && member.grant === 0) this.#ask(member);
+    if (this.#littleBytes > this.#littleLimit || this.#used + this.#outstanding > this.#totalBytes) this.#pauseAll();
+  }
+
+  #released(member: Member, bytes: number): void {
+    if (member.state === 'closed') return;
+    this.#hold(member, Math.max(0, member.held - bytes));
+    if (member.held === 0) this.#giveBack(member);
+    if (member.state === 'full' && member.held <= member.maxBytes) member.state = 'waiting';
+    if (member.state === 'waiting') this.#enqueue(member);
+    this.#serve();
+  }
+
+  #close(member: Member): void {
+    if (member.state === 'closed') return;
+    member.state = 'closed';
+    this.#giveBack(member);
+    this.#count(member, 0);
+    this.#hold(member, 0);
+    this.#members.delete(member);
+    this.#little.delete(member);
+    this.#much.delete(member);
+    this.#serve();
+  }
+
+  /** At once when nobody waits and there is room; else in turn. */
+  #ask(member: Member): void {
+    if (this.#much.size === 0 && this.#mayGrant(member)) this.#grant(member, member.grantBytes);
+    else this.#pause(member, 'waiting');
+  }
+
+  /** Too many hold a little: nobody without a grant is read until some have released it. */
+  #pauseAll(): void {
+    for (const member of this.#members) if (member.state === 'reading' && member.grant === 0) this.#pause(member, 'waiting');
+  }
+
+  #pause(member: Member, state: 'waiting' | 'full'): void {
+    member.state = state;
+    member.socket.pause();
+    if (state === 'waiting') this.#enqueue(member);
+  }
+
+  /** Keeps its place where it waits already. */
+  #enqueue(member: Member): void {
+    const [lane, other] = member.held < ASK_BYTES ? [this.#little, this.#much] : [this.#much, this.#little];
+    other.delete(member);
+    lane.add(member);
+  }
+
+  #serve(): void {
+    for (const member of this.#little) {
+      const isFull = this.#littleBytes + LITTLE_BYTES > this.#littleLimit || this.#used + this.#outstanding + LITTLE_BYTES > this.#totalBytes;
+      if (isFull && this.#used > 0) break;
+      this.#keep(member, LITTLE_BYTES);
+      this.#resume(this.#little, member);
+    }
+    for (const member of this.#much) {
+      if (!this.#mayGrant(member)) break;
+      this.#grant(member, member.grantBytes);
+      this.#resume(this.#much, member);
+    }
+  }
+
+  #resume(lane: Set<Member>, member: Member): void {
+    lane.delete(member);
+    member.state = 'reading';
+    member.socket.resume();
+  }
+
+  /** Where nothing but frames that are not whole yet is held, the next is read to its end in any case: else none of it would ever come free. */
+  #mayGrant(member: Member): boolean {
+    if (this.#grantedBytes + member.grantBytes <= this.#grantLimit) return true;
+    const all = this.#used + this.#outstanding + member.grantBytes;
+    return all <= this.#totalBytes * FULL_SHARE || (this.#grants === 0 && (this.#whole === 0 || all <= this.#totalBytes));
+  }
+
+  #giveBack(member: Member): void {
+    this.#grant(member, 0);
+    this.#keep(member, 0);
+    this.#served.delete(member);
+  }
+
+  #grant(member: Member, bytes: number): void {
+    this.#grants += Number(bytes > 0) - Number(member.grant > 0);
+    this.#grantedBytes += bytes - member.grant;
+    this.#outstanding += bytes - member.grant;
+    // Nobody loses a grant before it could be used.
+    if (bytes > member.grant) member.idleTicks = 0;
+    member.grant = bytes;
+    if (bytes > 0) this.#served.add(member);
+  }
+
+  #keep(member: Member, bytes: number): void {
+    this.#littleBytes += bytes - member.kept;
+    if (bytes > member.kept) member.idleTicks = 0;
+    member.kept = bytes;
+    if (bytes > 0) this.#served.add(member);
+  }
+
+  #count(member: Member, whole: number): void {
+    this.#whole += whole - member.whole;
+    member.whole = whole;
+  }
+
+  #hold(member: Member, held: number): void {
+    const little = Math.min(held, LITTLE_BYTES) - Math.min(member.held, LITTLE_BYTES);
+    this.#littleBytes += little;
+    this.#grantedBytes += held - member.held - little;
+    this.#used += held - member.held;
+    member.held = held;
+  }
+}

@@ -1,0 +1,51 @@
+// Puts the outbox of one session behind the budget of what all sessions may have on their way out: nothing is read from the store
+// before there is room, and what was read counts until the operating system took it.
+import type { OutboxPort } from '../../shared/delivery/log-interfaces.ts';
+import type { OutflowShare } from './limits/outflow-budget.ts';
+
+export class SessionOutflow {
+  readonly #share: OutflowShare;
+  /** Read, and not yet handed to the socket. */
+  #unsent = 0;
+
+  constructor(share: OutflowShare) {
+    this.#share = share;
+  }
+
+  /** The same outbox, read only as far as there is room. */
+  bound(outbox: OutboxPort): OutboxPort {
+    return {
+      resume: (peer) => outbox.resume(peer),
+      acknowledge: (through) => outbox.acknowledge(through),
+      expire: () => outbox.expire(),
+      read: async (after, maxItems, maxBytes) => {
+        // What was read before and not sent (it had expired) is read again.
+        this.#share.written(this.#unsent);
+        this.#unsent = 0;
+        const room = await this.#share.reserve(maxBytes);
+        if (room === 0) return [];
+        let bytes = 0;
+        try {
+          const entries = await outbox.read(after, maxItems, room);
+          for (const entry of entries) bytes += entry.bytes;
+          return entries;
+        } finally {
+          this.#unsent = bytes;
+          this.#share.read(bytes);
+        }
+      },
+    };
+  }
+
+  /** What to do when the socket has written the frame that is handed to it now. */
+  sending(): () => void {
+    const bytes = this.#unsent;
+    this.#unsent = 0;
+    return () => this.#share.written(bytes);
+  }
+
+  /** The session is over. */
+  close(): void {
+    this.#share.close();
+  }
+}

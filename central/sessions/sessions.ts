@@ -1,0 +1,330 @@
+// Owns which sessions stand: the newest of each agent wins at once, clones are held back, and a change of settings ends those
+// that may not stay. One session's socket never waits for another's.
+import { randomUUID } from 'node:crypto';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { WebSocket } from 'ws';
+import { isCoded, textOf } from '../../shared/errors.ts';
+import { encode } from '../../shared/wire/codec.ts';
+import type { AgentControl, Hello, SessionLimits, Welcome } from '../../shared/wire/messages.ts';
+import { welcomeTranscript } from '../../shared/wire/proof.ts';
+import { refusal } from '../../shared/wire/refusals.ts';
+import { isLoopback, type Origin } from '../auth/address-rules.ts';
+import type { ParameterValues } from '../parameters/definitions.ts';
+import type { AgentCertificate } from '../store/certificate-store.ts';
+import type { AgentRecord, SessionGrant, Store } from '../store/store.ts';
+import { budgetBytes, ByteBudget } from './limits/byte-budget.ts';
+import { ByteGate } from './limits/byte-gate.ts';
+import { CloneWatch, QUARANTINE_MS } from './clones.ts';
+import { FrameTurns } from './limits/frame-turns.ts';
+import type { Incidents } from '../agents/incidents.ts';
+import { OutflowBudget } from './limits/outflow-budget.ts';
+import { Session, type SessionFacts, type SharedBudgets } from './session.ts';
+
+export interface SessionSettings {
+  readonly heartbeatSeconds: number;
+  readonly slowPeerSeconds: number;
+  readonly limits: SessionLimits;
+}
+
+export interface SessionsOptions {
+  readonly store: Pick<Store, 'agents' | 'outbox' | 'inbox'>;
+  readonly incidents: Incidents;
+  /** Identifies this Central process in session records. */
+  readonly node: string;
+  /** Central's name, as in its challenge. */
+  readonly central: string;
+  /** Signs with Central's signing key; base64. */
+  readonly sign: (transcript: string) => string;
+  readonly settings: () => SessionSettings;
+  readonly log: Logger;
+  readonly now: () => number;
+  /** Of this process (v8.getHeapStatistics().heap_size_limit): the budgets over all sessions follow from it. */
+  readonly heapLimitBytes: number;
+  /** Called a few times per second. */
+  readonly onBudgets: (use: BudgetUse) => void;
+  readonly onOpened: (facts: SessionFacts) => void;
+  /** The agent came with its next key for the first time: what was issued for the one before is revoked. */
+  readonly onPromoted: (agentId: string) => void;
+  readonly onClosed: (facts: SessionFacts, reason: string) => void;
+  readonly onEvents: (count: number) => void;
+  /** Certificates and trust over the sessions; must not throw. */
+  readonly control: ControlPort;
+}
+
+export interface BudgetUse {
+  /** Accepted from agents and not yet committed. */
+  readonly intakeBytes: number;
+  /** Sessions that are not read until there is room. */
+  readonly waitingSessions: number;
+  /** Read for agents and not yet taken by the operating system. */
+  readonly outflowBytes: number;
+}
+
+/** At most so much is on its way to the writing thread: some 100 ms of work, so that a fresh event waits no longer behind backlogs. */
+const MAX_WRITING_BYTES = 8 * 1024 * 1024;
+const WRITING_SHARE = 1 / 4;
+/** What a session does not use of its grant within this time goes to another. */
+const BUDGET_TICK_MS = 250;
+
+/** What is said beside the messages (central/sessions/control.ts). */
+export interface ControlPort {
+  /** The session stands: the agent may have missed something. */
+  onOpened(session: Session): void;
+  onFrame(session: Session, frame: AgentControl): void;
+}
+
+/** A connection whose hello is proven and whose agent is known. */
+export interface ProvenConnection {
+  readonly hello: Hello;
+  readonly agent: AgentRecord;
+  /** Of the key that signed the hello, the agent's current one or its next. */
+  readonly keyThumbprint: string;
+  /** On record for that key, and judged; null: the agent may come by its key alone. */
+  readonly certificate: AgentCertificate | null;
+  readonly webSocket: WebSocket;
+  readonly connection: Socket;
+  readonly listener: 'plain' | 'secure';
+  readonly origin: Origin;
+}
+
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #byAgent = new Map<string, Session>();
+  readonly #clones = new CloneWatch();
+  readonly #budgets: SharedBudgets;
+  readonly #ticks: NodeJS.Timeout;
+  /** Agents that were revoked, with the epoch from which on a session is newer than that: one may just be on its way through the store. */
+  readonly #revoked = new Map<string, { readonly epoch: number; readonly reason: string }>();
+  #state: 'open' | 'stopping' = 'open';
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    const totalBytes = budgetBytes(options.heapLimitBytes);
+    const budget = new ByteBudget(totalBytes);
+    const outflow = new OutflowBudget(totalBytes);
+    this.#budgets = { budget, outflow, gate: new ByteGate(Math.min(MAX_WRITING_BYTES, totalBytes * WRITING_SHARE)), turns: new FrameTurns() };
+    this.#ticks = setInterval(() => {
+      budget.tick();
+      options.onBudgets({ intakeBytes: budget.used, waitingSessions: budget.waiting, outflowBytes: outflow.used });
+    }, BUDGET_TICK_MS).unref();
+  }
+
+  get size(): number {
+    return this.#byAgent.size;
+  }
+
+  /** The sessions that stand now. */
+  online(): SessionFacts[] {
+    return Array.from(this.#byAgent.values(), (session) => session.facts);
+  }
+
+  /** A hint: commands for this agent were appended. */
+  notify(agentId: string): void {
+    this.#byAgent.get(agentId)?.notify();
+  }
+
+  /**
+   * Claims the epoch and welcomes the agent. An older session of the same key is told and ended at once.
+   * Throws a refusal when it may not come in. The WebSocket is paused, and read as soon as there is room.
+   */
+  async welcome(proven: ProvenConnection): Promise<void> {
+    const { hello, agent, webSocket, listener, origin } = proven;
+    const { store, now, node } = this.#options;
+    await this.#refuseClones(proven);
+    const { heartbeatSeconds, slowPeerSeconds, limits } = this.#options.settings();
+    const session = randomUUID();
+    const grant = await this.#claim(proven, session);
+    if (grant.promoted) this.#options.onPromoted(agent.id);
+    const revoked = this.#revoked.get(agent.id);
+    if (revoked !== undefined && grant.epoch < revoked.epoch) throw refusal('revoked', { reason: revoked.reason });
+    this.#revoked.delete(agent.id);
+    const older = this.#byAgent.get(agent.id);
+    if (older !== undefined && older.facts.epoch > grant.epoch) throw refusal('superseded', {});
+    // Its epoch is over, whatever becomes of the new connection.
+    older?.end(refusal('superseded', {}));
+    if (this.#state !== 'open' || webSocket.readyState !== webSocket.OPEN) {
+      await store.agents.endSession({ agentId: agent.id, epoch: grant.epoch, now: now(), reason: 'the connection ended before the welcome' });
+      if (this.#state !== 'open') throw refusal('going_away', {});
+      webSocket.resume();
+      return;
+    }
+    const facts: SessionFacts = {
+      agentId: agent.id,
+      agentName: hello.name,
+      session,
+      epoch: grant.epoch,
+      boot: hello.boot,
+      version: hello.version,
+      transport: origin.scheme,
+      listener,
+      address: origin.address,
+      peer: origin.peer,
+      loopback: isLoopback(origin.address),
+      capabilities: hello.capabilities,
+      since: now(),
+      certificate: proven.certificate,
+    };
+    const log = this.#options.log;
+    const welcome: Omit<Welcome, 'signature'> = { type: 'welcome', session, epoch: grant.epoch, heartbeatSeconds, limits, logs: { up: grant.up } };
+    webSocket.send(encode({ ...welcome, signature: this.#options.sign(welcomeTranscript(hello, this.#options.central, welcome)) }));
+    // What these closures name lives as long as the session: the number and not the record.
+    const { agentId, epoch } = facts;
+    const opened = new Session({
+      facts,
+      budgets: this.#budgets,
+      socket: webSocket,
+      connection: proven.connection,
+      outbox: {
+        resume: (peer) => store.outbox.resume(agentId, epoch, peer, now()),
+        read: (after, maxItems, maxBytes) => store.outbox.read(agentId, after, maxItems, maxBytes),
+        acknowledge: (through) => store.outbox.acknowledge(agentId, epoch, through),
+        expire: () => store.outbox.expire(now()),
+      },
+      inbox: {
+        begin: (begin) => store.inbox.begin(agentId, epoch, begin, now()),
+        append: (first, items) => store.inbox.append(agentId, epoch, first, items, now()),
+      },
+      limits,
+      heartbeatMs: heartbeatSeconds * 1000,
+      slowPeerMs: slowPeerSeconds * 1000,
+      log,
+      now,
+      onEvents: this.#options.onEvents,
+      onControl: (session, frame) => this.#options.control.onFrame(session, frame),
+      onEnd: (ended, reason) => this.#onEnd(ended, reason),
+    });
+    this.#byAgent.set(agent.id, opened);
+    log.info({ agent: agent.id, name: hello.name, session, epoch: grant.epoch, transport: facts.transport, address: facts.address, node }, 'agent online');
+    this.#options.onOpened(facts);
+    opened.start(hello.logs.down);
+    this.#options.control.onOpened(opened);
+  }
+
+  /** Does something with each session that stands now. */
+  each(act: (session: Session) => void): void {
+    for (const session of this.#byAgent.values()) act(session);
+  }
+
+  /** The session of this agent that stands now. */
+  of(agentId: string): Session | undefined {
+    return this.#byAgent.get(agentId);
+  }
+
+  /** Ends those sessions that the test names, with its reason; the number of them. */
+  endWhere(reasonFor: (facts: SessionFacts) => Error | undefined): number {
+    let ended = 0;
+    for (const session of this.#byAgent.values()) {
+      const reason = reasonFor(session.facts);
+      if (reason === undefined) continue;
+      session.end(reason);
+      ended += 1;
+    }
+    return ended;
+  }
+
+  /** Asks those sessions to come back over a new connection, spread over a time; the number of them. */
+  askBack(which: (facts: SessionFacts) => boolean, spreadSeconds: number): number {
+    for (const session of this.#byAgent.values()) if (which(session.facts)) session.drain(0, spreadSeconds);
+    return this.endWhere((facts) => (which(facts) ? refusal('going_away', {}) : undefined));
+  }
+
+  /** The agent was removed: its session is told and ended. */
+  remove(agentId: string): void {
+    this.#clones.forget(agentId);
+    this.#byAgent.get(agentId)?.end(refusal('removed', {}));
+  }
+
+  /** The agent was revoked (`epoch`: AgentStore.revoke): its session is told and ended. */
+  revoke(agentId: string, epoch: number, reason: string): void {
+    this.#revoked.set(agentId, { epoch, reason });
+    this.#byAgent.get(agentId)?.end(refusal('revoked', { reason }));
+  }
+
+  /** The agent has another key: the session of the one before is told and ended. */
+  rescued(agentId: string): void {
+    this.#clones.forget(agentId);
+    this.#byAgent.get(agentId)?.end(refusal('rescued', {}));
+  }
+
+  /** Tells every agent to come back spread over a time, then ends the sessions and waits for them, bounded by `withinMs`. */
+  async stop(spreadSeconds: number, withinMs: number): Promise<void> {
+    this.#state = 'stopping';
+    for (const session of this.#byAgent.values()) session.drain(1, spreadSeconds);
+    this.endWhere(() => refusal('going_away', {}));
+    const deadline = Date.now() + withinMs;
+    while (this.#byAgent.size > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    clearInterval(this.#ticks);
+  }
+
+  async #claim(proven: ProvenConnection, session: string): Promise<SessionGrant> {
+    const { hello, agent, origin } = proven;
+    try {
+      return await this.#options.store.agents.claimSession({
+        agentId: agent.id,
+        keyThumbprint: proven.keyThumbprint,
+        name: hello.name,
+        session,
+        boot: hello.boot,
+        version: hello.version,
+        transport: origin.scheme,
+        address: origin.address,
+        node: this.#options.node,
+        now: this.#options.now(),
+      });
+    } catch (error) {
+      if (isCoded(error, 'agent_name_taken', 'agent_name_reserved')) {
+        this.#record('name_conflict', proven, { name: hello.name });
+        throw refusal('name_conflict', { name: hello.name }, error);
+      }
+      // Revoked, or removed, between the look-up and here.
+      if (isCoded(error, 'agent_revoked')) throw refusal('revoked', { reason: 'just now' }, error);
+      if (isCoded(error, 'agent_unknown')) throw refusal('unknown_agent', { id: hello.id }, error);
+      throw error;
+    }
+  }
+
+  /** Two running copies of one key: both are told and kept out for a while, and the administrator sees why. */
+  async #refuseClones(proven: ProvenConnection): Promise<void> {
+    const { hello, agent } = proven;
+    const now = this.#options.now();
+    if (agent.quarantinedUntil !== null && agent.quarantinedUntil > now) {
+      throw refusal('quarantined', { seconds: Math.ceil((agent.quarantinedUntil - now) / 1000) });
+    }
+    if (!this.#clones.sawBoot(agent.id, hello.boot, now)) return;
+    const seconds = QUARANTINE_MS / 1000;
+    await this.#options.store.agents.quarantine(agent.id, now + QUARANTINE_MS, now, 'two running copies with one key take the session from each other');
+    this.#record('clone', proven, { boots: [hello.boot, this.#byAgent.get(agent.id)?.facts.boot ?? null], otherAddress: this.#byAgent.get(agent.id)?.facts.address ?? null });
+    this.#byAgent.get(agent.id)?.end(refusal('quarantined', { seconds }), { retryAfterSeconds: seconds });
+    throw refusal('quarantined', { seconds });
+  }
+
+  #record(kind: string, proven: ProvenConnection, detail: Readonly<Record<string, unknown>>): void {
+    this.#options.incidents.record({ kind, agentId: proven.agent.id, address: proven.origin.address, at: this.#options.now(), detail });
+  }
+
+  #onEnd(session: Session, reason: string): void {
+    const { agentId, epoch } = session.facts;
+    if (this.#byAgent.get(agentId) === session) this.#byAgent.delete(agentId);
+    this.#options.log.info({ agent: agentId, session: session.facts.session, reason }, 'agent offline');
+    this.#options.onClosed(session.facts, reason);
+    this.#options.store.agents.endSession({ agentId, epoch, now: this.#options.now(), reason }).catch((error: unknown) => {
+      // Only the shown state is late; the next start of this node repairs it (endSessionsOfNode). A removed agent has no row.
+      this.#options.log.debug({ agent: agentId, error: textOf(error) }, 'end of session not recorded');
+    });
+  }
+}
+
+/** What a session is welcomed with. */
+export function sessionSettings(values: ParameterValues): SessionSettings {
+  return {
+    heartbeatSeconds: values['agents.heartbeatSeconds'],
+    slowPeerSeconds: values['agents.slowPeerSeconds'],
+    limits: {
+      maxFrameBytes: values['agents.maxFrameBytes'],
+      maxMessageBytes: values['agents.maxMessageBytes'],
+      windowItems: values['agents.windowItems'],
+      windowBytes: values['agents.windowBytes'],
+    },
+  };
+}

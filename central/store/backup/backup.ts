@@ -1,0 +1,170 @@
+// Owns backup and restore of a running Central, one at a time: the copy of the store on its way out, sealed; what was brought, opened
+// into a file beside the store and judged before anything is touched. Putting it in the store's place is for when Central has
+// stopped (sqlite/replace-store.ts).
+import { createReadStream, createWriteStream } from 'node:fs';
+import { mkdtemp, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { auditEntry, type Actor } from '../../audit.ts';
+import { isCoded, systemCode, textOf } from '../../../shared/errors.ts';
+import { VERSION } from '../../../shared/version.ts';
+import { backupFault } from './errors.ts';
+import { checkPassword, openBackup, sealBackup, type BackupContent, type BackupFacts } from './format.ts';
+import { withStoreFiles } from '../sqlite/threads/store-files.ts';
+import { databasePath } from '../sqlite/threads/thread-data.ts';
+import type { AuditEntry, KeyMaterialRow, Store } from '../store.ts';
+
+export interface BackupsOptions {
+  /** Central's data folder. */
+  readonly folder: string;
+  readonly store: Pick<Store, 'snapshot' | 'audit'>;
+  /** Those of central/pki/keys/key-material.ts. */
+  readonly keys: StoreKeys;
+  readonly central: string;
+  readonly now: () => number;
+}
+
+/** The key that the private keys in the store are sealed with. A backup takes it along; where it is restored another one may be in use. */
+export interface StoreKeys {
+  /** 32 bytes. */
+  bytes(): Buffer;
+  /** The private keys among the rows, sealed for this Central instead; undefined when one does not open. */
+  sealAnew(rows: readonly KeyMaterialRow[], from: Buffer): KeyMaterialRow[] | undefined;
+}
+
+export interface MadeBackup {
+  readonly facts: BackupFacts;
+  /** Has to be read to its end, or ended: the copy lies on the disk until then. */
+  readonly sealed: AsyncGenerator<Buffer>;
+}
+
+/** What became of a restore; `failure`: why Central runs with the store that it had before. */
+export interface RestoreOutcome {
+  readonly backup: BackupFacts;
+  readonly failure: string | null;
+}
+
+/** A store that was judged and only waits for Central to stop. */
+export interface StagedRestore {
+  readonly file: string;
+  /** Holds the file; removed with what is left of it. */
+  readonly folder: string;
+  readonly facts: BackupFacts;
+  /** Private keys of the backup, as they have to lie in this Central's store. */
+  readonly keys: readonly KeyMaterialRow[];
+  /** For the store that is restored: the one that runs is gone then. */
+  readonly audit: AuditEntry;
+}
+
+/** Left free on the disk: Central goes on writing meanwhile. */
+const RESERVE_BYTES = 64 * 1024 * 1024;
+const FOLDER_PREFIX = 'restore-';
+
+export class Backups {
+  readonly #options: BackupsOptions;
+  #busy = false;
+
+  constructor(options: BackupsOptions) {
+    this.#options = options;
+  }
+
+  /** Errors: backup_busy, backup_password_short, backup_no_room, backup_unsound, backup_failed. */
+  async make(password: string, actor: Actor): Promise<MadeBackup> {
+    checkPassword(password);
+    const { folder, store, central, now } = this.#options;
+    const work = await this.#begin();
+    try {
+      const { size } = await stat(databasePath(folder));
+      const log = await stat(`${databasePath(folder)}-wal`).catch(() => ({ size: 0 }));
+      await assertRoom(folder, size + log.size);
+      const at = now();
+      // First, so that the backup tells of itself.
+      await store.audit.append(auditEntry(actor, 'backup.make', {}, at));
+      const copy = join(work.folder, 'central.db');
+      await store.snapshot(copy);
+      const facts = { created: new Date(at).toISOString(), central, version: VERSION, bytes: (await stat(copy)).size };
+      return { facts, sealed: sealThenEnd(facts, password, { storeKey: this.#options.keys.bytes(), store: createReadStream(copy) }, work.end) };
+    } catch (error) {
+      await work.end();
+      throw faultOf(error, folder);
+    }
+  }
+
+  /**
+   * Opens and judges a backup. Nothing that runs is touched: whoever called stops Central and calls replaceStore, or calls `discard`.
+   * Errors: backup_busy and all that can be wrong with a backup.
+   */
+  async stage(sealed: AsyncIterable<Buffer>, password: string, actor: Actor): Promise<StagedRestore> {
+    const { folder, now } = this.#options;
+    const work = await this.#begin();
+    try {
+      const { facts, storeKey, store } = await openBackup(sealed, password);
+      await assertRoom(folder, facts.bytes);
+      const file = join(work.folder, 'central.db');
+      await pipeline(store, createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true }));
+      const rows = await withStoreFiles(async (files) => {
+        await files.call('judgeStore', [file]);
+        return await files.call('keyMaterialOf', [file]);
+      });
+      const keys = this.#options.keys.sealAnew(rows, storeKey);
+      if (keys === undefined) throw backupFault('backup_unsound', { found: 'the private keys in it do not open with the key that came with them' });
+      const audit = auditEntry(actor, 'backup.restore', { backup: facts }, now());
+      // What stays in the store that is replaced says so, too.
+      await this.#options.store.audit.append(audit);
+      return { file, folder: work.folder, facts, keys, audit };
+    } catch (error) {
+      await work.end();
+      throw faultOf(error, folder);
+    }
+  }
+
+  async discard(staged: StagedRestore): Promise<void> {
+    await rm(staged.folder, { recursive: true, force: true });
+    this.#busy = false;
+  }
+
+  async #begin(): Promise<{ readonly folder: string; readonly end: () => Promise<void> }> {
+    if (this.#busy) throw backupFault('backup_busy', {});
+    this.#busy = true;
+    try {
+      const folder = await mkdtemp(join(this.#options.folder, FOLDER_PREFIX));
+      return {
+        folder,
+        end: async () => {
+          await rm(folder, { recursive: true, force: true });
+          this.#busy = false;
+        },
+      };
+    } catch (error) {
+      this.#busy = false;
+      throw faultOf(error, this.#options.folder);
+    }
+  }
+}
+
+/** Folders of work that a killed Central left behind; at the start, before any work begins. */
+export async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (name.startsWith(FOLDER_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
+}
+
+async function* sealThenEnd(facts: BackupFacts, password: string, content: BackupContent, end: () => Promise<void>): AsyncGenerator<Buffer> {
+  try {
+    yield* sealBackup(facts, password, content);
+  } finally {
+    await end();
+  }
+}
+
+async function assertRoom(path: string, needed: number): Promise<void> {
+  const { bavail, bsize } = await statfs(path);
+  const free = bavail * bsize;
+  if (free < needed + RESERVE_BYTES) throw backupFault('backup_no_room', { path, needed: needed + RESERVE_BYTES, free });
+}
+
+function faultOf(error: unknown, path: string): unknown {
+  if (isCoded(error)) return error;
+  const code = systemCode(error);
+  // The sender of the backup is gone; nobody waits for this answer any more.
+  if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') return backupFault('backup_failed', { found: 'the backup was not sent to its end', path }, error);
+  return backupFault('backup_failed', { found: textOf(error), path }, error);
+}

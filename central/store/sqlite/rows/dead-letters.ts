@@ -1,0 +1,154 @@
+// Owns the rows of messages that were given up, of both directions: how many messages share one, and how many an agent may have.
+import type { DatabaseSync } from 'node:sqlite';
+import { tombstoneJson, type Item, type Message } from '../../../../shared/delivery/message.ts';
+import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
+import { DEAD_LETTER_TEXT, DEAD_LETTERS_PER_APPEND, type StoreBounds } from '../../space/bounds.ts';
+import type { DeadLetter, NewIncident } from '../../store.ts';
+import { LETTER_BYTES } from '../migrations.ts';
+
+export type DeadLetterBounds = Pick<StoreBounds, 'deadLettersPerAgent' | 'deadLetterBytesPerAgent'>;
+
+export interface DeadLetterNeeds {
+  readonly bounds: () => DeadLetterBounds;
+  readonly recordIncident: (incident: NewIncident) => void;
+}
+
+/** Rows that one step of giving way looks at: well below a millisecond. */
+const STEP_ROWS = 256;
+/** Steps within one call; what is left, the next call or the next pruning takes. */
+const MAX_STEPS = 8;
+
+export function deadLetterWrites(database: DatabaseSync, { bounds, recordIncident }: DeadLetterNeeds) {
+  const insert = database.prepare('INSERT INTO dead_letter (at, direction, agent_id, number, through, count, id, reason, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
+  const kept = database.prepare('SELECT entries, bytes FROM kept WHERE what = ? AND owner = ?');
+  const oldest = database.prepare(`SELECT key, count, ${LETTER_BYTES('dead_letter')} AS bytes FROM dead_letter WHERE agent_id = ? AND direction = ? ORDER BY key LIMIT ${STEP_ROWS}`);
+  const remove = database.prepare('DELETE FROM dead_letter WHERE agent_id = ? AND direction = ? AND key <= ?');
+  const count = database.prepare("UPDATE counter SET value = value + ? WHERE name = 'dead_letters_dropped'");
+  const crowded = database.prepare("SELECT what, owner FROM kept WHERE what IN ('up', 'down') AND (entries > ? OR bytes > ?) LIMIT 1");
+
+  /** Removes the oldest until the rest is within the bounds, or the steps are used up; the number of messages they stood for. */
+  function giveWay(direction: DeadLetter['direction'], agentId: string): number {
+    const { deadLettersPerAgent, deadLetterBytesPerAgent } = bounds();
+    let dropped = 0;
+    for (let step = 0; step < MAX_STEPS; step += 1) {
+      const row = kept.get(direction, agentId);
+      let [rows, bytes] = row === undefined ? [0, 0] : [integer(row, 'entries') - deadLettersPerAgent, integer(row, 'bytes') - deadLetterBytesPerAgent];
+      if (rows <= 0 && bytes <= 0) break;
+      let last: number | undefined;
+      for (const letter of oldest.all(agentId, direction)) {
+        if (rows <= 0 && bytes <= 0) break;
+        rows -= 1;
+        bytes -= integer(letter, 'bytes');
+        dropped += integer(letter, 'count');
+        last = integer(letter, 'key');
+      }
+      if (last === undefined) break;
+      remove.run(agentId, direction, last);
+    }
+    return dropped;
+  }
+
+  /** Never in silence: the incident of the interval counts them, and so do the figures. */
+  function enforce(direction: DeadLetter['direction'], agentId: string, at: number): void {
+    const dropped = giveWay(direction, agentId);
+    if (dropped === 0) return;
+    count.run(dropped);
+    const { deadLettersPerAgent, deadLetterBytesPerAgent } = bounds();
+    const detail = JSON.stringify({ direction, maxPerAgent: deadLettersPerAgent, maxBytesPerAgent: deadLetterBytesPerAgent });
+    recordIncident({ at, kind: 'dead_letters_dropped', agentId, address: null, detail, by: 'agent', count: dropped });
+  }
+
+  return {
+    /** All of one agent and one direction. */
+    recordDeadLetters(letters: readonly DeadLetter[]): void {
+      for (const { at, direction, agentId, number, through, count: messages, id, reason, json } of letters) {
+        insert.run(at, direction, agentId, number, through, messages, id, reason, json);
+      }
+      const first = letters[0];
+      if (first !== undefined) enforce(first.direction, first.agentId, first.at);
+    },
+
+    /** Bounds that were lowered, and rows from before there were any: one agent in a step. True when there may be more. */
+    pruneDeadLetters(now: number): boolean {
+      const { deadLettersPerAgent, deadLetterBytesPerAgent } = bounds();
+      const row = crowded.get(deadLettersPerAgent, deadLetterBytesPerAgent);
+      if (row === undefined) return false;
+      enforce(text(row, 'what') as DeadLetter['direction'], text(row, 'owner'), now);
+      return true;
+    },
+  };
+}
+
+interface Group {
+  readonly reason: string;
+  readonly id: string;
+  readonly number: number;
+  through: number;
+  count: number;
+  json: string;
+}
+
+/**
+ * Gathers what one batch gives up: one dead letter for each kind and reason of what is no message, and one for all reasons beyond the first
+ * few; a whole message that cannot be stored keeps a dead letter of its own, since its payload is nowhere else.
+ */
+export class GivenUp {
+  readonly #agentId: string;
+  readonly #at: number;
+  readonly #groups = new Map<string, Group>();
+  readonly #whole: Group[] = [];
+
+  constructor(agentId: string, at: number) {
+    this.#agentId = agentId;
+    this.#at = at;
+  }
+
+  add(number: number, item: Exclude<Item, { kind: 'message' }>): void {
+    const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.source, item.reason) : item.json;
+    const own = `${item.kind} ${item.reason}`;
+    const full = this.#groups.size >= DEAD_LETTERS_PER_APPEND - 1 && !this.#groups.has(own);
+    const key = full ? '' : own;
+    const group = this.#groups.get(key);
+    if (group === undefined) {
+      this.#groups.set(key, { reason: full ? `various reasons, such as: ${item.reason}` : item.reason, id: item.id, number, through: number, count: 1, json });
+      return;
+    }
+    group.through = number;
+    group.count += 1;
+    if (group.json.length + json.length < DEAD_LETTER_TEXT) group.json += `\n${json}`;
+  }
+
+  /** Costs on the disk what the agent sent, and a row. */
+  keep(number: number, { id, json }: Pick<Message, 'id' | 'json'>, reason: string): void {
+    this.#whole.push({ reason, id, number, through: number, count: 1, json });
+  }
+
+  letters(): DeadLetter[] {
+    return [...this.#groups.values(), ...this.#whole].map((group) => ({ at: this.#at, direction: 'up', agentId: this.#agentId, ...group }));
+  }
+}
+
+export function deadLetterReads(database: DatabaseSync) {
+  const newest = database.prepare('SELECT * FROM dead_letter ORDER BY key DESC LIMIT ?');
+  const ofDirection = (direction: DeadLetter['direction']): string => `SELECT * FROM (SELECT * FROM dead_letter WHERE agent_id = ?1 AND direction = '${direction}' ORDER BY key DESC LIMIT ?2)`;
+  const newestOf = database.prepare(`${ofDirection('up')} UNION ALL ${ofDirection('down')} ORDER BY key DESC LIMIT ?2`);
+  return {
+    listDeadLetters: (limit: number, agentId: string | null) => (agentId === null ? newest.all(limit) : newestOf.all(agentId, limit)).map(letterRow),
+  };
+}
+
+function letterRow(row: Row): DeadLetter {
+  const number = integer(row, 'number');
+  return {
+    at: integer(row, 'at'),
+    // Written from a DeadLetter only.
+    direction: text(row, 'direction') as DeadLetter['direction'],
+    agentId: text(row, 'agent_id'),
+    number,
+    through: integerOrNull(row, 'through') ?? number,
+    count: integer(row, 'count'),
+    id: text(row, 'id'),
+    reason: text(row, 'reason'),
+    json: text(row, 'json'),
+  };
+}

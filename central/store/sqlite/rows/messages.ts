@@ -1,0 +1,160 @@
+// Owns what goes through the logs of agents at Central: commands down, events up, and where each message ends.
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { OutboxBounds, ResumedLog } from '../../../../shared/delivery/log-interfaces.ts';
+import { ID_REUSED, type Begin, type InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
+import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
+import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
+import type { Position, Range } from '../../../../shared/wire/messages.ts';
+import { storeFault } from '../../errors.ts';
+import type { EventFilter, StoredEvent } from '../../store.ts';
+import { agentKeys } from './agents.ts';
+import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
+import type { incidentWrites } from './incidents.ts';
+import { packAppended, packEntries, unpackItems, unpackMessages, type PackedAppended, type PackedEntries, type PackedItems } from '../threads/packed-items.ts';
+
+export interface MessageWritesNeeds {
+  readonly outbox: OutboxLog;
+  readonly inbox: InboxLog;
+  readonly incidents: ReturnType<typeof incidentWrites>;
+  readonly deadLetters: ReturnType<typeof deadLetterWrites>;
+}
+
+export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents, deadLetters }: MessageWritesNeeds) {
+  const keys = agentKeys(database);
+  const idOfKey = database.prepare('SELECT id FROM agent WHERE key = ?');
+  const findOrigin = database.prepare('SELECT key FROM origin WHERE agent_id = ? AND incarnation = ?');
+  const addOrigin = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?)');
+  // The cursor is null: one more than the newest.
+  const addEvent = database.prepare('INSERT INTO event (cursor, origin, number, received_at, type, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const newestEvent = database.prepare('SELECT coalesce(max(cursor), 0) AS newest FROM event');
+  let gap = integerOrNull(database.prepare('SELECT max(through) AS through FROM event_gap').get(), 'through');
+
+  /** The first cursor behind what a store gave that was replaced by a backup: a consumer of that one must not be told it has these. */
+  function cursorBehindGap(): number | null {
+    if (gap !== null && integer(newestEvent.get(), 'newest') >= gap) gap = null;
+    return gap === null ? null : gap + 1;
+  }
+
+  function originOf(agentId: string, incarnation: string): number {
+    const row = findOrigin.get(agentId, incarnation);
+    return row === undefined ? Number(addOrigin.run(agentId, incarnation).lastInsertRowid) : integer(row, 'key');
+  }
+
+  function recordRestart(agentId: string, direction: 'up' | 'down', incarnation: string, missing: Range, at: number): void {
+    const detail = JSON.stringify({ recovered: false, direction, from: missing.from, through: missing.through, incarnation });
+    incidents.recordIncident({ at, kind: 'log_restarted', agentId, address: null, detail });
+  }
+
+  return {
+    appendCommands(agentId: string, packed: PackedItems, bounds: OutboxBounds, now: number): PackedAppended {
+      return packAppended(outbox.append(keys.of(agentId), unpackMessages(packed), bounds, now));
+    },
+
+    resumeOutbox(agentId: string, epoch: number, peer: Position | null, now: number): ResumedLog {
+      const { incarnation, next, missing, restarted } = outbox.resume(keys.ofSession(agentId, epoch), peer);
+      if (restarted && missing !== null) recordRestart(agentId, 'down', incarnation, missing, now);
+      return { incarnation, next, missing };
+    },
+
+    acknowledgeCommands(agentId: string, epoch: number, through: number): void {
+      outbox.acknowledge(keys.ofSession(agentId, epoch), through);
+    },
+
+    expireCommands(now: number, limit: number): number {
+      const expired = outbox.expire(now, limit);
+      for (const { peer, number, id, reason, json } of expired) {
+        deadLetters.recordDeadLetters([{ at: now, direction: 'down', agentId: text(idOfKey.get(peer), 'id'), number, through: number, count: 1, id, reason, json }]);
+      }
+      return expired.length;
+    },
+
+    beginInbox(agentId: string, epoch: number, begin: Begin, now: number): void {
+      const lost = inbox.begin(keys.ofSession(agentId, epoch), begin);
+      if (lost && begin.missing !== null) recordRestart(agentId, 'up', begin.incarnation, begin.missing, now);
+    },
+
+    appendEvents(agentId: string, epoch: number, first: number, packed: PackedItems, now: number): number {
+      const items = unpackItems(packed);
+      const { incarnation, through, fresh, reused } = inbox.accept(keys.ofSession(agentId, epoch), first, items, now);
+      let origin: number | undefined;
+      const givenUp = new GivenUp(agentId, now);
+      for (const [index, item] of items.entries()) {
+        if (item.kind === 'message') {
+          if (reused.has(index)) givenUp.keep(first + index, item.message, ID_REUSED);
+          if (fresh[index] !== true) continue;
+          origin ??= originOf(agentId, incarnation);
+          addEvent.run(cursorBehindGap(), origin, first + index, now, item.message.type, item.message.source, item.message.json);
+        } else givenUp.add(first + index, item);
+      }
+      deadLetters.recordDeadLetters(givenUp.letters());
+      return through;
+    },
+  };
+}
+
+/** One step of reading events: what fits the filter among the cursors through `through`; `last` is the newest cursor there is. */
+export interface EventSlice {
+  readonly events: StoredEvent[];
+  readonly through: number;
+  readonly last: number;
+}
+
+/** So many cursors are looked at in one step, some 10 ms, so that a filter that finds little does not hold up other reads. */
+const SLICE_CURSORS = 20_000;
+/** A page of the largest messages would be hundreds of MiB. */
+const PAGE_MAX_BYTES = 8 * 1024 * 1024;
+
+export function messageReads(database: DatabaseSync) {
+  const keyOf = database.prepare('SELECT key FROM agent WHERE id = ?');
+  const outbox = database.prepare(READ_OUTBOX);
+  const last = database.prepare('SELECT coalesce(max(cursor), 0) AS last FROM event');
+  const select = 'SELECT cursor, agent_id, incarnation, number, received_at, json FROM event JOIN origin ON origin.key = event.origin';
+  const range = 'cursor > ?1 AND cursor <= ?2 AND (?4 IS NULL OR type = ?4) AND (?5 IS NULL OR source = ?5)';
+  const all = database.prepare(`${select} WHERE ${range} AND ?6 IS NULL ORDER BY cursor LIMIT ?3`);
+  const ofAgent = database.prepare(`${select} WHERE event.origin IN (SELECT key FROM origin WHERE agent_id = ?6) AND ${range} ORDER BY cursor LIMIT ?3`);
+
+  const lastCursor = (): number => integer(last.get(), 'last');
+
+  return {
+    lastCursor,
+
+    readCommands(agentId: string, after: number, maxItems: number, maxBytes: number): PackedEntries {
+      const row = keyOf.get(agentId);
+      if (row === undefined) throw storeFault('agent_unknown', { id: agentId });
+      return packEntries(readOutbox(outbox, integer(row, 'key'), after, maxItems, maxBytes));
+    },
+
+    readEvents(after: number, filter: EventFilter, limit: number): EventSlice {
+      const newest = lastCursor();
+      const { agentId = null, type = null, source = null } = filter;
+      const filtered = agentId !== null || type !== null || source !== null;
+      // Without a filter the limit bounds the work.
+      const through = filtered ? Math.min(newest, after + SLICE_CURSORS) : newest;
+      const events = takeEvents(agentId === null ? all : ofAgent, [after, through, limit, type, source, agentId]);
+      return { events, through, last: newest };
+    },
+  };
+}
+
+function takeEvents(statement: StatementSync, parameters: (string | number | null)[]): StoredEvent[] {
+  const events: StoredEvent[] = [];
+  let size = 0;
+  for (const row of statement.iterate(...parameters)) {
+    const event = storedEvent(row);
+    size += event.json.length;
+    if (events.length > 0 && size > PAGE_MAX_BYTES) break;
+    events.push(event);
+  }
+  return events;
+}
+
+function storedEvent(row: Row): StoredEvent {
+  return {
+    cursor: integer(row, 'cursor'),
+    agentId: text(row, 'agent_id'),
+    incarnation: text(row, 'incarnation'),
+    number: integer(row, 'number'),
+    receivedAt: integer(row, 'received_at'),
+    json: text(row, 'json'),
+  };
+}

@@ -1,0 +1,133 @@
+// The thread for work on whole store files, which takes seconds to minutes: copying the store that runs, judging one that was
+// brought, and preparing it to take the place of the other.
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { parentPort } from 'node:worker_threads';
+import { isCoded, textOf, type CodedError } from '../../../../shared/errors.ts';
+import { openDatabase } from '../../../../shared/sqlite/database.ts';
+import { createPrivateFile } from '../../../../shared/sqlite/private-file.ts';
+import { integer, text } from '../../../../shared/sqlite/row.ts';
+import { serveReader } from '../../../../shared/sqlite/worker/side.ts';
+import type { AuditEntry, KeyMaterialRow, NewIncident } from '../../store.ts';
+import { backupFault } from '../../backup/errors.ts';
+import { auditWrites } from '../rows/audit.ts';
+import { incidentWrites } from '../rows/incidents.ts';
+import { APPLICATION_ID, MIGRATIONS } from '../migrations.ts';
+import { CHECKPOINT_PAGES, READER_CACHE_KIB } from './thread-data.ts';
+
+export type FileWork = typeof methods;
+
+const methods = {
+  /** One read transaction, beside the connections that work: what is committed now, without the pages that are free. */
+  copyStore(path: string, copy: string): void {
+    attempt(copy, () => {
+      createPrivateFile(copy);
+      withReadOnly(path, (database) => database.prepare('VACUUM INTO ?').run(copy));
+    });
+  },
+
+  /** Changes nothing. Errors: backup_newer, backup_unsound. */
+  judgeStore(path: string): void {
+    attempt(path, () =>
+      withReadOnly(path, (database) => {
+        const application = pragma(database, 'application_id');
+        if (application !== APPLICATION_ID) throw backupFault('backup_unsound', { found: `it is no store of Central (application_id ${application})` });
+        const version = pragma(database, 'user_version');
+        if (version > MIGRATIONS.length) throw backupFault('backup_newer', { found: `schema ${version}`, known: `schema ${MIGRATIONS.length}` });
+        const found = database.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];
+        if (found !== 'ok') throw backupFault('backup_unsound', { found: String(found).replaceAll('\n', ' ') });
+      }),
+    );
+  },
+
+  /** Changes nothing. */
+  keyMaterialOf(path: string): KeyMaterialRow[] {
+    const rows: KeyMaterialRow[] = [];
+    attempt(path, () =>
+      withReadOnly(path, (database) => {
+        for (const row of database.prepare('SELECT name, value FROM key_material').iterate()) rows.push({ name: text(row, 'name'), value: text(row, 'value') });
+      }),
+    );
+    return rows;
+  },
+
+  /**
+   * Brings it to this version's schema, takes the private keys as given, writes the audit entry into it, keeps the cursors through `lastCursor`, which its
+   * predecessor gave, from being given again, and records the commands that only the predecessor (`replaced`) holds.
+   */
+  prepareStore(path: string, { keys, audit: entry }: { readonly keys: readonly KeyMaterialRow[]; readonly audit: AuditEntry }, lastCursor: number, replaced: string): void {
+    attempt(path, () => {
+      const database = openDatabase({ path, applicationId: APPLICATION_ID, migrations: MIGRATIONS, cacheKiB: READER_CACHE_KIB, checkpointPages: CHECKPOINT_PAGES });
+      try {
+        database.exec('BEGIN IMMEDIATE');
+        for (const { name, value } of keys) database.prepare('UPDATE key_material SET value = ? WHERE name = ?').run(value, name);
+        auditWrites(database).appendAudit(entry);
+        for (const incident of forgottenCommands(database, replaced, entry.at)) incidentWrites(database).recordIncident(incident);
+        const newest = integer(database.prepare('SELECT max(coalesce((SELECT max(cursor) FROM event), 0), coalesce((SELECT max(through) FROM event_gap), 0)) AS newest').get(), 'newest');
+        if (lastCursor > newest) database.prepare('INSERT INTO event_gap (before, through) VALUES (?, ?)').run(newest, lastCursor);
+        database.exec('COMMIT');
+      } finally {
+        // Folds its write-ahead log into the file: from here on it is one file.
+        database.close();
+      }
+    });
+  },
+};
+
+/**
+ * Commands that were accepted after the backup was made, and that no agent has acknowledged: their senders were told that they are
+ * on disk, and no log of any side will show that they are gone.
+ */
+function forgottenCommands(restored: DatabaseSync, replaced: string, at: number): NewIncident[] {
+  const logOf = restored.prepare('SELECT incarnation, next FROM outbox_log JOIN agent ON agent.key = peer WHERE agent.id = ?');
+  const found: NewIncident[] = [];
+  withReadOnly(replaced, (database) => {
+    for (const row of database.prepare('SELECT agent.id AS id, incarnation, acknowledged, next FROM outbox_log JOIN agent ON agent.key = peer').iterate()) {
+      const agentId = text(row, 'id');
+      const known = logOf.get(agentId);
+      const same = known !== undefined && text(known, 'incarnation') === text(row, 'incarnation');
+      const from = Math.max(integer(row, 'acknowledged') + 1, same ? integer(known, 'next') : 1);
+      const through = integer(row, 'next') - 1;
+      if (from > through) continue;
+      found.push({ at, kind: 'commands_forgotten', agentId, address: null, detail: JSON.stringify({ recovered: false, direction: 'down', from, through, incarnation: text(row, 'incarnation') }) });
+    }
+  });
+  return found;
+}
+
+function withReadOnly(path: string, work: (database: DatabaseSync) => void): void {
+  const database = new DatabaseSync(path, { readOnly: true, timeout: 5_000 });
+  try {
+    work(database);
+  } finally {
+    database.close();
+  }
+}
+
+/** What fails leaves no half of a file. */
+function attempt(file: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true });
+    throw faultOf(error, dirname(file));
+  }
+}
+
+function faultOf(error: unknown, path: string): CodedError {
+  if (isCoded(error) && error.code.startsWith('backup_')) return error;
+  if (isCoded(error, 'data_newer')) return backupFault('backup_newer', { found: 'its schema', known: `schema ${MIGRATIONS.length}` }, error);
+  if (isCoded(error, 'data_damaged', 'data_foreign')) return backupFault('backup_unsound', { found: error.message }, error);
+  const code = error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : undefined;
+  // CORRUPT and NOTADB (sqlite.org/rescode.html).
+  if (code === 11 || code === 26) return backupFault('backup_unsound', { found: textOf(error) }, error);
+  return backupFault('backup_failed', { found: textOf(error), path }, error);
+}
+
+function pragma(database: DatabaseSync, name: string): number {
+  return Number(database.prepare(`PRAGMA ${name}`).get()?.[name]);
+}
+
+if (parentPort === null) throw new Error('file-work.ts is a thread of store-files.ts');
+serveReader(parentPort, { methods, failure: (error) => faultOf(error, '.'), close: () => undefined });

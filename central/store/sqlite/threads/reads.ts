@@ -1,0 +1,32 @@
+// Owns the list of everything that the reading thread can be asked. It sees each commit that has been answered.
+import type { DatabaseSync } from 'node:sqlite';
+import { agentNameReads } from '../rows/agent-names.ts';
+import { agentReads } from '../rows/agents.ts';
+import { auditReads } from '../rows/audit.ts';
+import { certificateReads } from '../rows/certificates.ts';
+import { enrolmentReads } from '../rows/enrollments.ts';
+import { deadLetterReads } from '../rows/dead-letters.ts';
+import { incidentReads } from '../rows/incidents.ts';
+import { messageReads } from '../rows/messages.ts';
+import { keyMaterialReads, parameterReads } from '../rows/parameters.ts';
+import { figureReads } from '../retention.ts';
+import { tokenReads } from '../rows/tokens.ts';
+
+export type Reads = ReturnType<typeof createReads>;
+
+export function createReads(database: DatabaseSync, namesOfCentral: readonly string[]) {
+  return {
+    ...agentReads(database),
+    ...agentNameReads(database, namesOfCentral),
+    ...messageReads(database),
+    ...deadLetterReads(database),
+    ...incidentReads(database),
+    ...certificateReads(database),
+    ...enrolmentReads(database),
+    ...parameterReads(database),
+    ...keyMaterialReads(database),
+    ...tokenReads(database),
+    ...auditReads(database),
+    ...figureReads(database),
+  };
+}

@@ -1,0 +1,101 @@
+// Owns the list of everything that the writing thread can be asked, composed over one connection.
+import type { DatabaseSync } from 'node:sqlite';
+import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
+import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
+import { agentWrites } from '../rows/agents.ts';
+import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../../space/bounds.ts';
+import { auditWrites } from '../rows/audit.ts';
+import { certificateWrites } from '../rows/certificates.ts';
+import { enrolmentWrites } from '../rows/enrollments.ts';
+import { dayQuotas } from '../rows/day-quota.ts';
+import { deadLetterWrites } from '../rows/dead-letters.ts';
+import { incidentWrites } from '../rows/incidents.ts';
+import { messageWrites } from '../rows/messages.ts';
+import { packedCost, packedItems } from './packed-items.ts';
+import { keyMaterialWrites, parameterWrites } from '../rows/parameters.ts';
+import { retentionWrites } from '../retention.ts';
+import type { DiskSpace } from '../space.ts';
+import { tokenWrites } from '../rows/tokens.ts';
+
+export interface WritesOptions {
+  readonly deduplicationMs: number;
+  readonly space: Pick<DiskSpace, 'report' | 'setReserve' | 'take'>;
+  readonly now: () => number;
+  /** Central's own name and host names: no agent takes them. */
+  readonly namesOfCentral: readonly string[];
+  /** A long read begins (true) or ends: the write-ahead log cannot be cut back meanwhile, and nobody may wait for that. */
+  readonly holdLog: (held: boolean) => void;
+}
+
+/** Estimates of the rows and indexes of a command, and of an agent with its first certificates, beside their texts. */
+const COMMAND_COST = 512;
+const AGENT_COST = 32 * 1024;
+
+export type Writes = ReturnType<typeof createWrites>;
+
+export function createWrites(database: DatabaseSync, options: WritesOptions) {
+  const outbox = new OutboxLog(database, options.deduplicationMs);
+  const inbox = new InboxLog(database, options.deduplicationMs);
+  const audit = auditWrites(database);
+  const namesOfCentral = new Set(options.namesOfCentral.map((name) => name.toLowerCase()));
+  const tokens = tokenWrites(database, options.now, namesOfCentral);
+  const incidents = incidentWrites(database);
+  const certificates = certificateWrites(database);
+  let bounds: StoreBounds = DEFAULT_BOUNDS;
+  const deadLetters = deadLetterWrites(database, { bounds: () => bounds, recordIncident: (incident) => incidents.recordIncident(incident) });
+  const quotas = dayQuotas(database, { bounds: () => bounds, recordIncident: (incident) => incidents.recordIncident(incident) });
+  const agents = agentWrites(database, { outbox, inbox, tokens, certificates, namesOfCentral, now: options.now });
+  const { space } = options;
+  const enrolments = enrolmentWrites(database, agents);
+  const messages = messageWrites(database, { outbox, inbox, incidents, deadLetters });
+  return {
+    ...agents,
+    ...enrolments,
+    ...messages,
+    ...deadLetters,
+    ...incidents,
+    ...certificates,
+    ...parameterWrites(database, audit),
+    ...keyMaterialWrites(database, audit),
+    ...tokens,
+    ...audit,
+    ...retentionWrites(database),
+    holdLog: options.holdLog,
+
+    // What brings new data asks for room first, and counts against what the agent has left. Everything else is essential: it changes what is there, frees space, or is bounded.
+    appendEvents(...call: Parameters<typeof messages.appendEvents>) {
+      const [agentId, , , packed, now] = call;
+      space.take(packedCost(packed));
+      quotas.takeEvents(agentId, packedItems(packed), now);
+      return messages.appendEvents(...call);
+    },
+    beginInbox(...call: Parameters<typeof messages.beginInbox>) {
+      const [agentId, , { incarnation }, now] = call;
+      quotas.takeRestart(agentId, incarnation, now);
+      return messages.beginInbox(...call);
+    },
+    appendCommands(...call: Parameters<typeof messages.appendCommands>) {
+      space.take(packedCost(call[1], COMMAND_COST));
+      return messages.appendCommands(...call);
+    },
+    registerAgent(...call: Parameters<typeof agents.registerAgent>) {
+      space.take(AGENT_COST);
+      quotas.takeEnrollment(call[0].id, call[0].now);
+      return agents.registerAgent(...call);
+    },
+    rescueAgent(...call: Parameters<typeof enrolments.rescueAgent>) {
+      quotas.takeEnrollment(call[0].agentId, call[0].now);
+      return enrolments.rescueAgent(...call);
+    },
+    askEnrolment(...call: Parameters<typeof enrolments.askEnrolment>) {
+      space.take(AGENT_COST);
+      return enrolments.askEnrolment(...call);
+    },
+
+    bound(next: StoreBounds): void {
+      bounds = next;
+      space.setReserve(next.reserveBytes);
+    },
+    space: (): StoreSpace => space.report(),
+  };
+}

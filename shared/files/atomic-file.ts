@@ -1,0 +1,65 @@
+// Owns replacing a file so that after a power cut either the old or the new one is there, whole (temp file, fsync, rename).
+import { randomBytes } from 'node:crypto';
+import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileFault } from './bounded-file.ts';
+import { isCoded, systemCode, textOf } from '../errors.ts';
+import { foreignLinkIn } from './path-links.ts';
+
+/**
+ * Writes `bytes` to `path`. An existing file keeps its mode (and its owner, where the process may set it); a new one gets
+ * `newMode`. A link is followed, unless it is another account's. Throws file_unwritable, secret_file_unsafe; then the old file is as it was.
+ */
+export async function replaceFile(path: string, bytes: Uint8Array, newMode: number): Promise<void> {
+  try {
+    await replace(path, bytes, newMode);
+  } catch (error) {
+    if (isCoded(error)) throw error;
+    throw fileFault('file_unwritable', { file: path, found: textOf(error) }, error);
+  }
+}
+
+async function replace(path: string, bytes: Uint8Array, newMode: number): Promise<void> {
+  const link = await foreignLinkIn(resolve(path), 'end');
+  if (link !== undefined) throw fileFault('secret_file_unsafe', { file: path, found: link, action: 'Name the file itself, not the link.' });
+  const old = await stat(path).catch(undefinedIfMissing);
+  // A link stays a link: what it names is replaced.
+  const target = old === undefined ? path : await realpath(path);
+  const folder = dirname(target);
+  const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    await using handle = await open(temporary, 'wx', 0o600);
+    await handle.writeFile(bytes);
+    // Modes and owners are Unix's; on Windows the new file inherits the rights of its folder.
+    if (process.platform !== 'win32') {
+      await handle.chmod(old === undefined ? newMode : old.mode & 0o7777);
+      // Only root may give files away; anybody else goes on as the owner, as an editor would.
+      if (old !== undefined) await handle.chown(old.uid, old.gid).catch(ignoreNotPermitted);
+    }
+    await handle.sync();
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await rename(temporary, target).catch(async (error: unknown) => {
+    await rm(temporary, { force: true });
+    throw error;
+  });
+  await syncFolder(folder);
+}
+
+/** Makes the rename itself durable. Windows cannot open folders; its rename is in the file system's journal. */
+export async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  await using handle = await open(folder, 'r');
+  await handle.sync();
+}
+
+function undefinedIfMissing(error: unknown): undefined {
+  if (systemCode(error) !== 'ENOENT') throw error;
+  return undefined;
+}
+
+function ignoreNotPermitted(error: unknown): void {
+  if (systemCode(error) !== 'EPERM') throw error;
+}

@@ -1,0 +1,178 @@
+// Writes files that hold secrets, or that others may read and must not be able to exchange: created exclusively with their mode, never
+// through a link, never keeping a foreign owner, mode or hard link. For files of others, such as truststores, shared/files/atomic-file.ts.
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { link, lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { syncFolder } from './atomic-file.ts';
+import { fileFault } from './bounded-file.ts';
+import { isCoded, systemCode, textOf } from '../errors.ts';
+import { foreignLinkIn, isForeign } from './path-links.ts';
+
+const MODE = 0o600;
+const PUBLIC_MODE = 0o644;
+const WORLD_WRITABLE = 0o002;
+const STICKY = 0o1000;
+/** Windows has neither; there the access list of the folder counts. */
+const HAS_MODES = process.platform !== 'win32';
+const EXCLUSIVELY = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
+
+/** A file that has its content, but not yet its name. */
+export interface UnfinishedSecretFile {
+  readonly handle: FileHandle;
+  /** Where it is until then. */
+  readonly temporary: string;
+  /** Makes it durable and gives it its name. Errors: secret_file_exists, secret_file_unsafe, file_unwritable. */
+  finish(): Promise<void>;
+  /** Removes it, unless it is finished. */
+  discard(): Promise<void>;
+}
+
+/** Writes a file that must not exist yet. Errors: secret_file_exists, secret_file_unsafe, file_unwritable; then nothing was written. */
+export async function createSecretFile(path: string, bytes: Uint8Array): Promise<void> {
+  await writeWhole(path, bytes, 'create');
+}
+
+/**
+ * Writes a file, in the place of one that this account (or root) owns if there is one: never through a link, and whatever its mode was, it
+ * is 0600 then. Errors: secret_file_unsafe, file_unwritable; then the old file is as it was.
+ */
+export async function replaceSecretFile(path: string, bytes: Uint8Array): Promise<void> {
+  await writeWhole(path, bytes, 'replace');
+}
+
+/** The same for what everybody may read, and nobody else may have a hand in: a root certificate, a request. */
+export async function replaceOwnFile(path: string, bytes: Uint8Array): Promise<void> {
+  await writeWhole(path, bytes, 'replace', PUBLIC_MODE);
+}
+
+/** Begins a file that must not exist yet, for content that comes in pieces. `temporary`: its name until it is finished, beside it. */
+export async function beginSecretFile(path: string, temporary?: string): Promise<UnfinishedSecretFile> {
+  return await unwritable(path, () => begin(path, 'create', temporary));
+}
+
+/** Throws secret_file_exists when there is anything at `path`, and secret_file_unsafe when its folder is not fit for a secret: before the secret is made. */
+export async function checkSecretFile(path: string): Promise<void> {
+  await unwritable(path, () => check(resolve(path), 'create'));
+}
+
+type Act = 'create' | 'replace';
+
+async function writeWhole(path: string, bytes: Uint8Array, act: Act, mode = MODE): Promise<void> {
+  await unwritable(path, async () => {
+    const file = await begin(path, act, undefined, mode);
+    try {
+      await file.handle.writeFile(bytes);
+      await file.finish();
+    } finally {
+      await file.discard();
+    }
+  });
+}
+
+async function begin(path: string, act: Act, temporary?: string, mode = MODE): Promise<UnfinishedSecretFile> {
+  const target = resolve(path);
+  await check(target, act);
+  const unnamed = temporary === undefined ? join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`) : resolve(temporary);
+  if (temporary !== undefined) {
+    // What an earlier attempt left behind is removed; what another account put there is not.
+    await checkReplaceable(unnamed);
+    await rm(unnamed, { force: true });
+  }
+  const handle = await open(unnamed, EXCLUSIVELY, MODE);
+  let finished = false;
+  return {
+    handle,
+    temporary: unnamed,
+    async finish() {
+      const own = await checkOwn(handle, target, mode);
+      await handle.sync();
+      await (act === 'create' ? nameExclusively(unnamed, target) : rename(unnamed, target));
+      await handle.close();
+      finished = true;
+      // Whoever may write to the folder could have exchanged the file while it had no name yet.
+      const named = await lstat(target);
+      if (named.ino !== own.ino || named.dev !== own.dev || (HAS_MODES && named.nlink !== 1)) {
+        throw unsafe(target, 'it was exchanged while it was written', 'Choose a folder that no other account may write to.');
+      }
+      await syncFolder(dirname(target));
+    },
+    async discard() {
+      if (finished) return;
+      await handle.close().catch(() => undefined);
+      await rm(unnamed, { force: true });
+    },
+  };
+}
+
+async function check(target: string, act: Act): Promise<void> {
+  await checkFolder(target);
+  if (act === 'replace') return await checkReplaceable(target);
+  if ((await lstatIfThere(target)) !== undefined) throw fileFault('secret_file_exists', { file: target });
+}
+
+/** The folder keeps others from exchanging the file, and no link of another account leads there. */
+async function checkFolder(target: string): Promise<void> {
+  if (!HAS_MODES) return;
+  const link = await foreignLinkIn(dirname(target), 'fail');
+  if (link !== undefined) throw unsafe(target, link, 'Name the folder itself, not the link.');
+  const folder = await realpath(dirname(target));
+  const { mode } = await stat(folder);
+  if ((mode & WORLD_WRITABLE) !== 0 && (mode & STICKY) === 0) {
+    throw unsafe(target, `every account may write to the folder ${folder}, and remove and exchange files there`, `Choose a folder that only this account may write to, or take that right away: chmod o-w ${folder}`);
+  }
+}
+
+async function checkReplaceable(target: string): Promise<void> {
+  const found = await lstatIfThere(target);
+  if (found === undefined) return;
+  if (found.isSymbolicLink()) throw unsafe(target, 'it is a symbolic link', 'Remove the link, or name the file that it points to.');
+  if (!found.isFile()) throw unsafe(target, found.isDirectory() ? 'it is a folder' : 'it is a device, socket or pipe', 'Name another file.');
+  if (!HAS_MODES) return;
+  if (isForeign(found)) throw unsafe(target, `it belongs to another account (uid ${found.uid})`, 'Remove it, name another file, or run this as that account.');
+  if (found.nlink > 1) throw unsafe(target, `it has ${found.nlink} hard links`, 'Remove it, or name another file.');
+}
+
+/** A file system without modes and owners (FAT, some network mounts) would show the secret to everyone. */
+async function checkOwn(handle: FileHandle, target: string, mode: number): Promise<Stats> {
+  if (HAS_MODES) await handle.chmod(mode);
+  const own = await handle.stat();
+  if (HAS_MODES && mode === MODE && (own.mode & 0o7777) !== mode) {
+    throw unsafe(target, `its file system does not keep the mode 0600 (found: ${(own.mode & 0o7777).toString(8).padStart(4, '0')})`, 'Choose a folder on a file system with Unix permissions.');
+  }
+  return own;
+}
+
+/** link(2) fails where there is anything; rename(2) would replace it. File systems without hard links get a second look instead. */
+async function nameExclusively(unnamed: string, target: string): Promise<void> {
+  try {
+    await link(unnamed, target);
+  } catch (error) {
+    const code = systemCode(error) ?? '';
+    if (code === 'EEXIST') throw fileFault('secret_file_exists', { file: target }, error);
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EISDIR'].includes(code)) throw error;
+    if ((await lstatIfThere(target)) !== undefined) throw fileFault('secret_file_exists', { file: target }, error);
+    return await rename(unnamed, target);
+  }
+  await rm(unnamed);
+}
+
+export async function lstatIfThere(path: string): Promise<Stats | undefined> {
+  return await lstat(path).catch((error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return undefined;
+  });
+}
+
+async function unwritable<T>(file: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (isCoded(error)) throw error;
+    throw fileFault('file_unwritable', { file, found: textOf(error) }, error);
+  }
+}
+
+function unsafe(file: string, found: string, hint: string): Error {
+  return fileFault('secret_file_unsafe', { file, found, action: hint });
+}

@@ -1,0 +1,121 @@
+// Owns the syntax of agent.conf and central.conf: Java properties as java.util.Properties.load reads them, with the line
+// of each key. Does not know what any key means (shared/settings/settings.ts, agent/conf.ts), and writes nothing.
+import { readBoundedFile } from '../files/bounded-file.ts';
+import { defineErrors, type ErrorTable } from '../errors.ts';
+
+/** Field files have some hundred lines; the bound only keeps a wrong path (a log, an archive) out of memory. */
+export const MAX_PROPERTIES_BYTES = 1024 * 1024;
+
+export const PROPERTIES_ERRORS = {
+  properties_too_large: {
+    text: '{file} holds {bytes} bytes; a configuration file holds at most {maxBytes}.',
+    hint: 'The path names another kind of file: name the configuration file.',
+  },
+  properties_not_text: {
+    text: '{file} is no text: it holds a zero byte at offset {offset}; allowed is UTF-8 or ISO-8859-1.',
+    hint: 'If an editor saved it as "Unicode" (UTF-16), save it again as UTF-8.',
+  },
+  properties_bad_escape: {
+    text: '{file} line {line}: found \\u without the four hexadecimal digits that must follow it.',
+    hint: 'Write a character as \\u00f6, or as it is in UTF-8; double each backslash of a Windows path (C:\\\\users).',
+  },
+} as const satisfies ErrorTable;
+
+export const propertiesFault = defineErrors(PROPERTIES_ERRORS);
+
+export interface Property {
+  readonly key: string;
+  readonly value: string;
+  /** Where the key begins, counted from 1. */
+  readonly line: number;
+}
+
+export interface Properties {
+  /** The name to be told in messages. */
+  readonly file: string;
+  /** In the order of the file, repeated keys included: the last one counts. */
+  readonly entries: readonly Property[];
+  /** Keys that are set more than once, with all their lines. */
+  readonly duplicates: ReadonlyArray<{ readonly key: string; readonly lines: readonly number[] }>;
+}
+
+/** Reads and parses the file; `undefined` where there is none and `ifMissing` says so. Throws file and properties faults. */
+export async function readPropertiesFile(path: string, ifMissing: 'refuse' | 'ignore', hint: string): Promise<Properties | undefined> {
+  const bytes = await readBoundedFile({ path, what: 'The configuration file', maxBytes: MAX_PROPERTIES_BYTES, hint, ifMissing });
+  return bytes && parseProperties(bytes, path);
+}
+
+/** Parses `bytes` (UTF-8 if they are valid UTF-8, else ISO-8859-1; a byte order mark is skipped). */
+export function parseProperties(bytes: Uint8Array, file: string): Properties {
+  if (bytes.length > MAX_PROPERTIES_BYTES) throw propertiesFault('properties_too_large', { file, bytes: bytes.length, maxBytes: MAX_PROPERTIES_BYTES });
+  const zero = bytes.indexOf(0);
+  if (zero !== -1) throw propertiesFault('properties_not_text', { file, offset: zero });
+
+  const entries: Property[] = [];
+  const linesOf = new Map<string, number[]>();
+  for (const { text, line } of logicalLines(decode(bytes))) {
+    const { rawKey, rawValue } = split(text);
+    const key = unescape(rawKey, file, line);
+    entries.push({ key, value: unescape(rawValue, file, line), line });
+    const lines = linesOf.get(key);
+    if (lines === undefined) linesOf.set(key, [line]);
+    else lines.push(line);
+  }
+  const duplicates = [...linesOf].filter(([, lines]) => lines.length > 1).map(([key, lines]) => ({ key, lines }));
+  return { file, entries, duplicates };
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    // Java up to 8 knows ISO-8859-1 only, so an old file with umlauts is no UTF-8. TextDecoder's "latin1" would be windows-1252.
+    return Buffer.from(bytes).toString('latin1');
+  }
+}
+
+/** Joins continued lines. The order of the rules is that of Properties.LineReader.readLine in the JDK. */
+function* logicalLines(text: string): Generator<{ text: string; line: number }> {
+  let joined = '';
+  let begin = 0;
+  let continued = false;
+  for (const [index, natural] of text.split(/\r\n|\n|\r/).entries()) {
+    const part = natural.replace(/^[ \t\f]+/, '');
+    // As long as nothing has been read of a logical line, blank lines and comments are skipped, even after a lone backslash.
+    if (joined === '') {
+      if (part === '' || part.startsWith('#') || part.startsWith('!')) continue;
+      begin = index + 1;
+    }
+    continued = endsInOddBackslashes(part);
+    joined += continued ? part.slice(0, -1) : part;
+    if (continued) continue;
+    yield { text: joined, line: begin };
+    joined = '';
+  }
+  if (joined !== '') yield { text: joined, line: begin };
+}
+
+function endsInOddBackslashes(text: string): boolean {
+  let count = 0;
+  while (text[text.length - 1 - count] === '\\') count += 1;
+  return count % 2 === 1;
+}
+
+/** The key ends at the first `=`, `:` or white space that is not escaped; one separator and white space around it belong to neither. */
+function split(text: string): { rawKey: string; rawValue: string } {
+  let end = 0;
+  while (end < text.length && !/[=: \t\f]/.test(text.charAt(end))) end += text[end] === '\\' ? 2 : 1;
+  const rest = text.slice(end);
+  return { rawKey: text.slice(0, end), rawValue: rest.replace(/^[ \t\f]*[=:]?[ \t\f]*/, '') };
+}
+
+const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', f: '\f' };
+
+function unescape(raw: string, file: string, line: number): string {
+  return raw.replaceAll(/\\(?:u([0-9a-fA-F]{4})|([\s\S])|$)/g, (_, hex: string | undefined, other: string | undefined) => {
+    if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
+    // What stands there is not shown: it may be a part of a password.
+    if (other === 'u') throw propertiesFault('properties_bad_escape', { file, line });
+    return other === undefined ? '' : (CONTROLS[other] ?? other);
+  });
+}

@@ -1,0 +1,125 @@
+// Owns how far a receiver is in its peers' logs, and which messages it has seen. Synchronous: runs inside a transaction of its
+// caller (shared/sqlite/transaction.ts). Where messages and dead letters go is the caller's.
+import type { DatabaseSync } from 'node:sqlite';
+import type { Item } from '../../delivery/message.ts';
+import { decideBegin, positionOf, type ReceiverRecord } from '../../delivery/ordered-log.ts';
+import type { Position, Range } from '../../wire/messages.ts';
+import { databaseFault } from '../errors.ts';
+import { fingerprint, linkOf } from './fingerprint.ts';
+import { integer, integerOrNull, textOrNull } from '../row.ts';
+
+/**
+ * Of each message that was seen, what its data was (Message.dataHash): another one under the same (source, id) is not a repeat. NULL
+ * in rows from before this was kept: then every message counts as a repeat.
+ */
+export const INBOX_DATA_HASH = 'ALTER TABLE inbox_seen ADD COLUMN data INTEGER;';
+
+/** `inbox_log.id` is that of the position: the fingerprint of the log through the last item. `inbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. */
+export const INBOX_SCHEMA = `
+  CREATE TABLE inbox_log (
+    peer INTEGER PRIMARY KEY,
+    incarnation TEXT,
+    number INTEGER NOT NULL,
+    id TEXT,
+    last_at INTEGER
+  ) STRICT;
+  CREATE TABLE inbox_seen (
+    peer INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (peer, hash)
+  ) STRICT, WITHOUT ROWID;
+`;
+
+export interface Begin {
+  readonly incarnation: string;
+  readonly next: number;
+  readonly missing: Range | null;
+}
+
+export interface Accepted {
+  readonly incarnation: string;
+  /** The last number on disk after the commit. */
+  readonly through: number;
+  /** By index of the items: false for a message whose (source, id) was seen before. */
+  readonly fresh: readonly boolean[];
+  /** Indexes of messages with the (source, id) of an earlier one and other data: the sender has acknowledged both to its producers. */
+  readonly reused: ReadonlySet<number>;
+}
+
+/** The reason in the dead letters for a message of `reused`. */
+export const ID_REUSED = 'id_reused';
+
+export class InboxLog {
+  readonly #deduplicationMs: number;
+  readonly #statements: ReturnType<typeof prepare>;
+
+  constructor(database: DatabaseSync, deduplicationMs: number) {
+    this.#deduplicationMs = deduplicationMs;
+    this.#statements = prepare(database);
+  }
+
+  create(peer: number): void {
+    this.#statements.create.run(peer);
+  }
+
+  /** What was seen ages out (SeenWalk): a peer's number is never given again. */
+  remove(peer: number): void {
+    this.#statements.remove.run(peer);
+  }
+
+  /** What this side tells of itself in hello or welcome. */
+  position(peer: number): Position | null {
+    return positionOf(this.#record(peer));
+  }
+
+  /** Notes the sender's `begin`. True when a log restarted with messages missing (recovered: false). Errors: log_violation. */
+  begin(peer: number, begin: Begin): boolean {
+    const decision = decideBegin(this.#record(peer), begin);
+    if (decision.kind === 'violation') throw databaseFault('log_violation', { found: decision.found });
+    if (decision.kind === 'continue') return false;
+    this.#statements.reset.run(begin.incarnation, peer);
+    return !decision.recovered;
+  }
+
+  /** Takes items numbered from `first` on. Errors: log_violation (nothing is taken). */
+  accept(peer: number, first: number, items: readonly Item[], now: number): Accepted {
+    const { incarnation, number, id } = this.#record(peer);
+    if (incarnation === null) throw databaseFault('log_violation', { found: 'messages before begin' });
+    if (first !== number + 1) throw databaseFault('log_violation', { found: `messages from ${first}, where ${number + 1} is next` });
+    const { see, seen } = this.#statements;
+    const cutoff = now - this.#deduplicationMs;
+    let link = id ?? '';
+    const reused = new Set<number>();
+    const fresh = items.map((item, index) => {
+      const hash = fingerprint(item.kind === 'message' ? item.message : item);
+      link = linkOf(link, hash);
+      if (item.kind !== 'message') return true;
+      const { dataHash } = item.message;
+      if (see.run(peer, hash, now, dataHash, cutoff).changes === 1) return true;
+      if ((integerOrNull(seen.get(peer, hash), 'data') ?? dataHash) !== dataHash) reused.add(index);
+      return false;
+    });
+    const through = number + items.length;
+    if (items.length > 0) this.#statements.advance.run(through, link, now, peer);
+    return { incarnation, through, fresh, reused };
+  }
+
+  #record(peer: number): ReceiverRecord {
+    const row = this.#statements.record.get(peer);
+    return { incarnation: textOrNull(row, 'incarnation'), number: integer(row, 'number'), id: textOrNull(row, 'id') };
+  }
+}
+
+function prepare(database: DatabaseSync) {
+  return {
+    create: database.prepare('INSERT INTO inbox_log (peer, number) VALUES (?, 0)'),
+    remove: database.prepare('DELETE FROM inbox_log WHERE peer = ?'),
+    record: database.prepare('SELECT incarnation, number, id FROM inbox_log WHERE peer = ?'),
+    reset: database.prepare('UPDATE inbox_log SET incarnation = ?, number = 0, id = NULL WHERE peer = ?'),
+    // One statement both asks and notes; no row is changed when the message was seen within the time.
+    see: database.prepare('INSERT INTO inbox_seen (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at <= ?'),
+    seen: database.prepare('SELECT data FROM inbox_seen WHERE peer = ? AND hash = ?'),
+    advance: database.prepare('UPDATE inbox_log SET number = ?, id = ?, last_at = ? WHERE peer = ?'),
+  };
+}

@@ -1,0 +1,100 @@
+// Owns the database thread's end of the line: takes calls, has them run, answers. What the calls do is the caller's.
+import type { MessagePort } from 'node:worker_threads';
+import type { CodedError } from '../../errors.ts';
+import { databaseFault, isFatal } from '../errors.ts';
+import { GroupCommit, type CallCost, type Outcome, type Work } from '../group-commit.ts';
+import { packError, type Answer, type FromWorker, type Methods, type Request, type ToWorker } from './protocol.ts';
+
+export interface WriterOptions {
+  readonly methods: Methods;
+  /** Runs a batch in one transaction (shared/sqlite/transaction.ts). */
+  readonly execute: (batch: readonly Work[]) => Outcome[];
+  readonly failure: (error: unknown) => CodedError;
+  /** Closes the database; after the last call, or after the failure. */
+  readonly close: () => void;
+}
+
+/**
+ * Serves a thread that writes, in groups. The grouping is here and not at the event loop's end, so that the next batch is
+ * at hand when a commit ends, however busy the event loop is.
+ */
+export function serveWriter(port: MessagePort, options: WriterOptions): void {
+  const group = new GroupCommit({
+    execute: async (batch) => options.execute(batch),
+    failure: options.failure,
+    onFailure(error) {
+      post(port, { kind: 'failed', error: packError(error) });
+      end(port, options.close);
+    },
+  });
+  serve(port, options.methods, (work, cost) => group.run(work, cost), async () => {
+    await group.stop();
+    end(port, options.close);
+  });
+}
+
+export interface ReaderOptions {
+  readonly methods: Methods;
+  readonly failure: (error: unknown) => CodedError;
+  readonly close: () => void;
+}
+
+/** Serves a thread that only reads: each call by itself, with a snapshot of its own that ends with it. */
+export function serveReader(port: MessagePort, options: ReaderOptions): void {
+  const read = async (work: Work): Promise<unknown> => {
+    try {
+      return work();
+    } catch (error) {
+      // A page that cannot be read now will not be written right either.
+      if (isFatal(error)) post(port, { kind: 'failed', error: packError(options.failure(error)) });
+      throw isFatal(error) ? options.failure(error) : error;
+    }
+  };
+  serve(port, options.methods, read, async () => end(port, options.close));
+}
+
+/** Tells the other end that the thread could not start. */
+export function refuse(port: MessagePort, error: unknown): void {
+  post(port, { kind: 'refused', error: packError(error) });
+  port.close();
+}
+
+function serve(port: MessagePort, methods: Methods, run: (work: Work, cost: CallCost) => Promise<unknown>, stop: () => Promise<void>): void {
+  let answers: Answer[] = [];
+  const answer = (one: Answer): void => {
+    // The promises of one batch settle in one go: behind the last of them all answers leave together.
+    if (answers.push(one) > 1) return;
+    queueMicrotask(() => {
+      post(port, { kind: 'answers', answers });
+      answers = [];
+    });
+  };
+  const take = async ({ id, method, args, cost }: Request): Promise<void> => {
+    try {
+      const call = methods[method];
+      if (call === undefined) throw databaseFault('store_defect', { found: `no call ${method}` });
+      answer({ id, ok: true, value: await run(() => call(...args), cost) });
+    } catch (error) {
+      answer({ id, ok: false, error: packError(error) });
+    }
+  };
+  port.on('message', (message: ToWorker) => {
+    if (message.kind === 'stop') void stop();
+    else for (const request of message.calls) void take(request);
+  });
+  post(port, { kind: 'ready' });
+}
+
+function end(port: MessagePort, close: () => void): void {
+  try {
+    close();
+  } finally {
+    // Behind the answers that still wait for their microtask. A closed port lets the thread end.
+    setImmediate(() => port.close());
+  }
+}
+
+function post(port: MessagePort, message: FromWorker): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  port.postMessage(message);
+}

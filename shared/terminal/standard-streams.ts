@@ -1,0 +1,21 @@
+// The one place that writes to the standard streams: what came from elsewhere cannot act on a terminal, whoever put the text together.
+import { isatty } from 'node:tty';
+import { escapeLines } from './escape.ts';
+
+export function printOut(text: string): void {
+  process.stdout.write(escapeLines(text));
+}
+
+export function printError(text: string): void {
+  process.stderr.write(escapeLines(text));
+}
+
+/** Is the standard output a terminal? Else it may be a log, a pipe or a file that others read: no secret is written there. */
+export function printsToTerminal(): boolean {
+  return isatty(1);
+}
+
+/** `queuegate events list | head`: the reader has seen enough, which is no failure. */
+export function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+}

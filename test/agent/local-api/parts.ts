@@ -1,0 +1,112 @@
+// A local API with faked parts behind it, and ways to reach it as programs and strangers do.
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { LocalApiPorts } from '../../../agent/local-api/routes.ts';
+import { LOCAL_LIMITS, LocalShares, type LocalLimits } from '../../../agent/local-api/connections.ts';
+import { openLocalApi, type LocalApi, type LocalApiSettings } from '../../../agent/local-api/listeners.ts';
+import { LOCAL_API_FILE, LocalApiFile } from '../../../agent/local-api/file.ts';
+import { LIMITS } from '../../../shared/wire/messages.ts';
+
+const acts: (() => Promise<unknown> | unknown)[] = [];
+
+/** After each test: ends what was started, last first. */
+export async function endAll(): Promise<void> {
+  for (const act of acts.splice(0).toReversed()) await act();
+}
+
+export function atEnd(act: () => Promise<unknown> | unknown): void {
+  acts.push(act);
+}
+
+export async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'queuegate-test-'));
+  atEnd(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export interface Opened {
+  readonly api: LocalApi;
+  readonly dataFolder: string;
+  readonly port: number;
+  readonly file: () => Promise<{ socket: string | null; url: string | null; token: string }>;
+  readonly token: string;
+  /** Lines of the log, as code or text with its facts. */
+  readonly lines: { facts: object; text: string }[];
+}
+
+export interface Given {
+  readonly dataFolder?: string;
+  readonly settings?: Partial<LocalApiSettings>;
+  readonly limits?: Partial<LocalLimits>;
+  readonly ports?: Partial<LocalApiPorts>;
+}
+
+export async function openApi({ dataFolder: given, settings, limits, ports: change }: Given = {}): Promise<Opened> {
+  const dataFolder = given ?? (await temporaryFolder());
+  const lines: Opened['lines'] = [];
+  const ports: LocalApiPorts = {
+    append: async (messages) => messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const),
+    take: async () => [],
+    waitForCommands: (_timeoutMs, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    acknowledge: async () => undefined,
+    status: async () => ({ name: 'branch', version: '1', connection: { state: 'connecting', since: '', reason: null, central: null }, outbox: { messages: 0, bytes: 0 }, inbox: { messages: 0, bytes: 0 } }),
+    now: () => Date.now(),
+    maxMessageBytes: () => LIMITS.maxMessageBytes,
+    source: () => '/agents/branch',
+    onUnexpected: (error) => {
+      throw error;
+    },
+    ...change,
+  };
+  const log = (facts: object, text: string): void => void lines.push({ facts, text });
+  const api = await openLocalApi({
+    settings: { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined, ...settings },
+    dataFolder,
+    file: await LocalApiFile.open(dataFolder, ports.now),
+    ports,
+    log: { info: log, warn: log },
+    shares: new LocalShares({ ...LOCAL_LIMITS, ...limits }),
+    retryMs: 20,
+  });
+  atEnd(() => api.stop());
+  const file = async () => JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as Awaited<ReturnType<Opened['file']>>;
+  const { token, url } = await file();
+  return { api, dataFolder, port: url === null ? 0 : Number(new URL(url).port), file, token, lines };
+}
+
+/** A connection of which all that came is kept. */
+export class Line {
+  readonly socket: Socket;
+  received = '';
+  readonly closed: Promise<void>;
+
+  constructor(to: number | string, sent = '') {
+    this.socket = typeof to === 'number' ? connect(to, '127.0.0.1') : connect(to);
+    this.socket.on('data', (chunk: Buffer) => (this.received += chunk.toString()));
+    // Whoever is thrown out sees a reset at times.
+    this.socket.on('error', () => undefined);
+    this.closed = new Promise((resolve) => this.socket.once('close', () => resolve()));
+    if (sent !== '') this.socket.write(sent);
+    atEnd(() => this.socket.destroy());
+  }
+
+  /** Resolves once it is connected, or closed. */
+  async connected(): Promise<this> {
+    if (this.socket.connecting) await Promise.race([new Promise((resolve) => this.socket.once('connect', resolve)), this.closed]);
+    return this;
+  }
+}
+
+/** One request on a connection of its own: the whole answer. */
+export async function ask(to: number | string, head: string, headers: Readonly<Record<string, string>> = {}, body = ''): Promise<{ status: number; text: string }> {
+  const all = { host: 'localhost', connection: 'close', ...(body === '' ? {} : { 'content-length': String(Buffer.byteLength(body)) }), ...headers };
+  const line = new Line(to, `${head} HTTP/1.1\r\n${Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`);
+  await line.closed;
+  return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(line.received)?.[1] ?? 0), text: line.received };
+}
+
+export function bearer(token: string): Record<string, string> {
+  return { authorization: `Bearer ${token}` };
+}

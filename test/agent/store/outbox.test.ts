@@ -1,0 +1,88 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { AgentStore } from '../../../agent/store/store.ts';
+import type { OutboxPort } from '../../../shared/delivery/log-interfaces.ts';
+import { Clock, idsOf, message, openAt } from './samples.ts';
+import { positionId } from '../../shared/sqlite/position-id.ts';
+
+describe('Outbox', () => {
+  const clock = new Clock();
+  const bounds = { maxMessages: 3, maxBytes: 10_000 };
+  let folder: string;
+  let store: AgentStore;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'agent-'));
+    store = openAt(folder, { outbox: bounds, now: clock.now });
+  });
+
+  afterEach(async () => {
+    await store.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('is what a session sends from', () => {
+    const port: OutboxPort = store.outbox;
+    expect(port).toBe(store.outbox);
+  });
+
+  it('keeps events over a restart, in order', async () => {
+    expect(await store.outbox.append([message('e1'), message('e2')])).toEqual([{ outcome: 'stored', number: 1 }, { outcome: 'stored', number: 2 }]);
+    await store.stop();
+    store = openAt(folder, { outbox: bounds });
+    expect(await store.outbox.append([message('e2'), message('e3')])).toEqual([{ outcome: 'duplicate', number: 2 }, { outcome: 'stored', number: 3 }]);
+    expect(idsOf(await store.outbox.read(0, 10, 10_000))).toEqual(['e1', 'e2', 'e3']);
+  });
+
+  it('refuses the producer when it is full, and only the one that has no room', async () => {
+    const outcomes = await Promise.allSettled([store.outbox.append([message('e1'), message('e2')]), store.outbox.append([message('e3'), message('e4')]), store.outbox.append([message('e5')])]);
+    expect(outcomes).toMatchObject([{ status: 'fulfilled' }, { reason: { code: 'outbox_full' } }, { value: [{ outcome: 'stored', number: 3 }] }]);
+    const { incarnation } = await store.outbox.resume(null);
+    expect(await store.outbox.resume({ incarnation, number: 2, id: positionId('e1', 'e2') })).toEqual({ incarnation, next: 3, missing: null });
+    expect(await store.outbox.append([message('e3'), message('e4')])).toMatchObject([{ outcome: 'stored' }, { outcome: 'stored' }]);
+    expect(await store.outbox.depth()).toMatchObject({ incarnation, messages: 3 });
+  });
+
+  it('hints at what was stored, after it is on disk, until nobody listens', async () => {
+    const listener = vi.fn<() => void>();
+    const end = store.outbox.onAppended(listener);
+    await store.outbox.append([message('e1')]);
+    await store.outbox.append([message('e1')]);
+    expect(listener).toHaveBeenCalledTimes(1);
+    end();
+    await store.outbox.append([message('e2')]);
+    expect(listener).toHaveBeenCalledTimes(1);
+  });
+
+  it('lets an acknowledgement come before the resume that follows it', async () => {
+    await store.outbox.append([message('e1'), message('e2')]);
+    const { incarnation } = await store.outbox.resume(null);
+    const acknowledged = store.outbox.acknowledge(1);
+    expect(await store.outbox.resume({ incarnation, number: 1, id: positionId('e1') })).toMatchObject({ next: 2, missing: null });
+    await acknowledged;
+    await expect(store.outbox.acknowledge(3)).rejects.toMatchObject({ code: 'log_violation' });
+  });
+
+  it('records once, with the range, that Central went back in time', async () => {
+    await store.outbox.append([message('e1'), message('e2')]);
+    await store.outbox.acknowledge(1);
+    const begun = await store.outbox.resume(null);
+    expect(begun).toMatchObject({ next: 1, missing: { from: 1, through: 1 } });
+    await store.outbox.resume(null);
+    const incidents = await store.incidents(10);
+    expect(incidents.map(({ kind, detail }): unknown => [kind, JSON.parse(detail)])).toEqual([['log_restarted', { recovered: false, direction: 'up', from: 1, through: 1, incarnation: begun.incarnation }]]);
+    expect(await store.outbox.read(0, 10, 10_000)).toMatchObject([{ number: 1, id: 'e2' }]);
+  });
+
+  it('gives up what has expired, and keeps it with its reason', async () => {
+    await store.outbox.append([message('e1', { expiresAt: clock.time + 5 }), message('e2')]);
+    expect(await store.outbox.expire()).toBe(0);
+    clock.time += 5;
+    expect(await store.outbox.expire()).toBe(1);
+    expect(await store.deadLetters(10)).toEqual([{ at: clock.time, direction: 'up', number: 1, id: 'e1', reason: 'expired', json: message('e1').json }]);
+    expect(await store.outbox.read(0, 1, 10_000)).toMatchObject([{ json: '{"tombstone":"expired","id":"e1","source":"/test"}' }]);
+    expect(await store.outbox.depth()).toMatchObject({ messages: 1 });
+  });
+});

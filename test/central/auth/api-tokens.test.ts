@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest';
+import { createEnrolmentTokens } from '../../../central/enrollment/tokens.ts';
+import { assertRole, createOperators } from '../../../central/auth/api-tokens.ts';
+import { isSecret, makeSecret } from '../../../central/auth/secrets.ts';
+import { CENTRAL } from '../../../central/audit.ts';
+import { memoryStore, NO_DELAY } from '../fakes.ts';
+
+function setUp() {
+  const store = memoryStore();
+  const clock = { now: 1_000_000 };
+  const options = { tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now: () => clock.now };
+  return { store, clock, operators: createOperators(options), enrolmentTokens: createEnrolmentTokens(options) };
+}
+
+describe('API tokens', () => {
+  test('the first administrator is made once, on an empty store', async () => {
+    const { operators } = setUp();
+    const token = await operators.first();
+    expect(token).toMatch(/^qg_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
+    expect(await operators.first()).toBeUndefined();
+    expect(await operators.authenticate(`Bearer ${token}`, '10.0.0.7')).toMatchObject({ name: 'first administrator', role: 'administrator' });
+  });
+
+  test('are kept as a hash only, and never shown again', async () => {
+    const { store, operators } = setUp();
+    const { token } = await operators.create({ name: 'monitor', role: 'viewer', expiresAt: null }, CENTRAL);
+    const secret = token.split('_').slice(2).join('_');
+    expect(JSON.stringify([await store.tokens.listApiTokens(), store.audit.entries])).not.toContain(secret);
+    const [view] = await operators.list();
+    expect(view).not.toHaveProperty('hash');
+    expect(view).toMatchObject({ name: 'monitor', role: 'viewer', createdBy: 'central' });
+  });
+
+  test('a wrong secret, an unknown id, another form, an expired or a removed token are refused', async () => {
+    const { clock, operators } = setUp();
+    await operators.first();
+    const { token, record } = await operators.create({ name: 'a', role: 'viewer', expiresAt: clock.now + 1000 }, CENTRAL);
+    await operators.authenticate(`Bearer ${token}`, '10.0.0.7');
+    const swapped = `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`;
+    for (const header of [undefined, '', token, `Basic ${token}`, `Bearer ${swapped}`, `Bearer ${token.replace(record.id, '0'.repeat(16))}`, `Bearer ${token}x`, 'Bearer qg__']) {
+      await expect(operators.authenticate(header, '10.0.0.7')).rejects.toMatchObject({ code: 'unauthenticated', status: 401 });
+    }
+    clock.now += 1000;
+    await expect(operators.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({ message: expect.stringContaining('expired') });
+    await operators.remove(record.id, CENTRAL);
+    await expect(operators.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({ code: 'unauthenticated' });
+  });
+
+  test('the last administrator stays', async () => {
+    const { operators } = setUp();
+    await operators.first();
+    const [only] = await operators.list();
+    await expect(operators.remove(only?.id ?? '', CENTRAL)).rejects.toMatchObject({ code: 'last_administrator' });
+  });
+
+  test('a role may do what those below it may, and no more', () => {
+    const operator = { tokenId: 'x', name: 'x', role: 'operator' } as const;
+    assertRole(operator, 'viewer');
+    assertRole(operator, 'operator');
+    expect(() => assertRole(operator, 'administrator')).toThrow(/needs the role administrator/);
+  });
+});
+
+describe('enrolment tokens', () => {
+  test('are recognized by their secret, and their text is shown once', async () => {
+    const { enrolmentTokens } = setUp();
+    const { token, record } = await enrolmentTokens.create({ minutes: 30, uses: 1, agentName: null }, CENTRAL);
+    expect(token).toMatch(/^qge_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
+    expect(record.expiresAt).toBe(1_000_000 + 30 * 60_000);
+    expect((await enrolmentTokens.verify(token))?.id).toBe(record.id);
+    expect(await enrolmentTokens.verify(`${token}x`)).toBeUndefined();
+    expect(await enrolmentTokens.verify(token.replace(record.id, '0'.repeat(16)))).toBeUndefined();
+    expect((await enrolmentTokens.list())[0]).not.toHaveProperty('hash');
+  });
+
+  test('removing one is written down', async () => {
+    const { store, enrolmentTokens } = setUp();
+    const { record } = await enrolmentTokens.create({ minutes: 1, uses: 1, agentName: null }, CENTRAL);
+    await enrolmentTokens.remove(record.id, { who: 'anna', from: '::1' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'anna', action: 'enrolment-token.remove' });
+    await expect(enrolmentTokens.remove(record.id, CENTRAL)).rejects.toMatchObject({ code: 'token_unknown' });
+  });
+});
+
+test('secrets have 256 random bits and no two are the same', () => {
+  const secrets = Array.from({ length: 100 }, () => makeSecret('qg'));
+  expect(new Set(secrets.map(({ token }) => token)).size).toBe(100);
+  const secret = secrets[0]?.token.split('_').slice(2).join('_') ?? '';
+  expect(Buffer.from(secret, 'base64url')).toHaveLength(32);
+  expect(isSecret(secret, secrets[0]?.hash)).toBe(true);
+  expect(isSecret(secret, undefined)).toBe(false);
+  expect(isSecret('', '')).toBe(false);
+});

@@ -1,0 +1,154 @@
+// The rules around machines that ask without a token, over a real store and with a clock of the test's own; how it looks from
+// outside is test/flow/enrollment-approve.test.ts.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { makeRequest } from '../../../agent/identity/csr.ts';
+import { addressBlock } from '../../../central/auth/address-rules.ts';
+import { siteOf } from '../../../central/auth/wrong-attempts.ts';
+import { createApprovals, MAX_PENDING, MAX_PENDING_OF_BLOCK, type Approvals } from '../../../central/enrollment/approvals.ts';
+import { readRequest } from '../../../central/pki/x509/csr.ts';
+import type { Grants } from '../../../central/enrollment/credentials.ts';
+import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
+import type { Store } from '../../../central/store/store.ts';
+import { loadOrCreateKey } from '../../../agent/identity/identity.ts';
+import { Cleanup } from '../../flow/processes.ts';
+
+const DAY = 86_400_000;
+const ADMIN = { who: 'admin', from: '10.0.0.1' };
+const cleanup = new Cleanup();
+let store: Store;
+let approvals: Approvals;
+let now: number;
+let granted: number;
+let pending: number;
+
+beforeEach(async () => {
+  [now, granted, pending] = [1_790_000_000_000, 0, -1];
+  store = await openSqliteStore({ folder: await cleanup.folder(), deduplicationMs: DAY, onFailure: () => undefined });
+  const answer = (id: string, name: string, certificate: string) => ({ id, name, central: 'c', signingKey: 's', certificate, truststore: 't' });
+  // Making certificates is central/enrollment/credentials.ts's own.
+  const grants: Grants = {
+    async grant({ id, name }) {
+      granted += 1;
+      return { certificate: { serialNumber: '1' } as never, answer: answer(id, name, `certificate ${granted}`) };
+    },
+    again: async ({ id, name }, certificate) => answer(id, name, certificate),
+  };
+  approvals = createApprovals({ agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, blockOf: addressBlock, siteOf, onPending: (count) => (pending = count), now: () => now });
+});
+afterEach(async () => {
+  await store.stop();
+  await cleanup.run();
+});
+
+interface Machine {
+  readonly name: string;
+  readonly key: string;
+  ask(): ReturnType<Approvals['ask']>;
+}
+
+async function machine(name: string, address = '10.0.0.7'): Promise<Machine> {
+  const key = await loadOrCreateKey(await cleanup.folder());
+  const { pem: csr } = await makeRequest(key, name);
+  const read = readRequest(csr);
+  return { name, key: key.thumbprint, ask: () => approvals.ask({ csr, name }, read, { over: 'wss', address, direct: true }) };
+}
+
+describe('machines that ask', () => {
+  it('wait, are accepted once, and get the same certificate however often they ask', async () => {
+    const one = await machine('branch-1');
+    expect(await one.ask()).toEqual({ status: 'pending', keyThumbprint: one.key, retryAfterSeconds: 5 });
+    expect(pending).toBe(1);
+    await approvals.accept(one.key.slice(0, 8), ADMIN, { comment: 'why' });
+    expect(pending).toBe(0);
+    expect(await one.ask()).toMatchObject({ id: one.key, name: 'branch-1', certificate: 'certificate 1' });
+    expect(await one.ask()).toMatchObject({ certificate: 'certificate 1' });
+    expect(granted).toBe(1);
+    const [enrol, accept] = await store.audit.list({ limit: 2 });
+    expect([accept, enrol]).toMatchObject([{ action: 'enrolment.accept', who: 'admin', comment: 'why' }, { action: 'agent.enrol', who: 'accepted by admin', from: '10.0.0.7' }]);
+  });
+
+  it('cost no write for the same request again within a moment', async () => {
+    const [one, two] = [await machine('a'), await machine('b')];
+    for (const each of [one, two]) await each.ask();
+    await approvals.reject(two.key, ADMIN, {});
+    const { commits } = await store.stats();
+    for (let i = 0; i < 100; i += 1) {
+      await one.ask();
+      await expect(two.ask()).rejects.toMatchObject({ code: 'enrolment_rejected' });
+    }
+    expect((await store.stats()).commits).toBe(commits);
+    now += 30_000;
+    await one.ask();
+    expect(await approvals.list({ state: 'pending', limit: 9 })).toMatchObject([{ lastAskedAt: now }]);
+  });
+
+  it('are forgotten a day after they asked last, and a day after they were rejected; an accepted one has a week', async () => {
+    const [one, two, three] = [await machine('a'), await machine('b'), await machine('c')];
+    for (const each of [one, two, three]) await each.ask();
+    await approvals.reject(two.key, ADMIN, { comment: 'no' });
+    await approvals.accept(three.key, ADMIN, {});
+    now += DAY / 2;
+    await one.ask();
+    await expect(two.ask()).rejects.toMatchObject({ code: 'enrolment_rejected', status: 403 });
+    now += DAY / 2 + 1;
+    expect(await two.ask()).toMatchObject({ status: 'pending' });
+    expect(await approvals.list({ state: 'pending', limit: 9 })).toHaveLength(2);
+    now += DAY / 2;
+    expect(await approvals.list({ state: 'pending', limit: 9 })).toMatchObject([{ keyThumbprint: two.key }]);
+    now += 5 * DAY;
+    expect(await three.ask()).toMatchObject({ id: three.key });
+    now += DAY;
+    expect(await three.ask()).toMatchObject({ status: 'pending' });
+  });
+
+  const bounds = { most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+  const fill = (from: number, count: number, address: string) =>
+    Promise.allSettled(Array.from({ length: count }, (_, i) => store.enrolments.ask({ keyThumbprint: `key ${from + i}`, name: 'n', id: null, csr: 'c', address, block: addressBlock(address), site: siteOf(addressBlock(address)), transport: 'wss' }, bounds, now)));
+
+  it('are a thousand at most, and fifty of one address', async () => {
+    await fill(0, MAX_PENDING_OF_BLOCK, '10.0.0.7');
+    await expect((await machine('a')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address' });
+    const other = await machine('b', '10.0.0.8');
+    await other.ask();
+    await Promise.all(Array.from({ length: MAX_PENDING - MAX_PENDING_OF_BLOCK - 1 }, (_, i) => fill(MAX_PENDING_OF_BLOCK + i, 1, `10.1.${i >> 8}.${i & 255}`)));
+    await fill(5_000, MAX_PENDING_OF_BLOCK, '10.0.0.9');
+    expect(await other.ask()).toMatchObject({ status: 'pending' });
+    await approvals.measure();
+    expect(pending).toBe(MAX_PENDING);
+    expect(await approvals.counts()).toMatchObject({ pending: MAX_PENDING, most: MAX_PENDING });
+  });
+
+  it('from twenty addresses that filled all places do not keep a machine of another address out', async () => {
+    for (let i = 0; i < 20; i += 1) await fill(i * MAX_PENDING_OF_BLOCK, MAX_PENDING_OF_BLOCK, `10.0.1.${i}`);
+    expect(await store.enrolments.countPending()).toBe(MAX_PENDING);
+    const honest = await machine('branch-1', '10.0.0.7');
+    expect(await honest.ask()).toMatchObject({ status: 'pending' });
+    // As fast as the strangers come again, it stays.
+    for (let i = 0; i < 20; i += 1) await fill(2_000 + i * 10, 10, `10.0.1.${i}`);
+    await approvals.accept(honest.key, ADMIN, {});
+    expect(await honest.ask()).toMatchObject({ name: 'branch-1' });
+  });
+
+  it('from a thousand addresses of one site do not keep a machine from elsewhere out', async () => {
+    await Promise.all(Array.from({ length: MAX_PENDING }, (_, i) => fill(i, 1, `2001:db8:${i.toString(16)}::1`)));
+    expect(await store.enrolments.countPending()).toBe(MAX_PENDING);
+    expect(await (await machine('a', '192.0.2.7')).ask()).toMatchObject({ status: 'pending' });
+    await expect((await machine('b', '2001:db8:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrolments_full' });
+  });
+
+  it('from one IPv6 /64 share the bound of one address', async () => {
+    await Promise.all(Array.from({ length: MAX_PENDING_OF_BLOCK }, (_, i) => fill(i, 1, `2001:db8:0:1::${(i + 1).toString(16)}`)));
+    await expect((await machine('a', '2001:db8:0:1:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address', message: expect.stringContaining('2001:db8:0:1::/64') });
+    expect(await (await machine('b', '2001:db8:0:2::1')).ask()).toMatchObject({ status: 'pending' });
+    expect((await approvals.counts()).blocks).toEqual([{ block: '2001:db8:0:1::/64', pending: MAX_PENDING_OF_BLOCK }, { block: '2001:db8:0:2::/64', pending: 1 }]);
+  });
+
+  it('are meant by a beginning of the thumbprint only where one alone begins so', async () => {
+    const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+    for (const end of ['1', '2']) await store.enrolments.ask({ keyThumbprint: `0123456789${end}`, name: 'n', id: null, csr: 'c', address: 'a', block: 'a', site: 'a', transport: 'wss' }, bounds, now);
+    await expect(approvals.accept('01234567', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_ambiguous' });
+    for (const bad of ['0123456', 'g'.repeat(8), '', '%', 'a'.repeat(65)]) await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_thumbprint_bad' });
+    await expect(approvals.reject('99999999', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_not_asked' });
+    expect(await approvals.reject('sha256:01:23:45:67:89:1', ADMIN, {})).toMatchObject({ keyThumbprint: '01234567891' });
+  });
+});

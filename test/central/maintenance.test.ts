@@ -1,0 +1,108 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createMetrics } from '../../central/metrics.ts';
+import { DEFINITIONS, type ParameterValues } from '../../central/parameters/definitions.ts';
+import type { RetentionLimits, Store } from '../../central/store/store.ts';
+import { Upkeep } from '../../central/maintenance.ts';
+
+const DAY_MS = 86_400_000;
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** What is done, by name, with the times since the start in ms. */
+function started(over: { readonly fails?: string; readonly isLow?: boolean } = {}) {
+  const done: Record<string, number[]> = {};
+  const errors: string[] = [];
+  const pruned: RetentionLimits[] = [];
+  const startedAt = Date.now();
+  const note = async (what: string): Promise<void> => {
+    (done[what] ??= []).push(Date.now() - startedAt);
+    if (what === over.fails) throw new Error(`${what} went wrong`);
+  };
+  const values = Object.fromEntries(Object.entries(DEFINITIONS).map(([name, { default: value }]) => [name, value])) as unknown as ParameterValues;
+  const store = {
+    outbox: { expire: async () => (await note('expire'), 0) },
+    prune: async (limits: RetentionLimits) => {
+      pruned.push(limits);
+      await note('prune');
+    },
+    stats: async () => (await note('measure'), { engine: 'sqlite', schema: 1, bytes: 0, events: 0, deadLetters: 0, deadLettersDropped: 0, waitingCalls: 0, commits: 0 }),
+    agents: { countInState: async () => 0 },
+  } as unknown as Store;
+  const upkeep = new Upkeep({
+    store,
+    values: () => values,
+    metrics: createMetrics(),
+    renewCertificate: async () => (await note('renew'), false),
+    revocationLists: { refresh: () => note('lists') },
+    approvals: { measure: () => note('approvals') },
+    names: { measure: () => note('names') },
+    expiry: { measure: () => note('certificates'), warn: () => note('warn') },
+    trust: { measure: () => note('trust') },
+    space: { check: async () => (await note('space'), over.isLow === true) },
+    incidents: { flush: () => note('incidents') },
+    log: { info() {}, error: (_facts: object, text: string) => void errors.push(text) } as never,
+    now: () => Date.now(),
+  });
+  upkeep.start();
+  return { done, errors, pruned, upkeep, values, count: (what: string) => done[what]?.length ?? 0 };
+}
+
+describe('what Central does by the clock', () => {
+  it.each([
+    ['expire', 10 * SECOND_MS],
+    ['prune', 10 * MINUTE_MS],
+    ['renew', HOUR_MS],
+    ['warn', HOUR_MS],
+    ['lists', MINUTE_MS],
+    ['certificates', MINUTE_MS],
+    ['approvals', MINUTE_MS],
+    ['names', MINUTE_MS],
+    ['trust', MINUTE_MS],
+    ['space', 2 * SECOND_MS],
+    ['incidents', 10 * SECOND_MS],
+    ['measure', 5 * SECOND_MS],
+  ])('%s comes again every %d ms, until it is stopped', async (what, everyMs) => {
+    const { count, upkeep } = started();
+    await vi.advanceTimersByTimeAsync(0);
+    const before = count(what);
+    await vi.advanceTimersByTimeAsync(3 * everyMs);
+    expect(count(what) - before).toBe(3);
+    upkeep.stop();
+    await vi.advanceTimersByTimeAsync(3 * everyMs);
+    expect(count(what) - before).toBe(3);
+  });
+
+  it('looks once at the start at what would otherwise be seen only after an hour', async () => {
+    const { done } = started();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(Object.keys(done).toSorted()).toEqual(['certificates', 'lists', 'space', 'trust', 'warn']);
+  });
+
+  it('deletes what is older than the parameters say, and keeps the rest', async () => {
+    const { pruned, values } = started();
+    await vi.advanceTimersByTimeAsync(10 * MINUTE_MS);
+    const [limits] = pruned;
+    const age = (olderThan: number | undefined): number => ((limits?.now ?? 0) - (olderThan ?? 0)) / DAY_MS;
+    expect(age(limits?.eventsOlderThan)).toBe(values['events.retentionDays']);
+    expect(age(limits?.deadLettersOlderThan)).toBe(values['deadLetters.retentionDays']);
+    expect(age(limits?.deduplicationOlderThan)).toBe(values['messages.deduplicationDays']);
+    expect(age(limits?.incidentsOlderThan)).toBe(365);
+  });
+
+  it('prunes early when the space says so', async () => {
+    const { count } = started({ isLow: true });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(count('prune')).toBe(1);
+  });
+
+  it('reports what fails and tries it again; nothing else stops with it', async () => {
+    const { errors, count } = started({ fails: 'expire' });
+    await vi.advanceTimersByTimeAsync(30 * SECOND_MS);
+    expect(errors).toEqual(Array.from({ length: 3 }, () => 'expiring commands failed'));
+    expect(count('measure')).toBe(6);
+  });
+});

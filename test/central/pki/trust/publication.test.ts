@@ -1,0 +1,158 @@
+// Who is told what to trust, when, and what is made of the answers; by a clock of the test's own.
+import { generateKeyPairSync } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { TrustPublication, type TrustSession } from '../../../../central/pki/trust/publication.ts';
+import type { CentralControl } from '../../../../shared/wire/messages.ts';
+import { trustTranscript, signTranscript, verifyTranscript } from '../../../../shared/wire/proof.ts';
+import { MemoryCertificates } from '../../fakes.ts';
+
+const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+
+function setUp() {
+  let now = 0;
+  const timers: { at: number; run: () => void }[] = [];
+  const bundle = { roots: ['r1'] };
+  const certificates = new MemoryCertificates();
+  const sessions = new Map<string, TrustSession & { readonly sent: CentralControl[] }>();
+  const warnings: object[] = [];
+  let changes = 0;
+  const publication = new TrustPublication({
+    bundle: { thumbprints: () => [...bundle.roots], pem: () => bundle.roots.join('\n') },
+    known: () => [...bundle.roots, 'retired'],
+    certificates,
+    sign: (transcript) => signTranscript(transcript, privateKey),
+    sessions: { online: () => [...sessions.values()].map(({ facts }) => facts), of: (id) => sessions.get(id) },
+    onChanged: () => void (changes += 1),
+    log: { info() {}, warn: (facts) => void warnings.push(facts), error() {} },
+    now: () => now,
+    after(ms, run) {
+      const timer = { at: now + ms, run };
+      timers.push(timer);
+      return () => void timers.splice(timers.indexOf(timer), 1);
+    },
+  });
+  return {
+    publication,
+    bundle,
+    certificates,
+    warnings,
+    changes: () => changes,
+    join: (id: string, capabilities: readonly string[] = ['trust']) => {
+      const sent: CentralControl[] = [];
+      const session = { facts: { agentId: id, agentName: id, session: `session of ${id}`, capabilities }, sent, sendControl: (frame: CentralControl) => void sent.push(frame) };
+      sessions.set(id, session);
+      publication.onOpened(session);
+      return session;
+    },
+    leave: (id: string) => sessions.delete(id),
+    /** Lets so much time pass, with all that falls due in it. */
+    pass: async (ms: number): Promise<void> => {
+      const end = now + ms;
+      for (;;) {
+        const [next] = timers.filter(({ at }) => at <= end).toSorted((a, b) => a.at - b.at);
+        if (next === undefined) break;
+        timers.splice(timers.indexOf(next), 1);
+        now = Math.max(now, next.at);
+        next.run();
+        for (let i = 0; i < 20; i += 1) await Promise.resolve();
+      }
+      now = end;
+    },
+  };
+}
+
+describe('what agents are to trust', () => {
+  it('is said after a welcome to who has not said that he has just that, signed for his session', async () => {
+    const { join, pass, certificates } = setUp();
+    await certificates.recordTrust('has', ['r1']);
+    await certificates.recordTrust('more', ['r1', 'retired']);
+    const [has, more, fresh, old] = [join('has'), join('more'), join('fresh'), join('old', [])];
+    await pass(200);
+    expect([has.sent.length, more.sent.length, fresh.sent.length, old.sent.length]).toEqual([0, 1, 1, 0]);
+    const [frame] = fresh.sent;
+    if (frame?.type !== 'trust') throw new Error('no trust frame');
+    expect(verifyTranscript(trustTranscript('session of fresh', 'r1'), frame.signature, publicKey)).toBe(true);
+    expect(verifyTranscript(trustTranscript('session of more', 'r1'), frame.signature, publicKey)).toBe(false);
+  });
+
+  it('is said to all when it changes, whoever changed it, so many at a time', async () => {
+    const { join, pass, bundle, publication, changes } = setUp();
+    publication.start();
+    const all = Array.from({ length: 120 }, (_, i) => join(`a${i}`));
+    const told = (): number => all.filter(({ sent }) => sent.length > 0).length;
+    await pass(100);
+    expect(told()).toBe(50);
+    await pass(200);
+    expect(told()).toBe(120);
+    for (const session of all) {
+      publication.onFrame(session, { type: 'trusted', thumbprints: ['r1'] });
+      session.sent.length = 0;
+    }
+    await pass(5_000);
+    expect(told()).toBe(0);
+    bundle.roots = ['r1', 'r2'];
+    await pass(2_000);
+    expect(told()).toBe(120);
+    expect(changes()).toBe(1);
+    publication.stop();
+    bundle.roots = ['r3'];
+    await pass(60_000);
+    expect(changes()).toBe(1);
+  });
+
+  it('notes of an answer only roots that Central has', async () => {
+    const { join, certificates, publication } = setUp();
+    publication.onFrame(join('a'), { type: 'trusted', thumbprints: ['r1', 'evil', 'retired'] });
+    expect(await certificates.trustOf('a')).toEqual(['r1', 'retired']);
+  });
+
+  it('keeps why somebody refuses, says it once, tries again in ten minutes, and forgets it when he takes it', async () => {
+    const { join, pass, publication, warnings } = setUp();
+    publication.start();
+    const session = join('a');
+    await pass(1_000);
+    const refuse = (): void => publication.onFrame(session, { type: 'trust-refused', code: 'truststore_read_only', text: 'It is read-only.' });
+    refuse();
+    refuse();
+    expect(publication.refusalOf('a')).toEqual({ code: 'truststore_read_only', text: 'It is read-only.', at: 1_000 });
+    expect(warnings).toHaveLength(1);
+    expect(session.sent).toHaveLength(1);
+    await pass(601_000);
+    expect(session.sent).toHaveLength(2);
+    publication.onFrame(session, { type: 'trusted', thumbprints: ['r1'] });
+    expect(publication.refusalOf('a')).toBeUndefined();
+    await pass(1_300_000);
+    expect(session.sent).toHaveLength(2);
+  });
+
+  it('writes one answer of an agent at a time, and of those that came meanwhile the newest', async () => {
+    const { join, certificates, publication } = setUp();
+    const writes: (readonly string[])[] = [];
+    const finish: (() => void)[] = [];
+    certificates.recordTrust = async (_id, thumbprints) => {
+      writes.push(thumbprints);
+      await new Promise<void>((resolve) => finish.push(resolve));
+    };
+    const session = join('a');
+    publication.onFrame(session, { type: 'trusted', thumbprints: [] });
+    for (let i = 0; i < 100; i += 1) publication.onFrame(session, { type: 'trusted', thumbprints: i === 99 ? ['r1'] : [] });
+    expect(writes).toHaveLength(1);
+    finish[0]?.();
+    for (let i = 0; i < 5; i += 1) await Promise.resolve();
+    expect(writes).toEqual([[], ['r1']]);
+    finish[1]?.();
+    for (let i = 0; i < 5; i += 1) await Promise.resolve();
+    expect(writes).toHaveLength(2);
+  });
+
+  it('is said to nobody who left meanwhile, and tells who cannot be told', async () => {
+    const { join, leave, pass, publication } = setUp();
+    const gone = join('gone');
+    leave('gone');
+    join('old', []);
+    join('new');
+    await pass(1_000);
+    expect(gone.sent).toEqual([]);
+    expect([publication.isTold('gone'), publication.isTold('old'), publication.isTold('new')]).toEqual([undefined, false, true]);
+  });
+});

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { CLONE_TURNS, CloneWatch } from '../../../central/sessions/clones.ts';
+
+describe('CloneWatch', () => {
+  it('finds two boots that alternate more than five times a minute', () => {
+    const watch = new CloneWatch();
+    let found = false;
+    let hellos = 0;
+    for (let i = 0; !found && i < 100; i += 1) {
+      found = watch.sawBoot('a', i % 2 === 0 ? 'one' : 'two', i * 1000);
+      hellos += 1;
+    }
+    expect(found).toBe(true);
+    // The first hello of each boot is no turn.
+    expect(hellos).toBe(CLONE_TURNS + 1 + 2);
+  });
+
+  it('never takes one boot on a flapping line for a clone', () => {
+    const watch = new CloneWatch();
+    expect(Array.from({ length: 1000 }, (_, i) => watch.sawBoot('a', 'one', i * 10)).includes(true)).toBe(false);
+  });
+
+  it('never takes a daemon that restarts again and again for a clone', () => {
+    const watch = new CloneWatch();
+    expect(Array.from({ length: 1000 }, (_, i) => watch.sawBoot('a', `boot ${i}`, i * 10)).includes(true)).toBe(false);
+  });
+
+  it('forgets turns that are older than a minute', () => {
+    const watch = new CloneWatch();
+    expect(Array.from({ length: 100 }, (_, i) => watch.sawBoot('a', i % 2 === 0 ? 'one' : 'two', i * 13_000)).includes(true)).toBe(false);
+  });
+
+  it('keeps agents apart', () => {
+    const watch = new CloneWatch();
+    expect(Array.from({ length: 100 }, (_, i) => watch.sawBoot(i % 2 === 0 ? 'a' : 'b', i % 2 === 0 ? 'one' : 'two', i)).includes(true)).toBe(false);
+  });
+});

@@ -1,0 +1,50 @@
+// Which frames beside the messages an agent may send, and when.
+import { describe, expect, it } from 'vitest';
+import { ControlLedger } from '../../../central/sessions/control.ts';
+import type { AgentControl, CentralControl } from '../../../shared/wire/messages.ts';
+
+const thumbprint = '0'.repeat(64);
+const trust: CentralControl = { type: 'trust', certificates: '', signature: '' };
+const renewed: CentralControl = { type: 'renewed', certificate: '' };
+const refused: CentralControl = { type: 'renewal-refused', code: 'x', text: '', hint: '' };
+const trusted: AgentControl = { type: 'trusted', thumbprints: [] };
+const trustRefused: AgentControl = { type: 'trust-refused', code: 'x', text: '' };
+const installed: AgentControl = { type: 'installed', certificate: thumbprint };
+const renew: AgentControl = { type: 'renew', csr: '', certificate: thumbprint, signature: '' };
+
+describe('an answer that was not asked for', () => {
+  it.each([trusted, trustRefused, installed])('$type is wrong in a new session', (frame) => {
+    expect(new ControlLedger().received(frame)).toContain(`${frame.type} without`);
+  });
+
+  it('a second one to one question is wrong, of either kind', () => {
+    const ledger = new ControlLedger();
+    ledger.sent(trust);
+    expect(ledger.received(trusted)).toBeUndefined();
+    expect(ledger.received(trusted)).toContain('trusted without');
+    expect(ledger.received(trustRefused)).toContain('trust-refused without');
+    ledger.sent(renewed);
+    expect(ledger.received(installed)).toBeUndefined();
+    expect(ledger.received(installed)).toContain('installed without');
+  });
+
+  it('an agent that was asked twice may answer twice or once', () => {
+    const ledger = new ControlLedger();
+    ledger.sent(trust);
+    ledger.sent(trust);
+    expect([ledger.received(trustRefused), ledger.received(trusted)]).toEqual([undefined, undefined]);
+    expect(ledger.received(trusted)).toContain('trusted without');
+  });
+});
+
+describe('a request for a certificate', () => {
+  it('waits for the answer to the one before', () => {
+    const ledger = new ControlLedger();
+    expect(ledger.received(renew)).toBeUndefined();
+    expect(ledger.received(renew)).toContain('renew before');
+    ledger.sent(refused);
+    expect(ledger.received(renew)).toBeUndefined();
+    ledger.sent(renewed);
+    expect(ledger.received(renew)).toBeUndefined();
+  });
+});

@@ -1,0 +1,264 @@
+// One session over a socket of the test's own: what it makes Central do, counted in calls of the store.
+import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { WebSocket } from 'ws';
+import { ByteBudget } from '../../../central/sessions/limits/byte-budget.ts';
+import { ByteGate } from '../../../central/sessions/limits/byte-gate.ts';
+import { FrameTurns } from '../../../central/sessions/limits/frame-turns.ts';
+import { OutflowBudget } from '../../../central/sessions/limits/outflow-budget.ts';
+import { CONTROL_BURST, Session, type SessionFacts, type SharedBudgets } from '../../../central/sessions/session.ts';
+import type { Item } from '../../../shared/delivery/message.ts';
+import type { OutboxEntry } from '../../../shared/delivery/log-interfaces.ts';
+import { encodeMessages } from '../../../shared/wire/codec.ts';
+import { LIMITS, type AgentControl, type AgentFrame } from '../../../shared/wire/messages.ts';
+
+const MIB = 1024 * 1024;
+
+class FakeSocket extends EventEmitter {
+  readonly OPEN = 1;
+  readyState = 1;
+  bufferedAmount = 0;
+  isPaused = true;
+  readonly sent: { type: string; [name: string]: unknown }[] = [];
+  /** Called when the operating system has taken a frame; kept while `takes` is false. */
+  readonly written: (() => void)[] = [];
+  takes = true;
+  closed: number | undefined;
+  send(text: string, written?: () => void): void {
+    this.sent.push(JSON.parse(text) as { type: string });
+    if (written === undefined) return;
+    if (this.takes) written();
+    else this.written.push(written);
+  }
+  ping(): void {}
+  close(code: number): void {
+    this.closed = code;
+  }
+  terminate(): void {
+    this.emit('close', 1006, Buffer.alloc(0));
+  }
+  pause(): void {
+    this.isPaused = true;
+  }
+  resume(): void {
+    this.isPaused = false;
+  }
+}
+
+const open: Session[] = [];
+afterEach(() => {
+  for (const session of open.splice(0)) session.end(new Error('over'), { cut: true });
+});
+
+function newBudgets(totalBytes = 64 * MIB): SharedBudgets {
+  return { budget: new ByteBudget(totalBytes), gate: new ByteGate(8 * MIB), turns: new FrameTurns(), outflow: new OutflowBudget(totalBytes) };
+}
+
+function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
+  const socket = new FakeSocket();
+  const connection = Object.assign(new EventEmitter(), { bytesRead: 0, bytesWritten: 0, writableLength: 0 });
+  const calls: string[] = [];
+  const controls: AgentControl[] = [];
+  const appends: { items: readonly Item[]; commit: () => void }[] = [];
+  const session = new Session({
+    // Only what the session reads of them.
+    facts: { agentId: 'a', session: 's' } as SessionFacts,
+    budgets,
+    socket: socket as unknown as WebSocket,
+    connection: connection as unknown as Socket,
+    outbox: {
+      resume: async () => ({ incarnation: 'c', next: 1, missing: null }),
+      read: async (after, maxItems, maxBytes) => {
+        calls.push('read');
+        const found: OutboxEntry[] = [];
+        let bytes = 0;
+        for (const entry of commands.slice(after, after + maxItems)) {
+          if (found.length > 0 && bytes + entry.bytes > maxBytes) break;
+          bytes += entry.bytes;
+          found.push(entry);
+        }
+        return found;
+      },
+      acknowledge: async () => void calls.push('acknowledge'),
+      expire: async () => 0,
+    },
+    inbox: {
+      begin: async () => void calls.push('begin'),
+      append: async (first, items) => {
+        calls.push('append');
+        return await new Promise<number>((resolve) => appends.push({ items, commit: () => resolve(first + items.length - 1) }));
+      },
+    },
+    limits: { ...LIMITS },
+    heartbeatMs: 15_000,
+    slowPeerMs: 60_000,
+    log: { warn() {} } as never,
+    now: Date.now,
+    onEvents: () => undefined,
+    onControl: (_session, frame) => void controls.push(frame),
+    onEnd: () => undefined,
+  });
+  open.push(session);
+  session.start(null);
+  /** As ws does: the bytes of the socket first, then the frame. */
+  const receiveText = (text: string): void => {
+    const data = Buffer.from(text);
+    connection.emit('data', Buffer.alloc(data.length + (data.length < 126 ? 6 : data.length < 65_536 ? 8 : 14)));
+    socket.emit('message', data, false);
+  };
+  const receive = (frame: AgentFrame | { type: string; [name: string]: unknown }): void => receiveText(JSON.stringify(frame));
+  const refused = (): unknown => socket.sent.find(({ type }) => type === 'refuse')?.['code'];
+  return { session, socket, connection, calls, controls, appends, receive, receiveText, refused, budgets };
+}
+
+const settled = async (): Promise<void> => {
+  for (let i = 0; i < 3; i += 1) await new Promise((resolve) => setImmediate(resolve));
+};
+
+const event = (number: number, bytes = 100): string => JSON.stringify({ specversion: '1.0', id: String(number), source: '/s', type: 't', data: 'x'.repeat(bytes) });
+
+describe('frames beside the messages', () => {
+  it('reach Central only as answers: of a thousand unsolicited ones none', async () => {
+    const { receive, controls, refused, socket } = setUp();
+    for (let i = 0; i < 1_000; i += 1) receive({ type: 'trusted', thumbprints: [] });
+    expect([controls.length, refused(), socket.closed]).toEqual([0, 'bad_frame', 4510]);
+  });
+
+  it('one answer to each question reaches it', () => {
+    const { session, receive, controls, refused } = setUp();
+    session.sendControl({ type: 'trust', certificates: '', signature: '' });
+    session.sendControl({ type: 'renewed', certificate: '' });
+    receive({ type: 'trusted', thumbprints: [] });
+    receive({ type: 'installed', certificate: '0'.repeat(64) });
+    expect([controls.length, refused()]).toEqual([2, undefined]);
+    receive({ type: 'installed', certificate: '0'.repeat(64) });
+    expect([controls.length, refused()]).toEqual([2, 'bad_frame']);
+  });
+
+  it.each(['ping', 'pong'])('a flood of %ss ends the session, and it is not read any more', (kind) => {
+    const { socket, refused } = setUp();
+    for (let i = 0; i <= CONTROL_BURST * 60; i += 1) socket.emit(kind, Buffer.alloc(0));
+    expect([refused(), socket.closed, socket.isPaused]).toEqual(['control_rate', 4515, true]);
+  });
+
+  it('a flood of resumes costs so many reads of the store, and no more', async () => {
+    const { receive, calls, refused } = setUp();
+    for (let i = 0; i < 5_000; i += 1) receive({ type: i % 2 === 0 ? 'pause' : 'resume' });
+    await settled();
+    expect(refused()).toBe('control_rate');
+    expect(calls.length).toBeLessThan(CONTROL_BURST);
+  });
+
+  it('a large frame of an unknown type counts for many', () => {
+    const { receive, refused } = setUp();
+    receive({ type: 'new', more: 'x'.repeat(500_000) });
+    return settled().then(() => expect(refused()).toBe('control_rate'));
+  });
+
+  it('acks of what Central sent cost nothing of the rate, however many they are', async () => {
+    const commands = Array.from({ length: 1_500 }, (_, i) => ({ number: i + 1, id: String(i), json: '{}', bytes: 2, expiresAt: null }));
+    const { receive, refused } = setUp(newBudgets(), commands);
+    await settled();
+    for (let i = 1; i <= 1_500; i += 1) receive({ type: 'ack', through: i });
+    expect(refused()).toBeUndefined();
+  });
+});
+
+describe('bytes of messages', () => {
+  it('count from the socket to the commit, and no longer', async () => {
+    const { receive, receiveText, appends, budgets } = setUp();
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    expect(budgets.budget.used).toBe(0);
+    const text = encodeMessages(1, [event(1, 10_000), event(2, 10_000)]);
+    receiveText(text);
+    await settled();
+    expect(budgets.budget.used).toBeGreaterThanOrEqual(text.length);
+    expect(budgets.gate.inside).toBeGreaterThanOrEqual(text.length);
+    appends[0]?.commit();
+    await settled();
+    expect([budgets.budget.used, budgets.gate.inside]).toEqual([0, 0]);
+  });
+
+  it('a frame that is not whole yet counts too; it is gone with the session', () => {
+    const { connection, socket, budgets } = setUp();
+    for (let i = 0; i < 10; i += 1) connection.emit('data', Buffer.alloc(65_536));
+    expect(budgets.budget.used).toBe(655_360);
+    socket.terminate();
+    expect(budgets.budget.used).toBe(0);
+  });
+
+  it('many tiny items count for what they take up, not for their bytes', async () => {
+    const { receive, receiveText, budgets } = setUp();
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    receiveText(encodeMessages(1, Array.from({ length: 2_000 }, () => '{}')));
+    await settled();
+    expect(budgets.budget.used).toBeGreaterThan(500_000);
+  });
+
+  it('when the disk takes nothing, a socket is left unread, not declared dead, and read again after the commit', async () => {
+    const { receive, receiveText, socket, connection, appends, refused } = setUp(newBudgets(2 * MIB));
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    for (let n = 0; !socket.isPaused && n < 100; n += 1) {
+      receiveText(encodeMessages(n + 1, [event(n, 60_000)]));
+      await settled();
+    }
+    expect(socket.isPaused).toBe(true);
+    connection.emit('data', Buffer.alloc(10));
+    for (let n = 0; socket.isPaused && n < 100; n += 1) {
+      appends[n]?.commit();
+      await settled();
+    }
+    expect([socket.isPaused, refused()]).toEqual([false, undefined]);
+  });
+
+  it('what a session that ended had not yet handed to the store is dropped', async () => {
+    const budgets = newBudgets();
+    const blocker = budgets.gate.enter(8 * MIB);
+    const { receive, receiveText, calls, socket } = setUp(budgets);
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    receiveText(encodeMessages(1, [event(1)]));
+    await settled();
+    socket.terminate();
+    blocker.leave();
+    await settled();
+    expect(calls).not.toContain('append');
+    expect([budgets.budget.used, budgets.gate.inside]).toEqual([0, 0]);
+  });
+
+  it('a large frame is parsed in a later turn of the event loop, a small one at once; they keep their order', async () => {
+    const { receive, receiveText, appends } = setUp();
+    receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
+    await settled();
+    receiveText(encodeMessages(1, [event(1, 100_000)]));
+    receiveText(encodeMessages(2, [event(2)]));
+    expect(appends).toHaveLength(0);
+    await settled();
+    appends[0]?.commit();
+    await settled();
+    expect(appends.flatMap(({ items }) => items.map((item) => (item.kind === 'message' ? item.message.id : '')))).toEqual(['1', '2']);
+  });
+});
+
+describe('commands for an agent that does not read', () => {
+  it('are read from the store as far as the budget goes; on when it reads; and given back when it is gone', async () => {
+    const commands = Array.from({ length: 400 }, (_, i) => ({ number: i + 1, id: String(i), json: JSON.stringify('x'.repeat(10_000)), bytes: 10_002, expiresAt: null }));
+    const budgets = newBudgets(MIB);
+    const one = setUp(budgets, commands);
+    one.socket.takes = false;
+    await settled();
+    const held = budgets.outflow.used;
+    expect(held).toBeGreaterThan(0);
+    expect(held).toBeLessThanOrEqual(MIB);
+    const messages = (): number => one.socket.sent.filter(({ type }) => type === 'messages').length;
+    const before = messages();
+    for (const written of one.socket.written.splice(0)) written();
+    await settled();
+    expect(messages()).toBeGreaterThan(before);
+    one.socket.terminate();
+    expect(budgets.outflow.used).toBe(0);
+  });
+});

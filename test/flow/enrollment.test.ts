@@ -1,0 +1,269 @@
+// How a machine becomes an agent, with every way in which it must not: real processes, and peers of the test's own in the line.
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { copyFile, mkdir, readFile, stat } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { createServer as createTlsServer } from 'node:tls';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { makeRequest } from '../../agent/identity/csr.ts';
+import { loadOrCreateKey } from '../../agent/identity/identity.ts';
+import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
+
+const cleanup = new Cleanup();
+const lasting = new Cleanup();
+let central: CentralProcess;
+beforeAll(async () => {
+  central = await CentralProcess.start(lasting, await lasting.folder());
+});
+afterEach(() => cleanup.run());
+afterAll(() => lasting.run());
+
+interface Line {
+  readonly url: string;
+  readonly token: string;
+  readonly pin: string;
+}
+
+/** A fresh token, with what stands beside it in the line that Central prints. */
+async function newLine(order: Readonly<Record<string, unknown>> = {}, from = central): Promise<Line> {
+  const { body } = await from.rest('POST', '/enrolment-tokens', order);
+  return { url: `https://localhost:${from.ports.secure}`, token: body.token, pin: body.pin };
+}
+
+async function enrol(folders: AgentFolders, name: string, { url, token, pin }: Line, ...more: string[]): Promise<Ended> {
+  return await runNode('agent/cli.ts', ['enrol', url, '--token', token, ...(url.startsWith('https:') ? ['--pin', pin] : []), ...agentFlags(folders, name), ...more]);
+}
+
+/** Enrols a new machine and expects Central's or the agent's refusal: one error with its hint, no stack trace, nothing kept. */
+async function refused(name: string, line: Line, ...more: string[]): Promise<string> {
+  const folders = await agentFolders(cleanup);
+  const ended = await enrol(folders, name, line, ...more);
+  expect(ended).toMatchObject({ code: 1, stdout: '' });
+  expect(ended.stderr).toMatch(/^error: [^\n]+\n {2}[^\n]+\n {2}\([a-z_]+\)\n$/);
+  await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
+  return ended.stderr;
+}
+
+async function portOf(server: ReturnType<typeof createServer>): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanup.add(() => server.close());
+  return (server.address() as AddressInfo).port;
+}
+
+/** Somebody in the line to Central's plain port, who may change what passes; `null` cuts the line. */
+async function inTheLine(change: { up?: (text: string) => string; down?: (text: string) => string | null }): Promise<string> {
+  const pass = (from: Socket, to: Socket, changed: (text: string) => string | null): void => {
+    from.on('data', (chunk: Buffer) => {
+      const text = changed(chunk.toString('latin1'));
+      if (text === null) to.end(chunk.subarray(0, chunk.length / 2));
+      else to.write(text, 'latin1');
+    });
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.end());
+  };
+  const port = await portOf(
+    createServer((near) => {
+      const far = connect(central.ports.plain, '127.0.0.1');
+      pass(near, far, change.up ?? ((text) => text));
+      pass(far, near, change.down ?? ((text) => text));
+    }),
+  );
+  return `http://127.0.0.1:${port}`;
+}
+
+describe('enrolment over wss with token and pin', () => {
+  it('makes a key (0600) that a second enrolment leaves alone, and adds Central\'s root to the truststore, whose other entries stay', async () => {
+    const folders = await agentFolders(cleanup);
+    const truststore = join(folders.profile, 'conf/security/truststore.jks');
+    const store = ['-keystore', truststore, '-storepass', 'changeit'];
+    expect(await run('keytool', ['-importcert', '-noprompt', '-storetype', 'JKS', ...store, '-alias', 'bank', '-file', 'test/fixtures/keystores/root-ec.crt'])).toMatchObject({ code: 0 });
+
+    const first = await enrol(folders, 'branch-1', await newLine());
+    expect(first, first.stderr).toMatchObject({ code: 0, stderr: '' });
+    expect(first.stdout).toContain(`${truststore} now trusts Central's root`);
+    const { stdout: listed } = await run('keytool', ['-list', ...store]);
+    expect(listed).toContain('contains 2 entries');
+    expect(listed).toMatch(/^bank, .*trustedCertEntry,/m);
+    expect(listed.match(/trustedCertEntry/g)).toHaveLength(2);
+    expect(listed).toContain(new X509Certificate(String((await central.rest('GET', '/ca/root.pem')).body)).fingerprint256);
+    expect(await run('keytool', ['-list', ...store, '-alias', 'bank'])).toMatchObject({ code: 0 });
+
+    const key = join(folders.data, 'agent-key.pem');
+    expect((await stat(key)).mode & 0o777).toBe(0o600);
+    const before = { pem: await readFile(key, 'utf8'), at: (await stat(key)).mtimeMs, id: (await central.agent('branch-1'))?.['id'] };
+    const again = await enrol(folders, 'branch-1', await newLine());
+    expect(again).toMatchObject({ code: 1 });
+    expect(again.stderr).toContain('enrolled already, as branch-1');
+    // The same key again repairs: the same agent, by the same id.
+    expect(await enrol(folders, 'branch-1', await newLine(), '--again')).toMatchObject({ code: 0 });
+    expect({ pem: await readFile(key, 'utf8'), at: (await stat(key)).mtimeMs, id: (await central.agent('branch-1'))?.['id'] }).toEqual(before);
+    expect((await run('keytool', ['-list', ...store])).stdout).toContain('contains 2 entries');
+  });
+
+  it('refuses a token used twice', async () => {
+    const line = await newLine();
+    expect(await enrol(await agentFolders(cleanup), 'branch-2', line)).toMatchObject({ code: 0 });
+    expect(await refused('branch-3', line)).toContain('has been used as often as it may (1 of 1)');
+    expect(await central.agent('branch-3')).toBeUndefined();
+  });
+
+  it('refuses an expired token', async () => {
+    const folder = await cleanup.folder();
+    const first = await CentralProcess.start(cleanup, folder);
+    const { token, pin } = await newLine({}, first);
+    await first.stop();
+    // Half an hour ago it was still good.
+    const database = new DatabaseSync(join(folder, 'central.db'));
+    expect(database.prepare('UPDATE enrolment_token SET expires_at = expires_at - 3600000 WHERE id = ?').run(token.split('_')[1] ?? '').changes).toBe(1);
+    database.close();
+    const second = await CentralProcess.start(cleanup, folder);
+    expect(await refused('branch-1', { url: `https://localhost:${second.ports.secure}`, token, pin })).toMatch(/expired at \d{4}-.*\n {2}Make a new one/);
+  });
+
+  it('refuses an unknown token, and one that is none', async () => {
+    const line = await newLine();
+    expect(await refused('branch-4', { ...line, token: `qge_${'0'.repeat(16)}_${'A'.repeat(43)}` })).toContain('The enrolment token is not valid');
+    expect(await refused('branch-4', { ...line, token: `${line.token.slice(0, -2)}xx` })).toContain('The enrolment token is not valid');
+    expect(await refused('branch-4', { ...line, token: 'nonsense' })).toContain('(token_bad)');
+  });
+
+  it('refuses a token for another name', async () => {
+    expect(await refused('branch-5', await newLine({ agentName: 'branch-6' }))).toContain('was made for another agent');
+  });
+
+  it('refuses a name that is taken', async () => {
+    expect(await enrol(await agentFolders(cleanup), 'branch-7', await newLine())).toMatchObject({ code: 0 });
+    expect(await refused('BRANCH-7', await newLine())).toContain('The name branch-7 belongs to the agent ');
+  });
+
+  it('refuses a cloned key under another id, and another key under the same id', async () => {
+    const original = await agentFolders(cleanup);
+    expect(await enrol(original, 'branch-8', await newLine(), '--agent-id', 'pc-8')).toMatchObject({ code: 0 });
+    const clone = await agentFolders(cleanup);
+    await mkdir(clone.data, { recursive: true });
+    await copyFile(join(original.data, 'agent-key.pem'), join(clone.data, 'agent-key.pem'));
+    const cloned = await enrol(clone, 'branch-9', await newLine(), '--agent-id', 'pc-9');
+    expect(cloned).toMatchObject({ code: 1 });
+    expect(cloned.stderr).toContain('This key is already registered as the agent pc-8');
+    expect(await refused('branch-9', await newLine(), '--agent-id', 'pc-8')).toContain('The id pc-8 belongs to an agent with another key');
+  });
+
+  it('refuses everybody while agents.enrolment is closed', async () => {
+    const line = await newLine();
+    expect((await central.change({ 'agents.enrolment': 'closed' })).status).toBe(200);
+    try {
+      expect(await refused('branch-10', line)).toContain('Central takes no new agents');
+    } finally {
+      await central.change({ 'agents.enrolment': null });
+    }
+    expect(await enrol(await agentFolders(cleanup), 'branch-10', line)).toMatchObject({ code: 0 });
+  });
+});
+
+describe('the agent sends its token to nobody but the Central of the pin', () => {
+  it('refuses a wrong pin: nothing at all is sent after the TLS handshake', async () => {
+    let bytes = 0;
+    let connections = 0;
+    const [key, cert] = [await readFile('test/fixtures/keystores/central.key'), await readFile('test/fixtures/keystores/central.crt')];
+    const stranger = createTlsServer({ key, cert }, (socket) => {
+      socket.on('data', (chunk: Buffer) => (bytes += chunk.length));
+      socket.on('error', () => undefined);
+    });
+    stranger.on('connection', (socket: Socket) => socket.once('close', () => (connections += 1)));
+    const port = await portOf(stranger);
+    const line = await newLine();
+    const error = await refused('branch-11', { ...line, url: `https://127.0.0.1:${port}` });
+    expect(error).toContain(`127.0.0.1 does not show the certificate with the pin ${line.pin}; it shows sha256:`);
+    expect(error).toContain('Nothing was sent.');
+    await until(() => (connections === 1 ? true : undefined));
+    expect(bytes).toBe(0);
+    expect(await refused('branch-11', { ...line, pin: `sha256:${'0'.repeat(64)}` })).toContain('(pin_mismatch)');
+    expect(await refused('branch-11', { ...line, pin: 'sha256:none' })).toContain('(pin_bad)');
+    // The token was not used by any of it.
+    expect(await enrol(await agentFolders(cleanup), 'branch-11', line)).toMatchObject({ code: 0 });
+  });
+
+  it('says so when no Central is at that address', async () => {
+    const server = createServer();
+    const port = await portOf(server);
+    server.close();
+    expect(await refused('branch-12', { ...(await newLine()), url: `https://127.0.0.1:${port}` })).toContain(`Nothing listens at wss://127.0.0.1:${port}`);
+  });
+
+  it('says so when something answers that is no Central, and when the port is of the other kind', async () => {
+    const line = await newLine();
+    const echo = createServer((socket) => socket.on('error', () => undefined).pipe(socket));
+    const port = await portOf(echo);
+    expect(await refused('branch-13', { ...line, url: `https://127.0.0.1:${port}` })).toContain('(no_central)');
+    expect(await refused('branch-13', { ...line, url: `http://127.0.0.1:${port}` })).toContain('(no_central)');
+    expect(await refused('branch-13', { ...line, url: `https://localhost:${central.ports.plain}` })).toContain('(tls_plain_port)');
+    expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.secure}` })).toContain('(plain_on_secure_port)');
+    expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.http}` })).toContain('There is nothing at /enrol');
+  });
+});
+
+describe('enrolment over ws', () => {
+  it('works with a proof of the token, which itself never crosses the line', async () => {
+    const line = await newLine();
+    let crossed = '';
+    const url = await inTheLine({ up: (text) => ((crossed += text), text) });
+    const folders = await agentFolders(cleanup, 'profiles/central');
+    const enrolled = await enrol(folders, 'plain-1', { ...line, url }, '--central-host', `127.0.0.1:${central.ports.plain}`);
+    expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
+    expect(crossed).toContain(line.token.split('_')[1]);
+    expect(crossed).not.toContain(line.token.slice('qge_'.length + 17));
+    AgentProcess.start(cleanup, folders, 'plain-1', ['--central-host', `127.0.0.1:${central.ports.plain}`]);
+    expect(await central.online('plain-1')).toMatchObject({ session: { transport: 'ws' } });
+  });
+
+  it('refuses a token in the clear, and withdraws it', async () => {
+    const line = await newLine();
+    const csr = await makeRequest(await loadOrCreateKey(await cleanup.folder()), 'plain-2');
+    const answer = await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ csr: csr.pem, name: 'plain-2', token: line.token }) });
+    expect(answer.status).toBe(400);
+    expect(answer.headers.get('content-type')).toContain('application/problem+json');
+    expect(await answer.json()).toMatchObject({ type: 'urn:queuegate:error:enrolment_token_in_the_clear' });
+    expect(await refused('plain-2', line)).toContain('The enrolment token is not valid');
+    const { body } = await central.rest('GET', '/enrolment-tokens');
+    expect(body.enrolmentTokens).not.toContainEqual(expect.objectContaining({ id: line.token.split('_')[1] }));
+  });
+
+  it('refuses an answer that somebody in the line changed', async () => {
+    // Another signing key: with it a stranger could play Central.
+    const url = await inTheLine({ down: (text) => text.replace(/("signingKey":"[^"]{60})(.)/, (_, before: string, byte: string) => `${before}${byte === 'A' ? 'B' : 'A'}`) });
+    expect(await refused('plain-3', { ...(await newLine()), url })).toContain('it is not proven with the token');
+  });
+
+  it('refuses a request that somebody in the line changed', async () => {
+    const url = await inTheLine({ up: (text) => text.replace('"name":"plain-4"', '"name":"plain-5"') });
+    expect(await refused('plain-4', { ...(await newLine()), url })).toContain('the request was changed on its way');
+    expect(await central.agent('plain-5')).toBeUndefined();
+  });
+
+  it('says so when the line is cut in the middle of the answer; the same token then repairs it', async () => {
+    const line = await newLine();
+    const folders = await agentFolders(cleanup, 'profiles/central');
+    const cut = await enrol(folders, 'plain-6', { ...line, url: await inTheLine({ down: () => null }) });
+    expect(cut).toMatchObject({ code: 1, stdout: '' });
+    expect(cut.stderr).toContain('the line was cut in the middle of its answer');
+    expect(await central.agent('plain-6')).toBeDefined();
+    expect(await enrol(folders, 'plain-6', { ...line, url: `http://127.0.0.1:${central.ports.plain}` })).toMatchObject({ code: 0 });
+  });
+});
+
+describe('a daemon that is not enrolled', () => {
+  it('waits and says the hint, takes events meanwhile, and connects by itself as soon as it is enrolled', async () => {
+    const folders = await agentFolders(cleanup);
+    const agent = AgentProcess.start(cleanup, folders, 'branch-14');
+    const [line] = await agent.process.printed(/.*"code":"not_enrolled".*/);
+    expect(line).toContain('queuegate tokens create-enrolment');
+    expect(await agent.local('POST', '/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({ status: 202 });
+    expect((await agent.local('GET', '/v1/status')).body).toMatchObject({ connection: { reason: { code: 'not_enrolled' } }, outbox: { messages: 1 } });
+    expect(await enrol(folders, 'branch-14', await newLine())).toMatchObject({ code: 0 });
+    const { id } = await central.online('branch-14');
+    await until(async () => ((await central.events(`&agent=${String(id)}`)).some(({ event }) => event['id'] === 'early') ? true : undefined));
+  });
+});
