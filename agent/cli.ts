@@ -80,7 +80,13 @@ async function main(argv: readonly string[]): Promise<number> {
       return await doctor(rest);
     case 'truststore': {
       const { truststoreCommand } = await import('../shared/truststore/command.ts');
-      return await truststoreCommand(rest, { program: 'queue-agent', stdout: printOut, stderr: printError, secrets, env: process.env });
+      return await truststoreCommand(rest, {
+        program: 'queue-agent',
+        stdout: printOut,
+        stderr: printError,
+        secrets,
+        env: process.env,
+      });
     }
     case 'version':
     case '--version':
@@ -106,13 +112,23 @@ interface Parsed {
 function parse(args: readonly string[], own: Readonly<Record<string, { type: 'string' | 'boolean' }>>): Parsed {
   let parsed;
   try {
-    parsed = parseArgs({ args: [...args], options: { ...flagOptions(AGENT_SCHEMA), profile: { type: 'string' }, ...own }, allowPositionals: true, strict: true });
+    parsed = parseArgs({
+      args: [...args],
+      options: { ...flagOptions(AGENT_SCHEMA), profile: { type: 'string' }, ...own },
+      allowPositionals: true,
+      strict: true,
+    });
   } catch (error) {
     throw new UsageError(textOf(error));
   }
   const { profile } = parsed.values;
-  const profileFolder = typeof profile === 'string' ? profile : (process.env['QUEUE_AGENT_PROFILE'] ?? 'profiles/default');
-  return { request: { profileFolder, environment: process.env, flags: parsed.values }, values: parsed.values, positionals: parsed.positionals };
+  const profileFolder =
+    typeof profile === 'string' ? profile : (process.env['QUEUE_AGENT_PROFILE'] ?? 'profiles/default');
+  return {
+    request: { profileFolder, environment: process.env, flags: parsed.values },
+    values: parsed.values,
+    positionals: parsed.positionals,
+  };
 }
 
 async function start(args: readonly string[]): Promise<number> {
@@ -135,7 +151,13 @@ async function start(args: readonly string[]): Promise<number> {
 }
 
 async function enrolCommand(args: readonly string[]): Promise<number> {
-  const { request, values, positionals } = parse(args, { token: { type: 'string' }, 'token-file': { type: 'string' }, pin: { type: 'string' }, again: { type: 'boolean' }, wait: { type: 'string' } });
+  const { request, values, positionals } = parse(args, {
+    token: { type: 'string' },
+    'token-file': { type: 'string' },
+    pin: { type: 'string' },
+    again: { type: 'boolean' },
+    wait: { type: 'string' },
+  });
   const [url, ...more] = positionals;
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   if (url === undefined || more.length > 0) throw new UsageError('enrol needs one URL');
@@ -165,7 +187,9 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
   const { secure, signingKey } = enrolled.identity;
   if (token === undefined && !secure) {
     const { pinOf } = await import('../shared/wire/enrollment.ts');
-    printError(`warning: plain http does not prove that this is Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`);
+    printError(
+      `warning: plain http does not prove that this is Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`,
+    );
   }
   return 0;
 }
@@ -183,7 +207,8 @@ async function enrolmentToken(values: Parsed['values']): Promise<string | undefi
 async function request(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, { out: { type: 'string' } });
   const { out } = values;
-  if (typeof out !== 'string' || positionals.length > 0) throw new UsageError('request needs --out FILE, and nothing else');
+  if (typeof out !== 'string' || positionals.length > 0)
+    throw new UsageError('request needs --out FILE, and nothing else');
   const conf = await loadAgentConf(request);
   const { writeRequest } = await import('./enrollment/offline.ts');
   const key = await writeRequest(conf, out);
@@ -206,19 +231,38 @@ async function installCertificateCommand(args: readonly string[]): Promise<numbe
   if (file === undefined || more.length > 0) throw new UsageError('install-certificate needs one file');
   const conf = await loadAgentConf(request);
   const { installCertificate } = await import('./enrollment/offline.ts');
-  tellEnrolled(request, conf, await installCertificate(conf, file, typeof values['central'] === 'string' ? values['central'] : undefined, new Date()));
+  tellEnrolled(
+    request,
+    conf,
+    await installCertificate(
+      conf,
+      file,
+      typeof values['central'] === 'string' ? values['central'] : undefined,
+      new Date(),
+    ),
+  );
   return 0;
 }
 
 async function rescue(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, { 'code-file': { type: 'string' } });
   if (positionals.length > 0) {
-    throw new UsageError('the recovery code is not taken from the command line, where other users of this machine can see it. Run "queue-agent rescue" and type it at the prompt, or name a file: --code-file FILE ("-": stdin)');
+    throw new UsageError(
+      'the recovery code is not taken from the command line, where other users of this machine can see it. Run "queue-agent rescue" and type it at the prompt, or name a file: --code-file FILE ("-": stdin)',
+    );
   }
   const file = values['code-file'];
-  if (file === undefined && !canPrompt()) throw new UsageError('rescue needs the recovery code: there is no terminal to ask on; name a file: --code-file FILE ("-": stdin)');
+  if (file === undefined && !canPrompt())
+    throw new UsageError(
+      'rescue needs the recovery code: there is no terminal to ask on; name a file: --code-file FILE ("-": stdin)',
+    );
   const conf = await loadAgentConf(request);
-  const code = (await secrets.read(typeof file === 'string' ? file : '-', { what: 'The file with the recovery code', prompt: 'Recovery code' })).trim();
+  const code = (
+    await secrets.read(typeof file === 'string' ? file : '-', {
+      what: 'The file with the recovery code',
+      prompt: 'Recovery code',
+    })
+  ).trim();
   const { rescueAgent } = await import('./enrollment/recover.ts');
   tellEnrolled(request, conf, await rescueAgent(conf, code));
   return 0;
@@ -244,11 +288,18 @@ function dialled(secure: boolean, host: string): { readonly scheme: string; read
 }
 
 async function doctor(args: readonly string[]): Promise<number> {
-  const { request, values, positionals } = parse(args, { json: { type: 'boolean' }, enrol: { type: 'string' }, pin: { type: 'string' }, token: { type: 'string' }, 'token-file': { type: 'string' } });
+  const { request, values, positionals } = parse(args, {
+    json: { type: 'boolean' },
+    enrol: { type: 'string' },
+    pin: { type: 'string' },
+    token: { type: 'string' },
+    'token-file': { type: 'string' },
+  });
   if (positionals.length > 0) throw new UsageError(`doctor takes no "${positionals[0]}"`);
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   const url = text('enrol');
-  if (url === undefined && (text('pin') ?? text('token') ?? text('token-file')) !== undefined) throw new UsageError('--pin, --token and --token-file belong to doctor --enrol URL');
+  if (url === undefined && (text('pin') ?? text('token') ?? text('token-file')) !== undefined)
+    throw new UsageError('--pin, --token and --token-file belong to doctor --enrol URL');
   const { doctorCommand } = await import('./doctor/command.ts');
   const enrolment = url === undefined ? undefined : { url, pin: text('pin'), token: await enrolmentToken(values) };
   return await doctorCommand({ request, enrolment, json: values['json'] === true, print: printOut });
@@ -268,7 +319,9 @@ async function status(args: readonly string[]): Promise<number> {
     const lines = [
       `${found.name} (queue-agent ${found.version}): ${connection.state} since ${connection.since}`,
       ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),
-      ...(connection.reason === null ? [] : [`  reason    ${connection.reason.text}`, `  hint      ${connection.reason.hint}`]),
+      ...(connection.reason === null
+        ? []
+        : [`  reason    ${connection.reason.text}`, `  hint      ${connection.reason.hint}`]),
       `  events    ${found.outbox.messages} wait for Central (${found.outbox.bytes} bytes)`,
       `  commands  ${found.inbox.messages} wait for local programs (${found.inbox.bytes} bytes)`,
       ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
@@ -280,19 +333,30 @@ async function status(args: readonly string[]): Promise<number> {
 
 async function consumers(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, { json: { type: 'boolean' } });
-  if (positionals[0] !== 'rotate-token' || positionals.length > 1) throw new UsageError('consumers needs the word rotate-token, and nothing else');
+  if (positionals[0] !== 'rotate-token' || positionals.length > 1)
+    throw new UsageError('consumers needs the word rotate-token, and nothing else');
   const conf = await loadAgentConf(request);
   const { rotateToken } = await import('./local-api/client.ts');
   const answer = await rotateToken(conf.dataFolder);
   if (answer.kind !== 'rotated') return noDaemon(answer, conf, request);
   const { tokenFile, previousExpiresAt } = answer.rotated;
   if (values['json'] === true) printOut(`${JSON.stringify(answer.rotated, null, 2)}\n`);
-  else printOut(`the new token is in ${escapeLine(tokenFile)} (0600)\nthe token before stays valid until ${escapeLine(previousExpiresAt)}; a further rotation ends it at once\n`);
+  else
+    printOut(
+      `the new token is in ${escapeLine(tokenFile)} (0600)\nthe token before stays valid until ${escapeLine(previousExpiresAt)}; a further rotation ends it at once\n`,
+    );
   return 0;
 }
 
-function noDaemon(answer: { readonly kind: 'never' } | { readonly kind: 'silent'; readonly where: string }, conf: AgentConf, request: AgentConfRequest): number {
-  const found = answer.kind === 'never' ? `no daemon has run with the data folder ${conf.dataFolder} yet` : `the daemon of ${conf.dataFolder} does not answer at ${escapeLine(answer.where)}`;
+function noDaemon(
+  answer: { readonly kind: 'never' } | { readonly kind: 'silent'; readonly where: string },
+  conf: AgentConf,
+  request: AgentConfRequest,
+): number {
+  const found =
+    answer.kind === 'never'
+      ? `no daemon has run with the data folder ${conf.dataFolder} yet`
+      : `the daemon of ${conf.dataFolder} does not answer at ${escapeLine(answer.where)}`;
   printError(`error: ${found}\n  Start it: queue-agent start --profile ${request.profileFolder}\n`);
   return 1;
 }

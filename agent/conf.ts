@@ -5,40 +5,142 @@ import { basename, join, resolve } from 'node:path';
 import { splitJvmArgs } from '../shared/settings/jvm-args.ts';
 import { inProfile, profileTruststore } from '../shared/settings/profile-truststore.ts';
 import { readPropertiesFile } from '../shared/settings/properties.ts';
-import { hostName, hostPorts, oneOf, text, wholeNumber, yesOrNo, type HostPort, type SettingFormat } from '../shared/settings/format.ts';
-import { loadSettings, type Schema, type SettingsFile, type SettingValues, type UnknownSetting } from '../shared/settings/settings.ts';
+import {
+  hostName,
+  hostPorts,
+  oneOf,
+  text,
+  wholeNumber,
+  yesOrNo,
+  type HostPort,
+  type SettingFormat,
+} from '../shared/settings/format.ts';
+import {
+  loadSettings,
+  type Schema,
+  type SettingsFile,
+  type SettingValues,
+  type UnknownSetting,
+} from '../shared/settings/settings.ts';
 
 export const AGENT_PREFIX = 'QUEUE_AGENT_';
 /** Variables that commands read by themselves. */
 const OTHER_VARIABLES = ['QUEUE_AGENT_PROFILE', 'QUEUE_AGENT_TOKEN', 'QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD'];
 
-const jvmArgs: SettingFormat<readonly string[]> = { name: 'JVM arguments', allowed: 'arguments as on the command line of a JVM', parse: splitJvmArgs };
+const jvmArgs: SettingFormat<readonly string[]> = {
+  name: 'JVM arguments',
+  allowed: 'arguments as on the command line of a JVM',
+  parse: splitJvmArgs,
+};
 const port = wholeNumber(1, 65_535);
 const messages = wholeNumber(1, 10_000_000);
 /** From one largest message (256 KiB) to what a branch PC's disk can spare. */
 const logBytes = wholeNumber(256 * 1024, 64 * 1024 ** 3);
 
 export const AGENT_SCHEMA = [
-  { name: 'central.websocket.secure', format: yesOrNo, default: true, doc: 'Dial wss (TLS, verified with the truststore) instead of plain ws.' },
+  {
+    name: 'central.websocket.secure',
+    format: yesOrNo,
+    default: true,
+    doc: 'Dial wss (TLS, verified with the truststore) instead of plain ws.',
+  },
   { name: 'central.websocket.secure.port', format: port, default: 9150, doc: 'Port of Central for wss.' },
   { name: 'central.websocket.port', format: port, default: 8787, doc: 'Port of Central for plain ws.' },
-  { name: 'central.websocket.proxied', format: yesOrNo, default: false, doc: 'TLS ends at a proxy before Central. Without TLS to Central itself the session cannot be bound to the connection: the proxy must be trusted.' },
-  { name: 'central.hosts', alias: 'central.host', format: hostPorts, default: [], doc: 'Where Central is, in the order in which it is tried. Without a port the one of central.websocket.secure.port or central.websocket.port counts.' },
-  { name: 'jetty.jvm.args', format: jvmArgs, default: [], secret: true, doc: 'From the field: -Djavax.net.ssl.trustStore, trustStorePassword and trustStoreType are honoured, the rest is ignored. A relative trustStore starts at the profile.' },
-  { name: 'truststore', format: text(0, 4096), default: '', doc: 'Truststore (JKS, PKCS#12 or PEM) instead of the one in jetty.jvm.args; relative to the profile. Without either: conf/security/truststore.jks.' },
-  { name: 'truststore.password', format: text(0, 1024), default: '', secret: true, doc: 'Its password; without one "changeit" is tried.' },
-  { name: 'enrolment.file', format: text(0, 4096), default: '', doc: 'A file with a one-time enrolment, used once at the first start; relative to the profile.' },
+  {
+    name: 'central.websocket.proxied',
+    format: yesOrNo,
+    default: false,
+    doc: 'TLS ends at a proxy before Central. Without TLS to Central itself the session cannot be bound to the connection: the proxy must be trusted.',
+  },
+  {
+    name: 'central.hosts',
+    alias: 'central.host',
+    format: hostPorts,
+    default: [],
+    doc: 'Where Central is, in the order in which it is tried. Without a port the one of central.websocket.secure.port or central.websocket.port counts.',
+  },
+  {
+    name: 'jetty.jvm.args',
+    format: jvmArgs,
+    default: [],
+    secret: true,
+    doc: 'From the field: -Djavax.net.ssl.trustStore, trustStorePassword and trustStoreType are honoured, the rest is ignored. A relative trustStore starts at the profile.',
+  },
+  {
+    name: 'truststore',
+    format: text(0, 4096),
+    default: '',
+    doc: 'Truststore (JKS, PKCS#12 or PEM) instead of the one in jetty.jvm.args; relative to the profile. Without either: conf/security/truststore.jks.',
+  },
+  {
+    name: 'truststore.password',
+    format: text(0, 1024),
+    default: '',
+    secret: true,
+    doc: 'Its password; without one "changeit" is tried.',
+  },
+  {
+    name: 'enrolment.file',
+    format: text(0, 4096),
+    default: '',
+    doc: 'A file with a one-time enrolment, used once at the first start; relative to the profile.',
+  },
   { name: 'agent.name', format: hostName, default: '', doc: 'Name of this agent. Default: the name of the host.' },
-  { name: 'agent.id', format: text(0, 255), default: '', doc: 'Identifier of this agent, fixed at enrolment. Default: the thumbprint of its first key.' },
-  { name: 'agent.renewal.freshKey', format: yesOrNo, default: true, doc: 'Renew the certificate with a fresh key each time. The key before is removed once Central has welcomed the fresh one.' },
-  { name: 'data.folder', format: text(0, 4096), default: '', doc: 'Folder for key, logs of messages and state; relative to the working folder. Default: data/agent, or data/NAME for another profile than "default".' },
-  { name: 'local.api.port', format: wholeNumber(0, 65_535), default: 8888, doc: 'Port of the local API on loopback; 0 takes any free one.' },
-  { name: 'local-api.socket', format: text(0, 4096), default: '', doc: 'Unix socket of the local API, at most 100 bytes; relative to the working folder. Default: local-api.sock in the data folder. Not on Windows.' },
-  { name: 'local-api.group', format: text(0, 64), default: '', doc: 'Group of this host whose members may connect to the socket (mode 0660; they send the token); the socket must then be in a folder that they may enter. Default: only the account of the agent, without a token (mode 0600).' },
-  { name: 'log.level', format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), default: 'info', doc: 'The least severe lines that are logged.' },
-  { name: 'outbox.max.messages', format: messages, default: 10_000, doc: 'Events that wait for Central; above it the producer is refused. 10,000 are a day of a branch without a line.' },
+  {
+    name: 'agent.id',
+    format: text(0, 255),
+    default: '',
+    doc: 'Identifier of this agent, fixed at enrolment. Default: the thumbprint of its first key.',
+  },
+  {
+    name: 'agent.renewal.freshKey',
+    format: yesOrNo,
+    default: true,
+    doc: 'Renew the certificate with a fresh key each time. The key before is removed once Central has welcomed the fresh one.',
+  },
+  {
+    name: 'data.folder',
+    format: text(0, 4096),
+    default: '',
+    doc: 'Folder for key, logs of messages and state; relative to the working folder. Default: data/agent, or data/NAME for another profile than "default".',
+  },
+  {
+    name: 'local.api.port',
+    format: wholeNumber(0, 65_535),
+    default: 8888,
+    doc: 'Port of the local API on loopback; 0 takes any free one.',
+  },
+  {
+    name: 'local-api.socket',
+    format: text(0, 4096),
+    default: '',
+    doc: 'Unix socket of the local API, at most 100 bytes; relative to the working folder. Default: local-api.sock in the data folder. Not on Windows.',
+  },
+  {
+    name: 'local-api.group',
+    format: text(0, 64),
+    default: '',
+    doc: 'Group of this host whose members may connect to the socket (mode 0660; they send the token); the socket must then be in a folder that they may enter. Default: only the account of the agent, without a token (mode 0600).',
+  },
+  {
+    name: 'log.level',
+    format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
+    default: 'info',
+    doc: 'The least severe lines that are logged.',
+  },
+  {
+    name: 'outbox.max.messages',
+    format: messages,
+    default: 10_000,
+    doc: 'Events that wait for Central; above it the producer is refused. 10,000 are a day of a branch without a line.',
+  },
   { name: 'outbox.max.bytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these events.' },
-  { name: 'inbox.max.messages', format: messages, default: 10_000, doc: 'Commands that wait for local programs; above it nothing more is acknowledged to Central.' },
+  {
+    name: 'inbox.max.messages',
+    format: messages,
+    default: 10_000,
+    doc: 'Commands that wait for local programs; above it nothing more is acknowledged to Central.',
+  },
   { name: 'inbox.max.bytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these commands.' },
 ] as const satisfies Schema;
 
@@ -55,7 +157,12 @@ export interface AgentConf {
     /** The port where no endpoint names one. */
     readonly port: number;
   };
-  readonly truststore: { readonly path: string; readonly password: string | undefined; readonly declaredType: string | undefined; readonly origin: string };
+  readonly truststore: {
+    readonly path: string;
+    readonly password: string | undefined;
+    readonly declaredType: string | undefined;
+    readonly origin: string;
+  };
   /** Absolute path of the one-time enrolment, if one is named. */
   readonly enrolmentFile: string | undefined;
   readonly name: string;
@@ -94,13 +201,25 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
   const { environment, flags, workingFolder = process.cwd() } = request;
   const folder = resolve(workingFolder, request.profileFolder);
   const name = basename(folder);
-  const { values, origins, unknown, warnings } = loadSettings({ schema: AGENT_SCHEMA, prefix: AGENT_PREFIX, otherVariables: OTHER_VARIABLES, files: await readFiles(folder), environment, flags });
+  const { values, origins, unknown, warnings } = loadSettings({
+    schema: AGENT_SCHEMA,
+    prefix: AGENT_PREFIX,
+    otherVariables: OTHER_VARIABLES,
+    files: await readFiles(folder),
+    environment,
+    flags,
+  });
   const secure = values['central.websocket.secure'];
   const centralPort = secure ? values['central.websocket.secure.port'] : values['central.websocket.port'];
   const dataFolder = resolve(workingFolder, values['data.folder'] || join('data', name === 'default' ? 'agent' : name));
   return deepFreeze({
     profile: { name, folder },
-    central: { secure, proxied: values['central.websocket.proxied'], endpoints: endpointsOf(values['central.hosts'], centralPort), port: centralPort },
+    central: {
+      secure,
+      proxied: values['central.websocket.proxied'],
+      endpoints: endpointsOf(values['central.hosts'], centralPort),
+      port: centralPort,
+    },
     truststore: truststoreFrom(values, origins, folder),
     enrolmentFile: values['enrolment.file'] === '' ? undefined : inProfile(folder, values['enrolment.file']),
     name: values['agent.name'] || nameOfHost(request.hostName ?? hostname()),
@@ -109,7 +228,10 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     dataFolder,
     localApi: {
       port: values['local.api.port'],
-      socket: values['local-api.socket'] === '' ? join(dataFolder, 'local-api.sock') : resolve(workingFolder, values['local-api.socket']),
+      socket:
+        values['local-api.socket'] === ''
+          ? join(dataFolder, 'local-api.sock')
+          : resolve(workingFolder, values['local-api.socket']),
       group: values['local-api.group'] || undefined,
     },
     logLevel: values['log.level'],
@@ -117,29 +239,60 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     inbox: { maxMessages: values['inbox.max.messages'], maxBytes: values['inbox.max.bytes'] },
     origins,
     unknownKeys: unknown,
-    warnings: [...warnings, ...unknown.flatMap(({ name: key, where, meant }) => (meant === undefined ? [] : [`${key} (${where}) means nothing; did you mean ${meant}?`]))],
+    warnings: [
+      ...warnings,
+      ...unknown.flatMap(({ name: key, where, meant }) =>
+        meant === undefined ? [] : [`${key} (${where}) means nothing; did you mean ${meant}?`],
+      ),
+    ],
   });
 }
 
 /** agent.conf belongs to the field's product too and is kept as it is; agent.local.conf is ours alone. */
 async function readFiles(folder: string): Promise<SettingsFile[]> {
-  const field = await readPropertiesFile(join(folder, 'conf', 'agent.conf'), 'refuse', 'Name a profile that has a conf/agent.conf (profiles/default is one), with --profile.');
-  const local = await readPropertiesFile(join(folder, 'conf', 'agent.local.conf'), 'ignore', 'Remove it, or make it a file.');
-  return [...(field === undefined ? [] : [{ properties: field, foreign: true }]), ...(local === undefined ? [] : [{ properties: local }])];
+  const field = await readPropertiesFile(
+    join(folder, 'conf', 'agent.conf'),
+    'refuse',
+    'Name a profile that has a conf/agent.conf (profiles/default is one), with --profile.',
+  );
+  const local = await readPropertiesFile(
+    join(folder, 'conf', 'agent.local.conf'),
+    'ignore',
+    'Remove it, or make it a file.',
+  );
+  return [
+    ...(field === undefined ? [] : [{ properties: field, foreign: true }]),
+    ...(local === undefined ? [] : [{ properties: local }]),
+  ];
 }
 
 function endpointsOf(hosts: readonly HostPort[], defaultPort: number): Array<{ host: string; port: number }> {
   return hosts.map(({ host, port: own }) => ({ host, port: own ?? defaultPort }));
 }
 
-function truststoreFrom(values: SettingValues<typeof AGENT_SCHEMA>, origins: Readonly<Record<AgentSettingName, string>>, folder: string): AgentConf['truststore'] {
-  const { from, ...found } = profileTruststore({ folder, truststore: values.truststore, password: values['truststore.password'], jvmArgs: values['jetty.jvm.args'] });
+function truststoreFrom(
+  values: SettingValues<typeof AGENT_SCHEMA>,
+  origins: Readonly<Record<AgentSettingName, string>>,
+  folder: string,
+): AgentConf['truststore'] {
+  const { from, ...found } = profileTruststore({
+    folder,
+    truststore: values.truststore,
+    password: values['truststore.password'],
+    jvmArgs: values['jetty.jvm.args'],
+  });
   return { ...found, origin: from === 'default' ? 'default' : origins[from] };
 }
 
 /** Hosts may be called MY_PC; what host-name syntax does not know becomes a dash. */
 function nameOfHost(host: string): string {
-  const name = host.toLowerCase().replaceAll(/[^a-z0-9.-]/g, '-').split('.').map((label) => label.slice(0, 63).replaceAll(/^-+|-+$/g, '')).filter((label) => label !== '').join('.');
+  const name = host
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]/g, '-')
+    .split('.')
+    .map((label) => label.slice(0, 63).replaceAll(/^-+|-+$/g, ''))
+    .filter((label) => label !== '')
+    .join('.');
   return hostName.parse(name) || 'agent';
 }
 

@@ -41,7 +41,12 @@ export interface ConnectionStatus {
   readonly since: string;
   /** Why it is not online: text, hint and code of the last failure. */
   readonly reason: { readonly code: string; readonly text: string; readonly hint: string } | null;
-  readonly central: { readonly name: string; readonly url: string; readonly session: string; readonly epoch: number } | null;
+  readonly central: {
+    readonly name: string;
+    readonly url: string;
+    readonly session: string;
+    readonly epoch: number;
+  } | null;
 }
 
 export class Daemon {
@@ -131,7 +136,8 @@ export class Daemon {
     const { identity, key, next } = credentials;
     const { secure, proxied } = conf.central;
     const truststore = secure ? await this.#ports.truststore(conf) : undefined;
-    for (const warning of truststore?.warnings ?? []) this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
+    for (const warning of truststore?.warnings ?? [])
+      this.#ports.log.warn({ truststore: conf.truststore.path }, warning);
     this.#name = agentName(conf, identity);
     return dialTargets(conf, identity).map((target) => ({
       target,
@@ -153,7 +159,11 @@ export class Daemon {
     this.#line = line;
     const either = AbortSignal.any([signal, line.signal]);
     try {
-      return await connectWithKeys(plan, async (one) => await connectOnce(one, { outbox, inbox, control, now, onOnline: (online) => this.#onOnline(online) }, either));
+      return await connectWithKeys(
+        plan,
+        async (one) =>
+          await connectOnce(one, { outbox, inbox, control, now, onOnline: (online) => this.#onOnline(online) }, either),
+      );
     } finally {
       this.#online = undefined;
     }
@@ -164,17 +174,26 @@ export class Daemon {
     this.#maxMessageBytes = online.maxMessageBytes;
     this.#lastCode = '';
     const url = targetName(online.target);
-    this.#set({ state: 'online', reason: null, central: { name: online.central, url, session: online.session, epoch: online.epoch } });
+    this.#set({
+      state: 'online',
+      reason: null,
+      central: { name: online.central, url, session: online.session, epoch: online.epoch },
+    });
     this.#ports.log.info({ central: online.central, url, session: online.session, epoch: online.epoch }, 'online');
   }
 
   #onState(state: LoopState): void {
     if (state.state === 'connecting') return;
     const { reason } = state;
-    const shown = isCoded(reason) ? { code: reason.code, text: reason.message, hint: reason.hint } : { code: 'internal', text: textOf(reason), hint: 'Look at the log of the agent.' };
+    const shown = isCoded(reason)
+      ? { code: reason.code, text: reason.message, hint: reason.hint }
+      : { code: 'internal', text: textOf(reason), hint: 'Look at the log of the agent.' };
     this.#set({ state: state.state, reason: shown, central: null });
     if (shown.code === 'stopped' || shown.code === 'next_key') return;
-    const facts = { code: shown.code, ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}) };
+    const facts = {
+      code: shown.code,
+      ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}),
+    };
     const line = `${shown.text} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialled until identity, truststore or configuration change.'}`;
     // The same failure again is no news: an hour without a line must not fill the disk of a branch PC.
     if (shown.code === this.#lastCode) this.#ports.log.debug(facts, line);

@@ -21,7 +21,10 @@ export async function snapshotFiles(files: readonly string[]): Promise<FileSnaps
 /** How to take a file as it is now for seen: the answer makes the new snapshot of the one that counts by then. */
 export async function lookAgain(file: string): Promise<(snapshot: FileSnapshot) => FileSnapshot> {
   const [look = ''] = await looksOf([file]);
-  return (snapshot) => ({ ...snapshot, looks: snapshot.looks.map((seen, place) => (snapshot.files[place] === file ? look : seen)) });
+  return (snapshot) => ({
+    ...snapshot,
+    looks: snapshot.looks.map((seen, place) => (snapshot.files[place] === file ? look : seen)),
+  });
 }
 
 /** Resolves when one of the files is no longer as in the snapshot, or when `signal` aborts. */

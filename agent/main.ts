@@ -53,7 +53,12 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
   try {
     // For whoever asks; what is dialled with is read with the identity each time.
     let key = await loadOrCreateKey(conf.dataFolder);
-    const trusted = (fresh: AgentConf) => loadTruststore({ path: fresh.truststore.path, password: fresh.truststore.password, declaredType: fresh.truststore.declaredType });
+    const trusted = (fresh: AgentConf) =>
+      loadTruststore({
+        path: fresh.truststore.path,
+        password: fresh.truststore.password,
+        declaredType: fresh.truststore.declaredType,
+      });
     const renewal: Renewal = new Renewal({
       folder: conf.dataFolder,
       freshKey: () => conf.renewWithFreshKey,
@@ -72,13 +77,21 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       },
       random: Math.random,
     });
-    const trust = createTrustUpdates({ conf: () => loadAgentConf(request), dataFolder: conf.dataFolder, onWritten: (file) => daemon.changedByItself(file), log, now });
+    const trust = createTrustUpdates({
+      conf: () => loadAgentConf(request),
+      dataFolder: conf.dataFolder,
+      onWritten: (file) => daemon.changedByItself(file),
+      log,
+      now,
+    });
     const daemon: Daemon = new Daemon({
       firstConf: conf,
       conf: () => loadAgentConf(request),
       // Key and logs lie in the folder of the start, whatever the configuration says since.
       credentials: async (fresh) => {
-        const found = await renewal.alone(async () => await findCredentials({ ...fresh, dataFolder: conf.dataFolder }, log));
+        const found = await renewal.alone(
+          async () => await findCredentials({ ...fresh, dataFolder: conf.dataFolder }, log),
+        );
         if (found !== undefined) ({ key } = found);
         return found;
       },
@@ -115,7 +128,9 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     store.outbox.onAppended(() => daemon.notify());
     const expiring = setInterval(() => {
       // A store that fails reports itself (onFailure).
-      Promise.all([store.outbox.expire(), store.inbox.expire()]).catch((error: unknown) => log.debug({ error: textOf(error) }, 'expiry'));
+      Promise.all([store.outbox.expire(), store.inbox.expire()]).catch((error: unknown) =>
+        log.debug({ error: textOf(error) }, 'expiry'),
+      );
     }, EXPIRE_MS);
     const pruning = setInterval(() => {
       store.prune().catch((error: unknown) => log.debug({ error: textOf(error) }, 'pruning'));
@@ -160,7 +175,11 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
     },
     'queue agent started',
   );
-  if (conf.unknownKeys.length > 0) log.info({ keys: conf.unknownKeys.map(({ name }) => name) }, 'keys of agent.conf that mean nothing to this agent; they are kept as they are');
+  if (conf.unknownKeys.length > 0)
+    log.info(
+      { keys: conf.unknownKeys.map(({ name }) => name) },
+      'keys of agent.conf that mean nothing to this agent; they are kept as they are',
+    );
   for (const warning of conf.warnings) log.warn(warning);
 }
 
@@ -177,10 +196,19 @@ async function findCredentials(conf: AgentConf, log: Logger): Promise<Credential
 
 function watchedFiles(conf: AgentConf): string[] {
   const inProfile = (name: string): string => join(conf.profile.folder, 'conf', name);
-  return [inProfile('agent.conf'), inProfile('agent.local.conf'), conf.truststore.path, identityFile(conf.dataFolder), ...(conf.enrolmentFile === undefined ? [] : [conf.enrolmentFile])];
+  return [
+    inProfile('agent.conf'),
+    inProfile('agent.local.conf'),
+    conf.truststore.path,
+    identityFile(conf.dataFolder),
+    ...(conf.enrolmentFile === undefined ? [] : [conf.enrolmentFile]),
+  ];
 }
 
 /** Lines of JSON on stdout, which may be a terminal: what came from elsewhere stays text there. */
 function openLog(conf: AgentConf): Logger {
-  return pino({ level: conf.logLevel, base: { agent: conf.name }, hooks: { streamWrite: escapeLines } }, pino.destination({ fd: 1, sync: true }));
+  return pino(
+    { level: conf.logLevel, base: { agent: conf.name }, hooks: { streamWrite: escapeLines } },
+    pino.destination({ fd: 1, sync: true }),
+  );
 }

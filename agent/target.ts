@@ -15,9 +15,15 @@ export function targetName(target: Target): string {
 }
 
 /** In the order in which they are tried: without a configured host the one it enrolled with, on its port if the transport is the same. */
-export function dialTargets({ central }: Pick<AgentConf, 'central'>, identity: Pick<Identity, 'host' | 'port' | 'secure'>): Target[] {
+export function dialTargets(
+  { central }: Pick<AgentConf, 'central'>,
+  identity: Pick<Identity, 'host' | 'port' | 'secure'>,
+): Target[] {
   const { secure, endpoints, port } = central;
-  const hosts = endpoints.length > 0 ? endpoints : [{ host: identity.host, port: identity.secure === secure ? identity.port : port }];
+  const hosts =
+    endpoints.length > 0
+      ? endpoints
+      : [{ host: identity.host, port: identity.secure === secure ? identity.port : port }];
   return hosts.map((endpoint) => ({ secure, host: endpoint.host, port: endpoint.port }));
 }
 

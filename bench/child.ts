@@ -86,6 +86,9 @@ async function answer(methods: object, { id, name, args }: Request): Promise<voi
     const value: unknown = await Reflect.apply(method, methods, args);
     process.send?.({ id, value } satisfies Answer);
   } catch (error) {
-    process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : textOf(error) } satisfies Answer);
+    process.send?.({
+      id,
+      error: error instanceof Error ? (error.stack ?? error.message) : textOf(error),
+    } satisfies Answer);
   }
 }

@@ -13,7 +13,14 @@ export interface Credentials {
 export async function makeCredentials(): Promise<Credentials> {
   const now = Date.now();
   const [authority, server] = [await makeKeyPair(), await makeKeyPair()];
-  const root = await makeCertificate({ profile: 'root', subject: 'CN=Bench authority', publicKey: authority.publicKey, selfKey: authority.privateKey, lifetimeDays: 2, now });
+  const root = await makeCertificate({
+    profile: 'root',
+    subject: 'CN=Bench authority',
+    publicKey: authority.publicKey,
+    selfKey: authority.privateKey,
+    lifetimeDays: 2,
+    now,
+  });
   const leaf = await makeCertificate({
     profile: 'server',
     subject: 'CN=localhost',

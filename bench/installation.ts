@@ -37,7 +37,13 @@ export class Installation {
     const folder = await mkdtemp(join(tmpdir(), 'queuegate-bench-'));
     const installation = new Installation(folder);
     try {
-      await new Program(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', join(root, 'tsconfig.build.json'), '--outDir', join(folder, 'dist')]).done();
+      await new Program(process.execPath, [
+        join(root, 'node_modules/typescript/bin/tsc'),
+        '-p',
+        join(root, 'tsconfig.build.json'),
+        '--outDir',
+        join(folder, 'dist'),
+      ]).done();
       await cp(join(root, 'profiles'), join(folder, 'dist/profiles'), { recursive: true });
       await cp(join(root, 'package.json'), join(folder, 'package.json'));
       await symlink(join(root, 'node_modules'), join(folder, 'node_modules'), 'junction');
@@ -67,7 +73,9 @@ export class Installation {
   /** Enrols so many agents over REST and wss, once; every Central of this run begins with a copy of that data folder. */
   async enrol(count: number): Promise<void> {
     const central = await this.#run(join(this.folder, 'template'), []);
-    const { token } = (await central.rest('POST', '/enrolment-tokens', { uses: count, minutes: 60 })) as { token: string };
+    const { token } = (await central.rest('POST', '/enrolment-tokens', { uses: count, minutes: 60 })) as {
+      token: string;
+    };
     const ca = String(await central.rest('GET', '/ca/root.pem'));
     const agent = new Agent({ keepAlive: true, maxSockets: ENROLMENTS_AT_ONCE, ca });
     const seeds: AgentSeed[] = [];
@@ -95,12 +103,32 @@ export class Installation {
 
   async #run(folder: string, nodeArgs: readonly string[]): Promise<RunningCentral> {
     await mkdir(folder, { recursive: true });
-    const ports = ['--websocket-port', '--websocket-secure-port', '--https-port', '--http-port'].flatMap((flag) => [flag, '0']);
-    const program = new Program(process.execPath, [...nodeArgs, join(this.folder, 'dist/central/main.js'), '--data-folder', folder, '--advertised-names', 'localhost', ...ports], { cwd: folder });
+    const ports = ['--websocket-port', '--websocket-secure-port', '--https-port', '--http-port'].flatMap((flag) => [
+      flag,
+      '0',
+    ]);
+    const program = new Program(
+      process.execPath,
+      [
+        ...nodeArgs,
+        join(this.folder, 'dist/central/main.js'),
+        '--data-folder',
+        folder,
+        '--advertised-names',
+        'localhost',
+        ...ports,
+      ],
+      { cwd: folder },
+    );
     await program.printed(/Administration: .*\n/);
-    const port = (title: string): number => Number(new RegExp(`${title} listens .*, port (\\d+)`).exec(program.text)?.[1] ?? 0);
+    const port = (title: string): number =>
+      Number(new RegExp(`${title} listens .*, port (\\d+)`).exec(program.text)?.[1] ?? 0);
     const token = (await readFile(join(folder, 'administrator-token'), 'utf8')).trim();
-    const found = { secure: port('The secure WebSocket'), https: port('HTTPS administration'), http: port('HTTP administration') };
+    const found = {
+      secure: port('The secure WebSocket'),
+      https: port('HTTPS administration'),
+      http: port('HTTP administration'),
+    };
     return {
       program,
       folder,
@@ -109,7 +137,10 @@ export class Installation {
       async rest(method, path, body) {
         const answer = await fetch(`http://127.0.0.1:${found.http}/api/v1${path}`, {
           method,
-          headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+          headers: {
+            authorization: `Bearer ${token}`,
+            ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          },
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         });
         const text = await answer.text();
@@ -124,21 +155,45 @@ async function enrolOne(agent: Agent, port: number, token: string, name: string)
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
   const publicKey = createPublicKey(privateKey);
-  const csr = await makeRequest({ privateKey, pem, publicKey: publicKey.export({ format: 'der', type: 'spki' }).toString('base64'), thumbprint: keyThumbprint(publicKey) }, name);
+  const csr = await makeRequest(
+    {
+      privateKey,
+      pem,
+      publicKey: publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
+      thumbprint: keyThumbprint(publicKey),
+    },
+    name,
+  );
   const answer = await post(agent, port, JSON.stringify({ csr: csr.pem, name, token }));
-  const { id, central, signingKey, certificate } = answer as Pick<Identity, 'id' | 'central' | 'signingKey' | 'certificate'>;
+  const { id, central, signingKey, certificate } = answer as Pick<
+    Identity,
+    'id' | 'central' | 'signingKey' | 'certificate'
+  >;
   return { pem, identity: { id, name, central, signingKey, certificate, host: 'localhost', port, secure: true } };
 }
 
 function post(agent: Agent, port: number, body: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const sent = request({ host: 'localhost', port, path: ENROL_PATH, method: 'POST', agent, headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } }, (answer) => {
-      let text = '';
-      answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      answer.on('end', () => (answer.statusCode === 200 ? resolve(JSON.parse(text)) : reject(new Error(`enrolment was answered with ${answer.statusCode}: ${text}`))));
-    });
+    const sent = request(
+      {
+        host: 'localhost',
+        port,
+        path: ENROL_PATH,
+        method: 'POST',
+        agent,
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      },
+      (answer) => {
+        let text = '';
+        answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        answer.on('end', () =>
+          answer.statusCode === 200
+            ? resolve(JSON.parse(text))
+            : reject(new Error(`enrolment was answered with ${answer.statusCode}: ${text}`)),
+        );
+      },
+    );
     sent.on('error', reject);
     sent.end(body);
   });
 }
-

@@ -26,7 +26,15 @@ import { FULL, QUICK } from './plan.ts';
 import { markdown, type Report } from './report.ts';
 import { OURS, type Check, type Outcome, type Series } from './result.ts';
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, json: { type: 'string' }, against: { type: 'string' }, profile: { type: 'string' } } });
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    json: { type: 'string' },
+    against: { type: 'string' },
+    profile: { type: 'string' },
+  },
+});
 const plan = values.quick ? QUICK : FULL;
 const only = values.only?.split(',');
 const wanted = (cell: string): boolean => only === undefined || only.includes(cell);
@@ -50,7 +58,12 @@ const raw = rawPeer(credentials, wsVersion());
 const others = [...natsPeers(credentials), aedesPeer(credentials)];
 const leftOut = others.filter((peer) => typeof peer === 'string');
 const before = values.against === undefined ? undefined : await Installation.build(resolve(values.against));
-const peers = profileFolder !== undefined ? [ours] : before !== undefined ? [ours, queuegatePeer(before, 'before')] : [ours, raw, ...others.filter((peer) => typeof peer !== 'string')];
+const peers =
+  profileFolder !== undefined
+    ? [ours]
+    : before !== undefined
+      ? [ours, queuegatePeer(before, 'before')]
+      : [ours, raw, ...others.filter((peer) => typeof peer !== 'string')];
 // What is not measured beside a broker.
 const near = peers.slice(0, 2);
 const answering = peers.includes(raw) ? [...peers, syncedRawPeer(credentials, wsVersion())] : peers;
@@ -97,8 +110,10 @@ try {
   await installation.enrol(needed);
   await before?.enrol(needed);
   say('agents are enrolled');
-  for (const agents of sizes) await cell('up', `events up, ${agents}`, () => eventsUp(peers, plan, agents, { profileFolder }));
-  for (const agents of sizes) await cell('down', `commands down, ${agents}`, () => commandsDown(peers, plan, agents, { profileFolder }));
+  for (const agents of sizes)
+    await cell('up', `events up, ${agents}`, () => eventsUp(peers, plan, agents, { profileFolder }));
+  for (const agents of sizes)
+    await cell('down', `commands down, ${agents}`, () => commandsDown(peers, plan, agents, { profileFolder }));
   await cell('latency', 'command and answer', () => commandAndAnswer(answering, plan, { profileFolder }));
   await cell('latency', 'event and acknowledgement', () => eventAndAck(near, plan));
   await cell('crowd', 'reconnect and memory', () => crowd(near, plan, { profileFolder }));

@@ -52,7 +52,13 @@ export class MemoryOutbox implements OutboxPort {
     const through = Math.min(after + most, this.#flowing ? Number.MAX_SAFE_INTEGER : this.#last);
     const entries: OutboxEntry[] = [];
     for (let number = after + 1; number <= through; number += 1) {
-      entries.push({ number, id: messageId(this.#run, number), json: messageJson(this.#source, this.#run, number), bytes: MESSAGE_BYTES, expiresAt: null });
+      entries.push({
+        number,
+        id: messageId(this.#run, number),
+        json: messageJson(this.#source, this.#run, number),
+        bytes: MESSAGE_BYTES,
+        expiresAt: null,
+      });
     }
     this.#read = Math.max(this.#read, through);
     return entries;
@@ -81,7 +87,11 @@ export class MemoryInbox implements InboxPort {
     return this.#position;
   }
 
-  async begin(begin: { readonly incarnation: string; readonly next: number; readonly missing: Range | null }): Promise<void> {
+  async begin(begin: {
+    readonly incarnation: string;
+    readonly next: number;
+    readonly missing: Range | null;
+  }): Promise<void> {
     this.#incarnation = begin.incarnation;
   }
 

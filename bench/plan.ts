@@ -15,5 +15,25 @@ export interface Plan {
   readonly daemons: number;
 }
 
-export const FULL: Plan = { name: 'full', rounds: 5, agents: [1, 20, 200], burstMs: 3_000, roundTrips: 500, crowd: 2_000, crowdRounds: 3, daemonStarts: 7, daemons: 4 };
-export const QUICK: Plan = { name: 'quick', rounds: 2, agents: [1, 20, 200], burstMs: 600, roundTrips: 100, crowd: 300, crowdRounds: 2, daemonStarts: 3, daemons: 2 };
+export const FULL: Plan = {
+  name: 'full',
+  rounds: 5,
+  agents: [1, 20, 200],
+  burstMs: 3_000,
+  roundTrips: 500,
+  crowd: 2_000,
+  crowdRounds: 3,
+  daemonStarts: 7,
+  daemons: 4,
+};
+export const QUICK: Plan = {
+  name: 'quick',
+  rounds: 2,
+  agents: [1, 20, 200],
+  burstMs: 600,
+  roundTrips: 100,
+  crowd: 300,
+  crowdRounds: 2,
+  daemonStarts: 3,
+  daemons: 2,
+};

@@ -12,8 +12,16 @@ export class Program {
   #text = '';
   #look: (() => void) | undefined;
 
-  constructor(program: string, args: readonly string[], options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {}) {
-    this.#process = spawn(program, [...args], { ...(options.cwd === undefined ? {} : { cwd: options.cwd }), env: { ...process.env, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(
+    program: string,
+    args: readonly string[],
+    options: { readonly cwd?: string; readonly env?: Readonly<Record<string, string>> } = {},
+  ) {
+    this.#process = spawn(program, [...args], {
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const take = (chunk: Buffer): void => {
       if (this.#text.length < KEPT_CHARACTERS) this.#text += chunk.toString();
       this.#look?.();
@@ -47,7 +55,8 @@ export class Program {
   /** Waits until what it printed fits. Fails with all of it when it ends or the time is up. */
   async printed(pattern: RegExp, withinMs = 30_000): Promise<RegExpExecArray> {
     return await new Promise((resolve, reject) => {
-      const fail = (what: string): void => reject(new Error(`${what} without printing ${String(pattern)}:\n${this.#text}`));
+      const fail = (what: string): void =>
+        reject(new Error(`${what} without printing ${String(pattern)}:\n${this.#text}`));
       const timer = setTimeout(() => fail(`${withinMs} ms passed`), withinMs);
       this.#look = () => {
         const found = pattern.exec(this.#text);
@@ -64,7 +73,8 @@ export class Program {
   /** Runs to its end; fails with what it printed when that is not 0. */
   async done(): Promise<string> {
     await this.#exited;
-    if (this.#process.exitCode !== 0) throw new Error(`it ended with ${this.#process.exitCode ?? this.#process.signalCode}:\n${this.#text}`);
+    if (this.#process.exitCode !== 0)
+      throw new Error(`it ended with ${this.#process.exitCode ?? this.#process.signalCode}:\n${this.#text}`);
     return this.#text;
   }
 

@@ -4,7 +4,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 interface Profile {
-  readonly nodes: readonly { readonly id: number; readonly callFrame: { readonly functionName: string; readonly url: string } }[];
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: { readonly functionName: string; readonly url: string };
+  }[];
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
 }
@@ -17,7 +20,12 @@ if (folder === undefined) throw new Error('node bench/profile.ts FOLDER');
 for (const file of readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'))) {
   // Written by node --cpu-prof.
   const profile = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Profile;
-  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, `${callFrame.functionName || '(anonymous)'} ${place(callFrame.url)}`]));
+  const names = new Map(
+    profile.nodes.map(({ id, callFrame }) => [
+      id,
+      `${callFrame.functionName || '(anonymous)'} ${place(callFrame.url)}`,
+    ]),
+  );
   const times = new Map<string, number>();
   let busy = 0;
   let all = 0;

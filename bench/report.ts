@@ -34,9 +34,15 @@ export function markdown(report: Report): string {
     '',
     '| bar | found | reached |',
     '| --- | --- | --- |',
-    ...report.bars.map(({ text, found, reached }) => `| ${text} | ${found === undefined ? 'not measured' : number(found)} | ${reached === undefined ? '-' : reached ? 'yes' : 'NO'} |`),
+    ...report.bars.map(
+      ({ text, found, reached }) =>
+        `| ${text} | ${found === undefined ? 'not measured' : number(found)} | ${reached === undefined ? '-' : reached ? 'yes' : 'NO'} |`,
+    ),
     '',
-    ...report.checks.map(({ peer, what, expected, found }) => `${expected === found ? 'ok' : 'WRONG'}: ${peer}: ${what}: ${found} of ${expected}`),
+    ...report.checks.map(
+      ({ peer, what, expected, found }) =>
+        `${expected === found ? 'ok' : 'WRONG'}: ${peer}: ${what}: ${found} of ${expected}`,
+    ),
   ];
   return `${lines.join('\n')}\n`;
 }

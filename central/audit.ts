@@ -28,5 +28,13 @@ export function auditEntry(
   at: number,
   reason: Reason = {},
 ): AuditEntry {
-  return { at, who: actor.who, from: actor.from, action, detail: JSON.stringify(detail), comment: reason.comment ?? null, ticket: reason.ticket ?? null };
+  return {
+    at,
+    who: actor.who,
+    from: actor.from,
+    action,
+    detail: JSON.stringify(detail),
+    comment: reason.comment ?? null,
+    ticket: reason.ticket ?? null,
+  };
 }

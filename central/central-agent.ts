@@ -43,10 +43,15 @@ export class CentralAgent {
     if (this.#state !== 'new') return;
     this.#state = 'running';
     await this.writeProfile();
-    const token = existsSync(join(this.#options.folder, 'data', 'identity.json')) ? undefined : await this.#options.enrolmentToken();
+    const token = existsSync(join(this.#options.folder, 'data', 'identity.json'))
+      ? undefined
+      : await this.#options.enrolmentToken();
     if (token !== undefined) {
       const enrolment = { url: `http://127.0.0.1:${this.#options.plainPort()}`, token };
-      await replaceSecretFile(join(this.#options.folder, 'enrolment.json'), Buffer.from(`${JSON.stringify(enrolment)}\n`));
+      await replaceSecretFile(
+        join(this.#options.folder, 'enrolment.json'),
+        Buffer.from(`${JSON.stringify(enrolment)}\n`),
+      );
     }
     this.#spawn();
   }
@@ -89,7 +94,11 @@ export class CentralAgent {
     const startedAt = performance.now();
     // The channel carries nothing: its end tells the agent that Central is gone, also after kill -9. Else the old agent would hold the
     // data folder against the one that the next Central starts.
-    const child = spawn(process.execPath, [cli, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = spawn(
+      process.execPath,
+      [cli, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')],
+      { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
+    );
     this.#child = child;
     child.once('error', (error) => log.warn({ error: error.message }, 'the Central agent could not be started'));
     child.once('exit', (code, signal) => {

@@ -11,7 +11,13 @@ import { signTranscript } from '../shared/wire/proof.ts';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './admin/routes.ts';
 import type { StatusReport } from './admin/services.ts';
 import { Admission, maxHandshakes } from './sessions/admission.ts';
-import { AgentRate, LOGIN_BURST, RENEWAL_BURST, SECONDS_PER_LOGIN, SECONDS_PER_RENEWAL } from './sessions/limits/agent-rate.ts';
+import {
+  AgentRate,
+  LOGIN_BURST,
+  RENEWAL_BURST,
+  SECONDS_PER_LOGIN,
+  SECONDS_PER_RENEWAL,
+} from './sessions/limits/agent-rate.ts';
 import { createControl } from './sessions/control.ts';
 import { Renewals } from './agents/renewal.ts';
 import { createRevocations } from './agents/revocation.ts';
@@ -83,7 +89,11 @@ const PROFILE = resolve(fileURLToPath(import.meta.url), '../../profiles/central'
 const CENTRAL_AGENT_API_PORT = 8889;
 
 /** Starts Central; `restored` is what this start comes from, if it does not come from a person. Throws what the operator has to fix; then nothing runs. */
-export async function startCentral(config: CentralConfig, log: Logger, restored: RestoreOutcome | null): Promise<RunningCentral> {
+export async function startCentral(
+  config: CentralConfig,
+  log: Logger,
+  restored: RestoreOutcome | null,
+): Promise<RunningCentral> {
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
   const store = await openSqliteStore({
     folder: config.dataFolder,
@@ -99,7 +109,13 @@ export async function startCentral(config: CentralConfig, log: Logger, restored:
   }
 }
 
-async function compose(config: CentralConfig, log: Logger, store: Store, failed: Promise<CodedError>, restored: RestoreOutcome | null): Promise<RunningCentral> {
+async function compose(
+  config: CentralConfig,
+  log: Logger,
+  store: Store,
+  failed: Promise<CodedError>,
+  restored: RestoreOutcome | null,
+): Promise<RunningCentral> {
   const now = (): number => Date.now();
   const central = config.centralName;
   const startedAt = now();
@@ -107,7 +123,12 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
 
   const enrolmentTokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now });
   const metrics = createMetrics();
-  const { queuegate_refusals_total: refusals, queuegate_handshake_failures_total: failuresTotal, queuegate_messages_received_total: received, queuegate_sessions: sessionsOpen } = metrics.instruments;
+  const {
+    queuegate_refusals_total: refusals,
+    queuegate_handshake_failures_total: failuresTotal,
+    queuegate_messages_received_total: received,
+    queuegate_sessions: sessionsOpen,
+  } = metrics.instruments;
 
   await removeLeftovers(config.dataFolder);
   const { promise: restore, resolve: apply } = Promise.withResolvers<StagedRestore>();
@@ -116,7 +137,11 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const incidents = new Incidents(store.agents, log);
   const names = new NameReport({ agents: store.agents, log });
   await names.measure();
-  const attempts = openWrongAttempts({ record: (incident) => incidents.record(incident), onWrong: (secret) => metrics.instruments.queuegate_wrong_secrets_total.inc({ secret }), now });
+  const attempts = openWrongAttempts({
+    record: (incident) => incidents.record(incident),
+    onWrong: (secret) => metrics.instruments.queuegate_wrong_secrets_total.inc({ secret }),
+    now,
+  });
   const operators = createOperators({ tokens: store.tokens, audit: store.audit, attempts, now });
   const handshakeFailures = new HandshakeFailures(failuresTotal, now);
   const after = (ms: number, run: () => void): (() => void) => {
@@ -127,16 +152,25 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     store: store.parameters,
     agents: { online: () => sessions.online().map(onlineAgent) },
     overrides: config.overrides,
-    applier: { check: (next, before) => listeners.check(next, before), apply: (next, before) => listeners.apply(next, before), describe: (next) => listeners.describe(next) },
+    applier: {
+      check: (next, before) => listeners.check(next, before),
+      apply: (next, before) => listeners.apply(next, before),
+      describe: (next) => listeners.describe(next),
+    },
     log,
     now,
     after,
   });
   const values = (): ParameterValues => parameters.values();
   await store.bound(storeBounds(values()));
-  parameters.onChange(['deadLetters.maxPerAgent', 'deadLetters.maxBytesPerAgent', 'agents.eventsPerDay', 'store.reserveBytes'], (next) => {
-    store.bound(storeBounds(next)).catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
-  });
+  parameters.onChange(
+    ['deadLetters.maxPerAgent', 'deadLetters.maxBytesPerAgent', 'agents.eventsPerDay', 'store.reserveBytes'],
+    (next) => {
+      store
+        .bound(storeBounds(next))
+        .catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
+    },
+  );
   const pki: Pki = await openPki({
     store,
     keySources: { dataFolder: config.dataFolder, ...config.keySources },
@@ -144,7 +178,13 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     advertised: config.advertisedNames,
     hostName: config.hostName,
     parameters,
-    agents: { online: () => sessions.online().filter(({ transport }) => transport === 'wss').map(onlineAgent) },
+    agents: {
+      online: () =>
+        sessions
+          .online()
+          .filter(({ transport }) => transport === 'wss')
+          .map(onlineAgent),
+    },
     askBack: (spreadSeconds) => sessions.askBack(({ transport }) => transport === 'wss', spreadSeconds),
     sessions: { online: () => sessions.online(), of: (agentId) => sessions.of(agentId) },
     askRenewal: () => sessions.each((session) => renewals.askToRenew(session)),
@@ -196,19 +236,40 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       hub.notify();
     },
   });
-  const space = new SpaceWatch({ store, hold: (on) => sessions.each((session) => session.hold(on)), metrics, log, now });
-  const revocations = createRevocations({ agents: store.agents, certificates: store.certificates, audit: store.audit, sessions, lists: revocationLists, log, now });
+  const space = new SpaceWatch({
+    store,
+    hold: (on) => sessions.each((session) => session.hold(on)),
+    metrics,
+    log,
+    now,
+  });
+  const revocations = createRevocations({
+    agents: store.agents,
+    certificates: store.certificates,
+    audit: store.audit,
+    sessions,
+    lists: revocationLists,
+    log,
+    now,
+  });
   const handshake = new Handshake({
     central,
     agents: store.agents,
     sessions,
-    admission: new Admission({ maxAgents: () => values()['agents.max'], sessions: () => sessions.size, random: Math.random }),
+    admission: new Admission({
+      maxAgents: () => values()['agents.max'],
+      sessions: () => sessions.size,
+      random: Math.random,
+    }),
     logins: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, now),
     incidents,
     mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
     clientAuth: () => values()['websocket.secure.clientAuth'],
     authorities: () => pki.authority.generations().map(({ chain }) => chain[0]),
-    authentication: () => ({ authentication: values()['agents.authentication'], graceDays: values()['agents.certificate.graceDays'] }),
+    authentication: () => ({
+      authentication: values()['agents.authentication'],
+      graceDays: values()['agents.certificate.graceDays'],
+    }),
     welcomeTimeoutMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     log,
     now,
@@ -226,18 +287,40 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     lifetimeDays: () => values()['agents.certificate.lifetimeDays'],
     now,
   });
-  const ofEnrolment = { agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, attempts, policy: () => values()['agents.enrolment'], now };
-  const approvals = createApprovals({ ...ofEnrolment, blockOf: addressBlock, siteOf, onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count) });
+  const ofEnrolment = {
+    agents: store.agents,
+    enrolments: store.enrolments,
+    audit: store.audit,
+    grants,
+    attempts,
+    policy: () => values()['agents.enrolment'],
+    now,
+  };
+  const approvals = createApprovals({
+    ...ofEnrolment,
+    blockOf: addressBlock,
+    siteOf,
+    onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count),
+  });
   const onRescued = (agentId: string): void => {
     sessions.rescued(agentId);
     revocationLists.touch();
   };
   const rescues = createRescues({ ...ofEnrolment, pin: () => pki.pin(), onRescued });
-  const issuing = createIssuing({ ...ofEnrolment, authority: pki.authority, trust: pki.trust, signing: pki.signingCertificate });
+  const issuing = createIssuing({
+    ...ofEnrolment,
+    authority: pki.authority,
+    trust: pki.trust,
+    signing: pki.signingCertificate,
+  });
   const enrolment = createEnrolment({ ...ofEnrolment, tokens: enrolmentTokens, approvals, rescues });
 
   let proxies = new AddressSet(values()['websocket.trustedProxies']);
-  const onUnexpected = (error: unknown, url: string): void => log.error({ error: textOf(error), stack: error instanceof Error ? error.stack : undefined, url }, 'a request failed unexpectedly');
+  const onUnexpected = (error: unknown, url: string): void =>
+    log.error(
+      { error: textOf(error), stack: error instanceof Error ? error.stack : undefined, url },
+      'a request failed unexpectedly',
+    );
   const apps: ListenerApps = await createListenerApps({
     central,
     credentials: pki.first,
@@ -273,8 +356,16 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
           },
           deadLetters: (page) => store.inbox.deadLetters(page),
         },
-        backups: { make: (password, actor) => backups.make(password, actor), stage: (sealed, password, actor) => backups.stage(sealed, password, actor), apply },
-        events: { read: (after, filter, limit, gone) => store.inbox.read(after, filter, limit, gone), lastCursor: () => store.inbox.lastCursor(), wait: (cursor, signal) => hub.wait(cursor, signal) },
+        backups: {
+          make: (password, actor) => backups.make(password, actor),
+          stage: (sealed, password, actor) => backups.stage(sealed, password, actor),
+          apply,
+        },
+        events: {
+          read: (after, filter, limit, gone) => store.inbox.read(after, filter, limit, gone),
+          lastCursor: () => store.inbox.lastCursor(),
+          wait: (cursor, signal) => hub.wait(cursor, signal),
+        },
         authority: {
           get pem() {
             return pki.trust.pem();
@@ -293,7 +384,10 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
         revocationLists,
         rotation: pki.rotation,
         profileFaults: () => pki.profiles?.faults() ?? [],
-        advertised: () => ({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'] }),
+        advertised: () => ({
+          host: config.advertisedNames[0],
+          port: listeners.port('secure') ?? values()['websocket.secure.port'],
+        }),
         status: () => status(),
         store: { stats: () => store.stats(), space: () => space.current() },
         handshakeFailures,
@@ -311,14 +405,24 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     },
     onUnexpected,
   });
-  const localSocket: LocalAdministration = new LocalAdministration({ folder: config.dataFolder, accept: (socket) => apps.acceptLocal(socket), log });
+  const localSocket: LocalAdministration = new LocalAdministration({
+    folder: config.dataFolder,
+    accept: (socket) => apps.acceptLocal(socket),
+    log,
+  });
   const listeners: Listeners<ServerCredentials> = new Listeners({
     bindAddresses: config.bindAddress === undefined ? [] : [config.bindAddress],
     adminBindAddresses: config.adminBindAddress === undefined ? [] : [config.adminBindAddress],
     accept: apps.accept,
     certificate: pki.live,
     onApplied: (applied) => {
-      sessions.endWhere((facts) => transportRefusal(applied, facts.listener, { address: facts.address, peer: facts.peer, scheme: facts.transport }));
+      sessions.endWhere((facts) =>
+        transportRefusal(applied, facts.listener, {
+          address: facts.address,
+          peer: facts.peer,
+          scheme: facts.transport,
+        }),
+      );
     },
     log,
   });
@@ -330,18 +434,48 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [...listeners.trouble(['plain', 'secure', 'https']), ...(parameters.trouble === null ? [] : [parameters.trouble])],
+    problems: [
+      ...listeners.trouble(['plain', 'secure', 'https']),
+      ...(parameters.trouble === null ? [] : [parameters.trouble]),
+    ],
     // What an agent's traffic, a name or any account of the host can cause is no reason for a balancer to take Central down.
     advice: [...space.trouble(), ...names.problems(), ...listeners.trouble(['http']), ...localSocket.problems()],
   });
-  const centralAgent = config.centralAgent ? createCentralAgent(config, { store, enrolmentTokens, plainPort: () => listeners.port('plain') ?? values()['websocket.port'], log }) : undefined;
-  parameters.onChange(['websocket.secure.clientAuth'], (next) => apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none'));
+  const centralAgent = config.centralAgent
+    ? createCentralAgent(config, {
+        store,
+        enrolmentTokens,
+        plainPort: () => listeners.port('plain') ?? values()['websocket.port'],
+        log,
+      })
+    : undefined;
+  parameters.onChange(['websocket.secure.clientAuth'], (next) =>
+    apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none'),
+  );
   parameters.onChange(['websocket.trustedProxies', 'agents.maxFrameBytes', 'websocket.port'], (next) => {
     proxies = new AddressSet(next['websocket.trustedProxies']);
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
-    centralAgent?.writeProfile().catch((error: unknown) => log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'));
+    centralAgent
+      ?.writeProfile()
+      .catch((error: unknown) =>
+        log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'),
+      );
   });
-  const upkeep = new Upkeep({ store, values, metrics, log, now, renewCertificate: () => pki.renew(), revocationLists, expiry: pki.expiry, approvals, names, trust: pki.rotation, space, incidents });
+  const upkeep = new Upkeep({
+    store,
+    values,
+    metrics,
+    log,
+    now,
+    renewCertificate: () => pki.renew(),
+    revocationLists,
+    expiry: pki.expiry,
+    approvals,
+    names,
+    trust: pki.rotation,
+    space,
+    incidents,
+  });
 
   // Listeners first, so that nobody comes in any more; the store last, so that what was accepted is committed.
   let lastCursor = 0;
@@ -349,7 +483,11 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
   const stop = (): Promise<void> => {
     stopping ??= (async () => {
       listeners.stop();
-      await localSocket.stop().catch((error: unknown) => log.error({ error: textOf(error) }, 'the socket of the administration could not be removed'));
+      await localSocket
+        .stop()
+        .catch((error: unknown) =>
+          log.error({ error: textOf(error) }, 'the socket of the administration could not be removed'),
+        );
       upkeep.stop();
       pki.serverCertificates.stop();
       pki.trustPublication.stop();
@@ -379,8 +517,19 @@ async function compose(config: CentralConfig, log: Logger, store: Store, failed:
       listens: [...listeners.words(), ...localSocket.words()],
       problems: [...status().problems, ...status().advice],
       enrolment: async () => {
-        const { token } = await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null }, CENTRAL);
-        return { token, line: enrolmentLine({ host: config.advertisedNames[0], port: listeners.port('secure') ?? values()['websocket.secure.port'], token, pin: pki.pin() }) };
+        const { token } = await enrolmentTokens.create(
+          { minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null },
+          CENTRAL,
+        );
+        return {
+          token,
+          line: enrolmentLine({
+            host: config.advertisedNames[0],
+            port: listeners.port('secure') ?? values()['websocket.secure.port'],
+            token,
+            pin: pki.pin(),
+          }),
+        };
       },
       port: (listener) => listeners.port(listener),
       failed,
@@ -411,9 +560,27 @@ function certificateStatus(credentials: ServerCredentials | undefined): StatusRe
 }
 
 /** The view of the parameters on a session. What comes unencrypted through a proxy's line counts as unencrypted. */
-function onlineAgent({ agentId, agentName, listener, transport, address, peer, loopback, certificate, since }: SessionFacts): OnlineAgent {
+function onlineAgent({
+  agentId,
+  agentName,
+  listener,
+  transport,
+  address,
+  peer,
+  loopback,
+  certificate,
+  since,
+}: SessionFacts): OnlineAgent {
   const plainHop = listener === 'plain' && !isLoopback(peer);
-  return { agentId, name: agentName, transport: plainHop ? 'ws' : transport, address, loopback: loopback && !plainHop, byKeyAlone: certificate === null, since };
+  return {
+    agentId,
+    name: agentName,
+    transport: plainHop ? 'ws' : transport,
+    address,
+    loopback: loopback && !plainHop,
+    byKeyAlone: certificate === null,
+    since,
+  };
 }
 
 interface CentralAgentParts {
@@ -423,7 +590,10 @@ interface CentralAgentParts {
   readonly log: Logger;
 }
 
-function createCentralAgent(config: CentralConfig, { store, enrolmentTokens, plainPort, log }: CentralAgentParts): CentralAgent {
+function createCentralAgent(
+  config: CentralConfig,
+  { store, enrolmentTokens, plainPort, log }: CentralAgentParts,
+): CentralAgent {
   return new CentralAgent({
     folder: join(config.dataFolder, 'central-agent'),
     profile: PROFILE,
@@ -432,9 +602,21 @@ function createCentralAgent(config: CentralConfig, { store, enrolmentTokens, pla
       const lost = await store.agents.findByName(CENTRAL_AGENT_NAME);
       if (lost !== undefined) {
         await store.agents.remove(lost.id);
-        await store.audit.append(auditEntry(CENTRAL, 'agent.remove', { id: lost.id, reason: 'the Central agent lost its data folder and enrols anew' }, Date.now()));
+        await store.audit.append(
+          auditEntry(
+            CENTRAL,
+            'agent.remove',
+            { id: lost.id, reason: 'the Central agent lost its data folder and enrols anew' },
+            Date.now(),
+          ),
+        );
       }
-      return (await enrolmentTokens.create({ minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: CENTRAL_AGENT_NAME }, CENTRAL)).token;
+      return (
+        await enrolmentTokens.create(
+          { minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: CENTRAL_AGENT_NAME },
+          CENTRAL,
+        )
+      ).token;
     },
     plainPort,
     localApiPort: CENTRAL_AGENT_API_PORT,
@@ -449,6 +631,7 @@ async function firstToken(operators: Operators, config: CentralConfig): Promise<
   // A file that cannot be written is found now: a token that nobody has would lock the administrator out.
   await replaceSecretFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.alloc(0));
   const token = await operators.first();
-  if (token !== undefined) await replaceSecretFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.from(`${token}\n`));
+  if (token !== undefined)
+    await replaceSecretFile(join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE), Buffer.from(`${token}\n`));
   return token;
 }

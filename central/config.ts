@@ -11,7 +11,20 @@ import { flagOptions, loadSettings, type Schema, type SettingValues } from '../s
 
 export const CENTRAL_PREFIX = 'QUEUEGATE_';
 /** Variables that the command line (central/cli.ts) and the choice of the file read by themselves. */
-const OTHER_VARIABLES = ['QUEUEGATE_CONFIG', 'QUEUEGATE_URL', 'QUEUEGATE_TOKEN', 'QUEUEGATE_TOKEN_FILE', 'QUEUEGATE_CA', 'QUEUEGATE_BACKUP_PASSWORD', 'QUEUEGATE_CA_PASSWORD', 'QUEUEGATE_CERTIFICATE_PASSWORD', 'QUEUEGATE_CERTIFICATE_KEY_PASSWORD', 'QUEUEGATE_KEY_ENCRYPTION_KEY', 'QUEUEGATE_TRUSTSTORE_PASSWORD', 'QUEUEGATE_TRUSTSTORE_NEW_PASSWORD'];
+const OTHER_VARIABLES = [
+  'QUEUEGATE_CONFIG',
+  'QUEUEGATE_URL',
+  'QUEUEGATE_TOKEN',
+  'QUEUEGATE_TOKEN_FILE',
+  'QUEUEGATE_CA',
+  'QUEUEGATE_BACKUP_PASSWORD',
+  'QUEUEGATE_CA_PASSWORD',
+  'QUEUEGATE_CERTIFICATE_PASSWORD',
+  'QUEUEGATE_CERTIFICATE_KEY_PASSWORD',
+  'QUEUEGATE_KEY_ENCRYPTION_KEY',
+  'QUEUEGATE_TRUSTSTORE_PASSWORD',
+  'QUEUEGATE_TRUSTSTORE_NEW_PASSWORD',
+];
 const DEFAULT_FILE = 'central.conf';
 /** In the data folder, 0600: the first administrator's token. `queuegate` on the same host finds it there. */
 export const ADMINISTRATOR_TOKEN_FILE = 'administrator-token';
@@ -20,8 +33,14 @@ export const FIRST_ENROLLMENT_FILE = 'first-enrollment-token';
 export const DEFAULT_DATA_FOLDER = 'data/central';
 
 export const CONFIG_ERRORS = {
-  flag_unknown: { text: 'Central has no such flag, or it lacks its value: {found}.', hint: 'docs/CONFIGURATION.md lists the flags; each but --central-agent takes a value (--log-level debug).' },
-  override_ports_equal: { text: '{one} ({oneOrigin}) and {other} ({otherOrigin}) are both {port}.', hint: 'Give each listener of this node a port of its own; 0 takes any free one.' },
+  flag_unknown: {
+    text: 'Central has no such flag, or it lacks its value: {found}.',
+    hint: 'docs/CONFIGURATION.md lists the flags; each but --central-agent takes a value (--log-level debug).',
+  },
+  override_ports_equal: {
+    text: '{one} ({oneOrigin}) and {other} ({otherOrigin}) are both {port}.',
+    hint: 'Give each listener of this node a port of its own; 0 takes any free one.',
+  },
 } as const satisfies ErrorTable;
 
 const configFault = defineErrors(CONFIG_ERRORS);
@@ -43,23 +62,54 @@ const hostNames: SettingFormat<readonly string[]> = {
   name: 'host names or addresses',
   allowed: 'host names or addresses divided by commas, without ports; at most 64',
   parse(found) {
-    const items = found.split(',').map((item) => item.trim().toLowerCase()).filter((item) => item !== '');
-    return items.length <= 64 && items.every((item) => isIP(item) !== 0 || (hostName.parse(item) !== undefined && !/^[\d.]+$/.test(item))) ? items : undefined;
+    const items = found
+      .split(',')
+      .map((item) => item.trim().toLowerCase())
+      .filter((item) => item !== '');
+    return items.length <= 64 &&
+      items.every((item) => isIP(item) !== 0 || (hostName.parse(item) !== undefined && !/^[\d.]+$/.test(item)))
+      ? items
+      : undefined;
   },
 };
 
 export const CENTRAL_SCHEMA = [
-  { name: 'data.folder', format: text(1, 4096), default: DEFAULT_DATA_FOLDER, doc: 'Folder of the store and of the first administrator\'s token; relative to the working folder. Holds private keys: no other account may read it.' },
-  { name: 'bind.address', format: address, default: '', doc: 'Address on which the agents\' listeners accept connections. Empty: all. Unencrypted off stays on loopback whatever is said here.' },
+  {
+    name: 'data.folder',
+    format: text(1, 4096),
+    default: DEFAULT_DATA_FOLDER,
+    doc: "Folder of the store and of the first administrator's token; relative to the working folder. Holds private keys: no other account may read it.",
+  },
+  {
+    name: 'bind.address',
+    format: address,
+    default: '',
+    doc: "Address on which the agents' listeners accept connections. Empty: all. Unencrypted off stays on loopback whatever is said here.",
+  },
   {
     name: 'admin.bind.address',
     format: address,
     default: '',
     doc: 'Address on which the administration accepts HTTPS. Empty: that of bind.address; administrators sit at other machines, and every request carries a token. HTTP stays on loopback.',
   },
-  { name: 'advertised.names', format: hostNames, default: [], doc: 'Host names or addresses under which agents reach Central; the first stands in the enrolment line, all in the certificate. Default: the name of the host.' },
-  { name: 'central.name', format: hostName, default: '', doc: 'Name of this Central, which agents sign in their hello. Default: the name of the host. Agents learn it at enrolment.' },
-  { name: 'central.agent', format: yesOrNo, default: false, doc: 'Start a Central agent on this host beside Central. The flag needs no value.' },
+  {
+    name: 'advertised.names',
+    format: hostNames,
+    default: [],
+    doc: 'Host names or addresses under which agents reach Central; the first stands in the enrolment line, all in the certificate. Default: the name of the host.',
+  },
+  {
+    name: 'central.name',
+    format: hostName,
+    default: '',
+    doc: 'Name of this Central, which agents sign in their hello. Default: the name of the host. Agents learn it at enrolment.',
+  },
+  {
+    name: 'central.agent',
+    format: yesOrNo,
+    default: false,
+    doc: 'Start a Central agent on this host beside Central. The flag needs no value.',
+  },
   {
     name: 'profiles.folder',
     format: text(0, 4096),
@@ -78,15 +128,45 @@ export const CENTRAL_SCHEMA = [
     default: '',
     doc: 'File with the key before, for the one start that changes it: what is sealed with it is sealed anew.',
   },
-  { name: 'log.level', format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'), default: 'info', doc: 'The least severe lines that are logged.' },
-  { name: 'websocket.port', format: portOverride, default: null, doc: 'Overrides the parameter websocket.port on this node; 0 takes any free port.' },
-  { name: 'websocket.secure.port', format: portOverride, default: null, doc: 'Overrides the parameter websocket.secure.port on this node; 0 takes any free port.' },
-  { name: 'https.port', format: portOverride, default: null, doc: 'Overrides the parameter https.port on this node; 0 takes any free port.' },
-  { name: 'http.port', format: portOverride, default: null, doc: 'Overrides the parameter http.port on this node; 0 takes any free port.' },
+  {
+    name: 'log.level',
+    format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
+    default: 'info',
+    doc: 'The least severe lines that are logged.',
+  },
+  {
+    name: 'websocket.port',
+    format: portOverride,
+    default: null,
+    doc: 'Overrides the parameter websocket.port on this node; 0 takes any free port.',
+  },
+  {
+    name: 'websocket.secure.port',
+    format: portOverride,
+    default: null,
+    doc: 'Overrides the parameter websocket.secure.port on this node; 0 takes any free port.',
+  },
+  {
+    name: 'https.port',
+    format: portOverride,
+    default: null,
+    doc: 'Overrides the parameter https.port on this node; 0 takes any free port.',
+  },
+  {
+    name: 'http.port',
+    format: portOverride,
+    default: null,
+    doc: 'Overrides the parameter http.port on this node; 0 takes any free port.',
+  },
 ] as const satisfies Schema;
 
 type Values = SettingValues<typeof CENTRAL_SCHEMA>;
-const PORTS = ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const satisfies readonly (keyof Values)[];
+const PORTS = [
+  'websocket.port',
+  'websocket.secure.port',
+  'https.port',
+  'http.port',
+] as const satisfies readonly (keyof Values)[];
 
 export interface CentralConfig {
   /** Absolute. */
@@ -103,10 +183,19 @@ export interface CentralConfig {
   /** Absolute; undefined: none. */
   readonly profilesFolder: string | undefined;
   /** Where the key comes from that seals private keys (central/pki/keys/key-encryption-key.ts); file names are absolute. */
-  readonly keySources: { readonly file: string | undefined; readonly previousFile: string | undefined; readonly environment: string | undefined; readonly credentialsFolder: string | undefined };
+  readonly keySources: {
+    readonly file: string | undefined;
+    readonly previousFile: string | undefined;
+    readonly environment: string | undefined;
+    readonly credentialsFolder: string | undefined;
+  };
   readonly logLevel: Values['log.level'];
   /** For ParameterService: parameters that this node overrides. */
-  readonly overrides: readonly { readonly name: (typeof PORTS)[number]; readonly value: number; readonly origin: string }[];
+  readonly overrides: readonly {
+    readonly name: (typeof PORTS)[number];
+    readonly value: number;
+    readonly origin: string;
+  }[];
   /** Where each setting was set. */
   readonly origins: Readonly<Record<keyof Values, string>>;
   readonly warnings: readonly string[];
@@ -127,7 +216,11 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
   const named = file ?? (environment['QUEUEGATE_CONFIG'] || undefined);
   const path = resolve(workingFolder, named ?? DEFAULT_FILE);
   // A file that was named has to be there; the one nobody named may be.
-  const properties = await readPropertiesFile(path, named === undefined ? 'ignore' : 'refuse', 'Name another one with --config, or leave that out.');
+  const properties = await readPropertiesFile(
+    path,
+    named === undefined ? 'ignore' : 'refuse',
+    'Name another one with --config, or leave that out.',
+  );
   const { values, origins, warnings } = loadSettings({
     schema: CENTRAL_SCHEMA,
     prefix: CENTRAL_PREFIX,
@@ -150,7 +243,10 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     profilesFolder: values['profiles.folder'] === '' ? undefined : resolve(workingFolder, values['profiles.folder']),
     keySources: {
       file: values['key.encryption.file'] === '' ? undefined : resolve(workingFolder, values['key.encryption.file']),
-      previousFile: values['key.encryption.previous.file'] === '' ? undefined : resolve(workingFolder, values['key.encryption.previous.file']),
+      previousFile:
+        values['key.encryption.previous.file'] === ''
+          ? undefined
+          : resolve(workingFolder, values['key.encryption.previous.file']),
       environment: environment['QUEUEGATE_KEY_ENCRYPTION_KEY'] || undefined,
       credentialsFolder: environment['CREDENTIALS_DIRECTORY'] || undefined,
     },
@@ -162,9 +258,22 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
 }
 
 /** The flags as `loadSettings` takes them, and the file that --config names. */
-function readFlags(argv: readonly string[]): { readonly file: string | undefined; readonly flags: Readonly<Record<string, unknown>> } {
-  const options = { ...flagOptions(CENTRAL_SCHEMA), 'central-agent': { type: 'boolean' }, config: { type: 'string' } } as const;
-  const { values, tokens } = parseArgs({ args: [...argv], options, strict: false, tokens: true, allowPositionals: true });
+function readFlags(argv: readonly string[]): {
+  readonly file: string | undefined;
+  readonly flags: Readonly<Record<string, unknown>>;
+} {
+  const options = {
+    ...flagOptions(CENTRAL_SCHEMA),
+    'central-agent': { type: 'boolean' },
+    config: { type: 'string' },
+  } as const;
+  const { values, tokens } = parseArgs({
+    args: [...argv],
+    options,
+    strict: false,
+    tokens: true,
+    allowPositionals: true,
+  });
   const known = new Set(Object.keys(options));
   const strangers = tokens.flatMap((token) => {
     if (token.kind === 'positional') return [token.value];
@@ -175,7 +284,10 @@ function readFlags(argv: readonly string[]): { readonly file: string | undefined
   });
   if (strangers.length > 0) throw configFault('flag_unknown', { found: strangers.join(', ') });
   const agent = values['central-agent'];
-  return { file: typeof values['config'] === 'string' ? values['config'] : undefined, flags: { ...values, ...(agent === undefined ? {} : { 'central-agent': String(agent) }) } };
+  return {
+    file: typeof values['config'] === 'string' ? values['config'] : undefined,
+    flags: { ...values, ...(agent === undefined ? {} : { 'central-agent': String(agent) }) },
+  };
 }
 
 function overridesOf(values: Values, origins: Readonly<Record<keyof Values, string>>): CentralConfig['overrides'] {
@@ -184,7 +296,14 @@ function overridesOf(values: Values, origins: Readonly<Record<keyof Values, stri
     const value = values[name];
     if (value === null) continue;
     const same = overrides.find((other) => other.value === value && value !== 0);
-    if (same !== undefined) throw configFault('override_ports_equal', { one: same.name, oneOrigin: same.origin, other: name, otherOrigin: origins[name], port: value });
+    if (same !== undefined)
+      throw configFault('override_ports_equal', {
+        one: same.name,
+        oneOrigin: same.origin,
+        other: name,
+        otherOrigin: origins[name],
+        port: value,
+      });
     overrides.push({ name, value, origin: origins[name] });
   }
   return overrides;

@@ -11,7 +11,13 @@ import { printError, printOut, printsToTerminal } from '../shared/terminal/stand
 import { escapeLines, shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral, type RunningCentral } from './central.ts';
-import { ADMINISTRATOR_TOKEN_FILE, DEFAULT_DATA_FOLDER, FIRST_ENROLLMENT_FILE, loadCentralConfig, type CentralConfig } from './config.ts';
+import {
+  ADMINISTRATOR_TOKEN_FILE,
+  DEFAULT_DATA_FOLDER,
+  FIRST_ENROLLMENT_FILE,
+  loadCentralConfig,
+  type CentralConfig,
+} from './config.ts';
 import { boundGarbage } from './heap.ts';
 import type { RestoreOutcome, StagedRestore } from './store/backup/backup.ts';
 import { replaceStore, type Replacement } from './store/sqlite/replace-store.ts';
@@ -22,9 +28,14 @@ const STOP_WITHIN_MS = 15_000;
 async function main(): Promise<number> {
   const config = await loadCentralConfig({ argv: process.argv.slice(2), environment: process.env });
   // The Central agent inherits the environment: what is Central's own, or a secret, is none of its business.
-  for (const name of Object.keys(process.env)) if (/^QUEUEGATE_|^QUEUE_AGENT_TOKEN$|^CREDENTIALS_DIRECTORY$/i.test(name)) delete process.env[name];
+  for (const name of Object.keys(process.env))
+    if (/^QUEUEGATE_|^QUEUE_AGENT_TOKEN$|^CREDENTIALS_DIRECTORY$/i.test(name)) delete process.env[name];
   // JSON leaves C1 and bidirectional controls as they are; a log is read on a terminal, too.
-  const log = pino({ level: config.logLevel, base: { central: config.centralName }, hooks: { streamWrite: escapeLines } });
+  const log = pino({
+    level: config.logLevel,
+    base: { central: config.centralName },
+    hooks: { streamWrite: escapeLines },
+  });
   for (const warning of config.warnings) log.warn(warning);
   const signal = new Promise<'signal'>((resolve) => {
     // Windows knows no SIGTERM; a service there ends the process, and the store is durable at every instant.
@@ -55,32 +66,51 @@ interface Restored {
 }
 
 /** A restored store was judged before; if Central does not start with it all the same, the one before is put back. */
-async function startOrUndo(config: CentralConfig, log: Logger, restored: Restored | undefined): Promise<RunningCentral> {
+async function startOrUndo(
+  config: CentralConfig,
+  log: Logger,
+  restored: Restored | undefined,
+): Promise<RunningCentral> {
   try {
     return await startCentral(config, log, restored?.outcome ?? null);
   } catch (error) {
     if (restored?.replacement === undefined) throw error;
     log.error({ error: textOf(error) }, 'Central does not start with the restored store; the one before is put back');
     await restored.replacement.undo();
-    return await startCentral(config, log, { ...restored.outcome, failure: `Central does not start with it: ${textOf(error)}` });
+    return await startCentral(config, log, {
+      ...restored.outcome,
+      failure: `Central does not start with it: ${textOf(error)}`,
+    });
   }
 }
 
-async function restoreStore(config: CentralConfig, log: Logger, central: RunningCentral, staged: StagedRestore): Promise<Restored> {
-  log.warn({ created: staged.facts.created, from: staged.facts.central }, 'a backup is restored: Central ends its sessions and starts again');
+async function restoreStore(
+  config: CentralConfig,
+  log: Logger,
+  central: RunningCentral,
+  staged: StagedRestore,
+): Promise<Restored> {
+  log.warn(
+    { created: staged.facts.created, from: staged.facts.central },
+    'a backup is restored: Central ends its sessions and starts again',
+  );
   await central.stop();
   try {
     const replaced = await replaceStore(config.dataFolder, staged, central.lastCursor());
     log.warn({ before: replaced.before }, 'the backup is in place; the store before it is kept');
     return { replacement: replaced, outcome: { backup: staged.facts, failure: null } };
   } catch (error) {
-    log.error({ error: textOf(error) }, 'the backup could not be put in place; Central goes on with the store that it had');
+    log.error(
+      { error: textOf(error) },
+      'the backup could not be put in place; Central goes on with the store that it had',
+    );
     return { outcome: { backup: staged.facts, failure: `it could not be put in place: ${textOf(error)}` } };
   }
 }
 
 async function banner(config: CentralConfig, central: RunningCentral): Promise<string> {
-  const folder = config.dataFolder === resolve(DEFAULT_DATA_FOLDER) ? '' : `QUEUEGATE_DATA_FOLDER=${shellWord(config.dataFolder)} `;
+  const folder =
+    config.dataFolder === resolve(DEFAULT_DATA_FOLDER) ? '' : `QUEUEGATE_DATA_FOLDER=${shellWord(config.dataFolder)} `;
   return [
     '',
     `Queuegate Central ${VERSION} "${config.centralName}" is ready.`,
@@ -88,7 +118,9 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
     ...central.listens.map((line) => `  ${line}`),
     ...central.problems.map((problem) => `  PROBLEM: ${problem}`),
     '',
-    ...(central.administratorToken === undefined ? [] : await firstSecrets(config, central, central.administratorToken)),
+    ...(central.administratorToken === undefined
+      ? []
+      : await firstSecrets(config, central, central.administratorToken)),
     `  Enroll an agent: ${folder}npm run -s queuegate -- tokens create-enrolment`,
     `  Administration: ${folder}npm run -s queuegate -- status`,
     '',
@@ -100,14 +132,28 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
  * What the first start of a data folder makes: the administrator's token, and a token that enrolls one agent. They are shown on a
  * terminal only. Else the output is a log that is kept and collected: it names the files.
  */
-async function firstSecrets(config: CentralConfig, central: RunningCentral, administratorToken: string): Promise<string[]> {
+async function firstSecrets(
+  config: CentralConfig,
+  central: RunningCentral,
+  administratorToken: string,
+): Promise<string[]> {
   const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);
   const { token, line } = await central.enrolment();
   const shown = printsToTerminal();
   const tokenLines = shown
     ? [`  First administrator's token (shown this once; kept in ${file}, mode 0600):`, `    ${administratorToken}`, '']
     : [`  First administrator's token: in ${file}, mode 0600`, ''];
-  return [...tokenLines, ...(shown ? ['  To enroll an agent within the next 30 minutes, run on its machine:', `    ${line}`, '  (in a clone of this repository: npm run -s queue-agent -- enrol ...)', ''] : await enrollmentByFile(config, token, line))];
+  return [
+    ...tokenLines,
+    ...(shown
+      ? [
+          '  To enroll an agent within the next 30 minutes, run on its machine:',
+          `    ${line}`,
+          '  (in a clone of this repository: npm run -s queue-agent -- enrol ...)',
+          '',
+        ]
+      : await enrollmentByFile(config, token, line)),
+  ];
 }
 
 async function enrollmentByFile(config: CentralConfig, token: string, line: string): Promise<string[]> {
@@ -128,6 +174,8 @@ async function enrollmentByFile(config: CentralConfig, token: string, line: stri
 try {
   process.exitCode = await main();
 } catch (error) {
-  printError(`${isCoded(error) ? printable(error) : `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`}\n`);
+  printError(
+    `${isCoded(error) ? printable(error) : `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`}\n`,
+  );
   process.exitCode = 1;
 }

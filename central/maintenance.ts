@@ -59,11 +59,19 @@ export class Upkeep {
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
     this.#every(CERTIFICATES_MS, 'counting machines that wait to be accepted', () => this.#options.approvals.measure());
     this.#every(CERTIFICATES_MS, 'looking for names that break a rule', () => this.#options.names.measure());
-    this.#every(CERTIFICATES_MS, 'measuring what agents trust', () => this.#options.trust.measure(this.#options.metrics));
+    this.#every(CERTIFICATES_MS, 'measuring what agents trust', () =>
+      this.#options.trust.measure(this.#options.metrics),
+    );
     this.#every(SPACE_MS, 'measuring the disk space', () => this.#space());
     this.#every(INCIDENTS_MS, 'counting incidents', () => this.#options.incidents.flush(this.#options.now()));
     // A Central that is started for a minute each day still says what expires, and how much room there is.
-    const looks = [() => this.#space(), () => this.#options.revocationLists.refresh(), () => this.#options.expiry.warn(), () => this.#options.expiry.measure(), () => this.#options.trust.measure(this.#options.metrics)];
+    const looks = [
+      () => this.#space(),
+      () => this.#options.revocationLists.refresh(),
+      () => this.#options.expiry.warn(),
+      () => this.#options.expiry.measure(),
+      () => this.#options.trust.measure(this.#options.metrics),
+    ];
     for (const look of looks) {
       look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'a look at the start failed'));
     }
@@ -114,7 +122,12 @@ export class Upkeep {
 
   async #measure(): Promise<void> {
     const { store, metrics } = this.#options;
-    const { queuegate_store_waiting: waiting, queuegate_events: events, queuegate_dead_letters: deadLetters, queuegate_commits_total: commits } = metrics.instruments;
+    const {
+      queuegate_store_waiting: waiting,
+      queuegate_events: events,
+      queuegate_dead_letters: deadLetters,
+      queuegate_commits_total: commits,
+    } = metrics.instruments;
     const stats = await store.stats();
     waiting.set(stats.waitingCalls);
     events.set(stats.events);

@@ -10,45 +10,129 @@ interface MetricDefinition {
 }
 
 export const METRICS = {
-  queuegate_sessions: { kind: 'gauge', labels: ['transport'], help: 'Authenticated sessions that are open, by transport (ws, wss).' },
-  queuegate_messages_received_total: { kind: 'counter', labels: [], help: 'Messages from agents that are on disk and acknowledged, duplicates and rejected ones included.' },
-  queuegate_messages_accepted_total: { kind: 'counter', labels: ['outcome'], help: 'Messages for agents that were taken from REST, by outcome (stored, duplicate).' },
-  queuegate_messages_expired_total: { kind: 'counter', labels: [], help: 'Messages that expired before an agent took them; they are in the dead letters.' },
-  queuegate_outbox_full_total: { kind: 'counter', labels: [], help: 'Requests refused because the outbox of an agent was full.' },
+  queuegate_sessions: {
+    kind: 'gauge',
+    labels: ['transport'],
+    help: 'Authenticated sessions that are open, by transport (ws, wss).',
+  },
+  queuegate_messages_received_total: {
+    kind: 'counter',
+    labels: [],
+    help: 'Messages from agents that are on disk and acknowledged, duplicates and rejected ones included.',
+  },
+  queuegate_messages_accepted_total: {
+    kind: 'counter',
+    labels: ['outcome'],
+    help: 'Messages for agents that were taken from REST, by outcome (stored, duplicate).',
+  },
+  queuegate_messages_expired_total: {
+    kind: 'counter',
+    labels: [],
+    help: 'Messages that expired before an agent took them; they are in the dead letters.',
+  },
+  queuegate_outbox_full_total: {
+    kind: 'counter',
+    labels: [],
+    help: 'Requests refused because the outbox of an agent was full.',
+  },
   queuegate_commits_total: { kind: 'counter', labels: [], help: 'Transactions of the store; many messages share one.' },
   queuegate_events: { kind: 'gauge', labels: [], help: 'Events in the store.' },
-  queuegate_dead_letters: { kind: 'gauge', labels: [], help: 'Dead letters in the store: messages that were given up, with the reason; one may stand for several messages of one batch.' },
+  queuegate_dead_letters: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Dead letters in the store: messages that were given up, with the reason; one may stand for several messages of one batch.',
+  },
   queuegate_dead_letters_dropped_total: {
     kind: 'counter',
     labels: [],
     help: 'Messages whose dead letters gave way to newer ones because their agent reached its quota (deadLetters.maxPerAgent, deadLetters.maxBytesPerAgent), since the store was made. The incident dead_letters_dropped names the agent.',
   },
-  queuegate_store_free_bytes: { kind: 'gauge', labels: [], help: 'Free bytes of the file system that holds the store.' },
-  queuegate_store_available_bytes: { kind: 'gauge', labels: [], help: 'Bytes that the store can still take: the free ones, with those that are free inside its file and without those that its log still has to copy. Alert below twice the reserve.' },
-  queuegate_store_reserve_bytes: { kind: 'gauge', labels: [], help: 'Bytes below which only essential writes go on (store.reserveBytes, at most a quarter of the file system); 0 when there is no reserve.' },
-  queuegate_store_waiting: { kind: 'gauge', labels: [], help: 'Calls that wait for the store. A slow disk shows here first.' },
-  queuegate_waiting_requests: { kind: 'gauge', labels: [], help: 'Requests of the events API that wait for the next event.' },
-  queuegate_intake_bytes: { kind: 'gauge', labels: [], help: 'Bytes that were accepted from the sessions of agents and are not yet committed. All sessions share one budget, a twelfth of the heap, at most 64 MiB.' },
-  queuegate_intake_waiting_sessions: { kind: 'gauge', labels: [], help: 'Sessions whose socket is not read until that budget has room for them. Above 0 for long: the disk or the processor cannot keep up.' },
-  queuegate_outflow_bytes: { kind: 'gauge', labels: [], help: 'Bytes of commands that were read for agents and wait in sockets; a budget of the same size. High for long: many agents do not read.' },
-  queuegate_refusals_total: { kind: 'counter', labels: ['code'], help: 'Sessions that were refused or ended by Central, by code (docs/ERRORS.md).' },
-  queuegate_handshake_failures_total: { kind: 'counter', labels: ['listener', 'cause'], help: 'Connections and enrolments that came to nothing, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures tells from where.' },
-  queuegate_wrong_secrets_total: { kind: 'counter', labels: ['secret'], help: 'Wrong secrets that were sent to Central, by kind (api-token, recovery-code, enrollment-token); incidents show from where.' },
+  queuegate_store_free_bytes: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Free bytes of the file system that holds the store.',
+  },
+  queuegate_store_available_bytes: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Bytes that the store can still take: the free ones, with those that are free inside its file and without those that its log still has to copy. Alert below twice the reserve.',
+  },
+  queuegate_store_reserve_bytes: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Bytes below which only essential writes go on (store.reserveBytes, at most a quarter of the file system); 0 when there is no reserve.',
+  },
+  queuegate_store_waiting: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Calls that wait for the store. A slow disk shows here first.',
+  },
+  queuegate_waiting_requests: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Requests of the events API that wait for the next event.',
+  },
+  queuegate_intake_bytes: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Bytes that were accepted from the sessions of agents and are not yet committed. All sessions share one budget, a twelfth of the heap, at most 64 MiB.',
+  },
+  queuegate_intake_waiting_sessions: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Sessions whose socket is not read until that budget has room for them. Above 0 for long: the disk or the processor cannot keep up.',
+  },
+  queuegate_outflow_bytes: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Bytes of commands that were read for agents and wait in sockets; a budget of the same size. High for long: many agents do not read.',
+  },
+  queuegate_refusals_total: {
+    kind: 'counter',
+    labels: ['code'],
+    help: 'Sessions that were refused or ended by Central, by code (docs/ERRORS.md).',
+  },
+  queuegate_handshake_failures_total: {
+    kind: 'counter',
+    labels: ['listener', 'cause'],
+    help: 'Connections and enrolments that came to nothing, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures tells from where.',
+  },
+  queuegate_wrong_secrets_total: {
+    kind: 'counter',
+    labels: ['secret'],
+    help: 'Wrong secrets that were sent to Central, by kind (api-token, recovery-code, enrollment-token); incidents show from where.',
+  },
   queuegate_certificate_days_left: {
     kind: 'gauge',
     labels: ['kind', 'which'],
     help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (prepared, next, current, previous, staged; of agents' only the soonest).",
   },
-  queuegate_agent_certificates: { kind: 'gauge', labels: ['within_days'], help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).' },
-  queuegate_certificate_renewals_total: { kind: 'counter', labels: ['outcome'], help: 'Requests of agents for another certificate, by outcome (issued, repeated after a lost answer, refused).' },
+  queuegate_agent_certificates: {
+    kind: 'gauge',
+    labels: ['within_days'],
+    help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).',
+  },
+  queuegate_certificate_renewals_total: {
+    kind: 'counter',
+    labels: ['outcome'],
+    help: 'Requests of agents for another certificate, by outcome (issued, repeated after a lost answer, refused).',
+  },
   queuegate_agents_revoked: { kind: 'gauge', labels: [], help: 'Registered agents that were revoked.' },
-  queuegate_pending_enrolments: { kind: 'gauge', labels: [], help: 'Machines that asked to become agents without a token and wait for an administrator (policy approve).' },
+  queuegate_pending_enrolments: {
+    kind: 'gauge',
+    labels: [],
+    help: 'Machines that asked to become agents without a token and wait for an administrator (policy approve).',
+  },
   queuegate_trust_agents: {
     kind: 'gauge',
     labels: ['state'],
-    help: "Registered agents by how they stand to the root of the authority that comes, or has come last: acknowledged, missing (they would refuse what it signs, or follow the one before), plain (unencrypted: they need none, and have none).",
+    help: 'Registered agents by how they stand to the root of the authority that comes, or has come last: acknowledged, missing (they would refuse what it signs, or follow the one before), plain (unencrypted: they need none, and have none).',
   },
-  queuegate_http_requests_total: { kind: 'counter', labels: ['method', 'route', 'status'], help: 'Requests to the administration, by route and status.' },
+  queuegate_http_requests_total: {
+    kind: 'counter',
+    labels: ['method', 'route', 'status'],
+    help: 'Requests to the administration, by route and status.',
+  },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 
 export type MetricName = keyof typeof METRICS;
@@ -75,7 +159,12 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
   const instruments: Record<string, unknown> = {};
   for (const [name, { kind, labels, help }] of Object.entries(METRICS)) {
     const common = { name, help, labelNames: [...labels], registers: [registry] };
-    instruments[name] = kind === 'gauge' ? new Gauge(common) : kind === 'counter' ? new Counter(common) : new Histogram({ ...common, buckets: COMMIT_BUCKETS_SECONDS });
+    instruments[name] =
+      kind === 'gauge'
+        ? new Gauge(common)
+        : kind === 'counter'
+          ? new Counter(common)
+          : new Histogram({ ...common, buckets: COMMIT_BUCKETS_SECONDS });
   }
   // Made from the table just above, name by name and kind by kind.
   return { registry, instruments: instruments as Instruments };
@@ -83,6 +172,9 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
 
 /** The whole of docs/METRICS.md. */
 export function metricsMarkdown(): string {
-  const rows = Object.entries(METRICS).map(([name, { kind, labels, help }]) => `| \`${name}\` | ${kind} | ${labels.length === 0 ? '' : labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`);
+  const rows = Object.entries(METRICS).map(
+    ([name, { kind, labels, help }]) =>
+      `| \`${name}\` | ${kind} | ${labels.length === 0 ? '' : labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`,
+  );
   return `${['# Metrics', '', 'Prometheus text format at `GET /metrics` of the administration (role viewer). Beside these stand the usual metrics of the', 'Node.js process. This page is made from `central/metrics.ts`.', '', '| metric | kind | labels | what it says |', '| --- | --- | --- | --- |', ...rows].join('\n')}\n`;
 }

@@ -27,7 +27,13 @@ import { SETTINGS_ERRORS, settingsTable, type Schema } from '../shared/settings/
 import { DATABASE_ERRORS } from '../shared/sqlite/errors.ts';
 import { TRUSTSTORE_ERRORS } from '../shared/truststore/errors.ts';
 import { isTerminal, REFUSALS } from '../shared/wire/refusals.ts';
-import { AGENT_INTRODUCTION, AGENT_LOCAL_API, AGENT_RELOADING, CENTRAL_INTRODUCTION, CONFIGURATION_INTRODUCTION } from './configuration-text.ts';
+import {
+  AGENT_INTRODUCTION,
+  AGENT_LOCAL_API,
+  AGENT_RELOADING,
+  CENTRAL_INTRODUCTION,
+  CONFIGURATION_INTRODUCTION,
+} from './configuration-text.ts';
 
 /** One error table with the heading it gets in ERRORS.md. */
 export interface ErrorSubject {
@@ -44,37 +50,104 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   {
     table: 'REFUSALS',
     title: 'Sessions: refusals and close codes',
-    about: 'The last word of a session, as a `refuse` frame and as the close code after it ([PROTOCOL.md](PROTOCOL.md#refusals-and-close-codes)). The log of the side that refused and the status of the agent show them.',
+    about:
+      'The last word of a session, as a `refuse` frame and as the close code after it ([PROTOCOL.md](PROTOCOL.md#refusals-and-close-codes)). The log of the side that refused and the status of the agent show them.',
     errors: REFUSALS,
   },
   {
     table: 'AGENT_ERRORS',
     title: 'Agent: enrolment, connection, local API',
-    about: 'In the log of the agent, in its status (`GET /v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
+    about:
+      'In the log of the agent, in its status (`GET /v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
     errors: AGENT_ERRORS,
   },
-  { table: 'MESSAGE_ERRORS', title: 'Messages from producers', about: 'Answers to events at the local API of an agent and to commands at the REST API of Central. Nothing of the request is stored.', errors: MESSAGE_ERRORS },
-  { table: 'TRUSTSTORE_ERRORS', title: 'Truststore commands', about: 'Answers of `queue-agent truststore` and of `queuegate truststore`, which are one command.', errors: TRUSTSTORE_ERRORS },
-  { table: 'KEYSTORE_ERRORS', title: 'Key stores and trust stores', about: 'Reading and writing JKS, PKCS#12, PEM and DER. Whatever is wrong with a truststore, the agent makes no connection without verification.', errors: KEYSTORE_ERRORS },
-  { table: 'PRIVATE_KEY_ERRORS', title: 'Central: files with a private key', about: 'Answers to imports of a certificate or an authority with its key ([CERTIFICATES.md](CERTIFICATES.md)).', errors: PRIVATE_KEY_ERRORS },
+  {
+    table: 'MESSAGE_ERRORS',
+    title: 'Messages from producers',
+    about:
+      'Answers to events at the local API of an agent and to commands at the REST API of Central. Nothing of the request is stored.',
+    errors: MESSAGE_ERRORS,
+  },
+  {
+    table: 'TRUSTSTORE_ERRORS',
+    title: 'Truststore commands',
+    about: 'Answers of `queue-agent truststore` and of `queuegate truststore`, which are one command.',
+    errors: TRUSTSTORE_ERRORS,
+  },
+  {
+    table: 'KEYSTORE_ERRORS',
+    title: 'Key stores and trust stores',
+    about:
+      'Reading and writing JKS, PKCS#12, PEM and DER. Whatever is wrong with a truststore, the agent makes no connection without verification.',
+    errors: KEYSTORE_ERRORS,
+  },
+  {
+    table: 'PRIVATE_KEY_ERRORS',
+    title: 'Central: files with a private key',
+    about: 'Answers to imports of a certificate or an authority with its key ([CERTIFICATES.md](CERTIFICATES.md)).',
+    errors: PRIVATE_KEY_ERRORS,
+  },
   {
     table: 'PKI_ERRORS',
     title: 'Central: certificates and enrolment',
-    about: 'Answers to enrolments (HTTP), to acts on the authority and on certificates ([CERTIFICATES.md](CERTIFICATES.md)) and to changes of the certificate parameters, and reasons why Central does not start.',
+    about:
+      'Answers to enrolments (HTTP), to acts on the authority and on certificates ([CERTIFICATES.md](CERTIFICATES.md)) and to changes of the certificate parameters, and reasons why Central does not start.',
     errors: PKI_ERRORS,
   },
-  { table: 'ROTATION_ERRORS', title: 'Central: rotation of the authority', about: 'Answers to the steps of a rotation ([CERTIFICATES.md](CERTIFICATES.md#rotation)).', errors: ROTATION_ERRORS },
-  { table: 'PARAMETER_ERRORS', title: 'Central: parameters', about: 'Answers of the parameters API.', errors: PARAMETER_ERRORS },
-  { table: 'AUTH_ERRORS', title: 'Central: access to the administration', about: 'Answers of every path of the REST API that needs a token.', errors: AUTH_ERRORS },
-  { table: 'ADMIN_ERRORS', title: 'Central: requests to the administration', about: 'Answers of the REST API ([REST.md](REST.md)).', errors: ADMIN_ERRORS },
-  { table: 'HTTP_ERRORS', title: 'Central: HTTP on any port', about: 'Answers to what is wrong with a request itself, on the ports of the administration and of the agents.', errors: HTTP_ERRORS },
-  { table: 'STORE_ERRORS', title: 'Central: agents, tokens, versions', about: 'What the store refuses, whatever engine it runs on.', errors: STORE_ERRORS },
-  { table: 'BACKUP_ERRORS', title: 'Central: backup and restore', about: 'Answers of `queuegate backup` and `queuegate restore`, and of their paths of the REST API ([OPERATIONS.md](OPERATIONS.md)).', errors: BACKUP_ERRORS },
-  { table: 'CLI_ERRORS', title: 'Command line of the administrator', about: 'Answers of `queuegate`. What Central refuses is shown with the code that Central gave.', errors: CLI_ERRORS },
+  {
+    table: 'ROTATION_ERRORS',
+    title: 'Central: rotation of the authority',
+    about: 'Answers to the steps of a rotation ([CERTIFICATES.md](CERTIFICATES.md#rotation)).',
+    errors: ROTATION_ERRORS,
+  },
+  {
+    table: 'PARAMETER_ERRORS',
+    title: 'Central: parameters',
+    about: 'Answers of the parameters API.',
+    errors: PARAMETER_ERRORS,
+  },
+  {
+    table: 'AUTH_ERRORS',
+    title: 'Central: access to the administration',
+    about: 'Answers of every path of the REST API that needs a token.',
+    errors: AUTH_ERRORS,
+  },
+  {
+    table: 'ADMIN_ERRORS',
+    title: 'Central: requests to the administration',
+    about: 'Answers of the REST API ([REST.md](REST.md)).',
+    errors: ADMIN_ERRORS,
+  },
+  {
+    table: 'HTTP_ERRORS',
+    title: 'Central: HTTP on any port',
+    about: 'Answers to what is wrong with a request itself, on the ports of the administration and of the agents.',
+    errors: HTTP_ERRORS,
+  },
+  {
+    table: 'STORE_ERRORS',
+    title: 'Central: agents, tokens, versions',
+    about: 'What the store refuses, whatever engine it runs on.',
+    errors: STORE_ERRORS,
+  },
+  {
+    table: 'BACKUP_ERRORS',
+    title: 'Central: backup and restore',
+    about:
+      'Answers of `queuegate backup` and `queuegate restore`, and of their paths of the REST API ([OPERATIONS.md](OPERATIONS.md)).',
+    errors: BACKUP_ERRORS,
+  },
+  {
+    table: 'CLI_ERRORS',
+    title: 'Command line of the administrator',
+    about: 'Answers of `queuegate`. What Central refuses is shown with the code that Central gave.',
+    errors: CLI_ERRORS,
+  },
   {
     table: 'HANDSHAKE_ERRORS',
     title: 'Central: connections that come to nothing',
-    about: 'Causes in `GET /api/v1/handshake-failures` and in the metric `queuegate_handshake_failures_total`, beside the codes of refused sessions and enrolments. What agents say of the same is under "Agent".',
+    about:
+      'Causes in `GET /api/v1/handshake-failures` and in the metric `queuegate_handshake_failures_total`, beside the codes of refused sessions and enrolments. What agents say of the same is under "Agent".',
     errors: HANDSHAKE_ERRORS,
   },
   {
@@ -83,13 +156,44 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about: 'Causes in the same record. An agent reads `busy` and reconnects automatically; anything else is cut.',
     errors: PLACE_ERRORS,
   },
-  { table: 'LISTENER_ERRORS', title: 'Central: listeners', about: 'Binding of ports, at the start and when a parameter moves one.', errors: LISTENER_ERRORS },
+  {
+    table: 'LISTENER_ERRORS',
+    title: 'Central: listeners',
+    about: 'Binding of ports, at the start and when a parameter moves one.',
+    errors: LISTENER_ERRORS,
+  },
   { table: 'CONFIG_ERRORS', title: 'Central: start', about: 'Central does not start.', errors: CONFIG_ERRORS },
-  { table: 'DATABASE_ERRORS', title: 'Data folders and stores', about: 'Of Central and of the agent alike.', errors: DATABASE_ERRORS },
-  { table: 'LOCAL_SOCKET_ERRORS', title: 'Local sockets', about: 'Of Central and of the agent alike: the socket in the data folder, by which programs on the same host reach them.', errors: LOCAL_SOCKET_ERRORS },
-  { table: 'SETTINGS_ERRORS', title: 'Configuration: settings', about: 'Of Central and of the agent alike ([CONFIGURATION.md](CONFIGURATION.md)).', errors: SETTINGS_ERRORS },
-  { table: 'PROPERTIES_ERRORS', title: 'Configuration: syntax of the files', about: 'Of Central and of the agent alike.', errors: PROPERTIES_ERRORS },
-  { table: 'FILE_ERRORS', title: 'Files', about: 'Every file that somebody named: configuration, truststore, certificate, key.', errors: FILE_ERRORS },
+  {
+    table: 'DATABASE_ERRORS',
+    title: 'Data folders and stores',
+    about: 'Of Central and of the agent alike.',
+    errors: DATABASE_ERRORS,
+  },
+  {
+    table: 'LOCAL_SOCKET_ERRORS',
+    title: 'Local sockets',
+    about:
+      'Of Central and of the agent alike: the socket in the data folder, by which programs on the same host reach them.',
+    errors: LOCAL_SOCKET_ERRORS,
+  },
+  {
+    table: 'SETTINGS_ERRORS',
+    title: 'Configuration: settings',
+    about: 'Of Central and of the agent alike ([CONFIGURATION.md](CONFIGURATION.md)).',
+    errors: SETTINGS_ERRORS,
+  },
+  {
+    table: 'PROPERTIES_ERRORS',
+    title: 'Configuration: syntax of the files',
+    about: 'Of Central and of the agent alike.',
+    errors: PROPERTIES_ERRORS,
+  },
+  {
+    table: 'FILE_ERRORS',
+    title: 'Files',
+    about: 'Every file that somebody named: configuration, truststore, certificate, key.',
+    errors: FILE_ERRORS,
+  },
 ];
 
 /** The documents made here, by path from the root of the repository. */
@@ -126,7 +230,10 @@ export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECT
     '',
     '| close code | code | |',
     '| --- | --- | --- |',
-    ...closeCodes(subjects).map(({ close, code }) => `| ${close} | [\`${code}\`](#${code}) | ${isTerminal(close) ? 'terminal' : 'the agent reconnects'} |`),
+    ...closeCodes(subjects).map(
+      ({ close, code }) =>
+        `| ${close} | [\`${code}\`](#${code}) | ${isTerminal(close) ? 'terminal' : 'the agent reconnects'} |`,
+    ),
     '',
     'Other codes are those of RFC 6455 section 7.4.1: 1000 and 1001 (the peer left), 1006 (the line was cut), 1009 (a frame larger than the peer takes).',
     'After each of them the agent reconnects.',
@@ -142,11 +249,21 @@ export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECT
 function errorSection(code: string, definition: ErrorDefinition): string[] {
   const { text, hint, status, close } = definition;
   const facts = [
-    ...(close === undefined ? [] : [`Close code: ${close} (${isTerminal(close) ? 'terminal' : 'the agent reconnects'})`]),
+    ...(close === undefined
+      ? []
+      : [`Close code: ${close} (${isTerminal(close) ? 'terminal' : 'the agent reconnects'})`]),
     ...(status === undefined ? [] : [`HTTP status: ${status}`]),
     `Retryable: ${mayPass(definition) ? 'yes' : 'no'}`,
   ];
-  return [`### ${code}`, '', prose(text), '', `- Hint: ${hint === '{hint}' ? 'in the error itself; it depends on the cause.' : prose(hint)}`, ...facts.map((fact) => `- ${fact}`), ''];
+  return [
+    `### ${code}`,
+    '',
+    prose(text),
+    '',
+    `- Hint: ${hint === '{hint}' ? 'in the error itself; it depends on the cause.' : prose(hint)}`,
+    ...facts.map((fact) => `- ${fact}`),
+    '',
+  ];
 }
 
 /** Whether the same request may succeed later without any change. */
@@ -156,7 +273,9 @@ function mayPass({ retryable = false, status, close }: ErrorDefinition): boolean
 
 function closeCodes(subjects: readonly ErrorSubject[]): { readonly close: number; readonly code: string }[] {
   return subjects
-    .flatMap(({ errors }) => Object.entries(errors).flatMap(([code, { close }]) => (close === undefined ? [] : [{ close, code }])))
+    .flatMap(({ errors }) =>
+      Object.entries(errors).flatMap(([code, { close }]) => (close === undefined ? [] : [{ close, code }])),
+    )
     .toSorted((a, b) => a.close - b.close);
 }
 
@@ -204,7 +323,11 @@ function settingRows(schema: Schema, prefix: string): string[] {
     const name = row.alias === undefined ? `\`${row.name}\`` : `\`${row.name}\` or \`${row.alias}\``;
     return `| ${[name, `\`${row.environment}\``, `\`${row.flag}\``, defaultText(row.default), row.allowed, row.doc].map(cell).join(' | ')} |`;
   });
-  return ['| name | environment variable | flag | default | allowed | what it is |', '| --- | --- | --- | --- | --- | --- |', ...rows];
+  return [
+    '| name | environment variable | flag | default | allowed | what it is |',
+    '| --- | --- | --- | --- | --- | --- |',
+    ...rows,
+  ];
 }
 
 function defaultText(text: string): string {

@@ -12,7 +12,11 @@ export interface Backoff {
   reset(): void;
 }
 
-export function createBackoff(random: () => number = Math.random, firstMs = FIRST_DELAY_MS, longestMs = LONGEST_DELAY_MS): Backoff {
+export function createBackoff(
+  random: () => number = Math.random,
+  firstMs = FIRST_DELAY_MS,
+  longestMs = LONGEST_DELAY_MS,
+): Backoff {
   let attempt = 0;
   return {
     next(atLeastMs = 0): number {

@@ -17,8 +17,13 @@ export interface ErrorDefinition {
 
 export type ErrorTable = Readonly<Record<string, ErrorDefinition>>;
 
-type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}` ? Name | Placeholders<Rest> : never;
-type ParametersOf<D extends ErrorDefinition> = Record<Placeholders<D['text']> | Placeholders<D['hint']>, string | number>;
+type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}`
+  ? Name | Placeholders<Rest>
+  : never;
+type ParametersOf<D extends ErrorDefinition> = Record<
+  Placeholders<D['text']> | Placeholders<D['hint']>,
+  string | number
+>;
 
 /** An error with a stable code. Compare codes, never texts. */
 export class CodedError extends Error {
@@ -30,14 +35,21 @@ export class CodedError extends Error {
   /** What filled the placeholders, for programs. */
   readonly parameters: Readonly<Record<string, string | number>>;
 
-  constructor(code: string, definition: ErrorDefinition, parameters: Readonly<Record<string, string | number>>, cause?: unknown) {
+  constructor(
+    code: string,
+    definition: ErrorDefinition,
+    parameters: Readonly<Record<string, string | number>>,
+    cause?: unknown,
+  ) {
     super(fill(definition.text, parameters), cause === undefined ? undefined : { cause });
     this.name = 'CodedError';
     this.code = code;
     this.hint = fill(definition.hint, parameters);
     this.status = definition.status ?? 500;
     this.close = definition.close;
-    this.retryable = definition.retryable ?? (definition.status === 503 || (definition.close !== undefined && definition.close >= 4500));
+    this.retryable =
+      definition.retryable ??
+      (definition.status === 503 || (definition.close !== undefined && definition.close >= 4500));
     this.parameters = parameters;
   }
 }
@@ -47,7 +59,11 @@ export class CodedError extends Error {
  * The compiler knows each code's placeholders.
  */
 export function defineErrors<const T extends ErrorTable>(table: T) {
-  return function fault<C extends keyof T & string>(code: C, parameters: ParametersOf<T[C]>, cause?: unknown): CodedError {
+  return function fault<C extends keyof T & string>(
+    code: C,
+    parameters: ParametersOf<T[C]>,
+    cause?: unknown,
+  ): CodedError {
     return new CodedError(code, table[code] as ErrorDefinition, parameters, cause);
   };
 }
@@ -75,5 +91,7 @@ export function systemCode(error: unknown): string | undefined {
 }
 
 function fill(template: string, parameters: Readonly<Record<string, string | number>>): string {
-  return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) => (name in parameters ? String(parameters[name]) : whole));
+  return template.replaceAll(/\{(\w+)\}/g, (whole, name: string) =>
+    name in parameters ? String(parameters[name]) : whole,
+  );
 }

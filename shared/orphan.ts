@@ -5,7 +5,10 @@
 const LOOK_MS = 500;
 
 /** Calls `onOrphan` once when this process was started by npm and its parent has ended. */
-export function watchForOrphaning(environment: Readonly<Record<string, string | undefined>>, onOrphan: () => void): void {
+export function watchForOrphaning(
+  environment: Readonly<Record<string, string | undefined>>,
+  onOrphan: () => void,
+): void {
   if (environment['npm_lifecycle_event'] === undefined) return;
   const parent = process.ppid;
   const timer = setInterval(() => {

@@ -20,7 +20,7 @@ export const BAITS: Readonly<Record<string, (length: number) => string>> = {
   'alternative names': repeated('URI:"'),
   blanks: (length) => `${' '.repeat(Math.max(0, length - 1))}!`.slice(0, length),
   'blank lines': repeated('\t\r\n'),
-  'dashes': repeated('--'),
+  dashes: repeated('--'),
   'blocks without an end': repeated('-----BEGIN X-----\n'),
   'keys without an end': repeated('-----BEGIN PRIVATE KEY-----\n'),
   'certificates without an end': repeated('-----BEGIN CERTIFICATE-----\n'),
@@ -48,14 +48,22 @@ function repeated(seed: string): (length: number) => string {
 function enclosed(label: string, line: string): (length: number) => string {
   return (length) => {
     const [begin, end] = [`-----BEGIN ${label}-----\n`, `-----END ${label}-----\n`];
-    return (begin + line.repeat(Math.max(0, Math.floor((length - begin.length - end.length) / line.length))) + end).slice(0, length);
+    return (
+      begin +
+      line.repeat(Math.max(0, Math.floor((length - begin.length - end.length) / line.length))) +
+      end
+    ).slice(0, length);
   };
 }
 
 function enclosedDer(label: string): (length: number) => string {
   return (length) => {
     const bytes = Math.max(0, Math.floor(((length - 2 * label.length - 40) * 3) / 4.2));
-    return `-----BEGIN ${label}-----\n${(nestedDer(bytes).toString('base64').match(/.{1,64}/g) ?? []).join('\n')}\n-----END ${label}-----\n`.slice(0, length);
+    return `-----BEGIN ${label}-----\n${(
+      nestedDer(bytes)
+        .toString('base64')
+        .match(/.{1,64}/g) ?? []
+    ).join('\n')}\n-----END ${label}-----\n`.slice(0, length);
   };
 }
 
@@ -64,7 +72,12 @@ export function nestedDer(bytes: number): Buffer {
   const heads: Buffer[] = [];
   let length = 0;
   while (length < bytes - 5) {
-    const head = length < 0x80 ? Buffer.from([0x30, length]) : length < 0x1_0000 ? Buffer.from([0x30, 0x82, length >> 8, length & 0xff]) : Buffer.from([0x30, 0x83, length >> 16, (length >> 8) & 0xff, length & 0xff]);
+    const head =
+      length < 0x80
+        ? Buffer.from([0x30, length])
+        : length < 0x1_0000
+          ? Buffer.from([0x30, 0x82, length >> 8, length & 0xff])
+          : Buffer.from([0x30, 0x83, length >> 16, (length >> 8) & 0xff, length & 0xff]);
     heads.push(head);
     length += head.length;
   }
@@ -102,18 +115,30 @@ export function stringPlaces(schema: AnySchema, unbounded = 100_000, place = '')
   if (schema.anyOf !== undefined) return schema.anyOf.flatMap((option) => stringPlaces(option, unbounded, place));
   if (schema.const !== undefined || schema.enum !== undefined) return [];
   if (schema.type === 'string') return [{ place, maxLength: schema.maxLength ?? unbounded, with: (text) => text }];
-  if (schema.type === 'array') return stringPlaces(schema.items ?? {}, unbounded, `${place}/0`).map((inner) => ({ ...inner, with: (text) => [inner.with(text)] }));
+  if (schema.type === 'array')
+    return stringPlaces(schema.items ?? {}, unbounded, `${place}/0`).map((inner) => ({
+      ...inner,
+      with: (text) => [inner.with(text)],
+    }));
   if (schema.type === 'object') {
     const whole = sampleOf(schema) as Record<string, unknown>;
     const named = Object.entries(schema.properties ?? {}).flatMap(([name, member]) =>
-      stringPlaces(member, unbounded, `${place}/${name}`).map((inner) => ({ ...inner, with: (text: string) => ({ ...whole, [name]: inner.with(text) }) })),
+      stringPlaces(member, unbounded, `${place}/${name}`).map((inner) => ({
+        ...inner,
+        with: (text: string) => ({ ...whole, [name]: inner.with(text) }),
+      })),
     );
     // The names of a record are text from outside too, and so are its values.
-    const free = schema.patternProperties === undefined ? [] : [{ place: `${place}/(a name)`, maxLength: unbounded, with: (text: string) => ({ [text]: text }) }];
+    const free =
+      schema.patternProperties === undefined
+        ? []
+        : [{ place: `${place}/(a name)`, maxLength: unbounded, with: (text: string) => ({ [text]: text }) }];
     return [...named, ...free];
   }
   // Anything at all: a text is one of it.
-  return Object.keys(schema).length === 0 || schema.type === undefined ? [{ place, maxLength: unbounded, with: (text) => text }] : [];
+  return Object.keys(schema).length === 0 || schema.type === undefined
+    ? [{ place, maxLength: unbounded, with: (text) => text }]
+    : [];
 }
 
 /** A value that fits; optional members are left out. */
@@ -133,7 +158,9 @@ export function sampleOf(schema: AnySchema): unknown {
     case 'array':
       return [];
     case 'object':
-      return Object.fromEntries((schema.required ?? []).map((name) => [name, sampleOf(schema.properties?.[name] ?? {})]));
+      return Object.fromEntries(
+        (schema.required ?? []).map((name) => [name, sampleOf(schema.properties?.[name] ?? {})]),
+      );
     default:
       return null;
   }

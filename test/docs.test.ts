@@ -12,9 +12,33 @@ import { readRequest } from '../central/pki/x509/csr.ts';
 import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs/make.ts';
 import { fingerprint, linkOf } from '../shared/sqlite/logs/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
-import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN, ENROLLED, ENROLMENT_PENDING, proofKey, readEnrolmentToken, requestMac, type EnrolByAsking, type EnrolByRescue, type EnrolWithProof } from '../shared/wire/enrollment.ts';
+import {
+  ENROL_BY_ASKING,
+  ENROL_BY_RESCUE,
+  ENROL_WITH_PROOF,
+  ENROL_WITH_TOKEN,
+  ENROLLED,
+  ENROLMENT_PENDING,
+  proofKey,
+  readEnrolmentToken,
+  requestMac,
+  type EnrolByAsking,
+  type EnrolByRescue,
+  type EnrolWithProof,
+} from '../shared/wire/enrollment.ts';
 import { misfit, type JsonSchema } from '../shared/wire/json-schema.ts';
-import { BEGIN, CHALLENGE, FROM_AGENT, FROM_CENTRAL, HELLO, LIMITS, MAX_HELLO_BYTES, type Challenge, type Hello, type Welcome } from '../shared/wire/messages.ts';
+import {
+  BEGIN,
+  CHALLENGE,
+  FROM_AGENT,
+  FROM_CENTRAL,
+  HELLO,
+  LIMITS,
+  MAX_HELLO_BYTES,
+  type Challenge,
+  type Hello,
+  type Welcome,
+} from '../shared/wire/messages.ts';
 import { helloTranscript, readPublicKey, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
 import { readRescueCode, rescueKey, rescueMac } from '../shared/wire/recovery.ts';
 import { REFUSALS } from '../shared/wire/refusals.ts';
@@ -25,7 +49,12 @@ function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');
 }
 
-const documents = [...(existsSync(join(root, 'README.md')) ? ['README.md'] : []), ...readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+const documents = [
+  ...(existsSync(join(root, 'README.md')) ? ['README.md'] : []),
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
 
 const sources = ['central', 'agent', 'shared'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -34,8 +63,13 @@ const sources = ['central', 'agent', 'shared'].flatMap((folder) =>
 );
 
 /** All that `pattern` finds, with the document it stands in. */
-function findings(pattern: RegExp, files: readonly string[] = documents): { readonly file: string; readonly found: string }[] {
-  return files.flatMap((file) => Array.from(read(file).matchAll(pattern), ([whole, group]) => ({ file, found: group ?? whole })));
+function findings(
+  pattern: RegExp,
+  files: readonly string[] = documents,
+): { readonly file: string; readonly found: string }[] {
+  return files.flatMap((file) =>
+    Array.from(read(file).matchAll(pattern), ([whole, group]) => ({ file, found: group ?? whole })),
+  );
 }
 
 /** The text under a heading, up to the next heading of the same level or above. */
@@ -54,7 +88,10 @@ function unwrapped(markdown: string): string {
 }
 
 function headings(markdown: string): string[] {
-  return Array.from(markdown.replaceAll(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.+)$/gm), ([, heading]) => heading ?? '');
+  return Array.from(
+    markdown.replaceAll(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.+)$/gm),
+    ([, heading]) => heading ?? '',
+  );
 }
 
 describe('documents that are made', () => {
@@ -63,7 +100,10 @@ describe('documents that are made', () => {
   });
 
   it('ERRORS.md has every error table of the source', () => {
-    const calls = findings(/\bdefineErrors\(([^)]*)/g, sources.filter((file) => file !== 'shared/errors.ts'));
+    const calls = findings(
+      /\bdefineErrors\(([^)]*)/g,
+      sources.filter((file) => file !== 'shared/errors.ts'),
+    );
     // A table that is written into the call cannot be documented: give it a name and export it.
     expect(calls.map(({ found }) => found).toSorted()).toEqual(ERROR_SUBJECTS.map(({ table }) => table).toSorted());
   });
@@ -102,7 +142,10 @@ describe('what documents name', () => {
 
   it('every npm script exists', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
-    const named = findings(/\bnpm (?:run (?:-s |--silent )?([a-z:-]+)|(?:start|test)\b)/g).map(({ file, found }) => ({ file, found: found.replace(/^npm /, '') }));
+    const named = findings(/\bnpm (?:run (?:-s |--silent )?([a-z:-]+)|(?:start|test)\b)/g).map(({ file, found }) => ({
+      file,
+      found: found.replace(/^npm /, ''),
+    }));
     expect(named.filter(({ found }) => !Object.hasOwn(scripts, found))).toEqual([]);
   });
 
@@ -121,7 +164,13 @@ describe('what documents name', () => {
     const cited = Array.from(text.matchAll(/`(test\/[\w./-]+\.ts)` ((?:"[^"]+"(?:, )?)+)/g));
     expect(cited.length).toBeGreaterThan(20);
     const missing = cited.flatMap(([, file = '', titles = '']) =>
-      Array.from(titles.matchAll(/"([^"]+)"/g), ([, title = '']) => ({ file, title })).filter(({ title }) => !existsSync(join(root, file)) || !read(file).replaceAll(String.raw`\'`, "'").includes(title)),
+      Array.from(titles.matchAll(/"([^"]+)"/g), ([, title = '']) => ({ file, title })).filter(
+        ({ title }) =>
+          !existsSync(join(root, file)) ||
+          !read(file)
+            .replaceAll(String.raw`\'`, "'")
+            .includes(title),
+      ),
     );
     expect(missing).toEqual([]);
   });
@@ -129,7 +178,8 @@ describe('what documents name', () => {
 
 describe('PROTOCOL.md', () => {
   const text = read('docs/PROTOCOL.md');
-  const jsonIn = (part: string): string[] => Array.from(part.matchAll(/```json\n([\s\S]*?)\n```/g), ([, json]) => json ?? '');
+  const jsonIn = (part: string): string[] =>
+    Array.from(part.matchAll(/```json\n([\s\S]*?)\n```/g), ([, json]) => json ?? '');
   const example = (type: string): unknown => JSON.parse(jsonIn(section(text, `### ${type}`))[0] ?? '');
 
   /** The kinds of values that PROTOCOL.md defines once, under "Frames". */
@@ -164,7 +214,13 @@ describe('PROTOCOL.md', () => {
       case 'integer':
         return [`${schema.minimum} to ${schema.maximum}`];
       case 'string':
-        return [schema.minLength === undefined ? `at most ${schema.maxLength}` : schema.minLength === schema.maxLength ? String(schema.maxLength) : `${schema.minLength} to ${schema.maxLength}`];
+        return [
+          schema.minLength === undefined
+            ? `at most ${schema.maxLength}`
+            : schema.minLength === schema.maxLength
+              ? String(schema.maxLength)
+              : `${schema.minLength} to ${schema.maxLength}`,
+        ];
       case 'array':
         return [`at most ${schema.maxItems.toLocaleString('en')}`, ...formsOf(schema.items)];
       default:
@@ -176,37 +232,76 @@ describe('PROTOCOL.md', () => {
   function faultsOf(part: string, schema: JsonSchema, prefix = ''): string[] {
     if (!('properties' in schema)) return [];
     return Object.entries(schema.properties).flatMap(([name, member]) => {
-      const row = part.split('\n').find((line) => line.startsWith('| ') && line.split(' | ')[0]?.includes(`\`${prefix}${name}\``));
+      const row = part
+        .split('\n')
+        .find((line) => line.startsWith('| ') && line.split(' | ')[0]?.includes(`\`${prefix}${name}\``));
       if (row === undefined) return [`${prefix}${name} has no row`];
-      if (name === 'logs') return Object.keys('properties' in member ? member.properties : {}).filter((log) => !row.includes(`\`${log}\``));
+      if (name === 'logs')
+        return Object.keys('properties' in member ? member.properties : {}).filter(
+          (log) => !row.includes(`\`${log}\``),
+        );
       // A string may happen to have the bounds of a kind: its bounds written out will do as well.
-      const missing = boundsOf(member).every((form) => row.includes(form)) ? [] : formsOf(member).filter((form) => !row.includes(form));
-      return [...missing.map((form) => `${prefix}${name} does not say "${form}"`), ...faultsOf(part, member, `${name}.`)];
+      const missing = boundsOf(member).every((form) => row.includes(form))
+        ? []
+        : formsOf(member).filter((form) => !row.includes(form));
+      return [
+        ...missing.map((form) => `${prefix}${name} does not say "${form}"`),
+        ...faultsOf(part, member, `${name}.`),
+      ];
     });
   }
 
-  it.each(Object.entries({ ...FROM_AGENT, ...FROM_CENTRAL }))('tells each member of %s with its form and bounds', (type, schema) => {
-    expect(faultsOf(section(text, `### ${type}`), schema)).toEqual([]);
-  });
+  it.each(Object.entries({ ...FROM_AGENT, ...FROM_CENTRAL }))(
+    'tells each member of %s with its form and bounds',
+    (type, schema) => {
+      expect(faultsOf(section(text, `### ${type}`), schema)).toEqual([]);
+    },
+  );
 
   it('tells each member of an enrolment with its form and bounds', () => {
-    const [token, proof, answer] = ['### Over wss: the token', '### Over ws: a proof of the token', '### The answer'].map((heading) => section(text, heading));
-    const ofRequest = (schema: JsonSchema, part = ''): string[] => faultsOf(part, schema).filter((fault) => !fault.startsWith('name does not say'));
+    const [token, proof, answer] = [
+      '### Over wss: the token',
+      '### Over ws: a proof of the token',
+      '### The answer',
+    ].map((heading) => section(text, heading));
+    const ofRequest = (schema: JsonSchema, part = ''): string[] =>
+      faultsOf(part, schema).filter((fault) => !fault.startsWith('name does not say'));
     expect(ofRequest(ENROL_WITH_TOKEN, token)).toEqual([]);
-    expect(ofRequest({ ...ENROL_WITH_PROOF, properties: { tokenId: ENROL_WITH_PROOF.properties.tokenId, mac: ENROL_WITH_PROOF.properties.mac } }, proof)).toEqual([]);
+    expect(
+      ofRequest(
+        {
+          ...ENROL_WITH_PROOF,
+          properties: { tokenId: ENROL_WITH_PROOF.properties.tokenId, mac: ENROL_WITH_PROOF.properties.mac },
+        },
+        proof,
+      ),
+    ).toEqual([]);
     expect(ofRequest(ENROLLED, answer)).toEqual([]);
     const [asking, rescue] = ['### Without a token', '### With a rescue code'].map((heading) => section(text, heading));
-    expect([...ofRequest(ENROL_BY_ASKING, asking), ...ofRequest(ENROLMENT_PENDING, asking), ...ofRequest(ENROL_BY_RESCUE, rescue)]).toEqual([]);
+    expect([
+      ...ofRequest(ENROL_BY_ASKING, asking),
+      ...ofRequest(ENROLMENT_PENDING, asking),
+      ...ofRequest(ENROL_BY_RESCUE, rescue),
+    ]).toEqual([]);
   });
 
   it('has an example of each frame that the schemas take', () => {
-    for (const type of Object.keys(FROM_AGENT)) expect(decodeFromAgent(jsonIn(section(text, `### ${type}`))[0] ?? '')?.type).toBe(type);
-    for (const type of Object.keys(FROM_CENTRAL)) expect(decodeFromCentral(jsonIn(section(text, `### ${type}`))[0] ?? '')?.type).toBe(type);
+    for (const type of Object.keys(FROM_AGENT))
+      expect(decodeFromAgent(jsonIn(section(text, `### ${type}`))[0] ?? '')?.type).toBe(type);
+    for (const type of Object.keys(FROM_CENTRAL))
+      expect(decodeFromCentral(jsonIn(section(text, `### ${type}`))[0] ?? '')?.type).toBe(type);
   });
 
   it('shows what is signed, and its signatures verify', () => {
-    const [challenge, hello, welcome] = [example('challenge') as Challenge, example('hello') as Hello, example('welcome') as Welcome];
-    const [signedHello, signedWelcome, signingKey] = Array.from(section(text, '## What is signed').matchAll(/```text\n(.*)\n```/g), ([, shown]) => shown ?? '');
+    const [challenge, hello, welcome] = [
+      example('challenge') as Challenge,
+      example('hello') as Hello,
+      example('welcome') as Welcome,
+    ];
+    const [signedHello, signedWelcome, signingKey] = Array.from(
+      section(text, '## What is signed').matchAll(/```text\n(.*)\n```/g),
+      ([, shown]) => shown ?? '',
+    );
     expect(signedHello).toBe(helloTranscript(challenge, hello));
     expect(signedWelcome).toBe(welcomeTranscript(hello, challenge.central, welcome));
     const [agentKey, centralKey] = [readPublicKey(hello.key), readPublicKey(signingKey ?? '')];
@@ -235,18 +330,28 @@ describe('PROTOCOL.md', () => {
     expect(misfit(ENROL_BY_RESCUE, rescue)).toBeUndefined();
     const code = readRescueCode(/with the code `([\w-]+)`/.exec(text)?.[1] ?? '');
     const { name, pin, csr } = rescue;
-    expect(rescueMac(rescueKey(code ?? ''), { name, id: undefined, pin, csrDer: readRequest(csr).der })).toBe(rescue.rescue);
+    expect(rescueMac(rescueKey(code ?? ''), { name, id: undefined, pin, csrDer: readRequest(csr).der })).toBe(
+      rescue.rescue,
+    );
   });
 
   it('lists every close code', () => {
     const part = section(text, '## Refusals and close codes');
     for (const [code, { close }] of Object.entries(REFUSALS)) {
-      expect(part.split('\n').some((line) => line.startsWith(`| ${close} |`) && line.includes(`[\`${code}\`]`)), code).toBe(true);
+      expect(
+        part.split('\n').some((line) => line.startsWith(`| ${close} |`) && line.includes(`[\`${code}\`]`)),
+        code,
+      ).toBe(true);
     }
   });
 
   it('says the defaults of the limits', () => {
-    expect(LIMITS).toEqual({ maxFrameBytes: 1024 ** 2, maxMessageBytes: 256 * 1024, windowItems: 2000, windowBytes: 4 * 1024 ** 2 });
+    expect(LIMITS).toEqual({
+      maxFrameBytes: 1024 ** 2,
+      maxMessageBytes: 256 * 1024,
+      windowItems: 2000,
+      windowBytes: 4 * 1024 ** 2,
+    });
     expect(unwrapped(text)).toContain('1 MiB for a frame, 256 KiB for a message, 2,000 items and 4 MiB for the window');
     expect(section(text, '### hello')).toContain(`At most ${MAX_HELLO_BYTES.toLocaleString('en')} bytes`);
   });
@@ -261,7 +366,9 @@ describe('PROTOCOL.md', () => {
 
   it('uses public keys only in its examples', () => {
     expect(text).not.toContain('PRIVATE KEY');
-    expect(() => createPublicKey({ key: Buffer.from((example('hello') as Hello).key, 'base64'), format: 'der', type: 'spki' })).not.toThrow();
+    expect(() =>
+      createPublicKey({ key: Buffer.from((example('hello') as Hello).key, 'base64'), format: 'der', type: 'spki' }),
+    ).not.toThrow();
   });
 });
 
@@ -270,13 +377,17 @@ describe('REST.md', () => {
     const registered: string[] = [];
     const app = fastify();
     app.addHook('onRoute', ({ method, url, config }) => {
-      for (const name of [method].flat()) if (name !== 'HEAD') registered.push(`${name} ${url.replaceAll(/:(\w+)/g, '{$1}')} ${config?.role}`);
+      for (const name of [method].flat())
+        if (name !== 'HEAD') registered.push(`${name} ${url.replaceAll(/:(\w+)/g, '{$1}')} ${config?.role}`);
     });
     // Nothing is asked of the services before a request comes.
     await adminRoutes(app, { metrics: createMetrics() } as unknown as AdminServices);
     await app.ready();
     await app.close();
-    const told = Array.from(read('docs/REST.md').matchAll(/^### `([A-Z]+ \S+)`\n+Role: ([a-z]+)/gm), ([, route, role]) => `${route} ${role}`);
+    const told = Array.from(
+      read('docs/REST.md').matchAll(/^### `([A-Z]+ \S+)`\n+Role: ([a-z]+)/gm),
+      ([, route, role]) => `${route} ${role}`,
+    );
     expect(told.toSorted()).toEqual(registered.toSorted());
   });
 });

@@ -15,7 +15,15 @@ import { FROM_AGENT } from '../shared/wire/messages.ts';
 const root = resolve(import.meta.dirname, '..');
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
-const PEERS = ['unauthenticated address', 'pending enrollment', 'enrolled agent', 'API token: viewer', 'API token: operator', 'API token: administrator', 'local account'] as const;
+const PEERS = [
+  'unauthenticated address',
+  'pending enrollment',
+  'enrolled agent',
+  'API token: viewer',
+  'API token: operator',
+  'API token: administrator',
+  'local account',
+] as const;
 const RESOURCES = ['memory', 'disk', 'CPU', 'log lines', 'connections'] as const;
 /** The role that a route names, and the peer that it stands for. */
 const PEER_OF_ROLE: Readonly<Record<string, (typeof PEERS)[number]>> = {
@@ -30,7 +38,10 @@ function rows(columns: number): string[][] {
   const text = read('docs/SECURITY.md');
   const begin = text.indexOf('\n## Who can make Central spend how much\n');
   const part = text.slice(begin, text.indexOf('\n## ', begin + 4));
-  const cells = part.split('\n').filter((line) => line.startsWith('| ')).map((line) => line.slice(2, -2).split(' | '));
+  const cells = part
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) => line.slice(2, -2).split(' | '));
   return cells.filter((row) => row.length === columns && row[0] !== 'peer' && !/^-+$/.test(row[0] ?? ''));
 }
 
@@ -44,7 +55,9 @@ async function adminCalls(): Promise<{ readonly role: string; readonly call: str
   const calls: { role: string; call: string }[] = [];
   const app = fastify();
   app.addHook('onRoute', ({ method, url, config }) => {
-    for (const name of [method].flat()) if (name !== 'HEAD') calls.push({ role: String(config?.role), call: `${name} ${url.replaceAll(/:(\w+)/g, '{$1}')}` });
+    for (const name of [method].flat())
+      if (name !== 'HEAD')
+        calls.push({ role: String(config?.role), call: `${name} ${url.replaceAll(/:(\w+)/g, '{$1}')}` });
   });
   // Nothing is asked of the services before a request comes.
   await adminRoutes(app, { metrics: createMetrics() } as unknown as AdminServices);
@@ -55,11 +68,20 @@ async function adminCalls(): Promise<{ readonly role: string; readonly call: str
 
 /** The routes on the ports of agents, out of the tree that Fastify prints. */
 async function agentPortCalls(): Promise<string[]> {
-  const options = { listener: 'plain', central: 'c', server: createServer(), maxFrameBytes: 1, connections: { acceptedAt: () => 0, settle: () => undefined }, trustedProxies: () => ({ has: () => false }) };
+  const options = {
+    listener: 'plain',
+    central: 'c',
+    server: createServer(),
+    maxFrameBytes: 1,
+    connections: { acceptedAt: () => 0, settle: () => undefined },
+    trustedProxies: () => ({ has: () => false }),
+  };
   const { app } = await createAgentSocketApp(options as unknown as AgentSocketOptions);
   const tree = app.printRoutes({ commonPrefix: false });
   await app.close();
-  return Array.from(tree.matchAll(/── (\S+) \(([A-Z, ]+)\)/g), ([, url = '', methods = '']) => methods.split(', ').map((method) => `${method} /${url.replace(/^\//, '')}`))
+  return Array.from(tree.matchAll(/── (\S+) \(([A-Z, ]+)\)/g), ([, url = '', methods = '']) =>
+    methods.split(', ').map((method) => `${method} /${url.replace(/^\//, '')}`),
+  )
     .flat()
     .filter((call) => !call.startsWith('HEAD '));
 }
@@ -94,7 +116,9 @@ describe('what each peer can call', () => {
   it('has every route of the local API', () => {
     const told = callable('local account');
     const sources = ['routes', 'server', 'listeners'].map((name) => read(`agent/local-api/${name}.ts`)).join('\n');
-    const routes = new Set(Array.from(sources.matchAll(/'((?:GET|POST|DELETE) \/[^']+)'/g), ([, route]) => route ?? ''));
+    const routes = new Set(
+      Array.from(sources.matchAll(/'((?:GET|POST|DELETE) \/[^']+)'/g), ([, route]) => route ?? ''),
+    );
     expect(routes.size).toBeGreaterThanOrEqual(4);
     expect([...routes].filter((route) => !told.includes(route))).toEqual([]);
   });
@@ -115,7 +139,10 @@ describe('what each peer can make Central spend', () => {
       for (const part of parts) {
         const [, names = part, file] = /^(.*) \(`([^`]+)`\)$/.exec(part) ?? [];
         for (const [, name = ''] of names.matchAll(/`([^`]+)`/g)) {
-          const there = file === undefined ? Object.hasOwn(DEFINITIONS, name) : existsSync(join(root, file)) && new RegExp(`\\b(?:const|readonly) ${name}\\b`).test(read(file));
+          const there =
+            file === undefined
+              ? Object.hasOwn(DEFINITIONS, name)
+              : existsSync(join(root, file)) && new RegExp(`\\b(?:const|readonly) ${name}\\b`).test(read(file));
           if (!there) wrong.push(`${peer}, ${resource}: ${name} (${file ?? 'parameters'})`);
         }
       }
@@ -132,7 +159,8 @@ describe('what each peer can make Central spend', () => {
       for (const [, file = '', titles = ''] of cited) {
         const text = existsSync(join(root, file)) ? read(file).replaceAll(String.raw`\'`, "'") : undefined;
         if (text === undefined) wrong.push(`${file} is missing`);
-        for (const [, title = ''] of titles.matchAll(/"([^"]+)"/g)) if (text?.includes(title) !== true) wrong.push(`${file}: ${title}`);
+        for (const [, title = ''] of titles.matchAll(/"([^"]+)"/g))
+          if (text?.includes(title) !== true) wrong.push(`${file}: ${title}`);
       }
     }
     expect(wrong).toEqual([]);

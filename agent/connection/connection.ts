@@ -12,8 +12,26 @@ import { Sender } from '../../shared/delivery/sender.ts';
 import { hasChecksum, requireChecksum, withChecksum } from '../../shared/wire/checksum.ts';
 import { decodeFromCentral, encode } from '../../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
-import { AGENT_PATH, LIMITS, SUBPROTOCOL, type CentralFrame, type Challenge, type Hello, type Position, type Trust, type Welcome } from '../../shared/wire/messages.ts';
-import { channelBinding, helloTranscript, readPublicKey, signTranscript, trustTranscript, verifyTranscript, welcomeTranscript } from '../../shared/wire/proof.ts';
+import {
+  AGENT_PATH,
+  LIMITS,
+  SUBPROTOCOL,
+  type CentralFrame,
+  type Challenge,
+  type Hello,
+  type Position,
+  type Trust,
+  type Welcome,
+} from '../../shared/wire/messages.ts';
+import {
+  channelBinding,
+  helloTranscript,
+  readPublicKey,
+  signTranscript,
+  trustTranscript,
+  verifyTranscript,
+  welcomeTranscript,
+} from '../../shared/wire/proof.ts';
 import { isTerminal, refusal } from '../../shared/wire/refusals.ts';
 import { lookAtCertificate, shownChain } from './tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from './faults.ts';
@@ -130,9 +148,21 @@ class Connection {
       maxPayload: MAX_FRAME_BYTES,
       handshakeTimeout: DIAL_TIMEOUT_MS,
       finishRequest: (request: ClientRequest) => this.#sendRequest(request),
-      ...(target.secure ? { ca: [...plan.ca], allowPartialTrustChain: true, minVersion: 'TLSv1.3' as const, cert: plan.identity.certificate, key: plan.key.pem, ...(isIP(target.host) === 0 ? { servername: target.host } : {}) } : {}),
+      ...(target.secure
+        ? {
+            ca: [...plan.ca],
+            allowPartialTrustChain: true,
+            minVersion: 'TLSv1.3' as const,
+            cert: plan.identity.certificate,
+            key: plan.key.pem,
+            ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+          }
+        : {}),
     });
-    this.#dialTimer = setTimeout(() => this.#end(agentFault('connect_timeout', { target: targetName(target), seconds: DIAL_TIMEOUT_MS / 1000 })), DIAL_TIMEOUT_MS);
+    this.#dialTimer = setTimeout(
+      () => this.#end(agentFault('connect_timeout', { target: targetName(target), seconds: DIAL_TIMEOUT_MS / 1000 })),
+      DIAL_TIMEOUT_MS,
+    );
     this.#socket.on('upgrade', (response: IncomingMessage) => {
       this.#carrier = response.socket;
     });
@@ -249,7 +279,10 @@ class Connection {
       return this.#end(refusal('bad_frame', { found: 'a welcome that nothing asked for' }));
     }
     const signingKey = readPublicKey(this.#plan.identity.signingKey);
-    if (signingKey === undefined || !verifyTranscript(welcomeTranscript(hello, challenge.central, welcome), welcome.signature, signingKey)) {
+    if (
+      signingKey === undefined ||
+      !verifyTranscript(welcomeTranscript(hello, challenge.central, welcome), welcome.signature, signingKey)
+    ) {
       return this.#end(refusal('unproven_central', {}));
     }
     this.#state = 'online';
@@ -260,13 +293,25 @@ class Connection {
     const onFailure = (error: unknown): void => this.#fail(error);
     const { limits } = welcome;
     this.#maxItems = limits.windowItems;
-    const sender = new Sender({ outbox: this.#ports.outbox, frames, limits, now: this.#ports.now, onFailure, pollMs: POLL_MS });
+    const sender = new Sender({
+      outbox: this.#ports.outbox,
+      frames,
+      limits,
+      now: this.#ports.now,
+      onFailure,
+      pollMs: POLL_MS,
+    });
     this.#sender = sender;
     this.#receiver = new Receiver({ inbox: this.#ports.inbox, frames, limits, onFailure });
     const heartbeatMs = welcome.heartbeatSeconds * 1000;
-    this.#heartbeat = startHeartbeat(heartbeatPort(this.#socket, carrier), heartbeatMs, heartbeatMs * 4, ({ reason, seconds }) => {
-      this.#end(reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }));
-    });
+    this.#heartbeat = startHeartbeat(
+      heartbeatPort(this.#socket, carrier),
+      heartbeatMs,
+      heartbeatMs * 4,
+      ({ reason, seconds }) => {
+        this.#end(reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }));
+      },
+    );
     this.#ports.onOnline({
       session: welcome.session,
       epoch: welcome.epoch,
@@ -287,7 +332,9 @@ class Connection {
   /** Whoever stands in a plain line could say it, and be trusted on wss from then on: only what Central signed for this session counts. */
   #onTrust(frame: Trust): void {
     const signingKey = readPublicKey(this.#plan.identity.signingKey);
-    const proven = signingKey !== undefined && verifyTranscript(trustTranscript(this.#session, frame.certificates), frame.signature, signingKey);
+    const proven =
+      signingKey !== undefined &&
+      verifyTranscript(trustTranscript(this.#session, frame.certificates), frame.signature, signingKey);
     if (!proven) return this.#end(refusal('unproven_central', {}));
     this.#ports.control.onFrame(frame);
   }
@@ -308,17 +355,34 @@ class Connection {
   }
 
   #onError(error: Error): void {
-    if (this.#state !== 'dialling') return this.#end(agentFault('closed', { target: targetName(this.#plan.target), found: error.message }, error));
+    if (this.#state !== 'dialling')
+      return this.#end(agentFault('closed', { target: targetName(this.#plan.target), found: error.message }, error));
     const { target, truststore } = this.#plan;
-    if (this.#carrier !== undefined) return this.#end(agentFault('no_central', { target: targetName(target), found: `with a wrong upgrade (${error.message})` }, error));
-    this.#end(explainDialFailure(error, { target, truststore, shown: this.#shown, timeoutSeconds: DIAL_TIMEOUT_MS / 1000, now: new Date(this.#ports.now()) }));
+    if (this.#carrier !== undefined)
+      return this.#end(
+        agentFault(
+          'no_central',
+          { target: targetName(target), found: `with a wrong upgrade (${error.message})` },
+          error,
+        ),
+      );
+    this.#end(
+      explainDialFailure(error, {
+        target,
+        truststore,
+        shown: this.#shown,
+        timeoutSeconds: DIAL_TIMEOUT_MS / 1000,
+        now: new Date(this.#ports.now()),
+      }),
+    );
   }
 
   /** Sends the upgrade request, and keeps the certificate that the peer shows: when it is refused, its socket forgets it. */
   #sendRequest(request: ClientRequest): void {
     request.once('socket', (socket) => {
       // `secure` comes before Node verifies; `secureConnect` would come only for a certificate that is trusted.
-      if (socket instanceof TLSSocket) socket.prependOnceListener('secure', () => (this.#shown = socket.getPeerX509Certificate()));
+      if (socket instanceof TLSSocket)
+        socket.prependOnceListener('secure', () => (this.#shown = socket.getPeerX509Certificate()));
     });
     request.end();
   }
@@ -328,7 +392,8 @@ class Connection {
     const target = targetName(this.#plan.target);
     const said = text === '' ? `close code ${code}` : `close code ${code} ${text}`;
     const spoken = this.#refusal;
-    if (spoken !== undefined) return this.#finish({ ...spoken, terminal: isTerminal(code), onlineMs: this.#onlineMs() });
+    if (spoken !== undefined)
+      return this.#finish({ ...spoken, terminal: isTerminal(code), onlineMs: this.#onlineMs() });
     this.#finish({
       reason: agentFault('closed', { target, found: code === 1006 ? 'the line was cut' : said }),
       terminal: isTerminal(code),
@@ -338,7 +403,11 @@ class Connection {
   }
 
   #fail(error: unknown): void {
-    this.#end(isCoded(error) ? error : agentFault('closed', { target: targetName(this.#plan.target), found: String(error) }, error));
+    this.#end(
+      isCoded(error)
+        ? error
+        : agentFault('closed', { target: targetName(this.#plan.target), found: String(error) }, error),
+    );
   }
 
   /** Ends the connection for a reason of this side. */

@@ -1,6 +1,13 @@
 // Owns which part of the agent is asked about a frame beside the messages: renewal of its certificate, or trust.
 import type { X509Certificate } from 'node:crypto';
-import type { AgentControl, CentralControl, Renewed, RenewalRefused, RenewNow, Trust } from '../../shared/wire/messages.ts';
+import type {
+  AgentControl,
+  CentralControl,
+  Renewed,
+  RenewalRefused,
+  RenewNow,
+  Trust,
+} from '../../shared/wire/messages.ts';
 import type { AgentKey } from '../identity/identity.ts';
 
 export type SendControl = (frame: AgentControl) => void;
@@ -38,7 +45,13 @@ export interface Control {
   onOffline(): void;
 }
 
-export function createControl({ renewal, trust }: { readonly renewal: RenewalControl; readonly trust: TrustControl }): Control {
+export function createControl({
+  renewal,
+  trust,
+}: {
+  readonly renewal: RenewalControl;
+  readonly trust: TrustControl;
+}): Control {
   return {
     capabilities: ['renewal', 'trust'],
     onOnline(send, line): void {

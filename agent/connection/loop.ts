@@ -58,7 +58,11 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
     if (signal.aborted || end.onlineMs > 0) return end;
     // Of several hosts the longest wait counts, so that a busy Central is not dialled through another name; and only when all
     // of them refuse for good is there nothing more to dial.
-    last = { ...end, retryAfterMs: Math.max(end.retryAfterMs, last?.retryAfterMs ?? 0), terminal: end.terminal && (last?.terminal ?? true) };
+    last = {
+      ...end,
+      retryAfterMs: Math.max(end.retryAfterMs, last?.retryAfterMs ?? 0),
+      terminal: end.terminal && (last?.terminal ?? true),
+    };
   }
   if (last === undefined) throw new Error('a round without a host');
   return last;
@@ -81,7 +85,10 @@ async function waitOrChange(ports: ConnectionLoopPorts, ms: number, signal: Abor
  * Connects with the next key of a renewal as soon as it has a certificate; with the current one when Central does not know the
  * next (it was restored from an older backup).
  */
-export async function connectWithKeys(plan: DialPlan, connect: (plan: DialPlan) => Promise<ConnectionEnd>): Promise<ConnectionEnd> {
+export async function connectWithKeys(
+  plan: DialPlan,
+  connect: (plan: DialPlan) => Promise<ConnectionEnd>,
+): Promise<ConnectionEnd> {
   const { next, ...current } = plan;
   if (next === undefined) return await connect(current);
   const end = await connect({ ...current, ...next });

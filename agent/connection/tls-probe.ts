@@ -31,7 +31,8 @@ const MAX_CHAIN = 10;
  */
 export function lookAtCertificate(target: Target, { timeoutMs, oldest }: LookOptions): Promise<Look> {
   return new Promise((resolve, reject) => {
-    const versions: ConnectionOptions = oldest === undefined ? { minVersion: 'TLSv1.3' } : { minVersion: oldest, ciphers: 'DEFAULT@SECLEVEL=0' };
+    const versions: ConnectionOptions =
+      oldest === undefined ? { minVersion: 'TLSv1.3' } : { minVersion: oldest, ciphers: 'DEFAULT@SECLEVEL=0' };
     const socket = connect({
       host: target.host,
       port: target.port,
@@ -53,9 +54,15 @@ export function lookAtCertificate(target: Target, { timeoutMs, oldest }: LookOpt
       reject(error);
     });
     // It may hang up instead: without an error, when it took our hello for the end of its business.
-    socket.once('close', () => reject(Object.assign(new Error('it hung up during the TLS handshake'), { code: 'ECONNRESET' })));
+    socket.once('close', () =>
+      reject(Object.assign(new Error('it hung up during the TLS handshake'), { code: 'ECONNRESET' })),
+    );
     socket.once('secureConnect', () => {
-      resolve({ chain: shownChain(socket), protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name });
+      resolve({
+        chain: shownChain(socket),
+        protocol: socket.getProtocol() ?? 'unknown',
+        cipher: socket.getCipher().name,
+      });
       done();
     });
   });

@@ -18,7 +18,8 @@ const TIMEOUT_MS = 10_000;
 /** Exit status 0: the agent gets (or could get) online; 1: it does not, and the last step says why. */
 export async function doctorCommand({ request, enrolment, json, print }: DoctorOrder): Promise<number> {
   const options = { timeoutMs: TIMEOUT_MS, now: () => new Date() };
-  const walk: Walk<boolean> = enrolment === undefined ? examineAgent(request, options) : examineEnrolment(enrolment, options);
+  const walk: Walk<boolean> =
+    enrolment === undefined ? examineAgent(request, options) : examineEnrolment(enrolment, options);
   const steps: StepReport[] = [];
   for (;;) {
     const next = await walk.next();
@@ -27,7 +28,8 @@ export async function doctorCommand({ request, enrolment, json, print }: DoctorO
       else print(next.value ? 'No fault found.\n' : '');
       return next.value ? 0 : 1;
     }
-    if (!json && next.value.target !== null && next.value.target !== steps.at(-1)?.target) print(`\n${next.value.target}\n`);
+    if (!json && next.value.target !== null && next.value.target !== steps.at(-1)?.target)
+      print(`\n${next.value.target}\n`);
     steps.push(next.value);
     if (!json) print(stepText(next.value));
   }
@@ -38,6 +40,7 @@ const MARKS = { ok: 'ok', warning: 'warning', fault: 'FAULT' } as const;
 /** Certificates, answers and refusals of hosts are in it: each part stays on its line. */
 function stepText({ step, outcome, found, fault }: StepReport): string {
   const lines = [`${MARKS[outcome].padEnd(8)}${step}`, ...found.map((line) => `          ${line}`)];
-  if (fault !== null) lines.push(`          ${fault.text}`, `          hint: ${fault.hint}`, `          (${fault.code})`);
+  if (fault !== null)
+    lines.push(`          ${fault.text}`, `          hint: ${fault.hint}`, `          (${fault.code})`);
   return `${lines.map(escapeLine).join('\n')}\n`;
 }

@@ -43,10 +43,19 @@ export async function* examineAgent(request: AgentConfRequest, options: DoctorOp
   try {
     const conf = yield* step('configuration', undefined, (notes) => readConfiguration(request, notes));
     const { identity, key, next } = yield* step('identity', undefined, (notes) => readIdentity(conf, options, notes));
-    const truststore = conf.central.secure ? yield* step('truststore', undefined, (notes) => readTruststore(conf, options, notes)) : undefined;
+    const truststore = conf.central.secure
+      ? yield* step('truststore', undefined, (notes) => readTruststore(conf, options, notes))
+      : undefined;
     let online = false;
     for (const target of dialTargets(conf, identity)) {
-      const patient = { conf, identity, key, next, ca: truststore?.ca ?? [], line: { ...options, truststore: conf.truststore.path } };
+      const patient = {
+        conf,
+        identity,
+        key,
+        next,
+        ca: truststore?.ca ?? [],
+        line: { ...options, truststore: conf.truststore.path },
+      };
       online = (yield* examineTarget(target, patient)) || online;
     }
     return online;
@@ -66,7 +75,9 @@ async function* examineTarget(target: Target, { conf, identity, key, next, ca, l
       yield* nameAndDates(path, target, line);
     }
     const challenge = yield* step('protocol', target, (notes) => greet(target, ca, line, notes));
-    yield* step('authentication', target, (notes) => authenticate({ conf, identity, key, next, ca, line }, target, challenge, notes));
+    yield* step('authentication', target, (notes) =>
+      authenticate({ conf, identity, key, next, ca, line }, target, challenge, notes),
+    );
     return true;
   } catch (error) {
     if (error instanceof Stopped) return false;
@@ -86,7 +97,8 @@ export async function* examineEnrolment({ url, pin, token }: EnrolmentQuestion, 
       if (pin !== undefined && readable === undefined) throw agentFault('pin_bad', {});
       if (token !== undefined && readEnrolmentToken(token) === undefined) throw agentFault('token_bad', {});
       // A token that was tried might be used up.
-      if (token !== undefined) notes.say('the token has the form of one; whether Central knows it is seen by the enrolment itself');
+      if (token !== undefined)
+        notes.say('the token has the form of one; whether Central knows it is seen by the enrolment itself');
       return { target: read, wanted: readable };
     });
     const look = yield* reachAndLook(target, line);
@@ -120,7 +132,9 @@ async function* reachAndLook(target: Target, line: LineOptions): Walk<Look | und
   yield* step('TCP', target, async (notes) => {
     const reached = await reachHost(target, addresses, line);
     notes.warn(...reached.failed);
-    notes.say(`${reached.address} port ${target.port} takes connections (after ${reached.afterMs} ms, from ${reached.from})`);
+    notes.say(
+      `${reached.address} port ${target.port} takes connections (after ${reached.afterMs} ms, from ${reached.from})`,
+    );
   });
   if (!target.secure) return undefined;
   return yield* step('TLS', target, async (notes) => {
@@ -140,7 +154,12 @@ async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions)
   });
   yield* step('dates', target, async (notes) => {
     const now = line.now();
-    notes.say(...path.path.map((certificate) => `${nameLine(certificate.subject)}: ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}`));
+    notes.say(
+      ...path.path.map(
+        (certificate) =>
+          `${nameLine(certificate.subject)}: ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}`,
+      ),
+    );
     const fault = datesFault(path, target, line.truststore, now);
     if (fault === undefined) return;
     const theirs = await askForDate(target, Math.min(line.timeoutMs, CLOCK_MS));
@@ -151,14 +170,22 @@ async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions)
 
 /** Which of the two clocks is to be doubted. */
 function whoseClock(now: Date, theirs: Date | undefined): string {
-  if (theirs === undefined) return `this machine's clock shows ${now.toISOString()}; the host tells none to compare it with`;
+  if (theirs === undefined)
+    return `this machine's clock shows ${now.toISOString()}; the host tells none to compare it with`;
   const apart = Math.abs(now.getTime() - theirs.getTime());
   const both = `this machine's clock shows ${now.toISOString()}, the host's (told in plain, unproven) ${theirs.toISOString()}`;
-  return apart > WRONG_CLOCK_MS ? `${both}: they are ${duration(apart)} apart, so one of them is wrong, and with it this verdict may be` : `${both}: they agree, so the certificate is at fault`;
+  return apart > WRONG_CLOCK_MS
+    ? `${both}: they are ${duration(apart)} apart, so one of them is wrong, and with it this verdict may be`
+    : `${both}: they agree, so the certificate is at fault`;
 }
 
 function duration(ms: number): string {
-  const [seconds, minutes, hours, days] = [ms / 1000, ms / 60_000, ms / 3_600_000, ms / 86_400_000].map(Math.round) as [number, number, number, number];
+  const [seconds, minutes, hours, days] = [ms / 1000, ms / 60_000, ms / 3_600_000, ms / 86_400_000].map(Math.round) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   if (days >= 2) return counted(days, 'day');
   if (hours >= 2) return counted(hours, 'hour');
   return minutes >= 2 ? counted(minutes, 'minute') : counted(seconds, 'second');
@@ -168,7 +195,11 @@ async function readConfiguration(request: AgentConfRequest, notes: Notes): Promi
   const conf = await loadAgentConf(request);
   const { secure, proxied, endpoints } = conf.central;
   notes.say(`profile ${conf.profile.folder}`, `data folder ${conf.dataFolder}`);
-  notes.say(endpoints.length === 0 ? 'no host of Central is configured: the one of the enrolment is dialled' : `dials ${endpoints.map(({ host, port }) => targetName({ secure, host, port })).join(', ')}`);
+  notes.say(
+    endpoints.length === 0
+      ? 'no host of Central is configured: the one of the enrolment is dialled'
+      : `dials ${endpoints.map(({ host, port }) => targetName({ secure, host, port })).join(', ')}`,
+  );
   if (proxied) notes.say('TLS ends at a proxy before Central (central.websocket.proxied)');
   if (!secure) notes.warn('plain: nothing on this line is encrypted (central.websocket.secure=false)');
   notes.warn(...conf.warnings);
@@ -178,11 +209,15 @@ async function readConfiguration(request: AgentConfRequest, notes: Notes): Promi
 async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<Credentials> {
   if ((await loadIdentity(conf.dataFolder)) === undefined) throw agentFault('not_enrolled', {});
   // Without one, it would be made: the doctor makes nothing.
-  if ((await loadKey(conf.dataFolder)) === undefined) throw agentFault('identity_damaged', { file: conf.dataFolder, found: 'its key (agent-key.pem) is missing' });
+  if ((await loadKey(conf.dataFolder)) === undefined)
+    throw agentFault('identity_damaged', { file: conf.dataFolder, found: 'its key (agent-key.pem) is missing' });
   const credentials = await loadCredentials(conf.dataFolder);
   if (credentials === undefined) throw agentFault('not_enrolled', {});
   const { identity, key, next } = credentials;
-  notes.say(`${agentName(conf, identity)}, id ${identity.id}, enrolled with Central "${identity.central}"`, `key sha256:${key.thumbprint}`);
+  notes.say(
+    `${agentName(conf, identity)}, id ${identity.id}, enrolled with Central "${identity.central}"`,
+    `key sha256:${key.thumbprint}`,
+  );
   let certificate: X509Certificate;
   try {
     certificate = firstInPem(identity.certificate);
@@ -190,7 +225,8 @@ async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Note
     throw agentFault('identity_damaged', { file: conf.dataFolder, found: 'its certificate cannot be read' }, error);
   }
   notes.say(`certificate ${certificateLine(certificate)}`);
-  if (!certificate.checkPrivateKey(key.privateKey)) notes.warn('this certificate belongs to another key; what proves the agent is its key');
+  if (!certificate.checkPrivateKey(key.privateKey))
+    notes.warn('this certificate belongs to another key; what proves the agent is its key');
   else if (certificate.validToDate < now()) notes.warn(`this certificate expired on ${day(certificate.validToDate)}`);
   if (next !== undefined) notes.say(`a fresh key waits for its first welcome: sha256:${next.key.thumbprint}`);
   return credentials;
@@ -201,18 +237,31 @@ async function readTruststore(conf: AgentConf, { now }: DoctorOptions, notes: No
   notes.say(`${path} (${origin})`);
   const truststore = await loadTruststore({ path, password, declaredType, now: now() });
   notes.say(`${FORMAT_NAMES[truststore.format]}, ${counted(truststore.certificates.length, 'certificate')}`);
-  notes.say(...truststore.certificates.map(({ alias, subject, validTo, thumbprint }) => `${alias}: ${subject}, until ${day(validTo)}, SHA-256 ${thumbprint}`));
+  notes.say(
+    ...truststore.certificates.map(
+      ({ alias, subject, validTo, thumbprint }) => `${alias}: ${subject}, until ${day(validTo)}, SHA-256 ${thumbprint}`,
+    ),
+  );
   notes.warn(...truststore.warnings);
   return truststore;
 }
 
-function judgeChain(look: Look, trusted: readonly X509Certificate[], target: Target, line: LineOptions, notes: Notes): TrustPath {
+function judgeChain(
+  look: Look,
+  trusted: readonly X509Certificate[],
+  target: Target,
+  line: LineOptions,
+  notes: Notes,
+): TrustPath {
   const found = trustPath(look.chain, trusted, line.now());
   const { anchor, path } = found;
   if (anchor === undefined) {
     const last = path.at(-1);
     const namesake = trusted.find(({ subject }) => subject === last?.issuer);
-    if (namesake !== undefined) notes.say(`a "${nameLine(namesake.subject)}" is trusted, but it is another one with another key (SHA-256 ${namesake.fingerprint256}): Central may have been set up anew`);
+    if (namesake !== undefined)
+      notes.say(
+        `a "${nameLine(namesake.subject)}" is trusted, but it is another one with another key (SHA-256 ${namesake.fingerprint256}): Central may have been set up anew`,
+      );
     throw unknownAuthority(found, target, line);
   }
   notes.say(`trusted by ${nameLine(anchor.subject)}, SHA-256 ${anchor.fingerprint256}`);
@@ -220,7 +269,11 @@ function judgeChain(look: Look, trusted: readonly X509Certificate[], target: Tar
 }
 
 function unknownAuthority({ path }: TrustPath, target: Target, { truststore }: LineOptions): CodedError {
-  return agentFault('tls_unknown_authority', { target: targetName(target), issuer: nameLine(path.at(-1)?.issuer ?? ''), truststore });
+  return agentFault('tls_unknown_authority', {
+    target: targetName(target),
+    issuer: nameLine(path.at(-1)?.issuer ?? ''),
+    truststore,
+  });
 }
 
 async function greet(target: Target, ca: readonly string[], line: LineOptions, notes: Notes): Promise<Challenge> {
@@ -228,7 +281,10 @@ async function greet(target: Target, ca: readonly string[], line: LineOptions, n
   const [ours, theirs] = [line.now(), new Date(challenge.time)];
   const apart = Math.abs(ours.getTime() - theirs.getTime());
   notes.say(`Central "${challenge.central}" answers`);
-  if (apart > SKEW_MS) notes.warn(`its clock shows ${theirs.toISOString()}, this machine's ${ours.toISOString()}: ${duration(apart)} apart`);
+  if (apart > SKEW_MS)
+    notes.warn(
+      `its clock shows ${theirs.toISOString()}, this machine's ${ours.toISOString()}: ${duration(apart)} apart`,
+    );
   else notes.say(`the clocks are ${duration(apart)} apart`);
   return challenge;
 }

@@ -30,23 +30,33 @@ export interface Patient {
 }
 
 /** Throws daemon_not_online, doctor_other_account, daemon_silent, and what Central says to a hello. */
-export async function authenticate(patient: Patient, target: Target, challenge: Challenge, notes: Notes): Promise<void> {
+export async function authenticate(
+  patient: Patient,
+  target: Target,
+  challenge: Challenge,
+  notes: Notes,
+): Promise<void> {
   const { conf, identity } = patient;
   if (challenge.central !== identity.central) notes.warn(`this agent enrolled with "${identity.central}"`);
   const answer = await askDaemon(conf.dataFolder);
   if (answer.kind === 'status') return believeDaemon(answer.status, notes);
   const { uid } = await stat(conf.dataFolder);
   // On Windows there are no such numbers; there the folder's access list decides whether it can be opened.
-  if (process.getuid !== undefined && process.getuid() !== uid) throw agentFault('doctor_other_account', { folder: conf.dataFolder, owner: uid });
+  if (process.getuid !== undefined && process.getuid() !== uid)
+    throw agentFault('doctor_other_account', { folder: conf.dataFolder, owner: uid });
   const session = await sayHello(patient, target);
-  notes.say(`no daemon runs here, so the doctor said hello itself: welcome, epoch ${session.epoch}; the line is closed again`);
+  notes.say(
+    `no daemon runs here, so the doctor said hello itself: welcome, epoch ${session.epoch}; the line is closed again`,
+  );
 }
 
 function believeDaemon({ connection, name, problems = [] }: LocalStatus, notes: Notes): void {
   notes.warn(...problems.map(({ code, detail, hint }) => `${detail} ${hint} (${code})`));
   const { state, since, reason, central } = connection;
   if (state === 'online' && central !== null) {
-    notes.say(`the daemon "${name}" runs and is online at ${central.url} since ${since}, epoch ${central.epoch}; its session was left alone`);
+    notes.say(
+      `the daemon "${name}" runs and is online at ${central.url} since ${since}, epoch ${central.epoch}; its session was left alone`,
+    );
     return;
   }
   notes.say(`the daemon "${name}" runs, and was asked instead of dialling in its place`);
@@ -63,7 +73,14 @@ async function sayHello({ conf, identity, key, next, ca, line }: Patient, target
   let store;
   try {
     // It holds the folder: a daemon that starts meanwhile waits its turn.
-    store = openAgentStore({ folder: conf.dataFolder, outbox: conf.outbox, inbox: conf.inbox, deduplicationMs: 0, now: Date.now, onFailure: () => undefined });
+    store = openAgentStore({
+      folder: conf.dataFolder,
+      outbox: conf.outbox,
+      inbox: conf.inbox,
+      deduplicationMs: 0,
+      now: Date.now,
+      onFailure: () => undefined,
+    });
   } catch (error) {
     throw isCoded(error, 'data_in_use') ? agentFault('daemon_silent', { folder: conf.dataFolder }, error) : error;
   }
@@ -73,20 +90,44 @@ async function sayHello({ conf, identity, key, next, ca, line }: Patient, target
     let session: OnlineSession | undefined;
     // Behind the welcome nothing is read, written or sent: the line is over before either log begins.
     const never = new Promise<never>(() => undefined);
-    const end = await connectWithKeys({ target, ca, truststore: line.truststore, key, identity, next, name: agentName(conf, identity), version: VERSION, boot: randomBytes(24).toString('base64url'), proxied: conf.central.proxied }, async (plan) => await connectOnce(
-      plan,
+    const end = await connectWithKeys(
       {
-        outbox: { resume: async () => await never, read: async () => await never, acknowledge: async () => await never, expire: async () => await never },
-        inbox: { begin: async () => await never, append: async () => await never, position: async () => await inbox.position() },
-        now: Date.now,
-        control: NO_CONTROL,
-        onOnline: (online) => {
-          session = online;
-          enough.abort();
-        },
+        target,
+        ca,
+        truststore: line.truststore,
+        key,
+        identity,
+        next,
+        name: agentName(conf, identity),
+        version: VERSION,
+        boot: randomBytes(24).toString('base64url'),
+        proxied: conf.central.proxied,
       },
-      enough.signal,
-    ));
+      async (plan) =>
+        await connectOnce(
+          plan,
+          {
+            outbox: {
+              resume: async () => await never,
+              read: async () => await never,
+              acknowledge: async () => await never,
+              expire: async () => await never,
+            },
+            inbox: {
+              begin: async () => await never,
+              append: async () => await never,
+              position: async () => await inbox.position(),
+            },
+            now: Date.now,
+            control: NO_CONTROL,
+            onOnline: (online) => {
+              session = online;
+              enough.abort();
+            },
+          },
+          enough.signal,
+        ),
+    );
     if (session === undefined) throw end.reason;
     return session;
   } finally {

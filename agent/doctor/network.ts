@@ -23,7 +23,12 @@ export interface LineOptions {
 
 const MAX_ANSWER_BYTES = 2048;
 
-function explain(error: unknown, target: Target, { truststore, timeoutMs, now }: LineOptions, shown?: X509Certificate): CodedError {
+function explain(
+  error: unknown,
+  target: Target,
+  { truststore, timeoutMs, now }: LineOptions,
+  shown?: X509Certificate,
+): CodedError {
   return explainDialFailure(error, { target, truststore, shown, timeoutSeconds: timeoutMs / 1000, now: now() });
 }
 
@@ -66,7 +71,10 @@ export async function reachHost(target: Target, addresses: readonly string[], op
 function touch(host: string, port: number, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port });
-    const timer = setTimeout(() => socket.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })), timeoutMs);
+    const timer = setTimeout(
+      () => socket.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })),
+      timeoutMs,
+    );
     socket.once('connect', () => {
       resolve(socket.localAddress ?? '');
       socket.destroy();
@@ -102,7 +110,9 @@ export function askForDate({ host, port }: Target, timeoutMs: number): Promise<D
     const socket = connect({ host, port });
     const timer = setTimeout(() => socket.destroy(), timeoutMs);
     let text = '';
-    socket.once('connect', () => socket.write(`HEAD / HTTP/1.1\r\nHost: ${host.includes(':') ? `[${host}]` : host}\r\nConnection: close\r\n\r\n`));
+    socket.once('connect', () =>
+      socket.write(`HEAD / HTTP/1.1\r\nHost: ${host.includes(':') ? `[${host}]` : host}\r\nConnection: close\r\n\r\n`),
+    );
     socket.on('data', (chunk) => {
       text += chunk.toString('latin1');
       if (text.length > MAX_ANSWER_BYTES || text.includes('\r\n\r\n')) socket.destroy();
@@ -128,7 +138,9 @@ export async function readChallenge(target: Target, ca: readonly string[], optio
     const fault = isCoded(error) ? error : explain(error, target, options);
     if (target.secure || fault.code === 'refused') throw fault;
     // Whatever plain met there: if the port speaks TLS, that is the cause; if it does not, the fault stands.
-    const look = await lookAtCertificate({ ...target, secure: true }, { timeoutMs: options.timeoutMs }).catch(() => undefined);
+    const look = await lookAtCertificate({ ...target, secure: true }, { timeoutMs: options.timeoutMs }).catch(
+      () => undefined,
+    );
     throw look === undefined ? fault : agentFault('plain_on_secure_port', { target: targetName(target) }, error);
   }
 }
@@ -140,9 +152,19 @@ function firstFrame(target: Target, ca: readonly string[], options: LineOptions)
       followRedirects: false,
       maxPayload: MAX_HELLO_BYTES,
       handshakeTimeout: options.timeoutMs,
-      ...(target.secure ? { ca: [...ca], allowPartialTrustChain: true, minVersion: 'TLSv1.3' as const, ...(isIP(target.host) === 0 ? { servername: target.host } : {}) } : {}),
+      ...(target.secure
+        ? {
+            ca: [...ca],
+            allowPartialTrustChain: true,
+            minVersion: 'TLSv1.3' as const,
+            ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+          }
+        : {}),
     });
-    const silent = agentFault('no_central', { target: targetName(target), found: `with a WebSocket that says nothing within ${options.timeoutMs / 1000} seconds` });
+    const silent = agentFault('no_central', {
+      target: targetName(target),
+      found: `with a WebSocket that says nothing within ${options.timeoutMs / 1000} seconds`,
+    });
     let timer: NodeJS.Timeout | undefined;
     const end = (outcome: () => void): void => {
       clearTimeout(timer);
@@ -155,19 +177,36 @@ function firstFrame(target: Target, ca: readonly string[], options: LineOptions)
     };
     socket.once('open', () => (timer = setTimeout(() => end(() => reject(silent)), options.timeoutMs)));
     socket.once('unexpected-response', (_request, response: IncomingMessage) => {
-      void bodyOf(response).then((body) => end(() => reject(explainHttpAnswer(target, response.statusCode ?? 0, body))));
+      void bodyOf(response).then((body) =>
+        end(() => reject(explainHttpAnswer(target, response.statusCode ?? 0, body))),
+      );
     });
     socket.once('error', (error) => end(() => reject(error)));
-    socket.once('close', (code: number) => end(() => reject(agentFault('closed', { target: targetName(target), found: `close code ${code}` }))));
+    socket.once('close', (code: number) =>
+      end(() => reject(agentFault('closed', { target: targetName(target), found: `close code ${code}` }))),
+    );
     socket.once('message', (data: Buffer, isBinary: boolean) => {
       end(() => {
         try {
           const frame = isBinary ? null : decodeFromCentral(data.toString('utf8'));
           if (frame?.type === 'challenge') resolve(frame);
-          else if (frame?.type === 'refuse') reject(agentFault('refused', { found: `${frame.text} (${frame.code})`, hint: frame.hint }));
-          else reject(agentFault('no_central', { target: targetName(target), found: 'with a WebSocket that does not begin with a challenge' }));
+          else if (frame?.type === 'refuse')
+            reject(agentFault('refused', { found: `${frame.text} (${frame.code})`, hint: frame.hint }));
+          else
+            reject(
+              agentFault('no_central', {
+                target: targetName(target),
+                found: 'with a WebSocket that does not begin with a challenge',
+              }),
+            );
         } catch (error) {
-          reject(agentFault('no_central', { target: targetName(target), found: 'with a WebSocket that speaks another language' }, error));
+          reject(
+            agentFault(
+              'no_central',
+              { target: targetName(target), found: 'with a WebSocket that speaks another language' },
+              error,
+            ),
+          );
         }
       });
     });

@@ -2,7 +2,20 @@
 import { isCoded } from '../../shared/errors.ts';
 import { targetName, type Target } from '../target.ts';
 
-export type StepName = 'configuration' | 'identity' | 'truststore' | 'address' | 'DNS' | 'TCP' | 'TLS' | 'pin' | 'chain' | 'name' | 'dates' | 'protocol' | 'authentication';
+export type StepName =
+  | 'configuration'
+  | 'identity'
+  | 'truststore'
+  | 'address'
+  | 'DNS'
+  | 'TCP'
+  | 'TLS'
+  | 'pin'
+  | 'chain'
+  | 'name'
+  | 'dates'
+  | 'protocol'
+  | 'authentication';
 
 export interface StepReport {
   readonly step: StepName;
@@ -34,7 +47,11 @@ export class Notes {
 }
 
 /** Does one step and reports it. Throws Stopped behind the report of a fault. */
-export async function* step<T>(name: StepName, target: Target | undefined, act: (notes: Notes) => Promise<T> | T): Walk<T> {
+export async function* step<T>(
+  name: StepName,
+  target: Target | undefined,
+  act: (notes: Notes) => Promise<T> | T,
+): Walk<T> {
   const notes = new Notes();
   const about = { step: name, target: target === undefined ? null : targetName(target), found: notes.found };
   let value: T;

@@ -33,9 +33,11 @@ export interface Enrolment {
 /** Enrols this agent and keeps what it learnt: identity, and Central's root in the profile's truststore. */
 export async function enrolAgent(conf: AgentConf, order: EnrolRequestOrder): Promise<Enrolment> {
   const existing = await loadIdentity(conf.dataFolder);
-  if (existing !== undefined && !order.again) throw agentFault('already_enrolled', { name: existing.name, id: existing.id });
+  if (existing !== undefined && !order.again)
+    throw agentFault('already_enrolled', { name: existing.name, id: existing.id });
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
-  if (order.token === undefined && conf.central.secure && !readEnrolUrl(order.url).secure) throw agentFault('enrol_unproven', {});
+  if (order.token === undefined && conf.central.secure && !readEnrolUrl(order.url).secure)
+    throw agentFault('enrol_unproven', {});
   const key = await loadOrCreateKey(conf.dataFolder);
   const result = await enrol({ ...order, name: conf.name, id: conf.id, key });
   // The truststore first: an identity without it would dial and be refused, a truststore without identity does nothing.
@@ -59,10 +61,19 @@ export async function trustCentral(conf: AgentConf, roots: string): Promise<stri
   // Whatever the umask: who may write to the folder says whom this agent trusts.
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   const certificates = readRoots(roots);
-  const { added } = await addTrusted({ file: path, certificates, origin: 'the answer of Central', password, skipPresent: true });
+  const { added } = await addTrusted({
+    file: path,
+    certificates,
+    origin: 'the answer of Central',
+    password,
+    skipPresent: true,
+  });
   if (added.length === 0) return undefined;
   // So that it goes again when Central names it no more.
-  await saveGiven(conf.dataFolder, [...(await loadGiven(conf.dataFolder)), ...added.map(({ certificates: [der] }) => fingerprintOf(der))]);
+  await saveGiven(conf.dataFolder, [
+    ...(await loadGiven(conf.dataFolder)),
+    ...added.map(({ certificates: [der] }) => fingerprintOf(der)),
+  ]);
   return path;
 }
 

@@ -7,7 +7,17 @@ import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
-import { answerMac, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled, type EnrolmentPending } from '../../shared/wire/enrollment.ts';
+import {
+  answerMac,
+  pinOf,
+  proofKey,
+  readEnrolmentToken,
+  readPin,
+  requestMac,
+  sameMac,
+  type Enrolled,
+  type EnrolmentPending,
+} from '../../shared/wire/enrollment.ts';
 import { PLAIN_PORT, SECURE_PORT } from '../../shared/wire/messages.ts';
 import { makeRequest } from '../identity/csr.ts';
 import type { Target } from '../target.ts';
@@ -38,8 +48,22 @@ export interface EnrolResult {
 /** Enrols once. Throws agent faults; nothing is written here. */
 export async function enrol(order: EnrolOrder): Promise<EnrolResult> {
   const target = readEnrolUrl(order.url);
-  const { id, name, central, signingKey, certificate, truststore } = await (order.token === undefined ? ask(order, target) : withToken(order, order.token, target));
-  return { identity: { id, name, central, signingKey, certificate, host: target.host, port: target.port, secure: target.secure }, truststore };
+  const { id, name, central, signingKey, certificate, truststore } = await (order.token === undefined
+    ? ask(order, target)
+    : withToken(order, order.token, target));
+  return {
+    identity: {
+      id,
+      name,
+      central,
+      signingKey,
+      certificate,
+      host: target.host,
+      port: target.port,
+      secure: target.secure,
+    },
+    truststore,
+  };
 }
 
 async function withToken(order: EnrolOrder, text: string, target: Target): Promise<Enrolled> {
@@ -47,12 +71,16 @@ async function withToken(order: EnrolOrder, text: string, target: Target): Promi
   if (token === undefined) throw agentFault('token_bad', {});
   const csr = await makeRequest(order.key, order.name, order.id);
   const who = { name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
-  if (target.secure) return decided(await postEnrolment(target, { csr: csr.pem, token: text, ...who }, await findPinned(target, order.pin)));
+  if (target.secure)
+    return decided(
+      await postEnrolment(target, { csr: csr.pem, token: text, ...who }, await findPinned(target, order.pin)),
+    );
   // The token never crosses a plain line: a proof of it does, and Central proves its answer in the same way.
   const key = proofKey(token.secret);
   const mac = requestMac(key, { tokenId: token.id, name: order.name, id: order.id, csrDer: csr.der });
   const enrolled = decided(await postEnrolment(target, { csr: csr.pem, tokenId: token.id, mac, ...who }, undefined));
-  if (enrolled.mac === undefined || !sameMac(enrolled.mac, answerMac(key, mac, enrolled))) throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the token' });
+  if (enrolled.mac === undefined || !sameMac(enrolled.mac, answerMac(key, mac, enrolled)))
+    throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the token' });
   return enrolled;
 }
 
@@ -62,11 +90,12 @@ async function ask(order: EnrolOrder, target: Target): Promise<Enrolled> {
   const deadline = performance.now() + waitMs;
   const csr = await makeRequest(order.key, order.name, order.id);
   const body = { csr: csr.pem, name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
-  for (let pending: EnrolmentPending | undefined; ; ) {
+  for (let pending: EnrolmentPending | undefined; ;) {
     try {
       const answer = await postEnrolment(target, body, target.secure ? await findPinned(target, order.pin) : undefined);
       if (!('status' in answer)) return answer;
-      if (answer.keyThumbprint !== order.key.thumbprint) throw agentFault('enrolment_answer_bad', { found: 'it is about the key of another machine' });
+      if (answer.keyThumbprint !== order.key.thumbprint)
+        throw agentFault('enrolment_answer_bad', { found: 'it is about the key of another machine' });
       if (pending === undefined) order.onPending?.(answer);
       pending = answer;
     } catch (error) {
@@ -74,14 +103,16 @@ async function ask(order: EnrolOrder, target: Target): Promise<Enrolled> {
       if (pending === undefined || !isCoded(error) || !error.retryable) throw error;
     }
     const againMs = pending.retryAfterSeconds * 1000;
-    if (performance.now() + againMs > deadline) throw agentFault('enrolment_undecided', { seconds: Math.round(waitMs / 1000), key: order.key.thumbprint });
+    if (performance.now() + againMs > deadline)
+      throw agentFault('enrolment_undecided', { seconds: Math.round(waitMs / 1000), key: order.key.thumbprint });
     await delay(againMs);
   }
 }
 
 /** Only who asks without a token may be told to wait. */
 function decided(answer: Enrolled | EnrolmentPending): Enrolled {
-  if ('status' in answer) throw agentFault('enrolment_answer_bad', { found: 'it says to wait, and a token waits for nobody' });
+  if ('status' in answer)
+    throw agentFault('enrolment_answer_bad', { found: 'it says to wait, and a token waits for nobody' });
   return answer;
 }
 
@@ -90,14 +121,24 @@ const MAX_FILE_BYTES = 16 * 1024;
 const ENROLMENT_FILE = {
   type: 'object',
   required: ['url', 'token'],
-  properties: { url: { type: 'string', minLength: 1, maxLength: 1024 }, token: { type: 'string', minLength: 1, maxLength: 255 }, pin: { type: 'string', minLength: 1, maxLength: 255 } },
+  properties: {
+    url: { type: 'string', minLength: 1, maxLength: 1024 },
+    token: { type: 'string', minLength: 1, maxLength: 255 },
+    pin: { type: 'string', minLength: 1, maxLength: 255 },
+  },
 } as const satisfies JsonSchema;
 
 export type EnrolmentFile = Static<typeof ENROLMENT_FILE>;
 
 /** Reads the one-time file that Central leaves for the agent on its own host; undefined when there is none. */
 export async function readEnrolmentFile(file: string): Promise<EnrolmentFile | undefined> {
-  const bytes = await readBoundedFile({ path: file, what: 'The enrolment file', maxBytes: MAX_FILE_BYTES, hint: 'Restart Central, which writes it again.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({
+    path: file,
+    what: 'The enrolment file',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Restart Central, which writes it again.',
+    ifMissing: 'ignore',
+  });
   if (bytes === undefined) return undefined;
   let value: unknown;
   try {
@@ -125,10 +166,12 @@ export function readEnrolUrl(text: string): Target {
     throw agentFault('enrol_url_bad', { found: text.slice(0, 200) }, error);
   }
   const secure = url.protocol === 'https:' || url.protocol === 'wss:';
-  if (!secure && url.protocol !== 'http:' && url.protocol !== 'ws:') throw agentFault('enrol_url_bad', { found: text.slice(0, 200) });
+  if (!secure && url.protocol !== 'http:' && url.protocol !== 'ws:')
+    throw agentFault('enrol_url_bad', { found: text.slice(0, 200) });
   // The URL parser drops the port that is the scheme's default: 443 and 80 must then have been written out or meant.
   const written = /:(\d+)\/?$/.exec(text.trim())?.[1];
-  const port = url.port !== '' ? Number(url.port) : written !== undefined ? Number(written) : secure ? SECURE_PORT : PLAIN_PORT;
+  const port =
+    url.port !== '' ? Number(url.port) : written !== undefined ? Number(written) : secure ? SECURE_PORT : PLAIN_PORT;
   return { secure, host: url.hostname.replaceAll(/^\[|\]$/g, ''), port };
 }
 

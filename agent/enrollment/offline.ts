@@ -9,7 +9,14 @@ import type { Target } from '../target.ts';
 import { trustCentral, type Enrolment } from './command.ts';
 import { readEnrolUrl } from './enroll.ts';
 import { agentFault } from '../errors.ts';
-import { loadIdentity, loadKey, loadOrCreateKey, saveIdentity, type AgentKey, type Identity } from '../identity/identity.ts';
+import {
+  loadIdentity,
+  loadKey,
+  loadOrCreateKey,
+  saveIdentity,
+  type AgentKey,
+  type Identity,
+} from '../identity/identity.ts';
 
 const MAX_FILE_BYTES = 256 * 1024;
 /** X.520 ub-common-name. */
@@ -26,18 +33,38 @@ export async function writeRequest(conf: AgentConf, out: string): Promise<AgentK
 }
 
 /** Checks the file as a whole, then keeps what it says: roots first, then the identity. */
-export async function installCertificate(conf: AgentConf, file: string, central: string | undefined, now: Date): Promise<Enrolment> {
+export async function installCertificate(
+  conf: AgentConf,
+  file: string,
+  central: string | undefined,
+  now: Date,
+): Promise<Enrolment> {
   const key = await loadKey(conf.dataFolder);
   if (key === undefined) throw agentFault('request_missing', { folder: conf.dataFolder });
-  const bytes = await readBoundedFile({ path: file, what: 'The certificate file', maxBytes: MAX_FILE_BYTES, hint: 'Name the file that "queuegate agents issue --out FILE" wrote on Central.' });
+  const bytes = await readBoundedFile({
+    path: file,
+    what: 'The certificate file',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Name the file that "queuegate agents issue --out FILE" wrote on Central.',
+  });
   const read = readCertificateFile(bytes.toString('utf8'), key, now);
   if ('faults' in read) throw agentFault('certificate_file_unfit', { file, found: read.faults.join('; ') });
   const before = await loadIdentity(conf.dataFolder);
-  if (before !== undefined && before.id !== read.id) throw agentFault('certificate_other_agent', { file, found: read.id, id: before.id });
+  if (before !== undefined && before.id !== read.id)
+    throw agentFault('certificate_other_agent', { file, found: read.id, id: before.id });
   const { host, port, secure } = addressOf(conf, central, before);
   // A common name holds 64 characters; this machine knows what it asked for.
   const name = read.name.length === MAX_COMMON_NAME && conf.name.startsWith(read.name) ? conf.name : read.name;
-  const identity: Identity = { id: read.id, name, central: read.central, signingKey: read.signingKey, certificate: read.certificate, host, port, secure };
+  const identity: Identity = {
+    id: read.id,
+    name,
+    central: read.central,
+    signingKey: read.signingKey,
+    certificate: read.certificate,
+    host,
+    port,
+    secure,
+  };
   const trusted = conf.central.secure ? await trustCentral(conf, read.roots) : undefined;
   await saveIdentity(conf.dataFolder, identity);
   return { identity, trusted };

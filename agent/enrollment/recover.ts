@@ -12,7 +12,15 @@ import { agentName, dialTargets, type Target, targetName } from '../target.ts';
 import { trustCentral, type Enrolment } from './command.ts';
 import { postEnrolment, shownBy } from './request.ts';
 import { agentFault } from '../errors.ts';
-import { adoptRescueKey, isForKey, loadIdentity, loadOrCreateRescueKey, saveIdentity, type AgentKey, type Identity } from '../identity/identity.ts';
+import {
+  adoptRescueKey,
+  isForKey,
+  loadIdentity,
+  loadOrCreateRescueKey,
+  saveIdentity,
+  type AgentKey,
+  type Identity,
+} from '../identity/identity.ts';
 
 interface Attempt {
   readonly code: Buffer;
@@ -31,15 +39,36 @@ export async function rescueAgent(conf: AgentConf, text: string): Promise<Enrolm
   const targets = targetsOf(conf, before);
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
   // Central believes the new key from its answer on: a truststore that cannot be written must show before.
-  if (conf.central.secure) await addTrusted({ file: conf.truststore.path, certificates: [], origin: 'nothing', password: conf.truststore.password });
+  if (conf.central.secure)
+    await addTrusted({
+      file: conf.truststore.path,
+      certificates: [],
+      origin: 'nothing',
+      password: conf.truststore.password,
+    });
   const key = await loadOrCreateRescueKey(conf.dataFolder);
-  const attempt = { code: rescueKey(code), key, name: before === undefined ? conf.name : agentName(conf, before), id: before?.id ?? conf.id, proxied: conf.central.proxied };
+  const attempt = {
+    code: rescueKey(code),
+    key,
+    name: before === undefined ? conf.name : agentName(conf, before),
+    id: before?.id ?? conf.id,
+    proxied: conf.central.proxied,
+  };
   const { target, answer } = await firstAnswer(targets, attempt);
 
   // What is trusted first, and nothing is taken away: until the identity is written, the old one goes on as it was.
   const trusted = conf.central.secure ? await trustCentral(conf, answer.truststore) : undefined;
   const { id, name, central, signingKey, certificate } = answer;
-  const identity: Identity = { id, name, central, signingKey, certificate, host: target.host, port: target.port, secure: target.secure };
+  const identity: Identity = {
+    id,
+    name,
+    central,
+    signingKey,
+    certificate,
+    host: target.host,
+    port: target.port,
+    secure: target.secure,
+  };
   await saveIdentity(conf.dataFolder, identity);
   await adoptRescueKey(conf.dataFolder);
   return { identity, trusted };
@@ -57,13 +86,17 @@ async function readIdentity(folder: string): Promise<Identity | undefined> {
 
 function targetsOf(conf: AgentConf, identity: Identity | undefined): Target[] {
   const { secure, endpoints } = conf.central;
-  const targets = identity === undefined ? endpoints.map(({ host, port }) => ({ secure, host, port })) : dialTargets(conf, identity);
+  const targets =
+    identity === undefined ? endpoints.map(({ host, port }) => ({ secure, host, port })) : dialTargets(conf, identity);
   if (targets.length === 0) throw agentFault('rescue_address_missing', { folder: conf.dataFolder });
   return targets;
 }
 
 /** Each host in turn, as when dialling; a refusal of Central is its word. */
-async function firstAnswer(targets: readonly Target[], attempt: Attempt): Promise<{ readonly target: Target; readonly answer: Enrolled }> {
+async function firstAnswer(
+  targets: readonly Target[],
+  attempt: Attempt,
+): Promise<{ readonly target: Target; readonly answer: Enrolled }> {
   let last: unknown;
   for (const target of targets) {
     try {
@@ -80,11 +113,18 @@ async function askAt(target: Target, { code, key, name, id, proxied }: Attempt):
   const csr = await makeRequest(key, name, id);
   // Whoever stands in the line may show what he likes: it is part of the proof, and Central compares it with what it shows.
   const top = target.secure ? (await shownBy(target)).at(-1) : undefined;
-  if (target.secure && top === undefined) throw agentFault('no_central', { target: targetName(target), found: 'with no certificate' });
+  if (target.secure && top === undefined)
+    throw agentFault('no_central', { target: targetName(target), found: 'with no certificate' });
   const pin = top === undefined || proxied ? null : pinOf(spkiOf(top.publicKey));
   const rescue = rescueMac(code, { name, id, pin, csrDer: csr.der });
-  const answer = await postEnrolment(target, { csr: csr.pem, name, ...(id === undefined ? {} : { id }), pin, rescue }, top?.toString());
-  if ('status' in answer || answer.mac === undefined || !sameMac(answer.mac, answerMac(code, rescue, answer))) throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the rescue code' });
-  if (!isForKey(answer.certificate, key)) throw agentFault('enrolment_answer_bad', { found: 'its certificate is for another key' });
+  const answer = await postEnrolment(
+    target,
+    { csr: csr.pem, name, ...(id === undefined ? {} : { id }), pin, rescue },
+    top?.toString(),
+  );
+  if ('status' in answer || answer.mac === undefined || !sameMac(answer.mac, answerMac(code, rescue, answer)))
+    throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the rescue code' });
+  if (!isForKey(answer.certificate, key))
+    throw agentFault('enrolment_answer_bad', { found: 'its certificate is for another key' });
   return answer;
 }

@@ -7,7 +7,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
 import { misfit } from '../../shared/wire/json-schema.ts';
-import { ENROLLED, ENROLMENT_PENDING, type Enrolled, type EnrolmentPending, type EnrolRequest } from '../../shared/wire/enrollment.ts';
+import {
+  ENROLLED,
+  ENROLMENT_PENDING,
+  type Enrolled,
+  type EnrolmentPending,
+  type EnrolRequest,
+} from '../../shared/wire/enrollment.ts';
 import { ENROL_PATH } from '../../shared/wire/messages.ts';
 import { lookAtCertificate } from '../connection/tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from '../connection/faults.ts';
@@ -34,7 +40,12 @@ export async function shownBy(target: Target): Promise<readonly X509Certificate[
  * Sends the request; `ca` (PEM) is the only certificate that is trusted, undefined on plain. Errors: those of dialling,
  * enrolment_refused_by_central, enrolment_answer_bad.
  */
-export async function postEnrolment(target: Target, body: EnrolRequest, ca: string | undefined, wait: (ms: number) => Promise<unknown> = delay): Promise<Enrolled | EnrolmentPending> {
+export async function postEnrolment(
+  target: Target,
+  body: EnrolRequest,
+  ca: string | undefined,
+  wait: (ms: number) => Promise<unknown> = delay,
+): Promise<Enrolled | EnrolmentPending> {
   for (let tries = 1; ; tries += 1) {
     const { status, text, retryAfter } = await exchange(target, JSON.stringify(body), ca);
     if (tries === MOST_TRIES || !isBusy(text)) return readResponse(target, status, text);
@@ -57,11 +68,29 @@ interface Response {
 function exchange(target: Target, body: string, ca: string | undefined): Promise<Response> {
   return new Promise((resolve, reject) => {
     let shown: X509Certificate | undefined;
-    const options = { host: target.host, port: target.port, path: ENROL_PATH, method: 'POST', timeout: TIMEOUT_MS, agent: false, headers: { 'content-type': 'application/json' } };
-    const request = ca === undefined ? httpRequest(options) : httpsRequest({ ...options, ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3', ...(isIP(target.host) === 0 ? { servername: target.host } : {}) });
+    const options = {
+      host: target.host,
+      port: target.port,
+      path: ENROL_PATH,
+      method: 'POST',
+      timeout: TIMEOUT_MS,
+      agent: false,
+      headers: { 'content-type': 'application/json' },
+    };
+    const request =
+      ca === undefined
+        ? httpRequest(options)
+        : httpsRequest({
+            ...options,
+            ca,
+            allowPartialTrustChain: true,
+            minVersion: 'TLSv1.3',
+            ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
+          });
     request.once('socket', (socket) => {
       // The certificate that the peer shows, for the message, should it be refused.
-      if ('getPeerX509Certificate' in socket) socket.prependOnceListener('secure', () => (shown = (socket as TLSSocket).getPeerX509Certificate()));
+      if ('getPeerX509Certificate' in socket)
+        socket.prependOnceListener('secure', () => (shown = (socket as TLSSocket).getPeerX509Certificate()));
     });
     request.once('timeout', () => request.destroy(new Error('the TLS handshake has timed out')));
     request.once('error', (error) => reject(explain(error, target, shown)));
@@ -70,11 +99,26 @@ function exchange(target: Target, body: string, ca: string | undefined): Promise
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
         text += chunk;
-        if (text.length > MAX_ANSWER_BYTES) request.destroy(agentFault('enrolment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
+        if (text.length > MAX_ANSWER_BYTES)
+          request.destroy(agentFault('enrolment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
       });
       // Node tells it only to who listens.
-      response.once('error', (error) => reject(agentFault('central_unreachable', { target: targetName(target), found: 'the line was cut in the middle of its answer' }, error)));
-      response.once('end', () => resolve({ status: response.statusCode ?? 0, text, retryAfter: Number(/^\d{1,4}$/.exec(response.headers['retry-after'] ?? '')?.[0] ?? 1) }));
+      response.once('error', (error) =>
+        reject(
+          agentFault(
+            'central_unreachable',
+            { target: targetName(target), found: 'the line was cut in the middle of its answer' },
+            error,
+          ),
+        ),
+      );
+      response.once('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          text,
+          retryAfter: Number(/^\d{1,4}$/.exec(response.headers['retry-after'] ?? '')?.[0] ?? 1),
+        }),
+      );
     });
     request.end(body);
   });
@@ -102,5 +146,11 @@ function readResponse(target: Target, status: number, text: string): Enrolled | 
 }
 
 function explain(error: unknown, target: Target, shown: X509Certificate | undefined): Error {
-  return explainDialFailure(error, { target, truststore: 'the pinned certificate', shown, timeoutSeconds: TIMEOUT_MS / 1000, now: new Date() });
+  return explainDialFailure(error, {
+    target,
+    truststore: 'the pinned certificate',
+    shown,
+    timeoutSeconds: TIMEOUT_MS / 1000,
+    now: new Date(),
+  });
 }

@@ -7,8 +7,13 @@ import type { AgentKey } from './identity.ts';
 const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 
 /** The request says name and id, and proves that the agent holds the key: nobody else can put another name beside it. */
-export async function makeRequest(key: AgentKey, name: string, id?: string): Promise<{ readonly pem: string; readonly der: Buffer }> {
-  const { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } = await import('../../shared/x509/library.ts');
+export async function makeRequest(
+  key: AgentKey,
+  name: string,
+  id?: string,
+): Promise<{ readonly pem: string; readonly der: Buffer }> {
+  const { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } =
+    await import('../../shared/x509/library.ts');
   const { subtle } = webcrypto;
   const pkcs8 = key.privateKey.export({ format: 'der', type: 'pkcs8' });
   const spki = new Uint8Array(spkiOf(createPublicKey(key.privateKey)));
@@ -16,7 +21,10 @@ export async function makeRequest(key: AgentKey, name: string, id?: string): Pro
     privateKey: await subtle.importKey('pkcs8', pkcs8, ECDSA_P256, false, ['sign']),
     publicKey: await subtle.importKey('spki', spki, ECDSA_P256, true, ['verify']),
   };
-  const names = [{ type: 'dns' as const, value: name }, ...(id === undefined ? [] : [{ type: 'url' as const, value: agentUri(id) }])];
+  const names = [
+    { type: 'dns' as const, value: name },
+    ...(id === undefined ? [] : [{ type: 'url' as const, value: agentUri(id) }]),
+  ];
   const request = await Pkcs10CertificateRequestGenerator.create({
     // X.520 bounds a common name to 64 characters; the whole name stands among the alternative names.
     name: [{ CN: [name.slice(0, 64)] }],

@@ -96,7 +96,10 @@ async function readOrMakeKey(folder: string, name: string): Promise<AgentKey> {
   const existing = await readKey(file);
   if (existing !== undefined) return existing;
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const pem = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({ format: 'pem', type: 'pkcs8' });
+  const pem = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({
+    format: 'pem',
+    type: 'pkcs8',
+  });
   await createSecretFile(file, Buffer.from(pem)).catch((error: unknown) => {
     // Another process was first: its key counts.
     if (!isCoded(error, 'secret_file_exists')) throw error;
@@ -117,13 +120,23 @@ export async function loadNextKey(folder: string): Promise<AgentKey | undefined>
 
 async function readKey(file: string): Promise<AgentKey | undefined> {
   await checkOwner(file);
-  const bytes = await readBoundedFile({ path: file, what: 'The key', maxBytes: MAX_FILE_BYTES, hint: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({
+    path: file,
+    what: 'The key',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Restore it from a backup, or enrol the agent again.',
+    ifMissing: 'ignore',
+  });
   if (bytes === undefined) return undefined;
   const text = bytes.toString('utf8');
   try {
     const [pkcs8] = derInPem(text, ['PRIVATE KEY']);
     const [sec1] = pkcs8 === undefined ? derInPem(text, ['EC PRIVATE KEY']) : [];
-    const privateKey = createPrivateKey({ key: pkcs8 ?? sec1 ?? Buffer.alloc(0), format: 'der', type: pkcs8 === undefined ? 'sec1' : 'pkcs8' });
+    const privateKey = createPrivateKey({
+      key: pkcs8 ?? sec1 ?? Buffer.alloc(0),
+      format: 'der',
+      type: pkcs8 === undefined ? 'sec1' : 'pkcs8',
+    });
     const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
     const publicKey = spkiOf(createPublicKey(privateKey)).toString('base64');
     const readable = readPublicKey(publicKey);
@@ -131,7 +144,15 @@ async function readKey(file: string): Promise<AgentKey | undefined> {
     return { privateKey, pem, publicKey, thumbprint: keyThumbprint(readable) };
   } catch (error) {
     // Never the text of the error's cause beyond this: a parser may quote what it read.
-    throw agentFault('identity_damaged', { file, found: error instanceof Error && error.message.startsWith('it is') ? error.message : 'it is no private key in PEM' }, error);
+    throw agentFault(
+      'identity_damaged',
+      {
+        file,
+        found:
+          error instanceof Error && error.message.startsWith('it is') ? error.message : 'it is no private key in PEM',
+      },
+      error,
+    );
   }
 }
 
@@ -144,7 +165,8 @@ async function checkOwner(file: string): Promise<void> {
     if (found.isSymbolicLink()) throw agentFault('identity_damaged', { file, found: 'it is a symbolic link' });
     // Root also looks at the folder of the agent's account.
     const owners = self === 0 ? [0, folder.uid] : [0, self];
-    if (!owners.includes(found.uid)) throw agentFault('identity_damaged', { file, found: `it belongs to another account (uid ${found.uid})` });
+    if (!owners.includes(found.uid))
+      throw agentFault('identity_damaged', { file, found: `it belongs to another account (uid ${found.uid})` });
   } catch (error) {
     // Missing, or not to be entered: reading it says so.
     if (isCoded(error) || systemCode(error) === undefined) throw error;
@@ -155,7 +177,13 @@ async function checkOwner(file: string): Promise<void> {
 export async function loadIdentity(folder: string): Promise<Identity | undefined> {
   const file = identityFile(folder);
   await checkOwner(file);
-  const bytes = await readBoundedFile({ path: file, what: 'The identity', maxBytes: MAX_FILE_BYTES, hint: 'Restore it from a backup, or enrol the agent again.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({
+    path: file,
+    what: 'The identity',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Restore it from a backup, or enrol the agent again.',
+    ifMissing: 'ignore',
+  });
   if (bytes === undefined) return undefined;
   let value: unknown;
   try {
@@ -167,7 +195,11 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
   if (found !== undefined) throw agentFault('identity_damaged', { file, found });
   // `misfit` has just shown it.
   const identity = value as Identity;
-  if (!isCertificate(identity.certificate) || (identity.nextCertificate !== undefined && !isCertificate(identity.nextCertificate))) throw agentFault('identity_damaged', { file, found: 'its certificate cannot be read' });
+  if (
+    !isCertificate(identity.certificate) ||
+    (identity.nextCertificate !== undefined && !isCertificate(identity.nextCertificate))
+  )
+    throw agentFault('identity_damaged', { file, found: 'its certificate cannot be read' });
   return identity;
 }
 
@@ -184,11 +216,16 @@ export async function loadCredentials(folder: string): Promise<Credentials | und
   const ofNext = { ...known, certificate: nextCertificate };
   // The next key has been put in the place of the current one, and nothing after that was done any more.
   if (isForKey(nextCertificate, key)) return { identity: ofNext, key };
-  return nextKey !== undefined && isForKey(nextCertificate, nextKey) ? { identity, key, next: { key: nextKey, identity: ofNext } } : { identity: known, key };
+  return nextKey !== undefined && isForKey(nextCertificate, nextKey)
+    ? { identity, key, next: { key: nextKey, identity: ofNext } }
+    : { identity: known, key };
 }
 
 /** The next key takes the place of the current one, which is gone after this. */
-export async function adoptNextKey(folder: string, next: { readonly key: AgentKey; readonly identity: Identity }): Promise<void> {
+export async function adoptNextKey(
+  folder: string,
+  next: { readonly key: AgentKey; readonly identity: Identity },
+): Promise<void> {
   await rename(join(folder, NEXT_KEY_FILE), join(folder, KEY_FILE));
   await syncFolder(folder);
   await keepIdentity(folder, next.identity);

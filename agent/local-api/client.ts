@@ -8,7 +8,16 @@ import { findLocalSocket, type FoundSocket } from '../../shared/platform/local-s
 import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import { agentFault } from '../errors.ts';
 import { readAddressFile, readOwnerKey } from './file.ts';
-import { CHALLENGE_PATH, daemonProof, isNonce, newNonce, NONCE_HEADER, OWNER_SCHEME, ownerProof, sameProof } from './proof.ts';
+import {
+  CHALLENGE_PATH,
+  daemonProof,
+  isNonce,
+  newNonce,
+  NONCE_HEADER,
+  OWNER_SCHEME,
+  ownerProof,
+  sameProof,
+} from './proof.ts';
 
 /** For the whole of a call. */
 const TIMEOUT_MS = 5_000;
@@ -17,7 +26,11 @@ const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const text = { type: 'string', maxLength: 65_536 } as const;
 const textOrNull = { anyOf: [{ type: 'null' }, text] } as const;
 const number = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
-const depth = { type: 'object', required: ['messages', 'bytes'], properties: { messages: number, bytes: number } } as const;
+const depth = {
+  type: 'object',
+  required: ['messages', 'bytes'],
+  properties: { messages: number, bytes: number },
+} as const;
 
 /** The members of GET /v1/status that the commands use. */
 const STATUS = {
@@ -32,19 +45,53 @@ const STATUS = {
       properties: {
         state: { enum: ['connecting', 'online', 'waiting', 'stopped-by-refusal'] },
         since: text,
-        reason: { anyOf: [{ type: 'null' }, { type: 'object', required: ['code', 'text', 'hint'], properties: { code: text, text, hint: text } }] },
-        central: { anyOf: [{ type: 'null' }, { type: 'object', required: ['name', 'url', 'session', 'epoch'], properties: { name: text, url: text, session: textOrNull, epoch: number } }] },
+        reason: {
+          anyOf: [
+            { type: 'null' },
+            { type: 'object', required: ['code', 'text', 'hint'], properties: { code: text, text, hint: text } },
+          ],
+        },
+        central: {
+          anyOf: [
+            { type: 'null' },
+            {
+              type: 'object',
+              required: ['name', 'url', 'session', 'epoch'],
+              properties: { name: text, url: text, session: textOrNull, epoch: number },
+            },
+          ],
+        },
       },
     },
     outbox: depth,
     inbox: depth,
-    problems: { type: 'array', maxItems: 100, items: { type: 'object', required: ['code', 'detail', 'hint', 'startedAt'], properties: { code: text, detail: text, hint: text, startedAt: text } } },
+    problems: {
+      type: 'array',
+      maxItems: 100,
+      items: {
+        type: 'object',
+        required: ['code', 'detail', 'hint', 'startedAt'],
+        properties: { code: text, detail: text, hint: text, startedAt: text },
+      },
+    },
   },
 } as const satisfies JsonSchema;
 
-const CHALLENGED = { type: 'object', required: ['nonce', 'proof'], properties: { nonce: text, proof: text } } as const satisfies JsonSchema;
-const ROTATED = { type: 'object', required: ['tokenFile', 'previousExpiresAt'], properties: { tokenFile: text, previousExpiresAt: text } } as const satisfies JsonSchema;
-const PROBLEM = { type: 'object', required: ['type', 'title', 'hint'], properties: { type: text, title: text, hint: text } } as const satisfies JsonSchema;
+const CHALLENGED = {
+  type: 'object',
+  required: ['nonce', 'proof'],
+  properties: { nonce: text, proof: text },
+} as const satisfies JsonSchema;
+const ROTATED = {
+  type: 'object',
+  required: ['tokenFile', 'previousExpiresAt'],
+  properties: { tokenFile: text, previousExpiresAt: text },
+} as const satisfies JsonSchema;
+const PROBLEM = {
+  type: 'object',
+  required: ['type', 'title', 'hint'],
+  properties: { type: text, title: text, hint: text },
+} as const satisfies JsonSchema;
 
 export type LocalStatus = Static<typeof STATUS>;
 export type Rotated = Static<typeof ROTATED>;
@@ -57,9 +104,7 @@ interface Silent {
 
 export type LocalAnswer =
   /** No daemon has run with this data folder. */
-  | { readonly kind: 'never' }
-  | Silent
-  | { readonly kind: 'status'; readonly status: LocalStatus };
+  { readonly kind: 'never' } | Silent | { readonly kind: 'status'; readonly status: LocalStatus };
 
 /** Asks the daemon. A file that cannot be read for another reason than that it is missing is an error. */
 export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
@@ -70,10 +115,13 @@ export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
 }
 
 /** Has the daemon make another token. Errors: local_call_refused. */
-export async function rotateToken(dataFolder: string): Promise<{ readonly kind: 'never' } | Silent | { readonly kind: 'rotated'; readonly rotated: Rotated }> {
+export async function rotateToken(
+  dataFolder: string,
+): Promise<{ readonly kind: 'never' } | Silent | { readonly kind: 'rotated'; readonly rotated: Rotated }> {
   const found = await callDaemon(dataFolder, 'POST', '/api/v1/consumers/default/rotate-token');
   if (found.kind !== 'answer') return found;
-  if (found.status === 201 && misfit(ROTATED, found.body) === undefined) return { kind: 'rotated', rotated: found.body as Rotated };
+  if (found.status === 201 && misfit(ROTATED, found.body) === undefined)
+    return { kind: 'rotated', rotated: found.body as Rotated };
   if (misfit(PROBLEM, found.body) !== undefined) return { kind: 'silent', where: found.where };
   const { title, hint } = found.body as Static<typeof PROBLEM>;
   throw agentFault('local_call_refused', { found: title, hint: hint });
@@ -86,7 +134,11 @@ interface Answer {
   readonly where: string;
 }
 
-async function callDaemon(dataFolder: string, method: string, path: string): Promise<Answer | { readonly kind: 'never' } | Silent> {
+async function callDaemon(
+  dataFolder: string,
+  method: string,
+  path: string,
+): Promise<Answer | { readonly kind: 'never' } | Silent> {
   const file = await readAddressFile(dataFolder).catch((error: unknown) => {
     if (isCoded(error) || !(error instanceof SyntaxError)) throw error;
     return { token: '' };
@@ -97,11 +149,26 @@ async function callDaemon(dataFolder: string, method: string, path: string): Pro
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   if (typeof socket === 'string') {
     const own = await ownSocket(socket, dataFolder);
-    const found = own === undefined ? undefined : await call({ socketPath: own.path }, method, path, own.isOwnerOnly ? 'none needed' : await readOwnerKey(dataFolder), signal);
+    const found =
+      own === undefined
+        ? undefined
+        : await call(
+            { socketPath: own.path },
+            method,
+            path,
+            own.isOwnerOnly ? 'none needed' : await readOwnerKey(dataFolder),
+            signal,
+          );
     if (found !== undefined) return { kind: 'answer', ...found, where: socket };
   }
   if (port !== undefined) {
-    const found = await call({ host: '127.0.0.1', port: Number(port) }, method, path, await readOwnerKey(dataFolder), signal);
+    const found = await call(
+      { host: '127.0.0.1', port: Number(port) },
+      method,
+      path,
+      await readOwnerKey(dataFolder),
+      signal,
+    );
     if (found !== undefined) return { kind: 'answer', ...found, where: String(url) };
   }
   return { kind: 'silent', where: socket ?? url ?? 'its local API' };
@@ -120,7 +187,13 @@ async function ownSocket(path: string, dataFolder: string): Promise<FoundSocket 
 type Address = { readonly socketPath: string } | { readonly host: string; readonly port: number };
 
 /** Undefined: nothing answers there, or it is not the daemon. */
-async function call(address: Address, method: string, path: string, key: Buffer | 'none needed' | undefined, signal: AbortSignal): Promise<{ status: number; body: unknown } | undefined> {
+async function call(
+  address: Address,
+  method: string,
+  path: string,
+  key: Buffer | 'none needed' | undefined,
+  signal: AbortSignal,
+): Promise<{ status: number; body: unknown } | undefined> {
   if (key === undefined) return undefined;
   // Both requests go over one connection, which the proof belongs to.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -132,7 +205,14 @@ async function call(address: Address, method: string, path: string, key: Buffer 
     const { nonce, proof } = body as Static<typeof CHALLENGED>;
     const challenge = { client, server: nonce };
     if (!isNonce(nonce) || !sameProof(proof, daemonProof(key, challenge))) return undefined;
-    return await send(address, agent, method, path, { authorization: `${OWNER_SCHEME}${ownerProof(key, challenge, method, path)}` }, signal);
+    return await send(
+      address,
+      agent,
+      method,
+      path,
+      { authorization: `${OWNER_SCHEME}${ownerProof(key, challenge, method, path)}` },
+      signal,
+    );
   } catch {
     // Nothing listens, it takes too long, or it does not speak as a daemon does: there is none that answers.
     return undefined;
@@ -141,7 +221,14 @@ async function call(address: Address, method: string, path: string, key: Buffer 
   }
 }
 
-async function send(address: Address, agent: Agent, method: string, path: string, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<{ status: number; body: unknown }> {
+async function send(
+  address: Address,
+  agent: Agent,
+  method: string,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<{ status: number; body: unknown }> {
   const request = httpRequest({ ...address, agent, method, path, headers: { host: 'localhost', ...headers }, signal });
   const answered = once(request, 'response', { signal }) as Promise<[IncomingMessage]>;
   request.end();

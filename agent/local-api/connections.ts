@@ -51,14 +51,16 @@ export class LocalShares {
   /** Throws local_busy when as many programs are connected as may be. */
   join(socket: Socket): void {
     if (this.#members.has(socket)) return;
-    if (this.#members.size >= this.limits.connections) throw agentFault('local_busy', { found: `${this.#members.size} connections are open` });
+    if (this.#members.size >= this.limits.connections)
+      throw agentFault('local_busy', { found: `${this.#members.size} connections are open` });
     this.#members.add(socket);
     socket.once('close', () => this.#members.delete(socket));
   }
 
   /** Runs `wait` unless too many requests wait already. Throws local_busy. */
   async waiting(wait: () => Promise<void>): Promise<void> {
-    if (this.#waiting >= this.limits.waiting) throw agentFault('local_busy', { found: `${this.#waiting} requests wait for commands` });
+    if (this.#waiting >= this.limits.waiting)
+      throw agentFault('local_busy', { found: `${this.#waiting} requests wait for commands` });
     this.#waiting += 1;
     try {
       await wait();
@@ -70,8 +72,14 @@ export class LocalShares {
   /** Takes a share for the body of a request until its response is closed. Throws local_busy. */
   receiving(request: IncomingMessage, response: ServerResponse, maxBodyBytes: number): void {
     const announced = request.headers['content-length'];
-    const bytes = announced === undefined ? (request.headers['transfer-encoding'] === undefined ? 0 : maxBodyBytes) : Math.min(Number(announced), maxBodyBytes);
-    if (this.#bodyBytes > 0 && this.#bodyBytes + bytes > this.limits.bodyBytes) throw agentFault('local_busy', { found: `${this.#bodyBytes} bytes are being received` });
+    const bytes =
+      announced === undefined
+        ? request.headers['transfer-encoding'] === undefined
+          ? 0
+          : maxBodyBytes
+        : Math.min(Number(announced), maxBodyBytes);
+    if (this.#bodyBytes > 0 && this.#bodyBytes + bytes > this.limits.bodyBytes)
+      throw agentFault('local_busy', { found: `${this.#bodyBytes} bytes are being received` });
     this.#bodyBytes += bytes;
     response.once('close', () => (this.#bodyBytes -= bytes));
   }
@@ -82,7 +90,8 @@ export class LocalShares {
    */
   async answering<T>(response: ServerResponse, read: () => Promise<T>, bytesOf: (found: T) => number): Promise<T> {
     return await this.#reading.runExclusive(async () => {
-      if (this.#unreadBytes >= this.limits.unreadBytes) throw agentFault('local_busy', { found: `${this.#unreadBytes} bytes of answers are not read yet` });
+      if (this.#unreadBytes >= this.limits.unreadBytes)
+        throw agentFault('local_busy', { found: `${this.#unreadBytes} bytes of answers are not read yet` });
       const found = await read();
       const bytes = bytesOf(found);
       if (!response.closed) {
@@ -160,7 +169,12 @@ export class RequestQueue {
 
   async #work(): Promise<void> {
     this.#running = true;
-    for (let next = this.#requests.shift(); next !== undefined && !this.#socket.destroyed; next = this.#requests.shift()) await next();
+    for (
+      let next = this.#requests.shift();
+      next !== undefined && !this.#socket.destroyed;
+      next = this.#requests.shift()
+    )
+      await next();
     this.#running = false;
   }
 

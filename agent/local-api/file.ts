@@ -32,7 +32,12 @@ const FILE = {
     url: textOrNull,
     token: text,
     /** The token before a rotation: SHA-256 in lower-case hex, and until when it is valid. */
-    previous: { anyOf: [{ type: 'null' }, { type: 'object', required: ['sha256', 'expiresAt'], properties: { sha256: text, expiresAt: text } }] },
+    previous: {
+      anyOf: [
+        { type: 'null' },
+        { type: 'object', required: ['sha256', 'expiresAt'], properties: { sha256: text, expiresAt: text } },
+      ],
+    },
   },
 } as const satisfies JsonSchema;
 
@@ -106,21 +111,34 @@ export class LocalApiFile {
     const sent = digest(token);
     const current = timingSafeEqual(sent, digest(this.#token));
     const previous = this.#previous;
-    const before = timingSafeEqual(sent, previous === null ? Buffer.alloc(sent.length) : Buffer.from(previous.sha256, 'hex'));
+    const before = timingSafeEqual(
+      sent,
+      previous === null ? Buffer.alloc(sent.length) : Buffer.from(previous.sha256, 'hex'),
+    );
     return current || (before && previous !== null && this.#now() < Date.parse(previous.expiresAt));
   }
 
   async #write(): Promise<void> {
     await this.#writing.runExclusive(async () => {
-      const previous = this.#previous !== null && this.#now() < Date.parse(this.#previous.expiresAt) ? this.#previous : null;
-      await replaceSecretFile(this.path, Buffer.from(`${JSON.stringify({ ...this.#addresses, token: this.#token, previous })}\n`));
+      const previous =
+        this.#previous !== null && this.#now() < Date.parse(this.#previous.expiresAt) ? this.#previous : null;
+      await replaceSecretFile(
+        this.path,
+        Buffer.from(`${JSON.stringify({ ...this.#addresses, token: this.#token, previous })}\n`),
+      );
     });
   }
 }
 
 /** What the file says; undefined when there is none. Errors: file faults, SyntaxError. */
 export async function readAddressFile(folder: string): Promise<Static<typeof FILE> | undefined> {
-  const bytes = await readBoundedFile({ path: join(folder, LOCAL_API_FILE), what: 'The address of the local API', maxBytes: MAX_FILE_BYTES, hint: 'Remove it and restart the agent.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({
+    path: join(folder, LOCAL_API_FILE),
+    what: 'The address of the local API',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Remove it and restart the agent.',
+    ifMissing: 'ignore',
+  });
   if (bytes === undefined) return undefined;
   const value: unknown = JSON.parse(bytes.toString('utf8'));
   const found = misfit(FILE, value);
@@ -161,7 +179,12 @@ async function isOwnFile(path: string): Promise<boolean> {
 }
 
 function previousOf(found: Previous | null | undefined): Previous | null {
-  return found !== null && found !== undefined && HEX_256.test(found.sha256) && !Number.isNaN(Date.parse(found.expiresAt)) ? found : null;
+  return found !== null &&
+    found !== undefined &&
+    HEX_256.test(found.sha256) &&
+    !Number.isNaN(Date.parse(found.expiresAt))
+    ? found
+    : null;
 }
 
 /** What somebody damaged is written again. */

@@ -70,8 +70,19 @@ class Listeners implements LocalApi {
       ...needs.ports,
       status: async () => ({ ...(await needs.ports.status()), localApi: this.addresses(), problems: this.problems() }),
     };
-    const wrongTokens = new WrongTokens(ports.now, (count) => log.warn({ count }, 'requests to the local API with a missing or wrong token'));
-    this.#create = (kind) => createLocalServer(kind, { ports, tokens: file, ownerKey, shares, ownerShares: new LocalShares(shares.limits), wrongTokens, stopping: this.#stopping.signal });
+    const wrongTokens = new WrongTokens(ports.now, (count) =>
+      log.warn({ count }, 'requests to the local API with a missing or wrong token'),
+    );
+    this.#create = (kind) =>
+      createLocalServer(kind, {
+        ports,
+        tokens: file,
+        ownerKey,
+        shares,
+        ownerShares: new LocalShares(shares.limits),
+        wrongTokens,
+        stopping: this.#stopping.signal,
+      });
   }
 
   async start(): Promise<void> {
@@ -80,7 +91,10 @@ class Listeners implements LocalApi {
   }
 
   addresses(): LocalApiAddresses {
-    return { socket: this.#socket === undefined ? null : this.#needs.settings.socket, url: this.#port === undefined ? null : `http://${ADDRESS}:${this.#port}` };
+    return {
+      socket: this.#socket === undefined ? null : this.#needs.settings.socket,
+      url: this.#port === undefined ? null : `http://${ADDRESS}:${this.#port}`,
+    };
   }
 
   problems(): Problem[] {
@@ -99,7 +113,9 @@ class Listeners implements LocalApi {
     await this.#socket?.remove();
     [this.#socket, this.#port] = [undefined, undefined];
     // Best effort: a full disk must not keep the daemon from ending, and the next start writes both again.
-    await Promise.all([this.#needs.file.publish(this.addresses()), removeOwnerKey(this.#needs.dataFolder)]).catch((error: unknown) => this.#needs.log.warn({ error: textOf(error) }, 'local API'));
+    await Promise.all([this.#needs.file.publish(this.addresses()), removeOwnerKey(this.#needs.dataFolder)]).catch(
+      (error: unknown) => this.#needs.log.warn({ error: textOf(error) }, 'local API'),
+    );
     await Promise.all([...this.#servers].map(closed));
   }
 
@@ -157,14 +173,20 @@ class Listeners implements LocalApi {
     } catch (error) {
       // The owner's only, where the group cannot have it: never wider than was asked for.
       if (gid === undefined || !(error instanceof Error) || systemCode(error.cause) !== 'EPERM') throw error;
-      this.#report('group', agentFault('local_group_refused', { path, group: group ?? '', found: textOf(error.cause) }, error));
+      this.#report(
+        'group',
+        agentFault('local_group_refused', { path, group: group ?? '', found: textOf(error.cause) }, error),
+      );
       await this.#bindSocketFor(undefined);
     }
   }
 
   async #bindSocketFor(gid: number | undefined): Promise<void> {
     const server = this.#create(gid === undefined ? 'owner-socket' : 'group-socket');
-    this.#socket = await openLocalSocket(server, this.#needs.settings.socket, { setting: SOCKET_SETTING, ...(gid === undefined ? {} : { groupId: gid }) });
+    this.#socket = await openLocalSocket(server, this.#needs.settings.socket, {
+      setting: SOCKET_SETTING,
+      ...(gid === undefined ? {} : { groupId: gid }),
+    });
     this.#servers.add(server);
     this.#socketServer = server;
   }
@@ -183,7 +205,11 @@ class Listeners implements LocalApi {
     const server = this.#create('tcp');
     this.#port = await new Promise<number>((resolve, reject) => {
       const refused = (error: Error): void => {
-        reject(systemCode(error) === 'EADDRINUSE' ? agentFault('local_port_taken', { port, address: ADDRESS }, error) : agentFault('local_port_refused', { port, found: textOf(error) }, error));
+        reject(
+          systemCode(error) === 'EADDRINUSE'
+            ? agentFault('local_port_taken', { port, address: ADDRESS }, error)
+            : agentFault('local_port_refused', { port, found: textOf(error) }, error),
+        );
       };
       server.once('error', refused);
       server.listen({ port, host: ADDRESS }, () => {

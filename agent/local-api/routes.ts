@@ -40,7 +40,12 @@ const MAX_TAKE = 1000;
 const MAX_WAIT_SECONDS = 60;
 
 /** Answers a request that has authority. Throws agent faults. */
-export async function answer(request: IncomingMessage, response: ServerResponse, ports: LocalApiPorts, stopping: AbortSignal): Promise<void> {
+export async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  ports: LocalApiPorts,
+  stopping: AbortSignal,
+): Promise<void> {
   // Not by URL: it throws for what is none ("//"), and takes "//v1/status" for a host. The paths here need no decoding.
   const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
   const route = `${request.method ?? ''} ${path}`;
@@ -61,7 +66,8 @@ export async function answer(request: IncomingMessage, response: ServerResponse,
 /** One event or an array, all or nothing. Answered after they are on disk. */
 async function postEvents(body: string, ports: LocalApiPorts): Promise<unknown> {
   const { isArray, items, count } = scanned(() => scanBatch(body, MAX_EVENTS));
-  if (count === 0 || count > MAX_EVENTS) throw agentFault('local_body_bad', { found: `${count} events, where 1 to ${MAX_EVENTS} are allowed` });
+  if (count === 0 || count > MAX_EVENTS)
+    throw agentFault('local_body_bad', { found: `${count} events, where 1 to ${MAX_EVENTS} are allowed` });
   const defaults = { source: ports.source(), now: new Date(ports.now()) };
   const maxMessageBytes = Math.min(LIMITS.maxMessageBytes, ports.maxMessageBytes());
   const messages = items.map((item, index) => {
@@ -71,13 +77,23 @@ async function postEvents(body: string, ports: LocalApiPorts): Promise<unknown> 
       const pointer = `${isArray ? `/${index}` : ''}${message.pointer}`;
       throw messageFault('message_expired', { pointer, found: message.found, now: defaults.now.toISOString() });
     }
-    throw agentFault('local_body_bad', { found: isArray ? `event ${index}: ${faultText(message)}` : faultText(message) });
+    throw agentFault('local_body_bad', {
+      found: isArray ? `event ${index}: ${faultText(message)}` : faultText(message),
+    });
   });
   const appended = await ports.append(messages);
-  return { events: appended.map((entry, index) => ({ id: messages[index]?.id, outcome: entry.outcome, number: entry.number })) };
+  return {
+    events: appended.map((entry, index) => ({ id: messages[index]?.id, outcome: entry.outcome, number: entry.number })),
+  };
 }
 
-async function takeCommands(query: URLSearchParams, request: IncomingMessage, response: ServerResponse, ports: LocalApiPorts, stopping: AbortSignal): Promise<void> {
+async function takeCommands(
+  query: URLSearchParams,
+  request: IncomingMessage,
+  response: ServerResponse,
+  ports: LocalApiPorts,
+  stopping: AbortSignal,
+): Promise<void> {
   const max = readNumber(query, 'max', 1, MAX_TAKE, 100);
   const waitSeconds = readNumber(query, 'waitSeconds', 0, MAX_WAIT_SECONDS, 0);
   let commands = await ports.take(max);
@@ -94,10 +110,14 @@ async function takeCommands(query: URLSearchParams, request: IncomingMessage, re
 
 async function acknowledgeCommands(body: string, ports: LocalApiPorts): Promise<unknown> {
   const { members, fault } = scanned(() => scanValue(body));
-  if (fault !== undefined) throw agentFault('local_body_bad', { found: `${fault.pointer || 'the body'} ${fault.found}` });
+  if (fault !== undefined)
+    throw agentFault('local_body_bad', { found: `${fault.pointer || 'the body'} ${fault.found}` });
   const member = members.find(({ name, kind }) => name === 'through' && kind === 'number');
   const through = member === undefined ? undefined : Number(body.slice(member.from, member.to));
-  if (typeof through !== 'number' || !Number.isSafeInteger(through) || through < 0) throw agentFault('local_body_bad', { found: 'no {"through": CURSOR} with the cursor of the last command that was worked off' });
+  if (typeof through !== 'number' || !Number.isSafeInteger(through) || through < 0)
+    throw agentFault('local_body_bad', {
+      found: 'no {"through": CURSOR} with the cursor of the last command that was worked off',
+    });
   await ports.acknowledge(through);
   return { through };
 }
@@ -106,13 +126,18 @@ function readNumber(query: URLSearchParams, name: string, minimum: number, maxim
   const text = query.get(name);
   if (text === null) return fallback;
   const value = Number(text);
-  if (!/^\d{1,9}$/.test(text) || value < minimum || value > maximum) throw agentFault('local_query_bad', { name, found: text.slice(0, 64), allowed: `${minimum} to ${maximum}` });
+  if (!/^\d{1,9}$/.test(text) || value < minimum || value > maximum)
+    throw agentFault('local_query_bad', { name, found: text.slice(0, 64), allowed: `${minimum} to ${maximum}` });
   return value;
 }
 
 /** Errors: local_body_too_large, body_not_utf8. */
 async function readBody(request: IncomingMessage): Promise<string> {
-  return bodyText(await readBoundedStream(request, MAX_BODY_BYTES, () => agentFault('local_body_too_large', { maxBytes: MAX_BODY_BYTES })));
+  return bodyText(
+    await readBoundedStream(request, MAX_BODY_BYTES, () =>
+      agentFault('local_body_too_large', { maxBytes: MAX_BODY_BYTES }),
+    ),
+  );
 }
 
 function scanned<T>(scan: () => T): T {
@@ -131,7 +156,12 @@ export function sendFault(response: ServerResponse, error: unknown): void {
   // An outbox that is full empties when the line is back: soon, or not at all.
   if (status === 503) response.setHeader('retry-after', '5');
   if (status === 413) response.setHeader('connection', 'close');
-  const problem = { type: `urn:queuegate:error:${fault?.code ?? 'internal'}`, title: fault?.message ?? 'The agent could not answer this request.', status, hint: fault?.hint ?? 'Look at the log of the agent at this time.' };
+  const problem = {
+    type: `urn:queuegate:error:${fault?.code ?? 'internal'}`,
+    title: fault?.message ?? 'The agent could not answer this request.',
+    status,
+    hint: fault?.hint ?? 'Look at the log of the agent at this time.',
+  };
   response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));
 }
 

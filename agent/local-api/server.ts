@@ -6,7 +6,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isCoded } from '../../shared/errors.ts';
 import { gatherBody } from '../../shared/gathered-body.ts';
 import { agentFault } from '../errors.ts';
-import { CHALLENGE_PATH, daemonProof, isNonce, newNonce, NONCE_HEADER, OWNER_SCHEME, ownerProof, sameProof, type Challenge } from './proof.ts';
+import {
+  CHALLENGE_PATH,
+  daemonProof,
+  isNonce,
+  newNonce,
+  NONCE_HEADER,
+  OWNER_SCHEME,
+  ownerProof,
+  sameProof,
+  type Challenge,
+} from './proof.ts';
 import { answer, MAX_BODY_BYTES, send, sendFault, type LocalApiPorts } from './routes.ts';
 import { Newcomers, RequestQueue, type LocalShares, type WrongTokens } from './connections.ts';
 
@@ -38,7 +48,12 @@ const ROTATE = /^\/api\/v1\/consumers\/([^/]{1,64})\/rotate-token$/;
 const MAX_HEADERS = 100;
 
 export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): Server {
-  const server = createServer({ connectionsCheckingInterval: 1000, headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 30_000 });
+  const server = createServer({
+    connectionsCheckingInterval: 1000,
+    headersTimeout: 10_000,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 30_000,
+  });
   server.maxHeadersCount = MAX_HEADERS;
   // A connection that cannot be accepted (no descriptor is left, say) is that program's fault to see; it must not end the daemon.
   server.on('error', () => undefined);
@@ -93,8 +108,10 @@ async function serve(exchange: Exchange): Promise<void> {
     response.setHeader('connection', 'close');
     sendFault(response, error);
   };
-  if (kind === 'tcp' && isFromBrowser(request)) return refuse(agentFault('local_browser_refused', { found: foundHost(request) }));
-  if (request.method === 'GET' && path === CHALLENGE_PATH && connection.challenged !== true) return answerChallenge(exchange);
+  if (kind === 'tcp' && isFromBrowser(request))
+    return refuse(agentFault('local_browser_refused', { found: foundHost(request) }));
+  if (request.method === 'GET' && path === CHALLENGE_PATH && connection.challenged !== true)
+    return answerChallenge(exchange);
   const authority = authorityOf(exchange, path);
   if (authority === undefined) {
     await delay(needs.wrongTokens.add(), undefined, { ref: false });
@@ -119,17 +136,25 @@ async function serve(exchange: Exchange): Promise<void> {
 function authorityOf({ kind, needs, connection, request }: Exchange, path: string): Authority | undefined {
   if (kind === 'owner-socket') return 'owner';
   const header = request.headers.authorization ?? '';
-  if (header.startsWith('Bearer ')) return needs.tokens.accepts(header.slice('Bearer '.length)) ? 'consumer' : undefined;
+  if (header.startsWith('Bearer '))
+    return needs.tokens.accepts(header.slice('Bearer '.length)) ? 'consumer' : undefined;
   const { challenge } = connection;
   connection.challenge = undefined;
   if (challenge === undefined || !header.startsWith(OWNER_SCHEME)) return undefined;
-  return sameProof(header.slice(OWNER_SCHEME.length), ownerProof(needs.ownerKey, challenge, request.method ?? '', path)) ? 'owner' : undefined;
+  return sameProof(header.slice(OWNER_SCHEME.length), ownerProof(needs.ownerKey, challenge, request.method ?? '', path))
+    ? 'owner'
+    : undefined;
 }
 
 /** Once per connection: a newcomer keeps it for the time of newcomers only. */
 function answerChallenge({ needs, connection, request, response }: Exchange): void {
   const client = request.headers[NONCE_HEADER];
-  if (!isNonce(client)) throw agentFault('local_query_bad', { name: NONCE_HEADER, found: String(client ?? '').slice(0, 64), allowed: '43 characters of base64url' });
+  if (!isNonce(client))
+    throw agentFault('local_query_bad', {
+      name: NONCE_HEADER,
+      found: String(client ?? '').slice(0, 64),
+      allowed: '43 characters of base64url',
+    });
   const challenge = { client, server: newNonce() };
   connection.challenge = challenge;
   connection.challenged = true;
@@ -147,7 +172,12 @@ async function rotate({ needs, response }: Exchange, authority: Authority, consu
 function bounded(ports: LocalApiPorts, shares: LocalShares, response: ServerResponse): LocalApiPorts {
   return {
     ...ports,
-    take: (max) => shares.answering(response, () => ports.take(max), (commands) => commands.reduce((bytes, { json }) => bytes + json.length, 0)),
+    take: (max) =>
+      shares.answering(
+        response,
+        () => ports.take(max),
+        (commands) => commands.reduce((bytes, { json }) => bytes + json.length, 0),
+      ),
     waitForCommands: (timeoutMs, signal) => shares.waiting(() => ports.waitForCommands(timeoutMs, signal)),
   };
 }

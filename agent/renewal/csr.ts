@@ -13,7 +13,9 @@ const MAX_COMMON_NAME = 64;
 
 /** Proves that the agent holds the key. */
 export function makeRenewalRequest(key: AgentKey, name: string): { readonly pem: string; readonly der: Buffer } {
-  const subject = sequence(der(TAG.set, sequence(oid(COMMON_NAME), der(TAG.utf8, Buffer.from(name.slice(0, MAX_COMMON_NAME))))));
+  const subject = sequence(
+    der(TAG.set, sequence(oid(COMMON_NAME), der(TAG.utf8, Buffer.from(name.slice(0, MAX_COMMON_NAME))))),
+  );
   const asked = sequence(positive(Buffer.from([0])), subject, Buffer.from(key.publicKey, 'base64'), der(ATTRIBUTES));
   const request = sequence(asked, sequence(oid(ECDSA_SHA256)), bits(sign('sha256', asked, key.privateKey)));
   return { pem: pemOf('CERTIFICATE REQUEST', request), der: request };

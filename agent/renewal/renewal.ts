@@ -15,7 +15,15 @@ import type { Renewed, RenewalRefused, RenewNow } from '../../shared/wire/messag
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
 import type { RenewalControl, SendControl } from '../connection/control.ts';
 import { agentFault } from '../errors.ts';
-import { adoptNextKey, keepIdentity, loadCredentials, loadNextKey, loadOrCreateNextKey, type AgentKey, type Credentials } from '../identity/identity.ts';
+import {
+  adoptNextKey,
+  keepIdentity,
+  loadCredentials,
+  loadNextKey,
+  loadOrCreateNextKey,
+  type AgentKey,
+  type Credentials,
+} from '../identity/identity.ts';
 import { makeRenewalRequest } from './csr.ts';
 import { trustPath } from '../trust/path.ts';
 
@@ -32,7 +40,11 @@ export interface RenewalPorts {
   onWritten(): Promise<void>;
   /** The current key is another one now. */
   onKey(key: AgentKey): void;
-  readonly log: { debug(facts: object, text: string): void; info(facts: object, text: string): void; warn(facts: object, text: string): void };
+  readonly log: {
+    debug(facts: object, text: string): void;
+    info(facts: object, text: string): void;
+    warn(facts: object, text: string): void;
+  };
   readonly now: () => number;
   readonly after: (ms: number, run: () => void) => () => void;
   readonly random: () => number;
@@ -94,7 +106,10 @@ export class Renewal implements RenewalControl {
       case 'renewal-refused':
         return this.#failed(frame.code, `Central refused to renew the certificate: ${frame.text} ${frame.hint}`);
       case 'renew-now':
-        this.#wantedAt = Math.min(this.#wantedAt, this.#ports.now() + this.#ports.random() * frame.spreadSeconds * 1000);
+        this.#wantedAt = Math.min(
+          this.#wantedAt,
+          this.#ports.now() + this.#ports.random() * frame.spreadSeconds * 1000,
+        );
         return this.#do(async () => await this.#look());
     }
   }
@@ -112,7 +127,12 @@ export class Renewal implements RenewalControl {
     this.alone(async () => {
       const credentials = await loadCredentials(this.#ports.folder);
       if (credentials !== undefined && this.#send !== undefined) await act(credentials);
-    }).catch((error: unknown) => this.#failed(isCoded(error) ? error.code : 'internal', isCoded(error) ? `${error.message} ${error.hint}` : textOf(error)));
+    }).catch((error: unknown) =>
+      this.#failed(
+        isCoded(error) ? error.code : 'internal',
+        isCoded(error) ? `${error.message} ${error.hint}` : textOf(error),
+      ),
+    );
   }
 
   /** The session stands with `key`: if that is the next one, it is the current one from now on; if it is not, Central does not know the next. */
@@ -138,7 +158,10 @@ export class Renewal implements RenewalControl {
     const credentials = await loadCredentials(folder);
     if (credentials === undefined || this.#asked !== undefined) return;
     if (credentials.next !== undefined) return this.#comeBack();
-    const due = Math.max(Math.min(renewalTime(firstInPem(credentials.identity.certificate)), this.#wantedAt), this.#notBefore);
+    const due = Math.max(
+      Math.min(renewalTime(firstInPem(credentials.identity.certificate)), this.#wantedAt),
+      this.#notBefore,
+    );
     if (due <= now()) return await this.#ask(credentials);
     this.#waitToLook(due - now());
   }
@@ -151,8 +174,15 @@ export class Renewal implements RenewalControl {
     if (this.#send === undefined) return;
     this.#asked = asked;
     const certificate = thumbprintOf(identity.certificate);
-    this.#send({ type: 'renew', csr: csr.pem, certificate, signature: signTranscript(renewTranscript(csr.der, certificate), key.privateKey) });
-    this.#wait(ANSWER_MS, () => this.#failed('no_answer', 'Central does not answer the request for another certificate.'));
+    this.#send({
+      type: 'renew',
+      csr: csr.pem,
+      certificate,
+      signature: signTranscript(renewTranscript(csr.der, certificate), key.privateKey),
+    });
+    this.#wait(ANSWER_MS, () =>
+      this.#failed('no_answer', 'Central does not answer the request for another certificate.'),
+    );
   }
 
   /** Keeps the certificate, if it is what was asked for. */
@@ -168,7 +198,10 @@ export class Renewal implements RenewalControl {
     this.#wantedAt = Number.POSITIVE_INFINITY;
     [this.#failures, this.#notBefore, this.#lastCode] = [0, 0, ''];
     this.#send?.({ type: 'installed', certificate: thumbprintOf(pem) });
-    log.info({ until: certificate.validToDate.toISOString(), key: fresh ? 'fresh' : 'the same' }, 'certificate renewed');
+    log.info(
+      { until: certificate.validToDate.toISOString(), key: fresh ? 'fresh' : 'the same' },
+      'certificate renewed',
+    );
     if (fresh) this.#comeBack();
     else await this.#look();
   }
@@ -177,18 +210,26 @@ export class Renewal implements RenewalControl {
     const chain = readChain(pem);
     const [certificate] = chain;
     const found = certificate === undefined ? 'it is none' : await this.#faultOf(certificate, chain, asked, id);
-    if (certificate === undefined || found !== undefined) throw agentFault('renewal_unfit', { found: found ?? 'it is none' });
+    if (certificate === undefined || found !== undefined)
+      throw agentFault('renewal_unfit', { found: found ?? 'it is none' });
     return certificate;
   }
 
-  async #faultOf(certificate: X509Certificate, chain: readonly X509Certificate[], asked: AgentKey, id: string): Promise<string | undefined> {
+  async #faultOf(
+    certificate: X509Certificate,
+    chain: readonly X509Certificate[],
+    asked: AgentKey,
+    id: string,
+  ): Promise<string | undefined> {
     const now = new Date(this.#ports.now());
     if (!certificate.checkPrivateKey(asked.privateKey)) return 'it is for another key';
     const uri = `URI:urn:queuegate:agent:${encodeURIComponent(id)}`;
     if (certificate.subjectAltName !== uri) return `it is for ${certificate.subjectAltName ?? 'nobody'}`;
-    if (certificate.validFromDate > now || certificate.validToDate <= now) return `it is valid from ${certificate.validFromDate.toISOString()} until ${certificate.validToDate.toISOString()}, and this machine's clock shows ${now.toISOString()}`;
+    if (certificate.validFromDate > now || certificate.validToDate <= now)
+      return `it is valid from ${certificate.validFromDate.toISOString()} until ${certificate.validToDate.toISOString()}, and this machine's clock shows ${now.toISOString()}`;
     const trusted = (await this.#ports.trusted()).map((trust) => firstInPem(trust));
-    if (trusted.length > 0 && trustPath(chain, trusted, now).anchor === undefined) return 'nothing in the truststore vouches for it';
+    if (trusted.length > 0 && trustPath(chain, trusted, now).anchor === undefined)
+      return 'nothing in the truststore vouches for it';
     return undefined;
   }
 

@@ -83,12 +83,18 @@ export class Commands {
 
 function prepare(database: DatabaseSync) {
   return {
-    add: database.prepare('INSERT INTO command (number, bytes, received_at, expires_at, id, json) VALUES (?, ?, ?, ?, ?, ?)'),
+    add: database.prepare(
+      'INSERT INTO command (number, bytes, received_at, expires_at, id, json) VALUES (?, ?, ?, ?, ?, ?)',
+    ),
     count: database.prepare('UPDATE command_total SET messages = messages + ?, bytes = bytes + ?'),
     take: database.prepare('SELECT cursor, bytes, json FROM command WHERE cursor > ? ORDER BY cursor LIMIT ?'),
-    totalThrough: database.prepare('SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM command WHERE cursor <= ?'),
+    totalThrough: database.prepare(
+      'SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM command WHERE cursor <= ?',
+    ),
     remove: database.prepare('DELETE FROM command WHERE cursor <= ?'),
-    expired: database.prepare('SELECT cursor, number, bytes, id, json FROM command WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
+    expired: database.prepare(
+      'SELECT cursor, number, bytes, id, json FROM command WHERE expires_at <= ? ORDER BY expires_at LIMIT ?',
+    ),
     removeOne: database.prepare('DELETE FROM command WHERE cursor = ?'),
     total: database.prepare('SELECT messages, bytes FROM command_total'),
     oldest: database.prepare('SELECT received_at FROM command ORDER BY cursor LIMIT 1'),

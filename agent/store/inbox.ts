@@ -124,7 +124,8 @@ export class Inbox {
       step = await this.#change(() => {
         const at = now();
         const given = commands.expire(at, EXPIRE_STEP);
-        for (const { number, id, json } of given) notes.recordDeadLetter({ at, direction: 'down', number, id, reason: 'expired', json });
+        for (const { number, id, json } of given)
+          notes.recordDeadLetter({ at, direction: 'down', number, id, reason: 'expired', json });
         return given.length;
       });
       expired += step;
@@ -170,7 +171,15 @@ export class Inbox {
       const number = first + index;
       if (item.kind === 'message') {
         if (fresh[index] === true) commands.add(number, item.message, at);
-        else if (reused.has(index)) notes.recordDeadLetter({ at, direction: 'down', number, id: item.message.id, reason: ID_REUSED, json: item.message.json });
+        else if (reused.has(index))
+          notes.recordDeadLetter({
+            at,
+            direction: 'down',
+            number,
+            id: item.message.id,
+            reason: ID_REUSED,
+            json: item.message.json,
+          });
       } else {
         const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.source, item.reason) : item.json;
         notes.recordDeadLetter({ at, direction: 'down', number, id: item.id, reason: item.reason, json });

@@ -39,7 +39,13 @@ export class StoreNotes {
 
   /** Inside a transaction of the caller. One side went back in time (DESIGN section 5, invariant 3). */
   recordRestart(direction: 'up' | 'down', incarnation: string, missing: Range, at: number): void {
-    const detail = JSON.stringify({ recovered: false, direction, from: missing.from, through: missing.through, incarnation });
+    const detail = JSON.stringify({
+      recovered: false,
+      direction,
+      from: missing.from,
+      through: missing.through,
+      incarnation,
+    });
     const { lastInsertRowid } = this.#statements.addIncident.run(at, 'log_restarted', detail);
     this.#statements.trimIncidents.run(Number(lastInsertRowid) - MAX_INCIDENTS);
   }
@@ -51,7 +57,9 @@ export class StoreNotes {
 
   /** Newest first. */
   incidents(limit: number): AgentIncident[] {
-    return this.#statements.incidents.all(limit).map((row) => ({ at: integer(row, 'at'), kind: text(row, 'kind'), detail: text(row, 'detail') }));
+    return this.#statements.incidents
+      .all(limit)
+      .map((row) => ({ at: integer(row, 'at'), kind: text(row, 'kind'), detail: text(row, 'detail') }));
   }
 }
 
@@ -68,7 +76,9 @@ function deadLetter(row: Row): AgentDeadLetter {
 
 function prepare(database: DatabaseSync) {
   return {
-    addLetter: database.prepare('INSERT INTO dead_letter (at, direction, number, id, reason, json) VALUES (?, ?, ?, ?, ?, ?)'),
+    addLetter: database.prepare(
+      'INSERT INTO dead_letter (at, direction, number, id, reason, json) VALUES (?, ?, ?, ?, ?, ?)',
+    ),
     trimLetters: database.prepare('DELETE FROM dead_letter WHERE key <= ?'),
     letters: database.prepare('SELECT * FROM dead_letter ORDER BY key DESC LIMIT ?'),
     addIncident: database.prepare('INSERT INTO incident (at, kind, detail) VALUES (?, ?, ?)'),

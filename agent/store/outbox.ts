@@ -1,7 +1,13 @@
 // Owns the agent's events on their way up: on disk before the producer is answered, kept until Central has them on its disk.
 // Satisfies OutboxPort (shared/delivery/log-interfaces.ts).
 import type { Message } from '../../shared/delivery/message.ts';
-import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
+import type {
+  Appended,
+  LogDepth,
+  OutboxBounds,
+  OutboxEntry,
+  ResumedLog,
+} from '../../shared/delivery/log-interfaces.ts';
 import type { CallCost } from '../../shared/sqlite/group-commit.ts';
 import type { OutboxLog } from '../../shared/sqlite/logs/outbox-log.ts';
 import type { Position } from '../../shared/wire/messages.ts';
@@ -77,7 +83,8 @@ export class Outbox {
       step = await disk.write(() => {
         const at = now();
         const given = log.expire(at, EXPIRE_STEP);
-        for (const { number, id, reason, json } of given) notes.recordDeadLetter({ at, direction: 'up', number, id, reason, json });
+        for (const { number, id, reason, json } of given)
+          notes.recordDeadLetter({ at, direction: 'up', number, id, reason, json });
         return given.length;
       });
       expired += step;

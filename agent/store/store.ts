@@ -57,7 +57,13 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
   const held = holdDataFolder(folder);
   let database: DatabaseSync;
   try {
-    database = openDatabase({ path: join(folder, 'agent.db'), applicationId: APPLICATION_ID, migrations: MIGRATIONS, cacheKiB: CACHE_KIB, checkpointPages: CHECKPOINT_PAGES });
+    database = openDatabase({
+      path: join(folder, 'agent.db'),
+      applicationId: APPLICATION_ID,
+      migrations: MIGRATIONS,
+      cacheKiB: CACHE_KIB,
+      checkpointPages: CHECKPOINT_PAGES,
+    });
   } catch (error) {
     held.release();
     throw error;

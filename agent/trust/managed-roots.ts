@@ -15,14 +15,24 @@ const RECORD = {
   required: ['given'],
   properties: {
     /** SHA-256 of the certificates, lower-case hex. */
-    given: { type: 'array', maxItems: 256, items: { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } },
+    given: {
+      type: 'array',
+      maxItems: 256,
+      items: { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' },
+    },
   },
 } as const satisfies JsonSchema;
 
 /** Thumbprints of what Central gave and is in the truststore. Errors: trust_record_damaged, file faults. */
 export async function loadGiven(folder: string): Promise<string[]> {
   const file = join(folder, TRUST_FILE);
-  const bytes = await readBoundedFile({ path: file, what: 'The record of what Central gave', maxBytes: MAX_FILE_BYTES, hint: 'Remove it.', ifMissing: 'ignore' });
+  const bytes = await readBoundedFile({
+    path: file,
+    what: 'The record of what Central gave',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Remove it.',
+    ifMissing: 'ignore',
+  });
   if (bytes === undefined) return [];
   let value: unknown;
   try {
@@ -37,5 +47,9 @@ export async function loadGiven(folder: string): Promise<string[]> {
 }
 
 export async function saveGiven(folder: string, given: Iterable<string>): Promise<void> {
-  await replaceFile(join(folder, TRUST_FILE), Buffer.from(`${JSON.stringify({ given: [...new Set(given)] })}\n`), 0o600);
+  await replaceFile(
+    join(folder, TRUST_FILE),
+    Buffer.from(`${JSON.stringify({ given: [...new Set(given)] })}\n`),
+    0o600,
+  );
 }

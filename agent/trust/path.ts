@@ -17,13 +17,17 @@ export interface TrustPath {
 const MAX_PATH = 10;
 
 /** From the first certificate of the chain, signature by signature, to one that is trusted. Dates do not matter here. */
-export function trustPath(chain: readonly X509Certificate[], trusted: readonly X509Certificate[], now: Date): TrustPath {
+export function trustPath(
+  chain: readonly X509Certificate[],
+  trusted: readonly X509Certificate[],
+  now: Date,
+): TrustPath {
   const [leaf] = chain;
   if (leaf === undefined) return { path: [], anchor: undefined };
   // Of two roots of one name and key (one renewed), the one that is valid now.
   const anchors = trusted.toSorted((one, other) => Number(isValid(other, now)) - Number(isValid(one, now)));
   const path = [leaf];
-  for (let current = leaf; path.length < MAX_PATH; ) {
+  for (let current = leaf; path.length < MAX_PATH;) {
     if (anchors.some((anchor) => anchor.raw.equals(current.raw))) return { path, anchor: current };
     const anchor = anchors.find((candidate) => signed(current, candidate));
     if (anchor !== undefined) return { path: [...path, anchor], anchor };
@@ -51,12 +55,17 @@ function isValid({ validFromDate, validToDate }: X509Certificate, now: Date): bo
 /** The host name or address that was dialled has to stand in the certificate. */
 export function nameFault(leaf: X509Certificate, target: Target): CodedError | undefined {
   const error = checkServerIdentity(target.host, leaf.toLegacyObject());
-  return error === undefined ? undefined : agentFault('tls_wrong_name', { target: targetName(target), host: target.host, names: namesOf(leaf) }, error);
+  return error === undefined
+    ? undefined
+    : agentFault('tls_wrong_name', { target: targetName(target), host: target.host, names: namesOf(leaf) }, error);
 }
 
 /** Host names and addresses that a certificate stands for, as a person reads them. */
 export function namesOf(leaf: X509Certificate): string {
-  return leaf.subjectAltName ?? (leaf.subject.includes('CN=') ? `${nameLine(leaf.subject)} (no alternative name)` : 'no name at all');
+  return (
+    leaf.subjectAltName ??
+    (leaf.subject.includes('CN=') ? `${nameLine(leaf.subject)} (no alternative name)` : 'no name at all')
+  );
 }
 
 /** Every certificate of the path has to be valid now. */
@@ -67,8 +76,14 @@ export function datesFault({ path }: TrustPath, target: Target, truststore: stri
     const authority = { ...facts, name: nameLine(certificate.subject), truststore };
     const expired = { date: validToDate.toISOString() };
     const future = { date: validFromDate.toISOString() };
-    if (validToDate < now) return place === 0 ? agentFault('tls_expired', { ...facts, ...expired }) : agentFault('tls_authority_expired', { ...authority, ...expired });
-    if (validFromDate > now) return place === 0 ? agentFault('tls_not_yet_valid', { ...facts, ...future }) : agentFault('tls_authority_not_yet_valid', { ...authority, ...future });
+    if (validToDate < now)
+      return place === 0
+        ? agentFault('tls_expired', { ...facts, ...expired })
+        : agentFault('tls_authority_expired', { ...authority, ...expired });
+    if (validFromDate > now)
+      return place === 0
+        ? agentFault('tls_not_yet_valid', { ...facts, ...future })
+        : agentFault('tls_authority_not_yet_valid', { ...authority, ...future });
   }
   return undefined;
 }

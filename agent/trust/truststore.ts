@@ -4,7 +4,16 @@
 import type { X509Certificate } from 'node:crypto';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { keystoreFault } from '../../shared/keystore/errors.ts';
-import { FORMAT_NAMES, MAX_STORE_BYTES, nameLine, parseCertificate, printableLine, thumbprint, toPem, type StoreFormat } from '../../shared/keystore/material.ts';
+import {
+  FORMAT_NAMES,
+  MAX_STORE_BYTES,
+  nameLine,
+  parseCertificate,
+  printableLine,
+  thumbprint,
+  toPem,
+  type StoreFormat,
+} from '../../shared/keystore/material.ts';
 import { openStore } from '../../shared/keystore/open.ts';
 import { day, trustedEntries } from '../../shared/truststore/entries.ts';
 
@@ -37,7 +46,12 @@ export interface Truststore {
 }
 
 /** Loads the store at `path`. Throws file and keystore faults; never returns an empty `ca`. */
-export async function loadTruststore({ path, password, declaredType, now = new Date() }: TruststoreRequest): Promise<Truststore> {
+export async function loadTruststore({
+  path,
+  password,
+  declaredType,
+  now = new Date(),
+}: TruststoreRequest): Promise<Truststore> {
   const bytes = await readBoundedFile({
     path,
     what: 'The truststore',
@@ -48,7 +62,10 @@ export async function loadTruststore({ path, password, declaredType, now = new D
   const warnings = [...store.warnings];
   const ca: string[] = [];
   const certificates: TrustedCertificate[] = [];
-  for (const { alias, certificates: [der] } of trustedEntries(store, path)) {
+  for (const {
+    alias,
+    certificates: [der],
+  } of trustedEntries(store, path)) {
     const certificate = parseCertificate(der);
     // Java tolerates certificates that OpenSSL does not read. One of them must not take the others with it.
     if (certificate === undefined) {
@@ -58,15 +75,27 @@ export async function loadTruststore({ path, password, declaredType, now = new D
     const validity = validityWarning(certificate, now);
     if (validity !== undefined) warnings.push(`"${printableLine(alias)}" in ${path} ${validity}`);
     ca.push(toPem(der));
-    certificates.push({ alias, subject: nameLine(certificate.subject), validTo: certificate.validToDate, thumbprint: thumbprint(der) });
+    certificates.push({
+      alias,
+      subject: nameLine(certificate.subject),
+      validTo: certificate.validToDate,
+      thumbprint: thumbprint(der),
+    });
   }
-  if (ca.length === 0) throw keystoreFault('keystore_no_certificate', { file: path, format: FORMAT_NAMES[store.format], found: 'certificates that OpenSSL does not read' });
+  if (ca.length === 0)
+    throw keystoreFault('keystore_no_certificate', {
+      file: path,
+      format: FORMAT_NAMES[store.format],
+      found: 'certificates that OpenSSL does not read',
+    });
   return { format: store.format, ca, certificates, warnings };
 }
 
 function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
   const { validFromDate: from, validToDate: to } = certificate;
-  if (to < now) return `expired on ${day(to)} (${nameLine(certificate.subject)}): a Central that shows a certificate under it is refused.`;
-  if (from > now) return `is valid from ${day(from)} on only (${nameLine(certificate.subject)}): look at the clock of this machine, ${day(now)}.`;
+  if (to < now)
+    return `expired on ${day(to)} (${nameLine(certificate.subject)}): a Central that shows a certificate under it is refused.`;
+  if (from > now)
+    return `is valid from ${day(from)} on only (${nameLine(certificate.subject)}): look at the clock of this machine, ${day(now)}.`;
   return undefined;
 }

@@ -56,7 +56,9 @@ export function createTrustUpdates(options: TrustUpdatesOptions): TrustControl {
       lastCode = '';
       return { type: 'trusted', thumbprints };
     } catch (error) {
-      const { code, message, hint } = isCoded(error) ? error : agentFault('trust_failed', { found: textOf(error) }, error);
+      const { code, message, hint } = isCoded(error)
+        ? error
+        : agentFault('trust_failed', { found: textOf(error) }, error);
       // The same at each welcome is no news.
       if (code !== lastCode) options.log.warn({ code }, `The truststore does not follow Central: ${message} ${hint}`);
       lastCode = code;
@@ -98,7 +100,8 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
       add: named,
       remove,
       async accept(next) {
-        if (central.secure && line !== undefined && next.removed.length > 0) await assertReaches(file, line, next.trusted, options.now());
+        if (central.secure && line !== undefined && next.removed.length > 0)
+          await assertReaches(file, line, next.trusted, options.now());
         // Noted before it is written: what came in and was not noted could never be taken out again.
         await saveGiven(dataFolder, [...given, ...next.added.map(({ certificates: [der] }) => fingerprintOf(der))]);
       },
@@ -107,8 +110,14 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
     if (added.length > 0 || removed.length > 0) {
       await options.onWritten(file);
       const aliases = (entries: typeof added): string[] => entries.map(({ alias }) => alias);
-      log.info({ truststore: file, added: aliases(added), removed: aliases(removed) }, 'the truststore follows Central');
-      await saveGiven(dataFolder, (await loadGiven(dataFolder)).filter((thumbprint) => there.has(thumbprint)));
+      log.info(
+        { truststore: file, added: aliases(added), removed: aliases(removed) },
+        'the truststore follows Central',
+      );
+      await saveGiven(
+        dataFolder,
+        (await loadGiven(dataFolder)).filter((thumbprint) => there.has(thumbprint)),
+      );
     }
     return names.filter((thumbprint) => there.has(thumbprint));
   } catch (error) {
@@ -148,6 +157,7 @@ async function assertWritable(file: string): Promise<boolean> {
 async function assertReaches(file: string, line: ControlLine, next: readonly Buffer[], now: number): Promise<void> {
   // Java keeps certificates that OpenSSL does not read; they verify nothing here.
   const trusted = next.map((der) => parseCertificate(der)).filter((certificate) => certificate !== undefined);
-  const reaches = (shown: readonly X509Certificate[]): boolean => trustPath(shown, trusted, new Date(now)).anchor !== undefined;
+  const reaches = (shown: readonly X509Certificate[]): boolean =>
+    trustPath(shown, trusted, new Date(now)).anchor !== undefined;
   if (!reaches(line.shown()) && !reaches(await line.shownNow())) throw agentFault('trust_would_cut_off', { file });
 }

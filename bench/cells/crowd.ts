@@ -66,24 +66,54 @@ export async function crowd(peers: readonly Peer[], plan: Plan, options: StartOp
   const size = `${plan.crowd} agents`;
   const series: Series[] = [
     { measure: 'reconnect, all at once', size, unit: 'ms', better: 'less', samples: back },
-    { measure: 'reconnect: processor time of the server, per agent', size, unit: 'ms', better: 'less', samples: processor },
-    { measure: 'reconnect: processor time of the agents, per agent', size, unit: 'ms', better: 'less', samples: agents },
+    {
+      measure: 'reconnect: processor time of the server, per agent',
+      size,
+      unit: 'ms',
+      better: 'less',
+      samples: processor,
+    },
+    {
+      measure: 'reconnect: processor time of the agents, per agent',
+      size,
+      unit: 'ms',
+      better: 'less',
+      samples: agents,
+    },
     { measure: 'reconnect: dialled again', size, unit: 'times', better: 'less', samples: again },
-    { measure: 'reconnect: slowest acknowledgement of one already there', size, unit: 'ms', better: 'less', samples: slowest },
-    { measure: 'reconnect: sessions lost of those already there', size, unit: 'sessions', better: 'less', samples: lost },
+    {
+      measure: 'reconnect: slowest acknowledgement of one already there',
+      size,
+      unit: 'ms',
+      better: 'less',
+      samples: slowest,
+    },
+    {
+      measure: 'reconnect: sessions lost of those already there',
+      size,
+      unit: 'sessions',
+      better: 'less',
+      samples: lost,
+    },
   ];
-  if (Object.keys(own).length > 0) series.push({ measure: 'memory per idle agent', size, unit: 'KiB', better: 'less', samples: own });
+  if (Object.keys(own).length > 0)
+    series.push({ measure: 'memory per idle agent', size, unit: 'KiB', better: 'less', samples: own });
   return { series, checks: [] };
 }
 
 /** NaN where the system does not tell. */
 async function processorMs({ running, loads }: Line): Promise<{ readonly server: number; readonly agents: number }> {
-  const used = await Promise.all([running.pid, ...loads.map(({ pid }) => pid)].map(async (pid) => (await processorMsOf(pid)) ?? Number.NaN));
+  const used = await Promise.all(
+    [running.pid, ...loads.map(({ pid }) => pid)].map(async (pid) => (await processorMsOf(pid)) ?? Number.NaN),
+  );
   const [server = Number.NaN, ...agents] = used;
   return { server, agents: agents.reduce((sum, ms) => sum + ms, 0) };
 }
 
-async function watchUntil(watcher: Child<LoadDriver>, over: () => boolean): Promise<{ acksMs: number[]; lost: number }> {
+async function watchUntil(
+  watcher: Child<LoadDriver>,
+  over: () => boolean,
+): Promise<{ acksMs: number[]; lost: number }> {
   const all = { acksMs: [] as number[], lost: 0 };
   do {
     const { acksMs, lost } = await watcher.call('watch', WATCH_EXTRA_MS);

@@ -22,7 +22,9 @@ export async function daemon(installation: Installation, peer: QueuegatePeer, pl
   const running = await peer.start();
   const started: Program[] = [];
   try {
-    const folders = await Promise.all(Array.from({ length: plan.daemons }, (_, i) => enrolDaemon(installation, running, `daemon-${i}`)));
+    const folders = await Promise.all(
+      Array.from({ length: plan.daemons }, (_, i) => enrolDaemon(installation, running, `daemon-${i}`)),
+    );
     const [first] = folders;
     if (first === undefined) throw new Error('no daemon');
     const onlineMs: number[] = [];
@@ -43,10 +45,34 @@ export async function daemon(installation: Installation, peer: QueuegatePeer, pl
     for (let round = 0; round < plan.rounds; round += 1) rates.push(await sendFromDaemons(running, folders, plan));
     return {
       series: [
-        { measure: 'agent daemon: start to online', size: '1 daemon', unit: 'ms', better: 'less', samples: { [OURS]: onlineMs } },
-        { measure: 'agent daemon: memory in RAM', size: '1 daemon', unit: 'MiB', better: 'less', samples: { [OURS]: resident } },
-        { measure: 'agent daemon: of that its own, not shared with other Node.js programs', size: '1 daemon', unit: 'MiB', better: 'less', samples: { [OURS]: own } },
-        { measure: 'events up from real daemons, on disk at both ends', size: `${plan.daemons} daemons`, unit: 'messages/s', better: 'more', samples: { [OURS]: rates } },
+        {
+          measure: 'agent daemon: start to online',
+          size: '1 daemon',
+          unit: 'ms',
+          better: 'less',
+          samples: { [OURS]: onlineMs },
+        },
+        {
+          measure: 'agent daemon: memory in RAM',
+          size: '1 daemon',
+          unit: 'MiB',
+          better: 'less',
+          samples: { [OURS]: resident },
+        },
+        {
+          measure: 'agent daemon: of that its own, not shared with other Node.js programs',
+          size: '1 daemon',
+          unit: 'MiB',
+          better: 'less',
+          samples: { [OURS]: own },
+        },
+        {
+          measure: 'events up from real daemons, on disk at both ends',
+          size: `${plan.daemons} daemons`,
+          unit: 'messages/s',
+          better: 'more',
+          samples: { [OURS]: rates },
+        },
       ],
       checks: [],
     };
@@ -71,18 +97,31 @@ function flags({ name, profile, data }: DaemonFolder): string[] {
   return ['--profile', profile, '--data-folder', data, '--agent-name', name, '--local-api-port', '0'];
 }
 
-async function enrolDaemon(installation: Installation, { central }: RunningQueuegate, name: string): Promise<DaemonFolder> {
-  const folder: DaemonFolder = { name, profile: join(installation.folder, name, 'profile'), data: join(installation.folder, name, 'data') };
+async function enrolDaemon(
+  installation: Installation,
+  { central }: RunningQueuegate,
+  name: string,
+): Promise<DaemonFolder> {
+  const folder: DaemonFolder = {
+    name,
+    profile: join(installation.folder, name, 'profile'),
+    data: join(installation.folder, name, 'data'),
+  };
   await cp(installation.profile, folder.profile, { recursive: true });
   await mkdir(folder.data, { recursive: true });
   const { line } = (await central.rest('POST', '/enrolment-tokens', {})) as { line: string };
   const [, ...words] = line.split(' ');
-  const enrolled = spawnSync(process.execPath, [installation.agentCli, ...words, ...flags(folder)], { encoding: 'utf8' });
+  const enrolled = spawnSync(process.execPath, [installation.agentCli, ...words, ...flags(folder)], {
+    encoding: 'utf8',
+  });
   if (enrolled.status !== 0) throw new Error(`enrolment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
   return folder;
 }
 
-async function startDaemon(installation: Installation, folder: DaemonFolder): Promise<{ program: Program; ms: number }> {
+async function startDaemon(
+  installation: Installation,
+  folder: DaemonFolder,
+): Promise<{ program: Program; ms: number }> {
   const startedAt = performance.now();
   const program = new Program(process.execPath, [installation.agentCli, 'start', ...flags(folder)]);
   await program.printed(/"msg":"online"/);
@@ -90,13 +129,20 @@ async function startDaemon(installation: Installation, folder: DaemonFolder): Pr
 }
 
 /** Local programs post to every daemon; what counts is what Central has committed. */
-async function sendFromDaemons({ central }: RunningQueuegate, folders: readonly DaemonFolder[], plan: Plan): Promise<number> {
+async function sendFromDaemons(
+  { central }: RunningQueuegate,
+  folders: readonly DaemonFolder[],
+  plan: Plan,
+): Promise<number> {
   const agent = new Agent({ keepAlive: true });
   const run = Math.random().toString(36).slice(2, 8).padEnd(6, '0');
   let on = true;
   const sending = folders.flatMap((folder, i) =>
     Array.from({ length: REQUESTS }, async (_, lane) => {
-      const { url, token } = JSON.parse(await readFile(join(folder.data, 'local-api.json'), 'utf8')) as { url: string; token: string };
+      const { url, token } = JSON.parse(await readFile(join(folder.data, 'local-api.json'), 'utf8')) as {
+        url: string;
+        token: string;
+      };
       let number = lane;
       while (on) {
         const batch = Array.from({ length: BATCH }, () => messageJson(sourceOf(i), run, (number += REQUESTS)));
@@ -116,16 +162,26 @@ async function sendFromDaemons({ central }: RunningQueuegate, folders: readonly 
 }
 
 async function received(central: RunningQueuegate['central']): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${central.token}` } });
+  const answer = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
+    headers: { authorization: `Bearer ${central.token}` },
+  });
   return Number(/^queuegate_messages_received_total (\d+)/m.exec(await answer.text())?.[1] ?? 0);
 }
 
 function post(agent: Agent, url: string, token: string, body: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const headers = {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+    };
     const sent = request(url, { method: 'POST', agent, headers }, (answer) => {
       answer.resume();
-      answer.on('end', () => (answer.statusCode === 202 || answer.statusCode === 503 ? resolve(answer.statusCode) : reject(new Error(`the local API answered ${answer.statusCode}`))));
+      answer.on('end', () =>
+        answer.statusCode === 202 || answer.statusCode === 503
+          ? resolve(answer.statusCode)
+          : reject(new Error(`the local API answered ${answer.statusCode}`)),
+      );
     });
     sent.on('error', reject);
     sent.end(body);

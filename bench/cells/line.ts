@@ -32,7 +32,11 @@ export class Line {
   async open(): Promise<Dialled> {
     const share = Math.ceil(this.agents / this.loads.length);
     const startedAt = performance.now();
-    const dialled = await Promise.all(this.loads.map((load, i) => load.call('open', this.running.target, i * share, Math.min(share, this.agents - i * share))));
+    const dialled = await Promise.all(
+      this.loads.map((load, i) =>
+        load.call('open', this.running.target, i * share, Math.min(share, this.agents - i * share)),
+      ),
+    );
     return { ms: performance.now() - startedAt, retries: dialled.reduce((sum, { retries }) => sum + retries, 0) };
   }
 
@@ -52,7 +56,13 @@ export class Line {
 }
 
 /** Starts a line per peer; every peer has its turn in every round, each round begins with another. */
-export async function inRounds(peers: readonly Peer[], agents: number, rounds: number, each: (line: Line) => Promise<void>, options: StartOptions = {}): Promise<Map<Line, number | undefined>> {
+export async function inRounds(
+  peers: readonly Peer[],
+  agents: number,
+  rounds: number,
+  each: (line: Line) => Promise<void>,
+  options: StartOptions = {},
+): Promise<Map<Line, number | undefined>> {
   const lines: Line[] = [];
   const stored = new Map<Line, number | undefined>();
   try {

@@ -15,48 +15,90 @@ const STANDSTILL_MS = 10_000;
  * A burst of so many seconds, and the time until all of it is acknowledged: with full windows acknowledgements come in waves, and
  * some brokers accept far more than they deliver meanwhile, so what is counted while the burst goes on says little.
  */
-export async function eventsUp(peers: readonly Peer[], plan: Plan, agents: number, options: StartOptions = {}): Promise<Outcome> {
+export async function eventsUp(
+  peers: readonly Peer[],
+  plan: Plan,
+  agents: number,
+  options: StartOptions = {},
+): Promise<Outcome> {
   const samples: Record<string, number[]> = {};
   const acknowledged = new Map<Line, number>();
-  const stored = await inRounds(peers, agents, plan.rounds, async (line) => {
-    const startedAt = performance.now();
-    await line.all((load) => load.call('flowUp', true));
-    await pause(plan.burstMs);
-    const counts = await line.all((load) => load.call('flowUp', false));
-    const total = counts.reduce((sum, count) => sum + count, 0);
-    (samples[line.peer.name] ??= []).push(((total - (acknowledged.get(line) ?? 0)) * 1000) / (performance.now() - startedAt));
-    acknowledged.set(line, total);
-  }, options);
+  const stored = await inRounds(
+    peers,
+    agents,
+    plan.rounds,
+    async (line) => {
+      const startedAt = performance.now();
+      await line.all((load) => load.call('flowUp', true));
+      await pause(plan.burstMs);
+      const counts = await line.all((load) => load.call('flowUp', false));
+      const total = counts.reduce((sum, count) => sum + count, 0);
+      (samples[line.peer.name] ??= []).push(
+        ((total - (acknowledged.get(line) ?? 0)) * 1000) / (performance.now() - startedAt),
+      );
+      acknowledged.set(line, total);
+    },
+    options,
+  );
   const checks: Check[] = [];
   for (const [line, found] of stored) {
-    if (found !== undefined) checks.push({ peer: line.peer.name, what: `events of ${agents} agents that were acknowledged are in the store`, expected: acknowledged.get(line) ?? 0, found });
+    if (found !== undefined)
+      checks.push({
+        peer: line.peer.name,
+        what: `events of ${agents} agents that were acknowledged are in the store`,
+        expected: acknowledged.get(line) ?? 0,
+        found,
+      });
   }
   return { series: [{ measure: 'events up', size: agentsText(agents), unit: UNIT, better: 'more', samples }], checks };
 }
 
 /** The same downwards, until all of it has arrived. */
-export async function commandsDown(peers: readonly Peer[], plan: Plan, agents: number, options: StartOptions = {}): Promise<Outcome> {
+export async function commandsDown(
+  peers: readonly Peer[],
+  plan: Plan,
+  agents: number,
+  options: StartOptions = {},
+): Promise<Outcome> {
   const samples: Record<string, number[]> = {};
   const produced = new Map<Line, number>();
   const received = new Map<Line, number>();
-  await inRounds(peers, agents, plan.rounds, async (line) => {
-    const { flowDown, target } = line.running;
-    const before = await arrived(line);
-    await (flowDown === undefined ? line.producer.call('produce', true, target, agents) : flowDown(true));
-    await pause(plan.burstMs);
-    const sent = flowDown === undefined ? await line.producer.call('produce', false, target, agents) : await flowDown(false);
-    const after = await settled(line, before.count + sent);
-    (samples[line.peer.name] ??= []).push(((after.count - before.count) * 1000) / (after.atMs - before.atMs));
-    produced.set(line, (produced.get(line) ?? 0) + sent);
-    received.set(line, after.count);
-  }, options);
-  const checks: Check[] = Array.from(produced, ([line, expected]) => ({ peer: line.peer.name, what: `commands to ${agents} agents that were accepted arrived`, expected, found: received.get(line) ?? 0 }));
-  return { series: [{ measure: 'commands down', size: agentsText(agents), unit: UNIT, better: 'more', samples }], checks };
+  await inRounds(
+    peers,
+    agents,
+    plan.rounds,
+    async (line) => {
+      const { flowDown, target } = line.running;
+      const before = await arrived(line);
+      await (flowDown === undefined ? line.producer.call('produce', true, target, agents) : flowDown(true));
+      await pause(plan.burstMs);
+      const sent =
+        flowDown === undefined ? await line.producer.call('produce', false, target, agents) : await flowDown(false);
+      const after = await settled(line, before.count + sent);
+      (samples[line.peer.name] ??= []).push(((after.count - before.count) * 1000) / (after.atMs - before.atMs));
+      produced.set(line, (produced.get(line) ?? 0) + sent);
+      received.set(line, after.count);
+    },
+    options,
+  );
+  const checks: Check[] = Array.from(produced, ([line, expected]) => ({
+    peer: line.peer.name,
+    what: `commands to ${agents} agents that were accepted arrived`,
+    expected,
+    found: received.get(line) ?? 0,
+  }));
+  return {
+    series: [{ measure: 'commands down', size: agentsText(agents), unit: UNIT, better: 'more', samples }],
+    checks,
+  };
 }
 
 async function arrived(line: Line): Promise<Count> {
   const counts = await line.all((load) => load.call('received'));
-  return { count: counts.reduce((sum, { count }) => sum + count, 0), atMs: Math.max(...counts.map(({ atMs }) => atMs)) };
+  return {
+    count: counts.reduce((sum, { count }) => sum + count, 0),
+    atMs: Math.max(...counts.map(({ atMs }) => atMs)),
+  };
 }
 
 /** Waits until so many have arrived, or nothing more comes. */

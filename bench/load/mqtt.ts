@@ -10,7 +10,10 @@ interface Client {
   endAsync(): Promise<void>;
 }
 interface Mqtt {
-  connectAsync(url: string, options: { ca: string; clientId: string; clean: boolean; keepalive: number }): Promise<Client>;
+  connectAsync(
+    url: string,
+    options: { ca: string; clientId: string; clean: boolean; keepalive: number },
+  ): Promise<Client>;
 }
 
 const DRAIN_MS = 60_000;
@@ -55,12 +58,17 @@ class Publisher {
     while (this.#on && this.#pending < this.#window) {
       this.#number += 1;
       this.#pending += 1;
-      this.#client.publish(this.#topic(this.#number), messageJson(this.#source, 'mqtt00', this.#number), { qos: 1 }, (error) => {
-        if (error !== undefined && error !== null) throw error;
-        this.#pending -= 1;
-        this.acknowledged += 1;
-        this.#pump();
-      });
+      this.#client.publish(
+        this.#topic(this.#number),
+        messageJson(this.#source, 'mqtt00', this.#number),
+        { qos: 1 },
+        (error) => {
+          if (error !== undefined && error !== null) throw error;
+          this.#pending -= 1;
+          this.acknowledged += 1;
+          this.#pump();
+        },
+      );
     }
   }
 }
@@ -75,9 +83,13 @@ export class MqttLoad implements LoadDriver {
 
   async open(target: Target, from: number, count: number): Promise<Dialled> {
     const startedAt = performance.now();
-    this.#clients = await Promise.all(Array.from({ length: count }, (_, i) => connectMqtt(target, `agent-${from + i}`, true)));
+    this.#clients = await Promise.all(
+      Array.from({ length: count }, (_, i) => connectMqtt(target, `agent-${from + i}`, true)),
+    );
     const window = Math.max(25, Math.min(WINDOW, Math.floor(WINDOW_OF_ALL / count)));
-    this.#publishers = this.#clients.map((client, i) => new Publisher(client, sourceOf(from + i), window, () => `up/${from + i}`));
+    this.#publishers = this.#clients.map(
+      (client, i) => new Publisher(client, sourceOf(from + i), window, () => `up/${from + i}`),
+    );
     for (const [i, client] of this.#clients.entries()) {
       client.on('message', () => this.#onCommand(client, from + i));
       await client.subscribeAsync(`down/${from + i}`, { qos: 1 });
@@ -108,7 +120,12 @@ export class MqttLoad implements LoadDriver {
   }
 
   async produce(on: boolean, target: Target, agents: number): Promise<number> {
-    const producer = (this.#producer ??= new Publisher(await connectMqtt(target, 'producer', true), '/central/bench', WINDOW, (number) => `down/${number % agents}`));
+    const producer = (this.#producer ??= new Publisher(
+      await connectMqtt(target, 'producer', true),
+      '/central/bench',
+      WINDOW,
+      (number) => `down/${number % agents}`,
+    ));
     producer.flow(on);
     if (on) return 0;
     await untilTrue(() => producer.drained, DRAIN_MS, 'draining');
@@ -140,6 +157,12 @@ export class MqttLoad implements LoadDriver {
 
   #onCommand(client: Client, index: number): void {
     this.#received += 1;
-    if (this.#answering) client.publish(`up/${index}`, messageJson(sourceOf(index), 'answer', this.#received), { qos: 1 }, () => undefined);
+    if (this.#answering)
+      client.publish(
+        `up/${index}`,
+        messageJson(sourceOf(index), 'answer', this.#received),
+        { qos: 1 },
+        () => undefined,
+      );
   }
 }

@@ -9,7 +9,10 @@ interface NatsConnection {
   close(): Promise<void>;
 }
 interface Core {
-  wsconnect(options: { servers: string; wsFactory: (url: string) => Promise<{ socket: WebSocket; encrypted: boolean }> }): Promise<NatsConnection>;
+  wsconnect(options: {
+    servers: string;
+    wsFactory: (url: string) => Promise<{ socket: WebSocket; encrypted: boolean }>;
+  }): Promise<NatsConnection>;
 }
 interface JetStreamMessage {
   ack(): void;
@@ -45,7 +48,10 @@ export interface NatsLine {
 export async function connectNats(target: Target): Promise<NatsLine> {
   const core = (await import(packageName('nats-core'))) as Core;
   const jetstream = (await import(packageName('jetstream'))) as JetStreamPackage;
-  const wsFactory = async (url: string): Promise<{ socket: WebSocket; encrypted: boolean }> => ({ socket: new WebSocket(url, { ca: target.ca, perMessageDeflate: false }), encrypted: true });
+  const wsFactory = async (url: string): Promise<{ socket: WebSocket; encrypted: boolean }> => ({
+    socket: new WebSocket(url, { ca: target.ca, perMessageDeflate: false }),
+    encrypted: true,
+  });
   const connection = await core.wsconnect({ servers: target.url, wsFactory });
   return { connection, js: jetstream.jetstream(connection), manager: () => jetstream.jetstreamManager(connection) };
 }
@@ -119,10 +125,19 @@ export class NatsLoad implements LoadDriver {
     const startedAt = performance.now();
     this.#lines = await Promise.all(Array.from({ length: count }, () => connectNats(target)));
     const window = Math.max(50, Math.min(WINDOW, Math.floor(WINDOW_OF_ALL / count)));
-    this.#publishers = this.#lines.map((line, i) => new Publisher(line, sourceOf(from + i), window, () => `up.${from + i}`));
+    this.#publishers = this.#lines.map(
+      (line, i) => new Publisher(line, sourceOf(from + i), window, () => `up.${from + i}`),
+    );
     for (const [i, line] of this.#lines.entries()) {
       const name = `agent-${from + i}`;
-      await (await line.manager()).consumers.add('DOWN', { durable_name: name, filter_subject: `down.${from + i}`, ack_policy: 'explicit', max_ack_pending: WINDOW });
+      await (
+        await line.manager()
+      ).consumers.add('DOWN', {
+        durable_name: name,
+        filter_subject: `down.${from + i}`,
+        ack_policy: 'explicit',
+        max_ack_pending: WINDOW,
+      });
       const consumer = await line.js.consumers.get('DOWN', name);
       await consumer.consume({ max_messages: WINDOW, callback: (message) => this.#onCommand(message, i, from + i) });
     }
@@ -154,7 +169,10 @@ export class NatsLoad implements LoadDriver {
   async produce(on: boolean, target: Target, agents: number): Promise<number> {
     if (this.#producer === undefined) {
       const line = await connectNats(target);
-      this.#producer = { line, publisher: new Publisher(line, '/central/bench', WINDOW, (number) => `down.${number % agents}`) };
+      this.#producer = {
+        line,
+        publisher: new Publisher(line, '/central/bench', WINDOW, (number) => `down.${number % agents}`),
+      };
     }
     const { publisher } = this.#producer;
     const before = publisher.acknowledged;
@@ -171,7 +189,9 @@ export class NatsLoad implements LoadDriver {
   async roundTrips(target: Target, count: number): Promise<number[]> {
     const line = await connectNats(target);
     const name = `asking-${process.pid}-${Date.now()}`;
-    await (await line.manager()).consumers.add('UP', { durable_name: name, deliver_policy: 'new', ack_policy: 'explicit' });
+    await (
+      await line.manager()
+    ).consumers.add('UP', { durable_name: name, deliver_policy: 'new', ack_policy: 'explicit' });
     let answered: () => void = () => undefined;
     const consumer = await line.js.consumers.get('UP', name);
     const consuming = await consumer.consume({
@@ -201,6 +221,7 @@ export class NatsLoad implements LoadDriver {
   #onCommand(message: JetStreamMessage, i: number, index: number): void {
     message.ack();
     this.#received += 1;
-    if (this.#answering) void this.#lines[i]?.js.publish(`up.${index}`, messageJson(sourceOf(index), 'answer', this.#received));
+    if (this.#answering)
+      void this.#lines[i]?.js.publish(`up.${index}`, messageJson(sourceOf(index), 'answer', this.#received));
   }
 }

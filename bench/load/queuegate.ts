@@ -46,7 +46,10 @@ export class QueuegateLoad implements LoadDriver {
   #producerOn = false;
 
   async open(target: Target, from: number, count: number): Promise<Dialled> {
-    if (this.#agents.length === 0) this.#agents = readSeeds(target).slice(from, from + count).map((seed, i) => this.#agent(seed, target, from + i));
+    if (this.#agents.length === 0)
+      this.#agents = readSeeds(target)
+        .slice(from, from + count)
+        .map((seed, i) => this.#agent(seed, target, from + i));
     const startedAt = performance.now();
     this.#stop = new AbortController();
     this.#retries = 0;
@@ -207,7 +210,8 @@ export class QueuegateLoad implements LoadDriver {
         const batch = Array.from({ length: BATCH }, (_, i) => messageJson(source, run, first + i));
         const body = `[${batch.join(',')}]`;
         // 503: this outbox is full. The next one may not be; the batch is kept for its agent.
-        while (!(await rest.commands(seeds[at]?.identity.id ?? '', body))) await new Promise((resolve) => setTimeout(resolve, 2));
+        while (!(await rest.commands(seeds[at]?.identity.id ?? '', body)))
+          await new Promise((resolve) => setTimeout(resolve, 2));
         produced += BATCH;
       }
     };

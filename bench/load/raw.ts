@@ -24,17 +24,29 @@ export class RawLoad implements LoadDriver {
   #onAcknowledged: (() => void) | undefined;
 
   async open(target: Target, from: number, count: number): Promise<Dialled> {
-    this.#agents = Array.from({ length: count }, (_, i) => ({ socket: undefined, outbox: new MemoryOutbox(sourceOf(from + i), () => this.#onAcknowledged?.()), sender: undefined }));
+    this.#agents = Array.from({ length: count }, (_, i) => ({
+      socket: undefined,
+      outbox: new MemoryOutbox(sourceOf(from + i), () => this.#onAcknowledged?.()),
+      sender: undefined,
+    }));
     const startedAt = performance.now();
     this.#retries = 0;
     for (const agent of this.#agents) this.#dial(agent, target);
-    await untilTrue(() => this.#agents.every(({ sender }) => sender !== undefined), DIAL_MS, `dialling ${count} connections`);
+    await untilTrue(
+      () => this.#agents.every(({ sender }) => sender !== undefined),
+      DIAL_MS,
+      `dialling ${count} connections`,
+    );
     return { ms: performance.now() - startedAt, retries: this.#retries };
   }
 
   async close(): Promise<void> {
     for (const { socket } of this.#agents) socket?.close();
-    await untilTrue(() => this.#agents.every(({ socket }) => socket?.readyState === WebSocket.CLOSED), DRAIN_MS, 'closing');
+    await untilTrue(
+      () => this.#agents.every(({ socket }) => socket?.readyState === WebSocket.CLOSED),
+      DRAIN_MS,
+      'closing',
+    );
   }
 
   async flowUp(on: boolean): Promise<number> {
@@ -103,7 +115,14 @@ export class RawLoad implements LoadDriver {
     agent.socket = socket;
     socket.on('open', () => {
       const frames = { send: (text: string): void => socket.send(text) };
-      const sender = new Sender({ outbox: agent.outbox, frames, limits: LIMITS, now: Date.now, pollMs: 3_600_000, onFailure: (error) => console.error(error) });
+      const sender = new Sender({
+        outbox: agent.outbox,
+        frames,
+        limits: LIMITS,
+        now: Date.now,
+        pollMs: 3_600_000,
+        onFailure: (error) => console.error(error),
+      });
       agent.sender = sender;
       void sender.start(null);
     });

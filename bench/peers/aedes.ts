@@ -8,12 +8,14 @@ import type { Peer } from './peer.ts';
 
 export function aedesPeer(credentials: Credentials): Peer | string {
   const version = packageVersion('aedes');
-  if (version === undefined || packageVersion('mqtt') === undefined) return 'Aedes is left out: the packages of bench/ are not installed (npm ci --prefix bench).';
+  if (version === undefined || packageVersion('mqtt') === undefined)
+    return 'Aedes is left out: the packages of bench/ are not installed (npm ci --prefix bench).';
   return {
     name: 'Aedes',
     driver: 'mqtt',
     version: `aedes ${version}, mqtt ${packageVersion('mqtt')}`,
-    durability: 'in memory only: QoS 1 is acknowledged once the message is kept for one subscriber that is away; nothing survives the process',
+    durability:
+      'in memory only: QoS 1 is acknowledged once the message is kept for one subscriber that is away; nothing survives the process',
     async start() {
       const child = new Child<AedesServer>('servers/aedes.ts');
       const port = await child.call('listen', { key: credentials.key, chain: credentials.chain });

@@ -15,13 +15,17 @@ type Sync = 'default' | 'always';
 export function natsPeers(credentials: Credentials): (Peer | string)[] {
   const found = spawnSync('nats-server', ['--version'], { encoding: 'utf8' });
   const version = /v(\d+)\.(\d+)\.\d+/.exec(found.stdout ?? '');
-  if (version === null) return ['NATS JetStream is left out: there is no nats-server (Debian: apt-get install nats-server).'];
-  if (packageVersion('@nats-io/nats-core') === undefined) return ['NATS JetStream is left out: the packages of bench/ are not installed (npm ci --prefix bench).'];
+  if (version === null)
+    return ['NATS JetStream is left out: there is no nats-server (Debian: apt-get install nats-server).'];
+  if (packageVersion('@nats-io/nats-core') === undefined)
+    return ['NATS JetStream is left out: the packages of bench/ are not installed (npm ci --prefix bench).'];
   const [text, major, minor] = version;
   const knowsSync = Number(major) > 2 || Number(minor) >= 10;
   return [
     natsPeer(credentials, text, 'default'),
-    knowsSync ? natsPeer(credentials, text, 'always') : `NATS JetStream with sync_interval: always is left out: nats-server ${text} does not know it (2.10 does).`,
+    knowsSync
+      ? natsPeer(credentials, text, 'always')
+      : `NATS JetStream with sync_interval: always is left out: nats-server ${text} does not know it (2.10 does).`,
   ];
 }
 
@@ -30,7 +34,10 @@ function natsPeer(credentials: Credentials, version: string, sync: Sync): Peer {
     name: sync === 'default' ? 'NATS JetStream' : 'NATS JetStream, sync always',
     driver: 'nats',
     version: `nats-server ${version}, @nats-io ${packageVersion('@nats-io/nats-core')}`,
-    durability: sync === 'default' ? 'written to files before the acknowledgement, but not on disk: it syncs every two minutes by default; file storage, one replica' : 'on disk before the acknowledgement (sync_interval: always); file storage, one replica',
+    durability:
+      sync === 'default'
+        ? 'written to files before the acknowledgement, but not on disk: it syncs every two minutes by default; file storage, one replica'
+        : 'on disk before the acknowledgement (sync_interval: always); file storage, one replica',
     async start() {
       const folder = await mkdtemp(join(tmpdir(), 'queuegate-bench-nats-'));
       await writeFile(join(folder, 'key.pem'), credentials.key, { mode: 0o600 });
@@ -44,7 +51,14 @@ function natsPeer(credentials: Credentials, version: string, sync: Sync): Peer {
       const manager = await line.manager();
       await manager.streams.add({ name: 'UP', subjects: ['up.>'], storage: 'file' });
       // A command is gone once it is acknowledged, and a full stream refuses its producer: as our outbox.
-      await manager.streams.add({ name: 'DOWN', subjects: ['down.>'], storage: 'file', retention: 'workqueue', max_msgs: 50_000, discard: 'new' });
+      await manager.streams.add({
+        name: 'DOWN',
+        subjects: ['down.>'],
+        storage: 'file',
+        retention: 'workqueue',
+        max_msgs: 50_000,
+        discard: 'new',
+      });
       return {
         target,
         pid: program.pid,

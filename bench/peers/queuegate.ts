@@ -20,7 +20,8 @@ export function queuegatePeer(installation: Installation, name = OURS): Queuegat
     name,
     driver: 'queuegate',
     version: VERSION,
-    durability: 'on disk at Central before the acknowledgement (SQLite, WAL, synchronous=FULL: fdatasync per group of messages); deduplicated by (source, id)',
+    durability:
+      'on disk at Central before the acknowledgement (SQLite, WAL, synchronous=FULL: fdatasync per group of messages); deduplicated by (source, id)',
     async start(options = {}) {
       const nodeArgs = [
         ...(options.collectable === true ? COLLECT_ARGS : []),
@@ -30,7 +31,13 @@ export function queuegatePeer(installation: Installation, name = OURS): Queuegat
       const ca = String(await central.rest('GET', '/ca/root.pem'));
       return {
         central,
-        target: { url: `wss://localhost:${central.ports.secure}`, ca, agentsFile: installation.agentsFile, restUrl: `https://localhost:${central.ports.https}`, token: central.token },
+        target: {
+          url: `wss://localhost:${central.ports.secure}`,
+          ca,
+          agentsFile: installation.agentsFile,
+          restUrl: `https://localhost:${central.ports.https}`,
+          token: central.token,
+        },
         pid: central.program.pid,
         async stop() {
           await central.program.stop();

@@ -20,8 +20,17 @@ serveCalls({
     const name = ['aedes'].join('');
     const { Aedes } = (await import(name)) as AedesPackage;
     const broker = await Aedes.createBroker();
-    const server = createServer({ key, cert: chain, ciphers: 'TLS_AES_128_GCM_SHA256', minVersion: 'TLSv1.3', noDelay: true });
-    new WebSocketServer({ server, perMessageDeflate: false, handleProtocols: () => 'mqtt' }).on('connection', (socket) => broker.handle(createWebSocketStream(socket)));
+    const server = createServer({
+      key,
+      cert: chain,
+      ciphers: 'TLS_AES_128_GCM_SHA256',
+      minVersion: 'TLSv1.3',
+      noDelay: true,
+    });
+    new WebSocketServer({ server, perMessageDeflate: false, handleProtocols: () => 'mqtt' }).on(
+      'connection',
+      (socket) => broker.handle(createWebSocketStream(socket)),
+    );
     await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, resolve));
     // A TCP server that listens has an address with a port.
     return (server.address() as AddressInfo).port;

@@ -13,7 +13,10 @@ import { sourceOf } from '../sample.ts';
 
 export interface RawServer {
   /** `sync`: so many fsyncs in a row (as Node.js's SQLite syncs) before each echo, 4 KiB at the end of that file each. */
-  listen(credentials: { readonly key: string; readonly chain: string }, sync: { readonly file: string; readonly times: number }): Promise<number>;
+  listen(
+    credentials: { readonly key: string; readonly chain: string },
+    sync: { readonly file: string; readonly times: number },
+  ): Promise<number>;
   /** On: every connection always has a next command. Off: how many were sent since. */
   flowDown(on: boolean): Promise<number>;
 }
@@ -33,7 +36,14 @@ function lineOf(socket: WebSocket, index: number): Line {
   if (known !== undefined) return known;
   const outbox = new MemoryOutbox(sourceOf(index));
   const frames = { send: (text: string): void => socket.send(text) };
-  const sender = new Sender({ outbox, frames, limits: LIMITS, now: Date.now, pollMs: 3_600_000, onFailure: (error) => console.error(error) });
+  const sender = new Sender({
+    outbox,
+    frames,
+    limits: LIMITS,
+    now: Date.now,
+    pollMs: 3_600_000,
+    onFailure: (error) => console.error(error),
+  });
   const line = { outbox, sender };
   lines.set(socket, line);
   return line;
@@ -71,8 +81,17 @@ function syncing(path: string, times: number): () => void {
 serveCalls({
   async listen({ key, chain }, sync) {
     if (sync.times > 0) syncs = syncing(sync.file, sync.times);
-    const server = createServer({ key, cert: chain, ciphers: 'TLS_AES_128_GCM_SHA256', minVersion: 'TLSv1.3', noDelay: true });
-    new WebSocketServer({ server, perMessageDeflate: false, maxPayload: LIMITS.maxFrameBytes }).on('connection', attach);
+    const server = createServer({
+      key,
+      cert: chain,
+      ciphers: 'TLS_AES_128_GCM_SHA256',
+      minVersion: 'TLSv1.3',
+      noDelay: true,
+    });
+    new WebSocketServer({ server, perMessageDeflate: false, maxPayload: LIMITS.maxFrameBytes }).on(
+      'connection',
+      attach,
+    );
     await new Promise<void>((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, resolve));
     // A TCP server that listens has an address with a port.
     return (server.address() as AddressInfo).port;

@@ -30,7 +30,10 @@ export interface Access {
 }
 
 /** `app` is the listener's own: its connections are timed here, for confirmations that must come over a new one. */
-export function createAccess(app: FastifyInstance, { operators, now, isLocal }: Pick<AdminServices, 'operators' | 'now' | 'isLocal'>): Access {
+export function createAccess(
+  app: FastifyInstance,
+  { operators, now, isLocal }: Pick<AdminServices, 'operators' | 'now' | 'isLocal'>,
+): Access {
   const connectedAt = new WeakMap<Socket, number>();
   const operatorOf = new WeakMap<FastifyRequest, Operator>();
   const bounds = new TokenBounds();
@@ -45,7 +48,10 @@ export function createAccess(app: FastifyInstance, { operators, now, isLocal }: 
         // Absent where no route fits: who asks for nothing learns nothing but that.
         const { role } = request.routeOptions.config;
         if (role === undefined || role === 'anyone') return;
-        const operator = await operators.authenticate(request.headers.authorization, normalAddress(request.raw.socket.remoteAddress));
+        const operator = await operators.authenticate(
+          request.headers.authorization,
+          normalAddress(request.raw.socket.remoteAddress),
+        );
         assertRole(operator, role);
         bounds.enter(operator.tokenId, reply);
         bounds.expectBody(operator.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
@@ -59,7 +65,12 @@ export function createAccess(app: FastifyInstance, { operators, now, isLocal }: 
       const since = connectedAt.get(socket);
       const local = isLocal?.(socket) === true;
       const actor = { who: operator.name, from: local ? 'local socket' : normalAddress(socket.remoteAddress) };
-      return since === undefined ? actor : { ...actor, via: { listener: local ? 'local' : 'encrypted' in socket ? 'https' : 'http', connectedAt: since } };
+      return since === undefined
+        ? actor
+        : {
+            ...actor,
+            via: { listener: local ? 'local' : 'encrypted' in socket ? 'https' : 'http', connectedAt: since },
+          };
     },
   };
 }

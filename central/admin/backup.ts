@@ -12,7 +12,9 @@ const BACKUP_TYPE = 'application/octet-stream';
 /** The password of a restore, base64url of its UTF-8: the body is the backup itself. */
 const PASSWORD_HEADER = 'queuegate-backup-password';
 
-const readBackup = bodyOf(Type.Object({ password: Type.String({ maxLength: MOST_PASSWORD }) }, { additionalProperties: false }));
+const readBackup = bodyOf(
+  Type.Object({ password: Type.String({ maxLength: MOST_PASSWORD }) }, { additionalProperties: false }),
+);
 
 export function backupRoutes(app: FastifyInstance, { backups }: AdminServices, access: Access): void {
   app.post('/backup', ADMINISTRATOR, async (request, reply) => {
@@ -22,7 +24,11 @@ export function backupRoutes(app: FastifyInstance, { backups }: AdminServices, a
     const stream = Readable.from(sealed, { objectMode: false });
     // A client that leaves: the copy on the disk goes, too.
     reply.raw.once('close', () => stream.destroy());
-    return await reply.type(BACKUP_TYPE).header('cache-control', 'no-store').header('content-disposition', `attachment; filename="${name}"`).send(stream);
+    return await reply
+      .type(BACKUP_TYPE)
+      .header('cache-control', 'no-store')
+      .header('content-disposition', `attachment; filename="${name}"`)
+      .send(stream);
   });
 
   // Only here: everywhere else such a body is refused by its type.
@@ -30,7 +36,8 @@ export function backupRoutes(app: FastifyInstance, { backups }: AdminServices, a
     scope.addContentTypeParser(BACKUP_TYPE, (_request, payload, done) => done(null, payload));
     // The bound is the room on the disk (Backups.stage).
     scope.post('/restore', { ...ADMINISTRATOR, bodyLimit: Number.MAX_SAFE_INTEGER }, async (request, reply) => {
-      if (!(request.body instanceof Readable)) throw new RequestFaults([{ place: 'Content-Type', text: `the body is no backup; allowed: ${BACKUP_TYPE}` }]);
+      if (!(request.body instanceof Readable))
+        throw new RequestFaults([{ place: 'Content-Type', text: `the body is no backup; allowed: ${BACKUP_TYPE}` }]);
       const staged = await backups.stage(request.body, passwordOf(request), access.actorOf(request));
       // Central ends when this answer is out.
       reply.raw.once('close', () => backups.apply(staged));
@@ -42,7 +49,12 @@ export function backupRoutes(app: FastifyInstance, { backups }: AdminServices, a
 function passwordOf(request: FastifyRequest): string {
   const header = request.headers[PASSWORD_HEADER];
   if (typeof header !== 'string' || !/^[\w-]{1,8192}$/.test(header)) {
-    throw new RequestFaults([{ place: PASSWORD_HEADER, text: `${PASSWORD_HEADER} is missing or no base64url; allowed: the password of the backup (${LEAST_PASSWORD} characters or more), UTF-8, as base64url` }]);
+    throw new RequestFaults([
+      {
+        place: PASSWORD_HEADER,
+        text: `${PASSWORD_HEADER} is missing or no base64url; allowed: the password of the backup (${LEAST_PASSWORD} characters or more), UTF-8, as base64url`,
+      },
+    ]);
   }
   return Buffer.from(header, 'base64url').toString('utf8');
 }

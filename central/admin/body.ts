@@ -13,25 +13,34 @@ const CLOUDEVENTS_TYPES = ['application/cloudevents+json', 'application/cloudeve
 export function parseJsonBodies(scope: FastifyInstance): void {
   // What it does beyond JSON.parse: it refuses members that would become a prototype.
   const parse = scope.getDefaultJsonParser('error', 'error');
-  scope.addContentTypeParser(['application/json', ...CLOUDEVENTS_TYPES], { parseAs: 'buffer' }, (request, body: Buffer, done) => {
-    try {
-      const text = bodyText(body);
-      if (text !== '') refuseRepeatedNames(text);
-      void parse(request, text, done);
-    } catch (error) {
-      done(error instanceof Error ? error : new Error(String(error)));
-    }
-  });
+  scope.addContentTypeParser(
+    ['application/json', ...CLOUDEVENTS_TYPES],
+    { parseAs: 'buffer' },
+    (request, body: Buffer, done) => {
+      try {
+        const text = bodyText(body);
+        if (text !== '') refuseRepeatedNames(text);
+        void parse(request, text, done);
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(String(error)));
+      }
+    },
+  );
 }
 
 /** Makes the routes of `scope` get the text of a body with messages, and no other body. */
 export function keepMessageText(scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers();
-  scope.addContentTypeParser(['application/json', ...CLOUDEVENTS_TYPES], { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
-    // The binary mode of the HTTP binding (section 3.1): the event stands in the headers, which are not read.
-    if (request.headers['ce-specversion'] !== undefined) throw httpFault('content_type_unsupported', { found: 'of a CloudEvent in binary mode' });
-    return bodyText(body);
-  });
+  scope.addContentTypeParser(
+    ['application/json', ...CLOUDEVENTS_TYPES],
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer) => {
+      // The binary mode of the HTTP binding (section 3.1): the event stands in the headers, which are not read.
+      if (request.headers['ce-specversion'] !== undefined)
+        throw httpFault('content_type_unsupported', { found: 'of a CloudEvent in binary mode' });
+      return bodyText(body);
+    },
+  );
 }
 
 /** Scans a body. Errors: json_unparseable with the place. */
@@ -46,5 +55,6 @@ export function scannedBody<T>(scan: () => T): T {
 
 function refuseRepeatedNames(text: string): void {
   const { fault } = scannedBody(() => scanValue(text));
-  if (fault !== undefined) throw new RequestFaults([{ place: fault.pointer, text: `${fault.pointer || 'the body'} ${fault.found}` }]);
+  if (fault !== undefined)
+    throw new RequestFaults([{ place: fault.pointer, text: `${fault.pointer || 'the body'} ${fault.found}` }]);
 }

@@ -39,7 +39,10 @@ function faultsOf(errors: readonly SchemaError[], whole: string): RequestFault[]
     // TypeBox reports a member that is not allowed twice: at the member (a schema that is false) and at its object.
     if (keyword === 'additionalProperties') continue;
     const place = instancePath.slice(0, 128);
-    faults.push({ place, text: keyword === 'boolean' ? `${place} is not known here` : `${place === '' ? whole : place} ${message}` });
+    faults.push({
+      place,
+      text: keyword === 'boolean' ? `${place} is not known here` : `${place === '' ? whole : place} ${message}`,
+    });
     if (faults.length === MAX_FAULTS) break;
   }
   return faults;

@@ -2,13 +2,21 @@
 import { CodedError, defineErrors, type ErrorTable } from '../../shared/errors.ts';
 
 export const ADMIN_ERRORS = {
-  request_invalid: { status: 400, text: 'The request has {count} and was not carried out.', hint: 'Correct what is listed and send it again.' },
+  request_invalid: {
+    status: 400,
+    text: 'The request has {count} and was not carried out.',
+    hint: 'Correct what is listed and send it again.',
+  },
   cursor_ahead: {
     status: 410,
     text: 'The cursor {after} is ahead of the newest event, which is {newest}.',
     hint: 'Central was set back to an older backup. Begin again from the cursor {newest}, or from 0 to see what is still there.',
   },
-  too_many_waiting: { status: 503, text: '{count} requests wait for events already; that is as many as Central keeps.', hint: 'Ask again later, or without waitSeconds.' },
+  too_many_waiting: {
+    status: 503,
+    text: '{count} requests wait for events already; that is as many as Central keeps.',
+    hint: 'Ask again later, or without waitSeconds.',
+  },
   too_many_in_progress: {
     status: 429,
     text: 'This API token has {count} requests in progress; allowed: {allowed}.',
@@ -44,7 +52,9 @@ export class RequestFaults extends CodedError {
   readonly errors: readonly RequestFault[];
 
   constructor(errors: readonly RequestFault[]) {
-    super('request_invalid', ADMIN_ERRORS.request_invalid, { count: errors.length === 1 ? 'a fault' : `${errors.length} faults` });
+    super('request_invalid', ADMIN_ERRORS.request_invalid, {
+      count: errors.length === 1 ? 'a fault' : `${errors.length} faults`,
+    });
     this.errors = errors;
   }
 }

@@ -11,7 +11,10 @@ import { bodyOf, queryOf } from './checked.ts';
 import { RequestFaults } from './errors.ts';
 import type { AdminServices } from './services.ts';
 
-const reason = { comment: Type.Optional(Type.String({ maxLength: 1024 })), ticket: Type.Optional(Type.String({ maxLength: 128 })) };
+const reason = {
+  comment: Type.Optional(Type.String({ maxLength: 1024 })),
+  ticket: Type.Optional(Type.String({ maxLength: 128 })),
+};
 
 const readChange = bodyOf(
   Type.Object(
@@ -22,16 +25,29 @@ const readChange = bodyOf(
       force: Type.Optional(Type.Boolean()),
       ...reason,
       confirm: Type.Optional(
-        Type.Object({ withinSeconds: Type.Integer({ minimum: 5, maximum: MAX_CONFIRM_SECONDS }), share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })) }, { additionalProperties: false }),
+        Type.Object(
+          {
+            withinSeconds: Type.Integer({ minimum: 5, maximum: MAX_CONFIRM_SECONDS }),
+            share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+          },
+          { additionalProperties: false },
+        ),
       ),
     },
     { additionalProperties: false },
   ),
 );
-const readRestore = queryOf(Type.Object({ dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), ...reason }, { additionalProperties: false }));
+const readRestore = queryOf(
+  Type.Object(
+    { dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), ...reason },
+    { additionalProperties: false },
+  ),
+);
 const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) }, { additionalProperties: false }));
 const readUndo = bodyOf(Type.Object({}, { additionalProperties: false }));
-const readList = queryOf(Type.Object({ group: Type.Optional(Type.String({ maxLength: 128 })) }, { additionalProperties: false }));
+const readList = queryOf(
+  Type.Object({ group: Type.Optional(Type.String({ maxLength: 128 })) }, { additionalProperties: false }),
+);
 
 /** All but one in ten: one branch that happens to be offline does not block an administrator. */
 const DEFAULT_SHARE = 0.9;
@@ -42,9 +58,14 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
   app.get('/parameters', VIEWER, (request, reply) => {
     const { group } = readList(request.query);
     const known = Object.values(GROUPS).find((name) => name.toLowerCase() === group?.toLowerCase());
-    if (group !== undefined && known === undefined) throw parameterFault('parameter_group_unknown', { name: group, groups: Object.values(GROUPS).join(', ') });
+    if (group !== undefined && known === undefined)
+      throw parameterFault('parameter_group_unknown', { name: group, groups: Object.values(GROUPS).join(', ') });
     const shown = parameters.describe().filter(({ definition }) => known === undefined || definition.group === known);
-    return tag(reply).send({ version: parameters.version, pending: pendingJson(parameters.pending()), parameters: shown.map(parameterJson) });
+    return tag(reply).send({
+      version: parameters.version,
+      pending: pendingJson(parameters.pending()),
+      parameters: shown.map(parameterJson),
+    });
   });
 
   app.get<{ Params: { name: string } }>('/parameters/:name', VIEWER, (request, reply) => {
@@ -53,14 +74,23 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
 
   app.patch('/parameters', ADMINISTRATOR, async (request, reply) => {
     const { confirm, ...change } = readChange(request.body);
-    const terms = confirm === undefined ? undefined : { withinSeconds: confirm.withinSeconds, share: confirm.share ?? DEFAULT_SHARE };
-    const report = await parameters.change({ ...change, confirm: terms, ifMatch: ifMatchOf(request) }, access.actorOf(request));
+    const terms =
+      confirm === undefined
+        ? undefined
+        : { withinSeconds: confirm.withinSeconds, share: confirm.share ?? DEFAULT_SHARE };
+    const report = await parameters.change(
+      { ...change, confirm: terms, ifMatch: ifMatchOf(request) },
+      access.actorOf(request),
+    );
     return await tag(reply).send(reportJson(report));
   });
 
   app.delete<{ Params: { name: string } }>('/parameters/:name', ADMINISTRATOR, async (request, reply) => {
     const { name } = find(request.params.name);
-    const report = await parameters.change({ values: { [name]: null }, ...readRestore(request.query), ifMatch: ifMatchOf(request) }, access.actorOf(request));
+    const report = await parameters.change(
+      { values: { [name]: null }, ...readRestore(request.query), ifMatch: ifMatchOf(request) },
+      access.actorOf(request),
+    );
     return await tag(reply).send(reportJson(report));
   });
 
@@ -79,7 +109,10 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
     const found = parameters.describe().find((description) => description.name === name);
     if (found !== undefined) return found;
     const nearest = nearestName(name);
-    throw parameterFault('parameter_unknown', { name, hint: `${nearest === undefined ? '' : `Did you mean ${nearest}? `}GET /api/v1/parameters lists all.` });
+    throw parameterFault('parameter_unknown', {
+      name,
+      hint: `${nearest === undefined ? '' : `Did you mean ${nearest}? `}GET /api/v1/parameters lists all.`,
+    });
   }
 }
 
@@ -88,11 +121,27 @@ function ifMatchOf(request: FastifyRequest): number | undefined {
   const header = request.headers['if-match'];
   if (header === undefined || header.trim() === '*') return undefined;
   const [, version] = /^(?:W\/)?"(\d{1,15})"$/.exec(header.trim()) ?? [];
-  if (version === undefined) throw new RequestFaults([{ place: 'If-Match', text: 'If-Match is no ETag of the parameters; allowed: the ETag of an earlier answer, such as "12"' }]);
+  if (version === undefined)
+    throw new RequestFaults([
+      {
+        place: 'If-Match',
+        text: 'If-Match is no ETag of the parameters; allowed: the ETag of an earlier answer, such as "12"',
+      },
+    ]);
   return Number(version);
 }
 
-function parameterJson({ name, definition, allowed, value, isDefault, effective, overriddenBy, changedBy, changedAt }: ParameterDescription) {
+function parameterJson({
+  name,
+  definition,
+  allowed,
+  value,
+  isDefault,
+  effective,
+  overriddenBy,
+  changedBy,
+  changedAt,
+}: ParameterDescription) {
   const { group, type, description, reason, applying, default: standard, ...bounds } = definition;
   return {
     name,
@@ -119,6 +168,13 @@ function pendingJson(pending: PendingReport | null) {
 }
 
 function reportJson(report: ChangeReport) {
-  const cutOff = report.cutOff.map(({ agentId, name, transport, address, since, reason }) => ({ id: agentId, name, transport, address, since: new Date(since).toISOString(), reason }));
+  const cutOff = report.cutOff.map(({ agentId, name, transport, address, since, reason }) => ({
+    id: agentId,
+    name,
+    transport,
+    address,
+    since: new Date(since).toISOString(),
+    reason,
+  }));
   return { ...report, cutOff, pending: pendingJson(report.pending) };
 }

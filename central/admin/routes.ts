@@ -58,10 +58,16 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
 function prepare(scope: FastifyInstance, services: AdminServices, access: Access): void {
   const { queuegate_http_requests_total: requests } = services.metrics.instruments;
   access.guard(scope);
-  scope.setErrorHandler((error, request, reply) => sendError(reply, error, (unexpected) => services.onUnexpected(unexpected, request.url)));
+  scope.setErrorHandler((error, request, reply) =>
+    sendError(reply, error, (unexpected) => services.onUnexpected(unexpected, request.url)),
+  );
   scope.addHook('onResponse', (request, reply, done) => {
     // The route's pattern, not the path: a path has an id in it, and labels without bound fill memory.
-    requests.inc({ method: request.method, route: request.routeOptions.url ?? '(none)', status: String(reply.statusCode) });
+    requests.inc({
+      method: request.method,
+      route: request.routeOptions.url ?? '(none)',
+      status: String(reply.statusCode),
+    });
     done();
   });
 }

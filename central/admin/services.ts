@@ -18,14 +18,25 @@ import type { ServerCertificates } from '../pki/server/server-certificates.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup/backup.ts';
 import type { RevocationReason } from '../store/certificate-store.ts';
 import type { StoreSpace } from '../store/space/bounds.ts';
-import type { AgentRecord, AgentState, DeadLetter, EventFilter, Incident, StoredEvent, StoreStats } from '../store/store.ts';
+import type {
+  AgentRecord,
+  AgentState,
+  DeadLetter,
+  EventFilter,
+  Incident,
+  StoredEvent,
+  StoreStats,
+} from '../store/store.ts';
 import type { Appended } from '../../shared/delivery/log-interfaces.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 
 export interface AdminServices {
   readonly operators: Operators;
   readonly enrolmentTokens: EnrolmentTokens;
-  readonly parameters: Pick<ParameterService, 'change' | 'confirm' | 'describe' | 'pending' | 'undo' | 'values' | 'version'>;
+  readonly parameters: Pick<
+    ParameterService,
+    'change' | 'confirm' | 'describe' | 'pending' | 'undo' | 'values' | 'version'
+  >;
   readonly agents: AgentsPort;
   readonly messages: MessagesPort;
   readonly events: EventsPort;
@@ -33,7 +44,20 @@ export interface AdminServices {
   /** What agents are to trust (PEM, what Central shows by it first), and the pin of that first one; the fingerprint of the signing key. */
   readonly authority: { readonly pem: string; readonly pin: string; readonly signingKey: string };
   readonly authorityService: Pick<AuthorityService, 'export' | 'generations' | 'import'>;
-  readonly serverCertificates: Pick<ServerCertificates, 'activate' | 'confirm' | 'discard' | 'generate' | 'import' | 'install' | 'pending' | 'request' | 'restore' | 'slots' | 'undo'>;
+  readonly serverCertificates: Pick<
+    ServerCertificates,
+    | 'activate'
+    | 'confirm'
+    | 'discard'
+    | 'generate'
+    | 'import'
+    | 'install'
+    | 'pending'
+    | 'request'
+    | 'restore'
+    | 'slots'
+    | 'undo'
+  >;
   readonly expiry: Pick<Expiry, 'list'>;
   readonly revocationLists: RevocationListsPort;
   readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'list' | 'reject'>;
@@ -113,7 +137,12 @@ export interface StatusReport {
   readonly version: string;
   readonly startedAt: number;
   readonly listeners: readonly ListenerStatus[];
-  readonly certificate: { readonly subject: string; readonly names: readonly string[]; readonly notAfter: number; readonly thumbprint: string } | null;
+  readonly certificate: {
+    readonly subject: string;
+    readonly names: readonly string[];
+    readonly notAfter: number;
+    readonly thumbprint: string;
+  } | null;
   /** The restore that this start of Central came from; null when it came from none. */
   readonly restore: RestoreOutcome | null;
   /** What is wrong right now; empty when nothing is. */

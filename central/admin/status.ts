@@ -7,13 +7,26 @@ import type { AdminServices, StatusReport } from './services.ts';
 export function statusRoutes(app: FastifyInstance, { status, authority, store, parameters }: AdminServices): void {
   app.get('/status', VIEWER, () => {
     const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = status();
-    return { central, node, version, startedAt: timeOf(startedAt), listeners, certificate: certificate === null ? null : certificateJson(certificate), restore, problems: [...problems, ...advice] };
+    return {
+      central,
+      node,
+      version,
+      startedAt: timeOf(startedAt),
+      listeners,
+      certificate: certificate === null ? null : certificateJson(certificate),
+      restore,
+      problems: [...problems, ...advice],
+    };
   });
 
   app.get('/store', VIEWER, async () => {
     const { engine, schema, bytes, events, deadLetters, deadLettersDropped } = await store.stats();
     const { state, freeBytes, availableBytes, reserveBytes } = store.space();
-    const { 'deadLetters.maxPerAgent': maxCount, 'deadLetters.maxBytesPerAgent': maxBytes, 'agents.eventsPerDay': eventsPerDay } = parameters.values();
+    const {
+      'deadLetters.maxPerAgent': maxCount,
+      'deadLetters.maxBytesPerAgent': maxBytes,
+      'agents.eventsPerDay': eventsPerDay,
+    } = parameters.values();
     return {
       engine,
       schema,
@@ -23,22 +36,41 @@ export function statusRoutes(app: FastifyInstance, { status, authority, store, p
       droppedDeadLetterCount: deadLettersDropped,
       reserve: { state, freeBytes, availableBytes, reserveBytes },
       // For each agent; of dead letters in each direction.
-      quotas: { deadLetterCount: maxCount, deadLetterBytes: maxBytes, eventsPerDayCount: eventsPerDay === 0 ? null : eventsPerDay },
+      quotas: {
+        deadLetterCount: maxCount,
+        deadLetterBytes: maxBytes,
+        eventsPerDayCount: eventsPerDay === 0 ? null : eventsPerDay,
+      },
     };
   });
 
   // For balancers and monitors, which carry no token: whether, not what.
   app.get('/health', ANYONE, async (_request, reply) => {
     const healthy = status().problems.length === 0;
-    return await reply.code(healthy ? 200 : 503).header('cache-control', 'no-store').send({ status: healthy ? 'ok' : 'failing' });
+    return await reply
+      .code(healthy ? 200 : 503)
+      .header('cache-control', 'no-store')
+      .send({ status: healthy ? 'ok' : 'failing' });
   });
 
   // Public: it is sent in every TLS handshake.
-  app.get('/ca/root.pem', ANYONE, async (_request, reply) => await reply.type('application/x-pem-file').header('content-disposition', 'attachment; filename="queuegate-root.pem"').send(authority.pem));
+  app.get(
+    '/ca/root.pem',
+    ANYONE,
+    async (_request, reply) =>
+      await reply
+        .type('application/x-pem-file')
+        .header('content-disposition', 'attachment; filename="queuegate-root.pem"')
+        .send(authority.pem),
+  );
 }
 
 export function metricsRoute(app: FastifyInstance, { metrics }: AdminServices): void {
-  app.get('/metrics', VIEWER, async (_request, reply) => await reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()));
+  app.get(
+    '/metrics',
+    VIEWER,
+    async (_request, reply) => await reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  );
 }
 
 /** Member by member: what is passed here may be the server's credentials, private key and all. */

@@ -22,7 +22,8 @@ export class TokenBounds {
   /** Counts the request until its answer is out or its connection is gone. Errors: too_many_in_progress. */
   enter(tokenId: string, reply: FastifyReply): void {
     const count = this.#inProgress.get(tokenId) ?? 0;
-    if (count >= MAX_REQUESTS_OF_TOKEN) throw adminFault('too_many_in_progress', { count, allowed: MAX_REQUESTS_OF_TOKEN });
+    if (count >= MAX_REQUESTS_OF_TOKEN)
+      throw adminFault('too_many_in_progress', { count, allowed: MAX_REQUESTS_OF_TOKEN });
     this.#inProgress.set(tokenId, count + 1);
     // `close` follows every answer, also one that a cut connection interrupted.
     reply.raw.once('close', () => this.#leave(tokenId));
@@ -35,7 +36,12 @@ export class TokenBounds {
     if (bytes === 0 || bytes > limit || limit > MAX_BODY_BYTES_OF_TOKEN) return;
     const held = this.#bodies.get(tokenId) ?? 0;
     if (held + bytes > MAX_BODY_BYTES_OF_TOKEN || this.#bodiesInAll + bytes > MAX_BODY_BYTES_IN_ALL) {
-      throw adminFault('too_much_in_progress', { held, bytes, ofToken: MAX_BODY_BYTES_OF_TOKEN, inAll: MAX_BODY_BYTES_IN_ALL });
+      throw adminFault('too_much_in_progress', {
+        held,
+        bytes,
+        ofToken: MAX_BODY_BYTES_OF_TOKEN,
+        inAll: MAX_BODY_BYTES_IN_ALL,
+      });
     }
     this.#addBody(tokenId, bytes);
     reply.raw.once('close', () => this.#addBody(tokenId, -bytes));

@@ -3,7 +3,12 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { HELLO } from '../../shared/wire/messages.ts';
-import { DEFAULT_ENROLMENT_MINUTES, MAX_ENROLMENT_MINUTES, MAX_ENROLMENT_USES, type EnrolmentTokenView } from '../enrollment/tokens.ts';
+import {
+  DEFAULT_ENROLMENT_MINUTES,
+  MAX_ENROLMENT_MINUTES,
+  MAX_ENROLMENT_USES,
+  type EnrolmentTokenView,
+} from '../enrollment/tokens.ts';
 import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
 import { enrolmentLine } from '../enrollment/enrollment.ts';
 import { ADMINISTRATOR, type Access } from './access.ts';
@@ -37,13 +42,23 @@ const readEnrolmentToken = bodyOf(
 
 const DAY_MS = 86_400_000;
 
-export function tokenRoutes(app: FastifyInstance, { operators, enrolmentTokens, authority, advertised, now }: AdminServices, access: Access): void {
+export function tokenRoutes(
+  app: FastifyInstance,
+  { operators, enrolmentTokens, authority, advertised, now }: AdminServices,
+  access: Access,
+): void {
   app.get('/tokens', ADMINISTRATOR, async () => ({ tokens: (await operators.list()).map(tokenJson) }));
 
   app.post('/tokens', ADMINISTRATOR, async (request, reply) => {
     const { name, role, days } = readToken(request.body);
-    const { token, record } = await operators.create({ name, role, expiresAt: days === undefined ? null : now() + days * DAY_MS }, access.actorOf(request));
-    return await reply.code(201).header('cache-control', 'no-store').send({ ...tokenJson(record), token });
+    const { token, record } = await operators.create(
+      { name, role, expiresAt: days === undefined ? null : now() + days * DAY_MS },
+      access.actorOf(request),
+    );
+    return await reply
+      .code(201)
+      .header('cache-control', 'no-store')
+      .send({ ...tokenJson(record), token });
   });
 
   app.delete<{ Params: { id: string } }>('/tokens/:id', ADMINISTRATOR, async (request, reply) => {
@@ -51,7 +66,9 @@ export function tokenRoutes(app: FastifyInstance, { operators, enrolmentTokens, 
     return await reply.code(204).send();
   });
 
-  app.get('/enrolment-tokens', ADMINISTRATOR, async () => ({ enrolmentTokens: (await enrolmentTokens.list()).map(enrolmentTokenJson) }));
+  app.get('/enrolment-tokens', ADMINISTRATOR, async () => ({
+    enrolmentTokens: (await enrolmentTokens.list()).map(enrolmentTokenJson),
+  }));
 
   app.post('/enrolment-tokens', ADMINISTRATOR, async (request, reply) => {
     const { minutes = DEFAULT_ENROLMENT_MINUTES, uses = 1, agentName = null } = readEnrolmentToken(request.body);

@@ -61,7 +61,10 @@ export class Incidents {
   record(report: IncidentReport): void {
     const { kind, agentId, address, at } = report;
     const byAgent = agentId !== null && OF_AGENTS.has(kind);
-    const block = AGAINST_AGENTS.has(kind) && agentId !== null ? `${addressBlock(address ?? '')} ${agentId}` : addressBlock(address ?? '');
+    const block =
+      AGAINST_AGENTS.has(kind) && agentId !== null
+        ? `${addressBlock(address ?? '')} ${agentId}`
+        : addressBlock(address ?? '');
     const key = byAgent ? `${kind} of ${agentId}` : `${kind} from ${block}`;
     if (this.#counted(key, at)) return;
     if (byAgent) return this.#open(key, { ...report, detail: JSON.stringify(report.detail), by: 'agent' });
@@ -72,7 +75,9 @@ export class Incidents {
     }
     const others = `${kind} from others`;
     if (this.#counted(others, at)) return;
-    const detail = JSON.stringify({ text: `more than ${MAX_BLOCKS} addresses within ${INCIDENT_INTERVAL_MS / 60_000} minutes; these are counted together` });
+    const detail = JSON.stringify({
+      text: `more than ${MAX_BLOCKS} addresses within ${INCIDENT_INTERVAL_MS / 60_000} minutes; these are counted together`,
+    });
     this.#open(others, { kind, agentId: null, address: null, at, detail, by: 'stranger', block: '' });
   }
 
@@ -85,7 +90,8 @@ export class Incidents {
       cause.waiting = 0;
       if (now - first.at < INCIDENT_INTERVAL_MS) continue;
       this.#causes.delete(key);
-      if (first.by === 'stranger' && first.block !== '') this.#blocks.set(first.kind, (this.#blocks.get(first.kind) ?? 1) - 1);
+      if (first.by === 'stranger' && first.block !== '')
+        this.#blocks.set(first.kind, (this.#blocks.get(first.kind) ?? 1) - 1);
     }
     await Promise.all(counted);
   }

@@ -35,7 +35,10 @@ export async function findAgent(agents: Pick<AgentStore, 'findByReference'>, ref
  * The id to filter records by. An agent that was removed since is found by its whole id as long as it has left anything, also when that
  * is the beginning of another one's; when it is another one's name, both may be meant. Errors: agent_unknown, agent_ambiguous.
  */
-export async function findAgentId(agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords'>, reference: string): Promise<string> {
+export async function findAgentId(
+  agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords'>,
+  reference: string,
+): Promise<string> {
   const found = await agents.findByReference(reference, MAX_CANDIDATES);
   const [one, ...others] = found;
   if (one?.id === reference) return one.id;

@@ -25,14 +25,25 @@ export class NameReport {
     const found = await agents.nameFaults(SHOWN);
     const changed = JSON.stringify(found) !== JSON.stringify(this.#last);
     this.#last = found;
-    if (changed && found.count > 0) log.warn({ agents: found.count, first: found.faults.map(shown) }, 'agents have ids or names that break the rules; each is reached by its full id');
+    if (changed && found.count > 0)
+      log.warn(
+        { agents: found.count, first: found.faults.map(shown) },
+        'agents have ids or names that break the rules; each is reached by its full id',
+      );
   }
 
   /** For the status; empty when no record breaks a rule. */
   problems(): string[] {
     const { count, faults } = this.#last;
-    const more = count > faults.length ? [`${count - faults.length} more agents have an id or a name that breaks the rules.`] : [];
-    return [...faults.map((fault) => `${shown(fault)}. Reach it by its full id, and enroll it again under another id or name, or remove it.`), ...more];
+    const more =
+      count > faults.length ? [`${count - faults.length} more agents have an id or a name that breaks the rules.`] : [];
+    return [
+      ...faults.map(
+        (fault) =>
+          `${shown(fault)}. Reach it by its full id, and enroll it again under another id or name, or remove it.`,
+      ),
+      ...more,
+    ];
   }
 }
 

@@ -30,7 +30,11 @@ export interface RenewalOptions {
   readonly rate: AgentRate;
   readonly incidents: Pick<Incidents, 'record'>;
   readonly metrics: Metrics;
-  readonly log: { debug(facts: object, text: string): void; info(facts: object, text: string): void; warn(facts: object, text: string): void };
+  readonly log: {
+    debug(facts: object, text: string): void;
+    info(facts: object, text: string): void;
+    warn(facts: object, text: string): void;
+  };
   readonly now: () => number;
 }
 
@@ -56,7 +60,8 @@ export class Renewals implements RenewalFrames {
 
   onOpened(session: Session): void {
     const { certificate } = session.facts;
-    if (certificate !== null && certificate.notAfter <= this.#options.now()) this.#tellLate(session, certificate.thumbprint, certificate.notAfter);
+    if (certificate !== null && certificate.notAfter <= this.#options.now())
+      this.#tellLate(session, certificate.thumbprint, certificate.notAfter);
     // One of another generation, or none on record: it shall have one of the authority that signs now. Said again after each
     // welcome, as long as that is so.
     if (certificate?.issuer !== this.#options.authority.current().id) this.askToRenew(session);
@@ -80,16 +85,23 @@ export class Renewals implements RenewalFrames {
   async #renew(session: Session, { csr: pem, certificate: renews, signature }: Renew): Promise<void> {
     const { authority, agents, certificates, now, log } = this.#options;
     const { agentId, address, epoch } = session.facts;
-    if (!this.#options.rate.take(agentId)) throw pkiFault('renewal_rate', { seconds: this.#options.rate.secondsUntilAllowed(agentId) });
+    if (!this.#options.rate.take(agentId))
+      throw pkiFault('renewal_rate', { seconds: this.#options.rate.secondsUntilAllowed(agentId) });
     const agent = await agents.get(agentId);
     if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
     const isDue = this.#isDue(agent);
     await this.#assertMayRenew(agent, renews, isDue);
     const csrDer = requestDer(pem);
     const current = readPublicKey(agent.publicKey);
-    if (current === undefined || !verifyTranscript(renewTranscript(csrDer, renews), signature, current)) throw pkiFault('renewal_signature', {});
+    if (current === undefined || !verifyTranscript(renewTranscript(csrDer, renews), signature, current))
+      throw pkiFault('renewal_signature', {});
     const csr = readRequest(csrDer);
-    const made = await authority.issueAgent({ id: agentId, name: agent.name, publicKey: csr.publicKey, lifetimeDays: this.#options.lifetimeDays() });
+    const made = await authority.issueAgent({
+      id: agentId,
+      name: agent.name,
+      publicKey: csr.publicKey,
+      lifetimeDays: this.#options.lifetimeDays(),
+    });
     const renewal = await certificates.recordRenewal({
       certificate: issuedCertificate(made, authority, agentId, now()),
       epoch,
@@ -99,7 +111,13 @@ export class Renewals implements RenewalFrames {
       address,
     });
     if (renewal.outcome === 'twice') {
-      this.#options.incidents.record({ kind: 'certificate_renewed_twice', agentId, address, at: now(), detail: { certificate: renews, addresses: [renewal.address, address] } });
+      this.#options.incidents.record({
+        kind: 'certificate_renewed_twice',
+        agentId,
+        address,
+        at: now(),
+        detail: { certificate: renews, addresses: [renewal.address, address] },
+      });
       throw pkiFault('certificate_renewed_twice', { thumbprint: renews, address: renewal.address ?? 'unknown' });
     }
     if (isDue && renewal.outcome === 'issued') this.#options.rate.giveBack(agentId);
@@ -112,7 +130,10 @@ export class Renewals implements RenewalFrames {
   #isDue({ certificate }: AgentRecord): boolean {
     if (certificate === null) return false;
     const { notBefore, notAfter, issuer } = certificate;
-    return issuer !== this.#options.authority.current().id || this.#options.now() >= notBefore + (notAfter - notBefore) * DUE_SHARE;
+    return (
+      issuer !== this.#options.authority.current().id ||
+      this.#options.now() >= notBefore + (notAfter - notBefore) * DUE_SHARE
+    );
   }
 
   /**
@@ -122,9 +143,13 @@ export class Renewals implements RenewalFrames {
   async #assertMayRenew({ id, certificate, next }: AgentRecord, renews: string, isDue: boolean): Promise<void> {
     const { certificates, now } = this.#options;
     const unknownIsTaken = next === null && (certificate === null || isDue);
-    if (!unknownIsTaken && !(await certificates.mayRenew(id, renews))) throw pkiFault('renewal_certificate_unknown', { thumbprint: renews });
+    if (!unknownIsTaken && !(await certificates.mayRenew(id, renews)))
+      throw pkiFault('renewal_certificate_unknown', { thumbprint: renews });
     const inDate = (await certificates.ofAgent(id, MAX_CERTIFICATES)).filter(({ notAfter }) => notAfter > now());
-    if (!isDue && inDate.length >= MAX_CERTIFICATES) throw pkiFault('renewal_rate', { seconds: Math.ceil((Math.min(...inDate.map(({ notAfter }) => notAfter)) - now()) / 1000) });
+    if (!isDue && inDate.length >= MAX_CERTIFICATES)
+      throw pkiFault('renewal_rate', {
+        seconds: Math.ceil((Math.min(...inDate.map(({ notAfter }) => notAfter)) - now()) / 1000),
+      });
   }
 
   #refuse(session: Session, error: unknown): void {
@@ -134,13 +159,25 @@ export class Renewals implements RenewalFrames {
     if (isCoded(error, 'stale_epoch')) return;
     this.#count('refused');
     const fault: CodedError = isCoded(error) ? error : pkiFault('renewal_failed', {}, error);
-    log[fault.code !== 'renewal_rate' || this.#options.rate.isNews(agent) ? 'warn' : 'debug']({ agent, address, code: fault.code, error: textOf(error) }, 'a renewal was refused');
-    session.sendControl({ type: 'renewal-refused', code: fault.code, text: fault.message.slice(0, 1024), hint: fault.hint.slice(0, 1024) });
+    log[fault.code !== 'renewal_rate' || this.#options.rate.isNews(agent) ? 'warn' : 'debug'](
+      { agent, address, code: fault.code, error: textOf(error) },
+      'a renewal was refused',
+    );
+    session.sendControl({
+      type: 'renewal-refused',
+      code: fault.code,
+      text: fault.message.slice(0, 1024),
+      hint: fault.hint.slice(0, 1024),
+    });
   }
 
   #installed(session: Session, { certificate }: Installed): void {
     const { certificates, log, now } = this.#options;
-    certificates.recordInstalled(session.facts.agentId, certificate, now()).catch((error: unknown) => log.warn({ agent: session.facts.agentId, error: textOf(error) }, 'not noted that a certificate is installed'));
+    certificates
+      .recordInstalled(session.facts.agentId, certificate, now())
+      .catch((error: unknown) =>
+        log.warn({ agent: session.facts.agentId, error: textOf(error) }, 'not noted that a certificate is installed'),
+      );
   }
 
   #tellLate(session: Session, thumbprint: string, notAfter: number): void {
@@ -148,8 +185,17 @@ export class Renewals implements RenewalFrames {
     this.#late.add(thumbprint);
     const { agentId, address } = session.facts;
     const detail = { certificate: thumbprint, expired: new Date(notAfter).toISOString() };
-    this.#options.incidents.record({ kind: 'certificate_expired_in_grace', agentId, address, at: this.#options.now(), detail });
-    this.#options.log.warn({ agent: agentId, address, ...detail }, 'an agent came with an expired certificate, within the grace: it renews it now');
+    this.#options.incidents.record({
+      kind: 'certificate_expired_in_grace',
+      agentId,
+      address,
+      at: this.#options.now(),
+      detail,
+    });
+    this.#options.log.warn(
+      { agent: agentId, address, ...detail },
+      'an agent came with an expired certificate, within the grace: it renews it now',
+    );
   }
 
   #count(outcome: 'issued' | 'repeated' | 'refused'): void {

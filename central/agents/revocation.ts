@@ -31,11 +31,21 @@ export interface Revocations {
   atTheDoor(shown: X509Certificate): Promise<CodedError | undefined>;
 }
 
-export function createRevocations({ agents, certificates, audit, sessions, lists, log, now }: RevocationOptions): Revocations {
+export function createRevocations({
+  agents,
+  certificates,
+  audit,
+  sessions,
+  lists,
+  log,
+  now,
+}: RevocationOptions): Revocations {
   const publish = async (): Promise<void> => {
     lists.touch();
     // What was revoked is revoked; the clock makes the list in a minute (central/maintenance.ts).
-    await lists.refresh().catch((error: unknown) => log.warn({ error: textOf(error) }, 'the revocation lists could not be made'));
+    await lists
+      .refresh()
+      .catch((error: unknown) => log.warn({ error: textOf(error) }, 'the revocation lists could not be made'));
   };
   return {
     async revoke(id, reason, terms, actor) {

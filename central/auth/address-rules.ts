@@ -31,7 +31,10 @@ export function addressBlock(address: string): string {
   // An IPv4 tail (::ffff:0:1.2.3.4 and the like) stands for two groups.
   const width = head.length + tail.length + (normal.includes('.') ? 1 : 0);
   const groups = after === undefined ? head : [...head, ...Array.from({ length: 8 - width }, () => '0'), ...tail];
-  return `${groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, '')).join(':')}::/64`;
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`;
 }
 
 /** A set of addresses made of CIDR blocks (RFC 4632) and single addresses. */
@@ -83,20 +86,33 @@ export function isUnknown(address: string): boolean {
  * without one the origin is unknown, and encrypted only if the proxy says so.
  * `announced` (PROXY protocol) is the TCP peer as the proxy saw it: headers then count only if that peer is a named proxy, too.
  */
-export function originOf(remoteAddress: string | undefined, listener: 'plain' | 'secure', headers: IncomingHttpHeaders, proxies: AddressSet, announced?: string): Origin {
+export function originOf(
+  remoteAddress: string | undefined,
+  listener: 'plain' | 'secure',
+  headers: IncomingHttpHeaders,
+  proxies: AddressSet,
+  announced?: string,
+): Origin {
   const peer = normalAddress(remoteAddress);
   const ownScheme = listener === 'secure' ? 'wss' : 'ws';
   if (!proxies.has(peer)) return { address: peer, peer, proxied: false, scheme: ownScheme };
   const hop = announced === undefined ? peer : normalAddress(announced);
-  if (announced !== undefined && !proxies.has(hop)) return { address: remoteOrHere(hop, peer, peer), peer, proxied: true, scheme: ownScheme };
+  if (announced !== undefined && !proxies.has(hop))
+    return { address: remoteOrHere(hop, peer, peer), peer, proxied: true, scheme: ownScheme };
   const forwardedFor = lastOf(headers['x-forwarded-for']);
   const forwardedProto = lastOf(headers['x-forwarded-proto'])?.toLowerCase();
   const saysSecure = forwardedProto === 'https' || forwardedProto === 'wss';
   // Between two proxies the line may be longer than the one to here: what is judged is the one that is not on this host.
   const seen = isLoopback(peer) ? hop : peer;
-  if (forwardedFor === undefined || isIP(forwardedFor) === 0) return { address: unknownBehind(hop), peer: seen, proxied: true, scheme: saysSecure ? 'wss' : 'ws' };
+  if (forwardedFor === undefined || isIP(forwardedFor) === 0)
+    return { address: unknownBehind(hop), peer: seen, proxied: true, scheme: saysSecure ? 'wss' : 'ws' };
   const secure = forwardedProto === undefined ? listener === 'secure' : saysSecure;
-  return { address: remoteOrHere(normalAddress(forwardedFor), seen, hop), peer: seen, proxied: true, scheme: secure ? 'wss' : 'ws' };
+  return {
+    address: remoteOrHere(normalAddress(forwardedFor), seen, hop),
+    peer: seen,
+    proxied: true,
+    scheme: secure ? 'wss' : 'ws',
+  };
 }
 
 /** "Loopback", said by a proxy on another host, is that host. */

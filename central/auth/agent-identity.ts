@@ -28,9 +28,11 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
   if (key === undefined) throw refusal('bad_signature', {});
   if (hello.challenge !== challenge.nonce) throw refusal('replayed_hello', {});
   if (!verifyTranscript(helloTranscript(challenge, hello), hello.signature, key)) throw refusal('bad_signature', {});
-  if (hello.scheme !== seen.origin.scheme) throw refusal('wrong_scheme', { found: hello.scheme, expected: seen.origin.scheme });
+  if (hello.scheme !== seen.origin.scheme)
+    throw refusal('wrong_scheme', { found: hello.scheme, expected: seen.origin.scheme });
   if (hello.binding === null) {
-    if (seen.listener === 'secure' && !seen.origin.proxied) throw refusal('binding_required', { address: seen.origin.address });
+    if (seen.listener === 'secure' && !seen.origin.proxied)
+      throw refusal('binding_required', { address: seen.origin.address });
   } else if (hello.binding !== seen.binding) {
     throw refusal('binding_mismatch', {});
   }
@@ -40,7 +42,8 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
 /** The step that needs the registry: `byId` is the agent registered under the hello's id, if any; its next key is as good as its current one. */
 export function judgeRegistration(hello: Hello, key: ProvenKey, byId: AgentRecord | undefined): AgentRecord {
   if (byId === undefined) throw refusal('unknown_agent', { id: hello.id });
-  if (byId.keyThumbprint !== key.thumbprint && byId.next?.keyThumbprint !== key.thumbprint) throw refusal('key_conflict', { id: hello.id });
+  if (byId.keyThumbprint !== key.thumbprint && byId.next?.keyThumbprint !== key.thumbprint)
+    throw refusal('key_conflict', { id: hello.id });
   return byId;
 }
 
@@ -64,7 +67,11 @@ export function graceEnd(notAfter: number, graceDays: number): number {
  * The step that looks at the certificate on record of the key that signed: what Central gave is known here, whatever the agent
  * shows in TLS or does not. Null: there is none, and it may come by its key. Throws revoked, certificate_expired, authentication_kind.
  */
-export function judgeCertificate(agent: AgentRecord, key: ProvenKey, { authentication, graceDays, now }: CertificateTerms): AgentCertificate | null {
+export function judgeCertificate(
+  agent: AgentRecord,
+  key: ProvenKey,
+  { authentication, graceDays, now }: CertificateTerms,
+): AgentCertificate | null {
   if (agent.revocation !== null) throw refusal('revoked', { reason: agent.revocation.reason });
   const certificate = agent.next?.keyThumbprint === key.thumbprint ? agent.next.certificate : agent.certificate;
   if (certificate === null) {
@@ -72,6 +79,7 @@ export function judgeCertificate(agent: AgentRecord, key: ProvenKey, { authentic
     return null;
   }
   if (certificate.revoked !== null) throw refusal('revoked', { reason: certificate.revoked.reason });
-  if (graceEnd(certificate.notAfter, graceDays) <= now) throw refusal('certificate_expired', { date: new Date(certificate.notAfter).toISOString(), graceDays });
+  if (graceEnd(certificate.notAfter, graceDays) <= now)
+    throw refusal('certificate_expired', { date: new Date(certificate.notAfter).toISOString(), graceDays });
   return certificate;
 }

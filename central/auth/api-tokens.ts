@@ -53,9 +53,18 @@ const BEARER = /^Bearer +qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
 export function createOperators({ tokens, audit, attempts, now }: OperatorsOptions): Operators {
   async function create(order: NewApiToken, actor: Actor): Promise<{ token: string; record: ApiTokenView }> {
     const { id, token, hash } = makeSecret('qg');
-    const record = { id, name: order.name, role: order.role, createdAt: now(), createdBy: actor.who, expiresAt: order.expiresAt };
+    const record = {
+      id,
+      name: order.name,
+      role: order.role,
+      createdAt: now(),
+      createdBy: actor.who,
+      expiresAt: order.expiresAt,
+    };
     await tokens.addApiToken({ ...record, hash });
-    await audit.append(auditEntry(actor, 'token.create', { id, name: order.name, role: order.role, expiresAt: order.expiresAt }, now()));
+    await audit.append(
+      auditEntry(actor, 'token.create', { id, name: order.name, role: order.role, expiresAt: order.expiresAt }, now()),
+    );
     return { token, record };
   }
 
@@ -69,15 +78,27 @@ export function createOperators({ tokens, audit, attempts, now }: OperatorsOptio
     async authenticate(header, address) {
       if (header === undefined) throw authFault('unauthenticated', { found: 'there is no Authorization header' });
       const [, id, secret] = BEARER.exec(header.trim()) ?? [];
-      if (id === undefined || secret === undefined) return await refuse('the Authorization header holds no token of the form qg_..._...', address);
+      if (id === undefined || secret === undefined)
+        return await refuse('the Authorization header holds no token of the form qg_..._...', address);
       const record = await tokens.getApiToken(id.toLowerCase());
       // One text for both: whether an id exists is nobody's business.
-      if (!isSecret(secret, record?.hash) || record === undefined) return await refuse('this token is not known (it may have been removed)', address);
-      if (record.expiresAt !== null && record.expiresAt <= now()) throw authFault('unauthenticated', { found: `this token expired at ${new Date(record.expiresAt).toISOString()}` });
+      if (!isSecret(secret, record?.hash) || record === undefined)
+        return await refuse('this token is not known (it may have been removed)', address);
+      if (record.expiresAt !== null && record.expiresAt <= now())
+        throw authFault('unauthenticated', {
+          found: `this token expired at ${new Date(record.expiresAt).toISOString()}`,
+        });
       return { tokenId: record.id, name: record.name, role: record.role };
     },
     async list() {
-      return (await tokens.listApiTokens()).map(({ id, name, role, createdAt, createdBy, expiresAt }) => ({ id, name, role, createdAt, createdBy, expiresAt }));
+      return (await tokens.listApiTokens()).map(({ id, name, role, createdAt, createdBy, expiresAt }) => ({
+        id,
+        name,
+        role,
+        createdAt,
+        createdBy,
+        expiresAt,
+      }));
     },
     async remove(id, actor) {
       await tokens.removeApiToken(id);
@@ -92,5 +113,6 @@ export function createOperators({ tokens, audit, attempts, now }: OperatorsOptio
 
 /** Throws forbidden when the operator may not do what needs `needed`. */
 export function assertRole(operator: Operator, needed: Role): void {
-  if (ROLES.indexOf(operator.role) < ROLES.indexOf(needed)) throw authFault('forbidden', { needed, name: operator.name, role: operator.role });
+  if (ROLES.indexOf(operator.role) < ROLES.indexOf(needed))
+    throw authFault('forbidden', { needed, name: operator.name, role: operator.role });
 }

@@ -1,9 +1,20 @@
 // Records wrong secrets for administrators: one incident for each secret's kind, agent and address block per interval, with a
 // count. The rows and log lines that strangers can cause are bounded; what goes beyond is counted together, without an address.
-import { createWrongAttempts, SECRET_KINDS, unheldDelay, type SecretKind, type WrongAttempt, type WrongAttempts } from './wrong-attempts.ts';
+import {
+  createWrongAttempts,
+  SECRET_KINDS,
+  unheldDelay,
+  type SecretKind,
+  type WrongAttempt,
+  type WrongAttempts,
+} from './wrong-attempts.ts';
 
 /** Incident kinds. */
-export const WRONG_SECRETS = { 'api-token': 'wrong_api_tokens', 'recovery-code': 'wrong_recovery_codes', 'enrollment-token': 'wrong_enrollment_tokens' } as const satisfies Record<SecretKind, string>;
+export const WRONG_SECRETS = {
+  'api-token': 'wrong_api_tokens',
+  'recovery-code': 'wrong_recovery_codes',
+  'enrollment-token': 'wrong_enrollment_tokens',
+} as const satisfies Record<SecretKind, string>;
 
 /** The first record of a block collects this long, so that a burst shows with its size. */
 export const FIRST_RECORD_MS = 5_000;
@@ -66,7 +77,10 @@ export class AttemptRecords {
     else {
       const since = this.#options.now();
       const recordedAt = this.#recordedAt.get(key);
-      const dueAt = block === null ? since + RECORD_INTERVAL_MS : Math.max(since + FIRST_RECORD_MS, (recordedAt ?? Number.NEGATIVE_INFINITY) + RECORD_INTERVAL_MS);
+      const dueAt =
+        block === null
+          ? since + RECORD_INTERVAL_MS
+          : Math.max(since + FIRST_RECORD_MS, (recordedAt ?? Number.NEGATIVE_INFINITY) + RECORD_INTERVAL_MS);
       this.#waiting.set(key, { secret, agentId, block, since, dueAt, attempts });
     }
   }
@@ -74,7 +88,8 @@ export class AttemptRecords {
   #sweep(): void {
     const at = this.#options.now();
     if (at - this.#intervalAt >= RECORD_INTERVAL_MS) [this.#intervalAt, this.#recorded] = [at, 0];
-    for (const [key, recordedAt] of this.#recordedAt) if (at - recordedAt >= RECORD_INTERVAL_MS) this.#recordedAt.delete(key);
+    for (const [key, recordedAt] of this.#recordedAt)
+      if (at - recordedAt >= RECORD_INTERVAL_MS) this.#recordedAt.delete(key);
     for (const [key, waiting] of this.#waiting) {
       if (waiting.dueAt > at) continue;
       this.#waiting.delete(key);
@@ -92,7 +107,13 @@ export class AttemptRecords {
 
   #record({ secret, agentId, block, since, attempts }: Waiting, at: number): void {
     const others = block === null ? { others: 'of addresses without a record of their own' } : {};
-    this.#options.record({ kind: WRONG_SECRETS[secret], agentId, address: block, at, detail: { attempts, since: new Date(since).toISOString(), ...others } });
+    this.#options.record({
+      kind: WRONG_SECRETS[secret],
+      agentId,
+      address: block,
+      at,
+      detail: { attempts, since: new Date(since).toISOString(), ...others },
+    });
   }
 }
 

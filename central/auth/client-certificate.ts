@@ -37,10 +37,13 @@ export function judgeClientCertificate(mode: ClientAuth, shown: X509Certificate 
 
 function faultOf(shown: X509Certificate, { publicKey, own, authorities, now }: ClientTerms): string | undefined {
   if (!spkiOf(shown.publicKey).equals(publicKey)) return 'it is for another key than the one the agent signs with';
-  if (!authorities.some((authority) => signedBy(shown, authority))) return `it is not issued by this Central, but by "${shown.issuer.replaceAll('\n', ', ')}"`;
+  if (!authorities.some((authority) => signedBy(shown, authority)))
+    return `it is not issued by this Central, but by "${shown.issuer.replaceAll('\n', ', ')}"`;
   if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is no client certificate';
-  if (shown.validFromDate.getTime() > now) return `it is valid from ${shown.validFrom} on only; Central's clock shows ${new Date(now).toISOString()}`;
+  if (shown.validFromDate.getTime() > now)
+    return `it is valid from ${shown.validFrom} on only; Central's clock shows ${new Date(now).toISOString()}`;
   // How long ago its own certificate may have expired has been judged by the record.
-  if (shown.validToDate.getTime() <= now && thumbprintOf(shown) !== own?.thumbprint) return `it expired on ${shown.validTo}`;
+  if (shown.validToDate.getTime() <= now && thumbprintOf(shown) !== own?.thumbprint)
+    return `it expired on ${shown.validTo}`;
   return undefined;
 }

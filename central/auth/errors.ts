@@ -12,7 +12,11 @@ export const AUTH_ERRORS = {
     text: 'This secret is wrong, and too many wrong ones from {block} wait for their answer already.',
     hint: 'Wait a few seconds, then send the right token, code or proof: the right one is never slowed down. See "queuegate incidents list" for who guesses.',
   },
-  forbidden: { status: 403, text: 'This needs the role {needed}; the token "{name}" has the role {role}.', hint: 'Ask an administrator for a token with that role ("queuegate tokens create --role {needed}").' },
+  forbidden: {
+    status: 403,
+    text: 'This needs the role {needed}; the token "{name}" has the role {role}.',
+    hint: 'Ask an administrator for a token with that role ("queuegate tokens create --role {needed}").',
+  },
 } as const satisfies ErrorTable;
 
 export const authFault = defineErrors(AUTH_ERRORS);

@@ -23,7 +23,9 @@ export function makeSecret(prefix: 'qg' | 'qge'): NewSecret {
 export function isSecret(secret: string, hash: string | undefined): boolean {
   const given = Buffer.from(hashOf(secret), 'hex');
   const known = Buffer.from(hash ?? '', 'hex');
-  return timingSafeEqual(given, known.length === given.length ? known : Buffer.alloc(given.length)) && hash !== undefined;
+  return (
+    timingSafeEqual(given, known.length === given.length ? known : Buffer.alloc(given.length)) && hash !== undefined
+  );
 }
 
 function hashOf(secret: string): string {

@@ -76,11 +76,18 @@ export function createWrongAttempts({ now, wait, onWrong }: WrongAttemptsOptions
       const name = addressBlock(attempt.address);
       onWrong(attempt, name);
       const at = now();
-      const site = touch(families[name.includes(':') ? 'v6' : 'v4'], siteOf(name), MAX_SITES_OF_FAMILY, at, (): Site => ({ ...fresh(at), blocks: new Map() }));
+      const site = touch(
+        families[name.includes(':') ? 'v6' : 'v4'],
+        siteOf(name),
+        MAX_SITES_OF_FAMILY,
+        at,
+        (): Site => ({ ...fresh(at), blocks: new Map() }),
+      );
       const block = touch(site.blocks, name, MAX_BLOCKS_OF_SITE, at, () => fresh(at));
       const level = Math.max(block.wrong, Math.floor(site.wrong / SITE_WEIGHT)) - FREE_ATTEMPTS;
       if (level <= 0) return;
-      if (block.delayed >= MAX_DELAYED_OF_BLOCK || site.delayed >= MAX_DELAYED_OF_SITE || delayed >= MAX_DELAYED) throw authFault('too_many_attempts', { block: name });
+      if (block.delayed >= MAX_DELAYED_OF_BLOCK || site.delayed >= MAX_DELAYED_OF_SITE || delayed >= MAX_DELAYED)
+        throw authFault('too_many_attempts', { block: name });
       for (const counted of [block, site]) counted.delayed += 1;
       delayed += 1;
       try {

@@ -45,7 +45,11 @@ export interface Client {
 export class RestError extends CodedError {
   readonly errors: readonly string[];
 
-  constructor(code: string, problem: { readonly text: string; readonly hint: string; readonly status: number }, errors: readonly string[]) {
+  constructor(
+    code: string,
+    problem: { readonly text: string; readonly hint: string; readonly status: number },
+    errors: readonly string[],
+  ) {
     super(code, problem, {});
     this.errors = errors;
   }
@@ -77,14 +81,27 @@ export function createClient({ target: to, ca, token, signal }: ClientOptions): 
   const named = 'url' in to ? to.url.origin : to.named;
 
   /** Starts a request: where to, with the token. */
-  async function open(method: string, path: string, { query = {}, body, bodyText }: Call, more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number }): Promise<Opened> {
+  async function open(
+    method: string,
+    path: string,
+    { query = {}, body, bodyText }: Call,
+    more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number },
+  ): Promise<Opened> {
     const target = new URL(`api/v1${path}`, url);
-    for (const [name, value] of Object.entries(query)) if (value !== undefined) target.searchParams.set(name, String(value));
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) target.searchParams.set(name, String(value));
     // Before the token is read. `agent: false`: no proxy of the environment stands between this process and the socket.
-    const way = 'url' in to ? { ...VERIFIED, ...(ca === undefined ? {} : { ca }) } : { socketPath: await to.socket(), agent: false as const };
+    const way =
+      'url' in to
+        ? { ...VERIFIED, ...(ca === undefined ? {} : { ca }) }
+        : { socketPath: await to.socket(), agent: false as const };
     const json = bodyText ?? (body === undefined ? undefined : JSON.stringify(body));
     const payload = json === undefined ? undefined : Buffer.from(json);
-    const headers = { authorization: `Bearer ${await token()}`, ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }), ...more.headers };
+    const headers = {
+      authorization: `Bearer ${await token()}`,
+      ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }),
+      ...more.headers,
+    };
     return { target, options: { method, headers, signal, timeout: more.timeout, ...way }, payload };
   }
 
@@ -95,7 +112,11 @@ export function createClient({ target: to, ca, token, signal }: ClientOptions): 
     } catch (error) {
       if (signal.aborted || error instanceof CodedError) throw error;
       const code = systemCode(error) ?? '';
-      throw cliFault(NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'administration_unreachable', { url: named, found: escapeLine(textOf(error) || code) }, error);
+      throw cliFault(
+        NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'administration_unreachable',
+        { url: named, found: escapeLine(textOf(error) || code) },
+        error,
+      );
     }
   }
 
@@ -168,8 +189,16 @@ function responseOf(request: ClientRequest): Promise<IncomingMessage> {
 }
 
 async function answerOf(response: IncomingMessage): Promise<Answer> {
-  const bytes = await readBoundedStream(response, MAX_ANSWER_BYTES, () => new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`));
-  return { status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text: bytes.toString('utf8') };
+  const bytes = await readBoundedStream(
+    response,
+    MAX_ANSWER_BYTES,
+    () => new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`),
+  );
+  return {
+    status: response.statusCode ?? 0,
+    type: response.headers['content-type'] ?? '',
+    text: bytes.toString('utf8'),
+  };
 }
 
 /** A redirect is not one: a token goes where it was sent, and nowhere else. */
@@ -181,16 +210,33 @@ function jsonOf(answer: Answer, url: string): unknown {
   try {
     return JSON.parse(answer.text);
   } catch (error) {
-    throw cliFault('no_administration', { url, found: `HTTP ${answer.status}, ${escapeLine(answer.type) || 'without a content type'}` }, error);
+    throw cliFault(
+      'no_administration',
+      { url, found: `HTTP ${answer.status}, ${escapeLine(answer.type) || 'without a content type'}` },
+      error,
+    );
   }
 }
 
 function problemOf(value: unknown, answer: Answer, url: string): CodedError {
-  const type = isRecord(value) && typeof value['type'] === 'string' ? /^urn:queuegate:error:(\w+)$/.exec(value['type'])?.[1] : undefined;
-  if (!isRecord(value) || type === undefined) return cliFault('no_administration', { url, found: `HTTP ${answer.status}` });
+  const type =
+    isRecord(value) && typeof value['type'] === 'string'
+      ? /^urn:queuegate:error:(\w+)$/.exec(value['type'])?.[1]
+      : undefined;
+  if (!isRecord(value) || type === undefined)
+    return cliFault('no_administration', { url, found: `HTTP ${answer.status}` });
   const { title, detail, hint, errors, candidates } = value;
-  const list = Array.isArray(errors) ? errors.flatMap((error: unknown) => (isRecord(error) && typeof error['text'] === 'string' ? [error['text']] : [])) : [];
+  const list = Array.isArray(errors)
+    ? errors.flatMap((error: unknown) => (isRecord(error) && typeof error['text'] === 'string' ? [error['text']] : []))
+    : [];
   // Of a word that fits several agents.
-  const fitting = Array.isArray(candidates) ? candidates.map((candidate: unknown) => (isRecord(candidate) ? `${shown(candidate['name'])}  ${shown(candidate['id'])}` : '')) : [];
-  return new RestError(type, { text: shown(detail ?? title), hint: shown(hint), status: answer.status }, [...list, ...fitting]);
+  const fitting = Array.isArray(candidates)
+    ? candidates.map((candidate: unknown) =>
+        isRecord(candidate) ? `${shown(candidate['name'])}  ${shown(candidate['id'])}` : '',
+      )
+    : [];
+  return new RestError(type, { text: shown(detail ?? title), hint: shown(hint), status: answer.status }, [
+    ...list,
+    ...fitting,
+  ]);
 }

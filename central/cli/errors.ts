@@ -3,7 +3,10 @@ import { defineErrors, type ErrorTable } from '../../shared/errors.ts';
 
 export const CLI_ERRORS = {
   usage: { text: '{found}.', hint: 'Usage: {usage}' },
-  command_unknown: { text: 'There is no command "{found}".', hint: 'Commands are: {commands}. "queuegate help" explains them.' },
+  command_unknown: {
+    text: 'There is no command "{found}".',
+    hint: 'Commands are: {commands}. "queuegate help" explains them.',
+  },
   administration_unreachable: {
     text: 'Central cannot be reached at {url}: {found}.',
     hint: 'Check that it runs there ("queuegate status" on its own host), and that --url or QUEUEGATE_URL names its port of HTTPS administration.',
@@ -12,7 +15,10 @@ export const CLI_ERRORS = {
     text: 'The certificate of {url} is not trusted: {found}.',
     hint: 'Name the root of Central with --ca FILE or QUEUEGATE_CA ("queuegate ca export" on its own host writes it), and use a host name that its certificate has.',
   },
-  no_administration: { text: 'The server at {url} does not answer as Central does: {found}.', hint: 'Name the port of HTTPS administration (8443): --url https://HOST:8443' },
+  no_administration: {
+    text: 'The server at {url} does not answer as Central does: {found}.',
+    hint: 'Name the port of HTTPS administration (8443): --url https://HOST:8443',
+  },
   token_missing: {
     text: 'There is no API token: {file} cannot be read, and QUEUEGATE_TOKEN is not set.',
     hint: 'Run it as the account of Central in its working folder, name a file with --token-file, or set QUEUEGATE_TOKEN.',
@@ -25,7 +31,10 @@ export const CLI_ERRORS = {
     text: 'The API token is not sent: {found} weakens TLS for this process.',
     hint: 'Unset it. To trust a certificate, name its root with --ca FILE or QUEUEGATE_CA.',
   },
-  file_not_written: { text: '{file} cannot be written: {found}.', hint: 'Name a file in a folder that exists and that you may write to.' },
+  file_not_written: {
+    text: '{file} cannot be written: {found}.',
+    hint: 'Name a file in a folder that exists and that you may write to.',
+  },
   secret_place_missing: {
     text: 'The standard output is not a terminal, so the secret is written to a file, but not in {folder}: {found}',
     hint: 'Name a new file with --out FILE, in a folder that only this account may write to.',

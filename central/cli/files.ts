@@ -9,8 +9,16 @@ import { cliFault } from './errors.ts';
 const MAX_FILE_BYTES = 180 * 1024;
 
 /** A file with certificates or a key, as REST takes it; with its name for messages. */
-export async function fileForRequest(path: string, what: string): Promise<{ readonly file: string; readonly name: string }> {
-  const bytes = await readBoundedFile({ path, what, maxBytes: MAX_FILE_BYTES, hint: 'Name a file with certificates or a key: PEM, PKCS#7, PKCS#12 or JKS.' });
+export async function fileForRequest(
+  path: string,
+  what: string,
+): Promise<{ readonly file: string; readonly name: string }> {
+  const bytes = await readBoundedFile({
+    path,
+    what,
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Name a file with certificates or a key: PEM, PKCS#7, PKCS#12 or JKS.',
+  });
   return { file: bytes.toString('base64'), name: basename(path).replaceAll(/\p{Cc}/gu, '?') };
 }
 

@@ -7,7 +7,14 @@ export function table(header: readonly string[], rows: readonly (readonly unknow
   if (rows.length === 0) return none;
   const cells = [header.map((name) => name.toUpperCase()), ...rows.map((row) => row.map((value) => shown(value)))];
   const widths = header.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
-  return cells.map((row) => row.map((text, column) => text.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+  return cells
+    .map((row) =>
+      row
+        .map((text, column) => text.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 /** Names and values, one a line. */
@@ -19,14 +26,20 @@ export function facts(pairs: readonly (readonly [string, unknown])[]): string {
 /** A value of an answer as text; what is not there is a dash. */
 export function shown(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
-  const text = Array.isArray(value) ? value.map((item) => shown(item)).join(', ') || '-' : typeof value === 'string' ? value : JSON.stringify(value);
+  const text = Array.isArray(value)
+    ? value.map((item) => shown(item)).join(', ') || '-'
+    : typeof value === 'string'
+      ? value
+      : JSON.stringify(value);
   // Names come from elsewhere: nothing in them may act on a terminal, nor begin another line or cell.
   return escapeLine(text);
 }
 
 /** A thumbprint in the notation of keytool and openssl, to be compared by eye. */
 export function fingerprint(value: unknown): string {
-  return shown(value).toUpperCase().replaceAll(/([0-9A-F]{2})(?=[0-9A-F])/g, '$1:');
+  return shown(value)
+    .toUpperCase()
+    .replaceAll(/([0-9A-F]{2})(?=[0-9A-F])/g, '$1:');
 }
 
 /** A member of an answer that has to be a list of objects. */

@@ -25,15 +25,37 @@ import { tokenCommands } from './commands/tokens.ts';
 import { ADMINISTRATOR_TOKEN_FILE, DEFAULT_DATA_FOLDER } from '../config.ts';
 import { LOCAL_SOCKET } from '../listeners/local-socket.ts';
 
-const COMMANDS: readonly Command[] = [...statusCommands, ...parameterCommands, ...agentCommands, ...enrolmentCommands, ...revocationCommands, ...handshakeCommands, ...eventCommands, ...tokenCommands, ...authorityCommands, ...rotationCommands, ...certificateCommands, ...backupCommands];
+const COMMANDS: readonly Command[] = [
+  ...statusCommands,
+  ...parameterCommands,
+  ...agentCommands,
+  ...enrolmentCommands,
+  ...revocationCommands,
+  ...handshakeCommands,
+  ...eventCommands,
+  ...tokenCommands,
+  ...authorityCommands,
+  ...rotationCommands,
+  ...certificateCommands,
+  ...backupCommands,
+];
 
 /** Works on files of this machine and asks no Central: it reads its own line (shared/truststore/command.ts). */
-const TRUSTSTORE = { name: 'truststore', summary: 'truststores on this machine, such as those of profiles, without keytool' } as const;
+const TRUSTSTORE = {
+  name: 'truststore',
+  summary: 'truststores on this machine, such as those of profiles, without keytool',
+} as const;
 
 const COMMON = {
-  url: { type: 'string', doc: 'https://HOST:8443, where Central is on another host (QUEUEGATE_URL); else its socket in the data folder' },
+  url: {
+    type: 'string',
+    doc: 'https://HOST:8443, where Central is on another host (QUEUEGATE_URL); else its socket in the data folder',
+  },
   ca: { type: 'string', doc: 'PEM file of the root to trust (QUEUEGATE_CA)' },
-  'token-file': { type: 'string', doc: 'file with the API token (QUEUEGATE_TOKEN_FILE; or the token itself in QUEUEGATE_TOKEN)' },
+  'token-file': {
+    type: 'string',
+    doc: 'file with the API token (QUEUEGATE_TOKEN_FILE; or the token itself in QUEUEGATE_TOKEN)',
+  },
   json: { type: 'boolean', doc: 'the answer as JSON' },
   help: { type: 'boolean', doc: 'this text' },
 } as const;
@@ -59,7 +81,11 @@ export interface CliSurroundings {
 /** Runs one command line; the exit status. */
 export async function runCli(argv: readonly string[], given: CliSurroundings): Promise<number> {
   // Names, refusals and hints come from Central and from agents: nothing in them may act on the terminal, whichever command prints them.
-  const surroundings = { ...given, out: (text: string) => given.out(escapeLines(text)), error: (text: string) => given.error(escapeLines(text)) };
+  const surroundings = {
+    ...given,
+    out: (text: string) => given.out(escapeLines(text)),
+    error: (text: string) => given.error(escapeLines(text)),
+  };
   try {
     return await run(argv, surroundings);
   } catch (error) {
@@ -67,23 +93,37 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
     if (error instanceof PromptCanceled) return EXIT_CANCELED;
     surroundings.error(printable(error));
     // What the sentence itself says already is not said again.
-    if (error instanceof RestError) for (const text of error.errors) if (!error.message.includes(text)) surroundings.error(`  - ${escapeLine(text)}`);
+    if (error instanceof RestError)
+      for (const text of error.errors) if (!error.message.includes(text)) surroundings.error(`  - ${escapeLine(text)}`);
     return isCoded(error, 'usage', 'command_unknown') ? EXIT_USAGE : EXIT_FAILED;
   }
 }
 
 async function run(argv: readonly string[], surroundings: CliSurroundings): Promise<number> {
   const asked = argv[0] === 'help' ? argv.slice(1) : argv;
-  if (asked[0] === TRUSTSTORE.name) return await truststore(argv[0] === 'help' ? ['help'] : asked.slice(1), surroundings);
+  if (asked[0] === TRUSTSTORE.name)
+    return await truststore(argv[0] === 'help' ? ['help'] : asked.slice(1), surroundings);
   const command = COMMANDS.find(({ name }) => name === asked.slice(0, name.split(' ').length).join(' '));
   if (command === undefined) {
     const [word] = asked;
     // `queuegate parameters` shows what there is about parameters; nothing at all, everything.
-    const about = COMMANDS.filter(({ name }) => word === undefined || word.startsWith('-') || name.split(' ')[0] === word);
-    if (about.length === 0) throw cliFault('command_unknown', { found: asked.join(' ').slice(0, 64), commands: [...new Set([...COMMANDS, TRUSTSTORE].map(({ name }) => name.split(' ')[0]))].join(', ') });
+    const about = COMMANDS.filter(
+      ({ name }) => word === undefined || word.startsWith('-') || name.split(' ')[0] === word,
+    );
+    if (about.length === 0)
+      throw cliFault('command_unknown', {
+        found: asked.join(' ').slice(0, 64),
+        commands: [...new Set([...COMMANDS, TRUSTSTORE].map(({ name }) => name.split(' ')[0]))].join(', '),
+      });
     const wantsHelp = argv[0] === 'help' || asked.includes('--help') || asked.includes('-h');
-    if (word !== undefined && !word.startsWith('-') && asked.length > 1 && !wantsHelp) throw cliFault('command_unknown', { found: asked.join(' ').slice(0, 64), commands: about.map(({ name }) => name).join(', ') });
-    (wantsHelp ? surroundings.out : surroundings.error)(overview(about.length === COMMANDS.length ? [...about, TRUSTSTORE] : about));
+    if (word !== undefined && !word.startsWith('-') && asked.length > 1 && !wantsHelp)
+      throw cliFault('command_unknown', {
+        found: asked.join(' ').slice(0, 64),
+        commands: about.map(({ name }) => name).join(', '),
+      });
+    (wantsHelp ? surroundings.out : surroundings.error)(
+      overview(about.length === COMMANDS.length ? [...about, TRUSTSTORE] : about),
+    );
     return wantsHelp ? 0 : EXIT_USAGE;
   }
   if (argv[0] === 'help' || asked.includes('--help') || asked.includes('-h')) {
@@ -93,7 +133,11 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
 
   const { values, positionals } = readLine(command, asked.slice(command.name.split(' ').length));
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
-  const client = createClient({ ...(await targetOf(command, text, surroundings)), token: async () => await readToken(text, surroundings), signal: surroundings.signal });
+  const client = createClient({
+    ...(await targetOf(command, text, surroundings)),
+    token: async () => await readToken(text, surroundings),
+    signal: surroundings.signal,
+  });
   const json = values['json'] === true;
   const complain = (found: string): Error => usage(command, found);
   const call: CommandCall = {
@@ -111,8 +155,15 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
     async secret(option, variable, question) {
       const { secrets, workingFolder, environment, canPrompt } = surroundings;
       const file = text(option);
-      if (file !== undefined) return await secrets.read(file === '-' ? file : resolve(workingFolder, file), { what: 'The password file', prompt: question ?? 'Password' });
-      return environment[variable] || (question === undefined || !canPrompt ? undefined : (await secrets.ask(question)) || undefined);
+      if (file !== undefined)
+        return await secrets.read(file === '-' ? file : resolve(workingFolder, file), {
+          what: 'The password file',
+          prompt: question ?? 'Password',
+        });
+      return (
+        environment[variable] ||
+        (question === undefined || !canPrompt ? undefined : (await secrets.ask(question)) || undefined)
+      );
     },
     number(name) {
       const found = text(name);
@@ -127,16 +178,36 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
   return 0;
 }
 
-async function truststore(words: readonly string[], { environment, out, error, secrets }: CliSurroundings): Promise<number> {
+async function truststore(
+  words: readonly string[],
+  { environment, out, error, secrets }: CliSurroundings,
+): Promise<number> {
   const { truststoreCommand } = await import('../../shared/truststore/command.ts');
-  const whole = (print: (text: string) => void) => (text: string): void => print(text.replace(/\n$/, ''));
-  return await truststoreCommand(words, { program: 'queuegate', stdout: whole(out), stderr: whole(error), secrets, env: environment });
+  const whole =
+    (print: (text: string) => void) =>
+    (text: string): void =>
+      print(text.replace(/\n$/, ''));
+  return await truststoreCommand(words, {
+    program: 'queuegate',
+    stdout: whole(out),
+    stderr: whole(error),
+    secrets,
+    env: environment,
+  });
 }
 
-function readLine(command: Command, args: readonly string[]): { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] } {
+function readLine(
+  command: Command,
+  args: readonly string[],
+): { readonly values: Readonly<Record<string, unknown>>; readonly positionals: readonly string[] } {
   const { least, most } = command.words;
   try {
-    const { values, positionals } = parseArgs({ args: [...args], options: { ...COMMON, ...command.options }, allowPositionals: true, strict: true });
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: { ...COMMON, ...command.options },
+      allowPositionals: true,
+      strict: true,
+    });
     if (positionals.length < least) throw usage(command, 'something is missing');
     if (positionals.length > most) throw usage(command, `"${positionals[most]}" is too much`);
     return { values, positionals };
@@ -146,10 +217,15 @@ function readLine(command: Command, args: readonly string[]): { readonly values:
   }
 }
 
-async function targetOf(command: Command, text: (name: string) => string | undefined, { environment, workingFolder }: CliSurroundings): Promise<{ target: Target; ca: string | undefined }> {
+async function targetOf(
+  command: Command,
+  text: (name: string) => string | undefined,
+  { environment, workingFolder }: CliSurroundings,
+): Promise<{ target: Target; ca: string | undefined }> {
   const named = text('url') ?? (environment['QUEUEGATE_URL'] || undefined);
   if (named === undefined) return { target: localTarget(environment, workingFolder), ca: undefined };
-  if (!URL.canParse(named) || !/^https?:$/.test(new URL(named).protocol)) throw usage(command, `"${named}" is not an address such as https://central.bank.example:8443`);
+  if (!URL.canParse(named) || !/^https?:$/.test(new URL(named).protocol))
+    throw usage(command, `"${named}" is not an address such as https://central.bank.example:8443`);
   const url = new URL(named);
   if (url.protocol === 'http:') throw cliFault('token_over_plain_http', { url: url.origin });
   const weakening = tlsWeakening(environment);
@@ -157,7 +233,12 @@ async function targetOf(command: Command, text: (name: string) => string | undef
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   const file = text('ca') ?? (environment['QUEUEGATE_CA'] || undefined);
   if (file === undefined) return { target: { url }, ca: undefined };
-  const ca = await readBoundedFile({ path: resolve(workingFolder, file), what: 'The root certificate', maxBytes: MAX_CA_BYTES, hint: 'Name the PEM file that "queuegate ca export --out FILE" writes.' });
+  const ca = await readBoundedFile({
+    path: resolve(workingFolder, file),
+    what: 'The root certificate',
+    maxBytes: MAX_CA_BYTES,
+    hint: 'Name the PEM file that "queuegate ca export --out FILE" writes.',
+  });
   return { target: { url }, ca: ca.toString('utf8') };
 }
 
@@ -165,46 +246,94 @@ async function targetOf(command: Command, text: (name: string) => string | undef
 function localTarget(environment: CliSurroundings['environment'], workingFolder: string): Target {
   const folder = environment['QUEUEGATE_DATA_FOLDER'] || undefined;
   const path = resolve(workingFolder, folder ?? DEFAULT_DATA_FOLDER, LOCAL_SOCKET);
-  const ifMissing = 'Start Central. On its host, run this in its working folder or set QUEUEGATE_DATA_FOLDER; from elsewhere give --url https://HOST:8443 and --ca FILE.';
-  return { named: path, socket: async () => (await findLocalSocket(path, { ifMissing, ...(folder === undefined ? {} : { namedFolder: dirname(path) }) })).path };
+  const ifMissing =
+    'Start Central. On its host, run this in its working folder or set QUEUEGATE_DATA_FOLDER; from elsewhere give --url https://HOST:8443 and --ca FILE.';
+  return {
+    named: path,
+    socket: async () =>
+      (await findLocalSocket(path, { ifMissing, ...(folder === undefined ? {} : { namedFolder: dirname(path) }) }))
+        .path,
+  };
 }
 
 /** The first variable of the environment that lets this process take a certificate or a protocol that it would refuse, or write its keys down. */
 function tlsWeakening(environment: CliSurroundings['environment']): string | undefined {
   if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') return 'NODE_TLS_REJECT_UNAUTHORIZED=0';
-  const option = /--(?:tls-min-v1\.[01]|tls-max-v1\.[01]|tls-keylog|tls-cipher-list|openssl-legacy-provider|insecure-http-parser)\b/.exec(environment['NODE_OPTIONS'] ?? '');
+  const option =
+    /--(?:tls-min-v1\.[01]|tls-max-v1\.[01]|tls-keylog|tls-cipher-list|openssl-legacy-provider|insecure-http-parser)\b/.exec(
+      environment['NODE_OPTIONS'] ?? '',
+    );
   return option === null ? undefined : `${option[0]} in NODE_OPTIONS`;
 }
 
 /** From --token-file, the environment, or the file that Central wrote on its first start. Never from a flag: `ps` shows those. */
-async function readToken(text: (name: string) => string | undefined, { environment, workingFolder }: CliSurroundings): Promise<string> {
+async function readToken(
+  text: (name: string) => string | undefined,
+  { environment, workingFolder }: CliSurroundings,
+): Promise<string> {
   const named = text('token-file');
   if (named === undefined && environment['QUEUEGATE_TOKEN']) return environment['QUEUEGATE_TOKEN'].trim();
   const folder = environment['QUEUEGATE_DATA_FOLDER'] || DEFAULT_DATA_FOLDER;
-  const file = resolve(workingFolder, named ?? (environment['QUEUEGATE_TOKEN_FILE'] || `${folder}/${ADMINISTRATOR_TOKEN_FILE}`));
+  const file = resolve(
+    workingFolder,
+    named ?? (environment['QUEUEGATE_TOKEN_FILE'] || `${folder}/${ADMINISTRATOR_TOKEN_FILE}`),
+  );
   try {
-    return (await readBoundedFile({ path: file, what: 'The token file', maxBytes: MAX_TOKEN_BYTES, hint: 'Name a file that holds a token.' })).toString('utf8').trim();
+    return (
+      await readBoundedFile({
+        path: file,
+        what: 'The token file',
+        maxBytes: MAX_TOKEN_BYTES,
+        hint: 'Name a file that holds a token.',
+      })
+    )
+      .toString('utf8')
+      .trim();
   } catch (error) {
     throw cliFault('token_missing', { file }, error);
   }
 }
 
 function usage(command: Command, found: string): Error {
-  return cliFault('usage', { found: found.replace(/\.$/, ''), usage: `queuegate ${command.name} ${command.usage}`.trim() });
+  return cliFault('usage', {
+    found: found.replace(/\.$/, ''),
+    usage: `queuegate ${command.name} ${command.usage}`.trim(),
+  });
 }
 
 function overview(commands: readonly Pick<Command, 'name' | 'summary'>[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
-  return ['queuegate COMMAND [options]: the administration of Central.', '', ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`), '', 'queuegate help COMMAND explains one.', '', 'Options of every command:', optionsText(COMMON)].join('\n');
+  return [
+    'queuegate COMMAND [options]: the administration of Central.',
+    '',
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    '',
+    'queuegate help COMMAND explains one.',
+    '',
+    'Options of every command:',
+    optionsText(COMMON),
+  ].join('\n');
 }
 
 function helpOf(command: Command): string {
   const own = Object.keys(command.options).length === 0 ? [] : ['', 'Options:', optionsText(command.options)];
-  return [`queuegate ${command.name} ${command.usage}`.trim(), '', `${command.summary}.`, ...(command.help === undefined ? [] : ['', command.help]), ...own, '', 'Options of every command:', optionsText(COMMON)].join('\n');
+  return [
+    `queuegate ${command.name} ${command.usage}`.trim(),
+    '',
+    `${command.summary}.`,
+    ...(command.help === undefined ? [] : ['', command.help]),
+    ...own,
+    '',
+    'Options of every command:',
+    optionsText(COMMON),
+  ].join('\n');
 }
 
 function optionsText(options: Command['options']): string {
-  const names = Object.entries(options).map(([name, { type, doc }]) => ({ name: type === 'string' ? `--${name} ...` : `--${name}`, doc }));
+  const names = Object.entries(options).map(([name, { type, doc }]) => ({
+    name: type === 'string' ? `--${name} ...` : `--${name}`,
+    doc,
+  }));
   const width = Math.max(...names.map(({ name }) => name.length));
   return names.map(({ name, doc }) => `  ${name.padEnd(width)}  ${doc}`).join('\n');
 }

@@ -9,7 +9,12 @@ import { checkSecretFile, createSecretFile } from '../../shared/files/secret-fil
 import type { CommandCall } from './command.ts';
 import { cliFault } from './errors.ts';
 
-export const SECRET_OUT = { out: { type: 'string', doc: 'write the secret, and nothing else, to this new file (mode 0600) instead of showing it' } } as const;
+export const SECRET_OUT = {
+  out: {
+    type: 'string',
+    doc: 'write the secret, and nothing else, to this new file (mode 0600) instead of showing it',
+  },
+} as const;
 
 export type SecretKind = 'api-token' | 'enrollment-token' | 'recovery-code';
 
@@ -45,7 +50,10 @@ export async function secretPlace(call: CommandCall, kind: SecretKind): Promise<
   return {
     async keep(secret, of) {
       // `of` comes from an answer.
-      const file = join(folder, `${kind}-${of.replaceAll(/[^\w-]/g, '_').slice(0, 64)}-${randomBytes(4).toString('hex')}`);
+      const file = join(
+        folder,
+        `${kind}-${of.replaceAll(/[^\w-]/g, '_').slice(0, 64)}-${randomBytes(4).toString('hex')}`,
+      );
       await createSecretFile(file, Buffer.from(`${secret}\n`));
       return file;
     },
@@ -55,5 +63,7 @@ export async function secretPlace(call: CommandCall, kind: SecretKind): Promise<
 /** The XDG Base Directory Specification's place for what programs keep; nothing there is shared or published. */
 function stateFolder(environment: CommandCall['environment']): string {
   const home = environment['HOME'] || homedir();
-  return process.platform === 'win32' ? environment['LOCALAPPDATA'] || join(homedir(), 'AppData', 'Local') : environment['XDG_STATE_HOME'] || join(home, '.local', 'state');
+  return process.platform === 'win32'
+    ? environment['LOCALAPPDATA'] || join(homedir(), 'AppData', 'Local')
+    : environment['XDG_STATE_HOME'] || join(home, '.local', 'state');
 }

@@ -2,7 +2,14 @@
 // He compares the thumbprint of the key with the one that the machine printed; nothing else of the request is proven.
 import { pinOf, type EnrolByAsking, type Enrolled, type EnrolmentPending } from '../../shared/wire/enrollment.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
-import type { AskedEnrolment, AskedLimits, Asking, AskedState, EnrolmentStore, PendingBlock } from '../store/enrollment-store.ts';
+import type {
+  AskedEnrolment,
+  AskedLimits,
+  Asking,
+  AskedState,
+  EnrolmentStore,
+  PendingBlock,
+} from '../store/enrollment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import { readRequest, type ReadRequest } from '../pki/x509/csr.ts';
@@ -51,7 +58,11 @@ export interface PendingCounts {
 export interface Approvals {
   /** Errors: enrolment_request_bad, enrolment_rejected, enrolments_full, enrolments_full_of_address. */
   ask(request: EnrolByAsking, csr: ReadRequest, connection: EnrolmentConnection): Promise<Enrolled | EnrolmentPending>;
-  list(page: { readonly state: AskedState; readonly after?: string | undefined; readonly limit: number }): Promise<AskedEnrolment[]>;
+  list(page: {
+    readonly state: AskedState;
+    readonly after?: string | undefined;
+    readonly limit: number;
+  }): Promise<AskedEnrolment[]>;
   /** `thumbprint`: the whole, or the beginning of the only one that begins so. Errors: enrolment_not_asked, enrolment_ambiguous, those of EnrolmentStore.accept. */
   accept(thumbprint: string, actor: Actor, reason: Reason): Promise<AgentRecord>;
   /** Errors: enrolment_not_asked, enrolment_ambiguous. */
@@ -62,8 +73,21 @@ export interface Approvals {
   measure(): Promise<void>;
 }
 
-export function createApprovals({ agents, enrolments, audit, grants, blockOf, siteOf, onPending, now }: ApprovalsOptions): Approvals {
-  const limits = (): AskedLimits => ({ pendingBefore: now() - DAY_MS, rejectedBefore: now() - DAY_MS, acceptedBefore: now() - ACCEPTED_DAYS * DAY_MS });
+export function createApprovals({
+  agents,
+  enrolments,
+  audit,
+  grants,
+  blockOf,
+  siteOf,
+  onPending,
+  now,
+}: ApprovalsOptions): Approvals {
+  const limits = (): AskedLimits => ({
+    pendingBefore: now() - DAY_MS,
+    rejectedBefore: now() - DAY_MS,
+    acceptedBefore: now() - ACCEPTED_DAYS * DAY_MS,
+  });
 
   async function measure(): Promise<void> {
     await enrolments.forgetAsked(limits());
@@ -71,8 +95,12 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, si
   }
 
   async function find(thumbprint: string, state: AskedState | undefined): Promise<AskedEnrolment> {
-    const prefix = thumbprint.toLowerCase().replace(/^sha-?256:/, '').replaceAll(/[:\s]/g, '');
-    if (!new RegExp(`^[0-9a-f]{${MIN_PREFIX},64}$`).test(prefix)) throw pkiFault('enrolment_thumbprint_bad', { found: thumbprint.slice(0, 80), least: MIN_PREFIX });
+    const prefix = thumbprint
+      .toLowerCase()
+      .replace(/^sha-?256:/, '')
+      .replaceAll(/[:\s]/g, '');
+    if (!new RegExp(`^[0-9a-f]{${MIN_PREFIX},64}$`).test(prefix))
+      throw pkiFault('enrolment_thumbprint_bad', { found: thumbprint.slice(0, 80), least: MIN_PREFIX });
     const [one, other] = await enrolments.asked({ prefix, limit: 2, ...(state === undefined ? {} : { state }) });
     if (one === undefined) throw storeFault('enrolment_not_asked', { found: prefix });
     if (other !== undefined) throw pkiFault('enrolment_ambiguous', { found: prefix });
@@ -84,9 +112,25 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, si
     const at = now();
     const { pendingBefore, rejectedBefore, acceptedBefore } = limits();
     const [known] = await enrolments.asked({ prefix: asking.keyThumbprint, limit: 1 });
-    const undecided = known?.state === 'pending' || (known?.state === 'rejected' && (known.decidedAt ?? 0) >= rejectedBefore);
-    if (known !== undefined && undecided && at - known.lastAskedAt < REFRESH_MS && known.csr === asking.csr && known.address === asking.address && known.transport === asking.transport) return known;
-    const bounds = { pendingBefore, rejectedBefore, acceptedBefore, most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: at - SILENT_MS };
+    const undecided =
+      known?.state === 'pending' || (known?.state === 'rejected' && (known.decidedAt ?? 0) >= rejectedBefore);
+    if (
+      known !== undefined &&
+      undecided &&
+      at - known.lastAskedAt < REFRESH_MS &&
+      known.csr === asking.csr &&
+      known.address === asking.address &&
+      known.transport === asking.transport
+    )
+      return known;
+    const bounds = {
+      pendingBefore,
+      rejectedBefore,
+      acceptedBefore,
+      most: MAX_PENDING,
+      mostOfBlock: MAX_PENDING_OF_BLOCK,
+      silentBefore: at - SILENT_MS,
+    };
     const asked = await enrolments.ask(asking, bounds, at);
     onPending(await enrolments.countPending());
     return asked;
@@ -96,11 +140,30 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, si
     async ask(request, csr, { over, address }) {
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       // Signed with the key: whoever saw the request pass cannot put another name beside it.
-      if (csr.name?.toLowerCase() !== request.name.toLowerCase()) throw pkiFault('enrolment_request_bad', { found: `/name is "${request.name}", and the certificate request is for "${csr.name ?? 'nobody'}"` });
-      if (csr.id !== request.id) throw pkiFault('enrolment_request_bad', { found: `/id is "${request.id ?? 'missing'}", and the certificate request is for "${csr.id ?? 'none'}"` });
+      if (csr.name?.toLowerCase() !== request.name.toLowerCase())
+        throw pkiFault('enrolment_request_bad', {
+          found: `/name is "${request.name}", and the certificate request is for "${csr.name ?? 'nobody'}"`,
+        });
+      if (csr.id !== request.id)
+        throw pkiFault('enrolment_request_bad', {
+          found: `/id is "${request.id ?? 'missing'}", and the certificate request is for "${csr.id ?? 'none'}"`,
+        });
       const block = blockOf(address);
-      const asked = await note({ keyThumbprint, name: request.name, id: request.id ?? null, csr: request.csr, address, block, site: siteOf(block), transport: over });
-      if (asked.state === 'rejected') throw pkiFault('enrolment_rejected', { who: asked.decidedBy ?? 'an administrator', comment: asked.comment === null ? '' : ` (${asked.comment})` });
+      const asked = await note({
+        keyThumbprint,
+        name: request.name,
+        id: request.id ?? null,
+        csr: request.csr,
+        address,
+        block,
+        site: siteOf(block),
+        transport: over,
+      });
+      if (asked.state === 'rejected')
+        throw pkiFault('enrolment_rejected', {
+          who: asked.decidedBy ?? 'an administrator',
+          comment: asked.comment === null ? '' : ` (${asked.comment})`,
+        });
       const agent = asked.state === 'accepted' ? await agents.findByKey(keyThumbprint) : undefined;
       if (agent === undefined) return { status: 'pending', keyThumbprint, retryAfterSeconds: RETRY_SECONDS };
       // What was accepted is given once: whoever repeats a request that he saw pass does not make Central sign anew each time.
@@ -108,7 +171,12 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, si
       const { certificate, answer } = await grants.grant(agent, csr.publicKey);
       await enrolments.keepCertificate(keyThumbprint, answer.certificate);
       await audit.append(
-        auditEntry({ who: `accepted by ${asked.decidedBy ?? ''}`, from: address }, 'agent.enrol', { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over }, now()),
+        auditEntry(
+          { who: `accepted by ${asked.decidedBy ?? ''}`, from: address },
+          'agent.enrol',
+          { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
+          now(),
+        ),
       );
       return answer;
     },
@@ -122,8 +190,14 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, si
       const asked = await find(thumbprint, undefined);
       const { keyThumbprint, name, id, csr, address } = asked;
       const { spki } = readRequest(csr);
-      const agent = await enrolments.accept(csr, { id: id ?? keyThumbprint, name, publicKey: spki.toString('base64'), keyThumbprint, now: now() }, actor.who);
-      await audit.append(auditEntry(actor, 'enrolment.accept', { id: agent.id, name, keyThumbprint, address }, now(), reason));
+      const agent = await enrolments.accept(
+        csr,
+        { id: id ?? keyThumbprint, name, publicKey: spki.toString('base64'), keyThumbprint, now: now() },
+        actor.who,
+      );
+      await audit.append(
+        auditEntry(actor, 'enrolment.accept', { id: agent.id, name, keyThumbprint, address }, now(), reason),
+      );
       await measure();
       return agent;
     },
@@ -131,13 +205,25 @@ export function createApprovals({ agents, enrolments, audit, grants, blockOf, si
     async reject(thumbprint, actor, reason) {
       const asked = await find(thumbprint, 'pending');
       await enrolments.reject(asked.keyThumbprint, actor.who, reason.comment ?? null, now());
-      await audit.append(auditEntry(actor, 'enrolment.reject', { name: asked.name, keyThumbprint: asked.keyThumbprint, address: asked.address }, now(), reason));
+      await audit.append(
+        auditEntry(
+          actor,
+          'enrolment.reject',
+          { name: asked.name, keyThumbprint: asked.keyThumbprint, address: asked.address },
+          now(),
+          reason,
+        ),
+      );
       await measure();
       return asked;
     },
 
     async counts() {
-      return { pending: await enrolments.countPending(), most: MAX_PENDING, blocks: await enrolments.pendingBlocks(SHOWN_BLOCKS) };
+      return {
+        pending: await enrolments.countPending(),
+        most: MAX_PENDING,
+        blocks: await enrolments.pendingBlocks(SHOWN_BLOCKS),
+      };
     },
 
     measure,

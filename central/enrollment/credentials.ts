@@ -38,7 +38,15 @@ export interface Grants {
   again(agent: GrantedAgent, certificate: string): Promise<Omit<Enrolled, 'mac'>>;
 }
 
-export function createGrants({ authority, trust, certificates, signingKey, central, lifetimeDays, now }: GrantsOptions): Grants {
+export function createGrants({
+  authority,
+  trust,
+  certificates,
+  signingKey,
+  central,
+  lifetimeDays,
+  now,
+}: GrantsOptions): Grants {
   async function again({ id, name }: GrantedAgent, certificate: string): Promise<Omit<Enrolled, 'mac'>> {
     const [truststore, trusted] = [trust.pem(), trust.thumbprints()];
     await certificates.recordTrust(id, trusted);
@@ -46,7 +54,12 @@ export function createGrants({ authority, trust, certificates, signingKey, centr
   }
   return {
     async grant(agent, publicKey) {
-      const certificate = await authority.issueAgent({ id: agent.id, name: agent.name, publicKey, lifetimeDays: lifetimeDays() });
+      const certificate = await authority.issueAgent({
+        id: agent.id,
+        name: agent.name,
+        publicKey,
+        lifetimeDays: lifetimeDays(),
+      });
       await certificates.recordIssued(issuedCertificate(certificate, authority, agent.id, now()));
       return { certificate, answer: await again(agent, chainPem(withoutRoot(authority.chainOf(certificate)))) };
     },
@@ -60,7 +73,12 @@ export function withoutRoot(chain: readonly X509Certificate[]): readonly X509Cer
 }
 
 /** For CertificateStore.recordIssued. */
-export function issuedCertificate(certificate: X509Certificate, authority: Pick<Authority, 'chainOf'>, agentId: string, now: number): IssuedCertificate {
+export function issuedCertificate(
+  certificate: X509Certificate,
+  authority: Pick<Authority, 'chainOf'>,
+  agentId: string,
+  now: number,
+): IssuedCertificate {
   const [, issuer = certificate] = authority.chainOf(certificate);
   return {
     thumbprint: thumbprintOf(certificate),

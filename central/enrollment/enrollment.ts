@@ -79,7 +79,10 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
   }
 
   /** The token behind the request, its key for proofs, and whether the answer has to be proven. */
-  async function tokenOf(request: EnrolWithToken | EnrolWithProof, { over, address }: EnrolmentConnection): Promise<EnrolmentTokenRecord> {
+  async function tokenOf(
+    request: EnrolWithToken | EnrolWithProof,
+    { over, address }: EnrolmentConnection,
+  ): Promise<EnrolmentTokenRecord> {
     if ('token' in request) {
       const record = await tokens.verify(request.token);
       if (over === 'ws') {
@@ -95,7 +98,10 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
     const record = await tokens.get(request.tokenId);
     // An unknown id costs the same HMAC as a known one.
     const key = Buffer.from(record?.hash ?? '00'.repeat(32), 'hex');
-    const proven = sameMac(requestMac(key, { tokenId: request.tokenId, name: request.name, id: request.id, csrDer }), request.mac);
+    const proven = sameMac(
+      requestMac(key, { tokenId: request.tokenId, name: request.name, id: request.id, csrDer }),
+      request.mac,
+    );
     return record === undefined || !proven ? await refuse(address) : record;
   }
 
@@ -104,7 +110,8 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
     try {
       return await registered;
     } catch (error) {
-      if (isCoded(error, 'token_used', 'token_expired', 'token_unknown')) await attempts.slow({ secret: 'enrollment-token', address });
+      if (isCoded(error, 'token_used', 'token_expired', 'token_unknown'))
+        await attempts.slow({ secret: 'enrollment-token', address });
       throw error;
     }
   }
@@ -127,16 +134,36 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
       }
       const token = await tokenOf(request, connection);
       if (token.agentName !== null && token.agentName.toLowerCase() !== forName) return await refuse(address);
-      if (forName === CENTRAL_AGENT_NAME && token.agentName === null) throw pkiFault('enrolment_name_reserved', { name: request.name });
+      if (forName === CENTRAL_AGENT_NAME && token.agentName === null)
+        throw pkiFault('enrolment_name_reserved', { name: request.name });
 
       const csr = readRequest(request.csr);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
-      const agent = await unlessSpent(connection.address, agents.register({ id: request.id ?? keyThumbprint, name: request.name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, token.id));
+      const agent = await unlessSpent(
+        connection.address,
+        agents.register(
+          {
+            id: request.id ?? keyThumbprint,
+            name: request.name,
+            publicKey: csr.spki.toString('base64'),
+            keyThumbprint,
+            now: now(),
+          },
+          token.id,
+        ),
+      );
       const { certificate, answer } = await grants.grant(agent, csr.publicKey);
       await audit.append(
-        auditEntry({ who: `enrolment token ${token.id}`, from: address }, 'agent.enrol', { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over }, now()),
+        auditEntry(
+          { who: `enrolment token ${token.id}`, from: address },
+          'agent.enrol',
+          { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
+          now(),
+        ),
       );
-      return 'mac' in request ? { ...answer, mac: answerMac(Buffer.from(token.hash, 'hex'), request.mac, answer) } : answer;
+      return 'mac' in request
+        ? { ...answer, mac: answerMac(Buffer.from(token.hash, 'hex'), request.mac, answer) }
+        : answer;
     },
   };
 }
@@ -160,7 +187,12 @@ function schemaOf(body: unknown) {
 }
 
 /** The line that an administrator copies to the agent's machine. */
-export function enrolmentLine(line: { readonly host: string; readonly port: number; readonly token: string; readonly pin: string }): string {
+export function enrolmentLine(line: {
+  readonly host: string;
+  readonly port: number;
+  readonly token: string;
+  readonly pin: string;
+}): string {
   const host = line.host.includes(':') && !line.host.startsWith('[') ? `[${line.host}]` : line.host;
   return `queue-agent enrol https://${host}:${line.port} --token ${line.token} --pin ${line.pin}`;
 }

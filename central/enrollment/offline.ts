@@ -49,7 +49,17 @@ export interface Issuing {
   issue(order: IssueOrder, actor: Actor, reason: Reason): Promise<Issued>;
 }
 
-export function createIssuing({ agents, enrolments, audit, grants, authority, trust, signing, policy, now }: IssuingOptions): Issuing {
+export function createIssuing({
+  agents,
+  enrolments,
+  audit,
+  grants,
+  authority,
+  trust,
+  signing,
+  policy,
+  now,
+}: IssuingOptions): Issuing {
   return {
     async issue(order, actor, reason) {
       const csr = readRequest(order.csr);
@@ -58,11 +68,29 @@ export function createIssuing({ agents, enrolments, audit, grants, authority, tr
       // One that is there already gets another certificate; that makes nobody an agent.
       if (known === undefined && policy() === 'closed') throw pkiFault('enrolment_closed', {});
       const name = order.name ?? known?.name ?? csr.name;
-      if (name === undefined || misfit(HELLO.properties.name, name) !== undefined) throw pkiFault('issue_name_missing', { found: name ?? 'none' });
+      if (name === undefined || misfit(HELLO.properties.name, name) !== undefined)
+        throw pkiFault('issue_name_missing', { found: name ?? 'none' });
       if (name.toLowerCase() === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name });
-      const agent = await enrolments.admit({ id: order.id ?? known?.id ?? csr.id ?? keyThumbprint, name, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now() }, actor.who);
+      const agent = await enrolments.admit(
+        {
+          id: order.id ?? known?.id ?? csr.id ?? keyThumbprint,
+          name,
+          publicKey: csr.spki.toString('base64'),
+          keyThumbprint,
+          now: now(),
+        },
+        actor.who,
+      );
       const { certificate } = await grants.grant(agent, csr.publicKey);
-      await audit.append(auditEntry(actor, 'agent.issue', { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber }, now(), reason));
+      await audit.append(
+        auditEntry(
+          actor,
+          'agent.issue',
+          { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber },
+          now(),
+          reason,
+        ),
+      );
       return { agent, certificate, pem: fileOf(certificate) };
     },
   };

@@ -48,15 +48,31 @@ export interface Rescues {
   rescue(request: EnrolByRescue, csrDer: Buffer, connection: EnrolmentConnection): Promise<Enrolled>;
 }
 
-export function createRescues({ agents, enrolments, audit, grants, attempts, pin, onRescued, now }: RescuesOptions): Rescues {
+export function createRescues({
+  agents,
+  enrolments,
+  audit,
+  grants,
+  attempts,
+  pin,
+  onRescued,
+  now,
+}: RescuesOptions): Rescues {
   return {
     async make(agentId, hours, actor, reason) {
       const agent = await agents.get(agentId);
       if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
       const code = makeRescueCode();
       const expiresAt = now() + hours * HOUR_MS;
-      await enrolments.putRescue(agentId, { hash: rescueKey(readRescueCode(code) ?? '').toString('hex'), createdAt: now(), createdBy: actor.who, expiresAt });
-      await audit.append(auditEntry(actor, 'agent.rescue-code', { id: agentId, name: agent.name, expiresAt }, now(), reason));
+      await enrolments.putRescue(agentId, {
+        hash: rescueKey(readRescueCode(code) ?? '').toString('hex'),
+        createdAt: now(),
+        createdBy: actor.who,
+        expiresAt,
+      });
+      await audit.append(
+        auditEntry(actor, 'agent.rescue-code', { id: agentId, name: agent.name, expiresAt }, now(), reason),
+      );
       return { agent, code, expiresAt };
     },
 
@@ -65,22 +81,42 @@ export function createRescues({ agents, enrolments, audit, grants, attempts, pin
       // An unknown agent and one without a code cost the same look-ups and the same HMAC as a known one.
       const code = await enrolments.getRescue(agent?.id ?? '');
       const key = Buffer.from(code?.hash ?? '00'.repeat(32), 'hex');
-      const proven = sameMac(rescueMac(key, { name: request.name, id: request.id, pin: request.pin, csrDer }), request.rescue);
+      const proven = sameMac(
+        rescueMac(key, { name: request.name, id: request.id, pin: request.pin, csrDer }),
+        request.rescue,
+      );
       if (agent === undefined || code === undefined || !proven) {
         await attempts.slow({ secret: 'recovery-code', address, agentId: isOpen(code, now()) ? agent?.id : undefined });
         throw pkiFault('rescue_refused', { name: request.name });
       }
       // From here on it is somebody who knows the code: the answer says what is wrong.
-      if (request.pin === null ? direct : request.pin !== pin()) throw pkiFault('rescue_other_certificate', { found: request.pin ?? 'no pin at all', pin: pin() });
+      if (request.pin === null ? direct : request.pin !== pin())
+        throw pkiFault('rescue_other_certificate', { found: request.pin ?? 'no pin at all', pin: pin() });
 
       const csr = readRequest(csrDer);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const reason = `rescued from ${address}: it has another key`;
-      const rescued = await enrolments.rescue({ agentId: agent.id, hash: code.hash, publicKey: csr.spki.toString('base64'), keyThumbprint, now: now(), reason });
+      const rescued = await enrolments.rescue({
+        agentId: agent.id,
+        hash: code.hash,
+        publicKey: csr.spki.toString('base64'),
+        keyThumbprint,
+        now: now(),
+        reason,
+      });
       if (agent.keyThumbprint !== keyThumbprint) onRescued(agent.id);
       const { certificate, answer } = await grants.grant(rescued, csr.publicKey);
-      const detail = { id: agent.id, name: rescued.name, keyThumbprint, before: agent.keyThumbprint, certificate: certificate.serialNumber, over };
-      await audit.append(auditEntry({ who: `rescue code of ${code.createdBy}`, from: address }, 'agent.rescue', detail, now()));
+      const detail = {
+        id: agent.id,
+        name: rescued.name,
+        keyThumbprint,
+        before: agent.keyThumbprint,
+        certificate: certificate.serialNumber,
+        over,
+      };
+      await audit.append(
+        auditEntry({ who: `rescue code of ${code.createdBy}`, from: address }, 'agent.rescue', detail, now()),
+      );
       return { ...answer, mac: answerMac(key, request.rescue, answer) };
     },
   };

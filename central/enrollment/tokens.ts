@@ -14,7 +14,10 @@ export const MAX_ENROLMENT_MINUTES = 7 * 24 * 60;
 export const MAX_ENROLMENT_USES = 10_000;
 
 export interface EnrolmentTokensOptions {
-  readonly tokens: Pick<TokenStore, 'addEnrolmentToken' | 'getEnrolmentToken' | 'listEnrolmentTokens' | 'removeEnrolmentToken'>;
+  readonly tokens: Pick<
+    TokenStore,
+    'addEnrolmentToken' | 'getEnrolmentToken' | 'listEnrolmentTokens' | 'removeEnrolmentToken'
+  >;
   readonly audit: AuditStore;
   readonly now: () => number;
 }
@@ -31,7 +34,10 @@ export type EnrolmentTokenView = Omit<EnrolmentTokenRecord, 'hash'>;
 
 export interface EnrolmentTokens {
   /** Makes a token; its text is in this answer only. Errors: agent_name_reserved. */
-  create(order: NewEnrolmentToken, actor: Actor): Promise<{ readonly token: string; readonly record: EnrolmentTokenView }>;
+  create(
+    order: NewEnrolmentToken,
+    actor: Actor,
+  ): Promise<{ readonly token: string; readonly record: EnrolmentTokenView }>;
   list(): Promise<EnrolmentTokenView[]>;
   /** Errors: token_unknown. */
   remove(id: string, actor: Actor): Promise<void>;
@@ -45,15 +51,44 @@ export function createEnrolmentTokens({ tokens, audit, now }: EnrolmentTokensOpt
   return {
     async create({ minutes, uses, agentName }, actor) {
       // With it somebody else's agent would be Central's own.
-      if (agentName?.toLowerCase() === CENTRAL_AGENT_NAME && actor !== CENTRAL) throw storeFault('agent_name_reserved', { name: agentName, found: "it is kept for the agent on Central's own host" });
+      if (agentName?.toLowerCase() === CENTRAL_AGENT_NAME && actor !== CENTRAL)
+        throw storeFault('agent_name_reserved', {
+          name: agentName,
+          found: "it is kept for the agent on Central's own host",
+        });
       const { id, token, hash } = makeSecret('qge');
-      const record = { id, createdAt: now(), createdBy: actor.who, expiresAt: now() + minutes * 60_000, uses: 0, maxUses: uses, agentName };
+      const record = {
+        id,
+        createdAt: now(),
+        createdBy: actor.who,
+        expiresAt: now() + minutes * 60_000,
+        uses: 0,
+        maxUses: uses,
+        agentName,
+      };
       await tokens.addEnrolmentToken({ ...record, hash });
-      await audit.append(auditEntry(actor, 'enrolment-token.create', { id, expiresAt: record.expiresAt, maxUses: uses, agentName }, now()));
+      await audit.append(
+        auditEntry(
+          actor,
+          'enrolment-token.create',
+          { id, expiresAt: record.expiresAt, maxUses: uses, agentName },
+          now(),
+        ),
+      );
       return { token, record };
     },
     async list() {
-      return (await tokens.listEnrolmentTokens()).map(({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }) => ({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }));
+      return (await tokens.listEnrolmentTokens()).map(
+        ({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }) => ({
+          id,
+          createdAt,
+          createdBy,
+          expiresAt,
+          uses,
+          maxUses,
+          agentName,
+        }),
+      );
     },
     async remove(id, actor) {
       await tokens.removeEnrolmentToken(id);

@@ -20,7 +20,10 @@ import { revocationRoutes, type RevocationListsPort } from './revocation-routes.
 
 export interface EnrolmentPort {
   /** Its answer; one that has `retryAfterSeconds` says that nothing is decided yet. */
-  enrol(body: unknown, connection: { readonly over: 'ws' | 'wss'; readonly address: string; readonly direct: boolean }): Promise<object>;
+  enrol(
+    body: unknown,
+    connection: { readonly over: 'ws' | 'wss'; readonly address: string; readonly direct: boolean },
+  ): Promise<object>;
 }
 
 export interface AgentSocketOptions {
@@ -62,7 +65,12 @@ export interface AgentSocketApp {
 
 export async function createAgentSocketApp(options: AgentSocketOptions): Promise<AgentSocketApp> {
   const { listener, connections } = options;
-  const app = createHttpApp({ server: options.server, maxBodyBytes: MAX_BODY_BYTES, gate: options.gate, onUnexpected: options.onUnexpected });
+  const app = createHttpApp({
+    server: options.server,
+    maxBodyBytes: MAX_BODY_BYTES,
+    gate: options.gate,
+    onUnexpected: options.onUnexpected,
+  });
   await app.register(fastifyWebsocket, {
     options: {
       maxPayload: options.maxFrameBytes,
@@ -76,10 +84,20 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     preClose: (done) => done(),
   });
   const origin = ({ raw: { socket, headers } }: FastifyRequest): Origin => {
-    const found = originOf(socket.remoteAddress, listener, headers, options.trustedProxies(), connections.announced(socket));
+    const found = originOf(
+      socket.remoteAddress,
+      listener,
+      headers,
+      options.trustedProxies(),
+      connections.announced(socket),
+    );
     const { 'x-forwarded-for': forwardedFor = '(none)' } = headers;
     const { peer, address } = found;
-    if (isUnknown(address)) options.onFailure(handshakeFault('forwarded_for_unreadable', { peer, found: String(forwardedFor).slice(0, 100) }), address);
+    if (isUnknown(address))
+      options.onFailure(
+        handshakeFault('forwarded_for_unreadable', { peer, found: String(forwardedFor).slice(0, 100) }),
+        address,
+      );
     return found;
   };
 
@@ -112,15 +130,27 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       const acceptedAt = connections.acceptedAt(request.raw.socket);
       // From here the handshake's own timer bounds the time to the welcome.
       connections.upgraded(request.raw.socket);
-      return options.handshake.run({ webSocket, connection: request.raw.socket, listener, origin: origin(request), acceptedAt });
+      return options.handshake.run({
+        webSocket,
+        connection: request.raw.socket,
+        listener,
+        origin: origin(request),
+        acceptedAt,
+      });
     },
   });
 
   app.post(ENROL_PATH, async (request, reply) => {
     const from = origin(request);
     try {
-      const answer = await options.enrolment.enrol(request.body, { over: from.scheme, address: from.address, direct: listener === 'secure' && !from.proxied });
-      return await ('retryAfterSeconds' in answer ? reply.code(202).header('retry-after', String(answer.retryAfterSeconds)) : reply).send(answer);
+      const answer = await options.enrolment.enrol(request.body, {
+        over: from.scheme,
+        address: from.address,
+        direct: listener === 'secure' && !from.proxied,
+      });
+      return await (
+        'retryAfterSeconds' in answer ? reply.code(202).header('retry-after', String(answer.retryAfterSeconds)) : reply
+      ).send(answer);
     } catch (error) {
       if (isCoded(error)) options.onFailure(error, from.address);
       throw error;
@@ -128,7 +158,13 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
   });
 
   revocationRoutes(app, options.revocationLists);
-  app.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(`Queuegate Central "${options.central}", ${listener} WebSocket. Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`));
+  app.get('/', (_request, reply) =>
+    reply
+      .type('text/plain; charset=utf-8')
+      .send(
+        `Queuegate Central "${options.central}", ${listener} WebSocket. Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`,
+      ),
+  );
 
   // An ordinary HTTP request has arrived: from here Node's own request and keep-alive timeouts bound the connection.
   app.addHook('onRequest', (request, _reply, done) => {

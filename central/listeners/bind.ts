@@ -60,7 +60,10 @@ function listen(server: Server, port: number, address: string, listener: string)
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
       if (systemCode(error) === 'EADDRINUSE') reject(listenerFault('port_taken', { port, address, listener }, error));
-      else reject(listenerFault('port_refused', { port, address, listener, found: systemCode(error) ?? textOf(error) }, error));
+      else
+        reject(
+          listenerFault('port_refused', { port, address, listener, found: systemCode(error) ?? textOf(error) }, error),
+        );
     });
     server.listen({ port, host: address, backlog: BACKLOG }, () => {
       server.removeAllListeners('error');

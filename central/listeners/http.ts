@@ -34,7 +34,11 @@ export function createHttpServer(headersTimeoutMs: number): Server {
     connectionsCheckingInterval: 1000,
     maxHeaderSize: MAX_HEADER_BYTES,
     // Any other upgrade is offered by clients that can do without (RFC 9110 section 7.8); theirs is an ordinary request.
-    shouldUpgradeCallback: ({ method, url, headers }) => server.listenerCount('upgrade') > 0 && method === 'GET' && url?.split('?', 1)[0] === AGENT_PATH && headers.upgrade?.toLowerCase() === 'websocket',
+    shouldUpgradeCallback: ({ method, url, headers }) =>
+      server.listenerCount('upgrade') > 0 &&
+      method === 'GET' &&
+      url?.split('?', 1)[0] === AGENT_PATH &&
+      headers.upgrade?.toLowerCase() === 'websocket',
   });
   server.on('request', gatherBody);
   return server;
@@ -47,7 +51,8 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     // An agent's id has up to 255 characters, each up to nine when it is percent-encoded; Fastify stops at 100.
     routerOptions: { maxParamLength: 255 * 9 },
     // What fails before a route is found: the same problem details as everything else.
-    frameworkErrors: (error, request, reply) => void sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
+    frameworkErrors: (error, request, reply) =>
+      void sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
     clientErrorHandler: (error, socket) => refuseUnreadable(error, socket, MAX_HEADER_BYTES),
     serverFactory: (handler) => options.server.on('request', options.gate?.pass(handler) ?? handler),
   });
@@ -58,10 +63,15 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   // For a browser that an administrator points here: nothing is guessed to be a page, and what is shown as one loads and frames nothing.
   // With a callback: a promise would put the answer behind garbage that came together with its request.
   app.addHook('onRequest', (_request, reply, done) => {
-    void reply.headers({ 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none'; frame-ancestors 'none'" });
+    void reply.headers({
+      'x-content-type-options': 'nosniff',
+      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    });
     done();
   });
-  app.setErrorHandler((error, request, reply) => sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)));
+  app.setErrorHandler((error, request, reply) =>
+    sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
+  );
   allowedMethods(app);
   return app;
 }
@@ -75,8 +85,14 @@ export function allowedMethods(scope: FastifyInstance): void {
   });
   scope.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '';
-    const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].join(', ');
+    const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].join(
+      ', ',
+    );
     if (allowed === '') return sendError(reply, httpFault('not_found', { path: path.slice(0, 256) }), () => {});
-    return sendError(reply.header('allow', allowed), httpFault('method_not_allowed', { path: path.slice(0, 256), method: request.method, allowed }), () => {});
+    return sendError(
+      reply.header('allow', allowed),
+      httpFault('method_not_allowed', { path: path.slice(0, 256), method: request.method, allowed }),
+      () => {},
+    );
   });
 }

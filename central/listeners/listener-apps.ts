@@ -63,10 +63,23 @@ export interface ListenerApps {
 export async function createListenerApps(options: ListenerAppsOptions): Promise<ListenerApps> {
   const { deadlineMs } = options;
   let credentials = options.credentials;
-  const tls = { secure: createTlsServer(credentials, deadlineMs(), options.asksForCertificate), https: createTlsServer(credentials, deadlineMs()) };
-  const failureAt = (listener: ListenerName) => (fault: CodedError, address: string): void => options.onFailure(listener, fault, address);
-  const shared = { turns: new Turns(), rate: new RequestRate(), unread: new UnreadResponses(), unreadOfTokens: new UnreadResponses() };
-  const fed = (listener: ListenerName): { readonly server: Server; readonly connections: Connections; readonly gate: RequestGate } => {
+  const tls = {
+    secure: createTlsServer(credentials, deadlineMs(), options.asksForCertificate),
+    https: createTlsServer(credentials, deadlineMs()),
+  };
+  const failureAt =
+    (listener: ListenerName) =>
+    (fault: CodedError, address: string): void =>
+      options.onFailure(listener, fault, address);
+  const shared = {
+    turns: new Turns(),
+    rate: new RequestRate(),
+    unread: new UnreadResponses(),
+    unreadOfTokens: new UnreadResponses(),
+  };
+  const fed = (
+    listener: ListenerName,
+  ): { readonly server: Server; readonly connections: Connections; readonly gate: RequestGate } => {
     const server = createHttpServer(deadlineMs());
     const forAgents = listener === 'plain' || listener === 'secure';
     const onFailure = failureAt(listener);
@@ -82,7 +95,11 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
     const gate = new RequestGate({
       server,
       ...shared,
-      addressOf: ({ socket, headers }) => (forAgents ? originOf(socket.remoteAddress, listener, headers, options.trustedProxies(), connections.announced(socket)).address : (socket.remoteAddress ?? '')),
+      addressOf: ({ socket, headers }) =>
+        forAgents
+          ? originOf(socket.remoteAddress, listener, headers, options.trustedProxies(), connections.announced(socket))
+              .address
+          : (socket.remoteAddress ?? ''),
       placeOf: (socket) => connections.placeOf(socket),
       takesTokens: !forAgents,
       onFailure,
@@ -90,7 +107,8 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
     return { server, connections, gate };
   };
   const listeners = { plain: fed('plain'), secure: fed('secure'), https: fed('https'), http: fed('http') };
-  const agentApp = (listener: 'plain' | 'secure') => createAgentSocketApp({ ...options, listener, ...listeners[listener], onFailure: failureAt(listener) });
+  const agentApp = (listener: 'plain' | 'secure') =>
+    createAgentSocketApp({ ...options, listener, ...listeners[listener], onFailure: failureAt(listener) });
   const [plain, secure] = [await agentApp('plain'), await agentApp('secure')];
   const adminApps: FastifyInstance[] = [];
   for (const listener of ['https', 'http'] as const) {
@@ -99,7 +117,12 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
     adminApps.push(await options.admin(listener, server, gate));
   }
   return {
-    accept: { plain: listeners.plain.connections.accept, secure: listeners.secure.connections.accept, https: listeners.https.connections.accept, http: listeners.http.connections.accept },
+    accept: {
+      plain: listeners.plain.connections.accept,
+      secure: listeners.secure.connections.accept,
+      https: listeners.https.connections.accept,
+      http: listeners.http.connections.accept,
+    },
     acceptLocal: (socket) => void listeners.http.server.emit('connection', socket),
     show(next): void {
       credentials = next;

@@ -45,20 +45,36 @@ function sendCoded(reply: FastifyReply, error: CodedError): FastifyReply {
 /** The answer to a request that does not get as far as a route; the connection ends with it. */
 export function endWithProblem(response: ServerResponse, error: CodedError, retryAfterSeconds: number): void {
   const body = JSON.stringify(problemOf(error));
-  response.writeHead(error.status, { 'content-type': `${PROBLEM_TYPE}; charset=utf-8`, 'content-length': String(Buffer.byteLength(body)), 'retry-after': String(retryAfterSeconds), connection: 'close' });
+  response.writeHead(error.status, {
+    'content-type': `${PROBLEM_TYPE}; charset=utf-8`,
+    'content-length': String(Buffer.byteLength(body)),
+    'retry-after': String(retryAfterSeconds),
+    connection: 'close',
+  });
   response.end(body);
 }
 
 /** Makes a response that is not sent yet that of `error`; its text. */
 export function problemText(reply: FastifyReply, error: CodedError): string {
-  for (const name of Object.keys(reply.getHeaders())) if (name.startsWith('queuegate-') || name === 'content-length') void reply.removeHeader(name);
+  for (const name of Object.keys(reply.getHeaders()))
+    if (name.startsWith('queuegate-') || name === 'content-length') void reply.removeHeader(name);
   void reply.code(error.status).type(`${PROBLEM_TYPE}; charset=utf-8`);
   return JSON.stringify(problemOf(error));
 }
 
 function problemOf(error: CodedError) {
-  const errors = { ...('errors' in error ? { errors: error.errors } : {}), ...('candidates' in error ? { candidates: error.candidates } : {}) };
-  return { type: `urn:queuegate:error:${error.code}`, title: titleOf(error.code), status: error.status, detail: error.message, hint: error.hint, ...errors };
+  const errors = {
+    ...('errors' in error ? { errors: error.errors } : {}),
+    ...('candidates' in error ? { candidates: error.candidates } : {}),
+  };
+  return {
+    type: `urn:queuegate:error:${error.code}`,
+    title: titleOf(error.code),
+    status: error.status,
+    detail: error.message,
+    hint: error.hint,
+    ...errors,
+  };
 }
 
 /** Answers what Node could not read as a request, and ends the connection: nobody knows where the next request would begin. */
@@ -67,9 +83,15 @@ export function refuseUnreadable(error: Error, socket: Socket, maxHeaderBytes: n
   // A reset; or more of what was answered already.
   if (code === 'ECONNRESET' || !socket.writable) return void (socket.writableEnded || socket.destroy());
   const fault =
-    code === 'HPE_HEADER_OVERFLOW' ? httpFault('headers_too_large', { maxBytes: maxHeaderBytes }, error) : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? httpFault('request_timeout', {}, error) : httpFault('request_unreadable', {}, error);
+    code === 'HPE_HEADER_OVERFLOW'
+      ? httpFault('headers_too_large', { maxBytes: maxHeaderBytes }, error)
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? httpFault('request_timeout', {}, error)
+        : httpFault('request_unreadable', {}, error);
   const body = JSON.stringify(problemOf(fault));
-  socket.end(`HTTP/1.1 ${fault.status} ${STATUS_CODES[fault.status] ?? ''}\r\nContent-Type: ${PROBLEM_TYPE}; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`);
+  socket.end(
+    `HTTP/1.1 ${fault.status} ${STATUS_CODES[fault.status] ?? ''}\r\nContent-Type: ${PROBLEM_TYPE}; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
   // What still comes is read away for a moment, so that the peer sees the answer and not a reset.
   const cut = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => clearTimeout(cut));

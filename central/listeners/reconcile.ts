@@ -10,10 +10,20 @@ export const LISTENERS = ['plain', 'secure', 'https', 'http'] as const;
 export type ListenerName = (typeof LISTENERS)[number];
 
 /** Which parameter names a listener's port. */
-const PORT_PARAMETER = { plain: 'websocket.port', secure: 'websocket.secure.port', https: 'https.port', http: 'http.port' } as const satisfies Record<ListenerName, keyof ParameterValues>;
+const PORT_PARAMETER = {
+  plain: 'websocket.port',
+  secure: 'websocket.secure.port',
+  https: 'https.port',
+  http: 'http.port',
+} as const satisfies Record<ListenerName, keyof ParameterValues>;
 
 /** How each is called in messages. */
-const TITLES: Record<ListenerName, string> = { plain: 'the plain WebSocket', secure: 'the secure WebSocket', https: 'HTTPS administration', http: 'HTTP administration' };
+const TITLES: Record<ListenerName, string> = {
+  plain: 'the plain WebSocket',
+  secure: 'the secure WebSocket',
+  https: 'HTTPS administration',
+  http: 'HTTP administration',
+};
 
 /** The server certificate that the listeners show: staged and checked first, written last. */
 export interface CertificatePort<Staged> {
@@ -96,8 +106,16 @@ export class Listeners<Staged> {
       if (certificateChanged(next, now)) await this.#options.certificate.stage(next);
     } catch (error) {
       if (!isCoded(error)) throw error;
-      const parameter = error.code === 'distinguished_name_bad' ? 'certificate.distinguishedName' : 'certificate.subjectAlternativeNames';
-      faults.push({ parameter, found: JSON.stringify(next[parameter]), allowed: 'what a server certificate can be made with', text: error.message });
+      const parameter =
+        error.code === 'distinguished_name_bad'
+          ? 'certificate.distinguishedName'
+          : 'certificate.subjectAlternativeNames';
+      faults.push({
+        parameter,
+        found: JSON.stringify(next[parameter]),
+        allowed: 'what a server certificate can be made with',
+        text: error.message,
+      });
     }
     for (const [listener, plan] of this.#plans(next)) {
       // What is missing and asked for on the same port is tried again anyway: it must not keep other parameters from being changed.
@@ -105,10 +123,16 @@ export class Listeners<Staged> {
       // An address and port that this process holds itself cannot be probed; apply closes it first, and goes back if that fails.
       const probed = plan.addresses.filter((address) => !this.#holds(address, plan.port));
       try {
-        if (probed.length > 0) (await openBinding({ ...plan, addresses: probed }, (socket) => socket.destroy())).close();
+        if (probed.length > 0)
+          (await openBinding({ ...plan, addresses: probed }, (socket) => socket.destroy())).close();
       } catch (error) {
         if (!isCoded(error)) throw error;
-        faults.push({ parameter: PORT_PARAMETER[listener], found: String(plan.port), allowed: 'a port that is free on this host', text: error.message });
+        faults.push({
+          parameter: PORT_PARAMETER[listener],
+          found: String(plan.port),
+          allowed: 'a port that is free on this host',
+          text: error.message,
+        });
       }
     }
     return faults;
@@ -130,7 +154,14 @@ export class Listeners<Staged> {
         throw error;
       }
     }
-    log.info({ listens: this.listening().map(({ listener, addresses, port }) => `${listener} ${addresses.join(',')} port ${port}`) }, 'listeners applied');
+    log.info(
+      {
+        listens: this.listening().map(
+          ({ listener, addresses, port }) => `${listener} ${addresses.join(',')} port ${port}`,
+        ),
+      },
+      'listeners applied',
+    );
     this.#options.onApplied(next);
   }
 
@@ -140,7 +171,11 @@ export class Listeners<Staged> {
     return LISTENERS.map((listener) => {
       const plan = plans.get(listener);
       if (plan === undefined) return `${capital(TITLES[listener])} is off.`;
-      return sentence(listener, plan.addresses, plan.port === 0 ? (this.#bindings.get(listener)?.port ?? 0) : plan.port);
+      return sentence(
+        listener,
+        plan.addresses,
+        plan.port === 0 ? (this.#bindings.get(listener)?.port ?? 0) : plan.port,
+      );
     });
   }
 
@@ -154,13 +189,23 @@ export class Listeners<Staged> {
       const binding = this.#bindings.get(listener);
       if (binding === undefined) return [];
       const { addresses } = binding.plan;
-      return [{ listener, addresses, port: binding.port, encrypted: isEncrypted(listener), text: sentence(listener, addresses, binding.port) }];
+      return [
+        {
+          listener,
+          addresses,
+          port: binding.port,
+          encrypted: isEncrypted(listener),
+          text: sentence(listener, addresses, binding.port),
+        },
+      ];
     });
   }
 
   /** Which of these should listen and do not, and why. */
   trouble(listeners: readonly ListenerName[] = LISTENERS): string[] {
-    return [...this.#missing].filter(([listener]) => listeners.includes(listener)).map(([listener, { error }]) => `${capital(TITLES[listener])} does not listen: ${reasonOf(error)}`);
+    return [...this.#missing]
+      .filter(([listener]) => listeners.includes(listener))
+      .map(([listener, { error }]) => `${capital(TITLES[listener])} does not listen: ${reasonOf(error)}`);
   }
 
   port(listener: ListenerName): number | undefined {
@@ -187,7 +232,11 @@ export class Listeners<Staged> {
     const agents = open(this.#options.bindAddresses);
     const loopback = loopbackAddresses();
     // Unencrypted off: loopback only, same port, never gone (DESIGN section 6). On: the Central agent still finds it on loopback.
-    const plain = values['websocket.enabled'] ? (agents.some((address) => address === '::' || address === '0.0.0.0') ? agents : [...new Set([...agents, ...loopback])]) : loopback;
+    const plain = values['websocket.enabled']
+      ? agents.some((address) => address === '::' || address === '0.0.0.0')
+        ? agents
+        : [...new Set([...agents, ...loopback])]
+      : loopback;
     add('plain', plain);
     if (values['websocket.secure.enabled']) add('secure', agents);
     add('https', open(this.#options.adminBindAddresses));
@@ -197,7 +246,11 @@ export class Listeners<Staged> {
 
   #stands(listener: ListenerName, plan: BindingPlan): boolean {
     const standing = this.#bindings.get(listener);
-    return standing !== undefined && standing.plan.port === plan.port && standing.plan.addresses.join() === plan.addresses.join();
+    return (
+      standing !== undefined &&
+      standing.plan.port === plan.port &&
+      standing.plan.addresses.join() === plan.addresses.join()
+    );
   }
 
   /** True when a binding of this process stands in the way of address and port. */
@@ -225,12 +278,16 @@ export class Listeners<Staged> {
       if (plan !== undefined && this.#stands(listener, plan)) continue;
       if (standing !== undefined) leaving.set(listener, standing);
       // A node that takes any free port keeps the one it has when only the addresses change.
-      if (plan !== undefined) coming.set(listener, plan.port === 0 && standing?.plan.port === 0 ? { ...plan, port: standing.port } : plan);
+      if (plan !== undefined)
+        coming.set(listener, plan.port === 0 && standing?.plan.port === 0 ? { ...plan, port: standing.port } : plan);
     }
     const opened = new Map<ListenerName, Binding>();
     const stillMissing = new Map<ListenerName, Missing>();
     const closed = new Map<ListenerName, Binding>();
-    const inTheWay = (plan: BindingPlan): boolean => [...leaving.values()].some((binding) => binding.port === plan.port && overlaps(binding.plan.addresses, plan.addresses));
+    const inTheWay = (plan: BindingPlan): boolean =>
+      [...leaving.values()].some(
+        (binding) => binding.port === plan.port && overlaps(binding.plan.addresses, plan.addresses),
+      );
     try {
       const later: [ListenerName, BindingPlan][] = [];
       for (const [listener, plan] of coming) {
@@ -249,7 +306,8 @@ export class Listeners<Staged> {
     } catch (error) {
       for (const binding of opened.values()) binding.close();
       for (const [listener, { plan, port }] of closed) await this.#reopen(listener, plan, port);
-      for (const [listener, { plan, port, error: before }] of this.#missing) if (!this.#reopening.has(listener)) this.#retryLater(listener, plan, port, before);
+      for (const [listener, { plan, port, error: before }] of this.#missing)
+        if (!this.#reopening.has(listener)) this.#retryLater(listener, plan, port, before);
       throw error;
     }
     for (const [listener, binding] of leaving) {
@@ -287,7 +345,8 @@ export class Listeners<Staged> {
 
   #retryLater(listener: ListenerName, plan: BindingPlan, port: number, error: unknown): void {
     // One line, not one a second.
-    if (!this.#missing.has(listener)) this.#options.log.error({ listener, error: textOf(error) }, 'a listener does not have its port; trying again');
+    if (!this.#missing.has(listener))
+      this.#options.log.error({ listener, error: textOf(error) }, 'a listener does not have its port; trying again');
     this.#missing.set(listener, { plan, port, error });
     const timer: NodeJS.Timeout = setTimeout(() => void this.#reopen(listener, plan, port, timer), REOPEN_MS);
     this.#reopening.set(listener, timer);
@@ -317,7 +376,9 @@ function reasonOf(error: unknown): string {
 }
 
 function certificateChanged(next: ParameterValues, now: ParameterValues): boolean {
-  return (['certificate.distinguishedName', 'certificate.subjectAlternativeNames', 'certificate.lifetimeDays'] as const).some((name) => JSON.stringify(next[name]) !== JSON.stringify(now[name]));
+  return (
+    ['certificate.distinguishedName', 'certificate.subjectAlternativeNames', 'certificate.lifetimeDays'] as const
+  ).some((name) => JSON.stringify(next[name]) !== JSON.stringify(now[name]));
 }
 
 /** Do two sets of addresses meet? A wildcard meets everything (127.0.0.1 cannot be bound while it is: tried). */
@@ -328,8 +389,15 @@ function overlaps(some: readonly string[], others: readonly string[]): boolean {
 
 function sentence(listener: ListenerName, addresses: readonly string[], port: number): string {
   const loopback = addresses.every((address) => address === '127.0.0.1' || address === '::1');
-  const where = addresses.includes('::') || addresses.includes('0.0.0.0') ? 'on all addresses' : `on ${addresses.join(' and ')}${loopback ? ' only' : ''}`;
-  const how = isEncrypted(listener) ? 'encrypted (TLS 1.2 and 1.3)' : loopback ? 'unencrypted, for this host only' : 'UNENCRYPTED';
+  const where =
+    addresses.includes('::') || addresses.includes('0.0.0.0')
+      ? 'on all addresses'
+      : `on ${addresses.join(' and ')}${loopback ? ' only' : ''}`;
+  const how = isEncrypted(listener)
+    ? 'encrypted (TLS 1.2 and 1.3)'
+    : loopback
+      ? 'unencrypted, for this host only'
+      : 'UNENCRYPTED';
   return `${capital(TITLES[listener])} listens ${where}, port ${port}: ${how}.`;
 }
 

@@ -11,10 +11,22 @@ export interface RevocationListsPort {
 /** They are fetched again often enough, and no cache may hold back a revocation for longer than a minute. */
 const CACHE = 'max-age=60';
 
-export function revocationRoutes(app: FastifyInstance, lists: RevocationListsPort, options: RouteShorthandOptions = {}): void {
+export function revocationRoutes(
+  app: FastifyInstance,
+  lists: RevocationListsPort,
+  options: RouteShorthandOptions = {},
+): void {
   // RFC 2585 section 4.2. Of the authority that signs now; the others are in the PEM.
-  app.get('/crl.der', options, async (request, reply) => await sendList(request, reply.type('application/pkix-crl'), await lists.der()));
-  app.get('/crl.pem', options, async (request, reply) => await sendList(request, reply.type('application/x-pem-file'), await lists.pem()));
+  app.get(
+    '/crl.der',
+    options,
+    async (request, reply) => await sendList(request, reply.type('application/pkix-crl'), await lists.der()),
+  );
+  app.get(
+    '/crl.pem',
+    options,
+    async (request, reply) => await sendList(request, reply.type('application/x-pem-file'), await lists.pem()),
+  );
 }
 
 /** Of each list once. */
@@ -26,6 +38,7 @@ async function sendList(request: FastifyRequest, reply: FastifyReply, found: Buf
   if (tag === undefined) tags.set(list, (tag = `"${createHash('sha256').update(list).digest('base64url')}"`));
   void reply.headers({ 'cache-control': CACHE, etag: tag });
   // RFC 9110 section 13.1.2.
-  if (request.headers['if-none-match']?.split(',').some((each) => each.trim().replace(/^W\//, '') === tag) === true) return await reply.code(304).send();
+  if (request.headers['if-none-match']?.split(',').some((each) => each.trim().replace(/^W\//, '') === tag) === true)
+    return await reply.code(304).send();
   return await reply.send(list);
 }

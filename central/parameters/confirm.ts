@@ -25,14 +25,26 @@ export interface ConfirmTerms {
 }
 
 /** What touches the HTTPS admin listener: its port, and the certificate it shows. */
-const TOUCHES_HTTPS: ReadonlySet<ParameterName> = new Set(['https.port', 'certificate.distinguishedName', 'certificate.subjectAlternativeNames']);
+const TOUCHES_HTTPS: ReadonlySet<ParameterName> = new Set([
+  'https.port',
+  'certificate.distinguishedName',
+  'certificate.subjectAlternativeNames',
+]);
 
 export function termsOf(request: ConfirmRequest, moved: readonly ParameterName[], agents: OnlineAgents): ConfirmTerms {
-  return confirmTerms(request, moved.some((name) => TOUCHES_HTTPS.has(name)) ? 'https' : moved.includes('http.port') ? 'http' : null, agents);
+  return confirmTerms(
+    request,
+    moved.some((name) => TOUCHES_HTTPS.has(name)) ? 'https' : moved.includes('http.port') ? 'http' : null,
+    agents,
+  );
 }
 
 /** The terms of a change that touches this listener of the administration (null: none). */
-export function confirmTerms({ share }: ConfirmRequest, listener: ConfirmTerms['listener'], agents: OnlineAgents): ConfirmTerms {
+export function confirmTerms(
+  { share }: ConfirmRequest,
+  listener: ConfirmTerms['listener'],
+  agents: OnlineAgents,
+): ConfirmTerms {
   const before = agents.online().filter((agent) => !agent.loopback);
   return { share, agents: before.map((agent) => ({ id: agent.agentId, name: agent.name })), listener };
 }
@@ -41,7 +53,13 @@ export function confirmTerms({ share }: ConfirmRequest, listener: ConfirmTerms['
  * Throws unless the terms are met: share_not_met (not when forced), confirm_over_new_connection (always).
  * `appliedAt`: when the listeners had moved.
  */
-export function assertConfirmable(terms: ConfirmTerms, appliedAt: number, agents: OnlineAgents, actor: Actor, force: boolean): void {
+export function assertConfirmable(
+  terms: ConfirmTerms,
+  appliedAt: number,
+  agents: OnlineAgents,
+  actor: Actor,
+  force: boolean,
+): void {
   const { listener } = terms;
   // HTTP serves this host only: whoever reaches Central by its socket there is not cut off either.
   const by = actor.via?.listener === 'local' ? 'http' : actor.via?.listener;
@@ -54,14 +72,20 @@ export function assertConfirmable(terms: ConfirmTerms, appliedAt: number, agents
   // Rounded up: a share of 0.9 of three agents is all three. The little less keeps 0.7 * 10 from being 8.
   const needed = Math.ceil(terms.share * terms.agents.length - 1e-9);
   if (back < needed && !force) {
-    throw parameterFault('share_not_met', { total: agentsText(terms.agents.length), back, needed, names: namesOf(missing) });
+    throw parameterFault('share_not_met', {
+      total: agentsText(terms.agents.length),
+      back,
+      needed,
+      names: namesOf(missing),
+    });
   }
 }
 
 /** Reads the terms that the store kept. What cannot be read asks for everything that can be asked for: the change then ends at its deadline. */
 export function readTerms(text: string): ConfirmTerms {
   const terms: unknown = JSON.parse(text);
-  if (!isRecord(terms) || !Array.isArray(terms['agents']) || typeof terms['share'] !== 'number') return { share: 1, agents: [], listener: 'https' };
+  if (!isRecord(terms) || !Array.isArray(terms['agents']) || typeof terms['share'] !== 'number')
+    return { share: 1, agents: [], listener: 'https' };
   // Written by this module from a ConfirmTerms.
   return terms as unknown as ConfirmTerms;
 }

@@ -16,10 +16,26 @@ interface Common {
 
 export type ParameterDefinition =
   | (Common & { readonly type: 'boolean'; readonly default: boolean })
-  | (Common & { readonly type: 'integer'; readonly unit: Unit; readonly minimum: number; readonly maximum: number; readonly default: number })
+  | (Common & {
+      readonly type: 'integer';
+      readonly unit: Unit;
+      readonly minimum: number;
+      readonly maximum: number;
+      readonly default: number;
+    })
   | (Common & { readonly type: 'enum'; readonly allowed: readonly string[]; readonly default: string })
-  | (Common & { readonly type: 'string'; readonly form: 'distinguished-name'; readonly maxLength: number; readonly default: string })
-  | (Common & { readonly type: 'list'; readonly of: 'host' | 'cidr'; readonly maxItems: number; readonly default: readonly string[] });
+  | (Common & {
+      readonly type: 'string';
+      readonly form: 'distinguished-name';
+      readonly maxLength: number;
+      readonly default: string;
+    })
+  | (Common & {
+      readonly type: 'list';
+      readonly of: 'host' | 'cidr';
+      readonly maxItems: number;
+      readonly default: readonly string[];
+    });
 
 /** The names that administrators know from the field. */
 export const GROUPS = {
@@ -34,7 +50,8 @@ export const GROUPS = {
 const MIB = 1024 * 1024;
 const port = { type: 'integer', unit: 'port', minimum: 1, maximum: 65_535 } as const;
 const days = { type: 'integer', unit: 'days' } as const;
-const NEXT_SESSION = 'Holds for sessions that begin from now on; those that are open keep what they were welcomed with.';
+const NEXT_SESSION =
+  'Holds for sessions that begin from now on; those that are open keep what they were welcomed with.';
 const AT_ONCE = 'At once.';
 
 export const DEFINITIONS = {
@@ -45,7 +62,8 @@ export const DEFINITIONS = {
     description:
       'Unencrypted WebSocket (ws) for agents on other hosts. Off does not close the port: it then listens on the loopback addresses only (127.0.0.1, and ::1 where the host has IPv6), same port, never gone, because the Central agent on this host uses it.',
     reason: 'What agents say crosses networks that others own; unencrypted is a choice to be made, not found.',
-    applying: 'The plain listener moves between all addresses and loopback. When it is switched off, remote agents on ws are told why and closed; those on loopback live on.',
+    applying:
+      'The plain listener moves between all addresses and loopback. When it is switched off, remote agents on ws are told why and closed; those on loopback live on.',
   },
   'websocket.port': {
     ...port,
@@ -78,8 +96,10 @@ export const DEFINITIONS = {
     default: 'none',
     description:
       'Client certificates on the encrypted WebSocket: not asked for, judged when there is one, or required of every agent. The certificate must be issued by this Central to the very key that the agent signs with; it never replaces the signature. Enrolment keeps working without one.',
-    reason: 'Each agent proves its key by a signature anyway. Every enrolled agent has a certificate, so that it may be required where rules ask for mutual TLS.',
-    applying: 'Holds for connections that begin from now on. Proxies that end TLS in front of Central cannot show an agent\'s certificate: behind them leave it at none or optional.',
+    reason:
+      'Each agent proves its key by a signature anyway. Every enrolled agent has a certificate, so that it may be required where rules ask for mutual TLS.',
+    applying:
+      "Holds for connections that begin from now on. Proxies that end TLS in front of Central cannot show an agent's certificate: behind them leave it at none or optional.",
   },
   'websocket.trustedProxies': {
     group: GROUPS.websocket,
@@ -99,13 +119,15 @@ export const DEFINITIONS = {
     default: 8443,
     description: 'Port of the administration (REST) over HTTPS.',
     reason: 'The number administrators know for it.',
-    applying: 'The admin listener moves; requests under way are finished. With commit-confirm, the confirmation must come over the new port.',
+    applying:
+      'The admin listener moves; requests under way are finished. With commit-confirm, the confirmation must come over the new port.',
   },
   'http.port': {
     ...port,
     group: GROUPS.https,
     default: 8080,
-    description: 'Port of the administration (REST) over plain HTTP, on the loopback addresses of this host only. The command line uses it.',
+    description:
+      'Port of the administration (REST) over plain HTTP, on the loopback addresses of this host only. The command line uses it.',
     reason: 'The number administrators know for it; loopback only, so no token crosses a network unencrypted.',
     applying: 'The admin listener moves; requests under way are finished. Tell the command line with --url.',
   },
@@ -116,9 +138,11 @@ export const DEFINITIONS = {
     form: 'distinguished-name',
     maxLength: 512,
     default: '',
-    description: "Subject of Central's server certificate, such as CN=central.bank.example, O=Bank, C=CH. Empty: CN is the first advertised name.",
+    description:
+      "Subject of Central's server certificate, such as CN=central.bank.example, O=Bank, C=CH. Empty: CN is the first advertised name.",
     reason: 'Clients look at the alternative names; the subject is for people.',
-    applying: 'A new certificate is made, checked and swapped in without closing a session; the one before is kept and comes back when the change is undone.',
+    applying:
+      'A new certificate is made, checked and swapped in without closing a session; the one before is kept and comes back when the change is undone.',
   },
   'certificate.subjectAlternativeNames': {
     group: GROUPS.certificate,
@@ -129,7 +153,8 @@ export const DEFINITIONS = {
     description:
       "Host names and addresses under which agents and administrators reach Central, beside those that are always in its certificate: this host's name, the advertised names of the configuration, localhost, 127.0.0.1 and ::1.",
     reason: 'The configured names are enough for one Central without a balancer.',
-    applying: 'A new certificate is made, checked and swapped in without closing a session; the one before is kept and comes back when the change is undone.',
+    applying:
+      'A new certificate is made, checked and swapped in without closing a session; the one before is kept and comes back when the change is undone.',
   },
   'certificate.lifetimeDays': {
     ...days,
@@ -137,7 +162,8 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 825,
     default: 365,
-    description: "How long a certificate is valid that Central's authority makes for Central itself: the server's, and that of the signing key. Both are made anew when a third of it is left.",
+    description:
+      "How long a certificate is valid that Central's authority makes for Central itself: the server's, and that of the signing key. Both are made anew when a third of it is left.",
     reason: 'A year leaves four months in which a new one is made; more than 825 days some TLS clients refuse.',
     applying: 'Holds for certificates that are made from now on.',
   },
@@ -147,8 +173,10 @@ export const DEFINITIONS = {
     minimum: 30,
     maximum: 36_500,
     default: 7300,
-    description: 'How long a root is valid that Central makes for its authority. No certificate outlives the root that vouches for it.',
-    reason: 'Twenty years: every agent trusts by it, and when it ends all of them are cut off. It is replaced long before.',
+    description:
+      'How long a root is valid that Central makes for its authority. No certificate outlives the root that vouches for it.',
+    reason:
+      'Twenty years: every agent trusts by it, and when it ends all of them are cut off. It is replaced long before.',
     applying: 'Holds for roots that are made from now on.',
   },
 
@@ -169,8 +197,10 @@ export const DEFINITIONS = {
     default: 'certificate-or-key',
     description:
       'What an agent must have beside its key, with which it signs each hello. certificate: a certificate that this Central gave it, which is in date (or expired within agents.certificate.graceDays) and not revoked. certificate-or-key: also an agent of which Central knows no certificate. One that has a certificate is judged by it in either case, and never falls through to its key.',
-    reason: 'Enrolment gives every agent a certificate. Those that enrolled before Central kept a record of certificates come by their key once, and get one at once; when there are none left, certificate is the stricter choice.',
-    applying: 'Holds for connections that begin from now on. Agents that are online and would be refused are named before. An agent that is refused dials again by itself.',
+    reason:
+      'Enrolment gives every agent a certificate. Those that enrolled before Central kept a record of certificates come by their key once, and get one at once; when there are none left, certificate is the stricter choice.',
+    applying:
+      'Holds for connections that begin from now on. Agents that are online and would be refused are named before. An agent that is refused dials again by itself.',
   },
   'agents.certificate.graceDays': {
     ...days,
@@ -178,8 +208,10 @@ export const DEFINITIONS = {
     minimum: 0,
     maximum: 3650,
     default: 30,
-    description: 'How long after the end of its certificate an agent may still come and renew it, which it does at once. Later it needs a rescue code.',
-    reason: 'A branch that was closed for the holidays reconnects automatically; one that was away for longer needs an administrator.',
+    description:
+      'How long after the end of its certificate an agent may still come and renew it, which it does at once. Later it needs a rescue code.',
+    reason:
+      'A branch that was closed for the holidays reconnects automatically; one that was away for longer needs an administrator.',
     applying: 'Holds for connections that begin from now on.',
   },
   'agents.certificate.lifetimeDays': {
@@ -199,7 +231,8 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 100_000,
     default: 10_000,
-    description: 'How many agents this installation is made for. From it follows how many connections are admitted at once and per second; the rest are told when to come back.',
+    description:
+      'How many agents this installation is made for. From it follows how many connections are admitted at once and per second; the rest are told when to come back.',
     reason: 'Ten thousand idle sessions fit into the memory of a small server.',
     applying: 'Holds for connections that begin from now on; nobody is sent away.',
   },
@@ -210,8 +243,10 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 3600,
     default: 15,
-    description: 'How often Central and agent ping each other. A side that hears nothing for two and a half periods ends the connection.',
-    reason: 'Below the 30 to 60 seconds after which firewalls and balancers drop an idle line; a dead line is noticed within 38 seconds.',
+    description:
+      'How often Central and agent ping each other. A side that hears nothing for two and a half periods ends the connection.',
+    reason:
+      'Below the 30 to 60 seconds after which firewalls and balancers drop an idle line; a dead line is noticed within 38 seconds.',
     applying: NEXT_SESSION,
   },
   'agents.welcomeTimeoutSeconds': {
@@ -265,7 +300,8 @@ export const DEFINITIONS = {
     minimum: 1024,
     maximum: LIMITS.maxMessageBytes,
     default: LIMITS.maxMessageBytes,
-    description: 'Largest message that producers may send, as JSON text in UTF-8: at the REST API, and at the local API of agents. What was accepted before it was lowered is still delivered.',
+    description:
+      'Largest message that producers may send, as JSON text in UTF-8: at the REST API, and at the local API of agents. What was accepted before it was lowered is still delivered.',
     reason: 'Messages are notes, not files; four of them share a frame.',
     applying: `${AT_ONCE} ${NEXT_SESSION}`,
   },
@@ -276,8 +312,10 @@ export const DEFINITIONS = {
     minimum: 5,
     maximum: 3600,
     default: 60,
-    description: 'How long an agent may leave unread what it was sent before its connection is ended. Its messages wait for it.',
-    reason: 'A line that is only slow gets a full minute; a frozen machine holds memory of Central no longer than that.',
+    description:
+      'How long an agent may leave unread what it was sent before its connection is ended. Its messages wait for it.',
+    reason:
+      'A line that is only slow gets a full minute; a frozen machine holds memory of Central no longer than that.',
     applying: NEXT_SESSION,
   },
   'agents.outbox.maxMessages': {
@@ -287,7 +325,8 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 10_000_000,
     default: 10_000,
-    description: 'Messages for one agent that may wait for it. When there are more, whoever sends is refused (503 outbox_full); nothing is dropped.',
+    description:
+      'Messages for one agent that may wait for it. When there are more, whoever sends is refused (503 outbox_full); nothing is dropped.',
     reason: 'A day of a message every eight seconds.',
     applying: 'At once; what already waits stays.',
   },
@@ -311,7 +350,8 @@ export const DEFINITIONS = {
     default: 0,
     description:
       'Events that Central takes of one agent within a day (UTC), duplicates and rejected ones included; 0: as many as come. Beyond it the agent is asked to pause: its events wait on its own disk, in its outbox, and nothing is lost. The incident events_per_day names the agent.',
-    reason: 'The disk reserve protects Central without guessing how many events a site has; a limit is for those who know.',
+    reason:
+      'The disk reserve protects Central without guessing how many events a site has; a limit is for those who know.',
     applying: 'At once; an agent that waits goes on within a minute.',
   },
   'agents.drainSpreadSeconds': {
@@ -321,7 +361,8 @@ export const DEFINITIONS = {
     minimum: 0,
     maximum: 3600,
     default: 30,
-    description: 'Over which time agents spread their return when Central asks them to leave, for instance before a restart.',
+    description:
+      'Over which time agents spread their return when Central asks them to leave, for instance before a restart.',
     reason: 'Ten thousand agents in 30 seconds are 330 handshakes a second, which a small server makes.',
     applying: AT_ONCE,
   },
@@ -332,7 +373,8 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 90,
     default: 7,
-    description: 'How long Central remembers source and id of each message; the same again within this time is accepted and not stored twice.',
+    description:
+      'How long Central remembers source and id of each message; the same again within this time is accepted and not stored twice.',
     reason: 'A branch that was cut off over a long weekend still repeats itself without harm.',
     applying: 'At the next cleaning; what was forgotten does not come back.',
   },
@@ -342,7 +384,8 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 3650,
     default: 30,
-    description: 'How long events stay readable through the events API. At least as long as messages.deduplicationDays.',
+    description:
+      'How long events stay readable through the events API. At least as long as messages.deduplicationDays.',
     reason: 'A consumer that was broken for a month finds everything.',
     applying: 'At the next cleaning; what was deleted does not come back.',
   },
@@ -375,8 +418,10 @@ export const DEFINITIONS = {
     minimum: MIB,
     maximum: 4096 * MIB,
     default: 16 * MIB,
-    description: 'Bytes of dead letters that are kept of one agent in each direction. The oldest of that agent give way, as with deadLetters.maxPerAgent.',
-    reason: 'As many as the default outbox of an agent holds; an agent that sends nothing but invalid messages takes no more of the disk.',
+    description:
+      'Bytes of dead letters that are kept of one agent in each direction. The oldest of that agent give way, as with deadLetters.maxPerAgent.',
+    reason:
+      'As many as the default outbox of an agent holds; an agent that sends nothing but invalid messages takes no more of the disk.',
     applying: 'At the next dead letter of an agent, or the next cleaning.',
   },
 
@@ -389,7 +434,8 @@ export const DEFINITIONS = {
     default: 512 * MIB,
     description:
       'Free disk space that new messages and enrollments never use, on the file system of the data folder; at most a quarter of it counts. Below it agents keep their messages on their own disks, REST refuses commands and enrollments with 503 store_reserve, and everything that an administrator does still works. At twice this size the status, the log and the metrics warn. 0: no reserve; then a full disk ends Central in order.',
-    reason: "SQLite's log may grow to 128 MiB and is then copied into the database; the other half is for administrators, certificates and the cleaning itself.",
+    reason:
+      "SQLite's log may grow to 128 MiB and is then copied into the database; the other half is for administrators, certificates and the cleaning itself.",
     applying: 'Within two seconds.',
   },
 } as const satisfies Readonly<Record<string, ParameterDefinition>>;
@@ -422,5 +468,7 @@ export function isParameterName(name: string): name is ParameterName {
 
 export function defaultValues(): ParameterValues {
   // Each entry comes from the definition of the same name.
-  return Object.fromEntries(PARAMETER_NAMES.map((name) => [name, DEFINITIONS[name].default])) as unknown as ParameterValues;
+  return Object.fromEntries(
+    PARAMETER_NAMES.map((name) => [name, DEFINITIONS[name].default]),
+  ) as unknown as ParameterValues;
 }

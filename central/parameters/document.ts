@@ -12,7 +12,10 @@ export function parametersMarkdown(): string {
     '',
     '| parameter | default | allowed |',
     '| --- | --- | --- |',
-    ...PARAMETER_NAMES.map((name) => `| [\`${name}\`](#${anchorOf(name)}) | ${defaultText(DEFINITIONS[name].default)} | ${allowedOf(definitionOf(name))} |`),
+    ...PARAMETER_NAMES.map(
+      (name) =>
+        `| [\`${name}\`](#${anchorOf(name)}) | ${defaultText(DEFINITIONS[name].default)} | ${allowedOf(definitionOf(name))} |`,
+    ),
     '',
   ];
   for (const group of Object.values(GROUPS)) {

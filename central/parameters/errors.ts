@@ -19,7 +19,11 @@ export const PARAMETER_ERRORS = {
     text: 'A change by {who} waits for its confirmation until {until}.',
     hint: 'Confirm it or undo it first (queuegate parameters confirm, queuegate parameters undo).',
   },
-  nothing_pending: { status: 409, text: 'No change waits for a confirmation.', hint: 'Look at the values: the change was confirmed, or undone at its deadline.' },
+  nothing_pending: {
+    status: 409,
+    text: 'No change waits for a confirmation.',
+    hint: 'Look at the values: the change was confirmed, or undone at its deadline.',
+  },
   share_not_met: {
     status: 409,
     text: 'Of {total} that were online before the change, {back} are back; the confirmation needs {needed}. Missing: {names}.',
@@ -50,7 +54,9 @@ export class ParameterFaults extends CodedError {
   readonly errors: readonly ParameterFault[];
 
   constructor(errors: readonly ParameterFault[]) {
-    super('parameters_invalid', PARAMETER_ERRORS.parameters_invalid, { count: errors.length === 1 ? 'a fault' : `${errors.length} faults` });
+    super('parameters_invalid', PARAMETER_ERRORS.parameters_invalid, {
+      count: errors.length === 1 ? 'a fault' : `${errors.length} faults`,
+    });
     this.errors = errors;
   }
 }

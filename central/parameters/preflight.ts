@@ -40,13 +40,25 @@ export function preflight(next: ParameterValues, now: ParameterValues, agents: O
   const cutOff: CutOff[] = [];
   for (const agent of online) {
     if (plainOff && agent.transport === 'ws' && !agent.loopback) {
-      cutOff.push({ ...agent, reason: 'It speaks unencrypted ws from another host; it comes back only when its agent.conf says central.websocket.secure=true and its truststore holds the root of Central.' });
+      cutOff.push({
+        ...agent,
+        reason:
+          'It speaks unencrypted ws from another host; it comes back only when its agent.conf says central.websocket.secure=true and its truststore holds the root of Central.',
+      });
     }
     if (keyOff && agent.byKeyAlone === true) {
-      cutOff.push({ ...agent, reason: 'Central knows no certificate of it; it comes back once it has renewed its own (which it was asked to), or is enrolled again.' });
+      cutOff.push({
+        ...agent,
+        reason:
+          'Central knows no certificate of it; it comes back once it has renewed its own (which it was asked to), or is enrolled again.',
+      });
     }
     if (secureOff && agent.transport === 'wss') {
-      cutOff.push({ ...agent, reason: 'It speaks wss; it comes back only when its agent.conf says central.websocket.secure=false and websocket.enabled is on, or it is on this host.' });
+      cutOff.push({
+        ...agent,
+        reason:
+          'It speaks wss; it comes back only when its agent.conf says central.websocket.secure=false and websocket.enabled is on, or it is on this host.',
+      });
     }
   }
   return { cutOff, notices: noticesOf(next, now, online) };
@@ -60,12 +72,21 @@ function noticesOf(next: ParameterValues, now: ParameterValues, online: readonly
   ] as const satisfies readonly (readonly [ParameterName, string, string])[]) {
     const followers = online.filter((agent) => agent.transport === transport);
     if (next[port] === now[port] || followers.length === 0) continue;
-    notices.push(`${agentsText(followers.length)} on ${transport} stay connected, but must find the new port when they come back (${key}=${next[port]} in agent.conf): ${namesOf(followers)}.`);
+    notices.push(
+      `${agentsText(followers.length)} on ${transport} stay connected, but must find the new port when they come back (${key}=${next[port]} in agent.conf): ${namesOf(followers)}.`,
+    );
   }
-  const gone = now['certificate.subjectAlternativeNames'].filter((name) => !next['certificate.subjectAlternativeNames'].includes(name));
-  if (gone.length > 0) notices.push(`The certificate will no longer stand for ${gone.join(', ')}: agents that dial Central by that name refuse it at their next connection.`);
+  const gone = now['certificate.subjectAlternativeNames'].filter(
+    (name) => !next['certificate.subjectAlternativeNames'].includes(name),
+  );
+  if (gone.length > 0)
+    notices.push(
+      `The certificate will no longer stand for ${gone.join(', ')}: agents that dial Central by that name refuse it at their next connection.`,
+    );
   if (next['agents.max'] < online.length && !sameValue(next['agents.max'], now['agents.max'])) {
-    notices.push(`${agentsText(online.length)} are online, more than agents.max would be; nobody is sent away, but they come back more slowly.`);
+    notices.push(
+      `${agentsText(online.length)} are online, more than agents.max would be; nobody is sent away, but they come back more slowly.`,
+    );
   }
   return notices;
 }

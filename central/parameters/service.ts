@@ -10,10 +10,25 @@ import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AuditEntry, ParameterRow, ParameterSnapshot, ParameterStore, PendingChange } from '../store/store.ts';
 import { assertConfirmable, readTerms, termsOf, type ConfirmTerms } from './confirm.ts';
-import { defaultValues, definitionOf, isParameterName, PARAMETER_NAMES, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
+import {
+  defaultValues,
+  definitionOf,
+  isParameterName,
+  PARAMETER_NAMES,
+  type ParameterName,
+  type ParameterValue,
+  type ParameterValues,
+} from './definitions.ts';
 import { parameterFault } from './errors.ts';
 import { judgeChange } from './validate.ts';
-import type { ChangeReport, ChangeRequest, ParameterApplier, ParameterDescription, ParameterOverride, PendingReport } from './types.ts';
+import type {
+  ChangeReport,
+  ChangeRequest,
+  ParameterApplier,
+  ParameterDescription,
+  ParameterOverride,
+  PendingReport,
+} from './types.ts';
 import { agentsText, namesOf, preflight, type OnlineAgents } from './preflight.ts';
 import { allowedOf, judgeValue, sameValue } from './values.ts';
 
@@ -34,7 +49,10 @@ const REPAIR_MS = 5_000;
 export class ParameterService {
   readonly #options: ParameterServiceOptions;
   readonly #overrides: ReadonlyMap<ParameterName, ParameterOverride>;
-  readonly #subscribers = new Set<{ readonly names: readonly ParameterName[]; readonly listener: (values: ParameterValues) => void }>();
+  readonly #subscribers = new Set<{
+    readonly names: readonly ParameterName[];
+    readonly listener: (values: ParameterValues) => void;
+  }>();
   #snapshot: ParameterSnapshot;
   /** The installation's values. */
   #stored: ParameterValues;
@@ -60,8 +78,17 @@ export class ParameterService {
   static async load(options: ParameterServiceOptions): Promise<ParameterService> {
     let snapshot = await options.store.load();
     if (snapshot.pending !== null) {
-      options.log.info({ change: snapshot.pending.id, by: snapshot.pending.changedBy }, 'undoing a parameter change that was not confirmed before Central stopped');
-      snapshot = await saveUndone(options, snapshot, snapshot.pending, CENTRAL, 'Central started again before it was confirmed');
+      options.log.info(
+        { change: snapshot.pending.id, by: snapshot.pending.changedBy },
+        'undoing a parameter change that was not confirmed before Central stopped',
+      );
+      snapshot = await saveUndone(
+        options,
+        snapshot,
+        snapshot.pending,
+        CENTRAL,
+        'Central started again before it was confirmed',
+      );
     }
     return new ParameterService(options, snapshot);
   }
@@ -105,7 +132,14 @@ export class ParameterService {
     const { pending } = this.#snapshot;
     if (pending === null) return null;
     const { share, agents, listener } = readTerms(pending.terms);
-    return { id: pending.id, deadline: pending.deadline, changedBy: pending.changedBy, share, agents: agents.length, listener };
+    return {
+      id: pending.id,
+      deadline: pending.deadline,
+      changedBy: pending.changedBy,
+      share,
+      agents: agents.length,
+      listener,
+    };
   }
 
   /** Calls `listener` with all values when one of `names` has changed on this node. The answer unsubscribes. */
@@ -129,7 +163,12 @@ export class ParameterService {
       const { pending, version } = this.#snapshot;
       if (pending === null) throw parameterFault('nothing_pending', {});
       assertConfirmable(readTerms(pending.terms), this.#appliedAt, this.#options.agents, actor, request.force === true);
-      const audit = auditEntry(actor, 'parameters.confirm', { change: pending.id, forced: request.force === true }, this.#options.now());
+      const audit = auditEntry(
+        actor,
+        'parameters.confirm',
+        { change: pending.id, forced: request.force === true },
+        this.#options.now(),
+      );
       this.#snapshot = await this.#options.store.save({ expectedVersion: version, rows: [], pending: null, audit });
       this.#cancelTimer();
     });
@@ -159,8 +198,13 @@ export class ParameterService {
 
   async #change(request: ChangeRequest, actor: Actor): Promise<ChangeReport> {
     const { version, pending } = this.#snapshot;
-    if (request.ifMatch !== undefined && request.ifMatch !== version) throw storeFault('version_conflict', { expected: request.ifMatch, found: version });
-    if (pending !== null) throw parameterFault('change_pending', { who: pending.changedBy, until: new Date(pending.deadline).toISOString() });
+    if (request.ifMatch !== undefined && request.ifMatch !== version)
+      throw storeFault('version_conflict', { expected: request.ifMatch, found: version });
+    if (pending !== null)
+      throw parameterFault('change_pending', {
+        who: pending.changedBy,
+        until: new Date(pending.deadline).toISOString(),
+      });
 
     const now = this.values();
     const { rows, stored } = await judgeChange(request.values, {
@@ -171,23 +215,38 @@ export class ParameterService {
       by: { who: actor.who, at: this.#options.now() },
     });
     const next = this.#effective(stored);
-    const changed = rows.map(({ name }) => ({ name, from: this.#stored[name], to: stored[name], overriddenBy: this.#overrides.get(name)?.origin ?? null }));
+    const changed = rows.map(({ name }) => ({
+      name,
+      from: this.#stored[name],
+      to: stored[name],
+      overriddenBy: this.#overrides.get(name)?.origin ?? null,
+    }));
     const overridden = changed.filter(({ overriddenBy }) => overriddenBy !== null);
     const found = preflight(next, now, this.#options.agents);
     const report = {
       cutOff: found.cutOff,
-      notices: [...overridden.map(({ name, overriddenBy }) => `${name} has no effect on this node: ${overriddenBy} sets it.`), ...found.notices],
+      notices: [
+        ...overridden.map(({ name, overriddenBy }) => `${name} has no effect on this node: ${overriddenBy} sets it.`),
+        ...found.notices,
+      ],
       changed,
       listens: this.#options.applier.describe(next, now),
     };
     if (request.dryRun === true) return { ...report, version, dryRun: true, pending: null };
     if (found.cutOff.length > 0 && request.force !== true) {
-      throw parameterFault('would_cut_off_agents', { count: agentsText(found.cutOff.length), names: namesOf(found.cutOff) });
+      throw parameterFault('would_cut_off_agents', {
+        count: agentsText(found.cutOff.length),
+        names: namesOf(found.cutOff),
+      });
     }
     if (rows.length === 0) return { ...report, version, dryRun: false, pending: null };
 
     const moved = PARAMETER_NAMES.filter((name) => !sameValue(next[name], now[name]));
-    const detail = { changed: changed.map(({ name, from, to }) => ({ name, from, to })), forced: request.force === true, confirm: request.confirm ?? null };
+    const detail = {
+      changed: changed.map(({ name, from, to }) => ({ name, from, to })),
+      forced: request.force === true,
+      confirm: request.confirm ?? null,
+    };
     const audit = auditEntry(actor, 'parameters.change', detail, this.#options.now(), request);
     if (request.confirm === undefined) {
       await this.#apply(next);
@@ -206,7 +265,14 @@ export class ParameterService {
     return { ...report, version: this.version, dryRun: false, pending: this.pending() };
   }
 
-  async #applyPending(rows: readonly ParameterRow[], next: ParameterValues, terms: ConfirmTerms, withinSeconds: number, actor: Actor, audit: AuditEntry): Promise<void> {
+  async #applyPending(
+    rows: readonly ParameterRow[],
+    next: ParameterValues,
+    terms: ConfirmTerms,
+    withinSeconds: number,
+    actor: Actor,
+    audit: AuditEntry,
+  ): Promise<void> {
     const known = new Map(this.#snapshot.rows.map((row) => [row.name, row.value]));
     const pending: PendingChange = {
       id: randomUUID(),
@@ -220,10 +286,15 @@ export class ParameterService {
       await this.#apply(next);
     } catch (error) {
       // The listeners are the old ones already; the values follow. If the store fails too, the next start undoes it.
-      this.#adopt(await saveUndone(this.#options, this.#snapshot, pending, CENTRAL, `it could not be applied: ${textOf(error)}`));
+      this.#adopt(
+        await saveUndone(this.#options, this.#snapshot, pending, CENTRAL, `it could not be applied: ${textOf(error)}`),
+      );
       throw error;
     }
-    this.#cancelTimer = this.#options.after(pending.deadline - this.#options.now(), () => void this.#expire(pending.id));
+    this.#cancelTimer = this.#options.after(
+      pending.deadline - this.#options.now(),
+      () => void this.#expire(pending.id),
+    );
   }
 
   async #expire(id: string): Promise<void> {
@@ -234,7 +305,10 @@ export class ParameterService {
       });
     } catch (error) {
       // A store that cannot write ends Central (store.ts, onFailure), and its next start undoes the change.
-      this.#options.log.error({ change: id, error: textOf(error) }, 'the unconfirmed parameter change could not be undone');
+      this.#options.log.error(
+        { change: id, error: textOf(error) },
+        'the unconfirmed parameter change could not be undone',
+      );
     }
   }
 
@@ -296,16 +370,31 @@ export class ParameterService {
       if (value === null || !isParameterName(name)) continue;
       const judged = judgeValue(name, JSON.parse(value));
       if ('value' in judged) values.set(name, judged.value);
-      else this.#options.log.error({ parameter: name, found: judged.fault.found }, `stored value is not allowed any more, the default holds: ${judged.fault.text}`);
+      else
+        this.#options.log.error(
+          { parameter: name, found: judged.fault.found },
+          `stored value is not allowed any more, the default holds: ${judged.fault.text}`,
+        );
     }
     return { ...defaultValues(), ...Object.fromEntries(values) };
   }
 }
 
 /** Writes the values from before a pending change, and its end. */
-async function saveUndone(options: ParameterServiceOptions, snapshot: ParameterSnapshot, pending: PendingChange, actor: Actor, reason: string): Promise<ParameterSnapshot> {
+async function saveUndone(
+  options: ParameterServiceOptions,
+  snapshot: ParameterSnapshot,
+  pending: PendingChange,
+  actor: Actor,
+  reason: string,
+): Promise<ParameterSnapshot> {
   const at = options.now();
   const rows = pending.before.map(({ name, value }) => ({ name, value, changedBy: actor.who, changedAt: at }));
-  const audit = auditEntry(actor, 'parameters.undo', { change: pending.id, by: pending.changedBy, reason, before: pending.before }, at);
+  const audit = auditEntry(
+    actor,
+    'parameters.undo',
+    { change: pending.id, by: pending.changedBy, reason, before: pending.before },
+    at,
+  );
   return await options.store.save({ expectedVersion: snapshot.version, rows, pending: null, audit });
 }

@@ -1,7 +1,13 @@
 // Owns judging a change as a whole: every name, type, bound and combination, then what the listeners say, in one answer.
 // Changes nothing.
 import type { ParameterRow, ParameterSnapshot } from '../store/store.ts';
-import { defaultValues, isParameterName, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
+import {
+  defaultValues,
+  isParameterName,
+  type ParameterName,
+  type ParameterValue,
+  type ParameterValues,
+} from './definitions.ts';
 import { ParameterFaults, type ParameterFault } from './errors.ts';
 import { crossFaults, judgeValue, nearestName, sameValue } from './values.ts';
 
@@ -24,7 +30,10 @@ export interface JudgedChange {
 }
 
 /** Errors: ParameterFaults with all that is wrong. */
-export async function judgeChange(values: Readonly<Record<string, unknown>>, context: JudgeContext): Promise<JudgedChange> {
+export async function judgeChange(
+  values: Readonly<Record<string, unknown>>,
+  context: JudgeContext,
+): Promise<JudgedChange> {
   const faults: ParameterFault[] = [];
   const changed = new Map<ParameterName, ParameterValue>();
   const defaults = defaultValues();
@@ -53,12 +62,15 @@ export async function judgeChange(values: Readonly<Record<string, unknown>>, con
   const rows: (ParameterRow & { readonly name: ParameterName })[] = [];
   for (const [name, value] of changed) {
     const text = values[name] === null ? null : JSON.stringify(value);
-    if ((known.get(name) ?? null) !== text) rows.push({ name, value: text, changedBy: context.by.who, changedAt: context.by.at });
+    if ((known.get(name) ?? null) !== text)
+      rows.push({ name, value: text, changedBy: context.by.who, changedAt: context.by.at });
   }
   return { rows, stored };
 }
 
 function unknownText(name: string): string {
   const nearest = nearestName(name);
-  return nearest === undefined ? `There is no parameter "${name}".` : `There is no parameter "${name}"; did you mean ${nearest}?`;
+  return nearest === undefined
+    ? `There is no parameter "${name}".`
+    : `There is no parameter "${name}"; did you mean ${nearest}?`;
 }

@@ -2,12 +2,23 @@
 // Knows no store and no listeners.
 import { isIP } from 'node:net';
 import { readDistinguishedName } from '../../shared/x509/distinguished-name.ts';
-import { definitionOf, PARAMETER_NAMES, type ParameterDefinition, type ParameterName, type ParameterValue, type ParameterValues } from './definitions.ts';
+import {
+  definitionOf,
+  PARAMETER_NAMES,
+  type ParameterDefinition,
+  type ParameterName,
+  type ParameterValue,
+  type ParameterValues,
+} from './definitions.ts';
 import type { ParameterFault } from './errors.ts';
 
-const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
+const HOST_NAME =
+  /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
 /** The value in its canonical form, or the fault. */
-export function judgeValue(name: ParameterName, value: unknown): { readonly value: ParameterValue } | { readonly fault: ParameterFault } {
+export function judgeValue(
+  name: ParameterName,
+  value: unknown,
+): { readonly value: ParameterValue } | { readonly fault: ParameterFault } {
   const definition = definitionOf(name);
   const judged = judge(definition, value);
   if (judged === undefined) return { fault: faultOf(name, value, allowedOf(definition)) };
@@ -19,11 +30,20 @@ function judge(definition: ParameterDefinition, value: unknown): ParameterValue 
     case 'boolean':
       return typeof value === 'boolean' ? value : undefined;
     case 'integer':
-      return typeof value === 'number' && Number.isSafeInteger(value) && value >= definition.minimum && value <= definition.maximum ? value : undefined;
+      return typeof value === 'number' &&
+        Number.isSafeInteger(value) &&
+        value >= definition.minimum &&
+        value <= definition.maximum
+        ? value
+        : undefined;
     case 'enum':
       return typeof value === 'string' && definition.allowed.includes(value) ? value : undefined;
     case 'string':
-      return typeof value === 'string' && value.length <= definition.maxLength && (value === '' || isDistinguishedName(value)) ? value.trim() : undefined;
+      return typeof value === 'string' &&
+        value.length <= definition.maxLength &&
+        (value === '' || isDistinguishedName(value))
+        ? value.trim()
+        : undefined;
     case 'list': {
       if (!Array.isArray(value) || value.length > definition.maxItems) return undefined;
       const fits = definition.of === 'host' ? isHost : isCidr;
@@ -91,7 +111,12 @@ function isCidr(text: string): boolean {
 // --- several at once ------------------------------------------------------------------------------------------------------
 
 /** The listeners of one node; each needs a port of its own. */
-const PORTS = ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const satisfies readonly ParameterName[];
+const PORTS = [
+  'websocket.port',
+  'websocket.secure.port',
+  'https.port',
+  'http.port',
+] as const satisfies readonly ParameterName[];
 
 /** `larger` must be at least `factor` times `smaller`. */
 const AT_LEAST: readonly { readonly larger: IntegerName; readonly factor: number; readonly smaller: IntegerName }[] = [
@@ -117,8 +142,16 @@ export function crossFaults(values: ParameterValues, changed: ReadonlySet<Parame
   for (const { larger, factor, smaller } of AT_LEAST) {
     if (values[larger] >= factor * values[smaller]) continue;
     const times = factor === 1 ? '' : `${factor} times `;
-    if (changed.has(larger)) faults.push(faultOf(larger, values[larger], `at least ${times}${smaller}, which is ${values[smaller]}`));
-    else if (changed.has(smaller)) faults.push(faultOf(smaller, values[smaller], `at most ${factor === 1 ? '' : `1/${factor} of `}${larger}, which is ${values[larger]}`));
+    if (changed.has(larger))
+      faults.push(faultOf(larger, values[larger], `at least ${times}${smaller}, which is ${values[smaller]}`));
+    else if (changed.has(smaller))
+      faults.push(
+        faultOf(
+          smaller,
+          values[smaller],
+          `at most ${factor === 1 ? '' : `1/${factor} of `}${larger}, which is ${values[larger]}`,
+        ),
+      );
   }
   return faults;
 }
@@ -126,7 +159,10 @@ export function crossFaults(values: ParameterValues, changed: ReadonlySet<Parame
 /** The known name that somebody may have meant; undefined when none is near. */
 export function nearestName(name: string): ParameterName | undefined {
   const wanted = name.slice(0, 64).toLowerCase();
-  let nearest: { readonly name: ParameterName; readonly distance: number } = { name: 'websocket.enabled', distance: Number.POSITIVE_INFINITY };
+  let nearest: { readonly name: ParameterName; readonly distance: number } = {
+    name: 'websocket.enabled',
+    distance: Number.POSITIVE_INFINITY,
+  };
   for (const candidate of PARAMETER_NAMES) {
     const distance = editDistance(wanted, candidate.toLowerCase());
     if (distance < nearest.distance) nearest = { name: candidate, distance };

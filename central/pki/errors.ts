@@ -39,32 +39,76 @@ export const PKI_ERRORS = {
     text: 'The authority cannot be used: {found}.',
     hint: 'The authority in use stays. Give the key with its certificate and everything up to the root, as PKCS#12 or PEM.',
   },
-  authority_known: { status: 409, text: 'The authority {thumbprint} is here already; its role is {role}.', hint: 'Look at "queuegate ca list": nothing has to be imported.' },
-  authority_unknown: { status: 404, text: 'There is no authority {thumbprint}.', hint: 'See "queuegate ca list" for those there are.' },
-  authority_in_use: { status: 409, text: 'The authority {thumbprint} cannot be forgotten: its role is {role}, and only a retired one is out of use.', hint: 'See "queuegate ca status" for the steps that lead there.' },
-  authority_next_there: { status: 409, text: 'The authority {thumbprint} waits already to be the next one.', hint: 'Let it sign ("queuegate ca rotate switch"), or take it back ("queuegate ca rotate back"), before another one is prepared.' },
+  authority_known: {
+    status: 409,
+    text: 'The authority {thumbprint} is here already; its role is {role}.',
+    hint: 'Look at "queuegate ca list": nothing has to be imported.',
+  },
+  authority_unknown: {
+    status: 404,
+    text: 'There is no authority {thumbprint}.',
+    hint: 'See "queuegate ca list" for those there are.',
+  },
+  authority_in_use: {
+    status: 409,
+    text: 'The authority {thumbprint} cannot be forgotten: its role is {role}, and only a retired one is out of use.',
+    hint: 'See "queuegate ca status" for the steps that lead there.',
+  },
+  authority_next_there: {
+    status: 409,
+    text: 'The authority {thumbprint} waits already to be the next one.',
+    hint: 'Let it sign ("queuegate ca rotate switch"), or take it back ("queuegate ca rotate back"), before another one is prepared.',
+  },
   export_password_weak: {
     status: 422,
     text: 'The password for the key of the authority {found}.',
     hint: 'Take one of at least 12 characters that is used for nothing else: whoever has the file and the password can pretend to be Central.',
   },
-  certificate_file_missing: { status: 422, text: 'There is no certificate in {file}.', hint: 'Give the certificate of the server and everything up to the root, as PEM, PKCS#7 or PKCS#12.' },
+  certificate_file_missing: {
+    status: 422,
+    text: 'There is no certificate in {file}.',
+    hint: 'Give the certificate of the server and everything up to the root, as PEM, PKCS#7 or PKCS#12.',
+  },
   certificate_not_requested: {
     status: 409,
     text: 'No certificate in {file} belongs to the request that is out{found}.',
     hint: 'Install the answer to the newest request ("queuegate certificate request" makes one; its key stays in Central), or import a certificate with its key ("queuegate certificate import").',
   },
-  certificate_nothing_staged: { status: 409, text: 'No certificate is staged.', hint: 'Stage one first: "queuegate certificate install FILE --stage" or "queuegate certificate import FILE --stage".' },
-  certificate_no_previous: { status: 409, text: 'There is no earlier certificate to go back to.', hint: 'See "queuegate certificate list"; "queuegate certificate generate" makes a new one.' },
-  certificate_in_use: { status: 409, text: 'The certificate {thumbprint} is in use already.', hint: 'Nothing to do. See "queuegate certificate list".' },
+  certificate_nothing_staged: {
+    status: 409,
+    text: 'No certificate is staged.',
+    hint: 'Stage one first: "queuegate certificate install FILE --stage" or "queuegate certificate import FILE --stage".',
+  },
+  certificate_no_previous: {
+    status: 409,
+    text: 'There is no earlier certificate to go back to.',
+    hint: 'See "queuegate certificate list"; "queuegate certificate generate" makes a new one.',
+  },
+  certificate_in_use: {
+    status: 409,
+    text: 'The certificate {thumbprint} is in use already.',
+    hint: 'Nothing to do. See "queuegate certificate list".',
+  },
   certificate_change_pending: {
     status: 409,
     text: 'A change of the certificate by {who} waits for its confirmation until {until}.',
     hint: 'Confirm it or undo it first (queuegate certificate confirm, queuegate certificate undo).',
   },
-  csr_unreadable: { status: 422, text: 'The certificate request cannot be read: {found}.', hint: 'Send a PKCS#10 request as PEM (-----BEGIN CERTIFICATE REQUEST-----).' },
-  csr_signature: { status: 422, text: 'The certificate request is not signed with the key that it names.', hint: 'Make the request again on the machine that holds the key.' },
-  csr_key_type: { status: 422, text: 'The key of the certificate request is {found}; allowed: ECDSA on the curve P-256.', hint: 'Let the agent make its key by itself ("queue-agent enrol").' },
+  csr_unreadable: {
+    status: 422,
+    text: 'The certificate request cannot be read: {found}.',
+    hint: 'Send a PKCS#10 request as PEM (-----BEGIN CERTIFICATE REQUEST-----).',
+  },
+  csr_signature: {
+    status: 422,
+    text: 'The certificate request is not signed with the key that it names.',
+    hint: 'Make the request again on the machine that holds the key.',
+  },
+  csr_key_type: {
+    status: 422,
+    text: 'The key of the certificate request is {found}; allowed: ECDSA on the curve P-256.',
+    hint: 'Let the agent make its key by itself ("queue-agent enrol").',
+  },
   renewal_signature: {
     status: 403,
     text: 'The request for a renewal is not signed by the current key of the agent.',
@@ -85,7 +129,11 @@ export const PKI_ERRORS = {
     text: 'The certificate {thumbprint} was renewed already, with another key, from the address {address}.',
     hint: 'Two machines run with one identity, or this one went back to an older copy of its data folder. Both go on as they are; look at "queuegate incidents list", and let the one that was copied have a new key ("queuegate agents rescue") or an identity of its own.',
   },
-  renewal_failed: { status: 500, text: 'Central could not renew the certificate.', hint: 'The agent retries automatically. Look at the log of Central at this time.' },
+  renewal_failed: {
+    status: 500,
+    text: 'Central could not renew the certificate.',
+    hint: 'The agent retries automatically. Look at the log of Central at this time.',
+  },
   crl_unavailable: {
     status: 404,
     text: 'There is no revocation list: the authority "{name}" may not sign one (key usage cRLSign).',
@@ -101,7 +149,11 @@ export const PKI_ERRORS = {
     text: 'Central takes no new agents (parameter agents.enrolment is closed).',
     hint: 'Set agents.enrolment to token: queuegate parameters set agents.enrolment=token',
   },
-  enrolment_name_reserved: { status: 409, text: 'The name {name} is kept for the agent on Central\'s own host.', hint: 'Give this agent another name (agent.name, --agent-name).' },
+  enrolment_name_reserved: {
+    status: 409,
+    text: "The name {name} is kept for the agent on Central's own host.",
+    hint: 'Give this agent another name (agent.name, --agent-name).',
+  },
   enrolment_refused: {
     status: 401,
     text: 'The enrolment token is not valid, or was made for another agent, or the request was changed on its way.',
@@ -127,7 +179,11 @@ export const PKI_ERRORS = {
     text: '"{found}" is no thumbprint of a key; it has 64 hexadecimal digits, of which the first {least} or more are enough.',
     hint: 'Take it from "queuegate agents pending", and compare it with what "queue-agent enrol" printed on the machine.',
   },
-  enrolment_ambiguous: { status: 409, text: 'Several machines have asked with a key that begins with {found}.', hint: 'Give more of the thumbprint: "queuegate agents pending" shows all of it.' },
+  enrolment_ambiguous: {
+    status: 409,
+    text: 'Several machines have asked with a key that begins with {found}.',
+    hint: 'Give more of the thumbprint: "queuegate agents pending" shows all of it.',
+  },
   issue_name_missing: {
     status: 422,
     text: 'The name of the agent is {found}; it has to be a host name.',
@@ -143,7 +199,11 @@ export const PKI_ERRORS = {
     text: 'The agent was shown the certificate with the pin {found}, Central shows {pin}.',
     hint: 'Something between agent and Central opens the TLS connection (a proxy that inspects, or an attacker), or Central changed its certificate in this moment. Try again; then let the agent pass it by, or set central.websocket.proxied=true and name the proxy in websocket.trustedProxies.',
   },
-  enrolment_request_bad: { status: 400, text: 'The enrolment request is not as the protocol has it: {found}.', hint: 'Use "queue-agent enrol" of the version that belongs to this Central.' },
+  enrolment_request_bad: {
+    status: 400,
+    text: 'The enrolment request is not as the protocol has it: {found}.',
+    hint: 'Use "queue-agent enrol" of the version that belongs to this Central.',
+  },
 } as const satisfies ErrorTable;
 
 export const pkiFault = defineErrors(PKI_ERRORS);

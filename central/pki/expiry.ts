@@ -87,16 +87,39 @@ export class Expiry {
   }
 
   /** In order of their end; `next` is where the next page begins, null at the end. */
-  async list({ kind, withinDays, after, limit }: ListRequest): Promise<{ readonly certificates: readonly WatchedCertificate[]; readonly next: Place | null }> {
+  async list({
+    kind,
+    withinDays,
+    after,
+    limit,
+  }: ListRequest): Promise<{ readonly certificates: readonly WatchedCertificate[]; readonly next: Place | null }> {
     const until = withinDays === undefined ? Number.MAX_SAFE_INTEGER : this.#options.now() + withinDays * DAY_MS;
-    const fits = ({ notAfter, thumbprint }: Place): boolean => notAfter <= until && (after === undefined || notAfter > after.notAfter || (notAfter === after.notAfter && thumbprint > after.thumbprint));
-    const own = this.#own().filter((certificate) => (kind === undefined || certificate.kind === kind) && fits(certificate));
+    const fits = ({ notAfter, thumbprint }: Place): boolean =>
+      notAfter <= until &&
+      (after === undefined ||
+        notAfter > after.notAfter ||
+        (notAfter === after.notAfter && thumbprint > after.thumbprint));
+    const own = this.#own().filter(
+      (certificate) => (kind === undefined || certificate.kind === kind) && fits(certificate),
+    );
     // One more than asked for tells whether there is another page.
-    const agents = kind !== undefined && kind !== 'agent' ? [] : await this.#options.certificates.soonest({ until, limit: limit + 1, ...(after === undefined ? {} : { after }) });
-    const all = [...own, ...agents.map((issued) => this.#ofAgent(issued))].toSorted((a, b) => a.notAfter - b.notAfter || (a.thumbprint < b.thumbprint ? -1 : 1));
+    const agents =
+      kind !== undefined && kind !== 'agent'
+        ? []
+        : await this.#options.certificates.soonest({
+            until,
+            limit: limit + 1,
+            ...(after === undefined ? {} : { after }),
+          });
+    const all = [...own, ...agents.map((issued) => this.#ofAgent(issued))].toSorted(
+      (a, b) => a.notAfter - b.notAfter || (a.thumbprint < b.thumbprint ? -1 : 1),
+    );
     const certificates = all.slice(0, limit);
     const last = certificates.at(-1);
-    return { certificates, next: all.length > limit && last !== undefined ? { notAfter: last.notAfter, thumbprint: last.thumbprint } : null };
+    return {
+      certificates,
+      next: all.length > limit && last !== undefined ? { notAfter: last.notAfter, thumbprint: last.thumbprint } : null,
+    };
   }
 
   /** Sets the gauges: one line for each certificate of Central's own, and of all agents the soonest end and how many are near it. */
@@ -104,12 +127,17 @@ export class Expiry {
     const { certificates, metrics, now } = this.#options;
     const { queuegate_certificate_days_left: daysLeft, queuegate_agent_certificates: agents } = metrics.instruments;
     const [soonest] = await certificates.soonest({ limit: 1 });
-    const counts = await Promise.all(WARN_AT_DAYS.map(async (days) => ({ days, count: await certificates.countUntil(now() + days * DAY_MS) })));
+    const counts = await Promise.all(
+      WARN_AT_DAYS.map(async (days) => ({ days, count: await certificates.countUntil(now() + days * DAY_MS) })),
+    );
     daysLeft.reset();
     const left = (notAfter: number): number => Math.round(((notAfter - now()) / DAY_MS) * 100) / 100;
     // Two previous generations share a line: the one that ends sooner counts.
     const ends = Map.groupBy(this.#own(), ({ kind, which }) => `${kind} ${which}`);
-    for (const [{ kind, which, notAfter }] of [...ends.values()].map((same) => same.toSorted((a, b) => a.notAfter - b.notAfter) as [WatchedCertificate])) daysLeft.set({ kind, which }, left(notAfter));
+    for (const [{ kind, which, notAfter }] of [...ends.values()].map(
+      (same) => same.toSorted((a, b) => a.notAfter - b.notAfter) as [WatchedCertificate],
+    ))
+      daysLeft.set({ kind, which }, left(notAfter));
     if (soonest !== undefined) daysLeft.set({ kind: 'agent', which: 'soonest' }, left(soonest.notAfter));
     for (const { days, count } of counts) agents.set({ within_days: String(days) }, count);
   }
@@ -143,7 +171,9 @@ export class Expiry {
   }
 
   /** Those of them that have come to a step at which nothing was said yet. */
-  async #due(watched: readonly WatchedCertificate[]): Promise<{ readonly certificate: WatchedCertificate; readonly days: number }[]> {
+  async #due(
+    watched: readonly WatchedCertificate[],
+  ): Promise<{ readonly certificate: WatchedCertificate; readonly days: number }[]> {
     const given = await this.#options.certificates.expiryWarnings(watched.map(({ thumbprint }) => thumbprint));
     return watched.flatMap((certificate, i) => {
       const days = this.#step(certificate);
@@ -161,8 +191,12 @@ export class Expiry {
 
   async *#endingAgents(): AsyncGenerator<WatchedCertificate[]> {
     const until = this.#options.now() + WARN_AT_DAYS[0] * DAY_MS;
-    for (let after: Place | undefined; ; ) {
-      const page = await this.#options.certificates.soonest({ until, limit: PAGE, ...(after === undefined ? {} : { after }) });
+    for (let after: Place | undefined; ;) {
+      const page = await this.#options.certificates.soonest({
+        until,
+        limit: PAGE,
+        ...(after === undefined ? {} : { after }),
+      });
       yield page.map((issued) => this.#ofAgent(issued));
       after = page.at(-1);
       if (page.length < PAGE) return;
@@ -179,26 +213,65 @@ export class Expiry {
       if (!found.has(watched.thumbprint)) found.set(watched.thumbprint, watched);
     };
     // What is retired serves nobody: its end matters to nobody.
-    for (const { role, chain } of authority.all().filter((generation) => generation.role !== 'retired')) add('authority', role, chain[0], OF_GENERATION[role]);
+    for (const { role, chain } of authority.all().filter((generation) => generation.role !== 'retired'))
+      add('authority', role, chain[0], OF_GENERATION[role]);
     for (const [which, slot] of Object.entries({ current, staged, previous })) {
       if (slot === undefined) continue;
       add('server', which, readChain(slot.chain, 'The server certificate')[0], OF_SLOT[which as keyof typeof OF_SLOT]);
     }
     add('signing', 'current', signing.current(), 'vouches for the key that Central signs welcomes and releases with');
-    for (const certificate of trust.certificates()) add('trust', thumbprintOf(certificate).slice(0, 16), certificate, "a root in agents' truststores");
+    for (const certificate of trust.certificates())
+      add('trust', thumbprintOf(certificate).slice(0, 16), certificate, "a root in agents' truststores");
     // An intermediate that ends takes everything below it along.
-    const above = [...authority.generations().flatMap(({ chain }) => chain), ...[current, staged].flatMap((slot) => (slot === undefined ? [] : readChain(slot.chain, 'The server certificate')))];
-    for (const certificate of above) add('trust', thumbprintOf(certificate).slice(0, 16), certificate, 'stands between a root and what Central shows or signs');
+    const above = [
+      ...authority.generations().flatMap(({ chain }) => chain),
+      ...[current, staged].flatMap((slot) =>
+        slot === undefined ? [] : readChain(slot.chain, 'The server certificate'),
+      ),
+    ];
+    for (const certificate of above)
+      add(
+        'trust',
+        thumbprintOf(certificate).slice(0, 16),
+        certificate,
+        'stands between a root and what Central shows or signs',
+      );
     return [...found.values()];
   }
 
   #watch(kind: CertificateKind, which: string, certificate: X509Certificate, usedFor: string): WatchedCertificate {
     const notAfter = Date.parse(certificate.validTo);
-    return { kind, which, subject: subjectOf(certificate), thumbprint: thumbprintOf(certificate), notBefore: Date.parse(certificate.validFrom), notAfter, daysLeft: this.#daysLeft(notAfter), usedFor, agent: null };
+    return {
+      kind,
+      which,
+      subject: subjectOf(certificate),
+      thumbprint: thumbprintOf(certificate),
+      notBefore: Date.parse(certificate.validFrom),
+      notAfter,
+      daysLeft: this.#daysLeft(notAfter),
+      usedFor,
+      agent: null,
+    };
   }
 
-  #ofAgent({ agentId, name, thumbprint, notBefore, notAfter }: IssuedCertificate & { readonly name: string }): WatchedCertificate {
-    return { kind: 'agent', which: name, subject: `CN=${name}`, thumbprint, notBefore, notAfter, daysLeft: this.#daysLeft(notAfter), usedFor: `the agent ${name}`, agent: agentId };
+  #ofAgent({
+    agentId,
+    name,
+    thumbprint,
+    notBefore,
+    notAfter,
+  }: IssuedCertificate & { readonly name: string }): WatchedCertificate {
+    return {
+      kind: 'agent',
+      which: name,
+      subject: `CN=${name}`,
+      thumbprint,
+      notBefore,
+      notAfter,
+      daysLeft: this.#daysLeft(notAfter),
+      usedFor: `the agent ${name}`,
+      agent: agentId,
+    };
   }
 
   #daysLeft(notAfter: number): number {

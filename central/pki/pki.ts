@@ -22,7 +22,12 @@ import { Rotation } from './rotation/rotation.ts';
 import { ServerCertificates } from './server/server-certificates.ts';
 import { openServerIdentity, type ServerIdentity } from './server/server-identity.ts';
 import { pinOfCredentials, type ServerCredentials } from './server/slots.ts';
-import { openSigningCertificate, openSigningKey, type SigningCertificate, type SigningKey } from './authority/signing-key.ts';
+import {
+  openSigningCertificate,
+  openSigningKey,
+  type SigningCertificate,
+  type SigningKey,
+} from './authority/signing-key.ts';
 import { TrustPublication, type TrustSessions } from './trust/publication.ts';
 
 export interface PkiOptions {
@@ -76,9 +81,21 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
   const { store, central, advertised, hostName, parameters, show, metrics, log, now, after } = options;
   const values = (): ParameterValues => parameters.values();
   const keyMaterial = await openKeyMaterial({ store: store.keyMaterial, sources: options.keySources, log, now });
-  const authority = await openAuthority({ keyMaterial, central, lifetimeDays: () => values()['authority.lifetimeDays'], now });
+  const authority = await openAuthority({
+    keyMaterial,
+    central,
+    lifetimeDays: () => values()['authority.lifetimeDays'],
+    now,
+  });
   const signingKey = await openSigningKey({ keyMaterial, now });
-  const signingCertificate = await openSigningCertificate({ keyMaterial, authority, signingKey, central, lifetimeDays: () => values()['certificate.lifetimeDays'], now });
+  const signingCertificate = await openSigningCertificate({
+    keyMaterial,
+    authority,
+    signingKey,
+    central,
+    lifetimeDays: () => values()['certificate.lifetimeDays'],
+    now,
+  });
   const identity = await openServerIdentity({ keyMaterial, authority, now });
   const live = liveCertificate({ identity, advertised, hostName, show });
   const first = await live.first(values());
@@ -93,7 +110,10 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
     return renewed;
   };
   const onReplaced = async (): Promise<void> => void (await renew());
-  const profiles = options.profilesFolder === undefined ? undefined : new ProfileTruststores({ folder: options.profilesFolder, bundle, authority, log });
+  const profiles =
+    options.profilesFolder === undefined
+      ? undefined
+      : new ProfileTruststores({ folder: options.profilesFolder, bundle, authority, log });
   const trustPublication = new TrustPublication({
     bundle,
     known: () => [...bundle.thumbprints(), ...authority.all().map((generation) => thumbprintOf(rootOf(generation)))],
@@ -135,7 +155,15 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
   return {
     keys: keyMaterial.keys,
     authority,
-    authorityService: new AuthorityService({ authority, identity, trust, audit: store.audit, onReplaced, exclusively, now }),
+    authorityService: new AuthorityService({
+      authority,
+      identity,
+      trust,
+      audit: store.audit,
+      onReplaced,
+      exclusively,
+      now,
+    }),
     signingKey,
     signingCertificate,
     identity,
@@ -146,7 +174,16 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
     trustPublication,
     rotation,
     profiles,
-    expiry: new Expiry({ authority, identity, signing: signingCertificate, trust: bundle, certificates: store.certificates, metrics, log, now }),
+    expiry: new Expiry({
+      authority,
+      identity,
+      signing: signingCertificate,
+      trust: bundle,
+      certificates: store.certificates,
+      metrics,
+      log,
+      now,
+    }),
     pin: () => pinOfCredentials(identity.current() ?? first),
     renew: async () => await exclusively(renew),
   };

@@ -74,12 +74,20 @@ export class RevocationLists {
 
   /** A new revocation is on the list within a minute, by the clock; a new generation has one from the first question on. */
   async #upToDate(): Promise<void> {
-    if (this.#options.authority.generations().some(({ id, chain }) => !this.#made.lists.has(id) && maySignLists(chain[0]))) await this.refresh();
+    if (
+      this.#options.authority.generations().some(({ id, chain }) => !this.#made.lists.has(id) && maySignLists(chain[0]))
+    )
+      await this.refresh();
   }
 
   #isDue(): boolean {
-    const ids = this.#options.authority.generations().filter(({ chain }) => maySignLists(chain[0])).map(({ id }) => id);
-    return this.#stale || this.#options.now() - this.#made.at >= DAY_MS || ids.join() !== [...this.#made.lists.keys()].join();
+    const ids = this.#options.authority
+      .generations()
+      .filter(({ chain }) => maySignLists(chain[0]))
+      .map(({ id }) => id);
+    return (
+      this.#stale || this.#options.now() - this.#made.at >= DAY_MS || ids.join() !== [...this.#made.lists.keys()].join()
+    );
   }
 
   async #make(): Promise<void> {
@@ -90,7 +98,17 @@ export class RevocationLists {
     for (const generation of this.#options.authority.generations()) {
       const [issuer] = generation.chain;
       if (!maySignLists(issuer)) continue;
-      lists.set(generation.id, makeCrl({ issuer, key: generation.key, number: this.#lastNumber, thisUpdate: at, nextUpdate: at + VALID_MS, entries: await this.#revokedBy(generation, at) }));
+      lists.set(
+        generation.id,
+        makeCrl({
+          issuer,
+          key: generation.key,
+          number: this.#lastNumber,
+          thisUpdate: at,
+          nextUpdate: at + VALID_MS,
+          entries: await this.#revokedBy(generation, at),
+        }),
+      );
     }
     this.#made = { at, lists, pem: Buffer.from([...lists.values()].map(crlPem).join('')) };
   }
@@ -98,8 +116,13 @@ export class RevocationLists {
   /** RFC 5280 section 3.3: an entry stays until it has stood on a list that was made after its certificate's end. */
   async #revokedBy({ id }: Generation, at: number): Promise<CrlOrder['entries']> {
     const entries: CrlOrder['entries'][number][] = [];
-    for (let after: string | undefined; ; ) {
-      const page = await this.#options.certificates.revokedBy({ issuer: id, endsAfter: at - DAY_MS, limit: PAGE, ...(after === undefined ? {} : { after }) });
+    for (let after: string | undefined; ;) {
+      const page = await this.#options.certificates.revokedBy({
+        issuer: id,
+        endsAfter: at - DAY_MS,
+        limit: PAGE,
+        ...(after === undefined ? {} : { after }),
+      });
       entries.push(...page);
       after = page.at(-1)?.thumbprint;
       if (page.length < PAGE || after === undefined) return entries;

@@ -4,7 +4,6 @@ import { refusal } from '../../shared/wire/refusals.ts';
 import { placeFault } from '../auth/errors.ts';
 import { Places } from '../auth/places.ts';
 
-
 /**
  * Handshakes at once as a share of agents.max: after a restart everybody is at the door, and each costs two signatures and a commit.
  * Half of the places have no share per address: with the default, 2,500 agents behind one NAT come at once.

@@ -25,7 +25,8 @@ export class CloneWatch {
       this.#agents.set(agentId, { current: boot, seen: new Map([[boot, now]]), turns: [] });
       return false;
     }
-    for (const [known, at] of history.seen) if (now - at > CLONE_PERIOD_MS && known !== history.current) history.seen.delete(known);
+    for (const [known, at] of history.seen)
+      if (now - at > CLONE_PERIOD_MS && known !== history.current) history.seen.delete(known);
     history.turns = history.turns.filter((at) => now - at <= CLONE_PERIOD_MS);
     if (boot !== history.current && history.seen.has(boot)) history.turns.push(now);
     history.current = boot;

@@ -1,6 +1,13 @@
 // Decides which part of Central handles a frame beside the messages (renewal of certificates, or trust), and whether an agent may send
 // it now: each answer needs a question, so that an agent cannot make Central write more often than Central asks.
-import type { AgentControl, CentralControl, Installed, Renew, Trusted, TrustRefused } from '../../shared/wire/messages.ts';
+import type {
+  AgentControl,
+  CentralControl,
+  Installed,
+  Renew,
+  Trusted,
+  TrustRefused,
+} from '../../shared/wire/messages.ts';
 import type { Session } from './session.ts';
 import type { ControlPort } from './sessions.ts';
 
@@ -52,7 +59,13 @@ export class ControlLedger {
   }
 }
 
-export function createControl({ renewal, trust }: { readonly renewal: RenewalFrames; readonly trust: TrustFrames }): ControlPort {
+export function createControl({
+  renewal,
+  trust,
+}: {
+  readonly renewal: RenewalFrames;
+  readonly trust: TrustFrames;
+}): ControlPort {
   return {
     onOpened(session): void {
       renewal.onOpened(session);

@@ -49,13 +49,25 @@ export class HandshakeFailures {
     const key = `${listener} ${cause} ${address}`;
     const known = this.#entries.get(key);
     const at = this.#now();
-    const failure = { listener, cause, address, count: (known?.count ?? 0) + 1, firstAt: known?.firstAt ?? at, lastAt: at, text: fault.message.slice(0, MAX_TEXT), hint: fault.hint.slice(0, MAX_TEXT) };
+    const failure = {
+      listener,
+      cause,
+      address,
+      count: (known?.count ?? 0) + 1,
+      firstAt: known?.firstAt ?? at,
+      lastAt: at,
+      text: fault.message.slice(0, MAX_TEXT),
+      hint: fault.hint.slice(0, MAX_TEXT),
+    };
     if (setNewest(this.#entries, key, failure, MAX_ENTRIES)) this.#forgotten += 1;
   }
 
   /** What happened last comes first. */
   list({ listener, cause, address, limit }: FailureFilter): HandshakeFailure[] {
-    const fits = (entry: HandshakeFailure): boolean => (listener === undefined || entry.listener === listener) && (cause === undefined || entry.cause === cause) && (address === undefined || entry.address === normalAddress(address));
+    const fits = (entry: HandshakeFailure): boolean =>
+      (listener === undefined || entry.listener === listener) &&
+      (cause === undefined || entry.cause === cause) &&
+      (address === undefined || entry.address === normalAddress(address));
     return [...this.#entries.values()].toReversed().filter(fits).slice(0, limit);
   }
 

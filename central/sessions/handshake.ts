@@ -39,7 +39,10 @@ export interface HandshakeOptions {
   readonly welcomeTimeoutMs: () => number;
   readonly log: Logger;
   readonly now: () => number;
-  readonly onRefused: (reason: CodedError, from: { readonly listener: 'plain' | 'secure'; readonly address: string }) => void;
+  readonly onRefused: (
+    reason: CodedError,
+    from: { readonly listener: 'plain' | 'secure'; readonly address: string },
+  ) => void;
 }
 
 export interface UpgradedConnection {
@@ -52,7 +55,18 @@ export interface UpgradedConnection {
 }
 
 /** Refusals that tell an administrator something about an agent or about an attempt; the others are daily life. */
-const RECORDED = new Set(['key_conflict', 'bad_signature', 'replayed_hello', 'wrong_scheme', 'binding_required', 'binding_mismatch', 'certificate_required', 'certificate_foreign', 'revoked', 'certificate_expired']);
+const RECORDED = new Set([
+  'key_conflict',
+  'bad_signature',
+  'replayed_hello',
+  'wrong_scheme',
+  'binding_required',
+  'binding_mismatch',
+  'certificate_required',
+  'certificate_foreign',
+  'revoked',
+  'certificate_expired',
+]);
 
 /** RFC 6455 section 5.2: at most 14 bytes before the payload; and a ping or two. */
 const FRAME_HEADER_BYTES = 256;
@@ -78,7 +92,9 @@ export class Handshake {
     const evicted = new AbortController();
     const place = admission.enter(upgraded.origin.address, (busy) => evicted.abort(busy));
     // A hello that we wait for may never come, so this error listener stays: a socket error without one ends the process.
-    upgraded.webSocket.on('error', (error) => log.debug({ address: upgraded.origin.address, error: error.message }, 'socket error'));
+    upgraded.webSocket.on('error', (error) =>
+      log.debug({ address: upgraded.origin.address, error: error.message }, 'socket error'),
+    );
     if (!('leave' in place)) return this.#refuse(upgraded, place, null);
     let hello: Hello | null = null;
     try {
@@ -146,7 +162,8 @@ export class Handshake {
         // Nothing more is read until the session stands: what follows the hello waits in the kernel, not here. What came in the
         // same packet is here already: ws hands it over before anything else runs, and nobody would hear it.
         webSocket.pause();
-        const onEarly = (): void => reject(refusal('unsupported_protocol', { found: 'more than a hello before the welcome' }));
+        const onEarly = (): void =>
+          reject(refusal('unsupported_protocol', { found: 'more than a hello before the welcome' }));
         webSocket.once('message', onEarly);
         setImmediate(() => {
           webSocket.off('message', onEarly);
@@ -174,10 +191,24 @@ export class Handshake {
     const certificate = judgeCertificate(agent, key, { ...this.#options.authentication(), now });
     if (listener === 'secure') {
       const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
-      judgeClientCertificate(this.#options.clientAuth(), shown, { publicKey: shownKey(hello.key), own: certificate, authorities: this.#options.authorities(), now });
+      judgeClientCertificate(this.#options.clientAuth(), shown, {
+        publicKey: shownKey(hello.key),
+        own: certificate,
+        authorities: this.#options.authorities(),
+        now,
+      });
     }
     if (!logins.take(agent.id)) throw this.#tooOften(agent.id);
-    await this.#options.sessions.welcome({ hello, agent, keyThumbprint: key.thumbprint, certificate, webSocket, connection, listener, origin });
+    await this.#options.sessions.welcome({
+      hello,
+      agent,
+      keyThumbprint: key.thumbprint,
+      certificate,
+      webSocket,
+      connection,
+      listener,
+      origin,
+    });
   }
 
   #tooOften(id: string): Error {
@@ -200,14 +231,36 @@ export class Handshake {
     if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
     else this.#logRefusal(reason, origin.address, hello);
     // What the agent reads as `busy` has a cause that tells an administrator more.
-    onRefused(reason.code === 'busy' && isCoded(reason.cause) ? reason.cause : reason, { listener, address: origin.address });
+    onRefused(reason.code === 'busy' && isCoded(reason.cause) ? reason.cause : reason, {
+      listener,
+      address: origin.address,
+    });
     if (RECORDED.has(reason.code)) {
-      incidents.record({ kind: reason.code, agentId: hello?.id ?? null, address: origin.address, at: now(), detail: { listener, name: hello?.name ?? null, text: reason.message } });
+      incidents.record({
+        kind: reason.code,
+        agentId: hello?.id ?? null,
+        address: origin.address,
+        at: now(),
+        detail: { listener, name: hello?.name ?? null, text: reason.message },
+      });
     }
-    const retryAfterSeconds = reason.code === 'busy' || reason.code === 'internal' ? admission.retryAfterSeconds() : reason.code === 'quarantined' || reason.code === 'agent_login_rate' ? Number(reason.parameters['seconds']) : null;
+    const retryAfterSeconds =
+      reason.code === 'busy' || reason.code === 'internal'
+        ? admission.retryAfterSeconds()
+        : reason.code === 'quarantined' || reason.code === 'agent_login_rate'
+          ? Number(reason.parameters['seconds'])
+          : null;
     webSocket.resume();
     if (webSocket.readyState !== webSocket.OPEN) return;
-    webSocket.send(encode({ type: 'refuse', code: reason.code, text: reason.message.slice(0, 1024), hint: reason.hint.slice(0, 1024), retryAfterSeconds }));
+    webSocket.send(
+      encode({
+        type: 'refuse',
+        code: reason.code,
+        text: reason.message.slice(0, 1024),
+        hint: reason.hint.slice(0, 1024),
+        retryAfterSeconds,
+      }),
+    );
     webSocket.close(reason.close, reason.code);
     const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
     webSocket.once('close', () => clearTimeout(cut));
@@ -215,7 +268,8 @@ export class Handshake {
 }
 
 function readHello(data: Buffer, isBinary: boolean): Hello {
-  if (isBinary || data.length > MAX_HELLO_BYTES) throw refusal('unsupported_protocol', { found: isBinary ? 'a binary frame' : `a frame of ${data.length} bytes` });
+  if (isBinary || data.length > MAX_HELLO_BYTES)
+    throw refusal('unsupported_protocol', { found: isBinary ? 'a binary frame' : `a frame of ${data.length} bytes` });
   // A hello that the line changed would be refused for its signature, and the agent would not dial again.
   hasChecksum(data);
   let frame;
@@ -224,6 +278,9 @@ function readHello(data: Buffer, isBinary: boolean): Hello {
   } catch (error) {
     throw refusal('unsupported_protocol', { found: textOf(error) }, error);
   }
-  if (frame?.type !== 'hello') throw refusal('unsupported_protocol', { found: frame === null ? 'a frame of an unknown type' : `a frame of type ${frame.type}` });
+  if (frame?.type !== 'hello')
+    throw refusal('unsupported_protocol', {
+      found: frame === null ? 'a frame of an unknown type' : `a frame of type ${frame.type}`,
+    });
   return frame;
 }

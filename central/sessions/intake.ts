@@ -44,7 +44,13 @@ export class SessionIntake {
   #pass: Pass | undefined;
 
   /** `onFrame` must not throw. The WebSocket is paused until `open`. */
-  constructor(parts: IntakeParts, webSocket: WebSocket, connection: Socket, maxFrameBytes: number, onFrame: (data: Buffer) => void) {
+  constructor(
+    parts: IntakeParts,
+    webSocket: WebSocket,
+    connection: Socket,
+    maxFrameBytes: number,
+    onFrame: (data: Buffer) => void,
+  ) {
     this.#parts = parts;
     this.#webSocket = webSocket;
     this.#connection = connection;

@@ -10,7 +10,14 @@ import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces
 import { hasChecksum, requireChecksum, withChecksum } from '../../shared/wire/checksum.ts';
 import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
-import type { AgentControl, AgentFrame, CentralControl, CentralFrame, Position, SessionLimits } from '../../shared/wire/messages.ts';
+import type {
+  AgentControl,
+  AgentFrame,
+  CentralControl,
+  CentralFrame,
+  Position,
+  SessionLimits,
+} from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import { ControlLedger } from './control.ts';
@@ -107,11 +114,26 @@ export class Session {
     const counted = { send: (text: string): void => this.#send(text, this.#outflow.sending()) };
     const { budgets, limits } = options;
     this.#rate = new TokenBucket(CONTROL_BURST, CONTROL_PER_SECOND, performance.now());
-    this.#intake = new SessionIntake(budgets, options.socket, options.connection, limits.maxFrameBytes, (data) => this.#read(data));
+    this.#intake = new SessionIntake(budgets, options.socket, options.connection, limits.maxFrameBytes, (data) =>
+      this.#read(data),
+    );
     this.#outflow = new SessionOutflow(budgets.outflow.open());
     const onFailure = (error: unknown): void => this.fail(error);
-    this.#sender = new Sender({ outbox: this.#outflow.bound(options.outbox), frames: counted, limits, now: options.now, onFailure, pollMs: POLL_MS });
-    this.#receiver = new Receiver({ inbox: this.#intake.bound(options.inbox), frames, limits, onFailure, onCommitted: options.onEvents });
+    this.#sender = new Sender({
+      outbox: this.#outflow.bound(options.outbox),
+      frames: counted,
+      limits,
+      now: options.now,
+      onFailure,
+      pollMs: POLL_MS,
+    });
+    this.#receiver = new Receiver({
+      inbox: this.#intake.bound(options.inbox),
+      frames,
+      limits,
+      onFailure,
+      onCommitted: options.onEvents,
+    });
     this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
     this.#socket.on('ping', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
     this.#socket.on('pong', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
@@ -123,7 +145,9 @@ export class Session {
     this.#heartbeat = startHeartbeat(port, options.heartbeatMs, options.slowPeerMs, (end) => {
       const seconds = end.seconds;
       // The peer hears nothing or reads nothing: a close frame would not reach it, so the socket is cut at once.
-      this.end(end.reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }), { cut: true });
+      this.end(end.reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }), {
+        cut: true,
+      });
     });
   }
 
@@ -158,7 +182,13 @@ export class Session {
   end(reason: Error, how: { readonly retryAfterSeconds?: number; readonly cut?: boolean } = {}): void {
     if (this.#state !== 'open') return;
     const coded = isCoded(reason) && reason.close !== undefined ? reason : refusal('internal', {}, reason);
-    this.#sendFrame({ type: 'refuse', code: coded.code, text: coded.message.slice(0, 1024), hint: coded.hint.slice(0, 1024), retryAfterSeconds: how.retryAfterSeconds ?? null });
+    this.#sendFrame({
+      type: 'refuse',
+      code: coded.code,
+      text: coded.message.slice(0, 1024),
+      hint: coded.hint.slice(0, 1024),
+      retryAfterSeconds: how.retryAfterSeconds ?? null,
+    });
     this.#state = 'closing';
     this.#reason = coded.code;
     this.#stop();
@@ -172,7 +202,11 @@ export class Session {
   /** Ends the session because of an error of its own work. */
   fail(error: unknown): void {
     const reason = error instanceof Error ? error : new Error(String(error));
-    if (this.#state === 'open') this.#options.log.warn({ agent: this.facts.agentId, session: this.facts.session, error: textOf(error) }, 'session failed');
+    if (this.#state === 'open')
+      this.#options.log.warn(
+        { agent: this.facts.agentId, session: this.facts.session, error: textOf(error) },
+        'session failed',
+      );
     this.end(reason);
   }
 
@@ -262,7 +296,8 @@ export class Session {
   #onClose(code: number, text: string): void {
     if (this.#state === 'closed') return;
     // RFC 6455 section 7.1.5: 1006 stands for a connection that ended without a close frame.
-    if (this.#state === 'open') this.#reason ??= code === 1006 ? 'the line was cut' : `closed by the agent: ${code} ${text}`.trim();
+    if (this.#state === 'open')
+      this.#reason ??= code === 1006 ? 'the line was cut' : `closed by the agent: ${code} ${text}`.trim();
     this.#state = 'closed';
     clearTimeout(this.#cut);
     this.#stop();

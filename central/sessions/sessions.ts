@@ -103,7 +103,12 @@ export class Sessions {
     const totalBytes = budgetBytes(options.heapLimitBytes);
     const budget = new ByteBudget(totalBytes);
     const outflow = new OutflowBudget(totalBytes);
-    this.#budgets = { budget, outflow, gate: new ByteGate(Math.min(MAX_WRITING_BYTES, totalBytes * WRITING_SHARE)), turns: new FrameTurns() };
+    this.#budgets = {
+      budget,
+      outflow,
+      gate: new ByteGate(Math.min(MAX_WRITING_BYTES, totalBytes * WRITING_SHARE)),
+      turns: new FrameTurns(),
+    };
     this.#ticks = setInterval(() => {
       budget.tick();
       options.onBudgets({ intakeBytes: budget.used, waitingSessions: budget.waiting, outflowBytes: outflow.used });
@@ -144,7 +149,12 @@ export class Sessions {
     // Its epoch is over, whatever becomes of the new connection.
     older?.end(refusal('superseded', {}));
     if (this.#state !== 'open' || webSocket.readyState !== webSocket.OPEN) {
-      await store.agents.endSession({ agentId: agent.id, epoch: grant.epoch, now: now(), reason: 'the connection ended before the welcome' });
+      await store.agents.endSession({
+        agentId: agent.id,
+        epoch: grant.epoch,
+        now: now(),
+        reason: 'the connection ended before the welcome',
+      });
       if (this.#state !== 'open') throw refusal('going_away', {});
       webSocket.resume();
       return;
@@ -166,8 +176,17 @@ export class Sessions {
       certificate: proven.certificate,
     };
     const log = this.#options.log;
-    const welcome: Omit<Welcome, 'signature'> = { type: 'welcome', session, epoch: grant.epoch, heartbeatSeconds, limits, logs: { up: grant.up } };
-    webSocket.send(encode({ ...welcome, signature: this.#options.sign(welcomeTranscript(hello, this.#options.central, welcome)) }));
+    const welcome: Omit<Welcome, 'signature'> = {
+      type: 'welcome',
+      session,
+      epoch: grant.epoch,
+      heartbeatSeconds,
+      limits,
+      logs: { up: grant.up },
+    };
+    webSocket.send(
+      encode({ ...welcome, signature: this.#options.sign(welcomeTranscript(hello, this.#options.central, welcome)) }),
+    );
     // What these closures name lives as long as the session: the number and not the record.
     const { agentId, epoch } = facts;
     const opened = new Session({
@@ -195,7 +214,18 @@ export class Sessions {
       onEnd: (ended, reason) => this.#onEnd(ended, reason),
     });
     this.#byAgent.set(agent.id, opened);
-    log.info({ agent: agent.id, name: hello.name, session, epoch: grant.epoch, transport: facts.transport, address: facts.address, node }, 'agent online');
+    log.info(
+      {
+        agent: agent.id,
+        name: hello.name,
+        session,
+        epoch: grant.epoch,
+        transport: facts.transport,
+        address: facts.address,
+        node,
+      },
+      'agent online',
+    );
     this.#options.onOpened(facts);
     opened.start(hello.logs.down);
     this.#options.control.onOpened(opened);
@@ -293,14 +323,28 @@ export class Sessions {
     }
     if (!this.#clones.sawBoot(agent.id, hello.boot, now)) return;
     const seconds = QUARANTINE_MS / 1000;
-    await this.#options.store.agents.quarantine(agent.id, now + QUARANTINE_MS, now, 'two running copies with one key take the session from each other');
-    this.#record('clone', proven, { boots: [hello.boot, this.#byAgent.get(agent.id)?.facts.boot ?? null], otherAddress: this.#byAgent.get(agent.id)?.facts.address ?? null });
+    await this.#options.store.agents.quarantine(
+      agent.id,
+      now + QUARANTINE_MS,
+      now,
+      'two running copies with one key take the session from each other',
+    );
+    this.#record('clone', proven, {
+      boots: [hello.boot, this.#byAgent.get(agent.id)?.facts.boot ?? null],
+      otherAddress: this.#byAgent.get(agent.id)?.facts.address ?? null,
+    });
     this.#byAgent.get(agent.id)?.end(refusal('quarantined', { seconds }), { retryAfterSeconds: seconds });
     throw refusal('quarantined', { seconds });
   }
 
   #record(kind: string, proven: ProvenConnection, detail: Readonly<Record<string, unknown>>): void {
-    this.#options.incidents.record({ kind, agentId: proven.agent.id, address: proven.origin.address, at: this.#options.now(), detail });
+    this.#options.incidents.record({
+      kind,
+      agentId: proven.agent.id,
+      address: proven.origin.address,
+      at: this.#options.now(),
+      detail,
+    });
   }
 
   #onEnd(session: Session, reason: string): void {
@@ -308,10 +352,12 @@ export class Sessions {
     if (this.#byAgent.get(agentId) === session) this.#byAgent.delete(agentId);
     this.#options.log.info({ agent: agentId, session: session.facts.session, reason }, 'agent offline');
     this.#options.onClosed(session.facts, reason);
-    this.#options.store.agents.endSession({ agentId, epoch, now: this.#options.now(), reason }).catch((error: unknown) => {
-      // Only the shown state is late; the next start of this node repairs it (endSessionsOfNode). A removed agent has no row.
-      this.#options.log.debug({ agent: agentId, error: textOf(error) }, 'end of session not recorded');
-    });
+    this.#options.store.agents
+      .endSession({ agentId, epoch, now: this.#options.now(), reason })
+      .catch((error: unknown) => {
+        // Only the shown state is late; the next start of this node repairs it (endSessionsOfNode). A removed agent has no row.
+        this.#options.log.debug({ agent: agentId, error: textOf(error) }, 'end of session not recorded');
+      });
   }
 }
 

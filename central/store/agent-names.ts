@@ -35,5 +35,7 @@ export function looksLikeIdPrefix(word: string): boolean {
 /** The beginnings of an id that look like one, the whole id apart. */
 export function idPrefixes(id: string): string[] {
   const [hex = ''] = /^[0-9a-f.:_-]*/i.exec(id) ?? [];
-  return Array.from({ length: Math.max(0, Math.min(hex.length, id.length - 1) - MIN_ID_PREFIX + 1) }, (_, i) => id.slice(0, MIN_ID_PREFIX + i));
+  return Array.from({ length: Math.max(0, Math.min(hex.length, id.length - 1) - MIN_ID_PREFIX + 1) }, (_, i) =>
+    id.slice(0, MIN_ID_PREFIX + i),
+  );
 }

@@ -11,5 +11,7 @@ export const CHAIN_START = '0'.repeat(64);
  */
 export function chainHash(before: string, number: number, entry: AuditEntry): string {
   const { at, who, from, action, detail, comment, ticket } = entry;
-  return createHash('sha256').update(`${before}\n${JSON.stringify([number, at, who, from, action, detail, comment, ticket])}`).digest('hex');
+  return createHash('sha256')
+    .update(`${before}\n${JSON.stringify([number, at, who, from, action, detail, comment, ticket])}`)
+    .digest('hex');
 }

@@ -17,7 +17,14 @@ export interface IssuedCertificate {
 }
 
 /** Why a certificate is no longer good (RFC 5280 section 5.3.1), of those that concern agents. */
-export const REVOCATION_REASONS = ['unspecified', 'keyCompromise', 'affiliationChanged', 'superseded', 'cessationOfOperation', 'privilegeWithdrawn'] as const;
+export const REVOCATION_REASONS = [
+  'unspecified',
+  'keyCompromise',
+  'affiliationChanged',
+  'superseded',
+  'cessationOfOperation',
+  'privilegeWithdrawn',
+] as const;
 export type RevocationReason = (typeof REVOCATION_REASONS)[number];
 
 export interface Revocation {
@@ -86,11 +93,20 @@ export interface CertificateStore {
   /** Whose it is, and whether it is revoked. */
   find(thumbprint: string): Promise<{ readonly agentId: string; readonly revoked: Revocation | null } | undefined>;
   /** Revoked certificates of one issuer that end after `endsAfter`, in order of thumbprint, from behind `after`. */
-  revokedBy(page: { readonly issuer: string; readonly endsAfter: number; readonly after?: string; readonly limit: number }): Promise<{ readonly thumbprint: string; readonly serial: string; readonly revoked: Revocation }[]>;
+  revokedBy(page: {
+    readonly issuer: string;
+    readonly endsAfter: number;
+    readonly after?: string;
+    readonly limit: number;
+  }): Promise<{ readonly thumbprint: string; readonly serial: string; readonly revoked: Revocation }[]>;
   /** Notes it, and that it is its agent's newest. Errors: agent_unknown. */
   recordIssued(certificate: IssuedCertificate): Promise<void>;
   /** The newest certificate of each registered agent that is not revoked, with the agent's name; by end of validity, from behind `after`, none that ends after `until`. */
-  soonest(page: { readonly after?: { readonly notAfter: number; readonly thumbprint: string }; readonly until?: number; readonly limit: number }): Promise<(IssuedCertificate & { readonly name: string })[]>;
+  soonest(page: {
+    readonly after?: { readonly notAfter: number; readonly thumbprint: string };
+    readonly until?: number;
+    readonly limit: number;
+  }): Promise<(IssuedCertificate & { readonly name: string })[]>;
   /** All that one agent was given, newest first. */
   ofAgent(agentId: string, limit: number): Promise<IssuedCertificate[]>;
   /** How many registered agents have a newest certificate, not revoked, that ends until then. */

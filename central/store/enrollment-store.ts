@@ -83,7 +83,12 @@ export interface EnrolmentStore {
    */
   ask(asking: Asking, bounds: AskedBounds, now: number): Promise<AskedEnrolment>;
   /** Those whose key begins with `prefix`, by key; `after` is the last one of the page before. */
-  asked(page: { readonly prefix?: string; readonly state?: AskedState; readonly after?: string; readonly limit: number }): Promise<AskedEnrolment[]>;
+  asked(page: {
+    readonly prefix?: string;
+    readonly state?: AskedState;
+    readonly after?: string;
+    readonly limit: number;
+  }): Promise<AskedEnrolment[]>;
   countPending(): Promise<number>;
   /** The blocks from which the most machines wait, in order. */
   pendingBlocks(limit: number): Promise<PendingBlock[]>;

@@ -58,7 +58,11 @@ export const STORE_ERRORS = {
     text: 'The enrolment token {id} expired at {expiry}.',
     hint: 'Make a new one: "queuegate tokens create-enrolment".',
   },
-  token_unknown: { status: 404, text: 'There is no token {id}.', hint: 'See "queuegate tokens list"; it may have been removed. Make a new one if it is needed.' },
+  token_unknown: {
+    status: 404,
+    text: 'There is no token {id}.',
+    hint: 'See "queuegate tokens list"; it may have been removed. Make a new one if it is needed.',
+  },
   enrolment_not_asked: {
     status: 404,
     text: 'No machine with a key that begins with {found} waits to be accepted.',
@@ -74,8 +78,16 @@ export const STORE_ERRORS = {
     text: '{most} enrollments from {address} are pending already, which is the limit of one address.',
     hint: 'Accept or reject those that wait ("queuegate agents pending"), or enrol this machine with a token.',
   },
-  rescue_used: { status: 403, text: 'This rescue code has been used, or a newer one was made.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },
-  rescue_expired: { status: 403, text: 'This rescue code expired at {expiry}.', hint: 'Make a new one on Central: "queuegate agents rescue AGENT".' },
+  rescue_used: {
+    status: 403,
+    text: 'This rescue code has been used, or a newer one was made.',
+    hint: 'Make a new one on Central: "queuegate agents rescue AGENT".',
+  },
+  rescue_expired: {
+    status: 403,
+    text: 'This rescue code expired at {expiry}.',
+    hint: 'Make a new one on Central: "queuegate agents rescue AGENT".',
+  },
   api_tokens_full: {
     status: 409,
     text: 'Central keeps {most} API tokens already; allowed: {most}.',
@@ -89,7 +101,7 @@ export const STORE_ERRORS = {
   last_administrator: {
     status: 409,
     text: 'The token {id} is the last one of an administrator.',
-    hint: 'Make another administrator\'s token first, else nobody could change anything any more.',
+    hint: "Make another administrator's token first, else nobody could change anything any more.",
   },
   version_conflict: {
     status: 412,

@@ -4,7 +4,13 @@
 // everything after with `store_failed`: nobody may try again as if nothing had been.
 // Times are milliseconds since 1970. test/central/store/contract.ts is the suite that every engine passes.
 import type { Item, Message } from '../../shared/delivery/message.ts';
-import type { Appended, LogDepth, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
+import type {
+  Appended,
+  LogDepth,
+  OutboxBounds,
+  OutboxEntry,
+  ResumedLog,
+} from '../../shared/delivery/log-interfaces.ts';
 import type { Position, Range } from '../../shared/wire/messages.ts';
 import type { AgentCertificate, CertificateStore, Revocation, RevocationReason } from './certificate-store.ts';
 import type { EnrolmentStore } from './enrollment-store.ts';
@@ -92,7 +98,11 @@ export interface AgentRecord {
   /** The newest one for its current key; null: none was recorded (it enrolled before certificates were). */
   readonly certificate: AgentCertificate | null;
   /** The key it will come with next, by a renewal; with its first session it becomes the current one. */
-  readonly next: { readonly publicKey: string; readonly keyThumbprint: string; readonly certificate: AgentCertificate } | null;
+  readonly next: {
+    readonly publicKey: string;
+    readonly keyThumbprint: string;
+    readonly certificate: AgentCertificate;
+  } | null;
   /** Of an agent whose state is Revoked. */
   readonly revocation: Revocation | null;
   readonly outbox: LogDepth;
@@ -214,14 +224,22 @@ export interface AgentStore {
    */
   claimSession(claim: SessionClaim): Promise<SessionGrant>;
   /** Ends the session unless a newer one holds the epoch (then it does nothing). */
-  endSession(end: { readonly agentId: string; readonly epoch: number; readonly now: number; readonly reason: string }): Promise<void>;
+  endSession(end: {
+    readonly agentId: string;
+    readonly epoch: number;
+    readonly now: number;
+    readonly reason: string;
+  }): Promise<void>;
   /** At start of Central: sessions that this node left open when it died are ended. */
   endSessionsOfNode(node: string, now: number, reason: string): Promise<void>;
   /**
    * Sets Revoked, revokes every certificate that the agent was given, forgets a next key, and fences its session off; resolves
    * with the epoch from which on a session would be newer. Errors: agent_unknown.
    */
-  revoke(agentId: string, revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string }): Promise<number>;
+  revoke(
+    agentId: string,
+    revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string },
+  ): Promise<number>;
   countInState(state: AgentState): Promise<number>;
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
   /**
@@ -290,7 +308,12 @@ export interface InboxStore {
    * Notes the sender's `begin`. A new incarnation resets the position; one that says something is missing is recorded as an
    * incident `log_restarted` in the same transaction. Errors: stale_epoch, log_violation.
    */
-  begin(agentId: string, epoch: number, begin: { readonly incarnation: string; readonly next: number; readonly missing: Range | null }, now: number): Promise<void>;
+  begin(
+    agentId: string,
+    epoch: number,
+    begin: { readonly incarnation: string; readonly next: number; readonly missing: Range | null },
+    now: number,
+  ): Promise<void>;
   /**
    * Appends items numbered from `first`; resolves with the last number on disk. Messages whose (agent, source, id) was seen
    * within the last days take their number and are not stored again; rejected items and tombstones go to the dead letters, those of one
@@ -423,5 +446,8 @@ export interface AuditEntry {
 export interface AuditStore {
   append(entry: AuditEntry): Promise<void>;
   /** Newest first; `hash` chains each entry to the one before it (SHA-256 over the hash before and the entry). */
-  list(page: { readonly limit: number; readonly before?: number }): Promise<(AuditEntry & { readonly number: number; readonly hash: string })[]>;
+  list(page: {
+    readonly limit: number;
+    readonly before?: number;
+  }): Promise<(AuditEntry & { readonly number: number; readonly hash: string })[]>;
 }

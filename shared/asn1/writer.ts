@@ -1,7 +1,19 @@
 // Owns writing DER (X.690): enough for a certificate request and a revocation list, where @peculiar/x509 would cost 40 MiB on a
 // branch PC or seconds at Central. Reading is for whoever loads a library.
 
-export const TAG = { integer: 0x02, bits: 0x03, octets: 0x04, null: 0x05, oid: 0x06, enumerated: 0x0a, utf8: 0x0c, utcTime: 0x17, generalizedTime: 0x18, sequence: 0x30, set: 0x31 } as const;
+export const TAG = {
+  integer: 0x02,
+  bits: 0x03,
+  octets: 0x04,
+  null: 0x05,
+  oid: 0x06,
+  enumerated: 0x0a,
+  utf8: 0x0c,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  sequence: 0x30,
+  set: 0x31,
+} as const;
 
 /** Any element. Section 8.1.3: the length in one byte up to 127, else the number of its bytes and then these. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {

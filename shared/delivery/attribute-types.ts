@@ -148,7 +148,9 @@ function offsetMinutes(text: string): number | undefined {
 /** A leap second ends a month, so that the time counted behind it is in the first second of the next. */
 function isMonthStart(time: number): boolean {
   const date = new Date(time);
-  return date.getUTCDate() === 1 && date.getUTCHours() === 0 && date.getUTCMinutes() === 0 && date.getUTCSeconds() === 0;
+  return (
+    date.getUTCDate() === 1 && date.getUTCHours() === 0 && date.getUTCMinutes() === 0 && date.getUTCSeconds() === 0
+  );
 }
 
 function daysOf(year: number, month: number): number {

@@ -33,7 +33,13 @@ export type Item =
   /** The sender gave this message up (it expired); the reason stands in its dead letters. */
   | { readonly kind: 'tombstone'; readonly id: string; readonly source: string; readonly reason: string }
   /** No valid message: goes to the receiver's dead letters. `id` and `source` are what can be told of it, or made up. */
-  | { readonly kind: 'rejected'; readonly id: string; readonly source: string; readonly reason: string; readonly json: string };
+  | {
+      readonly kind: 'rejected';
+      readonly id: string;
+      readonly source: string;
+      readonly reason: string;
+      readonly json: string;
+    };
 
 /** What stands for the attributes that a producer on this side may leave out. */
 export interface Defaults {
@@ -76,7 +82,8 @@ export const MESSAGE_SCHEMA = {
   },
 } as const satisfies JsonSchema;
 
-type AttributeWithRule = 'specversion' | 'id' | 'source' | 'type' | 'subject' | 'time' | 'expirytime' | 'datacontenttype' | 'dataschema';
+type AttributeWithRule =
+  'specversion' | 'id' | 'source' | 'type' | 'subject' | 'time' | 'expirytime' | 'datacontenttype' | 'dataschema';
 
 interface AttributeRule {
   readonly name: AttributeWithRule;
@@ -203,14 +210,17 @@ function readAttributes(node: JsonNode): Attributes | MessageFault {
     const { name, kind } = member;
     if (name === 'data' || name === 'data_base64') {
       if (name === 'data_base64' && kind === 'null') continue;
-      if (data !== undefined) return invalid(`/${name}`, 'is given together with the other form of data; allowed: data or data_base64');
+      if (data !== undefined)
+        return invalid(`/${name}`, 'is given together with the other form of data; allowed: data or data_base64');
       data = member;
       const fault = name === 'data' ? dataFault(member) : base64Fault(node, member);
       if (fault !== undefined) return invalid(`/${name}`, fault);
       continue;
     }
     const rule = RULES.get(name);
-    const fault = (rule === undefined ? nameFault(name) : undefined) ?? (kind === 'null' ? undefined : attributeFault(node, member, rule, values));
+    const fault =
+      (rule === undefined ? nameFault(name) : undefined) ??
+      (kind === 'null' ? undefined : attributeFault(node, member, rule, values));
     if (fault !== undefined) return invalid(`/${pointerToken(name)}`, fault);
   }
   return { values, data };
@@ -222,7 +232,12 @@ function nameFault(name: string): string | undefined {
 }
 
 /** Adds the value of an attribute with a rule to `values`. */
-function attributeFault(node: JsonNode, member: JsonMember, rule: AttributeRule | undefined, values: Values): string | undefined {
+function attributeFault(
+  node: JsonNode,
+  member: JsonMember,
+  rule: AttributeRule | undefined,
+  values: Values,
+): string | undefined {
   const { kind } = member;
   if (kind === 'string') {
     const value = stringOf(node.text, member);
@@ -233,7 +248,10 @@ function attributeFault(node: JsonNode, member: JsonMember, rule: AttributeRule 
     values[rule.name] = value;
     return undefined;
   }
-  const found = kind === 'object' || kind === 'array' ? described(kind) : node.text.slice(member.from, Math.min(member.to, member.from + 64));
+  const found =
+    kind === 'object' || kind === 'array'
+      ? described(kind)
+      : node.text.slice(member.from, Math.min(member.to, member.from + 64));
   if (rule !== undefined) return `is ${found}; allowed: ${rule.allowed}`;
   if (kind === 'boolean' || (kind === 'number' && isInteger(node.text.slice(member.from, member.to)))) return undefined;
   return `is ${found}; allowed: a string, true, false or a whole number from -2147483648 to 2147483647`;
@@ -256,7 +274,12 @@ function base64Fault(node: JsonNode, { kind, from, to }: JsonMember): string | u
   return 'is not base64; allowed: RFC 4648 section 4, with padding and without line breaks';
 }
 
-function messageOf(node: JsonNode, { values, data }: Attributes, json: string, maxBytes: number): Message | MessageFault {
+function messageOf(
+  node: JsonNode,
+  { values, data }: Attributes,
+  json: string,
+  maxBytes: number,
+): Message | MessageFault {
   for (const name of REQUIRED) if (values[name] === undefined) return invalid('', `has no member "${name}"`);
   // A UTF-16 unit has at most three bytes in UTF-8: most messages need no counting.
   const bytes = json.length * 3 > maxBytes ? Buffer.byteLength(json) : json.length;
@@ -279,7 +302,8 @@ function messageOf(node: JsonNode, { values, data }: Attributes, json: string, m
  */
 function dataHash(name: string, text: string): number {
   const bytes = hash('sha256', text, 'latin1');
-  const first32 = ((bytes.charCodeAt(0) * 256 + bytes.charCodeAt(1)) * 256 + bytes.charCodeAt(2)) * 256 + bytes.charCodeAt(3);
+  const first32 =
+    ((bytes.charCodeAt(0) * 256 + bytes.charCodeAt(1)) * 256 + bytes.charCodeAt(2)) * 256 + bytes.charCodeAt(3);
   const bits44 = (first32 * 256 + bytes.charCodeAt(4)) * 16 + (bytes.charCodeAt(5) >> 4);
   return bits44 * 2 + (name === 'data' ? 1 : 2);
 }
@@ -294,7 +318,8 @@ function completedText({ text, from, to, members }: JsonNode, added: readonly (r
   }
   for (const { name, from: nullFrom, to: nullTo } of members.toReversed()) {
     const value = added.find(([one]) => one === name)?.[1];
-    if (value !== undefined) body = body.slice(0, nullFrom - from - 1) + JSON.stringify(value) + body.slice(nullTo - from - 1);
+    if (value !== undefined)
+      body = body.slice(0, nullFrom - from - 1) + JSON.stringify(value) + body.slice(nullTo - from - 1);
   }
   return `{${front}${body}`;
 }

@@ -46,7 +46,11 @@ export type ResumeDecision =
  * When the receiver is ahead of what the sender ever sent, or behind what it has acknowledged, or has another log through that
  * number, one of the two disks was restored, and silence would lose messages (DESIGN section 5, invariant 3).
  */
-export function decideResume(own: SenderRecord, peer: Position | null, idAt: (number: number) => string | undefined): ResumeDecision {
+export function decideResume(
+  own: SenderRecord,
+  peer: Position | null,
+  idAt: (number: number) => string | undefined,
+): ResumeDecision {
   const acknowledged = own.acknowledged;
   if (peer === null || peer.incarnation !== own.incarnation) {
     // The receiver knows nothing of this incarnation. Once it has acknowledged something, that is a loss on its side.
@@ -56,7 +60,8 @@ export function decideResume(own: SenderRecord, peer: Position | null, idAt: (nu
     const lost = peer === null ? null : { from: 1, through: peer.number };
     return { kind: 'resume', through: 0, missing: own.missing ?? lost };
   }
-  if (peer.number < acknowledged) return { kind: 'new-incarnation', missing: { from: peer.number + 1, through: acknowledged } };
+  if (peer.number < acknowledged)
+    return { kind: 'new-incarnation', missing: { from: peer.number + 1, through: acknowledged } };
   const known = peer.number === acknowledged ? (own.acknowledgedId ?? undefined) : idAt(peer.number);
   if (peer.number < own.next && known === peer.id) return { kind: 'resume', through: peer.number, missing: null };
   return { kind: 'new-incarnation', missing: { from: acknowledged + 1, through: Math.max(peer.number, own.next - 1) } };
@@ -71,11 +76,15 @@ export type BeginDecision =
   | { readonly kind: 'violation'; readonly found: string };
 
 /** Decides what a receiver makes of the sender's `begin`. */
-export function decideBegin(own: ReceiverRecord, begin: { incarnation: string; next: number; missing: Range | null }): BeginDecision {
+export function decideBegin(
+  own: ReceiverRecord,
+  begin: { incarnation: string; next: number; missing: Range | null },
+): BeginDecision {
   if (own.incarnation === begin.incarnation) {
     if (begin.next === own.number + 1) return { kind: 'continue' };
     return { kind: 'violation', found: `begin at ${begin.next}, where ${own.number + 1} is next` };
   }
-  if (begin.next !== 1) return { kind: 'violation', found: `begin at ${begin.next} of an incarnation that is new here, where 1 is next` };
+  if (begin.next !== 1)
+    return { kind: 'violation', found: `begin at ${begin.next} of an incarnation that is new here, where 1 is next` };
   return { kind: 'reset', recovered: begin.missing === null };
 }

@@ -65,11 +65,20 @@ export class Receiver {
   messages(frame: Messages, bytes: number): void {
     if (this.#state === 'stopped') return;
     if (this.#state === 'new') return this.#fail(refusal('bad_frame', { found: 'messages before begin' }));
-    if (frame.first !== this.#next) return this.#fail(refusal('bad_frame', { found: `messages from ${frame.first}, where ${this.#next} is next` }));
+    if (frame.first !== this.#next)
+      return this.#fail(refusal('bad_frame', { found: `messages from ${frame.first}, where ${this.#next} is next` }));
     const { limits } = this.#options;
     const unacknowledged = this.#next + frame.items.length - 1 - this.#acknowledged;
-    if (unacknowledged > limits.windowItems) return this.#fail(refusal('bad_frame', { found: `${unacknowledged} messages without waiting for an ack, where ${limits.windowItems} are allowed` }));
-    if (this.#waitingBytes + this.#appendingBytes > limits.windowBytes) return this.#fail(refusal('bad_frame', { found: `more than ${limits.windowBytes} bytes without waiting for an ack` }));
+    if (unacknowledged > limits.windowItems)
+      return this.#fail(
+        refusal('bad_frame', {
+          found: `${unacknowledged} messages without waiting for an ack, where ${limits.windowItems} are allowed`,
+        }),
+      );
+    if (this.#waitingBytes + this.#appendingBytes > limits.windowBytes)
+      return this.#fail(
+        refusal('bad_frame', { found: `more than ${limits.windowBytes} bytes without waiting for an ack` }),
+      );
     // The bound is the protocol's: a lower one of today (limits.maxMessageBytes) is for producers, and must not reject what was
     // accepted before it was lowered.
     for (const item of frame.items) this.#waiting.push(readItem(item, LIMITS.maxMessageBytes));

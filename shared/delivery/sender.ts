@@ -54,7 +54,9 @@ export class Sender {
     this.#state = 'running';
     this.#sent = log.next - 1;
     this.#acknowledged = this.#sent;
-    this.#options.frames.send(encode({ type: 'begin', incarnation: log.incarnation, next: log.next, missing: log.missing }));
+    this.#options.frames.send(
+      encode({ type: 'begin', incarnation: log.incarnation, next: log.next, missing: log.missing }),
+    );
     this.#poll = setInterval(() => this.notify(), this.#options.pollMs);
     this.notify();
   }
@@ -75,7 +77,11 @@ export class Sender {
     if (this.#state === 'stopped') return;
     if (this.#state === 'new') return this.#fail(refusal('bad_frame', { found: 'ack before begin' }));
     if (through > this.#sent || through < this.#acknowledged) {
-      this.#fail(refusal('bad_frame', { found: `ack through ${through}, where ${this.#acknowledged} to ${this.#sent} are possible` }));
+      this.#fail(
+        refusal('bad_frame', {
+          found: `ack through ${through}, where ${this.#acknowledged} to ${this.#sent} are possible`,
+        }),
+      );
       return;
     }
     if (through === this.#acknowledged) return;
@@ -119,7 +125,10 @@ export class Sender {
     const { outbox, limits, now } = this.#options;
     while (this.#state === 'running' && !this.#paused) {
       const maxItems = limits.windowItems - this.#itemsInFlight;
-      const maxBytes = Math.min(limits.windowBytes - this.#bytesInFlight, limits.maxFrameBytes - MESSAGES_FRAME_OVERHEAD);
+      const maxBytes = Math.min(
+        limits.windowBytes - this.#bytesInFlight,
+        limits.maxFrameBytes - MESSAGES_FRAME_OVERHEAD,
+      );
       if (maxItems <= 0 || maxBytes <= 0) return;
       const entries = await outbox.read(this.#sent, maxItems, maxBytes);
       const first = entries[0];
@@ -133,7 +142,10 @@ export class Sender {
     }
   }
 
-  #send(first: number, entries: readonly { readonly number: number; readonly json: string; readonly bytes: number }[]): void {
+  #send(
+    first: number,
+    entries: readonly { readonly number: number; readonly json: string; readonly bytes: number }[],
+  ): void {
     const texts: string[] = [];
     let bytes = 0;
     for (const entry of entries) {

@@ -21,7 +21,8 @@ export async function replaceFile(path: string, bytes: Uint8Array, newMode: numb
 
 async function replace(path: string, bytes: Uint8Array, newMode: number): Promise<void> {
   const link = await foreignLinkIn(resolve(path), 'end');
-  if (link !== undefined) throw fileFault('secret_file_unsafe', { file: path, found: link, action: 'Name the file itself, not the link.' });
+  if (link !== undefined)
+    throw fileFault('secret_file_unsafe', { file: path, found: link, action: 'Name the file itself, not the link.' });
   const old = await stat(path).catch(undefinedIfMissing);
   // A link stays a link: what it names is replaced.
   const target = old === undefined ? path : await realpath(path);

@@ -6,10 +6,22 @@ import { defineErrors, isCoded, systemCode, textOf, type ErrorTable } from '../e
 export const FILE_ERRORS = {
   file_missing: { text: '{what} {file} does not exist.', hint: '{hint}' },
   file_not_regular: { text: '{what} {file} is no file but {found}.', hint: '{hint}' },
-  file_unreadable: { text: '{what} {file} cannot be read: {found}.', hint: 'Give the account of this process the right to read it.' },
-  file_unwritable: { text: '{file} cannot be written: {found}.', hint: 'Give the account of this process the right to write into that folder, and see that the disk is not full.' },
-  secret_file_exists: { text: '{file} exists already; a file with a secret is only created.', hint: 'Name another file, or remove that one.' },
-  secret_file_unsafe: { text: '{file} is not written, because another account could read or exchange it: {found}.', hint: '{action}' },
+  file_unreadable: {
+    text: '{what} {file} cannot be read: {found}.',
+    hint: 'Give the account of this process the right to read it.',
+  },
+  file_unwritable: {
+    text: '{file} cannot be written: {found}.',
+    hint: 'Give the account of this process the right to write into that folder, and see that the disk is not full.',
+  },
+  secret_file_exists: {
+    text: '{file} exists already; a file with a secret is only created.',
+    hint: 'Name another file, or remove that one.',
+  },
+  secret_file_unsafe: {
+    text: '{file} is not written, because another account could read or exchange it: {found}.',
+    hint: '{action}',
+  },
   file_too_large: { text: '{what} {file} holds {bytes} bytes; allowed are {maxBytes}.', hint: '{hint}' },
 } as const satisfies ErrorTable;
 
@@ -26,14 +38,24 @@ export interface BoundedFile {
 
 /** Reads the file at once. Throws a file fault; with `ifMissing: 'ignore'` a missing file is `undefined`. */
 export async function readBoundedFile(request: BoundedFile & { readonly ifMissing?: 'refuse' }): Promise<Buffer>;
-export async function readBoundedFile(request: BoundedFile & { readonly ifMissing?: 'refuse' | 'ignore' }): Promise<Buffer | undefined>;
-export async function readBoundedFile(request: BoundedFile & { readonly ifMissing?: 'refuse' | 'ignore' }): Promise<Buffer | undefined> {
+export async function readBoundedFile(
+  request: BoundedFile & { readonly ifMissing?: 'refuse' | 'ignore' },
+): Promise<Buffer | undefined>;
+export async function readBoundedFile(
+  request: BoundedFile & { readonly ifMissing?: 'refuse' | 'ignore' },
+): Promise<Buffer | undefined> {
   const { path: file, what, maxBytes, hint } = request;
   try {
     // Without O_NONBLOCK (Windows has none) opening a pipe that nobody writes to would wait for ever.
     await using handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const status = await handle.stat();
-    if (!status.isFile()) throw fileFault('file_not_regular', { what, file, found: status.isDirectory() ? 'a folder' : 'a device or pipe', hint });
+    if (!status.isFile())
+      throw fileFault('file_not_regular', {
+        what,
+        file,
+        found: status.isDirectory() ? 'a folder' : 'a device or pipe',
+        hint,
+      });
     if (status.size > maxBytes) throw fileFault('file_too_large', { what, file, bytes: status.size, maxBytes, hint });
     return await handle.readFile();
   } catch (error) {

@@ -21,10 +21,14 @@ export async function foreignLinkIn(path: string, ifMissing: 'end' | 'fail'): Pr
   // Windows has neither owners that count here nor links that anybody may make.
   if (process.platform === 'win32') return undefined;
   const { root } = parse(path);
-  const partsOf = (text: string): string[] => text.slice(root.length).split(sep).filter((part) => part !== '');
+  const partsOf = (text: string): string[] =>
+    text
+      .slice(root.length)
+      .split(sep)
+      .filter((part) => part !== '');
   let rest = partsOf(path);
   let reached = root;
-  for (let links = 0; rest.length > 0; ) {
+  for (let links = 0; rest.length > 0;) {
     const [part = '', ...further] = rest;
     const next = join(reached, part);
     let found: Stats;

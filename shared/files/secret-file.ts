@@ -73,7 +73,10 @@ async function writeWhole(path: string, bytes: Uint8Array, act: Act, mode = MODE
 async function begin(path: string, act: Act, temporary?: string, mode = MODE): Promise<UnfinishedSecretFile> {
   const target = resolve(path);
   await check(target, act);
-  const unnamed = temporary === undefined ? join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`) : resolve(temporary);
+  const unnamed =
+    temporary === undefined
+      ? join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`)
+      : resolve(temporary);
   if (temporary !== undefined) {
     // What an earlier attempt left behind is removed; what another account put there is not.
     await checkReplaceable(unnamed);
@@ -93,7 +96,11 @@ async function begin(path: string, act: Act, temporary?: string, mode = MODE): P
       // Whoever may write to the folder could have exchanged the file while it had no name yet.
       const named = await lstat(target);
       if (named.ino !== own.ino || named.dev !== own.dev || (HAS_MODES && named.nlink !== 1)) {
-        throw unsafe(target, 'it was exchanged while it was written', 'Choose a folder that no other account may write to.');
+        throw unsafe(
+          target,
+          'it was exchanged while it was written',
+          'Choose a folder that no other account may write to.',
+        );
       }
       await syncFolder(dirname(target));
     },
@@ -119,17 +126,32 @@ async function checkFolder(target: string): Promise<void> {
   const folder = await realpath(dirname(target));
   const { mode } = await stat(folder);
   if ((mode & WORLD_WRITABLE) !== 0 && (mode & STICKY) === 0) {
-    throw unsafe(target, `every account may write to the folder ${folder}, and remove and exchange files there`, `Choose a folder that only this account may write to, or take that right away: chmod o-w ${folder}`);
+    throw unsafe(
+      target,
+      `every account may write to the folder ${folder}, and remove and exchange files there`,
+      `Choose a folder that only this account may write to, or take that right away: chmod o-w ${folder}`,
+    );
   }
 }
 
 async function checkReplaceable(target: string): Promise<void> {
   const found = await lstatIfThere(target);
   if (found === undefined) return;
-  if (found.isSymbolicLink()) throw unsafe(target, 'it is a symbolic link', 'Remove the link, or name the file that it points to.');
-  if (!found.isFile()) throw unsafe(target, found.isDirectory() ? 'it is a folder' : 'it is a device, socket or pipe', 'Name another file.');
+  if (found.isSymbolicLink())
+    throw unsafe(target, 'it is a symbolic link', 'Remove the link, or name the file that it points to.');
+  if (!found.isFile())
+    throw unsafe(
+      target,
+      found.isDirectory() ? 'it is a folder' : 'it is a device, socket or pipe',
+      'Name another file.',
+    );
   if (!HAS_MODES) return;
-  if (isForeign(found)) throw unsafe(target, `it belongs to another account (uid ${found.uid})`, 'Remove it, name another file, or run this as that account.');
+  if (isForeign(found))
+    throw unsafe(
+      target,
+      `it belongs to another account (uid ${found.uid})`,
+      'Remove it, name another file, or run this as that account.',
+    );
   if (found.nlink > 1) throw unsafe(target, `it has ${found.nlink} hard links`, 'Remove it, or name another file.');
 }
 
@@ -138,7 +160,11 @@ async function checkOwn(handle: FileHandle, target: string, mode: number): Promi
   if (HAS_MODES) await handle.chmod(mode);
   const own = await handle.stat();
   if (HAS_MODES && mode === MODE && (own.mode & 0o7777) !== mode) {
-    throw unsafe(target, `its file system does not keep the mode 0600 (found: ${(own.mode & 0o7777).toString(8).padStart(4, '0')})`, 'Choose a folder on a file system with Unix permissions.');
+    throw unsafe(
+      target,
+      `its file system does not keep the mode 0600 (found: ${(own.mode & 0o7777).toString(8).padStart(4, '0')})`,
+      'Choose a folder on a file system with Unix permissions.',
+    );
   }
   return own;
 }

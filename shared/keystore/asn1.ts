@@ -28,27 +28,38 @@ export function toDer(node: Asn1): Buffer {
 
 /** The members of a SEQUENCE or SET. */
 export function members(node: Asn1 | undefined, what: string): Asn1[] {
-  if (node?.tagClass !== Class.UNIVERSAL || (node.type !== Type.SEQUENCE && node.type !== Type.SET) || !Array.isArray(node.value)) throw new BadData(`${what} is no list`);
+  if (
+    node?.tagClass !== Class.UNIVERSAL ||
+    (node.type !== Type.SEQUENCE && node.type !== Type.SET) ||
+    !Array.isArray(node.value)
+  )
+    throw new BadData(`${what} is no list`);
   return node.value;
 }
 
 /** The one element inside [0] EXPLICIT. */
 export function explicit(node: Asn1 | undefined, what: string): Asn1 {
-  const inner = node?.tagClass === Class.CONTEXT_SPECIFIC && node.type === Type.NONE && Array.isArray(node.value) ? node.value[0] : undefined;
+  const inner =
+    node?.tagClass === Class.CONTEXT_SPECIFIC && node.type === Type.NONE && Array.isArray(node.value)
+      ? node.value[0]
+      : undefined;
   if (inner === undefined) throw new BadData(`${what} is missing`);
   return inner;
 }
 
 /** The bytes of an OCTET STRING, also of one in pieces, also under an implicit tag. */
 export function octets(node: Asn1 | undefined, what: string): Buffer {
-  const fits = node !== undefined && (node.tagClass === Class.CONTEXT_SPECIFIC || (node.tagClass === Class.UNIVERSAL && node.type === Type.OCTETSTRING));
+  const fits =
+    node !== undefined &&
+    (node.tagClass === Class.CONTEXT_SPECIFIC || (node.tagClass === Class.UNIVERSAL && node.type === Type.OCTETSTRING));
   if (!fits) throw new BadData(`${what} is no octet string`);
   if (typeof node.value === 'string') return Buffer.from(node.value, 'latin1');
   return Buffer.concat(node.value.map((piece) => octets(piece, what)));
 }
 
 export function oidOf(node: Asn1 | undefined, what: string): string {
-  if (node?.type !== Type.OID || typeof node.value !== 'string' || node.value === '') throw new BadData(`${what} is no object identifier`);
+  if (node?.type !== Type.OID || typeof node.value !== 'string' || node.value === '')
+    throw new BadData(`${what} is no object identifier`);
   try {
     return forge.asn1.derToOid(node.value);
   } catch (error) {
@@ -60,7 +71,8 @@ export function oidOf(node: Asn1 | undefined, what: string): string {
 export function smallInteger(node: Asn1 | undefined, what: string): number {
   const isInteger = node?.tagClass === Class.UNIVERSAL && node.type === Type.INTEGER && typeof node.value === 'string';
   const bytes = Buffer.from(isInteger ? (node.value as string) : '', 'latin1');
-  if (bytes.length === 0 || bytes.length > 4 || (bytes[0] as number) > 0x7f) throw new BadData(`${what} is no small number`);
+  if (bytes.length === 0 || bytes.length > 4 || (bytes[0] as number) > 0x7f)
+    throw new BadData(`${what} is no small number`);
   return bytes.readUIntBE(0, bytes.length);
 }
 
@@ -74,10 +86,13 @@ export const build = {
   set: (...nodes: Asn1[]): Asn1 => forge.asn1.create(Class.UNIVERSAL, Type.SET, true, nodes),
   /** [0] EXPLICIT and [0] IMPLICIT OCTET STRING: PKCS#12 writes no other tag number. */
   explicit: (node: Asn1): Asn1 => forge.asn1.create(Class.CONTEXT_SPECIFIC, Type.NONE, true, [node]),
-  implicitOctets: (bytes: Uint8Array): Asn1 => forge.asn1.create(Class.CONTEXT_SPECIFIC, Type.NONE, false, Buffer.from(bytes).toString('latin1')),
-  octets: (bytes: Uint8Array): Asn1 => forge.asn1.create(Class.UNIVERSAL, Type.OCTETSTRING, false, Buffer.from(bytes).toString('latin1')),
+  implicitOctets: (bytes: Uint8Array): Asn1 =>
+    forge.asn1.create(Class.CONTEXT_SPECIFIC, Type.NONE, false, Buffer.from(bytes).toString('latin1')),
+  octets: (bytes: Uint8Array): Asn1 =>
+    forge.asn1.create(Class.UNIVERSAL, Type.OCTETSTRING, false, Buffer.from(bytes).toString('latin1')),
   oid: (oid: string): Asn1 => forge.asn1.create(Class.UNIVERSAL, Type.OID, false, forge.asn1.oidToDer(oid).getBytes()),
-  integer: (value: number): Asn1 => forge.asn1.create(Class.UNIVERSAL, Type.INTEGER, false, forge.asn1.integerToDer(value).getBytes()),
+  integer: (value: number): Asn1 =>
+    forge.asn1.create(Class.UNIVERSAL, Type.INTEGER, false, forge.asn1.integerToDer(value).getBytes()),
   null: (): Asn1 => forge.asn1.create(Class.UNIVERSAL, Type.NULL, false, ''),
   bmp: (text: string): Asn1 => forge.asn1.create(Class.UNIVERSAL, Type.BMPSTRING, false, text),
 };

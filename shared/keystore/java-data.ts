@@ -19,7 +19,8 @@ export class DataReader {
   }
 
   take(length: number, what: string): Buffer {
-    if (length > this.left) throw new EndOfData(`${what} should be ${length} bytes at offset ${this.#offset}, but ${this.left} are left`);
+    if (length > this.left)
+      throw new EndOfData(`${what} should be ${length} bytes at offset ${this.#offset}, but ${this.left} are left`);
     this.#offset += length;
     return this.#bytes.subarray(this.#offset - length, this.#offset);
   }
@@ -42,14 +43,23 @@ export class DataReader {
   utf(what: string): string {
     const bytes = this.take(this.take(2, what).readUInt16BE(), what);
     const units: string[] = [];
-    for (let i = 0; i < bytes.length; ) {
+    for (let i = 0; i < bytes.length;) {
       const a = bytes[i] as number;
       const length = a < 0x80 ? 1 : a >> 5 === 0b110 ? 2 : a >> 4 === 0b1110 ? 3 : 0;
       const b = bytes[i + 1] ?? 0;
       const c = bytes[i + 2] ?? 0;
       const tails = length < 2 || (b >> 6 === 0b10 && (length < 3 || c >> 6 === 0b10));
-      if (length === 0 || i + length > bytes.length || !tails) throw new BadData(`${what} is no text in Java's modified UTF-8`);
-      units.push(String.fromCharCode(length === 1 ? a : length === 2 ? ((a & 0x1f) << 6) | (b & 0x3f) : ((a & 0x0f) << 12) | ((b & 0x3f) << 6) | (c & 0x3f)));
+      if (length === 0 || i + length > bytes.length || !tails)
+        throw new BadData(`${what} is no text in Java's modified UTF-8`);
+      units.push(
+        String.fromCharCode(
+          length === 1
+            ? a
+            : length === 2
+              ? ((a & 0x1f) << 6) | (b & 0x3f)
+              : ((a & 0x0f) << 12) | ((b & 0x3f) << 6) | (c & 0x3f),
+        ),
+      );
       i += length;
     }
     return units.join('');

@@ -6,7 +6,15 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { CodedError } from '../errors.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData, DataReader, DataWriter, EndOfData } from './java-data.ts';
-import { DEFAULT_PASSWORD, MAX_ENTRIES, printableLine, soundness, type Store, type StoreEntry, type StoreSource } from './material.ts';
+import {
+  DEFAULT_PASSWORD,
+  MAX_ENTRIES,
+  printableLine,
+  soundness,
+  type Store,
+  type StoreEntry,
+  type StoreSource,
+} from './material.ts';
 
 const MAGIC = 0xfeedfeed;
 const DIGEST_BYTES = 20;
@@ -21,7 +29,9 @@ const PROTECTOR_ALGORITHM = Buffer.from('300e060a2b060104012a021101010500', 'hex
 /** Reads a JKS store. Throws keystore faults: wrong or missing password, truncated, tampered, damaged, too large. */
 export function readJks({ bytes, file, password }: StoreSource): Store {
   const data = bytes.subarray(0, Math.max(0, bytes.length - DIGEST_BYTES));
-  const authentic = bytes.length > DIGEST_BYTES && timingSafeEqual(digestOf(password ?? DEFAULT_PASSWORD, data), bytes.subarray(-DIGEST_BYTES));
+  const authentic =
+    bytes.length > DIGEST_BYTES &&
+    timingSafeEqual(digestOf(password ?? DEFAULT_PASSWORD, data), bytes.subarray(-DIGEST_BYTES));
   let entries: StoreEntry[];
   try {
     entries = parseEntries(data);
@@ -37,9 +47,15 @@ export function writeJks(entries: readonly StoreEntry[], password: string): Buff
   const out = new DataWriter().int(MAGIC).int(2).int(entries.length);
   for (const entry of entries) {
     if (entry.kind === 'loose' || (entry.kind === 'key' && entry.protection !== 'jks')) {
-      throw keystoreFault('keystore_cannot_hold', { format: 'JKS', found: entry.kind === 'loose' ? 'a certificate that is not trusted' : 'a private key of another format' });
+      throw keystoreFault('keystore_cannot_hold', {
+        format: 'JKS',
+        found: entry.kind === 'loose' ? 'a certificate that is not trusted' : 'a private key of another format',
+      });
     }
-    out.int(entry.kind === 'key' ? TAG_KEY : TAG_TRUSTED).utf(entry.alias.toLowerCase()).date(entry.created ?? new Date());
+    out
+      .int(entry.kind === 'key' ? TAG_KEY : TAG_TRUSTED)
+      .utf(entry.alias.toLowerCase())
+      .date(entry.created ?? new Date());
     if (entry.kind === 'key') out.int(entry.key.length).raw(entry.key).int(entry.certificates.length);
     for (const der of entry.certificates) out.utf('X.509').int(der.length).raw(der);
   }
@@ -55,7 +71,8 @@ export function unlockJksKey(protectedKey: Uint8Array, password: string): Buffer
   const content = protectedContent(Buffer.from(protectedKey));
   const secret = passwordBytes(password);
   const plain = keyStream(content.subarray(DIGEST_BYTES, -DIGEST_BYTES), secret, content.subarray(0, DIGEST_BYTES));
-  if (!timingSafeEqual(sha1(secret, plain), content.subarray(-DIGEST_BYTES))) throw keystoreFault('keystore_key_password_wrong', {});
+  if (!timingSafeEqual(sha1(secret, plain), content.subarray(-DIGEST_BYTES)))
+    throw keystoreFault('keystore_key_password_wrong', {});
   return plain;
 }
 
@@ -98,7 +115,8 @@ function parseEntries(data: Buffer): StoreEntry[] {
   for (let number = 1; number <= count; number += 1) {
     const what = `entry ${number} of ${count}`;
     const tag = input.count(`the kind of ${what}`);
-    if (tag !== TAG_KEY && tag !== TAG_TRUSTED) throw new BadData(`${what} is of kind ${tag}; allowed are 1 (private key) and 2 (trusted certificate)`);
+    if (tag !== TAG_KEY && tag !== TAG_TRUSTED)
+      throw new BadData(`${what} is of kind ${tag}; allowed are 1 (private key) and 2 (trusted certificate)`);
     const alias = input.utf(`the alias of ${what}`);
     const created = input.date(`the date of ${what}`);
     if (tag === TAG_TRUSTED) {
@@ -107,7 +125,8 @@ function parseEntries(data: Buffer): StoreEntry[] {
     }
     const key = input.take(input.count(`the key length of ${what}`), `the private key of ${what}`);
     const length = input.count(`the chain length of ${what}`);
-    if (length > MAX_CHAIN) throw new BadData(`${what} announces a chain of ${length} certificates; allowed are ${MAX_CHAIN}`);
+    if (length > MAX_CHAIN)
+      throw new BadData(`${what} announces a chain of ${length} certificates; allowed are ${MAX_CHAIN}`);
     const certificates = Array.from({ length }, () => readCertificate(input, version, what));
     entries.push({ kind: 'key', alias, created, certificates, protection: 'jks', key });
   }
@@ -127,7 +146,11 @@ function faultOfStructure(error: unknown, file: string, authentic: boolean): Cod
   if (!(error instanceof EndOfData || error instanceof BadData)) throw error;
   // With a fitting digest the file is as it was written: then its writer, not the way here, made it unreadable.
   if (authentic) return keystoreFault('keystore_damaged', { file, format, found: error.message }, error);
-  return keystoreFault(error instanceof EndOfData ? 'keystore_truncated' : 'keystore_tampered', { file, format, found: error.message }, error);
+  return keystoreFault(
+    error instanceof EndOfData ? 'keystore_truncated' : 'keystore_tampered',
+    { file, format, found: error.message },
+    error,
+  );
 }
 
 /**
@@ -143,7 +166,10 @@ function faultOfDigest(entries: readonly StoreEntry[], file: string, password: s
       return keystoreFault('keystore_tampered', { file, format, found });
     }
   }
-  return keystoreFault(password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong', { file, format });
+  return keystoreFault(password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong', {
+    file,
+    format,
+  });
 }
 
 function protectedContent(info: Buffer): Buffer {
@@ -155,7 +181,10 @@ function protectedContent(info: Buffer): Buffer {
 }
 
 function faultOfProtection(found: string): CodedError {
-  return keystoreFault('keystore_key_unsupported', { found, allowed: 'the protection of JKS key stores (1.3.6.1.4.1.42.2.17.1.1)' });
+  return keystoreFault('keystore_key_unsupported', {
+    found,
+    allowed: 'the protection of JKS key stores (1.3.6.1.4.1.42.2.17.1.1)',
+  });
 }
 
 /** The content of the DER element with `tag` at `offset`, which must be the last one there. */

@@ -7,7 +7,15 @@ import { pemOf } from '../asn1/writer.ts';
 import { defineErrors, isCoded, type ErrorTable } from '../errors.ts';
 import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../x509/pem.ts';
 import { keystoreFault } from './errors.ts';
-import { DEFAULT_PASSWORD, FORMAT_NAMES, MAX_ENTRIES, MAX_STORE_BYTES, printableLine, type KeyEntry, type Store } from './material.ts';
+import {
+  DEFAULT_PASSWORD,
+  FORMAT_NAMES,
+  MAX_ENTRIES,
+  MAX_STORE_BYTES,
+  printableLine,
+  type KeyEntry,
+  type Store,
+} from './material.ts';
 import { openStore } from './open.ts';
 import { textOfBytes } from './pem.ts';
 import { writePkcs12 } from './pkcs12.ts';
@@ -19,10 +27,26 @@ export const PRIVATE_KEY_ERRORS = {
     text: '{file} ({format}) holds no private key.',
     hint: 'Give the file that has the key beside its certificate (PKCS#12, JKS, or PEM), or name the file with the key (--key FILE).',
   },
-  private_key_ambiguous: { status: 422, text: '{file} ({format}) holds {count} private keys: {aliases}.', hint: 'Say which one with --alias, or give a file with one key only.' },
-  private_key_alias_unknown: { status: 422, text: '{file} ({format}) holds no private key under the alias "{alias}"; it has {aliases}.', hint: 'Name one of these with --alias.' },
-  private_key_password_missing: { status: 422, text: 'The private key in {file} has a password, and none was given.', hint: 'Give it with --password-file.' },
-  private_key_unreadable: { status: 422, text: 'The private key in {file} cannot be read: {found}.', hint: 'Write it again as PEM (PKCS#8: -----BEGIN PRIVATE KEY-----) or PKCS#12.' },
+  private_key_ambiguous: {
+    status: 422,
+    text: '{file} ({format}) holds {count} private keys: {aliases}.',
+    hint: 'Say which one with --alias, or give a file with one key only.',
+  },
+  private_key_alias_unknown: {
+    status: 422,
+    text: '{file} ({format}) holds no private key under the alias "{alias}"; it has {aliases}.',
+    hint: 'Name one of these with --alias.',
+  },
+  private_key_password_missing: {
+    status: 422,
+    text: 'The private key in {file} has a password, and none was given.',
+    hint: 'Give it with --password-file.',
+  },
+  private_key_unreadable: {
+    status: 422,
+    text: 'The private key in {file} cannot be read: {found}.',
+    hint: 'Write it again as PEM (PKCS#8: -----BEGIN PRIVATE KEY-----) or PKCS#12.',
+  },
 } as const satisfies ErrorTable;
 
 const keyFault = defineErrors(PRIVATE_KEY_ERRORS);
@@ -57,14 +81,31 @@ export async function readKeyAndCertificates(source: KeySource): Promise<KeyAndC
   const own = binary && lone === undefined ? entryOf(store, source) : undefined;
   const key = lone ?? (own === undefined ? await readLoneKey(bytes, source) : await unlock(own, source));
   const others = store.entries.filter((entry) => entry !== own);
-  const certificates = [own, ...others].flatMap((entry) => entry?.certificates ?? []).map((der) => readCertificate(der, file, store));
+  const certificates = [own, ...others]
+    .flatMap((entry) => entry?.certificates ?? [])
+    .map((der) => readCertificate(der, file, store));
   return { key, certificates, warnings: store.warnings };
 }
 
 /** A PKCS#12 with one key and its chain under `alias`, AES-256, that openssl and keytool open. */
-export async function writeKeyAndChain(entry: { readonly alias: string; readonly key: KeyObject; readonly chain: readonly X509Certificate[] }, password: string): Promise<Buffer> {
+export async function writeKeyAndChain(
+  entry: { readonly alias: string; readonly key: KeyObject; readonly chain: readonly X509Certificate[] },
+  password: string,
+): Promise<Buffer> {
   const key = await protectPkcs8Key(entry.key.export({ type: 'pkcs8', format: 'der' }), password);
-  return await writePkcs12([{ kind: 'key', alias: entry.alias, created: undefined, certificates: entry.chain.map(({ raw }) => raw), protection: 'pkcs8', key }], password);
+  return await writePkcs12(
+    [
+      {
+        kind: 'key',
+        alias: entry.alias,
+        created: undefined,
+        certificates: entry.chain.map(({ raw }) => raw),
+        protection: 'pkcs8',
+        key,
+      },
+    ],
+    password,
+  );
 }
 
 function entryOf(store: Store, { file, alias }: KeySource): KeyEntry {
@@ -72,9 +113,11 @@ function entryOf(store: Store, { file, alias }: KeySource): KeyEntry {
   const keys = store.entries.filter((entry) => entry.kind === 'key');
   const aliases = keys.map((entry) => printableLine(entry.alias)).join(', ') || 'none';
   // Java compares aliases without regard to case.
-  const fitting = alias === undefined ? keys : keys.filter((entry) => entry.alias.toLowerCase() === alias.toLowerCase());
+  const fitting =
+    alias === undefined ? keys : keys.filter((entry) => entry.alias.toLowerCase() === alias.toLowerCase());
   const [only] = fitting;
-  if (only === undefined && alias !== undefined && keys.length > 0) throw keyFault('private_key_alias_unknown', { file, format, alias: printableLine(alias), aliases });
+  if (only === undefined && alias !== undefined && keys.length > 0)
+    throw keyFault('private_key_alias_unknown', { file, format, alias: printableLine(alias), aliases });
   if (only === undefined) throw keyFault('private_key_missing', { file, format });
   if (fitting.length > 1) throw keyFault('private_key_ambiguous', { file, format, count: fitting.length, aliases });
   return only;
@@ -85,7 +128,12 @@ async function unlock(entry: KeyEntry, { file, password, keyPassword }: KeySourc
 }
 
 /** Labels of private keys, and how OpenSSL calls what is in them. */
-const KEY_LABELS: Readonly<Record<string, 'pkcs1' | 'pkcs8' | 'sec1' | 'encrypted'>> = { 'PRIVATE KEY': 'pkcs8', 'RSA PRIVATE KEY': 'pkcs1', 'EC PRIVATE KEY': 'sec1', 'ENCRYPTED PRIVATE KEY': 'encrypted' };
+const KEY_LABELS: Readonly<Record<string, 'pkcs1' | 'pkcs8' | 'sec1' | 'encrypted'>> = {
+  'PRIVATE KEY': 'pkcs8',
+  'RSA PRIVATE KEY': 'pkcs1',
+  'EC PRIVATE KEY': 'sec1',
+  'ENCRYPTED PRIVATE KEY': 'encrypted',
+};
 const PEM_LIMITS = { maxLength: MAX_STORE_BYTES, maxBlocks: 2 * MAX_ENTRIES };
 /** A key of 16,384 bits has 13 kB. */
 const KEY_LIMITS: DerLimits = { maxBytes: 64 * 1024, maxDepth: 16, maxElements: 256, form: 'ber', octets: true };
@@ -98,7 +146,13 @@ async function readLoneKey(bytes: Buffer, source: KeySource): Promise<KeyObject>
   const blocks = keyBlocks(textOfBytes(bytes), file);
   const [block] = blocks;
   if (block === undefined) throw keyFault('private_key_missing', { file, format: FORMAT_NAMES.pem });
-  if (blocks.length > 1) throw keyFault('private_key_ambiguous', { file, format: FORMAT_NAMES.pem, count: blocks.length, aliases: 'PEM gives them no names' });
+  if (blocks.length > 1)
+    throw keyFault('private_key_ambiguous', {
+      file,
+      format: FORMAT_NAMES.pem,
+      count: blocks.length,
+      aliases: 'PEM gives them no names',
+    });
   const type = KEY_LABELS[block.label] ?? 'pkcs8';
   if (block.body.some((line) => line.includes(':'))) return readEncryptedKey(block, secret, file);
   const der = decodeBlock(block);
@@ -126,10 +180,15 @@ function readEncryptedKey({ label, body }: PemBlock, secret: string | undefined,
   const [type = '', info = '', blank, ...rest] = body;
   const [, cipher, iv] = /^DEK-Info: ([A-Za-z0-9-]{1,32}),([0-9A-Fa-f]{16,64})$/.exec(info) ?? [];
   const der = decodeBlock({ body: rest });
-  if (type !== 'Proc-Type: 4,ENCRYPTED' || cipher === undefined || blank !== '' || der === undefined) throw keyFault('private_key_unreadable', { file, found: 'its header lines are not those of an encrypted key' });
+  if (type !== 'Proc-Type: 4,ENCRYPTED' || cipher === undefined || blank !== '' || der === undefined)
+    throw keyFault('private_key_unreadable', { file, found: 'its header lines are not those of an encrypted key' });
   if (secret === undefined) throw keyFault('private_key_password_missing', { file });
   try {
-    return createPrivateKey({ key: pemOf(label, der).replace('-----\n', `-----\n${type}\nDEK-Info: ${cipher},${iv}\n\n`), format: 'pem', passphrase: secret });
+    return createPrivateKey({
+      key: pemOf(label, der).replace('-----\n', `-----\n${type}\nDEK-Info: ${cipher},${iv}\n\n`),
+      format: 'pem',
+      passphrase: secret,
+    });
   } catch (error) {
     throw keystoreFault('keystore_key_password_wrong', {}, error);
   }
@@ -187,6 +246,10 @@ function readCertificate(der: Buffer, file: string, store: Store): X509Certifica
   try {
     return readX509(der);
   } catch (error) {
-    throw keystoreFault('keystore_damaged', { file, format: FORMAT_NAMES[store.format], found: 'a certificate in it cannot be read' }, error);
+    throw keystoreFault(
+      'keystore_damaged',
+      { file, format: FORMAT_NAMES[store.format], found: 'a certificate in it cannot be read' },
+      error,
+    );
   }
 }

@@ -6,7 +6,12 @@ import { readCertificate } from '../x509/certificates.ts';
 export type StoreFormat = 'jks' | 'pkcs12' | 'pem' | 'der';
 
 /** How formats are called in messages. */
-export const FORMAT_NAMES: Readonly<Record<StoreFormat, string>> = { jks: 'JKS', pkcs12: 'PKCS#12', pem: 'PEM', der: 'DER certificate' };
+export const FORMAT_NAMES: Readonly<Record<StoreFormat, string>> = {
+  jks: 'JKS',
+  pkcs12: 'PKCS#12',
+  pem: 'PEM',
+  der: 'DER certificate',
+};
 
 /** The password that Java's own trust stores come with; no secret. */
 export const DEFAULT_PASSWORD = 'changeit';
@@ -67,16 +72,27 @@ export const MAX_STORE_BYTES = 16 * 1024 * 1024;
 
 /** SHA-256 over the DER form, in the notation of keytool and openssl (AB:CD:...). */
 export function thumbprint(der: Uint8Array): string {
-  return createHash('sha256').update(der).digest('hex').toUpperCase().replaceAll(/(..)(?!$)/g, '$1:');
+  return createHash('sha256')
+    .update(der)
+    .digest('hex')
+    .toUpperCase()
+    .replaceAll(/(..)(?!$)/g, '$1:');
 }
 
 /** The same with SHA-1: for comparing with lists that show nothing better, never for deciding. */
 export function oldThumbprint(der: Uint8Array): string {
-  return createHash('sha1').update(der).digest('hex').toUpperCase().replaceAll(/(..)(?!$)/g, '$1:');
+  return createHash('sha1')
+    .update(der)
+    .digest('hex')
+    .toUpperCase()
+    .replaceAll(/(..)(?!$)/g, '$1:');
 }
 
 export function toPem(der: Uint8Array): string {
-  const lines = Buffer.from(der).toString('base64').match(/.{1,64}/g) ?? [];
+  const lines =
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
   return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
 }
 
@@ -94,7 +110,11 @@ export function parseCertificate(der: Uint8Array): X509Certificate | undefined {
 
 /** "CN=Example Root, O=Example Bank" as one printable line. */
 export function nameLine(name: string): string {
-  const line = name.split('\n').filter((part) => part !== '').toReversed().join(', ');
+  const line = name
+    .split('\n')
+    .filter((part) => part !== '')
+    .toReversed()
+    .join(', ');
   return line === '' ? '(no name)' : printableLine(line);
 }
 
@@ -115,7 +135,9 @@ export function soundness(der: Uint8Array): Soundness {
   if (!/sha\d|ed25519|ed448/i.test(certificate.signatureAlgorithm ?? '')) return 'sound';
   try {
     // checkIssued compares names and key identifiers, so a root that an older key of its own signed is left alone.
-    return !certificate.checkIssued(certificate) || certificate.verify(certificate.publicKey) ? 'sound' : 'broken signature';
+    return !certificate.checkIssued(certificate) || certificate.verify(certificate.publicKey)
+      ? 'sound'
+      : 'broken signature';
   } catch {
     return 'unreadable'; // its key is none: publicKey throws
   }

@@ -1,11 +1,24 @@
 // Owns opening and writing a store of any format: the format is told by the content, never by the name.
 import { keystoreFault } from './errors.ts';
 import { readJks, writeJks } from './jks.ts';
-import { FORMAT_NAMES, MAX_STORE_BYTES, type Store, type StoreEntry, type StoreFormat, type StoreSource } from './material.ts';
+import {
+  FORMAT_NAMES,
+  MAX_STORE_BYTES,
+  type Store,
+  type StoreEntry,
+  type StoreFormat,
+  type StoreSource,
+} from './material.ts';
 import { readDerCertificate, readPem, textOfBytes } from './pem.ts';
 
 /** trustStoreType and the like, lower case, to what we call it. */
-const DECLARED: Readonly<Record<string, StoreFormat>> = { jks: 'jks', pkcs12: 'pkcs12', p12: 'pkcs12', pfx: 'pkcs12', pem: 'pem' };
+const DECLARED: Readonly<Record<string, StoreFormat>> = {
+  jks: 'jks',
+  pkcs12: 'pkcs12',
+  p12: 'pkcs12',
+  pfx: 'pkcs12',
+  pem: 'pem',
+};
 
 export interface StoreRequest extends StoreSource {
   /** What the configuration says it is (trustStoreType): only compared. */
@@ -15,18 +28,33 @@ export interface StoreRequest extends StoreSource {
 /** Opens a JKS, PKCS#12 or PEM store, or a single DER certificate. Throws keystore faults and nothing else. */
 export async function openStore(request: StoreRequest): Promise<Store> {
   const { bytes, file } = request;
-  if (bytes.length > MAX_STORE_BYTES) throw keystoreFault('keystore_too_large', { file, found: `${bytes.length} bytes`, allowed: `${MAX_STORE_BYTES} bytes` });
+  if (bytes.length > MAX_STORE_BYTES)
+    throw keystoreFault('keystore_too_large', {
+      file,
+      found: `${bytes.length} bytes`,
+      allowed: `${MAX_STORE_BYTES} bytes`,
+    });
   const store = await readAs(formatOf(bytes, file), request);
   const declared = request.declaredType;
   if (declared === undefined || DECLARED[declared.toLowerCase()] === store.format) return store;
-  return { ...store, warnings: [...store.warnings, `${file} is declared as ${declared}, but is ${FORMAT_NAMES[store.format]}: the content counts.`] };
+  return {
+    ...store,
+    warnings: [
+      ...store.warnings,
+      `${file} is declared as ${declared}, but is ${FORMAT_NAMES[store.format]}: the content counts.`,
+    ],
+  };
 }
 
 /**
  * The bytes of a store with `entries`. PEM has no way back from entries to the text around them: see appendPem (pem.ts).
  * Throws keystore_cannot_hold.
  */
-export async function encodeStore(format: 'jks' | 'pkcs12', entries: readonly StoreEntry[], password: string): Promise<Buffer> {
+export async function encodeStore(
+  format: 'jks' | 'pkcs12',
+  entries: readonly StoreEntry[],
+  password: string,
+): Promise<Buffer> {
   if (format === 'jks') return writeJks(entries, password);
   const { writePkcs12 } = await import('./pkcs12.ts');
   return await writePkcs12(entries, password);
@@ -49,9 +77,13 @@ function formatOf(bytes: Buffer, file: string): StoreFormat {
   if (/^0000000[12]00000014/.test(bytes.subarray(0, 8).toString('hex'))) throw keystoreFault('keystore_bks', { file });
   if (bytes[0] === 0x30) return formatOfDer(bytes, file);
   const text = plainText(bytes);
-  if (text === undefined) throw keystoreFault('keystore_format_unknown', { file, found: bytes.subarray(0, 8).toString('hex') });
+  if (text === undefined)
+    throw keystoreFault('keystore_format_unknown', { file, found: bytes.subarray(0, 8).toString('hex') });
   if (/^[ \t]*-----BEGIN /m.test(text)) return 'pem';
-  throw keystoreFault('keystore_is_text', { file, found: /^\s*<(!doctype|html)/i.test(text) ? 'an HTML page' : 'a text file' });
+  throw keystoreFault('keystore_is_text', {
+    file,
+    found: /^\s*<(!doctype|html)/i.test(text) ? 'an HTML page' : 'a text file',
+  });
 }
 
 /** All three are a SEQUENCE; the first element in it tells them apart: version 3, tbsCertificate, or the type of a PKCS#7. */
@@ -63,8 +95,18 @@ function formatOfDer(bytes: Buffer, file: string): StoreFormat {
     if (first.startsWith('0609')) throw keystoreFault('keystore_pkcs7', { file, form: 'der' });
     throw keystoreFault('keystore_format_unknown', { file, found: bytes.subarray(0, 8).toString('hex') });
   }
-  if (end > bytes.length) throw keystoreFault('keystore_truncated', { file, format: FORMAT_NAMES[format], found: `it announces ${end} bytes, but ends after ${bytes.length}` });
-  if (end < bytes.length) throw keystoreFault('keystore_damaged', { file, format: FORMAT_NAMES[format], found: `it announces ${end} bytes, and ${bytes.length - end} follow them` });
+  if (end > bytes.length)
+    throw keystoreFault('keystore_truncated', {
+      file,
+      format: FORMAT_NAMES[format],
+      found: `it announces ${end} bytes, but ends after ${bytes.length}`,
+    });
+  if (end < bytes.length)
+    throw keystoreFault('keystore_damaged', {
+      file,
+      format: FORMAT_NAMES[format],
+      found: `it announces ${end} bytes, and ${bytes.length - end} follow them`,
+    });
   return format;
 }
 

@@ -2,7 +2,18 @@
 // them; and the single certificate in DER. PEM has no password and no digest: a root's own signature is all that can be checked.
 import { keystoreFault } from './errors.ts';
 import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../x509/pem.ts';
-import { FORMAT_NAMES, MAX_ENTRIES, MAX_STORE_BYTES, printableLine, soundness, toPem, type Store, type StoreEntry, type StoreSource, type TrustedEntry } from './material.ts';
+import {
+  FORMAT_NAMES,
+  MAX_ENTRIES,
+  MAX_STORE_BYTES,
+  printableLine,
+  soundness,
+  toPem,
+  type Store,
+  type StoreEntry,
+  type StoreSource,
+  type TrustedEntry,
+} from './material.ts';
 
 const LINE_END = /\r\n|\n|\r/;
 
@@ -24,13 +35,25 @@ export function readPem({ bytes, file }: StoreSource): Store {
       others.push(printableLine(block.label));
       continue;
     }
-    if (entries.length === MAX_ENTRIES) throw keystoreFault('keystore_too_large', { file, found: `more than ${MAX_ENTRIES} certificates`, allowed: MAX_ENTRIES });
+    if (entries.length === MAX_ENTRIES)
+      throw keystoreFault('keystore_too_large', {
+        file,
+        found: `more than ${MAX_ENTRIES} certificates`,
+        allowed: MAX_ENTRIES,
+      });
     const der = decodeBlock(block);
     const place = `the certificate that begins on line ${block.line}`;
     const verdict = der === undefined ? 'unreadable' : soundness(der);
-    if (der === undefined || verdict === 'unreadable') throw keystoreFault('keystore_damaged', { file, format, found: `${place} is no certificate` });
-    if (verdict === 'broken signature') throw keystoreFault('keystore_tampered', { file, format, found: `${place} does not fit its own signature` });
-    entries.push({ kind: 'trusted', alias: block.alias ?? `certificate-${entries.length + 1}`, created: undefined, certificates: [der] });
+    if (der === undefined || verdict === 'unreadable')
+      throw keystoreFault('keystore_damaged', { file, format, found: `${place} is no certificate` });
+    if (verdict === 'broken signature')
+      throw keystoreFault('keystore_tampered', { file, format, found: `${place} does not fit its own signature` });
+    entries.push({
+      kind: 'trusted',
+      alias: block.alias ?? `certificate-${entries.length + 1}`,
+      created: undefined,
+      certificates: [der],
+    });
   }
   return { format: 'pem', entries, warnings: [], others };
 }
@@ -39,16 +62,30 @@ export function readPem({ bytes, file }: StoreSource): Store {
 export function readDerCertificate({ bytes, file }: StoreSource): Store {
   const format = FORMAT_NAMES.der;
   const verdict = soundness(bytes);
-  if (verdict === 'unreadable') throw keystoreFault('keystore_damaged', { file, format, found: 'its bytes are no certificate' });
-  if (verdict === 'broken signature') throw keystoreFault('keystore_tampered', { file, format, found: 'the certificate does not fit its own signature' });
-  return { format: 'der', entries: [{ kind: 'trusted', alias: 'certificate-1', created: undefined, certificates: [bytes] }], warnings: [], others: [] };
+  if (verdict === 'unreadable')
+    throw keystoreFault('keystore_damaged', { file, format, found: 'its bytes are no certificate' });
+  if (verdict === 'broken signature')
+    throw keystoreFault('keystore_tampered', { file, format, found: 'the certificate does not fit its own signature' });
+  return {
+    format: 'der',
+    entries: [{ kind: 'trusted', alias: 'certificate-1', created: undefined, certificates: [bytes] }],
+    warnings: [],
+    others: [],
+  };
 }
 
 /** `bytes` (a bundle, or nothing) with `entries` behind it; everything that stood there stays. UTF-8. */
 export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buffer {
   const text = textOfBytes(bytes);
   const gap = text === '' || text.endsWith('\n') ? '' : '\n';
-  return Buffer.from(text + gap + entries.map(({ alias, certificates }) => `friendlyName: ${printableLine(alias)}\n${toPem(certificates[0])}`).join(''), 'utf8');
+  return Buffer.from(
+    text +
+      gap +
+      entries
+        .map(({ alias, certificates }) => `friendlyName: ${printableLine(alias)}\n${toPem(certificates[0])}`)
+        .join(''),
+    'utf8',
+  );
 }
 
 /** True when something stands in the bundle that no other format has a place for: comments, the print-out of a certificate. */
@@ -106,7 +143,12 @@ function* blocks(text: string, file: string): Generator<Block> {
   } catch (error) {
     if (!(error instanceof PemFault)) throw error;
     const found = printableLine(error.message);
-    if (error.kind === 'limit') throw keystoreFault('keystore_too_large', { file, found, allowed: `${MAX_ENTRIES} certificates` }, error);
-    throw keystoreFault(error.kind === 'open' ? 'keystore_truncated' : 'keystore_damaged', { file, format, found }, error);
+    if (error.kind === 'limit')
+      throw keystoreFault('keystore_too_large', { file, found, allowed: `${MAX_ENTRIES} certificates` }, error);
+    throw keystoreFault(
+      error.kind === 'open' ? 'keystore_truncated' : 'keystore_damaged',
+      { file, format, found },
+      error,
+    );
   }
 }

@@ -57,7 +57,8 @@ export function workBudget(): Budget {
   let left = MAX_TOTAL_ITERATIONS;
   return (iterations) => {
     left -= iterations;
-    if (iterations < 1 || iterations > MAX_ITERATIONS || left < 0) throw new BadData(`it asks for ${iterations} iterations; allowed are 1 to ${MAX_ITERATIONS}`);
+    if (iterations < 1 || iterations > MAX_ITERATIONS || left < 0)
+      throw new BadData(`it asks for ${iterations} iterations; allowed are 1 to ${MAX_ITERATIONS}`);
   };
 }
 
@@ -78,12 +79,20 @@ export function macFits(macData: Asn1, content: Buffer, password: string, budget
 export function makeMac(content: Buffer, password: string): Asn1 {
   const salt = randomBytes(20);
   const value = mac('sha256', password, salt, WRITE_ITERATIONS, content, workBudget());
-  const digestInfo = build.sequence(build.sequence(build.oid('2.16.840.1.101.3.4.2.1'), build.null()), build.octets(value));
+  const digestInfo = build.sequence(
+    build.sequence(build.oid('2.16.840.1.101.3.4.2.1'), build.null()),
+    build.octets(value),
+  );
   return build.sequence(digestInfo, build.octets(salt), build.integer(WRITE_ITERATIONS));
 }
 
 /** Decrypts `content` as `algorithm` (an AlgorithmIdentifier) says. Throws CannotDecrypt, UnknownAlgorithm, BadData. */
-export async function decrypt(algorithm: Asn1 | undefined, content: Buffer, password: string, budget: Budget): Promise<Buffer> {
+export async function decrypt(
+  algorithm: Asn1 | undefined,
+  content: Buffer,
+  password: string,
+  budget: Budget,
+): Promise<Buffer> {
   const [id, parameters] = members(algorithm, 'the encryption algorithm');
   const oid = oidOf(id, 'the encryption algorithm');
   if (oid === PBES2) return await decryptPbes2(parameters, content, password, budget);
@@ -107,12 +116,23 @@ export async function encrypt(content: Buffer, password: string): Promise<{ algo
   const key = await promisify(pbkdf2)(Buffer.from(password, 'utf8'), salt, WRITE_ITERATIONS, 32, 'sha256');
   const cipher = createCipheriv('aes-256-cbc', key, iv);
   const prf = build.sequence(build.oid('1.2.840.113549.2.9'), build.null());
-  const kdf = build.sequence(build.oid(PBKDF2), build.sequence(build.octets(salt), build.integer(WRITE_ITERATIONS), build.integer(32), prf));
+  const kdf = build.sequence(
+    build.oid(PBKDF2),
+    build.sequence(build.octets(salt), build.integer(WRITE_ITERATIONS), build.integer(32), prf),
+  );
   const scheme = build.sequence(build.oid('2.16.840.1.101.3.4.1.42'), build.octets(iv));
-  return { algorithm: build.sequence(build.oid(PBES2), build.sequence(kdf, scheme)), content: Buffer.concat([cipher.update(content), cipher.final()]) };
+  return {
+    algorithm: build.sequence(build.oid(PBES2), build.sequence(kdf, scheme)),
+    content: Buffer.concat([cipher.update(content), cipher.final()]),
+  };
 }
 
-async function decryptPbes2(parameters: Asn1 | undefined, content: Buffer, password: string, budget: Budget): Promise<Buffer> {
+async function decryptPbes2(
+  parameters: Asn1 | undefined,
+  content: Buffer,
+  password: string,
+  budget: Budget,
+): Promise<Buffer> {
   const [kdf, scheme] = members(parameters, 'the PBES2 parameters');
   const [kdfId, kdfParameters] = members(kdf, 'the key derivation');
   const kdfOid = oidOf(kdfId, 'the key derivation');
@@ -129,9 +149,16 @@ async function decryptPbes2(parameters: Asn1 | undefined, content: Buffer, passw
   const cipher = CIPHERS[schemeOid];
   if (cipher === undefined) throw new UnknownAlgorithm(`the cipher ${schemeOid}`);
   const iv = octets(ivNode, 'the initialization vector');
-  if (iv.length !== cipher.ivBytes) throw new BadData(`the initialization vector has ${iv.length} bytes; allowed are ${cipher.ivBytes}`);
+  if (iv.length !== cipher.ivBytes)
+    throw new BadData(`the initialization vector has ${iv.length} bytes; allowed are ${cipher.ivBytes}`);
   budget(iterations);
-  const key = await promisify(pbkdf2)(Buffer.from(password, 'utf8'), boundedSalt(salt), iterations, cipher.keyBytes, hashName);
+  const key = await promisify(pbkdf2)(
+    Buffer.from(password, 'utf8'),
+    boundedSalt(salt),
+    iterations,
+    cipher.keyBytes,
+    hashName,
+  );
   return decipher(cipher.name, key, iv, content);
 }
 
@@ -146,24 +173,42 @@ function decipher(name: string, key: Buffer, iv: Buffer, content: Buffer): Buffe
 
 function boundedSalt(node: Asn1 | undefined): Buffer {
   const salt = octets(node, 'the salt');
-  if (salt.length > MAX_SALT_BYTES) throw new BadData(`the salt has ${salt.length} bytes; allowed are ${MAX_SALT_BYTES}`);
+  if (salt.length > MAX_SALT_BYTES)
+    throw new BadData(`the salt has ${salt.length} bytes; allowed are ${MAX_SALT_BYTES}`);
   return salt;
 }
 
-function mac(hashName: HashName, password: string, salt: Buffer, iterations: number, content: Buffer, budget: Budget): Buffer {
+function mac(
+  hashName: HashName,
+  password: string,
+  salt: Buffer,
+  iterations: number,
+  content: Buffer,
+  budget: Budget,
+): Buffer {
   const keyBytes = hash(hashName, '', 'buffer').length;
-  return createHmac(hashName, deriveKey(hashName, password, salt, 3, iterations, keyBytes, budget)).update(content).digest();
+  return createHmac(hashName, deriveKey(hashName, password, salt, 3, iterations, keyBytes, budget))
+    .update(content)
+    .digest();
 }
 
 /** RFC 7292 appendix B.2; `id` is 1 for a key, 2 for an initialization vector, 3 for a MAC key (B.3). */
-function deriveKey(hashName: HashName, password: string, salt: Buffer, id: 1 | 2 | 3, iterations: number, bytes: number, budget: Budget): Buffer {
+function deriveKey(
+  hashName: HashName,
+  password: string,
+  salt: Buffer,
+  id: 1 | 2 | 3,
+  iterations: number,
+  bytes: number,
+  budget: Budget,
+): Buffer {
   const v = hashName === 'sha384' || hashName === 'sha512' ? 128 : 64;
   // B.1: BMPString with a zero character behind it.
   const secret = Buffer.from(`${password}\0`, 'utf16le').swap16();
   const diversifier = Buffer.alloc(v, id);
   const input = Buffer.concat([repeatTo(salt, v), repeatTo(secret, v)]);
   const blocks: Buffer[] = [];
-  for (let have = 0; have < bytes; ) {
+  for (let have = 0; have < bytes;) {
     budget(iterations);
     let block = hash(hashName, Buffer.concat([diversifier, input]), 'buffer');
     for (let i = 1; i < iterations; i += 1) block = hash(hashName, block, 'buffer');

@@ -5,8 +5,27 @@ import { isCoded, type CodedError } from '../errors.ts';
 import { bmpText, build, explicit, members, octets, oidOf, parseDer, smallInteger, toDer, type Asn1 } from './asn1.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData } from './java-data.ts';
-import { DEFAULT_PASSWORD, FORMAT_NAMES, MAX_ENTRIES, parseCertificate, soundness, type KeyEntry, type Store, type StoreEntry, type StoreSource } from './material.ts';
-import { CannotDecrypt, decrypt, encrypt, macFits, makeMac, UnknownAlgorithm, workBudget, type Budget } from './pkcs12-crypto.ts';
+import {
+  DEFAULT_PASSWORD,
+  FORMAT_NAMES,
+  MAX_ENTRIES,
+  parseCertificate,
+  soundness,
+  type KeyEntry,
+  type Store,
+  type StoreEntry,
+  type StoreSource,
+} from './material.ts';
+import {
+  CannotDecrypt,
+  decrypt,
+  encrypt,
+  macFits,
+  makeMac,
+  UnknownAlgorithm,
+  workBudget,
+  type Budget,
+} from './pkcs12-crypto.ts';
 import { protectPkcs8Key } from './private-key.ts';
 
 /** Parsed ASN.1 takes a hundred times its size in the worst case; 1,000 certificates fit into this. */
@@ -40,12 +59,18 @@ interface Pfx {
 
 /** Reads a PKCS#12 file. Throws keystore faults: wrong or missing password, tampered, damaged, unsupported, too large. */
 export async function readPkcs12({ bytes, file, password }: StoreSource): Promise<Store> {
-  if (bytes.length > MAX_PKCS12_BYTES) throw keystoreFault('keystore_too_large', { file, found: `${bytes.length} bytes of PKCS#12`, allowed: `${MAX_PKCS12_BYTES} bytes` });
+  if (bytes.length > MAX_PKCS12_BYTES)
+    throw keystoreFault('keystore_too_large', {
+      file,
+      found: `${bytes.length} bytes of PKCS#12`,
+      allowed: `${MAX_PKCS12_BYTES} bytes`,
+    });
   const secret = password ?? DEFAULT_PASSWORD;
   try {
     const pfx = parsePfx(bytes);
     const budget = workBudget();
-    if (pfx.mac !== undefined && !macFits(pfx.mac, pfx.content, secret, budget)) throw await faultOfMac(pfx, file, password, budget);
+    if (pfx.mac !== undefined && !macFits(pfx.mac, pfx.content, secret, budget))
+      throw await faultOfMac(pfx, file, password, budget);
     const bags = await readContents(pfx.content, secret, budget);
     const warnings = pfx.mac === undefined ? [`${file} has no MAC: nothing tells whether it was changed.`] : [];
     return storeOf(bags, file, warnings);
@@ -68,7 +93,11 @@ export async function writePkcs12(entries: readonly StoreEntry[], password: stri
       certificates.push(certificateBag(entry.certificates[0], entry.kind === 'trusted' ? [name, mark] : [name]));
       continue;
     }
-    if (entry.protection === 'jks') throw keystoreFault('keystore_cannot_hold', { format: 'PKCS#12', found: 'a private key under the protection of JKS' });
+    if (entry.protection === 'jks')
+      throw keystoreFault('keystore_cannot_hold', {
+        format: 'PKCS#12',
+        found: 'a private key under the protection of JKS',
+      });
     const attributes = [name, attribute(LOCAL_KEY_ID, build.octets(keyIdOf(entry)))];
     const shrouded = entry.protection === 'none' ? await protectPkcs8Key(entry.key, password) : entry.key;
     keys.push(bag('2', parseDer(shrouded, 'the private key'), attributes));
@@ -76,7 +105,9 @@ export async function writePkcs12(entries: readonly StoreEntry[], password: stri
   }
   const encrypted = await encrypt(toDer(build.sequence(...certificates)), password);
   const encryptedInfo = build.sequence(build.oid(DATA), encrypted.algorithm, build.implicitOctets(encrypted.content));
-  const contents = [build.sequence(build.oid(ENCRYPTED_DATA), build.explicit(build.sequence(build.integer(0), encryptedInfo)))];
+  const contents = [
+    build.sequence(build.oid(ENCRYPTED_DATA), build.explicit(build.sequence(build.integer(0), encryptedInfo))),
+  ];
   if (keys.length > 0) contents.push(dataInfo(toDer(build.sequence(...keys))));
   const safe = toDer(build.sequence(...contents));
   return toDer(build.sequence(build.integer(3), dataInfo(safe), makeMac(safe, password)));
@@ -171,11 +202,19 @@ function storeOf(bags: readonly Bag[], file: string, warnings: string[]): Store 
     });
   }
   const unmarked = keys.length === 0 && certificates.length > 0 && certificates.every(({ trusted }) => !trusted);
-  if (unmarked) warnings.push(`${file} trusts ${certificates.length} certificate(s) without Java's mark for that: Java sees it as empty. "queue-agent truststore import" writes the mark.`);
+  if (unmarked)
+    warnings.push(
+      `${file} trusts ${certificates.length} certificate(s) without Java's mark for that: Java sees it as empty. "queue-agent truststore import" writes the mark.`,
+    );
   for (const [index, certificate] of certificates.entries()) {
     if (chained.has(certificate) && !certificate.trusted) continue;
     const kind = certificate.trusted || unmarked ? 'trusted' : 'loose';
-    entries.push({ kind, alias: certificate.alias ?? `certificate-${index + 1}`, created: undefined, certificates: [certificate.content] });
+    entries.push({
+      kind,
+      alias: certificate.alias ?? `certificate-${index + 1}`,
+      created: undefined,
+      certificates: [certificate.content],
+    });
   }
   const others = bags.filter(({ type }) => type === 'other').map(() => 'a bag of another type');
   return { format: 'pkcs12', entries, warnings, others };
@@ -193,19 +232,28 @@ interface CertificateIndex {
 function chainOf({ keyId }: Bag, index: CertificateIndex | undefined): Bag[] {
   const chain: Bag[] = [];
   if (keyId === undefined || index === undefined) return chain;
-  for (let next = index.byKeyId.get(keyId.toString('hex')); next !== undefined && chain.length < MAX_CHAIN; ) {
+  for (let next = index.byKeyId.get(keyId.toString('hex')); next !== undefined && chain.length < MAX_CHAIN;) {
     chain.push(next);
     const issued = index.parsed.get(next);
     // A root ends it; the same root once more in the file is no part of it.
-    next = issued === undefined || issued.issuer === issued.subject ? undefined : index.bySubject.get(issued.issuer)?.find((candidate) => !chain.includes(candidate));
+    next =
+      issued === undefined || issued.issuer === issued.subject
+        ? undefined
+        : index.bySubject.get(issued.issuer)?.find((candidate) => !chain.includes(candidate));
   }
   return chain;
 }
 
 function indexOf(certificates: readonly Bag[]): CertificateIndex {
   const parsed = new Map(certificates.map((bag) => [bag, parseCertificate(bag.content)] as const));
-  const named = certificates.flatMap((bag) => (bag.keyId === undefined ? [] : [[bag.keyId.toString('hex'), bag] as const]));
-  return { parsed, byKeyId: new Map(named.toReversed()), bySubject: Map.groupBy(certificates, (bag) => parsed.get(bag)?.subject ?? '') };
+  const named = certificates.flatMap((bag) =>
+    bag.keyId === undefined ? [] : [[bag.keyId.toString('hex'), bag] as const],
+  );
+  return {
+    parsed,
+    byKeyId: new Map(named.toReversed()),
+    bySubject: Map.groupBy(certificates, (bag) => parsed.get(bag)?.subject ?? ''),
+  };
 }
 
 /** Java keeps the date of a key in its id: "Time 1700000000000". */
@@ -215,13 +263,20 @@ function dateOf(keyId: Buffer | undefined): Date | undefined {
 }
 
 function keyIdOf({ created, certificates, key }: KeyEntry): Buffer {
-  return created === undefined ? createHash('sha1').update(certificates[0] ?? key).digest() : Buffer.from(`Time ${created.getTime()}`, 'latin1');
+  return created === undefined
+    ? createHash('sha1')
+        .update(certificates[0] ?? key)
+        .digest()
+    : Buffer.from(`Time ${created.getTime()}`, 'latin1');
 }
 
 /** The MAC does not fit. If the contents decrypt all the same, the password is right and the file was changed. */
 async function faultOfMac(pfx: Pfx, file: string, password: string | undefined, budget: Budget): Promise<CodedError> {
   const tampered = (found: string) => keystoreFault('keystore_tampered', { file, format: FORMAT_NAMES.pkcs12, found });
-  const wrong = keystoreFault(password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong', { file, format: FORMAT_NAMES.pkcs12 });
+  const wrong = keystoreFault(password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong', {
+    file,
+    format: FORMAT_NAMES.pkcs12,
+  });
   let encryptedParts = 0;
   try {
     for (const info of members(parseDer(pfx.content, 'the content'), 'the content')) {
@@ -230,7 +285,8 @@ async function faultOfMac(pfx: Pfx, file: string, password: string | undefined, 
       encryptedParts += 1;
       const plain = await decryptPart(explicit(value, 'a part of the content'), password ?? DEFAULT_PASSWORD, budget);
       // A wrong password leaves a fitting padding once in 256 times, but hardly a fitting DER header too.
-      if (plain[0] === 0x30 && plain[1] === 0x82 && plain.length === 4 + plain.readUInt16BE(2)) return tampered('its contents open with the password, but its MAC does not fit them');
+      if (plain[0] === 0x30 && plain[1] === 0x82 && plain.length === 4 + plain.readUInt16BE(2))
+        return tampered('its contents open with the password, but its MAC does not fit them');
     }
     if (encryptedParts > 0) return wrong;
     const bags = await readContents(pfx.content, password ?? DEFAULT_PASSWORD, budget);
@@ -246,10 +302,16 @@ async function faultOfMac(pfx: Pfx, file: string, password: string | undefined, 
 function faultOf(error: unknown, file: string, password: string | undefined): unknown {
   const format = FORMAT_NAMES.pkcs12;
   if (isCoded(error)) return error;
-  if (error instanceof UnknownAlgorithm) return keystoreFault('keystore_unsupported', { file, format, found: error.message }, error);
+  if (error instanceof UnknownAlgorithm)
+    return keystoreFault('keystore_unsupported', { file, format, found: error.message }, error);
   if (error instanceof BadData) return keystoreFault('keystore_damaged', { file, format, found: error.message }, error);
   // Only a file without MAC comes here with another password than its own.
-  if (error instanceof CannotDecrypt) return keystoreFault(password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong', { file, format }, error);
+  if (error instanceof CannotDecrypt)
+    return keystoreFault(
+      password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong',
+      { file, format },
+      error,
+    );
   return error;
 }
 

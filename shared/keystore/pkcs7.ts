@@ -37,16 +37,25 @@ export function readPkcs7(bytes: Buffer, file: string): Buffer[] | undefined {
   try {
     certificates = certificatesOf(der);
   } catch (error) {
-    if (error instanceof EndOfData) throw keystoreFault('keystore_truncated', { file, format: FORMAT, found: error.message }, error);
-    if (error instanceof BadData) throw keystoreFault('keystore_damaged', { file, format: FORMAT, found: error.message }, error);
+    if (error instanceof EndOfData)
+      throw keystoreFault('keystore_truncated', { file, format: FORMAT, found: error.message }, error);
+    if (error instanceof BadData)
+      throw keystoreFault('keystore_damaged', { file, format: FORMAT, found: error.message }, error);
     throw error;
   }
-  if (certificates.length === 0) throw keystoreFault('keystore_no_certificate', { file, format: FORMAT, found: 'a signature or revocation lists' });
+  if (certificates.length === 0)
+    throw keystoreFault('keystore_no_certificate', { file, format: FORMAT, found: 'a signature or revocation lists' });
   for (const [index, certificate] of certificates.entries()) {
     const verdict = soundness(certificate);
     const place = `certificate ${index + 1} of ${certificates.length}`;
-    if (verdict === 'unreadable') throw keystoreFault('keystore_damaged', { file, format: FORMAT, found: `${place} is none` });
-    if (verdict === 'broken signature') throw keystoreFault('keystore_tampered', { file, format: FORMAT, found: `${place} does not fit its own signature` });
+    if (verdict === 'unreadable')
+      throw keystoreFault('keystore_damaged', { file, format: FORMAT, found: `${place} is none` });
+    if (verdict === 'broken signature')
+      throw keystoreFault('keystore_tampered', {
+        file,
+        format: FORMAT,
+        found: `${place} does not fit its own signature`,
+      });
   }
   return certificates;
 }
@@ -90,7 +99,8 @@ function certificatesOf(bytes: Buffer): Buffer[] {
   if (list === undefined) return [];
   // Attribute certificates and such carry other tags.
   const certificates = childrenOf(bytes, list).filter(({ tag }) => tag === SEQUENCE);
-  if (certificates.length > MAX_ENTRIES) throw new BadData(`it holds ${certificates.length} certificates; allowed are ${MAX_ENTRIES}`);
+  if (certificates.length > MAX_ENTRIES)
+    throw new BadData(`it holds ${certificates.length} certificates; allowed are ${MAX_ENTRIES}`);
   return certificates.map(({ start, next }) => bytes.subarray(start, next));
 }
 
@@ -101,7 +111,7 @@ function expect(element: Element | undefined, tag: number, what: string): Elemen
 
 function childrenOf(bytes: Buffer, parent: Element): Element[] {
   const children: Element[] = [];
-  for (let offset = parent.begin; offset < parent.end; ) {
+  for (let offset = parent.begin; offset < parent.end;) {
     const child = elementAt(bytes, offset, parent.end, 0);
     children.push(child);
     offset = child.next;
@@ -112,7 +122,10 @@ function childrenOf(bytes: Buffer, parent: Element): Element[] {
 /** X.690 section 8.1: a tag of one byte, a length of one form or the other, or an end mark (00 00) behind the content. */
 function elementAt(bytes: Buffer, start: number, limit: number, depth: number): Element {
   const need = (count: number, offset: number): void => {
-    if (offset + count > limit) throw new EndOfData(`at offset ${offset} ${count} bytes should follow, but ${Math.max(0, limit - offset)} are left`);
+    if (offset + count > limit)
+      throw new EndOfData(
+        `at offset ${offset} ${count} bytes should follow, but ${Math.max(0, limit - offset)} are left`,
+      );
   };
   need(2, start);
   const tag = bytes[start] as number;
@@ -131,9 +144,10 @@ function elementAt(bytes: Buffer, start: number, limit: number, depth: number): 
 function indefiniteAt(bytes: Buffer, start: number, limit: number, depth: number): Element {
   if (depth > MAX_DEPTH) throw new BadData(`its elements are nested deeper than ${MAX_DEPTH}`);
   const begin = start + 2;
-  for (let offset = begin; ; ) {
+  for (let offset = begin; ;) {
     const child = elementAt(bytes, offset, limit, depth + 1);
-    if (child.tag === 0 && child.next === child.start + 2) return { tag: bytes[start] as number, start, begin, end: offset, next: child.next };
+    if (child.tag === 0 && child.next === child.start + 2)
+      return { tag: bytes[start] as number, start, begin, end: offset, next: child.next };
     offset = child.next;
   }
 }

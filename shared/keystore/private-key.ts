@@ -8,7 +8,10 @@ import type { KeyEntry } from './material.ts';
 import { CannotDecrypt, decrypt, encrypt, UnknownAlgorithm, workBudget } from './pkcs12-crypto.ts';
 
 /** The key of an entry as PKCS#8 (DER). Throws keystore_key_password_wrong, keystore_key_unsupported. */
-export async function openKey({ key, protection }: Pick<KeyEntry, 'key' | 'protection'>, password: string): Promise<Buffer> {
+export async function openKey(
+  { key, protection }: Pick<KeyEntry, 'key' | 'protection'>,
+  password: string,
+): Promise<Buffer> {
   if (protection === 'none') return key;
   return protection === 'jks' ? unlockJksKey(key, password) : await openPkcs8Key(key, password);
 }
@@ -34,8 +37,14 @@ async function openPkcs8Key(key: Buffer, password: string): Promise<Buffer> {
     octets(inner, 'the private key');
     return plain;
   } catch (error) {
-    if (error instanceof UnknownAlgorithm) throw keystoreFault('keystore_key_unsupported', { found: error.message, allowed: 'what keytool and openssl write' }, error);
-    if (error instanceof CannotDecrypt || error instanceof BadData) throw keystoreFault('keystore_key_password_wrong', {}, error);
+    if (error instanceof UnknownAlgorithm)
+      throw keystoreFault(
+        'keystore_key_unsupported',
+        { found: error.message, allowed: 'what keytool and openssl write' },
+        error,
+      );
+    if (error instanceof CannotDecrypt || error instanceof BadData)
+      throw keystoreFault('keystore_key_password_wrong', {}, error);
     throw error;
   }
 }

@@ -9,12 +9,21 @@ const LOOKUP_MS = 5_000;
 /** Undefined: there is none of that name. */
 export async function groupIdOf(name: string): Promise<number | undefined> {
   if (!/^[A-Za-z_][\w.-]{0,63}$/.test(name)) return undefined;
-  const local = await readBoundedFile({ path: '/etc/group', what: 'The list of groups', maxBytes: MAX_GROUP_FILE_BYTES, hint: 'Restore /etc/group.', ifMissing: 'ignore' });
+  const local = await readBoundedFile({
+    path: '/etc/group',
+    what: 'The list of groups',
+    maxBytes: MAX_GROUP_FILE_BYTES,
+    hint: 'Restore /etc/group.',
+    ifMissing: 'ignore',
+  });
   const found = idIn(local?.toString('utf8') ?? '', name);
   if (found !== undefined) return found;
   try {
     // Groups of a directory service are not in the file.
-    const { stdout } = await promisify(execFile)('getent', ['group', name], { timeout: LOOKUP_MS, maxBuffer: MAX_GROUP_FILE_BYTES });
+    const { stdout } = await promisify(execFile)('getent', ['group', name], {
+      timeout: LOOKUP_MS,
+      maxBuffer: MAX_GROUP_FILE_BYTES,
+    });
     return idIn(stdout, name);
   } catch {
     // getent ends with 2 where there is no such group, and some systems have no getent: the group is unknown either way.
@@ -24,6 +33,9 @@ export async function groupIdOf(name: string): Promise<number | undefined> {
 
 /** group(5): name:password:gid:members. */
 function idIn(list: string, name: string): number | undefined {
-  const id = list.split('\n').find((line) => line.startsWith(`${name}:`))?.split(':')[2];
+  const id = list
+    .split('\n')
+    .find((line) => line.startsWith(`${name}:`))
+    ?.split(':')[2];
   return id !== undefined && /^\d{1,10}$/.test(id) ? Number(id) : undefined;
 }

@@ -62,11 +62,16 @@ export interface LocalSocket {
  * Lets `server` listen at `path`. What a process that ended left there is replaced, and nothing else: the caller holds a lock that no other
  * process with the same path has. Errors: local_socket_path_long, local_socket_taken, local_socket_unusable; then nothing listens.
  */
-export async function openLocalSocket(server: Server, path: string, { setting, groupId }: OpenOptions): Promise<LocalSocket> {
+export async function openLocalSocket(
+  server: Server,
+  path: string,
+  { setting, groupId }: OpenOptions,
+): Promise<LocalSocket> {
   try {
     if (!HAS_UNIX_SOCKETS) return await openPipe(server, path);
     const bytes = Buffer.byteLength(path);
-    if (bytes > MAX_SOCKET_PATH_BYTES) throw localSocketFault('local_socket_path_long', { file: path, bytes, maxBytes: MAX_SOCKET_PATH_BYTES, setting });
+    if (bytes > MAX_SOCKET_PATH_BYTES)
+      throw localSocketFault('local_socket_path_long', { file: path, bytes, maxBytes: MAX_SOCKET_PATH_BYTES, setting });
     const taken = await takenBy(path);
     if (taken !== undefined) throw localSocketFault('local_socket_taken', { file: path, found: taken, setting });
     return await openUnixSocket(server, path, groupId);
@@ -95,7 +100,13 @@ export interface FoundSocket {
 /** The socket of a daemon, once it is certain that no other account listens there. Errors: local_socket_missing, local_socket_foreign. */
 export async function findLocalSocket(path: string, { ifMissing, namedFolder }: FindOptions): Promise<FoundSocket> {
   if (!HAS_UNIX_SOCKETS) {
-    const name = await readBoundedFile({ path, what: 'The name of the pipe', maxBytes: MAX_NAME_BYTES, hint: ifMissing, ifMissing: 'ignore' });
+    const name = await readBoundedFile({
+      path,
+      what: 'The name of the pipe',
+      maxBytes: MAX_NAME_BYTES,
+      hint: ifMissing,
+      ifMissing: 'ignore',
+    });
     if (name === undefined) throw localSocketFault('local_socket_missing', { file: path, action: ifMissing });
     return { path: name.toString('utf8').trim(), isOwnerOnly: false };
   }
@@ -105,11 +116,16 @@ export async function findLocalSocket(path: string, { ifMissing, namedFolder }: 
     const self = process.geteuid?.();
     if (!found.isSocket()) throw localSocketFault('local_socket_foreign', { file: path, found: 'it is not a socket' });
     const isNamed = self === 0 && namedFolder !== undefined && (await stat(namedFolder)).uid === uid;
-    if (uid !== 0 && uid !== self && !isNamed) throw localSocketFault('local_socket_foreign', { file: path, found: `it belongs to another account (uid ${uid})` });
+    if (uid !== 0 && uid !== self && !isNamed)
+      throw localSocketFault('local_socket_foreign', {
+        file: path,
+        found: `it belongs to another account (uid ${uid})`,
+      });
     return { path, isOwnerOnly: (mode & OTHERS) === 0 };
   } catch (error) {
     if (isCoded(error)) throw error;
-    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') throw localSocketFault('local_socket_missing', { file: path, action: ifMissing }, error);
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR')
+      throw localSocketFault('local_socket_missing', { file: path, action: ifMissing }, error);
     throw localSocketFault('local_socket_foreign', { file: path, found: textOf(error) }, error);
   }
 }
@@ -147,7 +163,8 @@ async function openUnixSocket(server: Server, path: string, groupId: number | un
 async function takenBy(path: string): Promise<string | undefined> {
   const found = await lstatIfThere(path);
   if (found === undefined) return undefined;
-  if (!found.isSocket()) return found.isSymbolicLink() ? 'a symbolic link is there' : 'something that is not a socket is there';
+  if (!found.isSocket())
+    return found.isSymbolicLink() ? 'a symbolic link is there' : 'something that is not a socket is there';
   if (found.uid !== process.geteuid?.()) return `a socket of another account (uid ${found.uid}) is there`;
   return (await isAlive(path)) ? 'another process listens there' : undefined;
 }

@@ -42,7 +42,11 @@ export function wholeNumber(minimum: number, maximum: number): SettingFormat<num
 
 /** One of `words`, without regard to case. */
 export function oneOf<const W extends string>(...words: W[]): SettingFormat<W> {
-  return { name: `one of ${words.join(' ')}`, allowed: words.join(', '), parse: (text) => words.find((word) => word === text.trim().toLowerCase()) };
+  return {
+    name: `one of ${words.join(' ')}`,
+    allowed: words.join(', '),
+    parse: (text) => words.find((word) => word === text.trim().toLowerCase()),
+  };
 }
 
 /** Text without control characters. */
@@ -50,7 +54,8 @@ export function text(minimum: number, maximum: number): SettingFormat<string> {
   return {
     name: `text ${minimum}-${maximum}`,
     allowed: `${minimum} to ${maximum} characters, no control characters`,
-    parse: (found) => (found.length >= minimum && found.length <= maximum && !/\p{Cc}/u.test(found) ? found : undefined),
+    parse: (found) =>
+      found.length >= minimum && found.length <= maximum && !/\p{Cc}/u.test(found) ? found : undefined,
   };
 }
 

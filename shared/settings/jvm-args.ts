@@ -15,7 +15,7 @@ export function splitJvmArgs(line: string): string[] {
   let argument: string[] | undefined;
   // From the last one of its kind on nothing closes a quote any more: it need not be looked for again.
   const last: Readonly<Record<string, number>> = { '"': line.lastIndexOf('"'), "'": line.lastIndexOf("'") };
-  for (let offset = 0; offset < line.length; ) {
+  for (let offset = 0; offset < line.length;) {
     const character = line.charAt(offset);
     if (character.trim() === '') {
       if (argument !== undefined) found.push(argument.join(''));

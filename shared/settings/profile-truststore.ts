@@ -23,7 +23,12 @@ export interface ProfileTruststore {
 }
 
 /** The password in jetty.jvm.args belongs to the store that is named there, not to one that replaces it. */
-export function profileTruststore({ folder, truststore, password, jvmArgs }: ProfileTruststoreSettings): ProfileTruststore {
+export function profileTruststore({
+  folder,
+  truststore,
+  password,
+  jvmArgs,
+}: ProfileTruststoreSettings): ProfileTruststore {
   const jvm = truststoreOf(jvmArgs);
   const own = truststore || undefined;
   const path = own ?? jvm.path ?? 'conf/security/truststore.jks';

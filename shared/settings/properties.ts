@@ -40,14 +40,25 @@ export interface Properties {
 }
 
 /** Reads and parses the file; `undefined` where there is none and `ifMissing` says so. Throws file and properties faults. */
-export async function readPropertiesFile(path: string, ifMissing: 'refuse' | 'ignore', hint: string): Promise<Properties | undefined> {
-  const bytes = await readBoundedFile({ path, what: 'The configuration file', maxBytes: MAX_PROPERTIES_BYTES, hint, ifMissing });
+export async function readPropertiesFile(
+  path: string,
+  ifMissing: 'refuse' | 'ignore',
+  hint: string,
+): Promise<Properties | undefined> {
+  const bytes = await readBoundedFile({
+    path,
+    what: 'The configuration file',
+    maxBytes: MAX_PROPERTIES_BYTES,
+    hint,
+    ifMissing,
+  });
   return bytes && parseProperties(bytes, path);
 }
 
 /** Parses `bytes` (UTF-8 if they are valid UTF-8, else ISO-8859-1; a byte order mark is skipped). */
 export function parseProperties(bytes: Uint8Array, file: string): Properties {
-  if (bytes.length > MAX_PROPERTIES_BYTES) throw propertiesFault('properties_too_large', { file, bytes: bytes.length, maxBytes: MAX_PROPERTIES_BYTES });
+  if (bytes.length > MAX_PROPERTIES_BYTES)
+    throw propertiesFault('properties_too_large', { file, bytes: bytes.length, maxBytes: MAX_PROPERTIES_BYTES });
   const zero = bytes.indexOf(0);
   if (zero !== -1) throw propertiesFault('properties_not_text', { file, offset: zero });
 
@@ -112,10 +123,13 @@ function split(text: string): { rawKey: string; rawValue: string } {
 const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', f: '\f' };
 
 function unescape(raw: string, file: string, line: number): string {
-  return raw.replaceAll(/\\(?:u([0-9a-fA-F]{4})|([\s\S])|$)/g, (_, hex: string | undefined, other: string | undefined) => {
-    if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
-    // What stands there is not shown: it may be a part of a password.
-    if (other === 'u') throw propertiesFault('properties_bad_escape', { file, line });
-    return other === undefined ? '' : (CONTROLS[other] ?? other);
-  });
+  return raw.replaceAll(
+    /\\(?:u([0-9a-fA-F]{4})|([\s\S])|$)/g,
+    (_, hex: string | undefined, other: string | undefined) => {
+      if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
+      // What stands there is not shown: it may be a part of a password.
+      if (other === 'u') throw propertiesFault('properties_bad_escape', { file, line });
+      return other === undefined ? '' : (CONTROLS[other] ?? other);
+    },
+  );
 }

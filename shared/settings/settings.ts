@@ -34,7 +34,9 @@ export interface Setting<T = unknown> {
 export type Schema = readonly Setting[];
 
 /** The values of a schema by name, with the types of its formats. */
-export type SettingValues<S extends Schema> = { readonly [R in S[number] as R['name']]: R['format'] extends SettingFormat<infer T> ? T : never };
+export type SettingValues<S extends Schema> = {
+  readonly [R in S[number] as R['name']]: R['format'] extends SettingFormat<infer T> ? T : never;
+};
 
 export interface SettingsFile {
   readonly properties: Properties;
@@ -96,7 +98,10 @@ export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Set
     if (setting === undefined) {
       const stranger = { name, where, meant: resembling(name, candidates) };
       if (foreign) unknown.push(stranger);
-      else faults.push(`${name} is unknown${stranger.meant === undefined ? '' : `; did you mean ${stranger.meant}?`} (${where})`);
+      else
+        faults.push(
+          `${name} is unknown${stranger.meant === undefined ? '' : `; did you mean ${stranger.meant}?`} (${where})`,
+        );
       continue;
     }
     pending.delete(setting.name);
@@ -113,16 +118,28 @@ export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Set
   }
   faults.push(...pending.values());
   if (faults.length > 0) {
-    throw settingsFault('settings_refused', { count: faults.length === 1 ? '1 setting is' : `${faults.length} settings are`, list: faults.map((fault) => `  - ${fault}`).join('\n') });
+    throw settingsFault('settings_refused', {
+      count: faults.length === 1 ? '1 setting is' : `${faults.length} settings are`,
+      list: faults.map((fault) => `  - ${fault}`).join('\n'),
+    });
   }
   // Checked value by value above: that is what makes these names and types true.
-  const values = Object.fromEntries(schema.map((setting): [string, unknown] => [setting.name, config.get(keyOf(setting))])) as SettingValues<S>;
-  return { values, origins: Object.fromEntries(origins) as Settings<S>['origins'], unknown, warnings: warningsOf(request.files) };
+  const values = Object.fromEntries(
+    schema.map((setting): [string, unknown] => [setting.name, config.get(keyOf(setting))]),
+  ) as SettingValues<S>;
+  return {
+    values,
+    origins: Object.fromEntries(origins) as Settings<S>['origins'],
+    unknown,
+    warnings: warningsOf(request.files),
+  };
 }
 
 /** What node:util parseArgs needs to know of the settings' flags: all take a value. */
 export function flagOptions(schema: Schema): Record<string, { type: 'string' }> {
-  return Object.fromEntries(schema.flatMap((setting) => namesOf(setting).map((name) => [flagOf(name), { type: 'string' }] as const)));
+  return Object.fromEntries(
+    schema.flatMap((setting) => namesOf(setting).map((name) => [flagOf(name), { type: 'string' }] as const)),
+  );
 }
 
 export interface SettingRow {
@@ -149,17 +166,33 @@ export function settingsTable(schema: Schema, prefix: string): SettingRow[] {
 }
 
 /** Everything that was set, lowest layer first, so that the later one counts. */
-function* findings({ schema, prefix, otherVariables = [], files, environment, flags }: SettingsRequest<Schema>): Generator<Finding> {
+function* findings({
+  schema,
+  prefix,
+  otherVariables = [],
+  files,
+  environment,
+  flags,
+}: SettingsRequest<Schema>): Generator<Finding> {
   for (const { properties, foreign = false } of files) {
-    for (const { key, value, line } of properties.entries) yield { name: key, text: value, where: `${properties.file} line ${line}`, foreign };
+    for (const { key, value, line } of properties.entries)
+      yield { name: key, text: value, where: `${properties.file} line ${line}`, foreign };
   }
-  const byVariable = new Map(schema.flatMap((setting) => namesOf(setting).map((name) => [variableOf(prefix, name), name] as const)));
+  const byVariable = new Map(
+    schema.flatMap((setting) => namesOf(setting).map((name) => [variableOf(prefix, name), name] as const)),
+  );
   for (const [variable, text] of Object.entries(environment)) {
     // Compose files and units hand on a variable that is not set as an empty one.
-    if (!variable.startsWith(prefix) || text === undefined || text === '' || otherVariables.includes(variable)) continue;
+    if (!variable.startsWith(prefix) || text === undefined || text === '' || otherVariables.includes(variable))
+      continue;
     // Kubernetes gives every container such variables for a service that is named like the program.
     if (!byVariable.has(variable) && isOfKubernetes(variable, text)) continue;
-    yield { name: byVariable.get(variable) ?? variable, text, where: `environment variable ${variable}`, foreign: false };
+    yield {
+      name: byVariable.get(variable) ?? variable,
+      text,
+      where: `environment variable ${variable}`,
+      foreign: false,
+    };
   }
   for (const name of schema.flatMap((setting) => namesOf(setting))) {
     const text = flags[flagOf(name)];
@@ -169,7 +202,10 @@ function* findings({ schema, prefix, otherVariables = [], files, environment, fl
 
 /** X_SERVICE_HOST, X_SERVICE_PORT, X_PORT_80_TCP and X_PORT=tcp://...; an X_PORT with a number is a setting that somebody mistyped. */
 function isOfKubernetes(variable: string, text: string): boolean {
-  return /_SERVICE_(HOST|PORT\w*)$|_PORT_\d+_(TCP|UDP|SCTP)\w*$/.test(variable) || (variable.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text));
+  return (
+    /_SERVICE_(HOST|PORT\w*)$|_PORT_\d+_(TCP|UDP|SCTP)\w*$/.test(variable) ||
+    (variable.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(text))
+  );
 }
 
 /** What convict's coercion returns for a text that the format does not take; its validation refuses it. */
@@ -204,7 +240,10 @@ function isValid(config: convict.Config<Record<string, unknown>>): boolean {
 
 function warningsOf(files: readonly SettingsFile[]): string[] {
   return files.flatMap(({ properties }) =>
-    properties.duplicates.map(({ key, lines }) => `${key} is set ${lines.length} times in ${properties.file} (lines ${lines.join(', ')}); line ${lines.at(-1)} counts.`),
+    properties.duplicates.map(
+      ({ key, lines }) =>
+        `${key} is set ${lines.length} times in ${properties.file} (lines ${lines.join(', ')}); line ${lines.at(-1)} counts.`,
+    ),
   );
 }
 
@@ -227,8 +266,12 @@ function flagOf(name: string): string {
 /** The known name with the fewest edits, if they are few for its length. */
 function resembling(found: string, known: readonly string[]): string | undefined {
   const name = found.slice(0, 64).toLowerCase();
-  const [best] = known.map((candidate) => ({ candidate, edits: editsBetween(name, candidate.toLowerCase()) })).toSorted((a, b) => a.edits - b.edits);
-  return best !== undefined && best.edits <= Math.max(1, Math.floor(best.candidate.length / 5)) ? best.candidate : undefined;
+  const [best] = known
+    .map((candidate) => ({ candidate, edits: editsBetween(name, candidate.toLowerCase()) }))
+    .toSorted((a, b) => a.edits - b.edits);
+  return best !== undefined && best.edits <= Math.max(1, Math.floor(best.candidate.length / 5))
+    ? best.candidate
+    : undefined;
 }
 
 /** Levenshtein's distance. */
@@ -236,7 +279,12 @@ function editsBetween(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i];
-    for (let j = 1; j <= b.length; j += 1) next[j] = Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1));
+    for (let j = 1; j <= b.length; j += 1)
+      next[j] = Math.min(
+        (row[j] ?? 0) + 1,
+        (next[j - 1] ?? 0) + 1,
+        (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1),
+      );
     row = next;
   }
   return row[b.length] ?? 0;

@@ -89,7 +89,11 @@ function assertOwn(path: string): void {
     const owner = lstatSync(file, { throwIfNoEntry: false })?.uid;
     if (owner === undefined || owners.has(owner)) continue;
     const hint = `Find out who made ${file === path ? 'it' : 'that file'}, and remove it, or give it to the account of this program (chown) if it is what you expect.`;
-    throw databaseFault('data_unusable', { path, found: `${file === path ? 'it' : file} belongs to another account (uid ${owner})`, hint });
+    throw databaseFault('data_unusable', {
+      path,
+      found: `${file === path ? 'it' : file} belongs to another account (uid ${owner})`,
+      hint,
+    });
   }
 }
 

@@ -117,7 +117,8 @@ function inspect({ path, applicationId, migrations }: DatabaseOptions): void {
     const found = numberOf(database, 'application_id');
     const version = numberOf(database, 'user_version');
     if (found !== applicationId) throw databaseFault('data_foreign', { path, found: `application_id ${found}` });
-    if (version > migrations.length) throw databaseFault('data_newer', { path, found: version, known: migrations.length });
+    if (version > migrations.length)
+      throw databaseFault('data_newer', { path, found: version, known: migrations.length });
     if (size <= QUICK_CHECK_MAX_BYTES) check(database, path);
   } finally {
     database.close();

@@ -22,7 +22,12 @@ export const DATABASE_ERRORS = {
   },
   data_unusable: { text: '{path} cannot be used: {found}.', hint: '{hint}' },
   store_failed: { status: 503, text: 'The store of this process can write no more: {found}.', hint: '{hint}' },
-  store_stopped: { status: 503, retryable: true, text: 'The store has been stopped.', hint: 'The program is ending; try again when it runs.' },
+  store_stopped: {
+    status: 503,
+    retryable: true,
+    text: 'The store has been stopped.',
+    hint: 'The program is ending; try again when it runs.',
+  },
   session_over: {
     close: 4507,
     retryable: true,
@@ -59,7 +64,15 @@ const CANNOT_OPEN = 14;
 export const BUSY = 5;
 
 /** Files are also made and looked at without SQLite; the same hints fit. */
-const SYSTEM_CODES: Readonly<Record<string, number>> = { ENOSPC: FULL, EIO: IO_ERROR, EROFS: READ_ONLY, EACCES: READ_ONLY, EPERM: READ_ONLY, ENOENT: CANNOT_OPEN, ENOTDIR: CANNOT_OPEN };
+const SYSTEM_CODES: Readonly<Record<string, number>> = {
+  ENOSPC: FULL,
+  EIO: IO_ERROR,
+  EROFS: READ_ONLY,
+  EACCES: READ_ONLY,
+  EPERM: READ_ONLY,
+  ENOENT: CANNOT_OPEN,
+  ENOTDIR: CANNOT_OPEN,
+};
 
 /**
  * The codes that concern one statement (ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE): SQLite undid that statement and nothing
@@ -90,7 +103,8 @@ export function storeFailure(error: unknown, path: string): CodedError {
 export function openFailure(error: unknown, path: string): CodedError {
   if (isCoded(error)) return error;
   const code = sqliteCode(error);
-  if (code === CORRUPT || code === NOT_A_DATABASE) return databaseFault('data_damaged', { path, found: textOf(error) }, error);
+  if (code === CORRUPT || code === NOT_A_DATABASE)
+    return databaseFault('data_damaged', { path, found: textOf(error) }, error);
   return databaseFault('data_unusable', { path, found: textOf(error), hint: hintOf(error, dirname(path)) }, error);
 }
 

@@ -149,5 +149,10 @@ export class GroupCommit {
 
 function settle(entry: Entry, outcome: Outcome | undefined): void {
   if (outcome?.ok === true) entry.resolve(outcome.value);
-  else entry.reject(isCoded(outcome?.error) ? outcome.error : databaseFault('store_defect', { found: String(outcome?.error) }, outcome?.error));
+  else
+    entry.reject(
+      isCoded(outcome?.error)
+        ? outcome.error
+        : databaseFault('store_defect', { found: String(outcome?.error) }, outcome?.error),
+    );
 }

@@ -26,5 +26,8 @@ export function textOrNull(row: Row | undefined, column: string): string | null 
 
 /** Tables are STRICT: a value of another type, or a row that must be there and is not, means damage. */
 function misfit(row: Row | undefined, column: string): never {
-  throw databaseFault('data_damaged', { path: 'The database', found: row === undefined ? `the row with ${column} is missing` : `${column} is ${typeof row[column]}` });
+  throw databaseFault('data_damaged', {
+    path: 'The database',
+    found: row === undefined ? `the row with ${column} is missing` : `${column} is ${typeof row[column]}`,
+  });
 }

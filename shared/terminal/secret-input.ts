@@ -84,7 +84,8 @@ export class SecretInput {
     const line: string[] = [];
     await this.#take((character) => {
       if (character === '\n') return true;
-      if (line.push(character) > MAX_BYTES) throw fileFault('file_too_large', { what, file: '-', bytes: line.length, maxBytes: MAX_BYTES, hint: HINT });
+      if (line.push(character) > MAX_BYTES)
+        throw fileFault('file_too_large', { what, file: '-', bytes: line.length, maxBytes: MAX_BYTES, hint: HINT });
       return false;
     });
     return line.join('').replace(/\r$/, '');

@@ -18,11 +18,20 @@ const USAGES: Readonly<Record<string, string>> = {
 
 /** The certificates of a file, as DER, in its order. Throws file, keystore and truststore faults. */
 export async function certificatesIn(path: string): Promise<Buffer[]> {
-  const bytes = await readBoundedFile({ path, what: 'The certificate', maxBytes: MAX_STORE_BYTES, hint: 'Name the file of the certificate (.cer, .crt, .pem, .p7b).' });
+  const bytes = await readBoundedFile({
+    path,
+    what: 'The certificate',
+    maxBytes: MAX_STORE_BYTES,
+    hint: 'Name the file of the certificate (.cer, .crt, .pem, .p7b).',
+  });
   const bundle = readPkcs7(bytes, path);
   if (bundle !== undefined) return bundle;
   const store = await openStore({ bytes, file: path });
-  if (store.format !== 'pem' && store.format !== 'der') throw truststoreFault('truststore_not_certificates', { certificate: path, found: `a ${FORMAT_NAMES[store.format]} store` });
+  if (store.format !== 'pem' && store.format !== 'der')
+    throw truststoreFault('truststore_not_certificates', {
+      certificate: path,
+      found: `a ${FORMAT_NAMES[store.format]} store`,
+    });
   return trustedEntries(store, path).map(({ certificates: [der] }) => der);
 }
 
@@ -39,12 +48,22 @@ export interface Chain {
 /** Parts a chain (a server's certificate with those that signed it) into what to trust and what follows from that. */
 export function partChain(certificates: readonly Buffer[]): Chain {
   const parsed = certificates.map((der) => ({ der, certificate: parseCertificate(der) }));
-  const authorities = Map.groupBy(parsed.filter(({ certificate }) => certificate?.ca === true), ({ certificate }) => certificate?.subject);
+  const authorities = Map.groupBy(
+    parsed.filter(({ certificate }) => certificate?.ca === true),
+    ({ certificate }) => certificate?.subject,
+  );
   const kept: Buffer[] = [];
   const vouched: { subject: string; by: string }[] = [];
   for (const { der, certificate } of parsed) {
-    const candidates = certificate?.ca === false ? (authorities.get(certificate.issuer) ?? []).slice(0, MAX_NAMESAKES) : [];
-    const issuer = candidates.find((other) => certificate !== undefined && other.certificate !== undefined && certificate.checkIssued(other.certificate) && certificate.verify(other.certificate.publicKey));
+    const candidates =
+      certificate?.ca === false ? (authorities.get(certificate.issuer) ?? []).slice(0, MAX_NAMESAKES) : [];
+    const issuer = candidates.find(
+      (other) =>
+        certificate !== undefined &&
+        other.certificate !== undefined &&
+        certificate.checkIssued(other.certificate) &&
+        certificate.verify(other.certificate.publicKey),
+    );
     if (certificate === undefined || issuer?.certificate === undefined) kept.push(der);
     else vouched.push({ subject: nameLine(certificate.subject), by: nameLine(issuer.certificate.subject) });
   }
@@ -67,7 +86,11 @@ export function purposeOf(der: Buffer): Purpose {
 
 /** A SHA-256 fingerprint as somebody typed it, in the form of `thumbprint`. Throws truststore_fingerprint_bad. */
 export function readFingerprint(text: string): string {
-  const hex = text.trim().replace(/^sha-?256[:=\s]*/i, '').replaceAll(/[:\s]/g, '').toUpperCase();
+  const hex = text
+    .trim()
+    .replace(/^sha-?256[:=\s]*/i, '')
+    .replaceAll(/[:\s]/g, '')
+    .toUpperCase();
   if (!/^[0-9A-F]{64}$/.test(hex)) throw truststoreFault('truststore_fingerprint_bad', { found: text.slice(0, 200) });
   return hex.replaceAll(/(..)(?!$)/g, '$1:');
 }
@@ -76,6 +99,11 @@ export function readFingerprint(text: string): string {
 export function checkFingerprints(certificates: readonly Buffer[], allowed: readonly string[], origin: string): void {
   for (const der of certificates) {
     const found = thumbprint(der);
-    if (!allowed.includes(found)) throw truststoreFault('truststore_fingerprint_differs', { subject: nameLine(parseCertificate(der)?.subject ?? ''), certificate: origin, found });
+    if (!allowed.includes(found))
+      throw truststoreFault('truststore_fingerprint_differs', {
+        subject: nameLine(parseCertificate(der)?.subject ?? ''),
+        certificate: origin,
+        found,
+      });
   }
 }

@@ -6,10 +6,24 @@ import { removeFromPem } from '../keystore/pem.ts';
 import { openKey, protectKey } from '../keystore/private-key.ts';
 import { aliasKey } from './entries.ts';
 import { truststoreFault } from './errors.ts';
-import { checkNewPassword, formatOfNew, openFile, readStoreFile, writableFormat, writeEntries, writeStore, type OpenedFile, type WritableFormat } from './write.ts';
+import {
+  checkNewPassword,
+  formatOfNew,
+  openFile,
+  readStoreFile,
+  writableFormat,
+  writeEntries,
+  writeStore,
+  type OpenedFile,
+  type WritableFormat,
+} from './write.ts';
 
 /** Makes an empty store. Errors: truststore_exists, truststore_type_unknown, truststore_would_be_empty (PEM), truststore_password_unfit. */
-export async function createStore(file: string, type: WritableFormat | undefined, password: string | undefined): Promise<WritableFormat> {
+export async function createStore(
+  file: string,
+  type: WritableFormat | undefined,
+  password: string | undefined,
+): Promise<WritableFormat> {
   await refuseExisting(file);
   const format = formatOfNew(file, type);
   if (format === 'pem') throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
@@ -34,17 +48,25 @@ export interface DeleteOrder {
 }
 
 /** Deletes one entry. Errors: truststore_alias_unknown, truststore_alias_ambiguous, truststore_is_private_key, and those of writing. */
-export async function deleteEntry(order: DeleteOrder): Promise<{ readonly deleted: StoreEntry; readonly left: readonly StoreEntry[] }> {
+export async function deleteEntry(
+  order: DeleteOrder,
+): Promise<{ readonly deleted: StoreEntry; readonly left: readonly StoreEntry[] }> {
   const { file, alias, password } = order;
   const opened = await openFile(file, password);
   const { store, bytes } = opened;
   const deleted = entryCalled(opened, order);
-  if (deleted.kind === 'key' && !order.privateKey) throw truststoreFault('truststore_is_private_key', { alias: printableLine(alias), file });
+  if (deleted.kind === 'key' && !order.privateKey)
+    throw truststoreFault('truststore_is_private_key', { alias: printableLine(alias), file });
   const left = store.entries.filter((entry) => entry !== deleted);
-  if (store.format === 'der' || (store.format === 'pem' && left.length === 0)) throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[store.format] });
+  if (store.format === 'der' || (store.format === 'pem' && left.length === 0))
+    throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[store.format] });
   const format = writableFormat(opened);
   // A PKCS#12 file with neither key nor mark is one in which every certificate is meant (openssl pkcs12 -nokeys).
-  if (left.length > 0 && left.every(({ kind }) => kind === 'loose')) throw truststoreFault('truststore_would_lose', { file, found: 'certificates that nobody trusts, which would then be trusted; that difference' });
+  if (left.length > 0 && left.every(({ kind }) => kind === 'loose'))
+    throw truststoreFault('truststore_would_lose', {
+      file,
+      found: 'certificates that nobody trusts, which would then be trusted; that difference',
+    });
   if (format === 'pem') {
     const without = removeFromPem(bytes, file, new Set([store.entries.indexOf(deleted)]));
     // Entries without a name of their own are counted, and count anew.
@@ -57,20 +79,40 @@ export async function deleteEntry(order: DeleteOrder): Promise<{ readonly delete
 
 function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: DeleteOrder): StoreEntry {
   const called = store.entries.filter((entry) => aliasKey(entry.alias) === aliasKey(alias));
-  const meant = fingerprint === undefined ? called : called.filter(({ certificates: [der] }) => der !== undefined && thumbprint(der) === fingerprint);
+  const meant =
+    fingerprint === undefined
+      ? called
+      : called.filter(({ certificates: [der] }) => der !== undefined && thumbprint(der) === fingerprint);
   const [entry, ...more] = meant;
   if (entry === undefined) {
-    const names = store.entries.slice(0, 20).map((one) => `"${printableLine(one.alias)}"`).join(', ');
-    throw truststoreFault('truststore_alias_unknown', { file, alias: printableLine(alias), found: names === '' ? 'no entries at all' : store.entries.length > 20 ? `${names} and ${store.entries.length - 20} more` : names });
+    const names = store.entries
+      .slice(0, 20)
+      .map((one) => `"${printableLine(one.alias)}"`)
+      .join(', ');
+    throw truststoreFault('truststore_alias_unknown', {
+      file,
+      alias: printableLine(alias),
+      found:
+        names === ''
+          ? 'no entries at all'
+          : store.entries.length > 20
+            ? `${names} and ${store.entries.length - 20} more`
+            : names,
+    });
   }
-  if (more.length > 0) throw truststoreFault('truststore_alias_ambiguous', { file, alias: printableLine(alias), count: meant.length });
+  if (more.length > 0)
+    throw truststoreFault('truststore_alias_ambiguous', { file, alias: printableLine(alias), count: meant.length });
   return entry;
 }
 
 /** What readPem calls the entries that are left: `certificate-N` by place, or their own name. */
 export function renumbered(left: readonly StoreEntry[], before: readonly StoreEntry[]): StoreEntry[] {
   const places = new Map(before.map((entry, place) => [entry, place]));
-  return left.map((entry, place) => (entry.alias === `certificate-${(places.get(entry) ?? -1) + 1}` ? { ...entry, alias: `certificate-${place + 1}` } : entry));
+  return left.map((entry, place) =>
+    entry.alias === `certificate-${(places.get(entry) ?? -1) + 1}`
+      ? { ...entry, alias: `certificate-${place + 1}` }
+      : entry,
+  );
 }
 
 export interface PasswordOrder {
@@ -83,13 +125,26 @@ export interface PasswordOrder {
  * Gives a store another password: the digest of a JKS, MAC and encryption of a PKCS#12, and the private keys in both.
  * Errors: truststore_no_password, truststore_key_password_other, truststore_password_unfit, and those of writing.
  */
-export async function changePassword({ file, password, newPassword }: PasswordOrder): Promise<{ readonly format: WritableFormat; readonly keys: number }> {
+export async function changePassword({
+  file,
+  password,
+  newPassword,
+}: PasswordOrder): Promise<{ readonly format: WritableFormat; readonly keys: number }> {
   const opened = await openFile(file, password);
   const { store } = opened;
-  if (store.format === 'pem' || store.format === 'der') throw truststoreFault('truststore_no_password', { file, format: store.format === 'der' ? `a ${FORMAT_NAMES.der}` : FORMAT_NAMES.pem });
+  if (store.format === 'pem' || store.format === 'der')
+    throw truststoreFault('truststore_no_password', {
+      file,
+      format: store.format === 'der' ? `a ${FORMAT_NAMES.der}` : FORMAT_NAMES.pem,
+    });
   checkNewPassword(newPassword);
   const format = writableFormat(opened);
-  const entries = await rekeyed(store.entries, { file, from: password ?? DEFAULT_PASSWORD, to: newPassword, protection: format === 'jks' ? 'jks' : 'pkcs8' });
+  const entries = await rekeyed(store.entries, {
+    file,
+    from: password ?? DEFAULT_PASSWORD,
+    to: newPassword,
+    protection: format === 'jks' ? 'jks' : 'pkcs8',
+  });
   await writeEntries({ file, format, entries, password: newPassword });
   return { format, keys: entries.filter(({ kind }) => kind === 'key').length };
 }
@@ -102,7 +157,10 @@ export interface Rekeying {
 }
 
 /** The entries with their private keys under another password or protection. Throws truststore_key_password_other. */
-export async function rekeyed(entries: readonly StoreEntry[], { file, from, to, protection }: Rekeying): Promise<StoreEntry[]> {
+export async function rekeyed(
+  entries: readonly StoreEntry[],
+  { file, from, to, protection }: Rekeying,
+): Promise<StoreEntry[]> {
   const all: StoreEntry[] = [];
   for (const entry of entries) {
     if (entry.kind !== 'key') {

@@ -62,7 +62,11 @@ export async function truststoreCommand(args: readonly string[], io: CommandIo):
   }
   try {
     const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (run === undefined) throw truststoreFault('truststore_usage', { found: `There is no "truststore ${printableLine(name)}"; there are ${Object.keys(COMMANDS).join(', ')}.`, program: io.program });
+    if (run === undefined)
+      throw truststoreFault('truststore_usage', {
+        found: `There is no "truststore ${printableLine(name)}"; there are ${Object.keys(COMMANDS).join(', ')}.`,
+        program: io.program,
+      });
     await run(rest, io);
     return 0;
   } catch (error) {
@@ -80,14 +84,35 @@ async function list(args: readonly string[], io: CommandIo): Promise<void> {
   for (const warning of store.warnings) io.stderr(`warning: ${warning}\n`);
   // After the list, so that one sees what there is instead.
   const now = new Date();
-  for (const { certificates: [der] } of trustedEntries(store, file)) warn(io, dateWarning(der, now));
+  for (const {
+    certificates: [der],
+  } of trustedEntries(store, file))
+    warn(io, dateWarning(der, now));
 }
 
 async function importCertificates(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(args, { ...PASSWORD, certificate: { type: 'string' }, alias: { type: 'string' }, fingerprint: { type: 'string', multiple: true }, type: { type: 'string' }, 'allow-leaf': { type: 'boolean' } }, io);
+  const options = new Options(
+    args,
+    {
+      ...PASSWORD,
+      certificate: { type: 'string' },
+      alias: { type: 'string' },
+      fingerprint: { type: 'string', multiple: true },
+      type: { type: 'string' },
+      'allow-leaf': { type: 'boolean' },
+    },
+    io,
+  );
   const { file } = options;
   const origin = options.needed('certificate', 'Which certificate? --certificate FILE is missing.');
-  const order = { file, origin, alias: options.alias(), type: options.type(), allowLeaf: options.flag('allow-leaf'), password: await options.password() };
+  const order = {
+    file,
+    origin,
+    alias: options.alias(),
+    type: options.type(),
+    allowLeaf: options.flag('allow-leaf'),
+    password: await options.password(),
+  };
   const fingerprints = options.list('fingerprint').map(readFingerprint);
   const found = await certificatesIn(origin);
   const { kept, vouched } = order.allowLeaf ? { kept: found, vouched: [] } : partChain(found);
@@ -95,16 +120,27 @@ async function importCertificates(args: readonly string[], io: CommandIo): Promi
   const { added, present, format } = await addTrusted({ ...order, certificates: kept });
   for (const entry of added) io.stdout(`imported into ${file} (${FORMAT_NAMES[format]}):\n${describeEntry(entry)}`);
   for (const { alias } of present) io.stdout(`trusted already, as "${printableLine(alias)}"\n`);
-  for (const { subject, by } of vouched) io.stdout(`left out: ${subject}, which ${by} vouches for; --allow-leaf trusts it by itself too\n`);
+  for (const { subject, by } of vouched)
+    io.stdout(`left out: ${subject}, which ${by} vouches for; --allow-leaf trusts it by itself too\n`);
   const now = new Date();
-  for (const { alias, certificates: [der] } of added) {
+  for (const {
+    alias,
+    certificates: [der],
+  } of added) {
     warn(io, dateWarning(der, now));
-    if (purposeOf(der) !== 'authority') io.stderr(`warning: "${printableLine(alias)}" is no authority: exactly this certificate is trusted, and when Central renews it, the new one is not.\n`);
+    if (purposeOf(der) !== 'authority')
+      io.stderr(
+        `warning: "${printableLine(alias)}" is no authority: exactly this certificate is trusted, and when Central renews it, the new one is not.\n`,
+      );
   }
 }
 
 async function deleteCertificate(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(args, { ...PASSWORD, alias: { type: 'string' }, fingerprint: { type: 'string' }, 'private-key': { type: 'boolean' } }, io);
+  const options = new Options(
+    args,
+    { ...PASSWORD, alias: { type: 'string' }, fingerprint: { type: 'string' }, 'private-key': { type: 'boolean' } },
+    io,
+  );
   const { file } = options;
   options.needed('alias', 'Which entry? --alias NAME is missing.');
   const fingerprint = options.text('fingerprint');
@@ -116,11 +152,22 @@ async function deleteCertificate(args: readonly string[], io: CommandIo): Promis
     privateKey: options.flag('private-key'),
   });
   io.stdout(`deleted from ${file}:\n${describeEntry(deleted)}`);
-  if (!left.some(({ kind }) => kind === 'trusted')) io.stderr(`warning: ${file} holds no trusted certificate any more: an agent that uses it makes no connection.\n`);
+  if (!left.some(({ kind }) => kind === 'trusted'))
+    io.stderr(`warning: ${file} holds no trusted certificate any more: an agent that uses it makes no connection.\n`);
 }
 
 async function convert(args: readonly string[], io: CommandIo): Promise<void> {
-  const options = new Options(args, { ...PASSWORD, ...NEW_PASSWORD, to: { type: 'string' }, type: { type: 'string' }, 'leave-out': { type: 'boolean' } }, io);
+  const options = new Options(
+    args,
+    {
+      ...PASSWORD,
+      ...NEW_PASSWORD,
+      to: { type: 'string' },
+      type: { type: 'string' },
+      'leave-out': { type: 'boolean' },
+    },
+    io,
+  );
   const to = options.needed('to', 'Into which file? --to NEW_FILE is missing.');
   const { from, format, entries, lost } = await convertStore({
     from: options.file,
@@ -130,7 +177,9 @@ async function convert(args: readonly string[], io: CommandIo): Promise<void> {
     newPassword: await options.newPassword(),
     leaveOut: options.flag('leave-out'),
   });
-  io.stdout(`converted ${options.file} (${FORMAT_NAMES[from]}) to ${to} (${FORMAT_NAMES[format]}): ${counted(entries.length, 'entry', 'entries')}\n`);
+  io.stdout(
+    `converted ${options.file} (${FORMAT_NAMES[from]}) to ${to} (${FORMAT_NAMES[format]}): ${counted(entries.length, 'entry', 'entries')}\n`,
+  );
   for (const note of lost) io.stdout(`  ${printableLine(note)}\n`);
 }
 
@@ -138,7 +187,9 @@ async function create(args: readonly string[], io: CommandIo): Promise<void> {
   const options = new Options(args, { ...PASSWORD, type: { type: 'string' } }, io);
   const password = await options.password();
   const format = await createStore(options.file, options.type(), password);
-  io.stdout(`made ${options.file} (${FORMAT_NAMES[format]}), with no entry yet${password === undefined ? ` and the password "${DEFAULT_PASSWORD}"` : ''}\n`);
+  io.stdout(
+    `made ${options.file} (${FORMAT_NAMES[format]}), with no entry yet${password === undefined ? ` and the password "${DEFAULT_PASSWORD}"` : ''}\n`,
+  );
   io.stdout(`next: ${io.program} truststore import ${options.file} --certificate FILE.cer\n`);
 }
 
@@ -146,9 +197,14 @@ async function changeStorePassword(args: readonly string[], io: CommandIo): Prom
   const options = new Options(args, { ...PASSWORD, ...NEW_PASSWORD }, io);
   const password = await options.password();
   const newPassword = await options.newPassword();
-  if (newPassword === undefined) throw options.complain(`Which password? --new-password-file or ${passwordVariables(io.program).newPassword} is missing.`);
+  if (newPassword === undefined)
+    throw options.complain(
+      `Which password? --new-password-file or ${passwordVariables(io.program).newPassword} is missing.`,
+    );
   const { format, keys } = await changePassword({ file: options.file, password, newPassword });
-  io.stdout(`${options.file} (${FORMAT_NAMES[format]}) has the new password${keys === 0 ? '' : `, and ${keys === 1 ? 'its private key' : `its ${keys} private keys`} too`}\n`);
+  io.stdout(
+    `${options.file} (${FORMAT_NAMES[format]}) has the new password${keys === 0 ? '' : `, and ${keys === 1 ? 'its private key' : `its ${keys} private keys`} too`}\n`,
+  );
 }
 
 function warn(io: CommandIo, text: string | undefined): void {

@@ -1,11 +1,25 @@
 // Owns converting a store into another format: what both can hold is kept, and what one cannot hold is told, or refused when it
 // is more than a date or a comment.
-import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, printableLine, type Store, type StoreEntry } from '../keystore/material.ts';
+import {
+  counted,
+  DEFAULT_PASSWORD,
+  FORMAT_NAMES,
+  printableLine,
+  type Store,
+  type StoreEntry,
+} from '../keystore/material.ts';
 import { hasPemComments } from '../keystore/pem.ts';
 import { refuseExisting, rekeyed } from './change.ts';
 import { aliasKey, EntryIndex, namesOf } from './entries.ts';
 import { truststoreFault } from './errors.ts';
-import { checkNewPassword, formatOfNew, openFile, writeEntries, type OpenedFile, type WritableFormat } from './write.ts';
+import {
+  checkNewPassword,
+  formatOfNew,
+  openFile,
+  writeEntries,
+  type OpenedFile,
+  type WritableFormat,
+} from './write.ts';
 
 export interface ConvertOrder {
   readonly from: string;
@@ -34,17 +48,42 @@ export async function convertStore(order: ConvertOrder): Promise<Converted> {
   await refuseExisting(file);
   const { store } = opened;
   const format = formatOfNew(file, order.type);
-  const newPassword = order.newPassword ?? (store.format === 'pem' || store.format === 'der' ? DEFAULT_PASSWORD : (password ?? DEFAULT_PASSWORD));
+  const newPassword =
+    order.newPassword ??
+    (store.format === 'pem' || store.format === 'der' ? DEFAULT_PASSWORD : (password ?? DEFAULT_PASSWORD));
   if (format !== 'pem') checkNewPassword(newPassword);
 
   const kept = store.entries.filter((entry) => canHold(format, entry));
   const unheld = [...store.entries.filter((entry) => !canHold(format, entry)).map(kindOf), ...store.others];
-  if (unheld.length > 0 && !leaveOut) throw truststoreFault('truststore_cannot_convert', { file: order.from, found: namesOf(unheld), format: FORMAT_NAMES[format] });
-  if (format === 'pem' && kept.length === 0) throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
+  if (unheld.length > 0 && !leaveOut)
+    throw truststoreFault('truststore_cannot_convert', {
+      file: order.from,
+      found: namesOf(unheld),
+      format: FORMAT_NAMES[format],
+    });
+  if (format === 'pem' && kept.length === 0)
+    throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
   const { entries: named, renamed } = withFreeAliases(kept, format);
-  const entries = format === 'pem' ? named : await rekeyed(named, { file: order.from, from: password ?? DEFAULT_PASSWORD, to: newPassword, protection: format === 'jks' ? 'jks' : 'pkcs8' });
+  const entries =
+    format === 'pem'
+      ? named
+      : await rekeyed(named, {
+          file: order.from,
+          from: password ?? DEFAULT_PASSWORD,
+          to: newPassword,
+          protection: format === 'jks' ? 'jks' : 'pkcs8',
+        });
   await writeEntries({ file, format, entries, password: newPassword });
-  return { from: store.format, format, entries, lost: [...(unheld.length === 0 ? [] : [`left out: ${namesOf(unheld)}`]), ...renamed, ...notesOf(opened, format, kept, order.newPassword)] };
+  return {
+    from: store.format,
+    format,
+    entries,
+    lost: [
+      ...(unheld.length === 0 ? [] : [`left out: ${namesOf(unheld)}`]),
+      ...renamed,
+      ...notesOf(opened, format, kept, order.newPassword),
+    ],
+  };
 }
 
 function canHold(format: WritableFormat, { kind }: StoreEntry): boolean {
@@ -58,25 +97,41 @@ function kindOf({ kind, alias }: StoreEntry): string {
 }
 
 /** Aliases as the new format has them: no two alike to Java. */
-function withFreeAliases(entries: readonly StoreEntry[], format: WritableFormat): { readonly entries: StoreEntry[]; readonly renamed: string[] } {
+function withFreeAliases(
+  entries: readonly StoreEntry[],
+  format: WritableFormat,
+): { readonly entries: StoreEntry[]; readonly renamed: string[] } {
   const index = new EntryIndex([]);
   const renamed: string[] = [];
   const named = entries.map((entry) => {
     const alias = index.freeAlias(format === 'pem' ? printableLine(entry.alias) : entry.alias.toLowerCase());
     index.add({ ...entry, alias });
-    if (aliasKey(alias) !== aliasKey(entry.alias)) renamed.push(`the alias "${printableLine(entry.alias)}" is "${printableLine(alias)}" there`);
+    if (aliasKey(alias) !== aliasKey(entry.alias))
+      renamed.push(`the alias "${printableLine(entry.alias)}" is "${printableLine(alias)}" there`);
     return { ...entry, alias };
   });
   return { entries: named, renamed };
 }
 
-function notesOf({ file, bytes, store }: OpenedFile, format: WritableFormat, kept: readonly StoreEntry[], newPassword: string | undefined): string[] {
+function notesOf(
+  { file, bytes, store }: OpenedFile,
+  format: WritableFormat,
+  kept: readonly StoreEntry[],
+  newPassword: string | undefined,
+): string[] {
   const notes: string[] = [];
-  const dated = kept.filter((entry) => entry.created !== undefined && (format === 'pem' || (format === 'pkcs12' && entry.kind !== 'key'))).length;
-  if (dated > 0) notes.push(`${FORMAT_NAMES[format]} keeps no date of ${format === 'pem' ? 'a certificate' : 'a trusted certificate'}: lost for ${counted(dated, 'entry', 'entries')}`);
+  const dated = kept.filter(
+    (entry) => entry.created !== undefined && (format === 'pem' || (format === 'pkcs12' && entry.kind !== 'key')),
+  ).length;
+  if (dated > 0)
+    notes.push(
+      `${FORMAT_NAMES[format]} keeps no date of ${format === 'pem' ? 'a certificate' : 'a trusted certificate'}: lost for ${counted(dated, 'entry', 'entries')}`,
+    );
   const undated = kept.filter((entry) => entry.created === undefined).length;
-  if (format === 'jks' && undated > 0) notes.push(`${FORMAT_NAMES[store.format]} has no dates: the entries are dated today`);
-  if (format !== 'jks' && format !== 'pkcs12' && store.format !== 'pem' && store.format !== 'der') notes.push('PEM has no password: nothing tells whether the new file is changed');
+  if (format === 'jks' && undated > 0)
+    notes.push(`${FORMAT_NAMES[store.format]} has no dates: the entries are dated today`);
+  if (format !== 'jks' && format !== 'pkcs12' && store.format !== 'pem' && store.format !== 'der')
+    notes.push('PEM has no password: nothing tells whether the new file is changed');
   if (format === 'pem' && newPassword !== undefined) notes.push('the new password was not used');
   if (store.format === 'pem' && hasPemComments(bytes, file)) notes.push('the text around the certificates is left out');
   return notes;

@@ -1,16 +1,32 @@
 // Owns what is asked of the entries of an open store: which are trusted, which is meant by a name, which name is free.
 import { keystoreFault } from '../keystore/errors.ts';
-import { counted, FORMAT_NAMES, parseCertificate, printableLine, thumbprint, type Store, type StoreEntry, type TrustedEntry } from '../keystore/material.ts';
+import {
+  counted,
+  FORMAT_NAMES,
+  parseCertificate,
+  printableLine,
+  thumbprint,
+  type Store,
+  type StoreEntry,
+  type TrustedEntry,
+} from '../keystore/material.ts';
 
 /** The trusted entries, of which there is at least one. Throws when the store is empty or of another kind. */
 export function trustedEntries(store: Store, file: string): TrustedEntry[] {
   const format = FORMAT_NAMES[store.format];
   const trusted = store.entries.filter((entry) => entry.kind === 'trusted');
   if (trusted.length > 0) return trusted;
-  const keys = store.entries.filter(({ kind }) => kind === 'key').length + store.others.filter((label) => label.endsWith('PRIVATE KEY')).length;
-  if (keys > 0) throw keystoreFault('keystore_only_private_keys', { file, format, found: counted(keys, 'private key') });
-  if (store.entries.length === 0 && store.others.length === 0) throw keystoreFault('keystore_no_entries', { file, format });
-  const found = store.entries.length > 0 ? `${counted(store.entries.length, 'certificate')} without the mark of trust` : [...new Set(store.others)].join(', ');
+  const keys =
+    store.entries.filter(({ kind }) => kind === 'key').length +
+    store.others.filter((label) => label.endsWith('PRIVATE KEY')).length;
+  if (keys > 0)
+    throw keystoreFault('keystore_only_private_keys', { file, format, found: counted(keys, 'private key') });
+  if (store.entries.length === 0 && store.others.length === 0)
+    throw keystoreFault('keystore_no_entries', { file, format });
+  const found =
+    store.entries.length > 0
+      ? `${counted(store.entries.length, 'certificate')} without the mark of trust`
+      : [...new Set(store.others)].join(', ');
   throw keystoreFault('keystore_no_certificate', { file, format, found });
 }
 
@@ -23,7 +39,13 @@ export function aliasKey(alias: string): string {
 export function aliasFromSubject(der: Buffer): string {
   const subject = parseCertificate(der)?.subject ?? '';
   const name = /(?:^|\n)CN=([^\n]+)/.exec(subject)?.[1] ?? subject;
-  return name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-').replaceAll(/^-|-$/g, '').slice(0, 64) || 'certificate';
+  return (
+    name
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]+/g, '-')
+      .replaceAll(/^-|-$/g, '')
+      .slice(0, 64) || 'certificate'
+  );
 }
 
 /** The entries of a store that others join: which certificates it trusts and which aliases are taken, at one price each. */
@@ -65,7 +87,9 @@ export class EntryIndex {
 
 /** What a store holds beside `entries`, for messages: "2 private keys, a bag of another type". */
 export function namesOf(labels: readonly string[]): string {
-  return [...Map.groupBy(labels, (label) => label)].map(([label, { length }]) => (length === 1 ? printableLine(label) : `${printableLine(label)} (${length} times)`)).join(', ');
+  return [...Map.groupBy(labels, (label) => label)]
+    .map(([label, { length }]) => (length === 1 ? printableLine(label) : `${printableLine(label)} (${length} times)`))
+    .join(', ');
 }
 
 /** The date in UTC, as keytool cannot show it and everybody can read it. */

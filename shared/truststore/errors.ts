@@ -11,10 +11,22 @@ export const TRUSTSTORE_ERRORS = {
     text: '{file} is {found}, but --type asks for {allowed}: an existing store keeps its format.',
     hint: 'Leave --type out, or make a new file with "truststore convert".',
   },
-  truststore_exists: { text: '{file} exists already.', hint: 'Name a new file; nothing here writes over a store that is another one.' },
-  truststore_alias_taken: { text: 'The alias "{alias}" is taken in {file}.', hint: 'Choose another with --alias; "truststore list" shows those that are there. Java does not tell capital letters from small ones.' },
-  truststore_alias_unknown: { text: 'No entry of {file} is called "{alias}"; there are {found}.', hint: 'Give one of these names with --alias, in capital or small letters.' },
-  truststore_alias_ambiguous: { text: '{count} entries of {file} are called "{alias}".', hint: 'Add --fingerprint sha256:... of the one that is meant; "truststore list" shows it.' },
+  truststore_exists: {
+    text: '{file} exists already.',
+    hint: 'Name a new file; nothing here writes over a store that is another one.',
+  },
+  truststore_alias_taken: {
+    text: 'The alias "{alias}" is taken in {file}.',
+    hint: 'Choose another with --alias; "truststore list" shows those that are there. Java does not tell capital letters from small ones.',
+  },
+  truststore_alias_unknown: {
+    text: 'No entry of {file} is called "{alias}"; there are {found}.',
+    hint: 'Give one of these names with --alias, in capital or small letters.',
+  },
+  truststore_alias_ambiguous: {
+    text: '{count} entries of {file} are called "{alias}".',
+    hint: 'Add --fingerprint sha256:... of the one that is meant; "truststore list" shows it.',
+  },
   truststore_already_trusted: { text: '{subject} is already trusted in {file}, as "{alias}".', hint: 'Nothing to do.' },
   truststore_purpose: {
     text: '{subject} in {certificate} is neither the certificate of an authority nor that of a server, but {found}.',
@@ -48,7 +60,10 @@ export const TRUSTSTORE_ERRORS = {
     text: '"{alias}" in {file} is a private key with its chain, and there may be no other copy of it.',
     hint: 'To delete it all the same, add --private-key.',
   },
-  truststore_no_password: { text: '{file} is {format}, which has no password.', hint: 'Convert it to JKS or PKCS#12, if a password is wanted; one of a trust store guards against changes by mistake, and keeps nothing secret.' },
+  truststore_no_password: {
+    text: '{file} is {format}, which has no password.',
+    hint: 'Convert it to JKS or PKCS#12, if a password is wanted; one of a trust store guards against changes by mistake, and keeps nothing secret.',
+  },
   truststore_password_unfit: {
     text: 'The new password is {found}.',
     hint: 'Take 6 to 128 printable characters of ASCII: Java and OpenSSL do not agree on others.',

@@ -1,11 +1,26 @@
 // Owns adding trusted certificates to a store, or making it: all of them or none, in the file's own format.
-import { DEFAULT_PASSWORD, FORMAT_NAMES, nameLine, parseCertificate, printableLine, type Store, type TrustedEntry } from '../keystore/material.ts';
+import {
+  DEFAULT_PASSWORD,
+  FORMAT_NAMES,
+  nameLine,
+  parseCertificate,
+  printableLine,
+  type Store,
+  type TrustedEntry,
+} from '../keystore/material.ts';
 import { encodeStore, openStore } from '../keystore/open.ts';
 import { appendPem } from '../keystore/pem.ts';
 import { purposeOf } from './certificates.ts';
 import { aliasFromSubject, EntryIndex } from './entries.ts';
 import { truststoreFault } from './errors.ts';
-import { checkNewPassword, formatOfNew, readStoreFile, writableFormat, writeStore, type WritableFormat } from './write.ts';
+import {
+  checkNewPassword,
+  formatOfNew,
+  readStoreFile,
+  writableFormat,
+  writeStore,
+  type WritableFormat,
+} from './write.ts';
 
 export interface TrustOrder {
   readonly file: string;
@@ -35,9 +50,17 @@ export interface Trusted {
 export async function addTrusted(order: TrustOrder): Promise<Trusted> {
   const { file, password, type } = order;
   const old = await readStoreFile(file, 'ignore');
-  const store: Store = old === undefined ? { format: formatOfNew(file, type), entries: [], warnings: [], others: [] } : await openStore({ bytes: old, file, password });
+  const store: Store =
+    old === undefined
+      ? { format: formatOfNew(file, type), entries: [], warnings: [], others: [] }
+      : await openStore({ bytes: old, file, password });
   if (old === undefined && store.format !== 'pem' && password !== undefined) checkNewPassword(password);
-  if (type !== undefined && type !== store.format) throw truststoreFault('truststore_type_differs', { file, found: FORMAT_NAMES[store.format], allowed: FORMAT_NAMES[type] });
+  if (type !== undefined && type !== store.format)
+    throw truststoreFault('truststore_type_differs', {
+      file,
+      found: FORMAT_NAMES[store.format],
+      allowed: FORMAT_NAMES[type],
+    });
   const format = writableFormat({ file, store });
   const added: TrustedEntry[] = [];
   const present: TrustedEntry[] = [];
@@ -50,11 +73,18 @@ export async function addTrusted(order: TrustOrder): Promise<Trusted> {
   }
   const [first] = present;
   if (added.length === 0 && first !== undefined && order.skipPresent !== true) {
-    throw truststoreFault('truststore_already_trusted', { subject: subjectOf(first.certificates[0]), file, alias: printableLine(first.alias) });
+    throw truststoreFault('truststore_already_trusted', {
+      subject: subjectOf(first.certificates[0]),
+      file,
+      alias: printableLine(first.alias),
+    });
   }
   if (added.length > 0) {
     const entries = [...store.entries, ...added];
-    const bytes = format === 'pem' ? appendPem(old ?? Buffer.alloc(0), added) : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
+    const bytes =
+      format === 'pem'
+        ? appendPem(old ?? Buffer.alloc(0), added)
+        : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
     await writeStore(file, bytes, entries, password);
   }
   return { added, present, format };
@@ -67,11 +97,22 @@ function checkPurpose(der: Buffer, { origin, allowLeaf }: TrustOrder): void {
 }
 
 /** Makes an entry and notes it in `index`. Throws truststore_alias_taken. */
-export function newEntry(der: Buffer, { alias, file, certificates }: Pick<TrustOrder, 'alias' | 'certificates' | 'file'>, index: EntryIndex, format: WritableFormat): TrustedEntry {
+export function newEntry(
+  der: Buffer,
+  { alias, file, certificates }: Pick<TrustOrder, 'alias' | 'certificates' | 'file'>,
+  index: EntryIndex,
+  format: WritableFormat,
+): TrustedEntry {
   const wanted = alias === undefined ? undefined : (format === 'pem' ? printableLine(alias) : alias).toLowerCase();
   // The name that somebody chose is that of the first certificate, or of none.
-  if (wanted !== undefined && der === certificates[0] && index.isTaken(wanted)) throw truststoreFault('truststore_alias_taken', { alias: printableLine(wanted), file });
-  const entry: TrustedEntry = { kind: 'trusted', alias: index.freeAlias(wanted ?? aliasFromSubject(der)), created: new Date(), certificates: [der] };
+  if (wanted !== undefined && der === certificates[0] && index.isTaken(wanted))
+    throw truststoreFault('truststore_alias_taken', { alias: printableLine(wanted), file });
+  const entry: TrustedEntry = {
+    kind: 'trusted',
+    alias: index.freeAlias(wanted ?? aliasFromSubject(der)),
+    created: new Date(),
+    certificates: [der],
+  };
   index.add(entry);
   return entry;
 }

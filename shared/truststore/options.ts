@@ -16,7 +16,10 @@ export interface CommandIo {
 }
 
 /** The environment variables that hold the passwords. */
-export function passwordVariables(program: CommandIo['program']): { readonly password: string; readonly newPassword: string } {
+export function passwordVariables(program: CommandIo['program']): {
+  readonly password: string;
+  readonly newPassword: string;
+} {
   const prefix = program === 'queue-agent' ? 'QUEUE_AGENT' : 'QUEUEGATE';
   return { password: `${prefix}_TRUSTSTORE_PASSWORD`, newPassword: `${prefix}_TRUSTSTORE_NEW_PASSWORD` };
 }
@@ -41,7 +44,12 @@ export class Options {
       throw this.complain(textOf(error), error);
     }
     const [file, ...more] = parsed.positionals;
-    if (file === undefined || file === '' || more.length > 0) throw this.complain(more.length === 0 ? 'Which truststore? FILE is missing.' : `One FILE is allowed, ${more.length + 1} were found.`);
+    if (file === undefined || file === '' || more.length > 0)
+      throw this.complain(
+        more.length === 0
+          ? 'Which truststore? FILE is missing.'
+          : `One FILE is allowed, ${more.length + 1} were found.`,
+      );
     this.file = file;
     this.#values = parsed.values;
   }
@@ -73,7 +81,8 @@ export class Options {
 
   alias(): string | undefined {
     const alias = this.text('alias');
-    if (alias !== undefined && !/^[^\p{Cc}]{1,255}$/u.test(alias)) throw this.complain('The alias is empty, too long or holds control characters; allowed are 1 to 255 characters.');
+    if (alias !== undefined && !/^[^\p{Cc}]{1,255}$/u.test(alias))
+      throw this.complain('The alias is empty, too long or holds control characters; allowed are 1 to 255 characters.');
     return alias;
   }
 
@@ -93,9 +102,15 @@ export class Options {
   }
 
   async #secret(name: string, variable: string): Promise<string | undefined> {
-    if (this.text(name) !== undefined) throw this.complain(`--${name} is not taken: other accounts see the arguments of a process. Use --${name}-file FILE (- reads it from the standard input) or ${variable}.`);
+    if (this.text(name) !== undefined)
+      throw this.complain(
+        `--${name} is not taken: other accounts see the arguments of a process. Use --${name}-file FILE (- reads it from the standard input) or ${variable}.`,
+      );
     const file = this.text(`${name}-file`);
     if (file === undefined) return this.#io.env[variable] || undefined;
-    return await this.#io.secrets.read(file, { what: 'The password file', prompt: name === 'password' ? 'Password of the truststore' : 'New password' });
+    return await this.#io.secrets.read(file, {
+      what: 'The password file',
+      prompt: name === 'password' ? 'Password of the truststore' : 'New password',
+    });
   }
 }

@@ -1,6 +1,13 @@
 // Owns changing what a store trusts in one step: certificates in, certificates out, written once or not at all, in the file's own
 // format. Which ones is the business of whoever calls: an agent that follows Central, or Central for the profiles it keeps.
-import { DEFAULT_PASSWORD, FORMAT_NAMES, thumbprint, type Store, type StoreEntry, type TrustedEntry } from '../keystore/material.ts';
+import {
+  DEFAULT_PASSWORD,
+  FORMAT_NAMES,
+  thumbprint,
+  type Store,
+  type StoreEntry,
+  type TrustedEntry,
+} from '../keystore/material.ts';
 import { encodeStore, openStore } from '../keystore/open.ts';
 import { appendPem, removeFromPem } from '../keystore/pem.ts';
 import { renumbered } from './change.ts';
@@ -31,15 +38,22 @@ export interface Updated {
 export async function updateTrusted(order: UpdateOrder): Promise<Updated> {
   const { file, password, add, remove } = order;
   const old = await readStoreFile(file, 'ignore');
-  const store: Store = old === undefined ? { format: formatOfNew(file, undefined), entries: [], warnings: [], others: [] } : await openStore({ bytes: old, file, password });
+  const store: Store =
+    old === undefined
+      ? { format: formatOfNew(file, undefined), entries: [], warnings: [], others: [] }
+      : await openStore({ bytes: old, file, password });
   if (old === undefined && store.format !== 'pem' && password !== undefined) checkNewPassword(password);
-  const removed = store.entries.filter((entry) => entry.kind === 'trusted').filter(({ certificates: [der] }) => remove.has(fingerprintOf(der)));
+  const removed = store.entries
+    .filter((entry) => entry.kind === 'trusted')
+    .filter(({ certificates: [der] }) => remove.has(fingerprintOf(der)));
   const gone = new Set<StoreEntry>(removed);
   const kept = store.entries.filter((entry) => !gone.has(entry));
   const index = new EntryIndex(kept);
   const missing = add.filter((der) => index.twinOf(der) === undefined);
-  const trustedIn = (entries: readonly StoreEntry[]): Buffer[] => entries.filter((entry) => entry.kind === 'trusted').map(({ certificates: [der] }) => der);
-  if (missing.length === 0 && removed.length === 0) return { added: [], removed: [], trusted: trustedIn(store.entries) };
+  const trustedIn = (entries: readonly StoreEntry[]): Buffer[] =>
+    entries.filter((entry) => entry.kind === 'trusted').map(({ certificates: [der] }) => der);
+  if (missing.length === 0 && removed.length === 0)
+    return { added: [], removed: [], trusted: trustedIn(store.entries) };
 
   const format = writableFormat({ file, store });
   const added: TrustedEntry[] = [];
@@ -50,7 +64,10 @@ export async function updateTrusted(order: UpdateOrder): Promise<Updated> {
   if (trusted.length === 0) throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
   await order.accept?.({ added, removed, trusted });
   const places = new Set([...store.entries.entries()].filter(([, entry]) => gone.has(entry)).map(([place]) => place));
-  const bytes = format === 'pem' ? appendPem(removeFromPem(old ?? Buffer.alloc(0), file, places), added) : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
+  const bytes =
+    format === 'pem'
+      ? appendPem(removeFromPem(old ?? Buffer.alloc(0), file, places), added)
+      : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
   await writeStore(file, bytes, entries, password);
   return { added, removed, trusted };
 }

@@ -5,7 +5,13 @@ import { replaceFile } from '../files/atomic-file.ts';
 import { readBoundedFile } from '../files/bounded-file.ts';
 import { textOf } from '../errors.ts';
 import { keystoreFault } from '../keystore/errors.ts';
-import { DEFAULT_PASSWORD, MAX_STORE_BYTES, type Store, type StoreEntry, type StoreFormat } from '../keystore/material.ts';
+import {
+  DEFAULT_PASSWORD,
+  MAX_STORE_BYTES,
+  type Store,
+  type StoreEntry,
+  type StoreFormat,
+} from '../keystore/material.ts';
 import { encodeStore, openStore } from '../keystore/open.ts';
 import { replaceSecretFile } from '../files/secret-file.ts';
 import { appendPem } from '../keystore/pem.ts';
@@ -33,13 +39,28 @@ export async function openFile(file: string, password: string | undefined): Prom
   return { file, bytes, store: await openStore({ bytes, file, password }) };
 }
 
-export async function readStoreFile(file: string, ifMissing: 'refuse' | 'ignore' = 'refuse'): Promise<Buffer | undefined> {
-  return await readBoundedFile({ path: file, what: 'The truststore', maxBytes: MAX_STORE_BYTES, hint: 'Name the truststore.', ifMissing });
+export async function readStoreFile(
+  file: string,
+  ifMissing: 'refuse' | 'ignore' = 'refuse',
+): Promise<Buffer | undefined> {
+  return await readBoundedFile({
+    path: file,
+    what: 'The truststore',
+    maxBytes: MAX_STORE_BYTES,
+    hint: 'Name the truststore.',
+    ifMissing,
+  });
 }
 
 /** The format of a file that does not exist yet: what was asked for, else what its ending says. */
 export function formatOfNew(file: string, type: WritableFormat | undefined): WritableFormat {
-  const byEnding: Readonly<Record<string, WritableFormat>> = { '.jks': 'jks', '.p12': 'pkcs12', '.pfx': 'pkcs12', '.pem': 'pem', '.crt': 'pem' };
+  const byEnding: Readonly<Record<string, WritableFormat>> = {
+    '.jks': 'jks',
+    '.p12': 'pkcs12',
+    '.pfx': 'pkcs12',
+    '.pem': 'pem',
+    '.crt': 'pem',
+  };
   const format = type ?? byEnding[extname(file).toLowerCase()];
   if (format === undefined) throw truststoreFault('truststore_type_unknown', { file });
   return format;
@@ -47,14 +68,23 @@ export function formatOfNew(file: string, type: WritableFormat | undefined): Wri
 
 /** A password that a store gets for the first time. Throws truststore_password_unfit. */
 export function checkNewPassword(password: string): void {
-  const found = password.length < MIN_PASSWORD ? `too short (${password.length} characters)` : password.length > MAX_PASSWORD ? `too long (${password.length} characters)` : /^[\x20-\x7e]*$/.test(password) ? undefined : 'not in printable ASCII';
+  const found =
+    password.length < MIN_PASSWORD
+      ? `too short (${password.length} characters)`
+      : password.length > MAX_PASSWORD
+        ? `too long (${password.length} characters)`
+        : /^[\x20-\x7e]*$/.test(password)
+          ? undefined
+          : 'not in printable ASCII';
   if (found !== undefined) throw truststoreFault('truststore_password_unfit', { found });
 }
 
 /** The format in which the store may be written again: nothing in it would vanish. Throws truststore_would_lose, keystore_cannot_hold. */
 export function writableFormat({ file, store }: Pick<OpenedFile, 'file' | 'store'>): WritableFormat {
-  if (store.format === 'der') throw keystoreFault('keystore_cannot_hold', { format: 'DER', found: 'anything but its one certificate' });
-  if (store.format !== 'pem' && store.others.length > 0) throw truststoreFault('truststore_would_lose', { file, found: namesOf(store.others) });
+  if (store.format === 'der')
+    throw keystoreFault('keystore_cannot_hold', { format: 'DER', found: 'anything but its one certificate' });
+  if (store.format !== 'pem' && store.others.length > 0)
+    throw truststoreFault('truststore_would_lose', { file, found: namesOf(store.others) });
   return store.format;
 }
 
@@ -73,12 +103,18 @@ export async function writeEntries({ file, format, entries, password = DEFAULT_P
 }
 
 /** Puts `bytes` into the place of the file when they read back as `entries`. An existing truststore keeps its mode; a store with a private key is for this account only. */
-export async function writeStore(file: string, bytes: Buffer, entries: readonly StoreEntry[], password: string | undefined): Promise<void> {
+export async function writeStore(
+  file: string,
+  bytes: Buffer,
+  entries: readonly StoreEntry[],
+  password: string | undefined,
+): Promise<void> {
   let found: string | undefined;
   try {
     const { entries: read } = await openStore({ bytes, file, password });
     const [expected, got] = [outline(entries), outline(read)];
-    if (expected.join('\n') !== got.join('\n')) found = `${entries.length} entries were meant, ${read.length} are there or they differ`;
+    if (expected.join('\n') !== got.join('\n'))
+      found = `${entries.length} entries were meant, ${read.length} are there or they differ`;
   } catch (error) {
     found = textOf(error);
   }
@@ -89,6 +125,10 @@ export async function writeStore(file: string, bytes: Buffer, entries: readonly 
 
 /** What must be the same before and behind. PKCS#12 hands keys out first. */
 function outline(entries: readonly StoreEntry[]): string[] {
-  return entries.map(({ kind, alias, certificates }) => `${kind} ${aliasKey(alias)} ${certificates.map((der) => der.toString('base64')).join(' ')}`).toSorted();
+  return entries
+    .map(
+      ({ kind, alias, certificates }) =>
+        `${kind} ${aliasKey(alias)} ${certificates.map((der) => der.toString('base64')).join(' ')}`,
+    )
+    .toSorted();
 }
-

@@ -21,7 +21,8 @@ export function withChecksum(text: string): string {
 /** True when the frame carries a checksum. Throws frame_checksum when it carries a wrong one. */
 export function hasChecksum(frame: Buffer): boolean {
   const at = frame.length - TAIL_BYTES;
-  if (at < 1 || !frame.subarray(at, at + MEMBER.length).equals(MEMBER) || !frame.subarray(-END.length).equals(END)) return false;
+  if (at < 1 || !frame.subarray(at, at + MEMBER.length).equals(MEMBER) || !frame.subarray(-END.length).equals(END))
+    return false;
   const found = frame.toString('latin1', at + MEMBER.length, frame.length - END.length);
   const expected = hexOf(crc32(frame.subarray(0, at)));
   if (found !== expected) {

@@ -74,7 +74,9 @@ function messagesOf({ text, members, list }: JsonNodeWithList, schema: JsonSchem
   checked('messages', schema, around);
   const { items = [], count = 0 } = list ?? {};
   if (count > maxItems) {
-    throw refusal('bad_frame', { found: `messages: /items is an array of ${count}; allowed: at most ${maxItems} items` });
+    throw refusal('bad_frame', {
+      found: `messages: /items is an array of ${count}; allowed: at most ${maxItems} items`,
+    });
   }
   return { type: 'messages', first: around['first'] as number, items };
 }

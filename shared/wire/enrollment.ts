@@ -52,7 +52,9 @@ export const ENROL_BY_RESCUE = {
     name,
     id,
     /** Of the top certificate that the agent was shown; null where it speaks plain, or TLS ends at a proxy. */
-    pin: { anyOf: [{ type: 'null' }, { type: 'string', minLength: 71, maxLength: 71, pattern: '^sha256:[0-9a-f]{64}$' }] },
+    pin: {
+      anyOf: [{ type: 'null' }, { type: 'string', minLength: 71, maxLength: 71, pattern: '^sha256:[0-9a-f]{64}$' }],
+    },
     rescue: mac,
   },
 } as const satisfies JsonSchema;
@@ -110,13 +112,36 @@ export function proofKey(secret: string): Buffer {
 }
 
 /** What the agent proves. `csrDer` is the request as bytes, so that line ends of the PEM do not matter. */
-export function requestMac(key: Uint8Array, request: { readonly tokenId: string; readonly name: string; readonly id: string | undefined; readonly csrDer: Uint8Array }): string {
-  return macOf(key, ['queuegate.enrol.v1', request.tokenId, request.name, request.id ?? null, Buffer.from(request.csrDer).toString('base64')]);
+export function requestMac(
+  key: Uint8Array,
+  request: {
+    readonly tokenId: string;
+    readonly name: string;
+    readonly id: string | undefined;
+    readonly csrDer: Uint8Array;
+  },
+): string {
+  return macOf(key, [
+    'queuegate.enrol.v1',
+    request.tokenId,
+    request.name,
+    request.id ?? null,
+    Buffer.from(request.csrDer).toString('base64'),
+  ]);
 }
 
 /** What Central proves. It covers the request's own proof, so that no older answer fits. */
 export function answerMac(key: Uint8Array, ofRequest: string, answer: Omit<Enrolled, 'mac'>): string {
-  return macOf(key, ['queuegate.enrolled.v1', ofRequest, answer.id, answer.name, answer.central, answer.signingKey, answer.certificate, answer.truststore]);
+  return macOf(key, [
+    'queuegate.enrolled.v1',
+    ofRequest,
+    answer.id,
+    answer.name,
+    answer.central,
+    answer.signingKey,
+    answer.certificate,
+    answer.truststore,
+  ]);
 }
 
 /** Compares two proofs without telling by its time how much of them fits. */
@@ -132,7 +157,11 @@ export function pinOf(spkiDer: Uint8Array): string {
 
 /** A pin as somebody typed it, in the form of `pinOf`: upper case, colons and blanks are forgiven. Undefined when it is none. */
 export function readPin(text: string): string | undefined {
-  const hex = text.trim().toLowerCase().replace(/^sha-?256:/, '').replaceAll(/[:\s]/g, '');
+  const hex = text
+    .trim()
+    .toLowerCase()
+    .replace(/^sha-?256:/, '')
+    .replaceAll(/[:\s]/g, '');
   return /^[0-9a-f]{64}$/.test(hex) ? `sha256:${hex}` : undefined;
 }
 

@@ -26,14 +26,19 @@ interface TcpHandle {
 }
 
 /** The port of a WebSocket over the socket (net or TLS) that carries it. */
-export function heartbeatPort(webSocket: { ping(): void; readonly bufferedAmount: number }, socket: Socket): HeartbeatPort {
+export function heartbeatPort(
+  webSocket: { ping(): void; readonly bufferedAmount: number },
+  socket: Socket,
+): HeartbeatPort {
   return {
     ping: () => webSocket.ping(),
     bytesRead: () => tcpHandle(socket)?.bytesRead ?? socket.bytesRead,
     bytesWaiting: () => webSocket.bufferedAmount,
     bytesWritten: () => {
       const handle = tcpHandle(socket);
-      return handle === undefined ? socket.bytesWritten - socket.writableLength : handle.bytesWritten - handle.writeQueueSize;
+      return handle === undefined
+        ? socket.bytesWritten - socket.writableLength
+        : handle.bytesWritten - handle.writeQueueSize;
     },
   };
 }
@@ -44,9 +49,16 @@ export function heartbeatPort(webSocket: { ping(): void; readonly bufferedAmount
  * that each ping of ours looks like progress of a peer that reads nothing. Undefined once the socket is gone.
  */
 function tcpHandle(socket: Socket): TcpHandle | undefined {
-  const { _handle: handle } = socket as { readonly _handle?: (Partial<TcpHandle> & { readonly _parent?: Partial<TcpHandle> }) | null };
+  const { _handle: handle } = socket as {
+    readonly _handle?: (Partial<TcpHandle> & { readonly _parent?: Partial<TcpHandle> }) | null;
+  };
   const tcp = handle?._parent ?? handle ?? undefined;
-  if (typeof tcp?.bytesRead !== 'number' || typeof tcp.bytesWritten !== 'number' || typeof tcp.writeQueueSize !== 'number') return undefined;
+  if (
+    typeof tcp?.bytesRead !== 'number' ||
+    typeof tcp.bytesWritten !== 'number' ||
+    typeof tcp.writeQueueSize !== 'number'
+  )
+    return undefined;
   // Just looked at, member by member.
   return tcp as TcpHandle;
 }
@@ -64,7 +76,12 @@ export interface Heartbeat {
  * Starts at once. Calls `onEnd` once, and stops itself, when nothing was heard for 2.5 periods, or when bytes wait and none
  * could be written for `stalledMs`.
  */
-export function startHeartbeat(port: HeartbeatPort, periodMs: number, stalledMs: number, onEnd: (end: HeartbeatEnd) => void): Heartbeat {
+export function startHeartbeat(
+  port: HeartbeatPort,
+  periodMs: number,
+  stalledMs: number,
+  onEnd: (end: HeartbeatEnd) => void,
+): Heartbeat {
   let read = port.bytesRead();
   let heardAt = performance.now();
   let written = port.bytesWritten();

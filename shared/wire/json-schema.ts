@@ -34,9 +34,12 @@ const patterns = new Map<string, RegExp>();
  * what was found and what is allowed.
  */
 export function misfit(schema: JsonSchema, value: unknown, parent = '', name: Name = ''): string | undefined {
-  if ('const' in schema) return value === schema.const ? undefined : wrong(place(parent, name), value, `"${schema.const}"`);
+  if ('const' in schema)
+    return value === schema.const ? undefined : wrong(place(parent, name), value, `"${schema.const}"`);
   if ('enum' in schema) {
-    return typeof value === 'string' && schema.enum.includes(value) ? undefined : wrong(place(parent, name), value, `one of ${schema.enum.join(', ')}`);
+    return typeof value === 'string' && schema.enum.includes(value)
+      ? undefined
+      : wrong(place(parent, name), value, `one of ${schema.enum.join(', ')}`);
   }
   if ('anyOf' in schema) {
     let first: string | undefined;
@@ -54,13 +57,20 @@ export function misfit(schema: JsonSchema, value: unknown, parent = '', name: Na
     case 'boolean':
       return typeof value === 'boolean' ? undefined : wrong(place(parent, name), value, 'true or false');
     case 'integer':
-      if (typeof value === 'number' && Number.isSafeInteger(value) && value >= schema.minimum && value <= schema.maximum) return undefined;
+      if (
+        typeof value === 'number' &&
+        Number.isSafeInteger(value) &&
+        value >= schema.minimum &&
+        value <= schema.maximum
+      )
+        return undefined;
       return wrong(place(parent, name), value, `a whole number from ${schema.minimum} to ${schema.maximum}`);
     case 'string':
       return misfitOfString(schema, value, parent, name);
     case 'array':
       if (!Array.isArray(value)) return wrong(place(parent, name), value, 'an array');
-      if (value.length > schema.maxItems) return described(place(parent, name), `an array of ${value.length}`, `at most ${schema.maxItems} items`);
+      if (value.length > schema.maxItems)
+        return described(place(parent, name), `an array of ${value.length}`, `at most ${schema.maxItems} items`);
       return misfitOfItems(schema.items, value, place(parent, name));
     case 'object':
       return misfitOfObject(schema, value, parent, name);
@@ -75,11 +85,20 @@ function misfitOfItems(schema: JsonSchema, items: readonly unknown[], here: stri
   return undefined;
 }
 
-function misfitOfString(schema: Extract<JsonSchema, { type: 'string' }>, value: unknown, parent: string, name: Name): string | undefined {
+function misfitOfString(
+  schema: Extract<JsonSchema, { type: 'string' }>,
+  value: unknown,
+  parent: string,
+  name: Name,
+): string | undefined {
   const minLength = schema.minLength ?? 0;
   if (typeof value !== 'string') return wrong(place(parent, name), value, 'a string');
   if (value.length < minLength || value.length > schema.maxLength) {
-    return described(place(parent, name), `a string of ${value.length} characters`, `${minLength} to ${schema.maxLength} characters`);
+    return described(
+      place(parent, name),
+      `a string of ${value.length} characters`,
+      `${minLength} to ${schema.maxLength} characters`,
+    );
   }
   if (schema.pattern === undefined) return undefined;
   let pattern = patterns.get(schema.pattern);
@@ -90,7 +109,12 @@ function misfitOfString(schema: Extract<JsonSchema, { type: 'string' }>, value: 
   return pattern.test(value) ? undefined : wrong(place(parent, name), value, `a string that fits ${schema.pattern}`);
 }
 
-function misfitOfObject(schema: Extract<JsonSchema, { type: 'object' }>, value: unknown, parent: string, name: Name): string | undefined {
+function misfitOfObject(
+  schema: Extract<JsonSchema, { type: 'object' }>,
+  value: unknown,
+  parent: string,
+  name: Name,
+): string | undefined {
   if (!isRecord(value)) return wrong(place(parent, name), value, 'an object');
   for (const member of schema.required) {
     if (!Object.hasOwn(value, member)) return `${place(parent, name) || 'the object'} has no member "${member}"`;
@@ -98,7 +122,9 @@ function misfitOfObject(schema: Extract<JsonSchema, { type: 'object' }>, value: 
   const here = place(parent, name);
   // Not Object.entries: this runs for every message, and makes nothing that has to be thrown away.
   for (const member in schema.properties) {
-    const found = Object.hasOwn(value, member) ? misfit(schema.properties[member] as JsonSchema, value[member], here, member) : undefined;
+    const found = Object.hasOwn(value, member)
+      ? misfit(schema.properties[member] as JsonSchema, value[member], here, member)
+      : undefined;
     if (found !== undefined) return found;
   }
   if (schema.additionalProperties === false) {
@@ -120,7 +146,14 @@ function place(parent: string, name: Name): string {
 }
 
 function wrong(place: string, value: unknown, allowed: string): string {
-  const found = typeof value === 'string' ? JSON.stringify(value.slice(0, 64)) : Array.isArray(value) ? 'an array' : isRecord(value) ? 'an object' : String(value);
+  const found =
+    typeof value === 'string'
+      ? JSON.stringify(value.slice(0, 64))
+      : Array.isArray(value)
+        ? 'an array'
+        : isRecord(value)
+          ? 'an object'
+          : String(value);
   return described(place, found, allowed);
 }
 

@@ -109,7 +109,19 @@ export function pointerToken(name: string): string {
  * own, and whoever looks it up or compares it has its hash and its identity. Any other name is read.
  */
 const COMMON_NAMES = commonNames(
-  ['specversion', 'source', 'subject', 'type', 'time', 'id', 'items', 'data', 'datacontenttype', 'dataschema', 'data_base64'],
+  [
+    'specversion',
+    'source',
+    'subject',
+    'type',
+    'time',
+    'id',
+    'items',
+    'data',
+    'datacontenttype',
+    'dataschema',
+    'data_base64',
+  ],
   ['expirytime', 'first', 'through', 'crc32'],
 );
 
@@ -216,7 +228,8 @@ class Scanner {
         if (members.length === SMALL_OBJECT) names ??= new Set(members.map((member) => member.name));
         const isRepeated = names === undefined ? isAmong(members, name) : names.has(name);
         if (isRepeated) fault ??= { pointer: `/${pointerToken(name)}`, found: 'is given twice' };
-        else if (members.length === MAX_MEMBERS) fault ??= { pointer: '', found: `has more than ${MAX_MEMBERS} members` };
+        else if (members.length === MAX_MEMBERS)
+          fault ??= { pointer: '', found: `has more than ${MAX_MEMBERS} members` };
         else {
           members.push({ name, kind, from: valueFrom, to: this.#at, levels: this.#levels, isPlain: this.#isPlain });
           names?.add(name);
@@ -259,7 +272,7 @@ class Scanner {
     open.length = 0;
     let deepest = 0;
     const kind = this.#scalarOrOpening();
-    for (let opened = kind === 'array' || kind === 'object'; ; ) {
+    for (let opened = kind === 'array' || kind === 'object'; ;) {
       // An array or object that has just begun is either empty or holds a value now.
       if (opened) {
         deepest = Math.max(deepest, open.length);

@@ -87,16 +87,41 @@ const range = { type: 'object', required: ['from', 'through'], properties: { fro
 export const CHALLENGE = {
   type: 'object',
   required: ['type', 'nonce', 'central', 'time'],
-  properties: { type: { const: 'challenge' }, nonce, central: id, time: { type: 'string', minLength: 20, maxLength: 40 } },
+  properties: {
+    type: { const: 'challenge' },
+    nonce,
+    central: id,
+    time: { type: 'string', minLength: 20, maxLength: 40 },
+  },
 } as const;
 
 export const HELLO = {
   type: 'object',
-  required: ['type', 'id', 'name', 'key', 'version', 'boot', 'challenge', 'nonce', 'scheme', 'binding', 'release', 'capabilities', 'logs', 'signature'],
+  required: [
+    'type',
+    'id',
+    'name',
+    'key',
+    'version',
+    'boot',
+    'challenge',
+    'nonce',
+    'scheme',
+    'binding',
+    'release',
+    'capabilities',
+    'logs',
+    'signature',
+  ],
   properties: {
     type: { const: 'hello' },
     id,
-    name: { type: 'string', minLength: 1, maxLength: 253, pattern: '^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$' },
+    name: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 253,
+      pattern: '^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$',
+    },
     /** SubjectPublicKeyInfo, DER, base64. */
     key: base64,
     version: { type: 'string', minLength: 1, maxLength: 64 },
@@ -127,7 +152,12 @@ export const WELCOME = {
     limits: {
       type: 'object',
       required: ['maxFrameBytes', 'maxMessageBytes', 'windowItems', 'windowBytes'],
-      properties: { maxFrameBytes: bytes, maxMessageBytes: bytes, windowItems: { type: 'integer', minimum: 1, maximum: 1_000_000 }, windowBytes: bytes },
+      properties: {
+        maxFrameBytes: bytes,
+        maxMessageBytes: bytes,
+        windowItems: { type: 'integer', minimum: 1, maximum: 1_000_000 },
+        windowBytes: bytes,
+      },
     },
     logs: { type: 'object', required: ['up'], properties: { up: positionOrNull } },
     signature: base64,
@@ -137,7 +167,13 @@ export const WELCOME = {
 export const REFUSE = {
   type: 'object',
   required: ['type', 'code', 'text', 'hint', 'retryAfterSeconds'],
-  properties: { type: { const: 'refuse' }, code: { type: 'string', minLength: 1, maxLength: 64 }, text: line, hint: line, retryAfterSeconds: { anyOf: [{ type: 'null' }, seconds] } },
+  properties: {
+    type: { const: 'refuse' },
+    code: { type: 'string', minLength: 1, maxLength: 64 },
+    text: line,
+    hint: line,
+    retryAfterSeconds: { anyOf: [{ type: 'null' }, seconds] },
+  },
 } as const;
 
 export const BEGIN = {
@@ -157,10 +193,18 @@ export const BEGIN = {
 export const MESSAGES = {
   type: 'object',
   required: ['type', 'first', 'items'],
-  properties: { type: { const: 'messages' }, first: { type: 'integer', minimum: 1, maximum: MAX_NUMBER }, items: { type: 'array', maxItems: 1_000_000, items: {} } },
+  properties: {
+    type: { const: 'messages' },
+    first: { type: 'integer', minimum: 1, maximum: MAX_NUMBER },
+    items: { type: 'array', maxItems: 1_000_000, items: {} },
+  },
 } as const;
 
-export const ACK = { type: 'object', required: ['type', 'through'], properties: { type: { const: 'ack' }, through: number } } as const;
+export const ACK = {
+  type: 'object',
+  required: ['type', 'through'],
+  properties: { type: { const: 'ack' }, through: number },
+} as const;
 export const DRAIN = {
   type: 'object',
   required: ['type', 'retryAfterSeconds', 'spreadSeconds'],
@@ -189,24 +233,63 @@ export const RENEW = {
 } as const;
 
 /** The certificate and what stands between it and the root, PEM. */
-export const RENEWED = { type: 'object', required: ['type', 'certificate'], properties: { type: { const: 'renewed' }, certificate: pem } } as const;
-export const RENEWAL_REFUSED = { type: 'object', required: ['type', 'code', 'text', 'hint'], properties: { type: { const: 'renewal-refused' }, code, text: line, hint: line } } as const;
+export const RENEWED = {
+  type: 'object',
+  required: ['type', 'certificate'],
+  properties: { type: { const: 'renewed' }, certificate: pem },
+} as const;
+export const RENEWAL_REFUSED = {
+  type: 'object',
+  required: ['type', 'code', 'text', 'hint'],
+  properties: { type: { const: 'renewal-refused' }, code, text: line, hint: line },
+} as const;
 /** The renewed certificate is on the agent's disk. */
-export const INSTALLED = { type: 'object', required: ['type', 'certificate'], properties: { type: { const: 'installed' }, certificate: thumbprint } } as const;
-export const RENEW_NOW = { type: 'object', required: ['type', 'spreadSeconds'], properties: { type: { const: 'renew-now' }, spreadSeconds: seconds } } as const;
+export const INSTALLED = {
+  type: 'object',
+  required: ['type', 'certificate'],
+  properties: { type: { const: 'installed' }, certificate: thumbprint },
+} as const;
+export const RENEW_NOW = {
+  type: 'object',
+  required: ['type', 'spreadSeconds'],
+  properties: { type: { const: 'renew-now' }, spreadSeconds: seconds },
+} as const;
 
 /**
  * All that Central is to be trusted by (PEM); what Central gave before and does not name any more is to be forgotten. Signed with
  * Central's signing key over `trustTranscript` (proof.ts), on wss too: on a plain line anybody could say it else.
  */
-export const TRUST = { type: 'object', required: ['type', 'certificates', 'signature'], properties: { type: { const: 'trust' }, certificates: pem, signature: base64 } } as const;
+export const TRUST = {
+  type: 'object',
+  required: ['type', 'certificates', 'signature'],
+  properties: { type: { const: 'trust' }, certificates: pem, signature: base64 },
+} as const;
 /** Of what Central gave, this is in the agent's truststore now. */
-export const TRUSTED = { type: 'object', required: ['type', 'thumbprints'], properties: { type: { const: 'trusted' }, thumbprints: { type: 'array', maxItems: 64, items: thumbprint } } } as const;
+export const TRUSTED = {
+  type: 'object',
+  required: ['type', 'thumbprints'],
+  properties: { type: { const: 'trusted' }, thumbprints: { type: 'array', maxItems: 64, items: thumbprint } },
+} as const;
 /** The truststore stays as it was. */
-export const TRUST_REFUSED = { type: 'object', required: ['type', 'code', 'text'], properties: { type: { const: 'trust-refused' }, code, text: line } } as const;
+export const TRUST_REFUSED = {
+  type: 'object',
+  required: ['type', 'code', 'text'],
+  properties: { type: { const: 'trust-refused' }, code, text: line },
+} as const;
 
 /** What an agent may send, by type. */
-export const FROM_AGENT = { hello: HELLO, begin: BEGIN, messages: MESSAGES, ack: ACK, pause: PAUSE, resume: RESUME, renew: RENEW, installed: INSTALLED, trusted: TRUSTED, 'trust-refused': TRUST_REFUSED } as const satisfies Record<string, JsonSchema>;
+export const FROM_AGENT = {
+  hello: HELLO,
+  begin: BEGIN,
+  messages: MESSAGES,
+  ack: ACK,
+  pause: PAUSE,
+  resume: RESUME,
+  renew: RENEW,
+  installed: INSTALLED,
+  trusted: TRUSTED,
+  'trust-refused': TRUST_REFUSED,
+} as const satisfies Record<string, JsonSchema>;
 /** What Central may send, by type. */
 export const FROM_CENTRAL = {
   challenge: CHALLENGE,
@@ -253,4 +336,5 @@ export type AgentControl = Renew | Installed | Trusted | TrustRefused;
 export type CentralControl = Renewed | RenewalRefused | RenewNow | Trust;
 
 export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume | AgentControl;
-export type CentralFrame = Challenge | Welcome | Refuse | Begin | Messages | Ack | Drain | Pause | Resume | CentralControl;
+export type CentralFrame =
+  Challenge | Welcome | Refuse | Begin | Messages | Ack | Drain | Pause | Resume | CentralControl;

@@ -41,7 +41,7 @@ function named({ subjectAltName = '' }: X509Certificate, prefix: string): string
  * be taken for those between names: a URI inside another name's quotes is none. What cannot be read ends the list.
  */
 export function* alternativeNamesIn(text: string): Generator<{ readonly type: string; readonly value: string }> {
-  for (let offset = 0; offset < text.length; ) {
+  for (let offset = 0; offset < text.length;) {
     const colon = text.indexOf(':', offset);
     if (colon === -1) return;
     const begin = colon + 1;

@@ -3,7 +3,15 @@
 import { createHash, sign, verify, type KeyObject } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { canonicalP256, readP256, spkiOf } from '../x509/public-key.ts';
-import { BINDING_BYTES, BINDING_LABEL, SUBPROTOCOL, type Challenge, type Hello, type Position, type Welcome } from './messages.ts';
+import {
+  BINDING_BYTES,
+  BINDING_LABEL,
+  SUBPROTOCOL,
+  type Challenge,
+  type Hello,
+  type Position,
+  type Welcome,
+} from './messages.ts';
 
 type Unsigned<T> = Omit<T, 'signature'>;
 
@@ -32,7 +40,11 @@ export function helloTranscript(challenge: Pick<Challenge, 'nonce' | 'central'>,
 }
 
 /** What Central signs: the agent's nonce shows that it is an answer to this hello and no recording. */
-export function welcomeTranscript(hello: Pick<Hello, 'nonce' | 'id' | 'boot'>, central: string, welcome: Unsigned<Welcome>): string {
+export function welcomeTranscript(
+  hello: Pick<Hello, 'nonce' | 'id' | 'boot'>,
+  central: string,
+  welcome: Unsigned<Welcome>,
+): string {
   return JSON.stringify([
     `${SUBPROTOCOL} welcome`,
     hello.nonce,
@@ -42,7 +54,12 @@ export function welcomeTranscript(hello: Pick<Hello, 'nonce' | 'id' | 'boot'>, c
     welcome.session,
     String(welcome.epoch),
     String(welcome.heartbeatSeconds),
-    JSON.stringify([welcome.limits.maxFrameBytes, welcome.limits.maxMessageBytes, welcome.limits.windowItems, welcome.limits.windowBytes]),
+    JSON.stringify([
+      welcome.limits.maxFrameBytes,
+      welcome.limits.maxMessageBytes,
+      welcome.limits.windowItems,
+      welcome.limits.windowBytes,
+    ]),
     positionText(welcome.logs.up),
   ]);
 }

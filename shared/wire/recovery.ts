@@ -32,6 +32,20 @@ export function rescueKey(code: string): Buffer {
 }
 
 /** What the agent proves. Central's answer is proven by `answerMac` (enrollment.ts), which covers this. */
-export function rescueMac(key: Uint8Array, request: { readonly name: string; readonly id: string | undefined; readonly pin: string | null; readonly csrDer: Uint8Array }): string {
-  return macOf(key, ['queuegate.rescue.v1', request.name, request.id ?? null, request.pin, Buffer.from(request.csrDer).toString('base64')]);
+export function rescueMac(
+  key: Uint8Array,
+  request: {
+    readonly name: string;
+    readonly id: string | undefined;
+    readonly pin: string | null;
+    readonly csrDer: Uint8Array;
+  },
+): string {
+  return macOf(key, [
+    'queuegate.rescue.v1',
+    request.name,
+    request.id ?? null,
+    request.pin,
+    Buffer.from(request.csrDer).toString('base64'),
+  ]);
 }

@@ -79,7 +79,11 @@ export const REFUSALS = {
     text: 'This agent enrolled again with a rescue code and has another key now.',
     hint: 'Nothing to do where the code was typed: the daemon goes on with the new key. A copy of the old key elsewhere is a stranger from now on.',
   },
-  going_away: { close: 4500, text: 'Central stops or restarts.', hint: 'No action needed: the agent reconnects automatically.' },
+  going_away: {
+    close: 4500,
+    text: 'Central stops or restarts.',
+    hint: 'No action needed: the agent reconnects automatically.',
+  },
   superseded: {
     close: 4501,
     text: 'A newer connection of the same agent took over.',
@@ -90,7 +94,11 @@ export const REFUSALS = {
     text: 'Two running copies of this agent take the session from each other; both are held back for {seconds} seconds.',
     hint: 'A machine was cloned, or the daemon runs twice. Stop one of them, delete its data folder and enrol it as an agent of its own.',
   },
-  busy: { close: 4503, text: 'Central admits no more connections at this moment.', hint: 'Nothing to do: the agent comes back after the time it was given.' },
+  busy: {
+    close: 4503,
+    text: 'Central admits no more connections at this moment.',
+    hint: 'Nothing to do: the agent comes back after the time it was given.',
+  },
   hello_timeout: {
     close: 4504,
     text: 'No welcome within {seconds} seconds after the connection began.',
@@ -106,15 +114,31 @@ export const REFUSALS = {
     text: 'The secure WebSocket of Central was switched off (parameter websocket.secure.enabled is false).',
     hint: 'Switch websocket.secure.enabled on again.',
   },
-  slow_peer: { close: 4508, text: 'The peer did not read what it was sent for {seconds} seconds.', hint: 'Look at the line and the load of that machine.' },
-  heartbeat_lost: { close: 4509, text: 'Nothing was heard from the peer for {seconds} seconds.', hint: 'Look at the line: a firewall may drop idle connections.' },
-  bad_frame: { close: 4510, text: 'A frame is not as the protocol has it: {found}.', hint: 'Agent and Central are of versions that do not fit, or something changes what passes on the line.' },
+  slow_peer: {
+    close: 4508,
+    text: 'The peer did not read what it was sent for {seconds} seconds.',
+    hint: 'Look at the line and the load of that machine.',
+  },
+  heartbeat_lost: {
+    close: 4509,
+    text: 'Nothing was heard from the peer for {seconds} seconds.',
+    hint: 'Look at the line: a firewall may drop idle connections.',
+  },
+  bad_frame: {
+    close: 4510,
+    text: 'A frame is not as the protocol has it: {found}.',
+    hint: 'Agent and Central are of versions that do not fit, or something changes what passes on the line.',
+  },
   frame_checksum: {
     close: 4520,
     text: 'A frame was changed on the line: {found}.',
     hint: 'No action needed if it happens once: nothing of that frame was stored, and what it held is sent again. If it repeats, replace the faulty device on the line, or use wss.',
   },
-  internal: { close: 4511, text: 'Central could not go on with this session.', hint: 'Look at the log of Central at this time.' },
+  internal: {
+    close: 4511,
+    text: 'Central could not go on with this session.',
+    hint: 'Look at the log of Central at this time.',
+  },
   agent_login_rate: {
     close: 4514,
     text: 'The agent {id} logs in too often; allowed again in {seconds} seconds.',

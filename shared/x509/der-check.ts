@@ -13,7 +13,13 @@ export interface DerLimits {
 }
 
 /** A certificate has some fifteen levels; one for a hundred hosts some five hundred elements. */
-export const CERTIFICATE_LIMITS: DerLimits = { maxBytes: 64 * 1024, maxDepth: 32, maxElements: 4_096, form: 'ber', octets: true };
+export const CERTIFICATE_LIMITS: DerLimits = {
+  maxBytes: 64 * 1024,
+  maxDepth: 32,
+  maxElements: 4_096,
+  form: 'ber',
+  octets: true,
+};
 
 const OCTET_STRING = 0x04;
 /** What fits into a length of four bytes and an index. */
@@ -82,11 +88,15 @@ export interface DerElement {
 /** The elements that `content` is made of. `content` has passed `derFault`. Throws TypeError where it is not made of elements. */
 export function elementsIn(content: Buffer): DerElement[] {
   const elements: DerElement[] = [];
-  for (let offset = 0; offset < content.length; ) {
+  for (let offset = 0; offset < content.length;) {
     const header = headerAt(content, offset, content.length, 'der');
     if (typeof header === 'string') throw new TypeError(header);
     const end = header.begin + header.length;
-    elements.push({ tag: header.tag, whole: content.subarray(offset, end), content: content.subarray(header.begin, end) });
+    elements.push({
+      tag: header.tag,
+      whole: content.subarray(offset, end),
+      content: content.subarray(header.begin, end),
+    });
     offset = end;
   }
   return elements;
@@ -99,18 +109,25 @@ function headerAt(bytes: Uint8Array, offset: number, limit: number, form: DerLim
   const first = bytes[offset + 1] as number;
   if ((tag & 0x1f) === 0x1f) return `the tag at offset ${offset} has more than one byte`;
   if (first < 0x80) return bounded({ tag, begin: offset + 2, length: first }, limit);
-  if (first === 0x80) return form === 'ber' && (tag & 0x20) !== 0 ? { tag, begin: offset + 2, length: -1 } : `the length at offset ${offset + 1} is indefinite`;
+  if (first === 0x80)
+    return form === 'ber' && (tag & 0x20) !== 0
+      ? { tag, begin: offset + 2, length: -1 }
+      : `the length at offset ${offset + 1} is indefinite`;
   const count = first & 0x7f;
-  if (count > MAX_LENGTH_BYTES || offset + 2 + count > limit) return `the length at offset ${offset + 1} has ${count} bytes`;
+  if (count > MAX_LENGTH_BYTES || offset + 2 + count > limit)
+    return `the length at offset ${offset + 1} has ${count} bytes`;
   let length = 0;
   for (let i = 0; i < count; i += 1) length = length * 256 + (bytes[offset + 2 + i] as number);
   // Section 10.1: the shortest form.
-  if (form === 'der' && (length < 0x80 || bytes[offset + 2] === 0)) return `the length at offset ${offset + 1} is not written in its shortest form`;
+  if (form === 'der' && (length < 0x80 || bytes[offset + 2] === 0))
+    return `the length at offset ${offset + 1} is not written in its shortest form`;
   return bounded({ tag, begin: offset + 2 + count, length }, limit);
 }
 
 function bounded(header: Header, limit: number): Header | string {
-  return header.begin + header.length > limit ? `the element of ${header.length} bytes before offset ${header.begin} does not fit into the ${limit - header.begin} that are left` : header;
+  return header.begin + header.length > limit
+    ? `the element of ${header.length} bytes before offset ${header.begin} does not fit into the ${limit - header.begin} that are left`
+    : header;
 }
 
 /** What is to be looked into: constructed elements, and OCTET STRINGs that begin like an element that fills them. */
@@ -118,7 +135,9 @@ function nestedIn({ tag, begin, length }: Header, { end }: Frame, octets: boolea
   if (length === -1) return { end, indefinite: true, guessed: false };
   if (length === 0) return undefined;
   if ((tag & 0x20) !== 0) return { end: begin + length, indefinite: false, guessed: false };
-  return octets && tag === OCTET_STRING && length >= 2 ? { end: begin + length, indefinite: false, guessed: true } : undefined;
+  return octets && tag === OCTET_STRING && length >= 2
+    ? { end: begin + length, indefinite: false, guessed: true }
+    : undefined;
 }
 
 /** Gives up the innermost OCTET STRING that was looked into; where it ends, or undefined when there is none. */

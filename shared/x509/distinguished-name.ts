@@ -25,11 +25,17 @@ export function readDistinguishedName(text: string): DistinguishedAttribute[][] 
   let rdn: DistinguishedAttribute[] = [];
   const rdns = [rdn];
   let count = 0;
-  for (let offset = 0; offset <= text.length; ) {
+  for (let offset = 0; offset <= text.length;) {
     const equals = text.indexOf('=', offset);
-    if (equals === -1) throw new TypeError(`"${text.slice(offset, offset + 40).trim()}" has no "="; allowed is TYPE=value, joined by commas`);
+    if (equals === -1)
+      throw new TypeError(
+        `"${text.slice(offset, offset + 40).trim()}" has no "="; allowed is TYPE=value, joined by commas`,
+      );
     const type = text.slice(offset, equals).trim();
-    if (type.length > 128 || !TYPE.test(type)) throw new TypeError(`"${type.slice(0, 40)}" is not an attribute type; allowed are names such as CN and dotted object identifiers`);
+    if (type.length > 128 || !TYPE.test(type))
+      throw new TypeError(
+        `"${type.slice(0, 40)}" is not an attribute type; allowed are names such as CN and dotted object identifiers`,
+      );
     const { value, hex, end } = valueAt(text, equals + 1);
     if (value === '') throw new TypeError(`the value of ${type} is empty`);
     count += 1;
@@ -52,13 +58,14 @@ function valueAt(text: string, begin: number): { readonly value: string; readonl
   // Up to here an unescaped blank at the end does not count.
   let significant = 0;
   let closed = !quoted;
-  for (; offset < text.length; ) {
+  for (; offset < text.length;) {
     const character = String.fromCodePoint(text.codePointAt(offset) ?? 0);
     if (quoted ? character === '"' : character === ',' || character === '+') {
       closed = true;
       break;
     }
-    if (!quoted && character === '"') throw new TypeError('a quotation mark inside a value needs a backslash before it');
+    if (!quoted && character === '"')
+      throw new TypeError('a quotation mark inside a value needs a backslash before it');
     const escape = character === '\\' ? escapeAt(text, offset) : undefined;
     bytes.push(escape?.bytes ?? Buffer.from(character));
     offset += escape?.length ?? character.length;
@@ -67,7 +74,8 @@ function valueAt(text: string, begin: number): { readonly value: string; readonl
   if (!closed) throw new TypeError('a quotation mark is not closed');
   if (quoted) offset += 1;
   while (quoted && text[offset] === ' ') offset += 1;
-  if (offset < text.length && text[offset] !== ',' && text[offset] !== '+') throw new TypeError(`"${text.slice(offset, offset + 40)}" follows a closing quotation mark`);
+  if (offset < text.length && text[offset] !== ',' && text[offset] !== '+')
+    throw new TypeError(`"${text.slice(offset, offset + 40)}" follows a closing quotation mark`);
   return { value: Buffer.concat(bytes.slice(0, significant)).toString('utf8'), hex: false, end: offset };
 }
 
@@ -84,6 +92,7 @@ function hexAt(text: string, begin: number): { readonly value: string; readonly 
   let end = begin;
   while (end < text.length && text[end] !== ',' && text[end] !== '+') end += 1;
   const raw = text.slice(begin, end).trim();
-  if (raw === '' || raw.length % 2 !== 0 || !/^[0-9a-fA-F]+$/.test(raw)) throw new TypeError('a value that begins with # is not hexadecimal');
+  if (raw === '' || raw.length % 2 !== 0 || !/^[0-9a-fA-F]+$/.test(raw))
+    throw new TypeError('a value that begins with # is not hexadecimal');
   return { value: raw, hex: true, end };
 }

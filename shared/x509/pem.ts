@@ -38,7 +38,8 @@ export class PemFault extends Error {
 
 /** Each block in turn. What is between blocks goes to `onText`, line by line. Throws PemFault. */
 export function* pemBlocks(text: string, limits: PemLimits, onText?: (line: string) => void): Generator<PemBlock> {
-  if (text.length > limits.maxLength) throw new PemFault('limit', `it has ${text.length} characters; allowed are ${limits.maxLength}`);
+  if (text.length > limits.maxLength)
+    throw new PemFault('limit', `it has ${text.length} characters; allowed are ${limits.maxLength}`);
   let open: { label: string; line: number; body: string[] } | undefined;
   let blocks = 0;
   let number = 0;
@@ -51,7 +52,11 @@ export function* pemBlocks(text: string, limits: PemLimits, onText?: (line: stri
     } else if (edge === undefined) {
       open.body.push(line);
     } else {
-      if (edge === 'BEGIN' || label !== open.label) throw new PemFault('crossed', `"BEGIN ${open.label}" of line ${open.line} meets "${edge} ${label}" on line ${number}`);
+      if (edge === 'BEGIN' || label !== open.label)
+        throw new PemFault(
+          'crossed',
+          `"BEGIN ${open.label}" of line ${open.line} meets "${edge} ${label}" on line ${number}`,
+        );
       blocks += 1;
       if (blocks > limits.maxBlocks) throw new PemFault('limit', `it has more than ${limits.maxBlocks} PEM blocks`);
       yield { label, line: open.line, lastLine: number, body: open.body };
@@ -64,7 +69,9 @@ export function* pemBlocks(text: string, limits: PemLimits, onText?: (line: stri
 /** The bytes of a block; undefined when its lines are anything but base64 (RFC 4648 section 4, padded). */
 export function decodeBlock({ body }: Pick<PemBlock, 'body'>): Buffer | undefined {
   const text = body.join('').replaceAll(/[ \t]/g, '');
-  return text !== '' && text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? Buffer.from(text, 'base64') : undefined;
+  return text !== '' && text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text)
+    ? Buffer.from(text, 'base64')
+    : undefined;
 }
 
 /** The DER of all blocks with one of these labels, in the order of the text; others are passed over. Throws PemFault and TypeError. */

@@ -22,7 +22,9 @@ export function canonicalP256(spki: Uint8Array): Buffer | undefined {
   if (point[0] === 0x04) return spkiOfPoint(point);
   try {
     // Compressed and hybrid points (SEC 1 section 2.3.3).
-    return spkiOfPoint(Buffer.from(ECDH.convertKey(point, 'prime256v1', undefined, undefined, 'uncompressed') as Buffer));
+    return spkiOfPoint(
+      Buffer.from(ECDH.convertKey(point, 'prime256v1', undefined, undefined, 'uncompressed') as Buffer),
+    );
   } catch {
     return undefined; // no point of the curve has these bytes
   }
@@ -44,11 +46,19 @@ function pointOf(spki: Buffer): Buffer | undefined {
   const head = 2 + P256.length;
   const bits = spki.length - head - 2;
   if (bits !== 1 + 33 && bits !== 1 + POINT_BYTES) return undefined;
-  const fits = spki[0] === 0x30 && spki[1] === spki.length - 2 && spki.subarray(2, head).equals(P256) && spki[head] === 0x03 && spki[head + 1] === bits && spki[head + 2] === 0;
+  const fits =
+    spki[0] === 0x30 &&
+    spki[1] === spki.length - 2 &&
+    spki.subarray(2, head).equals(P256) &&
+    spki[head] === 0x03 &&
+    spki[head + 1] === bits &&
+    spki[head + 2] === 0;
   if (!fits) return undefined;
   const point = spki.subarray(head + 3);
   const form = point[0] ?? 0;
-  return (point.length === POINT_BYTES ? form === 4 || form === 6 || form === 7 : form === 2 || form === 3) ? point : undefined;
+  return (point.length === POINT_BYTES ? form === 4 || form === 6 || form === 7 : form === 2 || form === 3)
+    ? point
+    : undefined;
 }
 
 function spkiOfPoint(point: Buffer): Buffer {

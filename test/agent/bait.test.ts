@@ -38,13 +38,40 @@ beforeAll(async () => {
 afterAll(() => cleanup.run());
 
 test('no renewed certificate of Central costs more CPU than its length', async () => {
-  const certificate = chainPem([await authority.issueAgent({ id: 'a1', name: 'branch', publicKey: new X509Certificate(authority.pem).publicKey, lifetimeDays: 1 })]);
-  await saveIdentity(folder, { id: 'a1', name: 'branch', central: 'central.test', signingKey: 'S'.repeat(64), certificate, host: 'h', port: 1, secure: true });
+  const certificate = chainPem([
+    await authority.issueAgent({
+      id: 'a1',
+      name: 'branch',
+      publicKey: new X509Certificate(authority.pem).publicKey,
+      lifetimeDays: 1,
+    }),
+  ]);
+  await saveIdentity(folder, {
+    id: 'a1',
+    name: 'branch',
+    central: 'central.test',
+    signingKey: 'S'.repeat(64),
+    certificate,
+    host: 'h',
+    port: 1,
+    secure: true,
+  });
   const cost = new CostCheck();
   for (const { maxLength } of stringPlaces(RENEWED)) {
     for (const [bait, textOf] of Object.entries(BAITS)) {
       let asked = 0;
-      const renewal = new Renewal({ folder, freshKey: () => false, trusted: async () => [authority.pem], comeBack: () => undefined, onWritten: async () => undefined, onKey: () => undefined, log: SILENT, now: () => Date.now() + 2 * 86_400_000, after: () => () => undefined, random: () => 0 });
+      const renewal = new Renewal({
+        folder,
+        freshKey: () => false,
+        trusted: async () => [authority.pem],
+        comeBack: () => undefined,
+        onWritten: async () => undefined,
+        onKey: () => undefined,
+        log: SILENT,
+        now: () => Date.now() + 2 * 86_400_000,
+        after: () => () => undefined,
+        random: () => 0,
+      });
       renewal.onOnline(() => void (asked += 1), key);
       await renewal.alone(async () => undefined);
       expect(asked).toBe(1);
@@ -59,8 +86,18 @@ test('no renewed certificate of Central costs more CPU than its length', async (
 
 test('nothing that Central names to be trusted costs more CPU than its length', async () => {
   const cost = new CostCheck();
-  const conf = { central: { secure: true, proxied: false, endpoints: [], port: 1 }, truststore: { path: `${folder}/truststore.p12`, password: 'changeit', declaredType: undefined, origin: 'test' }, dataFolder: folder };
-  const control = createTrustUpdates({ conf: async () => conf, dataFolder: folder, onWritten: async () => undefined, log: SILENT, now: Date.now });
+  const conf = {
+    central: { secure: true, proxied: false, endpoints: [], port: 1 },
+    truststore: { path: `${folder}/truststore.p12`, password: 'changeit', declaredType: undefined, origin: 'test' },
+    dataFolder: folder,
+  };
+  const control = createTrustUpdates({
+    conf: async () => conf,
+    dataFolder: folder,
+    onWritten: async () => undefined,
+    log: SILENT,
+    now: Date.now,
+  });
   const answered: (() => void)[] = [];
   control.onOnline(() => answered.shift()?.(), { key, shown: () => [], shownNow: async () => [] });
   for (const { place, maxLength } of stringPlaces(TRUST).filter(({ place: at }) => at === '/certificates')) {
@@ -71,7 +108,11 @@ test('nothing that Central names to be trusted costs more CPU than its length', 
         control.onFrame({ type: 'trust', certificates: textOf(maxLength), signature: 'AAAA' });
         await promise;
       });
-      await cost.check(`roots of an enrolment, ${bait}`, () => whateverComesOfIt(async () => await trustCentral(conf as unknown as Parameters<typeof trustCentral>[0], textOf(maxLength))));
+      await cost.check(`roots of an enrolment, ${bait}`, () =>
+        whateverComesOfIt(
+          async () => await trustCentral(conf as unknown as Parameters<typeof trustCentral>[0], textOf(maxLength)),
+        ),
+      );
       await cost.check(`certificate file, ${bait}`, () => readCertificateFile(textOf(256 * 1024), key, new Date()));
     }
   }
@@ -88,7 +129,12 @@ test('no string in the answer to an enrolment costs more CPU than its length', a
     for (const { place, maxLength, with: withText } of stringPlaces(schema)) {
       for (const [bait, textOf] of Object.entries(BAITS)) {
         answer = withText(textOf(maxLength));
-        await cost.check(`${place}, ${bait}`, () => whateverComesOfIt(async () => await enrol({ url, token: undefined, pin: undefined, name: 'branch', id: undefined, key, waitMs: 0 })));
+        await cost.check(`${place}, ${bait}`, () =>
+          whateverComesOfIt(
+            async () =>
+              await enrol({ url, token: undefined, pin: undefined, name: 'branch', id: undefined, key, waitMs: 0 }),
+          ),
+        );
       }
     }
   }
@@ -114,18 +160,46 @@ test('no string that a local program sends costs more CPU than its length', asyn
     },
   };
   const settings = { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined };
-  const api = await openLocalApi({ settings, dataFolder, file: await LocalApiFile.open(dataFolder, ports.now), ports, log: SILENT });
-  const { token, url } = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as { token: string; url: string };
-  const call = async (method: string, path: string, body?: string, authorization = `Bearer ${token}`): Promise<void> => {
-    const answer = await fetch(`${url}${path}`, { method, headers: { authorization }, ...(body === undefined ? {} : { body }) });
+  const api = await openLocalApi({
+    settings,
+    dataFolder,
+    file: await LocalApiFile.open(dataFolder, ports.now),
+    ports,
+    log: SILENT,
+  });
+  const { token, url } = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as {
+    token: string;
+    url: string;
+  };
+  const call = async (
+    method: string,
+    path: string,
+    body?: string,
+    authorization = `Bearer ${token}`,
+  ): Promise<void> => {
+    const answer = await fetch(`${url}${path}`, {
+      method,
+      headers: { authorization },
+      ...(body === undefined ? {} : { body }),
+    });
     await answer.text();
   };
   for (const [bait, textOf] of Object.entries(BAITS)) {
-    for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) await cost.check(`event${place}, ${bait}`, () => call('POST', '/v1/events', JSON.stringify(withText(textOf(maxLength)))));
+    for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA))
+      await cost.check(`event${place}, ${bait}`, () =>
+        call('POST', '/v1/events', JSON.stringify(withText(textOf(maxLength)))),
+      );
     await cost.check(`event as it is, ${bait}`, () => call('POST', '/v1/events', textOf(1_000_000)));
-    await cost.check(`acknowledgement, ${bait}`, () => call('POST', '/v1/commands/ack', JSON.stringify({ through: textOf(1_000_000) })));
-    for (const name of ['max', 'waitSeconds', 'x']) await cost.check(`query ${name}, ${bait}`, () => call('GET', `/v1/commands?${name}=${encodeURIComponent(textOf(2_000).toWellFormed())}`));
-    await cost.check(`token, ${bait}`, () => whateverComesOfIt(async () => await call('GET', '/v1/status', undefined, textOf(8_000))));
+    await cost.check(`acknowledgement, ${bait}`, () =>
+      call('POST', '/v1/commands/ack', JSON.stringify({ through: textOf(1_000_000) })),
+    );
+    for (const name of ['max', 'waitSeconds', 'x'])
+      await cost.check(`query ${name}, ${bait}`, () =>
+        call('GET', `/v1/commands?${name}=${encodeURIComponent(textOf(2_000).toWellFormed())}`),
+      );
+    await cost.check(`token, ${bait}`, () =>
+      whateverComesOfIt(async () => await call('GET', '/v1/status', undefined, textOf(8_000))),
+    );
   }
   await api.stop();
   expect(cost.faults(200)).toEqual([]);

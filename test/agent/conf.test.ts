@@ -31,7 +31,12 @@ describe('the profile as it is found in the field', () => {
   test('is read: separators, escapes, continued lines, Windows paths in quotes', async () => {
     const conf = await load({}, {}, FIELD_PROFILE);
     expect(conf.central).toEqual({ secure: true, proxied: false, port: 9150, endpoints: [] });
-    expect(conf.truststore).toEqual({ path: join(FIELD_PROFILE, 'conf/security/truststore.jks'), password: 'changeit', declaredType: undefined, origin: `${FIELD_PROFILE}conf/agent.conf line 8` });
+    expect(conf.truststore).toEqual({
+      path: join(FIELD_PROFILE, 'conf/security/truststore.jks'),
+      password: 'changeit',
+      declaredType: undefined,
+      origin: `${FIELD_PROFILE}conf/agent.conf line 8`,
+    });
     expect(conf.logLevel).toBe('info');
   });
 
@@ -40,7 +45,10 @@ describe('the profile as it is found in the field', () => {
     const path = join(folder, 'conf', 'agent.conf');
     const before = await readFile(path);
     const { unknownKeys, warnings } = await load();
-    expect(unknownKeys.map(({ name, where }) => [name, where])).toEqual([['branch.name', `${path} line 13`], ['jiql.home', `${path} line 14`]]);
+    expect(unknownKeys.map(({ name, where }) => [name, where])).toEqual([
+      ['branch.name', `${path} line 13`],
+      ['jiql.home', `${path} line 14`],
+    ]);
     expect(warnings).toEqual([]);
     expect((await readFile(path)).equals(before)).toBe(true);
   });
@@ -49,8 +57,13 @@ describe('the profile as it is found in the field', () => {
     await cp(FIELD_PROFILE, folder, { recursive: true });
     await write('agent.local.conf', 'central.host = central.example.com');
     expect((await load()).central.endpoints).toEqual([{ host: 'central.example.com', port: 9150 }]);
-    expect((await load({ QUEUE_AGENT_CENTRAL_HOSTS: 'a,b:1' })).central.endpoints).toEqual([{ host: 'a', port: 9150 }, { host: 'b', port: 1 }]);
-    expect((await load({ QUEUE_AGENT_CENTRAL_HOSTS: 'a' }, { 'central-host': '[::1]' })).central.endpoints).toEqual([{ host: '::1', port: 9150 }]);
+    expect((await load({ QUEUE_AGENT_CENTRAL_HOSTS: 'a,b:1' })).central.endpoints).toEqual([
+      { host: 'a', port: 9150 },
+      { host: 'b', port: 1 },
+    ]);
+    expect((await load({ QUEUE_AGENT_CENTRAL_HOSTS: 'a' }, { 'central-host': '[::1]' })).central.endpoints).toEqual([
+      { host: '::1', port: 9150 },
+    ]);
   });
 });
 
@@ -82,8 +95,15 @@ describe('loadAgentConf', () => {
   });
 
   test('honours the options of the JVM, the last one where there are several, and paths of Windows', async () => {
-    await write('agent.conf', String.raw`jetty.jvm.args=-Djavax.net.ssl.trustStore=a -Djavax.net.ssl.trustStore="C:\\Program Files\\Agent\\t.jks" -Djavax.net.ssl.trustStoreType=JKS`);
-    expect((await load()).truststore).toMatchObject({ path: String.raw`C:\Program Files\Agent\t.jks`, declaredType: 'JKS', password: undefined });
+    await write(
+      'agent.conf',
+      String.raw`jetty.jvm.args=-Djavax.net.ssl.trustStore=a -Djavax.net.ssl.trustStore="C:\\Program Files\\Agent\\t.jks" -Djavax.net.ssl.trustStoreType=JKS`,
+    );
+    expect((await load()).truststore).toMatchObject({
+      path: String.raw`C:\Program Files\Agent\t.jks`,
+      declaredType: 'JKS',
+      password: undefined,
+    });
     await write('agent.conf', String.raw`jetty.jvm.args=-Djavax.net.ssl.trustStore=conf\\security\\t.jks`);
     expect((await load()).truststore.path).toBe(join(folder, 'conf/security/t.jks'));
   });
@@ -91,22 +111,34 @@ describe('loadAgentConf', () => {
   test('does not try the password of one truststore on another', async () => {
     await write('agent.conf', 'jetty.jvm.args=-Djavax.net.ssl.trustStore=a -Djavax.net.ssl.trustStorePassword=pw');
     await write('agent.local.conf', 'truststore=b.pem');
-    expect((await load()).truststore).toMatchObject({ path: join(folder, 'b.pem'), password: undefined, origin: `${join(folder, 'conf/agent.local.conf')} line 1` });
+    expect((await load()).truststore).toMatchObject({
+      path: join(folder, 'b.pem'),
+      password: undefined,
+      origin: `${join(folder, 'conf/agent.local.conf')} line 1`,
+    });
     expect((await load({ QUEUE_AGENT_TRUSTSTORE_PASSWORD: 'other' })).truststore.password).toBe('other');
   });
 
   test('refuses every bad setting at once, with what was found, what is allowed and where it was set', async () => {
     await write('agent.conf', 'central.websocket.secure=maybe\nlog.level INFO');
     await write('agent.local.conf', 'central.websocket.securee=true\nagent.name=two words');
-    const fault = await load({ QUEUE_AGENT_LOCAL_API_PORT: '65536' }, { 'central-host': 'https://central' }).catch((error: unknown) => error);
+    const fault = await load({ QUEUE_AGENT_LOCAL_API_PORT: '65536' }, { 'central-host': 'https://central' }).catch(
+      (error: unknown) => error,
+    );
     expect(isCoded(fault, 'settings_refused')).toBe(true);
     const text = (fault as Error).message;
     expect(text).toContain('5 settings are refused');
-    expect(text).toContain(`central.websocket.securee is unknown; did you mean central.websocket.secure? (${join(folder, 'conf/agent.local.conf')} line 1)`);
+    expect(text).toContain(
+      `central.websocket.securee is unknown; did you mean central.websocket.secure? (${join(folder, 'conf/agent.local.conf')} line 1)`,
+    );
     expect(text).toContain('agent.name: found "two words"; allowed: a host name');
-    expect(text).toContain('local.api.port: found "65536"; allowed: a whole number from 0 to 65535 (environment variable QUEUE_AGENT_LOCAL_API_PORT)');
+    expect(text).toContain(
+      'local.api.port: found "65536"; allowed: a whole number from 0 to 65535 (environment variable QUEUE_AGENT_LOCAL_API_PORT)',
+    );
     expect(text).toContain('central.host: found "https://central"');
-    expect(text).toContain(`central.websocket.secure: found "maybe"; allowed: true or false (${join(folder, 'conf/agent.conf')} line 1)`);
+    expect(text).toContain(
+      `central.websocket.secure: found "maybe"; allowed: true or false (${join(folder, 'conf/agent.conf')} line 1)`,
+    );
   });
 
   test('warns of a key in agent.conf that resembles one it knows', async () => {
@@ -115,10 +147,18 @@ describe('loadAgentConf', () => {
   });
 
   test('refuses a folder that is no profile', async () => {
-    await expect(load({}, {}, join(folder, 'none'))).rejects.toMatchObject({ code: 'file_missing', hint: expect.stringContaining('profiles/default') });
+    await expect(load({}, {}, join(folder, 'none'))).rejects.toMatchObject({
+      code: 'file_missing',
+      hint: expect.stringContaining('profiles/default'),
+    });
   });
 
-  test.each([['', 'agent'], ['___', 'agent'], ['-A-.b', 'a.b'], ['x'.repeat(80), 'x'.repeat(63)]])('makes a valid name of the host name "%s"', async (hostName, name) => {
+  test.each([
+    ['', 'agent'],
+    ['___', 'agent'],
+    ['-A-.b', 'a.b'],
+    ['x'.repeat(80), 'x'.repeat(63)],
+  ])('makes a valid name of the host name "%s"', async (hostName, name) => {
     expect((await loadAgentConf({ profileFolder: folder, environment: {}, flags: {}, hostName })).name).toBe(name);
   });
 });
@@ -126,8 +166,16 @@ describe('loadAgentConf', () => {
 describe('the profiles that come with it', () => {
   test('default is secure on 9150, with a truststore in the profile', async () => {
     const conf = await load({}, {}, join(PROFILES, 'default'));
-    expect(conf).toMatchObject({ central: { secure: true, port: 9150 }, dataFolder: '/work/data/agent', unknownKeys: [], warnings: [] });
-    expect(conf.truststore).toMatchObject({ path: join(PROFILES, 'default/conf/security/truststore.jks'), password: 'changeit' });
+    expect(conf).toMatchObject({
+      central: { secure: true, port: 9150 },
+      dataFolder: '/work/data/agent',
+      unknownKeys: [],
+      warnings: [],
+    });
+    expect(conf.truststore).toMatchObject({
+      path: join(PROFILES, 'default/conf/security/truststore.jks'),
+      password: 'changeit',
+    });
   });
 
   test('central is plain over loopback, beside another agent on the same host', async () => {

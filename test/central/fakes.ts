@@ -2,7 +2,14 @@
 // They keep the errors and the atomicity of central/store/store.ts, and nothing of its durability.
 import { createHash } from 'node:crypto';
 import { CodedError } from '../../shared/errors.ts';
-import type { AgentTrust, CertificateStore, ExpiryWarning, IssuedCertificate, NewRenewal, RenewalOutcome } from '../../central/store/certificate-store.ts';
+import type {
+  AgentTrust,
+  CertificateStore,
+  ExpiryWarning,
+  IssuedCertificate,
+  NewRenewal,
+  RenewalOutcome,
+} from '../../central/store/certificate-store.ts';
 import type {
   AgentRecord,
   ApiTokenRecord,
@@ -23,7 +30,10 @@ export interface MemoryStore {
   readonly tokens: TokenStore;
   readonly certificates: MemoryCertificates;
   readonly parameters: ParameterStore & { readonly state: { snapshot: ParameterSnapshot; failNext: Error | null } };
-  readonly agents: { register(agent: NewAgent, tokenId: string): Promise<AgentRecord>; readonly records: Map<string, AgentRecord> };
+  readonly agents: {
+    register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
+    readonly records: Map<string, AgentRecord>;
+  };
 }
 
 /** Wrong secrets are not slowed down. */
@@ -110,7 +120,14 @@ export function memoryStore(): MemoryStore {
       return record;
     },
   };
-  return { keyMaterial, audit, tokens, agents, certificates: new MemoryCertificates(), parameters: memoryParameters(entries) };
+  return {
+    keyMaterial,
+    audit,
+    tokens,
+    agents,
+    certificates: new MemoryCertificates(),
+    parameters: memoryParameters(entries),
+  };
 }
 
 /** Agents are known here by what was recorded of them; `agents` may be filled by a test. */
@@ -142,13 +159,24 @@ export class MemoryCertificates implements CertificateStore {
   }
   async soonest({ after, until = Number.MAX_SAFE_INTEGER, limit }: Parameters<CertificateStore['soonest']>[0]) {
     const newest = [...new Map(this.issued.map((certificate) => [certificate.agentId, certificate])).values()];
-    const behind = (one: IssuedCertificate): boolean => after === undefined || one.notAfter > after.notAfter || (one.notAfter === after.notAfter && one.thumbprint > after.thumbprint);
+    const behind = (one: IssuedCertificate): boolean =>
+      after === undefined ||
+      one.notAfter > after.notAfter ||
+      (one.notAfter === after.notAfter && one.thumbprint > after.thumbprint);
     const fitting = newest.filter((certificate) => certificate.notAfter <= until && behind(certificate));
     const sorted = fitting.toSorted((a, b) => a.notAfter - b.notAfter || (a.thumbprint < b.thumbprint ? -1 : 1));
-    return sorted.slice(0, limit).map((certificate) => ({ ...certificate, name: this.agents.get(certificate.agentId)?.name ?? certificate.agentId }));
+    return sorted
+      .slice(0, limit)
+      .map((certificate) => ({
+        ...certificate,
+        name: this.agents.get(certificate.agentId)?.name ?? certificate.agentId,
+      }));
   }
   async ofAgent(agentId: string, limit: number) {
-    return this.issued.filter((certificate) => certificate.agentId === agentId).toReversed().slice(0, limit);
+    return this.issued
+      .filter((certificate) => certificate.agentId === agentId)
+      .toReversed()
+      .slice(0, limit);
   }
   async countUntil(until: number) {
     return (await this.soonest({ until, limit: Number.MAX_SAFE_INTEGER })).length;
@@ -160,7 +188,10 @@ export class MemoryCertificates implements CertificateStore {
     return this.agents.get(id)?.trusted ?? null;
   }
   async trust({ after = '', limit }: { after?: string; limit: number }) {
-    return [...this.agents.values()].filter(({ name }) => name > after).toSorted((a, b) => (a.name < b.name ? -1 : 1)).slice(0, limit);
+    return [...this.agents.values()]
+      .filter(({ name }) => name > after)
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+      .slice(0, limit);
   }
   async expiryWarnings(thumbprints: readonly string[]) {
     return thumbprints.map((thumbprint) => this.warnings.get(thumbprint) ?? null);
@@ -171,7 +202,10 @@ export class MemoryCertificates implements CertificateStore {
 }
 
 function memoryParameters(auditEntries: AuditEntry[]): MemoryStore['parameters'] {
-  const state: { snapshot: ParameterSnapshot; failNext: Error | null } = { snapshot: { version: 1, rows: [], pending: null }, failNext: null };
+  const state: { snapshot: ParameterSnapshot; failNext: Error | null } = {
+    snapshot: { version: 1, rows: [], pending: null },
+    failNext: null,
+  };
   return {
     state,
     async load() {

@@ -22,14 +22,28 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     (done[what] ??= []).push(Date.now() - startedAt);
     if (what === over.fails) throw new Error(`${what} went wrong`);
   };
-  const values = Object.fromEntries(Object.entries(DEFINITIONS).map(([name, { default: value }]) => [name, value])) as unknown as ParameterValues;
+  const values = Object.fromEntries(
+    Object.entries(DEFINITIONS).map(([name, { default: value }]) => [name, value]),
+  ) as unknown as ParameterValues;
   const store = {
     outbox: { expire: async () => (await note('expire'), 0) },
     prune: async (limits: RetentionLimits) => {
       pruned.push(limits);
       await note('prune');
     },
-    stats: async () => (await note('measure'), { engine: 'sqlite', schema: 1, bytes: 0, events: 0, deadLetters: 0, deadLettersDropped: 0, waitingCalls: 0, commits: 0 }),
+    stats: async () => (
+      await note('measure'),
+      {
+        engine: 'sqlite',
+        schema: 1,
+        bytes: 0,
+        events: 0,
+        deadLetters: 0,
+        deadLettersDropped: 0,
+        waitingCalls: 0,
+        commits: 0,
+      }
+    ),
     agents: { countInState: async () => 0 },
   } as unknown as Store;
   const upkeep = new Upkeep({

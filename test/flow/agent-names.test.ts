@@ -30,7 +30,13 @@ async function known(name = `branch-${(made += 1)}`, id?: string): Promise<Known
 }
 
 async function csrOf(key: RawKey, name: string, id?: string): Promise<string> {
-  return (await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name, id)).pem;
+  return (
+    await makeRequest(
+      { privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint },
+      name,
+      id,
+    )
+  ).pem;
 }
 
 const codeOf = ({ body }: Answer): string => String(body.type).replace('urn:queuegate:error:', '');
@@ -50,7 +56,11 @@ async function issueCode(name: string, id?: string): Promise<string> {
 /** Asks without a token, and is accepted. */
 async function acceptCode(name: string, id?: string): Promise<string> {
   const key = newKey();
-  const asked = await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ csr: await csrOf(key, name, id), name, ...(id === undefined ? {} : { id }) }) });
+  const asked = await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ csr: await csrOf(key, name, id), name, ...(id === undefined ? {} : { id }) }),
+  });
   // Whether the id or the name is taken is not said to a stranger.
   expect([asked.status, await asked.json()]).toMatchObject([202, { status: 'pending' }]);
   const answer = await central.rest('POST', `/pending-enrolments/${key.thumbprint}/accept`, {});
@@ -62,7 +72,12 @@ describe("another agent's name or id cannot be taken", () => {
     const victim = await known();
     await central.change({ 'agents.enrolment': 'approve' });
     for (const id of [victim.name, victim.name.toUpperCase(), victim.id.toUpperCase()]) {
-      expect([id, await enrolmentCode('mine', id), await issueCode('mine', id), await acceptCode('mine', id)]).toEqual([id, 'agent_id_taken', 'agent_id_taken', 'agent_id_taken']);
+      expect([id, await enrolmentCode('mine', id), await issueCode('mine', id), await acceptCode('mine', id)]).toEqual([
+        id,
+        'agent_id_taken',
+        'agent_id_taken',
+        'agent_id_taken',
+      ]);
     }
     await central.change({ 'agents.enrolment': null });
     expect(await central.agent('mine')).toBeUndefined();
@@ -72,9 +87,17 @@ describe("another agent's name or id cannot be taken", () => {
     const victim = await known(undefined, `Pc-${(made += 1)}`);
     await central.change({ 'agents.enrolment': 'approve' });
     for (const name of [victim.id, victim.id.toLowerCase(), victim.name.toUpperCase()]) {
-      expect([name, await enrolmentCode(name), await issueCode(name), await acceptCode(name)]).toEqual([name, 'agent_name_taken', 'agent_name_taken', 'agent_name_taken']);
+      expect([name, await enrolmentCode(name), await issueCode(name), await acceptCode(name)]).toEqual([
+        name,
+        'agent_name_taken',
+        'agent_name_taken',
+        'agent_name_taken',
+      ]);
       const thief = await known();
-      expect(await (await RawAgent.plain(cleanup, central)).refused({ ...thief, name })).toEqual({ code: 'name_conflict', close: 4408 });
+      expect(await (await RawAgent.plain(cleanup, central)).refused({ ...thief, name })).toEqual({
+        code: 'name_conflict',
+        close: 4408,
+      });
       expect(await central.agent(thief.name)).toMatchObject({ id: thief.id, epoch: 0 });
     }
     await central.change({ 'agents.enrolment': null });
@@ -87,29 +110,62 @@ describe("another agent's name or id cannot be taken", () => {
     await session.welcomed(victim);
     expect(await central.cli('messages', 'send', victim.name, '--type', 'secret')).toMatchObject({ code: 0 });
     expect((await central.rest('GET', `/agents/${victim.id}`)).body.logs.down).toMatchObject({ messages: 1 });
-    expect((await central.rest('POST', `/agents/${victim.name.toUpperCase()}/rescue`, {})).body).toMatchObject({ id: victim.id, name: victim.name });
-    expect((await central.rest('POST', `/agents/${victim.id.slice(0, 12)}/revoke`, {})).body).toMatchObject({ id: victim.id, state: 'Revoked' });
+    expect((await central.rest('POST', `/agents/${victim.name.toUpperCase()}/rescue`, {})).body).toMatchObject({
+      id: victim.id,
+      name: victim.name,
+    });
+    expect((await central.rest('POST', `/agents/${victim.id.slice(0, 12)}/revoke`, {})).body).toMatchObject({
+      id: victim.id,
+      state: 'Revoked',
+    });
     expect((await session.close()).code).toBe(4412);
-    expect((await central.rest('GET', `/agents/${thief.name}`)).body).toMatchObject({ id: thief.id, state: 'Pending', logs: { down: { messages: 0 } } });
+    expect((await central.rest('GET', `/agents/${thief.name}`)).body).toMatchObject({
+      id: thief.id,
+      state: 'Pending',
+      logs: { down: { messages: 0 } },
+    });
   });
 
   it('nor are reserved names, those that a token is bound to, and ids that are not plain', async () => {
     await central.rest('POST', '/enrolment-tokens', { agentName: 'Bound-1' });
     for (const word of ['all', 'ALL', 'localhost', 'bound-1', 'Central-Agent']) {
       const expected = word === 'Central-Agent' ? 'enrolment_name_reserved' : 'agent_name_reserved';
-      expect([word, await enrolmentCode(word), await enrolmentCode('mine', word), await issueCode(word)]).toEqual([word, expected, 'agent_name_reserved', expected]);
+      expect([word, await enrolmentCode(word), await enrolmentCode('mine', word), await issueCode(word)]).toEqual([
+        word,
+        expected,
+        'agent_name_reserved',
+        expected,
+      ]);
     }
     const agent = await known();
-    for (const name of ['all', 'localhost', 'bound-1', 'central-agent']) expect([name, await (await RawAgent.plain(cleanup, central)).refused({ ...agent, name })]).toEqual([name, { code: 'name_conflict', close: 4408 }]);
-    for (const agentName of ['central-agent', 'all', 'LOCALHOST']) expect(codeOf(await central.rest('POST', '/enrolment-tokens', { agentName }))).toBe('agent_name_reserved');
-    for (const id of ['two words', 'caf\u00e9', 'a\u202eb', 'a\tb', ' x']) expect([id, await enrolmentCode('mine', id), await issueCode('mine', id)]).toEqual([id, 'enrolment_request_bad', 'agent_id_invalid']);
-    for (const id of ['.', '..']) expect([id, await enrolmentCode('mine', id), await issueCode('mine', id)]).toEqual([id, 'agent_id_invalid', 'agent_id_invalid']);
+    for (const name of ['all', 'localhost', 'bound-1', 'central-agent'])
+      expect([name, await (await RawAgent.plain(cleanup, central)).refused({ ...agent, name })]).toEqual([
+        name,
+        { code: 'name_conflict', close: 4408 },
+      ]);
+    for (const agentName of ['central-agent', 'all', 'LOCALHOST'])
+      expect(codeOf(await central.rest('POST', '/enrolment-tokens', { agentName }))).toBe('agent_name_reserved');
+    for (const id of ['two words', 'caf\u00e9', 'a\u202eb', 'a\tb', ' x'])
+      expect([id, await enrolmentCode('mine', id), await issueCode('mine', id)]).toEqual([
+        id,
+        'enrolment_request_bad',
+        'agent_id_invalid',
+      ]);
+    for (const id of ['.', '..'])
+      expect([id, await enrolmentCode('mine', id), await issueCode('mine', id)]).toEqual([
+        id,
+        'agent_id_invalid',
+        'agent_id_invalid',
+      ]);
   });
 
   it('and every id that is let in is reached by its path, whatever characters it has', async () => {
-    for (const id of ['a/b', 'a%2Fb', '100%25', '?x=1', '#x', 'a+b&c=d', "it's\"<>", '...', '~'.repeat(255)]) {
+    for (const id of ['a/b', 'a%2Fb', '100%25', '?x=1', '#x', 'a+b&c=d', 'it\'s"<>', '...', '~'.repeat(255)]) {
       const agent = await known(undefined, id);
-      expect((await central.rest('GET', `/agents/${encodeURIComponent(id)}`)).body).toMatchObject({ id, name: agent.name });
+      expect((await central.rest('GET', `/agents/${encodeURIComponent(id)}`)).body).toMatchObject({
+        id,
+        name: agent.name,
+      });
       expect((await central.rest('GET', `/incidents?agent=${encodeURIComponent(id)}`)).status).toBe(200);
       expect(await central.cli('agents', 'remove', id)).toMatchObject({ code: 0 });
     }
@@ -122,11 +178,25 @@ describe('events and incidents of an agent', () => {
     const session = await RawAgent.plain(cleanup, central);
     await session.welcomed(agent);
     session.send({ type: 'begin', incarnation: 'one', next: 1, missing: null });
-    session.send({ type: 'messages', first: 1, items: [{ specversion: '1.0', id: 'e1', source: '/s', type: 'of.mine' }] });
+    session.send({
+      type: 'messages',
+      first: 1,
+      items: [{ specversion: '1.0', id: 'e1', source: '/s', type: 'of.mine' }],
+    });
     await session.frame('ack');
-    for (const word of [agent.id, agent.name, agent.name.toUpperCase(), agent.id.slice(0, 8)]) expect((await central.cli('events', 'list', '--agent', word)).stdout).toContain('of.mine');
-    for (const line of [['events', 'list'], ['events', 'follow'], ['incidents', 'list'], ['messages', 'dead-letters']]) {
-      expect(await central.cli(...line, '--agent', 'nobody')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('(agent_unknown)') });
+    for (const word of [agent.id, agent.name, agent.name.toUpperCase(), agent.id.slice(0, 8)])
+      expect((await central.cli('events', 'list', '--agent', word)).stdout).toContain('of.mine');
+    for (const line of [
+      ['events', 'list'],
+      ['events', 'follow'],
+      ['incidents', 'list'],
+      ['messages', 'dead-letters'],
+    ]) {
+      expect(await central.cli(...line, '--agent', 'nobody')).toMatchObject({
+        code: 1,
+        stdout: '',
+        stderr: expect.stringContaining('(agent_unknown)'),
+      });
     }
     // What it sent is there when it is gone, by its full id.
     expect((await central.rest('DELETE', `/agents/${agent.name}`)).status).toBe(204);
@@ -144,16 +214,27 @@ describe('records from before the rules', () => {
     const thiefId = await enrolKey(first, thiefKey, 'thief');
     await first.stop();
     const database = new DatabaseSync(join(folder, 'central.db'));
-    for (const statement of ['UPDATE agent SET id = ? WHERE id = ?', 'UPDATE agent_certificate SET agent_id = ? WHERE agent_id = ?']) database.prepare(statement).run('VICTIM', thiefId);
+    for (const statement of [
+      'UPDATE agent SET id = ? WHERE id = ?',
+      'UPDATE agent_certificate SET agent_id = ? WHERE agent_id = ?',
+    ])
+      database.prepare(statement).run('VICTIM', thiefId);
     database.close();
     const second = await CentralProcess.start(cleanup, folder);
-    await second.process.printed(/"first":\["The agent \\"thief\\" with the id \\"VICTIM\\" breaks a rule[^\n]*break the rules; each is reached by its full id/);
+    await second.process.printed(
+      /"first":\["The agent \\"thief\\" with the id \\"VICTIM\\" breaks a rule[^\n]*break the rules; each is reached by its full id/,
+    );
     const { body } = await second.rest('GET', '/status');
-    expect(body.problems).toEqual([expect.stringMatching(/^The agent "thief" with the id "VICTIM" breaks a rule: its id is the name of the agent [0-9a-f]{64}/)]);
+    expect(body.problems).toEqual([
+      expect.stringMatching(
+        /^The agent "thief" with the id "VICTIM" breaks a rule: its id is the name of the agent [0-9a-f]{64}/,
+      ),
+    ]);
     expect((await second.cli('status')).stdout).toContain('"thief"');
     expect((await fetch(`http://127.0.0.1:${second.ports.http}/api/v1/health`)).status).toBe(200);
     expect((await second.rest('GET', '/agents/VICTIM')).body).toMatchObject({ name: 'thief' });
-    for (const word of [victimId, 'victim', 'Victim']) expect((await second.rest('GET', `/agents/${word}`)).body).toMatchObject({ id: victimId, name: 'victim' });
+    for (const word of [victimId, 'victim', 'Victim'])
+      expect((await second.rest('GET', `/agents/${word}`)).body).toMatchObject({ id: victimId, name: 'victim' });
     await (await RawAgent.plain(cleanup, second)).welcomed({ id: 'VICTIM', key: thiefKey, name: 'thief' });
     expect((await second.rest('DELETE', '/agents/VICTIM')).status).toBe(204);
     expect((await second.rest('GET', '/agents/victim')).body).toMatchObject({ id: victimId });

@@ -41,7 +41,9 @@ describe('the welcome', () => {
     const raw = await RawAgent.plain(cleanup, central);
     const welcome = await raw.welcomed(agent);
     const stranger = createPublicKey(newKey().privateKey);
-    expect(verify('sha256', Buffer.from('anything'), stranger, Buffer.from(String(welcome['signature']), 'base64'))).toBe(false);
+    expect(
+      verify('sha256', Buffer.from('anything'), stranger, Buffer.from(String(welcome['signature']), 'base64')),
+    ).toBe(false);
     expect(Buffer.from(String(welcome['signature']), 'base64').length).toBeGreaterThan(60);
   });
 });
@@ -49,12 +51,17 @@ describe('the welcome', () => {
 describe('refused with a terminal code', () => {
   it('an unknown key', async () => {
     const key = newKey();
-    expect(await (await RawAgent.plain(cleanup, central)).refused({ key, id: key.thumbprint, name: 'stranger' })).toEqual({ code: 'unknown_agent', close: 4401 });
+    expect(
+      await (await RawAgent.plain(cleanup, central)).refused({ key, id: key.thumbprint, name: 'stranger' }),
+    ).toEqual({ code: 'unknown_agent', close: 4401 });
   });
 
   it('a wrong signature', async () => {
     const agent = await enrolled();
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, tamper: { name: 'other' } })).toEqual({ code: 'bad_signature', close: 4402 });
+    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, tamper: { name: 'other' } })).toEqual({
+      code: 'bad_signature',
+      close: 4402,
+    });
   });
 
   it('a replayed hello', async () => {
@@ -71,32 +78,46 @@ describe('refused with a terminal code', () => {
 
   it('a hello made for ws on the secure port', async () => {
     const agent = await enrolled();
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { scheme: 'ws', binding: null } })).toEqual({ code: 'wrong_scheme', close: 4404 });
+    expect(
+      await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { scheme: 'ws', binding: null } }),
+    ).toEqual({ code: 'wrong_scheme', close: 4404 });
   });
 
   it('a hello without channel binding on the secure port', async () => {
     const agent = await enrolled();
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { binding: null } })).toEqual({ code: 'binding_required', close: 4405 });
+    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { binding: null } })).toEqual({
+      code: 'binding_required',
+      close: 4405,
+    });
   });
 
   it('a hello bound to another TLS connection', async () => {
     const agent = await enrolled();
     const other = (await RawAgent.secure(cleanup, central)).hello(agent).binding;
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { binding: other } })).toEqual({ code: 'binding_mismatch', close: 4406 });
+    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { binding: other } })).toEqual({
+      code: 'binding_mismatch',
+      close: 4406,
+    });
   });
 
   it('another key under the same id, which is recorded for the administrator', async () => {
     const agent = await enrolled();
     const session = await RawAgent.plain(cleanup, central);
     await session.welcomed(agent);
-    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, key: newKey() })).toEqual({ code: 'key_conflict', close: 4407 });
+    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, key: newKey() })).toEqual({
+      code: 'key_conflict',
+      close: 4407,
+    });
     expect(await incidents('key_conflict', agent.id)).toMatchObject([{ address: '127.0.0.1' }]);
     expect(session.closed).toBeUndefined();
   });
 
   it('the name of another agent, which is recorded too', async () => {
     const [one, other] = [await enrolled(), await enrolled()];
-    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...other, name: one.name.toUpperCase() })).toEqual({ code: 'name_conflict', close: 4408 });
+    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...other, name: one.name.toUpperCase() })).toEqual({
+      code: 'name_conflict',
+      close: 4408,
+    });
     expect(await incidents('name_conflict', other.id)).toHaveLength(1);
   });
 
@@ -113,7 +134,10 @@ describe('refused with a terminal code', () => {
     await session.welcomed(agent);
     expect((await central.rest('DELETE', `/agents/${agent.id}`)).status).toBe(204);
     expect((await session.close()).code).toBe(4409);
-    expect(await (await RawAgent.plain(cleanup, central)).refused(agent)).toEqual({ code: 'unknown_agent', close: 4401 });
+    expect(await (await RawAgent.plain(cleanup, central)).refused(agent)).toEqual({
+      code: 'unknown_agent',
+      close: 4401,
+    });
   });
 });
 
@@ -140,12 +164,16 @@ describe('two connections of one key', () => {
   it('clones that take the session from each other go to quarantine, and both are told', async () => {
     const agent = await enrolled();
     const boots = [newKey().thumbprint.slice(0, 32), newKey().thumbprint.slice(0, 32)];
-    for (let i = 0; i < CLONE_TURNS + 2; i += 1) await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, boot: boots[i % 2] ?? '' });
+    for (let i = 0; i < CLONE_TURNS + 2; i += 1)
+      await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, boot: boots[i % 2] ?? '' });
     const standing = await RawAgent.plain(cleanup, central);
     const refused = await standing.refused({ ...agent, boot: boots[(CLONE_TURNS + 2) % 2] ?? '' });
     expect(refused).toEqual({ code: 'quarantined', close: 4502 });
     expect((await standing.frame('refuse'))['retryAfterSeconds']).toBe(600);
-    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, boot: boots[0] ?? '' })).toEqual({ code: 'quarantined', close: 4502 });
+    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, boot: boots[0] ?? '' })).toEqual({
+      code: 'quarantined',
+      close: 4502,
+    });
     expect(await incidents('clone', agent.id)).toHaveLength(1);
     expect(await central.agent(agent.name)).toMatchObject({ state: 'Quarantined' });
   });
@@ -153,7 +181,8 @@ describe('two connections of one key', () => {
   it('one boot on a flapping line never does', async () => {
     const agent = await enrolled();
     const boot = newKey().thumbprint.slice(0, 32);
-    for (let i = 0; i < 3 * CLONE_TURNS; i += 1) await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, boot });
+    for (let i = 0; i < 3 * CLONE_TURNS; i += 1)
+      await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, boot });
     expect((await central.agent(agent.name))?.['state']).toBe('Online');
   });
 });

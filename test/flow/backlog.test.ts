@@ -13,7 +13,9 @@ const cleanup = new Cleanup();
 let central: CentralProcess;
 let orders: HelloOrder[];
 beforeAll(async () => {
-  central = await CentralProcess.start(cleanup, await cleanup.folder(), [], { NODE_OPTIONS: '--max-old-space-size=96' });
+  central = await CentralProcess.start(cleanup, await cleanup.folder(), [], {
+    NODE_OPTIONS: '--max-old-space-size=96',
+  });
   orders = await enrolMany(central, AGENTS + 1);
 }, 120_000);
 afterAll(() => cleanup.run());
@@ -27,16 +29,32 @@ describe('a hundred agents with a backlog of 4 MiB each, and a heap of 96 MB', (
     if (first === undefined) throw new Error('no agent');
     const total = (): number => agents.reduce((sum, { acknowledged }) => sum + acknowledged, 0);
     for (const agent of agents) agent.say(FRAMES);
-    await until(() => (total() > 0 ? true : undefined), 60_000, () => `nothing of ${AGENTS} backlogs; ${JSON.stringify(agents.map(({ agent }) => agent.closed))} ${central.process.running} ${central.process.stderr.slice(-2000)}`);
+    await until(
+      () => (total() > 0 ? true : undefined),
+      60_000,
+      () =>
+        `nothing of ${AGENTS} backlogs; ${JSON.stringify(agents.map(({ agent }) => agent.closed))} ${central.process.running} ${central.process.stderr.slice(-2000)}`,
+    );
     const fresh = await LoadAgent.online(cleanup, central, first);
     const takenAtLogin = total();
-    fresh.agent.send({ type: 'messages', first: 1, items: [{ specversion: '1.0', id: 'fresh', source: '/fresh', type: 'small' }] });
+    fresh.agent.send({
+      type: 'messages',
+      first: 1,
+      items: [{ specversion: '1.0', id: 'fresh', source: '/fresh', type: 'small' }],
+    });
     await fresh.agent.frame('ack');
     const all = AGENTS * FRAMES.length * 240;
     const share = (total() - takenAtLogin) / all;
-    await until(() => (total() === all ? true : undefined), 120_000, () => `${total()} of ${all}; ${JSON.stringify(agents.find(({ agent }) => agent.closed !== undefined)?.agent.frames.at(-1))} ${central.process.stderr.slice(-2000)}`);
+    await until(
+      () => (total() === all ? true : undefined),
+      120_000,
+      () =>
+        `${total()} of ${all}; ${JSON.stringify(agents.find(({ agent }) => agent.closed !== undefined)?.agent.frames.at(-1))} ${central.process.stderr.slice(-2000)}`,
+    );
     const { most } = await residentBytes(pid);
-    process.stdout.write(`fresh after ${(share * 100).toFixed(1)} % of the backlog; ${Math.round(before / 2 ** 20)} MiB before, at most ${Math.round(most / 2 ** 20)} MiB\n`);
+    process.stdout.write(
+      `fresh after ${(share * 100).toFixed(1)} % of the backlog; ${Math.round(before / 2 ** 20)} MiB before, at most ${Math.round(most / 2 ** 20)} MiB\n`,
+    );
     expect(central.process.running).toBe(true);
     expect(share).toBeLessThan(0.05);
     expect(most - before).toBeLessThan(MAX_GROWTH_BYTES);

@@ -24,7 +24,15 @@ function frameBytes(payload: Buffer): Buffer {
 export function backlogFrames(count: number): Buffer[] {
   return Array.from({ length: count }, (_, frame) => {
     const first = frame * ITEMS_PER_FRAME + 1;
-    const items = Array.from({ length: ITEMS_PER_FRAME }, (__, i) => JSON.stringify({ specversion: '1.0', id: String(first + i), source: '/backlog', type: 'load', data: 'x'.repeat(ITEM_BYTES) }));
+    const items = Array.from({ length: ITEMS_PER_FRAME }, (__, i) =>
+      JSON.stringify({
+        specversion: '1.0',
+        id: String(first + i),
+        source: '/backlog',
+        type: 'load',
+        data: 'x'.repeat(ITEM_BYTES),
+      }),
+    );
     return frameBytes(Buffer.from(withChecksum(encodeMessages(first, items))));
   });
 }
@@ -36,7 +44,12 @@ export async function enrolMany(central: CentralProcess, count: number): Promise
     Array.from({ length: 4 }, async () => {
       for (const i of numbers) {
         const key = newKey();
-        orders.push({ id: await enrolKey(central, key, `load-${i}`), key, name: `load-${i}`, boot: randomBytes(24).toString('base64url') });
+        orders.push({
+          id: await enrolKey(central, key, `load-${i}`),
+          key,
+          name: `load-${i}`,
+          boot: randomBytes(24).toString('base64url'),
+        });
       }
     }),
   );
@@ -66,7 +79,8 @@ export class LoadAgent {
 
   get acknowledged(): number {
     let through = 0;
-    for (const frame of this.agent.frames) if (frame.type === 'ack') through = Math.max(through, Number(frame['through']));
+    for (const frame of this.agent.frames)
+      if (frame.type === 'ack') through = Math.max(through, Number(frame['through']));
     return through;
   }
 }

@@ -14,7 +14,9 @@ describe('an agent of which Central knows no certificate', () => {
     const first = await CentralProcess.startOnParameters(cleanup, folder);
     const agent = await AgentProcess.enrolled(cleanup, first, 'old');
     const before = await first.online('old');
-    expect((await first.change({ 'agents.authentication': 'certificate', 'agents.drainSpreadSeconds': 0 })).status).toBe(200);
+    expect(
+      (await first.change({ 'agents.authentication': 'certificate', 'agents.drainSpreadSeconds': 0 })).status,
+    ).toBe(200);
     await first.stop();
     const database = new DatabaseSync(databasePath(folder));
     database.exec('UPDATE agent SET certificate = NULL; DELETE FROM agent_certificate');
@@ -23,14 +25,18 @@ describe('an agent of which Central knows no certificate', () => {
     const central = await CentralProcess.startOnParameters(cleanup, folder);
     const reason = await until(async () => {
       const { connection } = (await agent.local('GET', '/v1/status')).body;
-      return connection.state === 'waiting' && String(connection.reason?.text).includes('authentication_kind') ? connection.reason : undefined;
+      return connection.state === 'waiting' && String(connection.reason?.text).includes('authentication_kind')
+        ? connection.reason
+        : undefined;
     }, 60_000);
     expect(reason.hint).toContain('agents.authentication=certificate-or-key');
 
     await central.change({ 'agents.authentication': 'certificate-or-key' });
     const after = await until(async () => {
       const shown = await central.agent('old');
-      return shown?.['certificate'] === null || shown?.['keyThumbprint'] === before['keyThumbprint'] ? undefined : shown;
+      return shown?.['certificate'] === null || shown?.['keyThumbprint'] === before['keyThumbprint']
+        ? undefined
+        : shown;
     }, 60_000);
     expect(after).toMatchObject({ id: before['id'], state: 'Online', certificate: { revoked: null }, renewal: null });
     // Nobody is left that comes by its key alone.

@@ -47,14 +47,19 @@ describe("Central's certificate", () => {
 
     const refused = await central.cli('certificate', 'install', file);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('would cut off 1 agent: branch-1') });
-    expect((await central.cli('certificate', 'install', file, '--dry-run')).stdout).toContain('These agents do not trust it, as far as is known:\n  branch-1');
+    expect((await central.cli('certificate', 'install', file, '--dry-run')).stdout).toContain(
+      'These agents do not trust it, as far as is known:\n  branch-1',
+    );
     const before = await shownOn(central.ports.secure);
     expect(before).not.toBe(thumbprintOf(answer));
 
     await queuegate(central, 'certificate', 'install', file, '--force', '--comment', 'pilot');
-    for (const port of [central.ports.secure, central.ports.https]) expect(await shownOn(port)).toBe(thumbprintOf(answer));
+    for (const port of [central.ports.secure, central.ports.https])
+      expect(await shownOn(port)).toBe(thumbprintOf(answer));
     expect(((await central.agent('branch-1')) as { session: { id: string } }).session.id).toBe(session.id);
-    expect(await queuegate(central, 'certificate', 'list')).toMatch(/current: CN=localhost \(signed\)[\s\S]*staged: none\nprevious: CN=localhost \(made\)/);
+    expect(await queuegate(central, 'certificate', 'list')).toMatch(
+      /current: CN=localhost \(signed\)[\s\S]*staged: none\nprevious: CN=localhost \(made\)/,
+    );
 
     // Who enrols now is given both roots, and pins the one that is shown.
     const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2');
@@ -74,7 +79,10 @@ describe("Central's certificate", () => {
     await first.stop();
     const second = await CentralProcess.start(cleanup, folder);
     expect(await shownOn(second.ports.secure)).toBe(shown);
-    expect((await second.rest('GET', '/status')).body).toMatchObject({ certificate: { thumbprint: shown }, problems: [] });
+    expect((await second.rest('GET', '/status')).body).toMatchObject({
+      certificate: { thumbprint: shown },
+      problems: [],
+    });
   });
 
   it('with commit-confirm goes back when agents do not come back over it, and they lose nothing but minutes', async () => {
@@ -82,7 +90,15 @@ describe("Central's certificate", () => {
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
     const { session } = (await central.online('branch-1')) as { session: { id: string } };
     const before = await shownOn(central.ports.secure);
-    await queuegate(central, 'certificate', 'import', bankFile(makeBank(['localhost']), 'stranger'), '--force', '--confirm-within', '5');
+    await queuegate(
+      central,
+      'certificate',
+      'import',
+      bankFile(makeBank(['localhost']), 'stranger'),
+      '--force',
+      '--confirm-within',
+      '5',
+    );
     expect(await shownOn(central.ports.secure)).not.toBe(before);
     await until(async () => ((await central.agent('branch-1'))?.['state'] === 'Disconnected' ? true : undefined));
     await until(async () => ((await shownOn(central.ports.secure)) === before ? true : undefined));
@@ -102,22 +118,39 @@ describe("Central's certificate", () => {
     const shown = await shownOn(central.ports.secure);
     const root = join(await cleanup.folder(), 'root.pem');
     await queuegate(central, 'ca', 'export', '--out', root);
-    expect(await central.cli('certificate', 'confirm')).toMatchObject({ code: 1, stderr: expect.stringContaining('confirm_over_new_connection') });
+    expect(await central.cli('certificate', 'confirm')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('confirm_over_new_connection'),
+    });
     const { code, stderr } = await runOverHttps(central, root, 'certificate', 'confirm');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(await shownOn(central.ports.secure)).toBe(shown);
-    expect((await central.rest('GET', '/certificate')).body).toMatchObject({ pending: null, current: { thumbprint: shown } });
+    expect((await central.rest('GET', '/certificate')).body).toMatchObject({
+      pending: null,
+      current: { thumbprint: shown },
+    });
   });
 });
 
 async function runOverHttps(central: CentralProcess, root: string, ...line: string[]) {
   const { runNode } = await import('./processes.ts');
-  return await runNode('central/cli.ts', [...line, '--url', `https://localhost:${central.ports.https}`, '--ca', root, '--token-file', join(central.folder, 'administrator-token')]);
+  return await runNode('central/cli.ts', [
+    ...line,
+    '--url',
+    `https://localhost:${central.ports.https}`,
+    '--ca',
+    root,
+    '--token-file',
+    join(central.folder, 'administrator-token'),
+  ]);
 }
 
 describe('the authority', () => {
   it('moves to a second Central as a file with a password, which openssl and keytool open; its agents come over', async () => {
-    const [one, two] = [await CentralProcess.start(cleanup, await cleanup.folder()), await CentralProcess.start(cleanup, await cleanup.folder())];
+    const [one, two] = [
+      await CentralProcess.start(cleanup, await cleanup.folder()),
+      await CentralProcess.start(cleanup, await cleanup.folder()),
+    ];
     const folder = await cleanup.folder();
     const [file, password] = [join(folder, 'root.p12'), join(folder, 'password')];
     writeFileSync(password, `${PASSWORD}\n`);
@@ -128,11 +161,23 @@ describe('the authority', () => {
     await queuegate(two, 'ca', 'import', file, '--password-file', password);
     const [ca1, ca2] = [(await one.rest('GET', '/ca')).body, (await two.rest('GET', '/ca')).body];
     expect(ca2.pin).toBe(ca1.pin);
-    expect(ca2.generations).toMatchObject([{ role: 'current', origin: 'imported', thumbprint: ca1.generations[0].thumbprint }, { role: 'previous', origin: 'made' }]);
-    expect(await queuegate(two, 'ca', 'list')).toContain(String(ca1.generations[0].thumbprint).toUpperCase().replaceAll(/(..)(?!$)/g, '$1:'));
+    expect(ca2.generations).toMatchObject([
+      { role: 'current', origin: 'imported', thumbprint: ca1.generations[0].thumbprint },
+      { role: 'previous', origin: 'made' },
+    ]);
+    expect(await queuegate(two, 'ca', 'list')).toContain(
+      String(ca1.generations[0].thumbprint)
+        .toUpperCase()
+        .replaceAll(/(..)(?!$)/g, '$1:'),
+    );
     const root = join(folder, 'root.pem');
     await queuegate(one, 'ca', 'export', '--out', root);
-    const served = connect({ port: two.ports.secure, host: '127.0.0.1', servername: 'localhost', ca: readFileSync(root) });
+    const served = connect({
+      port: two.ports.secure,
+      host: '127.0.0.1',
+      servername: 'localhost',
+      ca: readFileSync(root),
+    });
     await once(served, 'secureConnect');
     expect(served.authorized).toBe(true);
     served.destroy();
@@ -144,15 +189,34 @@ describe('the authority', () => {
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
     await central.online('branch-1');
     const bank = makeBank();
-    const file = bank.folder.write('ca.pem', bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate);
-    expect(await central.cli('ca', 'import', file)).toMatchObject({ code: 1, stderr: expect.stringContaining('would cut off 1 agent: branch-1') });
+    const file = bank.folder.write(
+      'ca.pem',
+      bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate,
+    );
+    expect(await central.cli('ca', 'import', file)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('would cut off 1 agent: branch-1'),
+    });
     await queuegate(central, 'ca', 'import', file, '--force');
     const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2');
     await central.online('branch-2');
-    const identity = JSON.parse(readFileSync(join(newcomer.folders.data, 'identity.json'), 'utf8')) as { certificate: string };
+    const identity = JSON.parse(readFileSync(join(newcomer.folders.data, 'identity.json'), 'utf8')) as {
+      certificate: string;
+    };
     expect(identity.certificate.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
     const agentPem = bank.folder.write('agent.pem', identity.certificate);
-    expect(openssl('verify', '-purpose', 'sslclient', '-CAfile', bank.root.files.certificate, '-untrusted', agentPem, agentPem)).toContain('OK');
+    expect(
+      openssl(
+        'verify',
+        '-purpose',
+        'sslclient',
+        '-CAfile',
+        bank.root.files.certificate,
+        '-untrusted',
+        agentPem,
+        agentPem,
+      ),
+    ).toContain('OK');
   });
 });
 
@@ -161,9 +225,15 @@ describe('what ends when', () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
     const { body } = await central.rest('GET', '/certificates');
-    expect(body.certificates.map(({ kind, which }: { kind: string; which: string }) => `${kind} ${which}`).toSorted()).toEqual(['agent branch-1', 'authority current', 'server current', 'signing current']);
-    expect(await queuegate(central, 'certificates', 'list', '--within-days', '400', '--kind', 'agent')).toMatch(/^DAYS +UNTIL +KIND +WHICH.*\n36[45] .*agent +branch-1/);
-    const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${central.token}` } });
+    expect(
+      body.certificates.map(({ kind, which }: { kind: string; which: string }) => `${kind} ${which}`).toSorted(),
+    ).toEqual(['agent branch-1', 'authority current', 'server current', 'signing current']);
+    expect(await queuegate(central, 'certificates', 'list', '--within-days', '400', '--kind', 'agent')).toMatch(
+      /^DAYS +UNTIL +KIND +WHICH.*\n36[45] .*agent +branch-1/,
+    );
+    const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
+      headers: { authorization: `Bearer ${central.token}` },
+    });
     expect(await metrics.text()).toMatch(/queuegate_certificate_days_left\{kind="server",which="current"\} 36/);
   });
 });

@@ -7,7 +7,20 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, onTerminal, ROOT, run, Running, runNode, until, type Ended } from './processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  onTerminal,
+  ROOT,
+  run,
+  Running,
+  runNode,
+  until,
+  type Ended,
+} from './processes.ts';
 
 const lasting = new Cleanup();
 const cleanup = new Cleanup();
@@ -33,7 +46,8 @@ async function queuegate(...line: string[]): Promise<string> {
 const json = async (...line: string[]): Promise<any> => JSON.parse(await queuegate(...line, '--json'));
 
 /** With flags of its own for address and token. */
-const bare = async (line: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> => await runNode('central/cli.ts', line, env);
+const bare = async (line: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>
+  await runNode('central/cli.ts', line, env);
 const tokenFile = (): string => join(central.folder, 'administrator-token');
 
 /** The code of a failure that says `words`: nothing on the standard output, one error with its hint, no stack trace. */
@@ -47,11 +61,21 @@ function faultOf(ended: Ended, ...words: string[]): string {
 describe('queuegate status and ca', () => {
   it('says what listens where and how encrypted, for people and as JSON', async () => {
     const text = await queuegate('status');
-    expect(text).toContain(`The secure WebSocket listens on all addresses, port ${central.ports.secure}: encrypted (TLS 1.2 and 1.3).`);
+    expect(text).toContain(
+      `The secure WebSocket listens on all addresses, port ${central.ports.secure}: encrypted (TLS 1.2 and 1.3).`,
+    );
     expect(text).toContain('unencrypted, for this host only');
     expect(text).toMatch(/^certificate .*CN=localhost, until \d{4}-.*localhost, /m);
     expect(text).not.toContain('Wrong:');
-    expect(await json('status')).toMatchObject({ problems: [], listeners: [{ listener: 'plain' }, { listener: 'secure', encrypted: true }, { listener: 'https' }, { listener: 'http' }] });
+    expect(await json('status')).toMatchObject({
+      problems: [],
+      listeners: [
+        { listener: 'plain' },
+        { listener: 'secure', encrypted: true },
+        { listener: 'https' },
+        { listener: 'http' },
+      ],
+    });
   });
 
   it('exports the root as PEM, to the standard output or a file', async () => {
@@ -60,23 +84,46 @@ describe('queuegate status and ca', () => {
     const file = join(await cleanup.folder(), 'root.pem');
     expect(await queuegate('ca', 'export', '--out', file)).toBe(`Written to ${file}.\n`);
     expect(await readFile(file, 'utf8')).toBe(pem);
-    expect(faultOf(await central.cli('ca', 'export', '--out', join(file, 'no-folder')), 'Name a file in a folder that exists')).toBe('file_not_written');
+    expect(
+      faultOf(
+        await central.cli('ca', 'export', '--out', join(file, 'no-folder')),
+        'Name a file in a folder that exists',
+      ),
+    ).toBe('file_not_written');
   });
 });
 
 describe('queuegate parameters', () => {
   it('lists, shows, sets and resets', async () => {
-    expect(await queuegate('parameters', 'list', '--group', 'Central WebSocket Server Settings')).toMatch(/^websocket\.port +8787 +- +0 here \(flag --websocket-port\)/m);
-    expect(await queuegate('parameters', 'set', 'agents.max=500', 'agents.heartbeatSeconds=20', '--comment', 'pilot')).toMatch(/^Changed:\n {2}agents\.max: 10000 -> 500\n {2}agents\.heartbeatSeconds: 15 -> 20\n/);
-    expect(await queuegate('parameters', 'show', 'agents.max')).toMatch(/^agents\.max = 500\n[^]*allowed +a whole number from 1 to 100000[^]*by first administrator/);
-    expect(await json('parameters', 'show', 'agents.max')).toMatchObject({ value: 500, default: 10_000, isDefault: false });
-    expect(await queuegate('parameters', 'reset', 'agents.max', 'agents.heartbeatSeconds')).toContain('agents.max: 500 -> 10000');
+    expect(await queuegate('parameters', 'list', '--group', 'Central WebSocket Server Settings')).toMatch(
+      /^websocket\.port +8787 +- +0 here \(flag --websocket-port\)/m,
+    );
+    expect(
+      await queuegate('parameters', 'set', 'agents.max=500', 'agents.heartbeatSeconds=20', '--comment', 'pilot'),
+    ).toMatch(/^Changed:\n {2}agents\.max: 10000 -> 500\n {2}agents\.heartbeatSeconds: 15 -> 20\n/);
+    expect(await queuegate('parameters', 'show', 'agents.max')).toMatch(
+      /^agents\.max = 500\n[^]*allowed +a whole number from 1 to 100000[^]*by first administrator/,
+    );
+    expect(await json('parameters', 'show', 'agents.max')).toMatchObject({
+      value: 500,
+      default: 10_000,
+      isDefault: false,
+    });
+    expect(await queuegate('parameters', 'reset', 'agents.max', 'agents.heartbeatSeconds')).toContain(
+      'agents.max: 500 -> 10000',
+    );
   });
 
   it('tells what a change would do, and lets one be confirmed or undone', async () => {
-    expect(await queuegate('parameters', 'set', 'websocket.secure.enabled=false', '--dry-run')).toMatch(/^Would change:\n[^]*Would cut off:\n {2}branch-1 \(wss from [^]*Would listen:\n[^]*The secure WebSocket is off\./);
-    expect(faultOf(await central.cli('parameters', 'set', 'websocket.secure.enabled=false'), 'branch-1', '--force')).toBe('would_cut_off_agents');
-    expect(await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '600')).toContain('Not confirmed yet: it is undone at ');
+    expect(await queuegate('parameters', 'set', 'websocket.secure.enabled=false', '--dry-run')).toMatch(
+      /^Would change:\n[^]*Would cut off:\n {2}branch-1 \(wss from [^]*Would listen:\n[^]*The secure WebSocket is off\./,
+    );
+    expect(
+      faultOf(await central.cli('parameters', 'set', 'websocket.secure.enabled=false'), 'branch-1', '--force'),
+    ).toBe('would_cut_off_agents');
+    expect(await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '600')).toContain(
+      'Not confirmed yet: it is undone at ',
+    );
     expect(await queuegate('parameters', 'undo')).toBe('The change is undone.\n');
     expect((await json('parameters', 'show', 'agents.max')).value).toBe(10_000);
     await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '600');
@@ -86,8 +133,17 @@ describe('queuegate parameters', () => {
 
   it('prints every fault of a change, with status 1', async () => {
     const failed = await central.cli('parameters', 'set', 'agents.max=0', 'websocket.enabled=maybe', 'nonsense=1');
-    expect(faultOf(failed, 'agents.max is 0; allowed: ', 'websocket.enabled is "maybe"; allowed: true or false', 'There is no parameter "nonsense"')).toBe('parameters_invalid');
-    expect(faultOf(await central.cli('parameters', 'show', 'websocket.prt'), 'Did you mean websocket.port?')).toBe('parameter_unknown');
+    expect(
+      faultOf(
+        failed,
+        'agents.max is 0; allowed: ',
+        'websocket.enabled is "maybe"; allowed: true or false',
+        'There is no parameter "nonsense"',
+      ),
+    ).toBe('parameters_invalid');
+    expect(faultOf(await central.cli('parameters', 'show', 'websocket.prt'), 'Did you mean websocket.port?')).toBe(
+      'parameter_unknown',
+    );
   });
 });
 
@@ -105,41 +161,72 @@ describe('queuegate agents, messages and events', () => {
   });
 
   it('sends messages, one or a file of them, which the agent takes', async () => {
-    expect(await queuegate('messages', 'send', 'branch-1', '--type', 'display.show', '--data', '{"text":"A001"}')).toMatch(/^stored: number 1 for branch-1, id \S+\n$/);
+    expect(
+      await queuegate('messages', 'send', 'branch-1', '--type', 'display.show', '--data', '{"text":"A001"}'),
+    ).toMatch(/^stored: number 1 for branch-1, id \S+\n$/);
     const file = join(await cleanup.folder(), 'messages.json');
-    await writeFile(file, JSON.stringify([{ id: 'm2', type: 'display.clear' }, { id: 'm3', type: 'display.clear' }]));
-    expect((await json('messages', 'send', 'branch-1', '--file', file)).messages).toMatchObject([{ id: 'm2', number: 2 }, { id: 'm3', number: 3 }]);
+    await writeFile(
+      file,
+      JSON.stringify([
+        { id: 'm2', type: 'display.clear' },
+        { id: 'm3', type: 'display.clear' },
+      ]),
+    );
+    expect((await json('messages', 'send', 'branch-1', '--file', file)).messages).toMatchObject([
+      { id: 'm2', number: 2 },
+      { id: 'm3', number: 3 },
+    ]);
     const taken = await until(async () => {
       const { body } = await agent.local('GET', '/v1/commands?waitSeconds=10');
       return body.commands.length === 3 ? body.commands : undefined;
     });
-    expect(taken).toMatchObject([{ command: { type: 'display.show', data: { text: 'A001' } } }, { command: { id: 'm2' } }, { command: { id: 'm3' } }]);
+    expect(taken).toMatchObject([
+      { command: { type: 'display.show', data: { text: 'A001' } } },
+      { command: { id: 'm2' } },
+      { command: { id: 'm3' } },
+    ]);
     expect(await queuegate('messages', 'dead-letters')).toBe('No dead letters.\n');
-    expect(faultOf(await central.cli('messages', 'send', 'branch-1', '--type', 'a', '--data', '{'), '--data is no JSON')).toBe('json_bad');
+    expect(
+      faultOf(await central.cli('messages', 'send', 'branch-1', '--type', 'a', '--data', '{'), '--data is no JSON'),
+    ).toBe('json_bad');
   });
 
   it('lists events, and follows them as they come until Ctrl-C', async () => {
-    const post = async (id: string): Promise<void> => void (await agent.local('POST', '/v1/events', { id, type: 'ticket.issued', data: { number: id } }));
+    const post = async (id: string): Promise<void> =>
+      void (await agent.local('POST', '/v1/events', { id, type: 'ticket.issued', data: { number: id } }));
     await post('A001');
     await until(async () => ((await central.events()).length === 1 ? true : undefined));
-    expect(await queuegate('events', 'list', '--type', 'ticket.issued')).toMatch(/^CURSOR +RECEIVED [^]*ticket\.issued +A001 +\{"number":"A001"\}\n\nNext: --after \d+\n$/);
+    expect(await queuegate('events', 'list', '--type', 'ticket.issued')).toMatch(
+      /^CURSOR +RECEIVED [^]*ticket\.issued +A001 +\{"number":"A001"\}\n\nNext: --after \d+\n$/,
+    );
     expect(await queuegate('events', 'list', '--type', 'other')).toContain('No events.');
 
-    const follow = new Running(process.execPath, [join(ROOT, 'central/cli.ts'), 'events', 'follow', '--after', '0', '--json'], { env: central.environment });
+    const follow = new Running(
+      process.execPath,
+      [join(ROOT, 'central/cli.ts'), 'events', 'follow', '--after', '0', '--json'],
+      { env: central.environment },
+    );
     cleanup.add(() => follow.stop('SIGKILL'));
     await follow.printed(/"id":"A001"/);
     await post('A002');
     await follow.printed(/"id":"A002"/);
     const { code, stdout } = await follow.stop('SIGINT');
     expect(code).toBe(0);
-    expect(stdout.trim().split('\n').map((line) => JSON.parse(line).event.id)).toEqual(['A001', 'A002']);
+    expect(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).event.id),
+    ).toEqual(['A001', 'A002']);
   });
 });
 
 describe('queuegate tokens', () => {
   it('makes, lists and removes API tokens; a role that may not is told so', async () => {
     const file = join(await cleanup.folder(), 'viewer');
-    expect(await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--days', '7', '--out', file)).toContain(`The token is in ${file} (mode 0600).`);
+    expect(
+      await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--days', '7', '--out', file),
+    ).toContain(`The token is in ${file} (mode 0600).`);
     const token = (await readFile(file, 'utf8')).trim();
     expect(token).toMatch(/^qg_/);
     const viewer = { QUEUEGATE_TOKEN: token, QUEUEGATE_DATA_FOLDER: central.folder };
@@ -154,7 +241,11 @@ describe('queuegate tokens', () => {
   });
 
   it('makes an enrolment line that works as it is printed, on a terminal; the agent can be removed again', async () => {
-    const shown = await onTerminal('central/cli.ts', ['tokens', 'create-enrolment', '--agent-name', 'branch-2', '--minutes', '5'], central.environment);
+    const shown = await onTerminal(
+      'central/cli.ts',
+      ['tokens', 'create-enrolment', '--agent-name', 'branch-2', '--minutes', '5'],
+      central.environment,
+    );
     const [, line = ''] = /queue-agent (enrol \S+ --token qge_\S+ --pin \S+)/.exec(shown.stdout) ?? [];
     const folders = await agentFolders(cleanup);
     const enrolled = await runNode('agent/cli.ts', [...line.split(' '), ...agentFlags(folders, 'branch-2')]);
@@ -170,47 +261,65 @@ describe('queuegate tokens', () => {
 describe('files with keys and secrets', () => {
   const PASSWORD = 'correct horse battery';
   const password = { QUEUEGATE_CA_PASSWORD: PASSWORD, QUEUEGATE_BACKUP_PASSWORD: PASSWORD };
-  const WRITERS = [['ca export --with-key', ['ca', 'export', '--with-key']], ['backup', ['backup']], ['tokens create', ['tokens', 'create', '--name', 'm', '--role', 'viewer']], ['tokens create-enrolment', ['tokens', 'create-enrolment']], ['agents rescue', ['agents', 'rescue', 'branch-1']]] as const;
+  const WRITERS = [
+    ['ca export --with-key', ['ca', 'export', '--with-key']],
+    ['backup', ['backup']],
+    ['tokens create', ['tokens', 'create', '--name', 'm', '--role', 'viewer']],
+    ['tokens create-enrolment', ['tokens', 'create-enrolment']],
+    ['agents rescue', ['agents', 'rescue', 'branch-1']],
+  ] as const;
 
-  it.each(WRITERS)('%s writes a new file with mode 0600, never through a link, into a file of another account or one with another name', async (_, words) => {
-    const folder = await cleanup.folder();
-    const victim = join(folder, 'victim');
-    const write = async (out: string): Promise<Ended> => await bare([...words, '--out', out], { ...central.environment, ...password });
-    const out = join(folder, 'out');
-    const made = await write(out);
-    expect(made, made.stderr).toMatchObject({ code: 0 });
-    const { mode, uid, nlink } = await lstat(out);
-    expect([mode & 0o7777, uid, nlink]).toEqual([0o600, process.geteuid?.(), 1]);
+  it.each(WRITERS)(
+    '%s writes a new file with mode 0600, never through a link, into a file of another account or one with another name',
+    async (_, words) => {
+      const folder = await cleanup.folder();
+      const victim = join(folder, 'victim');
+      const write = async (out: string): Promise<Ended> =>
+        await bare([...words, '--out', out], { ...central.environment, ...password });
+      const out = join(folder, 'out');
+      const made = await write(out);
+      expect(made, made.stderr).toMatchObject({ code: 0 });
+      const { mode, uid, nlink } = await lstat(out);
+      expect([mode & 0o7777, uid, nlink]).toEqual([0o600, process.geteuid?.(), 1]);
 
-    await writeFile(victim, 'untouched', { mode: 0o644 });
-    const traps: (() => Promise<void>)[] = [
-      async () => await symlink(victim, out),
-      async () => await symlink(join(folder, 'nowhere'), out),
-      async () => await link(victim, out),
-      async () => {
-        await writeFile(out, '');
-        if (process.geteuid?.() === 0) await chown(out, 65_534, 65_534);
-      },
-    ];
-    for (const set of traps) {
-      await rm(out);
-      await set();
-      expect(faultOf(await write(out))).toBe('secret_file_exists');
-    }
-    expect([await readFile(victim, 'utf8'), (await readdir(folder)).toSorted()]).toEqual(['untouched', ['out', 'victim']]);
-  });
+      await writeFile(victim, 'untouched', { mode: 0o644 });
+      const traps: (() => Promise<void>)[] = [
+        async () => await symlink(victim, out),
+        async () => await symlink(join(folder, 'nowhere'), out),
+        async () => await link(victim, out),
+        async () => {
+          await writeFile(out, '');
+          if (process.geteuid?.() === 0) await chown(out, 65_534, 65_534);
+        },
+      ];
+      for (const set of traps) {
+        await rm(out);
+        await set();
+        expect(faultOf(await write(out))).toBe('secret_file_exists');
+      }
+      expect([await readFile(victim, 'utf8'), (await readdir(folder)).toSorted()]).toEqual([
+        'untouched',
+        ['out', 'victim'],
+      ]);
+    },
+  );
 
   it('backup uses no .unfinished file that another account has put there', async () => {
     const folder = await cleanup.folder();
     const [victim, out] = [join(folder, 'victim'), join(folder, 'out')];
     await writeFile(victim, 'untouched');
-    const backup = async (): Promise<Ended> => await bare(['backup', '--out', out], { ...central.environment, ...password });
+    const backup = async (): Promise<Ended> =>
+      await bare(['backup', '--out', out], { ...central.environment, ...password });
     await symlink(victim, `${out}.unfinished`);
     expect(faultOf(await backup(), 'symbolic link')).toBe('secret_file_unsafe');
     await rm(`${out}.unfinished`);
     await writeFile(`${out}.unfinished`, 'left behind', { mode: 0o666 });
     expect(await backup()).toMatchObject({ code: 0 });
-    expect([(await lstat(out)).mode & 0o7777, await readFile(victim, 'utf8'), (await readdir(folder)).toSorted()]).toEqual([0o600, 'untouched', ['out', 'victim']]);
+    expect([
+      (await lstat(out)).mode & 0o7777,
+      await readFile(victim, 'utf8'),
+      (await readdir(folder)).toSorted(),
+    ]).toEqual([0o600, 'untouched', ['out', 'victim']]);
     if (process.geteuid?.() !== 0) return;
     await rm(out);
     await writeFile(`${out}.unfinished`, '');
@@ -234,7 +343,11 @@ describe('files with keys and secrets', () => {
   it('a password that is asked for at the terminal is not shown', async () => {
     const out = join(await cleanup.folder(), 'out');
     const command = `'${process.execPath}' '${join(ROOT, 'central/cli.ts')}' backup --out '${out}'`;
-    const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { cwd: ROOT, env: { ...process.env, ...central.environment }, stdio: 'pipe' });
+    const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+      cwd: ROOT,
+      env: { ...process.env, ...central.environment },
+      stdio: 'pipe',
+    });
     cleanup.add(() => child.kill('SIGKILL'));
     let shown = '';
     child.stdout.on('data', (bytes: Buffer) => (shown += bytes.toString()));
@@ -250,21 +363,56 @@ describe('queuegate over HTTPS', () => {
     const root = join(await cleanup.folder(), 'root.pem');
     await queuegate('ca', 'export', '--out', root);
     const url = `https://localhost:${central.ports.https}`;
-    expect(await bare(['status', '--url', url, '--ca', root, '--token-file', tokenFile()])).toMatchObject({ code: 0, stderr: '' });
-    expect(await bare(['status'], { QUEUEGATE_URL: url, QUEUEGATE_CA: root, QUEUEGATE_DATA_FOLDER: central.folder })).toMatchObject({ code: 0 });
-    expect(faultOf(await bare(['status', '--url', url, '--token-file', tokenFile()]), '--ca FILE')).toBe('central_not_trusted');
+    expect(await bare(['status', '--url', url, '--ca', root, '--token-file', tokenFile()])).toMatchObject({
+      code: 0,
+      stderr: '',
+    });
+    expect(
+      await bare(['status'], { QUEUEGATE_URL: url, QUEUEGATE_CA: root, QUEUEGATE_DATA_FOLDER: central.folder }),
+    ).toMatchObject({ code: 0 });
+    expect(faultOf(await bare(['status', '--url', url, '--token-file', tokenFile()]), '--ca FILE')).toBe(
+      'central_not_trusted',
+    );
     // A name that the certificate does not have.
-    expect(faultOf(await bare(['status', '--url', `https://127.0.0.2:${central.ports.https}`, '--ca', root, '--token-file', tokenFile()]), '127.0.0.2')).toBe('central_not_trusted');
-    expect(faultOf(await bare(['status', '--url', url, '--ca', join(central.folder, 'none.pem'), '--token-file', tokenFile()]))).toBe('file_missing');
+    expect(
+      faultOf(
+        await bare([
+          'status',
+          '--url',
+          `https://127.0.0.2:${central.ports.https}`,
+          '--ca',
+          root,
+          '--token-file',
+          tokenFile(),
+        ]),
+        '127.0.0.2',
+      ),
+    ).toBe('central_not_trusted');
+    expect(
+      faultOf(
+        await bare(['status', '--url', url, '--ca', join(central.folder, 'none.pem'), '--token-file', tokenFile()]),
+      ),
+    ).toBe('file_missing');
   });
 
   it('is the only way over TCP: plain HTTP is refused on this host, too, although Central itself is there', async () => {
-    for (const host of ['127.0.0.1', 'localhost', '[::1]']) expect(faultOf(await bare(['status', '--url', `http://${host}:${central.ports.http}`, '--token-file', tokenFile()]), 'https://')).toBe('token_over_plain_http');
+    for (const host of ['127.0.0.1', 'localhost', '[::1]'])
+      expect(
+        faultOf(
+          await bare(['status', '--url', `http://${host}:${central.ports.http}`, '--token-file', tokenFile()]),
+          'https://',
+        ),
+      ).toBe('token_over_plain_http');
   });
 
   it('is refused in an environment that switches the verification off', async () => {
     const url = `https://localhost:${central.ports.https}`;
-    expect(faultOf(await bare(['status', '--url', url, '--token-file', tokenFile()], { NODE_TLS_REJECT_UNAUTHORIZED: '0' }), 'NODE_TLS_REJECT_UNAUTHORIZED')).toBe('tls_weakened');
+    expect(
+      faultOf(
+        await bare(['status', '--url', url, '--token-file', tokenFile()], { NODE_TLS_REJECT_UNAUTHORIZED: '0' }),
+        'NODE_TLS_REJECT_UNAUTHORIZED',
+      ),
+    ).toBe('tls_weakened');
   });
 });
 
@@ -276,8 +424,13 @@ describe('queuegate over the socket in the data folder', () => {
     await central.change({ 'agents.max': 701 });
     const store = new DatabaseSync(join(central.folder, 'central.db'), { readOnly: true });
     cleanup.add(() => store.close());
-    const rows = store.prepare("SELECT who, place FROM audit WHERE action LIKE 'parameter%' ORDER BY number DESC LIMIT 2").all();
-    expect(rows).toEqual([{ who: 'first administrator', place: '127.0.0.1' }, { who: 'first administrator', place: 'local socket' }]);
+    const rows = store
+      .prepare("SELECT who, place FROM audit WHERE action LIKE 'parameter%' ORDER BY number DESC LIMIT 2")
+      .all();
+    expect(rows).toEqual([
+      { who: 'first administrator', place: '127.0.0.1' },
+      { who: 'first administrator', place: 'local socket' },
+    ]);
   });
 
   it.skipIf(process.geteuid?.() !== 0)('sends no token to the socket of another account', async () => {
@@ -290,7 +443,10 @@ describe('queuegate over the socket in the data folder', () => {
     await once(thief.listen(socket), 'listening');
     await chown(socket, 65_534, 65_534);
     // As root in a working folder that somebody else has prepared.
-    const refused = await run(process.execPath, [join(ROOT, 'central/cli.ts'), 'status'], { cwd: folder, env: { QUEUEGATE_TOKEN: 'qg_secret' } });
+    const refused = await run(process.execPath, [join(ROOT, 'central/cli.ts'), 'status'], {
+      cwd: folder,
+      env: { QUEUEGATE_TOKEN: 'qg_secret' },
+    });
     expect(faultOf(refused, 'belongs to another account')).toBe('local_socket_foreign');
     expect(received).toEqual([]);
   });
@@ -312,9 +468,23 @@ describe('queuegate says what is wrong', () => {
   });
 
   it('with reaching Central: status 1 and the hint', async () => {
-    expect(faultOf(await bare(['status', '--url', 'https://127.0.0.1:1', '--token-file', tokenFile()]), 'Check that it runs there')).toBe('administration_unreachable');
-    expect(faultOf(await bare(['status'], { QUEUEGATE_DATA_FOLDER: join(central.folder, 'none') }), 'Start Central')).toBe('local_socket_missing');
-    expect(faultOf(await bare(['status', '--token-file', join(central.folder, 'none')], { QUEUEGATE_DATA_FOLDER: central.folder }), 'QUEUEGATE_TOKEN')).toBe('token_missing');
-    expect(faultOf(await bare(['status'], { QUEUEGATE_TOKEN: 'qg_wrong', QUEUEGATE_DATA_FOLDER: central.folder }))).toBe('unauthenticated');
+    expect(
+      faultOf(
+        await bare(['status', '--url', 'https://127.0.0.1:1', '--token-file', tokenFile()]),
+        'Check that it runs there',
+      ),
+    ).toBe('administration_unreachable');
+    expect(
+      faultOf(await bare(['status'], { QUEUEGATE_DATA_FOLDER: join(central.folder, 'none') }), 'Start Central'),
+    ).toBe('local_socket_missing');
+    expect(
+      faultOf(
+        await bare(['status', '--token-file', join(central.folder, 'none')], { QUEUEGATE_DATA_FOLDER: central.folder }),
+        'QUEUEGATE_TOKEN',
+      ),
+    ).toBe('token_missing');
+    expect(
+      faultOf(await bare(['status'], { QUEUEGATE_TOKEN: 'qg_wrong', QUEUEGATE_DATA_FOLDER: central.folder })),
+    ).toBe('unauthenticated');
   });
 });

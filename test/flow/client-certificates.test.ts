@@ -25,7 +25,10 @@ describe('websocket.secure.clientAuth', () => {
     await (await RawAgent.secure(cleanup, central)).welcomed(bare);
 
     expect((await central.change({ 'websocket.secure.clientAuth': 'required' })).status).toBe(200);
-    expect(await (await RawAgent.secure(cleanup, central)).refused(bare)).toEqual({ code: 'certificate_required', close: 4410 });
+    expect(await (await RawAgent.secure(cleanup, central)).refused(bare)).toEqual({
+      code: 'certificate_required',
+      close: 4410,
+    });
     expect((await central.agent('before'))?.['session']).toEqual(session);
     // Enrolment keeps its port and needs no certificate; what it gives opens the door.
     await AgentProcess.enrolled(cleanup, central, 'after');
@@ -40,12 +43,26 @@ describe('websocket.secure.clientAuth', () => {
     expect((await central.change({ 'websocket.secure.clientAuth': 'optional' })).status).toBe(200);
     const agent = await enrolled('raw-optional');
     await (await RawAgent.secure(cleanup, central)).welcomed(agent);
-    const stranger = { cert: await readFile('test/fixtures/keystores/central.crt', 'utf8'), key: await readFile('test/fixtures/keystores/central.key', 'utf8') };
-    expect(await (await RawAgent.secure(cleanup, central, stranger)).refused(agent)).toEqual({ code: 'certificate_foreign', close: 4411 });
+    const stranger = {
+      cert: await readFile('test/fixtures/keystores/central.crt', 'utf8'),
+      key: await readFile('test/fixtures/keystores/central.key', 'utf8'),
+    };
+    expect(await (await RawAgent.secure(cleanup, central, stranger)).refused(agent)).toEqual({
+      code: 'certificate_foreign',
+      close: 4411,
+    });
     const other = await AgentProcess.enrolled(cleanup, central, 'other');
     await central.online('other');
-    const identity = JSON.parse(await readFile(join(other.folders.data, 'identity.json'), 'utf8')) as { certificate: string };
-    const borrowed = { cert: identity.certificate, key: await readFile(join(other.folders.data, 'agent-key.pem'), 'utf8') };
-    expect(await (await RawAgent.secure(cleanup, central, borrowed)).refused(agent)).toEqual({ code: 'certificate_foreign', close: 4411 });
+    const identity = JSON.parse(await readFile(join(other.folders.data, 'identity.json'), 'utf8')) as {
+      certificate: string;
+    };
+    const borrowed = {
+      cert: identity.certificate,
+      key: await readFile(join(other.folders.data, 'agent-key.pem'), 'utf8'),
+    };
+    expect(await (await RawAgent.secure(cleanup, central, borrowed)).refused(agent)).toEqual({
+      code: 'certificate_foreign',
+      close: 4411,
+    });
   });
 });

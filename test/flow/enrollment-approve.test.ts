@@ -4,7 +4,15 @@ import { Agent, request } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../agent/identity/csr.ts';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, Running, type AgentFolders } from './processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  Running,
+  type AgentFolders,
+} from './processes.ts';
 import { newKey } from './raw-agent.ts';
 
 /** Each test starts a dozen processes. */
@@ -23,7 +31,15 @@ afterAll(() => lasting.run());
 
 /** `queue-agent enrol` without a token, in the background. */
 function asking(folders: AgentFolders, name: string, ...more: string[]): Running {
-  const running = new Running(process.execPath, ['agent/cli.ts', 'enrol', `https://localhost:${central.ports.secure}`, '--pin', pin, ...agentFlags(folders, name), ...more]);
+  const running = new Running(process.execPath, [
+    'agent/cli.ts',
+    'enrol',
+    `https://localhost:${central.ports.secure}`,
+    '--pin',
+    pin,
+    ...agentFlags(folders, name),
+    ...more,
+  ]);
   cleanup.add(() => running.stop());
   return running;
 }
@@ -50,7 +66,11 @@ describe('asking without a token', SLOW, () => {
     const ended = await machine.ended();
     expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
     expect(ended.stdout).toContain("now trusts Central's root");
-    expect(await central.agent('branch-1')).toMatchObject({ id: 'pc,1"u"', keyThumbprint: key, enrolledBy: 'first administrator' });
+    expect(await central.agent('branch-1')).toMatchObject({
+      id: 'pc,1"u"',
+      keyThumbprint: key,
+      enrolledBy: 'first administrator',
+    });
     AgentProcess.start(cleanup, folders, 'branch-1');
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
     expect((await fetchMetrics()).match(/^queuegate_pending_enrolments (\d+)$/m)?.[1]).toBe('0');
@@ -64,7 +84,9 @@ describe('asking without a token', SLOW, () => {
     const key = await thumbprintOf(first);
     const ended = await first.ended();
     expect(ended).toMatchObject({ code: 1 });
-    expect(ended.stderr).toMatch(/^error: Nobody has accepted this machine within 0 seconds\.\n {2}[^\n]+--wait SECONDS[^\n]+\n {2}\(enrolment_undecided\)\n$/);
+    expect(ended.stderr).toMatch(
+      /^error: Nobody has accepted this machine within 0 seconds\.\n {2}[^\n]+--wait SECONDS[^\n]+\n {2}\(enrolment_undecided\)\n$/,
+    );
     expect(await central.cli('agents', 'accept', `SHA256:${key.toUpperCase()}`)).toMatchObject({ code: 0 });
     const second = await asking(folders, 'branch-2', '--wait', '0').ended();
     expect(second, second.stderr).toMatchObject({ code: 0 });
@@ -75,7 +97,9 @@ describe('asking without a token', SLOW, () => {
     const folders = await agentFolders(cleanup);
     const machine = asking(folders, 'branch-3');
     const key = await thumbprintOf(machine);
-    expect(await central.cli('agents', 'reject', key.slice(0, 12), '--comment', 'not one of ours')).toMatchObject({ code: 0 });
+    expect(await central.cli('agents', 'reject', key.slice(0, 12), '--comment', 'not one of ours')).toMatchObject({
+      code: 0,
+    });
     const ended = await machine.ended();
     expect(ended).toMatchObject({ code: 1 });
     expect(ended.stderr).toContain('This machine was not accepted: first administrator rejected it (not one of ours).');
@@ -90,28 +114,53 @@ describe('asking without a token', SLOW, () => {
     const folders = await agentFolders(cleanup);
     const machine = asking(folders, 'BRANCH-1', '--wait', '0');
     const key = await thumbprintOf(machine);
-    expect((await central.cli('agents', 'accept', key)).stderr).toContain('The name branch-1 belongs to the agent pc,1');
+    expect((await central.cli('agents', 'accept', key)).stderr).toContain(
+      'The name branch-1 belongs to the agent pc,1',
+    );
     expect((await central.cli('agents', 'accept', key.slice(0, 7))).stderr).toContain('is no thumbprint of a key');
-    expect((await central.cli('agents', 'accept', '00000000')).stderr).toContain('No machine with a key that begins with 00000000 waits');
+    expect((await central.cli('agents', 'accept', '00000000')).stderr).toContain(
+      'No machine with a key that begins with 00000000 waits',
+    );
     expect(await central.cli('agents', 'reject', key)).toMatchObject({ code: 0 });
   });
 
   it('keeps the name of the Central agent for the Central agent', async () => {
-    expect((await asking(await agentFolders(cleanup), 'Central-Agent').ended()).stderr).toContain('is kept for the agent on Central');
+    expect((await asking(await agentFolders(cleanup), 'Central-Agent').ended()).stderr).toContain(
+      'is kept for the agent on Central',
+    );
   });
 
   it('sends nothing to a Central without the pin, and asks nobody over http for roots that wss would trust', async () => {
     const folders = await agentFolders(cleanup);
-    const wrong = new Running(process.execPath, ['agent/cli.ts', 'enrol', `https://localhost:${central.ports.secure}`, '--pin', `sha256:${'0'.repeat(64)}`, ...agentFlags(folders, 'branch-4')]);
+    const wrong = new Running(process.execPath, [
+      'agent/cli.ts',
+      'enrol',
+      `https://localhost:${central.ports.secure}`,
+      '--pin',
+      `sha256:${'0'.repeat(64)}`,
+      ...agentFlags(folders, 'branch-4'),
+    ]);
     expect((await wrong.ended()).stderr).toContain('(pin_mismatch)');
-    const plain = new Running(process.execPath, ['agent/cli.ts', 'enrol', `http://127.0.0.1:${central.ports.plain}`, ...agentFlags(folders, 'branch-4')]);
+    const plain = new Running(process.execPath, [
+      'agent/cli.ts',
+      'enrol',
+      `http://127.0.0.1:${central.ports.plain}`,
+      ...agentFlags(folders, 'branch-4'),
+    ]);
     expect((await plain.ended()).stderr).toContain('(enrol_unproven)');
     expect((await central.cli('agents', 'pending')).stdout).not.toContain('branch-4');
   });
 
   it('over plain keeps the signing key of whoever answered, and shows its fingerprint to be compared', async () => {
     const folders = await agentFolders(cleanup, 'profiles/central');
-    const machine = new Running(process.execPath, ['agent/cli.ts', 'enrol', `http://127.0.0.1:${central.ports.plain}`, ...agentFlags(folders, 'plain-1'), '--central-host', `127.0.0.1:${central.ports.plain}`]);
+    const machine = new Running(process.execPath, [
+      'agent/cli.ts',
+      'enrol',
+      `http://127.0.0.1:${central.ports.plain}`,
+      ...agentFlags(folders, 'plain-1'),
+      '--central-host',
+      `127.0.0.1:${central.ports.plain}`,
+    ]);
     cleanup.add(() => machine.stop());
     expect(await central.cli('agents', 'accept', await thumbprintOf(machine))).toMatchObject({ code: 0 });
     const ended = await machine.ended();
@@ -125,11 +174,16 @@ describe('asking without a token', SLOW, () => {
   });
 
   it('is refused while the policy is token, and while it is closed', async () => {
-    for (const [policy, code] of [['token', 'enrolment_token_needed'], ['closed', 'enrolment_closed']] as const) {
+    for (const [policy, code] of [
+      ['token', 'enrolment_token_needed'],
+      ['closed', 'enrolment_closed'],
+    ] as const) {
       await central.change({ 'agents.enrolment': policy });
       const ended = await asking(await agentFolders(cleanup), 'branch-5').ended();
       expect(ended).toMatchObject({ code: 1 });
-      expect(ended.stderr).toContain(code === 'enrolment_closed' ? 'Central takes no new agents' : 'with an enrolment token only');
+      expect(ended.stderr).toContain(
+        code === 'enrolment_closed' ? 'Central takes no new agents' : 'with an enrolment token only',
+      );
     }
     await central.change({ 'agents.enrolment': 'approve' });
   });
@@ -139,14 +193,33 @@ describe('strangers who ask', SLOW, () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 8, rejectUnauthorized: true });
   afterAll(() => agent.destroy());
 
-  async function post(body: unknown): Promise<{ status: number; retryAfter: string | undefined; body: Record<string, unknown> }> {
+  async function post(
+    body: unknown,
+  ): Promise<{ status: number; retryAfter: string | undefined; body: Record<string, unknown> }> {
     const ca = String((await root()).body);
     return await new Promise((resolve, reject) => {
-      const sent = request({ host: 'localhost', port: central.ports.secure, path: '/enrol', method: 'POST', ca, agent, headers: { 'content-type': 'application/json' } }, (answer) => {
-        let text = '';
-        answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, retryAfter: answer.headers['retry-after'], body: JSON.parse(text) as Record<string, unknown> }));
-      });
+      const sent = request(
+        {
+          host: 'localhost',
+          port: central.ports.secure,
+          path: '/enrol',
+          method: 'POST',
+          ca,
+          agent,
+          headers: { 'content-type': 'application/json' },
+        },
+        (answer) => {
+          let text = '';
+          answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+          answer.on('end', () =>
+            resolve({
+              status: answer.statusCode ?? 0,
+              retryAfter: answer.headers['retry-after'],
+              body: JSON.parse(text) as Record<string, unknown>,
+            }),
+          );
+        },
+      );
       sent.on('error', reject);
       sent.end(JSON.stringify(body));
     });
@@ -156,14 +229,30 @@ describe('strangers who ask', SLOW, () => {
 
   async function requestOf(name: string, id?: string): Promise<{ csr: string; thumbprint: string }> {
     const key = newKey();
-    const { pem } = await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name, id);
+    const { pem } = await makeRequest(
+      { privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint },
+      name,
+      id,
+    );
     return { csr: pem, thumbprint: key.thumbprint };
   }
 
   it('cannot put another name or id beside a key that is not theirs', async () => {
     const { csr, thumbprint } = await requestOf('honest', 'pc-7');
-    for (const changed of [{ csr, name: 'mine', id: 'pc-7' }, { csr, name: 'honest', id: 'pc-8' }, { csr, name: 'honest' }]) expect(await post(changed)).toMatchObject({ status: 400, body: { type: 'urn:queuegate:error:enrolment_request_bad' } });
-    expect(await post({ csr, name: 'honest', id: 'pc-7' })).toMatchObject({ status: 202, retryAfter: '5', body: { status: 'pending', keyThumbprint: thumbprint, retryAfterSeconds: 5 } });
+    for (const changed of [
+      { csr, name: 'mine', id: 'pc-7' },
+      { csr, name: 'honest', id: 'pc-8' },
+      { csr, name: 'honest' },
+    ])
+      expect(await post(changed)).toMatchObject({
+        status: 400,
+        body: { type: 'urn:queuegate:error:enrolment_request_bad' },
+      });
+    expect(await post({ csr, name: 'honest', id: 'pc-7' })).toMatchObject({
+      status: 202,
+      retryAfter: '5',
+      body: { status: 'pending', keyThumbprint: thumbprint, retryAfterSeconds: 5 },
+    });
     expect(await central.cli('agents', 'reject', thumbprint)).toMatchObject({ code: 0 });
   });
 
@@ -174,13 +263,22 @@ describe('strangers who ask', SLOW, () => {
     expect(answers.filter(({ status }) => status === 202)).toHaveLength(50);
     const refused = answers.filter(({ status }) => status !== 202);
     expect(refused).toHaveLength(10);
-    for (const { status, body, retryAfter } of refused) expect([status, body['type'], Number(retryAfter) > 0]).toEqual([503, 'urn:queuegate:error:enrolments_full_of_address', true]);
+    for (const { status, body, retryAfter } of refused)
+      expect([status, body['type'], Number(retryAfter) > 0]).toEqual([
+        503,
+        'urn:queuegate:error:enrolments_full_of_address',
+        true,
+      ]);
     const [first] = askings;
     expect(await post({ csr: first?.csr, name: 'flood-0' })).toMatchObject({ status: 202 });
     const { body } = await central.rest('GET', '/pending-enrolments?limit=1000');
     expect(body.pendingEnrolments).toHaveLength(50);
     const folders = await agentFolders(cleanup);
-    const honest = new Running(process.execPath, ['agent/cli.ts', ...(await central.enrolment()), ...agentFlags(folders, 'branch-6')]);
+    const honest = new Running(process.execPath, [
+      'agent/cli.ts',
+      ...(await central.enrolment()),
+      ...agentFlags(folders, 'branch-6'),
+    ]);
     expect(await honest.ended()).toMatchObject({ code: 0 });
     // Place is made by a decision.
     expect(await central.cli('agents', 'reject', first?.thumbprint ?? '')).toMatchObject({ code: 0 });
@@ -189,6 +287,10 @@ describe('strangers who ask', SLOW, () => {
 });
 
 async function fetchMetrics(): Promise<string> {
-  const answer = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${(await readFile(join(central.folder, 'administrator-token'), 'utf8')).trim()}` } });
+  const answer = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
+    headers: {
+      authorization: `Bearer ${(await readFile(join(central.folder, 'administrator-token'), 'utf8')).trim()}`,
+    },
+  });
   return await answer.text();
 }

@@ -4,7 +4,19 @@ import { X509Certificate } from 'node:crypto';
 import { chmod, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  freePorts,
+  run,
+  runNode,
+  until,
+  type AgentFolders,
+  type Ended,
+} from './processes.ts';
 
 /** Each test starts a dozen processes. */
 const SLOW = { timeout: 90_000 } as const;
@@ -43,7 +55,10 @@ describe('enrolment by files', SLOW, () => {
     const [out, victim] = [join(folder, 'linked.csr'), join(folder, 'victim')];
     await writeFile(victim, 'untouched');
     await symlink(victim, out);
-    expect(await agent('request', folders, 'linked', '--out', out)).toMatchObject({ code: 1, stderr: expect.stringContaining('secret_file_unsafe') });
+    expect(await agent('request', folders, 'linked', '--out', out)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('secret_file_unsafe'),
+    });
     expect(await readFile(victim, 'utf8')).toBe('untouched');
     await rm(out);
     await writeFile(out, '');
@@ -59,7 +74,9 @@ describe('enrolment by files', SLOW, () => {
     const { secure } = office.ports;
     const waiting = AgentProcess.start(cleanup, folders, 'branch-1');
     await waiting.process.printed(/"code":"not_enrolled"/);
-    expect(await waiting.local('POST', '/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({ status: 202 });
+    expect(await waiting.local('POST', '/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
+      status: 202,
+    });
 
     const csr = join(folder, 'branch-1.csr');
     const requested = await agent('request', folders, 'branch-1', '--out', csr);
@@ -76,14 +93,23 @@ describe('enrolment by files', SLOW, () => {
     await office.stop();
 
     // Nobody listens at that address now.
-    const installed = await agent('install-certificate', folders, 'branch-1', out, '--central', `https://localhost:${secure}`);
+    const installed = await agent(
+      'install-certificate',
+      folders,
+      'branch-1',
+      out,
+      '--central',
+      `https://localhost:${secure}`,
+    );
     expect(installed, installed.stderr).toMatchObject({ code: 0, stderr: '' });
     expect(installed.stdout).toMatch(/^enrolled with Central "[^"]+" as branch-1\n/);
     await waiting.process.printed(/"code":"connection_refused"/);
     const later = await CentralProcess.startOnParameters(cleanup, site);
     expect(later.ports.secure).toBe(secure);
     const { id } = await later.online('branch-1');
-    await until(async () => ((await later.events(`&agent=${String(id)}`)).some(({ event }) => event['id'] === 'early') ? true : undefined));
+    await until(async () =>
+      (await later.events(`&agent=${String(id)}`)).some(({ event }) => event['id'] === 'early') ? true : undefined,
+    );
   });
 
   it('is one file with the whole chain, in order: agent, roots, signing key; openssl verifies it', async () => {
@@ -96,10 +122,26 @@ describe('enrolment by files', SLOW, () => {
     const name = (await central.rest('GET', '/status')).body.central as string;
     expect(signing?.subjectAltName).toBe(`URI:urn:queuegate:central:${encodeURIComponent(name)}`);
     await writeFile(join(folder, 'root.pem'), blocks(pem)[1] ?? '');
-    expect(await run('openssl', ['verify', '-CAfile', join(folder, 'root.pem'), '-purpose', 'sslclient', join(folder, 'branch-2.pem')])).toMatchObject({ code: 0 });
+    expect(
+      await run('openssl', [
+        'verify',
+        '-CAfile',
+        join(folder, 'root.pem'),
+        '-purpose',
+        'sslclient',
+        join(folder, 'branch-2.pem'),
+      ]),
+    ).toMatchObject({ code: 0 });
     expect(pem).not.toContain('PRIVATE KEY');
     // Without --central: from the configuration.
-    const installed = await agent('install-certificate', folders, 'branch-2', join(folder, 'branch-2.pem'), '--central-host', `localhost:${central.ports.secure}`);
+    const installed = await agent(
+      'install-certificate',
+      folders,
+      'branch-2',
+      join(folder, 'branch-2.pem'),
+      '--central-host',
+      `localhost:${central.ports.secure}`,
+    );
     expect(installed, installed.stderr).toMatchObject({ code: 0 });
     expect(await readFile(join(folders.data, 'identity.json'), 'utf8')).toContain(`"central": ${JSON.stringify(name)}`);
     AgentProcess.start(cleanup, folders, 'other-name', ['--central-host', `localhost:${central.ports.secure}`]);
@@ -129,7 +171,8 @@ describe('enrolment by files', SLOW, () => {
     const folders = await agentFolders(cleanup);
     const csr = join(folder, 'branch-4.csr');
     await agent('request', folders, 'branch-4', '--out', csr);
-    const issue = async (...words: string[]): Promise<string> => (await central.cli('agents', 'issue', '--out', join(folder, 'none.pem'), ...words)).stderr;
+    const issue = async (...words: string[]): Promise<string> =>
+      (await central.cli('agents', 'issue', '--out', join(folder, 'none.pem'), ...words)).stderr;
     await writeFile(join(folder, 'none.csr'), `${'x'.repeat(80)}\n`);
     expect(await issue('--csr', join(folder, 'none.csr'))).toContain('(csr_unreadable)');
     expect(await issue('--csr', csr, '--name', 'central-agent')).toContain('(enrolment_name_reserved)');
@@ -151,7 +194,13 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
   async function fault(text: string, central = 'https://localhost:9150'): Promise<string> {
     const file = join(folder, 'changed.pem');
     await writeFile(file, text);
-    const ended = await agent('install-certificate', folders, 'branch-9', file, ...(central === '' ? [] : ['--central', central]));
+    const ended = await agent(
+      'install-certificate',
+      folders,
+      'branch-9',
+      file,
+      ...(central === '' ? [] : ['--central', central]),
+    );
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(ended.stderr).toMatch(/^error: [^\n]+\n {2}[^\n]+\n {2}\([a-z_]+\)\n$/);
     await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
@@ -160,7 +209,9 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
   }
 
   it('a certificate for the key of another machine', async () => {
-    expect(await fault(await issued(await agentFolders(cleanup), 'branch-10'))).toMatch(/key_mismatch: it is for the key sha256:[0-9a-f]{64}, the key of this machine is sha256:[0-9a-f]{64}/);
+    expect(await fault(await issued(await agentFolders(cleanup), 'branch-10'))).toMatch(
+      /key_mismatch: it is for the key sha256:[0-9a-f]{64}, the key of this machine is sha256:[0-9a-f]{64}/,
+    );
   });
 
   it('a missing root, a missing signing certificate, a wrong order, an empty file, garbage, another kind, a private key', async () => {
@@ -169,9 +220,13 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
     expect(missing).toContain('chain_incomplete: the chain ends at "CN=branch-9", whose issuer "');
     expect(missing).toContain('chain_incomplete: nothing in it vouches for "');
     expect(await fault(own + root)).toContain('signing_missing');
-    expect(await fault(root + own + signing)).toContain('order: the certificates do not stand in the order of the chain ("CN=branch-9", then "');
+    expect(await fault(root + own + signing)).toContain(
+      'order: the certificates do not stand in the order of the chain ("CN=branch-9", then "',
+    );
     expect(await fault('')).toContain('empty: there is no certificate in it');
-    expect(await fault(`${own}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`)).toContain('unreadable: certificate 2 of 2');
+    expect(await fault(`${own}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`)).toContain(
+      'unreadable: certificate 2 of 2',
+    );
     expect(await fault(root + signing)).toContain('usage: none of the certificates is one of an agent');
     expect(await fault(`${pem}${await readFile(join(folders.data, 'agent-key.pem'), 'utf8')}`)).toContain('key_inside');
   });
@@ -191,20 +246,32 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
 
   it('without a request before it, and for another agent than the one that is enrolled', async () => {
     const file = join(folder, 'branch-9.pem');
-    expect((await agent('install-certificate', await agentFolders(cleanup), 'branch-11', file)).stderr).toContain('(request_missing)');
+    expect((await agent('install-certificate', await agentFolders(cleanup), 'branch-11', file)).stderr).toContain(
+      '(request_missing)',
+    );
     const enrolled = await agentFolders(cleanup);
     const words = await central.enrolment();
-    expect(await runNode('agent/cli.ts', [...words, ...agentFlags(enrolled, 'branch-12'), '--agent-id', 'pc-12'])).toMatchObject({ code: 0 });
+    expect(
+      await runNode('agent/cli.ts', [...words, ...agentFlags(enrolled, 'branch-12'), '--agent-id', 'pc-12']),
+    ).toMatchObject({ code: 0 });
     // The same key under another id would be another agent: Central refuses that, too.
     const csr = join(folder, 'branch-12.csr');
     await agent('request', enrolled, 'branch-12', '--out', csr);
-    expect((await central.cli('agents', 'issue', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'x.pem'))).stderr).toContain('(agent_key_known)');
-    expect(await central.cli('agents', 'issue', '--csr', csr, '--out', join(folder, 'branch-12.pem'))).toMatchObject({ code: 0 });
+    expect(
+      (await central.cli('agents', 'issue', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'x.pem'))).stderr,
+    ).toContain('(agent_key_known)');
+    expect(await central.cli('agents', 'issue', '--csr', csr, '--out', join(folder, 'branch-12.pem'))).toMatchObject({
+      code: 0,
+    });
     const again = await agent('install-certificate', enrolled, 'branch-12', join(folder, 'branch-12.pem'));
     expect(again, again.stderr).toMatchObject({ code: 0 });
     await central.cli('agents', 'remove', 'pc-12');
-    expect(await central.cli('agents', 'issue', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'other.pem'))).toMatchObject({ code: 0 });
+    expect(
+      await central.cli('agents', 'issue', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'other.pem')),
+    ).toMatchObject({ code: 0 });
     const other = await agent('install-certificate', enrolled, 'branch-12', join(folder, 'other.pem'));
-    expect(other.stderr).toMatch(/is for the agent pc-13, and this machine is enrolled as pc-12\.\n[^\n]+\n {2}\(certificate_other_agent\)/);
+    expect(other.stderr).toMatch(
+      /is for the agent pc-13, and this machine is enrolled as pc-12\.\n[^\n]+\n {2}\(certificate_other_agent\)/,
+    );
   });
 });

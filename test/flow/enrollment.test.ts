@@ -9,7 +9,18 @@ import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../agent/identity/csr.ts';
 import { loadOrCreateKey } from '../../agent/identity/identity.ts';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  run,
+  runNode,
+  until,
+  type AgentFolders,
+  type Ended,
+} from './processes.ts';
 
 const cleanup = new Cleanup();
 const lasting = new Cleanup();
@@ -32,8 +43,21 @@ async function newLine(order: Readonly<Record<string, unknown>> = {}, from = cen
   return { url: `https://localhost:${from.ports.secure}`, token: body.token, pin: body.pin };
 }
 
-async function enrol(folders: AgentFolders, name: string, { url, token, pin }: Line, ...more: string[]): Promise<Ended> {
-  return await runNode('agent/cli.ts', ['enrol', url, '--token', token, ...(url.startsWith('https:') ? ['--pin', pin] : []), ...agentFlags(folders, name), ...more]);
+async function enrol(
+  folders: AgentFolders,
+  name: string,
+  { url, token, pin }: Line,
+  ...more: string[]
+): Promise<Ended> {
+  return await runNode('agent/cli.ts', [
+    'enrol',
+    url,
+    '--token',
+    token,
+    ...(url.startsWith('https:') ? ['--pin', pin] : []),
+    ...agentFlags(folders, name),
+    ...more,
+  ]);
 }
 
 /** Enrols a new machine and expects Central's or the agent's refusal: one error with its hint, no stack trace, nothing kept. */
@@ -54,7 +78,10 @@ async function portOf(server: ReturnType<typeof createServer>): Promise<number> 
 }
 
 /** Somebody in the line to Central's plain port, who may change what passes; `null` cuts the line. */
-async function inTheLine(change: { up?: (text: string) => string; down?: (text: string) => string | null }): Promise<string> {
+async function inTheLine(change: {
+  up?: (text: string) => string;
+  down?: (text: string) => string | null;
+}): Promise<string> {
   const pass = (from: Socket, to: Socket, changed: (text: string) => string | null): void => {
     from.on('data', (chunk: Buffer) => {
       const text = changed(chunk.toString('latin1'));
@@ -75,11 +102,23 @@ async function inTheLine(change: { up?: (text: string) => string; down?: (text: 
 }
 
 describe('enrolment over wss with token and pin', () => {
-  it('makes a key (0600) that a second enrolment leaves alone, and adds Central\'s root to the truststore, whose other entries stay', async () => {
+  it("makes a key (0600) that a second enrolment leaves alone, and adds Central's root to the truststore, whose other entries stay", async () => {
     const folders = await agentFolders(cleanup);
     const truststore = join(folders.profile, 'conf/security/truststore.jks');
     const store = ['-keystore', truststore, '-storepass', 'changeit'];
-    expect(await run('keytool', ['-importcert', '-noprompt', '-storetype', 'JKS', ...store, '-alias', 'bank', '-file', 'test/fixtures/keystores/root-ec.crt'])).toMatchObject({ code: 0 });
+    expect(
+      await run('keytool', [
+        '-importcert',
+        '-noprompt',
+        '-storetype',
+        'JKS',
+        ...store,
+        '-alias',
+        'bank',
+        '-file',
+        'test/fixtures/keystores/root-ec.crt',
+      ]),
+    ).toMatchObject({ code: 0 });
 
     const first = await enrol(folders, 'branch-1', await newLine());
     expect(first, first.stderr).toMatchObject({ code: 0, stderr: '' });
@@ -88,18 +127,28 @@ describe('enrolment over wss with token and pin', () => {
     expect(listed).toContain('contains 2 entries');
     expect(listed).toMatch(/^bank, .*trustedCertEntry,/m);
     expect(listed.match(/trustedCertEntry/g)).toHaveLength(2);
-    expect(listed).toContain(new X509Certificate(String((await central.rest('GET', '/ca/root.pem')).body)).fingerprint256);
+    expect(listed).toContain(
+      new X509Certificate(String((await central.rest('GET', '/ca/root.pem')).body)).fingerprint256,
+    );
     expect(await run('keytool', ['-list', ...store, '-alias', 'bank'])).toMatchObject({ code: 0 });
 
     const key = join(folders.data, 'agent-key.pem');
     expect((await stat(key)).mode & 0o777).toBe(0o600);
-    const before = { pem: await readFile(key, 'utf8'), at: (await stat(key)).mtimeMs, id: (await central.agent('branch-1'))?.['id'] };
+    const before = {
+      pem: await readFile(key, 'utf8'),
+      at: (await stat(key)).mtimeMs,
+      id: (await central.agent('branch-1'))?.['id'],
+    };
     const again = await enrol(folders, 'branch-1', await newLine());
     expect(again).toMatchObject({ code: 1 });
     expect(again.stderr).toContain('enrolled already, as branch-1');
     // The same key again repairs: the same agent, by the same id.
     expect(await enrol(folders, 'branch-1', await newLine(), '--again')).toMatchObject({ code: 0 });
-    expect({ pem: await readFile(key, 'utf8'), at: (await stat(key)).mtimeMs, id: (await central.agent('branch-1'))?.['id'] }).toEqual(before);
+    expect({
+      pem: await readFile(key, 'utf8'),
+      at: (await stat(key)).mtimeMs,
+      id: (await central.agent('branch-1'))?.['id'],
+    }).toEqual(before);
     expect((await run('keytool', ['-list', ...store])).stdout).toContain('contains 2 entries');
   });
 
@@ -117,16 +166,26 @@ describe('enrolment over wss with token and pin', () => {
     await first.stop();
     // Half an hour ago it was still good.
     const database = new DatabaseSync(join(folder, 'central.db'));
-    expect(database.prepare('UPDATE enrolment_token SET expires_at = expires_at - 3600000 WHERE id = ?').run(token.split('_')[1] ?? '').changes).toBe(1);
+    expect(
+      database
+        .prepare('UPDATE enrolment_token SET expires_at = expires_at - 3600000 WHERE id = ?')
+        .run(token.split('_')[1] ?? '').changes,
+    ).toBe(1);
     database.close();
     const second = await CentralProcess.start(cleanup, folder);
-    expect(await refused('branch-1', { url: `https://localhost:${second.ports.secure}`, token, pin })).toMatch(/expired at \d{4}-.*\n {2}Make a new one/);
+    expect(await refused('branch-1', { url: `https://localhost:${second.ports.secure}`, token, pin })).toMatch(
+      /expired at \d{4}-.*\n {2}Make a new one/,
+    );
   });
 
   it('refuses an unknown token, and one that is none', async () => {
     const line = await newLine();
-    expect(await refused('branch-4', { ...line, token: `qge_${'0'.repeat(16)}_${'A'.repeat(43)}` })).toContain('The enrolment token is not valid');
-    expect(await refused('branch-4', { ...line, token: `${line.token.slice(0, -2)}xx` })).toContain('The enrolment token is not valid');
+    expect(await refused('branch-4', { ...line, token: `qge_${'0'.repeat(16)}_${'A'.repeat(43)}` })).toContain(
+      'The enrolment token is not valid',
+    );
+    expect(await refused('branch-4', { ...line, token: `${line.token.slice(0, -2)}xx` })).toContain(
+      'The enrolment token is not valid',
+    );
     expect(await refused('branch-4', { ...line, token: 'nonsense' })).toContain('(token_bad)');
   });
 
@@ -148,7 +207,9 @@ describe('enrolment over wss with token and pin', () => {
     const cloned = await enrol(clone, 'branch-9', await newLine(), '--agent-id', 'pc-9');
     expect(cloned).toMatchObject({ code: 1 });
     expect(cloned.stderr).toContain('This key is already registered as the agent pc-8');
-    expect(await refused('branch-9', await newLine(), '--agent-id', 'pc-8')).toContain('The id pc-8 belongs to an agent with another key');
+    expect(await refused('branch-9', await newLine(), '--agent-id', 'pc-8')).toContain(
+      'The id pc-8 belongs to an agent with another key',
+    );
   });
 
   it('refuses everybody while agents.enrolment is closed', async () => {
@@ -167,7 +228,10 @@ describe('the agent sends its token to nobody but the Central of the pin', () =>
   it('refuses a wrong pin: nothing at all is sent after the TLS handshake', async () => {
     let bytes = 0;
     let connections = 0;
-    const [key, cert] = [await readFile('test/fixtures/keystores/central.key'), await readFile('test/fixtures/keystores/central.crt')];
+    const [key, cert] = [
+      await readFile('test/fixtures/keystores/central.key'),
+      await readFile('test/fixtures/keystores/central.crt'),
+    ];
     const stranger = createTlsServer({ key, cert }, (socket) => {
       socket.on('data', (chunk: Buffer) => (bytes += chunk.length));
       socket.on('error', () => undefined);
@@ -190,7 +254,9 @@ describe('the agent sends its token to nobody but the Central of the pin', () =>
     const server = createServer();
     const port = await portOf(server);
     server.close();
-    expect(await refused('branch-12', { ...(await newLine()), url: `https://127.0.0.1:${port}` })).toContain(`Nothing listens at wss://127.0.0.1:${port}`);
+    expect(await refused('branch-12', { ...(await newLine()), url: `https://127.0.0.1:${port}` })).toContain(
+      `Nothing listens at wss://127.0.0.1:${port}`,
+    );
   });
 
   it('says so when something answers that is no Central, and when the port is of the other kind', async () => {
@@ -199,9 +265,15 @@ describe('the agent sends its token to nobody but the Central of the pin', () =>
     const port = await portOf(echo);
     expect(await refused('branch-13', { ...line, url: `https://127.0.0.1:${port}` })).toContain('(no_central)');
     expect(await refused('branch-13', { ...line, url: `http://127.0.0.1:${port}` })).toContain('(no_central)');
-    expect(await refused('branch-13', { ...line, url: `https://localhost:${central.ports.plain}` })).toContain('(tls_plain_port)');
-    expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.secure}` })).toContain('(plain_on_secure_port)');
-    expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.http}` })).toContain('There is nothing at /enrol');
+    expect(await refused('branch-13', { ...line, url: `https://localhost:${central.ports.plain}` })).toContain(
+      '(tls_plain_port)',
+    );
+    expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.secure}` })).toContain(
+      '(plain_on_secure_port)',
+    );
+    expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.http}` })).toContain(
+      'There is nothing at /enrol',
+    );
   });
 });
 
@@ -211,7 +283,13 @@ describe('enrolment over ws', () => {
     let crossed = '';
     const url = await inTheLine({ up: (text) => ((crossed += text), text) });
     const folders = await agentFolders(cleanup, 'profiles/central');
-    const enrolled = await enrol(folders, 'plain-1', { ...line, url }, '--central-host', `127.0.0.1:${central.ports.plain}`);
+    const enrolled = await enrol(
+      folders,
+      'plain-1',
+      { ...line, url },
+      '--central-host',
+      `127.0.0.1:${central.ports.plain}`,
+    );
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
     expect(crossed).toContain(line.token.split('_')[1]);
     expect(crossed).not.toContain(line.token.slice('qge_'.length + 17));
@@ -222,7 +300,11 @@ describe('enrolment over ws', () => {
   it('refuses a token in the clear, and withdraws it', async () => {
     const line = await newLine();
     const csr = await makeRequest(await loadOrCreateKey(await cleanup.folder()), 'plain-2');
-    const answer = await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ csr: csr.pem, name: 'plain-2', token: line.token }) });
+    const answer = await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ csr: csr.pem, name: 'plain-2', token: line.token }),
+    });
     expect(answer.status).toBe(400);
     expect(answer.headers.get('content-type')).toContain('application/problem+json');
     expect(await answer.json()).toMatchObject({ type: 'urn:queuegate:error:enrolment_token_in_the_clear' });
@@ -233,7 +315,13 @@ describe('enrolment over ws', () => {
 
   it('refuses an answer that somebody in the line changed', async () => {
     // Another signing key: with it a stranger could play Central.
-    const url = await inTheLine({ down: (text) => text.replace(/("signingKey":"[^"]{60})(.)/, (_, before: string, byte: string) => `${before}${byte === 'A' ? 'B' : 'A'}`) });
+    const url = await inTheLine({
+      down: (text) =>
+        text.replace(
+          /("signingKey":"[^"]{60})(.)/,
+          (_, before: string, byte: string) => `${before}${byte === 'A' ? 'B' : 'A'}`,
+        ),
+    });
     expect(await refused('plain-3', { ...(await newLine()), url })).toContain('it is not proven with the token');
   });
 
@@ -250,7 +338,9 @@ describe('enrolment over ws', () => {
     expect(cut).toMatchObject({ code: 1, stdout: '' });
     expect(cut.stderr).toContain('the line was cut in the middle of its answer');
     expect(await central.agent('plain-6')).toBeDefined();
-    expect(await enrol(folders, 'plain-6', { ...line, url: `http://127.0.0.1:${central.ports.plain}` })).toMatchObject({ code: 0 });
+    expect(await enrol(folders, 'plain-6', { ...line, url: `http://127.0.0.1:${central.ports.plain}` })).toMatchObject({
+      code: 0,
+    });
   });
 });
 
@@ -260,10 +350,17 @@ describe('a daemon that is not enrolled', () => {
     const agent = AgentProcess.start(cleanup, folders, 'branch-14');
     const [line] = await agent.process.printed(/.*"code":"not_enrolled".*/);
     expect(line).toContain('queuegate tokens create-enrolment');
-    expect(await agent.local('POST', '/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({ status: 202 });
-    expect((await agent.local('GET', '/v1/status')).body).toMatchObject({ connection: { reason: { code: 'not_enrolled' } }, outbox: { messages: 1 } });
+    expect(await agent.local('POST', '/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
+      status: 202,
+    });
+    expect((await agent.local('GET', '/v1/status')).body).toMatchObject({
+      connection: { reason: { code: 'not_enrolled' } },
+      outbox: { messages: 1 },
+    });
     expect(await enrol(folders, 'branch-14', await newLine())).toMatchObject({ code: 0 });
     const { id } = await central.online('branch-14');
-    await until(async () => ((await central.events(`&agent=${String(id)}`)).some(({ event }) => event['id'] === 'early') ? true : undefined));
+    await until(async () =>
+      (await central.events(`&agent=${String(id)}`)).some(({ event }) => event['id'] === 'early') ? true : undefined,
+    );
   });
 });

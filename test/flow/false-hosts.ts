@@ -41,14 +41,40 @@ export class OpensslAuthority {
     this.root = { certificate: join(folder, 'root.pem'), key: join(folder, 'root.key') };
   }
 
-  static async make(cleanup: Cleanup, name: string, dates: Pick<IssueOrder, 'from' | 'until'> = {}): Promise<OpensslAuthority> {
+  static async make(
+    cleanup: Cleanup,
+    name: string,
+    dates: Pick<IssueOrder, 'from' | 'until'> = {},
+  ): Promise<OpensslAuthority> {
     const folder = await cleanup.folder();
     const authority = new OpensslAuthority(folder);
     await mkdir(join(folder, 'new'));
     await writeFile(join(folder, 'index'), '');
     await writeFile(join(folder, 'index.attr'), 'unique_subject = no\n');
-    await writeFile(join(folder, 'ca.conf'), ['[ca]', 'default_ca = here', '[here]', `database = ${folder}/index`, `new_certs_dir = ${folder}/new`, 'rand_serial = yes', 'default_md = sha256', 'policy = any', '[any]', 'commonName = supplied', '[req]', 'distinguished_name = none', '[none]', ''].join('\n'));
-    await authority.#sign({ name, authority: true, ...dates }, authority.root, ['-selfsign', '-keyfile', authority.root.key]);
+    await writeFile(
+      join(folder, 'ca.conf'),
+      [
+        '[ca]',
+        'default_ca = here',
+        '[here]',
+        `database = ${folder}/index`,
+        `new_certs_dir = ${folder}/new`,
+        'rand_serial = yes',
+        'default_md = sha256',
+        'policy = any',
+        '[any]',
+        'commonName = supplied',
+        '[req]',
+        'distinguished_name = none',
+        '[none]',
+        '',
+      ].join('\n'),
+    );
+    await authority.#sign({ name, authority: true, ...dates }, authority.root, [
+      '-selfsign',
+      '-keyfile',
+      authority.root.key,
+    ]);
     return authority;
   }
 
@@ -59,13 +85,52 @@ export class OpensslAuthority {
     return files;
   }
 
-  async #sign({ name, names, from, until: end, authority }: IssueOrder, files: IssuedFiles, signer: readonly string[]): Promise<void> {
+  async #sign(
+    { name, names, from, until: end, authority }: IssueOrder,
+    files: IssuedFiles,
+    signer: readonly string[],
+  ): Promise<void> {
     const conf = join(this.#folder, 'ca.conf');
     const extensions = `${files.key}.ext`;
-    await writeFile(extensions, authority === true ? 'basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n' : `basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n${names === undefined ? '' : `subjectAltName=${names}\n`}`);
-    await openssl('req', '-new', '-config', conf, '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', files.key, '-out', `${files.key}.csr`, '-subj', `/CN=${name}`);
+    await writeFile(
+      extensions,
+      authority === true
+        ? 'basicConstraints=critical,CA:TRUE\nsubjectKeyIdentifier=hash\n'
+        : `basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n${names === undefined ? '' : `subjectAltName=${names}\n`}`,
+    );
+    await openssl(
+      'req',
+      '-new',
+      '-config',
+      conf,
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      files.key,
+      '-out',
+      `${files.key}.csr`,
+      '-subj',
+      `/CN=${name}`,
+    );
     const dates = ['-startdate', from ?? opensslTime(-86_400_000), '-enddate', end ?? opensslTime(365 * 86_400_000)];
-    await openssl('ca', '-config', conf, '-batch', '-notext', '-in', `${files.key}.csr`, '-out', files.certificate, '-extfile', extensions, ...dates, ...signer);
+    await openssl(
+      'ca',
+      '-config',
+      conf,
+      '-batch',
+      '-notext',
+      '-in',
+      `${files.key}.csr`,
+      '-out',
+      files.certificate,
+      '-extfile',
+      extensions,
+      ...dates,
+      ...signer,
+    );
   }
 }
 
@@ -80,9 +145,23 @@ async function openssl(...args: string[]): Promise<void> {
 }
 
 /** `openssl s_server` on a free port; with -www, because it ends with its standard input otherwise. */
-export async function opensslServer(cleanup: Cleanup, { certificate, key }: IssuedFiles, ...more: string[]): Promise<number> {
+export async function opensslServer(
+  cleanup: Cleanup,
+  { certificate, key }: IssuedFiles,
+  ...more: string[]
+): Promise<number> {
   const [port = 0] = await freePorts(1);
-  const server = new Running('openssl', ['s_server', '-www', '-accept', String(port), '-cert', certificate, '-key', key, ...more]);
+  const server = new Running('openssl', [
+    's_server',
+    '-www',
+    '-accept',
+    String(port),
+    '-cert',
+    certificate,
+    '-key',
+    key,
+    ...more,
+  ]);
   cleanup.add(() => server.stop());
   await server.printed(/ACCEPT/);
   return port;
@@ -91,27 +170,49 @@ export async function opensslServer(cleanup: Cleanup, { certificate, key }: Issu
 /** nginx with one TLS port. */
 export async function nginx(cleanup: Cleanup, { certificate, key }: IssuedFiles): Promise<number> {
   const [port = 0] = await freePorts(1);
-  await startNginx(cleanup, port, `listen ${port} ssl; listen [::]:${port} ssl; ssl_certificate ${certificate}; ssl_certificate_key ${key}; ssl_protocols TLSv1.2 TLSv1.3; location / { return 200 "a web server\\n"; }`);
+  await startNginx(
+    cleanup,
+    port,
+    `listen ${port} ssl; listen [::]:${port} ssl; ssl_certificate ${certificate}; ssl_certificate_key ${key}; ssl_protocols TLSv1.2 TLSv1.3; location / { return 200 "a web server\\n"; }`,
+  );
   return port;
 }
 
 /** nginx that takes plain connections and hands them on to a port of this host, with the address that they came from. */
 export async function nginxForwarder(cleanup: Cleanup, to: number): Promise<number> {
   const [port = 0] = await freePorts(1);
-  await startNginx(cleanup, port, `listen ${port}; location / { proxy_pass http://127.0.0.1:${to}; proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto http; }`);
+  await startNginx(
+    cleanup,
+    port,
+    `listen ${port}; location / { proxy_pass http://127.0.0.1:${to}; proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto http; }`,
+  );
   return port;
 }
 
 async function startNginx(cleanup: Cleanup, port: number, serves: string): Promise<void> {
   const folder = await cleanup.folder();
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `${name}_temp_path ${folder}/${name};`,
+  );
   const http = [...temporary, 'access_log off;', `server { ${serves} }`];
-  await writeFile(join(folder, 'nginx.conf'), `daemon off;\nmaster_process off;\npid ${folder}/pid;\nerror_log ${folder}/error.log;\nevents {}\nhttp { ${http.join(' ')} }\n`);
-  const server = new Running('nginx', ['-p', folder, '-e', join(folder, 'error.log'), '-c', join(folder, 'nginx.conf')]);
+  await writeFile(
+    join(folder, 'nginx.conf'),
+    `daemon off;\nmaster_process off;\npid ${folder}/pid;\nerror_log ${folder}/error.log;\nevents {}\nhttp { ${http.join(' ')} }\n`,
+  );
+  const server = new Running('nginx', [
+    '-p',
+    folder,
+    '-e',
+    join(folder, 'error.log'),
+    '-c',
+    join(folder, 'nginx.conf'),
+  ]);
   cleanup.add(() => server.stop());
   await until(async () => {
     if (!server.running) throw new Error(`nginx ended: ${server.stderr}`);
-    return await fetch(`http://127.0.0.1:${port}`).then(() => true).catch(() => undefined);
+    return await fetch(`http://127.0.0.1:${port}`)
+      .then(() => true)
+      .catch(() => undefined);
   });
 }
 

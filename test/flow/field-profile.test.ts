@@ -2,7 +2,17 @@
 import { cp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, until, type AgentFolders } from './processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  run,
+  runNode,
+  until,
+  type AgentFolders,
+} from './processes.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -12,7 +22,20 @@ async function keytoolTruststore(central: CentralProcess, file: string): Promise
   const root = join(await cleanup.folder(), 'root.pem');
   const exported = await central.cli('ca', 'export', '--out', root);
   expect(exported, exported.stderr).toMatchObject({ code: 0 });
-  const made = await run('keytool', ['-importcert', '-noprompt', '-storetype', 'JKS', '-keystore', file, '-storepass', 'changeit', '-alias', 'central', '-file', root]);
+  const made = await run('keytool', [
+    '-importcert',
+    '-noprompt',
+    '-storetype',
+    'JKS',
+    '-keystore',
+    file,
+    '-storepass',
+    'changeit',
+    '-alias',
+    'central',
+    '-file',
+    root,
+  ]);
   expect(made, made.stderr).toMatchObject({ code: 0 });
 }
 
@@ -20,7 +43,10 @@ async function keytoolTruststore(central: CentralProcess, file: string): Promise
 async function fieldAgent(central: CentralProcess, name: string): Promise<AgentFolders> {
   const folders = await agentFolders(cleanup, 'test/fixtures/profile');
   const truststore = join(folders.profile, 'conf/security/truststore.jks');
-  await writeFile(join(folders.profile, 'conf/agent.local.conf'), `central.hosts = localhost:${central.ports.secure}\n`);
+  await writeFile(
+    join(folders.profile, 'conf/agent.local.conf'),
+    `central.hosts = localhost:${central.ports.secure}\n`,
+  );
   await rm(truststore);
   await keytoolTruststore(central, truststore);
   const enrolled = await runNode('agent/cli.ts', [...(await central.enrolment()), ...agentFlags(folders, name)]);
@@ -35,18 +61,40 @@ describe('an agent with the profile of the field', () => {
     const agent = AgentProcess.start(cleanup, folders, 'branch-1');
     const shown = await central.online('branch-1');
     expect(shown['session']).toMatchObject({ transport: 'wss' });
-    expect(await readFile(join(folders.profile, 'conf/agent.conf'))).toEqual(await readFile('test/fixtures/profile/conf/agent.conf'));
+    expect(await readFile(join(folders.profile, 'conf/agent.conf'))).toEqual(
+      await readFile('test/fixtures/profile/conf/agent.conf'),
+    );
 
-    const posted = await agent.local('POST', '/v1/events', [{ type: 'ticket.issued', data: { number: 'A001' } }, { type: 'ticket.called', data: { number: 'A001' } }]);
-    expect(posted).toMatchObject({ status: 202, body: { events: [{ outcome: 'stored', number: 1 }, { outcome: 'stored', number: 2 }] } });
+    const posted = await agent.local('POST', '/v1/events', [
+      { type: 'ticket.issued', data: { number: 'A001' } },
+      { type: 'ticket.called', data: { number: 'A001' } },
+    ]);
+    expect(posted).toMatchObject({
+      status: 202,
+      body: {
+        events: [
+          { outcome: 'stored', number: 1 },
+          { outcome: 'stored', number: 2 },
+        ],
+      },
+    });
     const { body } = await central.rest('GET', '/events?waitSeconds=20');
     await until(async () => ((await central.events()).length === 2 ? true : undefined));
-    expect(body.events[0].event).toMatchObject({ type: 'ticket.issued', source: '/agents/branch-1', data: { number: 'A001' } });
+    expect(body.events[0].event).toMatchObject({
+      type: 'ticket.issued',
+      source: '/agents/branch-1',
+      data: { number: 'A001' },
+    });
 
-    const sent = await central.rest('POST', `/agents/${String(shown['id'])}/messages`, { type: 'display.show', data: { text: 'A001 to desk 3' } });
+    const sent = await central.rest('POST', `/agents/${String(shown['id'])}/messages`, {
+      type: 'display.show',
+      data: { text: 'A001 to desk 3' },
+    });
     expect(sent.status).toBe(202);
     const taken = await agent.local('GET', '/v1/commands?waitSeconds=20');
-    expect(taken.body.commands).toMatchObject([{ command: { type: 'display.show', data: { text: 'A001 to desk 3' } } }]);
+    expect(taken.body.commands).toMatchObject([
+      { command: { type: 'display.show', data: { text: 'A001 to desk 3' } } },
+    ]);
     await agent.local('POST', '/v1/commands/ack', { through: taken.body.commands[0].cursor });
     expect((await agent.local('GET', '/v1/commands')).body.commands).toEqual([]);
     expect(await agent.stop()).toMatchObject({ code: 0 });
@@ -56,8 +104,11 @@ describe('an agent with the profile of the field', () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const agent = await AgentProcess.enrolled(cleanup, central, 'branch-4');
     await central.online('branch-4');
-    for (const file of await readdir(agent.folders.data)) expect([file, ((await stat(join(agent.folders.data, file))).mode & 0o777).toString(8)]).toEqual([file, '600']);
-    expect(await readdir(agent.folders.data)).toEqual(expect.arrayContaining(['agent-key.pem', 'identity.json', 'local-api.json', 'agent.db']));
+    for (const file of await readdir(agent.folders.data))
+      expect([file, ((await stat(join(agent.folders.data, file))).mode & 0o777).toString(8)]).toEqual([file, '600']);
+    expect(await readdir(agent.folders.data)).toEqual(
+      expect.arrayContaining(['agent-key.pem', 'identity.json', 'local-api.json', 'agent.db']),
+    );
   });
 
   it('is refused when the authority of the certificate is not in its truststore, and says which one it is', async () => {
@@ -80,7 +131,10 @@ describe('an agent with the profile of the field', () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const folders = await fieldAgent(central, 'branch-3');
     // Resolved to this host, and in no certificate.
-    await writeFile(join(folders.profile, 'conf/agent.local.conf'), `central.hosts = 127.0.0.2:${central.ports.secure}\n`);
+    await writeFile(
+      join(folders.profile, 'conf/agent.local.conf'),
+      `central.hosts = 127.0.0.2:${central.ports.secure}\n`,
+    );
     const agent = AgentProcess.start(cleanup, folders, 'branch-3');
     const [line] = await agent.process.printed(/"code":"tls_wrong_name".*/);
     expect(line).toContain('127.0.0.2');

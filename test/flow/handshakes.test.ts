@@ -39,7 +39,11 @@ async function countOf(listener: string, cause: string): Promise<number> {
 async function recorded(listener: string, cause: string, act: () => unknown): Promise<Failure> {
   const before = await countOf(listener, cause);
   await act();
-  await until(async () => ((await countOf(listener, cause)) > before ? true : undefined), 10_000, () => `no ${cause} at ${listener}`);
+  await until(
+    async () => ((await countOf(listener, cause)) > before ? true : undefined),
+    10_000,
+    () => `no ${cause} at ${listener}`,
+  );
   expect(await countOf(listener, cause)).toBe(before + 1);
   const { body } = await central.rest('GET', `/handshake-failures?listener=${listener}&cause=${cause}`);
   const [failure] = body.failures as Failure[];
@@ -48,7 +52,11 @@ async function recorded(listener: string, cause: string, act: () => unknown): Pr
 }
 
 /** What every entry tells: from where, and what to do. */
-const TOLD = { address: expect.stringMatching(/^(127\.0\.0\.1|::1)$/) as unknown, text: expect.stringMatching(/\S/) as unknown, hint: expect.stringMatching(/\S/) as unknown };
+const TOLD = {
+  address: expect.stringMatching(/^(127\.0\.0\.1|::1)$/) as unknown,
+  text: expect.stringMatching(/\S/) as unknown,
+  hint: expect.stringMatching(/\S/) as unknown,
+};
 
 async function client(...more: string[]): Promise<void> {
   await run('openssl', ['s_client', '-connect', `localhost:${central.ports.secure}`, ...more]);
@@ -65,12 +73,30 @@ async function say(port: number, bytes: string): Promise<void> {
 describe('TLS that fails', () => {
   it.skipIf(lacksPeer('openssl'))('openssl that does not trust the authority', async () => {
     const stranger = await OpensslAuthority.make(cleanup, 'Stranger Root');
-    expect(await recorded('secure', 'peer_unknown_authority', async () => await client('-CAfile', stranger.root.certificate, '-verify_return_error'))).toMatchObject(TOLD);
+    expect(
+      await recorded(
+        'secure',
+        'peer_unknown_authority',
+        async () => await client('-CAfile', stranger.root.certificate, '-verify_return_error'),
+      ),
+    ).toMatchObject(TOLD);
   });
 
   it.skipIf(lacksPeer('openssl'))('openssl with TLS 1.1, and with a cipher of old', async () => {
-    expect(await recorded('secure', 'peer_old_protocol', async () => await client('-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0'))).toMatchObject(TOLD);
-    expect(await recorded('secure', 'peer_no_common_cipher', async () => await client('-tls1_2', '-cipher', 'AES128-SHA@SECLEVEL=0'))).toMatchObject(TOLD);
+    expect(
+      await recorded(
+        'secure',
+        'peer_old_protocol',
+        async () => await client('-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0'),
+      ),
+    ).toMatchObject(TOLD);
+    expect(
+      await recorded(
+        'secure',
+        'peer_no_common_cipher',
+        async () => await client('-tls1_2', '-cipher', 'AES128-SHA@SECLEVEL=0'),
+      ),
+    ).toMatchObject(TOLD);
   });
 
   it('an agent whose truststore does not hold the root', async () => {
@@ -78,32 +104,66 @@ describe('TLS that fails', () => {
     await central.online('distrustful');
     await agent.stop();
     const failure = await recorded('secure', 'peer_left_in_tls', async () => {
-      const again = AgentProcess.start(cleanup, agent.folders, 'distrustful', ['--truststore', join(import.meta.dirname, '../fixtures/keystores/truststore.jks')]);
-      await until(async () => ((await again.local('GET', '/v1/status').catch(() => undefined))?.body.connection.reason?.code === 'tls_unknown_authority' ? true : undefined));
+      const again = AgentProcess.start(cleanup, agent.folders, 'distrustful', [
+        '--truststore',
+        join(import.meta.dirname, '../fixtures/keystores/truststore.jks'),
+      ]);
+      await until(async () =>
+        (await again.local('GET', '/v1/status').catch(() => undefined))?.body.connection.reason?.code ===
+        'tls_unknown_authority'
+          ? true
+          : undefined,
+      );
       await again.stop();
     });
     expect(failure.hint).toContain('queue-agent doctor');
   });
 
   it('a peer that hangs up in the handshake, and one that never ends it', async () => {
-    expect(await recorded('secure', 'peer_left_in_tls', async () => await say(central.ports.secure, '\u0016\u0003\u0001\u0002\u0000\u0001\u0000'))).toMatchObject(TOLD);
+    expect(
+      await recorded(
+        'secure',
+        'peer_left_in_tls',
+        async () => await say(central.ports.secure, '\u0016\u0003\u0001\u0002\u0000\u0001\u0000'),
+      ),
+    ).toMatchObject(TOLD);
     const silent = connect(central.ports.secure, '127.0.0.1');
     cleanup.add(() => void silent.destroy());
     silent.on('error', () => undefined);
-    expect((await recorded('secure', 'handshake_timeout', () => undefined)).text).toBe('Nothing came of the connection within 2 seconds: it said nothing.');
+    expect((await recorded('secure', 'handshake_timeout', () => undefined)).text).toBe(
+      'Nothing came of the connection within 2 seconds: it said nothing.',
+    );
   });
 });
 
 describe('the wrong protocol', () => {
   it('plain on the TLS port, and TLS on the plain port', async () => {
-    expect(await recorded('secure', 'plain_on_tls', async () => await fetch(`http://127.0.0.1:${central.ports.secure}/`))).toMatchObject(TOLD);
-    expect(await recorded('plain', 'tls_on_plain', async () => await fetch(`https://127.0.0.1:${central.ports.plain}/`).catch(() => undefined))).toMatchObject(TOLD);
-    expect(await recorded('https', 'plain_on_tls', async () => await fetch(`http://127.0.0.1:${central.ports.https}/`))).toMatchObject(TOLD);
+    expect(
+      await recorded('secure', 'plain_on_tls', async () => await fetch(`http://127.0.0.1:${central.ports.secure}/`)),
+    ).toMatchObject(TOLD);
+    expect(
+      await recorded(
+        'plain',
+        'tls_on_plain',
+        async () => await fetch(`https://127.0.0.1:${central.ports.plain}/`).catch(() => undefined),
+      ),
+    ).toMatchObject(TOLD);
+    expect(
+      await recorded('https', 'plain_on_tls', async () => await fetch(`http://127.0.0.1:${central.ports.https}/`)),
+    ).toMatchObject(TOLD);
   });
 
   it('no HTTP, and HTTP that is no agent', async () => {
-    expect(await recorded('plain', 'not_http', async () => await say(central.ports.plain, 'EHLO branch\r\n\r\n'))).toMatchObject(TOLD);
-    expect(await recorded('plain', 'upgrade_required', async () => await fetch(`http://127.0.0.1:${central.ports.plain}/agent`))).toMatchObject(TOLD);
+    expect(
+      await recorded('plain', 'not_http', async () => await say(central.ports.plain, 'EHLO branch\r\n\r\n')),
+    ).toMatchObject(TOLD);
+    expect(
+      await recorded(
+        'plain',
+        'upgrade_required',
+        async () => await fetch(`http://127.0.0.1:${central.ports.plain}/agent`),
+      ),
+    ).toMatchObject(TOLD);
   });
 });
 
@@ -118,16 +178,25 @@ describe('an agent that is not let in', () => {
 
   it('is recorded when its token is unknown', async () => {
     const folders = await agentFolders(cleanup);
-    const words = (await central.enrolment()).map((word) => word.replace(/^qge_([0-9a-f]{16})_.*/, `qge_${'0'.repeat(16)}_${'x'.repeat(43)}`));
+    const words = (await central.enrolment()).map((word) =>
+      word.replace(/^qge_([0-9a-f]{16})_.*/, `qge_${'0'.repeat(16)}_${'x'.repeat(43)}`),
+    );
     const failure = await recorded('secure', 'enrolment_refused', async () => {
-      expect(await runNode('agent/cli.ts', [...words, ...agentFlags(folders, 'unknown-token')])).toMatchObject({ code: 1, stderr: expect.stringContaining('(enrolment_refused_by_central)') });
+      expect(await runNode('agent/cli.ts', [...words, ...agentFlags(folders, 'unknown-token')])).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('(enrolment_refused_by_central)'),
+      });
     });
     expect(failure.text).toMatch(/\S/);
   });
 });
 
 it('an agent that enrols and comes in, the doctor, a port check and a finished request are no failures', async () => {
-  const total = async (): Promise<number> => ((await central.rest('GET', '/handshake-failures')).body.failures as Failure[]).reduce((sum, { count }) => sum + count, 0);
+  const total = async (): Promise<number> =>
+    ((await central.rest('GET', '/handshake-failures')).body.failures as Failure[]).reduce(
+      (sum, { count }) => sum + count,
+      0,
+    );
   const before = await total();
   const agent = await AgentProcess.enrolled(cleanup, central, 'welcome');
   await central.online('welcome');
@@ -145,9 +214,17 @@ it('queuegate shows them, with each hint once, and the metrics count them', asyn
   await fetch(`http://127.0.0.1:${central.ports.secure}/`);
   const { code, stdout } = await central.cli('handshakes', 'list', '--cause', 'plain_on_tls');
   expect(code).toBe(0);
-  expect(stdout).toMatch(/^LAST +COUNT +LISTENER +ADDRESS +CAUSE +WHAT HAPPENED\n.*Z +\d+ +(secure|https) +127\.0\.0\.1 +plain_on_tls +Something other than TLS/);
+  expect(stdout).toMatch(
+    /^LAST +COUNT +LISTENER +ADDRESS +CAUSE +WHAT HAPPENED\n.*Z +\d+ +(secure|https) +127\.0\.0\.1 +plain_on_tls +Something other than TLS/,
+  );
   expect(stdout.match(/plain_on_tls: Set central\.websocket\.secure=true/g)).toHaveLength(1);
-  expect((await central.cli('handshakes', 'list', '--address', '192.0.2.1')).stdout).toMatch(/^No handshake failed since 20/);
-  const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${central.token}` } });
-  expect(await metrics.text()).toMatch(/queuegate_handshake_failures_total\{listener="secure",cause="plain_on_tls"\} \d+/);
+  expect((await central.cli('handshakes', 'list', '--address', '192.0.2.1')).stdout).toMatch(
+    /^No handshake failed since 20/,
+  );
+  const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
+    headers: { authorization: `Bearer ${central.token}` },
+  });
+  expect(await metrics.text()).toMatch(
+    /queuegate_handshake_failures_total\{listener="secure",cause="plain_on_tls"\} \d+/,
+  );
 });

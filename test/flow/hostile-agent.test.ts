@@ -41,15 +41,26 @@ async function ended(agent: RawAgent): Promise<{ code: unknown; text: string; cl
 }
 
 async function renewal(key: RawKey, next: RawKey, certificate: string): Promise<object> {
-  const csr = await makeRequest({ privateKey: next.privateKey, pem: '', publicKey: next.spki, thumbprint: next.thumbprint }, 'raw');
-  return { type: 'renew', csr: csr.pem, certificate, signature: signTranscript(renewTranscript(csr.der, certificate), key.privateKey) };
+  const csr = await makeRequest(
+    { privateKey: next.privateKey, pem: '', publicKey: next.spki, thumbprint: next.thumbprint },
+    'raw',
+  );
+  return {
+    type: 'renew',
+    csr: csr.pem,
+    certificate,
+    signature: signTranscript(renewTranscript(csr.der, certificate), key.privateKey),
+  };
 }
 
 /** Certificates that were issued to an agent, and all that are revoked. */
 function certificates(id: string): { issued: number; revoked: number } {
   const database = new DatabaseSync(databasePath(folder), { readOnly: true });
   const number = (sql: string, ...args: string[]): number => (database.prepare(sql).get(...args) as { n: number }).n;
-  const found = { issued: number('SELECT count(*) AS n FROM agent_certificate WHERE agent_id = ?', id), revoked: number('SELECT count(*) AS n FROM agent_certificate WHERE revoked_at IS NOT NULL') };
+  const found = {
+    issued: number('SELECT count(*) AS n FROM agent_certificate WHERE agent_id = ?', id),
+    revoked: number('SELECT count(*) AS n FROM agent_certificate WHERE revoked_at IS NOT NULL'),
+  };
   database.close();
   return found;
 }
@@ -71,7 +82,11 @@ describe('a frame beside the messages that may not come now', () => {
   ])('an unsolicited $type ends the session, which says so', async (frame) => {
     const agent = await online(await enrolled());
     agent.send(frame);
-    expect(await ended(agent)).toEqual({ code: 'bad_frame', text: expect.stringContaining(`${frame.type} without`), close: 4510 });
+    expect(await ended(agent)).toEqual({
+      code: 'bad_frame',
+      text: expect.stringContaining(`${frame.type} without`),
+      close: 4510,
+    });
   });
 
   it('a second renew while one is in flight ends the session', async () => {
@@ -91,7 +106,10 @@ describe('a frame beside the messages that may not come now', () => {
 describe('frames that have no window', () => {
   const FLOODS: readonly (readonly [string, (agent: RawAgent) => void])[] = [
     ['pongs', (agent) => agent.webSocket.pong(Buffer.alloc(125))],
-    ['pause and resume', (agent) => agent.send({ type: agent.webSocket.bufferedAmount % 2 === 0 ? 'pause' : 'resume' })],
+    [
+      'pause and resume',
+      (agent) => agent.send({ type: agent.webSocket.bufferedAmount % 2 === 0 ? 'pause' : 'resume' }),
+    ],
     ['frames of an unknown type', (agent) => agent.send({ type: 'new', more: 'x'.repeat(200) })],
     ['empty messages', (agent) => agent.send({ type: 'messages', first: 1, items: [] })],
     ['acks of nothing', (agent) => agent.send({ type: 'ack', through: 0 })],
@@ -157,7 +175,10 @@ describe('an agent that logs in as often as it can', () => {
   it('a stranger who only knows its id cannot use up its logins', async () => {
     const order = await enrolled();
     const stranger = newKey();
-    for (let i = 0; i < LOGIN_BURST + 10; i += 1) expect((await (await RawAgent.plain(cleanup, central)).refused({ ...order, key: stranger })).code).toBe('key_conflict');
+    for (let i = 0; i < LOGIN_BURST + 10; i += 1)
+      expect((await (await RawAgent.plain(cleanup, central)).refused({ ...order, key: stranger })).code).toBe(
+        'key_conflict',
+      );
     for (let i = 0; i < 10; i += 1) await online(order);
   });
 });
@@ -186,7 +207,8 @@ describe('a renewal of a certificate that the agent does not have', () => {
     const order = await enrolled();
     let current = ((await central.agent(order.name)) as { certificate: { thumbprint: string } }).certificate.thumbprint;
     const agent = await online(order, ['renewal']);
-    const answers = (): number => agent.frames.filter(({ type }) => type === 'renewal-refused' || type === 'renewed').length;
+    const answers = (): number =>
+      agent.frames.filter(({ type }) => type === 'renewal-refused' || type === 'renewed').length;
     const ask = async (): Promise<Record<string, unknown>> => {
       const already = answers();
       agent.send(await renewal(order.key, order.key, current));

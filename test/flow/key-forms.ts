@@ -34,7 +34,16 @@ function encoded(name: string, bytes: Buffer): Form[] {
     { name: `${name}, bytes`, needle: bytes.toString('latin1'), in: 'bytes' },
     { name: `${name}, hex`, needle: bytes.toString('hex'), in: 'lower' },
     ...base64.map((needle) => ({ name: `${name}, base64`, needle, in: 'joined' }) as const),
-    ...base64.filter((needle) => /[+/]/.test(needle)).map((needle) => ({ name: `${name}, base64url`, needle: needle.replaceAll('+', '-').replaceAll('/', '_'), in: 'joined' }) as const),
+    ...base64
+      .filter((needle) => /[+/]/.test(needle))
+      .map(
+        (needle) =>
+          ({
+            name: `${name}, base64url`,
+            needle: needle.replaceAll('+', '-').replaceAll('/', '_'),
+            in: 'joined',
+          }) as const,
+      ),
   ];
 }
 
@@ -47,10 +56,21 @@ export function formsOf(pem: string): Form[] {
     return value === undefined ? [] : encoded(`secret number ${member}`, Buffer.from(value, 'base64url'));
   });
   // PKCS#8, and what is inside of it.
-  const der = [key.export({ format: 'der', type: 'pkcs8' }), ...(key.asymmetricKeyType === 'ec' ? [key.export({ format: 'der', type: 'sec1' })] : key.asymmetricKeyType === 'rsa' ? [key.export({ format: 'der', type: 'pkcs1' })] : [])];
+  const der = [
+    key.export({ format: 'der', type: 'pkcs8' }),
+    ...(key.asymmetricKeyType === 'ec'
+      ? [key.export({ format: 'der', type: 'sec1' })]
+      : key.asymmetricKeyType === 'rsa'
+        ? [key.export({ format: 'der', type: 'pkcs1' })]
+        : []),
+  ];
   // Encoded as a text once more, as a file is in a request to import it: the first line is enough, and stays the first.
   const lines = [pem, key.export({ format: 'pem', type: 'pkcs8' })].map((text) => text.split('\n')[1] ?? '');
-  return [...numbers, ...der.flatMap((bytes) => encoded('DER', bytes)), ...lines.flatMap((line) => encoded('PEM line', Buffer.from(line)))];
+  return [
+    ...numbers,
+    ...der.flatMap((bytes) => encoded('DER', bytes)),
+    ...lines.flatMap((line) => encoded('PEM line', Buffer.from(line))),
+  ];
 }
 
 /** What was found of `secrets` in `bytes`: name and form of each. */
@@ -58,5 +78,9 @@ export function foundIn(bytes: Buffer, secrets: readonly Secret[]): string[] {
   const text = bytes.toString('latin1');
   const joined = text.replaceAll(/\\[rn]|\s+/g, '');
   const texts = { bytes: text, joined, lower: joined.toLowerCase() };
-  return secrets.flatMap(({ name, pem }) => formsOf(pem).filter((form) => texts[form.in].includes(form.needle)).map((form) => `${name} (${form.name})`));
+  return secrets.flatMap(({ name, pem }) =>
+    formsOf(pem)
+      .filter((form) => texts[form.in].includes(form.needle))
+      .map((form) => `${name} (${form.name})`),
+  );
 }

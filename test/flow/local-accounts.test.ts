@@ -7,7 +7,19 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { endAll, openApi } from '../agent/local-api/parts.ts';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, run, runNode, until, type AgentFolders, type Ended } from './processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  ROOT,
+  run,
+  runNode,
+  until,
+  type AgentFolders,
+  type Ended,
+} from './processes.ts';
 
 const cleanup = new Cleanup();
 afterEach(async () => {
@@ -26,23 +38,37 @@ async function queueAgent(folders: AgentFolders, ...args: string[]): Promise<End
 }
 
 async function localFile(folders: AgentFolders): Promise<{ socket: string | null; url: string | null; token: string }> {
-  return JSON.parse(await readFile(join(folders.data, 'local-api.json'), 'utf8')) as Awaited<ReturnType<typeof localFile>>;
+  return JSON.parse(await readFile(join(folders.data, 'local-api.json'), 'utf8')) as Awaited<
+    ReturnType<typeof localFile>
+  >;
 }
 
 /** With `input` on stdin, through a pipe. */
 async function piped(input: string, args: readonly string[]): Promise<Ended> {
-  return await run('sh', ['-c', 'printf "%s\\n" "$INPUT" | "$0" "$@"', process.execPath, CLI, ...args], { env: { INPUT: input } });
+  return await run('sh', ['-c', 'printf "%s\\n" "$INPUT" | "$0" "$@"', process.execPath, CLI, ...args], {
+    env: { INPUT: input },
+  });
 }
 
 /** On a terminal of its own: what a person types once `prompt` is there, and all that the terminal shows. */
-async function typed(prompt: string, keys: string, args: readonly string[]): Promise<{ code: number | null; shown: string }> {
+async function typed(
+  prompt: string,
+  keys: string,
+  args: readonly string[],
+): Promise<{ code: number | null; shown: string }> {
   const command = [process.execPath, CLI, ...args].map((word) => `'${word}'`).join(' ');
-  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   cleanup.add(() => child.kill('SIGKILL'));
   let shown = '';
   child.stdout.on('data', (chunk: Buffer) => (shown += chunk.toString()));
   const ended = once(child, 'close') as Promise<[number | null]>;
-  await until(() => shown.includes(prompt), 30_000, () => `no prompt:\n${shown}`);
+  await until(
+    () => shown.includes(prompt),
+    30_000,
+    () => `no prompt:\n${shown}`,
+  );
   child.stdin.write(keys);
   const [code] = await ended;
   return { code, shown };
@@ -51,7 +77,10 @@ async function typed(prompt: string, keys: string, args: readonly string[]): Pro
 describe('the daemon', () => {
   it('starts beside a foreign process on its port, tells it in the status, hands it no token, and takes the port once it is free', async () => {
     let heard = '';
-    const foreign = createServer((socket) => socket.on('data', (chunk: Buffer) => (heard += chunk.toString()))).listen(0, '127.0.0.1');
+    const foreign = createServer((socket) => socket.on('data', (chunk: Buffer) => (heard += chunk.toString()))).listen(
+      0,
+      '127.0.0.1',
+    );
     await once(foreign, 'listening');
     cleanup.add(() => foreign.close());
     const { port } = foreign.address() as AddressInfo;
@@ -68,7 +97,10 @@ describe('the daemon', () => {
 
     foreign.close();
     await until(async () => (await localFile(folders)).url === `http://127.0.0.1:${port}`);
-    expect((await agent.local('GET', '/v1/status')).body).toMatchObject({ problems: [], localApi: { url: `http://127.0.0.1:${port}` } });
+    expect((await agent.local('GET', '/v1/status')).body).toMatchObject({
+      problems: [],
+      localApi: { url: `http://127.0.0.1:${port}` },
+    });
     expect(await agent.stop()).toMatchObject({ code: 0 });
     expect(await localFile(folders)).toMatchObject({ url: null, socket: null });
     expect((await queueAgent(folders, 'status')).stderr).toContain('does not answer');
@@ -89,7 +121,8 @@ describe('the daemon', () => {
     await again.process.printed(/queue agent started/);
     const { url, token: kept } = await localFile(folders);
     expect(kept).toBe(token);
-    for (const each of [before, token]) expect((await fetch(`${url}/v1/status`, { headers: { authorization: `Bearer ${each}` } })).status).toBe(200);
+    for (const each of [before, token])
+      expect((await fetch(`${url}/v1/status`, { headers: { authorization: `Bearer ${each}` } })).status).toBe(200);
     expect((await fetch(`${url}/v1/status`, { headers: { authorization: `Bearer ${token}x` } })).status).toBe(401);
   });
 
@@ -115,14 +148,20 @@ describe('a secret of a command', () => {
 
     const file = join(await cleanup.folder(), 'code');
     await writeFile(file, `${CODE}\r\nanother line\n`);
-    for (const ended of [await piped(CODE, ['rescue', '--code-file', '-', ...flags]), await runNode('agent/cli.ts', ['rescue', '--code-file', file, ...flags])]) {
+    for (const ended of [
+      await piped(CODE, ['rescue', '--code-file', '-', ...flags]),
+      await runNode('agent/cli.ts', ['rescue', '--code-file', file, ...flags]),
+    ]) {
       expect(ended).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('it has 11 characters') });
       expect(ended.stderr).not.toContain('ABCDE');
     }
     const asArgument = await runNode('agent/cli.ts', ['rescue', CODE, ...flags]);
     expect(asArgument).toMatchObject({ code: 2, stderr: expect.stringContaining('--code-file FILE') });
     expect(asArgument.stderr).not.toContain('ABCDE');
-    expect(await runNode('agent/cli.ts', ['rescue', ...flags])).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no terminal to ask on') });
+    expect(await runNode('agent/cli.ts', ['rescue', ...flags])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('there is no terminal to ask on'),
+    });
   });
 
   it('that is an enrollment token comes from a file, stdin or a prompt; a line of before, with --token, works too', async () => {
@@ -135,30 +174,65 @@ describe('a secret of a command', () => {
     const [first, second, third, fourth] = [await words(), await words(), await words(), await words()];
     const file = join(await cleanup.folder(), 'token');
     await writeFile(file, `${first.token}\n`, { mode: 0o600 });
-    const enrolled = async (name: string, act: (flags: string[]) => Promise<Ended>): Promise<Ended> => await act(agentFlags(await agentFolders(cleanup), name));
-    expect(await enrolled('branch-1', (flags) => runNode('agent/cli.ts', [...first.rest, '--token-file', file, ...flags]))).toMatchObject({ code: 0, stderr: '' });
-    expect(await enrolled('branch-2', (flags) => piped(second.token, [...second.rest, '--token-file', '-', ...flags]))).toMatchObject({ code: 0, stderr: '' });
-    expect(await enrolled('branch-3', (flags) => runNode('agent/cli.ts', [...third.rest, '--token', third.token, ...flags]))).toMatchObject({ code: 0 });
-    const shown = await typed('Enrollment token: ', `${fourth.token}\r`, [...fourth.rest, '--token-file', '-', ...agentFlags(await agentFolders(cleanup), 'branch-4')]);
+    const enrolled = async (name: string, act: (flags: string[]) => Promise<Ended>): Promise<Ended> =>
+      await act(agentFlags(await agentFolders(cleanup), name));
+    expect(
+      await enrolled('branch-1', (flags) => runNode('agent/cli.ts', [...first.rest, '--token-file', file, ...flags])),
+    ).toMatchObject({ code: 0, stderr: '' });
+    expect(
+      await enrolled('branch-2', (flags) => piped(second.token, [...second.rest, '--token-file', '-', ...flags])),
+    ).toMatchObject({ code: 0, stderr: '' });
+    expect(
+      await enrolled('branch-3', (flags) => runNode('agent/cli.ts', [...third.rest, '--token', third.token, ...flags])),
+    ).toMatchObject({ code: 0 });
+    const shown = await typed('Enrollment token: ', `${fourth.token}\r`, [
+      ...fourth.rest,
+      '--token-file',
+      '-',
+      ...agentFlags(await agentFolders(cleanup), 'branch-4'),
+    ]);
     expect(shown.code).toBe(0);
     expect(shown.shown).not.toContain(fourth.token);
-    expect(await runNode('agent/cli.ts', [...fourth.rest, '--token', 'x', '--token-file', file])).toMatchObject({ code: 2 });
+    expect(await runNode('agent/cli.ts', [...fourth.rest, '--token', 'x', '--token-file', file])).toMatchObject({
+      code: 2,
+    });
   });
 });
 
 describe('text from elsewhere', () => {
   it('is escaped in status, --json and doctor: no control reaches the terminal, and no line can be forged', async () => {
     const folders = await agentFolders(cleanup);
-    const connection = { state: 'waiting', since: HOSTILE, reason: { code: 'refused', text: HOSTILE, hint: HOSTILE }, central: { name: HOSTILE, url: HOSTILE, session: null, epoch: 1 } };
-    await openApi({ dataFolder: folders.data, ports: { status: async () => ({ name: HOSTILE, version: HOSTILE, connection, outbox: { messages: 0, bytes: 0 }, inbox: { messages: 0, bytes: 0 } }) } });
+    const connection = {
+      state: 'waiting',
+      since: HOSTILE,
+      reason: { code: 'refused', text: HOSTILE, hint: HOSTILE },
+      central: { name: HOSTILE, url: HOSTILE, session: null, epoch: 1 },
+    };
+    await openApi({
+      dataFolder: folders.data,
+      ports: {
+        status: async () => ({
+          name: HOSTILE,
+          version: HOSTILE,
+          connection,
+          outbox: { messages: 0, bytes: 0 },
+          inbox: { messages: 0, bytes: 0 },
+        }),
+      },
+    });
     const [text, json] = [await queueAgent(folders, 'status'), await queueAgent(folders, 'status', '--json')];
     expect(text.stdout).toContain(String.raw`a\u001b[2Jb\u009b31mc\u202ed\u2066e\u000d\u000aok      authentication`);
     expect(JSON.parse(json.stdout)).toMatchObject({ name: HOSTILE, connection });
     const profile = join(folders.profile, '..', HOSTILE);
     await cp(folders.profile, profile, { recursive: true });
-    const [doctor, doctorJson] = [await queueAgent({ ...folders, profile }, 'doctor'), await queueAgent({ ...folders, profile }, 'doctor', '--json')];
+    const [doctor, doctorJson] = [
+      await queueAgent({ ...folders, profile }, 'doctor'),
+      await queueAgent({ ...folders, profile }, 'doctor', '--json'),
+    ];
     expect(doctor.stdout).toContain(String.raw`a\u001b[2Jb\u009b31mc\u202ed\u2066e\u000d\u000aok      authentication`);
-    expect(JSON.parse(doctorJson.stdout)).toMatchObject({ steps: [{ found: expect.arrayContaining([`profile ${profile}`]) }, { step: 'identity' }] });
+    expect(JSON.parse(doctorJson.stdout)).toMatchObject({
+      steps: [{ found: expect.arrayContaining([`profile ${profile}`]) }, { step: 'identity' }],
+    });
     for (const { stdout } of [text, json, doctor, doctorJson]) {
       expect(stdout).not.toMatch(UNESCAPED);
       expect(stdout).not.toMatch(/^ok +authentication/m);
@@ -167,7 +241,17 @@ describe('text from elsewhere', () => {
 
   it('is escaped in the refusal of an enrolment, and in an error about an argument', async () => {
     const server = createHttpServer((_request, response) => {
-      response.writeHead(403, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ type: 'urn:queuegate:error:token_used', title: HOSTILE, detail: HOSTILE, hint: HOSTILE, status: 403 }));
+      response
+        .writeHead(403, { 'content-type': 'application/problem+json' })
+        .end(
+          JSON.stringify({
+            type: 'urn:queuegate:error:token_used',
+            title: HOSTILE,
+            detail: HOSTILE,
+            hint: HOSTILE,
+            status: 403,
+          }),
+        );
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     cleanup.add(() => server.close());
@@ -177,7 +261,12 @@ describe('text from elsewhere', () => {
     await writeFile(token, `qge_${'0'.repeat(16)}_${'x'.repeat(43)}\n`);
     const refused = await queueAgent(folders, 'enrol', `http://127.0.0.1:${port}`, '--token-file', token);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(String.raw`a\u001b[2Jb`) });
-    for (const { stdout, stderr } of [refused, await queueAgent(folders, HOSTILE), await queueAgent(folders, 'start', HOSTILE), await queueAgent(folders, 'enrol', HOSTILE)]) {
+    for (const { stdout, stderr } of [
+      refused,
+      await queueAgent(folders, HOSTILE),
+      await queueAgent(folders, 'start', HOSTILE),
+      await queueAgent(folders, 'enrol', HOSTILE),
+    ]) {
       expect(stdout + stderr).not.toMatch(UNESCAPED);
       expect(stderr).not.toMatch(/^ok /m);
     }

@@ -29,7 +29,9 @@ function isKeyFile(place: string): boolean {
 }
 
 function filesIn(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 /** Every route of REST that only reads, as Central registers them. */
@@ -61,10 +63,16 @@ async function askAll(central: CentralProcess, when: string, places: Places): Pr
   });
   let answered = 0;
   for (const path of paths) {
-    const answer = await fetch(`http://127.0.0.1:${central.ports.http}${path}`, { headers: { authorization: `Bearer ${central.token}` } });
+    const answer = await fetch(`http://127.0.0.1:${central.ports.http}${path}`, {
+      headers: { authorization: `Bearer ${central.token}` },
+    });
     const body = Buffer.from(await answer.arrayBuffer());
     // 404: there is none of it yet.
-    expect([path, answer.status, body.toString()]).toEqual([path, expect.toSatisfy((status: number) => status === 200 || status === 404), expect.any(String)]);
+    expect([path, answer.status, body.toString()]).toEqual([
+      path,
+      expect.toSatisfy((status: number) => status === 200 || status === 404),
+      expect.any(String),
+    ]);
     if (answer.status === 200) answered += 1;
     places.set(`GET ${path} (${when})`, Buffer.concat([Buffer.from(JSON.stringify([...answer.headers])), body]));
   }
@@ -72,7 +80,8 @@ async function askAll(central: CentralProcess, when: string, places: Places): Pr
 }
 
 function keepFiles(folder: string, when: string, places: Places): void {
-  for (const file of filesIn(folder)) places.set(`${basename(folder)}/${relative(folder, file)} (${when})`, readFileSync(file));
+  for (const file of filesIn(folder))
+    places.set(`${basename(folder)}/${relative(folder, file)} (${when})`, readFileSync(file));
 }
 
 /** The keys of a Central that stands still, opened with its key-encryption key, and the entries of its audit log. */
@@ -80,11 +89,17 @@ async function openStore(folder: string): Promise<{ secrets: Secret[]; audit: Bu
   const store = await openSqliteStore({ folder, deduplicationMs: 0, onFailure: (error) => console.error(error) });
   try {
     const none = { file: undefined, previousFile: undefined, environment: undefined, credentialsFolder: undefined };
-    const material = await openKeyMaterial({ store: store.keyMaterial, sources: { dataFolder: folder, ...none }, log: { info: () => undefined, warn: () => undefined }, now: Date.now });
+    const material = await openKeyMaterial({
+      store: store.keyMaterial,
+      sources: { dataFolder: folder, ...none },
+      log: { info: () => undefined, warn: () => undefined },
+      now: Date.now,
+    });
     const secrets: Secret[] = [];
-    for (const name of (await material.names()).filter((name) => name.endsWith('.key'))) secrets.push({ name, pem: (await material.get(name)) ?? '' });
+    for (const name of (await material.names()).filter((name) => name.endsWith('.key')))
+      secrets.push({ name, pem: (await material.get(name)) ?? '' });
     const entries: unknown[] = [];
-    for (let before: number | undefined; ; ) {
+    for (let before: number | undefined; ;) {
       const page = await store.audit.list({ limit: 1000, ...(before === undefined ? {} : { before }) });
       if (page.length === 0) break;
       entries.push(...page);
@@ -100,7 +115,10 @@ describe('the search', () => {
   const { privateKey: ec } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const { privateKey: rsa } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 
-  it.each([['P-256', ec], ['RSA', rsa]] as const)('finds a key of %s in each form, wherever it begins', (_kind, key) => {
+  it.each([
+    ['P-256', ec],
+    ['RSA', rsa],
+  ] as const)('finds a key of %s in each form, wherever it begins', (_kind, key) => {
     const pem = key.export({ format: 'pem', type: 'pkcs8' });
     const secrets = [{ name: 'it', pem }];
     const own = key.export({ format: 'pem', type: key === ec ? 'sec1' : 'pkcs1' });
@@ -121,8 +139,16 @@ describe('the search', () => {
       'the number in hex of capitals': d.toString('hex').toUpperCase(),
       'the number in base64': d.toString('base64'),
       'the number in base64url': d.toString('base64url'),
-      'the number in the base64 of something, one byte later': Buffer.concat([Buffer.from('1'), d, Buffer.from('after')]).toString('base64'),
-      'the number in the base64 of something, two bytes later': Buffer.concat([Buffer.from('12'), d, Buffer.from('after')]).toString('base64'),
+      'the number in the base64 of something, one byte later': Buffer.concat([
+        Buffer.from('1'),
+        d,
+        Buffer.from('after'),
+      ]).toString('base64'),
+      'the number in the base64 of something, two bytes later': Buffer.concat([
+        Buffer.from('12'),
+        d,
+        Buffer.from('after'),
+      ]).toString('base64'),
     };
     for (const [form, value] of Object.entries(hidden)) {
       const bytes = Buffer.concat([Buffer.from('before '), Buffer.from(value), Buffer.from(' after')]);
@@ -147,7 +173,12 @@ describe('private keys', () => {
     mkdirSync(temporary);
     const [places, given]: [Places, Secret[]] = [new Map(), []];
     const heard: Ended[] = [];
-    const start = async (): Promise<CentralProcess> => await CentralProcess.start(cleanup, data, ['--central-agent', '--log-level', 'trace'], { TMPDIR: temporary, QUEUE_AGENT_LOCAL_API_PORT: '0', QUEUE_AGENT_LOG_LEVEL: 'trace' });
+    const start = async (): Promise<CentralProcess> =>
+      await CentralProcess.start(cleanup, data, ['--central-agent', '--log-level', 'trace'], {
+        TMPDIR: temporary,
+        QUEUE_AGENT_LOCAL_API_PORT: '0',
+        QUEUE_AGENT_LOG_LEVEL: 'trace',
+      });
     const said = (title: string, { code, stdout, stderr }: Ended, expected = 0): void => {
       expect([title, code, stdout + stderr]).toEqual([title, expected, expect.any(String)]);
       places.set(`queuegate ${title}`, Buffer.from(stdout + stderr));
@@ -166,7 +197,12 @@ describe('private keys', () => {
     keepFiles(data, 'first, running', places);
     heard.push(await first.stop());
     const own = await openStore(data);
-    expect(own.secrets.map(({ name }) => name.replace(/[0-9a-f]{64}/, '*')).toSorted()).toEqual(['authority.*.key', 'server.key', 'server.request.key', 'signing.key']);
+    expect(own.secrets.map(({ name }) => name.replace(/[0-9a-f]{64}/, '*')).toSorted()).toEqual([
+      'authority.*.key',
+      'server.key',
+      'server.request.key',
+      'signing.key',
+    ]);
 
     // --- a second one: keys come from elsewhere, and some are refused ---------------------------------------------------------
     const central = await start();
@@ -176,10 +212,43 @@ describe('private keys', () => {
     const answer = bank.folder.write('answer.pem', bank.sign(readFileSync(csr, 'utf8')) + above);
     said('certificate install', await central.cli('certificate', 'install', answer, '--force', '--json'));
     const server = bank.issue('central');
-    said('certificate import', await central.cli('certificate', 'import', bank.folder.write('central.pem', server.key + server.certificate + above), '--force', '--json'));
+    said(
+      'certificate import',
+      await central.cli(
+        'certificate',
+        'import',
+        bank.folder.write('central.pem', server.key + server.certificate + above),
+        '--force',
+        '--json',
+      ),
+    );
     const staged = bank.issue('staged');
-    openssl('pkcs12', '-export', '-in', staged.files.certificate, '-inkey', staged.files.key, '-certfile', bank.intermediate.files.certificate, '-passout', `pass:${PASSWORD}`, '-out', bank.folder.path('central.p12'));
-    said('certificate import of PKCS#12', await central.cli('certificate', 'import', bank.folder.path('central.p12'), '--password-file', password, '--stage', '--json'));
+    openssl(
+      'pkcs12',
+      '-export',
+      '-in',
+      staged.files.certificate,
+      '-inkey',
+      staged.files.key,
+      '-certfile',
+      bank.intermediate.files.certificate,
+      '-passout',
+      `pass:${PASSWORD}`,
+      '-out',
+      bank.folder.path('central.p12'),
+    );
+    said(
+      'certificate import of PKCS#12',
+      await central.cli(
+        'certificate',
+        'import',
+        bank.folder.path('central.p12'),
+        '--password-file',
+        password,
+        '--stage',
+        '--json',
+      ),
+    );
 
     const refused = bank.issue('refused', { key: ['RSA', '-pkeyopt', 'rsa_keygen_bits:2048'] });
     const wrong = bank.folder.write('wrong', 'another password');
@@ -192,11 +261,33 @@ describe('private keys', () => {
       'a key with a line less': refused.key.replace(/\n[^\n]+\n/, '\n') + refused.certificate + above,
       'a key in a line': refused.key.replaceAll('\n', ' ') + refused.certificate + above,
     };
-    for (const [title, text] of Object.entries(bad)) said(`certificate import: ${title}`, await central.cli('certificate', 'import', bank.folder.write('bad.pem', text)), 1);
-    for (const [title, text] of Object.entries(bad)) said(`certificate install: ${title}`, await central.cli('certificate', 'install', bank.folder.write('bad.pem', text)), 1);
-    said('certificate import: wrong password', await central.cli('certificate', 'import', bank.folder.path('central.p12'), '--password-file', wrong), 1);
-    said('certificate import: no such password', await central.cli('certificate', 'import', bank.folder.path('central.p12')), 1);
-    said('ca import: a key that may not sign', await central.cli('ca', 'import', bank.folder.write('bad.pem', refused.key + refused.certificate + above)), 1);
+    for (const [title, text] of Object.entries(bad))
+      said(
+        `certificate import: ${title}`,
+        await central.cli('certificate', 'import', bank.folder.write('bad.pem', text)),
+        1,
+      );
+    for (const [title, text] of Object.entries(bad))
+      said(
+        `certificate install: ${title}`,
+        await central.cli('certificate', 'install', bank.folder.write('bad.pem', text)),
+        1,
+      );
+    said(
+      'certificate import: wrong password',
+      await central.cli('certificate', 'import', bank.folder.path('central.p12'), '--password-file', wrong),
+      1,
+    );
+    said(
+      'certificate import: no such password',
+      await central.cli('certificate', 'import', bank.folder.path('central.p12')),
+      1,
+    );
+    said(
+      'ca import: a key that may not sign',
+      await central.cli('ca', 'import', bank.folder.write('bad.pem', refused.key + refused.certificate + above)),
+      1,
+    );
     // What a script does that takes the wrong field: keys where none belong.
     for (const [path, body] of [
       ['/certificate/import', { file: refused.key }],
@@ -208,26 +299,59 @@ describe('private keys', () => {
     ] as const) {
       const { status, body: problem, headers } = await central.rest('POST', path, body);
       expect([path, status]).toEqual([path, expect.toSatisfy((found: number) => found >= 400 && found < 500)]);
-      places.set(`POST ${path} with ${JSON.stringify(body).slice(0, 40)}`, Buffer.from(JSON.stringify([problem, ...headers])));
+      places.set(
+        `POST ${path} with ${JSON.stringify(body).slice(0, 40)}`,
+        Buffer.from(JSON.stringify([problem, ...headers])),
+      );
     }
 
-    said('ca import', await central.cli('ca', 'import', bank.folder.write('ca.pem', bank.intermediate.key + above), '--force', '--json'));
+    said(
+      'ca import',
+      await central.cli(
+        'ca',
+        'import',
+        bank.folder.write('ca.pem', bank.intermediate.key + above),
+        '--force',
+        '--json',
+      ),
+    );
     const [exported, backup] = [join(folder, 'authority.p12'), join(folder, 'central.backup')];
-    said('ca export', await central.cli('ca', 'export', '--with-key', '--out', exported, '--password-file', password, '--json'));
+    said(
+      'ca export',
+      await central.cli('ca', 'export', '--with-key', '--out', exported, '--password-file', password, '--json'),
+    );
     said('backup', await central.cli('backup', '--out', backup, '--password-file', password));
     const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2', ['--log-level', 'trace']);
     await central.online('branch-2');
-    for (const [i, { folders }] of [agent, newcomer].entries()) places.set(`queue-agent doctor ${i}`, Buffer.from(JSON.stringify(await runNode('agent/cli.ts', ['doctor', ...agentFlags(folders, 'x'), '--json']))));
+    for (const [i, { folders }] of [agent, newcomer].entries())
+      places.set(
+        `queue-agent doctor ${i}`,
+        Buffer.from(JSON.stringify(await runNode('agent/cli.ts', ['doctor', ...agentFlags(folders, 'x'), '--json']))),
+      );
     await askAll(central, "the bank's keys", places);
     keepFiles(data, 'second, running', places);
     // While they run: local-api.json and the write-ahead logs are there.
     const dataFolders = [data, agent.folders.data, newcomer.folders.data];
     const running = dataFolders.flatMap(filesIn);
-    for (const [name, times] of Object.entries({ 'administrator-token': 1, 'key-encryption-key': 1, 'central.db': 1, 'agent-key.pem': 3, 'identity.json': 3, 'local-api.json': 3, 'agent.db': 3 })) expect([name, running.filter((file) => basename(file) === name).length]).toEqual([name, times]);
+    for (const [name, times] of Object.entries({
+      'administrator-token': 1,
+      'key-encryption-key': 1,
+      'central.db': 1,
+      'agent-key.pem': 3,
+      'identity.json': 3,
+      'local-api.json': 3,
+      'agent.db': 3,
+    }))
+      expect([name, running.filter((file) => basename(file) === name).length]).toEqual([name, times]);
     expect(openToOthers([...running, exported, backup])).toEqual([]);
     for (const inside of dataFolders) expect([inside, statSync(inside).mode & 0o777]).toEqual([inside, 0o700]);
     for (const [i, { folders }] of [agent, newcomer].entries()) keepFiles(folders.data, `agent ${i}, running`, places);
-    given.push({ name: 'refused.key', pem: refused.key }, { name: 'bank server.key', pem: server.key }, { name: 'bank staged.key', pem: staged.key }, { name: 'bank intermediate.key', pem: bank.intermediate.key });
+    given.push(
+      { name: 'refused.key', pem: refused.key },
+      { name: 'bank server.key', pem: server.key },
+      { name: 'bank staged.key', pem: staged.key },
+      { name: 'bank intermediate.key', pem: bank.intermediate.key },
+    );
 
     heard.push(await agent.stop(), await newcomer.stop(), await central.stop());
     const last = await openStore(data);
@@ -240,28 +364,48 @@ describe('private keys', () => {
     for (const [i, { stdout, stderr }] of heard.entries()) places.set(`log ${i}`, Buffer.from(stdout + stderr));
     for (const [i, { audit }] of [own, last].entries()) places.set(`audit entries ${i}`, audit);
     for (const file of [exported, backup]) places.set(basename(file), readFileSync(file));
-    expect(places.get('audit entries 1')?.toString()).toMatch(/server-certificate\.adopt[^]*authority\.(import|promote)|authority[^]*server-certificate\.adopt/);
+    expect(places.get('audit entries 1')?.toString()).toMatch(
+      /server-certificate\.adopt[^]*authority\.(import|promote)|authority[^]*server-certificate\.adopt/,
+    );
     expect(places.get('log 0')?.toString()).toContain('"msg"');
 
     // --- what is looked for, and where it may be ------------------------------------------------------------------------------
-    const keyFiles = [...filesIn(data), ...[agent, newcomer].flatMap(({ folders }) => filesIn(folders.data))].filter((file) => basename(file) === 'agent-key.pem');
+    const keyFiles = [...filesIn(data), ...[agent, newcomer].flatMap(({ folders }) => filesIn(folders.data))].filter(
+      (file) => basename(file) === 'agent-key.pem',
+    );
     expect(keyFiles).toHaveLength(3);
     const agents = keyFiles.map((file, i) => ({ name: `agent ${i}`, pem: readFileSync(file, 'utf8') }));
     const secrets = [...own.secrets, ...last.secrets, ...given, ...agents];
     expect(new Set(secrets.map(({ pem }) => pem.trim())).size).toBeGreaterThanOrEqual(10);
     // What was given is kept, and is among what is looked for in any case.
-    const derOf = (pem: string): string => createPrivateKey(pem).export({ format: 'der', type: 'pkcs8' }).toString('hex');
-    expect(last.secrets.map(({ pem }) => derOf(pem))).toEqual(expect.arrayContaining([server.key, staged.key, bank.intermediate.key].map(derOf)));
-    const found = [...places].flatMap(([place, bytes]) => (isKeyFile(place) ? [] : foundIn(bytes, secrets).map((what) => `${place}: ${what}`)));
+    const derOf = (pem: string): string =>
+      createPrivateKey(pem).export({ format: 'der', type: 'pkcs8' }).toString('hex');
+    expect(last.secrets.map(({ pem }) => derOf(pem))).toEqual(
+      expect.arrayContaining([server.key, staged.key, bank.intermediate.key].map(derOf)),
+    );
+    const found = [...places].flatMap(([place, bytes]) =>
+      isKeyFile(place) ? [] : foundIn(bytes, secrets).map((what) => `${place}: ${what}`),
+    );
     expect(found).toEqual([]);
     // In its file each agent has its own key, and nobody else's.
     for (const [i, file] of keyFiles.entries()) {
       const others = secrets.filter(({ name }) => name !== `agent ${i}`);
-      expect([statSync(file).mode & 0o777, foundIn(readFileSync(file), others), foundIn(readFileSync(file), [agents[i] ?? { name: '', pem: '' }]).length > 0]).toEqual([0o600, [], true]);
+      expect([
+        statSync(file).mode & 0o777,
+        foundIn(readFileSync(file), others),
+        foundIn(readFileSync(file), [agents[i] ?? { name: '', pem: '' }]).length > 0,
+      ]).toEqual([0o600, [], true]);
     }
     // The words around any key, the passwords that were given, and the key that seals the others are nowhere else either.
     const sealing = readFileSync(join(data, 'key-encryption-key'), 'utf8').trim();
-    const words: Readonly<Record<string, readonly string[]>> = { 'a password': [PASSWORD, 'another password'], 'the key-encryption key': [sealing, Buffer.from(sealing, 'base64').toString('latin1'), Buffer.from(sealing, 'base64').toString('hex')] };
+    const words: Readonly<Record<string, readonly string[]>> = {
+      'a password': [PASSWORD, 'another password'],
+      'the key-encryption key': [
+        sealing,
+        Buffer.from(sealing, 'base64').toString('latin1'),
+        Buffer.from(sealing, 'base64').toString('hex'),
+      ],
+    };
     const spoken = [...places].flatMap(([place, bytes]) => {
       const text = bytes.toString('latin1');
       const said = Object.keys(words).filter((word) => words[word]?.some((form) => text.includes(form)));
@@ -269,7 +413,12 @@ describe('private keys', () => {
       if (/PRIVATE KEY-----(\\[rn]|\s)*[A-Za-z0-9+/]{8}/.test(text)) said.push('an open key');
       return said.map((word) => `${place}: ${word}`);
     });
-    expect(spoken.filter((line) => !/\/agent-key\.pem \(.*: an open key$|^central\/key-encryption-key \(.*: the key-encryption key$/.test(line))).toEqual([]);
+    expect(
+      spoken.filter(
+        (line) =>
+          !/\/agent-key\.pem \(.*: an open key$|^central\/key-encryption-key \(.*: the key-encryption key$/.test(line),
+      ),
+    ).toEqual([]);
     // They are there, sealed: else this would look for what is not there at all.
     expect(places.get('central/central.db (stopped)')?.includes('qgk1:')).toBe(true);
     expect(openToOthers(dataFolders.flatMap(filesIn))).toEqual([]);

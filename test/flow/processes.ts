@@ -56,7 +56,9 @@ async function fetchAgain(url: string, options: RequestInit): Promise<Response> 
  * compiled once, each starts in half the time (nodejs.org/api/module.html#module-compile-cache).
  */
 function ownEnvironment(): NodeJS.ProcessEnv {
-  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(QUEUEGATE|QUEUE_AGENT)_/.test(name)));
+  const own = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(QUEUEGATE|QUEUE_AGENT)_/.test(name)),
+  );
   return { ...own, NODE_COMPILE_CACHE: join(ROOT, 'node_modules/.cache/compiled') };
 }
 
@@ -67,13 +69,23 @@ export class Running {
   stdout = '';
   stderr = '';
 
-  constructor(program: string, args: readonly string[], options: { cwd?: string; env?: Readonly<Record<string, string>> } = {}) {
-    this.child = spawn(program, [...args], { cwd: options.cwd ?? ROOT, env: { ...ownEnvironment(), ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(
+    program: string,
+    args: readonly string[],
+    options: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+  ) {
+    this.child = spawn(program, [...args], {
+      cwd: options.cwd ?? ROOT,
+      env: { ...ownEnvironment(), ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.child.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.#ended = new Promise((resolveEnded, reject) => {
       this.child.once('error', reject);
-      this.child.once('close', (code, signal) => resolveEnded({ code, signal, stdout: this.stdout, stderr: this.stderr }));
+      this.child.once('close', (code, signal) =>
+        resolveEnded({ code, signal, stdout: this.stdout, stderr: this.stderr }),
+      );
     });
   }
 
@@ -99,7 +111,8 @@ export class Running {
     return await until(
       () => {
         const found = pattern.exec(`${this.stdout}\n${this.stderr}`);
-        if (found === null && !this.running) throw new Error(`the process ended without printing ${String(pattern)}:\n${this.stdout}\n${this.stderr}`);
+        if (found === null && !this.running)
+          throw new Error(`the process ended without printing ${String(pattern)}:\n${this.stdout}\n${this.stderr}`);
         return found ?? undefined;
       },
       withinMs,
@@ -109,7 +122,11 @@ export class Running {
 }
 
 /** Polls until `look` finds something. Only for what cannot be waited for otherwise; bounded. */
-export async function until<T>(look: () => T | undefined | Promise<T | undefined>, withinMs = READY_MS, explain: () => string = () => 'the time is up'): Promise<T> {
+export async function until<T>(
+  look: () => T | undefined | Promise<T | undefined>,
+  withinMs = READY_MS,
+  explain: () => string = () => 'the time is up',
+): Promise<T> {
   const deadline = Date.now() + withinMs;
   for (;;) {
     const found = await look();
@@ -135,18 +152,32 @@ export async function freePorts(count: number): Promise<number[]> {
 }
 
 /** Runs a program to its end. */
-export async function run(program: string, args: readonly string[], options: { cwd?: string; env?: Readonly<Record<string, string>> } = {}): Promise<Ended> {
+export async function run(
+  program: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: Readonly<Record<string, string>> } = {},
+): Promise<Ended> {
   return await new Running(program, args, options).ended();
 }
 
 /** Runs one of our programs from its source. */
-export async function runNode(script: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+export async function runNode(
+  script: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
   return await run(process.execPath, [join(ROOT, script), ...args], { env });
 }
 
 /** Runs one of our programs from its source on a terminal of its own (script(1)), which shows what a person would see. */
-export async function onTerminal(script: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
-  const words = [process.execPath, join(ROOT, script), ...args].map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`);
+export async function onTerminal(
+  script: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
+  const words = [process.execPath, join(ROOT, script), ...args].map(
+    (word) => `'${word.replaceAll("'", String.raw`'\''`)}'`,
+  );
   const ended = await run('script', ['--quiet', '--return', '--command', words.join(' '), '/dev/null'], { env });
   return { ...ended, stdout: ended.stdout.replaceAll('\r\n', '\n') };
 }
@@ -176,11 +207,19 @@ export class CentralProcess {
   }
 
   /** Starts Central on free ports with the data folder `folder` (kept: a second start goes on with it). */
-  static async start(cleanup: Cleanup, folder: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<CentralProcess> {
+  static async start(
+    cleanup: Cleanup,
+    folder: string,
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<CentralProcess> {
     const ports = ['--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
     const names = ['--advertised-names', 'localhost'];
     const given = (flag: string): boolean => args.includes(flag);
-    const defaults = [...ports.flatMap((flag, i) => (i % 2 === 0 && !given(flag) ? [flag, '0'] : [])), ...(given('--advertised-names') ? [] : names)];
+    const defaults = [
+      ...ports.flatMap((flag, i) => (i % 2 === 0 && !given(flag) ? [flag, '0'] : [])),
+      ...(given('--advertised-names') ? [] : names),
+    ];
     return await CentralProcess.#run(cleanup, folder, [...defaults, ...args], env);
   }
 
@@ -188,37 +227,79 @@ export class CentralProcess {
    * Starts Central with a data folder whose parameters name free ports: they can be moved, which an override by the node's own
    * configuration (`start`) would not let them. A second start goes on with them.
    */
-  static async startOnParameters(cleanup: Cleanup, folder: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}): Promise<CentralProcess> {
+  static async startOnParameters(
+    cleanup: Cleanup,
+    folder: string,
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<CentralProcess> {
     const known = await readFile(join(folder, 'administrator-token')).catch(() => undefined);
     if (known === undefined) {
       const first = await CentralProcess.start(cleanup, folder);
       const [plain, secure, https, http] = await freePorts(4);
-      const changed = await first.change({ 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http });
+      const changed = await first.change({
+        'websocket.port': plain,
+        'websocket.secure.port': secure,
+        'https.port': https,
+        'http.port': http,
+      });
       if (changed.status !== 200) throw new Error(`the ports could not be set: ${JSON.stringify(changed.body)}`);
       await first.stop();
     }
     return await CentralProcess.#run(cleanup, folder, ['--advertised-names', 'localhost', ...args], env);
   }
 
-  static async #run(cleanup: Cleanup, folder: string, args: readonly string[], env: Readonly<Record<string, string>>): Promise<CentralProcess> {
-    const process_ = new Running(process.execPath, [join(ROOT, 'central/main.ts'), '--data-folder', folder, ...args], { env });
+  static async #run(
+    cleanup: Cleanup,
+    folder: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+  ): Promise<CentralProcess> {
+    const process_ = new Running(process.execPath, [join(ROOT, 'central/main.ts'), '--data-folder', folder, ...args], {
+      env,
+    });
     cleanup.add(() => process_.stop());
     await process_.printed(/Administration: .*\n/);
-    const port = (title: string): number => Number(new RegExp(`${title} listens .*, port (\\d+)`).exec(process_.stdout)?.[1] ?? 0);
+    const port = (title: string): number =>
+      Number(new RegExp(`${title} listens .*, port (\\d+)`).exec(process_.stdout)?.[1] ?? 0);
     const token = (await readFile(join(folder, 'administrator-token'), 'utf8')).trim();
     const line = /queue-agent (enrol .*)/.exec(process_.stdout)?.[1] ?? '';
-    return new CentralProcess(process_, folder, token, { plain: port('The plain WebSocket'), secure: port('The secure WebSocket'), https: port('HTTPS administration'), http: port('HTTP administration') }, line);
+    return new CentralProcess(
+      process_,
+      folder,
+      token,
+      {
+        plain: port('The plain WebSocket'),
+        secure: port('The secure WebSocket'),
+        https: port('HTTPS administration'),
+        http: port('HTTP administration'),
+      },
+      line,
+    );
   }
 
   /** A REST request as the first administrator. */
-  async rest(method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
+  async rest(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
     const answer = await fetchAgain(`http://127.0.0.1:${this.ports.http}/api/v1${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        authorization: `Bearer ${this.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
-    return { status: answer.status, body: text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text, headers: answer.headers };
+    return {
+      status: answer.status,
+      body: text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text,
+      headers: answer.headers,
+    };
   }
 
   /** Every event from the start that fits the query, page by page. */
@@ -233,7 +314,10 @@ export class CentralProcess {
     }
   }
 
-  async change(values: Readonly<Record<string, unknown>>, options: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+  async change(
+    values: Readonly<Record<string, unknown>>,
+    options: Readonly<Record<string, unknown>> = {},
+  ): Promise<Answer> {
     return await this.rest('PATCH', '/parameters', { values, ...options });
   }
 
@@ -312,15 +396,29 @@ export class AgentProcess {
   }
 
   static start(cleanup: Cleanup, folders: AgentFolders, name: string, args: readonly string[] = []): AgentProcess {
-    const process_ = new Running(process.execPath, [join(ROOT, 'agent/cli.ts'), 'start', ...agentFlags(folders, name), ...args]);
+    const process_ = new Running(process.execPath, [
+      join(ROOT, 'agent/cli.ts'),
+      'start',
+      ...agentFlags(folders, name),
+      ...args,
+    ]);
     cleanup.add(() => process_.stop());
     return new AgentProcess(process_, folders);
   }
 
   /** Enrols with a fresh token of `central` and starts. */
-  static async enrolled(cleanup: Cleanup, central: CentralProcess, name: string, args: readonly string[] = []): Promise<AgentProcess> {
+  static async enrolled(
+    cleanup: Cleanup,
+    central: CentralProcess,
+    name: string,
+    args: readonly string[] = [],
+  ): Promise<AgentProcess> {
     const folders = await agentFolders(cleanup);
-    const enrolled = await runNode('agent/cli.ts', [...(await central.enrolment()), ...agentFlags(folders, name), ...args]);
+    const enrolled = await runNode('agent/cli.ts', [
+      ...(await central.enrolment()),
+      ...agentFlags(folders, name),
+      ...args,
+    ]);
     if (enrolled.code !== 0) throw new Error(`enrolment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
     return AgentProcess.start(cleanup, folders, name, args);
   }
@@ -332,7 +430,11 @@ export class AgentProcess {
       // Null: the daemon before has ended, and this one does not listen yet.
       return found?.url === null ? undefined : found;
     });
-    const answer = await fetchAgain(`${url}${path}`, { method, headers: { authorization: `Bearer ${token}` }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+    const answer = await fetchAgain(`${url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}` },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
     return { status: answer.status, body: await answer.json(), headers: answer.headers };
   }
 

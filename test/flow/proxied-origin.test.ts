@@ -30,7 +30,9 @@ afterAll(() => cleanup.run());
 
 /** An address of this host that is not loopback. */
 function elsewhere(): string {
-  const found = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []).find(({ internal, family }) => !internal && family === 'IPv4');
+  const found = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ internal, family }) => !internal && family === 'IPv4');
   if (found === undefined) throw new Error('this host has no address but loopback: the test needs one');
   return found.address;
 }
@@ -53,7 +55,16 @@ async function session(): Promise<Record<string, unknown>> {
 async function haproxy(to: number, options: string): Promise<number> {
   const folder = await cleanup.folder();
   const [port = 0] = await freePorts(1);
-  const lines = ['defaults', ' mode tcp', ' timeout connect 5s', ' timeout client 60s', ' timeout server 60s', 'listen agents', ` bind :${port}`, ` server central 127.0.0.1:${to} ${options}`];
+  const lines = [
+    'defaults',
+    ' mode tcp',
+    ' timeout connect 5s',
+    ' timeout client 60s',
+    ' timeout server 60s',
+    'listen agents',
+    ` bind :${port}`,
+    ` server central 127.0.0.1:${to} ${options}`,
+  ];
   await writeFile(join(folder, 'haproxy.cfg'), `${lines.join('\n')}\n`);
   const running = new Running('haproxy', ['-db', '-f', join(folder, 'haproxy.cfg')]);
   cleanup.add(() => running.stop('SIGTERM'));
@@ -72,29 +83,54 @@ async function haproxy(to: number, options: string): Promise<number> {
 describe.skipIf(lacksPeer('haproxy'))('through HAProxy with send-proxy-v2', () => {
   it('agents on ws and wss have their own address, also while HAProxy checks the health of Central', async () => {
     const checks = 'send-proxy-v2 check check-send-proxy inter 200';
-    const plain = await RawAgent.dial(cleanup, `ws://127.0.0.1:${await haproxy(central.ports.plain, checks)}`, undefined, { localAddress: '127.0.0.3' });
+    const plain = await RawAgent.dial(
+      cleanup,
+      `ws://127.0.0.1:${await haproxy(central.ports.plain, checks)}`,
+      undefined,
+      { localAddress: '127.0.0.3' },
+    );
     await plain.welcomed(agent);
     expect(await session()).toMatchObject({ address: '127.0.0.3', transport: 'ws' });
     // TLS goes through HAProxy: the session is bound to it.
-    const secure = await RawAgent.dial(cleanup, `wss://127.0.0.1:${await haproxy(central.ports.secure, checks)}`, root, { localAddress: '127.0.0.4', servername: 'localhost' });
+    const secure = await RawAgent.dial(
+      cleanup,
+      `wss://127.0.0.1:${await haproxy(central.ports.secure, checks)}`,
+      root,
+      { localAddress: '127.0.0.4', servername: 'localhost' },
+    );
     await secure.welcomed(agent);
     expect(await session()).toMatchObject({ address: '127.0.0.4', transport: 'wss' });
-    const remote = await RawAgent.dial(cleanup, `ws://${elsewhere()}:${await haproxy(central.ports.plain, 'send-proxy-v2')}`);
+    const remote = await RawAgent.dial(
+      cleanup,
+      `ws://${elsewhere()}:${await haproxy(central.ports.plain, 'send-proxy-v2')}`,
+    );
     await remote.welcomed(agent);
     expect(await session()).toMatchObject({ address: elsewhere() });
-    expect((await failures()).filter(({ cause }) => cause.startsWith('proxy_') || cause === 'forwarded_for_unreadable')).toEqual([]);
+    expect(
+      (await failures()).filter(({ cause }) => cause.startsWith('proxy_') || cause === 'forwarded_for_unreadable'),
+    ).toEqual([]);
   });
 
   it('what an agent behind it writes into its own headers does not count', async () => {
     const port = await haproxy(central.ports.plain, 'send-proxy-v2');
-    const liar = await RawAgent.dial(cleanup, `ws://${elsewhere()}:${port}`, undefined, { headers: { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'https' } });
+    const liar = await RawAgent.dial(cleanup, `ws://${elsewhere()}:${port}`, undefined, {
+      headers: { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'https' },
+    });
     await liar.welcomed(agent);
     expect(await session()).toMatchObject({ address: elsewhere(), transport: 'ws' });
   });
 
   it('a header of version 1 is refused, and the record says what to do', async () => {
-    await expect(RawAgent.dial(cleanup, `ws://127.0.0.1:${await haproxy(central.ports.plain, 'send-proxy')}`)).rejects.toThrow('closed without challenge');
-    expect(await failures()).toContainEqual(expect.objectContaining({ cause: 'proxy_header_version', address: '127.0.0.1', hint: expect.stringContaining('send-proxy-v2') }));
+    await expect(
+      RawAgent.dial(cleanup, `ws://127.0.0.1:${await haproxy(central.ports.plain, 'send-proxy')}`),
+    ).rejects.toThrow('closed without challenge');
+    expect(await failures()).toContainEqual(
+      expect.objectContaining({
+        cause: 'proxy_header_version',
+        address: '127.0.0.1',
+        hint: expect.stringContaining('send-proxy-v2'),
+      }),
+    );
   });
 });
 
@@ -112,17 +148,30 @@ describe('an origin that a proxy on this host does not name, or not readably', (
   it.each(headersOf)('is remote and unencrypted: %s', async (_title, headers) => {
     const open = await RawAgent.dial(cleanup, `ws://127.0.0.1:${central.ports.plain}`, undefined, { headers });
     await open.welcomed(agent);
-    expect(await session()).toMatchObject({ address: headers['x-forwarded-for'] === '192.0.2.9' ? '192.0.2.9' : 'unknown (behind 127.0.0.1)', transport: 'ws' });
+    expect(await session()).toMatchObject({
+      address: headers['x-forwarded-for'] === '192.0.2.9' ? '192.0.2.9' : 'unknown (behind 127.0.0.1)',
+      transport: 'ws',
+    });
   });
 
   it.each(headersOf)('does not get in while unencrypted is off: %s', async (_title, headers) => {
-    await expect(RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.plain}`, undefined, { headers })).rejects.toThrow('unencrypted_off');
+    await expect(
+      RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.plain}`, undefined, { headers }),
+    ).rejects.toThrow('unencrypted_off');
     // Through the same proxy, from this host: as before.
-    const here = await RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.plain}`, undefined, { headers: { 'x-forwarded-for': '127.0.0.1' } });
+    const here = await RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.plain}`, undefined, {
+      headers: { 'x-forwarded-for': '127.0.0.1' },
+    });
     here.webSocket.terminate();
   });
 
   it('is recorded, with the header and the proxy', async () => {
-    expect(await failures()).toContainEqual(expect.objectContaining({ cause: 'forwarded_for_unreadable', address: 'unknown (behind 127.0.0.1)', text: expect.stringMatching(/proxy 127\.0\.0\.1 .* X-Forwarded-For/) }));
+    expect(await failures()).toContainEqual(
+      expect.objectContaining({
+        cause: 'forwarded_for_unreadable',
+        address: 'unknown (behind 127.0.0.1)',
+        text: expect.stringMatching(/proxy 127\.0\.0\.1 .* X-Forwarded-For/),
+      }),
+    );
   });
 });

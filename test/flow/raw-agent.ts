@@ -7,7 +7,13 @@ import { WebSocket } from 'ws';
 import { makeRequest } from '../../agent/identity/csr.ts';
 import { withChecksum } from '../../shared/wire/checksum.ts';
 import { AGENT_PATH, type Challenge, type Hello, SUBPROTOCOL } from '../../shared/wire/messages.ts';
-import { channelBinding, helloTranscript, keyThumbprint, readPublicKey, signTranscript } from '../../shared/wire/proof.ts';
+import {
+  channelBinding,
+  helloTranscript,
+  keyThumbprint,
+  readPublicKey,
+  signTranscript,
+} from '../../shared/wire/proof.ts';
 import { type CentralProcess, type Cleanup, until } from './processes.ts';
 
 export interface RawKey {
@@ -27,16 +33,25 @@ export function newKey(): RawKey {
 /** Registers the key over wss with a fresh token; the id of the agent. */
 export async function enrolKey(central: CentralProcess, key: RawKey, name: string, id?: string): Promise<string> {
   const [, url = '', , token = ''] = await central.enrolment();
-  const csr = await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name);
+  const csr = await makeRequest(
+    { privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint },
+    name,
+  );
   const { request } = await import('node:https');
   const ca = String((await central.rest('GET', '/ca/root.pem')).body);
   const body = JSON.stringify({ csr: csr.pem, name, token, ...(id === undefined ? {} : { id }) });
   return await new Promise((resolve, reject) => {
-    const sent = request(new URL('/enrol', url), { method: 'POST', ca, headers: { 'content-type': 'application/json' } }, (answer) => {
-      let text = '';
-      answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      answer.on('end', () => (answer.statusCode === 200 ? resolve((JSON.parse(text) as { id: string }).id) : reject(new Error(text))));
-    });
+    const sent = request(
+      new URL('/enrol', url),
+      { method: 'POST', ca, headers: { 'content-type': 'application/json' } },
+      (answer) => {
+        let text = '';
+        answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        answer.on('end', () =>
+          answer.statusCode === 200 ? resolve((JSON.parse(text) as { id: string }).id) : reject(new Error(text)),
+        );
+      },
+    );
     sent.on('error', reject);
     sent.end(body);
   });
@@ -72,8 +87,24 @@ export class RawAgent {
     webSocket.on('error', () => undefined);
   }
 
-  static async dial(cleanup: Cleanup, url: string, ca?: string, client: { readonly cert?: string; readonly key?: string; readonly session?: Buffer; readonly servername?: string; readonly localAddress?: string; readonly headers?: Readonly<Record<string, string>> } = {}): Promise<RawAgent> {
-    const webSocket = new WebSocket(`${url}${AGENT_PATH}`, SUBPROTOCOL, { perMessageDeflate: false, ...(ca === undefined ? {} : { ca, minVersion: 'TLSv1.3' }), ...client });
+  static async dial(
+    cleanup: Cleanup,
+    url: string,
+    ca?: string,
+    client: {
+      readonly cert?: string;
+      readonly key?: string;
+      readonly session?: Buffer;
+      readonly servername?: string;
+      readonly localAddress?: string;
+      readonly headers?: Readonly<Record<string, string>>;
+    } = {},
+  ): Promise<RawAgent> {
+    const webSocket = new WebSocket(`${url}${AGENT_PATH}`, SUBPROTOCOL, {
+      perMessageDeflate: false,
+      ...(ca === undefined ? {} : { ca, minVersion: 'TLSv1.3' }),
+      ...client,
+    });
     const agent = new RawAgent(webSocket);
     cleanup.add(() => webSocket.terminate());
     await agent.frame('challenge');
@@ -89,8 +120,17 @@ export class RawAgent {
     return await RawAgent.dial(cleanup, `ws://127.0.0.1:${central.ports.plain}`);
   }
 
-  static async secure(cleanup: Cleanup, central: CentralProcess, client: { readonly cert?: string; readonly key?: string; readonly session?: Buffer } = {}): Promise<RawAgent> {
-    return await RawAgent.dial(cleanup, `wss://localhost:${central.ports.secure}`, String((await central.rest('GET', '/ca/root.pem')).body), client);
+  static async secure(
+    cleanup: Cleanup,
+    central: CentralProcess,
+    client: { readonly cert?: string; readonly key?: string; readonly session?: Buffer } = {},
+  ): Promise<RawAgent> {
+    return await RawAgent.dial(
+      cleanup,
+      `wss://localhost:${central.ports.secure}`,
+      String((await central.rest('GET', '/ca/root.pem')).body),
+      client,
+    );
   }
 
   /** The first frame of a type; fails when the connection closes without it. */
@@ -98,7 +138,8 @@ export class RawAgent {
     return await until(
       () => {
         const found = this.frames.find((frame) => frame.type === type);
-        if (found === undefined && this.closed !== undefined) throw new Error(`closed without ${type}: ${JSON.stringify([this.closed, this.frames])}`);
+        if (found === undefined && this.closed !== undefined)
+          throw new Error(`closed without ${type}: ${JSON.stringify([this.closed, this.frames])}`);
         return found;
       },
       15_000,
@@ -107,7 +148,11 @@ export class RawAgent {
   }
 
   async close(): Promise<{ code: number; reason: string }> {
-    return await until(() => this.closed, 15_000, () => `not closed: ${JSON.stringify(this.frames)}`);
+    return await until(
+      () => this.closed,
+      15_000,
+      () => `not closed: ${JSON.stringify(this.frames)}`,
+    );
   }
 
   hello({ id, key, name, boot, change, tamper }: HelloOrder): Hello {

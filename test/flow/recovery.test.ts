@@ -7,7 +7,19 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, run, runNode, runRescue, until, type AgentFolders, type Ended } from './processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  run,
+  runNode,
+  runRescue,
+  until,
+  type AgentFolders,
+  type Ended,
+} from './processes.ts';
 
 /** Each test starts a dozen processes. */
 const SLOW = { timeout: 90_000 } as const;
@@ -63,7 +75,10 @@ function mistyped(code: string): string {
 async function emptyTruststore({ profile }: AgentFolders): Promise<void> {
   const file = join(profile, 'conf/security/truststore.jks');
   const { stdout } = await run('keytool', ['-list', '-keystore', file, '-storepass', 'changeit']);
-  for (const [, alias = ''] of stdout.matchAll(/^([^\n,]+), [^\n]*trustedCertEntry/gm)) expect(await run('keytool', ['-delete', '-keystore', file, '-storepass', 'changeit', '-alias', alias])).toMatchObject({ code: 0 });
+  for (const [, alias = ''] of stdout.matchAll(/^([^\n,]+), [^\n]*trustedCertEntry/gm))
+    expect(
+      await run('keytool', ['-delete', '-keystore', file, '-storepass', 'changeit', '-alias', alias]),
+    ).toMatchObject({ code: 0 });
 }
 
 async function eventIds(id: unknown): Promise<unknown[]> {
@@ -84,7 +99,9 @@ describe('an agent that is cut off', SLOW, () => {
     const cut = AgentProcess.start(cleanup, folders, 'branch-1');
     await cut.process.printed(/"code":"keystore_no_entries"/);
     expect(await cut.local('POST', '/v1/events', { id: 'e2', type: 'ticket.issued' })).toMatchObject({ status: 202 });
-    expect(await central.rest('POST', `/agents/${String(id)}/messages`, { id: 'c1', type: 'printer.restart' })).toMatchObject({ status: 202 });
+    expect(
+      await central.rest('POST', `/agents/${String(id)}/messages`, { id: 'c1', type: 'printer.restart' }),
+    ).toMatchObject({ status: 202 });
 
     const code = await codeFor('branch-1');
     const ended = await rescue(folders, 'branch-1', code);
@@ -95,7 +112,9 @@ describe('an agent that is cut off', SLOW, () => {
     expect(after['keyThumbprint']).not.toBe(before['keyThumbprint']);
     await until(async () => ((await eventIds(id)).length === 2 ? true : undefined));
     expect(await eventIds(id)).toEqual(['e1', 'e2']);
-    const { commands } = (await cut.local('GET', '/v1/commands?waitSeconds=10')).body as { commands: { command: { id: string } }[] };
+    const { commands } = (await cut.local('GET', '/v1/commands?waitSeconds=10')).body as {
+      commands: { command: { id: string } }[];
+    };
     expect(JSON.stringify(commands)).toContain('"c1"');
     expect((await cut.local('GET', '/v1/status')).body).toMatchObject({ key: after['keyThumbprint'], incidents: [] });
     expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.incidents).toEqual([]);
@@ -110,7 +129,10 @@ describe('an agent that is cut off', SLOW, () => {
     const copy = await agentFolders(cleanup);
     await copyFile(join(folders.data, 'agent-key.pem'), join(copy.data, 'agent-key.pem'));
     await copyFile(join(folders.data, 'identity.json'), join(copy.data, 'identity.json'));
-    await copyFile(join(folders.profile, 'conf/security/truststore.jks'), join(copy.profile, 'conf/security/truststore.jks'));
+    await copyFile(
+      join(folders.profile, 'conf/security/truststore.jks'),
+      join(copy.profile, 'conf/security/truststore.jks'),
+    );
     const thief = AgentProcess.start(cleanup, copy, 'branch-2');
     const { id } = await central.online('branch-2');
     await rm(join(folders.data, 'agent-key.pem'));
@@ -124,7 +146,13 @@ describe('an agent that is cut off', SLOW, () => {
 
     await rm(folders.data, { recursive: true });
     expect(await refused(folders, 'branch-2', await codeFor('branch-2'))).toContain('(rescue_address_missing)');
-    const again = await rescue(folders, 'branch-2', await codeFor('branch-2'), '--central-host', `localhost:${central.ports.secure}`);
+    const again = await rescue(
+      folders,
+      'branch-2',
+      await codeFor('branch-2'),
+      '--central-host',
+      `localhost:${central.ports.secure}`,
+    );
     expect(again, again.stderr).toMatchObject({ code: 0 });
     AgentProcess.start(cleanup, folders, 'branch-2');
     expect(await central.online('branch-2')).toMatchObject({ id });
@@ -149,15 +177,20 @@ describe('an agent that is cut off', SLOW, () => {
   it('is left as it was, or is the new one, wherever a rescue is cut off', async () => {
     const folders = await enrolled('branch-4');
     const saved = await agentFolders(cleanup);
-    for (const file of ['agent-key.pem', 'identity.json']) await copyFile(join(folders.data, file), join(saved.data, file));
+    for (const file of ['agent-key.pem', 'identity.json'])
+      await copyFile(join(folders.data, file), join(saved.data, file));
     const code = await codeFor('branch-4');
     const { id } = (await central.agent('branch-4')) ?? {};
     expect(await rescue(folders, 'branch-4', code)).toMatchObject({ code: 0 });
 
     // Central's answer was lost: the old files, and the new key beside them. The same code again repairs it.
     await rename(join(folders.data, 'agent-key.pem'), join(folders.data, 'agent-key-rescue.pem'));
-    const [newKey, newIdentity] = [await readFile(join(folders.data, 'agent-key-rescue.pem'), 'utf8'), await readFile(join(folders.data, 'identity.json'))];
-    for (const file of ['agent-key.pem', 'identity.json']) await copyFile(join(saved.data, file), join(folders.data, file));
+    const [newKey, newIdentity] = [
+      await readFile(join(folders.data, 'agent-key-rescue.pem'), 'utf8'),
+      await readFile(join(folders.data, 'identity.json')),
+    ];
+    for (const file of ['agent-key.pem', 'identity.json'])
+      await copyFile(join(saved.data, file), join(folders.data, file));
     expect(await rescue(folders, 'branch-4', code)).toMatchObject({ code: 0 });
     expect(await keyOf(folders)).toBe(newKey);
 
@@ -180,10 +213,15 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     const older = await codeFor('branch-5');
     const code = await codeFor('branch-5');
     expect(await refused(folders, 'branch-5', older)).toContain('There is no agent branch-5 with this rescue code');
-    expect(await refused(folders, 'branch-5', mistyped(code))).toContain('There is no agent branch-5 with this rescue code');
+    expect(await refused(folders, 'branch-5', mistyped(code))).toContain(
+      'There is no agent branch-5 with this rescue code',
+    );
     const others = await enrolled('branch-6');
     expect(await refused(others, 'branch-6', code)).toContain('There is no agent branch-6 with this rescue code');
-    expect([await keyOf(folders), await readFile(join(folders.data, 'identity.json'), 'utf8')]).toEqual([key, identity]);
+    expect([await keyOf(folders), await readFile(join(folders.data, 'identity.json'), 'utf8')]).toEqual([
+      key,
+      identity,
+    ]);
 
     expect(await rescue(folders, 'branch-5', code)).toMatchObject({ code: 0 });
     expect(await refused(folders, 'branch-5', code)).toContain('This rescue code has been used');
@@ -196,13 +234,17 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     const folder = await cleanup.folder();
     const first = await CentralProcess.startOnParameters(cleanup, folder);
     const folders = await agentFolders(cleanup);
-    expect(await runNode('agent/cli.ts', [...(await first.enrolment()), ...agentFlags(folders, 'branch-7')])).toMatchObject({ code: 0 });
+    expect(
+      await runNode('agent/cli.ts', [...(await first.enrolment()), ...agentFlags(folders, 'branch-7')]),
+    ).toMatchObject({ code: 0 });
     const { body } = await first.rest('POST', `/agents/${String((await first.agent('branch-7'))?.['id'])}/rescue`, {});
     await first.stop();
     // A day and an hour ago it was still good.
     const database = new DatabaseSync(join(folder, 'central.db'));
     expect(database.prepare('UPDATE rescue_code SET expires_at = expires_at - 90000000').run().changes).toBe(1);
-    expect(JSON.stringify(database.prepare('SELECT * FROM rescue_code').all())).not.toContain(String(body.code).replaceAll('-', ''));
+    expect(JSON.stringify(database.prepare('SELECT * FROM rescue_code').all())).not.toContain(
+      String(body.code).replaceAll('-', ''),
+    );
     database.close();
     await CentralProcess.startOnParameters(cleanup, folder);
     expect(await refused(folders, 'branch-7', body.code)).toMatch(/This rescue code expired at \d{4}-/);
@@ -214,14 +256,31 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     const code = await codeFor('branch-8');
     const stranger = await agentFolders(cleanup);
     await copyFile(join(folders.data, 'identity.json'), join(stranger.data, 'identity.json'));
-    for (let i = 0; i < 12; i += 4) await Promise.all([0, 1, 2, 3].map(async (j) => expect(await refused(stranger, 'branch-8', `0000${i % 10}-0000${j}-00000-00000`)).toContain('(enrolment_refused_by_central)')));
+    for (let i = 0; i < 12; i += 4)
+      await Promise.all(
+        [0, 1, 2, 3].map(async (j) =>
+          expect(await refused(stranger, 'branch-8', `0000${i % 10}-0000${j}-00000-00000`)).toContain(
+            '(enrolment_refused_by_central)',
+          ),
+        ),
+      );
     const incidents = await until(async () => {
       const { body } = await central.rest('GET', `/incidents?agent=${String(id)}`);
-      return body.incidents.length > 0 ? (body.incidents as { kind: string; address: string; detail: { attempts: number } }[]) : undefined;
+      return body.incidents.length > 0
+        ? (body.incidents as { kind: string; address: string; detail: { attempts: number } }[])
+        : undefined;
     });
-    expect(incidents).toMatchObject([{ kind: 'wrong_recovery_codes', address: expect.stringMatching(/^127\.0\.0\.1$|::\/64$/), detail: { attempts: expect.any(Number) } }]);
+    expect(incidents).toMatchObject([
+      {
+        kind: 'wrong_recovery_codes',
+        address: expect.stringMatching(/^127\.0\.0\.1$|::\/64$/),
+        detail: { attempts: expect.any(Number) },
+      },
+    ]);
     // Guesses that wait for their answer meanwhile are of no concern to the owner.
-    const guesses = Promise.all([0, 1, 2, 3, 4, 5].map(async (j) => await refused(stranger, 'branch-8', `00009-0000${j}-00000-00000`)));
+    const guesses = Promise.all(
+      [0, 1, 2, 3, 4, 5].map(async (j) => await refused(stranger, 'branch-8', `00009-0000${j}-00000-00000`)),
+    );
     expect(await rescue(folders, 'branch-8', code)).toMatchObject({ code: 0 });
     await guesses;
   });
@@ -232,7 +291,27 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     // His certificate stands for localhost; he decrypts, and passes on what he reads.
     const site = await cleanup.folder();
     const [key, cert] = [join(site, 'key.pem'), join(site, 'cert.pem')];
-    expect(await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'])).toMatchObject({ code: 0 });
+    expect(
+      await run('openssl', [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-keyout',
+        key,
+        '-out',
+        cert,
+        '-days',
+        '2',
+        '-subj',
+        '/CN=localhost',
+        '-addext',
+        'subjectAltName=DNS:localhost',
+      ]),
+    ).toMatchObject({ code: 0 });
     const { connect: connectTls } = await import('node:tls');
     const ca = String((await central.rest('GET', '/ca/root.pem')).body);
     let seen = '';
@@ -245,7 +324,9 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     });
     const port = await portOf(stranger);
     const code = await codeFor('branch-10');
-    expect(await refused(folders, 'branch-10', code, '--central-host', `localhost:${port}`)).toMatch(/The agent was shown the certificate with the pin sha256:[0-9a-f]{64}, Central shows sha256:/);
+    expect(await refused(folders, 'branch-10', code, '--central-host', `localhost:${port}`)).toMatch(
+      /The agent was shown the certificate with the pin sha256:[0-9a-f]{64}, Central shows sha256:/,
+    );
     expect(seen).toContain('"rescue":"');
     expect(seen.toUpperCase()).not.toContain(code.replaceAll('-', ''));
     expect(seen.toUpperCase()).not.toContain(code);
@@ -260,13 +341,23 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     // Another signing key: with it a stranger could play Central.
     const server = createServer((near) => {
       const far = connect(central.ports.plain, '127.0.0.1');
-      const changed = (text: string): string => text.replace(/("signingKey":"[^"]{60})(.)/, (_, head: string, byte: string) => `${head}${byte === 'A' ? 'B' : 'A'}`);
+      const changed = (text: string): string =>
+        text.replace(
+          /("signingKey":"[^"]{60})(.)/,
+          (_, head: string, byte: string) => `${head}${byte === 'A' ? 'B' : 'A'}`,
+        );
       near.on('data', (chunk: Buffer) => far.write(chunk));
       far.on('data', (chunk: Buffer) => near.write(changed(chunk.toString('latin1')), 'latin1'));
-      for (const [one, other] of [[near, far], [far, near]] as [Socket, Socket][]) one.on('error', () => undefined).on('close', () => other.end());
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as [Socket, Socket][])
+        one.on('error', () => undefined).on('close', () => other.end());
     });
     const code = await codeFor('plain-11');
-    expect(await refused(folders, 'plain-11', code, '--central-host', `127.0.0.1:${await portOf(server)}`)).toContain('it is not proven with the rescue code');
+    expect(await refused(folders, 'plain-11', code, '--central-host', `127.0.0.1:${await portOf(server)}`)).toContain(
+      'it is not proven with the rescue code',
+    );
     expect(await readFile(join(folders.data, 'identity.json'), 'utf8')).toBe(identity);
     expect(await rescue(folders, 'plain-11', code, ...plain())).toMatchObject({ code: 0 });
   });

@@ -31,20 +31,44 @@ interface Client {
 async function running(name: string) {
   const agent = await AgentProcess.enrolled(cleanup, central, name);
   const { id } = await central.online(name);
-  const { certificate } = JSON.parse(await readFile(join(agent.folders.data, 'identity.json'), 'utf8')) as { certificate: string };
-  return { agent, id: String(id), client: { cert: certificate, key: await readFile(join(agent.folders.data, 'agent-key.pem'), 'utf8') } };
+  const { certificate } = JSON.parse(await readFile(join(agent.folders.data, 'identity.json'), 'utf8')) as {
+    certificate: string;
+  };
+  return {
+    agent,
+    id: String(id),
+    client: { cert: certificate, key: await readFile(join(agent.folders.data, 'agent-key.pem'), 'utf8') },
+  };
 }
 
 const spki = (key: RawKey): string => key.privateKey.export({ type: 'pkcs8', format: 'pem' });
 
 /** The answer to an upgrade by hand. */
-async function upgrade(client: Client & { readonly session?: Buffer }): Promise<{ status: number; body: string; resumed: boolean }> {
-  const headers = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==', 'sec-websocket-protocol': 'queuegate.v1' };
-  const options: RequestOptions = { host: 'localhost', port: central.ports.secure, path: '/agent', ca: root, agent: false, headers, ...client };
+async function upgrade(
+  client: Client & { readonly session?: Buffer },
+): Promise<{ status: number; body: string; resumed: boolean }> {
+  const headers = {
+    connection: 'Upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+    'sec-websocket-protocol': 'queuegate.v1',
+  };
+  const options: RequestOptions = {
+    host: 'localhost',
+    port: central.ports.secure,
+    path: '/agent',
+    ca: root,
+    agent: false,
+    headers,
+    ...client,
+  };
   return await new Promise((resolve, reject) => {
     const sent = request(options);
     let resumed = false;
-    sent.on('socket', (socket) => socket.once('secureConnect', () => (resumed = socket instanceof TLSSocket && socket.isSessionReused())));
+    sent.on('socket', (socket) =>
+      socket.once('secureConnect', () => (resumed = socket instanceof TLSSocket && socket.isSessionReused())),
+    );
     sent.on('upgrade', (_answer, socket) => {
       socket.destroy();
       resolve({ status: 101, body: '', resumed });
@@ -61,7 +85,14 @@ async function upgrade(client: Client & { readonly session?: Buffer }): Promise<
 
 /** A TLS session that Central gave to somebody with this client certificate, to be resumed. */
 async function tlsSession(client: Partial<Client>): Promise<Buffer> {
-  const socket = connect({ host: 'localhost', servername: 'localhost', port: central.ports.secure, ca: root, minVersion: 'TLSv1.3', ...client });
+  const socket = connect({
+    host: 'localhost',
+    servername: 'localhost',
+    port: central.ports.secure,
+    ca: root,
+    minVersion: 'TLSv1.3',
+    ...client,
+  });
   cleanup.add(() => socket.destroy());
   socket.on('data', () => undefined);
   const [session] = (await once(socket, 'session')) as [Buffer];
@@ -71,25 +102,44 @@ async function tlsSession(client: Partial<Client>): Promise<Buffer> {
 describe('an agent that is revoked', () => {
   it('loses its session within a second, stops dialling, and is told why; the doctor says the same', async () => {
     const { agent, id } = await running('stolen');
-    const revoked = await central.rest('POST', `/agents/${id}/revoke`, { reason: 'keyCompromise', comment: 'the PC was stolen' });
+    const revoked = await central.rest('POST', `/agents/${id}/revoke`, {
+      reason: 'keyCompromise',
+      comment: 'the PC was stolen',
+    });
     const answered = performance.now();
-    expect(revoked).toMatchObject({ status: 200, body: { state: 'Revoked', stateReason: expect.stringContaining('the PC was stolen'), revocation: { reason: 'keyCompromise' }, certificate: { revoked: { reason: 'keyCompromise' } } } });
+    expect(revoked).toMatchObject({
+      status: 200,
+      body: {
+        state: 'Revoked',
+        stateReason: expect.stringContaining('the PC was stolen'),
+        revocation: { reason: 'keyCompromise' },
+        certificate: { revoked: { reason: 'keyCompromise' } },
+      },
+    });
     const { reason } = await until(async () => {
       const { connection } = (await agent.local('GET', '/v1/status')).body;
       return connection.state === 'stopped-by-refusal' ? connection : undefined;
     });
     expect(performance.now() - answered).toBeLessThan(1000);
-    expect(reason).toMatchObject({ text: expect.stringMatching(/was revoked on Central \(keyCompromise\)\. \(revoked\)$/), hint: expect.stringContaining('queuegate agents rescue') });
+    expect(reason).toMatchObject({
+      text: expect.stringMatching(/was revoked on Central \(keyCompromise\)\. \(revoked\)$/),
+      hint: expect.stringContaining('queuegate agents rescue'),
+    });
     expect((await central.agent('stolen'))?.['state']).toBe('Revoked');
     await agent.stop();
     const doctor = await runNode('agent/cli.ts', ['doctor', ...agentFlags(agent.folders, 'stolen')]);
-    expect([doctor.code, doctor.stdout]).toEqual([1, expect.stringMatching(/FAULT {3}authentication\n[^]*\(revoked\)[^]*queuegate agents rescue/)]);
+    expect([doctor.code, doctor.stdout]).toEqual([
+      1,
+      expect.stringMatching(/FAULT {3}authentication\n[^]*\(revoked\)[^]*queuegate agents rescue/),
+    ]);
     const incidents = await until(async () => {
       const { body } = await central.rest('GET', `/incidents?agent=${id}`);
       return body.incidents.length > 0 ? (body.incidents as unknown[]) : undefined;
     });
     expect(incidents).toMatchObject([{ kind: 'revoked' }]);
-    const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${central.token}` } });
+    const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
+      headers: { authorization: `Bearer ${central.token}` },
+    });
     expect(await metrics.text()).toMatch(/queuegate_refusals_total\{code="revoked"\} [12]/);
   });
 
@@ -98,15 +148,31 @@ describe('an agent that is revoked', () => {
     cleanup.add(() => central.change({ 'websocket.secure.clientAuth': 'none' }));
     const { agent, id, client } = await running('shut');
     const [session, bare] = [await tlsSession(client), await tlsSession({})];
-    expect(await upgrade({ ...client, session: await tlsSession(client) })).toMatchObject({ status: 101, resumed: true });
+    expect(await upgrade({ ...client, session: await tlsSession(client) })).toMatchObject({
+      status: 101,
+      resumed: true,
+    });
     await agent.stop();
     await central.cli('agents', 'revoke', 'shut', '--reason', 'privilegeWithdrawn');
     const refused = await upgrade(client);
-    expect([refused.status, JSON.parse(refused.body)]).toEqual([403, expect.objectContaining({ type: 'urn:queuegate:error:certificate_revoked', detail: expect.stringContaining('privilegeWithdrawn') })]);
+    expect([refused.status, JSON.parse(refused.body)]).toEqual([
+      403,
+      expect.objectContaining({
+        type: 'urn:queuegate:error:certificate_revoked',
+        detail: expect.stringContaining('privilegeWithdrawn'),
+      }),
+    ]);
     const { createPrivateKey, createPublicKey } = await import('node:crypto');
     const privateKey = createPrivateKey(client.key);
-    const key: RawKey = { privateKey, spki: createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64'), thumbprint: '' };
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ id, key, name: 'shut' })).toEqual({ code: 'revoked', close: 4412 });
+    const key: RawKey = {
+      privateKey,
+      spki: createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64'),
+      thumbprint: '',
+    };
+    expect(await (await RawAgent.secure(cleanup, central)).refused({ id, key, name: 'shut' })).toEqual({
+      code: 'revoked',
+      close: 4412,
+    });
     // What the ticket of that session carries is what was shown then; and one that showed nothing has a key all the same.
     expect(await upgrade({ ...client, session })).toMatchObject({ status: 403, resumed: true });
     const resumed = await RawAgent.secure(cleanup, central, { session: bare });
@@ -120,7 +186,10 @@ describe('an agent that is revoked', () => {
     await agent.stop();
     const enrolment = await central.enrolment();
     const same = await runNode('agent/cli.ts', [...enrolment, '--again', ...agentFlags(agent.folders, 'again')]);
-    expect([same.code, same.stderr]).toEqual([1, expect.stringMatching(/was revoked, and its key is refused[^]*queuegate agents rescue/)]);
+    expect([same.code, same.stderr]).toEqual([
+      1,
+      expect.stringMatching(/was revoked, and its key is refused[^]*queuegate agents rescue/),
+    ]);
     expect((await central.cli('agents', 'remove', 'again')).code).toBe(0);
     const enrolled = await runNode('agent/cli.ts', [...enrolment, '--again', ...agentFlags(agent.folders, 'again')]);
     expect([enrolled.code, enrolled.stderr]).toEqual([0, '']);
@@ -131,15 +200,19 @@ describe('an agent that is revoked', () => {
   it('needs an administrator, a reason that there is, and an agent that there is', async () => {
     const { id } = await running('spared');
     expect((await central.rest('POST', `/agents/${id}/revoke`, { reason: 'superseded' })).status).toBe(400);
-    expect((await central.rest('POST', '/agents/nobody/revoke', {})).body.type).toBe('urn:queuegate:error:agent_unknown');
+    expect((await central.rest('POST', '/agents/nobody/revoke', {})).body.type).toBe(
+      'urn:queuegate:error:agent_unknown',
+    );
     const { body } = await central.rest('POST', '/tokens', { name: 'operator', role: 'operator' });
-    expect((await central.rest('POST', `/agents/${id}/revoke`, {}, { authorization: `Bearer ${body.token}` })).status).toBe(403);
+    expect(
+      (await central.rest('POST', `/agents/${id}/revoke`, {}, { authorization: `Bearer ${body.token}` })).status,
+    ).toBe(403);
     expect((await central.agent('spared'))?.['state']).toBe('Online');
   });
 });
 
 describe.skipIf(lacksPeer('openssl'))('the revocation list', () => {
-  it('is on the agents\' port and on the administration, has who was revoked and who was removed, and openssl goes by it', async () => {
+  it("is on the agents' port and on the administration, has who was revoked and who was removed, and openssl goes by it", async () => {
     const [stolen, gone, good] = [await running('listed'), await running('gone'), await running('good')];
     await central.rest('POST', `/agents/${stolen.id}/revoke`, { reason: 'keyCompromise' });
     await central.rest('DELETE', `/agents/${gone.id}`);
@@ -153,18 +226,40 @@ describe.skipIf(lacksPeer('openssl'))('the revocation list', () => {
       return join(folder, name);
     };
     const der = await get(central.ports.http, '/crl.der');
-    expect([der.type, der.bytes.equals((await get(central.ports.plain, '/crl.der')).bytes)]).toEqual(['application/pkix-crl', true]);
-    const overTls = await run('curl', ['-s', '--cacert', await file('root.pem', root), `https://localhost:${central.ports.secure}/crl.pem`]);
+    expect([der.type, der.bytes.equals((await get(central.ports.plain, '/crl.der')).bytes)]).toEqual([
+      'application/pkix-crl',
+      true,
+    ]);
+    const overTls = await run('curl', [
+      '-s',
+      '--cacert',
+      await file('root.pem', root),
+      `https://localhost:${central.ports.secure}/crl.pem`,
+    ]);
     const list = await file('crl.pem', overTls.stdout);
     const shown = await run('openssl', ['crl', '-in', list, '-CAfile', join(folder, 'root.pem'), '-noout', '-text']);
-    expect([shown.stderr, shown.stdout]).toEqual([expect.stringContaining('verify OK'), expect.stringMatching(/Key Compromise[^]*|Cessation Of Operation/)]);
-    const verify = async ({ client }: { client: Client }) => (await run('openssl', ['verify', '-CAfile', join(folder, 'root.pem'), '-CRLfile', list, '-crl_check', await file('agent.pem', client.cert)])).code;
+    expect([shown.stderr, shown.stdout]).toEqual([
+      expect.stringContaining('verify OK'),
+      expect.stringMatching(/Key Compromise[^]*|Cessation Of Operation/),
+    ]);
+    const verify = async ({ client }: { client: Client }) =>
+      (
+        await run('openssl', [
+          'verify',
+          '-CAfile',
+          join(folder, 'root.pem'),
+          '-CRLfile',
+          list,
+          '-crl_check',
+          await file('agent.pem', client.cert),
+        ])
+      ).code;
     expect([await verify(good), await verify(stolen), await verify(gone)]).toEqual([0, 2, 2]);
   });
 });
 
 describe('an expired certificate', () => {
-  it('of a stranger gets in by nothing, whatever the grace: at the client certificate it is a stranger\'s, and its key is nobody\'s', async () => {
+  it("of a stranger gets in by nothing, whatever the grace: at the client certificate it is a stranger's, and its key is nobody's", async () => {
     await central.change({ 'websocket.secure.clientAuth': 'optional', 'agents.certificate.graceDays': 3650 });
     cleanup.add(() => central.change({ 'websocket.secure.clientAuth': 'none', 'agents.certificate.graceDays': 30 }));
     const [stranger, mine] = [newKey(), newKey()];
@@ -172,12 +267,40 @@ describe('an expired certificate', () => {
     const { createPublicKey } = await import('node:crypto');
     const authority = newKey();
     const order = { lifetimeDays: 1, now: Date.now() - 9 * 86_400_000 };
-    const issuer = await makeCertificate({ ...order, profile: 'root', subject: `CN=${/CN ?= ?([^,\n]*)/.exec((await central.rest('GET', '/ca')).body.generations[0].subject)?.[1]}, O=Queuegate`, publicKey: createPublicKey(authority.privateKey), selfKey: authority.privateKey, lifetimeDays: 99 });
-    const certificateOf = async (key: RawKey) => await makeCertificate({ ...order, profile: 'agent', subject: 'CN=mine', alternativeNames: [{ type: 'url', value: `urn:queuegate:agent:${id}` }], publicKey: createPublicKey(key.privateKey), issuer: { certificate: issuer, key: authority.privateKey } });
-    for (const [key, expected] of [[stranger, { code: 'key_conflict', close: 4407 }], [mine, { code: 'certificate_foreign', close: 4411 }]] as const) {
-      const raw = await RawAgent.secure(cleanup, central, { cert: (await certificateOf(key)).toString(), key: spki(key) });
+    const issuer = await makeCertificate({
+      ...order,
+      profile: 'root',
+      subject: `CN=${/CN ?= ?([^,\n]*)/.exec((await central.rest('GET', '/ca')).body.generations[0].subject)?.[1]}, O=Queuegate`,
+      publicKey: createPublicKey(authority.privateKey),
+      selfKey: authority.privateKey,
+      lifetimeDays: 99,
+    });
+    const certificateOf = async (key: RawKey) =>
+      await makeCertificate({
+        ...order,
+        profile: 'agent',
+        subject: 'CN=mine',
+        alternativeNames: [{ type: 'url', value: `urn:queuegate:agent:${id}` }],
+        publicKey: createPublicKey(key.privateKey),
+        issuer: { certificate: issuer, key: authority.privateKey },
+      });
+    for (const [key, expected] of [
+      [stranger, { code: 'key_conflict', close: 4407 }],
+      [mine, { code: 'certificate_foreign', close: 4411 }],
+    ] as const) {
+      const raw = await RawAgent.secure(cleanup, central, {
+        cert: (await certificateOf(key)).toString(),
+        key: spki(key),
+      });
       expect(await raw.refused({ id, key, name: 'mine' })).toEqual(expected);
     }
-    expect(await (await RawAgent.secure(cleanup, central, { cert: (await certificateOf(stranger)).toString(), key: spki(stranger) })).refused({ id: 'another', key: stranger, name: 'other' })).toEqual({ code: 'unknown_agent', close: 4401 });
+    expect(
+      await (
+        await RawAgent.secure(cleanup, central, {
+          cert: (await certificateOf(stranger)).toString(),
+          key: spki(stranger),
+        })
+      ).refused({ id: 'another', key: stranger, name: 'other' }),
+    ).toEqual({ code: 'unknown_agent', close: 4401 });
   });
 });

@@ -6,8 +6,15 @@ const create = X509CertificateGenerator.create.bind(X509CertificateGenerator);
 const seconds = Number(process.env['TEST_AGENT_LIFE_SECONDS']);
 
 X509CertificateGenerator.create = async (order, crypto) => {
-  const isAgent = order.extensions?.some((extension) => extension instanceof ExtendedKeyUsageExtension && extension.usages.includes(ExtendedKeyUsage.clientAuth)) === true;
+  const isAgent =
+    order.extensions?.some(
+      (extension) =>
+        extension instanceof ExtendedKeyUsageExtension && extension.usages.includes(ExtendedKeyUsage.clientAuth),
+    ) === true;
   // Dates of certificates are whole seconds.
   const now = Math.floor(Date.now() / 1000) * 1000;
-  return await create(isAgent ? { ...order, notBefore: new Date(now), notAfter: new Date(now + seconds * 1000) } : order, crypto);
+  return await create(
+    isAgent ? { ...order, notBefore: new Date(now), notAfter: new Date(now + seconds * 1000) } : order,
+    crypto,
+  );
 };

@@ -7,7 +7,19 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
 import { holdDataFolder } from '../../shared/sqlite/data-folder.ts';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, freePorts, ROOT, run, Running, runNode, until } from './processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  freePorts,
+  ROOT,
+  run,
+  Running,
+  runNode,
+  until,
+} from './processes.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -19,7 +31,10 @@ const CENTRAL_AGENT = 'central-agent';
 /** The processes that `pid` started and that run now. */
 async function childrenOf(pid: number | undefined): Promise<number[]> {
   const { stdout } = await run('ps', ['-o', 'pid=', '--ppid', String(pid)]);
-  return stdout.split('\n').map(Number).filter((child) => child > 0);
+  return stdout
+    .split('\n')
+    .map(Number)
+    .filter((child) => child > 0);
 }
 
 function runs(pid: number): boolean {
@@ -42,7 +57,7 @@ async function occupy(): Promise<{ port: number; free: () => void }> {
 const anyPorts = ['--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
 
 describe('the first start', () => {
-  it('prints what listens where and how encrypted, and the administrator\'s token once: it is in a 0600 file, and only its hash in the store', async () => {
+  it("prints what listens where and how encrypted, and the administrator's token once: it is in a 0600 file, and only its hash in the store", async () => {
     const folder = await cleanup.folder();
     const line = `exec '${process.execPath}' '${join(ROOT, 'central/main.ts')}' --data-folder '${folder}' --advertised-names localhost ${anyPorts.join(' ')}`;
     const terminal = new Running('script', ['--quiet', '--return', '--command', line, '/dev/null']);
@@ -76,15 +91,23 @@ describe('the first start', () => {
   it('prints no secret into what is not a terminal: it names the 0600 files, also in the enrolment line', async () => {
     const folder = await cleanup.folder();
     const central = await CentralProcess.start(cleanup, folder, ['--log-level', 'trace']);
-    expect(central.process.stdout).toContain(`First administrator's token: in ${join(folder, 'administrator-token')}, mode 0600`);
+    expect(central.process.stdout).toContain(
+      `First administrator's token: in ${join(folder, 'administrator-token')}, mode 0600`,
+    );
     const file = join(folder, 'first-enrollment-token');
-    expect(central.enrolmentLine).toMatch(new RegExp(`^enrol https://localhost:${central.ports.secure} --token-file ${file} --pin sha256:[0-9a-f]{64}$`));
+    expect(central.enrolmentLine).toMatch(
+      new RegExp(`^enrol https://localhost:${central.ports.secure} --token-file ${file} --pin sha256:[0-9a-f]{64}$`),
+    );
     const token = (await readFile(file, 'utf8')).trim();
     expect(token).toMatch(/^qge_/);
-    for (const name of ['first-enrollment-token', 'administrator-token']) expect((await stat(join(folder, name))).mode & 0o777).toBe(0o600);
+    for (const name of ['first-enrollment-token', 'administrator-token'])
+      expect((await stat(join(folder, name))).mode & 0o777).toBe(0o600);
     expect(`${central.process.stdout}${central.process.stderr}`).not.toMatch(/qge?_[0-9a-f]{16}_/);
     const folders = await agentFolders(cleanup);
-    const enrolled = await runNode('agent/cli.ts', [...central.enrolmentLine.replace(`--token-file ${file}`, `--token ${token}`).split(' '), ...agentFlags(folders, 'branch-1')]);
+    const enrolled = await runNode('agent/cli.ts', [
+      ...central.enrolmentLine.replace(`--token-file ${file}`, `--token ${token}`).split(' '),
+      ...agentFlags(folders, 'branch-1'),
+    ]);
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
     AgentProcess.start(cleanup, folders, 'branch-1');
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
@@ -134,9 +157,17 @@ describe('the first start', () => {
 });
 
 describe('the Central agent', () => {
-  it.runIf(process.platform === 'linux')('gets nothing of Central\'s own environment', async () => {
-    const secrets = { QUEUEGATE_TOKEN: 'of an administrator', QUEUE_AGENT_TOKEN: 'of an enrollment', CREDENTIALS_DIRECTORY: '/nowhere', QUEUEGATE_KEY_ENCRYPTION_KEY: randomBytes(32).toString('hex') };
-    const central = await CentralProcess.start(cleanup, await cleanup.folder(), ['--central-agent'], { ...ANY_LOCAL_PORT, ...secrets });
+  it.runIf(process.platform === 'linux')("gets nothing of Central's own environment", async () => {
+    const secrets = {
+      QUEUEGATE_TOKEN: 'of an administrator',
+      QUEUE_AGENT_TOKEN: 'of an enrollment',
+      CREDENTIALS_DIRECTORY: '/nowhere',
+      QUEUEGATE_KEY_ENCRYPTION_KEY: randomBytes(32).toString('hex'),
+    };
+    const central = await CentralProcess.start(cleanup, await cleanup.folder(), ['--central-agent'], {
+      ...ANY_LOCAL_PORT,
+      ...secrets,
+    });
     await central.online(CENTRAL_AGENT);
     const [child] = await childrenOf(central.process.child.pid);
     const environment = await readFile(`/proc/${child}/environ`, 'utf8');
@@ -157,11 +188,18 @@ describe('the Central agent', () => {
     held.release();
     expect(await central.online(CENTRAL_AGENT)).toMatchObject({ session: { transport: 'ws', address: '127.0.0.1' } });
     await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
-    expect((await central.rest('GET', '/enrolment-tokens')).body.enrolmentTokens).toContainEqual(expect.objectContaining({ agentName: CENTRAL_AGENT, uses: 1, maxUses: 1 }));
+    expect((await central.rest('GET', '/enrolment-tokens')).body.enrolmentTokens).toContainEqual(
+      expect.objectContaining({ agentName: CENTRAL_AGENT, uses: 1, maxUses: 1 }),
+    );
   });
 
   it('follows when websocket.port moves', async () => {
-    const central = await CentralProcess.startOnParameters(cleanup, await cleanup.folder(), ['--central-agent'], ANY_LOCAL_PORT);
+    const central = await CentralProcess.startOnParameters(
+      cleanup,
+      await cleanup.folder(),
+      ['--central-agent'],
+      ANY_LOCAL_PORT,
+    );
     const before = await central.online(CENTRAL_AGENT);
     const [port] = await freePorts(1);
     expect((await central.change({ 'websocket.port': port })).status).toBe(200);
@@ -169,7 +207,9 @@ describe('the Central agent', () => {
     expect((await central.agent(CENTRAL_AGENT))?.['session']).toEqual(before['session']);
     const [pid = 0] = await childrenOf(central.process.child.pid);
     process.kill(pid, 'SIGKILL');
-    await until(async () => (Number((await central.agent(CENTRAL_AGENT))?.['epoch']) > Number(before['epoch']) ? true : undefined));
+    await until(async () =>
+      Number((await central.agent(CENTRAL_AGENT))?.['epoch']) > Number(before['epoch']) ? true : undefined,
+    );
     await central.process.printed(new RegExp(`"url":"ws://127.0.0.1:${port}".*"msg":"online"`));
   });
 });
@@ -204,11 +244,15 @@ describe('the end', () => {
     await until(() => (children.some(runs) ? undefined : true));
 
     const second = await CentralProcess.startOnParameters(cleanup, folder, ['--central-agent'], ANY_LOCAL_PORT);
-    expect(second.process.stdout).not.toContain('administrator\'s token');
+    expect(second.process.stdout).not.toContain("administrator's token");
     expect(second.token).toBe(first.token);
     expect((await second.rest('GET', '/status')).body.certificate).toEqual(certificate);
     const after = await second.online('branch-1');
-    expect(after).toMatchObject({ id: before['id'], keyThumbprint: before['keyThumbprint'], epoch: Number(before['epoch']) + 1 });
+    expect(after).toMatchObject({
+      id: before['id'],
+      keyThumbprint: before['keyThumbprint'],
+      epoch: Number(before['epoch']) + 1,
+    });
     await second.online(CENTRAL_AGENT);
     const ended = await agent.stop();
     expect(ended, `${ended.stdout.slice(-2000)}\n${ended.stderr}`).toMatchObject({ code: 0 });
@@ -216,7 +260,8 @@ describe('the end', () => {
 });
 
 describe('Central refuses to start', () => {
-  const start = async (folder: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}) => await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts, ...args], env);
+  const start = async (folder: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}) =>
+    await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts, ...args], env);
 
   it('on a data folder that another Central holds, and says which process', async () => {
     const folder = await cleanup.folder();
@@ -244,7 +289,10 @@ describe('Central refuses to start', () => {
     const folder = await cleanup.folder();
     const file = join(folder, 'central.conf');
     await writeFile(file, 'log.levl = debug\nbind.address = nowhere\n');
-    const refused = await start(join(folder, 'data'), ['--config', file, '--https-port', '70000'], { QUEUEGATE_CENTRAL_AGENT: 'perhaps', QUEUEGATE_HTP_PORT: '8081' });
+    const refused = await start(join(folder, 'data'), ['--config', file, '--https-port', '70000'], {
+      QUEUEGATE_CENTRAL_AGENT: 'perhaps',
+      QUEUEGATE_HTP_PORT: '8081',
+    });
     expect(refused).toMatchObject({ code: 1, stdout: '' });
     expect(refused.stderr).toContain('5 settings are refused');
     for (const line of [
@@ -266,9 +314,18 @@ describe('Central refuses to start', () => {
     const flags = await start(folder, ['--websocket-prt', '8787', 'stray']);
     expect(flags).toMatchObject({ code: 1 });
     expect(flags.stderr).toContain('--websocket-prt, 8787, stray');
-    const equal = await runNode('central/main.ts', ['--data-folder', folder, '--websocket-port', '9999', '--http-port', '9999']);
+    const equal = await runNode('central/main.ts', [
+      '--data-folder',
+      folder,
+      '--websocket-port',
+      '9999',
+      '--http-port',
+      '9999',
+    ]);
     expect(equal).toMatchObject({ code: 1 });
-    expect(equal.stderr).toContain('websocket.port (flag --websocket-port) and http.port (flag --http-port) are both 9999');
+    expect(equal.stderr).toContain(
+      'websocket.port (flag --websocket-port) and http.port (flag --http-port) are both 9999',
+    );
   });
 });
 
@@ -276,12 +333,25 @@ describe('a process of another account', () => {
   it('that holds a port keeps Central from nothing: it starts, says so in banner, log and status, and takes the port once it is free', async () => {
     const [agents, admin] = [await occupy(), await occupy()];
     const folder = await cleanup.folder();
-    const central = await CentralProcess.start(cleanup, folder, ['--websocket-port', String(agents.port), '--http-port', String(admin.port)]);
-    for (const [title, { port }] of [['The plain WebSocket', agents], ['HTTP administration', admin]] as const) {
-      expect(central.process.stdout).toMatch(new RegExp(`PROBLEM: ${title} does not listen: Port ${port} on 127\\.0\\.0\\.1 cannot be bound .* in use by another process\\. Stop the process .*\\(port_taken\\)`));
+    const central = await CentralProcess.start(cleanup, folder, [
+      '--websocket-port',
+      String(agents.port),
+      '--http-port',
+      String(admin.port),
+    ]);
+    for (const [title, { port }] of [
+      ['The plain WebSocket', agents],
+      ['HTTP administration', admin],
+    ] as const) {
+      expect(central.process.stdout).toMatch(
+        new RegExp(
+          `PROBLEM: ${title} does not listen: Port ${port} on 127\\.0\\.0\\.1 cannot be bound .* in use by another process\\. Stop the process .*\\(port_taken\\)`,
+        ),
+      );
     }
     expect(central.process.stdout).toContain('a listener does not have its port; trying again');
-    const problems = async (): Promise<string[]> => (JSON.parse((await central.cli('status', '--json')).stdout) as { problems: string[] }).problems;
+    const problems = async (): Promise<string[]> =>
+      (JSON.parse((await central.cli('status', '--json')).stdout) as { problems: string[] }).problems;
     expect(await problems()).toHaveLength(2);
     expect((await central.cli('status')).stdout).toContain(`Port ${admin.port} on 127.0.0.1 cannot be bound`);
     agents.free();
@@ -293,7 +363,9 @@ describe('a process of another account', () => {
 
   it('that holds the port of HTTP administration gets no token from queuegate', async () => {
     const received: string[] = [];
-    const thief = createServer((socket) => socket.on('data', (bytes) => received.push(String(bytes))).on('error', () => undefined));
+    const thief = createServer((socket) =>
+      socket.on('data', (bytes) => received.push(String(bytes))).on('error', () => undefined),
+    );
     cleanup.add(() => thief.close());
     await once(thief.listen(0, '127.0.0.1'), 'listening');
     const { port } = thief.address() as AddressInfo;
@@ -302,8 +374,14 @@ describe('a process of another account', () => {
     // Nor does it make a balancer take Central down.
     const root = join(await cleanup.folder(), 'root.pem');
     expect(await central.cli('ca', 'export', '--out', root)).toMatchObject({ code: 0 });
-    expect(await run('curl', ['--silent', '--cacert', root, `https://localhost:${central.ports.https}/api/v1/health`])).toMatchObject({ code: 0, stdout: '{"status":"ok"}' });
-    const named = await runNode('central/cli.ts', ['agents', 'list', '--url', `http://127.0.0.1:${port}`], central.environment);
+    expect(
+      await run('curl', ['--silent', '--cacert', root, `https://localhost:${central.ports.https}/api/v1/health`]),
+    ).toMatchObject({ code: 0, stdout: '{"status":"ok"}' });
+    const named = await runNode(
+      'central/cli.ts',
+      ['agents', 'list', '--url', `http://127.0.0.1:${port}`],
+      central.environment,
+    );
     expect(named).toMatchObject({ code: 1, stderr: expect.stringContaining('(token_over_plain_http)') });
     expect(received).toEqual([]);
   });
@@ -314,7 +392,11 @@ describe('the socket of the administration', () => {
     const folder = join(await cleanup.folder(), 'x'.repeat(100));
     const central = await CentralProcess.start(cleanup, folder);
     expect(await central.rest('GET', '/health')).toMatchObject({ status: 200 });
-    expect((await central.rest('GET', '/status')).body.problems).toEqual([expect.stringMatching(/allowed are 100\. .*Set QUEUEGATE_DATA_FOLDER to a shorter path.*\(local_socket_path_long\)$/)]);
+    expect((await central.rest('GET', '/status')).body.problems).toEqual([
+      expect.stringMatching(
+        /allowed are 100\. .*Set QUEUEGATE_DATA_FOLDER to a shorter path.*\(local_socket_path_long\)$/,
+      ),
+    ]);
   });
 
   it('takes the place of the one that a killed Central left behind', async () => {
@@ -349,7 +431,10 @@ describe('files with secrets in the data folder', () => {
       await writeFile(victim, 'untouched');
       await symlink(victim, join(folder, name));
       const ended = await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts]);
-      expect(ended).toMatchObject({ code: 1, stderr: expect.stringMatching(/\((secret_file_unsafe|secret_file_exists|key_encryption_key_bad)\)/) });
+      expect(ended).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/\((secret_file_unsafe|secret_file_exists|key_encryption_key_bad)\)/),
+      });
       expect(await readFile(victim, 'utf8')).toBe('untouched');
       // Nothing is lost by it: the next start makes what is missing.
       await unlink(join(folder, name));
@@ -363,15 +448,34 @@ describe('files with secrets in the data folder', () => {
 describe('a port that this node sets itself, by flag or environment', () => {
   it('stands beside the parameter in REST, with where it was set', async () => {
     const [http, plain, moved] = await freePorts(3);
-    const central = await CentralProcess.startOnParameters(cleanup, await cleanup.folder(), ['--http-port', String(http)], { QUEUEGATE_WEBSOCKET_PORT: String(plain) });
+    const central = await CentralProcess.startOnParameters(
+      cleanup,
+      await cleanup.folder(),
+      ['--http-port', String(http)],
+      { QUEUEGATE_WEBSOCKET_PORT: String(plain) },
+    );
     expect(central.ports).toMatchObject({ http, plain });
     const { value } = (await central.rest('GET', '/parameters/http.port')).body;
     expect(value).not.toBe(http);
-    expect((await central.rest('GET', '/parameters/http.port')).body).toMatchObject({ effective: http, overriddenBy: 'flag --http-port' });
+    expect((await central.rest('GET', '/parameters/http.port')).body).toMatchObject({
+      effective: http,
+      overriddenBy: 'flag --http-port',
+    });
     // Changed for the installation, without effect here, which the answer says.
     const changed = await central.change({ 'websocket.port': moved });
-    expect(changed).toMatchObject({ status: 200, body: { notices: ['websocket.port has no effect on this node: environment variable QUEUEGATE_WEBSOCKET_PORT sets it.'] } });
-    expect((await central.rest('GET', '/parameters/websocket.port')).body).toMatchObject({ value: moved, effective: plain, overriddenBy: 'environment variable QUEUEGATE_WEBSOCKET_PORT' });
-    expect((await central.rest('GET', '/status')).body.listeners).toContainEqual(expect.objectContaining({ listener: 'plain', port: plain }));
+    expect(changed).toMatchObject({
+      status: 200,
+      body: {
+        notices: ['websocket.port has no effect on this node: environment variable QUEUEGATE_WEBSOCKET_PORT sets it.'],
+      },
+    });
+    expect((await central.rest('GET', '/parameters/websocket.port')).body).toMatchObject({
+      value: moved,
+      effective: plain,
+      overriddenBy: 'environment variable QUEUEGATE_WEBSOCKET_PORT',
+    });
+    expect((await central.rest('GET', '/status')).body.listeners).toContainEqual(
+      expect.objectContaining({ listener: 'plain', port: plain }),
+    );
   });
 });

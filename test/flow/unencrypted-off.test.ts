@@ -8,7 +8,9 @@ afterEach(() => cleanup.run());
 
 /** An address of this host that is not loopback: to Central, a connection over it comes from elsewhere. */
 function ownAddress(): string {
-  const found = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []).find((entry) => !entry.internal && entry.family === 'IPv4');
+  const found = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find((entry) => !entry.internal && entry.family === 'IPv4');
   if (found === undefined) throw new Error('this host has no address but loopback: the test needs one');
   return found.address;
 }
@@ -16,7 +18,12 @@ function ownAddress(): string {
 /** Who listens on a port, as an administrator sees it. */
 async function listening(port: number): Promise<string[]> {
   const { stdout } = await run('ss', ['-Hltn', `sport = :${port}`]);
-  return stdout.trim().split('\n').filter((line) => line !== '').map((line) => line.trim().split(/\s+/)[3] ?? '').toSorted();
+  return stdout
+    .trim()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.trim().split(/\s+/)[3] ?? '')
+    .toSorted();
 }
 
 /** Posts events one after the other until it is stopped; keeps those that were accepted. */
@@ -41,7 +48,12 @@ class Producer {
   }
 }
 
-const plain = (host: string, port: number): string[] => ['--central-websocket-secure', 'false', '--central-hosts', `${host}:${port}`];
+const plain = (host: string, port: number): string[] => [
+  '--central-websocket-secure',
+  'false',
+  '--central-hosts',
+  `${host}:${port}`,
+];
 
 describe('websocket.enabled=false under load', () => {
   it('moves the plain listener to loopback, ends remote plain sessions with the reason, leaves loopback sessions alone, and every event is there once', async () => {
@@ -51,9 +63,15 @@ describe('websocket.enabled=false under load', () => {
     const { plain: port } = central.ports;
     expect(await listening(port)).toEqual([`*:${port}`]);
 
-    const remote = [await AgentProcess.enrolled(cleanup, central, 'remote-1', plain(address, port)), await AgentProcess.enrolled(cleanup, central, 'remote-2', plain(address, port))];
+    const remote = [
+      await AgentProcess.enrolled(cleanup, central, 'remote-1', plain(address, port)),
+      await AgentProcess.enrolled(cleanup, central, 'remote-2', plain(address, port)),
+    ];
     const local = await AgentProcess.enrolled(cleanup, central, 'local-1', plain('127.0.0.1', port));
-    const secure = await AgentProcess.enrolled(cleanup, central, 'secure-1', ['--central-hosts', `localhost:${central.ports.secure}`]);
+    const secure = await AgentProcess.enrolled(cleanup, central, 'secure-1', [
+      '--central-hosts',
+      `localhost:${central.ports.secure}`,
+    ]);
     for (const name of ['remote-1', 'remote-2', 'local-1', 'secure-1']) await central.online(name);
     const before = { local: await central.agent('local-1'), secure: await central.agent('secure-1') };
     const producers = [...remote, local, secure].map((agent, i) => new Producer(agent, `p${i}`));
@@ -66,7 +84,9 @@ describe('websocket.enabled=false under load', () => {
     expect(refused.body.detail).not.toContain('local-1');
     expect(await listening(port)).toEqual([`*:${port}`]);
 
-    expect((await central.change({ 'websocket.enabled': false }, { force: true, comment: 'all agents are on wss' })).status).toBe(200);
+    expect(
+      (await central.change({ 'websocket.enabled': false }, { force: true, comment: 'all agents are on wss' })).status,
+    ).toBe(200);
     expect(await listening(port)).toEqual([`127.0.0.1:${port}`, `[::1]:${port}`]);
     for (const agent of remote) await agent.process.printed(/unencrypted_off/);
     for (const name of ['remote-1', 'remote-2']) {

@@ -12,18 +12,24 @@ beforeAll(async () => {
 });
 afterAll(() => cleanup.run());
 
-const wrongToken = (prefix: string): string => `${prefix}_${randomBytes(8).toString('hex')}_${randomBytes(32).toString('base64url')}`;
+const wrongToken = (prefix: string): string =>
+  `${prefix}_${randomBytes(8).toString('hex')}_${randomBytes(32).toString('base64url')}`;
 
 async function recorded(kind: string): Promise<{ address: string; detail: { attempts: number } }[]> {
   return await until(async () => {
     const { body } = await central.rest('GET', '/incidents?limit=1000');
-    const found = (body.incidents as { kind: string; address: string; detail: { attempts: number } }[]).filter((incident) => incident.kind === kind);
+    const found = (body.incidents as { kind: string; address: string; detail: { attempts: number } }[]).filter(
+      (incident) => incident.kind === kind,
+    );
     return found.length > 0 ? found : undefined;
   });
 }
 
 it('wrong API tokens wait, 429 beyond the bound, one incident with a count; the right token is served meanwhile', async () => {
-  const guess = async (): Promise<Response> => await fetch(`http://127.0.0.1:${central.ports.http}/api/v1/status`, { headers: { authorization: `Bearer ${wrongToken('qg')}` } });
+  const guess = async (): Promise<Response> =>
+    await fetch(`http://127.0.0.1:${central.ports.http}/api/v1/status`, {
+      headers: { authorization: `Bearer ${wrongToken('qg')}` },
+    });
   for (let i = 0; i < 8; i += 1) await guess();
   let answered = 0;
   const guesses = Array.from({ length: 200 }, async () => {
@@ -43,7 +49,15 @@ it('wrong API tokens wait, 429 beyond the bound, one incident with a count; the 
   const incidents = await recorded('wrong_api_tokens');
   expect(incidents.length).toBeLessThanOrEqual(2);
   expect(incidents[0]).toMatchObject({ address: '127.0.0.1', detail: { attempts: expect.any(Number) } });
-  expect((await (await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${central.token}` } })).text()).match(/queuegate_wrong_secrets_total\{secret="api-token"\} 208/)).not.toBeNull();
+  expect(
+    (
+      await (
+        await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
+          headers: { authorization: `Bearer ${central.token}` },
+        })
+      ).text()
+    ).match(/queuegate_wrong_secrets_total\{secret="api-token"\} 208/),
+  ).not.toBeNull();
   expect((await central.process.stop()).stdout.match(/wrong_api_tokens/g)?.length).toBeLessThanOrEqual(2);
   central = await CentralProcess.start(cleanup, await cleanup.folder());
 });
@@ -51,7 +65,13 @@ it('wrong API tokens wait, 429 beyond the bound, one incident with a count; the 
 it('wrong enrollment tokens and proofs are slowed down and recorded; a machine with the right one enrolls at once', async () => {
   const { body } = await central.rest('POST', '/enrolment-tokens', { uses: 9 });
   const guess = async (): Promise<number> =>
-    (await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ csr: await goodCsr(), name: 'x', tokenId: body.id, mac: '0'.repeat(64) }) })).status;
+    (
+      await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ csr: await goodCsr(), name: 'x', tokenId: body.id, mac: '0'.repeat(64) }),
+      })
+    ).status;
   const guesses = Promise.all(Array.from({ length: 100 }, guess));
   expect(await enrolKey(central, newKey(), 'branch-1')).toHaveLength(64);
   const statuses = await guesses;
@@ -64,5 +84,7 @@ it('wrong enrollment tokens and proofs are slowed down and recorded; a machine w
 async function goodCsr(): Promise<string> {
   const { makeRequest } = await import('../../agent/identity/csr.ts');
   const key = newKey();
-  return (await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, 'x')).pem;
+  return (
+    await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, 'x')
+  ).pem;
 }

@@ -6,13 +6,31 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectOnce, type ConnectionEnd, type DialPlan } from '../../agent/connection/connection.ts';
-import { identityFile, loadOrCreateKey, saveIdentity, type AgentKey, type Identity } from '../../agent/identity/identity.ts';
+import {
+  identityFile,
+  loadOrCreateKey,
+  saveIdentity,
+  type AgentKey,
+  type Identity,
+} from '../../agent/identity/identity.ts';
 import { FROM_CENTRAL } from '../../shared/wire/messages.ts';
 import { agentFolders, AgentProcess, Cleanup, until } from '../flow/processes.ts';
 import { HeldInbox, MemoryOutbox } from '../shared/delivery/session-logs.ts';
 import { CENTRAL_NAME, FalseCentral, type Part } from './false-central.ts';
 import { brokenOnce, fitting, hasMembers } from './frame-arbitraries.ts';
-import { carrierOf, assertCleanLog, answerTo, httpAnswer, inLanes, knock, logOf, nested, printSeed, rawFrame, samples } from './garbage.ts';
+import {
+  carrierOf,
+  assertCleanLog,
+  answerTo,
+  httpAnswer,
+  inLanes,
+  knock,
+  logOf,
+  nested,
+  printSeed,
+  rawFrame,
+  samples,
+} from './garbage.ts';
 import { NO_CONTROL } from '../../agent/connection/control.ts';
 
 const cleanup = new Cleanup();
@@ -31,7 +49,16 @@ afterAll(() => cleanup.run());
 
 /** As enrolment would have left it. */
 function enrolledWith(central: FalseCentral, port = central.port): Identity {
-  return { id: 'agent', name: 'branch', central: CENTRAL_NAME, signingKey: central.signingKey, certificate, host: '127.0.0.1', port, secure: false };
+  return {
+    id: 'agent',
+    name: 'branch',
+    central: CENTRAL_NAME,
+    signingKey: central.signingKey,
+    certificate,
+    host: '127.0.0.1',
+    port,
+    secure: false,
+  };
 }
 
 class Inbox extends HeldInbox {
@@ -41,10 +68,27 @@ class Inbox extends HeldInbox {
 }
 
 /** Dials once, as the daemon does; gives how it ended and what was taken. */
-async function dial(central: FalseCentral, port = central.port): Promise<ConnectionEnd & { readonly stored: readonly string[] }> {
+async function dial(
+  central: FalseCentral,
+  port = central.port,
+): Promise<ConnectionEnd & { readonly stored: readonly string[] }> {
   const inbox = new Inbox();
-  const plan: DialPlan = { target: { secure: false, host: '127.0.0.1', port }, ca: [], truststore: 'truststore.jks', key, identity: enrolledWith(central, port), name: 'branch', version: '0.1.0', boot: 'b'.repeat(32), proxied: false };
-  const end = await connectOnce(plan, { outbox: new MemoryOutbox(), inbox, now: Date.now, control: NO_CONTROL, onOnline: () => undefined }, AbortSignal.timeout(25_000));
+  const plan: DialPlan = {
+    target: { secure: false, host: '127.0.0.1', port },
+    ca: [],
+    truststore: 'truststore.jks',
+    key,
+    identity: enrolledWith(central, port),
+    name: 'branch',
+    version: '0.1.0',
+    boot: 'b'.repeat(32),
+    proxied: false,
+  };
+  const end = await connectOnce(
+    plan,
+    { outbox: new MemoryOutbox(), inbox, now: Date.now, control: NO_CONTROL, onOnline: () => undefined },
+    AbortSignal.timeout(25_000),
+  );
   return { ...end, stored: inbox.stored };
 }
 
@@ -55,14 +99,41 @@ async function play(central: FalseCentral, part: Part): ReturnType<typeof dial> 
 
 /** What an agent makes of garbage: an end with a code, in words with their hint, and to be tried again. */
 function told({ reason, terminal }: ConnectionEnd) {
-  return { code: reason.code, terminal, inWords: /^.{10,1200}$/s.test(reason.message), hint: reason.hint !== '' || reason.code === 'refused' };
+  return {
+    code: reason.code,
+    terminal,
+    inWords: /^.{10,1200}$/s.test(reason.message),
+    hint: reason.hint !== '' || reason.code === 'refused',
+  };
 }
-const clearly = (...codes: string[]) => ({ code: expect.toBeOneOf(codes) as string, terminal: false, inWords: true, hint: true });
+const clearly = (...codes: string[]) => ({
+  code: expect.toBeOneOf(codes) as string,
+  terminal: false,
+  inWords: true,
+  hint: true,
+});
 
 const known = Object.entries(FROM_CENTRAL);
-const broken = fc.oneof(...known.filter(([, schema]) => hasMembers(schema)).map(([type, schema]) => brokenOnce(schema).map(({ place, value }) => ({ type, place, value }))));
+const broken = fc.oneof(
+  ...known
+    .filter(([, schema]) => hasMembers(schema))
+    .map(([type, schema]) => brokenOnce(schema).map(({ place, value }) => ({ type, place, value }))),
+);
 const sound = fc.oneof(...known.map(([type, schema]) => fitting(schema).map((value) => ({ type, value }))));
-const NO_FRAMES = ['', '{', 'null', '[]', '"x"', '{}', '{"type":5}', '{"type":["welcome"]}', 'NaN', '{"type":"pause"}{}', nested(100_000), `{"type":"drain","retryAfterSeconds":${nested(100_000)},"spreadSeconds":0}`];
+const NO_FRAMES = [
+  '',
+  '{',
+  'null',
+  '[]',
+  '"x"',
+  '{}',
+  '{"type":5}',
+  '{"type":["welcome"]}',
+  'NaN',
+  '{"type":"pause"}{}',
+  nested(100_000),
+  `{"type":"drain","retryAfterSeconds":${nested(100_000)},"spreadSeconds":0}`,
+];
 const STAGES = ['before the welcome', 'after the welcome'] as const;
 
 /** Speaks rightly up to the stage, and then so. */
@@ -76,7 +147,10 @@ function from(stage: (typeof STAGES)[number], then: Part): Part {
 describe.each(STAGES)('a false Central, %s', (stage) => {
   it('with a frame of the schemas that has one member wrong: the agent ends it as bad_frame and names the place', async () => {
     await inLanes(samples(broken, 120), lanes, async ({ type, place, value }, central) => {
-      const end = await play(central, from(stage, (line) => line.send(value)));
+      const end = await play(
+        central,
+        from(stage, (line) => line.send(value)),
+      );
       expect(told(end)).toEqual(clearly('bad_frame'));
       expect(end.reason.message).toContain(`${type}: `);
       expect(end.reason.message).toContain(String(place.split('/').at(1)));
@@ -85,16 +159,26 @@ describe.each(STAGES)('a false Central, %s', (stage) => {
 
   it('with what is no frame at all, and with binary: the same', async () => {
     await inLanes([...NO_FRAMES, Buffer.from([1, 2, 3])], lanes, async (bytes, central) => {
-      expect(told(await play(central, from(stage, (line) => line.webSocket.send(bytes))))).toEqual(clearly('bad_frame'));
+      expect(
+        told(
+          await play(
+            central,
+            from(stage, (line) => line.webSocket.send(bytes)),
+          ),
+        ),
+      ).toEqual(clearly('bad_frame'));
     });
   });
 
   it('with frames that fit, made at random, and an end of the line: it takes nothing of them that it must not', async () => {
     await inLanes(samples(fc.array(sound, { minLength: 1, maxLength: 5 }), 80), lanes, async (frames, central) => {
-      const end = await play(central, from(stage, (line) => {
-        for (const { value } of frames) line.send(value);
-        line.webSocket.close(1001);
-      }));
+      const end = await play(
+        central,
+        from(stage, (line) => {
+          for (const { value } of frames) line.send(value);
+          line.webSocket.close(1001);
+        }),
+      );
       expect(told(end)).toEqual(clearly('bad_frame', 'log_violation', 'closed', 'refused', 'unproven_central'));
       expect(stage === 'before the welcome' ? end.stored : []).toEqual([]);
       // A Central may ask for a day of patience, or two with the spread; not for more.
@@ -103,12 +187,35 @@ describe.each(STAGES)('a false Central, %s', (stage) => {
   });
 
   it('with WebSocket frames that are none, and with random bytes: the agent says what was wrong with them, or that the line was cut', async () => {
-    const none = [rawFrame({ masked: true, payload: Buffer.from('{}') }), rawFrame({ masked: false, reserved: 4 }), rawFrame({ masked: false, opcode: 3 }), rawFrame({ masked: false, opcode: 0 }), rawFrame({ masked: false, payload: Buffer.from([0xff]) }), rawFrame({ masked: false, claims: (1n << 64n) - 1n }), rawFrame({ masked: false, claims: 17n * 1024n * 1024n }), rawFrame({ masked: false, opcode: 9, payload: Buffer.alloc(126), lengthBytes: 2 })];
+    const none = [
+      rawFrame({ masked: true, payload: Buffer.from('{}') }),
+      rawFrame({ masked: false, reserved: 4 }),
+      rawFrame({ masked: false, opcode: 3 }),
+      rawFrame({ masked: false, opcode: 0 }),
+      rawFrame({ masked: false, payload: Buffer.from([0xff]) }),
+      rawFrame({ masked: false, claims: (1n << 64n) - 1n }),
+      rawFrame({ masked: false, claims: 17n * 1024n * 1024n }),
+      rawFrame({ masked: false, opcode: 9, payload: Buffer.alloc(126), lengthBytes: 2 }),
+    ];
     await inLanes(none, lanes, async (bytes, central) => {
-      expect(told(await play(central, from(stage, (line) => void carrierOf(line.webSocket).write(bytes))))).toEqual(clearly('closed'));
+      expect(
+        told(
+          await play(
+            central,
+            from(stage, (line) => void carrierOf(line.webSocket).write(bytes)),
+          ),
+        ),
+      ).toEqual(clearly('closed'));
     });
     await inLanes(samples(fc.uint8Array({ minLength: 1, maxLength: 300 }), 60), lanes, async (bytes, central) => {
-      expect(told(await play(central, from(stage, (line) => void carrierOf(line.webSocket).end(bytes))))).toEqual(clearly('closed', 'bad_frame'));
+      expect(
+        told(
+          await play(
+            central,
+            from(stage, (line) => void carrierOf(line.webSocket).end(bytes)),
+          ),
+        ),
+      ).toEqual(clearly('closed', 'bad_frame'));
     });
   });
 });
@@ -120,7 +227,10 @@ describe('what answers the dial of an agent', () => {
     ['a redirect', 'HTTP/1.1 302 Found\r\nLocation: ws://127.0.0.1:1/agent\r\nContent-Length: 0\r\n\r\n'],
     ['headers without end', `HTTP/1.1 101 Switching Protocols\r\n${'X: y\r\n'.repeat(20_000)}`],
     ['an upgrade to something else', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n'],
-    ['an upgrade with a wrong proof', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n'],
+    [
+      'an upgrade with a wrong proof',
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n',
+    ],
     ['a page that breaks off', 'HTTP/1.1 500 Oops\r\nContent-Length: 500\r\n\r\nhalf'],
     ['a status that is none', 'HTTP/1.1 999999 ?\r\n\r\n'],
     ['nothing but an end', ''],
@@ -144,7 +254,12 @@ describe('the daemon', () => {
     await loadOrCreateKey(folders.data);
     await saveIdentity(folders.data, enrolledWith(central));
     const list = Array.from({ length: hosts }, () => `127.0.0.1:${central.port}`).join(',');
-    return AgentProcess.start(running, folders, 'branch', ['--central-websocket-secure', 'false', '--central-hosts', list]);
+    return AgentProcess.start(running, folders, 'branch', [
+      '--central-websocket-secure',
+      'false',
+      '--central-hosts',
+      list,
+    ]);
   }
 
   /** A change on disk ends the wait of the backoff. */
@@ -155,12 +270,29 @@ describe('the daemon', () => {
 
   it('goes on through sixty Centrals that are none and one that ends each session with garbage; each is told in the log; in the end its events are there once', async () => {
     const central = await FalseCentral.start(running);
-    const before = samples(broken, 40).map(({ value }): Part => (line) => line.send(value));
-    const bytes = samples(fc.uint8Array({ minLength: 8, maxLength: 200 }), 20).map((each): Part => (line) => void carrierOf(line.webSocket).end(each));
+    const before = samples(broken, 40).map(
+      ({ value }): Part =>
+        (line) =>
+          line.send(value),
+    );
+    const bytes = samples(fc.uint8Array({ minLength: 8, maxLength: 200 }), 20).map(
+      (each): Part =>
+        (line) =>
+          void carrierOf(line.webSocket).end(each),
+    );
     central.parts.push(...before, ...bytes);
     const agent = await daemon(central, 30);
-    expect(await agent.local('POST', '/v1/events', [{ id: 'e1', type: 't' }, { id: 'e2', type: 't' }])).toMatchObject({ status: 202 });
-    await until(() => central.dialled >= 60 || undefined, 30_000, () => `dialled ${central.dialled} times:\n${agent.process.stdout}`);
+    expect(
+      await agent.local('POST', '/v1/events', [
+        { id: 'e1', type: 't' },
+        { id: 'e2', type: 't' },
+      ]),
+    ).toMatchObject({ status: 202 });
+    await until(
+      () => central.dialled >= 60 || undefined,
+      30_000,
+      () => `dialled ${central.dialled} times:\n${agent.process.stdout}`,
+    );
 
     const wrong: readonly (readonly [string, unknown])[] = [
       ['bad_frame', { type: 'welcome' }],
@@ -178,12 +310,18 @@ describe('the daemon', () => {
         ends.push((await line.closed).reason);
       });
     }
-    await until(async () => {
-      await dialSoon(agent);
-      return ends.length === wrong.length ? true : undefined;
-    }, 40_000, () => `${ends.join()}:\n${agent.process.stdout}`);
+    await until(
+      async () => {
+        await dialSoon(agent);
+        return ends.length === wrong.length ? true : undefined;
+      },
+      40_000,
+      () => `${ends.join()}:\n${agent.process.stdout}`,
+    );
     expect(ends).toEqual(wrong.map(([code]) => code));
-    const told = logOf(agent.process).filter((line) => Number(line['level']) === 40).map((line) => line['code']);
+    const told = logOf(agent.process)
+      .filter((line) => Number(line['level']) === 40)
+      .map((line) => line['code']);
     expect(told).toEqual(expect.arrayContaining(['bad_frame', 'log_violation']));
 
     const events: unknown[] = [];
@@ -193,11 +331,15 @@ describe('the daemon', () => {
       events.push(...items.map(({ id }) => id));
       line.send({ type: 'ack', through: 2 });
     };
-    await until(async () => {
-      await dialSoon(agent);
-      const { body } = await agent.local('GET', '/v1/status');
-      return body.outbox.messages === 0 ? true : undefined;
-    }, 20_000, () => agent.process.stdout);
+    await until(
+      async () => {
+        await dialSoon(agent);
+        const { body } = await agent.local('GET', '/v1/status');
+        return body.outbox.messages === 0 ? true : undefined;
+      },
+      20_000,
+      () => agent.process.stdout,
+    );
     expect(events).toEqual(['e1', 'e2']);
     expect(agent.process.running).toBe(true);
     assertCleanLog(agent.process);
@@ -208,28 +350,94 @@ describe('the daemon', () => {
     const central = await FalseCentral.start(running);
     central.rest = (line) => line.welcome();
     const agent = await daemon(central, 1);
-    await until(async () => ((await agent.local('GET', '/v1/status')).body.connection.state === 'online' ? true : undefined));
-    const { url, token } = JSON.parse(await readFile(join(agent.folders.data, 'local-api.json'), 'utf8')) as { url: string; token: string };
+    await until(async () =>
+      (await agent.local('GET', '/v1/status')).body.connection.state === 'online' ? true : undefined,
+    );
+    const { url, token } = JSON.parse(await readFile(join(agent.folders.data, 'local-api.json'), 'utf8')) as {
+      url: string;
+      token: string;
+    };
     const port = Number(new URL(url).port);
-    const ask = async (method: string, path: string, body: string | Buffer = '', headers: readonly string[] = [`Authorization: Bearer ${token}`]) => {
+    const ask = async (
+      method: string,
+      path: string,
+      body: string | Buffer = '',
+      headers: readonly string[] = [`Authorization: Bearer ${token}`],
+    ) => {
       const bytes = Buffer.from(body);
-      return httpAnswer(await knock(port, [`${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${headers.map((each) => `${each}\r\n`).join('')}${bytes.length > 0 ? `Content-Length: ${bytes.length}\r\n` : ''}\r\n`, bytes], { stay: true }));
+      return httpAnswer(
+        await knock(
+          port,
+          [
+            `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${headers.map((each) => `${each}\r\n`).join('')}${bytes.length > 0 ? `Content-Length: ${bytes.length}\r\n` : ''}\r\n`,
+            bytes,
+          ],
+          { stay: true },
+        ),
+      );
     };
     const problem = (status: number) => ({ status, type: 'application/problem+json', body: { status } });
 
     const slow = knock(port, ['GET /v1/status HTTP/1.1\r\n', 'X-Sl'], { stay: true });
     await Promise.all(samples(fc.uint8Array({ maxLength: 500 }), 60).map((bytes) => knock(port, bytes)));
-    for (const path of ['//', '/\\', 'http://[', '//x:99999999/', '*', '/%zz', '/v1/../v1/nothing', '/__proto__']) expect({ path, ...(await ask('GET', path)) }).toMatchObject({ path, ...problem(404) });
-    for (const [method, path] of [['DELETE', '/v1/events'], ['POST', '/v1/status'], ['GET', '/v1/events']] as const) expect(await ask(method, path)).toMatchObject(problem(404));
-    for (const query of ['max=0', 'max=1e3', 'max=-1', 'max=', 'waitSeconds=61', 'waitSeconds=__proto__', `max=${'9'.repeat(3_000)}`]) expect({ query, ...(await ask('GET', `/v1/commands?${query}`)) }).toMatchObject({ query, ...problem(400) });
+    for (const path of ['//', '/\\', 'http://[', '//x:99999999/', '*', '/%zz', '/v1/../v1/nothing', '/__proto__'])
+      expect({ path, ...(await ask('GET', path)) }).toMatchObject({ path, ...problem(404) });
+    for (const [method, path] of [
+      ['DELETE', '/v1/events'],
+      ['POST', '/v1/status'],
+      ['GET', '/v1/events'],
+    ] as const)
+      expect(await ask(method, path)).toMatchObject(problem(404));
+    for (const query of [
+      'max=0',
+      'max=1e3',
+      'max=-1',
+      'max=',
+      'waitSeconds=61',
+      'waitSeconds=__proto__',
+      `max=${'9'.repeat(3_000)}`,
+    ])
+      expect({ query, ...(await ask('GET', `/v1/commands?${query}`)) }).toMatchObject({ query, ...problem(400) });
     const event = '"type":"t"';
-    for (const body of ['{', 'null', '[]', '7', '""', '\ud800', nested(100_000), `[${'{},'.repeat(1_001)}{}]`, '{"type":1}', `{${event},"id":"\\ud800"}`, `{${event},"id":"a\\u0000"}`, `{${event},"__proto__":{}}`, `{${event},"data":${nested(100_000)}}`, `{${event},"time":"never"}`]) {
+    for (const body of [
+      '{',
+      'null',
+      '[]',
+      '7',
+      '""',
+      '\ud800',
+      nested(100_000),
+      `[${'{},'.repeat(1_001)}{}]`,
+      '{"type":1}',
+      `{${event},"id":"\\ud800"}`,
+      `{${event},"id":"a\\u0000"}`,
+      `{${event},"__proto__":{}}`,
+      `{${event},"data":${nested(100_000)}}`,
+      `{${event},"time":"never"}`,
+    ]) {
       expect({ sent: body.slice(0, 40), ...(await ask('POST', '/v1/events', body)) }).toMatchObject(problem(400));
     }
-    for (const body of ['{}', '{"through":"1"}', '{"through":-1}', '{"through":0.5}', '{"through":1e999}', '{"through":[1]}', 'null']) expect({ sent: body, ...(await ask('POST', '/v1/commands/ack', body)) }).toMatchObject(problem(400));
+    for (const body of [
+      '{}',
+      '{"through":"1"}',
+      '{"through":-1}',
+      '{"through":0.5}',
+      '{"through":1e999}',
+      '{"through":[1]}',
+      'null',
+    ])
+      expect({ sent: body, ...(await ask('POST', '/v1/commands/ack', body)) }).toMatchObject(problem(400));
     expect(await ask('POST', '/v1/events', Buffer.alloc(1024 * 1024 + 1, 0x20))).toMatchObject(problem(413));
-    for (const authorization of [[], ['Authorization: Bearer x'], [`Authorization: Basic ${token}`], [`Authorization: Bearer ${token}\u00ff`]]) expect(await ask('GET', '/v1/status', '', authorization)).toMatchObject(problem(401));
-    expect((await answerTo(port, `GET / HTTP/1.1\r\nHost: x\r\nCookie: ${'c'.repeat(100_000)}\r\n\r\n`)).status).toBe(431);
+    for (const authorization of [
+      [],
+      ['Authorization: Bearer x'],
+      [`Authorization: Basic ${token}`],
+      [`Authorization: Bearer ${token}\u00ff`],
+    ])
+      expect(await ask('GET', '/v1/status', '', authorization)).toMatchObject(problem(401));
+    expect((await answerTo(port, `GET / HTTP/1.1\r\nHost: x\r\nCookie: ${'c'.repeat(100_000)}\r\n\r\n`)).status).toBe(
+      431,
+    );
     expect((await answerTo(port, 'nonsense\r\n\r\n')).status).toBe(400);
 
     expect(await agent.local('POST', '/v1/events', { id: 'good', type: 't' })).toMatchObject({ status: 202 });
@@ -243,10 +451,16 @@ describe('the daemon', () => {
     const central = await FalseCentral.start(running);
     central.rest = (line) => line.welcome();
     const agent = await daemon(central, 1);
-    const online = () => until(async () => ((await agent.local('GET', '/v1/status')).body.connection.state === 'online' ? true : undefined), 20_000, () => agent.process.stdout);
+    const online = () =>
+      until(
+        async () => ((await agent.local('GET', '/v1/status')).body.connection.state === 'online' ? true : undefined),
+        20_000,
+        () => agent.process.stdout,
+      );
     await online();
     const right = await readFile(identityFile(agent.folders.data));
-    for (const bytes of ['', '\u0000', '[]', nested(100_000), '{"id":"x"}']) await writeFile(identityFile(agent.folders.data), bytes);
+    for (const bytes of ['', '\u0000', '[]', nested(100_000), '{"id":"x"}'])
+      await writeFile(identityFile(agent.folders.data), bytes);
     central.stop();
     await agent.process.printed(/identity_damaged/);
     await writeFile(identityFile(agent.folders.data), right);

@@ -26,9 +26,19 @@ const MAX_HELD_BYTES = 160 * 1024 * 1024;
 
 beforeAll(async () => {
   printSeed();
-  central = await boundedCentral(cleanup, { 'agents.welcomeTimeoutSeconds': WELCOME_SECONDS, 'agents.max': AGENTS_MAX, 'agents.slowPeerSeconds': SLOW_PEER_SECONDS, 'agents.heartbeatSeconds': 2 });
+  central = await boundedCentral(cleanup, {
+    'agents.welcomeTimeoutSeconds': WELCOME_SECONDS,
+    'agents.max': AGENTS_MAX,
+    'agents.slowPeerSeconds': SLOW_PEER_SECONDS,
+    'agents.heartbeatSeconds': 2,
+  });
   const key = newKey();
-  stranger = { id: await enrolKey(central, key, 'stranger'), key, name: 'stranger', boot: randomBytes(24).toString('base64url') };
+  stranger = {
+    id: await enrolKey(central, key, 'stranger'),
+    key,
+    name: 'stranger',
+    boot: randomBytes(24).toString('base64url'),
+  };
   bystander = await Bystander.start(cleanup, central);
 });
 afterEach(() => bystander.undisturbed());
@@ -82,23 +92,31 @@ describe('a peer that opens and closes in a loop', () => {
   it('leaves nothing behind, whichever way it goes and however far it came', async () => {
     const { plain, secure } = central.ports;
     const rounds = Array.from({ length: 600 }, (_, i) => i);
-    await inLanes(rounds, Array.from({ length: 8 }, () => undefined), async (i) => {
-      const socket = connect(i % 2 === 0 ? plain : secure, '127.0.0.1');
-      const closed = new Promise((resolve) => socket.on('error', () => undefined).on('close', resolve));
-      await new Promise((resolve) => socket.once('connect', resolve));
-      if (i % 3 === 0) socket.write('GET /agent HTTP/1.1\r\n');
-      if (i % 4 < 2) socket.resetAndDestroy();
-      else socket.end().resume();
-      await closed;
-    });
-    await inLanes(rounds.slice(0, 200), Array.from({ length: 8 }, () => undefined), async (i) => {
-      const webSocket = new WebSocket(`ws://127.0.0.1:${plain}/agent`, SUBPROTOCOL);
-      const closed = new Promise((resolve) => webSocket.on('error', () => undefined).on('close', resolve));
-      await new Promise((resolve) => webSocket.once('open', resolve));
-      if (i % 2 === 0) webSocket.terminate();
-      else webSocket.close(4999, 'x'.repeat(123));
-      await closed;
-    });
+    await inLanes(
+      rounds,
+      Array.from({ length: 8 }, () => undefined),
+      async (i) => {
+        const socket = connect(i % 2 === 0 ? plain : secure, '127.0.0.1');
+        const closed = new Promise((resolve) => socket.on('error', () => undefined).on('close', resolve));
+        await new Promise((resolve) => socket.once('connect', resolve));
+        if (i % 3 === 0) socket.write('GET /agent HTTP/1.1\r\n');
+        if (i % 4 < 2) socket.resetAndDestroy();
+        else socket.end().resume();
+        await closed;
+      },
+    );
+    await inLanes(
+      rounds.slice(0, 200),
+      Array.from({ length: 8 }, () => undefined),
+      async (i) => {
+        const webSocket = new WebSocket(`ws://127.0.0.1:${plain}/agent`, SUBPROTOCOL);
+        const closed = new Promise((resolve) => webSocket.on('error', () => undefined).on('close', resolve));
+        await new Promise((resolve) => webSocket.once('open', resolve));
+        if (i % 2 === 0) webSocket.terminate();
+        else webSocket.close(4999, 'x'.repeat(123));
+        await closed;
+      },
+    );
     // Sessions too: one boot that comes and goes is a bad line.
     for (let i = 0; i < 30; i += 1) {
       const agent = await RawAgent.plain(cleanup, central);
@@ -125,7 +143,10 @@ describe('a peer that reads nothing', () => {
     return agent;
   }
 
-  const endOf = (since: number): Record<string, unknown> | undefined => logOf(central.process).find((line) => line['msg'] === 'agent offline' && line['agent'] === stranger.id && Number(line['time']) >= since);
+  const endOf = (since: number): Record<string, unknown> | undefined =>
+    logOf(central.process).find(
+      (line) => line['msg'] === 'agent offline' && line['agent'] === stranger.id && Number(line['time']) >= since,
+    );
 
   /** Waits for the end of the session; the most that Central grew by until then. */
   async function growthUntilEnd(since: number): Promise<number> {
@@ -147,7 +168,11 @@ describe('a peer that reads nothing', () => {
     const pings = setInterval(() => agent.webSocket.ping(), 500);
     cleanup.add(() => clearInterval(pings));
     for (let i = 0; i < 4; i += 1) {
-      const batch = Array.from({ length: 15 }, (_, n) => ({ id: `${since}-${i}-${n}`, type: 'large', data: 'x'.repeat(250_000) }));
+      const batch = Array.from({ length: 15 }, (_, n) => ({
+        id: `${since}-${i}-${n}`,
+        type: 'large',
+        data: 'x'.repeat(250_000),
+      }));
       expect((await central.rest('POST', `/agents/${stranger.id}/messages`, batch)).status).toBe(202);
     }
     expect(await growthUntilEnd(since)).toBeLessThan(MAX_HELD_BYTES);
@@ -161,7 +186,9 @@ describe('a peer that reads nothing', () => {
     const since = Date.now();
     const agent = await deaf();
     const carrier = carrierOf(agent.webSocket);
-    const pings = Buffer.concat(Array.from({ length: 4_000 }, () => rawFrame({ opcode: 9, payload: Buffer.alloc(125, 0x70) })));
+    const pings = Buffer.concat(
+      Array.from({ length: 4_000 }, () => rawFrame({ opcode: 9, payload: Buffer.alloc(125, 0x70) })),
+    );
     const flood = (): void => {
       while (!carrier.destroyed && carrier.write(pings));
     };

@@ -29,7 +29,9 @@ export class FalseLine {
       this.frames.push(JSON.parse(data.toString()) as Record<string, unknown>);
       this.#wake();
     });
-    this.closed = new Promise((resolve) => webSocket.once('close', (code: number, reason: Buffer) => resolve({ code, reason: reason.toString() })));
+    this.closed = new Promise((resolve) =>
+      webSocket.once('close', (code: number, reason: Buffer) => resolve({ code, reason: reason.toString() })),
+    );
   }
 
   /** A text is sent as it is, anything else with its checksum. */
@@ -42,18 +44,34 @@ export class FalseLine {
     for (;;) {
       const found = this.frames.find((frame) => frame['type'] === type);
       if (found !== undefined) return found;
-      const closed = await Promise.race([this.closed, new Promise<undefined>((resolve) => (this.#wake = () => resolve(undefined)))]);
+      const closed = await Promise.race([
+        this.closed,
+        new Promise<undefined>((resolve) => (this.#wake = () => resolve(undefined))),
+      ]);
       if (closed !== undefined) return undefined;
     }
   }
 
   /** Challenge, hello, welcome: from here the agent believes what it is told. */
   async welcome(change: Partial<Welcome> = {}): Promise<void> {
-    const challenge: Challenge = { type: 'challenge', nonce: randomBytes(24).toString('base64url'), central: CENTRAL_NAME, time: new Date().toISOString() };
+    const challenge: Challenge = {
+      type: 'challenge',
+      nonce: randomBytes(24).toString('base64url'),
+      central: CENTRAL_NAME,
+      time: new Date().toISOString(),
+    };
     this.send(challenge);
     const hello = (await this.frame('hello')) as Hello | undefined;
     if (hello === undefined) throw new Error('no hello came');
-    const unsigned: Omit<Welcome, 'signature'> = { type: 'welcome', session: randomBytes(8).toString('hex'), epoch: 1, heartbeatSeconds: 60, limits: { ...LIMITS }, logs: { up: null }, ...change };
+    const unsigned: Omit<Welcome, 'signature'> = {
+      type: 'welcome',
+      session: randomBytes(8).toString('hex'),
+      epoch: 1,
+      heartbeatSeconds: 60,
+      limits: { ...LIMITS },
+      logs: { up: null },
+      ...change,
+    };
     this.send({ ...unsigned, signature: signTranscript(welcomeTranscript(hello, CENTRAL_NAME, unsigned), this.#key) });
   }
 }
@@ -78,7 +96,9 @@ export class FalseCentral {
     this.#webSockets.on('connection', (webSocket) => {
       this.dialled += 1;
       // A part that fails shows in what its test waits for.
-      void Promise.resolve((this.parts.shift() ?? this.rest)(new FalseLine(webSocket, key))).catch(() => webSocket.terminate());
+      void Promise.resolve((this.parts.shift() ?? this.rest)(new FalseLine(webSocket, key))).catch(() =>
+        webSocket.terminate(),
+      );
     });
   }
 
@@ -86,7 +106,11 @@ export class FalseCentral {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const central = new FalseCentral(server, privateKey, publicKey.export({ format: 'der', type: 'spki' }).toString('base64'));
+    const central = new FalseCentral(
+      server,
+      privateKey,
+      publicKey.export({ format: 'der', type: 'spki' }).toString('base64'),
+    );
     cleanup.add(() => central.stop());
     return central;
   }

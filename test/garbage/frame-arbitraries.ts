@@ -13,9 +13,50 @@ export interface Broken {
 
 /** Values that JSON can carry and that some place does not expect: edges of numbers and texts, and names of Object.prototype. */
 const STRANGE: readonly unknown[] = [
-  null, true, false, 0, 1, -1, 0.5, -0.5, 1e308, 5e-324, 2 ** 31, 2 ** 32, 2 ** 53 - 1, 2 ** 53, -(2 ** 53), 86_401, 1_000_001,
-  '', ' ', '0', '1', 'null', '\u0000', '\ud800', 'a\udfff', '\u202e', '\ufeff', '__proto__', 'constructor', '<script>', '%s%n', 'x'.repeat(256), 'x'.repeat(70_000), 'A'.repeat(1025),
-  [], {}, [[]], [null], { type: 'hello' }, { length: 5 }, JSON.parse('{"then":1}'), Array.from({ length: 40 }, () => 'x'), JSON.parse('{"__proto__":{"type":"hello"},"constructor":1}'), JSON.parse(`${'['.repeat(1_000)}${']'.repeat(1_000)}`),
+  null,
+  true,
+  false,
+  0,
+  1,
+  -1,
+  0.5,
+  -0.5,
+  1e308,
+  5e-324,
+  2 ** 31,
+  2 ** 32,
+  2 ** 53 - 1,
+  2 ** 53,
+  -(2 ** 53),
+  86_401,
+  1_000_001,
+  '',
+  ' ',
+  '0',
+  '1',
+  'null',
+  '\u0000',
+  '\ud800',
+  'a\udfff',
+  '\u202e',
+  '\ufeff',
+  '__proto__',
+  'constructor',
+  '<script>',
+  '%s%n',
+  'x'.repeat(256),
+  'x'.repeat(70_000),
+  'A'.repeat(1025),
+  [],
+  {},
+  [[]],
+  [null],
+  { type: 'hello' },
+  { length: 5 },
+  JSON.parse('{"then":1}'),
+  Array.from({ length: 40 }, () => 'x'),
+  JSON.parse('{"__proto__":{"type":"hello"},"constructor":1}'),
+  JSON.parse(`${'['.repeat(1_000)}${']'.repeat(1_000)}`),
 ];
 
 /** Values that fit. */
@@ -30,45 +71,76 @@ export function fitting(schema: JsonSchema): fc.Arbitrary<unknown> {
     case 'boolean':
       return fc.boolean();
     case 'integer':
-      return fc.oneof(fc.constantFrom(schema.minimum, schema.maximum), fc.integer({ min: schema.minimum, max: schema.maximum }));
+      return fc.oneof(
+        fc.constantFrom(schema.minimum, schema.maximum),
+        fc.integer({ min: schema.minimum, max: schema.maximum }),
+      );
     case 'string':
       return fittingString(schema);
     case 'array':
       return fc.array(fitting(schema.items), { maxLength: Math.min(schema.maxItems, 5) });
     case 'object':
-      return fc.record(Object.fromEntries(Object.entries(schema.properties).map(([name, member]) => [name, fitting(member)])), { requiredKeys: [...schema.required] });
+      return fc.record(
+        Object.fromEntries(Object.entries(schema.properties).map(([name, member]) => [name, fitting(member)])),
+        { requiredKeys: [...schema.required] },
+      );
   }
 }
 
 function fittingString(schema: Extract<JsonSchema, { type: 'string' }>): fc.Arbitrary<string> {
   const least = schema.minLength ?? 0;
   // All patterns of the wire take one of these letters any number of times: edges of the length come from that.
-  const letter = schema.pattern === undefined || new RegExp(schema.pattern).test('A'.repeat(Math.max(least, 1))) ? 'A' : 'a';
-  const letters = fc.oneof(fc.constantFrom(least, schema.maxLength), fc.integer({ min: least, max: schema.maxLength })).map((length) => letter.repeat(length));
+  const letter =
+    schema.pattern === undefined || new RegExp(schema.pattern).test('A'.repeat(Math.max(least, 1))) ? 'A' : 'a';
+  const letters = fc
+    .oneof(fc.constantFrom(least, schema.maxLength), fc.integer({ min: least, max: schema.maxLength }))
+    .map((length) => letter.repeat(length));
   if (schema.pattern !== undefined) return letters;
-  const any = fc.string({ unit: 'binary', minLength: Math.min(least, 1), maxLength: 40 }).filter((text) => text.length >= least && text.length <= schema.maxLength);
+  const any = fc
+    .string({ unit: 'binary', minLength: Math.min(least, 1), maxLength: 40 })
+    .filter((text) => text.length >= least && text.length <= schema.maxLength);
   return least > 1 ? letters : fc.oneof(letters, any, fc.constantFrom('\u0000', '\ud800', '__proto__'));
 }
 
 /** Values that do not fit: wrong types, edges, and what any JSON may be. */
 export function misfitting(schema: JsonSchema): fc.Arbitrary<unknown> {
-  return fc.oneof({ arbitrary: fc.constantFrom(...STRANGE), weight: 3 }, { arbitrary: fc.jsonValue({ maxDepth: 2 }), weight: 1 }).filter((value) => misfit(schema, value) !== undefined);
+  return fc
+    .oneof(
+      { arbitrary: fc.constantFrom(...STRANGE), weight: 3 },
+      { arbitrary: fc.jsonValue({ maxDepth: 2 }), weight: 1 },
+    )
+    .filter((value) => misfit(schema, value) !== undefined);
 }
 
 /** An object that fits but for one member (at any depth) that is missing or wrong. `type` stays: it says which schema counts. */
 export function brokenOnce(schema: ObjectSchema): fc.Arbitrary<Broken> {
-  const places = Object.entries(schema.properties).filter(([name, member]) => name !== 'type' && !takesAnything(member));
+  const places = Object.entries(schema.properties).filter(
+    ([name, member]) => name !== 'type' && !takesAnything(member),
+  );
   const removable = schema.required.filter((name) => name !== 'type');
   return fitting(schema).chain((whole) => {
     if (!isRecord(whole)) throw new Error('an object schema makes objects');
-    const options: fc.Arbitrary<Broken>[] = places.map(([name, member]) => misfitting(member).map((wrong) => ({ place: `/${name}`, value: { ...whole, [name]: wrong } })));
+    const options: fc.Arbitrary<Broken>[] = places.map(([name, member]) =>
+      misfitting(member).map((wrong) => ({ place: `/${name}`, value: { ...whole, [name]: wrong } })),
+    );
     if (removable.length > 0) {
       options.push(
-        fc.constantFrom(...removable).map((name) => ({ place: `/${name}`, value: Object.fromEntries(Object.entries(whole).filter(([other]) => other !== name)) })),
+        fc
+          .constantFrom(...removable)
+          .map((name) => ({
+            place: `/${name}`,
+            value: Object.fromEntries(Object.entries(whole).filter(([other]) => other !== name)),
+          })),
       );
     }
     for (const [name, member] of places) {
-      for (const nested of objectsIn(member)) options.push(brokenOnce(nested).map(({ place, value }) => ({ place: `/${name}${place}`, value: { ...whole, [name]: value } })));
+      for (const nested of objectsIn(member))
+        options.push(
+          brokenOnce(nested).map(({ place, value }) => ({
+            place: `/${name}${place}`,
+            value: { ...whole, [name]: value },
+          })),
+        );
     }
     return fc.oneof(...options).filter(({ value }) => misfit(schema, value) !== undefined);
   });

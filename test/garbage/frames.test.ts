@@ -8,7 +8,17 @@ import { FROM_AGENT, HELLO, MESSAGES } from '../../shared/wire/messages.ts';
 import { Cleanup, until, type CentralProcess } from '../flow/processes.ts';
 import { enrolKey, newKey, RawAgent, type HelloOrder } from '../flow/raw-agent.ts';
 import { brokenOnce, fitting, hasMembers } from './frame-arbitraries.ts';
-import { boundedCentral, Bystander, carrierOf, inLanes, nested, printSeed, rawFrame, samples, type RawFrame } from './garbage.ts';
+import {
+  boundedCentral,
+  Bystander,
+  carrierOf,
+  inLanes,
+  nested,
+  printSeed,
+  rawFrame,
+  samples,
+  type RawFrame,
+} from './garbage.ts';
 
 const cleanup = new Cleanup();
 /** So many connections side by side where their order does not matter. */
@@ -61,7 +71,13 @@ type Stage = 'before the welcome' | 'after the welcome';
 const STAGES: readonly Stage[] = ['before the welcome', 'after the welcome'];
 
 /** A connection that has come so far; each is dropped at the end of its test. */
-async function at(stage: Stage, { transport = 'plain', as = strangers[0] }: { readonly transport?: 'plain' | 'secure'; readonly as?: HelloOrder } = {}): Promise<RawAgent> {
+async function at(
+  stage: Stage,
+  {
+    transport = 'plain',
+    as = strangers[0],
+  }: { readonly transport?: 'plain' | 'secure'; readonly as?: HelloOrder } = {},
+): Promise<RawAgent> {
   const agent = await RawAgent[transport](dropped, central);
   if (stage === 'after the welcome' && as !== undefined) {
     const order = await deputyOf(as);
@@ -113,7 +129,9 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
   ];
 
   it('each is ended with the close code of RFC 6455: 1002, 1007 for what is no UTF-8, 1009 for what is too large', async () => {
-    const cases = WRONG.flatMap(([what, close, frame]) => (['plain', 'secure'] as const).map((transport) => ({ what, close, transport, bytes: rawFrame(frame) })));
+    const cases = WRONG.flatMap(([what, close, frame]) =>
+      (['plain', 'secure'] as const).map((transport) => ({ what, close, transport, bytes: rawFrame(frame) })),
+    );
     await inLanes(cases, strangers, async ({ close, transport, bytes }, as) => {
       const agent = await at(stage, { transport, as });
       carrierOf(agent.webSocket).write(bytes);
@@ -135,10 +153,15 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
   }
 
   it('a frame in fragments without end is cut at the bound of its size, and in pieces of one byte at the bound of their number', async () => {
-    for (const [bytes, count] of [[65_536, 40], [1, 20_000]] as const) {
+    for (const [bytes, count] of [
+      [65_536, 40],
+      [1, 20_000],
+    ] as const) {
       const agent = await at(stage);
       const piece = rawFrame({ opcode: 0, last: false, payload: Buffer.alloc(bytes, 0x20) });
-      carrierOf(agent.webSocket).write(Buffer.concat([rawFrame({ last: false, payload: text('{') }), ...Array.from({ length: count }, () => piece)]));
+      carrierOf(agent.webSocket).write(
+        Buffer.concat([rawFrame({ last: false, payload: text('{') }), ...Array.from({ length: count }, () => piece)]),
+      );
       const { code: close } = await agent.close();
       // A stranger gets the room of a hello and is cut without a word; close codes need a reader at the other end.
       expect([1006, 1008, 1009]).toContain(close);
@@ -148,7 +171,9 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
   it('a frame that is never finished is cut at a bound of the pieces in which it is read, however small they are', async () => {
     const agent = await at(stage, { transport: 'secure' });
     const carrier = carrierOf(agent.webSocket);
-    carrier.write(rawFrame({ payload: Buffer.alloc(stage === 'before the welcome' ? 10_000 : 100_000, 0x20) }).subarray(0, 20));
+    carrier.write(
+      rawFrame({ payload: Buffer.alloc(stage === 'before the welcome' ? 10_000 : 100_000, 0x20) }).subarray(0, 20),
+    );
     let records = 0;
     // Each write that is waited for is a TLS record of its own.
     for (; agent.closed === undefined && !carrier.destroyed && records < 20_000; records += 1) {
@@ -161,7 +186,11 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
   it('a binary frame is refused', async () => {
     const agent = await at(stage);
     agent.webSocket.send(randomBytes(100), { binary: true });
-    expect(await ended(agent)).toEqual(stage === 'before the welcome' ? { refused: 'unsupported_protocol', close: 4400 } : { refused: 'bad_frame', close: 4510 });
+    expect(await ended(agent)).toEqual(
+      stage === 'before the welcome'
+        ? { refused: 'unsupported_protocol', close: 4400 }
+        : { refused: 'bad_frame', close: 4510 },
+    );
   });
 
   it('random bytes behind the upgrade are ended', async () => {
@@ -194,20 +223,49 @@ const NO_FRAMES: readonly (readonly [string, string])[] = [
 ];
 
 /** What a session ignores, since a newer peer may say it. */
-const UNKNOWN_TYPES = ['', 'HELLO', 'hello ', 'welcome', 'challenge', 'refuse', 'drain', 'profile', '__proto__', 'constructor', 'toString', 'hasOwnProperty', '\u0000', '\ud800', 'x'.repeat(5_000)];
+const UNKNOWN_TYPES = [
+  '',
+  'HELLO',
+  'hello ',
+  'welcome',
+  'challenge',
+  'refuse',
+  'drain',
+  'profile',
+  '__proto__',
+  'constructor',
+  'toString',
+  'hasOwnProperty',
+  '\u0000',
+  '\ud800',
+  'x'.repeat(5_000),
+];
 
 describe('JSON that is no frame', () => {
   it('is refused at both stages with the reason', async () => {
-    await inLanes(STAGES.flatMap((stage) => NO_FRAMES.map(([what, json]) => ({ stage, what, json }))), strangers, async ({ stage, json }, as) => {
-      const agent = await at(stage, { as });
-      agent.webSocket.send(json);
-      expect(await ended(agent)).toEqual(stage === 'before the welcome' ? { refused: 'unsupported_protocol', close: 4400 } : { refused: 'bad_frame', close: 4510 });
-      expect(String(agent.frames.at(-1)?.['text'])).toMatch(/JSON/);
-    });
+    await inLanes(
+      STAGES.flatMap((stage) => NO_FRAMES.map(([what, json]) => ({ stage, what, json }))),
+      strangers,
+      async ({ stage, json }, as) => {
+        const agent = await at(stage, { as });
+        agent.webSocket.send(json);
+        expect(await ended(agent)).toEqual(
+          stage === 'before the welcome'
+            ? { refused: 'unsupported_protocol', close: 4400 }
+            : { refused: 'bad_frame', close: 4510 },
+        );
+        expect(String(agent.frames.at(-1)?.['text'])).toMatch(/JSON/);
+      },
+    );
   });
 
   it('100,000 levels are refused, and so is a frame with a member of 100,000 levels that it knows', async () => {
-    for (const json of [nested(100_000), `{"type":"ack","through":${nested(100_000)}}`, `{"type":"begin","incarnation":"i","next":1,"missing":${nested(100_000)}}`, `{"type":"messages","first":1,"items":${nested(100_000).slice(1, -1)}`]) {
+    for (const json of [
+      nested(100_000),
+      `{"type":"ack","through":${nested(100_000)}}`,
+      `{"type":"begin","incarnation":"i","next":1,"missing":${nested(100_000)}}`,
+      `{"type":"messages","first":1,"items":${nested(100_000).slice(1, -1)}`,
+    ]) {
       const agent = await at('after the welcome');
       agent.webSocket.send(json);
       expect(await ended(agent)).toEqual({ refused: 'bad_frame', close: 4510 });
@@ -234,7 +292,11 @@ describe('JSON that is no frame', () => {
 
 describe('frames of the schemas', () => {
   const known = Object.entries(FROM_AGENT);
-  const broken = fc.oneof(...known.filter(([, schema]) => hasMembers(schema)).map(([type, schema]) => brokenOnce(schema).map(({ place, value }) => ({ type, place, value }))));
+  const broken = fc.oneof(
+    ...known
+      .filter(([, schema]) => hasMembers(schema))
+      .map(([type, schema]) => brokenOnce(schema).map(({ place, value }) => ({ type, place, value }))),
+  );
   const sound = fc.oneof(...known.map(([type, schema]) => fitting(schema).map((value) => ({ type, value }))));
 
   it('with one member wrong are refused before the welcome, whatever their type', async () => {
@@ -272,28 +334,58 @@ describe('frames of the schemas', () => {
       for (const { value } of frames) agent.send(value as object);
       // A session that stands answers; one that does not was told why.
       await Promise.race([answers(agent).catch(() => undefined), agent.close()]);
-      expect(['it stands', '4510 refuse']).toContain(agent.closed === undefined ? 'it stands' : `${agent.closed.code} ${agent.frames.at(-1)?.type}`);
+      expect(['it stands', '4510 refuse']).toContain(
+        agent.closed === undefined ? 'it stands' : `${agent.closed.code} ${agent.frames.at(-1)?.type}`,
+      );
       agent.webSocket.terminate();
     });
   });
 
   it('a signed hello with any strange id, name or version is refused for what it is', async () => {
     const { id, name, version } = HELLO.properties;
-    await inLanes(samples(fc.record({ id: fitting(id), name: fitting(name), version: fitting(version) }), 40), strangers, async (change) => {
-      const agent = await at('before the welcome');
-      const { code } = await agent.refused({ ...stranger, change: { id: String(change['id']), name: String(change['name']), version: String(change['version']) } });
-      expect(code).toBe('unknown_agent');
-    });
+    await inLanes(
+      samples(fc.record({ id: fitting(id), name: fitting(name), version: fitting(version) }), 40),
+      strangers,
+      async (change) => {
+        const agent = await at('before the welcome');
+        const { code } = await agent.refused({
+          ...stranger,
+          change: { id: String(change['id']), name: String(change['name']), version: String(change['version']) },
+        });
+        expect(code).toBe('unknown_agent');
+      },
+    );
   });
 
   it.each<[string, object[]]>([
     ['a second hello', [{ hello: true }]],
     ['messages before begin', [{ type: 'messages', first: 1, items: [] }]],
-    ['a second begin', [{ type: 'begin', incarnation: 'i', next: 1, missing: null }, { type: 'begin', incarnation: 'i', next: 1, missing: null }]],
-    ['a begin in the middle of a log that is new', [{ type: 'begin', incarnation: 'other', next: 2 ** 53 - 1, missing: null }]],
+    [
+      'a second begin',
+      [
+        { type: 'begin', incarnation: 'i', next: 1, missing: null },
+        { type: 'begin', incarnation: 'i', next: 1, missing: null },
+      ],
+    ],
+    [
+      'a begin in the middle of a log that is new',
+      [{ type: 'begin', incarnation: 'other', next: 2 ** 53 - 1, missing: null }],
+    ],
     ['an ack of what was never sent', [{ type: 'ack', through: 2 ** 53 - 1 }]],
-    ['messages with a gap', [{ type: 'begin', incarnation: 'gap', next: 1, missing: null }, { type: 'messages', first: 2 ** 53 - 1, items: [1] }]],
-    ['more items than the window', [{ type: 'begin', incarnation: 'window', next: 1, missing: null }, { type: 'messages', first: 1, items: Array.from({ length: 100_000 }, () => 0) }]],
+    [
+      'messages with a gap',
+      [
+        { type: 'begin', incarnation: 'gap', next: 1, missing: null },
+        { type: 'messages', first: 2 ** 53 - 1, items: [1] },
+      ],
+    ],
+    [
+      'more items than the window',
+      [
+        { type: 'begin', incarnation: 'window', next: 1, missing: null },
+        { type: 'messages', first: 1, items: Array.from({ length: 100_000 }, () => 0) },
+      ],
+    ],
   ])('%s ends the session', async (_, frames) => {
     const agent = await at('after the welcome');
     for (const frame of frames) agent.send('hello' in frame ? agent.hello(stranger) : frame);
@@ -307,7 +399,11 @@ describe('frames of the schemas', () => {
     carrier.cork();
     agent.send(agent.hello(stranger));
     agent.send({ type: 'begin', incarnation: 'early', next: 1, missing: null });
-    agent.send({ type: 'messages', first: 1, items: [{ specversion: '1.0', id: 'early', source: '/s', type: 'early' }] });
+    agent.send({
+      type: 'messages',
+      first: 1,
+      items: [{ specversion: '1.0', id: 'early', source: '/s', type: 'early' }],
+    });
     carrier.uncork();
     expect(await ended(agent)).toEqual({ refused: 'unsupported_protocol', close: 4400 });
     expect(await central.events(`&agent=${stranger.id}&type=early`)).toEqual([]);
@@ -319,28 +415,62 @@ describe('items of a messages frame', () => {
     const agent = await at('after the welcome');
     agent.send({ type: 'begin', incarnation: randomBytes(16).toString('hex'), next: 1, missing: null });
     let next = 1;
-    const anything = fc.oneof(fitting(MESSAGES.properties.items.items), fc.record({ specversion: fc.constantFrom('1.0', 1, null), id: fc.jsonValue(), source: fc.string({ unit: 'binary' }), type: fc.constant('odd'), data: fc.jsonValue() }, { requiredKeys: [] }));
+    const anything = fc.oneof(
+      fitting(MESSAGES.properties.items.items),
+      fc.record(
+        {
+          specversion: fc.constantFrom('1.0', 1, null),
+          id: fc.jsonValue(),
+          source: fc.string({ unit: 'binary' }),
+          type: fc.constant('odd'),
+          data: fc.jsonValue(),
+        },
+        { requiredKeys: [] },
+      ),
+    );
     let sound = 0;
     for (const items of samples(fc.array(anything, { minLength: 1, maxLength: 8 }), 40)) {
       sound += 1;
       const all = [...items, { specversion: '1.0', id: `sound-${sound}`, source: '/s', type: 'sound' }];
       agent.send({ type: 'messages', first: next, items: all });
       next += all.length;
-      await until(() => (agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === next - 1) ? true : undefined), 15_000, () => `no ack through ${next - 1}: ${JSON.stringify(agent.closed)}`);
+      await until(
+        () => (agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === next - 1) ? true : undefined),
+        15_000,
+        () => `no ack through ${next - 1}: ${JSON.stringify(agent.closed)}`,
+      );
     }
-    expect((await central.events(`&agent=${stranger.id}&type=sound`)).map(({ event }) => event['id'])).toEqual(Array.from({ length: sound }, (_, i) => `sound-${i + 1}`));
+    expect((await central.events(`&agent=${stranger.id}&type=sound`)).map(({ event }) => event['id'])).toEqual(
+      Array.from({ length: sound }, (_, i) => `sound-${i + 1}`),
+    );
   });
 
   it('of 100,000 levels, with ids that are halves of surrogate pairs, or with names of Object.prototype, are dead letters; two of them never become one', async () => {
     const agent = await at('after the welcome');
     agent.send({ type: 'begin', incarnation: randomBytes(16).toString('hex'), next: 1, missing: null });
     const head = '"specversion":"1.0","source":"/s","type":"edge"';
-    const items = [`{${head},"id":"deep","data":${nested(100_000)}}`, `{${head},"id":"\\ud800"}`, `{${head},"id":"\\udfff"}`, `{${head},"id":"p","__proto__":{"a":1}}`, `{${head},"id":"ok","data":{"__proto__":1,"constructor":2}}`, nested(50_000)];
+    const items = [
+      `{${head},"id":"deep","data":${nested(100_000)}}`,
+      `{${head},"id":"\\ud800"}`,
+      `{${head},"id":"\\udfff"}`,
+      `{${head},"id":"p","__proto__":{"a":1}}`,
+      `{${head},"id":"ok","data":{"__proto__":1,"constructor":2}}`,
+      nested(50_000),
+    ];
     agent.sendText(`{"type":"messages","first":1,"items":[${items.join(',')}]}`);
-    await until(() => (agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === items.length) ? true : undefined), 15_000, () => JSON.stringify(agent.frames));
-    expect((await central.events(`&agent=${stranger.id}&type=edge`)).map(({ event }) => event)).toEqual([expect.objectContaining({ id: 'ok', data: JSON.parse('{"__proto__":1,"constructor":2}') as unknown })]);
+    await until(
+      () =>
+        agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === items.length) ? true : undefined,
+      15_000,
+      () => JSON.stringify(agent.frames),
+    );
+    expect((await central.events(`&agent=${stranger.id}&type=edge`)).map(({ event }) => event)).toEqual([
+      expect.objectContaining({ id: 'ok', data: JSON.parse('{"__proto__":1,"constructor":2}') as unknown }),
+    ]);
     const { body } = await central.rest('GET', `/dead-letters?agent=${stranger.id}&limit=100`);
-    const halves = (body.deadLetters as { reason: string; count: number; json: string }[]).filter(({ reason }) => reason.includes('/id holds'));
+    const halves = (body.deadLetters as { reason: string; count: number; json: string }[]).filter(({ reason }) =>
+      reason.includes('/id holds'),
+    );
     expect(halves.map(({ count, json }) => [count, json.split('\n').length])).toEqual([[2, 2]]);
   });
 });

@@ -29,7 +29,11 @@ export function samples<T>(arbitrary: fc.Arbitrary<T>, count: number): T[] {
 }
 
 /** Checks each value in one of the lanes: those go side by side, what is in one of them goes one after the other. */
-export async function inLanes<T, L>(values: readonly T[], lanes: readonly L[], check: (value: T, lane: L) => Promise<void>): Promise<void> {
+export async function inLanes<T, L>(
+  values: readonly T[],
+  lanes: readonly L[],
+  check: (value: T, lane: L) => Promise<void>,
+): Promise<void> {
   const next = values.entries();
   await Promise.all(
     lanes.map(async (lane) => {
@@ -45,7 +49,10 @@ export async function inLanes<T, L>(values: readonly T[], lanes: readonly L[], c
 }
 
 /** A Central whose heap is bounded, with these parameters from its start on (the times of its HTTP servers are taken there). */
-export async function boundedCentral(cleanup: Cleanup, parameters: Readonly<Record<string, unknown>>): Promise<CentralProcess> {
+export async function boundedCentral(
+  cleanup: Cleanup,
+  parameters: Readonly<Record<string, unknown>>,
+): Promise<CentralProcess> {
   const folder = await cleanup.folder();
   const first = await CentralProcess.start(cleanup, folder);
   const changed = await first.change(parameters);
@@ -66,8 +73,15 @@ export interface Knock {
 const KNOCK_MS = 20_000;
 
 /** Opens a connection, says `bytes` and nothing more, and gives all that came back until the connection was closed. */
-export async function knock(port: number, bytes: string | Uint8Array | readonly (string | Uint8Array)[], { root, stay = false, until: enough }: Knock = {}): Promise<string> {
-  const socket = root === undefined ? connect(port, '127.0.0.1') : tlsConnect({ port, host: '127.0.0.1', servername: 'localhost', ca: root });
+export async function knock(
+  port: number,
+  bytes: string | Uint8Array | readonly (string | Uint8Array)[],
+  { root, stay = false, until: enough }: Knock = {},
+): Promise<string> {
+  const socket =
+    root === undefined
+      ? connect(port, '127.0.0.1')
+      : tlsConnect({ port, host: '127.0.0.1', servername: 'localhost', ca: root });
   return await new Promise((resolve, reject) => {
     const said: Buffer[] = [];
     const text = (): string => Buffer.concat(said).toString('latin1');
@@ -85,7 +99,10 @@ export async function knock(port: number, bytes: string | Uint8Array | readonly 
       resolve(text());
     });
     socket.on(root === undefined ? 'connect' : 'secureConnect', () => {
-      for (const part of Array.isArray(bytes) ? (bytes as readonly (string | Uint8Array)[]) : [bytes as string | Uint8Array]) socket.write(part);
+      for (const part of Array.isArray(bytes)
+        ? (bytes as readonly (string | Uint8Array)[])
+        : [bytes as string | Uint8Array])
+        socket.write(part);
       if (!stay) socket.end();
     });
   });
@@ -103,8 +120,14 @@ export interface HttpAnswer {
 export function httpAnswer(text: string): HttpAnswer {
   const [, status = '0', head = '', body = ''] = /^HTTP\/1\.1 (\d{3}) ?(.*?)\r\n\r\n(.*)$/s.exec(text) ?? [];
   const type = /^content-type: ([^;\r]*)/im.exec(head)?.[1];
-  const whole = /^transfer-encoding: chunked/im.test(head) ? unchunked(body) : body.slice(0, Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? body.length));
-  return { status: Number(status), type, body: type?.endsWith('json') === true ? (JSON.parse(whole) as unknown) : whole };
+  const whole = /^transfer-encoding: chunked/im.test(head)
+    ? unchunked(body)
+    : body.slice(0, Number(/^content-length: (\d+)/im.exec(head)?.[1] ?? body.length));
+  return {
+    status: Number(status),
+    type,
+    body: type?.endsWith('json') === true ? (JSON.parse(whole) as unknown) : whole,
+  };
 }
 
 /** A problem document that arrived whole. */
@@ -114,7 +137,11 @@ const ANSWERED = /^HTTP\/1\.1 \d{3} .*?\r\n\r\n.*\}$/s;
  * The HTTP answer to `bytes`. The connection stays open until it came: a client that closes its side behind its request may get
  * none, because Node takes that for a client that goes away.
  */
-export async function answerTo(port: number, bytes: Parameters<typeof knock>[1], options: Omit<Knock, 'stay'> = {}): Promise<HttpAnswer> {
+export async function answerTo(
+  port: number,
+  bytes: Parameters<typeof knock>[1],
+  options: Omit<Knock, 'stay'> = {},
+): Promise<HttpAnswer> {
   return httpAnswer(await knock(port, bytes, { until: ANSWERED, ...options, stay: true }));
 }
 
@@ -138,7 +165,15 @@ export interface RawFrame {
 }
 
 /** The bytes of a WebSocket frame (RFC 6455 section 5.2), right or wrong. The mask is zero. */
-export function rawFrame({ opcode = 1, last = true, reserved = 0, masked = true, payload = new Uint8Array(), claims, lengthBytes }: RawFrame): Buffer {
+export function rawFrame({
+  opcode = 1,
+  last = true,
+  reserved = 0,
+  masked = true,
+  payload = new Uint8Array(),
+  claims,
+  lengthBytes,
+}: RawFrame): Buffer {
   const length = claims ?? BigInt(payload.length);
   const size = lengthBytes ?? (length < 126n ? 0 : length < 65_536n ? 2 : 8);
   const head = Buffer.alloc(2 + size + (masked ? 4 : 0));
@@ -167,7 +202,10 @@ interface Resources {
 }
 
 async function resourcesOf({ child }: Running): Promise<Resources> {
-  const [status, fds] = await Promise.all([readFile(`/proc/${child.pid}/status`, 'utf8'), readdir(`/proc/${child.pid}/fd`)]);
+  const [status, fds] = await Promise.all([
+    readFile(`/proc/${child.pid}/status`, 'utf8'),
+    readdir(`/proc/${child.pid}/fd`),
+  ]);
   return { rssBytes: Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) * 1024, fds: fds.length };
 }
 
@@ -185,7 +223,10 @@ const LEVEL_ERROR = 50;
 
 /** Nothing that nobody foresaw: no error in the log, nothing on stderr, no stack anywhere. */
 export function assertCleanLog(process_: Running): void {
-  deepEqual(logOf(process_).filter((line) => Number(line['level']) >= LEVEL_ERROR || 'stack' in line), []);
+  deepEqual(
+    logOf(process_).filter((line) => Number(line['level']) >= LEVEL_ERROR || 'stack' in line),
+    [],
+  );
   equal(process_.stderr, '');
   ok(!/^\s+at .*:\d+:\d+\)?$/m.test(process_.stdout), 'a stack was printed');
 }
@@ -201,7 +242,12 @@ export class Bystander {
   readonly #session: unknown;
   readonly #before: Resources;
 
-  private constructor(central: CentralProcess, agent: AgentProcess, id: string, parts: { up: Producer; down: Producer; consumer: Consumer; session: unknown; before: Resources }) {
+  private constructor(
+    central: CentralProcess,
+    agent: AgentProcess,
+    id: string,
+    parts: { up: Producer; down: Producer; consumer: Consumer; session: unknown; before: Resources },
+  ) {
     this.central = central;
     this.agent = agent;
     this.id = id;
@@ -219,7 +265,13 @@ export class Bystander {
     const consumer = new Consumer(agent);
     // Warm: what every Central grows by when it begins to work is no growth by garbage.
     await Promise.all([up.further(200), down.further(200)]);
-    return new Bystander(central, agent, id, { up, down, consumer, session: await sessionOf(central, id), before: await resourcesOf(central.process) });
+    return new Bystander(central, agent, id, {
+      up,
+      down,
+      consumer,
+      session: await sessionOf(central, id),
+      before: await resourcesOf(central.process),
+    });
   }
 
   /** Both directions go on, in the same session as at the beginning. */
@@ -245,7 +297,8 @@ export class Bystander {
         return now.fds <= fds + FD_SLACK && now.rssBytes <= rssBytes + MAX_GROWTH_BYTES ? true : undefined;
       },
       30_000,
-      () => `${now.fds} file descriptors, where there were ${fds}; ${now.rssBytes} bytes resident, where there were ${rssBytes}`,
+      () =>
+        `${now.fds} file descriptors, where there were ${fds}; ${now.rssBytes} bytes resident, where there were ${rssBytes}`,
     );
   }
 

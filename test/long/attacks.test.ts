@@ -37,7 +37,13 @@ let ca: string;
 /** An address of loopback for each, so that what one address may do is told apart from the others. */
 async function enrolled(name: string, address: string): Promise<FleetMember> {
   const key = newKey();
-  return { id: await enrolKey(central, key, name), name, spki: key.spki, privateKey: key.privateKey.export({ type: 'pkcs8', format: 'pem' }), address };
+  return {
+    id: await enrolKey(central, key, name),
+    name,
+    spki: key.spki,
+    privateKey: key.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    address,
+  };
 }
 
 function started(script: string, order: FleetOrder | AttackOrder): ChildProcess {
@@ -77,7 +83,8 @@ function revokeMany(folder: string): void {
     const hex = (bytes: number): string => randomBytes(bytes).toString('hex');
     const at = Date.now();
     database.exec('BEGIN');
-    for (let i = 0; i < REVOKED; i += 1) insert.run(hex(32), `40${hex(15)}`, issuer, hex(32), at, at + 365 * 86_400_000, at, at);
+    for (let i = 0; i < REVOKED; i += 1)
+      insert.run(hex(32), `40${hex(15)}`, issuer, hex(32), at, at + 365 * 86_400_000, at, at);
     database.exec('COMMIT');
   } finally {
     database.close();
@@ -87,7 +94,11 @@ function revokeMany(folder: string): void {
 /** Commands to every honest agent, one round. */
 async function command(round: number): Promise<void> {
   for (const { id, name } of members) {
-    const sent = await central.rest('POST', `/agents/${id}/messages`, { id: `${name}-c-${round}`, type: 'show', data: round });
+    const sent = await central.rest('POST', `/agents/${id}/messages`, {
+      id: `${name}-c-${round}`,
+      type: 'show',
+      data: round,
+    });
     expect(sent.status).toBe(202);
   }
 }
@@ -122,15 +133,31 @@ afterAll(() => cleanup.run());
 
 describe('a minute of every attack at once, from one address and one enrolled agent', () => {
   it('slows no honest acknowledgement, refuses no honest login, loses nothing, and leaves Central as large as it was', async () => {
-    const fleet = started('honest-fleet.ts', { url: `wss://localhost:${central.ports.secure}`, ca, members, eventEveryMs: EVENT_EVERY_MS, loginEveryMs: LOGIN_EVERY_MS });
+    const fleet = started('honest-fleet.ts', {
+      url: `wss://localhost:${central.ports.secure}`,
+      ca,
+      members,
+      eventEveryMs: EVENT_EVERY_MS,
+      loginEveryMs: LOGIN_EVERY_MS,
+    });
     await until(async () => (await answer<FleetReport>(fleet, 'report')).logins >= HONEST || undefined);
     let round = await commandsFor(QUIET_MS, 0, () => undefined);
     const quiet = await answer<FleetReport>(fleet, 'report');
     // As large as one who reads the list once makes it.
-    expect((await (await fetch(`http://127.0.0.1:${central.ports.plain}/crl.pem`)).text()).length).toBeGreaterThan(REVOKED * 40);
+    expect((await (await fetch(`http://127.0.0.1:${central.ports.plain}/crl.pem`)).text()).length).toBeGreaterThan(
+      REVOKED * 40,
+    );
     const rssBefore = await rssBytes();
 
-    const order: AttackOrder = { ports: central.ports, ca, address: attacker.address, victim: members[0]?.name ?? '', agent: attacker, attackMs: ATTACK_MS, longestMs: ATTACK_MS + 60_000 };
+    const order: AttackOrder = {
+      ports: central.ports,
+      ca,
+      address: attacker.address,
+      victim: members[0]?.name ?? '',
+      agent: attacker,
+      attackMs: ATTACK_MS,
+      longestMs: ATTACK_MS + 60_000,
+    };
     const attack = started('attacker.ts', order);
     let rssMost = 0;
     round = await commandsFor(ATTACK_MS, round, async () => {
@@ -152,7 +179,13 @@ describe('a minute of every attack at once, from one address and one enrolled ag
     fleet.send({ kind: 'silence' });
     const rest = await until(async () => {
       const report = await answer<FleetReport>(fleet, 'report');
-      return members.every(({ name }) => report.acknowledged[name] === report.sent[name] && report.commands[name]?.length === loud.commands[name]?.length) ? report : undefined;
+      return members.every(
+        ({ name }) =>
+          report.acknowledged[name] === report.sent[name] &&
+          report.commands[name]?.length === loud.commands[name]?.length,
+      )
+        ? report
+        : undefined;
     });
     expect(rest.refusals).toEqual([]);
     for (const { id, name } of members) {
@@ -167,7 +200,18 @@ describe('a minute of every attack at once, from one address and one enrolled ag
     expect([pending > 0, pending <= MAX_PENDING_OF_BLOCK]).toEqual([true, true]);
     assertCleanLog(central.process);
     // Each of them was carried out, or the test would show nothing.
-    for (const name of ['bait', 'wrong API token', 'wrong proof', 'wrong recovery code', 'pending enrollment', 'unread responses', 'silent WebSocket', 'hello of a stranger', 'insider']) expect(attacks[name], name).toBeGreaterThan(5);
+    for (const name of [
+      'bait',
+      'wrong API token',
+      'wrong proof',
+      'wrong recovery code',
+      'pending enrollment',
+      'unread responses',
+      'silent WebSocket',
+      'hello of a stranger',
+      'insider',
+    ])
+      expect(attacks[name], name).toBeGreaterThan(5);
     expect(figures.loudP99Ms / Math.max(LEAST_QUIET_MS, figures.quietP99Ms)).toBeLessThan(MOST_ACK_RATIO);
     expect(rssMost / rssBefore).toBeLessThan(MOST_RSS_RATIO);
     fleet.send({ kind: 'stop' });

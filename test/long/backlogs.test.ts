@@ -35,14 +35,28 @@ describe('six hundred agents that come back with a backlog each', () => {
     const shares: number[] = [];
     for (let number = 1; number <= EVENTS + 1; number += 1) {
       const at = total();
-      fresh.agent.send({ type: 'messages', first: number, items: [{ specversion: '1.0', id: String(number), source: '/fresh', type: 'small' }] });
-      await until(() => (fresh.acknowledged >= number ? true : undefined), 120_000, () => `event ${number}: ${JSON.stringify(fresh.agent.frames.at(-1))}`);
+      fresh.agent.send({
+        type: 'messages',
+        first: number,
+        items: [{ specversion: '1.0', id: String(number), source: '/fresh', type: 'small' }],
+      });
+      await until(
+        () => (fresh.acknowledged >= number ? true : undefined),
+        120_000,
+        () => `event ${number}: ${JSON.stringify(fresh.agent.frames.at(-1))}`,
+      );
       // What was acknowledged while this process filled the sockets is not the first one's.
       if (number > 1) shares.push((total() - at) / (AGENTS * ITEMS));
     }
-    await until(() => (total() === AGENTS * ITEMS ? true : undefined), 300_000, () => `${total()} of ${AGENTS * ITEMS}`);
+    await until(
+      () => (total() === AGENTS * ITEMS ? true : undefined),
+      300_000,
+      () => `${total()} of ${AGENTS * ITEMS}`,
+    );
     const { most } = await residentBytes(pid);
-    process.stdout.write(`shares of the backlog per event: ${shares.map((share) => (share * 100).toFixed(1)).join(' ')} %; ${Math.round(before / 2 ** 20)} MiB before, at most ${Math.round(most / 2 ** 20)} MiB\n`);
+    process.stdout.write(
+      `shares of the backlog per event: ${shares.map((share) => (share * 100).toFixed(1)).join(' ')} %; ${Math.round(before / 2 ** 20)} MiB before, at most ${Math.round(most / 2 ** 20)} MiB\n`,
+    );
     expect(central.process.running).toBe(true);
     expect(agents.every(({ agent }) => agent.closed === undefined)).toBe(true);
     expect(shares.toSorted((a, b) => a - b)[EVENTS / 2]).toBeLessThan(0.02);

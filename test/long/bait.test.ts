@@ -30,17 +30,22 @@ const seen = vi.hoisted(() => ({ consulted: [] as unknown[], apps: [] as unknown
 // Which schema belongs to which route is seen when a request consults it: a new route or member is covered by being there.
 vi.mock('../../central/admin/checked.ts', async (original) => {
   const { bodyOf, queryOf } = await original<typeof checked>();
-  const noting = (kind: string, make: typeof bodyOf): typeof bodyOf => (schema) => {
-    const read = make(schema);
-    return (value) => {
-      seen.consulted.push({ kind, schema });
-      return read(value);
+  const noting =
+    (kind: string, make: typeof bodyOf): typeof bodyOf =>
+    (schema) => {
+      const read = make(schema);
+      return (value) => {
+        seen.consulted.push({ kind, schema });
+        return read(value);
+      };
     };
-  };
   return { bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
 });
 // What is measured is CPU time: nobody waits for the answer to a wrong secret (test/central/auth/wrong-attempts.test.ts).
-vi.mock('../../central/auth/attempt-records.ts', async (original) => ({ ...(await original<object>()), openWrongAttempts: () => ({ slow: async () => undefined }) }));
+vi.mock('../../central/auth/attempt-records.ts', async (original) => ({
+  ...(await original<object>()),
+  openWrongAttempts: () => ({ slow: async () => undefined }),
+}));
 vi.mock('../../central/admin/routes.ts', async (original) => {
   const module = await original<typeof adminModule>();
   return {
@@ -63,8 +68,27 @@ let authorization: string;
 
 beforeAll(async () => {
   const folder = await cleanup.folder();
-  const argv = ['--data-folder', folder, '--profiles-folder', folder, '--central-name', 'central.test', '--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
-  central = await startCentral(await loadCentralConfig({ argv, environment: {}, workingFolder: folder }), pino({ level: 'silent' }), null);
+  const argv = [
+    '--data-folder',
+    folder,
+    '--profiles-folder',
+    folder,
+    '--central-name',
+    'central.test',
+    '--websocket-port',
+    '0',
+    '--websocket-secure-port',
+    '0',
+    '--https-port',
+    '0',
+    '--http-port',
+    '0',
+  ];
+  central = await startCentral(
+    await loadCentralConfig({ argv, environment: {}, workingFolder: folder }),
+    pino({ level: 'silent' }),
+    null,
+  );
   authorization = `Bearer ${central.administratorToken ?? ''}`;
 });
 afterAll(async () => {
@@ -81,11 +105,17 @@ function anotherAddress(): string {
 }
 
 const app = (): FastifyInstance => seen.apps[0] as FastifyInstance;
-const routes = (): Route[] => (seen.routes as Route[]).filter(({ method }) => ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'].includes(method));
+const routes = (): Route[] =>
+  (seen.routes as Route[]).filter(({ method }) => ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'].includes(method));
 
 /** Injected, since what is measured is Central and no socket; an answer that streams or waits is given up. */
 async function ask(request: InjectOptions): Promise<number> {
-  const { statusCode } = await app().inject({ remoteAddress: anotherAddress(), ...request, headers: { authorization, ...request.headers }, signal: AbortSignal.timeout(20_000) });
+  const { statusCode } = await app().inject({
+    remoteAddress: anotherAddress(),
+    ...request,
+    headers: { authorization, ...request.headers },
+    signal: AbortSignal.timeout(20_000),
+  });
   return statusCode;
 }
 
@@ -113,59 +143,111 @@ async function consultedBy(route: Route): Promise<Consulted[]> {
   return [...new Set(seen.consulted)] as Consulted[];
 }
 
-test('no string in a body or a query of REST costs more CPU than its length, whatever it holds', { timeout: 240_000 }, async () => {
-  const cost = new CostCheck();
-  let withBody = 0;
-  for (const route of routes()) {
-    for (const { kind, schema } of await consultedBy(route)) {
-      const places: BaitedPlace[] = stringPlaces(schema, kind === 'query' ? 4_000 : 200_000);
-      if (kind === 'body') withBody += 1;
-      for (const { place, maxLength, with: withText } of places) {
-        const request = (text: string): InjectOptions => {
-          const value = withText(text);
-          const { method } = route;
-          if (kind === 'body') return { method, url: pathOf(route), ...bodyOptions(value) };
-          return { method, url: pathOf(route), query: value as Record<string, string>, ...(method === 'GET' ? {} : bodyOptions({})) };
-        };
-        const allowed = MAX_CPU_MS + 1.5 * (await baseOf(request('correct-horse-battery'.slice(0, maxLength))));
-        for (const [bait, textOf] of Object.entries(BAITS)) {
-          await cost.check(`${route.method} ${route.url} ${kind}${place}, ${bait}`, () => ask(request(textOf(maxLength))).catch(() => 0), allowed);
+test(
+  'no string in a body or a query of REST costs more CPU than its length, whatever it holds',
+  { timeout: 240_000 },
+  async () => {
+    const cost = new CostCheck();
+    let withBody = 0;
+    for (const route of routes()) {
+      for (const { kind, schema } of await consultedBy(route)) {
+        const places: BaitedPlace[] = stringPlaces(schema, kind === 'query' ? 4_000 : 200_000);
+        if (kind === 'body') withBody += 1;
+        for (const { place, maxLength, with: withText } of places) {
+          const request = (text: string): InjectOptions => {
+            const value = withText(text);
+            const { method } = route;
+            if (kind === 'body') return { method, url: pathOf(route), ...bodyOptions(value) };
+            return {
+              method,
+              url: pathOf(route),
+              query: value as Record<string, string>,
+              ...(method === 'GET' ? {} : bodyOptions({})),
+            };
+          };
+          const allowed = MAX_CPU_MS + 1.5 * (await baseOf(request('correct-horse-battery'.slice(0, maxLength))));
+          for (const [bait, textOf] of Object.entries(BAITS)) {
+            await cost.check(
+              `${route.method} ${route.url} ${kind}${place}, ${bait}`,
+              () => ask(request(textOf(maxLength))).catch(() => 0),
+              allowed,
+            );
+          }
         }
       }
     }
-  }
-  expect(withBody).toBeGreaterThan(10);
-  expect(cost.faults(1000)).toEqual([]);
-});
+    expect(withBody).toBeGreaterThan(10);
+    expect(cost.faults(1000)).toEqual([]);
+  },
+);
 
-test('no part of a path of REST, no header and no parameter costs more CPU than its length', { timeout: 240_000 }, async () => {
-  const cost = new CostCheck();
-  for (const route of routes().filter(({ url }) => url.includes(':'))) {
-    for (const [bait, textOf] of Object.entries(BAITS)) {
-      const url = pathOf(route, encodeURIComponent(textOf(1_000).toWellFormed()).slice(0, 8_000) || 'x');
-      await cost.check(`${route.method} ${route.url}, ${bait}`, () => ask({ method: route.method, url, ...(route.method === 'GET' ? {} : bodyOptions({})) }).catch(() => 0));
+test(
+  'no part of a path of REST, no header and no parameter costs more CPU than its length',
+  { timeout: 240_000 },
+  async () => {
+    const cost = new CostCheck();
+    for (const route of routes().filter(({ url }) => url.includes(':'))) {
+      for (const [bait, textOf] of Object.entries(BAITS)) {
+        const url = pathOf(route, encodeURIComponent(textOf(1_000).toWellFormed()).slice(0, 8_000) || 'x');
+        await cost.check(`${route.method} ${route.url}, ${bait}`, () =>
+          ask({ method: route.method, url, ...(route.method === 'GET' ? {} : bodyOptions({})) }).catch(() => 0),
+        );
+      }
     }
-  }
-  for (const name of ['authorization', 'x-forwarded-for', 'x-forwarded-proto', 'content-type', 'accept', 'if-match', 'if-none-match', 'cookie', 'host', 'range', 'x-backup-password', 'sec-websocket-protocol']) {
-    for (const [bait, textOf] of Object.entries(BAITS)) {
-      const headers = { authorization, [name]: textOf(16_000) };
-      for (const method of ['GET', 'POST', 'PATCH'] as const) await cost.check(`${method} with ${name}, ${bait}`, () => app().inject({ method, url: '/api/v1/parameters', remoteAddress: anotherAddress(), headers, ...(method === 'GET' ? {} : { payload: '{}' }) }).catch(() => 0));
+    for (const name of [
+      'authorization',
+      'x-forwarded-for',
+      'x-forwarded-proto',
+      'content-type',
+      'accept',
+      'if-match',
+      'if-none-match',
+      'cookie',
+      'host',
+      'range',
+      'x-backup-password',
+      'sec-websocket-protocol',
+    ]) {
+      for (const [bait, textOf] of Object.entries(BAITS)) {
+        const headers = { authorization, [name]: textOf(16_000) };
+        for (const method of ['GET', 'POST', 'PATCH'] as const)
+          await cost.check(`${method} with ${name}, ${bait}`, () =>
+            app()
+              .inject({
+                method,
+                url: '/api/v1/parameters',
+                remoteAddress: anotherAddress(),
+                headers,
+                ...(method === 'GET' ? {} : { payload: '{}' }),
+              })
+              .catch(() => 0),
+          );
+      }
     }
-  }
-  for (const [name, definition] of Object.entries(DEFINITIONS)) {
-    for (const [bait, textOf] of Object.entries(BAITS)) {
-      const text = textOf('maxLength' in definition ? definition.maxLength : 100_000);
-      const value = definition.type === 'list' ? [text] : text;
-      await cost.check(`parameter ${name}, ${bait}`, () => ask({ method: 'PATCH', url: '/api/v1/parameters', ...bodyOptions({ values: { [name]: value }, dryRun: true }) }));
+    for (const [name, definition] of Object.entries(DEFINITIONS)) {
+      for (const [bait, textOf] of Object.entries(BAITS)) {
+        const text = textOf('maxLength' in definition ? definition.maxLength : 100_000);
+        const value = definition.type === 'list' ? [text] : text;
+        await cost.check(`parameter ${name}, ${bait}`, () =>
+          ask({
+            method: 'PATCH',
+            url: '/api/v1/parameters',
+            ...bodyOptions({ values: { [name]: value }, dryRun: true }),
+          }),
+        );
+      }
     }
-  }
-  expect(cost.faults(1000)).toEqual([]);
-});
+    expect(cost.faults(1000)).toEqual([]);
+  },
+);
 
 test('no attribute of a command costs more CPU than its length', { timeout: 120_000 }, async () => {
   const cost = new CostCheck();
   for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) {
-    for (const [bait, textOf] of Object.entries(BAITS)) await cost.check(`${place}, ${bait}`, () => ask({ method: 'POST', url: '/api/v1/agents/x/messages', ...bodyOptions(withText(textOf(maxLength))) }));
+    for (const [bait, textOf] of Object.entries(BAITS))
+      await cost.check(`${place}, ${bait}`, () =>
+        ask({ method: 'POST', url: '/api/v1/agents/x/messages', ...bodyOptions(withText(textOf(maxLength))) }),
+      );
   }
   expect(cost.faults(100)).toEqual([]);
 });
@@ -175,17 +257,37 @@ test('no string of an enrolment costs more CPU than its length, under any policy
   const port = central.port('plain');
   const post = async (body: unknown): Promise<number> => {
     return await new Promise((resolve, reject) => {
-      const options = { host: '127.0.0.1', port, path: ENROL_PATH, method: 'POST', agent: false, localAddress: anotherAddress(), headers: { 'content-type': 'application/json' } } as const;
+      const options = {
+        host: '127.0.0.1',
+        port,
+        path: ENROL_PATH,
+        method: 'POST',
+        agent: false,
+        localAddress: anotherAddress(),
+        headers: { 'content-type': 'application/json' },
+      } as const;
       const sent = request(options, (answer) => answer.resume().on('end', () => resolve(answer.statusCode ?? 0)));
       sent.on('error', reject).end(JSON.stringify(body));
     });
   };
   for (const policy of ['approve', 'token', 'closed']) {
-    expect(await ask({ method: 'PATCH', url: '/api/v1/parameters', ...bodyOptions({ values: { 'agents.enrolment': policy }, force: true }) })).toBe(200);
-    for (const [way, schema] of Object.entries({ token: ENROL_WITH_TOKEN, proof: ENROL_WITH_PROOF, asking: ENROL_BY_ASKING, rescue: ENROL_BY_RESCUE })) {
+    expect(
+      await ask({
+        method: 'PATCH',
+        url: '/api/v1/parameters',
+        ...bodyOptions({ values: { 'agents.enrolment': policy }, force: true }),
+      }),
+    ).toBe(200);
+    for (const [way, schema] of Object.entries({
+      token: ENROL_WITH_TOKEN,
+      proof: ENROL_WITH_PROOF,
+      asking: ENROL_BY_ASKING,
+      rescue: ENROL_BY_RESCUE,
+    })) {
       for (const { place, maxLength, with: withText } of stringPlaces(schema)) {
         // The 574 bytes that stopped Central for good were lines that look like headers inside of a block.
-        for (const [bait, textOf] of Object.entries(BAITS)) await cost.check(`${policy}, ${way}${place}, ${bait}`, () => post(withText(textOf(maxLength))));
+        for (const [bait, textOf] of Object.entries(BAITS))
+          await cost.check(`${policy}, ${way}${place}, ${bait}`, () => post(withText(textOf(maxLength))));
       }
     }
   }

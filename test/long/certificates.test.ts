@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, ROOT, runRescue, until } from '../flow/processes.ts';
-import { Consumer, onlineAgent, Producer, storedEvents, takenCommands, type OnlineAgent } from '../reliability/traffic.ts';
+import {
+  Consumer,
+  onlineAgent,
+  Producer,
+  storedEvents,
+  takenCommands,
+  type OnlineAgent,
+} from '../reliability/traffic.ts';
 
 const AGENTS = 30;
 /** Agents renew at half of it, again and again while the rest goes on. */
@@ -31,7 +38,9 @@ interface Shown {
 
 async function shownBy(central: CentralProcess): Promise<Map<string, Shown>> {
   const { body } = await central.rest('GET', '/agents?limit=1000');
-  const agents = await Promise.all((body.agents as { id: string }[]).map(async ({ id }) => (await central.rest('GET', `/agents/${id}`)).body as Shown));
+  const agents = await Promise.all(
+    (body.agents as { id: string }[]).map(async ({ id }) => (await central.rest('GET', `/agents/${id}`)).body as Shown),
+  );
   return new Map(agents.map((agent) => [agent.name, agent]));
 }
 
@@ -42,7 +51,10 @@ async function queuegate(central: CentralProcess, ...line: string[]): Promise<st
 }
 
 /** Waits until the rotation stands so. */
-async function stands(central: CentralProcess, test: (stand: { trust: { acknowledged: number }; certificates: { missing: number } }) => boolean): Promise<void> {
+async function stands(
+  central: CentralProcess,
+  test: (stand: { trust: { acknowledged: number }; certificates: { missing: number } }) => boolean,
+): Promise<void> {
   let last: unknown;
   await until(
     async () => {
@@ -55,14 +67,17 @@ async function stands(central: CentralProcess, test: (stand: { trust: { acknowle
   );
 }
 
-const trusted = (central: CentralProcess): Promise<void> => stands(central, ({ trust }) => trust.acknowledged === AGENTS);
+const trusted = (central: CentralProcess): Promise<void> =>
+  stands(central, ({ trust }) => trust.acknowledged === AGENTS);
 
 /** All have a certificate of the authority that signs now, and stand online. */
 async function renewedUnder(central: CentralProcess, issuer: string): Promise<void> {
   let others: string[] = [];
   await until(
     async () => {
-      others = [...(await shownBy(central)).values()].filter(({ state, certificate }) => state !== 'Online' || certificate.issuer !== issuer).map(({ name, state, certificate }) => `${name} ${state} ${certificate.issuer}`);
+      others = [...(await shownBy(central)).values()]
+        .filter(({ state, certificate }) => state !== 'Online' || certificate.issuer !== issuer)
+        .map(({ name, state, certificate }) => `${name} ${state} ${certificate.issuer}`);
       return others.length === 0 || undefined;
     },
     PATIENCE_MS,
@@ -72,7 +87,10 @@ async function renewedUnder(central: CentralProcess, issuer: string): Promise<vo
 
 async function signer(central: CentralProcess): Promise<string> {
   const { body } = await central.rest('GET', '/ca');
-  return (body.generations as { role: string; thumbprint: string }[]).find(({ role }) => role === 'current')?.thumbprint ?? 'none';
+  return (
+    (body.generations as { role: string; thumbprint: string }[]).find(({ role }) => role === 'current')?.thumbprint ??
+    'none'
+  );
 }
 
 async function allJoin(central: CentralProcess): Promise<Member[]> {
@@ -81,7 +99,14 @@ async function allJoin(central: CentralProcess): Promise<Member[]> {
   // A few at a time: each is a process that starts.
   for (let i = 0; i < AGENTS; i += 3) {
     const online = await Promise.all(names.slice(i, i + 3).map((name) => onlineAgent(cleanup, central, name)));
-    for (const one of online) members.push({ ...one, up: Producer.events(one.agent, `${one.name}-up`, PACE), down: Producer.commands(central, one.id, `${one.name}-down`, PACE), commands: [], consumer: new Consumer(one.agent) });
+    for (const one of online)
+      members.push({
+        ...one,
+        up: Producer.events(one.agent, `${one.name}-up`, PACE),
+        down: Producer.commands(central, one.id, `${one.name}-down`, PACE),
+        commands: [],
+        consumer: new Consumer(one.agent),
+      });
   }
   return members;
 }
@@ -92,78 +117,96 @@ async function pauseCommands(member: Member): Promise<void> {
   member.commands.push(...member.down.accepted);
 }
 
-it('thirty agents enrol, renew, are rotated twice and back once, revoked and rescued: none lost, no message lost, no restart', { timeout: 20 * 60_000 }, async () => {
-  const env = { NODE_OPTIONS: `--import=${pathToFileURL(join(ROOT, 'test/flow/short-lives.ts')).href}`, TEST_AGENT_LIFE_SECONDS: String(LIFE_SECONDS) };
-  const central = await CentralProcess.start(cleanup, await cleanup.folder(), [], env);
-  const members = await allJoin(central);
-  const enrolled = await shownBy(central);
-  const first = await signer(central);
-  expect(new Set([...enrolled.values()].map(({ certificate }) => certificate.issuer))).toEqual(new Set([first]));
+it(
+  'thirty agents enrol, renew, are rotated twice and back once, revoked and rescued: none lost, no message lost, no restart',
+  { timeout: 20 * 60_000 },
+  async () => {
+    const env = {
+      NODE_OPTIONS: `--import=${pathToFileURL(join(ROOT, 'test/flow/short-lives.ts')).href}`,
+      TEST_AGENT_LIFE_SECONDS: String(LIFE_SECONDS),
+    };
+    const central = await CentralProcess.start(cleanup, await cleanup.folder(), [], env);
+    const members = await allJoin(central);
+    const enrolled = await shownBy(central);
+    const first = await signer(central);
+    expect(new Set([...enrolled.values()].map(({ certificate }) => certificate.issuer))).toEqual(new Set([first]));
 
-  // Renewal at half-life, each with a fresh key.
-  await until(
-    async () => {
+    // Renewal at half-life, each with a fresh key.
+    await until(async () => {
       const now = await shownBy(central);
-      return members.every(({ name }) => now.get(name)?.state === 'Online' && now.get(name)?.keyThumbprint !== enrolled.get(name)?.keyThumbprint) || undefined;
-    },
-    PATIENCE_MS,
-  );
+      return (
+        members.every(
+          ({ name }) =>
+            now.get(name)?.state === 'Online' && now.get(name)?.keyThumbprint !== enrolled.get(name)?.keyThumbprint,
+        ) || undefined
+      );
+    }, PATIENCE_MS);
 
-  // The first rotation, all the way.
-  await queuegate(central, 'ca', 'rotate', 'prepare');
-  await queuegate(central, 'ca', 'rotate', 'publish');
-  await trusted(central);
-  await queuegate(central, 'ca', 'rotate', 'switch');
-  const second = await signer(central);
-  expect(second).not.toBe(first);
-  await renewedUnder(central, second);
-  await queuegate(central, 'ca', 'rotate', 'retire');
-  await trusted(central);
+    // The first rotation, all the way.
+    await queuegate(central, 'ca', 'rotate', 'prepare');
+    await queuegate(central, 'ca', 'rotate', 'publish');
+    await trusted(central);
+    await queuegate(central, 'ca', 'rotate', 'switch');
+    const second = await signer(central);
+    expect(second).not.toBe(first);
+    await renewedUnder(central, second);
+    await queuegate(central, 'ca', 'rotate', 'retire');
+    await trusted(central);
 
-  // The second: switched, back, and switched again.
-  await queuegate(central, 'ca', 'rotate', 'prepare');
-  await queuegate(central, 'ca', 'rotate', 'publish');
-  await trusted(central);
-  await queuegate(central, 'ca', 'rotate', 'switch');
-  const third = await signer(central);
-  await renewedUnder(central, third);
-  await queuegate(central, 'ca', 'rotate', 'back');
-  expect(await signer(central)).toBe(second);
-  await renewedUnder(central, second);
-  await queuegate(central, 'ca', 'rotate', 'switch');
-  await renewedUnder(central, third);
+    // The second: switched, back, and switched again.
+    await queuegate(central, 'ca', 'rotate', 'prepare');
+    await queuegate(central, 'ca', 'rotate', 'publish');
+    await trusted(central);
+    await queuegate(central, 'ca', 'rotate', 'switch');
+    const third = await signer(central);
+    await renewedUnder(central, third);
+    await queuegate(central, 'ca', 'rotate', 'back');
+    expect(await signer(central)).toBe(second);
+    await renewedUnder(central, second);
+    await queuegate(central, 'ca', 'rotate', 'switch');
+    await renewedUnder(central, third);
 
-  // In the middle of it two are revoked, and enrol again with a rescue code; what their programs post meanwhile waits.
-  const cut = members.slice(0, 2);
-  for (const member of cut) {
-    await pauseCommands(member);
-    await queuegate(central, 'agents', 'revoke', member.name, '--reason', 'keyCompromise');
-    await until(async () => ((await member.agent.local('GET', '/v1/status')).body.connection.state === 'stopped-by-refusal' ? true : undefined));
-  }
-  const waiting = cut.map(({ up }) => up.accepted.length);
-  for (const { up } of cut) await up.further(10);
-  for (const [i, member] of cut.entries()) {
-    const rescued = await runRescue(member.agent.folders, member.name, await central.recoveryCode(member.name));
-    expect([rescued.code, rescued.stderr]).toEqual([0, '']);
-    await central.online(member.name);
-    expect(member.up.accepted.length).toBeGreaterThan(waiting[i] ?? 0);
-    member.down = Producer.commands(central, member.id, `${member.name}-again`, PACE);
-  }
-  // And one more comes by the line that Central prints.
-  await onlineAgent(cleanup, central, 'late');
-  await queuegate(central, 'ca', 'rotate', 'retire');
-  await stands(central, ({ trust }) => trust.acknowledged === AGENTS + 1);
-  for (const { up, down } of members) await Promise.all([up.further(4), down.further(4)]);
+    // In the middle of it two are revoked, and enrol again with a rescue code; what their programs post meanwhile waits.
+    const cut = members.slice(0, 2);
+    for (const member of cut) {
+      await pauseCommands(member);
+      await queuegate(central, 'agents', 'revoke', member.name, '--reason', 'keyCompromise');
+      await until(async () =>
+        (await member.agent.local('GET', '/v1/status')).body.connection.state === 'stopped-by-refusal'
+          ? true
+          : undefined,
+      );
+    }
+    const waiting = cut.map(({ up }) => up.accepted.length);
+    for (const { up } of cut) await up.further(10);
+    for (const [i, member] of cut.entries()) {
+      const rescued = await runRescue(member.agent.folders, member.name, await central.recoveryCode(member.name));
+      expect([rescued.code, rescued.stderr]).toEqual([0, '']);
+      await central.online(member.name);
+      expect(member.up.accepted.length).toBeGreaterThan(waiting[i] ?? 0);
+      member.down = Producer.commands(central, member.id, `${member.name}-again`, PACE);
+    }
+    // And one more comes by the line that Central prints.
+    await onlineAgent(cleanup, central, 'late');
+    await queuegate(central, 'ca', 'rotate', 'retire');
+    await stands(central, ({ trust }) => trust.acknowledged === AGENTS + 1);
+    for (const { up, down } of members) await Promise.all([up.further(4), down.further(4)]);
 
-  // Everybody is there, as the same processes; what was accepted is there, once and in order; and nothing was recorded but the revoked agents' knocking.
-  expect([...(await shownBy(central)).values()].filter(({ state }) => state !== 'Online')).toEqual([]);
-  expect([central, ...members.map(({ agent }) => agent)].filter(({ process }) => !process.running)).toEqual([]);
-  for (const member of members) {
-    await Promise.all([member.up.stop(), pauseCommands(member)]);
-    expect(await storedEvents(central, member.id, member.up.accepted.length)).toEqual(member.up.accepted);
-    expect(await takenCommands(member.consumer, member.commands.length)).toEqual(member.commands);
-    await member.consumer.stop();
-  }
-  const incidents = (await central.rest('GET', '/incidents?limit=1000')).body.incidents as { kind: string; agent: string }[];
-  expect(incidents.filter(({ kind, agent }) => kind !== 'revoked' || !cut.some(({ id }) => id === agent))).toEqual([]);
-});
+    // Everybody is there, as the same processes; what was accepted is there, once and in order; and nothing was recorded but the revoked agents' knocking.
+    expect([...(await shownBy(central)).values()].filter(({ state }) => state !== 'Online')).toEqual([]);
+    expect([central, ...members.map(({ agent }) => agent)].filter(({ process }) => !process.running)).toEqual([]);
+    for (const member of members) {
+      await Promise.all([member.up.stop(), pauseCommands(member)]);
+      expect(await storedEvents(central, member.id, member.up.accepted.length)).toEqual(member.up.accepted);
+      expect(await takenCommands(member.consumer, member.commands.length)).toEqual(member.commands);
+      await member.consumer.stop();
+    }
+    const incidents = (await central.rest('GET', '/incidents?limit=1000')).body.incidents as {
+      kind: string;
+      agent: string;
+    }[];
+    expect(incidents.filter(({ kind, agent }) => kind !== 'revoked' || !cut.some(({ id }) => id === agent))).toEqual(
+      [],
+    );
+  },
+);

@@ -9,11 +9,15 @@ afterEach(() => cleanup.run());
 
 const options = killOptions({ kills: 200, agents: 5, pauseMs: 200 });
 
-it(`loses nothing, doubles nothing and keeps the order through ${options.kills} kills`, { timeout: 120_000 + options.kills * 6_000 }, async () => {
-  console.info(`QUEUEGATE_SEED=${options.seed} QUEUEGATE_KILLS=${options.kills}`);
-  const { faults, told, recorded, figures } = await killScenario(cleanup, options);
-  console.info(JSON.stringify(figures));
-  expect(faults, told).toEqual([]);
-  expect(recorded).toEqual([]);
-  expect(figures.sessions).toBeGreaterThan(options.kills / 2);
-});
+it(
+  `loses nothing, doubles nothing and keeps the order through ${options.kills} kills`,
+  { timeout: 120_000 + options.kills * 6_000 },
+  async () => {
+    console.info(`QUEUEGATE_SEED=${options.seed} QUEUEGATE_KILLS=${options.kills}`);
+    const { faults, told, recorded, figures } = await killScenario(cleanup, options);
+    console.info(JSON.stringify(figures));
+    expect(faults, told).toEqual([]);
+    expect(recorded).toEqual([]);
+    expect(figures.sessions).toBeGreaterThan(options.kills / 2);
+  },
+);

@@ -29,7 +29,13 @@ const RUNS = 5;
 const MOST_ROUNDS = 8;
 const MOST_TIMES = 256;
 const NO_LIMIT = { maxLength: Number.MAX_SAFE_INTEGER, maxBlocks: Number.MAX_SAFE_INTEGER };
-const NO_DER_LIMIT = { maxBytes: Number.MAX_SAFE_INTEGER, maxDepth: Number.MAX_SAFE_INTEGER, maxElements: Number.MAX_SAFE_INTEGER, form: 'ber', octets: true } as const;
+const NO_DER_LIMIT = {
+  maxBytes: Number.MAX_SAFE_INTEGER,
+  maxDepth: Number.MAX_SAFE_INTEGER,
+  maxElements: Number.MAX_SAFE_INTEGER,
+  form: 'ber',
+  octets: true,
+} as const;
 
 interface Reader {
   readonly name: string;
@@ -41,31 +47,83 @@ interface Reader {
 }
 
 const TEXT_READERS: readonly Reader[] = [
-  { name: 'PEM', size: 100_000, read: (text) => derInPem(String(text), ['CERTIFICATE', 'CERTIFICATE REQUEST', 'X'], NO_LIMIT) },
+  {
+    name: 'PEM',
+    size: 100_000,
+    read: (text) => derInPem(String(text), ['CERTIFICATE', 'CERTIFICATE REQUEST', 'X'], NO_LIMIT),
+  },
   { name: 'blocks of PEM', size: 100_000, read: (text) => [...pemBlocks(String(text), NO_LIMIT)] },
   { name: 'a PEM store', size: 60_000, read: async (text) => await openStore({ bytes: Buffer.from(text), file: 'f' }) },
-  { name: 'a PEM store that is changed', size: 60_000, read: (text) => [hasPemComments(Buffer.from(text), 'f'), removeFromPem(Buffer.from(text), 'f', new Set([0]))] },
+  {
+    name: 'a PEM store that is changed',
+    size: 60_000,
+    read: (text) => [hasPemComments(Buffer.from(text), 'f'), removeFromPem(Buffer.from(text), 'f', new Set([0]))],
+  },
   { name: 'a PKCS#7 bundle', size: 60_000, read: (text) => readPkcs7(Buffer.from(text), 'f') },
   { name: 'properties', size: 60_000, read: (text) => parseProperties(Buffer.from(text), 'f') },
-  { name: 'properties of one key', size: 60_000, read: (text) => parseProperties(Buffer.from(`a=${String(text)}`), 'f') },
+  {
+    name: 'properties of one key',
+    size: 60_000,
+    read: (text) => parseProperties(Buffer.from(`a=${String(text)}`), 'f'),
+  },
   { name: 'a JVM command line', size: 60_000, read: (text) => splitJvmArgs(String(text)) },
   { name: 'alternative names', size: 60_000, read: (text) => [...alternativeNamesIn(String(text))] },
   { name: 'a distinguished name', size: 20_000, read: (text) => readDistinguishedName(String(text)) },
-  { name: 'a JSON frame', size: 400_000, prepare: (text) => JSON.stringify({ type: 'messages', first: 1, items: [text] }), read: (text) => decodeFromAgent(String(text)) },
-  { name: 'a JSON frame as it is', size: 400_000, prepare: (text) => Buffer.from(`{"type":"messages","first":1,"items":[${text}`).toString(), read: (text) => decodeFromAgent(String(text)) },
+  {
+    name: 'a JSON frame',
+    size: 400_000,
+    prepare: (text) => JSON.stringify({ type: 'messages', first: 1, items: [text] }),
+    read: (text) => decodeFromAgent(String(text)),
+  },
+  {
+    name: 'a JSON frame as it is',
+    size: 400_000,
+    prepare: (text) => Buffer.from(`{"type":"messages","first":1,"items":[${text}`).toString(),
+    read: (text) => decodeFromAgent(String(text)),
+  },
   {
     name: 'an item of a frame',
     size: 400_000,
     prepare: (text) => JSON.stringify({ specversion: '1.0', id: 'i', source: 's', type: 't', x: text, [text]: 1 }),
     read: (text) => readItem(scanValue(String(text)), Number.MAX_SAFE_INTEGER),
   },
-  { name: 'forwarding headers', size: 60_000, read: (text) => originOf('127.0.0.1', 'plain', { 'x-forwarded-for': String(text), 'x-forwarded-proto': String(text) }, new AddressSet(['127.0.0.1'])) },
-  { name: 'a JKS store of this content', size: 60_000, read: async (text) => await openStore({ bytes: Buffer.concat([Buffer.from('feedfeed0000000200000fff', 'hex'), Buffer.from(text)]), file: 'f' }) },
-  { name: 'a PKCS#12 store of this content', size: 60_000, read: async (text) => await openStore({ bytes: sequence(der(TAG.integer, Buffer.from([3])), der(TAG.octets, Buffer.from(text))), file: 'f' }) },
+  {
+    name: 'forwarding headers',
+    size: 60_000,
+    read: (text) =>
+      originOf(
+        '127.0.0.1',
+        'plain',
+        { 'x-forwarded-for': String(text), 'x-forwarded-proto': String(text) },
+        new AddressSet(['127.0.0.1']),
+      ),
+  },
+  {
+    name: 'a JKS store of this content',
+    size: 60_000,
+    read: async (text) =>
+      await openStore({
+        bytes: Buffer.concat([Buffer.from('feedfeed0000000200000fff', 'hex'), Buffer.from(text)]),
+        file: 'f',
+      }),
+  },
+  {
+    name: 'a PKCS#12 store of this content',
+    size: 60_000,
+    read: async (text) =>
+      await openStore({
+        bytes: sequence(der(TAG.integer, Buffer.from([3])), der(TAG.octets, Buffer.from(text))),
+        file: 'f',
+      }),
+  },
 ];
 
 /** How much more the double costs. Rounds are added until it is little enough: other work of the machine makes a run longer, never shorter. */
-async function growth(read: (input: string | Buffer) => unknown, one: string | Buffer, double: string | Buffer): Promise<number> {
+async function growth(
+  read: (input: string | Buffer) => unknown,
+  one: string | Buffer,
+  double: string | Buffer,
+): Promise<number> {
   const work = (input: string | Buffer, times: number) => async () => {
     for (let i = 0; i < times; i += 1) await whateverComesOfIt(() => read(input));
   };
@@ -103,7 +161,8 @@ describe('the cost of reading grows with the size of the input and no faster', (
   test('DER: nested, flat, in octet strings, cut off, of indefinite length, zeros', { timeout: 120_000 }, async () => {
     const octets = (bytes: number): Buffer => {
       let content: Buffer = Buffer.alloc(0);
-      for (let size = 4; content.length < bytes; size += 1) content = der(TAG.octets, content, Buffer.from([0x05, 0x00]));
+      for (let size = 4; content.length < bytes; size += 1)
+        content = der(TAG.octets, content, Buffer.from([0x05, 0x00]));
       return content;
     };
     const inputs: Readonly<Record<string, (bytes: number) => Buffer>> = {
@@ -113,7 +172,8 @@ describe('the cost of reading grows with the size of the input and no faster', (
       'octet strings': (bytes) => sequence(Buffer.alloc(bytes, Buffer.from('0404040205ff', 'hex'))),
       'nested octet strings': (bytes) => octets(Math.min(bytes, 4_000)),
       indefinite: (bytes) => Buffer.alloc(bytes, Buffer.from('3080', 'hex')),
-      'indefinite, closed': (bytes) => Buffer.concat([Buffer.alloc(bytes / 2, Buffer.from('3080', 'hex')), Buffer.alloc(bytes / 2)]),
+      'indefinite, closed': (bytes) =>
+        Buffer.concat([Buffer.alloc(bytes / 2, Buffer.from('3080', 'hex')), Buffer.alloc(bytes / 2)]),
       zeros: (bytes) => sequence(Buffer.alloc(bytes)),
       'long lengths': (bytes) => Buffer.alloc(bytes, Buffer.from('3084', 'hex')),
     };
@@ -121,24 +181,63 @@ describe('the cost of reading grows with the size of the input and no faster', (
     for (const [name, make] of Object.entries(inputs)) {
       const check = await growth((input) => derFault(Buffer.from(input), NO_DER_LIMIT), make(60_000), make(120_000));
       const parts = await growth((input) => elementsIn(Buffer.from(input)), make(60_000), make(120_000));
-      const pkcs12 = await growth(async (input) => await openStore({ bytes: Buffer.concat([sequence(der(TAG.integer, Buffer.from([3])), Buffer.from(input))]), file: 'f' }), make(60_000), make(120_000));
-      const bundle = await growth((input) => readPkcs7(Buffer.concat([Buffer.from('308006092a864886f70d010702a080', 'hex'), Buffer.from(input)]), 'f'), make(60_000), make(120_000));
-      for (const [reader, factor] of Object.entries({ check, parts, pkcs12, bundle })) if (factor > MOST) superlinear.push(`${reader} of ${name}: ${factor.toFixed(2)}`);
+      const pkcs12 = await growth(
+        async (input) =>
+          await openStore({
+            bytes: Buffer.concat([sequence(der(TAG.integer, Buffer.from([3])), Buffer.from(input))]),
+            file: 'f',
+          }),
+        make(60_000),
+        make(120_000),
+      );
+      const bundle = await growth(
+        (input) =>
+          readPkcs7(Buffer.concat([Buffer.from('308006092a864886f70d010702a080', 'hex'), Buffer.from(input)]), 'f'),
+        make(60_000),
+        make(120_000),
+      );
+      for (const [reader, factor] of Object.entries({ check, parts, pkcs12, bundle }))
+        if (factor > MOST) superlinear.push(`${reader} of ${name}: ${factor.toFixed(2)}`);
     }
     expect(superlinear).toEqual([]);
   });
 
   test('stores: thousands of entries of one name and one certificate', { timeout: 120_000 }, async () => {
     const certificate = Buffer.from(CERTIFICATE, 'base64');
-    const entries = (count: number): StoreEntry[] => Array.from({ length: count }, (_, place) => ({ kind: 'trusted', alias: `a${place}`, created: new Date(0), certificates: [certificate] }));
-    const keys = (count: number): StoreEntry[] => Array.from({ length: count }, (_, place) => ({ kind: 'key', alias: `k${place}`, created: new Date(0), certificates: [certificate, certificate], protection: 'pkcs8', key: Buffer.from('300a3000040600000000aabb', 'hex') }));
-    const open = async (bytes: string | Buffer): Promise<unknown> => await openStore({ bytes: Buffer.from(bytes), file: 'f', password: 'changeit' });
-    expect(await growth(open, writeJks(entries(200), 'changeit'), writeJks(entries(400), 'changeit')), 'JKS').toBeLessThan(MOST);
-    expect(await growth(open, await writePkcs12(entries(200), 'changeit'), await writePkcs12(entries(400), 'changeit')), 'PKCS#12').toBeLessThan(MOST);
-    expect(await growth(open, await writePkcs12(keys(300), 'changeit'), await writePkcs12(keys(600), 'changeit')), 'PKCS#12 with keys').toBeLessThan(MOST);
+    const entries = (count: number): StoreEntry[] =>
+      Array.from({ length: count }, (_, place) => ({
+        kind: 'trusted',
+        alias: `a${place}`,
+        created: new Date(0),
+        certificates: [certificate],
+      }));
+    const keys = (count: number): StoreEntry[] =>
+      Array.from({ length: count }, (_, place) => ({
+        kind: 'key',
+        alias: `k${place}`,
+        created: new Date(0),
+        certificates: [certificate, certificate],
+        protection: 'pkcs8',
+        key: Buffer.from('300a3000040600000000aabb', 'hex'),
+      }));
+    const open = async (bytes: string | Buffer): Promise<unknown> =>
+      await openStore({ bytes: Buffer.from(bytes), file: 'f', password: 'changeit' });
+    expect(
+      await growth(open, writeJks(entries(200), 'changeit'), writeJks(entries(400), 'changeit')),
+      'JKS',
+    ).toBeLessThan(MOST);
+    expect(
+      await growth(open, await writePkcs12(entries(200), 'changeit'), await writePkcs12(entries(400), 'changeit')),
+      'PKCS#12',
+    ).toBeLessThan(MOST);
+    expect(
+      await growth(open, await writePkcs12(keys(300), 'changeit'), await writePkcs12(keys(600), 'changeit')),
+      'PKCS#12 with keys',
+    ).toBeLessThan(MOST);
     const free = (count: string | Buffer): void => {
       const index = new EntryIndex([]);
-      for (let i = 0; i < Number(count); i += 1) index.add({ kind: 'trusted', alias: index.freeAlias('root'), created: undefined, certificates: [certificate] });
+      for (let i = 0; i < Number(count); i += 1)
+        index.add({ kind: 'trusted', alias: index.freeAlias('root'), created: undefined, certificates: [certificate] });
     };
     expect(await growth(free, '2000', '4000'), 'free aliases').toBeLessThan(MOST);
   });
@@ -147,8 +246,16 @@ describe('the cost of reading grows with the size of the input and no faster', (
 describe('a structure is refused before a parser that calls itself sees it', () => {
   test.each([
     ['deeper than its limit', nestedDer(2_000), /nested deeper than 32 levels/],
-    ['deeper than its limit inside of octet strings', der(TAG.octets, nestedDer(2_000)), /nested deeper than 32 levels/],
-    ['of more elements than its limit', sequence(Buffer.alloc(20_000, Buffer.from('0500', 'hex'))), /more than 4096 elements/],
+    [
+      'deeper than its limit inside of octet strings',
+      der(TAG.octets, nestedDer(2_000)),
+      /nested deeper than 32 levels/,
+    ],
+    [
+      'of more elements than its limit',
+      sequence(Buffer.alloc(20_000, Buffer.from('0500', 'hex'))),
+      /more than 4096 elements/,
+    ],
     ['larger than its limit', sequence(der(TAG.octets, Buffer.alloc(70_000, 1))), /70\d\d\d bytes; allowed are 65536/],
     ['longer than its parent', Buffer.from('3003020501', 'hex'), /does not fit/],
     ['followed by more', Buffer.from('30000500', 'hex'), /bytes follow its end/],
@@ -161,7 +268,9 @@ describe('a structure is refused before a parser that calls itself sees it', () 
 
   test('what DER allows in one form only is refused in others, where DER is asked for', () => {
     const strict = { ...CERTIFICATE_LIMITS, form: 'der' } as const;
-    for (const other of ['308005000000', '30810205 00', '3082000205 00'].map((hex) => Buffer.from(hex.replaceAll(' ', ''), 'hex'))) {
+    for (const other of ['308005000000', '30810205 00', '3082000205 00'].map((hex) =>
+      Buffer.from(hex.replaceAll(' ', ''), 'hex'),
+    )) {
       expect(derFault(other, CERTIFICATE_LIMITS)).toBeUndefined();
       expect(derFault(other, strict)).toMatch(/indefinite|shortest form/);
     }

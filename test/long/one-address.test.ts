@@ -26,23 +26,49 @@ async function enrolled(central: CentralProcess, count: number): Promise<Known[]
   const ca = String((await central.rest('GET', '/ca/root.pem')).body);
   const agent = new Agent({ keepAlive: true, ca });
   const found: Known[] = [];
-  await inLanes(Array.from({ length: count }, (_, i) => `agent-${i}`), Array.from({ length: 8 }), async (name) => {
-    const key = newKey();
-    const csr = await makeRequest({ privateKey: createPrivateKey(key.privateKey.export({ format: 'pem', type: 'pkcs8' })), pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name);
-    const { id } = await post(agent, central.ports.secure, JSON.stringify({ csr: csr.pem, name, token: body.token }));
-    found.push({ id, name, key });
-  });
+  await inLanes(
+    Array.from({ length: count }, (_, i) => `agent-${i}`),
+    Array.from({ length: 8 }),
+    async (name) => {
+      const key = newKey();
+      const csr = await makeRequest(
+        {
+          privateKey: createPrivateKey(key.privateKey.export({ format: 'pem', type: 'pkcs8' })),
+          pem: '',
+          publicKey: key.spki,
+          thumbprint: key.thumbprint,
+        },
+        name,
+      );
+      const { id } = await post(agent, central.ports.secure, JSON.stringify({ csr: csr.pem, name, token: body.token }));
+      found.push({ id, name, key });
+    },
+  );
   agent.destroy();
   return found;
 }
 
 function post(agent: Agent, port: number, body: string): Promise<{ id: string }> {
   return new Promise((resolve, reject) => {
-    const sent = request({ host: 'localhost', port, path: '/enrol', method: 'POST', agent, headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) } }, (answer) => {
-      let text = '';
-      answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      answer.on('end', () => (answer.statusCode === 200 ? resolve(JSON.parse(text) as { id: string }) : reject(new Error(`${answer.statusCode}: ${text}`))));
-    });
+    const sent = request(
+      {
+        host: 'localhost',
+        port,
+        path: '/enrol',
+        method: 'POST',
+        agent,
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      },
+      (answer) => {
+        let text = '';
+        answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        answer.on('end', () =>
+          answer.statusCode === 200
+            ? resolve(JSON.parse(text) as { id: string })
+            : reject(new Error(`${answer.statusCode}: ${text}`)),
+        );
+      },
+    );
     sent.on('error', reject);
     sent.end(body);
   });
@@ -58,8 +84,24 @@ function login(port: number, { id, name, key }: Known, options: { readonly stay:
     webSocket.on('message', (data: Buffer) => {
       const frame = JSON.parse(data.toString()) as Challenge & { type: string; code?: string };
       if (frame.type === 'challenge') {
-        const hello: Omit<Hello, 'signature'> = { type: 'hello', id, name, key: key.spki, version: 'raw', boot: randomBytes(24).toString('base64url'), challenge: frame.nonce, nonce: randomBytes(24).toString('base64url'), scheme: 'ws', binding: null, release: null, capabilities: [], logs: { down: null } };
-        webSocket.send(JSON.stringify({ ...hello, signature: signTranscript(helloTranscript(frame, hello), key.privateKey) }));
+        const hello: Omit<Hello, 'signature'> = {
+          type: 'hello',
+          id,
+          name,
+          key: key.spki,
+          version: 'raw',
+          boot: randomBytes(24).toString('base64url'),
+          challenge: frame.nonce,
+          nonce: randomBytes(24).toString('base64url'),
+          scheme: 'ws',
+          binding: null,
+          release: null,
+          capabilities: [],
+          logs: { down: null },
+        };
+        webSocket.send(
+          JSON.stringify({ ...hello, signature: signTranscript(helloTranscript(frame, hello), key.privateKey) }),
+        );
         return;
       }
       resolve(frame.type === 'refuse' ? `refused ${frame.code}` : frame.type);
@@ -93,12 +135,16 @@ describe('one address', () => {
     // As many as come in, again and again: 100 are always on their way or silent; there are 50 places.
     const attack = async (): Promise<void> => {
       while (going) {
-        const silent = new WebSocket(`ws://127.0.0.1:${central.ports.plain}${AGENT_PATH}`, SUBPROTOCOL, { localAddress: '127.0.0.2' });
+        const silent = new WebSocket(`ws://127.0.0.1:${central.ports.plain}${AGENT_PATH}`, SUBPROTOCOL, {
+          localAddress: '127.0.0.2',
+        });
         await new Promise<void>((resolve) => {
-          silent.on('error', () => undefined).on('open', () => {
-            open += 1;
-            opened += 1;
-          });
+          silent
+            .on('error', () => undefined)
+            .on('open', () => {
+              open += 1;
+              opened += 1;
+            });
           silent.on('close', () => {
             open -= 1;
             resolve();

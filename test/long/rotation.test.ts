@@ -8,7 +8,16 @@ import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { keytool, makeBank } from '../central/pki/server/bank.ts';
 import { openssl } from '../central/pki/folder.ts';
-import { agentFlags, agentFolders, AgentProcess, CentralProcess, Cleanup, runNode, until, type AgentFolders } from '../flow/processes.ts';
+import {
+  agentFlags,
+  agentFolders,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  runNode,
+  until,
+  type AgentFolders,
+} from '../flow/processes.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -22,13 +31,20 @@ async function queuegate(central: CentralProcess, ...line: string[]): Promise<st
   return stdout;
 }
 
-const rotate = (central: CentralProcess, ...line: string[]): Promise<string> => queuegate(central, 'ca', 'rotate', ...line);
+const rotate = (central: CentralProcess, ...line: string[]): Promise<string> =>
+  queuegate(central, 'ca', 'rotate', ...line);
 
 interface Stand {
   readonly phase: string;
   readonly next: string;
   readonly generations: readonly { readonly role: string; readonly thumbprint: string }[];
-  readonly trust: { readonly registered: number; readonly acknowledged: number; readonly plain: number; readonly missing: number; readonly agents: readonly { readonly name: string; readonly why: string; readonly text: string }[] };
+  readonly trust: {
+    readonly registered: number;
+    readonly acknowledged: number;
+    readonly plain: number;
+    readonly missing: number;
+    readonly agents: readonly { readonly name: string; readonly why: string; readonly text: string }[];
+  };
   readonly certificates: { readonly renewed: number; readonly missing: number };
   readonly profiles: readonly { readonly profile: string; readonly code: string }[];
   readonly pending: object | null;
@@ -69,17 +85,28 @@ async function shownTo(port: number, root: string): Promise<string> {
 
 /** What agents are given, as PEM blocks. */
 async function roots(central: CentralProcess): Promise<string[]> {
-  return String((await central.rest('GET', '/ca/root.pem')).body).match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n?/g) ?? [];
+  return (
+    String((await central.rest('GET', '/ca/root.pem')).body).match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n?/g) ??
+    []
+  );
 }
 
 /** Enrols a copy of a profile whose truststore is replaced by one that somebody made before. */
-async function agentWith(central: CentralProcess, name: string, prepare: (folders: AgentFolders, root: string) => readonly string[]): Promise<AgentProcess> {
+async function agentWith(
+  central: CentralProcess,
+  name: string,
+  prepare: (folders: AgentFolders, root: string) => readonly string[],
+): Promise<AgentProcess> {
   const folders = await agentFolders(cleanup);
   const rootFile = join(folders.data, '..', 'root.pem');
   writeFileSync(rootFile, (await roots(central))[0] ?? '');
   mkdirSync(join(folders.profile, 'conf', 'security'), { recursive: true });
   const args = prepare(folders, rootFile);
-  const enrolled = await runNode('agent/cli.ts', [...(await central.enrolment()), ...agentFlags(folders, name), ...args]);
+  const enrolled = await runNode('agent/cli.ts', [
+    ...(await central.enrolment()),
+    ...agentFlags(folders, name),
+    ...args,
+  ]);
   if (enrolled.code !== 0) throw new Error(`enrolment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
   return AgentProcess.start(cleanup, folders, name, args);
 }
@@ -87,11 +114,27 @@ async function agentWith(central: CentralProcess, name: string, prepare: (folder
 const security = ({ profile }: AgentFolders, name: string): string => join(profile, 'conf', 'security', name);
 
 function useTruststore({ profile }: AgentFolders, file: string, password?: string): void {
-  appendFileSync(join(profile, 'conf', 'agent.local.conf'), `truststore = conf/security/${file}\n${password === undefined ? '' : `truststore.password = ${password}\n`}`);
+  appendFileSync(
+    join(profile, 'conf', 'agent.local.conf'),
+    `truststore = conf/security/${file}\n${password === undefined ? '' : `truststore.password = ${password}\n`}`,
+  );
 }
 
 const withJks = (folders: AgentFolders, root: string): string[] => {
-  keytool('-importcert', '-noprompt', '-alias', 'by hand', '-file', root, '-keystore', security(folders, 'truststore.jks'), '-storetype', 'JKS', '-storepass', 'changeit');
+  keytool(
+    '-importcert',
+    '-noprompt',
+    '-alias',
+    'by hand',
+    '-file',
+    root,
+    '-keystore',
+    security(folders, 'truststore.jks'),
+    '-storetype',
+    'JKS',
+    '-storepass',
+    'changeit',
+  );
   return [];
 };
 const withPem = (folders: AgentFolders, root: string): string[] => {
@@ -100,7 +143,20 @@ const withPem = (folders: AgentFolders, root: string): string[] => {
   return [];
 };
 const withPkcs12 = (folders: AgentFolders, root: string): string[] => {
-  keytool('-importcert', '-noprompt', '-alias', 'by hand', '-file', root, '-keystore', security(folders, 'trust.p12'), '-storetype', 'PKCS12', '-storepass', 'another one');
+  keytool(
+    '-importcert',
+    '-noprompt',
+    '-alias',
+    'by hand',
+    '-file',
+    root,
+    '-keystore',
+    security(folders, 'trust.p12'),
+    '-storetype',
+    'PKCS12',
+    '-storepass',
+    'another one',
+  );
   useTruststore(folders, 'trust.p12', 'another one');
   return [];
 };
@@ -113,7 +169,10 @@ class Traffic {
   #stopped = false;
   #rounds = 0;
 
-  constructor(central: () => CentralProcess, agents: readonly { readonly name: string; readonly process: AgentProcess }[]) {
+  constructor(
+    central: () => CentralProcess,
+    agents: readonly { readonly name: string; readonly process: AgentProcess }[],
+  ) {
     this.#central = central;
     this.#agents = agents;
     this.#running = this.#run();
@@ -124,7 +183,12 @@ class Traffic {
     while (!this.#stopped) {
       this.#rounds += 1;
       for (const { name, process } of this.#agents) {
-        const { status, body } = await process.local('POST', '/v1/events', { specversion: '1.0', id: `${name}-${this.#rounds}`, source: `/${name}`, type: 'test.event' });
+        const { status, body } = await process.local('POST', '/v1/events', {
+          specversion: '1.0',
+          id: `${name}-${this.#rounds}`,
+          source: `/${name}`,
+          type: 'test.event',
+        });
         if (status !== 202) throw new Error(`${name}: ${JSON.stringify(body)}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -139,7 +203,9 @@ class Traffic {
   /** What was sent and what is there, once as much is there as was sent. */
   async end(): Promise<{ readonly sent: readonly string[]; readonly found: readonly string[] }> {
     await this.#stop();
-    const wanted = this.#agents.flatMap(({ name }) => Array.from({ length: this.#rounds }, (_, i) => `${name}-${i + 1}`)).toSorted();
+    const wanted = this.#agents
+      .flatMap(({ name }) => Array.from({ length: this.#rounds }, (_, i) => `${name}-${i + 1}`))
+      .toSorted();
     let found: string[] = [];
     await until(
       async () => {
@@ -165,14 +231,20 @@ describe('the rotation of the authority', () => {
       pkcs12: await agentWith(central, 'pkcs12', withPkcs12),
       enrolled: await agentWith(central, 'enrolled', () => []),
       plain: await agentWith(central, 'plain', ({ profile }) => {
-        appendFileSync(join(profile, 'conf', 'agent.local.conf'), `central.websocket.secure = false\ncentral.host = 127.0.0.1:${central.ports.plain}\n`);
+        appendFileSync(
+          join(profile, 'conf', 'agent.local.conf'),
+          `central.websocket.secure = false\ncentral.host = 127.0.0.1:${central.ports.plain}\n`,
+        );
         return [];
       }),
     };
     for (const name of names) await central.online(name);
     const [oldRoot = ''] = await roots(central);
     const old = hex(oldRoot);
-    const traffic = new Traffic(() => central, Object.entries(agents).map(([name, process]) => ({ name, process })));
+    const traffic = new Traffic(
+      () => central,
+      Object.entries(agents).map(([name, process]) => ({ name, process })),
+    );
     // An agent that waits longer and longer for Central dials as soon as a file of its configuration was touched.
     const allOnline = async (): Promise<void> => {
       for (const [name, { folders }] of Object.entries(agents)) {
@@ -187,7 +259,12 @@ describe('the rotation of the authority', () => {
       commands.push(`command-${commands.length + 1}`);
       for (const name of names) {
         const { id } = (await central.agent(name)) ?? {};
-        const { status } = await central.rest('POST', `/agents/${String(id)}/messages`, { specversion: '1.0', id: commands.at(-1), source: '/central', type: 'test.command' });
+        const { status } = await central.rest('POST', `/agents/${String(id)}/messages`, {
+          specversion: '1.0',
+          id: commands.at(-1),
+          source: '/central',
+          type: 'test.command',
+        });
         expect(status).toBe(202);
       }
     };
@@ -199,7 +276,10 @@ describe('the rotation of the authority', () => {
     };
 
     expect(await queuegate(central, 'ca', 'status')).toMatch(/phase +idle, since[\s\S]*trust its root +5 of 5 agents/);
-    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({ code: 1, stderr: expect.stringContaining('The rotation of the authority is idle; switch is for one that is published') });
+    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('The rotation of the authority is idle; switch is for one that is published'),
+    });
     expect(await rotate(central, 'prepare', '--comment', 'every year')).toContain('The rotation is prepared.');
     const coming = await roleOf(central, 'prepared');
     expect(await stand(central)).toMatchObject({ phase: 'prepared', trust: { registered: 5, acknowledged: 0 } });
@@ -207,33 +287,54 @@ describe('the rotation of the authority', () => {
     await restart();
     expect(await roleOf(central, 'prepared')).toBe(coming);
 
-    const sessionOf = async (name: string): Promise<unknown> => ((await central.online(name))['session'] as { id: string }).id;
+    const sessionOf = async (name: string): Promise<unknown> =>
+      ((await central.online(name))['session'] as { id: string }).id;
     const before = await Promise.all(names.map((name) => sessionOf(name)));
     await rotate(central, 'publish');
     await acknowledgedBy(central, 5);
     expect(await Promise.all(names.map((name) => sessionOf(name)))).toEqual(before);
     const [, newRoot = ''] = await roots(central);
     expect(hex(newRoot)).toBe(coming);
-    const listed = (): string => keytool('-list', '-v', '-keystore', security(agents.jks.folders, 'truststore.jks'), '-storepass', 'changeit');
+    const listed = (): string =>
+      keytool('-list', '-v', '-keystore', security(agents.jks.folders, 'truststore.jks'), '-storepass', 'changeit');
     expect(listed()).toMatch(/Keystore type: JKS[\s\S]*contains 2 entries/);
     expect(listed()).toContain(colons(coming));
-    expect(keytool('-list', '-v', '-keystore', security(agents.pkcs12.folders, 'trust.p12'), '-storepass', 'another one')).toContain(colons(coming));
-    expect(readFileSync(security(agents.pem.folders, 'roots.pem'), 'utf8')).toMatch(/^# what we trust\n[\s\S]*friendlyName: queuegate-root-of/);
-    expect(openssl('crl2pkcs7', '-nocrl', '-certfile', security(agents.pem.folders, 'roots.pem')).length).toBeGreaterThan(1000);
-    expect(keytool('-list', '-v', '-keystore', security(agents.plain.folders, 'truststore.jks'), '-storepass', 'changeit')).toMatch(/contains 2 entries/);
+    expect(
+      keytool('-list', '-v', '-keystore', security(agents.pkcs12.folders, 'trust.p12'), '-storepass', 'another one'),
+    ).toContain(colons(coming));
+    expect(readFileSync(security(agents.pem.folders, 'roots.pem'), 'utf8')).toMatch(
+      /^# what we trust\n[\s\S]*friendlyName: queuegate-root-of/,
+    );
+    expect(
+      openssl('crl2pkcs7', '-nocrl', '-certfile', security(agents.pem.folders, 'roots.pem')).length,
+    ).toBeGreaterThan(1000);
+    expect(
+      keytool('-list', '-v', '-keystore', security(agents.plain.folders, 'truststore.jks'), '-storepass', 'changeit'),
+    ).toMatch(/contains 2 entries/);
     await restart();
     expect(await stand(central)).toMatchObject({ phase: 'published', trust: { acknowledged: 5, missing: 0 } });
 
     expect(await rotate(central, 'switch', '--dry-run')).toContain('Nothing was changed; the rotation is published.');
     await rotate(central, 'switch');
-    expect((await central.rest('GET', '/certificate')).body.current).toMatchObject({ origin: 'made', issuer: expect.stringMatching(/OU=\d{4}-/) });
+    expect((await central.rest('GET', '/certificate')).body.current).toMatchObject({
+      origin: 'made',
+      issuer: expect.stringMatching(/OU=\d{4}-/),
+    });
     for (const root of [oldRoot, newRoot]) expect(await shownTo(central.ports.secure, root)).toBe('trusted');
     await restart();
-    expect(await stand(central)).toMatchObject({ phase: 'switched', generations: [{ role: 'current', thumbprint: coming }, { role: 'previous', thumbprint: old }] });
+    expect(await stand(central)).toMatchObject({
+      phase: 'switched',
+      generations: [
+        { role: 'current', thumbprint: coming },
+        { role: 'previous', thumbprint: old },
+      ],
+    });
     // Who enrols now has a certificate of the new authority.
     const late = await AgentProcess.enrolled(cleanup, central, 'late');
     await central.online('late');
-    const { certificate } = JSON.parse(readFileSync(join(late.folders.data, 'identity.json'), 'utf8')) as { certificate: string };
+    const { certificate } = JSON.parse(readFileSync(join(late.folders.data, 'identity.json'), 'utf8')) as {
+      certificate: string;
+    };
     expect(new X509Certificate(certificate).verify(new X509Certificate(newRoot).publicKey)).toBe(true);
 
     // Forced: whether agents have renewed their certificates by now is not this test's business.
@@ -244,18 +345,36 @@ describe('the rotation of the authority', () => {
     expect(await shownTo(central.ports.secure, oldRoot)).not.toBe('trusted');
     expect(await roots(central)).toEqual([newRoot]);
     // What a person put there stays; what Central gave goes.
-    await until(async () => (keytool('-list', '-keystore', security(agents.enrolled.folders, 'truststore.jks'), '-storepass', 'changeit').includes('contains 1 entry') ? true : undefined), 60_000);
+    await until(
+      async () =>
+        keytool(
+          '-list',
+          '-keystore',
+          security(agents.enrolled.folders, 'truststore.jks'),
+          '-storepass',
+          'changeit',
+        ).includes('contains 1 entry')
+          ? true
+          : undefined,
+      60_000,
+    );
     expect(listed()).toMatch(/contains 2 entries/);
     await restart();
     expect(await stand(central)).toMatchObject({ phase: 'retired', trust: { registered: 6, acknowledged: 6 } });
     await queuegate(central, 'ca', 'forget', old);
-    expect(await stand(central)).toMatchObject({ phase: 'idle', generations: [{ role: 'current', thumbprint: coming }] });
+    expect(await stand(central)).toMatchObject({
+      phase: 'idle',
+      generations: [{ role: 'current', thumbprint: coming }],
+    });
     await restart();
     const { sent, found } = await traffic.end();
     expect(found).toEqual(sent);
     expect(sent.length).toBeGreaterThan(100);
     for (const [name, agent] of Object.entries(agents)) {
-      const taken = async (): Promise<string[]> => (await agent.local('GET', '/v1/commands?max=100')).body.commands.map((one: { command: { id: string } }) => one.command.id);
+      const taken = async (): Promise<string[]> =>
+        (await agent.local('GET', '/v1/commands?max=100')).body.commands.map(
+          (one: { command: { id: string } }) => one.command.id,
+        );
       await until(async () => ((await taken()).length >= commands.length ? true : undefined));
       expect(await taken(), name).toEqual(commands);
     }
@@ -268,15 +387,27 @@ describe('the rotation of the authority', () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'branch-1');
     await central.online('branch-1');
     const traffic = new Traffic(() => central, [{ name: 'branch-1', process: agent }]);
-    const list = (): string => keytool('-list', '-v', '-keystore', security(agent.folders, 'truststore.jks'), '-storepass', 'changeit');
+    const list = (): string =>
+      keytool('-list', '-v', '-keystore', security(agent.folders, 'truststore.jks'), '-storepass', 'changeit');
     const has = async (...thumbprints: string[]): Promise<void> => {
-      await until(async () => (thumbprints.every((thumbprint) => list().includes(colons(thumbprint))) && list().includes(`contains ${thumbprints.length} entr`) ? true : undefined), 60_000, () => agent.process.stdout);
+      await until(
+        async () =>
+          thumbprints.every((thumbprint) => list().includes(colons(thumbprint))) &&
+          list().includes(`contains ${thumbprints.length} entr`)
+            ? true
+            : undefined,
+        60_000,
+        () => agent.process.stdout,
+      );
     };
     const first = await roleOf(central, 'current');
 
     await rotate(central, 'prepare');
     await rotate(central, 'back');
-    expect(await stand(central)).toMatchObject({ phase: 'idle', generations: [{ role: 'current', thumbprint: first }] });
+    expect(await stand(central)).toMatchObject({
+      phase: 'idle',
+      generations: [{ role: 'current', thumbprint: first }],
+    });
 
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
@@ -292,14 +423,26 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'switch');
     expect(await roleOf(central, 'current')).toBe(next);
     await rotate(central, 'back');
-    expect(await stand(central)).toMatchObject({ phase: 'published', generations: [{ role: 'current', thumbprint: first }, { role: 'next', thumbprint: next }] });
+    expect(await stand(central)).toMatchObject({
+      phase: 'published',
+      generations: [
+        { role: 'current', thumbprint: first },
+        { role: 'next', thumbprint: next },
+      ],
+    });
     expect((await central.rest('GET', '/certificate')).body.current.root).toBe(first);
     await rotate(central, 'switch');
     await rotate(central, 'retire', '--force');
     await has(next);
     await rotate(central, 'back');
     await has(first, next);
-    expect(await stand(central)).toMatchObject({ phase: 'switched', generations: [{ role: 'current', thumbprint: next }, { role: 'previous', thumbprint: first }] });
+    expect(await stand(central)).toMatchObject({
+      phase: 'switched',
+      generations: [
+        { role: 'current', thumbprint: next },
+        { role: 'previous', thumbprint: first },
+      ],
+    });
     await rotate(central, 'back');
     // Refused until the agent has a certificate of the one that signs again: the other one's, which may just be on its way, would be
     // worth nothing.
@@ -315,7 +458,10 @@ describe('the rotation of the authority', () => {
     );
     expect(await stand(central)).toMatchObject({ phase: 'prepared' });
     await rotate(central, 'back');
-    expect(await stand(central)).toMatchObject({ phase: 'idle', generations: [{ role: 'current', thumbprint: first }] });
+    expect(await stand(central)).toMatchObject({
+      phase: 'idle',
+      generations: [{ role: 'current', thumbprint: first }],
+    });
     await has(first);
     const { sent, found } = await traffic.end();
     expect(found).toEqual(sent);
@@ -332,7 +478,10 @@ describe('the rotation of the authority', () => {
     await until(async () => ((await central.agent('sleeper'))?.['state'] === 'Disconnected' ? true : undefined));
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
-    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({ code: 1, stderr: expect.stringContaining('The new authority is not trusted yet by 1 agent: sleeper') });
+    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('The new authority is not trusted yet by 1 agent: sleeper'),
+    });
     expect(await queuegate(central, 'ca', 'status')).toMatch(/Do not trust it yet:\n {2}sleeper: Offline since \d{4}-/);
     await rotate(central, 'switch', '--force');
     AgentProcess.start(cleanup, agent.folders, 'sleeper');
@@ -356,8 +505,14 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
     await until(async () => ((await stand(central)).trust.agents[0]?.why === 'refused' ? true : undefined));
-    expect((await stand(central)).trust).toMatchObject({ missing: 1, agents: [{ name: 'locked', text: `It refused: The truststore ${file} is read-only. (truststore_read_only)` }] });
-    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({ code: 1, stderr: expect.stringContaining('locked') });
+    expect((await stand(central)).trust).toMatchObject({
+      missing: 1,
+      agents: [{ name: 'locked', text: `It refused: The truststore ${file} is read-only. (truststore_read_only)` }],
+    });
+    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('locked'),
+    });
     expect(readFileSync(file)).toEqual(bytes);
     expect(agent.process.stdout.match(/truststore_read_only/g)).toHaveLength(1);
     chmodSync(file, 0o644);
@@ -377,14 +532,28 @@ describe('the rotation of the authority', () => {
     const shown = (await central.rest('GET', '/certificate')).body.current.thumbprint;
     expect(await rotate(central, 'switch', '--confirm-within', '5')).toContain('Not confirmed yet');
     expect(await stand(central)).toMatchObject({ phase: 'published', pending: { agents: 0 } });
-    expect(await central.cli('ca', 'rotate', 'back')).toMatchObject({ code: 1, stderr: expect.stringContaining('certificate_change_pending') });
-    await until(async () => ((await central.rest('GET', '/certificate')).body.current.thumbprint === shown ? true : undefined));
+    expect(await central.cli('ca', 'rotate', 'back')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('certificate_change_pending'),
+    });
+    await until(async () =>
+      (await central.rest('GET', '/certificate')).body.current.thumbprint === shown ? true : undefined,
+    );
     expect(await stand(central)).toMatchObject({ phase: 'published', pending: null });
 
     await rotate(central, 'switch', '--confirm-within', '60');
     const root = join(await cleanup.folder(), 'root.pem');
     await queuegate(central, 'ca', 'export', '--out', root);
-    const confirmed = await runNode('central/cli.ts', ['certificate', 'confirm', '--url', `https://localhost:${central.ports.https}`, '--ca', root, '--token-file', join(central.folder, 'administrator-token')]);
+    const confirmed = await runNode('central/cli.ts', [
+      'certificate',
+      'confirm',
+      '--url',
+      `https://localhost:${central.ports.https}`,
+      '--ca',
+      root,
+      '--token-file',
+      join(central.folder, 'administrator-token'),
+    ]);
     expect(confirmed).toMatchObject({ code: 0 });
     expect(await stand(central)).toMatchObject({ phase: 'switched', pending: null });
     await central.online('branch-1');
@@ -416,7 +585,10 @@ describe('the rotation of the authority', () => {
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
     await central.online('branch-1');
     const bank = makeBank();
-    const file = bank.folder.write('ca.pem', bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate);
+    const file = bank.folder.write(
+      'ca.pem',
+      bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate,
+    );
     expect(await rotate(central, 'prepare', '--import', file)).toContain('cannot vouch for this one');
     await rotate(central, 'publish');
     await acknowledgedBy(central, 1);
@@ -431,12 +603,22 @@ describe('the rotation of the authority', () => {
     await central.online('branch-1');
     const bank = makeBank(['localhost']);
     const { key, certificate } = bank.issue('central');
-    const file = bank.folder.write('central.pem', key + certificate + bank.intermediate.certificate + bank.root.certificate);
-    expect(await central.cli('certificate', 'import', file)).toMatchObject({ code: 1, stderr: expect.stringContaining('would_cut_off_agents') });
+    const file = bank.folder.write(
+      'central.pem',
+      key + certificate + bank.intermediate.certificate + bank.root.certificate,
+    );
+    expect(await central.cli('certificate', 'import', file)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('would_cut_off_agents'),
+    });
     await queuegate(central, 'certificate', 'import', file, '--stage');
-    await until(async () => ((await central.cli('certificate', 'activate', '--dry-run')).stdout.includes('do not trust it') ? undefined : true));
+    await until(async () =>
+      (await central.cli('certificate', 'activate', '--dry-run')).stdout.includes('do not trust it') ? undefined : true,
+    );
     await queuegate(central, 'certificate', 'activate');
-    expect(keytool('-list', '-v', '-keystore', security(agent.folders, 'truststore.jks'), '-storepass', 'changeit')).toContain(colons(hex(bank.root.certificate)));
+    expect(
+      keytool('-list', '-v', '-keystore', security(agent.folders, 'truststore.jks'), '-storepass', 'changeit'),
+    ).toContain(colons(hex(bank.root.certificate)));
     await agent.stop();
     await until(async () => ((await central.agent('branch-1'))?.['state'] === 'Disconnected' ? true : undefined));
     AgentProcess.start(cleanup, agent.folders, 'branch-1');
@@ -454,12 +636,52 @@ describe('the rotation of the authority', () => {
     };
     const rootFile = join(profiles, 'root.pem');
     writeFileSync(rootFile, first);
-    const jvm = 'jetty.jvm.args = -Djavax.net.ssl.trustStore=conf/security/truststore.jks -Djavax.net.ssl.trustStorePassword=secret1\n';
+    const jvm =
+      'jetty.jvm.args = -Djavax.net.ssl.trustStore=conf/security/truststore.jks -Djavax.net.ssl.trustStorePassword=secret1\n';
     const [ours, broken, strangers] = [make('ours', jvm), make('broken', jvm), make('strangers', jvm)];
-    keytool('-importcert', '-noprompt', '-alias', 'central', '-file', rootFile, '-keystore', ours, '-storetype', 'JKS', '-storepass', 'secret1');
-    keytool('-importcert', '-noprompt', '-alias', 'central', '-file', rootFile, '-keystore', broken, '-storetype', 'JKS', '-storepass', 'other password');
+    keytool(
+      '-importcert',
+      '-noprompt',
+      '-alias',
+      'central',
+      '-file',
+      rootFile,
+      '-keystore',
+      ours,
+      '-storetype',
+      'JKS',
+      '-storepass',
+      'secret1',
+    );
+    keytool(
+      '-importcert',
+      '-noprompt',
+      '-alias',
+      'central',
+      '-file',
+      rootFile,
+      '-keystore',
+      broken,
+      '-storetype',
+      'JKS',
+      '-storepass',
+      'other password',
+    );
     const bank = makeBank();
-    keytool('-importcert', '-noprompt', '-alias', 'bank', '-file', bank.root.files.certificate, '-keystore', strangers, '-storetype', 'JKS', '-storepass', 'secret1');
+    keytool(
+      '-importcert',
+      '-noprompt',
+      '-alias',
+      'bank',
+      '-file',
+      bank.root.files.certificate,
+      '-keystore',
+      strangers,
+      '-storetype',
+      'JKS',
+      '-storepass',
+      'secret1',
+    );
     const untouched = [readFileSync(broken), readFileSync(strangers)];
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
@@ -467,7 +689,9 @@ describe('the rotation of the authority', () => {
     const list = (): string => keytool('-list', '-v', '-keystore', ours, '-storepass', 'secret1');
     await until(async () => (list().includes(colons(next)) ? true : undefined));
     await until(async () => ((await stand(central)).profiles.length > 0 ? true : undefined));
-    expect((await stand(central)).profiles).toMatchObject([{ profile: 'broken', code: expect.stringMatching(/^keystore_/) }]);
+    expect((await stand(central)).profiles).toMatchObject([
+      { profile: 'broken', code: expect.stringMatching(/^keystore_/) },
+    ]);
     expect(await queuegate(central, 'ca', 'status')).toContain('The truststore of the profile broken does not follow');
     await rotate(central, 'switch');
     await rotate(central, 'retire');

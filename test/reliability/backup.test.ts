@@ -20,7 +20,8 @@ async function passwordFile(text = 'correct horse battery staple'): Promise<stri
   return file;
 }
 
-const byDirection = <T extends { readonly direction: string }>(restarts: readonly T[]): T[] => restarts.toSorted((a, b) => a.direction.localeCompare(b.direction));
+const byDirection = <T extends { readonly direction: string }>(restarts: readonly T[]): T[] =>
+  restarts.toSorted((a, b) => a.direction.localeCompare(b.direction));
 
 describe('queuegate backup and queuegate restore', () => {
   it('bring a running Central back to the backup: sessions end and come again, ranges are recorded, no cursor is given twice', async () => {
@@ -36,7 +37,9 @@ describe('queuegate backup and queuegate restore', () => {
     expect([made.code, made.stderr]).toEqual([0, '']);
     expect((await site.central.cli('backup', '--out', file, ...flags)).stderr).toContain('exists already');
     expect((await site.central.cli('backup', '--out', `${file}.2`)).stderr).toContain('(backup_password_missing)');
-    expect((await site.central.cli('backup', '--out', `${file}.2`, '--password-file', await passwordFile('short'))).stderr).toContain('(backup_password_short)');
+    expect(
+      (await site.central.cli('backup', '--out', `${file}.2`, '--password-file', await passwordFile('short'))).stderr,
+    ).toContain('(backup_password_short)');
 
     await site.post(ids('e', 6, 10));
     await site.command(ids('c', 4, 6));
@@ -61,10 +64,19 @@ describe('queuegate backup and queuegate restore', () => {
     expect((await site.central.rest('GET', '/status')).body.startedAt).not.toBe(running.startedAt);
     expect(site.central.process.child.pid).toBe(pid);
     expect(site.central.process.running).toBe(true);
-    expect(await site.central.rest('GET', `/events?after=${before.next}`)).toMatchObject({ status: 410, body: { type: 'urn:queuegate:error:cursor_ahead' } });
+    expect(await site.central.rest('GET', `/events?after=${before.next}`)).toMatchObject({
+      status: 410,
+      body: { type: 'urn:queuegate:error:cursor_ahead' },
+    });
 
     const { body: recorded } = await site.central.rest('GET', '/incidents');
-    expect(recorded.incidents).toMatchObject([{ kind: 'commands_forgotten', agent: site.agentId, detail: { recovered: false, direction: 'down', from: 7, through: 8 } }]);
+    expect(recorded.incidents).toMatchObject([
+      {
+        kind: 'commands_forgotten',
+        agent: site.agentId,
+        detail: { recovered: false, direction: 'down', from: 7, through: 8 },
+      },
+    ]);
 
     await site.startAgent();
     await site.post(ids('e', 11, 13));
@@ -72,7 +84,10 @@ describe('queuegate backup and queuegate restore', () => {
     await site.quiet();
     expect(await site.events()).toEqual([...ids('e', 1, 5), ...ids('e', 11, 13)].map((id) => `/till ${id}`));
     expect(await site.take()).toEqual(ids('c', 1, 7));
-    const records = [{ direction: 'down', from: 4, through: 6 }, { direction: 'up', from: 6, through: 10 }];
+    const records = [
+      { direction: 'down', from: 4, through: 6 },
+      { direction: 'up', from: 6, through: 10 },
+    ];
     expect(byDirection(await site.recordedAtCentral())).toEqual(records);
     expect(byDirection(await site.recordedAtAgent())).toEqual(records);
     // A consumer that slept through all of it misses nothing that is new.
@@ -82,8 +97,13 @@ describe('queuegate backup and queuegate restore', () => {
     await site.central.stop();
     const kept = (await readdir(site.central.folder)).filter((name) => name.startsWith('central.db'));
     expect(kept.toSorted()).toEqual(['central.db', expect.stringMatching(/^central\.db\.before-restore-2\d{3}-/)]);
-    expect(audited(join(site.central.folder, 'central.db')).filter((action) => action.startsWith('backup'))).toEqual(['backup.make', 'backup.restore']);
-    const replaced = new DatabaseSync(join(site.central.folder, kept.find((name) => name !== 'central.db') ?? ''), { readOnly: true });
+    expect(audited(join(site.central.folder, 'central.db')).filter((action) => action.startsWith('backup'))).toEqual([
+      'backup.make',
+      'backup.restore',
+    ]);
+    const replaced = new DatabaseSync(join(site.central.folder, kept.find((name) => name !== 'central.db') ?? ''), {
+      readOnly: true,
+    });
     expect(replaced.prepare('SELECT count(*) AS events FROM event').get()).toEqual({ events: 10 });
     replaced.close();
   }, 120_000);
@@ -100,7 +120,10 @@ describe('queuegate backup and queuegate restore', () => {
     expect([code, stderr]).toEqual([1, expect.stringContaining('(restore_undone)')]);
     expect(stderr).toContain('authority.generations');
     const { body: now } = await site.central.rest('GET', '/status');
-    expect(now).toMatchObject({ problems: [], restore: { backup: { central: 'elsewhere' }, failure: expect.stringContaining('authority.generations') } });
+    expect(now).toMatchObject({
+      problems: [],
+      restore: { backup: { central: 'elsewhere' }, failure: expect.stringContaining('authority.generations') },
+    });
     expect(now.startedAt).not.toBe(running.startedAt);
     await site.post(ids('e', 4, 5));
     await site.quiet();
@@ -133,7 +156,9 @@ describe('queuegate backup and queuegate restore', () => {
     // Without a gap, each producer's own in its order, and nothing that came long after.
     expect(rows.map((row) => Number(row['number']))).toEqual(rows.map((_, i) => i + 1));
     for (const [i, producer] of producers.entries()) {
-      const found = rows.map((row) => (JSON.parse(String(row['json'])) as { id: string }).id).filter((id) => id.startsWith(`p${i + 1}-`));
+      const found = rows
+        .map((row) => (JSON.parse(String(row['json'])) as { id: string }).id)
+        .filter((id) => id.startsWith(`p${i + 1}-`));
       expect(found.length).toBeGreaterThan(100);
       expect(found.length).toBeLessThanOrEqual((accepted[i] ?? 0) + 5);
       expect(found).toEqual(producer.accepted.slice(0, found.length));
@@ -146,10 +171,19 @@ async function backupThatCannotStart(): Promise<Buffer> {
   const folder = await cleanup.folder();
   const store = await openSqliteStore({ folder, deduplicationMs: 1, onFailure: (error) => console.error(error) });
   try {
-    await store.keyMaterial.put([{ name: 'authority.generations', value: 'no list' }], auditEntry(CENTRAL, 'test', {}, Date.now()));
+    await store.keyMaterial.put(
+      [{ name: 'authority.generations', value: 'no list' }],
+      auditEntry(CENTRAL, 'test', {}, Date.now()),
+    );
     const keys = { bytes: () => randomBytes(32), sealAnew: () => undefined };
     const chunks: Buffer[] = [];
-    for await (const chunk of (await new Backups({ folder, store, keys, central: 'elsewhere', now: Date.now }).make('correct horse battery staple', CENTRAL)).sealed) chunks.push(chunk);
+    for await (const chunk of (
+      await new Backups({ folder, store, keys, central: 'elsewhere', now: Date.now }).make(
+        'correct horse battery staple',
+        CENTRAL,
+      )
+    ).sealed)
+      chunks.push(chunk);
     return Buffer.concat(chunks);
   } finally {
     await store.stop();
@@ -158,7 +192,10 @@ async function backupThatCannotStart(): Promise<Buffer> {
 
 function audited(path: string): string[] {
   const database = new DatabaseSync(path, { readOnly: true });
-  const actions = database.prepare('SELECT action FROM audit ORDER BY number').all().map((row) => String(row['action']));
+  const actions = database
+    .prepare('SELECT action FROM audit ORDER BY number')
+    .all()
+    .map((row) => String(row['action']));
   database.close();
   return actions;
 }

@@ -5,7 +5,16 @@ import { hash } from 'node:crypto';
 import { cp, lstat, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { agentFlags, AgentProcess, CentralProcess, Cleanup, ROOT, Running, until, type AgentFolders } from '../flow/processes.ts';
+import {
+  agentFlags,
+  AgentProcess,
+  CentralProcess,
+  Cleanup,
+  ROOT,
+  Running,
+  until,
+  type AgentFolders,
+} from '../flow/processes.ts';
 import { Consumer, enrolledFolders, Producer, storedEvents, takenCommands } from './traffic.ts';
 
 const PAGE = 4096;
@@ -37,22 +46,34 @@ async function copy(folder: string, into: Cleanup): Promise<string> {
 
 async function copies(of: Folders | undefined, into: Cleanup): Promise<Folders> {
   if (of === undefined) throw new Error('not made');
-  return { central: await copy(of.central, into), agent: { profile: of.agent.profile, data: await copy(of.agent.data, into) } };
+  return {
+    central: await copy(of.central, into),
+    agent: { profile: of.agent.profile, data: await copy(of.agent.data, into) },
+  };
 }
 
 /** Starts both programs and lets them work until everything is where it belongs. */
-async function work(folder: string, messages: number, agentOf: (central: CentralProcess) => Promise<AgentFolders>): Promise<{ central: CentralProcess; agent: AgentProcess }> {
+async function work(
+  folder: string,
+  messages: number,
+  agentOf: (central: CentralProcess) => Promise<AgentFolders>,
+): Promise<{ central: CentralProcess; agent: AgentProcess }> {
   const central = await CentralProcess.startOnParameters(whole, folder);
   const agent = AgentProcess.start(whole, await agentOf(central), 'a1');
   const id = String((await central.online('a1'))['id']);
   const name = `m${events.length}`;
-  const [up, down] = [Producer.events(agent, `${name}-up`, { batch: 100, data: DATA }), Producer.commands(central, id, `${name}-down`, { batch: 100, data: DATA })];
+  const [up, down] = [
+    Producer.events(agent, `${name}-up`, { batch: 100, data: DATA }),
+    Producer.commands(central, id, `${name}-down`, { batch: 100, data: DATA }),
+  ];
   await Promise.all([up.further(messages), down.further(messages)]);
   await Promise.all([up.stop(), down.stop()]);
   events.push(...up.accepted);
   commands.push(...down.accepted);
   await storedEvents(central, id, events.length);
-  await until(async () => ((await central.rest('GET', `/agents/${id}`)).body.logs.down.messages === 0 ? true : undefined));
+  await until(async () =>
+    (await central.rest('GET', `/agents/${id}`)).body.logs.down.messages === 0 ? true : undefined,
+  );
   return { central, agent };
 }
 
@@ -77,7 +98,7 @@ type Damage = (path: string, size: number) => Promise<void>;
 /** The page that holds one of the first messages, an event at Central and a command at the agent. */
 async function overwriteMessage(path: string): Promise<void> {
   const bytes = await readFile(path);
-  const at = bytes.indexOf(path.endsWith('central.db') ? events[700] ?? '' : commands[700] ?? '');
+  const at = bytes.indexOf(path.endsWith('central.db') ? (events[700] ?? '') : (commands[700] ?? ''));
   expect(at).toBeGreaterThan(PAGE);
   await overwrite(path, Math.floor(at / PAGE) * PAGE, PAGE);
 }
@@ -94,7 +115,11 @@ const DAMAGES: readonly (readonly [string, Damage])[] = [
 ];
 const CASES = [
   ...DAMAGES.map((each) => ['ended in order', ...each] as const),
-  ['ended in order', 'its end cut off within a page', (path: string, size: number) => truncate(path, size - PAGE - 100)] as const,
+  [
+    'ended in order',
+    'its end cut off within a page',
+    (path: string, size: number) => truncate(path, size - PAGE - 100),
+  ] as const,
   ['ended in order', 'its header overwritten', overwriteHeader] as const,
   ...DAMAGES.map((each) => ['killed', ...each] as const),
 ];
@@ -104,7 +129,13 @@ const HEALED = [['nothing', async () => undefined] as const, ['its header overwr
 const PROGRAMS = {
   Central: {
     file: ({ central }: Folders) => join(central, 'central.db'),
-    args: ({ central }: Folders) => [join(ROOT, 'central/main.ts'), '--data-folder', central, '--advertised-names', 'localhost'],
+    args: ({ central }: Folders) => [
+      join(ROOT, 'central/main.ts'),
+      '--data-folder',
+      central,
+      '--advertised-names',
+      'localhost',
+    ],
     serves: /is ready/,
   },
   agent: {
@@ -127,43 +158,59 @@ async function digests(path: string): Promise<Record<string, string>> {
 describe.each(['Central', 'agent'] as const)('a damaged store of the %s', (program) => {
   const { file, args, serves } = PROGRAMS[program];
 
-  it.each(CASES)('that was %s, with %s, is said with file, finding and hint; nothing is served, and nothing is written to it', async (how, _, damage) => {
-    const folders = await copies(made[how], cleanup);
-    const path = file(folders);
-    const { length } = await readFile(path);
-    await damage(path, length);
-    const before = await digests(path);
+  it.each(CASES)(
+    'that was %s, with %s, is said with file, finding and hint; nothing is served, and nothing is written to it',
+    async (how, _, damage) => {
+      const folders = await copies(made[how], cleanup);
+      const path = file(folders);
+      const { length } = await readFile(path);
+      await damage(path, length);
+      const before = await digests(path);
 
-    const process_ = new Running(process.execPath, args(folders));
-    cleanup.add(() => process_.stop());
-    await until(() => !process_.running || undefined, ENDED_WITHIN_MS, () => `it goes on:\n${process_.stdout}\n${process_.stderr}`);
-    const { code, signal, stdout, stderr } = await process_.ended();
-    expect({ code, signal }).toEqual({ code: 1, signal: null });
-    expect(stderr).toContain(`${path} is damaged: `);
-    expect(stderr).toContain('restore the last backup');
-    expect(stdout).not.toMatch(serves);
-    expect(await digests(path)).toEqual(before);
-  }, 40_000);
+      const process_ = new Running(process.execPath, args(folders));
+      cleanup.add(() => process_.stop());
+      await until(
+        () => !process_.running || undefined,
+        ENDED_WITHIN_MS,
+        () => `it goes on:\n${process_.stdout}\n${process_.stderr}`,
+      );
+      const { code, signal, stdout, stderr } = await process_.ended();
+      expect({ code, signal }).toEqual({ code: 1, signal: null });
+      expect(stderr).toContain(`${path} is damaged: `);
+      expect(stderr).toContain('restore the last backup');
+      expect(stdout).not.toMatch(serves);
+      expect(await digests(path)).toEqual(before);
+    },
+    40_000,
+  );
 });
 
 describe('a store whose damage the write-ahead log of a killed process heals', () => {
-  it.each(HEALED)('(%s) is whole at Central: every event is there', async (_, damage) => {
-    const folders = await copies(made.killed, cleanup);
-    const path = PROGRAMS.Central.file(folders);
-    await damage(path);
-    const central = await CentralProcess.startOnParameters(cleanup, folders.central);
-    expect((await central.events()).map(({ event }) => event['id'])).toEqual(events);
-  }, 40_000);
+  it.each(HEALED)(
+    '(%s) is whole at Central: every event is there',
+    async (_, damage) => {
+      const folders = await copies(made.killed, cleanup);
+      const path = PROGRAMS.Central.file(folders);
+      await damage(path);
+      const central = await CentralProcess.startOnParameters(cleanup, folders.central);
+      expect((await central.events()).map(({ event }) => event['id'])).toEqual(events);
+    },
+    40_000,
+  );
 
-  it.each(HEALED)('(%s) is whole at the agent: every command is there', async (_, damage) => {
-    const folders = await copies(made.killed, cleanup);
-    const path = PROGRAMS.agent.file(folders);
-    await damage(path);
-    const agent = AgentProcess.start(cleanup, folders.agent, 'a1');
-    // The file with the port of its local API is that of the killed until then.
-    await agent.process.printed(PROGRAMS.agent.serves);
-    const consumer = new Consumer(agent);
-    expect(await takenCommands(consumer, commands.length)).toEqual(commands);
-    await consumer.stop();
-  }, 40_000);
+  it.each(HEALED)(
+    '(%s) is whole at the agent: every command is there',
+    async (_, damage) => {
+      const folders = await copies(made.killed, cleanup);
+      const path = PROGRAMS.agent.file(folders);
+      await damage(path);
+      const agent = AgentProcess.start(cleanup, folders.agent, 'a1');
+      // The file with the port of its local API is that of the killed until then.
+      await agent.process.printed(PROGRAMS.agent.serves);
+      const consumer = new Consumer(agent);
+      expect(await takenCommands(consumer, commands.length)).toEqual(commands);
+      await consumer.stop();
+    },
+    40_000,
+  );
 });

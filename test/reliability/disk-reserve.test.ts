@@ -107,7 +107,13 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
     const down = Producer.commands(central, id, 'down', { pauseMs: 20 });
     await Promise.all([up.further(20), down.further(20)]);
 
-    const flood = new Flood(raw, (number) => ({ specversion: '1.0', id: `flood-${number}`, source: '/flood', type: 'flood', data: DATA }));
+    const flood = new Flood(raw, (number) => ({
+      specversion: '1.0',
+      id: `flood-${number}`,
+      source: '/flood',
+      type: 'flood',
+      data: DATA,
+    }));
     await raw.frame('pause');
     const problems = await until(async () => {
       const { problems: found } = (await central.rest('GET', '/status')).body as { problems: string[] };
@@ -139,7 +145,9 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
     expect(await storedEvents(central, id, up.accepted.length)).toEqual(up.accepted);
     expect(await takenCommands(consumer, down.accepted.length)).toEqual(down.accepted);
     const stored = await storedEvents(central, hostile, flood.acknowledged);
-    expect(stored.slice(0, flood.acknowledged)).toEqual(Array.from({ length: flood.acknowledged }, (_, i) => `flood-${i + 1}`));
+    expect(stored.slice(0, flood.acknowledged)).toEqual(
+      Array.from({ length: flood.acknowledged }, (_, i) => `flood-${i + 1}`),
+    );
     expect((await central.rest('GET', '/status')).body.problems).toEqual([]);
     expect(central.process.stdout.split('the disk reserve of the store is reached').length - 1).toBeLessThanOrEqual(2);
     await consumer.stop();
@@ -152,18 +160,28 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
     const { id, agent } = await onlineAgent(cleanup, central, 'honest');
     const { id: hostile, raw } = await hostileAgent(central);
     const up = Producer.events(agent, 'up', { pauseMs: 20 });
-    const flood = new Flood(raw, (number) => ({ specversion: '1.0', id: `flood-${number}`, source: '/flood', type: number, data: DATA }));
+    const flood = new Flood(raw, (number) => ({
+      specversion: '1.0',
+      id: `flood-${number}`,
+      source: '/flood',
+      type: number,
+      data: DATA,
+    }));
     // Some 100 MB, more than the disk holds.
     await until(() => flood.acknowledged > 2_000 || undefined, 90_000);
     await up.further(20);
     await flood.stop();
     await up.stop();
     const lost = await until(async () => {
-      const { incidents } = (await central.rest('GET', `/incidents?agent=${hostile}`)).body as { incidents: { kind: string; count: number; detail: unknown }[] };
+      const { incidents } = (await central.rest('GET', `/incidents?agent=${hostile}`)).body as {
+        incidents: { kind: string; count: number; detail: unknown }[];
+      };
       return incidents.find(({ kind }) => kind === 'dead_letters_dropped');
     });
     expect(lost).toMatchObject({ detail: { direction: 'up', maxBytesPerAgent: MIB } });
-    const { deadLetters } = (await central.rest('GET', `/dead-letters?agent=${hostile}&limit=1000`)).body as { deadLetters: { count: number; json: string }[] };
+    const { deadLetters } = (await central.rest('GET', `/dead-letters?agent=${hostile}&limit=1000`)).body as {
+      deadLetters: { count: number; json: string }[];
+    };
     const kept = deadLetters.reduce((sum, { count }) => sum + count, 0);
     expect(deadLetters.reduce((bytes, { json }) => bytes + json.length, 0)).toBeLessThan(MIB);
     expect(kept + lost.count).toBeGreaterThanOrEqual(2_000);
@@ -175,17 +193,29 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
   it('a writer that is faster than any look at the disk is refused by the store itself; essential writes, reads and pruning go on, and with space it goes on', async () => {
     const disk = await smallDisk();
     const failures: unknown[] = [];
-    const store = await openSqliteStore({ folder: disk, deduplicationMs: DAY, onFailure: (error) => failures.push(error) });
+    const store = await openSqliteStore({
+      folder: disk,
+      deduplicationMs: DAY,
+      onFailure: (error) => failures.push(error),
+    });
     cleanup.add(() => store.stop());
     await store.bound({ ...DEFAULT_BOUNDS, reserveBytes: 512 * MIB });
     const epoch = await online(store, 'a1');
-    const batch = (number: number): Item[] => Array.from({ length: 500 }, (_, i) => ({ kind: 'message', message: message(`${number}-${i}`, { json: JSON.stringify({ text: 'x'.repeat(i % 2 === 0 ? 10 : 1_000) }) }) }));
+    const batch = (number: number): Item[] =>
+      Array.from({ length: 500 }, (_, i) => ({
+        kind: 'message',
+        message: message(`${number}-${i}`, { json: JSON.stringify({ text: 'x'.repeat(i % 2 === 0 ? 10 : 1_000) }) }),
+      }));
     // Forty at once: nobody looks at the disk in between. What is refused is sent again, as an agent does.
     let taken = 0;
     let refused: unknown;
-    for (let before = -1; taken > before; ) {
+    for (let before = -1; taken > before;) {
       before = taken;
-      const outcomes = await Promise.allSettled(Array.from({ length: 40 }, (_, i) => store.inbox.append('a1', epoch, (before + i) * 500 + 1, batch(before + i), NOW)));
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 40 }, (_, i) =>
+          store.inbox.append('a1', epoch, (before + i) * 500 + 1, batch(before + i), NOW),
+        ),
+      );
       taken += outcomes.filter(({ status }) => status === 'fulfilled').length;
       refused = outcomes.find((outcome) => outcome.status === 'rejected')?.reason;
     }
@@ -195,12 +225,20 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
     const { bavail, bsize } = statfsSync(disk);
     expect(bavail * bsize).toBeGreaterThan(RESERVE / 2);
 
-    await expect(store.outbox.append('a1', [message('c1')], ROOM, NOW)).rejects.toMatchObject({ code: 'store_reserve' });
+    await expect(store.outbox.append('a1', [message('c1')], ROOM, NOW)).rejects.toMatchObject({
+      code: 'store_reserve',
+    });
     await expect(registered(store, 'a2')).rejects.toMatchObject({ code: 'store_reserve' });
     for (let i = 0; i < 200; i += 1) await store.audit.append(auditEntry(`act ${i}`));
     expect(await store.inbox.read(0, {}, 10)).toHaveLength(10);
     // What is pruned is free inside the file: no disk has to grow for it.
-    await store.prune({ now: NOW + 1, eventsOlderThan: NOW + 1, deadLettersOlderThan: 0, deduplicationOlderThan: NOW + 1, incidentsOlderThan: 0 });
+    await store.prune({
+      now: NOW + 1,
+      eventsOlderThan: NOW + 1,
+      deadLettersOlderThan: 0,
+      deduplicationOlderThan: NOW + 1,
+      incidentsOlderThan: 0,
+    });
     expect((await store.space()).state).not.toBe('reserved');
     expect(await store.inbox.append('a1', epoch, taken * 500 + 1, batch(taken), NOW)).toBe(taken * 500 + 500);
     expect(failures).toEqual([]);

@@ -2,7 +2,17 @@
 // on, nothing waits on a path that they share, and nothing that was accepted for the one that stood still is lost.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentProcess, CentralProcess, Cleanup, until } from '../flow/processes.ts';
-import { Consumer, enrolledFolders, metric, onlineAgent, Producer, setParameters, storedEvents, takenCommands, type OnlineAgent } from './traffic.ts';
+import {
+  Consumer,
+  enrolledFolders,
+  metric,
+  onlineAgent,
+  Producer,
+  setParameters,
+  storedEvents,
+  takenCommands,
+  type OnlineAgent,
+} from './traffic.ts';
 
 const AGENTS = 20;
 /** So many commands may wait for one agent at Central. */
@@ -23,7 +33,12 @@ interface Loaded extends OnlineAgent {
 
 function load(online: OnlineAgent): Loaded {
   const { name, id, agent } = online;
-  return { ...online, up: Producer.events(agent, `${name}-up`, { pauseMs: 150 }), down: Producer.commands(central, id, `${name}-down`, { pauseMs: 150 }), consumer: new Consumer(agent) };
+  return {
+    ...online,
+    up: Producer.events(agent, `${name}-up`, { pauseMs: 150 }),
+    down: Producer.commands(central, id, `${name}-down`, { pauseMs: 150 }),
+    consumer: new Consumer(agent),
+  };
 }
 
 async function stopLoad(loads: readonly Loaded[]): Promise<void> {
@@ -43,14 +58,22 @@ async function waitingAtCentral(id: string): Promise<number> {
 
 beforeAll(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
-  await setParameters(central, { 'agents.outbox.maxMessages': OUTBOX_MESSAGES, 'agents.outbox.maxBytes': 64 * 1024 * 1024, 'agents.windowBytes': 64 * 1024 * 1024 });
+  await setParameters(central, {
+    'agents.outbox.maxMessages': OUTBOX_MESSAGES,
+    'agents.outbox.maxBytes': 64 * 1024 * 1024,
+    'agents.windowBytes': 64 * 1024 * 1024,
+  });
 });
 afterAll(() => cleanup.run());
 
 describe('a peer that stands still', () => {
   it('as one frozen agent of twenty under load: the nineteen go on, nothing waits on shared paths, its producer is refused, and after it thaws everything accepted arrives in order', async () => {
     const started: { name: string; agent: AgentProcess }[] = [];
-    for (let i = 0; i < AGENTS; i += 1) started.push({ name: `a${i}`, agent: AgentProcess.start(cleanup, await enrolledFolders(cleanup, central, `a${i}`), `a${i}`) });
+    for (let i = 0; i < AGENTS; i += 1)
+      started.push({
+        name: `a${i}`,
+        agent: AgentProcess.start(cleanup, await enrolledFolders(cleanup, central, `a${i}`), `a${i}`),
+      });
     cleanup.add(() => Promise.all(started.map(({ agent }) => agent.stop())));
     const online: OnlineAgent[] = [];
     for (const one of started) online.push({ ...one, id: String((await central.online(one.name))['id']) });
@@ -64,8 +87,16 @@ describe('a peer that stands still', () => {
     const eventsBefore = new Map<string, number>();
     for (const { id } of others) eventsBefore.set(id, (await central.events(`&agent=${id}`)).length);
     const filling = Producer.commands(central, frozen.id, 'filling', { batch: 20, data: STUCK_DATA });
-    await until(() => filling.refusals.length > 0 || undefined, 30_000, () => `${filling.accepted.length} accepted and never refused`);
-    expect(filling.refusals[0]).toEqual({ status: 503, type: 'urn:queuegate:error:outbox_full', retryAfter: expect.stringMatching(/^[1-9]\d*$/) });
+    await until(
+      () => filling.refusals.length > 0 || undefined,
+      30_000,
+      () => `${filling.accepted.length} accepted and never refused`,
+    );
+    expect(filling.refusals[0]).toEqual({
+      status: 503,
+      type: 'urn:queuegate:error:outbox_full',
+      retryAfter: expect.stringMatching(/^[1-9]\d*$/),
+    });
     const waiting = await waitingAtCentral(frozen.id);
     expect(waiting).toBeGreaterThan(OUTBOX_MESSAGES - 20);
     expect(waiting).toBeLessThanOrEqual(OUTBOX_MESSAGES);
@@ -82,7 +113,11 @@ describe('a peer that stands still', () => {
     // The others are done in full while it is still frozen, and then nobody waits for anything.
     await stopLoad(others);
     for (const other of others) await nothingLost(other);
-    await until(async () => ((await metric(central, 'queuegate_store_waiting')) === 0 ? true : undefined), 30_000, () => 'something waits for the store');
+    await until(
+      async () => ((await metric(central, 'queuegate_store_waiting')) === 0 ? true : undefined),
+      30_000,
+      () => 'something waits for the store',
+    );
     expect(await waitingAtCentral(frozen.id)).toBeGreaterThanOrEqual(waiting);
 
     frozen.agent.process.child.kill('SIGCONT');
@@ -100,8 +135,16 @@ describe('a peer that stands still', () => {
     const { id, name, agent } = await onlineAgent(cleanup, central, 'idle', ['--inbox-max-messages', '50']);
     const epoch = (await central.agent(name))?.['epoch'];
     const down = Producer.commands(central, id, 'down', { batch: 10 });
-    await until(() => down.refusals.length > 2 || undefined, 30_000, () => `${down.accepted.length} accepted and never refused`);
-    expect(down.refusals[0]).toEqual({ status: 503, type: 'urn:queuegate:error:outbox_full', retryAfter: expect.stringMatching(/^[1-9]\d*$/) });
+    await until(
+      () => down.refusals.length > 2 || undefined,
+      30_000,
+      () => `${down.accepted.length} accepted and never refused`,
+    );
+    expect(down.refusals[0]).toEqual({
+      status: 503,
+      type: 'urn:queuegate:error:outbox_full',
+      retryAfter: expect.stringMatching(/^[1-9]\d*$/),
+    });
     await down.stop();
 
     // What the agent has not acknowledged lies at Central, and everything lies in one of the two.

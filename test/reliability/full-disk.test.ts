@@ -58,13 +58,20 @@ function fill(folder: string): () => void {
   closeSync(file);
   return () => {
     rmSync(path);
-    if (spawnSync('mount', ['-o', 'remount,size=256m', folder]).status !== 0) throw new Error(`${folder} could not be made larger`);
+    if (spawnSync('mount', ['-o', 'remount,size=256m', folder]).status !== 0)
+      throw new Error(`${folder} could not be made larger`);
   };
 }
 
 /** What it ends with; fails when it goes on. */
-async function endsByItself(process_: CentralProcess['process']): Promise<{ code: number | null; signal: NodeJS.Signals | null; said: string }> {
-  await until(() => !process_.running || undefined, ENDED_WITHIN_MS, () => `it goes on:\n${process_.stdout.slice(-2000)}\n${process_.stderr}`);
+async function endsByItself(
+  process_: CentralProcess['process'],
+): Promise<{ code: number | null; signal: NodeJS.Signals | null; said: string }> {
+  await until(
+    () => !process_.running || undefined,
+    ENDED_WITHIN_MS,
+    () => `it goes on:\n${process_.stdout.slice(-2000)}\n${process_.stderr}`,
+  );
   const { code, signal, stdout, stderr } = await process_.ended();
   return { code, signal, said: `${stdout}\n${stderr}` };
 }

@@ -6,8 +6,22 @@ import { BREACHES, correctHistories } from './history-samples.ts';
 import { History, messageName, storyOf, type Deed } from './history.ts';
 
 const offered = (message: string): Deed => ({ deed: 'offered', log: 'up a', producer: 'p', message });
-const accepted = (message: string, number: number | null, outcome: 'stored' | 'duplicate' = 'stored'): Deed => ({ deed: 'accepted', log: 'up a', producer: 'p', message, outcome, number });
-const received = (message: string, cursor: number, number: number | null = null): Deed => ({ deed: 'received', consumer: 'c', log: 'up a', message, cursor, number });
+const accepted = (message: string, number: number | null, outcome: 'stored' | 'duplicate' = 'stored'): Deed => ({
+  deed: 'accepted',
+  log: 'up a',
+  producer: 'p',
+  message,
+  outcome,
+  number,
+});
+const received = (message: string, cursor: number, number: number | null = null): Deed => ({
+  deed: 'received',
+  consumer: 'c',
+  log: 'up a',
+  message,
+  cursor,
+  number,
+});
 const follows: Deed = { deed: 'follows', consumer: 'c', log: 'up a' };
 
 describe('a correct history', () => {
@@ -25,7 +39,16 @@ describe('a correct history', () => {
   });
 
   it('may give the same cursor again until it was settled', () => {
-    expect(check([follows, offered('m1'), accepted('m1', 1), received('m1', 4, 1), received('m1', 4, 1), { deed: 'settled', consumer: 'c', through: 4 }])).toEqual([]);
+    expect(
+      check([
+        follows,
+        offered('m1'),
+        accepted('m1', 1),
+        received('m1', 4, 1),
+        received('m1', 4, 1),
+        { deed: 'settled', consumer: 'c', through: 4 },
+      ]),
+    ).toEqual([]);
   });
 });
 
@@ -54,7 +77,15 @@ describe('a breach is found and named', () => {
 describe('a story', () => {
   it('tells all of one message and the kills in between', () => {
     const history = new History();
-    for (const deed of [offered('m1'), { deed: 'killed', process: 'central' } as const, offered('m2'), offered('m1'), accepted('m1', 1), { deed: 'killed', process: 'agent' } as const]) history.write(deed);
+    for (const deed of [
+      offered('m1'),
+      { deed: 'killed', process: 'central' } as const,
+      offered('m2'),
+      offered('m1'),
+      accepted('m1', 1),
+      { deed: 'killed', process: 'agent' } as const,
+    ])
+      history.write(deed);
     expect(storyOf(history.deeds, 'm1').split('\n')).toEqual([
       expect.stringContaining('0 {"deed":"offered"'),
       expect.stringContaining('1 {"deed":"killed","process":"central"}'),

@@ -28,9 +28,11 @@ export function check(deeds: readonly Deed[]): Fault[] {
   const faults: Fault[] = [];
   const logs = new Map<string, LogJudge>();
   const consumers = new Map<string, ConsumerJudge>();
-  const report = (kind: FaultKind, log: string, message: string, text: string): void => void faults.push({ kind, log, message, text });
+  const report = (kind: FaultKind, log: string, message: string, text: string): void =>
+    void faults.push({ kind, log, message, text });
   const logOf = (log: string): LogJudge => getOrMake(logs, log, () => new LogJudge(log, report));
-  const consumerOf = (consumer: string): ConsumerJudge => getOrMake(consumers, consumer, () => new ConsumerJudge(consumer, report));
+  const consumerOf = (consumer: string): ConsumerJudge =>
+    getOrMake(consumers, consumer, () => new ConsumerJudge(consumer, report));
   for (const deed of deeds) {
     switch (deed.deed) {
       case 'offered':
@@ -92,7 +94,12 @@ class LogJudge {
   accepted({ message, outcome, number }: Of<'accepted'>): void {
     const before = this.#acknowledged.get(message);
     if (before !== undefined && outcome === 'stored') {
-      this.#report('early-ack', this.#log, message, `was acknowledged as number ${before}, and stored again as number ${number}: it had not been there, or is there twice`);
+      this.#report(
+        'early-ack',
+        this.#log,
+        message,
+        `was acknowledged as number ${before}, and stored again as number ${number}: it had not been there, or is there twice`,
+      );
       return;
     }
     if (number !== null) this.#take(message, number);
@@ -100,37 +107,67 @@ class LogJudge {
   }
 
   received({ message, cursor, number }: Of<'received'>): void {
-    if (!this.#offers.has(message)) this.#report('stranger', this.#log, message, `was delivered at cursor ${cursor}, and nobody had offered it`);
+    if (!this.#offers.has(message))
+      this.#report('stranger', this.#log, message, `was delivered at cursor ${cursor}, and nobody had offered it`);
     const there = this.#byCursor.get(cursor);
     if (there !== undefined && there !== message) {
-      this.#report('early-ack', this.#log, message, `stands at cursor ${cursor}, where a consumer had already been given ${there}`);
+      this.#report(
+        'early-ack',
+        this.#log,
+        message,
+        `stands at cursor ${cursor}, where a consumer had already been given ${there}`,
+      );
       return;
     }
     this.#byCursor.set(cursor, message);
     const place = this.#places.get(message);
     if (place === undefined) this.#places.set(message, { cursor, number });
-    else if (place.cursor !== cursor) this.#report('duplicate', this.#log, message, `stands at cursor ${place.cursor} and at cursor ${cursor}`);
+    else if (place.cursor !== cursor)
+      this.#report('duplicate', this.#log, message, `stands at cursor ${place.cursor} and at cursor ${cursor}`);
     if (number !== null) this.#take(message, number);
   }
 
   /** In the order of the cursors: numbers without gaps where they are told, and each producer's own order. */
   judgeOrder(): void {
-    const entries = Array.from(this.#places, ([message, { cursor, number }]) => ({ message, cursor, told: number, number: number ?? this.#acknowledged.get(message) ?? null })).toSorted((a, b) => a.cursor - b.cursor);
+    const entries = Array.from(this.#places, ([message, { cursor, number }]) => ({
+      message,
+      cursor,
+      told: number,
+      number: number ?? this.#acknowledged.get(message) ?? null,
+    })).toSorted((a, b) => a.cursor - b.cursor);
     const lastOf = new Map<string, number>();
     let [highest, told] = [0, 0];
     for (const entry of entries) {
       if (entry.number !== null) {
-        if (entry.number <= highest) this.#report('disorder', this.#log, entry.message, `has number ${entry.number} and stands behind number ${highest}`);
+        if (entry.number <= highest)
+          this.#report(
+            'disorder',
+            this.#log,
+            entry.message,
+            `has number ${entry.number} and stands behind number ${highest}`,
+          );
         highest = Math.max(highest, entry.number);
       }
       if (entry.told !== null) {
-        if (entry.told > told + 1) this.#report('loss', this.#log, this.#byNumber.get(told + 1) ?? entry.message, `numbers ${told + 1} to ${entry.told - 1} are missing before cursor ${entry.cursor}`);
+        if (entry.told > told + 1)
+          this.#report(
+            'loss',
+            this.#log,
+            this.#byNumber.get(told + 1) ?? entry.message,
+            `numbers ${told + 1} to ${entry.told - 1} are missing before cursor ${entry.cursor}`,
+          );
         told = Math.max(told, entry.told);
       }
       const offer = this.#offers.get(entry.message);
       if (offer === undefined) continue;
       const last = lastOf.get(offer.producer) ?? -1;
-      if (offer.place < last) this.#report('disorder', this.#log, entry.message, `stands at cursor ${entry.cursor}, behind what ${offer.producer} offered later`);
+      if (offer.place < last)
+        this.#report(
+          'disorder',
+          this.#log,
+          entry.message,
+          `stands at cursor ${entry.cursor}, behind what ${offer.producer} offered later`,
+        );
       lastOf.set(offer.producer, Math.max(last, offer.place));
     }
   }
@@ -138,9 +175,16 @@ class LogJudge {
   #take(message: string, number: number): void {
     const there = this.#byNumber.get(number);
     if (there === undefined) this.#byNumber.set(number, message);
-    else if (there !== message) this.#report('early-ack', this.#log, message, `has number ${number}, which had been acknowledged to ${there}`);
+    else if (there !== message)
+      this.#report('early-ack', this.#log, message, `has number ${number}, which had been acknowledged to ${there}`);
     const acknowledged = this.#acknowledged.get(message);
-    if (acknowledged !== undefined && acknowledged !== null && acknowledged !== number) this.#report('early-ack', this.#log, message, `was acknowledged as number ${acknowledged} and is number ${number} now`);
+    if (acknowledged !== undefined && acknowledged !== null && acknowledged !== number)
+      this.#report(
+        'early-ack',
+        this.#log,
+        message,
+        `was acknowledged as number ${acknowledged} and is number ${number} now`,
+      );
   }
 }
 
@@ -164,9 +208,21 @@ class ConsumerJudge {
   }
 
   received({ log, message, cursor }: Of<'received'>): void {
-    if (cursor <= this.#settled) this.#report('early-ack', log, message, `came again at cursor ${cursor}, which ${this.#consumer} had settled (through ${this.#settled})`);
+    if (cursor <= this.#settled)
+      this.#report(
+        'early-ack',
+        log,
+        message,
+        `came again at cursor ${cursor}, which ${this.#consumer} had settled (through ${this.#settled})`,
+      );
     // A first delivery behind a later one: the consumer would have settled over it.
-    else if (cursor < this.#newest && !this.#received.has(`${log} ${message}`)) this.#report('disorder', log, message, `came to ${this.#consumer} at cursor ${cursor}, behind cursor ${this.#newest}`);
+    else if (cursor < this.#newest && !this.#received.has(`${log} ${message}`))
+      this.#report(
+        'disorder',
+        log,
+        message,
+        `came to ${this.#consumer} at cursor ${cursor}, behind cursor ${this.#newest}`,
+      );
     this.#newest = Math.max(this.#newest, cursor);
     this.#received.add(`${log} ${message}`);
   }
@@ -178,7 +234,8 @@ class ConsumerJudge {
   judgeLoss(logs: ReadonlyMap<string, LogJudge>): void {
     for (const log of this.#follows) {
       for (const message of logs.get(log)?.acknowledged ?? []) {
-        if (!this.#received.has(`${log} ${message}`)) this.#report('loss', log, message, `was acknowledged and never came to ${this.#consumer}`);
+        if (!this.#received.has(`${log} ${message}`))
+          this.#report('loss', log, message, `was acknowledged and never came to ${this.#consumer}`);
       }
     }
   }

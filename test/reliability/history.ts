@@ -9,11 +9,25 @@ export type Deed =
   /** A producer is about to ask for it. Again for the same message when an answer did not come. */
   | { readonly deed: 'offered'; readonly log: string; readonly producer: string; readonly message: string }
   /** The producer was answered: it is on disk. `number` is null when a duplicate's number is no longer known. */
-  | { readonly deed: 'accepted'; readonly log: string; readonly producer: string; readonly message: string; readonly outcome: 'stored' | 'duplicate'; readonly number: number | null }
+  | {
+      readonly deed: 'accepted';
+      readonly log: string;
+      readonly producer: string;
+      readonly message: string;
+      readonly outcome: 'stored' | 'duplicate';
+      readonly number: number | null;
+    }
   /** A consumer will read this log to its end; what it never receives is lost. */
   | { readonly deed: 'follows'; readonly consumer: string; readonly log: string }
   /** A consumer was given it. Again at the same cursor until its acknowledgement was seen. `number` is null where it is not told. */
-  | { readonly deed: 'received'; readonly consumer: string; readonly log: string; readonly message: string; readonly cursor: number; readonly number: number | null }
+  | {
+      readonly deed: 'received';
+      readonly consumer: string;
+      readonly log: string;
+      readonly message: string;
+      readonly cursor: number;
+      readonly number: number | null;
+    }
   /** The consumer's acknowledgement through this cursor was answered (for a reader of cursors: it keeps the cursor). */
   | { readonly deed: 'settled'; readonly consumer: string; readonly through: number }
   /** A process was killed. Says nothing about any log; it stands in the story of a fault. */
@@ -48,11 +62,14 @@ export function messageName(source: string, id: string): string {
 
 /** What happened to one message, and the kills in between, one deed a line: for whoever has to find out why. */
 export function storyOf(deeds: readonly Deed[], message: string): string {
-  const about = deeds.map((deed, at) => ({ deed, at })).filter(({ deed }) => 'message' in deed && deed.message === message);
+  const about = deeds
+    .map((deed, at) => ({ deed, at }))
+    .filter(({ deed }) => 'message' in deed && deed.message === message);
   const [first, last] = [about[0]?.at ?? 0, about.at(-1)?.at ?? 0];
   const lines: { readonly text: string; readonly at: number; times: number }[] = [];
   for (const [at, deed] of deeds.entries()) {
-    if (!('message' in deed && deed.message === message) && !(deed.deed === 'killed' && at > first && at < last)) continue;
+    if (!('message' in deed && deed.message === message) && !(deed.deed === 'killed' && at > first && at < last))
+      continue;
     const text = JSON.stringify(deed);
     const before = lines.at(-1);
     // A producer that finds nobody offers again and again.

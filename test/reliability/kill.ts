@@ -3,7 +3,16 @@
 import { readFile, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { agentFlags, CentralProcess, freePorts, ROOT, Running, until, type AgentFolders, type Cleanup } from '../flow/processes.ts';
+import {
+  agentFlags,
+  CentralProcess,
+  freePorts,
+  ROOT,
+  Running,
+  until,
+  type AgentFolders,
+  type Cleanup,
+} from '../flow/processes.ts';
 import { check, type Fault } from './history-checker.ts';
 import { History, storyOf } from './history.ts';
 import { killSchedule, randomOf } from './schedule.ts';
@@ -47,7 +56,11 @@ export function killOptions(standard: Omit<KillOptions, 'seed'>): KillOptions {
     if (!/^\d{1,10}$/.test(text)) throw new Error(`${name} is "${text}", which is no number`);
     return Number(text);
   };
-  return { ...standard, seed: number('QUEUEGATE_SEED', Math.floor(Math.random() * 2 ** 31)), kills: number('QUEUEGATE_KILLS', standard.kills) };
+  return {
+    ...standard,
+    seed: number('QUEUEGATE_SEED', Math.floor(Math.random() * 2 ** 31)),
+    kills: number('QUEUEGATE_KILLS', standard.kills),
+  };
 }
 
 /** A process that is killed and started again, always with the same words. */
@@ -101,16 +114,48 @@ export async function killScenario(cleanup: Cleanup, options: KillOptions): Prom
   const logs = new Map(branches.map(({ id, name }) => [id, `up ${name}`]));
 
   const producers = branches.flatMap(({ name, id, door: local }) => [
-    ...[1, 2].map((n) => new Producer({ history, log: `up ${name}`, name: `till-${n}.${name}`, door: local, path: '/v1/events', member: 'events', pauseMs, random })),
-    new Producer({ history, log: `down ${name}`, name: `office.${name}`, door, path: `/api/v1/agents/${id}/messages`, member: 'messages', pauseMs, random }),
+    ...[1, 2].map(
+      (n) =>
+        new Producer({
+          history,
+          log: `up ${name}`,
+          name: `till-${n}.${name}`,
+          door: local,
+          path: '/v1/events',
+          member: 'events',
+          pauseMs,
+          random,
+        }),
+    ),
+    new Producer({
+      history,
+      log: `down ${name}`,
+      name: `office.${name}`,
+      door,
+      path: `/api/v1/agents/${id}/messages`,
+      member: 'messages',
+      pauseMs,
+      random,
+    }),
   ]);
-  const readers = ['reader-1', 'reader-2'].map((name) => new EventReader({ history, name, door, logs, waitSeconds: 2 }));
-  const takers = branches.map(({ name, door: local }) => new CommandTaker({ history, name: `worker.${name}`, door: local, log: `down ${name}`, random }));
+  const readers = ['reader-1', 'reader-2'].map(
+    (name) => new EventReader({ history, name, door, logs, waitSeconds: 2 }),
+  );
+  const takers = branches.map(
+    ({ name, door: local }) =>
+      new CommandTaker({ history, name: `worker.${name}`, door: local, log: `down ${name}`, random }),
+  );
   const waker = new Waker(door, branches);
 
   const startedAt = performance.now();
-  const victims = new Map([central, ...branches.map(({ process: victim }) => victim)].map((victim) => [victim.name, victim]));
-  const schedule = killSchedule(seed, kills, branches.map(({ name }) => name));
+  const victims = new Map(
+    [central, ...branches.map(({ process: victim }) => victim)].map((victim) => [victim.name, victim]),
+  );
+  const schedule = killSchedule(
+    seed,
+    kills,
+    branches.map(({ name }) => name),
+  );
   for (const { from, afterMs, victim, downMs } of schedule) {
     if (from === 'online') await allOnline(door, branches);
     await delay(afterMs);
@@ -151,14 +196,32 @@ export async function killScenario(cleanup: Cleanup, options: KillOptions): Prom
 
 function tell(faults: readonly Fault[], history: History): string {
   return [...Map.groupBy(faults, ({ kind }) => kind)]
-    .map(([kind, [first, ...more]]) => (first === undefined ? '' : `${kind} in "${first.log}", and ${more.length} more: ${first.message} ${first.text}\n${storyOf(history.deeds, first.message)}`))
+    .map(([kind, [first, ...more]]) =>
+      first === undefined
+        ? ''
+        : `${kind} in "${first.log}", and ${more.length} more: ${first.message} ${first.text}\n${storyOf(history.deeds, first.message)}`,
+    )
     .join('\n');
 }
 
-async function startAll(cleanup: Cleanup, agents: number): Promise<{ central: Victim; door: Door; branches: Branch[] }> {
+async function startAll(
+  cleanup: Cleanup,
+  agents: number,
+): Promise<{ central: Victim; door: Door; branches: Branch[] }> {
   const folder = await cleanup.folder();
   const [plain = 0, secure = 0, https = 0, http = 0, ...local] = await freePorts(4 + agents);
-  const flags = ['--websocket-port', String(plain), '--websocket-secure-port', String(secure), '--https-port', String(https), '--http-port', String(http), '--advertised-names', 'localhost'];
+  const flags = [
+    '--websocket-port',
+    String(plain),
+    '--websocket-secure-port',
+    String(secure),
+    '--https-port',
+    String(https),
+    '--http-port',
+    String(http),
+    '--advertised-names',
+    'localhost',
+  ];
   const first = await CentralProcess.start(cleanup, folder, flags);
   const names = Array.from({ length: agents }, (_, i) => `branch-${i + 1}`);
   const enrolled: AgentFolders[] = [];
@@ -171,9 +234,18 @@ async function startAll(cleanup: Cleanup, agents: number): Promise<{ central: Vi
   for (const [i, folders] of enrolled.entries()) {
     const name = names[i] ?? '';
     const port = local[i] ?? 0;
-    const process_ = new Victim(cleanup, name, 'agent/cli.ts', ['start', ...agentFlags(folders, name).map((word) => (word === '0' ? String(port) : word))]);
+    const process_ = new Victim(cleanup, name, 'agent/cli.ts', [
+      'start',
+      ...agentFlags(folders, name).map((word) => (word === '0' ? String(port) : word)),
+    ]);
     const { token } = await until(() => tokenOf(folders));
-    const id = await until(async () => ((await request(door, 'GET', '/api/v1/agents'))?.body.agents as { id: string; name: string; state: string }[] | undefined)?.find((agent) => agent.name === name && agent.state === 'Online')?.id);
+    const id = await until(
+      async () =>
+        (
+          (await request(door, 'GET', '/api/v1/agents'))?.body.agents as
+            { id: string; name: string; state: string }[] | undefined
+        )?.find((agent) => agent.name === name && agent.state === 'Online')?.id,
+    );
     branches.push({ name, id, folders, door: { url: `http://127.0.0.1:${port}`, token }, process: process_ });
   }
   return { central, door, branches };
@@ -195,7 +267,8 @@ class Waker {
   constructor(door: Door, branches: readonly Branch[]) {
     this.#done = (async () => {
       while (!this.#stopped) {
-        const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as { name: string; state: string }[] | undefined;
+        const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as
+          { name: string; state: string }[] | undefined;
         for (const { name, folders } of branches) {
           if (agents?.find((agent) => agent.name === name)?.state === 'Online') continue;
           await utimes(join(folders.profile, 'conf/agent.local.conf'), new Date(), new Date());
@@ -216,9 +289,15 @@ async function allOnline(door: Door, branches: readonly Branch[]): Promise<void>
   let seen: unknown = 'Central does not answer';
   await until(
     async () => {
-      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as { name: string; state: string; stateReason: string }[] | undefined;
+      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as
+        { name: string; state: string; stateReason: string }[] | undefined;
       seen = agents?.map(({ name, state, stateReason }) => `${name} ${state}: ${stateReason}`) ?? seen;
-      return (agents !== undefined && agents.length === branches.length && agents.every(({ state }) => state === 'Online')) || undefined;
+      return (
+        (agents !== undefined &&
+          agents.length === branches.length &&
+          agents.every(({ state }) => state === 'Online')) ||
+        undefined
+      );
     },
     QUIET_MS,
     () => `not all are online again: ${JSON.stringify(seen)}`,
@@ -230,10 +309,20 @@ async function quiet(door: Door, branches: readonly Branch[], reader: EventReade
   let seen: unknown = 'nothing';
   await until(
     async () => {
-      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as { logs: { down: { messages: number } } }[] | undefined;
+      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as
+        { logs: { down: { messages: number } } }[] | undefined;
       const newest = (await request(door, 'GET', '/api/v1/events?after=newest'))?.body.next as number | undefined;
-      const local = await Promise.all(branches.map(async (branch) => (await request(branch.door, 'GET', '/v1/status'))?.body as { outbox: { messages: number }; inbox: { messages: number } } | undefined));
-      const waiting = [...(agents ?? [undefined]).map((agent) => agent?.logs.down.messages), ...local.flatMap((status) => [status?.outbox.messages, status?.inbox.messages])];
+      const local = await Promise.all(
+        branches.map(
+          async (branch) =>
+            (await request(branch.door, 'GET', '/v1/status'))?.body as
+              { outbox: { messages: number }; inbox: { messages: number } } | undefined,
+        ),
+      );
+      const waiting = [
+        ...(agents ?? [undefined]).map((agent) => agent?.logs.down.messages),
+        ...local.flatMap((status) => [status?.outbox.messages, status?.inbox.messages]),
+      ];
       seen = { waiting, newest, cursor: reader.cursor };
       return (waiting.every((messages) => messages === 0) && newest === reader.cursor) || undefined;
     },
@@ -245,5 +334,9 @@ async function quiet(door: Door, branches: readonly Branch[], reader: EventReade
 async function recorded(door: Door, branches: readonly Branch[]): Promise<unknown[]> {
   const central = [await request(door, 'GET', '/api/v1/incidents'), await request(door, 'GET', '/api/v1/dead-letters')];
   const local = await Promise.all(branches.map((branch) => request(branch.door, 'GET', '/v1/status')));
-  return [...(central[0]?.body.incidents ?? ['?']), ...(central[1]?.body.deadLetters ?? ['?']), ...local.flatMap((status) => [...(status?.body.incidents ?? ['?']), ...(status?.body.deadLetters ?? ['?'])])];
+  return [
+    ...(central[0]?.body.incidents ?? ['?']),
+    ...(central[1]?.body.deadLetters ?? ['?']),
+    ...local.flatMap((status) => [...(status?.body.incidents ?? ['?']), ...(status?.body.deadLetters ?? ['?'])]),
+  ];
 }

@@ -104,13 +104,14 @@ class Flow {
       else this.#held[0] = { bytes: first.bytes.subarray(piece.length), at: first.at };
       this.#heldBytes -= piece.length;
       if (this.#heldBytes <= MAX_HELD_BYTES) this.#from.resume();
-      if (!this.#to.write(piece)) await new Promise<void>((resolve) => {
-        const done = (): void => {
-          this.#to.off('drain', done).off('close', done);
-          resolve();
-        };
-        this.#to.on('drain', done).on('close', done);
-      });
+      if (!this.#to.write(piece))
+        await new Promise<void>((resolve) => {
+          const done = (): void => {
+            this.#to.off('drain', done).off('close', done);
+            resolve();
+          };
+          this.#to.on('drain', done).on('close', done);
+        });
     }
   }
 }
@@ -143,7 +144,9 @@ export class LineProxy {
     const address = server.address();
     if (address === null || typeof address === 'string') throw new Error('no port');
     const proxy = new LineProxy(server, address.port);
-    server.on('connection', (client) => proxy.#open(client, connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true })));
+    server.on('connection', (client) =>
+      proxy.#open(client, connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true })),
+    );
     cleanup.add(() => proxy.close());
     return proxy;
   }
@@ -198,7 +201,14 @@ export class LineProxy {
 
   #open(client: Socket, server: Socket): void {
     this.opened += 1;
-    const line: Line = { client, server, flows: { up: new Flow(client, server, this.#manners.up, (bytes) => this.#alter.up(bytes)), down: new Flow(server, client, this.#manners.down, (bytes) => this.#alter.down(bytes)) } };
+    const line: Line = {
+      client,
+      server,
+      flows: {
+        up: new Flow(client, server, this.#manners.up, (bytes) => this.#alter.up(bytes)),
+        down: new Flow(server, client, this.#manners.down, (bytes) => this.#alter.down(bytes)),
+      },
+    };
     this.#lines.add(line);
     const gone = (own: Direction, other: Socket) => (): void => {
       // A reset goes through as a reset; a line that loses everything loses that too.

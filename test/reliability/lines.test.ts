@@ -4,7 +4,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { CARRY, LineProxy, TRICKLE, type Direction } from './line-proxy.ts';
-import { Consumer, onlineAgent, Producer, setParameters, storedEvents, takenCommands, type OnlineAgent } from './traffic.ts';
+import {
+  Consumer,
+  onlineAgent,
+  Producer,
+  setParameters,
+  storedEvents,
+  takenCommands,
+  type OnlineAgent,
+} from './traffic.ts';
 
 /** Two and a half periods of one second and a look, and then what a busy machine may add. */
 const NOTICED_WITHIN_MS = 3_000 + 12_000;
@@ -23,7 +31,13 @@ interface Loaded extends OnlineAgent {
 async function loaded(name: string): Promise<Loaded> {
   const line = await LineProxy.to(central.ports.secure, cleanup);
   const online = await onlineAgent(cleanup, central, name, ['--central-hosts', `localhost:${line.port}`]);
-  const under = { ...online, line, up: Producer.events(online.agent, `${name}-up`, { pauseMs: 15 }), down: Producer.commands(central, online.id, `${name}-down`, { pauseMs: 15 }), consumer: new Consumer(online.agent) };
+  const under = {
+    ...online,
+    line,
+    up: Producer.events(online.agent, `${name}-up`, { pauseMs: 15 }),
+    down: Producer.commands(central, online.id, `${name}-down`, { pauseMs: 15 }),
+    consumer: new Consumer(online.agent),
+  };
   cleanup.add(async () => {
     for (const part of [under.up, under.down, under.consumer]) await part.stop().catch(() => undefined);
   });
@@ -32,27 +46,51 @@ async function loaded(name: string): Promise<Loaded> {
 }
 
 /** Ends the load after some more of it; what had been accepted, and what arrived, both in their order. */
-async function settled({ id, name, up, down, consumer }: Loaded): Promise<{ readonly accepted: unknown; readonly arrived: unknown }> {
+async function settled({
+  id,
+  name,
+  up,
+  down,
+  consumer,
+}: Loaded): Promise<{ readonly accepted: unknown; readonly arrived: unknown }> {
   await Promise.all([up.further(50), down.further(50)]);
   await Promise.all([up.stop(), down.stop()]);
-  const arrived = { events: await storedEvents(central, id, up.accepted.length), commands: await takenCommands(consumer, down.accepted.length) };
+  const arrived = {
+    events: await storedEvents(central, id, up.accepted.length),
+    commands: await takenCommands(consumer, down.accepted.length),
+  };
   await central.online(name);
   return { accepted: { events: up.accepted, commands: down.accepted }, arrived };
 }
 
 /** Waits for the line of Central's log that ends a session of this agent; how long it took. */
 async function centralEnded(id: string, reason: RegExp, since: number): Promise<number> {
-  await until(() => centralLog(since).some((line) => line['agent'] === id && line['msg'] === 'agent offline' && reason.test(String(line['reason']))) || undefined, NOTICED_WITHIN_MS, () => `Central did not notice: ${String(reason)}\n${central.process.stdout.slice(-2000)}`);
+  await until(
+    () =>
+      centralLog(since).some(
+        (line) => line['agent'] === id && line['msg'] === 'agent offline' && reason.test(String(line['reason'])),
+      ) || undefined,
+    NOTICED_WITHIN_MS,
+    () => `Central did not notice: ${String(reason)}\n${central.process.stdout.slice(-2000)}`,
+  );
   return Date.now() - since;
 }
 
 function centralLog(since: number): Record<string, unknown>[] {
-  return central.process.stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => Number(line['time']) >= since);
+  return central.process.stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter((line) => Number(line['time']) >= since);
 }
 
 /** Waits for the agent's own word on why its connection ended. */
 async function agentEnded({ agent }: Loaded, code: string, from: number): Promise<void> {
-  await until(() => agent.process.stdout.slice(from).includes(`"code":"${code}"`) || undefined, NOTICED_WITHIN_MS, () => `the agent did not notice:\n${agent.process.stdout.slice(-2000)}`);
+  await until(
+    () => agent.process.stdout.slice(from).includes(`"code":"${code}"`) || undefined,
+    NOTICED_WITHIN_MS,
+    () => `the agent did not notice:\n${agent.process.stdout.slice(-2000)}`,
+  );
 }
 
 async function epochOf({ name }: OnlineAgent): Promise<unknown> {
@@ -61,7 +99,12 @@ async function epochOf({ name }: OnlineAgent): Promise<unknown> {
 
 beforeAll(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
-  await setParameters(central, { 'agents.heartbeatSeconds': 1, 'agents.slowPeerSeconds': 5, 'agents.windowBytes': 64 * 1024 * 1024, 'agents.outbox.maxBytes': 128 * 1024 * 1024 });
+  await setParameters(central, {
+    'agents.heartbeatSeconds': 1,
+    'agents.slowPeerSeconds': 5,
+    'agents.windowBytes': 64 * 1024 * 1024,
+    'agents.outbox.maxBytes': 128 * 1024 * 1024,
+  });
 });
 afterAll(() => cleanup.run());
 
@@ -88,31 +131,39 @@ describe.concurrent('a bad line', () => {
     expect(arrived).toEqual(accepted);
   }, 90_000);
 
-  it.each<Direction>(['up', 'down'])('that is lost in one direction only (%s) is noticed by both ends, and nothing is lost', async (direction) => {
-    const under = await loaded(`lost-${direction}`);
-    const [since, from] = [Date.now(), under.agent.process.stdout.length];
-    under.line.loseStanding([direction]);
-    // The end that hears nothing says so; the other learns it from the close, or by its own heartbeat.
-    if (direction === 'up') await centralEnded(under.id, /^heartbeat_lost$/, since);
-    else await agentEnded(under, 'heartbeat_lost', from);
-    await centralEnded(under.id, /./, since);
-    const { accepted, arrived } = await settled(under);
-    expect(arrived).toEqual(accepted);
-  }, 90_000);
+  it.each<Direction>(['up', 'down'])(
+    'that is lost in one direction only (%s) is noticed by both ends, and nothing is lost',
+    async (direction) => {
+      const under = await loaded(`lost-${direction}`);
+      const [since, from] = [Date.now(), under.agent.process.stdout.length];
+      under.line.loseStanding([direction]);
+      // The end that hears nothing says so; the other learns it from the close, or by its own heartbeat.
+      if (direction === 'up') await centralEnded(under.id, /^heartbeat_lost$/, since);
+      else await agentEnded(under, 'heartbeat_lost', from);
+      await centralEnded(under.id, /./, since);
+      const { accepted, arrived } = await settled(under);
+      expect(arrived).toEqual(accepted);
+    },
+    90_000,
+  );
 
-  it.each<Direction>(['up', 'down'])('that stalls in one direction only (%s), with everything on its way kept back, is noticed by both ends, and nothing is lost or doubled', async (direction) => {
-    const under = await loaded(`stalled-${direction}`);
-    const [since, from] = [Date.now(), under.agent.process.stdout.length];
-    under.line.stallStanding([direction]);
-    if (direction === 'up') await centralEnded(under.id, /^heartbeat_lost$/, since);
-    else await agentEnded(under, 'heartbeat_lost', from);
-    await centralEnded(under.id, /./, since);
-    await central.online(under.name);
-    // What was kept back comes after all, behind the new session: it must not count.
-    under.line.behave(CARRY);
-    const { accepted, arrived } = await settled(under);
-    expect(arrived).toEqual(accepted);
-  }, 90_000);
+  it.each<Direction>(['up', 'down'])(
+    'that stalls in one direction only (%s), with everything on its way kept back, is noticed by both ends, and nothing is lost or doubled',
+    async (direction) => {
+      const under = await loaded(`stalled-${direction}`);
+      const [since, from] = [Date.now(), under.agent.process.stdout.length];
+      under.line.stallStanding([direction]);
+      if (direction === 'up') await centralEnded(under.id, /^heartbeat_lost$/, since);
+      else await agentEnded(under, 'heartbeat_lost', from);
+      await centralEnded(under.id, /./, since);
+      await central.online(under.name);
+      // What was kept back comes after all, behind the new session: it must not count.
+      under.line.behave(CARRY);
+      const { accepted, arrived } = await settled(under);
+      expect(arrived).toEqual(accepted);
+    },
+    90_000,
+  );
 
   it('that trickles byte by byte, one message longer than the heartbeat bound in each direction, keeps its session', async () => {
     const { up, down, ...under } = await loaded('trickle');
@@ -153,10 +204,20 @@ describe.concurrent('a bad line', () => {
     cleanup.add(() => clearInterval(pings));
     // More than the buffers of both kernels take.
     for (let i = 0; i < 8; i += 1) {
-      const batch = Array.from({ length: 24 }, (_, n) => ({ id: `deaf-${i}-${n}`, type: 'tick', data: 'x'.repeat(250_000) }));
+      const batch = Array.from({ length: 24 }, (_, n) => ({
+        id: `deaf-${i}-${n}`,
+        type: 'tick',
+        data: 'x'.repeat(250_000),
+      }));
       expect((await central.rest('POST', `/agents/${id}/messages`, batch)).status).toBe(202);
     }
-    expect(await until(() => centralLog(since).find((line) => line['agent'] === id && line['msg'] === 'agent offline'), 30_000, () => 'the session still stands')).toMatchObject({ reason: 'slow_peer' });
+    expect(
+      await until(
+        () => centralLog(since).find((line) => line['agent'] === id && line['msg'] === 'agent offline'),
+        30_000,
+        () => 'the session still stands',
+      ),
+    ).toMatchObject({ reason: 'slow_peer' });
     clearInterval(pings);
   }, 90_000);
 });

@@ -55,10 +55,16 @@ async function traceCentral({ CentralProcess }: Harness): Promise<string[]> {
   const tracer = await Tracer.attach(cleanup, central.process.child.pid, OPTIONS);
   const promises: Promised[] = [];
   for (const n of numbers) {
-    agent.send({ type: 'messages', first: n, items: [{ specversion: '1.0', id: `event-${n}`, source: '/raw', type: 'tick' }] });
+    agent.send({
+      type: 'messages',
+      first: n,
+      items: [{ specversion: '1.0', id: `event-${n}`, source: '/raw', type: 'tick' }],
+    });
     await until(() => agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === n) || undefined);
     promises.push({ written: `event-${n}`, told: `{"type":"ack","through":${n},"crc32":` });
-    expect((await central.rest('POST', `/agents/${id}/messages`, { id: `command-${n}`, type: 'tick' })).status).toBe(202);
+    expect((await central.rest('POST', `/agents/${id}/messages`, { id: `command-${n}`, type: 'tick' })).status).toBe(
+      202,
+    );
     // To whoever it is told first: the producer with its 202, or the agent with the message itself.
     promises.push({ written: `command-${n}`, told: `"command-${n}"` });
   }
@@ -69,7 +75,12 @@ async function traceCentral({ CentralProcess }: Harness): Promise<string[]> {
 /** An agent: events that its local API takes, and commands that it acknowledges to Central. */
 async function traceAgent({ CentralProcess, AgentProcess }: Harness): Promise<string[]> {
   const central = await CentralProcess.start(cleanup, await cleanup.folder());
-  const agent = AgentProcess.start(cleanup, await enrolledFolders(cleanup, central, 'a1'), 'a1', ['--central-websocket-secure', 'false', '--central-hosts', `127.0.0.1:${central.ports.plain}`]);
+  const agent = AgentProcess.start(cleanup, await enrolledFolders(cleanup, central, 'a1'), 'a1', [
+    '--central-websocket-secure',
+    'false',
+    '--central-hosts',
+    `127.0.0.1:${central.ports.plain}`,
+  ]);
   const { id } = await central.online('a1');
   const tracer = await Tracer.attach(cleanup, agent.process.child.pid, OPTIONS);
   const promises: Promised[] = [];
@@ -77,7 +88,9 @@ async function traceAgent({ CentralProcess, AgentProcess }: Harness): Promise<st
     expect((await agent.local('POST', '/v1/events', { id: `event-${n}`, type: 'tick' })).status).toBe(202);
     promises.push({ written: `event-${n}`, told: `"event-${n}"` });
     await central.rest('POST', `/agents/${String(id)}/messages`, { id: `command-${n}`, type: 'tick' });
-    await until(async () => ((await central.rest('GET', `/agents/${String(id)}`)).body.logs.down.messages === 0 ? true : undefined));
+    await until(async () =>
+      (await central.rest('GET', `/agents/${String(id)}`)).body.logs.down.messages === 0 ? true : undefined,
+    );
     promises.push({ written: `command-${n}`, told: `{"type":"ack","through":${n},"crc32":` });
   }
   await tracer.detach();
@@ -104,7 +117,8 @@ describe.skipIf(missing('strace and the right to trace', canTrace()))('what is o
 });
 
 describe('the reading of a trace', () => {
-  const line = (text: string): string => `7 ${text.replaceAll(/"([^"]*)"/g, (_, plain: string) => `"${Array.from(Buffer.from(plain), (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}"`)}`;
+  const line = (text: string): string =>
+    `7 ${text.replaceAll(/"([^"]*)"/g, (_, plain: string) => `"${Array.from(Buffer.from(plain), (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}"`)}`;
   const write = line('pwrite64(21</d/central.db-wal>, "..m1..", 4096, 0) = 4096');
   const sync = line('fdatasync(21</d/central.db-wal>) = 0');
   const told = line('write(25<socket:[9]>, "ack 1", 5) = 5');
@@ -112,11 +126,23 @@ describe('the reading of a trace', () => {
 
   it.each([
     ['a sync between write and word', [write, sync, told], []],
-    ['a sync that another thread begins and ends in between', [write, '8 fdatasync(21</d/central.db-wal> <unfinished ...>', '8 <... fdatasync resumed>) = 0', told], []],
+    [
+      'a sync that another thread begins and ends in between',
+      [write, '8 fdatasync(21</d/central.db-wal> <unfinished ...>', '8 <... fdatasync resumed>) = 0', told],
+      [],
+    ],
     ['no sync', [write, told], ['ack 1: told before m1 was synced']],
     ['a sync before the write', [sync, write, told], ['ack 1: told before m1 was synced']],
-    ['a sync that ends behind the word', [write, '8 fdatasync(21</d/central.db-wal> <unfinished ...>', told, '8 <... fdatasync resumed>) = 0'], ['ack 1: told before m1 was synced']],
-    ['a sync of another file', [write, line('fdatasync(22</d/other.db-wal-old>) = 0'), told], ['ack 1: told before m1 was synced']],
+    [
+      'a sync that ends behind the word',
+      [write, '8 fdatasync(21</d/central.db-wal> <unfinished ...>', told, '8 <... fdatasync resumed>) = 0'],
+      ['ack 1: told before m1 was synced'],
+    ],
+    [
+      'a sync of another file',
+      [write, line('fdatasync(22</d/other.db-wal-old>) = 0'), told],
+      ['ack 1: told before m1 was synced'],
+    ],
     ['a word before the write', [told, write, sync], ['ack 1: told before m1 was written']],
     ['no word', [write, sync], ['ack 1: never told']],
   ])('judges %s', (_, lines, found) => {

@@ -8,7 +8,8 @@ afterEach(() => cleanup.run());
 
 const till = (names: readonly string[]): string[] => names.map((id) => `/till ${id}`);
 /** Both logs restart in one connection, in no set order. */
-const byDirection = <T extends { readonly direction: string }>(restarts: readonly T[]): T[] => restarts.toSorted((a, b) => a.direction.localeCompare(b.direction));
+const byDirection = <T extends { readonly direction: string }>(restarts: readonly T[]): T[] =>
+  restarts.toSorted((a, b) => a.direction.localeCompare(b.direction));
 
 /** Five events and three commands are on both sides: the state of yesterday. */
 async function yesterday(): Promise<Site> {
@@ -43,13 +44,19 @@ describe("Central's data folder from yesterday", () => {
     await site.startCentral();
 
     // Before the agent is back: a consumer from before is ahead of everything, and told so.
-    expect(await site.central.rest('GET', `/events?after=${page.next}`)).toMatchObject({ status: 410, body: { type: 'urn:queuegate:error:cursor_ahead' } });
+    expect(await site.central.rest('GET', `/events?after=${page.next}`)).toMatchObject({
+      status: 410,
+      body: { type: 'urn:queuegate:error:cursor_ahead' },
+    });
     await site.command(['c7']);
     await site.quiet();
 
     // What was acknowledged and is gone is what the records name, number by number.
     expect(await site.events()).toEqual(till([...ids('e', 1, 5), ...ids('e', 11, 13)]));
-    const records = [{ direction: 'down', from: 4, through: 6 }, { direction: 'up', from: 6, through: 10 }];
+    const records = [
+      { direction: 'down', from: 4, through: 6 },
+      { direction: 'up', from: 6, through: 10 },
+    ];
     expect(byDirection(await site.recordedAtCentral())).toEqual(records);
     expect(byDirection(await site.recordedAtAgent())).toEqual(records);
     // The agent kept the commands that Central forgot, and has the new one.
@@ -85,7 +92,10 @@ describe("the agent's data folder from yesterday", () => {
     expect(await site.events()).toEqual(till(ids('e', 1, 11)));
     // The commands 4 to 6 were acknowledged and are gone from this disk, which is what the records say.
     expect(await site.take()).toEqual(ids('c', 7, 8));
-    const records = [{ direction: 'down', from: 4, through: 6 }, { direction: 'up', from: 6, through: 10 }];
+    const records = [
+      { direction: 'down', from: 4, through: 6 },
+      { direction: 'up', from: 6, through: 10 },
+    ];
     expect(byDirection(await site.recordedAtAgent())).toEqual(records);
     expect(byDirection(await site.recordedAtCentral())).toEqual(records);
   }, 90_000);
@@ -108,7 +118,10 @@ describe("the agent's data folder from yesterday", () => {
     await site.quiet();
 
     // e10 of the till is known and not stored again; everything else that was acknowledged is there.
-    expect(await site.events()).toEqual([...till(ids('e', 1, 10)), ...[...ids('e', 6, 9), 'e11'].map((id) => `/kiosk ${id}`)]);
+    expect(await site.events()).toEqual([
+      ...till(ids('e', 1, 10)),
+      ...[...ids('e', 6, 9), 'e11'].map((id) => `/kiosk ${id}`),
+    ]);
     const up = { direction: 'up', from: 6, through: 11 };
     expect(await site.recordedAtAgent()).toContainEqual(up);
     expect(await site.recordedAtCentral()).toContainEqual(up);

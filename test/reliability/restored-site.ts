@@ -22,7 +22,13 @@ export class Site {
   agent: AgentProcess;
   agentId = '';
 
-  private constructor(cleanup: Cleanup, folder: string, flags: readonly string[], folders: AgentFolders, central: CentralProcess) {
+  private constructor(
+    cleanup: Cleanup,
+    folder: string,
+    flags: readonly string[],
+    folders: AgentFolders,
+    central: CentralProcess,
+  ) {
     this.#cleanup = cleanup;
     this.#folder = folder;
     this.#flags = flags;
@@ -72,13 +78,21 @@ export class Site {
 
   /** Posts events at the agent; each is acknowledged to the local program. */
   async post(ids: readonly string[], source = '/till'): Promise<void> {
-    const { status, body } = await this.agent.local('POST', '/v1/events', ids.map((id) => ({ id, source, type: 'tick' })));
+    const { status, body } = await this.agent.local(
+      'POST',
+      '/v1/events',
+      ids.map((id) => ({ id, source, type: 'tick' })),
+    );
     if (status !== 202) throw new Error(JSON.stringify(body));
   }
 
   /** Sends commands through REST; each is acknowledged to the administrator. */
   async command(ids: readonly string[]): Promise<void> {
-    const { status, body } = await this.central.rest('POST', `/agents/${this.agentId}/messages`, ids.map((id) => ({ id, source: '/office', type: 'call' })));
+    const { status, body } = await this.central.rest(
+      'POST',
+      `/agents/${this.agentId}/messages`,
+      ids.map((id) => ({ id, source: '/office', type: 'call' })),
+    );
     if (status !== 202) throw new Error(JSON.stringify(body));
   }
 
@@ -111,12 +125,17 @@ export class Site {
   async recordedAtCentral(): Promise<Restart[]> {
     const { body } = await this.central.rest('GET', '/incidents');
     const incidents = body.incidents as { kind: string; detail: Restart & { recovered: boolean } }[];
-    return incidents.filter(({ kind }) => kind !== 'commands_forgotten').toReversed().map(({ kind, detail }) => restart(kind, detail));
+    return incidents
+      .filter(({ kind }) => kind !== 'commands_forgotten')
+      .toReversed()
+      .map(({ kind, detail }) => restart(kind, detail));
   }
 
   async recordedAtAgent(): Promise<Restart[]> {
     const { body } = await this.agent.local('GET', '/v1/status');
-    return (body.incidents as { kind: string; detail: string }[]).toReversed().map(({ kind, detail }) => restart(kind, JSON.parse(detail) as Restart & { recovered: boolean }));
+    return (body.incidents as { kind: string; detail: string }[])
+      .toReversed()
+      .map(({ kind, detail }) => restart(kind, JSON.parse(detail) as Restart & { recovered: boolean }));
   }
 }
 
@@ -128,7 +147,10 @@ function restart(kind: string, { recovered, direction, from, through }: Restart 
 /** Ports that stay over starts. */
 export async function portFlags(): Promise<string[]> {
   const ports = await freePorts(4);
-  return ['--websocket-port', '--websocket-secure-port', '--https-port', '--http-port'].flatMap((flag, i) => [flag, String(ports[i])]);
+  return ['--websocket-port', '--websocket-secure-port', '--https-port', '--http-port'].flatMap((flag, i) => [
+    flag,
+    String(ports[i]),
+  ]);
 }
 
 /** "e1" to "e5". */

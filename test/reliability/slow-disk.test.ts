@@ -4,7 +4,15 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { canTrace, missing, Tracer } from './tracer.ts';
-import { Consumer, onlineAgent, Producer, setParameters, storedEvents, takenCommands, type OnlineAgent } from './traffic.ts';
+import {
+  Consumer,
+  onlineAgent,
+  Producer,
+  setParameters,
+  storedEvents,
+  takenCommands,
+  type OnlineAgent,
+} from './traffic.ts';
 
 /** `delay_enter` is in microseconds: the call sleeps before it does its work. */
 const SLOW = ['-e', 'trace=fsync,fdatasync', '-e', 'inject=fsync,fdatasync:delay_enter=200000'];
@@ -29,7 +37,12 @@ async function centralWithAgents(count: number): Promise<{ central: CentralProce
   const loads: Loaded[] = [];
   for (let i = 0; i < count; i += 1) {
     const online = await onlineAgent(cleanup, central, `a${i}`);
-    loads.push({ ...online, up: Producer.events(online.agent, `a${i}-up`, { pauseMs: 20 }), down: Producer.commands(central, online.id, `a${i}-down`, { pauseMs: 20 }), consumer: new Consumer(online.agent) });
+    loads.push({
+      ...online,
+      up: Producer.events(online.agent, `a${i}-up`, { pauseMs: 20 }),
+      down: Producer.commands(central, online.id, `a${i}-down`, { pauseMs: 20 }),
+      consumer: new Consumer(online.agent),
+    });
   }
   await Promise.all(loads.flatMap(({ up, down }) => [up.further(20), down.further(20)]));
   return { central, loads };
@@ -86,7 +99,9 @@ describe.skipIf(missing('strace and the right to trace', canTrace()))('a slow di
     await raw.welcomed({ id, key, name: 'raw' });
     raw.webSocket.setMaxListeners(0);
     // Each has one request under way, and each request waits for its commit.
-    const writers = Array.from({ length: WRITERS }, (_, i) => Producer.commands(central, id, `writer-${i}`, { batch: 1 }));
+    const writers = Array.from({ length: WRITERS }, (_, i) =>
+      Producer.commands(central, id, `writer-${i}`, { batch: 1 }),
+    );
     const answered = (): number => writers.reduce((sum, { accepted }) => sum + accepted.length, 0);
     const before = await epochs(central);
 
@@ -130,7 +145,8 @@ describe.skipIf(missing('strace and the right to trace', canTrace()))('a slow di
     await until(async () => ((await tracer.count(SYNC)) >= COMMITS * 2 ? true : undefined));
     const slowDone = slow.up.accepted.length - slowBefore;
     expect(slowDone).toBeGreaterThan(0);
-    for (const [i, { up }] of others.entries()) expect(up.accepted.length - (othersBefore[i] ?? 0)).toBeGreaterThan(slowDone);
+    for (const [i, { up }] of others.entries())
+      expect(up.accepted.length - (othersBefore[i] ?? 0)).toBeGreaterThan(slowDone);
     expect(await epochs(central)).toEqual(before);
     await tracer.detach();
     for (const load of loads) await nothingLost(central, load);

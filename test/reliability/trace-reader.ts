@@ -23,7 +23,13 @@ export function readTrace(text: string): Call[] {
     if (begun !== null) {
       const [, thread = '', name = '', target = '', rest = ''] = begun;
       const unfinished = rest.endsWith('<unfinished ...>');
-      const call: Call = { name, target: bytesOf(target), data: stringsOf(rest), begun: place, ended: unfinished ? Number.POSITIVE_INFINITY : place };
+      const call: Call = {
+        name,
+        target: bytesOf(target),
+        data: stringsOf(rest),
+        begun: place,
+        ended: unfinished ? Number.POSITIVE_INFINITY : place,
+      };
       calls.push(call);
       if (unfinished) open.set(thread, call);
       continue;
@@ -49,8 +55,12 @@ export interface Promised {
 /** One line for each promise that was told without a sync of the log behind the write of its message, or that was never seen. */
 export function toldTooEarly(calls: readonly Call[], promises: readonly Promised[]): string[] {
   const logWrites = calls.filter(({ name, target }) => name === 'pwrite64' && target.endsWith('.db-wal'));
-  const syncs = calls.filter(({ name, target }) => (name === 'fsync' || name === 'fdatasync') && target.endsWith('.db-wal'));
-  const sent = calls.filter(({ target }) => target.startsWith('socket:') || target.startsWith('TCP')).map(({ begun, data }) => ({ begun, text: data + unmasked(data) }));
+  const syncs = calls.filter(
+    ({ name, target }) => (name === 'fsync' || name === 'fdatasync') && target.endsWith('.db-wal'),
+  );
+  const sent = calls
+    .filter(({ target }) => target.startsWith('socket:') || target.startsWith('TCP'))
+    .map(({ begun, data }) => ({ begun, text: data + unmasked(data) }));
   return promises.flatMap(({ written, told }) => {
     const promise = sent.find(({ text }) => text.includes(told));
     if (promise === undefined) return [`${told}: never told`];
@@ -74,13 +84,14 @@ function bytesOf(text: string): string {
 function unmasked(data: string): string {
   const bytes = Buffer.from(data, 'latin1');
   let text = '';
-  for (let at = 0; bytes[at] === 0x81; ) {
+  for (let at = 0; bytes[at] === 0x81;) {
     const second = bytes[at + 1] ?? 0;
     if ((second & 0x80) === 0) return text;
     const short = second & 0x7f;
     const header = short === 126 ? 4 : short === 127 ? 10 : 2;
     if (bytes.length < at + header + 4) return text;
-    const length = short === 126 ? bytes.readUInt16BE(at + 2) : short === 127 ? Number(bytes.readBigUInt64BE(at + 2)) : short;
+    const length =
+      short === 126 ? bytes.readUInt16BE(at + 2) : short === 127 ? Number(bytes.readBigUInt64BE(at + 2)) : short;
     const mask = bytes.subarray(at + header, at + header + 4);
     const payload = bytes.subarray(at + header + 4, at + header + 4 + length);
     text += Buffer.from(payload.map((byte, i) => byte ^ (mask[i % 4] ?? 0))).toString('latin1');

@@ -14,7 +14,10 @@ export function missing(what: string, there: boolean): boolean {
 }
 
 export function canTrace(): boolean {
-  return process.platform === 'linux' && spawnSync('strace', ['-f', '-e', 'trace=fsync', '-o', '/dev/null', 'true']).status === 0;
+  return (
+    process.platform === 'linux' &&
+    spawnSync('strace', ['-f', '-e', 'trace=fsync', '-o', '/dev/null', 'true']).status === 0
+  );
 }
 
 export class Tracer {
@@ -54,6 +57,10 @@ export class Tracer {
 
   /** Waits until it has written down a line that matches. */
   async saw(pattern: RegExp, withinMs = 20_000): Promise<void> {
-    await until(async () => pattern.test(await this.text()) || undefined, withinMs, () => `${String(pattern)} was not traced`);
+    await until(
+      async () => pattern.test(await this.text()) || undefined,
+      withinMs,
+      () => `${String(pattern)} was not traced`,
+    );
   }
 }

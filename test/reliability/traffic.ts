@@ -3,7 +3,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadAgentConf } from '../../agent/conf.ts';
 import { enrolAgent } from '../../agent/enrollment/command.ts';
-import { AgentProcess, agentFolders, until, type AgentFolders, type Answer, type CentralProcess, type Cleanup } from '../flow/processes.ts';
+import {
+  AgentProcess,
+  agentFolders,
+  until,
+  type AgentFolders,
+  type Answer,
+  type CentralProcess,
+  type Cleanup,
+} from '../flow/processes.ts';
 
 export interface Note {
   readonly id: string;
@@ -25,11 +33,19 @@ export class Producer {
   readonly #done: Promise<void>;
   #stopped = false;
 
-  constructor(name: string, post: (batch: readonly Note[]) => Promise<Answer>, options: { readonly batch?: number; readonly pauseMs?: number; readonly data?: unknown } = {}) {
+  constructor(
+    name: string,
+    post: (batch: readonly Note[]) => Promise<Answer>,
+    options: { readonly batch?: number; readonly pauseMs?: number; readonly data?: unknown } = {},
+  ) {
     const { batch = 5, pauseMs = 5, data } = options;
     this.#done = (async () => {
-      for (let next = 0; !this.#stopped; ) {
-        const notes = Array.from({ length: batch }, (_, i) => ({ id: `${name}-${next + i}`, type: 'tick', ...(data === undefined ? {} : { data }) }));
+      for (let next = 0; !this.#stopped;) {
+        const notes = Array.from({ length: batch }, (_, i) => ({
+          id: `${name}-${next + i}`,
+          type: 'tick',
+          ...(data === undefined ? {} : { data }),
+        }));
         const { status, body, headers } = await post(notes);
         if (status === 202) {
           this.accepted.push(...notes.map(({ id }) => id));
@@ -50,14 +66,30 @@ export class Producer {
     return new Producer(name, (batch) => agent.local('POST', '/v1/events', batch), options);
   }
 
-  static commands(central: CentralProcess, agentId: string, name: string, options?: ConstructorParameters<typeof Producer>[2]): Producer {
-    return new Producer(name, (batch) => central.rest('POST', `/agents/${encodeURIComponent(agentId)}/messages`, batch), options);
+  static commands(
+    central: CentralProcess,
+    agentId: string,
+    name: string,
+    options?: ConstructorParameters<typeof Producer>[2],
+  ): Producer {
+    return new Producer(
+      name,
+      (batch) => central.rest('POST', `/agents/${encodeURIComponent(agentId)}/messages`, batch),
+      options,
+    );
   }
 
   /** Waits until so many more were accepted than are now. */
   async further(count: number, withinMs = 60_000): Promise<void> {
     const goal = this.accepted.length + count;
-    await Promise.race([until(() => this.accepted.length >= goal || undefined, withinMs, () => `only ${this.accepted.length} of ${goal} were accepted`), this.#failed()]);
+    await Promise.race([
+      until(
+        () => this.accepted.length >= goal || undefined,
+        withinMs,
+        () => `only ${this.accepted.length} of ${goal} were accepted`,
+      ),
+      this.#failed(),
+    ]);
   }
 
   async stop(): Promise<void> {
@@ -100,11 +132,20 @@ export class Consumer {
 }
 
 /** Folders of an agent that is enrolled over wss with a fresh token, in this process. `data`: a data folder of the test's own. */
-export async function enrolledFolders(cleanup: Cleanup, central: CentralProcess, name: string, data?: string): Promise<AgentFolders> {
+export async function enrolledFolders(
+  cleanup: Cleanup,
+  central: CentralProcess,
+  name: string,
+  data?: string,
+): Promise<AgentFolders> {
   const made = await agentFolders(cleanup);
   const folders = { ...made, data: data ?? made.data };
   const [, url = '', , token = '', , pin] = await central.enrolment();
-  const conf = await loadAgentConf({ profileFolder: folders.profile, environment: {}, flags: { 'data-folder': folders.data, 'agent-name': name } });
+  const conf = await loadAgentConf({
+    profileFolder: folders.profile,
+    environment: {},
+    flags: { 'data-folder': folders.data, 'agent-name': name },
+  });
   await enrolAgent(conf, { url, token, pin, again: false });
   return folders;
 }
@@ -116,21 +157,36 @@ export interface OnlineAgent {
 }
 
 /** Enrols, starts, and waits until Central has it online. */
-export async function onlineAgent(cleanup: Cleanup, central: CentralProcess, name: string, args: readonly string[] = []): Promise<OnlineAgent> {
+export async function onlineAgent(
+  cleanup: Cleanup,
+  central: CentralProcess,
+  name: string,
+  args: readonly string[] = [],
+): Promise<OnlineAgent> {
   const agent = AgentProcess.start(cleanup, await enrolledFolders(cleanup, central, name), name, args);
   try {
     return { name, agent, id: String((await central.online(name))['id']) };
   } catch (error) {
-    throw new Error(`${name} did not come online:\n${agent.process.stdout}\n${agent.process.stderr}\n${central.process.stdout.slice(-2000)}`, { cause: error });
+    throw new Error(
+      `${name} did not come online:\n${agent.process.stdout}\n${agent.process.stderr}\n${central.process.stdout.slice(-2000)}`,
+      { cause: error },
+    );
   }
 }
 
 /** The ids of an agent's events at Central, in the order of the log; waits until there are as many as were accepted. */
-export async function storedEvents(central: CentralProcess, agentId: string, atLeast: number, withinMs = 60_000): Promise<string[]> {
+export async function storedEvents(
+  central: CentralProcess,
+  agentId: string,
+  atLeast: number,
+  withinMs = 60_000,
+): Promise<string[]> {
   let found = 0;
   return await until(
     async () => {
-      const ids = (await central.events(`&agent=${encodeURIComponent(agentId)}`)).map(({ event }) => String(event['id']));
+      const ids = (await central.events(`&agent=${encodeURIComponent(agentId)}`)).map(({ event }) =>
+        String(event['id']),
+      );
       found = ids.length;
       return found >= atLeast ? ids : undefined;
     },
@@ -140,8 +196,16 @@ export async function storedEvents(central: CentralProcess, agentId: string, atL
 }
 
 /** The ids a consumer took; waits until there are as many as were accepted. */
-export async function takenCommands(consumer: Consumer, atLeast: number, withinMs = 60_000): Promise<readonly string[]> {
-  return await until(() => (consumer.taken.length >= atLeast ? consumer.taken : undefined), withinMs, () => `${consumer.taken.length} of ${atLeast} commands arrived`);
+export async function takenCommands(
+  consumer: Consumer,
+  atLeast: number,
+  withinMs = 60_000,
+): Promise<readonly string[]> {
+  return await until(
+    () => (consumer.taken.length >= atLeast ? consumer.taken : undefined),
+    withinMs,
+    () => `${consumer.taken.length} of ${atLeast} commands arrived`,
+  );
 }
 
 /** Sets parameters; fails when Central refuses them. */
@@ -152,8 +216,12 @@ export async function setParameters(central: CentralProcess, values: Readonly<Re
 
 /** One figure of Central's metrics: the sum over its labels. */
 export async function metric(central: CentralProcess, name: string): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, { headers: { authorization: `Bearer ${central.token}` } });
-  const lines = (await answer.text()).split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+  const answer = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
+    headers: { authorization: `Bearer ${central.token}` },
+  });
+  const lines = (await answer.text())
+    .split('\n')
+    .filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
   if (lines.length === 0) throw new Error(`no metric ${name}`);
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }

@@ -26,7 +26,10 @@ export async function request(door: Door, method: string, path: string, body?: u
   try {
     const answer = await fetch(`${door.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${door.token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        authorization: `Bearer ${door.token}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       signal: AbortSignal.timeout(REQUEST_MS),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
@@ -101,19 +104,34 @@ export class Producer {
   #make(): Offer {
     const id = `m-${this.#next}`;
     this.#next += 1;
-    return { id, json: { id, source: this.#source, type: 'reliability.load', data: 'x'.repeat(Math.floor(this.#options.random() ** 3 * 1500)) } };
+    return {
+      id,
+      json: {
+        id,
+        source: this.#source,
+        type: 'reliability.load',
+        data: 'x'.repeat(Math.floor(this.#options.random() ** 3 * 1500)),
+      },
+    };
   }
 
   async #deliver(batch: readonly Offer[]): Promise<void> {
     let again: readonly Offer[] = [];
     for (;;) {
       const offers = [...again, ...batch];
-      for (const { id } of offers) this.#write({ deed: 'offered', message: this.#options.history.nameOf(this.#source, id) });
+      for (const { id } of offers)
+        this.#write({ deed: 'offered', message: this.#options.history.nameOf(this.#source, id) });
       const { door, path, member, name } = this.#options;
-      const reply = await request(door, 'POST', path, offers.map(({ json }) => json));
+      const reply = await request(
+        door,
+        'POST',
+        path,
+        offers.map(({ json }) => json),
+      );
       if (reply?.status === 202) {
         const told = reply.body[member] as { id: string; outcome: 'stored' | 'duplicate'; number: number | null }[];
-        for (const { id, outcome, number } of told) this.#write({ deed: 'accepted', message: this.#options.history.nameOf(this.#source, id), outcome, number });
+        for (const { id, outcome, number } of told)
+          this.#write({ deed: 'accepted', message: this.#options.history.nameOf(this.#source, id), outcome, number });
         this.accepted += batch.length;
         return;
       }
@@ -125,7 +143,11 @@ export class Producer {
     }
   }
 
-  #write(deed: { deed: 'offered'; message: string } | { deed: 'accepted'; message: string; outcome: 'stored' | 'duplicate'; number: number | null }): void {
+  #write(
+    deed:
+      | { deed: 'offered'; message: string }
+      | { deed: 'accepted'; message: string; outcome: 'stored' | 'duplicate'; number: number | null },
+  ): void {
     const { history, log, name } = this.#options;
     history.write({ ...deed, log, producer: name });
   }
@@ -163,14 +185,30 @@ export class EventReader {
   async #run(): Promise<void> {
     const { history, name, door, logs, waitSeconds } = this.#options;
     while (!this.#stopped) {
-      const reply = await request(door, 'GET', `/api/v1/events?after=${this.cursor}&limit=500&waitSeconds=${waitSeconds}`);
+      const reply = await request(
+        door,
+        'GET',
+        `/api/v1/events?after=${this.cursor}&limit=500&waitSeconds=${waitSeconds}`,
+      );
       if (reply === undefined || reply.status === 503) {
         await delay(RETRY_MS);
         continue;
       }
       if (reply.status !== 200) throw new Error(`${name}: ${reply.status} ${JSON.stringify(reply.body)}`);
-      for (const { cursor, agent, number, event } of reply.body.events as { cursor: number; agent: string; number: number; event: { source: string; id: string } }[]) {
-        history.write({ deed: 'received', consumer: name, log: logs.get(agent) ?? agent, message: history.nameOf(event.source, event.id), cursor, number });
+      for (const { cursor, agent, number, event } of reply.body.events as {
+        cursor: number;
+        agent: string;
+        number: number;
+        event: { source: string; id: string };
+      }[]) {
+        history.write({
+          deed: 'received',
+          consumer: name,
+          log: logs.get(agent) ?? agent,
+          message: history.nameOf(event.source, event.id),
+          cursor,
+          number,
+        });
         this.received += 1;
       }
       this.cursor = reply.body.next as number;
@@ -218,7 +256,15 @@ export class CommandTaker {
       const commands = reply.body.commands as { cursor: number; command: { source: string; id: string } }[];
       const last = commands.at(-1);
       if (last === undefined) continue;
-      for (const { cursor, command } of commands) history.write({ deed: 'received', consumer: name, log, message: history.nameOf(command.source, command.id), cursor, number: null } satisfies Deed);
+      for (const { cursor, command } of commands)
+        history.write({
+          deed: 'received',
+          consumer: name,
+          log,
+          message: history.nameOf(command.source, command.id),
+          cursor,
+          number: null,
+        } satisfies Deed);
       this.received += commands.length;
       if (random() < 0.1) continue;
       const settled = await request(door, 'POST', '/v1/commands/ack', { through: last.cursor });

@@ -4,5 +4,8 @@ import { SecretInput } from '../../shared/terminal/secret-input.ts';
 
 export function secretsFrom(text: string): SecretInput {
   const stdin = Readable.from([Buffer.from(text)]);
-  return new SecretInput(() => stdin, () => undefined);
+  return new SecretInput(
+    () => stdin,
+    () => undefined,
+  );
 }

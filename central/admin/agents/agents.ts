@@ -18,12 +18,18 @@ const readList = queryOf(
     { additionalProperties: false },
   ),
 );
-const readIncidents = queryOf(Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }));
+const readIncidents = queryOf(
+  Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }),
+);
 
 export function agentRoutes(app: FastifyInstance, { agents }: AdminServices, access: Access): void {
   app.get('/agents', VIEWER, async (request) => {
     const { after, limit: most, state } = readList(request.query);
-    const found = await agents.list({ limit: most, ...(after === undefined ? {} : { after }), ...(state === undefined ? {} : { state }) });
+    const found = await agents.list({
+      limit: most,
+      ...(after === undefined ? {} : { after }),
+      ...(state === undefined ? {} : { state }),
+    });
     return { agents: found.map(agentJson), next: found.length === most ? (found.at(-1)?.name ?? null) : null };
   });
 
@@ -38,7 +44,10 @@ export function agentRoutes(app: FastifyInstance, { agents }: AdminServices, acc
 
   app.get('/incidents', VIEWER, async (request) => {
     const { agent, limit: most } = readIncidents(request.query);
-    const found = await agents.incidents({ limit: most, ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }) });
+    const found = await agents.incidents({
+      limit: most,
+      ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }),
+    });
     return { incidents: found.map(incidentJson) };
   });
 }
@@ -54,7 +63,15 @@ export function agentJson(agent: AgentRecord) {
     stateReason: agent.stateReason,
     keyThumbprint: agent.keyThumbprint,
     certificate: certificate === null ? null : certificateJson(certificate),
-    renewal: next === null ? null : { keyThumbprint: next.keyThumbprint, since: timeOf(next.certificate.issuedAt), installedAt: timeOf(next.certificate.installedAt), certificate: certificateJson(next.certificate) },
+    renewal:
+      next === null
+        ? null
+        : {
+            keyThumbprint: next.keyThumbprint,
+            since: timeOf(next.certificate.issuedAt),
+            installedAt: timeOf(next.certificate.installedAt),
+            certificate: certificateJson(next.certificate),
+          },
     revocation: revocation === null ? null : { at: timeOf(revocation.at), reason: revocation.reason },
     enrolledAt: timeOf(agent.enrolledAt),
     enrolledBy: agent.enrolledBy,
@@ -62,14 +79,26 @@ export function agentJson(agent: AgentRecord) {
     quarantinedUntil: timeOf(agent.quarantinedUntil),
     session: agent.session === null ? null : sessionJson(agent.session),
     logs: {
-      down: { incarnation: outbox.incarnation, messages: outbox.messages, bytes: outbox.bytes, oldestAt: timeOf(outbox.oldestAt) },
+      down: {
+        incarnation: outbox.incarnation,
+        messages: outbox.messages,
+        bytes: outbox.bytes,
+        oldestAt: timeOf(outbox.oldestAt),
+      },
       up: { incarnation: inbox.incarnation, number: inbox.number, lastAt: timeOf(inbox.lastAt) },
     },
   };
 }
 
 function certificateJson({ thumbprint, serial, issuer, notBefore, notAfter, revoked }: AgentCertificate) {
-  return { thumbprint, serial, issuer, notBefore: timeOf(notBefore), notAfter: timeOf(notAfter), revoked: revoked === null ? null : { at: timeOf(revoked.at), reason: revoked.reason } };
+  return {
+    thumbprint,
+    serial,
+    issuer,
+    notBefore: timeOf(notBefore),
+    notAfter: timeOf(notAfter),
+    revoked: revoked === null ? null : { at: timeOf(revoked.at), reason: revoked.reason },
+  };
 }
 
 function sessionJson({ session, version, transport, address, node, since, endedAt }: SessionRecord) {
@@ -77,5 +106,13 @@ function sessionJson({ session, version, transport, address, node, since, endedA
 }
 
 function incidentJson({ at, kind, agentId, address, detail, count, lastAt }: Incident) {
-  return { at: timeOf(at), lastAt: timeOf(lastAt), count, kind, agent: agentId, address, detail: JSON.parse(detail) as unknown };
+  return {
+    at: timeOf(at),
+    lastAt: timeOf(lastAt),
+    count,
+    kind,
+    agent: agentId,
+    address,
+    detail: JSON.parse(detail) as unknown,
+  };
 }

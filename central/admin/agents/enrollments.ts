@@ -15,48 +15,121 @@ import type { AdminServices } from '../services.ts';
 
 const strict = { additionalProperties: false } as const;
 const { maxLength, pattern } = HELLO.properties.name;
-const readList = queryOf(Type.Object({ state: Type.Union(ASKED_STATES.map((state) => Type.Literal(state)), { default: 'pending' }), after: Type.Optional(Type.String({ maxLength: 64 })), limit }, strict));
+const readList = queryOf(
+  Type.Object(
+    {
+      state: Type.Union(
+        ASKED_STATES.map((state) => Type.Literal(state)),
+        { default: 'pending' },
+      ),
+      after: Type.Optional(Type.String({ maxLength: 64 })),
+      limit,
+    },
+    strict,
+  ),
+);
 const readReason = bodyOf(Type.Object(reason, strict));
 const readIssue = bodyOf(
-  Type.Object({ csr: Type.String({ minLength: 64, maxLength: 8192 }), name: Type.Optional(Type.String({ minLength: 1, maxLength, pattern })), id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH, pattern: NEW_ID.pattern })), ...reason }, strict),
+  Type.Object(
+    {
+      csr: Type.String({ minLength: 64, maxLength: 8192 }),
+      name: Type.Optional(Type.String({ minLength: 1, maxLength, pattern })),
+      id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH, pattern: NEW_ID.pattern })),
+      ...reason,
+    },
+    strict,
+  ),
 );
-const readRescue = bodyOf(Type.Object({ hours: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_RESCUE_HOURS })), ...reason }, strict));
+const readRescue = bodyOf(
+  Type.Object({ hours: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_RESCUE_HOURS })), ...reason }, strict),
+);
 
 interface OfKey {
   Params: { key: string };
 }
 
-export function enrolmentRoutes(app: FastifyInstance, { agents, approvals, issuing, rescues }: AdminServices, access: Access): void {
+export function enrolmentRoutes(
+  app: FastifyInstance,
+  { agents, approvals, issuing, rescues }: AdminServices,
+  access: Access,
+): void {
   app.get('/pending-enrolments', VIEWER, async (request) => {
     const { state, after, limit: most } = readList(request.query);
     const found = await approvals.list({ state, after, limit: most });
-    return { pendingEnrolments: found.map(askedJson), next: found.length === most ? (found.at(-1)?.keyThumbprint ?? null) : null, counts: await approvals.counts() };
+    return {
+      pendingEnrolments: found.map(askedJson),
+      next: found.length === most ? (found.at(-1)?.keyThumbprint ?? null) : null,
+      counts: await approvals.counts(),
+    };
   });
 
   app.post<OfKey>('/pending-enrolments/:key/accept', ADMINISTRATOR, async (request) => {
-    const { id, name, keyThumbprint } = await approvals.accept(request.params.key, access.actorOf(request), readReason(request.body));
+    const { id, name, keyThumbprint } = await approvals.accept(
+      request.params.key,
+      access.actorOf(request),
+      readReason(request.body),
+    );
     return { id, name, keyThumbprint };
   });
 
   app.post<OfKey>('/pending-enrolments/:key/reject', ADMINISTRATOR, async (request) => {
-    const { name, keyThumbprint } = await approvals.reject(request.params.key, access.actorOf(request), readReason(request.body));
+    const { name, keyThumbprint } = await approvals.reject(
+      request.params.key,
+      access.actorOf(request),
+      readReason(request.body),
+    );
     return { name, keyThumbprint };
   });
 
   app.post('/agents/issue', ADMINISTRATOR, async (request) => {
     const { csr, name, id, ...why } = readIssue(request.body);
     const { agent, certificate, pem } = await issuing.issue({ csr, name, id }, access.actorOf(request), why);
-    return { id: agent.id, name: agent.name, keyThumbprint: agent.keyThumbprint, certificate: { thumbprint: thumbprintOf(certificate), notAfter: timeOf(Date.parse(certificate.validTo)) }, pem };
+    return {
+      id: agent.id,
+      name: agent.name,
+      keyThumbprint: agent.keyThumbprint,
+      certificate: { thumbprint: thumbprintOf(certificate), notAfter: timeOf(Date.parse(certificate.validTo)) },
+      pem,
+    };
   });
 
   app.post<{ Params: { id: string } }>('/agents/:id/rescue', ADMINISTRATOR, async (request, reply) => {
     const { hours = DEFAULT_RESCUE_HOURS, ...why } = readRescue(request.body);
     const { id } = await agents.find(request.params.id);
     const { agent, code, expiresAt } = await rescues.make(id, hours, access.actorOf(request), why);
-    return await reply.code(201).header('cache-control', 'no-store').send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: 'queue-agent rescue' });
+    return await reply
+      .code(201)
+      .header('cache-control', 'no-store')
+      .send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: 'queue-agent rescue' });
   });
 }
 
-function askedJson({ keyThumbprint, name, id, address, block, transport, firstAskedAt, lastAskedAt, state, decidedAt, decidedBy, comment }: AskedEnrolment) {
-  return { keyThumbprint, name, id, address, block, transport, firstAskedAt: timeOf(firstAskedAt), lastAskedAt: timeOf(lastAskedAt), state, decidedAt: timeOf(decidedAt), decidedBy, comment };
+function askedJson({
+  keyThumbprint,
+  name,
+  id,
+  address,
+  block,
+  transport,
+  firstAskedAt,
+  lastAskedAt,
+  state,
+  decidedAt,
+  decidedBy,
+  comment,
+}: AskedEnrolment) {
+  return {
+    keyThumbprint,
+    name,
+    id,
+    address,
+    block,
+    transport,
+    firstAskedAt: timeOf(firstAskedAt),
+    lastAskedAt: timeOf(lastAskedAt),
+    state,
+    decidedAt: timeOf(decidedAt),
+    decidedBy,
+    comment,
+  };
 }

@@ -9,14 +9,27 @@ import { bodyOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
 
 /** `superseded` is what a renewal does by itself. */
-export const ASKED_REASONS = ['unspecified', 'keyCompromise', 'affiliationChanged', 'cessationOfOperation', 'privilegeWithdrawn'] as const;
+export const ASKED_REASONS = [
+  'unspecified',
+  'keyCompromise',
+  'affiliationChanged',
+  'cessationOfOperation',
+  'privilegeWithdrawn',
+] as const;
 
-const readRevocation = bodyOf(Type.Object({ reason: Type.Optional(Type.Union(ASKED_REASONS.map((word) => Type.Literal(word)))), ...reason }, { additionalProperties: false }));
+const readRevocation = bodyOf(
+  Type.Object(
+    { reason: Type.Optional(Type.Union(ASKED_REASONS.map((word) => Type.Literal(word)))), ...reason },
+    { additionalProperties: false },
+  ),
+);
 
 export function agentRevocationRoutes(app: FastifyInstance, { agents }: AdminServices, access: Access): void {
   app.post<{ Params: { id: string } }>('/agents/:id/revoke', ADMINISTRATOR, async (request) => {
     const { reason: why = 'unspecified', ...terms } = readRevocation(request.body ?? {});
-    return agentJson(await agents.revoke((await agents.find(request.params.id)).id, why, terms, access.actorOf(request)));
+    return agentJson(
+      await agents.revoke((await agents.find(request.params.id)).id, why, terms, access.actorOf(request)),
+    );
   });
 }
 

@@ -14,14 +14,47 @@ import { timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 const strict = { additionalProperties: false } as const;
-const readExport = bodyOf(Type.Object({ password: Type.String({ maxLength: 1024 }), thumbprint: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })), ...reason }, strict));
+const readExport = bodyOf(
+  Type.Object(
+    {
+      password: Type.String({ maxLength: 1024 }),
+      thumbprint: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+      ...reason,
+    },
+    strict,
+  ),
+);
 const readImport = bodyOf(
-  Type.Object({ file: fileText, name: fileName, key: Type.Optional(fileText), alias: fileName, password, keyPassword: password, dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), ...reason }, strict),
+  Type.Object(
+    {
+      file: fileText,
+      name: fileName,
+      key: Type.Optional(fileText),
+      alias: fileName,
+      password,
+      keyPassword: password,
+      dryRun: Type.Optional(Type.Boolean()),
+      force: Type.Optional(Type.Boolean()),
+      ...reason,
+    },
+    strict,
+  ),
 );
 
-export function authorityRoutes(app: FastifyInstance, { authority, authorityService }: AdminServices, access: Access): void {
+export function authorityRoutes(
+  app: FastifyInstance,
+  { authority, authorityService }: AdminServices,
+  access: Access,
+): void {
   app.get('/ca', VIEWER, () => ({
-    generations: authorityService.generations().map((generation) => ({ role: generation.role, since: timeOf(generation.since), ...generationJson(generation), usedFor: OF_GENERATION[generation.role] })),
+    generations: authorityService
+      .generations()
+      .map((generation) => ({
+        role: generation.role,
+        since: timeOf(generation.since),
+        ...generationJson(generation),
+        usedFor: OF_GENERATION[generation.role],
+      })),
     pin: authority.pin,
     signingKey: authority.signingKey,
     trust: authority.pem,
@@ -30,14 +63,25 @@ export function authorityRoutes(app: FastifyInstance, { authority, authorityServ
   // The one answer with a private key in it: under a password of the administrator's own, as the way to a second Central.
   app.post('/ca/export', ADMINISTRATOR, async (request, reply) => {
     const { generation, file } = await authorityService.export(readExport(request.body), access.actorOf(request));
-    return await reply.header('cache-control', 'no-store').send({ thumbprint: generation.id, alias: AUTHORITY_ALIAS, pkcs12: file.toString('base64') });
+    return await reply
+      .header('cache-control', 'no-store')
+      .send({ thumbprint: generation.id, alias: AUTHORITY_ALIAS, pkcs12: file.toString('base64') });
   });
 
   app.post('/ca/import', ADMINISTRATOR, async (request) => {
     const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readImport(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
-    const report = await authorityService.import({ name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword }, terms, access.actorOf(request));
-    return { dryRun: report.dryRun, authority: generationJson(report.generation), cutOff: report.cutOff, notices: report.notices };
+    const report = await authorityService.import(
+      { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword },
+      terms,
+      access.actorOf(request),
+    );
+    return {
+      dryRun: report.dryRun,
+      authority: generationJson(report.generation),
+      cutOff: report.cutOff,
+      notices: report.notices,
+    };
   });
 }
 

@@ -8,15 +8,29 @@ import { thumbprintOf } from '../../pki/x509/certificate.ts';
 import { RequestFaults } from '../errors.ts';
 import { timeOf } from '../page.ts';
 
-export const reason = { comment: Type.Optional(Type.String({ maxLength: 1024 })), ticket: Type.Optional(Type.String({ maxLength: 128 })) };
+export const reason = {
+  comment: Type.Optional(Type.String({ maxLength: 1024 })),
+  ticket: Type.Optional(Type.String({ maxLength: 128 })),
+};
 
 /** PEM as it is, anything else as base64; the body's own bound is below this. */
 export const fileText = Type.String({ minLength: 1, maxLength: 250_000 });
 export const fileName = Type.Optional(Type.String({ minLength: 1, maxLength: 255, pattern: String.raw`^[^\p{Cc}]+$` }));
 export const password = Type.Optional(Type.String({ maxLength: 1024 }));
 
-const confirm = Type.Object({ withinSeconds: Type.Integer({ minimum: 5, maximum: MAX_CONFIRM_SECONDS }), share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })) }, { additionalProperties: false });
-export const again = { dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), confirm: Type.Optional(confirm), ...reason };
+const confirm = Type.Object(
+  {
+    withinSeconds: Type.Integer({ minimum: 5, maximum: MAX_CONFIRM_SECONDS }),
+    share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  },
+  { additionalProperties: false },
+);
+export const again = {
+  dryRun: Type.Optional(Type.Boolean()),
+  force: Type.Optional(Type.Boolean()),
+  confirm: Type.Optional(confirm),
+  ...reason,
+};
 export const swap = { ...again, stage: Type.Optional(Type.Boolean()) };
 
 /** All but one in ten, as for parameters: one branch that happens to be offline does not block an administrator. */
@@ -27,27 +41,61 @@ interface SwapBody extends Omit<SwapRequest, 'confirm'> {
 }
 
 export function swapOf({ dryRun, force, stage, confirm: terms, comment, ticket }: SwapBody): SwapRequest {
-  return { dryRun, force, stage, comment, ticket, confirm: terms === undefined ? undefined : { withinSeconds: terms.withinSeconds, share: terms.share ?? DEFAULT_SHARE } };
+  return {
+    dryRun,
+    force,
+    stage,
+    comment,
+    ticket,
+    confirm:
+      terms === undefined ? undefined : { withinSeconds: terms.withinSeconds, share: terms.share ?? DEFAULT_SHARE },
+  };
 }
 
 /** The bytes of a file in a body. Errors: request_invalid. */
 export function bytesOf(place: string, text: string): Buffer {
   if (text.includes('-----BEGIN ')) return Buffer.from(text, 'utf8');
   const bare = text.replaceAll(/\s/g, '');
-  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(bare) || bare.length % 4 !== 0) throw new RequestFaults([{ place, text: `${place} is neither PEM nor base64` }]);
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(bare) || bare.length % 4 !== 0)
+    throw new RequestFaults([{ place, text: `${place} is neither PEM nor base64` }]);
   return Buffer.from(bare, 'base64');
 }
 
 export function credentialsJson(credentials: ServerCredentials | undefined) {
   if (credentials === undefined) return null;
   const { thumbprint, subject, issuer, names, notBefore, notAfter, origin } = credentials;
-  return { thumbprint, subject, issuer, names, notBefore: timeOf(notBefore), notAfter: timeOf(notAfter), origin, root: thumbprintOf(rootOfCredentials(credentials)), pin: pinOfCredentials(credentials) };
+  return {
+    thumbprint,
+    subject,
+    issuer,
+    names,
+    notBefore: timeOf(notBefore),
+    notAfter: timeOf(notAfter),
+    origin,
+    root: thumbprintOf(rootOfCredentials(credentials)),
+    pin: pinOfCredentials(credentials),
+  };
 }
 
 export function pendingJson(pending: PendingReport | null) {
-  return pending === null ? null : { id: pending.id, deadline: timeOf(pending.deadline), changedBy: pending.changedBy, share: pending.share, agents: pending.agents };
+  return pending === null
+    ? null
+    : {
+        id: pending.id,
+        deadline: timeOf(pending.deadline),
+        changedBy: pending.changedBy,
+        share: pending.share,
+        agents: pending.agents,
+      };
 }
 
 export function swapJson({ dryRun, staged, certificate, cutOff, notices, pending }: SwapReport) {
-  return { dryRun, staged, certificate: credentialsJson(certificate), cutOff: cutOff.map(({ id, name }) => ({ id, name })), notices, pending: pendingJson(pending) };
+  return {
+    dryRun,
+    staged,
+    certificate: credentialsJson(certificate),
+    cutOff: cutOff.map(({ id, name }) => ({ id, name })),
+    notices,
+    pending: pendingJson(pending),
+  };
 }

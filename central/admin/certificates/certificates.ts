@@ -3,7 +3,19 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { CERTIFICATE_KINDS, type Place, type WatchedCertificate } from '../../pki/expiry.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
-import { again, bytesOf, credentialsJson, fileName, fileText, password, pendingJson, reason, swap, swapJson, swapOf } from './bodies.ts';
+import {
+  again,
+  bytesOf,
+  credentialsJson,
+  fileName,
+  fileText,
+  password,
+  pendingJson,
+  reason,
+  swap,
+  swapJson,
+  swapOf,
+} from './bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
 import { limit, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
@@ -20,20 +32,47 @@ const readList = queryOf(
   ),
 );
 const strict = { additionalProperties: false } as const;
-const readRequest = bodyOf(Type.Object({ key: Type.Optional(Type.Union([Type.Literal('ec'), Type.Literal('rsa')])), ...reason }, strict));
+const readRequest = bodyOf(
+  Type.Object({ key: Type.Optional(Type.Union([Type.Literal('ec'), Type.Literal('rsa')])), ...reason }, strict),
+);
 const readInstall = bodyOf(Type.Object({ file: fileText, name: fileName, password, ...swap }, strict));
-const readImport = bodyOf(Type.Object({ file: fileText, name: fileName, key: Type.Optional(fileText), alias: fileName, password, keyPassword: password, ...swap }, strict));
+const readImport = bodyOf(
+  Type.Object(
+    {
+      file: fileText,
+      name: fileName,
+      key: Type.Optional(fileText),
+      alias: fileName,
+      password,
+      keyPassword: password,
+      ...swap,
+    },
+    strict,
+  ),
+);
 const readSwap = bodyOf(Type.Object(swap, strict));
 const readAgain = bodyOf(Type.Object(again, strict));
 const readReason = queryOf(Type.Object(reason, strict));
 const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) }, strict));
 const readNothing = bodyOf(Type.Object({}, strict));
 
-export function certificateRoutes(app: FastifyInstance, { serverCertificates, expiry }: AdminServices, access: Access): void {
+export function certificateRoutes(
+  app: FastifyInstance,
+  { serverCertificates, expiry }: AdminServices,
+  access: Access,
+): void {
   app.get('/certificates', VIEWER, async (request) => {
     const { kind, withinDays, after, limit: most } = readList(request.query);
-    const page = await expiry.list({ kind, withinDays, limit: most, after: after === undefined ? undefined : placeOf(after) });
-    return { certificates: page.certificates.map(watchedJson), next: page.next === null ? null : `${page.next.notAfter}.${page.next.thumbprint}` };
+    const page = await expiry.list({
+      kind,
+      withinDays,
+      limit: most,
+      after: after === undefined ? undefined : placeOf(after),
+    });
+    return {
+      certificates: page.certificates.map(watchedJson),
+      next: page.next === null ? null : `${page.next.notAfter}.${page.next.thumbprint}`,
+    };
   });
 
   app.get('/certificate', VIEWER, () => {
@@ -49,25 +88,45 @@ export function certificateRoutes(app: FastifyInstance, { serverCertificates, ex
 
   app.post('/certificate/request', ADMINISTRATOR, async (request, reply) => {
     const { key = 'ec', ...why } = readRequest(request.body);
-    return await reply.code(201).send({ csr: await serverCertificates.request({ kind: key, ...why }, access.actorOf(request)) });
+    return await reply
+      .code(201)
+      .send({ csr: await serverCertificates.request({ kind: key, ...why }, access.actorOf(request)) });
   });
 
   app.post('/certificate/install', ADMINISTRATOR, async (request) => {
     const { file, name = 'the file', password: secret, ...terms } = readInstall(request.body);
-    return swapJson(await serverCertificates.install({ name, bytes: bytesOf('/file', file), password: secret }, swapOf(terms), access.actorOf(request)));
+    return swapJson(
+      await serverCertificates.install(
+        { name, bytes: bytesOf('/file', file), password: secret },
+        swapOf(terms),
+        access.actorOf(request),
+      ),
+    );
   });
 
   app.post('/certificate/import', ADMINISTRATOR, async (request) => {
     const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readImport(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
-    return swapJson(await serverCertificates.import({ name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword }, swapOf(terms), access.actorOf(request)));
+    return swapJson(
+      await serverCertificates.import(
+        { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword },
+        swapOf(terms),
+        access.actorOf(request),
+      ),
+    );
   });
 
-  app.post('/certificate/generate', ADMINISTRATOR, async (request) => swapJson(await serverCertificates.generate(swapOf(readSwap(request.body)), access.actorOf(request))));
+  app.post('/certificate/generate', ADMINISTRATOR, async (request) =>
+    swapJson(await serverCertificates.generate(swapOf(readSwap(request.body)), access.actorOf(request))),
+  );
 
-  app.post('/certificate/activate', ADMINISTRATOR, async (request) => swapJson(await serverCertificates.activate(swapOf(readAgain(request.body)), access.actorOf(request))));
+  app.post('/certificate/activate', ADMINISTRATOR, async (request) =>
+    swapJson(await serverCertificates.activate(swapOf(readAgain(request.body)), access.actorOf(request))),
+  );
 
-  app.post('/certificate/restore', ADMINISTRATOR, async (request) => swapJson(await serverCertificates.restore(swapOf(readAgain(request.body)), access.actorOf(request))));
+  app.post('/certificate/restore', ADMINISTRATOR, async (request) =>
+    swapJson(await serverCertificates.restore(swapOf(readAgain(request.body)), access.actorOf(request))),
+  );
 
   app.delete('/certificate/staged', ADMINISTRATOR, async (request, reply) => {
     await serverCertificates.discard(readReason(request.query), access.actorOf(request));
@@ -91,6 +150,26 @@ function placeOf(text: string): Place {
   return { notAfter: Number(notAfter), thumbprint };
 }
 
-function watchedJson({ kind, which, subject, thumbprint, notBefore, notAfter, daysLeft, usedFor, agent }: WatchedCertificate) {
-  return { kind, which, subject, thumbprint, notBefore: timeOf(notBefore), notAfter: timeOf(notAfter), daysLeft, usedFor, agent };
+function watchedJson({
+  kind,
+  which,
+  subject,
+  thumbprint,
+  notBefore,
+  notAfter,
+  daysLeft,
+  usedFor,
+  agent,
+}: WatchedCertificate) {
+  return {
+    kind,
+    which,
+    subject,
+    thumbprint,
+    notBefore: timeOf(notBefore),
+    notAfter: timeOf(notAfter),
+    daysLeft,
+    usedFor,
+    agent,
+  };
 }

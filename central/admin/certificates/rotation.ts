@@ -12,7 +12,21 @@ import type { AdminServices } from '../services.ts';
 
 const strict = { additionalProperties: false } as const;
 const step = { dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), ...reason };
-const readPrepare = bodyOf(Type.Object({ file: Type.Optional(fileText), name: fileName, key: Type.Optional(fileText), alias: fileName, password, keyPassword: password, dryRun: Type.Optional(Type.Boolean()), ...reason }, strict));
+const readPrepare = bodyOf(
+  Type.Object(
+    {
+      file: Type.Optional(fileText),
+      name: fileName,
+      key: Type.Optional(fileText),
+      alias: fileName,
+      password,
+      keyPassword: password,
+      dryRun: Type.Optional(Type.Boolean()),
+      ...reason,
+    },
+    strict,
+  ),
+);
 const readStep = bodyOf(Type.Object(step, strict));
 const readSwitch = bodyOf(Type.Object(again, strict));
 const readReason = queryOf(Type.Object(reason, strict));
@@ -27,9 +41,18 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
       phase,
       since: timeOf(since),
       next,
-      generations: generations.map((generation) => ({ role: generation.role, since: timeOf(generation.since), ...generationJson(generation) })),
+      generations: generations.map((generation) => ({
+        role: generation.role,
+        since: timeOf(generation.since),
+        ...generationJson(generation),
+      })),
       pending: pendingJson(pending),
-      trust: { registered: trust.registered, acknowledged: trust.acknowledged, plain: trust.plain, ...agentsJson(trust.missing) },
+      trust: {
+        registered: trust.registered,
+        acknowledged: trust.acknowledged,
+        plain: trust.plain,
+        ...agentsJson(trust.missing),
+      },
       certificates: { renewed: issued.renewed, ...agentsJson(issued.others) },
       profiles: profileFaults(),
     };
@@ -38,22 +61,37 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
   app.post('/ca/rotation/prepare', ADMINISTRATOR, async (request) => {
     const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readPrepare(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
-    const upload = file === undefined ? undefined : { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword };
+    const upload =
+      file === undefined
+        ? undefined
+        : { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword };
     return reportJson(await rotation.prepare(upload, terms, access.actorOf(request)));
   });
 
-  app.post('/ca/rotation/publish', ADMINISTRATOR, async (request) => reportJson(await rotation.publish(readStep(request.body), access.actorOf(request))));
+  app.post('/ca/rotation/publish', ADMINISTRATOR, async (request) =>
+    reportJson(await rotation.publish(readStep(request.body), access.actorOf(request))),
+  );
 
-  app.post('/ca/rotation/switch', ADMINISTRATOR, async (request) => reportJson(await rotation.switch(swapOf(readSwitch(request.body)), access.actorOf(request))));
+  app.post('/ca/rotation/switch', ADMINISTRATOR, async (request) =>
+    reportJson(await rotation.switch(swapOf(readSwitch(request.body)), access.actorOf(request))),
+  );
 
-  app.post('/ca/rotation/retire', ADMINISTRATOR, async (request) => reportJson(await rotation.retire(readStep(request.body), access.actorOf(request))));
+  app.post('/ca/rotation/retire', ADMINISTRATOR, async (request) =>
+    reportJson(await rotation.retire(readStep(request.body), access.actorOf(request))),
+  );
 
-  app.post('/ca/rotation/back', ADMINISTRATOR, async (request) => reportJson(await rotation.back(readStep(request.body), access.actorOf(request))));
+  app.post('/ca/rotation/back', ADMINISTRATOR, async (request) =>
+    reportJson(await rotation.back(readStep(request.body), access.actorOf(request))),
+  );
 
-  app.delete<{ Params: { thumbprint: string } }>('/ca/generations/:thumbprint', ADMINISTRATOR, async (request, reply) => {
-    await rotation.forget(request.params.thumbprint, readReason(request.query), access.actorOf(request));
-    return await reply.code(204).send();
-  });
+  app.delete<{ Params: { thumbprint: string } }>(
+    '/ca/generations/:thumbprint',
+    ADMINISTRATOR,
+    async (request, reply) => {
+      await rotation.forget(request.params.thumbprint, readReason(request.query), access.actorOf(request));
+      return await reply.code(204).send();
+    },
+  );
 }
 
 function reportJson({ dryRun, phase, missing, notices, pending }: RotationReport) {
@@ -61,5 +99,10 @@ function reportJson({ dryRun, phase, missing, notices, pending }: RotationReport
 }
 
 function agentsJson(agents: readonly NamedAgent[]) {
-  return { missing: agents.length, agents: agents.slice(0, NAMED_AGENTS).map(({ id, name, why, text, since }) => ({ id, name, why, text, since: since === null ? null : timeOf(since) })) };
+  return {
+    missing: agents.length,
+    agents: agents
+      .slice(0, NAMED_AGENTS)
+      .map(({ id, name, why, text, since }) => ({ id, name, why, text, since: since === null ? null : timeOf(since) })),
+  };
 }

@@ -21,34 +21,47 @@ const MAX_BATCH = 1000;
 /** So many faulty places are named in one answer. */
 const MAX_FAULTS = 20;
 
-const readDeadLetters = queryOf(Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }));
+const readDeadLetters = queryOf(
+  Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }),
+);
 
-export function messageRoutes(app: FastifyInstance, { agents, messages, parameters, metrics, now }: AdminServices): void {
+export function messageRoutes(
+  app: FastifyInstance,
+  { agents, messages, parameters, metrics, now }: AdminServices,
+): void {
   const { queuegate_messages_accepted_total: accepted } = metrics.instruments;
 
   void app.register(async (scope: FastifyInstance) => {
     keepMessageText(scope);
-    scope.post<{ Params: { id: string } }>('/agents/:id/messages', { ...OPERATOR, bodyLimit: MAX_MESSAGES_BODY_BYTES }, async (request, reply) => {
-      const { id } = await agents.find(request.params.id);
-      const maxBytes = parameters.values()['agents.maxMessageBytes'];
-      const batch = readBatch(request.body, maxBytes, new Date(now()));
-      const appended = await messages.append(id, batch.messages).catch((error: unknown) => {
-        throw placed(error, batch);
-      });
-      const count = { stored: 0, duplicate: 0 };
-      const told = batch.messages.map((message, i) => {
-        const { outcome = 'stored', number = null } = appended[i] ?? {};
-        count[outcome] += 1;
-        return { id: message.id, source: message.source, outcome, number };
-      });
-      for (const outcome of ['stored', 'duplicate'] as const) if (count[outcome] > 0) accepted.inc({ outcome }, count[outcome]);
-      return await reply.code(202).send({ messages: told });
-    });
+    scope.post<{ Params: { id: string } }>(
+      '/agents/:id/messages',
+      { ...OPERATOR, bodyLimit: MAX_MESSAGES_BODY_BYTES },
+      async (request, reply) => {
+        const { id } = await agents.find(request.params.id);
+        const maxBytes = parameters.values()['agents.maxMessageBytes'];
+        const batch = readBatch(request.body, maxBytes, new Date(now()));
+        const appended = await messages.append(id, batch.messages).catch((error: unknown) => {
+          throw placed(error, batch);
+        });
+        const count = { stored: 0, duplicate: 0 };
+        const told = batch.messages.map((message, i) => {
+          const { outcome = 'stored', number = null } = appended[i] ?? {};
+          count[outcome] += 1;
+          return { id: message.id, source: message.source, outcome, number };
+        });
+        for (const outcome of ['stored', 'duplicate'] as const)
+          if (count[outcome] > 0) accepted.inc({ outcome }, count[outcome]);
+        return await reply.code(202).send({ messages: told });
+      },
+    );
   });
 
   app.get('/dead-letters', VIEWER, async (request) => {
     const { agent, limit: most } = readDeadLetters(request.query);
-    const found = await messages.deadLetters({ limit: most, ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }) });
+    const found = await messages.deadLetters({
+      limit: most,
+      ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }),
+    });
     return { deadLetters: found.map(deadLetterJson) };
   });
 }
@@ -65,7 +78,8 @@ interface Batch {
 function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
   // A request without a body has no content type either, and is not parsed.
   const { isArray, items, count } = scannedBody(() => scanBatch(typeof body === 'string' ? body : '', MAX_BATCH));
-  if (count === 0 || count > MAX_BATCH) throw new RequestFaults([{ place: '', text: `the batch holds ${count} messages; allowed: 1 to ${MAX_BATCH}` }]);
+  if (count === 0 || count > MAX_BATCH)
+    throw new RequestFaults([{ place: '', text: `the batch holds ${count} messages; allowed: 1 to ${MAX_BATCH}` }]);
   const faults: RequestFault[] = [];
   let expired: { readonly pointer: string; readonly found: string } | undefined;
   let isInvalid = false;
@@ -80,7 +94,8 @@ function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
       if (faults.length < MAX_FAULTS) faults.push({ place, text: faultText(message) });
     }
   }
-  if (expired !== undefined && !isInvalid) throw new PlacedFault(messageFault('message_expired', { ...expired, now: now.toISOString() }), faults);
+  if (expired !== undefined && !isInvalid)
+    throw new PlacedFault(messageFault('message_expired', { ...expired, now: now.toISOString() }), faults);
   if (faults.length > 0) throw new RequestFaults(faults);
   return { isArray, messages };
 }
@@ -88,7 +103,9 @@ function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
 /** The error of the store with the place of each message that it names. */
 function placed(error: unknown, { isArray, messages }: Batch): unknown {
   if (!isCoded(error, 'id_reused')) return error;
-  const indexes = String(error.parameters['indexes'] ?? '').split(', ').map(Number);
+  const indexes = String(error.parameters['indexes'] ?? '')
+    .split(', ')
+    .map(Number);
   const faults = indexes.map((index) => ({
     place: `${isArray ? `/${index}` : ''}/id`,
     text: `the id ${messages[index]?.id ?? ''} was given to a message with other data`,

@@ -41,7 +41,13 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
   const gauge = metrics.instruments.queuegate_waiting_requests;
 
   /** Waits for something to answer, until the time is over or the client is gone. */
-  async function poll(after: number, filter: EventFilter, most: number, signal: AbortSignal, gone: AbortSignal): Promise<Page> {
+  async function poll(
+    after: number,
+    filter: EventFilter,
+    most: number,
+    signal: AbortSignal,
+    gone: AbortSignal,
+  ): Promise<Page> {
     let page = await readPage(events, after, filter, most, gone);
     if (page.events.length > 0 || signal.aborted) return page;
     if (waiting >= MAX_WAITING) throw adminFault('too_many_waiting', { count: waiting });
@@ -62,7 +68,11 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
     const newest = await events.lastCursor();
     const after = from === 'newest' ? newest : Number(from);
     if (after > newest) throw adminFault('cursor_ahead', { after, newest });
-    const filter = { ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }), ...(type === undefined ? {} : { type }), ...(source === undefined ? {} : { source }) };
+    const filter = {
+      ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }),
+      ...(type === undefined ? {} : { type }),
+      ...(source === undefined ? {} : { source }),
+    };
 
     const [ended, gone] = [new AbortController(), new AbortController()];
     const timer = setTimeout(() => ended.abort(), Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000);
@@ -84,7 +94,13 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
  * A page may end before `limit` (the store bounds it in bytes, and a filter's search in cursors): only an empty one says that
  * nothing more fits, and then `next` passes what the filter left out.
  */
-async function readPage(events: EventsPort, after: number, filter: EventFilter, most: number, gone: AbortSignal): Promise<Page> {
+async function readPage(
+  events: EventsPort,
+  after: number,
+  filter: EventFilter,
+  most: number,
+  gone: AbortSignal,
+): Promise<Page> {
   const found = await events.read(after, filter, most, gone);
   const last = found.at(-1);
   if (last !== undefined) return { events: found, next: last.cursor };
@@ -95,9 +111,16 @@ async function readPage(events: EventsPort, after: number, filter: EventFilter, 
 }
 
 /** The events are JSON text in the store and go out as that text. In the batch form each says by an extension which agent sent it. */
-async function sendPage(reply: FastifyReply, { events, next }: Page, accept: string | undefined): Promise<FastifyReply> {
+async function sendPage(
+  reply: FastifyReply,
+  { events, next }: Page,
+  accept: string | undefined,
+): Promise<FastifyReply> {
   if (accept?.includes(BATCH_TYPE) === true) {
-    return await reply.type(`${BATCH_TYPE}; charset=utf-8`).header('queuegate-next', String(next)).send(`[${events.map(({ json, agentId }) => withAgent(json, agentId)).join(',')}]`);
+    return await reply
+      .type(`${BATCH_TYPE}; charset=utf-8`)
+      .header('queuegate-next', String(next))
+      .send(`[${events.map(({ json, agentId }) => withAgent(json, agentId)).join(',')}]`);
   }
   const items = events.map(({ cursor, agentId, incarnation, number, receivedAt, json }) => {
     const about = JSON.stringify({ cursor, agent: agentId, incarnation, number, receivedAt: timeOf(receivedAt) });

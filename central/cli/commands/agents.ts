@@ -18,7 +18,13 @@ export const agentCommands: readonly Command[] = [
     async run(call) {
       const agents: Readonly<Record<string, unknown>>[] = [];
       for await (const agent of everyAgent(call.client, call.text('state'))) agents.push(agent);
-      call.answer({ agents }, () => table(['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'], agents.map(agentRow), 'No agents. "queuegate tokens create-enrolment" prints the line that makes one.'));
+      call.answer({ agents }, () =>
+        table(
+          ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'],
+          agents.map(agentRow),
+          'No agents. "queuegate tokens create-enrolment" prints the line that makes one.',
+        ),
+      );
     },
   },
   {
@@ -30,7 +36,11 @@ export const agentCommands: readonly Command[] = [
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
       const [session, logs] = [recordOf(agent['session']), recordOf(agent['logs'])];
-      const [certificate, renewal, revocation] = [recordOf(agent['certificate']), recordOf(agent['renewal']), recordOf(agent['revocation'])];
+      const [certificate, renewal, revocation] = [
+        recordOf(agent['certificate']),
+        recordOf(agent['renewal']),
+        recordOf(agent['revocation']),
+      ];
       const [down, up] = [recordOf(logs['down']), recordOf(logs['up'])];
       call.answer(agent, () =>
         facts([
@@ -38,13 +48,33 @@ export const agentCommands: readonly Command[] = [
           ['id', agent['id']],
           ['state', `${shown(agent['state'])} since ${shown(agent['stateSince'])}: ${shown(agent['stateReason'])}`],
           ['key', `sha256:${shown(agent['keyThumbprint'])}`],
-          ['certificate', agent['certificate'] === null ? 'none on record' : `until ${shown(certificate['notAfter'])}, serial ${shown(certificate['serial'])}, issued by ${shown(certificate['issuer'])}`],
+          [
+            'certificate',
+            agent['certificate'] === null
+              ? 'none on record'
+              : `until ${shown(certificate['notAfter'])}, serial ${shown(certificate['serial'])}, issued by ${shown(certificate['issuer'])}`,
+          ],
           ['SHA-256', certificate['thumbprint'] === undefined ? null : fingerprint(certificate['thumbprint'])],
-          ['next key', agent['renewal'] === null ? null : `sha256:${shown(renewal['keyThumbprint'])}, since ${shown(renewal['since'])}, ${renewal['installedAt'] === null ? 'not installed yet' : `installed ${shown(renewal['installedAt'])}`}`],
-          ...(agent['revocation'] === null ? [] : [['revoked', `${shown(revocation['at'])}: ${shown(revocation['reason'])}`] as const]),
+          [
+            'next key',
+            agent['renewal'] === null
+              ? null
+              : `sha256:${shown(renewal['keyThumbprint'])}, since ${shown(renewal['since'])}, ${renewal['installedAt'] === null ? 'not installed yet' : `installed ${shown(renewal['installedAt'])}`}`,
+          ],
+          ...(agent['revocation'] === null
+            ? []
+            : [['revoked', `${shown(revocation['at'])}: ${shown(revocation['reason'])}`] as const]),
           ['enrolled', `${shown(agent['enrolledAt'])} by ${shown(agent['enrolledBy'])}`],
-          ['connection', agent['session'] === null ? null : `${shown(session['transport'])} from ${shown(session['address'])}, version ${shown(session['version'])}, since ${shown(session['since'])}${session['endedAt'] === null ? '' : `, ended ${shown(session['endedAt'])}`}`],
-          ['messages waiting', `${shown(down['messages'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`],
+          [
+            'connection',
+            agent['session'] === null
+              ? null
+              : `${shown(session['transport'])} from ${shown(session['address'])}, version ${shown(session['version'])}, since ${shown(session['since'])}${session['endedAt'] === null ? '' : `, ended ${shown(session['endedAt'])}`}`,
+          ],
+          [
+            'messages waiting',
+            `${shown(down['messages'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`,
+          ],
           ['events received', `${shown(up['number'])}${up['lastAt'] === null ? '' : `, last ${shown(up['lastAt'])}`}`],
         ]),
       );
@@ -66,11 +96,29 @@ export const agentCommands: readonly Command[] = [
     name: 'incidents list',
     usage: '[--agent AGENT] [--limit N]',
     summary: 'what went wrong with agents, newest first',
-    options: { agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' } },
+    options: {
+      agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
+      limit: { type: 'string', doc: 'at most so many; 100 unless set' },
+    },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/incidents', { query: { agent: call.text('agent'), limit: call.number('limit') } });
-      call.answer(answer, () => table(['at', 'kind', 'count', 'agent', 'address', 'detail'], rowsOf(answer, 'incidents').map((row) => [row['at'], row['kind'], row['count'], row['agent'], row['address'], row['detail']]), 'No incidents.'));
+      const answer = await call.client.request('GET', '/incidents', {
+        query: { agent: call.text('agent'), limit: call.number('limit') },
+      });
+      call.answer(answer, () =>
+        table(
+          ['at', 'kind', 'count', 'agent', 'address', 'detail'],
+          rowsOf(answer, 'incidents').map((row) => [
+            row['at'],
+            row['kind'],
+            row['count'],
+            row['agent'],
+            row['address'],
+            row['detail'],
+          ]),
+          'No incidents.',
+        ),
+      );
     },
   },
   {
@@ -90,25 +138,55 @@ export const agentCommands: readonly Command[] = [
       const [type, file, data] = [call.text('type'), call.text('file'), call.text('data')];
       if ((type === undefined) === (file === undefined)) throw call.complain('either --type or --file is needed');
       const [subject, source] = [call.text('subject'), call.text('source')];
-      const made = JSON.stringify({ type, ...(subject === undefined ? {} : { subject }), ...(source === undefined ? {} : { source }) });
+      const made = JSON.stringify({
+        type,
+        ...(subject === undefined ? {} : { subject }),
+        ...(source === undefined ? {} : { source }),
+      });
       const withData = data === undefined ? made : `${made.slice(0, -1)},"data":${data}}`;
       const text = file === undefined ? withData : file === '-' ? await call.readStdin() : await readText(file);
       // Only validated: what was typed or written is sent as it is.
       parseJson(file === undefined ? (data ?? '{}') : text, file ?? '--data');
       const agent = await findAgent(call.client, call.words[0] ?? '');
       const answer = await call.client.request('POST', `/agents/${idIn(agent)}/messages`, { bodyText: text });
-      call.answer(answer, () => rowsOf(answer, 'messages').map((row) => `${shown(row['outcome'])}: number ${shown(row['number'])} for ${shown(agent['name'])}, id ${shown(row['id'])}`).join('\n'));
+      call.answer(answer, () =>
+        rowsOf(answer, 'messages')
+          .map(
+            (row) =>
+              `${shown(row['outcome'])}: number ${shown(row['number'])} for ${shown(agent['name'])}, id ${shown(row['id'])}`,
+          )
+          .join('\n'),
+      );
     },
   },
   {
     name: 'messages dead-letters',
     usage: '[--agent AGENT] [--limit N]',
     summary: 'messages that expired or were rejected, newest first',
-    options: { agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' } },
+    options: {
+      agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
+      limit: { type: 'string', doc: 'at most so many; 100 unless set' },
+    },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/dead-letters', { query: { agent: call.text('agent'), limit: call.number('limit') } });
-      call.answer(answer, () => table(['at', 'direction', 'agent', 'number', 'count', 'id', 'reason'], rowsOf(answer, 'deadLetters').map((row) => [row['at'], row['direction'], row['agent'], row['number'], row['count'], row['id'], row['reason']]), 'No dead letters.'));
+      const answer = await call.client.request('GET', '/dead-letters', {
+        query: { agent: call.text('agent'), limit: call.number('limit') },
+      });
+      call.answer(answer, () =>
+        table(
+          ['at', 'direction', 'agent', 'number', 'count', 'id', 'reason'],
+          rowsOf(answer, 'deadLetters').map((row) => [
+            row['at'],
+            row['direction'],
+            row['agent'],
+            row['number'],
+            row['count'],
+            row['id'],
+            row['reason'],
+          ]),
+          'No dead letters.',
+        ),
+      );
     },
   },
 ];
@@ -116,12 +194,23 @@ export const agentCommands: readonly Command[] = [
 function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {
   const session = agent['state'] === 'Online' ? recordOf(agent['session']) : {};
   const logs = recordOf(agent['logs']);
-  return [agent['name'], agent['state'], agent['stateSince'], session['transport'], session['address'], recordOf(logs['down'])['messages'], recordOf(logs['up'])['number'], agent['id']];
+  return [
+    agent['name'],
+    agent['state'],
+    agent['stateSince'],
+    session['transport'],
+    session['address'],
+    recordOf(logs['down'])['messages'],
+    recordOf(logs['up'])['number'],
+    agent['id'],
+  ];
 }
 
 async function* everyAgent(client: Client, state?: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
-  for (let after: unknown; after !== null; ) {
-    const page = await client.request('GET', '/agents', { query: { limit: PAGE, state, after: typeof after === 'string' ? after : undefined } });
+  for (let after: unknown; after !== null;) {
+    const page = await client.request('GET', '/agents', {
+      query: { limit: PAGE, state, after: typeof after === 'string' ? after : undefined },
+    });
     yield* rowsOf(page, 'agents');
     after = recordOf(page)['next'] ?? null;
   }
@@ -137,6 +226,11 @@ export function idIn(agent: Readonly<Record<string, unknown>>): string {
 }
 
 async function readText(path: string): Promise<string> {
-  const bytes = await readBoundedFile({ path, what: 'The file', maxBytes: MAX_FILE_BYTES, hint: 'Name a file with one CloudEvent or an array of them.' });
+  const bytes = await readBoundedFile({
+    path,
+    what: 'The file',
+    maxBytes: MAX_FILE_BYTES,
+    hint: 'Name a file with one CloudEvent or an array of them.',
+  });
   return bodyText(bytes);
 }

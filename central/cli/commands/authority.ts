@@ -19,7 +19,12 @@ export const authorityCommands: readonly Command[] = [
       call.answer(answer, () =>
         [
           ...rowsOf(answer, 'generations').map((row) =>
-            [`${shown(row['role'])}: ${shown(row['subject'])}`, `  ${shown(row['usedFor'])}, since ${shown(row['since'])}`, `  SHA-256 ${fingerprint(row['thumbprint'])}`, `  ${shown(row['key'])}, ${shown(row['origin'])}, until ${shown(row['notAfter'])}; root ${shown(recordOf(row['root'])['subject'])}`].join('\n'),
+            [
+              `${shown(row['role'])}: ${shown(row['subject'])}`,
+              `  ${shown(row['usedFor'])}, since ${shown(row['since'])}`,
+              `  SHA-256 ${fingerprint(row['thumbprint'])}`,
+              `  ${shown(row['key'])}, ${shown(row['origin'])}, until ${shown(row['notAfter'])}; root ${shown(recordOf(row['root'])['subject'])}`,
+            ].join('\n'),
           ),
           `pin ${shown(recordOf(answer)['pin'])}\nsigning key ${shown(recordOf(answer)['signingKey'])}`,
         ].join('\n\n'),
@@ -32,7 +37,10 @@ export const authorityCommands: readonly Command[] = [
     summary: 'what agents trust as PEM, for truststores; or the authority with its key',
     help: 'For a truststore: keytool -importcert -noprompt -alias queuegate -file FILE -keystore truststore.jks\nWith its key it is PKCS#12 under a password of at least 12 characters, for a second Central ("queuegate ca import").',
     options: {
-      out: { type: 'string', doc: 'write it to this file instead of the standard output; with its key, a new file with mode 0600' },
+      out: {
+        type: 'string',
+        doc: 'write it to this file instead of the standard output; with its key, a new file with mode 0600',
+      },
       'with-key': { type: 'boolean', doc: 'the authority with its private key, as PKCS#12' },
       'password-file': { type: 'string', doc: `file with the password of the PKCS#12 (or ${PASSWORD})` },
       thumbprint: { type: 'string', doc: 'with its key: this generation instead of the current one' },
@@ -43,11 +51,23 @@ export const authorityCommands: readonly Command[] = [
       if (call.flag('with-key')) {
         if (file !== undefined) await checkSecretFile(resolve(call.workingFolder, file));
         const password = await call.secret('password-file', PASSWORD, 'Password for the file with the key');
-        if (file === undefined || password === undefined) throw call.complain(`--with-key needs --out, and a password (--password-file or ${PASSWORD})`);
+        if (file === undefined || password === undefined)
+          throw call.complain(`--with-key needs --out, and a password (--password-file or ${PASSWORD})`);
         const thumbprint = call.text('thumbprint')?.replaceAll(':', '').toLowerCase();
-        const answer = recordOf(await call.client.request('POST', '/ca/export', { body: { password, ...(thumbprint === undefined ? {} : { thumbprint }) } }));
-        await createSecretFile(resolve(call.workingFolder, file), Buffer.from(typeof answer['pkcs12'] === 'string' ? answer['pkcs12'] : '', 'base64'));
-        return call.answer({ file, thumbprint: answer['thumbprint'] }, () => `Written to ${file}: the authority ${fingerprint(answer['thumbprint'])} with its key. Whoever has file and password can pretend to be Central.`);
+        const answer = recordOf(
+          await call.client.request('POST', '/ca/export', {
+            body: { password, ...(thumbprint === undefined ? {} : { thumbprint }) },
+          }),
+        );
+        await createSecretFile(
+          resolve(call.workingFolder, file),
+          Buffer.from(typeof answer['pkcs12'] === 'string' ? answer['pkcs12'] : '', 'base64'),
+        );
+        return call.answer(
+          { file, thumbprint: answer['thumbprint'] },
+          () =>
+            `Written to ${file}: the authority ${fingerprint(answer['thumbprint'])} with its key. Whoever has file and password can pretend to be Central.`,
+        );
       }
       const pem = await call.client.text('/ca/root.pem');
       if (file === undefined) return call.answer({ pem }, () => pem.trimEnd());
@@ -71,7 +91,12 @@ export const authorityCommands: readonly Command[] = [
     },
     words: { least: 1, most: 1 },
     async run(call) {
-      const [key, alias, comment, ticket] = [call.text('key'), call.text('alias'), call.text('comment'), call.text('ticket')];
+      const [key, alias, comment, ticket] = [
+        call.text('key'),
+        call.text('alias'),
+        call.text('comment'),
+        call.text('ticket'),
+      ];
       const password = await call.secret('password-file', PASSWORD);
       const body = {
         ...(await fileForRequest(call.words[0] ?? '', 'The authority')),
@@ -90,7 +115,12 @@ export const authorityCommands: readonly Command[] = [
         [
           `${answer['dryRun'] === true ? 'Would sign from then on' : 'Signs from now on'}: ${shown(authority['subject'])}`,
           `  SHA-256 ${fingerprint(authority['thumbprint'])}`,
-          ...(cutOff.length === 0 ? [] : [answer['dryRun'] === true ? 'Would cut off, as far as is known:' : 'Cut off, as far as is known:', ...cutOff]),
+          ...(cutOff.length === 0
+            ? []
+            : [
+                answer['dryRun'] === true ? 'Would cut off, as far as is known:' : 'Cut off, as far as is known:',
+                ...cutOff,
+              ]),
           ...(Array.isArray(answer['notices']) ? answer['notices'].map((notice) => `Note: ${shown(notice)}`) : []),
         ].join('\n'),
       );
@@ -107,9 +137,19 @@ export const authorityCommands: readonly Command[] = [
     },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/certificates', { query: { withinDays: call.number('within-days'), kind: call.text('kind'), limit: call.number('limit') ?? 1000 } });
-      const rows = rowsOf(answer, 'certificates').map((row) => [row['daysLeft'], row['notAfter'], row['kind'], row['which'], row['subject'], row['usedFor']]);
-      const more = recordOf(answer)['next'] === null ? '' : '\n\nThere are more: give --within-days, --kind or --limit.';
+      const answer = await call.client.request('GET', '/certificates', {
+        query: { withinDays: call.number('within-days'), kind: call.text('kind'), limit: call.number('limit') ?? 1000 },
+      });
+      const rows = rowsOf(answer, 'certificates').map((row) => [
+        row['daysLeft'],
+        row['notAfter'],
+        row['kind'],
+        row['which'],
+        row['subject'],
+        row['usedFor'],
+      ]);
+      const more =
+        recordOf(answer)['next'] === null ? '' : '\n\nThere are more: give --within-days, --kind or --limit.';
       call.answer(answer, () => table(['days', 'until', 'kind', 'which', 'subject', 'used for'], rows, 'None.') + more);
     },
   },

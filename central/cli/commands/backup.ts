@@ -10,7 +10,12 @@ import type { Command, CommandCall } from '../command.ts';
 import { cliFault } from '../errors.ts';
 import { recordOf, shown } from '../print.ts';
 
-const PASSWORD_FILE = { 'password-file': { type: 'string', doc: 'file with the password of the backup (or the password itself in QUEUEGATE_BACKUP_PASSWORD)' } } as const;
+const PASSWORD_FILE = {
+  'password-file': {
+    type: 'string',
+    doc: 'file with the password of the backup (or the password itself in QUEUEGATE_BACKUP_PASSWORD)',
+  },
+} as const;
 /** How long a Central may take to come back. */
 const BACK_WITHIN_MS = 120_000;
 const LOOK_MS = 500;
@@ -38,7 +43,11 @@ export const backupCommands: readonly Command[] = [
         const facts = await prove(unfinished.temporary, password);
         await unfinished.finish();
         const { size } = await stat(file);
-        call.answer({ file, bytes: size, backup: facts }, () => `Written to ${file} (${size} bytes), and read back with the password.\nWithout the password nobody can restore it.`);
+        call.answer(
+          { file, bytes: size, backup: facts },
+          () =>
+            `Written to ${file} (${size} bytes), and read back with the password.\nWithout the password nobody can restore it.`,
+        );
       } catch (error) {
         await unfinished.discard();
         if (isCoded(error) || call.signal.aborted) throw error;
@@ -59,13 +68,21 @@ export const backupCommands: readonly Command[] = [
       const known = await stat(file).catch((error: unknown) => {
         throw call.complain(`${file} cannot be read (${textOf(error)})`);
       });
-      const headers = { 'content-type': 'application/octet-stream', 'content-length': String(known.size), 'queuegate-backup-password': Buffer.from(password).toString('base64url') };
+      const headers = {
+        'content-type': 'application/octet-stream',
+        'content-length': String(known.size),
+        'queuegate-backup-password': Buffer.from(password).toString('base64url'),
+      };
       const before = (await startOf(call))?.startedAt;
       const answer = recordOf(await call.client.upload('/restore', headers, createReadStream(file)));
       const facts = recordOf(answer['backup']);
       const failure = await backAgain(call, before);
       if (failure !== undefined) throw cliFault('restore_undone', { found: failure });
-      call.answer(answer, () => `Central runs with the backup of ${shown(facts['created'])}.\nTokens and parameters are those of then; logs that do not fit are told under "queuegate incidents list".`);
+      call.answer(
+        answer,
+        () =>
+          `Central runs with the backup of ${shown(facts['created'])}.\nTokens and parameters are those of then; logs that do not fit are told under "queuegate incidents list".`,
+      );
     },
   },
 ];
@@ -78,7 +95,9 @@ async function prove(file: string, password: string): Promise<unknown> {
 }
 
 /** When the Central that answers now was started, and why it runs with the store from before; undefined while none answers. */
-async function startOf(call: CommandCall): Promise<{ readonly startedAt: string; readonly failure: string | undefined } | undefined> {
+async function startOf(
+  call: CommandCall,
+): Promise<{ readonly startedAt: string; readonly failure: string | undefined } | undefined> {
   return await call.client.request('GET', '/status').then(
     (status) => {
       const { startedAt, restore } = recordOf(status);
@@ -88,7 +107,8 @@ async function startOf(call: CommandCall): Promise<{ readonly startedAt: string;
     (error: unknown) => {
       // The token may be younger than the backup: then this Central does not know it, and is the restored one.
       if (isCoded(error, 'unauthenticated')) return { startedAt: 'with the restored tokens', failure: undefined };
-      if (isCoded(error, 'administration_unreachable', 'local_socket_missing', 'going_away', 'store_stopped')) return undefined;
+      if (isCoded(error, 'administration_unreachable', 'local_socket_missing', 'going_away', 'store_stopped'))
+        return undefined;
       throw error;
     },
   );

@@ -10,12 +10,19 @@ const AGAIN = {
   'dry-run': { type: 'boolean', doc: 'only check it, and say who would refuse it' },
   force: { type: 'boolean', doc: 'even if agents do not trust it' },
   'confirm-within': { type: 'string', doc: 'seconds within which it must be confirmed; else Central goes back' },
-  'confirm-share': { type: 'string', doc: 'share of agents (0 to 1) that must be back over it by then; 0.9 unless set' },
+  'confirm-share': {
+    type: 'string',
+    doc: 'share of agents (0 to 1) that must be back over it by then; 0.9 unless set',
+  },
   comment: { type: 'string', doc: 'why, for the audit log' },
   ticket: { type: 'string', doc: 'number of the ticket, for the audit log' },
 } as const;
-const SWAP = { ...AGAIN, stage: { type: 'boolean', doc: 'keep it for "queuegate certificate activate"; agents learn to trust its root first' } } as const;
-const CONFIRM_HELP = 'With --confirm-within the agents on wss are asked to come back over it; unless enough of them do and "queuegate\ncertificate confirm" follows in time (over HTTPS), Central goes back to the one before.';
+const SWAP = {
+  ...AGAIN,
+  stage: { type: 'boolean', doc: 'keep it for "queuegate certificate activate"; agents learn to trust its root first' },
+} as const;
+const CONFIRM_HELP =
+  'With --confirm-within the agents on wss are asked to come back over it; unless enough of them do and "queuegate\ncertificate confirm" follows in time (over HTTPS), Central goes back to the one before.';
 
 export const certificateCommands: readonly Command[] = [
   {
@@ -29,7 +36,9 @@ export const certificateCommands: readonly Command[] = [
       const request = recordOf(answer['request']);
       call.answer(answer, () =>
         [
-          ...(['current', 'staged', 'previous'] as const).map((slot) => (answer[slot] === null ? `${slot}: none` : certificateText(slot, recordOf(answer[slot])))),
+          ...(['current', 'staged', 'previous'] as const).map((slot) =>
+            answer[slot] === null ? `${slot}: none` : certificateText(slot, recordOf(answer[slot])),
+          ),
           answer['request'] === null ? 'request: none' : `request: since ${shown(request['madeAt'])}, not answered yet`,
           ...(answer['pending'] === null ? [] : [pendingText(answer['pending'])]),
         ].join('\n'),
@@ -41,11 +50,20 @@ export const certificateCommands: readonly Command[] = [
     usage: '--out FILE [--key ec|rsa]',
     summary: 'a request (CSR) for another authority; its key stays in Central',
     help: 'The names are those of the configuration (advertised.names) and of the parameter certificate.subjectAlternativeNames.\nGive the answer back with "queuegate certificate install FILE".',
-    options: { out: { type: 'string', doc: 'write it to this file' }, key: { type: 'string', doc: 'ec (P-256, unless set) or rsa (3072 bits)' }, comment: AGAIN.comment, ticket: AGAIN.ticket },
+    options: {
+      out: { type: 'string', doc: 'write it to this file' },
+      key: { type: 'string', doc: 'ec (P-256, unless set) or rsa (3072 bits)' },
+      comment: AGAIN.comment,
+      ticket: AGAIN.ticket,
+    },
     words: { least: 0, most: 0 },
     async run(call) {
       const [file, key] = [call.text('out'), call.text('key')];
-      const answer = recordOf(await call.client.request('POST', '/certificate/request', { body: { ...(key === undefined ? {} : { key }), ...whyOf(call) } }));
+      const answer = recordOf(
+        await call.client.request('POST', '/certificate/request', {
+          body: { ...(key === undefined ? {} : { key }), ...whyOf(call) },
+        }),
+      );
       const csr = typeof answer['csr'] === 'string' ? answer['csr'] : '';
       if (file === undefined) return call.answer(answer, () => csr.trimEnd());
       await writeAnswer(file, Buffer.from(csr));
@@ -78,7 +96,10 @@ export const certificateCommands: readonly Command[] = [
     words: { least: 1, most: 1 },
     async run(call) {
       const [key, alias] = [call.text('key'), call.text('alias')];
-      const [password, keyPassword] = [await call.secret('password-file', PASSWORD), await call.secret('key-password-file', KEY_PASSWORD)];
+      const [password, keyPassword] = [
+        await call.secret('password-file', PASSWORD),
+        await call.secret('key-password-file', KEY_PASSWORD),
+      ];
       await swap(call, '/certificate/import', {
         ...(await fileForRequest(call.words[0] ?? '', 'The certificate')),
         ...(key === undefined ? {} : { key: (await fileForRequest(key, 'The key')).file }),
@@ -88,9 +109,33 @@ export const certificateCommands: readonly Command[] = [
       });
     },
   },
-  { name: 'certificate generate', usage: '[options]', summary: "a new one by Central's own authority", help: CONFIRM_HELP, options: SWAP, words: { least: 0, most: 0 }, run: (call) => swap(call, '/certificate/generate', {}) },
-  { name: 'certificate activate', usage: '[options]', summary: 'show the staged one', help: CONFIRM_HELP, options: AGAIN, words: { least: 0, most: 0 }, run: (call) => swap(call, '/certificate/activate', {}) },
-  { name: 'certificate restore', usage: '[options]', summary: 'go back to the previous one', help: CONFIRM_HELP, options: AGAIN, words: { least: 0, most: 0 }, run: (call) => swap(call, '/certificate/restore', {}) },
+  {
+    name: 'certificate generate',
+    usage: '[options]',
+    summary: "a new one by Central's own authority",
+    help: CONFIRM_HELP,
+    options: SWAP,
+    words: { least: 0, most: 0 },
+    run: (call) => swap(call, '/certificate/generate', {}),
+  },
+  {
+    name: 'certificate activate',
+    usage: '[options]',
+    summary: 'show the staged one',
+    help: CONFIRM_HELP,
+    options: AGAIN,
+    words: { least: 0, most: 0 },
+    run: (call) => swap(call, '/certificate/activate', {}),
+  },
+  {
+    name: 'certificate restore',
+    usage: '[options]',
+    summary: 'go back to the previous one',
+    help: CONFIRM_HELP,
+    options: AGAIN,
+    words: { least: 0, most: 0 },
+    run: (call) => swap(call, '/certificate/restore', {}),
+  },
   {
     name: 'certificate discard',
     usage: '',
@@ -128,9 +173,18 @@ export const certificateCommands: readonly Command[] = [
 
 async function swap(call: CommandCall, path: string, file: Readonly<Record<string, unknown>>): Promise<void> {
   const [withinSeconds, share] = [call.number('confirm-within'), call.number('confirm-share')];
-  if (withinSeconds === undefined && share !== undefined) throw call.complain('--confirm-share says nothing without --confirm-within');
-  const confirm = withinSeconds === undefined ? {} : { confirm: { withinSeconds, ...(share === undefined ? {} : { share }) } };
-  const body = { ...file, dryRun: call.flag('dry-run'), force: call.flag('force'), ...(call.flag('stage') ? { stage: true } : {}), ...whyOf(call), ...confirm };
+  if (withinSeconds === undefined && share !== undefined)
+    throw call.complain('--confirm-share says nothing without --confirm-within');
+  const confirm =
+    withinSeconds === undefined ? {} : { confirm: { withinSeconds, ...(share === undefined ? {} : { share }) } };
+  const body = {
+    ...file,
+    dryRun: call.flag('dry-run'),
+    force: call.flag('force'),
+    ...(call.flag('stage') ? { stage: true } : {}),
+    ...whyOf(call),
+    ...confirm,
+  };
   const answer = recordOf(await call.client.request('POST', path, { body }));
   const title = answer['dryRun'] === true ? 'would be shown' : answer['staged'] === true ? 'staged' : 'shown';
   const cutOff = rowsOf(answer, 'cutOff').map((row) => `  ${shown(row['name'])}`);

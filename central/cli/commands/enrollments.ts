@@ -9,7 +9,10 @@ import { fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
 
 const MAX_REQUEST_BYTES = 8192;
 
-const reasons = { comment: { type: 'string', doc: 'why, for the audit log' }, ticket: { type: 'string', doc: 'number of the ticket, for the audit log' } } as const;
+const reasons = {
+  comment: { type: 'string', doc: 'why, for the audit log' },
+  ticket: { type: 'string', doc: 'number of the ticket, for the audit log' },
+} as const;
 
 export const enrolmentCommands: readonly Command[] = [
   {
@@ -17,12 +20,31 @@ export const enrolmentCommands: readonly Command[] = [
     usage: '[--state pending|accepted|rejected]',
     summary: 'machines that asked to become agents without a token',
     help: 'Compare the whole thumbprint with the one that "queue-agent enrol" printed on the machine, then accept or reject it.\nThey may ask while the parameter agents.enrolment is approve; one that has not asked for a day is forgotten.',
-    options: { state: { type: 'string', doc: 'those that were accepted or rejected within the last days; pending unless set' } },
+    options: {
+      state: { type: 'string', doc: 'those that were accepted or rejected within the last days; pending unless set' },
+    },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/pending-enrolments', { query: { state: call.text('state'), limit: 1000 } });
-      const rows = rowsOf(answer, 'pendingEnrolments').map((row) => [row['keyThumbprint'], row['name'], row['address'], row['transport'], row['firstAskedAt'], row['lastAskedAt']]);
-      call.answer(answer, () => table(['key (sha256)', 'name', 'address', 'transport', 'asked first', 'asked last'], rows, 'No pending enrollments.') + countsText(recordOf(recordOf(answer)['counts'])));
+      const answer = await call.client.request('GET', '/pending-enrolments', {
+        query: { state: call.text('state'), limit: 1000 },
+      });
+      const rows = rowsOf(answer, 'pendingEnrolments').map((row) => [
+        row['keyThumbprint'],
+        row['name'],
+        row['address'],
+        row['transport'],
+        row['firstAskedAt'],
+        row['lastAskedAt'],
+      ]);
+      call.answer(
+        answer,
+        () =>
+          table(
+            ['key (sha256)', 'name', 'address', 'transport', 'asked first', 'asked last'],
+            rows,
+            'No pending enrollments.',
+          ) + countsText(recordOf(recordOf(answer)['counts'])),
+      );
     },
   },
   {
@@ -34,7 +56,11 @@ export const enrolmentCommands: readonly Command[] = [
     words: { least: 1, most: 1 },
     async run(call) {
       const answer = recordOf(await decide(call, 'accept'));
-      call.answer(answer, () => `Accepted: ${shown(answer['name'])}, key sha256:${shown(answer['keyThumbprint'])}\nIts next asking brings it its certificate.`);
+      call.answer(
+        answer,
+        () =>
+          `Accepted: ${shown(answer['name'])}, key sha256:${shown(answer['keyThumbprint'])}\nIts next asking brings it its certificate.`,
+      );
     },
   },
   {
@@ -55,7 +81,10 @@ export const enrolmentCommands: readonly Command[] = [
     help: 'FILE of --csr is what "queue-agent request" wrote there; take the file of --out back to "queue-agent install-certificate".\nCompare the thumbprint with the one that was printed there: a request that was exchanged on its way makes an agent of a stranger.',
     options: {
       csr: { type: 'string', doc: 'the request of the machine (PKCS#10, PEM)' },
-      out: { type: 'string', doc: 'where the answer is written: certificate, chain, roots and signing certificate as one PEM file' },
+      out: {
+        type: 'string',
+        doc: 'where the answer is written: certificate, chain, roots and signing certificate as one PEM file',
+      },
       name: { type: 'string', doc: 'name of the agent, in place of the one in the request' },
       id: { type: 'string', doc: 'its id, in place of the one in the request, or of the thumbprint of its key' },
       ...reasons,
@@ -64,7 +93,12 @@ export const enrolmentCommands: readonly Command[] = [
     async run(call) {
       const [file, out] = [call.text('csr'), call.text('out')];
       if (file === undefined || out === undefined) throw call.complain('--csr and --out are needed');
-      const bytes = await readBoundedFile({ path: file, what: 'The request', maxBytes: MAX_REQUEST_BYTES, hint: 'Name the file that "queue-agent request --out FILE" wrote.' });
+      const bytes = await readBoundedFile({
+        path: file,
+        what: 'The request',
+        maxBytes: MAX_REQUEST_BYTES,
+        hint: 'Name the file that "queue-agent request --out FILE" wrote.',
+      });
       const body = { csr: bytes.toString('utf8'), ...given(call, 'name', 'id', 'comment', 'ticket') };
       const answer = recordOf(await call.client.request('POST', '/agents/issue', { body }));
       await writeAnswer(out, Buffer.from(typeof answer['pem'] === 'string' ? answer['pem'] : ''));
@@ -89,11 +123,23 @@ export const enrolmentCommands: readonly Command[] = [
       const agent = await findAgent(call.client, call.words[0] ?? '');
       const body = { ...(hours === undefined ? {} : { hours }), ...given(call, 'comment', 'ticket') };
       const place = await secretPlace(call, 'recovery-code');
-      const { code, line: _line, ...rest } = recordOf(await call.client.request('POST', `/agents/${idIn(agent)}/rescue`, { body }));
+      const {
+        code,
+        line: _line,
+        ...rest
+      } = recordOf(await call.client.request('POST', `/agents/${idIn(agent)}/rescue`, { body }));
       const before = `On the machine of ${shown(rest['name'])}, before ${shown(rest['expiresAt'])}:`;
       const file = await place.keep(shown(code), shown(rest['id']));
-      if (file === undefined) return call.answer({ ...rest, code }, () => `${before}\n\n  queue-agent rescue\n\nand enter this code there:\n\n  ${shown(code)}\n`);
-      call.answer({ ...rest, codeFile: file }, () => `The recovery code is in ${file} (mode 0600).\n${before}\n\n  queue-agent rescue --code-file ${shellWord(file)}\n\nor without --code-file, and enter the code there.`);
+      if (file === undefined)
+        return call.answer(
+          { ...rest, code },
+          () => `${before}\n\n  queue-agent rescue\n\nand enter this code there:\n\n  ${shown(code)}\n`,
+        );
+      call.answer(
+        { ...rest, codeFile: file },
+        () =>
+          `The recovery code is in ${file} (mode 0600).\n${before}\n\n  queue-agent rescue --code-file ${shellWord(file)}\n\nor without --code-file, and enter the code there.`,
+      );
     },
   },
 ];
@@ -106,13 +152,17 @@ function countsText(counts: Readonly<Record<string, unknown>>): string {
 }
 
 async function decide(call: CommandCall, act: 'accept' | 'reject'): Promise<unknown> {
-  return await call.client.request('POST', `/pending-enrolments/${encodeURIComponent(call.words[0] ?? '')}/${act}`, { body: given(call, 'comment', 'ticket') });
+  return await call.client.request('POST', `/pending-enrolments/${encodeURIComponent(call.words[0] ?? '')}/${act}`, {
+    body: given(call, 'comment', 'ticket'),
+  });
 }
 
 /** The options that were given, as members of a body. */
 function given(call: CommandCall, ...names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(names.flatMap((name) => {
-    const value = call.text(name);
-    return value === undefined ? [] : [[name, value]];
-  }));
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = call.text(name);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }

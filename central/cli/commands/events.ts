@@ -1,7 +1,13 @@
 // The commands on events: list, and follow until it is interrupted.
 import type { Command, CommandCall } from '../command.ts';
 import { escapeLine } from '../../../shared/terminal/escape.ts';
-import { scanObjectWithList, scanValue, stringAt, type JsonMember, type JsonNode } from '../../../shared/wire/json-text.ts';
+import {
+  scanObjectWithList,
+  scanValue,
+  stringAt,
+  type JsonMember,
+  type JsonNode,
+} from '../../../shared/wire/json-text.ts';
 import { table } from '../print.ts';
 
 const FILTERS = {
@@ -19,13 +25,21 @@ export const eventCommands: readonly Command[] = [
     name: 'events list',
     usage: '[--after CURSOR] [--limit N] [filters]',
     summary: 'events that agents sent, oldest first',
-    options: { after: { type: 'string', doc: 'only behind this cursor' }, limit: { type: 'string', doc: 'at most so many; 100 unless set' }, ...FILTERS },
+    options: {
+      after: { type: 'string', doc: 'only behind this cursor' },
+      limit: { type: 'string', doc: 'at most so many; 100 unless set' },
+      ...FILTERS,
+    },
     words: { least: 0, most: 0 },
     async run(call) {
       const query = { after: call.text('after'), limit: call.number('limit'), ...filterOf(call) };
       const page = pageOf(await call.client.text('/events', { query }));
       if (call.json) return call.line(jsonLine(page.text, 0, page.text.length));
-      const rows = table(['cursor', 'received', 'agent', 'type', 'id', 'data'], page.events.map(eventRow), 'No events.');
+      const rows = table(
+        ['cursor', 'received', 'agent', 'type', 'id', 'data'],
+        page.events.map(eventRow),
+        'No events.',
+      );
       call.line(`${rows}\n\nNext: --after ${page.next}`);
     },
   },

@@ -16,14 +16,30 @@ export const handshakeCommands: readonly Command[] = [
     },
     words: { least: 0, most: 0 },
     async run(call) {
-      const query = { cause: call.text('cause'), address: call.text('address'), listener: call.text('listener'), limit: call.number('limit') };
+      const query = {
+        cause: call.text('cause'),
+        address: call.text('address'),
+        listener: call.text('listener'),
+        limit: call.number('limit'),
+      };
       const answer = await call.client.request('GET', '/handshake-failures', { query });
       const rows = rowsOf(answer, 'failures');
       // Each hint once, however many addresses need it.
       const hints = new Map(rows.map((row) => [shown(row['cause']), shown(row['hint'])]));
       call.answer(answer, () =>
         [
-          table(['last', 'count', 'listener', 'address', 'cause', 'what happened'], rows.map((row) => [row['lastAt'], row['count'], row['listener'], row['address'], row['cause'], row['text']]), `No handshake failed since ${shown(recordOf(answer)['since'])}.`),
+          table(
+            ['last', 'count', 'listener', 'address', 'cause', 'what happened'],
+            rows.map((row) => [
+              row['lastAt'],
+              row['count'],
+              row['listener'],
+              row['address'],
+              row['cause'],
+              row['text'],
+            ]),
+            `No handshake failed since ${shown(recordOf(answer)['since'])}.`,
+          ),
           ...(hints.size === 0 ? [] : ['', ...[...hints].map(([cause, hint]) => `${cause}: ${hint}`)]),
         ].join('\n'),
       );

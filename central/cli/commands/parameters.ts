@@ -19,9 +19,17 @@ export const parameterCommands: readonly Command[] = [
     async run(call) {
       const answer = await call.client.request('GET', '/parameters', { query: { group: call.text('group') } });
       call.answer(answer, () => {
-        const rows = rowsOf(answer, 'parameters').map((row) => [row['name'], valueText(row['value']), row['isDefault'] === true ? '' : 'changed', row['overriddenBy'] === null ? '' : `${valueText(row['effective'])} here (${shown(row['overriddenBy'])})`]);
+        const rows = rowsOf(answer, 'parameters').map((row) => [
+          row['name'],
+          valueText(row['value']),
+          row['isDefault'] === true ? '' : 'changed',
+          row['overriddenBy'] === null ? '' : `${valueText(row['effective'])} here (${shown(row['overriddenBy'])})`,
+        ]);
         const pending = recordOf(answer)['pending'];
-        return table(['name', 'value', 'default', 'this node'], rows, 'No parameters.') + (pending === null ? '' : `\n\n${pendingText(pending)}`);
+        return (
+          table(['name', 'value', 'default', 'this node'], rows, 'No parameters.') +
+          (pending === null ? '' : `\n\n${pendingText(pending)}`)
+        );
       });
     },
   },
@@ -45,8 +53,16 @@ export const parameterCommands: readonly Command[] = [
             ['allowed', row['allowed']],
             ['default', `${valueText(row['default'])}. ${shown(row['defaultReason'])}`],
             ['when changed', row['applying']],
-            ['on this node', row['overriddenBy'] === null ? valueText(row['effective']) : `${valueText(row['effective'])}, set by ${shown(row['overriddenBy'])}`],
-            ['last change', row['changedBy'] === null ? null : `${shown(row['changedAt'])} by ${shown(row['changedBy'])}`],
+            [
+              'on this node',
+              row['overriddenBy'] === null
+                ? valueText(row['effective'])
+                : `${valueText(row['effective'])}, set by ${shown(row['overriddenBy'])}`,
+            ],
+            [
+              'last change',
+              row['changedBy'] === null ? null : `${shown(row['changedAt'])} by ${shown(row['changedBy'])}`,
+            ],
           ]),
         ].join('\n'),
       );
@@ -64,7 +80,12 @@ export const parameterCommands: readonly Command[] = [
     },
     words: { least: 1, most: 100 },
     async run(call) {
-      const types = new Map(rowsOf(await call.client.request('GET', '/parameters'), 'parameters').map((row) => [shown(row['name']), row['type']]));
+      const types = new Map(
+        rowsOf(await call.client.request('GET', '/parameters'), 'parameters').map((row) => [
+          shown(row['name']),
+          row['type'],
+        ]),
+      );
       const values: Record<string, unknown> = {};
       for (const word of call.words) {
         const at = word.indexOf('=');
@@ -72,7 +93,9 @@ export const parameterCommands: readonly Command[] = [
         const name = word.slice(0, at);
         values[name] = valueOf(word.slice(at + 1), types.get(name));
       }
-      const answer = await call.client.request('PATCH', '/parameters', { body: { values, ...reasonOf(call), ...confirmOf(call) } });
+      const answer = await call.client.request('PATCH', '/parameters', {
+        body: { values, ...reasonOf(call), ...confirmOf(call) },
+      });
       call.answer(answer, () => reportText(answer));
     },
   },
@@ -128,20 +151,31 @@ function valueOf(text: string, type: unknown): unknown {
 
 function reasonOf(call: CommandCall): Record<string, unknown> {
   const [comment, ticket] = [call.text('comment'), call.text('ticket')];
-  return { dryRun: call.flag('dry-run'), force: call.flag('force'), ...(comment === undefined ? {} : { comment }), ...(ticket === undefined ? {} : { ticket }) };
+  return {
+    dryRun: call.flag('dry-run'),
+    force: call.flag('force'),
+    ...(comment === undefined ? {} : { comment }),
+    ...(ticket === undefined ? {} : { ticket }),
+  };
 }
 
 function confirmOf(call: CommandCall): Record<string, unknown> {
   const [withinSeconds, share] = [call.number('confirm-within'), call.number('confirm-share')];
-  if (withinSeconds === undefined && share !== undefined) throw call.complain('--confirm-share says nothing without --confirm-within');
+  if (withinSeconds === undefined && share !== undefined)
+    throw call.complain('--confirm-share says nothing without --confirm-within');
   return withinSeconds === undefined ? {} : { confirm: { withinSeconds, ...(share === undefined ? {} : { share }) } };
 }
 
 function reportText(answer: unknown): string {
   const report = recordOf(answer);
   const would = report['dryRun'] === true;
-  const changed = rowsOf(report, 'changed').map((row) => `${shown(row['name'])}: ${valueText(row['from'])} -> ${valueText(row['to'])}`);
-  const cutOff = rowsOf(report, 'cutOff').map((row) => `  ${shown(row['name'])} (${shown(row['transport'])} from ${shown(row['address'])}, since ${shown(row['since'])}): ${shown(row['reason'])}`);
+  const changed = rowsOf(report, 'changed').map(
+    (row) => `${shown(row['name'])}: ${valueText(row['from'])} -> ${valueText(row['to'])}`,
+  );
+  const cutOff = rowsOf(report, 'cutOff').map(
+    (row) =>
+      `  ${shown(row['name'])} (${shown(row['transport'])} from ${shown(row['address'])}, since ${shown(row['since'])}): ${shown(row['reason'])}`,
+  );
   const lines = [
     changed.length === 0 ? 'Nothing changes: the values are these already.' : would ? 'Would change:' : 'Changed:',
     ...changed.map((line) => `  ${line}`),

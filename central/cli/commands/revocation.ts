@@ -19,7 +19,11 @@ export const revocationCommands: readonly Command[] = [
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
-      const terms = Object.fromEntries(['reason', 'comment', 'ticket'].flatMap((name) => (call.text(name) === undefined ? [] : [[name, call.text(name)]])));
+      const terms = Object.fromEntries(
+        ['reason', 'comment', 'ticket'].flatMap((name) =>
+          call.text(name) === undefined ? [] : [[name, call.text(name)]],
+        ),
+      );
       const answer = await call.client.request('POST', `/agents/${idIn(agent)}/revoke`, { body: terms });
       call.answer(answer, () => `Revoked ${shown(agent['name'])}: its session is over, and it is refused from now on.`);
     },

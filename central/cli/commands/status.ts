@@ -22,7 +22,12 @@ export const statusCommands: readonly Command[] = [
             ['node', status['node']],
             ['running since', status['startedAt']],
             ...rowsOf(status, 'listeners').map((row) => [shown(row['listener']), row['text']] as const),
-            ['certificate', status['certificate'] === null ? null : `${shown(certificate['subject'])}, until ${shown(certificate['notAfter'])}, for ${shown(certificate['names'])}`],
+            [
+              'certificate',
+              status['certificate'] === null
+                ? null
+                : `${shown(certificate['subject'])}, until ${shown(certificate['notAfter'])}, for ${shown(certificate['names'])}`,
+            ],
           ]),
           ...(problems.length === 0 ? [] : ['', 'Wrong:', ...problems.map((text) => `  ${shown(text)}`)]),
         ].join('\n'),
@@ -44,9 +49,18 @@ export const statusCommands: readonly Command[] = [
           ['engine', `${shown(store['engine'])}, schema ${shown(store['schema'])}`],
           ['size', `${shown(store['bytes'])} bytes`],
           ['events', store['eventCount']],
-          ['dead letters', `${shown(store['deadLetterCount'])} (${shown(store['droppedDeadLetterCount'])} gave way to newer ones)`],
-          ['disk space', `${shown(reserve['state'])}: ${shown(reserve['availableBytes'])} bytes available, ${shown(reserve['reserveBytes'])} in reserve`],
-          ['quota per agent', `${shown(quotas['deadLetterCount'])} dead letters or ${shown(quotas['deadLetterBytes'])} bytes of them, ${quotas['eventsPerDayCount'] === null ? 'any number of events' : `${shown(quotas['eventsPerDayCount'])} events a day`}`],
+          [
+            'dead letters',
+            `${shown(store['deadLetterCount'])} (${shown(store['droppedDeadLetterCount'])} gave way to newer ones)`,
+          ],
+          [
+            'disk space',
+            `${shown(reserve['state'])}: ${shown(reserve['availableBytes'])} bytes available, ${shown(reserve['reserveBytes'])} in reserve`,
+          ],
+          [
+            'quota per agent',
+            `${shown(quotas['deadLetterCount'])} dead letters or ${shown(quotas['deadLetterBytes'])} bytes of them, ${quotas['eventsPerDayCount'] === null ? 'any number of events' : `${shown(quotas['eventsPerDayCount'])} events a day`}`,
+          ],
         ]),
       );
     },

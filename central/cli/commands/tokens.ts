@@ -5,7 +5,8 @@ import { shellWord } from '../../../shared/terminal/escape.ts';
 import { recordOf, rowsOf, shown, table } from '../print.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 
-const HELP = 'The secret is shown on a terminal only. Otherwise, and with --out, it is in a new file with mode 0600, also with --json: the answer\nnames the file. Without --out that file is in $XDG_STATE_HOME/queuegate, or ~/.local/state/queuegate.';
+const HELP =
+  'The secret is shown on a terminal only. Otherwise, and with --out, it is in a new file with mode 0600, also with --json: the answer\nnames the file. Without --out that file is in $XDG_STATE_HOME/queuegate, or ~/.local/state/queuegate.';
 
 export const tokenCommands: readonly Command[] = [
   {
@@ -20,10 +21,32 @@ export const tokenCommands: readonly Command[] = [
       call.answer({ tokens: api, enrolmentTokens: enrolment }, () =>
         [
           'API tokens:',
-          table(['id', 'name', 'role', 'created', 'by', 'expires'], api.map((row) => [row['id'], row['name'], row['role'], row['createdAt'], row['createdBy'], row['expiresAt'] ?? 'never']), 'None.'),
+          table(
+            ['id', 'name', 'role', 'created', 'by', 'expires'],
+            api.map((row) => [
+              row['id'],
+              row['name'],
+              row['role'],
+              row['createdAt'],
+              row['createdBy'],
+              row['expiresAt'] ?? 'never',
+            ]),
+            'None.',
+          ),
           '',
           'Enrolment tokens:',
-          table(['id', 'used', 'agent', 'created', 'by', 'expires'], enrolment.map((row) => [row['id'], `${shown(row['uses'])} of ${shown(row['maxUses'])}`, row['agentName'] ?? 'any', row['createdAt'], row['createdBy'], row['expiresAt']]), 'None.'),
+          table(
+            ['id', 'used', 'agent', 'created', 'by', 'expires'],
+            enrolment.map((row) => [
+              row['id'],
+              `${shown(row['uses'])} of ${shown(row['maxUses'])}`,
+              row['agentName'] ?? 'any',
+              row['createdAt'],
+              row['createdBy'],
+              row['expiresAt'],
+            ]),
+            'None.',
+          ),
         ].join('\n'),
       );
     },
@@ -33,16 +56,28 @@ export const tokenCommands: readonly Command[] = [
     usage: '--name NAME --role viewer|operator|administrator [--days N] [--out FILE]',
     summary: 'make an API token; it is shown once, on a terminal, or written to a file',
     help: HELP,
-    options: { name: { type: 'string', doc: 'for whom or what' }, role: { type: 'string', doc: 'viewer reads, operator sends messages, administrator does the rest' }, days: { type: 'string', doc: 'days until it expires; default: never' }, ...SECRET_OUT },
+    options: {
+      name: { type: 'string', doc: 'for whom or what' },
+      role: { type: 'string', doc: 'viewer reads, operator sends messages, administrator does the rest' },
+      days: { type: 'string', doc: 'days until it expires; default: never' },
+      ...SECRET_OUT,
+    },
     words: { least: 0, most: 0 },
     async run(call) {
       const [name, role, days] = [call.text('name'), call.text('role'), call.number('days')];
       if (name === undefined || role === undefined) throw call.complain('--name and --role are needed');
       const place = await secretPlace(call, 'api-token');
-      const { token, ...rest } = recordOf(await call.client.request('POST', '/tokens', { body: { name, role, ...(days === undefined ? {} : { days }) } }));
+      const { token, ...rest } = recordOf(
+        await call.client.request('POST', '/tokens', { body: { name, role, ...(days === undefined ? {} : { days }) } }),
+      );
       const file = await place.keep(shown(token), shown(rest['id']));
-      if (file === undefined) return call.answer({ ...rest, token }, () => `${shown(token)}\n\nShown this once. It has the role ${role}.`);
-      call.answer({ ...rest, tokenFile: file }, () => `The token is in ${file} (mode 0600). It has the role ${role}.\nUse it with --token-file ${shellWord(file)}`);
+      if (file === undefined)
+        return call.answer({ ...rest, token }, () => `${shown(token)}\n\nShown this once. It has the role ${role}.`);
+      call.answer(
+        { ...rest, tokenFile: file },
+        () =>
+          `The token is in ${file} (mode 0600). It has the role ${role}.\nUse it with --token-file ${shellWord(file)}`,
+      );
     },
   },
   {
@@ -50,18 +85,31 @@ export const tokenCommands: readonly Command[] = [
     usage: '[--agent-name NAME] [--uses N] [--minutes N] [--out FILE]',
     summary: 'make an enrolment token and print the line that enrols an agent',
     help: HELP,
-    options: { 'agent-name': { type: 'string', doc: 'only for an agent of this name' }, uses: { type: 'string', doc: 'number of machines; default 1' }, minutes: { type: 'string', doc: 'minutes until it expires; default 30' }, ...SECRET_OUT },
+    options: {
+      'agent-name': { type: 'string', doc: 'only for an agent of this name' },
+      uses: { type: 'string', doc: 'number of machines; default 1' },
+      minutes: { type: 'string', doc: 'minutes until it expires; default 30' },
+      ...SECRET_OUT,
+    },
     words: { least: 0, most: 0 },
     async run(call) {
       const [agentName, uses, minutes] = [call.text('agent-name'), call.number('uses'), call.number('minutes')];
-      const body = { ...(agentName === undefined ? {} : { agentName }), ...(uses === undefined ? {} : { uses }), ...(minutes === undefined ? {} : { minutes }) };
+      const body = {
+        ...(agentName === undefined ? {} : { agentName }),
+        ...(uses === undefined ? {} : { uses }),
+        ...(minutes === undefined ? {} : { minutes }),
+      };
       const place = await secretPlace(call, 'enrollment-token');
       const { token, line, ...rest } = recordOf(await call.client.request('POST', '/enrolment-tokens', { body }));
       const before = `On the agent's machine, before ${shown(rest['expiresAt'])}:`;
       const file = await place.keep(shown(token), shown(rest['id']));
       if (file === undefined) return call.answer({ ...rest, token, line }, () => `${before}\n\n  ${shown(line)}\n`);
       const withFile = shown(line).replace(`--token ${shown(token)}`, () => `--token-file ${shellWord(file)}`);
-      call.answer({ ...rest, tokenFile: file, line: withFile }, () => `The token is in ${file} (mode 0600); copy that file to the agent's machine.\n${before}\n\n  ${withFile}\n`);
+      call.answer(
+        { ...rest, tokenFile: file, line: withFile },
+        () =>
+          `The token is in ${file} (mode 0600); copy that file to the agent's machine.\n${before}\n\n  ${withFile}\n`,
+      );
     },
   },
   {

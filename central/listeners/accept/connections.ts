@@ -32,10 +32,16 @@ export interface ConnectionsOptions {
 
 /** Plain text on a port that speaks TLS, and the reverse: readable by people and by tools. */
 const SPEAKS_TLS = 'This port speaks TLS: use https:// or wss:// (in agent.conf central.websocket.secure=true).';
-const SPEAKS_PLAIN = 'This port does not speak TLS: use http:// or ws:// (in agent.conf central.websocket.secure=false), or dial the secure port.';
+const SPEAKS_PLAIN =
+  'This port does not speak TLS: use http:// or ws:// (in agent.conf central.websocket.secure=false), or dial the secure port.';
 
 /** What is waited for, as the end of a sentence. */
-const WAITING = { first: 'it said nothing', wrong: 'it went on in the wrong protocol', tls: 'the TLS handshake was not finished', request: 'no request was finished' } as const;
+const WAITING = {
+  first: 'it said nothing',
+  wrong: 'it went on in the wrong protocol',
+  tls: 'the TLS handshake was not finished',
+  request: 'no request was finished',
+} as const;
 
 interface Newcomer {
   readonly acceptedAt: number;
@@ -72,7 +78,8 @@ export class Connections {
     options.http.on('clientError', (error, socket) => {
       const code = systemCode(error) ?? '';
       const newcomer = 'remotePort' in socket ? this.#newcomers.get(keyOf(socket as Socket)) : undefined;
-      if (code.startsWith('HPE_') && newcomer?.timer !== undefined) this.#fail(newcomer, handshakeFault('not_http', { found: code }, error));
+      if (code.startsWith('HPE_') && newcomer?.timer !== undefined)
+        this.#fail(newcomer, handshakeFault('not_http', { found: code }, error));
     });
     if (options.tls !== undefined) this.useTls(options.tls);
   }
@@ -110,10 +117,21 @@ export class Connections {
       return void socket.destroy();
     }
     const timer = setTimeout(() => {
-      this.#fail(newcomer, handshakeFault('handshake_timeout', { seconds: this.#deadlineSeconds(), found: WAITING[newcomer.waitsFor] }));
+      this.#fail(
+        newcomer,
+        handshakeFault('handshake_timeout', { seconds: this.#deadlineSeconds(), found: WAITING[newcomer.waitsFor] }),
+      );
       socket.destroy();
     }, this.#options.deadlineMs());
-    const newcomer: Newcomer = { acceptedAt: performance.now(), address, place, head: Buffer.alloc(0), timer, waitsFor: 'first', told: false };
+    const newcomer: Newcomer = {
+      acceptedAt: performance.now(),
+      address,
+      place,
+      head: Buffer.alloc(0),
+      timer,
+      waitsFor: 'first',
+      told: false,
+    };
     this.#newcomers.set(key, newcomer);
     this.#open.add(socket);
     socket.once('close', () => {
@@ -177,16 +195,22 @@ export class Connections {
 
   /** What comes first is looked at in a turn of its own: a TLS handshake costs a signature. */
   #expectBytes(socket: Socket, newcomer: Newcomer): void {
-    socket.once('readable', () => this.#turns.take(addressBlock(newcomer.address), () => this.#dispatch(socket, newcomer)));
+    socket.once('readable', () =>
+      this.#turns.take(addressBlock(newcomer.address), () => this.#dispatch(socket, newcomer)),
+    );
   }
 
   #dispatch(socket: Socket, newcomer: Newcomer): void {
     if (socket.destroyed) return;
     const chunk: unknown = socket.read();
-    if (!Buffer.isBuffer(chunk) || chunk.length === 0) return void (socket.readableEnded || this.#expectBytes(socket, newcomer));
+    if (!Buffer.isBuffer(chunk) || chunk.length === 0)
+      return void (socket.readableEnded || this.#expectBytes(socket, newcomer));
     const said = newcomer.head.length === 0 ? chunk : Buffer.concat([newcomer.head, chunk]);
     newcomer.head = Buffer.alloc(0);
-    const first = this.#options.proxies === undefined || newcomer.announced !== undefined ? said : this.#afterProxyHeader(socket, newcomer, said);
+    const first =
+      this.#options.proxies === undefined || newcomer.announced !== undefined
+        ? said
+        : this.#afterProxyHeader(socket, newcomer, said);
     if (first !== undefined) this.#handOver(socket, newcomer, first);
   }
 
@@ -206,7 +230,8 @@ export class Connections {
     }
     if (!this.#isProxy(peer)) return end(handshakeFault('proxy_header_untrusted', { peer }));
     if (header.kind === 'version1') return end(handshakeFault('proxy_header_version', { peer }));
-    if (header.kind === 'malformed') return end(handshakeFault('proxy_header_malformed', { peer, found: header.found }));
+    if (header.kind === 'malformed')
+      return end(handshakeFault('proxy_header_malformed', { peer, found: header.found }));
     const source = normalAddress(header.source ?? peer);
     newcomer.announced = source;
     if (header.source !== undefined && !this.#isProxy(source)) {
@@ -231,7 +256,8 @@ export class Connections {
       return;
     }
     // No agent sends HEAD, but the doctor asks so what the time is here (agent/doctor/network.ts): no failure.
-    if (chunk.toString('latin1', 0, 5) !== 'HEAD ') this.#fail(newcomer, handshakeFault(speaksTls ? 'tls_on_plain' : 'plain_on_tls', {}));
+    if (chunk.toString('latin1', 0, 5) !== 'HEAD ')
+      this.#fail(newcomer, handshakeFault(speaksTls ? 'tls_on_plain' : 'plain_on_tls', {}));
     socket.end(wrongProtocol(speaksTls ? SPEAKS_PLAIN : SPEAKS_TLS));
     // What the peer still sends is read away, so that it sees the answer and not a reset; the deadline bounds it.
     socket.resume();

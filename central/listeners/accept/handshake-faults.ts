@@ -35,8 +35,14 @@ export const HANDSHAKE_ERRORS = {
     text: 'The peer hung up during the TLS handshake.',
     hint: 'A queue agent does so when it does not take the certificate of Central: "queue-agent doctor" there says why. If it is no agent, look into its log, and at the line.',
   },
-  tls_handshake_failed: { text: 'The TLS handshake failed: {found}.', hint: 'Look at the software of the peer, and at what stands between it and Central.' },
-  not_http: { text: 'What came is no HTTP ({found}).', hint: 'Something other than a queue agent dials this port: find out what has this address.' },
+  tls_handshake_failed: {
+    text: 'The TLS handshake failed: {found}.',
+    hint: 'Look at the software of the peer, and at what stands between it and Central.',
+  },
+  not_http: {
+    text: 'What came is no HTTP ({found}).',
+    hint: 'Something other than a queue agent dials this port: find out what has this address.',
+  },
   handshake_timeout: {
     text: 'Nothing came of the connection within {seconds} seconds: {found}.',
     hint: 'The line is very slow, or something other than a queue agent holds connections open.',
@@ -92,7 +98,8 @@ const CAUSES: Readonly<Record<string, `peer_${string}` & keyof typeof HANDSHAKE_
 export function tlsFault(error: unknown, seconds: number): CodedError | undefined {
   const code = systemCode(error) ?? '';
   if (code === 'ECONNRESET' || code === 'EPIPE') return undefined;
-  if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return handshakeFault('handshake_timeout', { seconds, found: 'the TLS handshake was not finished' }, error);
+  if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT')
+    return handshakeFault('handshake_timeout', { seconds, found: 'the TLS handshake was not finished' }, error);
   const found = reasonOf(error, code);
   const cause = CAUSES[code];
   if (cause === undefined) return handshakeFault('tls_handshake_failed', { found }, error);
@@ -102,6 +109,14 @@ export function tlsFault(error: unknown, seconds: number): CodedError | undefine
 
 /** The reason that OpenSSL gives, without file and line of its source. */
 function reasonOf(error: unknown, code: string): string {
-  const reason = error instanceof Error && 'reason' in error && typeof error.reason === 'string' ? error.reason : code === '' ? textOf(error) : code;
-  return reason.replace(/^(?:sslv3|tlsv1|tlsv13|ssl\/tls) alert /, '').replaceAll(/\s+/g, ' ').slice(0, 200);
+  const reason =
+    error instanceof Error && 'reason' in error && typeof error.reason === 'string'
+      ? error.reason
+      : code === ''
+        ? textOf(error)
+        : code;
+  return reason
+    .replace(/^(?:sslv3|tlsv1|tlsv13|ssl\/tls) alert /, '')
+    .replaceAll(/\s+/g, ' ')
+    .slice(0, 200);
 }

@@ -30,16 +30,21 @@ export function readProxyHeader(head: Buffer): ProxyHeader {
   if (!beginsLike(head, SIGNATURE)) return { kind: 'absent' };
   if (head.length < FIXED_BYTES) return { kind: 'incomplete' };
   const command = head.readUInt8(12);
-  if (command !== LOCAL && command !== PROXY) return { kind: 'malformed', found: `version and command 0x${command.toString(16)}` };
+  if (command !== LOCAL && command !== PROXY)
+    return { kind: 'malformed', found: `version and command 0x${command.toString(16)}` };
   const length = head.readUInt16BE(14);
   const bytes = FIXED_BYTES + length;
   if (bytes > MAX_BYTES) return { kind: 'malformed', found: `a header of ${bytes} bytes` };
   const kind = head.readUInt8(13);
   const family = FAMILIES[kind];
-  if (command === PROXY && family === undefined) return { kind: 'malformed', found: `family and protocol 0x${kind.toString(16)}` };
-  if (command === PROXY && family !== undefined && length < family.bytes) return { kind: 'malformed', found: `${length} bytes of addresses` };
+  if (command === PROXY && family === undefined)
+    return { kind: 'malformed', found: `family and protocol 0x${kind.toString(16)}` };
+  if (command === PROXY && family !== undefined && length < family.bytes)
+    return { kind: 'malformed', found: `${length} bytes of addresses` };
   if (head.length < bytes) return { kind: 'incomplete' };
-  return command === LOCAL || family === undefined ? { kind: 'present', bytes } : { kind: 'present', bytes, source: sourceOf(head, family.family) };
+  return command === LOCAL || family === undefined
+    ? { kind: 'present', bytes }
+    : { kind: 'present', bytes, source: sourceOf(head, family.family) };
 }
 
 function beginsLike(head: Buffer, begin: Buffer): boolean {

@@ -96,12 +96,20 @@ export class RequestGate {
       this.#options.onFailure(fault, line.current.address);
       return this.answer(request, reply, problemText(reply, fault));
     }
-    const size = typeof payload === 'string' ? Buffer.byteLength(payload) : Buffer.isBuffer(payload) ? payload.length : payload instanceof Readable ? SHARED_BYTES : 0;
+    const size =
+      typeof payload === 'string'
+        ? Buffer.byteLength(payload)
+        : Buffer.isBuffer(payload)
+          ? payload.length
+          : payload instanceof Readable
+            ? SHARED_BYTES
+            : 0;
     const release = unread.hold(block, typeof payload === 'string' ? size : Math.min(size, SHARED_BYTES));
     response.once('close', release);
     placeOf(request.raw.socket)?.waits();
     this.#expectReading(line, request.raw.socket);
-    if (size <= SLICE_BYTES || request.method === 'HEAD' || !(typeof payload === 'string' || Buffer.isBuffer(payload))) return payload;
+    if (size <= SLICE_BYTES || request.method === 'HEAD' || !(typeof payload === 'string' || Buffer.isBuffer(payload)))
+      return payload;
     void reply.header('content-length', String(size));
     return slicesOf(typeof payload === 'string' ? Buffer.from(payload) : payload);
   }
@@ -127,7 +135,8 @@ export class RequestGate {
       line.parsed += 1;
       // An upgrade behind requests that are not answered yet would mix its frames with their answers.
       const isMixed = request.upgrade === true && line.current !== undefined;
-      if (!socket.destroyed && !isMixed && line.parsed <= MAX_WAITING + 1 && line.waiting.length < MAX_WAITING) return incoming(request, keepAlive);
+      if (!socket.destroyed && !isMixed && line.parsed <= MAX_WAITING + 1 && line.waiting.length < MAX_WAITING)
+        return incoming(request, keepAlive);
       this.#cutPipeline(socket);
       return -1;
     };
@@ -135,14 +144,18 @@ export class RequestGate {
 
   #lineOf(socket: Socket): Line {
     let line = this.#lines.get(socket);
-    if (line === undefined) this.#lines.set(socket, (line = { waiting: [], current: undefined, parsed: 0, reading: undefined }));
+    if (line === undefined)
+      this.#lines.set(socket, (line = { waiting: [], current: undefined, parsed: 0, reading: undefined }));
     return line;
   }
 
   #cutPipeline(socket: Socket): void {
     if (socket.destroyed) return;
     const item = this.#lines.get(socket)?.current;
-    this.#options.onFailure(handshakeFault('too_many_pipelined', { most: MAX_WAITING + 1 }), item?.address ?? socket.remoteAddress ?? '');
+    this.#options.onFailure(
+      handshakeFault('too_many_pipelined', { most: MAX_WAITING + 1 }),
+      item?.address ?? socket.remoteAddress ?? '',
+    );
     socket.destroy();
   }
 

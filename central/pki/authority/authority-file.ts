@@ -18,13 +18,20 @@ export interface ReadAuthority {
 }
 
 /** Errors: authority_unfit with every fault, those of reading the file. */
-export async function readAuthorityFile(file: UploadedKey, known: readonly X509Certificate[], now: number): Promise<ReadAuthority> {
+export async function readAuthorityFile(
+  file: UploadedKey,
+  known: readonly X509Certificate[],
+  now: number,
+): Promise<ReadAuthority> {
   const { key, certificates, warnings } = await readUploadedKey(file);
   const own = certificates.filter((certificate) => certificate.checkPrivateKey(key));
   // An authority that was renewed with the same key has two: the one that lives longest counts.
   const [signs] = own.toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo));
   if (signs === undefined) {
-    const text = certificates.length === 0 ? 'the file holds no certificate' : 'the private key belongs to none of the certificates in the file';
+    const text =
+      certificates.length === 0
+        ? 'the file holds no certificate'
+        : 'the private key belongs to none of the certificates in the file';
     throw new CertificateFaults('authority_unfit', [{ fault: 'key_mismatch', text }]);
   }
   const built = buildChain(signs, certificates, known);
@@ -37,8 +44,12 @@ export async function readAuthorityFile(file: UploadedKey, known: readonly X509C
 
 /** Key and chain of a generation as PKCS#12 that openssl and keytool open. Errors: export_password_weak. */
 export async function writeAuthorityFile({ key, chain }: Generation, password: string): Promise<Buffer> {
-  if (password === DEFAULT_PASSWORD) throw pkiFault('export_password_weak', { found: 'is the one that everybody knows from the manuals' });
-  if (password.length < LEAST_PASSWORD_LENGTH) throw pkiFault('export_password_weak', { found: `has ${password.length} characters; allowed are ${LEAST_PASSWORD_LENGTH} and more` });
+  if (password === DEFAULT_PASSWORD)
+    throw pkiFault('export_password_weak', { found: 'is the one that everybody knows from the manuals' });
+  if (password.length < LEAST_PASSWORD_LENGTH)
+    throw pkiFault('export_password_weak', {
+      found: `has ${password.length} characters; allowed are ${LEAST_PASSWORD_LENGTH} and more`,
+    });
   const { writeKeyAndChain } = await import('../../../shared/keystore/key-file.ts');
   return await writeKeyAndChain({ alias: AUTHORITY_ALIAS, key, chain }, password);
 }

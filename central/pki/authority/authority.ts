@@ -7,10 +7,27 @@ import { pinOf } from '../../../shared/wire/enrollment.ts';
 import { agentUri, centralUri } from '../../../shared/wire/names.ts';
 import { auditEntry, CENTRAL, type Actor, type Reason } from '../../audit.ts';
 import type { KeyMaterialStore } from '../../store/store.ts';
-import { alternativeName, chainPem, commonName, makeCertificate, privateKeyPem, spkiOf, thumbprintOf } from '../x509/certificate.ts';
+import {
+  alternativeName,
+  chainPem,
+  commonName,
+  makeCertificate,
+  privateKeyPem,
+  spkiOf,
+  thumbprintOf,
+} from '../x509/certificate.ts';
 import { allowsBelow, signedBy } from '../x509/chain.ts';
 import { pkiFault } from '../errors.ts';
-import { indexEntry, isTrusted, keyNameOf, loadGenerations, rootOf, type Generation, type GenerationRole, type Generations } from './generations.ts';
+import {
+  indexEntry,
+  isTrusted,
+  keyNameOf,
+  loadGenerations,
+  rootOf,
+  type Generation,
+  type GenerationRole,
+  type Generations,
+} from './generations.ts';
 import { makeKeyPair } from '../x509/key-algorithms.ts';
 
 export interface AuthorityOptions {
@@ -40,20 +57,37 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
   const loaded = await loadGenerations(keyMaterial);
   if (loaded !== undefined) {
     const { generations, entries } = loaded;
-    if (entries.length > 0) await keyMaterial.put(entries, auditEntry(CENTRAL, 'authority.generations', { thumbprint: generations.firstRoot }, now()));
+    if (entries.length > 0)
+      await keyMaterial.put(
+        entries,
+        auditEntry(CENTRAL, 'authority.generations', { thumbprint: generations.firstRoot }, now()),
+      );
     return new Authority(options, generations);
   }
   const material = await makeRoot(options);
   const id = thumbprintOf(material.chain[0]);
   const generations: Generations = { firstRoot: id, list: [{ ...material, id, role: 'current', since: now() }] };
-  await keyMaterial.put([indexEntry(generations), { name: keyNameOf(id), value: privateKeyPem(material.key) }], auditEntry(CENTRAL, 'authority.create', { thumbprint: id }, now()));
+  await keyMaterial.put(
+    [indexEntry(generations), { name: keyNameOf(id), value: privateKeyPem(material.key) }],
+    auditEntry(CENTRAL, 'authority.create', { thumbprint: id }, now()),
+  );
   return new Authority(options, generations);
 }
 
-async function makeRoot({ central, now, lifetimeDays = () => ROOT_LIFETIME_DAYS }: AuthorityOptions, unit = ''): Promise<AuthorityMaterial> {
+async function makeRoot(
+  { central, now, lifetimeDays = () => ROOT_LIFETIME_DAYS }: AuthorityOptions,
+  unit = '',
+): Promise<AuthorityMaterial> {
   const { privateKey: key, publicKey } = await makeKeyPair();
   const subject = `${commonName(`Queuegate root of ${central}`)}${unit}, O=Queuegate`;
-  const certificate = await makeCertificate({ profile: 'root', subject, publicKey, lifetimeDays: lifetimeDays(), now: now(), selfKey: key });
+  const certificate = await makeCertificate({
+    profile: 'root',
+    subject,
+    publicKey,
+    lifetimeDays: lifetimeDays(),
+    now: now(),
+    selfKey: key,
+  });
   return { key, chain: [certificate], origin: 'made' };
 }
 
@@ -107,7 +141,11 @@ export class Authority {
 
   /** The roots of all generations, each once, that of the current one first. */
   roots(): X509Certificate[] {
-    return [...new Map(this.generations().map((generation) => [thumbprintOf(rootOf(generation)), rootOf(generation)])).values()];
+    return [
+      ...new Map(
+        this.generations().map((generation) => [thumbprintOf(rootOf(generation)), rootOf(generation)]),
+      ).values(),
+    ];
   }
 
   /** Thumbprint of the root that agents without a record are taken to trust. */
@@ -129,13 +167,24 @@ export class Authority {
   shownChainOf(certificate: X509Certificate): [X509Certificate, ...X509Certificate[]] {
     const cross = this.generations().find(({ chain }) => signedBy(certificate, chain[0]))?.cross;
     const before = cross === undefined ? undefined : this.generations().find(({ chain }) => signedBy(cross, chain[0]));
-    return cross === undefined || before === undefined ? this.chainOf(certificate) : [certificate, cross, ...before.chain];
+    return cross === undefined || before === undefined
+      ? this.chainOf(certificate)
+      : [certificate, cross, ...before.chain];
   }
 
   /** A server certificate for these host names and addresses; by the current generation unless another is named. Errors: distinguished_name_bad. */
-  async issueServer(order: Order & { readonly subject: string; readonly names: readonly string[]; readonly by?: Generation | undefined }): Promise<X509Certificate> {
+  async issueServer(
+    order: Order & {
+      readonly subject: string;
+      readonly names: readonly string[];
+      readonly by?: Generation | undefined;
+    },
+  ): Promise<X509Certificate> {
     const { by = this.current(), subject, publicKey, lifetimeDays } = order;
-    return await this.#issue({ subject, publicKey, lifetimeDays, profile: 'server', alternativeNames: order.names.map(alternativeName) }, by);
+    return await this.#issue(
+      { subject, publicKey, lifetimeDays, profile: 'server', alternativeNames: order.names.map(alternativeName) },
+      by,
+    );
   }
 
   /** An agent's certificate: the id stands in the URI, the name may change. */
@@ -146,7 +195,11 @@ export class Authority {
 
   /** A certificate for what Central signs: welcomes, releases. Central's name stands in the URI. No TLS endpoint may show it. */
   async issueSigning(order: Order & { readonly subject: string }): Promise<X509Certificate> {
-    return await this.#issue({ ...order, profile: 'signing', alternativeNames: [{ type: 'url', value: centralUri(this.#options.central) }] });
+    return await this.#issue({
+      ...order,
+      profile: 'signing',
+      alternativeNames: [{ type: 'url', value: centralUri(this.#options.central) }],
+    });
   }
 
   /** A root of its own, kept nowhere yet: for `prepare`. */
@@ -169,16 +222,25 @@ export class Authority {
    * Who does not trust it is cut off: whoever calls has looked. Errors: authority_known.
    */
   async replace(material: AuthorityMaterial, actor: Actor, reason: Reason = {}): Promise<Generation> {
-    return await this.#changes.runExclusive(async () => await this.#take(material, 'current', 'authority.replace', actor, reason));
+    return await this.#changes.runExclusive(
+      async () => await this.#take(material, 'current', 'authority.replace', actor, reason),
+    );
   }
 
   /** Lets another generation sign; the current one becomes previous. Errors: authority_unknown. */
   async promote(id: string, actor: Actor, reason: Reason = {}): Promise<Generation> {
-    return await this.#changes.runExclusive(async () => await this.#take(this.#find(id), 'current', 'authority.promote', actor, reason));
+    return await this.#changes.runExclusive(
+      async () => await this.#take(this.#find(id), 'current', 'authority.promote', actor, reason),
+    );
   }
 
   /** Gives generations other roles, all at once; one of them signs before and after. The audit entry is called `action`. Errors: authority_unknown. */
-  async assign(roles: Readonly<Record<string, GenerationRole>>, action: string, actor: Actor, reason: Reason = {}): Promise<void> {
+  async assign(
+    roles: Readonly<Record<string, GenerationRole>>,
+    action: string,
+    actor: Actor,
+    reason: Reason = {},
+  ): Promise<void> {
     await this.#changes.runExclusive(async () => {
       for (const id of Object.keys(roles)) this.#find(id);
       const since = this.#options.now();
@@ -186,7 +248,8 @@ export class Authority {
         const role = roles[generation.id] ?? generation.role;
         return role === generation.role ? generation : { ...generation, role, since };
       });
-      if (list.filter(({ role }) => role === 'current').length !== 1) throw new TypeError('one generation signs, no more and no less');
+      if (list.filter(({ role }) => role === 'current').length !== 1)
+        throw new TypeError('one generation signs, no more and no less');
       await this.#write({ ...this.#generations, list }, [], auditEntry(actor, action, { roles }, since, reason));
     });
   }
@@ -197,7 +260,11 @@ export class Authority {
       const { role } = this.#find(id);
       if (role !== 'prepared' && role !== 'retired') throw pkiFault('authority_in_use', { thumbprint: id, role });
       const list = this.#generations.list.filter((generation) => generation.id !== id);
-      await this.#write({ ...this.#generations, list }, [{ name: keyNameOf(id), value: null }], auditEntry(actor, 'authority.forget', { thumbprint: id, role }, this.#options.now(), reason));
+      await this.#write(
+        { ...this.#generations, list },
+        [{ name: keyNameOf(id), value: null }],
+        auditEntry(actor, 'authority.forget', { thumbprint: id, role }, this.#options.now(), reason),
+      );
     });
   }
 
@@ -210,13 +277,30 @@ export class Authority {
       const generation = this.#find(id);
       const { chain, key } = this.current();
       const [root] = generation.chain;
-      if (generation.chain.length > 1 || !chain.every((certificate, place) => allowsBelow(certificate) > place)) return false;
+      if (generation.chain.length > 1 || !chain.every((certificate, place) => allowsBelow(certificate) > place))
+        return false;
       if (generation.cross !== undefined && signedBy(generation.cross, chain[0])) return true;
       const now = this.#options.now();
       const lifetimeDays = (Date.parse(root.validTo) - now) / DAY_MS;
-      const cross = await makeCertificate({ profile: 'cross', subject: root, publicKey: root.publicKey, lifetimeDays, now, issuer: { certificate: chain[0], key } });
+      const cross = await makeCertificate({
+        profile: 'cross',
+        subject: root,
+        publicKey: root.publicKey,
+        lifetimeDays,
+        now,
+        issuer: { certificate: chain[0], key },
+      });
       const list = this.#generations.list.map((one) => (one.id === id ? { ...one, cross } : one));
-      await this.#write({ ...this.#generations, list }, [], auditEntry(actor, 'authority.certify', { thumbprint: id, by: this.current().id, cross: thumbprintOf(cross) }, now));
+      await this.#write(
+        { ...this.#generations, list },
+        [],
+        auditEntry(
+          actor,
+          'authority.certify',
+          { thumbprint: id, by: this.current().id, cross: thumbprintOf(cross) },
+          now,
+        ),
+      );
       return true;
     });
   }
@@ -227,28 +311,70 @@ export class Authority {
     return found;
   }
 
-  async #take(material: AuthorityMaterial, role: 'current' | 'prepared', action: string, actor: Actor, reason: Reason): Promise<Generation> {
+  async #take(
+    material: AuthorityMaterial,
+    role: 'current' | 'prepared',
+    action: string,
+    actor: Actor,
+    reason: Reason,
+  ): Promise<Generation> {
     const since = this.#options.now();
     const id = thumbprintOf(material.chain[0]);
     const before = this.current().id;
     const there = this.#generations.list.find((generation) => generation.id === id);
-    if (there !== undefined && (there.role === 'current' || (role === 'prepared' && there.role !== 'retired'))) throw pkiFault('authority_known', { thumbprint: id, role: there.role });
-    const others = this.#generations.list.filter((generation) => generation.id !== id && !(role === 'prepared' && generation.role === 'retired'));
+    if (there !== undefined && (there.role === 'current' || (role === 'prepared' && there.role !== 'retired')))
+      throw pkiFault('authority_known', { thumbprint: id, role: there.role });
+    const others = this.#generations.list.filter(
+      (generation) => generation.id !== id && !(role === 'prepared' && generation.role === 'retired'),
+    );
     const gone = this.#generations.list.filter((generation) => generation.id !== id && !others.includes(generation));
-    const stepped = role === 'prepared' ? others : others.map((generation): Generation => (generation.role === 'current' ? { ...generation, role: 'previous', since } : generation));
-    const taken: Generation = { id, role, since, origin: there?.origin ?? material.origin, chain: material.chain, key: material.key, ...(there?.cross === undefined ? {} : { cross: there.cross }) };
-    const detail = { thumbprint: id, root: thumbprintOf(rootOf(taken)), origin: taken.origin, before, ...(gone.length === 0 ? {} : { forgotten: gone.map((generation) => generation.id) }) };
-    const keys = [{ name: keyNameOf(id), value: privateKeyPem(material.key) }, ...gone.map((generation) => ({ name: keyNameOf(generation.id), value: null }))];
-    await this.#write({ ...this.#generations, list: [...stepped, taken] }, keys, auditEntry(actor, action, detail, since, reason));
+    const stepped =
+      role === 'prepared'
+        ? others
+        : others.map((generation): Generation =>
+            generation.role === 'current' ? { ...generation, role: 'previous', since } : generation,
+          );
+    const taken: Generation = {
+      id,
+      role,
+      since,
+      origin: there?.origin ?? material.origin,
+      chain: material.chain,
+      key: material.key,
+      ...(there?.cross === undefined ? {} : { cross: there.cross }),
+    };
+    const detail = {
+      thumbprint: id,
+      root: thumbprintOf(rootOf(taken)),
+      origin: taken.origin,
+      before,
+      ...(gone.length === 0 ? {} : { forgotten: gone.map((generation) => generation.id) }),
+    };
+    const keys = [
+      { name: keyNameOf(id), value: privateKeyPem(material.key) },
+      ...gone.map((generation) => ({ name: keyNameOf(generation.id), value: null })),
+    ];
+    await this.#write(
+      { ...this.#generations, list: [...stepped, taken] },
+      keys,
+      auditEntry(actor, action, detail, since, reason),
+    );
     return taken;
   }
 
-  async #write(generations: Generations, keys: readonly { readonly name: string; readonly value: string | null }[], audit: ReturnType<typeof auditEntry>): Promise<void> {
+  async #write(
+    generations: Generations,
+    keys: readonly { readonly name: string; readonly value: string | null }[],
+    audit: ReturnType<typeof auditEntry>,
+  ): Promise<void> {
     await this.#options.keyMaterial.put([indexEntry(generations), ...keys], audit);
     this.#generations = generations;
   }
 
-  async #issue(order: Omit<Parameters<typeof makeCertificate>[0], 'now' | 'issuer'>, { chain, key }: Generation = this.current()): Promise<X509Certificate> {
+  async #issue(
+    order: Omit<Parameters<typeof makeCertificate>[0], 'now' | 'issuer'>,
+    { chain, key }: Generation = this.current(),
+  ): Promise<X509Certificate> {
     return await makeCertificate({ ...order, now: this.#options.now(), issuer: { certificate: chain[0], key } });
   }
 }

@@ -55,7 +55,9 @@ export function keyNameOf(id: string): string {
 }
 
 /** What the store has; undefined before the first start. `entries` bring it into today's form, if need be. Errors: key_material_damaged. */
-export async function loadGenerations(keyMaterial: KeyMaterialStore): Promise<{ readonly generations: Generations; readonly entries: readonly Entry[] } | undefined> {
+export async function loadGenerations(
+  keyMaterial: KeyMaterialStore,
+): Promise<{ readonly generations: Generations; readonly entries: readonly Entry[] } | undefined> {
   const text = await keyMaterial.get(INDEX);
   if (text !== undefined) return { generations: await readIndex(text, keyMaterial), entries: [] };
   const names = (await keyMaterial.names()).filter((name) => name.startsWith('authority.'));
@@ -65,38 +67,72 @@ export async function loadGenerations(keyMaterial: KeyMaterialStore): Promise<{ 
 
 /** The index as it is written. */
 export function indexEntry({ list, firstRoot }: Generations): Entry {
-  const generations = list.map(({ id, role, since, origin, chain, cross }) => ({ id, role, since, origin, chain: chainPem(chain), ...(cross === undefined ? {} : { cross: chainPem([cross]) }) }));
+  const generations = list.map(({ id, role, since, origin, chain, cross }) => ({
+    id,
+    role,
+    since,
+    origin,
+    chain: chainPem(chain),
+    ...(cross === undefined ? {} : { cross: chainPem([cross]) }),
+  }));
   return { name: INDEX, value: JSON.stringify({ firstRoot, generations }) };
 }
 
 async function readIndex(text: string, keyMaterial: KeyMaterialStore): Promise<Generations> {
   const index: unknown = parse(text);
   const rows = isRecord(index) && Array.isArray(index['generations']) ? (index['generations'] as unknown[]) : undefined;
-  if (!isRecord(index) || rows === undefined || typeof index['firstRoot'] !== 'string') throw damaged(INDEX, 'it is no list of generations');
+  if (!isRecord(index) || rows === undefined || typeof index['firstRoot'] !== 'string')
+    throw damaged(INDEX, 'it is no list of generations');
   const list: Generation[] = [];
   for (const row of rows) {
-    if (!isRecord(row) || typeof row['id'] !== 'string' || typeof row['chain'] !== 'string' || typeof row['since'] !== 'number') throw damaged(INDEX, 'an entry of it cannot be read');
+    if (
+      !isRecord(row) ||
+      typeof row['id'] !== 'string' ||
+      typeof row['chain'] !== 'string' ||
+      typeof row['since'] !== 'number'
+    )
+      throw damaged(INDEX, 'an entry of it cannot be read');
     const role = GENERATION_ROLES.find((known) => known === row['role']);
     if (role === undefined) throw damaged(INDEX, `it names the role ${String(row['role'])}`);
     const chain = chainOf(INDEX, row['chain']);
     if (thumbprintOf(chain[0]) !== row['id']) throw damaged(INDEX, 'a certificate in it is not the one it names');
     const key = await readKey(keyNameOf(row['id']), chain[0], keyMaterial);
     const cross = typeof row['cross'] === 'string' ? { cross: chainOf(INDEX, row['cross'])[0] } : {};
-    list.push({ id: row['id'], role, since: row['since'], origin: row['origin'] === 'imported' ? 'imported' : 'made', chain, key, ...cross });
+    list.push({
+      id: row['id'],
+      role,
+      since: row['since'],
+      origin: row['origin'] === 'imported' ? 'imported' : 'made',
+      chain,
+      key,
+      ...cross,
+    });
   }
-  if (list.filter(({ role }) => role === 'current').length !== 1) throw damaged(INDEX, 'it has no current generation, or more than one');
+  if (list.filter(({ role }) => role === 'current').length !== 1)
+    throw damaged(INDEX, 'it has no current generation, or more than one');
   return { list, firstRoot: index['firstRoot'] };
 }
 
 /** One without the other is damage, not a first start: a new root would cut off every agent. */
-async function readOld(names: readonly string[], keyMaterial: KeyMaterialStore): Promise<{ generations: Generations; entries: Entry[] }> {
+async function readOld(
+  names: readonly string[],
+  keyMaterial: KeyMaterialStore,
+): Promise<{ generations: Generations; entries: Entry[] }> {
   const certificate = await keyMaterial.get(OLD_CERTIFICATE);
   if (certificate === undefined) throw damaged(names.includes(OLD_KEY) ? OLD_CERTIFICATE : INDEX, 'it is missing');
   const chain = chainOf(OLD_CERTIFICATE, certificate);
   const key = await readKey(OLD_KEY, chain[0], keyMaterial);
   const id = thumbprintOf(chain[0]);
-  const generations: Generations = { firstRoot: id, list: [{ id, role: 'current', since: Date.parse(chain[0].validFrom), origin: 'made', chain, key }] };
-  const entries = [indexEntry(generations), { name: keyNameOf(id), value: privateKeyPem(key) }, { name: OLD_CERTIFICATE, value: null }, { name: OLD_KEY, value: null }];
+  const generations: Generations = {
+    firstRoot: id,
+    list: [{ id, role: 'current', since: Date.parse(chain[0].validFrom), origin: 'made', chain, key }],
+  };
+  const entries = [
+    indexEntry(generations),
+    { name: keyNameOf(id), value: privateKeyPem(key) },
+    { name: OLD_CERTIFICATE, value: null },
+    { name: OLD_KEY, value: null },
+  ];
   return { generations, entries };
 }
 

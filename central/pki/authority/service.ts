@@ -51,9 +51,17 @@ export class AuthorityService {
   }
 
   /** Key and chain as password-protected PKCS#12; the current one unless another is named. Errors: authority_unknown, export_password_weak. */
-  async export({ thumbprint, password, ...reason }: { readonly thumbprint?: string | undefined; readonly password: string } & Reason, actor: Actor): Promise<{ readonly generation: Generation; readonly file: Buffer }> {
+  async export(
+    {
+      thumbprint,
+      password,
+      ...reason
+    }: { readonly thumbprint?: string | undefined; readonly password: string } & Reason,
+    actor: Actor,
+  ): Promise<{ readonly generation: Generation; readonly file: Buffer }> {
     const { authority, audit, now } = this.#options;
-    const generation = thumbprint === undefined ? authority.current() : authority.all().find(({ id }) => id === thumbprint);
+    const generation =
+      thumbprint === undefined ? authority.current() : authority.all().find(({ id }) => id === thumbprint);
     if (generation === undefined) throw pkiFault('authority_unknown', { thumbprint: thumbprint ?? '' });
     const file = await writeAuthorityFile(generation, password);
     await audit.append(auditEntry(actor, 'authority.export', { thumbprint: generation.id }, now(), reason));
@@ -74,7 +82,8 @@ export class AuthorityService {
       const report = { dryRun: request.dryRun === true, generation: { ...material, id: thumbprint }, cutOff, notices };
       if (request.dryRun === true) return report;
       this.#refuseWhilePending();
-      if (cutOff.length > 0 && request.force !== true) throw parameterFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
+      if (cutOff.length > 0 && request.force !== true)
+        throw parameterFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
       await authority.replace(material, actor, request);
       await this.#options.onReplaced();
       return report;
@@ -83,7 +92,8 @@ export class AuthorityService {
 
   #assertNew(fingerprint: string): { readonly thumbprint: string } {
     const thumbprint = fingerprint.replaceAll(':', '').toLowerCase();
-    if (this.#options.authority.current().id === thumbprint) throw pkiFault('authority_known', { thumbprint, role: 'current' });
+    if (this.#options.authority.current().id === thumbprint)
+      throw pkiFault('authority_known', { thumbprint, role: 'current' });
     return { thumbprint };
   }
 
@@ -96,6 +106,10 @@ export class AuthorityService {
 
   #refuseWhilePending(): void {
     const { pending } = this.#options.identity.slots;
-    if (pending !== undefined) throw pkiFault('certificate_change_pending', { who: pending.changedBy, until: new Date(pending.deadline).toISOString() });
+    if (pending !== undefined)
+      throw pkiFault('certificate_change_pending', {
+        who: pending.changedBy,
+        until: new Date(pending.deadline).toISOString(),
+      });
   }
 }

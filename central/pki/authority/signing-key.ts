@@ -28,7 +28,10 @@ export interface SigningKey {
 }
 
 /** Loads the signing key, or makes it when the store has none. Errors: key_material_damaged. */
-export async function openSigningKey(options: { readonly keyMaterial: KeyMaterialStore; readonly now: () => number }): Promise<SigningKey> {
+export async function openSigningKey(options: {
+  readonly keyMaterial: KeyMaterialStore;
+  readonly now: () => number;
+}): Promise<SigningKey> {
   const stored = await options.keyMaterial.get(KEY);
   if (stored !== undefined) {
     try {
@@ -38,7 +41,10 @@ export async function openSigningKey(options: { readonly keyMaterial: KeyMateria
     }
   }
   const { privateKey } = await makeKeyPair();
-  await options.keyMaterial.put([{ name: KEY, value: privateKeyPem(privateKey) }], auditEntry(CENTRAL, 'signing-key.create', {}, options.now()));
+  await options.keyMaterial.put(
+    [{ name: KEY, value: privateKeyPem(privateKey) }],
+    auditEntry(CENTRAL, 'signing-key.create', {}, options.now()),
+  );
   return signingKeyOf(privateKey);
 }
 
@@ -72,15 +78,27 @@ export async function openSigningCertificate(options: SigningCertificateOptions)
 
   async function make(before: X509Certificate | undefined): Promise<X509Certificate> {
     const publicKey = createPublicKey(signingKey.key);
-    const made = await authority.issueSigning({ subject: `${commonName(`${central} signing`)}, O=Queuegate`, publicKey, lifetimeDays: lifetimeDays() });
+    const made = await authority.issueSigning({
+      subject: `${commonName(`${central} signing`)}, O=Queuegate`,
+      publicKey,
+      lifetimeDays: lifetimeDays(),
+    });
     const detail = { thumbprint: thumbprintOf(made), before: before === undefined ? null : thumbprintOf(before) };
-    await keyMaterial.put([{ name: CERTIFICATE, value: chainPem([made]) }], auditEntry(CENTRAL, 'signing-certificate.create', detail, now()));
+    await keyMaterial.put(
+      [{ name: CERTIFICATE, value: chainPem([made]) }],
+      auditEntry(CENTRAL, 'signing-certificate.create', detail, now()),
+    );
     return made;
   }
 
   function fits(certificate: X509Certificate): boolean {
     const [from, to] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
-    return to - now() > (to - from) * RENEW_WHEN_LEFT && certificate.checkPrivateKey(signingKey.key) && centralIn(certificate) === central && signedBy(certificate, authority.certificate);
+    return (
+      to - now() > (to - from) * RENEW_WHEN_LEFT &&
+      certificate.checkPrivateKey(signingKey.key) &&
+      centralIn(certificate) === central &&
+      signedBy(certificate, authority.certificate)
+    );
   }
 
   const stored = await keyMaterial.get(CERTIFICATE);

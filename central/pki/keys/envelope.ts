@@ -4,7 +4,14 @@
 //   qgk1:<key id>:<iv>:<ciphertext and tag>      the last two base64url
 //
 // The name under which it is kept is authenticated too, so that no envelope opens under another name.
-import { createCipheriv, createDecipheriv, createHmac, createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createSecretKey,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto';
 
 const VERSION = 'qgk1';
 const ENVELOPE = /^qgk1:([0-9a-f]{16}):([A-Za-z0-9_-]{16}):([A-Za-z0-9_-]{22,})$/;

@@ -37,14 +37,19 @@ interface KeyLog {
 export async function findKey(sources: KeySources, log: KeyLog): Promise<KeyEncryptionKey | undefined> {
   const { file, environment, credentialsFolder, dataFolder } = sources;
   if (file !== undefined) return await readKeyFile(file, 'refuse', log);
-  if (environment !== undefined) return keyFrom(Buffer.from(environment, 'utf8'), `the environment variable ${KEY_VARIABLE}`);
+  if (environment !== undefined)
+    return keyFrom(Buffer.from(environment, 'utf8'), `the environment variable ${KEY_VARIABLE}`);
   // systemd keeps others out by an access list, which modes do not show: no warning about them.
-  const credential = credentialsFolder === undefined ? undefined : await readKeyFile(join(credentialsFolder, CREDENTIAL), 'ignore');
+  const credential =
+    credentialsFolder === undefined ? undefined : await readKeyFile(join(credentialsFolder, CREDENTIAL), 'ignore');
   return credential ?? (await readKeyFile(join(dataFolder, KEY_FILE), 'ignore', log));
 }
 
 /** The key before, where one is named. Errors: key_encryption_key_bad, file faults. */
-export async function findPreviousKey({ previousFile }: KeySources, log: KeyLog): Promise<KeyEncryptionKey | undefined> {
+export async function findPreviousKey(
+  { previousFile }: KeySources,
+  log: KeyLog,
+): Promise<KeyEncryptionKey | undefined> {
   return previousFile === undefined ? undefined : await readKeyFile(previousFile, 'refuse', log);
 }
 
@@ -56,9 +61,20 @@ export async function makeKey(dataFolder: string): Promise<KeyEncryptionKey> {
   return keyEncryptionKey(bytes, file);
 }
 
-async function readKeyFile(path: string, ifMissing: 'refuse' | 'ignore', log?: KeyLog): Promise<KeyEncryptionKey | undefined> {
-  const hint = 'Name the file with the key of this data folder. A new one for a new data folder: openssl rand -base64 32';
-  const bytes = await readBoundedFile({ path, what: 'The key-encryption key', maxBytes: MAX_KEY_FILE_BYTES, hint, ifMissing });
+async function readKeyFile(
+  path: string,
+  ifMissing: 'refuse' | 'ignore',
+  log?: KeyLog,
+): Promise<KeyEncryptionKey | undefined> {
+  const hint =
+    'Name the file with the key of this data folder. A new one for a new data folder: openssl rand -base64 32';
+  const bytes = await readBoundedFile({
+    path,
+    what: 'The key-encryption key',
+    maxBytes: MAX_KEY_FILE_BYTES,
+    hint,
+    ifMissing,
+  });
   if (bytes === undefined) return undefined;
   // On Windows the access list of the folder counts; modes say nothing there.
   const open = process.platform !== 'win32' && ((await stat(path)).mode & READABLE_BY_OTHERS) !== 0;
@@ -74,6 +90,10 @@ function keyFrom(found: Buffer, origin: string): KeyEncryptionKey {
   if (/^[0-9A-Fa-f]{64}$/.test(text)) bytes = Buffer.from(text, 'hex');
   else if (/^[A-Za-z0-9+/_-]{43}=?$/.test(text)) bytes = Buffer.from(text, 'base64');
   else if (found.length === KEY_BYTES && !printable) bytes = found;
-  if (bytes?.length !== KEY_BYTES) throw pkiFault('key_encryption_key_bad', { origin, found: printable ? `a text of ${text.length} characters` : `${found.length} bytes` });
+  if (bytes?.length !== KEY_BYTES)
+    throw pkiFault('key_encryption_key_bad', {
+      origin,
+      found: printable ? `a text of ${text.length} characters` : `${found.length} bytes`,
+    });
   return keyEncryptionKey(bytes, origin);
 }

@@ -34,7 +34,10 @@ export async function openKeyMaterial({ store, sources, log, now }: KeyMaterialO
     else renewed.push({ name, value: seal(key, name, isSealed(value) ? openOld(previous, key, name, value) : value) });
   }
   if (renewed.length > 0) {
-    await store.put(renewed, auditEntry(CENTRAL, 'key-material.seal', { names: renewed.map(({ name }) => name), key: key.id }, now()));
+    await store.put(
+      renewed,
+      auditEntry(CENTRAL, 'key-material.seal', { names: renewed.map(({ name }) => name), key: key.id }, now()),
+    );
     log.info({ keys: renewed.length, origin: key.origin }, 'private keys in the store were sealed');
   }
 
@@ -56,7 +59,10 @@ export async function openKeyMaterial({ store, sources, log, now }: KeyMaterialO
     },
     async put(entries, audit) {
       await store.put(
-        entries.map(({ name, value }) => ({ name, value: value === null || !isSecret(name) ? value : seal(key, name, value) })),
+        entries.map(({ name, value }) => ({
+          name,
+          value: value === null || !isSecret(name) ? value : seal(key, name, value),
+        })),
         audit,
       );
     },
@@ -68,23 +74,33 @@ function isSecret(name: string): boolean {
 }
 
 /** A store without sealed keys gets a key of its own. One that has them needs theirs: a new one would open nothing. */
-async function firstKey(kept: readonly { readonly value: string }[], { dataFolder }: KeySources, log: KeyMaterialOptions['log']): Promise<KeyEncryptionKey> {
+async function firstKey(
+  kept: readonly { readonly value: string }[],
+  { dataFolder }: KeySources,
+  log: KeyMaterialOptions['log'],
+): Promise<KeyEncryptionKey> {
   const sealed = kept.find(({ value }) => isSealed(value));
-  if (sealed !== undefined) throw pkiFault('key_encryption_key_missing', { expected: sealedUnder(sealed.value) ?? 'unknown' });
+  if (sealed !== undefined)
+    throw pkiFault('key_encryption_key_missing', { expected: sealedUnder(sealed.value) ?? 'unknown' });
   const key = await makeKey(dataFolder);
-  log.info({ file: key.origin }, 'a key that seals the private keys in the store was made: keep a copy of it apart from the backups of the data folder');
+  log.info(
+    { file: key.origin },
+    'a key that seals the private keys in the store was made: keep a copy of it apart from the backups of the data folder',
+  );
   return key;
 }
 
 function openOld(previous: KeyEncryptionKey | undefined, key: KeyEncryptionKey, name: string, value: string): string {
   const expected = sealedUnder(value);
   if (expected === undefined) throw pkiFault('key_material_damaged', { name, found: 'its envelope cannot be read' });
-  if (previous?.id !== expected) throw pkiFault('key_encryption_key_wrong', { expected, found: key.id, origin: key.origin });
+  if (previous?.id !== expected)
+    throw pkiFault('key_encryption_key_wrong', { expected, found: key.id, origin: key.origin });
   return open(previous, name, value);
 }
 
 function open(key: KeyEncryptionKey, name: string, value: string): string {
   const text = unseal(key, name, value);
-  if (text === undefined) throw pkiFault('key_material_damaged', { name, found: 'its envelope was changed, or was made for another name' });
+  if (text === undefined)
+    throw pkiFault('key_material_damaged', { name, found: 'its envelope was changed, or was made for another name' });
   return text;
 }

@@ -43,7 +43,7 @@ const PAGE = 1000;
 export async function trustStanding(options: StandingOptions, root: string): Promise<TrustStanding> {
   let [registered, acknowledged, plain] = [0, 0, 0];
   const missing: NamedAgent[] = [];
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await options.certificates.trust({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     for (const agent of page) {
       registered += 1;
@@ -59,22 +59,47 @@ export async function trustStanding(options: StandingOptions, root: string): Pro
 function missingAgent({ said }: StandingOptions, { id, name, offlineSince }: AgentTrust): NamedAgent {
   const refusal = said.refusalOf(id);
   const refused = refusal === undefined ? '' : ` It refused: ${refusal.text} (${refusal.code})`;
-  if (offlineSince !== null) return { id, name, why: 'offline', since: offlineSince, text: `Offline since ${new Date(offlineSince).toISOString()}.${refused}` };
+  if (offlineSince !== null)
+    return {
+      id,
+      name,
+      why: 'offline',
+      since: offlineSince,
+      text: `Offline since ${new Date(offlineSince).toISOString()}.${refused}`,
+    };
   if (refusal !== undefined) return { id, name, why: 'refused', since: refusal.at, text: refused.trim() };
-  if (said.isTold(id) === false) return { id, name, why: 'unable', since: null, text: 'Its version takes no roots from Central: upgrade it, or import the root there (queuegate ca export, queue-agent truststore import).' };
+  if (said.isTold(id) === false)
+    return {
+      id,
+      name,
+      why: 'unable',
+      since: null,
+      text: 'Its version takes no roots from Central: upgrade it, or import the root there (queuegate ca export, queue-agent truststore import).',
+    };
   return { id, name, why: 'told', since: null, text: 'Told, and not answered yet.' };
 }
 
 /** Whose newest certificate was signed by `current`, and whose by one of `others`. */
-export async function issuerStanding({ certificates, now }: StandingOptions, current: string, others: ReadonlySet<string>): Promise<IssuerStanding> {
+export async function issuerStanding(
+  { certificates, now }: StandingOptions,
+  current: string,
+  others: ReadonlySet<string>,
+): Promise<IssuerStanding> {
   let renewed = 0;
   const found: NamedAgent[] = [];
-  for (let after: { readonly notAfter: number; readonly thumbprint: string } | undefined; ; ) {
+  for (let after: { readonly notAfter: number; readonly thumbprint: string } | undefined; ;) {
     const page = await certificates.soonest({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     for (const { agentId, name, issuer, notAfter } of page) {
       if (issuer === current) renewed += 1;
       // What has ended proves nothing any more, whoever signed it.
-      else if (others.has(issuer) && notAfter > now()) found.push({ id: agentId, name, why: 'certificate', since: null, text: `Its certificate was signed by it, and is good until ${new Date(notAfter).toISOString()}.` });
+      else if (others.has(issuer) && notAfter > now())
+        found.push({
+          id: agentId,
+          name,
+          why: 'certificate',
+          since: null,
+          text: `Its certificate was signed by it, and is good until ${new Date(notAfter).toISOString()}.`,
+        });
     }
     after = page.at(-1);
     if (page.length < PAGE || after === undefined) return { renewed, others: found };

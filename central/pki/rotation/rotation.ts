@@ -14,7 +14,14 @@ import { pkiFault, rotationFault } from '../errors.ts';
 import { rootOf, type Generation, type GenerationRole } from '../authority/generations.ts';
 import type { PendingReport, ServerCertificates } from '../server/server-certificates.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
-import { issuerStanding, trustStanding, type IssuerStanding, type NamedAgent, type StandingOptions, type TrustStanding } from './progress.ts';
+import {
+  issuerStanding,
+  trustStanding,
+  type IssuerStanding,
+  type NamedAgent,
+  type StandingOptions,
+  type TrustStanding,
+} from './progress.ts';
 import type { UploadedKey } from '../x509/upload.ts';
 
 /** idle: nothing is under way. The others are called after the step that led there. */
@@ -77,7 +84,12 @@ export class Rotation {
   phase(): { readonly phase: RotationPhase; readonly since: number } {
     const { authority } = this.#options;
     const newest = (role: GenerationRole): Generation | undefined => authority.inRole(role)[0];
-    for (const [phase, role] of [['prepared', 'prepared'], ['published', 'next'], ['switched', 'previous'], ['retired', 'retired']] as const) {
+    for (const [phase, role] of [
+      ['prepared', 'prepared'],
+      ['published', 'next'],
+      ['switched', 'previous'],
+      ['retired', 'retired'],
+    ] as const) {
       const generation = newest(role);
       if (generation !== undefined) return { phase, since: generation.since };
     }
@@ -89,18 +101,41 @@ export class Rotation {
     const { phase, since } = this.phase();
     const [trust, issued] = [await this.#trustStanding(), await this.#issuerStanding(authority.inRole('previous'))];
     const pending = phase === 'published' && this.#awaitsConfirmation() ? serverCertificates.pending() : null;
-    return { phase, since, next: nextStep(phase, pending, trust, issued), generations: authority.all(), pending, trust, issued };
+    return {
+      phase,
+      since,
+      next: nextStep(phase, pending, trust, issued),
+      generations: authority.all(),
+      pending,
+      trust,
+      issued,
+    };
   }
 
   /** A new root, or an imported authority. Errors: rotation_wrong_phase, authority_known, authority_unfit, those of reading the file. */
   async prepare(file: UploadedKey | undefined, request: RotationRequest, actor: Actor): Promise<RotationReport> {
     const { authority, now } = this.#options;
     return await this.#step('prepare', ['idle', 'retired'], request, async (report) => {
-      const read = file === undefined ? undefined : await readAuthorityFile(file, authority.generations().flatMap(({ chain }) => chain), now());
-      const known = authority.all().find(({ id, role }) => read !== undefined && id === thumbprintOf(read.material.chain[0]) && role !== 'retired');
+      const read =
+        file === undefined
+          ? undefined
+          : await readAuthorityFile(
+              file,
+              authority.generations().flatMap(({ chain }) => chain),
+              now(),
+            );
+      const known = authority
+        .all()
+        .find(
+          ({ id, role }) => read !== undefined && id === thumbprintOf(read.material.chain[0]) && role !== 'retired',
+        );
       if (known !== undefined) throw pkiFault('authority_known', { thumbprint: known.id, role: known.role });
-      const notices = [...(read?.notices ?? []), ...(read !== undefined && read.material.chain.length > 1 ? [NO_CROSS] : [])];
-      if (request.dryRun !== true) await authority.prepare(read?.material ?? (await authority.makeRoot()), actor, request);
+      const notices = [
+        ...(read?.notices ?? []),
+        ...(read !== undefined && read.material.chain.length > 1 ? [NO_CROSS] : []),
+      ];
+      if (request.dryRun !== true)
+        await authority.prepare(read?.material ?? (await authority.makeRoot()), actor, request);
       return { ...report, notices };
     });
   }
@@ -118,7 +153,10 @@ export class Rotation {
    * somebody confirms it, that one goes by itself, and nothing else has changed.
    * Errors: rotation_wrong_phase, rotation_agents_missing, rotation_nothing_to_confirm, those of every swap.
    */
-  async switch({ confirm, ...request }: RotationRequest & { readonly confirm?: ConfirmRequest | undefined }, actor: Actor): Promise<RotationReport> {
+  async switch(
+    { confirm, ...request }: RotationRequest & { readonly confirm?: ConfirmRequest | undefined },
+    actor: Actor,
+  ): Promise<RotationReport> {
     const { authority, identity, serverCertificates } = this.#options;
     let shown: Generation | undefined;
     const report = await this.#step('switch', ['published'], request, async (before) => {
@@ -127,7 +165,8 @@ export class Rotation {
       const origin = identity.current()?.origin ?? 'made';
       if (confirm !== undefined && origin !== 'made') throw rotationFault('rotation_nothing_to_confirm', { origin });
       if (request.dryRun === true) return { ...before, missing };
-      if (missing.length > 0 && request.force !== true) throw rotationFault('rotation_agents_missing', { count: agentsText(missing.length), names: namesOf(missing) });
+      if (missing.length > 0 && request.force !== true)
+        throw rotationFault('rotation_agents_missing', { count: agentsText(missing.length), names: namesOf(missing) });
       const notices = (await authority.certify(id, actor)) ? [] : [NO_CROSS];
       if (confirm === undefined) await this.#promote(id, actor, request);
       else shown = this.#only('next');
@@ -182,7 +221,12 @@ export class Rotation {
           const { missing } = await trustStanding(this.#options.standing, thumbprintOf(rootOf(old)));
           if (request.dryRun === true) return { ...before, missing };
           this.#refuseToLeave('Going back to the authority before', missing, request);
-          await authority.assign({ [authority.current().id]: 'next', [old.id]: 'current' }, 'authority.back', actor, request);
+          await authority.assign(
+            { [authority.current().id]: 'next', [old.id]: 'current' },
+            'authority.back',
+            actor,
+            request,
+          );
           await onReplaced();
           askRenewal();
           return { ...before, missing };
@@ -191,8 +235,16 @@ export class Rotation {
           if (request.dryRun === true) return before;
           // Those that were retired together come back together.
           const [last] = authority.inRole('retired');
-          const ids = authority.inRole('retired').filter(({ since }) => since === last?.since).map(({ id }) => id);
-          await authority.assign(Object.fromEntries(ids.map((id) => [id, 'previous'])), 'authority.back', actor, request);
+          const ids = authority
+            .inRole('retired')
+            .filter(({ since }) => since === last?.since)
+            .map(({ id }) => id);
+          await authority.assign(
+            Object.fromEntries(ids.map((id) => [id, 'previous'])),
+            'authority.back',
+            actor,
+            request,
+          );
           await onReplaced();
           return before;
         }
@@ -212,11 +264,17 @@ export class Rotation {
     agents.set({ state: 'plain' }, plain);
   }
 
-  async #step(step: string, allowed: readonly RotationPhase[], request: RotationRequest, act: (before: RotationReport) => Promise<RotationReport>): Promise<RotationReport> {
+  async #step(
+    step: string,
+    allowed: readonly RotationPhase[],
+    request: RotationRequest,
+    act: (before: RotationReport) => Promise<RotationReport>,
+  ): Promise<RotationReport> {
     const { exclusively, log } = this.#options;
     return await exclusively(async () => {
       const { phase } = this.phase();
-      if (!allowed.includes(phase)) throw rotationFault('rotation_wrong_phase', { step, found: phase, allowed: allowed.join(' or ') });
+      if (!allowed.includes(phase))
+        throw rotationFault('rotation_wrong_phase', { step, found: phase, allowed: allowed.join(' or ') });
       this.#refuseWhilePending();
       const report = await act({ dryRun: request.dryRun === true, phase, missing: [], notices: [], pending: null });
       if (request.dryRun === true) return report;
@@ -266,24 +324,40 @@ export class Rotation {
   }
 
   #refuseToLeave(step: string, missing: readonly NamedAgent[], { force }: RotationRequest): void {
-    if (missing.length > 0 && force !== true) throw rotationFault('rotation_still_needed', { step, count: agentsText(missing.length), names: namesOf(missing) });
+    if (missing.length > 0 && force !== true)
+      throw rotationFault('rotation_still_needed', {
+        step,
+        count: agentsText(missing.length),
+        names: namesOf(missing),
+      });
   }
 
   #refuseWhilePending(): void {
     const { pending } = this.#options.identity.slots;
-    if (pending !== undefined) throw pkiFault('certificate_change_pending', { who: pending.changedBy, until: new Date(pending.deadline).toISOString() });
+    if (pending !== undefined)
+      throw pkiFault('certificate_change_pending', {
+        who: pending.changedBy,
+        until: new Date(pending.deadline).toISOString(),
+      });
     const other = this.#options.otherPending();
-    if (other !== null) throw parameterFault('change_pending', { who: other.changedBy, until: new Date(other.deadline).toISOString() });
+    if (other !== null)
+      throw parameterFault('change_pending', { who: other.changedBy, until: new Date(other.deadline).toISOString() });
   }
 }
 
-const NO_CROSS = 'The authority before cannot vouch for this one (it is an intermediate, or the one before may sign no authority): agents that have not taken its root by the switch are cut off until somebody imports it there.';
+const NO_CROSS =
+  'The authority before cannot vouch for this one (it is an intermediate, or the one before may sign no authority): agents that have not taken its root by the switch are cut off until somebody imports it there.';
 
 function eachOnce(agents: readonly NamedAgent[]): NamedAgent[] {
   return [...new Map(agents.map((agent) => [agent.id, agent])).values()];
 }
 
-function nextStep(phase: RotationPhase, pending: PendingReport | null, trust: TrustStanding, { others }: IssuerStanding): string {
+function nextStep(
+  phase: RotationPhase,
+  pending: PendingReport | null,
+  trust: TrustStanding,
+  { others }: IssuerStanding,
+): string {
   const left = eachOnce([...trust.missing, ...others]).length;
   switch (phase) {
     case 'idle':
@@ -291,11 +365,14 @@ function nextStep(phase: RotationPhase, pending: PendingReport | null, trust: Tr
     case 'prepared':
       return '"queuegate ca rotate publish" gives its root to the agents; "back" throws it away.';
     case 'published':
-      if (pending !== null) return `The switch waits for its confirmation until ${new Date(pending.deadline).toISOString()}: "queuegate certificate confirm", or "queuegate certificate undo".`;
-      if (trust.missing.length > 0) return `Waits for ${agentsText(trust.missing.length)} to trust its root; "queuegate ca rotate switch --force" goes on without them, "back" takes the root back.`;
+      if (pending !== null)
+        return `The switch waits for its confirmation until ${new Date(pending.deadline).toISOString()}: "queuegate certificate confirm", or "queuegate certificate undo".`;
+      if (trust.missing.length > 0)
+        return `Waits for ${agentsText(trust.missing.length)} to trust its root; "queuegate ca rotate switch --force" goes on without them, "back" takes the root back.`;
       return '"queuegate ca rotate switch" lets it sign; "back" takes the root back.';
     case 'switched':
-      if (left > 0) return `Waits for ${agentsText(left)} to trust the new root and to renew under it; "queuegate ca rotate retire --force" leaves them behind, "back" lets the one before sign again.`;
+      if (left > 0)
+        return `Waits for ${agentsText(left)} to trust the new root and to renew under it; "queuegate ca rotate retire --force" leaves them behind, "back" lets the one before sign again.`;
       return '"queuegate ca rotate retire" ends the trust in the one before; "back" lets it sign again.';
     case 'retired':
       return 'Done. "queuegate ca rotate back" trusts the one before again; its key goes with "queuegate ca forget THUMBPRINT", or with the next "prepare".';

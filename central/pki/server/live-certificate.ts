@@ -27,7 +27,11 @@ export function liveCertificate({ identity, advertised, hostName, show }: LiveCe
     wishes,
     async stage(values: ParameterValues): Promise<ServerCredentials> {
       const { pending } = identity.slots;
-      if (pending !== undefined) throw pkiFault('certificate_change_pending', { who: pending.changedBy, until: new Date(pending.deadline).toISOString() });
+      if (pending !== undefined)
+        throw pkiFault('certificate_change_pending', {
+          who: pending.changedBy,
+          until: new Date(pending.deadline).toISOString(),
+        });
       return await identity.stage(wishes(values));
     },
     show,

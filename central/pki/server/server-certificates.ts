@@ -16,7 +16,14 @@ import type { Generation } from '../authority/generations.ts';
 import type { KeyKind } from '../x509/key-algorithms.ts';
 import { serverFaults } from './validate.ts';
 import { namesToCover, type ServerIdentity, type ServerWishes } from './server-identity.ts';
-import { credentialsFrom, rootOfCredentials, type PendingSwap, type ServerCredentials, type ServerOrigin, type Slots } from './slots.ts';
+import {
+  credentialsFrom,
+  rootOfCredentials,
+  type PendingSwap,
+  type ServerCredentials,
+  type ServerOrigin,
+  type Slots,
+} from './slots.ts';
 import { readUploadedCertificates, readUploadedKey, type UploadedFile, type UploadedKey } from '../x509/upload.ts';
 
 export interface SwapRequest extends Reason {
@@ -103,7 +110,8 @@ export class ServerCertificates {
     const certificates = await readUploadedCertificates(file);
     return await this.#options.exclusively(async () => {
       const { request: open } = this.slots();
-      const leaf = open === undefined ? undefined : certificates.find((certificate) => certificate.checkPrivateKey(open.key));
+      const leaf =
+        open === undefined ? undefined : certificates.find((certificate) => certificate.checkPrivateKey(open.key));
       if (open === undefined || leaf === undefined) {
         const found = open === undefined ? ': there is none' : ` since ${new Date(open.madeAt).toISOString()}`;
         throw pkiFault('certificate_not_requested', { file: file.name, found });
@@ -180,7 +188,14 @@ export class ServerCertificates {
     this.#cancelTimer();
   }
 
-  async #take(key: KeyObject, built: BuiltChain, origin: ServerOrigin, warnings: readonly string[], request: SwapRequest, actor: Actor): Promise<SwapReport> {
+  async #take(
+    key: KeyObject,
+    built: BuiltChain,
+    origin: ServerOrigin,
+    warnings: readonly string[],
+    request: SwapRequest,
+    actor: Actor,
+  ): Promise<SwapReport> {
     const { wishes, now } = this.#options;
     const faults = serverFaults({ key, built, names: namesToCover(wishes()), now: now() });
     if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
@@ -191,24 +206,43 @@ export class ServerCertificates {
   async #again(credentials: ServerCredentials, request: SwapRequest, actor: Actor): Promise<SwapReport> {
     const { wishes, now } = this.#options;
     const key = createPrivateKey(credentials.key);
-    const faults = serverFaults({ key, built: { chain: readChain(credentials.chain, 'The server certificate'), complete: true }, names: namesToCover(wishes()), now: now() });
+    const faults = serverFaults({
+      key,
+      built: { chain: readChain(credentials.chain, 'The server certificate'), complete: true },
+      names: namesToCover(wishes()),
+      now: now(),
+    });
     if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
     return await this.#swap(credentials, [], { ...request, stage: false }, actor);
   }
 
-  async #swap(credentials: ServerCredentials, notices: readonly string[], request: SwapRequest, actor: Actor): Promise<SwapReport> {
+  async #swap(
+    credentials: ServerCredentials,
+    notices: readonly string[],
+    request: SwapRequest,
+    actor: Actor,
+  ): Promise<SwapReport> {
     const { identity, trust, now } = this.#options;
     this.#refuseWhilePending();
     const before = identity.current();
-    if (before?.thumbprint === credentials.thumbprint) throw pkiFault('certificate_in_use', { thumbprint: credentials.thumbprint });
+    if (before?.thumbprint === credentials.thumbprint)
+      throw pkiFault('certificate_in_use', { thumbprint: credentials.thumbprint });
     const cutOff = (await agentsWithoutTrust(trust, credentials.chain)).map(({ id, name }) => ({ id, name }));
-    const report = { dryRun: request.dryRun === true, staged: false, certificate: credentials, cutOff, notices, pending: null };
+    const report = {
+      dryRun: request.dryRun === true,
+      staged: false,
+      certificate: credentials,
+      cutOff,
+      notices,
+      pending: null,
+    };
     if (request.dryRun === true) return report;
     if (request.stage === true) {
       await identity.keepStaged(credentials, actor, request);
       return { ...report, staged: true };
     }
-    if (cutOff.length > 0 && request.force !== true) throw parameterFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
+    if (cutOff.length > 0 && request.force !== true)
+      throw parameterFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
     const pending = request.confirm === undefined ? undefined : this.#pendingSwap(request.confirm, actor);
     // Written first: after a crash in between, the next start shows what was written, or undoes what waits for its confirmation.
     await identity.adopt(credentials, actor, { pending, reason: request });
@@ -220,7 +254,12 @@ export class ServerCertificates {
 
   #pendingSwap(confirm: ConfirmRequest, actor: Actor): PendingSwap {
     const { agents, now } = this.#options;
-    return { id: randomUUID(), deadline: now() + confirm.withinSeconds * 1000, terms: JSON.stringify(confirmTerms(confirm, 'https', agents)), changedBy: actor.who };
+    return {
+      id: randomUUID(),
+      deadline: now() + confirm.withinSeconds * 1000,
+      terms: JSON.stringify(confirmTerms(confirm, 'https', agents)),
+      changedBy: actor.who,
+    };
   }
 
   /** Sessions that stand prove nothing about the new certificate: their agents are asked to come back over it. */
@@ -241,7 +280,10 @@ export class ServerCertificates {
       });
     } catch (error) {
       // A store that cannot write ends Central (store.ts, onFailure), and its next start undoes the swap.
-      this.#options.log.error({ change: id, error: textOf(error) }, 'the unconfirmed certificate could not be taken back');
+      this.#options.log.error(
+        { change: id, error: textOf(error) },
+        'the unconfirmed certificate could not be taken back',
+      );
     }
   }
 
@@ -257,21 +299,36 @@ export class ServerCertificates {
   #show(credentials: ServerCredentials): void {
     const { show, log } = this.#options;
     show(credentials);
-    log.info({ thumbprint: credentials.thumbprint, subject: credentials.subject, origin: credentials.origin, root: thumbprintOf(rootOfCredentials(credentials)) }, 'the server certificate was swapped');
+    log.info(
+      {
+        thumbprint: credentials.thumbprint,
+        subject: credentials.subject,
+        origin: credentials.origin,
+        root: thumbprintOf(rootOfCredentials(credentials)),
+      },
+      'the server certificate was swapped',
+    );
   }
 
   #refuseWhilePending(): void {
     const { pending } = this.slots();
-    if (pending !== undefined) throw pkiFault('certificate_change_pending', { who: pending.changedBy, until: new Date(pending.deadline).toISOString() });
+    if (pending !== undefined)
+      throw pkiFault('certificate_change_pending', {
+        who: pending.changedBy,
+        until: new Date(pending.deadline).toISOString(),
+      });
     const other = this.#options.otherPending();
-    if (other !== null) throw parameterFault('change_pending', { who: other.changedBy, until: new Date(other.deadline).toISOString() });
+    if (other !== null)
+      throw parameterFault('change_pending', { who: other.changedBy, until: new Date(other.deadline).toISOString() });
   }
 
   /** What may complete a chain: everything that Central has certificates of. */
   #known(): X509Certificate[] {
     const { authority } = this.#options;
     const { current, previous, staged } = this.slots();
-    const shown = [current, previous, staged].flatMap((slot) => (slot === undefined ? [] : readChain(slot.chain, 'The server certificate').slice(1)));
+    const shown = [current, previous, staged].flatMap((slot) =>
+      slot === undefined ? [] : readChain(slot.chain, 'The server certificate').slice(1),
+    );
     return [...authority.generations().flatMap(({ chain }) => chain), ...shown];
   }
 }

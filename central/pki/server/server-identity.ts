@@ -11,7 +11,15 @@ import { buildChain, CertificateFaults, signedBy } from '../x509/chain.ts';
 import { makeKeyPair, type KeyKind } from '../x509/key-algorithms.ts';
 import type { Generation } from '../authority/generations.ts';
 import { canonicalHost, serverFaults, uncoveredNames } from './validate.ts';
-import { credentialsFrom, loadSlots, rootOfCredentials, slotEntries, type PendingSwap, type ServerCredentials, type Slots } from './slots.ts';
+import {
+  credentialsFrom,
+  loadSlots,
+  rootOfCredentials,
+  slotEntries,
+  type PendingSwap,
+  type ServerCredentials,
+  type Slots,
+} from './slots.ts';
 
 /** Names under which Central always answers to its own host. */
 const OWN_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
@@ -44,7 +52,8 @@ export interface ServerIdentityOptions {
  */
 export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
   const identity = new ServerIdentity(options, await loadSlots(options.keyMaterial));
-  if (identity.slots.pending !== undefined) await identity.undo(CENTRAL, 'Central started again before it was confirmed');
+  if (identity.slots.pending !== undefined)
+    await identity.undo(CENTRAL, 'Central started again before it was confirmed');
   return identity;
 }
 
@@ -82,7 +91,13 @@ export class ServerIdentity {
     const staged = await this.fitting(wishes);
     if (staged.origin === 'made') return staged;
     const uncovered = uncoveredNames(readChain(staged.chain, 'The server certificate')[0], namesToCover(wishes));
-    if (uncovered.length > 0) throw new CertificateFaults('server_certificate_unfit', [{ fault: 'names_missing', text: `the one in use was not made by Central's authority, and does not stand for ${uncovered.join(', ')}` }]);
+    if (uncovered.length > 0)
+      throw new CertificateFaults('server_certificate_unfit', [
+        {
+          fault: 'names_missing',
+          text: `the one in use was not made by Central's authority, and does not stand for ${uncovered.join(', ')}`,
+        },
+      ]);
     return staged;
   }
 
@@ -91,9 +106,20 @@ export class ServerIdentity {
     const { authority } = this.#options;
     const names = namesOf(wishes);
     const { privateKey, publicKey } = await makeKeyPair();
-    const leaf = await authority.issueServer({ subject: subjectFor(wishes), names, publicKey, lifetimeDays: wishes.lifetimeDays, by });
+    const leaf = await authority.issueServer({
+      subject: subjectFor(wishes),
+      names,
+      publicKey,
+      lifetimeDays: wishes.lifetimeDays,
+      by,
+    });
     const chain = authority.shownChainOf(leaf);
-    const faults = serverFaults({ key: privateKey, built: buildChain(leaf, chain, []), names, now: this.#options.now() });
+    const faults = serverFaults({
+      key: privateKey,
+      built: buildChain(leaf, chain, []),
+      names,
+      now: this.#options.now(),
+    });
     if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
     return credentialsFrom(privateKey, chain, 'made');
   }
@@ -105,17 +131,39 @@ export class ServerIdentity {
     const names = namesToCover(wishes);
     const csr = await makeServerRequest({ subject: subjectFor(wishes), names, keys });
     const request = { csr, key: keys.privateKey, madeAt: this.#options.now() };
-    await this.#write({ ...this.#slots, request }, actor, 'server-certificate.request', { subject: subjectFor(wishes), names, key: kind }, reason);
+    await this.#write(
+      { ...this.#slots, request },
+      actor,
+      'server-certificate.request',
+      { subject: subjectFor(wishes), names, key: kind },
+      reason,
+    );
     return csr;
   }
 
   /** Writes credentials as the current ones and keeps those before. Does nothing when they are the current ones already. */
-  async adopt(next: ServerCredentials, actor: Actor, how: { readonly pending?: PendingSwap | undefined; readonly reason?: Reason } = {}): Promise<void> {
+  async adopt(
+    next: ServerCredentials,
+    actor: Actor,
+    how: { readonly pending?: PendingSwap | undefined; readonly reason?: Reason } = {},
+  ): Promise<void> {
     const { current, staged, request } = this.#slots;
     if (current?.thumbprint === next.thumbprint) return;
     const answered = request !== undefined && isKeyOf(next, request.key);
-    const slots = { current: next, previous: current, staged: staged?.thumbprint === next.thumbprint ? undefined : staged, request: answered ? undefined : request, pending: how.pending };
-    const detail = { thumbprint: next.thumbprint, origin: next.origin, names: next.names, before: current?.thumbprint ?? null, confirm: how.pending?.terms ?? null };
+    const slots = {
+      current: next,
+      previous: current,
+      staged: staged?.thumbprint === next.thumbprint ? undefined : staged,
+      request: answered ? undefined : request,
+      pending: how.pending,
+    };
+    const detail = {
+      thumbprint: next.thumbprint,
+      origin: next.origin,
+      names: next.names,
+      before: current?.thumbprint ?? null,
+      confirm: how.pending?.terms ?? null,
+    };
     await this.#write(slots, actor, 'server-certificate.adopt', detail, how.reason);
   }
 
@@ -123,13 +171,22 @@ export class ServerIdentity {
   async keepStaged(staged: ServerCredentials | undefined, actor: Actor, reason: Reason = {}): Promise<void> {
     const before = this.#slots.staged;
     if (staged === undefined && before === undefined) return;
-    const detail = staged === undefined ? { dropped: before?.thumbprint } : { thumbprint: staged.thumbprint, origin: staged.origin, names: staged.names };
+    const detail =
+      staged === undefined
+        ? { dropped: before?.thumbprint }
+        : { thumbprint: staged.thumbprint, origin: staged.origin, names: staged.names };
     await this.#write({ ...this.#slots, staged }, actor, 'server-certificate.stage', detail, reason);
   }
 
   /** The change that waits stays. */
   async confirm(actor: Actor, forced: boolean): Promise<void> {
-    await this.#write({ ...this.#slots, pending: undefined }, actor, 'server-certificate.confirm', { thumbprint: this.#slots.current?.thumbprint, forced }, {});
+    await this.#write(
+      { ...this.#slots, pending: undefined },
+      actor,
+      'server-certificate.confirm',
+      { thumbprint: this.#slots.current?.thumbprint, forced },
+      {},
+    );
   }
 
   /** Back to the one before, which becomes the current one again; one that has expired meanwhile nobody would accept, so it is left. */
@@ -137,7 +194,13 @@ export class ServerIdentity {
     const { current, previous } = this.#slots;
     const back = previous !== undefined && previous.notAfter > this.#options.now();
     const slots = { ...this.#slots, pending: undefined, ...(back ? { current: previous, previous: current } : {}) };
-    await this.#write(slots, actor, 'server-certificate.undo', { thumbprint: slots.current?.thumbprint, before: current?.thumbprint, reason, back }, {});
+    await this.#write(
+      slots,
+      actor,
+      'server-certificate.undo',
+      { thumbprint: slots.current?.thumbprint, before: current?.thumbprint, reason, back },
+      {},
+    );
   }
 
   /** One of our own, kept to go back to, is forgotten when its root is trusted no more: its root would be given to agents again. */
@@ -146,7 +209,10 @@ export class ServerIdentity {
     if (previous === undefined || previous.origin !== 'made') return;
     const root = thumbprintOf(rootOfCredentials(previous));
     if (this.#options.authority.roots().some((one) => thumbprintOf(one) === root)) return;
-    await this.#write({ ...this.#slots, previous: undefined }, CENTRAL, 'server-certificate.drop', { thumbprint: previous.thumbprint, root });
+    await this.#write({ ...this.#slots, previous: undefined }, CENTRAL, 'server-certificate.drop', {
+      thumbprint: previous.thumbprint,
+      root,
+    });
   }
 
   /** One that was made here fits when it says exactly what is wished; a name that was taken off the list must not live on in it. */
@@ -167,20 +233,35 @@ export class ServerIdentity {
     );
   }
 
-  async #write(next: Slots, actor: Actor, action: string, detail: Readonly<Record<string, unknown>>, reason: Reason = {}): Promise<void> {
-    await this.#options.keyMaterial.put(slotEntries(next, this.#slots), auditEntry(actor, action, detail, this.#options.now(), reason));
+  async #write(
+    next: Slots,
+    actor: Actor,
+    action: string,
+    detail: Readonly<Record<string, unknown>>,
+    reason: Reason = {},
+  ): Promise<void> {
+    await this.#options.keyMaterial.put(
+      slotEntries(next, this.#slots),
+      auditEntry(actor, action, detail, this.#options.now(), reason),
+    );
     this.#slots = next;
   }
 }
 
 /** Every name that a certificate of our own has, each once, in a fixed order. */
 export function namesOf(wishes: ServerWishes): string[] {
-  return [...new Set([...wishes.names, ...wishes.subjectAlternativeNames, ...OWN_NAMES].map((name) => canonicalHost(name)))];
+  return [
+    ...new Set([...wishes.names, ...wishes.subjectAlternativeNames, ...OWN_NAMES].map((name) => canonicalHost(name))),
+  ];
 }
 
 /** The names that others use, which one from elsewhere has to stand for. */
 export function namesToCover(wishes: ServerWishes): string[] {
-  return [...new Set([...(wishes.advertised ?? wishes.names), ...wishes.subjectAlternativeNames].map((name) => canonicalHost(name)))];
+  return [
+    ...new Set(
+      [...(wishes.advertised ?? wishes.names), ...wishes.subjectAlternativeNames].map((name) => canonicalHost(name)),
+    ),
+  ];
 }
 
 function subjectFor(wishes: ServerWishes): string {

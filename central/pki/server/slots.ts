@@ -55,7 +55,11 @@ export interface Slots {
 type Slot = 'current' | 'previous' | 'staged';
 type Entry = { readonly name: string; readonly value: string | null };
 
-const PREFIX: Readonly<Record<Slot, string>> = { current: 'server', previous: 'server.previous', staged: 'server.staged' };
+const PREFIX: Readonly<Record<Slot, string>> = {
+  current: 'server',
+  previous: 'server.previous',
+  staged: 'server.staged',
+};
 const REQUEST_KEY = 'server.request.key';
 const REQUEST = 'server.request.csr';
 const PENDING = 'server.pending';
@@ -77,14 +81,22 @@ export function slotEntries(next: Slots, before: Slots): Entry[] {
   for (const slot of ['current', 'previous', 'staged'] as const) {
     if (next[slot] === before[slot]) continue;
     const { key = null, chain = null, origin = null } = next[slot] ?? {};
-    entries.push({ name: `${PREFIX[slot]}.key`, value: key }, { name: `${PREFIX[slot]}.chain`, value: chain }, { name: `${PREFIX[slot]}.origin`, value: origin });
+    entries.push(
+      { name: `${PREFIX[slot]}.key`, value: key },
+      { name: `${PREFIX[slot]}.chain`, value: chain },
+      { name: `${PREFIX[slot]}.origin`, value: origin },
+    );
   }
   if (next.request !== before.request) {
     const { request } = next;
     entries.push({ name: REQUEST_KEY, value: request === undefined ? null : privateKeyPem(request.key) });
-    entries.push({ name: REQUEST, value: request === undefined ? null : JSON.stringify({ csr: request.csr, madeAt: request.madeAt }) });
+    entries.push({
+      name: REQUEST,
+      value: request === undefined ? null : JSON.stringify({ csr: request.csr, madeAt: request.madeAt }),
+    });
   }
-  if (next.pending !== before.pending) entries.push({ name: PENDING, value: next.pending === undefined ? null : JSON.stringify(next.pending) });
+  if (next.pending !== before.pending)
+    entries.push({ name: PENDING, value: next.pending === undefined ? null : JSON.stringify(next.pending) });
   return entries;
 }
 
@@ -103,7 +115,11 @@ export function credentialsOf(key: string, chain: string, origin: ServerOrigin):
   };
 }
 
-export function credentialsFrom(key: KeyObject, chain: readonly X509Certificate[], origin: ServerOrigin): ServerCredentials {
+export function credentialsFrom(
+  key: KeyObject,
+  chain: readonly X509Certificate[],
+  origin: ServerOrigin,
+): ServerCredentials {
   return credentialsOf(privateKeyPem(key), chainPem(chain), origin);
 }
 
@@ -119,9 +135,17 @@ export function pinOfCredentials(credentials: Pick<ServerCredentials, 'chain'>):
 }
 
 async function loadSlot(keyMaterial: KeyMaterialStore, prefix: string): Promise<ServerCredentials | undefined> {
-  const [key, chain, origin] = [await keyMaterial.get(`${prefix}.key`), await keyMaterial.get(`${prefix}.chain`), await keyMaterial.get(`${prefix}.origin`)];
+  const [key, chain, origin] = [
+    await keyMaterial.get(`${prefix}.key`),
+    await keyMaterial.get(`${prefix}.chain`),
+    await keyMaterial.get(`${prefix}.origin`),
+  ];
   if (key === undefined && chain === undefined) return undefined;
-  if (key === undefined || chain === undefined) throw pkiFault('key_material_damaged', { name: `${prefix}.${key === undefined ? 'key' : 'chain'}`, found: 'it is missing' });
+  if (key === undefined || chain === undefined)
+    throw pkiFault('key_material_damaged', {
+      name: `${prefix}.${key === undefined ? 'key' : 'chain'}`,
+      found: 'it is missing',
+    });
   try {
     createPrivateKey(key);
     return credentialsOf(key, chain, origin === 'signed' || origin === 'imported' ? origin : 'made');
@@ -135,7 +159,8 @@ async function loadRequest(keyMaterial: KeyMaterialStore): Promise<OpenRequest |
   if (key === undefined || text === undefined) return undefined;
   try {
     const request: unknown = JSON.parse(text);
-    if (!isRecord(request) || typeof request['csr'] !== 'string' || typeof request['madeAt'] !== 'number') throw new TypeError('it is no request');
+    if (!isRecord(request) || typeof request['csr'] !== 'string' || typeof request['madeAt'] !== 'number')
+      throw new TypeError('it is no request');
     return { csr: request['csr'], madeAt: request['madeAt'], key: createPrivateKey(key) };
   } catch (error) {
     throw pkiFault('key_material_damaged', { name: REQUEST, found: textOf(error) }, error);

@@ -9,19 +9,37 @@ import { chainFaults, isAuthority, type BuiltChain, type CertificateFault } from
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 
 /** All that is wrong with a server certificate; empty: it may be used. */
-export function serverFaults({ key, built, names, now }: { readonly key: KeyObject; readonly built: Pick<BuiltChain, 'chain' | 'complete'>; readonly names: readonly string[]; readonly now: number }): CertificateFault[] {
+export function serverFaults({
+  key,
+  built,
+  names,
+  now,
+}: {
+  readonly key: KeyObject;
+  readonly built: Pick<BuiltChain, 'chain' | 'complete'>;
+  readonly names: readonly string[];
+  readonly now: number;
+}): CertificateFault[] {
   const [leaf] = built.chain;
   const faults: CertificateFault[] = [];
-  if (!leaf.checkPrivateKey(key)) faults.push({ fault: 'key_mismatch', text: 'the private key is not the key of the certificate' });
+  if (!leaf.checkPrivateKey(key))
+    faults.push({ fault: 'key_mismatch', text: 'the private key is not the key of the certificate' });
   faults.push(...chainFaults(built, now));
-  if (isAuthority(leaf)) faults.push({ fault: 'usage', text: 'it is the certificate of an authority, not of a server' });
+  if (isAuthority(leaf))
+    faults.push({ fault: 'usage', text: 'it is the certificate of an authority, not of a server' });
   // Without that extension any use is allowed (RFC 5280 section 4.2.1.12).
-  if (leaf.keyUsage !== undefined && !leaf.keyUsage.includes(SERVER_AUTH)) faults.push({ fault: 'usage', text: 'it may not be used by a server (extended key usage)' });
+  if (leaf.keyUsage !== undefined && !leaf.keyUsage.includes(SERVER_AUTH))
+    faults.push({ fault: 'usage', text: 'it may not be used by a server (extended key usage)' });
   const usages = new PeculiarCertificate(leaf.raw).getExtension(KeyUsagesExtension)?.usages;
   // RFC 8446 section 4.4.2.2: what TLS 1.3 asks of a server's certificate.
-  if (usages !== undefined && (usages & KeyUsageFlags.digitalSignature) === 0) faults.push({ fault: 'usage', text: 'its key may not sign (key usage without digitalSignature), which TLS needs' });
+  if (usages !== undefined && (usages & KeyUsageFlags.digitalSignature) === 0)
+    faults.push({ fault: 'usage', text: 'its key may not sign (key usage without digitalSignature), which TLS needs' });
   const uncovered = uncoveredNames(leaf, names);
-  if (uncovered.length > 0) faults.push({ fault: 'names_missing', text: `it does not stand for ${uncovered.join(', ')}; it stands for ${hostsOf(leaf).join(', ') || 'no name at all (subject alternative names)'}` });
+  if (uncovered.length > 0)
+    faults.push({
+      fault: 'names_missing',
+      text: `it does not stand for ${uncovered.join(', ')}; it stands for ${hostsOf(leaf).join(', ') || 'no name at all (subject alternative names)'}`,
+    });
   return faults;
 }
 
@@ -33,7 +51,9 @@ export function uncoveredNames(leaf: X509Certificate, names: readonly string[]):
 /** True when a TLS client that dialled `host` would accept the certificate's names. The common name counts for nobody any more (RFC 9525). */
 function covers(certificate: X509Certificate, host: string): boolean {
   const { type, value } = alternativeName(host);
-  return (type === 'ip' ? certificate.checkIP(value) : certificate.checkHost(value, { subject: 'never' })) !== undefined;
+  return (
+    (type === 'ip' ? certificate.checkIP(value) : certificate.checkHost(value, { subject: 'never' })) !== undefined
+  );
 }
 
 /** IPv6 addresses have many spellings; the URL parser knows the one form (RFC 5952). */

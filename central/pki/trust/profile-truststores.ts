@@ -64,9 +64,12 @@ export class ProfileTruststores {
         file = truststore.path;
         await this.#update(profile, truststore);
       } catch (error) {
-        const [code, text] = isCoded(error) ? [error.code, `${error.message} ${error.hint}`] : ['internal', textOf(error)];
+        const [code, text] = isCoded(error)
+          ? [error.code, `${error.message} ${error.hint}`]
+          : ['internal', textOf(error)];
         faults.push({ profile, file, code, text });
-        if (!this.#faults.some((known) => known.profile === profile && known.code === code)) log.warn({ profile, file, code }, `the truststore of a profile does not follow: ${text}`);
+        if (!this.#faults.some((known) => known.profile === profile && known.code === code))
+          log.warn({ profile, file, code }, `the truststore of a profile does not follow: ${text}`);
       }
     }
     this.#faults = faults;
@@ -75,9 +78,16 @@ export class ProfileTruststores {
   async #profiles(): Promise<string[]> {
     try {
       const entries = await readdir(this.#options.folder, { withFileTypes: true });
-      return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name).toSorted();
+      return entries
+        .filter((entry) => entry.isDirectory())
+        .map(({ name }) => name)
+        .toSorted();
     } catch (error) {
-      if (systemCode(error) !== 'ENOENT') this.#options.log.warn({ folder: this.#options.folder, error: textOf(error) }, 'the folder of profiles cannot be read');
+      if (systemCode(error) !== 'ENOENT')
+        this.#options.log.warn(
+          { folder: this.#options.folder, error: textOf(error) },
+          'the folder of profiles cannot be read',
+        );
       return [];
     }
   }
@@ -86,21 +96,39 @@ export class ProfileTruststores {
     const { bundle, authority, log } = this.#options;
     if ((await readStoreFile(file, 'ignore')) === undefined) return;
     const { store } = await openFile(file, password);
-    const there = new Set(store.entries.filter(({ kind }) => kind === 'trusted').flatMap(({ certificates }) => certificates.map((der) => fingerprintOf(der))));
+    const there = new Set(
+      store.entries
+        .filter(({ kind }) => kind === 'trusted')
+        .flatMap(({ certificates }) => certificates.map((der) => fingerprintOf(der))),
+    );
     const named = bundle.thumbprints();
     const own = authority.all().map((generation) => thumbprintOf(rootOf(generation)));
     if (![...named, ...own].some((thumbprint) => there.has(thumbprint))) return;
     const remove = new Set(own.filter((thumbprint) => !named.includes(thumbprint)));
-    const { added, removed } = await updateTrusted({ file, password, add: bundle.certificates().map(({ raw }) => raw), remove });
-    if (added.length > 0 || removed.length > 0) log.info({ profile, file, added: added.length, removed: removed.length }, 'the truststore of a profile follows');
+    const { added, removed } = await updateTrusted({
+      file,
+      password,
+      add: bundle.certificates().map(({ raw }) => raw),
+      remove,
+    });
+    if (added.length > 0 || removed.length > 0)
+      log.info({ profile, file, added: added.length, removed: removed.length }, 'the truststore of a profile follows');
   }
 }
 
 /** Undefined: the folder is no profile. */
 async function truststoreOf(folder: string): Promise<ProfileTruststore | undefined> {
-  const [field, local] = await Promise.all(['agent.conf', 'agent.local.conf'].map((name) => readPropertiesFile(join(folder, 'conf', name), 'ignore', HINT)));
+  const [field, local] = await Promise.all(
+    ['agent.conf', 'agent.local.conf'].map((name) => readPropertiesFile(join(folder, 'conf', name), 'ignore', HINT)),
+  );
   if (field === undefined) return undefined;
   // The local file lies over the field's; in each the last of several counts.
-  const value = (name: string): string => [...field.entries, ...(local?.entries ?? [])].findLast(({ key }) => key === name)?.value ?? '';
-  return profileTruststore({ folder, truststore: value('truststore'), password: value('truststore.password'), jvmArgs: splitJvmArgs(value('jetty.jvm.args')) });
+  const value = (name: string): string =>
+    [...field.entries, ...(local?.entries ?? [])].findLast(({ key }) => key === name)?.value ?? '';
+  return profileTruststore({
+    folder,
+    truststore: value('truststore'),
+    password: value('truststore.password'),
+    jvmArgs: splitJvmArgs(value('jetty.jvm.args')),
+  });
 }

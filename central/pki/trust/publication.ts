@@ -9,7 +9,12 @@ import type { TrustBundle } from './trust-bundle.ts';
 
 /** What is asked of a session (central/sessions/session.ts). */
 export interface TrustSession {
-  readonly facts: { readonly agentId: string; readonly agentName: string; readonly session: string; readonly capabilities: readonly string[] };
+  readonly facts: {
+    readonly agentId: string;
+    readonly agentName: string;
+    readonly session: string;
+    readonly capabilities: readonly string[];
+  };
   sendControl(frame: CentralControl): void;
 }
 
@@ -28,7 +33,11 @@ export interface TrustPublicationOptions {
   readonly sessions: TrustSessions;
   /** The bundle is another one now; must not throw. */
   readonly onChanged: () => void;
-  readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void; error(facts: object, text: string): void };
+  readonly log: {
+    info(facts: object, text: string): void;
+    warn(facts: object, text: string): void;
+    error(facts: object, text: string): void;
+  };
   readonly now: () => number;
   /** Runs once after so many milliseconds; the answer cancels it. */
   readonly after: (ms: number, run: () => void) => () => void;
@@ -90,13 +99,17 @@ export class TrustPublication {
     const { known, log, now } = this.#options;
     if (frame.type === 'trust-refused') {
       const { code, text } = frame;
-      if (this.#refusals.get(agentId)?.code !== code) log.warn({ agent: agentId, name: agentName, code, text }, 'an agent does not take what it is to trust');
+      if (this.#refusals.get(agentId)?.code !== code)
+        log.warn({ agent: agentId, name: agentName, code, text }, 'an agent does not take what it is to trust');
       this.#refusals.set(agentId, { code, text, at: now() });
       return;
     }
     this.#refusals.delete(agentId);
     const roots = new Set(known());
-    this.#write(agentId, frame.thumbprints.filter((thumbprint) => roots.has(thumbprint)));
+    this.#write(
+      agentId,
+      frame.thumbprints.filter((thumbprint) => roots.has(thumbprint)),
+    );
   }
 
   #write(agentId: string, thumbprints: readonly string[]): void {
@@ -147,7 +160,8 @@ export class TrustPublication {
 
   #tell(agentIds: readonly string[]): void {
     for (const id of agentIds) this.#due.add(id);
-    if (this.#due.size > 0 && this.#state !== 'stopped') this.#cancelTick ??= this.#options.after(TICK_MS, () => void this.#tick());
+    if (this.#due.size > 0 && this.#state !== 'stopped')
+      this.#cancelTick ??= this.#options.after(TICK_MS, () => void this.#tick());
   }
 
   async #tick(): Promise<void> {
@@ -172,9 +186,18 @@ export class TrustPublication {
   async #tellOne(agentId: string, certificates: string, thumbprints: readonly string[]): Promise<void> {
     const { certificates: store, sessions, sign } = this.#options;
     const trusted = await store.trustOf(agentId);
-    if (trusted !== null && trusted.length === thumbprints.length && thumbprints.every((thumbprint) => trusted.includes(thumbprint))) return;
+    if (
+      trusted !== null &&
+      trusted.length === thumbprints.length &&
+      thumbprints.every((thumbprint) => trusted.includes(thumbprint))
+    )
+      return;
     const session = sessions.of(agentId);
     if (session === undefined || !session.facts.capabilities.includes(CAPABILITY)) return;
-    session.sendControl({ type: 'trust', certificates, signature: sign(trustTranscript(session.facts.session, certificates)) });
+    session.sendControl({
+      type: 'trust',
+      certificates,
+      signature: sign(trustTranscript(session.facts.session, certificates)),
+    });
   }
 }

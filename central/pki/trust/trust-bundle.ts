@@ -24,7 +24,11 @@ export function trustBundle(authority: Authority, identity: Pick<ServerIdentity,
     const all = [...(first === undefined ? [] : [first]), ...authority.roots(), ...others];
     return [...new Map(all.map((certificate) => [thumbprintOf(certificate), certificate])).values()];
   };
-  return { certificates, pem: () => chainPem(certificates()), thumbprints: () => certificates().map((certificate) => thumbprintOf(certificate)) };
+  return {
+    certificates,
+    pem: () => chainPem(certificates()),
+    thumbprints: () => certificates().map((certificate) => thumbprintOf(certificate)),
+  };
 }
 
 export interface TrustKnowledge {
@@ -35,13 +39,18 @@ export interface TrustKnowledge {
 const PAGE = 1000;
 
 /** Registered agents that check Central's certificate and hold nothing of `chain` (PEM). In order of name. */
-export async function agentsWithoutTrust({ certificates, authority }: TrustKnowledge, chain: string): Promise<AgentTrust[]> {
+export async function agentsWithoutTrust(
+  { certificates, authority }: TrustKnowledge,
+  chain: string,
+): Promise<AgentTrust[]> {
   const sent = readChain(chain, 'The chain');
   // A cross-certificate stands for the root that has the same key: who trusts that root needs nothing else.
-  const standFor = authority.roots().filter((root) => sent.some((certificate) => certificate.publicKey.equals(root.publicKey)));
+  const standFor = authority
+    .roots()
+    .filter((root) => sent.some((certificate) => certificate.publicKey.equals(root.publicKey)));
   const shown = new Set([...sent, ...standFor].map((certificate) => thumbprintOf(certificate)));
   const without: AgentTrust[] = [];
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await certificates.trust({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     for (const agent of page) {
       // Plain ws shows no certificate. Who has never connected yet enrolled to come over wss.

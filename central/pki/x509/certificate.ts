@@ -82,7 +82,9 @@ export async function makeCertificate(order: CertificateOrder): Promise<X509Cert
       signingAlgorithm: signer.algorithm,
       extensions: [
         ...usagesOf(order.profile),
-        ...(order.alternativeNames === undefined || order.alternativeNames.length === 0 ? [] : [new SubjectAlternativeNameExtension([...order.alternativeNames])]),
+        ...(order.alternativeNames === undefined || order.alternativeNames.length === 0
+          ? []
+          : [new SubjectAlternativeNameExtension([...order.alternativeNames])]),
         ...(await subjectKeyIdentifier(order.subject, publicKey)),
         ...(issuer === undefined ? [] : [authorityKeyIdentifier(issuer.certificate)]),
       ],
@@ -103,10 +105,16 @@ function usagesOf(profile: Profile) {
   switch (profile) {
     case 'root':
       // Path length 1 leaves room for one intermediate, should a bank put one between.
-      return [new BasicConstraintsExtension(true, 1, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)];
+      return [
+        new BasicConstraintsExtension(true, 1, true),
+        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      ];
     case 'cross':
       // Another root's key, vouched for by this one: below it stand only what that root itself signs.
-      return [new BasicConstraintsExtension(true, 0, true), new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true)];
+      return [
+        new BasicConstraintsExtension(true, 0, true),
+        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      ];
     case 'server':
       return leafUsages(ExtendedKeyUsage.serverAuth);
     case 'agent':
@@ -118,15 +126,24 @@ function usagesOf(profile: Profile) {
 }
 
 function leafUsages(usage: ExtendedKeyUsage) {
-  return [new BasicConstraintsExtension(false, undefined, true), new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true), new ExtendedKeyUsageExtension([usage])];
+  return [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    new ExtendedKeyUsageExtension([usage]),
+  ];
 }
 
 function subjectName(subject: string | X509Certificate): Name {
-  return typeof subject === 'string' ? readName(subject) : new Name(new PeculiarCertificate(subject.raw).subjectName.toArrayBuffer());
+  return typeof subject === 'string'
+    ? readName(subject)
+    : new Name(new PeculiarCertificate(subject.raw).subjectName.toArrayBuffer());
 }
 
 /** What stands in for another certificate has the same one, or what that one signed would not lead to it. */
-async function subjectKeyIdentifier(subject: string | X509Certificate, publicKey: webcrypto.CryptoKey): Promise<SubjectKeyIdentifierExtension[]> {
+async function subjectKeyIdentifier(
+  subject: string | X509Certificate,
+  publicKey: webcrypto.CryptoKey,
+): Promise<SubjectKeyIdentifierExtension[]> {
   if (typeof subject === 'string') return [await SubjectKeyIdentifierExtension.create(publicKey)];
   const own = new PeculiarCertificate(subject.raw).getExtension(SubjectKeyIdentifierExtension);
   return own === null ? [] : [own];
@@ -189,7 +206,11 @@ export function keyIdentifierOf(certificate: X509Certificate): string | undefine
 // --- requests and chains ------------------------------------------------------------------------------------------------
 
 /** A PKCS#10 request for a server certificate, PEM, as another authority takes it. Errors: distinguished_name_bad. */
-export async function makeServerRequest(order: { readonly subject: string; readonly names: readonly string[]; readonly keys: KeyPair }): Promise<string> {
+export async function makeServerRequest(order: {
+  readonly subject: string;
+  readonly names: readonly string[];
+  readonly keys: KeyPair;
+}): Promise<string> {
   const signer = signerOf(order.keys.privateKey);
   const made = await Pkcs10CertificateRequestGenerator.create(
     {

@@ -3,7 +3,12 @@
 import type { X509Certificate } from 'node:crypto';
 import { CodedError } from '../../../shared/errors.ts';
 import { nameLine } from '../../../shared/keystore/material.ts';
-import { BasicConstraintsExtension, KeyUsageFlags, KeyUsagesExtension, PeculiarCertificate } from '../../../shared/x509/library.ts';
+import {
+  BasicConstraintsExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PeculiarCertificate,
+} from '../../../shared/x509/library.ts';
 import { PKI_ERRORS } from '../errors.ts';
 import { keyFault } from './key-algorithms.ts';
 
@@ -49,7 +54,11 @@ const MAX_CHAIN = 10;
 const MAX_NAMESAKES = 20;
 
 /** Goes from issuer to issuer, by signature and not by name alone: first among what came with it, then among what is known. */
-export function buildChain(leaf: X509Certificate, given: readonly X509Certificate[], known: readonly X509Certificate[]): BuiltChain {
+export function buildChain(
+  leaf: X509Certificate,
+  given: readonly X509Certificate[],
+  known: readonly X509Certificate[],
+): BuiltChain {
   const chain: [X509Certificate, ...X509Certificate[]] = [leaf];
   const added: X509Certificate[] = [];
   let last = leaf;
@@ -67,15 +76,22 @@ export function buildChain(leaf: X509Certificate, given: readonly X509Certificat
   const unused = own.filter(({ fingerprint256 }) => !names.has(fingerprint256));
   const order = own.map(({ fingerprint256 }) => fingerprint256).filter((name) => names.has(name));
   const notices = [
-    ...(order.join() === [...names].filter((name) => order.includes(name)).join() ? [] : ['The chain was put into order.']),
-    ...added.map(({ subject }) => `"${nameLine(subject)}" was missing from the file and was added from what Central has.`),
+    ...(order.join() === [...names].filter((name) => order.includes(name)).join()
+      ? []
+      : ['The chain was put into order.']),
+    ...added.map(
+      ({ subject }) => `"${nameLine(subject)}" was missing from the file and was added from what Central has.`,
+    ),
     ...unused.map(({ subject }) => `"${nameLine(subject)}" does not belong to the chain and was left out.`),
   ];
   return { chain, complete: isSelfSigned(last), notices };
 }
 
 /** All that is wrong with a chain by itself: keys, signatures, dates, authorities, its end. */
-export function chainFaults({ chain, complete }: Pick<BuiltChain, 'chain' | 'complete'>, now: number): CertificateFault[] {
+export function chainFaults(
+  { chain, complete }: Pick<BuiltChain, 'chain' | 'complete'>,
+  now: number,
+): CertificateFault[] {
   const faults: CertificateFault[] = [];
   const last = chain.at(-1) ?? chain[0];
   for (const [place, certificate] of chain.entries()) {
@@ -84,18 +100,32 @@ export function chainFaults({ chain, complete }: Pick<BuiltChain, 'chain' | 'com
     if (weak !== undefined) faults.push({ fault: 'key_weak', text: `${name} is too weak: ${weak}` });
     // Nobody checks the signature of a root: it is trusted because it is known.
     const algorithm = certificate.signatureAlgorithm ?? 'an unknown algorithm';
-    if (!isSelfSigned(certificate) && !/sha-?(224|256|384|512)|RSASSA-PSS/i.test(algorithm)) faults.push({ fault: 'signature_weak', text: `${name} is signed with ${algorithm}; allowed is SHA-2` });
-    if (Date.parse(certificate.validFrom) > now) faults.push({ fault: 'not_yet_valid', text: `${name} is not valid before ${certificate.validFromDate.toISOString()}` });
-    if (Date.parse(certificate.validTo) <= now) faults.push({ fault: 'expired', text: `${name} expired at ${certificate.validToDate.toISOString()}` });
+    if (!isSelfSigned(certificate) && !/sha-?(224|256|384|512)|RSASSA-PSS/i.test(algorithm))
+      faults.push({ fault: 'signature_weak', text: `${name} is signed with ${algorithm}; allowed is SHA-2` });
+    if (Date.parse(certificate.validFrom) > now)
+      faults.push({
+        fault: 'not_yet_valid',
+        text: `${name} is not valid before ${certificate.validFromDate.toISOString()}`,
+      });
+    if (Date.parse(certificate.validTo) <= now)
+      faults.push({ fault: 'expired', text: `${name} expired at ${certificate.validToDate.toISOString()}` });
     if (place === 0) continue;
     const fault = authorityFault(certificate);
     if (fault !== undefined) faults.push({ fault: 'issuer_no_authority', text: `${name} ${fault}` });
     // RFC 5280 section 4.2.1.9: how many authorities may stand between it and the leaf.
     const pathLength = allowsBelow(certificate);
     const below = chain.slice(0, place).filter((one) => isAuthority(one)).length;
-    if (pathLength < below) faults.push({ fault: 'path_too_long', text: `${name} allows ${pathLength} authorities below it, and there are ${below}` });
+    if (pathLength < below)
+      faults.push({
+        fault: 'path_too_long',
+        text: `${name} allows ${pathLength} authorities below it, and there are ${below}`,
+      });
   }
-  if (!complete) faults.push({ fault: 'chain_incomplete', text: `the chain ends at "${nameLine(last.subject)}", whose issuer "${nameLine(last.issuer)}" is missing: put it into the file` });
+  if (!complete)
+    faults.push({
+      fault: 'chain_incomplete',
+      text: `the chain ends at "${nameLine(last.subject)}", whose issuer "${nameLine(last.issuer)}" is missing: put it into the file`,
+    });
   return faults;
 }
 
@@ -103,12 +133,17 @@ export function chainFaults({ chain, complete }: Pick<BuiltChain, 'chain' | 'com
 export function authorityFault(certificate: X509Certificate): string | undefined {
   if (!isAuthority(certificate)) return 'is no certificate authority (basic constraints)';
   const usages = new PeculiarCertificate(certificate.raw).getExtension(KeyUsagesExtension)?.usages;
-  return usages !== undefined && (usages & KeyUsageFlags.keyCertSign) === 0 ? 'may not sign certificates (key usage)' : undefined;
+  return usages !== undefined && (usages & KeyUsageFlags.keyCertSign) === 0
+    ? 'may not sign certificates (key usage)'
+    : undefined;
 }
 
 /** How many authorities may stand between it and what is no authority (RFC 5280 section 4.2.1.9). */
 export function allowsBelow(certificate: X509Certificate): number {
-  return new PeculiarCertificate(certificate.raw).getExtension(BasicConstraintsExtension)?.pathLength ?? Number.POSITIVE_INFINITY;
+  return (
+    new PeculiarCertificate(certificate.raw).getExtension(BasicConstraintsExtension)?.pathLength ??
+    Number.POSITIVE_INFINITY
+  );
 }
 
 /** By its basic constraints; Node's own `ca` looks at the key usage too. */
@@ -132,5 +167,7 @@ export function signedBy(certificate: X509Certificate, issuer: X509Certificate):
 /** Of several (an authority that renewed its certificate with the same key) the one that lives longest. */
 function issuerIn(candidates: readonly X509Certificate[], certificate: X509Certificate): X509Certificate | undefined {
   const namesakes = candidates.filter(({ subject }) => subject === certificate.issuer).slice(0, MAX_NAMESAKES);
-  return namesakes.filter((candidate) => signedBy(certificate, candidate)).toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo))[0];
+  return namesakes
+    .filter((candidate) => signedBy(certificate, candidate))
+    .toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo))[0];
 }

@@ -34,7 +34,13 @@ const OID = {
 } as const;
 
 /** Section 5.3.1. That nothing is said of a reason is said by leaving it out. */
-const REASON_CODES: Readonly<Record<Exclude<RevocationReason, 'unspecified'>, number>> = { keyCompromise: 1, affiliationChanged: 3, superseded: 4, cessationOfOperation: 5, privilegeWithdrawn: 9 };
+const REASON_CODES: Readonly<Record<Exclude<RevocationReason, 'unspecified'>, number>> = {
+  keyCompromise: 1,
+  affiliationChanged: 3,
+  superseded: 4,
+  cessationOfOperation: 5,
+  privilegeWithdrawn: 9,
+};
 
 /** May this authority sign a list? One without a key usage may do anything (section 4.2.1.3). */
 export function maySignLists(issuer: X509Certificate): boolean {
@@ -45,8 +51,15 @@ export function maySignLists(issuer: X509Certificate): boolean {
 export function makeCrl({ issuer, key, number, thisUpdate, nextUpdate, entries }: CrlOrder): Buffer {
   const { digest, algorithm } = signatureOf(key);
   const rows = entries.map(({ serial, revoked }) => {
-    const extensions = revoked.reason === 'unspecified' ? [] : [sequence(extension(OID.reasonCode, der(TAG.enumerated, Buffer.from([REASON_CODES[revoked.reason]]))))];
-    return sequence(positive(Buffer.from(serial.padStart(serial.length + (serial.length % 2), '0'), 'hex')), time(revoked.at), ...extensions);
+    const extensions =
+      revoked.reason === 'unspecified'
+        ? []
+        : [sequence(extension(OID.reasonCode, der(TAG.enumerated, Buffer.from([REASON_CODES[revoked.reason]]))))];
+    return sequence(
+      positive(Buffer.from(serial.padStart(serial.length + (serial.length % 2), '0'), 'hex')),
+      time(revoked.at),
+      ...extensions,
+    );
   });
   const list = sequence(
     der(TAG.integer, Buffer.from([V2])),
@@ -57,7 +70,13 @@ export function makeCrl({ issuer, key, number, thisUpdate, nextUpdate, entries }
     time(nextUpdate),
     // Section 5.1.2.6: where nothing is revoked, the list of them is absent.
     ...(rows.length === 0 ? [] : [sequence(...rows)]),
-    der(CONTEXT.extensions, sequence(extension(OID.authorityKeyIdentifier, sequence(der(CONTEXT.keyIdentifier, keyIdentifier(issuer)))), extension(OID.crlNumber, positive(bytesOf(number))))),
+    der(
+      CONTEXT.extensions,
+      sequence(
+        extension(OID.authorityKeyIdentifier, sequence(der(CONTEXT.keyIdentifier, keyIdentifier(issuer)))),
+        extension(OID.crlNumber, positive(bytesOf(number))),
+      ),
+    ),
   );
   return sequence(list, algorithm, bits(sign(digest, list, key)));
 }
@@ -69,7 +88,8 @@ export function crlPem(list: Buffer): string {
 
 /** The digest is as strong as the curve (as for certificates, key-algorithms.ts). */
 function signatureOf(key: KeyObject): { readonly digest: string; readonly algorithm: Buffer } {
-  if (key.asymmetricKeyType === 'rsa') return { digest: 'sha256', algorithm: sequence(oid(OID.rsaSha256), der(TAG.null)) };
+  if (key.asymmetricKeyType === 'rsa')
+    return { digest: 'sha256', algorithm: sequence(oid(OID.rsaSha256), der(TAG.null)) };
   const curve = key.asymmetricKeyDetails?.namedCurve;
   const digest = curve === 'secp521r1' ? 'sha512' : curve === 'secp384r1' ? 'sha384' : 'sha256';
   return { digest, algorithm: sequence(oid(OID.ecdsa[digest])) };
@@ -77,7 +97,10 @@ function signatureOf(key: KeyObject): { readonly digest: string; readonly algori
 
 /** The same as in the certificates that it signed (certificate.ts). */
 function keyIdentifier(issuer: X509Certificate): Buffer {
-  return Buffer.from(keyIdentifierOf(issuer) ?? createHash('sha1').update(spkiOf(issuer.publicKey)).digest('hex'), 'hex');
+  return Buffer.from(
+    keyIdentifierOf(issuer) ?? createHash('sha1').update(spkiOf(issuer.publicKey)).digest('hex'),
+    'hex',
+  );
 }
 
 function extension(name: string, value: Buffer): Buffer {
@@ -87,7 +110,9 @@ function extension(name: string, value: Buffer): Buffer {
 /** Section 5.1.2.4: UTCTime through 2049, GeneralizedTime from 2050 on; whole seconds. */
 function time(at: number): Buffer {
   const text = `${new Date(at).toISOString().slice(0, 19).replaceAll(/[-:T]/g, '')}Z`;
-  return Number(text.slice(0, 4)) < 2050 ? der(TAG.utcTime, Buffer.from(text.slice(2))) : der(TAG.generalizedTime, Buffer.from(text));
+  return Number(text.slice(0, 4)) < 2050
+    ? der(TAG.utcTime, Buffer.from(text.slice(2)))
+    : der(TAG.generalizedTime, Buffer.from(text));
 }
 
 function bytesOf(number: number): Buffer {

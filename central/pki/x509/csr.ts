@@ -29,7 +29,11 @@ const COMMON_NAME = '550403';
 const EXTENSION_REQUEST = '2a864886f70d01090e';
 const ALTERNATIVE_NAME = '551d11';
 /** RFC 5758 section 3.2. */
-const SIGNATURES: Readonly<Record<string, 'sha256' | 'sha384' | 'sha512'>> = { '2a8648ce3d040302': 'sha256', '2a8648ce3d040303': 'sha384', '2a8648ce3d040304': 'sha512' };
+const SIGNATURES: Readonly<Record<string, 'sha256' | 'sha384' | 'sha512'>> = {
+  '2a8648ce3d040302': 'sha256',
+  '2a8648ce3d040303': 'sha384',
+  '2a8648ce3d040304': 'sha512',
+};
 const EC_KEY = '2a8648ce3d0201';
 /** What other keys are called, for the message. */
 const KEYS: Readonly<Record<string, string>> = {
@@ -71,12 +75,22 @@ export function readRequest(request: string | Buffer): ReadRequest {
   const der = typeof request === 'string' ? requestDer(request) : request;
   const { information, subject, key, attributes, digest, signature } = orUnreadable(() => partsOf(der));
   const publicKey = readKey(key);
-  if (digest === undefined) throw pkiFault('csr_unreadable', { found: 'its signature is not ECDSA with SHA-256, SHA-384 or SHA-512' });
+  if (digest === undefined)
+    throw pkiFault('csr_unreadable', { found: 'its signature is not ECDSA with SHA-256, SHA-384 or SHA-512' });
   if (!verify(digest, information, publicKey, signature)) throw pkiFault('csr_signature', {});
   return orUnreadable(() => {
     const names = alternativeNames(attributes);
-    const id = names.filter(({ tag }) => tag === URI).map(({ content }) => readAgentUri(content.toString('latin1'))).find((found) => found !== undefined);
-    return { der, publicKey, spki: spkiOf(publicKey), name: names.find(({ tag }) => tag === DNS)?.content.toString('latin1') ?? commonNameIn(subject), id };
+    const id = names
+      .filter(({ tag }) => tag === URI)
+      .map(({ content }) => readAgentUri(content.toString('latin1')))
+      .find((found) => found !== undefined);
+    return {
+      der,
+      publicKey,
+      spki: spkiOf(publicKey),
+      name: names.find(({ tag }) => tag === DNS)?.content.toString('latin1') ?? commonNameIn(subject),
+      id,
+    };
   });
 }
 
@@ -85,7 +99,8 @@ function partsOf(der: Buffer) {
   const [outer] = elementsIn(der);
   const [information, algorithm, bits] = elementsIn(expect(outer, TAG.sequence, 'the request').content);
   const [version, subject, key, attributes] = elementsIn(expect(information, TAG.sequence, 'its information').content);
-  if (expect(version, TAG.integer, 'its version').content.toString('hex') !== '00') throw new TypeError('its version is not 1');
+  if (expect(version, TAG.integer, 'its version').content.toString('hex') !== '00')
+    throw new TypeError('its version is not 1');
   const [oid] = elementsIn(expect(algorithm, TAG.sequence, 'its signature algorithm').content);
   const digest = SIGNATURES[expect(oid, TAG.oid, 'its signature algorithm').content.toString('hex')];
   const signed = expect(bits, TAG.bits, 'its signature').content;
@@ -105,7 +120,8 @@ function readKey(spki: DerElement): KeyObject {
   const kind = orUnreadable(() => kindOf(spki));
   if (kind !== 'ec prime256v1') throw pkiFault('csr_key_type', { found: kind });
   const key = readP256(spki.whole);
-  if (key === undefined) throw pkiFault('csr_unreadable', { found: 'its public key is not a point of the curve P-256' });
+  if (key === undefined)
+    throw pkiFault('csr_unreadable', { found: 'its public key is not a point of the curve P-256' });
   return key;
 }
 
@@ -114,7 +130,9 @@ function kindOf(spki: DerElement): string {
   const [oid, parameters] = elementsIn(expect(algorithm, TAG.sequence, 'the algorithm of its key').content);
   const type = expect(oid, TAG.oid, 'the algorithm of its key').content.toString('hex');
   if (type !== EC_KEY) return KEYS[type] ?? 'of an unknown algorithm';
-  return parameters?.tag === TAG.oid ? `ec ${KEYS[parameters.content.toString('hex')] ?? 'on an unknown curve'}` : 'ec with parameters of its own';
+  return parameters?.tag === TAG.oid
+    ? `ec ${KEYS[parameters.content.toString('hex')] ?? 'on an unknown curve'}`
+    : 'ec with parameters of its own';
 }
 
 /** extensionRequest (RFC 2985 section 5.4.2), and in it the alternative names. */
@@ -126,7 +144,11 @@ function alternativeNames(attributes: DerElement | undefined): DerElement[] {
     for (const extension of elementsIn(expect(extensions, TAG.sequence, 'the list of its extensions').content)) {
       const [id, ...rest] = elementsIn(expect(extension, TAG.sequence, 'an extension').content);
       if (id?.content.toString('hex') !== ALTERNATIVE_NAME) continue;
-      const value = expect(rest.find(({ tag }) => tag !== BOOLEAN), TAG.octets, 'its alternative names');
+      const value = expect(
+        rest.find(({ tag }) => tag !== BOOLEAN),
+        TAG.octets,
+        'its alternative names',
+      );
       const [names] = elementsIn(value.content);
       return elementsIn(expect(names, TAG.sequence, 'its alternative names').content);
     }
@@ -147,7 +169,9 @@ function commonNameIn(subject: DerElement): string | undefined {
 /** DirectoryString (RFC 5280 section 4.1.2.4). */
 function textOfString({ tag, content }: DerElement): string {
   if (tag === TAG.utf8) return content.toString('utf8');
-  return tag === BMP_STRING && content.length % 2 === 0 ? Buffer.from(content).swap16().toString('utf16le') : content.toString('latin1');
+  return tag === BMP_STRING && content.length % 2 === 0
+    ? Buffer.from(content).swap16().toString('utf16le')
+    : content.toString('latin1');
 }
 
 function expect(element: DerElement | undefined, tag: number, what: string): DerElement {

@@ -6,8 +6,18 @@ import { Name } from '../../../shared/x509/library.ts';
 
 /** What RFC 4514 section 3 names, and what else is written by @peculiar/x509. */
 const TYPES: Readonly<Record<string, string>> = {
-  CN: '2.5.4.3', SN: '2.5.4.4', C: '2.5.4.6', L: '2.5.4.7', ST: '2.5.4.8', O: '2.5.4.10', OU: '2.5.4.11', T: '2.5.4.12', G: '2.5.4.42', I: '2.5.4.43',
-  E: '1.2.840.113549.1.9.1', DC: '0.9.2342.19200300.100.1.25',
+  CN: '2.5.4.3',
+  SN: '2.5.4.4',
+  C: '2.5.4.6',
+  L: '2.5.4.7',
+  ST: '2.5.4.8',
+  O: '2.5.4.10',
+  OU: '2.5.4.11',
+  T: '2.5.4.12',
+  G: '2.5.4.42',
+  I: '2.5.4.43',
+  E: '1.2.840.113549.1.9.1',
+  DC: '0.9.2342.19200300.100.1.25',
 };
 const IA5_TYPES = new Set([TYPES['E'], TYPES['DC']]);
 const OID = /^[0-2](?:\.(?:0|[1-9][0-9]{0,9})){1,20}$/;
@@ -46,7 +56,10 @@ function attributesOf(rdn: readonly DistinguishedAttribute[]): Attributes {
   const attributes: Attributes = {};
   for (const { type, value, hex } of rdn) {
     const oid = TYPES[type.toUpperCase()] ?? (OID.test(type) ? type : undefined);
-    if (oid === undefined) throw new TypeError(`"${type}" is not an attribute type; allowed are ${Object.keys(TYPES).join(', ')} and dotted object identifiers`);
+    if (oid === undefined)
+      throw new TypeError(
+        `"${type}" is not an attribute type; allowed are ${Object.keys(TYPES).join(', ')} and dotted object identifiers`,
+      );
     (attributes[oid] ??= []).push(hex ? `#${value}` : encoded(oid, value));
   }
   return attributes;

@@ -31,7 +31,8 @@ export async function makeKeyPair(kind: KeyKind = 'ec'): Promise<KeyPair> {
 /** How a key is called: "RSA 2048", "EC P-256". */
 export function keyName(key: KeyObject): string {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
-  if (type === 'ec') return `EC ${CURVES[details?.namedCurve ?? '']?.namedCurve ?? details?.namedCurve ?? 'of an unknown curve'}`;
+  if (type === 'ec')
+    return `EC ${CURVES[details?.namedCurve ?? '']?.namedCurve ?? details?.namedCurve ?? 'of an unknown curve'}`;
   if (type === 'rsa') return `RSA ${details?.modulusLength ?? '?'}`;
   return (type ?? 'unknown').toUpperCase();
 }
@@ -39,8 +40,12 @@ export function keyName(key: KeyObject): string {
 /** The end of a sentence that says why a key may not be used; undefined when it may. */
 export function keyFault(key: KeyObject): string | undefined {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
-  const strong = (type === 'rsa' && (details?.modulusLength ?? 0) >= LEAST_RSA_BITS) || (type === 'ec' && Object.hasOwn(CURVES, details?.namedCurve ?? ''));
-  return strong ? undefined : `its key is ${keyName(key)}; allowed are RSA from ${LEAST_RSA_BITS} bits on, and EC P-256, P-384 and P-521`;
+  const strong =
+    (type === 'rsa' && (details?.modulusLength ?? 0) >= LEAST_RSA_BITS) ||
+    (type === 'ec' && Object.hasOwn(CURVES, details?.namedCurve ?? ''));
+  return strong
+    ? undefined
+    : `its key is ${keyName(key)}; allowed are RSA from ${LEAST_RSA_BITS} bits on, and EC P-256, P-384 and P-521`;
 }
 
 type Algorithm = Parameters<KeyObject['toCryptoKey']>[0];
@@ -53,7 +58,10 @@ export interface Signer {
 /** A private key as @peculiar/x509 signs with it. The key has passed `keyFault`. */
 export function signerOf(privateKey: KeyObject): Signer {
   const { imported, hash } = algorithmsOf(privateKey);
-  return { key: privateKey.toCryptoKey(imported, false, ['sign']), algorithm: { name: (imported as { name: string }).name, hash } };
+  return {
+    key: privateKey.toCryptoKey(imported, false, ['sign']),
+    algorithm: { name: (imported as { name: string }).name, hash },
+  };
 }
 
 /** A public key as @peculiar/x509 takes it. */

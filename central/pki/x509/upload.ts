@@ -29,14 +29,25 @@ export interface KeyWithCertificates {
 }
 
 /** Errors: keystore faults and those of private keys, all with status 422. */
-export async function readUploadedKey({ name: file, bytes, password, keyPassword, alias, keyBytes }: UploadedKey): Promise<KeyWithCertificates> {
+export async function readUploadedKey({
+  name: file,
+  bytes,
+  password,
+  keyPassword,
+  alias,
+  keyBytes,
+}: UploadedKey): Promise<KeyWithCertificates> {
   // Brings node-forge; Central starts without it.
   const { readKeyAndCertificates } = await import('../../../shared/keystore/key-file.ts');
   return await asFaultOfRequest(readKeyAndCertificates({ file, bytes, password, keyPassword, alias, keyBytes }));
 }
 
 /** All certificates of a file. Errors: keystore faults with status 422, certificate_file_missing. */
-export async function readUploadedCertificates({ name: file, bytes, password }: UploadedFile): Promise<X509Certificate[]> {
+export async function readUploadedCertificates({
+  name: file,
+  bytes,
+  password,
+}: UploadedFile): Promise<X509Certificate[]> {
   const ders = await asFaultOfRequest(certificatesIn({ name: file, bytes, password }));
   const certificates = ders.map((der) => readCertificate(der));
   if (certificates.length === 0) throw pkiFault('certificate_file_missing', { file });

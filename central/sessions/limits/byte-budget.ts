@@ -114,7 +114,18 @@ export class ByteBudget {
   /** A session whose largest frame has so many bytes. Its socket is taken to be paused, and is resumed when there is room. */
   open(socket: Readable, maxFrameBytes: number): BudgetShare {
     const grantBytes = maxFrameBytes + READ_BYTES;
-    const member: Member = { socket, grantBytes, maxBytes: Math.max(grantBytes, this.#sessionLimit), state: 'waiting', held: 0, whole: 0, grant: 0, kept: 0, recent: 0, idleTicks: 0 };
+    const member: Member = {
+      socket,
+      grantBytes,
+      maxBytes: Math.max(grantBytes, this.#sessionLimit),
+      state: 'waiting',
+      held: 0,
+      whole: 0,
+      grant: 0,
+      kept: 0,
+      recent: 0,
+      idleTicks: 0,
+    };
     this.#members.add(member);
     this.#little.add(member);
     this.#serve();
@@ -198,7 +209,8 @@ export class ByteBudget {
 
   /** Too many hold a little: nobody without a grant is read until some have released it. */
   #pauseAll(): void {
-    for (const member of this.#members) if (member.state === 'reading' && member.grant === 0) this.#pause(member, 'waiting');
+    for (const member of this.#members)
+      if (member.state === 'reading' && member.grant === 0) this.#pause(member, 'waiting');
   }
 
   #pause(member: Member, state: 'waiting' | 'full'): void {
@@ -216,7 +228,9 @@ export class ByteBudget {
 
   #serve(): void {
     for (const member of this.#little) {
-      const isFull = this.#littleBytes + LITTLE_BYTES > this.#littleLimit || this.#used + this.#outstanding + LITTLE_BYTES > this.#totalBytes;
+      const isFull =
+        this.#littleBytes + LITTLE_BYTES > this.#littleLimit ||
+        this.#used + this.#outstanding + LITTLE_BYTES > this.#totalBytes;
       if (isFull && this.#used > 0) break;
       this.#keep(member, LITTLE_BYTES);
       this.#resume(this.#little, member);
@@ -238,7 +252,9 @@ export class ByteBudget {
   #mayGrant(member: Member): boolean {
     if (this.#grantedBytes + member.grantBytes <= this.#grantLimit) return true;
     const all = this.#used + this.#outstanding + member.grantBytes;
-    return all <= this.#totalBytes * FULL_SHARE || (this.#grants === 0 && (this.#whole === 0 || all <= this.#totalBytes));
+    return (
+      all <= this.#totalBytes * FULL_SHARE || (this.#grants === 0 && (this.#whole === 0 || all <= this.#totalBytes))
+    );
   }
 
   #giveBack(member: Member): void {

@@ -83,7 +83,15 @@ export class Backups {
       const copy = join(work.folder, 'central.db');
       await store.snapshot(copy);
       const facts = { created: new Date(at).toISOString(), central, version: VERSION, bytes: (await stat(copy)).size };
-      return { facts, sealed: sealThenEnd(facts, password, { storeKey: this.#options.keys.bytes(), store: createReadStream(copy) }, work.end) };
+      return {
+        facts,
+        sealed: sealThenEnd(
+          facts,
+          password,
+          { storeKey: this.#options.keys.bytes(), store: createReadStream(copy) },
+          work.end,
+        ),
+      };
     } catch (error) {
       await work.end();
       throw faultOf(error, folder);
@@ -107,7 +115,10 @@ export class Backups {
         return await files.call('keyMaterialOf', [file]);
       });
       const keys = this.#options.keys.sealAnew(rows, storeKey);
-      if (keys === undefined) throw backupFault('backup_unsound', { found: 'the private keys in it do not open with the key that came with them' });
+      if (keys === undefined)
+        throw backupFault('backup_unsound', {
+          found: 'the private keys in it do not open with the key that came with them',
+        });
       const audit = auditEntry(actor, 'backup.restore', { backup: facts }, now());
       // What stays in the store that is replaced says so, too.
       await this.#options.store.audit.append(audit);
@@ -144,10 +155,16 @@ export class Backups {
 
 /** Folders of work that a killed Central left behind; at the start, before any work begins. */
 export async function removeLeftovers(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) if (name.startsWith(FOLDER_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
+  for (const name of await readdir(folder))
+    if (name.startsWith(FOLDER_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
 }
 
-async function* sealThenEnd(facts: BackupFacts, password: string, content: BackupContent, end: () => Promise<void>): AsyncGenerator<Buffer> {
+async function* sealThenEnd(
+  facts: BackupFacts,
+  password: string,
+  content: BackupContent,
+  end: () => Promise<void>,
+): AsyncGenerator<Buffer> {
   try {
     yield* sealBackup(facts, password, content);
   } finally {
@@ -158,13 +175,15 @@ async function* sealThenEnd(facts: BackupFacts, password: string, content: Backu
 async function assertRoom(path: string, needed: number): Promise<void> {
   const { bavail, bsize } = await statfs(path);
   const free = bavail * bsize;
-  if (free < needed + RESERVE_BYTES) throw backupFault('backup_no_room', { path, needed: needed + RESERVE_BYTES, free });
+  if (free < needed + RESERVE_BYTES)
+    throw backupFault('backup_no_room', { path, needed: needed + RESERVE_BYTES, free });
 }
 
 function faultOf(error: unknown, path: string): unknown {
   if (isCoded(error)) return error;
   const code = systemCode(error);
   // The sender of the backup is gone; nobody waits for this answer any more.
-  if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') return backupFault('backup_failed', { found: 'the backup was not sent to its end', path }, error);
+  if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE')
+    return backupFault('backup_failed', { found: 'the backup was not sent to its end', path }, error);
   return backupFault('backup_failed', { found: textOf(error), path }, error);
 }

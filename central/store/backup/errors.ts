@@ -42,8 +42,16 @@ export const BACKUP_ERRORS = {
     text: 'There is no room in {path}: {needed} bytes are needed, {free} are free.',
     hint: 'Make room on that disk (copies named central.db.before-restore-... may be deleted when they are no longer wanted) and try again; nothing was changed.',
   },
-  backup_busy: { status: 409, text: 'Another backup or restore is under way.', hint: 'Wait until it has ended, and try again.' },
-  backup_failed: { status: 500, text: 'The backup or restore could not be carried out: {found}.', hint: 'Look at the disk of {path} and at the log of Central; the store that runs was not changed.' },
+  backup_busy: {
+    status: 409,
+    text: 'Another backup or restore is under way.',
+    hint: 'Wait until it has ended, and try again.',
+  },
+  backup_failed: {
+    status: 500,
+    text: 'The backup or restore could not be carried out: {found}.',
+    hint: 'Look at the disk of {path} and at the log of Central; the store that runs was not changed.',
+  },
 } as const satisfies ErrorTable;
 
 export const backupFault = defineErrors(BACKUP_ERRORS);

@@ -7,7 +7,16 @@
 // Each chunk is `chunkBytes` of the content (the last one: what is left, at least one byte) and its tag of 16 bytes. Its nonce is its number
 // in 11 bytes and one byte that is 1 for the last chunk: none can be left out, doubled, moved or put at the end. All of the head,
 // from the first byte on, is authenticated with each chunk. The key is new for each backup (its salt is), so no nonce is used twice.
-import { createCipheriv, createDecipheriv, createHmac, randomBytes, scrypt, timingSafeEqual, type CipherGCM, type DecipherGCM } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  randomBytes,
+  scrypt,
+  timingSafeEqual,
+  type CipherGCM,
+  type DecipherGCM,
+} from 'node:crypto';
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { isCoded } from '../../../shared/errors.ts';
@@ -37,7 +46,13 @@ const HEAD = Type.Object({
   version: Type.String({ maxLength: 64 }),
   /** Of the store, in clear. */
   bytes: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
-  kdf: Type.Object({ name: Type.Literal('scrypt'), N: Type.Integer({ minimum: 2 ** 14, maximum: 2 ** 20 }), r: Type.Integer({ minimum: 1, maximum: 32 }), p: Type.Integer({ minimum: 1, maximum: 8 }), salt: Type.String({ pattern: '^[A-Za-z0-9_-]{22,64}$' }) }),
+  kdf: Type.Object({
+    name: Type.Literal('scrypt'),
+    N: Type.Integer({ minimum: 2 ** 14, maximum: 2 ** 20 }),
+    r: Type.Integer({ minimum: 1, maximum: 32 }),
+    p: Type.Integer({ minimum: 1, maximum: 8 }),
+    salt: Type.String({ pattern: '^[A-Za-z0-9_-]{22,64}$' }),
+  }),
   cipher: Type.Literal(CIPHER),
   chunkBytes: Type.Integer({ minimum: 4096, maximum: 1024 * 1024 }),
   /** Tells a wrong password before anything is read: HMAC-SHA256 of a fixed text under the key. */
@@ -50,17 +65,30 @@ export type BackupFacts = Pick<BackupHead, 'created' | 'central' | 'version' | '
 
 /** Errors: backup_password_short. */
 export function checkPassword(password: string): void {
-  if (password.length < LEAST_PASSWORD || password.length > MOST_PASSWORD) throw backupFault('backup_password_short', { found: password.length, least: LEAST_PASSWORD, most: MOST_PASSWORD });
+  if (password.length < LEAST_PASSWORD || password.length > MOST_PASSWORD)
+    throw backupFault('backup_password_short', { found: password.length, least: LEAST_PASSWORD, most: MOST_PASSWORD });
 }
 
 /**
  * Seals the store's key and the store, which is read in pieces of any size. Its bytes have to be as many as `facts` says. `cost` is lower
  * in tests only.
  */
-export async function* sealBackup(facts: BackupFacts, password: string, { storeKey, store }: BackupContent, cost: { readonly N: number; readonly r: number; readonly p: number } = SCRYPT): AsyncGenerator<Buffer> {
+export async function* sealBackup(
+  facts: BackupFacts,
+  password: string,
+  { storeKey, store }: BackupContent,
+  cost: { readonly N: number; readonly r: number; readonly p: number } = SCRYPT,
+): AsyncGenerator<Buffer> {
   const kdf = { name: 'scrypt' as const, ...cost, salt: randomBytes(16).toString('base64url') };
   const key = await keyOf(password, kdf);
-  const head: BackupHead = { format: FORMAT, ...facts, kdf, cipher: CIPHER, chunkBytes: CHUNK_BYTES, check: checkOf(key) };
+  const head: BackupHead = {
+    format: FORMAT,
+    ...facts,
+    kdf,
+    cipher: CIPHER,
+    chunkBytes: CHUNK_BYTES,
+    check: checkOf(key),
+  };
   const prefix = prefixOf(Buffer.from(JSON.stringify(head)));
   yield prefix;
   let number = 0;
@@ -72,7 +100,8 @@ export async function* sealBackup(facts: BackupFacts, password: string, { storeK
     yield Buffer.concat([cipher.update(chunk), cipher.final(), cipher.getAuthTag()]);
     number += 1;
   }
-  if (sealed !== bytes) throw new Error(`${sealed - STORE_KEY_BYTES} bytes were read where ${facts.bytes} were announced`);
+  if (sealed !== bytes)
+    throw new Error(`${sealed - STORE_KEY_BYTES} bytes were read where ${facts.bytes} were announced`);
 }
 
 export interface BackupContent {
@@ -92,17 +121,23 @@ export interface OpenBackup {
 export async function openBackup(sealed: AsyncIterable<Buffer>, password: string): Promise<OpenBackup> {
   const source = new ByteSource(sealed);
   const start = await source.take(MAGIC.length + 4);
-  if (start.length < MAGIC.length + 4 || !start.subarray(0, MAGIC.length).equals(MAGIC)) throw backupFault('backup_unknown', { found: 'it does not begin as one' });
+  if (start.length < MAGIC.length + 4 || !start.subarray(0, MAGIC.length).equals(MAGIC))
+    throw backupFault('backup_unknown', { found: 'it does not begin as one' });
   const length = start.readUInt32BE(MAGIC.length);
   if (length > MAX_HEAD_BYTES) throw backupFault('backup_unknown', { found: `its head has ${length} bytes` });
   const text = await source.take(length);
   const head = readHead(text);
   const key = await keyOf(password, head.kdf);
-  if (!timingSafeEqual(Buffer.from(checkOf(key)), Buffer.from(head.check))) throw backupFault('backup_password_wrong', { created: head.created });
+  if (!timingSafeEqual(Buffer.from(checkOf(key)), Buffer.from(head.check)))
+    throw backupFault('backup_password_wrong', { created: head.created });
   const { created, central, version, bytes } = head;
   const chunks = openChunks(source, head, key, prefixOf(text));
   const { value: first = Buffer.alloc(0) } = await chunks.next();
-  return { facts: { created, central, version, bytes }, storeKey: first.subarray(0, STORE_KEY_BYTES), store: following(first.subarray(STORE_KEY_BYTES), chunks) };
+  return {
+    facts: { created, central, version, bytes },
+    storeKey: first.subarray(0, STORE_KEY_BYTES),
+    store: following(first.subarray(STORE_KEY_BYTES), chunks),
+  };
 }
 
 async function* following(first: Buffer, chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -116,7 +151,8 @@ async function* openChunks(source: ByteSource, head: BackupHead, key: Buffer, pr
   for (let number = 0; opened < bytes; number += 1) {
     const size = Math.min(head.chunkBytes, bytes - opened);
     const chunk = await source.take(size + TAG_BYTES);
-    if (chunk.length < size + TAG_BYTES) throw backupFault('backup_truncated', { found: opened + Math.max(0, chunk.length - TAG_BYTES), bytes });
+    if (chunk.length < size + TAG_BYTES)
+      throw backupFault('backup_truncated', { found: opened + Math.max(0, chunk.length - TAG_BYTES), bytes });
     const decipher = withHead(createDecipheriv(CIPHER, key, nonceOf(number, opened + size === bytes)), prefix);
     decipher.setAuthTag(chunk.subarray(size));
     const plain = decipher.update(chunk.subarray(0, size));
@@ -135,8 +171,10 @@ function readHead(text: Buffer): BackupHead {
   try {
     const head: unknown = JSON.parse(text.toString('utf8'));
     const format = typeof head === 'object' && head !== null && 'format' in head ? head.format : undefined;
-    if (typeof format === 'number' && format > FORMAT) throw backupFault('backup_newer', { found: `format ${format}`, known: `format ${FORMAT}` });
-    if (!headValidator.Check(head) || 128 * head.kdf.N * head.kdf.r > MAX_SCRYPT_BYTES) throw backupFault('backup_unknown', { found: 'its head is not in order' });
+    if (typeof format === 'number' && format > FORMAT)
+      throw backupFault('backup_newer', { found: `format ${format}`, known: `format ${FORMAT}` });
+    if (!headValidator.Check(head) || 128 * head.kdf.N * head.kdf.r > MAX_SCRYPT_BYTES)
+      throw backupFault('backup_unknown', { found: 'its head is not in order' });
     return head;
   } catch (error) {
     if (isCoded(error)) throw error;
@@ -153,7 +191,13 @@ function prefixOf(head: Buffer): Buffer {
 function keyOf(password: string, { N, r, p, salt }: BackupHead['kdf']): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     // NFC: the same password typed on two keyboards is one (RFC 8265 section 4.2.2).
-    scrypt(password.normalize('NFC'), Buffer.from(salt, 'base64url'), KEY_BYTES, { N, r, p, maxmem: 256 * N * r }, (error, key) => (error === null ? resolve(key) : reject(error)));
+    scrypt(
+      password.normalize('NFC'),
+      Buffer.from(salt, 'base64url'),
+      KEY_BYTES,
+      { N, r, p, maxmem: 256 * N * r },
+      (error, key) => (error === null ? resolve(key) : reject(error)),
+    );
   });
 }
 

@@ -12,7 +12,12 @@ export interface StoreBounds {
 }
 
 /** A store that is opened beside a running Central's work (tools, tests) leaves no space free of its own accord. */
-export const DEFAULT_BOUNDS: StoreBounds = { deadLettersPerAgent: 10_000, deadLetterBytesPerAgent: 16 * 1024 * 1024, eventsPerDay: 0, reserveBytes: 0 };
+export const DEFAULT_BOUNDS: StoreBounds = {
+  deadLettersPerAgent: 10_000,
+  deadLetterBytesPerAgent: 16 * 1024 * 1024,
+  eventsPerDay: 0,
+  reserveBytes: 0,
+};
 
 /**
  * Dead letters that one call may add: one for each reason, and one for all further reasons. Otherwise an item of two bytes would cost a row

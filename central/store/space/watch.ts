@@ -53,15 +53,26 @@ export class SpaceWatch {
     const { state, availableBytes, reserveBytes } = this.#space;
     const facts = { available: availableBytes ?? 0, reserve: reserveBytes };
     if (state !== 'low' && state !== 'reserved') return [];
-    const { code, message, hint } = state === 'low' ? storeFault('store_low', facts) : storeFault('store_reserve', facts);
+    const { code, message, hint } =
+      state === 'low' ? storeFault('store_low', facts) : storeFault('store_reserve', facts);
     return [`${code}: ${message} ${hint}`];
   }
 
   #say(before: StoreSpace['state']): void {
     const { log } = this.#options;
     const { state, ...facts } = this.#space;
-    if (state === 'reserved') log.error({ state, ...facts }, 'the disk reserve of the store is reached: new messages and enrollments wait until there is space');
-    else if (state === 'low') log.warn({ state, ...facts }, before === 'reserved' ? 'new messages are taken again; the disk space of the store is still low' : 'the disk space of the store is low');
+    if (state === 'reserved')
+      log.error(
+        { state, ...facts },
+        'the disk reserve of the store is reached: new messages and enrollments wait until there is space',
+      );
+    else if (state === 'low')
+      log.warn(
+        { state, ...facts },
+        before === 'reserved'
+          ? 'new messages are taken again; the disk space of the store is still low'
+          : 'the disk space of the store is low',
+      );
     else if (before !== 'unwatched') log.info({ state, ...facts }, 'the store has enough disk space again');
   }
 }

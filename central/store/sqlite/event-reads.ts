@@ -20,7 +20,7 @@ export class EventReads {
 
   /** The first events behind `after` that fit; none when the log ends before, and when `gone` is aborted. */
   async read(after: number, filter: EventFilter, limit: number, gone?: AbortSignal): Promise<StoredEvent[]> {
-    for (let from = after; ; ) {
+    for (let from = after; ;) {
       if (this.#reading >= MAX_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
       else this.#reading += 1;
       try {

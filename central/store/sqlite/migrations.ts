@@ -225,7 +225,8 @@ const BLOCKS_AND_NAMES = `
 `;
 
 /** What a dead letter counts with against the bound of its agent. */
-export const LETTER_BYTES = (row: string): string => `(octet_length(${row}.id) + octet_length(${row}.reason) + octet_length(${row}.json) + 2 * octet_length(${row}.agent_id) + ${DEAD_LETTER_OVERHEAD})`;
+export const LETTER_BYTES = (row: string): string =>
+  `(octet_length(${row}.id) + octet_length(${row}.reason) + octet_length(${row}.json) + 2 * octet_length(${row}.agent_id) + ${DEAD_LETTER_OVERHEAD})`;
 
 const keptOf = (table: string, when: 'INSERT' | 'DELETE', what: string, owner: string, bytes: string): string => {
   const [row, sign] = when === 'INSERT' ? ['NEW', '+'] : ['OLD', '-'];
@@ -295,4 +296,13 @@ const REVOKED_KEYS = `
 `;
 
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, CERTIFICATES, RENEWAL, ENROLMENT, BLOCKS_AND_NAMES, BOUNDS_PER_AGENT, DATA_HASHES, REVOKED_KEYS];
+export const MIGRATIONS: readonly string[] = [
+  FIRST,
+  CERTIFICATES,
+  RENEWAL,
+  ENROLMENT,
+  BLOCKS_AND_NAMES,
+  BOUNDS_PER_AGENT,
+  DATA_HASHES,
+  REVOKED_KEYS,
+];

@@ -20,12 +20,18 @@ export interface Replacement {
  * `lastCursor` is the newest cursor that the old store gave. Errors: data_in_use, backup_failed, backup_unsound; then the old store is
  * where it was.
  */
-export async function replaceStore(folder: string, staged: Pick<StagedRestore, 'audit' | 'file' | 'folder' | 'keys'>, lastCursor: number): Promise<Replacement> {
+export async function replaceStore(
+  folder: string,
+  staged: Pick<StagedRestore, 'audit' | 'file' | 'folder' | 'keys'>,
+  lastCursor: number,
+): Promise<Replacement> {
   const held = holdDataFolder(folder);
   try {
     const path = databasePath(folder);
     await assertFolded(path);
-    await withStoreFiles((files) => files.call('prepareStore', [staged.file, { keys: staged.keys, audit: staged.audit }, lastCursor, path]));
+    await withStoreFiles((files) =>
+      files.call('prepareStore', [staged.file, { keys: staged.keys, audit: staged.audit }, lastCursor, path]),
+    );
     // Who reads a store leaves its shared memory behind.
     await assertFolded(path);
     const before = `${path}.before-restore-${new Date(staged.audit.at).toISOString().replaceAll(/[:.]/g, '-')}`;
@@ -55,7 +61,8 @@ export async function replaceStore(folder: string, staged: Pick<StagedRestore, '
 /** A store that stopped in order has no write-ahead log. One beside another store would be taken for its own. */
 async function assertFolded(path: string): Promise<void> {
   const left = await stat(`${path}-wal`).catch(() => undefined);
-  if (left !== undefined && left.size > 0) throw backupFault('backup_failed', { found: 'the store that ran did not stop in order', path });
+  if (left !== undefined && left.size > 0)
+    throw backupFault('backup_failed', { found: 'the store that ran did not stop in order', path });
   for (const end of ['-wal', '-shm']) await rm(`${path}${end}`, { force: true });
 }
 

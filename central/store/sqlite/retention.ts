@@ -15,12 +15,18 @@ export function retentionWrites(database: DatabaseSync) {
     incident: agingDelete(database, 'incident', 'key', 'at'),
   };
   const seen = { outbox: new SeenWalk(database, 'outbox_seen'), inbox: new SeenWalk(database, 'inbox_seen') };
-  const originStep = database.prepare(`SELECT key FROM origin WHERE key > ? ORDER BY key LIMIT 1 OFFSET ${STEP_ROWS - 1}`);
-  const origins = database.prepare('DELETE FROM origin WHERE key > ? AND key <= ? AND NOT EXISTS (SELECT 1 FROM event WHERE event.origin = origin.key)');
+  const originStep = database.prepare(
+    `SELECT key FROM origin WHERE key > ? ORDER BY key LIMIT 1 OFFSET ${STEP_ROWS - 1}`,
+  );
+  const origins = database.prepare(
+    'DELETE FROM origin WHERE key > ? AND key <= ? AND NOT EXISTS (SELECT 1 FROM event WHERE event.origin = origin.key)',
+  );
   return {
     /** True when there may be more to delete. */
-    pruneOldest: (table: Aging, olderThan: number): boolean => Number(aging[table].run(olderThan, STEP_ROWS).changes) > 0,
-    pruneSeen: (log: 'outbox' | 'inbox', after: SeenPlace | null, olderThan: number): SeenPlace | null => seen[log].step(after, olderThan),
+    pruneOldest: (table: Aging, olderThan: number): boolean =>
+      Number(aging[table].run(olderThan, STEP_ROWS).changes) > 0,
+    pruneSeen: (log: 'outbox' | 'inbox', after: SeenPlace | null, olderThan: number): SeenPlace | null =>
+      seen[log].step(after, olderThan),
     /** One step behind the key `after`. Gives where the next step begins, null at the end. */
     pruneOrigins(after: number): number | null {
       const row = originStep.get(after);

@@ -79,13 +79,19 @@ export class DiskSpace {
    * pays for one call at most. Errors: store_reserve.
    */
   take(bytes: number): void {
-    if (this.#left <= 0) throw storeFault('store_reserve', { available: this.#available, reserve: this.#measured?.reserve ?? 0 });
+    if (this.#left <= 0)
+      throw storeFault('store_reserve', { available: this.#available, reserve: this.#measured?.reserve ?? 0 });
     this.#left -= bytes * WRITTEN_TWICE;
   }
 
   report(): StoreSpace {
     const { free = null, reserve = this.#setting } = this.#measured ?? {};
-    return { state: this.#state, freeBytes: free, availableBytes: this.#measured === undefined ? null : this.#available, reserveBytes: reserve };
+    return {
+      state: this.#state,
+      freeBytes: free,
+      availableBytes: this.#measured === undefined ? null : this.#available,
+      reserveBytes: reserve,
+    };
   }
 
   #look(): Measured | undefined {
@@ -93,7 +99,11 @@ export class DiskSpace {
     try {
       const { bavail, blocks, bsize } = statfs(folder);
       const log = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
-      return { free: bavail * bsize, log, reserve: Math.min(this.#setting, Math.floor((blocks * bsize) / RESERVE_SHARE)) };
+      return {
+        free: bavail * bsize,
+        log,
+        reserve: Math.min(this.#setting, Math.floor((blocks * bsize) / RESERVE_SHARE)),
+      };
     } catch {
       // A file system that does not say how much is free: then a full disk ends the store, as without a reserve.
       return undefined;
@@ -125,6 +135,9 @@ export class DiskSpace {
 
   #nothingLeft(free: number): Error {
     const { folder } = this.#options;
-    return databaseFault('store_failed', { found: `the file system of ${folder} has ${free} bytes left`, hint: `Make room on the disk of ${folder} and start again. Nothing that was acknowledged is missing.` });
+    return databaseFault('store_failed', {
+      found: `the file system of ${folder} has ${free} bytes left`,
+      hint: `Make room on the disk of ${folder} and start again. Nothing that was acknowledged is missing.`,
+    });
   }
 }

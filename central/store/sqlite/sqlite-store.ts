@@ -43,14 +43,26 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     for (const thread of threads) thread.fail(error);
     options.onFailure(error);
   };
-  const workerData: ThreadData = { folder: options.folder, deduplicationMs: options.deduplicationMs, namesOfCentral: options.namesOfCentral ?? [] };
+  const workerData: ThreadData = {
+    folder: options.folder,
+    deduplicationMs: options.deduplicationMs,
+    namesOfCentral: options.namesOfCentral ?? [],
+  };
   const threads: (Writer | Reader)[] = [];
   try {
-    const writer: Writer = new WorkerHost({ url: workerUrl('./threads/writer', import.meta.url), workerData, onFailure });
+    const writer: Writer = new WorkerHost({
+      url: workerUrl('./threads/writer', import.meta.url),
+      workerData,
+      onFailure,
+    });
     threads.push(writer);
     // The reader finds the database made and migrated.
     await writer.started();
-    const reader: Reader = new WorkerHost({ url: workerUrl('./threads/reader', import.meta.url), workerData, onFailure });
+    const reader: Reader = new WorkerHost({
+      url: workerUrl('./threads/reader', import.meta.url),
+      workerData,
+      onFailure,
+    });
     threads.unshift(reader);
     await reader.started();
     // The reader first: the last connection to close folds the write-ahead log into the database, which takes a writer.
@@ -90,15 +102,22 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       incidents: (page) => reader.call('listIncidents', [page.limit, page.agentId ?? null]),
     },
     outbox: {
-      append: async (agentId, messages, bounds, now) => unpackAppended(await writer.call('appendCommands', [agentId, packMessages(messages), bounds, now], { bytes: bytesOf(messages) })),
-      read: async (agentId, after, maxItems, maxBytes) => unpackEntries(await reader.call('readCommands', [agentId, after, maxItems, maxBytes])),
+      append: async (agentId, messages, bounds, now) =>
+        unpackAppended(
+          await writer.call('appendCommands', [agentId, packMessages(messages), bounds, now], {
+            bytes: bytesOf(messages),
+          }),
+        ),
+      read: async (agentId, after, maxItems, maxBytes) =>
+        unpackEntries(await reader.call('readCommands', [agentId, after, maxItems, maxBytes])),
       resume: (agentId, epoch, peer, now) => writer.call('resumeOutbox', [agentId, epoch, peer, now]),
       acknowledge: (agentId, epoch, through) => writer.call('acknowledgeCommands', [agentId, epoch, through], LAZY),
       expire: (now) => expire(writer, now),
     },
     inbox: {
       begin: (agentId, epoch, begin, now) => writer.call('beginInbox', [agentId, epoch, begin, now]),
-      append: (agentId, epoch, first, items, now) => writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
+      append: (agentId, epoch, first, items, now) =>
+        writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
       read: (after, filter, limit, gone) => eventReads.read(after, filter, limit, gone),
       lastCursor: () => reader.call('lastCursor', []),
       deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null]),
@@ -127,20 +146,28 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       recordInstalled: (agentId, thumbprint, now) => writer.call('recordInstalled', [agentId, thumbprint, now], LAZY),
       mayRenew: (agentId, thumbprint) => reader.call('mayRenew', [agentId, thumbprint]),
       find: (thumbprint) => reader.call('findCertificate', [thumbprint]),
-      revokedBy: (page) => reader.call('revokedCertificates', [page.issuer, page.endsAfter, page.after ?? '', page.limit]),
+      revokedBy: (page) =>
+        reader.call('revokedCertificates', [page.issuer, page.endsAfter, page.after ?? '', page.limit]),
       recordIssued: (certificate) => writer.call('recordIssued', [certificate]),
-      soonest: (page) => reader.call('soonestCertificates', [page.after ?? FROM_THE_FIRST, page.until ?? Number.MAX_SAFE_INTEGER, page.limit]),
+      soonest: (page) =>
+        reader.call('soonestCertificates', [
+          page.after ?? FROM_THE_FIRST,
+          page.until ?? Number.MAX_SAFE_INTEGER,
+          page.limit,
+        ]),
       ofAgent: (agentId, limit) => reader.call('certificatesOfAgent', [agentId, limit]),
       countUntil: (until) => reader.call('countCertificatesUntil', [until]),
       recordTrust: (agentId, thumbprints) => writer.call('recordTrust', [agentId, thumbprints]),
       trustOf: (agentId) => reader.call('trustOfAgent', [agentId]),
       trust: (page) => reader.call('trustOfAgents', [page.after ?? '', page.limit]),
       expiryWarnings: (thumbprints) => reader.call('expiryWarnings', [thumbprints]),
-      recordExpiryWarnings: (warnings, forgetOlderThan) => writer.call('recordExpiryWarnings', [warnings, forgetOlderThan]),
+      recordExpiryWarnings: (warnings, forgetOlderThan) =>
+        writer.call('recordExpiryWarnings', [warnings, forgetOlderThan]),
     },
     enrolments: {
       ask: (asking, bounds, now) => writer.call('askEnrolment', [asking, bounds, now]),
-      asked: (page) => reader.call('askedEnrolments', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
+      asked: (page) =>
+        reader.call('askedEnrolments', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
       pendingBlocks: (limit) => reader.call('pendingBlocks', [limit]),
       countPending: () => reader.call('countPendingEnrolments', []),
       forgetAsked: (limits) => writer.call('forgetAsked', [limits]),
@@ -219,7 +246,8 @@ function bytesOf(messages: readonly Message[]): number {
 
 function bytesOfItems(items: readonly Item[]): number {
   let bytes = 0;
-  for (const item of items) bytes += item.kind === 'message' ? item.message.json.length : item.kind === 'rejected' ? item.json.length : 0;
+  for (const item of items)
+    bytes += item.kind === 'message' ? item.message.json.length : item.kind === 'rejected' ? item.json.length : 0;
   return bytes;
 }
 

@@ -29,8 +29,12 @@ export class SeenWalk {
   readonly #delete: StatementSync;
 
   constructor(database: DatabaseSync, table: 'outbox_seen' | 'inbox_seen', stepRows = 5_000) {
-    this.#bound = database.prepare(`SELECT peer, hash FROM ${table} WHERE (peer, hash) > (?, ?) ORDER BY peer, hash LIMIT 1 OFFSET ${stepRows - 1}`);
-    this.#delete = database.prepare(`DELETE FROM ${table} WHERE (peer, hash) > (?, ?) AND (peer, hash) <= (?, ?) AND at < ?`);
+    this.#bound = database.prepare(
+      `SELECT peer, hash FROM ${table} WHERE (peer, hash) > (?, ?) ORDER BY peer, hash LIMIT 1 OFFSET ${stepRows - 1}`,
+    );
+    this.#delete = database.prepare(
+      `DELETE FROM ${table} WHERE (peer, hash) > (?, ?) AND (peer, hash) <= (?, ?) AND at < ?`,
+    );
   }
 
   /** One step behind `after` (null: from the start). Gives where the next step begins, null at the end. */

@@ -86,7 +86,8 @@ export class InboxLog {
   accept(peer: number, first: number, items: readonly Item[], now: number): Accepted {
     const { incarnation, number, id } = this.#record(peer);
     if (incarnation === null) throw databaseFault('log_violation', { found: 'messages before begin' });
-    if (first !== number + 1) throw databaseFault('log_violation', { found: `messages from ${first}, where ${number + 1} is next` });
+    if (first !== number + 1)
+      throw databaseFault('log_violation', { found: `messages from ${first}, where ${number + 1} is next` });
     const { see, seen } = this.#statements;
     const cutoff = now - this.#deduplicationMs;
     let link = id ?? '';
@@ -118,7 +119,9 @@ function prepare(database: DatabaseSync) {
     record: database.prepare('SELECT incarnation, number, id FROM inbox_log WHERE peer = ?'),
     reset: database.prepare('UPDATE inbox_log SET incarnation = ?, number = 0, id = NULL WHERE peer = ?'),
     // One statement both asks and notes; no row is changed when the message was seen within the time.
-    see: database.prepare('INSERT INTO inbox_seen (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at <= ?'),
+    see: database.prepare(
+      'INSERT INTO inbox_seen (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at <= ?',
+    ),
     seen: database.prepare('SELECT data FROM inbox_seen WHERE peer = ? AND hash = ?'),
     advance: database.prepare('UPDATE inbox_log SET number = ?, id = ?, last_at = ? WHERE peer = ?'),
   };

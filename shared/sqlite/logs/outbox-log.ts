@@ -119,12 +119,17 @@ export class OutboxLog {
     const reused: number[] = [];
     const appended = messages.map((message, index): Appended => {
       const hash = fingerprint(message);
-      const fresh = this.#statements.see.run(peer, hash, now, log.generation, next, message.dataHash, now - this.#deduplicationMs).changes === 1;
+      const fresh =
+        this.#statements.see.run(peer, hash, now, log.generation, next, message.dataHash, now - this.#deduplicationMs)
+          .changes === 1;
       if (!fresh) {
         const seen = this.#statements.seen.get(peer, hash);
         if ((integerOrNull(seen, 'data') ?? message.dataHash) !== message.dataHash) reused.push(index);
         // The number that it got, unless its log has been numbered again since.
-        return { outcome: 'duplicate', number: integer(seen, 'generation') === log.generation ? integer(seen, 'number') : null };
+        return {
+          outcome: 'duplicate',
+          number: integer(seen, 'generation') === log.generation ? integer(seen, 'number') : null,
+        };
       }
       const size = Buffer.byteLength(message.json);
       link = linkOf(link, hash);
@@ -159,14 +164,22 @@ export class OutboxLog {
   acknowledge(peer: number, through: number): void {
     const log = this.#log(peer);
     if (through <= log.acknowledged) return;
-    if (through >= log.next) throw databaseFault('log_violation', { found: `${through} acknowledged, ${log.next - 1} was the last` });
+    if (through >= log.next)
+      throw databaseFault('log_violation', { found: `${through} acknowledged, ${log.next - 1} was the last` });
     const { entryLink, trimmed, remove, oldest, trim } = this.#statements;
     const link = text(entryLink.get(peer, through), 'link');
     // Looks only at what is about to be deleted; the sums of the rest stand in the log's row.
     const gone = trimmed.get(peer, through);
     remove.run(peer, through);
     const first = oldest.get(peer);
-    trim.run(through, link, integer(gone, 'messages'), integer(gone, 'bytes'), first === undefined ? null : integer(first, 'at'), peer);
+    trim.run(
+      through,
+      link,
+      integer(gone, 'messages'),
+      integer(gone, 'bytes'),
+      first === undefined ? null : integer(first, 'at'),
+      peer,
+    );
   }
 
   /** Decides how to go on from where the peer says it is, and makes it so. */
@@ -177,13 +190,25 @@ export class OutboxLog {
       this.acknowledge(peer, decision.through);
       const restarted = decision.missing !== null && log.missing === null;
       if (restarted) this.#statements.miss.run(decision.missing.from, decision.missing.through, peer);
-      return { incarnation: log.incarnation, next: Math.max(decision.through, log.acknowledged) + 1, missing: decision.missing, restarted };
+      return {
+        incarnation: log.incarnation,
+        next: Math.max(decision.through, log.acknowledged) + 1,
+        missing: decision.missing,
+        restarted,
+      };
     }
     const incarnation = newIncarnation();
     // In two steps over negative numbers: a number is unique at any moment.
     this.#statements.renumber.run(log.acknowledged, peer);
     this.#statements.turn.run(peer);
-    this.#statements.restart.run(incarnation, this.#linkAnew(peer), log.acknowledged, decision.missing.from, decision.missing.through, peer);
+    this.#statements.restart.run(
+      incarnation,
+      this.#linkAnew(peer),
+      log.acknowledged,
+      decision.missing.from,
+      decision.missing.through,
+      peer,
+    );
     return { incarnation, next: 1, missing: decision.missing, restarted: true };
   }
 
@@ -252,10 +277,17 @@ function sourceOf(json: string): string {
 }
 
 /** The statement that `readOutbox` runs; a reading connection prepares its own. */
-export const READ_OUTBOX = 'SELECT number, id, json, bytes, expires_at FROM outbox_entry WHERE peer = ? AND number > ? ORDER BY number LIMIT ?';
+export const READ_OUTBOX =
+  'SELECT number, id, json, bytes, expires_at FROM outbox_entry WHERE peer = ? AND number > ? ORDER BY number LIMIT ?';
 
 /** Runs READ_OUTBOX, stopping before `maxBytes` is passed by the entries and a comma behind each. */
-export function readOutbox(statement: ReturnType<DatabaseSync['prepare']>, peer: number, after: number, maxItems: number, maxBytes: number): OutboxEntry[] {
+export function readOutbox(
+  statement: ReturnType<DatabaseSync['prepare']>,
+  peer: number,
+  after: number,
+  maxItems: number,
+  maxBytes: number,
+): OutboxEntry[] {
   const entries: OutboxEntry[] = [];
   let bytes = 0;
   for (const row of statement.iterate(peer, after, maxItems)) {
@@ -263,14 +295,24 @@ export function readOutbox(statement: ReturnType<DatabaseSync['prepare']>, peer:
     bytes += entry.bytes + 1;
     if (entries.length > 0 && bytes > maxBytes) break;
     const before = entries.at(-1)?.number ?? entry.number - 1;
-    if (entry.number !== before + 1) throw databaseFault('data_damaged', { path: 'The outbox', found: `number ${before + 1} of log ${peer} is missing` });
+    if (entry.number !== before + 1)
+      throw databaseFault('data_damaged', {
+        path: 'The outbox',
+        found: `number ${before + 1} of log ${peer} is missing`,
+      });
     entries.push(entry);
   }
   return entries;
 }
 
 function outboxEntry(row: Row): OutboxEntry {
-  return { number: integer(row, 'number'), id: text(row, 'id'), json: text(row, 'json'), bytes: integer(row, 'bytes'), expiresAt: integerOrNull(row, 'expires_at') };
+  return {
+    number: integer(row, 'number'),
+    id: text(row, 'id'),
+    json: text(row, 'json'),
+    bytes: integer(row, 'bytes'),
+    expiresAt: integerOrNull(row, 'expires_at'),
+  };
 }
 
 /** 128 random bits: two incarnations never bear one name. */
@@ -280,7 +322,9 @@ function newIncarnation(): string {
 
 function prepare(database: DatabaseSync) {
   return {
-    create: database.prepare("INSERT INTO outbox_log (peer, incarnation, generation, next, link, acknowledged, messages, bytes) VALUES (?, ?, 0, 1, '', 0, 0, 0)"),
+    create: database.prepare(
+      "INSERT INTO outbox_log (peer, incarnation, generation, next, link, acknowledged, messages, bytes) VALUES (?, ?, 0, 1, '', 0, 0, 0)",
+    ),
     removeEntries: database.prepare('DELETE FROM outbox_entry WHERE peer = ?'),
     removeLog: database.prepare('DELETE FROM outbox_log WHERE peer = ?'),
     log: database.prepare('SELECT * FROM outbox_log WHERE peer = ?'),
@@ -289,11 +333,17 @@ function prepare(database: DatabaseSync) {
       INSERT INTO outbox_seen (peer, hash, at, generation, number, data) VALUES (?, ?, ?, ?, ?, ?)
       ON CONFLICT DO UPDATE SET at = excluded.at, generation = excluded.generation, number = excluded.number, data = excluded.data WHERE at <= ?`),
     seen: database.prepare('SELECT generation, number, data FROM outbox_seen WHERE peer = ? AND hash = ?'),
-    insert: database.prepare('INSERT INTO outbox_entry (peer, number, tombstone, bytes, at, expires_at, link, id, json) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)'),
-    grow: database.prepare('UPDATE outbox_log SET next = ?, link = ?, messages = ?, bytes = ?, oldest_at = coalesce(oldest_at, ?) WHERE peer = ?'),
+    insert: database.prepare(
+      'INSERT INTO outbox_entry (peer, number, tombstone, bytes, at, expires_at, link, id, json) VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)',
+    ),
+    grow: database.prepare(
+      'UPDATE outbox_log SET next = ?, link = ?, messages = ?, bytes = ?, oldest_at = coalesce(oldest_at, ?) WHERE peer = ?',
+    ),
     read: database.prepare(READ_OUTBOX),
     entryLink: database.prepare('SELECT link FROM outbox_entry WHERE peer = ? AND number = ?'),
-    trimmed: database.prepare('SELECT count(*) - coalesce(sum(tombstone), 0) AS messages, coalesce(sum(bytes), 0) AS bytes FROM outbox_entry WHERE peer = ? AND number <= ?'),
+    trimmed: database.prepare(
+      'SELECT count(*) - coalesce(sum(tombstone), 0) AS messages, coalesce(sum(bytes), 0) AS bytes FROM outbox_entry WHERE peer = ? AND number <= ?',
+    ),
     remove: database.prepare('DELETE FROM outbox_entry WHERE peer = ? AND number <= ?'),
     oldest: database.prepare('SELECT at FROM outbox_entry WHERE peer = ? ORDER BY number LIMIT 1'),
     // The first acknowledgement ends the story of what is missing: the peer has noted it.
@@ -309,8 +359,12 @@ function prepare(database: DatabaseSync) {
     restart: database.prepare(`
       UPDATE outbox_log SET incarnation = ?, link = ?, generation = generation + 1, next = next - ?, acknowledged = 0, acknowledged_id = NULL,
         missing_from = ?, missing_through = ? WHERE peer = ?`),
-    expired: database.prepare('SELECT entry, peer, number, id, bytes, json FROM outbox_entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?'),
-    bury: database.prepare('UPDATE outbox_entry SET tombstone = 1, bytes = ?, json = ?, expires_at = NULL WHERE entry = ?'),
+    expired: database.prepare(
+      'SELECT entry, peer, number, id, bytes, json FROM outbox_entry WHERE expires_at <= ? ORDER BY expires_at LIMIT ?',
+    ),
+    bury: database.prepare(
+      'UPDATE outbox_entry SET tombstone = 1, bytes = ?, json = ?, expires_at = NULL WHERE entry = ?',
+    ),
     // A tombstone is no message any more: it counts with its few bytes, which bound the number of tombstones.
     lighten: database.prepare('UPDATE outbox_log SET messages = messages - 1, bytes = bytes + ? WHERE peer = ?'),
   };

@@ -105,7 +105,10 @@ export class WorkerHost<M extends Methods> {
   }
 
   #died(found: string, refuse: (error: CodedError) => void): void {
-    const failure = databaseFault('store_failed', { found, hint: 'Start again; if it comes back, report it with the log of this time.' });
+    const failure = databaseFault('store_failed', {
+      found,
+      hint: 'Start again; if it comes back, report it with the log of this time.',
+    });
     // One that never got ready has nobody to fail but its starter.
     if (!this.#ready) refuse(failure);
     else if (this.#stopping === undefined || this.#pending.size > 0) this.fail(failure);

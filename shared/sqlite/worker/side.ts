@@ -27,10 +27,15 @@ export function serveWriter(port: MessagePort, options: WriterOptions): void {
       end(port, options.close);
     },
   });
-  serve(port, options.methods, (work, cost) => group.run(work, cost), async () => {
-    await group.stop();
-    end(port, options.close);
-  });
+  serve(
+    port,
+    options.methods,
+    (work, cost) => group.run(work, cost),
+    async () => {
+      await group.stop();
+      end(port, options.close);
+    },
+  );
 }
 
 export interface ReaderOptions {
@@ -59,7 +64,12 @@ export function refuse(port: MessagePort, error: unknown): void {
   port.close();
 }
 
-function serve(port: MessagePort, methods: Methods, run: (work: Work, cost: CallCost) => Promise<unknown>, stop: () => Promise<void>): void {
+function serve(
+  port: MessagePort,
+  methods: Methods,
+  run: (work: Work, cost: CallCost) => Promise<unknown>,
+  stop: () => Promise<void>,
+): void {
   let answers: Answer[] = [];
   const answer = (one: Answer): void => {
     // The promises of one batch settle in one go: behind the last of them all answers leave together.

@@ -8,7 +8,13 @@ import { createServer as createTlsServer } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { connectOnce, type ConnectionEnd, type DialPlan } from '../../../agent/connection/connection.ts';
-import { keyThumbprint, readPublicKey, signTranscript, trustTranscript, welcomeTranscript } from '../../../shared/wire/proof.ts';
+import {
+  keyThumbprint,
+  readPublicKey,
+  signTranscript,
+  trustTranscript,
+  welcomeTranscript,
+} from '../../../shared/wire/proof.ts';
 import { LIMITS, SUBPROTOCOL, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
 import { HeldInbox, MemoryOutbox } from '../../shared/delivery/session-logs.ts';
 import { NO_CONTROL, type Control } from '../../../agent/connection/control.ts';
@@ -24,7 +30,12 @@ function keyPair(privateKey = generateKeyPairSync('ec', { namedCurve: 'prime256v
   const publicKey = createPublicKey(privateKey);
   const spki = publicKey.export({ format: 'der', type: 'spki' }).toString('base64');
   const read = readPublicKey(spki);
-  return { privateKey, pem: privateKey.export({ format: 'pem', type: 'pkcs8' }), publicKey: spki, thumbprint: read === undefined ? '' : keyThumbprint(read) };
+  return {
+    privateKey,
+    pem: privateKey.export({ format: 'pem', type: 'pkcs8' }),
+    publicKey: spki,
+    thumbprint: read === undefined ? '' : keyThumbprint(read),
+  };
 }
 
 const central = keyPair();
@@ -47,7 +58,16 @@ function dial(port: number, change: Partial<DialPlan> = {}, control: Control = N
     ca: [],
     truststore: 'conf/security/truststore.jks',
     key: agent,
-    identity: { id: 'a1', name: 'branch', central: 'bank', signingKey: central.publicKey, certificate: readFileSync(`${keystores}/central.crt`, 'utf8'), host: '127.0.0.1', port, secure: false },
+    identity: {
+      id: 'a1',
+      name: 'branch',
+      central: 'bank',
+      signingKey: central.publicKey,
+      certificate: readFileSync(`${keystores}/central.crt`, 'utf8'),
+      host: '127.0.0.1',
+      port,
+      secure: false,
+    },
     name: 'branch',
     version: '0.1.0',
     boot: 'b'.repeat(32),
@@ -55,7 +75,11 @@ function dial(port: number, change: Partial<DialPlan> = {}, control: Control = N
     ...change,
   };
   const inbox = new Inbox();
-  const ended = connectOnce(plan, { outbox, inbox, now: Date.now, control, onOnline: ({ session }) => online.push(session) }, abort.signal);
+  const ended = connectOnce(
+    plan,
+    { outbox, inbox, now: Date.now, control, onOnline: ({ session }) => online.push(session) },
+    abort.signal,
+  );
   cleanup.push(() => abort.abort());
   return { outbox, inbox, online, ended, abort };
 }
@@ -67,7 +91,9 @@ async function falseCentral(answer: (socket: WebSocket, hello: Hello) => void): 
   webSockets.on('connection', (socket) => {
     socket.on('error', () => undefined);
     socket.once('message', (data: Buffer) => answer(socket, JSON.parse(data.toString()) as Hello));
-    socket.send(JSON.stringify({ type: 'challenge', nonce: 'c'.repeat(32), central: 'bank', time: new Date().toISOString() }));
+    socket.send(
+      JSON.stringify({ type: 'challenge', nonce: 'c'.repeat(32), central: 'bank', time: new Date().toISOString() }),
+    );
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -79,11 +105,25 @@ async function falseCentral(answer: (socket: WebSocket, hello: Hello) => void): 
 }
 
 function welcome(hello: Hello, key = central): Welcome {
-  const unsigned: Omit<Welcome, 'signature'> = { type: 'welcome', session: 's1', epoch: 1, heartbeatSeconds: 60, limits: { ...LIMITS }, logs: { up: null } };
-  return { ...unsigned, signature: sign('sha256', Buffer.from(welcomeTranscript(hello, 'bank', unsigned)), key.privateKey).toString('base64') };
+  const unsigned: Omit<Welcome, 'signature'> = {
+    type: 'welcome',
+    session: 's1',
+    epoch: 1,
+    heartbeatSeconds: 60,
+    limits: { ...LIMITS },
+    logs: { up: null },
+  };
+  return {
+    ...unsigned,
+    signature: sign('sha256', Buffer.from(welcomeTranscript(hello, 'bank', unsigned)), key.privateKey).toString(
+      'base64',
+    ),
+  };
 }
 
-async function codeOf(ended: Promise<ConnectionEnd>): Promise<{ code: string; terminal: boolean; retryAfterMs: number }> {
+async function codeOf(
+  ended: Promise<ConnectionEnd>,
+): Promise<{ code: string; terminal: boolean; retryAfterMs: number }> {
   const { reason, terminal, retryAfterMs } = await ended;
   return { code: reason.code, terminal, retryAfterMs };
 }
@@ -105,7 +145,13 @@ describe('an agent that dials', () => {
       socket.on('message', (data: Buffer) => frames.push(data.toString()));
       socket.send(JSON.stringify(welcome(hello, keyPair())));
       socket.send(JSON.stringify({ type: 'begin', incarnation: 'x', next: 1, missing: null }));
-      socket.send(JSON.stringify({ type: 'messages', first: 1, items: [{ specversion: '1.0', id: 'evil', source: '/s', type: 't' }] }));
+      socket.send(
+        JSON.stringify({
+          type: 'messages',
+          first: 1,
+          items: [{ specversion: '1.0', id: 'evil', source: '/s', type: 't' }],
+        }),
+      );
     });
     const { online, inbox, ended } = dial(port);
     expect(await codeOf(ended)).toEqual({ code: 'unproven_central', terminal: false, retryAfterMs: 60_000 });
@@ -125,7 +171,8 @@ describe('an agent that dials', () => {
 
   it('believes what it is to trust only if Central signed it for this session', async () => {
     const certificates = readFileSync(`${keystores}/root-ec.crt`, 'utf8');
-    const signed = (session: string, key = central): string => signTranscript(trustTranscript(session, certificates), key.privateKey);
+    const signed = (session: string, key = central): string =>
+      signTranscript(trustTranscript(session, certificates), key.privateKey);
     const given = async (frame: object, before: readonly string[] = []): Promise<{ taken: number; code: string }> => {
       let taken = 0;
       const port = await falseCentral((socket, hello) => {
@@ -133,13 +180,26 @@ describe('an agent that dials', () => {
         socket.send(JSON.stringify(welcome(hello)));
         socket.send(JSON.stringify({ type: 'trust', ...frame }));
       });
-      const { ended, abort } = dial(port, {}, { ...NO_CONTROL, capabilities: ['trust'], onFrame: () => (abort.abort(), (taken += 1), undefined) });
+      const { ended, abort } = dial(
+        port,
+        {},
+        { ...NO_CONTROL, capabilities: ['trust'], onFrame: () => (abort.abort(), (taken += 1), undefined) },
+      );
       return { taken: await ended.then(() => taken), code: (await ended).reason.code };
     };
     expect(await given({ certificates, signature: signed('s1') })).toEqual({ taken: 1, code: 'stopped' });
-    expect(await given({ certificates, signature: signed('s1', keyPair()) })).toEqual({ taken: 0, code: 'unproven_central' });
-    expect(await given({ certificates, signature: signed('another session') })).toEqual({ taken: 0, code: 'unproven_central' });
-    expect(await given({ certificates: `${certificates}\n${certificates}`, signature: signed('s1') })).toEqual({ taken: 0, code: 'unproven_central' });
+    expect(await given({ certificates, signature: signed('s1', keyPair()) })).toEqual({
+      taken: 0,
+      code: 'unproven_central',
+    });
+    expect(await given({ certificates, signature: signed('another session') })).toEqual({
+      taken: 0,
+      code: 'unproven_central',
+    });
+    expect(await given({ certificates: `${certificates}\n${certificates}`, signature: signed('s1') })).toEqual({
+      taken: 0,
+      code: 'unproven_central',
+    });
     expect(await given({ certificates })).toEqual({ taken: 0, code: 'bad_frame' });
     const early = JSON.stringify({ type: 'trust', certificates, signature: signed('s1') });
     expect(await given({ certificates, signature: signed('s1') }, [early])).toEqual({ taken: 0, code: 'bad_frame' });
@@ -156,23 +216,39 @@ describe('an agent that dials', () => {
       socket.close(close, code);
     };
     const terminal = await dial(await falseCentral(refuse(4401, 'unknown_agent'))).ended;
-    expect(terminal).toMatchObject({ terminal: true, reason: { code: 'refused', message: 'Central refused: No. (unknown_agent)', hint: 'Do this.' } });
-    expect(await dial(await falseCentral(refuse(4503, 'busy'))).ended).toMatchObject({ terminal: false, retryAfterMs: 7000 });
+    expect(terminal).toMatchObject({
+      terminal: true,
+      reason: { code: 'refused', message: 'Central refused: No. (unknown_agent)', hint: 'Do this.' },
+    });
+    expect(await dial(await falseCentral(refuse(4503, 'busy'))).ended).toMatchObject({
+      terminal: false,
+      retryAfterMs: 7000,
+    });
   });
 
   it('sends nothing to a Central whose certificate does not verify', async () => {
     let received = 0;
-    const server = createTlsServer({ key: readFileSync(`${keystores}/central.key`), cert: readFileSync(`${keystores}/central.crt`) }, (socket) => {
-      socket.on('data', (chunk: Buffer) => (received += chunk.length));
-      socket.on('error', () => undefined);
-    });
+    const server = createTlsServer(
+      { key: readFileSync(`${keystores}/central.key`), cert: readFileSync(`${keystores}/central.crt`) },
+      (socket) => {
+        socket.on('data', (chunk: Buffer) => (received += chunk.length));
+        socket.on('error', () => undefined);
+      },
+    );
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     cleanup.push(() => server.close());
     const { port } = server.address() as AddressInfo;
     const secure = { secure: true, host: 'localhost', port };
-    expect(await codeOf(dial(port, { target: secure, ca: [readFileSync(`${keystores}/root-rsa.crt`, 'utf8')] }).ended)).toMatchObject({ code: 'tls_unknown_authority', terminal: false });
-    expect(await codeOf(dial(port, { target: { ...secure, host: '127.0.0.2' }, ca: [readFileSync(`${keystores}/root-ec.crt`, 'utf8')] }).ended)).toMatchObject({ code: expect.stringMatching(/tls_wrong_name|connection_refused/) as string });
+    expect(
+      await codeOf(dial(port, { target: secure, ca: [readFileSync(`${keystores}/root-rsa.crt`, 'utf8')] }).ended),
+    ).toMatchObject({ code: 'tls_unknown_authority', terminal: false });
+    expect(
+      await codeOf(
+        dial(port, { target: { ...secure, host: '127.0.0.2' }, ca: [readFileSync(`${keystores}/root-ec.crt`, 'utf8')] })
+          .ended,
+      ),
+    ).toMatchObject({ code: expect.stringMatching(/tls_wrong_name|connection_refused/) as string });
     expect(received).toBe(0);
   });
 
@@ -184,9 +260,13 @@ describe('an agent that dials', () => {
     const { port } = plain.address() as AddressInfo;
     expect(await codeOf(dial(port).ended)).toMatchObject({ code: 'no_central' });
     const ca = [readFileSync(`${keystores}/root-ec.crt`, 'utf8')];
-    expect(await codeOf(dial(port, { target: { secure: true, host: '127.0.0.1', port }, ca }).ended)).toMatchObject({ code: 'tls_plain_port' });
+    expect(await codeOf(dial(port, { target: { secure: true, host: '127.0.0.1', port }, ca }).ended)).toMatchObject({
+      code: 'tls_plain_port',
+    });
     plain.close();
     expect(await codeOf(dial(1).ended)).toMatchObject({ code: 'connection_refused' });
-    expect(await codeOf(dial(1, { target: { secure: false, host: 'no-such-host.invalid', port: 1 } }).ended)).toMatchObject({ code: 'host_unknown' });
+    expect(
+      await codeOf(dial(1, { target: { secure: false, host: 'no-such-host.invalid', port: 1 } }).ended),
+    ).toMatchObject({ code: 'host_unknown' });
   });
 });

@@ -7,7 +7,13 @@ import { fixture } from '../../shared/keystore/peers.ts';
 const shown = new X509Certificate(fixture('central.crt'));
 
 function explained(code: string, now: string): string {
-  const context = { target: { secure: true, host: 'central.example', port: 9150 }, truststore: 't.jks', shown, timeoutSeconds: 15, now: new Date(now) };
+  const context = {
+    target: { secure: true, host: 'central.example', port: 9150 },
+    truststore: 't.jks',
+    shown,
+    timeoutSeconds: 15,
+    now: new Date(now),
+  };
   return explainDialFailure(Object.assign(new Error('no'), { code }), context).code;
 }
 

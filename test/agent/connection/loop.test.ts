@@ -14,7 +14,10 @@ async function looped(ends: readonly ConnectionEnd[], hosts = 1) {
   const stop = new AbortController();
   let dials = 0;
   let changes = 0;
-  const plans = Array.from({ length: hosts }, (_, host) => ({ target: { host: `central-${host}` } }) as unknown as DialPlan);
+  const plans = Array.from(
+    { length: hosts },
+    (_, host) => ({ target: { host: `central-${host}` } }) as unknown as DialPlan,
+  );
   await connectionLoop(
     {
       plans: async () => plans,
@@ -28,7 +31,8 @@ async function looped(ends: readonly ConnectionEnd[], hosts = 1) {
         changes += 1;
         if (dials === ends.length) return stop.abort();
         // A wait for the backoff ends by its time; a wait for a change after a refusal, by the change.
-        if (states.at(-1)?.state === 'waiting') await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        if (states.at(-1)?.state === 'waiting')
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
       },
       backoff: { next: (atLeastMs = 0) => (backoff.push(atLeastMs), 0), reset: () => void backoff.push('reset') },
       onState: (state) => states.push(state),
@@ -38,11 +42,20 @@ async function looped(ends: readonly ConnectionEnd[], hosts = 1) {
   return { states: states.map(({ state }) => state), backoff, dials, changes };
 }
 
-const end = (over: Partial<ConnectionEnd>): ConnectionEnd => ({ reason: CUT, terminal: false, retryAfterMs: 0, onlineMs: 0, ...over });
+const end = (over: Partial<ConnectionEnd>): ConnectionEnd => ({
+  reason: CUT,
+  terminal: false,
+  retryAfterMs: 0,
+  onlineMs: 0,
+  ...over,
+});
 
 describe('an agent that was refused for good', () => {
   it('dials no more until something on its disk changes, and then at once', async () => {
-    const { states, dials, changes, backoff } = await looped([end({ reason: REVOKED, terminal: true }), end({ reason: REVOKED, terminal: true })]);
+    const { states, dials, changes, backoff } = await looped([
+      end({ reason: REVOKED, terminal: true }),
+      end({ reason: REVOKED, terminal: true }),
+    ]);
     expect(states).toEqual(['connecting', 'stopped-by-refusal', 'connecting', 'stopped-by-refusal']);
     expect([dials, changes]).toEqual([2, 2]);
     // No wait was drawn between the two: the change ended it.
@@ -57,7 +70,12 @@ describe('an agent that was refused for good', () => {
 
 describe('an agent whose line is cut', () => {
   it('waits as long as Central asked, and backs off further until a session has lived', async () => {
-    const { backoff } = await looped([end({ retryAfterMs: 7_000 }), end({ onlineMs: PROVEN_LIFE_MS - 1 }), end({ onlineMs: PROVEN_LIFE_MS }), end({})]);
+    const { backoff } = await looped([
+      end({ retryAfterMs: 7_000 }),
+      end({ onlineMs: PROVEN_LIFE_MS - 1 }),
+      end({ onlineMs: PROVEN_LIFE_MS }),
+      end({}),
+    ]);
     expect(backoff).toEqual([7_000, 0, 'reset', 0, 0]);
   });
 

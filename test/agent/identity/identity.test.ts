@@ -2,7 +2,15 @@
 import { chmod, chown, link, lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadCredentials, loadIdentity, loadOrCreateKey, loadOrCreateNextKey, loadOrCreateRescueKey, saveIdentity, type Identity } from '../../../agent/identity/identity.ts';
+import {
+  loadCredentials,
+  loadIdentity,
+  loadOrCreateKey,
+  loadOrCreateNextKey,
+  loadOrCreateRescueKey,
+  saveIdentity,
+  type Identity,
+} from '../../../agent/identity/identity.ts';
 import { Cleanup } from '../../flow/processes.ts';
 
 const cleanup = new Cleanup();
@@ -15,8 +23,21 @@ afterEach(() => cleanup.run());
 const isRoot = process.geteuid?.() === 0;
 if (!isRoot) console.warn('SKIPPED: tests with other accounts need root.');
 const STRANGER = 65_534;
-const FILES = { 'agent-key.pem': loadOrCreateKey, 'agent-key.next.pem': loadOrCreateNextKey, 'agent-key-rescue.pem': loadOrCreateRescueKey } as const;
-const IDENTITY: Identity = { id: 'a', name: 'a', central: 'c', signingKey: 'k'.repeat(64), certificate: 'x'.repeat(64), host: 'h', port: 1, secure: true };
+const FILES = {
+  'agent-key.pem': loadOrCreateKey,
+  'agent-key.next.pem': loadOrCreateNextKey,
+  'agent-key-rescue.pem': loadOrCreateRescueKey,
+} as const;
+const IDENTITY: Identity = {
+  id: 'a',
+  name: 'a',
+  central: 'c',
+  signingKey: 'k'.repeat(64),
+  certificate: 'x'.repeat(64),
+  host: 'h',
+  port: 1,
+  secure: true,
+};
 
 describe.each(Object.entries(FILES))('%s', (name, loadOrCreate) => {
   it('is made once with mode 0600, by whichever of two processes is first, and nothing else is left', async () => {
@@ -38,7 +59,10 @@ describe.each(Object.entries(FILES))('%s', (name, loadOrCreate) => {
     const known = await readFile(join(other, 'agent-key.pem'), 'utf8');
     for (const target of [join(other, 'agent-key.pem'), join(folder, 'missing')]) {
       await symlink(target, join(folder, name));
-      await expect(loadOrCreate(folder)).rejects.toMatchObject({ code: 'identity_damaged', message: expect.stringContaining('symbolic link') });
+      await expect(loadOrCreate(folder)).rejects.toMatchObject({
+        code: 'identity_damaged',
+        message: expect.stringContaining('symbolic link'),
+      });
       await rm(join(folder, name));
     }
     expect(await readFile(join(other, 'agent-key.pem'), 'utf8')).toBe(known);
@@ -48,7 +72,10 @@ describe.each(Object.entries(FILES))('%s', (name, loadOrCreate) => {
   it.runIf(isRoot)('of another account is not taken: that account has the key too', async () => {
     await loadOrCreate(folder);
     await chown(join(folder, name), STRANGER, STRANGER);
-    await expect(loadOrCreate(folder)).rejects.toMatchObject({ code: 'identity_damaged', message: expect.stringContaining(`uid ${STRANGER}`) });
+    await expect(loadOrCreate(folder)).rejects.toMatchObject({
+      code: 'identity_damaged',
+      message: expect.stringContaining(`uid ${STRANGER}`),
+    });
     // Root looks at the folder of the account that the agent runs under.
     await chown(folder, STRANGER, STRANGER);
     await expect(loadOrCreate(folder)).resolves.toBeDefined();
@@ -81,7 +108,10 @@ describe('identity.json', () => {
   it.runIf(isRoot)('of another account is not believed', async () => {
     await saveIdentity(folder, IDENTITY);
     await chown(file(), STRANGER, STRANGER);
-    await expect(loadCredentials(folder)).rejects.toMatchObject({ code: 'identity_damaged', message: expect.stringContaining('another account') });
+    await expect(loadCredentials(folder)).rejects.toMatchObject({
+      code: 'identity_damaged',
+      message: expect.stringContaining('another account'),
+    });
     await expect(saveIdentity(folder, IDENTITY)).rejects.toMatchObject({ code: 'secret_file_unsafe' });
   });
 });

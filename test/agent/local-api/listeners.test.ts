@@ -22,7 +22,22 @@ const GROUP = { name: 'daemon', gid: 1 };
 async function statusAs(uid: number, groups: readonly number[], socket: string, token?: string): Promise<number> {
   const member = groups.length === 0 ? ['--clear-groups'] : [`--groups=${groups.join()}`];
   const header = token === undefined ? [] : ['-H', `Authorization: Bearer ${token}`];
-  const { stdout, stderr } = await run('setpriv', [`--reuid=${uid}`, `--regid=${uid}`, ...member, 'curl', '--silent', '--show-error', '--output', '/dev/null', '--write-out', '%{http_code}', ...header, '--unix-socket', socket, 'http://localhost/v1/status']);
+  const { stdout, stderr } = await run('setpriv', [
+    `--reuid=${uid}`,
+    `--regid=${uid}`,
+    ...member,
+    'curl',
+    '--silent',
+    '--show-error',
+    '--output',
+    '/dev/null',
+    '--write-out',
+    '%{http_code}',
+    ...header,
+    '--unix-socket',
+    socket,
+    'http://localhost/v1/status',
+  ]);
   expect(stderr).toMatch(/^$|Permission denied|Could not connect|Failed to connect/);
   return Number(stdout);
 }
@@ -35,7 +50,9 @@ async function foreignListener(port = 0): Promise<{ port: number; heard: () => s
       heard += chunk.toString();
       // What a daemon would say, but for the proof.
       const body = JSON.stringify({ nonce: 'n'.repeat(43), proof: 'p'.repeat(43) });
-      socket.write(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+      socket.write(
+        `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      );
     });
     socket.on('error', () => undefined);
   }).listen(port, '127.0.0.1');
@@ -73,23 +90,28 @@ describe('the socket of the local API', () => {
     expect(await statusAs(STRANGER, [GROUP.gid], socket)).toBe(0);
   });
 
-  it.runIf(isRoot)('with local-api.group has that group and mode 0660: members need the token, others cannot connect, commands of the owner need none', async () => {
-    const socket = join(await openFolder(), 'api.sock');
-    const { token, dataFolder, api } = await openApi({ settings: { socket, group: GROUP.name } });
-    expect(await lstat(socket)).toMatchObject({ gid: GROUP.gid, uid: 0 });
-    expect((await lstat(socket)).mode & 0o7777).toBe(0o660);
-    expect(await statusAs(STRANGER, [], socket, token)).toBe(0);
-    expect(await statusAs(STRANGER, [GROUP.gid], socket)).toBe(401);
-    expect(await statusAs(STRANGER, [GROUP.gid], socket, 'wrong')).toBe(401);
-    expect(await statusAs(STRANGER, [GROUP.gid], socket, token)).toBe(200);
-    expect(await askDaemon(dataFolder)).toMatchObject({ kind: 'status', status: { name: 'branch' } });
-    expect(api.problems()).toEqual([]);
-  });
+  it.runIf(isRoot)(
+    'with local-api.group has that group and mode 0660: members need the token, others cannot connect, commands of the owner need none',
+    async () => {
+      const socket = join(await openFolder(), 'api.sock');
+      const { token, dataFolder, api } = await openApi({ settings: { socket, group: GROUP.name } });
+      expect(await lstat(socket)).toMatchObject({ gid: GROUP.gid, uid: 0 });
+      expect((await lstat(socket)).mode & 0o7777).toBe(0o660);
+      expect(await statusAs(STRANGER, [], socket, token)).toBe(0);
+      expect(await statusAs(STRANGER, [GROUP.gid], socket)).toBe(401);
+      expect(await statusAs(STRANGER, [GROUP.gid], socket, 'wrong')).toBe(401);
+      expect(await statusAs(STRANGER, [GROUP.gid], socket, token)).toBe(200);
+      expect(await askDaemon(dataFolder)).toMatchObject({ kind: 'status', status: { name: 'branch' } });
+      expect(api.problems()).toEqual([]);
+    },
+  );
 
-  it('with an unknown group is the owner\'s alone, and the status says so', async () => {
+  it("with an unknown group is the owner's alone, and the status says so", async () => {
     const { api, dataFolder } = await openApi({ settings: { group: 'no-such-group' } });
     expect((await lstat(join(dataFolder, 'local-api.sock'))).mode & 0o7777).toBe(0o600);
-    expect(api.problems()).toMatchObject([{ code: 'local_group_unknown', detail: expect.stringContaining('"no-such-group"') }]);
+    expect(api.problems()).toMatchObject([
+      { code: 'local_group_unknown', detail: expect.stringContaining('"no-such-group"') },
+    ]);
   });
 
   it('with a path longer than 100 bytes is not there: TCP only, which the status says and the commands use without sending a token', async () => {
@@ -98,7 +120,10 @@ describe('the socket of the local API', () => {
     const { api, token, file } = await openApi({ dataFolder: folder });
     expect(api.problems()).toMatchObject([{ code: 'local_socket_path_long' }]);
     expect(await file()).toMatchObject({ socket: null, url: expect.stringContaining('http://127.0.0.1:') });
-    expect(await askDaemon(folder)).toMatchObject({ kind: 'status', status: { problems: [{ code: 'local_socket_path_long', detail: expect.stringContaining('allowed are 100') }] } });
+    expect(await askDaemon(folder)).toMatchObject({
+      kind: 'status',
+      status: { problems: [{ code: 'local_socket_path_long', detail: expect.stringContaining('allowed are 100') }] },
+    });
     expect(await rotateToken(folder)).toMatchObject({ kind: 'rotated' });
     expect((await file()).token).not.toBe(token);
   });
@@ -148,8 +173,12 @@ describe('the socket of the local API', () => {
   });
 
   it('in a folder that does not exist is a problem, and not the end', async () => {
-    const { api, port, token } = await openApi({ settings: { socket: join(await temporaryFolder(), 'missing', 'api.sock') } });
-    expect(api.problems()).toMatchObject([{ code: 'local_socket_unusable', detail: expect.stringContaining('does not exist') }]);
+    const { api, port, token } = await openApi({
+      settings: { socket: join(await temporaryFolder(), 'missing', 'api.sock') },
+    });
+    expect(api.problems()).toMatchObject([
+      { code: 'local_socket_unusable', detail: expect.stringContaining('does not exist') },
+    ]);
     expect((await ask(port, 'GET /v1/status', bearer(token))).status).toBe(200);
   });
 });
@@ -159,7 +188,18 @@ describe('a port that another process holds', () => {
     const foreign = await foreignListener();
     const { api, dataFolder, file, token } = await openApi({ settings: { port: foreign.port } });
     expect(await file()).toMatchObject({ url: null });
-    expect(await askDaemon(dataFolder)).toMatchObject({ kind: 'status', status: { problems: [{ code: 'local_port_taken', detail: expect.stringContaining(String(foreign.port)), hint: expect.stringContaining('local.api.port') }] } });
+    expect(await askDaemon(dataFolder)).toMatchObject({
+      kind: 'status',
+      status: {
+        problems: [
+          {
+            code: 'local_port_taken',
+            detail: expect.stringContaining(String(foreign.port)),
+            hint: expect.stringContaining('local.api.port'),
+          },
+        ],
+      },
+    });
     await foreign.close();
     await until(() => api.problems().length === 0);
     await until(async () => (await file()).url === `http://127.0.0.1:${foreign.port}`);
@@ -174,7 +214,10 @@ describe('a port that another process holds', () => {
     await api.stop();
     expect(await file()).toMatchObject({ socket: null, url: null });
     // As kill -9 leaves it, with the foreign process in the daemon's place.
-    await writeFile(join(dataFolder, LOCAL_API_FILE), JSON.stringify({ ...left, url: `http://127.0.0.1:${foreign.port}` }));
+    await writeFile(
+      join(dataFolder, LOCAL_API_FILE),
+      JSON.stringify({ ...left, url: `http://127.0.0.1:${foreign.port}` }),
+    );
     await writeFile(join(dataFolder, 'local-owner.key'), key);
     expect(await askDaemon(dataFolder)).toMatchObject({ kind: 'silent' });
     expect(await rotateToken(dataFolder)).toMatchObject({ kind: 'silent' });
@@ -183,7 +226,7 @@ describe('a port that another process holds', () => {
     for (const secret of [left.token, key.trim()]) expect(foreign.heard()).not.toContain(secret);
   });
 
-  it.runIf(isRoot)('and a socket that another account put in the daemon\'s place is not asked', async () => {
+  it.runIf(isRoot)("and a socket that another account put in the daemon's place is not asked", async () => {
     const dataFolder = await temporaryFolder();
     const socket = join(dataFolder, 'local-api.sock');
     let asked = 0;
@@ -207,7 +250,9 @@ describe('the proof of the owner', () => {
     const folder = join(await temporaryFolder(), 'x'.repeat(100));
     await mkdir(folder, { recursive: true });
     const { port } = await openApi({ dataFolder: folder });
-    expect((await ask(port, 'GET /v1/status', { authorization: `Queuegate-Owner ${'x'.repeat(43)}` })).status).toBe(401);
+    expect((await ask(port, 'GET /v1/status', { authorization: `Queuegate-Owner ${'x'.repeat(43)}` })).status).toBe(
+      401,
+    );
     expect((await ask(port, 'GET /api/v1/owner-challenge')).status).toBe(400);
     expect((await ask(port, 'GET /api/v1/owner-challenge', { 'queuegate-nonce': 'x'.repeat(43) })).status).toBe(200);
     await writeFile(join(folder, 'local-owner.key'), `${'0'.repeat(64)}\n`);
@@ -225,12 +270,17 @@ describe('tokens', () => {
     expect((await ask(port, ROTATE, bearer(first))).text).toMatch(/^HTTP\/1\.1 403 [^]*local_owner_only/);
     const rotated = await ask(join(dataFolder, 'local-api.sock'), ROTATE);
     expect(rotated.status).toBe(201);
-    expect(rotated.text).toContain(JSON.stringify({ tokenFile: join(dataFolder, LOCAL_API_FILE), previousExpiresAt: '2026-11-23T10:00:00.000Z' }));
+    expect(rotated.text).toContain(
+      JSON.stringify({ tokenFile: join(dataFolder, LOCAL_API_FILE), previousExpiresAt: '2026-11-23T10:00:00.000Z' }),
+    );
     const { token: second } = await file();
     expect(second).not.toBe(first);
     expect(rotated.text).not.toContain(second);
     expect((await stat(join(dataFolder, LOCAL_API_FILE))).mode & 0o7777).toBe(0o600);
-    const statuses = async (): Promise<number[]> => await Promise.all([first, second].map(async (token) => (await ask(port, 'GET /v1/status', bearer(token))).status));
+    const statuses = async (): Promise<number[]> =>
+      await Promise.all(
+        [first, second].map(async (token) => (await ask(port, 'GET /v1/status', bearer(token))).status),
+      );
     expect(await statuses()).toEqual([200, 200]);
 
     await api.stop();
@@ -247,10 +297,12 @@ describe('tokens', () => {
     await ask(join(dataFolder, 'local-api.sock'), ROTATE);
     expect(await statuses()).toEqual([401, 401]);
     expect(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')).not.toContain(second);
-    expect((await ask(join(dataFolder, 'local-api.sock'), 'POST /api/v1/consumers/other/rotate-token')).status).toBe(404);
+    expect((await ask(join(dataFolder, 'local-api.sock'), 'POST /api/v1/consumers/other/rotate-token')).status).toBe(
+      404,
+    );
   });
 
-  it('of a file that another account made, or that is a link, are not taken; the link\'s target stays as it is', async () => {
+  it("of a file that another account made, or that is a link, are not taken; the link's target stays as it is", async () => {
     const known = `qgl_${'k'.repeat(43)}`;
     const content = JSON.stringify({ url: 'http://127.0.0.1:8888', token: known });
     const plant = async (act: (path: string, victim: string) => Promise<unknown>): Promise<void> => {
@@ -262,7 +314,12 @@ describe('tokens', () => {
       expect(token).not.toBe(known);
       expect((await ask(port, 'GET /v1/status', bearer(known))).status).toBe(401);
       const found = await lstat(path);
-      expect([found.isFile(), found.mode & 0o7777, found.uid, found.nlink]).toEqual([true, 0o600, process.geteuid?.(), 1]);
+      expect([found.isFile(), found.mode & 0o7777, found.uid, found.nlink]).toEqual([
+        true,
+        0o600,
+        process.geteuid?.(),
+        1,
+      ]);
       expect(await readFile(victim, 'utf8')).toBe(content);
       expect((await file()).token).toBe(token);
     };
@@ -288,12 +345,22 @@ describe('tokens', () => {
   });
 
   it('come back from a damaged file as a new one', async () => {
-    for (const damaged of ['', '{', '{"token":"short"}', 'null', '{"token":1}', `{"token":"qgl_${'x'.repeat(43)}","previous":{"sha256":"no","expiresAt":"never"}}`]) {
+    for (const damaged of [
+      '',
+      '{',
+      '{"token":"short"}',
+      'null',
+      '{"token":1}',
+      `{"token":"qgl_${'x'.repeat(43)}","previous":{"sha256":"no","expiresAt":"never"}}`,
+    ]) {
       const dataFolder = await temporaryFolder();
       await writeFile(join(dataFolder, LOCAL_API_FILE), damaged);
       const file = await LocalApiFile.open(dataFolder, Date.now);
       await file.publish({ socket: null, url: null });
-      expect(JSON.parse(await readFile(file.path, 'utf8'))).toMatchObject({ token: expect.stringMatching(/^qgl_[\w-]{43}$/), previous: null });
+      expect(JSON.parse(await readFile(file.path, 'utf8'))).toMatchObject({
+        token: expect.stringMatching(/^qgl_[\w-]{43}$/),
+        previous: null,
+      });
     }
   });
 });

@@ -49,9 +49,16 @@ export async function openApi({ dataFolder: given, settings, limits, ports: chan
   const ports: LocalApiPorts = {
     append: async (messages) => messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const),
     take: async () => [],
-    waitForCommands: (_timeoutMs, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    waitForCommands: (_timeoutMs, signal) =>
+      new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
     acknowledge: async () => undefined,
-    status: async () => ({ name: 'branch', version: '1', connection: { state: 'connecting', since: '', reason: null, central: null }, outbox: { messages: 0, bytes: 0 }, inbox: { messages: 0, bytes: 0 } }),
+    status: async () => ({
+      name: 'branch',
+      version: '1',
+      connection: { state: 'connecting', since: '', reason: null, central: null },
+      outbox: { messages: 0, bytes: 0 },
+      inbox: { messages: 0, bytes: 0 },
+    }),
     now: () => Date.now(),
     maxMessageBytes: () => LIMITS.maxMessageBytes,
     source: () => '/agents/branch',
@@ -71,7 +78,8 @@ export async function openApi({ dataFolder: given, settings, limits, ports: chan
     retryMs: 20,
   });
   atEnd(() => api.stop());
-  const file = async () => JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as Awaited<ReturnType<Opened['file']>>;
+  const file = async () =>
+    JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as Awaited<ReturnType<Opened['file']>>;
   const { token, url } = await file();
   return { api, dataFolder, port: url === null ? 0 : Number(new URL(url).port), file, token, lines };
 }
@@ -94,15 +102,31 @@ export class Line {
 
   /** Resolves once it is connected, or closed. */
   async connected(): Promise<this> {
-    if (this.socket.connecting) await Promise.race([new Promise((resolve) => this.socket.once('connect', resolve)), this.closed]);
+    if (this.socket.connecting)
+      await Promise.race([new Promise((resolve) => this.socket.once('connect', resolve)), this.closed]);
     return this;
   }
 }
 
 /** One request on a connection of its own: the whole answer. */
-export async function ask(to: number | string, head: string, headers: Readonly<Record<string, string>> = {}, body = ''): Promise<{ status: number; text: string }> {
-  const all = { host: 'localhost', connection: 'close', ...(body === '' ? {} : { 'content-length': String(Buffer.byteLength(body)) }), ...headers };
-  const line = new Line(to, `${head} HTTP/1.1\r\n${Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`);
+export async function ask(
+  to: number | string,
+  head: string,
+  headers: Readonly<Record<string, string>> = {},
+  body = '',
+): Promise<{ status: number; text: string }> {
+  const all = {
+    host: 'localhost',
+    connection: 'close',
+    ...(body === '' ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
+    ...headers,
+  };
+  const line = new Line(
+    to,
+    `${head} HTTP/1.1\r\n${Object.entries(all)
+      .map(([name, value]) => `${name}: ${value}\r\n`)
+      .join('')}\r\n${body}`,
+  );
   await line.closed;
   return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(line.received)?.[1] ?? 0), text: line.received };
 }

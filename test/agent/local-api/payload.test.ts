@@ -41,17 +41,31 @@ async function start() {
     },
   };
   const settings = { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined };
-  const api = await openLocalApi({ settings, dataFolder, file: await LocalApiFile.open(dataFolder, ports.now), ports, log: { info: () => undefined, warn: () => undefined } });
+  const api = await openLocalApi({
+    settings,
+    dataFolder,
+    file: await LocalApiFile.open(dataFolder, ports.now),
+    ports,
+    log: { info: () => undefined, warn: () => undefined },
+  });
   running.push(api);
   const { token } = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as { token: string };
   const port = Number(new URL(api.addresses().url ?? '').port);
-  const call = (method: string, path: string, body: string | Buffer = '', type = 'application/json'): Promise<{ status: number; text: string }> =>
+  const call = (
+    method: string,
+    path: string,
+    body: string | Buffer = '',
+    type = 'application/json',
+  ): Promise<{ status: number; text: string }> =>
     new Promise((resolve, reject) => {
-      const sent = request({ host: '127.0.0.1', port, method, path, headers: { authorization: `Bearer ${token}`, 'content-type': type } }, (answer) => {
-        let text = '';
-        answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
-      });
+      const sent = request(
+        { host: '127.0.0.1', port, method, path, headers: { authorization: `Bearer ${token}`, 'content-type': type } },
+        (answer) => {
+          let text = '';
+          answer.on('data', (chunk: Buffer) => (text += chunk.toString()));
+          answer.on('end', () => resolve({ status: answer.statusCode ?? 0, text }));
+        },
+      );
       sent.on('error', reject);
       sent.end(body);
     });
@@ -64,8 +78,17 @@ describe('an event at the local API', () => {
     const { posted, post } = await start();
     const whole = `{"specversion":"1.0","id":"1","source":"/s", "time":"2026-11-22T09:00:00Z","type":"t","data":${ODD} }`;
     expect(await post(`\n${whole} `)).toMatchObject({ status: 202 });
-    expect(await post(`[{"type":"t","id":"2","data":${ODD}},${whole}]`, 'application/cloudevents-batch+json; charset="utf-8"')).toMatchObject({ status: 202 });
-    expect(posted.map(({ json }) => json)).toEqual([whole, `{"specversion":"1.0","source":"/agents/branch","time":"2026-11-22T10:00:00.000Z","type":"t","id":"2","data":${ODD}}`, whole]);
+    expect(
+      await post(
+        `[{"type":"t","id":"2","data":${ODD}},${whole}]`,
+        'application/cloudevents-batch+json; charset="utf-8"',
+      ),
+    ).toMatchObject({ status: 202 });
+    expect(posted.map(({ json }) => json)).toEqual([
+      whole,
+      `{"specversion":"1.0","source":"/agents/branch","time":"2026-11-22T10:00:00.000Z","type":"t","id":"2","data":${ODD}}`,
+      whole,
+    ]);
   });
 
   it('is refused with the byte where it is not UTF-8, and with 415 when it is declared to be something else', async () => {
@@ -92,12 +115,18 @@ describe('an event at the local API', () => {
       ['{"type":"t","source":"/a b"}', '/source is'],
       ['{"type":"t","queuegateagent":"x"}', '/queuegateagent is set by Central alone'],
       ['{"type":"t","n":2147483648}', '/n is 2147483648'],
-      ['{"type":"t","expirytime":"2026-11-22T09:59:59Z"}', 'The message at \\"/1/expirytime\\" expired at 2026-11-22T09:59:59Z; it is 2026-11-22T10:00:00.000Z now.'],
+      [
+        '{"type":"t","expirytime":"2026-11-22T09:59:59Z"}',
+        'The message at \\"/1/expirytime\\" expired at 2026-11-22T09:59:59Z; it is 2026-11-22T10:00:00.000Z now.',
+      ],
     ] as const) {
       const answer = await post(`[{"type":"t"},${event}]`);
       expect([answer.status, answer.text]).toEqual([400, expect.stringContaining(found)]);
     }
-    expect(await post('{"type":"t","expirytime":"2026-11-22T09:59:59Z"}')).toMatchObject({ status: 400, text: expect.stringContaining('urn:queuegate:error:message_expired') });
+    expect(await post('{"type":"t","expirytime":"2026-11-22T09:59:59Z"}')).toMatchObject({
+      status: 400,
+      text: expect.stringContaining('urn:queuegate:error:message_expired'),
+    });
     expect(posted).toEqual([]);
     expect(await post('{"type":"t","subject":null,"id":null}')).toMatchObject({ status: 202 });
   });
@@ -108,12 +137,18 @@ describe('the other bodies and answers of the local API', () => {
     const { commands, call } = await start();
     const json = `{"specversion":"1.0","id":"1","source":"/s","type":"t", "data":${ODD}}`;
     commands.push({ cursor: 1, json });
-    expect(await call('GET', '/v1/commands')).toEqual({ status: 200, text: `{"commands":[{"cursor":1,"command":${json}}]}` });
+    expect(await call('GET', '/v1/commands')).toEqual({
+      status: 200,
+      text: `{"commands":[{"cursor":1,"command":${json}}]}`,
+    });
   });
 
   it('refuse an acknowledgement with a name given twice', async () => {
     const { call } = await start();
-    expect(await call('POST', '/v1/commands/ack', '{"through":1,"through":2}')).toMatchObject({ status: 400, text: expect.stringContaining('/through is given twice') });
+    expect(await call('POST', '/v1/commands/ack', '{"through":1,"through":2}')).toMatchObject({
+      status: 400,
+      text: expect.stringContaining('/through is given twice'),
+    });
     expect(await call('POST', '/v1/commands/ack', '{"through":"1"}')).toMatchObject({ status: 400 });
     expect(await call('POST', '/v1/commands/ack', '{"through":1}')).toMatchObject({ status: 200 });
   });

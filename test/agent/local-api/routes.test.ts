@@ -33,7 +33,13 @@ async function start(change: Partial<LocalApiPorts> = {}) {
         waiting.push(resolve);
         signal.addEventListener('abort', () => resolve());
       }),
-    acknowledge: async (through) => void commands.splice(0, commands.findIndex(({ cursor }) => cursor > through) === -1 ? commands.length : commands.findIndex(({ cursor }) => cursor > through)),
+    acknowledge: async (through) =>
+      void commands.splice(
+        0,
+        commands.findIndex(({ cursor }) => cursor > through) === -1
+          ? commands.length
+          : commands.findIndex(({ cursor }) => cursor > through),
+      ),
     status: async () => ({ fine: true }),
     now: () => Date.parse('2026-11-22T10:00:00Z'),
     maxMessageBytes: () => LIMITS.maxMessageBytes,
@@ -54,7 +60,11 @@ async function start(change: Partial<LocalApiPorts> = {}) {
   const { token } = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as { token: string };
   const url = api.addresses().url ?? '';
   const call = async (method: string, path: string, body?: string, authorization = `Bearer ${token}`) => {
-    const answer = await fetch(`${url}${path}`, { method, headers: authorization === '' ? {} : { authorization }, ...(body === undefined ? {} : { body }) });
+    const answer = await fetch(`${url}${path}`, {
+      method,
+      headers: authorization === '' ? {} : { authorization },
+      ...(body === undefined ? {} : { body }),
+    });
     return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Record<string, unknown> };
   };
   return { api, url, token, posted, commands, waiting, call };
@@ -63,7 +73,14 @@ async function start(change: Partial<LocalApiPorts> = {}) {
 describe('the local API', () => {
   it('refuses a missing and a wrong token, and says where the right one lies', async () => {
     const { call, token, posted } = await start();
-    for (const authorization of ['', 'Bearer wrong', token, `bearer ${token}`, `Bearer ${token}x`, `Bearer ${'x'.repeat(8000)}`]) {
+    for (const authorization of [
+      '',
+      'Bearer wrong',
+      token,
+      `bearer ${token}`,
+      `Bearer ${token}x`,
+      `Bearer ${'x'.repeat(8000)}`,
+    ]) {
       const answer = await call('POST', '/v1/events', '{"type":"t"}', authorization);
       expect(answer).toMatchObject({ status: 401, body: { type: 'urn:queuegate:error:local_unauthorized' } });
       expect(String(answer.body['hint'])).toContain('local-api.json');
@@ -74,18 +91,31 @@ describe('the local API', () => {
 
   it('listens on loopback only', async () => {
     const { url } = await start();
-    const address = Object.values(networkInterfaces()).flatMap((entries) => entries ?? []).find((entry) => !entry.internal && entry.family === 'IPv4')?.address;
+    const address = Object.values(networkInterfaces())
+      .flatMap((entries) => entries ?? [])
+      .find((entry) => !entry.internal && entry.family === 'IPv4')?.address;
     expect(address, 'this host has no address but loopback').toBeDefined();
     const outcome = await new Promise((resolve) => {
-      request({ host: address, port: Number(new URL(url).port), timeout: 5000 }, () => resolve('answered')).on('error', (error) => resolve('code' in error ? error.code : error.message)).end();
+      request({ host: address, port: Number(new URL(url).port), timeout: 5000 }, () => resolve('answered'))
+        .on('error', (error) => resolve('code' in error ? error.code : error.message))
+        .end();
     });
     expect(outcome).toBe('ECONNREFUSED');
   });
 
   it('completes an event and answers with its number once it is on disk', async () => {
     const { call, posted } = await start();
-    expect(await call('POST', '/v1/events', '{"type":"ticket.issued","data":{"n":1}}')).toMatchObject({ status: 202, body: { events: [{ outcome: 'stored', number: 1 }] } });
-    expect(JSON.parse(posted[0]?.json ?? '')).toMatchObject({ specversion: '1.0', source: '/agents/branch', time: '2026-11-22T10:00:00.000Z', type: 'ticket.issued', data: { n: 1 } });
+    expect(await call('POST', '/v1/events', '{"type":"ticket.issued","data":{"n":1}}')).toMatchObject({
+      status: 202,
+      body: { events: [{ outcome: 'stored', number: 1 }] },
+    });
+    expect(JSON.parse(posted[0]?.json ?? '')).toMatchObject({
+      specversion: '1.0',
+      source: '/agents/branch',
+      time: '2026-11-22T10:00:00.000Z',
+      type: 'ticket.issued',
+      data: { n: 1 },
+    });
   });
 
   it('takes a batch whole or not at all, and names the event that is wrong', async () => {
@@ -102,13 +132,18 @@ describe('the local API', () => {
     expect(await call('POST', '/v1/events', '[]')).toMatchObject({ status: 400 });
     expect(await call('POST', '/v1/events', 'x'.repeat(1024 * 1024 + 1))).toMatchObject({ status: 413 });
     expect(await call('GET', '/v2')).toMatchObject({ status: 404 });
-    expect(await call('GET', '/v1/commands?max=0')).toMatchObject({ status: 400, body: { type: 'urn:queuegate:error:local_query_bad' } });
+    expect(await call('GET', '/v1/commands?max=0')).toMatchObject({
+      status: 400,
+      body: { type: 'urn:queuegate:error:local_query_bad' },
+    });
     expect(await call('POST', '/v1/commands/ack', '{"through":-1}')).toMatchObject({ status: 400 });
   });
 
   it('holds to the largest message that Central allows', async () => {
     const { call } = await start({ maxMessageBytes: () => 1024 });
-    expect(await call('POST', '/v1/events', JSON.stringify({ type: 't', data: 'x'.repeat(2000) }))).toMatchObject({ status: 400 });
+    expect(await call('POST', '/v1/events', JSON.stringify({ type: 't', data: 'x'.repeat(2000) }))).toMatchObject({
+      status: 400,
+    });
   });
 
   it('gives out commands in order, waits for the next one, and forgets what was acknowledged', async () => {
@@ -117,7 +152,12 @@ describe('the local API', () => {
     while (waiting.length === 0) await new Promise((resolve) => setImmediate(resolve));
     commands.push({ cursor: 1, json: '{"type":"a"}' }, { cursor: 2, json: '{"type":"b"}' });
     for (const wake of waiting) wake();
-    expect((await poll).body).toEqual({ commands: [{ cursor: 1, command: { type: 'a' } }, { cursor: 2, command: { type: 'b' } }] });
+    expect((await poll).body).toEqual({
+      commands: [
+        { cursor: 1, command: { type: 'a' } },
+        { cursor: 2, command: { type: 'b' } },
+      ],
+    });
     await call('POST', '/v1/commands/ack', '{"through":1}');
     expect((await call('GET', '/v1/commands')).body).toEqual({ commands: [{ cursor: 2, command: { type: 'b' } }] });
   });

@@ -11,7 +11,10 @@ afterEach(endAll);
 const HALF = 'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nX-Half: ';
 
 describe('strangers at the local API', () => {
-  it.each([['silent', ''], ['half-open', HALF]])('with 300 %s connections do not keep a program with a token out, nor take its places', async (_kind, sent) => {
+  it.each([
+    ['silent', ''],
+    ['half-open', HALF],
+  ])('with 300 %s connections do not keep a program with a token out, nor take its places', async (_kind, sent) => {
     // With room for one program only: a stranger that took a place of theirs would show.
     const { port, token } = await openApi({ limits: { connections: 1, newcomerMs: 600_000 } });
     const strangers = await Promise.all(Array.from({ length: 300 }, () => new Line(port, sent).connected()));
@@ -31,7 +34,10 @@ describe('strangers at the local API', () => {
 
   it('are not asked for a body, and what they send of it ends with the connection', async () => {
     const { port } = await openApi();
-    const expecting = new Line(port, 'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n');
+    const expecting = new Line(
+      port,
+      'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n',
+    );
     await expecting.closed;
     expect(expecting.received).toMatch(/^HTTP\/1\.1 401 /);
     const endless = new Line(port, 'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n');
@@ -42,9 +48,11 @@ describe('strangers at the local API', () => {
   it('with wrong tokens lose the connection each time, are slowed down, and cost one line of the log', async () => {
     let now = 1_000_000;
     const { port, lines } = await openApi({ ports: { now: () => now } });
-    for (let i = 0; i < 20; i += 1) expect((await ask(port, 'GET /v1/status', { ...bearer('wrong'), connection: 'keep-alive' })).status).toBe(401);
+    for (let i = 0; i < 20; i += 1)
+      expect((await ask(port, 'GET /v1/status', { ...bearer('wrong'), connection: 'keep-alive' })).status).toBe(401);
     await Promise.all(Array.from({ length: 30 }, () => ask(port, 'GET /v1/status', bearer('wrong'))));
-    const reported = (): unknown[] => lines.filter(({ text }) => text.includes('wrong token')).map(({ facts }) => facts);
+    const reported = (): unknown[] =>
+      lines.filter(({ text }) => text.includes('wrong token')).map(({ facts }) => facts);
     expect(reported()).toEqual([{ count: 1 }]);
     now += 60_000;
     await ask(port, 'GET /v1/status', bearer('wrong'));
@@ -53,7 +61,10 @@ describe('strangers at the local API', () => {
 
   it('with wrong tokens are answered at once 20 times in 10 seconds, and a second later after that', () => {
     let now = 1_000_000;
-    const wrong = new WrongTokens(() => now, () => undefined);
+    const wrong = new WrongTokens(
+      () => now,
+      () => undefined,
+    );
     const delays = (): number[] => Array.from({ length: 25 }, () => wrong.add());
     const expected = [...Array.from({ length: 20 }, () => 0), ...Array.from({ length: 5 }, () => 1000)];
     expect(delays()).toEqual(expected);
@@ -66,12 +77,20 @@ describe('strangers at the local API', () => {
 
   it('in a browser are refused even with the token: by a foreign Host (DNS rebinding), by Origin and by Sec-Fetch-Site', async () => {
     const { port, token } = await openApi();
-    for (const headers of [{ host: 'evil.example' }, { host: `evil.example:${port}` }, { host: '127.0.0.1.evil.example' }, { origin: 'https://evil.example' }, { origin: 'null' }, { 'sec-fetch-site': 'cross-site' }]) {
+    for (const headers of [
+      { host: 'evil.example' },
+      { host: `evil.example:${port}` },
+      { host: '127.0.0.1.evil.example' },
+      { origin: 'https://evil.example' },
+      { origin: 'null' },
+      { 'sec-fetch-site': 'cross-site' },
+    ]) {
       const { status, text } = await ask(port, 'GET /v1/status', { ...bearer(token), ...headers });
       expect([headers, status]).toEqual([headers, 403]);
       expect(text).toContain('local_browser_refused');
     }
-    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, 'localhost', `[::1]:${port}`]) expect((await ask(port, 'GET /v1/status', { ...bearer(token), host })).status).toBe(200);
+    for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, 'localhost', `[::1]:${port}`])
+      expect((await ask(port, 'GET /v1/status', { ...bearer(token), host })).status).toBe(200);
   });
 });
 
@@ -80,7 +99,10 @@ describe('a program with a token', () => {
     let asked = 0;
     const { promise: never } = Promise.withResolvers<Record<string, unknown>>();
     const { port, token } = await openApi({ ports: { status: () => ((asked += 1), never) } });
-    const line = new Line(port, `GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`.repeat(500));
+    const line = new Line(
+      port,
+      `GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`.repeat(500),
+    );
     await line.closed;
     expect(asked).toBe(1);
   });
@@ -88,7 +110,10 @@ describe('a program with a token', () => {
   it('that does not read its answers holds a bounded number of bytes, over all connections', async () => {
     let taken = 0;
     const json = JSON.stringify({ type: 't', data: 'x'.repeat(8_000_000) });
-    const { port, token } = await openApi({ limits: { unreadBytes: 20_000_000 }, ports: { take: async () => ((taken += 1), [{ cursor: 1, json }]) } });
+    const { port, token } = await openApi({
+      limits: { unreadBytes: 20_000_000 },
+      ports: { take: async () => ((taken += 1), [{ cursor: 1, json }]) },
+    });
     const request = `GET /v1/commands HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`;
     const lines = Array.from({ length: 30 }, () => {
       const line = new Line(port, request.repeat(4));
@@ -105,20 +130,33 @@ describe('a program with a token', () => {
 
   it('that does not read an answer within its time loses the connection', async () => {
     const json = JSON.stringify({ type: 't', data: 'x'.repeat(8_000_000) });
-    const { port, token } = await openApi({ limits: { readMs: 100, unreadBytes: 1 }, ports: { take: async () => [{ cursor: 1, json }] } });
-    const line = new Line(port, `GET /v1/commands HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`);
+    const { port, token } = await openApi({
+      limits: { readMs: 100, unreadBytes: 1 },
+      ports: { take: async () => [{ cursor: 1, json }] },
+    });
+    const line = new Line(
+      port,
+      `GET /v1/commands HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+    );
     line.socket.pause();
     await until(async () => (await ask(port, 'GET /v1/commands', bearer(token))).status === 503);
-    expect(await until(async () => ((await ask(port, 'GET /v1/commands', bearer(token))).status === 200 ? 200 : undefined))).toBe(200);
+    expect(
+      await until(async () => ((await ask(port, 'GET /v1/commands', bearer(token))).status === 200 ? 200 : undefined)),
+    ).toBe(200);
   });
 
   it('gets 503 above the bounds of connections, waiting requests and announced bodies', async () => {
     const { port, token, dataFolder } = await openApi({ limits: { connections: 3, waiting: 1, bodyBytes: 1000 } });
-    const head = (start: string, more = ''): string => `${start} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n${more}\r\n`;
+    const head = (start: string, more = ''): string =>
+      `${start} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n${more}\r\n`;
     const waiting = new Line(port, head('GET /v1/commands?waitSeconds=60'));
     await until(async () => (await ask(port, 'GET /v1/commands?waitSeconds=1', bearer(token))).status === 503);
     const sending = new Line(port, head('POST /v1/events', 'Content-Length: 900\r\n'));
-    await until(async () => (await ask(port, 'POST /v1/events', bearer(token), JSON.stringify({ type: 't', data: 'x'.repeat(300) }))).status === 503);
+    await until(
+      async () =>
+        (await ask(port, 'POST /v1/events', bearer(token), JSON.stringify({ type: 't', data: 'x'.repeat(300) })))
+          .status === 503,
+    );
     const third = new Line(port, head('GET /v1/status'));
     await until(() => third.received.includes('200 OK'));
     expect((await ask(port, 'GET /v1/status', bearer(token))).text).toContain('3 connections are open');

@@ -4,7 +4,16 @@ import { cp, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { adoptNextKey, keepIdentity, loadCredentials, loadNextKey, loadOrCreateKey, loadOrCreateNextKey, saveIdentity, type AgentKey } from '../../../agent/identity/identity.ts';
+import {
+  adoptNextKey,
+  keepIdentity,
+  loadCredentials,
+  loadNextKey,
+  loadOrCreateKey,
+  loadOrCreateNextKey,
+  saveIdentity,
+  type AgentKey,
+} from '../../../agent/identity/identity.ts';
 import { connectWithKeys } from '../../../agent/connection/loop.ts';
 import type { ConnectionEnd, DialPlan } from '../../../agent/connection/connection.ts';
 import { Renewal, renewalTime } from '../../../agent/renewal/renewal.ts';
@@ -33,15 +42,31 @@ async function newFolder(): Promise<string> {
 beforeEach(async () => {
   folder = await newFolder();
   clock = Date.now();
-  authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: () => clock });
+  authority = await openAuthority({
+    keyMaterial: memoryStore().keyMaterial,
+    central: 'central.test',
+    now: () => clock,
+  });
   first = await loadOrCreateKey(folder);
-  await saveIdentity(folder, { id: ID, name: 'branch', central: 'central.test', signingKey: 'S'.repeat(64), certificate: await issue(first), host: 'h', port: 1, secure: true });
+  await saveIdentity(folder, {
+    id: ID,
+    name: 'branch',
+    central: 'central.test',
+    signingKey: 'S'.repeat(64),
+    certificate: await issue(first),
+    host: 'h',
+    port: 1,
+    secure: true,
+  });
 });
 afterEach(async () => {
   for (const made of folders.splice(0)) await rm(made, { recursive: true, force: true });
 });
 
-async function issue(key: { readonly publicKey: string }, { id = ID, by = authority, lifetimeDays = 100 } = {}): Promise<string> {
+async function issue(
+  key: { readonly publicKey: string },
+  { id = ID, by = authority, lifetimeDays = 100 } = {},
+): Promise<string> {
   const publicKey = readPublicKey(key.publicKey);
   if (publicKey === undefined) throw new Error('no key');
   return chainPem([await by.issueAgent({ id, name: 'branch', publicKey, lifetimeDays })]);
@@ -52,7 +77,8 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
   const timers: { at: number; run: () => void }[] = [];
   const sent: AgentControl[] = [];
   const told: { level: string; facts: Record<string, unknown>; text: string }[] = [];
-  const note = (level: string) => (facts: object, text: string) => void told.push({ level, facts: facts as Record<string, unknown>, text });
+  const note = (level: string) => (facts: object, text: string) =>
+    void told.push({ level, facts: facts as Record<string, unknown>, text });
   const keys: AgentKey[] = [];
   let [cameBack, written] = [0, 0];
   const renewal = new Renewal({
@@ -73,7 +99,12 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
   });
   const settled = async (): Promise<void> => await renewal.alone(async () => undefined);
   return {
-    renewal, sent, told, keys, timers, settled,
+    renewal,
+    sent,
+    told,
+    keys,
+    timers,
+    settled,
     cameBack: () => cameBack,
     written: () => written,
     async online(key = first): Promise<void> {
@@ -103,18 +134,25 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
       if (frame === undefined) throw new Error('nothing was asked');
       const csr = readRequest(frame.csr);
       const current = readPublicKey((await loadOrCreateKey(folder)).publicKey);
-      expect(current !== undefined && verifyTranscript(renewTranscript(csr.der, frame.certificate), frame.signature, current)).toBe(true);
+      expect(
+        current !== undefined &&
+          verifyTranscript(renewTranscript(csr.der, frame.certificate), frame.signature, current),
+      ).toBe(true);
       return { publicKey: csr.spki.toString('base64'), frame };
     },
   };
 }
 
-const certificateNow = async (): Promise<X509Certificate> => new X509Certificate((await loadCredentials(folder))?.identity.certificate ?? '');
+const certificateNow = async (): Promise<X509Certificate> =>
+  new X509Certificate((await loadCredentials(folder))?.identity.certificate ?? '');
 
 describe('the time of a renewal', () => {
   it('lies between 45 and 55 per cent of the life, and is the same at each look', async () => {
     const times = await Promise.all(Array.from({ length: 40 }, async () => new X509Certificate(await issue(first))));
-    const shares = times.map((one) => (renewalTime(one) - one.validFromDate.getTime()) / (one.validToDate.getTime() - one.validFromDate.getTime()));
+    const shares = times.map(
+      (one) =>
+        (renewalTime(one) - one.validFromDate.getTime()) / (one.validToDate.getTime() - one.validFromDate.getTime()),
+    );
     expect(Math.min(...shares)).toBeGreaterThanOrEqual(0.45);
     expect(Math.max(...shares)).toBeLessThanOrEqual(0.55);
     expect(new Set(shares.map((share) => share.toFixed(3))).size).toBeGreaterThan(20);
@@ -157,7 +195,10 @@ describe('a renewal', () => {
     const certificate = await issue({ publicKey });
     await one.hears({ type: 'renewed', certificate });
     expect(one.sent.at(-1)).toEqual({ type: 'installed', certificate: thumbprintOf(new X509Certificate(certificate)) });
-    expect(await loadCredentials(folder)).toMatchObject({ key: { publicKey: first.publicKey }, next: { key: { publicKey }, identity: { certificate } } });
+    expect(await loadCredentials(folder)).toMatchObject({
+      key: { publicKey: first.publicKey },
+      next: { key: { publicKey }, identity: { certificate } },
+    });
     await one.pass(5_000);
     expect(one.cameBack()).toBe(1);
     one.renewal.onOffline();
@@ -165,7 +206,12 @@ describe('a renewal', () => {
     await one.online(next);
     expect(one.keys.map((key) => key.publicKey)).toEqual([publicKey]);
     const after = await loadCredentials(folder);
-    expect([after?.key.publicKey, after?.identity.certificate, after?.next, await loadNextKey(folder)]).toEqual([publicKey, certificate, undefined, undefined]);
+    expect([after?.key.publicKey, after?.identity.certificate, after?.next, await loadNextKey(folder)]).toEqual([
+      publicKey,
+      certificate,
+      undefined,
+      undefined,
+    ]);
     expect((await readdir(folder)).toSorted()).toEqual(['agent-key.pem', 'identity.json']);
     expect(one.told.filter(({ level }) => level === 'warn')).toEqual([]);
     // The answer, and the first welcome.
@@ -226,25 +272,43 @@ describe('a renewal', () => {
     }
     expect(waits.slice(0, 4)).toEqual([1.25, 2.5, 5, 10]);
     expect(waits.at(-1)).toBe(450);
-    expect(one.told.filter(({ level }) => level === 'warn').map(({ text }) => text)).toEqual(['Central refused to renew the certificate: No. Wait.']);
+    expect(one.told.filter(({ level }) => level === 'warn').map(({ text }) => text)).toEqual([
+      'Central refused to renew the certificate: No. Wait.',
+    ]);
   });
 
   it('takes nothing that is not what it asked for, and keeps what it has', async () => {
-    const stranger = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: () => clock });
+    const stranger = await openAuthority({
+      keyMaterial: memoryStore().keyMaterial,
+      central: 'central.test',
+      now: () => clock,
+    });
     clock += 60 * DAY;
     const before = await readFile(join(folder, 'identity.json'), 'utf8');
     const faults: [string, (asked: { publicKey: string }) => Promise<string>][] = [
       ['it is for another key', async () => await issue(first)],
       ['it is for URI:urn:queuegate:agent:a2', async (asked) => await issue(asked, { id: 'a2' })],
       ['nothing in the truststore vouches for it', async (asked) => await issue(asked, { by: stranger })],
-      ['and this machine', async (asked) => { clock -= 90 * DAY; const made = await issue(asked, { lifetimeDays: 1 }); clock += 90 * DAY; return made; }],
+      [
+        'and this machine',
+        async (asked) => {
+          clock -= 90 * DAY;
+          const made = await issue(asked, { lifetimeDays: 1 });
+          clock += 90 * DAY;
+          return made;
+        },
+      ],
       ['it is none', async () => 'x'.repeat(99)],
     ];
     for (const [found, answer] of faults) {
       const one = agent();
       await one.online();
       await one.hears({ type: 'renewed', certificate: await answer(await one.asked()) });
-      expect(one.told.at(-1), found).toMatchObject({ level: 'warn', facts: { code: 'renewal_unfit' }, text: expect.stringContaining(found) });
+      expect(one.told.at(-1), found).toMatchObject({
+        level: 'warn',
+        facts: { code: 'renewal_unfit' },
+        text: expect.stringContaining(found),
+      });
       expect(await readFile(join(folder, 'identity.json'), 'utf8')).toBe(before);
       expect(one.sent.filter(({ type }) => type === 'installed')).toEqual([]);
       one.renewal.onOffline();

@@ -50,7 +50,11 @@ describe('Inbox', () => {
     expect(idsOf(taken)).toEqual(['c1', 'c2']);
     await store.inbox.acknowledge(taken[0]?.cursor ?? 0);
     expect(idsOf(await store.inbox.take(10))).toEqual(['c2']);
-    expect(await store.inbox.depth()).toEqual({ messages: 1, bytes: Buffer.byteLength(message('c2').json), oldestAt: clock.time });
+    expect(await store.inbox.depth()).toEqual({
+      messages: 1,
+      bytes: Buffer.byteLength(message('c2').json),
+      oldestAt: clock.time,
+    });
   });
 
   it('takes at most so many, and those behind a cursor', async () => {
@@ -97,7 +101,10 @@ describe('Inbox', () => {
   });
 
   it('bounds bytes, too', async () => {
-    const large = (id: string): Item => ({ kind: 'message', message: message(id, { json: JSON.stringify({ id, data: 'x'.repeat(6_000) }) }) });
+    const large = (id: string): Item => ({
+      kind: 'message',
+      message: message(id, { json: JSON.stringify({ id, data: 'x'.repeat(6_000) }) }),
+    });
     await store.inbox.append(1, [large('c1')]);
     const second = store.inbox.append(2, [large('c2')]);
     expect(await waits(second)).toBe(true);
@@ -107,7 +114,9 @@ describe('Inbox', () => {
 
   it('has room for a batch larger than itself once it is empty', async () => {
     expect(await store.inbox.append(1, items('c1', 'c2', 'c3', 'c4', 'c5'))).toBe(5);
-    expect(await waits(store.inbox.append(6, [{ kind: 'tombstone', id: 't', source: '/test', reason: 'expired' }]))).toBe(false);
+    expect(
+      await waits(store.inbox.append(6, [{ kind: 'tombstone', id: 't', source: '/test', reason: 'expired' }])),
+    ).toBe(false);
   });
 
   it('lets what an older session waits to append go when a newer one asks for the position', async () => {
@@ -151,17 +160,28 @@ describe('Inbox', () => {
   });
 
   it('hands out no expired command: it goes to the dead letters and makes room', async () => {
-    await store.inbox.append(1, [{ kind: 'message', message: message('c1', { expiresAt: clock.time + 5 }) }, ...items('c2', 'c3')]);
+    await store.inbox.append(1, [
+      { kind: 'message', message: message('c1', { expiresAt: clock.time + 5 }) },
+      ...items('c2', 'c3'),
+    ]);
     const waiting = store.inbox.append(4, items('c4'));
     clock.time += 5;
     expect(idsOf(await store.inbox.take(10))).toEqual(['c2', 'c3']);
     expect(await waiting).toBe(4);
-    expect(await store.deadLetters(10)).toEqual([{ at: clock.time, direction: 'down', number: 1, id: 'c1', reason: 'expired', json: message('c1').json }]);
+    expect(await store.deadLetters(10)).toEqual([
+      { at: clock.time, direction: 'down', number: 1, id: 'c1', reason: 'expired', json: message('c1').json },
+    ]);
   });
 
   it('puts what Central gave up, and what is no message, to the dead letters', async () => {
-    await store.inbox.append(1, [{ kind: 'tombstone', id: 't', source: '/test', reason: 'expired' }, { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{}' }]);
-    expect(await store.deadLetters(10)).toMatchObject([{ id: 'r', reason: 'no type' }, { id: 't', reason: 'expired' }]);
+    await store.inbox.append(1, [
+      { kind: 'tombstone', id: 't', source: '/test', reason: 'expired' },
+      { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{}' },
+    ]);
+    expect(await store.deadLetters(10)).toMatchObject([
+      { id: 'r', reason: 'no type' },
+      { id: 't', reason: 'expired' },
+    ]);
     expect(await store.inbox.position()).toMatchObject({ number: 2, id: positionId('t', 'r') });
   });
 
@@ -169,7 +189,9 @@ describe('Inbox', () => {
     await store.inbox.append(1, items('c1'));
     await store.inbox.begin({ incarnation: 'B', next: 1, missing: { from: 2, through: 4 } });
     const incidents = await store.incidents(10);
-    expect(incidents.map(({ kind, detail }): unknown => [kind, JSON.parse(detail)])).toEqual([['log_restarted', { recovered: false, direction: 'down', from: 2, through: 4, incarnation: 'B' }]]);
+    expect(incidents.map(({ kind, detail }): unknown => [kind, JSON.parse(detail)])).toEqual([
+      ['log_restarted', { recovered: false, direction: 'down', from: 2, through: 4, incarnation: 'B' }],
+    ]);
     await expect(store.inbox.append(2, items('x'))).rejects.toMatchObject({ code: 'log_violation' });
     expect(await store.inbox.append(1, items('c1', 'c2'))).toBe(2);
     expect(idsOf(await store.inbox.take(10))).toEqual(['c1', 'c2']);

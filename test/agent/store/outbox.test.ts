@@ -29,19 +29,40 @@ describe('Outbox', () => {
   });
 
   it('keeps events over a restart, in order', async () => {
-    expect(await store.outbox.append([message('e1'), message('e2')])).toEqual([{ outcome: 'stored', number: 1 }, { outcome: 'stored', number: 2 }]);
+    expect(await store.outbox.append([message('e1'), message('e2')])).toEqual([
+      { outcome: 'stored', number: 1 },
+      { outcome: 'stored', number: 2 },
+    ]);
     await store.stop();
     store = openAt(folder, { outbox: bounds });
-    expect(await store.outbox.append([message('e2'), message('e3')])).toEqual([{ outcome: 'duplicate', number: 2 }, { outcome: 'stored', number: 3 }]);
+    expect(await store.outbox.append([message('e2'), message('e3')])).toEqual([
+      { outcome: 'duplicate', number: 2 },
+      { outcome: 'stored', number: 3 },
+    ]);
     expect(idsOf(await store.outbox.read(0, 10, 10_000))).toEqual(['e1', 'e2', 'e3']);
   });
 
   it('refuses the producer when it is full, and only the one that has no room', async () => {
-    const outcomes = await Promise.allSettled([store.outbox.append([message('e1'), message('e2')]), store.outbox.append([message('e3'), message('e4')]), store.outbox.append([message('e5')])]);
-    expect(outcomes).toMatchObject([{ status: 'fulfilled' }, { reason: { code: 'outbox_full' } }, { value: [{ outcome: 'stored', number: 3 }] }]);
+    const outcomes = await Promise.allSettled([
+      store.outbox.append([message('e1'), message('e2')]),
+      store.outbox.append([message('e3'), message('e4')]),
+      store.outbox.append([message('e5')]),
+    ]);
+    expect(outcomes).toMatchObject([
+      { status: 'fulfilled' },
+      { reason: { code: 'outbox_full' } },
+      { value: [{ outcome: 'stored', number: 3 }] },
+    ]);
     const { incarnation } = await store.outbox.resume(null);
-    expect(await store.outbox.resume({ incarnation, number: 2, id: positionId('e1', 'e2') })).toEqual({ incarnation, next: 3, missing: null });
-    expect(await store.outbox.append([message('e3'), message('e4')])).toMatchObject([{ outcome: 'stored' }, { outcome: 'stored' }]);
+    expect(await store.outbox.resume({ incarnation, number: 2, id: positionId('e1', 'e2') })).toEqual({
+      incarnation,
+      next: 3,
+      missing: null,
+    });
+    expect(await store.outbox.append([message('e3'), message('e4')])).toMatchObject([
+      { outcome: 'stored' },
+      { outcome: 'stored' },
+    ]);
     expect(await store.outbox.depth()).toMatchObject({ incarnation, messages: 3 });
   });
 
@@ -60,7 +81,10 @@ describe('Outbox', () => {
     await store.outbox.append([message('e1'), message('e2')]);
     const { incarnation } = await store.outbox.resume(null);
     const acknowledged = store.outbox.acknowledge(1);
-    expect(await store.outbox.resume({ incarnation, number: 1, id: positionId('e1') })).toMatchObject({ next: 2, missing: null });
+    expect(await store.outbox.resume({ incarnation, number: 1, id: positionId('e1') })).toMatchObject({
+      next: 2,
+      missing: null,
+    });
     await acknowledged;
     await expect(store.outbox.acknowledge(3)).rejects.toMatchObject({ code: 'log_violation' });
   });
@@ -72,7 +96,9 @@ describe('Outbox', () => {
     expect(begun).toMatchObject({ next: 1, missing: { from: 1, through: 1 } });
     await store.outbox.resume(null);
     const incidents = await store.incidents(10);
-    expect(incidents.map(({ kind, detail }): unknown => [kind, JSON.parse(detail)])).toEqual([['log_restarted', { recovered: false, direction: 'up', from: 1, through: 1, incarnation: begun.incarnation }]]);
+    expect(incidents.map(({ kind, detail }): unknown => [kind, JSON.parse(detail)])).toEqual([
+      ['log_restarted', { recovered: false, direction: 'up', from: 1, through: 1, incarnation: begun.incarnation }],
+    ]);
     expect(await store.outbox.read(0, 10, 10_000)).toMatchObject([{ number: 1, id: 'e2' }]);
   });
 
@@ -81,8 +107,12 @@ describe('Outbox', () => {
     expect(await store.outbox.expire()).toBe(0);
     clock.time += 5;
     expect(await store.outbox.expire()).toBe(1);
-    expect(await store.deadLetters(10)).toEqual([{ at: clock.time, direction: 'up', number: 1, id: 'e1', reason: 'expired', json: message('e1').json }]);
-    expect(await store.outbox.read(0, 1, 10_000)).toMatchObject([{ json: '{"tombstone":"expired","id":"e1","source":"/test"}' }]);
+    expect(await store.deadLetters(10)).toEqual([
+      { at: clock.time, direction: 'up', number: 1, id: 'e1', reason: 'expired', json: message('e1').json },
+    ]);
+    expect(await store.outbox.read(0, 1, 10_000)).toMatchObject([
+      { json: '{"tombstone":"expired","id":"e1","source":"/test"}' },
+    ]);
     expect(await store.outbox.depth()).toMatchObject({ messages: 1 });
   });
 });

@@ -26,7 +26,15 @@ export function openAt(folder: string, options: Partial<AgentStoreOptions> = {})
 
 export function message(id: string, changes: Partial<Message> = {}): Message {
   const source = changes.source ?? '/test';
-  return { id, source, type: 'test', json: JSON.stringify({ id, source, data: 'grüezi' }), expiresAt: null, dataHash: 1, ...changes };
+  return {
+    id,
+    source,
+    type: 'test',
+    json: JSON.stringify({ id, source, data: 'grüezi' }),
+    expiresAt: null,
+    dataHash: 1,
+    ...changes,
+  };
 }
 
 export function items(...ids: string[]): Item[] {

@@ -65,31 +65,38 @@ describe('openAgentStore', () => {
     expect(database.prepare('SELECT at FROM outbox_seen').all()).toEqual([{ at: 8 * DAY }]);
   });
 
-  it.skipIf(!canMount())('ends on a full disk without losing what it answered, and starts again when there is room', async () => {
-    spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
-    try {
-      const onFailure = vi.fn<(error: CodedError) => void>();
-      const bounds = { maxMessages: 10_000, maxBytes: 100_000_000 };
-      const full = openAt(folder, { onFailure, outbox: bounds });
-      let answered = 0;
-      const failure: unknown = await (async () => {
-        for (;;) {
-          await full.outbox.append([message(`e${answered + 1}`, { json: JSON.stringify({ id: `e${answered + 1}`, data: 'x'.repeat(10_000) }) })]);
-          answered += 1;
-        }
-      })().catch((error: unknown) => error);
-      expect(failure).toMatchObject({ code: 'store_failed', hint: expect.stringContaining(folder) });
-      await expect(full.outbox.append([message('late')])).rejects.toMatchObject({ code: 'store_failed' });
-      expect(onFailure).toHaveBeenCalledTimes(1);
-      await full.stop();
-      spawnSync('mount', ['-o', 'remount,size=64m', folder]);
-      const store = openAt(folder, { outbox: bounds });
-      expect(await store.outbox.read(0, 10_000, 100_000_000)).toHaveLength(answered);
-      await store.stop();
-    } finally {
-      spawnSync('umount', [folder]);
-    }
-  });
+  it.skipIf(!canMount())(
+    'ends on a full disk without losing what it answered, and starts again when there is room',
+    async () => {
+      spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
+      try {
+        const onFailure = vi.fn<(error: CodedError) => void>();
+        const bounds = { maxMessages: 10_000, maxBytes: 100_000_000 };
+        const full = openAt(folder, { onFailure, outbox: bounds });
+        let answered = 0;
+        const failure: unknown = await (async () => {
+          for (;;) {
+            await full.outbox.append([
+              message(`e${answered + 1}`, {
+                json: JSON.stringify({ id: `e${answered + 1}`, data: 'x'.repeat(10_000) }),
+              }),
+            ]);
+            answered += 1;
+          }
+        })().catch((error: unknown) => error);
+        expect(failure).toMatchObject({ code: 'store_failed', hint: expect.stringContaining(folder) });
+        await expect(full.outbox.append([message('late')])).rejects.toMatchObject({ code: 'store_failed' });
+        expect(onFailure).toHaveBeenCalledTimes(1);
+        await full.stop();
+        spawnSync('mount', ['-o', 'remount,size=64m', folder]);
+        const store = openAt(folder, { outbox: bounds });
+        expect(await store.outbox.read(0, 10_000, 100_000_000)).toHaveLength(answered);
+        await store.stop();
+      } finally {
+        spawnSync('umount', [folder]);
+      }
+    },
+  );
 
   it('loses nothing that it answered when it is killed while it writes', async () => {
     let before = { events: 0, commands: 0 };
@@ -114,7 +121,9 @@ describe('openAgentStore', () => {
 
 /** Runs a process that writes both logs and prints what it was answered; kills it after so many lines. Returns the last of each. */
 async function killedWriter(folder: string, afterLines: number): Promise<{ events: number; commands: number }> {
-  const child = spawn(process.execPath, [new URL('./killed-agent.ts', import.meta.url).pathname, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [new URL('./killed-agent.ts', import.meta.url).pathname, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const exited = once(child, 'exit');
   const answered = { events: 0, commands: 0 };
   let lines = 0;

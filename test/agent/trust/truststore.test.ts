@@ -37,30 +37,47 @@ describe('loadTruststore', () => {
   ])('gives the certificates of %s as PEM that TLS takes', async (name, format, count) => {
     const { format: found, ca, certificates, warnings } = await loadTruststore({ path: join(KEYSTORES, name) });
     expect([found, ca.length, warnings]).toEqual([format, count, []]);
-    expect(certificates.at(-1)).toMatchObject({ thumbprint: expect.stringMatching(/^(D5:89|56:51)(:[0-9A-F]{2}){30}$/), subject: expect.stringContaining('CN=Example Bank') });
+    expect(certificates.at(-1)).toMatchObject({
+      thumbprint: expect.stringMatching(/^(D5:89|56:51)(:[0-9A-F]{2}){30}$/),
+      subject: expect.stringContaining('CN=Example Bank'),
+    });
     expect(() => createSecureContext({ ca: [...ca] })).not.toThrow();
   });
 
   test('takes the declared type as a hint only', async () => {
-    expect((await loadTruststore({ path: join(KEYSTORES, 'truststore-pkcs12.jks'), declaredType: 'JKS' })).warnings).toEqual([expect.stringContaining('declared as JKS')]);
+    expect(
+      (await loadTruststore({ path: join(KEYSTORES, 'truststore-pkcs12.jks'), declaredType: 'JKS' })).warnings,
+    ).toEqual([expect.stringContaining('declared as JKS')]);
   });
 
   test('warns of an expired certificate and of one that is not yet valid, with the date', async () => {
     const path = join(KEYSTORES, 'root-ec.crt');
-    expect((await loadTruststore({ path, now: new Date('2050-01-01') })).warnings).toEqual([expect.stringContaining('expired on 2046-11-17')]);
-    expect((await loadTruststore({ path, now: new Date('2020-01-01') })).warnings).toEqual([expect.stringContaining('valid from 2026-11-22 on only')]);
+    expect((await loadTruststore({ path, now: new Date('2050-01-01') })).warnings).toEqual([
+      expect.stringContaining('expired on 2046-11-17'),
+    ]);
+    expect((await loadTruststore({ path, now: new Date('2020-01-01') })).warnings).toEqual([
+      expect.stringContaining('valid from 2026-11-22 on only'),
+    ]);
   });
 
   test('leaves out an entry that OpenSSL does not read, and says so', async () => {
-    const path = await file('t.jks', writeJks([trusted('odd', Buffer.from('3003020100', 'hex')), trusted('good', fixture('root-ec.cer'))], 'changeit'));
-    expect(await loadTruststore({ path })).toMatchObject({ ca: [expect.anything()], warnings: [expect.stringContaining('"odd"')] });
+    const path = await file(
+      't.jks',
+      writeJks([trusted('odd', Buffer.from('3003020100', 'hex')), trusted('good', fixture('root-ec.cer'))], 'changeit'),
+    );
+    expect(await loadTruststore({ path })).toMatchObject({
+      ca: [expect.anything()],
+      warnings: [expect.stringContaining('"odd"')],
+    });
   });
 });
 
 describe('a TLS connection with the ca of loadTruststore', () => {
   let server: Server;
   beforeEach(async () => {
-    server = createServer({ cert: fixture('central.crt'), key: fixture('central.key') }, (socket) => socket.end()).listen(0, '127.0.0.1');
+    server = createServer({ cert: fixture('central.crt'), key: fixture('central.key') }, (socket) =>
+      socket.end(),
+    ).listen(0, '127.0.0.1');
     await once(server, 'listening');
   });
   afterEach(() => {
@@ -69,7 +86,13 @@ describe('a TLS connection with the ca of loadTruststore', () => {
 
   async function dial(path: string, servername: string): Promise<string> {
     const { ca } = await loadTruststore({ path });
-    const socket = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', servername, ca: [...ca], allowPartialTrustChain: true });
+    const socket = connect({
+      port: (server.address() as AddressInfo).port,
+      host: '127.0.0.1',
+      servername,
+      ca: [...ca],
+      allowPartialTrustChain: true,
+    });
     try {
       await once(socket, 'secureConnect');
       return 'connected';
@@ -93,41 +116,67 @@ describe('a TLS connection with the ca of loadTruststore', () => {
 
 describe('loadTruststore refuses', () => {
   test('a wrong password', async () => {
-    await expect(loadTruststore({ path: join(KEYSTORES, 'truststore.jks'), password: 'wrong' })).rejects.toMatchObject({ code: 'keystore_password_wrong' });
+    await expect(loadTruststore({ path: join(KEYSTORES, 'truststore.jks'), password: 'wrong' })).rejects.toMatchObject({
+      code: 'keystore_password_wrong',
+    });
   });
 
   test('a truncated file', async () => {
-    await expect(loadTruststore({ path: join(KEYSTORES, 'truncated.jks') })).rejects.toMatchObject({ code: 'keystore_truncated' });
+    await expect(loadTruststore({ path: join(KEYSTORES, 'truncated.jks') })).rejects.toMatchObject({
+      code: 'keystore_truncated',
+    });
   });
 
   test('a tampered file', async () => {
-    await expect(loadTruststore({ path: join(KEYSTORES, 'tampered.jks') })).rejects.toMatchObject({ code: 'keystore_tampered' });
+    await expect(loadTruststore({ path: join(KEYSTORES, 'tampered.jks') })).rejects.toMatchObject({
+      code: 'keystore_tampered',
+    });
   });
 
   test('a JCEKS store', async () => {
-    await expect(loadTruststore({ path: join(KEYSTORES, 'truststore.jceks') })).rejects.toMatchObject({ code: 'keystore_jceks' });
+    await expect(loadTruststore({ path: join(KEYSTORES, 'truststore.jceks') })).rejects.toMatchObject({
+      code: 'keystore_jceks',
+    });
   });
 
   test('an empty store', async () => {
-    await expect(loadTruststore({ path: await file('t.jks', writeJks([], 'changeit')) })).rejects.toMatchObject({ code: 'keystore_no_entries' });
+    await expect(loadTruststore({ path: await file('t.jks', writeJks([], 'changeit')) })).rejects.toMatchObject({
+      code: 'keystore_no_entries',
+    });
   });
 
-  test.each(['keystore.jks', 'keystore-modern.p12', 'keystore-legacy-rc2.p12', 'central.key'])('a store with only private keys: %s', async (name) => {
-    await expect(loadTruststore({ path: join(KEYSTORES, name) })).rejects.toMatchObject({ code: 'keystore_only_private_keys', message: expect.stringContaining('1 private key and no trusted certificate') });
-  });
+  test.each(['keystore.jks', 'keystore-modern.p12', 'keystore-legacy-rc2.p12', 'central.key'])(
+    'a store with only private keys: %s',
+    async (name) => {
+      await expect(loadTruststore({ path: join(KEYSTORES, name) })).rejects.toMatchObject({
+        code: 'keystore_only_private_keys',
+        message: expect.stringContaining('1 private key and no trusted certificate'),
+      });
+    },
+  );
 
   test('a text file named .jks', async () => {
-    await expect(loadTruststore({ path: await file('t.jks', 'hello') })).rejects.toMatchObject({ code: 'keystore_is_text' });
+    await expect(loadTruststore({ path: await file('t.jks', 'hello') })).rejects.toMatchObject({
+      code: 'keystore_is_text',
+    });
   });
 
   test('a file of 0 bytes, and one that does not exist', async () => {
-    await expect(loadTruststore({ path: await file('t.jks', '') })).rejects.toMatchObject({ code: 'keystore_file_empty' });
-    await expect(loadTruststore({ path: join(folder, 'none.jks') })).rejects.toMatchObject({ code: 'file_missing', hint: expect.stringContaining('queue-agent truststore import') });
+    await expect(loadTruststore({ path: await file('t.jks', '') })).rejects.toMatchObject({
+      code: 'keystore_file_empty',
+    });
+    await expect(loadTruststore({ path: join(folder, 'none.jks') })).rejects.toMatchObject({
+      code: 'file_missing',
+      hint: expect.stringContaining('queue-agent truststore import'),
+    });
   });
 
   test('a PEM file without certificates', async () => {
     const path = await file('t.pem', '-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n');
-    await expect(loadTruststore({ path })).rejects.toMatchObject({ code: 'keystore_no_certificate', message: expect.stringContaining('X509 CRL') });
+    await expect(loadTruststore({ path })).rejects.toMatchObject({
+      code: 'keystore_no_certificate',
+      message: expect.stringContaining('X509 CRL'),
+    });
   });
 
   test('a store of which no certificate is readable: never an empty list of authorities', async () => {

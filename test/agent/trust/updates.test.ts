@@ -24,9 +24,15 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
   const written: string[] = [];
   const lines: string[] = [];
   const shown: { line: X509Certificate[]; now: X509Certificate[] } = { line: [], now: [] };
-  const log = { info: (_facts: object, text: string) => void lines.push(text), warn: (_facts: object, text: string) => void lines.push(text) };
+  const log = {
+    info: (_facts: object, text: string) => void lines.push(text),
+    warn: (_facts: object, text: string) => void lines.push(text),
+  };
   const control = createTrustUpdates({
-    conf: async () => ({ central: { secure, proxied: false, endpoints: [], port: 1 }, truststore: { path: truststore, password: 'changeit', declaredType: undefined, origin: 'test' } }),
+    conf: async () => ({
+      central: { secure, proxied: false, endpoints: [], port: 1 },
+      truststore: { path: truststore, password: 'changeit', declaredType: undefined, origin: 'test' },
+    }),
     dataFolder: folder.path('.'),
     onWritten: async (path) => void written.push(path),
     log,
@@ -50,14 +56,35 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
     send,
     root: (): Root => {
       const name = randomUUID();
-      openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', folder.path('key'), '-subj', `/CN=${name}`, '-days', '30', '-out', folder.path('crt'));
+      openssl(
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-keyout',
+        folder.path('key'),
+        '-subj',
+        `/CN=${name}`,
+        '-days',
+        '30',
+        '-out',
+        folder.path('crt'),
+      );
       const pem = readFileSync(folder.path('crt'), 'utf8');
       const certificate = new X509Certificate(pem);
       return { pem, der: certificate.raw, thumbprint: fingerprintOf(certificate.raw), certificate };
     },
     byHand: async (...roots: Root[]): Promise<void> => {
       mkdirSync(folder.path('conf/security'), { recursive: true });
-      await updateTrusted({ file: truststore, password: 'changeit', add: roots.map(({ der }) => der), remove: new Set() });
+      await updateTrusted({
+        file: truststore,
+        password: 'changeit',
+        add: roots.map(({ der }) => der),
+        remove: new Set(),
+      });
       // Unless a test says else, Central shows what the first of them verifies.
       shown.line = roots.slice(0, 1).map(({ certificate }) => certificate);
     },
@@ -125,7 +152,11 @@ describe('an agent that is told what to trust', () => {
     await byHand(hand);
     const whole = readFileSync(truststore);
     chmodSync(truststore, 0o444);
-    expect(await given(next)).toEqual({ type: 'trust-refused', code: 'truststore_read_only', text: `The truststore ${truststore} is read-only.` });
+    expect(await given(next)).toEqual({
+      type: 'trust-refused',
+      code: 'truststore_read_only',
+      text: `The truststore ${truststore} is read-only.`,
+    });
     await given(next);
     expect(lines).toHaveLength(1);
     expect(readFileSync(truststore)).toEqual(whole);
@@ -133,7 +164,9 @@ describe('an agent that is told what to trust', () => {
     writeFileSync(truststore, whole.subarray(0, 50));
     expect(await given(next)).toMatchObject({ code: expect.stringMatching(/^keystore_/) });
     writeFileSync(truststore, whole);
-    expect(await given({ ...next, pem: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' })).toMatchObject({ code: 'trust_unreadable' });
+    expect(
+      await given({ ...next, pem: '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n' }),
+    ).toMatchObject({ code: 'trust_unreadable' });
     writeFileSync(folder.path('trust.json'), '{"given":7}');
     expect(await given(next)).toMatchObject({ code: 'trust_record_damaged' });
     writeFileSync(folder.path('trust.json'), '{"given":[]}');
@@ -149,7 +182,9 @@ describe('an agent that is told what to trust', () => {
     const open = setUp({ secure: false });
     await open.given(open.root()).finally(() => process.umask(umask));
     // Whoever may write to the folder says whom the agent trusts.
-    expect([statSync(dirname(open.truststore)).mode & 0o777, statSync(open.truststore).mode & 0o777]).toEqual([0o755, 0o644]);
+    expect([statSync(dirname(open.truststore)).mode & 0o777, statSync(open.truststore).mode & 0o777]).toEqual([
+      0o755, 0o644,
+    ]);
     const nameless = setUp({ secure: false, file: 'truststore' });
     expect(await nameless.given(nameless.root())).toEqual(trusted());
     expect(existsSync(nameless.truststore)).toBe(false);

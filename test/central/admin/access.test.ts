@@ -37,20 +37,32 @@ describe('access', () => {
   test('every route but health and the root certificate refuses a request without a token, before it reads the body', async () => {
     const rest = await startRest();
     for (const [method, path] of ROUTES) {
-      const response = await rest.request(method, path, { as: null, ...(method === 'POST' || method === 'PATCH' ? { body: '{' } : {}) });
+      const response = await rest.request(method, path, {
+        as: null,
+        ...(method === 'POST' || method === 'PATCH' ? { body: '{' } : {}),
+      });
       expect([method, path, response.status]).toEqual([method, path, 401]);
       expect(response.headers.get('www-authenticate')).toContain('Bearer');
       expect(await response.json()).toMatchObject({ type: 'urn:queuegate:error:unauthenticated', status: 401 });
     }
-    for (const path of ['/health', '/ca/root.pem']) expect((await rest.request('GET', path, { as: null })).status).toBe(200);
+    for (const path of ['/health', '/ca/root.pem'])
+      expect((await rest.request('GET', path, { as: null })).status).toBe(200);
   });
 
   test('each role may do its own and no more', async () => {
     const rest = await startRest();
     for (const [method, path, least] of ROUTES) {
       for (const role of ROLES) {
-        const { status } = await rest.request(method, path, { as: role, ...(method === 'GET' || method === 'DELETE' ? {} : { body: [] }) });
-        expect([method, path, role, status === 403]).toEqual([method, path, role, ROLES.indexOf(role) < ROLES.indexOf(least)]);
+        const { status } = await rest.request(method, path, {
+          as: role,
+          ...(method === 'GET' || method === 'DELETE' ? {} : { body: [] }),
+        });
+        expect([method, path, role, status === 403]).toEqual([
+          method,
+          path,
+          role,
+          ROLES.indexOf(role) < ROLES.indexOf(least),
+        ]);
       }
     }
     expect(rest.unexpected).toEqual([]);
@@ -61,7 +73,9 @@ describe('access', () => {
     for (const authorization of ['Bearer x', 'Basic eDp5', rest.tokens.viewer, `Bearer ${rest.tokens.viewer}x`]) {
       expect((await rest.request('GET', '/status', { as: null, headers: { authorization } })).status).toBe(401);
     }
-    const { tokens } = (await (await rest.request('GET', '/tokens')).json()) as { tokens: { id: string; role: string }[] };
+    const { tokens } = (await (await rest.request('GET', '/tokens')).json()) as {
+      tokens: { id: string; role: string }[];
+    };
     const viewer = tokens.find(({ role }) => role === 'viewer');
     expect((await rest.request('DELETE', `/tokens/${viewer?.id}`)).status).toBe(204);
     expect((await rest.request('GET', '/status', { as: 'viewer' })).status).toBe(401);
@@ -72,7 +86,9 @@ describe('an API token', () => {
   test('has so many requests in progress and no more; other tokens go on, and what ended makes room again', async () => {
     const rest = await startRest();
     const ended = new AbortController();
-    const waiting = Array.from({ length: MAX_REQUESTS_OF_TOKEN }, () => rest.request('GET', '/events?waitSeconds=55', { as: 'viewer', signal: ended.signal }).catch(() => undefined));
+    const waiting = Array.from({ length: MAX_REQUESTS_OF_TOKEN }, () =>
+      rest.request('GET', '/events?waitSeconds=55', { as: 'viewer', signal: ended.signal }).catch(() => undefined),
+    );
     await until(() => rest.events.waiting === MAX_REQUESTS_OF_TOKEN || undefined);
     const refused = await rest.request('GET', '/status', { as: 'viewer' });
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
@@ -92,7 +108,12 @@ describe('the bodies of one API token', () => {
     const limit = 8 * 1024 * 1024;
     const replies = Array.from({ length: 8 }, reply);
     for (const [i, one] of replies.entries()) {
-      bounds.expectBody('a', request(i % 2 === 0 ? { 'content-length': String(limit) } : { 'transfer-encoding': 'chunked' }), limit, one);
+      bounds.expectBody(
+        'a',
+        request(i % 2 === 0 ? { 'content-length': String(limit) } : { 'transfer-encoding': 'chunked' }),
+        limit,
+        one,
+      );
     }
     const more = (token: string) => () => bounds.expectBody(token, request({ 'content-length': '1' }), limit, reply());
     expect(more('a')).toThrow(expect.objectContaining({ code: 'too_much_in_progress', status: 503 }));
@@ -110,23 +131,56 @@ describe('every error is a problem document', () => {
     ['another method of a path with an id', 'POST', '/agents/a', { body: {} }, 405, 'method_not_allowed'],
     ['a body that is no JSON', 'PATCH', '/parameters', { body: '{"values":' }, 400, 'json_unparseable'],
     ['an empty body', 'PATCH', '/parameters', { body: '' }, 400, 'json_unparseable'],
-    ['a member named __proto__', 'PATCH', '/parameters', { body: '{"values":{"__proto__":{}}}' }, 400, 'json_unparseable'],
-    ['another content type', 'PATCH', '/parameters', { body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } }, 415, 'content_type_unsupported'],
-    ['a body that is too large', 'PATCH', '/parameters', { body: JSON.stringify({ comment: 'x'.repeat(300_000) }) }, 413, 'body_too_large'],
+    [
+      'a member named __proto__',
+      'PATCH',
+      '/parameters',
+      { body: '{"values":{"__proto__":{}}}' },
+      400,
+      'json_unparseable',
+    ],
+    [
+      'another content type',
+      'PATCH',
+      '/parameters',
+      { body: 'a=b', headers: { 'content-type': 'application/x-www-form-urlencoded' } },
+      415,
+      'content_type_unsupported',
+    ],
+    [
+      'a body that is too large',
+      'PATCH',
+      '/parameters',
+      { body: JSON.stringify({ comment: 'x'.repeat(300_000) }) },
+      413,
+      'body_too_large',
+    ],
     ['a body that does not fit', 'PATCH', '/parameters', { body: { value: 1 } }, 400, 'request_invalid'],
     ['a query that does not fit', 'GET', '/events?after=x', {}, 400, 'request_invalid'],
     ['an unknown query parameter', 'GET', '/agents?sort=name', {}, 400, 'request_invalid'],
     ['an unknown agent', 'GET', '/agents/nobody', {}, 404, 'agent_unknown'],
     ['an unknown parameter', 'GET', '/parameters/websocket.prot', {}, 404, 'parameter_unknown'],
     ['an unknown group', 'GET', '/parameters?group=x', {}, 404, 'parameter_group_unknown'],
-    ['an If-Match that is no ETag', 'PATCH', '/parameters', { body: { values: {} }, headers: { 'if-match': 'x' } }, 400, 'request_invalid'],
+    [
+      'an If-Match that is no ETag',
+      'PATCH',
+      '/parameters',
+      { body: { values: {} }, headers: { 'if-match': 'x' } },
+      400,
+      'request_invalid',
+    ],
   ] as const;
   for (const [what, method, path, options, status, code] of cases) {
     test(`${what}: ${status}`, async () => {
       const rest = await startRest();
       const response = await rest.request(method, path, options);
       expect(response.headers.get('content-type')).toContain('application/problem+json');
-      expect(await response.json()).toMatchObject({ type: `urn:queuegate:error:${code}`, status, title: expect.any(String), hint: expect.any(String) });
+      expect(await response.json()).toMatchObject({
+        type: `urn:queuegate:error:${code}`,
+        status,
+        title: expect.any(String),
+        hint: expect.any(String),
+      });
       expect(response.status).toBe(status);
       expect(rest.unexpected).toEqual([]);
     });
@@ -134,9 +188,16 @@ describe('every error is a problem document', () => {
 
   test('a request that does not fit names each fault with its place', async () => {
     const rest = await startRest();
-    const response = await rest.request('PATCH', '/parameters', { body: { values: {}, force: 'yes', confirm: { withinSeconds: 1, share: 2 }, nonsense: 1 } });
+    const response = await rest.request('PATCH', '/parameters', {
+      body: { values: {}, force: 'yes', confirm: { withinSeconds: 1, share: 2 }, nonsense: 1 },
+    });
     const { errors, detail } = (await response.json()) as { errors: { place: string; text: string }[]; detail: string };
-    expect(errors.map(({ place }) => place).toSorted()).toEqual(['/confirm/share', '/confirm/withinSeconds', '/force', '/nonsense']);
+    expect(errors.map(({ place }) => place).toSorted()).toEqual([
+      '/confirm/share',
+      '/confirm/withinSeconds',
+      '/force',
+      '/nonsense',
+    ]);
     expect(detail).toContain('4 faults');
   });
 

@@ -7,7 +7,13 @@ const FULL = 'f3a78fd73d2f494473fbe30c8a61dd3b';
 
 async function withAgents(): Promise<Rest> {
   const made: string[] = [];
-  const rescues = { make: async (id: string) => ({ agent: agentRecord({ name: 'n', id }), code: `code ${made.push(id)}`, expiresAt: 0 }) };
+  const rescues = {
+    make: async (id: string) => ({
+      agent: agentRecord({ name: 'n', id }),
+      code: `code ${made.push(id)}`,
+      expiresAt: 0,
+    }),
+  };
   const rest = await startRest(async () => ({ rescues }));
   rest.agents.push(
     agentRecord({ name: 'Branch.One', id: FULL }),
@@ -31,31 +37,59 @@ const ROUTES = [
   ['DELETE', (agent: string) => `/agents/${agent}`, undefined],
 ] as const;
 
-describe.each(ROUTES.map(([method, path, body]) => [`${method} ${path('AGENT')}`, method, path, body] as const))('%s', (_title, method, path, body) => {
-  const ask = (rest: Rest, word: string) => rest.request(method, path(encodeURIComponent(word)), body === undefined ? {} : { body });
+describe.each(ROUTES.map(([method, path, body]) => [`${method} ${path('AGENT')}`, method, path, body] as const))(
+  '%s',
+  (_title, method, path, body) => {
+    const ask = (rest: Rest, word: string) =>
+      rest.request(method, path(encodeURIComponent(word)), body === undefined ? {} : { body });
 
-  test('takes an id, a name in any case, and a beginning of an id that fits one agent', async () => {
-    for (const word of [FULL, 'Branch.One', 'BRANCH.ONE', FULL.slice(0, 8), 'TWO', 'abcdef012', 'a/b?c%2Fd e\u{1f600}']) {
-      expect([word, (await ask(await withAgents(), word)).status < 300]).toEqual([word, true]);
-    }
-  });
+    test('takes an id, a name in any case, and a beginning of an id that fits one agent', async () => {
+      for (const word of [
+        FULL,
+        'Branch.One',
+        'BRANCH.ONE',
+        FULL.slice(0, 8),
+        'TWO',
+        'abcdef012',
+        'a/b?c%2Fd e\u{1f600}',
+      ]) {
+        expect([word, (await ask(await withAgents(), word)).status < 300]).toEqual([word, true]);
+      }
+    });
 
-  test('says 404 for a word that fits none, and 409 with the candidates for one that fits several', async () => {
-    const rest = await withAgents();
-    for (const word of ['nobody', FULL.slice(0, 7), `${FULL}0`, '%2e%2e', 'a%2Fb']) {
-      const response = await ask(rest, word);
-      expect([word, response.status, await response.json()]).toMatchObject([word, 404, { type: 'urn:queuegate:error:agent_unknown', detail: expect.stringContaining(word) }]);
-    }
-    const ambiguous = await ask(rest, 'abcdef01');
-    expect([ambiguous.status, await ambiguous.json()]).toMatchObject([409, { type: 'urn:queuegate:error:agent_ambiguous', candidates: [{ id: 'abcdef0123', name: 'two' }, { id: 'abcdef01ff', name: 'three' }] }]);
-    expect(rest.agents).toHaveLength(5);
-    expect([rest.sent, rest.revoked]).toEqual([[], []]);
-  });
-});
+    test('says 404 for a word that fits none, and 409 with the candidates for one that fits several', async () => {
+      const rest = await withAgents();
+      for (const word of ['nobody', FULL.slice(0, 7), `${FULL}0`, '%2e%2e', 'a%2Fb']) {
+        const response = await ask(rest, word);
+        expect([word, response.status, await response.json()]).toMatchObject([
+          word,
+          404,
+          { type: 'urn:queuegate:error:agent_unknown', detail: expect.stringContaining(word) },
+        ]);
+      }
+      const ambiguous = await ask(rest, 'abcdef01');
+      expect([ambiguous.status, await ambiguous.json()]).toMatchObject([
+        409,
+        {
+          type: 'urn:queuegate:error:agent_ambiguous',
+          candidates: [
+            { id: 'abcdef0123', name: 'two' },
+            { id: 'abcdef01ff', name: 'three' },
+          ],
+        },
+      ]);
+      expect(rest.agents).toHaveLength(5);
+      expect([rest.sent, rest.revoked]).toEqual([[], []]);
+    });
+  },
+);
 
 test('an exact id is meant before a name: an old record is reached by its full id', async () => {
   const rest = await withAgents();
-  expect(await (await rest.request('GET', '/agents/branch.one')).json()).toMatchObject({ id: 'branch.one', name: 'thief' });
+  expect(await (await rest.request('GET', '/agents/branch.one')).json()).toMatchObject({
+    id: 'branch.one',
+    name: 'thief',
+  });
   expect(await (await rest.request('GET', '/agents/Branch.One')).json()).toMatchObject({ id: FULL });
 });
 
@@ -69,7 +103,9 @@ test('at most ten candidates are named', async () => {
 test('what a removed agent has left is found by its full id', async () => {
   const rest = await withAgents();
   rest.events.push('removed-agent', { id: '1', source: '/s', type: 't' });
-  expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({ events: [{ cursor: 1 }] });
+  expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({
+    events: [{ cursor: 1 }],
+  });
   expect((await rest.request('GET', '/events?agent=removed-')).status).toBe(404);
   expect((await rest.request('GET', '/agents/removed-agent')).status).toBe(404);
 });
@@ -79,10 +115,15 @@ test('what a removed agent has left is not taken for that of an agent whose id b
   rest.agents.push(agentRecord({ name: 'other', id: 'removed-agent-2' }));
   rest.events.push('removed-agent-2', { id: '1', source: '/s', type: 't' });
   rest.events.push('removed-agent', { id: '2', source: '/s', type: 't' });
-  expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({ events: [{ cursor: 2, agent: 'removed-agent' }] });
+  expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({
+    events: [{ cursor: 2, agent: 'removed-agent' }],
+  });
   rest.agents.push(agentRecord({ name: 'removed-agent', id: 'its-successor' }));
   const ambiguous = await rest.request('GET', '/events?agent=removed-agent');
-  expect([ambiguous.status, await ambiguous.json()]).toMatchObject([409, { candidates: [{ id: 'its-successor' }, { id: 'removed-agent' }] }]);
+  expect([ambiguous.status, await ambiguous.json()]).toMatchObject([
+    409,
+    { candidates: [{ id: 'its-successor' }, { id: 'removed-agent' }] },
+  ]);
   // The agent that there is now.
   expect(await (await rest.request('GET', '/agents/removed-agent')).json()).toMatchObject({ id: 'its-successor' });
 });
@@ -90,6 +131,8 @@ test('what a removed agent has left is not taken for that of an agent whose id b
 test('advice is among the problems of the status, and Central is healthy with it', async () => {
   const rest = await startRest();
   rest.status.report = { ...rest.status.report, advice: ['The agent "thief" breaks a rule'] };
-  expect(await (await rest.request('GET', '/status')).json()).toMatchObject({ problems: ['The agent "thief" breaks a rule'] });
+  expect(await (await rest.request('GET', '/status')).json()).toMatchObject({
+    problems: ['The agent "thief" breaks a rule'],
+  });
   expect((await rest.request('GET', '/health', { as: null })).status).toBe(200);
 });

@@ -34,23 +34,47 @@ describe('parameters', () => {
 
   test('one, and a group by the name that administrators know', async () => {
     const rest = await startRest();
-    expect(await json(rest.request('GET', '/parameters/websocket.enabled'))).toMatchObject({ value: false, description: expect.stringContaining('never gone') });
-    const { parameters } = await json<{ parameters: { name: string }[] }>(rest.request('GET', '/parameters?group=Central%20WebSocket%20Server%20Settings'));
-    expect(parameters.map(({ name }) => name)).toEqual(['websocket.enabled', 'websocket.port', 'websocket.secure.enabled', 'websocket.secure.port', 'websocket.secure.clientAuth', 'websocket.trustedProxies']);
+    expect(await json(rest.request('GET', '/parameters/websocket.enabled'))).toMatchObject({
+      value: false,
+      description: expect.stringContaining('never gone'),
+    });
+    const { parameters } = await json<{ parameters: { name: string }[] }>(
+      rest.request('GET', '/parameters?group=Central%20WebSocket%20Server%20Settings'),
+    );
+    expect(parameters.map(({ name }) => name)).toEqual([
+      'websocket.enabled',
+      'websocket.port',
+      'websocket.secure.enabled',
+      'websocket.secure.port',
+      'websocket.secure.clientAuth',
+      'websocket.trustedProxies',
+    ]);
   });
 
   test('a change with faults names all of them in one answer and changes nothing', async () => {
     const rest = await startRest();
-    const response = await rest.request('PATCH', '/parameters', { body: { values: { 'websocket.secure.port': 8787, 'agents.max': 0, nonsense: true } } });
+    const response = await rest.request('PATCH', '/parameters', {
+      body: { values: { 'websocket.secure.port': 8787, 'agents.max': 0, nonsense: true } },
+    });
     expect(response.status).toBe(422);
-    const { errors } = await json<{ errors: { parameter: string; found: string; allowed: string; text: string }[] }>(response);
-    expect(errors.map(({ parameter }) => parameter).toSorted()).toEqual(['agents.max', 'nonsense', 'websocket.secure.port']);
+    const { errors } = await json<{ errors: { parameter: string; found: string; allowed: string; text: string }[] }>(
+      response,
+    );
+    expect(errors.map(({ parameter }) => parameter).toSorted()).toEqual([
+      'agents.max',
+      'nonsense',
+      'websocket.secure.port',
+    ]);
     expect((await json(rest.request('GET', '/parameters')))['version']).toBe(1);
   });
 
   test('If-Match guards against two administrators', async () => {
     const rest = await startRest();
-    const change = async (value: number) => await rest.request('PATCH', '/parameters', { body: { values: { 'agents.max': value } }, headers: { 'if-match': '"1"' } });
+    const change = async (value: number) =>
+      await rest.request('PATCH', '/parameters', {
+        body: { values: { 'agents.max': value } },
+        headers: { 'if-match': '"1"' },
+      });
     expect((await change(5)).status).toBe(200);
     expect((await change(6)).status).toBe(412);
     expect((await json(rest.request('GET', '/parameters/agents.max')))['value']).toBe(5);
@@ -58,12 +82,26 @@ describe('parameters', () => {
 
   test('a dry run says what would happen, and to whom', async () => {
     const rest = await startRest();
-    rest.online.push({ agentId: 'a', name: 'branch-7', transport: 'wss', address: '10.0.0.7', loopback: false, since: 0 });
+    rest.online.push({
+      agentId: 'a',
+      name: 'branch-7',
+      transport: 'wss',
+      address: '10.0.0.7',
+      loopback: false,
+      since: 0,
+    });
     const body = { values: { 'websocket.secure.enabled': false } };
-    expect(await json(rest.request('PATCH', '/parameters', { body: { ...body, dryRun: true } }))).toMatchObject({ dryRun: true, listens: ['wss on all addresses'], cutOff: [{ id: 'a', name: 'branch-7', since: '1970-01-01T00:00:00.000Z' }] });
+    expect(await json(rest.request('PATCH', '/parameters', { body: { ...body, dryRun: true } }))).toMatchObject({
+      dryRun: true,
+      listens: ['wss on all addresses'],
+      cutOff: [{ id: 'a', name: 'branch-7', since: '1970-01-01T00:00:00.000Z' }],
+    });
     const refused = await rest.request('PATCH', '/parameters', { body });
     expect(refused.status).toBe(409);
-    expect(await json(refused)).toMatchObject({ type: 'urn:queuegate:error:would_cut_off_agents', detail: 'The change would cut off 1 agent: branch-7.' });
+    expect(await json(refused)).toMatchObject({
+      type: 'urn:queuegate:error:would_cut_off_agents',
+      detail: 'The change would cut off 1 agent: branch-7.',
+    });
     expect((await rest.request('PATCH', '/parameters', { body: { ...body, force: true } })).status).toBe(200);
   });
 
@@ -78,8 +116,12 @@ describe('parameters', () => {
   test('a change to be confirmed is told as pending, confirmed or undone', async () => {
     const rest = await startRest();
     const body = { values: { 'websocket.port': 8788 }, confirm: { withinSeconds: 60 } };
-    expect(await json(rest.request('PATCH', '/parameters', { body }))).toMatchObject({ pending: { share: 0.9, agents: 0, changedBy: 'administrator' } });
-    expect(await json(rest.request('GET', '/parameters'))).toMatchObject({ pending: { deadline: expect.stringMatching(/Z$/) } });
+    expect(await json(rest.request('PATCH', '/parameters', { body }))).toMatchObject({
+      pending: { share: 0.9, agents: 0, changedBy: 'administrator' },
+    });
+    expect(await json(rest.request('GET', '/parameters'))).toMatchObject({
+      pending: { deadline: expect.stringMatching(/Z$/) },
+    });
     expect((await rest.request('POST', '/parameters/undo')).status).toBe(200);
     expect((await rest.request('POST', '/parameters/confirm')).status).toBe(409);
     await rest.request('PATCH', '/parameters', { body });
@@ -91,45 +133,109 @@ describe('parameters', () => {
 describe('agents and incidents', () => {
   test('are listed by page, shown and removed', async () => {
     const rest = await startRest();
-    rest.agents.push(agentRecord({ name: 'a' }), agentRecord({ name: 'b' }), agentRecord({ name: 'c', id: 'id with/slash' }));
-    expect(await json(rest.request('GET', '/agents?limit=2'))).toMatchObject({ agents: [{ name: 'a', state: 'Pending' }, { name: 'b' }], next: 'b' });
-    expect(await json(rest.request('GET', '/agents?limit=2&after=b'))).toMatchObject({ agents: [{ name: 'c' }], next: null });
+    rest.agents.push(
+      agentRecord({ name: 'a' }),
+      agentRecord({ name: 'b' }),
+      agentRecord({ name: 'c', id: 'id with/slash' }),
+    );
+    expect(await json(rest.request('GET', '/agents?limit=2'))).toMatchObject({
+      agents: [{ name: 'a', state: 'Pending' }, { name: 'b' }],
+      next: 'b',
+    });
+    expect(await json(rest.request('GET', '/agents?limit=2&after=b'))).toMatchObject({
+      agents: [{ name: 'c' }],
+      next: null,
+    });
     const path = `/agents/${encodeURIComponent('id with/slash')}`;
-    expect(await json(rest.request('GET', path))).toMatchObject({ id: 'id with/slash', logs: { down: { messages: 0 }, up: { number: 0 } }, session: null });
+    expect(await json(rest.request('GET', path))).toMatchObject({
+      id: 'id with/slash',
+      logs: { down: { messages: 0 }, up: { number: 0 } },
+      session: null,
+    });
     expect((await rest.request('DELETE', path)).status).toBe(204);
     expect((await rest.request('DELETE', path)).status).toBe(404);
   });
 
   test('incidents come with their facts', async () => {
     const rest = await startRest();
-    rest.incidents.push({ at: 0, kind: 'log_restarted', agentId: 'a', address: null, detail: '{"recovered":false}', count: 3, lastAt: 1000 });
-    expect(await json(rest.request('GET', '/incidents?agent=a'))).toEqual({ incidents: [{ at: '1970-01-01T00:00:00.000Z', lastAt: '1970-01-01T00:00:01.000Z', count: 3, kind: 'log_restarted', agent: 'a', address: null, detail: { recovered: false } }] });
+    rest.incidents.push({
+      at: 0,
+      kind: 'log_restarted',
+      agentId: 'a',
+      address: null,
+      detail: '{"recovered":false}',
+      count: 3,
+      lastAt: 1000,
+    });
+    expect(await json(rest.request('GET', '/incidents?agent=a'))).toEqual({
+      incidents: [
+        {
+          at: '1970-01-01T00:00:00.000Z',
+          lastAt: '1970-01-01T00:00:01.000Z',
+          count: 3,
+          kind: 'log_restarted',
+          agent: 'a',
+          address: null,
+          detail: { recovered: false },
+        },
+      ],
+    });
   });
 });
 
 describe('messages', () => {
   test('one message is completed, taken and answered with its number', async () => {
     const rest = await withAgent();
-    const response = await rest.request('POST', '/agents/a/messages', { as: 'operator', body: { type: 'counter.call', data: { ticket: 'A-7' } } });
+    const response = await rest.request('POST', '/agents/a/messages', {
+      as: 'operator',
+      body: { type: 'counter.call', data: { ticket: 'A-7' } },
+    });
     expect(response.status).toBe(202);
     const { messages } = await json<{ messages: { id: string; source: string; number: number }[] }>(response);
-    expect(messages).toEqual([{ id: expect.stringMatching(/^[0-9a-f-]{36}$/), source: '/central', outcome: 'stored', number: 1 }]);
-    expect(JSON.parse(rest.sent[0]?.messages[0]?.json ?? '')).toMatchObject({ specversion: '1.0', type: 'counter.call', source: '/central', time: expect.stringMatching(/Z$/), data: { ticket: 'A-7' } });
+    expect(messages).toEqual([
+      { id: expect.stringMatching(/^[0-9a-f-]{36}$/), source: '/central', outcome: 'stored', number: 1 },
+    ]);
+    expect(JSON.parse(rest.sent[0]?.messages[0]?.json ?? '')).toMatchObject({
+      specversion: '1.0',
+      type: 'counter.call',
+      source: '/central',
+      time: expect.stringMatching(/Z$/),
+      data: { ticket: 'A-7' },
+    });
   });
 
   test('a batch, also as CloudEvents batch, keeps its order', async () => {
     const rest = await withAgent();
     const batch = [1, 2, 3].map((n) => ({ specversion: '1.0', id: String(n), source: '/x', type: 't' }));
-    for (const type of ['application/json', 'application/cloudevents-batch+json', 'application/cloudevents-batch+json; charset=utf-8']) {
-      expect((await rest.request('POST', '/agents/a/messages', { body: batch, headers: { 'content-type': type } })).status).toBe(202);
+    for (const type of [
+      'application/json',
+      'application/cloudevents-batch+json',
+      'application/cloudevents-batch+json; charset=utf-8',
+    ]) {
+      expect(
+        (await rest.request('POST', '/agents/a/messages', { body: batch, headers: { 'content-type': type } })).status,
+      ).toBe(202);
     }
-    expect(rest.sent.map(({ messages }) => messages.map(({ id }) => id))).toEqual([['1', '2', '3'], ['1', '2', '3'], ['1', '2', '3']]);
-    expect((await rest.request('POST', '/agents/a/messages', { body: batch[0], headers: { 'content-type': 'application/cloudevents+json' } })).status).toBe(202);
+    expect(rest.sent.map(({ messages }) => messages.map(({ id }) => id))).toEqual([
+      ['1', '2', '3'],
+      ['1', '2', '3'],
+      ['1', '2', '3'],
+    ]);
+    expect(
+      (
+        await rest.request('POST', '/agents/a/messages', {
+          body: batch[0],
+          headers: { 'content-type': 'application/cloudevents+json' },
+        })
+      ).status,
+    ).toBe(202);
   });
 
   test('a batch with faults is refused as a whole, each fault with its place', async () => {
     const rest = await withAgent();
-    const response = await rest.request('POST', '/agents/a/messages', { body: [{ type: 't' }, { data: 1 }, { type: 't', Bad: 1 }, 7, { type: 't', data: 'x'.repeat(300_000) }] });
+    const response = await rest.request('POST', '/agents/a/messages', {
+      body: [{ type: 't' }, { data: 1 }, { type: 't', Bad: 1 }, 7, { type: 't', data: 'x'.repeat(300_000) }],
+    });
     expect(response.status).toBe(400);
     const { errors } = await json<{ errors: { place: string }[] }>(response);
     expect(errors.map(({ place }) => place)).toEqual(['/1', '/2/Bad', '/3', '/4']);
@@ -149,19 +255,38 @@ describe('messages', () => {
 
   test('dead letters come with their reason', async () => {
     const rest = await withAgent();
-    rest.deadLetters.push({ at: 0, direction: 'down', agentId: 'a', number: 4, through: 4, count: 1, id: 'x', reason: 'expired', json: '{}' });
-    expect(await json(rest.request('GET', '/dead-letters?agent=a&limit=5'))).toMatchObject({ deadLetters: [{ agent: 'a', number: 4, reason: 'expired' }] });
+    rest.deadLetters.push({
+      at: 0,
+      direction: 'down',
+      agentId: 'a',
+      number: 4,
+      through: 4,
+      count: 1,
+      id: 'x',
+      reason: 'expired',
+      json: '{}',
+    });
+    expect(await json(rest.request('GET', '/dead-letters?agent=a&limit=5'))).toMatchObject({
+      deadLetters: [{ agent: 'a', number: 4, reason: 'expired' }],
+    });
   });
 });
 
 describe('events', () => {
   test('come by cursor, with filters; `next` passes what the filter left out once nothing more fits, and never what a short page left', async () => {
     const rest = await startRest();
-    for (let i = 1; i <= 5; i += 1) rest.events.push(i % 2 === 0 ? 'even' : 'odd', { id: String(i), source: '/s', type: 't' });
-    expect(await json(rest.request('GET', '/events?limit=2'))).toMatchObject({ events: [{ cursor: 1, event: { id: '1' } }, { cursor: 2 }], next: 2 });
+    for (let i = 1; i <= 5; i += 1)
+      rest.events.push(i % 2 === 0 ? 'even' : 'odd', { id: String(i), source: '/s', type: 't' });
+    expect(await json(rest.request('GET', '/events?limit=2'))).toMatchObject({
+      events: [{ cursor: 1, event: { id: '1' } }, { cursor: 2 }],
+      next: 2,
+    });
     expect(await json(rest.request('GET', '/events?after=2&limit=2'))).toMatchObject({ next: 4 });
     // The store may end a page before its limit: only what was given out counts as read.
-    expect(await json(rest.request('GET', '/events?agent=even'))).toMatchObject({ events: [{ cursor: 2 }, { cursor: 4 }], next: 4 });
+    expect(await json(rest.request('GET', '/events?agent=even'))).toMatchObject({
+      events: [{ cursor: 2 }, { cursor: 4 }],
+      next: 4,
+    });
     expect(await json(rest.request('GET', '/events?agent=even&after=4'))).toEqual({ events: [], next: 5 });
     expect(await json(rest.request('GET', '/events?type=none'))).toEqual({ events: [], next: 5 });
   });
@@ -169,10 +294,14 @@ describe('events', () => {
   test('as a CloudEvents batch, with the cursor in a header', async () => {
     const rest = await startRest();
     rest.events.push('a', { id: '1', source: '/s', type: 't' });
-    const response = await rest.request('GET', '/events', { headers: { accept: 'application/cloudevents-batch+json' } });
+    const response = await rest.request('GET', '/events', {
+      headers: { accept: 'application/cloudevents-batch+json' },
+    });
     expect(response.headers.get('content-type')).toContain('application/cloudevents-batch+json');
     expect(response.headers.get('queuegate-next')).toBe('1');
-    expect(await response.json()).toEqual([{ specversion: '1.0', id: '1', source: '/s', type: 't', queuegateagent: 'a' }]);
+    expect(await response.json()).toEqual([
+      { specversion: '1.0', id: '1', source: '/s', type: 't', queuegateagent: 'a' },
+    ]);
   });
 
   test('go out as the text that came, in the list and in the batch, which alone names the agent', async () => {
@@ -257,8 +386,12 @@ describe('tokens', () => {
 
   test('an API token is shown once and may be used at once', async () => {
     const rest = await startRest();
-    const { token } = await json<{ token: string }>(rest.request('POST', '/tokens', { body: { name: 'monitor', role: 'viewer', days: 1 } }));
-    expect((await rest.request('GET', '/status', { as: null, headers: { authorization: `Bearer ${token}` } })).status).toBe(200);
+    const { token } = await json<{ token: string }>(
+      rest.request('POST', '/tokens', { body: { name: 'monitor', role: 'viewer', days: 1 } }),
+    );
+    expect(
+      (await rest.request('GET', '/status', { as: null, headers: { authorization: `Bearer ${token}` } })).status,
+    ).toBe(200);
     expect((await rest.request('POST', '/tokens', { body: { name: 'x', role: 'root' } })).status).toBe(400);
   });
 });
@@ -266,7 +399,11 @@ describe('tokens', () => {
 describe('status, health, certificate authority and metrics', () => {
   test('status says in words what listens where', async () => {
     const rest = await startRest();
-    expect(await json(rest.request('GET', '/status'))).toMatchObject({ version: '0.1.0', node: 'n1', listeners: [{ port: 8787, text: 'unencrypted, this host only' }] });
+    expect(await json(rest.request('GET', '/status'))).toMatchObject({
+      version: '0.1.0',
+      node: 'n1',
+      listeners: [{ port: 8787, text: 'unencrypted, this host only' }],
+    });
   });
 
   test('store says what is kept, how much room there is, and what each agent may take of it', async () => {
@@ -285,7 +422,14 @@ describe('status, health, certificate authority and metrics', () => {
 
   test('status never carries the private key that stands beside the certificate', async () => {
     const rest = await startRest();
-    const credentials = { subject: 'CN=a', names: ['a'], notAfter: 0, thumbprint: 't', key: 'PRIVATE KEY', chain: 'chain' };
+    const credentials = {
+      subject: 'CN=a',
+      names: ['a'],
+      notAfter: 0,
+      thumbprint: 't',
+      key: 'PRIVATE KEY',
+      chain: 'chain',
+    };
     rest.status.report = { ...rest.status.report, certificate: credentials };
     const text = await (await rest.request('GET', '/status', { as: 'viewer' })).text();
     expect(text).toContain('CN=a');

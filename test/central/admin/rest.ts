@@ -36,7 +36,11 @@ export interface Rest {
   readonly events: Events;
   readonly backups: Backups;
   /** One request; `as` is the role whose token it carries, null for none. */
-  request(method: string, path: string, options?: { as?: Role | null; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal }): Promise<Response>;
+  request(
+    method: string,
+    path: string,
+    options?: { as?: Role | null; body?: unknown; headers?: Record<string, string>; signal?: AbortSignal },
+  ): Promise<Response>;
 }
 
 /** Events in memory, with the wake-up that the port promises. */
@@ -50,13 +54,22 @@ export class Events implements EventsPort {
 
   push(agentId: string, event: Record<string, unknown>): void {
     const cursor = this.all.length + 1;
-    this.all.push({ cursor, agentId, incarnation: 'i', number: cursor, receivedAt: cursor, json: JSON.stringify({ specversion: '1.0', ...event }) });
+    this.all.push({
+      cursor,
+      agentId,
+      incarnation: 'i',
+      number: cursor,
+      receivedAt: cursor,
+      json: JSON.stringify({ specversion: '1.0', ...event }),
+    });
     for (const wake of this.#waiting) wake();
   }
 
   async read(after: number, filter: { agentId?: string; type?: string }, limit: number): Promise<StoredEvent[]> {
     const fits = ({ cursor, agentId, json }: StoredEvent) =>
-      cursor > after && (filter.agentId === undefined || filter.agentId === agentId) && (filter.type === undefined || (JSON.parse(json) as { type: string }).type === filter.type);
+      cursor > after &&
+      (filter.agentId === undefined || filter.agentId === agentId) &&
+      (filter.type === undefined || (JSON.parse(json) as { type: string }).type === filter.type);
     return this.all.filter((event) => fits(event)).slice(0, limit);
   }
 
@@ -94,7 +107,10 @@ export class Backups implements BackupsPort {
         end();
       }
     }
-    return { facts: { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: text.length }, sealed: sealed() };
+    return {
+      facts: { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: text.length },
+      sealed: sealed(),
+    };
   }
 
   async stage(sealed: AsyncIterable<Buffer>, password: string, actor: Actor): Promise<StagedRestore> {
@@ -102,7 +118,21 @@ export class Backups implements BackupsPort {
     for await (const chunk of sealed) chunks.push(chunk);
     this.staged.push({ password, content: Buffer.concat(chunks).toString(), who: actor.who });
     const facts = { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: 1 };
-    return { file: 'f', folder: 'd', facts, keys: [], audit: { at: 0, who: actor.who, from: actor.from, action: 'backup.restore', detail: '{}', comment: null, ticket: null } };
+    return {
+      file: 'f',
+      folder: 'd',
+      facts,
+      keys: [],
+      audit: {
+        at: 0,
+        who: actor.who,
+        from: actor.from,
+        action: 'backup.restore',
+        detail: '{}',
+        comment: null,
+        ticket: null,
+      },
+    };
   }
 
   apply(staged: StagedRestore): void {
@@ -111,12 +141,18 @@ export class Backups implements BackupsPort {
 }
 
 /** `more`: services in place of the ones here, such as those of certificates, which are absent unless given. */
-export async function startRest(more: (store: MemoryStore) => Promise<Partial<AdminServices>> = async () => ({})): Promise<Rest> {
+export async function startRest(
+  more: (store: MemoryStore) => Promise<Partial<AdminServices>> = async () => ({}),
+): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
   const operators = createOperators({ tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now });
   const token = async (role: Role) => (await operators.create({ name: role, role, expiresAt: null }, CENTRAL)).token;
-  const tokens = { viewer: await token('viewer'), operator: await token('operator'), administrator: await token('administrator') };
+  const tokens = {
+    viewer: await token('viewer'),
+    operator: await token('operator'),
+    administrator: await token('administrator'),
+  };
   const online: OnlineAgent[] = [];
   const agents: AgentRecord[] = [];
   const incidents: Incident[] = [];
@@ -133,7 +169,15 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
       node: 'n1',
       version: '0.1.0',
       startedAt: 0,
-      listeners: [{ listener: 'plain', addresses: ['127.0.0.1'], port: 8787, encrypted: false, text: 'unencrypted, this host only' }],
+      listeners: [
+        {
+          listener: 'plain',
+          addresses: ['127.0.0.1'],
+          port: 8787,
+          encrypted: false,
+          text: 'unencrypted, this host only',
+        },
+      ],
       certificate: null,
       restore: null,
       problems: [] as string[],
@@ -151,10 +195,16 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
   });
   const registry = {
     async findByReference(reference: string, limit: number) {
-      const exact = agents.find(({ id }) => id === reference) ?? agents.find(({ name }) => name.toLowerCase() === reference.toLowerCase());
-      return exact === undefined ? agents.filter(({ id }) => reference.length >= 8 && id.startsWith(reference)).slice(0, limit) : [exact];
+      const exact =
+        agents.find(({ id }) => id === reference) ??
+        agents.find(({ name }) => name.toLowerCase() === reference.toLowerCase());
+      return exact === undefined
+        ? agents.filter(({ id }) => reference.length >= 8 && id.startsWith(reference)).slice(0, limit)
+        : [exact];
     },
-    hasLeftRecords: async (id: string) => events.all.some(({ agentId }) => agentId === id) || [...incidents, ...deadLetters].some(({ agentId }) => agentId === id),
+    hasLeftRecords: async (id: string) =>
+      events.all.some(({ agentId }) => agentId === id) ||
+      [...incidents, ...deadLetters].some(({ agentId }) => agentId === id),
   };
   const services: AdminServices = {
     operators,
@@ -196,7 +246,16 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
     revocationLists: { der: async () => Buffer.from('list'), pem: async () => '-----BEGIN X509 CRL-----\n' },
     status: () => status.report,
     store: {
-      stats: async () => ({ engine: 'sqlite', schema: 7, bytes: 4096, events: 5, deadLetters: 1, deadLettersDropped: 2, waitingCalls: 0, commits: 1 }),
+      stats: async () => ({
+        engine: 'sqlite',
+        schema: 7,
+        bytes: 4096,
+        events: 5,
+        deadLetters: 1,
+        deadLettersDropped: 2,
+        waitingCalls: 0,
+        commits: 1,
+      }),
       space: () => ({ state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 }),
     },
     profileFaults: () => [],
@@ -208,7 +267,11 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
     ...(await more(store)),
   };
   const server = createHttpServer(10_000);
-  const app = createHttpApp({ server, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected: (error) => unexpected.push(error) });
+  const app = createHttpApp({
+    server,
+    maxBodyBytes: MAX_ADMIN_BODY_BYTES,
+    onUnexpected: (error) => unexpected.push(error),
+  });
   await adminRoutes(app, services);
   await app.ready();
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -218,7 +281,20 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
-    url, store, tokens, agents, revoked: revocations, online, incidents, sent, deadLetters, unexpected, status, fail, events, backups,
+    url,
+    store,
+    tokens,
+    agents,
+    revoked: revocations,
+    online,
+    incidents,
+    sent,
+    deadLetters,
+    unexpected,
+    status,
+    fail,
+    events,
+    backups,
     async request(method, path, { as = 'administrator', body, headers = {}, signal } = {}) {
       const all = {
         ...(as === null ? {} : { authorization: `Bearer ${tokens[as]}` }),
@@ -226,17 +302,34 @@ export async function startRest(more: (store: MemoryStore) => Promise<Partial<Ad
         ...headers,
       };
       const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
-      return await fetch(`${url}${path.startsWith('/api') || path === '/metrics' ? path : `/api/v1${path}`}`, { method, headers: all, ...(text === undefined ? {} : { body: text }), ...(signal === undefined ? {} : { signal }) });
+      return await fetch(`${url}${path.startsWith('/api') || path === '/metrics' ? path : `/api/v1${path}`}`, {
+        method,
+        headers: all,
+        ...(text === undefined ? {} : { body: text }),
+        ...(signal === undefined ? {} : { signal }),
+      });
     },
   };
 }
 
-type AbsentService = 'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'issuing' | 'rescues';
+type AbsentService =
+  'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'issuing' | 'rescues';
 
 /** Routes of the authority, of certificates and of enrolments have tests of their own (certificates.test.ts, test/flow). */
 function absentPki(): Pick<AdminServices, AbsentService> {
-  const absent = new Proxy({}, { get: (_, name) => () => Promise.reject(new Error(`no ${String(name)} in this test`)) });
-  return { authorityService: absent, serverCertificates: absent, expiry: absent, rotation: absent, approvals: absent, issuing: absent, rescues: absent } as Pick<AdminServices, AbsentService>;
+  const absent = new Proxy(
+    {},
+    { get: (_, name) => () => Promise.reject(new Error(`no ${String(name)} in this test`)) },
+  );
+  return {
+    authorityService: absent,
+    serverCertificates: absent,
+    expiry: absent,
+    rotation: absent,
+    approvals: absent,
+    issuing: absent,
+    rescues: absent,
+  } as Pick<AdminServices, AbsentService>;
 }
 
 export const outboxFull = () => new CodedError('outbox_full', { text: 'full', hint: 'wait', status: 503 }, {});

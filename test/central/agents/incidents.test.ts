@@ -12,15 +12,26 @@ function start() {
   return { incidents, written, lines };
 }
 
-const report = (kind: string, agentId: string | null, address: string, at = 0) => ({ kind, agentId, address, at, detail: {} });
+const report = (kind: string, agentId: string | null, address: string, at = 0) => ({
+  kind,
+  agentId,
+  address,
+  at,
+  detail: {},
+});
 
 describe('Incidents', () => {
   it('writes what strangers of one block cause once per interval with a count, whatever ids they name', async () => {
     const { incidents, written, lines } = start();
-    for (let i = 0; i < 3_000; i += 1) incidents.record(report('bad_signature', `made up ${i}`, `2001:db8::${(i % 9_000).toString(16)}`, i));
-    expect(written).toMatchObject([{ kind: 'bad_signature', agentId: 'made up 0', by: 'stranger', block: '2001:db8:0:0::/64' }]);
+    for (let i = 0; i < 3_000; i += 1)
+      incidents.record(report('bad_signature', `made up ${i}`, `2001:db8::${(i % 9_000).toString(16)}`, i));
+    expect(written).toMatchObject([
+      { kind: 'bad_signature', agentId: 'made up 0', by: 'stranger', block: '2001:db8:0:0::/64' },
+    ]);
     await incidents.flush(3_000);
-    expect(written.slice(1)).toMatchObject([{ kind: 'bad_signature', block: '2001:db8:0:0::/64', at: 2_999, count: 2_999 }]);
+    expect(written.slice(1)).toMatchObject([
+      { kind: 'bad_signature', block: '2001:db8:0:0::/64', at: 2_999, count: 2_999 },
+    ]);
     await incidents.flush(4_000);
     expect(written).toHaveLength(2);
     // Its interval goes on over the writing of counts.
@@ -36,7 +47,8 @@ describe('Incidents', () => {
 
   it('gives a flood from many blocks a bounded number of rows and log lines, and forgets nothing by it', async () => {
     const { incidents, written, lines } = start();
-    for (let i = 0; i < 50_000; i += 1) incidents.record(report('key_conflict', 'a1', `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`));
+    for (let i = 0; i < 50_000; i += 1)
+      incidents.record(report('key_conflict', 'a1', `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`));
     expect(written).toHaveLength(101);
     expect(lines).toHaveLength(101);
     expect(written.at(-1)).toMatchObject({ kind: 'key_conflict', agentId: null, address: null, by: 'stranger' });
@@ -49,7 +61,10 @@ describe('Incidents', () => {
   it('shows each agent whose recovery code a stranger guesses, one after the other from one address', async () => {
     const { incidents, written } = start();
     for (const id of ['a1', 'a2', 'a1']) incidents.record(report('wrong_recovery_codes', id, '10.1.0.1'));
-    expect(written).toMatchObject([{ agentId: 'a1', address: '10.1.0.1' }, { agentId: 'a2', address: '10.1.0.1' }]);
+    expect(written).toMatchObject([
+      { agentId: 'a1', address: '10.1.0.1' },
+      { agentId: 'a2', address: '10.1.0.1' },
+    ]);
     expect(written[0]?.block).not.toBe(written[1]?.block);
     await incidents.flush(1);
     expect(written.slice(2)).toMatchObject([{ agentId: 'a1', count: 1 }]);
@@ -60,6 +75,9 @@ describe('Incidents', () => {
     for (let i = 0; i < 1_000; i += 1) incidents.record(report('key_conflict', 'a1', `10.0.${i >> 8}.${i & 255}`));
     for (let i = 0; i < 5; i += 1) incidents.record(report('clone', 'a1', `10.1.0.${i}`));
     incidents.record(report('clone', 'a2', '10.1.0.1'));
-    expect(written.filter(({ by }) => by === 'agent').map(({ kind, agentId }) => [kind, agentId])).toEqual([['clone', 'a1'], ['clone', 'a2']]);
+    expect(written.filter(({ by }) => by === 'agent').map(({ kind, agentId }) => [kind, agentId])).toEqual([
+      ['clone', 'a1'],
+      ['clone', 'a2'],
+    ]);
   });
 });

@@ -23,7 +23,10 @@ function setUp(unknown = false) {
     },
     certificates: { find: async () => undefined },
     audit: { append: async (entry) => void entries.push(entry), list: async () => [] },
-    sessions: { revoke: (id, epoch, reason) => void acts.push(`session ${id} ${epoch} ${reason}`), remove: (id) => void acts.push(`session ${id}`) },
+    sessions: {
+      revoke: (id, epoch, reason) => void acts.push(`session ${id} ${epoch} ${reason}`),
+      remove: (id) => void acts.push(`session ${id}`),
+    },
     lists: { touch: () => void acts.push('touch'), refresh: async () => void acts.push('list') },
     log: { warn() {} },
     now: () => 1_000,
@@ -36,7 +39,16 @@ describe('an agent that is revoked or removed', () => {
     const { revocations, acts, entries } = setUp();
     await revocations.revoke('a', 'keyCompromise', { comment: 'stolen laptop', ticket: 'T-1' }, ACTOR);
     expect(acts).toEqual(['store', 'session a 7 keyCompromise', 'touch', 'list']);
-    expect(entries).toMatchObject([{ at: 1_000, who: 'the administrator', from: '192.0.2.7', action: 'agent.revoke', comment: 'stolen laptop', ticket: 'T-1' }]);
+    expect(entries).toMatchObject([
+      {
+        at: 1_000,
+        who: 'the administrator',
+        from: '192.0.2.7',
+        action: 'agent.revoke',
+        comment: 'stolen laptop',
+        ticket: 'T-1',
+      },
+    ]);
     expect(JSON.parse(entries[0]?.detail ?? '')).toEqual({ id: 'a', reason: 'keyCompromise' });
   });
 

@@ -1,12 +1,23 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { judgeCertificate, judgeRegistration, proveHello, type CertificateTerms, type SeenConnection } from '../../../central/auth/agent-identity.ts';
+import {
+  judgeCertificate,
+  judgeRegistration,
+  proveHello,
+  type CertificateTerms,
+  type SeenConnection,
+} from '../../../central/auth/agent-identity.ts';
 import type { AgentCertificate } from '../../../central/store/certificate-store.ts';
 import type { AgentRecord } from '../../../central/store/store.ts';
 import type { Challenge, Hello } from '../../../shared/wire/messages.ts';
 import { helloTranscript, signTranscript } from '../../../shared/wire/proof.ts';
 
-const challenge: Challenge = { type: 'challenge', nonce: 'c'.repeat(32), central: 'bank', time: '2026-11-22T10:00:00.000Z' };
+const challenge: Challenge = {
+  type: 'challenge',
+  nonce: 'c'.repeat(32),
+  central: 'bank',
+  time: '2026-11-22T10:00:00.000Z',
+};
 
 function keys() {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
@@ -34,8 +45,16 @@ function hello(change: Partial<Hello> = {}, signer = agent): Hello {
   return { ...unsigned, signature: signTranscript(helloTranscript(challenge, unsigned), signer.privateKey) };
 }
 
-const secure: SeenConnection = { listener: 'secure', origin: { address: '192.0.2.7', peer: '192.0.2.7', proxied: false, scheme: 'wss' }, binding: 'YmluZGluZw' };
-const plain: SeenConnection = { listener: 'plain', origin: { address: '192.0.2.7', peer: '192.0.2.7', proxied: false, scheme: 'ws' }, binding: null };
+const secure: SeenConnection = {
+  listener: 'secure',
+  origin: { address: '192.0.2.7', peer: '192.0.2.7', proxied: false, scheme: 'wss' },
+  binding: 'YmluZGluZw',
+};
+const plain: SeenConnection = {
+  listener: 'plain',
+  origin: { address: '192.0.2.7', peer: '192.0.2.7', proxied: false, scheme: 'ws' },
+  binding: null,
+};
 
 function refusalOf(act: () => unknown): string | undefined {
   try {
@@ -59,12 +78,23 @@ describe('proveHello', () => {
   });
 
   it('covers every member of the hello with the signature', () => {
-    const changes: Partial<Hello>[] = [{ id: 'x' }, { version: '9' }, { boot: 'x'.repeat(32) }, { nonce: 'x'.repeat(32) }, { release: 'x' }, { capabilities: ['x'] }, { logs: { down: { incarnation: 'i', number: 1, id: 'x' } } }];
-    for (const change of changes) expect(refusalOf(() => proveHello({ ...hello(), ...change }, challenge, secure))).toBe('bad_signature');
+    const changes: Partial<Hello>[] = [
+      { id: 'x' },
+      { version: '9' },
+      { boot: 'x'.repeat(32) },
+      { nonce: 'x'.repeat(32) },
+      { release: 'x' },
+      { capabilities: ['x'] },
+      { logs: { down: { incarnation: 'i', number: 1, id: 'x' } } },
+    ];
+    for (const change of changes)
+      expect(refusalOf(() => proveHello({ ...hello(), ...change }, challenge, secure))).toBe('bad_signature');
   });
 
   it('refuses a replayed hello', () => {
-    expect(refusalOf(() => proveHello(hello(), { ...challenge, nonce: 'd'.repeat(32) }, secure))).toBe('replayed_hello');
+    expect(refusalOf(() => proveHello(hello(), { ...challenge, nonce: 'd'.repeat(32) }, secure))).toBe(
+      'replayed_hello',
+    );
   });
 
   it('refuses a hello for another Central', () => {
@@ -78,7 +108,11 @@ describe('proveHello', () => {
 
   it('refuses a hello without binding on the secure port, except from a trusted proxy', () => {
     expect(refusalOf(() => proveHello(hello({ binding: null }), challenge, secure))).toBe('binding_required');
-    const proxied: SeenConnection = { listener: 'plain', origin: { address: '198.51.100.4', peer: '198.51.100.4', proxied: true, scheme: 'wss' }, binding: null };
+    const proxied: SeenConnection = {
+      listener: 'plain',
+      origin: { address: '198.51.100.4', peer: '198.51.100.4', proxied: true, scheme: 'wss' },
+      binding: null,
+    };
     expect(refusalOf(() => proveHello(hello({ binding: null }), challenge, proxied))).toBeUndefined();
   });
 
@@ -109,9 +143,32 @@ describe('judgeRegistration', () => {
 
 describe('judgeCertificate', () => {
   const DAY = 86_400_000;
-  const certificate = (thumbprint: string, notAfter: number, revoked: AgentCertificate['revoked'] = null): AgentCertificate => ({ thumbprint, serial: '1', issuer: 'r', keyThumbprint: 'k', notBefore: 0, notAfter, issuedAt: 0, installedAt: null, revoked });
-  const agent = (changes: Partial<AgentRecord> = {}) => ({ id: 'a1', keyThumbprint: 'k', certificate: certificate('c', 10 * DAY), next: null, revocation: null, ...changes }) as AgentRecord;
-  const judge = (record: AgentRecord, terms: Partial<CertificateTerms> = {}, thumbprint = 'k') => judgeCertificate(record, { thumbprint }, { authentication: 'certificate', graceDays: 5, now: 0, ...terms });
+  const certificate = (
+    thumbprint: string,
+    notAfter: number,
+    revoked: AgentCertificate['revoked'] = null,
+  ): AgentCertificate => ({
+    thumbprint,
+    serial: '1',
+    issuer: 'r',
+    keyThumbprint: 'k',
+    notBefore: 0,
+    notAfter,
+    issuedAt: 0,
+    installedAt: null,
+    revoked,
+  });
+  const agent = (changes: Partial<AgentRecord> = {}) =>
+    ({
+      id: 'a1',
+      keyThumbprint: 'k',
+      certificate: certificate('c', 10 * DAY),
+      next: null,
+      revocation: null,
+      ...changes,
+    }) as AgentRecord;
+  const judge = (record: AgentRecord, terms: Partial<CertificateTerms> = {}, thumbprint = 'k') =>
+    judgeCertificate(record, { thumbprint }, { authentication: 'certificate', graceDays: 5, now: 0, ...terms });
 
   it('takes one that is in date, and one that expired within the grace', () => {
     expect(judge(agent())).toMatchObject({ thumbprint: 'c' });
@@ -121,12 +178,22 @@ describe('judgeCertificate', () => {
 
   it('refuses one that expired longer ago, whatever kinds are allowed: it never falls through to the key', () => {
     expect(refusalOf(() => judge(agent(), { now: 15 * DAY }))).toBe('certificate_expired');
-    expect(refusalOf(() => judge(agent(), { now: 10 * DAY, graceDays: 0, authentication: 'certificate-or-key' }))).toBe('certificate_expired');
+    expect(refusalOf(() => judge(agent(), { now: 10 * DAY, graceDays: 0, authentication: 'certificate-or-key' }))).toBe(
+      'certificate_expired',
+    );
   });
 
   it('refuses a revoked agent and a revoked certificate before it looks at anything else', () => {
-    expect(refusalOf(() => judge(agent({ revocation: { at: 0, reason: 'keyCompromise' }, certificate: null }), { authentication: 'certificate-or-key' }))).toBe('revoked');
-    expect(refusalOf(() => judge(agent({ certificate: certificate('c', 10 * DAY, { at: 0, reason: 'superseded' }) })))).toBe('revoked');
+    expect(
+      refusalOf(() =>
+        judge(agent({ revocation: { at: 0, reason: 'keyCompromise' }, certificate: null }), {
+          authentication: 'certificate-or-key',
+        }),
+      ),
+    ).toBe('revoked');
+    expect(
+      refusalOf(() => judge(agent({ certificate: certificate('c', 10 * DAY, { at: 0, reason: 'superseded' }) }))),
+    ).toBe('revoked');
   });
 
   it('lets one without a certificate come by its key where that is allowed', () => {
@@ -135,7 +202,10 @@ describe('judgeCertificate', () => {
   });
 
   it('judges each key by its own certificate', () => {
-    const renewing = agent({ certificate: certificate('old', DAY), next: { publicKey: 'p', keyThumbprint: 'n', certificate: certificate('new', 90 * DAY) } });
+    const renewing = agent({
+      certificate: certificate('old', DAY),
+      next: { publicKey: 'p', keyThumbprint: 'n', certificate: certificate('new', 90 * DAY) },
+    });
     expect(judge(renewing, { now: 50 * DAY }, 'n')).toMatchObject({ thumbprint: 'new' });
     expect(refusalOf(() => judge(renewing, { now: 50 * DAY }))).toBe('certificate_expired');
   });

@@ -18,7 +18,10 @@ describe('API tokens', () => {
     const token = await operators.first();
     expect(token).toMatch(/^qg_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
     expect(await operators.first()).toBeUndefined();
-    expect(await operators.authenticate(`Bearer ${token}`, '10.0.0.7')).toMatchObject({ name: 'first administrator', role: 'administrator' });
+    expect(await operators.authenticate(`Bearer ${token}`, '10.0.0.7')).toMatchObject({
+      name: 'first administrator',
+      role: 'administrator',
+    });
   });
 
   test('are kept as a hash only, and never shown again', async () => {
@@ -34,16 +37,35 @@ describe('API tokens', () => {
   test('a wrong secret, an unknown id, another form, an expired or a removed token are refused', async () => {
     const { clock, operators } = setUp();
     await operators.first();
-    const { token, record } = await operators.create({ name: 'a', role: 'viewer', expiresAt: clock.now + 1000 }, CENTRAL);
+    const { token, record } = await operators.create(
+      { name: 'a', role: 'viewer', expiresAt: clock.now + 1000 },
+      CENTRAL,
+    );
     await operators.authenticate(`Bearer ${token}`, '10.0.0.7');
     const swapped = `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`;
-    for (const header of [undefined, '', token, `Basic ${token}`, `Bearer ${swapped}`, `Bearer ${token.replace(record.id, '0'.repeat(16))}`, `Bearer ${token}x`, 'Bearer qg__']) {
-      await expect(operators.authenticate(header, '10.0.0.7')).rejects.toMatchObject({ code: 'unauthenticated', status: 401 });
+    for (const header of [
+      undefined,
+      '',
+      token,
+      `Basic ${token}`,
+      `Bearer ${swapped}`,
+      `Bearer ${token.replace(record.id, '0'.repeat(16))}`,
+      `Bearer ${token}x`,
+      'Bearer qg__',
+    ]) {
+      await expect(operators.authenticate(header, '10.0.0.7')).rejects.toMatchObject({
+        code: 'unauthenticated',
+        status: 401,
+      });
     }
     clock.now += 1000;
-    await expect(operators.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({ message: expect.stringContaining('expired') });
+    await expect(operators.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({
+      message: expect.stringContaining('expired'),
+    });
     await operators.remove(record.id, CENTRAL);
-    await expect(operators.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({ code: 'unauthenticated' });
+    await expect(operators.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({
+      code: 'unauthenticated',
+    });
   });
 
   test('the last administrator stays', async () => {

@@ -16,7 +16,8 @@ let [ours, strangers]: Authority[] = [];
 let keys: KeyPair;
 let certificate: X509Certificate;
 beforeAll(async () => {
-  const open = async () => await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: () => START });
+  const open = async () =>
+    await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: () => START });
   [ours, strangers] = [await open(), await open()];
   keys = await makeKeyPair();
   certificate = await issue(ours);
@@ -28,11 +29,21 @@ async function issue(authority: Authority | undefined): Promise<X509Certificate>
 }
 
 /** The code of the refusal and what was found; undefined when it is taken. */
-function judged(shown: X509Certificate | undefined, terms: Partial<ClientTerms> = {}, mode: 'none' | 'optional' | 'required' = 'optional'): string | undefined {
+function judged(
+  shown: X509Certificate | undefined,
+  terms: Partial<ClientTerms> = {},
+  mode: 'none' | 'optional' | 'required' = 'optional',
+): string | undefined {
   if (ours === undefined) throw new Error('no authority');
   const own = { ...issuedCertificate(certificate, ours, 'a1', START), installedAt: null, revoked: null };
   try {
-    judgeClientCertificate(mode, shown, { publicKey: spkiOf(keys.publicKey), own, authorities: [ours.certificate], now: START + DAY, ...terms });
+    judgeClientCertificate(mode, shown, {
+      publicKey: spkiOf(keys.publicKey),
+      own,
+      authorities: [ours.certificate],
+      now: START + DAY,
+      ...terms,
+    });
     return undefined;
   } catch (error) {
     return isCoded(error) ? `${error.code}: ${error.message}` : String(error);
@@ -46,16 +57,22 @@ describe('a client certificate', () => {
     expect(judged(certificate, { publicKey: Buffer.from('other') })).toContain('another key');
   });
 
-  it('may be the agent\'s own that has expired, which the record has judged; another expired one may not', () => {
+  it("may be the agent's own that has expired, which the record has judged; another expired one may not", () => {
     expect(judged(certificate, { now: START + 11 * DAY })).toBeUndefined();
     expect(judged(certificate, { now: START + 11 * DAY, own: null })).toMatch(/^certificate_foreign: .*it expired on/);
   });
 
-  it('of a stranger is a stranger\'s before anybody looks at its dates, even under the thumbprint of the record', async () => {
+  it("of a stranger is a stranger's before anybody looks at its dates, even under the thumbprint of the record", async () => {
     const foreign = await issue(strangers);
-    for (const now of [START + DAY, START + 11 * DAY]) expect(judged(foreign, { now })).toMatch(/^certificate_foreign: .*not issued by this Central/);
+    for (const now of [START + DAY, START + 11 * DAY])
+      expect(judged(foreign, { now })).toMatch(/^certificate_foreign: .*not issued by this Central/);
     if (ours === undefined) throw new Error('no authority');
-    const own = { ...issuedCertificate(foreign, ours, 'a1', START), thumbprint: thumbprintOf(foreign), installedAt: null, revoked: null };
+    const own = {
+      ...issuedCertificate(foreign, ours, 'a1', START),
+      thumbprint: thumbprintOf(foreign),
+      installedAt: null,
+      revoked: null,
+    };
     expect(judged(foreign, { own, now: START + 11 * DAY })).toContain('not issued by this Central');
   });
 

@@ -76,7 +76,11 @@ describe('places for connections that are not yet welcomed', () => {
     held('192.0.2.1').place.works();
     expect([first, second, third].map(({ givenUp }) => givenUp)).toEqual([undefined, undefined, 'place_given_up']);
     held('192.0.2.1');
-    expect([first, second, third].map(({ givenUp }) => givenUp)).toEqual([undefined, 'place_given_up', 'place_given_up']);
+    expect([first, second, third].map(({ givenUp }) => givenUp)).toEqual([
+      undefined,
+      'place_given_up',
+      'place_given_up',
+    ]);
   });
 
   it('strangers with an address for each connection lose their oldest to those who come later', () => {

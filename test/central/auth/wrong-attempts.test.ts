@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { AttemptRecords, FIRST_RECORD_MS, MAX_RECORDS_PER_INTERVAL, MOST_RECORDS, RECORD_INTERVAL_MS, type AttemptIncident } from '../../../central/auth/attempt-records.ts';
+import {
+  AttemptRecords,
+  FIRST_RECORD_MS,
+  MAX_RECORDS_PER_INTERVAL,
+  MOST_RECORDS,
+  RECORD_INTERVAL_MS,
+  type AttemptIncident,
+} from '../../../central/auth/attempt-records.ts';
 import { createOperators } from '../../../central/auth/api-tokens.ts';
 import { CENTRAL } from '../../../central/audit.ts';
 import {
@@ -36,7 +43,8 @@ function setUp() {
 describe('wrong secrets', () => {
   test('are answered more and more slowly, up to a bound, whatever kind of secret they are', async () => {
     const { waits, wrong } = setUp();
-    for (let i = 0; i < 12; i += 1) await wrong('192.0.2.7', (['api-token', 'recovery-code', 'enrollment-token'] as const)[i % 3]);
+    for (let i = 0; i < 12; i += 1)
+      await wrong('192.0.2.7', (['api-token', 'recovery-code', 'enrollment-token'] as const)[i % 3]);
     expect(waits).toEqual([250, 500, 1_000, 2_000, 4_000, MAX_DELAY_MS, MAX_DELAY_MS, MAX_DELAY_MS, MAX_DELAY_MS]);
   });
 
@@ -71,7 +79,8 @@ describe('wrong secrets', () => {
     // Another site is not concerned; each of its blocks waits until the site has as many as it may.
     const codes = new Set<unknown>();
     const flood = async (address: (i: number) => string, times: number): Promise<void> => {
-      for (let i = 0; i < times; i += 1) outcomes.push(wrong(address(i)).catch((error: { code: unknown }) => codes.add(error.code)));
+      for (let i = 0; i < times; i += 1)
+        outcomes.push(wrong(address(i)).catch((error: { code: unknown }) => codes.add(error.code)));
     };
     await flood((i) => `2001:db8:0:${i.toString(16)}::1`, 2_000);
     expect(attempts.delayed).toBe(MAX_DELAYED_OF_BLOCK + MAX_DELAYED_OF_SITE);
@@ -94,7 +103,8 @@ describe('wrong secrets', () => {
     const flooded = waits.length;
     for (const address of ['192.0.2.7', '2001:db8::1']) await wrong(address);
     expect(waits.slice(flooded)).toEqual([500, 500]);
-    for (let i = 0; i < 2_000; i += 1) for (let j = 0; j < 3; j += 1) await wrong(`${(0x2100 + i).toString(16)}:${j}::1`);
+    for (let i = 0; i < 2_000; i += 1)
+      for (let j = 0; j < 3; j += 1) await wrong(`${(0x2100 + i).toString(16)}:${j}::1`);
     expect(attempts.size).toBeLessThanOrEqual(1 + MAX_SITES_OF_FAMILY * MAX_BLOCKS_OF_SITE);
   });
 
@@ -107,7 +117,8 @@ describe('wrong secrets', () => {
     hold.on = true;
     const wrong = `Bearer ${token.slice(0, -2)}${token.endsWith('AA') ? 'BB' : 'AA'}`;
     const codes: unknown[] = [];
-    for (let i = 0; i < 5_000; i += 1) void operators.authenticate(wrong, '192.0.2.7').catch((error: { code: string }) => codes.push(error.code));
+    for (let i = 0; i < 5_000; i += 1)
+      void operators.authenticate(wrong, '192.0.2.7').catch((error: { code: string }) => codes.push(error.code));
     expect(await operators.authenticate(`Bearer ${token}`, '192.0.2.7')).toMatchObject({ name: 'a' });
     await new Promise((resolve) => setImmediate(resolve));
     expect(codes).toHaveLength(5_000 - MAX_DELAYED_OF_BLOCK);
@@ -122,9 +133,13 @@ describe('the record of wrong secrets', () => {
     const clock = { now: 0 };
     const timers: { at: number; run: () => void }[] = [];
     const made: AttemptIncident[] = [];
-    const all = new AttemptRecords({ record: (incident) => made.push(incident), now: () => clock.now, after: (ms, run) => timers.push({ at: clock.now + ms, run }) });
+    const all = new AttemptRecords({
+      record: (incident) => made.push(incident),
+      now: () => clock.now,
+      after: (ms, run) => timers.push({ at: clock.now + ms, run }),
+    });
     const pass = (ms: number): void => {
-      for (const until = clock.now + ms; ; ) {
+      for (const until = clock.now + ms; ;) {
         const next = timers.toSorted((a, b) => a.at - b.at)[0];
         if (next === undefined || next.at > until) return void (clock.now = until);
         timers.splice(timers.indexOf(next), 1);
@@ -141,7 +156,13 @@ describe('the record of wrong secrets', () => {
     for (let i = 0; i < 3; i += 1) all.count({ secret: 'recovery-code', address: '', agentId: 'a1' }, '192.0.2.7');
     pass(FIRST_RECORD_MS);
     expect(made).toMatchObject([
-      { kind: 'wrong_api_tokens', agentId: null, address: '192.0.2.7', at: FIRST_RECORD_MS, detail: { attempts: 700, since: '1970-01-01T00:00:00.000Z' } },
+      {
+        kind: 'wrong_api_tokens',
+        agentId: null,
+        address: '192.0.2.7',
+        at: FIRST_RECORD_MS,
+        detail: { attempts: 700, since: '1970-01-01T00:00:00.000Z' },
+      },
       { kind: 'wrong_recovery_codes', agentId: 'a1', address: '192.0.2.7', detail: { attempts: 3 } },
     ]);
     expect(timers).toEqual([]);
@@ -158,7 +179,10 @@ describe('the record of wrong secrets', () => {
   test('is bounded in rows however many addresses guess: the rest is counted together, and no attempt is lost', () => {
     const { made, all, pass } = records();
     for (let i = 0; i < 30_000; i += 1) {
-      all.count({ secret: i % 2 === 0 ? 'api-token' : 'enrollment-token', address: '' }, `2001:db8:${(i >> 8).toString(16)}:${(i & 255).toString(16)}::/64`);
+      all.count(
+        { secret: i % 2 === 0 ? 'api-token' : 'enrollment-token', address: '' },
+        `2001:db8:${(i >> 8).toString(16)}:${(i & 255).toString(16)}::/64`,
+      );
       if (i % 100 === 0) pass(1_000);
     }
     // 300 seconds have passed.

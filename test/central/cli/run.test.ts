@@ -1,5 +1,15 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer as createNetServer, type AddressInfo } from 'node:net';
@@ -23,7 +33,18 @@ interface Result {
   readonly error: string;
 }
 
-async function run(line: readonly string[], environment: Record<string, string> = {}, more: { stdin?: string; workingFolder?: string; signal?: AbortSignal; terminal?: boolean; typed?: string; out?: (text: string) => void } = {}): Promise<Result> {
+async function run(
+  line: readonly string[],
+  environment: Record<string, string> = {},
+  more: {
+    stdin?: string;
+    workingFolder?: string;
+    signal?: AbortSignal;
+    terminal?: boolean;
+    typed?: string;
+    out?: (text: string) => void;
+  } = {},
+): Promise<Result> {
   const out: string[] = [];
   const error: string[] = [];
   const status = await runCli(line, {
@@ -48,7 +69,10 @@ async function socketTo(url: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'queuegate-cli-'));
   const server = createNetServer((socket) => {
     const beyond = connect(Number(new URL(url).port), '127.0.0.1');
-    socket.on('error', () => beyond.destroy()).pipe(beyond.on('error', () => socket.destroy())).pipe(socket);
+    socket
+      .on('error', () => beyond.destroy())
+      .pipe(beyond.on('error', () => socket.destroy()))
+      .pipe(socket);
   });
   onTestFinished(() => {
     server.close();
@@ -58,7 +82,11 @@ async function socketTo(url: string): Promise<string> {
   return folder;
 }
 
-async function start(): Promise<{ rest: Rest; queuegate: (...line: string[]) => Promise<Result>; environment: { QUEUEGATE_DATA_FOLDER: string; QUEUEGATE_TOKEN: string } }> {
+async function start(): Promise<{
+  rest: Rest;
+  queuegate: (...line: string[]) => Promise<Result>;
+  environment: { QUEUEGATE_DATA_FOLDER: string; QUEUEGATE_TOKEN: string };
+}> {
   const rest = await startRest();
   const environment = { QUEUEGATE_DATA_FOLDER: await socketTo(rest.url), QUEUEGATE_TOKEN: rest.tokens.administrator };
   return { rest, environment, queuegate: async (...line) => await run(line, environment) };
@@ -67,7 +95,14 @@ async function start(): Promise<{ rest: Rest; queuegate: (...line: string[]) => 
 describe('parameters', () => {
   test('are listed, set, shown and reset', async () => {
     const { queuegate } = await start();
-    const set = await queuegate('parameters', 'set', 'agents.max=500', 'websocket.trustedProxies=10.0.0.0/8,::1', '--comment', 'pilot');
+    const set = await queuegate(
+      'parameters',
+      'set',
+      'agents.max=500',
+      'websocket.trustedProxies=10.0.0.0/8,::1',
+      '--comment',
+      'pilot',
+    );
     expect(set).toMatchObject({ status: 0, error: '' });
     expect(set.out).toContain('agents.max: 10000 -> 500');
     expect(set.out).toContain('websocket.trustedProxies: (empty) -> 10.0.0.0/8,::1');
@@ -81,7 +116,13 @@ describe('parameters', () => {
 
   test('faults are printed all at once, with the hint, and the status is 1', async () => {
     const { queuegate } = await start();
-    const { status, out, error } = await queuegate('parameters', 'set', 'websocket.port=9150', 'agents.max=many', 'nonsense=1');
+    const { status, out, error } = await queuegate(
+      'parameters',
+      'set',
+      'websocket.port=9150',
+      'agents.max=many',
+      'nonsense=1',
+    );
     expect({ status, out }).toEqual({ status: 1, out: '' });
     expect(error).toContain('websocket.port is 9150; allowed: a port other than that of websocket.secure.port.');
     expect(error).toContain('agents.max is "many"; allowed: a whole number from 1 to 100000');
@@ -91,21 +132,44 @@ describe('parameters', () => {
 
   test('a dry run names who would be cut off; the change itself is refused unless forced', async () => {
     const { rest, queuegate } = await start();
-    rest.online.push({ agentId: 'a', name: 'branch-7', transport: 'wss', address: '10.0.0.7', loopback: false, since: 0 });
+    rest.online.push({
+      agentId: 'a',
+      name: 'branch-7',
+      transport: 'wss',
+      address: '10.0.0.7',
+      loopback: false,
+      since: 0,
+    });
     const off = ['parameters', 'set', 'websocket.secure.enabled=false'];
     const dry = await queuegate(...off, '--dry-run');
     expect(dry.out).toContain('Would cut off:\n  branch-7 (wss from 10.0.0.7');
-    expect(await queuegate(...off)).toMatchObject({ status: 1, error: expect.stringContaining('would cut off 1 agent: branch-7') });
+    expect(await queuegate(...off)).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('would cut off 1 agent: branch-7'),
+    });
     expect((await queuegate(...off, '--force')).out).toContain('Cut off:');
   });
 
   test('a change to be confirmed says so, and is confirmed or undone', async () => {
     const { queuegate } = await start();
-    const set = await queuegate('parameters', 'set', 'websocket.port=8788', '--confirm-within', '60', '--confirm-share', '0.5');
-    expect(set.out).toMatch(/undone at .*Z unless "queuegate parameters confirm" is given before, and 50 % of the 0 agents are back/);
+    const set = await queuegate(
+      'parameters',
+      'set',
+      'websocket.port=8788',
+      '--confirm-within',
+      '60',
+      '--confirm-share',
+      '0.5',
+    );
+    expect(set.out).toMatch(
+      /undone at .*Z unless "queuegate parameters confirm" is given before, and 50 % of the 0 agents are back/,
+    );
     expect((await queuegate('parameters', 'list')).out).toContain('Not confirmed yet');
     expect((await queuegate('parameters', 'undo')).out).toBe('The change is undone.');
-    expect(await queuegate('parameters', 'confirm')).toMatchObject({ status: 1, error: expect.stringContaining('nothing_pending') });
+    expect(await queuegate('parameters', 'confirm')).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('nothing_pending'),
+    });
   });
 });
 
@@ -114,34 +178,85 @@ describe('agents, messages, events and tokens', () => {
     const { rest, queuegate } = await start();
     rest.agents.push(agentRecord({ name: 'Branch-7', id: 'thumb' }));
     expect((await queuegate('agents', 'list')).out).toMatch(/^NAME +STATE.*\nBranch-7 +Pending/);
-    for (const word of ['thumb', 'branch-7']) expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +thumb$/m);
-    expect(await queuegate('agents', 'show', 'nobody')).toMatchObject({ status: 1, error: expect.stringContaining('agent_unknown') });
+    for (const word of ['thumb', 'branch-7'])
+      expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +thumb$/m);
+    expect(await queuegate('agents', 'show', 'nobody')).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('agent_unknown'),
+    });
     expect((await queuegate('agents', 'remove', 'branch-7')).out).toBe('Removed Branch-7.');
   });
 
   test('a word for an agent goes to Central as it was typed; several that fit are printed', async () => {
     const { rest, queuegate } = await start();
-    rest.agents.push(agentRecord({ name: 'one.bank.example', id: '0123456789ab' }), agentRecord({ name: 'two', id: '01234567ffff' }), agentRecord({ name: 'three', id: 'a/b%2F c' }));
-    for (const word of ['one.bank.example', 'ONE.bank.example', '012345678']) expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +0123456789ab$/m);
+    rest.agents.push(
+      agentRecord({ name: 'one.bank.example', id: '0123456789ab' }),
+      agentRecord({ name: 'two', id: '01234567ffff' }),
+      agentRecord({ name: 'three', id: 'a/b%2F c' }),
+    );
+    for (const word of ['one.bank.example', 'ONE.bank.example', '012345678'])
+      expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +0123456789ab$/m);
     expect((await queuegate('agents', 'show', 'a/b%2F c')).out).toMatch(/^name +three$/m);
-    for (const line of [['agents', 'show'], ['agents', 'remove'], ['agents', 'revoke'], ['agents', 'rescue'], ['messages', 'send', '--type', 'x'], ['events', 'list', '--agent'], ['events', 'follow', '--agent'], ['incidents', 'list', '--agent'], ['messages', 'dead-letters', '--agent']]) {
+    for (const line of [
+      ['agents', 'show'],
+      ['agents', 'remove'],
+      ['agents', 'revoke'],
+      ['agents', 'rescue'],
+      ['messages', 'send', '--type', 'x'],
+      ['events', 'list', '--agent'],
+      ['events', 'follow', '--agent'],
+      ['incidents', 'list', '--agent'],
+      ['messages', 'dead-letters', '--agent'],
+    ]) {
       const ambiguous = await queuegate(...line, '01234567');
-      expect(ambiguous, line.join(' ')).toMatchObject({ status: 1, out: '', error: expect.stringContaining('(agent_ambiguous)') });
-      expect(ambiguous.error.split('\n').slice(-2)).toEqual(['  - one.bank.example  0123456789ab', '  - two  01234567ffff']);
-      expect(await queuegate(...line, 'nobody'), line.join(' ')).toMatchObject({ status: 1, out: '', error: expect.stringContaining('(agent_unknown)') });
+      expect(ambiguous, line.join(' ')).toMatchObject({
+        status: 1,
+        out: '',
+        error: expect.stringContaining('(agent_ambiguous)'),
+      });
+      expect(ambiguous.error.split('\n').slice(-2)).toEqual([
+        '  - one.bank.example  0123456789ab',
+        '  - two  01234567ffff',
+      ]);
+      expect(await queuegate(...line, 'nobody'), line.join(' ')).toMatchObject({
+        status: 1,
+        out: '',
+        error: expect.stringContaining('(agent_unknown)'),
+      });
     }
     expect(rest.agents).toHaveLength(3);
   });
 
   test('an agent is revoked with reason and comment, and shown with its certificate', async () => {
     const { rest, queuegate } = await start();
-    const certificate = { thumbprint: 'ab'.repeat(32), serial: '5C1F', issuer: 'cd'.repeat(32), keyThumbprint: 'k', notBefore: 0, notAfter: Date.parse('2027-01-01'), issuedAt: 0, installedAt: null, revoked: null };
-    rest.agents.push({ ...agentRecord({ name: 'Branch-7', id: 'thumb' }), certificate, next: { publicKey: 'p', keyThumbprint: 'ef'.repeat(32), certificate } });
-    expect((await queuegate('agents', 'show', 'thumb')).out).toMatch(/^certificate +until 2027-01-01T00:00:00\.000Z, serial 5C1F[^]*^SHA-256 +AB:AB:[^]*^next key +sha256:ef.*not installed yet$/m);
-    expect((await queuegate('agents', 'revoke', 'branch-7', '--reason', 'keyCompromise', '--comment', 'stolen')).out).toMatch(/^Revoked Branch-7/);
+    const certificate = {
+      thumbprint: 'ab'.repeat(32),
+      serial: '5C1F',
+      issuer: 'cd'.repeat(32),
+      keyThumbprint: 'k',
+      notBefore: 0,
+      notAfter: Date.parse('2027-01-01'),
+      issuedAt: 0,
+      installedAt: null,
+      revoked: null,
+    };
+    rest.agents.push({
+      ...agentRecord({ name: 'Branch-7', id: 'thumb' }),
+      certificate,
+      next: { publicKey: 'p', keyThumbprint: 'ef'.repeat(32), certificate },
+    });
+    expect((await queuegate('agents', 'show', 'thumb')).out).toMatch(
+      /^certificate +until 2027-01-01T00:00:00\.000Z, serial 5C1F[^]*^SHA-256 +AB:AB:[^]*^next key +sha256:ef.*not installed yet$/m,
+    );
+    expect(
+      (await queuegate('agents', 'revoke', 'branch-7', '--reason', 'keyCompromise', '--comment', 'stolen')).out,
+    ).toMatch(/^Revoked Branch-7/);
     expect(rest.revoked).toEqual([{ id: 'thumb', reason: 'keyCompromise', comment: 'stolen' }]);
     expect((await queuegate('agents', 'show', 'thumb')).out).toMatch(/^revoked +.*: keyCompromise$/m);
-    expect(await queuegate('agents', 'revoke', 'thumb', '--reason', 'superseded')).toMatchObject({ status: 1, error: expect.stringContaining('request_invalid') });
+    expect(await queuegate('agents', 'revoke', 'thumb', '--reason', 'superseded')).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('request_invalid'),
+    });
   });
 
   test('control characters of a name never reach the terminal', async () => {
@@ -154,13 +269,21 @@ describe('agents, messages, events and tokens', () => {
     const { rest, environment, queuegate } = await start();
     const folder = temporaryFolder();
     rest.agents.push(agentRecord({ name: 'a' }));
-    expect((await queuegate('messages', 'send', 'a', '--type', 'call', '--data', '{"n":1}')).out).toMatch(/^stored: number 1 for a, id /);
+    expect((await queuegate('messages', 'send', 'a', '--type', 'call', '--data', '{"n":1}')).out).toMatch(
+      /^stored: number 1 for a, id /,
+    );
     const file = folder.write('batch.json', '[{"type":"x"},{"type":"y"}]');
     await queuegate('messages', 'send', 'a', '--file', file);
     await run(['messages', 'send', 'a', '--file', '-'], environment, { stdin: '{"type":"z"}' });
     expect(rest.sent.flatMap(({ messages }) => messages.map(({ type }) => type))).toEqual(['call', 'x', 'y', 'z']);
-    expect(await queuegate('messages', 'send', 'a', '--type', 'x', '--data', '{')).toMatchObject({ status: 1, error: expect.stringContaining('json_bad') });
-    expect(await queuegate('messages', 'send', 'a')).toMatchObject({ status: 2, error: expect.stringContaining('Usage: queuegate messages send AGENT') });
+    expect(await queuegate('messages', 'send', 'a', '--type', 'x', '--data', '{')).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('json_bad'),
+    });
+    expect(await queuegate('messages', 'send', 'a')).toMatchObject({
+      status: 2,
+      error: expect.stringContaining('Usage: queuegate messages send AGENT'),
+    });
   });
 
   test('payloads are sent and shown as the text that they are, and what a terminal would act on is escaped', async () => {
@@ -171,13 +294,17 @@ describe('agents, messages, events and tokens', () => {
     await queuegate('messages', 'send', 'a', '--type', 'x', '--data', data);
     await queuegate('messages', 'send', 'a', '--file', folder.write('one.json', `{"type":"x","data":${data}}`));
     await run(['messages', 'send', 'a', '--file', '-'], environment, { stdin: `[{"type":"x","data":${data}}]` });
-    expect(rest.sent.map(({ messages }) => messages[0]?.json.slice(messages[0].json.indexOf('"type"')))).toEqual(Array.from({ length: 3 }, () => `"type":"x","data":${data}}`));
+    expect(rest.sent.map(({ messages }) => messages[0]?.json.slice(messages[0].json.indexOf('"type"')))).toEqual(
+      Array.from({ length: 3 }, () => `"type":"x","data":${data}}`),
+    );
     rest.events.push('a', { id: '1', source: '/s', type: 't' });
     const kept = rest.events.all[0];
     const json = `{"specversion":"1.0","id":"1","source":"/s","type":"t",\n"data":${data},"more":"\u0085\u202e"}`;
     if (kept !== undefined) rest.events.all[0] = { ...kept, json };
     expect((await queuegate('events', 'list')).out).toContain(data);
-    expect((await queuegate('events', 'list', '--json')).out).toContain(`"event":${json.replace('\n', ' ').replace('\u0085\u202e', String.raw`\u0085\u202e`)}}`);
+    expect((await queuegate('events', 'list', '--json')).out).toContain(
+      `"event":${json.replace('\n', ' ').replace('\u0085\u202e', String.raw`\u0085\u202e`)}}`,
+    );
   });
 
   test('events are listed, and followed until interrupted', async () => {
@@ -186,43 +313,68 @@ describe('agents, messages, events and tokens', () => {
     expect((await queuegate('events', 'list')).out).toContain('Next: --after 1');
     const interrupted = new AbortController();
     const seen: string[] = [];
-    const following = run(['events', 'follow', '--json'], environment, { signal: interrupted.signal, out: (text) => seen.push(text) });
+    const following = run(['events', 'follow', '--json'], environment, {
+      signal: interrupted.signal,
+      out: (text) => seen.push(text),
+    });
     while (rest.events.waiting === 0) await new Promise(setImmediate);
     rest.events.push('a', { id: '2', source: '/s', type: 'new' });
     while (seen.length === 0) await new Promise(setImmediate);
     interrupted.abort();
     await following;
-    expect(seen.map((line) => JSON.parse(line) as unknown)).toEqual([expect.objectContaining({ cursor: 2, event: expect.objectContaining({ type: 'new' }) })]);
+    expect(seen.map((line) => JSON.parse(line) as unknown)).toEqual([
+      expect.objectContaining({ cursor: 2, event: expect.objectContaining({ type: 'new' }) }),
+    ]);
   });
 
   test('on a terminal secrets are shown, the enrolment line as it is to be copied', async () => {
     const { queuegate } = await start();
-    expect((await queuegate('tokens', 'create-enrolment', '--agent-name', 'branch-7')).out).toMatch(/^ {2}queue-agent enrol https:\/\/central\.test:9150 --token qge_\w+\S+ --pin sha256:00$/m);
-    const made = JSON.parse((await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--json')).out) as { id: string; token: string };
+    expect((await queuegate('tokens', 'create-enrolment', '--agent-name', 'branch-7')).out).toMatch(
+      /^ {2}queue-agent enrol https:\/\/central\.test:9150 --token qge_\w+\S+ --pin sha256:00$/m,
+    );
+    const made = JSON.parse(
+      (await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--json')).out,
+    ) as { id: string; token: string };
     expect(made.token).toMatch(/^qg_/);
-    const { enrolmentTokens } = JSON.parse((await queuegate('tokens', 'list', '--json')).out) as { enrolmentTokens: { id: string }[] };
-    for (const id of [made.id, enrolmentTokens[0]?.id ?? '']) expect((await queuegate('tokens', 'remove', id)).status).toBe(0);
+    const { enrolmentTokens } = JSON.parse((await queuegate('tokens', 'list', '--json')).out) as {
+      enrolmentTokens: { id: string }[];
+    };
+    for (const id of [made.id, enrolmentTokens[0]?.id ?? ''])
+      expect((await queuegate('tokens', 'remove', id)).status).toBe(0);
   });
 
   test('lists that are empty say so', async () => {
     const { queuegate } = await start();
-    for (const line of [['incidents', 'list'], ['messages', 'dead-letters'], ['agents', 'list']]) expect((await queuegate(...line)).out).toMatch(/^No /);
+    for (const line of [
+      ['incidents', 'list'],
+      ['messages', 'dead-letters'],
+      ['agents', 'list'],
+    ])
+      expect((await queuegate(...line)).out).toMatch(/^No /);
   });
 });
 
 describe('without a terminal', () => {
   const SECRET = /qge?_[0-9a-f]{16}_[\w-]{43}/;
-  const CREATE = [['tokens', 'create', '--name', 'monitor', '--role', 'viewer'], ['tokens', 'create-enrolment']];
+  const CREATE = [
+    ['tokens', 'create', '--name', 'monitor', '--role', 'viewer'],
+    ['tokens', 'create-enrolment'],
+  ];
 
   test('no secret is on the standard output, not in JSON either: it is in a new file for this account, which the output names', async () => {
     const { environment } = await start();
     const folder = temporaryFolder();
     for (const line of CREATE) {
       for (const json of [[], ['--json']]) {
-        const { status, out, error } = await run([...line, ...json], { ...environment, XDG_STATE_HOME: folder.path('state') }, { terminal: false });
+        const { status, out, error } = await run(
+          [...line, ...json],
+          { ...environment, XDG_STATE_HOME: folder.path('state') },
+          { terminal: false },
+        );
         expect({ status, error }).toEqual({ status: 0, error: '' });
         expect(out).not.toMatch(SECRET);
-        const file = new RegExp(`${folder.path('state')}/queuegate/(?:api|enrollment)-token-[\\w-]+`).exec(out)?.[0] ?? '';
+        const file =
+          new RegExp(`${folder.path('state')}/queuegate/(?:api|enrollment)-token-[\\w-]+`).exec(out)?.[0] ?? '';
         expect(readFileSync(file, 'utf8')).toMatch(new RegExp(`^${SECRET.source}\\n$`));
         expect(lstatSync(file).mode & 0o7777).toBe(0o600);
       }
@@ -238,7 +390,9 @@ describe('without a terminal', () => {
     expect(out).toMatch(/^ {2}queue-agent enrol https:\/\/central\.test:9150 --token-file token --pin sha256:00$/m);
     expect(out).not.toMatch(SECRET);
     expect(readFileSync(folder.path('token'), 'utf8')).toMatch(/^qge_\S+\n$/);
-    expect((await run(['tokens', 'create-enrolment', '--out', 'a b'], environment, place)).out).toContain("--token-file 'a b' --pin");
+    expect((await run(['tokens', 'create-enrolment', '--out', 'a b'], environment, place)).out).toContain(
+      "--token-file 'a b' --pin",
+    );
   });
 
   test('no token is made that cannot be kept', async () => {
@@ -250,31 +404,58 @@ describe('without a terminal', () => {
     mkdirSync(folder.path('open'));
     chmodSync(folder.path('open'), 0o777);
     for (const out of ['victim', 'link', 'open/token', 'none/token']) {
-      expect(await run(['tokens', 'create', '--name', 'm', '--role', 'viewer', '--out', folder.path(out)], environment)).toMatchObject({ status: 1, out: '', error: expect.stringMatching(/secret_file_|file_unwritable/) });
+      expect(
+        await run(['tokens', 'create', '--name', 'm', '--role', 'viewer', '--out', folder.path(out)], environment),
+      ).toMatchObject({ status: 1, out: '', error: expect.stringMatching(/secret_file_|file_unwritable/) });
     }
     writeFileSync(folder.path('state'), 'a file');
-    expect(await run(['tokens', 'create', '--name', 'm', '--role', 'viewer'], { ...environment, XDG_STATE_HOME: folder.path('state') }, { terminal: false })).toMatchObject({ status: 1, out: '', error: expect.stringContaining('secret_place_missing') });
-    expect([(await rest.store.tokens.listApiTokens()).length, readFileSync(victim, 'utf8'), readdirSync(folder.path('open'))]).toEqual([before, 'untouched', []]);
+    expect(
+      await run(
+        ['tokens', 'create', '--name', 'm', '--role', 'viewer'],
+        { ...environment, XDG_STATE_HOME: folder.path('state') },
+        { terminal: false },
+      ),
+    ).toMatchObject({ status: 1, out: '', error: expect.stringContaining('secret_place_missing') });
+    expect([
+      (await rest.store.tokens.listApiTokens()).length,
+      readFileSync(victim, 'utf8'),
+      readdirSync(folder.path('open')),
+    ]).toEqual([before, 'untouched', []]);
   });
 });
 
 describe('text from elsewhere', () => {
   /** ESC and a C1 control; right-to-left override and isolate (UAX #9); a line and a carriage return; a half of a pair. */
   const HOSTILE = 'a\u001b[2J\u009b1m\u202eb\u2066c\r\nerror: forged\ud800';
-  // oxlint-disable-next-line no-control-regex
-  const ACTS = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|(?<![\ud800-\udbff])[\udc00-\udfff]|[\ud800-\udbff](?![\udc00-\udfff])/;
+  const ACTS =
+    // oxlint-disable-next-line no-control-regex
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|(?<![\ud800-\udbff])[\udc00-\udfff]|[\ud800-\udbff](?![\udc00-\udfff])/;
 
   /** A Central that answers everything with this. */
   async function hostile(status: number, body: unknown, type = 'application/json'): Promise<Record<string, string>> {
-    const server = createServer((_request, response) => response.writeHead(status, { 'content-type': type }).end(typeof body === 'string' ? body : JSON.stringify(body)));
+    const server = createServer((_request, response) =>
+      response.writeHead(status, { 'content-type': type }).end(typeof body === 'string' ? body : JSON.stringify(body)),
+    );
     onTestFinished(() => void server.close());
     await once(server.listen(0, '127.0.0.1'), 'listening');
-    return { QUEUEGATE_TOKEN: 'x', QUEUEGATE_DATA_FOLDER: await socketTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`) };
+    return {
+      QUEUEGATE_TOKEN: 'x',
+      QUEUEGATE_DATA_FOLDER: await socketTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+    };
   }
 
   test('is escaped in tables and facts, and begins no line of its own', async () => {
     const agent = { id: HOSTILE, name: HOSTILE, state: HOSTILE, stateSince: HOSTILE, session: {}, logs: {} };
-    const answers: Readonly<Record<string, unknown>> = { agents: [agent], next: null, tokens: [{ id: 'i', name: HOSTILE, role: HOSTILE }], enrolmentTokens: [{ id: 'i', agentName: HOSTILE }], problems: [HOSTILE], listeners: [{ listener: HOSTILE, text: HOSTILE }], central: HOSTILE, certificate: null };
+    const answers: Readonly<Record<string, unknown>> = {
+      agents: [agent],
+      next: null,
+      tokens: [{ id: 'i', name: HOSTILE, role: HOSTILE }],
+      enrolmentTokens: [{ id: 'i', agentName: HOSTILE }],
+      problems: [HOSTILE],
+      listeners: [{ listener: HOSTILE, text: HOSTILE }],
+      central: HOSTILE,
+      certificate: null,
+    };
     const environment = await hostile(200, answers);
     for (const line of [['agents', 'list'], ['tokens', 'list'], ['status']]) {
       for (const json of [[], ['--json']]) {
@@ -290,7 +471,17 @@ describe('text from elsewhere', () => {
   });
 
   test('is escaped in refusals and their hints', async () => {
-    const environment = await hostile(409, { type: 'urn:queuegate:error:forged', title: HOSTILE, detail: HOSTILE, hint: HOSTILE, errors: [{ text: HOSTILE }, { text: `x${HOSTILE}` }] }, 'application/problem+json');
+    const environment = await hostile(
+      409,
+      {
+        type: 'urn:queuegate:error:forged',
+        title: HOSTILE,
+        detail: HOSTILE,
+        hint: HOSTILE,
+        errors: [{ text: HOSTILE }, { text: `x${HOSTILE}` }],
+      },
+      'application/problem+json',
+    );
     const { status, out, error } = await run(['status'], environment);
     expect([status, out]).toEqual([1, '']);
     expect(error).not.toMatch(ACTS);
@@ -317,11 +508,21 @@ describe('passwords', () => {
       [[], {}, { typed: `${password}\r` }],
     ];
     for (const [i, [flags, variables, more]] of ways.entries()) {
-      const ended = await run(['backup', '--out', folder.path(`${i}.qgb`), ...flags], { ...environment, ...variables }, more);
+      const ended = await run(
+        ['backup', '--out', folder.path(`${i}.qgb`), ...flags],
+        { ...environment, ...variables },
+        more,
+      );
       expect(ended.error).not.toContain('backup_password_missing');
     }
-    expect((await run(['backup', '--out', folder.path('none')], environment)).error).toContain('backup_password_missing');
-    for (const line of [['backup', '--password', password, '--out', 'x'], ['tokens', 'list', '--token', 'x']]) expect(await run(line, environment)).toMatchObject({ status: 2 });
+    expect((await run(['backup', '--out', folder.path('none')], environment)).error).toContain(
+      'backup_password_missing',
+    );
+    for (const line of [
+      ['backup', '--password', password, '--out', 'x'],
+      ['tokens', 'list', '--token', 'x'],
+    ])
+      expect(await run(line, environment)).toMatchObject({ status: 2 });
   });
 });
 
@@ -337,7 +538,10 @@ describe('status and certificate authority', () => {
     expect((await queuegate('ca', 'export', '--out', file)).out).toBe(`Written to ${file}.`);
     expect(readFileSync(file, 'utf8')).toContain('BEGIN CERTIFICATE');
     expect((await queuegate('ca', 'export')).out).toContain('BEGIN CERTIFICATE');
-    expect(await queuegate('ca', 'export', '--out', '/nonexistent/x')).toMatchObject({ status: 1, error: expect.stringContaining('file_not_written') });
+    expect(await queuegate('ca', 'export', '--out', '/nonexistent/x')).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('file_not_written'),
+    });
   });
 });
 
@@ -352,26 +556,44 @@ describe('the command line itself', () => {
 
   test('what it does not know is status 2, with the usage', async () => {
     const { queuegate } = await start();
-    expect(await queuegate('paramters', 'list')).toMatchObject({ status: 2, error: expect.stringContaining('command_unknown') });
-    expect(await queuegate('parameters', 'lst')).toMatchObject({ status: 2, error: expect.stringContaining('parameters list') });
-    expect(await queuegate('status', '--jsn')).toMatchObject({ status: 2, error: expect.stringContaining('Usage: queuegate status') });
+    expect(await queuegate('paramters', 'list')).toMatchObject({
+      status: 2,
+      error: expect.stringContaining('command_unknown'),
+    });
+    expect(await queuegate('parameters', 'lst')).toMatchObject({
+      status: 2,
+      error: expect.stringContaining('parameters list'),
+    });
+    expect(await queuegate('status', '--jsn')).toMatchObject({
+      status: 2,
+      error: expect.stringContaining('Usage: queuegate status'),
+    });
     expect(await queuegate('agents', 'show')).toMatchObject({ status: 2 });
     expect(await queuegate('status', 'now')).toMatchObject({ status: 2 });
     expect(await queuegate('status', '--token', 'x')).toMatchObject({ status: 2 });
   });
 
   test('takes the token from the file that Central wrote, or from another one', async () => {
-    const { rest, environment: { QUEUEGATE_DATA_FOLDER } } = await start();
+    const {
+      rest,
+      environment: { QUEUEGATE_DATA_FOLDER },
+    } = await start();
     const folder = temporaryFolder();
     const file = folder.write('token', `${rest.tokens.administrator}\n`);
     expect((await run(['status', '--token-file', file], { QUEUEGATE_DATA_FOLDER })).status).toBe(0);
-    expect(await run(['status'], { QUEUEGATE_DATA_FOLDER })).toMatchObject({ status: 1, error: expect.stringContaining('token_missing') });
+    expect(await run(['status'], { QUEUEGATE_DATA_FOLDER })).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('token_missing'),
+    });
     writeFileSync(join(QUEUEGATE_DATA_FOLDER, 'administrator-token'), rest.tokens.administrator);
     expect((await run(['status'], { QUEUEGATE_DATA_FOLDER })).status).toBe(0);
   });
 
   test('a token never goes over plain HTTP to another host', async () => {
-    expect(await run(['status', '--url', 'http://192.0.2.1:8080'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('token_over_plain_http') });
+    expect(await run(['status', '--url', 'http://192.0.2.1:8080'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('token_over_plain_http'),
+    });
   });
 
   test('a token never goes over plain HTTP to this host either: another process may hold the port', async () => {
@@ -384,8 +606,14 @@ describe('the command line itself', () => {
     await once(thief.listen(0, '127.0.0.1'), 'listening');
     const { port } = thief.address() as AddressInfo;
     for (const url of [`http://127.0.0.1:${port}`, `http://localhost:${port}/`, `HTTP://[::ffff:127.0.0.1]:${port}`]) {
-      for (const given of [await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' }), await run(['status'], { QUEUEGATE_URL: url, QUEUEGATE_TOKEN: 'x' })]) {
-        expect(given).toMatchObject({ status: 1, error: expect.stringMatching(/leave out --url[^]*token_over_plain_http/) });
+      for (const given of [
+        await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' }),
+        await run(['status'], { QUEUEGATE_URL: url, QUEUEGATE_TOKEN: 'x' }),
+      ]) {
+        expect(given).toMatchObject({
+          status: 1,
+          error: expect.stringMatching(/leave out --url[^]*token_over_plain_http/),
+        });
       }
     }
     expect(received).toEqual([]);
@@ -393,8 +621,14 @@ describe('the command line itself', () => {
 
   test('a Central that is not there says what to do', async () => {
     const folder = temporaryFolder();
-    expect(await run(['status'], { QUEUEGATE_TOKEN: 'x', QUEUEGATE_DATA_FOLDER: folder.path('.') })).toMatchObject({ status: 1, error: expect.stringMatching(/Start Central[^]*local_socket_missing/) });
-    expect(await run(['status', '--url', 'https://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringMatching(/administration_unreachable/) });
+    expect(await run(['status'], { QUEUEGATE_TOKEN: 'x', QUEUEGATE_DATA_FOLDER: folder.path('.') })).toMatchObject({
+      status: 1,
+      error: expect.stringMatching(/Start Central[^]*local_socket_missing/),
+    });
+    expect(await run(['status', '--url', 'https://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
+      status: 1,
+      error: expect.stringMatching(/administration_unreachable/),
+    });
   });
 
   test('a server that is not a Central, and one that redirects, get one request and no second', async () => {
@@ -407,14 +641,28 @@ describe('the command line itself', () => {
     });
     onTestFinished(() => void server.close());
     await once(server.listen(0, '127.0.0.1'), 'listening');
-    const environment = { QUEUEGATE_TOKEN: 'x', QUEUEGATE_DATA_FOLDER: await socketTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`) };
-    for (const line of [['status'], ['ca', 'list'], ['ca', 'export']]) expect(await run(line, environment)).toMatchObject({ status: 1, out: '', error: expect.stringContaining('no_administration') });
+    const environment = {
+      QUEUEGATE_TOKEN: 'x',
+      QUEUEGATE_DATA_FOLDER: await socketTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+    };
+    for (const line of [['status'], ['ca', 'list'], ['ca', 'export']])
+      expect(await run(line, environment)).toMatchObject({
+        status: 1,
+        out: '',
+        error: expect.stringContaining('no_administration'),
+      });
     expect(asked).toEqual(['/api/v1/status', '/api/v1/ca', '/api/v1/ca/root.pem']);
   });
 
   test('environment variables that weaken TLS are refused before a token is sent', async () => {
-    for (const [name, value] of [['NODE_TLS_REJECT_UNAUTHORIZED', '0'], ['NODE_OPTIONS', '--max-old-space-size=64 --tls-min-v1.0'], ['NODE_OPTIONS', '--tls-keylog=/tmp/keys']] as const) {
-      expect(await run(['status', '--url', 'https://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x', [name]: value })).toMatchObject({ status: 1, error: expect.stringMatching(new RegExp(`${name}[^]*tls_weakened`)) });
+    for (const [name, value] of [
+      ['NODE_TLS_REJECT_UNAUTHORIZED', '0'],
+      ['NODE_OPTIONS', '--max-old-space-size=64 --tls-min-v1.0'],
+      ['NODE_OPTIONS', '--tls-keylog=/tmp/keys'],
+    ] as const) {
+      expect(
+        await run(['status', '--url', 'https://127.0.0.1:1'], { QUEUEGATE_TOKEN: 'x', [name]: value }),
+      ).toMatchObject({ status: 1, error: expect.stringMatching(new RegExp(`${name}[^]*tls_weakened`)) });
     }
   });
 
@@ -423,20 +671,44 @@ describe('the command line itself', () => {
     const { keyMaterial } = memoryStore();
     const authority = await openAuthority({ keyMaterial, central: 'central.test', now: Date.now });
     const identity = await openServerIdentity({ keyMaterial, authority, now: Date.now });
-    await identity.adopt(await identity.stage({ names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 30 }), CENTRAL);
+    await identity.adopt(
+      await identity.stage({
+        names: ['central.test'],
+        subjectAlternativeNames: [],
+        distinguishedName: '',
+        lifetimeDays: 30,
+      }),
+      CENTRAL,
+    );
     const { key, chain } = identity.current() ?? { key: '', chain: '' };
-    const server = createHttpsServer({ key, cert: chain }, (_request, response) => response.setHeader('content-type', 'application/json').end('{"version":"9","problems":[],"certificate":null}'));
+    const server = createHttpsServer({ key, cert: chain }, (_request, response) =>
+      response.setHeader('content-type', 'application/json').end('{"version":"9","problems":[],"certificate":null}'),
+    );
     onTestFinished(() => void server.close());
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const url = `https://localhost:${(server.address() as AddressInfo).port}`;
     const ca = folder.write('root.pem', authority.pem);
-    expect(await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 1, error: expect.stringContaining('central_not_trusted') });
-    expect(await run(['status', '--url', url, '--ca', ca], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({ status: 0, out: expect.stringMatching(/version +9/) });
+    expect(await run(['status', '--url', url], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('central_not_trusted'),
+    });
+    expect(await run(['status', '--url', url, '--ca', ca], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
+      status: 0,
+      out: expect.stringMatching(/version +9/),
+    });
   });
 
   test('as a program: an error goes to the standard error with its hint, without a stack', async () => {
-    const failed: unknown = await promisify(execFile)(process.execPath, ['central/cli.ts', 'status', '--url', 'https://127.0.0.1:1'], { env: { ...process.env, QUEUEGATE_TOKEN: 'x' } }).catch((error: unknown) => error);
-    expect(failed).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^error: Central cannot be reached/) });
+    const failed: unknown = await promisify(execFile)(
+      process.execPath,
+      ['central/cli.ts', 'status', '--url', 'https://127.0.0.1:1'],
+      { env: { ...process.env, QUEUEGATE_TOKEN: 'x' } },
+    ).catch((error: unknown) => error);
+    expect(failed).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^error: Central cannot be reached/),
+    });
     expect((failed as { stderr: string }).stderr).not.toContain('    at ');
   });
 });

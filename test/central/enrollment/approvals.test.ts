@@ -4,7 +4,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../../agent/identity/csr.ts';
 import { addressBlock } from '../../../central/auth/address-rules.ts';
 import { siteOf } from '../../../central/auth/wrong-attempts.ts';
-import { createApprovals, MAX_PENDING, MAX_PENDING_OF_BLOCK, type Approvals } from '../../../central/enrollment/approvals.ts';
+import {
+  createApprovals,
+  MAX_PENDING,
+  MAX_PENDING_OF_BLOCK,
+  type Approvals,
+} from '../../../central/enrollment/approvals.ts';
 import { readRequest } from '../../../central/pki/x509/csr.ts';
 import type { Grants } from '../../../central/enrollment/credentials.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
@@ -24,7 +29,14 @@ let pending: number;
 beforeEach(async () => {
   [now, granted, pending] = [1_790_000_000_000, 0, -1];
   store = await openSqliteStore({ folder: await cleanup.folder(), deduplicationMs: DAY, onFailure: () => undefined });
-  const answer = (id: string, name: string, certificate: string) => ({ id, name, central: 'c', signingKey: 's', certificate, truststore: 't' });
+  const answer = (id: string, name: string, certificate: string) => ({
+    id,
+    name,
+    central: 'c',
+    signingKey: 's',
+    certificate,
+    truststore: 't',
+  });
   // Making certificates is central/enrollment/credentials.ts's own.
   const grants: Grants = {
     async grant({ id, name }) {
@@ -33,7 +45,16 @@ beforeEach(async () => {
     },
     again: async ({ id, name }, certificate) => answer(id, name, certificate),
   };
-  approvals = createApprovals({ agents: store.agents, enrolments: store.enrolments, audit: store.audit, grants, blockOf: addressBlock, siteOf, onPending: (count) => (pending = count), now: () => now });
+  approvals = createApprovals({
+    agents: store.agents,
+    enrolments: store.enrolments,
+    audit: store.audit,
+    grants,
+    blockOf: addressBlock,
+    siteOf,
+    onPending: (count) => (pending = count),
+    now: () => now,
+  });
 });
 afterEach(async () => {
   await store.stop();
@@ -50,7 +71,11 @@ async function machine(name: string, address = '10.0.0.7'): Promise<Machine> {
   const key = await loadOrCreateKey(await cleanup.folder());
   const { pem: csr } = await makeRequest(key, name);
   const read = readRequest(csr);
-  return { name, key: key.thumbprint, ask: () => approvals.ask({ csr, name }, read, { over: 'wss', address, direct: true }) };
+  return {
+    name,
+    key: key.thumbprint,
+    ask: () => approvals.ask({ csr, name }, read, { over: 'wss', address, direct: true }),
+  };
 }
 
 describe('machines that ask', () => {
@@ -64,7 +89,10 @@ describe('machines that ask', () => {
     expect(await one.ask()).toMatchObject({ certificate: 'certificate 1' });
     expect(granted).toBe(1);
     const [enrol, accept] = await store.audit.list({ limit: 2 });
-    expect([accept, enrol]).toMatchObject([{ action: 'enrolment.accept', who: 'admin', comment: 'why' }, { action: 'agent.enrol', who: 'accepted by admin', from: '10.0.0.7' }]);
+    expect([accept, enrol]).toMatchObject([
+      { action: 'enrolment.accept', who: 'admin', comment: 'why' },
+      { action: 'agent.enrol', who: 'accepted by admin', from: '10.0.0.7' },
+    ]);
   });
 
   it('cost no write for the same request again within a moment', async () => {
@@ -101,16 +129,44 @@ describe('machines that ask', () => {
     expect(await three.ask()).toMatchObject({ status: 'pending' });
   });
 
-  const bounds = { most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+  const bounds = {
+    most: MAX_PENDING,
+    mostOfBlock: MAX_PENDING_OF_BLOCK,
+    silentBefore: 0,
+    pendingBefore: 0,
+    rejectedBefore: 0,
+    acceptedBefore: 0,
+  };
   const fill = (from: number, count: number, address: string) =>
-    Promise.allSettled(Array.from({ length: count }, (_, i) => store.enrolments.ask({ keyThumbprint: `key ${from + i}`, name: 'n', id: null, csr: 'c', address, block: addressBlock(address), site: siteOf(addressBlock(address)), transport: 'wss' }, bounds, now)));
+    Promise.allSettled(
+      Array.from({ length: count }, (_, i) =>
+        store.enrolments.ask(
+          {
+            keyThumbprint: `key ${from + i}`,
+            name: 'n',
+            id: null,
+            csr: 'c',
+            address,
+            block: addressBlock(address),
+            site: siteOf(addressBlock(address)),
+            transport: 'wss',
+          },
+          bounds,
+          now,
+        ),
+      ),
+    );
 
   it('are a thousand at most, and fifty of one address', async () => {
     await fill(0, MAX_PENDING_OF_BLOCK, '10.0.0.7');
     await expect((await machine('a')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address' });
     const other = await machine('b', '10.0.0.8');
     await other.ask();
-    await Promise.all(Array.from({ length: MAX_PENDING - MAX_PENDING_OF_BLOCK - 1 }, (_, i) => fill(MAX_PENDING_OF_BLOCK + i, 1, `10.1.${i >> 8}.${i & 255}`)));
+    await Promise.all(
+      Array.from({ length: MAX_PENDING - MAX_PENDING_OF_BLOCK - 1 }, (_, i) =>
+        fill(MAX_PENDING_OF_BLOCK + i, 1, `10.1.${i >> 8}.${i & 255}`),
+      ),
+    );
     await fill(5_000, MAX_PENDING_OF_BLOCK, '10.0.0.9');
     expect(await other.ask()).toMatchObject({ status: 'pending' });
     await approvals.measure();
@@ -137,18 +193,43 @@ describe('machines that ask', () => {
   });
 
   it('from one IPv6 /64 share the bound of one address', async () => {
-    await Promise.all(Array.from({ length: MAX_PENDING_OF_BLOCK }, (_, i) => fill(i, 1, `2001:db8:0:1::${(i + 1).toString(16)}`)));
-    await expect((await machine('a', '2001:db8:0:1:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address', message: expect.stringContaining('2001:db8:0:1::/64') });
+    await Promise.all(
+      Array.from({ length: MAX_PENDING_OF_BLOCK }, (_, i) => fill(i, 1, `2001:db8:0:1::${(i + 1).toString(16)}`)),
+    );
+    await expect((await machine('a', '2001:db8:0:1:ffff::1')).ask()).rejects.toMatchObject({
+      code: 'enrolments_full_of_address',
+      message: expect.stringContaining('2001:db8:0:1::/64'),
+    });
     expect(await (await machine('b', '2001:db8:0:2::1')).ask()).toMatchObject({ status: 'pending' });
-    expect((await approvals.counts()).blocks).toEqual([{ block: '2001:db8:0:1::/64', pending: MAX_PENDING_OF_BLOCK }, { block: '2001:db8:0:2::/64', pending: 1 }]);
+    expect((await approvals.counts()).blocks).toEqual([
+      { block: '2001:db8:0:1::/64', pending: MAX_PENDING_OF_BLOCK },
+      { block: '2001:db8:0:2::/64', pending: 1 },
+    ]);
   });
 
   it('are meant by a beginning of the thumbprint only where one alone begins so', async () => {
     const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
-    for (const end of ['1', '2']) await store.enrolments.ask({ keyThumbprint: `0123456789${end}`, name: 'n', id: null, csr: 'c', address: 'a', block: 'a', site: 'a', transport: 'wss' }, bounds, now);
+    for (const end of ['1', '2'])
+      await store.enrolments.ask(
+        {
+          keyThumbprint: `0123456789${end}`,
+          name: 'n',
+          id: null,
+          csr: 'c',
+          address: 'a',
+          block: 'a',
+          site: 'a',
+          transport: 'wss',
+        },
+        bounds,
+        now,
+      );
     await expect(approvals.accept('01234567', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_ambiguous' });
-    for (const bad of ['0123456', 'g'.repeat(8), '', '%', 'a'.repeat(65)]) await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_thumbprint_bad' });
+    for (const bad of ['0123456', 'g'.repeat(8), '', '%', 'a'.repeat(65)])
+      await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_thumbprint_bad' });
     await expect(approvals.reject('99999999', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_not_asked' });
-    expect(await approvals.reject('sha256:01:23:45:67:89:1', ADMIN, {})).toMatchObject({ keyThumbprint: '01234567891' });
+    expect(await approvals.reject('sha256:01:23:45:67:89:1', ADMIN, {})).toMatchObject({
+      keyThumbprint: '01234567891',
+    });
   });
 });

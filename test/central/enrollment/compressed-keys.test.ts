@@ -1,6 +1,15 @@
 // One key is one key, however its point is written: a revoked one is refused in compressed and hybrid form by every way in, as it
 // is uncompressed. And nothing is computed with a certificate request before its sender has shown that they may send one.
-import { createPrivateKey, createPublicKey, ECDH, generateKeyPairSync, randomUUID, sign, verify, type KeyObject } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  ECDH,
+  generateKeyPairSync,
+  randomUUID,
+  sign,
+  verify,
+  type KeyObject,
+} from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { CENTRAL } from '../../../central/audit.ts';
 import { AgentRate } from '../../../central/sessions/limits/agent-rate.ts';
@@ -26,7 +35,14 @@ import { bits, der, ECDSA_SHA256, oid, pemOf, positive, sequence, TAG } from '..
 import { canonicalP256, readP256, spkiOf } from '../../../shared/x509/public-key.ts';
 import { proofKey, readEnrolmentToken, requestMac } from '../../../shared/wire/enrollment.ts';
 import type { CentralControl, Hello } from '../../../shared/wire/messages.ts';
-import { helloTranscript, keyThumbprint, readPublicKey, renewTranscript, shownThumbprint, signTranscript } from '../../../shared/wire/proof.ts';
+import {
+  helloTranscript,
+  keyThumbprint,
+  readPublicKey,
+  renewTranscript,
+  shownThumbprint,
+  signTranscript,
+} from '../../../shared/wire/proof.ts';
 import { readRescueCode, rescueKey, rescueMac } from '../../../shared/wire/recovery.ts';
 import { cpuMs, MAX_CPU_MS } from '../../bait.ts';
 import { Cleanup } from '../../flow/processes.ts';
@@ -54,7 +70,10 @@ function spkiIn(form: Form, key: KeyObject): Buffer {
 function requestOf(key: KeyObject, form: Form, name = 'branch-7', signer = key): string {
   const subject = sequence(der(TAG.set, sequence(oid('550403'), der(TAG.utf8, Buffer.from(name)))));
   const information = sequence(positive(Buffer.from([0])), subject, spkiIn(form, key), der(0xa0));
-  return pemOf('CERTIFICATE REQUEST', sequence(information, sequence(oid(ECDSA_SHA256)), bits(sign('sha256', information, signer))));
+  return pemOf(
+    'CERTIFICATE REQUEST',
+    sequence(information, sequence(oid(ECDSA_SHA256)), bits(sign('sha256', information, signer))),
+  );
 }
 
 const cleanup = new Cleanup();
@@ -77,19 +96,77 @@ beforeEach(async () => {
   tokens = createEnrolmentTokens({ tokens: store.tokens, audit, now });
   authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'], certificates: () => authority.roots() };
-  const grants = createGrants({ authority, trust, certificates, signingKey: 'S'.repeat(64), central: 'central.test', lifetimeDays: () => 30, now });
-  approvals = createApprovals({ agents, enrolments, audit, grants, blockOf: addressBlock, siteOf, onPending: () => undefined, now });
-  rescues = createRescues({ agents, enrolments, audit, grants, attempts, pin: () => 'sha256:00', onRescued: () => undefined, now });
-  issuing = createIssuing({ agents, enrolments, audit, grants, authority, trust, signing: { chain: () => [authority.certificate] }, policy: () => policy, now });
-  enrolment = createEnrolment({ agents, audit, tokens, grants, approvals, rescues, attempts, policy: () => policy, now });
-  renewals = new Renewals({ agents, certificates, authority, lifetimeDays: () => 30, online: () => 1, incidents: { record: () => undefined }, metrics: createMetrics(), log: { debug: () => undefined, info: () => undefined, warn: () => undefined }, rate: new AgentRate(100, 1, now), now });
+  const grants = createGrants({
+    authority,
+    trust,
+    certificates,
+    signingKey: 'S'.repeat(64),
+    central: 'central.test',
+    lifetimeDays: () => 30,
+    now,
+  });
+  approvals = createApprovals({
+    agents,
+    enrolments,
+    audit,
+    grants,
+    blockOf: addressBlock,
+    siteOf,
+    onPending: () => undefined,
+    now,
+  });
+  rescues = createRescues({
+    agents,
+    enrolments,
+    audit,
+    grants,
+    attempts,
+    pin: () => 'sha256:00',
+    onRescued: () => undefined,
+    now,
+  });
+  issuing = createIssuing({
+    agents,
+    enrolments,
+    audit,
+    grants,
+    authority,
+    trust,
+    signing: { chain: () => [authority.certificate] },
+    policy: () => policy,
+    now,
+  });
+  enrolment = createEnrolment({
+    agents,
+    audit,
+    tokens,
+    grants,
+    approvals,
+    rescues,
+    attempts,
+    policy: () => policy,
+    now,
+  });
+  renewals = new Renewals({
+    agents,
+    certificates,
+    authority,
+    lifetimeDays: () => 30,
+    online: () => 1,
+    incidents: { record: () => undefined },
+    metrics: createMetrics(),
+    log: { debug: () => undefined, info: () => undefined, warn: () => undefined },
+    rate: new AgentRate(100, 1, now),
+    now,
+  });
 });
 afterEach(async () => {
   await store.stop();
   await cleanup.run();
 });
 
-const newToken = async (): Promise<string> => (await tokens.create({ minutes: 30, uses: 5, agentName: null }, CENTRAL)).token;
+const newToken = async (): Promise<string> =>
+  (await tokens.create({ minutes: 30, uses: 5, agentName: null }, CENTRAL)).token;
 
 /** An agent of this key by a token; its id. */
 async function enrolled(key: KeyObject, name: string, form: Form = 'uncompressed'): Promise<string> {
@@ -119,14 +196,23 @@ const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
   },
   approve: async (csr) => {
     await enrolment.enrol({ csr, name: 'other' }, WSS);
-    return await approvals.accept(readRequest(csr).spki.length === 91 ? keyThumbprint(readRequest(csr).publicKey) : '', CENTRAL, {});
+    return await approvals.accept(
+      readRequest(csr).spki.length === 91 ? keyThumbprint(readRequest(csr).publicKey) : '',
+      CENTRAL,
+      {},
+    );
   },
   'offline request': async (csr) => await issuing.issue({ csr, name: 'other', id: 'other' }, CENTRAL, {}),
   recovery: async (csr) => {
     const name = freshName();
     const agent = await store.agents.get(await enrolled(newKey(), name));
     const { code } = await rescues.make(agent?.id ?? '', 1, CENTRAL, {});
-    const rescue = rescueMac(rescueKey(readRescueCode(code) ?? ''), { name, id: undefined, pin: null, csrDer: requestDer(csr) });
+    const rescue = rescueMac(rescueKey(readRescueCode(code) ?? ''), {
+      name,
+      id: undefined,
+      pin: null,
+      csrDer: requestDer(csr),
+    });
     return await enrolment.enrol({ csr, name, pin: null, rescue }, WS);
   },
   renewal: async (csr) => {
@@ -139,10 +225,26 @@ const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
 };
 
 /** What Central answers to a request for renewal. */
-async function renew(agentId: string, key: KeyObject, csr: string, change: { certificate?: string; signature?: string } = {}): Promise<CentralControl> {
+async function renew(
+  agentId: string,
+  key: KeyObject,
+  csr: string,
+  change: { certificate?: string; signature?: string } = {},
+): Promise<CentralControl> {
   const agent = await store.agents.get(agentId);
   const certificate = change.certificate ?? agent?.certificate?.thumbprint ?? '';
-  const { epoch } = await store.agents.claimSession({ agentId, keyThumbprint: agent?.keyThumbprint ?? '', name: agent?.name ?? '', session: 's', boot: 'b', version: '1', transport: 'wss', address: '10.0.0.7', node: 'n', now: Date.now() });
+  const { epoch } = await store.agents.claimSession({
+    agentId,
+    keyThumbprint: agent?.keyThumbprint ?? '',
+    name: agent?.name ?? '',
+    session: 's',
+    boot: 'b',
+    version: '1',
+    transport: 'wss',
+    address: '10.0.0.7',
+    node: 'n',
+    now: Date.now(),
+  });
   let csrDer = Buffer.alloc(0);
   try {
     csrDer = Buffer.from(requestDer(csr));
@@ -151,7 +253,10 @@ async function renew(agentId: string, key: KeyObject, csr: string, change: { cer
   }
   const signature = change.signature ?? signTranscript(renewTranscript(csrDer, certificate), key);
   const { promise, resolve } = Promise.withResolvers<CentralControl>();
-  const session = { facts: { agentId, epoch, address: '10.0.0.7', capabilities: [] }, sendControl: resolve } as unknown as Session;
+  const session = {
+    facts: { agentId, epoch, address: '10.0.0.7', capabilities: [] },
+    sendControl: resolve,
+  } as unknown as Session;
   renewals.onFrame(session, { type: 'renew', csr, certificate, signature });
   return await promise;
 }
@@ -178,13 +283,19 @@ describe('one key is one key, however its point is written', () => {
       await store.agents.revoke(id, { reason: 'unspecified', now: Date.now(), text: 'lost' });
       const { code } = await rescues.make(id, 1, CENTRAL, {});
       const csr = requestOf(newKey(), 'uncompressed', 'branch-7');
-      const rescue = rescueMac(rescueKey(readRescueCode(code) ?? ''), { name: 'branch-7', id: undefined, pin: null, csrDer: requestDer(csr) });
+      const rescue = rescueMac(rescueKey(readRescueCode(code) ?? ''), {
+        name: 'branch-7',
+        id: undefined,
+        pin: null,
+        csrDer: requestDer(csr),
+      });
       await enrolment.enrol({ csr, name: 'branch-7', pin: null, rescue }, WS);
       const removed = await enrolled(compromised, 'branch-8');
       await store.agents.revoke(removed, { reason: 'keyCompromise', now: Date.now(), text: 'stolen' });
       await store.agents.remove(removed);
       for (const form of FORMS) {
-        for (const old of [key, compromised]) expect(await refusalOf(() => enter(requestOf(old, form, 'other')))).toMatch(/^agent_(key_revoked|id_taken)$/);
+        for (const old of [key, compromised])
+          expect(await refusalOf(() => enter(requestOf(old, form, 'other')))).toMatch(/^agent_(key_revoked|id_taken)$/);
       }
       expect(await store.agents.findByName('other')).toBeUndefined();
     });
@@ -196,7 +307,9 @@ describe('one key is one key, however its point is written', () => {
       const id = await enrolled(key, `branch-${form}`, form);
       const agent = await store.agents.get(id);
       expect(agent?.publicKey).toBe(spkiIn('uncompressed', key).toString('base64'));
-      expect([agent?.id, agent?.keyThumbprint, agent?.certificate?.keyThumbprint]).toEqual(Array.from({ length: 3 }, () => keyThumbprint(createPublicKey(key))));
+      expect([agent?.id, agent?.keyThumbprint, agent?.certificate?.keyThumbprint]).toEqual(
+        Array.from({ length: 3 }, () => keyThumbprint(createPublicKey(key))),
+      );
     }
   });
 
@@ -204,19 +317,57 @@ describe('one key is one key, however its point is written', () => {
     const key = newKey();
     const id = await enrolled(key, 'branch-7');
     expect(await renew(id, key, requestOf(key, 'compressed'))).toMatchObject({ type: 'renewed' });
-    expect(await store.agents.get(id)).toMatchObject({ next: null, keyThumbprint: keyThumbprint(createPublicKey(key)) });
+    expect(await store.agents.get(id)).toMatchObject({
+      next: null,
+      keyThumbprint: keyThumbprint(createPublicKey(key)),
+    });
   });
 
   test('a hello proves the same key in every form, and a client certificate is compared by value', async () => {
     const key = newKey();
-    const challenge = { type: 'challenge', nonce: 'n'.repeat(22), central: 'central.test', time: '2026-11-22T10:00:00.000Z' } as const;
-    const seen = { listener: 'plain', origin: { address: '10.0.0.7', peer: '10.0.0.7', proxied: false, scheme: 'ws' }, binding: null } as const;
-    const certificate = await authority.issueAgent({ id: 'a', name: 'a', publicKey: createPublicKey({ key: spkiIn('compressed', key), format: 'der', type: 'spki' }), lifetimeDays: 1 });
+    const challenge = {
+      type: 'challenge',
+      nonce: 'n'.repeat(22),
+      central: 'central.test',
+      time: '2026-11-22T10:00:00.000Z',
+    } as const;
+    const seen = {
+      listener: 'plain',
+      origin: { address: '10.0.0.7', peer: '10.0.0.7', proxied: false, scheme: 'ws' },
+      binding: null,
+    } as const;
+    const certificate = await authority.issueAgent({
+      id: 'a',
+      name: 'a',
+      publicKey: createPublicKey({ key: spkiIn('compressed', key), format: 'der', type: 'spki' }),
+      lifetimeDays: 1,
+    });
     for (const form of FORMS) {
-      const hello: Omit<Hello, 'signature'> = { type: 'hello', id: 'a', name: 'a', key: spkiIn(form, key).toString('base64'), version: '1', boot: 'b'.repeat(22), challenge: challenge.nonce, nonce: 'm'.repeat(22), scheme: 'ws', binding: null, release: null, capabilities: [], logs: { down: null } };
-      expect(proveHello({ ...hello, signature: signTranscript(helloTranscript(challenge, hello), key) }, challenge, seen)).toEqual({ thumbprint: keyThumbprint(createPublicKey(key)) });
+      const hello: Omit<Hello, 'signature'> = {
+        type: 'hello',
+        id: 'a',
+        name: 'a',
+        key: spkiIn(form, key).toString('base64'),
+        version: '1',
+        boot: 'b'.repeat(22),
+        challenge: challenge.nonce,
+        nonce: 'm'.repeat(22),
+        scheme: 'ws',
+        binding: null,
+        release: null,
+        capabilities: [],
+        logs: { down: null },
+      };
+      expect(
+        proveHello({ ...hello, signature: signTranscript(helloTranscript(challenge, hello), key) }, challenge, seen),
+      ).toEqual({ thumbprint: keyThumbprint(createPublicKey(key)) });
       expect(shownThumbprint(hello.key)).toBe(keyThumbprint(createPublicKey(key)));
-      judgeClientCertificate('required', certificate, { publicKey: canonicalP256(spkiIn(form, key)) ?? Buffer.alloc(0), own: null, authorities: [authority.certificate], now: Date.now() });
+      judgeClientCertificate('required', certificate, {
+        publicKey: canonicalP256(spkiIn(form, key)) ?? Buffer.alloc(0),
+        own: null,
+        authorities: [authority.certificate],
+        now: Date.now(),
+      });
     }
   });
 
@@ -230,14 +381,24 @@ describe('one key is one key, however its point is written', () => {
     const moved = Buffer.from(canonical);
     moved.writeUInt8((moved.at(-1) ?? 0) ^ 1, moved.length - 1);
     const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey.export({ format: 'der', type: 'spki' });
-    const explicit = generateKeyPairSync('ec', { namedCurve: 'P-256', paramEncoding: 'explicit' }).publicKey.export({ format: 'der', type: 'spki' });
+    const explicit = generateKeyPairSync('ec', { namedCurve: 'P-256', paramEncoding: 'explicit' }).publicKey.export({
+      format: 'der',
+      type: 'spki',
+    });
     for (const other of [longer, indefinite, padded, moved, p384, explicit, Buffer.alloc(0), Buffer.alloc(91)]) {
       expect(readP256(other)).toBeUndefined();
       expect(readPublicKey(other.toString('base64'))).toBeUndefined();
     }
     const compressed = createPrivateKey(key.export({ format: 'pem', type: 'pkcs8' }));
     expect(spkiOf(createPublicKey(compressed))).toEqual(canonical);
-    expect(verify('sha256', Buffer.from('x'), readP256(spkiIn('compressed', key)) ?? '', sign('sha256', Buffer.from('x'), key))).toBe(true);
+    expect(
+      verify(
+        'sha256',
+        Buffer.from('x'),
+        readP256(spkiIn('compressed', key)) ?? '',
+        sign('sha256', Buffer.from('x'), key),
+      ),
+    ).toBe(true);
   });
 });
 
@@ -252,15 +413,25 @@ describe('nothing is computed with a certificate request before its sender has s
     const answers: (string | undefined)[] = [];
     const used = await cpuMs(async () => {
       for (policy of ['closed', 'token', 'approve'] as const) {
-        for (const more of [{ token: 'x' }, { token: await newToken() }, { tokenId: 'x', mac }, {}, { pin: null, rescue: mac }]) {
+        for (const more of [
+          { token: 'x' },
+          { token: await newToken() },
+          { tokenId: 'x', mac },
+          {},
+          { pin: null, rescue: mac },
+        ]) {
           answers.push(await refusalOf(() => enrolment.enrol({ csr: HEADERS, name: 'x', ...more }, WSS)));
         }
       }
     });
-    expect(new Set(answers)).toEqual(new Set(['enrolment_closed', 'csr_unreadable', 'enrolment_refused', 'enrolment_token_needed']));
+    expect(new Set(answers)).toEqual(
+      new Set(['enrolment_closed', 'csr_unreadable', 'enrolment_refused', 'enrolment_token_needed']),
+    );
     const key = newKey();
     const id = await enrolled(key, 'branch-7');
-    const renewed = await cpuMs(async () => expect(await renew(id, key, HEADERS)).toMatchObject({ type: 'renewal-refused', code: 'csr_unreadable' }));
+    const renewed = await cpuMs(async () =>
+      expect(await renew(id, key, HEADERS)).toMatchObject({ type: 'renewal-refused', code: 'csr_unreadable' }),
+    );
     expect(used).toBeLessThan(10 * MAX_CPU_MS);
     expect(renewed).toBeLessThan(MAX_CPU_MS);
   });
@@ -269,11 +440,23 @@ describe('nothing is computed with a certificate request before its sender has s
     const forged = requestOf(newKey(), 'uncompressed', 'branch-7', newKey());
     expect(() => readRequest(forged)).toThrow(expect.objectContaining({ code: 'csr_signature' }));
     const { id: tokenId = '' } = readEnrolmentToken(await newToken()) ?? {};
-    expect(await refusalOf(() => enrolment.enrol({ csr: HEADERS, name: 'x', token: 'qge_wrong' }, WSS))).toBe('enrolment_refused');
-    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', token: 'qge_wrong' }, WSS))).toBe('enrolment_refused');
-    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', tokenId, mac }, WS))).toBe('enrolment_refused');
-    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', pin: null, rescue: mac }, WS))).toBe('rescue_refused');
-    expect(await refusalOf(async () => await enrolment.enrol({ csr: forged, name: 'branch-7', token: await newToken() }, WSS))).toBe('csr_signature');
+    expect(await refusalOf(() => enrolment.enrol({ csr: HEADERS, name: 'x', token: 'qge_wrong' }, WSS))).toBe(
+      'enrolment_refused',
+    );
+    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', token: 'qge_wrong' }, WSS))).toBe(
+      'enrolment_refused',
+    );
+    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', tokenId, mac }, WS))).toBe(
+      'enrolment_refused',
+    );
+    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', pin: null, rescue: mac }, WS))).toBe(
+      'rescue_refused',
+    );
+    expect(
+      await refusalOf(
+        async () => await enrolment.enrol({ csr: forged, name: 'branch-7', token: await newToken() }, WSS),
+      ),
+    ).toBe('csr_signature');
   });
 
   test('a renewal of a certificate that Central did not issue, or not signed by the current key, is refused before its request is verified', async () => {
@@ -281,8 +464,12 @@ describe('nothing is computed with a certificate request before its sender has s
     const id = await enrolled(key, 'branch-7');
     const forged = requestOf(newKey(), 'uncompressed', 'branch-7', newKey());
     const issuedBefore = (await store.certificates.ofAgent(id, 10)).length;
-    expect(await renew(id, key, forged, { certificate: 'ab'.repeat(32) })).toMatchObject({ code: 'renewal_certificate_unknown' });
-    expect(await renew(id, key, requestOf(key, 'uncompressed'), { certificate: 'cd'.repeat(32) })).toMatchObject({ code: 'renewal_certificate_unknown' });
+    expect(await renew(id, key, forged, { certificate: 'ab'.repeat(32) })).toMatchObject({
+      code: 'renewal_certificate_unknown',
+    });
+    expect(await renew(id, key, requestOf(key, 'uncompressed'), { certificate: 'cd'.repeat(32) })).toMatchObject({
+      code: 'renewal_certificate_unknown',
+    });
     expect(await renew(id, newKey(), forged)).toMatchObject({ code: 'renewal_signature' });
     expect(await renew(id, key, forged)).toMatchObject({ code: 'csr_signature' });
     expect(await store.certificates.ofAgent(id, 10)).toHaveLength(issuedBefore);
@@ -291,8 +478,18 @@ describe('nothing is computed with a certificate request before its sender has s
 
   test('a request with another kind of key is refused before its signature is verified', async () => {
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-    const information = sequence(positive(Buffer.from([0])), sequence(), createPublicKey(privateKey).export({ format: 'der', type: 'spki' }), der(0xa0));
-    const pem = pemOf('CERTIFICATE REQUEST', sequence(information, sequence(oid('2a864886f70d01010b')), bits(Buffer.alloc(256))));
-    expect(() => readRequest(pem)).toThrow(expect.objectContaining({ code: 'csr_key_type', message: expect.stringContaining('rsa') }));
+    const information = sequence(
+      positive(Buffer.from([0])),
+      sequence(),
+      createPublicKey(privateKey).export({ format: 'der', type: 'spki' }),
+      der(0xa0),
+    );
+    const pem = pemOf(
+      'CERTIFICATE REQUEST',
+      sequence(information, sequence(oid('2a864886f70d01010b')), bits(Buffer.alloc(256))),
+    );
+    expect(() => readRequest(pem)).toThrow(
+      expect.objectContaining({ code: 'csr_key_type', message: expect.stringContaining('rsa') }),
+    );
   });
 });

@@ -7,8 +7,23 @@ import { openAuthority, type Authority } from '../../../central/pki/authority/au
 import { spkiOf } from '../../../central/pki/x509/certificate.ts';
 import { createGrants } from '../../../central/enrollment/credentials.ts';
 import { makeKeyPair, type KeyPair } from '../../../central/pki/x509/key-algorithms.ts';
-import { createEnrolment, enrolmentLine, type Enrolment, type EnrolmentPolicy } from '../../../central/enrollment/enrollment.ts';
-import { answerMac, ENROLLED, pinOf, proofKey, readEnrolmentToken, readPin, requestMac, sameMac, type Enrolled } from '../../../shared/wire/enrollment.ts';
+import {
+  createEnrolment,
+  enrolmentLine,
+  type Enrolment,
+  type EnrolmentPolicy,
+} from '../../../central/enrollment/enrollment.ts';
+import {
+  answerMac,
+  ENROLLED,
+  pinOf,
+  proofKey,
+  readEnrolmentToken,
+  readPin,
+  requestMac,
+  sameMac,
+  type Enrolled,
+} from '../../../shared/wire/enrollment.ts';
 import { misfit } from '../../../shared/wire/json-schema.ts';
 import { Pkcs10CertificateRequestGenerator } from '../../../shared/x509/library.ts';
 import { memoryStore, type MemoryStore } from '../fakes.ts';
@@ -34,9 +49,27 @@ beforeEach(async () => {
   tokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'] };
-  const grants = createGrants({ authority, trust, certificates: store.certificates, signingKey: 'S'.repeat(64), central: 'central.test', lifetimeDays: () => 365, now: Date.now });
+  const grants = createGrants({
+    authority,
+    trust,
+    certificates: store.certificates,
+    signingKey: 'S'.repeat(64),
+    central: 'central.test',
+    lifetimeDays: () => 365,
+    now: Date.now,
+  });
   const unasked = () => Promise.reject(new Error('not asked here'));
-  const made = createEnrolment({ agents: store.agents, audit: store.audit, tokens, grants, approvals: { ask: unasked }, rescues: { rescue: unasked }, attempts, policy: () => policy, now: Date.now });
+  const made = createEnrolment({
+    agents: store.agents,
+    audit: store.audit,
+    tokens,
+    grants,
+    approvals: { ask: unasked },
+    rescues: { rescue: unasked },
+    attempts,
+    policy: () => policy,
+    now: Date.now,
+  });
   enrolment = {
     async enrol(body, connection) {
       const answer = await made.enrol(body, connection);
@@ -49,7 +82,10 @@ beforeEach(async () => {
   const request = await Pkcs10CertificateRequestGenerator.create(
     {
       name: 'CN=whatever the agent says',
-      keys: { publicKey: keys.publicKey.toCryptoKey(P256, true, ['verify']), privateKey: keys.privateKey.toCryptoKey(P256, false, ['sign']) },
+      keys: {
+        publicKey: keys.publicKey.toCryptoKey(P256, true, ['verify']),
+        privateKey: keys.privateKey.toCryptoKey(P256, false, ['sign']),
+      },
       signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
     },
     webcrypto,
@@ -58,14 +94,24 @@ beforeEach(async () => {
   csrDer = Buffer.from(request.rawData);
 });
 
-const token = async (uses = 1, agentName: string | null = null) => (await tokens.create({ minutes: 30, uses, agentName }, CENTRAL)).token;
+const token = async (uses = 1, agentName: string | null = null) =>
+  (await tokens.create({ minutes: 30, uses, agentName }, CENTRAL)).token;
 
 /** What an agent sends over a plain line. */
 function proven(text: string, more: { id?: string } = {}) {
   const parts = readEnrolmentToken(text);
   if (parts === undefined) throw new TypeError('no token');
   const key = proofKey(parts.secret);
-  return { key, body: { csr, name: 'branch-7', tokenId: parts.id, mac: requestMac(key, { tokenId: parts.id, name: 'branch-7', id: more.id, csrDer }), ...more } };
+  return {
+    key,
+    body: {
+      csr,
+      name: 'branch-7',
+      tokenId: parts.id,
+      mac: requestMac(key, { tokenId: parts.id, name: 'branch-7', id: more.id, csrDer }),
+      ...more,
+    },
+  };
 }
 
 describe('enrolment with a token over wss', () => {
@@ -73,13 +119,23 @@ describe('enrolment with a token over wss', () => {
     const answer = await enrolment.enrol({ csr, name: 'branch-7', token: await token() }, WSS);
     const thumbprint = createHash('sha256').update(spkiOf(keys.publicKey)).digest('hex');
     expect(misfit(ENROLLED, answer)).toBeUndefined();
-    expect(answer).toMatchObject({ id: thumbprint, name: 'branch-7', central: 'central.test', signingKey: 'S'.repeat(64), truststore: authority.pem });
+    expect(answer).toMatchObject({
+      id: thumbprint,
+      name: 'branch-7',
+      central: 'central.test',
+      signingKey: 'S'.repeat(64),
+      truststore: authority.pem,
+    });
     expect(answer).not.toHaveProperty('mac');
     const certificate = new X509Certificate(answer.certificate);
     expect(certificate.verify(authority.certificate.publicKey)).toBe(true);
     expect(certificate.subject).toBe('CN=branch-7');
     expect(certificate.checkPrivateKey(keys.privateKey)).toBe(true);
-    expect(store.agents.records.get(thumbprint)).toMatchObject({ name: 'branch-7', keyThumbprint: thumbprint, publicKey: spkiOf(keys.publicKey).toString('base64') });
+    expect(store.agents.records.get(thumbprint)).toMatchObject({
+      name: 'branch-7',
+      keyThumbprint: thumbprint,
+      publicKey: spkiOf(keys.publicKey).toString('base64'),
+    });
     expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agent.enrol', from: '10.0.0.7' });
   });
 
@@ -92,7 +148,9 @@ describe('enrolment with a token over wss', () => {
   test('a token used twice is refused', async () => {
     const text = await token();
     await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
-    await expect(enrolment.enrol({ csr, name: 'branch-8', id: 'another', token: text }, WSS)).rejects.toMatchObject({ code: 'token_used' });
+    await expect(enrolment.enrol({ csr, name: 'branch-8', id: 'another', token: text }, WSS)).rejects.toMatchObject({
+      code: 'token_used',
+    });
     expect(slowed).toHaveLength(1);
   });
 
@@ -105,8 +163,16 @@ describe('enrolment with a token over wss', () => {
 
   test('an unknown token, one with a wrong secret and one for another name are refused with the same words', async () => {
     const good = await token();
-    for (const text of ['nonsense', `qge_${'0'.repeat(16)}_${'A'.repeat(43)}`, `${good.slice(0, -2)}xx`, await token(1, 'branch-8')]) {
-      await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({ code: 'enrolment_refused', status: 401 });
+    for (const text of [
+      'nonsense',
+      `qge_${'0'.repeat(16)}_${'A'.repeat(43)}`,
+      `${good.slice(0, -2)}xx`,
+      await token(1, 'branch-8'),
+    ]) {
+      await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({
+        code: 'enrolment_refused',
+        status: 401,
+      });
     }
     expect(store.agents.records.size).toBe(0);
     expect(slowed).toEqual(Array.from({ length: 4 }, () => ({ secret: 'enrollment-token', address: '10.0.0.7' })));
@@ -116,12 +182,23 @@ describe('enrolment with a token over wss', () => {
 
   test('nobody gets in while the policy is closed', async () => {
     policy = 'closed';
-    await expect(enrolment.enrol({ csr, name: 'branch-7', token: await token() }, WSS)).rejects.toMatchObject({ code: 'enrolment_closed' });
+    await expect(enrolment.enrol({ csr, name: 'branch-7', token: await token() }, WSS)).rejects.toMatchObject({
+      code: 'enrolment_closed',
+    });
   });
 
   test('a name that is no host name and a request that is none are refused', async () => {
     const text = await token();
-    for (const body of [{ csr, name: 'branch 7', token: text }, { csr, name: '', token: text }, { name: 'a', token: text }, { csr: 1, name: 'a', token: text }, null, 'text', [], {}]) {
+    for (const body of [
+      { csr, name: 'branch 7', token: text },
+      { csr, name: '', token: text },
+      { name: 'a', token: text },
+      { csr: 1, name: 'a', token: text },
+      null,
+      'text',
+      [],
+      {},
+    ]) {
       await expect(enrolment.enrol(body, WSS)).rejects.toMatchObject({ code: 'enrolment_request_bad', status: 400 });
     }
   });
@@ -139,7 +216,12 @@ describe('enrolment over a plain line', () => {
 
   test('a stranger in the line can change neither key, name nor id', async () => {
     const { body } = proven(await token());
-    for (const changed of [{ ...body, name: 'branch-8' }, { ...body, id: 'x' }, { ...body, mac: '0'.repeat(64) }, { ...body, tokenId: '0'.repeat(16) }]) {
+    for (const changed of [
+      { ...body, name: 'branch-8' },
+      { ...body, id: 'x' },
+      { ...body, mac: '0'.repeat(64) },
+      { ...body, tokenId: '0'.repeat(16) },
+    ]) {
       await expect(enrolment.enrol(changed, WS)).rejects.toMatchObject({ code: 'enrolment_refused' });
     }
     expect(slowed).toHaveLength(4);
@@ -149,27 +231,42 @@ describe('enrolment over a plain line', () => {
 
   test('a token sent in the clear is refused and withdrawn', async () => {
     const text = await token();
-    await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WS)).rejects.toMatchObject({ code: 'enrolment_token_in_the_clear' });
-    await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({ code: 'enrolment_refused' });
+    await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WS)).rejects.toMatchObject({
+      code: 'enrolment_token_in_the_clear',
+    });
+    await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({
+      code: 'enrolment_refused',
+    });
     expect(store.audit.entries.map(({ action }) => action)).toContain('enrolment-token.withdraw');
   });
 
   test('nobody can withdraw a token by guessing its id', async () => {
     const text = await token();
-    await expect(enrolment.enrol({ csr, name: 'branch-7', token: `${text.slice(0, -2)}xx` }, WS)).rejects.toMatchObject({ code: 'enrolment_token_in_the_clear' });
+    await expect(enrolment.enrol({ csr, name: 'branch-7', token: `${text.slice(0, -2)}xx` }, WS)).rejects.toMatchObject(
+      { code: 'enrolment_token_in_the_clear' },
+    );
     await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
   });
 });
 
 test('the line to copy is complete, IPv6 in brackets', () => {
   const line = { port: 9150, token: 'qge_a_b', pin: 'sha256:00' };
-  expect(enrolmentLine({ ...line, host: 'central.test' })).toBe('queue-agent enrol https://central.test:9150 --token qge_a_b --pin sha256:00');
+  expect(enrolmentLine({ ...line, host: 'central.test' })).toBe(
+    'queue-agent enrol https://central.test:9150 --token qge_a_b --pin sha256:00',
+  );
   expect(enrolmentLine({ ...line, host: 'fd00::1' })).toContain('https://[fd00::1]:9150');
 });
 
 test('a pin is read as people copy it', () => {
   const pin = pinOf(Buffer.from('key'));
   expect(readPin(pin)).toBe(pin);
-  expect(readPin(` SHA256:${pin.slice(7).toUpperCase().replaceAll(/(..)(?=.)/g, '$1:')} `)).toBe(pin);
+  expect(
+    readPin(
+      ` SHA256:${pin
+        .slice(7)
+        .toUpperCase()
+        .replaceAll(/(..)(?=.)/g, '$1:')} `,
+    ),
+  ).toBe(pin);
   expect(readPin('sha256:1234')).toBeUndefined();
 });

@@ -8,7 +8,12 @@ import { openAuthority, type Authority } from '../../../central/pki/authority/au
 import { readChain } from '../../../central/pki/x509/certificate.ts';
 import { createGrants } from '../../../central/enrollment/credentials.ts';
 import { createIssuing, type Issuing } from '../../../central/enrollment/offline.ts';
-import { openSigningCertificate, openSigningKey, type SigningCertificate, type SigningKey } from '../../../central/pki/authority/signing-key.ts';
+import {
+  openSigningCertificate,
+  openSigningKey,
+  type SigningCertificate,
+  type SigningKey,
+} from '../../../central/pki/authority/signing-key.ts';
 import { agentRecord, memoryStore, type MemoryStore } from '../fakes.ts';
 import { Cleanup } from '../../flow/processes.ts';
 import { makeBank, type Bank } from '../pki/server/bank.ts';
@@ -30,11 +35,40 @@ beforeEach(async () => {
   bank = makeBank();
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: CENTRAL, now: Date.now });
   signingKey = await openSigningKey({ keyMaterial: store.keyMaterial, now: Date.now });
-  signing = await openSigningCertificate({ keyMaterial: store.keyMaterial, authority, signingKey, central: CENTRAL, lifetimeDays: () => 365, now: Date.now });
+  signing = await openSigningCertificate({
+    keyMaterial: store.keyMaterial,
+    authority,
+    signingKey,
+    central: CENTRAL,
+    lifetimeDays: () => 365,
+    now: Date.now,
+  });
   roots = [];
-  const trust = { certificates: () => [...roots, ...authority.roots()], pem: () => authority.pem, thumbprints: () => ['the roots'] };
-  const grants = createGrants({ authority, trust, certificates: store.certificates, signingKey: signingKey.publicKey, central: CENTRAL, lifetimeDays: () => 30, now: Date.now });
-  issuing = createIssuing({ agents: { findByKey: async () => undefined }, enrolments: { admit: async (agent) => agentRecord(agent) }, audit: store.audit, grants, authority, trust, signing, policy: () => 'token', now: Date.now });
+  const trust = {
+    certificates: () => [...roots, ...authority.roots()],
+    pem: () => authority.pem,
+    thumbprints: () => ['the roots'],
+  };
+  const grants = createGrants({
+    authority,
+    trust,
+    certificates: store.certificates,
+    signingKey: signingKey.publicKey,
+    central: CENTRAL,
+    lifetimeDays: () => 30,
+    now: Date.now,
+  });
+  issuing = createIssuing({
+    agents: { findByKey: async () => undefined },
+    enrolments: { admit: async (agent) => agentRecord(agent) },
+    audit: store.audit,
+    grants,
+    authority,
+    trust,
+    signing,
+    policy: () => 'token',
+    now: Date.now,
+  });
   key = await loadOrCreateKey(await cleanup.folder());
 });
 afterEach(() => cleanup.run());
@@ -47,7 +81,13 @@ async function file(): Promise<string> {
 describe('the file for a machine without a line', () => {
   it('says who the agent is, who Central is and what to trust, whatever their names', async () => {
     const read = readCertificateFile(await file(), key, new Date());
-    expect(read).toMatchObject({ id: 'pc/1, "ü"', name: 'branch-1', central: CENTRAL, signingKey: signingKey.publicKey, roots: authority.pem });
+    expect(read).toMatchObject({
+      id: 'pc/1, "ü"',
+      name: 'branch-1',
+      central: CENTRAL,
+      signingKey: signingKey.publicKey,
+      roots: authority.pem,
+    });
     expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agent.issue', who: 'admin', ticket: 'T-1' });
     expect(store.certificates.issued).toHaveLength(1);
   });
@@ -56,7 +96,10 @@ describe('the file for a machine without a line', () => {
     const { intermediate, root } = bank;
     const [between] = readChain(intermediate.certificate, 'test');
     const [top] = readChain(root.certificate, 'test');
-    await authority.replace({ key: createPrivateKey(intermediate.key), chain: [between, top], origin: 'imported' }, ADMIN);
+    await authority.replace(
+      { key: createPrivateKey(intermediate.key), chain: [between, top], origin: 'imported' },
+      ADMIN,
+    );
     expect(await signing.renew()).toBe(true);
     const other = makeBank();
     roots = readChain(other.root.certificate, 'test');
@@ -67,16 +110,29 @@ describe('the file for a machine without a line', () => {
     expect(readChain(read.roots, 'test')).toHaveLength(3);
     // The order of the roots says nothing; that of the chain does.
     const blocks = text.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n/g) ?? [];
-    expect(readCertificateFile([blocks[0], blocks[1], ...blocks.slice(2).toReversed()].join(''), key, new Date())).not.toHaveProperty('faults');
-    expect(readCertificateFile([blocks[0], ...blocks.slice(2), blocks[1]].join(''), key, new Date())).toMatchObject({ faults: [expect.stringMatching(/^order: /)] });
-    expect(readCertificateFile([blocks[0], ...blocks.slice(2)].join(''), key, new Date())).toMatchObject({ faults: [expect.stringMatching(/^chain_incomplete: .*"CN=branch-1".* is missing$/), expect.stringMatching(/^chain_incomplete: nothing/)] });
+    expect(
+      readCertificateFile([blocks[0], blocks[1], ...blocks.slice(2).toReversed()].join(''), key, new Date()),
+    ).not.toHaveProperty('faults');
+    expect(readCertificateFile([blocks[0], ...blocks.slice(2), blocks[1]].join(''), key, new Date())).toMatchObject({
+      faults: [expect.stringMatching(/^order: /)],
+    });
+    expect(readCertificateFile([blocks[0], ...blocks.slice(2)].join(''), key, new Date())).toMatchObject({
+      faults: [
+        expect.stringMatching(/^chain_incomplete: .*"CN=branch-1".* is missing$/),
+        expect.stringMatching(/^chain_incomplete: nothing/),
+      ],
+    });
   });
 
   it('names what is not yet valid and what has expired, with the clock of the machine beside it', async () => {
     const text = await file();
     const days = (n: number): Date => new Date(Date.now() + n * 86_400_000);
     const late = readCertificateFile(text, key, days(31));
-    expect(late).toMatchObject({ faults: [expect.stringMatching(/^expired: "CN=branch-1" expired on \d{4}-.*; the clock of this machine shows \d{4}-/)] });
+    expect(late).toMatchObject({
+      faults: [
+        expect.stringMatching(/^expired: "CN=branch-1" expired on \d{4}-.*; the clock of this machine shows \d{4}-/),
+      ],
+    });
     const early = readCertificateFile(text, key, days(-1));
     expect('faults' in early && early.faults.every((fault) => fault.startsWith('not_yet_valid: '))).toBe(true);
     // An earlier root that has ended is in nobody's way.
@@ -86,7 +142,12 @@ describe('the file for a machine without a line', () => {
 
   it('is made for a host name only, and never for the name of the Central agent', async () => {
     const { pem } = await makeRequest(key, 'branch-1');
-    for (const name of ['branch 1', '-', 'a'.repeat(300)]) await expect(issuing.issue({ csr: pem, name, id: undefined }, ADMIN, {})).rejects.toMatchObject({ code: 'issue_name_missing' });
-    await expect(issuing.issue({ csr: pem, name: 'Central-Agent', id: undefined }, ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_name_reserved' });
+    for (const name of ['branch 1', '-', 'a'.repeat(300)])
+      await expect(issuing.issue({ csr: pem, name, id: undefined }, ADMIN, {})).rejects.toMatchObject({
+        code: 'issue_name_missing',
+      });
+    await expect(issuing.issue({ csr: pem, name: 'Central-Agent', id: undefined }, ADMIN, {})).rejects.toMatchObject({
+      code: 'enrolment_name_reserved',
+    });
   });
 });

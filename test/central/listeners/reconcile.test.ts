@@ -18,9 +18,20 @@ interface Rig {
 }
 
 /** Four listeners on free ports; each says its name to whoever connects. */
-async function start(change: Partial<ParameterValues> = {}, bindAddresses: readonly string[] = [], error: (text: string) => void = () => undefined): Promise<Rig> {
+async function start(
+  change: Partial<ParameterValues> = {},
+  bindAddresses: readonly string[] = [],
+  error: (text: string) => void = () => undefined,
+): Promise<Rig> {
   const [plain = 0, secure = 0, https = 0, http = 0] = await freePorts(4);
-  const now = { ...defaultValues(), 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http, ...change };
+  const now = {
+    ...defaultValues(),
+    'websocket.port': plain,
+    'websocket.secure.port': secure,
+    'https.port': https,
+    'http.port': http,
+    ...change,
+  };
   const shown: string[] = [];
   const applied: ParameterValues[] = [];
   let adopted = 'old';
@@ -70,7 +81,8 @@ async function say(port: number, host = '127.0.0.1'): Promise<{ name: string; so
 }
 
 const nameAt = async (port: number): Promise<string> => (await say(port)).name;
-const refusedAt = async (port: number, host?: string): Promise<void> => await expect(say(port, host)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+const refusedAt = async (port: number, host?: string): Promise<void> =>
+  await expect(say(port, host)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
 
 async function lives(socket: Socket): Promise<void> {
   socket.write('still there?');
@@ -92,7 +104,11 @@ async function expectUnchanged({ listeners, now, applied }: Rig): Promise<void> 
     ['https', now['https.port']],
     ['http', now['http.port']],
   ]);
-  expect(await Promise.all([now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']].map(nameAt))).toEqual([...LISTENERS]);
+  expect(
+    await Promise.all(
+      [now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']].map(nameAt),
+    ),
+  ).toEqual([...LISTENERS]);
   expect(applied).toEqual([]);
   expect(listeners.trouble()).toEqual([]);
 }
@@ -101,13 +117,24 @@ describe('moving listeners', () => {
   test('all four ports move at once: the new ones answer, the old ones are closed, connections live on', async () => {
     const { listeners, now, applied } = await start();
     const [plain = 0, secure = 0, https = 0, http = 0] = await freePorts(4);
-    const before = await Promise.all([now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']].map(async (port) => await say(port)));
-    const next = { ...now, 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http };
+    const before = await Promise.all(
+      [now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']].map(
+        async (port) => await say(port),
+      ),
+    );
+    const next = {
+      ...now,
+      'websocket.port': plain,
+      'websocket.secure.port': secure,
+      'https.port': https,
+      'http.port': http,
+    };
     expect(await listeners.check(next, now)).toEqual([]);
     await listeners.apply(next, now);
     expect(await Promise.all([plain, secure, https, http].map(nameAt))).toEqual([...LISTENERS]);
     for (const { socket } of before) await lives(socket);
-    for (const name of ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const) await refusedAt(now[name]);
+    for (const name of ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const)
+      await refusedAt(now[name]);
     expect(applied).toEqual([next]);
   });
 
@@ -117,9 +144,17 @@ describe('moving listeners', () => {
     const { socket } = await say(now['websocket.port']);
     for (let round = 0; round < 5; round += 1) {
       await listeners.apply(on, now);
-      expect(listeners.listening()[0]).toMatchObject({ listener: 'plain', addresses: [ALL_ADDRESSES], port: now['websocket.port'], text: expect.stringContaining('UNENCRYPTED') });
+      expect(listeners.listening()[0]).toMatchObject({
+        listener: 'plain',
+        addresses: [ALL_ADDRESSES],
+        port: now['websocket.port'],
+        text: expect.stringContaining('UNENCRYPTED'),
+      });
       await listeners.apply(now, on);
-      expect(listeners.listening()[0]).toMatchObject({ addresses: ['127.0.0.1', '::1'], text: expect.stringContaining('for this host only') });
+      expect(listeners.listening()[0]).toMatchObject({
+        addresses: ['127.0.0.1', '::1'],
+        text: expect.stringContaining('for this host only'),
+      });
     }
     expect(await nameAt(now['websocket.port'])).toBe('plain');
     await lives(socket);
@@ -127,7 +162,11 @@ describe('moving listeners', () => {
 
   test('two listeners swap their ports', async () => {
     const { listeners, now } = await start();
-    const next = { ...now, 'websocket.port': now['websocket.secure.port'], 'websocket.secure.port': now['websocket.port'] };
+    const next = {
+      ...now,
+      'websocket.port': now['websocket.secure.port'],
+      'websocket.secure.port': now['websocket.port'],
+    };
     expect(await listeners.check(next, now)).toEqual([]);
     await listeners.apply(next, now);
     expect(await nameAt(now['websocket.port'])).toBe('secure');
@@ -156,8 +195,20 @@ describe('moving listeners', () => {
     const rig = await start();
     const [plain = 0, secure = 0, https = 0, http = 0] = await freePorts(4);
     // 192.0.2.1 (RFC 5737) is on no host.
-    const listeners = new Listeners({ ...optionsOf(rig), adminBindAddresses: ['192.0.2.1'], accept: { plain: destroy, secure: destroy, https: destroy, http: destroy } });
-    await expect(listeners.start({ ...rig.now, 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http })).rejects.toMatchObject({ code: 'port_refused' });
+    const listeners = new Listeners({
+      ...optionsOf(rig),
+      adminBindAddresses: ['192.0.2.1'],
+      accept: { plain: destroy, secure: destroy, https: destroy, http: destroy },
+    });
+    await expect(
+      listeners.start({
+        ...rig.now,
+        'websocket.port': plain,
+        'websocket.secure.port': secure,
+        'https.port': https,
+        'http.port': http,
+      }),
+    ).rejects.toMatchObject({ code: 'port_refused' });
     await refusedAt(plain);
     expect(listeners.listening()).toEqual([]);
   });
@@ -165,11 +216,19 @@ describe('moving listeners', () => {
 
 describe('a port that another process holds at the start', () => {
   /** Started while strangers hold the ports of these listeners. */
-  async function startedBeside(...names: readonly ListenerName[]): Promise<{ rig: Rig; strangers: Server[]; logged: string[] }> {
+  async function startedBeside(
+    ...names: readonly ListenerName[]
+  ): Promise<{ rig: Rig; strangers: Server[]; logged: string[] }> {
     const logged: string[] = [];
     const ports = await freePorts(4);
     const [plain = 0, secure = 0, https = 0, http = 0] = ports;
-    const now = { ...defaultValues(), 'websocket.port': plain, 'websocket.secure.port': secure, 'https.port': https, 'http.port': http };
+    const now = {
+      ...defaultValues(),
+      'websocket.port': plain,
+      'websocket.secure.port': secure,
+      'https.port': https,
+      'http.port': http,
+    };
     const strangers = await Promise.all(names.map(async (name) => await occupy(ports[LISTENERS.indexOf(name)] ?? 0)));
     return { rig: await start(now, [], (text) => logged.push(text)), strangers, logged };
   }
@@ -179,7 +238,15 @@ describe('a port that another process holds at the start', () => {
     const { listeners, now } = rig;
     expect(listeners.listening()).toEqual([]);
     const ports = [now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']];
-    expect(listeners.trouble()).toEqual(ports.map((port) => expect.stringMatching(new RegExp(`does not listen: Port ${port} on .*in use by another process\\. Stop the process .*\\(port_taken\\)$`))));
+    expect(listeners.trouble()).toEqual(
+      ports.map((port) =>
+        expect.stringMatching(
+          new RegExp(
+            `does not listen: Port ${port} on .*in use by another process\\. Stop the process .*\\(port_taken\\)$`,
+          ),
+        ),
+      ),
+    );
     for (const stranger of strangers) stranger.close();
     await vi.waitFor(() => expect(listeners.trouble()).toEqual([]), { timeout: 20_000 });
     expect(await Promise.all(ports.map(nameAt))).toEqual([...LISTENERS]);
@@ -214,7 +281,13 @@ describe('a port that another process holds at the start', () => {
 });
 
 const destroy = (socket: Socket): void => void socket.destroy();
-const optionsOf = ({ certificate }: Rig) => ({ bindAddresses: [], adminBindAddresses: [], certificate, onApplied: () => undefined, log: { info: () => undefined, error: () => undefined } });
+const optionsOf = ({ certificate }: Rig) => ({
+  bindAddresses: [],
+  adminBindAddresses: [],
+  certificate,
+  onApplied: () => undefined,
+  log: { info: () => undefined, error: () => undefined },
+});
 
 describe('what a check finds', () => {
   test('every port that another process holds, on whichever address, and nothing is bound by it', async () => {
@@ -223,7 +296,10 @@ describe('what a check finds', () => {
     const taken = ((await occupy(0)).address() as AddressInfo).port;
     const alsoTaken = ((await occupy(0, '::1')).address() as AddressInfo).port;
     const faults = await listeners.check({ ...now, 'websocket.secure.port': taken, 'http.port': alsoTaken }, now);
-    expect(faults.map(({ parameter, found }) => [parameter, found])).toEqual([['websocket.secure.port', String(taken)], ['http.port', String(alsoTaken)]]);
+    expect(faults.map(({ parameter, found }) => [parameter, found])).toEqual([
+      ['websocket.secure.port', String(taken)],
+      ['http.port', String(alsoTaken)],
+    ]);
     expect(faults[0]?.text).toContain('in use by another process');
     await expectUnchanged(rig);
   });
@@ -234,7 +310,12 @@ describe('a change that fails halfway leaves everything as it was', () => {
     const rig = await start();
     const { listeners, now, certificate, shown } = rig;
     const [secure = 0, http = 0] = await freePorts(2);
-    const next = { ...now, 'websocket.secure.port': secure, 'http.port': http, 'certificate.distinguishedName': 'CN=new' };
+    const next = {
+      ...now,
+      'websocket.secure.port': secure,
+      'http.port': http,
+      'certificate.distinguishedName': 'CN=new',
+    };
     const open = await Promise.all([say(now['websocket.secure.port']), say(now['http.port'])]);
     expect(await listeners.check(next, now)).toEqual([]);
     // The first thing that apply does; then it binds.
@@ -252,7 +333,10 @@ describe('a change that fails halfway leaves everything as it was', () => {
     const rig = await start({ 'websocket.secure.enabled': false }, ['192.0.2.1']);
     const { listeners, now } = rig;
     const { socket } = await say(now['websocket.port']);
-    await expect(listeners.apply({ ...now, 'websocket.enabled': true }, now)).rejects.toMatchObject({ code: 'port_refused', parameters: { address: '192.0.2.1' } });
+    await expect(listeners.apply({ ...now, 'websocket.enabled': true }, now)).rejects.toMatchObject({
+      code: 'port_refused',
+      parameters: { address: '192.0.2.1' },
+    });
     expect(await nameAt(now['websocket.port'])).toBe('plain');
     await lives(socket);
     expect(listeners.trouble()).toEqual([]);
@@ -263,7 +347,9 @@ describe('a change that fails halfway leaves everything as it was', () => {
     const { listeners, now, certificate, shown } = rig;
     const [https = 0] = await freePorts(1);
     certificate.onAdopt = async () => await Promise.reject(new Error('disk full'));
-    await expect(listeners.apply({ ...now, 'https.port': https, 'certificate.distinguishedName': 'CN=new' }, now)).rejects.toThrow('disk full');
+    await expect(
+      listeners.apply({ ...now, 'https.port': https, 'certificate.distinguishedName': 'CN=new' }, now),
+    ).rejects.toThrow('disk full');
     expect(shown).toEqual(['CN=new', 'old']);
     await expectUnchanged(rig);
     await refusedAt(https);
@@ -277,12 +363,18 @@ describe('a change that fails halfway leaves everything as it was', () => {
     const thief = createServer();
     onTestFinished(() => void thief.close());
     const real = dns.lookup;
-    const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((host: string, options: dns.LookupOptions, done: (error: Error | null) => void) => {
+    const lookup = vi.spyOn(dns, 'lookup').mockImplementation(((
+      host: string,
+      options: dns.LookupOptions,
+      done: (error: Error | null) => void,
+    ) => {
       if (host !== 'elsewhere.test') return real(host, options, done);
       thief.listen(now['websocket.port'], '127.0.0.1', () => done(new Error('no such host')));
     }) as unknown as typeof dns.lookup);
     onTestFinished(() => lookup.mockRestore());
-    await expect(listeners.apply({ ...now, 'websocket.enabled': true }, now)).rejects.toMatchObject({ code: 'port_refused' });
+    await expect(listeners.apply({ ...now, 'websocket.enabled': true }, now)).rejects.toMatchObject({
+      code: 'port_refused',
+    });
     return { ...rig, thief };
   }
 

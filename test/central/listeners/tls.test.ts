@@ -6,7 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createTlsServer, swapCredentials } from '../../../central/listeners/tls.ts';
 
 const keystores = 'test/fixtures/keystores';
-const credentials = { key: readFileSync(`${keystores}/central.key`, 'utf8'), chain: readFileSync(`${keystores}/central.crt`, 'utf8') };
+const credentials = {
+  key: readFileSync(`${keystores}/central.key`, 'utf8'),
+  chain: readFileSync(`${keystores}/central.crt`, 'utf8'),
+};
 const server = createTlsServer(credentials, 5000);
 
 beforeAll(async () => {
@@ -27,7 +30,20 @@ async function agreed(...options: string[]): Promise<string> {
 async function client(input: string, ...options: string[]): Promise<string> {
   const { port } = server.address() as AddressInfo;
   return await new Promise((resolve) => {
-    const child = execFile('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-CAfile', `${keystores}/root-ec.crt`, '-verify_return_error', ...options], { timeout: 10_000 }, (_error, stdout, stderr) => resolve(`${stdout}\n${stderr}`));
+    const child = execFile(
+      'openssl',
+      [
+        's_client',
+        '-connect',
+        `127.0.0.1:${port}`,
+        '-CAfile',
+        `${keystores}/root-ec.crt`,
+        '-verify_return_error',
+        ...options,
+      ],
+      { timeout: 10_000 },
+      (_error, stdout, stderr) => resolve(`${stdout}\n${stderr}`),
+    );
     child.stdin?.end(input);
   });
 }
@@ -39,11 +55,20 @@ describe('the TLS of Central, asked by openssl', () => {
   });
 
   it('is never older', async () => {
-    for (const version of ['-tls1', '-tls1_1']) expect(await agreed(version, '-cipher', 'ALL:@SECLEVEL=0')).toBe('refused');
+    for (const version of ['-tls1', '-tls1_1'])
+      expect(await agreed(version, '-cipher', 'ALL:@SECLEVEL=0')).toBe('refused');
   });
 
   it('takes no suite without forward secrecy or without AEAD', async () => {
-    for (const suite of ['AES128-GCM-SHA256', 'AES256-SHA256', 'ECDHE-ECDSA-AES128-SHA', 'ECDHE-ECDSA-AES128-SHA256', 'ECDHE-ECDSA-AES256-SHA384', 'DHE-RSA-AES128-GCM-SHA256', 'NULL-SHA256']) {
+    for (const suite of [
+      'AES128-GCM-SHA256',
+      'AES256-SHA256',
+      'ECDHE-ECDSA-AES128-SHA',
+      'ECDHE-ECDSA-AES128-SHA256',
+      'ECDHE-ECDSA-AES256-SHA384',
+      'DHE-RSA-AES128-GCM-SHA256',
+      'NULL-SHA256',
+    ]) {
       expect([suite, await agreed('-tls1_2', '-cipher', `${suite}:@SECLEVEL=0`)]).toEqual([suite, 'refused']);
     }
   });

@@ -20,7 +20,10 @@ class Cursor {
 }
 
 async function state(waiting: Promise<void>): Promise<'waiting' | 'awake'> {
-  return await Promise.race([waiting.then(() => 'awake' as const), new Promise<'waiting'>((resolve) => setImmediate(() => resolve('waiting')))]);
+  return await Promise.race([
+    waiting.then(() => 'awake' as const),
+    new Promise<'waiting'>((resolve) => setImmediate(() => resolve('waiting'))),
+  ]);
 }
 
 describe('those who wait for events', () => {
@@ -60,6 +63,9 @@ describe('those who wait for events', () => {
     gone.abort();
     await waiting;
     await hub.wait(0, AbortSignal.abort());
-    await new EventHub({ lastCursor: () => Promise.reject(new Error('the store failed')) }).wait(0, new AbortController().signal);
+    await new EventHub({ lastCursor: () => Promise.reject(new Error('the store failed')) }).wait(
+      0,
+      new AbortController().signal,
+    );
   });
 });

@@ -4,7 +4,15 @@ import { isCoded } from '../../../shared/errors.ts';
 import type { OnlineAgent } from '../../../central/parameters/preflight.ts';
 
 const agents = (count: number): OnlineAgent[] =>
-  Array.from({ length: count }, (_, i) => ({ agentId: `a-${i}`, name: `branch-${i}`, transport: 'wss', address: `192.0.2.${i}`, loopback: false, byKeyAlone: false, since: 0 }));
+  Array.from({ length: count }, (_, i) => ({
+    agentId: `a-${i}`,
+    name: `branch-${i}`,
+    transport: 'wss',
+    address: `192.0.2.${i}`,
+    loopback: false,
+    byKeyAlone: false,
+    since: 0,
+  }));
 const actor = { who: 'an administrator', from: '192.0.2.1' };
 
 /** May a change be confirmed that so many of these agents came back from? */
@@ -37,7 +45,8 @@ describe('a change that has to be confirmed', () => {
   it('may be confirmed by force without its share, never over a connection from before', () => {
     expect(confirmable(1, 3, 0, true)).toBe(true);
     const terms = confirmTerms({ withinSeconds: 60, share: 0 }, 'https', { online: () => [] });
-    const confirm = (listener: 'http' | 'https', connectedAt: number) => () => assertConfirmable(terms, 100, { online: () => [] }, { ...actor, via: { listener, connectedAt } }, true);
+    const confirm = (listener: 'http' | 'https', connectedAt: number) => () =>
+      assertConfirmable(terms, 100, { online: () => [] }, { ...actor, via: { listener, connectedAt } }, true);
     expect(confirm('https', 100)).toThrow(expect.objectContaining({ code: 'confirm_over_new_connection' }));
     expect(confirm('http', 101)).toThrow(expect.objectContaining({ code: 'confirm_over_new_connection' }));
     expect(confirm('https', 101)).not.toThrow();
@@ -45,7 +54,9 @@ describe('a change that has to be confirmed', () => {
 
   it('counts no agent of this host, and asks for everything when its terms cannot be read', () => {
     const [one, ...others] = agents(3);
-    const terms = confirmTerms({ withinSeconds: 60, share: 1 }, null, { online: () => [{ ...one!, loopback: true }, ...others] });
+    const terms = confirmTerms({ withinSeconds: 60, share: 1 }, null, {
+      online: () => [{ ...one!, loopback: true }, ...others],
+    });
     expect(terms.agents.map(({ id }) => id)).toEqual(['a-1', 'a-2']);
     expect(readTerms(JSON.stringify(terms))).toEqual(terms);
     expect(readTerms('{"agents":1}')).toEqual({ share: 1, agents: [], listener: 'https' });

@@ -9,7 +9,8 @@ test('docs/PARAMETERS.md is made from the table', () => {
 });
 
 test('every default is allowed, and all of them go together', () => {
-  for (const name of PARAMETER_NAMES) expect(judgeValue(name, definitionOf(name).default)).toEqual({ value: definitionOf(name).default });
+  for (const name of PARAMETER_NAMES)
+    expect(judgeValue(name, definitionOf(name).default)).toEqual({ value: definitionOf(name).default });
   expect(crossFaults(defaultValues(), new Set(PARAMETER_NAMES))).toEqual([]);
 });
 
@@ -23,5 +24,7 @@ test('every parameter has a group that administrators know, a description, a rea
 });
 
 test('unencrypted off is explained in words: loopback only, same port, never gone', () => {
-  expect(definitionOf('websocket.enabled').description).toMatch(/loopback addresses only.*same port, never gone, because the Central agent/);
+  expect(definitionOf('websocket.enabled').description).toMatch(
+    /loopback addresses only.*same port, never gone, because the Central agent/,
+  );
 });

@@ -104,17 +104,37 @@ async function expectUntouched(service: ParameterService): Promise<void> {
 describe('a change', () => {
   test('moves the listeners first and is kept then, so that a crash in between leaves the old values', async () => {
     const service = await load();
-    const report = await service.change({ values: { 'websocket.secure.port': 9151 }, comment: 'new firewall', ticket: 'T-1' }, ANNA);
+    const report = await service.change(
+      { values: { 'websocket.secure.port': 9151 }, comment: 'new firewall', ticket: 'T-1' },
+      ANNA,
+    );
     expect(steps).toEqual(['apply', 'save']);
-    expect(report).toMatchObject({ version: 2, dryRun: false, changed: [{ name: 'websocket.secure.port', from: 9150, to: 9151, overriddenBy: null }], listens: ['wss on port 9151'] });
+    expect(report).toMatchObject({
+      version: 2,
+      dryRun: false,
+      changed: [{ name: 'websocket.secure.port', from: 9150, to: 9151, overriddenBy: null }],
+      listens: ['wss on port 9151'],
+    });
     expect(service.values()['websocket.secure.port']).toBe(9151);
-    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'anna', from: '10.0.0.5', action: 'parameters.change', comment: 'new firewall', ticket: 'T-1' });
+    expect(store.audit.entries.at(-1)).toMatchObject({
+      who: 'anna',
+      from: '10.0.0.5',
+      action: 'parameters.change',
+      comment: 'new firewall',
+      ticket: 'T-1',
+    });
   });
 
   test('outlives a restart, with who made it and when', async () => {
     await (await load()).change({ values: { 'agents.max': 500 } }, ANNA);
     const described = (await load()).describe().find(({ name }) => name === 'agents.max');
-    expect(described).toMatchObject({ value: 500, effective: 500, isDefault: false, changedBy: 'anna', changedAt: time });
+    expect(described).toMatchObject({
+      value: 500,
+      effective: 500,
+      isDefault: false,
+      changedBy: 'anna',
+      changedAt: time,
+    });
   });
 
   test('several at once are one step', async () => {
@@ -128,7 +148,11 @@ describe('a change', () => {
     const service = await load();
     await service.change({ values: { 'agents.max': 500 } }, ANNA);
     await service.change({ values: { 'agents.max': null } }, { who: 'bert', from: 'local' });
-    expect(service.describe().find(({ name }) => name === 'agents.max')).toMatchObject({ value: 10_000, isDefault: true, changedBy: 'bert' });
+    expect(service.describe().find(({ name }) => name === 'agents.max')).toMatchObject({
+      value: 10_000,
+      isDefault: true,
+      changedBy: 'bert',
+    });
   });
 
   test('that changes nothing is no change: no version, no audit entry', async () => {
@@ -153,11 +177,19 @@ describe('a change', () => {
   });
 
   test('of a parameter that this node overrides is accepted, and said to have no effect here', async () => {
-    const service = await load([{ name: 'websocket.secure.port', value: 0, origin: 'environment variable QUEUEGATE_WEBSOCKET_SECURE_PORT' }]);
+    const service = await load([
+      { name: 'websocket.secure.port', value: 0, origin: 'environment variable QUEUEGATE_WEBSOCKET_SECURE_PORT' },
+    ]);
     const report = await service.change({ values: { 'websocket.secure.port': 9200 } }, ANNA);
     expect(steps).toEqual(['save']);
-    expect(report.notices.join()).toContain('has no effect on this node: environment variable QUEUEGATE_WEBSOCKET_SECURE_PORT sets it');
-    expect(service.describe().find(({ name }) => name === 'websocket.secure.port')).toMatchObject({ value: 9200, effective: 0, overriddenBy: 'environment variable QUEUEGATE_WEBSOCKET_SECURE_PORT' });
+    expect(report.notices.join()).toContain(
+      'has no effect on this node: environment variable QUEUEGATE_WEBSOCKET_SECURE_PORT sets it',
+    );
+    expect(service.describe().find(({ name }) => name === 'websocket.secure.port')).toMatchObject({
+      value: 9200,
+      effective: 0,
+      overriddenBy: 'environment variable QUEUEGATE_WEBSOCKET_SECURE_PORT',
+    });
   });
 
   test('changes wait for each other', async () => {
@@ -172,10 +204,17 @@ describe('a change is refused, and nothing changes at all', () => {
   test('when two ports are equal', async () => {
     const service = await load();
     expect(await faultsOf(service.change({ values: { 'websocket.secure.port': 8787 } }, ANNA))).toEqual([
-      { parameter: 'websocket.secure.port', found: '8787', allowed: 'a port other than that of websocket.port', text: 'websocket.secure.port is 8787; allowed: a port other than that of websocket.port.' },
+      {
+        parameter: 'websocket.secure.port',
+        found: '8787',
+        allowed: 'a port other than that of websocket.port',
+        text: 'websocket.secure.port is 8787; allowed: a port other than that of websocket.port.',
+      },
     ]);
     expect(await faultsOf(service.change({ values: { 'https.port': 8080 } }, ANNA))).toHaveLength(1);
-    expect(await faultsOf(service.change({ values: { 'websocket.port': 5000, 'websocket.secure.port': 5000 } }, ANNA))).toHaveLength(1);
+    expect(
+      await faultsOf(service.change({ values: { 'websocket.port': 5000, 'websocket.secure.port': 5000 } }, ANNA)),
+    ).toHaveLength(1);
     await expectUntouched(service);
   });
 
@@ -214,7 +253,9 @@ describe('a change is refused, and nothing changes at all', () => {
     const service = await load();
     const [fault] = await faultsOf(service.change({ values: { 'websocket.sceure.port': 9151 } }, ANNA));
     expect(fault?.text).toBe('There is no parameter "websocket.sceure.port"; did you mean websocket.secure.port?');
-    expect((await faultsOf(service.change({ values: { foo: 1, constructor: 1 } }, ANNA))).map(({ text }) => text)).toEqual(['There is no parameter "foo".', 'There is no parameter "constructor".']);
+    expect(
+      (await faultsOf(service.change({ values: { foo: 1, constructor: 1 } }, ANNA))).map(({ text }) => text),
+    ).toEqual(['There is no parameter "foo".', 'There is no parameter "constructor".']);
     await expectUntouched(service);
   });
 
@@ -228,14 +269,39 @@ describe('a change is refused, and nothing changes at all', () => {
   test('when several things are wrong, all of them are in one answer', async () => {
     const service = await load();
     faults = [{ parameter: 'http.port', found: '8081', allowed: 'a free port', text: 'Port 8081 is in use.' }];
-    const found = await faultsOf(service.change({ values: { 'websocket.port': 9150, 'agents.max': 0, nonsense: 1, 'http.port': 8081, 'agents.maxMessageBytes': 1_048_576 } }, ANNA));
-    expect(found.map(({ parameter }) => parameter).toSorted()).toEqual(['agents.max', 'agents.maxMessageBytes', 'http.port', 'nonsense', 'websocket.port']);
+    const found = await faultsOf(
+      service.change(
+        {
+          values: {
+            'websocket.port': 9150,
+            'agents.max': 0,
+            nonsense: 1,
+            'http.port': 8081,
+            'agents.maxMessageBytes': 1_048_576,
+          },
+        },
+        ANNA,
+      ),
+    );
+    expect(found.map(({ parameter }) => parameter).toSorted()).toEqual([
+      'agents.max',
+      'agents.maxMessageBytes',
+      'http.port',
+      'nonsense',
+      'websocket.port',
+    ]);
     await expectUntouched(service);
   });
 
   test('when values do not go together', async () => {
     const service = await load();
-    for (const values of [{ 'agents.maxFrameBytes': 65_536 }, { 'agents.windowBytes': 65_536 }, { 'events.retentionDays': 6 }, { 'messages.deduplicationDays': 31 }, { 'agents.outbox.maxBytes': 65_536 }]) {
+    for (const values of [
+      { 'agents.maxFrameBytes': 65_536 },
+      { 'agents.windowBytes': 65_536 },
+      { 'events.retentionDays': 6 },
+      { 'messages.deduplicationDays': 31 },
+      { 'agents.outbox.maxBytes': 65_536 },
+    ]) {
       expect(await faultsOf(service.change({ values }, ANNA))).toHaveLength(1);
     }
     await expectUntouched(service);
@@ -244,21 +310,28 @@ describe('a change is refused, and nothing changes at all', () => {
   test('when somebody else was faster (If-Match)', async () => {
     const service = await load();
     await service.change({ values: { 'agents.max': 5 }, ifMatch: 1 }, ANNA);
-    await expect(service.change({ values: { 'agents.max': 6 }, ifMatch: 1 }, ANNA)).rejects.toMatchObject({ code: 'version_conflict', status: 412 });
+    await expect(service.change({ values: { 'agents.max': 6 }, ifMatch: 1 }, ANNA)).rejects.toMatchObject({
+      code: 'version_conflict',
+      status: 412,
+    });
     expect(service.values()['agents.max']).toBe(5);
   });
 
   test('when the listeners cannot move (the port was taken between check and bind)', async () => {
     const service = await load();
     failApply = () => true;
-    await expect(service.change({ values: { 'websocket.port': 8788 } }, ANNA)).rejects.toMatchObject({ code: 'port_taken' });
+    await expect(service.change({ values: { 'websocket.port': 8788 } }, ANNA)).rejects.toMatchObject({
+      code: 'port_taken',
+    });
     await expectUntouched(service);
   });
 
   test('when the store cannot keep it: the listeners go back', async () => {
     const service = await load();
     store.parameters.state.failNext = new CodedError('store_failed', { text: 'disk full', hint: 'make room' }, {});
-    await expect(service.change({ values: { 'websocket.port': 8788 } }, ANNA)).rejects.toMatchObject({ code: 'store_failed' });
+    await expect(service.change({ values: { 'websocket.port': 8788 } }, ANNA)).rejects.toMatchObject({
+      code: 'store_failed',
+    });
     expect(steps).toEqual(['apply', 'apply']);
     expect(listening).toEqual(defaultValues());
     expect(service.values()).toEqual(defaultValues());
@@ -270,7 +343,11 @@ describe('preflight', () => {
     const service = await load();
     await service.change({ values: { 'websocket.enabled': true } }, ANNA);
     steps = [];
-    online = [agent('branch-1', { transport: 'ws' }), agent('branch-2'), agent('central', { transport: 'ws', loopback: true })];
+    online = [
+      agent('branch-1', { transport: 'ws' }),
+      agent('branch-2'),
+      agent('central', { transport: 'ws', loopback: true }),
+    ];
     const report = await service.change({ values: { 'websocket.enabled': false }, dryRun: true }, ANNA);
     expect(report.cutOff.map(({ name }) => name)).toEqual(['branch-1']);
     expect(report.cutOff[0]?.reason).toContain('central.websocket.secure=true');
@@ -291,7 +368,11 @@ describe('preflight', () => {
     const service = await load();
     await service.change({ values: { 'websocket.enabled': true } }, ANNA);
     online = [agent('branch-1', { transport: 'ws' }), agent('branch-2', { transport: 'ws' })];
-    await expect(service.change({ values: { 'websocket.enabled': false } }, ANNA)).rejects.toMatchObject({ code: 'would_cut_off_agents', status: 409, message: 'The change would cut off 2 agents: branch-1, branch-2.' });
+    await expect(service.change({ values: { 'websocket.enabled': false } }, ANNA)).rejects.toMatchObject({
+      code: 'would_cut_off_agents',
+      status: 409,
+      message: 'The change would cut off 2 agents: branch-1, branch-2.',
+    });
     expect(service.values()['websocket.enabled']).toBe(true);
     await service.change({ values: { 'websocket.enabled': false }, force: true }, ANNA);
     expect(service.values()['websocket.enabled']).toBe(false);
@@ -300,7 +381,9 @@ describe('preflight', () => {
   test('switching secure off is refused while agents use it', async () => {
     const service = await load();
     online = [agent('branch-1')];
-    await expect(service.change({ values: { 'websocket.secure.enabled': false } }, ANNA)).rejects.toMatchObject({ code: 'would_cut_off_agents' });
+    await expect(service.change({ values: { 'websocket.secure.enabled': false } }, ANNA)).rejects.toMatchObject({
+      code: 'would_cut_off_agents',
+    });
   });
 
   test('a moved port cuts nobody off, but says who has to find the new one', async () => {
@@ -320,7 +403,13 @@ describe('commit-confirm', () => {
     const service = await load();
     const report = await service.change(change, ANNA);
     expect(steps).toEqual(['save pending', 'apply']);
-    expect(report.pending).toMatchObject({ deadline: time + 60_000, changedBy: 'anna', share: 0.5, agents: 0, listener: null });
+    expect(report.pending).toMatchObject({
+      deadline: time + 60_000,
+      changedBy: 'anna',
+      share: 0.5,
+      agents: 0,
+      listener: null,
+    });
     expect((await store.parameters.load()).pending?.before).toEqual([{ name: 'websocket.secure.port', value: null }]);
   });
 
@@ -401,8 +490,12 @@ describe('commit-confirm', () => {
     await service.change({ values: { 'https.port': 8444 }, confirm: { withinSeconds: 60, share: 0 } }, ANNA);
     const refused = { code: 'confirm_over_new_connection', status: 409 };
     await expect(service.confirm({ force: true }, ANNA)).rejects.toMatchObject(refused);
-    await expect(service.confirm({}, { ...ANNA, via: { listener: 'https', connectedAt: time - 1 } })).rejects.toMatchObject(refused);
-    await expect(service.confirm({}, { ...ANNA, via: { listener: 'http', connectedAt: time + 1 } })).rejects.toMatchObject(refused);
+    await expect(
+      service.confirm({}, { ...ANNA, via: { listener: 'https', connectedAt: time - 1 } }),
+    ).rejects.toMatchObject(refused);
+    await expect(
+      service.confirm({}, { ...ANNA, via: { listener: 'http', connectedAt: time + 1 } }),
+    ).rejects.toMatchObject(refused);
     await service.confirm({}, { ...ANNA, via: { listener: 'https', connectedAt: time + 1 } });
     expect(service.pending()).toBeNull();
   });
@@ -410,7 +503,9 @@ describe('commit-confirm', () => {
   test('no other change is taken while one is pending', async () => {
     const service = await load();
     await service.change(change, ANNA);
-    await expect(service.change({ values: { 'agents.max': 5 } }, ANNA)).rejects.toMatchObject({ code: 'change_pending' });
+    await expect(service.change({ values: { 'agents.max': 5 } }, ANNA)).rejects.toMatchObject({
+      code: 'change_pending',
+    });
   });
 
   test('listeners that cannot go back are told in health and tried until they can', async () => {

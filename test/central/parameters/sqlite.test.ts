@@ -38,11 +38,16 @@ function folder(): string {
 test('a change outlives a restart, with its audit entry', async () => {
   const path = folder();
   const first = await start(path);
-  await first.parameters.change({ values: { 'agents.max': 500, 'websocket.trustedProxies': ['10.0.0.0/8'] }, comment: 'pilot' }, ANNA);
+  await first.parameters.change(
+    { values: { 'agents.max': 500, 'websocket.trustedProxies': ['10.0.0.0/8'] }, comment: 'pilot' },
+    ANNA,
+  );
   await first.stop();
   const second = await start(path);
   expect(second.parameters.values()).toMatchObject({ 'agents.max': 500, 'websocket.trustedProxies': ['10.0.0.0/8'] });
-  expect(await second.store.audit.list({ limit: 1 })).toMatchObject([{ who: 'anna', action: 'parameters.change', comment: 'pilot' }]);
+  expect(await second.store.audit.list({ limit: 1 })).toMatchObject([
+    { who: 'anna', action: 'parameters.change', comment: 'pilot' },
+  ]);
   await second.stop();
 });
 
@@ -50,7 +55,10 @@ test('a change that was not confirmed is undone by the next start, and stays und
   const path = folder();
   const first = await start(path);
   await first.parameters.change({ values: { 'agents.max': 500 } }, ANNA);
-  await first.parameters.change({ values: { 'agents.max': 7, 'websocket.port': 8788 }, confirm: { withinSeconds: 60, share: 1 } }, ANNA);
+  await first.parameters.change(
+    { values: { 'agents.max': 7, 'websocket.port': 8788 }, confirm: { withinSeconds: 60, share: 1 } },
+    ANNA,
+  );
   await first.stop();
   for (const expected of [{ pending: null }, { pending: null }]) {
     const next = await start(path);
@@ -69,7 +77,9 @@ test('two that write at once: the one with the older version is refused, and its
     pending: null,
     audit: { at: 0, who: 'another Central', from: 'x', action: 'x', detail: '{}', comment: null, ticket: null },
   });
-  await expect(first.parameters.change({ values: { 'agents.max': 7 } }, ANNA)).rejects.toMatchObject({ code: 'version_conflict' });
+  await expect(first.parameters.change({ values: { 'agents.max': 7 } }, ANNA)).rejects.toMatchObject({
+    code: 'version_conflict',
+  });
   expect(first.parameters.values()['agents.max']).toBe(10_000);
   await first.stop();
 });

@@ -28,21 +28,53 @@ async function setUp() {
   const store = memoryStore();
   const { keyMaterial } = store;
   const authority = await openAuthority({ keyMaterial, central: 'central.test', now: clock });
-  const signing = await openSigningCertificate({ keyMaterial, authority, signingKey: await openSigningKey({ keyMaterial, now: clock }), central: 'central.test', lifetimeDays: () => 365, now: clock });
+  const signing = await openSigningCertificate({
+    keyMaterial,
+    authority,
+    signingKey: await openSigningKey({ keyMaterial, now: clock }),
+    central: 'central.test',
+    lifetimeDays: () => 365,
+    now: clock,
+  });
   const identity = await openServerIdentity({ keyMaterial, authority, now: clock });
   const wishes = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 365 };
   await identity.adopt(await identity.make(wishes), CENTRAL);
   const lines: Line[] = [];
-  const log = { warn: (facts: object, text: string) => void lines.push({ level: 'warn', facts: { ...facts }, text }), error: (facts: object, text: string) => void lines.push({ level: 'error', facts: { ...facts }, text }) };
+  const log = {
+    warn: (facts: object, text: string) => void lines.push({ level: 'warn', facts: { ...facts }, text }),
+    error: (facts: object, text: string) => void lines.push({ level: 'error', facts: { ...facts }, text }),
+  };
   const metrics = createMetrics();
-  const open = () => new Expiry({ authority, identity, signing, trust: trustBundle(authority, identity), certificates: store.certificates, metrics, log, now: clock });
+  const open = () =>
+    new Expiry({
+      authority,
+      identity,
+      signing,
+      trust: trustBundle(authority, identity),
+      certificates: store.certificates,
+      metrics,
+      log,
+      now: clock,
+    });
   const { publicKey } = await makeKeyPair();
   const enrol = async (id: string, lifetimeDays: number): Promise<void> => {
     const certificate = await authority.issueAgent({ id, name: id, publicKey, lifetimeDays });
     await store.certificates.recordIssued(issuedCertificate(certificate, authority, id, now));
   };
-  const all = async (request: Partial<Parameters<Expiry['list']>[0]> = {}): Promise<readonly WatchedCertificate[]> => (await open().list({ limit: 1000, ...request })).certificates;
-  return { authority, identity, wishes, store, lines, metrics, open, enrol, all, pass: (days: number) => (now += days * DAY) };
+  const all = async (request: Partial<Parameters<Expiry['list']>[0]> = {}): Promise<readonly WatchedCertificate[]> =>
+    (await open().list({ limit: 1000, ...request })).certificates;
+  return {
+    authority,
+    identity,
+    wishes,
+    store,
+    lines,
+    metrics,
+    open,
+    enrol,
+    all,
+    pass: (days: number) => (now += days * DAY),
+  };
 }
 
 test('the list has every certificate that matters, each once, by its end, with where it is used', async () => {
@@ -54,15 +86,37 @@ test('the list has every certificate that matters, each once, by its end, with w
   await identity.adopt(await identity.make(wishes), CENTRAL);
   const bank = makeBank();
   const { key, certificate } = bank.issue('central', { days: 50 });
-  await identity.keepStaged(credentialsOf(key, certificate + bank.intermediate.certificate + bank.root.certificate, 'imported'), CENTRAL);
+  await identity.keepStaged(
+    credentialsOf(key, certificate + bank.intermediate.certificate + bank.root.certificate, 'imported'),
+    CENTRAL,
+  );
   const listed = await all();
-  expect(listed.slice(0, 3).map(({ kind, which }) => `${kind} ${which}`)).toEqual(['server staged', 'agent branch-1', 'agent branch-2']);
+  expect(listed.slice(0, 3).map(({ kind, which }) => `${kind} ${which}`)).toEqual([
+    'server staged',
+    'agent branch-1',
+    'agent branch-2',
+  ]);
   const names = listed.map(({ kind, which }) => `${kind} ${kind === 'trust' ? '' : which}`);
-  expect(names.toSorted()).toEqual(['agent branch-1', 'agent branch-2', 'authority current', 'authority next', 'server current', 'server previous', 'server staged', 'signing current', 'trust ', 'trust ']);
+  expect(names.toSorted()).toEqual([
+    'agent branch-1',
+    'agent branch-2',
+    'authority current',
+    'authority next',
+    'server current',
+    'server previous',
+    'server staged',
+    'signing current',
+    'trust ',
+    'trust ',
+  ]);
   expect(new Set(listed.map(({ thumbprint }) => thumbprint)).size).toBe(listed.length);
-  expect(listed.map(({ notAfter }) => notAfter)).toEqual(listed.map(({ notAfter }) => notAfter).toSorted((a, b) => a - b));
+  expect(listed.map(({ notAfter }) => notAfter)).toEqual(
+    listed.map(({ notAfter }) => notAfter).toSorted((a, b) => a - b),
+  );
   expect(listed[1]).toMatchObject({ agent: 'branch-1', daysLeft: 99, usedFor: 'the agent branch-1' });
-  expect(listed.find(({ subject }) => subject.includes('CN=Example Bank Root'))?.thumbprint).toBe(new X509Certificate(bank.root.certificate).fingerprint256.replaceAll(':', '').toLowerCase());
+  expect(listed.find(({ subject }) => subject.includes('CN=Example Bank Root'))?.thumbprint).toBe(
+    new X509Certificate(bank.root.certificate).fingerprint256.replaceAll(':', '').toLowerCase(),
+  );
 });
 
 test('the list is paged and filtered', async () => {
@@ -86,7 +140,11 @@ test('the list is paged and filtered', async () => {
 test('warns at 60, 30, 14, 7 and 1 days and at the end, none twice, also after a restart', async () => {
   const { lines, open, pass } = await setUp();
   const expiry = open();
-  const about = () => lines.splice(0).filter(({ facts }) => facts['kind'] === 'server').map(({ level, text }) => `${level} ${text}`);
+  const about = () =>
+    lines
+      .splice(0)
+      .filter(({ facts }) => facts['kind'] === 'server')
+      .map(({ level, text }) => `${level} ${text}`);
   await expiry.warn();
   expect(about()).toEqual([]);
   pass(304);
@@ -113,7 +171,12 @@ test('a Central that stood still says only the step it has come to', async () =>
   const { lines, open, pass } = await setUp();
   pass(355);
   await open().warn();
-  expect(lines.filter(({ facts }) => facts['kind'] === 'server')).toMatchObject([{ text: 'a certificate expires within 14 days', facts: { daysLeft: 9, usedFor: expect.stringContaining('secure WebSocket') } }]);
+  expect(lines.filter(({ facts }) => facts['kind'] === 'server')).toMatchObject([
+    {
+      text: 'a certificate expires within 14 days',
+      facts: { daysLeft: 9, usedFor: expect.stringContaining('secure WebSocket') },
+    },
+  ]);
 });
 
 test('short-lived certificates are not warned of while their renewal is not even due', async () => {
@@ -125,7 +188,9 @@ test('short-lived certificates are not warned of while their renewal is not even
   expect(lines).toEqual([]);
   pass(4);
   await open().warn();
-  expect(lines).toMatchObject([{ text: 'certificates of agents expire within 7 days', facts: { count: 1, agents: ['branch-1'] } }]);
+  expect(lines).toMatchObject([
+    { text: 'certificates of agents expire within 7 days', facts: { count: 1, agents: ['branch-1'] } },
+  ]);
 });
 
 test('agents are told in one line, however many', async () => {

@@ -11,7 +11,8 @@ function admission(maxAgents: number, sessions = 0): Admission {
 describe('handshakes', () => {
   it('2,000 agents of one address may be on the way to their welcome at once', () => {
     const door = admission(10_000);
-    for (let i = 0; i < 2_000; i += 1) expect(door.enter('192.0.2.1', () => expect.unreachable())).toHaveProperty('leave');
+    for (let i = 0; i < 2_000; i += 1)
+      expect(door.enter('192.0.2.1', () => expect.unreachable())).toHaveProperty('leave');
     expect(door.atTheDoor).toBe(2_000);
   });
 
@@ -20,8 +21,11 @@ describe('handshakes', () => {
     const busy: CodedError[] = [];
     for (let i = 0; i < 60; i += 1) door.enter('192.0.2.1', (fault) => busy.push(fault));
     expect(door.atTheDoor).toBe(25);
-    expect(busy.map((fault) => [fault.code, fault.retryable, causeOf(fault)])).toEqual(Array.from({ length: 35 }, () => ['busy', true, 'place_given_up']));
-    for (const address of ['192.0.2.2', '2001:db8::1']) expect(door.enter(address, () => expect.unreachable())).toHaveProperty('leave');
+    expect(busy.map((fault) => [fault.code, fault.retryable, causeOf(fault)])).toEqual(
+      Array.from({ length: 35 }, () => ['busy', true, 'place_given_up']),
+    );
+    for (const address of ['192.0.2.2', '2001:db8::1'])
+      expect(door.enter(address, () => expect.unreachable())).toHaveProperty('leave');
   });
 
   it('one who has said hello keeps its place; then more from its address read `busy`', () => {

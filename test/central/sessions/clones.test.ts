@@ -27,11 +27,17 @@ describe('CloneWatch', () => {
 
   it('forgets turns that are older than a minute', () => {
     const watch = new CloneWatch();
-    expect(Array.from({ length: 100 }, (_, i) => watch.sawBoot('a', i % 2 === 0 ? 'one' : 'two', i * 13_000)).includes(true)).toBe(false);
+    expect(
+      Array.from({ length: 100 }, (_, i) => watch.sawBoot('a', i % 2 === 0 ? 'one' : 'two', i * 13_000)).includes(true),
+    ).toBe(false);
   });
 
   it('keeps agents apart', () => {
     const watch = new CloneWatch();
-    expect(Array.from({ length: 100 }, (_, i) => watch.sawBoot(i % 2 === 0 ? 'a' : 'b', i % 2 === 0 ? 'one' : 'two', i)).includes(true)).toBe(false);
+    expect(
+      Array.from({ length: 100 }, (_, i) =>
+        watch.sawBoot(i % 2 === 0 ? 'a' : 'b', i % 2 === 0 ? 'one' : 'two', i),
+      ).includes(true),
+    ).toBe(false);
   });
 });

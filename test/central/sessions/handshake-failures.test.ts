@@ -6,7 +6,11 @@ import { createMetrics } from '../../../central/metrics.ts';
 function failures() {
   const { instruments, registry } = createMetrics();
   const clock = { at: 1_000 };
-  return { list: new HandshakeFailures(instruments.queuegate_handshake_failures_total, () => clock.at), clock, registry };
+  return {
+    list: new HandshakeFailures(instruments.queuegate_handshake_failures_total, () => clock.at),
+    clock,
+    registry,
+  };
 }
 
 const lost = handshakeFault('peer_left_in_tls', {});
@@ -19,14 +23,27 @@ describe('the record of failed handshakes', () => {
     list.record('plain', handshakeFault('tls_on_plain', {}), '10.0.0.2');
     clock.at = 3_000;
     list.record('secure', lost, '10.0.0.1');
-    expect(list.list({ limit: 10 }).map(({ listener, cause, address, count, firstAt, lastAt }) => [listener, cause, address, count, firstAt, lastAt])).toEqual([
+    expect(
+      list
+        .list({ limit: 10 })
+        .map(({ listener, cause, address, count, firstAt, lastAt }) => [
+          listener,
+          cause,
+          address,
+          count,
+          firstAt,
+          lastAt,
+        ]),
+    ).toEqual([
       ['secure', 'peer_left_in_tls', '10.0.0.1', 2, 1_000, 3_000],
       ['plain', 'tls_on_plain', '10.0.0.2', 1, 2_000, 2_000],
     ]);
     expect(list.list({ limit: 1, cause: 'tls_on_plain' })).toHaveLength(1);
     expect(list.list({ limit: 9, address: '::ffff:10.0.0.1', listener: 'secure' })).toHaveLength(1);
     expect(list.list({ limit: 9, listener: 'https' })).toEqual([]);
-    expect(await registry.metrics()).toContain('queuegate_handshake_failures_total{listener="secure",cause="peer_left_in_tls"} 2');
+    expect(await registry.metrics()).toContain(
+      'queuegate_handshake_failures_total{listener="secure",cause="peer_left_in_tls"} 2',
+    );
   });
 
   it('is bounded: whoever was seen longest ago makes room, and how many did is told', () => {
@@ -35,7 +52,13 @@ describe('the record of failed handshakes', () => {
     list.record('secure', lost, 'host-0');
     list.record('secure', lost, 'stranger');
     const addresses = list.list({ limit: 2_000 }).map(({ address }) => address);
-    expect([addresses.length, addresses[0], addresses[1], addresses.includes('host-1'), list.forgotten]).toEqual([1_000, 'stranger', 'host-0', false, 1]);
+    expect([addresses.length, addresses[0], addresses[1], addresses.includes('host-1'), list.forgotten]).toEqual([
+      1_000,
+      'stranger',
+      'host-0',
+      false,
+      1,
+    ]);
   });
 });
 
@@ -54,6 +77,14 @@ describe('tlsFault', () => {
   });
 
   it('tells the alert without the words of OpenSSL around it', () => {
-    expect(tlsFault(Object.assign(new Error('no'), { code: 'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE', reason: 'ssl/tls alert bad certificate' }), 10)?.message).toContain('(TLS alert bad certificate)');
+    expect(
+      tlsFault(
+        Object.assign(new Error('no'), {
+          code: 'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE',
+          reason: 'ssl/tls alert bad certificate',
+        }),
+        10,
+      )?.message,
+    ).toContain('(TLS alert bad certificate)');
   });
 });

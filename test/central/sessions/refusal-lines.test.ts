@@ -17,7 +17,8 @@ describe('hellos that are refused', () => {
     let now = 0;
     const lines = new RefusalLines(() => now);
     let logged = 0;
-    for (let i = 0; i < 60_000; i += 1, now += 1) logged += Number(lines.take(`2001:db8:${(i % 50_000).toString(16)}::1`) !== undefined);
+    for (let i = 0; i < 60_000; i += 1, now += 1)
+      logged += Number(lines.take(`2001:db8:${(i % 50_000).toString(16)}::1`) !== undefined);
     expect(logged).toBeLessThanOrEqual(500 + 60);
   });
 });

@@ -52,7 +52,12 @@ afterEach(() => {
 });
 
 function newBudgets(totalBytes = 64 * MIB): SharedBudgets {
-  return { budget: new ByteBudget(totalBytes), gate: new ByteGate(8 * MIB), turns: new FrameTurns(), outflow: new OutflowBudget(totalBytes) };
+  return {
+    budget: new ByteBudget(totalBytes),
+    gate: new ByteGate(8 * MIB),
+    turns: new FrameTurns(),
+    outflow: new OutflowBudget(totalBytes),
+  };
 }
 
 function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
@@ -87,7 +92,9 @@ function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
       begin: async () => void calls.push('begin'),
       append: async (first, items) => {
         calls.push('append');
-        return await new Promise<number>((resolve) => appends.push({ items, commit: () => resolve(first + items.length - 1) }));
+        return await new Promise<number>((resolve) =>
+          appends.push({ items, commit: () => resolve(first + items.length - 1) }),
+        );
       },
     },
     limits: { ...LIMITS },
@@ -107,7 +114,8 @@ function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
     connection.emit('data', Buffer.alloc(data.length + (data.length < 126 ? 6 : data.length < 65_536 ? 8 : 14)));
     socket.emit('message', data, false);
   };
-  const receive = (frame: AgentFrame | { type: string; [name: string]: unknown }): void => receiveText(JSON.stringify(frame));
+  const receive = (frame: AgentFrame | { type: string; [name: string]: unknown }): void =>
+    receiveText(JSON.stringify(frame));
   const refused = (): unknown => socket.sent.find(({ type }) => type === 'refuse')?.['code'];
   return { session, socket, connection, calls, controls, appends, receive, receiveText, refused, budgets };
 }
@@ -116,7 +124,8 @@ const settled = async (): Promise<void> => {
   for (let i = 0; i < 3; i += 1) await new Promise((resolve) => setImmediate(resolve));
 };
 
-const event = (number: number, bytes = 100): string => JSON.stringify({ specversion: '1.0', id: String(number), source: '/s', type: 't', data: 'x'.repeat(bytes) });
+const event = (number: number, bytes = 100): string =>
+  JSON.stringify({ specversion: '1.0', id: String(number), source: '/s', type: 't', data: 'x'.repeat(bytes) });
 
 describe('frames beside the messages', () => {
   it('reach Central only as answers: of a thousand unsolicited ones none', async () => {
@@ -157,7 +166,13 @@ describe('frames beside the messages', () => {
   });
 
   it('acks of what Central sent cost nothing of the rate, however many they are', async () => {
-    const commands = Array.from({ length: 1_500 }, (_, i) => ({ number: i + 1, id: String(i), json: '{}', bytes: 2, expiresAt: null }));
+    const commands = Array.from({ length: 1_500 }, (_, i) => ({
+      number: i + 1,
+      id: String(i),
+      json: '{}',
+      bytes: 2,
+      expiresAt: null,
+    }));
     const { receive, refused } = setUp(newBudgets(), commands);
     await settled();
     for (let i = 1; i <= 1_500; i += 1) receive({ type: 'ack', through: i });
@@ -192,7 +207,12 @@ describe('bytes of messages', () => {
   it('many tiny items count for what they take up, not for their bytes', async () => {
     const { receive, receiveText, budgets } = setUp();
     receive({ type: 'begin', incarnation: 'e', next: 1, missing: null });
-    receiveText(encodeMessages(1, Array.from({ length: 2_000 }, () => '{}')));
+    receiveText(
+      encodeMessages(
+        1,
+        Array.from({ length: 2_000 }, () => '{}'),
+      ),
+    );
     await settled();
     expect(budgets.budget.used).toBeGreaterThan(500_000);
   });
@@ -239,13 +259,21 @@ describe('bytes of messages', () => {
     await settled();
     appends[0]?.commit();
     await settled();
-    expect(appends.flatMap(({ items }) => items.map((item) => (item.kind === 'message' ? item.message.id : '')))).toEqual(['1', '2']);
+    expect(
+      appends.flatMap(({ items }) => items.map((item) => (item.kind === 'message' ? item.message.id : ''))),
+    ).toEqual(['1', '2']);
   });
 });
 
 describe('commands for an agent that does not read', () => {
   it('are read from the store as far as the budget goes; on when it reads; and given back when it is gone', async () => {
-    const commands = Array.from({ length: 400 }, (_, i) => ({ number: i + 1, id: String(i), json: JSON.stringify('x'.repeat(10_000)), bytes: 10_002, expiresAt: null }));
+    const commands = Array.from({ length: 400 }, (_, i) => ({
+      number: i + 1,
+      id: String(i),
+      json: JSON.stringify('x'.repeat(10_000)),
+      bytes: 10_002,
+      expiresAt: null,
+    }));
     const budgets = newBudgets(MIB);
     const one = setUp(budgets, commands);
     one.socket.takes = false;

@@ -46,7 +46,12 @@ function setUp(epochs: readonly number[]) {
       claimSession: async () => ({ epoch: grants.shift() ?? 0, up: null, promoted: false }),
       endSession: async (end: { epoch: number; reason: string }) => void ended.push(end),
     },
-    outbox: { resume: async () => ({ incarnation: 'c', next: 1, missing: null }), read: async () => [], acknowledge: async () => undefined, expire: async () => 0 },
+    outbox: {
+      resume: async () => ({ incarnation: 'c', next: 1, missing: null }),
+      read: async () => [],
+      acknowledge: async () => undefined,
+      expire: async () => 0,
+    },
     inbox: { begin: async () => undefined, append: async () => 0 },
   };
   const sessions = new Sessions({
@@ -69,8 +74,22 @@ function setUp(epochs: readonly number[]) {
   all.push(sessions);
   const connect = (bootId: string) => {
     const socket = new FakeSocket();
-    const hello = { type: 'hello', id: 'a', name: 'branch', version: '1', boot: bootId, nonce: `nonce of ${bootId} `.repeat(2), scheme: 'wss', capabilities: [], logs: { down: null } } as unknown as Hello;
-    const connection = Object.assign(new EventEmitter(), { bytesRead: 0, bytesWritten: 0, writableLength: 0 }) as unknown as Socket;
+    const hello = {
+      type: 'hello',
+      id: 'a',
+      name: 'branch',
+      version: '1',
+      boot: bootId,
+      nonce: `nonce of ${bootId} `.repeat(2),
+      scheme: 'wss',
+      capabilities: [],
+      logs: { down: null },
+    } as unknown as Hello;
+    const connection = Object.assign(new EventEmitter(), {
+      bytesRead: 0,
+      bytesWritten: 0,
+      writableLength: 0,
+    }) as unknown as Socket;
     const proven: ProvenConnection = {
       hello,
       agent: { id: 'a', quarantinedUntil: null } as AgentRecord,
@@ -132,8 +151,15 @@ describe('a welcome', () => {
     const { socket, hello, welcomed } = connect('one');
     await welcomed;
     const { signature, ...said } = socket.sent[0] as unknown as Welcome;
-    const signed = (over: Partial<Welcome> = {}, to = hello) => verifyTranscript(welcomeTranscript(to, 'central.test', { ...said, ...over }), signature, keys.publicKey);
+    const signed = (over: Partial<Welcome> = {}, to = hello) =>
+      verifyTranscript(welcomeTranscript(to, 'central.test', { ...said, ...over }), signature, keys.publicKey);
     expect(signed()).toBe(true);
-    expect([signed({ epoch: 2 }), signed({ session: 'another' }), signed({ heartbeatSeconds: 1 }), signed({ logs: { up: { incarnation: 'x', number: 1, id: 'y' } } }), signed({}, { ...hello, nonce: 'another' })]).toEqual([false, false, false, false, false]);
+    expect([
+      signed({ epoch: 2 }),
+      signed({ session: 'another' }),
+      signed({ heartbeatSeconds: 1 }),
+      signed({ logs: { up: { incarnation: 'x', number: 1, id: 'y' } } }),
+      signed({}, { ...hello, nonce: 'another' }),
+    ]).toEqual([false, false, false, false, false]);
   });
 });

@@ -1,6 +1,10 @@
 // The part of the contract that concerns what administrators change: parameters, tokens, key material, and the audit of it all.
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../../../central/store/space/bounds.ts';
+import {
+  EXPIRED_ENROLLMENT_TOKEN_MS,
+  MAX_API_TOKENS,
+  MAX_ENROLLMENT_TOKENS,
+} from '../../../central/store/space/bounds.ts';
 import { CHAIN_START, chainHash } from '../../../central/store/audit-chain.ts';
 import type { ApiTokenRecord, PendingChange, Store } from '../../../central/store/store.ts';
 import { auditEntry, enrolmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
@@ -17,19 +21,37 @@ export function administrationContract(open: OpenEngine): void {
   afterEach(() => engine.dispose());
 
   const row = (name: string, value: string | null) => ({ name, value, changedBy: 'admin', changedAt: NOW });
-  const pending: PendingChange = { id: 'p1', deadline: NOW + 60_000, before: [{ name: 'a', value: null }], terms: '{"share":90}', changedBy: 'admin' };
+  const pending: PendingChange = {
+    id: 'p1',
+    deadline: NOW + 60_000,
+    before: [{ name: 'a', value: null }],
+    terms: '{"share":90}',
+    changedBy: 'admin',
+  };
 
   it('begins with no parameters at version 0', async () => {
     expect(await store.parameters.load()).toEqual({ version: 0, rows: [], pending: null });
   });
 
   it('saves values, the pending mark and the audit entry in one, and keeps them over a restart', async () => {
-    const saved = await store.parameters.save({ expectedVersion: 0, rows: [row('b', '2'), row('a', '1')], pending, audit: auditEntry('parameters.change') });
+    const saved = await store.parameters.save({
+      expectedVersion: 0,
+      rows: [row('b', '2'), row('a', '1')],
+      pending,
+      audit: auditEntry('parameters.change'),
+    });
     expect(saved).toEqual({ version: 1, rows: [row('a', '1'), row('b', '2')], pending });
     store = await engine.restart();
     expect(await store.parameters.load()).toEqual(saved);
     expect(await store.audit.list({ limit: 9 })).toMatchObject([{ number: 1, action: 'parameters.change' }]);
-    expect(await store.parameters.save({ expectedVersion: 1, rows: [row('a', null)], pending: null, audit: auditEntry('parameters.restore') })).toEqual({
+    expect(
+      await store.parameters.save({
+        expectedVersion: 1,
+        rows: [row('a', null)],
+        pending: null,
+        audit: auditEntry('parameters.restore'),
+      }),
+    ).toEqual({
       version: 2,
       rows: [row('a', null), row('b', '2')],
       pending: null,
@@ -38,7 +60,10 @@ export function administrationContract(open: OpenEngine): void {
 
   it('refuses a change that was made from another version, wholly', async () => {
     const change = { expectedVersion: 0, rows: [row('a', '1')], pending: null, audit: auditEntry('x') };
-    const outcomes = await Promise.allSettled([store.parameters.save(change), store.parameters.save({ ...change, rows: [row('a', '2')] })]);
+    const outcomes = await Promise.allSettled([
+      store.parameters.save(change),
+      store.parameters.save({ ...change, rows: [row('a', '2')] }),
+    ]);
     expect(outcomes).toMatchObject([{ status: 'fulfilled' }, { reason: { code: 'version_conflict', status: 412 } }]);
     expect(await store.parameters.load()).toMatchObject({ version: 1, rows: [row('a', '1')] });
     expect(await store.audit.list({ limit: 9 })).toHaveLength(1);
@@ -57,15 +82,23 @@ export function administrationContract(open: OpenEngine): void {
 
   it('keeps so many API tokens and so many enrollment tokens, and forgets enrollment tokens that expired long ago', async () => {
     await Promise.all(Array.from({ length: MAX_API_TOKENS }, (_, i) => store.tokens.addApiToken(apiToken(`t${i}`))));
-    await expect(store.tokens.addApiToken(apiToken('more'))).rejects.toMatchObject({ code: 'api_tokens_full', status: 409 });
+    await expect(store.tokens.addApiToken(apiToken('more'))).rejects.toMatchObject({
+      code: 'api_tokens_full',
+      status: 409,
+    });
     await store.tokens.removeApiToken('t0');
     await store.tokens.addApiToken(apiToken('more'));
 
     await store.tokens.addEnrolmentToken(enrolmentToken('old', { expiresAt: NOW + 1 }));
     const valid = (id: string) => enrolmentToken(id, { createdAt: NOW + EXPIRED_ENROLLMENT_TOKEN_MS + 2 });
-    await Promise.all(Array.from({ length: MAX_ENROLLMENT_TOKENS }, (_, i) => store.tokens.addEnrolmentToken(valid(`e${i}`))));
+    await Promise.all(
+      Array.from({ length: MAX_ENROLLMENT_TOKENS }, (_, i) => store.tokens.addEnrolmentToken(valid(`e${i}`))),
+    );
     expect(await store.tokens.getEnrolmentToken('old')).toBeUndefined();
-    await expect(store.tokens.addEnrolmentToken(valid('more'))).rejects.toMatchObject({ code: 'enrollment_tokens_full', status: 409 });
+    await expect(store.tokens.addEnrolmentToken(valid('more'))).rejects.toMatchObject({
+      code: 'enrollment_tokens_full',
+      status: 409,
+    });
   });
 
   it('keeps API tokens, and never lets go of the last administrator', async () => {
@@ -100,18 +133,35 @@ export function administrationContract(open: OpenEngine): void {
   });
 
   it('writes key material all or none, with its audit entry', async () => {
-    await store.keyMaterial.put([{ name: 'root.key', value: 'k1' }, { name: 'root.crt', value: 'c1' }], auditEntry('pki.create'));
+    await store.keyMaterial.put(
+      [
+        { name: 'root.key', value: 'k1' },
+        { name: 'root.crt', value: 'c1' },
+      ],
+      auditEntry('pki.create'),
+    );
     await store.keyMaterial.put([{ name: 'root.crt', value: 'c2' }], auditEntry('pki.replace'));
     store = await engine.restart();
-    expect([await store.keyMaterial.get('root.key'), await store.keyMaterial.get('root.crt'), await store.keyMaterial.get('none')]).toEqual(['k1', 'c2', undefined]);
+    expect([
+      await store.keyMaterial.get('root.key'),
+      await store.keyMaterial.get('root.crt'),
+      await store.keyMaterial.get('none'),
+    ]).toEqual(['k1', 'c2', undefined]);
     expect((await store.audit.list({ limit: 9 })).map((entry) => entry.action)).toEqual(['pki.replace', 'pki.create']);
-    await store.keyMaterial.put([{ name: 'root.key', value: null }, { name: 'a.crt', value: 'c3' }], auditEntry('pki.retire'));
+    await store.keyMaterial.put(
+      [
+        { name: 'root.key', value: null },
+        { name: 'a.crt', value: 'c3' },
+      ],
+      auditEntry('pki.retire'),
+    );
     expect(await store.keyMaterial.names()).toEqual(['a.crt', 'root.crt']);
     expect(await store.keyMaterial.get('root.key')).toBeUndefined();
   });
 
   it('chains the audit entries so that each can be verified, page by page', async () => {
-    for (let n = 1; n <= 5; n += 1) await store.audit.append(auditEntry(`act ${n}`, { at: NOW + n, comment: n === 2 ? 'why' : null, ticket: 'T-1' }));
+    for (let n = 1; n <= 5; n += 1)
+      await store.audit.append(auditEntry(`act ${n}`, { at: NOW + n, comment: n === 2 ? 'why' : null, ticket: 'T-1' }));
     const all = await store.audit.list({ limit: 9 });
     expect(all.map((entry) => entry.number)).toEqual([5, 4, 3, 2, 1]);
     let before = CHAIN_START;

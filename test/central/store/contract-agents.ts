@@ -1,7 +1,19 @@
 // The part of the contract that concerns agents, their enrolment and their sessions.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../central/store/store.ts';
-import { claimOf, DAY, enrolmentToken, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
+import {
+  claimOf,
+  DAY,
+  enrolmentToken,
+  items,
+  message,
+  NOW,
+  online,
+  registered,
+  ROOM,
+  type Engine,
+  type OpenEngine,
+} from './samples.ts';
 import { positionId } from '../../shared/sqlite/position-id.ts';
 
 export function agentContract(open: OpenEngine): void {
@@ -15,11 +27,27 @@ export function agentContract(open: OpenEngine): void {
 
   afterEach(() => engine.dispose());
 
-  const newAgent = (id: string, changes = {}) => ({ id, name: id, publicKey: `key of ${id}`, keyThumbprint: `thumbprint of ${id}`, now: NOW, ...changes });
+  const newAgent = (id: string, changes = {}) => ({
+    id,
+    name: id,
+    publicKey: `key of ${id}`,
+    keyThumbprint: `thumbprint of ${id}`,
+    now: NOW,
+    ...changes,
+  });
 
   it('registers an agent, finds it by id, key and name in any case, and keeps it over a restart', async () => {
     const agent = await registered(store, 'a1', 'Branch-12');
-    expect(agent).toMatchObject({ id: 'a1', name: 'Branch-12', state: 'Pending', epoch: 0, session: null, quarantinedUntil: null, enrolledAt: NOW, enrolledBy: 'token-a1' });
+    expect(agent).toMatchObject({
+      id: 'a1',
+      name: 'Branch-12',
+      state: 'Pending',
+      epoch: 0,
+      session: null,
+      quarantinedUntil: null,
+      enrolledAt: NOW,
+      enrolledBy: 'token-a1',
+    });
     expect(agent.outbox).toMatchObject({ messages: 0, bytes: 0, oldestAt: null });
     expect(agent.inbox).toEqual({ incarnation: null, number: 0, lastAt: null });
     store = await engine.restart();
@@ -34,19 +62,35 @@ export function agentContract(open: OpenEngine): void {
     await store.tokens.addEnrolmentToken(enrolmentToken('two', { maxUses: 2 }));
     await store.tokens.addEnrolmentToken(enrolmentToken('old', { expiresAt: NOW }));
     await store.agents.register(newAgent('a1'), 'two');
-    await expect(store.agents.register(newAgent('a2', { name: 'A1' }), 'two')).rejects.toMatchObject({ code: 'agent_name_taken', status: 409 });
+    await expect(store.agents.register(newAgent('a2', { name: 'A1' }), 'two')).rejects.toMatchObject({
+      code: 'agent_name_taken',
+      status: 409,
+    });
     expect(await store.tokens.getEnrolmentToken('two')).toMatchObject({ uses: 1 });
     await store.agents.register(newAgent('a2'), 'two');
-    await expect(store.agents.register(newAgent('a3'), 'two')).rejects.toMatchObject({ code: 'token_used', status: 403 });
-    await expect(store.agents.register(newAgent('a3'), 'old')).rejects.toMatchObject({ code: 'token_expired', status: 403 });
+    await expect(store.agents.register(newAgent('a3'), 'two')).rejects.toMatchObject({
+      code: 'token_used',
+      status: 403,
+    });
+    await expect(store.agents.register(newAgent('a3'), 'old')).rejects.toMatchObject({
+      code: 'token_expired',
+      status: 403,
+    });
     await expect(store.agents.register(newAgent('a3'), 'none')).rejects.toMatchObject({ code: 'token_unknown' });
     expect(await store.agents.get('a3')).toBeUndefined();
   });
 
   it('uses a one-time token once, however many ask at the same moment', async () => {
     await store.tokens.addEnrolmentToken(enrolmentToken('once'));
-    const outcomes = await Promise.allSettled(['a1', 'a2', 'a3', 'a4'].map((id) => store.agents.register(newAgent(id), 'once')));
-    expect(outcomes.map((outcome) => outcome.status).toSorted()).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
+    const outcomes = await Promise.allSettled(
+      ['a1', 'a2', 'a3', 'a4'].map((id) => store.agents.register(newAgent(id), 'once')),
+    );
+    expect(outcomes.map((outcome) => outcome.status).toSorted()).toEqual([
+      'fulfilled',
+      'rejected',
+      'rejected',
+      'rejected',
+    ]);
   });
 
   it('repairs a lost answer: the same key with the same token again uses nothing up', async () => {
@@ -59,12 +103,20 @@ export function agentContract(open: OpenEngine): void {
   it('refuses another key under a known id, and a known key under another id', async () => {
     await registered(store, 'a1');
     await store.tokens.addEnrolmentToken(enrolmentToken('t'));
-    await expect(store.agents.register(newAgent('a1', { keyThumbprint: 'other' }), 't')).rejects.toMatchObject({ code: 'agent_id_taken' });
-    await expect(store.agents.register(newAgent('a2', { keyThumbprint: 'thumbprint of a1' }), 't')).rejects.toMatchObject({ code: 'agent_key_known' });
+    await expect(store.agents.register(newAgent('a1', { keyThumbprint: 'other' }), 't')).rejects.toMatchObject({
+      code: 'agent_id_taken',
+    });
+    await expect(
+      store.agents.register(newAgent('a2', { keyThumbprint: 'thumbprint of a1' }), 't'),
+    ).rejects.toMatchObject({ code: 'agent_key_known' });
   });
 
   describe('one namespace of ids and names', () => {
-    const taken = (id: string, name: string, code: string) => expect(store.agents.register(newAgent(id, { name }), 't'), `${id} ${name}`).rejects.toMatchObject({ code, status: 409 });
+    const taken = (id: string, name: string, code: string) =>
+      expect(store.agents.register(newAgent(id, { name }), 't'), `${id} ${name}`).rejects.toMatchObject({
+        code,
+        status: 409,
+      });
     const claimed = (id: string, name: string) => store.agents.claimSession(claimOf(id, { name }));
 
     beforeEach(async () => {
@@ -73,20 +125,45 @@ export function agentContract(open: OpenEngine): void {
     });
 
     it("an id that is another agent's name, and a name that is another agent's id, are refused at enrollment, in whatever case", async () => {
-      for (const id of ['Victim-Name', 'victim-name', 'VICTIM-NAME', 'victim-id', 'VICTIM-ID']) await taken(id, 'mine', 'agent_id_taken');
+      for (const id of ['Victim-Name', 'victim-name', 'VICTIM-NAME', 'victim-id', 'VICTIM-ID'])
+        await taken(id, 'mine', 'agent_id_taken');
       for (const name of ['Victim-Id', 'victim-id', 'VICTIM-NAME']) await taken('mine', name, 'agent_name_taken');
-      await expect(store.enrolments.admit(newAgent('victim-name', { name: 'mine' }), 'admin')).rejects.toMatchObject({ code: 'agent_id_taken' });
-      await expect(store.enrolments.admit(newAgent('mine', { name: 'victim-id' }), 'admin')).rejects.toMatchObject({ code: 'agent_name_taken' });
-      const asking = { keyThumbprint: 'thumbprint of x', name: 'mine', id: 'victim-name', csr: 'csr', address: 'a', block: 'a', site: 'a', transport: 'wss' as const };
-      await store.enrolments.ask(asking, { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 }, NOW);
-      await expect(store.enrolments.accept('csr', newAgent('victim-name', { name: 'mine', keyThumbprint: 'thumbprint of x' }), 'admin')).rejects.toMatchObject({ code: 'agent_id_taken' });
+      await expect(store.enrolments.admit(newAgent('victim-name', { name: 'mine' }), 'admin')).rejects.toMatchObject({
+        code: 'agent_id_taken',
+      });
+      await expect(store.enrolments.admit(newAgent('mine', { name: 'victim-id' }), 'admin')).rejects.toMatchObject({
+        code: 'agent_name_taken',
+      });
+      const asking = {
+        keyThumbprint: 'thumbprint of x',
+        name: 'mine',
+        id: 'victim-name',
+        csr: 'csr',
+        address: 'a',
+        block: 'a',
+        site: 'a',
+        transport: 'wss' as const,
+      };
+      await store.enrolments.ask(
+        asking,
+        { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 },
+        NOW,
+      );
+      await expect(
+        store.enrolments.accept(
+          'csr',
+          newAgent('victim-name', { name: 'mine', keyThumbprint: 'thumbprint of x' }),
+          'admin',
+        ),
+      ).rejects.toMatchObject({ code: 'agent_id_taken' });
       expect(await store.tokens.getEnrolmentToken('t')).toMatchObject({ uses: 0 });
       expect(await store.agents.list({ limit: 9 })).toHaveLength(1);
     });
 
     it("a name that is another agent's id or name is refused when an agent comes with it, and nothing changes", async () => {
       await registered(store, 'a1');
-      for (const name of ['Victim-Id', 'VICTIM-ID', 'victim-name']) await expect(claimed('a1', name)).rejects.toMatchObject({ code: 'agent_name_taken' });
+      for (const name of ['Victim-Id', 'VICTIM-ID', 'victim-name'])
+        await expect(claimed('a1', name)).rejects.toMatchObject({ code: 'agent_name_taken' });
       expect(await store.agents.get('a1')).toMatchObject({ name: 'a1', epoch: 0, state: 'Pending' });
       // Its own id as its name, its own name in another case: they take nothing from others.
       await claimed('a1', 'other');
@@ -103,7 +180,10 @@ export function agentContract(open: OpenEngine): void {
       await store.agents.register(newAgent('branch-10'), 't');
       // Ids that are names in a row are usual.
       await store.agents.register(newAgent('branch-1'), 't');
-      for (const [id, prefix] of [['f3a78fd7-2d2f-4944-73fb-e30c8a61dd3b', 'F3A78FD7-2d2f'], ['00-1b-44-11-3a-b7', '00-1b-44-11']] as const) {
+      for (const [id, prefix] of [
+        ['f3a78fd7-2d2f-4944-73fb-e30c8a61dd3b', 'F3A78FD7-2d2f'],
+        ['00-1b-44-11-3a-b7', '00-1b-44-11'],
+      ] as const) {
         await registered(store, id, `the-name-of-${prefix}`);
         await taken('mine', prefix, 'agent_name_taken');
         await taken(prefix, 'mine', 'agent_id_taken');
@@ -119,19 +199,48 @@ export function agentContract(open: OpenEngine): void {
     });
 
     it('an id is plain printable ASCII without blanks', async () => {
-      for (const id of ['', ' ', 'a b', 'a\tb', 'a\n', 'caf\u00e9', '\u202eab', '\u{1f600}', 'a\u007f', 'a\u0000', '.', '..', 'x'.repeat(256)]) {
-        await expect(store.agents.register(newAgent(id, { name: 'mine' }), 't'), JSON.stringify(id)).rejects.toMatchObject({ code: 'agent_id_invalid', status: 422 });
+      for (const id of [
+        '',
+        ' ',
+        'a b',
+        'a\tb',
+        'a\n',
+        'caf\u00e9',
+        '\u202eab',
+        '\u{1f600}',
+        'a\u007f',
+        'a\u0000',
+        '.',
+        '..',
+        'x'.repeat(256),
+      ]) {
+        await expect(
+          store.agents.register(newAgent(id, { name: 'mine' }), 't'),
+          JSON.stringify(id),
+        ).rejects.toMatchObject({ code: 'agent_id_invalid', status: 422 });
       }
-      for (const [i, id] of ['00-1B-44-11-3A-B7', 'a/b?c#d%2F', '~!"$&()*+,;<=>@[]^`{|}', 'x'.repeat(255)].entries()) expect(await store.agents.register(newAgent(id, { name: `n${i}` }), 't')).toMatchObject({ id });
+      for (const [i, id] of ['00-1B-44-11-3A-B7', 'a/b?c#d%2F', '~!"$&()*+,;<=>@[]^`{|}', 'x'.repeat(255)].entries())
+        expect(await store.agents.register(newAgent(id, { name: `n${i}` }), 't')).toMatchObject({ id });
     });
 
     it('reserved words are refused as id and as name', async () => {
-      for (const word of ['all', 'ALL', 'central-agent', 'Central-Agent', 'central.test', 'CENTRAL.test', 'host-of-central']) {
+      for (const word of [
+        'all',
+        'ALL',
+        'central-agent',
+        'Central-Agent',
+        'central.test',
+        'CENTRAL.test',
+        'host-of-central',
+      ]) {
         await taken('mine', word, 'agent_name_reserved');
         await taken(word, 'mine', 'agent_name_reserved');
         await expect(claimed('Victim-Id', word)).rejects.toMatchObject({ code: 'agent_name_reserved' });
       }
-      for (const agentName of ['all', 'Central.Test']) await expect(store.tokens.addEnrolmentToken(enrolmentToken('b', { agentName }))).rejects.toMatchObject({ code: 'agent_name_reserved' });
+      for (const agentName of ['all', 'Central.Test'])
+        await expect(store.tokens.addEnrolmentToken(enrolmentToken('b', { agentName }))).rejects.toMatchObject({
+          code: 'agent_name_reserved',
+        });
       // Central's own agent comes with a token that is bound to its name.
       await store.tokens.addEnrolmentToken(enrolmentToken('own', { agentName: 'central-agent' }));
       await store.agents.register(newAgent('c1', { name: 'central-agent' }), 'own');
@@ -142,7 +251,9 @@ export function agentContract(open: OpenEngine): void {
       await store.tokens.addEnrolmentToken(enrolmentToken('bound', { agentName: 'Branch-9' }));
       await taken('mine', 'branch-9', 'agent_name_reserved');
       await taken('BRANCH-9', 'mine', 'agent_name_reserved');
-      await expect(store.enrolments.admit(newAgent('mine', { name: 'branch-9' }), 'admin')).rejects.toMatchObject({ code: 'agent_name_reserved' });
+      await expect(store.enrolments.admit(newAgent('mine', { name: 'branch-9' }), 'admin')).rejects.toMatchObject({
+        code: 'agent_name_reserved',
+      });
       await expect(claimed('Victim-Id', 'branch-9')).rejects.toMatchObject({ code: 'agent_name_reserved' });
       // A second one for the same name, since the line was lost: either gets it.
       await store.tokens.addEnrolmentToken(enrolmentToken('again', { agentName: 'branch-9' }));
@@ -165,14 +276,26 @@ export function agentContract(open: OpenEngine): void {
     await registered(store, '0123456789abcdef', 'Branch.One');
     await registered(store, '01234567ffff', 'two');
     await registered(store, 'short', 'three');
-    const found = async (word: string, limit = 9) => (await store.agents.findByReference(word, limit)).map(({ id }) => id);
+    const found = async (word: string, limit = 9) =>
+      (await store.agents.findByReference(word, limit)).map(({ id }) => id);
     expect(await found('short')).toEqual(['short']);
     expect(await found('BRANCH.ONE')).toEqual(['0123456789abcdef']);
     expect(await found('012345678')).toEqual(['0123456789abcdef']);
     expect(await found('0123456789ABC')).toEqual(['0123456789abcdef']);
     expect(await found('01234567')).toEqual(['0123456789abcdef', '01234567ffff']);
     expect(await found('01234567', 1)).toEqual(['0123456789abcdef']);
-    for (const word of ['0123456', 'shor', 'nobody', '', '%23456789', '_1234567', '01234567%', '\u{10ffff}', '0123456789abcdef0']) expect([word, await found(word)]).toEqual([word, []]);
+    for (const word of [
+      '0123456',
+      'shor',
+      'nobody',
+      '',
+      '%23456789',
+      '_1234567',
+      '01234567%',
+      '\u{10ffff}',
+      '0123456789abcdef0',
+    ])
+      expect([word, await found(word)]).toEqual([word, []]);
   });
 
   it('knows whether a removed agent has left anything', async () => {
@@ -180,7 +303,12 @@ export function agentContract(open: OpenEngine): void {
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
     await store.agents.remove('a1');
     await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a2', address: null, detail: '{}' });
-    expect([await store.agents.hasLeftRecords('a1'), await store.agents.hasLeftRecords('a2'), await store.agents.hasLeftRecords('A1'), await store.agents.hasLeftRecords('')]).toEqual([true, true, false, false]);
+    expect([
+      await store.agents.hasLeftRecords('a1'),
+      await store.agents.hasLeftRecords('a2'),
+      await store.agents.hasLeftRecords('A1'),
+      await store.agents.hasLeftRecords(''),
+    ]).toEqual([true, true, false, false]);
   });
 
   it('finds no fault with names that the rules let in', async () => {
@@ -192,7 +320,8 @@ export function agentContract(open: OpenEngine): void {
   it('lists in order of name, page by page and by state', async () => {
     for (const name of ['delta', 'Alpha', 'charlie', 'Bravo']) await registered(store, `id-${name}`, name);
     await store.agents.claimSession(claimOf('id-charlie', { name: 'charlie' }));
-    const names = async (page: Parameters<Store['agents']['list']>[0]) => (await store.agents.list(page)).map((agent) => agent.name);
+    const names = async (page: Parameters<Store['agents']['list']>[0]) =>
+      (await store.agents.list(page)).map((agent) => agent.name);
     expect(await names({ limit: 3 })).toEqual(['Alpha', 'Bravo', 'charlie']);
     expect(await names({ limit: 3, after: 'charlie' })).toEqual(['delta']);
     expect(await names({ limit: 9, state: 'Online' })).toEqual(['charlie']);
@@ -204,7 +333,11 @@ export function agentContract(open: OpenEngine): void {
     await store.outbox.append('a1', [message('c1'), message('c2')], ROOM, NOW + 5);
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW + 7);
     const [agent] = await store.agents.list({ limit: 1 });
-    expect(agent?.outbox).toMatchObject({ messages: 2, bytes: 2 * Buffer.byteLength(message('c1').json), oldestAt: NOW + 5 });
+    expect(agent?.outbox).toMatchObject({
+      messages: 2,
+      bytes: 2 * Buffer.byteLength(message('c1').json),
+      oldestAt: NOW + 5,
+    });
     expect(agent?.inbox).toEqual({ incarnation: 'log of a1', number: 1, lastAt: NOW + 7 });
   });
 
@@ -212,22 +345,42 @@ export function agentContract(open: OpenEngine): void {
     const first = await online(store, 'a1');
     await store.inbox.append('a1', first, 1, items('e1', 'e2'), NOW);
     const grant = await store.agents.claimSession(claimOf('a1', { name: 'Renamed', session: 's2', now: NOW + 9 }));
-    expect(grant).toEqual({ epoch: first + 1, up: { incarnation: 'log of a1', number: 2, id: positionId('e1', 'e2') }, promoted: false });
+    expect(grant).toEqual({
+      epoch: first + 1,
+      up: { incarnation: 'log of a1', number: 2, id: positionId('e1', 'e2') },
+      promoted: false,
+    });
     expect(await store.agents.get('a1')).toMatchObject({
       name: 'Renamed',
       state: 'Online',
       stateSince: NOW + 9,
       epoch: first + 1,
-      session: { session: 's2', boot: 'b1', version: '1.0.0', transport: 'wss', address: '192.0.2.7', node: 'central-1', since: NOW + 9, endedAt: null },
+      session: {
+        session: 's2',
+        boot: 'b1',
+        version: '1.0.0',
+        transport: 'wss',
+        address: '192.0.2.7',
+        node: 'central-1',
+        since: NOW + 9,
+        endedAt: null,
+      },
     });
   });
 
   it('refuses a session to a stranger, to a wrong key and to the name of another, and changes nothing', async () => {
     await registered(store, 'a1');
     await registered(store, 'a2');
-    await expect(store.agents.claimSession(claimOf('a3'))).rejects.toMatchObject({ code: 'agent_unknown', status: 404 });
-    await expect(store.agents.claimSession(claimOf('a1', { keyThumbprint: 'other' }))).rejects.toMatchObject({ code: 'agent_unknown' });
-    await expect(store.agents.claimSession(claimOf('a1', { name: 'A2' }))).rejects.toMatchObject({ code: 'agent_name_taken' });
+    await expect(store.agents.claimSession(claimOf('a3'))).rejects.toMatchObject({
+      code: 'agent_unknown',
+      status: 404,
+    });
+    await expect(store.agents.claimSession(claimOf('a1', { keyThumbprint: 'other' }))).rejects.toMatchObject({
+      code: 'agent_unknown',
+    });
+    await expect(store.agents.claimSession(claimOf('a1', { name: 'A2' }))).rejects.toMatchObject({
+      code: 'agent_name_taken',
+    });
     expect(await store.agents.get('a1')).toMatchObject({ epoch: 0, state: 'Pending', name: 'a1' });
   });
 
@@ -237,11 +390,17 @@ export function agentContract(open: OpenEngine): void {
     const { epoch } = await store.agents.claimSession(claimOf('a1', { session: 's2' }));
     const refused = { code: 'stale_epoch', close: 4507 };
     await expect(store.inbox.append('a1', stale, 1, items('e1'), NOW)).rejects.toMatchObject(refused);
-    await expect(store.inbox.begin('a1', stale, { incarnation: 'X', next: 1, missing: null }, NOW)).rejects.toMatchObject(refused);
+    await expect(
+      store.inbox.begin('a1', stale, { incarnation: 'X', next: 1, missing: null }, NOW),
+    ).rejects.toMatchObject(refused);
     await expect(store.outbox.resume('a1', stale, null, NOW)).rejects.toMatchObject(refused);
     await expect(store.outbox.acknowledge('a1', stale, 1)).rejects.toMatchObject(refused);
     await store.agents.endSession({ agentId: 'a1', epoch: stale, now: NOW, reason: 'late' });
-    expect(await store.agents.get('a1')).toMatchObject({ state: 'Online', outbox: { messages: 1 }, inbox: { number: 0 } });
+    expect(await store.agents.get('a1')).toMatchObject({
+      state: 'Online',
+      outbox: { messages: 1 },
+      inbox: { number: 0 },
+    });
     expect(await store.inbox.append('a1', epoch, 1, items('e1'), NOW)).toBe(1);
   });
 
@@ -249,7 +408,12 @@ export function agentContract(open: OpenEngine): void {
     const epoch = await online(store, 'a1');
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 1, reason: 'the line was cut' });
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 2, reason: 'again' });
-    expect(await store.agents.get('a1')).toMatchObject({ state: 'Disconnected', stateSince: NOW + 1, stateReason: 'the line was cut', session: { endedAt: NOW + 1 } });
+    expect(await store.agents.get('a1')).toMatchObject({
+      state: 'Disconnected',
+      stateSince: NOW + 1,
+      stateReason: 'the line was cut',
+      session: { endedAt: NOW + 1 },
+    });
   });
 
   it('ends the sessions that a node left open, and only those', async () => {
@@ -257,7 +421,11 @@ export function agentContract(open: OpenEngine): void {
     await registered(store, 'a2');
     await store.agents.claimSession(claimOf('a2', { node: 'central-2' }));
     await store.agents.endSessionsOfNode('central-1', NOW + 3, 'Central died');
-    expect(await store.agents.get('a1')).toMatchObject({ state: 'Disconnected', stateReason: 'Central died', session: { endedAt: NOW + 3 } });
+    expect(await store.agents.get('a1')).toMatchObject({
+      state: 'Disconnected',
+      stateReason: 'Central died',
+      session: { endedAt: NOW + 3 },
+    });
     expect(await store.agents.get('a2')).toMatchObject({ state: 'Online', session: { endedAt: null } });
   });
 
@@ -265,7 +433,12 @@ export function agentContract(open: OpenEngine): void {
     const epoch = await online(store, 'a1');
     await store.agents.quarantine('a1', NOW + DAY, NOW + 1, 'clones');
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 2, reason: 'closed' });
-    expect(await store.agents.get('a1')).toMatchObject({ state: 'Quarantined', stateReason: 'clones', quarantinedUntil: NOW + DAY, session: { endedAt: NOW + 2 } });
+    expect(await store.agents.get('a1')).toMatchObject({
+      state: 'Quarantined',
+      stateReason: 'clones',
+      quarantinedUntil: NOW + DAY,
+      session: { endedAt: NOW + 2 },
+    });
     await store.agents.claimSession(claimOf('a1'));
     expect(await store.agents.get('a1')).toMatchObject({ state: 'Online', quarantinedUntil: null });
   });
@@ -277,7 +450,9 @@ export function agentContract(open: OpenEngine): void {
     await store.agents.remove('a1');
     await expect(store.agents.remove('a1')).rejects.toMatchObject({ code: 'agent_unknown' });
     await expect(store.inbox.append('a1', epoch, 2, items('e2'), NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
-    await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({ code: 'agent_unknown' });
+    await expect(store.outbox.append('a1', [message('c2')], ROOM, NOW)).rejects.toMatchObject({
+      code: 'agent_unknown',
+    });
     expect(await store.inbox.read(0, { agentId: 'a1' }, 10)).toMatchObject([{ agentId: 'a1', number: 1 }]);
     const again = await registered(store, 'a1-again', 'a1');
     expect(again.outbox.messages).toBe(0);
@@ -285,9 +460,20 @@ export function agentContract(open: OpenEngine): void {
 
   it('shows incidents, newest first, all or of one agent', async () => {
     await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}' });
-    await store.agents.recordIncident({ at: NOW + 1, kind: 'unknown_agent', agentId: null, address: null, detail: '{"id":"x"}' });
-    expect((await store.agents.incidents({ limit: 9 })).map((incident) => incident.kind)).toEqual(['unknown_agent', 'clone']);
-    expect(await store.agents.incidents({ limit: 9, agentId: 'a1' })).toEqual([{ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}', count: 1, lastAt: NOW }]);
+    await store.agents.recordIncident({
+      at: NOW + 1,
+      kind: 'unknown_agent',
+      agentId: null,
+      address: null,
+      detail: '{"id":"x"}',
+    });
+    expect((await store.agents.incidents({ limit: 9 })).map((incident) => incident.kind)).toEqual([
+      'unknown_agent',
+      'clone',
+    ]);
+    expect(await store.agents.incidents({ limit: 9, agentId: 'a1' })).toEqual([
+      { at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}', count: 1, lastAt: NOW },
+    ]);
     expect(await store.agents.incidents({ limit: 1 })).toHaveLength(1);
   });
 }

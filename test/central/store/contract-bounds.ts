@@ -1,9 +1,30 @@
 // The part of the contract that bounds what one agent, and strangers, can make the store keep; and that nothing gives way in silence.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
-import { DEAD_LETTERS_PER_APPEND, DEFAULT_BOUNDS, ENROLLMENTS_PER_DAY, INCIDENT_INTERVAL_MS, INCIDENTS_OF_STRANGERS, INCIDENTS_PER_AGENT, INCIDENTS_PER_INTERVAL, RESTARTS_PER_DAY } from '../../../central/store/space/bounds.ts';
+import {
+  DEAD_LETTERS_PER_APPEND,
+  DEFAULT_BOUNDS,
+  ENROLLMENTS_PER_DAY,
+  INCIDENT_INTERVAL_MS,
+  INCIDENTS_OF_STRANGERS,
+  INCIDENTS_PER_AGENT,
+  INCIDENTS_PER_INTERVAL,
+  RESTARTS_PER_DAY,
+} from '../../../central/store/space/bounds.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { DAY, enrolmentToken, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
+import {
+  DAY,
+  enrolmentToken,
+  eventIds,
+  items,
+  message,
+  NOW,
+  online,
+  registered,
+  ROOM,
+  type Engine,
+  type OpenEngine,
+} from './samples.ts';
 
 const KIB = 1024;
 
@@ -27,10 +48,19 @@ export function boundsContract(open: OpenEngine): void {
   it('keeps the newest dead letters of an agent up to its quota, and counts those that gave way in one incident and in the figures', async () => {
     await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
     const epoch = await online(store, 'a1');
-    for (let number = 1; number <= 250; number += 1) await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`)], NOW + number);
+    for (let number = 1; number <= 250; number += 1)
+      await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`)], NOW + number);
     expect((await letters('a1')).map(({ number }) => number)).toEqual(Array.from({ length: 100 }, (_, i) => 250 - i));
-    const counted = (await store.agents.incidents({ limit: 9 })).map(({ kind, agentId, count, at, lastAt }) => ({ kind, agentId, count, at, lastAt }));
-    expect(counted).toEqual([{ kind: 'dead_letters_dropped', agentId: 'a1', count: 150, at: NOW + 101, lastAt: NOW + 250 }]);
+    const counted = (await store.agents.incidents({ limit: 9 })).map(({ kind, agentId, count, at, lastAt }) => ({
+      kind,
+      agentId,
+      count,
+      at,
+      lastAt,
+    }));
+    expect(counted).toEqual([
+      { kind: 'dead_letters_dropped', agentId: 'a1', count: 150, at: NOW + 101, lastAt: NOW + 250 },
+    ]);
     expect(await store.stats()).toMatchObject({ deadLetters: 100, deadLettersDropped: 150 });
     store = await engine.restart();
     expect(await store.stats()).toMatchObject({ deadLetters: 100, deadLettersDropped: 150 });
@@ -40,7 +70,8 @@ export function boundsContract(open: OpenEngine): void {
     await store.bound({ ...DEFAULT_BOUNDS, deadLetterBytesPerAgent: 64 * KIB });
     const epoch = await online(store, 'a1');
     const text = 'x'.repeat(4 * KIB);
-    for (let number = 1; number <= 40; number += 1) await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`, text)], NOW);
+    for (let number = 1; number <= 40; number += 1)
+      await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`, text)], NOW);
     const kept = await letters('a1');
     expect(kept.at(0)?.number).toBe(40);
     expect(kept.length).toBeGreaterThan(10);
@@ -49,18 +80,55 @@ export function boundsContract(open: OpenEngine): void {
 
   it('makes one dead letter of all items of a batch that were rejected for one reason, with their numbers and texts', async () => {
     const epoch = await online(store, 'a1');
-    const tombstones: Item[] = ['t1', 't2'].map((id) => ({ kind: 'tombstone', id, source: '/test', reason: 'expired' }));
-    await store.inbox.append('a1', epoch, 1, [rejected('no object', '0'), ...items('e1'), rejected('no object', '[]'), ...tombstones], NOW);
+    const tombstones: Item[] = ['t1', 't2'].map((id) => ({
+      kind: 'tombstone',
+      id,
+      source: '/test',
+      reason: 'expired',
+    }));
+    await store.inbox.append(
+      'a1',
+      epoch,
+      1,
+      [rejected('no object', '0'), ...items('e1'), rejected('no object', '[]'), ...tombstones],
+      NOW,
+    );
     expect(await letters('a1')).toEqual([
-      { at: NOW, direction: 'up', agentId: 'a1', number: 4, through: 5, count: 2, id: 't1', reason: 'expired', json: '{"tombstone":"expired","id":"t1","source":"/test"}\n{"tombstone":"expired","id":"t2","source":"/test"}' },
-      { at: NOW, direction: 'up', agentId: 'a1', number: 1, through: 3, count: 2, id: '(none)', reason: 'no object', json: '0\n[]' },
+      {
+        at: NOW,
+        direction: 'up',
+        agentId: 'a1',
+        number: 4,
+        through: 5,
+        count: 2,
+        id: 't1',
+        reason: 'expired',
+        json: '{"tombstone":"expired","id":"t1","source":"/test"}\n{"tombstone":"expired","id":"t2","source":"/test"}',
+      },
+      {
+        at: NOW,
+        direction: 'up',
+        agentId: 'a1',
+        number: 1,
+        through: 3,
+        count: 2,
+        id: '(none)',
+        reason: 'no object',
+        json: '0\n[]',
+      },
     ]);
     expect(await eventIds(store)).toEqual(['e1']);
   });
 
   it('makes only a few dead letters of a batch, however many reasons it was rejected for, and none of its items is left out of the count', async () => {
     const epoch = await online(store, 'a1');
-    await store.inbox.append('a1', epoch, 1, Array.from({ length: 5_000 }, (_, i) => rejected(`reason ${i}`)), NOW);
+    await store.inbox.append(
+      'a1',
+      epoch,
+      1,
+      Array.from({ length: 5_000 }, (_, i) => rejected(`reason ${i}`)),
+      NOW,
+    );
     const kept = await letters('a1');
     expect(kept).toHaveLength(DEAD_LETTERS_PER_APPEND);
     expect(kept.reduce((sum, { count }) => sum + count, 0)).toBe(5_000);
@@ -73,7 +141,8 @@ export function boundsContract(open: OpenEngine): void {
     await store.outbox.append('a1', [message('c1', { expiresAt: NOW })], ROOM, NOW);
     await store.outbox.expire(NOW);
     await store.inbox.append('a2', second, 1, [rejected('of another agent')], NOW);
-    for (let number = 1; number <= 300; number += 1) await store.inbox.append('a1', first, number, [rejected(`reason ${number}`)], NOW);
+    for (let number = 1; number <= 300; number += 1)
+      await store.inbox.append('a1', first, number, [rejected(`reason ${number}`)], NOW);
     expect((await letters('a1')).filter(({ direction }) => direction === 'down')).toMatchObject([{ id: 'c1' }]);
     expect(await letters('a2')).toHaveLength(1);
   });
@@ -81,7 +150,12 @@ export function boundsContract(open: OpenEngine): void {
   it('bounds expired commands as well, and what was dropped is counted', async () => {
     await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
     await registered(store, 'a1');
-    await store.outbox.append('a1', Array.from({ length: 700 }, (_, i) => message(`c${i}`, { expiresAt: NOW })), ROOM, NOW);
+    await store.outbox.append(
+      'a1',
+      Array.from({ length: 700 }, (_, i) => message(`c${i}`, { expiresAt: NOW })),
+      ROOM,
+      NOW,
+    );
     expect(await store.outbox.expire(NOW)).toBe(700);
     expect(await letters('a1')).toHaveLength(100);
     expect(await store.agents.incidents({ limit: 9 })).toMatchObject([{ kind: 'dead_letters_dropped', count: 600 }]);
@@ -89,21 +163,44 @@ export function boundsContract(open: OpenEngine): void {
 
   it('takes rows beyond a quota that was lowered away when it prunes', async () => {
     const epoch = await online(store, 'a1');
-    for (let number = 1; number <= 300; number += 1) await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`)], NOW);
+    for (let number = 1; number <= 300; number += 1)
+      await store.inbox.append('a1', epoch, number, [rejected(`reason ${number}`)], NOW);
     await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
-    await store.prune({ now: NOW, eventsOlderThan: 0, deadLettersOlderThan: 0, deduplicationOlderThan: 0, incidentsOlderThan: 0 });
+    await store.prune({
+      now: NOW,
+      eventsOlderThan: 0,
+      deadLettersOlderThan: 0,
+      deduplicationOlderThan: 0,
+      incidentsOlderThan: 0,
+    });
     expect(await letters('a1')).toHaveLength(100);
     expect(await store.stats()).toMatchObject({ deadLetters: 100, deadLettersDropped: 200 });
   });
 
   it('counts what strangers of one block cause within the interval in one incident, whatever ids they name', async () => {
     for (let i = 0; i < 500; i += 1) {
-      await store.agents.recordIncident({ at: NOW + i, kind: 'bad_signature', agentId: `made up ${i}`, address: `2001:db8::${i}`, block: '2001:db8:0:0::/64', detail: JSON.stringify({ i }), by: 'stranger' });
+      await store.agents.recordIncident({
+        at: NOW + i,
+        kind: 'bad_signature',
+        agentId: `made up ${i}`,
+        address: `2001:db8::${i}`,
+        block: '2001:db8:0:0::/64',
+        detail: JSON.stringify({ i }),
+        by: 'stranger',
+      });
     }
     const of = (at: number) => ({ at, kind: 'bad_signature', agentId: null, address: '192.0.2.7', detail: '{}' });
     await store.agents.recordIncident(of(NOW));
     await store.agents.recordIncident(of(NOW + INCIDENT_INTERVAL_MS));
-    expect((await store.agents.incidents({ limit: 9 })).map(({ agentId, address, count, at, lastAt }) => [agentId, address, count, at - NOW, lastAt - NOW])).toEqual([
+    expect(
+      (await store.agents.incidents({ limit: 9 })).map(({ agentId, address, count, at, lastAt }) => [
+        agentId,
+        address,
+        count,
+        at - NOW,
+        lastAt - NOW,
+      ]),
+    ).toEqual([
       [null, '192.0.2.7', 1, INCIDENT_INTERVAL_MS, INCIDENT_INTERVAL_MS],
       [null, '192.0.2.7', 1, 0, 0],
       ['made up 0', '2001:db8::0', 500, 0, 499],
@@ -112,9 +209,25 @@ export function boundsContract(open: OpenEngine): void {
 
   it('keeps so many incidents of strangers in all, and they push out none of the agent that they name', async () => {
     await registered(store, 'a1');
-    await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}', by: 'agent' });
+    await store.agents.recordIncident({
+      at: NOW,
+      kind: 'clone',
+      agentId: 'a1',
+      address: '192.0.2.7',
+      detail: '{}',
+      by: 'agent',
+    });
     const flood: Promise<void>[] = [];
-    for (let i = 0; i < INCIDENTS_OF_STRANGERS + 500; i += 1) flood.push(store.agents.recordIncident({ at: NOW + i, kind: 'key_conflict', agentId: 'a1', address: `198.51.100.${i}`, detail: '{}' }));
+    for (let i = 0; i < INCIDENTS_OF_STRANGERS + 500; i += 1)
+      flood.push(
+        store.agents.recordIncident({
+          at: NOW + i,
+          kind: 'key_conflict',
+          agentId: 'a1',
+          address: `198.51.100.${i}`,
+          detail: '{}',
+        }),
+      );
     await Promise.all(flood);
     const kept = await store.agents.incidents({ limit: 2 * INCIDENTS_OF_STRANGERS, agentId: 'a1' });
     expect(kept.filter(({ kind }) => kind === 'key_conflict')).toHaveLength(INCIDENTS_OF_STRANGERS);
@@ -125,7 +238,8 @@ export function boundsContract(open: OpenEngine): void {
     const epoch = await online(store, 'a1');
     const other = await online(store, 'a2');
     await store.inbox.begin('a2', other, { incarnation: 'second', next: 1, missing: { from: 1, through: 2 } }, NOW);
-    const restart = (i: number, at: number) => store.inbox.begin('a1', epoch, { incarnation: `log ${i}`, next: 1, missing: { from: 1, through: i + 1 } }, at);
+    const restart = (i: number, at: number) =>
+      store.inbox.begin('a1', epoch, { incarnation: `log ${i}`, next: 1, missing: { from: 1, through: i + 1 } }, at);
     for (let i = 0; i < RESTARTS_PER_DAY; i += 1) await restart(i, NOW + i);
     await expect(restart(RESTARTS_PER_DAY, NOW)).rejects.toMatchObject({ code: 'log_violation' });
     const ofInterval = await store.agents.incidents({ limit: 1_000, agentId: 'a1' });
@@ -141,9 +255,16 @@ export function boundsContract(open: OpenEngine): void {
     const [first, second] = [await online(store, 'a1'), await online(store, 'a2')];
     await store.inbox.append('a1', first, 1, items('e1', 'e2'), NOW);
     await store.inbox.append('a1', first, 3, items('e3', 'e4'), NOW);
-    for (let i = 0; i < 3; i += 1) await expect(store.inbox.append('a1', first, 5, items('e5'), NOW + i)).rejects.toMatchObject({ code: 'events_per_day', status: 503, retryable: true });
+    for (let i = 0; i < 3; i += 1)
+      await expect(store.inbox.append('a1', first, 5, items('e5'), NOW + i)).rejects.toMatchObject({
+        code: 'events_per_day',
+        status: 503,
+        retryable: true,
+      });
     await store.inbox.append('a2', second, 1, items('e1'), NOW);
-    expect(await store.agents.incidents({ limit: 9 })).toMatchObject([{ kind: 'events_per_day', agentId: 'a1', count: 1 }]);
+    expect(await store.agents.incidents({ limit: 9 })).toMatchObject([
+      { kind: 'events_per_day', agentId: 'a1', count: 1 },
+    ]);
     expect(await store.inbox.append('a1', first, 5, items('e5'), NOW + DAY)).toBe(5);
     await store.bound(DEFAULT_BOUNDS);
     expect(await store.inbox.append('a1', first, 6, items('e6', 'e7', 'e8', 'e9'), NOW + DAY)).toBe(9);
@@ -151,9 +272,19 @@ export function boundsContract(open: OpenEngine): void {
 
   it('bounds how often an agent can repeat its enrollment within a day, each of which leaves a certificate', async () => {
     await store.tokens.addEnrolmentToken(enrolmentToken('t', { maxUses: 9 }));
-    const enroll = (now: number) => store.agents.register({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'k', now }, 't');
+    const enroll = (now: number) =>
+      store.agents.register({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'k', now }, 't');
     const issue = (i: number) =>
-      store.certificates.recordIssued({ thumbprint: `c${i}`, agentId: 'a1', serial: `s${i}`, issuer: 'ca', keyThumbprint: 'k', notBefore: NOW, notAfter: NOW + DAY, issuedAt: NOW });
+      store.certificates.recordIssued({
+        thumbprint: `c${i}`,
+        agentId: 'a1',
+        serial: `s${i}`,
+        issuer: 'ca',
+        keyThumbprint: 'k',
+        notBefore: NOW,
+        notAfter: NOW + DAY,
+        issuedAt: NOW,
+      });
     for (let i = 0; i < ENROLLMENTS_PER_DAY; i += 1) {
       await enroll(NOW);
       await issue(i);
@@ -169,8 +300,20 @@ export function boundsContract(open: OpenEngine): void {
       await store.inbox.begin('a1', epoch, { incarnation: `log ${i}`, next: 1, missing: null }, NOW);
       await store.inbox.append('a1', epoch, 1, items(`e${i}`), NOW + i);
     }
-    await store.prune({ now: NOW, eventsOlderThan: NOW + 15, deadLettersOlderThan: 0, deduplicationOlderThan: 0, incidentsOlderThan: 0 });
-    expect((await store.inbox.read(0, { agentId: 'a1' }, 100)).map(({ incarnation }) => incarnation)).toEqual(['log 15', 'log 16', 'log 17', 'log 18', 'log 19']);
+    await store.prune({
+      now: NOW,
+      eventsOlderThan: NOW + 15,
+      deadLettersOlderThan: 0,
+      deduplicationOlderThan: 0,
+      incidentsOlderThan: 0,
+    });
+    expect((await store.inbox.read(0, { agentId: 'a1' }, 100)).map(({ incarnation }) => incarnation)).toEqual([
+      'log 15',
+      'log 16',
+      'log 17',
+      'log 18',
+      'log 19',
+    ]);
   });
 
   it('says how much space there is, and takes what comes where no reserve is set', async () => {

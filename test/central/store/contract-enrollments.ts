@@ -5,7 +5,14 @@ import type { Store } from '../../../central/store/store.ts';
 import { items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 
 const HOUR = 3_600_000;
-const BOUNDS: AskedBounds = { most: 3, mostOfBlock: 2, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
+const BOUNDS: AskedBounds = {
+  most: 3,
+  mostOfBlock: 2,
+  silentBefore: 0,
+  pendingBefore: 0,
+  rejectedBefore: 0,
+  acceptedBefore: 0,
+};
 
 export function enrolmentContract(open: OpenEngine): void {
   let engine: Engine;
@@ -18,29 +25,79 @@ export function enrolmentContract(open: OpenEngine): void {
 
   afterEach(() => engine.dispose());
 
-  const asking = (key: string, changes: Partial<Asking> = {}): Asking => ({ keyThumbprint: key, name: `name of ${key}`, id: null, csr: `request of ${key}`, address: `address of ${key}`, block: changes.address ?? `address of ${key}`, site: `site of ${changes.block ?? key}`, transport: 'wss', ...changes });
-  const agentOf = (key: string, changes = {}) => ({ id: key, name: `name of ${key}`, publicKey: `key of ${key}`, keyThumbprint: key, now: NOW + 5, ...changes });
-  const ask = (key: string, changes: Partial<Asking> = {}, now = NOW, bounds: Partial<AskedBounds> = {}) => store.enrolments.ask(asking(key, changes), { ...BOUNDS, ...bounds }, now);
+  const asking = (key: string, changes: Partial<Asking> = {}): Asking => ({
+    keyThumbprint: key,
+    name: `name of ${key}`,
+    id: null,
+    csr: `request of ${key}`,
+    address: `address of ${key}`,
+    block: changes.address ?? `address of ${key}`,
+    site: `site of ${changes.block ?? key}`,
+    transport: 'wss',
+    ...changes,
+  });
+  const agentOf = (key: string, changes = {}) => ({
+    id: key,
+    name: `name of ${key}`,
+    publicKey: `key of ${key}`,
+    keyThumbprint: key,
+    now: NOW + 5,
+    ...changes,
+  });
+  const ask = (key: string, changes: Partial<Asking> = {}, now = NOW, bounds: Partial<AskedBounds> = {}) =>
+    store.enrolments.ask(asking(key, changes), { ...BOUNDS, ...bounds }, now);
 
   it('keeps who asks, one entry for each key, with what was said last; page by page and over a restart', async () => {
-    expect(await ask('aa01')).toEqual({ ...asking('aa01'), firstAskedAt: NOW, lastAskedAt: NOW, state: 'pending', decidedAt: null, decidedBy: null, comment: null, certificate: null });
+    expect(await ask('aa01')).toEqual({
+      ...asking('aa01'),
+      firstAskedAt: NOW,
+      lastAskedAt: NOW,
+      state: 'pending',
+      decidedAt: null,
+      decidedBy: null,
+      comment: null,
+      certificate: null,
+    });
     await ask('bb02');
-    expect(await ask('aa01', { name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws' }, NOW + 7)).toMatchObject({ name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', block: '192.0.2.9', site: 'site of aa01', transport: 'ws', firstAskedAt: NOW, lastAskedAt: NOW + 7 });
+    expect(
+      await ask('aa01', { name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws' }, NOW + 7),
+    ).toMatchObject({
+      name: 'renamed',
+      id: 'pc',
+      csr: 'another',
+      address: '192.0.2.9',
+      block: '192.0.2.9',
+      site: 'site of aa01',
+      transport: 'ws',
+      firstAskedAt: NOW,
+      lastAskedAt: NOW + 7,
+    });
     store = await engine.restart();
-    const keys = async (page: Partial<Parameters<Store['enrolments']['asked']>[0]>) => (await store.enrolments.asked({ limit: 9, ...page })).map(({ keyThumbprint }) => keyThumbprint);
+    const keys = async (page: Partial<Parameters<Store['enrolments']['asked']>[0]>) =>
+      (await store.enrolments.asked({ limit: 9, ...page })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await keys({})).toEqual(['aa01', 'bb02']);
     expect(await keys({ after: 'aa01' })).toEqual(['bb02']);
     expect(await keys({ limit: 1 })).toEqual(['aa01']);
-    expect([await keys({ prefix: 'bb' }), await keys({ prefix: '_b' }), await keys({ state: 'accepted' })]).toEqual([['bb02'], [], []]);
+    expect([await keys({ prefix: 'bb' }), await keys({ prefix: '_b' }), await keys({ state: 'accepted' })]).toEqual([
+      ['bb02'],
+      [],
+      [],
+    ]);
     expect(await store.enrolments.countPending()).toBe(2);
   });
 
   it('has no room beyond its bounds, in all and for one block of addresses; who is there may ask again', async () => {
     await ask('aa', { address: '2001:db8::1', block: 'x' });
     await ask('bb', { address: '2001:db8::2', block: 'x' });
-    await expect(ask('cc', { address: '2001:db8::3', block: 'x' })).rejects.toMatchObject({ code: 'enrolments_full_of_address', status: 503 });
+    await expect(ask('cc', { address: '2001:db8::3', block: 'x' })).rejects.toMatchObject({
+      code: 'enrolments_full_of_address',
+      status: 503,
+    });
     await ask('cc', { block: 'y' });
-    expect(await store.enrolments.pendingBlocks(9)).toEqual([{ block: 'x', pending: 2 }, { block: 'y', pending: 1 }]);
+    expect(await store.enrolments.pendingBlocks(9)).toEqual([
+      { block: 'x', pending: 2 },
+      { block: 'y', pending: 1 },
+    ]);
     expect(await store.enrolments.pendingBlocks(1)).toHaveLength(1);
     await expect(ask('dd', { block: 'y' })).rejects.toMatchObject({ code: 'enrolments_full', status: 503 });
     await ask('aa', { block: 'x' }, NOW + 1);
@@ -55,7 +112,8 @@ export function enrolmentContract(open: OpenEngine): void {
     await ask('b1', { block: 'y' }, NOW + 3, bounds);
     await ask('a1', { block: 'x' }, NOW + 4, bounds);
     await ask('c1', { block: 'z' }, NOW + 5, bounds);
-    const waiting = async () => (await store.enrolments.asked({ limit: 9, state: 'pending' })).map(({ keyThumbprint }) => keyThumbprint);
+    const waiting = async () =>
+      (await store.enrolments.asked({ limit: 9, state: 'pending' })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await waiting()).toEqual(['a1', 'a3', 'b1', 'c1']);
     // No block holds so much more that a place would be fairer elsewhere: who is refused does not push others out in turns.
     await expect(ask('b2', { block: 'y' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
@@ -66,9 +124,15 @@ export function enrolmentContract(open: OpenEngine): void {
     const bounds = { most: 3 };
     for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, {}, NOW + i, bounds);
     await ask('a', {}, NOW + 9, bounds);
-    await expect(ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW })).rejects.toMatchObject({ code: 'enrolments_full' });
+    await expect(ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW })).rejects.toMatchObject({
+      code: 'enrolments_full',
+    });
     await ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW + 9 });
-    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual(['a', 'c', 'd']);
+    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
+      'a',
+      'c',
+      'd',
+    ]);
   });
 
   it('lets the site that holds the most give way, when all places are taken by blocks that hold one each', async () => {
@@ -76,7 +140,12 @@ export function enrolmentContract(open: OpenEngine): void {
     for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, { site: 'large' }, NOW + i, bounds);
     await ask('d', { site: 'small' }, NOW, bounds);
     await ask('e', { site: 'new' }, NOW + 9, bounds);
-    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual(['b', 'c', 'd', 'e']);
+    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
+      'b',
+      'c',
+      'd',
+      'e',
+    ]);
     await expect(ask('f', { site: 'small' }, NOW + 10, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
   });
 
@@ -100,18 +169,40 @@ export function enrolmentContract(open: OpenEngine): void {
 
   it('accepts once, registers the agent in the same transaction, and keeps the certificate for its next asking', async () => {
     await ask('aa');
-    await expect(store.enrolments.accept('another request', agentOf('aa'), 'admin')).rejects.toMatchObject({ code: 'enrolment_not_asked', status: 404 });
+    await expect(store.enrolments.accept('another request', agentOf('aa'), 'admin')).rejects.toMatchObject({
+      code: 'enrolment_not_asked',
+      status: 404,
+    });
     await registered(store, 'a1', 'Name of AA');
-    await expect(store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({ code: 'agent_name_taken' });
-    await expect(store.enrolments.accept('request of aa', agentOf('aa', { id: 'a1' }), 'admin')).rejects.toMatchObject({ code: 'agent_id_taken' });
+    await expect(store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
+      code: 'agent_name_taken',
+    });
+    await expect(store.enrolments.accept('request of aa', agentOf('aa', { id: 'a1' }), 'admin')).rejects.toMatchObject({
+      code: 'agent_id_taken',
+    });
     expect(await ask('aa')).toMatchObject({ state: 'pending' });
     await store.agents.remove('a1');
-    expect(await store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).toMatchObject({ id: 'aa', enrolledBy: 'admin', state: 'Pending' });
-    await expect(store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({ code: 'enrolment_not_asked' });
-    await expect(store.enrolments.reject('aa', 'admin', null, NOW)).rejects.toMatchObject({ code: 'enrolment_not_asked' });
+    expect(await store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).toMatchObject({
+      id: 'aa',
+      enrolledBy: 'admin',
+      state: 'Pending',
+    });
+    await expect(store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
+      code: 'enrolment_not_asked',
+    });
+    await expect(store.enrolments.reject('aa', 'admin', null, NOW)).rejects.toMatchObject({
+      code: 'enrolment_not_asked',
+    });
     await store.enrolments.keepCertificate('aa', 'its certificate');
     store = await engine.restart();
-    expect(await ask('aa', { name: 'other' }, NOW + 9)).toMatchObject({ state: 'accepted', name: 'name of aa', decidedAt: NOW + 5, decidedBy: 'admin', certificate: 'its certificate', lastAskedAt: NOW + 9 });
+    expect(await ask('aa', { name: 'other' }, NOW + 9)).toMatchObject({
+      state: 'accepted',
+      name: 'name of aa',
+      decidedAt: NOW + 5,
+      decidedBy: 'admin',
+      certificate: 'its certificate',
+      lastAskedAt: NOW + 9,
+    });
     // Removed since: it has to be accepted anew.
     await store.agents.remove('aa');
     expect(await ask('aa')).toMatchObject({ state: 'pending', certificate: null });
@@ -120,8 +211,16 @@ export function enrolmentContract(open: OpenEngine): void {
   it('keeps a rejection with its comment, and lets it be undone', async () => {
     await ask('aa');
     await store.enrolments.reject('aa', 'admin', 'who is that', NOW + 1);
-    expect(await ask('aa', { name: 'other' }, NOW + 2)).toMatchObject({ state: 'rejected', decidedAt: NOW + 1, decidedBy: 'admin', comment: 'who is that', name: 'name of aa' });
-    await expect(store.enrolments.reject('zz', 'admin', null, NOW)).rejects.toMatchObject({ code: 'enrolment_not_asked' });
+    expect(await ask('aa', { name: 'other' }, NOW + 2)).toMatchObject({
+      state: 'rejected',
+      decidedAt: NOW + 1,
+      decidedBy: 'admin',
+      comment: 'who is that',
+      name: 'name of aa',
+    });
+    await expect(store.enrolments.reject('zz', 'admin', null, NOW)).rejects.toMatchObject({
+      code: 'enrolment_not_asked',
+    });
     await store.enrolments.accept('request of aa', agentOf('aa'), 'other admin');
     expect(await ask('aa')).toMatchObject({ state: 'accepted', decidedBy: 'other admin', comment: null });
   });
@@ -129,13 +228,27 @@ export function enrolmentContract(open: OpenEngine): void {
   it('admits an agent without a token, and keeps the record of one that is there', async () => {
     const agent = await store.enrolments.admit(agentOf('aa'), 'admin');
     expect(await store.enrolments.admit(agentOf('aa', { name: 'other' }), 'other admin')).toEqual(agent);
-    await expect(store.enrolments.admit(agentOf('aa', { keyThumbprint: 'other' }), 'admin')).rejects.toMatchObject({ code: 'agent_id_taken' });
-    await expect(store.enrolments.admit(agentOf('bb', { keyThumbprint: 'aa' }), 'admin')).rejects.toMatchObject({ code: 'agent_key_known' });
-    await expect(store.enrolments.admit(agentOf('bb', { name: 'NAME OF AA' }), 'admin')).rejects.toMatchObject({ code: 'agent_name_taken' });
+    await expect(store.enrolments.admit(agentOf('aa', { keyThumbprint: 'other' }), 'admin')).rejects.toMatchObject({
+      code: 'agent_id_taken',
+    });
+    await expect(store.enrolments.admit(agentOf('bb', { keyThumbprint: 'aa' }), 'admin')).rejects.toMatchObject({
+      code: 'agent_key_known',
+    });
+    await expect(store.enrolments.admit(agentOf('bb', { name: 'NAME OF AA' }), 'admin')).rejects.toMatchObject({
+      code: 'agent_name_taken',
+    });
   });
 
   const code = (hash: string) => ({ hash, createdAt: NOW, createdBy: 'admin', expiresAt: NOW + HOUR });
-  const rescue = (id: string, hash: string, changes = {}) => ({ agentId: id, hash, publicKey: 'new key', keyThumbprint: 'new thumbprint', now: NOW + 9, reason: 'rescued', ...changes });
+  const rescue = (id: string, hash: string, changes = {}) => ({
+    agentId: id,
+    hash,
+    publicKey: 'new key',
+    keyThumbprint: 'new thumbprint',
+    now: NOW + 9,
+    reason: 'rescued',
+    ...changes,
+  });
 
   it('rescues an agent: another key, the same logs; the old session is over and writes nothing any more', async () => {
     const epoch = await online(store, 'a1');
@@ -144,14 +257,28 @@ export function enrolmentContract(open: OpenEngine): void {
     await store.enrolments.putRescue('a1', code('h1'));
     expect(await store.enrolments.getRescue('a1')).toEqual({ ...code('h1'), usedBy: null });
     const agent = await store.enrolments.rescue(rescue('a1', 'h1'));
-    expect(agent).toMatchObject({ id: 'a1', name: 'a1', publicKey: 'new key', keyThumbprint: 'new thumbprint', state: 'Disconnected', stateReason: 'rescued', epoch: epoch + 1, session: { endedAt: NOW + 9 }, outbox: { messages: 1 }, inbox: { number: 1 } });
+    expect(agent).toMatchObject({
+      id: 'a1',
+      name: 'a1',
+      publicKey: 'new key',
+      keyThumbprint: 'new thumbprint',
+      state: 'Disconnected',
+      stateReason: 'rescued',
+      epoch: epoch + 1,
+      session: { endedAt: NOW + 9 },
+      outbox: { messages: 1 },
+      inbox: { number: 1 },
+    });
     await expect(store.inbox.append('a1', epoch, 2, items('e2'), NOW)).rejects.toMatchObject({ code: 'stale_epoch' });
     store = await engine.restart();
     expect(await store.agents.findByKey('new thumbprint')).toMatchObject({ id: 'a1' });
     expect(await store.agents.findByKey('thumbprint of a1')).toBeUndefined();
     // A lost answer is repaired; another key is another machine.
     expect(await store.enrolments.rescue(rescue('a1', 'h1'))).toMatchObject({ epoch: epoch + 1 });
-    await expect(store.enrolments.rescue(rescue('a1', 'h1', { keyThumbprint: 'third' }))).rejects.toMatchObject({ code: 'rescue_used', status: 403 });
+    await expect(store.enrolments.rescue(rescue('a1', 'h1', { keyThumbprint: 'third' }))).rejects.toMatchObject({
+      code: 'rescue_used',
+      status: 403,
+    });
     expect(await store.enrolments.getRescue('a1')).toMatchObject({ usedBy: 'new thumbprint' });
   });
 
@@ -159,7 +286,10 @@ export function enrolmentContract(open: OpenEngine): void {
     await online(store, 'a1');
     await store.agents.quarantine('a1', NOW + HOUR, NOW, 'clones');
     await store.enrolments.putRescue('a1', code('h1'));
-    expect(await store.enrolments.rescue(rescue('a1', 'h1'))).toMatchObject({ state: 'Disconnected', quarantinedUntil: null });
+    expect(await store.enrolments.rescue(rescue('a1', 'h1'))).toMatchObject({
+      state: 'Disconnected',
+      quarantinedUntil: null,
+    });
   });
 
   it('lifts a revocation with a code that was made after it, and with none from before', async () => {
@@ -169,7 +299,10 @@ export function enrolmentContract(open: OpenEngine): void {
     await expect(store.enrolments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
     expect(await store.agents.get('a1')).toMatchObject({ state: 'Revoked', keyThumbprint: 'thumbprint of a1' });
     await store.enrolments.putRescue('a1', code('h2'));
-    expect(await store.enrolments.rescue(rescue('a1', 'h2'))).toMatchObject({ state: 'Disconnected', keyThumbprint: 'new thumbprint' });
+    expect(await store.enrolments.rescue(rescue('a1', 'h2'))).toMatchObject({
+      state: 'Disconnected',
+      keyThumbprint: 'new thumbprint',
+    });
     // The key that came by it is revoked in its turn: the code that it came by is gone.
     await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 12, text: 'revoked: keyCompromise' });
     await expect(store.enrolments.rescue(rescue('a1', 'h2'))).rejects.toMatchObject({ code: 'rescue_used' });
@@ -179,8 +312,12 @@ export function enrolmentContract(open: OpenEngine): void {
     await registered(store, 'a1');
     await registered(store, 'a2');
     await store.enrolments.putRescue('a1', code('h1'));
-    await expect(store.enrolments.rescue(rescue('a1', 'h1', { now: NOW + HOUR }))).rejects.toMatchObject({ code: 'rescue_expired' });
-    await expect(store.enrolments.rescue(rescue('a1', 'h1', { keyThumbprint: 'thumbprint of a2' }))).rejects.toMatchObject({ code: 'agent_key_known' });
+    await expect(store.enrolments.rescue(rescue('a1', 'h1', { now: NOW + HOUR }))).rejects.toMatchObject({
+      code: 'rescue_expired',
+    });
+    await expect(
+      store.enrolments.rescue(rescue('a1', 'h1', { keyThumbprint: 'thumbprint of a2' })),
+    ).rejects.toMatchObject({ code: 'agent_key_known' });
     await store.enrolments.putRescue('a1', code('h2'));
     expect(await store.enrolments.getRescue('a1')).toMatchObject({ hash: 'h2', usedBy: null });
     await expect(store.enrolments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });

@@ -2,7 +2,19 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { claimOf, DAY, eventIds, items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
+import {
+  claimOf,
+  DAY,
+  eventIds,
+  items,
+  message,
+  NOW,
+  online,
+  registered,
+  ROOM,
+  type Engine,
+  type OpenEngine,
+} from './samples.ts';
 import { positionId } from '../../shared/sqlite/position-id.ts';
 
 export function messageContract(open: OpenEngine): void {
@@ -18,11 +30,19 @@ export function messageContract(open: OpenEngine): void {
 
   it('keeps commands over a restart, in order, until they are acknowledged', async () => {
     await registered(store, 'a1');
-    expect(await store.outbox.append('a1', [message('c1'), message('c2')], ROOM, NOW)).toEqual([{ outcome: 'stored', number: 1 }, { outcome: 'stored', number: 2 }]);
-    expect(await store.outbox.append('a1', [message('c3', { expiresAt: NOW + DAY })], ROOM, NOW)).toEqual([{ outcome: 'stored', number: 3 }]);
+    expect(await store.outbox.append('a1', [message('c1'), message('c2')], ROOM, NOW)).toEqual([
+      { outcome: 'stored', number: 1 },
+      { outcome: 'stored', number: 2 },
+    ]);
+    expect(await store.outbox.append('a1', [message('c3', { expiresAt: NOW + DAY })], ROOM, NOW)).toEqual([
+      { outcome: 'stored', number: 3 },
+    ]);
     store = await engine.restart();
     const entries = await store.outbox.read('a1', 1, 10, 1_000_000);
-    expect(entries).toMatchObject([{ number: 2, id: 'c2', json: message('c2').json, bytes: Buffer.byteLength(message('c2').json), expiresAt: null }, { number: 3, expiresAt: NOW + DAY }]);
+    expect(entries).toMatchObject([
+      { number: 2, id: 'c2', json: message('c2').json, bytes: Buffer.byteLength(message('c2').json), expiresAt: null },
+      { number: 3, expiresAt: NOW + DAY },
+    ]);
     const { epoch } = await store.agents.claimSession(claimOf('a1'));
     await store.outbox.acknowledge('a1', epoch, 2);
     expect(await store.outbox.read('a1', 0, 10, 1_000_000)).toMatchObject([{ number: 3 }]);
@@ -53,8 +73,12 @@ export function messageContract(open: OpenEngine): void {
     await registered(store, 'a1');
     const bytes = Buffer.byteLength(message('c1').json);
     await store.outbox.append('a1', [message('c1')], { maxMessages: 9, maxBytes: bytes }, NOW);
-    await expect(store.outbox.append('a1', [message('c2')], { maxMessages: 9, maxBytes: 2 * bytes - 1 }, NOW)).rejects.toMatchObject({ code: 'outbox_full' });
-    expect(await store.outbox.append('a1', [message('c1')], { maxMessages: 1, maxBytes: bytes }, NOW)).toEqual([{ outcome: 'duplicate', number: 1 }]);
+    await expect(
+      store.outbox.append('a1', [message('c2')], { maxMessages: 9, maxBytes: 2 * bytes - 1 }, NOW),
+    ).rejects.toMatchObject({ code: 'outbox_full' });
+    expect(await store.outbox.append('a1', [message('c1')], { maxMessages: 1, maxBytes: bytes }, NOW)).toEqual([
+      { outcome: 'duplicate', number: 1 },
+    ]);
   });
 
   it('takes (source, id) once within the days, per agent', async () => {
@@ -72,24 +96,47 @@ export function messageContract(open: OpenEngine): void {
     await store.outbox.append('a1', [message('c1'), message('c2'), message('c3')], ROOM, NOW);
     const begun = await store.outbox.resume('a1', epoch, null, NOW);
     expect(begun).toMatchObject({ next: 1, missing: null });
-    expect(await store.outbox.resume('a1', epoch, { incarnation: begun.incarnation, number: 2, id: positionId('c1', 'c2') }, NOW)).toEqual({ incarnation: begun.incarnation, next: 3, missing: null });
+    expect(
+      await store.outbox.resume(
+        'a1',
+        epoch,
+        { incarnation: begun.incarnation, number: 2, id: positionId('c1', 'c2') },
+        NOW,
+      ),
+    ).toEqual({ incarnation: begun.incarnation, next: 3, missing: null });
     expect(await store.agents.get('a1')).toMatchObject({ outbox: { messages: 1 } });
-    await expect(store.outbox.acknowledge('a1', epoch, 4)).rejects.toMatchObject({ code: 'log_violation', close: 4510 });
+    await expect(store.outbox.acknowledge('a1', epoch, 4)).rejects.toMatchObject({
+      code: 'log_violation',
+      close: 4510,
+    });
   });
 
   it('begins anew when the agent went back in time, tells the range, and records it once', async () => {
     const epoch = await online(store, 'a1');
-    await store.outbox.append('a1', ['c1', 'c2', 'c3'].map((id) => message(id)), ROOM, NOW);
+    await store.outbox.append(
+      'a1',
+      ['c1', 'c2', 'c3'].map((id) => message(id)),
+      ROOM,
+      NOW,
+    );
     const { incarnation } = await store.outbox.resume('a1', epoch, null, NOW);
     await store.outbox.acknowledge('a1', epoch, 2);
     const begun = await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: positionId('c1') }, NOW + 1);
     expect(begun).toMatchObject({ next: 1, missing: { from: 2, through: 2 } });
     expect(begun.incarnation).not.toBe(incarnation);
-    expect(await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: positionId('c1') }, NOW + 2)).toEqual(begun);
+    expect(await store.outbox.resume('a1', epoch, { incarnation, number: 1, id: positionId('c1') }, NOW + 2)).toEqual(
+      begun,
+    );
     expect(await store.outbox.read('a1', 0, 9, 1_000_000)).toMatchObject([{ number: 1, id: 'c3' }]);
     const incidents = await store.agents.incidents({ limit: 9 });
     expect(incidents).toMatchObject([{ at: NOW + 1, kind: 'log_restarted', agentId: 'a1' }]);
-    expect(JSON.parse(incidents[0]?.detail ?? '')).toEqual({ recovered: false, direction: 'down', from: 2, through: 2, incarnation: begun.incarnation });
+    expect(JSON.parse(incidents[0]?.detail ?? '')).toEqual({
+      recovered: false,
+      direction: 'down',
+      from: 2,
+      through: 2,
+      incarnation: begun.incarnation,
+    });
   });
 
   it('gives up expired commands: dead letter, tombstone, room', async () => {
@@ -100,11 +147,26 @@ export function messageContract(open: OpenEngine): void {
     expect(await store.outbox.expire(NOW + 9)).toBe(0);
     expect(await store.outbox.expire(NOW + 10)).toBe(700);
     expect(await store.outbox.expire(NOW + 10)).toBe(0);
-    expect(await store.outbox.append('a1', [message('new')], bounds, NOW + 10)).toEqual([{ outcome: 'stored', number: 701 }]);
-    expect(await store.outbox.read('a1', 699, 9, 1_000_000)).toMatchObject([{ number: 700, id: 'c699', json: '{"tombstone":"expired","id":"c699","source":"/test"}' }, { id: 'new' }]);
+    expect(await store.outbox.append('a1', [message('new')], bounds, NOW + 10)).toEqual([
+      { outcome: 'stored', number: 701 },
+    ]);
+    expect(await store.outbox.read('a1', 699, 9, 1_000_000)).toMatchObject([
+      { number: 700, id: 'c699', json: '{"tombstone":"expired","id":"c699","source":"/test"}' },
+      { id: 'new' },
+    ]);
     const letters = await store.inbox.deadLetters({ limit: 1_000, agentId: 'a1' });
     expect(letters).toHaveLength(700);
-    expect(letters.at(-1)).toEqual({ at: NOW + 10, direction: 'down', agentId: 'a1', number: 1, through: 1, count: 1, id: 'c0', reason: 'expired', json: message('c0').json });
+    expect(letters.at(-1)).toEqual({
+      at: NOW + 10,
+      direction: 'down',
+      agentId: 'a1',
+      number: 1,
+      through: 1,
+      count: 1,
+      id: 'c0',
+      reason: 'expired',
+      json: message('c0').json,
+    });
   });
 
   it('takes events in order, tells the last number, and keeps them over a restart', async () => {
@@ -113,23 +175,40 @@ export function messageContract(open: OpenEngine): void {
     expect(await store.inbox.append('a1', epoch, 3, items('e3'), NOW + 1)).toBe(3);
     expect(await store.inbox.append('a1', epoch, 4, [], NOW + 1)).toBe(3);
     store = await engine.restart();
-    expect(await store.inbox.read(0, {}, 1)).toEqual([{ cursor: 1, agentId: 'a1', incarnation: 'log of a1', number: 1, receivedAt: NOW, json: message('e1').json }]);
+    expect(await store.inbox.read(0, {}, 1)).toEqual([
+      { cursor: 1, agentId: 'a1', incarnation: 'log of a1', number: 1, receivedAt: NOW, json: message('e1').json },
+    ]);
     expect(await eventIds(store, 1)).toEqual(['e2', 'e3']);
     expect(await store.inbox.lastCursor()).toBe(3);
-    expect((await store.agents.claimSession(claimOf('a1'))).up).toEqual({ incarnation: 'log of a1', number: 3, id: positionId('e1', 'e2', 'e3') });
+    expect((await store.agents.claimSession(claimOf('a1'))).up).toEqual({
+      incarnation: 'log of a1',
+      number: 3,
+      id: positionId('e1', 'e2', 'e3'),
+    });
   });
 
   it('calls what does not follow a violation, and takes nothing of it', async () => {
     const epoch = await online(store, 'a1');
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
-    for (const first of [1, 3]) await expect(store.inbox.append('a1', epoch, first, items('x'), NOW)).rejects.toMatchObject({ code: 'log_violation', close: 4510 });
-    await expect(store.inbox.begin('a1', epoch, { incarnation: 'log of a1', next: 3, missing: null }, NOW)).rejects.toMatchObject({ code: 'log_violation' });
+    for (const first of [1, 3])
+      await expect(store.inbox.append('a1', epoch, first, items('x'), NOW)).rejects.toMatchObject({
+        code: 'log_violation',
+        close: 4510,
+      });
+    await expect(
+      store.inbox.begin('a1', epoch, { incarnation: 'log of a1', next: 3, missing: null }, NOW),
+    ).rejects.toMatchObject({ code: 'log_violation' });
     expect(await eventIds(store)).toEqual(['e1']);
   });
 
   it('gives each item its number, stores known ones once, and puts tombstones and rejected ones to the dead letters', async () => {
     const epoch = await online(store, 'a1');
-    const mixed: Item[] = [...items('e1', 'e1'), { kind: 'tombstone', id: 't', source: '/test', reason: 'expired' }, { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{"id":"r"}' }, ...items('e2')];
+    const mixed: Item[] = [
+      ...items('e1', 'e1'),
+      { kind: 'tombstone', id: 't', source: '/test', reason: 'expired' },
+      { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{"id":"r"}' },
+      ...items('e2'),
+    ];
     expect(await store.inbox.append('a1', epoch, 1, mixed, NOW)).toBe(5);
     expect(await store.inbox.append('a1', epoch, 6, items('e2', 'e3'), NOW)).toBe(7);
     expect(await eventIds(store)).toEqual(['e1', 'e2', 'e3']);
@@ -148,17 +227,40 @@ export function messageContract(open: OpenEngine): void {
     expect(await store.inbox.append('a1', epoch, 1, items('e2', 'e3'), NOW + 3)).toBe(2);
     expect(await eventIds(store)).toEqual(['e1', 'e2', 'e3']);
     const incidents = await store.agents.incidents({ limit: 9, agentId: 'a1' });
-    expect(incidents.map((incident): unknown => JSON.parse(incident.detail))).toEqual([{ recovered: false, direction: 'up', from: 3, through: 8, incarnation: 'second' }]);
+    expect(incidents.map((incident): unknown => JSON.parse(incident.detail))).toEqual([
+      { recovered: false, direction: 'up', from: 3, through: 8, incarnation: 'second' },
+    ]);
     expect(await store.inbox.read(2, {}, 9)).toMatchObject([{ incarnation: 'second', number: 2 }]);
   });
 
   it('filters events by agent, type and source, over incarnations', async () => {
     const first = await online(store, 'a1');
     const second = await online(store, 'a2');
-    await store.inbox.append('a1', first, 1, [{ kind: 'message', message: message('e1', { type: 't1', source: '/s1' }) }, { kind: 'message', message: message('e2', { type: 't2', source: '/s1' }) }], NOW);
-    await store.inbox.append('a2', second, 1, [{ kind: 'message', message: message('e3', { type: 't1', source: '/s2' }) }], NOW);
+    await store.inbox.append(
+      'a1',
+      first,
+      1,
+      [
+        { kind: 'message', message: message('e1', { type: 't1', source: '/s1' }) },
+        { kind: 'message', message: message('e2', { type: 't2', source: '/s1' }) },
+      ],
+      NOW,
+    );
+    await store.inbox.append(
+      'a2',
+      second,
+      1,
+      [{ kind: 'message', message: message('e3', { type: 't1', source: '/s2' }) }],
+      NOW,
+    );
     await store.inbox.begin('a1', first, { incarnation: 'next', next: 1, missing: null }, NOW);
-    await store.inbox.append('a1', first, 1, [{ kind: 'message', message: message('e4', { type: 't1', source: '/s1' }) }], NOW);
+    await store.inbox.append(
+      'a1',
+      first,
+      1,
+      [{ kind: 'message', message: message('e4', { type: 't1', source: '/s1' }) }],
+      NOW,
+    );
     expect(await eventIds(store, 0, { agentId: 'a1' })).toEqual(['e1', 'e2', 'e4']);
     expect(await eventIds(store, 1, { agentId: 'a1', type: 't1' })).toEqual(['e4']);
     expect(await eventIds(store, 0, { type: 't1' })).toEqual(['e1', 'e3', 'e4']);
@@ -169,15 +271,36 @@ export function messageContract(open: OpenEngine): void {
   it('prunes what has outlived its retention, never gives a cursor twice, and forgets what was seen', async () => {
     const epoch = await online(store, 'a1');
     await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
-    await store.inbox.append('a1', epoch, 3, [{ kind: 'rejected', id: 'r1', source: '/test', reason: 'bad', json: '{}' }, { kind: 'rejected', id: 'r2', source: '/test', reason: 'worse', json: '{}' }], NOW);
+    await store.inbox.append(
+      'a1',
+      epoch,
+      3,
+      [
+        { kind: 'rejected', id: 'r1', source: '/test', reason: 'bad', json: '{}' },
+        { kind: 'rejected', id: 'r2', source: '/test', reason: 'worse', json: '{}' },
+      ],
+      NOW,
+    );
     await store.agents.recordIncident({ at: NOW, kind: 'one', agentId: null, address: null, detail: '{}' });
     await store.agents.recordIncident({ at: NOW + DAY, kind: 'two', agentId: null, address: null, detail: '{}' });
     expect(await store.stats()).toMatchObject({ events: 2, deadLetters: 2 });
     const later = NOW + DAY;
-    await store.prune({ now: later, eventsOlderThan: later, deadLettersOlderThan: NOW, deduplicationOlderThan: NOW, incidentsOlderThan: later });
+    await store.prune({
+      now: later,
+      eventsOlderThan: later,
+      deadLettersOlderThan: NOW,
+      deduplicationOlderThan: NOW,
+      incidentsOlderThan: later,
+    });
     expect((await store.inbox.deadLetters({ limit: 9 })).length).toBe(2);
     expect((await store.agents.incidents({ limit: 9 })).map((incident) => incident.kind)).toEqual(['two']);
-    await store.prune({ now: later, eventsOlderThan: later, deadLettersOlderThan: later, deduplicationOlderThan: later, incidentsOlderThan: later });
+    await store.prune({
+      now: later,
+      eventsOlderThan: later,
+      deadLettersOlderThan: later,
+      deduplicationOlderThan: later,
+      incidentsOlderThan: later,
+    });
     expect((await store.inbox.deadLetters({ limit: 9 })).length).toBeLessThan(2);
     store = await engine.restart();
     expect(await store.inbox.append('a1', epoch, 5, items('e3', 'e1'), later)).toBe(6);

@@ -1,6 +1,12 @@
 // What the tests of Central's store put into it, and what an engine offers them. Runs outside of the test runner, too.
 import type { Item, Message } from '../../../shared/delivery/message.ts';
-import type { AgentRecord, AuditEntry, EnrolmentTokenRecord, SessionClaim, Store } from '../../../central/store/store.ts';
+import type {
+  AgentRecord,
+  AuditEntry,
+  EnrolmentTokenRecord,
+  SessionClaim,
+  Store,
+} from '../../../central/store/store.ts';
 
 /** One installation of the engine: opened before each test with nothing in it, and thrown away after. */
 export interface Engine {
@@ -17,13 +23,26 @@ export const NOW = 1_790_000_000_000;
 export const ROOM = { maxMessages: 10_000, maxBytes: 16 * 1024 * 1024 };
 
 export function enrolmentToken(id: string, changes: Partial<EnrolmentTokenRecord> = {}): EnrolmentTokenRecord {
-  return { id, hash: `hash of ${id}`, createdAt: NOW, createdBy: 'admin', expiresAt: NOW + DAY, uses: 0, maxUses: 1, agentName: null, ...changes };
+  return {
+    id,
+    hash: `hash of ${id}`,
+    createdAt: NOW,
+    createdBy: 'admin',
+    expiresAt: NOW + DAY,
+    uses: 0,
+    maxUses: 1,
+    agentName: null,
+    ...changes,
+  };
 }
 
 /** Registers an agent with a token of its own. */
 export async function registered(store: Store, id: string, name = id): Promise<AgentRecord> {
   await store.tokens.addEnrolmentToken(enrolmentToken(`token-${id}`));
-  return store.agents.register({ id, name, publicKey: `key of ${id}`, keyThumbprint: `thumbprint of ${id}`, now: NOW }, `token-${id}`);
+  return store.agents.register(
+    { id, name, publicKey: `key of ${id}`, keyThumbprint: `thumbprint of ${id}`, now: NOW },
+    `token-${id}`,
+  );
 }
 
 export function claimOf(id: string, changes: Partial<SessionClaim> = {}): SessionClaim {
@@ -53,7 +72,15 @@ export async function online(store: Store, id: string): Promise<number> {
 export function message(id: string, changes: Partial<Message> = {}): Message {
   const source = changes.source ?? '/test';
   const type = changes.type ?? 'test.thing';
-  return { id, source, type, json: JSON.stringify({ specversion: '1.0', id, source, type, data: 'grüezi' }), expiresAt: null, dataHash: 1, ...changes };
+  return {
+    id,
+    source,
+    type,
+    json: JSON.stringify({ specversion: '1.0', id, source, type, data: 'grüezi' }),
+    expiresAt: null,
+    dataHash: 1,
+    ...changes,
+  };
 }
 
 export function items(...ids: string[]): Item[] {
@@ -61,7 +88,16 @@ export function items(...ids: string[]): Item[] {
 }
 
 export function auditEntry(action: string, changes: Partial<AuditEntry> = {}): AuditEntry {
-  return { at: NOW, who: 'admin', from: '127.0.0.1', action, detail: '{"x":1}', comment: null, ticket: null, ...changes };
+  return {
+    at: NOW,
+    who: 'admin',
+    from: '127.0.0.1',
+    action,
+    detail: '{"x":1}',
+    comment: null,
+    ticket: null,
+    ...changes,
+  };
 }
 
 /** Ids of the events behind a cursor. */

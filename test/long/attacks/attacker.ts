@@ -55,7 +55,10 @@ async function loop(name: string, everyMs: number, attack: () => Promise<unknown
 
 function dial(order: AttackOrder, listener: keyof AttackOrder['ports']): Socket {
   const to = { port: order.ports[listener], host: '127.0.0.1', localAddress: order.address };
-  const socket = listener === 'secure' || listener === 'https' ? tlsConnect({ ...to, servername: 'localhost', ca: order.ca }) : connect(to);
+  const socket =
+    listener === 'secure' || listener === 'https'
+      ? tlsConnect({ ...to, servername: 'localhost', ca: order.ca })
+      : connect(to);
   open.add(socket);
   socket.on('error', () => count(`${listener} cut`));
   socket.on('close', () => open.delete(socket));
@@ -63,7 +66,12 @@ function dial(order: AttackOrder, listener: keyof AttackOrder['ports']): Socket 
 }
 
 /** Writes, reads at most for a while, and goes. */
-async function say(order: AttackOrder, listener: keyof AttackOrder['ports'], bytes: string | Buffer, forMs: number): Promise<string> {
+async function say(
+  order: AttackOrder,
+  listener: keyof AttackOrder['ports'],
+  bytes: string | Buffer,
+  forMs: number,
+): Promise<string> {
   const socket = dial(order, listener);
   let said = '';
   socket.on('data', (chunk: Buffer) => (said += chunk.toString('latin1', 0, 200)));
@@ -80,7 +88,9 @@ function post(path: string, body: unknown, headers = ''): string {
 
 async function requestOf(name: string): Promise<string> {
   const key = newKey();
-  return (await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name)).pem;
+  return (
+    await makeRequest({ privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint }, name)
+  ).pem;
 }
 
 /** Sound, so that it is the proof beside it which is looked at. */
@@ -91,20 +101,50 @@ const BAIT = `-----BEGIN CERTIFICATE REQUEST-----\n${' a: b\n'.repeat(60)}-----E
 
 function strangers(order: AttackOrder): Promise<void>[] {
   const hex = (bytes: number): string => randomBytes(bytes).toString('hex');
-  const status = (name: string) => (code: string): void => count(`${name}: ${code || 'cut'}`);
+  const status =
+    (name: string) =>
+    (code: string): void =>
+      count(`${name}: ${code || 'cut'}`);
   return [
     // Everything that waits for a token, a proof or an administrator, with a request that is expensive to read.
-    loop('bait', 200, () => say(order, 'plain', post('/enrol', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait'))),
-    loop('wrong enrollment token', 200, () => say(order, 'secure', post('/enrol', { csr: BAIT, name: 'x', token: `qge_${hex(8)}_${randomBytes(32).toString('base64url')}` }), 2_000).then(status('wrong enrollment token'))),
-    loop('wrong proof', 200, () => say(order, 'plain', post('/enrol', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), mac: hex(32) }), 2_000).then(status('wrong proof'))),
-    loop('wrong recovery code', 200, () => say(order, 'secure', post('/enrol', { csr: SOUND_REQUEST, name: order.victim, pin: null, rescue: hex(32) }), 2_000).then(status('wrong recovery code'))),
+    loop('bait', 200, () =>
+      say(order, 'plain', post('/enrol', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait')),
+    ),
+    loop('wrong enrollment token', 200, () =>
+      say(
+        order,
+        'secure',
+        post('/enrol', { csr: BAIT, name: 'x', token: `qge_${hex(8)}_${randomBytes(32).toString('base64url')}` }),
+        2_000,
+      ).then(status('wrong enrollment token')),
+    ),
+    loop('wrong proof', 200, () =>
+      say(order, 'plain', post('/enrol', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), mac: hex(32) }), 2_000).then(
+        status('wrong proof'),
+      ),
+    ),
+    loop('wrong recovery code', 200, () =>
+      say(
+        order,
+        'secure',
+        post('/enrol', { csr: SOUND_REQUEST, name: order.victim, pin: null, rescue: hex(32) }),
+        2_000,
+      ).then(status('wrong recovery code')),
+    ),
     // Each with another key, so that each would take a place of its own.
     loop('pending enrollment', 200, async () => {
       const name = `pending-${hex(4)}`;
-      await say(order, 'secure', post('/enrol', { csr: await requestOf(name), name }), 2_000).then(status('pending enrollment'));
+      await say(order, 'secure', post('/enrol', { csr: await requestOf(name), name }), 2_000).then(
+        status('pending enrollment'),
+      );
     }),
     loop('wrong API token', 100, () =>
-      say(order, 'http', `GET /api/v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer qg_${hex(8)}_${randomBytes(32).toString('base64url')}\r\n\r\n`, 2_000).then(status('wrong API token')),
+      say(
+        order,
+        'http',
+        `GET /api/v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer qg_${hex(8)}_${randomBytes(32).toString('base64url')}\r\n\r\n`,
+        2_000,
+      ).then(status('wrong API token')),
     ),
     // Many requests at once whose answers are not read.
     ...Array.from({ length: 12 }, (_, i) =>
@@ -116,10 +156,17 @@ function strangers(order: AttackOrder): Promise<void>[] {
         socket.destroy();
       }),
     ),
-    ...(['plain', 'secure', 'http'] as const).map((listener) => loop('pipelined 404', 100, () => say(order, listener, 'GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1_600), 1_000))),
+    ...(['plain', 'secure', 'http'] as const).map((listener) =>
+      loop('pipelined 404', 100, () =>
+        say(order, listener, 'GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1_600), 1_000),
+      ),
+    ),
     // Places that are taken and not used.
     loop('silent WebSocket', 80, () => {
-      const webSocket = new WebSocket(`wss://localhost:${order.ports.secure}${AGENT_PATH}`, SUBPROTOCOL, { ca: order.ca, localAddress: order.address });
+      const webSocket = new WebSocket(`wss://localhost:${order.ports.secure}${AGENT_PATH}`, SUBPROTOCOL, {
+        ca: order.ca,
+        localAddress: order.address,
+      });
       const socket = { destroy: () => webSocket.terminate() };
       open.add(socket);
       webSocket.on('error', () => count('silent WebSocket refused'));
@@ -130,7 +177,9 @@ function strangers(order: AttackOrder): Promise<void>[] {
     }),
     // Ids that are made up: each a refusal, and none a record of its own.
     loop('hello of a stranger', 100, () => hello(order, { id: hex(16), name: `stranger-${hex(4)}` }, () => undefined)),
-    loop('hello under another id', 100, () => hello(order, { name: `other-${hex(4)}`, signature: 'A'.repeat(96) }, () => undefined)),
+    loop('hello under another id', 100, () =>
+      hello(order, { name: `other-${hex(4)}`, signature: 'A'.repeat(96) }, () => undefined),
+    ),
   ];
 }
 
@@ -143,8 +192,16 @@ interface Session {
 const INCARNATION = randomBytes(12).toString('hex');
 
 /** Says hello with the key of the agent; `during` is what the session is used for. Resolves when it is over. */
-async function hello(order: AttackOrder, change: Partial<Hello>, during: (session: Session) => Promise<unknown> | unknown): Promise<void> {
-  const webSocket = new WebSocket(`wss://localhost:${order.ports.secure}${AGENT_PATH}`, SUBPROTOCOL, { ca: order.ca, minVersion: 'TLSv1.3', localAddress: order.address });
+async function hello(
+  order: AttackOrder,
+  change: Partial<Hello>,
+  during: (session: Session) => Promise<unknown> | unknown,
+): Promise<void> {
+  const webSocket = new WebSocket(`wss://localhost:${order.ports.secure}${AGENT_PATH}`, SUBPROTOCOL, {
+    ca: order.ca,
+    minVersion: 'TLSv1.3',
+    localAddress: order.address,
+  });
   open.add({ destroy: () => webSocket.terminate() });
   let carrier: IncomingMessage['socket'] | undefined;
   webSocket.on('upgrade', (response) => (carrier = response.socket));
@@ -170,7 +227,9 @@ async function hello(order: AttackOrder, change: Partial<Hello>, during: (sessio
         logs: { down: null },
         ...change,
       };
-      const signature = change.signature ?? signTranscript(helloTranscript(frame as unknown as Challenge, said), createPrivateKey(order.agent.privateKey));
+      const signature =
+        change.signature ??
+        signTranscript(helloTranscript(frame as unknown as Challenge, said), createPrivateKey(order.agent.privateKey));
       webSocket.send(JSON.stringify({ ...said, signature }));
     }
     if (frame.type === 'welcome') {
@@ -189,7 +248,8 @@ async function hello(order: AttackOrder, change: Partial<Hello>, during: (sessio
 async function flood(socket: WebSocket, frame: string | (() => string), perTurn: number, forMs: number): Promise<void> {
   const end = performance.now() + forMs;
   while (socket.readyState === WebSocket.OPEN && performance.now() < end && !stopping) {
-    if (socket.bufferedAmount < 4 * 1024 * 1024) for (let i = 0; i < perTurn; i += 1) socket.send(typeof frame === 'string' ? frame : frame());
+    if (socket.bufferedAmount < 4 * 1024 * 1024)
+      for (let i = 0; i < perTurn; i += 1) socket.send(typeof frame === 'string' ? frame : frame());
     await delay(5);
   }
 }
@@ -199,14 +259,74 @@ function insider(order: AttackOrder): Promise<void>[] {
   const thumbprint = (): string => randomBytes(32).toString('hex');
   const ends = 2_000;
   const attacks: readonly (readonly [string, (session: Session) => Promise<unknown> | unknown])[] = [
-    ['trusted', ({ socket }) => flood(socket, () => JSON.stringify({ type: 'trusted', thumbprints: [thumbprint()] }), 20, ends)],
-    ['installed', ({ socket }) => flood(socket, () => JSON.stringify({ type: 'installed', certificate: thumbprint() }), 20, ends)],
-    ['renew', ({ socket }) => flood(socket, () => JSON.stringify({ type: 'renew', csr: BAIT, certificate: thumbprint(), signature: 'A'.repeat(96) }), 5, ends)],
+    [
+      'trusted',
+      ({ socket }) => flood(socket, () => JSON.stringify({ type: 'trusted', thumbprints: [thumbprint()] }), 20, ends),
+    ],
+    [
+      'installed',
+      ({ socket }) => flood(socket, () => JSON.stringify({ type: 'installed', certificate: thumbprint() }), 20, ends),
+    ],
+    [
+      'renew',
+      ({ socket }) =>
+        flood(
+          socket,
+          () => JSON.stringify({ type: 'renew', csr: BAIT, certificate: thumbprint(), signature: 'A'.repeat(96) }),
+          5,
+          ends,
+        ),
+    ],
     ['pause and resume', ({ socket }) => flood(socket, '{"type":"pause"}', 200, ends)],
-    ['junk items', ({ socket, next }) => socket.send(JSON.stringify({ type: 'messages', first: next, items: Array.from({ length: 2_000 }, () => 0) }))],
-    ['bad items', ({ socket, next }) => socket.send(JSON.stringify({ type: 'messages', first: next, items: Array.from({ length: 2_000 }, (_, i) => ({ id: `${next + i}`, source: '/x', type: '' })) }))],
-    ['pings', ({ socket }) => Promise.race([delay(ends), (async () => { while (socket.readyState === WebSocket.OPEN && !stopping) { for (let i = 0; i < 200; i += 1) socket.ping(Buffer.alloc(125)); await delay(5); } })()])],
-    ['beyond the window', ({ socket, next }) => flood(socket, JSON.stringify({ type: 'messages', first: next, items: Array.from({ length: 100 }, (_, i) => ({ specversion: '1.0', id: `w-${next + i}`, source: '/x', type: 'w', data: 'x'.repeat(8_000) })) }), 5, ends)],
+    [
+      'junk items',
+      ({ socket, next }) =>
+        socket.send(JSON.stringify({ type: 'messages', first: next, items: Array.from({ length: 2_000 }, () => 0) })),
+    ],
+    [
+      'bad items',
+      ({ socket, next }) =>
+        socket.send(
+          JSON.stringify({
+            type: 'messages',
+            first: next,
+            items: Array.from({ length: 2_000 }, (_, i) => ({ id: `${next + i}`, source: '/x', type: '' })),
+          }),
+        ),
+    ],
+    [
+      'pings',
+      ({ socket }) =>
+        Promise.race([
+          delay(ends),
+          (async () => {
+            while (socket.readyState === WebSocket.OPEN && !stopping) {
+              for (let i = 0; i < 200; i += 1) socket.ping(Buffer.alloc(125));
+              await delay(5);
+            }
+          })(),
+        ]),
+    ],
+    [
+      'beyond the window',
+      ({ socket, next }) =>
+        flood(
+          socket,
+          JSON.stringify({
+            type: 'messages',
+            first: next,
+            items: Array.from({ length: 100 }, (_, i) => ({
+              specversion: '1.0',
+              id: `w-${next + i}`,
+              source: '/x',
+              type: 'w',
+              data: 'x'.repeat(8_000),
+            })),
+          }),
+          5,
+          ends,
+        ),
+    ],
   ];
   let turn = 0;
   return [
@@ -221,15 +341,18 @@ function insider(order: AttackOrder): Promise<void>[] {
   ];
 }
 
-process.on('message', (message: { readonly kind: 'start'; readonly order: AttackOrder } | { readonly kind: 'stop' }) => {
-  if (message.kind === 'start') {
-    setPriority(constants.priority.PRIORITY_LOW);
-    setTimeout(() => process.exit(3), message.order.longestMs).unref();
-    void Promise.all([...strangers(message.order), ...insider(message.order)]);
-    return;
-  }
-  stopping = true;
-  for (const socket of open) socket.destroy();
-  process.send?.(counts);
-  setTimeout(() => process.exit(0), 200);
-});
+process.on(
+  'message',
+  (message: { readonly kind: 'start'; readonly order: AttackOrder } | { readonly kind: 'stop' }) => {
+    if (message.kind === 'start') {
+      setPriority(constants.priority.PRIORITY_LOW);
+      setTimeout(() => process.exit(3), message.order.longestMs).unref();
+      void Promise.all([...strangers(message.order), ...insider(message.order)]);
+      return;
+    }
+    stopping = true;
+    for (const socket of open) socket.destroy();
+    process.send?.(counts);
+    setTimeout(() => process.exit(0), 200);
+  },
+);

@@ -67,7 +67,12 @@ class HonestAgent {
   connect(): void {
     if (this.#state === 'stopped') return;
     this.#state = 'connecting';
-    const socket = new WebSocket(`${this.#order.url}${AGENT_PATH}`, SUBPROTOCOL, { perMessageDeflate: false, ca: this.#order.ca, minVersion: 'TLSv1.3', localAddress: this.member.address });
+    const socket = new WebSocket(`${this.#order.url}${AGENT_PATH}`, SUBPROTOCOL, {
+      perMessageDeflate: false,
+      ca: this.#order.ca,
+      minVersion: 'TLSv1.3',
+      localAddress: this.member.address,
+    });
     this.#socket = socket;
     socket.on('upgrade', (response) => (this.#carrier = response.socket));
     socket.on('message', (data: Buffer) => this.#onFrame(data.toString('utf8')));
@@ -82,7 +87,13 @@ class HonestAgent {
   /** One event, now or with the next session. */
   send(): void {
     this.sent += 1;
-    const event = { specversion: '1.0', id: `${this.member.name}-${this.sent}`, source: `/agents/${this.member.name}`, type: 'tick', data: { n: this.sent } };
+    const event = {
+      specversion: '1.0',
+      id: `${this.member.name}-${this.sent}`,
+      source: `/agents/${this.member.name}`,
+      type: 'tick',
+      data: { n: this.sent },
+    };
     const json = JSON.stringify(event);
     this.#waiting.set(this.sent, { json, sentAt: performance.now() });
     if (this.#state === 'online') this.#socket?.send(`{"type":"messages","first":${this.sent},"items":[${json}]}`);
@@ -104,9 +115,11 @@ class HonestAgent {
     if (frame.type === 'challenge') return this.#hello(frame as unknown as Challenge);
     if (frame.type === 'welcome') return this.#welcomed((frame['logs'] as { readonly up: Position | null }).up);
     if (frame.type === 'ack') return this.#acked(Number(frame['through']));
-    if (frame.type === 'refuse') return void this.refusals.push(`refused: ${String(frame['code'])} ${String(frame['text'] ?? frame['detail'])}`);
+    if (frame.type === 'refuse')
+      return void this.refusals.push(`refused: ${String(frame['code'])} ${String(frame['text'] ?? frame['detail'])}`);
     if (frame.type === 'begin') {
-      if (this.#down?.incarnation !== frame['incarnation']) this.#down = { incarnation: String(frame['incarnation']), number: 0, link: '' };
+      if (this.#down?.incarnation !== frame['incarnation'])
+        this.#down = { incarnation: String(frame['incarnation']), number: 0, link: '' };
       return;
     }
     if (frame.type === 'messages' && this.#down !== undefined) {
@@ -135,9 +148,16 @@ class HonestAgent {
       binding: carrier instanceof TLSSocket ? (channelBinding(carrier) ?? null) : null,
       release: null,
       capabilities: [],
-      logs: { down: down === undefined || down.number === 0 ? null : { incarnation: down.incarnation, number: down.number, id: down.link } },
+      logs: {
+        down:
+          down === undefined || down.number === 0
+            ? null
+            : { incarnation: down.incarnation, number: down.number, id: down.link },
+      },
     };
-    this.#socket?.send(JSON.stringify({ ...hello, signature: signTranscript(helloTranscript(challenge, hello), this.#key) }));
+    this.#socket?.send(
+      JSON.stringify({ ...hello, signature: signTranscript(helloTranscript(challenge, hello), this.#key) }),
+    );
   }
 
   #welcomed(up: Position | null): void {
@@ -150,7 +170,8 @@ class HonestAgent {
     const at = performance.now();
     // What waited for the login is no acknowledgement that took long.
     for (const item of items) if (item !== undefined) item.sentAt = at;
-    if (items.length > 0) this.#socket?.send(`{"type":"messages","first":${next},"items":[${items.map((item) => item?.json).join(',')}]}`);
+    if (items.length > 0)
+      this.#socket?.send(`{"type":"messages","first":${next},"items":[${items.map((item) => item?.json).join(',')}]}`);
   }
 
   #acked(through: number): void {
@@ -168,7 +189,8 @@ let agents: HonestAgent[] = [];
 const timers: NodeJS.Timeout[] = [];
 
 function report(): FleetReport {
-  const byName = <T>(value: (agent: HonestAgent) => T): Record<string, T> => Object.fromEntries(agents.map((agent) => [agent.member.name, value(agent)]));
+  const byName = <T>(value: (agent: HonestAgent) => T): Record<string, T> =>
+    Object.fromEntries(agents.map((agent) => [agent.member.name, value(agent)]));
   return {
     ackMs: agents.flatMap((agent) => agent.ackMs.splice(0)),
     logins: agents.reduce((sum, agent) => sum + agent.logins, 0),
@@ -192,13 +214,18 @@ function start(order: FleetOrder): void {
   );
 }
 
-process.on('message', (message: { readonly kind: 'start'; readonly order: FleetOrder } | { readonly kind: 'report' | 'silence' | 'stop' }) => {
-  if (message.kind === 'start') start(message.order);
-  else if (message.kind === 'report') process.send?.(report());
-  else {
-    timers.splice(0).forEach(clearInterval);
-    if (message.kind !== 'stop') return;
-    for (const agent of agents) agent.stop();
-    process.disconnect?.();
-  }
-});
+process.on(
+  'message',
+  (
+    message: { readonly kind: 'start'; readonly order: FleetOrder } | { readonly kind: 'report' | 'silence' | 'stop' },
+  ) => {
+    if (message.kind === 'start') start(message.order);
+    else if (message.kind === 'report') process.send?.(report());
+    else {
+      timers.splice(0).forEach(clearInterval);
+      if (message.kind !== 'stop') return;
+      for (const agent of agents) agent.stop();
+      process.disconnect?.();
+    }
+  },
+);

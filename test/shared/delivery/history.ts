@@ -11,7 +11,11 @@ export interface SentItem {
 
 export interface SenderEnd {
   append(ids: readonly string[]): void;
-  resume(peer: Position | null): { readonly incarnation: string; readonly next: number; readonly missing: Range | null };
+  resume(peer: Position | null): {
+    readonly incarnation: string;
+    readonly next: number;
+    readonly missing: Range | null;
+  };
   read(after: number, max: number): SentItem[];
   acknowledge(through: number): void;
   /** Gives up what may be given up; the ids. */
@@ -47,8 +51,15 @@ type Side = 'sender' | 'receiver';
 const side = fc.constantFrom<Side>('sender', 'receiver');
 const everyday: fc.Arbitrary<Step>[] = [
   fc.record({ step: fc.constant('append'), count: fc.integer({ min: 1, max: 4 }) }),
-  fc.record({ step: fc.constant('connect'), until: fc.constantFrom<Connect>('resumed', 'begun', 'connected', 'connected', 'connected') }),
-  fc.record({ step: fc.constant('transfer'), count: fc.integer({ min: 1, max: 5 }), until: fc.constantFrom<Transfer>('sent', 'accepted', 'acknowledged', 'acknowledged') }),
+  fc.record({
+    step: fc.constant('connect'),
+    until: fc.constantFrom<Connect>('resumed', 'begun', 'connected', 'connected', 'connected'),
+  }),
+  fc.record({
+    step: fc.constant('transfer'),
+    count: fc.integer({ min: 1, max: 5 }),
+    until: fc.constantFrom<Transfer>('sent', 'accepted', 'acknowledged', 'acknowledged'),
+  }),
   fc.record({ step: fc.constant('expire') }),
 ];
 const restores: fc.Arbitrary<Step>[] = [
@@ -59,7 +70,10 @@ const restores: fc.Arbitrary<Step>[] = [
 /** Cut lines and kills only: what is on disk stays there. */
 export const crashHistories = fc.array(fc.oneof(...everyday), { maxLength: 60, size: 'max' });
 /** Disks go back in time as well. */
-export const restoreHistories = fc.array(fc.oneof(...everyday, ...everyday, ...restores), { maxLength: 60, size: 'max' });
+export const restoreHistories = fc.array(fc.oneof(...everyday, ...everyday, ...restores), {
+  maxLength: 60,
+  size: 'max',
+});
 
 export interface Outcome {
   /** What producers were told is on disk, in order. */
@@ -103,7 +117,10 @@ export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly St
   }
 
   function missing(next: number): string[] {
-    const there = new Set([...receiver.log(), ...sender.read(next - 1, Number.MAX_SAFE_INTEGER).map((item) => item.id)]);
+    const there = new Set([
+      ...receiver.log(),
+      ...sender.read(next - 1, Number.MAX_SAFE_INTEGER).map((item) => item.id),
+    ]);
     return appended.filter((id) => !there.has(id));
   }
 
@@ -143,7 +160,8 @@ export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly St
     } else if (step.step === 'connect') connect(step.until);
     else if (step.step === 'transfer') transfer(step.count, step.until);
     else if (step.step === 'expire') for (const id of sender.expire()) expired.add(id);
-    else if (step.step === 'snapshot') snapshots[step.side].push(step.side === 'sender' ? takeSender() : takeReceiver());
+    else if (step.step === 'snapshot')
+      snapshots[step.side].push(step.side === 'sender' ? takeSender() : takeReceiver());
     else {
       sent = undefined;
       snapshots[step.side][step.which % snapshots[step.side].length]?.();
@@ -154,7 +172,9 @@ export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly St
 
   const received = receiver.log();
   const there = new Set(received);
-  const lostSilently = appended.filter((id) => !there.has(id) && !expired.has(id) && !forgotten.has(id) && !told.has(id));
+  const lostSilently = appended.filter(
+    (id) => !there.has(id) && !expired.has(id) && !forgotten.has(id) && !told.has(id),
+  );
   return { appended, received, expired, incidents, lostSilently };
 }
 

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { faultText, MAX_DATA_LEVELS, readItem, readMessage, readProduced, tombstoneJson, withAgent } from '../../../shared/delivery/message.ts';
+import {
+  faultText,
+  MAX_DATA_LEVELS,
+  readItem,
+  readMessage,
+  readProduced,
+  tombstoneJson,
+  withAgent,
+} from '../../../shared/delivery/message.ts';
 import { scanValue } from '../../../shared/wire/json-text.ts';
 import { jsonText } from '../wire/json-arbitraries.ts';
 
@@ -49,7 +57,12 @@ describe('the text of a message', () => {
 
   it('gets what the producer left out, in front, and nothing else is touched', () => {
     const completed = produce(`{ "type":"t","source":"/mine","data":${ODD}}`);
-    expect(completed).toMatchObject({ source: '/mine', json: expect.stringMatching(/^\{"specversion":"1\.0","id":"[0-9a-f-]{36}","time":"2026-11-22T10:00:00\.000Z", "type":"t","source":"\/mine","data":/) });
+    expect(completed).toMatchObject({
+      source: '/mine',
+      json: expect.stringMatching(
+        /^\{"specversion":"1\.0","id":"[0-9a-f-]{36}","time":"2026-11-22T10:00:00\.000Z", "type":"t","source":"\/mine","data":/,
+      ),
+    });
     expect(completed).toMatchObject({ json: expect.stringContaining(ODD) });
     expect(produce('{"type":"t"}')).toMatchObject({ source: '/agents/branch' });
     const whole = eventText('"time":"2026-11-22T09:00:00Z"');
@@ -61,13 +74,22 @@ describe('the text of a message', () => {
     expect(completed).toMatchObject({ source: '/agents/branch' });
     const { json } = completed as { json: string };
     expect(scanValue(json).fault).toBeUndefined();
-    expect(JSON.parse(json)).toEqual({ specversion: '1.0', id: expect.stringMatching(/^[0-9a-f-]{36}$/), source: '/agents/branch', time: NOW.toISOString(), type: 't', subject: null });
+    expect(JSON.parse(json)).toEqual({
+      specversion: '1.0',
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      source: '/agents/branch',
+      time: NOW.toISOString(),
+      type: 't',
+      subject: null,
+    });
     expect(json).toContain('"source" : "/agents/branch" ,');
     expect(read(json)).not.toHaveProperty('pointer');
   });
 
   it('says in the batch form which agent sent it, and is otherwise the same', () => {
-    expect(withAgent(eventText(`"data":${ODD}`), 'a"1')).toBe(`{"queuegateagent":"a\\"1",${eventText(`"data":${ODD}`).slice(1)}`);
+    expect(withAgent(eventText(`"data":${ODD}`), 'a"1')).toBe(
+      `{"queuegateagent":"a\\"1",${eventText(`"data":${ODD}`).slice(1)}`,
+    );
   });
 });
 
@@ -79,7 +101,11 @@ describe('an event is refused with the place', () => {
     ['an empty id', '{"specversion":"1.0","id":"","source":"/s","type":"t"}', '/id'],
     ['an id that is a number', '{"specversion":"1.0","id":7,"source":"/s","type":"t"}', '/id'],
     ['an id that is too long', `{"specversion":"1.0","id":"${'x'.repeat(256)}","source":"/s","type":"t"}`, '/id'],
-    ['half a surrogate pair in an id', String.raw`{"specversion":"1.0","id":"a\ud800","source":"/s","type":"t"}`, '/id'],
+    [
+      'half a surrogate pair in an id',
+      String.raw`{"specversion":"1.0","id":"a\ud800","source":"/s","type":"t"}`,
+      '/id',
+    ],
     ['an empty type', '{"specversion":"1.0","id":"1","source":"/s","type":""}', '/type'],
     ['a blank in the source', '{"specversion":"1.0","id":"1","source":"/a b","type":"t"}', '/source'],
     ['an empty source', '{"specversion":"1.0","id":"1","source":"","type":"t"}', '/source'],
@@ -119,14 +145,24 @@ describe('an event is refused with the place', () => {
     ['a text', '"event"', ''],
   ])('%s', (_, text, place) => {
     expect(placeOf(text)).toBe(place);
-    expect(readItem(scanValue(text), MAX)).toMatchObject({ kind: 'rejected', json: text.slice(0, 4096), reason: expect.any(String) });
+    expect(readItem(scanValue(text), MAX)).toMatchObject({
+      kind: 'rejected',
+      json: text.slice(0, 4096),
+      reason: expect.any(String),
+    });
   });
 
   it.each([
     ['every type of extension', '"a":true,"b":false,"c":-2147483648,"d":2147483647,"e":"","f":-0,"g":null'],
-    ['optional attributes that are null', '"subject":null,"time":null,"datacontenttype":null,"dataschema":null,"expirytime":null,"data_base64":null,"data":1'],
+    [
+      'optional attributes that are null',
+      '"subject":null,"time":null,"datacontenttype":null,"dataschema":null,"expirytime":null,"data_base64":null,"data":1',
+    ],
     ['a payload that is null', '"data":null'],
-    ['optional attributes', '"subject":"ä b","datacontenttype":"application/json; charset=\\"utf-8\\"","dataschema":"https://example.com/a.json#/b","time":"2026-11-22t10:00:00.123456789+05:30"'],
+    [
+      'optional attributes',
+      '"subject":"ä b","datacontenttype":"application/json; charset=\\"utf-8\\"","dataschema":"https://example.com/a.json#/b","time":"2026-11-22t10:00:00.123456789+05:30"',
+    ],
     ['binary data', '"data_base64":"AAECAw=="'],
     ['binary data with an escape', String.raw`"data_base64":"\/\/8="`],
     ['a long name', `"${'a'.repeat(30)}":1`],
@@ -139,7 +175,9 @@ describe('an event is refused with the place', () => {
 
 describe('readMessage', () => {
   it('reads when a message expires', () => {
-    expect(read(eventText('"expirytime":"2026-11-22T10:00:00+01:00"'))).toMatchObject({ expiresAt: Date.parse('2026-11-22T09:00:00Z') });
+    expect(read(eventText('"expirytime":"2026-11-22T10:00:00+01:00"'))).toMatchObject({
+      expiresAt: Date.parse('2026-11-22T09:00:00Z'),
+    });
   });
 
   it('refuses what has expired where it is produced, and takes it from a peer', () => {
@@ -165,7 +203,9 @@ describe('readMessage', () => {
   });
 
   it('tells data apart by its text: absent, null, another spelling, and base64 are four payloads', () => {
-    const hashes = ['', '"data":null', '"data":1', '"data":1.0', '"data":"AA=="', '"data_base64":"AA=="'].map((members) => (read(eventText(members)) as { dataHash: number }).dataHash);
+    const hashes = ['', '"data":null', '"data":1', '"data":1.0', '"data":"AA=="', '"data_base64":"AA=="'].map(
+      (members) => (read(eventText(members)) as { dataHash: number }).dataHash,
+    );
     expect(new Set(hashes).size).toBe(hashes.length);
     expect(hashes.every((hash) => Number.isSafeInteger(hash) && hash < 2 ** 47)).toBe(true);
     expect(read(eventText('"data":1,"subject":"other"'))).toMatchObject({ dataHash: hashes[2] });
@@ -175,8 +215,17 @@ describe('readMessage', () => {
 describe('readItem', () => {
   it('tells messages, tombstones and anything else apart, and names what it can', () => {
     expect(readItem(scanValue(eventText('')), MAX)).toMatchObject({ kind: 'message', message: { id: '1' } });
-    expect(readItem(scanValue(tombstoneJson('1', '/s', 'expired')), MAX)).toEqual({ kind: 'tombstone', id: '1', source: '/s', reason: 'expired' });
-    expect(readItem(scanValue(JSON.stringify({ ...event, type: 7 })), MAX)).toMatchObject({ kind: 'rejected', id: '1', reason: expect.stringContaining('/type') });
+    expect(readItem(scanValue(tombstoneJson('1', '/s', 'expired')), MAX)).toEqual({
+      kind: 'tombstone',
+      id: '1',
+      source: '/s',
+      reason: 'expired',
+    });
+    expect(readItem(scanValue(JSON.stringify({ ...event, type: 7 })), MAX)).toMatchObject({
+      kind: 'rejected',
+      id: '1',
+      reason: expect.stringContaining('/type'),
+    });
     expect(readItem(scanValue('null'), MAX)).toMatchObject({ kind: 'rejected', id: '(none)', json: 'null' });
   });
 

@@ -1,7 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decideBegin, decideResume, positionOf, type ReceiverRecord, type SenderRecord } from '../../../shared/delivery/ordered-log.ts';
-import { crashHistories, judgeCrashes, judgeRestores, restoreHistories, run, type ReceiverEnd, type SenderEnd } from './history.ts';
+import {
+  decideBegin,
+  decideResume,
+  positionOf,
+  type ReceiverRecord,
+  type SenderRecord,
+} from '../../../shared/delivery/ordered-log.ts';
+import {
+  crashHistories,
+  judgeCrashes,
+  judgeRestores,
+  restoreHistories,
+  run,
+  type ReceiverEnd,
+  type SenderEnd,
+} from './history.ts';
 
 const runs = { numRuns: 5_000 };
 
@@ -30,16 +44,30 @@ describe('decideResume', () => {
   const idAt = (number: number): string | undefined => (number > 5 && number < 8 ? `m${number}` : undefined);
 
   it('goes on behind what the peer has', () => {
-    expect(decideResume(own, { incarnation: 'A', number: 6, id: 'm6' }, idAt)).toEqual({ kind: 'resume', through: 6, missing: null });
-    expect(decideResume(own, { incarnation: 'A', number: 5, id: 'm5' }, idAt)).toEqual({ kind: 'resume', through: 5, missing: null });
+    expect(decideResume(own, { incarnation: 'A', number: 6, id: 'm6' }, idAt)).toEqual({
+      kind: 'resume',
+      through: 6,
+      missing: null,
+    });
+    expect(decideResume(own, { incarnation: 'A', number: 5, id: 'm5' }, idAt)).toEqual({
+      kind: 'resume',
+      through: 5,
+      missing: null,
+    });
   });
 
   it('begins anew when the peer has less than it acknowledged, with the range that the peer lost', () => {
-    expect(decideResume(own, { incarnation: 'A', number: 3, id: 'm3' }, idAt)).toEqual({ kind: 'new-incarnation', missing: { from: 4, through: 5 } });
+    expect(decideResume(own, { incarnation: 'A', number: 3, id: 'm3' }, idAt)).toEqual({
+      kind: 'new-incarnation',
+      missing: { from: 4, through: 5 },
+    });
   });
 
   it('begins anew when the peer has more than was ever sent', () => {
-    expect(decideResume(own, { incarnation: 'A', number: 9, id: 'm9' }, idAt)).toEqual({ kind: 'new-incarnation', missing: { from: 6, through: 9 } });
+    expect(decideResume(own, { incarnation: 'A', number: 9, id: 'm9' }, idAt)).toEqual({
+      kind: 'new-incarnation',
+      missing: { from: 6, through: 9 },
+    });
   });
 
   it('begins anew when the peer has another message at that number', () => {
@@ -53,7 +81,11 @@ describe('decideResume', () => {
 
   it('says what is missing when it finds itself with an empty log before a peer that has more', () => {
     const empty: SenderRecord = { incarnation: 'B', next: 1, acknowledged: 0, acknowledgedId: null, missing: null };
-    expect(decideResume(empty, { incarnation: 'A', number: 7, id: 'm7' }, idAt)).toEqual({ kind: 'resume', through: 0, missing: { from: 1, through: 7 } });
+    expect(decideResume(empty, { incarnation: 'A', number: 7, id: 'm7' }, idAt)).toEqual({
+      kind: 'resume',
+      through: 0,
+      missing: { from: 1, through: 7 },
+    });
     expect(decideResume(empty, null, idAt)).toEqual({ kind: 'resume', through: 0, missing: null });
   });
 });
@@ -66,24 +98,41 @@ describe('decideBegin', () => {
   });
 
   it('calls a gap and a step back violations', () => {
-    for (const next of [1, 5, 7]) expect(decideBegin(own, { incarnation: 'A', next, missing: null }).kind).toBe('violation');
+    for (const next of [1, 5, 7])
+      expect(decideBegin(own, { incarnation: 'A', next, missing: null }).kind).toBe('violation');
   });
 
   it('starts another incarnation at 1 only, and notes whether something is missing', () => {
     expect(decideBegin(own, { incarnation: 'B', next: 1, missing: null })).toEqual({ kind: 'reset', recovered: true });
-    expect(decideBegin(own, { incarnation: 'B', next: 1, missing: { from: 6, through: 9 } })).toEqual({ kind: 'reset', recovered: false });
+    expect(decideBegin(own, { incarnation: 'B', next: 1, missing: { from: 6, through: 9 } })).toEqual({
+      kind: 'reset',
+      recovered: false,
+    });
     expect(decideBegin(own, { incarnation: 'B', next: 2, missing: null }).kind).toBe('violation');
   });
 });
 
 function memorySender(): SenderEnd {
   let incarnations = 0;
-  let record: SenderRecord & { readonly items: readonly string[] } = { incarnation: 'I0', next: 1, acknowledged: 0, acknowledgedId: null, missing: null, items: [] };
+  let record: SenderRecord & { readonly items: readonly string[] } = {
+    incarnation: 'I0',
+    next: 1,
+    acknowledged: 0,
+    acknowledgedId: null,
+    missing: null,
+    items: [],
+  };
   const idAt = (number: number): string | undefined => record.items[number - record.acknowledged - 1];
   const acknowledge = (through: number): void => {
     if (through <= record.acknowledged) return;
     const acknowledgedId = idAt(through) ?? null;
-    record = { ...record, acknowledged: through, acknowledgedId, missing: null, items: record.items.slice(through - record.acknowledged) };
+    record = {
+      ...record,
+      acknowledged: through,
+      acknowledgedId,
+      missing: null,
+      items: record.items.slice(through - record.acknowledged),
+    };
   };
   return {
     append(ids) {
@@ -98,10 +147,20 @@ function memorySender(): SenderEnd {
       }
       // Random in the product: no name comes twice, whatever is restored.
       incarnations += 1;
-      record = { incarnation: `I${incarnations}`, next: record.items.length + 1, acknowledged: 0, acknowledgedId: null, missing: decision.missing, items: record.items };
+      record = {
+        incarnation: `I${incarnations}`,
+        next: record.items.length + 1,
+        acknowledged: 0,
+        acknowledgedId: null,
+        missing: decision.missing,
+        items: record.items,
+      };
       return { incarnation: record.incarnation, next: 1, missing: decision.missing };
     },
-    read: (after, max) => record.items.slice(after - record.acknowledged, after - record.acknowledged + max).map((id, index) => ({ number: after + 1 + index, id, tombstone: false })),
+    read: (after, max) =>
+      record.items
+        .slice(after - record.acknowledged, after - record.acknowledged + max)
+        .map((id, index) => ({ number: after + 1 + index, id, tombstone: false })),
     acknowledge,
     expire: () => [],
     snapshot() {
@@ -126,7 +185,12 @@ function memoryReceiver(): ReceiverEnd {
     accept(first, items) {
       if (first !== state.number + 1) throw new Error(`${first} after ${state.number}`);
       const fresh = items.map((item) => item.id).filter((id) => !state.log.includes(id));
-      state = { ...state, number: state.number + items.length, id: items.at(-1)?.id ?? state.id, log: [...state.log, ...fresh] };
+      state = {
+        ...state,
+        number: state.number + items.length,
+        id: items.at(-1)?.id ?? state.id,
+        log: [...state.log, ...fresh],
+      };
       return state.number;
     },
     log: () => [...state.log],

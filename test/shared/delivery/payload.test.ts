@@ -30,7 +30,10 @@ let epoch: number;
 beforeEach(async () => {
   folders = ['central-', 'agent-'].map((name) => mkdtempSync(join(tmpdir(), name)));
   central = await openSqliteStore({ folder: folders[0] ?? '', deduplicationMs: 7 * DAY, onFailure: unexpected });
-  agent = openAt(folders[1] ?? '', { outbox: { maxMessages: 100_000, maxBytes: 2 ** 30 }, inbox: { maxMessages: 100_000, maxBytes: 2 ** 30 } });
+  agent = openAt(folders[1] ?? '', {
+    outbox: { maxMessages: 100_000, maxBytes: 2 ** 30 },
+    inbox: { maxMessages: 100_000, maxBytes: 2 ** 30 },
+  });
   epoch = await online(central, AGENT);
 });
 
@@ -53,12 +56,28 @@ function produced(texts: readonly string[]): Message[] {
 }
 
 /** One frame over a plain line, and its acknowledgement. */
-async function carried(entries: readonly OutboxEntry[], inbox: Pick<InboxPort, 'append'>, decode: typeof decodeFromAgent | typeof decodeFromCentral): Promise<void> {
+async function carried(
+  entries: readonly OutboxEntry[],
+  inbox: Pick<InboxPort, 'append'>,
+  decode: typeof decodeFromAgent | typeof decodeFromCentral,
+): Promise<void> {
   const first = entries[0]?.number ?? 1;
-  const bytes = Buffer.from(withChecksum(encodeMessages(first, entries.map(({ json }) => json))));
+  const bytes = Buffer.from(
+    withChecksum(
+      encodeMessages(
+        first,
+        entries.map(({ json }) => json),
+      ),
+    ),
+  );
   requireChecksum('messages', hasChecksum(bytes));
   await new Promise<void>((resolve, reject) => {
-    const receiver = new Receiver({ inbox: { begin: async () => undefined, append: (from, items) => inbox.append(from, items) }, frames: { send: () => resolve() }, limits: LIMITS, onFailure: reject });
+    const receiver = new Receiver({
+      inbox: { begin: async () => undefined, append: (from, items) => inbox.append(from, items) },
+      frames: { send: () => resolve() },
+      limits: LIMITS,
+      onFailure: reject,
+    });
     receiver.begin({ type: 'begin', incarnation: 'i', next: first, missing: null });
     receiver.messages(decode(bytes.toString('utf8')) as Messages, bytes.length);
   });
@@ -67,10 +86,23 @@ async function carried(entries: readonly OutboxEntry[], inbox: Pick<InboxPort, '
 let next = 0;
 /** An event with everything that the producer may say, in an order and with white space of its own. */
 const eventText = fc
-  .record({ data: jsonText, space: fc.constantFrom('', ' ', '\n\t'), extension: fc.constantFrom('', String.raw`"n":-0,"note":"\u00e9\/"`, '"flag":true'), order: fc.boolean() })
+  .record({
+    data: jsonText,
+    space: fc.constantFrom('', ' ', '\n\t'),
+    extension: fc.constantFrom('', String.raw`"n":-0,"note":"\u00e9\/"`, '"flag":true'),
+    order: fc.boolean(),
+  })
   .map(({ data, space, extension, order }) => {
     next += 1;
-    const members = ['"specversion":"1.0"', `"id"${space}:"${next}"`, '"source":"/s"', '"time":"2026-11-22T10:00:00Z"', '"type":"t"', `"data":${space}${data}`, ...(extension === '' ? [] : [extension])];
+    const members = [
+      '"specversion":"1.0"',
+      `"id"${space}:"${next}"`,
+      '"source":"/s"',
+      '"time":"2026-11-22T10:00:00Z"',
+      '"type":"t"',
+      `"data":${space}${data}`,
+      ...(extension === '' ? [] : [extension]),
+    ];
     return `{${space}${(order ? members.toReversed() : members).join(`,${space}`)}${space}}`;
   });
 const batches = fc.array(eventText, { minLength: 1, maxLength: 8 });
@@ -82,7 +114,11 @@ describe('the text of a message', () => {
       fc.asyncProperty(batches, async (texts) => {
         await agent.outbox.append(produced(texts));
         const entries = await agent.outbox.read(after, 1_000, 10_000_000);
-        await carried(entries, { append: (first, items) => central.inbox.append(AGENT, epoch, first, items, NOW) }, decodeFromAgent);
+        await carried(
+          entries,
+          { append: (first, items) => central.inbox.append(AGENT, epoch, first, items, NOW) },
+          decodeFromAgent,
+        );
         const events = await central.inbox.read(after, {}, 1_000);
         expect(events.map(({ json }) => json)).toEqual(texts);
         after += texts.length;
@@ -115,21 +151,38 @@ describe('a (source, id) that comes with other data', () => {
   it('is refused at both producers, and what came with it is not stored', async () => {
     const fresh = one.replace('"id":"1"', '"id":"2"');
     await agent.outbox.append(produced([one]));
-    await expect(agent.outbox.append(produced([fresh, other]))).rejects.toMatchObject({ code: 'id_reused', status: 409, parameters: { indexes: '1' } });
-    expect(await agent.outbox.append(produced([one, fresh]))).toMatchObject([{ outcome: 'duplicate' }, { outcome: 'stored', number: 2 }]);
+    await expect(agent.outbox.append(produced([fresh, other]))).rejects.toMatchObject({
+      code: 'id_reused',
+      status: 409,
+      parameters: { indexes: '1' },
+    });
+    expect(await agent.outbox.append(produced([one, fresh]))).toMatchObject([
+      { outcome: 'duplicate' },
+      { outcome: 'stored', number: 2 },
+    ]);
     await central.outbox.append(AGENT, produced([one]), ROOM, NOW);
-    await expect(central.outbox.append(AGENT, produced([fresh, other]), ROOM, NOW)).rejects.toMatchObject({ code: 'id_reused', status: 409 });
-    expect(await central.outbox.append(AGENT, produced([one, fresh]), ROOM, NOW)).toMatchObject([{ outcome: 'duplicate' }, { outcome: 'stored', number: 2 }]);
+    await expect(central.outbox.append(AGENT, produced([fresh, other]), ROOM, NOW)).rejects.toMatchObject({
+      code: 'id_reused',
+      status: 409,
+    });
+    expect(await central.outbox.append(AGENT, produced([one, fresh]), ROOM, NOW)).toMatchObject([
+      { outcome: 'duplicate' },
+      { outcome: 'stored', number: 2 },
+    ]);
   });
 
   it('becomes a dead letter with its text where a peer sends it, while a repeat is passed over', async () => {
     const items = produced([one, one, other]).map((message) => ({ kind: 'message', message }) as const);
     expect(await central.inbox.append(AGENT, epoch, 1, items, NOW)).toBe(3);
     expect((await central.inbox.read(0, {}, 10)).map(({ json }) => json)).toEqual([one]);
-    expect(await central.inbox.deadLetters({ limit: 10 })).toMatchObject([{ direction: 'up', number: 3, id: '1', reason: 'id_reused', json: other }]);
+    expect(await central.inbox.deadLetters({ limit: 10 })).toMatchObject([
+      { direction: 'up', number: 3, id: '1', reason: 'id_reused', json: other },
+    ]);
     await agent.inbox.begin({ incarnation: 'i', next: 1, missing: null });
     expect(await agent.inbox.append(1, items)).toBe(3);
     expect((await agent.inbox.take(10)).map(({ json }) => json)).toEqual([one]);
-    expect(await agent.deadLetters(10)).toMatchObject([{ direction: 'down', number: 3, id: '1', reason: 'id_reused', json: other }]);
+    expect(await agent.deadLetters(10)).toMatchObject([
+      { direction: 'down', number: 3, id: '1', reason: 'id_reused', json: other },
+    ]);
   });
 });

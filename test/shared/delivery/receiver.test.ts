@@ -23,7 +23,12 @@ function start(limits: SessionLimits = LIMITS) {
     onFailure: (error) => failures.push(error),
   });
   const send = (first: number, count: number): void => {
-    const items = Array.from({ length: count }, (_, i) => ({ specversion: '1.0', id: `m${first + i}`, source: '/s', type: 't' }));
+    const items = Array.from({ length: count }, (_, i) => ({
+      specversion: '1.0',
+      id: `m${first + i}`,
+      source: '/s',
+      type: 't',
+    }));
     const text = JSON.stringify(items);
     receiver.messages({ type: 'messages', first, items: scanBatch(text, count).items }, Buffer.byteLength(text));
   };
@@ -135,7 +140,10 @@ describe('Receiver', () => {
   it('lets a bad item fail alone: it takes its number and the others are stored', async () => {
     const { inbox, acks, receiver, begin } = start();
     begin(1);
-    const { items } = scanBatch('[{"specversion":"1.0","id":"a","source":"/s","type":"t"},42,{"tombstone":"expired","id":"c"}]', 3);
+    const { items } = scanBatch(
+      '[{"specversion":"1.0","id":"a","source":"/s","type":"t"},42,{"tombstone":"expired","id":"c"}]',
+      3,
+    );
     receiver.messages({ type: 'messages', first: 1, items }, 100);
     await settled();
     expect(inbox.stored).toEqual(['a', 'rejected', 'tombstone']);
@@ -156,7 +164,11 @@ describe('Receiver', () => {
     receiver.hold(false);
     receiver.hold(false);
     await settled();
-    expect([acks, asked, inbox.stored]).toEqual([[1, 4], ['pause', 'resume'], ['m1', 'm2', 'm3', 'm4']]);
+    expect([acks, asked, inbox.stored]).toEqual([
+      [1, 4],
+      ['pause', 'resume'],
+      ['m1', 'm2', 'm3', 'm4'],
+    ]);
     expect(failures).toEqual([]);
   });
 

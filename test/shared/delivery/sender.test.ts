@@ -24,7 +24,8 @@ function start(limits: SessionLimits = LIMITS) {
   return { outbox, frames, failures, sender };
 }
 
-const numbersIn = (frames: { first?: number; items?: unknown[] }[]): number[] => frames.flatMap(({ first, items }) => (items ?? []).map((_item, i) => (first ?? 0) + i));
+const numbersIn = (frames: { first?: number; items?: unknown[] }[]): number[] =>
+  frames.flatMap(({ first, items }) => (items ?? []).map((_item, i) => (first ?? 0) + i));
 
 describe('Sender', () => {
   it('says begin first, then sends what waits in one frame', async () => {

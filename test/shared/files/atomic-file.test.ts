@@ -13,14 +13,34 @@ describe.skipIf(missing('strace', canTrace()))('replaceFile', () => {
     const folder = await cleanup.folder();
     const script = join(folder, 'replace.mjs');
     const module = resolve(import.meta.dirname, '../../shared/atomic-file.ts');
-    await writeFile(script, `import { replaceFile } from ${JSON.stringify(module)};\nawait replaceFile(process.argv[2], Buffer.from('new'), 0o600);\nprocess.kill(process.pid, 0);\n`);
+    await writeFile(
+      script,
+      `import { replaceFile } from ${JSON.stringify(module)};\nawait replaceFile(process.argv[2], Buffer.from('new'), 0o600);\nprocess.kill(process.pid, 0);\n`,
+    );
     await writeFile(join(folder, 'target'), 'old');
     const trace = join(folder, 'trace');
-    const ended = await run('strace', ['-f', '-o', trace, '-y', '-e', 'trace=fsync,rename,renameat,renameat2,kill', process.execPath, script, join(folder, 'target')]);
+    const ended = await run('strace', [
+      '-f',
+      '-o',
+      trace,
+      '-y',
+      '-e',
+      'trace=fsync,rename,renameat,renameat2,kill',
+      process.execPath,
+      script,
+      join(folder, 'target'),
+    ]);
     expect([ended.code, await readFile(join(folder, 'target'), 'utf8')]).toEqual([0, 'new']);
-    const calls = (await readFile(trace, 'utf8')).split('\n').filter((line) => line.includes(folder) || line.includes('kill('));
+    const calls = (await readFile(trace, 'utf8'))
+      .split('\n')
+      .filter((line) => line.includes(folder) || line.includes('kill('));
     const at = (pattern: RegExp): number => calls.findIndex((line) => pattern.test(line));
-    const order = [at(/fsync\(.*\.target\.[0-9a-f]+\.tmp>/), at(/rename/), at(new RegExp(`fsync\\(\\d+<${folder}>`)), at(/kill\(/)];
+    const order = [
+      at(/fsync\(.*\.target\.[0-9a-f]+\.tmp>/),
+      at(/rename/),
+      at(new RegExp(`fsync\\(\\d+<${folder}>`)),
+      at(/kill\(/),
+    ];
     expect(order).toEqual([...order].toSorted((a, b) => a - b));
     expect(order).not.toContain(-1);
   });

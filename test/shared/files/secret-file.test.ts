@@ -1,9 +1,29 @@
 // createSecretFile, replaceSecretFile and beginSecretFile (shared/files/secret-file.ts) against what another account may have put in their way.
-import { chmod, chown, lchown, link, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lchown,
+  link,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { beginSecretFile, checkSecretFile, createSecretFile, replaceSecretFile } from '../../../shared/files/secret-file.ts';
+import {
+  beginSecretFile,
+  checkSecretFile,
+  createSecretFile,
+  replaceSecretFile,
+} from '../../../shared/files/secret-file.ts';
 
 const SECRET = Buffer.from('s3cret');
 /** Only root may give files away; what needs that is skipped for others. */
@@ -20,7 +40,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const WRITERS = [['createSecretFile', createSecretFile], ['replaceSecretFile', replaceSecretFile]] as const;
+const WRITERS = [
+  ['createSecretFile', createSecretFile],
+  ['replaceSecretFile', replaceSecretFile],
+] as const;
 
 describe.each(WRITERS)('%s', (_name, write) => {
   test('makes a file that only this account may read, whatever the umask, and leaves nothing beside it', async () => {
@@ -29,7 +52,12 @@ describe.each(WRITERS)('%s', (_name, write) => {
       const path = `${file}-${umask}`;
       await write(path, SECRET).finally(() => process.umask(before));
       const { mode, uid, nlink } = await lstat(path);
-      expect([mode & 0o7777, uid, nlink, await readFile(path, 'utf8')]).toEqual([0o600, process.geteuid?.(), 1, 's3cret']);
+      expect([mode & 0o7777, uid, nlink, await readFile(path, 'utf8')]).toEqual([
+        0o600,
+        process.geteuid?.(),
+        1,
+        's3cret',
+      ]);
     }
     expect(await readdir(folder)).toHaveLength(3);
   });
@@ -38,7 +66,9 @@ describe.each(WRITERS)('%s', (_name, write) => {
     await writeFile(join(folder, 'victim'), 'untouched');
     for (const target of ['victim', 'nowhere']) {
       await symlink(join(folder, target), file);
-      await expect(write(file, SECRET)).rejects.toMatchObject({ code: expect.stringMatching(/^secret_file_(exists|unsafe)$/) });
+      await expect(write(file, SECRET)).rejects.toMatchObject({
+        code: expect.stringMatching(/^secret_file_(exists|unsafe)$/),
+      });
       expect(await readlink(file)).toBe(join(folder, target));
       await rm(file);
     }
@@ -48,14 +78,18 @@ describe.each(WRITERS)('%s', (_name, write) => {
   test('never writes into a file with another name', async () => {
     await writeFile(join(folder, 'victim'), 'untouched');
     await link(join(folder, 'victim'), file);
-    await expect(write(file, SECRET)).rejects.toMatchObject({ code: expect.stringMatching(/^secret_file_(exists|unsafe)$/) });
+    await expect(write(file, SECRET)).rejects.toMatchObject({
+      code: expect.stringMatching(/^secret_file_(exists|unsafe)$/),
+    });
     expect(await readFile(join(folder, 'victim'), 'utf8')).toBe('untouched');
   });
 
   test.skipIf(!asRoot)('never writes into a file of another account', async () => {
     await writeFile(file, 'theirs');
     await chown(file, STRANGER, STRANGER);
-    await expect(write(file, SECRET)).rejects.toMatchObject({ code: expect.stringMatching(/^secret_file_(exists|unsafe)$/) });
+    await expect(write(file, SECRET)).rejects.toMatchObject({
+      code: expect.stringMatching(/^secret_file_(exists|unsafe)$/),
+    });
     expect([await readFile(file, 'utf8'), (await stat(file)).uid]).toEqual(['theirs', STRANGER]);
   });
 
@@ -66,13 +100,19 @@ describe.each(WRITERS)('%s', (_name, write) => {
     await rm(join(folder, 'way'));
     await symlink(join(folder, 'real'), join(folder, 'way'));
     await lchown(join(folder, 'way'), STRANGER, STRANGER);
-    await expect(write(join(folder, 'way', 'b'), SECRET)).rejects.toMatchObject({ code: 'secret_file_unsafe', message: expect.stringContaining('symbolic link of another account') });
+    await expect(write(join(folder, 'way', 'b'), SECRET)).rejects.toMatchObject({
+      code: 'secret_file_unsafe',
+      message: expect.stringContaining('symbolic link of another account'),
+    });
     expect(await readdir(join(folder, 'real'))).toEqual(['a']);
   });
 
   test('takes no folder in which every account may exchange files, but one with the sticky bit', async () => {
     await chmod(folder, 0o777);
-    await expect(write(file, SECRET)).rejects.toMatchObject({ code: 'secret_file_unsafe', hint: expect.stringContaining('chmod o-w') });
+    await expect(write(file, SECRET)).rejects.toMatchObject({
+      code: 'secret_file_unsafe',
+      hint: expect.stringContaining('chmod o-w'),
+    });
     expect(await readdir(folder)).toEqual([]);
     await chmod(folder, 0o1777);
     await write(file, SECRET);
@@ -81,7 +121,9 @@ describe.each(WRITERS)('%s', (_name, write) => {
 
   test('takes no folder, pipe or missing folder, and leaves nothing behind', async () => {
     await mkdir(file);
-    await expect(write(file, SECRET)).rejects.toMatchObject({ code: expect.stringMatching(/^secret_file_(exists|unsafe)$/) });
+    await expect(write(file, SECRET)).rejects.toMatchObject({
+      code: expect.stringMatching(/^secret_file_(exists|unsafe)$/),
+    });
     await expect(write(join(folder, 'none', 'secret'), SECRET)).rejects.toMatchObject({ code: 'file_unwritable' });
     expect(await readdir(folder)).toEqual(['secret']);
   });
@@ -103,7 +145,12 @@ describe('replaceSecretFile', () => {
     const { ino } = await stat(file);
     await replaceSecretFile(file, SECRET);
     const now = await stat(file);
-    expect([now.mode & 0o7777, now.ino === ino, await readFile(file, 'utf8'), await readdir(folder)]).toEqual([0o600, false, 's3cret', ['secret']]);
+    expect([now.mode & 0o7777, now.ino === ino, await readFile(file, 'utf8'), await readdir(folder)]).toEqual([
+      0o600,
+      false,
+      's3cret',
+      ['secret'],
+    ]);
   });
 });
 
@@ -111,7 +158,10 @@ describe('beginSecretFile', () => {
   test('gives the file its name at the end only, and never that of something that came meanwhile', async () => {
     const first = await beginSecretFile(file, `${file}.unfinished`);
     await first.handle.writeFile('one');
-    expect([await readdir(folder), (await stat(first.temporary)).mode & 0o7777]).toEqual([['secret.unfinished'], 0o600]);
+    expect([await readdir(folder), (await stat(first.temporary)).mode & 0o7777]).toEqual([
+      ['secret.unfinished'],
+      0o600,
+    ]);
     await first.finish();
     await rm(file);
     const second = await beginSecretFile(file);
@@ -136,6 +186,9 @@ describe('beginSecretFile', () => {
     if (!asRoot) return;
     await writeFile(`${file}.unfinished`, 'theirs');
     await chown(`${file}.unfinished`, STRANGER, STRANGER);
-    await expect(beginSecretFile(file, `${file}.unfinished`)).rejects.toMatchObject({ code: 'secret_file_unsafe', message: expect.stringContaining('belongs to another account') });
+    await expect(beginSecretFile(file, `${file}.unfinished`)).rejects.toMatchObject({
+      code: 'secret_file_unsafe',
+      message: expect.stringContaining('belongs to another account'),
+    });
   });
 });

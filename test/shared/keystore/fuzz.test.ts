@@ -8,7 +8,15 @@ import { readPem } from '../../../shared/keystore/pem.ts';
 import { readPkcs12, writePkcs12 } from '../../../shared/keystore/pkcs12.ts';
 import { fixture } from './peers.ts';
 
-const SEEDS = ['truststore.jks', 'keystore.jks', 'truststore-pkcs12.jks', 'keystore-modern.p12', 'keystore-legacy-rc2.p12', 'root-rsa.crt', 'root-ec.cer'];
+const SEEDS = [
+  'truststore.jks',
+  'keystore.jks',
+  'truststore-pkcs12.jks',
+  'keystore-modern.p12',
+  'keystore-legacy-rc2.p12',
+  'root-rsa.crt',
+  'root-ec.cer',
+];
 /** Far above what the largest of these files takes, far below a copy per announced length. */
 const MAX_GROWTH_BYTES = 300 * 1024 * 1024;
 
@@ -24,7 +32,13 @@ async function thrownBy(read: () => unknown): Promise<unknown> {
 
 /** A fixture with some bytes changed, cut or doubled. */
 const mutated = fc
-  .tuple(fc.constantFrom(...SEEDS), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 6 }), fc.nat(), fc.nat(), fc.constantFrom('keep', 'cut', 'double'))
+  .tuple(
+    fc.constantFrom(...SEEDS),
+    fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 6 }),
+    fc.nat(),
+    fc.nat(),
+    fc.constantFrom('keep', 'cut', 'double'),
+  )
   .map(([name, changes, from, length, what]) => {
     const bytes = fixture(name);
     for (const [offset, value] of changes) bytes[offset % bytes.length] = value;
@@ -48,28 +62,53 @@ test('mutated stores of other tools are opened or refused with a code', async ()
 
 test('random bytes are refused with a code by every reader', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.uint8Array({ maxLength: 400 }), fc.constantFrom('', 'feedfeed', 'feedfeed0000000200000001', '3082', '30820100020103'), async (tail, head) => {
-      const bytes = Buffer.concat([Buffer.from(head, 'hex'), tail]);
-      for (const read of [openStore, readJks, readPem, readPkcs12]) expect(await thrownBy(async () => await read({ bytes, file: 'f' }))).toBeUndefined();
-      expect(await thrownBy(() => unlockJksKey(bytes, 'changeit'))).toBeUndefined();
-    }),
+    fc.asyncProperty(
+      fc.uint8Array({ maxLength: 400 }),
+      fc.constantFrom('', 'feedfeed', 'feedfeed0000000200000001', '3082', '30820100020103'),
+      async (tail, head) => {
+        const bytes = Buffer.concat([Buffer.from(head, 'hex'), tail]);
+        for (const read of [openStore, readJks, readPem, readPkcs12])
+          expect(await thrownBy(async () => await read({ bytes, file: 'f' }))).toBeUndefined();
+        expect(await thrownBy(() => unlockJksKey(bytes, 'changeit'))).toBeUndefined();
+      },
+    ),
     { numRuns: 500 },
   );
 });
 
 test('what is authentic but no certificate passes through PKCS#12 unharmed', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 64 }), fc.string({ maxLength: 20 }), async (der, alias) => {
-      const entry = { kind: 'trusted', alias: alias.toLowerCase(), created: undefined, certificates: [Buffer.from(der)] } as const;
-      expect((await readPkcs12({ bytes: await writePkcs12([entry], 'pw'), file: 'f', password: 'pw' })).entries).toEqual([entry]);
-    }),
+    fc.asyncProperty(
+      fc.uint8Array({ minLength: 1, maxLength: 64 }),
+      fc.string({ maxLength: 20 }),
+      async (der, alias) => {
+        const entry = {
+          kind: 'trusted',
+          alias: alias.toLowerCase(),
+          created: undefined,
+          certificates: [Buffer.from(der)],
+        } as const;
+        expect(
+          (await readPkcs12({ bytes: await writePkcs12([entry], 'pw'), file: 'f', password: 'pw' })).entries,
+        ).toEqual([entry]);
+      },
+    ),
     { numRuns: 20 },
   );
 });
 
 test('a file of nothing but tiny ASN.1 elements is bounded in time and memory', async () => {
   const body = Buffer.alloc(1024 * 1024 - 8, Buffer.from('0500', 'hex'));
-  const bytes = Buffer.concat([Buffer.from('3083', 'hex'), Buffer.from((body.length + 3).toString(16).padStart(6, '0'), 'hex'), Buffer.from('020103', 'hex'), body]);
+  const bytes = Buffer.concat([
+    Buffer.from('3083', 'hex'),
+    Buffer.from((body.length + 3).toString(16).padStart(6, '0'), 'hex'),
+    Buffer.from('020103', 'hex'),
+    body,
+  ]);
   expect(await thrownBy(async () => await openStore({ bytes, file: 'f' }))).toBeUndefined();
-  expect(await thrownBy(async () => await openStore({ bytes: Buffer.alloc(1024 * 1024, Buffer.from('30800000', 'hex')), file: 'f' }))).toBeUndefined();
+  expect(
+    await thrownBy(
+      async () => await openStore({ bytes: Buffer.alloc(1024 * 1024, Buffer.from('30800000', 'hex')), file: 'f' }),
+    ),
+  ).toBeUndefined();
 });

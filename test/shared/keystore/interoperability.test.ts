@@ -16,25 +16,47 @@ const PASSWORD = 's3cret-Pass';
 type Line = string;
 
 function ours(entries: readonly StoreEntry[]): Line[] {
-  return entries.map(({ kind, alias, certificates }) => [kind, alias.toLowerCase(), ...certificates.map((der) => thumbprint(der))].join(' ')).toSorted();
+  return entries
+    .map(({ kind, alias, certificates }) =>
+      [kind, alias.toLowerCase(), ...certificates.map((der) => thumbprint(der))].join(' '),
+    )
+    .toSorted();
 }
 
 /** What `keytool -list -v` says of a file. */
 async function keytoolList(path: string, type: string): Promise<Line[]> {
   const listed = await run('keytool', ['-list', '-v', '-keystore', path, '-storetype', type, '-storepass', PASSWORD]);
-  return listed.split(/^Alias name: /m).slice(1).map((entry) => {
-    const kind = /^Entry type: PrivateKeyEntry/m.test(entry) ? 'key' : /^Entry type: trustedCertEntry/m.test(entry) ? 'trusted' : 'unknown';
-    return [kind, entry.split('\n', 1)[0]?.trim().toLowerCase(), ...Array.from(entry.matchAll(/^\s*SHA256: ([0-9A-F:]+)$/gm), ([, found]) => found)].join(' ');
-  }).toSorted();
+  return listed
+    .split(/^Alias name: /m)
+    .slice(1)
+    .map((entry) => {
+      const kind = /^Entry type: PrivateKeyEntry/m.test(entry)
+        ? 'key'
+        : /^Entry type: trustedCertEntry/m.test(entry)
+          ? 'trusted'
+          : 'unknown';
+      return [
+        kind,
+        entry.split('\n', 1)[0]?.trim().toLowerCase(),
+        ...Array.from(entry.matchAll(/^\s*SHA256: ([0-9A-F:]+)$/gm), ([, found]) => found),
+      ].join(' ');
+    })
+    .toSorted();
 }
 
 /** What `openssl pkcs12` shows: fingerprints of all certificates, friendly names, and the private key as DER in hex. */
-async function opensslShow(path: string, ...more: string[]): Promise<{ certificates: string[]; names: string[]; key: string | undefined }> {
+async function opensslShow(
+  path: string,
+  ...more: string[]
+): Promise<{ certificates: string[]; names: string[]; key: string | undefined }> {
   const shown = await run('openssl', ['pkcs12', '-in', path, '-passin', `pass:${PASSWORD}`, '-noenc', ...more]);
-  const blocks = (label: string): string[] => shown.match(new RegExp(`-----BEGIN ${label}-----[^]*?-----END ${label}-----`, 'g')) ?? [];
+  const blocks = (label: string): string[] =>
+    shown.match(new RegExp(`-----BEGIN ${label}-----[^]*?-----END ${label}-----`, 'g')) ?? [];
   const [key] = blocks('PRIVATE KEY');
   return {
-    certificates: blocks('CERTIFICATE').map((pem) => thumbprint(new X509Certificate(pem).raw)).toSorted(),
+    certificates: blocks('CERTIFICATE')
+      .map((pem) => thumbprint(new X509Certificate(pem).raw))
+      .toSorted(),
     names: [...new Set(Array.from(shown.matchAll(/^ {4}friendlyName: (.*)$/gm), ([, name]) => name ?? ''))].toSorted(),
     key: key === undefined ? undefined : derOf(key),
   };
@@ -45,7 +67,9 @@ function derOf(pem: string): string {
 }
 
 async function keyOf(entry: KeyEntry, password = PASSWORD): Promise<string> {
-  return createPrivateKey({ key: await openKey(entry, password), format: 'der', type: 'pkcs8' }).export({ format: 'der', type: 'pkcs8' }).toString('hex');
+  return createPrivateKey({ key: await openKey(entry, password), format: 'der', type: 'pkcs8' })
+    .export({ format: 'der', type: 'pkcs8' })
+    .toString('hex');
 }
 
 function keyEntry({ entries }: Store): KeyEntry {
@@ -62,7 +86,23 @@ const KEY_LINE = `key orchestra ${LEAF} ${EC_ROOT}`;
 
 /** A key with its chain, as openssl makes it. */
 async function opensslMakes(path: string, ...how: string[]): Promise<void> {
-  await run('openssl', ['pkcs12', '-export', '-in', `${KEYSTORES}central.crt`, '-inkey', `${KEYSTORES}central.key`, '-certfile', `${KEYSTORES}root-ec.crt`, '-name', 'Orchestra', '-passout', `pass:${PASSWORD}`, '-out', path, ...how]);
+  await run('openssl', [
+    'pkcs12',
+    '-export',
+    '-in',
+    `${KEYSTORES}central.crt`,
+    '-inkey',
+    `${KEYSTORES}central.key`,
+    '-certfile',
+    `${KEYSTORES}root-ec.crt`,
+    '-name',
+    'Orchestra',
+    '-passout',
+    `pass:${PASSWORD}`,
+    '-out',
+    path,
+    ...how,
+  ]);
 }
 
 describe.skipIf(lacks('keytool', 'openssl'))('files of other tools', () => {
@@ -70,18 +110,51 @@ describe.skipIf(lacks('keytool', 'openssl'))('files of other tools', () => {
     ['JKS', 'JKS', []],
     ['PKCS#12', 'PKCS12', []],
     ['PKCS#12 as Java 8 wrote it (RC2, 3DES)', 'PKCS12', ['-J-Dkeystore.pkcs12.legacy']],
-  ])('keytool, %s: a key with its chain and a trusted certificate are read as keytool lists them', async (_what, type, flags) => {
-    await using folder = await temporaryFolder();
-    const [from, path] = [folder.path('from.p12'), folder.path('made')];
-    await opensslMakes(from);
-    await run('keytool', [...flags, '-importkeystore', '-noprompt', '-srckeystore', from, '-srcstoretype', 'PKCS12', '-srcstorepass', PASSWORD, '-destkeystore', path, '-deststoretype', type, '-deststorepass', PASSWORD]);
-    await run('keytool', [...flags, '-importcert', '-noprompt', '-keystore', path, '-storetype', type, '-storepass', PASSWORD, '-alias', 'Bank Root', '-file', `${KEYSTORES}root-rsa.crt`]);
-    const store = await openStore({ bytes: await readFile(path), file: path, password: PASSWORD });
-    expect(ours(store.entries)).toEqual([KEY_LINE, `trusted bank root ${RSA_ROOT}`]);
-    expect(await keytoolList(path, type)).toEqual(ours(store.entries));
-    expect(await keyOf(keyEntry(store))).toBe(CENTRAL_KEY);
-    expect(store.warnings).toEqual([]);
-  });
+  ])(
+    'keytool, %s: a key with its chain and a trusted certificate are read as keytool lists them',
+    async (_what, type, flags) => {
+      await using folder = await temporaryFolder();
+      const [from, path] = [folder.path('from.p12'), folder.path('made')];
+      await opensslMakes(from);
+      await run('keytool', [
+        ...flags,
+        '-importkeystore',
+        '-noprompt',
+        '-srckeystore',
+        from,
+        '-srcstoretype',
+        'PKCS12',
+        '-srcstorepass',
+        PASSWORD,
+        '-destkeystore',
+        path,
+        '-deststoretype',
+        type,
+        '-deststorepass',
+        PASSWORD,
+      ]);
+      await run('keytool', [
+        ...flags,
+        '-importcert',
+        '-noprompt',
+        '-keystore',
+        path,
+        '-storetype',
+        type,
+        '-storepass',
+        PASSWORD,
+        '-alias',
+        'Bank Root',
+        '-file',
+        `${KEYSTORES}root-rsa.crt`,
+      ]);
+      const store = await openStore({ bytes: await readFile(path), file: path, password: PASSWORD });
+      expect(ours(store.entries)).toEqual([KEY_LINE, `trusted bank root ${RSA_ROOT}`]);
+      expect(await keytoolList(path, type)).toEqual(ours(store.entries));
+      expect(await keyOf(keyEntry(store))).toBe(CENTRAL_KEY);
+      expect(store.warnings).toEqual([]);
+    },
+  );
 
   test.each<readonly [string, readonly string[], readonly string[]]>([
     ['as it is today', [], []],
@@ -96,7 +169,11 @@ describe.skipIf(lacks('keytool', 'openssl'))('files of other tools', () => {
     const store = await openStore({ bytes: await readFile(path), file: path, password: PASSWORD });
     expect(ours(store.entries)).toEqual([KEY_LINE]);
     expect(await keyOf(keyEntry(store))).toBe(CENTRAL_KEY);
-    expect(await opensslShow(path, ...more)).toEqual({ certificates: [LEAF, EC_ROOT].toSorted(), names: ['Orchestra'], key: CENTRAL_KEY });
+    expect(await opensslShow(path, ...more)).toEqual({
+      certificates: [LEAF, EC_ROOT].toSorted(),
+      names: ['Orchestra'],
+      key: CENTRAL_KEY,
+    });
   });
 });
 
@@ -105,26 +182,74 @@ describe.skipIf(lacks('keytool', 'openssl'))('files that we write', () => {
     const created = new Date('2026-01-02T03:04:05Z');
     const certificates = [fixture('central.crt'), fixture('root-ec.crt')].map((pem) => new X509Certificate(pem).raw);
     return [
-      { kind: 'key', alias: 'orchestra', created, certificates, protection, key: await protectKey(Buffer.from(CENTRAL_KEY, 'hex'), protection, PASSWORD) },
-      { kind: 'trusted', alias: 'bank root', created, certificates: [new X509Certificate(fixture('root-rsa.crt')).raw] },
+      {
+        kind: 'key',
+        alias: 'orchestra',
+        created,
+        certificates,
+        protection,
+        key: await protectKey(Buffer.from(CENTRAL_KEY, 'hex'), protection, PASSWORD),
+      },
+      {
+        kind: 'trusted',
+        alias: 'bank root',
+        created,
+        certificates: [new X509Certificate(fixture('root-rsa.crt')).raw],
+      },
       { kind: 'trusted', alias: 'zürich 2', created, certificates: [new X509Certificate(fixture('root-ec.crt')).raw] },
     ];
   }
 
-  test.each([['jks', 'JKS', 'jks'], ['pkcs12', 'PKCS12', 'pkcs8']] as const)('%s: keytool lists every entry with kind, alias and chain, and uses the key', async (format, type, protection) => {
-    await using folder = await temporaryFolder();
-    const path = folder.path('ours');
-    const written = await entries(protection);
-    await writeFile(path, await encodeStore(format, written, PASSWORD));
-    // keytool prints "?" for letters that the C locale has not; what it read is what we wrote.
-    const plain = (lines: readonly Line[]): Line[] => lines.map((line) => line.replaceAll(/[^\x20-\x7e]+/g, '?')).toSorted();
-    expect(plain(await keytoolList(path, type))).toEqual(plain(ours(written)));
-    expect(await run('keytool', ['-certreq', '-keystore', path, '-storetype', type, '-storepass', PASSWORD, '-alias', 'orchestra'])).toContain('BEGIN NEW CERTIFICATE REQUEST');
-    // And through Java into a file that openssl reads: the same key.
-    const across = folder.path('across.p12');
-    await run('keytool', ['-importkeystore', '-noprompt', '-srckeystore', path, '-srcstoretype', type, '-srcstorepass', PASSWORD, '-srcalias', 'orchestra', '-destkeystore', across, '-deststoretype', 'PKCS12', '-deststorepass', PASSWORD]);
-    expect(await opensslShow(across)).toMatchObject({ certificates: [LEAF, EC_ROOT].toSorted(), key: CENTRAL_KEY });
-  });
+  test.each([
+    ['jks', 'JKS', 'jks'],
+    ['pkcs12', 'PKCS12', 'pkcs8'],
+  ] as const)(
+    '%s: keytool lists every entry with kind, alias and chain, and uses the key',
+    async (format, type, protection) => {
+      await using folder = await temporaryFolder();
+      const path = folder.path('ours');
+      const written = await entries(protection);
+      await writeFile(path, await encodeStore(format, written, PASSWORD));
+      // keytool prints "?" for letters that the C locale has not; what it read is what we wrote.
+      const plain = (lines: readonly Line[]): Line[] =>
+        lines.map((line) => line.replaceAll(/[^\x20-\x7e]+/g, '?')).toSorted();
+      expect(plain(await keytoolList(path, type))).toEqual(plain(ours(written)));
+      expect(
+        await run('keytool', [
+          '-certreq',
+          '-keystore',
+          path,
+          '-storetype',
+          type,
+          '-storepass',
+          PASSWORD,
+          '-alias',
+          'orchestra',
+        ]),
+      ).toContain('BEGIN NEW CERTIFICATE REQUEST');
+      // And through Java into a file that openssl reads: the same key.
+      const across = folder.path('across.p12');
+      await run('keytool', [
+        '-importkeystore',
+        '-noprompt',
+        '-srckeystore',
+        path,
+        '-srcstoretype',
+        type,
+        '-srcstorepass',
+        PASSWORD,
+        '-srcalias',
+        'orchestra',
+        '-destkeystore',
+        across,
+        '-deststoretype',
+        'PKCS12',
+        '-deststorepass',
+        PASSWORD,
+      ]);
+      expect(await opensslShow(across)).toMatchObject({ certificates: [LEAF, EC_ROOT].toSorted(), key: CENTRAL_KEY });
+    },
+  );
 
   test('pkcs12: openssl shows every certificate, its alias and the key, without -legacy', async () => {
     await using folder = await temporaryFolder();
@@ -169,7 +294,9 @@ describe('the fixtures', () => {
   }
 
   test('each opens as what it is, or is refused with an error of its own', async () => {
-    const found = Object.fromEntries(await Promise.all(readdirSync(KEYSTORES).map(async (name) => [name, await verdict(name)] as const)));
+    const found = Object.fromEntries(
+      await Promise.all(readdirSync(KEYSTORES).map(async (name) => [name, await verdict(name)] as const)),
+    );
     expect(found).toEqual(VERDICTS);
     const codes = Object.values(VERDICTS).filter((text) => text.startsWith('keystore_'));
     expect(new Set(codes).size).toBe(codes.length);

@@ -5,7 +5,6 @@ import { readJks, unlockJksKey, writeJks } from '../../../shared/keystore/jks.ts
 import { thumbprint, type TrustedEntry } from '../../../shared/keystore/material.ts';
 import { KEYSTORES, fixture, lacks, run, temporaryFolder } from './peers.ts';
 
-
 describe('readJks', () => {
   test('reads trusted certificates with alias and date', () => {
     const { entries } = readJks({ bytes: fixture('truststore.jks'), file: 'truststore.jks', password: 'changeit' });
@@ -27,12 +26,21 @@ describe('readJks', () => {
     if (entry?.kind !== 'key') throw new Error('no key');
     const key = createPrivateKey({ key: unlockJksKey(entry.key, 'changeit'), format: 'der', type: 'pkcs8' });
     expect(key.type).toBe('private');
-    expect(() => unlockJksKey(entry.key, 'wrong!')).toThrow(expect.objectContaining({ code: 'keystore_key_password_wrong' }));
-    expect(() => unlockJksKey(Buffer.from('3003020100', 'hex'), 'changeit')).toThrow(expect.objectContaining({ code: 'keystore_key_unsupported' }));
+    expect(() => unlockJksKey(entry.key, 'wrong!')).toThrow(
+      expect.objectContaining({ code: 'keystore_key_password_wrong' }),
+    );
+    expect(() => unlockJksKey(Buffer.from('3003020100', 'hex'), 'changeit')).toThrow(
+      expect.objectContaining({ code: 'keystore_key_unsupported' }),
+    );
   });
 
   test('reads version 1, which says no certificate types', () => {
-    const entry: TrustedEntry = { kind: 'trusted', alias: 'old', created: new Date(0), certificates: [fixture('root-ec.cer')] };
+    const entry: TrustedEntry = {
+      kind: 'trusted',
+      alias: 'old',
+      created: new Date(0),
+      certificates: [fixture('root-ec.cer')],
+    };
     const modern = writeJks([entry], 'changeit');
     // The same store as version 1: the type "X.509" before the certificate is not there. Its digest is made by writeJks over other bytes,
     // so the test makes one of its own.
@@ -49,12 +57,17 @@ describe('readJks', () => {
     for (let bit = 0; bit < bytes.length * 8; bit += 7) {
       const changed = Buffer.from(bytes);
       changed[bit >> 3] = (changed[bit >> 3] as number) ^ (1 << (bit & 7));
-      expect(() => readJks({ bytes: changed, file: 'f', password: 's3cret' })).toThrow(expect.objectContaining({ name: 'CodedError' }));
+      expect(() => readJks({ bytes: changed, file: 'f', password: 's3cret' })).toThrow(
+        expect.objectContaining({ name: 'CodedError' }),
+      );
     }
   });
 
   test('does not allocate what a forged length announces', () => {
-    const forged = seal(Buffer.from('feedfeed00000002000000010000000200016100000000000000000005582e3530397fffffff', 'hex'), 'changeit');
+    const forged = seal(
+      Buffer.from('feedfeed00000002000000010000000200016100000000000000000005582e3530397fffffff', 'hex'),
+      'changeit',
+    );
     expect(() => readJks({ bytes: forged, file: 'f' })).toThrow(expect.objectContaining({ code: 'keystore_damaged' }));
     const many = seal(Buffer.from('feedfeed000000027fffffff', 'hex'), 'changeit');
     expect(() => readJks({ bytes: many, file: 'f' })).toThrow('announces 2147483647 entries; allowed are 10000');
@@ -63,7 +76,12 @@ describe('readJks', () => {
 
 describe('writeJks', () => {
   const entries: TrustedEntry[] = [
-    { kind: 'trusted', alias: 'Example Bank', created: new Date('2024-02-29T12:00:00Z'), certificates: [fixture('root-ec.cer')] },
+    {
+      kind: 'trusted',
+      alias: 'Example Bank',
+      created: new Date('2024-02-29T12:00:00Z'),
+      certificates: [fixture('root-ec.cer')],
+    },
     { kind: 'trusted', alias: 'köln-\u{1F512}\0', created: new Date(0), certificates: [fixture('root-ec.cer')] },
   ];
 
@@ -80,7 +98,15 @@ describe('writeJks', () => {
   test.skipIf(lacks('keytool'))('is listed by keytool as trustedCertEntry, with the same fingerprints', async () => {
     await using folder = await temporaryFolder();
     await writeFile(folder.path('t.jks'), writeJks(entries, 'changeit'));
-    const listed = await run('keytool', ['-list', '-keystore', folder.path('t.jks'), '-storetype', 'JKS', '-storepass', 'changeit']);
+    const listed = await run('keytool', [
+      '-list',
+      '-keystore',
+      folder.path('t.jks'),
+      '-storetype',
+      'JKS',
+      '-storepass',
+      'changeit',
+    ]);
     expect(listed.match(/trustedCertEntry/g)).toHaveLength(2);
     expect(listed).toContain('example bank, Feb 29, 2024');
     expect(listed).toContain(thumbprint(fixture('root-ec.cer')));
@@ -91,12 +117,44 @@ test.skipIf(lacks('keytool'))('keytool makes JKS stores that are read, with any 
   await using folder = await temporaryFolder();
   const path = folder.path('made.jks');
   const password = 'S3cret with space';
-  await run('keytool', ['-importcert', '-noprompt', '-keystore', path, '-storetype', 'JKS', '-storepass', password, '-alias', 'RootOne', '-file', `${KEYSTORES}root-rsa.crt`]);
-  await run('keytool', ['-genkeypair', '-keystore', path, '-storetype', 'JKS', '-storepass', password, '-keypass', 'another1', '-alias', 'server', '-keyalg', 'RSA', '-dname', 'CN=server.example.test']);
+  await run('keytool', [
+    '-importcert',
+    '-noprompt',
+    '-keystore',
+    path,
+    '-storetype',
+    'JKS',
+    '-storepass',
+    password,
+    '-alias',
+    'RootOne',
+    '-file',
+    `${KEYSTORES}root-rsa.crt`,
+  ]);
+  await run('keytool', [
+    '-genkeypair',
+    '-keystore',
+    path,
+    '-storetype',
+    'JKS',
+    '-storepass',
+    password,
+    '-keypass',
+    'another1',
+    '-alias',
+    'server',
+    '-keyalg',
+    'RSA',
+    '-dname',
+    'CN=server.example.test',
+  ]);
   const { entries } = readJks({ bytes: await readFile(path), file: path, password });
   expect(entries.map(({ kind, alias }) => `${kind} ${alias}`).toSorted()).toEqual(['key server', 'trusted rootone']);
   const key = entries.find((entry) => entry.kind === 'key');
-  expect(createPrivateKey({ key: unlockJksKey(key?.key ?? Buffer.alloc(0), 'another1'), format: 'der', type: 'pkcs8' }).asymmetricKeyType).toBe('rsa');
+  expect(
+    createPrivateKey({ key: unlockJksKey(key?.key ?? Buffer.alloc(0), 'another1'), format: 'der', type: 'pkcs8' })
+      .asymmetricKeyType,
+  ).toBe('rsa');
 });
 
 /** The digest of JavaKeyStore, made independently of the code under test. */

@@ -29,9 +29,15 @@ describe('openStore tells the format by the content', () => {
   });
 
   test('a wrong declared type is a warning, a right one in any case is none', async () => {
-    const warned = await openStore({ bytes: fixture('truststore-pkcs12.jks'), file: 'truststore.jks', declaredType: 'JKS' });
+    const warned = await openStore({
+      bytes: fixture('truststore-pkcs12.jks'),
+      file: 'truststore.jks',
+      declaredType: 'JKS',
+    });
     expect(warned.warnings).toEqual(['truststore.jks is declared as JKS, but is PKCS#12: the content counts.']);
-    expect((await openStore({ bytes: fixture('truststore-pkcs12.jks'), file: 'f', declaredType: 'pkcs12' })).warnings).toEqual([]);
+    expect(
+      (await openStore({ bytes: fixture('truststore-pkcs12.jks'), file: 'f', declaredType: 'pkcs12' })).warnings,
+    ).toEqual([]);
   });
 });
 
@@ -43,25 +49,33 @@ describe('openStore refuses', () => {
   });
 
   test('a missing password where changeit does not fit', async () => {
-    expect(await faultOf(fixture('truststore-password-s3cret.jks'))).toMatchObject({ code: 'keystore_password_missing', message: expect.stringContaining('changeit') });
+    expect(await faultOf(fixture('truststore-password-s3cret.jks'))).toMatchObject({
+      code: 'keystore_password_missing',
+      message: expect.stringContaining('changeit'),
+    });
   });
 
   test('a truncated file', async () => {
     expect(await faultOf(fixture('truncated.jks'), 'changeit')).toMatchObject({
       code: 'keystore_truncated',
-      message: 'truststore.jks (JKS) is truncated: the certificate of entry 1 of 2 should be 865 bytes at offset 48, but 232 are left.',
+      message:
+        'truststore.jks (JKS) is truncated: the certificate of entry 1 of 2 should be 865 bytes at offset 48, but 232 are left.',
     });
   });
 
   test('a file truncated anywhere, JKS as PKCS#12', async () => {
     for (const name of ['truststore.jks', 'truststore-pkcs12.jks']) {
       const whole = fixture(name);
-      for (let length = 8; length < whole.length; length += 13) expect((await faultOf(whole.subarray(0, length), 'changeit')).code).toBe('keystore_truncated');
+      for (let length = 8; length < whole.length; length += 13)
+        expect((await faultOf(whole.subarray(0, length), 'changeit')).code).toBe('keystore_truncated');
     }
   });
 
   test('a tampered file, although the digest alone could not tell it from a wrong password', async () => {
-    expect(await faultOf(fixture('tampered.jks'), 'changeit')).toMatchObject({ code: 'keystore_tampered', message: expect.stringContaining('"examplebank" does not fit its own signature') });
+    expect(await faultOf(fixture('tampered.jks'), 'changeit')).toMatchObject({
+      code: 'keystore_tampered',
+      message: expect.stringContaining('"examplebank" does not fit its own signature'),
+    });
     const appended = Buffer.concat([fixture('truststore.jks'), Buffer.from('x')]);
     expect((await faultOf(appended, 'changeit')).code).toBe('keystore_tampered');
   });
@@ -78,12 +92,20 @@ describe('openStore refuses', () => {
   });
 
   test('PKCS#7, with the openssl line that converts it', async () => {
-    expect(await faultOf(Buffer.from('300b06092a864886f70d010702', 'hex'))).toMatchObject({ code: 'keystore_pkcs7', hint: expect.stringContaining('openssl pkcs7 -inform der') });
-    expect((await faultOf(Buffer.from('-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n'))).code).toBe('keystore_pkcs7');
+    expect(await faultOf(Buffer.from('300b06092a864886f70d010702', 'hex'))).toMatchObject({
+      code: 'keystore_pkcs7',
+      hint: expect.stringContaining('openssl pkcs7 -inform der'),
+    });
+    expect((await faultOf(Buffer.from('-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----\n'))).code).toBe(
+      'keystore_pkcs7',
+    );
   });
 
   test('a text file named .jks', async () => {
-    expect(await faultOf(Buffer.from('Bitte hier den Truststore ablegen.\r\n'))).toMatchObject({ code: 'keystore_is_text', message: 'truststore.jks is no key or trust store but a text file.' });
+    expect(await faultOf(Buffer.from('Bitte hier den Truststore ablegen.\r\n'))).toMatchObject({
+      code: 'keystore_is_text',
+      message: 'truststore.jks is no key or trust store but a text file.',
+    });
     expect((await faultOf(Buffer.from('<!DOCTYPE html><title>Login'))).message).toContain('an HTML page');
   });
 
@@ -92,7 +114,10 @@ describe('openStore refuses', () => {
   });
 
   test('anything else, with its first bytes', async () => {
-    expect(await faultOf(Buffer.from('504b030414000000', 'hex'))).toMatchObject({ code: 'keystore_format_unknown', message: expect.stringContaining('504b030414000000') });
+    expect(await faultOf(Buffer.from('504b030414000000', 'hex'))).toMatchObject({
+      code: 'keystore_format_unknown',
+      message: expect.stringContaining('504b030414000000'),
+    });
   });
 
   test('more than sixteen mebibytes', async () => {
@@ -102,7 +127,10 @@ describe('openStore refuses', () => {
 
 test('encodeStore writes an empty store of both kinds that openStore reads', async () => {
   for (const format of ['jks', 'pkcs12'] as const) {
-    expect(await openStore({ bytes: await encodeStore(format, [], 'changeit'), file: 'f' })).toMatchObject({ format, entries: [] });
+    expect(await openStore({ bytes: await encodeStore(format, [], 'changeit'), file: 'f' })).toMatchObject({
+      format,
+      entries: [],
+    });
   }
   expect(writeJks([], 'changeit')).toHaveLength(32);
 });

@@ -39,8 +39,16 @@ describe('readPem', () => {
     ['END before its BEGIN is closed', EC.replace('END CERTIFICATE', 'END X'), 'keystore_damaged'],
     ['letters that are no base64', EC.replace('MII', '*II'), 'keystore_damaged'],
     ['base64 that is no certificate', toPem(Buffer.from('certainly not a certificate')), 'keystore_damaged'],
-    ['two certificates in one block', toPem(Buffer.concat([fixture('root-ec.cer'), fixture('root-ec.cer')])), 'keystore_damaged'],
-    ['a root that does not fit its own signature', EC.replace(/(.)(=*\n-----END)/, (_, last: string, rest: string) => (last === 'A' ? 'E' : 'A') + rest), 'keystore_tampered'],
+    [
+      'two certificates in one block',
+      toPem(Buffer.concat([fixture('root-ec.cer'), fixture('root-ec.cer')])),
+      'keystore_damaged',
+    ],
+    [
+      'a root that does not fit its own signature',
+      EC.replace(/(.)(=*\n-----END)/, (_, last: string, rest: string) => (last === 'A' ? 'E' : 'A') + rest),
+      'keystore_tampered',
+    ],
   ])('refuses %s', (_, text, code) => {
     expect(() => read(text)).toThrow(expect.objectContaining({ code }));
   });
@@ -48,11 +56,18 @@ describe('readPem', () => {
 
 test('readDerCertificate takes one certificate in DER and refuses what is none', () => {
   expect(readDerCertificate({ bytes: fixture('root-ec.cer'), file: 'f' }).entries).toHaveLength(1);
-  expect(() => readDerCertificate({ bytes: Buffer.from('3003020100', 'hex'), file: 'f' })).toThrow(expect.objectContaining({ code: 'keystore_damaged' }));
+  expect(() => readDerCertificate({ bytes: Buffer.from('3003020100', 'hex'), file: 'f' })).toThrow(
+    expect.objectContaining({ code: 'keystore_damaged' }),
+  );
 });
 
 describe('appendPem', () => {
-  const entry: TrustedEntry = { kind: 'trusted', alias: 'root two', created: undefined, certificates: [fixture('root-ec.cer')] };
+  const entry: TrustedEntry = {
+    kind: 'trusted',
+    alias: 'root two',
+    created: undefined,
+    certificates: [fixture('root-ec.cer')],
+  };
 
   test('keeps every byte that stood there, and readPem finds the alias again', () => {
     const old = `# Roots of K\u00f6ln\n${RSA.trimEnd()}`;
@@ -65,13 +80,28 @@ describe('appendPem', () => {
     await using folder = await temporaryFolder();
     const { writeFile } = await import('node:fs/promises');
     await writeFile(folder.path('t.pem'), appendPem(Buffer.alloc(0), [entry]));
-    expect(await run('openssl', ['x509', '-in', folder.path('t.pem'), '-noout', '-fingerprint', '-sha256'])).toContain(thumbprint(entry.certificates[0]));
-    expect(await run('keytool', ['-printcert', '-file', folder.path('t.pem')])).toContain(thumbprint(entry.certificates[0]));
+    expect(await run('openssl', ['x509', '-in', folder.path('t.pem'), '-noout', '-fingerprint', '-sha256'])).toContain(
+      thumbprint(entry.certificates[0]),
+    );
+    expect(await run('keytool', ['-printcert', '-file', folder.path('t.pem')])).toContain(
+      thumbprint(entry.certificates[0]),
+    );
     await run('openssl', ['verify', '-CAfile', folder.path('t.pem'), `${KEYSTORES}central.crt`]);
   });
 
   test.skipIf(lacks('openssl'))('reads the aliases that "openssl pkcs12 -nokeys" writes', async () => {
-    const text = await run('openssl', ['pkcs12', '-in', `${KEYSTORES}truststore-pkcs12.jks`, '-passin', 'pass:changeit', '-nokeys']);
-    expect(read(text).entries.map(({ alias }) => alias).toSorted()).toEqual(['examplebank', 'examplebank-ec']);
+    const text = await run('openssl', [
+      'pkcs12',
+      '-in',
+      `${KEYSTORES}truststore-pkcs12.jks`,
+      '-passin',
+      'pass:changeit',
+      '-nokeys',
+    ]);
+    expect(
+      read(text)
+        .entries.map(({ alias }) => alias)
+        .toSorted(),
+    ).toEqual(['examplebank', 'examplebank-ec']);
   });
 });

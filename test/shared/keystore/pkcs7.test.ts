@@ -10,7 +10,19 @@ import { fixture, KEYSTORES, lacks, run, temporaryFolder } from './peers.ts';
 async function bundle(...more: string[]): Promise<Buffer> {
   await using folder = await temporaryFolder();
   const path = folder.path('bundle.p7b');
-  await run('openssl', ['crl2pkcs7', '-nocrl', '-certfile', `${KEYSTORES}root-ec.crt`, '-certfile', `${KEYSTORES}root-rsa.crt`, '-outform', 'DER', '-out', path, ...more]);
+  await run('openssl', [
+    'crl2pkcs7',
+    '-nocrl',
+    '-certfile',
+    `${KEYSTORES}root-ec.crt`,
+    '-certfile',
+    `${KEYSTORES}root-rsa.crt`,
+    '-outform',
+    'DER',
+    '-out',
+    path,
+    ...more,
+  ]);
   return await readFile(path);
 }
 
@@ -40,7 +52,13 @@ function indefinite(der: Buffer, levels: number): Buffer {
   const content = der.subarray(2 + lengthBytes);
   if (levels === 0) return der;
   const oid = content.subarray(0, 11);
-  const rest = levels > 1 ? Buffer.concat([content[0] === 0x06 ? oid : Buffer.alloc(0), indefinite(content[0] === 0x06 ? content.subarray(11) : content, levels - 1)]) : content;
+  const rest =
+    levels > 1
+      ? Buffer.concat([
+          content[0] === 0x06 ? oid : Buffer.alloc(0),
+          indefinite(content[0] === 0x06 ? content.subarray(11) : content, levels - 1),
+        ])
+      : content;
   return Buffer.concat([der.subarray(0, 1), Buffer.from([0x80]), rest, Buffer.from([0, 0])]);
 }
 
@@ -56,13 +74,15 @@ describe.skipIf(lacks('openssl'))('readPkcs7', () => {
   });
 
   test('says of other bytes that they are none', () => {
-    for (const name of ['root-ec.cer', 'root-ec.crt', 'truststore.jks', 'keystore-modern.p12', 'README.md']) expect(readPkcs7(fixture(name), name)).toBeUndefined();
+    for (const name of ['root-ec.cer', 'root-ec.crt', 'truststore.jks', 'keystore-modern.p12', 'README.md'])
+      expect(readPkcs7(fixture(name), name)).toBeUndefined();
     expect(readPkcs7(Buffer.alloc(0), 'f')).toBeUndefined();
   });
 
   test('tells where a bundle ends too early, anywhere', async () => {
     const whole = await bundle();
-    for (let length = 20; length < whole.length; length += 17) expect(['keystore_truncated', 'keystore_damaged']).toContain(faultOf(whole.subarray(0, length)).code);
+    for (let length = 20; length < whole.length; length += 17)
+      expect(['keystore_truncated', 'keystore_damaged']).toContain(faultOf(whole.subarray(0, length)).code);
     expect(faultOf(whole.subarray(0, 700)).code).toBe('keystore_truncated');
   });
 
@@ -74,8 +94,22 @@ describe.skipIf(lacks('openssl'))('readPkcs7', () => {
   });
 
   test('refuses a bundle without certificates, a hundred levels, and random changes with a code', async () => {
-    expect(faultOf(Buffer.from('302306092a864886f70d010702a0163014020101310030 0b06092a864886f70d0107013100'.replaceAll(' ', ''), 'hex')).code).toBe('keystore_no_certificate');
-    expect(faultOf(Buffer.concat([Buffer.from('308006092a864886f70d010702', 'hex'), Buffer.alloc(400, Buffer.from('a080', 'hex'))])).code).toBe('keystore_damaged');
+    expect(
+      faultOf(
+        Buffer.from(
+          '302306092a864886f70d010702a0163014020101310030 0b06092a864886f70d0107013100'.replaceAll(' ', ''),
+          'hex',
+        ),
+      ).code,
+    ).toBe('keystore_no_certificate');
+    expect(
+      faultOf(
+        Buffer.concat([
+          Buffer.from('308006092a864886f70d010702', 'hex'),
+          Buffer.alloc(400, Buffer.from('a080', 'hex')),
+        ]),
+      ).code,
+    ).toBe('keystore_damaged');
     const whole = await bundle();
     for (let at = 0; at < whole.length; at += 3) {
       const bytes = Buffer.from(whole);

@@ -77,7 +77,10 @@ describe('openLocalSocket', () => {
     const live = createServer((socket) => socket.on('error', () => undefined).end('live'));
     onTestFinished(() => void live.close());
     const socket = await openLocalSocket(live, path, { setting: 'data-folder' });
-    await expect(opened()).rejects.toMatchObject({ code: 'local_socket_taken', message: expect.stringContaining('another process listens') });
+    await expect(opened()).rejects.toMatchObject({
+      code: 'local_socket_taken',
+      message: expect.stringContaining('another process listens'),
+    });
     expect([await said(), await socket.isInPlace()]).toEqual(['live', true]);
     await rename(path, `${path}.moved`);
     await opened();
@@ -91,7 +94,10 @@ describe('openLocalSocket', () => {
     await openLocalSocket(dead, path, { setting: 'data-folder' });
     dead.close();
     await chown(path, STRANGER, STRANGER);
-    await expect(opened()).rejects.toMatchObject({ code: 'local_socket_taken', hint: expect.stringContaining('set data-folder') });
+    await expect(opened()).rejects.toMatchObject({
+      code: 'local_socket_taken',
+      hint: expect.stringContaining('set data-folder'),
+    });
   });
 
   test('removes nothing that is not a socket, and follows no link', async () => {
@@ -105,7 +111,10 @@ describe('openLocalSocket', () => {
 
   test('refuses a path that is too long instead of cutting it off', async () => {
     path = join(folder, 'x'.repeat(MAX_SOCKET_PATH_BYTES));
-    await expect(opened()).rejects.toMatchObject({ code: 'local_socket_path_long', hint: expect.stringContaining('shorter path') });
+    await expect(opened()).rejects.toMatchObject({
+      code: 'local_socket_path_long',
+      hint: expect.stringContaining('shorter path'),
+    });
   });
 });
 
@@ -120,18 +129,29 @@ describe('findLocalSocket', () => {
   });
 
   test('tells what to do when there is none, and uses nothing but a socket', async () => {
-    await expect(findLocalSocket(path, { ifMissing })).rejects.toMatchObject({ code: 'local_socket_missing', hint: ifMissing });
+    await expect(findLocalSocket(path, { ifMissing })).rejects.toMatchObject({
+      code: 'local_socket_missing',
+      hint: ifMissing,
+    });
     await mkdir(path);
     await expect(findLocalSocket(path, { ifMissing })).rejects.toMatchObject({ code: 'local_socket_foreign' });
   });
 
-  test.skipIf(!asRoot)('does not use the socket of another account, unless root named a folder of that account', async () => {
-    await opened();
-    await chown(path, STRANGER, STRANGER);
-    await expect(findLocalSocket(path, { ifMissing })).rejects.toMatchObject({ code: 'local_socket_foreign', message: expect.stringContaining(`uid ${STRANGER}`) });
-    await expect(findLocalSocket(path, { ifMissing, namedFolder: folder })).rejects.toMatchObject({ code: 'local_socket_foreign' });
-    await chown(folder, STRANGER, STRANGER);
-    expect(await findLocalSocket(path, { ifMissing, namedFolder: folder })).toMatchObject({ path });
-    await expect(findLocalSocket(path, { ifMissing })).rejects.toMatchObject({ code: 'local_socket_foreign' });
-  });
+  test.skipIf(!asRoot)(
+    'does not use the socket of another account, unless root named a folder of that account',
+    async () => {
+      await opened();
+      await chown(path, STRANGER, STRANGER);
+      await expect(findLocalSocket(path, { ifMissing })).rejects.toMatchObject({
+        code: 'local_socket_foreign',
+        message: expect.stringContaining(`uid ${STRANGER}`),
+      });
+      await expect(findLocalSocket(path, { ifMissing, namedFolder: folder })).rejects.toMatchObject({
+        code: 'local_socket_foreign',
+      });
+      await chown(folder, STRANGER, STRANGER);
+      expect(await findLocalSocket(path, { ifMissing, namedFolder: folder })).toMatchObject({ path });
+      await expect(findLocalSocket(path, { ifMissing })).rejects.toMatchObject({ code: 'local_socket_foreign' });
+    },
+  );
 });

@@ -14,6 +14,8 @@ test.each([
 });
 
 test('truststoreOf takes the last of several options, as a JVM does', () => {
-  const args = splitJvmArgs('-Djavax.net.ssl.trustStore=a -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStore="b c" -Djavax.net.ssl.trustStorePassword=');
+  const args = splitJvmArgs(
+    '-Djavax.net.ssl.trustStore=a -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStore="b c" -Djavax.net.ssl.trustStorePassword=',
+  );
   expect(truststoreOf(args)).toEqual({ path: 'b c', password: undefined, type: 'PKCS12' });
 });

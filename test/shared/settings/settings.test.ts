@@ -29,14 +29,25 @@ function load({ field = '', local = '', environment = {}, flags = {} }: Layers) 
 describe('loadSettings', () => {
   test('gives every setting its default, and says so', () => {
     const { values, origins } = load({});
-    expect(values).toEqual({ secure: true, 'secure.port': 9150, 'central.hosts': [], 'log.level': 'info', password: '' });
+    expect(values).toEqual({
+      secure: true,
+      'secure.port': 9150,
+      'central.hosts': [],
+      'log.level': 'info',
+      password: '',
+    });
     expect(new Set(Object.values(origins))).toEqual(new Set(['default']));
     expectTypeOf(values['log.level']).toEqualTypeOf<'info' | 'warn'>();
     expectTypeOf(values['secure.port']).toEqualTypeOf<number>();
   });
 
   test('lays files, environment and flags over each other, and tells where each value was set', () => {
-    const layers: Layers = { field: 'secure.port=1\nsecure=false', local: '\nsecure.port=2', environment: { APP_SECURE_PORT: '3' }, flags: { 'secure-port': '4' } };
+    const layers: Layers = {
+      field: 'secure.port=1\nsecure=false',
+      local: '\nsecure.port=2',
+      environment: { APP_SECURE_PORT: '3' },
+      flags: { 'secure-port': '4' },
+    };
     const found = [];
     for (const remove of ['flags', 'environment', 'local', 'field'] as const) {
       const { values, origins } = load(layers);
@@ -52,13 +63,27 @@ describe('loadSettings', () => {
   });
 
   test('takes another name of a setting for the setting, in every layer', () => {
-    expect(load({ local: 'central.hosts=a, b:1' }).values['central.hosts']).toEqual([{ host: 'a', port: undefined }, { host: 'b', port: 1 }]);
-    expect(load({ local: 'central.hosts=a', environment: { APP_CENTRAL_HOST: 'c' } }).values['central.hosts']).toEqual([{ host: 'c', port: undefined }]);
-    expect(load({ environment: { APP_CENTRAL_HOST: 'c' }, flags: { 'central-host': 'd' } }).origins['central.hosts']).toBe('flag --central-host');
+    expect(load({ local: 'central.hosts=a, b:1' }).values['central.hosts']).toEqual([
+      { host: 'a', port: undefined },
+      { host: 'b', port: 1 },
+    ]);
+    expect(load({ local: 'central.hosts=a', environment: { APP_CENTRAL_HOST: 'c' } }).values['central.hosts']).toEqual([
+      { host: 'c', port: undefined },
+    ]);
+    expect(
+      load({ environment: { APP_CENTRAL_HOST: 'c' }, flags: { 'central-host': 'd' } }).origins['central.hosts'],
+    ).toBe('flag --central-host');
   });
 
   test('refuses all faults in one error: what was found, what is allowed and where it was set', () => {
-    expect(() => load({ field: 'secure=yes', local: 'a=1\n\nsecure.prt=95', environment: { APP_LOG_LEVEL: 'loud', APP_LOG_LEVLE: 'info' }, flags: { 'secure-port': '0' } })).toThrow(
+    expect(() =>
+      load({
+        field: 'secure=yes',
+        local: 'a=1\n\nsecure.prt=95',
+        environment: { APP_LOG_LEVEL: 'loud', APP_LOG_LEVLE: 'info' },
+        flags: { 'secure-port': '0' },
+      }),
+    ).toThrow(
       [
         '5 settings are refused:',
         '  - a is unknown (local.conf line 1)',
@@ -67,12 +92,17 @@ describe('loadSettings', () => {
         '  - APP_LOG_LEVLE is unknown (environment variable APP_LOG_LEVLE)',
         '  - secure.port: found "0"; allowed: a whole number from 1 to 65535 (flag --secure-port)',
         '  - secure: found "yes"; allowed: true or false (field.conf line 1)',
-      ].join('\n').replace('5 settings', '6 settings').replace('APP_LOG_LEVLE is unknown (', 'APP_LOG_LEVLE is unknown; did you mean APP_LOG_LEVEL? ('),
+      ]
+        .join('\n')
+        .replace('5 settings', '6 settings')
+        .replace('APP_LOG_LEVLE is unknown (', 'APP_LOG_LEVLE is unknown; did you mean APP_LOG_LEVEL? ('),
     );
   });
 
   test('never shows a secret value', () => {
-    expect(() => load({ local: 'password=far-too-long' })).toThrow('password: found a value that is not shown; allowed: 0 to 8 characters, no control characters (local.conf line 1)');
+    expect(() => load({ local: 'password=far-too-long' })).toThrow(
+      'password: found a value that is not shown; allowed: 0 to 8 characters, no control characters (local.conf line 1)',
+    );
   });
 
   test('reports unknown keys of a foreign file, and what they resemble, but does not refuse them', () => {
@@ -88,7 +118,15 @@ describe('loadSettings', () => {
   });
 
   test('ignores empty variables, those of commands and those of Kubernetes', () => {
-    const environment = { APP_SECURE: '', APP_TOKEN: 'x', APP_SERVICE_HOST: '10.0.0.1', APP_SERVICE_PORT_HTTP: '1', APP_PORT: 'tcp://10.0.0.1:1', APP_PORT_1_TCP_ADDR: 'x', OTHER: 'x' };
+    const environment = {
+      APP_SECURE: '',
+      APP_TOKEN: 'x',
+      APP_SERVICE_HOST: '10.0.0.1',
+      APP_SERVICE_PORT_HTTP: '1',
+      APP_PORT: 'tcp://10.0.0.1:1',
+      APP_PORT_1_TCP_ADDR: 'x',
+      OTHER: 'x',
+    };
     expect(load({ environment }).values.secure).toBe(true);
   });
 
@@ -106,7 +144,11 @@ describe('formats', () => {
     [oneOf('info', 'warn'), ['INFO', 'warn'], ['', 'warning']],
     [text(1, 3), ['abc', 'ä€'], ['', 'abcd', 'a\nb', '\u007F']],
     [hostName, ['', 'a', 'Branch-1.example', 'x'.repeat(63)], ['-a', 'a-', 'a_b', 'a..b', 'a b', 'x'.repeat(64), 'ä']],
-    [hostPorts, ['', 'a', 'a:1,b', '10.0.0.1:9150', '[::1]:9150', '::1', 'a , b'], ['https://a', 'a:', 'a:0', 'a:65536', 'a:b', '300.1.1.1', '[::1', '[a]:1', 'a,,b', 'a/b', 'a,'.repeat(64) + 'a']],
+    [
+      hostPorts,
+      ['', 'a', 'a:1,b', '10.0.0.1:9150', '[::1]:9150', '::1', 'a , b'],
+      ['https://a', 'a:', 'a:0', 'a:65536', 'a:b', '300.1.1.1', '[::1', '[a]:1', 'a,,b', 'a/b', 'a,'.repeat(64) + 'a'],
+    ],
     [nameList, ['', 'a', 'a, b.c-d_E'], ['a,,b', '-a', 'a b', 'ä']],
   ])('%o', (format, allowed, refused) => {
     for (const found of allowed) expect([found, format.parse(found)]).toEqual([found, expect.anything()]);
@@ -115,6 +157,21 @@ describe('formats', () => {
 });
 
 test('flagOptions and settingsTable follow from the schema', () => {
-  expect(Object.keys(flagOptions(schema))).toEqual(['secure', 'secure-port', 'central-hosts', 'central-host', 'log-level', 'password']);
-  expect(settingsTable(schema, 'APP_')[1]).toEqual({ name: 'secure.port', alias: undefined, environment: 'APP_SECURE_PORT', flag: '--secure-port', default: '9150', allowed: 'a whole number from 1 to 65535', doc: 'Port.' });
+  expect(Object.keys(flagOptions(schema))).toEqual([
+    'secure',
+    'secure-port',
+    'central-hosts',
+    'central-host',
+    'log-level',
+    'password',
+  ]);
+  expect(settingsTable(schema, 'APP_')[1]).toEqual({
+    name: 'secure.port',
+    alias: undefined,
+    environment: 'APP_SECURE_PORT',
+    flag: '--secure-port',
+    default: '9150',
+    allowed: 'a whole number from 1 to 65535',
+    doc: 'Port.',
+  });
 });

@@ -1,6 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, lchownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -24,7 +36,9 @@ afterEach(() => {
 async function holder(): Promise<ChildProcess> {
   const module = new URL('../../../shared/sqlite/data-folder.ts', import.meta.url).href;
   const script = `import { holdDataFolder } from ${JSON.stringify(module)}; holdDataFolder(${JSON.stringify(folder)}); setImmediate(() => { globalThis.gc(); setImmediate(() => console.log('held')); }); setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   children.push(child);
   await once(child.stdout, 'data');
   return child;
@@ -42,7 +56,9 @@ describe('holdDataFolder', () => {
 
   it('refuses a folder that another process holds, with its pid, and takes it when that one was killed', async () => {
     const child = await holder();
-    expect(() => holdDataFolder(folder)).toThrow(expect.objectContaining({ code: 'data_in_use', message: expect.stringContaining(`pid ${child.pid}`) }));
+    expect(() => holdDataFolder(folder)).toThrow(
+      expect.objectContaining({ code: 'data_in_use', message: expect.stringContaining(`pid ${child.pid}`) }),
+    );
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
@@ -66,27 +82,39 @@ describe('holdDataFolder', () => {
     expect(readFileSync(join(folder, 'lock.pid'), 'utf8')).toBe(`${process.pid}\n`);
   });
 
-  it.runIf(process.geteuid?.() === 0)('refuses a folder in which another account put a file, a folder or a link, and a link of it to the folder', () => {
-    const [file, other] = [join(folder, 'central.db'), 65_534];
-    const plants = [() => writeFileSync(file, 'a store of mine'), () => mkdirSync(file), () => symlinkSync('/dev/null', file)];
-    for (const plant of plants) {
-      mkdirSync(folder, { mode: 0o777 });
-      plant();
-      lchownSync(file, other, other);
-      expect(() => holdDataFolder(folder)).toThrow(expect.objectContaining({ code: 'data_unusable', message: expect.stringContaining(`${file} belongs to another account (uid ${other})`) }));
-      expect(existsSync(join(folder, 'lock'))).toBe(false);
-      // Root runs on the folder of the account that owns all of it.
-      if (plant === plants[0]) {
-        chownSync(folder, other, other);
-        holdDataFolder(folder).release();
+  it.runIf(process.geteuid?.() === 0)(
+    'refuses a folder in which another account put a file, a folder or a link, and a link of it to the folder',
+    () => {
+      const [file, other] = [join(folder, 'central.db'), 65_534];
+      const plants = [
+        () => writeFileSync(file, 'a store of mine'),
+        () => mkdirSync(file),
+        () => symlinkSync('/dev/null', file),
+      ];
+      for (const plant of plants) {
+        mkdirSync(folder, { mode: 0o777 });
+        plant();
+        lchownSync(file, other, other);
+        expect(() => holdDataFolder(folder)).toThrow(
+          expect.objectContaining({
+            code: 'data_unusable',
+            message: expect.stringContaining(`${file} belongs to another account (uid ${other})`),
+          }),
+        );
+        expect(existsSync(join(folder, 'lock'))).toBe(false);
+        // Root runs on the folder of the account that owns all of it.
+        if (plant === plants[0]) {
+          chownSync(folder, other, other);
+          holdDataFolder(folder).release();
+        }
+        rmSync(folder, { recursive: true });
       }
-      rmSync(folder, { recursive: true });
-    }
-    mkdirSync(folder);
-    symlinkSync(folder, join(root, 'link'));
-    lchownSync(join(root, 'link'), other, other);
-    expect(() => holdDataFolder(join(root, 'link'))).toThrow(expect.objectContaining({ code: 'data_unusable' }));
-  });
+      mkdirSync(folder);
+      symlinkSync(folder, join(root, 'link'));
+      lchownSync(join(root, 'link'), other, other);
+      expect(() => holdDataFolder(join(root, 'link'))).toThrow(expect.objectContaining({ code: 'data_unusable' }));
+    },
+  );
 
   it('refuses a second hold in the same process, and gives it after release', () => {
     const held = holdDataFolder(folder);
@@ -99,7 +127,9 @@ describe('holdDataFolder', () => {
   it('says that the path is a file, or leads through one', () => {
     writeFileSync(folder, '');
     for (const path of [folder, join(folder, 'below')]) {
-      expect(() => holdDataFolder(path)).toThrow(expect.objectContaining({ code: 'data_unusable', hint: expect.stringContaining('is a file') }));
+      expect(() => holdDataFolder(path)).toThrow(
+        expect.objectContaining({ code: 'data_unusable', hint: expect.stringContaining('is a file') }),
+      );
     }
     expect(existsSync(folder)).toBe(true);
   });

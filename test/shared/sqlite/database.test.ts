@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -10,12 +19,19 @@ let options: DatabaseOptions;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'database-'));
-  options = { path: join(folder, 'test.db'), applicationId: 42, migrations: ['CREATE TABLE a (n INTEGER) STRICT', 'CREATE TABLE b (n INTEGER) STRICT'], cacheKiB: 256, checkpointPages: 100 };
+  options = {
+    path: join(folder, 'test.db'),
+    applicationId: 42,
+    migrations: ['CREATE TABLE a (n INTEGER) STRICT', 'CREATE TABLE b (n INTEGER) STRICT'],
+    cacheKiB: 256,
+    checkpointPages: 100,
+  };
 });
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const pragma = (database: DatabaseSync, name: string): unknown => Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0];
+const pragma = (database: DatabaseSync, name: string): unknown =>
+  Object.values(database.prepare(`PRAGMA ${name}`).get() ?? {})[0];
 
 /** A database of some hundred pages, closed. */
 function filled(): void {
@@ -34,9 +50,15 @@ function overwrite(path: string, start: number, bytes: number): void {
 describe('openDatabase', () => {
   it('makes a private file with WAL, FULL and the newest schema', () => {
     using database = openDatabase(options);
-    expect([pragma(database, 'journal_mode'), pragma(database, 'synchronous'), pragma(database, 'foreign_keys'), pragma(database, 'user_version')]).toEqual(['wal', 2, 1, 2]);
+    expect([
+      pragma(database, 'journal_mode'),
+      pragma(database, 'synchronous'),
+      pragma(database, 'foreign_keys'),
+      pragma(database, 'user_version'),
+    ]).toEqual(['wal', 2, 1, 2]);
     database.exec('INSERT INTO b VALUES (1)');
-    for (const name of ['test.db', 'test.db-wal', 'test.db-shm']) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
+    for (const name of ['test.db', 'test.db-wal', 'test.db-shm'])
+      expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
   });
 
   it('brings an older schema forward and keeps its rows', () => {
@@ -50,7 +72,12 @@ describe('openDatabase', () => {
 
   it('leaves the schema as it was when a migration fails halfway', () => {
     openDatabase({ ...options, migrations: options.migrations.slice(0, 1) }).close();
-    expect(() => openDatabase({ ...options, migrations: [options.migrations[0] ?? '', 'CREATE TABLE c (n INTEGER); CREATE TABLE a (n INTEGER)'] })).toThrow('already exists');
+    expect(() =>
+      openDatabase({
+        ...options,
+        migrations: [options.migrations[0] ?? '', 'CREATE TABLE c (n INTEGER); CREATE TABLE a (n INTEGER)'],
+      }),
+    ).toThrow('already exists');
     using database = openDatabase(options);
     expect(database.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'c'").get()).toEqual({ n: 0 });
   });
@@ -58,7 +85,12 @@ describe('openDatabase', () => {
   it('refuses a file of a newer version, naming both, and leaves it as it is', () => {
     openDatabase({ ...options, migrations: [...options.migrations, 'CREATE TABLE c (n INTEGER) STRICT'] }).close();
     const before = readFileSync(options.path);
-    expect(() => openDatabase(options)).toThrow(expect.objectContaining({ code: 'data_newer', message: expect.stringContaining('its schema is 3; this version knows up to 2') }));
+    expect(() => openDatabase(options)).toThrow(
+      expect.objectContaining({
+        code: 'data_newer',
+        message: expect.stringContaining('its schema is 3; this version knows up to 2'),
+      }),
+    );
     expect(readFileSync(options.path).equals(before)).toBe(true);
   });
 
@@ -70,7 +102,10 @@ describe('openDatabase', () => {
   });
 
   it.each<[string, (path: string) => void]>([
-    ['a text file', (path) => writeFileSync(path, 'no database, and longer than the header of one would be; '.repeat(10))],
+    [
+      'a text file',
+      (path) => writeFileSync(path, 'no database, and longer than the header of one would be; '.repeat(10)),
+    ],
     ['an empty file', (path) => writeFileSync(path, '')],
     ['a truncated file', (path) => truncateSync(path, 4096 * 20)],
     ['a file cut within a page', (path) => truncateSync(path, 4096 * 20 + 100)],
@@ -79,7 +114,9 @@ describe('openDatabase', () => {
   ])('refuses %s', (_, damage) => {
     filled();
     damage(options.path);
-    expect(() => openDatabase(options)).toThrow(expect.objectContaining({ code: 'data_damaged', hint: expect.stringContaining('restore the last backup') }));
+    expect(() => openDatabase(options)).toThrow(
+      expect.objectContaining({ code: 'data_damaged', hint: expect.stringContaining('restore the last backup') }),
+    );
   });
 
   it('refuses to begin anew beside the log of a database that is gone', () => {
@@ -103,7 +140,9 @@ describe('openDatabase', () => {
   });
 
   it('says that the folder is missing', () => {
-    expect(() => openDatabase({ ...options, path: join(folder, 'none', 'test.db') })).toThrow(expect.objectContaining({ code: 'data_unusable', hint: expect.stringContaining('folder') }));
+    expect(() => openDatabase({ ...options, path: join(folder, 'none', 'test.db') })).toThrow(
+      expect.objectContaining({ code: 'data_unusable', hint: expect.stringContaining('folder') }),
+    );
   });
 });
 

@@ -39,7 +39,12 @@ class Disk {
 
 function open(disk: Disk, bounds: { maxBatchCalls?: number; maxBatchBytes?: number; lazyMs?: number } = {}) {
   const onFailure = vi.fn<(error: CodedError) => void>();
-  const group = new GroupCommit({ execute: disk.execute, failure: (error) => storeFailure(error, '/data'), onFailure, ...bounds });
+  const group = new GroupCommit({
+    execute: disk.execute,
+    failure: (error) => storeFailure(error, '/data'),
+    onFailure,
+    ...bounds,
+  });
   return { group, onFailure };
 }
 
@@ -98,7 +103,12 @@ describe('GroupCommit', () => {
       }),
       group.run(() => 'b'),
     ];
-    expect(await Promise.allSettled(calls)).toMatchObject([{ value: 'a' }, { reason: { code: 'refused' } }, { reason: { code: 'store_defect' } }, { value: 'b' }]);
+    expect(await Promise.allSettled(calls)).toMatchObject([
+      { value: 'a' },
+      { reason: { code: 'refused' } },
+      { reason: { code: 'store_defect' } },
+      { value: 'b' },
+    ]);
     expect(onFailure).not.toHaveBeenCalled();
   });
 
@@ -108,12 +118,20 @@ describe('GroupCommit', () => {
     disk.hold();
     const calls = [group.run(() => 1)];
     await nextTurn();
-    calls.push(group.run(() => 2), group.run(() => 3, { lazy: true }));
+    calls.push(
+      group.run(() => 2),
+      group.run(() => 3, { lazy: true }),
+    );
     disk.failNext = Object.assign(new Error('database or disk is full'), { errcode: 13 });
     disk.release();
-    expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => ({ status: 'rejected', reason: { code: 'store_failed', status: 503 } })));
+    expect(await Promise.allSettled(calls)).toMatchObject(
+      calls.map(() => ({ status: 'rejected', reason: { code: 'store_failed', status: 503 } })),
+    );
     disk.failNext = undefined;
-    await expect(group.run(() => 4)).rejects.toMatchObject({ code: 'store_failed', hint: expect.stringContaining('Make room on the disk of /data') });
+    await expect(group.run(() => 4)).rejects.toMatchObject({
+      code: 'store_failed',
+      hint: expect.stringContaining('Make room on the disk of /data'),
+    });
     expect(onFailure).toHaveBeenCalledTimes(1);
     expect(disk.batches).toEqual([1]);
     await group.stop();

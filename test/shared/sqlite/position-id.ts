@@ -4,6 +4,7 @@ import { fingerprint, linkOf } from '../../../shared/sqlite/logs/fingerprint.ts'
 
 export function positionId(...messages: (string | { readonly source: string; readonly id: string })[]): string {
   let link = '';
-  for (const message of messages) link = linkOf(link, fingerprint(typeof message === 'string' ? { source: '/test', id: message } : message));
+  for (const message of messages)
+    link = linkOf(link, fingerprint(typeof message === 'string' ? { source: '/test', id: message } : message));
   return link;
 }

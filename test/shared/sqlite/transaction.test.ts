@@ -10,11 +10,17 @@ beforeEach(() => {
   database.exec('CREATE TABLE t (n INTEGER NOT NULL UNIQUE, filler TEXT) STRICT');
 });
 
-const insert = (n: number, filler = '') => () => {
-  database.prepare('INSERT INTO t VALUES (?, ?)').run(n, filler);
-  return n;
-};
-const rows = (): unknown[] => database.prepare('SELECT n FROM t ORDER BY n').all().map((row) => row['n']);
+const insert =
+  (n: number, filler = '') =>
+  () => {
+    database.prepare('INSERT INTO t VALUES (?, ?)').run(n, filler);
+    return n;
+  };
+const rows = (): unknown[] =>
+  database
+    .prepare('SELECT n FROM t ORDER BY n')
+    .all()
+    .map((row) => row['n']);
 
 describe('transactionExecutor', () => {
   it('undoes alone what a failing call had written', () => {
@@ -27,7 +33,12 @@ describe('transactionExecutor', () => {
       insert(1),
       insert(3),
     ]);
-    expect(outcomes).toMatchObject([{ ok: true, value: 1 }, { ok: false, error: { code: 'refused' } }, { ok: false }, { ok: true, value: 3 }]);
+    expect(outcomes).toMatchObject([
+      { ok: true, value: 1 },
+      { ok: false, error: { code: 'refused' } },
+      { ok: false },
+      { ok: true, value: 3 },
+    ]);
     expect(rows()).toEqual([1, 3]);
   });
 
@@ -35,13 +46,17 @@ describe('transactionExecutor', () => {
     // SQLITE_FULL, as a full disk gives it.
     database.exec('PRAGMA max_page_count = 8');
     const execute = transactionExecutor(database);
-    expect(() => execute([insert(1), insert(2, 'x'.repeat(100_000)), insert(3)])).toThrow(expect.objectContaining({ errcode: 13 }));
+    expect(() => execute([insert(1), insert(2, 'x'.repeat(100_000)), insert(3)])).toThrow(
+      expect.objectContaining({ errcode: 13 }),
+    );
     expect(database.isTransaction).toBe(false);
     expect(rows()).toEqual([]);
   });
 
   it('throws when the COMMIT fails', () => {
-    database.exec('PRAGMA foreign_keys = ON; CREATE TABLE child (parent INTEGER REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED) STRICT');
+    database.exec(
+      'PRAGMA foreign_keys = ON; CREATE TABLE child (parent INTEGER REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED) STRICT',
+    );
     const execute = transactionExecutor(database);
     expect(() => execute([insert(1), () => database.exec('INSERT INTO child VALUES (9)')])).toThrow('FOREIGN KEY');
     expect(rows()).toEqual([]);

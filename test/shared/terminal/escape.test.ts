@@ -3,7 +3,9 @@ import { escapeLine, escapeLines } from '../../../shared/terminal/escape.ts';
 
 describe('text for a terminal', () => {
   it('has no control of C0 or C1, no bidirectional control, no separator and no half of a surrogate pair', () => {
-    expect(escapeLine('a\u001b[2J\u009b1m\u202egpj.exe\u2066\u2028\ufeff\ud800b')).toBe('a\\u001b[2J\\u009b1m\\u202egpj.exe\\u2066\\u2028\\ufeff\\ud800b');
+    expect(escapeLine('a\u001b[2J\u009b1m\u202egpj.exe\u2066\u2028\ufeff\ud800b')).toBe(
+      'a\\u001b[2J\\u009b1m\\u202egpj.exe\\u2066\\u2028\\ufeff\\ud800b',
+    );
     expect(escapeLine('one\ntwo\tthree')).toBe('one\\u000atwo\\u0009three');
   });
 

@@ -15,14 +15,29 @@ const QUESTION = { what: 'The password file', prompt: 'Password' };
 /** A terminal that notes in which order it was set and shown what. */
 function terminal(): { secrets: SecretInput; stdin: PassThrough; acts: string[] } {
   const acts: string[] = [];
-  const stdin = Object.assign(new PassThrough(), { isTTY: true, setRawMode: (mode: boolean) => acts.push(`raw ${mode}`) });
-  return { stdin, acts, secrets: new SecretInput(() => stdin, (text) => void acts.push(text)) };
+  const stdin = Object.assign(new PassThrough(), {
+    isTTY: true,
+    setRawMode: (mode: boolean) => acts.push(`raw ${mode}`),
+  });
+  return {
+    stdin,
+    acts,
+    secrets: new SecretInput(
+      () => stdin,
+      (text) => void acts.push(text),
+    ),
+  };
 }
 
 describe('a secret from the standard input', () => {
   test('is one line each, in the order in which they are asked for', async () => {
     const secrets = secretsFrom('first\r\nsecond ü\nlast');
-    expect([await secrets.read('-', QUESTION), await secrets.read('-', QUESTION), await secrets.read('-', QUESTION), await secrets.read('-', QUESTION)]).toEqual(['first', 'second ü', 'last', '']);
+    expect([
+      await secrets.read('-', QUESTION),
+      await secrets.read('-', QUESTION),
+      await secrets.read('-', QUESTION),
+      await secrets.read('-', QUESTION),
+    ]).toEqual(['first', 'second ü', 'last', '']);
   });
 
   test('that is too long is refused, whether or not its line ends', async () => {
@@ -31,7 +46,9 @@ describe('a secret from the standard input', () => {
 
   test('is not waited for behind its line, and a pipe that stays open does not keep the program', async () => {
     const program = `import { SecretInput } from '${join(ROOT, 'shared/terminal/secret-input.ts')}'; console.log(await new SecretInput().read('-', { what: '', prompt: '' }));`;
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     onTestFinished(() => void child.kill('SIGKILL'));
     let out = '';
     child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
@@ -47,7 +64,10 @@ describe('a secret from a file', () => {
     onTestFinished(() => rm(folder, { recursive: true }));
     await writeFile(join(folder, 'secret'), ' of a file \r\nmore');
     expect(await secretsFrom('').read(join(folder, 'secret'), QUESTION)).toBe(' of a file ');
-    await expect(secretsFrom('').read(join(folder, 'none'), QUESTION)).rejects.toMatchObject({ code: 'file_missing', hint: expect.stringContaining('- for the standard input') });
+    await expect(secretsFrom('').read(join(folder, 'none'), QUESTION)).rejects.toMatchObject({
+      code: 'file_missing',
+      hint: expect.stringContaining('- for the standard input'),
+    });
   });
 });
 
@@ -64,11 +84,17 @@ describe('a prompt', () => {
   test('is there for "-" too, and what was typed ahead belongs to the next one', async () => {
     const { secrets, stdin, acts } = terminal();
     stdin.write('one\rtwo\r');
-    expect([await secrets.read('-', QUESTION), await secrets.read('-', { what: '', prompt: 'New password' })]).toEqual(['one', 'two']);
+    expect([await secrets.read('-', QUESTION), await secrets.read('-', { what: '', prompt: 'New password' })]).toEqual([
+      'one',
+      'two',
+    ]);
     expect(acts).toContain('New password: ');
   });
 
-  test.each([['Ctrl-C', '\u0003'], ['Ctrl-D', 'half\u0004']])('is left with %s, and the terminal is as before', async (_, keys) => {
+  test.each([
+    ['Ctrl-C', '\u0003'],
+    ['Ctrl-D', 'half\u0004'],
+  ])('is left with %s, and the terminal is as before', async (_, keys) => {
     const { secrets, stdin, acts } = terminal();
     const typed = secrets.ask('Password');
     stdin.write(keys);

@@ -18,10 +18,21 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function command(args: string[], env: Record<string, string> = {}, program: 'queue-agent' | 'queuegate' = 'queue-agent', stdin = '') {
+async function command(
+  args: string[],
+  env: Record<string, string> = {},
+  program: 'queue-agent' | 'queuegate' = 'queue-agent',
+  stdin = '',
+) {
   let stdout = '';
   let stderr = '';
-  const status = await truststoreCommand(args, { program, stdout: (text) => (stdout += text), stderr: (text) => (stderr += text), secrets: secretsFrom(stdin), env });
+  const status = await truststoreCommand(args, {
+    program,
+    stdout: (text) => (stdout += text),
+    stderr: (text) => (stderr += text),
+    secrets: secretsFrom(stdin),
+    env,
+  });
   expect(stderr).not.toMatch(/^\s+at /m);
   return { status, stdout, stderr };
 }
@@ -36,7 +47,12 @@ function importRoot(file: string, ...more: string[]) {
 
 /** The same into a store with this password. */
 function importRootWith(password: string, file: string, ...more: string[]) {
-  return command(['import', file, '--certificate', `${KEYSTORES}root-ec.crt`, '--password-file', '-', ...more], {}, 'queue-agent', password);
+  return command(
+    ['import', file, '--certificate', `${KEYSTORES}root-ec.crt`, '--password-file', '-', ...more],
+    {},
+    'queue-agent',
+    password,
+  );
 }
 
 describe('truststore list', () => {
@@ -58,7 +74,7 @@ examplebank
 `);
   });
 
-  test('shows every certificate of a key\'s chain', async () => {
+  test("shows every certificate of a key's chain", async () => {
     const { status, stdout } = await command(['list', `${KEYSTORES}keystore.jks`]);
     expect([status, stdout.match(/SHA-256/g)?.length]).toEqual([1, 2]);
     expect(stdout).toContain('private key, chain of 2 certificates');
@@ -67,7 +83,9 @@ examplebank
 
   test('warns of a certificate that has expired', async () => {
     vi.setSystemTime('2047-01-01');
-    expect((await command(['list', `${KEYSTORES}truststore.jks`])).stderr).toContain('warning: CN=Example Bank Root CA, O=Example Bank expired on 2046-11-17');
+    expect((await command(['list', `${KEYSTORES}truststore.jks`])).stderr).toContain(
+      'warning: CN=Example Bank Root CA, O=Example Bank expired on 2046-11-17',
+    );
     vi.useRealTimers();
   });
 
@@ -103,12 +121,22 @@ examplebank
 
   test('refuses an empty store with status 1', async () => {
     await writeFile(join(folder, 'empty.jks'), writeJks([], 'changeit'));
-    expect(await command(['list', join(folder, 'empty.jks')])).toMatchObject({ status: 1, stdout: expect.stringContaining('0 entries'), stderr: expect.stringContaining('(keystore_no_entries)') });
+    expect(await command(['list', join(folder, 'empty.jks')])).toMatchObject({
+      status: 1,
+      stdout: expect.stringContaining('0 entries'),
+      stderr: expect.stringContaining('(keystore_no_entries)'),
+    });
   });
 
   test('shows no control characters of an alias', async () => {
     const der = await readFile(`${KEYSTORES}root-ec.cer`);
-    await writeFile(join(folder, 't.jks'), writeJks([{ kind: 'trusted', alias: '\u001B[2Jgone\u202E', created: new Date(), certificates: [der] }], 'changeit'));
+    await writeFile(
+      join(folder, 't.jks'),
+      writeJks(
+        [{ kind: 'trusted', alias: '\u001B[2Jgone\u202E', created: new Date(), certificates: [der] }],
+        'changeit',
+      ),
+    );
     expect((await command(['list', join(folder, 't.jks')])).stdout).toContain('\n?[2jgone?\n');
   });
 });
@@ -124,8 +152,15 @@ describe('truststore import', () => {
   ])('makes %s %j as %s, which the agent takes', async (name, more, format) => {
     const path = join(folder, name);
     const { status, stdout } = await importRoot(path, ...more);
-    expect([status, stdout]).toEqual([0, expect.stringContaining('example-bank-ec-root\n  kind         trusted certificate')]);
-    expect(await loadTruststore({ path })).toMatchObject({ format, certificates: [{ alias: 'example-bank-ec-root' }], warnings: [] });
+    expect([status, stdout]).toEqual([
+      0,
+      expect.stringContaining('example-bank-ec-root\n  kind         trusted certificate'),
+    ]);
+    expect(await loadTruststore({ path })).toMatchObject({
+      format,
+      certificates: [{ alias: 'example-bank-ec-root' }],
+      warnings: [],
+    });
     expect((await stat(path)).mode & 0o777).toBe(0o644);
   });
 
@@ -133,7 +168,13 @@ describe('truststore import', () => {
     const path = join(folder, name);
     await importRootWith('s3cret', path, '--alias', 'First');
     await chmod(path, 0o600);
-    expect((await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`], { QUEUE_AGENT_TRUSTSTORE_PASSWORD: 's3cret' })).status).toBe(0);
+    expect(
+      (
+        await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`], {
+          QUEUE_AGENT_TRUSTSTORE_PASSWORD: 's3cret',
+        })
+      ).status,
+    ).toBe(0);
     const { certificates } = await loadTruststore({ path, password: 's3cret' });
     expect(certificates.map(({ alias }) => alias)).toEqual(['first', 'example-bank-root-ca']);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
@@ -143,63 +184,138 @@ describe('truststore import', () => {
   test('refuses an alias that is taken, in any case', async () => {
     const path = join(folder, 't.jks');
     await importRoot(path, '--alias', 'central');
-    expect(await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--alias', 'CENTRAL'])).toMatchObject({ status: 1, stderr: expect.stringContaining('(truststore_alias_taken)') });
+    expect(
+      await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--alias', 'CENTRAL']),
+    ).toMatchObject({ status: 1, stderr: expect.stringContaining('(truststore_alias_taken)') });
   });
 
   test('refuses a certificate that is already trusted, and says under which alias', async () => {
     const path = join(folder, 't.p12');
     await importRoot(path, '--alias', 'central');
-    expect(await importRoot(path, '--alias', 'again')).toMatchObject({ status: 1, stderr: expect.stringContaining('as "central"') });
+    expect(await importRoot(path, '--alias', 'again')).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('as "central"'),
+    });
   });
 
   test('takes the certificate of a server, and says what that means', async () => {
     const path = join(folder, 't.pem');
-    expect(await command(['import', path, '--certificate', `${KEYSTORES}central.crt`])).toMatchObject({ status: 0, stderr: expect.stringContaining('"central-example-test" is no authority: exactly this certificate is trusted') });
+    expect(await command(['import', path, '--certificate', `${KEYSTORES}central.crt`])).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining('"central-example-test" is no authority: exactly this certificate is trusted'),
+    });
   });
 
   test('takes what keytool -genkeypair makes: a certificate that names no usage', async () => {
     const certificate = join(folder, 'self.pem');
-    await openssl(['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', join(folder, 'key'), '-out', certificate, '-subj', '/CN=orchestra', '-days', '30', '-addext', 'basicConstraints=critical,CA:FALSE']);
+    await openssl([
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      join(folder, 'key'),
+      '-out',
+      certificate,
+      '-subj',
+      '/CN=orchestra',
+      '-days',
+      '30',
+      '-addext',
+      'basicConstraints=critical,CA:FALSE',
+    ]);
     expect((await command(['import', join(folder, 't.jks'), '--certificate', certificate])).status).toBe(0);
   });
 
-  test('refuses a certificate that is neither an authority\'s nor a server\'s, unless told to trust exactly this one', async () => {
+  test("refuses a certificate that is neither an authority's nor a server's, unless told to trust exactly this one", async () => {
     const certificate = join(folder, 'client.pem');
-    await openssl(['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', join(folder, 'key'), '-out', certificate, '-subj', '/CN=till 7', '-days', '30', '-addext', 'basicConstraints=critical,CA:FALSE', '-addext', 'extendedKeyUsage=clientAuth,emailProtection']);
+    await openssl([
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      join(folder, 'key'),
+      '-out',
+      certificate,
+      '-subj',
+      '/CN=till 7',
+      '-days',
+      '30',
+      '-addext',
+      'basicConstraints=critical,CA:FALSE',
+      '-addext',
+      'extendedKeyUsage=clientAuth,emailProtection',
+    ]);
     const path = join(folder, 't.p12');
     const refused = await command(['import', path, '--certificate', certificate]);
     expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining('CN=till 7 in ') });
-    expect(refused.stderr).toContain('neither the certificate of an authority nor that of a server, but one for clients, mail.');
+    expect(refused.stderr).toContain(
+      'neither the certificate of an authority nor that of a server, but one for clients, mail.',
+    );
     expect((await command(['import', path, '--certificate', certificate, '--allow-leaf'])).status).toBe(0);
   });
 
-  test.each(['sha256:', 'SHA-256: ', ''])('takes exactly the certificate with the fingerprint (%j), and refuses any other', async (prefix) => {
-    const path = join(folder, 't.jks');
-    const fingerprint = `${prefix}${new X509Certificate(await readFile(`${KEYSTORES}root-ec.crt`)).fingerprint256.toLowerCase()}`;
-    expect(await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--fingerprint', fingerprint])).toMatchObject({ status: 1, stderr: expect.stringContaining('has the fingerprint 56:51:0A') });
-    expect(await readdir(folder)).toEqual([]);
-    expect((await importRoot(path, '--fingerprint', fingerprint.replaceAll(':', ''))).status).toBe(0);
-  });
+  test.each(['sha256:', 'SHA-256: ', ''])(
+    'takes exactly the certificate with the fingerprint (%j), and refuses any other',
+    async (prefix) => {
+      const path = join(folder, 't.jks');
+      const fingerprint = `${prefix}${new X509Certificate(await readFile(`${KEYSTORES}root-ec.crt`)).fingerprint256.toLowerCase()}`;
+      expect(
+        await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--fingerprint', fingerprint]),
+      ).toMatchObject({ status: 1, stderr: expect.stringContaining('has the fingerprint 56:51:0A') });
+      expect(await readdir(folder)).toEqual([]);
+      expect((await importRoot(path, '--fingerprint', fingerprint.replaceAll(':', ''))).status).toBe(0);
+    },
+  );
 
   test('refuses a SHA-1 fingerprint: it can be forged', async () => {
-    expect(await importRoot(join(folder, 't.jks'), '--fingerprint', 'EC:B7:18:BA:E2:70:0A:EF:73:F0:07:6A:20:8C:79:4C:E4:5D:60:E7')).toMatchObject({ status: 1, stderr: expect.stringContaining('(truststore_fingerprint_bad)') });
+    expect(
+      await importRoot(
+        join(folder, 't.jks'),
+        '--fingerprint',
+        'EC:B7:18:BA:E2:70:0A:EF:73:F0:07:6A:20:8C:79:4C:E4:5D:60:E7',
+      ),
+    ).toMatchObject({ status: 1, stderr: expect.stringContaining('(truststore_fingerprint_bad)') });
   });
 
   test('takes the authorities of a chain, and not the server that they vouch for', async () => {
     const chain = join(folder, 'chain.pem');
-    await writeFile(chain, Buffer.concat([await readFile(`${KEYSTORES}central.crt`), await readFile(`${KEYSTORES}root-ec.crt`)]));
+    await writeFile(
+      chain,
+      Buffer.concat([await readFile(`${KEYSTORES}central.crt`), await readFile(`${KEYSTORES}root-ec.crt`)]),
+    );
     const path = join(folder, 't.jks');
-    expect(await command(['import', path, '--certificate', chain, '--alias', 'central'])).toMatchObject({ status: 0, stdout: expect.stringContaining('left out: CN=central.example.test, O=Example Bank, which CN=Example Bank EC Root, O=Example Bank vouches for') });
+    expect(await command(['import', path, '--certificate', chain, '--alias', 'central'])).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining(
+        'left out: CN=central.example.test, O=Example Bank, which CN=Example Bank EC Root, O=Example Bank vouches for',
+      ),
+    });
     expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias)).toEqual(['central']);
-    expect((await command(['import', path, '--certificate', chain, '--alias', 'all', '--allow-leaf'])).stdout).toContain('trusted already, as "central"');
+    expect(
+      (await command(['import', path, '--certificate', chain, '--alias', 'all', '--allow-leaf'])).stdout,
+    ).toContain('trusted already, as "central"');
     expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias)).toEqual(['central', 'all']);
   });
 
   test('numbers the aliases of a bundle', async () => {
     const bundle = join(folder, 'bundle.crt');
-    await writeFile(bundle, Buffer.concat([await readFile(`${KEYSTORES}root-rsa.crt`), await readFile(`${KEYSTORES}root-ec.crt`)]));
+    await writeFile(
+      bundle,
+      Buffer.concat([await readFile(`${KEYSTORES}root-rsa.crt`), await readFile(`${KEYSTORES}root-ec.crt`)]),
+    );
     await command(['import', join(folder, 't.p12'), '--certificate', bundle, '--alias', 'Bank']);
-    expect((await loadTruststore({ path: join(folder, 't.p12') })).certificates.map(({ alias }) => alias)).toEqual(['bank', 'bank-2']);
+    expect((await loadTruststore({ path: join(folder, 't.p12') })).certificates.map(({ alias }) => alias)).toEqual([
+      'bank',
+      'bank-2',
+    ]);
   });
 
   test.each([
@@ -208,11 +324,24 @@ describe('truststore import', () => {
     ['PEM with the label of certutil', [], 'CERTIFICATE'],
   ])('takes a PKCS#7 bundle of EC and RSA certificates as %s', async (_, form, label) => {
     const bundle = join(folder, 'bundle.p7b');
-    await openssl(['crl2pkcs7', '-nocrl', '-certfile', `${KEYSTORES}root-ec.crt`, '-certfile', `${KEYSTORES}root-rsa.crt`, '-out', bundle, ...form]);
+    await openssl([
+      'crl2pkcs7',
+      '-nocrl',
+      '-certfile',
+      `${KEYSTORES}root-ec.crt`,
+      '-certfile',
+      `${KEYSTORES}root-rsa.crt`,
+      '-out',
+      bundle,
+      ...form,
+    ]);
     if (label !== '') await writeFile(bundle, (await readFile(bundle, 'latin1')).replaceAll('PKCS7', label));
     const path = join(folder, 't.jks');
     expect((await command(['import', path, '--certificate', bundle])).status).toBe(0);
-    expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias).toSorted()).toEqual(['example-bank-ec-root', 'example-bank-root-ca']);
+    expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias).toSorted()).toEqual([
+      'example-bank-ec-root',
+      'example-bank-root-ca',
+    ]);
   });
 
   test('reads the password from the first line of a file', async () => {
@@ -223,21 +352,40 @@ describe('truststore import', () => {
   });
 
   test('makes no store with a password that Java would not take', async () => {
-    for (const [password, found] of [['short', 'too short (5 characters)'], ['pässwörd', 'not in printable ASCII']] as const) {
-      expect(await importRootWith(password, join(folder, 't.p12'))).toMatchObject({ status: 1, stderr: expect.stringContaining(found) });
+    for (const [password, found] of [
+      ['short', 'too short (5 characters)'],
+      ['pässwörd', 'not in printable ASCII'],
+    ] as const) {
+      expect(await importRootWith(password, join(folder, 't.p12'))).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining(found),
+      });
     }
   });
 
   test('is one command in both programs, each with its own name and variables', async () => {
     expect((await command(['help'], {}, 'queuegate')).stdout).toContain('queuegate truststore import FILE');
     expect((await command(['list', 'a', 'b'], {}, 'queuegate')).stderr).toContain('See: queuegate truststore --help');
-    expect((await command(['list', `${KEYSTORES}truststore-password-s3cret.jks`], { QUEUEGATE_TRUSTSTORE_PASSWORD: 's3cret' }, 'queuegate')).status).toBe(0);
+    expect(
+      (
+        await command(
+          ['list', `${KEYSTORES}truststore-password-s3cret.jks`],
+          { QUEUEGATE_TRUSTSTORE_PASSWORD: 's3cret' },
+          'queuegate',
+        )
+      ).status,
+    ).toBe(0);
   });
 
   test('imports all certificates of a bundle or none', async () => {
     const bundle = join(folder, 'bundle.crt');
-    const roots = await Promise.all(['root-rsa.crt', 'root-ec.crt'].map(async (name) => await readFile(`${KEYSTORES}${name}`)));
-    const broken = Buffer.concat([await readFile(`${KEYSTORES}root-ec.crt`), Buffer.from('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')]);
+    const roots = await Promise.all(
+      ['root-rsa.crt', 'root-ec.crt'].map(async (name) => await readFile(`${KEYSTORES}${name}`)),
+    );
+    const broken = Buffer.concat([
+      await readFile(`${KEYSTORES}root-ec.crt`),
+      Buffer.from('-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'),
+    ]);
     await writeFile(bundle, Buffer.concat([...roots, broken]));
     expect((await command(['import', join(folder, 't.jks'), '--certificate', bundle])).status).toBe(1);
     expect(await readdir(folder)).toEqual(['bundle.crt']);
@@ -247,7 +395,13 @@ describe('truststore import', () => {
   });
 
   test('leaves a file that it cannot open as it is', async () => {
-    for (const name of ['tampered.jks', 'truncated.jks', 'truststore.jceks', 'truststore-password-s3cret.jks', 'README.md']) {
+    for (const name of [
+      'tampered.jks',
+      'truncated.jks',
+      'truststore.jceks',
+      'truststore-password-s3cret.jks',
+      'README.md',
+    ]) {
       const path = join(folder, name);
       await copyFile(join(KEYSTORES, name), path);
       expect((await importRoot(path)).status).toBe(1);
@@ -268,9 +422,17 @@ describe('truststore import', () => {
   test.each([
     [['import', 'x.jks'], 2, '--certificate FILE is missing'],
     [['import', '--certificate', 'c.cer'], 2, 'FILE is missing'],
-    [['import', 'x.jks', '--certificate', `${KEYSTORES}root-ec.crt`, '--type', 'bks'], 2, 'allowed are jks, pkcs12 and pem'],
+    [
+      ['import', 'x.jks', '--certificate', `${KEYSTORES}root-ec.crt`, '--type', 'bks'],
+      2,
+      'allowed are jks, pkcs12 and pem',
+    ],
     [['import', 'x.store', '--certificate', `${KEYSTORES}root-ec.crt`], 1, 'truststore_type_unknown'],
-    [['import', `${KEYSTORES}truststore.jks`, '--certificate', `${KEYSTORES}root-ec.crt`, '--type', 'pem'], 1, 'truststore_type_differs'],
+    [
+      ['import', `${KEYSTORES}truststore.jks`, '--certificate', `${KEYSTORES}root-ec.crt`, '--type', 'pem'],
+      1,
+      'truststore_type_differs',
+    ],
     [['import', 'x.jks', '--certificate', `${KEYSTORES}truststore.jks`], 1, 'truststore_not_certificates'],
     [['import', `${KEYSTORES}root-ec.cer`, '--certificate', `${KEYSTORES}root-rsa.crt`], 1, 'keystore_cannot_hold'],
     [['list', 'a', 'b'], 2, 'One FILE is allowed'],
@@ -282,10 +444,15 @@ describe('truststore import', () => {
   });
 
   test.skipIf(lacks('keytool'))('writes what keytool lists, entry by entry, as trustedCertEntry', async () => {
-    for (const [name, type] of [['t.jks', 'JKS'], ['t.p12', 'PKCS12']] as const) {
+    for (const [name, type] of [
+      ['t.jks', 'JKS'],
+      ['t.p12', 'PKCS12'],
+    ] as const) {
       const path = join(folder, name);
       await importRootWith('s3cret', path);
-      await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--alias', 'Bank Root'], { QUEUE_AGENT_TRUSTSTORE_PASSWORD: 's3cret' });
+      await command(['import', path, '--certificate', `${KEYSTORES}root-rsa.crt`, '--alias', 'Bank Root'], {
+        QUEUE_AGENT_TRUSTSTORE_PASSWORD: 's3cret',
+      });
       const listed = await run('keytool', ['-list', '-keystore', path, '-storetype', type, '-storepass', 's3cret']);
       expect(listed).toMatch(/example-bank-ec-root, .*trustedCertEntry/);
       expect(listed).toMatch(/bank root, .*trustedCertEntry/);
@@ -299,7 +466,11 @@ describe('truststore import', () => {
       await run('keytool', [...imports, '-alias', 'one', '-file', `${KEYSTORES}root-rsa.crt`]);
       expect((await importRoot(path, '--alias', 'two')).status).toBe(0);
       await run('keytool', [...imports, '-alias', 'three', '-file', `${KEYSTORES}central.crt`]);
-      expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias).toSorted()).toEqual(['one', 'three', 'two']);
+      expect((await loadTruststore({ path })).certificates.map(({ alias }) => alias).toSorted()).toEqual([
+        'one',
+        'three',
+        'two',
+      ]);
     }
   });
 });

@@ -8,7 +8,11 @@ import { readPublicKey, shownThumbprint } from '../../../shared/wire/proof.ts';
 import { BAITS, CostCheck, stringPlaces, whateverComesOfIt, type AnySchema } from '../../bait.ts';
 
 const CHALLENGE = { type: 'challenge', nonce: 'n'.repeat(22), central: 'c', time: '2026-11-22T10:00:00.000Z' } as const;
-const SEEN = { listener: 'plain', origin: { address: '10.0.0.7', peer: '10.0.0.7', proxied: false, scheme: 'ws' }, binding: null } as const;
+const SEEN = {
+  listener: 'plain',
+  origin: { address: '10.0.0.7', peer: '10.0.0.7', proxied: false, scheme: 'ws' },
+  binding: null,
+} as const;
 
 function read(frame: AgentFrame | CentralFrame | null): void {
   if (frame?.type === 'hello') {
@@ -19,7 +23,10 @@ function read(frame: AgentFrame | CentralFrame | null): void {
   if (frame?.type === 'messages') for (const item of frame.items) readItem(item, LIMITS.maxMessageBytes);
 }
 
-for (const [from, schemas, decode] of [['an agent', FROM_AGENT, decodeFromAgent], ['Central', FROM_CENTRAL, decodeFromCentral]] as const) {
+for (const [from, schemas, decode] of [
+  ['an agent', FROM_AGENT, decodeFromAgent],
+  ['Central', FROM_CENTRAL, decodeFromCentral],
+] as const) {
   test(`no string in a frame of ${from} costs more CPU than its length, whatever it holds`, async () => {
     const cost = new CostCheck();
     for (const [type, schema] of Object.entries(schemas) as [string, AnySchema][]) {
@@ -36,10 +43,24 @@ for (const [from, schemas, decode] of [['an agent', FROM_AGENT, decodeFromAgent]
 
 test('no attribute of a message costs more CPU than its length, nor does a name of one', async () => {
   const cost = new CostCheck();
-  const places = [...stringPlaces(MESSAGE_SCHEMA, LIMITS.maxMessageBytes), ...['data', 'extension'].map((name) => ({ place: `/${name}`, maxLength: LIMITS.maxMessageBytes, with: (text: string) => ({ specversion: '1.0', id: 'i', source: 's', type: 't', [name]: text }) }))];
+  const places = [
+    ...stringPlaces(MESSAGE_SCHEMA, LIMITS.maxMessageBytes),
+    ...['data', 'extension'].map((name) => ({
+      place: `/${name}`,
+      maxLength: LIMITS.maxMessageBytes,
+      with: (text: string) => ({ specversion: '1.0', id: 'i', source: 's', type: 't', [name]: text }),
+    })),
+  ];
   for (const { place, maxLength, with: withText } of places) {
     for (const [bait, textOf] of Object.entries(BAITS)) {
-      const frame = JSON.stringify({ type: 'messages', first: 1, items: [withText(textOf(maxLength)), { specversion: '1.0', id: 'i', source: 's', type: 't', [textOf(maxLength)]: 1 }] });
+      const frame = JSON.stringify({
+        type: 'messages',
+        first: 1,
+        items: [
+          withText(textOf(maxLength)),
+          { specversion: '1.0', id: 'i', source: 's', type: 't', [textOf(maxLength)]: 1 },
+        ],
+      });
       await cost.check(`${place}, ${bait}`, () => whateverComesOfIt(() => read(decodeFromAgent(frame))));
     }
   }
@@ -47,7 +68,25 @@ test('no attribute of a message costs more CPU than its length, nor does a name 
 });
 
 test('bait fills the whole length, and finds every string of a schema', () => {
-  for (const [bait, textOf] of Object.entries(BAITS)) for (const length of [0, 1, 64, 1000]) expect(textOf(length).length, bait).toBeLessThanOrEqual(length);
-  const schema = { type: 'object', required: ['a'], properties: { a: { type: 'string', maxLength: 3 }, b: { anyOf: [{ type: 'null' }, { type: 'object', properties: { c: { type: 'array', items: { type: 'string', maxLength: 5 } } } }] } } };
-  expect(stringPlaces(schema).map(({ place, maxLength, with: withText }) => [place, maxLength, withText('x')])).toEqual([['/a', 3, { a: 'x' }], ['/b/c/0', 5, { a: 'A', b: { c: ['x'] } }]]);
+  for (const [bait, textOf] of Object.entries(BAITS))
+    for (const length of [0, 1, 64, 1000]) expect(textOf(length).length, bait).toBeLessThanOrEqual(length);
+  const schema = {
+    type: 'object',
+    required: ['a'],
+    properties: {
+      a: { type: 'string', maxLength: 3 },
+      b: {
+        anyOf: [
+          { type: 'null' },
+          { type: 'object', properties: { c: { type: 'array', items: { type: 'string', maxLength: 5 } } } },
+        ],
+      },
+    },
+  };
+  expect(stringPlaces(schema).map(({ place, maxLength, with: withText }) => [place, maxLength, withText('x')])).toEqual(
+    [
+      ['/a', 3, { a: 'x' }],
+      ['/b/c/0', 5, { a: 'A', b: { c: ['x'] } }],
+    ],
+  );
 });

@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { CHECKSUM_BYTES, hasChecksum, requireChecksum, withChecksum } from '../../../shared/wire/checksum.ts';
 import { decodeFromAgent, encode, encodeMessages } from '../../../shared/wire/codec.ts';
 
-const FRAME = encodeMessages(7, ['{"specversion":"1.0","id":"é","source":"/s","type":"t","data":{"crc32":"00000000"}}']);
+const FRAME = encodeMessages(7, [
+  '{"specversion":"1.0","id":"é","source":"/s","type":"t","data":{"crc32":"00000000"}}',
+]);
 
 describe('the checksum of a frame', () => {
   it('is the CRC-32 of all bytes before it, and leaves the frame what it is', () => {
@@ -13,7 +15,10 @@ describe('the checksum of a frame', () => {
     expect(frame.length - FRAME.length).toBe(CHECKSUM_BYTES);
     expect(hasChecksum(Buffer.from(frame))).toBe(true);
     expect(decodeFromAgent(frame)).toMatchObject({ type: 'messages', first: 7, items: [{ kind: 'object' }] });
-    expect(decodeFromAgent(withChecksum(encode({ type: 'ack', through: 9 })))).toMatchObject({ type: 'ack', through: 9 });
+    expect(decodeFromAgent(withChecksum(encode({ type: 'ack', through: 9 })))).toMatchObject({
+      type: 'ack',
+      through: 9,
+    });
   });
 
   it('shows every flipped bit of a frame of messages', () => {
@@ -21,19 +26,27 @@ describe('the checksum of a frame', () => {
     for (let bit = 0; bit < sound.length * 8; bit += 1) {
       const changed = Buffer.from(sound);
       changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      expect(() => requireChecksum('messages', hasChecksum(changed)), `bit ${bit}`).toThrow(expect.objectContaining({ code: 'frame_checksum', close: 4520, retryable: true }));
+      expect(() => requireChecksum('messages', hasChecksum(changed)), `bit ${bit}`).toThrow(
+        expect.objectContaining({ code: 'frame_checksum', close: 4520, retryable: true }),
+      );
     }
   });
 
   it('is asked of messages, and of other frames only validated when it is there', () => {
     expect(() => requireChecksum('messages', false)).toThrow(expect.objectContaining({ code: 'frame_checksum' }));
     expect(() => requireChecksum('ack', hasChecksum(Buffer.from('{"type":"ack","through":9}')))).not.toThrow();
-    expect(() => hasChecksum(Buffer.from(withChecksum('{"type":"ack","through":9}').replace('9', '8')))).toThrow(expect.objectContaining({ code: 'frame_checksum' }));
+    expect(() => hasChecksum(Buffer.from(withChecksum('{"type":"ack","through":9}').replace('9', '8')))).toThrow(
+      expect.objectContaining({ code: 'frame_checksum' }),
+    );
   });
 
   it('is read in any bytes', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => !hasChecksum(Buffer.from(bytes))));
-    fc.assert(fc.property(fc.string({ unit: 'grapheme' }), (text) => hasChecksum(Buffer.from(withChecksum(JSON.stringify({ text }))))));
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), (text) =>
+        hasChecksum(Buffer.from(withChecksum(JSON.stringify({ text })))),
+      ),
+    );
     expect.assertions(0);
   });
 });

@@ -4,7 +4,8 @@ import { decodeFromAgent, decodeFromCentral, encodeMessages } from '../../../sha
 import type { Messages } from '../../../shared/wire/messages.ts';
 import { jsonText } from './json-arbitraries.ts';
 
-const badFrame = (found: string) => expect.objectContaining({ code: 'bad_frame', message: expect.stringContaining(found) });
+const badFrame = (found: string) =>
+  expect.objectContaining({ code: 'bad_frame', message: expect.stringContaining(found) });
 
 describe('a frame of messages', () => {
   it('gives its items as the text that came, whatever the JSON', () => {
@@ -13,7 +14,9 @@ describe('a frame of messages', () => {
         for (const decode of [decodeFromAgent, decodeFromCentral]) {
           const frame = decode(encodeMessages(3, items)) as Messages;
           expect(frame.first).toBe(3);
-          expect(frame.items.map(({ text, from, to }) => text.slice(from, to))).toEqual(items.map((item) => item.trim()));
+          expect(frame.items.map(({ text, from, to }) => text.slice(from, to))).toEqual(
+            items.map((item) => item.trim()),
+          );
         }
       }),
     );
@@ -25,18 +28,26 @@ describe('a frame of messages', () => {
     expect(() => decodeFromAgent('{"type":"messages","first":1,"items":{}}')).toThrow(badFrame('/items is'));
     expect(() => decodeFromAgent('{"type":"messages","first":1.5,"items":[]}')).toThrow(badFrame('/first is 1.5'));
     expect(() => decodeFromAgent('{"type":"messages","first":"1","items":[]}')).toThrow(badFrame('/first is'));
-    expect(() => decodeFromAgent('{"type":"messages","first":1,"items":[1,2,3]}', 2)).toThrow(badFrame('/items is an array of 3'));
+    expect(() => decodeFromAgent('{"type":"messages","first":1,"items":[1,2,3]}', 2)).toThrow(
+      badFrame('/items is an array of 3'),
+    );
   });
 });
 
 describe('any frame', () => {
   it('is refused when a name is given twice: two readers would take two different values', () => {
-    expect(() => decodeFromAgent('{"type":"ack","through":1,"through":2}')).toThrow(badFrame('/through is given twice'));
-    expect(() => decodeFromAgent('{"type":"messages","first":1,"items":[],"items":[]}')).toThrow(badFrame('/items is given twice'));
+    expect(() => decodeFromAgent('{"type":"ack","through":1,"through":2}')).toThrow(
+      badFrame('/through is given twice'),
+    );
+    expect(() => decodeFromAgent('{"type":"messages","first":1,"items":[],"items":[]}')).toThrow(
+      badFrame('/items is given twice'),
+    );
   });
 
   it('is not built into values that nest without bound', () => {
-    expect(() => decodeFromAgent(`{"type":"ack","through":1,"more":${'['.repeat(100)}${']'.repeat(100)}}`)).toThrow(badFrame('/more is nested'));
+    expect(() => decodeFromAgent(`{"type":"ack","through":1,"more":${'['.repeat(100)}${']'.repeat(100)}}`)).toThrow(
+      badFrame('/more is nested'),
+    );
   });
 
   it('of a type that is not known is passed over', () => {

@@ -22,10 +22,15 @@ describe('a heartbeat', () => {
   afterEach(() => void vi.useRealTimers());
 
   /** Runs it over `line`; what `onEnd` was called with, and when. */
-  function started(line: Line): { readonly ends: (HeartbeatEnd & { readonly atMs: number })[]; readonly stop: () => void } {
+  function started(line: Line): {
+    readonly ends: (HeartbeatEnd & { readonly atMs: number })[];
+    readonly stop: () => void;
+  } {
     const ends: (HeartbeatEnd & { readonly atMs: number })[] = [];
     const startedAt = performance.now();
-    const heartbeat = startHeartbeat(line, PERIOD_MS, STALLED_MS, (end) => ends.push({ ...end, atMs: performance.now() - startedAt }));
+    const heartbeat = startHeartbeat(line, PERIOD_MS, STALLED_MS, (end) =>
+      ends.push({ ...end, atMs: performance.now() - startedAt }),
+    );
     return { ends, stop: () => heartbeat.stop() };
   }
 

@@ -4,7 +4,11 @@ import { HELLO } from '../../../shared/wire/messages.ts';
 
 describe('misfit', () => {
   it('names the place, what was found and what is allowed', () => {
-    const schema = { type: 'object', required: ['list'], properties: { list: { type: 'array', maxItems: 3, items: { type: 'integer', minimum: 1, maximum: 9 } } } } as const;
+    const schema = {
+      type: 'object',
+      required: ['list'],
+      properties: { list: { type: 'array', maxItems: 3, items: { type: 'integer', minimum: 1, maximum: 9 } } },
+    } as const;
     expect(misfit(schema, { list: [1, 2] })).toBeUndefined();
     expect(misfit(schema, { list: [1, 12] })).toBe('/list/1 is 12; allowed: a whole number from 1 to 9');
     expect(misfit(schema, {})).toBe('the object has no member "list"');
@@ -25,12 +29,16 @@ describe('misfit', () => {
     expect(misfit(schema, null)).toBeUndefined();
     expect(misfit(schema, 'x')).toBeUndefined();
     expect(misfit(schema, 'y')).toBe('the value is "y"; allowed: "x"');
-    expect(misfit({ type: 'object', required: ['toString'], properties: {} }, {})).toBe('the object has no member "toString"');
+    expect(misfit({ type: 'object', required: ['toString'], properties: {} }, {})).toBe(
+      'the object has no member "toString"',
+    );
   });
 
   it('refuses unknown members only where the schema is closed, so that a newer peer may say more', () => {
     expect(misfit({ type: 'object', required: [], properties: {} }, { more: 1 })).toBeUndefined();
-    expect(misfit({ type: 'object', required: [], properties: {}, additionalProperties: false }, { more: 1 })).toBe('/more is not known here');
+    expect(misfit({ type: 'object', required: [], properties: {}, additionalProperties: false }, { more: 1 })).toBe(
+      '/more is not known here',
+    );
   });
 
   it('refuses a hello whose name is no host name', () => {

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { JsonSyntaxError, MAX_MEMBERS, scanBatch, scanObjectWithList, scanValue, stringAt, type JsonNode } from '../../../shared/wire/json-text.ts';
+import {
+  JsonSyntaxError,
+  MAX_MEMBERS,
+  scanBatch,
+  scanObjectWithList,
+  scanValue,
+  stringAt,
+  type JsonNode,
+} from '../../../shared/wire/json-text.ts';
 import { jsonText, mutatedText } from './json-arbitraries.ts';
 
 function isJson(text: string): boolean {
@@ -48,7 +56,54 @@ describe('the scanner', () => {
     );
   });
 
-  it.each(['', ' ', '01', '-', '+1', '.5', '1.', '1e', '1e+', '0x1', 'NaN', 'Infinity', 'tru', 'truee', "'a'", '"', '"\\', '"\\u12', '"\\u123x"', '"\\x"', '"\t"', '"\u0000"', '[', '[1', '[1,', '[1,]', '[,1]', '[1 2]', '{', '{"a"', '{"a":', '{"a":1', '{"a":1,', '{"a":1,}', '{a:1}', '{1:1}', '{"a" 1}', '{}{}', '[]]', '//', '\ufeff{}', '\u00a01', '"\u001f"', '[1}', '{"a":[}]', `"${'x'.repeat(100)}\n"`])('refuses %j', (text) => {
+  it.each([
+    '',
+    ' ',
+    '01',
+    '-',
+    '+1',
+    '.5',
+    '1.',
+    '1e',
+    '1e+',
+    '0x1',
+    'NaN',
+    'Infinity',
+    'tru',
+    'truee',
+    "'a'",
+    '"',
+    '"\\',
+    '"\\u12',
+    '"\\u123x"',
+    '"\\x"',
+    '"\t"',
+    '"\u0000"',
+    '[',
+    '[1',
+    '[1,',
+    '[1,]',
+    '[,1]',
+    '[1 2]',
+    '{',
+    '{"a"',
+    '{"a":',
+    '{"a":1',
+    '{"a":1,',
+    '{"a":1,}',
+    '{a:1}',
+    '{1:1}',
+    '{"a" 1}',
+    '{}{}',
+    '[]]',
+    '//',
+    '\ufeff{}',
+    '\u00a01',
+    '"\u001f"',
+    '[1}',
+    '{"a":[}]',
+    `"${'x'.repeat(100)}\n"`,
+  ])('refuses %j', (text) => {
     expect([scans(text), isJson(text)]).toEqual([false, false]);
   });
 
@@ -68,7 +123,9 @@ describe('the scanner', () => {
         expect(node.members.map(({ name }) => name).toSorted()).toEqual(Object.keys(value).toSorted());
         for (const member of node.members) {
           expect(valueOf({ text, ...member })).toEqual(value[member.name]);
-          expect(member.kind === 'string' ? stringAt(text, member.from, member.to) : value[member.name]).toEqual(value[member.name]);
+          expect(member.kind === 'string' ? stringAt(text, member.from, member.to) : value[member.name]).toEqual(
+            value[member.name],
+          );
           expect(member.levels).toBe(levelsOf(text.slice(member.from, member.to)));
         }
       }),
@@ -84,11 +141,17 @@ describe('the scanner', () => {
         expect([batch.isArray, batch.count]).toEqual([true, texts.length]);
         expect(batch.items.map(({ text, from, to }) => text.slice(from, to))).toEqual(texts.map((text) => text.trim()));
         const frame = scanObjectWithList(`{"first":1,"items":${array},"more":[1,2]}`, 'items', 10);
-        expect(frame.list?.items.map(({ text, from, to }) => text.slice(from, to))).toEqual(texts.map((text) => text.trim()));
+        expect(frame.list?.items.map(({ text, from, to }) => text.slice(from, to))).toEqual(
+          texts.map((text) => text.trim()),
+        );
         expect(frame.members.map(({ name }) => name)).toEqual(['first', 'items', 'more']);
       }),
     );
-    expect(scanBatch(' {"a":1} ', 10)).toMatchObject({ isArray: false, count: 1, items: [{ kind: 'object', from: 1, to: 8 }] });
+    expect(scanBatch(' {"a":1} ', 10)).toMatchObject({
+      isArray: false,
+      count: 1,
+      items: [{ kind: 'object', from: 1, to: 8 }],
+    });
     expect(scanObjectWithList('{"items":{}}', 'items', 10).list).toBeUndefined();
   });
 
@@ -105,7 +168,10 @@ describe('the scanner', () => {
 
   it('keeps no more members and items than it is told', () => {
     const { members, fault } = scanValue(`{${Array.from({ length: 5_000 }, (_, i) => `"n${i}":0`).join(',')}}`);
-    expect([members.length, fault]).toEqual([MAX_MEMBERS, { pointer: '', found: `has more than ${MAX_MEMBERS} members` }]);
+    expect([members.length, fault]).toEqual([
+      MAX_MEMBERS,
+      { pointer: '', found: `has more than ${MAX_MEMBERS} members` },
+    ]);
     const { items, count } = scanBatch(`[${Array.from({ length: 5_000 }, () => 0).join(',')}]`, 10);
     expect([items.length, count]).toEqual([10, 5_000]);
   });

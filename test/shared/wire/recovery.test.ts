@@ -14,7 +14,15 @@ describe('a rescue code', () => {
     expect(readRescueCode('7KQ2M-X0D9A-4TPVE-63HJ1')).toBe('7KQ2MX0D9A4TPVE63HJ1');
     expect(readRescueCode(' 7kq2m xod9a 4tpve 63hjl ')).toBe('7KQ2MX0D9A4TPVE63HJ1');
     expect(readRescueCode('7KQ2MXOD9A4TPVE63HJI')).toBe('7KQ2MX0D9A4TPVE63HJ1');
-    for (const none of ['', '7KQ2M-X0D9A-4TPVE-63HJ', '7KQ2M-X0D9A-4TPVE-63HJ12', '7KQ2M-X0D9A-4TPVE-63HJU', '7KQ2M-X0D9A-4TPVE-63HJ!', 'ｏ'.repeat(20)]) expect(readRescueCode(none)).toBeUndefined();
+    for (const none of [
+      '',
+      '7KQ2M-X0D9A-4TPVE-63HJ',
+      '7KQ2M-X0D9A-4TPVE-63HJ12',
+      '7KQ2M-X0D9A-4TPVE-63HJU',
+      '7KQ2M-X0D9A-4TPVE-63HJ!',
+      'ｏ'.repeat(20),
+    ])
+      expect(readRescueCode(none)).toBeUndefined();
   });
 
   it('proves code, name, id, pin and request: none of them can be changed', () => {
@@ -22,7 +30,15 @@ describe('a rescue code', () => {
     const request = { name: 'branch', id: 'pc', pin: 'sha256:00', csrDer: Buffer.from('request') };
     const mac = rescueMac(key, request);
     expect(rescueMac(key, { ...request })).toBe(mac);
-    for (const changed of [{ name: 'other' }, { id: 'other' }, { id: undefined }, { pin: null }, { pin: 'sha256:01' }, { csrDer: Buffer.from('requesT') }]) expect(rescueMac(key, { ...request, ...changed })).not.toBe(mac);
+    for (const changed of [
+      { name: 'other' },
+      { id: 'other' },
+      { id: undefined },
+      { pin: null },
+      { pin: 'sha256:01' },
+      { csrDer: Buffer.from('requesT') },
+    ])
+      expect(rescueMac(key, { ...request, ...changed })).not.toBe(mac);
     expect(rescueMac(rescueKey('7KQ2MX0D9A4TPVE63HJ2'), request)).not.toBe(mac);
   });
 });

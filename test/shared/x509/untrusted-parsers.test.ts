@@ -8,9 +8,21 @@ const sources = ['central', 'agent', 'shared'].flatMap((folder) => globSync(`${f
 
 /** Calls of parsers, and the files that may make them. */
 const ALLOWED: readonly { readonly call: RegExp; readonly files: Readonly<Record<string, string>> }[] = [
-  { call: /new X509Certificate\(/, files: { 'shared/x509/certificates.ts': 'behind the bounded check', 'central/pki/x509/certificate.ts': 'made here a line before' } },
+  {
+    call: /new X509Certificate\(/,
+    files: {
+      'shared/x509/certificates.ts': 'behind the bounded check',
+      'central/pki/x509/certificate.ts': 'made here a line before',
+    },
+  },
   { call: /new Pkcs10CertificateRequest\(|\bPemConverter\b|forge\.pem|forge\.pki/, files: {} },
-  { call: /new Name\(/, files: { 'central/pki/x509/certificate.ts': 'DER of a checked certificate', 'central/pki/x509/distinguished-name.ts': 'parts that were read in one pass' } },
+  {
+    call: /new Name\(/,
+    files: {
+      'central/pki/x509/certificate.ts': 'DER of a checked certificate',
+      'central/pki/x509/distinguished-name.ts': 'parts that were read in one pass',
+    },
+  },
   { call: /asn1\.fromDer\(/, files: { 'shared/keystore/asn1.ts': 'behind the bounded check' } },
   { call: /createPublicKey\(\{/, files: { 'shared/x509/public-key.ts': 'written here byte by byte' } },
   {
@@ -30,14 +42,23 @@ const ALLOWED: readonly { readonly call: RegExp; readonly files: Readonly<Record
 describe('untrusted text and bytes', () => {
   test('hands no text and no unchecked bytes to an X.509 or ASN.1 parser', () => {
     const found = sources.flatMap((file) => {
-      const code = readFileSync(join(root, file), 'utf8').split('\n').filter((line) => !/^\s*(\/\/|\*|\/\*)/.test(line)).join('\n');
-      return ALLOWED.filter(({ call, files }) => call.test(code) && !Object.hasOwn(files, file)).map(({ call }) => `${file}: ${String(call)}`);
+      const code = readFileSync(join(root, file), 'utf8')
+        .split('\n')
+        .filter((line) => !/^\s*(\/\/|\*|\/\*)/.test(line))
+        .join('\n');
+      return ALLOWED.filter(({ call, files }) => call.test(code) && !Object.hasOwn(files, file)).map(
+        ({ call }) => `${file}: ${String(call)}`,
+      );
     });
     expect(found).toEqual([]);
   });
 
   test('every exception is still needed', () => {
-    const stale = ALLOWED.flatMap(({ call, files }) => Object.keys(files).filter((file) => !call.test(readFileSync(join(root, file), 'utf8'))).map((file) => `${file}: ${String(call)}`));
+    const stale = ALLOWED.flatMap(({ call, files }) =>
+      Object.keys(files)
+        .filter((file) => !call.test(readFileSync(join(root, file), 'utf8')))
+        .map((file) => `${file}: ${String(call)}`),
+    );
     expect(stale).toEqual([]);
   });
 });

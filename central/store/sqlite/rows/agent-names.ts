@@ -13,7 +13,8 @@ export interface AgentNameNeeds {
 }
 
 /** By two indexes that compare without regard to case (`agent_id_any_case`, that of `agent.name`); with OR, SQLite would read the whole table. */
-const OWNER = 'SELECT id FROM agent WHERE id = ?1 COLLATE NOCASE AND id <> ?2 UNION ALL SELECT id FROM agent WHERE name = ?1 AND id <> ?2 LIMIT 1';
+const OWNER =
+  'SELECT id FROM agent WHERE id = ?1 COLLATE NOCASE AND id <> ?2 UNION ALL SELECT id FROM agent WHERE name = ?1 AND id <> ?2 LIMIT 1';
 
 /** From ?1 to ?2, which is ?1 with BEHIND_ANY; by the index, whatever wildcards ?1 has. */
 export const ID_BEGINS_WITH = 'agent.id COLLATE NOCASE >= ?1 AND agent.id COLLATE NOCASE < ?2';
@@ -31,7 +32,11 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
     if (token?.agentName?.toLowerCase() === word.toLowerCase()) return;
     const found = reservation(word, namesOfCentral);
     if (found !== undefined) throw storeFault('agent_name_reserved', { name: word, found });
-    if (tokens.isBound(word, at)) throw storeFault('agent_name_reserved', { name: word, found: 'an enrollment token that can still be used is bound to it' });
+    if (tokens.isBound(word, at))
+      throw storeFault('agent_name_reserved', {
+        name: word,
+        found: 'an enrollment token that can still be used is bound to it',
+      });
   }
 
   /** Of another agent: exact ids and names are meant before the beginning of an id, so none may look like one. */
@@ -54,7 +59,11 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
       // An exact name is meant before the beginning of an id: this id could not be typed in short without meaning another agent.
       for (const prefix of idPrefixes(id)) {
         const owner = ownerOf.get(prefix, '');
-        if (owner !== undefined) throw storeFault('agent_name_reserved', { name: id, found: `it begins with ${prefix}, which is the name or the id of the agent ${text(owner, 'id')}` });
+        if (owner !== undefined)
+          throw storeFault('agent_name_reserved', {
+            name: id,
+            found: `it begins with ${prefix}, which is the name or the id of the agent ${text(owner, 'id')}`,
+          });
       }
       assertNameFree(name, id, token, now);
       if (id.toLowerCase() !== name.toLowerCase()) assertUnreserved(id, token, now);
@@ -77,7 +86,9 @@ const FAULTS = `
   SELECT key, id, name, 'its name is a reserved name' AS found FROM agent WHERE lower(name) IN (SELECT value FROM json_each(?1)) AND lower(name) <> 'central-agent'`;
 
 export function agentNameReads(database: DatabaseSync, namesOfCentral: readonly string[]) {
-  const reserved = JSON.stringify([...new Set(['all', 'central-agent', ...namesOfCentral.map((name) => name.toLowerCase())])]);
+  const reserved = JSON.stringify([
+    ...new Set(['all', 'central-agent', ...namesOfCentral.map((name) => name.toLowerCase())]),
+  ]);
   const faults = database.prepare(`${FAULTS} ORDER BY 1 LIMIT ?2`);
   const count = database.prepare(`SELECT count(*) AS faults FROM (${FAULTS})`);
   const left = database.prepare(`

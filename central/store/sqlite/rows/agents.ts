@@ -6,7 +6,15 @@ import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../
 import { MIN_ID_PREFIX } from '../../agent-names.ts';
 import { storeFault } from '../../errors.ts';
 import type { AgentCertificate, RevocationReason } from '../../certificate-store.ts';
-import type { AgentRecord, AgentState, EnrolmentTokenRecord, NewAgent, SessionClaim, SessionGrant, SessionRecord } from '../../store.ts';
+import type {
+  AgentRecord,
+  AgentState,
+  EnrolmentTokenRecord,
+  NewAgent,
+  SessionClaim,
+  SessionGrant,
+  SessionRecord,
+} from '../../store.ts';
 import { agentNameRules, BEHIND_ANY, ID_BEGINS_WITH } from './agent-names.ts';
 import { revocationOf, type certificateWrites } from './certificates.ts';
 import type { tokenWrites } from './tokens.ts';
@@ -20,8 +28,20 @@ export interface AgentWritesNeeds {
   readonly namesOfCentral: ReadonlySet<string>;
 }
 
-const CERTIFICATE_COLUMNS = ['thumbprint', 'serial', 'issuer', 'key_thumbprint', 'not_before', 'not_after', 'issued_at', 'installed_at', 'revoked_at', 'revocation_reason'] as const;
-const certificateColumns = (table: 'current' | 'next'): string => CERTIFICATE_COLUMNS.map((column) => `${table}_one.${column} AS ${table}_one_${column}`).join(', ');
+const CERTIFICATE_COLUMNS = [
+  'thumbprint',
+  'serial',
+  'issuer',
+  'key_thumbprint',
+  'not_before',
+  'not_after',
+  'issued_at',
+  'installed_at',
+  'revoked_at',
+  'revocation_reason',
+] as const;
+const certificateColumns = (table: 'current' | 'next'): string =>
+  CERTIFICATE_COLUMNS.map((column) => `${table}_one.${column} AS ${table}_one_${column}`).join(', ');
 
 /** One row with both logs and both certificates: look-ups by key, whatever the logs hold. */
 const SELECT_AGENT = `
@@ -32,7 +52,10 @@ const SELECT_AGENT = `
     LEFT JOIN agent_certificate AS current_one ON current_one.thumbprint = agent.certificate
     LEFT JOIN agent_certificate AS next_one ON next_one.thumbprint = agent.next_certificate`;
 
-export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, certificates, namesOfCentral, now }: AgentWritesNeeds) {
+export function agentWrites(
+  database: DatabaseSync,
+  { outbox, inbox, tokens, certificates, namesOfCentral, now }: AgentWritesNeeds,
+) {
   const names = agentNameRules(database, { tokens, namesOfCentral });
   const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
@@ -56,7 +79,9 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
       next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL,
       state_since = iif(${heldBack}, ?3, state_since), state_reason = iif(${heldBack}, ?4, state_reason), state = iif(${heldBack}, 'Disconnected', state)
     WHERE id = ?5`);
-  const quarantine = database.prepare(`UPDATE agent SET quarantined_until = ?, state = 'Quarantined', state_since = ?, state_reason = ? WHERE id = ?`);
+  const quarantine = database.prepare(
+    `UPDATE agent SET quarantined_until = ?, state = 'Quarantined', state_since = ?, state_reason = ? WHERE id = ?`,
+  );
 
   const promote = database.prepare(`
     UPDATE agent SET public_key = next_public_key, key_thumbprint = next_key_thumbprint, certificate = next_certificate,
@@ -86,7 +111,15 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
     if (known !== undefined) throw storeFault('agent_key_known', { owner: text(known, 'id') });
     certificates.assertKeyGood(agent.keyThumbprint);
     names.assertFree(agent, token);
-    const { lastInsertRowid } = insert.run(agent.id, agent.name, agent.publicKey, agent.keyThumbprint, agent.now, by, agent.now);
+    const { lastInsertRowid } = insert.run(
+      agent.id,
+      agent.name,
+      agent.publicKey,
+      agent.keyThumbprint,
+      agent.now,
+      by,
+      agent.now,
+    );
     outbox.create(Number(lastInsertRowid));
     inbox.create(Number(lastInsertRowid));
     return agentRecord(find(agent.id));
@@ -105,7 +138,12 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
     admitAgent: (agent: NewAgent, by: string): AgentRecord => admitAgent(agent, by, null),
 
     /** The session of the key before is over: it may write nothing any more. The same key again changes nothing. */
-    replaceKey(id: string, { publicKey, keyThumbprint }: Pick<NewAgent, 'publicKey' | 'keyThumbprint'>, now: number, reason: string): AgentRecord {
+    replaceKey(
+      id: string,
+      { publicKey, keyThumbprint }: Pick<NewAgent, 'publicKey' | 'keyThumbprint'>,
+      now: number,
+      reason: string,
+    ): AgentRecord {
       const row = find(id);
       if (text(row, 'key_thumbprint') === keyThumbprint) return agentRecord(row);
       const known = byKey.get(keyThumbprint);
@@ -132,7 +170,8 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
       if (!promoted && before !== session.keyThumbprint) throw storeFault('agent_unknown', { id: session.agentId });
       if (text(row, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: session.agentId });
       // The name that it has, it keeps, even one from before there were rules.
-      if (session.name.toLowerCase() !== text(row, 'name').toLowerCase()) names.assertNameFree(session.name, session.agentId, null, session.now);
+      if (session.name.toLowerCase() !== text(row, 'name').toLowerCase())
+        names.assertNameFree(session.name, session.agentId, null, session.now);
       const key = integer(row, 'key');
       const { now } = session;
       if (promoted) {
@@ -142,8 +181,17 @@ export function agentWrites(database: DatabaseSync, { outbox, inbox, tokens, cer
         certificates.revokeAll(session.agentId, now, 'superseded', before);
       }
       claim.run(
-        session.name, session.session, session.boot, session.version, session.transport, session.address,
-        session.node, now, now, `connected over ${session.transport} from ${session.address}`, key,
+        session.name,
+        session.session,
+        session.boot,
+        session.version,
+        session.transport,
+        session.address,
+        session.node,
+        now,
+        now,
+        `connected over ${session.transport} from ${session.address}`,
+        key,
       );
       return { epoch: integer(row, 'epoch') + 1, up: inbox.position(key), promoted };
     },
@@ -192,8 +240,12 @@ export function agentReads(database: DatabaseSync) {
   const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
   const byKey = database.prepare(`${SELECT_AGENT} WHERE agent.key_thumbprint = ?`);
   const byName = database.prepare(`${SELECT_AGENT} WHERE agent.name = ?`);
-  const byPrefix = database.prepare(`${SELECT_AGENT} WHERE ${ID_BEGINS_WITH} ORDER BY agent.id COLLATE NOCASE LIMIT ?3`);
-  const page = database.prepare(`${SELECT_AGENT} WHERE agent.name > ? AND (?2 IS NULL OR agent.state = ?2) ORDER BY agent.name LIMIT ?3`);
+  const byPrefix = database.prepare(
+    `${SELECT_AGENT} WHERE ${ID_BEGINS_WITH} ORDER BY agent.id COLLATE NOCASE LIMIT ?3`,
+  );
+  const page = database.prepare(
+    `${SELECT_AGENT} WHERE agent.name > ? AND (?2 IS NULL OR agent.state = ?2) ORDER BY agent.name LIMIT ?3`,
+  );
   const inState = database.prepare('SELECT count(*) AS agents FROM agent WHERE state = ?');
   return {
     countAgentsInState: (state: AgentState): number => integer(inState.get(state), 'agents'),
@@ -203,9 +255,12 @@ export function agentReads(database: DatabaseSync) {
     findAgentsByReference(reference: string, limit: number): AgentRecord[] {
       const exact = byId.get(reference) ?? byName.get(reference);
       if (exact !== undefined) return [agentRecord(exact)];
-      return reference.length < MIN_ID_PREFIX ? [] : byPrefix.all(reference, `${reference}${BEHIND_ANY}`, limit).map(agentRecord);
+      return reference.length < MIN_ID_PREFIX
+        ? []
+        : byPrefix.all(reference, `${reference}${BEHIND_ANY}`, limit).map(agentRecord);
     },
-    listAgents: (after: string, limit: number, state: AgentState | null) => page.all(after, state, limit).map(agentRecord),
+    listAgents: (after: string, limit: number, state: AgentState | null) =>
+      page.all(after, state, limit).map(agentRecord),
   };
 }
 
@@ -237,13 +292,19 @@ function agentRecord(row: Row): AgentRecord {
       bytes: integer(row, 'outbox_bytes'),
       oldestAt: integerOrNull(row, 'outbox_oldest_at'),
     },
-    inbox: { incarnation: textOrNull(row, 'inbox_incarnation'), number: integer(row, 'inbox_number'), lastAt: integerOrNull(row, 'inbox_last_at') },
+    inbox: {
+      incarnation: textOrNull(row, 'inbox_incarnation'),
+      number: integer(row, 'inbox_number'),
+      lastAt: integerOrNull(row, 'inbox_last_at'),
+    },
   };
 }
 
 function nextOf(row: Row): AgentRecord['next'] {
   const certificate = certificateOf(row, 'next');
-  return certificate === null ? null : { publicKey: text(row, 'next_public_key'), keyThumbprint: text(row, 'next_key_thumbprint'), certificate };
+  return certificate === null
+    ? null
+    : { publicKey: text(row, 'next_public_key'), keyThumbprint: text(row, 'next_key_thumbprint'), certificate };
 }
 
 function certificateOf(row: Row, which: 'current' | 'next'): AgentCertificate | null {

@@ -6,13 +6,25 @@ import type { AuditEntry } from '../../store.ts';
 
 export function auditWrites(database: DatabaseSync) {
   const last = database.prepare('SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1');
-  const insert = database.prepare('INSERT INTO audit (number, at, who, place, action, detail, comment, ticket, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
+  const insert = database.prepare(
+    'INSERT INTO audit (number, at, who, place, action, detail, comment, ticket, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  );
   return {
     appendAudit(entry: AuditEntry): void {
       const row = last.get();
       const number = row === undefined ? 1 : integer(row, 'number') + 1;
       const hash = chainHash(row === undefined ? CHAIN_START : text(row, 'hash'), number, entry);
-      insert.run(number, entry.at, entry.who, entry.from, entry.action, entry.detail, entry.comment, entry.ticket, hash);
+      insert.run(
+        number,
+        entry.at,
+        entry.who,
+        entry.from,
+        entry.action,
+        entry.detail,
+        entry.comment,
+        entry.ticket,
+        hash,
+      );
     },
   };
 }

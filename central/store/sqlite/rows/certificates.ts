@@ -3,7 +3,15 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
-import type { AgentTrust, ExpiryWarning, IssuedCertificate, NewRenewal, RenewalOutcome, Revocation, RevocationReason } from '../../certificate-store.ts';
+import type {
+  AgentTrust,
+  ExpiryWarning,
+  IssuedCertificate,
+  NewRenewal,
+  RenewalOutcome,
+  Revocation,
+  RevocationReason,
+} from '../../certificate-store.ts';
 
 /** Of one agent, what it was given last is kept to be looked up, also when it has ended. */
 const MAX_EXPIRED_CERTIFICATES = 64;
@@ -16,17 +24,29 @@ export function certificateWrites(database: DatabaseSync) {
     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`);
   const newest = database.prepare('UPDATE agent SET certificate = ? WHERE id = ?');
   const trust = database.prepare('UPDATE agent SET trusted = ? WHERE id = ?');
-  const warned = database.prepare('INSERT INTO expiry_warning (thumbprint, days, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET days = excluded.days, at = excluded.at');
+  const warned = database.prepare(
+    'INSERT INTO expiry_warning (thumbprint, days, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET days = excluded.days, at = excluded.at',
+  );
   const forget = database.prepare('DELETE FROM expiry_warning WHERE at < ?');
 
   const revokeAll = database.prepare(`
     UPDATE agent_certificate SET revoked_at = ?1, revocation_reason = ?2 WHERE agent_id = ?3 AND (?4 IS NULL OR key_thumbprint = ?4) AND revoked_at IS NULL`);
   const agentOf = database.prepare('SELECT id, key_thumbprint FROM agent WHERE id = ? AND epoch = ?');
-  const ownerOf = database.prepare('SELECT id FROM agent WHERE (key_thumbprint = ?1 OR next_key_thumbprint = ?1) AND id <> ?2');
-  const successorOf = database.prepare('SELECT * FROM agent_certificate WHERE renews = ? AND agent_id = ? ORDER BY issued_at DESC LIMIT 1');
-  const renewed = database.prepare('UPDATE agent_certificate SET renews = ?, chain = ?, address = ? WHERE thumbprint = ?');
-  const comesNext = database.prepare('UPDATE agent SET next_public_key = ?, next_key_thumbprint = ?, next_certificate = ? WHERE id = ?');
-  const installed = database.prepare('UPDATE agent_certificate SET installed_at = ? WHERE thumbprint = ? AND agent_id = ? AND installed_at IS NULL');
+  const ownerOf = database.prepare(
+    'SELECT id FROM agent WHERE (key_thumbprint = ?1 OR next_key_thumbprint = ?1) AND id <> ?2',
+  );
+  const successorOf = database.prepare(
+    'SELECT * FROM agent_certificate WHERE renews = ? AND agent_id = ? ORDER BY issued_at DESC LIMIT 1',
+  );
+  const renewed = database.prepare(
+    'UPDATE agent_certificate SET renews = ?, chain = ?, address = ? WHERE thumbprint = ?',
+  );
+  const comesNext = database.prepare(
+    'UPDATE agent SET next_public_key = ?, next_key_thumbprint = ?, next_certificate = ? WHERE id = ?',
+  );
+  const installed = database.prepare(
+    'UPDATE agent_certificate SET installed_at = ? WHERE thumbprint = ? AND agent_id = ? AND installed_at IS NULL',
+  );
 
   const forgetExpired = database.prepare(`
     DELETE FROM agent_certificate WHERE agent_id = ?1 AND not_after < ?2
@@ -42,7 +62,8 @@ export function certificateWrites(database: DatabaseSync) {
   /** For a key that is to become an agent's. Errors: agent_key_revoked. */
   function assertKeyGood(keyThumbprint: string): void {
     const row = revokedKey.get(keyThumbprint);
-    if (row !== undefined) throw storeFault('agent_key_revoked', { id: text(row, 'agent_id'), reason: text(row, 'revocation_reason') });
+    if (row !== undefined)
+      throw storeFault('agent_key_revoked', { id: text(row, 'agent_id'), reason: text(row, 'revocation_reason') });
   }
 
   return {
@@ -61,7 +82,10 @@ export function certificateWrites(database: DatabaseSync) {
       if (keyThumbprint !== current) assertKeyGood(keyThumbprint);
       const before = successorOf.get(renews, agentId);
       if (before !== undefined) {
-        const good = integer(before, 'not_after') > issuedAt && integerOrNull(before, 'revoked_at') === null && text(before, 'issuer') === issuer;
+        const good =
+          integer(before, 'not_after') > issuedAt &&
+          integerOrNull(before, 'revoked_at') === null &&
+          text(before, 'issuer') === issuer;
         if (text(before, 'key_thumbprint') === keyThumbprint) {
           if (good) return { outcome: 'repeated', chain: text(before, 'chain') };
         } else if (text(before, 'key_thumbprint') !== current || integerOrNull(before, 'installed_at') !== null) {
@@ -85,7 +109,8 @@ export function certificateWrites(database: DatabaseSync) {
       insert.run(thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt);
     },
     recordTrust(agentId: string, thumbprints: readonly string[]): void {
-      if (trust.run(JSON.stringify(thumbprints), agentId).changes === 0) throw storeFault('agent_unknown', { id: agentId });
+      if (trust.run(JSON.stringify(thumbprints), agentId).changes === 0)
+        throw storeFault('agent_unknown', { id: agentId });
     },
     recordExpiryWarnings(warnings: readonly ExpiryWarning[], forgetOlderThan: number): void {
       for (const { thumbprint, days, at } of warnings) warned.run(thumbprint, days, at);
@@ -99,14 +124,20 @@ export function certificateReads(database: DatabaseSync) {
     SELECT agent_certificate.*, agent.name FROM agent_certificate JOIN agent ON agent.certificate = agent_certificate.thumbprint
     WHERE (agent_certificate.not_after, agent_certificate.thumbprint) > (?, ?) AND agent_certificate.not_after <= ? AND agent_certificate.revoked_at IS NULL
     ORDER BY agent_certificate.not_after, agent_certificate.thumbprint LIMIT ?`);
-  const ofAgent = database.prepare('SELECT agent_certificate.*, agent_id AS name FROM agent_certificate WHERE agent_id = ? ORDER BY issued_at DESC, thumbprint LIMIT ?');
-  const count = database.prepare('SELECT count(*) AS agents FROM agent JOIN agent_certificate ON agent.certificate = agent_certificate.thumbprint WHERE agent_certificate.not_after <= ? AND agent_certificate.revoked_at IS NULL');
+  const ofAgent = database.prepare(
+    'SELECT agent_certificate.*, agent_id AS name FROM agent_certificate WHERE agent_id = ? ORDER BY issued_at DESC, thumbprint LIMIT ?',
+  );
+  const count = database.prepare(
+    'SELECT count(*) AS agents FROM agent JOIN agent_certificate ON agent.certificate = agent_certificate.thumbprint WHERE agent_certificate.not_after <= ? AND agent_certificate.revoked_at IS NULL',
+  );
   const trust = database.prepare(`
     SELECT id, name, session_transport, trusted, iif(session IS NOT NULL AND session_ended_at IS NULL, NULL, coalesce(session_ended_at, enrolled_at)) AS offline_since
     FROM agent WHERE name > ? AND state <> 'Revoked' ORDER BY name LIMIT ?`);
   const trustOfOne = database.prepare('SELECT trusted FROM agent WHERE id = ?');
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
-  const find = database.prepare('SELECT agent_id, revoked_at, revocation_reason FROM agent_certificate WHERE thumbprint = ?');
+  const find = database.prepare(
+    'SELECT agent_id, revoked_at, revocation_reason FROM agent_certificate WHERE thumbprint = ?',
+  );
   const renewable = database.prepare(`
     SELECT 1 AS renewable FROM agent WHERE id = ?1 AND (certificate = ?2 OR next_certificate = ?2)
     UNION ALL SELECT 1 FROM agent_certificate WHERE agent_id = ?1 AND renews = ?2 LIMIT 1`);
@@ -122,9 +153,15 @@ export function certificateReads(database: DatabaseSync) {
     revokedCertificates: (issuer: string, endsAfter: number, after: string, limit: number) =>
       revoked.all(issuer, endsAfter, after, limit).flatMap((row) => {
         const revocation = revocationOf(row);
-        return revocation === null ? [] : [{ thumbprint: text(row, 'thumbprint'), serial: text(row, 'serial'), revoked: revocation }];
+        return revocation === null
+          ? []
+          : [{ thumbprint: text(row, 'thumbprint'), serial: text(row, 'serial'), revoked: revocation }];
       }),
-    soonestCertificates: (after: { readonly notAfter: number; readonly thumbprint: string }, until: number, limit: number) => soonest.all(after.notAfter, after.thumbprint, until, limit).map(certificateRow),
+    soonestCertificates: (
+      after: { readonly notAfter: number; readonly thumbprint: string },
+      until: number,
+      limit: number,
+    ) => soonest.all(after.notAfter, after.thumbprint, until, limit).map(certificateRow),
     certificatesOfAgent: (agentId: string, limit: number) => ofAgent.all(agentId, limit).map(certificateRow),
     countCertificatesUntil: (until: number): number => integer(count.get(until), 'agents'),
     trustOfAgents: (afterName: string, limit: number): AgentTrust[] =>

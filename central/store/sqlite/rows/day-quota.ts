@@ -19,12 +19,18 @@ export function dayQuotas(database: DatabaseSync, { bounds, recordIncident }: Da
   const peerOf = database.prepare('SELECT key FROM agent WHERE id = ?');
   const incarnationOf = database.prepare('SELECT incarnation FROM inbox_log WHERE peer = ?');
   const used = database.prepare('SELECT events, restarts FROM event_day WHERE peer = ? AND day = ?');
-  const use = database.prepare('INSERT INTO event_day (peer, day, events, restarts) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET day = excluded.day, events = excluded.events, restarts = excluded.restarts');
-  const issued = database.prepare('SELECT count(*) AS certificates FROM agent_certificate WHERE agent_id = ? AND issued_at > ?');
+  const use = database.prepare(
+    'INSERT INTO event_day (peer, day, events, restarts) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET day = excluded.day, events = excluded.events, restarts = excluded.restarts',
+  );
+  const issued = database.prepare(
+    'SELECT count(*) AS certificates FROM agent_certificate WHERE agent_id = ? AND issued_at > ?',
+  );
 
   function usedOn(day: number, peer: number): { readonly events: number; readonly restarts: number } {
     const row = used.get(peer, day);
-    return row === undefined ? { events: 0, restarts: 0 } : { events: integer(row, 'events'), restarts: integer(row, 'restarts') };
+    return row === undefined
+      ? { events: 0, restarts: 0 }
+      : { events: integer(row, 'events'), restarts: integer(row, 'restarts') };
   }
 
   return {
@@ -41,7 +47,14 @@ export function dayQuotas(database: DatabaseSync, { bounds, recordIncident }: Da
       if (events >= eventsPerDay) throw storeFault('events_per_day', { id: agentId, most: eventsPerDay });
       use.run(peer, day, events + count, restarts);
       if (events + count < eventsPerDay) return;
-      recordIncident({ at: now, kind: 'events_per_day', agentId, address: null, detail: JSON.stringify({ eventsPerDay, until: new Date((day + 1) * DAY_MS).toISOString() }), by: 'agent' });
+      recordIncident({
+        at: now,
+        kind: 'events_per_day',
+        agentId,
+        address: null,
+        detail: JSON.stringify({ eventsPerDay, until: new Date((day + 1) * DAY_MS).toISOString() }),
+        by: 'agent',
+      });
     },
 
     /** Counts a log that begins again. Errors: log_violation. */
@@ -52,13 +65,17 @@ export function dayQuotas(database: DatabaseSync, { bounds, recordIncident }: Da
       const before = textOrNull(incarnationOf.get(peer), 'incarnation');
       if (before === null || before === incarnation) return;
       const { events, restarts } = usedOn(day, peer);
-      if (restarts >= RESTARTS_PER_DAY) throw databaseFault('log_violation', { found: `a log that begins again for the ${restarts + 1}th time within a day, where ${RESTARTS_PER_DAY} are allowed` });
+      if (restarts >= RESTARTS_PER_DAY)
+        throw databaseFault('log_violation', {
+          found: `a log that begins again for the ${restarts + 1}th time within a day, where ${RESTARTS_PER_DAY} are allowed`,
+        });
       use.run(peer, day, events, restarts + 1);
     },
 
     /** A repeated enrollment repairs a lost answer, and issues a certificate each time. Errors: enrollments_per_day. */
     takeEnrollment(agentId: string, now: number): void {
-      if (integer(issued.get(agentId, now - DAY_MS), 'certificates') >= ENROLLMENTS_PER_DAY) throw storeFault('enrollments_per_day', { id: agentId, most: ENROLLMENTS_PER_DAY });
+      if (integer(issued.get(agentId, now - DAY_MS), 'certificates') >= ENROLLMENTS_PER_DAY)
+        throw storeFault('enrollments_per_day', { id: agentId, most: ENROLLMENTS_PER_DAY });
     },
   };
 }

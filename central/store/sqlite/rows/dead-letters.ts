@@ -19,12 +19,18 @@ const STEP_ROWS = 256;
 const MAX_STEPS = 8;
 
 export function deadLetterWrites(database: DatabaseSync, { bounds, recordIncident }: DeadLetterNeeds) {
-  const insert = database.prepare('INSERT INTO dead_letter (at, direction, agent_id, number, through, count, id, reason, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
+  const insert = database.prepare(
+    'INSERT INTO dead_letter (at, direction, agent_id, number, through, count, id, reason, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  );
   const kept = database.prepare('SELECT entries, bytes FROM kept WHERE what = ? AND owner = ?');
-  const oldest = database.prepare(`SELECT key, count, ${LETTER_BYTES('dead_letter')} AS bytes FROM dead_letter WHERE agent_id = ? AND direction = ? ORDER BY key LIMIT ${STEP_ROWS}`);
+  const oldest = database.prepare(
+    `SELECT key, count, ${LETTER_BYTES('dead_letter')} AS bytes FROM dead_letter WHERE agent_id = ? AND direction = ? ORDER BY key LIMIT ${STEP_ROWS}`,
+  );
   const remove = database.prepare('DELETE FROM dead_letter WHERE agent_id = ? AND direction = ? AND key <= ?');
   const count = database.prepare("UPDATE counter SET value = value + ? WHERE name = 'dead_letters_dropped'");
-  const crowded = database.prepare("SELECT what, owner FROM kept WHERE what IN ('up', 'down') AND (entries > ? OR bytes > ?) LIMIT 1");
+  const crowded = database.prepare(
+    "SELECT what, owner FROM kept WHERE what IN ('up', 'down') AND (entries > ? OR bytes > ?) LIMIT 1",
+  );
 
   /** Removes the oldest until the rest is within the bounds, or the steps are used up; the number of messages they stood for. */
   function giveWay(direction: DeadLetter['direction'], agentId: string): number {
@@ -32,7 +38,10 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
     let dropped = 0;
     for (let step = 0; step < MAX_STEPS; step += 1) {
       const row = kept.get(direction, agentId);
-      let [rows, bytes] = row === undefined ? [0, 0] : [integer(row, 'entries') - deadLettersPerAgent, integer(row, 'bytes') - deadLetterBytesPerAgent];
+      let [rows, bytes] =
+        row === undefined
+          ? [0, 0]
+          : [integer(row, 'entries') - deadLettersPerAgent, integer(row, 'bytes') - deadLetterBytesPerAgent];
       if (rows <= 0 && bytes <= 0) break;
       let last: number | undefined;
       for (const letter of oldest.all(agentId, direction)) {
@@ -54,7 +63,11 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
     if (dropped === 0) return;
     count.run(dropped);
     const { deadLettersPerAgent, deadLetterBytesPerAgent } = bounds();
-    const detail = JSON.stringify({ direction, maxPerAgent: deadLettersPerAgent, maxBytesPerAgent: deadLetterBytesPerAgent });
+    const detail = JSON.stringify({
+      direction,
+      maxPerAgent: deadLettersPerAgent,
+      maxBytesPerAgent: deadLetterBytesPerAgent,
+    });
     recordIncident({ at, kind: 'dead_letters_dropped', agentId, address: null, detail, by: 'agent', count: dropped });
   }
 
@@ -110,7 +123,14 @@ export class GivenUp {
     const key = full ? '' : own;
     const group = this.#groups.get(key);
     if (group === undefined) {
-      this.#groups.set(key, { reason: full ? `various reasons, such as: ${item.reason}` : item.reason, id: item.id, number, through: number, count: 1, json });
+      this.#groups.set(key, {
+        reason: full ? `various reasons, such as: ${item.reason}` : item.reason,
+        id: item.id,
+        number,
+        through: number,
+        count: 1,
+        json,
+      });
       return;
     }
     group.through = number;
@@ -124,16 +144,23 @@ export class GivenUp {
   }
 
   letters(): DeadLetter[] {
-    return [...this.#groups.values(), ...this.#whole].map((group) => ({ at: this.#at, direction: 'up', agentId: this.#agentId, ...group }));
+    return [...this.#groups.values(), ...this.#whole].map((group) => ({
+      at: this.#at,
+      direction: 'up',
+      agentId: this.#agentId,
+      ...group,
+    }));
   }
 }
 
 export function deadLetterReads(database: DatabaseSync) {
   const newest = database.prepare('SELECT * FROM dead_letter ORDER BY key DESC LIMIT ?');
-  const ofDirection = (direction: DeadLetter['direction']): string => `SELECT * FROM (SELECT * FROM dead_letter WHERE agent_id = ?1 AND direction = '${direction}' ORDER BY key DESC LIMIT ?2)`;
+  const ofDirection = (direction: DeadLetter['direction']): string =>
+    `SELECT * FROM (SELECT * FROM dead_letter WHERE agent_id = ?1 AND direction = '${direction}' ORDER BY key DESC LIMIT ?2)`;
   const newestOf = database.prepare(`${ofDirection('up')} UNION ALL ${ofDirection('down')} ORDER BY key DESC LIMIT ?2`);
   return {
-    listDeadLetters: (limit: number, agentId: string | null) => (agentId === null ? newest.all(limit) : newestOf.all(agentId, limit)).map(letterRow),
+    listDeadLetters: (limit: number, agentId: string | null) =>
+      (agentId === null ? newest.all(limit) : newestOf.all(agentId, limit)).map(letterRow),
   };
 }
 

@@ -1,23 +1,43 @@
 // Owns the rows of askings without a token and of rescue codes, and what becomes of them: a registered agent, another key.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
-import type { AskedBounds, AskedEnrolment, AskedLimits, AskedState, Asking, PendingBlock, Rescue, RescueCode } from '../../enrollment-store.ts';
+import type {
+  AskedBounds,
+  AskedEnrolment,
+  AskedLimits,
+  AskedState,
+  Asking,
+  PendingBlock,
+  Rescue,
+  RescueCode,
+} from '../../enrollment-store.ts';
 import { storeFault } from '../../errors.ts';
 import type { AgentRecord, NewAgent } from '../../store.ts';
 import type { agentWrites } from './agents.ts';
 
 const BLOCKS = `SELECT block, count(*) AS pending FROM pending_enrolment WHERE state = 'pending' GROUP BY block ORDER BY pending DESC, block LIMIT ?`;
-const RESCUE_OF = 'SELECT rescue_code.* FROM rescue_code JOIN agent ON agent.key = rescue_code.agent WHERE agent.id = ?';
+const RESCUE_OF =
+  'SELECT rescue_code.* FROM rescue_code JOIN agent ON agent.key = rescue_code.agent WHERE agent.id = ?';
 
-export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey }: Pick<ReturnType<typeof agentWrites>, 'admitAgent' | 'replaceKey'>) {
+export function enrolmentWrites(
+  database: DatabaseSync,
+  { admitAgent, replaceKey }: Pick<ReturnType<typeof agentWrites>, 'admitAgent' | 'replaceKey'>,
+) {
   const get = database.prepare('SELECT * FROM pending_enrolment WHERE key_thumbprint = ?');
   const known = database.prepare('SELECT 1 FROM agent WHERE key_thumbprint = ?');
   const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending'`);
-  const countOfBlock = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending' AND block = ?`);
-  const countOfSite = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending' AND site = ?`);
+  const countOfBlock = database.prepare(
+    `SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending' AND block = ?`,
+  );
+  const countOfSite = database.prepare(
+    `SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending' AND site = ?`,
+  );
   const fullestBlock = database.prepare(BLOCKS);
-  const fullestSite = database.prepare(`SELECT site, count(*) AS pending FROM pending_enrolment WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`);
-  const silentest = (where: string) => database.prepare(`
+  const fullestSite = database.prepare(
+    `SELECT site, count(*) AS pending FROM pending_enrolment WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`,
+  );
+  const silentest = (where: string) =>
+    database.prepare(`
     SELECT key_thumbprint FROM pending_enrolment WHERE state = 'pending' AND ${where} ORDER BY last_asked_at, first_asked_at, key_thumbprint LIMIT 1`);
   const silentOfBlock = silentest('block = ?');
   const silentOfSite = silentest('site = ?');
@@ -25,16 +45,24 @@ export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey
   const insert = database.prepare(`
     INSERT INTO pending_enrolment (key_thumbprint, name, id, csr, address, block, site, transport, first_asked_at, last_asked_at, state)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`);
-  const again = database.prepare('UPDATE pending_enrolment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?');
+  const again = database.prepare(
+    'UPDATE pending_enrolment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?',
+  );
   const askedAgain = database.prepare('UPDATE pending_enrolment SET last_asked_at = ? WHERE key_thumbprint = ?');
   const remove = database.prepare('DELETE FROM pending_enrolment WHERE key_thumbprint = ?');
   const forget = database.prepare(`
     DELETE FROM pending_enrolment WHERE (state = 'pending' AND last_asked_at < ?) OR (state = 'rejected' AND decided_at < ?) OR (state = 'accepted' AND decided_at < ?)`);
-  const decide = database.prepare('UPDATE pending_enrolment SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?');
+  const decide = database.prepare(
+    'UPDATE pending_enrolment SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
+  );
   const keep = database.prepare('UPDATE pending_enrolment SET certificate = ? WHERE key_thumbprint = ?');
-  const putRescue = database.prepare('INSERT OR REPLACE INTO rescue_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?');
+  const putRescue = database.prepare(
+    'INSERT OR REPLACE INTO rescue_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?',
+  );
   const rescueOf = database.prepare(RESCUE_OF);
-  const used = database.prepare('UPDATE rescue_code SET used_by = ? WHERE agent = (SELECT key FROM agent WHERE id = ?)');
+  const used = database.prepare(
+    'UPDATE rescue_code SET used_by = ? WHERE agent = (SELECT key FROM agent WHERE id = ?)',
+  );
 
   function find(keyThumbprint: string): AskedEnrolment {
     const row = get.get(keyThumbprint);
@@ -50,13 +78,17 @@ export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey
     const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
     const ofBlock = integer(countOfBlock.get(block), 'entries');
     if (ofBlock >= mostOfBlock) throw storeFault('enrolments_full_of_address', { most: mostOfBlock, address: block });
-    if (integer(count.get(), 'entries') >= most && !makeRoom(asking, silentBefore)) throw storeFault('enrolments_full', { most });
+    if (integer(count.get(), 'entries') >= most && !makeRoom(asking, silentBefore))
+      throw storeFault('enrolments_full', { most });
     insert.run(keyThumbprint, name, id, csr, address, block, site, transport, now, now);
   }
 
   /** Drops one entry for a newcomer; false when none gives way. */
   function makeRoom({ block, site }: Asking, silentBefore: number): boolean {
-    const row = givesWay(fullestBlock.get(1), 'block', countOfBlock.get(block), silentOfBlock) ?? givesWay(fullestSite.get(), 'site', countOfSite.get(site), silentOfSite) ?? silentSince.get(silentBefore);
+    const row =
+      givesWay(fullestBlock.get(1), 'block', countOfBlock.get(block), silentOfBlock) ??
+      givesWay(fullestSite.get(), 'site', countOfSite.get(site), silentOfSite) ??
+      silentSince.get(silentBefore);
     if (row === undefined) return false;
     remove.run(text(row, 'key_thumbprint'));
     return true;
@@ -67,10 +99,12 @@ export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey
       forgetAsked(bounds);
       const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
       const row = get.get(keyThumbprint);
-      if (row !== undefined && text(row, 'state') === 'accepted' && known.get(keyThumbprint) === undefined) remove.run(keyThumbprint);
+      if (row !== undefined && text(row, 'state') === 'accepted' && known.get(keyThumbprint) === undefined)
+        remove.run(keyThumbprint);
       const entry = get.get(keyThumbprint);
       if (entry === undefined) enter(asking, bounds, now);
-      else if (text(entry, 'state') === 'pending') again.run(name, id, csr, address, block, site, transport, now, keyThumbprint);
+      else if (text(entry, 'state') === 'pending')
+        again.run(name, id, csr, address, block, site, transport, now, keyThumbprint);
       else askedAgain.run(now, keyThumbprint);
       return find(keyThumbprint);
     },
@@ -79,7 +113,8 @@ export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey
 
     acceptEnrolment(csr: string, agent: NewAgent, by: string): AgentRecord {
       const asked = find(agent.keyThumbprint);
-      if (asked.state === 'accepted' || asked.csr !== csr) throw storeFault('enrolment_not_asked', { found: agent.keyThumbprint });
+      if (asked.state === 'accepted' || asked.csr !== csr)
+        throw storeFault('enrolment_not_asked', { found: agent.keyThumbprint });
       const record = admitAgent(agent, by);
       decide.run('accepted', agent.now, by, null, agent.keyThumbprint);
       return record;
@@ -94,8 +129,12 @@ export function enrolmentWrites(database: DatabaseSync, { admitAgent, replaceKey
       keep.run(certificate, keyThumbprint);
     },
 
-    putRescue(agentId: string, { hash, createdAt, createdBy, expiresAt }: Pick<RescueCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>): void {
-      if (putRescue.run(hash, createdAt, createdBy, expiresAt, agentId).changes === 0) throw storeFault('agent_unknown', { id: agentId });
+    putRescue(
+      agentId: string,
+      { hash, createdAt, createdBy, expiresAt }: Pick<RescueCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>,
+    ): void {
+      if (putRescue.run(hash, createdAt, createdBy, expiresAt, agentId).changes === 0)
+        throw storeFault('agent_unknown', { id: agentId });
     },
 
     rescueAgent({ agentId, hash, publicKey, keyThumbprint, now, reason }: Rescue): AgentRecord {
@@ -120,7 +159,8 @@ export function enrolmentReads(database: DatabaseSync) {
   const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending'`);
   const rescueOf = database.prepare(RESCUE_OF);
   return {
-    askedEnrolments: (after: string, prefix: string | null, state: AskedState | null, limit: number) => page.all(after, prefix, state, limit).map(askedRow),
+    askedEnrolments: (after: string, prefix: string | null, state: AskedState | null, limit: number) =>
+      page.all(after, prefix, state, limit).map(askedRow),
     pendingBlocks: (limit: number) => blocks.all(limit).map(blockRow),
     countPendingEnrolments: (): number => integer(count.get(), 'entries'),
     getRescue(agentId: string): RescueCode | undefined {
@@ -131,8 +171,15 @@ export function enrolmentReads(database: DatabaseSync) {
 }
 
 /** The entry to drop of the fullest block or site, if it holds more than the newcomer's even then: two do not push each other out in turns. */
-function givesWay(fullest: Row | undefined, column: 'block' | 'site', own: Row | undefined, silent: StatementSync): Row | undefined {
-  return fullest !== undefined && integer(fullest, 'pending') > integer(own, 'entries') + 1 ? silent.get(text(fullest, column)) : undefined;
+function givesWay(
+  fullest: Row | undefined,
+  column: 'block' | 'site',
+  own: Row | undefined,
+  silent: StatementSync,
+): Row | undefined {
+  return fullest !== undefined && integer(fullest, 'pending') > integer(own, 'entries') + 1
+    ? silent.get(text(fullest, column))
+    : undefined;
 }
 
 function blockRow(row: Row): PendingBlock {

@@ -2,7 +2,12 @@
 // rows an agent may have, and all strangers together.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
-import { INCIDENT_INTERVAL_MS, INCIDENTS_OF_STRANGERS, INCIDENTS_PER_AGENT, INCIDENTS_PER_INTERVAL } from '../../space/bounds.ts';
+import {
+  INCIDENT_INTERVAL_MS,
+  INCIDENTS_OF_STRANGERS,
+  INCIDENTS_PER_AGENT,
+  INCIDENTS_PER_INTERVAL,
+} from '../../space/bounds.ts';
 import type { Incident, NewIncident } from '../../store.ts';
 
 /** The owner of what strangers caused: no agent has an empty id. */
@@ -11,24 +16,38 @@ const STRANGERS = '';
 const STEP_ROWS = 500;
 
 export function incidentWrites(database: DatabaseSync) {
-  const insert = database.prepare('INSERT INTO incident (at, kind, agent_id, address, detail, owner, source, count, last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)');
-  const newest = database.prepare('SELECT key, at, detail FROM incident WHERE owner = ? AND kind = ? AND source = ? ORDER BY key DESC LIMIT ?');
-  const raise = database.prepare('UPDATE incident SET count = count + ?, last_at = max(?, coalesce(last_at, at)) WHERE key = ?');
+  const insert = database.prepare(
+    'INSERT INTO incident (at, kind, agent_id, address, detail, owner, source, count, last_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  );
+  const newest = database.prepare(
+    'SELECT key, at, detail FROM incident WHERE owner = ? AND kind = ? AND source = ? ORDER BY key DESC LIMIT ?',
+  );
+  const raise = database.prepare(
+    'UPDATE incident SET count = count + ?, last_at = max(?, coalesce(last_at, at)) WHERE key = ?',
+  );
   const kept = database.prepare("SELECT entries FROM kept WHERE what = 'incident' AND owner = ?");
-  const remove = database.prepare('DELETE FROM incident WHERE key IN (SELECT key FROM incident WHERE owner = ? ORDER BY key LIMIT ?)');
-  const crowded = database.prepare(`SELECT owner FROM kept WHERE what = 'incident' AND entries > iif(owner = '${STRANGERS}', ${INCIDENTS_OF_STRANGERS}, ${INCIDENTS_PER_AGENT}) LIMIT 1`);
+  const remove = database.prepare(
+    'DELETE FROM incident WHERE key IN (SELECT key FROM incident WHERE owner = ? ORDER BY key LIMIT ?)',
+  );
+  const crowded = database.prepare(
+    `SELECT owner FROM kept WHERE what = 'incident' AND entries > iif(owner = '${STRANGERS}', ${INCIDENTS_OF_STRANGERS}, ${INCIDENTS_PER_AGENT}) LIMIT 1`,
+  );
 
   /** The row of the interval that stands for this one too: that of the same words; any of its kind when there are enough. */
   function rowOf(owner: string, kind: string, source: string, detail: string, at: number): number | undefined {
     const most = owner === STRANGERS ? 1 : INCIDENTS_PER_INTERVAL;
-    const rows = newest.all(owner, kind, source, most).filter((row) => Math.abs(at - integer(row, 'at')) < INCIDENT_INTERVAL_MS);
+    const rows = newest
+      .all(owner, kind, source, most)
+      .filter((row) => Math.abs(at - integer(row, 'at')) < INCIDENT_INTERVAL_MS);
     const same = rows.find((row) => text(row, 'detail') === detail) ?? (rows.length === most ? rows[0] : undefined);
     return same === undefined ? undefined : integer(same, 'key');
   }
 
   function giveWay(owner: string): boolean {
     const row = kept.get(owner);
-    const excess = (row === undefined ? 0 : integer(row, 'entries')) - (owner === STRANGERS ? INCIDENTS_OF_STRANGERS : INCIDENTS_PER_AGENT);
+    const excess =
+      (row === undefined ? 0 : integer(row, 'entries')) -
+      (owner === STRANGERS ? INCIDENTS_OF_STRANGERS : INCIDENTS_PER_AGENT);
     if (excess <= 0) return false;
     remove.run(owner, Math.min(excess, STEP_ROWS));
     return true;
@@ -57,7 +76,8 @@ export function incidentReads(database: DatabaseSync) {
   const incidents = database.prepare('SELECT * FROM incident ORDER BY key DESC LIMIT ?');
   const incidentsOf = database.prepare('SELECT * FROM incident WHERE agent_id = ? ORDER BY key DESC LIMIT ?');
   return {
-    listIncidents: (limit: number, agentId: string | null) => (agentId === null ? incidents.all(limit) : incidentsOf.all(agentId, limit)).map(incidentRow),
+    listIncidents: (limit: number, agentId: string | null) =>
+      (agentId === null ? incidents.all(limit) : incidentsOf.all(agentId, limit)).map(incidentRow),
   };
 }
 

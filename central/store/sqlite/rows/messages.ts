@@ -10,7 +10,15 @@ import type { EventFilter, StoredEvent } from '../../store.ts';
 import { agentKeys } from './agents.ts';
 import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';
-import { packAppended, packEntries, unpackItems, unpackMessages, type PackedAppended, type PackedEntries, type PackedItems } from '../threads/packed-items.ts';
+import {
+  packAppended,
+  packEntries,
+  unpackItems,
+  unpackMessages,
+  type PackedAppended,
+  type PackedEntries,
+  type PackedItems,
+} from '../threads/packed-items.ts';
 
 export interface MessageWritesNeeds {
   readonly outbox: OutboxLog;
@@ -25,7 +33,9 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
   const findOrigin = database.prepare('SELECT key FROM origin WHERE agent_id = ? AND incarnation = ?');
   const addOrigin = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?)');
   // The cursor is null: one more than the newest.
-  const addEvent = database.prepare('INSERT INTO event (cursor, origin, number, received_at, type, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const addEvent = database.prepare(
+    'INSERT INTO event (cursor, origin, number, received_at, type, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  );
   const newestEvent = database.prepare('SELECT coalesce(max(cursor), 0) AS newest FROM event');
   let gap = integerOrNull(database.prepare('SELECT max(through) AS through FROM event_gap').get(), 'through');
 
@@ -40,8 +50,20 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
     return row === undefined ? Number(addOrigin.run(agentId, incarnation).lastInsertRowid) : integer(row, 'key');
   }
 
-  function recordRestart(agentId: string, direction: 'up' | 'down', incarnation: string, missing: Range, at: number): void {
-    const detail = JSON.stringify({ recovered: false, direction, from: missing.from, through: missing.through, incarnation });
+  function recordRestart(
+    agentId: string,
+    direction: 'up' | 'down',
+    incarnation: string,
+    missing: Range,
+    at: number,
+  ): void {
+    const detail = JSON.stringify({
+      recovered: false,
+      direction,
+      from: missing.from,
+      through: missing.through,
+      incarnation,
+    });
     incidents.recordIncident({ at, kind: 'log_restarted', agentId, address: null, detail });
   }
 
@@ -63,7 +85,19 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
     expireCommands(now: number, limit: number): number {
       const expired = outbox.expire(now, limit);
       for (const { peer, number, id, reason, json } of expired) {
-        deadLetters.recordDeadLetters([{ at: now, direction: 'down', agentId: text(idOfKey.get(peer), 'id'), number, through: number, count: 1, id, reason, json }]);
+        deadLetters.recordDeadLetters([
+          {
+            at: now,
+            direction: 'down',
+            agentId: text(idOfKey.get(peer), 'id'),
+            number,
+            through: number,
+            count: 1,
+            id,
+            reason,
+            json,
+          },
+        ]);
       }
       return expired.length;
     },
@@ -83,7 +117,15 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
           if (reused.has(index)) givenUp.keep(first + index, item.message, ID_REUSED);
           if (fresh[index] !== true) continue;
           origin ??= originOf(agentId, incarnation);
-          addEvent.run(cursorBehindGap(), origin, first + index, now, item.message.type, item.message.source, item.message.json);
+          addEvent.run(
+            cursorBehindGap(),
+            origin,
+            first + index,
+            now,
+            item.message.type,
+            item.message.source,
+            item.message.json,
+          );
         } else givenUp.add(first + index, item);
       }
       deadLetters.recordDeadLetters(givenUp.letters());
@@ -108,10 +150,13 @@ export function messageReads(database: DatabaseSync) {
   const keyOf = database.prepare('SELECT key FROM agent WHERE id = ?');
   const outbox = database.prepare(READ_OUTBOX);
   const last = database.prepare('SELECT coalesce(max(cursor), 0) AS last FROM event');
-  const select = 'SELECT cursor, agent_id, incarnation, number, received_at, json FROM event JOIN origin ON origin.key = event.origin';
+  const select =
+    'SELECT cursor, agent_id, incarnation, number, received_at, json FROM event JOIN origin ON origin.key = event.origin';
   const range = 'cursor > ?1 AND cursor <= ?2 AND (?4 IS NULL OR type = ?4) AND (?5 IS NULL OR source = ?5)';
   const all = database.prepare(`${select} WHERE ${range} AND ?6 IS NULL ORDER BY cursor LIMIT ?3`);
-  const ofAgent = database.prepare(`${select} WHERE event.origin IN (SELECT key FROM origin WHERE agent_id = ?6) AND ${range} ORDER BY cursor LIMIT ?3`);
+  const ofAgent = database.prepare(
+    `${select} WHERE event.origin IN (SELECT key FROM origin WHERE agent_id = ?6) AND ${range} ORDER BY cursor LIMIT ?3`,
+  );
 
   const lastCursor = (): number => integer(last.get(), 'last');
 

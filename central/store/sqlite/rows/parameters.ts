@@ -25,7 +25,8 @@ export function parameterWrites(database: DatabaseSync, audit: Audit) {
   return {
     saveParameters(change: ParameterChange): ParameterSnapshot {
       const found = integer(version.get(), 'version');
-      if (found !== change.expectedVersion) throw storeFault('version_conflict', { found, expected: change.expectedVersion });
+      if (found !== change.expectedVersion)
+        throw storeFault('version_conflict', { found, expected: change.expectedVersion });
       for (const row of change.rows) upsert.run(row.name, row.value, row.changedBy, row.changedAt);
       advance.run(change.pending === null ? null : JSON.stringify(change.pending));
       audit.appendAudit(change.audit);
@@ -36,7 +37,9 @@ export function parameterWrites(database: DatabaseSync, audit: Audit) {
 
 export function parameterReads(database: DatabaseSync) {
   // One statement, and so one snapshot: version, pending mark and values always belong together.
-  const all = database.prepare('SELECT version, pending, name, value, changed_by, changed_at FROM parameter_state LEFT JOIN parameter ORDER BY name');
+  const all = database.prepare(
+    'SELECT version, pending, name, value, changed_by, changed_at FROM parameter_state LEFT JOIN parameter ORDER BY name',
+  );
   return {
     loadParameters(): ParameterSnapshot {
       const rows = all.all();
@@ -45,7 +48,12 @@ export function parameterReads(database: DatabaseSync) {
         version: integer(rows[0], 'version'),
         rows: rows
           .filter((row) => row['name'] !== null)
-          .map((row) => ({ name: text(row, 'name'), value: textOrNull(row, 'value'), changedBy: text(row, 'changed_by'), changedAt: integer(row, 'changed_at') })),
+          .map((row) => ({
+            name: text(row, 'name'),
+            value: textOrNull(row, 'value'),
+            changedBy: text(row, 'changed_by'),
+            changedAt: integer(row, 'changed_at'),
+          })),
         // Written by saveParameters from a PendingChange, in this schema version.
         pending: pending === null ? null : (JSON.parse(pending) as PendingChange),
       };
@@ -54,10 +62,15 @@ export function parameterReads(database: DatabaseSync) {
 }
 
 export function keyMaterialWrites(database: DatabaseSync, audit: Audit) {
-  const upsert = database.prepare('INSERT INTO key_material (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value');
+  const upsert = database.prepare(
+    'INSERT INTO key_material (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+  );
   const remove = database.prepare('DELETE FROM key_material WHERE name = ?');
   return {
-    putKeyMaterial(entries: readonly { readonly name: string; readonly value: string | null }[], entry: AuditEntry): void {
+    putKeyMaterial(
+      entries: readonly { readonly name: string; readonly value: string | null }[],
+      entry: AuditEntry,
+    ): void {
       for (const { name, value } of entries) {
         if (value === null) remove.run(name);
         else upsert.run(name, value);

@@ -7,14 +7,22 @@ import { storeFault } from '../../errors.ts';
 import type { ApiTokenRecord, EnrolmentTokenRecord, Role } from '../../store.ts';
 
 export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCentral: ReadonlySet<string>) {
-  const addApi = database.prepare('INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const addApi = database.prepare(
+    'INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  );
   const removeApi = database.prepare('DELETE FROM api_token WHERE id = ?');
-  const administrators = database.prepare(`SELECT count(*) AS others FROM api_token WHERE role = 'administrator' AND id <> ? AND (expires_at IS NULL OR expires_at > ?)`);
+  const administrators = database.prepare(
+    `SELECT count(*) AS others FROM api_token WHERE role = 'administrator' AND id <> ? AND (expires_at IS NULL OR expires_at > ?)`,
+  );
   const getApi = database.prepare('SELECT role FROM api_token WHERE id = ?');
-  const addEnrolment = database.prepare('INSERT INTO enrolment_token (id, hash, created_at, created_by, expires_at, uses, max_uses, agent_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+  const addEnrolment = database.prepare(
+    'INSERT INTO enrolment_token (id, hash, created_at, created_by, expires_at, uses, max_uses, agent_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  );
   const getEnrolment = database.prepare('SELECT * FROM enrolment_token WHERE id = ?');
   const removeEnrolment = database.prepare('DELETE FROM enrolment_token WHERE id = ?');
-  const bound = database.prepare('SELECT 1 FROM enrolment_token WHERE agent_name = ? COLLATE NOCASE AND uses < max_uses AND expires_at > ?');
+  const bound = database.prepare(
+    'SELECT 1 FROM enrolment_token WHERE agent_name = ? COLLATE NOCASE AND uses < max_uses AND expires_at > ?',
+  );
   const use = database.prepare('UPDATE enrolment_token SET uses = uses + 1 WHERE id = ?');
 
   const countApi = database.prepare('SELECT count(*) AS tokens FROM api_token');
@@ -24,25 +32,40 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
   return {
     /** Errors: api_tokens_full. */
     addApiToken(token: ApiTokenRecord): void {
-      if (integer(countApi.get(), 'tokens') >= MAX_API_TOKENS) throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
+      if (integer(countApi.get(), 'tokens') >= MAX_API_TOKENS)
+        throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
       addApi.run(token.id, token.name, token.role, token.hash, token.createdAt, token.createdBy, token.expiresAt);
     },
 
     removeApiToken(id: string): void {
       const row = getApi.get(id);
       if (row === undefined) throw storeFault('token_unknown', { id });
-      if (text(row, 'role') === 'administrator' && integer(administrators.get(id, now()), 'others') === 0) throw storeFault('last_administrator', { id });
+      if (text(row, 'role') === 'administrator' && integer(administrators.get(id, now()), 'others') === 0)
+        throw storeFault('last_administrator', { id });
       removeApi.run(id);
     },
 
     /** Errors: agent_name_reserved, enrollment_tokens_full. Who may make one for the Central agent is decided above (central/enrollment/tokens.ts). */
     addEnrolmentToken(token: EnrolmentTokenRecord): void {
       const { agentName } = token;
-      const found = agentName === null || agentName.toLowerCase() === CENTRAL_AGENT_NAME ? undefined : reservation(agentName, namesOfCentral);
+      const found =
+        agentName === null || agentName.toLowerCase() === CENTRAL_AGENT_NAME
+          ? undefined
+          : reservation(agentName, namesOfCentral);
       if (found !== undefined) throw storeFault('agent_name_reserved', { name: agentName ?? '', found });
       forgetExpired.run(token.createdAt - EXPIRED_ENROLLMENT_TOKEN_MS);
-      if (integer(countEnrolment.get(), 'tokens') >= MAX_ENROLLMENT_TOKENS) throw storeFault('enrollment_tokens_full', { most: MAX_ENROLLMENT_TOKENS });
-      addEnrolment.run(token.id, token.hash, token.createdAt, token.createdBy, token.expiresAt, token.uses, token.maxUses, token.agentName);
+      if (integer(countEnrolment.get(), 'tokens') >= MAX_ENROLLMENT_TOKENS)
+        throw storeFault('enrollment_tokens_full', { most: MAX_ENROLLMENT_TOKENS });
+      addEnrolment.run(
+        token.id,
+        token.hash,
+        token.createdAt,
+        token.createdBy,
+        token.expiresAt,
+        token.uses,
+        token.maxUses,
+        token.agentName,
+      );
     },
 
     removeEnrolmentToken(id: string): void {
@@ -60,7 +83,8 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
       if (row === undefined) throw storeFault('token_unknown', { id });
       const token = enrolmentToken(row);
       if (token.uses >= token.maxUses) throw storeFault('token_used', { id, uses: token.maxUses });
-      if (token.expiresAt <= at) throw storeFault('token_expired', { id, expiry: new Date(token.expiresAt).toISOString() });
+      if (token.expiresAt <= at)
+        throw storeFault('token_expired', { id, expiry: new Date(token.expiresAt).toISOString() });
       use.run(id);
       return token;
     },

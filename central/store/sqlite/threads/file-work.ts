@@ -32,9 +32,11 @@ const methods = {
     attempt(path, () =>
       withReadOnly(path, (database) => {
         const application = pragma(database, 'application_id');
-        if (application !== APPLICATION_ID) throw backupFault('backup_unsound', { found: `it is no store of Central (application_id ${application})` });
+        if (application !== APPLICATION_ID)
+          throw backupFault('backup_unsound', { found: `it is no store of Central (application_id ${application})` });
         const version = pragma(database, 'user_version');
-        if (version > MIGRATIONS.length) throw backupFault('backup_newer', { found: `schema ${version}`, known: `schema ${MIGRATIONS.length}` });
+        if (version > MIGRATIONS.length)
+          throw backupFault('backup_newer', { found: `schema ${version}`, known: `schema ${MIGRATIONS.length}` });
         const found = database.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];
         if (found !== 'ok') throw backupFault('backup_unsound', { found: String(found).replaceAll('\n', ' ') });
       }),
@@ -46,7 +48,8 @@ const methods = {
     const rows: KeyMaterialRow[] = [];
     attempt(path, () =>
       withReadOnly(path, (database) => {
-        for (const row of database.prepare('SELECT name, value FROM key_material').iterate()) rows.push({ name: text(row, 'name'), value: text(row, 'value') });
+        for (const row of database.prepare('SELECT name, value FROM key_material').iterate())
+          rows.push({ name: text(row, 'name'), value: text(row, 'value') });
       }),
     );
     return rows;
@@ -56,16 +59,37 @@ const methods = {
    * Brings it to this version's schema, takes the private keys as given, writes the audit entry into it, keeps the cursors through `lastCursor`, which its
    * predecessor gave, from being given again, and records the commands that only the predecessor (`replaced`) holds.
    */
-  prepareStore(path: string, { keys, audit: entry }: { readonly keys: readonly KeyMaterialRow[]; readonly audit: AuditEntry }, lastCursor: number, replaced: string): void {
+  prepareStore(
+    path: string,
+    { keys, audit: entry }: { readonly keys: readonly KeyMaterialRow[]; readonly audit: AuditEntry },
+    lastCursor: number,
+    replaced: string,
+  ): void {
     attempt(path, () => {
-      const database = openDatabase({ path, applicationId: APPLICATION_ID, migrations: MIGRATIONS, cacheKiB: READER_CACHE_KIB, checkpointPages: CHECKPOINT_PAGES });
+      const database = openDatabase({
+        path,
+        applicationId: APPLICATION_ID,
+        migrations: MIGRATIONS,
+        cacheKiB: READER_CACHE_KIB,
+        checkpointPages: CHECKPOINT_PAGES,
+      });
       try {
         database.exec('BEGIN IMMEDIATE');
-        for (const { name, value } of keys) database.prepare('UPDATE key_material SET value = ? WHERE name = ?').run(value, name);
+        for (const { name, value } of keys)
+          database.prepare('UPDATE key_material SET value = ? WHERE name = ?').run(value, name);
         auditWrites(database).appendAudit(entry);
-        for (const incident of forgottenCommands(database, replaced, entry.at)) incidentWrites(database).recordIncident(incident);
-        const newest = integer(database.prepare('SELECT max(coalesce((SELECT max(cursor) FROM event), 0), coalesce((SELECT max(through) FROM event_gap), 0)) AS newest').get(), 'newest');
-        if (lastCursor > newest) database.prepare('INSERT INTO event_gap (before, through) VALUES (?, ?)').run(newest, lastCursor);
+        for (const incident of forgottenCommands(database, replaced, entry.at))
+          incidentWrites(database).recordIncident(incident);
+        const newest = integer(
+          database
+            .prepare(
+              'SELECT max(coalesce((SELECT max(cursor) FROM event), 0), coalesce((SELECT max(through) FROM event_gap), 0)) AS newest',
+            )
+            .get(),
+          'newest',
+        );
+        if (lastCursor > newest)
+          database.prepare('INSERT INTO event_gap (before, through) VALUES (?, ?)').run(newest, lastCursor);
         database.exec('COMMIT');
       } finally {
         // Folds its write-ahead log into the file: from here on it is one file.
@@ -80,17 +104,33 @@ const methods = {
  * on disk, and no log of any side will show that they are gone.
  */
 function forgottenCommands(restored: DatabaseSync, replaced: string, at: number): NewIncident[] {
-  const logOf = restored.prepare('SELECT incarnation, next FROM outbox_log JOIN agent ON agent.key = peer WHERE agent.id = ?');
+  const logOf = restored.prepare(
+    'SELECT incarnation, next FROM outbox_log JOIN agent ON agent.key = peer WHERE agent.id = ?',
+  );
   const found: NewIncident[] = [];
   withReadOnly(replaced, (database) => {
-    for (const row of database.prepare('SELECT agent.id AS id, incarnation, acknowledged, next FROM outbox_log JOIN agent ON agent.key = peer').iterate()) {
+    for (const row of database
+      .prepare('SELECT agent.id AS id, incarnation, acknowledged, next FROM outbox_log JOIN agent ON agent.key = peer')
+      .iterate()) {
       const agentId = text(row, 'id');
       const known = logOf.get(agentId);
       const same = known !== undefined && text(known, 'incarnation') === text(row, 'incarnation');
       const from = Math.max(integer(row, 'acknowledged') + 1, same ? integer(known, 'next') : 1);
       const through = integer(row, 'next') - 1;
       if (from > through) continue;
-      found.push({ at, kind: 'commands_forgotten', agentId, address: null, detail: JSON.stringify({ recovered: false, direction: 'down', from, through, incarnation: text(row, 'incarnation') }) });
+      found.push({
+        at,
+        kind: 'commands_forgotten',
+        agentId,
+        address: null,
+        detail: JSON.stringify({
+          recovered: false,
+          direction: 'down',
+          from,
+          through,
+          incarnation: text(row, 'incarnation'),
+        }),
+      });
     }
   });
   return found;
@@ -117,9 +157,14 @@ function attempt(file: string, work: () => void): void {
 
 function faultOf(error: unknown, path: string): CodedError {
   if (isCoded(error) && error.code.startsWith('backup_')) return error;
-  if (isCoded(error, 'data_newer')) return backupFault('backup_newer', { found: 'its schema', known: `schema ${MIGRATIONS.length}` }, error);
-  if (isCoded(error, 'data_damaged', 'data_foreign')) return backupFault('backup_unsound', { found: error.message }, error);
-  const code = error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : undefined;
+  if (isCoded(error, 'data_newer'))
+    return backupFault('backup_newer', { found: 'its schema', known: `schema ${MIGRATIONS.length}` }, error);
+  if (isCoded(error, 'data_damaged', 'data_foreign'))
+    return backupFault('backup_unsound', { found: error.message }, error);
+  const code =
+    error instanceof Error && 'errcode' in error && typeof error.errcode === 'number'
+      ? error.errcode & 0xff
+      : undefined;
   // CORRUPT and NOTADB (sqlite.org/rescode.html).
   if (code === 11 || code === 26) return backupFault('backup_unsound', { found: textOf(error) }, error);
   return backupFault('backup_failed', { found: textOf(error), path }, error);

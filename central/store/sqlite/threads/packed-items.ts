@@ -14,7 +14,16 @@ export function packItems(items: readonly Item[]): PackedItems {
     if (item.kind === 'message') {
       const { id, source, type, json, expiresAt, dataHash } = item.message;
       packed.push(item.kind, id, source, type, json, expiresAt, dataHash);
-    } else packed.push(item.kind, item.id, item.source, item.reason, item.kind === 'rejected' ? item.json : null, null, null);
+    } else
+      packed.push(
+        item.kind,
+        item.id,
+        item.source,
+        item.reason,
+        item.kind === 'rejected' ? item.json : null,
+        null,
+        null,
+      );
   }
   return packed;
 }
@@ -57,7 +66,8 @@ export function unpackItems(packed: PackedItems): Item[] {
 /** Commands on their way to the writing thread. */
 export function packMessages(messages: readonly Message[]): PackedItems {
   const packed: (string | number | null)[] = [];
-  for (const { id, source, type, json, expiresAt, dataHash } of messages) packed.push('message', id, source, type, json, expiresAt, dataHash);
+  for (const { id, source, type, json, expiresAt, dataHash } of messages)
+    packed.push('message', id, source, type, json, expiresAt, dataHash);
   return packed;
 }
 
@@ -79,7 +89,8 @@ export function packAppended(appended: readonly Appended[]): PackedAppended {
 export function unpackAppended(packed: PackedAppended): Appended[] {
   const appended: Appended[] = [];
   // Written by `packAppended`.
-  for (let at = 0; at < packed.length; at += 2) appended.push({ outcome: packed[at], number: packed[at + 1] } as Appended);
+  for (let at = 0; at < packed.length; at += 2)
+    appended.push({ outcome: packed[at], number: packed[at + 1] } as Appended);
   return appended;
 }
 
@@ -99,7 +110,13 @@ export function unpackEntries(packed: PackedEntries): OutboxEntry[] {
   for (let at = 0; at < packed.length; at += ENTRY_MEMBERS) {
     // Written by `packEntries`.
     const [number, bytes] = [packed[at] as number, packed[at + 3] as number];
-    entries.push({ number, id: packed[at + 1] as string, json: packed[at + 2] as string, bytes, expiresAt: packed[at + 4] as number | null });
+    entries.push({
+      number,
+      id: packed[at + 1] as string,
+      json: packed[at + 2] as string,
+      bytes,
+      expiresAt: packed[at + 4] as number | null,
+    });
   }
   return entries;
 }

@@ -11,7 +11,11 @@ if (parentPort === null) throw new Error('reader.ts is a thread of sqlite-store.
 const { folder, namesOfCentral } = workerData as ThreadData;
 try {
   const database = openReader(databasePath(folder), READER_CACHE_KIB);
-  serveReader(parentPort, { methods: createReads(database, namesOfCentral), failure: (error) => storeFailure(error, folder), close: () => database.close() });
+  serveReader(parentPort, {
+    methods: createReads(database, namesOfCentral),
+    failure: (error) => storeFailure(error, folder),
+    close: () => database.close(),
+  });
 } catch (error) {
   refuse(parentPort, error);
 }

@@ -4,7 +4,11 @@ import type { FileWork } from './file-work.ts';
 
 export async function withStoreFiles<T>(work: (files: WorkerHost<FileWork>) => Promise<T>): Promise<T> {
   // Its calls reject with what went wrong; a thread that dies has nobody else to tell.
-  const files = new WorkerHost<FileWork>({ url: workerUrl('./file-work', import.meta.url), workerData: null, onFailure: () => undefined });
+  const files = new WorkerHost<FileWork>({
+    url: workerUrl('./file-work', import.meta.url),
+    workerData: null,
+    onFailure: () => undefined,
+  });
   try {
     await files.started();
     return await work(files);

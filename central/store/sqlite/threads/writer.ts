@@ -6,7 +6,14 @@ import { storeFailure } from '../../../../shared/sqlite/errors.ts';
 import { transactionExecutor } from '../../../../shared/sqlite/transaction.ts';
 import { refuse, serveWriter } from '../../../../shared/sqlite/worker/side.ts';
 import { APPLICATION_ID, MIGRATIONS } from '../migrations.ts';
-import { CHECKPOINT_PAGES, databasePath, LOG_CHECK_COMMITS, LOG_MAX_BYTES, WRITER_CACHE_KIB, type ThreadData } from './thread-data.ts';
+import {
+  CHECKPOINT_PAGES,
+  databasePath,
+  LOG_CHECK_COMMITS,
+  LOG_MAX_BYTES,
+  WRITER_CACHE_KIB,
+  type ThreadData,
+} from './thread-data.ts';
 import { DiskSpace } from '../space.ts';
 import { createWrites } from './writes.ts';
 
@@ -15,15 +22,34 @@ if (parentPort === null) throw new Error('writer.ts is a thread of sqlite-store.
 const { folder, deduplicationMs, namesOfCentral } = workerData as ThreadData;
 const path = databasePath(folder);
 try {
-  const database = openDatabase({ path, applicationId: APPLICATION_ID, migrations: MIGRATIONS, cacheKiB: WRITER_CACHE_KIB, checkpointPages: CHECKPOINT_PAGES });
+  const database = openDatabase({
+    path,
+    applicationId: APPLICATION_ID,
+    migrations: MIGRATIONS,
+    cacheKiB: WRITER_CACHE_KIB,
+    checkpointPages: CHECKPOINT_PAGES,
+  });
   // What is deleted or overwritten is zeroed in the pages that are written anyway: a key from before it was sealed does not live on.
   database.exec('PRAGMA secure_delete = FAST');
   const inTransaction = transactionExecutor(database);
   let commits = 0;
   let held = 0;
-  const space = new DiskSpace({ database, folder, path, statfs: (of) => statfsSync(of), logHeld: () => held > 0, clock: () => performance.now() });
+  const space = new DiskSpace({
+    database,
+    folder,
+    path,
+    statfs: (of) => statfsSync(of),
+    logHeld: () => held > 0,
+    clock: () => performance.now(),
+  });
   serveWriter(parentPort, {
-    methods: createWrites(database, { deduplicationMs, namesOfCentral, space, now: Date.now, holdLog: (hold) => void (held += hold ? 1 : -1) }),
+    methods: createWrites(database, {
+      deduplicationMs,
+      namesOfCentral,
+      space,
+      now: Date.now,
+      holdLog: (hold) => void (held += hold ? 1 : -1),
+    }),
     execute(batch) {
       space.measure();
       const outcomes = inTransaction(batch);

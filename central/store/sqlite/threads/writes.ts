@@ -42,8 +42,14 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
   const incidents = incidentWrites(database);
   const certificates = certificateWrites(database);
   let bounds: StoreBounds = DEFAULT_BOUNDS;
-  const deadLetters = deadLetterWrites(database, { bounds: () => bounds, recordIncident: (incident) => incidents.recordIncident(incident) });
-  const quotas = dayQuotas(database, { bounds: () => bounds, recordIncident: (incident) => incidents.recordIncident(incident) });
+  const deadLetters = deadLetterWrites(database, {
+    bounds: () => bounds,
+    recordIncident: (incident) => incidents.recordIncident(incident),
+  });
+  const quotas = dayQuotas(database, {
+    bounds: () => bounds,
+    recordIncident: (incident) => incidents.recordIncident(incident),
+  });
   const agents = agentWrites(database, { outbox, inbox, tokens, certificates, namesOfCentral, now: options.now });
   const { space } = options;
   const enrolments = enrolmentWrites(database, agents);

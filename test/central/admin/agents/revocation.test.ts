@@ -5,10 +5,23 @@ import { startRest } from '../rest.ts';
 
 test('an administrator revokes, nobody else; the answer is the agent with its certificate and the reason', async () => {
   const rest = await startRest();
-  const certificate = { thumbprint: 'c', serial: '1', issuer: 'r', keyThumbprint: 'k', notBefore: 0, notAfter: 0, issuedAt: 0, installedAt: null, revoked: { at: 0, reason: 'keyCompromise' as const } };
+  const certificate = {
+    thumbprint: 'c',
+    serial: '1',
+    issuer: 'r',
+    keyThumbprint: 'k',
+    notBefore: 0,
+    notAfter: 0,
+    issuedAt: 0,
+    installedAt: null,
+    revoked: { at: 0, reason: 'keyCompromise' as const },
+  };
   rest.agents.push({ ...agentRecord({ name: 'a' }), certificate });
-  for (const as of ['viewer', 'operator'] as const) expect((await rest.request('POST', '/agents/a/revoke', { as, body: {} })).status).toBe(403);
-  const answer = await rest.request('POST', '/agents/a/revoke', { body: { reason: 'keyCompromise', comment: 'stolen', ticket: 'T' } });
+  for (const as of ['viewer', 'operator'] as const)
+    expect((await rest.request('POST', '/agents/a/revoke', { as, body: {} })).status).toBe(403);
+  const answer = await rest.request('POST', '/agents/a/revoke', {
+    body: { reason: 'keyCompromise', comment: 'stolen', ticket: 'T' },
+  });
   expect([answer.status, await answer.json()]).toEqual([
     200,
     expect.objectContaining({
@@ -16,18 +29,34 @@ test('an administrator revokes, nobody else; the answer is the agent with its ce
       state: 'Revoked',
       renewal: null,
       revocation: { at: expect.stringMatching(/Z$/), reason: 'keyCompromise' },
-      certificate: { thumbprint: 'c', serial: '1', issuer: 'r', notBefore: '1970-01-01T00:00:00.000Z', notAfter: '1970-01-01T00:00:00.000Z', revoked: { at: '1970-01-01T00:00:00.000Z', reason: 'keyCompromise' } },
+      certificate: {
+        thumbprint: 'c',
+        serial: '1',
+        issuer: 'r',
+        notBefore: '1970-01-01T00:00:00.000Z',
+        notAfter: '1970-01-01T00:00:00.000Z',
+        revoked: { at: '1970-01-01T00:00:00.000Z', reason: 'keyCompromise' },
+      },
     }),
   ]);
   expect((await rest.request('POST', '/agents/b/revoke')).status).toBe(404);
-  for (const body of [{ reason: 'superseded' }, { reason: 'because' }, { reasons: 'keyCompromise' }]) expect((await rest.request('POST', '/agents/a/revoke', { body })).status).toBe(400);
+  for (const body of [{ reason: 'superseded' }, { reason: 'because' }, { reasons: 'keyCompromise' }])
+    expect((await rest.request('POST', '/agents/a/revoke', { body })).status).toBe(400);
   expect((await rest.request('GET', '/agents?state=Revoked')).status).toBe(200);
 });
 
 test('the lists are for everybody, with the type that verifiers know', async () => {
   const rest = await startRest();
   const der = await fetch(`${rest.url}/crl.der`);
-  expect([der.status, der.headers.get('content-type'), await der.text()]).toEqual([200, 'application/pkix-crl', 'list']);
+  expect([der.status, der.headers.get('content-type'), await der.text()]).toEqual([
+    200,
+    'application/pkix-crl',
+    'list',
+  ]);
   const pem = await fetch(`${rest.url}/crl.pem`);
-  expect([pem.status, pem.headers.get('content-type'), await pem.text()]).toEqual([200, 'application/x-pem-file', expect.stringContaining('BEGIN X509 CRL')]);
+  expect([pem.status, pem.headers.get('content-type'), await pem.text()]).toEqual([
+    200,
+    'application/x-pem-file',
+    expect.stringContaining('BEGIN X509 CRL'),
+  ]);
 });

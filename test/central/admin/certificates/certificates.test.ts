@@ -8,7 +8,18 @@ import type { MemoryStore } from '../../fakes.ts';
 import { startRest } from '../rest.ts';
 
 const READING = ['/ca', '/certificate', '/certificates'];
-const WRITING = ['/ca/export', '/ca/import', '/certificate/request', '/certificate/install', '/certificate/import', '/certificate/generate', '/certificate/activate', '/certificate/restore', '/certificate/confirm', '/certificate/undo'];
+const WRITING = [
+  '/ca/export',
+  '/ca/import',
+  '/certificate/request',
+  '/certificate/install',
+  '/certificate/import',
+  '/certificate/generate',
+  '/certificate/activate',
+  '/certificate/restore',
+  '/certificate/confirm',
+  '/certificate/undo',
+];
 
 /** Real credentials with their private key behind the routes, which only pass on what they are asked to. */
 async function start() {
@@ -16,15 +27,30 @@ async function start() {
   const rest = await startRest(async (store: MemoryStore): Promise<Partial<AdminServices>> => {
     const authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
     const identity = await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now: Date.now });
-    const certificate = await identity.make({ names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 30 });
+    const certificate = await identity.make({
+      names: ['central.test'],
+      subjectAlternativeNames: [],
+      distinguishedName: '',
+      lifetimeDays: 30,
+    });
     const swap = async (...all: unknown[]): Promise<SwapReport> => {
       asked.push(all);
       return { dryRun: false, staged: false, certificate, cutOff: [], notices: [], pending: null };
     };
     return {
-      authorityService: { generations: () => authority.generations(), export: async () => ({ generation: authority.current(), file: Buffer.from('sealed') }), import: async () => ({ dryRun: false, generation: authority.current(), cutOff: [], notices: [] }) },
+      authorityService: {
+        generations: () => authority.generations(),
+        export: async () => ({ generation: authority.current(), file: Buffer.from('sealed') }),
+        import: async () => ({ dryRun: false, generation: authority.current(), cutOff: [], notices: [] }),
+      },
       serverCertificates: {
-        slots: () => ({ current: certificate, previous: certificate, staged: certificate, request: { csr: 'csr', key: authority.current().key, madeAt: 0 }, pending: undefined }),
+        slots: () => ({
+          current: certificate,
+          previous: certificate,
+          staged: certificate,
+          request: { csr: 'csr', key: authority.current().key, madeAt: 0 },
+          pending: undefined,
+        }),
         pending: () => null,
         request: async () => 'csr',
         install: swap,
@@ -48,14 +74,20 @@ test('reading needs a viewer, everything else an administrator', async () => {
     expect((await rest.request('GET', path, { as: 'viewer' })).status, path).toBe(200);
     expect((await rest.request('GET', path, { as: null })).status, path).toBe(401);
   }
-  for (const path of WRITING) expect((await rest.request('POST', path, { as: 'operator', body: {} })).status, path).toBe(403);
+  for (const path of WRITING)
+    expect((await rest.request('POST', path, { as: 'operator', body: {} })).status, path).toBe(403);
   expect((await rest.request('DELETE', '/certificate/staged', { as: 'operator' })).status).toBe(403);
   expect((await rest.request('DELETE', '/certificate/staged')).status).toBe(204);
 });
 
 test('no answer carries a private key, though it stands beside what is answered', async () => {
   const { rest } = await start();
-  const bodies: Readonly<Record<string, unknown>> = { '/ca/export': { password: 'x' }, '/ca/import': { file: 'AAAA' }, '/certificate/install': { file: 'AAAA' }, '/certificate/import': { file: 'AAAA' } };
+  const bodies: Readonly<Record<string, unknown>> = {
+    '/ca/export': { password: 'x' },
+    '/ca/import': { file: 'AAAA' },
+    '/certificate/install': { file: 'AAAA' },
+    '/certificate/import': { file: 'AAAA' },
+  };
   const answers = [...READING.map((path) => ['GET', path] as const), ...WRITING.map((path) => ['POST', path] as const)];
   for (const [method, path] of answers) {
     const answer = await rest.request(method, path, method === 'GET' ? {} : { body: bodies[path] ?? {} });
@@ -63,16 +95,48 @@ test('no answer carries a private key, though it stands beside what is answered'
     expect([path, answer.status], text).toEqual([path, path === '/certificate/request' ? 201 : 200]);
     expect(text, path).not.toContain('PRIVATE KEY');
   }
-  expect((await rest.request('POST', '/ca/export', { body: { password: 'x' } })).headers.get('cache-control')).toBe('no-store');
+  expect((await rest.request('POST', '/ca/export', { body: { password: 'x' } })).headers.get('cache-control')).toBe(
+    'no-store',
+  );
 });
 
 test('files come as PEM or base64; anything else, and unknown members, are refused before they are looked at', async () => {
   const { rest, asked } = await start();
-  await rest.request('POST', '/certificate/import', { body: { file: '-----BEGIN CERTIFICATE-----\nx', key: 'AAEC', password: 'p', confirm: { withinSeconds: 60 }, stage: true, ticket: 'T' } });
-  expect(asked).toMatchObject([[{ name: 'the file', password: 'p', bytes: Buffer.from('-----BEGIN CERTIFICATE-----\nx'), keyBytes: Buffer.from([0, 1, 2]) }, { stage: true, ticket: 'T', confirm: { withinSeconds: 60, share: 0.9 } }, { who: 'administrator' }]]);
-  for (const body of [{ file: 'no base64!' }, { file: '' }, {}, { file: 'AAAA', force: 'yes' }, { file: 'AAAA', privateKey: 'x' }, { file: 'AAAA', confirm: { withinSeconds: 1 } }]) {
+  await rest.request('POST', '/certificate/import', {
+    body: {
+      file: '-----BEGIN CERTIFICATE-----\nx',
+      key: 'AAEC',
+      password: 'p',
+      confirm: { withinSeconds: 60 },
+      stage: true,
+      ticket: 'T',
+    },
+  });
+  expect(asked).toMatchObject([
+    [
+      {
+        name: 'the file',
+        password: 'p',
+        bytes: Buffer.from('-----BEGIN CERTIFICATE-----\nx'),
+        keyBytes: Buffer.from([0, 1, 2]),
+      },
+      { stage: true, ticket: 'T', confirm: { withinSeconds: 60, share: 0.9 } },
+      { who: 'administrator' },
+    ],
+  ]);
+  for (const body of [
+    { file: 'no base64!' },
+    { file: '' },
+    {},
+    { file: 'AAAA', force: 'yes' },
+    { file: 'AAAA', privateKey: 'x' },
+    { file: 'AAAA', confirm: { withinSeconds: 1 } },
+  ]) {
     const answer = await rest.request('POST', '/certificate/import', { body });
-    expect([answer.status, ((await answer.json()) as { type: string }).type], JSON.stringify(body)).toEqual([400, 'urn:queuegate:error:request_invalid']);
+    expect([answer.status, ((await answer.json()) as { type: string }).type], JSON.stringify(body)).toEqual([
+      400,
+      'urn:queuegate:error:request_invalid',
+    ]);
   }
   expect(asked).toHaveLength(1);
 });

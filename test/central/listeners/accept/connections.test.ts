@@ -20,7 +20,11 @@ const DEADLINE_MS = 400;
 /** How late a timer may be on a busy machine. */
 const LATE_MS = 3_000;
 
-const credentials = { key: readFileSync('test/fixtures/keystores/central.key', 'utf8'), chain: readFileSync('test/fixtures/keystores/central.crt', 'utf8'), root: readFileSync('test/fixtures/keystores/root-ec.crt', 'utf8') };
+const credentials = {
+  key: readFileSync('test/fixtures/keystores/central.key', 'utf8'),
+  chain: readFileSync('test/fixtures/keystores/central.crt', 'utf8'),
+  root: readFileSync('test/fixtures/keystores/root-ec.crt', 'utf8'),
+};
 
 interface Listening {
   readonly port: number;
@@ -34,12 +38,20 @@ async function listen(listener: 'plain' | 'secure', trusted: readonly string[] =
   const tls = listener === 'secure' ? { tls: createTlsServer(credentials, DEADLINE_MS) } : {};
   const onFailure = (fault: CodedError, address: string): void => void wrong.push(`${fault.code} from ${address}`);
   const proxies = new AddressSet(trusted);
-  const connections = new Connections({ http: server, ...tls, deadlineMs: () => DEADLINE_MS, proxies: () => proxies, onFailure });
+  const connections = new Connections({
+    http: server,
+    ...tls,
+    deadlineMs: () => DEADLINE_MS,
+    proxies: () => proxies,
+    onFailure,
+  });
   const { app } = await createAgentSocketApp({
     listener,
     central: 'central.test',
     // Only `run` of it is called.
-    handshake: { run: async (connection: UpgradedConnection) => void upgraded.push(connection) } as unknown as Handshake,
+    handshake: {
+      run: async (connection: UpgradedConnection) => void upgraded.push(connection),
+    } as unknown as Handshake,
     enrolment: { enrol: async () => ({}) },
     revocationLists: { der: async () => Buffer.alloc(0), pem: async () => '' },
     atTheDoor: async () => undefined,
@@ -96,7 +108,9 @@ describe('the wrong protocol', () => {
     const { port, wrong } = await listen('plain');
     const socket = dial(port);
     socket.write(Buffer.from('16030100050100000100', 'hex'));
-    expect((await untilClosed(socket)).text).toMatch(/^HTTP\/1\.1 400 .*This port does not speak TLS: use http:\/\/ or ws:\/\//s);
+    expect((await untilClosed(socket)).text).toMatch(
+      /^HTTP\/1\.1 400 .*This port does not speak TLS: use http:\/\/ or ws:\/\//s,
+    );
     expect(wrong).toEqual(['tls_on_plain from 127.0.0.1']);
     await expect(secured(port)).rejects.toThrow('wrong version number');
   });
@@ -115,7 +129,10 @@ describe('the wrong protocol', () => {
   test('HEAD in plain on the TLS port is the question for the time: answered with it, and no failure', async () => {
     const { port, wrong } = await listen('secure');
     const answer = await fetch(`http://127.0.0.1:${port}/`, { method: 'HEAD' });
-    expect([answer.status, Math.abs(Date.parse(answer.headers.get('date') ?? '') - Date.now()) < 60_000]).toEqual([400, true]);
+    expect([answer.status, Math.abs(Date.parse(answer.headers.get('date') ?? '') - Date.now()) < 60_000]).toEqual([
+      400,
+      true,
+    ]);
     expect(wrong).toEqual([]);
   });
 
@@ -182,16 +199,25 @@ describe('at /agent', () => {
     expect(answer.status).toBe(426);
     expect(answer.headers.get('upgrade')).toBe('websocket');
     expect(answer.headers.get('content-type')).toContain('application/problem+json');
-    expect(await answer.json()).toMatchObject({ type: 'urn:queuegate:error:upgrade_required', status: 426, detail: expect.stringContaining(SUBPROTOCOL) });
+    expect(await answer.json()).toMatchObject({
+      type: 'urn:queuegate:error:upgrade_required',
+      status: 426,
+      detail: expect.stringContaining(SUBPROTOCOL),
+    });
     expect(upgraded).toEqual([]);
   });
 
-  for (const [title, protocols] of [['a wrong subprotocol', ['mqtt', 'queuegate.v0']], ['no subprotocol', []]] as const) {
+  for (const [title, protocols] of [
+    ['a wrong subprotocol', ['mqtt', 'queuegate.v0']],
+    ['no subprotocol', []],
+  ] as const) {
     test(`an upgrade with ${title} gets 426`, async () => {
       const { port, upgraded } = await listen('plain');
       const webSocket = new WebSocket(`ws://127.0.0.1:${port}/agent`, [...protocols]);
       webSocket.on('error', () => undefined);
-      const status = await new Promise((resolve) => webSocket.once('unexpected-response', (_request, response) => resolve(response.statusCode)));
+      const status = await new Promise((resolve) =>
+        webSocket.once('unexpected-response', (_request, response) => resolve(response.statusCode)),
+      );
       expect(status).toBe(426);
       webSocket.terminate();
       expect(upgraded).toEqual([]);
@@ -202,7 +228,9 @@ describe('at /agent', () => {
     test(`the subprotocol among others comes through, and the deadline is the handshake's own from there (${listener})`, async () => {
       const { port, upgraded } = await listen(listener);
       const scheme = listener === 'plain' ? 'ws' : 'wss';
-      const webSocket = new WebSocket(`${scheme}://127.0.0.1:${port}/agent`, ['mqtt', SUBPROTOCOL], { ca: credentials.root });
+      const webSocket = new WebSocket(`${scheme}://127.0.0.1:${port}/agent`, ['mqtt', SUBPROTOCOL], {
+        ca: credentials.root,
+      });
       onTestFinished(() => webSocket.terminate());
       await new Promise((resolve, reject) => webSocket.once('open', resolve).once('error', reject));
       expect(webSocket.protocol).toBe(SUBPROTOCOL);
@@ -261,7 +289,12 @@ describe('a PROXY protocol header', () => {
     ['from anybody else', [], FROM_192_0_2_9, 'proxy_header_untrusted'],
     ['of version 1 from anybody else', [], 'PROXY TCP4 192.0.2.9 192.0.2.1 1 2\r\n', 'proxy_header_untrusted'],
     ['of version 1', ['127.0.0.1'], 'PROXY TCP4 192.0.2.9 192.0.2.1 1 2\r\n', 'proxy_header_version'],
-    ['that is malformed', ['127.0.0.1'], Buffer.from('0d0a0d0a000d0a515549540a2131000c', 'hex'), 'proxy_header_malformed'],
+    [
+      'that is malformed',
+      ['127.0.0.1'],
+      Buffer.from('0d0a0d0a000d0a515549540a2131000c', 'hex'),
+      'proxy_header_malformed',
+    ],
     ['without an end', ['127.0.0.1'], Buffer.from('0d0a0d0a000d0a515549540a2111ffff', 'hex'), 'proxy_header_malformed'],
     ['behind another one', ['127.0.0.1'], Buffer.concat([FROM_192_0_2_9, FROM_192_0_2_9]), 'not_http'],
   ])('%s ends the connection and is recorded', async (_title, trusted, bytes, code) => {

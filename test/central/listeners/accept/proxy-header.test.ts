@@ -9,9 +9,17 @@ const TCP6 = header('2121002420010db80000000000000000000000010000000000000000000
 describe('a PROXY protocol header of version 2', () => {
   it('names the source of a connection over TCP and IPv4 or IPv6, extensions are skipped', () => {
     expect(readProxyHeader(TCP4)).toEqual({ kind: 'present', bytes: 28, source: '192.0.2.9' });
-    expect(readProxyHeader(Buffer.concat([TCP4, Buffer.from('GET / HTTP/1.1')]))).toEqual({ kind: 'present', bytes: 28, source: '192.0.2.9' });
+    expect(readProxyHeader(Buffer.concat([TCP4, Buffer.from('GET / HTTP/1.1')]))).toEqual({
+      kind: 'present',
+      bytes: 28,
+      source: '192.0.2.9',
+    });
     expect(readProxyHeader(TCP6)).toEqual({ kind: 'present', bytes: 52, source: '2001:db8::1' });
-    expect(readProxyHeader(header('21110010c00002097f00000104d223be04000100'))).toEqual({ kind: 'present', bytes: 32, source: '192.0.2.9' });
+    expect(readProxyHeader(header('21110010c00002097f00000104d223be04000100'))).toEqual({
+      kind: 'present',
+      bytes: 32,
+      source: '192.0.2.9',
+    });
   });
 
   it('of a balancer that speaks for itself (LOCAL) names no source', () => {
@@ -20,7 +28,9 @@ describe('a PROXY protocol header of version 2', () => {
   });
 
   it('may come in pieces of any size', () => {
-    for (const whole of [TCP4, TCP6]) for (let length = 1; length < whole.length; length += 1) expect(readProxyHeader(whole.subarray(0, length))).toEqual({ kind: 'incomplete' });
+    for (const whole of [TCP4, TCP6])
+      for (let length = 1; length < whole.length; length += 1)
+        expect(readProxyHeader(whole.subarray(0, length))).toEqual({ kind: 'incomplete' });
     expect(readProxyHeader(Buffer.from('PROX'))).toEqual({ kind: 'incomplete' });
   });
 
@@ -40,8 +50,17 @@ describe('a PROXY protocol header of version 2', () => {
   });
 
   it('is not mistaken for HTTP, TLS or version 1, nor these for it', () => {
-    for (const text of ['GET / HTTP/1.1\r\n', 'POST /enrol', 'PUT /', 'PROPFIND / HTTP/1.1', '\r\nGET /', '\u0016\u0003\u0001']) expect(readProxyHeader(Buffer.from(text, 'latin1'))).toEqual({ kind: 'absent' });
-    for (const text of ['PROXY TCP4 192.0.2.9 192.0.2.1 1234 443\r\n', 'PROXY UNKNOWN\r\n', 'PROXY ']) expect(readProxyHeader(Buffer.from(text, 'latin1'))).toEqual({ kind: 'version1' });
+    for (const text of [
+      'GET / HTTP/1.1\r\n',
+      'POST /enrol',
+      'PUT /',
+      'PROPFIND / HTTP/1.1',
+      '\r\nGET /',
+      '\u0016\u0003\u0001',
+    ])
+      expect(readProxyHeader(Buffer.from(text, 'latin1'))).toEqual({ kind: 'absent' });
+    for (const text of ['PROXY TCP4 192.0.2.9 192.0.2.1 1234 443\r\n', 'PROXY UNKNOWN\r\n', 'PROXY '])
+      expect(readProxyHeader(Buffer.from(text, 'latin1'))).toEqual({ kind: 'version1' });
     expect(readProxyHeader(Buffer.alloc(0))).toEqual({ kind: 'absent' });
   });
 });

@@ -28,7 +28,18 @@ async function listen(more: Partial<RequestGateOptions> = {}) {
   const places = new Places(() => 100);
   const connections = new Connections({ http: server, deadlineMs: () => 10_000, places, turns, onFailure });
   server.on('connection', (socket: Socket) => sockets.push(socket));
-  const gate = new RequestGate({ server, turns, rate: new RequestRate(), unread, unreadOfTokens, addressOf: ({ socket }) => socket.remoteAddress ?? '', placeOf: (socket) => connections.placeOf(socket), takesTokens: false, onFailure, ...more });
+  const gate = new RequestGate({
+    server,
+    turns,
+    rate: new RequestRate(),
+    unread,
+    unreadOfTokens,
+    addressOf: ({ socket }) => socket.remoteAddress ?? '',
+    placeOf: (socket) => connections.placeOf(socket),
+    takesTokens: false,
+    onFailure,
+    ...more,
+  });
   const app = createHttpApp({
     server,
     maxBodyBytes: 1_000,
@@ -75,7 +86,8 @@ function dial(port: number): Socket {
   return socket;
 }
 
-const get = (path: string, ...headers: string[]): string => `GET ${path} HTTP/1.1\r\nHost: c\r\n${headers.map((header) => `${header}\r\n`).join('')}\r\n`;
+const get = (path: string, ...headers: string[]): string =>
+  `GET ${path} HTTP/1.1\r\nHost: c\r\n${headers.map((header) => `${header}\r\n`).join('')}\r\n`;
 const flood = (request: string): string => request.repeat(Math.floor(64_600 / request.length));
 
 async function until(holds: () => boolean): Promise<void> {
@@ -86,7 +98,8 @@ async function until(holds: () => boolean): Promise<void> {
   }
 }
 
-const gone = (socket: Socket): Promise<void> => new Promise((resolve) => socket.once('close', () => resolve()).resume());
+const gone = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => socket.once('close', () => resolve()).resume());
 
 async function textOf(socket: Socket): Promise<string> {
   let text = '';
@@ -99,7 +112,10 @@ describe('requests that are sent without waiting for responses', () => {
   test('64,600 bytes of GET /crl.pem on each of twelve connections that read nothing hold no responses', async () => {
     const { port, faults, sockets, handled, unread } = await listen();
     const before = process.memoryUsage();
-    for (let i = 0; i < 12; i += 1) dial(port).pause().write(flood(get('/crl.pem')));
+    for (let i = 0; i < 12; i += 1)
+      dial(port)
+        .pause()
+        .write(flood(get('/crl.pem')));
     await until(() => faults.length === 12 && sockets.every(({ destroyed }) => destroyed));
     expect(new Set(faults)).toEqual(new Set(['too_many_pipelined']));
     const after = process.memoryUsage();
@@ -109,7 +125,12 @@ describe('requests that are sent without waiting for responses', () => {
   });
 
   test('of a flood in one packet a few are parsed, whatever the answer would be: 404, 405, 400, 417', async () => {
-    for (const request of [get('/nowhere'), 'POST / HTTP/1.1\r\nHost: c\r\nContent-Length: 0\r\n\r\n', 'GET / HTTP/1.1\r\n\r\n', get('/', 'Expect: 200-ok')]) {
+    for (const request of [
+      get('/nowhere'),
+      'POST / HTTP/1.1\r\nHost: c\r\nContent-Length: 0\r\n\r\n',
+      'GET / HTTP/1.1\r\n\r\n',
+      get('/', 'Expect: 200-ok'),
+    ]) {
       const { port, sockets, handled } = await listen();
       const socket = dial(port);
       socket.write(flood(request));
@@ -125,7 +146,10 @@ describe('requests that are sent without waiting for responses', () => {
     const socket = dial(port);
     socket.write(Array.from({ length: 12 }, (_, i) => get(`/n/${i}`)).join('') + get('/n/last', 'Connection: close'));
     const text = await textOf(socket);
-    expect([...text.matchAll(/\r\n\r\n(last|\d+)/g)].map(([, n]) => n)).toEqual([...Array.from({ length: 12 }, (_, i) => String(i)), 'last']);
+    expect([...text.matchAll(/\r\n\r\n(last|\d+)/g)].map(([, n]) => n)).toEqual([
+      ...Array.from({ length: 12 }, (_, i) => String(i)),
+      'last',
+    ]);
     expect(handled.mostWorking).toBe(1);
   });
 
@@ -150,9 +174,11 @@ describe('responses that are not read', () => {
   test('are bounded per address: beyond it requests get 503 and the connection ends', async () => {
     const { port, unread, faults } = await listen();
     const release = unread.hold('127.0.0.1', 8 * MIB);
-    const text = await textOf(dial(port).on('connect', function hello(this: Socket) {
-      this.write(get('/n/1'));
-    }));
+    const text = await textOf(
+      dial(port).on('connect', function hello(this: Socket) {
+        this.write(get('/n/1'));
+      }),
+    );
     expect(text).toMatch(/^HTTP\/1\.1 503 .*retry-after: \d+.*connection: close.*responses_unread/is);
     expect([faults, unread.isFull('192.0.2.1')]).toEqual([['responses_unread'], false]);
     release();
@@ -163,9 +189,13 @@ describe('responses that are not read', () => {
     const { port, faults, unread, unreadOfTokens } = await listen({ takesTokens: true });
     unread.hold('127.0.0.1', 8 * MIB);
     unread.hold('192.0.2.1', 64 * MIB);
-    expect(await textOf(dial(port).on('connect', function hello(this: Socket) {
-      this.write(get('/n/1', 'Authorization: Bearer it is judged behind this', 'Connection: close'));
-    }))).toMatch(/^HTTP\/1\.1 200 /);
+    expect(
+      await textOf(
+        dial(port).on('connect', function hello(this: Socket) {
+          this.write(get('/n/1', 'Authorization: Bearer it is judged behind this', 'Connection: close'));
+        }),
+      ),
+    ).toMatch(/^HTTP\/1\.1 200 /);
     const held = unread.bytes;
     dial(port).pause().write(get('/public', 'Authorization: Bearer made up'));
     await until(() => unread.bytes > held);
@@ -184,9 +214,14 @@ describe('responses that are not read', () => {
     pages.resolve();
     await until(() => faults.length === 10);
     expect(unread.bytes).toBeLessThan(11 * MIB);
-    const texts = await Promise.all(answers.map(async (socket) => await new Promise<string>((resolve) => {
-      socket.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1'))).resume();
-    })));
+    const texts = await Promise.all(
+      answers.map(
+        async (socket) =>
+          await new Promise<string>((resolve) => {
+            socket.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1'))).resume();
+          }),
+      ),
+    );
     expect(texts.filter((text) => /^HTTP\/1\.1 503 .*responses_unread/s.test(text))).toHaveLength(10);
   });
 
@@ -248,7 +283,9 @@ describe('the rate of requests without authentication', () => {
     const socket = dial(port);
     socket.write(get('/n/1') + get('/n/2'));
     const text = await textOf(socket);
-    expect(text).toMatch(/^HTTP\/1\.1 429 .*retry-after: 7\r\n.*connection: close.*urn:queuegate:error:too_many_requests/is);
+    expect(text).toMatch(
+      /^HTTP\/1\.1 429 .*retry-after: 7\r\n.*connection: close.*urn:queuegate:error:too_many_requests/is,
+    );
     expect([text.match(/HTTP\/1\.1/g)?.length, handled.count, faults]).toEqual([1, 0, ['too_many_requests']]);
   });
 

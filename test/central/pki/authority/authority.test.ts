@@ -23,7 +23,10 @@ function setUp() {
 
 function service(store: MemoryStore, authority: Authority, origin: 'made' | 'imported' = 'made') {
   const replaced: string[] = [];
-  const identity = { slots: { current: undefined, previous: undefined, staged: undefined, request: undefined, pending: undefined }, current: () => ({ origin }) as never };
+  const identity = {
+    slots: { current: undefined, previous: undefined, staged: undefined, request: undefined, pending: undefined },
+    current: () => ({ origin }) as never,
+  };
   const built = new AuthorityService({
     authority,
     identity,
@@ -49,7 +52,15 @@ describe('the authority', () => {
   test('has the pin that openssl computes of the public key of its root', async () => {
     const folder = temporaryFolder();
     const authority = await setUp().open();
-    openssl('x509', '-in', folder.write('root.pem', authority.pem), '-noout', '-pubkey', '-out', folder.path('pub.pem'));
+    openssl(
+      'x509',
+      '-in',
+      folder.write('root.pem', authority.pem),
+      '-noout',
+      '-pubkey',
+      '-out',
+      folder.path('pub.pem'),
+    );
     openssl('pkey', '-pubin', '-in', folder.path('pub.pem'), '-outform', 'DER', '-out', folder.path('pub.der'));
     expect(authority.pin).toBe(`sha256:${openssl('dgst', '-sha256', '-r', folder.path('pub.der')).slice(0, 64)}`);
   });
@@ -66,7 +77,10 @@ describe('the authority', () => {
       await open();
       const name = (await store.keyMaterial.names()).find((one) => one.endsWith(gone)) ?? '';
       store.keyMaterial.entries.delete(name);
-      await expect(open()).rejects.toMatchObject({ code: 'key_material_damaged', parameters: { name, found: 'it is missing' } });
+      await expect(open()).rejects.toMatchObject({
+        code: 'key_material_damaged',
+        parameters: { name, found: 'it is missing' },
+      });
     }
     for (const nonsense of ['x', '{}', '{"generations":[{}],"firstRoot":"a"}', '{"generations":[],"firstRoot":"a"}']) {
       const { store, open } = setUp();
@@ -86,17 +100,25 @@ describe('the authority', () => {
   test('as the first version kept it becomes the first generation, and nothing is left over', async () => {
     const { store, open } = setUp();
     const made = await setUp().open();
-    store.keyMaterial.entries.set('authority.certificate', made.certificate.toString()).set('authority.key', privateKeyPem(made.current().key));
+    store.keyMaterial.entries
+      .set('authority.certificate', made.certificate.toString())
+      .set('authority.key', privateKeyPem(made.current().key));
     const authority = await open();
     expect(authority.pin).toBe(made.pin);
     expect(authority.firstRoot).toBe(thumbprintOf(made.certificate));
-    expect(await store.keyMaterial.names()).toEqual([`authority.${authority.current().id}.key`, 'authority.generations']);
+    expect(await store.keyMaterial.names()).toEqual([
+      `authority.${authority.current().id}.key`,
+      'authority.generations',
+    ]);
     expect((await open()).pin).toBe(made.pin);
     store.keyMaterial.entries.delete('authority.generations');
     await expect(open()).rejects.toMatchObject({ code: 'key_material_damaged' });
     const half = setUp();
     half.store.keyMaterial.entries.set('authority.key', 'x');
-    await expect(half.open()).rejects.toMatchObject({ code: 'key_material_damaged', parameters: { name: 'authority.certificate', found: 'it is missing' } });
+    await expect(half.open()).rejects.toMatchObject({
+      code: 'key_material_damaged',
+      parameters: { name: 'authority.certificate', found: 'it is missing' },
+    });
   });
 });
 
@@ -106,23 +128,41 @@ describe('generations', () => {
     const authority = await open();
     const first = authority.current().id;
     const next = await authority.prepare(await authority.makeRoot(), CENTRAL);
-    await expect(authority.prepare(await authority.makeRoot(), CENTRAL)).rejects.toMatchObject({ code: 'authority_next_there' });
+    await expect(authority.prepare(await authority.makeRoot(), CENTRAL)).rejects.toMatchObject({
+      code: 'authority_next_there',
+    });
     expect(authority.roots().map(thumbprintOf)).toEqual([first]);
     await authority.assign({ [next.id]: 'next' }, 'authority.publish', CENTRAL);
-    await expect(authority.prepare(await authority.makeRoot(), CENTRAL)).rejects.toMatchObject({ code: 'authority_next_there' });
-    expect(authority.generations().map(({ id, role }) => [id, role])).toEqual([[first, 'current'], [next.id, 'next']]);
+    await expect(authority.prepare(await authority.makeRoot(), CENTRAL)).rejects.toMatchObject({
+      code: 'authority_next_there',
+    });
+    expect(authority.generations().map(({ id, role }) => [id, role])).toEqual([
+      [first, 'current'],
+      [next.id, 'next'],
+    ]);
     expect(authority.roots().map(thumbprintOf)).toEqual([first, next.id]);
 
     const { publicKey } = await makeKeyPair();
     const early = await authority.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 });
     await authority.promote(next.id, CENTRAL, { comment: 'switch' });
     const late = await authority.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 });
-    expect([authority.chainOf(early).map(thumbprintOf)[1], authority.chainOf(late).map(thumbprintOf)[1]]).toEqual([first, next.id]);
-    await expect(authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL)).rejects.toThrow('one generation signs');
-    await expect(authority.forget(next.id, CENTRAL)).rejects.toMatchObject({ code: 'authority_in_use', parameters: { role: 'current' } });
+    expect([authority.chainOf(early).map(thumbprintOf)[1], authority.chainOf(late).map(thumbprintOf)[1]]).toEqual([
+      first,
+      next.id,
+    ]);
+    await expect(authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL)).rejects.toThrow(
+      'one generation signs',
+    );
+    await expect(authority.forget(next.id, CENTRAL)).rejects.toMatchObject({
+      code: 'authority_in_use',
+      parameters: { role: 'current' },
+    });
 
     await authority.promote(first, CENTRAL);
-    expect((await open()).generations().map(({ id, role }) => [id, role])).toEqual([[first, 'current'], [next.id, 'previous']]);
+    expect((await open()).generations().map(({ id, role }) => [id, role])).toEqual([
+      [first, 'current'],
+      [next.id, 'previous'],
+    ]);
     await authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL);
     expect(authority.roots().map(thumbprintOf)).toEqual([first]);
     expect((await open()).all().map(({ role }) => role)).toEqual(['current', 'retired']);
@@ -156,8 +196,17 @@ describe('generations', () => {
     expect(await authority.certify(id, CENTRAL)).toBe(true);
     await authority.promote(id, CENTRAL);
     const { publicKey } = await makeKeyPair();
-    const leaf = await authority.issueServer({ subject: 'CN=central.test', names: ['central.test'], publicKey, lifetimeDays: 30 });
-    const files = { old: folder.write('old.pem', old.chain[0].toString()), new: folder.write('new.pem', authority.certificate.toString()), leaf: folder.write('leaf.pem', leaf.toString()) };
+    const leaf = await authority.issueServer({
+      subject: 'CN=central.test',
+      names: ['central.test'],
+      publicKey,
+      lifetimeDays: 30,
+    });
+    const files = {
+      old: folder.write('old.pem', old.chain[0].toString()),
+      new: folder.write('new.pem', authority.certificate.toString()),
+      leaf: folder.write('leaf.pem', leaf.toString()),
+    };
     const verify = (trusted: string): string => {
       const sent = folder.write('sent.pem', chainPem(authority.shownChainOf(leaf).slice(1)));
       return openssl('verify', '-no-CApath', '-no-CAstore', '-CAfile', trusted, '-untrusted', sent, files.leaf);
@@ -175,7 +224,11 @@ describe('generations', () => {
     const { open } = setUp();
     const authority = await open();
     const bank = makeBank();
-    const material = { key: createPrivateKey(bank.intermediate.key), chain: [new X509Certificate(bank.intermediate.certificate), new X509Certificate(bank.root.certificate)], origin: 'imported' } as const;
+    const material = {
+      key: createPrivateKey(bank.intermediate.key),
+      chain: [new X509Certificate(bank.intermediate.certificate), new X509Certificate(bank.root.certificate)],
+      origin: 'imported',
+    } as const;
     const { id } = await authority.prepare(material, CENTRAL);
     expect(await authority.certify(id, CENTRAL)).toBe(false);
     await authority.promote(id, CENTRAL);
@@ -192,21 +245,32 @@ describe('an exported authority', () => {
     const { file } = await service(store, authority).service.export({ password: PASSWORD }, CENTRAL);
     const path = folder.path('root.p12');
     writeFileSync(path, file);
-    expect(keytool('-list', '-keystore', path, '-storepass', PASSWORD)).toMatch(/contains 1 entry[\s\S]*queuegate-authority, .*PrivateKeyEntry/);
+    expect(keytool('-list', '-keystore', path, '-storepass', PASSWORD)).toMatch(
+      /contains 1 entry[\s\S]*queuegate-authority, .*PrivateKeyEntry/,
+    );
     const listed = keytool('-list', '-v', '-keystore', path, '-storepass', PASSWORD);
     expect(listed).toContain(authority.certificate.fingerprint256);
     const key = openssl('pkcs12', '-in', path, '-passin', `pass:${PASSWORD}`, '-nocerts', '-noenc');
     expect(createPrivateKey(key).equals(authority.current().key)).toBe(true);
     expect(() => openssl('pkcs12', '-in', path, '-passin', 'pass:changeit', '-noenc')).toThrow(/mac verify/i);
-    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'authority.export', detail: expect.stringContaining(authority.current().id) });
+    expect(store.audit.entries.at(-1)).toMatchObject({
+      action: 'authority.export',
+      detail: expect.stringContaining(authority.current().id),
+    });
     expect(JSON.stringify(store.audit.entries)).not.toContain(PASSWORD);
   });
 
   test('needs a password worth the name', async () => {
     const { store, open } = setUp();
     const { service: exporting } = service(store, await open());
-    for (const password of ['', 'changeit', 'elevenchars']) await expect(exporting.export({ password }, CENTRAL)).rejects.toMatchObject({ code: 'export_password_weak', status: 422 });
-    await expect(exporting.export({ password: PASSWORD, thumbprint: 'f'.repeat(64) }, CENTRAL)).rejects.toMatchObject({ code: 'authority_unknown' });
+    for (const password of ['', 'changeit', 'elevenchars'])
+      await expect(exporting.export({ password }, CENTRAL)).rejects.toMatchObject({
+        code: 'export_password_weak',
+        status: 422,
+      });
+    await expect(exporting.export({ password: PASSWORD, thumbprint: 'f'.repeat(64) }, CENTRAL)).rejects.toMatchObject({
+      code: 'authority_unknown',
+    });
     expect(store.audit.entries.map(({ action }) => action)).toEqual(['authority.create']);
   });
 
@@ -215,16 +279,29 @@ describe('an exported authority', () => {
     const [from, to] = [await one.open(), await other.open()];
     const { file } = await service(one.store, from).service.export({ password: PASSWORD }, CENTRAL);
     const { service: importing, replaced } = service(other.store, to);
-    await expect(importing.import({ name: 'root.p12', bytes: file, password: 'wrong' }, {}, CENTRAL)).rejects.toMatchObject({ code: 'keystore_password_wrong', status: 422 });
+    await expect(
+      importing.import({ name: 'root.p12', bytes: file, password: 'wrong' }, {}, CENTRAL),
+    ).rejects.toMatchObject({ code: 'keystore_password_wrong', status: 422 });
     const before = to.current().id;
-    expect(await importing.import({ name: 'root.p12', bytes: file, password: PASSWORD }, { dryRun: true }, CENTRAL)).toMatchObject({ dryRun: true, cutOff: [] });
+    expect(
+      await importing.import({ name: 'root.p12', bytes: file, password: PASSWORD }, { dryRun: true }, CENTRAL),
+    ).toMatchObject({ dryRun: true, cutOff: [] });
     expect(to.current().id).toBe(before);
-    expect(await importing.import({ name: 'root.p12', bytes: file, password: PASSWORD }, {}, CENTRAL)).toMatchObject({ dryRun: false, cutOff: [], notices: [] });
+    expect(await importing.import({ name: 'root.p12', bytes: file, password: PASSWORD }, {}, CENTRAL)).toMatchObject({
+      dryRun: false,
+      cutOff: [],
+      notices: [],
+    });
     expect(to.pin).toBe(from.pin);
     expect(replaced).toEqual([from.current().id]);
-    expect(to.generations().map(({ id, role, origin }) => [id, role, origin])).toEqual([[from.current().id, 'current', 'imported'], [before, 'previous', 'made']]);
+    expect(to.generations().map(({ id, role, origin }) => [id, role, origin])).toEqual([
+      [from.current().id, 'current', 'imported'],
+      [before, 'previous', 'made'],
+    ]);
     expect((await other.open()).pin).toBe(from.pin);
-    await expect(importing.import({ name: 'root.p12', bytes: file, password: PASSWORD }, {}, CENTRAL)).rejects.toMatchObject({ code: 'authority_known' });
+    await expect(
+      importing.import({ name: 'root.p12', bytes: file, password: PASSWORD }, {}, CENTRAL),
+    ).rejects.toMatchObject({ code: 'authority_known' });
   });
 });
 
@@ -234,18 +311,43 @@ describe("an authority of the bank's own", () => {
     const { store, open } = setUp();
     const authority = await open();
     const pem = bank.intermediate.key + bank.root.certificate + bank.intermediate.certificate;
-    const report = await service(store, authority).service.import({ name: 'bank.pem', bytes: Buffer.from(pem) }, {}, CENTRAL);
+    const report = await service(store, authority).service.import(
+      { name: 'bank.pem', bytes: Buffer.from(pem) },
+      {},
+      CENTRAL,
+    );
     expect(report.notices).toEqual(['The chain was put into order.']);
     const { publicKey } = await makeKeyPair();
     const issued = {
-      sslserver: await authority.issueServer({ subject: 'CN=central.test', names: ['central.test'], publicKey, lifetimeDays: 30 }),
+      sslserver: await authority.issueServer({
+        subject: 'CN=central.test',
+        names: ['central.test'],
+        publicKey,
+        lifetimeDays: 30,
+      }),
       sslclient: await authority.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 30 }),
     };
     const untrusted = bank.folder.write('untrusted.pem', bank.intermediate.certificate);
     for (const [purpose, certificate] of Object.entries(issued)) {
       const file = bank.folder.write('leaf.pem', chainPem([certificate]));
-      expect(openssl('verify', '-x509_strict', '-purpose', purpose, '-CAfile', bank.root.files.certificate, '-untrusted', untrusted, file)).toContain('OK');
-      expect(authority.chainOf(certificate).map(({ raw }) => raw)).toEqual([certificate.raw, new X509Certificate(bank.intermediate.certificate).raw, new X509Certificate(bank.root.certificate).raw]);
+      expect(
+        openssl(
+          'verify',
+          '-x509_strict',
+          '-purpose',
+          purpose,
+          '-CAfile',
+          bank.root.files.certificate,
+          '-untrusted',
+          untrusted,
+          file,
+        ),
+      ).toContain('OK');
+      expect(authority.chainOf(certificate).map(({ raw }) => raw)).toEqual([
+        certificate.raw,
+        new X509Certificate(bank.intermediate.certificate).raw,
+        new X509Certificate(bank.root.certificate).raw,
+      ]);
     }
     expect(authority.pin).not.toBe('');
     expect(authority.roots().map(thumbprintOf)).toContain(thumbprintOf(new X509Certificate(bank.root.certificate)));
@@ -256,26 +358,94 @@ describe("an authority of the bank's own", () => {
     ['P-384 in a PKCS#12 of openssl', [], ['ec', '-pkeyopt', 'ec_paramgen_curve:P-384']],
   ])('%s signs too', async (_what, flags, key) => {
     const bank = makeBank();
-    const ca = bank.issue('issuing', { by: bank.root, key, extensions: ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign'] });
+    const ca = bank.issue('issuing', {
+      by: bank.root,
+      key,
+      extensions: ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign'],
+    });
     const path = bank.folder.path('ca.p12');
-    openssl('pkcs12', '-export', ...flags, '-in', ca.files.certificate, '-inkey', ca.files.key, '-certfile', bank.root.files.certificate, '-passout', 'pass:geheim', '-out', path);
+    openssl(
+      'pkcs12',
+      '-export',
+      ...flags,
+      '-in',
+      ca.files.certificate,
+      '-inkey',
+      ca.files.key,
+      '-certfile',
+      bank.root.files.certificate,
+      '-passout',
+      'pass:geheim',
+      '-out',
+      path,
+    );
     const { store, open } = setUp();
     const authority = await open();
-    await service(store, authority).service.import({ name: 'ca.p12', bytes: readFileSync(path), password: 'geheim' }, {}, CENTRAL);
-    const leaf = await authority.issueServer({ subject: 'CN=x', names: ['x.test'], publicKey: (await makeKeyPair()).publicKey, lifetimeDays: 30 });
+    await service(store, authority).service.import(
+      { name: 'ca.p12', bytes: readFileSync(path), password: 'geheim' },
+      {},
+      CENTRAL,
+    );
+    const leaf = await authority.issueServer({
+      subject: 'CN=x',
+      names: ['x.test'],
+      publicKey: (await makeKeyPair()).publicKey,
+      lifetimeDays: 30,
+    });
     const file = bank.folder.write('leaf.pem', chainPem([leaf]));
-    expect(openssl('verify', '-purpose', 'sslserver', '-CAfile', bank.root.files.certificate, '-untrusted', ca.files.certificate, file)).toContain('OK');
+    expect(
+      openssl(
+        'verify',
+        '-purpose',
+        'sslserver',
+        '-CAfile',
+        bank.root.files.certificate,
+        '-untrusted',
+        ca.files.certificate,
+        file,
+      ),
+    ).toContain('OK');
   });
 
   test('from a JKS that keytool made, with a password of the key of its own', async () => {
     const folder = temporaryFolder();
     const path = folder.path('ca.jks');
-    keytool('-genkeypair', '-alias', 'root', '-keyalg', 'RSA', '-keysize', '2048', '-dname', 'CN=JKS Root', '-ext', 'bc:c', '-ext', 'ku:c=keyCertSign', '-validity', '900', '-storetype', 'JKS', '-keystore', path, '-storepass', 'storepass', '-keypass', 'keypass1');
+    keytool(
+      '-genkeypair',
+      '-alias',
+      'root',
+      '-keyalg',
+      'RSA',
+      '-keysize',
+      '2048',
+      '-dname',
+      'CN=JKS Root',
+      '-ext',
+      'bc:c',
+      '-ext',
+      'ku:c=keyCertSign',
+      '-validity',
+      '900',
+      '-storetype',
+      'JKS',
+      '-keystore',
+      path,
+      '-storepass',
+      'storepass',
+      '-keypass',
+      'keypass1',
+    );
     const { store, open } = setUp();
     const authority = await open();
     const { service: importing } = service(store, authority);
-    await expect(importing.import({ name: 'ca.jks', bytes: readFileSync(path), password: 'storepass' }, {}, CENTRAL)).rejects.toMatchObject({ code: 'keystore_key_password_wrong', status: 422 });
-    await importing.import({ name: 'ca.jks', bytes: readFileSync(path), password: 'storepass', keyPassword: 'keypass1' }, {}, CENTRAL);
+    await expect(
+      importing.import({ name: 'ca.jks', bytes: readFileSync(path), password: 'storepass' }, {}, CENTRAL),
+    ).rejects.toMatchObject({ code: 'keystore_key_password_wrong', status: 422 });
+    await importing.import(
+      { name: 'ca.jks', bytes: readFileSync(path), password: 'storepass', keyPassword: 'keypass1' },
+      {},
+      CENTRAL,
+    );
     expect(authority.certificate.subject).toBe('CN=JKS Root');
   });
 
@@ -286,18 +456,33 @@ describe("an authority of the bank's own", () => {
     const before = authority.pem;
     const { service: importing } = service(store, authority);
     const faultsOf = async (...pem: string[]): Promise<string[]> => {
-      const error: unknown = await importing.import({ name: 'x.pem', bytes: Buffer.from(pem.join('')) }, {}, CENTRAL).catch((thrown: unknown) => thrown);
+      const error: unknown = await importing
+        .import({ name: 'x.pem', bytes: Buffer.from(pem.join('')) }, {}, CENTRAL)
+        .catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({ code: 'authority_unfit', status: 422 });
       return (error as { errors: { fault: string }[] }).errors.map(({ fault }) => fault);
     };
     const server = bank.issue('server');
-    expect(await faultsOf(server.key, server.certificate, bank.intermediate.certificate, bank.root.certificate)).toEqual(['issuer_no_authority']);
+    expect(
+      await faultsOf(server.key, server.certificate, bank.intermediate.certificate, bank.root.certificate),
+    ).toEqual(['issuer_no_authority']);
     expect(await faultsOf(bank.intermediate.key, bank.intermediate.certificate)).toEqual(['chain_incomplete']);
     expect(await faultsOf(bank.root.key, bank.intermediate.certificate)).toEqual(['key_mismatch']);
-    const deep = bank.issue('deep', { extensions: ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,cRLSign'], digest: 'sha1', key: ['RSA', '-pkeyopt', 'rsa_keygen_bits:1024'] });
-    expect((await faultsOf(deep.key, deep.certificate, bank.intermediate.certificate, bank.root.certificate)).toSorted()).toEqual(['issuer_no_authority', 'key_weak', 'path_too_long', 'signature_weak']);
-    await expect(importing.import({ name: 'x.pem', bytes: Buffer.from(bank.root.certificate) }, {}, CENTRAL)).rejects.toMatchObject({ code: 'private_key_missing', status: 422 });
-    await expect(importing.import({ name: 'x', bytes: Buffer.from('hello') }, {}, CENTRAL)).rejects.toMatchObject({ code: 'keystore_is_text', status: 422 });
+    const deep = bank.issue('deep', {
+      extensions: ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,cRLSign'],
+      digest: 'sha1',
+      key: ['RSA', '-pkeyopt', 'rsa_keygen_bits:1024'],
+    });
+    expect(
+      (await faultsOf(deep.key, deep.certificate, bank.intermediate.certificate, bank.root.certificate)).toSorted(),
+    ).toEqual(['issuer_no_authority', 'key_weak', 'path_too_long', 'signature_weak']);
+    await expect(
+      importing.import({ name: 'x.pem', bytes: Buffer.from(bank.root.certificate) }, {}, CENTRAL),
+    ).rejects.toMatchObject({ code: 'private_key_missing', status: 422 });
+    await expect(importing.import({ name: 'x', bytes: Buffer.from('hello') }, {}, CENTRAL)).rejects.toMatchObject({
+      code: 'keystore_is_text',
+      status: 422,
+    });
     expect(authority.pem).toBe(before);
     expect(store.audit.entries).toHaveLength(1);
   });
@@ -308,17 +493,29 @@ describe("an authority of the bank's own", () => {
     const authority = await open();
     const bytes = Buffer.from(bank.root.key + bank.root.certificate);
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
-    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') => store.certificates.agents.set(id, { id, name: id, transport, trusted, offlineSince: null });
+    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') =>
+      store.certificates.agents.set(id, { id, name: id, transport, trusted, offlineSince: null });
     add('knows-both', [authority.current().id, bankRoot]);
     add('on-plain', [authority.current().id], 'ws');
     const { service: importing } = service(store, authority);
     expect((await importing.import({ name: 'r', bytes }, { dryRun: true }, CENTRAL)).cutOff).toEqual([]);
     add('old', null);
     add('knows-ours', [authority.current().id], null);
-    expect((await importing.import({ name: 'r', bytes }, { dryRun: true }, CENTRAL)).cutOff).toEqual([{ id: 'knows-ours', name: 'knows-ours' }, { id: 'old', name: 'old' }]);
-    await expect(importing.import({ name: 'r', bytes }, {}, CENTRAL)).rejects.toMatchObject({ code: 'would_cut_off_agents', message: expect.stringContaining('2 agents: knows-ours, old') });
-    expect((await service(store, authority, 'imported').service.import({ name: 'r', bytes }, { dryRun: true }, CENTRAL)).cutOff).toEqual([]);
-    expect(await importing.import({ name: 'r', bytes }, { force: true, ticket: 'T-1' }, CENTRAL)).toMatchObject({ cutOff: [{ id: 'knows-ours' }, { id: 'old' }] });
+    expect((await importing.import({ name: 'r', bytes }, { dryRun: true }, CENTRAL)).cutOff).toEqual([
+      { id: 'knows-ours', name: 'knows-ours' },
+      { id: 'old', name: 'old' },
+    ]);
+    await expect(importing.import({ name: 'r', bytes }, {}, CENTRAL)).rejects.toMatchObject({
+      code: 'would_cut_off_agents',
+      message: expect.stringContaining('2 agents: knows-ours, old'),
+    });
+    expect(
+      (await service(store, authority, 'imported').service.import({ name: 'r', bytes }, { dryRun: true }, CENTRAL))
+        .cutOff,
+    ).toEqual([]);
+    expect(await importing.import({ name: 'r', bytes }, { force: true, ticket: 'T-1' }, CENTRAL)).toMatchObject({
+      cutOff: [{ id: 'knows-ours' }, { id: 'old' }],
+    });
     expect(authority.current().id).toBe(bankRoot);
     expect(store.audit.entries.at(-1)).toMatchObject({ action: 'authority.replace', ticket: 'T-1' });
   });
@@ -340,14 +537,26 @@ describe('the signing key', () => {
     const { store, options } = setUp();
     const authority = await openAuthority({ ...options, now: () => now });
     const signingKey = await openSigningKey({ keyMaterial: store.keyMaterial, now: () => now });
-    const open = async () => await openSigningCertificate({ keyMaterial: store.keyMaterial, authority, signingKey, central: 'central.test', lifetimeDays: () => 90, now: () => now });
+    const open = async () =>
+      await openSigningCertificate({
+        keyMaterial: store.keyMaterial,
+        authority,
+        signingKey,
+        central: 'central.test',
+        lifetimeDays: () => 90,
+        now: () => now,
+      });
     const signing = await open();
     const first = thumbprintOf(signing.current());
     expect(thumbprintOf((await open()).current())).toBe(first);
     const folder = temporaryFolder();
-    const [ca, pem] = [folder.write('root.pem', authority.pem), folder.write('signing.pem', chainPem([signing.current()]))];
+    const [ca, pem] = [
+      folder.write('root.pem', authority.pem),
+      folder.write('signing.pem', chainPem([signing.current()])),
+    ];
     expect(openssl('verify', '-x509_strict', '-CAfile', ca, pem)).toContain('OK');
-    for (const purpose of ['sslserver', 'sslclient']) expect(() => openssl('verify', '-purpose', purpose, '-CAfile', ca, pem)).toThrow(/purpose/);
+    for (const purpose of ['sslserver', 'sslclient'])
+      expect(() => openssl('verify', '-purpose', purpose, '-CAfile', ca, pem)).toThrow(/purpose/);
     const text = openssl('x509', '-in', pem, '-noout', '-text');
     expect(text).toMatch(/Key Usage: critical\s+Digital Signature\s/);
     expect(text).toMatch(/Extended Key Usage:\s+Code Signing\s/);
@@ -363,7 +572,12 @@ describe('the signing key', () => {
 test('serial numbers are random, positive and of full length', async () => {
   const authority = await setUp().open();
   const { publicKey } = await makeKeyPair();
-  const serials = await Promise.all(Array.from({ length: 50 }, async () => (await authority.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 })).serialNumber));
+  const serials = await Promise.all(
+    Array.from(
+      { length: 50 },
+      async () => (await authority.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 })).serialNumber,
+    ),
+  );
   expect(new Set(serials).size).toBe(50);
   for (const serial of serials) expect(serial).toMatch(/^[4-7][0-9A-F]{31}$/);
 });

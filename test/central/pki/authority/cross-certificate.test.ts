@@ -39,42 +39,114 @@ async function output(program: string, ...args: string[]): Promise<string> {
 }
 
 function houseRoot(folder: Folder): AuthorityMaterial {
-  openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', folder.path('house.key'), '-subj', '/CN=House Root', '-days', '300', '-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-out', folder.path('house.crt'));
-  return { key: createPrivateKey(openssl('pkey', '-in', folder.path('house.key'))), chain: [new X509Certificate(openssl('x509', '-in', folder.path('house.crt')))], origin: 'imported' };
+  openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-keyout',
+    folder.path('house.key'),
+    '-subj',
+    '/CN=House Root',
+    '-days',
+    '300',
+    '-addext',
+    'keyUsage=critical,keyCertSign,cRLSign',
+    '-out',
+    folder.path('house.crt'),
+  );
+  return {
+    key: createPrivateKey(openssl('pkey', '-in', folder.path('house.key'))),
+    chain: [new X509Certificate(openssl('x509', '-in', folder.path('house.crt')))],
+    origin: 'imported',
+  };
 }
 
 describe('the chain that is shown between switch and retirement', () => {
-  it.each(['made', 'imported'] as const)('verifies with the old root and with the new one, which was %s, and with no other', async (origin) => {
-    const folder = temporaryFolder();
-    const authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: Date.now });
-    const [old] = authority.current().chain;
-    const { id } = await authority.prepare(origin === 'made' ? await authority.makeRoot() : houseRoot(folder), CENTRAL);
-    await authority.certify(id, CENTRAL);
-    await authority.promote(id, CENTRAL);
-    const { privateKey, publicKey } = await makeKeyPair();
-    const leaf = await authority.issueServer({ subject: 'CN=localhost', names: ['localhost'], publicKey, lifetimeDays: 10 });
-    const server = createServer({ key: privateKeyPem(privateKey), cert: chainPem(authority.shownChainOf(leaf)) }, (socket) => socket.on('error', () => undefined).resume());
-    await once(server.listen(0), 'listening');
-    onTestFinished(() => void server.close());
-    const port = String((server.address() as AddressInfo).port);
-    await output('javac', folder.write('Dial.java', DIAL));
-    const other = (await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: Date.now })).certificate;
-
-    const seen: Record<string, readonly boolean[]> = {};
-    for (const [name, root] of Object.entries({ old, new: authority.certificate, other })) {
-      const file = folder.write(`${name}.pem`, root.toString());
-      const store = folder.path(`${name}.jks`);
-      keytool('-importcert', '-noprompt', '-alias', 'root', '-file', file, '-keystore', store, '-storetype', 'JKS', '-storepass', 'changeit');
-      const socket = connect({ port: Number(port), host: 'localhost', ca: root.toString() });
-      const node = await once(socket, 'secureConnect').then(
-        () => socket.authorized,
-        () => false, // refused: it shows no chain to this root
+  it.each(['made', 'imported'] as const)(
+    'verifies with the old root and with the new one, which was %s, and with no other',
+    async (origin) => {
+      const folder = temporaryFolder();
+      const authority = await openAuthority({
+        keyMaterial: memoryStore().keyMaterial,
+        central: 'central.test',
+        now: Date.now,
+      });
+      const [old] = authority.current().chain;
+      const { id } = await authority.prepare(
+        origin === 'made' ? await authority.makeRoot() : houseRoot(folder),
+        CENTRAL,
       );
-      socket.destroy();
-      const byOpenssl = await output('openssl', 's_client', '-connect', `localhost:${port}`, '-CAfile', file, '-no-CApath', '-no-CAstore', '-brief');
-      const java = await output('java', `-Djavax.net.ssl.trustStore=${store}`, '-Djavax.net.ssl.trustStorePassword=changeit', '-cp', folder.path('.'), 'Dial', port);
-      seen[name] = [node, byOpenssl.includes('Verification: OK'), java.includes('verified')];
-    }
-    expect(seen).toEqual({ old: [true, true, true], new: [true, true, true], other: [false, false, false] });
-  }, 60_000);
+      await authority.certify(id, CENTRAL);
+      await authority.promote(id, CENTRAL);
+      const { privateKey, publicKey } = await makeKeyPair();
+      const leaf = await authority.issueServer({
+        subject: 'CN=localhost',
+        names: ['localhost'],
+        publicKey,
+        lifetimeDays: 10,
+      });
+      const server = createServer(
+        { key: privateKeyPem(privateKey), cert: chainPem(authority.shownChainOf(leaf)) },
+        (socket) => socket.on('error', () => undefined).resume(),
+      );
+      await once(server.listen(0), 'listening');
+      onTestFinished(() => void server.close());
+      const port = String((server.address() as AddressInfo).port);
+      await output('javac', folder.write('Dial.java', DIAL));
+      const other = (
+        await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: Date.now })
+      ).certificate;
+
+      const seen: Record<string, readonly boolean[]> = {};
+      for (const [name, root] of Object.entries({ old, new: authority.certificate, other })) {
+        const file = folder.write(`${name}.pem`, root.toString());
+        const store = folder.path(`${name}.jks`);
+        keytool(
+          '-importcert',
+          '-noprompt',
+          '-alias',
+          'root',
+          '-file',
+          file,
+          '-keystore',
+          store,
+          '-storetype',
+          'JKS',
+          '-storepass',
+          'changeit',
+        );
+        const socket = connect({ port: Number(port), host: 'localhost', ca: root.toString() });
+        const node = await once(socket, 'secureConnect').then(
+          () => socket.authorized,
+          () => false, // refused: it shows no chain to this root
+        );
+        socket.destroy();
+        const byOpenssl = await output(
+          'openssl',
+          's_client',
+          '-connect',
+          `localhost:${port}`,
+          '-CAfile',
+          file,
+          '-no-CApath',
+          '-no-CAstore',
+          '-brief',
+        );
+        const java = await output(
+          'java',
+          `-Djavax.net.ssl.trustStore=${store}`,
+          '-Djavax.net.ssl.trustStorePassword=changeit',
+          '-cp',
+          folder.path('.'),
+          'Dial',
+          port,
+        );
+        seen[name] = [node, byOpenssl.includes('Verification: OK'), java.includes('verified')];
+      }
+      expect(seen).toEqual({ old: [true, true, true], new: [true, true, true], other: [false, false, false] });
+    },
+    60_000,
+  );
 });

@@ -24,9 +24,19 @@ interface Line {
 function setUp(store: MemoryStore = memoryStore()) {
   const folder = temporaryFolder();
   const lines: Line[] = [];
-  const log = { info: (facts: object, text: string) => void lines.push({ level: 'info', facts, text }), warn: (facts: object, text: string) => void lines.push({ level: 'warn', facts, text }) };
-  const none: KeySources = { dataFolder: folder.path('.'), file: undefined, previousFile: undefined, environment: undefined, credentialsFolder: undefined };
-  const open = async (sources: Partial<KeySources> = {}) => await openKeyMaterial({ store: store.keyMaterial, sources: { ...none, ...sources }, log, now: () => 7 });
+  const log = {
+    info: (facts: object, text: string) => void lines.push({ level: 'info', facts, text }),
+    warn: (facts: object, text: string) => void lines.push({ level: 'warn', facts, text }),
+  };
+  const none: KeySources = {
+    dataFolder: folder.path('.'),
+    file: undefined,
+    previousFile: undefined,
+    environment: undefined,
+    credentialsFolder: undefined,
+  };
+  const open = async (sources: Partial<KeySources> = {}) =>
+    await openKeyMaterial({ store: store.keyMaterial, sources: { ...none, ...sources }, log, now: () => 7 });
   return { folder, store, lines, open, raw: store.keyMaterial.entries };
 }
 
@@ -34,11 +44,21 @@ describe('private keys in the store', () => {
   test('are sealed on their way in and open on their way out; certificates stay as they are', async () => {
     const { open, raw } = setUp();
     const material = await open();
-    await material.put([{ name: 'server.key', value: 'secret' }, { name: 'server.chain', value: 'public' }], act);
+    await material.put(
+      [
+        { name: 'server.key', value: 'secret' },
+        { name: 'server.chain', value: 'public' },
+      ],
+      act,
+    );
     expect(raw.get('server.key')).toMatch(/^qgk1:[0-9a-f]{16}:/);
     expect(raw.get('server.key')).not.toContain('secret');
     expect(raw.get('server.chain')).toBe('public');
-    expect([await material.get('server.key'), await material.get('server.chain'), await material.get('none.key')]).toEqual(['secret', 'public', undefined]);
+    expect([
+      await material.get('server.key'),
+      await material.get('server.chain'),
+      await material.get('none.key'),
+    ]).toEqual(['secret', 'public', undefined]);
     await material.put([{ name: 'server.key', value: null }], act);
     expect(await material.names()).toEqual(['server.chain']);
     expect(await (await open()).get('server.chain')).toBe('public');
@@ -52,23 +72,43 @@ describe('private keys in the store', () => {
     expect(raw.get('authority.certificate')).toBe('old certificate');
     expect(await material.get('authority.key')).toBe('old key');
     await open();
-    expect(store.audit.entries.map(({ action, detail }) => [action, JSON.parse(detail)])).toEqual([['key-material.seal', { names: ['authority.key'], key: expect.stringMatching(/^[0-9a-f]{16}$/) }]]);
-    expect(lines.map(({ text }) => text)).toEqual([expect.stringContaining('was made'), 'private keys in the store were sealed']);
+    expect(store.audit.entries.map(({ action, detail }) => [action, JSON.parse(detail)])).toEqual([
+      ['key-material.seal', { names: ['authority.key'], key: expect.stringMatching(/^[0-9a-f]{16}$/) }],
+    ]);
+    expect(lines.map(({ text }) => text)).toEqual([
+      expect.stringContaining('was made'),
+      'private keys in the store were sealed',
+    ]);
   });
 
   test('leave no trace of what they were in the files of the store', async () => {
     const folder = temporaryFolder();
     const pem = privateKeyPem((await makeKeyPair()).privateKey);
     const secrets = pem.split('\n').filter((line) => line.length === 64);
-    const files = () => readdirSync(folder.path('data')).map((name) => readFileSync(join(folder.path('data'), name)).toString('latin1')).join();
-    const start = async () => await openSqliteStore({ folder: folder.path('data'), deduplicationMs: 1, onFailure: () => undefined });
+    const files = () =>
+      readdirSync(folder.path('data'))
+        .map((name) => readFileSync(join(folder.path('data'), name)).toString('latin1'))
+        .join();
+    const start = async () =>
+      await openSqliteStore({ folder: folder.path('data'), deduplicationMs: 1, onFailure: () => undefined });
     const before = await start();
     await before.keyMaterial.put([{ name: 'authority.key', value: pem }], act);
     await before.stop();
     for (const secret of secrets) expect(files()).toContain(secret);
     const after = await start();
-    const sources = { dataFolder: folder.path('data'), file: undefined, previousFile: undefined, environment: undefined, credentialsFolder: undefined };
-    const material = await openKeyMaterial({ store: after.keyMaterial, sources, log: { info() {}, warn() {} }, now: Date.now });
+    const sources = {
+      dataFolder: folder.path('data'),
+      file: undefined,
+      previousFile: undefined,
+      environment: undefined,
+      credentialsFolder: undefined,
+    };
+    const material = await openKeyMaterial({
+      store: after.keyMaterial,
+      sources,
+      log: { info() {}, warn() {} },
+      now: Date.now,
+    });
     expect(await material.get('authority.key')).toBe(pem);
     await after.stop();
     for (const secret of secrets) expect(files()).not.toContain(secret);
@@ -78,7 +118,13 @@ describe('private keys in the store', () => {
   test('do not open under another name, nor when they were changed', async () => {
     const { open, raw } = setUp();
     const material = await open();
-    await material.put([{ name: 'a.key', value: 'one' }, { name: 'b.key', value: 'two' }], act);
+    await material.put(
+      [
+        { name: 'a.key', value: 'one' },
+        { name: 'b.key', value: 'two' },
+      ],
+      act,
+    );
     const sealed = raw.get('a.key') ?? '';
     raw.set('b.key', sealed);
     await expect(material.get('b.key')).rejects.toMatchObject({ code: 'key_material_damaged' });
@@ -95,7 +141,12 @@ describe('private keys in the store', () => {
     const key = keyEncryptionKey(randomBytes(32), 'x');
     const [one, other] = [seal(key, 'n', 'text'), seal(key, 'n', 'text')];
     expect(one).not.toBe(other);
-    expect([unseal(key, 'n', one), unseal(key, 'n', other), unseal(key, 'm', one), unseal(key, 'n', 'text')]).toEqual(['text', 'text', undefined, undefined]);
+    expect([unseal(key, 'n', one), unseal(key, 'n', other), unseal(key, 'm', one), unseal(key, 'n', 'text')]).toEqual([
+      'text',
+      'text',
+      undefined,
+      undefined,
+    ]);
   });
 });
 
@@ -109,7 +160,9 @@ describe('the key that seals them', () => {
     expect(Buffer.from(made, 'base64')).toHaveLength(32);
     expect(await (await open()).get('a.key')).toBe('one');
     expect(readFileSync(file, 'utf8')).toBe(made);
-    expect(lines).toEqual([{ level: 'info', facts: { file }, text: expect.stringContaining('keep a copy of it apart') }]);
+    expect(lines).toEqual([
+      { level: 'info', facts: { file }, text: expect.stringContaining('keep a copy of it apart') },
+    ]);
     expect(JSON.stringify(lines)).not.toContain(made.trim());
   });
 
@@ -135,9 +188,13 @@ describe('the key that seals them', () => {
     await (await open({ environment: key })).put([{ name: 'a.key', value: 'one' }], act);
     expect(await (await open({ credentialsFolder: folder.path('credentials') })).get('a.key')).toBe('one');
     expect(await (await open({ file: folder.path('kek'), environment: other })).get('a.key')).toBe('one');
-    await expect(open({ environment: other, credentialsFolder: folder.path('credentials') })).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
+    await expect(open({ environment: other, credentialsFolder: folder.path('credentials') })).rejects.toMatchObject({
+      code: 'key_encryption_key_wrong',
+    });
     // A unit with other credentials only.
-    await expect(open({ credentialsFolder: folder.path('.') })).rejects.toMatchObject({ code: 'key_encryption_key_missing' });
+    await expect(open({ credentialsFolder: folder.path('.') })).rejects.toMatchObject({
+      code: 'key_encryption_key_missing',
+    });
   });
 
   test('missing or wrong: a clear error, and nothing is written', async () => {
@@ -149,7 +206,9 @@ describe('the key that seals them', () => {
     const audited = store.audit.entries.length;
     await expect(open()).rejects.toMatchObject({ code: 'key_encryption_key_missing' });
     expect(readdirSync(folder.path('.'))).toEqual(['kek']);
-    await expect(open({ environment: randomBytes(32).toString('hex') })).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
+    await expect(open({ environment: randomBytes(32).toString('hex') })).rejects.toMatchObject({
+      code: 'key_encryption_key_wrong',
+    });
     await expect(open({ file: folder.path('gone') })).rejects.toMatchObject({ code: 'file_missing' });
     expect([...raw]).toEqual(before);
     expect(store.audit.entries).toHaveLength(audited);
@@ -166,7 +225,15 @@ describe('the key that seals them', () => {
 
   test('is changed by naming the old one beside the new one; then the old one opens nothing', async () => {
     const { folder, open, raw } = setUp();
-    await (await open()).put([{ name: 'a.key', value: 'one' }, { name: 'b.key', value: 'two' }], act);
+    await (
+      await open()
+    ).put(
+      [
+        { name: 'a.key', value: 'one' },
+        { name: 'b.key', value: 'two' },
+      ],
+      act,
+    );
     chmodSync(folder.write('new', randomBytes(32).toString('base64')), 0o600);
     const [file, previousFile] = [folder.path('new'), folder.path('key-encryption-key')];
     await expect(open({ file })).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
@@ -184,6 +251,8 @@ describe('the key that seals them', () => {
     const { folder, open, lines } = setUp();
     chmodSync(folder.write('kek', randomBytes(32).toString('hex')), 0o644);
     await open({ file: folder.path('kek') });
-    expect(lines).toEqual([{ level: 'warn', facts: { file: folder.path('kek') }, text: expect.stringContaining('chmod 600') }]);
+    expect(lines).toEqual([
+      { level: 'warn', facts: { file: folder.path('kek') }, text: expect.stringContaining('chmod 600') },
+    ]);
   });
 });

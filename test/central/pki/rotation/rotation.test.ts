@@ -17,7 +17,11 @@ async function setUp() {
   const store = memoryStore();
   let now = Date.now();
   const clock = (): number => now;
-  const authority: Authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: clock });
+  const authority: Authority = await openAuthority({
+    keyMaterial: store.keyMaterial,
+    central: 'central.test',
+    now: clock,
+  });
   const identity = await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now: clock });
   await identity.adopt(await identity.make(WISHES), CENTRAL);
   const pending: { parameters: { changedBy: string; deadline: number } | null } = { parameters: null };
@@ -28,7 +32,12 @@ async function setUp() {
     authority,
     identity,
     serverCertificates: { generate: () => Promise.reject(new Error('not here')), pending: () => null },
-    standing: { certificates: store.certificates, firstRoot: () => authority.firstRoot, said: { refusalOf: (id) => refusals.get(id), isTold: (id) => id !== 'old' }, now: clock },
+    standing: {
+      certificates: store.certificates,
+      firstRoot: () => authority.firstRoot,
+      said: { refusalOf: (id) => refusals.get(id), isTold: (id) => id !== 'old' },
+      now: clock,
+    },
     onReplaced: async () => void asked.push('replaced'),
     askRenewal: () => void asked.push('renew'),
     exclusively: async (act) => {
@@ -51,11 +60,20 @@ async function setUp() {
     asked,
     pass: (ms: number) => (now += ms),
     agent: (id: string, more: Partial<AgentTrust> = {}): void => {
-      store.certificates.agents.set(id, { id, name: id, transport: 'wss', trusted: [authority.firstRoot], offlineSince: null, ...more });
+      store.certificates.agents.set(id, {
+        id,
+        name: id,
+        transport: 'wss',
+        trusted: [authority.firstRoot],
+        offlineSince: null,
+        ...more,
+      });
     },
     trusts: (id: string, ...roots: string[]) => store.certificates.recordTrust(id, roots),
     renews: async (id: string, lifetimeDays = 30): Promise<void> => {
-      await store.certificates.recordIssued(issuedCertificate(await authority.issueAgent({ id, name: id, publicKey, lifetimeDays }), authority, id, now));
+      await store.certificates.recordIssued(
+        issuedCertificate(await authority.issueAgent({ id, name: id, publicKey, lifetimeDays }), authority, id, now),
+      );
     },
     roles: () => authority.all().map(({ role }) => role),
   };
@@ -64,21 +82,41 @@ async function setUp() {
 describe('a rotation', () => {
   it('goes step by step; every other step is refused with the one that is due, and a dry run changes nothing', async () => {
     const { rotation, roles, asked, store } = await setUp();
-    const steps = { prepare: (request = {}) => rotation.prepare(undefined, request, CENTRAL), publish: (request = {}) => rotation.publish(request, CENTRAL), switch: (request = {}) => rotation.switch(request, CENTRAL), retire: (request = {}) => rotation.retire(request, CENTRAL) };
+    const steps = {
+      prepare: (request = {}) => rotation.prepare(undefined, request, CENTRAL),
+      publish: (request = {}) => rotation.publish(request, CENTRAL),
+      switch: (request = {}) => rotation.switch(request, CENTRAL),
+      retire: (request = {}) => rotation.retire(request, CENTRAL),
+    };
     const order = ['prepare', 'publish', 'switch', 'retire'] as const;
     for (const [place, step] of order.entries()) {
       for (const other of order.filter((one) => one !== step)) {
-        await expect(steps[other](), `${other} before ${step}`).rejects.toMatchObject({ code: 'rotation_wrong_phase', parameters: { step: other } });
+        await expect(steps[other](), `${other} before ${step}`).rejects.toMatchObject({
+          code: 'rotation_wrong_phase',
+          parameters: { step: other },
+        });
       }
       const [before, entries] = [roles(), store.audit.entries.length];
-      expect(await steps[step]({ dryRun: true })).toMatchObject({ dryRun: true, phase: (['idle', 'prepared', 'published', 'switched'] as const)[place] });
+      expect(await steps[step]({ dryRun: true })).toMatchObject({
+        dryRun: true,
+        phase: (['idle', 'prepared', 'published', 'switched'] as const)[place],
+      });
       expect(roles()).toEqual(before);
       expect(store.audit.entries).toHaveLength(entries);
-      expect(await steps[step]()).toMatchObject({ dryRun: false, phase: (['prepared', 'published', 'switched', 'retired'] as const)[place] });
+      expect(await steps[step]()).toMatchObject({
+        dryRun: false,
+        phase: (['prepared', 'published', 'switched', 'retired'] as const)[place],
+      });
     }
     expect(roles()).toEqual(['current', 'retired']);
     expect(asked).toEqual(['replaced', 'renew', 'replaced']);
-    expect(store.audit.entries.map(({ action }) => action).slice(2)).toEqual(['authority.prepare', 'authority.publish', 'authority.certify', 'authority.promote', 'authority.retire']);
+    expect(store.audit.entries.map(({ action }) => action).slice(2)).toEqual([
+      'authority.prepare',
+      'authority.publish',
+      'authority.certify',
+      'authority.promote',
+      'authority.retire',
+    ]);
     expect(await rotation.prepare(undefined, {}, CENTRAL)).toMatchObject({ phase: 'prepared' });
     expect(roles()).toEqual(['current', 'prepared']);
     await expect(rotation.prepare(undefined, {}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_wrong_phase' });
@@ -96,15 +134,29 @@ describe('a rotation', () => {
     await trusts('has', authority.firstRoot, authority.inRole('next')[0]?.id ?? '');
     const { trust, next } = await rotation.status();
     expect(trust).toMatchObject({ registered: 7, acknowledged: 1, plain: 1 });
-    expect(trust.missing.map(({ name, why }) => [name, why])).toEqual([['away', 'offline'], ['null', 'told'], ['old', 'unable'], ['refuses', 'refused'], ['silent', 'told']]);
-    expect(trust.missing.map(({ text }) => text).join(' ')).toMatch(/Offline since 2026-11-01T10:00:00.000Z\..*It refused: It is read-only. \(truststore_read_only\)/);
+    expect(trust.missing.map(({ name, why }) => [name, why])).toEqual([
+      ['away', 'offline'],
+      ['null', 'told'],
+      ['old', 'unable'],
+      ['refuses', 'refused'],
+      ['silent', 'told'],
+    ]);
+    expect(trust.missing.map(({ text }) => text).join(' ')).toMatch(
+      /Offline since 2026-11-01T10:00:00.000Z\..*It refused: It is read-only. \(truststore_read_only\)/,
+    );
     expect(next).toContain('Waits for 5 agents');
     const metrics = createMetrics();
     await rotation.measure(metrics);
     expect(await metrics.registry.metrics()).toMatch(/queuegate_trust_agents\{state="missing"\} 5/);
-    await expect(rotation.switch({}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_agents_missing', parameters: { count: '5 agents', names: 'away, null, old, refuses, silent' } });
+    await expect(rotation.switch({}, CENTRAL)).rejects.toMatchObject({
+      code: 'rotation_agents_missing',
+      parameters: { count: '5 agents', names: 'away, null, old, refuses, silent' },
+    });
     expect((await rotation.switch({ dryRun: true }, CENTRAL)).missing).toHaveLength(5);
-    expect(await rotation.switch({ force: true }, CENTRAL)).toMatchObject({ phase: 'switched', missing: { length: 5 } });
+    expect(await rotation.switch({ force: true }, CENTRAL)).toMatchObject({
+      phase: 'switched',
+      missing: { length: 5 },
+    });
   });
 
   it('does not retire what somebody still depends on: by trust, or by a certificate that is still good', async () => {
@@ -119,8 +171,14 @@ describe('a rotation', () => {
     await rotation.switch({ force: true }, CENTRAL);
     await renews('renewed');
     pass(2 * 86_400_000);
-    expect((await rotation.status()).issued).toMatchObject({ renewed: 1, others: [{ name: 'old-certificate', why: 'certificate' }] });
-    await expect(rotation.retire({}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_still_needed', parameters: { count: '2 agents', names: 'old-trust, old-certificate' } });
+    expect((await rotation.status()).issued).toMatchObject({
+      renewed: 1,
+      others: [{ name: 'old-certificate', why: 'certificate' }],
+    });
+    await expect(rotation.retire({}, CENTRAL)).rejects.toMatchObject({
+      code: 'rotation_still_needed',
+      parameters: { count: '2 agents', names: 'old-trust, old-certificate' },
+    });
     await trusts('old-trust', next);
     await renews('old-certificate');
     expect(await rotation.retire({}, CENTRAL)).toMatchObject({ phase: 'retired', missing: [] });
@@ -140,12 +198,18 @@ describe('a rotation', () => {
     await rotation.switch({}, CENTRAL);
     agent('late', { trusted: [next] });
     await renews('late');
-    await expect(rotation.back({}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_still_needed', parameters: { names: 'late' } });
+    await expect(rotation.back({}, CENTRAL)).rejects.toMatchObject({
+      code: 'rotation_still_needed',
+      parameters: { names: 'late' },
+    });
     await trusts('late', first, next);
     expect(await rotation.back({ comment: 'no' }, CENTRAL)).toMatchObject({ phase: 'published' });
     expect(authority.current().id).toBe(first);
     // Its certificate would be of an authority that nobody knows.
-    await expect(rotation.back({}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_still_needed', parameters: { names: 'late' } });
+    await expect(rotation.back({}, CENTRAL)).rejects.toMatchObject({
+      code: 'rotation_still_needed',
+      parameters: { names: 'late' },
+    });
     await rotation.switch({}, CENTRAL);
     await rotation.retire({}, CENTRAL);
     expect(roles()).toEqual(['current', 'retired']);
@@ -162,7 +226,10 @@ describe('a rotation', () => {
     pending.parameters = { changedBy: 'alice', deadline: Date.now() };
     await expect(rotation.prepare(undefined, {}, CENTRAL)).rejects.toMatchObject({ code: 'change_pending' });
     pending.parameters = null;
-    const both = await Promise.allSettled([rotation.prepare(undefined, {}, CENTRAL), rotation.prepare(undefined, {}, CENTRAL)]);
+    const both = await Promise.allSettled([
+      rotation.prepare(undefined, {}, CENTRAL),
+      rotation.prepare(undefined, {}, CENTRAL),
+    ]);
     expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     expect(roles()).toEqual(['current', 'prepared']);
   });

@@ -16,12 +16,26 @@ export interface Bank {
   readonly root: Issued;
   readonly intermediate: Issued;
   /** A certificate under the intermediate (or `by`), with openssl's own words for extensions, key and digest. */
-  issue(name: string, more?: { extensions?: readonly string[]; key?: readonly string[]; digest?: string; days?: number; by?: Issued; from?: string }): Issued;
+  issue(
+    name: string,
+    more?: {
+      extensions?: readonly string[];
+      key?: readonly string[];
+      digest?: string;
+      days?: number;
+      by?: Issued;
+      from?: string;
+    },
+  ): Issued;
   /** Answers a certificate request (PEM) as an authority does. */
   sign(csr: string): string;
 }
 
-const SERVER = ['basicConstraints=critical,CA:FALSE', 'keyUsage=critical,digitalSignature', 'extendedKeyUsage=serverAuth'];
+const SERVER = [
+  'basicConstraints=critical,CA:FALSE',
+  'keyUsage=critical,digitalSignature',
+  'extendedKeyUsage=serverAuth',
+];
 const EC = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
 
 /** `names` are in every server certificate. */
@@ -32,9 +46,24 @@ export function makeBank(names: readonly string[] = ['central.test']): Bank {
     const files = { certificate: folder.path(`${name}.crt`), key: folder.path(`${name}.key`) };
     return { certificate: readFileSync(files.certificate, 'utf8'), key: readFileSync(files.key, 'utf8'), files };
   };
-  const newKey = (name: string, algorithm: readonly string[]): void => void openssl('genpkey', '-algorithm', ...algorithm, '-out', folder.path(`${name}.key`));
+  const newKey = (name: string, algorithm: readonly string[]): void =>
+    void openssl('genpkey', '-algorithm', ...algorithm, '-out', folder.path(`${name}.key`));
   newKey('root', EC);
-  openssl('req', '-x509', '-new', '-key', folder.path('root.key'), '-subj', '/O=Example Bank/CN=Example Bank Root', '-days', '3650', '-addext', 'keyUsage=critical,keyCertSign,cRLSign', '-out', folder.path('root.crt'));
+  openssl(
+    'req',
+    '-x509',
+    '-new',
+    '-key',
+    folder.path('root.key'),
+    '-subj',
+    '/O=Example Bank/CN=Example Bank Root',
+    '-days',
+    '3650',
+    '-addext',
+    'keyUsage=critical,keyCertSign,cRLSign',
+    '-out',
+    folder.path('root.crt'),
+  );
   const root = read('root');
 
   const bank: Omit<Bank, 'intermediate'> = {
@@ -42,21 +71,69 @@ export function makeBank(names: readonly string[] = ['central.test']): Bank {
     root,
     issue(name, { extensions = [...SERVER, san], key = EC, digest = 'sha256', days = 365, by = root } = {}) {
       newKey(name, key);
-      openssl('req', '-new', '-key', folder.path(`${name}.key`), '-subj', `/O=Example Bank/CN=${name}`, '-out', folder.path(`${name}.csr`));
+      openssl(
+        'req',
+        '-new',
+        '-key',
+        folder.path(`${name}.key`),
+        '-subj',
+        `/O=Example Bank/CN=${name}`,
+        '-out',
+        folder.path(`${name}.csr`),
+      );
       const file = folder.write(`${name}.ext`, `${extensions.join('\n')}\n`);
-      openssl('x509', '-req', '-in', folder.path(`${name}.csr`), '-CA', by.files.certificate, '-CAkey', by.files.key, '-CAcreateserial', '-days', String(days), `-${digest}`, '-extfile', file, '-out', folder.path(`${name}.crt`));
+      openssl(
+        'x509',
+        '-req',
+        '-in',
+        folder.path(`${name}.csr`),
+        '-CA',
+        by.files.certificate,
+        '-CAkey',
+        by.files.key,
+        '-CAcreateserial',
+        '-days',
+        String(days),
+        `-${digest}`,
+        '-extfile',
+        file,
+        '-out',
+        folder.path(`${name}.crt`),
+      );
       return read(name);
     },
     sign(csr) {
-      openssl('x509', '-req', '-in', folder.write('asked.csr', csr), '-CA', folder.path('intermediate.crt'), '-CAkey', folder.path('intermediate.key'), '-CAcreateserial', '-days', '90', '-copy_extensions', 'copyall', '-out', folder.path('answer.crt'));
+      openssl(
+        'x509',
+        '-req',
+        '-in',
+        folder.write('asked.csr', csr),
+        '-CA',
+        folder.path('intermediate.crt'),
+        '-CAkey',
+        folder.path('intermediate.key'),
+        '-CAcreateserial',
+        '-days',
+        '90',
+        '-copy_extensions',
+        'copyall',
+        '-out',
+        folder.path('answer.crt'),
+      );
       return readFileSync(folder.path('answer.crt'), 'utf8');
     },
   };
-  const intermediate = bank.issue('intermediate', { extensions: ['basicConstraints=critical,CA:TRUE,pathlen:0', 'keyUsage=critical,keyCertSign,cRLSign'] });
+  const intermediate = bank.issue('intermediate', {
+    extensions: ['basicConstraints=critical,CA:TRUE,pathlen:0', 'keyUsage=critical,keyCertSign,cRLSign'],
+  });
   return { ...bank, intermediate, issue: (name, more = {}) => bank.issue(name, { by: intermediate, ...more }) };
 }
 
 /** Runs keytool; what it prints, or an error with all it said. */
 export function keytool(...args: string[]): string {
-  return execFileSync('keytool', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C' } });
+  return execFileSync('keytool', args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, LC_ALL: 'C' },
+  });
 }

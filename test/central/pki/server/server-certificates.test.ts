@@ -31,7 +31,14 @@ async function setUp(wish: Partial<ServerWishes> = {}) {
   const authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: clock });
   const open = async () => await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now: clock });
   const identity = await open();
-  const wishes: ServerWishes = { names: ['central.test', 'host.local'], advertised: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 365, ...wish };
+  const wishes: ServerWishes = {
+    names: ['central.test', 'host.local'],
+    advertised: ['central.test'],
+    subjectAlternativeNames: [],
+    distinguishedName: '',
+    lifetimeDays: 365,
+    ...wish,
+  };
   const first = await identity.fitting(wishes);
   await identity.adopt(first, CENTRAL);
   const tls = createTlsServer(first, 5_000);
@@ -68,7 +75,10 @@ async function setUp(wish: Partial<ServerWishes> = {}) {
   });
   /** What a client sees that connects now. */
   const shown = async (): Promise<{ thumbprint: string; length: number }> => {
-    const { chain } = await lookAtCertificate({ secure: true, host: '127.0.0.1', port: (tcp.address() as AddressInfo).port }, { timeoutMs: 10_000 });
+    const { chain } = await lookAtCertificate(
+      { secure: true, host: '127.0.0.1', port: (tcp.address() as AddressInfo).port },
+      { timeoutMs: 10_000 },
+    );
     return { thumbprint: chain[0] === undefined ? '' : thumbprintOf(chain[0]), length: chain.length };
   };
   const pass = async (ms: number): Promise<void> => {
@@ -77,10 +87,31 @@ async function setUp(wish: Partial<ServerWishes> = {}) {
     await new Promise(setImmediate);
     await queue;
   };
-  return { store, authority, identity, open, certificates, first, shown, online, asked, pass, timers, bundle: trustBundle(authority, identity), setNow: (at: number) => (offset = at - Date.now()) };
+  return {
+    store,
+    authority,
+    identity,
+    open,
+    certificates,
+    first,
+    shown,
+    online,
+    asked,
+    pass,
+    timers,
+    bundle: trustBundle(authority, identity),
+    setNow: (at: number) => (offset = at - Date.now()),
+  };
 }
 
-const agent = (name: string, since: number): OnlineAgent => ({ agentId: name, name, transport: 'wss', address: '10.0.0.9', loopback: false, since });
+const agent = (name: string, since: number): OnlineAgent => ({
+  agentId: name,
+  name,
+  transport: 'wss',
+  address: '10.0.0.9',
+  loopback: false,
+  since,
+});
 
 async function faults(work: Promise<unknown>): Promise<string[]> {
   const error: unknown = await work.catch((thrown: unknown) => thrown);
@@ -94,30 +125,55 @@ const pem = (bank: Bank, name = 'central'): Buffer => {
 };
 
 describe('a request for another authority', () => {
-  test.each(['ec', 'rsa'] as const)('with a key of kind %s: openssl reads it, and its answer is installed live, chain complete', async (kind) => {
-    const bank = makeBank();
-    const { certificates, shown, store, first } = await setUp({ subjectAlternativeNames: ['10.9.8.7'], distinguishedName: 'CN=central.test, O=Bank, C=CH' });
-    const csr = await certificates.request({ kind, ticket: 'T-7' }, ADMIN);
-    const text = openssl('req', '-in', bank.folder.write('central.csr', csr), '-noout', '-text', '-verify');
-    expect(text).toMatch(/Subject: CN = central\.test, O = Bank, C = CH/);
-    expect(text).toContain('DNS:central.test, IP Address:10.9.8.7');
-    expect(text).toContain(kind === 'rsa' ? 'Public-Key: (3072 bit)' : 'NIST CURVE: P-256');
-    expect(store.keyMaterial.entries.get('server.request.key')).toContain('PRIVATE KEY');
-    const answer = bank.sign(csr);
-    const report = await certificates.install({ name: 'answer.crt', bytes: Buffer.from(bank.root.certificate + answer + bank.intermediate.certificate) }, {}, ADMIN);
-    expect(report.notices).toEqual(['The chain was put into order.']);
-    expect(await shown()).toEqual({ thumbprint: thumbprintOf(new X509Certificate(answer)), length: 3 });
-    expect(certificates.slots()).toMatchObject({ current: { origin: 'signed' }, previous: { thumbprint: first.thumbprint }, request: undefined });
-    expect(store.keyMaterial.entries.has('server.request.key')).toBe(false);
-    expect(store.audit.entries.map(({ action, who }) => `${action} ${who}`)).toContain('server-certificate.adopt ann');
-  });
+  test.each(['ec', 'rsa'] as const)(
+    'with a key of kind %s: openssl reads it, and its answer is installed live, chain complete',
+    async (kind) => {
+      const bank = makeBank();
+      const { certificates, shown, store, first } = await setUp({
+        subjectAlternativeNames: ['10.9.8.7'],
+        distinguishedName: 'CN=central.test, O=Bank, C=CH',
+      });
+      const csr = await certificates.request({ kind, ticket: 'T-7' }, ADMIN);
+      const text = openssl('req', '-in', bank.folder.write('central.csr', csr), '-noout', '-text', '-verify');
+      expect(text).toMatch(/Subject: CN = central\.test, O = Bank, C = CH/);
+      expect(text).toContain('DNS:central.test, IP Address:10.9.8.7');
+      expect(text).toContain(kind === 'rsa' ? 'Public-Key: (3072 bit)' : 'NIST CURVE: P-256');
+      expect(store.keyMaterial.entries.get('server.request.key')).toContain('PRIVATE KEY');
+      const answer = bank.sign(csr);
+      const report = await certificates.install(
+        { name: 'answer.crt', bytes: Buffer.from(bank.root.certificate + answer + bank.intermediate.certificate) },
+        {},
+        ADMIN,
+      );
+      expect(report.notices).toEqual(['The chain was put into order.']);
+      expect(await shown()).toEqual({ thumbprint: thumbprintOf(new X509Certificate(answer)), length: 3 });
+      expect(certificates.slots()).toMatchObject({
+        current: { origin: 'signed' },
+        previous: { thumbprint: first.thumbprint },
+        request: undefined,
+      });
+      expect(store.keyMaterial.entries.has('server.request.key')).toBe(false);
+      expect(store.audit.entries.map(({ action, who }) => `${action} ${who}`)).toContain(
+        'server-certificate.adopt ann',
+      );
+    },
+  );
 
   test('the answer of a Windows authority comes as PKCS#7', async () => {
     const bank = makeBank();
     const { certificates, shown } = await setUp();
     const answer = bank.sign(await certificates.request({ kind: 'ec' }, ADMIN));
     const file = bank.folder.path('answer.p7b');
-    openssl('crl2pkcs7', '-nocrl', '-certfile', bank.folder.write('all.pem', answer + bank.intermediate.certificate + bank.root.certificate), '-outform', 'DER', '-out', file);
+    openssl(
+      'crl2pkcs7',
+      '-nocrl',
+      '-certfile',
+      bank.folder.write('all.pem', answer + bank.intermediate.certificate + bank.root.certificate),
+      '-outform',
+      'DER',
+      '-out',
+      file,
+    );
     await certificates.install({ name: 'answer.p7b', bytes: readFileSync(file) }, {}, ADMIN);
     expect((await shown()).thumbprint).toBe(thumbprintOf(new X509Certificate(answer)));
   });
@@ -126,12 +182,20 @@ describe('a request for another authority', () => {
     const bank = makeBank();
     const { certificates, open } = await setUp();
     const all = bank.intermediate.certificate + bank.root.certificate;
-    await expect(certificates.install({ name: 'a', bytes: Buffer.from(all) }, {}, ADMIN)).rejects.toMatchObject({ code: 'certificate_not_requested', message: expect.stringContaining('there is none') });
+    await expect(certificates.install({ name: 'a', bytes: Buffer.from(all) }, {}, ADMIN)).rejects.toMatchObject({
+      code: 'certificate_not_requested',
+      message: expect.stringContaining('there is none'),
+    });
     const old = bank.sign(await certificates.request({ kind: 'ec' }, ADMIN));
     await certificates.request({ kind: 'ec' }, ADMIN);
     expect((await open()).slots.request?.csr).toBe(certificates.slots().request?.csr);
-    await expect(certificates.install({ name: 'a', bytes: Buffer.from(old + all) }, {}, ADMIN)).rejects.toMatchObject({ code: 'certificate_not_requested' });
-    await expect(certificates.install({ name: 'a', bytes: Buffer.from('nothing') }, {}, ADMIN)).rejects.toMatchObject({ code: 'keystore_is_text', status: 422 });
+    await expect(certificates.install({ name: 'a', bytes: Buffer.from(old + all) }, {}, ADMIN)).rejects.toMatchObject({
+      code: 'certificate_not_requested',
+    });
+    await expect(certificates.install({ name: 'a', bytes: Buffer.from('nothing') }, {}, ADMIN)).rejects.toMatchObject({
+      code: 'keystore_is_text',
+      status: 422,
+    });
   });
 });
 
@@ -139,18 +203,53 @@ describe('an imported certificate', () => {
   const inStore = (bank: Bank, file: string, ...flags: string[]): Buffer => {
     const { files } = bank.issue('central');
     const chain = bank.folder.write('chain.pem', bank.intermediate.certificate + bank.root.certificate);
-    openssl('pkcs12', '-export', ...flags, '-in', files.certificate, '-inkey', files.key, '-certfile', chain, '-name', 'orchestra', '-passout', 'pass:geheim', '-out', bank.folder.path(file));
+    openssl(
+      'pkcs12',
+      '-export',
+      ...flags,
+      '-in',
+      files.certificate,
+      '-inkey',
+      files.key,
+      '-certfile',
+      chain,
+      '-name',
+      'orchestra',
+      '-passout',
+      'pass:geheim',
+      '-out',
+      bank.folder.path(file),
+    );
     return readFileSync(bank.folder.path(file));
   };
   const viaKeytool = (bank: Bank, type: string, ...more: string[]): Buffer => {
     inStore(bank, 'from.p12');
-    keytool('-importkeystore', '-noprompt', '-srckeystore', bank.folder.path('from.p12'), '-srcstoretype', 'PKCS12', '-srcstorepass', 'geheim', '-destkeystore', bank.folder.path('to'), '-deststoretype', type, '-deststorepass', 'geheim', ...more);
+    keytool(
+      '-importkeystore',
+      '-noprompt',
+      '-srckeystore',
+      bank.folder.path('from.p12'),
+      '-srcstoretype',
+      'PKCS12',
+      '-srcstorepass',
+      'geheim',
+      '-destkeystore',
+      bank.folder.path('to'),
+      '-deststoretype',
+      type,
+      '-deststorepass',
+      'geheim',
+      ...more,
+    );
     return readFileSync(bank.folder.path('to'));
   };
   const encryptedKey = (bank: Bank, ...how: string[]): Buffer => {
     const { files, certificate } = bank.issue('central');
     openssl(...how, '-in', files.key, '-out', bank.folder.path('locked.key'), '-passout', 'pass:geheim');
-    return Buffer.concat([readFileSync(bank.folder.path('locked.key')), Buffer.from(certificate + bank.intermediate.certificate + bank.root.certificate)]);
+    return Buffer.concat([
+      readFileSync(bank.folder.path('locked.key')),
+      Buffer.from(certificate + bank.intermediate.certificate + bank.root.certificate),
+    ]);
   };
 
   test.each<readonly [string, (bank: Bank) => Buffer]>([
@@ -169,10 +268,18 @@ describe('an imported certificate', () => {
     const { certificates, shown } = await setUp();
     const before = await shown();
     const request = { name: 'file', bytes, password: 'geheim' };
-    expect(await certificates.import(request, { dryRun: true }, ADMIN)).toMatchObject({ dryRun: true, notices: [], cutOff: [] });
+    expect(await certificates.import(request, { dryRun: true }, ADMIN)).toMatchObject({
+      dryRun: true,
+      notices: [],
+      cutOff: [],
+    });
     expect(await shown()).toEqual(before);
     const report = await certificates.import(request, {}, ADMIN);
-    expect(report).toMatchObject({ dryRun: false, notices: [], certificate: { origin: 'imported', names: ['central.test'] } });
+    expect(report).toMatchObject({
+      dryRun: false,
+      notices: [],
+      certificate: { origin: 'imported', names: ['central.test'] },
+    });
     expect(await shown()).toEqual({ thumbprint: report.certificate.thumbprint, length: 3 });
   });
 
@@ -181,21 +288,53 @@ describe('an imported certificate', () => {
     const { certificates, shown } = await setUp();
     const { key, certificate } = bank.issue('central');
     const chain = Buffer.from(certificate + bank.intermediate.certificate + bank.root.certificate);
-    await expect(certificates.import({ name: 'chain.pem', bytes: chain }, {}, ADMIN)).rejects.toMatchObject({ code: 'private_key_missing' });
+    await expect(certificates.import({ name: 'chain.pem', bytes: chain }, {}, ADMIN)).rejects.toMatchObject({
+      code: 'private_key_missing',
+    });
     await certificates.import({ name: 'chain.pem', bytes: chain, keyBytes: Buffer.from(key) }, {}, ADMIN);
     expect((await shown()).thumbprint).toBe(thumbprintOf(new X509Certificate(certificate)));
 
     inStore(bank, 'from.p12');
     const two = bank.folder.path('two.jks');
-    for (const alias of ['one', 'orchestra']) keytool('-importkeystore', '-noprompt', '-srckeystore', bank.folder.path('from.p12'), '-srcstorepass', 'geheim', '-srcalias', 'orchestra', '-destalias', alias, '-destkeystore', two, '-deststoretype', 'JKS', '-deststorepass', 'geheim');
+    for (const alias of ['one', 'orchestra'])
+      keytool(
+        '-importkeystore',
+        '-noprompt',
+        '-srckeystore',
+        bank.folder.path('from.p12'),
+        '-srcstorepass',
+        'geheim',
+        '-srcalias',
+        'orchestra',
+        '-destalias',
+        alias,
+        '-destkeystore',
+        two,
+        '-deststoretype',
+        'JKS',
+        '-deststorepass',
+        'geheim',
+      );
     const jks = { name: 'two.jks', bytes: readFileSync(two), password: 'geheim' };
-    await expect(certificates.import(jks, {}, ADMIN)).rejects.toMatchObject({ code: 'private_key_ambiguous', message: expect.stringContaining('orchestra') });
-    await expect(certificates.import({ ...jks, alias: 'three' }, {}, ADMIN)).rejects.toMatchObject({ code: 'private_key_alias_unknown' });
+    await expect(certificates.import(jks, {}, ADMIN)).rejects.toMatchObject({
+      code: 'private_key_ambiguous',
+      message: expect.stringContaining('orchestra'),
+    });
+    await expect(certificates.import({ ...jks, alias: 'three' }, {}, ADMIN)).rejects.toMatchObject({
+      code: 'private_key_alias_unknown',
+    });
     await certificates.import({ ...jks, alias: 'ORCHESTRA' }, {}, ADMIN);
-    await expect(certificates.import({ ...jks, password: 'falsch' }, {}, ADMIN)).rejects.toMatchObject({ code: 'keystore_password_wrong', status: 422 });
+    await expect(certificates.import({ ...jks, password: 'falsch' }, {}, ADMIN)).rejects.toMatchObject({
+      code: 'keystore_password_wrong',
+      status: 422,
+    });
     const locked = encryptedKey(bank, 'pkcs8', '-topk8');
-    await expect(certificates.import({ name: 'x', bytes: locked, password: 'falsch' }, {}, ADMIN)).rejects.toMatchObject({ code: 'keystore_key_password_wrong', status: 422 });
-    await expect(certificates.import({ name: 'x', bytes: locked }, {}, ADMIN)).rejects.toMatchObject({ code: 'private_key_password_missing' });
+    await expect(
+      certificates.import({ name: 'x', bytes: locked, password: 'falsch' }, {}, ADMIN),
+    ).rejects.toMatchObject({ code: 'keystore_key_password_wrong', status: 422 });
+    await expect(certificates.import({ name: 'x', bytes: locked }, {}, ADMIN)).rejects.toMatchObject({
+      code: 'private_key_password_missing',
+    });
   });
 
   test('is completed from what Central has, and what does not belong to it is left out', async () => {
@@ -203,7 +342,11 @@ describe('an imported certificate', () => {
     const { certificates, shown } = await setUp();
     await certificates.import({ name: 'a', bytes: pem(bank) }, {}, ADMIN);
     const { key, certificate } = bank.issue('second');
-    const report = await certificates.import({ name: 'b', bytes: Buffer.from(key + certificate + makeBank().root.certificate) }, {}, ADMIN);
+    const report = await certificates.import(
+      { name: 'b', bytes: Buffer.from(key + certificate + makeBank().root.certificate) },
+      {},
+      ADMIN,
+    );
     expect(report.notices).toEqual([
       '"CN=intermediate, O=Example Bank" was missing from the file and was added from what Central has.',
       '"CN=Example Bank Root, O=Example Bank" was missing from the file and was added from what Central has.',
@@ -216,13 +359,21 @@ describe('an imported certificate', () => {
     const bank = makeBank();
     const { certificates, shown, setNow } = await setUp();
     const before = await shown();
-    const take = (...parts: string[]) => certificates.import({ name: 'x', bytes: Buffer.from(parts.join('')) }, { force: true }, ADMIN);
+    const take = (...parts: string[]) =>
+      certificates.import({ name: 'x', bytes: Buffer.from(parts.join('')) }, { force: true }, ADMIN);
     const above = bank.intermediate.certificate + bank.root.certificate;
     const fine = bank.issue('fine');
     expect(await faults(take(makeBank().root.key, fine.certificate, above))).toEqual(['key_mismatch']);
     expect(await faults(take(fine.key, fine.certificate))).toEqual(['chain_incomplete']);
     expect(await faults(take(fine.key, fine.certificate, bank.intermediate.certificate))).toEqual(['chain_incomplete']);
-    const client = bank.issue('client', { extensions: ['basicConstraints=critical,CA:FALSE', 'keyUsage=critical,keyEncipherment', 'extendedKeyUsage=clientAuth', 'subjectAltName=DNS:other.test'] });
+    const client = bank.issue('client', {
+      extensions: [
+        'basicConstraints=critical,CA:FALSE',
+        'keyUsage=critical,keyEncipherment',
+        'extendedKeyUsage=clientAuth',
+        'subjectAltName=DNS:other.test',
+      ],
+    });
     expect(await faults(take(client.key, client.certificate, above))).toEqual(['names_missing', 'usage', 'usage']);
     const weak = bank.issue('weak', { key: ['RSA', '-pkeyopt', 'rsa_keygen_bits:1024'], digest: 'sha1' });
     expect(await faults(take(weak.key, weak.certificate, above))).toEqual(['key_weak', 'signature_weak']);
@@ -231,10 +382,16 @@ describe('an imported certificate', () => {
     const bare = bank.issue('bare', { extensions: ['basicConstraints=CA:FALSE'] });
     expect(await faults(take(bare.key, bare.certificate, above))).toEqual(['names_missing']);
     const misused = bank.issue('misused', { by: fine });
-    expect(await faults(take(misused.key, misused.certificate, fine.certificate, above))).toEqual(expect.arrayContaining(['issuer_no_authority']));
+    expect(await faults(take(misused.key, misused.certificate, fine.certificate, above))).toEqual(
+      expect.arrayContaining(['issuer_no_authority']),
+    );
     expect(await faults(take(bank.root.key, bank.root.certificate))).toEqual(['names_missing', 'usage', 'usage']);
     setNow(Date.now() - 86_400_000);
-    expect(await faults(take(fine.key, fine.certificate, above))).toEqual(['not_yet_valid', 'not_yet_valid', 'not_yet_valid']);
+    expect(await faults(take(fine.key, fine.certificate, above))).toEqual([
+      'not_yet_valid',
+      'not_yet_valid',
+      'not_yet_valid',
+    ]);
     setNow(Date.now() + 400 * 86_400_000);
     expect(await faults(take(fine.key, fine.certificate, above))).toEqual(['expired', 'expired']);
     expect(await shown()).toEqual(before);
@@ -243,11 +400,20 @@ describe('an imported certificate', () => {
   test('stays whatever the parameters wish, unless they wish a name that it has not; when it ends, one of our own takes its place', async () => {
     const bank = makeBank();
     const { certificates, identity, setNow } = await setUp();
-    const wishes: ServerWishes = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: 'CN=another', lifetimeDays: 30 };
+    const wishes: ServerWishes = {
+      names: ['central.test'],
+      subjectAlternativeNames: [],
+      distinguishedName: 'CN=another',
+      lifetimeDays: 30,
+    };
     const { certificate } = await certificates.import({ name: 'a', bytes: pem(bank) }, {}, ADMIN);
     expect((await identity.stage(wishes)).thumbprint).toBe(certificate.thumbprint);
-    expect(await faults(identity.stage({ ...wishes, subjectAlternativeNames: ['new.test'] }))).toEqual(['names_missing']);
-    expect((await identity.fitting({ ...wishes, subjectAlternativeNames: ['new.test'] })).thumbprint).toBe(certificate.thumbprint);
+    expect(await faults(identity.stage({ ...wishes, subjectAlternativeNames: ['new.test'] }))).toEqual([
+      'names_missing',
+    ]);
+    expect((await identity.fitting({ ...wishes, subjectAlternativeNames: ['new.test'] })).thumbprint).toBe(
+      certificate.thumbprint,
+    );
     setNow(certificate.notAfter + 1);
     expect(await identity.fitting(wishes)).toMatchObject({ origin: 'made' });
   });
@@ -258,13 +424,18 @@ describe('what agents trust', () => {
     const bank = makeBank();
     const { certificates, store, authority, shown, first } = await setUp();
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
-    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') => store.certificates.agents.set(id, { id, name: id, transport, trusted, offlineSince: null });
+    const add = (id: string, trusted: string[] | null, transport: 'ws' | 'wss' | null = 'wss') =>
+      store.certificates.agents.set(id, { id, name: id, transport, trusted, offlineSince: null });
     add('a-both', [authority.current().id, bankRoot]);
     add('b-ours', [authority.current().id]);
     add('c-unknown', null, null);
     add('d-plain', null, 'ws');
     const file = { name: 'a', bytes: pem(bank) };
-    await expect(certificates.import(file, {}, ADMIN)).rejects.toMatchObject({ code: 'would_cut_off_agents', status: 409, message: expect.stringContaining('2 agents: b-ours, c-unknown') });
+    await expect(certificates.import(file, {}, ADMIN)).rejects.toMatchObject({
+      code: 'would_cut_off_agents',
+      status: 409,
+      message: expect.stringContaining('2 agents: b-ours, c-unknown'),
+    });
     expect((await shown()).thumbprint).toBe(first.thumbprint);
     const report = await certificates.import(file, { force: true }, ADMIN);
     expect(report.cutOff.map(({ name }) => name)).toEqual(['b-ours', 'c-unknown']);
@@ -279,10 +450,19 @@ describe('what agents trust', () => {
     const bank = makeBank();
     const { certificates, store, authority, shown, first, bundle } = await setUp();
     const bankRoot = thumbprintOf(new X509Certificate(bank.root.certificate));
-    store.certificates.agents.set('a', { id: 'a', name: 'a', transport: 'wss', trusted: [authority.current().id], offlineSince: null });
+    store.certificates.agents.set('a', {
+      id: 'a',
+      name: 'a',
+      transport: 'wss',
+      trusted: [authority.current().id],
+      offlineSince: null,
+    });
     expect(bundle.thumbprints()).toEqual([authority.current().id]);
     await expect(certificates.activate({}, ADMIN)).rejects.toMatchObject({ code: 'certificate_nothing_staged' });
-    expect(await certificates.import({ name: 'a', bytes: pem(bank) }, { stage: true }, ADMIN)).toMatchObject({ staged: true, cutOff: [{ name: 'a' }] });
+    expect(await certificates.import({ name: 'a', bytes: pem(bank) }, { stage: true }, ADMIN)).toMatchObject({
+      staged: true,
+      cutOff: [{ name: 'a' }],
+    });
     expect((await shown()).thumbprint).toBe(first.thumbprint);
     expect(bundle.thumbprints()).toEqual([authority.current().id, bankRoot]);
     await expect(certificates.activate({}, ADMIN)).rejects.toMatchObject({ code: 'would_cut_off_agents' });
@@ -292,7 +472,9 @@ describe('what agents trust', () => {
     expect(certificates.slots().staged).toBeUndefined();
     // Who enrols now looks for the root that is shown now.
     expect(bundle.thumbprints()).toEqual([bankRoot, authority.current().id]);
-    expect(pinOfCredentials(certificate)).toBe(pinOf(new X509Certificate(bank.root.certificate).publicKey.export({ type: 'spki', format: 'der' })));
+    expect(pinOfCredentials(certificate)).toBe(
+      pinOf(new X509Certificate(bank.root.certificate).publicKey.export({ type: 'spki', format: 'der' })),
+    );
     await certificates.generate({ stage: true }, ADMIN);
     await certificates.discard({}, ADMIN);
     expect(certificates.slots().staged).toBeUndefined();
@@ -312,7 +494,10 @@ describe('a swap to be confirmed', () => {
     expect(asked).toEqual([20]);
     await pass(1000);
     // They never left: that proves nothing about the new one.
-    await expect(certificates.confirm({}, over(Date.now() + 1e6))).rejects.toMatchObject({ code: 'share_not_met', message: expect.stringContaining('a, b') });
+    await expect(certificates.confirm({}, over(Date.now() + 1e6))).rejects.toMatchObject({
+      code: 'share_not_met',
+      message: expect.stringContaining('a, b'),
+    });
     online.splice(0, 2, agent('a', Date.now() + 500_000), agent('b', Date.now() + 500_000));
     await expect(certificates.confirm({}, ADMIN)).rejects.toMatchObject({ code: 'confirm_over_new_connection' });
     await certificates.confirm({}, over(Date.now() + 1e6));
@@ -337,12 +522,19 @@ describe('a swap to be confirmed', () => {
     const reopened = await open();
     expect(reopened.current()?.thumbprint).toBe(first.thumbprint);
     expect(reopened.slots.pending).toBeUndefined();
-    expect(store.audit.entries.filter(({ action }) => action === 'server-certificate.undo').map(({ who }) => who)).toEqual(['central', 'ann', 'central']);
+    expect(
+      store.audit.entries.filter(({ action }) => action === 'server-certificate.undo').map(({ who }) => who),
+    ).toEqual(['central', 'ann', 'central']);
   });
 
   test('lets no change of the parameters and no renewal come between', async () => {
     const { certificates, identity } = await setUp();
-    const live = liveCertificate({ identity, advertised: ['central.test'], hostName: 'host.local', show: () => undefined });
+    const live = liveCertificate({
+      identity,
+      advertised: ['central.test'],
+      hostName: 'host.local',
+      show: () => undefined,
+    });
     const values = { ...defaultValues(), 'certificate.subjectAlternativeNames': ['new.test'] };
     await certificates.generate(terms, ADMIN);
     await expect(live.stage(values)).rejects.toMatchObject({ code: 'certificate_change_pending' });
@@ -370,7 +562,9 @@ test('restoring needs one to go back to; taking what is in use is told', async (
   await expect(certificates.restore({}, ADMIN)).rejects.toMatchObject({ code: 'certificate_no_previous' });
   const bytes = pem(bank);
   await certificates.import({ name: 'a', bytes }, {}, ADMIN);
-  await expect(certificates.import({ name: 'a', bytes }, {}, ADMIN)).rejects.toMatchObject({ code: 'certificate_in_use' });
+  await expect(certificates.import({ name: 'a', bytes }, {}, ADMIN)).rejects.toMatchObject({
+    code: 'certificate_in_use',
+  });
 });
 
 test('no audit entry and no report carries a private key or a password', async () => {
@@ -379,7 +573,9 @@ test('no audit entry and no report carries a private key or a password', async (
   await certificates.request({ kind: 'ec' }, ADMIN);
   const bytes = Buffer.from(pem(bank));
   await certificates.import({ name: 'a', bytes, password: 'geheimes Wort' }, { comment: 'why' }, ADMIN);
-  const keys = [...store.keyMaterial.entries].filter(([name]) => name.endsWith('.key')).flatMap(([, value]) => value.split('\n').filter((line) => line.length > 40 && !line.startsWith('-')));
+  const keys = [...store.keyMaterial.entries]
+    .filter(([name]) => name.endsWith('.key'))
+    .flatMap(([, value]) => value.split('\n').filter((line) => line.length > 40 && !line.startsWith('-')));
   const told = JSON.stringify(store.audit.entries);
   expect(keys.length).toBeGreaterThan(3);
   for (const secret of [...keys, 'geheimes Wort', 'PRIVATE KEY']) expect(told).not.toContain(secret);

@@ -7,7 +7,12 @@ import { openServerIdentity, type ServerWishes } from '../../../../central/pki/s
 import { memoryStore } from '../../fakes.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 
-const wishes: ServerWishes = { names: ['central.test'], subjectAlternativeNames: ['Gate.Bank.Example', '10.0.0.9', 'FD00:0:0::1'], distinguishedName: '', lifetimeDays: 365 };
+const wishes: ServerWishes = {
+  names: ['central.test'],
+  subjectAlternativeNames: ['Gate.Bank.Example', '10.0.0.9', 'FD00:0:0::1'],
+  distinguishedName: '',
+  lifetimeDays: 365,
+};
 
 async function setUp(now: () => number = Date.now) {
   const store = memoryStore();
@@ -19,7 +24,15 @@ async function setUp(now: () => number = Date.now) {
 test('the first certificate covers every wished name and this host, and a TLS client accepts it', async () => {
   const { authority, identity } = await setUp();
   const staged = await identity.stage(wishes);
-  expect(staged.names).toEqual(['central.test', 'gate.bank.example', '10.0.0.9', 'fd00::1', 'localhost', '127.0.0.1', '::1']);
+  expect(staged.names).toEqual([
+    'central.test',
+    'gate.bank.example',
+    '10.0.0.9',
+    'fd00::1',
+    'localhost',
+    '127.0.0.1',
+    '::1',
+  ]);
   const server = createServer({ key: staged.key, cert: staged.chain }, (socket) => socket.end('hello'));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as { port: number };
@@ -28,7 +41,9 @@ test('the first certificate covers every wished name and this host, and a TLS cl
     await once(socket, 'secureConnect');
     expect(socket.authorized).toBe(true);
     // The root travels along, so that an enrolling agent finds the pinned key.
-    expect(socket.getPeerX509Certificate()?.issuerCertificate?.fingerprint256).toBe(authority.certificate.fingerprint256);
+    expect(socket.getPeerX509Certificate()?.issuerCertificate?.fingerprint256).toBe(
+      authority.certificate.fingerprint256,
+    );
     socket.destroy();
   }
   const wrong = connect({ port, host: '127.0.0.1', servername: 'other.example', ca: authority.pem });
@@ -43,7 +58,21 @@ test('openssl verifies the chain as it is sent', async () => {
   const staged = await identity.stage(wishes);
   const ca = folder.write('root.pem', authority.pem);
   const pem = folder.write('chain.pem', staged.chain);
-  expect(openssl('verify', '-x509_strict', '-purpose', 'sslserver', '-verify_hostname', 'gate.bank.example', '-CAfile', ca, '-untrusted', pem, pem)).toContain('OK');
+  expect(
+    openssl(
+      'verify',
+      '-x509_strict',
+      '-purpose',
+      'sslserver',
+      '-verify_hostname',
+      'gate.bank.example',
+      '-CAfile',
+      ca,
+      '-untrusted',
+      pem,
+      pem,
+    ),
+  ).toContain('OK');
 });
 
 test('staging writes nothing; adopting keeps the one before', async () => {
@@ -79,7 +108,11 @@ test('a new name, a name taken away, another distinguished name and another auth
   const { identity, authority } = await setUp();
   const first = await identity.stage(wishes);
   await identity.adopt(first, CENTRAL);
-  for (const changed of [{ names: ['central.test', 'new.test'] }, { subjectAlternativeNames: ['10.0.0.9'] }, { distinguishedName: 'CN=x' }]) {
+  for (const changed of [
+    { names: ['central.test', 'new.test'] },
+    { subjectAlternativeNames: ['10.0.0.9'] },
+    { distinguishedName: 'CN=x' },
+  ]) {
     expect((await identity.stage({ ...wishes, ...changed })).thumbprint).not.toBe(first.thumbprint);
   }
   await authority.replace(await authority.makeRoot(), CENTRAL);

@@ -39,7 +39,11 @@ function setUp() {
     changes: () => changes,
     join: (id: string, capabilities: readonly string[] = ['trust']) => {
       const sent: CentralControl[] = [];
-      const session = { facts: { agentId: id, agentName: id, session: `session of ${id}`, capabilities }, sent, sendControl: (frame: CentralControl) => void sent.push(frame) };
+      const session = {
+        facts: { agentId: id, agentName: id, session: `session of ${id}`, capabilities },
+        sent,
+        sendControl: (frame: CentralControl) => void sent.push(frame),
+      };
       sessions.set(id, session);
       publication.onOpened(session);
       return session;
@@ -111,7 +115,8 @@ describe('what agents are to trust', () => {
     publication.start();
     const session = join('a');
     await pass(1_000);
-    const refuse = (): void => publication.onFrame(session, { type: 'trust-refused', code: 'truststore_read_only', text: 'It is read-only.' });
+    const refuse = (): void =>
+      publication.onFrame(session, { type: 'trust-refused', code: 'truststore_read_only', text: 'It is read-only.' });
     refuse();
     refuse();
     expect(publication.refusalOf('a')).toEqual({ code: 'truststore_read_only', text: 'It is read-only.', at: 1_000 });
@@ -135,7 +140,8 @@ describe('what agents are to trust', () => {
     };
     const session = join('a');
     publication.onFrame(session, { type: 'trusted', thumbprints: [] });
-    for (let i = 0; i < 100; i += 1) publication.onFrame(session, { type: 'trusted', thumbprints: i === 99 ? ['r1'] : [] });
+    for (let i = 0; i < 100; i += 1)
+      publication.onFrame(session, { type: 'trusted', thumbprints: i === 99 ? ['r1'] : [] });
     expect(writes).toHaveLength(1);
     finish[0]?.();
     for (let i = 0; i < 5; i += 1) await Promise.resolve();
@@ -153,6 +159,10 @@ describe('what agents are to trust', () => {
     join('new');
     await pass(1_000);
     expect(gone.sent).toEqual([]);
-    expect([publication.isTold('gone'), publication.isTold('old'), publication.isTold('new')]).toEqual([undefined, false, true]);
+    expect([publication.isTold('gone'), publication.isTold('old'), publication.isTold('new')]).toEqual([
+      undefined,
+      false,
+      true,
+    ]);
   });
 });

@@ -8,14 +8,20 @@ import { distinguishedNameFault, sameDistinguishedName } from '../../../../centr
 import { memoryStore } from '../../fakes.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 
-const authority = async () => await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: Date.now });
+const authority = async () =>
+  await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: Date.now });
 
 describe('certificates that the authority makes', () => {
   test('a server certificate passes openssl: chain, purpose, host names and addresses', async () => {
     const folder = temporaryFolder();
     const root = await authority();
     const { publicKey } = await makeKeyPair();
-    const leaf = await root.issueServer({ subject: 'CN=central.test, O=Bank', names: ['central.test', '10.1.2.3', '::1'], publicKey, lifetimeDays: 365 });
+    const leaf = await root.issueServer({
+      subject: 'CN=central.test, O=Bank',
+      names: ['central.test', '10.1.2.3', '::1'],
+      publicKey,
+      lifetimeDays: 365,
+    });
     const ca = folder.write('root.pem', root.pem);
     const pem = folder.write('leaf.pem', chainPem([leaf]));
 
@@ -24,7 +30,9 @@ describe('certificates that the authority makes', () => {
     expect(openssl('x509', '-in', pem, '-noout', '-checkhost', 'other.test')).toContain('does NOT match');
     expect(openssl('x509', '-in', pem, '-noout', '-checkip', '10.1.2.3')).toContain('does match');
     expect(openssl('x509', '-in', pem, '-noout', '-checkip', '::1')).toContain('does match');
-    expect(() => openssl('verify', '-purpose', 'sslclient', '-CAfile', ca, pem)).toThrow(/unsuitable certificate purpose|unsupported certificate purpose/i);
+    expect(() => openssl('verify', '-purpose', 'sslclient', '-CAfile', ca, pem)).toThrow(
+      /unsuitable certificate purpose|unsupported certificate purpose/i,
+    );
     const text = openssl('x509', '-in', pem, '-noout', '-text');
     expect(text).toContain('ecdsa-with-SHA256');
     expect(text).toContain('Digital Signature');
@@ -40,7 +48,9 @@ describe('certificates that the authority makes', () => {
     const pem = folder.write('leaf.pem', chainPem([leaf]));
 
     expect(openssl('verify', '-x509_strict', '-purpose', 'sslclient', '-CAfile', ca, pem)).toContain('OK');
-    expect(() => openssl('verify', '-purpose', 'sslserver', '-CAfile', ca, pem)).toThrow(/unsuitable certificate purpose|unsupported certificate purpose/i);
+    expect(() => openssl('verify', '-purpose', 'sslserver', '-CAfile', ca, pem)).toThrow(
+      /unsuitable certificate purpose|unsupported certificate purpose/i,
+    );
     expect(leaf.subjectAltName).toBe('URI:urn:queuegate:agent:branch%207%2F%C3%A9');
   });
 
@@ -56,7 +66,8 @@ describe('certificates that the authority makes', () => {
     const root = await authority();
     const { publicKey } = await makeKeyPair();
     const serials = new Set<string>();
-    for (let i = 0; i < 50; i += 1) serials.add((await root.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 })).serialNumber);
+    for (let i = 0; i < 50; i += 1)
+      serials.add((await root.issueAgent({ id: 'a', name: 'a', publicKey, lifetimeDays: 1 })).serialNumber);
     expect(serials.size).toBe(50);
     for (const serial of serials) expect(serial).toMatch(/^[4-7][0-9A-F]{31}$/);
   });
@@ -73,7 +84,21 @@ describe('certificates that the authority makes', () => {
 describe('certificate requests', () => {
   test('a request made by openssl is read, and its signature shown to fit', async () => {
     const folder = temporaryFolder();
-    openssl('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=a', '-keyout', folder.path('key.pem'), '-out', folder.path('csr.pem'));
+    openssl(
+      'req',
+      '-new',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-subj',
+      '/CN=a',
+      '-keyout',
+      folder.path('key.pem'),
+      '-out',
+      folder.path('csr.pem'),
+    );
     const pem = openssl('req', '-in', folder.path('csr.pem'));
     const request = readRequest(pem);
     const der = openssl('req', '-in', folder.path('csr.pem'), '-noout', '-pubkey');
@@ -82,20 +107,54 @@ describe('certificate requests', () => {
 
   test('a request whose signature was tampered with is refused', async () => {
     const folder = temporaryFolder();
-    openssl('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=abcdef', '-keyout', folder.path('key.pem'), '-out', folder.path('csr.pem'));
+    openssl(
+      'req',
+      '-new',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-subj',
+      '/CN=abcdef',
+      '-keyout',
+      folder.path('key.pem'),
+      '-out',
+      folder.path('csr.pem'),
+    );
     const pem = openssl('req', '-in', folder.path('csr.pem'));
     const der = Buffer.from(pem.replaceAll(/-----.*-----|\s/g, ''), 'base64');
     der.write('fedcba', der.indexOf('abcdef'));
-    expect(() => readRequest(`-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`)).toThrow(expect.objectContaining({ code: 'csr_signature' }));
+    expect(() =>
+      readRequest(
+        `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`,
+      ),
+    ).toThrow(expect.objectContaining({ code: 'csr_signature' }));
   });
 
   test('a request with an RSA key or another curve is refused, and what it is, is said', async () => {
     const folder = temporaryFolder();
-    for (const [kind, found] of [['rsa:2048', 'rsa'], ['ec:secp384r1', 'ec secp384r1']] as const) {
+    for (const [kind, found] of [
+      ['rsa:2048', 'rsa'],
+      ['ec:secp384r1', 'ec secp384r1'],
+    ] as const) {
       const [type, curve] = kind.split(':');
       const newKey = type === 'rsa' ? ['-newkey', kind] : ['-newkey', 'ec', '-pkeyopt', `ec_paramgen_curve:${curve}`];
-      openssl('req', '-new', ...newKey, '-nodes', '-subj', '/CN=a', '-keyout', folder.path('key.pem'), '-out', folder.path('csr.pem'));
-      expect(() => readRequest(openssl('req', '-in', folder.path('csr.pem')))).toThrow(expect.objectContaining({ code: 'csr_key_type', message: expect.stringContaining(found) }));
+      openssl(
+        'req',
+        '-new',
+        ...newKey,
+        '-nodes',
+        '-subj',
+        '/CN=a',
+        '-keyout',
+        folder.path('key.pem'),
+        '-out',
+        folder.path('csr.pem'),
+      );
+      expect(() => readRequest(openssl('req', '-in', folder.path('csr.pem')))).toThrow(
+        expect.objectContaining({ code: 'csr_key_type', message: expect.stringContaining(found) }),
+      );
     }
   });
 
@@ -111,7 +170,12 @@ describe('names and chains', () => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     expect(privateKey.type).toBe('private');
     const root = await authority();
-    const leaf = await root.issueServer({ subject: commonName('a,b+c="d"'), names: ['localhost'], publicKey, lifetimeDays: 1 });
+    const leaf = await root.issueServer({
+      subject: commonName('a,b+c="d"'),
+      names: ['localhost'],
+      publicKey,
+      lifetimeDays: 1,
+    });
     expect(leaf.toLegacyObject().subject.CN).toBe('a,b+c="d"');
   });
 
@@ -125,7 +189,12 @@ describe('names and chains', () => {
   test('a chain is read in its order; text without a certificate is refused', async () => {
     const root = await authority();
     const { publicKey } = await makeKeyPair();
-    const leaf = await root.issueServer({ subject: 'CN=a', names: ['a.test', '127.0.0.1'], publicKey, lifetimeDays: 1 });
+    const leaf = await root.issueServer({
+      subject: 'CN=a',
+      names: ['a.test', '127.0.0.1'],
+      publicKey,
+      lifetimeDays: 1,
+    });
     const chain = readChain(`some words\n${chainPem([leaf, root.certificate])}`, 'The chain');
     expect(chain.map(thumbprintOf)).toEqual([thumbprintOf(leaf), thumbprintOf(root.certificate)]);
     expect(hostsOf(leaf)).toEqual(['a.test', '127.0.0.1']);

@@ -34,18 +34,28 @@ let authority: Authority;
 let [stolen, old, good]: X509Certificate[] = [];
 beforeAll(async () => {
   authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now: Date.now });
-  const issue = async (name: string) => await authority.issueAgent({ id: name, name, publicKey: (await makeKeyPair()).publicKey, lifetimeDays: 30 });
+  const issue = async (name: string) =>
+    await authority.issueAgent({ id: name, name, publicKey: (await makeKeyPair()).publicKey, lifetimeDays: 30 });
   [stolen, old, good] = [await issue('stolen'), await issue('old'), await issue('good')];
 });
 
-const revoked = (certificate: X509Certificate | undefined, reason: RevocationReason, at = Date.now()) => ({ thumbprint: certificate === undefined ? '' : thumbprintOf(certificate), serial: certificate?.serialNumber ?? '', revoked: { at, reason } });
+const revoked = (certificate: X509Certificate | undefined, reason: RevocationReason, at = Date.now()) => ({
+  thumbprint: certificate === undefined ? '' : thumbprintOf(certificate),
+  serial: certificate?.serialNumber ?? '',
+  revoked: { at, reason },
+});
 
 /** Lists over what a test says is revoked. */
 function lists(entries: () => ReturnType<typeof revoked>[], clock = { now: Date.now() }) {
   const asked: number[] = [];
   const revokedBy: CertificateStore['revokedBy'] = async ({ issuer, endsAfter, after = '', limit }) => {
     asked.push(endsAfter);
-    return issuer === authority.current().id ? entries().filter(({ thumbprint }) => thumbprint > after).toSorted((a, b) => (a.thumbprint < b.thumbprint ? -1 : 1)).slice(0, limit) : [];
+    return issuer === authority.current().id
+      ? entries()
+          .filter(({ thumbprint }) => thumbprint > after)
+          .toSorted((a, b) => (a.thumbprint < b.thumbprint ? -1 : 1))
+          .slice(0, limit)
+      : [];
   };
   return { made: new RevocationLists({ authority, certificates: { revokedBy }, now: () => clock.now }), clock, asked };
 }
@@ -57,9 +67,13 @@ describe.skipIf(lacksPeer('openssl'))('a revocation list, to openssl', () => {
     const list = file('crl.der', await made.der());
     const shown = openssl('crl', '-inform', 'DER', '-in', list, '-CAfile', root, '-noout', '-text');
     expect(shown).toMatchObject({ code: 0, text: expect.stringContaining('verify OK') });
-    expect(shown.text).toMatch(/Version 2[^]*ecdsa-with-SHA256[^]*Issuer: CN ?= ?Queuegate root of central\.test, O ?= ?Queuegate/);
+    expect(shown.text).toMatch(
+      /Version 2[^]*ecdsa-with-SHA256[^]*Issuer: CN ?= ?Queuegate root of central\.test, O ?= ?Queuegate/,
+    );
     expect(shown.text).toMatch(/X509v3 Authority Key Identifier:[^]*X509v3 CRL Number/);
-    expect(Array.from(shown.text.matchAll(/CRL Reason Code: ?\s+(.*)/g), ([, reason = '']) => reason).toSorted()).toEqual(['Key Compromise', 'Superseded']);
+    expect(
+      Array.from(shown.text.matchAll(/CRL Reason Code: ?\s+(.*)/g), ([, reason = '']) => reason).toSorted(),
+    ).toEqual(['Key Compromise', 'Superseded']);
     const [, from = '', until = ''] = /Last Update: (.*)\n\s+Next Update: (.*)\n/.exec(shown.text) ?? [];
     expect(Date.parse(until) - Date.parse(from)).toBe(7 * DAY);
   });
@@ -68,7 +82,16 @@ describe.skipIf(lacksPeer('openssl'))('a revocation list, to openssl', () => {
     const { made } = lists(() => [revoked(stolen, 'unspecified')]);
     const root = file('root.pem', authority.pem);
     const list = file('crl.pem', await made.pem());
-    const verify = (certificate: X509Certificate | undefined) => openssl('verify', '-CAfile', root, '-CRLfile', list, '-crl_check', file('agent.pem', certificate === undefined ? '' : chainPem([certificate])));
+    const verify = (certificate: X509Certificate | undefined) =>
+      openssl(
+        'verify',
+        '-CAfile',
+        root,
+        '-CRLfile',
+        list,
+        '-crl_check',
+        file('agent.pem', certificate === undefined ? '' : chainPem([certificate])),
+      );
     expect(verify(good)).toMatchObject({ code: 0, text: expect.stringContaining('OK') });
     expect(verify(stolen)).toMatchObject({ code: 2, text: expect.stringContaining('certificate revoked') });
     // RFC 5280 section 5.3.1: nothing is said of a reason that nobody gave.
@@ -76,13 +99,51 @@ describe.skipIf(lacksPeer('openssl'))('a revocation list, to openssl', () => {
   });
 
   test('is readable when nothing is revoked, and when the authority has an RSA key or a larger curve', () => {
-    for (const [name, keys] of [['rsa', generateKeyPairSync('rsa', { modulusLength: 2048 })], ['p384', generateKeyPairSync('ec', { namedCurve: 'P-384' })], ['p521', generateKeyPairSync('ec', { namedCurve: 'P-521' })]] as const) {
-      const root = file(`${name}.pem`, execFileSync('openssl', ['req', '-x509', '-new', '-key', file(`${name}.key`, keys.privateKey.export({ type: 'pkcs8', format: 'pem' })), '-subj', `/CN=${name}/O=Bänk`, '-utf8', '-days', '9']));
+    for (const [name, keys] of [
+      ['rsa', generateKeyPairSync('rsa', { modulusLength: 2048 })],
+      ['p384', generateKeyPairSync('ec', { namedCurve: 'P-384' })],
+      ['p521', generateKeyPairSync('ec', { namedCurve: 'P-521' })],
+    ] as const) {
+      const root = file(
+        `${name}.pem`,
+        execFileSync('openssl', [
+          'req',
+          '-x509',
+          '-new',
+          '-key',
+          file(`${name}.key`, keys.privateKey.export({ type: 'pkcs8', format: 'pem' })),
+          '-subj',
+          `/CN=${name}/O=Bänk`,
+          '-utf8',
+          '-days',
+          '9',
+        ]),
+      );
       const issuer = new X509Certificate(execFileSync('openssl', ['x509', '-in', root]));
-      const list = makeCrl({ issuer, key: keys.privateKey, number: 1, thisUpdate: Date.now(), nextUpdate: Date.parse('2051-01-01T00:00:00Z'), entries: [] });
-      const shown = openssl('crl', '-inform', 'DER', '-in', file(`${name}.crl`, list), '-CAfile', root, '-noout', '-text');
+      const list = makeCrl({
+        issuer,
+        key: keys.privateKey,
+        number: 1,
+        thisUpdate: Date.now(),
+        nextUpdate: Date.parse('2051-01-01T00:00:00Z'),
+        entries: [],
+      });
+      const shown = openssl(
+        'crl',
+        '-inform',
+        'DER',
+        '-in',
+        file(`${name}.crl`, list),
+        '-CAfile',
+        root,
+        '-noout',
+        '-text',
+      );
       expect(shown.text, name).toContain('verify OK');
-      expect(shown, name).toMatchObject({ code: 0, text: expect.stringMatching(/Next Update: Jan {2}1 00:00:00 2051[^]*No Revoked Certificates/) });
+      expect(shown, name).toMatchObject({
+        code: 0,
+        text: expect.stringMatching(/Next Update: Jan {2}1 00:00:00 2051[^]*No Revoked Certificates/),
+      });
     }
   });
 });
@@ -105,7 +166,10 @@ describe('revocation lists', () => {
     expect(await made.der()).not.toEqual(second);
     // A certificate leaves them a day after its end.
     expect(asked.at(-1)).toBe(clock.now - DAY);
-    const number = (list: Buffer) => BigInt(`0x${/551d140\d[0-9a-f]{2}02(..)((?:..){6})/.exec(list.toString('hex').replaceAll(/\s/g, ''))?.[2] ?? '0'}`);
+    const number = (list: Buffer) =>
+      BigInt(
+        `0x${/551d140\d[0-9a-f]{2}02(..)((?:..){6})/.exec(list.toString('hex').replaceAll(/\s/g, ''))?.[2] ?? '0'}`,
+      );
     expect(number(second) > number(first)).toBe(true);
   });
 
@@ -119,9 +183,27 @@ describe('revocation lists', () => {
   test('there is none of an authority that may not sign one', async () => {
     const { privateKey, publicKey } = await makeKeyPair();
     // A signing certificate's key usage is digitalSignature alone.
-    const certificate = await makeCertificate({ profile: 'signing', subject: 'CN=no lists', publicKey, lifetimeDays: 9, now: Date.now(), selfKey: privateKey });
-    const generation = { id: 'x', role: 'current', since: 0, origin: 'imported', chain: [certificate], key: privateKey } as const;
-    const made = new RevocationLists({ authority: { current: () => generation, generations: () => [generation] }, certificates: { revokedBy: async () => [] }, now: Date.now });
+    const certificate = await makeCertificate({
+      profile: 'signing',
+      subject: 'CN=no lists',
+      publicKey,
+      lifetimeDays: 9,
+      now: Date.now(),
+      selfKey: privateKey,
+    });
+    const generation = {
+      id: 'x',
+      role: 'current',
+      since: 0,
+      origin: 'imported',
+      chain: [certificate],
+      key: privateKey,
+    } as const;
+    const made = new RevocationLists({
+      authority: { current: () => generation, generations: () => [generation] },
+      certificates: { revokedBy: async () => [] },
+      now: Date.now,
+    });
     await expect(made.der()).rejects.toMatchObject({ code: 'crl_unavailable', status: 404 });
   });
 });

@@ -7,7 +7,8 @@ function setUp() {
   return { clock, rate: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, () => clock.now) };
 }
 
-const taken = (rate: AgentRate, agent: string, tries: number): number => Array.from({ length: tries }, () => rate.take(agent)).filter(Boolean).length;
+const taken = (rate: AgentRate, agent: string, tries: number): number =>
+  Array.from({ length: tries }, () => rate.take(agent)).filter(Boolean).length;
 
 describe('logins of one agent', () => {
   it('are let through in a burst, then one every few seconds, whatever it tries', () => {

@@ -1,6 +1,11 @@
 // Who is read and who waits, by sockets of the test's own.
 import { describe, expect, it } from 'vitest';
-import { budgetBytes, ByteBudget, READ_BYTES, type BudgetShare } from '../../../../central/sessions/limits/byte-budget.ts';
+import {
+  budgetBytes,
+  ByteBudget,
+  READ_BYTES,
+  type BudgetShare,
+} from '../../../../central/sessions/limits/byte-budget.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -42,14 +47,19 @@ class Peer {
 }
 
 /** Reads whoever may be read and commits `perTurn` bytes each turn, until all is committed; the most that was held, and what `each` says. */
-function run(budget: ByteBudget, peers: readonly Peer[], perTurn: number, each: (turn: number) => void = () => undefined): number {
+function run(
+  budget: ByteBudget,
+  peers: readonly Peer[],
+  perTurn: number,
+  each: (turn: number) => void = () => undefined,
+): number {
   const whole: { peer: Peer; bytes: number }[] = [];
   let most = 0;
   for (let turn = 0; peers.some(({ backlog }) => backlog > 0) || whole.length > 0; turn += 1) {
     expect(turn).toBeLessThan(100_000);
     for (const peer of peers) peer.read(whole);
     most = Math.max(most, budget.used);
-    for (let left = perTurn; left > 0 && whole[0] !== undefined; ) {
+    for (let left = perTurn; left > 0 && whole[0] !== undefined;) {
       const [frame] = whole.splice(0, 1);
       if (frame === undefined) break;
       left -= frame.bytes;

@@ -14,7 +14,7 @@ describe('what waits for slow agents', () => {
     const frozen = Array.from({ length: 600 }, () => budget.open());
     for (const share of frozen) {
       void (async () => {
-        for (let sent = 0; sent < 4 * MIB; ) {
+        for (let sent = 0; sent < 4 * MIB;) {
           const room = await share.reserve(MIB);
           if (room === 0) return;
           share.read(room);

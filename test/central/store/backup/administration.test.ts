@@ -6,11 +6,26 @@ import { startRest, type Rest } from '../../admin/rest.ts';
 const PASSWORD = 'correct horse battery staple';
 
 /** A backup is no JSON: a request of its own. */
-async function restore(rest: Rest, headers: Record<string, string>, body: string | ReadableStream = 'a backup'): Promise<Response> {
-  return await fetch(`${rest.url}/api/v1/restore`, { method: 'POST', headers: { authorization: `Bearer ${rest.tokens.administrator}`, 'content-type': 'application/octet-stream', ...headers }, body, duplex: 'half' });
+async function restore(
+  rest: Rest,
+  headers: Record<string, string>,
+  body: string | ReadableStream = 'a backup',
+): Promise<Response> {
+  return await fetch(`${rest.url}/api/v1/restore`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${rest.tokens.administrator}`,
+      'content-type': 'application/octet-stream',
+      ...headers,
+    },
+    body,
+    duplex: 'half',
+  });
 }
 
-const password = (text: string): Record<string, string> => ({ 'queuegate-backup-password': Buffer.from(text).toString('base64url') });
+const password = (text: string): Record<string, string> => ({
+  'queuegate-backup-password': Buffer.from(text).toString('base64url'),
+});
 
 describe('POST /backup', () => {
   it('streams what is sealed, for an administrator, never to be kept on the way', async () => {
@@ -19,7 +34,9 @@ describe('POST /backup', () => {
     expect(answer.status).toBe(200);
     expect(answer.headers.get('content-type')).toBe('application/octet-stream');
     expect(answer.headers.get('cache-control')).toBe('no-store');
-    expect(answer.headers.get('content-disposition')).toBe('attachment; filename="central-2026-11-22T10-00-00.qgbackup"');
+    expect(answer.headers.get('content-disposition')).toBe(
+      'attachment; filename="central-2026-11-22T10-00-00.qgbackup"',
+    );
     expect(await answer.text()).toBe(`administrator ${PASSWORD}`);
     expect(rest.backups.ended).toBe(1);
     expect((await rest.request('POST', '/backup', { as: 'operator', body: { password: PASSWORD } })).status).toBe(403);
@@ -41,9 +58,18 @@ describe('POST /restore', () => {
     const rest = await startRest();
     // More than any other body may have.
     const pieces = Array.from({ length: 40 }, () => 'x'.repeat(256 * 1024));
-    const answer = await restore(rest, password('Grüße an alle'), Readable.toWeb(Readable.from(pieces)) as ReadableStream);
-    expect([answer.status, await answer.json()]).toEqual([202, { backup: { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: 1 } }]);
-    expect(rest.backups.staged).toEqual([{ password: 'Grüße an alle', content: pieces.join(''), who: 'administrator' }]);
+    const answer = await restore(
+      rest,
+      password('Grüße an alle'),
+      Readable.toWeb(Readable.from(pieces)) as ReadableStream,
+    );
+    expect([answer.status, await answer.json()]).toEqual([
+      202,
+      { backup: { created: '2026-11-22T10:00:00.000Z', central: 'central.test', version: '0.1.0', bytes: 1 } },
+    ]);
+    expect(rest.backups.staged).toEqual([
+      { password: 'Grüße an alle', content: pieces.join(''), who: 'administrator' },
+    ]);
     await until(() => rest.backups.applied.length === 1 || undefined);
   });
 
@@ -51,9 +77,17 @@ describe('POST /restore', () => {
     const rest = await startRest();
     expect((await restore(rest, { ...password(PASSWORD), 'content-type': 'text/plain' })).status).toBe(400);
     expect((await restore(rest, { ...password(PASSWORD), 'content-type': 'application/x-tar' })).status).toBe(415);
-    expect(await (await restore(rest, {})).json()).toMatchObject({ status: 400, errors: [{ text: expect.stringContaining('queuegate-backup-password') }] });
-    expect((await restore(rest, { ...password(PASSWORD), authorization: `Bearer ${rest.tokens.operator}` })).status).toBe(403);
-    expect((await rest.request('POST', '/backup', { body: 'x', headers: { 'content-type': 'application/octet-stream' } })).status).toBe(415);
+    expect(await (await restore(rest, {})).json()).toMatchObject({
+      status: 400,
+      errors: [{ text: expect.stringContaining('queuegate-backup-password') }],
+    });
+    expect(
+      (await restore(rest, { ...password(PASSWORD), authorization: `Bearer ${rest.tokens.operator}` })).status,
+    ).toBe(403);
+    expect(
+      (await rest.request('POST', '/backup', { body: 'x', headers: { 'content-type': 'application/octet-stream' } }))
+        .status,
+    ).toBe(415);
     expect(rest.backups.staged).toEqual([]);
     expect(rest.backups.applied).toEqual([]);
   });

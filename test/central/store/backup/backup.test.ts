@@ -42,7 +42,13 @@ beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), 'backup-'));
   folder = join(root, 'data');
   store = await open(folder);
-  backups = new Backups({ folder, store, keys: (await keyMaterial(store, ours)).keys, central: 'central.test', now: () => NOW });
+  backups = new Backups({
+    folder,
+    store,
+    keys: (await keyMaterial(store, ours)).keys,
+    central: 'central.test',
+    now: () => NOW,
+  });
 });
 
 afterEach(async () => {
@@ -52,8 +58,19 @@ afterEach(async () => {
 
 /** The store's private keys, sealed with a key of the environment. */
 async function keyMaterial(of: Store, key: string): Promise<KeyMaterial> {
-  const sources = { dataFolder: folder, file: undefined, previousFile: undefined, environment: key, credentialsFolder: undefined };
-  return await openKeyMaterial({ store: of.keyMaterial, sources, log: { info: () => undefined, warn: () => undefined }, now: () => NOW });
+  const sources = {
+    dataFolder: folder,
+    file: undefined,
+    previousFile: undefined,
+    environment: key,
+    credentialsFolder: undefined,
+  };
+  return await openKeyMaterial({
+    store: of.keyMaterial,
+    sources,
+    log: { info: () => undefined, warn: () => undefined },
+    now: () => NOW,
+  });
 }
 
 async function made(): Promise<Buffer> {
@@ -67,7 +84,13 @@ const stage = (backup: Buffer): Promise<StagedRestore> => backups.stage(Readable
 /** A backup of any file, with a lighter key. */
 async function sealed(content: Buffer): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of sealBackup({ created: '2026-11-22T10:00:00.000Z', central: 'c', version: '0', bytes: content.length }, PASSWORD, { storeKey: randomBytes(32), store: Readable.from([content]) }, LIGHT)) chunks.push(chunk);
+  for await (const chunk of sealBackup(
+    { created: '2026-11-22T10:00:00.000Z', central: 'c', version: '0', bytes: content.length },
+    PASSWORD,
+    { storeKey: randomBytes(32), store: Readable.from([content]) },
+    LIGHT,
+  ))
+    chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -81,7 +104,8 @@ async function changed(sql: string): Promise<Buffer> {
   return await readFile(copy);
 }
 
-const leftIn = (): string[] => readdirSync(folder).filter((name) => !/^(central\.db(-wal|-shm)?|lock(\.pid|-journal)?)$/.test(name));
+const leftIn = (): string[] =>
+  readdirSync(folder).filter((name) => !/^(central\.db(-wal|-shm)?|lock(\.pid|-journal)?)$/.test(name));
 
 /** Each key costs 128 MiB and its time, as it should. */
 const PATIENCE = { timeout: 120_000 };
@@ -104,7 +128,10 @@ describe('a backup and its restore', PATIENCE, () => {
     await store.inbox.append('a1', epoch, 3, items('n3', 'n4'), NOW);
     expect((await store.inbox.read(lastCursor, {}, 9)).map(({ cursor }) => cursor)).toEqual([6, 7]);
     expect(await store.stats()).toMatchObject({ events: 4 });
-    expect((await store.audit.list({ limit: 9 })).map(({ action }) => action)).toEqual(['backup.restore', 'backup.make']);
+    expect((await store.audit.list({ limit: 9 })).map(({ action }) => action)).toEqual([
+      'backup.restore',
+      'backup.make',
+    ]);
     expect(leftIn()).toEqual([expect.stringMatching(/^central\.db\.before-restore-/)]);
     // Once more on the same store: the cursors of both are kept.
     await store.stop();
@@ -114,19 +141,36 @@ describe('a backup and its restore', PATIENCE, () => {
   });
 
   it('bring the private keys along, sealed for the Central that restores them', async () => {
-    await (await keyMaterial(store, ours)).put([{ name: 'authority.key', value: 'the private key' }, { name: 'authority.note', value: 'no secret' }], auditEntry(CENTRAL, 'test', {}, NOW));
+    await (
+      await keyMaterial(store, ours)
+    ).put(
+      [
+        { name: 'authority.key', value: 'the private key' },
+        { name: 'authority.note', value: 'no secret' },
+      ],
+      auditEntry(CENTRAL, 'test', {}, NOW),
+    );
     const backup = await made();
     const elsewhere = join(root, 'elsewhere');
     const other = await open(elsewhere);
     const keys = await keyMaterial(other, others);
-    const staged = await new Backups({ folder: elsewhere, store: other, keys: keys.keys, central: 'other.test', now: () => NOW }).stage(Readable.from([backup]), PASSWORD, CENTRAL);
+    const staged = await new Backups({
+      folder: elsewhere,
+      store: other,
+      keys: keys.keys,
+      central: 'other.test',
+      now: () => NOW,
+    }).stage(Readable.from([backup]), PASSWORD, CENTRAL);
     await other.stop();
     await replaceStore(elsewhere, staged, 0);
 
     const restored = await open(elsewhere);
     try {
       const found = await keyMaterial(restored, others);
-      expect([await found.get('authority.key'), await found.get('authority.note')]).toEqual(['the private key', 'no secret']);
+      expect([await found.get('authority.key'), await found.get('authority.note')]).toEqual([
+        'the private key',
+        'no secret',
+      ]);
       expect(await restored.keyMaterial.get('authority.key')).toMatch(/^qgk1:/);
       await expect(keyMaterial(restored, ours)).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
     } finally {
@@ -135,8 +179,12 @@ describe('a backup and its restore', PATIENCE, () => {
   });
 
   it('are refused when the keys in the store do not open with the key that came along', async () => {
-    await (await keyMaterial(store, ours)).put([{ name: 'authority.key', value: 'the private key' }], auditEntry(CENTRAL, 'test', {}, NOW));
-    await expect(stage(await sealed(await changed('DELETE FROM audit')))).rejects.toMatchObject({ code: 'backup_unsound' });
+    await (
+      await keyMaterial(store, ours)
+    ).put([{ name: 'authority.key', value: 'the private key' }], auditEntry(CENTRAL, 'test', {}, NOW));
+    await expect(stage(await sealed(await changed('DELETE FROM audit')))).rejects.toMatchObject({
+      code: 'backup_unsound',
+    });
     expect(leftIn()).toEqual([]);
   });
 
@@ -178,10 +226,31 @@ describe('a backup and its restore', PATIENCE, () => {
 
 describe('a restore refuses, and touches nothing', PATIENCE, () => {
   it.each<readonly [string, () => Promise<Buffer>, string]>([
-    ['a file that is no database', async () => await sealed(Buffer.from('no database at all'.repeat(1000))), 'backup_unsound'],
-    ['the database of another program', async () => await sealed(await changed('PRAGMA application_id = 7')), 'backup_unsound'],
-    ['a store of a newer version', async () => await sealed(await changed(`PRAGMA user_version = ${MIGRATIONS.length + 1}`)), 'backup_newer'],
-    ['a store with an index that does not fit its table', async () => await sealed(await changed("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE INDEX event_origin ON event (number)' WHERE name = 'event_origin'; INSERT INTO origin (agent_id, incarnation) VALUES ('a', 'i'); INSERT INTO event VALUES (1, 5, 7, 0, 't', 's', '{}')")), 'backup_unsound'],
+    [
+      'a file that is no database',
+      async () => await sealed(Buffer.from('no database at all'.repeat(1000))),
+      'backup_unsound',
+    ],
+    [
+      'the database of another program',
+      async () => await sealed(await changed('PRAGMA application_id = 7')),
+      'backup_unsound',
+    ],
+    [
+      'a store of a newer version',
+      async () => await sealed(await changed(`PRAGMA user_version = ${MIGRATIONS.length + 1}`)),
+      'backup_newer',
+    ],
+    [
+      'a store with an index that does not fit its table',
+      async () =>
+        await sealed(
+          await changed(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE INDEX event_origin ON event (number)' WHERE name = 'event_origin'; INSERT INTO origin (agent_id, incarnation) VALUES ('a', 'i'); INSERT INTO event VALUES (1, 5, 7, 0, 't', 's', '{}')",
+          ),
+        ),
+      'backup_unsound',
+    ],
     ['one that asks for more room than there is', async () => await hugely(), 'backup_no_room'],
   ])('%s', async (_what, make, code) => {
     await expect(stage(await make())).rejects.toMatchObject({ code });
@@ -204,6 +273,14 @@ describe('a restore refuses, and touches nothing', PATIENCE, () => {
 /** Says that its store has a petabyte; nothing behind its first chunk is read. */
 async function hugely(): Promise<Buffer> {
   const facts = { created: '2026-11-22T10:00:00.000Z', central: 'c', version: '0', bytes: 2 ** 50 };
-  const pieces = sealBackup(facts, PASSWORD, { storeKey: randomBytes(32), store: Readable.from([Buffer.alloc(64 * 1024)]) }, LIGHT);
-  return Buffer.concat([(await pieces.next()).value ?? Buffer.alloc(0), (await pieces.next()).value ?? Buffer.alloc(0)]);
+  const pieces = sealBackup(
+    facts,
+    PASSWORD,
+    { storeKey: randomBytes(32), store: Readable.from([Buffer.alloc(64 * 1024)]) },
+    LIGHT,
+  );
+  return Buffer.concat([
+    (await pieces.next()).value ?? Buffer.alloc(0),
+    (await pieces.next()).value ?? Buffer.alloc(0),
+  ]);
 }

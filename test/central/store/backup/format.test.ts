@@ -13,9 +13,20 @@ let sealed: Buffer;
 /** The least that is taken: each guess costs the test, too. */
 const LIGHT = { N: 2 ** 14, r: 8, p: 1 };
 
-async function seal(content: Buffer, password = PASSWORD, pieces = 10_000, cost: typeof LIGHT | undefined = LIGHT): Promise<Buffer> {
+async function seal(
+  content: Buffer,
+  password = PASSWORD,
+  pieces = 10_000,
+  cost: typeof LIGHT | undefined = LIGHT,
+): Promise<Buffer> {
   const found: Buffer[] = [];
-  for await (const chunk of sealBackup({ ...FACTS, bytes: content.length }, password, { storeKey: KEY, store: inPieces(content, pieces) }, cost)) found.push(chunk);
+  for await (const chunk of sealBackup(
+    { ...FACTS, bytes: content.length },
+    password,
+    { storeKey: KEY, store: inPieces(content, pieces) },
+    cost,
+  ))
+    found.push(chunk);
   return Buffer.concat(found);
 }
 
@@ -48,7 +59,10 @@ beforeAll(async () => {
 describe('a backup', { timeout: 120_000 }, () => {
   it('gives back what went in, and its facts, whatever the pieces', async () => {
     expect((await open(sealed)).equals(store)).toBe(true);
-    expect(await openBackup(inPieces(sealed, 1_000), PASSWORD)).toMatchObject({ facts: { ...FACTS, bytes: store.length }, storeKey: KEY });
+    expect(await openBackup(inPieces(sealed, 1_000), PASSWORD)).toMatchObject({
+      facts: { ...FACTS, bytes: store.length },
+      storeKey: KEY,
+    });
     for (const size of [1, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1]) {
       const content = store.subarray(0, size);
       expect((await open(await seal(content, PASSWORD, 999))).equals(content)).toBe(true);
@@ -63,8 +77,16 @@ describe('a backup', { timeout: 120_000 }, () => {
   });
 
   it('names the key derivation and the cipher in its head', async () => {
-    const { value: head } = await sealBackup({ ...FACTS, bytes: 1 }, PASSWORD, { storeKey: KEY, store: inPieces(Buffer.from('x'), 1) }).next();
-    expect(JSON.parse(head?.subarray(12).toString() ?? '')).toMatchObject({ format: 2, kdf: { name: 'scrypt', N: 131_072, r: 8, p: 1 }, cipher: 'aes-256-gcm', chunkBytes: 65_536 });
+    const { value: head } = await sealBackup({ ...FACTS, bytes: 1 }, PASSWORD, {
+      storeKey: KEY,
+      store: inPieces(Buffer.from('x'), 1),
+    }).next();
+    expect(JSON.parse(head?.subarray(12).toString() ?? '')).toMatchObject({
+      format: 2,
+      kdf: { name: 'scrypt', N: 131_072, r: 8, p: 1 },
+      cipher: 'aes-256-gcm',
+      chunkBytes: 65_536,
+    });
   });
 
   it('opens with the same password, however its letters are composed', async () => {
@@ -73,7 +95,10 @@ describe('a backup', { timeout: 120_000 }, () => {
   });
 
   it('refuses a wrong password before anything is read', async () => {
-    await expect(open(sealed, `${PASSWORD}!`)).rejects.toMatchObject({ code: 'backup_password_wrong', hint: expect.stringContaining(FACTS.created) });
+    await expect(open(sealed, `${PASSWORD}!`)).rejects.toMatchObject({
+      code: 'backup_password_wrong',
+      hint: expect.stringContaining(FACTS.created),
+    });
   });
 
   it('refuses a short password', () => {
@@ -85,8 +110,14 @@ describe('a backup', { timeout: 120_000 }, () => {
     ['nothing', () => Buffer.alloc(0)],
     ['another file', () => Buffer.from('SQLite format 3\0 and more of it')],
     ['a head without end', () => Buffer.concat([sealed.subarray(0, 8), Buffer.from([255, 255, 255, 255]), sealed])],
-    ['a head that is no JSON', () => Buffer.concat([sealed.subarray(0, 8), Buffer.from([0, 0, 0, 4]), Buffer.from('oops')])],
-    ['a head that asks for a gigabyte', () => withHead((head) => (head['kdf'] = { name: 'scrypt', N: 2 ** 20, r: 32, p: 8, salt: 'A'.repeat(22) }))],
+    [
+      'a head that is no JSON',
+      () => Buffer.concat([sealed.subarray(0, 8), Buffer.from([0, 0, 0, 4]), Buffer.from('oops')]),
+    ],
+    [
+      'a head that asks for a gigabyte',
+      () => withHead((head) => (head['kdf'] = { name: 'scrypt', N: 2 ** 20, r: 32, p: 8, salt: 'A'.repeat(22) })),
+    ],
     ['a head with another cipher', () => withHead((head) => (head['cipher'] = 'none'))],
   ])('says that %s is no backup', async (_what, make) => {
     await expect(open(make())).rejects.toMatchObject({ code: 'backup_unknown' });
@@ -110,11 +141,15 @@ describe('a backup', { timeout: 120_000 }, () => {
 
   it('is found changed at any place behind its head', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: headLength(sealed), max: sealed.length - 1 }), fc.integer({ min: 1, max: 255 }), async (at, by) => {
-        const changed = Buffer.from(sealed);
-        changed[at] = (changed[at] ?? 0) ^ by;
-        await expect(open(changed)).rejects.toMatchObject({ code: 'backup_tampered' });
-      }),
+      fc.asyncProperty(
+        fc.integer({ min: headLength(sealed), max: sealed.length - 1 }),
+        fc.integer({ min: 1, max: 255 }),
+        async (at, by) => {
+          const changed = Buffer.from(sealed);
+          changed[at] = (changed[at] ?? 0) ^ by;
+          await expect(open(changed)).rejects.toMatchObject({ code: 'backup_tampered' });
+        },
+      ),
       { numRuns: 8 },
     );
   });
@@ -134,6 +169,8 @@ describe('a backup', { timeout: 120_000 }, () => {
       withHead((facts) => (facts['bytes'] = 2 * 64 * 1024)),
     ];
     for (const file of files) await expect(open(file)).rejects.toMatchObject({ code: 'backup_tampered' });
-    await expect(open(Buffer.concat([head, part(0), part(2), rest]))).rejects.toMatchObject({ code: 'backup_tampered' });
+    await expect(open(Buffer.concat([head, part(0), part(2), rest]))).rejects.toMatchObject({
+      code: 'backup_tampered',
+    });
   });
 });

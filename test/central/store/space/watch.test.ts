@@ -27,7 +27,9 @@ describe('SpaceWatch', () => {
     const { watch, lines, at } = start();
     for (const state of ['ample', 'ample', 'low', 'low'] as const) await at(state);
     expect(lines.map(({ level, msg }) => [level, msg])).toEqual([[40, 'the disk space of the store is low']]);
-    expect(watch.trouble()).toEqual([expect.stringMatching(/^store_low: .*8 bytes.*5 bytes.*Free disk space on the host/)]);
+    expect(watch.trouble()).toEqual([
+      expect.stringMatching(/^store_low: .*8 bytes.*5 bytes.*Free disk space on the host/),
+    ]);
     for (const state of ['reserved', 'reserved', 'low', 'ample'] as const) await at(state);
     expect(lines.map(({ level }) => level)).toEqual([40, 50, 40, 30]);
     expect(watch.trouble()).toEqual([]);

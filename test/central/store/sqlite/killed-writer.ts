@@ -12,14 +12,21 @@ const store = await openSqliteStore({
   },
 });
 const known = await store.agents.get('a1');
-const grant = known === undefined ? { epoch: await online(store, 'a1'), up: null } : await store.agents.claimSession(claimOf('a1'));
+const grant =
+  known === undefined ? { epoch: await online(store, 'a1'), up: null } : await store.agents.claimSession(claimOf('a1'));
 let next = (grant.up?.number ?? 0) + 1;
 
 async function append(): Promise<void> {
   for (;;) {
     const first = next;
     next += 3;
-    const through = await store.inbox.append('a1', grant.epoch, first, items(`e${first}`, `e${first + 1}`, `e${first + 2}`), NOW);
+    const through = await store.inbox.append(
+      'a1',
+      grant.epoch,
+      first,
+      items(`e${first}`, `e${first + 1}`, `e${first + 2}`),
+      NOW,
+    );
     process.stdout.write(`${through}\n`);
   }
 }

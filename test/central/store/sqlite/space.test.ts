@@ -24,7 +24,14 @@ describe('the disk reserve', () => {
     database = new DatabaseSync(path);
     database.exec('PRAGMA journal_mode = WAL; CREATE TABLE filler (text TEXT)');
     [free, total, logHeld, clock] = [1024 * MIB, 4096 * MIB, false, 0];
-    space = new DiskSpace({ database, folder, path, statfs: () => ({ bavail: free / 4096, blocks: total / 4096, bsize: 4096 }), logHeld: () => logHeld, clock: () => (clock += 10_000) });
+    space = new DiskSpace({
+      database,
+      folder,
+      path,
+      statfs: () => ({ bavail: free / 4096, blocks: total / 4096, bsize: 4096 }),
+      logHeld: () => logHeld,
+      clock: () => (clock += 10_000),
+    });
     space.setReserve(RESERVE);
   });
 
@@ -43,7 +50,9 @@ describe('the disk reserve', () => {
     expect([1024, 129, 127, 129, 65].map(at)).toEqual(['ample', 'ample', 'low', 'low', 'low']);
     space.take(1);
     expect(at(63)).toBe('reserved');
-    expect(() => space.take(1)).toThrow(expect.objectContaining({ code: 'store_reserve', status: 503, retryable: true }));
+    expect(() => space.take(1)).toThrow(
+      expect.objectContaining({ code: 'store_reserve', status: 503, retryable: true }),
+    );
     expect([65, 71, 73, 143, 145].map(at)).toEqual(['reserved', 'reserved', 'low', 'low', 'ample']);
     expect(() => space.take(1)).not.toThrow();
   });
@@ -69,7 +78,14 @@ describe('the disk reserve', () => {
 
   it('cuts the log back before it refuses anything, however short ago it did', () => {
     clock = 0;
-    space = new DiskSpace({ database, folder, path: join(folder, 'central.db'), statfs: () => ({ bavail: free / 4096, blocks: total / 4096, bsize: 4096 }), logHeld: () => false, clock: () => clock });
+    space = new DiskSpace({
+      database,
+      folder,
+      path: join(folder, 'central.db'),
+      statfs: () => ({ bavail: free / 4096, blocks: total / 4096, bsize: 4096 }),
+      logHeld: () => false,
+      clock: () => clock,
+    });
     space.setReserve(RESERVE);
     for (let i = 0; i < 3; i += 1) {
       database.exec(`INSERT INTO filler VALUES (hex(zeroblob(${10 * MIB})))`);
@@ -78,7 +94,9 @@ describe('the disk reserve', () => {
   });
 
   it('counts what is free inside the database, but for what the log needs', () => {
-    database.exec(`INSERT INTO filler VALUES (hex(zeroblob(${25 * MIB}))); DELETE FROM filler; PRAGMA wal_checkpoint(TRUNCATE)`);
+    database.exec(
+      `INSERT INTO filler VALUES (hex(zeroblob(${25 * MIB}))); DELETE FROM filler; PRAGMA wal_checkpoint(TRUNCATE)`,
+    );
     expect(at(40)).toBe('low');
     expect(at(31)).toBe('reserved');
   });
@@ -92,7 +110,12 @@ describe('the disk reserve', () => {
 
   it('ends the store in order when nothing is left, and without a reserve looks at nothing', () => {
     free = MIB / 2;
-    expect(() => space.measure()).toThrow(expect.objectContaining({ code: 'store_failed', hint: expect.stringContaining(`Make room on the disk of ${folder} and start again`) }));
+    expect(() => space.measure()).toThrow(
+      expect.objectContaining({
+        code: 'store_failed',
+        hint: expect.stringContaining(`Make room on the disk of ${folder} and start again`),
+      }),
+    );
     space.setReserve(0);
     expect(at(0)).toBe('unwatched');
     expect(() => space.take(MIB)).not.toThrow();

@@ -21,7 +21,8 @@ function unexpected(error: CodedError): void {
   throw error;
 }
 
-const openAt = (folder: string, onFailure: (error: CodedError) => void = unexpected): Promise<Store> => openSqliteStore({ folder, deduplicationMs: 7 * DAY, namesOfCentral: ['Central.Test', 'host-of-central'], onFailure });
+const openAt = (folder: string, onFailure: (error: CodedError) => void = unexpected): Promise<Store> =>
+  openSqliteStore({ folder, deduplicationMs: 7 * DAY, namesOfCentral: ['Central.Test', 'host-of-central'], onFailure });
 
 storeContract('SQLite', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'store-'));
@@ -68,7 +69,10 @@ describe('openSqliteStore', () => {
 
   it('refuses a folder that is in use, and gives the folder back when it stops or could not start', async () => {
     const store = await open();
-    await expect(open()).rejects.toMatchObject({ code: 'data_in_use', message: expect.stringContaining(`pid ${process.pid}`) });
+    await expect(open()).rejects.toMatchObject({
+      code: 'data_in_use',
+      message: expect.stringContaining(`pid ${process.pid}`),
+    });
     await store.stop();
     writeFileSync(join(folder, 'central.db'), 'garbage');
     await expect(open()).rejects.toMatchObject({ code: 'data_damaged' });
@@ -78,10 +82,19 @@ describe('openSqliteStore', () => {
 
   it('reports agents from before the rules on ids and names, which stay reachable by their full id', async () => {
     const before = await open();
-    for (const [id, name] of [['victim-id', 'victim'], ['a1', 'thief'], ['a2', 'two'], ['a3', 'three'], ['a4', 'four'], ['a5', 'five']] as const) await registered(before, id, name);
+    for (const [id, name] of [
+      ['victim-id', 'victim'],
+      ['a1', 'thief'],
+      ['a2', 'two'],
+      ['a3', 'three'],
+      ['a4', 'four'],
+      ['a5', 'five'],
+    ] as const)
+      await registered(before, id, name);
     await before.stop();
     const database = new DatabaseSync(join(folder, 'central.db'));
-    const changed = (column: 'id' | 'name', value: string, of: string) => database.prepare(`UPDATE agent SET ${column} = ? WHERE id = ?`).run(value, of);
+    const changed = (column: 'id' | 'name', value: string, of: string) =>
+      database.prepare(`UPDATE agent SET ${column} = ? WHERE id = ?`).run(value, of);
     changed('id', 'VICTIM', 'a1');
     changed('id', 'two words', 'a2');
     changed('id', 'Victim-Id', 'a3');
@@ -92,30 +105,53 @@ describe('openSqliteStore', () => {
     const { count, faults } = await store.agents.nameFaults(9);
     expect(count).toBe(5);
     expect(faults).toEqual([
-      { id: 'victim-id', name: 'victim', found: 'its id differs from that of the agent Victim-Id in upper and lower case only' },
+      {
+        id: 'victim-id',
+        name: 'victim',
+        found: 'its id differs from that of the agent Victim-Id in upper and lower case only',
+      },
       { id: 'VICTIM', name: 'thief', found: 'its id is the name of the agent victim-id' },
       { id: 'two words', name: 'two', found: 'its id is not plain printable ASCII without blanks' },
       { id: 'a4', name: 'host-of-central', found: 'its name is a reserved name' },
       { id: 'ALL', name: 'five', found: 'its id is a reserved name' },
     ]);
     expect((await store.agents.nameFaults(2)).faults).toHaveLength(2);
-    for (const id of ['victim-id', 'Victim-Id', 'VICTIM', 'two words', 'a4', 'ALL']) expect(await store.agents.findByReference(id, 9)).toMatchObject([{ id }]);
+    for (const id of ['victim-id', 'Victim-Id', 'VICTIM', 'two words', 'a4', 'ALL'])
+      expect(await store.agents.findByReference(id, 9)).toMatchObject([{ id }]);
     // The name still means its owner, and the agents come back as they are.
     expect(await store.agents.findByReference('victim', 9)).toMatchObject([{ id: 'victim-id' }]);
-    for (const [id, name, key] of [['two words', 'two', 'a2'], ['a4', 'host-of-central', 'a4'], ['VICTIM', 'thief', 'a1']] as const) {
-      expect(await store.agents.claimSession(claimOf(id, { name, keyThumbprint: `thumbprint of ${key}` }))).toMatchObject({ epoch: 1 });
+    for (const [id, name, key] of [
+      ['two words', 'two', 'a2'],
+      ['a4', 'host-of-central', 'a4'],
+      ['VICTIM', 'thief', 'a1'],
+    ] as const) {
+      expect(
+        await store.agents.claimSession(claimOf(id, { name, keyThumbprint: `thumbprint of ${key}` })),
+      ).toMatchObject({ epoch: 1 });
     }
   });
 
   it('takes over rescue codes and machines that wait from the schema before', async () => {
-    const old = openDatabase({ path: join(folder, 'central.db'), applicationId: APPLICATION_ID, migrations: MIGRATIONS.slice(0, 4), cacheKiB: 1024, checkpointPages: 1000 });
+    const old = openDatabase({
+      path: join(folder, 'central.db'),
+      applicationId: APPLICATION_ID,
+      migrations: MIGRATIONS.slice(0, 4),
+      cacheKiB: 1024,
+      checkpointPages: 1000,
+    });
     old.exec(`INSERT INTO pending_enrolment (key_thumbprint, name, csr, address, transport, first_asked_at, last_asked_at, state) VALUES ('aa', 'n', 'c', '192.0.2.7', 'wss', 1, 1, 'pending');
       INSERT INTO rescue_code (agent, hash, created_at, created_by, expires_at, wrong_tries) VALUES (1, 'h', 1, 'admin', ${NOW}, 10)`);
     old.close();
     const store = await open();
     expect(await store.enrolments.pendingBlocks(9)).toEqual([{ block: '192.0.2.7', pending: 1 }]);
     await registered(store, 'a1');
-    expect(await store.enrolments.getRescue('a1')).toEqual({ hash: 'h', createdAt: 1, createdBy: 'admin', expiresAt: NOW, usedBy: null });
+    expect(await store.enrolments.getRescue('a1')).toEqual({
+      hash: 'h',
+      createdAt: 1,
+      createdBy: 'admin',
+      expiresAt: NOW,
+      usedBy: null,
+    });
   });
 
   it('refuses the data of a newer version', async () => {
@@ -140,7 +176,13 @@ describe('openSqliteStore', () => {
     // Frames of 2,000 items of two bytes, each item with another reason than the one before.
     let sent = 0;
     for (let batch = 0; batch < 65; batch += 1) {
-      const items: Item[] = Array.from({ length: 2_000 }, (_, i) => ({ kind: 'rejected', id: '(none)', source: '', reason: `item ${i % 100} is a number; allowed: an object`, json: '0' }));
+      const items: Item[] = Array.from({ length: 2_000 }, (_, i) => ({
+        kind: 'rejected',
+        id: '(none)',
+        source: '',
+        reason: `item ${i % 100} is a number; allowed: an object`,
+        json: '0',
+      }));
       sent += 2 * items.length;
       await store.inbox.append('a1', epoch, batch * 2_000 + 1, items, NOW);
     }
@@ -153,20 +195,38 @@ describe('openSqliteStore', () => {
     const path = join(folder, 'central.db');
     const index = MIGRATIONS.findIndex((sql) => sql.includes('CREATE TABLE kept'));
     const old = new DatabaseSync(path);
-    old.exec(`PRAGMA application_id = ${APPLICATION_ID}; ${MIGRATIONS.slice(0, index).join(';')}; PRAGMA user_version = ${index}`);
-    old.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) INSERT INTO incident (at, kind, agent_id, address, detail) SELECT ${NOW} + i, 'key_conflict', 'made up', '192.0.2.' || i, '{}' FROM n`);
-    old.exec(`INSERT INTO incident (at, kind, agent_id, address, detail) VALUES (${NOW}, 'clone', 'a1', '192.0.2.7', '{}'), (${NOW}, 'log_restarted', 'a1', NULL, '{}')`);
-    old.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO dead_letter (at, direction, agent_id, number, id, reason, json) SELECT ${NOW}, 'up', 'a1', i, 'x', 'bad', '0' FROM n`);
+    old.exec(
+      `PRAGMA application_id = ${APPLICATION_ID}; ${MIGRATIONS.slice(0, index).join(';')}; PRAGMA user_version = ${index}`,
+    );
+    old.exec(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) INSERT INTO incident (at, kind, agent_id, address, detail) SELECT ${NOW} + i, 'key_conflict', 'made up', '192.0.2.' || i, '{}' FROM n`,
+    );
+    old.exec(
+      `INSERT INTO incident (at, kind, agent_id, address, detail) VALUES (${NOW}, 'clone', 'a1', '192.0.2.7', '{}'), (${NOW}, 'log_restarted', 'a1', NULL, '{}')`,
+    );
+    old.exec(
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) INSERT INTO dead_letter (at, direction, agent_id, number, id, reason, json) SELECT ${NOW}, 'up', 'a1', i, 'x', 'bad', '0' FROM n`,
+    );
     old.close();
     const store = await open();
     expect(await store.stats()).toMatchObject({ deadLetters: 300 });
     expect(await store.inbox.deadLetters({ limit: 1 })).toMatchObject([{ number: 300, through: 300, count: 1 }]);
     await store.bound({ ...DEFAULT_BOUNDS, deadLettersPerAgent: 100 });
-    await store.prune({ now: NOW, eventsOlderThan: 0, deadLettersOlderThan: 0, deduplicationOlderThan: 0, incidentsOlderThan: 0 });
+    await store.prune({
+      now: NOW,
+      eventsOlderThan: 0,
+      deadLettersOlderThan: 0,
+      deduplicationOlderThan: 0,
+      incidentsOlderThan: 0,
+    });
     expect(await store.stats()).toMatchObject({ deadLetters: 100, deadLettersDropped: 200 });
     const incidents = await store.agents.incidents({ limit: 20_000 });
     expect(incidents.filter(({ kind }) => kind === 'key_conflict')).toHaveLength(INCIDENTS_OF_STRANGERS);
-    expect(incidents.filter(({ agentId }) => agentId === 'a1').map(({ kind, count }) => [kind, count])).toEqual([['dead_letters_dropped', 200], ['log_restarted', 1], ['clone', 1]]);
+    expect(incidents.filter(({ agentId }) => agentId === 'a1').map(({ kind, count }) => [kind, count])).toEqual([
+      ['dead_letters_dropped', 200],
+      ['log_restarted', 1],
+      ['clone', 1],
+    ]);
   });
 
   it('groups what arrives together into few commits', async () => {
@@ -193,9 +253,21 @@ describe('openSqliteStore', () => {
     const store = await open();
     const epoch = await online(store, 'a1');
     for (let first = 1; first < 50_000; first += 5_000) {
-      await store.inbox.append('a1', epoch, first, items(...Array.from({ length: 5_000 }, (_, n) => `e${first + n}`)), NOW);
+      await store.inbox.append(
+        'a1',
+        epoch,
+        first,
+        items(...Array.from({ length: 5_000 }, (_, n) => `e${first + n}`)),
+        NOW,
+      );
     }
-    await store.inbox.append('a1', epoch, 50_001, [{ kind: 'message', message: message('rare', { type: 'rare' }) }], NOW);
+    await store.inbox.append(
+      'a1',
+      epoch,
+      50_001,
+      [{ kind: 'message', message: message('rare', { type: 'rare' }) }],
+      NOW,
+    );
     expect(await store.inbox.read(0, { type: 'rare' }, 10)).toMatchObject([{ cursor: 50_001 }]);
     expect(await store.inbox.read(0, { type: 'none' }, 10)).toEqual([]);
   });
@@ -203,12 +275,18 @@ describe('openSqliteStore', () => {
   it('cuts a page of large events by bytes, and goes on behind it', async () => {
     const store = await open();
     const epoch = await online(store, 'a1');
-    const large = Array.from({ length: 60 }, (_, n) => ({ kind: 'message' as const, message: message(`e${n}`, { json: JSON.stringify({ id: `e${n}`, data: 'x'.repeat(250_000) }) }) }));
+    const large = Array.from({ length: 60 }, (_, n) => ({
+      kind: 'message' as const,
+      message: message(`e${n}`, { json: JSON.stringify({ id: `e${n}`, data: 'x'.repeat(250_000) }) }),
+    }));
     await store.inbox.append('a1', epoch, 1, large, NOW);
     const page = await store.inbox.read(0, {}, 100);
     expect(page.length).toBeGreaterThan(20);
     expect(page.length).toBeLessThan(60);
-    expect(await store.inbox.read(page.at(-1)?.cursor ?? 0, {}, 100)).toMatchObject([{ cursor: page.length + 1 }, ...Array.from({ length: 59 - page.length }, () => ({}))]);
+    expect(await store.inbox.read(page.at(-1)?.cursor ?? 0, {}, 100)).toMatchObject([
+      { cursor: page.length + 1 },
+      ...Array.from({ length: 59 - page.length }, () => ({})),
+    ]);
   });
 
   it('stops for good, and says so once, when it meets a damaged page', async () => {
@@ -217,7 +295,10 @@ describe('openSqliteStore', () => {
     const epoch = await online(store, 'a1');
     // More than is checked wholly at a start.
     for (let first = 1; first <= 160; first += 20) {
-      const large = Array.from({ length: 20 }, (_, n) => ({ kind: 'message' as const, message: message(`e${first + n}`, { json: JSON.stringify({ data: 'x'.repeat(250_000) }) }) }));
+      const large = Array.from({ length: 20 }, (_, n) => ({
+        kind: 'message' as const,
+        message: message(`e${first + n}`, { json: JSON.stringify({ data: 'x'.repeat(250_000) }) }),
+      }));
       await store.inbox.append('a1', epoch, first, large, NOW);
     }
     await store.stop();
@@ -225,38 +306,51 @@ describe('openSqliteStore', () => {
     const bytes = readFileSync(path);
     writeFileSync(path, bytes.fill(0xa5, 4096 * 5_000, 4096 * 7_000));
     store = await open(onFailure);
-    await expect(readAll(store)).rejects.toMatchObject({ code: 'store_failed', hint: expect.stringContaining('restore the last backup') });
-    await expect(store.inbox.append('a1', epoch, 161, items('late'), NOW)).rejects.toMatchObject({ code: 'store_failed' });
+    await expect(readAll(store)).rejects.toMatchObject({
+      code: 'store_failed',
+      hint: expect.stringContaining('restore the last backup'),
+    });
+    await expect(store.inbox.append('a1', epoch, 161, items('late'), NOW)).rejects.toMatchObject({
+      code: 'store_failed',
+    });
     await expect(store.agents.get('a1')).rejects.toMatchObject({ code: 'store_failed' });
     expect(onFailure).toHaveBeenCalledTimes(1);
   });
 
-  it.skipIf(!canMount())('ends on a full disk without losing what it answered, and starts again when there is room', async () => {
-    spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', folder]);
-    try {
-      const onFailure = vi.fn<(error: CodedError) => void>();
-      let store = await open(onFailure);
-      const epoch = await online(store, 'a1');
-      let answered = 0;
-      const failure: unknown = await (async () => {
-        for (;;) {
-          const batch = Array.from({ length: 10 }, (_, n) => ({ kind: 'message' as const, message: message(`e${answered + n}`, { json: JSON.stringify({ id: `e${answered + n}`, data: 'x'.repeat(10_000) }) }) }));
-          answered = await store.inbox.append('a1', epoch, answered + 1, batch, NOW);
-        }
-      })().catch((error: unknown) => error);
-      expect(failure).toMatchObject({ code: 'store_failed', hint: expect.stringContaining(folder) });
-      await expect(store.audit.append(auditEntry('late'))).rejects.toMatchObject({ code: 'store_failed' });
-      expect(onFailure).toHaveBeenCalledTimes(1);
-      await store.stop();
-      spawnSync('mount', ['-o', 'remount,size=64m', folder]);
-      store = await open();
-      expect((await store.agents.claimSession(claimOf('a1'))).up?.number).toBe(answered);
-      expect(await readAll(store)).toHaveLength(answered);
-      await store.stop();
-    } finally {
-      spawnSync('umount', [folder]);
-    }
-  });
+  it.skipIf(!canMount())(
+    'ends on a full disk without losing what it answered, and starts again when there is room',
+    async () => {
+      spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', folder]);
+      try {
+        const onFailure = vi.fn<(error: CodedError) => void>();
+        let store = await open(onFailure);
+        const epoch = await online(store, 'a1');
+        let answered = 0;
+        const failure: unknown = await (async () => {
+          for (;;) {
+            const batch = Array.from({ length: 10 }, (_, n) => ({
+              kind: 'message' as const,
+              message: message(`e${answered + n}`, {
+                json: JSON.stringify({ id: `e${answered + n}`, data: 'x'.repeat(10_000) }),
+              }),
+            }));
+            answered = await store.inbox.append('a1', epoch, answered + 1, batch, NOW);
+          }
+        })().catch((error: unknown) => error);
+        expect(failure).toMatchObject({ code: 'store_failed', hint: expect.stringContaining(folder) });
+        await expect(store.audit.append(auditEntry('late'))).rejects.toMatchObject({ code: 'store_failed' });
+        expect(onFailure).toHaveBeenCalledTimes(1);
+        await store.stop();
+        spawnSync('mount', ['-o', 'remount,size=64m', folder]);
+        store = await open();
+        expect((await store.agents.claimSession(claimOf('a1'))).up?.number).toBe(answered);
+        expect(await readAll(store)).toHaveLength(answered);
+        await store.stop();
+      } finally {
+        spawnSync('umount', [folder]);
+      }
+    },
+  );
 
   it('loses nothing that it answered when it is killed while it writes', async () => {
     let before = 0;
@@ -273,7 +367,7 @@ describe('openSqliteStore', () => {
     }
   });
 
-  it('is found again by the numbers after yesterday\'s copy of the folder came back', async () => {
+  it("is found again by the numbers after yesterday's copy of the folder came back", async () => {
     let store = await open();
     await registered(store, 'a1');
     const { epoch } = await store.agents.claimSession(claimOf('a1'));
@@ -308,7 +402,9 @@ async function readAll(store: Store): Promise<string[]> {
 
 /** Runs a process that appends events and prints each number it was answered; kills it after so many. Returns the last printed. */
 async function killedWriter(folder: string, afterAnswers: number): Promise<number> {
-  const child = spawn(process.execPath, [new URL('./killed-writer.ts', import.meta.url).pathname, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [new URL('./killed-writer.ts', import.meta.url).pathname, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const exited = once(child, 'exit');
   let answered = 0;
   let lines = 0;

@@ -6,7 +6,15 @@ import { INBOX_DATA_HASH, INBOX_SCHEMA, InboxLog } from '../../../../shared/sqli
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA, OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
 import { SeenWalk, type SeenPlace } from '../../../../shared/sqlite/logs/fingerprint.ts';
 import { positionId } from '../position-id.ts';
-import { crashHistories, judgeCrashes, judgeRestores, restoreHistories, run, type ReceiverEnd, type SenderEnd } from '../../delivery/history.ts';
+import {
+  crashHistories,
+  judgeCrashes,
+  judgeRestores,
+  restoreHistories,
+  run,
+  type ReceiverEnd,
+  type SenderEnd,
+} from '../../delivery/history.ts';
 
 const OUTBOX = `${OUTBOX_SCHEMA} ${OUTBOX_DATA_HASH}`;
 const INBOX = `${INBOX_SCHEMA} ${INBOX_DATA_HASH}`;
@@ -51,12 +59,23 @@ describe('OutboxLog', () => {
     log.append(PEER, [message('a')], ROOM, 0);
     const batch = [message('b'), other, message('c'), message('c', { dataHash: 2 })];
     database.exec('SAVEPOINT call');
-    expect(() => log.append(PEER, batch, ROOM, 1)).toThrow(expect.objectContaining({ code: 'id_reused', status: 409, parameters: { id: 'a', source: '/test', indexes: '1, 3' } }));
+    expect(() => log.append(PEER, batch, ROOM, 1)).toThrow(
+      expect.objectContaining({
+        code: 'id_reused',
+        status: 409,
+        parameters: { id: 'a', source: '/test', indexes: '1, 3' },
+      }),
+    );
     database.exec('ROLLBACK TO call; RELEASE call');
-    expect(log.append(PEER, [message('a'), message('b')], ROOM, 1)).toEqual([{ outcome: 'duplicate', number: 1 }, { outcome: 'stored', number: 2 }]);
+    expect(log.append(PEER, [message('a'), message('b')], ROOM, 1)).toEqual([
+      { outcome: 'duplicate', number: 1 },
+      { outcome: 'stored', number: 2 },
+    ]);
     expect(log.append(PEER + 1, [other], ROOM, 1)).toEqual([{ outcome: 'stored', number: 1 }]);
     expect(log.append(PEER, [other], ROOM, 7 * DAY)).toEqual([{ outcome: 'stored', number: 3 }]);
-    expect(() => log.append(PEER, [message('a')], ROOM, 7 * DAY)).toThrow(expect.objectContaining({ code: 'id_reused' }));
+    expect(() => log.append(PEER, [message('a')], ROOM, 7 * DAY)).toThrow(
+      expect.objectContaining({ code: 'id_reused' }),
+    );
   });
 
   it('takes any data as a repeat of a message from before it kept what data was', () => {
@@ -66,7 +85,10 @@ describe('OutboxLog', () => {
   });
 
   it('numbers from 1 without a gap, each peer by itself', () => {
-    expect(log.append(PEER, [message('a'), message('b')], ROOM, 0)).toEqual([{ outcome: 'stored', number: 1 }, { outcome: 'stored', number: 2 }]);
+    expect(log.append(PEER, [message('a'), message('b')], ROOM, 0)).toEqual([
+      { outcome: 'stored', number: 1 },
+      { outcome: 'stored', number: 2 },
+    ]);
     expect(log.append(PEER + 1, [message('a')], ROOM, 0)).toEqual([{ outcome: 'stored', number: 1 }]);
     expect(log.append(PEER, [message('c')], ROOM, 0)).toEqual([{ outcome: 'stored', number: 3 }]);
   });
@@ -74,13 +96,18 @@ describe('OutboxLog', () => {
   it('refuses what has no room, by number and by bytes, and an acknowledgement makes room', () => {
     const bounds = { maxMessages: 2, maxBytes: 1_000_000 };
     log.append(PEER, [message('a'), message('b')], bounds, 0);
-    expect(() => log.append(PEER, [message('c')], bounds, 0)).toThrow(expect.objectContaining({ code: 'outbox_full', status: 503 }));
-    expect(() => log.append(PEER + 1, [message('c', { padding: 500 })], { maxMessages: 9, maxBytes: 500 }, 0)).toThrow(expect.objectContaining({ code: 'outbox_full' }));
+    expect(() => log.append(PEER, [message('c')], bounds, 0)).toThrow(
+      expect.objectContaining({ code: 'outbox_full', status: 503 }),
+    );
+    expect(() => log.append(PEER + 1, [message('c', { padding: 500 })], { maxMessages: 9, maxBytes: 500 }, 0)).toThrow(
+      expect.objectContaining({ code: 'outbox_full' }),
+    );
   });
 
   it('keeps count of messages, bytes and the oldest through append, expiry, acknowledgement and a new incarnation', () => {
     const ids = ['a', 'b', 'c', 'd', 'e'];
-    for (const [at, id] of ids.entries()) log.append(PEER, [message(id, { expiresAt: id === 'c' ? 10 : null })], ROOM, at);
+    for (const [at, id] of ids.entries())
+      log.append(PEER, [message(id, { expiresAt: id === 'c' ? 10 : null })], ROOM, at);
     log.expire(10, 100);
     log.acknowledge(PEER, 2);
     expect(log.depth(PEER)).toMatchObject({ messages: 2, oldestAt: 2, ...measured(database) });
@@ -91,9 +118,15 @@ describe('OutboxLog', () => {
   });
 
   it('knows (source, id) again, also in the same batch, and tells the number it has', () => {
-    expect(log.append(PEER, [message('a'), message('a')], ROOM, 0)).toEqual([{ outcome: 'stored', number: 1 }, { outcome: 'duplicate', number: 1 }]);
+    expect(log.append(PEER, [message('a'), message('a')], ROOM, 0)).toEqual([
+      { outcome: 'stored', number: 1 },
+      { outcome: 'duplicate', number: 1 },
+    ]);
     log.acknowledge(PEER, 1);
-    expect(log.append(PEER, [message('a'), message('a', { source: '/other' })], ROOM, DAY)).toEqual([{ outcome: 'duplicate', number: 1 }, { outcome: 'stored', number: 2 }]);
+    expect(log.append(PEER, [message('a'), message('a', { source: '/other' })], ROOM, DAY)).toEqual([
+      { outcome: 'duplicate', number: 1 },
+      { outcome: 'stored', number: 2 },
+    ]);
   });
 
   it('does not take source and id apart at another place', () => {
@@ -116,7 +149,12 @@ describe('OutboxLog', () => {
   });
 
   it('reads behind a number, within items and bytes, but at least one', () => {
-    log.append(PEER, ['a', 'b', 'c'].map((id) => message(id, { padding: 100 })), ROOM, 0);
+    log.append(
+      PEER,
+      ['a', 'b', 'c'].map((id) => message(id, { padding: 100 })),
+      ROOM,
+      0,
+    );
     expect(log.read(PEER, 1, 10, 1_000_000).map((entry) => entry.id)).toEqual(['b', 'c']);
     expect(log.read(PEER, 0, 2, 1_000_000).map((entry) => entry.id)).toEqual(['a', 'b']);
     expect(log.read(PEER, 0, 10, 1).map((entry) => entry.id)).toEqual(['a']);
@@ -124,7 +162,12 @@ describe('OutboxLog', () => {
   });
 
   it('never hands out a log with a hole', () => {
-    log.append(PEER, ['a', 'b', 'c'].map((id) => message(id)), ROOM, 0);
+    log.append(
+      PEER,
+      ['a', 'b', 'c'].map((id) => message(id)),
+      ROOM,
+      0,
+    );
     database.exec('DELETE FROM outbox_entry WHERE number = 2');
     expect(() => log.read(PEER, 0, 10, 1_000_000)).toThrow(expect.objectContaining({ code: 'data_damaged' }));
   });
@@ -134,7 +177,9 @@ describe('OutboxLog', () => {
     expect(() => log.acknowledge(PEER, 3)).toThrow(expect.objectContaining({ code: 'log_violation' }));
     log.acknowledge(PEER, 2);
     log.acknowledge(PEER, 1);
-    expect(log.resume(PEER, { incarnation: log.depth(PEER).incarnation, number: 2, id: positionId('a', 'b') })).toMatchObject({ next: 3, missing: null, restarted: false });
+    expect(
+      log.resume(PEER, { incarnation: log.depth(PEER).incarnation, number: 2, id: positionId('a', 'b') }),
+    ).toMatchObject({ next: 3, missing: null, restarted: false });
   });
 
   it('gives up an expired message: its text for the dead letters, a tombstone with its id in its number, and room again', () => {
@@ -145,7 +190,10 @@ describe('OutboxLog', () => {
     expect(log.expire(10, 100)).toEqual([{ peer: PEER, number: 1, id: 'a', reason: 'expired', json: old.json }]);
     expect(log.expire(10, 100)).toEqual([]);
     expect(log.append(PEER, [message('b')], bounds, 10)).toEqual([{ outcome: 'stored', number: 2 }]);
-    expect(log.read(PEER, 0, 10, 1_000_000)).toMatchObject([{ number: 1, id: 'a', json: '{"tombstone":"expired","id":"a","source":"/test"}', expiresAt: null }, { id: 'b' }]);
+    expect(log.read(PEER, 0, 10, 1_000_000)).toMatchObject([
+      { number: 1, id: 'a', json: '{"tombstone":"expired","id":"a","source":"/test"}', expiresAt: null },
+      { id: 'b' },
+    ]);
   });
 
   it('keeps telling what is missing until the first acknowledgement, but records it once', () => {
@@ -155,9 +203,15 @@ describe('OutboxLog', () => {
     const begun = log.resume(PEER, null);
     expect(begun).toMatchObject({ missing, restarted: true });
     expect(log.resume(PEER, null)).toEqual({ incarnation: begun.incarnation, next: 1, missing, restarted: false });
-    expect(log.resume(PEER, { incarnation: 'the old one', number: 9, id: 'x' })).toMatchObject({ missing, restarted: false });
+    expect(log.resume(PEER, { incarnation: 'the old one', number: 9, id: 'x' })).toMatchObject({
+      missing,
+      restarted: false,
+    });
     log.acknowledge(PEER, 1);
-    expect(log.resume(PEER, { incarnation: begun.incarnation, number: 1, id: positionId('b') })).toMatchObject({ next: 2, missing: null });
+    expect(log.resume(PEER, { incarnation: begun.incarnation, number: 1, id: positionId('b') })).toMatchObject({
+      next: 2,
+      missing: null,
+    });
   });
 
   it('finds that its own disk was lost from a peer that has more, and records that once, too', () => {
@@ -183,8 +237,17 @@ describe('OutboxLog', () => {
     ] as const) {
       const restored = open(OUTBOX, database.serialize());
       const other = new OutboxLog(restored, 7 * DAY);
-      other.append(PEER, others.map((one) => message(one)), ROOM, 0);
-      expect(other.resume(PEER, { incarnation, number: 4, id })).toMatchObject({ next: 1, missing: { from: 3, through: 4 }, restarted: true });
+      other.append(
+        PEER,
+        others.map((one) => message(one)),
+        ROOM,
+        0,
+      );
+      expect(other.resume(PEER, { incarnation, number: 4, id })).toMatchObject({
+        next: 1,
+        missing: { from: 3, through: 4 },
+        restarted: true,
+      });
     }
   });
 
@@ -194,7 +257,10 @@ describe('OutboxLog', () => {
     log.expire(10, 100);
     const { incarnation } = log.resume(PEER, null);
     log.append(PEER, [message('d')], ROOM, 11);
-    expect(log.resume(PEER, { incarnation, number: 3, id: positionId('b', 'c', 'd') })).toMatchObject({ next: 4, missing: null });
+    expect(log.resume(PEER, { incarnation, number: 3, id: positionId('b', 'c', 'd') })).toMatchObject({
+      next: 4,
+      missing: null,
+    });
   });
 
   it('forgets what was seen in steps that leave the younger ones', () => {
@@ -207,7 +273,12 @@ describe('OutboxLog', () => {
       steps += 1;
     } while (place !== null);
     expect(steps).toBeGreaterThan(5);
-    expect(database.prepare('SELECT at FROM outbox_seen ORDER BY at').all().map((row) => row['at'])).toEqual([20, 21, 22, 23, 24]);
+    expect(
+      database
+        .prepare('SELECT at FROM outbox_seen ORDER BY at')
+        .all()
+        .map((row) => row['at']),
+    ).toEqual([20, 21, 22, 23, 24]);
   });
 });
 
@@ -221,7 +292,11 @@ describe('InboxLog', () => {
   });
 
   it('advances over messages, tombstones and rejected items alike, and tells its position', () => {
-    const items: Item[] = [item('a'), { kind: 'tombstone', id: 'b', source: '/test', reason: 'expired' }, { kind: 'rejected', id: 'c', source: '/test', reason: 'bad', json: '{}' }];
+    const items: Item[] = [
+      item('a'),
+      { kind: 'tombstone', id: 'b', source: '/test', reason: 'expired' },
+      { kind: 'rejected', id: 'c', source: '/test', reason: 'bad', json: '{}' },
+    ];
     expect(log.accept(PEER, 1, items, 0)).toMatchObject({ incarnation: 'A', through: 3, fresh: [true, true, true] });
     expect(log.position(PEER)).toEqual({ incarnation: 'A', number: 3, id: positionId('a', 'b', 'c') });
   });
@@ -236,13 +311,19 @@ describe('InboxLog', () => {
     log.begin(PEER, { incarnation: 'A', next: 1, missing: null });
     log.accept(PEER, 1, [item('a')], 0);
     const other: Item = { kind: 'message', message: message('a', { dataHash: 3 }) };
-    expect(log.accept(PEER, 2, [item('a'), other, item('b')], 0)).toMatchObject({ fresh: [false, false, true], reused: new Set([1]) });
+    expect(log.accept(PEER, 2, [item('a'), other, item('b')], 0)).toMatchObject({
+      fresh: [false, false, true],
+      reused: new Set([1]),
+    });
     expect(log.accept(PEER, 5, [item('a')], 0)).toMatchObject({ fresh: [false], reused: new Set() });
   });
 
   it('calls a gap, a step back, and messages before begin violations', () => {
     log.accept(PEER, 1, [item('a')], 0);
-    for (const first of [1, 3]) expect(() => log.accept(PEER, first, [item('x')], 0)).toThrow(expect.objectContaining({ code: 'log_violation', close: 4510 }));
+    for (const first of [1, 3])
+      expect(() => log.accept(PEER, first, [item('x')], 0)).toThrow(
+        expect.objectContaining({ code: 'log_violation', close: 4510 }),
+      );
     log.create(PEER + 1);
     expect(() => log.accept(PEER + 1, 1, [item('x')], 0)).toThrow(expect.objectContaining({ code: 'log_violation' }));
   });
@@ -264,11 +345,30 @@ function open(schema: string, content?: Uint8Array): DatabaseSync {
 }
 
 function measured(database: DatabaseSync): { bytes: number } {
-  return { bytes: Number(database.prepare('SELECT sum(length(CAST(json AS BLOB))) AS bytes FROM outbox_entry').get()?.['bytes']) };
+  return {
+    bytes: Number(
+      database.prepare('SELECT sum(length(CAST(json AS BLOB))) AS bytes FROM outbox_entry').get()?.['bytes'],
+    ),
+  };
 }
 
-function message(id: string, { source = '/test', expiresAt = null, padding = 0, dataHash = 1 }: { source?: string; expiresAt?: number | null; padding?: number; dataHash?: number } = {}): Message {
-  return { id, source, type: 'test', json: JSON.stringify({ id, source, data: 'é'.repeat(padding / 2) }), expiresAt, dataHash };
+function message(
+  id: string,
+  {
+    source = '/test',
+    expiresAt = null,
+    padding = 0,
+    dataHash = 1,
+  }: { source?: string; expiresAt?: number | null; padding?: number; dataHash?: number } = {},
+): Message {
+  return {
+    id,
+    source,
+    type: 'test',
+    json: JSON.stringify({ id, source, data: 'é'.repeat(padding / 2) }),
+    expiresAt,
+    dataHash,
+  };
 }
 
 function item(id: string): Item {
@@ -281,9 +381,18 @@ function sqliteSender(): SenderEnd {
   let log = new OutboxLog(database, 7 * DAY);
   log.create(PEER);
   return {
-    append: (ids) => void log.append(PEER, ids.map((id) => message(id, { expiresAt: Number(id.slice(1)) % 3 === 0 ? 1 : null })), ROOM, 0),
+    append: (ids) =>
+      void log.append(
+        PEER,
+        ids.map((id) => message(id, { expiresAt: Number(id.slice(1)) % 3 === 0 ? 1 : null })),
+        ROOM,
+        0,
+      ),
     resume: (peer) => log.resume(PEER, peer),
-    read: (after, max) => log.read(PEER, after, Math.min(max, 1_000), 1_000_000).map(({ number, id, json }) => ({ number, id, tombstone: json.includes('tombstone') })),
+    read: (after, max) =>
+      log
+        .read(PEER, after, Math.min(max, 1_000), 1_000_000)
+        .map(({ number, id, json }) => ({ number, id, tombstone: json.includes('tombstone') })),
     acknowledge: (through) => log.acknowledge(PEER, through),
     expire: () => log.expire(1, 2).map((one) => one.id),
     snapshot() {
@@ -305,9 +414,14 @@ function sqliteReceiver(): ReceiverEnd {
     position: () => log.position(PEER),
     begin: (begin) => log.begin(PEER, begin),
     accept(first, sent) {
-      const items = sent.map(({ id, tombstone }): Item => (tombstone ? { kind: 'tombstone', id, source: '/test', reason: 'expired' } : item(id)));
+      const items = sent.map(({ id, tombstone }): Item =>
+        tombstone ? { kind: 'tombstone', id, source: '/test', reason: 'expired' } : item(id),
+      );
       const { through, fresh } = log.accept(PEER, first, items, 0);
-      received = [...received, ...sent.filter((one, index) => !one.tombstone && fresh[index] === true).map((one) => one.id)];
+      received = [
+        ...received,
+        ...sent.filter((one, index) => !one.tombstone && fresh[index] === true).map((one) => one.id),
+      ];
       return through;
     },
     log: () => [...received],

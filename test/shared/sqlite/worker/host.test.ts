@@ -7,7 +7,11 @@ const hosts: WorkerHost<EchoCalls>[] = [];
 
 function start(kind: 'writer' | 'reader' | 'refuse') {
   const onFailure = vi.fn<(error: CodedError) => void>();
-  const host = new WorkerHost<EchoCalls>({ url: workerUrl('./echo-thread', import.meta.url), workerData: kind, onFailure });
+  const host = new WorkerHost<EchoCalls>({
+    url: workerUrl('./echo-thread', import.meta.url),
+    workerData: kind,
+    onFailure,
+  });
   hosts.push(host);
   return { host, onFailure };
 }
@@ -38,9 +42,18 @@ describe.each(['writer', 'reader'] as const)('WorkerHost with a %s', (kind) => {
     await host.started();
     const refused: unknown = await host.call('refuse', []).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(CodedError);
-    expect(refused).toMatchObject({ code: 'outbox_full', status: 503, message: expect.stringContaining('1 messages and 2 bytes'), hint: expect.stringContaining('Send again later'), parameters: { added: 3 } });
+    expect(refused).toMatchObject({
+      code: 'outbox_full',
+      status: 503,
+      message: expect.stringContaining('1 messages and 2 bytes'),
+      hint: expect.stringContaining('Send again later'),
+      parameters: { added: 3 },
+    });
     await expect(host.call('violate', [])).rejects.toMatchObject({ code: 'log_violation', close: 4510 });
-    await expect(host.call('stumble', [])).rejects.toMatchObject({ code: 'store_defect', message: expect.stringContaining('a defect') });
+    await expect(host.call('stumble', [])).rejects.toMatchObject({
+      code: 'store_defect',
+      message: expect.stringContaining('a defect'),
+    });
     expect(await host.call('echo', ['still there'])).toBe('still there');
     expect(onFailure).not.toHaveBeenCalled();
   });
@@ -48,7 +61,10 @@ describe.each(['writer', 'reader'] as const)('WorkerHost with a %s', (kind) => {
   it('ends for good when the disk fails, and says so once', async () => {
     const { host, onFailure } = start(kind);
     await host.started();
-    await expect(host.call('breakDisk', [])).rejects.toMatchObject({ code: 'store_failed', hint: expect.stringContaining('Look at the disk') });
+    await expect(host.call('breakDisk', [])).rejects.toMatchObject({
+      code: 'store_failed',
+      hint: expect.stringContaining('Look at the disk'),
+    });
     await expect(host.call('echo', ['x'])).rejects.toMatchObject({ code: 'store_failed' });
     expect(onFailure).toHaveBeenCalledTimes(1);
   });
@@ -56,7 +72,9 @@ describe.each(['writer', 'reader'] as const)('WorkerHost with a %s', (kind) => {
   it('rejects everything when the thread dies', async () => {
     const { host, onFailure } = start(kind);
     await host.started();
-    await expect(Promise.all([host.call('die', []), host.call('echo', ['x'])])).rejects.toMatchObject({ code: 'store_failed' });
+    await expect(Promise.all([host.call('die', []), host.call('echo', ['x'])])).rejects.toMatchObject({
+      code: 'store_failed',
+    });
     await expect(host.call('echo', ['x'])).rejects.toMatchObject({ code: 'store_failed' });
     expect(onFailure).toHaveBeenCalledTimes(1);
   });
