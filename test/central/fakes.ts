@@ -165,12 +165,10 @@ export class MemoryCertificates implements CertificateStore {
       (one.notAfter === after.notAfter && one.thumbprint > after.thumbprint);
     const fitting = newest.filter((certificate) => certificate.notAfter <= until && behind(certificate));
     const sorted = fitting.toSorted((a, b) => a.notAfter - b.notAfter || (a.thumbprint < b.thumbprint ? -1 : 1));
-    return sorted
-      .slice(0, limit)
-      .map((certificate) => ({
-        ...certificate,
-        name: this.agents.get(certificate.agentId)?.name ?? certificate.agentId,
-      }));
+    return sorted.slice(0, limit).map((certificate) => ({
+      ...certificate,
+      name: this.agents.get(certificate.agentId)?.name ?? certificate.agentId,
+    }));
   }
   async ofAgent(agentId: string, limit: number) {
     return this.issued

@@ -241,17 +241,15 @@ describe('text from elsewhere', () => {
 
   it('is escaped in the refusal of an enrolment, and in an error about an argument', async () => {
     const server = createHttpServer((_request, response) => {
-      response
-        .writeHead(403, { 'content-type': 'application/problem+json' })
-        .end(
-          JSON.stringify({
-            type: 'urn:queuegate:error:token_used',
-            title: HOSTILE,
-            detail: HOSTILE,
-            hint: HOSTILE,
-            status: 403,
-          }),
-        );
+      response.writeHead(403, { 'content-type': 'application/problem+json' }).end(
+        JSON.stringify({
+          type: 'urn:queuegate:error:token_used',
+          title: HOSTILE,
+          detail: HOSTILE,
+          hint: HOSTILE,
+          status: 403,
+        }),
+      );
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     cleanup.add(() => server.close());

@@ -125,12 +125,10 @@ export function brokenOnce(schema: ObjectSchema): fc.Arbitrary<Broken> {
     );
     if (removable.length > 0) {
       options.push(
-        fc
-          .constantFrom(...removable)
-          .map((name) => ({
-            place: `/${name}`,
-            value: Object.fromEntries(Object.entries(whole).filter(([other]) => other !== name)),
-          })),
+        fc.constantFrom(...removable).map((name) => ({
+          place: `/${name}`,
+          value: Object.fromEntries(Object.entries(whole).filter(([other]) => other !== name)),
+        })),
       );
     }
     for (const [name, member] of places) {

@@ -47,14 +47,12 @@ export function authorityRoutes(
   access: Access,
 ): void {
   app.get('/ca', VIEWER, () => ({
-    generations: authorityService
-      .generations()
-      .map((generation) => ({
-        role: generation.role,
-        since: timeOf(generation.since),
-        ...generationJson(generation),
-        usedFor: OF_GENERATION[generation.role],
-      })),
+    generations: authorityService.generations().map((generation) => ({
+      role: generation.role,
+      since: timeOf(generation.since),
+      ...generationJson(generation),
+      usedFor: OF_GENERATION[generation.role],
+    })),
     pin: authority.pin,
     signingKey: authority.signingKey,
     trust: authority.pem,
