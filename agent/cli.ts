@@ -9,17 +9,17 @@ import { endWithReader, printError, printOut } from '../shared/terminal/standard
 import { escapeLine } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { AGENT_SCHEMA, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
-import type { Enrolment } from './enrollment/command.ts';
+import type { Enrollment } from './enrollment/command.ts';
 
 const USAGE = `queue-agent ${VERSION}
 
   queue-agent start [--profile FOLDER] [settings]
       Runs the daemon.
-  queue-agent enrol URL --token-file FILE --pin sha256:... [--again] [--profile FOLDER] [settings]
-      Makes this machine an agent of a Central: copy the line that "queuegate tokens create-enrolment" printed. FILE has the token;
+  queue-agent enroll URL --token-file FILE --pin sha256:... [--again] [--profile FOLDER] [settings]
+      Makes this machine an agent of a Central: copy the line that "queuegate tokens create-enrollment" printed. FILE has the token;
       "-" reads it from stdin, on a terminal from a prompt. The environment variable QUEUE_AGENT_TOKEN works too. --token TOKEN
       does as well, but other users of this machine can see it there.
-  queue-agent enrol URL --pin sha256:... [--wait SECONDS] [--again] [--profile FOLDER] [settings]
+  queue-agent enroll URL --pin sha256:... [--wait SECONDS] [--again] [--profile FOLDER] [settings]
       The same without a token: prints the thumbprint of this machine's key, and waits until an administrator of Central has
       compared and accepted it (300 seconds unless set). Run again it goes on waiting.
   queue-agent request --out FILE [--profile FOLDER] [settings]
@@ -33,8 +33,8 @@ const USAGE = `queue-agent ${VERSION}
   queue-agent consumers rotate-token [--json] [--profile FOLDER] [settings]
       Makes another token for programs that use the local API of the running daemon. The old token stays valid for 24 hours.
   queue-agent doctor [--json] [--profile FOLDER] [settings]
-  queue-agent doctor --enrol URL --pin sha256:... [--token-file FILE] [--json]
-      Looks for what keeps this agent (or its enrolment) from Central, step by step, and says how to fix it. It never takes
+  queue-agent doctor --enroll URL --pin sha256:... [--token-file FILE] [--json]
+      Looks for what keeps this agent (or its enrollment) from Central, step by step, and says how to fix it. It never takes
       the session of a running daemon. Exit status 0 when all is well, 1 at the first fault.
   queue-agent truststore list|import|delete|convert|create|change-password ...
       Truststores without keytool or KeyStore Explorer; "queue-agent truststore --help" tells more.
@@ -64,8 +64,8 @@ async function main(argv: readonly string[]): Promise<number> {
   switch (command) {
     case 'start':
       return await start(rest);
-    case 'enrol':
-      return await enrolCommand(rest);
+    case 'enroll':
+      return await enrollCommand(rest);
     case 'request':
       return await request(rest);
     case 'install-certificate':
@@ -150,7 +150,7 @@ async function start(args: readonly string[]): Promise<number> {
   return ended === 'signal' ? 0 : 1;
 }
 
-async function enrolCommand(args: readonly string[]): Promise<number> {
+async function enrollCommand(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, {
     token: { type: 'string' },
     'token-file': { type: 'string' },
@@ -160,13 +160,13 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
   });
   const [url, ...more] = positionals;
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
-  if (url === undefined || more.length > 0) throw new UsageError('enrol needs one URL');
+  if (url === undefined || more.length > 0) throw new UsageError('enroll needs one URL');
   const wait = text('wait') ?? String(WAIT_SECONDS);
   if (!/^\d{1,5}$/.test(wait)) throw new UsageError(`--wait is "${wait}"; allowed: seconds, from 0 to 99999`);
-  const token = await enrolmentToken(values);
+  const token = await enrollmentToken(values);
   const conf = await loadAgentConf(request);
-  const { enrolAgent } = await import('./enrollment/command.ts');
-  const enrolled = await enrolAgent(conf, {
+  const { enrollAgent } = await import('./enrollment/command.ts');
+  const enrolled = await enrollAgent(conf, {
     url,
     token,
     pin: text('pin'),
@@ -195,7 +195,7 @@ async function enrolCommand(args: readonly string[]): Promise<number> {
 }
 
 /** Undefined: an administrator of Central is asked. */
-async function enrolmentToken(values: Parsed['values']): Promise<string | undefined> {
+async function enrollmentToken(values: Parsed['values']): Promise<string | undefined> {
   const [token, file] = [values['token'], values['token-file']];
   if (typeof file === 'string') {
     if (token !== undefined) throw new UsageError('--token and --token-file exclude each other');
@@ -268,7 +268,7 @@ async function rescue(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-function tellEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrolment): void {
+function tellEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrollment): void {
   const { hostName, scheme } = dialled(conf.central.secure, identity.host);
   printOut(
     [
@@ -290,19 +290,19 @@ function dialled(secure: boolean, host: string): { readonly scheme: string; read
 async function doctor(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, {
     json: { type: 'boolean' },
-    enrol: { type: 'string' },
+    enroll: { type: 'string' },
     pin: { type: 'string' },
     token: { type: 'string' },
     'token-file': { type: 'string' },
   });
   if (positionals.length > 0) throw new UsageError(`doctor takes no "${positionals[0]}"`);
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
-  const url = text('enrol');
+  const url = text('enroll');
   if (url === undefined && (text('pin') ?? text('token') ?? text('token-file')) !== undefined)
-    throw new UsageError('--pin, --token and --token-file belong to doctor --enrol URL');
+    throw new UsageError('--pin, --token and --token-file belong to doctor --enroll URL');
   const { doctorCommand } = await import('./doctor/command.ts');
-  const enrolment = url === undefined ? undefined : { url, pin: text('pin'), token: await enrolmentToken(values) };
-  return await doctorCommand({ request, enrolment, json: values['json'] === true, print: printOut });
+  const enrollment = url === undefined ? undefined : { url, pin: text('pin'), token: await enrollmentToken(values) };
+  return await doctorCommand({ request, enrollment, json: values['json'] === true, print: printOut });
 }
 
 async function status(args: readonly string[]): Promise<number> {

@@ -80,17 +80,17 @@ export const AGENT_SCHEMA = [
     doc: 'Its password; without one "changeit" is tried.',
   },
   {
-    name: 'enrolment.file',
+    name: 'enrollment.file',
     format: text(0, 4096),
     default: '',
-    doc: 'A file with a one-time enrolment, used once at the first start; relative to the profile.',
+    doc: 'A file with a one-time enrollment, used once at the first start; relative to the profile.',
   },
   { name: 'agent.name', format: hostName, default: '', doc: 'Name of this agent. Default: the name of the host.' },
   {
     name: 'agent.id',
     format: text(0, 255),
     default: '',
-    doc: 'Identifier of this agent, fixed at enrolment. Default: the thumbprint of its first key.',
+    doc: 'Identifier of this agent, fixed at enrollment. Default: the thumbprint of its first key.',
   },
   {
     name: 'agent.renewal.freshKey',
@@ -152,7 +152,7 @@ export interface AgentConf {
   readonly central: {
     readonly secure: boolean;
     readonly proxied: boolean;
-    /** In the order in which they are tried; empty when nothing names a host (enrolment may). */
+    /** In the order in which they are tried; empty when nothing names a host (enrollment may). */
     readonly endpoints: ReadonlyArray<{ readonly host: string; readonly port: number }>;
     /** The port where no endpoint names one. */
     readonly port: number;
@@ -163,8 +163,8 @@ export interface AgentConf {
     readonly declaredType: string | undefined;
     readonly origin: string;
   };
-  /** Absolute path of the one-time enrolment, if one is named. */
-  readonly enrolmentFile: string | undefined;
+  /** Absolute path of the one-time enrollment, if one is named. */
+  readonly enrollmentFile: string | undefined;
   readonly name: string;
   /** Undefined: the thumbprint of the first key. */
   readonly id: string | undefined;
@@ -221,7 +221,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
       port: centralPort,
     },
     truststore: truststoreFrom(values, origins, folder),
-    enrolmentFile: values['enrolment.file'] === '' ? undefined : inProfile(folder, values['enrolment.file']),
+    enrollmentFile: values['enrollment.file'] === '' ? undefined : inProfile(folder, values['enrollment.file']),
     name: values['agent.name'] || nameOfHost(request.hostName ?? hostname()),
     id: values['agent.id'] || undefined,
     renewWithFreshKey: values['agent.renewal.freshKey'],

@@ -7,7 +7,7 @@ import { isCoded, textOf } from '../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../shared/delivery/log-interfaces.ts';
 import { LIMITS, type Position } from '../shared/wire/messages.ts';
 import { VERSION } from '../shared/version.ts';
-import { filesChanged, lookAgain, snapshotFiles, type FileSnapshot } from './file-changes.ts';
+import { filesChanged, refreshSnapshot, snapshotFiles, type FileSnapshot } from './file-changes.ts';
 import type { AgentConf } from './conf.ts';
 import { agentName, dialTargets, targetName } from './target.ts';
 import { connectionLoop, connectWithKeys, type LoopState } from './connection/loop.ts';
@@ -22,7 +22,7 @@ export interface DaemonPorts {
   readonly firstConf: AgentConf;
   /** Reads the configuration anew: what concerns the connection counts at the next dial. */
   conf(): Promise<AgentConf>;
-  /** Who this agent is, with its key, read anew at each dial; enrols by the one-time file when there is one. Undefined: not enrolled. */
+  /** Who this agent is, with its key, read anew at each dial; enrolls by the one-time file when there is one. Undefined: not enrolled. */
   credentials(conf: AgentConf): Promise<Credentials | undefined>;
   truststore(conf: AgentConf): Promise<Truststore>;
   /** The files that the connection depends on. */
@@ -95,7 +95,7 @@ export class Daemon {
   }
 
   /** Ends the connection, and dials again: with the next key, if there is one. */
-  comeBack(): void {
+  reconnect(): void {
     this.#line?.abort(agentFault('next_key', {}));
   }
 
@@ -106,7 +106,7 @@ export class Daemon {
 
   /** This agent has changed a watched file by itself: that is no reason to dial sooner. */
   async changedByItself(file: string): Promise<void> {
-    const seen = await lookAgain(file);
+    const seen = await refreshSnapshot(file);
     this.#seen = seen(this.#seen);
   }
 

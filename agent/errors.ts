@@ -2,35 +2,35 @@
 import { defineErrors } from '../shared/errors.ts';
 
 export const AGENT_ERRORS = {
-  // identity and enrolment
+  // identity and enrollment
   not_enrolled: {
     text: 'This agent is not enrolled with a Central yet.',
-    hint: 'On Central run "queuegate tokens create-enrolment"; it prints the line "queue-agent enrol ..." to run here, with the same --profile.',
+    hint: 'On Central run "queuegate tokens create-enrollment"; it prints the line "queue-agent enroll ..." to run here, with the same --profile.',
   },
   already_enrolled: {
     text: 'This agent is enrolled already, as {name} ({id}).',
-    hint: 'To enrol it anew (the old one must be removed on Central first), add --again.',
+    hint: 'To enroll it anew (the old one must be removed on Central first), add --again.',
   },
   identity_damaged: {
     text: 'The identity file {file} cannot be used: {found}.',
-    hint: 'Restore it from a backup, or delete the data folder and enrol the agent again.',
+    hint: 'Restore it from a backup, or delete the data folder and enroll the agent again.',
   },
-  enrol_url_bad: {
+  enroll_url_bad: {
     text: 'The address "{found}" is no address of a Central.',
     hint: 'Give it as https://HOST:PORT (secure port, 9150 by default) or http://HOST:PORT, as in the line that Central printed.',
   },
   token_bad: {
-    text: 'The token is no enrolment token (it begins with qge_).',
+    text: 'The token is no enrollment token (it begins with qge_).',
     hint: 'Copy the whole line that Central printed.',
   },
-  enrolment_undecided: {
+  enrollment_undecided: {
     retryable: true,
     text: 'Nobody has accepted this machine within {seconds} seconds.',
     hint: 'On Central: "queuegate agents pending", then "queuegate agents accept" with the thumbprint {key}. Run this line again then, or wait longer with --wait SECONDS; Central keeps the request for a day.',
   },
-  enrol_unproven: {
+  enroll_unproven: {
     text: 'Over plain http nobody proves that Central answers, and this profile is set to wss (central.websocket.secure=true): the roots that it would trust could be those of a stranger.',
-    hint: 'Ask over https with the pin ("queuegate ca list" on Central shows it), or enrol with a token, which is proven over http too.',
+    hint: 'Ask over https with the pin ("queuegate ca list" on Central shows it), or enroll with a token, which is proven over http too.',
   },
   rescue_code_bad: {
     text: 'The recovery code is malformed: it has {found} characters; a code has 20 letters and digits, as in XXXXX-XXXXX-XXXXX-XXXXX.',
@@ -68,14 +68,14 @@ export const AGENT_ERRORS = {
     text: '{host} does not show the certificate with the pin {pin}; it shows {found}.',
     hint: 'Nothing was sent. Either the address is another Central, or somebody stands in the line: compare with "queuegate status" on Central.',
   },
-  enrolment_refused_by_central: { text: 'Central refused the enrolment: {found}', hint: '{hint}' },
-  enrolment_answer_bad: {
-    text: 'The answer to the enrolment is not as it must be: {found}.',
+  enrollment_refused_by_central: { text: 'Central refused the enrollment: {found}', hint: '{hint}' },
+  enrollment_answer_bad: {
+    text: 'The answer to the enrollment is not as it must be: {found}.',
     hint: 'Something between this machine and Central answers in its place, or Central is of another version.',
   },
-  enrolment_file_bad: {
-    text: 'The enrolment file {file} cannot be used: {found}.',
-    hint: 'Let Central write it anew (restart Central), or enrol by hand with "queue-agent enrol".',
+  enrollment_file_bad: {
+    text: 'The enrollment file {file} cannot be used: {found}.',
+    hint: 'Let Central write it anew (restart Central), or enroll by hand with "queue-agent enroll".',
   },
 
   // the connection

@@ -19,7 +19,7 @@ export async function snapshotFiles(files: readonly string[]): Promise<FileSnaps
 }
 
 /** How to take a file as it is now for seen: the answer makes the new snapshot of the one that counts by then. */
-export async function lookAgain(file: string): Promise<(snapshot: FileSnapshot) => FileSnapshot> {
+export async function refreshSnapshot(file: string): Promise<(snapshot: FileSnapshot) => FileSnapshot> {
   const [look = ''] = await looksOf([file]);
   return (snapshot) => ({
     ...snapshot,

@@ -66,7 +66,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
         const fresh = await loadAgentConf(request);
         return fresh.central.secure ? (await trusted(fresh)).ca : [];
       },
-      comeBack: () => daemon.comeBack(),
+      reconnect: () => daemon.reconnect(),
       onWritten: () => daemon.changedByItself(identityFile(conf.dataFolder)),
       onKey: (next) => (key = next),
       log,
@@ -183,12 +183,12 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
   for (const warning of conf.warnings) log.warn(warning);
 }
 
-/** Identity and key on disk; without them, the enrolment by the one-time file, if there is one. */
+/** Identity and key on disk; without them, the enrollment by the one-time file, if there is one. */
 async function findCredentials(conf: AgentConf, log: Logger): Promise<Credentials | undefined> {
   const found = await loadCredentials(conf.dataFolder);
-  if (found !== undefined || conf.enrolmentFile === undefined) return found;
-  const { enrolByFile } = await import('./enrollment/command.ts');
-  const enrolled = await enrolByFile(conf, conf.enrolmentFile);
+  if (found !== undefined || conf.enrollmentFile === undefined) return found;
+  const { enrollByFile } = await import('./enrollment/command.ts');
+  const enrolled = await enrollByFile(conf, conf.enrollmentFile);
   if (enrolled === undefined) return undefined;
   log.info({ id: enrolled.id, name: enrolled.name, central: enrolled.central }, 'enrolled by the one-time file');
   return await loadCredentials(conf.dataFolder);
@@ -201,7 +201,7 @@ function watchedFiles(conf: AgentConf): string[] {
     inProfile('agent.local.conf'),
     conf.truststore.path,
     identityFile(conf.dataFolder),
-    ...(conf.enrolmentFile === undefined ? [] : [conf.enrolmentFile]),
+    ...(conf.enrollmentFile === undefined ? [] : [conf.enrollmentFile]),
   ];
 }
 

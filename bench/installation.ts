@@ -8,12 +8,12 @@ import { join, resolve } from 'node:path';
 import { makeRequest } from '../agent/identity/csr.ts';
 import type { Identity } from '../agent/identity/identity.ts';
 import { keyThumbprint } from '../shared/wire/proof.ts';
-import { ENROL_PATH } from '../shared/wire/messages.ts';
+import { ENROLL_PATH } from '../shared/wire/messages.ts';
 import type { AgentSeed } from './load/queuegate.ts';
 import { Program } from './process.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
-const ENROLMENTS_AT_ONCE = 16;
+const ENROLLMENTS_AT_ONCE = 16;
 
 export interface RunningCentral {
   readonly program: Program;
@@ -70,24 +70,24 @@ export class Installation {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** Enrols so many agents over REST and wss, once; every Central of this run begins with a copy of that data folder. */
-  async enrol(count: number): Promise<void> {
+  /** Enrolls so many agents over REST and wss, once; every Central of this run begins with a copy of that data folder. */
+  async enroll(count: number): Promise<void> {
     const central = await this.#run(join(this.folder, 'template'), []);
-    const { token } = (await central.rest('POST', '/enrolment-tokens', { uses: count, minutes: 60 })) as {
+    const { token } = (await central.rest('POST', '/enrollment-tokens', { uses: count, minutes: 60 })) as {
       token: string;
     };
     const ca = String(await central.rest('GET', '/ca/root.pem'));
-    const agent = new Agent({ keepAlive: true, maxSockets: ENROLMENTS_AT_ONCE, ca });
+    const agent = new Agent({ keepAlive: true, maxSockets: ENROLLMENTS_AT_ONCE, ca });
     const seeds: AgentSeed[] = [];
     let next = 0;
-    const enrolOn = async (): Promise<void> => {
+    const enrollOn = async (): Promise<void> => {
       while (next < count) {
         const index = next;
         next += 1;
-        seeds[index] = await enrolOne(agent, central.ports.secure, token, `bench-${String(index).padStart(5, '0')}`);
+        seeds[index] = await enrollOne(agent, central.ports.secure, token, `bench-${String(index).padStart(5, '0')}`);
       }
     };
-    await Promise.all(Array.from({ length: ENROLMENTS_AT_ONCE }, enrolOn));
+    await Promise.all(Array.from({ length: ENROLLMENTS_AT_ONCE }, enrollOn));
     agent.destroy();
     await writeFile(this.agentsFile, JSON.stringify(seeds), { mode: 0o600 });
     await central.program.stop();
@@ -151,7 +151,7 @@ export class Installation {
   }
 }
 
-async function enrolOne(agent: Agent, port: number, token: string, name: string): Promise<AgentSeed> {
+async function enrollOne(agent: Agent, port: number, token: string, name: string): Promise<AgentSeed> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
   const publicKey = createPublicKey(privateKey);
@@ -178,7 +178,7 @@ function post(agent: Agent, port: number, body: string): Promise<unknown> {
       {
         host: 'localhost',
         port,
-        path: ENROL_PATH,
+        path: ENROLL_PATH,
         method: 'POST',
         agent,
         headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
@@ -189,7 +189,7 @@ function post(agent: Agent, port: number, body: string): Promise<unknown> {
         answer.on('end', () =>
           answer.statusCode === 200
             ? resolve(JSON.parse(text))
-            : reject(new Error(`enrolment was answered with ${answer.statusCode}: ${text}`)),
+            : reject(new Error(`enrollment was answered with ${answer.statusCode}: ${text}`)),
         );
       },
     );

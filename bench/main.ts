@@ -107,8 +107,8 @@ async function cell(name: string, what: string, run: () => Promise<Outcome>): Pr
 try {
   const sizes = profileFolder === undefined ? plan.agents : [20];
   const needed = Math.max(...sizes, wanted('crowd') ? crowdAgents(plan) : 0);
-  await installation.enrol(needed);
-  await before?.enrol(needed);
+  await installation.enroll(needed);
+  await before?.enroll(needed);
   say('agents are enrolled');
   for (const agents of sizes)
     await cell('up', `events up, ${agents}`, () => eventsUp(peers, plan, agents, { profileFolder }));

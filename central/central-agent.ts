@@ -1,5 +1,5 @@
-// Owns the agent on Central's own host: leaves it the one-time enrolment (0600), writes its local configuration, and keeps its
-// process running. It is an agent like any other: it enrols, it signs, it has no right of its own.
+// Owns the agent on Central's own host: leaves it the one-time enrollment (0600), writes its local configuration, and keeps its
+// process running. It is an agent like any other: it enrolls, it signs, it has no right of its own.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -14,8 +14,8 @@ export interface CentralAgentOptions {
   readonly folder: string;
   /** The template: profiles/central. */
   readonly profile: string;
-  /** Makes a one-time enrolment token for it. */
-  readonly enrolmentToken: () => Promise<string>;
+  /** Makes a one-time enrollment token for it. */
+  readonly enrollmentToken: () => Promise<string>;
   readonly plainPort: () => number;
   readonly localApiPort: number;
   readonly name: string;
@@ -45,12 +45,12 @@ export class CentralAgent {
     await this.writeProfile();
     const token = existsSync(join(this.#options.folder, 'data', 'identity.json'))
       ? undefined
-      : await this.#options.enrolmentToken();
+      : await this.#options.enrollmentToken();
     if (token !== undefined) {
-      const enrolment = { url: `http://127.0.0.1:${this.#options.plainPort()}`, token };
+      const enrollment = { url: `http://127.0.0.1:${this.#options.plainPort()}`, token };
       await replaceSecretFile(
-        join(this.#options.folder, 'enrolment.json'),
-        Buffer.from(`${JSON.stringify(enrolment)}\n`),
+        join(this.#options.folder, 'enrollment.json'),
+        Buffer.from(`${JSON.stringify(enrollment)}\n`),
       );
     }
     this.#spawn();
@@ -67,7 +67,7 @@ export class CentralAgent {
       `central.host = 127.0.0.1:${plainPort()}`,
       `agent.name = ${name}`,
       `local.api.port = ${localApiPort}`,
-      'enrolment.file = ../enrolment.json',
+      'enrollment.file = ../enrollment.json',
       '',
     ];
     await replaceFile(join(conf, 'agent.local.conf'), Buffer.from(local.join('\n')), 0o600);

@@ -31,7 +31,7 @@ import { Sessions, sessionSettings } from './sessions/sessions.ts';
 import { auditEntry, CENTRAL } from './audit.ts';
 import { addressBlock, AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
 import { openWrongAttempts } from './auth/attempt-records.ts';
-import { createEnrolmentTokens, DEFAULT_ENROLMENT_MINUTES, type EnrolmentTokens } from './enrollment/tokens.ts';
+import { createEnrollmentTokens, DEFAULT_ENROLLMENT_MINUTES, type EnrollmentTokens } from './enrollment/tokens.ts';
 import { createOperators, type Operators } from './auth/api-tokens.ts';
 import { siteOf } from './auth/wrong-attempts.ts';
 import { CentralAgent } from './central-agent.ts';
@@ -46,7 +46,7 @@ import type { ParameterValues } from './parameters/definitions.ts';
 import type { OnlineAgent } from './parameters/preflight.ts';
 import { ParameterService } from './parameters/service.ts';
 import { createApprovals } from './enrollment/approvals.ts';
-import { createEnrolment, enrolmentLine } from './enrollment/enrollment.ts';
+import { createEnrollment, enrollmentLine } from './enrollment/enrollment.ts';
 import { createGrants } from './enrollment/credentials.ts';
 import { createIssuing } from './enrollment/offline.ts';
 import { openPki, type Pki } from './pki/pki.ts';
@@ -59,7 +59,7 @@ import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } fro
 import { SpaceWatch } from './store/space/watch.ts';
 import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
 import type { Store } from './store/store.ts';
-import { Upkeep } from './maintenance.ts';
+import { Maintenance } from './maintenance.ts';
 
 export interface RunningCentral {
   /** The first administrator's token, when this start made it. */
@@ -69,7 +69,7 @@ export interface RunningCentral {
   /** What is wrong already, such as a port that another process holds. */
   readonly problems: readonly string[];
   /** Makes a one-time enrollment token; with the complete line for the agent's machine, which has the token in it. */
-  enrolment(): Promise<{ readonly token: string; readonly line: string }>;
+  enrollment(): Promise<{ readonly token: string; readonly line: string }>;
   port(listener: 'plain' | 'secure' | 'https' | 'http'): number | undefined;
   /** Resolves with the error that made it impossible to go on; Central must then be stopped. */
   readonly failed: Promise<CodedError>;
@@ -121,7 +121,7 @@ async function compose(
   const startedAt = now();
   await store.agents.endSessionsOfNode(central, startedAt, 'Central ended without closing it');
 
-  const enrolmentTokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now });
+  const enrollmentTokens = createEnrollmentTokens({ tokens: store.tokens, audit: store.audit, now });
   const metrics = createMetrics();
   const {
     queuegate_refusals_total: refusals,
@@ -185,7 +185,8 @@ async function compose(
           .filter(({ transport }) => transport === 'wss')
           .map(onlineAgent),
     },
-    askBack: (spreadSeconds) => sessions.askBack(({ transport }) => transport === 'wss', spreadSeconds),
+    requestReconnect: (spreadSeconds) =>
+      sessions.requestReconnect(({ transport }) => transport === 'wss', spreadSeconds),
     sessions: { online: () => sessions.online(), of: (agentId) => sessions.of(agentId) },
     askRenewal: () => sessions.each((session) => renewals.askToRenew(session)),
     profilesFolder: config.profilesFolder,
@@ -287,33 +288,33 @@ async function compose(
     lifetimeDays: () => values()['agents.certificate.lifetimeDays'],
     now,
   });
-  const ofEnrolment = {
+  const ofEnrollment = {
     agents: store.agents,
-    enrolments: store.enrolments,
+    enrollments: store.enrollments,
     audit: store.audit,
     grants,
     attempts,
-    policy: () => values()['agents.enrolment'],
+    policy: () => values()['agents.enrollment'],
     now,
   };
   const approvals = createApprovals({
-    ...ofEnrolment,
+    ...ofEnrollment,
     blockOf: addressBlock,
     siteOf,
-    onPending: (count) => metrics.instruments.queuegate_pending_enrolments.set(count),
+    onPending: (count) => metrics.instruments.queuegate_pending_enrollments.set(count),
   });
   const onRescued = (agentId: string): void => {
     sessions.rescued(agentId);
     revocationLists.touch();
   };
-  const rescues = createRescues({ ...ofEnrolment, pin: () => pki.pin(), onRescued });
+  const rescues = createRescues({ ...ofEnrollment, pin: () => pki.pin(), onRescued });
   const issuing = createIssuing({
-    ...ofEnrolment,
+    ...ofEnrollment,
     authority: pki.authority,
     trust: pki.trust,
     signing: pki.signingCertificate,
   });
-  const enrolment = createEnrolment({ ...ofEnrolment, tokens: enrolmentTokens, approvals, rescues });
+  const enrollment = createEnrollment({ ...ofEnrollment, tokens: enrollmentTokens, approvals, rescues });
 
   let proxies = new AddressSet(values()['websocket.trustedProxies']);
   const onUnexpected = (error: unknown, url: string): void =>
@@ -325,9 +326,9 @@ async function compose(
     central,
     credentials: pki.first,
     handshake,
-    enrolment,
+    enrollment,
     revocationLists,
-    atTheDoor: (shown) => revocations.atTheDoor(shown),
+    checkClientCertificate: (shown) => revocations.checkClientCertificate(shown),
     trustedProxies: () => proxies,
     maxFrameBytes: values()['agents.maxFrameBytes'],
     asksForCertificate: values()['websocket.secure.clientAuth'] !== 'none',
@@ -337,7 +338,7 @@ async function compose(
       const app = createHttpApp({ server, gate, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected });
       await adminRoutes(app, {
         operators,
-        enrolmentTokens,
+        enrollmentTokens,
         parameters,
         agents: {
           find: (reference) => findAgent(store.agents, reference),
@@ -444,7 +445,7 @@ async function compose(
   const centralAgent = config.centralAgent
     ? createCentralAgent(config, {
         store,
-        enrolmentTokens,
+        enrollmentTokens,
         plainPort: () => listeners.port('plain') ?? values()['websocket.port'],
         log,
       })
@@ -461,7 +462,7 @@ async function compose(
         log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'),
       );
   });
-  const upkeep = new Upkeep({
+  const maintenance = new Maintenance({
     store,
     values,
     metrics,
@@ -488,7 +489,7 @@ async function compose(
         .catch((error: unknown) =>
           log.error({ error: textOf(error) }, 'the socket of the administration could not be removed'),
         );
-      upkeep.stop();
+      maintenance.stop();
       pki.serverCertificates.stop();
       pki.trustPublication.stop();
       await parameters.stop();
@@ -507,7 +508,7 @@ async function compose(
   try {
     await listeners.start(values());
     await localSocket.start();
-    upkeep.start();
+    maintenance.start();
     pki.trustPublication.start();
     await pki.profiles?.follow();
     const administratorToken = await firstToken(operators, config);
@@ -516,14 +517,14 @@ async function compose(
       administratorToken,
       listens: [...listeners.words(), ...localSocket.words()],
       problems: [...status().problems, ...status().advice],
-      enrolment: async () => {
-        const { token } = await enrolmentTokens.create(
-          { minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: null },
+      enrollment: async () => {
+        const { token } = await enrollmentTokens.create(
+          { minutes: DEFAULT_ENROLLMENT_MINUTES, uses: 1, agentName: null },
           CENTRAL,
         );
         return {
           token,
-          line: enrolmentLine({
+          line: enrollmentLine({
             host: config.advertisedNames[0],
             port: listeners.port('secure') ?? values()['websocket.secure.port'],
             token,
@@ -585,19 +586,19 @@ function onlineAgent({
 
 interface CentralAgentParts {
   readonly store: Store;
-  readonly enrolmentTokens: EnrolmentTokens;
+  readonly enrollmentTokens: EnrollmentTokens;
   readonly plainPort: () => number;
   readonly log: Logger;
 }
 
 function createCentralAgent(
   config: CentralConfig,
-  { store, enrolmentTokens, plainPort, log }: CentralAgentParts,
+  { store, enrollmentTokens, plainPort, log }: CentralAgentParts,
 ): CentralAgent {
   return new CentralAgent({
     folder: join(config.dataFolder, 'central-agent'),
     profile: PROFILE,
-    async enrolmentToken() {
+    async enrollmentToken() {
       // Registered, but its data folder is gone: the name is reserved, so that the record can only be its own.
       const lost = await store.agents.findByName(CENTRAL_AGENT_NAME);
       if (lost !== undefined) {
@@ -606,14 +607,14 @@ function createCentralAgent(
           auditEntry(
             CENTRAL,
             'agent.remove',
-            { id: lost.id, reason: 'the Central agent lost its data folder and enrols anew' },
+            { id: lost.id, reason: 'the Central agent lost its data folder and enrolls anew' },
             Date.now(),
           ),
         );
       }
       return (
-        await enrolmentTokens.create(
-          { minutes: DEFAULT_ENROLMENT_MINUTES, uses: 1, agentName: CENTRAL_AGENT_NAME },
+        await enrollmentTokens.create(
+          { minutes: DEFAULT_ENROLLMENT_MINUTES, uses: 1, agentName: CENTRAL_AGENT_NAME },
           CENTRAL,
         )
       ).token;

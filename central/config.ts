@@ -96,13 +96,13 @@ export const CENTRAL_SCHEMA = [
     name: 'advertised.names',
     format: hostNames,
     default: [],
-    doc: 'Host names or addresses under which agents reach Central; the first stands in the enrolment line, all in the certificate. Default: the name of the host.',
+    doc: 'Host names or addresses under which agents reach Central; the first stands in the enrollment line, all in the certificate. Default: the name of the host.',
   },
   {
     name: 'central.name',
     format: hostName,
     default: '',
-    doc: 'Name of this Central, which agents sign in their hello. Default: the name of the host. Agents learn it at enrolment.',
+    doc: 'Name of this Central, which agents sign in their hello. Default: the name of the host. Agents learn it at enrollment.',
   },
   {
     name: 'central.agent',

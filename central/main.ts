@@ -121,7 +121,7 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
     ...(central.administratorToken === undefined
       ? []
       : await firstSecrets(config, central, central.administratorToken)),
-    `  Enroll an agent: ${folder}npm run -s queuegate -- tokens create-enrolment`,
+    `  Enroll an agent: ${folder}npm run -s queuegate -- tokens create-enrollment`,
     `  Administration: ${folder}npm run -s queuegate -- status`,
     '',
     '',
@@ -138,7 +138,7 @@ async function firstSecrets(
   administratorToken: string,
 ): Promise<string[]> {
   const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);
-  const { token, line } = await central.enrolment();
+  const { token, line } = await central.enrollment();
   const shown = printsToTerminal();
   const tokenLines = shown
     ? [`  First administrator's token (shown this once; kept in ${file}, mode 0600):`, `    ${administratorToken}`, '']
@@ -149,7 +149,7 @@ async function firstSecrets(
       ? [
           '  To enroll an agent within the next 30 minutes, run on its machine:',
           `    ${line}`,
-          '  (in a clone of this repository: npm run -s queue-agent -- enrol ...)',
+          '  (in a clone of this repository: npm run -s queue-agent -- enroll ...)',
           '',
         ]
       : await enrollmentByFile(config, token, line)),

@@ -6,7 +6,7 @@ import type { Metrics } from './metrics.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import type { Store } from './store/store.ts';
 
-export interface UpkeepOptions {
+export interface MaintenanceOptions {
   readonly store: Store;
   readonly values: () => ParameterValues;
   readonly metrics: Metrics;
@@ -39,13 +39,13 @@ const INCIDENTS_MS = 10_000;
 /** Incidents are few and small; a year of them answers most questions. */
 const INCIDENT_DAYS = 365;
 
-export class Upkeep {
-  readonly #options: UpkeepOptions;
+export class Maintenance {
+  readonly #options: MaintenanceOptions;
   readonly #timers: NodeJS.Timeout[] = [];
   #committed = 0;
   #dropped = 0;
 
-  constructor(options: UpkeepOptions) {
+  constructor(options: MaintenanceOptions) {
     this.#options = options;
   }
 

@@ -95,7 +95,7 @@ export const METRICS = {
   queuegate_handshake_failures_total: {
     kind: 'counter',
     labels: ['listener', 'cause'],
-    help: 'Connections and enrolments that came to nothing, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures tells from where.',
+    help: 'Connections and enrollments that came to nothing, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures tells from where.',
   },
   queuegate_wrong_secrets_total: {
     kind: 'counter',
@@ -118,7 +118,7 @@ export const METRICS = {
     help: 'Requests of agents for another certificate, by outcome (issued, repeated after a lost answer, refused).',
   },
   queuegate_agents_revoked: { kind: 'gauge', labels: [], help: 'Registered agents that were revoked.' },
-  queuegate_pending_enrolments: {
+  queuegate_pending_enrollments: {
     kind: 'gauge',
     labels: [],
     help: 'Machines that asked to become agents without a token and wait for an administrator (policy approve).',

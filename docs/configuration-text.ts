@@ -53,10 +53,10 @@ Three keys have been in \`agent.conf\` in the field all along: \`central.websock
 \`-Djavax.net.ssl.trustStoreType\` are honoured, as a JVM would: arguments are divided at white space, quotes hold them together, the
 last of several counts. All other keys are this product's own; write them into \`agent.local.conf\`, so that \`agent.conf\` stays as it is.
 
-Paths of truststore and enrolment file are relative to the profile; the data folder is relative to the working folder.
+Paths of truststore and enrollment file are relative to the profile; the data folder is relative to the working folder.
 The truststore's format is told by its content; a \`trustStoreType\` that is wrong is only a warning. The password in
 \`jetty.jvm.args\` belongs to the store that is named there, and is not tried on one that \`truststore\` names.
-\`QUEUE_AGENT_TOKEN\` belongs to \`queue-agent enrol\`, \`QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD\` to \`queue-agent truststore\`; neither is a
+\`QUEUE_AGENT_TOKEN\` belongs to \`queue-agent enroll\`, \`QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD\` to \`queue-agent truststore\`; neither is a
 setting.
 `;
 
@@ -68,7 +68,7 @@ depends on within a second or two, also while it waits for its next try or has s
 | settings | counts |
 | --- | --- |
 | \`central.*\`, \`truststore\`, \`truststore.password\`, \`jetty.jvm.args\`, \`agent.name\`, the truststore file itself | at the next connection; a session that is open goes on as it is |
-| \`enrolment.file\`, \`agent.id\` | at the enrolment |
+| \`enrollment.file\`, \`agent.id\` | at the enrollment |
 | everything else | at the next start of the agent |
 
 Environment and flags are those of the process: they change with a restart only.

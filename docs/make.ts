@@ -56,7 +56,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'AGENT_ERRORS',
-    title: 'Agent: enrolment, connection, local API',
+    title: 'Agent: enrollment, connection, local API',
     about:
       'In the log of the agent, in its status (`GET /v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
     errors: AGENT_ERRORS,
@@ -89,9 +89,9 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'PKI_ERRORS',
-    title: 'Central: certificates and enrolment',
+    title: 'Central: certificates and enrollment',
     about:
-      'Answers to enrolments (HTTP), to acts on the authority and on certificates ([CERTIFICATES.md](CERTIFICATES.md)) and to changes of the certificate parameters, and reasons why Central does not start.',
+      'Answers to enrollments (HTTP), to acts on the authority and on certificates ([CERTIFICATES.md](CERTIFICATES.md)) and to changes of the certificate parameters, and reasons why Central does not start.',
     errors: PKI_ERRORS,
   },
   {
@@ -147,7 +147,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     table: 'HANDSHAKE_ERRORS',
     title: 'Central: connections that come to nothing',
     about:
-      'Causes in `GET /api/v1/handshake-failures` and in the metric `queuegate_handshake_failures_total`, beside the codes of refused sessions and enrolments. What agents say of the same is under "Agent".',
+      'Causes in `GET /api/v1/handshake-failures` and in the metric `queuegate_handshake_failures_total`, beside the codes of refused sessions and enrollments. What agents say of the same is under "Agent".',
     errors: HANDSHAKE_ERRORS,
   },
   {

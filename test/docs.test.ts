@@ -13,20 +13,20 @@ import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs
 import { fingerprint, linkOf } from '../shared/sqlite/logs/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
 import {
-  ENROL_BY_ASKING,
-  ENROL_BY_RESCUE,
-  ENROL_WITH_PROOF,
-  ENROL_WITH_TOKEN,
+  ENROLL_BY_ASKING,
+  ENROLL_BY_RESCUE,
+  ENROLL_WITH_PROOF,
+  ENROLL_WITH_TOKEN,
   ENROLLED,
-  ENROLMENT_PENDING,
+  ENROLLMENT_PENDING,
   proofKey,
-  readEnrolmentToken,
+  readEnrollmentToken,
   requestMac,
-  type EnrolByAsking,
-  type EnrolByRescue,
-  type EnrolWithProof,
+  type EnrollByAsking,
+  type EnrollByRescue,
+  type EnrollWithProof,
 } from '../shared/wire/enrollment.ts';
-import { misfit, type JsonSchema } from '../shared/wire/json-schema.ts';
+import { validate, type JsonSchema } from '../shared/wire/json-schema.ts';
 import {
   BEGIN,
   CHALLENGE,
@@ -258,7 +258,7 @@ describe('PROTOCOL.md', () => {
     },
   );
 
-  it('tells each member of an enrolment with its form and bounds', () => {
+  it('tells each member of an enrollment with its form and bounds', () => {
     const [token, proof, answer] = [
       '### Over wss: the token',
       '### Over ws: a proof of the token',
@@ -266,12 +266,12 @@ describe('PROTOCOL.md', () => {
     ].map((heading) => section(text, heading));
     const ofRequest = (schema: JsonSchema, part = ''): string[] =>
       faultsOf(part, schema).filter((fault) => !fault.startsWith('name does not say'));
-    expect(ofRequest(ENROL_WITH_TOKEN, token)).toEqual([]);
+    expect(ofRequest(ENROLL_WITH_TOKEN, token)).toEqual([]);
     expect(
       ofRequest(
         {
-          ...ENROL_WITH_PROOF,
-          properties: { tokenId: ENROL_WITH_PROOF.properties.tokenId, mac: ENROL_WITH_PROOF.properties.mac },
+          ...ENROLL_WITH_PROOF,
+          properties: { tokenId: ENROLL_WITH_PROOF.properties.tokenId, mac: ENROLL_WITH_PROOF.properties.mac },
         },
         proof,
       ),
@@ -279,9 +279,9 @@ describe('PROTOCOL.md', () => {
     expect(ofRequest(ENROLLED, answer)).toEqual([]);
     const [asking, rescue] = ['### Without a token', '### With a rescue code'].map((heading) => section(text, heading));
     expect([
-      ...ofRequest(ENROL_BY_ASKING, asking),
-      ...ofRequest(ENROLMENT_PENDING, asking),
-      ...ofRequest(ENROL_BY_RESCUE, rescue),
+      ...ofRequest(ENROLL_BY_ASKING, asking),
+      ...ofRequest(ENROLLMENT_PENDING, asking),
+      ...ofRequest(ENROLL_BY_RESCUE, rescue),
     ]).toEqual([]);
   });
 
@@ -310,12 +310,12 @@ describe('PROTOCOL.md', () => {
     expect(verifyTranscript(signedWelcome ?? '', welcome.signature, centralKey)).toBe(true);
   });
 
-  it('shows enrolments that the schemas take, with a proof that fits its token', () => {
-    const [withToken, withProof] = jsonIn(section(text, '## Enrolment')).map((json) => JSON.parse(json) as unknown);
-    expect(misfit(ENROL_WITH_TOKEN, withToken)).toBeUndefined();
-    expect(misfit(ENROL_WITH_PROOF, withProof)).toBeUndefined();
-    const { csr, name, tokenId, mac } = withProof as EnrolWithProof;
-    const token = readEnrolmentToken(/with the token `(qge_[\w-]+)`/.exec(text)?.[1] ?? '');
+  it('shows enrollments that the schemas take, with a proof that fits its token', () => {
+    const [withToken, withProof] = jsonIn(section(text, '## Enrollment')).map((json) => JSON.parse(json) as unknown);
+    expect(validate(ENROLL_WITH_TOKEN, withToken)).toBeUndefined();
+    expect(validate(ENROLL_WITH_PROOF, withProof)).toBeUndefined();
+    const { csr, name, tokenId, mac } = withProof as EnrollWithProof;
+    const token = readEnrollmentToken(/with the token `(qge_[\w-]+)`/.exec(text)?.[1] ?? '');
     const csrDer = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
     expect(token?.id).toBe(tokenId);
     expect(requestMac(proofKey(token?.secret ?? ''), { tokenId, name, id: undefined, csrDer })).toBe(mac);
@@ -323,11 +323,11 @@ describe('PROTOCOL.md', () => {
 
   it('shows an asking without a token, whose request says what it says, and a rescue whose proof fits its code', async () => {
     const [asking, pending] = jsonIn(section(text, '### Without a token')).map((json) => JSON.parse(json) as unknown);
-    expect([misfit(ENROL_BY_ASKING, asking), misfit(ENROLMENT_PENDING, pending)]).toEqual([undefined, undefined]);
-    const asked = asking as EnrolByAsking;
+    expect([validate(ENROLL_BY_ASKING, asking), validate(ENROLLMENT_PENDING, pending)]).toEqual([undefined, undefined]);
+    const asked = asking as EnrollByAsking;
     expect(readRequest(asked.csr)).toMatchObject({ name: asked.name, id: undefined });
-    const rescue = JSON.parse(jsonIn(section(text, '### With a rescue code'))[0] ?? '') as EnrolByRescue;
-    expect(misfit(ENROL_BY_RESCUE, rescue)).toBeUndefined();
+    const rescue = JSON.parse(jsonIn(section(text, '### With a rescue code'))[0] ?? '') as EnrollByRescue;
+    expect(validate(ENROLL_BY_RESCUE, rescue)).toBeUndefined();
     const code = readRescueCode(/with the code `([\w-]+)`/.exec(text)?.[1] ?? '');
     const { name, pin, csr } = rescue;
     expect(rescueMac(rescueKey(code ?? ''), { name, id: undefined, pin, csrDer: readRequest(csr).der })).toBe(

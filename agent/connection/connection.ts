@@ -33,7 +33,7 @@ import {
   welcomeTranscript,
 } from '../../shared/wire/proof.ts';
 import { isTerminal, refusal } from '../../shared/wire/refusals.ts';
-import { lookAtCertificate, shownChain } from './tls-probe.ts';
+import { probeTls, shownChain } from './tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from './faults.ts';
 import { targetName, type Target } from '../target.ts';
 import type { Control } from './control.ts';
@@ -134,7 +134,7 @@ class Connection {
   #session = '';
   /** Central's last word, which comes in the frame before the close. */
   #refusal: ConnectionEnd | undefined;
-  #comeBackAfterMs = 0;
+  #reconnectAfterMs = 0;
   #cut: NodeJS.Timeout | undefined;
 
   constructor(plan: DialPlan, ports: ConnectionPorts, resolve: (end: ConnectionEnd) => void) {
@@ -227,7 +227,7 @@ class Connection {
       case 'trust':
         return this.#state === 'online' ? this.#onTrust(frame) : this.#early(frame.type);
       case 'drain':
-        this.#comeBackAfterMs = frame.retryAfterSeconds * 1000 + Math.random() * frame.spreadSeconds * 1000;
+        this.#reconnectAfterMs = frame.retryAfterSeconds * 1000 + Math.random() * frame.spreadSeconds * 1000;
         return;
     }
   }
@@ -325,7 +325,7 @@ class Connection {
     this.#ports.control.onOnline((frame) => this.#send(encode(frame)), {
       key: this.#plan.key,
       shown: () => (carrier instanceof TLSSocket ? shownChain(carrier) : []),
-      shownNow: async () => (await lookAtCertificate(this.#plan.target, { timeoutMs: DIAL_TIMEOUT_MS })).chain,
+      shownNow: async () => (await probeTls(this.#plan.target, { timeoutMs: DIAL_TIMEOUT_MS })).chain,
     });
   }
 
@@ -437,6 +437,6 @@ class Connection {
     this.#heartbeat?.stop();
     this.#sender?.stop();
     this.#receiver?.stop();
-    this.#resolve({ ...end, retryAfterMs: Math.max(end.retryAfterMs, this.#comeBackAfterMs) });
+    this.#resolve({ ...end, retryAfterMs: Math.max(end.retryAfterMs, this.#reconnectAfterMs) });
   }
 }

@@ -47,7 +47,7 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
   try {
     plans = await ports.plans();
   } catch (error) {
-    // A truststore that cannot be read, no identity yet: only a person can fix it, and its change is noticed. Enrolment by the
+    // A truststore that cannot be read, no identity yet: only a person can fix it, and its change is noticed. Enrollment by the
     // one-time file may fail because Central is not there yet: that is tried again.
     if (!isCoded(error)) throw error;
     return { reason: error, terminal: !error.retryable, retryAfterMs: 0, onlineMs: 0 };

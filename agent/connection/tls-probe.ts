@@ -1,4 +1,4 @@
-// Owns looking at the certificate that a host shows, without sending anything to it: for the pin of an enrolment and for the
+// Owns looking at the certificate that a host shows, without sending anything to it: for the pin of an enrollment and for the
 // doctor. The one place where TLS is not verified by TLS itself; whoever looks decides what to make of it.
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
@@ -6,7 +6,7 @@ import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLS
 import { readCertificate } from '../../shared/x509/certificates.ts';
 import type { Target } from '../target.ts';
 
-export interface Look {
+export interface TlsProbe {
   /** As the host sent it, its own certificate first; the root too if it was sent. */
   readonly chain: readonly X509Certificate[];
   /** TLSv1.3 and the like. */
@@ -14,7 +14,7 @@ export interface Look {
   readonly cipher: string;
 }
 
-export interface LookOptions {
+export interface TlsProbeOptions {
   readonly timeoutMs: number;
   /** Below TLS 1.3: to see what an old peer speaks, never to say anything to it. */
   readonly oldest?: 'TLSv1';
@@ -29,7 +29,7 @@ const MAX_CHAIN = 10;
  * Shakes hands, looks, hangs up. Rejects with what TLS or the system say. What is said to an unverified peer is the TLS handshake
  * itself and its end; there is no way to make this connection say more.
  */
-export function lookAtCertificate(target: Target, { timeoutMs, oldest }: LookOptions): Promise<Look> {
+export function probeTls(target: Target, { timeoutMs, oldest }: TlsProbeOptions): Promise<TlsProbe> {
   return new Promise((resolve, reject) => {
     const versions: ConnectionOptions =
       oldest === undefined ? { minVersion: 'TLSv1.3' } : { minVersion: oldest, ciphers: 'DEFAULT@SECLEVEL=0' };

@@ -1,13 +1,13 @@
 // Owns `queue-agent doctor`: prints each step as it is done, or all of them as JSON, and gives the exit status.
 import { escapeLine } from '../../shared/terminal/escape.ts';
 import type { AgentConfRequest } from '../conf.ts';
-import { examineAgent, examineEnrolment, type EnrolmentQuestion } from './doctor.ts';
+import { examineAgent, examineEnrollment, type EnrollmentQuestion } from './doctor.ts';
 import type { StepReport, Walk } from './step.ts';
 
 export interface DoctorOrder {
   readonly request: AgentConfRequest;
-  /** Examine the way to an enrolment instead. */
-  readonly enrolment: EnrolmentQuestion | undefined;
+  /** Examine the way to an enrollment instead. */
+  readonly enrollment: EnrollmentQuestion | undefined;
   readonly json: boolean;
   readonly print: (text: string) => void;
 }
@@ -16,10 +16,10 @@ export interface DoctorOrder {
 const TIMEOUT_MS = 10_000;
 
 /** Exit status 0: the agent gets (or could get) online; 1: it does not, and the last step says why. */
-export async function doctorCommand({ request, enrolment, json, print }: DoctorOrder): Promise<number> {
+export async function doctorCommand({ request, enrollment, json, print }: DoctorOrder): Promise<number> {
   const options = { timeoutMs: TIMEOUT_MS, now: () => new Date() };
   const walk: Walk<boolean> =
-    enrolment === undefined ? examineAgent(request, options) : examineEnrolment(enrolment, options);
+    enrollment === undefined ? examineAgent(request, options) : examineEnrollment(enrollment, options);
   const steps: StepReport[] = [];
   for (;;) {
     const next = await walk.next();

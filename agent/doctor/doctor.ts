@@ -5,15 +5,15 @@ import { firstInPem } from '../../shared/x509/certificates.ts';
 import type { CodedError } from '../../shared/errors.ts';
 import { counted, FORMAT_NAMES, nameLine } from '../../shared/keystore/material.ts';
 import { day } from '../../shared/truststore/entries.ts';
-import { readEnrolmentToken, readPin } from '../../shared/wire/enrollment.ts';
+import { readEnrollmentToken, readPin } from '../../shared/wire/enrollment.ts';
 import type { Challenge } from '../../shared/wire/messages.ts';
-import type { Look } from '../connection/tls-probe.ts';
+import type { TlsProbe } from '../connection/tls-probe.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
 import { agentName, dialTargets, type Target, targetName } from '../target.ts';
 import { authenticate, type Patient } from './hello.ts';
-import { askForDate, lookAtHost, reachHost, readChallenge, resolveHost, type LineOptions } from './network.ts';
+import { askForDate, probeHost, reachHost, readChallenge, resolveHost, type LineOptions } from './network.ts';
 import { step, Stopped, type Notes, type Walk } from './step.ts';
-import { pinnedIn, readEnrolUrl } from '../enrollment/enroll.ts';
+import { pinnedIn, readEnrollUrl } from '../enrollment/enroll.ts';
 import { agentFault } from '../errors.ts';
 import { loadCredentials, loadIdentity, loadKey, type Credentials } from '../identity/identity.ts';
 import { datesFault, nameFault, namesOf, trustPath, type TrustPath } from '../trust/path.ts';
@@ -25,7 +25,7 @@ export interface DoctorOptions {
   readonly now: () => Date;
 }
 
-export interface EnrolmentQuestion {
+export interface EnrollmentQuestion {
   readonly url: string;
   readonly pin: string | undefined;
   readonly token: string | undefined;
@@ -71,7 +71,7 @@ async function* examineTarget(target: Target, { conf, identity, key, next, ca, l
     const look = yield* reachAndLook(target, line);
     if (look !== undefined) {
       const trusted = ca.map((pem) => firstInPem(pem));
-      const path = yield* step('chain', target, (notes) => judgeChain(look, trusted, target, line, notes));
+      const path = yield* step('chain', target, (notes) => validateChain(look, trusted, target, line, notes));
       yield* nameAndDates(path, target, line);
     }
     const challenge = yield* step('protocol', target, (notes) => greet(target, ca, line, notes));
@@ -85,20 +85,23 @@ async function* examineTarget(target: Target, { conf, identity, key, next, ca, l
   }
 }
 
-/** Examines the way to an enrolment, before a token is used. */
-export async function* examineEnrolment({ url, pin, token }: EnrolmentQuestion, options: DoctorOptions): Walk<boolean> {
+/** Examines the way to an enrollment, before a token is used. */
+export async function* examineEnrollment(
+  { url, pin, token }: EnrollmentQuestion,
+  options: DoctorOptions,
+): Walk<boolean> {
   const line = { ...options, truststore: 'the pin' };
   try {
     const { target, wanted } = yield* step('address', undefined, (notes) => {
-      const read = readEnrolUrl(url);
+      const read = readEnrollUrl(url);
       notes.say(`${read.secure ? 'https' : 'http'}, host ${read.host}, port ${read.port}`);
       if (read.secure && pin === undefined) throw agentFault('pin_missing', {});
       const readable = pin === undefined ? undefined : readPin(pin);
       if (pin !== undefined && readable === undefined) throw agentFault('pin_bad', {});
-      if (token !== undefined && readEnrolmentToken(token) === undefined) throw agentFault('token_bad', {});
+      if (token !== undefined && readEnrollmentToken(token) === undefined) throw agentFault('token_bad', {});
       // A token that was tried might be used up.
       if (token !== undefined)
-        notes.say('the token has the form of one; whether Central knows it is seen by the enrolment itself');
+        notes.say('the token has the form of one; whether Central knows it is seen by the enrollment itself');
       return { target: read, wanted: readable };
     });
     const look = yield* reachAndLook(target, line);
@@ -123,7 +126,7 @@ export async function* examineEnrolment({ url, pin, token }: EnrolmentQuestion, 
   }
 }
 
-async function* reachAndLook(target: Target, line: LineOptions): Walk<Look | undefined> {
+async function* reachAndLook(target: Target, line: LineOptions): Walk<TlsProbe | undefined> {
   const addresses = yield* step('DNS', target, async (notes) => {
     const found = await resolveHost(target, line);
     notes.say(found[0] === target.host ? `${target.host} is an address` : `${target.host} has ${found.join(', ')}`);
@@ -138,7 +141,7 @@ async function* reachAndLook(target: Target, line: LineOptions): Walk<Look | und
   });
   if (!target.secure) return undefined;
   return yield* step('TLS', target, async (notes) => {
-    const look = await lookAtHost(target, line);
+    const look = await probeHost(target, line);
     notes.say(`${look.protocol}, ${look.cipher}`, ...look.chain.map(certificateLine));
     return look;
   });
@@ -197,7 +200,7 @@ async function readConfiguration(request: AgentConfRequest, notes: Notes): Promi
   notes.say(`profile ${conf.profile.folder}`, `data folder ${conf.dataFolder}`);
   notes.say(
     endpoints.length === 0
-      ? 'no host of Central is configured: the one of the enrolment is dialled'
+      ? 'no host of Central is configured: the one of the enrollment is dialled'
       : `dials ${endpoints.map(({ host, port }) => targetName({ secure, host, port })).join(', ')}`,
   );
   if (proxied) notes.say('TLS ends at a proxy before Central (central.websocket.proxied)');
@@ -246,8 +249,8 @@ async function readTruststore(conf: AgentConf, { now }: DoctorOptions, notes: No
   return truststore;
 }
 
-function judgeChain(
-  look: Look,
+function validateChain(
+  look: TlsProbe,
   trusted: readonly X509Certificate[],
   target: Target,
   line: LineOptions,

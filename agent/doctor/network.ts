@@ -9,7 +9,7 @@ import { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { decodeFromCentral } from '../../shared/wire/codec.ts';
 import { AGENT_PATH, MAX_HELLO_BYTES, SUBPROTOCOL, type Challenge } from '../../shared/wire/messages.ts';
-import { lookAtCertificate, type Look } from '../connection/tls-probe.ts';
+import { probeTls, type TlsProbe } from '../connection/tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from '../connection/faults.ts';
 import { targetName, type Target } from '../target.ts';
 import { agentFault } from '../errors.ts';
@@ -85,16 +85,16 @@ function touch(host: string, port: number, timeoutMs: number): Promise<string> {
 }
 
 /** What the host shows in TLS. Throws tls_plain_port, tls_old_protocol (with what it offers instead) and the like. */
-export async function lookAtHost(target: Target, options: LineOptions): Promise<Look> {
+export async function probeHost(target: Target, options: LineOptions): Promise<TlsProbe> {
   const { timeoutMs } = options;
   try {
-    return await lookAtCertificate(target, { timeoutMs });
+    return await probeTls(target, { timeoutMs });
   } catch (error) {
     const fault = explain(error, target, options);
     // Node has no other way to learn what an old peer speaks than to shake hands with it; nothing is said.
     if (fault.code === 'tls_plain_port' || fault.code === 'no_central' || fault.code === 'connect_timeout') throw fault;
     // What fails there too tells nothing more: the first fault stands.
-    const old = await lookAtCertificate(target, { timeoutMs, oldest: 'TLSv1' }).catch(() => undefined);
+    const old = await probeTls(target, { timeoutMs, oldest: 'TLSv1' }).catch(() => undefined);
     if (old === undefined || old.protocol === 'TLSv1.3') throw fault;
     throw agentFault('tls_old_protocol', { target: `${targetName(target)} (it speaks ${old.protocol})` }, error);
   }
@@ -138,9 +138,7 @@ export async function readChallenge(target: Target, ca: readonly string[], optio
     const fault = isCoded(error) ? error : explain(error, target, options);
     if (target.secure || fault.code === 'refused') throw fault;
     // Whatever plain met there: if the port speaks TLS, that is the cause; if it does not, the fault stands.
-    const look = await lookAtCertificate({ ...target, secure: true }, { timeoutMs: options.timeoutMs }).catch(
-      () => undefined,
-    );
+    const look = await probeTls({ ...target, secure: true }, { timeoutMs: options.timeoutMs }).catch(() => undefined);
     throw look === undefined ? fault : agentFault('plain_on_secure_port', { target: targetName(target) }, error);
   }
 }

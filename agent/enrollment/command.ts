@@ -1,57 +1,57 @@
-// Owns `queue-agent enrol` and the enrolment by a one-time file: what is written where after Central said yes. Loaded on demand.
+// Owns `queue-agent enroll` and the enrollment by a one-time file: what is written where after Central said yes. Loaded on demand.
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { textOf } from '../../shared/errors.ts';
 import { certificatesInPem } from '../../shared/x509/certificates.ts';
 import { addTrusted } from '../../shared/truststore/import.ts';
 import { fingerprintOf } from '../../shared/truststore/update.ts';
-import type { EnrolmentPending } from '../../shared/wire/enrollment.ts';
+import type { EnrollmentPending } from '../../shared/wire/enrollment.ts';
 import type { AgentConf } from '../conf.ts';
-import { enrol, readEnrolmentFile, readEnrolUrl, removeEnrolmentFile } from './enroll.ts';
+import { enroll, readEnrollmentFile, readEnrollUrl, removeEnrollmentFile } from './enroll.ts';
 import { agentFault } from '../errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from '../identity/identity.ts';
-import { loadGiven, saveGiven } from '../trust/managed-roots.ts';
+import { loadManagedRoots, saveGiven } from '../trust/managed-roots.ts';
 
-export interface EnrolRequestOrder {
+export interface EnrollRequestOrder {
   readonly url: string;
   /** Undefined: an administrator is asked. */
   readonly token: string | undefined;
   readonly pin: string | undefined;
   /** Without a token: how long to wait for him, and what is told once he is asked. */
   readonly waitMs?: number;
-  readonly onPending?: (pending: EnrolmentPending) => void;
+  readonly onPending?: (pending: EnrollmentPending) => void;
   /** Also when this agent is enrolled already. */
   readonly again: boolean;
 }
 
-export interface Enrolment {
+export interface Enrollment {
   readonly identity: Identity;
   /** The truststore that Central's root was added to; undefined when it was there, or the agent speaks plain. */
   readonly trusted: string | undefined;
 }
 
-/** Enrols this agent and keeps what it learnt: identity, and Central's root in the profile's truststore. */
-export async function enrolAgent(conf: AgentConf, order: EnrolRequestOrder): Promise<Enrolment> {
+/** Enrolls this agent and keeps what it learnt: identity, and Central's root in the profile's truststore. */
+export async function enrollAgent(conf: AgentConf, order: EnrollRequestOrder): Promise<Enrollment> {
   const existing = await loadIdentity(conf.dataFolder);
   if (existing !== undefined && !order.again)
     throw agentFault('already_enrolled', { name: existing.name, id: existing.id });
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
-  if (order.token === undefined && conf.central.secure && !readEnrolUrl(order.url).secure)
-    throw agentFault('enrol_unproven', {});
+  if (order.token === undefined && conf.central.secure && !readEnrollUrl(order.url).secure)
+    throw agentFault('enroll_unproven', {});
   const key = await loadOrCreateKey(conf.dataFolder);
-  const result = await enrol({ ...order, name: conf.name, id: conf.id, key });
+  const result = await enroll({ ...order, name: conf.name, id: conf.id, key });
   // The truststore first: an identity without it would dial and be refused, a truststore without identity does nothing.
   const trusted = conf.central.secure ? await trustCentral(conf, result.truststore) : undefined;
   await saveIdentity(conf.dataFolder, result.identity);
   return { identity: result.identity, trusted };
 }
 
-/** Enrols by the one-time file that Central left on its own host; undefined when there is none. The file is removed once it is used. */
-export async function enrolByFile(conf: AgentConf, file: string): Promise<Identity | undefined> {
-  const order = await readEnrolmentFile(file);
+/** Enrolls by the one-time file that Central left on its own host; undefined when there is none. The file is removed once it is used. */
+export async function enrollByFile(conf: AgentConf, file: string): Promise<Identity | undefined> {
+  const order = await readEnrollmentFile(file);
   if (order === undefined) return undefined;
-  const { identity } = await enrolAgent(conf, { url: order.url, token: order.token, pin: order.pin, again: false });
-  await removeEnrolmentFile(file);
+  const { identity } = await enrollAgent(conf, { url: order.url, token: order.token, pin: order.pin, again: false });
+  await removeEnrollmentFile(file);
   return identity;
 }
 
@@ -71,7 +71,7 @@ export async function trustCentral(conf: AgentConf, roots: string): Promise<stri
   if (added.length === 0) return undefined;
   // So that it goes again when Central names it no more.
   await saveGiven(conf.dataFolder, [
-    ...(await loadGiven(conf.dataFolder)),
+    ...(await loadManagedRoots(conf.dataFolder)),
     ...added.map(({ certificates: [der] }) => fingerprintOf(der)),
   ]);
   return path;
@@ -81,6 +81,6 @@ function readRoots(pem: string): Buffer[] {
   try {
     return certificatesInPem(pem).map(({ raw }) => raw);
   } catch (error) {
-    throw agentFault('enrolment_answer_bad', { found: `its truststore cannot be read: ${textOf(error)}` }, error);
+    throw agentFault('enrollment_answer_bad', { found: `its truststore cannot be read: ${textOf(error)}` }, error);
   }
 }

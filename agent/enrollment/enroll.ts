@@ -6,26 +6,26 @@ import type { X509Certificate } from 'node:crypto';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
-import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import {
   answerMac,
   pinOf,
   proofKey,
-  readEnrolmentToken,
+  readEnrollmentToken,
   readPin,
   requestMac,
   sameMac,
   type Enrolled,
-  type EnrolmentPending,
+  type EnrollmentPending,
 } from '../../shared/wire/enrollment.ts';
 import { PLAIN_PORT, SECURE_PORT } from '../../shared/wire/messages.ts';
 import { makeRequest } from '../identity/csr.ts';
 import type { Target } from '../target.ts';
-import { postEnrolment, shownBy } from './request.ts';
+import { postEnrollment, shownBy } from './request.ts';
 import { agentFault } from '../errors.ts';
 import type { AgentKey, Identity } from '../identity/identity.ts';
 
-export interface EnrolOrder {
+export interface EnrollOrder {
   readonly url: string;
   /** Undefined: an administrator is asked (policy approve). */
   readonly token: string | undefined;
@@ -36,18 +36,18 @@ export interface EnrolOrder {
   readonly key: AgentKey;
   /** Without a token: how long to wait for the administrator, and what is told once he is asked. */
   readonly waitMs?: number;
-  readonly onPending?: (pending: EnrolmentPending) => void;
+  readonly onPending?: (pending: EnrollmentPending) => void;
 }
 
-export interface EnrolResult {
+export interface EnrollResult {
   readonly identity: Identity;
   /** Central's root, PEM: what the profile's truststore must hold. */
   readonly truststore: string;
 }
 
-/** Enrols once. Throws agent faults; nothing is written here. */
-export async function enrol(order: EnrolOrder): Promise<EnrolResult> {
-  const target = readEnrolUrl(order.url);
+/** Enrolls once. Throws agent faults; nothing is written here. */
+export async function enroll(order: EnrollOrder): Promise<EnrollResult> {
+  const target = readEnrollUrl(order.url);
   const { id, name, central, signingKey, certificate, truststore } = await (order.token === undefined
     ? ask(order, target)
     : withToken(order, order.token, target));
@@ -66,36 +66,40 @@ export async function enrol(order: EnrolOrder): Promise<EnrolResult> {
   };
 }
 
-async function withToken(order: EnrolOrder, text: string, target: Target): Promise<Enrolled> {
-  const token = readEnrolmentToken(text);
+async function withToken(order: EnrollOrder, text: string, target: Target): Promise<Enrolled> {
+  const token = readEnrollmentToken(text);
   if (token === undefined) throw agentFault('token_bad', {});
   const csr = await makeRequest(order.key, order.name, order.id);
   const who = { name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
   if (target.secure)
     return decided(
-      await postEnrolment(target, { csr: csr.pem, token: text, ...who }, await findPinned(target, order.pin)),
+      await postEnrollment(target, { csr: csr.pem, token: text, ...who }, await findPinned(target, order.pin)),
     );
   // The token never crosses a plain line: a proof of it does, and Central proves its answer in the same way.
   const key = proofKey(token.secret);
   const mac = requestMac(key, { tokenId: token.id, name: order.name, id: order.id, csrDer: csr.der });
-  const enrolled = decided(await postEnrolment(target, { csr: csr.pem, tokenId: token.id, mac, ...who }, undefined));
+  const enrolled = decided(await postEnrollment(target, { csr: csr.pem, tokenId: token.id, mac, ...who }, undefined));
   if (enrolled.mac === undefined || !sameMac(enrolled.mac, answerMac(key, mac, enrolled)))
-    throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the token' });
+    throw agentFault('enrollment_answer_bad', { found: 'it is not proven with the token' });
   return enrolled;
 }
 
 /** Asks, and asks again at the pace that Central gives, until somebody has decided or the time is up. */
-async function ask(order: EnrolOrder, target: Target): Promise<Enrolled> {
+async function ask(order: EnrollOrder, target: Target): Promise<Enrolled> {
   const { waitMs = 0 } = order;
   const deadline = performance.now() + waitMs;
   const csr = await makeRequest(order.key, order.name, order.id);
   const body = { csr: csr.pem, name: order.name, ...(order.id === undefined ? {} : { id: order.id }) };
-  for (let pending: EnrolmentPending | undefined; ;) {
+  for (let pending: EnrollmentPending | undefined; ;) {
     try {
-      const answer = await postEnrolment(target, body, target.secure ? await findPinned(target, order.pin) : undefined);
+      const answer = await postEnrollment(
+        target,
+        body,
+        target.secure ? await findPinned(target, order.pin) : undefined,
+      );
       if (!('status' in answer)) return answer;
       if (answer.keyThumbprint !== order.key.thumbprint)
-        throw agentFault('enrolment_answer_bad', { found: 'it is about the key of another machine' });
+        throw agentFault('enrollment_answer_bad', { found: 'it is about the key of another machine' });
       if (pending === undefined) order.onPending?.(answer);
       pending = answer;
     } catch (error) {
@@ -104,21 +108,21 @@ async function ask(order: EnrolOrder, target: Target): Promise<Enrolled> {
     }
     const againMs = pending.retryAfterSeconds * 1000;
     if (performance.now() + againMs > deadline)
-      throw agentFault('enrolment_undecided', { seconds: Math.round(waitMs / 1000), key: order.key.thumbprint });
+      throw agentFault('enrollment_undecided', { seconds: Math.round(waitMs / 1000), key: order.key.thumbprint });
     await delay(againMs);
   }
 }
 
 /** Only who asks without a token may be told to wait. */
-function decided(answer: Enrolled | EnrolmentPending): Enrolled {
+function decided(answer: Enrolled | EnrollmentPending): Enrolled {
   if ('status' in answer)
-    throw agentFault('enrolment_answer_bad', { found: 'it says to wait, and a token waits for nobody' });
+    throw agentFault('enrollment_answer_bad', { found: 'it says to wait, and a token waits for nobody' });
   return answer;
 }
 
 const MAX_FILE_BYTES = 16 * 1024;
 
-const ENROLMENT_FILE = {
+const ENROLLMENT_FILE = {
   type: 'object',
   required: ['url', 'token'],
   properties: {
@@ -128,13 +132,13 @@ const ENROLMENT_FILE = {
   },
 } as const satisfies JsonSchema;
 
-export type EnrolmentFile = Static<typeof ENROLMENT_FILE>;
+export type EnrollmentFile = Static<typeof ENROLLMENT_FILE>;
 
 /** Reads the one-time file that Central leaves for the agent on its own host; undefined when there is none. */
-export async function readEnrolmentFile(file: string): Promise<EnrolmentFile | undefined> {
+export async function readEnrollmentFile(file: string): Promise<EnrollmentFile | undefined> {
   const bytes = await readBoundedFile({
     path: file,
-    what: 'The enrolment file',
+    what: 'The enrollment file',
     maxBytes: MAX_FILE_BYTES,
     hint: 'Restart Central, which writes it again.',
     ifMissing: 'ignore',
@@ -144,30 +148,30 @@ export async function readEnrolmentFile(file: string): Promise<EnrolmentFile | u
   try {
     value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
-    throw agentFault('enrolment_file_bad', { file, found: 'no JSON' }, error);
+    throw agentFault('enrollment_file_bad', { file, found: 'no JSON' }, error);
   }
-  const found = misfit(ENROLMENT_FILE, value);
-  if (found !== undefined) throw agentFault('enrolment_file_bad', { file, found });
-  // `misfit` has just shown it.
-  return value as EnrolmentFile;
+  const found = validate(ENROLLMENT_FILE, value);
+  if (found !== undefined) throw agentFault('enrollment_file_bad', { file, found });
+  // `validate` has just shown it.
+  return value as EnrollmentFile;
 }
 
 /** The token in it is used up. */
-export async function removeEnrolmentFile(file: string): Promise<void> {
+export async function removeEnrollmentFile(file: string): Promise<void> {
   await rm(file, { force: true });
 }
 
-/** Where an enrolment line points. Throws enrol_url_bad. */
-export function readEnrolUrl(text: string): Target {
+/** Where an enrollment line points. Throws enroll_url_bad. */
+export function readEnrollUrl(text: string): Target {
   let url: URL;
   try {
     url = new URL(text);
   } catch (error) {
-    throw agentFault('enrol_url_bad', { found: text.slice(0, 200) }, error);
+    throw agentFault('enroll_url_bad', { found: text.slice(0, 200) }, error);
   }
   const secure = url.protocol === 'https:' || url.protocol === 'wss:';
   if (!secure && url.protocol !== 'http:' && url.protocol !== 'ws:')
-    throw agentFault('enrol_url_bad', { found: text.slice(0, 200) });
+    throw agentFault('enroll_url_bad', { found: text.slice(0, 200) });
   // The URL parser drops the port that is the scheme's default: 443 and 80 must then have been written out or meant.
   const written = /:(\d+)\/?$/.exec(text.trim())?.[1];
   const port =

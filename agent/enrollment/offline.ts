@@ -6,8 +6,8 @@ import { readCertificateFile } from './certificate-file.ts';
 import { makeRequest } from '../identity/csr.ts';
 import type { AgentConf } from '../conf.ts';
 import type { Target } from '../target.ts';
-import { trustCentral, type Enrolment } from './command.ts';
-import { readEnrolUrl } from './enroll.ts';
+import { trustCentral, type Enrollment } from './command.ts';
+import { readEnrollUrl } from './enroll.ts';
 import { agentFault } from '../errors.ts';
 import {
   loadIdentity,
@@ -38,7 +38,7 @@ export async function installCertificate(
   file: string,
   central: string | undefined,
   now: Date,
-): Promise<Enrolment> {
+): Promise<Enrollment> {
   const key = await loadKey(conf.dataFolder);
   if (key === undefined) throw agentFault('request_missing', { folder: conf.dataFolder });
   const bytes = await readBoundedFile({
@@ -72,7 +72,7 @@ export async function installCertificate(
 
 /** What was named now, else what the configuration names, else where it enrolled before. */
 function addressOf(conf: AgentConf, central: string | undefined, before: Identity | undefined): Target {
-  if (central !== undefined) return readEnrolUrl(central);
+  if (central !== undefined) return readEnrollUrl(central);
   const [first] = conf.central.endpoints;
   if (first !== undefined) return { secure: conf.central.secure, ...first };
   if (before === undefined) throw agentFault('central_address_missing', {});

@@ -1,4 +1,4 @@
-// Owns `queue-agent rescue`: enrols an agent that is cut off again with a code, whatever it trusted before. A new key is made
+// Owns `queue-agent rescue`: enrolls an agent that is cut off again with a code, whatever it trusted before. A new key is made
 // beside the old one; the identity, written last, is what makes it count. So a power cut leaves the old agent or the new one.
 import { mkdir } from 'node:fs/promises';
 import { isCoded } from '../../shared/errors.ts';
@@ -9,8 +9,8 @@ import { readRescueCode, rescueKey, rescueMac } from '../../shared/wire/recovery
 import { makeRequest } from '../identity/csr.ts';
 import type { AgentConf } from '../conf.ts';
 import { agentName, dialTargets, type Target, targetName } from '../target.ts';
-import { trustCentral, type Enrolment } from './command.ts';
-import { postEnrolment, shownBy } from './request.ts';
+import { trustCentral, type Enrollment } from './command.ts';
+import { postEnrollment, shownBy } from './request.ts';
 import { agentFault } from '../errors.ts';
 import {
   adoptRescueKey,
@@ -31,8 +31,8 @@ interface Attempt {
   readonly proxied: boolean;
 }
 
-/** Enrols this agent again with a rescue code, and keeps what it learnt. Run again with the same code it repairs a lost answer. */
-export async function rescueAgent(conf: AgentConf, text: string): Promise<Enrolment> {
+/** Enrolls this agent again with a rescue code, and keeps what it learnt. Run again with the same code it repairs a lost answer. */
+export async function rescueAgent(conf: AgentConf, text: string): Promise<Enrollment> {
   const code = readRescueCode(text);
   if (code === undefined) throw agentFault('rescue_code_bad', { found: text.length });
   const before = await readIdentity(conf.dataFolder);
@@ -117,14 +117,14 @@ async function askAt(target: Target, { code, key, name, id, proxied }: Attempt):
     throw agentFault('no_central', { target: targetName(target), found: 'with no certificate' });
   const pin = top === undefined || proxied ? null : pinOf(spkiOf(top.publicKey));
   const rescue = rescueMac(code, { name, id, pin, csrDer: csr.der });
-  const answer = await postEnrolment(
+  const answer = await postEnrollment(
     target,
     { csr: csr.pem, name, ...(id === undefined ? {} : { id }), pin, rescue },
     top?.toString(),
   );
   if ('status' in answer || answer.mac === undefined || !sameMac(answer.mac, answerMac(code, rescue, answer)))
-    throw agentFault('enrolment_answer_bad', { found: 'it is not proven with the rescue code' });
+    throw agentFault('enrollment_answer_bad', { found: 'it is not proven with the rescue code' });
   if (!isForKey(answer.certificate, key))
-    throw agentFault('enrolment_answer_bad', { found: 'its certificate is for another key' });
+    throw agentFault('enrollment_answer_bad', { found: 'its certificate is for another key' });
   return answer;
 }

@@ -1,4 +1,4 @@
-// Owns one request to Central's /enrol and its answer: over a connection that trusts one certificate only, or over plain.
+// Owns one request to Central's /enroll and its answer: over a connection that trusts one certificate only, or over plain.
 // What is asked, and what is believed of the answer, is for enroll.ts and recover.ts.
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -6,16 +6,16 @@ import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
-import { misfit } from '../../shared/wire/json-schema.ts';
+import { validate } from '../../shared/wire/json-schema.ts';
 import {
   ENROLLED,
-  ENROLMENT_PENDING,
+  ENROLLMENT_PENDING,
   type Enrolled,
-  type EnrolmentPending,
-  type EnrolRequest,
+  type EnrollmentPending,
+  type EnrollRequest,
 } from '../../shared/wire/enrollment.ts';
-import { ENROL_PATH } from '../../shared/wire/messages.ts';
-import { lookAtCertificate } from '../connection/tls-probe.ts';
+import { ENROLL_PATH } from '../../shared/wire/messages.ts';
+import { probeTls } from '../connection/tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from '../connection/faults.ts';
 import { targetName, type Target } from '../target.ts';
 import { agentFault } from '../errors.ts';
@@ -30,7 +30,7 @@ const MAX_WAIT_SECONDS = 20;
 /** The first connection: sends nothing, and sees the chain that is shown. Nothing is trusted by it. Errors: those of dialling. */
 export async function shownBy(target: Target): Promise<readonly X509Certificate[]> {
   try {
-    return (await lookAtCertificate(target, { timeoutMs: TIMEOUT_MS })).chain;
+    return (await probeTls(target, { timeoutMs: TIMEOUT_MS })).chain;
   } catch (error) {
     throw explain(error, target, undefined);
   }
@@ -38,14 +38,14 @@ export async function shownBy(target: Target): Promise<readonly X509Certificate[
 
 /**
  * Sends the request; `ca` (PEM) is the only certificate that is trusted, undefined on plain. Errors: those of dialling,
- * enrolment_refused_by_central, enrolment_answer_bad.
+ * enrollment_refused_by_central, enrollment_answer_bad.
  */
-export async function postEnrolment(
+export async function postEnrollment(
   target: Target,
-  body: EnrolRequest,
+  body: EnrollRequest,
   ca: string | undefined,
   wait: (ms: number) => Promise<unknown> = delay,
-): Promise<Enrolled | EnrolmentPending> {
+): Promise<Enrolled | EnrollmentPending> {
   for (let tries = 1; ; tries += 1) {
     const { status, text, retryAfter } = await exchange(target, JSON.stringify(body), ca);
     if (tries === MOST_TRIES || !isBusy(text)) return readResponse(target, status, text);
@@ -71,7 +71,7 @@ function exchange(target: Target, body: string, ca: string | undefined): Promise
     const options = {
       host: target.host,
       port: target.port,
-      path: ENROL_PATH,
+      path: ENROLL_PATH,
       method: 'POST',
       timeout: TIMEOUT_MS,
       agent: false,
@@ -100,7 +100,7 @@ function exchange(target: Target, body: string, ca: string | undefined): Promise
       response.on('data', (chunk: string) => {
         text += chunk;
         if (text.length > MAX_ANSWER_BYTES)
-          request.destroy(agentFault('enrolment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
+          request.destroy(agentFault('enrollment_answer_bad', { found: `more than ${MAX_ANSWER_BYTES} bytes` }));
       });
       // Node tells it only to who listens.
       response.once('error', (error) =>
@@ -124,7 +124,7 @@ function exchange(target: Target, body: string, ca: string | undefined): Promise
   });
 }
 
-function readResponse(target: Target, status: number, text: string): Enrolled | EnrolmentPending {
+function readResponse(target: Target, status: number, text: string): Enrolled | EnrollmentPending {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -133,13 +133,13 @@ function readResponse(target: Target, status: number, text: string): Enrolled | 
     throw explainHttpAnswer(target, status, text);
   }
   if (status === 200 || status === 202) {
-    const found = misfit(status === 200 ? ENROLLED : ENROLMENT_PENDING, value);
-    if (found !== undefined) throw agentFault('enrolment_answer_bad', { found });
-    // `misfit` has just shown it to be the one or the other.
-    return value as Enrolled | EnrolmentPending;
+    const found = validate(status === 200 ? ENROLLED : ENROLLMENT_PENDING, value);
+    if (found !== undefined) throw agentFault('enrollment_answer_bad', { found });
+    // `validate` has just shown it to be the one or the other.
+    return value as Enrolled | EnrollmentPending;
   }
   const problem = value as { detail?: unknown; hint?: unknown } | null;
-  throw agentFault('enrolment_refused_by_central', {
+  throw agentFault('enrollment_refused_by_central', {
     found: typeof problem?.detail === 'string' ? problem.detail.slice(0, 1024) : `HTTP ${status}`,
     hint: typeof problem?.hint === 'string' ? problem.hint.slice(0, 1024) : 'Look at the log of Central.',
   });

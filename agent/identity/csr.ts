@@ -1,4 +1,4 @@
-// Makes the certificate signing request (PKCS#10, RFC 2986) that an agent enrols with. Loads @peculiar/x509, and only then.
+// Makes the certificate signing request (PKCS#10, RFC 2986) that an agent enrolls with. Loads @peculiar/x509, and only then.
 import { createPublicKey, webcrypto } from 'node:crypto';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { agentUri } from '../../shared/wire/names.ts';

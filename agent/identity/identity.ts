@@ -1,4 +1,4 @@
-// Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrolment.
+// Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrollment.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -9,7 +9,7 @@ import { isCoded, systemCode, textOf } from '../../shared/errors.ts';
 import { derInPem } from '../../shared/x509/pem.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { createSecretFile, replaceSecretFile } from '../../shared/files/secret-file.ts';
-import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import { MAX_ID_LENGTH } from '../../shared/wire/messages.ts';
 import { keyThumbprint, readPublicKey } from '../../shared/wire/proof.ts';
 import { agentFault } from '../errors.ts';
@@ -45,7 +45,7 @@ const IDENTITY = {
   },
 } as const satisfies JsonSchema;
 
-/** What enrolment left behind. */
+/** What enrollment left behind. */
 export type Identity = Static<typeof IDENTITY>;
 
 export interface AgentKey {
@@ -124,7 +124,7 @@ async function readKey(file: string): Promise<AgentKey | undefined> {
     path: file,
     what: 'The key',
     maxBytes: MAX_FILE_BYTES,
-    hint: 'Restore it from a backup, or enrol the agent again.',
+    hint: 'Restore it from a backup, or enroll the agent again.',
     ifMissing: 'ignore',
   });
   if (bytes === undefined) return undefined;
@@ -173,7 +173,7 @@ async function checkOwner(file: string): Promise<void> {
   }
 }
 
-/** Reads what enrolment left; undefined before it. */
+/** Reads what enrollment left; undefined before it. */
 export async function loadIdentity(folder: string): Promise<Identity | undefined> {
   const file = identityFile(folder);
   await checkOwner(file);
@@ -181,7 +181,7 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
     path: file,
     what: 'The identity',
     maxBytes: MAX_FILE_BYTES,
-    hint: 'Restore it from a backup, or enrol the agent again.',
+    hint: 'Restore it from a backup, or enroll the agent again.',
     ifMissing: 'ignore',
   });
   if (bytes === undefined) return undefined;
@@ -191,9 +191,9 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
   } catch (error) {
     throw agentFault('identity_damaged', { file, found: textOf(error) }, error);
   }
-  const found = misfit(IDENTITY, value);
+  const found = validate(IDENTITY, value);
   if (found !== undefined) throw agentFault('identity_damaged', { file, found });
-  // `misfit` has just shown it.
+  // `validate` has just shown it.
   const identity = value as Identity;
   if (
     !isCertificate(identity.certificate) ||
@@ -203,7 +203,7 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
   return identity;
 }
 
-/** Identity and key, as they belong together now; undefined before enrolment. */
+/** Identity and key, as they belong together now; undefined before enrollment. */
 export async function loadCredentials(folder: string): Promise<Credentials | undefined> {
   const identity = await loadIdentity(folder);
   if (identity === undefined) return undefined;
@@ -245,7 +245,7 @@ function isCertificate(pem: string): boolean {
   }
 }
 
-/** After an enrolment: a key that was asked for before it is forgotten. */
+/** After an enrollment: a key that was asked for before it is forgotten. */
 export async function saveIdentity(folder: string, identity: Identity): Promise<void> {
   await rm(join(folder, NEXT_KEY_FILE), { force: true });
   await keepIdentity(folder, identity);

@@ -5,7 +5,7 @@ import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { findLocalSocket, type FoundSocket } from '../../shared/platform/local-socket.ts';
-import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import { agentFault } from '../errors.ts';
 import { readAddressFile, readOwnerKey } from './file.ts';
 import {
@@ -110,7 +110,7 @@ export type LocalAnswer =
 export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
   const found = await callDaemon(dataFolder, 'GET', '/v1/status');
   if (found.kind !== 'answer') return found;
-  if (misfit(STATUS, found.body) !== undefined) return { kind: 'silent', where: found.where };
+  if (validate(STATUS, found.body) !== undefined) return { kind: 'silent', where: found.where };
   return { kind: 'status', status: found.body as LocalStatus };
 }
 
@@ -120,9 +120,9 @@ export async function rotateToken(
 ): Promise<{ readonly kind: 'never' } | Silent | { readonly kind: 'rotated'; readonly rotated: Rotated }> {
   const found = await callDaemon(dataFolder, 'POST', '/api/v1/consumers/default/rotate-token');
   if (found.kind !== 'answer') return found;
-  if (found.status === 201 && misfit(ROTATED, found.body) === undefined)
+  if (found.status === 201 && validate(ROTATED, found.body) === undefined)
     return { kind: 'rotated', rotated: found.body as Rotated };
-  if (misfit(PROBLEM, found.body) !== undefined) return { kind: 'silent', where: found.where };
+  if (validate(PROBLEM, found.body) !== undefined) return { kind: 'silent', where: found.where };
   const { title, hint } = found.body as Static<typeof PROBLEM>;
   throw agentFault('local_call_refused', { found: title, hint: hint });
 }
@@ -201,7 +201,7 @@ async function call(
     if (key === 'none needed') return await send(address, agent, method, path, {}, signal);
     const client = newNonce();
     const { body } = await send(address, agent, 'GET', CHALLENGE_PATH, { [NONCE_HEADER]: client }, signal);
-    if (misfit(CHALLENGED, body) !== undefined) return undefined;
+    if (validate(CHALLENGED, body) !== undefined) return undefined;
     const { nonce, proof } = body as Static<typeof CHALLENGED>;
     const challenge = { client, server: nonce };
     if (!isNonce(nonce) || !sameProof(proof, daemonProof(key, challenge))) return undefined;

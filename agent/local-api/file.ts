@@ -7,7 +7,7 @@ import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, systemCode } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { replaceSecretFile } from '../../shared/files/secret-file.ts';
-import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 
 /** Where local programs find the API. */
 export const LOCAL_API_FILE = 'local-api.json';
@@ -141,9 +141,9 @@ export async function readAddressFile(folder: string): Promise<Static<typeof FIL
   });
   if (bytes === undefined) return undefined;
   const value: unknown = JSON.parse(bytes.toString('utf8'));
-  const found = misfit(FILE, value);
+  const found = validate(FILE, value);
   if (found !== undefined) throw new SyntaxError(found);
-  // `misfit` has just shown it.
+  // `validate` has just shown it.
   return value as Static<typeof FILE>;
 }
 

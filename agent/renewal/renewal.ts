@@ -35,7 +35,7 @@ export interface RenewalPorts {
   /** What Central is trusted by now (PEM); none on plain, where the session's Central is all that is known. */
   trusted(): Promise<readonly string[]>;
   /** Ends the connection and dials again, with the next key. */
-  comeBack(): void;
+  reconnect(): void;
   /** The identity was written: that is no news to whoever watches the file. */
   onWritten(): Promise<void>;
   /** The current key is another one now. */
@@ -59,7 +59,7 @@ const ANSWER_MS = 30_000;
 const FIRST_RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 6 * 3_600_000;
 /** So that what is under way is acknowledged, and those that renewed together do not come back together. */
-const COME_BACK_MS = 5_000;
+const RECONNECT_SPREAD_MS = 5_000;
 
 /** When to renew a certificate with these dates: the same at each look, and after each restart. */
 export function renewalTime(certificate: Pick<X509Certificate, 'raw' | 'validFromDate' | 'validToDate'>): number {
@@ -157,7 +157,7 @@ export class Renewal implements RenewalControl {
     const { folder, now } = this.#ports;
     const credentials = await loadCredentials(folder);
     if (credentials === undefined || this.#asked !== undefined) return;
-    if (credentials.next !== undefined) return this.#comeBack();
+    if (credentials.next !== undefined) return this.#reconnect();
     const due = Math.max(
       Math.min(renewalTime(firstInPem(credentials.identity.certificate)), this.#wantedAt),
       this.#notBefore,
@@ -202,7 +202,7 @@ export class Renewal implements RenewalControl {
       { until: certificate.validToDate.toISOString(), key: fresh ? 'fresh' : 'the same' },
       'certificate renewed',
     );
-    if (fresh) this.#comeBack();
+    if (fresh) this.#reconnect();
     else await this.#look();
   }
 
@@ -233,8 +233,8 @@ export class Renewal implements RenewalControl {
     return undefined;
   }
 
-  #comeBack(): void {
-    this.#wait(this.#ports.random() * COME_BACK_MS, () => this.#ports.comeBack());
+  #reconnect(): void {
+    this.#wait(this.#ports.random() * RECONNECT_SPREAD_MS, () => this.#ports.reconnect());
   }
 
   #failed(code: string, text: string): void {

@@ -81,7 +81,7 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
   const outboxLog = new OutboxLog(database, deduplicationMs);
   const inboxLog = new InboxLog(database, deduplicationMs);
   const inbox = new Inbox({ disk, log: inboxLog, commands: new Commands(database), notes, bounds: options.inbox, now });
-  const walks = [new SeenWalk(database, 'outbox_seen'), new SeenWalk(database, 'inbox_seen')];
+  const walks = [new SeenWalk(database, 'outbox_seen'), new SeenWalk(database, 'inbox_dedup')];
   let stopping: Promise<void> | undefined;
 
   return {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { replaceFile } from '../../shared/files/atomic-file.ts';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { textOf } from '../../shared/errors.ts';
-import { misfit, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
+import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import { agentFault } from '../errors.ts';
 
 const TRUST_FILE = 'trust.json';
@@ -24,7 +24,7 @@ const RECORD = {
 } as const satisfies JsonSchema;
 
 /** Thumbprints of what Central gave and is in the truststore. Errors: trust_record_damaged, file faults. */
-export async function loadGiven(folder: string): Promise<string[]> {
+export async function loadManagedRoots(folder: string): Promise<string[]> {
   const file = join(folder, TRUST_FILE);
   const bytes = await readBoundedFile({
     path: file,
@@ -40,9 +40,9 @@ export async function loadGiven(folder: string): Promise<string[]> {
   } catch (error) {
     throw agentFault('trust_record_damaged', { file, found: textOf(error) }, error);
   }
-  const found = misfit(RECORD, value);
+  const found = validate(RECORD, value);
   if (found !== undefined) throw agentFault('trust_record_damaged', { file, found });
-  // `misfit` has just shown it.
+  // `validate` has just shown it.
   return [...(value as Static<typeof RECORD>).given];
 }
 

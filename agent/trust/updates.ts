@@ -12,7 +12,7 @@ import type { AgentConf } from '../conf.ts';
 import type { ControlLine, SendControl, TrustControl } from '../connection/control.ts';
 import { agentFault } from '../errors.ts';
 import { trustPath } from './path.ts';
-import { loadGiven, saveGiven } from './managed-roots.ts';
+import { loadManagedRoots, saveGiven } from './managed-roots.ts';
 
 export interface TrustUpdatesOptions {
   /** As it is on disk now. */
@@ -90,7 +90,7 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
   const { central, truststore } = await options.conf();
   const { path: file, password } = truststore;
   const exists = await assertWritable(file);
-  const given = await loadGiven(dataFolder);
+  const given = await loadManagedRoots(dataFolder);
   const remove = new Set(given.filter((thumbprint) => !names.includes(thumbprint)));
   try {
     if (!exists) await mkdir(dirname(file), { recursive: true, mode: 0o755 });
@@ -116,12 +116,12 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
       );
       await saveGiven(
         dataFolder,
-        (await loadGiven(dataFolder)).filter((thumbprint) => there.has(thumbprint)),
+        (await loadManagedRoots(dataFolder)).filter((thumbprint) => there.has(thumbprint)),
       );
     }
     return names.filter((thumbprint) => there.has(thumbprint));
   } catch (error) {
-    if ((await loadGiven(dataFolder)).length !== given.length) await saveGiven(dataFolder, given);
+    if ((await loadManagedRoots(dataFolder)).length !== given.length) await saveGiven(dataFolder, given);
     // Over plain nothing is verified by it: an agent that has none, and can have none, lacks nothing.
     if (!exists && !central.secure) return [];
     throw error;

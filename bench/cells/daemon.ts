@@ -23,7 +23,7 @@ export async function daemon(installation: Installation, peer: QueuegatePeer, pl
   const started: Program[] = [];
   try {
     const folders = await Promise.all(
-      Array.from({ length: plan.daemons }, (_, i) => enrolDaemon(installation, running, `daemon-${i}`)),
+      Array.from({ length: plan.daemons }, (_, i) => enrollDaemon(installation, running, `daemon-${i}`)),
     );
     const [first] = folders;
     if (first === undefined) throw new Error('no daemon');
@@ -97,7 +97,7 @@ function flags({ name, profile, data }: DaemonFolder): string[] {
   return ['--profile', profile, '--data-folder', data, '--agent-name', name, '--local-api-port', '0'];
 }
 
-async function enrolDaemon(
+async function enrollDaemon(
   installation: Installation,
   { central }: RunningQueuegate,
   name: string,
@@ -109,12 +109,12 @@ async function enrolDaemon(
   };
   await cp(installation.profile, folder.profile, { recursive: true });
   await mkdir(folder.data, { recursive: true });
-  const { line } = (await central.rest('POST', '/enrolment-tokens', {})) as { line: string };
+  const { line } = (await central.rest('POST', '/enrollment-tokens', {})) as { line: string };
   const [, ...words] = line.split(' ');
   const enrolled = spawnSync(process.execPath, [installation.agentCli, ...words, ...flags(folder)], {
     encoding: 'utf8',
   });
-  if (enrolled.status !== 0) throw new Error(`enrolment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
+  if (enrolled.status !== 0) throw new Error(`enrollment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
   return folder;
 }
 

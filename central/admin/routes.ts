@@ -7,7 +7,7 @@ import { authorityRoutes } from './certificates/authority.ts';
 import { parseJsonBodies } from './body.ts';
 import { certificateRoutes } from './certificates/certificates.ts';
 import { backupRoutes } from './backup.ts';
-import { enrolmentRoutes } from './agents/enrollments.ts';
+import { enrollmentRoutes } from './agents/enrollments.ts';
 import { eventRoutes } from './messages/events.ts';
 import { handshakeRoutes } from './agents/handshake-failures.ts';
 import { messageRoutes } from './messages/commands.ts';
@@ -39,7 +39,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       messageRoutes(scope, services);
       eventRoutes(scope, services);
       tokenRoutes(scope, services, access);
-      enrolmentRoutes(scope, services, access);
+      enrollmentRoutes(scope, services, access);
       backupRoutes(scope, services, access);
       authorityRoutes(scope, services, access);
       rotationRoutes(scope, services, access);

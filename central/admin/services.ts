@@ -1,7 +1,7 @@
 // Owns the narrow ports that the administration needs of the rest of Central; the composition root fills them.
 import type { Socket } from 'node:net';
 import type { Actor, Reason } from '../audit.ts';
-import type { EnrolmentTokens } from '../enrollment/tokens.ts';
+import type { EnrollmentTokens } from '../enrollment/tokens.ts';
 import type { Operators } from '../auth/api-tokens.ts';
 import type { FailureFilter, HandshakeFailure } from '../sessions/handshake-failures.ts';
 import type { Metrics } from '../metrics.ts';
@@ -32,7 +32,7 @@ import type { Message } from '../../shared/delivery/message.ts';
 
 export interface AdminServices {
   readonly operators: Operators;
-  readonly enrolmentTokens: EnrolmentTokens;
+  readonly enrollmentTokens: EnrollmentTokens;
   readonly parameters: Pick<
     ParameterService,
     'change' | 'confirm' | 'describe' | 'pending' | 'undo' | 'values' | 'version'
@@ -66,7 +66,7 @@ export interface AdminServices {
   readonly rotation: Pick<Rotation, 'back' | 'forget' | 'prepare' | 'publish' | 'retire' | 'status' | 'switch'>;
   /** Profiles on this host whose truststore could not follow. */
   readonly profileFaults: () => readonly ProfileFault[];
-  /** Where agents enrol, for the line to copy. The port is the one that is bound. */
+  /** Where agents enroll, for the line to copy. The port is the one that is bound. */
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
   readonly store: StorePort;

@@ -1,16 +1,16 @@
-// /tokens (for the API) and /enrolment-tokens (for machines that become agents). A token's text is in the answer that made
+// /tokens (for the API) and /enrollment-tokens (for machines that become agents). A token's text is in the answer that made
 // it and nowhere else.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { HELLO } from '../../shared/wire/messages.ts';
 import {
-  DEFAULT_ENROLMENT_MINUTES,
-  MAX_ENROLMENT_MINUTES,
-  MAX_ENROLMENT_USES,
-  type EnrolmentTokenView,
+  DEFAULT_ENROLLMENT_MINUTES,
+  MAX_ENROLLMENT_MINUTES,
+  MAX_ENROLLMENT_USES,
+  type EnrollmentTokenView,
 } from '../enrollment/tokens.ts';
 import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
-import { enrolmentLine } from '../enrollment/enrollment.ts';
+import { enrollmentLine } from '../enrollment/enrollment.ts';
 import { ADMINISTRATOR, type Access } from './access.ts';
 import { bodyOf } from './checked.ts';
 import { timeOf } from './page.ts';
@@ -29,11 +29,11 @@ const readToken = bodyOf(
 );
 
 const { maxLength, pattern } = HELLO.properties.name;
-const readEnrolmentToken = bodyOf(
+const readEnrollmentToken = bodyOf(
   Type.Object(
     {
-      minutes: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ENROLMENT_MINUTES })),
-      uses: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ENROLMENT_USES })),
+      minutes: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ENROLLMENT_MINUTES })),
+      uses: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ENROLLMENT_USES })),
       agentName: Type.Optional(Type.String({ minLength: 1, maxLength, pattern })),
     },
     { additionalProperties: false },
@@ -44,7 +44,7 @@ const DAY_MS = 86_400_000;
 
 export function tokenRoutes(
   app: FastifyInstance,
-  { operators, enrolmentTokens, authority, advertised, now }: AdminServices,
+  { operators, enrollmentTokens, authority, advertised, now }: AdminServices,
   access: Access,
 ): void {
   app.get('/tokens', ADMINISTRATOR, async () => ({ tokens: (await operators.list()).map(tokenJson) }));
@@ -66,22 +66,22 @@ export function tokenRoutes(
     return await reply.code(204).send();
   });
 
-  app.get('/enrolment-tokens', ADMINISTRATOR, async () => ({
-    enrolmentTokens: (await enrolmentTokens.list()).map(enrolmentTokenJson),
+  app.get('/enrollment-tokens', ADMINISTRATOR, async () => ({
+    enrollmentTokens: (await enrollmentTokens.list()).map(enrollmentTokenJson),
   }));
 
-  app.post('/enrolment-tokens', ADMINISTRATOR, async (request, reply) => {
-    const { minutes = DEFAULT_ENROLMENT_MINUTES, uses = 1, agentName = null } = readEnrolmentToken(request.body);
-    const { token, record } = await enrolmentTokens.create({ minutes, uses, agentName }, access.actorOf(request));
+  app.post('/enrollment-tokens', ADMINISTRATOR, async (request, reply) => {
+    const { minutes = DEFAULT_ENROLLMENT_MINUTES, uses = 1, agentName = null } = readEnrollmentToken(request.body);
+    const { token, record } = await enrollmentTokens.create({ minutes, uses, agentName }, access.actorOf(request));
     const { pin } = authority;
     return await reply
       .code(201)
       .header('cache-control', 'no-store')
-      .send({ ...enrolmentTokenJson(record), token, pin, line: enrolmentLine({ ...advertised(), token, pin }) });
+      .send({ ...enrollmentTokenJson(record), token, pin, line: enrollmentLine({ ...advertised(), token, pin }) });
   });
 
-  app.delete<{ Params: { id: string } }>('/enrolment-tokens/:id', ADMINISTRATOR, async (request, reply) => {
-    await enrolmentTokens.remove(request.params.id, access.actorOf(request));
+  app.delete<{ Params: { id: string } }>('/enrollment-tokens/:id', ADMINISTRATOR, async (request, reply) => {
+    await enrollmentTokens.remove(request.params.id, access.actorOf(request));
     return await reply.code(204).send();
   });
 }
@@ -90,6 +90,6 @@ function tokenJson({ id, name, role, createdAt, createdBy, expiresAt }: ApiToken
   return { id, name, role, createdAt: timeOf(createdAt), createdBy, expiresAt: timeOf(expiresAt) };
 }
 
-function enrolmentTokenJson({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }: EnrolmentTokenView) {
+function enrollmentTokenJson({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }: EnrollmentTokenView) {
   return { id, createdAt: timeOf(createdAt), createdBy, expiresAt: timeOf(expiresAt), uses, maxUses, agentName };
 }

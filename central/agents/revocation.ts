@@ -28,7 +28,7 @@ export interface Revocations {
   /** Removes it from the registry; its certificates are revoked. Errors: agent_unknown. */
   remove(id: string, actor: Actor): Promise<void>;
   /** Why a connection with this client certificate becomes no WebSocket; undefined when nothing is known against it. */
-  atTheDoor(shown: X509Certificate): Promise<CodedError | undefined>;
+  checkClientCertificate(shown: X509Certificate): Promise<CodedError | undefined>;
 }
 
 export function createRevocations({
@@ -64,7 +64,7 @@ export function createRevocations({
       sessions.remove(id);
       await publish();
     },
-    async atTheDoor(shown) {
+    async checkClientCertificate(shown) {
       const revoked = (await certificates.find(thumbprintOf(shown)))?.revoked ?? null;
       return revoked === null ? undefined : pkiFault('certificate_revoked', { reason: revoked.reason });
     },

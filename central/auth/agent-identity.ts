@@ -1,4 +1,4 @@
-// Judges a hello: is it the registered agent, with a certificate that is still good, does it answer this challenge, was it made for this very connection?
+// Checkers a hello: is it the registered agent, with a certificate that is still good, does it answer this challenge, was it made for this very connection?
 // Each rule is one step below, in this order; the first that fails is the refusal. Knows no sockets and writes nothing.
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord } from '../store/store.ts';
@@ -40,7 +40,7 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
 }
 
 /** The step that needs the registry: `byId` is the agent registered under the hello's id, if any; its next key is as good as its current one. */
-export function judgeRegistration(hello: Hello, key: ProvenKey, byId: AgentRecord | undefined): AgentRecord {
+export function validateRegistration(hello: Hello, key: ProvenKey, byId: AgentRecord | undefined): AgentRecord {
   if (byId === undefined) throw refusal('unknown_agent', { id: hello.id });
   if (byId.keyThumbprint !== key.thumbprint && byId.next?.keyThumbprint !== key.thumbprint)
     throw refusal('key_conflict', { id: hello.id });
@@ -67,7 +67,7 @@ export function graceEnd(notAfter: number, graceDays: number): number {
  * The step that looks at the certificate on record of the key that signed: what Central gave is known here, whatever the agent
  * shows in TLS or does not. Null: there is none, and it may come by its key. Throws revoked, certificate_expired, authentication_kind.
  */
-export function judgeCertificate(
+export function validateCertificate(
   agent: AgentRecord,
   key: ProvenKey,
   { authentication, graceDays, now }: CertificateTerms,

@@ -1,4 +1,4 @@
-// Judges the client certificate of an agent (DESIGN section 4): issued by this Central, in date (or the agent's own, expired
+// Checkers the client certificate of an agent (DESIGN section 4): issued by this Central, in date (or the agent's own, expired
 // within the grace), and for the very key that the agent signs its hello with. TLS itself only asks for it: an expired certificate of a stranger would there look like one of ours.
 import type { X509Certificate } from 'node:crypto';
 import { refusal } from '../../shared/wire/refusals.ts';
@@ -25,7 +25,11 @@ export interface ClientTerms {
  * Throws certificate_required or certificate_foreign. `shown` is what the peer presented in this TLS session; a resumed one may
  * show none, and counts as without then.
  */
-export function judgeClientCertificate(mode: ClientAuth, shown: X509Certificate | undefined, terms: ClientTerms): void {
+export function validateClientCertificate(
+  mode: ClientAuth,
+  shown: X509Certificate | undefined,
+  terms: ClientTerms,
+): void {
   if (mode === 'none') return;
   if (shown === undefined) {
     if (mode === 'required') throw refusal('certificate_required', {});

@@ -14,7 +14,7 @@ import { backupCommands } from './commands/backup.ts';
 import { createClient, RestError, type Target } from './client.ts';
 import type { Command, CommandCall } from './command.ts';
 import { cliFault, EXIT_CANCELED, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
-import { enrolmentCommands } from './commands/enrollments.ts';
+import { enrollmentCommands } from './commands/enrollments.ts';
 import { eventCommands } from './commands/events.ts';
 import { handshakeCommands } from './commands/handshake-failures.ts';
 import { parameterCommands } from './commands/parameters.ts';
@@ -29,7 +29,7 @@ const COMMANDS: readonly Command[] = [
   ...statusCommands,
   ...parameterCommands,
   ...agentCommands,
-  ...enrolmentCommands,
+  ...enrollmentCommands,
   ...revocationCommands,
   ...handshakeCommands,
   ...eventCommands,

@@ -1,19 +1,19 @@
 // Owns machines that ask to become agents without a token (policy approve): what waits, its bounds, and the administrator's word.
 // He compares the thumbprint of the key with the one that the machine printed; nothing else of the request is proven.
-import { pinOf, type EnrolByAsking, type Enrolled, type EnrolmentPending } from '../../shared/wire/enrollment.ts';
+import { pinOf, type EnrollByAsking, type Enrolled, type EnrollmentPending } from '../../shared/wire/enrollment.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import type {
-  AskedEnrolment,
+  AskedEnrollment,
   AskedLimits,
   Asking,
   AskedState,
-  EnrolmentStore,
+  EnrollmentStore,
   PendingBlock,
 } from '../store/enrollment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import { readRequest, type ReadRequest } from '../pki/x509/csr.ts';
-import type { EnrolmentConnection } from './enrollment.ts';
+import type { EnrollmentConnection } from './enrollment.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { Grants } from './credentials.ts';
 
@@ -37,7 +37,7 @@ export const MIN_PREFIX = 8;
 
 export interface ApprovalsOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
-  readonly enrolments: EnrolmentStore;
+  readonly enrollments: EnrollmentStore;
   readonly audit: AuditStore;
   readonly grants: Grants;
   /** What shares one bound with an address (central/auth/address-rules.ts). */
@@ -56,17 +56,21 @@ export interface PendingCounts {
 }
 
 export interface Approvals {
-  /** Errors: enrolment_request_bad, enrolment_rejected, enrolments_full, enrolments_full_of_address. */
-  ask(request: EnrolByAsking, csr: ReadRequest, connection: EnrolmentConnection): Promise<Enrolled | EnrolmentPending>;
+  /** Errors: enrollment_request_bad, enrollment_rejected, enrollments_full, enrollments_full_of_address. */
+  ask(
+    request: EnrollByAsking,
+    csr: ReadRequest,
+    connection: EnrollmentConnection,
+  ): Promise<Enrolled | EnrollmentPending>;
   list(page: {
     readonly state: AskedState;
     readonly after?: string | undefined;
     readonly limit: number;
-  }): Promise<AskedEnrolment[]>;
-  /** `thumbprint`: the whole, or the beginning of the only one that begins so. Errors: enrolment_not_asked, enrolment_ambiguous, those of EnrolmentStore.accept. */
+  }): Promise<AskedEnrollment[]>;
+  /** `thumbprint`: the whole, or the beginning of the only one that begins so. Errors: enrollment_not_asked, enrollment_ambiguous, those of EnrollmentStore.accept. */
   accept(thumbprint: string, actor: Actor, reason: Reason): Promise<AgentRecord>;
-  /** Errors: enrolment_not_asked, enrolment_ambiguous. */
-  reject(thumbprint: string, actor: Actor, reason: Reason): Promise<AskedEnrolment>;
+  /** Errors: enrollment_not_asked, enrollment_ambiguous. */
+  reject(thumbprint: string, actor: Actor, reason: Reason): Promise<AskedEnrollment>;
   /** How many wait, how many may, and from where the most come. */
   counts(): Promise<PendingCounts>;
   /** Forgets what is old, and counts the rest. */
@@ -75,7 +79,7 @@ export interface Approvals {
 
 export function createApprovals({
   agents,
-  enrolments,
+  enrollments,
   audit,
   grants,
   blockOf,
@@ -90,28 +94,28 @@ export function createApprovals({
   });
 
   async function measure(): Promise<void> {
-    await enrolments.forgetAsked(limits());
-    onPending(await enrolments.countPending());
+    await enrollments.forgetAsked(limits());
+    onPending(await enrollments.countPending());
   }
 
-  async function find(thumbprint: string, state: AskedState | undefined): Promise<AskedEnrolment> {
+  async function find(thumbprint: string, state: AskedState | undefined): Promise<AskedEnrollment> {
     const prefix = thumbprint
       .toLowerCase()
       .replace(/^sha-?256:/, '')
       .replaceAll(/[:\s]/g, '');
     if (!new RegExp(`^[0-9a-f]{${MIN_PREFIX},64}$`).test(prefix))
-      throw pkiFault('enrolment_thumbprint_bad', { found: thumbprint.slice(0, 80), least: MIN_PREFIX });
-    const [one, other] = await enrolments.asked({ prefix, limit: 2, ...(state === undefined ? {} : { state }) });
-    if (one === undefined) throw storeFault('enrolment_not_asked', { found: prefix });
-    if (other !== undefined) throw pkiFault('enrolment_ambiguous', { found: prefix });
+      throw pkiFault('enrollment_thumbprint_bad', { found: thumbprint.slice(0, 80), least: MIN_PREFIX });
+    const [one, other] = await enrollments.asked({ prefix, limit: 2, ...(state === undefined ? {} : { state }) });
+    if (one === undefined) throw storeFault('enrollment_not_asked', { found: prefix });
+    if (other !== undefined) throw pkiFault('enrollment_ambiguous', { found: prefix });
     return one;
   }
 
   /** Notes what a machine asks; the same again within a moment costs a read, since a stranger may repeat it without end. */
-  async function note(asking: Asking): Promise<AskedEnrolment> {
+  async function note(asking: Asking): Promise<AskedEnrollment> {
     const at = now();
     const { pendingBefore, rejectedBefore, acceptedBefore } = limits();
-    const [known] = await enrolments.asked({ prefix: asking.keyThumbprint, limit: 1 });
+    const [known] = await enrollments.asked({ prefix: asking.keyThumbprint, limit: 1 });
     const undecided =
       known?.state === 'pending' || (known?.state === 'rejected' && (known.decidedAt ?? 0) >= rejectedBefore);
     if (
@@ -131,8 +135,8 @@ export function createApprovals({
       mostOfBlock: MAX_PENDING_OF_BLOCK,
       silentBefore: at - SILENT_MS,
     };
-    const asked = await enrolments.ask(asking, bounds, at);
-    onPending(await enrolments.countPending());
+    const asked = await enrollments.ask(asking, bounds, at);
+    onPending(await enrollments.countPending());
     return asked;
   }
 
@@ -141,11 +145,11 @@ export function createApprovals({
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       // Signed with the key: whoever saw the request pass cannot put another name beside it.
       if (csr.name?.toLowerCase() !== request.name.toLowerCase())
-        throw pkiFault('enrolment_request_bad', {
+        throw pkiFault('enrollment_request_bad', {
           found: `/name is "${request.name}", and the certificate request is for "${csr.name ?? 'nobody'}"`,
         });
       if (csr.id !== request.id)
-        throw pkiFault('enrolment_request_bad', {
+        throw pkiFault('enrollment_request_bad', {
           found: `/id is "${request.id ?? 'missing'}", and the certificate request is for "${csr.id ?? 'none'}"`,
         });
       const block = blockOf(address);
@@ -160,7 +164,7 @@ export function createApprovals({
         transport: over,
       });
       if (asked.state === 'rejected')
-        throw pkiFault('enrolment_rejected', {
+        throw pkiFault('enrollment_rejected', {
           who: asked.decidedBy ?? 'an administrator',
           comment: asked.comment === null ? '' : ` (${asked.comment})`,
         });
@@ -169,11 +173,11 @@ export function createApprovals({
       // What was accepted is given once: whoever repeats a request that he saw pass does not make Central sign anew each time.
       if (asked.certificate !== null) return await grants.again(agent, asked.certificate);
       const { certificate, answer } = await grants.grant(agent, csr.publicKey);
-      await enrolments.keepCertificate(keyThumbprint, answer.certificate);
+      await enrollments.keepCertificate(keyThumbprint, answer.certificate);
       await audit.append(
         auditEntry(
           { who: `accepted by ${asked.decidedBy ?? ''}`, from: address },
-          'agent.enrol',
+          'agent.enroll',
           { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
           now(),
         ),
@@ -183,20 +187,20 @@ export function createApprovals({
 
     async list({ state, after, limit }) {
       await measure();
-      return await enrolments.asked({ state, limit, ...(after === undefined ? {} : { after }) });
+      return await enrollments.asked({ state, limit, ...(after === undefined ? {} : { after }) });
     },
 
     async accept(thumbprint, actor, reason) {
       const asked = await find(thumbprint, undefined);
       const { keyThumbprint, name, id, csr, address } = asked;
       const { spki } = readRequest(csr);
-      const agent = await enrolments.accept(
+      const agent = await enrollments.accept(
         csr,
         { id: id ?? keyThumbprint, name, publicKey: spki.toString('base64'), keyThumbprint, now: now() },
         actor.who,
       );
       await audit.append(
-        auditEntry(actor, 'enrolment.accept', { id: agent.id, name, keyThumbprint, address }, now(), reason),
+        auditEntry(actor, 'enrollment.accept', { id: agent.id, name, keyThumbprint, address }, now(), reason),
       );
       await measure();
       return agent;
@@ -204,11 +208,11 @@ export function createApprovals({
 
     async reject(thumbprint, actor, reason) {
       const asked = await find(thumbprint, 'pending');
-      await enrolments.reject(asked.keyThumbprint, actor.who, reason.comment ?? null, now());
+      await enrollments.reject(asked.keyThumbprint, actor.who, reason.comment ?? null, now());
       await audit.append(
         auditEntry(
           actor,
-          'enrolment.reject',
+          'enrollment.reject',
           { name: asked.name, keyThumbprint: asked.keyThumbprint, address: asked.address },
           now(),
           reason,
@@ -220,9 +224,9 @@ export function createApprovals({
 
     async counts() {
       return {
-        pending: await enrolments.countPending(),
+        pending: await enrollments.countPending(),
         most: MAX_PENDING,
-        blocks: await enrolments.pendingBlocks(SHOWN_BLOCKS),
+        blocks: await enrollments.pendingBlocks(SHOWN_BLOCKS),
       };
     },
 

@@ -2,94 +2,94 @@
 // tokens themselves belong to central/enrollment/tokens.ts, the agents to the store. What comes without a token goes on to
 // approvals.ts, a rescue to recovery.ts.
 import { isCoded } from '../../shared/errors.ts';
-import { misfit } from '../../shared/wire/json-schema.ts';
+import { validate } from '../../shared/wire/json-schema.ts';
 import {
   answerMac,
-  ENROL_BY_ASKING,
-  ENROL_BY_RESCUE,
-  ENROL_WITH_PROOF,
-  ENROL_WITH_TOKEN,
+  ENROLL_BY_ASKING,
+  ENROLL_BY_RESCUE,
+  ENROLL_WITH_PROOF,
+  ENROLL_WITH_TOKEN,
   pinOf,
   requestMac,
   sameMac,
   type Enrolled,
-  type EnrolmentPending,
-  type EnrolRequest,
-  type EnrolWithProof,
-  type EnrolWithToken,
+  type EnrollmentPending,
+  type EnrollRequest,
+  type EnrollWithProof,
+  type EnrollWithToken,
 } from '../../shared/wire/enrollment.ts';
 import { auditEntry } from '../audit.ts';
 import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
-import type { AgentStore, AuditStore, EnrolmentTokenRecord } from '../store/store.ts';
+import type { AgentStore, AuditStore, EnrollmentTokenRecord } from '../store/store.ts';
 import type { Approvals } from './approvals.ts';
 import { readRequest, requestDer } from '../pki/x509/csr.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { Grants } from './credentials.ts';
 import type { Rescues } from './recovery.ts';
 
-/** What enrolment asks of the tokens. */
-export interface EnrolmentTokenPort {
+/** What enrollment asks of the tokens. */
+export interface EnrollmentTokenPort {
   /** The token's record when the text is a token and its secret is right. */
-  verify(token: string): Promise<EnrolmentTokenRecord | undefined>;
-  get(id: string): Promise<EnrolmentTokenRecord | undefined>;
+  verify(token: string): Promise<EnrollmentTokenRecord | undefined>;
+  get(id: string): Promise<EnrollmentTokenRecord | undefined>;
   /** Makes a token useless that was seen where it must not be. */
   withdraw(id: string, reason: string): Promise<void>;
 }
 
-export type EnrolmentPolicy = 'token' | 'approve' | 'closed';
+export type EnrollmentPolicy = 'token' | 'approve' | 'closed';
 
-export interface EnrolmentOptions {
+export interface EnrollmentOptions {
   readonly agents: Pick<AgentStore, 'register'>;
   readonly audit: AuditStore;
-  readonly tokens: EnrolmentTokenPort;
+  readonly tokens: EnrollmentTokenPort;
   readonly grants: Grants;
   readonly approvals: Pick<Approvals, 'ask'>;
   readonly rescues: Pick<Rescues, 'rescue'>;
   /** What comes of a wrong token or proof before it is answered. */
   readonly attempts: WrongAttempts;
-  /** The live parameter `agents.enrolment`. */
-  readonly policy: () => EnrolmentPolicy;
+  /** The live parameter `agents.enrollment`. */
+  readonly policy: () => EnrollmentPolicy;
   readonly now: () => number;
 }
 
-export interface EnrolmentConnection {
+export interface EnrollmentConnection {
   readonly over: 'ws' | 'wss';
   readonly address: string;
   /** TLS ends here and at the agent: what it was shown is what Central shows. */
   readonly direct: boolean;
 }
 
-export interface Enrolment {
+export interface Enrollment {
   /**
    * Registers the agent that sent `body` and answers what it has to keep; or that an administrator has to accept it.
-   * Errors: too_many_attempts, enrolment_closed, enrolment_request_bad, enrolment_refused, enrolment_token_in_the_clear, enrolment_token_needed,
+   * Errors: too_many_attempts, enrollment_closed, enrollment_request_bad, enrollment_refused, enrollment_token_in_the_clear, enrollment_token_needed,
    * csr_unreadable, csr_signature, csr_key_type, those of AgentStore.register, of Approvals.ask and of Rescues.rescue.
    */
-  enrol(body: unknown, connection: EnrolmentConnection): Promise<Enrolled | EnrolmentPending>;
+  enroll(body: unknown, connection: EnrollmentConnection): Promise<Enrolled | EnrollmentPending>;
 }
 
-export function createEnrolment(options: EnrolmentOptions): Enrolment {
+export function createEnrollment(options: EnrollmentOptions): Enrollment {
   const { agents, audit, tokens, grants, approvals, rescues, attempts, policy, now } = options;
 
   /** One answer for whatever is wrong with a token, so that it tells nothing about the tokens there are. */
   async function refuse(address: string): Promise<never> {
     await attempts.slow({ secret: 'enrollment-token', address });
-    throw pkiFault('enrolment_refused', {});
+    throw pkiFault('enrollment_refused', {});
   }
 
   /** The token behind the request, its key for proofs, and whether the answer has to be proven. */
   async function tokenOf(
-    request: EnrolWithToken | EnrolWithProof,
-    { over, address }: EnrolmentConnection,
-  ): Promise<EnrolmentTokenRecord> {
+    request: EnrollWithToken | EnrollWithProof,
+    { over, address }: EnrollmentConnection,
+  ): Promise<EnrollmentTokenRecord> {
     if ('token' in request) {
       const record = await tokens.verify(request.token);
       if (over === 'ws') {
         // Whoever listened has it now.
         if (record !== undefined) await tokens.withdraw(record.id, 'it crossed an unencrypted line');
         else await attempts.slow({ secret: 'enrollment-token', address });
-        throw pkiFault('enrolment_token_in_the_clear', {});
+        throw pkiFault('enrollment_token_in_the_clear', {});
       }
       return record ?? (await refuse(address));
     }
@@ -117,25 +117,25 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
   }
 
   return {
-    async enrol(body, connection) {
+    async enroll(body, connection) {
       const { over, address } = connection;
-      const enrolment = policy();
+      const enrollment = policy();
       // A rescue brings no new agent, and an administrator made its code.
-      if (enrolment === 'closed' && !isRescue(body)) throw pkiFault('enrolment_closed', {});
+      if (enrollment === 'closed' && !isRescue(body)) throw pkiFault('enrollment_closed', {});
       const request = readBody(body);
       const asks = !('token' in request || 'tokenId' in request || 'rescue' in request);
-      if (asks && enrolment !== 'approve') throw pkiFault('enrolment_token_needed', {});
+      if (asks && enrollment !== 'approve') throw pkiFault('enrollment_token_needed', {});
       // Nothing is computed with the certificate request before its sender has shown that they may send one.
       if ('rescue' in request) return await rescues.rescue(request, requestDer(request.csr), connection);
       const forName = request.name.toLowerCase();
       if (!('token' in request || 'tokenId' in request)) {
-        if (forName === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name: request.name });
+        if (forName === CENTRAL_AGENT_NAME) throw pkiFault('enrollment_name_reserved', { name: request.name });
         return await approvals.ask(request, readRequest(request.csr), connection);
       }
       const token = await tokenOf(request, connection);
       if (token.agentName !== null && token.agentName.toLowerCase() !== forName) return await refuse(address);
       if (forName === CENTRAL_AGENT_NAME && token.agentName === null)
-        throw pkiFault('enrolment_name_reserved', { name: request.name });
+        throw pkiFault('enrollment_name_reserved', { name: request.name });
 
       const csr = readRequest(request.csr);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
@@ -155,8 +155,8 @@ export function createEnrolment(options: EnrolmentOptions): Enrolment {
       const { certificate, answer } = await grants.grant(agent, csr.publicKey);
       await audit.append(
         auditEntry(
-          { who: `enrolment token ${token.id}`, from: address },
-          'agent.enrol',
+          { who: `enrollment token ${token.id}`, from: address },
+          'agent.enroll',
           { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
           now(),
         ),
@@ -172,27 +172,27 @@ function isRescue(body: unknown): boolean {
   return typeof body === 'object' && body !== null && 'rescue' in body;
 }
 
-function readBody(body: unknown): EnrolRequest {
-  const found = misfit(schemaOf(body), body);
-  if (found !== undefined) throw pkiFault('enrolment_request_bad', { found });
-  // `misfit` has just shown it to be the one that its members tell.
-  return body as EnrolRequest;
+function readBody(body: unknown): EnrollRequest {
+  const found = validate(schemaOf(body), body);
+  if (found !== undefined) throw pkiFault('enrollment_request_bad', { found });
+  // `validate` has just shown it to be the one that its members tell.
+  return body as EnrollRequest;
 }
 
 function schemaOf(body: unknown) {
-  if (typeof body !== 'object' || body === null) return ENROL_WITH_TOKEN;
-  if (isRescue(body)) return ENROL_BY_RESCUE;
-  if ('token' in body) return ENROL_WITH_TOKEN;
-  return 'tokenId' in body || 'mac' in body ? ENROL_WITH_PROOF : ENROL_BY_ASKING;
+  if (typeof body !== 'object' || body === null) return ENROLL_WITH_TOKEN;
+  if (isRescue(body)) return ENROLL_BY_RESCUE;
+  if ('token' in body) return ENROLL_WITH_TOKEN;
+  return 'tokenId' in body || 'mac' in body ? ENROLL_WITH_PROOF : ENROLL_BY_ASKING;
 }
 
 /** The line that an administrator copies to the agent's machine. */
-export function enrolmentLine(line: {
+export function enrollmentLine(line: {
   readonly host: string;
   readonly port: number;
   readonly token: string;
   readonly pin: string;
 }): string {
   const host = line.host.includes(':') && !line.host.startsWith('[') ? `[${line.host}]` : line.host;
-  return `queue-agent enrol https://${host}:${line.port} --token ${line.token} --pin ${line.pin}`;
+  return `queue-agent enroll https://${host}:${line.port} --token ${line.token} --pin ${line.pin}`;
 }

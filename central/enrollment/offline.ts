@@ -2,30 +2,30 @@
 // identity needs: the agent's certificate, what vouches for it, what to trust, and the certificate of Central's signing key.
 import type { X509Certificate } from 'node:crypto';
 import { pinOf } from '../../shared/wire/enrollment.ts';
-import { misfit } from '../../shared/wire/json-schema.ts';
+import { validate } from '../../shared/wire/json-schema.ts';
 import { HELLO } from '../../shared/wire/messages.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
-import type { EnrolmentStore } from '../store/enrollment-store.ts';
+import type { EnrollmentStore } from '../store/enrollment-store.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
 import type { Authority } from '../pki/authority/authority.ts';
 import { chainPem, thumbprintOf } from '../pki/x509/certificate.ts';
 import { readRequest } from '../pki/x509/csr.ts';
-import type { EnrolmentPolicy } from './enrollment.ts';
+import type { EnrollmentPolicy } from './enrollment.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { Grants } from './credentials.ts';
 import type { SigningCertificate } from '../pki/authority/signing-key.ts';
 
 export interface IssuingOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
-  readonly enrolments: Pick<EnrolmentStore, 'admit'>;
+  readonly enrollments: Pick<EnrollmentStore, 'admit'>;
   readonly audit: AuditStore;
   readonly grants: Grants;
   readonly authority: Pick<Authority, 'chainOf'>;
   readonly trust: Pick<TrustBundle, 'certificates'>;
   readonly signing: Pick<SigningCertificate, 'chain'>;
-  readonly policy: () => EnrolmentPolicy;
+  readonly policy: () => EnrollmentPolicy;
   readonly now: () => number;
 }
 
@@ -45,13 +45,13 @@ export interface Issued {
 }
 
 export interface Issuing {
-  /** Errors: enrolment_closed, enrolment_name_reserved, issue_name_missing, csr_unreadable, csr_signature, csr_key_type, those of EnrolmentStore.admit. */
+  /** Errors: enrollment_closed, enrollment_name_reserved, issue_name_missing, csr_unreadable, csr_signature, csr_key_type, those of EnrollmentStore.admit. */
   issue(order: IssueOrder, actor: Actor, reason: Reason): Promise<Issued>;
 }
 
 export function createIssuing({
   agents,
-  enrolments,
+  enrollments,
   audit,
   grants,
   authority,
@@ -66,12 +66,12 @@ export function createIssuing({
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const known = await agents.findByKey(keyThumbprint);
       // One that is there already gets another certificate; that makes nobody an agent.
-      if (known === undefined && policy() === 'closed') throw pkiFault('enrolment_closed', {});
+      if (known === undefined && policy() === 'closed') throw pkiFault('enrollment_closed', {});
       const name = order.name ?? known?.name ?? csr.name;
-      if (name === undefined || misfit(HELLO.properties.name, name) !== undefined)
+      if (name === undefined || validate(HELLO.properties.name, name) !== undefined)
         throw pkiFault('issue_name_missing', { found: name ?? 'none' });
-      if (name.toLowerCase() === CENTRAL_AGENT_NAME) throw pkiFault('enrolment_name_reserved', { name });
-      const agent = await enrolments.admit(
+      if (name.toLowerCase() === CENTRAL_AGENT_NAME) throw pkiFault('enrollment_name_reserved', { name });
+      const agent = await enrollments.admit(
         {
           id: order.id ?? known?.id ?? csr.id ?? keyThumbprint,
           name,

@@ -1,14 +1,14 @@
 // Owns rescue codes: made by an administrator for one agent, typed on its machine, good once. The agent keeps id, name and
 // messages, and gets another key. How code and proof look is shared/wire/recovery.ts.
-import { answerMac, pinOf, sameMac, type Enrolled, type EnrolByRescue } from '../../shared/wire/enrollment.ts';
+import { answerMac, pinOf, sameMac, type Enrolled, type EnrollByRescue } from '../../shared/wire/enrollment.ts';
 import { makeRescueCode, readRescueCode, rescueKey, rescueMac } from '../../shared/wire/recovery.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import type { WrongAttempts } from '../auth/wrong-attempts.ts';
-import type { EnrolmentStore, RescueCode } from '../store/enrollment-store.ts';
+import type { EnrollmentStore, RescueCode } from '../store/enrollment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
 import { readRequest } from '../pki/x509/csr.ts';
-import type { EnrolmentConnection } from './enrollment.ts';
+import type { EnrollmentConnection } from './enrollment.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { Grants } from './credentials.ts';
 
@@ -19,7 +19,7 @@ const HOUR_MS = 3_600_000;
 
 export interface RescuesOptions {
   readonly agents: Pick<AgentStore, 'findByName' | 'get'>;
-  readonly enrolments: Pick<EnrolmentStore, 'getRescue' | 'putRescue' | 'rescue'>;
+  readonly enrollments: Pick<EnrollmentStore, 'getRescue' | 'putRescue' | 'rescue'>;
   readonly audit: AuditStore;
   readonly grants: Grants;
   /** What comes of a wrong code before it is answered. */
@@ -45,12 +45,12 @@ export interface Rescues {
    * `csrDer`: of the request, not read yet. Errors: rescue_refused, too_many_attempts, rescue_other_certificate, rescue_used,
    * rescue_expired, agent_key_known, agent_key_revoked, those of readRequest.
    */
-  rescue(request: EnrolByRescue, csrDer: Buffer, connection: EnrolmentConnection): Promise<Enrolled>;
+  rescue(request: EnrollByRescue, csrDer: Buffer, connection: EnrollmentConnection): Promise<Enrolled>;
 }
 
 export function createRescues({
   agents,
-  enrolments,
+  enrollments,
   audit,
   grants,
   attempts,
@@ -64,7 +64,7 @@ export function createRescues({
       if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
       const code = makeRescueCode();
       const expiresAt = now() + hours * HOUR_MS;
-      await enrolments.putRescue(agentId, {
+      await enrollments.putRescue(agentId, {
         hash: rescueKey(readRescueCode(code) ?? '').toString('hex'),
         createdAt: now(),
         createdBy: actor.who,
@@ -79,7 +79,7 @@ export function createRescues({
     async rescue(request, csrDer, { over, address, direct }) {
       const agent = await (request.id === undefined ? agents.findByName(request.name) : agents.get(request.id));
       // An unknown agent and one without a code cost the same look-ups and the same HMAC as a known one.
-      const code = await enrolments.getRescue(agent?.id ?? '');
+      const code = await enrollments.getRescue(agent?.id ?? '');
       const key = Buffer.from(code?.hash ?? '00'.repeat(32), 'hex');
       const proven = sameMac(
         rescueMac(key, { name: request.name, id: request.id, pin: request.pin, csrDer }),
@@ -96,7 +96,7 @@ export function createRescues({
       const csr = readRequest(csrDer);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const reason = `rescued from ${address}: it has another key`;
-      const rescued = await enrolments.rescue({
+      const rescued = await enrollments.rescue({
         agentId: agent.id,
         hash: code.hash,
         publicKey: csr.spki.toString('base64'),

@@ -1,28 +1,28 @@
 // Owns the tokens with which machines become agents: made, listed, removed, recognized. Using one up is the store's, in the
 // same transaction that registers the agent; the proofs of plain lines are in shared/wire/enrollment.ts.
-import { readEnrolmentToken } from '../../shared/wire/enrollment.ts';
+import { readEnrollmentToken } from '../../shared/wire/enrollment.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AuditStore, EnrolmentTokenRecord, TokenStore } from '../store/store.ts';
+import type { AuditStore, EnrollmentTokenRecord, TokenStore } from '../store/store.ts';
 import { isSecret, makeSecret } from '../auth/secrets.ts';
 
 /** Long enough to walk to the machine, too short to lie about in a mailbox. */
-export const DEFAULT_ENROLMENT_MINUTES = 30;
+export const DEFAULT_ENROLLMENT_MINUTES = 30;
 /** A week: for a roll-out by parcel. */
-export const MAX_ENROLMENT_MINUTES = 7 * 24 * 60;
-export const MAX_ENROLMENT_USES = 10_000;
+export const MAX_ENROLLMENT_MINUTES = 7 * 24 * 60;
+export const MAX_ENROLLMENT_USES = 10_000;
 
-export interface EnrolmentTokensOptions {
+export interface EnrollmentTokensOptions {
   readonly tokens: Pick<
     TokenStore,
-    'addEnrolmentToken' | 'getEnrolmentToken' | 'listEnrolmentTokens' | 'removeEnrolmentToken'
+    'addEnrollmentToken' | 'getEnrollmentToken' | 'listEnrollmentTokens' | 'removeEnrollmentToken'
   >;
   readonly audit: AuditStore;
   readonly now: () => number;
 }
 
-export interface NewEnrolmentToken {
+export interface NewEnrollmentToken {
   readonly minutes: number;
   /** How many machines may use it. */
   readonly uses: number;
@@ -30,24 +30,24 @@ export interface NewEnrolmentToken {
   readonly agentName: string | null;
 }
 
-export type EnrolmentTokenView = Omit<EnrolmentTokenRecord, 'hash'>;
+export type EnrollmentTokenView = Omit<EnrollmentTokenRecord, 'hash'>;
 
-export interface EnrolmentTokens {
+export interface EnrollmentTokens {
   /** Makes a token; its text is in this answer only. Errors: agent_name_reserved. */
   create(
-    order: NewEnrolmentToken,
+    order: NewEnrollmentToken,
     actor: Actor,
-  ): Promise<{ readonly token: string; readonly record: EnrolmentTokenView }>;
-  list(): Promise<EnrolmentTokenView[]>;
+  ): Promise<{ readonly token: string; readonly record: EnrollmentTokenView }>;
+  list(): Promise<EnrollmentTokenView[]>;
   /** Errors: token_unknown. */
   remove(id: string, actor: Actor): Promise<void>;
   /** The record behind a token whose secret is right. Uses and expiry are judged when it is used up. */
-  verify(token: string): Promise<EnrolmentTokenRecord | undefined>;
-  get(id: string): Promise<EnrolmentTokenRecord | undefined>;
+  verify(token: string): Promise<EnrollmentTokenRecord | undefined>;
+  get(id: string): Promise<EnrollmentTokenRecord | undefined>;
   withdraw(id: string, reason: string): Promise<void>;
 }
 
-export function createEnrolmentTokens({ tokens, audit, now }: EnrolmentTokensOptions): EnrolmentTokens {
+export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensOptions): EnrollmentTokens {
   return {
     async create({ minutes, uses, agentName }, actor) {
       // With it somebody else's agent would be Central's own.
@@ -66,11 +66,11 @@ export function createEnrolmentTokens({ tokens, audit, now }: EnrolmentTokensOpt
         maxUses: uses,
         agentName,
       };
-      await tokens.addEnrolmentToken({ ...record, hash });
+      await tokens.addEnrollmentToken({ ...record, hash });
       await audit.append(
         auditEntry(
           actor,
-          'enrolment-token.create',
+          'enrollment-token.create',
           { id, expiresAt: record.expiresAt, maxUses: uses, agentName },
           now(),
         ),
@@ -78,7 +78,7 @@ export function createEnrolmentTokens({ tokens, audit, now }: EnrolmentTokensOpt
       return { token, record };
     },
     async list() {
-      return (await tokens.listEnrolmentTokens()).map(
+      return (await tokens.listEnrollmentTokens()).map(
         ({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }) => ({
           id,
           createdAt,
@@ -91,21 +91,21 @@ export function createEnrolmentTokens({ tokens, audit, now }: EnrolmentTokensOpt
       );
     },
     async remove(id, actor) {
-      await tokens.removeEnrolmentToken(id);
-      await audit.append(auditEntry(actor, 'enrolment-token.remove', { id }, now()));
+      await tokens.removeEnrollmentToken(id);
+      await audit.append(auditEntry(actor, 'enrollment-token.remove', { id }, now()));
     },
     async verify(token) {
-      const parts = readEnrolmentToken(token);
+      const parts = readEnrollmentToken(token);
       if (parts === undefined) return undefined;
-      const record = await tokens.getEnrolmentToken(parts.id);
+      const record = await tokens.getEnrollmentToken(parts.id);
       return isSecret(parts.secret, record?.hash) ? record : undefined;
     },
     async get(id) {
-      return await tokens.getEnrolmentToken(id);
+      return await tokens.getEnrollmentToken(id);
     },
     async withdraw(id, reason) {
-      await tokens.removeEnrolmentToken(id);
-      await audit.append(auditEntry(CENTRAL, 'enrolment-token.withdraw', { id, reason }, now()));
+      await tokens.removeEnrollmentToken(id);
+      await audit.append(auditEntry(CENTRAL, 'enrollment-token.withdraw', { id, reason }, now()));
     },
   };
 }

@@ -1,4 +1,4 @@
-// Owns what the plain and the secure listener offer: the agents' WebSocket, enrolment, and a word for whoever else knocks.
+// Owns what the plain and the secure listener offer: the agents' WebSocket, enrollment, and a word for whoever else knocks.
 // Both are the same routes on two Fastify instances; which one it is tells `listener`.
 import type { X509Certificate } from 'node:crypto';
 import type { Server, ServerResponse } from 'node:http';
@@ -7,7 +7,7 @@ import fastifyWebsocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
-import { AGENT_PATH, ENROL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
+import { AGENT_PATH, ENROLL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import type { Handshake } from '../sessions/handshake.ts';
 import { isUnknown, originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
 import type { Connections } from './accept/connections.ts';
@@ -18,9 +18,9 @@ import { sendError } from './problem.ts';
 import type { RequestGate } from './limits/request-gate.ts';
 import { revocationRoutes, type RevocationListsPort } from './revocation-routes.ts';
 
-export interface EnrolmentPort {
+export interface EnrollmentPort {
   /** Its answer; one that has `retryAfterSeconds` says that nothing is decided yet. */
-  enrol(
+  enroll(
     body: unknown,
     connection: { readonly over: 'ws' | 'wss'; readonly address: string; readonly direct: boolean },
   ): Promise<object>;
@@ -30,17 +30,17 @@ export interface AgentSocketOptions {
   readonly listener: 'plain' | 'secure';
   readonly central: string;
   readonly handshake: Handshake;
-  readonly enrolment: EnrolmentPort;
+  readonly enrollment: EnrollmentPort;
   readonly revocationLists: RevocationListsPort;
   /** What is known against a client certificate; such a connection becomes no WebSocket. */
-  readonly atTheDoor: (shown: X509Certificate) => Promise<CodedError | undefined>;
+  readonly checkClientCertificate: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
   readonly server: Server;
   readonly gate?: RequestGate;
   readonly connections: Pick<Connections, 'acceptedAt' | 'announced' | 'settle' | 'upgraded'>;
   readonly onUnexpected: (error: unknown, url: string) => void;
-  /** Somebody was sent away: no agent, or no enrolment. */
+  /** Somebody was sent away: no agent, or no enrollment. */
   readonly onFailure: (fault: CodedError, address: string) => void;
 }
 
@@ -48,7 +48,7 @@ export interface AgentSocketOptions {
 const CLOSE_GRACE_MS = 2_000;
 /** RFC 6455 section 4.1: 16 bytes in base64. */
 const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/;
-/** An enrolment request is a CSR and a token. */
+/** An enrollment request is a CSR and a token. */
 const MAX_BODY_BYTES = 32 * 1024;
 
 /**
@@ -121,7 +121,7 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
       // Only where websocket.secure.clientAuth asks for one; a resumed session shows none, and is judged at the hello.
       const { socket } = request.raw;
       const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
-      const fault = shown === undefined ? undefined : await options.atTheDoor(shown);
+      const fault = shown === undefined ? undefined : await options.checkClientCertificate(shown);
       return fault === undefined ? undefined : refuse(fault);
     },
     handler: (_request, reply) => reply.code(426).send(),
@@ -140,10 +140,10 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     },
   });
 
-  app.post(ENROL_PATH, async (request, reply) => {
+  app.post(ENROLL_PATH, async (request, reply) => {
     const from = origin(request);
     try {
-      const answer = await options.enrolment.enrol(request.body, {
+      const answer = await options.enrollment.enroll(request.body, {
         over: from.scheme,
         address: from.address,
         direct: listener === 'secure' && !from.proxied,

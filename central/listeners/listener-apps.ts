@@ -8,7 +8,7 @@ import type { CodedError } from '../../shared/errors.ts';
 import type { Handshake } from '../sessions/handshake.ts';
 import { originOf, type AddressSet } from '../auth/address-rules.ts';
 import { Places } from '../auth/places.ts';
-import { createAgentSocketApp, type EnrolmentPort } from './agent-socket.ts';
+import { createAgentSocketApp, type EnrollmentPort } from './agent-socket.ts';
 import { Connections } from './accept/connections.ts';
 import { createHttpServer } from './http.ts';
 import { RequestGate } from './limits/request-gate.ts';
@@ -28,10 +28,10 @@ export interface ListenerAppsOptions {
   readonly central: string;
   readonly credentials: Credentials;
   readonly handshake: Handshake;
-  readonly enrolment: EnrolmentPort;
+  readonly enrollment: EnrollmentPort;
   readonly revocationLists: RevocationListsPort;
   /** What is known against a client certificate. */
-  readonly atTheDoor: (shown: X509Certificate) => Promise<CodedError | undefined>;
+  readonly checkClientCertificate: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
   /** Does the secure listener ask for client certificates? */
@@ -42,7 +42,7 @@ export interface ListenerAppsOptions {
   readonly admin: (listener: 'https' | 'http', server: Server, gate: RequestGate) => Promise<FastifyInstance>;
   /** How many connections may be on the way to their welcome; also on each of the agents' ports before they are WebSockets. */
   readonly maxHandshakes: () => number;
-  /** A connection or an enrolment came to nothing. */
+  /** A connection or an enrollment came to nothing. */
   readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
   readonly onUnexpected: (error: unknown, url: string) => void;
 }

@@ -15,8 +15,8 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   store_failed: 30,
   store_reserve: 60,
   enrollments_per_day: 3_600,
-  enrolments_full: 300,
-  enrolments_full_of_address: 300,
+  enrollments_full: 300,
+  enrollments_full_of_address: 300,
 };
 
 const PROBLEM_TYPE = 'application/problem+json';

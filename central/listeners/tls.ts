@@ -32,7 +32,7 @@ const PROTOCOL: TlsOptions = {
 
 /**
  * A TLS server that is never bound: it is fed sockets (central/listeners/accept/connections.ts). WebSocket upgrades need HTTP/1.1.
- * A client certificate is only asked for here, so that enrolment keeps its port; at /agent it is judged.
+ * A client certificate is only asked for here, so that enrollment keeps its port; at /agent it is judged.
  */
 export function createTlsServer(
   credentials: Credentials,

@@ -77,8 +77,8 @@ export const DEFINITIONS = {
     group: GROUPS.websocket,
     type: 'boolean',
     default: true,
-    description: 'Encrypted WebSocket (wss) for agents. Enrolment uses the same port.',
-    reason: 'Agents enrol and connect over it from the first minute: Central makes its certificate by itself.',
+    description: 'Encrypted WebSocket (wss) for agents. Enrollment uses the same port.',
+    reason: 'Agents enroll and connect over it from the first minute: Central makes its certificate by itself.',
     applying: 'The secure listener opens or closes. When it is switched off, its agents are told why and closed.',
   },
   'websocket.secure.port': {
@@ -95,7 +95,7 @@ export const DEFINITIONS = {
     allowed: ['none', 'optional', 'required'],
     default: 'none',
     description:
-      'Client certificates on the encrypted WebSocket: not asked for, judged when there is one, or required of every agent. The certificate must be issued by this Central to the very key that the agent signs with; it never replaces the signature. Enrolment keeps working without one.',
+      'Client certificates on the encrypted WebSocket: not asked for, judged when there is one, or required of every agent. The certificate must be issued by this Central to the very key that the agent signs with; it never replaces the signature. Enrollment keeps working without one.',
     reason:
       'Each agent proves its key by a signature anyway. Every enrolled agent has a certificate, so that it may be required where rules ask for mutual TLS.',
     applying:
@@ -180,13 +180,13 @@ export const DEFINITIONS = {
     applying: 'Holds for roots that are made from now on.',
   },
 
-  'agents.enrolment': {
+  'agents.enrollment': {
     group: GROUPS.agents,
     type: 'enum',
     allowed: ['token', 'approve', 'closed'],
     default: 'token',
     description:
-      'How machines become agents. token: with an enrolment token that an administrator made. approve: also without one; then an administrator compares the thumbprint of its key and accepts it. closed: not at all; a rescue code for an agent that is there counts all the same.',
+      'How machines become agents. token: with an enrollment token that an administrator made. approve: also without one; then an administrator compares the thumbprint of its key and accepts it. closed: not at all; a rescue code for an agent that is there counts all the same.',
     reason: 'Without a token nobody gets in, and no stranger can ask; closed is for installations that are complete.',
     applying: AT_ONCE,
   },
@@ -198,7 +198,7 @@ export const DEFINITIONS = {
     description:
       'What an agent must have beside its key, with which it signs each hello. certificate: a certificate that this Central gave it, which is in date (or expired within agents.certificate.graceDays) and not revoked. certificate-or-key: also an agent of which Central knows no certificate. One that has a certificate is judged by it in either case, and never falls through to its key.',
     reason:
-      'Enrolment gives every agent a certificate. Those that enrolled before Central kept a record of certificates come by their key once, and get one at once; when there are none left, certificate is the stricter choice.',
+      'Enrollment gives every agent a certificate. Those that enrolled before Central kept a record of certificates come by their key once, and get one at once; when there are none left, certificate is the stricter choice.',
     applying:
       'Holds for connections that begin from now on. Agents that are online and would be refused are named before. An agent that is refused dials again by itself.',
   },
@@ -453,7 +453,7 @@ type ValueOf<D extends ParameterDefinition> = D extends { type: 'boolean' }
         ? readonly string[]
         : string;
 
-/** All parameters with their values: `values['websocket.port']` is a number, `values['agents.enrolment']` one of its words. */
+/** All parameters with their values: `values['websocket.port']` is a number, `values['agents.enrollment']` one of its words. */
 export type ParameterValues = { readonly [N in ParameterName]: ValueOf<(typeof DEFINITIONS)[N]> };
 export type ParameterValue = ParameterValues[ParameterName];
 

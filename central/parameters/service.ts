@@ -20,7 +20,7 @@ import {
   type ParameterValues,
 } from './definitions.ts';
 import { parameterFault } from './errors.ts';
-import { judgeChange } from './validate.ts';
+import { validateChange } from './validate.ts';
 import type {
   ChangeReport,
   ChangeRequest,
@@ -30,7 +30,7 @@ import type {
   PendingReport,
 } from './types.ts';
 import { agentsText, namesOf, preflight, type OnlineAgents } from './preflight.ts';
-import { allowedOf, judgeValue, sameValue } from './values.ts';
+import { allowedOf, validateValue, sameValue } from './values.ts';
 
 export interface ParameterServiceOptions {
   readonly store: ParameterStore;
@@ -207,7 +207,7 @@ export class ParameterService {
       });
 
     const now = this.values();
-    const { rows, stored } = await judgeChange(request.values, {
+    const { rows, stored } = await validateChange(request.values, {
       stored: this.#stored,
       effective: (values) => this.#effective(values),
       check: async (next) => await this.#options.applier.check(next, now),
@@ -368,7 +368,7 @@ export class ParameterService {
     const values = new Map<ParameterName, ParameterValue>();
     for (const { name, value } of snapshot.rows) {
       if (value === null || !isParameterName(name)) continue;
-      const judged = judgeValue(name, JSON.parse(value));
+      const judged = validateValue(name, JSON.parse(value));
       if ('value' in judged) values.set(name, judged.value);
       else
         this.#options.log.error(

@@ -9,9 +9,9 @@ import {
   type ParameterValues,
 } from './definitions.ts';
 import { ParameterFaults, type ParameterFault } from './errors.ts';
-import { crossFaults, judgeValue, nearestName, sameValue } from './values.ts';
+import { crossFaults, validateValue, nearestName, sameValue } from './values.ts';
 
-export interface JudgeContext {
+export interface CheckContext {
   /** The installation's values before the change. */
   readonly stored: ParameterValues;
   /** What would hold on this node. */
@@ -22,7 +22,7 @@ export interface JudgeContext {
   readonly by: { readonly who: string; readonly at: number };
 }
 
-export interface JudgedChange {
+export interface ValidatedChange {
   /** Rows that differ from what is stored. */
   readonly rows: readonly (ParameterRow & { readonly name: ParameterName })[];
   /** The installation's values after the change. */
@@ -30,10 +30,10 @@ export interface JudgedChange {
 }
 
 /** Errors: ParameterFaults with all that is wrong. */
-export async function judgeChange(
+export async function validateChange(
   values: Readonly<Record<string, unknown>>,
-  context: JudgeContext,
-): Promise<JudgedChange> {
+  context: CheckContext,
+): Promise<ValidatedChange> {
   const faults: ParameterFault[] = [];
   const changed = new Map<ParameterName, ParameterValue>();
   const defaults = defaultValues();
@@ -42,7 +42,7 @@ export async function judgeChange(
       faults.push({ parameter: name, found: 'no parameter', allowed: 'a name of the list', text: unknownText(name) });
       continue;
     }
-    const judged = value === null ? { value: defaults[name] } : judgeValue(name, value);
+    const judged = value === null ? { value: defaults[name] } : validateValue(name, value);
     if ('fault' in judged) faults.push(judged.fault);
     else changed.set(name, judged.value);
   }

@@ -15,7 +15,7 @@ import type { ParameterFault } from './errors.ts';
 const HOST_NAME =
   /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/;
 /** The value in its canonical form, or the fault. */
-export function judgeValue(
+export function validateValue(
   name: ParameterName,
   value: unknown,
 ): { readonly value: ParameterValue } | { readonly fault: ParameterFault } {

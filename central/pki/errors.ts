@@ -1,4 +1,4 @@
-// The error table of Central's authority, certificates and enrolment.
+// The error table of Central's authority, certificates and enrollment.
 import { defineErrors, type ErrorTable } from '../../shared/errors.ts';
 
 export const PKI_ERRORS = {
@@ -10,7 +10,7 @@ export const PKI_ERRORS = {
   key_material_damaged: {
     status: 500,
     text: 'What the store keeps as "{name}" cannot be used: {found}.',
-    hint: 'Restore the data folder of Central from a backup. Central makes no new one by itself: every agent would have to enrol again.',
+    hint: 'Restore the data folder of Central from a backup. Central makes no new one by itself: every agent would have to enroll again.',
   },
   key_encryption_key_bad: {
     text: 'The key-encryption key in {origin} is no key: it holds {found}; allowed are 32 bytes, as they are or as base64 or hex.',
@@ -107,7 +107,7 @@ export const PKI_ERRORS = {
   csr_key_type: {
     status: 422,
     text: 'The key of the certificate request is {found}; allowed: ECDSA on the curve P-256.',
-    hint: 'Let the agent make its key by itself ("queue-agent enrol").',
+    hint: 'Let the agent make its key by itself ("queue-agent enroll").',
   },
   renewal_signature: {
     status: 403,
@@ -144,42 +144,42 @@ export const PKI_ERRORS = {
     text: 'The client certificate of this connection was revoked ({reason}).',
     hint: 'If the agent may come back, let it have a new key: on Central run "queuegate agents rescue", on its machine the line that it prints.',
   },
-  enrolment_closed: {
+  enrollment_closed: {
     status: 403,
-    text: 'Central takes no new agents (parameter agents.enrolment is closed).',
-    hint: 'Set agents.enrolment to token: queuegate parameters set agents.enrolment=token',
+    text: 'Central takes no new agents (parameter agents.enrollment is closed).',
+    hint: 'Set agents.enrollment to token: queuegate parameters set agents.enrollment=token',
   },
-  enrolment_name_reserved: {
+  enrollment_name_reserved: {
     status: 409,
     text: "The name {name} is kept for the agent on Central's own host.",
     hint: 'Give this agent another name (agent.name, --agent-name).',
   },
-  enrolment_refused: {
+  enrollment_refused: {
     status: 401,
-    text: 'The enrolment token is not valid, or was made for another agent, or the request was changed on its way.',
-    hint: 'Make a new one on Central with "queuegate tokens create-enrolment" and use the line that it prints as it is.',
+    text: 'The enrollment token is not valid, or was made for another agent, or the request was changed on its way.',
+    hint: 'Make a new one on Central with "queuegate tokens create-enrollment" and use the line that it prints as it is.',
   },
-  enrolment_token_in_the_clear: {
+  enrollment_token_in_the_clear: {
     status: 400,
-    text: 'An enrolment token may not cross an unencrypted line; this request carried one, and the token was withdrawn.',
-    hint: 'Make a new token, and enrol over the secure port, or with an agent that sends the proof instead of the token.',
+    text: 'An enrollment token may not cross an unencrypted line; this request carried one, and the token was withdrawn.',
+    hint: 'Make a new token, and enroll over the secure port, or with an agent that sends the proof instead of the token.',
   },
-  enrolment_token_needed: {
+  enrollment_token_needed: {
     status: 403,
-    text: 'Central takes new agents with an enrolment token only (parameter agents.enrolment is token).',
-    hint: 'On Central run "queuegate tokens create-enrolment", on this machine the line that it prints; or set agents.enrolment to approve.',
+    text: 'Central takes new agents with an enrollment token only (parameter agents.enrollment is token).',
+    hint: 'On Central run "queuegate tokens create-enrollment", on this machine the line that it prints; or set agents.enrollment to approve.',
   },
-  enrolment_rejected: {
+  enrollment_rejected: {
     status: 403,
     text: 'This machine was not accepted: {who} rejected it{comment}.',
     hint: 'Ask there why. An administrator can still accept it with "queuegate agents accept"; after a day it is forgotten, and the machine may ask again.',
   },
-  enrolment_thumbprint_bad: {
+  enrollment_thumbprint_bad: {
     status: 400,
     text: '"{found}" is no thumbprint of a key; it has 64 hexadecimal digits, of which the first {least} or more are enough.',
-    hint: 'Take it from "queuegate agents pending", and compare it with what "queue-agent enrol" printed on the machine.',
+    hint: 'Take it from "queuegate agents pending", and compare it with what "queue-agent enroll" printed on the machine.',
   },
-  enrolment_ambiguous: {
+  enrollment_ambiguous: {
     status: 409,
     text: 'Several machines have asked with a key that begins with {found}.',
     hint: 'Give more of the thumbprint: "queuegate agents pending" shows all of it.',
@@ -199,10 +199,10 @@ export const PKI_ERRORS = {
     text: 'The agent was shown the certificate with the pin {found}, Central shows {pin}.',
     hint: 'Something between agent and Central opens the TLS connection (a proxy that inspects, or an attacker), or Central changed its certificate in this moment. Try again; then let the agent pass it by, or set central.websocket.proxied=true and name the proxy in websocket.trustedProxies.',
   },
-  enrolment_request_bad: {
+  enrollment_request_bad: {
     status: 400,
-    text: 'The enrolment request is not as the protocol has it: {found}.',
-    hint: 'Use "queue-agent enrol" of the version that belongs to this Central.',
+    text: 'The enrollment request is not as the protocol has it: {found}.',
+    hint: 'Use "queue-agent enroll" of the version that belongs to this Central.',
   },
 } as const satisfies ErrorTable;
 

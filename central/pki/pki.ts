@@ -39,7 +39,7 @@ export interface PkiOptions {
   readonly parameters: Pick<ParameterService, 'exclusively' | 'pending' | 'values'>;
   /** Agents with a session over wss. */
   readonly agents: OnlineAgents;
-  readonly askBack: (spreadSeconds: number) => void;
+  readonly requestReconnect: (spreadSeconds: number) => void;
   /** All sessions, for what is said to agents about trust. */
   readonly sessions: TrustSessions;
   /** Asks agents that are online to renew their certificates. */
@@ -132,7 +132,7 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
     agents: options.agents,
     wishes: () => live.wishes(values()),
     show,
-    askBack: options.askBack,
+    requestReconnect: options.requestReconnect,
     exclusively,
     otherPending: () => parameters.pending(),
     onConfirmed: (actor) => rotation.onConfirmed(actor),

@@ -8,8 +8,8 @@ import { Places } from '../auth/places.ts';
  * Handshakes at once as a share of agents.max: after a restart everybody is at the door, and each costs two signatures and a commit.
  * Half of the places have no share per address: with the default, 2,500 agents behind one NAT come at once.
  */
-const DOOR_SHARE = 0.5;
-const SMALLEST_DOOR = 50;
+const PENDING_HANDSHAKE_SHARE = 0.5;
+const MIN_PENDING_HANDSHAKES = 50;
 /** How many welcomes per second a small machine manages; what those who are sent away are told follows from it. */
 const WELCOMES_PER_SECOND = 500;
 
@@ -22,7 +22,7 @@ export interface AdmissionPort {
 
 /** How many handshakes may be under way where so many agents are expected. */
 export function maxHandshakes(maxAgents: number): number {
-  return Math.max(SMALLEST_DOOR, Math.ceil(maxAgents * DOOR_SHARE));
+  return Math.max(MIN_PENDING_HANDSHAKES, Math.ceil(maxAgents * PENDING_HANDSHAKE_SHARE));
 }
 
 export interface Admitted {
@@ -41,7 +41,7 @@ export class Admission {
     this.#places = new Places(() => maxHandshakes(port.maxAgents()));
   }
 
-  get atTheDoor(): number {
+  get pendingHandshakes(): number {
     return this.#places.taken;
   }
 

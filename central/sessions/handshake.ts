@@ -11,9 +11,9 @@ import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/messages.ts';
 import { channelBinding, shownKey } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
-import { judgeCertificate, judgeRegistration, proveHello, type Authentication } from '../auth/agent-identity.ts';
+import { validateCertificate, validateRegistration, proveHello, type Authentication } from '../auth/agent-identity.ts';
 import type { Origin } from '../auth/address-rules.ts';
-import { judgeClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
+import { validateClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
 import type { AgentRecord } from '../store/store.ts';
 import type { Admission } from './admission.ts';
 import type { AgentRate } from './limits/agent-rate.ts';
@@ -186,12 +186,12 @@ export class Handshake {
     if (logins.secondsUntilAllowed(hello.id) > 0) throw this.#tooOften(hello.id);
     const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
     const key = proveHello(hello, challenge, { listener, origin, binding });
-    const agent = judgeRegistration(hello, key, await this.#options.agents.get(hello.id));
+    const agent = validateRegistration(hello, key, await this.#options.agents.get(hello.id));
     const now = this.#options.now();
-    const certificate = judgeCertificate(agent, key, { ...this.#options.authentication(), now });
+    const certificate = validateCertificate(agent, key, { ...this.#options.authentication(), now });
     if (listener === 'secure') {
       const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
-      judgeClientCertificate(this.#options.clientAuth(), shown, {
+      validateClientCertificate(this.#options.clientAuth(), shown, {
         publicKey: shownKey(hello.key),
         own: certificate,
         authorities: this.#options.authorities(),

@@ -254,7 +254,7 @@ export class Sessions {
   }
 
   /** Asks those sessions to come back over a new connection, spread over a time; the number of them. */
-  askBack(which: (facts: SessionFacts) => boolean, spreadSeconds: number): number {
+  requestReconnect(which: (facts: SessionFacts) => boolean, spreadSeconds: number): number {
     for (const session of this.#byAgent.values()) if (which(session.facts)) session.drain(0, spreadSeconds);
     return this.endWhere((facts) => (which(facts) ? refusal('going_away', {}) : undefined));
   }

@@ -22,7 +22,7 @@ export interface Asking {
   readonly transport: 'ws' | 'wss';
 }
 
-export interface AskedEnrolment extends Asking {
+export interface AskedEnrollment extends Asking {
   readonly firstAskedAt: number;
   readonly lastAskedAt: number;
   readonly state: AskedState;
@@ -73,33 +73,33 @@ export interface Rescue {
   readonly reason: string;
 }
 
-export interface EnrolmentStore {
+export interface EnrollmentStore {
   /**
    * Notes that a machine asks, and tells how it stands. One key is one entry: asked again, it carries what was said last. What was
    * decided stays, unless the agent was removed since. When all places are taken, the block that
    * holds the most gives way to one that holds fewer, else the site that does: of its entries the one that has not asked for the
    * longest time is dropped.
-   * Errors: enrolments_full, enrolments_full_of_address.
+   * Errors: enrollments_full, enrollments_full_of_address.
    */
-  ask(asking: Asking, bounds: AskedBounds, now: number): Promise<AskedEnrolment>;
+  ask(asking: Asking, bounds: AskedBounds, now: number): Promise<AskedEnrollment>;
   /** Those whose key begins with `prefix`, by key; `after` is the last one of the page before. */
   asked(page: {
     readonly prefix?: string;
     readonly state?: AskedState;
     readonly after?: string;
     readonly limit: number;
-  }): Promise<AskedEnrolment[]>;
+  }): Promise<AskedEnrollment[]>;
   countPending(): Promise<number>;
   /** The blocks from which the most machines wait, in order. */
   pendingBlocks(limit: number): Promise<PendingBlock[]>;
   forgetAsked(limits: AskedLimits): Promise<void>;
   /**
    * Registers the agent and notes that it was accepted, in one transaction, if it still asks with this request.
-   * Errors: enrolment_not_asked, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known,
+   * Errors: enrollment_not_asked, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known,
    * agent_key_revoked.
    */
   accept(csr: string, agent: NewAgent, by: string): Promise<AgentRecord>;
-  /** Errors: enrolment_not_asked. */
+  /** Errors: enrollment_not_asked. */
   reject(keyThumbprint: string, by: string, comment: string | null, now: number): Promise<void>;
   /** Keeps what an accepted one was given, for the next time it asks. */
   keepCertificate(keyThumbprint: string, certificate: string): Promise<void>;

@@ -11,7 +11,7 @@ export const STORE_ERRORS = {
   agent_id_taken: {
     status: 409,
     text: 'The id {id} belongs to an agent with another key, as its id or its name.',
-    hint: 'If this machine takes its place, "queuegate agents rescue {id}" on Central prints the line that gives it id, name and messages; else enrol it under an id of its own.',
+    hint: 'If this machine takes its place, "queuegate agents rescue {id}" on Central prints the line that gives it id, name and messages; else enroll it under an id of its own.',
   },
   agent_name_taken: {
     status: 409,
@@ -36,7 +36,7 @@ export const STORE_ERRORS = {
   agent_key_known: {
     status: 409,
     text: 'This key is already registered as the agent {owner}.',
-    hint: 'A machine was cloned with its key, or its id was changed. Delete the key on the new machine and enrol it again, or remove the agent {owner}.',
+    hint: 'A machine was cloned with its key, or its id was changed. Delete the key on the new machine and enroll it again, or remove the agent {owner}.',
   },
   agent_key_revoked: {
     status: 409,
@@ -46,37 +46,37 @@ export const STORE_ERRORS = {
   agent_revoked: {
     status: 409,
     text: 'The agent {id} was revoked, and its key is refused.',
-    hint: 'Let it come back with a new key ("queuegate agents rescue {id}"), or remove it and enrol the machine anew ("queuegate agents remove {id}").',
+    hint: 'Let it come back with a new key ("queuegate agents rescue {id}"), or remove it and enroll the machine anew ("queuegate agents remove {id}").',
   },
   token_used: {
     status: 403,
-    text: 'The enrolment token {id} has been used as often as it may ({uses} of {uses}).',
-    hint: 'Make a new one: "queuegate tokens create-enrolment". If nobody of yours used this one, look at the agents that were enrolled with it.',
+    text: 'The enrollment token {id} has been used as often as it may ({uses} of {uses}).',
+    hint: 'Make a new one: "queuegate tokens create-enrollment". If nobody of yours used this one, look at the agents that were enrolled with it.',
   },
   token_expired: {
     status: 403,
-    text: 'The enrolment token {id} expired at {expiry}.',
-    hint: 'Make a new one: "queuegate tokens create-enrolment".',
+    text: 'The enrollment token {id} expired at {expiry}.',
+    hint: 'Make a new one: "queuegate tokens create-enrollment".',
   },
   token_unknown: {
     status: 404,
     text: 'There is no token {id}.',
     hint: 'See "queuegate tokens list"; it may have been removed. Make a new one if it is needed.',
   },
-  enrolment_not_asked: {
+  enrollment_not_asked: {
     status: 404,
     text: 'No machine with a key that begins with {found} waits to be accepted.',
-    hint: 'See "queuegate agents pending". One that has not asked for a day is forgotten: let "queue-agent enrol" ask again on that machine.',
+    hint: 'See "queuegate agents pending". One that has not asked for a day is forgotten: let "queue-agent enroll" ask again on that machine.',
   },
-  enrolments_full: {
+  enrollments_full: {
     status: 503,
     text: '{most} enrollments are pending already, which is the limit.',
     hint: 'Accept or reject those that wait ("queuegate agents pending"); one that has not asked for a day is forgotten.',
   },
-  enrolments_full_of_address: {
+  enrollments_full_of_address: {
     status: 503,
     text: '{most} enrollments from {address} are pending already, which is the limit of one address.',
-    hint: 'Accept or reject those that wait ("queuegate agents pending"), or enrol this machine with a token.',
+    hint: 'Accept or reject those that wait ("queuegate agents pending"), or enroll this machine with a token.',
   },
   rescue_used: {
     status: 403,

@@ -13,7 +13,7 @@ import type {
 } from '../../shared/delivery/log-interfaces.ts';
 import type { Position, Range } from '../../shared/wire/messages.ts';
 import type { AgentCertificate, CertificateStore, Revocation, RevocationReason } from './certificate-store.ts';
-import type { EnrolmentStore } from './enrollment-store.ts';
+import type { EnrollmentStore } from './enrollment-store.ts';
 import type { StoreBounds, StoreSpace } from './space/bounds.ts';
 
 export interface Store {
@@ -24,7 +24,7 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly keyMaterial: KeyMaterialStore;
   readonly certificates: CertificateStore;
-  readonly enrolments: EnrolmentStore;
+  readonly enrollments: EnrollmentStore;
   readonly audit: AuditStore;
   /** Deletes what has outlived its retention. Small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;
@@ -192,9 +192,9 @@ export interface NameFaults {
 /** Ids and names share one namespace (agent-names.ts): whatever takes an id or a name for the first time is held to it. */
 export interface AgentStore {
   /**
-   * Consumes one use of the enrolment token and registers the agent, in one transaction.
+   * Consumes one use of the enrollment token and registers the agent, in one transaction.
    * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use of
-   * it is consumed (a repeated enrolment repairs a lost answer).
+   * it is consumed (a repeated enrollment repairs a lost answer).
    * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved,
    * agent_key_known, agent_key_revoked, agent_revoked.
    */
@@ -389,7 +389,7 @@ export interface ApiTokenRecord {
   readonly expiresAt: number | null;
 }
 
-export interface EnrolmentTokenRecord {
+export interface EnrollmentTokenRecord {
   readonly id: string;
   readonly hash: string;
   readonly createdAt: number;
@@ -408,11 +408,11 @@ export interface TokenStore {
   /** Errors: token_unknown, last_administrator (the last administrator's token stays). */
   removeApiToken(id: string): Promise<void>;
   /** Errors: agent_name_reserved. */
-  addEnrolmentToken(token: EnrolmentTokenRecord): Promise<void>;
-  getEnrolmentToken(id: string): Promise<EnrolmentTokenRecord | undefined>;
-  listEnrolmentTokens(): Promise<EnrolmentTokenRecord[]>;
+  addEnrollmentToken(token: EnrollmentTokenRecord): Promise<void>;
+  getEnrollmentToken(id: string): Promise<EnrollmentTokenRecord | undefined>;
+  listEnrollmentTokens(): Promise<EnrollmentTokenRecord[]>;
   /** Errors: token_unknown. */
-  removeEnrolmentToken(id: string): Promise<void>;
+  removeEnrollmentToken(id: string): Promise<void>;
 }
 
 /**

@@ -6,26 +6,26 @@ export type Row = Record<string, SQLOutputValue>;
 
 export function integer(row: Row | undefined, column: string): number {
   const value = row?.[column];
-  return typeof value === 'number' ? value : misfit(row, column);
+  return typeof value === 'number' ? value : unexpectedType(row, column);
 }
 
 export function integerOrNull(row: Row | undefined, column: string): number | null {
   const value = row?.[column];
-  return value === null || typeof value === 'number' ? value : misfit(row, column);
+  return value === null || typeof value === 'number' ? value : unexpectedType(row, column);
 }
 
 export function text(row: Row | undefined, column: string): string {
   const value = row?.[column];
-  return typeof value === 'string' ? value : misfit(row, column);
+  return typeof value === 'string' ? value : unexpectedType(row, column);
 }
 
 export function textOrNull(row: Row | undefined, column: string): string | null {
   const value = row?.[column];
-  return value === null || typeof value === 'string' ? value : misfit(row, column);
+  return value === null || typeof value === 'string' ? value : unexpectedType(row, column);
 }
 
 /** Tables are STRICT: a value of another type, or a row that must be there and is not, means damage. */
-function misfit(row: Row | undefined, column: string): never {
+function unexpectedType(row: Row | undefined, column: string): never {
   throw databaseFault('data_damaged', {
     path: 'The database',
     found: row === undefined ? `the row with ${column} is missing` : `${column} is ${typeof row[column]}`,

@@ -1,7 +1,7 @@
 // Turns text frames into checked objects and back. Every inbound byte of a session passes here once; the items of a `messages`
 // frame are not built into values, they stay the text that came.
 import { textOf } from '../errors.ts';
-import { misfit, type JsonSchema } from './json-schema.ts';
+import { validate, type JsonSchema } from './json-schema.ts';
 import { pointerToken, scanObjectWithList, stringAt, type JsonNodeWithList } from './json-text.ts';
 import { refusal } from './refusals.ts';
 import { type AgentFrame, type CentralFrame, FROM_AGENT, FROM_CENTRAL, LIMITS, type Messages } from './messages.ts';
@@ -82,7 +82,7 @@ function messagesOf({ text, members, list }: JsonNodeWithList, schema: JsonSchem
 }
 
 function checked(type: string, schema: JsonSchema, value: unknown): unknown {
-  const found = misfit(schema, value);
+  const found = validate(schema, value);
   if (found !== undefined) throw refusal('bad_frame', { found: `${type}: ${found}` });
   return value;
 }

@@ -1,11 +1,11 @@
-// The whole conversation of an enrolment: one POST to /enrol on the agents' own port, one answer. Both sides share the schemas,
+// The whole conversation of an enrollment: one POST to /enroll on the agents' own port, one answer. Both sides share the schemas,
 // the proofs and the pin.
 //
 //   over wss  The agent looks at the chain first, finds the certificate whose key has the pin, and trusts only that one in
 //             the connection that carries token and request.
 //   over ws   The token never crosses. The agent sends the token's id and a proof: HMAC-SHA256 under SHA-256 of the secret
 //             (Central stores just that hash) over request, name and id. Central proves its answer in the same way, so that a
-//             stranger in the line can neither enrol another key nor answer in Central's place.
+//             stranger in the line can neither enroll another key nor answer in Central's place.
 //   asking    Without a token (policy approve). The request itself says name and id, so that nobody else can put others beside
 //             its key. Central answers that it waits for an administrator, and is asked again.
 //   rescue    shared/wire/recovery.ts.
@@ -23,28 +23,28 @@ const mac = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{
 const pem = { type: 'string', minLength: 64, maxLength: 65_536 } as const;
 
 /** With the token (wss only). */
-export const ENROL_WITH_TOKEN = {
+export const ENROLL_WITH_TOKEN = {
   type: 'object',
   required: ['csr', 'name', 'token'],
   properties: { csr, name, id: NEW_ID, token: { type: 'string', minLength: 1, maxLength: 255 } },
 } as const satisfies JsonSchema;
 
 /** With the proof of the token (ws, and wss too). */
-export const ENROL_WITH_PROOF = {
+export const ENROLL_WITH_PROOF = {
   type: 'object',
   required: ['csr', 'name', 'tokenId', 'mac'],
   properties: { csr, name, id: NEW_ID, tokenId: { type: 'string', minLength: 1, maxLength: 64 }, mac },
 } as const satisfies JsonSchema;
 
 /** Without a token: an administrator has to accept it. */
-export const ENROL_BY_ASKING = {
+export const ENROLL_BY_ASKING = {
   type: 'object',
   required: ['csr', 'name'],
   properties: { csr, name, id: NEW_ID },
 } as const satisfies JsonSchema;
 
 /** With the proof of a rescue code (recovery.ts). */
-export const ENROL_BY_RESCUE = {
+export const ENROLL_BY_RESCUE = {
   type: 'object',
   required: ['csr', 'name', 'pin', 'rescue'],
   properties: {
@@ -60,7 +60,7 @@ export const ENROL_BY_RESCUE = {
 } as const satisfies JsonSchema;
 
 /** HTTP 202: nobody has decided yet. */
-export const ENROLMENT_PENDING = {
+export const ENROLLMENT_PENDING = {
   type: 'object',
   required: ['status', 'keyThumbprint', 'retryAfterSeconds'],
   properties: {
@@ -90,18 +90,18 @@ export const ENROLLED = {
   },
 } as const satisfies JsonSchema;
 
-export type EnrolWithToken = Static<typeof ENROL_WITH_TOKEN>;
-export type EnrolWithProof = Static<typeof ENROL_WITH_PROOF>;
-export type EnrolByAsking = Static<typeof ENROL_BY_ASKING>;
-export type EnrolByRescue = Static<typeof ENROL_BY_RESCUE>;
-export type EnrolRequest = EnrolWithToken | EnrolWithProof | EnrolByAsking | EnrolByRescue;
-export type EnrolmentPending = Static<typeof ENROLMENT_PENDING>;
+export type EnrollWithToken = Static<typeof ENROLL_WITH_TOKEN>;
+export type EnrollWithProof = Static<typeof ENROLL_WITH_PROOF>;
+export type EnrollByAsking = Static<typeof ENROLL_BY_ASKING>;
+export type EnrollByRescue = Static<typeof ENROLL_BY_RESCUE>;
+export type EnrollRequest = EnrollWithToken | EnrollWithProof | EnrollByAsking | EnrollByRescue;
+export type EnrollmentPending = Static<typeof ENROLLMENT_PENDING>;
 export type Enrolled = Static<typeof ENROLLED>;
 
 const TOKEN = /^qge_([0-9a-f]{16})_([A-Za-z0-9_-]{43,64})$/;
 
-/** The parts of an enrolment token `qge_<id>_<secret>`; undefined when it is none. */
-export function readEnrolmentToken(token: string): { readonly id: string; readonly secret: string } | undefined {
+/** The parts of an enrollment token `qge_<id>_<secret>`; undefined when it is none. */
+export function readEnrollmentToken(token: string): { readonly id: string; readonly secret: string } | undefined {
   const [, id, secret] = TOKEN.exec(token.trim()) ?? [];
   return id === undefined || secret === undefined ? undefined : { id, secret };
 }
@@ -122,7 +122,7 @@ export function requestMac(
   },
 ): string {
   return macOf(key, [
-    'queuegate.enrol.v1',
+    'queuegate.v1 enroll',
     request.tokenId,
     request.name,
     request.id ?? null,
@@ -133,7 +133,7 @@ export function requestMac(
 /** What Central proves. It covers the request's own proof, so that no older answer fits. */
 export function answerMac(key: Uint8Array, ofRequest: string, answer: Omit<Enrolled, 'mac'>): string {
   return macOf(key, [
-    'queuegate.enrolled.v1',
+    'queuegate.v1 enrolled',
     ofRequest,
     answer.id,
     answer.name,

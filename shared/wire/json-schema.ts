@@ -33,7 +33,7 @@ const patterns = new Map<string, RegExp>();
  * Returns undefined when `value` fits `schema`, else one sentence that names the place (JSON Pointer),
  * what was found and what is allowed.
  */
-export function misfit(schema: JsonSchema, value: unknown, parent = '', name: Name = ''): string | undefined {
+export function validate(schema: JsonSchema, value: unknown, parent = '', name: Name = ''): string | undefined {
   if ('const' in schema)
     return value === schema.const ? undefined : wrong(place(parent, name), value, `"${schema.const}"`);
   if ('enum' in schema) {
@@ -44,7 +44,7 @@ export function misfit(schema: JsonSchema, value: unknown, parent = '', name: Na
   if ('anyOf' in schema) {
     let first: string | undefined;
     for (const option of schema.anyOf) {
-      const found = misfit(option, value, parent, name);
+      const found = validate(option, value, parent, name);
       if (found === undefined) return undefined;
       first = found;
     }
@@ -66,26 +66,26 @@ export function misfit(schema: JsonSchema, value: unknown, parent = '', name: Na
         return undefined;
       return wrong(place(parent, name), value, `a whole number from ${schema.minimum} to ${schema.maximum}`);
     case 'string':
-      return misfitOfString(schema, value, parent, name);
+      return validateString(schema, value, parent, name);
     case 'array':
       if (!Array.isArray(value)) return wrong(place(parent, name), value, 'an array');
       if (value.length > schema.maxItems)
         return described(place(parent, name), `an array of ${value.length}`, `at most ${schema.maxItems} items`);
-      return misfitOfItems(schema.items, value, place(parent, name));
+      return validateItems(schema.items, value, place(parent, name));
     case 'object':
-      return misfitOfObject(schema, value, parent, name);
+      return validateObject(schema, value, parent, name);
   }
 }
 
-function misfitOfItems(schema: JsonSchema, items: readonly unknown[], here: string): string | undefined {
+function validateItems(schema: JsonSchema, items: readonly unknown[], here: string): string | undefined {
   for (let i = 0; i < items.length; i += 1) {
-    const found = misfit(schema, items[i], here, i);
+    const found = validate(schema, items[i], here, i);
     if (found !== undefined) return found;
   }
   return undefined;
 }
 
-function misfitOfString(
+function validateString(
   schema: Extract<JsonSchema, { type: 'string' }>,
   value: unknown,
   parent: string,
@@ -109,7 +109,7 @@ function misfitOfString(
   return pattern.test(value) ? undefined : wrong(place(parent, name), value, `a string that fits ${schema.pattern}`);
 }
 
-function misfitOfObject(
+function validateObject(
   schema: Extract<JsonSchema, { type: 'object' }>,
   value: unknown,
   parent: string,
@@ -123,7 +123,7 @@ function misfitOfObject(
   // Not Object.entries: this runs for every message, and makes nothing that has to be thrown away.
   for (const member in schema.properties) {
     const found = Object.hasOwn(value, member)
-      ? misfit(schema.properties[member] as JsonSchema, value[member], here, member)
+      ? validate(schema.properties[member] as JsonSchema, value[member], here, member)
       : undefined;
     if (found !== undefined) return found;
   }

@@ -1,4 +1,4 @@
-// Owns the rescue code: the words that let an agent which is cut off enrol again with a new key. It never crosses the line: both
+// Owns the rescue code: the words that let an agent which is cut off enroll again with a new key. It never crosses the line: both
 // sides prove that they know it, with HMAC-SHA256 under its SHA-256, as with the token of a plain line (enrollment.ts).
 //
 //   over wss  The agent's truststore may know Central no more. It looks at the chain first, and says in its proof which top
@@ -42,7 +42,7 @@ export function rescueMac(
   },
 ): string {
   return macOf(key, [
-    'queuegate.rescue.v1',
+    'queuegate.v1 recover',
     request.name,
     request.id ?? null,
     request.pin,

@@ -12,12 +12,12 @@ export const REFUSALS = {
   unknown_agent: {
     close: 4401,
     text: 'No agent with the id {id} and this key is registered here.',
-    hint: 'Enrol it: on Central run "queuegate tokens create-enrolment", on this machine the line that it prints.',
+    hint: 'Enroll it: on Central run "queuegate tokens create-enrollment", on this machine the line that it prints.',
   },
   bad_signature: {
     close: 4402,
     text: 'The signature of the hello does not fit its contents and its key.',
-    hint: 'The key file of the agent is damaged, or somebody changes what passes on the line. Restore the key file, or enrol the agent again.',
+    hint: 'The key file of the agent is damaged, or somebody changes what passes on the line. Restore the key file, or enroll the agent again.',
   },
   replayed_hello: {
     close: 4403,
@@ -52,17 +52,17 @@ export const REFUSALS = {
   removed: {
     close: 4409,
     text: 'This agent was removed on Central.',
-    hint: 'If it is to come back, enrol it again: on Central run "queuegate tokens create-enrolment".',
+    hint: 'If it is to come back, enroll it again: on Central run "queuegate tokens create-enrollment".',
   },
   certificate_required: {
     close: 4410,
     text: 'The agent showed no client certificate, and Central requires one (parameter websocket.secure.clientAuth).',
-    hint: 'Enrol the agent again, which gives it one; behind a proxy that ends TLS, set websocket.secure.clientAuth to optional.',
+    hint: 'Enroll the agent again, which gives it one; behind a proxy that ends TLS, set websocket.secure.clientAuth to optional.',
   },
   certificate_foreign: {
     close: 4411,
     text: 'The client certificate cannot be taken: {found}.',
-    hint: 'Enrol the agent again: that gives it a certificate of this Central for its key.',
+    hint: 'Enroll the agent again: that gives it a certificate of this Central for its key.',
   },
   revoked: {
     close: 4412,
@@ -87,12 +87,12 @@ export const REFUSALS = {
   superseded: {
     close: 4501,
     text: 'A newer connection of the same agent took over.',
-    hint: 'Nothing to do, unless two machines run with one key: then enrol one of them anew.',
+    hint: 'Nothing to do, unless two machines run with one key: then enroll one of them anew.',
   },
   quarantined: {
     close: 4502,
     text: 'Two running copies of this agent take the session from each other; both are held back for {seconds} seconds.',
-    hint: 'A machine was cloned, or the daemon runs twice. Stop one of them, delete its data folder and enrol it as an agent of its own.',
+    hint: 'A machine was cloned, or the daemon runs twice. Stop one of them, delete its data folder and enroll it as an agent of its own.',
   },
   busy: {
     close: 4503,
@@ -153,13 +153,13 @@ export const REFUSALS = {
   authentication_kind: {
     close: 4513,
     text: 'Central knows no certificate of the agent {id}, and lets in only agents that have one (parameter agents.authentication).',
-    hint: 'Enrol the agent again ("queue-agent enrol ... --again"), or let it come by its key alone once, which gives it a certificate: queuegate parameters set agents.authentication=certificate-or-key',
+    hint: 'Enroll the agent again ("queue-agent enroll ... --again"), or let it come by its key alone once, which gives it a certificate: queuegate parameters set agents.authentication=certificate-or-key',
   },
   // Retried, though slowly: whoever can answer in Central's place for an hour must not take an agent away for ever.
   unproven_central: {
     close: 4512,
     text: 'The welcome is not signed by the Central that this agent enrolled with.',
-    hint: 'Another Central answers under this name, or Central lost its signing key. If Central was set up anew, enrol the agent again.',
+    hint: 'Another Central answers under this name, or Central lost its signing key. If Central was set up anew, enroll the agent again.',
   },
 } as const satisfies Record<string, ErrorDefinition & { close: number }>;
 

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readCertificateFile } from '../../agent/enrollment/certificate-file.ts';
-import { enrol } from '../../agent/enrollment/enroll.ts';
+import { enroll } from '../../agent/enrollment/enroll.ts';
 import { trustCentral } from '../../agent/enrollment/command.ts';
 import type { LocalApiPorts } from '../../agent/local-api/routes.ts';
 import { openLocalApi } from '../../agent/local-api/listeners.ts';
@@ -18,7 +18,7 @@ import { createTrustUpdates } from '../../agent/trust/updates.ts';
 import { openAuthority, type Authority } from '../../central/pki/authority/authority.ts';
 import { chainPem } from '../../central/pki/x509/certificate.ts';
 import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
-import { ENROLLED, ENROLMENT_PENDING } from '../../shared/wire/enrollment.ts';
+import { ENROLLED, ENROLLMENT_PENDING } from '../../shared/wire/enrollment.ts';
 import { LIMITS, RENEWED, TRUST } from '../../shared/wire/messages.ts';
 import { BAITS, CostCheck, stringPlaces, whateverComesOfIt } from '../bait.ts';
 import { memoryStore } from '../central/fakes.ts';
@@ -64,7 +64,7 @@ test('no renewed certificate of Central costs more CPU than its length', async (
         folder,
         freshKey: () => false,
         trusted: async () => [authority.pem],
-        comeBack: () => undefined,
+        reconnect: () => undefined,
         onWritten: async () => undefined,
         onKey: () => undefined,
         log: SILENT,
@@ -108,7 +108,7 @@ test('nothing that Central names to be trusted costs more CPU than its length', 
         control.onFrame({ type: 'trust', certificates: textOf(maxLength), signature: 'AAAA' });
         await promise;
       });
-      await cost.check(`roots of an enrolment, ${bait}`, () =>
+      await cost.check(`roots of an enrollment, ${bait}`, () =>
         whateverComesOfIt(
           async () => await trustCentral(conf as unknown as Parameters<typeof trustCentral>[0], textOf(maxLength)),
         ),
@@ -119,20 +119,20 @@ test('nothing that Central names to be trusted costs more CPU than its length', 
   expect(cost.faults(90)).toEqual([]);
 });
 
-test('no string in the answer to an enrolment costs more CPU than its length', async () => {
+test('no string in the answer to an enrollment costs more CPU than its length', async () => {
   const cost = new CostCheck();
   let answer: unknown;
   const server = createServer((_request, response) => response.end(JSON.stringify(answer)));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  for (const schema of [ENROLLED, ENROLMENT_PENDING]) {
+  for (const schema of [ENROLLED, ENROLLMENT_PENDING]) {
     for (const { place, maxLength, with: withText } of stringPlaces(schema)) {
       for (const [bait, textOf] of Object.entries(BAITS)) {
         answer = withText(textOf(maxLength));
         await cost.check(`${place}, ${bait}`, () =>
           whateverComesOfIt(
             async () =>
-              await enrol({ url, token: undefined, pin: undefined, name: 'branch', id: undefined, key, waitMs: 0 }),
+              await enroll({ url, token: undefined, pin: undefined, name: 'branch', id: undefined, key, waitMs: 0 }),
           ),
         );
       }

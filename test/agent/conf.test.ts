@@ -75,7 +75,7 @@ describe('loadAgentConf', () => {
       truststore: { path: join(folder, 'conf/security/truststore.jks'), password: undefined, origin: 'default' },
       name: 'my-pc.example',
       id: undefined,
-      enrolmentFile: undefined,
+      enrollmentFile: undefined,
       dataFolder: '/work/data/branch',
       localApi: { port: 8888, socket: '/work/data/branch/local-api.sock', group: undefined },
       logLevel: 'info',

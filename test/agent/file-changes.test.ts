@@ -1,7 +1,7 @@
 // What counts as a change of the files that a connection depends on, and what does not.
 import { rmSync, writeFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { filesChanged, lookAgain, snapshotFiles } from '../../agent/file-changes.ts';
+import { filesChanged, refreshSnapshot, snapshotFiles } from '../../agent/file-changes.ts';
 import { temporaryFolder } from '../central/pki/folder.ts';
 
 it('an own change of a file is none, and hides no change that a person makes to another', async () => {
@@ -17,10 +17,10 @@ it('an own change of a file is none, and hides no change that a person makes to 
   expect(await changed(before)).toBe(false);
   writeFileSync(own, 'two, by itself');
   expect(await changed(before)).toBe(true);
-  const after = (await lookAgain(own))(before);
+  const after = (await refreshSnapshot(own))(before);
   expect(await changed(after)).toBe(false);
   writeFileSync(others, 'two, by a person');
-  expect(await changed((await lookAgain(own))(after))).toBe(true);
+  expect(await changed((await refreshSnapshot(own))(after))).toBe(true);
   rmSync(own);
-  expect(await changed((await lookAgain(others))(after))).toBe(true);
+  expect(await changed((await refreshSnapshot(others))(after))).toBe(true);
 });

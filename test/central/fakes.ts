@@ -15,7 +15,7 @@ import type {
   ApiTokenRecord,
   AuditEntry,
   AuditStore,
-  EnrolmentTokenRecord,
+  EnrollmentTokenRecord,
   KeyMaterialStore,
   NewAgent,
   ParameterRow,
@@ -72,7 +72,7 @@ export function memoryStore(): MemoryStore {
     },
   };
   const apiTokens = new Map<string, ApiTokenRecord>();
-  const enrolmentTokens = new Map<string, EnrolmentTokenRecord>();
+  const enrollmentTokens = new Map<string, EnrollmentTokenRecord>();
   const tokens: TokenStore = {
     async addApiToken(token) {
       apiTokens.set(token.id, token);
@@ -90,17 +90,17 @@ export function memoryStore(): MemoryStore {
       if (token.role === 'administrator' && administrators.length === 1) throw fault('last_administrator');
       apiTokens.delete(id);
     },
-    async addEnrolmentToken(token) {
-      enrolmentTokens.set(token.id, token);
+    async addEnrollmentToken(token) {
+      enrollmentTokens.set(token.id, token);
     },
-    async getEnrolmentToken(id) {
-      return enrolmentTokens.get(id);
+    async getEnrollmentToken(id) {
+      return enrollmentTokens.get(id);
     },
-    async listEnrolmentTokens() {
-      return [...enrolmentTokens.values()];
+    async listEnrollmentTokens() {
+      return [...enrollmentTokens.values()];
     },
-    async removeEnrolmentToken(id) {
-      if (!enrolmentTokens.delete(id)) throw fault('token_unknown', 404);
+    async removeEnrollmentToken(id) {
+      if (!enrollmentTokens.delete(id)) throw fault('token_unknown', 404);
     },
   };
   const records = new Map<string, AgentRecord>();
@@ -109,12 +109,12 @@ export function memoryStore(): MemoryStore {
     async register(agent: NewAgent, tokenId: string): Promise<AgentRecord> {
       const known = records.get(agent.id);
       if (known !== undefined && known.keyThumbprint === agent.keyThumbprint) return known;
-      const token = enrolmentTokens.get(tokenId);
+      const token = enrollmentTokens.get(tokenId);
       if (token === undefined) throw fault('token_unknown', 401);
       if (token.uses >= token.maxUses) throw fault('token_used', 401);
       if (token.expiresAt <= agent.now) throw fault('token_expired', 401);
       if (known !== undefined) throw fault('agent_id_taken');
-      enrolmentTokens.set(tokenId, { ...token, uses: token.uses + 1 });
+      enrollmentTokens.set(tokenId, { ...token, uses: token.uses + 1 });
       const record = agentRecord(agent);
       records.set(agent.id, record);
       return record;
@@ -225,7 +225,7 @@ function memoryParameters(auditEntries: AuditEntry[]): MemoryStore['parameters']
   };
 }
 
-/** An agent as the store shows it right after its enrolment. */
+/** An agent as the store shows it right after its enrollment. */
 export function agentRecord(agent: Partial<NewAgent> & { readonly name: string }): AgentRecord {
   const now = agent.now ?? 0;
   return {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createMetrics } from '../../central/metrics.ts';
 import { DEFINITIONS, type ParameterValues } from '../../central/parameters/definitions.ts';
 import type { RetentionLimits, Store } from '../../central/store/store.ts';
-import { Upkeep } from '../../central/maintenance.ts';
+import { Maintenance } from '../../central/maintenance.ts';
 
 const DAY_MS = 86_400_000;
 const SECOND_MS = 1_000;
@@ -46,7 +46,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     ),
     agents: { countInState: async () => 0 },
   } as unknown as Store;
-  const upkeep = new Upkeep({
+  const maintenance = new Maintenance({
     store,
     values: () => values,
     metrics: createMetrics(),
@@ -61,8 +61,8 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
     log: { info() {}, error: (_facts: object, text: string) => void errors.push(text) } as never,
     now: () => Date.now(),
   });
-  upkeep.start();
-  return { done, errors, pruned, upkeep, values, count: (what: string) => done[what]?.length ?? 0 };
+  maintenance.start();
+  return { done, errors, pruned, maintenance, values, count: (what: string) => done[what]?.length ?? 0 };
 }
 
 describe('what Central does by the clock', () => {
@@ -80,12 +80,12 @@ describe('what Central does by the clock', () => {
     ['incidents', 10 * SECOND_MS],
     ['measure', 5 * SECOND_MS],
   ])('%s comes again every %d ms, until it is stopped', async (what, everyMs) => {
-    const { count, upkeep } = started();
+    const { count, maintenance } = started();
     await vi.advanceTimersByTimeAsync(0);
     const before = count(what);
     await vi.advanceTimersByTimeAsync(3 * everyMs);
     expect(count(what) - before).toBe(3);
-    upkeep.stop();
+    maintenance.stop();
     await vi.advanceTimersByTimeAsync(3 * everyMs);
     expect(count(what) - before).toBe(3);
   });

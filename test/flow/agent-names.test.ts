@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../agent/identity/csr.ts';
 import { CentralProcess, Cleanup, type Answer } from './processes.ts';
-import { enrolKey, newKey, RawAgent, type RawKey } from './raw-agent.ts';
+import { enrollKey, newKey, RawAgent, type RawKey } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 const lasting = new Cleanup();
@@ -26,7 +26,7 @@ interface Known {
 
 async function known(name = `branch-${(made += 1)}`, id?: string): Promise<Known> {
   const key = newKey();
-  return { key, id: await enrolKey(central, key, name, id), name };
+  return { key, id: await enrollKey(central, key, name, id), name };
 }
 
 async function csrOf(key: RawKey, name: string, id?: string): Promise<string> {
@@ -41,8 +41,8 @@ async function csrOf(key: RawKey, name: string, id?: string): Promise<string> {
 
 const codeOf = ({ body }: Answer): string => String(body.type).replace('urn:queuegate:error:', '');
 
-async function enrolmentCode(name: string, id?: string): Promise<string> {
-  return await enrolKey(central, newKey(), name, id).then(
+async function enrollmentCode(name: string, id?: string): Promise<string> {
+  return await enrollKey(central, newKey(), name, id).then(
     () => 'enrolled',
     (error: Error) => (JSON.parse(error.message) as { type: string }).type.replace('urn:queuegate:error:', ''),
   );
@@ -56,38 +56,35 @@ async function issueCode(name: string, id?: string): Promise<string> {
 /** Asks without a token, and is accepted. */
 async function acceptCode(name: string, id?: string): Promise<string> {
   const key = newKey();
-  const asked = await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, {
+  const asked = await fetch(`http://127.0.0.1:${central.ports.plain}/enroll`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ csr: await csrOf(key, name, id), name, ...(id === undefined ? {} : { id }) }),
   });
   // Whether the id or the name is taken is not said to a stranger.
   expect([asked.status, await asked.json()]).toMatchObject([202, { status: 'pending' }]);
-  const answer = await central.rest('POST', `/pending-enrolments/${key.thumbprint}/accept`, {});
+  const answer = await central.rest('POST', `/pending-enrollments/${key.thumbprint}/accept`, {});
   return answer.status === 200 ? 'accepted' : codeOf(answer);
 }
 
 describe("another agent's name or id cannot be taken", () => {
   it('as an id: with a token, from a file, and by an administrator who accepts it, in whatever case', async () => {
     const victim = await known();
-    await central.change({ 'agents.enrolment': 'approve' });
+    await central.change({ 'agents.enrollment': 'approve' });
     for (const id of [victim.name, victim.name.toUpperCase(), victim.id.toUpperCase()]) {
-      expect([id, await enrolmentCode('mine', id), await issueCode('mine', id), await acceptCode('mine', id)]).toEqual([
-        id,
-        'agent_id_taken',
-        'agent_id_taken',
-        'agent_id_taken',
-      ]);
+      expect([id, await enrollmentCode('mine', id), await issueCode('mine', id), await acceptCode('mine', id)]).toEqual(
+        [id, 'agent_id_taken', 'agent_id_taken', 'agent_id_taken'],
+      );
     }
-    await central.change({ 'agents.enrolment': null });
+    await central.change({ 'agents.enrollment': null });
     expect(await central.agent('mine')).toBeUndefined();
   });
 
   it('as a name: at enrollment, and when an agent comes with it', async () => {
     const victim = await known(undefined, `Pc-${(made += 1)}`);
-    await central.change({ 'agents.enrolment': 'approve' });
+    await central.change({ 'agents.enrollment': 'approve' });
     for (const name of [victim.id, victim.id.toLowerCase(), victim.name.toUpperCase()]) {
-      expect([name, await enrolmentCode(name), await issueCode(name), await acceptCode(name)]).toEqual([
+      expect([name, await enrollmentCode(name), await issueCode(name), await acceptCode(name)]).toEqual([
         name,
         'agent_name_taken',
         'agent_name_taken',
@@ -100,12 +97,12 @@ describe("another agent's name or id cannot be taken", () => {
       });
       expect(await central.agent(thief.name)).toMatchObject({ id: thief.id, epoch: 0 });
     }
-    await central.change({ 'agents.enrolment': null });
+    await central.change({ 'agents.enrollment': null });
   });
 
   it('so that its commands, its recovery code and its revocation are its own', async () => {
     const [victim, thief] = [await known(), await known()];
-    for (const id of [victim.name, victim.id]) await enrolmentCode(thief.name, id);
+    for (const id of [victim.name, victim.id]) await enrollmentCode(thief.name, id);
     const session = await RawAgent.plain(cleanup, central);
     await session.welcomed(victim);
     expect(await central.cli('messages', 'send', victim.name, '--type', 'secret')).toMatchObject({ code: 0 });
@@ -127,10 +124,10 @@ describe("another agent's name or id cannot be taken", () => {
   });
 
   it('nor are reserved names, those that a token is bound to, and ids that are not plain', async () => {
-    await central.rest('POST', '/enrolment-tokens', { agentName: 'Bound-1' });
+    await central.rest('POST', '/enrollment-tokens', { agentName: 'Bound-1' });
     for (const word of ['all', 'ALL', 'localhost', 'bound-1', 'Central-Agent']) {
-      const expected = word === 'Central-Agent' ? 'enrolment_name_reserved' : 'agent_name_reserved';
-      expect([word, await enrolmentCode(word), await enrolmentCode('mine', word), await issueCode(word)]).toEqual([
+      const expected = word === 'Central-Agent' ? 'enrollment_name_reserved' : 'agent_name_reserved';
+      expect([word, await enrollmentCode(word), await enrollmentCode('mine', word), await issueCode(word)]).toEqual([
         word,
         expected,
         'agent_name_reserved',
@@ -144,15 +141,15 @@ describe("another agent's name or id cannot be taken", () => {
         { code: 'name_conflict', close: 4408 },
       ]);
     for (const agentName of ['central-agent', 'all', 'LOCALHOST'])
-      expect(codeOf(await central.rest('POST', '/enrolment-tokens', { agentName }))).toBe('agent_name_reserved');
+      expect(codeOf(await central.rest('POST', '/enrollment-tokens', { agentName }))).toBe('agent_name_reserved');
     for (const id of ['two words', 'caf\u00e9', 'a\u202eb', 'a\tb', ' x'])
-      expect([id, await enrolmentCode('mine', id), await issueCode('mine', id)]).toEqual([
+      expect([id, await enrollmentCode('mine', id), await issueCode('mine', id)]).toEqual([
         id,
-        'enrolment_request_bad',
+        'enrollment_request_bad',
         'agent_id_invalid',
       ]);
     for (const id of ['.', '..'])
-      expect([id, await enrolmentCode('mine', id), await issueCode('mine', id)]).toEqual([
+      expect([id, await enrollmentCode('mine', id), await issueCode('mine', id)]).toEqual([
         id,
         'agent_id_invalid',
         'agent_id_invalid',
@@ -210,8 +207,8 @@ describe('records from before the rules', () => {
     const folder = await cleanup.folder();
     const first = await CentralProcess.start(cleanup, folder);
     const [victimKey, thiefKey] = [newKey(), newKey()];
-    const victimId = await enrolKey(first, victimKey, 'victim');
-    const thiefId = await enrolKey(first, thiefKey, 'thief');
+    const victimId = await enrollKey(first, victimKey, 'victim');
+    const thiefId = await enrollKey(first, thiefKey, 'thief');
     await first.stop();
     const database = new DatabaseSync(join(folder, 'central.db'));
     for (const statement of [

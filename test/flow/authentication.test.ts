@@ -3,7 +3,7 @@ import { createPublicKey, verify } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLONE_TURNS } from '../../central/sessions/clones.ts';
 import { CentralProcess, Cleanup, until } from './processes.ts';
-import { enrolKey, newKey, RawAgent } from './raw-agent.ts';
+import { enrollKey, newKey, RawAgent } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
@@ -17,7 +17,7 @@ async function enrolled() {
   const key = newKey();
   count += 1;
   const name = `raw-${count}`;
-  return { key, name, id: await enrolKey(central, key, name) };
+  return { key, name, id: await enrollKey(central, key, name) };
 }
 
 async function incidents(kind: string, agent: string): Promise<Record<string, unknown>[]> {

@@ -1,6 +1,6 @@
 // A hundred agents come back to a Central with a small heap, each with a backlog of four megabytes.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { backlogFrames, enrolMany, LoadAgent, residentBytes } from './backlogs.ts';
+import { backlogFrames, enrollMany, LoadAgent, residentBytes } from './backlogs.ts';
 import { CentralProcess, Cleanup, until } from './processes.ts';
 import type { HelloOrder } from './raw-agent.ts';
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder(), [], {
     NODE_OPTIONS: '--max-old-space-size=96',
   });
-  orders = await enrolMany(central, AGENTS + 1);
+  orders = await enrollMany(central, AGENTS + 1);
 }, 120_000);
 afterAll(() => cleanup.run());
 

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { withChecksum } from '../../shared/wire/checksum.ts';
 import { encodeMessages } from '../../shared/wire/codec.ts';
 import type { Cleanup, CentralProcess } from './processes.ts';
-import { enrolKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
+import { enrollKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
 
 const ITEM_BYTES = 4_000;
 const ITEMS_PER_FRAME = 240;
@@ -37,7 +37,7 @@ export function backlogFrames(count: number): Buffer[] {
   });
 }
 
-export async function enrolMany(central: CentralProcess, count: number): Promise<HelloOrder[]> {
+export async function enrollMany(central: CentralProcess, count: number): Promise<HelloOrder[]> {
   const orders: HelloOrder[] = [];
   const numbers = Array.from({ length: count }, (_, i) => i).values();
   await Promise.all(
@@ -45,7 +45,7 @@ export async function enrolMany(central: CentralProcess, count: number): Promise
       for (const i of numbers) {
         const key = newKey();
         orders.push({
-          id: await enrolKey(central, key, `load-${i}`),
+          id: await enrollKey(central, key, `load-${i}`),
           key,
           name: `load-${i}`,
           boot: randomBytes(24).toString('base64url'),

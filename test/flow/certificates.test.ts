@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import { lookAtCertificate } from '../../agent/connection/tls-probe.ts';
+import { probeTls } from '../../agent/connection/tls-probe.ts';
 import { keytool, makeBank, type Bank } from '../central/pki/server/bank.ts';
 import { openssl } from '../central/pki/folder.ts';
 import { AgentProcess, CentralProcess, Cleanup, until } from './processes.ts';
@@ -19,7 +19,7 @@ const thumbprintOf = (pem: string): string => new X509Certificate(pem).fingerpri
 
 /** What the listener on this port shows now. */
 async function shownOn(port: number): Promise<string> {
-  const { chain } = await lookAtCertificate({ secure: true, host: 'localhost', port }, { timeoutMs: 10_000 });
+  const { chain } = await probeTls({ secure: true, host: 'localhost', port }, { timeoutMs: 10_000 });
   return chain[0]?.fingerprint256.replaceAll(':', '').toLowerCase() ?? '';
 }
 
@@ -61,7 +61,7 @@ describe("Central's certificate", () => {
       /current: CN=localhost \(signed\)[\s\S]*staged: none\nprevious: CN=localhost \(made\)/,
     );
 
-    // Who enrols now is given both roots, and pins the one that is shown.
+    // Who enrolls now is given both roots, and pins the one that is shown.
     const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2');
     await central.online('branch-2');
     await newcomer.stop();

@@ -240,13 +240,13 @@ describe('queuegate tokens', () => {
     expect(faultOf(await bare(['agents', 'list'], viewer))).toBe('unauthenticated');
   });
 
-  it('makes an enrolment line that works as it is printed, on a terminal; the agent can be removed again', async () => {
+  it('makes an enrollment line that works as it is printed, on a terminal; the agent can be removed again', async () => {
     const shown = await onTerminal(
       'central/cli.ts',
-      ['tokens', 'create-enrolment', '--agent-name', 'branch-2', '--minutes', '5'],
+      ['tokens', 'create-enrollment', '--agent-name', 'branch-2', '--minutes', '5'],
       central.environment,
     );
-    const [, line = ''] = /queue-agent (enrol \S+ --token qge_\S+ --pin \S+)/.exec(shown.stdout) ?? [];
+    const [, line = ''] = /queue-agent (enroll \S+ --token qge_\S+ --pin \S+)/.exec(shown.stdout) ?? [];
     const folders = await agentFolders(cleanup);
     const enrolled = await runNode('agent/cli.ts', [...line.split(' '), ...agentFlags(folders, 'branch-2')]);
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
@@ -265,7 +265,7 @@ describe('files with keys and secrets', () => {
     ['ca export --with-key', ['ca', 'export', '--with-key']],
     ['backup', ['backup']],
     ['tokens create', ['tokens', 'create', '--name', 'm', '--role', 'viewer']],
-    ['tokens create-enrolment', ['tokens', 'create-enrolment']],
+    ['tokens create-enrollment', ['tokens', 'create-enrollment']],
     ['agents rescue', ['agents', 'rescue', 'branch-1']],
   ] as const;
 

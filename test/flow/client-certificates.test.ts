@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentProcess, CentralProcess, Cleanup, until } from './processes.ts';
-import { enrolKey, newKey, RawAgent } from './raw-agent.ts';
+import { enrollKey, newKey, RawAgent } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
@@ -14,7 +14,7 @@ afterAll(() => cleanup.run());
 
 async function enrolled(name: string) {
   const key = newKey();
-  return { key, name, id: await enrolKey(central, key, name) };
+  return { key, name, id: await enrollKey(central, key, name) };
 }
 
 describe('websocket.secure.clientAuth', () => {
@@ -30,7 +30,7 @@ describe('websocket.secure.clientAuth', () => {
       close: 4410,
     });
     expect((await central.agent('before'))?.['session']).toEqual(session);
-    // Enrolment keeps its port and needs no certificate; what it gives opens the door.
+    // Enrollment keeps its port and needs no certificate; what it gives opens the door.
     await AgentProcess.enrolled(cleanup, central, 'after');
     await central.online('after');
     await before.stop();

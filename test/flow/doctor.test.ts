@@ -8,7 +8,7 @@ import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { examineAgent, examineEnrolment, type DoctorOptions } from '../../agent/doctor/doctor.ts';
+import { examineAgent, examineEnrollment, type DoctorOptions } from '../../agent/doctor/doctor.ts';
 import type { StepReport, Walk } from '../../agent/doctor/step.ts';
 import { loadOrCreateKey, saveIdentity } from '../../agent/identity/identity.ts';
 import {
@@ -193,7 +193,7 @@ describe('an agent that is well', () => {
     expect([tried.code, tried.stdout]).toEqual([
       1,
       expect.stringMatching(
-        /FAULT {3}authentication\n[^]*\(unknown_agent\)[^]*queuegate tokens create-enrolment[^]*\(refused\)\n$/,
+        /FAULT {3}authentication\n[^]*\(unknown_agent\)[^]*queuegate tokens create-enrollment[^]*\(refused\)\n$/,
       ),
     ]);
   });
@@ -587,15 +587,15 @@ describe.skipIf(lacksPeer('nginx'))('an address rule', () => {
   });
 });
 
-describe('the way to an enrolment', () => {
+describe('the way to an enrollment', () => {
   const options = { timeoutMs: 5_000, now: () => new Date() };
   const url = (port: number): string => `https://localhost:${port}`;
   const pin = `sha256:${'00'.repeat(32)}`;
 
   it('is free: address, pin, name, dates, protocol; and the token is not used up', async () => {
-    const words = await central.enrolment();
+    const words = await central.enrollment();
     const [, address = '', , token = '', , rightPin = ''] = words;
-    const ended = await runNode('agent/cli.ts', ['doctor', '--enrol', address, '--token', token, '--pin', rightPin]);
+    const ended = await runNode('agent/cli.ts', ['doctor', '--enroll', address, '--token', token, '--pin', rightPin]);
     expect([ended.code, ended.stdout]).toEqual([
       0,
       expect.stringMatching(/ok {6}pin[^]*the pin is that of [^]*ok {6}protocol[^]*No fault found\.\n$/),
@@ -609,7 +609,7 @@ describe('the way to an enrolment', () => {
 
   it('ends at a wrong pin, with the pins that are shown', async () => {
     expect(
-      lastOf(await reportOf(examineEnrolment({ url: url(central.ports.secure), pin, token: undefined }, options))),
+      lastOf(await reportOf(examineEnrollment({ url: url(central.ports.secure), pin, token: undefined }, options))),
     ).toMatchObject({ step: 'pin', code: 'pin_mismatch', text: expect.stringMatching(/it shows sha256:[0-9a-f]{64}/) });
   });
 
@@ -621,18 +621,18 @@ describe('the way to an enrolment', () => {
       { url: url(1), pin, token: 'qg_x' },
     ].map(
       async (question) =>
-        lastOf(await reportOf(examineEnrolment({ pin: undefined, token: undefined, ...question }, options))).code,
+        lastOf(await reportOf(examineEnrollment({ pin: undefined, token: undefined, ...question }, options))).code,
     );
-    expect(await Promise.all(codes)).toEqual(['enrol_url_bad', 'pin_missing', 'pin_bad', 'token_bad']);
+    expect(await Promise.all(codes)).toEqual(['enroll_url_bad', 'pin_missing', 'pin_bad', 'token_bad']);
     expect(await runNode('agent/cli.ts', ['doctor', '--pin', pin])).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('belong to doctor --enrol URL'),
+      stderr: expect.stringContaining('belong to doctor --enroll URL'),
     });
   });
 
   it('ends at the plain port, spoken to with https', async () => {
     expect(
-      lastOf(await reportOf(examineEnrolment({ url: url(central.ports.plain), pin, token: undefined }, options))),
+      lastOf(await reportOf(examineEnrollment({ url: url(central.ports.plain), pin, token: undefined }, options))),
     ).toMatchObject({ step: 'TLS', code: 'tls_plain_port' });
   });
 });

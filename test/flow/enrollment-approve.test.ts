@@ -23,17 +23,17 @@ let central: CentralProcess;
 let pin: string;
 beforeAll(async () => {
   central = await CentralProcess.start(lasting, await lasting.folder());
-  await central.change({ 'agents.enrolment': 'approve' });
+  await central.change({ 'agents.enrollment': 'approve' });
   ({ pin } = (await central.rest('GET', '/ca')).body);
 });
 afterEach(() => cleanup.run());
 afterAll(() => lasting.run());
 
-/** `queue-agent enrol` without a token, in the background. */
+/** `queue-agent enroll` without a token, in the background. */
 function asking(folders: AgentFolders, name: string, ...more: string[]): Running {
   const running = new Running(process.execPath, [
     'agent/cli.ts',
-    'enrol',
+    'enroll',
     `https://localhost:${central.ports.secure}`,
     '--pin',
     pin,
@@ -59,7 +59,7 @@ describe('asking without a token', SLOW, () => {
     expect(listed.stdout).toMatch(/\d+ of 1000 places are taken; by address: \S+ \(\d+\)/);
     expect(listed.stdout).toMatch(new RegExp(`^${key} +branch-1 +\\S+ +wss `, 'm'));
     expect((await central.rest('GET', '/agents')).body.agents).toEqual([]);
-    expect((await fetchMetrics()).match(/^queuegate_pending_enrolments (\d+)$/m)?.[1]).toBe('1');
+    expect((await fetchMetrics()).match(/^queuegate_pending_enrollments (\d+)$/m)?.[1]).toBe('1');
 
     const accepted = await central.cli('agents', 'accept', key.slice(0, 8), '--comment', 'read over the telephone');
     expect(accepted, accepted.stderr).toMatchObject({ code: 0 });
@@ -73,9 +73,9 @@ describe('asking without a token', SLOW, () => {
     });
     AgentProcess.start(cleanup, folders, 'branch-1');
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
-    expect((await fetchMetrics()).match(/^queuegate_pending_enrolments (\d+)$/m)?.[1]).toBe('0');
+    expect((await fetchMetrics()).match(/^queuegate_pending_enrollments (\d+)$/m)?.[1]).toBe('0');
     // Accepted once: nobody is there to accept again.
-    expect((await central.cli('agents', 'accept', key)).stderr).toContain('(enrolment_not_asked)');
+    expect((await central.cli('agents', 'accept', key)).stderr).toContain('(enrollment_not_asked)');
   });
 
   it('gives up after its time, and goes on with the same key when it is run again', async () => {
@@ -85,7 +85,7 @@ describe('asking without a token', SLOW, () => {
     const ended = await first.ended();
     expect(ended).toMatchObject({ code: 1 });
     expect(ended.stderr).toMatch(
-      /^error: Nobody has accepted this machine within 0 seconds\.\n {2}[^\n]+--wait SECONDS[^\n]+\n {2}\(enrolment_undecided\)\n$/,
+      /^error: Nobody has accepted this machine within 0 seconds\.\n {2}[^\n]+--wait SECONDS[^\n]+\n {2}\(enrollment_undecided\)\n$/,
     );
     expect(await central.cli('agents', 'accept', `SHA256:${key.toUpperCase()}`)).toMatchObject({ code: 0 });
     const second = await asking(folders, 'branch-2', '--wait', '0').ended();
@@ -134,7 +134,7 @@ describe('asking without a token', SLOW, () => {
     const folders = await agentFolders(cleanup);
     const wrong = new Running(process.execPath, [
       'agent/cli.ts',
-      'enrol',
+      'enroll',
       `https://localhost:${central.ports.secure}`,
       '--pin',
       `sha256:${'0'.repeat(64)}`,
@@ -143,11 +143,11 @@ describe('asking without a token', SLOW, () => {
     expect((await wrong.ended()).stderr).toContain('(pin_mismatch)');
     const plain = new Running(process.execPath, [
       'agent/cli.ts',
-      'enrol',
+      'enroll',
       `http://127.0.0.1:${central.ports.plain}`,
       ...agentFlags(folders, 'branch-4'),
     ]);
-    expect((await plain.ended()).stderr).toContain('(enrol_unproven)');
+    expect((await plain.ended()).stderr).toContain('(enroll_unproven)');
     expect((await central.cli('agents', 'pending')).stdout).not.toContain('branch-4');
   });
 
@@ -155,7 +155,7 @@ describe('asking without a token', SLOW, () => {
     const folders = await agentFolders(cleanup, 'profiles/central');
     const machine = new Running(process.execPath, [
       'agent/cli.ts',
-      'enrol',
+      'enroll',
       `http://127.0.0.1:${central.ports.plain}`,
       ...agentFlags(folders, 'plain-1'),
       '--central-host',
@@ -175,17 +175,17 @@ describe('asking without a token', SLOW, () => {
 
   it('is refused while the policy is token, and while it is closed', async () => {
     for (const [policy, code] of [
-      ['token', 'enrolment_token_needed'],
-      ['closed', 'enrolment_closed'],
+      ['token', 'enrollment_token_needed'],
+      ['closed', 'enrollment_closed'],
     ] as const) {
-      await central.change({ 'agents.enrolment': policy });
+      await central.change({ 'agents.enrollment': policy });
       const ended = await asking(await agentFolders(cleanup), 'branch-5').ended();
       expect(ended).toMatchObject({ code: 1 });
       expect(ended.stderr).toContain(
-        code === 'enrolment_closed' ? 'Central takes no new agents' : 'with an enrolment token only',
+        code === 'enrollment_closed' ? 'Central takes no new agents' : 'with an enrollment token only',
       );
     }
-    await central.change({ 'agents.enrolment': 'approve' });
+    await central.change({ 'agents.enrollment': 'approve' });
   });
 });
 
@@ -202,7 +202,7 @@ describe('strangers who ask', SLOW, () => {
         {
           host: 'localhost',
           port: central.ports.secure,
-          path: '/enrol',
+          path: '/enroll',
           method: 'POST',
           ca,
           agent,
@@ -246,7 +246,7 @@ describe('strangers who ask', SLOW, () => {
     ])
       expect(await post(changed)).toMatchObject({
         status: 400,
-        body: { type: 'urn:queuegate:error:enrolment_request_bad' },
+        body: { type: 'urn:queuegate:error:enrollment_request_bad' },
       });
     expect(await post({ csr, name: 'honest', id: 'pc-7' })).toMatchObject({
       status: 202,
@@ -266,17 +266,17 @@ describe('strangers who ask', SLOW, () => {
     for (const { status, body, retryAfter } of refused)
       expect([status, body['type'], Number(retryAfter) > 0]).toEqual([
         503,
-        'urn:queuegate:error:enrolments_full_of_address',
+        'urn:queuegate:error:enrollments_full_of_address',
         true,
       ]);
     const [first] = askings;
     expect(await post({ csr: first?.csr, name: 'flood-0' })).toMatchObject({ status: 202 });
-    const { body } = await central.rest('GET', '/pending-enrolments?limit=1000');
-    expect(body.pendingEnrolments).toHaveLength(50);
+    const { body } = await central.rest('GET', '/pending-enrollments?limit=1000');
+    expect(body.pendingEnrollments).toHaveLength(50);
     const folders = await agentFolders(cleanup);
     const honest = new Running(process.execPath, [
       'agent/cli.ts',
-      ...(await central.enrolment()),
+      ...(await central.enrollment()),
       ...agentFlags(folders, 'branch-6'),
     ]);
     expect(await honest.ended()).toMatchObject({ code: 0 });

@@ -49,7 +49,7 @@ function blocks(pem: string): string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g) ?? [];
 }
 
-describe('enrolment by files', SLOW, () => {
+describe('enrollment by files', SLOW, () => {
   it('writes its request through no link, and keeps no mode that lets others exchange it', async () => {
     const folders = await agentFolders(cleanup);
     const [out, victim] = [join(folder, 'linked.csr'), join(folder, 'victim')];
@@ -151,7 +151,7 @@ describe('enrolment by files', SLOW, () => {
   it('gives an agent that is there already another certificate for its key, and no new agent while the policy is closed', async () => {
     const folders = await agentFolders(cleanup);
     const first = await issued(folders, 'branch-3');
-    await central.change({ 'agents.enrolment': 'closed' });
+    await central.change({ 'agents.enrollment': 'closed' });
     try {
       const second = await issued(folders, 'branch-3');
       expect(new X509Certificate(second).serialNumber).not.toBe(new X509Certificate(first).serialNumber);
@@ -163,7 +163,7 @@ describe('enrolment by files', SLOW, () => {
       expect(refused.stderr).toContain('Central takes no new agents');
       await expect(stat(join(folder, 'stranger.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
     } finally {
-      await central.change({ 'agents.enrolment': null });
+      await central.change({ 'agents.enrollment': null });
     }
   });
 
@@ -175,7 +175,7 @@ describe('enrolment by files', SLOW, () => {
       (await central.cli('agents', 'issue', '--out', join(folder, 'none.pem'), ...words)).stderr;
     await writeFile(join(folder, 'none.csr'), `${'x'.repeat(80)}\n`);
     expect(await issue('--csr', join(folder, 'none.csr'))).toContain('(csr_unreadable)');
-    expect(await issue('--csr', csr, '--name', 'central-agent')).toContain('(enrolment_name_reserved)');
+    expect(await issue('--csr', csr, '--name', 'central-agent')).toContain('(enrollment_name_reserved)');
     await issued(await agentFolders(cleanup), 'branch-5');
     expect(await issue('--csr', csr, '--name', 'BRANCH-5')).toContain('(agent_name_taken)');
     expect(await issue('--csr', join(folder, 'missing.csr'))).toContain('(file_missing)');
@@ -240,7 +240,7 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
 
   it('an address that is none, and none at all', async () => {
     const [port] = await freePorts(1);
-    expect(await fault(pem, `gopher://localhost:${port}`)).toContain('(enrol_url_bad)');
+    expect(await fault(pem, `gopher://localhost:${port}`)).toContain('(enroll_url_bad)');
     expect(await fault(pem, '')).toContain('(central_address_missing)');
   });
 
@@ -250,7 +250,7 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
       '(request_missing)',
     );
     const enrolled = await agentFolders(cleanup);
-    const words = await central.enrolment();
+    const words = await central.enrollment();
     expect(
       await runNode('agent/cli.ts', [...words, ...agentFlags(enrolled, 'branch-12'), '--agent-id', 'pc-12']),
     ).toMatchObject({ code: 0 });

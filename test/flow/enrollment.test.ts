@@ -39,18 +39,18 @@ interface Line {
 
 /** A fresh token, with what stands beside it in the line that Central prints. */
 async function newLine(order: Readonly<Record<string, unknown>> = {}, from = central): Promise<Line> {
-  const { body } = await from.rest('POST', '/enrolment-tokens', order);
+  const { body } = await from.rest('POST', '/enrollment-tokens', order);
   return { url: `https://localhost:${from.ports.secure}`, token: body.token, pin: body.pin };
 }
 
-async function enrol(
+async function enroll(
   folders: AgentFolders,
   name: string,
   { url, token, pin }: Line,
   ...more: string[]
 ): Promise<Ended> {
   return await runNode('agent/cli.ts', [
-    'enrol',
+    'enroll',
     url,
     '--token',
     token,
@@ -60,10 +60,10 @@ async function enrol(
   ]);
 }
 
-/** Enrols a new machine and expects Central's or the agent's refusal: one error with its hint, no stack trace, nothing kept. */
+/** Enrolls a new machine and expects Central's or the agent's refusal: one error with its hint, no stack trace, nothing kept. */
 async function refused(name: string, line: Line, ...more: string[]): Promise<string> {
   const folders = await agentFolders(cleanup);
-  const ended = await enrol(folders, name, line, ...more);
+  const ended = await enroll(folders, name, line, ...more);
   expect(ended).toMatchObject({ code: 1, stdout: '' });
   expect(ended.stderr).toMatch(/^error: [^\n]+\n {2}[^\n]+\n {2}\([a-z_]+\)\n$/);
   await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
@@ -101,8 +101,8 @@ async function inTheLine(change: {
   return `http://127.0.0.1:${port}`;
 }
 
-describe('enrolment over wss with token and pin', () => {
-  it("makes a key (0600) that a second enrolment leaves alone, and adds Central's root to the truststore, whose other entries stay", async () => {
+describe('enrollment over wss with token and pin', () => {
+  it("makes a key (0600) that a second enrollment leaves alone, and adds Central's root to the truststore, whose other entries stay", async () => {
     const folders = await agentFolders(cleanup);
     const truststore = join(folders.profile, 'conf/security/truststore.jks');
     const store = ['-keystore', truststore, '-storepass', 'changeit'];
@@ -120,7 +120,7 @@ describe('enrolment over wss with token and pin', () => {
       ]),
     ).toMatchObject({ code: 0 });
 
-    const first = await enrol(folders, 'branch-1', await newLine());
+    const first = await enroll(folders, 'branch-1', await newLine());
     expect(first, first.stderr).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout).toContain(`${truststore} now trusts Central's root`);
     const { stdout: listed } = await run('keytool', ['-list', ...store]);
@@ -139,11 +139,11 @@ describe('enrolment over wss with token and pin', () => {
       at: (await stat(key)).mtimeMs,
       id: (await central.agent('branch-1'))?.['id'],
     };
-    const again = await enrol(folders, 'branch-1', await newLine());
+    const again = await enroll(folders, 'branch-1', await newLine());
     expect(again).toMatchObject({ code: 1 });
     expect(again.stderr).toContain('enrolled already, as branch-1');
     // The same key again repairs: the same agent, by the same id.
-    expect(await enrol(folders, 'branch-1', await newLine(), '--again')).toMatchObject({ code: 0 });
+    expect(await enroll(folders, 'branch-1', await newLine(), '--again')).toMatchObject({ code: 0 });
     expect({
       pem: await readFile(key, 'utf8'),
       at: (await stat(key)).mtimeMs,
@@ -154,7 +154,7 @@ describe('enrolment over wss with token and pin', () => {
 
   it('refuses a token used twice', async () => {
     const line = await newLine();
-    expect(await enrol(await agentFolders(cleanup), 'branch-2', line)).toMatchObject({ code: 0 });
+    expect(await enroll(await agentFolders(cleanup), 'branch-2', line)).toMatchObject({ code: 0 });
     expect(await refused('branch-3', line)).toContain('has been used as often as it may (1 of 1)');
     expect(await central.agent('branch-3')).toBeUndefined();
   });
@@ -168,7 +168,7 @@ describe('enrolment over wss with token and pin', () => {
     const database = new DatabaseSync(join(folder, 'central.db'));
     expect(
       database
-        .prepare('UPDATE enrolment_token SET expires_at = expires_at - 3600000 WHERE id = ?')
+        .prepare('UPDATE enrollment_token SET expires_at = expires_at - 3600000 WHERE id = ?')
         .run(token.split('_')[1] ?? '').changes,
     ).toBe(1);
     database.close();
@@ -181,10 +181,10 @@ describe('enrolment over wss with token and pin', () => {
   it('refuses an unknown token, and one that is none', async () => {
     const line = await newLine();
     expect(await refused('branch-4', { ...line, token: `qge_${'0'.repeat(16)}_${'A'.repeat(43)}` })).toContain(
-      'The enrolment token is not valid',
+      'The enrollment token is not valid',
     );
     expect(await refused('branch-4', { ...line, token: `${line.token.slice(0, -2)}xx` })).toContain(
-      'The enrolment token is not valid',
+      'The enrollment token is not valid',
     );
     expect(await refused('branch-4', { ...line, token: 'nonsense' })).toContain('(token_bad)');
   });
@@ -194,17 +194,17 @@ describe('enrolment over wss with token and pin', () => {
   });
 
   it('refuses a name that is taken', async () => {
-    expect(await enrol(await agentFolders(cleanup), 'branch-7', await newLine())).toMatchObject({ code: 0 });
+    expect(await enroll(await agentFolders(cleanup), 'branch-7', await newLine())).toMatchObject({ code: 0 });
     expect(await refused('BRANCH-7', await newLine())).toContain('The name branch-7 belongs to the agent ');
   });
 
   it('refuses a cloned key under another id, and another key under the same id', async () => {
     const original = await agentFolders(cleanup);
-    expect(await enrol(original, 'branch-8', await newLine(), '--agent-id', 'pc-8')).toMatchObject({ code: 0 });
+    expect(await enroll(original, 'branch-8', await newLine(), '--agent-id', 'pc-8')).toMatchObject({ code: 0 });
     const clone = await agentFolders(cleanup);
     await mkdir(clone.data, { recursive: true });
     await copyFile(join(original.data, 'agent-key.pem'), join(clone.data, 'agent-key.pem'));
-    const cloned = await enrol(clone, 'branch-9', await newLine(), '--agent-id', 'pc-9');
+    const cloned = await enroll(clone, 'branch-9', await newLine(), '--agent-id', 'pc-9');
     expect(cloned).toMatchObject({ code: 1 });
     expect(cloned.stderr).toContain('This key is already registered as the agent pc-8');
     expect(await refused('branch-9', await newLine(), '--agent-id', 'pc-8')).toContain(
@@ -212,15 +212,15 @@ describe('enrolment over wss with token and pin', () => {
     );
   });
 
-  it('refuses everybody while agents.enrolment is closed', async () => {
+  it('refuses everybody while agents.enrollment is closed', async () => {
     const line = await newLine();
-    expect((await central.change({ 'agents.enrolment': 'closed' })).status).toBe(200);
+    expect((await central.change({ 'agents.enrollment': 'closed' })).status).toBe(200);
     try {
       expect(await refused('branch-10', line)).toContain('Central takes no new agents');
     } finally {
-      await central.change({ 'agents.enrolment': null });
+      await central.change({ 'agents.enrollment': null });
     }
-    expect(await enrol(await agentFolders(cleanup), 'branch-10', line)).toMatchObject({ code: 0 });
+    expect(await enroll(await agentFolders(cleanup), 'branch-10', line)).toMatchObject({ code: 0 });
   });
 });
 
@@ -247,7 +247,7 @@ describe('the agent sends its token to nobody but the Central of the pin', () =>
     expect(await refused('branch-11', { ...line, pin: `sha256:${'0'.repeat(64)}` })).toContain('(pin_mismatch)');
     expect(await refused('branch-11', { ...line, pin: 'sha256:none' })).toContain('(pin_bad)');
     // The token was not used by any of it.
-    expect(await enrol(await agentFolders(cleanup), 'branch-11', line)).toMatchObject({ code: 0 });
+    expect(await enroll(await agentFolders(cleanup), 'branch-11', line)).toMatchObject({ code: 0 });
   });
 
   it('says so when no Central is at that address', async () => {
@@ -272,18 +272,18 @@ describe('the agent sends its token to nobody but the Central of the pin', () =>
       '(plain_on_secure_port)',
     );
     expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.http}` })).toContain(
-      'There is nothing at /enrol',
+      'There is nothing at /enroll',
     );
   });
 });
 
-describe('enrolment over ws', () => {
+describe('enrollment over ws', () => {
   it('works with a proof of the token, which itself never crosses the line', async () => {
     const line = await newLine();
     let crossed = '';
     const url = await inTheLine({ up: (text) => ((crossed += text), text) });
     const folders = await agentFolders(cleanup, 'profiles/central');
-    const enrolled = await enrol(
+    const enrolled = await enroll(
       folders,
       'plain-1',
       { ...line, url },
@@ -300,17 +300,17 @@ describe('enrolment over ws', () => {
   it('refuses a token in the clear, and withdraws it', async () => {
     const line = await newLine();
     const csr = await makeRequest(await loadOrCreateKey(await cleanup.folder()), 'plain-2');
-    const answer = await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, {
+    const answer = await fetch(`http://127.0.0.1:${central.ports.plain}/enroll`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ csr: csr.pem, name: 'plain-2', token: line.token }),
     });
     expect(answer.status).toBe(400);
     expect(answer.headers.get('content-type')).toContain('application/problem+json');
-    expect(await answer.json()).toMatchObject({ type: 'urn:queuegate:error:enrolment_token_in_the_clear' });
-    expect(await refused('plain-2', line)).toContain('The enrolment token is not valid');
-    const { body } = await central.rest('GET', '/enrolment-tokens');
-    expect(body.enrolmentTokens).not.toContainEqual(expect.objectContaining({ id: line.token.split('_')[1] }));
+    expect(await answer.json()).toMatchObject({ type: 'urn:queuegate:error:enrollment_token_in_the_clear' });
+    expect(await refused('plain-2', line)).toContain('The enrollment token is not valid');
+    const { body } = await central.rest('GET', '/enrollment-tokens');
+    expect(body.enrollmentTokens).not.toContainEqual(expect.objectContaining({ id: line.token.split('_')[1] }));
   });
 
   it('refuses an answer that somebody in the line changed', async () => {
@@ -334,13 +334,15 @@ describe('enrolment over ws', () => {
   it('says so when the line is cut in the middle of the answer; the same token then repairs it', async () => {
     const line = await newLine();
     const folders = await agentFolders(cleanup, 'profiles/central');
-    const cut = await enrol(folders, 'plain-6', { ...line, url: await inTheLine({ down: () => null }) });
+    const cut = await enroll(folders, 'plain-6', { ...line, url: await inTheLine({ down: () => null }) });
     expect(cut).toMatchObject({ code: 1, stdout: '' });
     expect(cut.stderr).toContain('the line was cut in the middle of its answer');
     expect(await central.agent('plain-6')).toBeDefined();
-    expect(await enrol(folders, 'plain-6', { ...line, url: `http://127.0.0.1:${central.ports.plain}` })).toMatchObject({
-      code: 0,
-    });
+    expect(await enroll(folders, 'plain-6', { ...line, url: `http://127.0.0.1:${central.ports.plain}` })).toMatchObject(
+      {
+        code: 0,
+      },
+    );
   });
 });
 
@@ -349,7 +351,7 @@ describe('a daemon that is not enrolled', () => {
     const folders = await agentFolders(cleanup);
     const agent = AgentProcess.start(cleanup, folders, 'branch-14');
     const [line] = await agent.process.printed(/.*"code":"not_enrolled".*/);
-    expect(line).toContain('queuegate tokens create-enrolment');
+    expect(line).toContain('queuegate tokens create-enrollment');
     expect(await agent.local('POST', '/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
       status: 202,
     });
@@ -357,7 +359,7 @@ describe('a daemon that is not enrolled', () => {
       connection: { reason: { code: 'not_enrolled' } },
       outbox: { messages: 1 },
     });
-    expect(await enrol(folders, 'branch-14', await newLine())).toMatchObject({ code: 0 });
+    expect(await enroll(folders, 'branch-14', await newLine())).toMatchObject({ code: 0 });
     const { id } = await central.online('branch-14');
     await until(async () =>
       (await central.events(`&agent=${String(id)}`)).some(({ event }) => event['id'] === 'early') ? true : undefined,

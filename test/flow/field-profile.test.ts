@@ -39,7 +39,7 @@ async function keytoolTruststore(central: CentralProcess, file: string): Promise
   expect(made, made.stderr).toMatchObject({ code: 0 });
 }
 
-/** The profile of test/fixtures, enrolled; its truststore is what enrolment does not touch here, since keytool's holds the root already. */
+/** The profile of test/fixtures, enrolled; its truststore is what enrollment does not touch here, since keytool's holds the root already. */
 async function fieldAgent(central: CentralProcess, name: string): Promise<AgentFolders> {
   const folders = await agentFolders(cleanup, 'test/fixtures/profile');
   const truststore = join(folders.profile, 'conf/security/truststore.jks');
@@ -49,7 +49,7 @@ async function fieldAgent(central: CentralProcess, name: string): Promise<AgentF
   );
   await rm(truststore);
   await keytoolTruststore(central, truststore);
-  const enrolled = await runNode('agent/cli.ts', [...(await central.enrolment()), ...agentFlags(folders, name)]);
+  const enrolled = await runNode('agent/cli.ts', [...(await central.enrollment()), ...agentFlags(folders, name)]);
   expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
   return folders;
 }

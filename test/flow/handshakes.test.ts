@@ -178,20 +178,20 @@ describe('an agent that is not let in', () => {
 
   it('is recorded when its token is unknown', async () => {
     const folders = await agentFolders(cleanup);
-    const words = (await central.enrolment()).map((word) =>
+    const words = (await central.enrollment()).map((word) =>
       word.replace(/^qge_([0-9a-f]{16})_.*/, `qge_${'0'.repeat(16)}_${'x'.repeat(43)}`),
     );
-    const failure = await recorded('secure', 'enrolment_refused', async () => {
+    const failure = await recorded('secure', 'enrollment_refused', async () => {
       expect(await runNode('agent/cli.ts', [...words, ...agentFlags(folders, 'unknown-token')])).toMatchObject({
         code: 1,
-        stderr: expect.stringContaining('(enrolment_refused_by_central)'),
+        stderr: expect.stringContaining('(enrollment_refused_by_central)'),
       });
     });
     expect(failure.text).toMatch(/\S/);
   });
 });
 
-it('an agent that enrols and comes in, the doctor, a port check and a finished request are no failures', async () => {
+it('an agent that enrolls and comes in, the doctor, a port check and a finished request are no failures', async () => {
   const total = async (): Promise<number> =>
     ((await central.rest('GET', '/handshake-failures')).body.failures as Failure[]).reduce(
       (sum, { count }) => sum + count,

@@ -9,7 +9,7 @@ import { databasePath } from '../../central/store/sqlite/threads/thread-data.ts'
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
 import { CentralProcess, Cleanup, until } from './processes.ts';
 import { carrierOf } from '../garbage/garbage.ts';
-import { enrolKey, newKey, RawAgent, type HelloOrder, type RawKey } from './raw-agent.ts';
+import { enrollKey, newKey, RawAgent, type HelloOrder, type RawKey } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
@@ -25,7 +25,7 @@ async function enrolled(): Promise<HelloOrder & { key: RawKey }> {
   const key = newKey();
   count += 1;
   const name = `hostile-${count}`;
-  return { key, name, id: await enrolKey(central, key, name), boot: randomBytes(24).toString('base64url') };
+  return { key, name, id: await enrollKey(central, key, name), boot: randomBytes(24).toString('base64url') };
 }
 
 async function online(order: HelloOrder, capabilities: readonly string[] = []): Promise<RawAgent> {

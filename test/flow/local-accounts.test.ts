@@ -167,7 +167,7 @@ describe('a secret of a command', () => {
   it('that is an enrollment token comes from a file, stdin or a prompt; a line of before, with --token, works too', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const words = async () => {
-      const line = await central.enrolment();
+      const line = await central.enrollment();
       const at = line.indexOf('--token');
       return { token: line[at + 1] ?? '', rest: line.toSpliced(at, 2) };
     };
@@ -239,7 +239,7 @@ describe('text from elsewhere', () => {
     }
   });
 
-  it('is escaped in the refusal of an enrolment, and in an error about an argument', async () => {
+  it('is escaped in the refusal of an enrollment, and in an error about an argument', async () => {
     const server = createHttpServer((_request, response) => {
       response.writeHead(403, { 'content-type': 'application/problem+json' }).end(
         JSON.stringify({
@@ -257,13 +257,13 @@ describe('text from elsewhere', () => {
     const folders = await agentFolders(cleanup);
     const token = join(await cleanup.folder(), 'token');
     await writeFile(token, `qge_${'0'.repeat(16)}_${'x'.repeat(43)}\n`);
-    const refused = await queueAgent(folders, 'enrol', `http://127.0.0.1:${port}`, '--token-file', token);
+    const refused = await queueAgent(folders, 'enroll', `http://127.0.0.1:${port}`, '--token-file', token);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining(String.raw`a\u001b[2Jb`) });
     for (const { stdout, stderr } of [
       refused,
       await queueAgent(folders, HOSTILE),
       await queueAgent(folders, 'start', HOSTILE),
-      await queueAgent(folders, 'enrol', HOSTILE),
+      await queueAgent(folders, 'enroll', HOSTILE),
     ]) {
       expect(stdout + stderr).not.toMatch(UNESCAPED);
       expect(stderr).not.toMatch(/^ok /m);

@@ -295,7 +295,7 @@ describe('private keys', () => {
       ['/certificate/install', { file: pkcs8.toString('base64') }],
       ['/certificate/request', { key: refused.key }],
       ['/ca/import', { file: Buffer.from(refused.key).toString('base64'), password: PASSWORD }],
-      ['/enrolment-tokens', { name: refused.key }],
+      ['/enrollment-tokens', { name: refused.key }],
     ] as const) {
       const { status, body: problem, headers } = await central.rest('POST', path, body);
       expect([path, status]).toEqual([path, expect.toSatisfy((found: number) => found >= 400 && found < 500)]);

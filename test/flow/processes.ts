@@ -196,14 +196,14 @@ export class CentralProcess {
   readonly token: string;
   readonly ports: Readonly<Record<'plain' | 'secure' | 'https' | 'http', number>>;
   /** The words behind `queue-agent` that the first start printed; the token is in the file that they name. */
-  readonly enrolmentLine: string;
+  readonly enrollmentLine: string;
 
   private constructor(process_: Running, folder: string, token: string, ports: CentralProcess['ports'], line: string) {
     this.process = process_;
     this.folder = folder;
     this.token = token;
     this.ports = ports;
-    this.enrolmentLine = line;
+    this.enrollmentLine = line;
   }
 
   /** Starts Central on free ports with the data folder `folder` (kept: a second start goes on with it). */
@@ -263,7 +263,7 @@ export class CentralProcess {
     const port = (title: string): number =>
       Number(new RegExp(`${title} listens .*, port (\\d+)`).exec(process_.stdout)?.[1] ?? 0);
     const token = (await readFile(join(folder, 'administrator-token'), 'utf8')).trim();
-    const line = /queue-agent (enrol .*)/.exec(process_.stdout)?.[1] ?? '';
+    const line = /queue-agent (enroll .*)/.exec(process_.stdout)?.[1] ?? '';
     return new CentralProcess(
       process_,
       folder,
@@ -321,9 +321,9 @@ export class CentralProcess {
     return await this.rest('PATCH', '/parameters', { values, ...options });
   }
 
-  /** A fresh enrolment: the words behind `queue-agent` in the line that Central prints. */
-  async enrolment(): Promise<string[]> {
-    const { body } = await this.rest('POST', '/enrolment-tokens', {});
+  /** A fresh enrollment: the words behind `queue-agent` in the line that Central prints. */
+  async enrollment(): Promise<string[]> {
+    const { body } = await this.rest('POST', '/enrollment-tokens', {});
     return String(body.line).split(' ').slice(1);
   }
 
@@ -406,7 +406,7 @@ export class AgentProcess {
     return new AgentProcess(process_, folders);
   }
 
-  /** Enrols with a fresh token of `central` and starts. */
+  /** Enrolls with a fresh token of `central` and starts. */
   static async enrolled(
     cleanup: Cleanup,
     central: CentralProcess,
@@ -415,11 +415,11 @@ export class AgentProcess {
   ): Promise<AgentProcess> {
     const folders = await agentFolders(cleanup);
     const enrolled = await runNode('agent/cli.ts', [
-      ...(await central.enrolment()),
+      ...(await central.enrollment()),
       ...agentFlags(folders, name),
       ...args,
     ]);
-    if (enrolled.code !== 0) throw new Error(`enrolment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
+    if (enrolled.code !== 0) throw new Error(`enrollment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
     return AgentProcess.start(cleanup, folders, name, args);
   }
 

@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lacksPeer } from './false-hosts.ts';
 import { CentralProcess, Cleanup, freePorts, Running, until } from './processes.ts';
-import { enrolKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
+import { enrollKey, newKey, RawAgent, type HelloOrder } from './raw-agent.ts';
 import { setParameters } from '../reliability/traffic.ts';
 
 const cleanup = new Cleanup();
@@ -21,7 +21,7 @@ beforeAll(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
   root = String((await central.rest('GET', '/ca/root.pem')).body);
   const key = newKey();
-  agent = { id: await enrolKey(central, key, 'behind'), key, name: 'behind' };
+  agent = { id: await enrollKey(central, key, 'behind'), key, name: 'behind' };
   await setParameters(central, { 'websocket.trustedProxies': ['127.0.0.1'], 'websocket.enabled': true });
   guarded = await CentralProcess.start(cleanup, await cleanup.folder());
   await setParameters(guarded, { 'websocket.trustedProxies': ['127.0.0.1'], 'websocket.enabled': false });

@@ -31,8 +31,8 @@ export function newKey(): RawKey {
 }
 
 /** Registers the key over wss with a fresh token; the id of the agent. */
-export async function enrolKey(central: CentralProcess, key: RawKey, name: string, id?: string): Promise<string> {
-  const [, url = '', , token = ''] = await central.enrolment();
+export async function enrollKey(central: CentralProcess, key: RawKey, name: string, id?: string): Promise<string> {
+  const [, url = '', , token = ''] = await central.enrollment();
   const csr = await makeRequest(
     { privateKey: key.privateKey, pem: '', publicKey: key.spki, thumbprint: key.thumbprint },
     name,
@@ -42,7 +42,7 @@ export async function enrolKey(central: CentralProcess, key: RawKey, name: strin
   const body = JSON.stringify({ csr: csr.pem, name, token, ...(id === undefined ? {} : { id }) });
   return await new Promise((resolve, reject) => {
     const sent = request(
-      new URL('/enrol', url),
+      new URL('/enroll', url),
       { method: 'POST', ca, headers: { 'content-type': 'application/json' } },
       (answer) => {
         let text = '';

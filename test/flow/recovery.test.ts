@@ -34,7 +34,7 @@ afterAll(() => lasting.run());
 
 async function enrolled(name: string, profile?: string): Promise<AgentFolders> {
   const folders = await agentFolders(cleanup, profile);
-  const words = await central.enrolment();
+  const words = await central.enrollment();
   if (profile !== undefined) words.splice(1, 1, `http://127.0.0.1:${central.ports.plain}`);
   const ended = await runNode('agent/cli.ts', [...words, ...agentFlags(folders, name)]);
   expect(ended, ended.stderr).toMatchObject({ code: 0 });
@@ -158,17 +158,17 @@ describe('an agent that is cut off', SLOW, () => {
     expect(await central.online('branch-2')).toMatchObject({ id });
   });
 
-  it('comes back over plain too, and while agents.enrolment is closed', async () => {
+  it('comes back over plain too, and while agents.enrollment is closed', async () => {
     const folders = await enrolled('plain-3', 'profiles/central');
     const code = await codeFor('plain-3', '--hours', '1');
-    await central.change({ 'agents.enrolment': 'closed' });
+    await central.change({ 'agents.enrollment': 'closed' });
     try {
       // As somebody types it who was told it over the telephone.
       const typed = code.toLowerCase().replaceAll('-', ' ').replaceAll('0', 'o').replaceAll('1', 'l');
       const ended = await rescue(folders, 'plain-3', typed, ...plain());
       expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
     } finally {
-      await central.change({ 'agents.enrolment': null });
+      await central.change({ 'agents.enrollment': null });
     }
     AgentProcess.start(cleanup, folders, 'plain-3', plain());
     expect(await central.online('plain-3')).toMatchObject({ session: { transport: 'ws' } });
@@ -235,7 +235,7 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     const first = await CentralProcess.startOnParameters(cleanup, folder);
     const folders = await agentFolders(cleanup);
     expect(
-      await runNode('agent/cli.ts', [...(await first.enrolment()), ...agentFlags(folders, 'branch-7')]),
+      await runNode('agent/cli.ts', [...(await first.enrollment()), ...agentFlags(folders, 'branch-7')]),
     ).toMatchObject({ code: 0 });
     const { body } = await first.rest('POST', `/agents/${String((await first.agent('branch-7'))?.['id'])}/rescue`, {});
     await first.stop();
@@ -260,7 +260,7 @@ describe('nobody else comes in by a rescue', SLOW, () => {
       await Promise.all(
         [0, 1, 2, 3].map(async (j) =>
           expect(await refused(stranger, 'branch-8', `0000${i % 10}-0000${j}-00000-00000`)).toContain(
-            '(enrolment_refused_by_central)',
+            '(enrollment_refused_by_central)',
           ),
         ),
       );

@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { makeCertificate } from '../../central/pki/x509/certificate.ts';
 import { lacksPeer } from './false-hosts.ts';
 import { agentFlags, AgentProcess, CentralProcess, Cleanup, run, runNode, until } from './processes.ts';
-import { enrolKey, newKey, RawAgent, type RawKey } from './raw-agent.ts';
+import { enrollKey, newKey, RawAgent, type RawKey } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 const lasting = new Cleanup();
@@ -180,18 +180,18 @@ describe('an agent that is revoked', () => {
     expect(await resumed.refused({ id, key, name: 'shut' })).toEqual({ code: 'revoked', close: 4412 });
   });
 
-  it('comes back after it was removed, by an enrolment as of a new machine', async () => {
+  it('comes back after it was removed, by an enrollment as of a new machine', async () => {
     const { agent, id } = await running('again');
     await central.rest('POST', `/agents/${id}/revoke`, {});
     await agent.stop();
-    const enrolment = await central.enrolment();
-    const same = await runNode('agent/cli.ts', [...enrolment, '--again', ...agentFlags(agent.folders, 'again')]);
+    const enrollment = await central.enrollment();
+    const same = await runNode('agent/cli.ts', [...enrollment, '--again', ...agentFlags(agent.folders, 'again')]);
     expect([same.code, same.stderr]).toEqual([
       1,
       expect.stringMatching(/was revoked, and its key is refused[^]*queuegate agents rescue/),
     ]);
     expect((await central.cli('agents', 'remove', 'again')).code).toBe(0);
-    const enrolled = await runNode('agent/cli.ts', [...enrolment, '--again', ...agentFlags(agent.folders, 'again')]);
+    const enrolled = await runNode('agent/cli.ts', [...enrollment, '--again', ...agentFlags(agent.folders, 'again')]);
     expect([enrolled.code, enrolled.stderr]).toEqual([0, '']);
     AgentProcess.start(cleanup, agent.folders, 'again');
     await central.online('again');
@@ -263,7 +263,7 @@ describe('an expired certificate', () => {
     await central.change({ 'websocket.secure.clientAuth': 'optional', 'agents.certificate.graceDays': 3650 });
     cleanup.add(() => central.change({ 'websocket.secure.clientAuth': 'none', 'agents.certificate.graceDays': 30 }));
     const [stranger, mine] = [newKey(), newKey()];
-    const id = await enrolKey(central, mine, 'mine');
+    const id = await enrollKey(central, mine, 'mine');
     const { createPublicKey } = await import('node:crypto');
     const authority = newKey();
     const order = { lifetimeDays: 1, now: Date.now() - 9 * 86_400_000 };

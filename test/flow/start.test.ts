@@ -69,7 +69,7 @@ describe('the first start', () => {
       /HTTPS administration listens on all addresses, port \d+: encrypted \(TLS 1\.2 and 1\.3\)\./,
       /HTTP administration listens on 127\.0\.0\.1 and ::1 only, port \d+: unencrypted, for this host only\./,
       /The socket \S+central\.sock serves the administration to this account only\./,
-      / {4}queue-agent enrol https:\/\/localhost:\d+ --token qge_\S+ --pin sha256:[0-9a-f]{64}\r\n/,
+      / {4}queue-agent enroll https:\/\/localhost:\d+ --token qge_\S+ --pin sha256:[0-9a-f]{64}\r\n/,
     ]) {
       expect(terminal.stdout).toMatch(said);
     }
@@ -88,15 +88,15 @@ describe('the first start', () => {
     expect(stored).not.toContain(secret);
   });
 
-  it('prints no secret into what is not a terminal: it names the 0600 files, also in the enrolment line', async () => {
+  it('prints no secret into what is not a terminal: it names the 0600 files, also in the enrollment line', async () => {
     const folder = await cleanup.folder();
     const central = await CentralProcess.start(cleanup, folder, ['--log-level', 'trace']);
     expect(central.process.stdout).toContain(
       `First administrator's token: in ${join(folder, 'administrator-token')}, mode 0600`,
     );
     const file = join(folder, 'first-enrollment-token');
-    expect(central.enrolmentLine).toMatch(
-      new RegExp(`^enrol https://localhost:${central.ports.secure} --token-file ${file} --pin sha256:[0-9a-f]{64}$`),
+    expect(central.enrollmentLine).toMatch(
+      new RegExp(`^enroll https://localhost:${central.ports.secure} --token-file ${file} --pin sha256:[0-9a-f]{64}$`),
     );
     const token = (await readFile(file, 'utf8')).trim();
     expect(token).toMatch(/^qge_/);
@@ -105,7 +105,7 @@ describe('the first start', () => {
     expect(`${central.process.stdout}${central.process.stderr}`).not.toMatch(/qge?_[0-9a-f]{16}_/);
     const folders = await agentFolders(cleanup);
     const enrolled = await runNode('agent/cli.ts', [
-      ...central.enrolmentLine.replace(`--token-file ${file}`, `--token ${token}`).split(' '),
+      ...central.enrollmentLine.replace(`--token-file ${file}`, `--token ${token}`).split(' '),
       ...agentFlags(folders, 'branch-1'),
     ]);
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
@@ -116,13 +116,13 @@ describe('the first start', () => {
   it('is the only one that makes tokens: later starts print and make none', async () => {
     const folder = await cleanup.folder();
     const first = await CentralProcess.start(cleanup, folder);
-    const { enrolmentTokens } = (await first.rest('GET', '/enrolment-tokens')).body;
-    expect(enrolmentTokens).toHaveLength(1);
+    const { enrollmentTokens } = (await first.rest('GET', '/enrollment-tokens')).body;
+    expect(enrollmentTokens).toHaveLength(1);
     expect(await first.stop()).toMatchObject({ code: 0 });
     const again = await CentralProcess.start(cleanup, folder);
     expect(again.process.stdout).toContain('is ready');
-    expect(again.process.stdout).not.toMatch(/administrator's token|queue-agent enrol/);
-    expect((await again.rest('GET', '/enrolment-tokens')).body.enrolmentTokens).toEqual(enrolmentTokens);
+    expect(again.process.stdout).not.toMatch(/administrator's token|queue-agent enroll/);
+    expect((await again.rest('GET', '/enrollment-tokens')).body.enrollmentTokens).toEqual(enrollmentTokens);
     expect((await again.rest('GET', '/tokens')).body.tokens).toHaveLength(1);
   });
 
@@ -176,19 +176,19 @@ describe('the Central agent', () => {
   });
 
   it('comes online by itself over loopback through its one-time 0600 file, which is gone afterwards', async () => {
-    // Its data folder is held: so it fails before it enrols, and the file can be looked at.
+    // Its data folder is held: so it fails before it enrolls, and the file can be looked at.
     const folder = await cleanup.folder();
     const held = holdDataFolder(join(folder, 'central-agent', 'data'));
     cleanup.add(() => held.release());
     const central = await CentralProcess.start(cleanup, folder, ['--central-agent'], ANY_LOCAL_PORT);
-    const file = join(folder, 'central-agent', 'enrolment.json');
+    const file = join(folder, 'central-agent', 'enrollment.json');
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ url: `http://127.0.0.1:${central.ports.plain}` });
     await central.process.printed(/data_in_use/);
     held.release();
     expect(await central.online(CENTRAL_AGENT)).toMatchObject({ session: { transport: 'ws', address: '127.0.0.1' } });
     await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
-    expect((await central.rest('GET', '/enrolment-tokens')).body.enrolmentTokens).toContainEqual(
+    expect((await central.rest('GET', '/enrollment-tokens')).body.enrollmentTokens).toContainEqual(
       expect.objectContaining({ agentName: CENTRAL_AGENT, uses: 1, maxUses: 1 }),
     );
   });

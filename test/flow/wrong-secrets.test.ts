@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { MAX_DELAYED_OF_BLOCK } from '../../central/auth/wrong-attempts.ts';
 import { CentralProcess, Cleanup, until } from './processes.ts';
-import { enrolKey, newKey } from './raw-agent.ts';
+import { enrollKey, newKey } from './raw-agent.ts';
 
 const cleanup = new Cleanup();
 let central: CentralProcess;
@@ -63,17 +63,17 @@ it('wrong API tokens wait, 429 beyond the bound, one incident with a count; the 
 });
 
 it('wrong enrollment tokens and proofs are slowed down and recorded; a machine with the right one enrolls at once', async () => {
-  const { body } = await central.rest('POST', '/enrolment-tokens', { uses: 9 });
+  const { body } = await central.rest('POST', '/enrollment-tokens', { uses: 9 });
   const guess = async (): Promise<number> =>
     (
-      await fetch(`http://127.0.0.1:${central.ports.plain}/enrol`, {
+      await fetch(`http://127.0.0.1:${central.ports.plain}/enroll`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ csr: await goodCsr(), name: 'x', tokenId: body.id, mac: '0'.repeat(64) }),
       })
     ).status;
   const guesses = Promise.all(Array.from({ length: 100 }, guess));
-  expect(await enrolKey(central, newKey(), 'branch-1')).toHaveLength(64);
+  expect(await enrollKey(central, newKey(), 'branch-1')).toHaveLength(64);
   const statuses = await guesses;
   expect(statuses.filter((status) => status === 429).length).toBeGreaterThan(50);
   expect(new Set(statuses)).toEqual(new Set([401, 429]));

@@ -47,7 +47,7 @@ beforeAll(async () => {
 });
 afterAll(() => cleanup.run());
 
-/** As enrolment would have left it. */
+/** As enrollment would have left it. */
 function enrolledWith(central: FalseCentral, port = central.port): Identity {
   return {
     id: 'agent',

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { SUBPROTOCOL } from '../../shared/wire/messages.ts';
 import { AgentProcess, Cleanup, until, type CentralProcess } from '../flow/processes.ts';
-import { enrolKey, newKey, RawAgent, type HelloOrder } from '../flow/raw-agent.ts';
+import { enrollKey, newKey, RawAgent, type HelloOrder } from '../flow/raw-agent.ts';
 import { boundedCentral, Bystander, carrierOf, inLanes, logOf, printSeed, rawFrame } from './garbage.ts';
 import { enrolledFolders, metric } from '../reliability/traffic.ts';
 
@@ -19,7 +19,7 @@ let stranger: HelloOrder;
 const WELCOME_SECONDS = 4;
 /** From it follows how many may be at the door at once: 100, and half of them from one address. */
 const AGENTS_MAX = 200;
-const AT_THE_DOOR = 50;
+const MAX_PENDING_HANDSHAKES = 50;
 const SLOW_PEER_SECONDS = 5;
 /** What Central may grow by beside one peer that does not read: the window, what waits in its sockets, and what V8 has not yet collected. */
 const MAX_HELD_BYTES = 160 * 1024 * 1024;
@@ -34,7 +34,7 @@ beforeAll(async () => {
   });
   const key = newKey();
   stranger = {
-    id: await enrolKey(central, key, 'stranger'),
+    id: await enrollKey(central, key, 'stranger'),
     key,
     name: 'stranger',
     boot: randomBytes(24).toString('base64url'),
@@ -82,7 +82,7 @@ describe('a thousand half-open handshakes', () => {
     const count = (code: number): number => codes.filter((each) => each === code).length;
     // Either it waited at the door for its time, or the door was full; 'newcomer' may have stood in one of the places.
     expect([...new Set(codes)].toSorted((a, b) => a - b)).toEqual([4503, 4504]);
-    expect(count(4504)).toBeGreaterThanOrEqual(AT_THE_DOOR - 1);
+    expect(count(4504)).toBeGreaterThanOrEqual(MAX_PENDING_HANDSHAKES - 1);
     expect(count(4503)).toBeGreaterThan(0);
     await newcomer.stop();
   }, 60_000);

@@ -1,7 +1,7 @@
 // Makes values from the wire's schemas: such that fit, and such that do not fit in exactly one place. The schemas are plain data,
 // so a new member of a frame is in the garbage from its first day on.
 import * as fc from 'fast-check';
-import { isRecord, misfit, type JsonSchema } from '../../shared/wire/json-schema.ts';
+import { isRecord, validate, type JsonSchema } from '../../shared/wire/json-schema.ts';
 
 type ObjectSchema = Extract<JsonSchema, { type: 'object' }>;
 
@@ -103,13 +103,13 @@ function fittingString(schema: Extract<JsonSchema, { type: 'string' }>): fc.Arbi
 }
 
 /** Values that do not fit: wrong types, edges, and what any JSON may be. */
-export function misfitting(schema: JsonSchema): fc.Arbitrary<unknown> {
+export function invalid(schema: JsonSchema): fc.Arbitrary<unknown> {
   return fc
     .oneof(
       { arbitrary: fc.constantFrom(...STRANGE), weight: 3 },
       { arbitrary: fc.jsonValue({ maxDepth: 2 }), weight: 1 },
     )
-    .filter((value) => misfit(schema, value) !== undefined);
+    .filter((value) => validate(schema, value) !== undefined);
 }
 
 /** An object that fits but for one member (at any depth) that is missing or wrong. `type` stays: it says which schema counts. */
@@ -121,7 +121,7 @@ export function brokenOnce(schema: ObjectSchema): fc.Arbitrary<Broken> {
   return fitting(schema).chain((whole) => {
     if (!isRecord(whole)) throw new Error('an object schema makes objects');
     const options: fc.Arbitrary<Broken>[] = places.map(([name, member]) =>
-      misfitting(member).map((wrong) => ({ place: `/${name}`, value: { ...whole, [name]: wrong } })),
+      invalid(member).map((wrong) => ({ place: `/${name}`, value: { ...whole, [name]: wrong } })),
     );
     if (removable.length > 0) {
       options.push(
@@ -140,7 +140,7 @@ export function brokenOnce(schema: ObjectSchema): fc.Arbitrary<Broken> {
           })),
         );
     }
-    return fc.oneof(...options).filter(({ value }) => misfit(schema, value) !== undefined);
+    return fc.oneof(...options).filter(({ value }) => validate(schema, value) !== undefined);
   });
 }
 

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { LOGIN_BURST } from '../../central/sessions/limits/agent-rate.ts';
 import { FROM_AGENT, HELLO, MESSAGES } from '../../shared/wire/messages.ts';
 import { Cleanup, until, type CentralProcess } from '../flow/processes.ts';
-import { enrolKey, newKey, RawAgent, type HelloOrder } from '../flow/raw-agent.ts';
+import { enrollKey, newKey, RawAgent, type HelloOrder } from '../flow/raw-agent.ts';
 import { brokenOnce, fitting, hasMembers } from './frame-arbitraries.ts';
 import {
   boundedCentral,
@@ -49,7 +49,7 @@ async function newStranger(): Promise<HelloOrder> {
   const key = newKey();
   enrolled += 1;
   const name = `stranger-${enrolled}`;
-  return { id: await enrolKey(central, key, name), key, name, boot: randomBytes(24).toString('base64url') };
+  return { id: await enrollKey(central, key, name), key, name, boot: randomBytes(24).toString('base64url') };
 }
 
 /** Who logs in for a stranger, since each may only so often; and how often that was. */

@@ -6,8 +6,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../central/admin/routes.ts';
 import type { AdminServices } from '../../central/admin/services.ts';
 import { createMetrics } from '../../central/metrics.ts';
-import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrollment.ts';
-import { misfit } from '../../shared/wire/json-schema.ts';
+import {
+  ENROLL_BY_ASKING,
+  ENROLL_BY_RESCUE,
+  ENROLL_WITH_PROOF,
+  ENROLL_WITH_TOKEN,
+} from '../../shared/wire/enrollment.ts';
+import { validate } from '../../shared/wire/json-schema.ts';
 import { Cleanup, type CentralProcess } from '../flow/processes.ts';
 import { brokenOnce } from './frame-arbitraries.ts';
 import {
@@ -73,7 +78,7 @@ const PREFIXES = [
     'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
     'Sec-WebSocket-Protocol: queuegate.v1',
   ]),
-  'POST /enrol HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n{"csr":"',
+  'POST /enroll HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n{"csr":"',
   'POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n',
   'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
   '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003',
@@ -138,19 +143,19 @@ describe('on all four ports', () => {
       'two lengths',
       400,
       'request_unreadable',
-      request('POST', '/enrol', ['Content-Length: 1', 'Content-Length: 2'], 'ab'),
+      request('POST', '/enroll', ['Content-Length: 1', 'Content-Length: 2'], 'ab'),
     ],
     [
       'a length and chunks',
       400,
       'request_unreadable',
-      request('POST', '/enrol', ['Content-Length: 1', 'Transfer-Encoding: chunked'], '0\r\n\r\n'),
+      request('POST', '/enroll', ['Content-Length: 1', 'Transfer-Encoding: chunked'], '0\r\n\r\n'),
     ],
     [
       'chunks that are none',
       400,
       'request_unreadable',
-      request('POST', '/enrol', ['Content-Type: application/json', 'Transfer-Encoding: chunked'], 'zz\r\n'),
+      request('POST', '/enroll', ['Content-Type: application/json', 'Transfer-Encoding: chunked'], 'zz\r\n'),
     ],
     ['a header of 1 MiB', 431, 'headers_too_large', request('GET', '/', [`Cookie: ${'c'.repeat(1024 * 1024)}`])],
     [
@@ -204,7 +209,7 @@ describe('on all four ports', () => {
     const chunks = (bytes: number): string => `${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`;
     for (const port of PORTS) {
       const [path, bound] =
-        port === 'plain' || port === 'secure' ? ['/enrol', 32 * 1024] : ['/api/v1/tokens', MAX_ADMIN_BODY_BYTES];
+        port === 'plain' || port === 'secure' ? ['/enroll', 32 * 1024] : ['/api/v1/tokens', MAX_ADMIN_BODY_BYTES];
       const head = request('POST', path, [
         'Content-Type: application/json',
         'Transfer-Encoding: chunked',
@@ -255,30 +260,30 @@ describe('where agents connect', () => {
 
   it.each<[string, string, number]>([
     ['another method', request('DELETE', '/agent'), 405],
-    ['an enrolment that is read', request('GET', '/enrol'), 405],
+    ['an enrollment that is read', request('GET', '/enroll'), 405],
     [
       'an upgrade at another path',
       request('GET', '/nothing', ['Connection: Upgrade', websocket, version, key, protocol]),
       404,
     ],
     [
-      'an enrolment of another content type',
-      request('POST', '/enrol', ['Content-Type: text/xml', 'Content-Length: 4'], '<a/>'),
+      'an enrollment of another content type',
+      request('POST', '/enroll', ['Content-Type: text/xml', 'Content-Length: 4'], '<a/>'),
       415,
     ],
     [
-      'an upgrade where enrolments go',
+      'an upgrade where enrollments go',
       request(
         'POST',
-        '/enrol',
+        '/enroll',
         ['Connection: Upgrade', websocket, 'Content-Type: application/json', 'Content-Length: 2'],
         '{}',
       ),
       400,
     ],
     [
-      'an enrolment of 100,000 levels',
-      request('POST', '/enrol', ['Content-Type: application/json', 'Content-Length: 30000'], nested(15_000)),
+      'an enrollment of 100,000 levels',
+      request('POST', '/enroll', ['Content-Type: application/json', 'Content-Length: 30000'], nested(15_000)),
       400,
     ],
   ])('%s is answered as a problem', async (_, bytes, status) => {
@@ -286,22 +291,22 @@ describe('where agents connect', () => {
       expect(await askPort(port, bytes)).toMatchObject({ status, type: 'application/problem+json', body: { status } });
   });
 
-  it('an enrolment with one member wrong is refused', async () => {
+  it('an enrollment with one member wrong is refused', async () => {
     const broken = fc.oneof(
-      ...[ENROL_WITH_TOKEN, ENROL_WITH_PROOF, ENROL_BY_RESCUE].map((schema) => brokenOnce(schema)),
+      ...[ENROLL_WITH_TOKEN, ENROLL_WITH_PROOF, ENROLL_BY_RESCUE].map((schema) => brokenOnce(schema)),
     );
     await inLanes(samples(broken, 60), LANES, async ({ value }) => {
       const body = Buffer.from(JSON.stringify(value));
       if (body.length > 32_000) return;
       const answer = await askPort('plain', [
-        request('POST', '/enrol', ['Content-Type: application/json', `Content-Length: ${body.length}`]),
+        request('POST', '/enroll', ['Content-Type: application/json', `Content-Length: ${body.length}`]),
         body,
       ]);
       // Without what proves it, it is an asking, which this Central takes from nobody.
       const sent = JSON.parse(body.toString()) as object;
       const asks =
         ['token', 'tokenId', 'mac', 'rescue'].every((member) => !(member in sent)) &&
-        misfit(ENROL_BY_ASKING, sent) === undefined;
+        validate(ENROLL_BY_ASKING, sent) === undefined;
       expect(answer).toMatchObject({ status: asks ? 403 : 400, type: 'application/problem+json' });
     });
   });
@@ -428,7 +433,7 @@ describe('on the administration', () => {
   it('every route refuses queries and bodies that fit nothing with a problem of 4xx, and never with 5xx', async () => {
     const all = await routes();
     expect(all.length).toBeGreaterThan(15);
-    // What would fit by chance and change something: tokens and enrolments may be made, the parameters are not to move.
+    // What would fit by chance and change something: tokens and enrollments may be made, the parameters are not to move.
     const arbitrary = fc.record({
       route: fc.constantFrom(...all),
       id: word,

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MAX_PENDING_OF_BLOCK } from '../../central/enrollment/approvals.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
-import { enrolKey, newKey } from '../flow/raw-agent.ts';
+import { enrollKey, newKey } from '../flow/raw-agent.ts';
 import { assertCleanLog } from '../garbage/garbage.ts';
 import type { AttackOrder, AttackReport } from './attacks/attacker.ts';
 import type { FleetMember, FleetOrder, FleetReport } from './attacks/honest-fleet.ts';
@@ -38,7 +38,7 @@ let ca: string;
 async function enrolled(name: string, address: string): Promise<FleetMember> {
   const key = newKey();
   return {
-    id: await enrolKey(central, key, name),
+    id: await enrollKey(central, key, name),
     name,
     spki: key.spki,
     privateKey: key.privateKey.export({ type: 'pkcs8', format: 'pem' }),
@@ -123,7 +123,7 @@ beforeAll(async () => {
   revokeMany(folder);
   central = await CentralProcess.start(cleanup, folder);
   // Every way of enrolling is open to strangers.
-  await central.change({ 'agents.enrolment': 'approve' });
+  await central.change({ 'agents.enrollment': 'approve' });
   ca = String((await central.rest('GET', '/ca/root.pem')).body);
   members = [];
   for (let i = 0; i < HONEST; i += 1) members.push(await enrolled(`honest-${i}`, `127.0.1.${i + 1}`));
@@ -196,7 +196,7 @@ describe('a minute of every attack at once, from one address and one enrolled ag
     }
     expect(central.process.running).toBe(true);
     // Of one address no more than its share.
-    const { pending } = (await central.rest('GET', '/pending-enrolments')).body.counts as { pending: number };
+    const { pending } = (await central.rest('GET', '/pending-enrollments')).body.counts as { pending: number };
     expect([pending > 0, pending <= MAX_PENDING_OF_BLOCK]).toEqual([true, true]);
     assertCleanLog(central.process);
     // Each of them was carried out, or the test would show nothing.

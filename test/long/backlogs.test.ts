@@ -1,7 +1,7 @@
 // Six hundred agents come back at once, each with a backlog: Central takes it as fast as it can and no faster, and whoever has only
 // one small event does not wait behind it.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { backlogFrames, enrolMany, LoadAgent, residentBytes } from '../flow/backlogs.ts';
+import { backlogFrames, enrollMany, LoadAgent, residentBytes } from '../flow/backlogs.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
 import type { HelloOrder } from '../flow/raw-agent.ts';
 
@@ -17,7 +17,7 @@ let central: CentralProcess;
 let orders: HelloOrder[];
 beforeAll(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
-  orders = await enrolMany(central, AGENTS + 1);
+  orders = await enrollMany(central, AGENTS + 1);
 }, 600_000);
 afterAll(() => cleanup.run());
 

@@ -1,5 +1,5 @@
 // A running Central, and in every string that it takes from outside bait for parsers that backtrack: bodies, queries and paths of
-// REST, headers, enrolment under every policy, the renewal of a certificate.
+// REST, headers, enrollment under every policy, the renewal of a certificate.
 import type { FastifyInstance, InjectOptions } from 'fastify';
 import { pino } from 'pino';
 import { request } from 'node:http';
@@ -9,8 +9,13 @@ import type * as adminModule from '../../central/admin/routes.ts';
 import { startCentral, type RunningCentral } from '../../central/central.ts';
 import { loadCentralConfig } from '../../central/config.ts';
 import { DEFINITIONS } from '../../central/parameters/definitions.ts';
-import { ENROL_BY_ASKING, ENROL_BY_RESCUE, ENROL_WITH_PROOF, ENROL_WITH_TOKEN } from '../../shared/wire/enrollment.ts';
-import { ENROL_PATH } from '../../shared/wire/messages.ts';
+import {
+  ENROLL_BY_ASKING,
+  ENROLL_BY_RESCUE,
+  ENROLL_WITH_PROOF,
+  ENROLL_WITH_TOKEN,
+} from '../../shared/wire/enrollment.ts';
+import { ENROLL_PATH } from '../../shared/wire/messages.ts';
 import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
 import { BAITS, CostCheck, MAX_CPU_MS, stringPlaces, type AnySchema, type BaitedPlace } from '../bait.ts';
 import { Cleanup } from '../flow/processes.ts';
@@ -252,7 +257,7 @@ test('no attribute of a command costs more CPU than its length', { timeout: 120_
   expect(cost.faults(100)).toEqual([]);
 });
 
-test('no string of an enrolment costs more CPU than its length, under any policy', { timeout: 240_000 }, async () => {
+test('no string of an enrollment costs more CPU than its length, under any policy', { timeout: 240_000 }, async () => {
   const cost = new CostCheck();
   const port = central.port('plain');
   const post = async (body: unknown): Promise<number> => {
@@ -260,7 +265,7 @@ test('no string of an enrolment costs more CPU than its length, under any policy
       const options = {
         host: '127.0.0.1',
         port,
-        path: ENROL_PATH,
+        path: ENROLL_PATH,
         method: 'POST',
         agent: false,
         localAddress: anotherAddress(),
@@ -275,14 +280,14 @@ test('no string of an enrolment costs more CPU than its length, under any policy
       await ask({
         method: 'PATCH',
         url: '/api/v1/parameters',
-        ...bodyOptions({ values: { 'agents.enrolment': policy }, force: true }),
+        ...bodyOptions({ values: { 'agents.enrollment': policy }, force: true }),
       }),
     ).toBe(200);
     for (const [way, schema] of Object.entries({
-      token: ENROL_WITH_TOKEN,
-      proof: ENROL_WITH_PROOF,
-      asking: ENROL_BY_ASKING,
-      rescue: ENROL_BY_RESCUE,
+      token: ENROLL_WITH_TOKEN,
+      proof: ENROLL_WITH_PROOF,
+      asking: ENROLL_BY_ASKING,
+      rescue: ENROLL_BY_RESCUE,
     })) {
       for (const { place, maxLength, with: withText } of stringPlaces(schema)) {
         // The 574 bytes that stopped Central for good were lines that look like headers inside of a block.

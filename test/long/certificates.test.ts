@@ -1,4 +1,4 @@
-// Years of an installation in minutes: thirty agents enrol, renew, live through two rotations of the authority and one way back; two
+// Years of an installation in minutes: thirty agents enroll, renew, live through two rotations of the authority and one way back; two
 // are revoked and come again. Messages flow both ways all the while, and no process is started a second time.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -118,7 +118,7 @@ async function pauseCommands(member: Member): Promise<void> {
 }
 
 it(
-  'thirty agents enrol, renew, are rotated twice and back once, revoked and rescued: none lost, no message lost, no restart',
+  'thirty agents enroll, renew, are rotated twice and back once, revoked and rescued: none lost, no message lost, no restart',
   { timeout: 20 * 60_000 },
   async () => {
     const env = {
@@ -166,7 +166,7 @@ it(
     await queuegate(central, 'ca', 'rotate', 'switch');
     await renewedUnder(central, third);
 
-    // In the middle of it two are revoked, and enrol again with a rescue code; what their programs post meanwhile waits.
+    // In the middle of it two are revoked, and enroll again with a rescue code; what their programs post meanwhile waits.
     const cut = members.slice(0, 2);
     for (const member of cut) {
       await pauseCommands(member);

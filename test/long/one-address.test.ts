@@ -22,7 +22,7 @@ interface Known {
 
 /** Registers so many agents with one token. */
 async function enrolled(central: CentralProcess, count: number): Promise<Known[]> {
-  const { body } = await central.rest('POST', '/enrolment-tokens', { uses: count, minutes: 60 });
+  const { body } = await central.rest('POST', '/enrollment-tokens', { uses: count, minutes: 60 });
   const ca = String((await central.rest('GET', '/ca/root.pem')).body);
   const agent = new Agent({ keepAlive: true, ca });
   const found: Known[] = [];
@@ -54,7 +54,7 @@ function post(agent: Agent, port: number, body: string): Promise<{ id: string }>
       {
         host: 'localhost',
         port,
-        path: '/enrol',
+        path: '/enroll',
         method: 'POST',
         agent,
         headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },

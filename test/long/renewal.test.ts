@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../agent/identity/csr.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
 import { agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, runRescue, until } from '../flow/processes.ts';
-import { enrolKey, newKey, RawAgent, type RawKey } from '../flow/raw-agent.ts';
+import { enrollKey, newKey, RawAgent, type RawKey } from '../flow/raw-agent.ts';
 
 const LIFE_SECONDS = 16;
 /** Half a life, and a machine that has other things to do. */
@@ -206,7 +206,7 @@ describe('one certificate renewed by two machines', () => {
     'is found out at the second, which is refused and recorded with both addresses; neither is cut off by it',
     async () => {
       const [key, first, second] = [newKey(), newKey(), newKey()];
-      const id = await enrolKey(central, key, 'cloned');
+      const id = await enrollKey(central, key, 'cloned');
       const { certificate } = await shown('cloned');
       const raw = await RawAgent.secure(cleanup, central);
       await raw.welcomed({ id, key, name: 'cloned', change: { capabilities: ['renewal'] } });
@@ -247,7 +247,7 @@ describe('one certificate renewed by two machines', () => {
     'a request that the current key did not sign, and one that is none, are refused; the session goes on',
     async () => {
       const [key, next] = [newKey(), newKey()];
-      const id = await enrolKey(central, key, 'forged');
+      const id = await enrollKey(central, key, 'forged');
       const { certificate } = await shown('forged');
       const raw = await RawAgent.secure(cleanup, central);
       await raw.welcomed({ id, key, name: 'forged' });

@@ -1,5 +1,5 @@
 // The authority is rotated as an administrator does it: the command line, a real Central, agents with truststores of every kind
-// as keytool, openssl and enrolment leave them, messages flowing all the while, and Central started again in between.
+// as keytool, openssl and enrollment leave them, messages flowing all the while, and Central started again in between.
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
@@ -91,7 +91,7 @@ async function roots(central: CentralProcess): Promise<string[]> {
   );
 }
 
-/** Enrols a copy of a profile whose truststore is replaced by one that somebody made before. */
+/** Enrolls a copy of a profile whose truststore is replaced by one that somebody made before. */
 async function agentWith(
   central: CentralProcess,
   name: string,
@@ -103,11 +103,11 @@ async function agentWith(
   mkdirSync(join(folders.profile, 'conf', 'security'), { recursive: true });
   const args = prepare(folders, rootFile);
   const enrolled = await runNode('agent/cli.ts', [
-    ...(await central.enrolment()),
+    ...(await central.enrollment()),
     ...agentFlags(folders, name),
     ...args,
   ]);
-  if (enrolled.code !== 0) throw new Error(`enrolment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
+  if (enrolled.code !== 0) throw new Error(`enrollment failed:\n${enrolled.stdout}\n${enrolled.stderr}`);
   return AgentProcess.start(cleanup, folders, name, args);
 }
 
@@ -329,7 +329,7 @@ describe('the rotation of the authority', () => {
         { role: 'previous', thumbprint: old },
       ],
     });
-    // Who enrols now has a certificate of the new authority.
+    // Who enrolls now has a certificate of the new authority.
     const late = await AgentProcess.enrolled(cleanup, central, 'late');
     await central.online('late');
     const { certificate } = JSON.parse(readFileSync(join(late.folders.data, 'identity.json'), 'utf8')) as {

@@ -12,7 +12,7 @@ import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import type { Item } from '../../shared/delivery/message.ts';
 import { auditEntry, DAY, message, NOW, online, registered, ROOM } from '../central/store/samples.ts';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
-import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
+import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { missing } from './tracer.ts';
 import { Consumer, metric, onlineAgent, Producer, storedEvents, takenCommands } from './traffic.ts';
 
@@ -90,7 +90,7 @@ class Flood {
 async function hostileAgent(central: CentralProcess): Promise<{ id: string; raw: RawAgent }> {
   await central.change({ 'websocket.enabled': true });
   const key = newKey();
-  const id = await enrolKey(central, key, 'hostile');
+  const id = await enrollKey(central, key, 'hostile');
   const raw = await RawAgent.plain(cleanup, central);
   await raw.welcomed({ id, key, name: 'hostile' });
   return { id, raw };
@@ -124,7 +124,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
     await up.further(50);
     await until(() => down.refusals.length > 0 || undefined);
     expect(down.refusals[0]).toEqual({ status: 503, type: 'urn:queuegate:error:store_reserve', retryAfter: '60' });
-    await expect(enrolKey(central, newKey(), 'late')).rejects.toThrow('store_reserve');
+    await expect(enrollKey(central, newKey(), 'late')).rejects.toThrow('store_reserve');
     const held = { acknowledged: flood.acknowledged, free: await metric(central, 'queuegate_store_free_bytes') };
     // An administrator works, again and again.
     for (let i = 0; i < 20; i += 1) {

@@ -26,13 +26,13 @@ type Of<K extends Deed['deed']> = Extract<Deed, { readonly deed: K }>;
 /** What is wrong with a history, each breach by name; nothing for one that keeps all promises. The system must have come to rest. */
 export function check(deeds: readonly Deed[]): Fault[] {
   const faults: Fault[] = [];
-  const logs = new Map<string, LogJudge>();
-  const consumers = new Map<string, ConsumerJudge>();
+  const logs = new Map<string, LogChecker>();
+  const consumers = new Map<string, ConsumerChecker>();
   const report = (kind: FaultKind, log: string, message: string, text: string): void =>
     void faults.push({ kind, log, message, text });
-  const logOf = (log: string): LogJudge => getOrMake(logs, log, () => new LogJudge(log, report));
-  const consumerOf = (consumer: string): ConsumerJudge =>
-    getOrMake(consumers, consumer, () => new ConsumerJudge(consumer, report));
+  const logOf = (log: string): LogChecker => getOrMake(logs, log, () => new LogChecker(log, report));
+  const consumerOf = (consumer: string): ConsumerChecker =>
+    getOrMake(consumers, consumer, () => new ConsumerChecker(consumer, report));
   for (const deed of deeds) {
     switch (deed.deed) {
       case 'offered':
@@ -56,15 +56,15 @@ export function check(deeds: readonly Deed[]): Fault[] {
         break;
     }
   }
-  for (const log of logs.values()) log.judgeOrder();
-  for (const consumer of consumers.values()) consumer.judgeLoss(logs);
+  for (const log of logs.values()) log.checkOrder();
+  for (const consumer of consumers.values()) consumer.checkLoss(logs);
   return faults;
 }
 
 type Report = (kind: FaultKind, log: string, message: string, text: string) => void;
 
 /** One direction of one agent, as its producers and all its consumers saw it together. */
-class LogJudge {
+class LogChecker {
   readonly #log: string;
   readonly #report: Report;
   /** Producer and place in its order, by message. */
@@ -128,7 +128,7 @@ class LogJudge {
   }
 
   /** In the order of the cursors: numbers without gaps where they are told, and each producer's own order. */
-  judgeOrder(): void {
+  checkOrder(): void {
     const entries = Array.from(this.#places, ([message, { cursor, number }]) => ({
       message,
       cursor,
@@ -189,7 +189,7 @@ class LogJudge {
 }
 
 /** One consumer: what it follows, and what its acknowledgements were worth. Its cursors are of one sequence over all its logs. */
-class ConsumerJudge {
+class ConsumerChecker {
   readonly #consumer: string;
   readonly #report: Report;
   readonly #follows = new Set<string>();
@@ -231,7 +231,7 @@ class ConsumerJudge {
     this.#settled = Math.max(this.#settled, through);
   }
 
-  judgeLoss(logs: ReadonlyMap<string, LogJudge>): void {
+  checkLoss(logs: ReadonlyMap<string, LogChecker>): void {
     for (const log of this.#follows) {
       for (const message of logs.get(log)?.acknowledged ?? []) {
         if (!this.#received.has(`${log} ${message}`))

@@ -2,7 +2,7 @@
 // on by number, and what producers had accepted is there once and in order.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
-import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
+import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { CARRY, LineProxy, TRICKLE, type Direction } from './line-proxy.ts';
 import {
   Consumer,
@@ -194,7 +194,7 @@ describe.concurrent('a bad line', () => {
 
   it('behind which a peer sends pings and never reads is ended for that, and its commands wait', async () => {
     const key = newKey();
-    const id = await enrolKey(central, key, 'deaf');
+    const id = await enrollKey(central, key, 'deaf');
     const agent = await RawAgent.secure(cleanup, central);
     await agent.welcomed({ id, key, name: 'deaf' });
     agent.send({ type: 'begin', incarnation: 'A'.repeat(22), next: 1, missing: null });

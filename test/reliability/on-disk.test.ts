@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import type * as processes from '../flow/processes.ts';
 import { Cleanup, ROOT, until } from '../flow/processes.ts';
-import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
+import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { readTrace, toldTooEarly, type Promised } from './trace-reader.ts';
 import { canTrace, missing, Tracer } from './tracer.ts';
 import { enrolledFolders } from './traffic.ts';
@@ -48,7 +48,7 @@ async function here(): Promise<Harness> {
 async function traceCentral({ CentralProcess }: Harness): Promise<string[]> {
   const central = await CentralProcess.start(cleanup, await cleanup.folder());
   const key = newKey();
-  const id = await enrolKey(central, key, 'raw');
+  const id = await enrollKey(central, key, 'raw');
   const agent = await RawAgent.plain(cleanup, central);
   await agent.welcomed({ id, key, name: 'raw' });
   agent.send({ type: 'begin', incarnation: 'A'.repeat(22), next: 1, missing: null });

@@ -2,7 +2,7 @@
 // sessions and reads go on, and the commits grow instead of queueing. Compared are counts, not times.
 import { afterEach, describe, expect, it } from 'vitest';
 import { CentralProcess, Cleanup, until } from '../flow/processes.ts';
-import { enrolKey, newKey, RawAgent } from '../flow/raw-agent.ts';
+import { enrollKey, newKey, RawAgent } from '../flow/raw-agent.ts';
 import { canTrace, missing, Tracer } from './tracer.ts';
 import {
   Consumer,
@@ -94,7 +94,7 @@ describe.skipIf(missing('strace and the right to trace', canTrace()))('a slow di
     const { central, loads } = await centralWithAgents(4);
     const { pid } = central.process.child;
     const key = newKey();
-    const id = await enrolKey(central, key, 'raw');
+    const id = await enrollKey(central, key, 'raw');
     const raw = await RawAgent.secure(cleanup, central);
     await raw.welcomed({ id, key, name: 'raw' });
     raw.webSocket.setMaxListeners(0);

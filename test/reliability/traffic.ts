@@ -2,7 +2,7 @@
 // that keep what they took, and agents that are enrolled without a process of their own for it.
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadAgentConf } from '../../agent/conf.ts';
-import { enrolAgent } from '../../agent/enrollment/command.ts';
+import { enrollAgent } from '../../agent/enrollment/command.ts';
 import {
   AgentProcess,
   agentFolders,
@@ -140,13 +140,13 @@ export async function enrolledFolders(
 ): Promise<AgentFolders> {
   const made = await agentFolders(cleanup);
   const folders = { ...made, data: data ?? made.data };
-  const [, url = '', , token = '', , pin] = await central.enrolment();
+  const [, url = '', , token = '', , pin] = await central.enrollment();
   const conf = await loadAgentConf({
     profileFolder: folders.profile,
     environment: {},
     flags: { 'data-folder': folders.data, 'agent-name': name },
   });
-  await enrolAgent(conf, { url, token, pin, again: false });
+  await enrollAgent(conf, { url, token, pin, again: false });
   return folders;
 }
 
@@ -156,7 +156,7 @@ export interface OnlineAgent {
   readonly agent: AgentProcess;
 }
 
-/** Enrols, starts, and waits until Central has it online. */
+/** Enrolls, starts, and waits until Central has it online. */
 export async function onlineAgent(
   cleanup: Cleanup,
   central: CentralProcess,

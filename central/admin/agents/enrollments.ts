@@ -1,4 +1,4 @@
-// /pending-enrolments, /agents/issue and /agents/{id}/rescue: how machines become agents, or become themselves again, by an act
+// /pending-enrollments, /agents/issue and /agents/{id}/rescue: how machines become agents, or become themselves again, by an act
 // of an administrator.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
@@ -6,7 +6,7 @@ import { NEW_ID } from '../../../shared/wire/enrollment.ts';
 import { HELLO, MAX_ID_LENGTH } from '../../../shared/wire/messages.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
 import { DEFAULT_RESCUE_HOURS, MAX_RESCUE_HOURS } from '../../enrollment/recovery.ts';
-import { ASKED_STATES, type AskedEnrolment } from '../../store/enrollment-store.ts';
+import { ASKED_STATES, type AskedEnrollment } from '../../store/enrollment-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { reason } from '../certificates/bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
@@ -48,22 +48,22 @@ interface OfKey {
   Params: { key: string };
 }
 
-export function enrolmentRoutes(
+export function enrollmentRoutes(
   app: FastifyInstance,
   { agents, approvals, issuing, rescues }: AdminServices,
   access: Access,
 ): void {
-  app.get('/pending-enrolments', VIEWER, async (request) => {
+  app.get('/pending-enrollments', VIEWER, async (request) => {
     const { state, after, limit: most } = readList(request.query);
     const found = await approvals.list({ state, after, limit: most });
     return {
-      pendingEnrolments: found.map(askedJson),
+      pendingEnrollments: found.map(askedJson),
       next: found.length === most ? (found.at(-1)?.keyThumbprint ?? null) : null,
       counts: await approvals.counts(),
     };
   });
 
-  app.post<OfKey>('/pending-enrolments/:key/accept', ADMINISTRATOR, async (request) => {
+  app.post<OfKey>('/pending-enrollments/:key/accept', ADMINISTRATOR, async (request) => {
     const { id, name, keyThumbprint } = await approvals.accept(
       request.params.key,
       access.actorOf(request),
@@ -72,7 +72,7 @@ export function enrolmentRoutes(
     return { id, name, keyThumbprint };
   });
 
-  app.post<OfKey>('/pending-enrolments/:key/reject', ADMINISTRATOR, async (request) => {
+  app.post<OfKey>('/pending-enrollments/:key/reject', ADMINISTRATOR, async (request) => {
     const { name, keyThumbprint } = await approvals.reject(
       request.params.key,
       access.actorOf(request),
@@ -117,7 +117,7 @@ function askedJson({
   decidedAt,
   decidedBy,
   comment,
-}: AskedEnrolment) {
+}: AskedEnrollment) {
   return {
     keyThumbprint,
     name,

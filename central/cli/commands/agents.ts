@@ -22,7 +22,7 @@ export const agentCommands: readonly Command[] = [
         table(
           ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'],
           agents.map(agentRow),
-          'No agents. "queuegate tokens create-enrolment" prints the line that makes one.',
+          'No agents. "queuegate tokens create-enrollment" prints the line that makes one.',
         ),
       );
     },
@@ -83,7 +83,7 @@ export const agentCommands: readonly Command[] = [
   {
     name: 'agents remove',
     usage: 'AGENT',
-    summary: 'remove an agent with its messages; it must enrol again',
+    summary: 'remove an agent with its messages; it must enroll again',
     options: {},
     words: { least: 1, most: 1 },
     async run(call) {

@@ -14,21 +14,21 @@ const reasons = {
   ticket: { type: 'string', doc: 'number of the ticket, for the audit log' },
 } as const;
 
-export const enrolmentCommands: readonly Command[] = [
+export const enrollmentCommands: readonly Command[] = [
   {
     name: 'agents pending',
     usage: '[--state pending|accepted|rejected]',
     summary: 'machines that asked to become agents without a token',
-    help: 'Compare the whole thumbprint with the one that "queue-agent enrol" printed on the machine, then accept or reject it.\nThey may ask while the parameter agents.enrolment is approve; one that has not asked for a day is forgotten.',
+    help: 'Compare the whole thumbprint with the one that "queue-agent enroll" printed on the machine, then accept or reject it.\nThey may ask while the parameter agents.enrollment is approve; one that has not asked for a day is forgotten.',
     options: {
       state: { type: 'string', doc: 'those that were accepted or rejected within the last days; pending unless set' },
     },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/pending-enrolments', {
+      const answer = await call.client.request('GET', '/pending-enrollments', {
         query: { state: call.text('state'), limit: 1000 },
       });
-      const rows = rowsOf(answer, 'pendingEnrolments').map((row) => [
+      const rows = rowsOf(answer, 'pendingEnrollments').map((row) => [
         row['keyThumbprint'],
         row['name'],
         row['address'],
@@ -114,7 +114,7 @@ export const enrolmentCommands: readonly Command[] = [
   {
     name: 'agents rescue',
     usage: 'AGENT [--hours N] [--out FILE]',
-    summary: 'make a code with which an agent that is cut off enrols again',
+    summary: 'make a code with which an agent that is cut off enrolls again',
     help: 'For an agent whose certificate expired, whose key is lost, or which no longer trusts Central. Anybody at the branch can run\n"queue-agent rescue" on that machine and enter the code. The code is shown on a terminal only; otherwise, and with --out, it is in a new\nfile with mode 0600, which the answer names, also with --json. It can be used once, by that agent only; a new one replaces it.',
     options: { hours: { type: 'string', doc: 'hours until it expires; default 24' }, ...SECRET_OUT, ...reasons },
     words: { least: 1, most: 1 },
@@ -152,7 +152,7 @@ function countsText(counts: Readonly<Record<string, unknown>>): string {
 }
 
 async function decide(call: CommandCall, act: 'accept' | 'reject'): Promise<unknown> {
-  return await call.client.request('POST', `/pending-enrolments/${encodeURIComponent(call.words[0] ?? '')}/${act}`, {
+  return await call.client.request('POST', `/pending-enrollments/${encodeURIComponent(call.words[0] ?? '')}/${act}`, {
     body: given(call, 'comment', 'ticket'),
   });
 }

@@ -6,7 +6,7 @@ export const handshakeCommands: readonly Command[] = [
   {
     name: 'handshakes list',
     usage: '[--cause CAUSE] [--address ADDRESS] [--listener LISTENER] [--limit N]',
-    summary: 'connections and enrolments that came to nothing, and why',
+    summary: 'connections and enrollments that came to nothing, and why',
     help: 'Since this Central started, one line for each listener, cause and address; the last one first. docs/ERRORS.md explains the causes.',
     options: {
       cause: { type: 'string', doc: 'only with this cause' },

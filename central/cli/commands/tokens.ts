@@ -1,4 +1,4 @@
-// The commands on tokens: API tokens for people and programs, enrolment tokens for machines.
+// The commands on tokens: API tokens for people and programs, enrollment tokens for machines.
 import { isCoded } from '../../../shared/errors.ts';
 import type { Command } from '../command.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';
@@ -12,13 +12,13 @@ export const tokenCommands: readonly Command[] = [
   {
     name: 'tokens list',
     usage: '',
-    summary: 'API tokens and enrolment tokens',
+    summary: 'API tokens and enrollment tokens',
     options: {},
     words: { least: 0, most: 0 },
     async run(call) {
       const api = rowsOf(await call.client.request('GET', '/tokens'), 'tokens');
-      const enrolment = rowsOf(await call.client.request('GET', '/enrolment-tokens'), 'enrolmentTokens');
-      call.answer({ tokens: api, enrolmentTokens: enrolment }, () =>
+      const enrollment = rowsOf(await call.client.request('GET', '/enrollment-tokens'), 'enrollmentTokens');
+      call.answer({ tokens: api, enrollmentTokens: enrollment }, () =>
         [
           'API tokens:',
           table(
@@ -34,10 +34,10 @@ export const tokenCommands: readonly Command[] = [
             'None.',
           ),
           '',
-          'Enrolment tokens:',
+          'Enrollment tokens:',
           table(
             ['id', 'used', 'agent', 'created', 'by', 'expires'],
-            enrolment.map((row) => [
+            enrollment.map((row) => [
               row['id'],
               `${shown(row['uses'])} of ${shown(row['maxUses'])}`,
               row['agentName'] ?? 'any',
@@ -81,9 +81,9 @@ export const tokenCommands: readonly Command[] = [
     },
   },
   {
-    name: 'tokens create-enrolment',
+    name: 'tokens create-enrollment',
     usage: '[--agent-name NAME] [--uses N] [--minutes N] [--out FILE]',
-    summary: 'make an enrolment token and print the line that enrols an agent',
+    summary: 'make an enrollment token and print the line that enrolls an agent',
     help: HELP,
     options: {
       'agent-name': { type: 'string', doc: 'only for an agent of this name' },
@@ -100,7 +100,7 @@ export const tokenCommands: readonly Command[] = [
         ...(minutes === undefined ? {} : { minutes }),
       };
       const place = await secretPlace(call, 'enrollment-token');
-      const { token, line, ...rest } = recordOf(await call.client.request('POST', '/enrolment-tokens', { body }));
+      const { token, line, ...rest } = recordOf(await call.client.request('POST', '/enrollment-tokens', { body }));
       const before = `On the agent's machine, before ${shown(rest['expiresAt'])}:`;
       const file = await place.keep(shown(token), shown(rest['id']));
       if (file === undefined) return call.answer({ ...rest, token, line }, () => `${before}\n\n  ${shown(line)}\n`);
@@ -124,7 +124,7 @@ export const tokenCommands: readonly Command[] = [
         await call.client.request('DELETE', `/tokens/${id}`);
       } catch (error) {
         if (!isCoded(error, 'token_unknown')) throw error;
-        await call.client.request('DELETE', `/enrolment-tokens/${id}`);
+        await call.client.request('DELETE', `/enrollment-tokens/${id}`);
       }
       call.answer({ removed: call.words[0] }, () => `Removed ${call.words[0]}.`);
     },

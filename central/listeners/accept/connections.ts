@@ -138,7 +138,7 @@ export class Connections {
       this.#open.delete(socket);
       place.leave();
       // Node hangs up before its last message of the handshake when it does not take the certificate (tried). Whoever finishes it and
-      // leaves has looked at it (balancers, the doctor, an enrolment); whoever said nothing, at the port.
+      // leaves has looked at it (balancers, the doctor, an enrollment); whoever said nothing, at the port.
       if (newcomer.waitsFor === 'tls') this.#fail(newcomer, handshakeFault('peer_left_in_tls', {}));
       clearTimeout(newcomer.timer);
       if (this.#newcomers.get(key) === newcomer) this.#newcomers.delete(key);

@@ -1,5 +1,5 @@
 // Owns the causes with which a connection comes to nothing before anybody said hello: told to administrators as the errors of
-// agents are, with the hint. Refusals of a hello are shared/wire/refusals.ts; those of an enrolment, central/pki/errors.ts.
+// agents are, with the hint. Refusals of a hello are shared/wire/refusals.ts; those of an enrollment, central/pki/errors.ts.
 import { defineErrors, systemCode, textOf, type CodedError, type ErrorTable } from '../../../shared/errors.ts';
 
 export const HANDSHAKE_ERRORS = {

@@ -3,7 +3,7 @@
 import { CENTRAL } from '../../audit.ts';
 import type { ParameterValues } from '../../parameters/definitions.ts';
 import { pkiFault } from '../errors.ts';
-import type { ServerIdentity, ServerWishes } from './server-identity.ts';
+import type { ServerIdentity, ServerCertificateSpec } from './server-identity.ts';
 import type { ServerCredentials } from './slots.ts';
 
 export interface LiveCertificateOptions {
@@ -16,7 +16,7 @@ export interface LiveCertificateOptions {
 
 /** Satisfies CertificatePort (central/listeners/reconcile.ts). */
 export function liveCertificate({ identity, advertised, hostName, show }: LiveCertificateOptions) {
-  const wishes = (values: ParameterValues): ServerWishes => ({
+  const wishes = (values: ParameterValues): ServerCertificateSpec => ({
     names: [...advertised, hostName],
     advertised,
     subjectAlternativeNames: values['certificate.subjectAlternativeNames'],

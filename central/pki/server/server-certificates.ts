@@ -15,7 +15,7 @@ import { pkiFault } from '../errors.ts';
 import type { Generation } from '../authority/generations.ts';
 import type { KeyKind } from '../x509/key-algorithms.ts';
 import { serverFaults } from './validate.ts';
-import { namesToCover, type ServerIdentity, type ServerWishes } from './server-identity.ts';
+import { namesToCover, type ServerIdentity, type ServerCertificateSpec } from './server-identity.ts';
 import {
   credentialsFrom,
   rootOfCredentials,
@@ -60,11 +60,11 @@ export interface ServerCertificatesOptions {
   readonly trust: TrustKnowledge;
   /** Agents with a session over wss; `since` tells when it began. */
   readonly agents: OnlineAgents;
-  readonly wishes: () => ServerWishes;
+  readonly wishes: () => ServerCertificateSpec;
   /** Handshakes from now on show it. */
   readonly show: (credentials: ServerCredentials) => void;
   /** Asks the agents on wss to come back over a new connection, spread over so many seconds. */
-  readonly askBack: (spreadSeconds: number) => void;
+  readonly requestReconnect: (spreadSeconds: number) => void;
   readonly exclusively: <T>(act: () => Promise<T>) => Promise<T>;
   /** A change of parameters that waits for its confirmation. */
   readonly otherPending: () => { readonly changedBy: string; readonly deadline: number } | null;
@@ -77,7 +77,7 @@ export interface ServerCertificatesOptions {
 }
 
 /** Agents come back within a third of the time: the rest is for those that try twice, and for the person who confirms. */
-const COME_BACK_WITHIN = 1 / 3;
+const RECONNECT_WITHIN_SHARE = 1 / 3;
 
 export class ServerCertificates {
   readonly #options: ServerCertificatesOptions;
@@ -264,9 +264,9 @@ export class ServerCertificates {
 
   /** Sessions that stand prove nothing about the new certificate: their agents are asked to come back over it. */
   #await({ id, deadline }: PendingSwap, { withinSeconds }: ConfirmRequest): void {
-    const { askBack, after, now } = this.#options;
+    const { requestReconnect, after, now } = this.#options;
     this.#cancelTimer = after(deadline - now(), () => void this.#expire(id));
-    askBack(Math.floor(withinSeconds * COME_BACK_WITHIN));
+    requestReconnect(Math.floor(withinSeconds * RECONNECT_WITHIN_SHARE));
   }
 
   #cameBack(): OnlineAgents {

@@ -27,7 +27,7 @@ const OWN_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
 const RENEW_WHEN_LEFT = 1 / 3;
 
 /** What the certificate has to be, from configuration and parameters. */
-export interface ServerWishes {
+export interface ServerCertificateSpec {
   /** Host names or addresses that agents use (configuration `advertised.names`) and the host's own name. */
   readonly names: readonly string[];
   /** Those of them that agents use; absent: all. */
@@ -79,7 +79,7 @@ export class ServerIdentity {
    * The credentials to show: one from elsewhere as long as it lives, whatever is wished; else one of our own that fits the
    * wishes, the current or previous one or a new one. Writes nothing. Errors: distinguished_name_bad, server_certificate_unfit.
    */
-  async fitting(wishes: ServerWishes): Promise<ServerCredentials> {
+  async fitting(wishes: ServerCertificateSpec): Promise<ServerCredentials> {
     const { current, previous } = this.#slots;
     if (current !== undefined && current.origin !== 'made' && current.notAfter > this.#options.now()) return current;
     for (const kept of [current, previous]) if (kept !== undefined && this.#fits(kept, wishes)) return kept;
@@ -87,7 +87,7 @@ export class ServerIdentity {
   }
 
   /** As `fitting`, for a change of the wishes: one from elsewhere has to stand for the names that are wished now. */
-  async stage(wishes: ServerWishes): Promise<ServerCredentials> {
+  async stage(wishes: ServerCertificateSpec): Promise<ServerCredentials> {
     const staged = await this.fitting(wishes);
     if (staged.origin === 'made') return staged;
     const uncovered = uncoveredNames(readChain(staged.chain, 'The server certificate')[0], namesToCover(wishes));
@@ -102,7 +102,7 @@ export class ServerIdentity {
   }
 
   /** A new one by the current generation of the authority, or the one that is named; checked. Errors: distinguished_name_bad, server_certificate_unfit. */
-  async make(wishes: ServerWishes, by?: Generation): Promise<ServerCredentials> {
+  async make(wishes: ServerCertificateSpec, by?: Generation): Promise<ServerCredentials> {
     const { authority } = this.#options;
     const names = namesOf(wishes);
     const { privateKey, publicKey } = await makeKeyPair();
@@ -125,7 +125,7 @@ export class ServerIdentity {
   }
 
   /** A request for another authority. Its key stays here until the answer comes; one from before is forgotten. Errors: distinguished_name_bad. */
-  async request(wishes: ServerWishes, kind: KeyKind, actor: Actor, reason: Reason = {}): Promise<string> {
+  async request(wishes: ServerCertificateSpec, kind: KeyKind, actor: Actor, reason: Reason = {}): Promise<string> {
     const keys = await makeKeyPair(kind);
     // Public authorities sign no localhost and no loopback address: only what others use.
     const names = namesToCover(wishes);
@@ -216,7 +216,7 @@ export class ServerIdentity {
   }
 
   /** One that was made here fits when it says exactly what is wished; a name that was taken off the list must not live on in it. */
-  #fits(kept: ServerCredentials, wishes: ServerWishes): boolean {
+  #fits(kept: ServerCredentials, wishes: ServerCertificateSpec): boolean {
     if (kept.origin !== 'made') return false;
     const now = this.#options.now();
     const [names, has] = [namesOf(wishes), new Set(kept.names.map(canonicalHost))];
@@ -249,14 +249,14 @@ export class ServerIdentity {
 }
 
 /** Every name that a certificate of our own has, each once, in a fixed order. */
-export function namesOf(wishes: ServerWishes): string[] {
+export function namesOf(wishes: ServerCertificateSpec): string[] {
   return [
     ...new Set([...wishes.names, ...wishes.subjectAlternativeNames, ...OWN_NAMES].map((name) => canonicalHost(name))),
   ];
 }
 
 /** The names that others use, which one from elsewhere has to stand for. */
-export function namesToCover(wishes: ServerWishes): string[] {
+export function namesToCover(wishes: ServerCertificateSpec): string[] {
   return [
     ...new Set(
       [...(wishes.advertised ?? wishes.names), ...wishes.subjectAlternativeNames].map((name) => canonicalHost(name)),
@@ -264,7 +264,7 @@ export function namesToCover(wishes: ServerWishes): string[] {
   ];
 }
 
-function subjectFor(wishes: ServerWishes): string {
+function subjectFor(wishes: ServerCertificateSpec): string {
   return wishes.distinguishedName === '' ? commonName(wishes.names[0] ?? 'localhost') : wishes.distinguishedName;
 }
 

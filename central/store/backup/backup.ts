@@ -111,7 +111,7 @@ export class Backups {
       const file = join(work.folder, 'central.db');
       await pipeline(store, createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true }));
       const rows = await withStoreFiles(async (files) => {
-        await files.call('judgeStore', [file]);
+        await files.call('validateStore', [file]);
         return await files.call('keyMaterialOf', [file]);
       });
       const keys = this.#options.keys.sealAnew(rows, storeKey);

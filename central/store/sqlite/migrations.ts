@@ -98,7 +98,7 @@ const FIRST = `
     created_by TEXT NOT NULL,
     expires_at INTEGER
   ) STRICT, WITHOUT ROWID;
-  CREATE TABLE enrolment_token (
+  CREATE TABLE enrollment_token (
     id TEXT PRIMARY KEY,
     hash TEXT NOT NULL,
     created_at INTEGER NOT NULL,
@@ -178,8 +178,8 @@ const RENEWAL = `
  * Machines that ask to become agents without a token; `state` is pending, accepted or rejected, `certificate` what an accepted one
  * was given (PEM). A rescue code belongs to the agent's number, which is never given twice: it goes with its agent.
  */
-const ENROLMENT = `
-  CREATE TABLE pending_enrolment (
+const ENROLLMENT = `
+  CREATE TABLE pending_enrollment (
     key_thumbprint TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     id TEXT,
@@ -194,7 +194,7 @@ const ENROLMENT = `
     comment TEXT,
     certificate TEXT
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX pending_enrolment_address ON pending_enrolment (address, state);
+  CREATE INDEX pending_enrollment_address ON pending_enrollment (address, state);
   CREATE TABLE rescue_code (
     agent INTEGER PRIMARY KEY,
     hash TEXT NOT NULL,
@@ -214,12 +214,12 @@ const ENROLMENT = `
  * here: they are slowed down in memory. Ids are compared without regard to case when one is taken.
  */
 const BLOCKS_AND_NAMES = `
-  ALTER TABLE pending_enrolment ADD COLUMN block TEXT NOT NULL DEFAULT '';
-  ALTER TABLE pending_enrolment ADD COLUMN site TEXT NOT NULL DEFAULT '';
-  UPDATE pending_enrolment SET block = address, site = address;
-  DROP INDEX pending_enrolment_address;
-  CREATE INDEX pending_enrolment_block ON pending_enrolment (state, block, last_asked_at);
-  CREATE INDEX pending_enrolment_site ON pending_enrolment (state, site, last_asked_at);
+  ALTER TABLE pending_enrollment ADD COLUMN block TEXT NOT NULL DEFAULT '';
+  ALTER TABLE pending_enrollment ADD COLUMN site TEXT NOT NULL DEFAULT '';
+  UPDATE pending_enrollment SET block = address, site = address;
+  DROP INDEX pending_enrollment_address;
+  CREATE INDEX pending_enrollment_block ON pending_enrollment (state, block, last_asked_at);
+  CREATE INDEX pending_enrollment_site ON pending_enrollment (state, site, last_asked_at);
   ALTER TABLE rescue_code DROP COLUMN wrong_tries;
   CREATE INDEX agent_id_any_case ON agent (id COLLATE NOCASE);
 `;
@@ -300,7 +300,7 @@ export const MIGRATIONS: readonly string[] = [
   FIRST,
   CERTIFICATES,
   RENEWAL,
-  ENROLMENT,
+  ENROLLMENT,
   BLOCKS_AND_NAMES,
   BOUNDS_PER_AGENT,
   DATA_HASHES,

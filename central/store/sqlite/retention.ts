@@ -14,7 +14,7 @@ export function retentionWrites(database: DatabaseSync) {
     dead_letter: agingDelete(database, 'dead_letter', 'key', 'at'),
     incident: agingDelete(database, 'incident', 'key', 'at'),
   };
-  const seen = { outbox: new SeenWalk(database, 'outbox_seen'), inbox: new SeenWalk(database, 'inbox_seen') };
+  const seen = { outbox: new SeenWalk(database, 'outbox_seen'), inbox: new SeenWalk(database, 'inbox_dedup') };
   const originStep = database.prepare(
     `SELECT key FROM origin WHERE key > ? ORDER BY key LIMIT 1 OFFSET ${STEP_ROWS - 1}`,
   );

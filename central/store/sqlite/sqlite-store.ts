@@ -131,10 +131,10 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       getApiToken: (id) => reader.call('getApiToken', [id]),
       listApiTokens: () => reader.call('listApiTokens', []),
       removeApiToken: (id) => writer.call('removeApiToken', [id]),
-      addEnrolmentToken: (token) => writer.call('addEnrolmentToken', [token]),
-      getEnrolmentToken: (id) => reader.call('getEnrolmentToken', [id]),
-      listEnrolmentTokens: () => reader.call('listEnrolmentTokens', []),
-      removeEnrolmentToken: (id) => writer.call('removeEnrolmentToken', [id]),
+      addEnrollmentToken: (token) => writer.call('addEnrollmentToken', [token]),
+      getEnrollmentToken: (id) => reader.call('getEnrollmentToken', [id]),
+      listEnrollmentTokens: () => reader.call('listEnrollmentTokens', []),
+      removeEnrollmentToken: (id) => writer.call('removeEnrollmentToken', [id]),
     },
     keyMaterial: {
       names: () => reader.call('keyMaterialNames', []),
@@ -164,15 +164,15 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
       recordExpiryWarnings: (warnings, forgetOlderThan) =>
         writer.call('recordExpiryWarnings', [warnings, forgetOlderThan]),
     },
-    enrolments: {
-      ask: (asking, bounds, now) => writer.call('askEnrolment', [asking, bounds, now]),
+    enrollments: {
+      ask: (asking, bounds, now) => writer.call('askEnrollment', [asking, bounds, now]),
       asked: (page) =>
-        reader.call('askedEnrolments', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
+        reader.call('askedEnrollments', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
       pendingBlocks: (limit) => reader.call('pendingBlocks', [limit]),
-      countPending: () => reader.call('countPendingEnrolments', []),
+      countPending: () => reader.call('countPendingEnrollments', []),
       forgetAsked: (limits) => writer.call('forgetAsked', [limits]),
-      accept: (csr, agent, by) => writer.call('acceptEnrolment', [csr, agent, by]),
-      reject: (keyThumbprint, by, comment, now) => writer.call('rejectEnrolment', [keyThumbprint, by, comment, now]),
+      accept: (csr, agent, by) => writer.call('acceptEnrollment', [csr, agent, by]),
+      reject: (keyThumbprint, by, comment, now) => writer.call('rejectEnrollment', [keyThumbprint, by, comment, now]),
       keepCertificate: (keyThumbprint, certificate) => writer.call('keepCertificate', [keyThumbprint, certificate]),
       admit: (agent, by) => writer.call('admitAgent', [agent, by]),
       putRescue: (agentId, code) => writer.call('putRescue', [agentId, code]),

@@ -28,7 +28,7 @@ export class SeenWalk {
   readonly #bound: StatementSync;
   readonly #delete: StatementSync;
 
-  constructor(database: DatabaseSync, table: 'outbox_seen' | 'inbox_seen', stepRows = 5_000) {
+  constructor(database: DatabaseSync, table: 'outbox_seen' | 'inbox_dedup', stepRows = 5_000) {
     this.#bound = database.prepare(
       `SELECT peer, hash FROM ${table} WHERE (peer, hash) > (?, ?) ORDER BY peer, hash LIMIT 1 OFFSET ${stepRows - 1}`,
     );

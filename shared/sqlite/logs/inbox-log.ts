@@ -12,9 +12,9 @@ import { integer, integerOrNull, textOrNull } from '../row.ts';
  * Of each message that was seen, what its data was (Message.dataHash): another one under the same (source, id) is not a repeat. NULL
  * in rows from before this was kept: then every message counts as a repeat.
  */
-export const INBOX_DATA_HASH = 'ALTER TABLE inbox_seen ADD COLUMN data INTEGER;';
+export const INBOX_DATA_HASH = 'ALTER TABLE inbox_dedup ADD COLUMN data INTEGER;';
 
-/** `inbox_log.id` is that of the position: the fingerprint of the log through the last item. `inbox_seen` is ordered by peer: the messages of one frame fall into the few pages of their peer. */
+/** `inbox_log.id` is that of the position: the fingerprint of the log through the last item. `inbox_dedup` is ordered by peer: the messages of one frame fall into the few pages of their peer. */
 export const INBOX_SCHEMA = `
   CREATE TABLE inbox_log (
     peer INTEGER PRIMARY KEY,
@@ -23,7 +23,7 @@ export const INBOX_SCHEMA = `
     id TEXT,
     last_at INTEGER
   ) STRICT;
-  CREATE TABLE inbox_seen (
+  CREATE TABLE inbox_dedup (
     peer INTEGER NOT NULL,
     hash TEXT NOT NULL,
     at INTEGER NOT NULL,
@@ -120,9 +120,9 @@ function prepare(database: DatabaseSync) {
     reset: database.prepare('UPDATE inbox_log SET incarnation = ?, number = 0, id = NULL WHERE peer = ?'),
     // One statement both asks and notes; no row is changed when the message was seen within the time.
     see: database.prepare(
-      'INSERT INTO inbox_seen (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at <= ?',
+      'INSERT INTO inbox_dedup (peer, hash, at, data) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, data = excluded.data WHERE at <= ?',
     ),
-    seen: database.prepare('SELECT data FROM inbox_seen WHERE peer = ? AND hash = ?'),
+    seen: database.prepare('SELECT data FROM inbox_dedup WHERE peer = ? AND hash = ?'),
     advance: database.prepare('UPDATE inbox_log SET number = ?, id = ?, last_at = ? WHERE peer = ?'),
   };
 }

@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { postEnrolment } from '../../../agent/enrollment/request.ts';
+import { postEnrollment } from '../../../agent/enrollment/request.ts';
 
 const REQUEST = { csr: 'x'.repeat(64), name: 'branch-1' };
 const PENDING = { status: 'pending', keyThumbprint: 'a'.repeat(64), retryAfterSeconds: 2 };
@@ -22,7 +22,7 @@ async function central(answers: readonly ((response: ServerResponse) => void)[])
   return {
     waited,
     asked: () => asked,
-    post: () => postEnrolment(target, REQUEST, undefined, async (ms) => void waited.push(ms)),
+    post: () => postEnrollment(target, REQUEST, undefined, async (ms) => void waited.push(ms)),
   };
 }
 
@@ -31,7 +31,7 @@ const refuse = (status: number, code: string, retryAfter: string) => (response: 
     .writeHead(status, { 'retry-after': retryAfter })
     .end(JSON.stringify({ type: `urn:queuegate:error:${code}`, detail: code, hint: 'wait' }));
 
-test('an enrolment or a recovery is tried again when only the address was too busy, as late as Central says', async () => {
+test('an enrollment or a recovery is tried again when only the address was too busy, as late as Central says', async () => {
   const found = await central([
     refuse(429, 'too_many_requests', '3'),
     refuse(503, 'responses_unread', '9999'),
@@ -44,11 +44,11 @@ test('an enrolment or a recovery is tried again when only the address was too bu
 test('a refusal of the request itself is final, and so is a dozen of the others', async () => {
   for (const [code, tries] of [
     ['too_many_attempts', 1],
-    ['enrolment_refused', 1],
+    ['enrollment_refused', 1],
     ['too_many_requests', 12],
   ] as const) {
     const found = await central([refuse(429, code, 'soon')]);
-    await expect(found.post()).rejects.toMatchObject({ code: 'enrolment_refused_by_central' });
+    await expect(found.post()).rejects.toMatchObject({ code: 'enrollment_refused_by_central' });
     expect([code, found.asked()]).toEqual([code, tries]);
   }
 });

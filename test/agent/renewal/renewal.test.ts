@@ -85,7 +85,7 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
     folder,
     freshKey: () => more.freshKey ?? true,
     trusted: async () => more.trusted ?? [authority.pem],
-    comeBack: () => (cameBack += 1),
+    reconnect: () => (cameBack += 1),
     onWritten: async () => void (written += 1),
     onKey: (key) => keys.push(key),
     log: { debug: note('debug'), info: note('info'), warn: note('warn') },
@@ -360,7 +360,7 @@ describe('a power cut', () => {
     }
   });
 
-  it('an enrolment forgets what was asked for before it', async () => {
+  it('an enrollment forgets what was asked for before it', async () => {
     await loadOrCreateNextKey(folder);
     const identity = (await loadCredentials(folder))?.identity;
     if (identity !== undefined) await saveIdentity(folder, identity);

@@ -3,7 +3,7 @@ import { randomUUID, X509Certificate } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { loadGiven } from '../../../agent/trust/managed-roots.ts';
+import { loadManagedRoots } from '../../../agent/trust/managed-roots.ts';
 import { createTrustUpdates } from '../../../agent/trust/updates.ts';
 import type { AgentControl, Trust } from '../../../shared/wire/messages.ts';
 import { fingerprintOf, updateTrusted } from '../../../shared/truststore/update.ts';
@@ -117,10 +117,10 @@ describe('an agent that is told what to trust', () => {
     await byHand(hand, old);
     expect(await given(old, next)).toEqual(trusted(old, next));
     expect(await there()).toEqual([hand, old, next].map(({ thumbprint }) => thumbprint));
-    expect(await loadGiven(folder.path('.'))).toEqual([next.thumbprint]);
+    expect(await loadManagedRoots(folder.path('.'))).toEqual([next.thumbprint]);
     expect(await given(old)).toEqual(trusted(old));
     expect(await there()).toEqual([hand, old].map(({ thumbprint }) => thumbprint));
-    expect(await loadGiven(folder.path('.'))).toEqual([]);
+    expect(await loadManagedRoots(folder.path('.'))).toEqual([]);
     // A root that Central names no more, and a person put there.
     expect(await given(next)).toEqual(trusted(next));
     expect(await there()).toEqual([hand, old, next].map(({ thumbprint }) => thumbprint));

@@ -371,17 +371,17 @@ describe('events', () => {
 });
 
 describe('tokens', () => {
-  test('an enrolment token answers the complete line', async () => {
+  test('an enrollment token answers the complete line', async () => {
     const rest = await startRest();
-    const response = await rest.request('POST', '/enrolment-tokens', { body: { agentName: 'branch-7', uses: 2 } });
+    const response = await rest.request('POST', '/enrollment-tokens', { body: { agentName: 'branch-7', uses: 2 } });
     expect(response.status).toBe(201);
     const { token, line } = await json<{ token: string; line: string }>(response);
-    expect(line).toBe(`queue-agent enrol https://central.test:9150 --token ${token} --pin sha256:00`);
-    const listed = await (await rest.request('GET', '/enrolment-tokens')).text();
+    expect(line).toBe(`queue-agent enroll https://central.test:9150 --token ${token} --pin sha256:00`);
+    const listed = await (await rest.request('GET', '/enrollment-tokens')).text();
     expect(listed).toContain('branch-7');
     expect(listed).not.toContain(token.split('_').slice(2).join('_'));
-    expect((await rest.request('POST', '/enrolment-tokens')).status).toBe(201);
-    expect((await rest.request('POST', '/enrolment-tokens', { body: { minutes: 0 } })).status).toBe(400);
+    expect((await rest.request('POST', '/enrollment-tokens')).status).toBe(201);
+    expect((await rest.request('POST', '/enrollment-tokens', { body: { minutes: 0 } })).status).toBe(400);
   });
 
   test('an API token is shown once and may be used at once', async () => {

@@ -6,7 +6,7 @@ import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes
 import type { AdminServices, BackupsPort, EventsPort, StatusReport } from '../../../central/admin/services.ts';
 import { findAgent, findAgentId } from '../../../central/agents/lookup.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
-import { createEnrolmentTokens } from '../../../central/enrollment/tokens.ts';
+import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { createOperators } from '../../../central/auth/api-tokens.ts';
 import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
 import { createMetrics } from '../../../central/metrics.ts';
@@ -208,7 +208,7 @@ export async function startRest(
   };
   const services: AdminServices = {
     operators,
-    enrolmentTokens: createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now }),
+    enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, audit: store.audit, now }),
     parameters,
     agents: {
       find: (reference) => findAgent(registry, reference),
@@ -315,7 +315,7 @@ export async function startRest(
 type AbsentService =
   'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'issuing' | 'rescues';
 
-/** Routes of the authority, of certificates and of enrolments have tests of their own (certificates.test.ts, test/flow). */
+/** Routes of the authority, of certificates and of enrollments have tests of their own (certificates.test.ts, test/flow). */
 function absentPki(): Pick<AdminServices, AbsentService> {
   const absent = new Proxy(
     {},

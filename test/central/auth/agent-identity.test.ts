@@ -1,8 +1,8 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
-  judgeCertificate,
-  judgeRegistration,
+  validateCertificate,
+  validateRegistration,
   proveHello,
   type CertificateTerms,
   type SeenConnection,
@@ -122,26 +122,26 @@ describe('proveHello', () => {
   });
 });
 
-describe('judgeRegistration', () => {
+describe('validateRegistration', () => {
   const known = { id: 'a1', keyThumbprint: 'k' } as AgentRecord;
 
   it('refuses an unknown agent', () => {
-    expect(refusalOf(() => judgeRegistration(hello(), { thumbprint: 'k' }, undefined))).toBe('unknown_agent');
+    expect(refusalOf(() => validateRegistration(hello(), { thumbprint: 'k' }, undefined))).toBe('unknown_agent');
   });
 
   it('refuses another key under the same id', () => {
-    expect(refusalOf(() => judgeRegistration(hello(), { thumbprint: 'other' }, known))).toBe('key_conflict');
-    expect(judgeRegistration(hello(), { thumbprint: 'k' }, known)).toBe(known);
+    expect(refusalOf(() => validateRegistration(hello(), { thumbprint: 'other' }, known))).toBe('key_conflict');
+    expect(validateRegistration(hello(), { thumbprint: 'k' }, known)).toBe(known);
   });
 
   it('takes the next key as the current one', () => {
     const renewing = { ...known, next: { keyThumbprint: 'n' } } as AgentRecord;
-    expect(judgeRegistration(hello(), { thumbprint: 'n' }, renewing)).toBe(renewing);
-    expect(judgeRegistration(hello(), { thumbprint: 'k' }, renewing)).toBe(renewing);
+    expect(validateRegistration(hello(), { thumbprint: 'n' }, renewing)).toBe(renewing);
+    expect(validateRegistration(hello(), { thumbprint: 'k' }, renewing)).toBe(renewing);
   });
 });
 
-describe('judgeCertificate', () => {
+describe('validateCertificate', () => {
   const DAY = 86_400_000;
   const certificate = (
     thumbprint: string,
@@ -168,7 +168,7 @@ describe('judgeCertificate', () => {
       ...changes,
     }) as AgentRecord;
   const judge = (record: AgentRecord, terms: Partial<CertificateTerms> = {}, thumbprint = 'k') =>
-    judgeCertificate(record, { thumbprint }, { authentication: 'certificate', graceDays: 5, now: 0, ...terms });
+    validateCertificate(record, { thumbprint }, { authentication: 'certificate', graceDays: 5, now: 0, ...terms });
 
   it('takes one that is in date, and one that expired within the grace', () => {
     expect(judge(agent())).toMatchObject({ thumbprint: 'c' });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { createEnrolmentTokens } from '../../../central/enrollment/tokens.ts';
+import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { assertRole, createOperators } from '../../../central/auth/api-tokens.ts';
 import { isSecret, makeSecret } from '../../../central/auth/secrets.ts';
 import { CENTRAL } from '../../../central/audit.ts';
@@ -9,7 +9,7 @@ function setUp() {
   const store = memoryStore();
   const clock = { now: 1_000_000 };
   const options = { tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now: () => clock.now };
-  return { store, clock, operators: createOperators(options), enrolmentTokens: createEnrolmentTokens(options) };
+  return { store, clock, operators: createOperators(options), enrollmentTokens: createEnrollmentTokens(options) };
 }
 
 describe('API tokens', () => {
@@ -83,24 +83,24 @@ describe('API tokens', () => {
   });
 });
 
-describe('enrolment tokens', () => {
+describe('enrollment tokens', () => {
   test('are recognized by their secret, and their text is shown once', async () => {
-    const { enrolmentTokens } = setUp();
-    const { token, record } = await enrolmentTokens.create({ minutes: 30, uses: 1, agentName: null }, CENTRAL);
+    const { enrollmentTokens } = setUp();
+    const { token, record } = await enrollmentTokens.create({ minutes: 30, uses: 1, agentName: null }, CENTRAL);
     expect(token).toMatch(/^qge_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
     expect(record.expiresAt).toBe(1_000_000 + 30 * 60_000);
-    expect((await enrolmentTokens.verify(token))?.id).toBe(record.id);
-    expect(await enrolmentTokens.verify(`${token}x`)).toBeUndefined();
-    expect(await enrolmentTokens.verify(token.replace(record.id, '0'.repeat(16)))).toBeUndefined();
-    expect((await enrolmentTokens.list())[0]).not.toHaveProperty('hash');
+    expect((await enrollmentTokens.verify(token))?.id).toBe(record.id);
+    expect(await enrollmentTokens.verify(`${token}x`)).toBeUndefined();
+    expect(await enrollmentTokens.verify(token.replace(record.id, '0'.repeat(16)))).toBeUndefined();
+    expect((await enrollmentTokens.list())[0]).not.toHaveProperty('hash');
   });
 
   test('removing one is written down', async () => {
-    const { store, enrolmentTokens } = setUp();
-    const { record } = await enrolmentTokens.create({ minutes: 1, uses: 1, agentName: null }, CENTRAL);
-    await enrolmentTokens.remove(record.id, { who: 'anna', from: '::1' });
-    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'anna', action: 'enrolment-token.remove' });
-    await expect(enrolmentTokens.remove(record.id, CENTRAL)).rejects.toMatchObject({ code: 'token_unknown' });
+    const { store, enrollmentTokens } = setUp();
+    const { record } = await enrollmentTokens.create({ minutes: 1, uses: 1, agentName: null }, CENTRAL);
+    await enrollmentTokens.remove(record.id, { who: 'anna', from: '::1' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'anna', action: 'enrollment-token.remove' });
+    await expect(enrollmentTokens.remove(record.id, CENTRAL)).rejects.toMatchObject({ code: 'token_unknown' });
   });
 });
 

@@ -1,7 +1,7 @@
 // The client certificate that an agent shows in TLS, judged by our own code: whose it is, who signed it, and when it ends.
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { X509Certificate } from 'node:crypto';
-import { judgeClientCertificate, type ClientTerms } from '../../../central/auth/client-certificate.ts';
+import { validateClientCertificate, type ClientTerms } from '../../../central/auth/client-certificate.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';
 import { spkiOf, thumbprintOf } from '../../../central/pki/x509/certificate.ts';
 import { issuedCertificate } from '../../../central/enrollment/credentials.ts';
@@ -37,7 +37,7 @@ function judged(
   if (ours === undefined) throw new Error('no authority');
   const own = { ...issuedCertificate(certificate, ours, 'a1', START), installedAt: null, revoked: null };
   try {
-    judgeClientCertificate(mode, shown, {
+    validateClientCertificate(mode, shown, {
       publicKey: spkiOf(keys.publicKey),
       own,
       authorities: [ours.certificate],

@@ -327,19 +327,19 @@ describe('agents, messages, events and tokens', () => {
     ]);
   });
 
-  test('on a terminal secrets are shown, the enrolment line as it is to be copied', async () => {
+  test('on a terminal secrets are shown, the enrollment line as it is to be copied', async () => {
     const { queuegate } = await start();
-    expect((await queuegate('tokens', 'create-enrolment', '--agent-name', 'branch-7')).out).toMatch(
-      /^ {2}queue-agent enrol https:\/\/central\.test:9150 --token qge_\w+\S+ --pin sha256:00$/m,
+    expect((await queuegate('tokens', 'create-enrollment', '--agent-name', 'branch-7')).out).toMatch(
+      /^ {2}queue-agent enroll https:\/\/central\.test:9150 --token qge_\w+\S+ --pin sha256:00$/m,
     );
     const made = JSON.parse(
       (await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--json')).out,
     ) as { id: string; token: string };
     expect(made.token).toMatch(/^qg_/);
-    const { enrolmentTokens } = JSON.parse((await queuegate('tokens', 'list', '--json')).out) as {
-      enrolmentTokens: { id: string }[];
+    const { enrollmentTokens } = JSON.parse((await queuegate('tokens', 'list', '--json')).out) as {
+      enrollmentTokens: { id: string }[];
     };
-    for (const id of [made.id, enrolmentTokens[0]?.id ?? ''])
+    for (const id of [made.id, enrollmentTokens[0]?.id ?? ''])
       expect((await queuegate('tokens', 'remove', id)).status).toBe(0);
   });
 
@@ -358,7 +358,7 @@ describe('without a terminal', () => {
   const SECRET = /qge?_[0-9a-f]{16}_[\w-]{43}/;
   const CREATE = [
     ['tokens', 'create', '--name', 'monitor', '--role', 'viewer'],
-    ['tokens', 'create-enrolment'],
+    ['tokens', 'create-enrollment'],
   ];
 
   test('no secret is on the standard output, not in JSON either: it is in a new file for this account, which the output names', async () => {
@@ -382,15 +382,15 @@ describe('without a terminal', () => {
     expect(lstatSync(folder.path('state/queuegate')).mode & 0o7777).toBe(0o700);
   });
 
-  test('--out names the file, on a terminal too, and the enrolment line takes it from there', async () => {
+  test('--out names the file, on a terminal too, and the enrollment line takes it from there', async () => {
     const { environment } = await start();
     const folder = temporaryFolder();
     const place = { terminal: true, workingFolder: folder.path('.') };
-    const { out } = await run(['tokens', 'create-enrolment', '--out', 'token'], environment, place);
-    expect(out).toMatch(/^ {2}queue-agent enrol https:\/\/central\.test:9150 --token-file token --pin sha256:00$/m);
+    const { out } = await run(['tokens', 'create-enrollment', '--out', 'token'], environment, place);
+    expect(out).toMatch(/^ {2}queue-agent enroll https:\/\/central\.test:9150 --token-file token --pin sha256:00$/m);
     expect(out).not.toMatch(SECRET);
     expect(readFileSync(folder.path('token'), 'utf8')).toMatch(/^qge_\S+\n$/);
-    expect((await run(['tokens', 'create-enrolment', '--out', 'a b'], environment, place)).out).toContain(
+    expect((await run(['tokens', 'create-enrollment', '--out', 'a b'], environment, place)).out).toContain(
       "--token-file 'a b' --pin",
     );
   });
@@ -450,7 +450,7 @@ describe('text from elsewhere', () => {
       agents: [agent],
       next: null,
       tokens: [{ id: 'i', name: HOSTILE, role: HOSTILE }],
-      enrolmentTokens: [{ id: 'i', agentName: HOSTILE }],
+      enrollmentTokens: [{ id: 'i', agentName: HOSTILE }],
       problems: [HOSTILE],
       listeners: [{ listener: HOSTILE, text: HOSTILE }],
       central: HOSTILE,

@@ -47,7 +47,7 @@ beforeEach(async () => {
   };
   approvals = createApprovals({
     agents: store.agents,
-    enrolments: store.enrolments,
+    enrollments: store.enrollments,
     audit: store.audit,
     grants,
     blockOf: addressBlock,
@@ -88,10 +88,10 @@ describe('machines that ask', () => {
     expect(await one.ask()).toMatchObject({ id: one.key, name: 'branch-1', certificate: 'certificate 1' });
     expect(await one.ask()).toMatchObject({ certificate: 'certificate 1' });
     expect(granted).toBe(1);
-    const [enrol, accept] = await store.audit.list({ limit: 2 });
-    expect([accept, enrol]).toMatchObject([
-      { action: 'enrolment.accept', who: 'admin', comment: 'why' },
-      { action: 'agent.enrol', who: 'accepted by admin', from: '10.0.0.7' },
+    const [enroll, accept] = await store.audit.list({ limit: 2 });
+    expect([accept, enroll]).toMatchObject([
+      { action: 'enrollment.accept', who: 'admin', comment: 'why' },
+      { action: 'agent.enroll', who: 'accepted by admin', from: '10.0.0.7' },
     ]);
   });
 
@@ -102,7 +102,7 @@ describe('machines that ask', () => {
     const { commits } = await store.stats();
     for (let i = 0; i < 100; i += 1) {
       await one.ask();
-      await expect(two.ask()).rejects.toMatchObject({ code: 'enrolment_rejected' });
+      await expect(two.ask()).rejects.toMatchObject({ code: 'enrollment_rejected' });
     }
     expect((await store.stats()).commits).toBe(commits);
     now += 30_000;
@@ -117,7 +117,7 @@ describe('machines that ask', () => {
     await approvals.accept(three.key, ADMIN, {});
     now += DAY / 2;
     await one.ask();
-    await expect(two.ask()).rejects.toMatchObject({ code: 'enrolment_rejected', status: 403 });
+    await expect(two.ask()).rejects.toMatchObject({ code: 'enrollment_rejected', status: 403 });
     now += DAY / 2 + 1;
     expect(await two.ask()).toMatchObject({ status: 'pending' });
     expect(await approvals.list({ state: 'pending', limit: 9 })).toHaveLength(2);
@@ -140,7 +140,7 @@ describe('machines that ask', () => {
   const fill = (from: number, count: number, address: string) =>
     Promise.allSettled(
       Array.from({ length: count }, (_, i) =>
-        store.enrolments.ask(
+        store.enrollments.ask(
           {
             keyThumbprint: `key ${from + i}`,
             name: 'n',
@@ -159,7 +159,7 @@ describe('machines that ask', () => {
 
   it('are a thousand at most, and fifty of one address', async () => {
     await fill(0, MAX_PENDING_OF_BLOCK, '10.0.0.7');
-    await expect((await machine('a')).ask()).rejects.toMatchObject({ code: 'enrolments_full_of_address' });
+    await expect((await machine('a')).ask()).rejects.toMatchObject({ code: 'enrollments_full_of_address' });
     const other = await machine('b', '10.0.0.8');
     await other.ask();
     await Promise.all(
@@ -176,7 +176,7 @@ describe('machines that ask', () => {
 
   it('from twenty addresses that filled all places do not keep a machine of another address out', async () => {
     for (let i = 0; i < 20; i += 1) await fill(i * MAX_PENDING_OF_BLOCK, MAX_PENDING_OF_BLOCK, `10.0.1.${i}`);
-    expect(await store.enrolments.countPending()).toBe(MAX_PENDING);
+    expect(await store.enrollments.countPending()).toBe(MAX_PENDING);
     const honest = await machine('branch-1', '10.0.0.7');
     expect(await honest.ask()).toMatchObject({ status: 'pending' });
     // As fast as the strangers come again, it stays.
@@ -187,9 +187,9 @@ describe('machines that ask', () => {
 
   it('from a thousand addresses of one site do not keep a machine from elsewhere out', async () => {
     await Promise.all(Array.from({ length: MAX_PENDING }, (_, i) => fill(i, 1, `2001:db8:${i.toString(16)}::1`)));
-    expect(await store.enrolments.countPending()).toBe(MAX_PENDING);
+    expect(await store.enrollments.countPending()).toBe(MAX_PENDING);
     expect(await (await machine('a', '192.0.2.7')).ask()).toMatchObject({ status: 'pending' });
-    await expect((await machine('b', '2001:db8:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrolments_full' });
+    await expect((await machine('b', '2001:db8:ffff::1')).ask()).rejects.toMatchObject({ code: 'enrollments_full' });
   });
 
   it('from one IPv6 /64 share the bound of one address', async () => {
@@ -197,7 +197,7 @@ describe('machines that ask', () => {
       Array.from({ length: MAX_PENDING_OF_BLOCK }, (_, i) => fill(i, 1, `2001:db8:0:1::${(i + 1).toString(16)}`)),
     );
     await expect((await machine('a', '2001:db8:0:1:ffff::1')).ask()).rejects.toMatchObject({
-      code: 'enrolments_full_of_address',
+      code: 'enrollments_full_of_address',
       message: expect.stringContaining('2001:db8:0:1::/64'),
     });
     expect(await (await machine('b', '2001:db8:0:2::1')).ask()).toMatchObject({ status: 'pending' });
@@ -210,7 +210,7 @@ describe('machines that ask', () => {
   it('are meant by a beginning of the thumbprint only where one alone begins so', async () => {
     const bounds = { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 };
     for (const end of ['1', '2'])
-      await store.enrolments.ask(
+      await store.enrollments.ask(
         {
           keyThumbprint: `0123456789${end}`,
           name: 'n',
@@ -224,10 +224,10 @@ describe('machines that ask', () => {
         bounds,
         now,
       );
-    await expect(approvals.accept('01234567', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_ambiguous' });
+    await expect(approvals.accept('01234567', ADMIN, {})).rejects.toMatchObject({ code: 'enrollment_ambiguous' });
     for (const bad of ['0123456', 'g'.repeat(8), '', '%', 'a'.repeat(65)])
-      await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_thumbprint_bad' });
-    await expect(approvals.reject('99999999', ADMIN, {})).rejects.toMatchObject({ code: 'enrolment_not_asked' });
+      await expect(approvals.reject(bad, ADMIN, {})).rejects.toMatchObject({ code: 'enrollment_thumbprint_bad' });
+    await expect(approvals.reject('99999999', ADMIN, {})).rejects.toMatchObject({ code: 'enrollment_not_asked' });
     expect(await approvals.reject('sha256:01:23:45:67:89:1', ADMIN, {})).toMatchObject({
       keyThumbprint: '01234567891',
     });

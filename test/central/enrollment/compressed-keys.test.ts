@@ -18,14 +18,14 @@ import { Renewals } from '../../../central/agents/renewal.ts';
 import type { Session } from '../../../central/sessions/session.ts';
 import { addressBlock } from '../../../central/auth/address-rules.ts';
 import { proveHello } from '../../../central/auth/agent-identity.ts';
-import { judgeClientCertificate } from '../../../central/auth/client-certificate.ts';
-import { createEnrolmentTokens, type EnrolmentTokens } from '../../../central/enrollment/tokens.ts';
+import { validateClientCertificate } from '../../../central/auth/client-certificate.ts';
+import { createEnrollmentTokens, type EnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { siteOf } from '../../../central/auth/wrong-attempts.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import { createApprovals, type Approvals } from '../../../central/enrollment/approvals.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';
 import { readRequest, requestDer } from '../../../central/pki/x509/csr.ts';
-import { createEnrolment, type Enrolment, type EnrolmentPolicy } from '../../../central/enrollment/enrollment.ts';
+import { createEnrollment, type Enrollment, type EnrollmentPolicy } from '../../../central/enrollment/enrollment.ts';
 import { createGrants } from '../../../central/enrollment/credentials.ts';
 import { createIssuing, type Issuing } from '../../../central/enrollment/offline.ts';
 import { createRescues, type Rescues } from '../../../central/enrollment/recovery.ts';
@@ -33,7 +33,7 @@ import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { bits, der, ECDSA_SHA256, oid, pemOf, positive, sequence, TAG } from '../../../shared/asn1/writer.ts';
 import { canonicalP256, readP256, spkiOf } from '../../../shared/x509/public-key.ts';
-import { proofKey, readEnrolmentToken, requestMac } from '../../../shared/wire/enrollment.ts';
+import { proofKey, readEnrollmentToken, requestMac } from '../../../shared/wire/enrollment.ts';
 import type { CentralControl, Hello } from '../../../shared/wire/messages.ts';
 import {
   helloTranscript,
@@ -78,22 +78,22 @@ function requestOf(key: KeyObject, form: Form, name = 'branch-7', signer = key):
 
 const cleanup = new Cleanup();
 let store: Store;
-let tokens: EnrolmentTokens;
+let tokens: EnrollmentTokens;
 let authority: Authority;
 let approvals: Approvals;
 let rescues: Rescues;
 let issuing: Issuing;
-let enrolment: Enrolment;
+let enrollment: Enrollment;
 let renewals: RenewalFrames;
-let policy: EnrolmentPolicy;
+let policy: EnrollmentPolicy;
 
 beforeEach(async () => {
   policy = 'approve';
   const attempts = { slow: async () => undefined };
   store = await openSqliteStore({ folder: await cleanup.folder(), deduplicationMs: DAY, onFailure: () => undefined });
-  const { agents, audit, enrolments, certificates } = store;
+  const { agents, audit, enrollments, certificates } = store;
   const now = Date.now;
-  tokens = createEnrolmentTokens({ tokens: store.tokens, audit, now });
+  tokens = createEnrollmentTokens({ tokens: store.tokens, audit, now });
   authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'], certificates: () => authority.roots() };
   const grants = createGrants({
@@ -107,7 +107,7 @@ beforeEach(async () => {
   });
   approvals = createApprovals({
     agents,
-    enrolments,
+    enrollments,
     audit,
     grants,
     blockOf: addressBlock,
@@ -117,7 +117,7 @@ beforeEach(async () => {
   });
   rescues = createRescues({
     agents,
-    enrolments,
+    enrollments,
     audit,
     grants,
     attempts,
@@ -127,7 +127,7 @@ beforeEach(async () => {
   });
   issuing = createIssuing({
     agents,
-    enrolments,
+    enrollments,
     audit,
     grants,
     authority,
@@ -136,7 +136,7 @@ beforeEach(async () => {
     policy: () => policy,
     now,
   });
-  enrolment = createEnrolment({
+  enrollment = createEnrollment({
     agents,
     audit,
     tokens,
@@ -170,7 +170,7 @@ const newToken = async (): Promise<string> =>
 
 /** An agent of this key by a token; its id. */
 async function enrolled(key: KeyObject, name: string, form: Form = 'uncompressed'): Promise<string> {
-  const answer = await enrolment.enrol({ csr: requestOf(key, form, name), name, token: await newToken() }, WSS);
+  const answer = await enrollment.enroll({ csr: requestOf(key, form, name), name, token: await newToken() }, WSS);
   return 'id' in answer ? answer.id : '';
 }
 
@@ -188,14 +188,14 @@ const freshName = (): string => `branch-${randomUUID()}`;
 
 /** Each way in with a request for another name and id than the key's own. */
 const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
-  token: async (csr) => await enrolment.enrol({ csr, name: 'other', id: 'other', token: await newToken() }, WSS),
+  token: async (csr) => await enrollment.enroll({ csr, name: 'other', id: 'other', token: await newToken() }, WSS),
   proof: async (csr) => {
-    const { id: tokenId = '', secret = '' } = readEnrolmentToken(await newToken()) ?? {};
+    const { id: tokenId = '', secret = '' } = readEnrollmentToken(await newToken()) ?? {};
     const mac = requestMac(proofKey(secret), { tokenId, name: 'other', id: 'other', csrDer: requestDer(csr) });
-    return await enrolment.enrol({ csr, name: 'other', id: 'other', tokenId, mac }, WS);
+    return await enrollment.enroll({ csr, name: 'other', id: 'other', tokenId, mac }, WS);
   },
   approve: async (csr) => {
-    await enrolment.enrol({ csr, name: 'other' }, WSS);
+    await enrollment.enroll({ csr, name: 'other' }, WSS);
     return await approvals.accept(
       readRequest(csr).spki.length === 91 ? keyThumbprint(readRequest(csr).publicKey) : '',
       CENTRAL,
@@ -213,7 +213,7 @@ const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
       pin: null,
       csrDer: requestDer(csr),
     });
-    return await enrolment.enrol({ csr, name, pin: null, rescue }, WS);
+    return await enrollment.enroll({ csr, name, pin: null, rescue }, WS);
   },
   renewal: async (csr) => {
     const key = newKey();
@@ -289,7 +289,7 @@ describe('one key is one key, however its point is written', () => {
         pin: null,
         csrDer: requestDer(csr),
       });
-      await enrolment.enrol({ csr, name: 'branch-7', pin: null, rescue }, WS);
+      await enrollment.enroll({ csr, name: 'branch-7', pin: null, rescue }, WS);
       const removed = await enrolled(compromised, 'branch-8');
       await store.agents.revoke(removed, { reason: 'keyCompromise', now: Date.now(), text: 'stolen' });
       await store.agents.remove(removed);
@@ -362,7 +362,7 @@ describe('one key is one key, however its point is written', () => {
         proveHello({ ...hello, signature: signTranscript(helloTranscript(challenge, hello), key) }, challenge, seen),
       ).toEqual({ thumbprint: keyThumbprint(createPublicKey(key)) });
       expect(shownThumbprint(hello.key)).toBe(keyThumbprint(createPublicKey(key)));
-      judgeClientCertificate('required', certificate, {
+      validateClientCertificate('required', certificate, {
         publicKey: canonicalP256(spkiIn(form, key)) ?? Buffer.alloc(0),
         own: null,
         authorities: [authority.certificate],
@@ -420,12 +420,12 @@ describe('nothing is computed with a certificate request before its sender has s
           {},
           { pin: null, rescue: mac },
         ]) {
-          answers.push(await refusalOf(() => enrolment.enrol({ csr: HEADERS, name: 'x', ...more }, WSS)));
+          answers.push(await refusalOf(() => enrollment.enroll({ csr: HEADERS, name: 'x', ...more }, WSS)));
         }
       }
     });
     expect(new Set(answers)).toEqual(
-      new Set(['enrolment_closed', 'csr_unreadable', 'enrolment_refused', 'enrolment_token_needed']),
+      new Set(['enrollment_closed', 'csr_unreadable', 'enrollment_refused', 'enrollment_token_needed']),
     );
     const key = newKey();
     const id = await enrolled(key, 'branch-7');
@@ -439,22 +439,22 @@ describe('nothing is computed with a certificate request before its sender has s
   test('a wrong token, a wrong proof and a wrong code are refused as such, whatever the request is', async () => {
     const forged = requestOf(newKey(), 'uncompressed', 'branch-7', newKey());
     expect(() => readRequest(forged)).toThrow(expect.objectContaining({ code: 'csr_signature' }));
-    const { id: tokenId = '' } = readEnrolmentToken(await newToken()) ?? {};
-    expect(await refusalOf(() => enrolment.enrol({ csr: HEADERS, name: 'x', token: 'qge_wrong' }, WSS))).toBe(
-      'enrolment_refused',
+    const { id: tokenId = '' } = readEnrollmentToken(await newToken()) ?? {};
+    expect(await refusalOf(() => enrollment.enroll({ csr: HEADERS, name: 'x', token: 'qge_wrong' }, WSS))).toBe(
+      'enrollment_refused',
     );
-    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', token: 'qge_wrong' }, WSS))).toBe(
-      'enrolment_refused',
+    expect(await refusalOf(() => enrollment.enroll({ csr: forged, name: 'branch-7', token: 'qge_wrong' }, WSS))).toBe(
+      'enrollment_refused',
     );
-    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', tokenId, mac }, WS))).toBe(
-      'enrolment_refused',
-    );
-    expect(await refusalOf(() => enrolment.enrol({ csr: forged, name: 'branch-7', pin: null, rescue: mac }, WS))).toBe(
-      'rescue_refused',
+    expect(await refusalOf(() => enrollment.enroll({ csr: forged, name: 'branch-7', tokenId, mac }, WS))).toBe(
+      'enrollment_refused',
     );
     expect(
+      await refusalOf(() => enrollment.enroll({ csr: forged, name: 'branch-7', pin: null, rescue: mac }, WS)),
+    ).toBe('rescue_refused');
+    expect(
       await refusalOf(
-        async () => await enrolment.enrol({ csr: forged, name: 'branch-7', token: await newToken() }, WSS),
+        async () => await enrollment.enroll({ csr: forged, name: 'branch-7', token: await newToken() }, WSS),
       ),
     ).toBe('csr_signature');
   });

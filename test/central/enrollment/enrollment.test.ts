@@ -2,29 +2,29 @@ import { createHash, webcrypto, X509Certificate } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { CENTRAL } from '../../../central/audit.ts';
 import type { WrongAttempt } from '../../../central/auth/wrong-attempts.ts';
-import { createEnrolmentTokens, type EnrolmentTokens } from '../../../central/enrollment/tokens.ts';
+import { createEnrollmentTokens, type EnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';
 import { spkiOf } from '../../../central/pki/x509/certificate.ts';
 import { createGrants } from '../../../central/enrollment/credentials.ts';
 import { makeKeyPair, type KeyPair } from '../../../central/pki/x509/key-algorithms.ts';
 import {
-  createEnrolment,
-  enrolmentLine,
-  type Enrolment,
-  type EnrolmentPolicy,
+  createEnrollment,
+  enrollmentLine,
+  type Enrollment,
+  type EnrollmentPolicy,
 } from '../../../central/enrollment/enrollment.ts';
 import {
   answerMac,
   ENROLLED,
   pinOf,
   proofKey,
-  readEnrolmentToken,
+  readEnrollmentToken,
   readPin,
   requestMac,
   sameMac,
   type Enrolled,
 } from '../../../shared/wire/enrollment.ts';
-import { misfit } from '../../../shared/wire/json-schema.ts';
+import { validate } from '../../../shared/wire/json-schema.ts';
 import { Pkcs10CertificateRequestGenerator } from '../../../shared/x509/library.ts';
 import { memoryStore, type MemoryStore } from '../fakes.ts';
 
@@ -34,10 +34,10 @@ const WSS = { over: 'wss', address: '10.0.0.7', direct: true } as const;
 const WS = { over: 'ws', address: '10.0.0.7', direct: false } as const;
 
 let store: MemoryStore;
-let tokens: EnrolmentTokens;
+let tokens: EnrollmentTokens;
 let authority: Authority;
-let enrolment: { enrol(...order: Parameters<Enrolment['enrol']>): Promise<Enrolled> };
-let policy: EnrolmentPolicy;
+let enrollment: { enroll(...order: Parameters<Enrollment['enroll']>): Promise<Enrolled> };
+let policy: EnrollmentPolicy;
 let keys: KeyPair;
 let csr: string;
 let csrDer: Buffer;
@@ -46,7 +46,7 @@ beforeEach(async () => {
   store = memoryStore();
   slowed.length = 0;
   policy = 'token';
-  tokens = createEnrolmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
+  tokens = createEnrollmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'] };
   const grants = createGrants({
@@ -59,7 +59,7 @@ beforeEach(async () => {
     now: Date.now,
   });
   const unasked = () => Promise.reject(new Error('not asked here'));
-  const made = createEnrolment({
+  const made = createEnrollment({
     agents: store.agents,
     audit: store.audit,
     tokens,
@@ -70,9 +70,9 @@ beforeEach(async () => {
     policy: () => policy,
     now: Date.now,
   });
-  enrolment = {
-    async enrol(body, connection) {
-      const answer = await made.enrol(body, connection);
+  enrollment = {
+    async enroll(body, connection) {
+      const answer = await made.enroll(body, connection);
       if ('status' in answer) throw new TypeError('nothing waits here');
       return answer;
     },
@@ -99,7 +99,7 @@ const token = async (uses = 1, agentName: string | null = null) =>
 
 /** What an agent sends over a plain line. */
 function proven(text: string, more: { id?: string } = {}) {
-  const parts = readEnrolmentToken(text);
+  const parts = readEnrollmentToken(text);
   if (parts === undefined) throw new TypeError('no token');
   const key = proofKey(parts.secret);
   return {
@@ -114,11 +114,11 @@ function proven(text: string, more: { id?: string } = {}) {
   };
 }
 
-describe('enrolment with a token over wss', () => {
+describe('enrollment with a token over wss', () => {
   test('answers id, certificate, truststore and the signing key, and registers the key', async () => {
-    const answer = await enrolment.enrol({ csr, name: 'branch-7', token: await token() }, WSS);
+    const answer = await enrollment.enroll({ csr, name: 'branch-7', token: await token() }, WSS);
     const thumbprint = createHash('sha256').update(spkiOf(keys.publicKey)).digest('hex');
-    expect(misfit(ENROLLED, answer)).toBeUndefined();
+    expect(validate(ENROLLED, answer)).toBeUndefined();
     expect(answer).toMatchObject({
       id: thumbprint,
       name: 'branch-7',
@@ -136,28 +136,31 @@ describe('enrolment with a token over wss', () => {
       keyThumbprint: thumbprint,
       publicKey: spkiOf(keys.publicKey).toString('base64'),
     });
-    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agent.enrol', from: '10.0.0.7' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agent.enroll', from: '10.0.0.7' });
   });
 
   test('takes the id that the machine was given', async () => {
-    const answer = await enrolment.enrol({ csr, name: 'branch-7', id: '00-1B-44-11-3A-B7', token: await token() }, WSS);
+    const answer = await enrollment.enroll(
+      { csr, name: 'branch-7', id: '00-1B-44-11-3A-B7', token: await token() },
+      WSS,
+    );
     expect(answer.id).toBe('00-1B-44-11-3A-B7');
     expect(new X509Certificate(answer.certificate).subjectAltName).toBe('URI:urn:queuegate:agent:00-1B-44-11-3A-B7');
   });
 
   test('a token used twice is refused', async () => {
     const text = await token();
-    await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
-    await expect(enrolment.enrol({ csr, name: 'branch-8', id: 'another', token: text }, WSS)).rejects.toMatchObject({
+    await enrollment.enroll({ csr, name: 'branch-7', token: text }, WSS);
+    await expect(enrollment.enroll({ csr, name: 'branch-8', id: 'another', token: text }, WSS)).rejects.toMatchObject({
       code: 'token_used',
     });
     expect(slowed).toHaveLength(1);
   });
 
-  test('a repeated enrolment of the same key repairs a lost answer', async () => {
+  test('a repeated enrollment of the same key repairs a lost answer', async () => {
     const text = await token();
-    const first = await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
-    const second = await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
+    const first = await enrollment.enroll({ csr, name: 'branch-7', token: text }, WSS);
+    const second = await enrollment.enroll({ csr, name: 'branch-7', token: text }, WSS);
     expect(second.id).toBe(first.id);
   });
 
@@ -169,21 +172,21 @@ describe('enrolment with a token over wss', () => {
       `${good.slice(0, -2)}xx`,
       await token(1, 'branch-8'),
     ]) {
-      await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({
-        code: 'enrolment_refused',
+      await expect(enrollment.enroll({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({
+        code: 'enrollment_refused',
         status: 401,
       });
     }
     expect(store.agents.records.size).toBe(0);
     expect(slowed).toEqual(Array.from({ length: 4 }, () => ({ secret: 'enrollment-token', address: '10.0.0.7' })));
-    await enrolment.enrol({ csr, name: 'branch-7', token: good }, WSS);
+    await enrollment.enroll({ csr, name: 'branch-7', token: good }, WSS);
     expect(slowed).toHaveLength(4);
   });
 
   test('nobody gets in while the policy is closed', async () => {
     policy = 'closed';
-    await expect(enrolment.enrol({ csr, name: 'branch-7', token: await token() }, WSS)).rejects.toMatchObject({
-      code: 'enrolment_closed',
+    await expect(enrollment.enroll({ csr, name: 'branch-7', token: await token() }, WSS)).rejects.toMatchObject({
+      code: 'enrollment_closed',
     });
   });
 
@@ -199,15 +202,15 @@ describe('enrolment with a token over wss', () => {
       [],
       {},
     ]) {
-      await expect(enrolment.enrol(body, WSS)).rejects.toMatchObject({ code: 'enrolment_request_bad', status: 400 });
+      await expect(enrollment.enroll(body, WSS)).rejects.toMatchObject({ code: 'enrollment_request_bad', status: 400 });
     }
   });
 });
 
-describe('enrolment over a plain line', () => {
+describe('enrollment over a plain line', () => {
   test('the token never crosses; both sides prove that they know it', async () => {
     const { key, body } = proven(await token(), { id: 'x' });
-    const answer = await enrolment.enrol(body, WS);
+    const answer = await enrollment.enroll(body, WS);
     const { mac = '', ...rest } = answer;
     expect(sameMac(mac, answerMac(key, body.mac, rest))).toBe(true);
     expect(sameMac(mac, answerMac(key, body.mac, { ...rest, signingKey: 'T'.repeat(64) }))).toBe(false);
@@ -222,39 +225,39 @@ describe('enrolment over a plain line', () => {
       { ...body, mac: '0'.repeat(64) },
       { ...body, tokenId: '0'.repeat(16) },
     ]) {
-      await expect(enrolment.enrol(changed, WS)).rejects.toMatchObject({ code: 'enrolment_refused' });
+      await expect(enrollment.enroll(changed, WS)).rejects.toMatchObject({ code: 'enrollment_refused' });
     }
     expect(slowed).toHaveLength(4);
-    await enrolment.enrol(body, WS);
+    await enrollment.enroll(body, WS);
     expect(slowed).toHaveLength(4);
   });
 
   test('a token sent in the clear is refused and withdrawn', async () => {
     const text = await token();
-    await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WS)).rejects.toMatchObject({
-      code: 'enrolment_token_in_the_clear',
+    await expect(enrollment.enroll({ csr, name: 'branch-7', token: text }, WS)).rejects.toMatchObject({
+      code: 'enrollment_token_in_the_clear',
     });
-    await expect(enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({
-      code: 'enrolment_refused',
+    await expect(enrollment.enroll({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({
+      code: 'enrollment_refused',
     });
-    expect(store.audit.entries.map(({ action }) => action)).toContain('enrolment-token.withdraw');
+    expect(store.audit.entries.map(({ action }) => action)).toContain('enrollment-token.withdraw');
   });
 
   test('nobody can withdraw a token by guessing its id', async () => {
     const text = await token();
-    await expect(enrolment.enrol({ csr, name: 'branch-7', token: `${text.slice(0, -2)}xx` }, WS)).rejects.toMatchObject(
-      { code: 'enrolment_token_in_the_clear' },
-    );
-    await enrolment.enrol({ csr, name: 'branch-7', token: text }, WSS);
+    await expect(
+      enrollment.enroll({ csr, name: 'branch-7', token: `${text.slice(0, -2)}xx` }, WS),
+    ).rejects.toMatchObject({ code: 'enrollment_token_in_the_clear' });
+    await enrollment.enroll({ csr, name: 'branch-7', token: text }, WSS);
   });
 });
 
 test('the line to copy is complete, IPv6 in brackets', () => {
   const line = { port: 9150, token: 'qge_a_b', pin: 'sha256:00' };
-  expect(enrolmentLine({ ...line, host: 'central.test' })).toBe(
-    'queue-agent enrol https://central.test:9150 --token qge_a_b --pin sha256:00',
+  expect(enrollmentLine({ ...line, host: 'central.test' })).toBe(
+    'queue-agent enroll https://central.test:9150 --token qge_a_b --pin sha256:00',
   );
-  expect(enrolmentLine({ ...line, host: 'fd00::1' })).toContain('https://[fd00::1]:9150');
+  expect(enrollmentLine({ ...line, host: 'fd00::1' })).toContain('https://[fd00::1]:9150');
 });
 
 test('a pin is read as people copy it', () => {

@@ -60,7 +60,7 @@ beforeEach(async () => {
   });
   issuing = createIssuing({
     agents: { findByKey: async () => undefined },
-    enrolments: { admit: async (agent) => agentRecord(agent) },
+    enrollments: { admit: async (agent) => agentRecord(agent) },
     audit: store.audit,
     grants,
     authority,
@@ -147,7 +147,7 @@ describe('the file for a machine without a line', () => {
         code: 'issue_name_missing',
       });
     await expect(issuing.issue({ csr: pem, name: 'Central-Agent', id: undefined }, ADMIN, {})).rejects.toMatchObject({
-      code: 'enrolment_name_reserved',
+      code: 'enrollment_name_reserved',
     });
   });
 });

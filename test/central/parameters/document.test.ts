@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { defaultValues, definitionOf, GROUPS, PARAMETER_NAMES } from '../../../central/parameters/definitions.ts';
 import { parametersMarkdown } from '../../../central/parameters/document.ts';
-import { crossFaults, judgeValue } from '../../../central/parameters/values.ts';
+import { crossFaults, validateValue } from '../../../central/parameters/values.ts';
 
 test('docs/PARAMETERS.md is made from the table', () => {
   expect(readFileSync('docs/PARAMETERS.md', 'utf8')).toBe(parametersMarkdown());
@@ -10,7 +10,7 @@ test('docs/PARAMETERS.md is made from the table', () => {
 
 test('every default is allowed, and all of them go together', () => {
   for (const name of PARAMETER_NAMES)
-    expect(judgeValue(name, definitionOf(name).default)).toEqual({ value: definitionOf(name).default });
+    expect(validateValue(name, definitionOf(name).default)).toEqual({ value: definitionOf(name).default });
   expect(crossFaults(defaultValues(), new Set(PARAMETER_NAMES))).toEqual([]);
 });
 

@@ -232,7 +232,7 @@ describe('a change is refused, and nothing changes at all', () => {
       ['websocket.port', 1.5],
       ['websocket.enabled', 'true'],
       ['websocket.enabled', 1],
-      ['agents.enrolment', 'open'],
+      ['agents.enrollment', 'open'],
       ['websocket.trustedProxies', ['10.0.0.0/33']],
       ['websocket.trustedProxies', '10.0.0.0/8'],
       ['websocket.trustedProxies', ['proxy.example']],

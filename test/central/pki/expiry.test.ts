@@ -57,7 +57,7 @@ async function setUp() {
       now: clock,
     });
   const { publicKey } = await makeKeyPair();
-  const enrol = async (id: string, lifetimeDays: number): Promise<void> => {
+  const enroll = async (id: string, lifetimeDays: number): Promise<void> => {
     const certificate = await authority.issueAgent({ id, name: id, publicKey, lifetimeDays });
     await store.certificates.recordIssued(issuedCertificate(certificate, authority, id, now));
   };
@@ -71,16 +71,16 @@ async function setUp() {
     lines,
     metrics,
     open,
-    enrol,
+    enroll,
     all,
     pass: (days: number) => (now += days * DAY),
   };
 }
 
 test('the list has every certificate that matters, each once, by its end, with where it is used', async () => {
-  const { authority, identity, wishes, enrol, all } = await setUp();
-  await enrol('branch-2', 200);
-  await enrol('branch-1', 100);
+  const { authority, identity, wishes, enroll, all } = await setUp();
+  await enroll('branch-2', 200);
+  await enroll('branch-1', 100);
   const { id } = await authority.prepare(await authority.makeRoot(), CENTRAL);
   await authority.assign({ [id]: 'next' }, 'authority.publish', CENTRAL);
   await identity.adopt(await identity.make(wishes), CENTRAL);
@@ -120,8 +120,8 @@ test('the list has every certificate that matters, each once, by its end, with w
 });
 
 test('the list is paged and filtered', async () => {
-  const { enrol, open, all } = await setUp();
-  for (let i = 0; i < 5; i += 1) await enrol(`branch-${i}`, 10 + i);
+  const { enroll, open, all } = await setUp();
+  for (let i = 0; i < 5; i += 1) await enroll(`branch-${i}`, 10 + i);
   const seen: string[] = [];
   let after;
   do {
@@ -180,8 +180,8 @@ test('a Central that stood still says only the step it has come to', async () =>
 });
 
 test('short-lived certificates are not warned of while their renewal is not even due', async () => {
-  const { lines, open, enrol, pass } = await setUp();
-  await enrol('branch-1', 30);
+  const { lines, open, enroll, pass } = await setUp();
+  await enroll('branch-1', 30);
   await open().warn();
   pass(20);
   await open().warn();
@@ -194,8 +194,8 @@ test('short-lived certificates are not warned of while their renewal is not even
 });
 
 test('agents are told in one line, however many', async () => {
-  const { lines, open, enrol, pass } = await setUp();
-  for (let i = 0; i < 25; i += 1) await enrol(`branch-${i}`, 200);
+  const { lines, open, enroll, pass } = await setUp();
+  for (let i = 0; i < 25; i += 1) await enroll(`branch-${i}`, 200);
   pass(150);
   await open().warn();
   await open().warn();
@@ -205,9 +205,9 @@ test('agents are told in one line, however many', async () => {
 });
 
 test('metrics have days for each of ours, and of agents the soonest end and how many are near it', async () => {
-  const { authority, metrics, open, enrol, pass } = await setUp();
-  await enrol('branch-1', 20);
-  await enrol('branch-2', 200);
+  const { authority, metrics, open, enroll, pass } = await setUp();
+  await enroll('branch-1', 20);
+  await enroll('branch-2', 200);
   await open().measure();
   const text = await metrics.registry.metrics();
   expect(text).toMatch(/^queuegate_certificate_days_left\{kind="server",which="current"\} 36[45]/m);

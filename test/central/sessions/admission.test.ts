@@ -13,14 +13,14 @@ describe('handshakes', () => {
     const door = admission(10_000);
     for (let i = 0; i < 2_000; i += 1)
       expect(door.enter('192.0.2.1', () => expect.unreachable())).toHaveProperty('leave');
-    expect(door.atTheDoor).toBe(2_000);
+    expect(door.pendingHandshakes).toBe(2_000);
   });
 
   it('the silent ones of one address give way to newcomers, who read `busy` and come back', () => {
     const door = admission(100);
     const busy: CodedError[] = [];
     for (let i = 0; i < 60; i += 1) door.enter('192.0.2.1', (fault) => busy.push(fault));
-    expect(door.atTheDoor).toBe(25);
+    expect(door.pendingHandshakes).toBe(25);
     expect(busy.map((fault) => [fault.code, fault.retryable, causeOf(fault)])).toEqual(
       Array.from({ length: 35 }, () => ['busy', true, 'place_given_up']),
     );

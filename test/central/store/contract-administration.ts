@@ -7,7 +7,7 @@ import {
 } from '../../../central/store/space/bounds.ts';
 import { CHAIN_START, chainHash } from '../../../central/store/audit-chain.ts';
 import type { ApiTokenRecord, PendingChange, Store } from '../../../central/store/store.ts';
-import { auditEntry, enrolmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
+import { auditEntry, enrollmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
 
 export function administrationContract(open: OpenEngine): void {
   let engine: Engine;
@@ -89,13 +89,13 @@ export function administrationContract(open: OpenEngine): void {
     await store.tokens.removeApiToken('t0');
     await store.tokens.addApiToken(apiToken('more'));
 
-    await store.tokens.addEnrolmentToken(enrolmentToken('old', { expiresAt: NOW + 1 }));
-    const valid = (id: string) => enrolmentToken(id, { createdAt: NOW + EXPIRED_ENROLLMENT_TOKEN_MS + 2 });
+    await store.tokens.addEnrollmentToken(enrollmentToken('old', { expiresAt: NOW + 1 }));
+    const valid = (id: string) => enrollmentToken(id, { createdAt: NOW + EXPIRED_ENROLLMENT_TOKEN_MS + 2 });
     await Promise.all(
-      Array.from({ length: MAX_ENROLLMENT_TOKENS }, (_, i) => store.tokens.addEnrolmentToken(valid(`e${i}`))),
+      Array.from({ length: MAX_ENROLLMENT_TOKENS }, (_, i) => store.tokens.addEnrollmentToken(valid(`e${i}`))),
     );
-    expect(await store.tokens.getEnrolmentToken('old')).toBeUndefined();
-    await expect(store.tokens.addEnrolmentToken(valid('more'))).rejects.toMatchObject({
+    expect(await store.tokens.getEnrollmentToken('old')).toBeUndefined();
+    await expect(store.tokens.addEnrollmentToken(valid('more'))).rejects.toMatchObject({
       code: 'enrollment_tokens_full',
       status: 409,
     });
@@ -123,13 +123,16 @@ export function administrationContract(open: OpenEngine): void {
     expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'rejected']);
   });
 
-  it('keeps enrolment tokens until they are removed', async () => {
-    const token = enrolmentToken('t1', { agentName: 'branch-12', maxUses: 5 });
-    await store.tokens.addEnrolmentToken(token);
-    expect(await store.tokens.getEnrolmentToken('t1')).toEqual(token);
-    expect(await store.tokens.listEnrolmentTokens()).toEqual([token]);
-    await store.tokens.removeEnrolmentToken('t1');
-    await expect(store.tokens.removeEnrolmentToken('t1')).rejects.toMatchObject({ code: 'token_unknown', status: 404 });
+  it('keeps enrollment tokens until they are removed', async () => {
+    const token = enrollmentToken('t1', { agentName: 'branch-12', maxUses: 5 });
+    await store.tokens.addEnrollmentToken(token);
+    expect(await store.tokens.getEnrollmentToken('t1')).toEqual(token);
+    expect(await store.tokens.listEnrollmentTokens()).toEqual([token]);
+    await store.tokens.removeEnrollmentToken('t1');
+    await expect(store.tokens.removeEnrollmentToken('t1')).rejects.toMatchObject({
+      code: 'token_unknown',
+      status: 404,
+    });
   });
 
   it('writes key material all or none, with its audit entry', async () => {

@@ -1,10 +1,10 @@
-// The part of the contract that concerns agents, their enrolment and their sessions.
+// The part of the contract that concerns agents, their enrollment and their sessions.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../../central/store/store.ts';
 import {
   claimOf,
   DAY,
-  enrolmentToken,
+  enrollmentToken,
   items,
   message,
   NOW,
@@ -59,14 +59,14 @@ export function agentContract(open: OpenEngine): void {
   });
 
   it('takes a token only as often and as long as it may, and uses none up for what it refuses', async () => {
-    await store.tokens.addEnrolmentToken(enrolmentToken('two', { maxUses: 2 }));
-    await store.tokens.addEnrolmentToken(enrolmentToken('old', { expiresAt: NOW }));
+    await store.tokens.addEnrollmentToken(enrollmentToken('two', { maxUses: 2 }));
+    await store.tokens.addEnrollmentToken(enrollmentToken('old', { expiresAt: NOW }));
     await store.agents.register(newAgent('a1'), 'two');
     await expect(store.agents.register(newAgent('a2', { name: 'A1' }), 'two')).rejects.toMatchObject({
       code: 'agent_name_taken',
       status: 409,
     });
-    expect(await store.tokens.getEnrolmentToken('two')).toMatchObject({ uses: 1 });
+    expect(await store.tokens.getEnrollmentToken('two')).toMatchObject({ uses: 1 });
     await store.agents.register(newAgent('a2'), 'two');
     await expect(store.agents.register(newAgent('a3'), 'two')).rejects.toMatchObject({
       code: 'token_used',
@@ -81,7 +81,7 @@ export function agentContract(open: OpenEngine): void {
   });
 
   it('uses a one-time token once, however many ask at the same moment', async () => {
-    await store.tokens.addEnrolmentToken(enrolmentToken('once'));
+    await store.tokens.addEnrollmentToken(enrollmentToken('once'));
     const outcomes = await Promise.allSettled(
       ['a1', 'a2', 'a3', 'a4'].map((id) => store.agents.register(newAgent(id), 'once')),
     );
@@ -96,13 +96,13 @@ export function agentContract(open: OpenEngine): void {
   it('repairs a lost answer: the same key with the same token again uses nothing up', async () => {
     const agent = await registered(store, 'a1');
     expect(await store.agents.register(newAgent('a1'), 'token-a1')).toEqual(agent);
-    expect(await store.tokens.getEnrolmentToken('token-a1')).toMatchObject({ uses: 1 });
+    expect(await store.tokens.getEnrollmentToken('token-a1')).toMatchObject({ uses: 1 });
     await expect(store.agents.register(newAgent('a1'), 'none')).rejects.toMatchObject({ code: 'token_unknown' });
   });
 
   it('refuses another key under a known id, and a known key under another id', async () => {
     await registered(store, 'a1');
-    await store.tokens.addEnrolmentToken(enrolmentToken('t'));
+    await store.tokens.addEnrollmentToken(enrollmentToken('t'));
     await expect(store.agents.register(newAgent('a1', { keyThumbprint: 'other' }), 't')).rejects.toMatchObject({
       code: 'agent_id_taken',
     });
@@ -121,17 +121,17 @@ export function agentContract(open: OpenEngine): void {
 
     beforeEach(async () => {
       await registered(store, 'Victim-Id', 'Victim-Name');
-      await store.tokens.addEnrolmentToken(enrolmentToken('t', { maxUses: 99 }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('t', { maxUses: 99 }));
     });
 
     it("an id that is another agent's name, and a name that is another agent's id, are refused at enrollment, in whatever case", async () => {
       for (const id of ['Victim-Name', 'victim-name', 'VICTIM-NAME', 'victim-id', 'VICTIM-ID'])
         await taken(id, 'mine', 'agent_id_taken');
       for (const name of ['Victim-Id', 'victim-id', 'VICTIM-NAME']) await taken('mine', name, 'agent_name_taken');
-      await expect(store.enrolments.admit(newAgent('victim-name', { name: 'mine' }), 'admin')).rejects.toMatchObject({
+      await expect(store.enrollments.admit(newAgent('victim-name', { name: 'mine' }), 'admin')).rejects.toMatchObject({
         code: 'agent_id_taken',
       });
-      await expect(store.enrolments.admit(newAgent('mine', { name: 'victim-id' }), 'admin')).rejects.toMatchObject({
+      await expect(store.enrollments.admit(newAgent('mine', { name: 'victim-id' }), 'admin')).rejects.toMatchObject({
         code: 'agent_name_taken',
       });
       const asking = {
@@ -144,19 +144,19 @@ export function agentContract(open: OpenEngine): void {
         site: 'a',
         transport: 'wss' as const,
       };
-      await store.enrolments.ask(
+      await store.enrollments.ask(
         asking,
         { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 },
         NOW,
       );
       await expect(
-        store.enrolments.accept(
+        store.enrollments.accept(
           'csr',
           newAgent('victim-name', { name: 'mine', keyThumbprint: 'thumbprint of x' }),
           'admin',
         ),
       ).rejects.toMatchObject({ code: 'agent_id_taken' });
-      expect(await store.tokens.getEnrolmentToken('t')).toMatchObject({ uses: 0 });
+      expect(await store.tokens.getEnrollmentToken('t')).toMatchObject({ uses: 0 });
       expect(await store.agents.list({ limit: 9 })).toHaveLength(1);
     });
 
@@ -238,36 +238,36 @@ export function agentContract(open: OpenEngine): void {
         await expect(claimed('Victim-Id', word)).rejects.toMatchObject({ code: 'agent_name_reserved' });
       }
       for (const agentName of ['all', 'Central.Test'])
-        await expect(store.tokens.addEnrolmentToken(enrolmentToken('b', { agentName }))).rejects.toMatchObject({
+        await expect(store.tokens.addEnrollmentToken(enrollmentToken('b', { agentName }))).rejects.toMatchObject({
           code: 'agent_name_reserved',
         });
       // Central's own agent comes with a token that is bound to its name.
-      await store.tokens.addEnrolmentToken(enrolmentToken('own', { agentName: 'central-agent' }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('own', { agentName: 'central-agent' }));
       await store.agents.register(newAgent('c1', { name: 'central-agent' }), 'own');
       await claimed('c1', 'central-agent');
     });
 
     it('a name that a token is bound to is kept for it, as name and as id, until it is used up, expired or removed', async () => {
-      await store.tokens.addEnrolmentToken(enrolmentToken('bound', { agentName: 'Branch-9' }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('bound', { agentName: 'Branch-9' }));
       await taken('mine', 'branch-9', 'agent_name_reserved');
       await taken('BRANCH-9', 'mine', 'agent_name_reserved');
-      await expect(store.enrolments.admit(newAgent('mine', { name: 'branch-9' }), 'admin')).rejects.toMatchObject({
+      await expect(store.enrollments.admit(newAgent('mine', { name: 'branch-9' }), 'admin')).rejects.toMatchObject({
         code: 'agent_name_reserved',
       });
       await expect(claimed('Victim-Id', 'branch-9')).rejects.toMatchObject({ code: 'agent_name_reserved' });
       // A second one for the same name, since the line was lost: either gets it.
-      await store.tokens.addEnrolmentToken(enrolmentToken('again', { agentName: 'branch-9' }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('again', { agentName: 'branch-9' }));
       await store.agents.register(newAgent('b9', { name: 'branch-9' }), 'bound');
       await taken('mine', 'branch-9', 'agent_name_taken');
-      await store.tokens.addEnrolmentToken(enrolmentToken('over', { agentName: 'branch-8', expiresAt: NOW }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('over', { agentName: 'branch-8', expiresAt: NOW }));
       await store.agents.register(newAgent('b8', { name: 'branch-8' }), 't');
-      await store.tokens.addEnrolmentToken(enrolmentToken('gone', { agentName: 'branch-7' }));
-      await store.tokens.removeEnrolmentToken('gone');
+      await store.tokens.addEnrollmentToken(enrollmentToken('gone', { agentName: 'branch-7' }));
+      await store.tokens.removeEnrollmentToken('gone');
       await store.agents.register(newAgent('b7', { name: 'branch-7' }), 't');
     });
 
     it('an agent that has its name already keeps it, whatever is bound or reserved since', async () => {
-      await store.tokens.addEnrolmentToken(enrolmentToken('late', { agentName: 'victim-name' }));
+      await store.tokens.addEnrollmentToken(enrollmentToken('late', { agentName: 'victim-name' }));
       expect(await claimed('Victim-Id', 'VICTIM-name')).toMatchObject({ epoch: 1 });
     });
   });

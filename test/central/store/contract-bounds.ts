@@ -14,7 +14,7 @@ import {
 import type { Store } from '../../../central/store/store.ts';
 import {
   DAY,
-  enrolmentToken,
+  enrollmentToken,
   eventIds,
   items,
   message,
@@ -271,7 +271,7 @@ export function boundsContract(open: OpenEngine): void {
   });
 
   it('bounds how often an agent can repeat its enrollment within a day, each of which leaves a certificate', async () => {
-    await store.tokens.addEnrolmentToken(enrolmentToken('t', { maxUses: 9 }));
+    await store.tokens.addEnrollmentToken(enrollmentToken('t', { maxUses: 9 }));
     const enroll = (now: number) =>
       store.agents.register({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 'k', now }, 't');
     const issue = (i: number) =>

@@ -14,7 +14,7 @@ const BOUNDS: AskedBounds = {
   acceptedBefore: 0,
 };
 
-export function enrolmentContract(open: OpenEngine): void {
+export function enrollmentContract(open: OpenEngine): void {
   let engine: Engine;
   let store: Store;
 
@@ -45,7 +45,7 @@ export function enrolmentContract(open: OpenEngine): void {
     ...changes,
   });
   const ask = (key: string, changes: Partial<Asking> = {}, now = NOW, bounds: Partial<AskedBounds> = {}) =>
-    store.enrolments.ask(asking(key, changes), { ...BOUNDS, ...bounds }, now);
+    store.enrollments.ask(asking(key, changes), { ...BOUNDS, ...bounds }, now);
 
   it('keeps who asks, one entry for each key, with what was said last; page by page and over a restart', async () => {
     expect(await ask('aa01')).toEqual({
@@ -73,8 +73,8 @@ export function enrolmentContract(open: OpenEngine): void {
       lastAskedAt: NOW + 7,
     });
     store = await engine.restart();
-    const keys = async (page: Partial<Parameters<Store['enrolments']['asked']>[0]>) =>
-      (await store.enrolments.asked({ limit: 9, ...page })).map(({ keyThumbprint }) => keyThumbprint);
+    const keys = async (page: Partial<Parameters<Store['enrollments']['asked']>[0]>) =>
+      (await store.enrollments.asked({ limit: 9, ...page })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await keys({})).toEqual(['aa01', 'bb02']);
     expect(await keys({ after: 'aa01' })).toEqual(['bb02']);
     expect(await keys({ limit: 1 })).toEqual(['aa01']);
@@ -83,27 +83,27 @@ export function enrolmentContract(open: OpenEngine): void {
       [],
       [],
     ]);
-    expect(await store.enrolments.countPending()).toBe(2);
+    expect(await store.enrollments.countPending()).toBe(2);
   });
 
   it('has no room beyond its bounds, in all and for one block of addresses; who is there may ask again', async () => {
     await ask('aa', { address: '2001:db8::1', block: 'x' });
     await ask('bb', { address: '2001:db8::2', block: 'x' });
     await expect(ask('cc', { address: '2001:db8::3', block: 'x' })).rejects.toMatchObject({
-      code: 'enrolments_full_of_address',
+      code: 'enrollments_full_of_address',
       status: 503,
     });
     await ask('cc', { block: 'y' });
-    expect(await store.enrolments.pendingBlocks(9)).toEqual([
+    expect(await store.enrollments.pendingBlocks(9)).toEqual([
       { block: 'x', pending: 2 },
       { block: 'y', pending: 1 },
     ]);
-    expect(await store.enrolments.pendingBlocks(1)).toHaveLength(1);
-    await expect(ask('dd', { block: 'y' })).rejects.toMatchObject({ code: 'enrolments_full', status: 503 });
+    expect(await store.enrollments.pendingBlocks(1)).toHaveLength(1);
+    await expect(ask('dd', { block: 'y' })).rejects.toMatchObject({ code: 'enrollments_full', status: 503 });
     await ask('aa', { block: 'x' }, NOW + 1);
-    await store.enrolments.reject('bb', 'admin', null, NOW);
+    await store.enrollments.reject('bb', 'admin', null, NOW);
     await ask('dd', { block: 'z' });
-    expect(await store.enrolments.countPending()).toBe(3);
+    expect(await store.enrollments.countPending()).toBe(3);
   });
 
   it('lets the block that holds the most give way when all places are taken: of it the one that has not asked for longest', async () => {
@@ -113,11 +113,11 @@ export function enrolmentContract(open: OpenEngine): void {
     await ask('a1', { block: 'x' }, NOW + 4, bounds);
     await ask('c1', { block: 'z' }, NOW + 5, bounds);
     const waiting = async () =>
-      (await store.enrolments.asked({ limit: 9, state: 'pending' })).map(({ keyThumbprint }) => keyThumbprint);
+      (await store.enrollments.asked({ limit: 9, state: 'pending' })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await waiting()).toEqual(['a1', 'a3', 'b1', 'c1']);
     // No block holds so much more that a place would be fairer elsewhere: who is refused does not push others out in turns.
-    await expect(ask('b2', { block: 'y' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
-    await expect(ask('a2', { block: 'x' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
+    await expect(ask('b2', { block: 'y' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
+    await expect(ask('a2', { block: 'x' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
   });
 
   it('lets one give way that has been silent, when all places are taken by blocks that hold one each', async () => {
@@ -125,10 +125,10 @@ export function enrolmentContract(open: OpenEngine): void {
     for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, {}, NOW + i, bounds);
     await ask('a', {}, NOW + 9, bounds);
     await expect(ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW })).rejects.toMatchObject({
-      code: 'enrolments_full',
+      code: 'enrollments_full',
     });
     await ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW + 9 });
-    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
+    expect((await store.enrollments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
       'a',
       'c',
       'd',
@@ -140,27 +140,27 @@ export function enrolmentContract(open: OpenEngine): void {
     for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, { site: 'large' }, NOW + i, bounds);
     await ask('d', { site: 'small' }, NOW, bounds);
     await ask('e', { site: 'new' }, NOW + 9, bounds);
-    expect((await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
+    expect((await store.enrollments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
       'b',
       'c',
       'd',
       'e',
     ]);
-    await expect(ask('f', { site: 'small' }, NOW + 10, bounds)).rejects.toMatchObject({ code: 'enrolments_full' });
+    await expect(ask('f', { site: 'small' }, NOW + 10, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
   });
 
   it('forgets what is old: who has not asked, what was rejected, what was accepted, each by its own bound', async () => {
     await ask('aa');
     await ask('bb');
     await ask('cc');
-    await store.enrolments.reject('bb', 'admin', 'no', NOW + 5);
-    await store.enrolments.accept('request of cc', agentOf('cc'), 'admin');
-    const left = async () => (await store.enrolments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint);
-    await store.enrolments.forgetAsked({ pendingBefore: NOW, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
+    await store.enrollments.reject('bb', 'admin', 'no', NOW + 5);
+    await store.enrollments.accept('request of cc', agentOf('cc'), 'admin');
+    const left = async () => (await store.enrollments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint);
+    await store.enrollments.forgetAsked({ pendingBefore: NOW, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
     expect(await left()).toEqual(['aa', 'bb', 'cc']);
-    await store.enrolments.forgetAsked({ pendingBefore: NOW + 1, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
+    await store.enrollments.forgetAsked({ pendingBefore: NOW + 1, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
     expect(await left()).toEqual(['bb', 'cc']);
-    await store.enrolments.forgetAsked({ pendingBefore: 0, rejectedBefore: NOW + 6, acceptedBefore: NOW + 5 });
+    await store.enrollments.forgetAsked({ pendingBefore: 0, rejectedBefore: NOW + 6, acceptedBefore: NOW + 5 });
     expect(await left()).toEqual(['cc']);
     // An asking forgets as well.
     await ask('dd', {}, NOW + 9, { acceptedBefore: NOW + 6 });
@@ -169,31 +169,33 @@ export function enrolmentContract(open: OpenEngine): void {
 
   it('accepts once, registers the agent in the same transaction, and keeps the certificate for its next asking', async () => {
     await ask('aa');
-    await expect(store.enrolments.accept('another request', agentOf('aa'), 'admin')).rejects.toMatchObject({
-      code: 'enrolment_not_asked',
+    await expect(store.enrollments.accept('another request', agentOf('aa'), 'admin')).rejects.toMatchObject({
+      code: 'enrollment_not_asked',
       status: 404,
     });
     await registered(store, 'a1', 'Name of AA');
-    await expect(store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
+    await expect(store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
       code: 'agent_name_taken',
     });
-    await expect(store.enrolments.accept('request of aa', agentOf('aa', { id: 'a1' }), 'admin')).rejects.toMatchObject({
-      code: 'agent_id_taken',
-    });
+    await expect(store.enrollments.accept('request of aa', agentOf('aa', { id: 'a1' }), 'admin')).rejects.toMatchObject(
+      {
+        code: 'agent_id_taken',
+      },
+    );
     expect(await ask('aa')).toMatchObject({ state: 'pending' });
     await store.agents.remove('a1');
-    expect(await store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).toMatchObject({
+    expect(await store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).toMatchObject({
       id: 'aa',
       enrolledBy: 'admin',
       state: 'Pending',
     });
-    await expect(store.enrolments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
-      code: 'enrolment_not_asked',
+    await expect(store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
+      code: 'enrollment_not_asked',
     });
-    await expect(store.enrolments.reject('aa', 'admin', null, NOW)).rejects.toMatchObject({
-      code: 'enrolment_not_asked',
+    await expect(store.enrollments.reject('aa', 'admin', null, NOW)).rejects.toMatchObject({
+      code: 'enrollment_not_asked',
     });
-    await store.enrolments.keepCertificate('aa', 'its certificate');
+    await store.enrollments.keepCertificate('aa', 'its certificate');
     store = await engine.restart();
     expect(await ask('aa', { name: 'other' }, NOW + 9)).toMatchObject({
       state: 'accepted',
@@ -210,7 +212,7 @@ export function enrolmentContract(open: OpenEngine): void {
 
   it('keeps a rejection with its comment, and lets it be undone', async () => {
     await ask('aa');
-    await store.enrolments.reject('aa', 'admin', 'who is that', NOW + 1);
+    await store.enrollments.reject('aa', 'admin', 'who is that', NOW + 1);
     expect(await ask('aa', { name: 'other' }, NOW + 2)).toMatchObject({
       state: 'rejected',
       decidedAt: NOW + 1,
@@ -218,23 +220,23 @@ export function enrolmentContract(open: OpenEngine): void {
       comment: 'who is that',
       name: 'name of aa',
     });
-    await expect(store.enrolments.reject('zz', 'admin', null, NOW)).rejects.toMatchObject({
-      code: 'enrolment_not_asked',
+    await expect(store.enrollments.reject('zz', 'admin', null, NOW)).rejects.toMatchObject({
+      code: 'enrollment_not_asked',
     });
-    await store.enrolments.accept('request of aa', agentOf('aa'), 'other admin');
+    await store.enrollments.accept('request of aa', agentOf('aa'), 'other admin');
     expect(await ask('aa')).toMatchObject({ state: 'accepted', decidedBy: 'other admin', comment: null });
   });
 
   it('admits an agent without a token, and keeps the record of one that is there', async () => {
-    const agent = await store.enrolments.admit(agentOf('aa'), 'admin');
-    expect(await store.enrolments.admit(agentOf('aa', { name: 'other' }), 'other admin')).toEqual(agent);
-    await expect(store.enrolments.admit(agentOf('aa', { keyThumbprint: 'other' }), 'admin')).rejects.toMatchObject({
+    const agent = await store.enrollments.admit(agentOf('aa'), 'admin');
+    expect(await store.enrollments.admit(agentOf('aa', { name: 'other' }), 'other admin')).toEqual(agent);
+    await expect(store.enrollments.admit(agentOf('aa', { keyThumbprint: 'other' }), 'admin')).rejects.toMatchObject({
       code: 'agent_id_taken',
     });
-    await expect(store.enrolments.admit(agentOf('bb', { keyThumbprint: 'aa' }), 'admin')).rejects.toMatchObject({
+    await expect(store.enrollments.admit(agentOf('bb', { keyThumbprint: 'aa' }), 'admin')).rejects.toMatchObject({
       code: 'agent_key_known',
     });
-    await expect(store.enrolments.admit(agentOf('bb', { name: 'NAME OF AA' }), 'admin')).rejects.toMatchObject({
+    await expect(store.enrollments.admit(agentOf('bb', { name: 'NAME OF AA' }), 'admin')).rejects.toMatchObject({
       code: 'agent_name_taken',
     });
   });
@@ -254,9 +256,9 @@ export function enrolmentContract(open: OpenEngine): void {
     const epoch = await online(store, 'a1');
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
-    await store.enrolments.putRescue('a1', code('h1'));
-    expect(await store.enrolments.getRescue('a1')).toEqual({ ...code('h1'), usedBy: null });
-    const agent = await store.enrolments.rescue(rescue('a1', 'h1'));
+    await store.enrollments.putRescue('a1', code('h1'));
+    expect(await store.enrollments.getRescue('a1')).toEqual({ ...code('h1'), usedBy: null });
+    const agent = await store.enrollments.rescue(rescue('a1', 'h1'));
     expect(agent).toMatchObject({
       id: 'a1',
       name: 'a1',
@@ -274,19 +276,19 @@ export function enrolmentContract(open: OpenEngine): void {
     expect(await store.agents.findByKey('new thumbprint')).toMatchObject({ id: 'a1' });
     expect(await store.agents.findByKey('thumbprint of a1')).toBeUndefined();
     // A lost answer is repaired; another key is another machine.
-    expect(await store.enrolments.rescue(rescue('a1', 'h1'))).toMatchObject({ epoch: epoch + 1 });
-    await expect(store.enrolments.rescue(rescue('a1', 'h1', { keyThumbprint: 'third' }))).rejects.toMatchObject({
+    expect(await store.enrollments.rescue(rescue('a1', 'h1'))).toMatchObject({ epoch: epoch + 1 });
+    await expect(store.enrollments.rescue(rescue('a1', 'h1', { keyThumbprint: 'third' }))).rejects.toMatchObject({
       code: 'rescue_used',
       status: 403,
     });
-    expect(await store.enrolments.getRescue('a1')).toMatchObject({ usedBy: 'new thumbprint' });
+    expect(await store.enrollments.getRescue('a1')).toMatchObject({ usedBy: 'new thumbprint' });
   });
 
   it('lifts the quarantine of the key before', async () => {
     await online(store, 'a1');
     await store.agents.quarantine('a1', NOW + HOUR, NOW, 'clones');
-    await store.enrolments.putRescue('a1', code('h1'));
-    expect(await store.enrolments.rescue(rescue('a1', 'h1'))).toMatchObject({
+    await store.enrollments.putRescue('a1', code('h1'));
+    expect(await store.enrollments.rescue(rescue('a1', 'h1'))).toMatchObject({
       state: 'Disconnected',
       quarantinedUntil: null,
     });
@@ -294,40 +296,40 @@ export function enrolmentContract(open: OpenEngine): void {
 
   it('lifts a revocation with a code that was made after it, and with none from before', async () => {
     await online(store, 'a1');
-    await store.enrolments.putRescue('a1', code('h1'));
+    await store.enrollments.putRescue('a1', code('h1'));
     await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 3, text: 'revoked: keyCompromise' });
-    await expect(store.enrolments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
+    await expect(store.enrollments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
     expect(await store.agents.get('a1')).toMatchObject({ state: 'Revoked', keyThumbprint: 'thumbprint of a1' });
-    await store.enrolments.putRescue('a1', code('h2'));
-    expect(await store.enrolments.rescue(rescue('a1', 'h2'))).toMatchObject({
+    await store.enrollments.putRescue('a1', code('h2'));
+    expect(await store.enrollments.rescue(rescue('a1', 'h2'))).toMatchObject({
       state: 'Disconnected',
       keyThumbprint: 'new thumbprint',
     });
     // The key that came by it is revoked in its turn: the code that it came by is gone.
     await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 12, text: 'revoked: keyCompromise' });
-    await expect(store.enrolments.rescue(rescue('a1', 'h2'))).rejects.toMatchObject({ code: 'rescue_used' });
+    await expect(store.enrollments.rescue(rescue('a1', 'h2'))).rejects.toMatchObject({ code: 'rescue_used' });
   });
 
   it('knows one code for each agent: expired, replaced, or of another key, it changes nothing', async () => {
     await registered(store, 'a1');
     await registered(store, 'a2');
-    await store.enrolments.putRescue('a1', code('h1'));
-    await expect(store.enrolments.rescue(rescue('a1', 'h1', { now: NOW + HOUR }))).rejects.toMatchObject({
+    await store.enrollments.putRescue('a1', code('h1'));
+    await expect(store.enrollments.rescue(rescue('a1', 'h1', { now: NOW + HOUR }))).rejects.toMatchObject({
       code: 'rescue_expired',
     });
     await expect(
-      store.enrolments.rescue(rescue('a1', 'h1', { keyThumbprint: 'thumbprint of a2' })),
+      store.enrollments.rescue(rescue('a1', 'h1', { keyThumbprint: 'thumbprint of a2' })),
     ).rejects.toMatchObject({ code: 'agent_key_known' });
-    await store.enrolments.putRescue('a1', code('h2'));
-    expect(await store.enrolments.getRescue('a1')).toMatchObject({ hash: 'h2', usedBy: null });
-    await expect(store.enrolments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
+    await store.enrollments.putRescue('a1', code('h2'));
+    expect(await store.enrollments.getRescue('a1')).toMatchObject({ hash: 'h2', usedBy: null });
+    await expect(store.enrollments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
     expect(await store.agents.get('a1')).toMatchObject({ keyThumbprint: 'thumbprint of a1', epoch: 0 });
-    await expect(store.enrolments.putRescue('a9', code('h9'))).rejects.toMatchObject({ code: 'agent_unknown' });
-    expect(await store.enrolments.getRescue('a2')).toBeUndefined();
+    await expect(store.enrollments.putRescue('a9', code('h9'))).rejects.toMatchObject({ code: 'agent_unknown' });
+    expect(await store.enrollments.getRescue('a2')).toBeUndefined();
     // It goes with its agent, and does not come back with another one of the same id.
     await store.agents.remove('a1');
-    expect(await store.enrolments.getRescue('a1')).toBeUndefined();
-    await store.enrolments.admit({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 't', now: NOW }, 'admin');
-    expect(await store.enrolments.getRescue('a1')).toBeUndefined();
+    expect(await store.enrollments.getRescue('a1')).toBeUndefined();
+    await store.enrollments.admit({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 't', now: NOW }, 'admin');
+    expect(await store.enrollments.getRescue('a1')).toBeUndefined();
   });
 }

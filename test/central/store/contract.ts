@@ -4,7 +4,7 @@ import { administrationContract } from './contract-administration.ts';
 import { agentContract } from './contract-agents.ts';
 import { boundsContract } from './contract-bounds.ts';
 import { certificateContract } from './contract-certificates.ts';
-import { enrolmentContract } from './contract-enrollments.ts';
+import { enrollmentContract } from './contract-enrollments.ts';
 import { renewalContract } from './contract-renewal.ts';
 import { messageContract } from './contract-messages.ts';
 import type { OpenEngine } from './samples.ts';
@@ -25,8 +25,8 @@ export function storeContract(name: string, open: OpenEngine): void {
   describe(`${name}: renewal and revocation`, () => {
     renewalContract(open);
   });
-  describe(`${name}: enrolments`, () => {
-    enrolmentContract(open);
+  describe(`${name}: enrollments`, () => {
+    enrollmentContract(open);
   });
   describe(`${name}: administration`, () => {
     administrationContract(open);

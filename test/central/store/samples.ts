@@ -3,7 +3,7 @@ import type { Item, Message } from '../../../shared/delivery/message.ts';
 import type {
   AgentRecord,
   AuditEntry,
-  EnrolmentTokenRecord,
+  EnrollmentTokenRecord,
   SessionClaim,
   Store,
 } from '../../../central/store/store.ts';
@@ -22,7 +22,7 @@ export const DAY = 86_400_000;
 export const NOW = 1_790_000_000_000;
 export const ROOM = { maxMessages: 10_000, maxBytes: 16 * 1024 * 1024 };
 
-export function enrolmentToken(id: string, changes: Partial<EnrolmentTokenRecord> = {}): EnrolmentTokenRecord {
+export function enrollmentToken(id: string, changes: Partial<EnrollmentTokenRecord> = {}): EnrollmentTokenRecord {
   return {
     id,
     hash: `hash of ${id}`,
@@ -38,7 +38,7 @@ export function enrolmentToken(id: string, changes: Partial<EnrolmentTokenRecord
 
 /** Registers an agent with a token of its own. */
 export async function registered(store: Store, id: string, name = id): Promise<AgentRecord> {
-  await store.tokens.addEnrolmentToken(enrolmentToken(`token-${id}`));
+  await store.tokens.addEnrollmentToken(enrollmentToken(`token-${id}`));
   return store.agents.register(
     { id, name, publicKey: `key of ${id}`, keyThumbprint: `thumbprint of ${id}`, now: NOW },
     `token-${id}`,

@@ -108,33 +108,36 @@ function strangers(order: AttackOrder): Promise<void>[] {
   return [
     // Everything that waits for a token, a proof or an administrator, with a request that is expensive to read.
     loop('bait', 200, () =>
-      say(order, 'plain', post('/enrol', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait')),
+      say(order, 'plain', post('/enroll', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait')),
     ),
     loop('wrong enrollment token', 200, () =>
       say(
         order,
         'secure',
-        post('/enrol', { csr: BAIT, name: 'x', token: `qge_${hex(8)}_${randomBytes(32).toString('base64url')}` }),
+        post('/enroll', { csr: BAIT, name: 'x', token: `qge_${hex(8)}_${randomBytes(32).toString('base64url')}` }),
         2_000,
       ).then(status('wrong enrollment token')),
     ),
     loop('wrong proof', 200, () =>
-      say(order, 'plain', post('/enrol', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), mac: hex(32) }), 2_000).then(
-        status('wrong proof'),
-      ),
+      say(
+        order,
+        'plain',
+        post('/enroll', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), mac: hex(32) }),
+        2_000,
+      ).then(status('wrong proof')),
     ),
     loop('wrong recovery code', 200, () =>
       say(
         order,
         'secure',
-        post('/enrol', { csr: SOUND_REQUEST, name: order.victim, pin: null, rescue: hex(32) }),
+        post('/enroll', { csr: SOUND_REQUEST, name: order.victim, pin: null, rescue: hex(32) }),
         2_000,
       ).then(status('wrong recovery code')),
     ),
     // Each with another key, so that each would take a place of its own.
     loop('pending enrollment', 200, async () => {
       const name = `pending-${hex(4)}`;
-      await say(order, 'secure', post('/enrol', { csr: await requestOf(name), name }), 2_000).then(
+      await say(order, 'secure', post('/enroll', { csr: await requestOf(name), name }), 2_000).then(
         status('pending enrollment'),
       );
     }),

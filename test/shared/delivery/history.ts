@@ -179,8 +179,8 @@ export function run(sender: SenderEnd, receiver: ReceiverEnd, steps: readonly St
 }
 
 /** Without restores: everything once, in order, and no false alarm. Returns what is wrong. */
-export function judgeCrashes(outcome: Outcome): string[] {
-  const found = judgeRestores(outcome);
+export function checkCrashes(outcome: Outcome): string[] {
+  const found = checkRestores(outcome);
   const kept = outcome.received.filter((id) => !outcome.expired.has(id));
   const expected = outcome.appended.filter((id) => !outcome.expired.has(id));
   if (kept.join() !== expected.join()) found.push(`disorder: ${kept.join()} instead of ${expected.join()}`);
@@ -189,7 +189,7 @@ export function judgeCrashes(outcome: Outcome): string[] {
 }
 
 /** Whatever happens: nothing twice in the log, and no loss that nobody was told of. Returns what is wrong. */
-export function judgeRestores(outcome: Outcome): string[] {
+export function checkRestores(outcome: Outcome): string[] {
   const found: string[] = [];
   const there = new Set(outcome.received);
   if (there.size !== outcome.received.length) found.push(`duplicates: ${outcome.received.join()}`);

@@ -9,8 +9,8 @@ import {
 } from '../../../shared/delivery/ordered-log.ts';
 import {
   crashHistories,
-  judgeCrashes,
-  judgeRestores,
+  checkCrashes,
+  checkRestores,
   restoreHistories,
   run,
   type ReceiverEnd,
@@ -23,7 +23,7 @@ describe('an ordered log, over random histories', () => {
   it('delivers everything once and in order through cuts and kills at any step', () => {
     fc.assert(
       fc.property(crashHistories, (steps) => {
-        expect(judgeCrashes(run(memorySender(), memoryReceiver(), steps))).toEqual([]);
+        expect(checkCrashes(run(memorySender(), memoryReceiver(), steps))).toEqual([]);
       }),
       runs,
     );
@@ -32,7 +32,7 @@ describe('an ordered log, over random histories', () => {
   it('loses nothing silently and stores nothing twice when either disk goes back in time', () => {
     fc.assert(
       fc.property(restoreHistories, (steps) => {
-        expect(judgeRestores(run(memorySender(), memoryReceiver(), steps))).toEqual([]);
+        expect(checkRestores(run(memorySender(), memoryReceiver(), steps))).toEqual([]);
       }),
       runs,
     );

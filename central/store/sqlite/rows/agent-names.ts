@@ -4,7 +4,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../../../shared/sqlite/row.ts';
 import { idPrefixes, isPlainId, looksLikeIdPrefix, reservation } from '../../agent-names.ts';
 import { storeFault } from '../../errors.ts';
-import type { EnrolmentTokenRecord, NameFault, NameFaults, NewAgent } from '../../store.ts';
+import type { EnrollmentTokenRecord, NameFault, NameFaults, NewAgent } from '../../store.ts';
 import type { tokenWrites } from './tokens.ts';
 
 export interface AgentNameNeeds {
@@ -26,7 +26,7 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
   const beginsId = database.prepare(`SELECT id FROM agent WHERE ${ID_BEGINS_WITH} AND id <> ?3 LIMIT 1`);
 
   /** Reserved words and those of tokens; `token` is the one that is used now. */
-  function assertUnreserved(word: string, token: EnrolmentTokenRecord | null, at: number): void {
+  function assertUnreserved(word: string, token: EnrollmentTokenRecord | null, at: number): void {
     // It is the token's own; of several tokens for one name the first that is used gets it. Only Central binds one to a reserved
     // name, for its own agent (central/enrollment/tokens.ts).
     if (token?.agentName?.toLowerCase() === word.toLowerCase()) return;
@@ -44,7 +44,7 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
     return looksLikeIdPrefix(word) ? beginsId.get(word, `${word}${BEHIND_ANY}`, id) : undefined;
   }
 
-  function assertNameFree(name: string, id: string, token: EnrolmentTokenRecord | null, at: number): void {
+  function assertNameFree(name: string, id: string, token: EnrollmentTokenRecord | null, at: number): void {
     const row = ownerOf.get(name, id) ?? idBegunBy(name, id);
     if (row !== undefined) throw storeFault('agent_name_taken', { name, owner: text(row, 'id') });
     assertUnreserved(name, token, at);
@@ -53,7 +53,7 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
   return {
     assertNameFree,
     /** For an agent that is not registered yet. Errors: agent_id_invalid, agent_id_taken, agent_name_taken, agent_name_reserved. */
-    assertFree({ id, name, now }: NewAgent, token: EnrolmentTokenRecord | null): void {
+    assertFree({ id, name, now }: NewAgent, token: EnrollmentTokenRecord | null): void {
       if (!isPlainId(id)) throw storeFault('agent_id_invalid', { found: JSON.stringify(id.slice(0, 64)) });
       if ((ownerOf.get(id, '') ?? idBegunBy(id, id)) !== undefined) throw storeFault('agent_id_taken', { id });
       // An exact name is meant before the beginning of an id: this id could not be typed in short without meaning another agent.

@@ -9,7 +9,7 @@ import type { AgentCertificate, RevocationReason } from '../../certificate-store
 import type {
   AgentRecord,
   AgentState,
-  EnrolmentTokenRecord,
+  EnrollmentTokenRecord,
   NewAgent,
   SessionClaim,
   SessionGrant,
@@ -24,7 +24,7 @@ export interface AgentWritesNeeds {
   readonly now: () => number;
   readonly outbox: OutboxLog;
   readonly inbox: InboxLog;
-  readonly tokens: Pick<ReturnType<typeof tokenWrites>, 'isBound' | 'useEnrolmentToken'>;
+  readonly tokens: Pick<ReturnType<typeof tokenWrites>, 'isBound' | 'useEnrollmentToken'>;
   readonly namesOfCentral: ReadonlySet<string>;
 }
 
@@ -100,7 +100,7 @@ export function agentWrites(
     return row;
   }
 
-  function admitAgent(agent: NewAgent, by: string, token: EnrolmentTokenRecord | null): AgentRecord {
+  function admitAgent(agent: NewAgent, by: string, token: EnrollmentTokenRecord | null): AgentRecord {
     const existing = byId.get(agent.id);
     if (existing !== undefined && text(existing, 'key_thumbprint') === agent.keyThumbprint) {
       if (text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agent.id });
@@ -130,9 +130,9 @@ export function agentWrites(
       const existing = byId.get(agent.id);
       const same = existing !== undefined && text(existing, 'key_thumbprint') === agent.keyThumbprint;
       if (same && text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agent.id });
-      // The answer to the first enrolment got lost: the token was used for this very agent, and is not used up again.
+      // The answer to the first enrollment got lost: the token was used for this very agent, and is not used up again.
       if (same && text(existing, 'enrolled_by') === tokenId) return agentRecord(existing);
-      return admitAgent(agent, tokenId, tokens.useEnrolmentToken(tokenId, agent.now));
+      return admitAgent(agent, tokenId, tokens.useEnrollmentToken(tokenId, agent.now));
     },
 
     admitAgent: (agent: NewAgent, by: string): AgentRecord => admitAgent(agent, by, null),

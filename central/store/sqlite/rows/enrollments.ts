@@ -3,7 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import type {
   AskedBounds,
-  AskedEnrolment,
+  AskedEnrollment,
   AskedLimits,
   AskedState,
   Asking,
@@ -15,47 +15,47 @@ import { storeFault } from '../../errors.ts';
 import type { AgentRecord, NewAgent } from '../../store.ts';
 import type { agentWrites } from './agents.ts';
 
-const BLOCKS = `SELECT block, count(*) AS pending FROM pending_enrolment WHERE state = 'pending' GROUP BY block ORDER BY pending DESC, block LIMIT ?`;
+const BLOCKS = `SELECT block, count(*) AS pending FROM pending_enrollment WHERE state = 'pending' GROUP BY block ORDER BY pending DESC, block LIMIT ?`;
 const RESCUE_OF =
   'SELECT rescue_code.* FROM rescue_code JOIN agent ON agent.key = rescue_code.agent WHERE agent.id = ?';
 
-export function enrolmentWrites(
+export function enrollmentWrites(
   database: DatabaseSync,
   { admitAgent, replaceKey }: Pick<ReturnType<typeof agentWrites>, 'admitAgent' | 'replaceKey'>,
 ) {
-  const get = database.prepare('SELECT * FROM pending_enrolment WHERE key_thumbprint = ?');
+  const get = database.prepare('SELECT * FROM pending_enrollment WHERE key_thumbprint = ?');
   const known = database.prepare('SELECT 1 FROM agent WHERE key_thumbprint = ?');
-  const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending'`);
+  const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'`);
   const countOfBlock = database.prepare(
-    `SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending' AND block = ?`,
+    `SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending' AND block = ?`,
   );
   const countOfSite = database.prepare(
-    `SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending' AND site = ?`,
+    `SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending' AND site = ?`,
   );
   const fullestBlock = database.prepare(BLOCKS);
   const fullestSite = database.prepare(
-    `SELECT site, count(*) AS pending FROM pending_enrolment WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`,
+    `SELECT site, count(*) AS pending FROM pending_enrollment WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`,
   );
   const silentest = (where: string) =>
     database.prepare(`
-    SELECT key_thumbprint FROM pending_enrolment WHERE state = 'pending' AND ${where} ORDER BY last_asked_at, first_asked_at, key_thumbprint LIMIT 1`);
+    SELECT key_thumbprint FROM pending_enrollment WHERE state = 'pending' AND ${where} ORDER BY last_asked_at, first_asked_at, key_thumbprint LIMIT 1`);
   const silentOfBlock = silentest('block = ?');
   const silentOfSite = silentest('site = ?');
   const silentSince = silentest('last_asked_at < ?');
   const insert = database.prepare(`
-    INSERT INTO pending_enrolment (key_thumbprint, name, id, csr, address, block, site, transport, first_asked_at, last_asked_at, state)
+    INSERT INTO pending_enrollment (key_thumbprint, name, id, csr, address, block, site, transport, first_asked_at, last_asked_at, state)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`);
   const again = database.prepare(
-    'UPDATE pending_enrolment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?',
+    'UPDATE pending_enrollment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?',
   );
-  const askedAgain = database.prepare('UPDATE pending_enrolment SET last_asked_at = ? WHERE key_thumbprint = ?');
-  const remove = database.prepare('DELETE FROM pending_enrolment WHERE key_thumbprint = ?');
+  const askedAgain = database.prepare('UPDATE pending_enrollment SET last_asked_at = ? WHERE key_thumbprint = ?');
+  const remove = database.prepare('DELETE FROM pending_enrollment WHERE key_thumbprint = ?');
   const forget = database.prepare(`
-    DELETE FROM pending_enrolment WHERE (state = 'pending' AND last_asked_at < ?) OR (state = 'rejected' AND decided_at < ?) OR (state = 'accepted' AND decided_at < ?)`);
+    DELETE FROM pending_enrollment WHERE (state = 'pending' AND last_asked_at < ?) OR (state = 'rejected' AND decided_at < ?) OR (state = 'accepted' AND decided_at < ?)`);
   const decide = database.prepare(
-    'UPDATE pending_enrolment SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
+    'UPDATE pending_enrollment SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
   );
-  const keep = database.prepare('UPDATE pending_enrolment SET certificate = ? WHERE key_thumbprint = ?');
+  const keep = database.prepare('UPDATE pending_enrollment SET certificate = ? WHERE key_thumbprint = ?');
   const putRescue = database.prepare(
     'INSERT OR REPLACE INTO rescue_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?',
   );
@@ -64,9 +64,9 @@ export function enrolmentWrites(
     'UPDATE rescue_code SET used_by = ? WHERE agent = (SELECT key FROM agent WHERE id = ?)',
   );
 
-  function find(keyThumbprint: string): AskedEnrolment {
+  function find(keyThumbprint: string): AskedEnrollment {
     const row = get.get(keyThumbprint);
-    if (row === undefined) throw storeFault('enrolment_not_asked', { found: keyThumbprint });
+    if (row === undefined) throw storeFault('enrollment_not_asked', { found: keyThumbprint });
     return askedRow(row);
   }
 
@@ -77,9 +77,9 @@ export function enrolmentWrites(
   function enter(asking: Asking, { most, mostOfBlock, silentBefore }: AskedBounds, now: number): void {
     const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
     const ofBlock = integer(countOfBlock.get(block), 'entries');
-    if (ofBlock >= mostOfBlock) throw storeFault('enrolments_full_of_address', { most: mostOfBlock, address: block });
+    if (ofBlock >= mostOfBlock) throw storeFault('enrollments_full_of_address', { most: mostOfBlock, address: block });
     if (integer(count.get(), 'entries') >= most && !makeRoom(asking, silentBefore))
-      throw storeFault('enrolments_full', { most });
+      throw storeFault('enrollments_full', { most });
     insert.run(keyThumbprint, name, id, csr, address, block, site, transport, now, now);
   }
 
@@ -95,7 +95,7 @@ export function enrolmentWrites(
   }
 
   return {
-    askEnrolment(asking: Asking, bounds: AskedBounds, now: number): AskedEnrolment {
+    askEnrollment(asking: Asking, bounds: AskedBounds, now: number): AskedEnrollment {
       forgetAsked(bounds);
       const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
       const row = get.get(keyThumbprint);
@@ -111,17 +111,17 @@ export function enrolmentWrites(
 
     forgetAsked,
 
-    acceptEnrolment(csr: string, agent: NewAgent, by: string): AgentRecord {
+    acceptEnrollment(csr: string, agent: NewAgent, by: string): AgentRecord {
       const asked = find(agent.keyThumbprint);
       if (asked.state === 'accepted' || asked.csr !== csr)
-        throw storeFault('enrolment_not_asked', { found: agent.keyThumbprint });
+        throw storeFault('enrollment_not_asked', { found: agent.keyThumbprint });
       const record = admitAgent(agent, by);
       decide.run('accepted', agent.now, by, null, agent.keyThumbprint);
       return record;
     },
 
-    rejectEnrolment(keyThumbprint: string, by: string, comment: string | null, now: number): void {
-      if (find(keyThumbprint).state !== 'pending') throw storeFault('enrolment_not_asked', { found: keyThumbprint });
+    rejectEnrollment(keyThumbprint: string, by: string, comment: string | null, now: number): void {
+      if (find(keyThumbprint).state !== 'pending') throw storeFault('enrollment_not_asked', { found: keyThumbprint });
       decide.run('rejected', now, by, comment, keyThumbprint);
     },
 
@@ -151,18 +151,18 @@ export function enrolmentWrites(
   };
 }
 
-export function enrolmentReads(database: DatabaseSync) {
+export function enrollmentReads(database: DatabaseSync) {
   const page = database.prepare(`
-    SELECT * FROM pending_enrolment WHERE key_thumbprint > ?1 AND (?2 IS NULL OR substr(key_thumbprint, 1, length(?2)) = ?2) AND (?3 IS NULL OR state = ?3)
+    SELECT * FROM pending_enrollment WHERE key_thumbprint > ?1 AND (?2 IS NULL OR substr(key_thumbprint, 1, length(?2)) = ?2) AND (?3 IS NULL OR state = ?3)
     ORDER BY key_thumbprint LIMIT ?4`);
   const blocks = database.prepare(BLOCKS);
-  const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrolment WHERE state = 'pending'`);
+  const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'`);
   const rescueOf = database.prepare(RESCUE_OF);
   return {
-    askedEnrolments: (after: string, prefix: string | null, state: AskedState | null, limit: number) =>
+    askedEnrollments: (after: string, prefix: string | null, state: AskedState | null, limit: number) =>
       page.all(after, prefix, state, limit).map(askedRow),
     pendingBlocks: (limit: number) => blocks.all(limit).map(blockRow),
-    countPendingEnrolments: (): number => integer(count.get(), 'entries'),
+    countPendingEnrollments: (): number => integer(count.get(), 'entries'),
     getRescue(agentId: string): RescueCode | undefined {
       const row = rescueOf.get(agentId);
       return row === undefined ? undefined : rescueRow(row);
@@ -186,7 +186,7 @@ function blockRow(row: Row): PendingBlock {
   return { block: text(row, 'block'), pending: integer(row, 'pending') };
 }
 
-function askedRow(row: Row): AskedEnrolment {
+function askedRow(row: Row): AskedEnrollment {
   return {
     keyThumbprint: text(row, 'key_thumbprint'),
     name: text(row, 'name'),

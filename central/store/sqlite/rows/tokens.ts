@@ -1,10 +1,10 @@
-// Owns the rows of API tokens and enrolment tokens. Secrets are not here, only their hashes.
+// Owns the rows of API tokens and enrollment tokens. Secrets are not here, only their hashes.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { CENTRAL_AGENT_NAME, reservation } from '../../agent-names.ts';
 import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../../space/bounds.ts';
 import { storeFault } from '../../errors.ts';
-import type { ApiTokenRecord, EnrolmentTokenRecord, Role } from '../../store.ts';
+import type { ApiTokenRecord, EnrollmentTokenRecord, Role } from '../../store.ts';
 
 export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCentral: ReadonlySet<string>) {
   const addApi = database.prepare(
@@ -15,19 +15,19 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
     `SELECT count(*) AS others FROM api_token WHERE role = 'administrator' AND id <> ? AND (expires_at IS NULL OR expires_at > ?)`,
   );
   const getApi = database.prepare('SELECT role FROM api_token WHERE id = ?');
-  const addEnrolment = database.prepare(
-    'INSERT INTO enrolment_token (id, hash, created_at, created_by, expires_at, uses, max_uses, agent_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  const addEnrollment = database.prepare(
+    'INSERT INTO enrollment_token (id, hash, created_at, created_by, expires_at, uses, max_uses, agent_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
-  const getEnrolment = database.prepare('SELECT * FROM enrolment_token WHERE id = ?');
-  const removeEnrolment = database.prepare('DELETE FROM enrolment_token WHERE id = ?');
+  const getEnrollment = database.prepare('SELECT * FROM enrollment_token WHERE id = ?');
+  const removeEnrollment = database.prepare('DELETE FROM enrollment_token WHERE id = ?');
   const bound = database.prepare(
-    'SELECT 1 FROM enrolment_token WHERE agent_name = ? COLLATE NOCASE AND uses < max_uses AND expires_at > ?',
+    'SELECT 1 FROM enrollment_token WHERE agent_name = ? COLLATE NOCASE AND uses < max_uses AND expires_at > ?',
   );
-  const use = database.prepare('UPDATE enrolment_token SET uses = uses + 1 WHERE id = ?');
+  const use = database.prepare('UPDATE enrollment_token SET uses = uses + 1 WHERE id = ?');
 
   const countApi = database.prepare('SELECT count(*) AS tokens FROM api_token');
-  const countEnrolment = database.prepare('SELECT count(*) AS tokens FROM enrolment_token');
-  const forgetExpired = database.prepare('DELETE FROM enrolment_token WHERE expires_at < ?');
+  const countEnrollment = database.prepare('SELECT count(*) AS tokens FROM enrollment_token');
+  const forgetExpired = database.prepare('DELETE FROM enrollment_token WHERE expires_at < ?');
 
   return {
     /** Errors: api_tokens_full. */
@@ -46,7 +46,7 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
     },
 
     /** Errors: agent_name_reserved, enrollment_tokens_full. Who may make one for the Central agent is decided above (central/enrollment/tokens.ts). */
-    addEnrolmentToken(token: EnrolmentTokenRecord): void {
+    addEnrollmentToken(token: EnrollmentTokenRecord): void {
       const { agentName } = token;
       const found =
         agentName === null || agentName.toLowerCase() === CENTRAL_AGENT_NAME
@@ -54,9 +54,9 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
           : reservation(agentName, namesOfCentral);
       if (found !== undefined) throw storeFault('agent_name_reserved', { name: agentName ?? '', found });
       forgetExpired.run(token.createdAt - EXPIRED_ENROLLMENT_TOKEN_MS);
-      if (integer(countEnrolment.get(), 'tokens') >= MAX_ENROLLMENT_TOKENS)
+      if (integer(countEnrollment.get(), 'tokens') >= MAX_ENROLLMENT_TOKENS)
         throw storeFault('enrollment_tokens_full', { most: MAX_ENROLLMENT_TOKENS });
-      addEnrolment.run(
+      addEnrollment.run(
         token.id,
         token.hash,
         token.createdAt,
@@ -68,8 +68,8 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
       );
     },
 
-    removeEnrolmentToken(id: string): void {
-      if (removeEnrolment.run(id).changes === 0) throw storeFault('token_unknown', { id });
+    removeEnrollmentToken(id: string): void {
+      if (removeEnrollment.run(id).changes === 0) throw storeFault('token_unknown', { id });
     },
 
     /** Is a token that can still be used good for this agent name only? */
@@ -78,10 +78,10 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
     },
 
     /** Takes one use of it, and tells what it was. Errors: token_unknown, token_used, token_expired. */
-    useEnrolmentToken(id: string, at: number): EnrolmentTokenRecord {
-      const row = getEnrolment.get(id);
+    useEnrollmentToken(id: string, at: number): EnrollmentTokenRecord {
+      const row = getEnrollment.get(id);
       if (row === undefined) throw storeFault('token_unknown', { id });
-      const token = enrolmentToken(row);
+      const token = enrollmentToken(row);
       if (token.uses >= token.maxUses) throw storeFault('token_used', { id, uses: token.maxUses });
       if (token.expiresAt <= at)
         throw storeFault('token_expired', { id, expiry: new Date(token.expiresAt).toISOString() });
@@ -94,19 +94,19 @@ export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCe
 export function tokenReads(database: DatabaseSync) {
   const getApi = database.prepare('SELECT * FROM api_token WHERE id = ?');
   const listApi = database.prepare('SELECT * FROM api_token ORDER BY created_at, id');
-  const getEnrolment = database.prepare('SELECT * FROM enrolment_token WHERE id = ?');
-  const listEnrolment = database.prepare('SELECT * FROM enrolment_token ORDER BY created_at, id');
+  const getEnrollment = database.prepare('SELECT * FROM enrollment_token WHERE id = ?');
+  const listEnrollment = database.prepare('SELECT * FROM enrollment_token ORDER BY created_at, id');
   return {
     getApiToken(id: string): ApiTokenRecord | undefined {
       const row = getApi.get(id);
       return row === undefined ? undefined : apiToken(row);
     },
     listApiTokens: () => listApi.all().map(apiToken),
-    getEnrolmentToken(id: string): EnrolmentTokenRecord | undefined {
-      const row = getEnrolment.get(id);
-      return row === undefined ? undefined : enrolmentToken(row);
+    getEnrollmentToken(id: string): EnrollmentTokenRecord | undefined {
+      const row = getEnrollment.get(id);
+      return row === undefined ? undefined : enrollmentToken(row);
     },
-    listEnrolmentTokens: () => listEnrolment.all().map(enrolmentToken),
+    listEnrollmentTokens: () => listEnrollment.all().map(enrollmentToken),
   };
 }
 
@@ -123,7 +123,7 @@ function apiToken(row: Row): ApiTokenRecord {
   };
 }
 
-function enrolmentToken(row: Row): EnrolmentTokenRecord {
+function enrollmentToken(row: Row): EnrollmentTokenRecord {
   return {
     id: text(row, 'id'),
     hash: text(row, 'hash'),

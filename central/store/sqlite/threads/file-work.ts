@@ -28,7 +28,7 @@ const methods = {
   },
 
   /** Changes nothing. Errors: backup_newer, backup_unsound. */
-  judgeStore(path: string): void {
+  validateStore(path: string): void {
     attempt(path, () =>
       withReadOnly(path, (database) => {
         const application = pragma(database, 'application_id');

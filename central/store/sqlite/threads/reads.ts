@@ -4,7 +4,7 @@ import { agentNameReads } from '../rows/agent-names.ts';
 import { agentReads } from '../rows/agents.ts';
 import { auditReads } from '../rows/audit.ts';
 import { certificateReads } from '../rows/certificates.ts';
-import { enrolmentReads } from '../rows/enrollments.ts';
+import { enrollmentReads } from '../rows/enrollments.ts';
 import { deadLetterReads } from '../rows/dead-letters.ts';
 import { incidentReads } from '../rows/incidents.ts';
 import { messageReads } from '../rows/messages.ts';
@@ -22,7 +22,7 @@ export function createReads(database: DatabaseSync, namesOfCentral: readonly str
     ...deadLetterReads(database),
     ...incidentReads(database),
     ...certificateReads(database),
-    ...enrolmentReads(database),
+    ...enrollmentReads(database),
     ...parameterReads(database),
     ...keyMaterialReads(database),
     ...tokenReads(database),

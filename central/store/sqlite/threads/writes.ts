@@ -6,7 +6,7 @@ import { agentWrites } from '../rows/agents.ts';
 import { DEFAULT_BOUNDS, type StoreBounds, type StoreSpace } from '../../space/bounds.ts';
 import { auditWrites } from '../rows/audit.ts';
 import { certificateWrites } from '../rows/certificates.ts';
-import { enrolmentWrites } from '../rows/enrollments.ts';
+import { enrollmentWrites } from '../rows/enrollments.ts';
 import { dayQuotas } from '../rows/day-quota.ts';
 import { deadLetterWrites } from '../rows/dead-letters.ts';
 import { incidentWrites } from '../rows/incidents.ts';
@@ -52,11 +52,11 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
   });
   const agents = agentWrites(database, { outbox, inbox, tokens, certificates, namesOfCentral, now: options.now });
   const { space } = options;
-  const enrolments = enrolmentWrites(database, agents);
+  const enrollments = enrollmentWrites(database, agents);
   const messages = messageWrites(database, { outbox, inbox, incidents, deadLetters });
   return {
     ...agents,
-    ...enrolments,
+    ...enrollments,
     ...messages,
     ...deadLetters,
     ...incidents,
@@ -89,13 +89,13 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       quotas.takeEnrollment(call[0].id, call[0].now);
       return agents.registerAgent(...call);
     },
-    rescueAgent(...call: Parameters<typeof enrolments.rescueAgent>) {
+    rescueAgent(...call: Parameters<typeof enrollments.rescueAgent>) {
       quotas.takeEnrollment(call[0].agentId, call[0].now);
-      return enrolments.rescueAgent(...call);
+      return enrollments.rescueAgent(...call);
     },
-    askEnrolment(...call: Parameters<typeof enrolments.askEnrolment>) {
+    askEnrollment(...call: Parameters<typeof enrollments.askEnrollment>) {
       space.take(AGENT_COST);
-      return enrolments.askEnrolment(...call);
+      return enrollments.askEnrollment(...call);
     },
 
     bound(next: StoreBounds): void {

@@ -52,9 +52,9 @@ async function listen(listener: 'plain' | 'secure', trusted: readonly string[] =
     handshake: {
       run: async (connection: UpgradedConnection) => void upgraded.push(connection),
     } as unknown as Handshake,
-    enrolment: { enrol: async () => ({}) },
+    enrollment: { enroll: async () => ({}) },
     revocationLists: { der: async () => Buffer.alloc(0), pem: async () => '' },
-    atTheDoor: async () => undefined,
+    checkClientCertificate: async () => undefined,
     trustedProxies: () => proxies,
     maxFrameBytes: 65_536,
     server,

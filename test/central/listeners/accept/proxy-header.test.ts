@@ -52,7 +52,7 @@ describe('a PROXY protocol header of version 2', () => {
   it('is not mistaken for HTTP, TLS or version 1, nor these for it', () => {
     for (const text of [
       'GET / HTTP/1.1\r\n',
-      'POST /enrol',
+      'POST /enroll',
       'PUT /',
       'PROPFIND / HTTP/1.1',
       '\r\nGET /',

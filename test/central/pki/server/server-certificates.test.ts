@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { X509Certificate } from 'node:crypto';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { lookAtCertificate } from '../../../../agent/connection/tls-probe.ts';
+import { probeTls } from '../../../../agent/connection/tls-probe.ts';
 import { CENTRAL, type Actor } from '../../../../central/audit.ts';
 import { createTlsServer, swapCredentials } from '../../../../central/listeners/tls.ts';
 import type { OnlineAgent } from '../../../../central/parameters/preflight.ts';
@@ -15,7 +15,7 @@ import { defaultValues } from '../../../../central/parameters/definitions.ts';
 import { liveCertificate } from '../../../../central/pki/server/live-certificate.ts';
 import { thumbprintOf } from '../../../../central/pki/x509/certificate.ts';
 import { ServerCertificates, type SwapRequest } from '../../../../central/pki/server/server-certificates.ts';
-import { openServerIdentity, type ServerWishes } from '../../../../central/pki/server/server-identity.ts';
+import { openServerIdentity, type ServerCertificateSpec } from '../../../../central/pki/server/server-identity.ts';
 import { pinOfCredentials } from '../../../../central/pki/server/slots.ts';
 import { pinOf } from '../../../../shared/wire/enrollment.ts';
 import { memoryStore } from '../../fakes.ts';
@@ -24,14 +24,14 @@ import { openssl } from '../folder.ts';
 
 const ADMIN: Actor = { who: 'ann', from: '10.0.0.1' };
 
-async function setUp(wish: Partial<ServerWishes> = {}) {
+async function setUp(wish: Partial<ServerCertificateSpec> = {}) {
   let offset = 0;
   const store = memoryStore();
   const clock = () => Date.now() + offset;
   const authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: clock });
   const open = async () => await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now: clock });
   const identity = await open();
-  const wishes: ServerWishes = {
+  const wishes: ServerCertificateSpec = {
     names: ['central.test', 'host.local'],
     advertised: ['central.test'],
     subjectAlternativeNames: [],
@@ -58,7 +58,7 @@ async function setUp(wish: Partial<ServerWishes> = {}) {
     agents: { online: () => online },
     wishes: () => wishes,
     show: (credentials) => swapCredentials(tls, credentials),
-    askBack: (seconds) => void asked.push(seconds),
+    requestReconnect: (seconds) => void asked.push(seconds),
     exclusively: async (act) => {
       const turn = queue.then(act);
       queue = turn.catch(() => undefined);
@@ -75,7 +75,7 @@ async function setUp(wish: Partial<ServerWishes> = {}) {
   });
   /** What a client sees that connects now. */
   const shown = async (): Promise<{ thumbprint: string; length: number }> => {
-    const { chain } = await lookAtCertificate(
+    const { chain } = await probeTls(
       { secure: true, host: '127.0.0.1', port: (tcp.address() as AddressInfo).port },
       { timeoutMs: 10_000 },
     );
@@ -400,7 +400,7 @@ describe('an imported certificate', () => {
   test('stays whatever the parameters wish, unless they wish a name that it has not; when it ends, one of our own takes its place', async () => {
     const bank = makeBank();
     const { certificates, identity, setNow } = await setUp();
-    const wishes: ServerWishes = {
+    const wishes: ServerCertificateSpec = {
       names: ['central.test'],
       subjectAlternativeNames: [],
       distinguishedName: 'CN=another',
@@ -470,7 +470,7 @@ describe('what agents trust', () => {
     const { certificate } = await certificates.activate({}, ADMIN);
     expect((await shown()).thumbprint).toBe(certificate.thumbprint);
     expect(certificates.slots().staged).toBeUndefined();
-    // Who enrols now looks for the root that is shown now.
+    // Who enrolls now looks for the root that is shown now.
     expect(bundle.thumbprints()).toEqual([bankRoot, authority.current().id]);
     expect(pinOfCredentials(certificate)).toBe(
       pinOf(new X509Certificate(bank.root.certificate).publicKey.export({ type: 'spki', format: 'der' })),

@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { expect, test } from 'vitest';
 import { CENTRAL } from '../../../../central/audit.ts';
 import { openAuthority } from '../../../../central/pki/authority/authority.ts';
-import { openServerIdentity, type ServerWishes } from '../../../../central/pki/server/server-identity.ts';
+import { openServerIdentity, type ServerCertificateSpec } from '../../../../central/pki/server/server-identity.ts';
 import { memoryStore } from '../../fakes.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 
-const wishes: ServerWishes = {
+const wishes: ServerCertificateSpec = {
   names: ['central.test'],
   subjectAlternativeNames: ['Gate.Bank.Example', '10.0.0.9', 'FD00:0:0::1'],
   distinguishedName: '',

@@ -8,8 +8,8 @@ import { SeenWalk, type SeenPlace } from '../../../../shared/sqlite/logs/fingerp
 import { positionId } from '../position-id.ts';
 import {
   crashHistories,
-  judgeCrashes,
-  judgeRestores,
+  checkCrashes,
+  checkRestores,
   restoreHistories,
   run,
   type ReceiverEnd,
@@ -27,7 +27,7 @@ describe('outbox and inbox on disk, over random histories', () => {
   it('deliver everything once and in order through cuts and kills at any step', () => {
     fc.assert(
       fc.property(crashHistories, (steps) => {
-        expect(judgeCrashes(run(sqliteSender(), sqliteReceiver(), steps))).toEqual([]);
+        expect(checkCrashes(run(sqliteSender(), sqliteReceiver(), steps))).toEqual([]);
       }),
       runs,
     );
@@ -36,7 +36,7 @@ describe('outbox and inbox on disk, over random histories', () => {
   it('lose nothing silently and store nothing twice when either disk goes back in time', () => {
     fc.assert(
       fc.property(restoreHistories, (steps) => {
-        expect(judgeRestores(run(sqliteSender(), sqliteReceiver(), steps))).toEqual([]);
+        expect(checkRestores(run(sqliteSender(), sqliteReceiver(), steps))).toEqual([]);
       }),
       runs,
     );
