@@ -239,14 +239,28 @@ export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECT
     'After each of them the agent reconnects.',
     '',
   ];
+  const described = new Set<string>();
   for (const { title, about, errors } of subjects) {
     lines.push(`## ${title}`, '', about, '');
-    for (const [code, definition] of Object.entries(errors)) lines.push(...errorSection(code, definition));
+    for (const code of Object.keys(errors).filter((one) => !described.has(one))) {
+      described.add(code);
+      lines.push(
+        ...errorSection(
+          code,
+          subjects.flatMap((subject) => subject.errors[code] ?? []),
+        ),
+      );
+    }
   }
   return `${lines.join('\n').trimEnd()}\n`;
 }
 
-function errorSection(code: string, definition: ErrorDefinition): string[] {
+/** A code means one fact; a session and REST may describe it with their own text. */
+function errorSection(code: string, definitions: readonly ErrorDefinition[]): string[] {
+  return [`### ${code}`, '', ...definitions.flatMap((definition, place) => describedAs(definition, place > 0))];
+}
+
+function describedAs(definition: ErrorDefinition, overRest: boolean): string[] {
   const { text, hint, status, close } = definition;
   const facts = [
     ...(close === undefined
@@ -256,9 +270,7 @@ function errorSection(code: string, definition: ErrorDefinition): string[] {
     `Retryable: ${mayPass(definition) ? 'yes' : 'no'}`,
   ];
   return [
-    `### ${code}`,
-    '',
-    prose(text),
+    `${overRest ? 'Over REST: ' : ''}${prose(text)}`,
     '',
     `- Hint: ${hint === '{hint}' ? 'in the error itself; it depends on the cause.' : prose(hint)}`,
     ...facts.map((fact) => `- ${fact}`),

@@ -108,11 +108,15 @@ describe('documents that are made', () => {
     expect(calls.map(({ found }) => found).toSorted()).toEqual(ERROR_SUBJECTS.map(({ table }) => table).toSorted());
   });
 
-  it('ERRORS.md gives every code a heading of its own: no code stands in two tables', () => {
+  it('ERRORS.md gives every code a heading of its own: no code is in two tables, except facts that close a session and that REST answers', () => {
     const codes = ERROR_SUBJECTS.flatMap(({ errors }) => Object.keys(errors));
-    expect(codes.filter((code, i) => codes.indexOf(code) !== i)).toEqual([]);
+    expect(codes.filter((code, i) => codes.indexOf(code) !== i)).toEqual([
+      'agent_unknown',
+      'agent_name_taken',
+      'agent_revoked',
+    ]);
     const found = headings(errorsMarkdown());
-    expect(codes.filter((code) => !found.includes(code))).toEqual([]);
+    expect(codes.filter((code) => found.filter((heading) => heading === code).length !== 1)).toEqual([]);
   });
 
   it('every error says in a sentence what happened and what to do', () => {

@@ -92,5 +92,5 @@ export async function connectWithKeys(
   const { next, ...current } = plan;
   if (next === undefined) return await connect(current);
   const end = await connect({ ...current, ...next });
-  return end.refusedWith === 'key_conflict' ? await connect(current) : end;
+  return end.refusedWith === 'agent_key_mismatch' ? await connect(current) : end;
 }

@@ -10,8 +10,8 @@ import type { NewIncident } from '../store/store.ts';
 /** Kinds that only an agent with a proven key can cause. Everything else counts as a stranger's: that fails on the safe side. */
 const OF_AGENTS: ReadonlySet<string> = new Set([
   'clone',
-  'name_conflict',
-  'revoked',
+  'agent_name_taken',
+  'agent_revoked',
   'certificate_required',
   'certificate_foreign',
   'certificate_expired',

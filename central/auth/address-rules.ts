@@ -129,11 +129,11 @@ export function transportRefusal(
   listener: 'plain' | 'secure',
   origin: Pick<Origin, 'address' | 'peer' | 'scheme'>,
 ): Error | undefined {
-  if (listener === 'secure' && !values['websocket.secure.enabled']) return refusal('secure_off', {});
+  if (listener === 'secure' && !values['websocket.secure.enabled']) return refusal('wss_disabled', {});
   if (values['websocket.enabled']) return undefined;
   const hereIsEncrypted = listener === 'secure' || isLoopback(origin.peer);
   const thereIsEncrypted = origin.scheme === 'wss' || isLoopback(origin.address);
-  return hereIsEncrypted && thereIsEncrypted ? undefined : refusal('unencrypted_off', {});
+  return hereIsEncrypted && thereIsEncrypted ? undefined : refusal('ws_disabled', {});
 }
 
 function lastOf(header: string | string[] | undefined): string | undefined {

@@ -41,9 +41,9 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
 
 /** The step that needs the registry: `byId` is the agent registered under the hello's id, if any; its next key is as good as its current one. */
 export function validateRegistration(hello: Hello, key: ProvenKey, byId: AgentRecord | undefined): AgentRecord {
-  if (byId === undefined) throw refusal('unknown_agent', { id: hello.id });
+  if (byId === undefined) throw refusal('agent_unknown', { id: hello.id });
   if (byId.keyThumbprint !== key.thumbprint && byId.next?.keyThumbprint !== key.thumbprint)
-    throw refusal('key_conflict', { id: hello.id });
+    throw refusal('agent_key_mismatch', { id: hello.id });
   return byId;
 }
 
@@ -72,13 +72,13 @@ export function validateCertificate(
   key: ProvenKey,
   { authentication, graceDays, now }: CertificateTerms,
 ): AgentCertificate | null {
-  if (agent.revocation !== null) throw refusal('revoked', { reason: agent.revocation.reason });
+  if (agent.revocation !== null) throw refusal('agent_revoked', { reason: agent.revocation.reason });
   const certificate = agent.next?.keyThumbprint === key.thumbprint ? agent.next.certificate : agent.certificate;
   if (certificate === null) {
     if (authentication === 'certificate') throw refusal('authentication_kind', { id: agent.id });
     return null;
   }
-  if (certificate.revoked !== null) throw refusal('revoked', { reason: certificate.revoked.reason });
+  if (certificate.revoked !== null) throw refusal('agent_revoked', { reason: certificate.revoked.reason });
   if (graceEnd(certificate.notAfter, graceDays) <= now)
     throw refusal('certificate_expired', { date: new Date(certificate.notAfter).toISOString(), graceDays });
   return certificate;

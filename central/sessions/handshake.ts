@@ -56,7 +56,7 @@ export interface UpgradedConnection {
 
 /** Refusals that tell an administrator something about an agent or about an attempt; the others are daily life. */
 const RECORDED = new Set([
-  'key_conflict',
+  'agent_key_mismatch',
   'bad_signature',
   'replayed_hello',
   'wrong_scheme',
@@ -64,7 +64,7 @@ const RECORDED = new Set([
   'binding_mismatch',
   'certificate_required',
   'certificate_foreign',
-  'revoked',
+  'agent_revoked',
   'certificate_expired',
 ]);
 

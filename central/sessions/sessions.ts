@@ -142,7 +142,7 @@ export class Sessions {
     const grant = await this.#claim(proven, session);
     if (grant.promoted) this.#options.onPromoted(agent.id);
     const revoked = this.#revoked.get(agent.id);
-    if (revoked !== undefined && grant.epoch < revoked.epoch) throw refusal('revoked', { reason: revoked.reason });
+    if (revoked !== undefined && grant.epoch < revoked.epoch) throw refusal('agent_revoked', { reason: revoked.reason });
     this.#revoked.delete(agent.id);
     const older = this.#byAgent.get(agent.id);
     if (older !== undefined && older.facts.epoch > grant.epoch) throw refusal('superseded', {});
@@ -262,19 +262,19 @@ export class Sessions {
   /** The agent was removed: its session is told and ended. */
   remove(agentId: string): void {
     this.#clones.forget(agentId);
-    this.#byAgent.get(agentId)?.end(refusal('removed', {}));
+    this.#byAgent.get(agentId)?.end(refusal('agent_deleted', {}));
   }
 
   /** The agent was revoked (`epoch`: AgentStore.revoke): its session is told and ended. */
   revoke(agentId: string, epoch: number, reason: string): void {
     this.#revoked.set(agentId, { epoch, reason });
-    this.#byAgent.get(agentId)?.end(refusal('revoked', { reason }));
+    this.#byAgent.get(agentId)?.end(refusal('agent_revoked', { reason }));
   }
 
   /** The agent has another key: the session of the one before is told and ended. */
   rescued(agentId: string): void {
     this.#clones.forget(agentId);
-    this.#byAgent.get(agentId)?.end(refusal('rescued', {}));
+    this.#byAgent.get(agentId)?.end(refusal('identity_replaced', {}));
   }
 
   /** Tells every agent to come back spread over a time, then ends the sessions and waits for them, bounded by `withinMs`. */
@@ -304,12 +304,12 @@ export class Sessions {
       });
     } catch (error) {
       if (isCoded(error, 'agent_name_taken', 'agent_name_reserved')) {
-        this.#record('name_conflict', proven, { name: hello.name });
-        throw refusal('name_conflict', { name: hello.name }, error);
+        this.#record('agent_name_taken', proven, { name: hello.name });
+        throw refusal('agent_name_taken', { name: hello.name }, error);
       }
       // Revoked, or removed, between the look-up and here.
-      if (isCoded(error, 'agent_revoked')) throw refusal('revoked', { reason: 'just now' }, error);
-      if (isCoded(error, 'agent_unknown')) throw refusal('unknown_agent', { id: hello.id }, error);
+      if (isCoded(error, 'agent_revoked')) throw refusal('agent_revoked', { reason: 'just now' }, error);
+      if (isCoded(error, 'agent_unknown')) throw refusal('agent_unknown', { id: hello.id }, error);
       throw error;
     }
   }

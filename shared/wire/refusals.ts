@@ -9,7 +9,7 @@ export const REFUSALS = {
     text: 'The first frame is no hello of queuegate.v1: {found}.',
     hint: 'Something else than a queue agent dialled this port, or an agent of another version: install the agent that belongs to this Central.',
   },
-  unknown_agent: {
+  agent_unknown: {
     close: 4401,
     text: 'No agent with the id {id} and this key is registered here.',
     hint: 'Enroll it: on Central run "queuegate tokens create-enrollment", on this machine the line that it prints.',
@@ -39,17 +39,17 @@ export const REFUSALS = {
     text: 'The hello is bound to another TLS connection than the one it came over.',
     hint: 'Something between agent and Central opens the TLS connection (a proxy that inspects, or an attacker). Let the agent pass it by, or set central.websocket.proxied=true and name the proxy in websocket.trustedProxies.',
   },
-  key_conflict: {
+  agent_key_mismatch: {
     close: 4407,
     text: 'The id {id} belongs to an agent with another key.',
     hint: 'If it is that agent, and its key was lost or its machine replaced: "queuegate agents rescue {id}" on Central prints the line that gives it this place with all its messages. Else give this agent an id of its own (agent.id).',
   },
-  name_conflict: {
+  agent_name_taken: {
     close: 4408,
     text: 'The name {name} belongs to another agent, as its name or its id, or is reserved.',
     hint: 'Give this agent another name (agent.name in agent.local.conf).',
   },
-  removed: {
+  agent_deleted: {
     close: 4409,
     text: 'This agent was removed on Central.',
     hint: 'If it is to come back, enroll it again: on Central run "queuegate tokens create-enrollment".',
@@ -64,7 +64,7 @@ export const REFUSALS = {
     text: 'The client certificate cannot be taken: {found}.',
     hint: 'Enroll the agent again: that gives it a certificate of this Central for its key.',
   },
-  revoked: {
+  agent_revoked: {
     close: 4412,
     text: 'This agent was revoked on Central ({reason}).',
     hint: 'If it may come back, let it have a new key: on Central run "queuegate agents rescue", on this machine the line that it prints.',
@@ -74,7 +74,7 @@ export const REFUSALS = {
     text: 'The certificate of this agent expired on {date}, longer ago than an agent may still renew it ({graceDays} days, parameter agents.certificate.graceDays).',
     hint: 'On Central run "queuegate agents rescue", on this machine the line that it prints; or let agents come longer: set agents.certificate.graceDays, and start this agent again.',
   },
-  rescued: {
+  identity_replaced: {
     close: 4415,
     text: 'This agent enrolled again with a rescue code and has another key now.',
     hint: 'Nothing to do where the code was typed: the daemon goes on with the new key. A copy of the old key elsewhere is a stranger from now on.',
@@ -104,12 +104,12 @@ export const REFUSALS = {
     text: 'No welcome within {seconds} seconds after the connection began.',
     hint: 'The line is very slow, or the peer is no queue agent.',
   },
-  unencrypted_off: {
+  ws_disabled: {
     close: 4505,
     text: 'Central takes unencrypted connections from its own host only (parameter websocket.enabled is false).',
     hint: 'Set central.websocket.secure=true in agent.conf and give the profile a truststore with the root of Central, or switch websocket.enabled on.',
   },
-  secure_off: {
+  wss_disabled: {
     close: 4506,
     text: 'The secure WebSocket of Central was switched off (parameter websocket.secure.enabled is false).',
     hint: 'Switch websocket.secure.enabled on again.',
@@ -165,7 +165,7 @@ export const REFUSALS = {
 
 export type RefusalCode = keyof typeof REFUSALS;
 
-/** Makes a refusal as an error: `refusal('unknown_agent', { id })`. */
+/** Makes a refusal as an error: `refusal('agent_unknown', { id })`. */
 export const refusal = defineErrors(REFUSALS);
 
 /** True when a peer must not dial again until something changes. */

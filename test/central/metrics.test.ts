@@ -9,9 +9,9 @@ test('docs/METRICS.md is made from the table', () => {
 test('every metric of the table is there, with its labels', async () => {
   const { registry, instruments } = createMetrics();
   instruments.queuegate_sessions.set({ transport: 'wss' }, 3);
-  instruments.queuegate_refusals_total.inc({ code: 'unknown_agent' });
+  instruments.queuegate_refusals_total.inc({ code: 'agent_unknown' });
   const text = await registry.metrics();
   for (const name of Object.keys(METRICS)) expect(text).toContain(`# HELP ${name} `);
   expect(text).toContain('queuegate_sessions{transport="wss"} 3');
-  expect(text).toContain('queuegate_refusals_total{code="unknown_agent"} 1');
+  expect(text).toContain('queuegate_refusals_total{code="agent_unknown"} 1');
 });

@@ -92,7 +92,7 @@ describe("another agent's name or id cannot be taken", () => {
       ]);
       const thief = await known();
       expect(await (await RawAgent.plain(cleanup, central)).refused({ ...thief, name })).toEqual({
-        code: 'name_conflict',
+        code: 'agent_name_taken',
         close: 4408,
       });
       expect(await central.agent(thief.name)).toMatchObject({ id: thief.id, epoch: 0 });
@@ -138,7 +138,7 @@ describe("another agent's name or id cannot be taken", () => {
     for (const name of ['all', 'localhost', 'bound-1', 'central-agent'])
       expect([name, await (await RawAgent.plain(cleanup, central)).refused({ ...agent, name })]).toEqual([
         name,
-        { code: 'name_conflict', close: 4408 },
+        { code: 'agent_name_taken', close: 4408 },
       ]);
     for (const agentName of ['central-agent', 'all', 'LOCALHOST'])
       expect(codeOf(await central.rest('POST', '/enrollment-tokens', { agentName }))).toBe('agent_name_reserved');

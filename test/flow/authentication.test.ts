@@ -53,7 +53,7 @@ describe('refused with a terminal code', () => {
     const key = newKey();
     expect(
       await (await RawAgent.plain(cleanup, central)).refused({ key, id: key.thumbprint, name: 'stranger' }),
-    ).toEqual({ code: 'unknown_agent', close: 4401 });
+    ).toEqual({ code: 'agent_unknown', close: 4401 });
   });
 
   it('a wrong signature', async () => {
@@ -105,20 +105,20 @@ describe('refused with a terminal code', () => {
     const session = await RawAgent.plain(cleanup, central);
     await session.welcomed(agent);
     expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, key: newKey() })).toEqual({
-      code: 'key_conflict',
+      code: 'agent_key_mismatch',
       close: 4407,
     });
-    expect(await incidents('key_conflict', agent.id)).toMatchObject([{ address: '127.0.0.1' }]);
+    expect(await incidents('agent_key_mismatch', agent.id)).toMatchObject([{ address: '127.0.0.1' }]);
     expect(session.closed).toBeUndefined();
   });
 
   it('the name of another agent, which is recorded too', async () => {
     const [one, other] = [await enrolled(), await enrolled()];
     expect(await (await RawAgent.plain(cleanup, central)).refused({ ...other, name: one.name.toUpperCase() })).toEqual({
-      code: 'name_conflict',
+      code: 'agent_name_taken',
       close: 4408,
     });
-    expect(await incidents('name_conflict', other.id)).toHaveLength(1);
+    expect(await incidents('agent_name_taken', other.id)).toHaveLength(1);
   });
 
   it('something that is no hello', async () => {
@@ -135,7 +135,7 @@ describe('refused with a terminal code', () => {
     expect((await central.rest('DELETE', `/agents/${agent.id}`)).status).toBe(204);
     expect((await session.close()).code).toBe(4409);
     expect(await (await RawAgent.plain(cleanup, central)).refused(agent)).toEqual({
-      code: 'unknown_agent',
+      code: 'agent_unknown',
       close: 4401,
     });
   });

@@ -193,7 +193,7 @@ describe('an agent that is well', () => {
     expect([tried.code, tried.stdout]).toEqual([
       1,
       expect.stringMatching(
-        /FAULT {3}authentication\n[^]*\(unknown_agent\)[^]*queuegate tokens create-enrollment[^]*\(refused\)\n$/,
+        /FAULT {3}authentication\n[^]*\(agent_unknown\)[^]*queuegate tokens create-enrollment[^]*\(refused\)\n$/,
       ),
     ]);
   });
@@ -582,7 +582,7 @@ describe.skipIf(lacksPeer('nginx'))('an address rule', () => {
     const port = await nginxForwarder(cleanup, guarded.ports.plain);
     expect(lastOf(await examine(port, { host: elsewhere.address, secure: false }))).toMatchObject({
       code: 'refused',
-      text: expect.stringMatching(/unencrypted connections from its own host only[^]*\(unencrypted_off\)/),
+      text: expect.stringMatching(/unencrypted connections from its own host only[^]*\(ws_disabled\)/),
     });
   });
 });

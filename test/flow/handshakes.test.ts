@@ -169,7 +169,7 @@ describe('the wrong protocol', () => {
 
 describe('an agent that is not let in', () => {
   it('is recorded with the code of its refusal', async () => {
-    const failure = await recorded('plain', 'unknown_agent', async () => {
+    const failure = await recorded('plain', 'agent_unknown', async () => {
       const agent = await RawAgent.plain(cleanup, central);
       await agent.refused({ id: 'nobody', key: newKey(), name: 'nobody' });
     });

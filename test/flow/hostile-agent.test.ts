@@ -177,7 +177,7 @@ describe('an agent that logs in as often as it can', () => {
     const stranger = newKey();
     for (let i = 0; i < LOGIN_BURST + 10; i += 1)
       expect((await (await RawAgent.plain(cleanup, central)).refused({ ...order, key: stranger })).code).toBe(
-        'key_conflict',
+        'agent_key_mismatch',
       );
     for (let i = 0; i < 10; i += 1) await online(order);
   });

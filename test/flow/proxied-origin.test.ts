@@ -157,7 +157,7 @@ describe('an origin that a proxy on this host does not name, or not readably', (
   it.each(headersOf)('does not get in while unencrypted is off: %s', async (_title, headers) => {
     await expect(
       RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.plain}`, undefined, { headers }),
-    ).rejects.toThrow('unencrypted_off');
+    ).rejects.toThrow('ws_disabled');
     // Through the same proxy, from this host: as before.
     const here = await RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.plain}`, undefined, {
       headers: { 'x-forwarded-for': '127.0.0.1' },

@@ -139,7 +139,7 @@ describe('an agent that is cut off', SLOW, () => {
     const daemon = AgentProcess.start(cleanup, folders, 'branch-2');
     await daemon.process.printed(/"level":40/);
     expect(await rescue(folders, 'branch-2', await codeFor('branch-2'))).toMatchObject({ code: 0 });
-    await thief.process.printed(/"code":"refused"[^\n]*\(rescued\)/);
+    await thief.process.printed(/"code":"refused"[^\n]*\(identity_replaced\)/);
     await daemon.process.printed(/"session":"[^"]+"[^\n]*"online"/);
     expect(await central.online('branch-2')).toMatchObject({ id });
     await daemon.stop();

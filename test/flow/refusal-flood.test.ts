@@ -11,7 +11,7 @@ it('a stranger who says hello again and again makes few lines in the log of Cent
   const key = newKey();
   for (let n = 0; n < 150; n += 1) {
     const stranger = await RawAgent.plain(cleanup, central);
-    expect((await stranger.refused({ id: key.thumbprint, key, name: 'stranger' })).code).toBe('unknown_agent');
+    expect((await stranger.refused({ id: key.thumbprint, key, name: 'stranger' })).code).toBe('agent_unknown');
   }
   const { stdout, stderr } = await central.stop();
   expect(`${stdout}${stderr}`.split('"msg":"agent refused"').length - 1).toBeLessThan(60);

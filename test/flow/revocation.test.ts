@@ -136,11 +136,11 @@ describe('an agent that is revoked', () => {
       const { body } = await central.rest('GET', `/incidents?agent=${id}`);
       return body.incidents.length > 0 ? (body.incidents as unknown[]) : undefined;
     });
-    expect(incidents).toMatchObject([{ kind: 'revoked' }]);
+    expect(incidents).toMatchObject([{ kind: 'agent_revoked' }]);
     const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
       headers: { authorization: `Bearer ${central.token}` },
     });
-    expect(await metrics.text()).toMatch(/queuegate_refusals_total\{code="revoked"\} [12]/);
+    expect(await metrics.text()).toMatch(/queuegate_refusals_total\{code="agent_revoked"\} [12]/);
   });
 
   it('is let in by nothing: not at the upgrade with its certificate, not at the hello without, not on a TLS session from before', async () => {
@@ -170,14 +170,14 @@ describe('an agent that is revoked', () => {
       thumbprint: '',
     };
     expect(await (await RawAgent.secure(cleanup, central)).refused({ id, key, name: 'shut' })).toEqual({
-      code: 'revoked',
+      code: 'agent_revoked',
       close: 4412,
     });
     // What the ticket of that session carries is what was shown then; and one that showed nothing has a key all the same.
     expect(await upgrade({ ...client, session })).toMatchObject({ status: 403, resumed: true });
     const resumed = await RawAgent.secure(cleanup, central, { session: bare });
     expect(resumed.resumed).toBe(true);
-    expect(await resumed.refused({ id, key, name: 'shut' })).toEqual({ code: 'revoked', close: 4412 });
+    expect(await resumed.refused({ id, key, name: 'shut' })).toEqual({ code: 'agent_revoked', close: 4412 });
   });
 
   it('comes back after it was removed, by an enrollment as of a new machine', async () => {
@@ -285,7 +285,7 @@ describe('an expired certificate', () => {
         issuer: { certificate: issuer, key: authority.privateKey },
       });
     for (const [key, expected] of [
-      [stranger, { code: 'key_conflict', close: 4407 }],
+      [stranger, { code: 'agent_key_mismatch', close: 4407 }],
       [mine, { code: 'certificate_foreign', close: 4411 }],
     ] as const) {
       const raw = await RawAgent.secure(cleanup, central, {
@@ -301,6 +301,6 @@ describe('an expired certificate', () => {
           key: spki(stranger),
         })
       ).refused({ id: 'another', key: stranger, name: 'other' }),
-    ).toEqual({ code: 'unknown_agent', close: 4401 });
+    ).toEqual({ code: 'agent_unknown', close: 4401 });
   });
 });

@@ -88,10 +88,10 @@ describe('websocket.enabled=false under load', () => {
       (await central.change({ 'websocket.enabled': false }, { force: true, comment: 'all agents are on wss' })).status,
     ).toBe(200);
     expect(await listening(port)).toEqual([`127.0.0.1:${port}`, `[::1]:${port}`]);
-    for (const agent of remote) await agent.process.printed(/unencrypted_off/);
+    for (const agent of remote) await agent.process.printed(/ws_disabled/);
     for (const name of ['remote-1', 'remote-2']) {
       await until(async () => ((await central.agent(name))?.['state'] === 'Disconnected' ? true : undefined));
-      expect((await central.agent(name))?.['stateReason']).toContain('unencrypted_off');
+      expect((await central.agent(name))?.['stateReason']).toContain('ws_disabled');
     }
     // The same sessions, not new ones.
     expect((await central.agent('local-1'))?.['session']).toEqual(before.local?.['session']);

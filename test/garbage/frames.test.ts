@@ -352,7 +352,7 @@ describe('frames of the schemas', () => {
           ...stranger,
           change: { id: String(change['id']), name: String(change['name']), version: String(change['version']) },
         });
-        expect(code).toBe('unknown_agent');
+        expect(code).toBe('agent_unknown');
       },
     );
   });

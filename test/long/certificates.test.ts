@@ -205,7 +205,7 @@ it(
       kind: string;
       agent: string;
     }[];
-    expect(incidents.filter(({ kind, agent }) => kind !== 'revoked' || !cut.some(({ id }) => id === agent))).toEqual(
+    expect(incidents.filter(({ kind, agent }) => kind !== 'agent_revoked' || !cut.some(({ id }) => id === agent))).toEqual(
       [],
     );
   },

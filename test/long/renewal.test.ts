@@ -230,13 +230,13 @@ describe('one certificate renewed by two machines', () => {
       expect(raw.closed).toBeUndefined();
       // Both keys are good until one is welcomed; the third never was anybody's.
       expect(await (await RawAgent.secure(cleanup, central)).refused({ id, key: second, name: 'cloned' })).toEqual({
-        code: 'key_conflict',
+        code: 'agent_key_mismatch',
         close: 4407,
       });
       await (await RawAgent.secure(cleanup, central)).welcomed({ id, key, name: 'cloned' });
       await (await RawAgent.secure(cleanup, central)).welcomed({ id, key: first, name: 'cloned' });
       expect(await (await RawAgent.secure(cleanup, central)).refused({ id, key, name: 'cloned' })).toEqual({
-        code: 'key_conflict',
+        code: 'agent_key_mismatch',
         close: 4407,
       });
     },

@@ -255,7 +255,7 @@ const BOUNDS_PER_AGENT = `
   ALTER TABLE incident ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
   ALTER TABLE incident ADD COLUMN last_at INTEGER;
   UPDATE incident SET owner = agent_id WHERE agent_id IS NOT NULL AND (address IS NULL
-    OR kind IN ('clone', 'name_conflict', 'revoked', 'certificate_required', 'certificate_foreign', 'certificate_expired', 'certificate_renewed_twice', 'certificate_expired_in_grace'));
+    OR kind IN ('clone', 'agent_name_taken', 'agent_revoked', 'certificate_required', 'certificate_foreign', 'certificate_expired', 'certificate_renewed_twice', 'certificate_expired_in_grace'));
   CREATE INDEX incident_owner ON incident (owner);
   CREATE INDEX incident_cause ON incident (owner, kind, source);
   CREATE TABLE kept (

@@ -215,10 +215,10 @@ describe('an agent that dials', () => {
       socket.send(JSON.stringify({ type: 'refuse', code, text: 'No.', hint: 'Do this.', retryAfterSeconds: 7 }));
       socket.close(close, code);
     };
-    const terminal = await dial(await falseCentral(refuse(4401, 'unknown_agent'))).ended;
+    const terminal = await dial(await falseCentral(refuse(4401, 'agent_unknown'))).ended;
     expect(terminal).toMatchObject({
       terminal: true,
-      reason: { code: 'refused', message: 'Central refused: No. (unknown_agent)', hint: 'Do this.' },
+      reason: { code: 'refused', message: 'Central refused: No. (agent_unknown)', hint: 'Do this.' },
     });
     expect(await dial(await falseCentral(refuse(4503, 'busy'))).ended).toMatchObject({
       terminal: false,

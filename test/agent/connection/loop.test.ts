@@ -4,7 +4,7 @@ import type { ConnectionEnd, DialPlan } from '../../../agent/connection/connecti
 import { PROVEN_LIFE_MS } from '../../../shared/backoff.ts';
 import { refusal } from '../../../shared/wire/refusals.ts';
 
-const REVOKED = refusal('revoked', { reason: 'keyCompromise' });
+const REVOKED = refusal('agent_revoked', { reason: 'keyCompromise' });
 const CUT = refusal('heartbeat_lost', { seconds: 50 });
 
 /** Runs the loop over these ends of connections, one a dial, and stops it after the last: what it said, and what it asked of the backoff. */

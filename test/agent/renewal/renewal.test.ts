@@ -354,7 +354,7 @@ describe('a power cut', () => {
         tried.push(key.publicKey);
         // What it shows in TLS fits the key; else OpenSSL would not begin.
         expect(new X509Certificate(shown.certificate).checkPrivateKey(key.privateKey), step.name).toBe(true);
-        return (step.taken.includes(key.publicKey) ? {} : { refusedWith: 'key_conflict' }) as ConnectionEnd;
+        return (step.taken.includes(key.publicKey) ? {} : { refusedWith: 'agent_key_mismatch' }) as ConnectionEnd;
       });
       expect(step.taken, step.name).toContain(tried.at(-1));
     }

@@ -48,11 +48,11 @@ describe('Incidents', () => {
   it('gives a flood from many blocks a bounded number of rows and log lines, and forgets nothing by it', async () => {
     const { incidents, written, lines } = start();
     for (let i = 0; i < 50_000; i += 1)
-      incidents.record(report('key_conflict', 'a1', `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`));
+      incidents.record(report('agent_key_mismatch', 'a1', `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`));
     expect(written).toHaveLength(101);
     expect(lines).toHaveLength(101);
-    expect(written.at(-1)).toMatchObject({ kind: 'key_conflict', agentId: null, address: null, by: 'stranger' });
-    incidents.record(report('key_conflict', 'a1', '10.0.0.0'));
+    expect(written.at(-1)).toMatchObject({ kind: 'agent_key_mismatch', agentId: null, address: null, by: 'stranger' });
+    incidents.record(report('agent_key_mismatch', 'a1', '10.0.0.0'));
     expect(written).toHaveLength(101);
     await incidents.flush(1);
     expect(written.slice(101).reduce((sum, { count = 1 }) => sum + count, 101)).toBe(50_001);
@@ -72,7 +72,7 @@ describe('Incidents', () => {
 
   it('counts what an agent with a proven key causes for that agent, apart from what strangers cause under its id', () => {
     const { incidents, written } = start();
-    for (let i = 0; i < 1_000; i += 1) incidents.record(report('key_conflict', 'a1', `10.0.${i >> 8}.${i & 255}`));
+    for (let i = 0; i < 1_000; i += 1) incidents.record(report('agent_key_mismatch', 'a1', `10.0.${i >> 8}.${i & 255}`));
     for (let i = 0; i < 5; i += 1) incidents.record(report('clone', 'a1', `10.1.0.${i}`));
     incidents.record(report('clone', 'a2', '10.1.0.1'));
     expect(written.filter(({ by }) => by === 'agent').map(({ kind, agentId }) => [kind, agentId])).toEqual([

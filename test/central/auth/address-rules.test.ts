@@ -107,7 +107,7 @@ describe('originOf', () => {
               code?: string;
             }
           ).code,
-        ).toBe('unencrypted_off');
+        ).toBe('ws_disabled');
       }
     }
     expect(originOf('::1', 'plain', {}, here).address).not.toBe(originOf('127.0.0.1', 'plain', {}, here).address);
@@ -167,19 +167,19 @@ describe('transportRefusal', () => {
 
   it('lets loopback use the plain listener while unencrypted is off, and nobody else', () => {
     expect(code(off, 'plain', direct('127.0.0.1'))).toBeUndefined();
-    expect(code(off, 'plain', direct('192.0.2.1'))).toBe('unencrypted_off');
+    expect(code(off, 'plain', direct('192.0.2.1'))).toBe('ws_disabled');
     expect(code({ ...off, 'websocket.enabled': true }, 'plain', direct('192.0.2.1'))).toBeUndefined();
   });
 
   it('sees through a forwarder on this host: what it brings unencrypted from elsewhere may not stay', () => {
-    expect(code(off, 'plain', { address: '192.0.2.1', peer: '127.0.0.1', scheme: 'ws' })).toBe('unencrypted_off');
+    expect(code(off, 'plain', { address: '192.0.2.1', peer: '127.0.0.1', scheme: 'ws' })).toBe('ws_disabled');
     expect(code(off, 'plain', { address: '192.0.2.1', peer: '127.0.0.1', scheme: 'wss' })).toBeUndefined();
-    expect(code(off, 'plain', { address: '192.0.2.1', peer: '10.0.0.1', scheme: 'wss' })).toBe('unencrypted_off');
+    expect(code(off, 'plain', { address: '192.0.2.1', peer: '10.0.0.1', scheme: 'wss' })).toBe('ws_disabled');
   });
 
   it('refuses the secure listener once it is switched off', () => {
     expect(
       code({ ...off, 'websocket.secure.enabled': false }, 'secure', { ...direct('192.0.2.1'), scheme: 'wss' }),
-    ).toBe('secure_off');
+    ).toBe('wss_disabled');
   });
 });

@@ -126,11 +126,11 @@ describe('validateRegistration', () => {
   const known = { id: 'a1', keyThumbprint: 'k' } as AgentRecord;
 
   it('refuses an unknown agent', () => {
-    expect(refusalOf(() => validateRegistration(hello(), { thumbprint: 'k' }, undefined))).toBe('unknown_agent');
+    expect(refusalOf(() => validateRegistration(hello(), { thumbprint: 'k' }, undefined))).toBe('agent_unknown');
   });
 
   it('refuses another key under the same id', () => {
-    expect(refusalOf(() => validateRegistration(hello(), { thumbprint: 'other' }, known))).toBe('key_conflict');
+    expect(refusalOf(() => validateRegistration(hello(), { thumbprint: 'other' }, known))).toBe('agent_key_mismatch');
     expect(validateRegistration(hello(), { thumbprint: 'k' }, known)).toBe(known);
   });
 
@@ -190,10 +190,10 @@ describe('validateCertificate', () => {
           authentication: 'certificate-or-key',
         }),
       ),
-    ).toBe('revoked');
+    ).toBe('agent_revoked');
     expect(
       refusalOf(() => judge(agent({ certificate: certificate('c', 10 * DAY, { at: 0, reason: 'superseded' }) }))),
-    ).toBe('revoked');
+    ).toBe('agent_revoked');
   });
 
   it('lets one without a certificate come by its key where that is allowed', () => {

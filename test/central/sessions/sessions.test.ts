@@ -140,7 +140,7 @@ describe('two connections of one agent', () => {
   it('of an agent that was revoked meanwhile none is let in', async () => {
     const { sessions, connect } = setUp([4]);
     sessions.revoke('a', 5, 'keyCompromise');
-    await expect(connect('one').welcomed).rejects.toMatchObject({ code: 'revoked' });
+    await expect(connect('one').welcomed).rejects.toMatchObject({ code: 'agent_revoked' });
     expect(sessions.size).toBe(0);
   });
 });

@@ -462,13 +462,13 @@ export function agentContract(open: OpenEngine): void {
     await store.agents.recordIncident({ at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}' });
     await store.agents.recordIncident({
       at: NOW + 1,
-      kind: 'unknown_agent',
+      kind: 'agent_unknown',
       agentId: null,
       address: null,
       detail: '{"id":"x"}',
     });
     expect((await store.agents.incidents({ limit: 9 })).map((incident) => incident.kind)).toEqual([
-      'unknown_agent',
+      'agent_unknown',
       'clone',
     ]);
     expect(await store.agents.incidents({ limit: 9, agentId: 'a1' })).toEqual([

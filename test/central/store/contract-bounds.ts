@@ -222,7 +222,7 @@ export function boundsContract(open: OpenEngine): void {
       flood.push(
         store.agents.recordIncident({
           at: NOW + i,
-          kind: 'key_conflict',
+          kind: 'agent_key_mismatch',
           agentId: 'a1',
           address: `198.51.100.${i}`,
           detail: '{}',
@@ -230,7 +230,7 @@ export function boundsContract(open: OpenEngine): void {
       );
     await Promise.all(flood);
     const kept = await store.agents.incidents({ limit: 2 * INCIDENTS_OF_STRANGERS, agentId: 'a1' });
-    expect(kept.filter(({ kind }) => kind === 'key_conflict')).toHaveLength(INCIDENTS_OF_STRANGERS);
+    expect(kept.filter(({ kind }) => kind === 'agent_key_mismatch')).toHaveLength(INCIDENTS_OF_STRANGERS);
     expect(kept.at(-1)).toMatchObject({ kind: 'clone' });
   });
 

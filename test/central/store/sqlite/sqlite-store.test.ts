@@ -199,7 +199,7 @@ describe('openSqliteStore', () => {
       `PRAGMA application_id = ${APPLICATION_ID}; ${MIGRATIONS.slice(0, index).join(';')}; PRAGMA user_version = ${index}`,
     );
     old.exec(
-      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) INSERT INTO incident (at, kind, agent_id, address, detail) SELECT ${NOW} + i, 'key_conflict', 'made up', '192.0.2.' || i, '{}' FROM n`,
+      `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) INSERT INTO incident (at, kind, agent_id, address, detail) SELECT ${NOW} + i, 'agent_key_mismatch', 'made up', '192.0.2.' || i, '{}' FROM n`,
     );
     old.exec(
       `INSERT INTO incident (at, kind, agent_id, address, detail) VALUES (${NOW}, 'clone', 'a1', '192.0.2.7', '{}'), (${NOW}, 'log_restarted', 'a1', NULL, '{}')`,
@@ -221,7 +221,7 @@ describe('openSqliteStore', () => {
     });
     expect(await store.stats()).toMatchObject({ deadLetters: 100, deadLettersDropped: 200 });
     const incidents = await store.agents.incidents({ limit: 20_000 });
-    expect(incidents.filter(({ kind }) => kind === 'key_conflict')).toHaveLength(INCIDENTS_OF_STRANGERS);
+    expect(incidents.filter(({ kind }) => kind === 'agent_key_mismatch')).toHaveLength(INCIDENTS_OF_STRANGERS);
     expect(incidents.filter(({ agentId }) => agentId === 'a1').map(({ kind, count }) => [kind, count])).toEqual([
       ['dead_letters_dropped', 200],
       ['log_restarted', 1],
