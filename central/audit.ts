@@ -1,5 +1,5 @@
 // Owns how an act of an administrator becomes an audit entry. The store chains the entries; nothing here keeps any.
-import type { AuditEntry } from './store/store.ts';
+import type { AuditEntry } from './store/audit-store.ts';
 
 /** Who acts, and over which connection. */
 export interface Actor {

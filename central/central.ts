@@ -57,7 +57,7 @@ import { CENTRAL_AGENT_NAME } from './store/agent-names.ts';
 import type { StoreBounds } from './store/space/bounds.ts';
 import { Backups, removeLeftovers, type RestoreOutcome, type StagedRestore } from './store/backup/backup.ts';
 import { SpaceWatch } from './store/space/watch.ts';
-import { openSqliteStore } from './store/sqlite/sqlite-store.ts';
+import { openStore, openStoreFiles } from './store/open-store.ts';
 import type { Store } from './store/store.ts';
 import { Maintenance } from './maintenance.ts';
 
@@ -95,7 +95,7 @@ export async function startCentral(
   restored: RestoreOutcome | null,
 ): Promise<RunningCentral> {
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
-  const store = await openSqliteStore({
+  const store = await openStore({
     folder: config.dataFolder,
     deduplicationMs: DEDUPLICATION_CAP_MS,
     namesOfCentral: [config.centralName, config.hostName, ...config.advertisedNames],
@@ -196,7 +196,14 @@ async function compose(
     now,
     after,
   });
-  const backups = new Backups({ folder: config.dataFolder, store, keys: pki.keys, central, now });
+  const backups = new Backups({
+    folder: config.dataFolder,
+    store,
+    files: openStoreFiles(config.dataFolder),
+    keys: pki.keys,
+    central,
+    now,
+  });
   const revocationLists = new RevocationLists({ authority: pki.authority, certificates: store.certificates, now });
   const renewals = new Renewals({
     agents: store.agents,

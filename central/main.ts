@@ -20,7 +20,8 @@ import {
 } from './config.ts';
 import { boundGarbage } from './heap.ts';
 import type { RestoreOutcome, StagedRestore } from './store/backup/backup.ts';
-import { replaceStore, type Replacement } from './store/sqlite/replace-store.ts';
+import type { Replacement } from './store/backup/store-files.ts';
+import { openStoreFiles } from './store/open-store.ts';
 
 /** Longer than an orderly stop takes; then the process is ended whatever hangs. What was acknowledged is on disk. */
 const STOP_WITHIN_MS = 15_000;
@@ -76,7 +77,7 @@ async function startOrUndo(
   } catch (error) {
     if (restored?.replacement === undefined) throw error;
     log.error({ error: textOf(error) }, 'Central does not start with the restored store; the one before is put back');
-    await restored.replacement.undo();
+    await restored.replacement.rollBack();
     return await startCentral(config, log, {
       ...restored.outcome,
       failure: `Central does not start with it: ${textOf(error)}`,
@@ -96,7 +97,7 @@ async function restoreStore(
   );
   await central.stop();
   try {
-    const replaced = await replaceStore(config.dataFolder, staged, central.lastCursor());
+    const replaced = await openStoreFiles(config.dataFolder).replace(staged, central.lastCursor());
     log.warn({ before: replaced.before }, 'the backup is in place; the store before it is kept');
     return { replacement: replaced, outcome: { backup: staged.facts, failure: null } };
   } catch (error) {

@@ -153,6 +153,11 @@ describe('the layout', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('names the engine of the store in one file', () => {
+    const users = imports.filter(({ to, from }) => to.startsWith('central/store/sqlite/') && !/\/sqlite\//.test(from));
+    expect([...new Set(users.map(({ from }) => from))]).toEqual(['central/store/open-store.ts']);
+  });
+
   it('has no circle of imports that run', () => {
     const graph = new Map<string, string[]>();
     for (const { from, to, typeOnly } of imports)

@@ -6,7 +6,7 @@ import type { Actor } from '../audit.ts';
 import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
 import { assertRole, type Operator } from '../auth/api-tokens.ts';
-import type { Role } from '../store/store.ts';
+import type { Role } from '../store/token-store.ts';
 import type { AdminServices } from './services.ts';
 import { TokenBounds } from './token-bounds.ts';
 

@@ -18,15 +18,9 @@ import type { ServerCertificates } from '../pki/server/server-certificates.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup/backup.ts';
 import type { RevocationReason } from '../store/certificate-store.ts';
 import type { StoreSpace } from '../store/space/bounds.ts';
-import type {
-  AgentRecord,
-  AgentState,
-  DeadLetter,
-  EventFilter,
-  Incident,
-  StoredEvent,
-  StoreStats,
-} from '../store/store.ts';
+import type { AgentRecord, AgentState, Incident } from '../store/agent-store.ts';
+import type { DeadLetter, EventFilter, StoredEvent } from '../store/message-store.ts';
+import type { StoreStats } from '../store/store.ts';
 import type { Appended } from '../../shared/delivery/log-interfaces.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 

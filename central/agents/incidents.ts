@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
 import { addressBlock } from '../auth/address-rules.ts';
 import { INCIDENT_INTERVAL_MS } from '../store/space/bounds.ts';
-import type { NewIncident } from '../store/store.ts';
+import type { NewIncident } from '../store/agent-store.ts';
 
 /** Kinds that only an agent with a proven key can cause. Everything else counts as a stranger's: that fails on the safe side. */
 const OF_AGENTS: ReadonlySet<string> = new Set([

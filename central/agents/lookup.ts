@@ -2,7 +2,7 @@
 // through it, the command line have no other way from a word to an agent.
 import { CodedError } from '../../shared/errors.ts';
 import { storeFault, STORE_ERRORS } from '../store/errors.ts';
-import type { AgentRecord, AgentStore } from '../store/store.ts';
+import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
 
 /** Shown of several agents that fit. */
 const MAX_CANDIDATES = 10;

@@ -1,6 +1,6 @@
 // Reports agents whose id or name is from before the rules (central/store/agent-names.ts) and breaks them. They stay as they are,
 // and are reached by their full id; the administrator decides which one is renamed, enrolled again or removed.
-import type { AgentStore, NameFault, NameFaults } from '../store/store.ts';
+import type { AgentStore, NameFault, NameFaults } from '../store/agent-store.ts';
 
 /** Named in the status and in the log; there may be more. */
 const SHOWN = 10;

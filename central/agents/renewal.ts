@@ -12,7 +12,7 @@ import { issuedCertificate, withoutRoot } from '../enrollment/credentials.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { CertificateStore } from '../store/certificate-store.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AgentRecord, AgentStore } from '../store/store.ts';
+import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
 import type { AgentRate } from '../sessions/limits/agent-rate.ts';
 import type { RenewalFrames } from '../sessions/control.ts';
 import type { Incidents } from './incidents.ts';

@@ -9,7 +9,8 @@ import { pkiFault } from '../pki/errors.ts';
 import type { RevocationLists } from '../pki/revocation-lists.ts';
 import type { CertificateStore, RevocationReason } from '../store/certificate-store.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
+import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
+import type { AuditStore } from '../store/audit-store.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 
 export interface RevocationOptions {

@@ -1,7 +1,7 @@
 // Checkers a hello: is it the registered agent, with a certificate that is still good, does it answer this challenge, was it made for this very connection?
 // Each rule is one step below, in this order; the first that fails is the refusal. Knows no sockets and writes nothing.
 import type { AgentCertificate } from '../store/certificate-store.ts';
-import type { AgentRecord } from '../store/store.ts';
+import type { AgentRecord } from '../store/agent-store.ts';
 import type { Challenge, Hello } from '../../shared/wire/messages.ts';
 import { helloTranscript, readPublicKey, shownThumbprint, verifyTranscript } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';

@@ -1,7 +1,8 @@
 // Owns the API tokens of administrators, operators and viewers: made, listed, removed, and recognized in a request.
 // Which route needs which role is said at the route (central/admin).
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
-import type { ApiTokenRecord, AuditStore, Role, TokenStore } from '../store/store.ts';
+import type { AuditStore } from '../store/audit-store.ts';
+import type { ApiTokenRecord, Role, TokenStore } from '../store/token-store.ts';
 import { authFault } from './errors.ts';
 import { isSecret, makeSecret } from './secrets.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';

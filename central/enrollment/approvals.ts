@@ -11,7 +11,8 @@ import type {
   PendingBlock,
 } from '../store/enrollment-store.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AgentRecord, AgentStore, AuditStore } from '../store/store.ts';
+import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
+import type { AuditStore } from '../store/audit-store.ts';
 import { readRequest, type ReadRequest } from '../pki/x509/csr.ts';
 import type { EnrollmentConnection } from './enrollment.ts';
 import { pkiFault } from '../pki/errors.ts';

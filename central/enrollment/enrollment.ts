@@ -21,7 +21,9 @@ import {
 import { auditEntry } from '../audit.ts';
 import type { WrongAttempts } from '../auth/wrong-attempts.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
-import type { AgentStore, AuditStore, EnrollmentTokenRecord } from '../store/store.ts';
+import type { AgentStore } from '../store/agent-store.ts';
+import type { AuditStore } from '../store/audit-store.ts';
+import type { EnrollmentTokenRecord } from '../store/token-store.ts';
 import type { Approvals } from './approvals.ts';
 import { readRequest, requestDer } from '../pki/x509/csr.ts';
 import { pkiFault } from '../pki/errors.ts';

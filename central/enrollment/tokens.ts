@@ -4,7 +4,8 @@ import { readEnrollmentToken } from '../../shared/wire/enrollment.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AuditStore, EnrollmentTokenRecord, TokenStore } from '../store/store.ts';
+import type { AuditStore } from '../store/audit-store.ts';
+import type { EnrollmentTokenRecord, TokenStore } from '../store/token-store.ts';
 import { isSecret, makeSecret } from '../auth/secrets.ts';
 
 /** Long enough to walk to the machine, too short to lie about in a mailbox. */

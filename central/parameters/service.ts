@@ -8,7 +8,8 @@ import { textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import { storeFault } from '../store/errors.ts';
-import type { AuditEntry, ParameterRow, ParameterSnapshot, ParameterStore, PendingChange } from '../store/store.ts';
+import type { AuditEntry } from '../store/audit-store.ts';
+import type { ParameterRow, ParameterSnapshot, ParameterStore, PendingChange } from '../store/parameter-store.ts';
 import { assertConfirmable, readTerms, termsOf, type ConfirmTerms } from './confirm.ts';
 import {
   defaultValues,

@@ -1,6 +1,6 @@
 // Owns judging a change as a whole: every name, type, bound and combination, then what the listeners say, in one answer.
 // Changes nothing.
-import type { ParameterRow, ParameterSnapshot } from '../store/store.ts';
+import type { ParameterRow, ParameterSnapshot } from '../store/parameter-store.ts';
 import {
   defaultValues,
   isParameterName,

@@ -14,7 +14,7 @@ import { refusal } from '../../shared/wire/refusals.ts';
 import { validateCertificate, validateRegistration, proveHello, type Authentication } from '../auth/agent-identity.ts';
 import type { Origin } from '../auth/address-rules.ts';
 import { validateClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
-import type { AgentRecord } from '../store/store.ts';
+import type { AgentRecord } from '../store/agent-store.ts';
 import type { Admission } from './admission.ts';
 import type { AgentRate } from './limits/agent-rate.ts';
 import type { Incidents } from '../agents/incidents.ts';

@@ -1,6 +1,6 @@
 // Owns the part of the store's interface that concerns how machines become agents, or become themselves again, by an act of an
 // administrator: askings without a token, and rescue codes. The rules of store.ts hold here too.
-import type { AgentRecord, NewAgent } from './store.ts';
+import type { AgentRecord, NewAgent } from './agent-store.ts';
 
 export const ASKED_STATES = ['pending', 'accepted', 'rejected'] as const;
 export type AskedState = (typeof ASKED_STATES)[number];

@@ -10,19 +10,11 @@ import type {
   NewRenewal,
   RenewalOutcome,
 } from '../../central/store/certificate-store.ts';
-import type {
-  AgentRecord,
-  ApiTokenRecord,
-  AuditEntry,
-  AuditStore,
-  EnrollmentTokenRecord,
-  KeyMaterialStore,
-  NewAgent,
-  ParameterRow,
-  ParameterSnapshot,
-  ParameterStore,
-  TokenStore,
-} from '../../central/store/store.ts';
+import type { AgentRecord, NewAgent } from '../../central/store/agent-store.ts';
+import type { AuditEntry, AuditStore } from '../../central/store/audit-store.ts';
+import type { KeyMaterialStore } from '../../central/store/key-material-store.ts';
+import type { ParameterRow, ParameterSnapshot, ParameterStore } from '../../central/store/parameter-store.ts';
+import type { ApiTokenRecord, EnrollmentTokenRecord, TokenStore } from '../../central/store/token-store.ts';
 
 export interface MemoryStore {
   readonly keyMaterial: KeyMaterialStore & { readonly entries: Map<string, string> };

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
 import { auditEntry, CENTRAL } from '../../central/audit.ts';
 import { Backups } from '../../central/store/backup/backup.ts';
+import { openStoreFiles } from '../../central/store/open-store.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { CentralProcess, Cleanup } from '../flow/processes.ts';
 import { ids, portFlags, Site } from './restored-site.ts';
@@ -178,10 +179,14 @@ async function backupThatCannotStart(): Promise<Buffer> {
     const keys = { bytes: () => randomBytes(32), sealAnew: () => undefined };
     const chunks: Buffer[] = [];
     for await (const chunk of (
-      await new Backups({ folder, store, keys, central: 'elsewhere', now: Date.now }).make(
-        'correct horse battery staple',
-        CENTRAL,
-      )
+      await new Backups({
+        folder,
+        store,
+        files: openStoreFiles(folder),
+        keys,
+        central: 'elsewhere',
+        now: Date.now,
+      }).make('correct horse battery staple', CENTRAL)
     ).sealed)
       chunks.push(chunk);
     return Buffer.concat(chunks);

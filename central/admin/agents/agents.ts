@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { AgentCertificate } from '../../store/certificate-store.ts';
-import { AGENT_STATES, type AgentRecord, type Incident, type SessionRecord } from '../../store/store.ts';
+import { AGENT_STATES, type AgentRecord, type Incident, type SessionRecord } from '../../store/agent-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';

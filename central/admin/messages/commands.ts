@@ -5,7 +5,7 @@ import { isCoded } from '../../../shared/errors.ts';
 import { messageFault } from '../../../shared/delivery/errors.ts';
 import { faultText, readProduced, type Message } from '../../../shared/delivery/message.ts';
 import { scanBatch } from '../../../shared/wire/json-text.ts';
-import type { DeadLetter } from '../../store/store.ts';
+import type { DeadLetter } from '../../store/message-store.ts';
 import { OPERATOR, VIEWER } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { keepMessageText, scannedBody } from '../body.ts';

@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { withAgent } from '../../../shared/delivery/message.ts';
-import type { EventFilter, StoredEvent } from '../../store/store.ts';
+import type { EventFilter, StoredEvent } from '../../store/message-store.ts';
 import { VIEWER } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { adminFault } from '../errors.ts';

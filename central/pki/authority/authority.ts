@@ -6,7 +6,7 @@ import { Mutex } from '../../../shared/mutex.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
 import { agentUri, centralUri } from '../../../shared/wire/names.ts';
 import { auditEntry, CENTRAL, type Actor, type Reason } from '../../audit.ts';
-import type { KeyMaterialStore } from '../../store/store.ts';
+import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import {
   alternativeName,
   chainPem,

@@ -3,7 +3,7 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
-import type { KeyMaterialStore } from '../../store/store.ts';
+import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import { chainPem, privateKeyPem, readChain, thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault } from '../errors.ts';
 

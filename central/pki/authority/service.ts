@@ -3,7 +3,7 @@
 import { type Actor, auditEntry, type Reason } from '../../audit.ts';
 import { parameterFault } from '../../parameters/errors.ts';
 import { agentsText, namesOf } from '../../parameters/preflight.ts';
-import type { AuditStore } from '../../store/store.ts';
+import type { AuditStore } from '../../store/audit-store.ts';
 import { agentsWithoutTrust, type TrustKnowledge } from '../trust/trust-bundle.ts';
 import type { Authority } from './authority.ts';
 import { readAuthorityFile, writeAuthorityFile } from './authority-file.ts';

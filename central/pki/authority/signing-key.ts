@@ -6,7 +6,7 @@ import { textOf } from '../../../shared/errors.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
 import { centralIn } from '../../../shared/wire/names.ts';
 import { auditEntry, CENTRAL } from '../../audit.ts';
-import type { KeyMaterialStore } from '../../store/store.ts';
+import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import type { Authority } from './authority.ts';
 import { chainPem, commonName, privateKeyPem, spkiOf, thumbprintOf } from '../x509/certificate.ts';
 import { signedBy } from '../x509/chain.ts';

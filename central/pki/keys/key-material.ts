@@ -3,7 +3,7 @@
 // every key of the store has been opened first.
 import { auditEntry, CENTRAL } from '../../audit.ts';
 import type { StoreKeys } from '../../store/backup/backup.ts';
-import type { KeyMaterialStore } from '../../store/store.ts';
+import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import { isSealed, keyEncryptionKey, seal, sealedUnder, unseal, type KeyEncryptionKey } from './envelope.ts';
 import { pkiFault } from '../errors.ts';
 import { findKey, findPreviousKey, makeKey, type KeySources } from './key-encryption-key.ts';

@@ -3,7 +3,7 @@
 // kept). So nothing ever overwrites a working key. Who listens with it is not known here.
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { auditEntry, CENTRAL, type Actor, type Reason } from '../../audit.ts';
-import type { KeyMaterialStore } from '../../store/store.ts';
+import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import type { Authority } from '../authority/authority.ts';
 import { chainPem, commonName, makeServerRequest, readChain, thumbprintOf } from '../x509/certificate.ts';
 import { sameDistinguishedName } from '../x509/distinguished-name.ts';

@@ -4,7 +4,7 @@ import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:cry
 import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
-import type { KeyMaterialStore } from '../../store/store.ts';
+import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import { chainPem, hostsOf, privateKeyPem, readChain, spkiOf, subjectOf, thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault } from '../errors.ts';
 

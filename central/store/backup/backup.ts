@@ -1,6 +1,6 @@
-// Owns backup and restore of a running Central, one at a time: the copy of the store on its way out, sealed; what was brought, opened
-// into a file beside the store and judged before anything is touched. Putting it in the store's place is for when Central has
-// stopped (sqlite/replace-store.ts).
+// Makes backups of a running Central and stages restores, one at a time. A backup is a sealed copy of the store. An uploaded backup is
+// opened into a file beside the store and validated before anything is changed; it replaces the store once Central has stopped
+// (StoreFiles.replace).
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,14 +10,15 @@ import { isCoded, systemCode, textOf } from '../../../shared/errors.ts';
 import { VERSION } from '../../../shared/version.ts';
 import { backupFault } from './errors.ts';
 import { checkPassword, openBackup, sealBackup, type BackupContent, type BackupFacts } from './format.ts';
-import { withStoreFiles } from '../sqlite/threads/store-files.ts';
-import { databasePath } from '../sqlite/threads/thread-data.ts';
-import type { AuditEntry, KeyMaterialRow, Store } from '../store.ts';
+import type { KeyMaterialRow } from '../key-material-store.ts';
+import type { Store } from '../store.ts';
+import type { StagedStore, StoreFiles } from './store-files.ts';
 
 export interface BackupsOptions {
   /** Central's data folder. */
   readonly folder: string;
   readonly store: Pick<Store, 'snapshot' | 'audit'>;
+  readonly files: StoreFiles;
   /** Those of central/pki/keys/key-material.ts. */
   readonly keys: StoreKeys;
   readonly central: string;
@@ -44,16 +45,9 @@ export interface RestoreOutcome {
   readonly failure: string | null;
 }
 
-/** A store that was judged and only waits for Central to stop. */
-export interface StagedRestore {
-  readonly file: string;
-  /** Holds the file; removed with what is left of it. */
-  readonly folder: string;
+/** A restore that waits for Central to stop. */
+export interface StagedRestore extends StagedStore {
   readonly facts: BackupFacts;
-  /** Private keys of the backup, as they have to lie in this Central's store. */
-  readonly keys: readonly KeyMaterialRow[];
-  /** For the store that is restored: the one that runs is gone then. */
-  readonly audit: AuditEntry;
 }
 
 /** Left free on the disk: Central goes on writing meanwhile. */
@@ -71,12 +65,10 @@ export class Backups {
   /** Errors: backup_busy, backup_password_short, backup_no_room, backup_unsound, backup_failed. */
   async make(password: string, actor: Actor): Promise<MadeBackup> {
     checkPassword(password);
-    const { folder, store, central, now } = this.#options;
+    const { folder, store, files, central, now } = this.#options;
     const work = await this.#begin();
     try {
-      const { size } = await stat(databasePath(folder));
-      const log = await stat(`${databasePath(folder)}-wal`).catch(() => ({ size: 0 }));
-      await assertRoom(folder, size + log.size);
+      await assertRoom(folder, await files.copyBytes());
       const at = now();
       // First, so that the backup tells of itself.
       await store.audit.append(auditEntry(actor, 'backup.make', {}, at));
@@ -99,21 +91,18 @@ export class Backups {
   }
 
   /**
-   * Opens and judges a backup. Nothing that runs is touched: whoever called stops Central and calls replaceStore, or calls `discard`.
-   * Errors: backup_busy and all that can be wrong with a backup.
+   * Opens and validates a backup. Nothing that runs is touched: the caller stops Central and calls StoreFiles.replace, or calls
+   * `discard`. Errors: backup_busy and all other codes of errors.ts.
    */
   async stage(sealed: AsyncIterable<Buffer>, password: string, actor: Actor): Promise<StagedRestore> {
-    const { folder, now } = this.#options;
+    const { folder, files, now } = this.#options;
     const work = await this.#begin();
     try {
       const { facts, storeKey, store } = await openBackup(sealed, password);
       await assertRoom(folder, facts.bytes);
       const file = join(work.folder, 'central.db');
       await pipeline(store, createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true }));
-      const rows = await withStoreFiles(async (files) => {
-        await files.call('validateStore', [file]);
-        return await files.call('keyMaterialOf', [file]);
-      });
+      const rows = await files.validate(file);
       const keys = this.#options.keys.sealAnew(rows, storeKey);
       if (keys === undefined)
         throw backupFault('backup_unsound', {

@@ -1,6 +1,6 @@
 // Reads events slice by slice: few slices of all requests are at the reading thread at once, so that a filter that finds little, or many
 // pages that are asked for at the same time, let other reads in between; and nothing more is read for whoever is gone.
-import type { EventFilter, StoredEvent } from '../store.ts';
+import type { EventFilter, StoredEvent } from '../message-store.ts';
 import type { EventSlice } from './rows/messages.ts';
 
 /** The reading thread answers together what came together: a login waits for so many slices of some 10 ms. */

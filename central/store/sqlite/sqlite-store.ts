@@ -10,7 +10,7 @@ import { EventReads } from './event-reads.ts';
 import { packItems, packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
 import type { Reads } from './threads/reads.ts';
 import type { Aging } from './retention.ts';
-import { withStoreFiles } from './threads/store-files.ts';
+import { inFileThread } from './store-files.ts';
 import { databasePath, type ThreadData } from './threads/thread-data.ts';
 import type { Writes } from './threads/writes.ts';
 
@@ -195,11 +195,10 @@ function facade(writer: Writer, reader: Reader, snapshot: Store['snapshot'], sto
   };
 }
 
-/** In a thread of its own: it may take minutes. */
 async function snapshot(writer: Writer, folder: string, file: string): Promise<void> {
   await writer.call('holdLog', [true]);
   try {
-    await withStoreFiles((files) => files.call('copyStore', [databasePath(folder), file]));
+    await inFileThread((files) => files.call('copyStore', [databasePath(folder), file]));
   } finally {
     await writer.call('holdLog', [false]);
   }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { pino } from 'pino';
 import { Incidents } from '../../../central/agents/incidents.ts';
 import { INCIDENT_INTERVAL_MS } from '../../../central/store/space/bounds.ts';
-import type { NewIncident } from '../../../central/store/store.ts';
+import type { NewIncident } from '../../../central/store/agent-store.ts';
 
 function start() {
   const written: NewIncident[] = [];

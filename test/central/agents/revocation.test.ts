@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createRevocations } from '../../../central/agents/revocation.ts';
-import type { AgentRecord, AuditEntry } from '../../../central/store/store.ts';
+import type { AgentRecord } from '../../../central/store/agent-store.ts';
+import type { AuditEntry } from '../../../central/store/audit-store.ts';
 import { fault } from '../fakes.ts';
 
 const ACTOR = { who: 'the administrator', from: '192.0.2.7' };

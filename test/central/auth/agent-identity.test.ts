@@ -8,7 +8,7 @@ import {
   type SeenConnection,
 } from '../../../central/auth/agent-identity.ts';
 import type { AgentCertificate } from '../../../central/store/certificate-store.ts';
-import type { AgentRecord } from '../../../central/store/store.ts';
+import type { AgentRecord } from '../../../central/store/agent-store.ts';
 import type { Challenge, Hello } from '../../../shared/wire/messages.ts';
 import { helloTranscript, signTranscript } from '../../../shared/wire/proof.ts';
 

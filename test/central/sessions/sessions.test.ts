@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
 import { Sessions, type ProvenConnection } from '../../../central/sessions/sessions.ts';
-import type { AgentRecord } from '../../../central/store/store.ts';
+import type { AgentRecord } from '../../../central/store/agent-store.ts';
 import { LIMITS, type Hello, type Welcome } from '../../../shared/wire/messages.ts';
 import { signTranscript, verifyTranscript, welcomeTranscript } from '../../../shared/wire/proof.ts';
 

@@ -5,8 +5,10 @@ import {
   MAX_API_TOKENS,
   MAX_ENROLLMENT_TOKENS,
 } from '../../../central/store/space/bounds.ts';
-import { CHAIN_START, chainHash } from '../../../central/store/audit-chain.ts';
-import type { ApiTokenRecord, PendingChange, Store } from '../../../central/store/store.ts';
+import { CHAIN_START, chainHash } from '../../../central/store/audit-store.ts';
+import type { PendingChange } from '../../../central/store/parameter-store.ts';
+import type { Store } from '../../../central/store/store.ts';
+import type { ApiTokenRecord } from '../../../central/store/token-store.ts';
 import { auditEntry, enrollmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
 
 export function administrationContract(open: OpenEngine): void {

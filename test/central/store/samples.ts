@@ -1,12 +1,9 @@
 // What the tests of Central's store put into it, and what an engine offers them. Runs outside of the test runner, too.
 import type { Item, Message } from '../../../shared/delivery/message.ts';
-import type {
-  AgentRecord,
-  AuditEntry,
-  EnrollmentTokenRecord,
-  SessionClaim,
-  Store,
-} from '../../../central/store/store.ts';
+import type { AgentRecord, SessionClaim } from '../../../central/store/agent-store.ts';
+import type { AuditEntry } from '../../../central/store/audit-store.ts';
+import type { Store } from '../../../central/store/store.ts';
+import type { EnrollmentTokenRecord } from '../../../central/store/token-store.ts';
 
 /** One installation of the engine: opened before each test with nothing in it, and thrown away after. */
 export interface Engine {

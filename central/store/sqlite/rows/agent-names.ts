@@ -4,7 +4,8 @@ import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../../../shared/sqlite/row.ts';
 import { idPrefixes, isPlainId, looksLikeIdPrefix, reservation } from '../../agent-names.ts';
 import { storeFault } from '../../errors.ts';
-import type { EnrollmentTokenRecord, NameFault, NameFaults, NewAgent } from '../../store.ts';
+import type { NameFault, NameFaults, NewAgent } from '../../agent-store.ts';
+import type { EnrollmentTokenRecord } from '../../token-store.ts';
 import type { tokenWrites } from './tokens.ts';
 
 export interface AgentNameNeeds {

@@ -9,12 +9,12 @@ import type { AgentCertificate, RevocationReason } from '../../certificate-store
 import type {
   AgentRecord,
   AgentState,
-  EnrollmentTokenRecord,
   NewAgent,
   SessionClaim,
   SessionGrant,
   SessionRecord,
-} from '../../store.ts';
+} from '../../agent-store.ts';
+import type { EnrollmentTokenRecord } from '../../token-store.ts';
 import { agentNameRules, BEHIND_ANY, ID_BEGINS_WITH } from './agent-names.ts';
 import { revocationOf, type certificateWrites } from './certificates.ts';
 import type { tokenWrites } from './tokens.ts';

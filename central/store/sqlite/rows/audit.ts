@@ -1,8 +1,8 @@
-// Owns the rows of the audit log, each chained to the one before (central/store/audit-chain.ts).
+// Owns the rows of the audit log, each chained to the one before (central/store/audit-store.ts).
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
-import { CHAIN_START, chainHash } from '../../audit-chain.ts';
-import type { AuditEntry } from '../../store.ts';
+import { CHAIN_START, chainHash } from '../../audit-store.ts';
+import type { AuditEntry } from '../../audit-store.ts';
 
 export function auditWrites(database: DatabaseSync) {
   const last = database.prepare('SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1');

@@ -5,7 +5,7 @@ import { databaseFault } from '../../../../shared/sqlite/errors.ts';
 import { integer, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { ENROLLMENTS_PER_DAY, RESTARTS_PER_DAY, type StoreBounds } from '../../space/bounds.ts';
 import { storeFault } from '../../errors.ts';
-import type { NewIncident } from '../../store.ts';
+import type { NewIncident } from '../../agent-store.ts';
 
 export interface DayQuotaNeeds {
   readonly bounds: () => Pick<StoreBounds, 'eventsPerDay'>;

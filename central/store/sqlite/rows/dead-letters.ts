@@ -3,7 +3,8 @@ import type { DatabaseSync } from 'node:sqlite';
 import { tombstoneJson, type Item, type Message } from '../../../../shared/delivery/message.ts';
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
 import { DEAD_LETTER_TEXT, DEAD_LETTERS_PER_APPEND, type StoreBounds } from '../../space/bounds.ts';
-import type { DeadLetter, NewIncident } from '../../store.ts';
+import type { NewIncident } from '../../agent-store.ts';
+import type { DeadLetter } from '../../message-store.ts';
 import { LETTER_BYTES } from '../migrations.ts';
 
 export type DeadLetterBounds = Pick<StoreBounds, 'deadLettersPerAgent' | 'deadLetterBytesPerAgent'>;

@@ -12,7 +12,7 @@ import type {
   RescueCode,
 } from '../../enrollment-store.ts';
 import { storeFault } from '../../errors.ts';
-import type { AgentRecord, NewAgent } from '../../store.ts';
+import type { AgentRecord, NewAgent } from '../../agent-store.ts';
 import type { agentWrites } from './agents.ts';
 
 const BLOCKS = `SELECT block, count(*) AS pending FROM pending_enrollment WHERE state = 'pending' GROUP BY block ORDER BY pending DESC, block LIMIT ?`;

@@ -8,7 +8,7 @@ import {
   INCIDENTS_PER_AGENT,
   INCIDENTS_PER_INTERVAL,
 } from '../../space/bounds.ts';
-import type { Incident, NewIncident } from '../../store.ts';
+import type { Incident, NewIncident } from '../../agent-store.ts';
 
 /** The owner of what strangers caused: no agent has an empty id. */
 const STRANGERS = '';

@@ -6,7 +6,7 @@ import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../../shared/sqli
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
 import type { Position, Range } from '../../../../shared/wire/messages.ts';
 import { storeFault } from '../../errors.ts';
-import type { EventFilter, StoredEvent } from '../../store.ts';
+import type { EventFilter, StoredEvent } from '../../message-store.ts';
 import { agentKeys } from './agents.ts';
 import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
 import type { incidentWrites } from './incidents.ts';

@@ -3,7 +3,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
-import type { AuditEntry, ParameterRow, ParameterSnapshot, PendingChange } from '../../store.ts';
+import type { AuditEntry } from '../../audit-store.ts';
+import type { ParameterRow, ParameterSnapshot, PendingChange } from '../../parameter-store.ts';
 import type { auditWrites } from './audit.ts';
 
 export interface ParameterChange {

@@ -4,7 +4,7 @@ import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../
 import { CENTRAL_AGENT_NAME, reservation } from '../../agent-names.ts';
 import { EXPIRED_ENROLLMENT_TOKEN_MS, MAX_API_TOKENS, MAX_ENROLLMENT_TOKENS } from '../../space/bounds.ts';
 import { storeFault } from '../../errors.ts';
-import type { ApiTokenRecord, EnrollmentTokenRecord, Role } from '../../store.ts';
+import type { ApiTokenRecord, EnrollmentTokenRecord, Role } from '../../token-store.ts';
 
 export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCentral: ReadonlySet<string>) {
   const addApi = database.prepare(

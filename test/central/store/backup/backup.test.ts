@@ -11,7 +11,7 @@ import { openKeyMaterial, type KeyMaterial } from '../../../../central/pki/keys/
 import { Backups, removeLeftovers, type StagedRestore } from '../../../../central/store/backup/backup.ts';
 import { sealBackup } from '../../../../central/store/backup/format.ts';
 import { MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
-import { replaceStore } from '../../../../central/store/sqlite/replace-store.ts';
+import { openStoreFiles } from '../../../../central/store/open-store.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../../central/store/store.ts';
 import { DAY, eventIds, items, NOW, online } from '../samples.ts';
@@ -45,6 +45,7 @@ beforeEach(async () => {
   backups = new Backups({
     folder,
     store,
+    files: openStoreFiles(folder),
     keys: (await keyMaterial(store, ours)).keys,
     central: 'central.test',
     now: () => NOW,
@@ -120,7 +121,7 @@ describe('a backup and its restore', PATIENCE, () => {
     expect(staged.facts).toMatchObject({ central: 'central.test', created: new Date(NOW).toISOString() });
     const lastCursor = await store.inbox.lastCursor();
     await store.stop();
-    await replaceStore(folder, staged, lastCursor);
+    await openStoreFiles(folder).replace(staged, lastCursor);
 
     store = await open(folder);
     expect(await eventIds(store)).toEqual(['e1', 'e2']);
@@ -157,12 +158,13 @@ describe('a backup and its restore', PATIENCE, () => {
     const staged = await new Backups({
       folder: elsewhere,
       store: other,
+      files: openStoreFiles(elsewhere),
       keys: keys.keys,
       central: 'other.test',
       now: () => NOW,
     }).stage(Readable.from([backup]), PASSWORD, CENTRAL);
     await other.stop();
-    await replaceStore(elsewhere, staged, 0);
+    await openStoreFiles(elsewhere).replace(staged, 0);
 
     const restored = await open(elsewhere);
     try {
@@ -193,11 +195,11 @@ describe('a backup and its restore', PATIENCE, () => {
     const staged = await stage(await made());
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
     await store.stop();
-    const replaced = await replaceStore(folder, staged, 1);
+    const replaced = await openStoreFiles(folder).replace(staged, 1);
     const other = await open(folder);
     expect(await eventIds(other)).toEqual([]);
     await other.stop();
-    await replaced.undo();
+    await replaced.rollBack();
     store = await open(folder);
     expect(await eventIds(store)).toEqual(['e1']);
   });
@@ -263,7 +265,7 @@ describe('a restore refuses, and touches nothing', PATIENCE, () => {
     const staged = await stage(await made());
     await store.stop();
     await appendFile(join(folder, 'central.db-wal'), 'what a killed process left');
-    await expect(replaceStore(folder, staged, 0)).rejects.toMatchObject({ code: 'backup_failed' });
+    await expect(openStoreFiles(folder).replace(staged, 0)).rejects.toMatchObject({ code: 'backup_failed' });
     rmSync(join(folder, 'central.db-wal'));
     store = await open(folder);
     expect(await store.agents.get('a1')).toBeDefined();

@@ -1,0 +1,186 @@
+// The part of the store's interface for agents: registration, lookup, sessions, revocation and incidents.
+// The rules of store.ts apply.
+import type { LogDepth } from '../../shared/delivery/log-interfaces.ts';
+import type { Position } from '../../shared/wire/messages.ts';
+import type { AgentCertificate, Revocation, RevocationReason } from './certificate-store.ts';
+
+/**
+ * States of DESIGN section 8 that stand so far. Revoked ends only when the agent's key is replaced: whoever does that makes it
+ * Disconnected, with no reason of revocation and no next key any more, and gives it a certificate for the new key.
+ */
+export const AGENT_STATES = ['Pending', 'Online', 'Disconnected', 'Quarantined', 'Revoked'] as const;
+export type AgentState = (typeof AGENT_STATES)[number];
+
+export interface AgentRecord {
+  readonly id: string;
+  readonly name: string;
+  /** SubjectPublicKeyInfo of the current key, DER, base64. */
+  readonly publicKey: string;
+  /** SHA-256 of the DER above, lower-case hex: the key's thumbprint. */
+  readonly keyThumbprint: string;
+  readonly enrolledAt: number;
+  readonly enrolledBy: string;
+  readonly state: AgentState;
+  readonly stateSince: number;
+  readonly stateReason: string;
+  /** Grows with each claimed session; 0 before the first. */
+  readonly epoch: number;
+  /** The session that holds the epoch, or the last one; null before the first. */
+  readonly session: SessionRecord | null;
+  /** Held back as a clone until then. */
+  readonly quarantinedUntil: number | null;
+  /** The newest one for its current key; null: none was recorded (it enrolled before certificates were). */
+  readonly certificate: AgentCertificate | null;
+  /** The key it will come with next, by a renewal; with its first session it becomes the current one. */
+  readonly next: {
+    readonly publicKey: string;
+    readonly keyThumbprint: string;
+    readonly certificate: AgentCertificate;
+  } | null;
+  /** Of an agent whose state is Revoked. */
+  readonly revocation: Revocation | null;
+  readonly outbox: LogDepth;
+  readonly inbox: { readonly incarnation: string | null; readonly number: number; readonly lastAt: number | null };
+}
+
+export interface SessionRecord {
+  readonly session: string;
+  readonly boot: string;
+  readonly version: string;
+  readonly transport: 'ws' | 'wss';
+  readonly address: string;
+  /** The Central process that holds it. */
+  readonly node: string;
+  readonly since: number;
+  /** Null while it is open. */
+  readonly endedAt: number | null;
+}
+
+export interface NewAgent {
+  readonly id: string;
+  readonly name: string;
+  readonly publicKey: string;
+  readonly keyThumbprint: string;
+  readonly now: number;
+}
+
+export interface SessionClaim {
+  readonly agentId: string;
+  /** The key that signed the hello: the current one, or the next. */
+  readonly keyThumbprint: string;
+  readonly name: string;
+  readonly session: string;
+  readonly boot: string;
+  readonly version: string;
+  readonly transport: 'ws' | 'wss';
+  readonly address: string;
+  readonly node: string;
+  readonly now: number;
+}
+
+export interface SessionGrant {
+  readonly epoch: number;
+  /** Where Central is in the agent's events, read in the same transaction that raised the epoch. */
+  readonly up: Position | null;
+  /** The next key became the current one by this. */
+  readonly promoted: boolean;
+}
+
+export interface NewIncident {
+  readonly at: number;
+  /** A refusal code, `clone`, `log_restarted` and `commands_forgotten` (recovered: false) or the like. */
+  readonly kind: string;
+  readonly agentId: string | null;
+  readonly address: string | null;
+  /** Facts for the administrator, as JSON object text without secrets; e.g. {"recovered":false,"direction":"up","from":4,"through":9}. */
+  readonly detail: string;
+  /**
+   * Who caused it: an agent that has proven its key, which pays with its own incidents, or a stranger, whatever id it names. Left out: a
+   * stranger where there is an address or no agent, else the agent.
+   */
+  readonly by?: 'agent' | 'stranger';
+  /** Strangers with one of these share one bound; left out: the address. */
+  readonly block?: string;
+  /** How often it happened; left out: once. */
+  readonly count?: number;
+}
+
+export interface Incident extends Pick<NewIncident, 'at' | 'kind' | 'agentId' | 'address' | 'detail'> {
+  /** How often it happened from `at` on through `lastAt`; the other members are those of the first time. */
+  readonly count: number;
+  readonly lastAt: number;
+}
+
+/** An agent whose id or name breaks a rule, in words. */
+export interface NameFault {
+  readonly id: string;
+  readonly name: string;
+  readonly found: string;
+}
+
+export interface NameFaults {
+  readonly count: number;
+  readonly faults: NameFault[];
+}
+
+/** Ids and names share one namespace (agent-names.ts): whatever takes an id or a name for the first time is held to it. */
+export interface AgentStore {
+  /**
+   * Consumes one use of the enrollment token and registers the agent, in one transaction.
+   * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use of
+   * it is consumed (a repeated enrollment repairs a lost answer).
+   * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved,
+   * agent_key_known, agent_key_revoked, agent_revoked.
+   */
+  register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
+  get(id: string): Promise<AgentRecord | undefined>;
+  /** The agent that has this key or this name (case-insensitive), to tell a wrong key from a stranger. */
+  findByKey(keyThumbprint: string): Promise<AgentRecord | undefined>;
+  findByName(name: string): Promise<AgentRecord | undefined>;
+  /**
+   * The agents that a word of an administrator means: the one with exactly this id; else the one with this name (case-insensitive);
+   * else those whose id begins with it (8 characters or more, case-insensitive), in order of id.
+   */
+  findByReference(reference: string, limit: number): Promise<AgentRecord[]>;
+  /** Has an agent with exactly this id, removed since, left events, dead letters or incidents? */
+  hasLeftRecords(id: string): Promise<boolean>;
+  /** Records from before the rules on ids and names (agent-names.ts) that break them: how many, and the first ones. */
+  nameFaults(limit: number): Promise<NameFaults>;
+  /** In order of name; `after` is the last name of the page before. */
+  list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
+  /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
+  remove(id: string): Promise<void>;
+  /**
+   * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and reads
+   * the inbox position, all in one transaction. With the next key, that becomes the current one, its certificate the newest, and
+   * those of the key before are revoked (superseded).
+   * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken, agent_name_reserved.
+   */
+  claimSession(claim: SessionClaim): Promise<SessionGrant>;
+  /** Ends the session unless a newer one holds the epoch (then it does nothing). */
+  endSession(end: {
+    readonly agentId: string;
+    readonly epoch: number;
+    readonly now: number;
+    readonly reason: string;
+  }): Promise<void>;
+  /** At start of Central: sessions that this node left open when it died are ended. */
+  endSessionsOfNode(node: string, now: number, reason: string): Promise<void>;
+  /**
+   * Sets Revoked, revokes every certificate that the agent was given, forgets a next key, and fences its session off; resolves
+   * with the epoch from which on a session would be newer. Errors: agent_unknown.
+   */
+  revoke(
+    agentId: string,
+    revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string },
+  ): Promise<number>;
+  countInState(state: AgentState): Promise<number>;
+  quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
+  /**
+   * Records it, or counts it in the row of its kind and cause that is not older than the interval (space/bounds.ts). The oldest of an
+   * agent, or of all strangers, give way when there are too many.
+   */
+  recordIncident(incident: NewIncident): Promise<void>;
+  /** Newest first. */
+  incidents(page: { readonly limit: number; readonly agentId?: string }): Promise<Incident[]>;
+}

@@ -1,0 +1,40 @@
+// The part of the store's interface for API tokens and enrollment tokens. The rules of store.ts apply.
+
+export type Role = 'viewer' | 'operator' | 'administrator';
+
+export interface ApiTokenRecord {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  /** SHA-256 of the secret, lower-case hex. */
+  readonly hash: string;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly expiresAt: number | null;
+}
+
+export interface EnrollmentTokenRecord {
+  readonly id: string;
+  readonly hash: string;
+  readonly createdAt: number;
+  readonly createdBy: string;
+  readonly expiresAt: number;
+  readonly uses: number;
+  readonly maxUses: number;
+  /** The only agent name it is good for; null: any. */
+  readonly agentName: string | null;
+}
+
+export interface TokenStore {
+  addApiToken(token: ApiTokenRecord): Promise<void>;
+  getApiToken(id: string): Promise<ApiTokenRecord | undefined>;
+  listApiTokens(): Promise<ApiTokenRecord[]>;
+  /** Errors: token_unknown, last_administrator (the last administrator's token stays). */
+  removeApiToken(id: string): Promise<void>;
+  /** Errors: agent_name_reserved. */
+  addEnrollmentToken(token: EnrollmentTokenRecord): Promise<void>;
+  getEnrollmentToken(id: string): Promise<EnrollmentTokenRecord | undefined>;
+  listEnrollmentTokens(): Promise<EnrollmentTokenRecord[]>;
+  /** Errors: token_unknown. */
+  removeEnrollmentToken(id: string): Promise<void>;
+}
