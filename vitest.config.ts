@@ -1,10 +1,13 @@
 import { defineConfig } from 'vitest/config';
+import { leftOut, shareCompiledCode } from './test/slow.ts';
+
+shareCompiledCode();
 
 // Flow tests start real processes: forks keep their signals apart, and the bounds are those of a busy two-core machine.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/garbage/**', 'test/long/**', 'test/reliability/**'],
+    exclude: ['test/garbage/**', 'test/long/**', ...leftOut],
     pool: 'forks',
     // All cores: vitest would leave one free, and half of what runs here waits for other processes.
     maxWorkers: '100%',

@@ -1,6 +1,10 @@
 import { defineConfig } from 'vitest/config';
+import { shareCompiledCode } from './test/slow.ts';
 
-// Reliability tests load the machine and stop processes in the middle of it: one file at a time, so that each has the machine.
+shareCompiledCode();
+
+// All reliability tests, for work on them (npm run test:reliability). They load the machine and stop processes in the middle of it: one
+// file at a time, so that each has the machine.
 export default defineConfig({
   test: {
     include: ['test/reliability/**/*.test.ts'],

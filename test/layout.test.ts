@@ -1,8 +1,9 @@
 // Holds the shape of the code: what may import what, one place for each fenced package, no circles, no file that outgrew its subject.
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VERSION } from '../shared/version.ts';
+import { SLOW_FILES } from './slow.ts';
 
 const root = resolve(import.meta.dirname, '..');
 
@@ -216,5 +217,13 @@ describe('the layout', () => {
     };
     expect(new Set(Object.values(stated.optionalDependencies)).size).toBe(1);
     expect(statSync(join(root, 'package-lock.json')).size).toBeGreaterThan(0);
+  });
+
+  it('leaves slow tests out of "npm test" only where a quicker one stays in it', () => {
+    const wrong = Object.entries(SLOW_FILES).filter(
+      ([file, { quick }]) =>
+        !existsSync(join(root, file)) || !existsSync(join(root, quick)) || Object.hasOwn(SLOW_FILES, quick),
+    );
+    expect(wrong).toEqual([]);
   });
 });

@@ -1,0 +1,128 @@
+// Lists the test files that `npm test` leaves to `npm run test:long`, each with its reason and with the quicker file that covers the
+// same ground in `npm test`. A file that is named on the command line always runs.
+import { resolve } from 'node:path';
+
+export interface SlowFile {
+  /** What takes the time; seconds on two cores without other load. */
+  readonly why: string;
+  /** The quicker test that `npm test` runs. */
+  readonly quick: string;
+}
+
+export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/flow/agent-names.test.ts': {
+    why: '10 s: three Centrals and an enrollment per name',
+    quick: 'test/shared/wire/names.test.ts',
+  },
+  'test/flow/backlog.test.ts': {
+    why: '10 s: backlogs of many agents',
+    quick: 'test/central/sessions/limits/byte-budget.test.ts',
+  },
+  'test/flow/certificate-record.test.ts': {
+    why: '8 s: certificates run short lives',
+    quick: 'test/central/enrollment/enrollment.test.ts',
+  },
+  'test/flow/certificates.test.ts': {
+    why: '40 s: a Central per test, commit-confirm waits for its deadline',
+    quick: 'test/central/pki/server/server-certificates.test.ts',
+  },
+  'test/flow/cli.test.ts': {
+    why: '32 s: a process per command',
+    quick: 'test/central/cli/run.test.ts',
+  },
+  'test/flow/enrollment-approve.test.ts': {
+    why: '23 s: agents wait for a decision',
+    quick: 'test/central/enrollment/approvals.test.ts',
+  },
+  'test/flow/enrollment-offline.test.ts': {
+    why: '14 s: a process per step',
+    quick: 'test/central/enrollment/offline.test.ts',
+  },
+  'test/flow/field-profile.test.ts': {
+    why: '11 s: keytool, a Central per test',
+    quick: 'test/agent/trust/truststore.test.ts',
+  },
+  'test/flow/hostile-agent.test.ts': {
+    why: '24 s: floods up to their bounds',
+    quick: 'test/central/sessions/limits/agent-rate.test.ts',
+  },
+  'test/flow/incidents.test.ts': {
+    why: '11 s: thousands of refusals',
+    quick: 'test/central/agents/incidents.test.ts',
+  },
+  'test/flow/payload.test.ts': {
+    why: '39 s: a line that flips bits until the session ends',
+    quick: 'test/shared/delivery/payload.test.ts',
+  },
+  'test/flow/private-keys.test.ts': {
+    why: '14 s: every file, log and answer of a whole life is searched',
+    quick: 'test/central/pki/keys/key-material.test.ts',
+  },
+  'test/flow/recovery.test.ts': {
+    why: '69 s: delays after wrong codes',
+    quick: 'test/shared/wire/recovery.test.ts',
+  },
+  'test/flow/refusal-flood.test.ts': {
+    why: '8 s: a flood of hellos',
+    quick: 'test/central/sessions/refusal-lines.test.ts',
+  },
+  'test/flow/revocation.test.ts': {
+    why: '7 to 17 s: an agent that dials again',
+    quick: 'test/central/agents/revocation.test.ts',
+  },
+  'test/flow/unencrypted-off.test.ts': {
+    why: '6 s: a listener moves under load',
+    quick: 'test/central/listeners/reconcile.test.ts',
+  },
+  'test/flow/wrong-secrets.test.ts': {
+    why: '20 s: delays after wrong secrets',
+    quick: 'test/central/auth/wrong-attempts.test.ts',
+  },
+  'test/reliability/backup.test.ts': {
+    why: '17 s: backups under load',
+    quick: 'test/central/store/backup/backup.test.ts',
+  },
+  'test/reliability/disk-reserve.test.ts': {
+    why: '15 s: a disk is filled',
+    quick: 'test/central/store/sqlite/space.test.ts',
+  },
+  'test/reliability/freeze.test.ts': {
+    why: '25 s: twenty agents, one stopped',
+    quick: 'test/central/sessions/session.test.ts',
+  },
+  'test/reliability/full-disk.test.ts': {
+    why: '39 s: a disk is filled twice',
+    quick: 'test/shared/sqlite/group-commit.test.ts',
+  },
+  'test/reliability/kill.test.ts': {
+    why: '40 s: 20 kills',
+    quick: 'test/reliability/damaged-store.test.ts',
+  },
+  'test/reliability/lines.test.ts': {
+    why: '16 s: lines that are cut or stall; waits for the heartbeat',
+    quick: 'test/shared/delivery/ordered-log.test.ts',
+  },
+  'test/reliability/slow-disk.test.ts': {
+    why: '22 s: 200 ms for each sync',
+    quick: 'test/shared/sqlite/group-commit.test.ts',
+  },
+  'test/shared/keystore/interoperability.test.ts': {
+    why: '9 s: starts Java for each key store',
+    quick: 'test/shared/keystore/open.test.ts',
+  },
+};
+
+const named = process.argv.filter((argument) => argument.endsWith('.test.ts'));
+
+/** The slow files, except those that the command line names. */
+export const leftOut: string[] = Object.keys(SLOW_FILES).filter(
+  (file) => !named.some((name) => file.includes(name.replace(/^.*\/(?=test\/)/, ''))),
+);
+
+/**
+ * Every process and thread of a test runs the same code: compiled once, each starts in half the time or less
+ * (nodejs.org/api/module.html#module-compile-cache).
+ */
+export function shareCompiledCode(): void {
+  process.env['NODE_COMPILE_CACHE'] ??= resolve(import.meta.dirname, '../node_modules/.cache/compiled');
+}
