@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { VERSION } from '../shared/version.ts';
+import { COVERED_ELSEWHERE } from './covered.ts';
 import { SLOW_FILES } from './slow.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -87,6 +88,29 @@ const FENCES: Readonly<Record<string, RegExp>> = {
   'node:sqlite': /^shared\/sqlite\/|^central\/store\/sqlite\/|^agent\//,
   pg: /^central\/store\/postgres\//,
 };
+
+function ownTest(file: string): string {
+  return join('test', file.replace(/\.ts$/, '.test.ts'));
+}
+
+/** What a file loads: imports, threads, and programs that a test starts. */
+function loadedBy(file: string): string[] {
+  if (!existsSync(join(root, file))) return [];
+  const text = readFileSync(join(root, file), 'utf8');
+  const paths = [
+    ...Array.from(text.matchAll(IMPORT), ([, , fixed, lazy]) => fixed ?? lazy ?? ''),
+    ...Array.from(text.matchAll(/workerUrl\('([^']+)'/g), ([, thread = '']) => `${thread}.ts`),
+  ].filter((path) => path.startsWith('.'));
+  const programs = file.startsWith('test/') ? (text.match(/\b(?:central|agent)\/(?:main|cli)\.ts\b/g) ?? []) : [];
+  return [...paths.map((path) => relative(root, resolve(root, dirname(file), path))), ...programs];
+}
+
+/** All files that a test loads or starts. */
+function reachedBy(test: string): Set<string> {
+  const reached = new Set([test]);
+  for (const file of reached) for (const next of loadedBy(file)) reached.add(next);
+  return reached;
+}
 
 function partOf(file: string): string {
   return (file.split('/')[1] ?? '').replace(/\.ts$/, '');
@@ -225,5 +249,24 @@ describe('the layout', () => {
         !existsSync(join(root, file)) || !existsSync(join(root, quick)) || Object.hasOwn(SLOW_FILES, quick),
     );
     expect(wrong).toEqual([]);
+  });
+
+  it('tests every file of 40 lines or more under its own name, or lists in test/covered.ts which test reaches it', () => {
+    const listed = new Map(COVERED_ELSEWHERE.flatMap(({ by, files }) => files.map((file) => [file, by] as const)));
+    const needed = sources.filter((file) => {
+      const text = readFileSync(join(root, file), 'utf8');
+      return (
+        text.trimEnd().split('\n').length >= 40 && /^export (?:async )?(?:const|function|class|let|\{)/m.test(text)
+      );
+    });
+    const untested = needed.filter((file) => !existsSync(join(root, ownTest(file))) && !listed.has(file));
+    expect(untested, 'add a test of its name, or a line to test/covered.ts').toEqual([]);
+    const stale = [...listed.keys()].filter((file) => !needed.includes(file) || existsSync(join(root, ownTest(file))));
+    expect(stale, 'these moved, shrank or have a test of their own: correct their lines in test/covered.ts').toEqual(
+      [],
+    );
+    const reached = new Map([...new Set(listed.values())].map((test) => [test, reachedBy(test)]));
+    const unreached = [...listed].filter(([file, by]) => !reached.get(by)?.has(file));
+    expect(unreached, 'the test that test/covered.ts names does not import or start these').toEqual([]);
   });
 });
