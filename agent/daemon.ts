@@ -44,7 +44,7 @@ export interface ConnectionStatus {
   readonly central: {
     readonly name: string;
     readonly url: string;
-    readonly session: string;
+    readonly sessionId: string;
     readonly epoch: number;
   } | null;
 }
@@ -53,7 +53,7 @@ export class Daemon {
   readonly #ports: DaemonPorts;
   readonly #stopping = new AbortController();
   /** Random per start: two that alternate at Central are clones. */
-  readonly #boot = randomBytes(24).toString('base64url');
+  readonly #bootId = randomBytes(24).toString('base64url');
   #running: Promise<void> | undefined;
   #online: OnlineSession | undefined;
   /** Of the connection that is tried or stands. */
@@ -148,7 +148,7 @@ export class Daemon {
       next,
       name: this.#name,
       version: VERSION,
-      boot: this.#boot,
+      bootId: this.#bootId,
       proxied,
     }));
   }
@@ -177,9 +177,12 @@ export class Daemon {
     this.#set({
       state: 'online',
       reason: null,
-      central: { name: online.central, url, session: online.session, epoch: online.epoch },
+      central: { name: online.centralName, url, sessionId: online.sessionId, epoch: online.epoch },
     });
-    this.#ports.log.info({ central: online.central, url, session: online.session, epoch: online.epoch }, 'online');
+    this.#ports.log.info(
+      { central: online.centralName, url, session: online.sessionId, epoch: online.epoch },
+      'online',
+    );
   }
 
   #onState(state: LoopState): void {

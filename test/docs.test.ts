@@ -307,7 +307,7 @@ describe('PROTOCOL.md', () => {
       ([, shown]) => shown ?? '',
     );
     expect(signedHello).toBe(helloTranscript(challenge, hello));
-    expect(signedWelcome).toBe(welcomeTranscript(hello, challenge.central, welcome));
+    expect(signedWelcome).toBe(welcomeTranscript(hello, challenge.centralName, welcome));
     const [agentKey, centralKey] = [readPublicKey(hello.key), readPublicKey(signingKey ?? '')];
     if (agentKey === undefined || centralKey === undefined) throw new Error('a key of the examples cannot be read');
     expect(verifyTranscript(signedHello ?? '', hello.signature, agentKey)).toBe(true);

@@ -53,7 +53,7 @@ export interface DialPlan {
   readonly next?: { readonly key: AgentKey; readonly identity: Identity } | undefined;
   readonly name: string;
   readonly version: string;
-  readonly boot: string;
+  readonly bootId: string;
   /** TLS ends at a proxy before Central (central.websocket.proxied): the hello is not bound to it. */
   readonly proxied: boolean;
 }
@@ -69,9 +69,9 @@ export interface ConnectionPorts {
 }
 
 export interface OnlineSession {
-  readonly session: string;
+  readonly sessionId: string;
   readonly epoch: number;
-  readonly central: string;
+  readonly centralName: string;
   readonly target: Target;
   readonly heartbeatSeconds: number;
   /** What Central wants producers to hold to (parameter agents.maxMessageBytes). */
@@ -131,7 +131,7 @@ class Connection {
   #onlineAt = 0;
   /** Of one frame; Central's own limit from its welcome on. */
   #maxItems: number = LIMITS.windowItems;
-  #session = '';
+  #sessionId = '';
   /** Central's last word, which comes in the frame before the close. */
   #refusal: ConnectionEnd | undefined;
   #reconnectAfterMs = 0;
@@ -203,7 +203,7 @@ class Connection {
         return this.#onWelcome(frame);
       case 'refuse':
         this.#refusal = {
-          reason: agentFault('refused', { found: `${frame.text} (${frame.code})`, hint: frame.hint }),
+          reason: agentFault('refused', { found: `${frame.detail} (${frame.code})`, hint: frame.hint }),
           refusedWith: frame.code,
           terminal: false,
           retryAfterMs: (frame.retryAfterSeconds ?? 0) * 1000,
@@ -221,7 +221,7 @@ class Connection {
       case 'resume':
         return this.#sender?.setPaused(false);
       case 'renewed':
-      case 'renewal-refused':
+      case 'renew-refused':
       case 'renew-now':
         return this.#state === 'online' ? this.#ports.control.onFrame(frame) : this.#early(frame.type);
       case 'trust':
@@ -248,7 +248,7 @@ class Connection {
 
   #sendHello(challenge: Challenge, down: Position | null): void {
     if (this.#state !== 'proving') return;
-    const { key, identity, name, version, boot, target, proxied } = this.#plan;
+    const { key, identity, name, version, bootId, target, proxied } = this.#plan;
     let binding: string | null = null;
     if (target.secure && !proxied) {
       binding = (this.#carrier instanceof TLSSocket ? channelBinding(this.#carrier) : undefined) ?? null;
@@ -260,10 +260,10 @@ class Connection {
       name,
       key: key.publicKey,
       version,
-      boot,
+      bootId,
       challenge: challenge.nonce,
       nonce: randomBytes(24).toString('base64url'),
-      scheme: target.secure ? 'wss' : 'ws',
+      transport: target.secure ? 'wss' : 'ws',
       binding,
       release: null,
       capabilities: [...this.#ports.control.capabilities],
@@ -281,12 +281,12 @@ class Connection {
     const signingKey = readPublicKey(this.#plan.identity.signingKey);
     if (
       signingKey === undefined ||
-      !verifyTranscript(welcomeTranscript(hello, challenge.central, welcome), welcome.signature, signingKey)
+      !verifyTranscript(welcomeTranscript(hello, challenge.centralName, welcome), welcome.signature, signingKey)
     ) {
       return this.#end(refusal('unproven_central', {}));
     }
     this.#state = 'online';
-    this.#session = welcome.session;
+    this.#sessionId = welcome.sessionId;
     this.#onlineAt = performance.now();
     clearTimeout(this.#dialTimer);
     const frames = { send: (text: string): void => this.#send(text) };
@@ -313,9 +313,9 @@ class Connection {
       },
     );
     this.#ports.onOnline({
-      session: welcome.session,
+      sessionId: welcome.sessionId,
       epoch: welcome.epoch,
-      central: challenge.central,
+      centralName: challenge.centralName,
       target: this.#plan.target,
       heartbeatSeconds: welcome.heartbeatSeconds,
       maxMessageBytes: limits.maxMessageBytes,
@@ -334,7 +334,7 @@ class Connection {
     const signingKey = readPublicKey(this.#plan.identity.signingKey);
     const proven =
       signingKey !== undefined &&
-      verifyTranscript(trustTranscript(this.#session, frame.certificates), frame.signature, signingKey);
+      verifyTranscript(trustTranscript(this.#sessionId, frame.pem), frame.signature, signingKey);
     if (!proven) return this.#end(refusal('unproven_central', {}));
     this.#ports.control.onFrame(frame);
   }

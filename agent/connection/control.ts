@@ -4,7 +4,7 @@ import type {
   AgentControl,
   CentralControl,
   Renewed,
-  RenewalRefused,
+  RenewRefused,
   RenewNow,
   Trust,
 } from '../../shared/wire/messages.ts';
@@ -26,7 +26,7 @@ export interface ControlLine {
 export interface RenewalControl {
   /** Central has welcomed this agent, which came with `key`; `send` is good until `onOffline`. */
   onOnline(send: SendControl, key: AgentKey): void;
-  onFrame(frame: Renewed | RenewalRefused | RenewNow): void;
+  onFrame(frame: Renewed | RenewRefused | RenewNow): void;
   onOffline(): void;
 }
 

@@ -283,7 +283,7 @@ async function greet(target: Target, ca: readonly string[], line: LineOptions, n
   const challenge = await readChallenge(target, ca, line);
   const [ours, theirs] = [line.now(), new Date(challenge.time)];
   const apart = Math.abs(ours.getTime() - theirs.getTime());
-  notes.say(`Central "${challenge.central}" answers`);
+  notes.say(`Central "${challenge.centralName}" answers`);
   if (apart > SKEW_MS)
     notes.warn(
       `its clock shows ${theirs.toISOString()}, this machine's ${ours.toISOString()}: ${duration(apart)} apart`,

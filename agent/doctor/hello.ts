@@ -37,7 +37,7 @@ export async function authenticate(
   notes: Notes,
 ): Promise<void> {
   const { conf, identity } = patient;
-  if (challenge.central !== identity.central) notes.warn(`this agent enrolled with "${identity.central}"`);
+  if (challenge.centralName !== identity.central) notes.warn(`this agent enrolled with "${identity.central}"`);
   const answer = await askDaemon(conf.dataFolder);
   if (answer.kind === 'status') return believeDaemon(answer.status, notes);
   const { uid } = await stat(conf.dataFolder);
@@ -100,7 +100,7 @@ async function sayHello({ conf, identity, key, next, ca, line }: Patient, target
         next,
         name: agentName(conf, identity),
         version: VERSION,
-        boot: randomBytes(24).toString('base64url'),
+        bootId: randomBytes(24).toString('base64url'),
         proxied: conf.central.proxied,
       },
       async (plan) =>

@@ -189,7 +189,7 @@ function firstFrame(target: Target, ca: readonly string[], options: LineOptions)
           const frame = isBinary ? null : decodeFromCentral(data.toString('utf8'));
           if (frame?.type === 'challenge') resolve(frame);
           else if (frame?.type === 'refuse')
-            reject(agentFault('refused', { found: `${frame.text} (${frame.code})`, hint: frame.hint }));
+            reject(agentFault('refused', { found: `${frame.detail} (${frame.code})`, hint: frame.hint }));
           else
             reject(
               agentFault('no_central', {

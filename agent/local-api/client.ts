@@ -56,8 +56,8 @@ const STATUS = {
             { type: 'null' },
             {
               type: 'object',
-              required: ['name', 'url', 'session', 'epoch'],
-              properties: { name: text, url: text, session: textOrNull, epoch: number },
+              required: ['name', 'url', 'sessionId', 'epoch'],
+              properties: { name: text, url: text, sessionId: textOrNull, epoch: number },
             },
           ],
         },

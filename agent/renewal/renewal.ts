@@ -11,7 +11,7 @@ import { createHash, type X509Certificate } from 'node:crypto';
 import { certificatesInPem, firstInPem } from '../../shared/x509/certificates.ts';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
-import type { Renewed, RenewalRefused, RenewNow } from '../../shared/wire/messages.ts';
+import type { Renewed, RenewRefused, RenewNow } from '../../shared/wire/messages.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
 import type { RenewalControl, SendControl } from '../connection/control.ts';
 import { agentFault } from '../errors.ts';
@@ -99,12 +99,12 @@ export class Renewal implements RenewalControl {
     });
   }
 
-  onFrame(frame: Renewed | RenewalRefused | RenewNow): void {
+  onFrame(frame: Renewed | RenewRefused | RenewNow): void {
     switch (frame.type) {
       case 'renewed':
-        return this.#do(async (credentials) => await this.#take(credentials, frame.certificate));
-      case 'renewal-refused':
-        return this.#failed(frame.code, `Central refused to renew the certificate: ${frame.text} ${frame.hint}`);
+        return this.#do(async (credentials) => await this.#take(credentials, frame.pem));
+      case 'renew-refused':
+        return this.#failed(frame.code, `Central refused to renew the certificate: ${frame.detail} ${frame.hint}`);
       case 'renew-now':
         this.#wantedAt = Math.min(
           this.#wantedAt,
@@ -173,12 +173,12 @@ export class Renewal implements RenewalControl {
     const csr = makeRenewalRequest(asked, identity.name);
     if (this.#send === undefined) return;
     this.#asked = asked;
-    const certificate = thumbprintOf(identity.certificate);
+    const thumbprint = thumbprintOf(identity.certificate);
     this.#send({
       type: 'renew',
       csr: csr.pem,
-      certificate,
-      signature: signTranscript(renewTranscript(csr.der, certificate), key.privateKey),
+      thumbprint,
+      signature: signTranscript(renewTranscript(csr.der, thumbprint), key.privateKey),
     });
     this.#wait(ANSWER_MS, () =>
       this.#failed('no_answer', 'Central does not answer the request for another certificate.'),
@@ -197,7 +197,7 @@ export class Renewal implements RenewalControl {
     this.#asked = undefined;
     this.#wantedAt = Number.POSITIVE_INFINITY;
     [this.#failures, this.#notBefore, this.#lastCode] = [0, 0, ''];
-    this.#send?.({ type: 'installed', certificate: thumbprintOf(pem) });
+    this.#send?.({ type: 'renew-installed', thumbprint: thumbprintOf(pem) });
     log.info(
       { until: certificate.validToDate.toISOString(), key: fresh ? 'fresh' : 'the same' },
       'certificate renewed',

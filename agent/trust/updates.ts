@@ -24,8 +24,8 @@ export interface TrustUpdatesOptions {
   readonly now: () => number;
 }
 
-/** The protocol's bound on a text. */
-const MAX_TEXT_LENGTH = 1024;
+/** The protocol's bound on detail and hint. */
+const bounded = (text: string): string => text.slice(0, 1024);
 
 interface Line {
   readonly send: SendControl;
@@ -62,7 +62,7 @@ export function createTrustUpdates(options: TrustUpdatesOptions): TrustControl {
       // The same at each welcome is no news.
       if (code !== lastCode) options.log.warn({ code }, `The truststore does not follow Central: ${message} ${hint}`);
       lastCode = code;
-      return { type: 'trust-refused', code, text: message.slice(0, MAX_TEXT_LENGTH) };
+      return { type: 'trust-refused', code, detail: bounded(message), hint: bounded(hint) };
     }
   }
 
@@ -85,7 +85,7 @@ export function createTrustUpdates(options: TrustUpdatesOptions): TrustControl {
 async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlLine | undefined): Promise<string[]> {
   const { updateTrusted, fingerprintOf } = await import('../../shared/truststore/update.ts');
   const { dataFolder, log } = options;
-  const named = certificatesOf(frame.certificates);
+  const named = certificatesOf(frame.pem);
   const names = named.map((der) => fingerprintOf(der));
   const { central, truststore } = await options.conf();
   const { path: file, password } = truststore;

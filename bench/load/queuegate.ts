@@ -158,7 +158,7 @@ export class QueuegateLoad implements LoadDriver {
         identity: seed.identity,
         name: seed.identity.name,
         version: 'bench',
-        boot: randomBytes(24).toString('base64url'),
+        bootId: randomBytes(24).toString('base64url'),
         proxied: false,
       },
       online: false,

@@ -2,7 +2,7 @@
 // it finds when one certificate is renewed twice. When an agent asks by itself is the agent's (agent/renewal/renewal.ts); what is kept is
 // the store's.
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
-import type { Installed, Renew } from '../../shared/wire/messages.ts';
+import type { Renew, RenewInstalled } from '../../shared/wire/messages.ts';
 import { readPublicKey, renewTranscript, verifyTranscript } from '../../shared/wire/proof.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Authority } from '../pki/authority/authority.ts';
@@ -67,8 +67,8 @@ export class Renewals implements RenewalFrames {
     if (certificate?.issuer !== this.#options.authority.current().id) this.askToRenew(session);
   }
 
-  onFrame(session: Session, frame: Renew | Installed): void {
-    if (frame.type === 'installed') return this.#installed(session, frame);
+  onFrame(session: Session, frame: Renew | RenewInstalled): void {
+    if (frame.type === 'renew-installed') return this.#installed(session, frame);
     if (this.#busy.has(session)) return;
     this.#busy.add(session);
     this.#renew(session, frame)
@@ -82,7 +82,7 @@ export class Renewals implements RenewalFrames {
     session.sendControl({ type: 'renew-now', spreadSeconds: Math.ceil(this.#options.online() / RENEWALS_PER_SECOND) });
   }
 
-  async #renew(session: Session, { csr: pem, certificate: renews, signature }: Renew): Promise<void> {
+  async #renew(session: Session, { csr: pem, thumbprint: renews, signature }: Renew): Promise<void> {
     const { authority, agents, certificates, now, log } = this.#options;
     const { agentId, address, epoch } = session.facts;
     if (!this.#options.rate.take(agentId))
@@ -123,7 +123,7 @@ export class Renewals implements RenewalFrames {
     if (isDue && renewal.outcome === 'issued') this.#options.rate.giveBack(agentId);
     this.#count(renewal.outcome);
     log.info({ agent: agentId, certificate: renews, outcome: renewal.outcome, address }, 'certificate renewed');
-    session.sendControl({ type: 'renewed', certificate: renewal.chain });
+    session.sendControl({ type: 'renewed', pem: renewal.chain });
   }
 
   /** The certificate on record nears its end, or another authority signs now. Both are over with the next one, which needs no other bound. */
@@ -164,17 +164,17 @@ export class Renewals implements RenewalFrames {
       'a renewal was refused',
     );
     session.sendControl({
-      type: 'renewal-refused',
+      type: 'renew-refused',
       code: fault.code,
-      text: fault.message.slice(0, 1024),
+      detail: fault.message.slice(0, 1024),
       hint: fault.hint.slice(0, 1024),
     });
   }
 
-  #installed(session: Session, { certificate }: Installed): void {
+  #installed(session: Session, { thumbprint }: RenewInstalled): void {
     const { certificates, log, now } = this.#options;
     certificates
-      .recordInstalled(session.facts.agentId, certificate, now())
+      .recordInstalled(session.facts.agentId, thumbprint, now())
       .catch((error: unknown) =>
         log.warn({ agent: session.facts.agentId, error: textOf(error) }, 'not noted that a certificate is installed'),
       );

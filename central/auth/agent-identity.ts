@@ -28,8 +28,8 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
   if (key === undefined) throw refusal('bad_signature', {});
   if (hello.challenge !== challenge.nonce) throw refusal('replayed_hello', {});
   if (!verifyTranscript(helloTranscript(challenge, hello), hello.signature, key)) throw refusal('bad_signature', {});
-  if (hello.scheme !== seen.origin.scheme)
-    throw refusal('wrong_scheme', { found: hello.scheme, expected: seen.origin.scheme });
+  if (hello.transport !== seen.origin.scheme)
+    throw refusal('wrong_transport', { found: hello.transport, expected: seen.origin.scheme });
   if (hello.binding === null) {
     if (seen.listener === 'secure' && !seen.origin.proxied)
       throw refusal('binding_required', { address: seen.origin.address });

@@ -19,18 +19,18 @@ export class CloneWatch {
   readonly #agents = new Map<string, History>();
 
   /** Notes a proven hello; true when this agent's boots alternate too often. */
-  sawBoot(agentId: string, boot: string, now: number): boolean {
+  sawBoot(agentId: string, bootId: string, now: number): boolean {
     const history = this.#agents.get(agentId);
     if (history === undefined) {
-      this.#agents.set(agentId, { current: boot, seen: new Map([[boot, now]]), turns: [] });
+      this.#agents.set(agentId, { current: bootId, seen: new Map([[bootId, now]]), turns: [] });
       return false;
     }
     for (const [known, at] of history.seen)
       if (now - at > CLONE_PERIOD_MS && known !== history.current) history.seen.delete(known);
     history.turns = history.turns.filter((at) => now - at <= CLONE_PERIOD_MS);
-    if (boot !== history.current && history.seen.has(boot)) history.turns.push(now);
-    history.current = boot;
-    history.seen.set(boot, now);
+    if (bootId !== history.current && history.seen.has(bootId)) history.turns.push(now);
+    history.current = bootId;
+    history.seen.set(bootId, now);
     if (history.turns.length <= CLONE_TURNS) return false;
     this.#agents.delete(agentId);
     return true;

@@ -3,7 +3,7 @@
 import type {
   AgentControl,
   CentralControl,
-  Installed,
+  RenewInstalled,
   Renew,
   Trusted,
   TrustRefused,
@@ -15,7 +15,7 @@ import type { ControlPort } from './sessions.ts';
 export interface RenewalFrames {
   /** The session stands. */
   onOpened(session: Session): void;
-  onFrame(session: Session, frame: Renew | Installed): void;
+  onFrame(session: Session, frame: Renew | RenewInstalled): void;
 }
 
 export interface TrustFrames {
@@ -36,7 +36,7 @@ export class ControlLedger {
   sent({ type }: CentralControl): void {
     if (type === 'trust') this.#trust += 1;
     if (type === 'renewed') this.#renewed += 1;
-    if (type === 'renewed' || type === 'renewal-refused') this.#renewing = false;
+    if (type === 'renewed' || type === 'renew-refused') this.#renewing = false;
   }
 
   /** Notes a frame of the agent. What is wrong with it, when it may not come now. */
@@ -47,8 +47,8 @@ export class ControlLedger {
         if (this.#trust === 0) return `${type} without a trust frame before it`;
         this.#trust -= 1;
         return undefined;
-      case 'installed':
-        if (this.#renewed === 0) return 'installed without a renewed frame before it';
+      case 'renew-installed':
+        if (this.#renewed === 0) return 'renew-installed without a renewed frame before it';
         this.#renewed -= 1;
         return undefined;
       case 'renew':
@@ -74,7 +74,7 @@ export function createControl({
     onFrame(session, frame: AgentControl): void {
       switch (frame.type) {
         case 'renew':
-        case 'installed':
+        case 'renew-installed':
           return renewal.onFrame(session, frame);
         case 'trusted':
         case 'trust-refused':

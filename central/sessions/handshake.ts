@@ -59,7 +59,7 @@ const RECORDED = new Set([
   'agent_key_mismatch',
   'bad_signature',
   'replayed_hello',
-  'wrong_scheme',
+  'wrong_transport',
   'binding_required',
   'binding_mismatch',
   'certificate_required',
@@ -115,7 +115,7 @@ export class Handshake {
     const challenge: Challenge = {
       type: 'challenge',
       nonce: randomBytes(24).toString('base64url'),
-      central: this.#options.central,
+      centralName: this.#options.central,
       time: new Date(this.#options.now()).toISOString(),
     };
     webSocket.send(listener === 'plain' ? withChecksum(encode(challenge)) : encode(challenge));
@@ -256,7 +256,7 @@ export class Handshake {
       encode({
         type: 'refuse',
         code: reason.code,
-        text: reason.message.slice(0, 1024),
+        detail: reason.message.slice(0, 1024),
         hint: reason.hint.slice(0, 1024),
         retryAfterSeconds,
       }),

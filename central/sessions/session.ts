@@ -29,9 +29,9 @@ import { TokenBucket } from './limits/token-bucket.ts';
 export interface SessionFacts {
   readonly agentId: string;
   readonly agentName: string;
-  readonly session: string;
+  readonly sessionId: string;
   readonly epoch: number;
-  readonly boot: string;
+  readonly bootId: string;
   readonly version: string;
   readonly transport: 'ws' | 'wss';
   readonly listener: 'plain' | 'secure';
@@ -185,7 +185,7 @@ export class Session {
     this.#sendFrame({
       type: 'refuse',
       code: coded.code,
-      text: coded.message.slice(0, 1024),
+      detail: coded.message.slice(0, 1024),
       hint: coded.hint.slice(0, 1024),
       retryAfterSeconds: how.retryAfterSeconds ?? null,
     });
@@ -204,7 +204,7 @@ export class Session {
     const reason = error instanceof Error ? error : new Error(String(error));
     if (this.#state === 'open')
       this.#options.log.warn(
-        { agent: this.facts.agentId, session: this.facts.session, error: textOf(error) },
+        { agent: this.facts.agentId, session: this.facts.sessionId, error: textOf(error) },
         'session failed',
       );
     this.end(reason);
@@ -262,7 +262,7 @@ export class Session {
       case 'resume':
         return this.#sender.setPaused(false);
       case 'renew':
-      case 'installed':
+      case 'renew-installed':
       case 'trusted':
       case 'trust-refused':
         return this.#onControl(frame);

@@ -143,7 +143,8 @@ export class Sessions {
     const grant = await this.#claim(proven, session);
     if (grant.promoted) this.#options.onPromoted(agent.id);
     const revoked = this.#revoked.get(agent.id);
-    if (revoked !== undefined && grant.epoch < revoked.epoch) throw refusal('agent_revoked', { reason: revoked.reason });
+    if (revoked !== undefined && grant.epoch < revoked.epoch)
+      throw refusal('agent_revoked', { reason: revoked.reason });
     this.#revoked.delete(agent.id);
     const older = this.#byAgent.get(agent.id);
     if (older !== undefined && older.facts.epoch > grant.epoch) throw refusal('superseded', {});
@@ -163,9 +164,9 @@ export class Sessions {
     const facts: SessionFacts = {
       agentId: agent.id,
       agentName: hello.name,
-      session,
+      sessionId: session,
       epoch: grant.epoch,
-      boot: hello.boot,
+      bootId: hello.bootId,
       version: hello.version,
       transport: origin.scheme,
       listener,
@@ -179,7 +180,7 @@ export class Sessions {
     const log = this.#options.log;
     const welcome: Omit<Welcome, 'signature'> = {
       type: 'welcome',
-      session,
+      sessionId: session,
       epoch: grant.epoch,
       heartbeatSeconds,
       limits,
@@ -296,7 +297,7 @@ export class Sessions {
         keyThumbprint: proven.keyThumbprint,
         name: hello.name,
         session,
-        boot: hello.boot,
+        bootId: hello.bootId,
         version: hello.version,
         transport: origin.scheme,
         address: origin.address,
@@ -322,7 +323,7 @@ export class Sessions {
     if (agent.quarantinedUntil !== null && agent.quarantinedUntil > now) {
       throw refusal('quarantined', { seconds: Math.ceil((agent.quarantinedUntil - now) / 1000) });
     }
-    if (!this.#clones.sawBoot(agent.id, hello.boot, now)) return;
+    if (!this.#clones.sawBoot(agent.id, hello.bootId, now)) return;
     const seconds = QUARANTINE_MS / 1000;
     await this.#options.store.agents.quarantine(
       agent.id,
@@ -331,7 +332,7 @@ export class Sessions {
       'two running copies with one key take the session from each other',
     );
     this.#record('clone', proven, {
-      boots: [hello.boot, this.#byAgent.get(agent.id)?.facts.boot ?? null],
+      boots: [hello.bootId, this.#byAgent.get(agent.id)?.facts.bootId ?? null],
       otherAddress: this.#byAgent.get(agent.id)?.facts.address ?? null,
     });
     this.#byAgent.get(agent.id)?.end(refusal('quarantined', { seconds }), { retryAfterSeconds: seconds });
@@ -351,7 +352,7 @@ export class Sessions {
   #onEnd(session: Session, reason: string): void {
     const { agentId, epoch } = session.facts;
     if (this.#byAgent.get(agentId) === session) this.#byAgent.delete(agentId);
-    this.#options.log.info({ agent: agentId, session: session.facts.session, reason }, 'agent offline');
+    this.#options.log.info({ agent: agentId, session: session.facts.sessionId, reason }, 'agent offline');
     this.#options.onClosed(session.facts, reason);
     this.#options.store.agents
       .endSession({ agentId, epoch, now: this.#options.now(), reason })

@@ -45,7 +45,7 @@ export interface AgentRecord {
 
 export interface SessionRecord {
   readonly session: string;
-  readonly boot: string;
+  readonly bootId: string;
   readonly version: string;
   readonly transport: 'ws' | 'wss';
   readonly address: string;
@@ -70,7 +70,7 @@ export interface SessionClaim {
   readonly keyThumbprint: string;
   readonly name: string;
   readonly session: string;
-  readonly boot: string;
+  readonly bootId: string;
   readonly version: string;
   readonly transport: 'ws' | 'wss';
   readonly address: string;

@@ -16,14 +16,14 @@
 //     | <------------------------- drain ---- |   come back elsewhere or later, spread over a time
 //     |   control, beside the messages and never behind them; what is missing is repaired by the next welcome:
 //     | ---- renew -------------------------> |   a request for the next key, signed by the current one too
-//     | <--------------- renewed / refused -- |   the certificate; kept by the agent before it says
-//     | ---- installed ---------------------> |   that it has it
+//     | <-------- renewed / renew-refused --- |   the certificate; the agent writes it to its disk
+//     | ---- renew-installed ---------------> |   and confirms it
 //     | <------------------------ renew-now - |   renew within a time (a new authority signs)
-//     | <------------------------- trust ---- |   what Central is to be trusted by
-//     | ---- trusted / trust-refused -------> |   what the agent's truststore holds of it now
-//     |   an answer needs its question: at most one trusted or trust-refused for each trust, one installed for each renewed, and one
-//     |   renew at a time; else it is a bad_frame. Whatever has no window is bounded by a rate (control_rate)
-//     |      WebSocket pings both ways; whoever hears nothing for two and a half periods ends the connection
+//     | <------------------------- trust ---- |   the certificates to trust Central by
+//     | ---- trusted / trust-refused -------> |   which of them the agent's truststore holds now
+//     |   An answer needs its question: at most one trusted or trust-refused for each trust, one renew-installed for each
+//     |   renewed, and one renew at a time; otherwise it is a bad_frame. What has no window is bounded by a rate (control_rate).
+//     |      WebSocket pings both ways; a side that hears nothing for two and a half periods ends the connection
 //
 // On ws each frame of a session ends with a checksum of its bytes (checksum.ts): messages without one, and any frame with a wrong
 // one, end the session. On wss none is sent; one that comes is validated.
@@ -86,11 +86,11 @@ const range = { type: 'object', required: ['from', 'through'], properties: { fro
 
 export const CHALLENGE = {
   type: 'object',
-  required: ['type', 'nonce', 'central', 'time'],
+  required: ['type', 'nonce', 'centralName', 'time'],
   properties: {
     type: { const: 'challenge' },
     nonce,
-    central: id,
+    centralName: id,
     time: { type: 'string', minLength: 20, maxLength: 40 },
   },
 } as const;
@@ -103,10 +103,10 @@ export const HELLO = {
     'name',
     'key',
     'version',
-    'boot',
+    'bootId',
     'challenge',
     'nonce',
-    'scheme',
+    'transport',
     'binding',
     'release',
     'capabilities',
@@ -126,12 +126,12 @@ export const HELLO = {
     key: base64,
     version: { type: 'string', minLength: 1, maxLength: 64 },
     /** Random per start of the daemon: two that alternate are clones. */
-    boot: nonce,
+    bootId: nonce,
     /** The nonce of the challenge that this hello answers. */
     challenge: nonce,
     nonce,
     /** The connection as the agent sees it. */
-    scheme: { enum: ['ws', 'wss'] },
+    transport: { enum: ['ws', 'wss'] },
     /** RFC 9266 exporter value (base64url), null on ws and behind a proxy. */
     binding: { anyOf: [{ type: 'null' }, base64] },
     release: { anyOf: [{ type: 'null' }, id] },
@@ -143,10 +143,10 @@ export const HELLO = {
 
 export const WELCOME = {
   type: 'object',
-  required: ['type', 'session', 'epoch', 'heartbeatSeconds', 'limits', 'logs', 'signature'],
+  required: ['type', 'sessionId', 'epoch', 'heartbeatSeconds', 'limits', 'logs', 'signature'],
   properties: {
     type: { const: 'welcome' },
-    session: id,
+    sessionId: id,
     epoch: number,
     heartbeatSeconds: { type: 'integer', minimum: 1, maximum: 3600 },
     limits: {
@@ -166,11 +166,11 @@ export const WELCOME = {
 
 export const REFUSE = {
   type: 'object',
-  required: ['type', 'code', 'text', 'hint', 'retryAfterSeconds'],
+  required: ['type', 'code', 'detail', 'hint', 'retryAfterSeconds'],
   properties: {
     type: { const: 'refuse' },
     code: { type: 'string', minLength: 1, maxLength: 64 },
-    text: line,
+    detail: line,
     hint: line,
     retryAfterSeconds: { anyOf: [{ type: 'null' }, seconds] },
   },
@@ -220,13 +220,13 @@ const code = { type: 'string', minLength: 1, maxLength: 64 } as const;
 /** Asks for a certificate in place of one that the agent has. */
 export const RENEW = {
   type: 'object',
-  required: ['type', 'csr', 'certificate', 'signature'],
+  required: ['type', 'csr', 'thumbprint', 'signature'],
   properties: {
     type: { const: 'renew' },
     /** PKCS#10, PEM, made by the next key, which may be the current one. */
     csr: { type: 'string', minLength: 64, maxLength: 8192 },
     /** SHA-256 of the certificate that is renewed. */
-    certificate: thumbprint,
+    thumbprint,
     /** By the current key, over `renewTranscript` (proof.ts). */
     signature: base64,
   },
@@ -235,19 +235,19 @@ export const RENEW = {
 /** The certificate and what stands between it and the root, PEM. */
 export const RENEWED = {
   type: 'object',
-  required: ['type', 'certificate'],
-  properties: { type: { const: 'renewed' }, certificate: pem },
+  required: ['type', 'pem'],
+  properties: { type: { const: 'renewed' }, pem },
 } as const;
-export const RENEWAL_REFUSED = {
+export const RENEW_REFUSED = {
   type: 'object',
-  required: ['type', 'code', 'text', 'hint'],
-  properties: { type: { const: 'renewal-refused' }, code, text: line, hint: line },
+  required: ['type', 'code', 'detail', 'hint'],
+  properties: { type: { const: 'renew-refused' }, code, detail: line, hint: line },
 } as const;
 /** The renewed certificate is on the agent's disk. */
-export const INSTALLED = {
+export const RENEW_INSTALLED = {
   type: 'object',
-  required: ['type', 'certificate'],
-  properties: { type: { const: 'installed' }, certificate: thumbprint },
+  required: ['type', 'thumbprint'],
+  properties: { type: { const: 'renew-installed' }, thumbprint },
 } as const;
 export const RENEW_NOW = {
   type: 'object',
@@ -261,8 +261,8 @@ export const RENEW_NOW = {
  */
 export const TRUST = {
   type: 'object',
-  required: ['type', 'certificates', 'signature'],
-  properties: { type: { const: 'trust' }, certificates: pem, signature: base64 },
+  required: ['type', 'pem', 'signature'],
+  properties: { type: { const: 'trust' }, pem, signature: base64 },
 } as const;
 /** Of what Central gave, this is in the agent's truststore now. */
 export const TRUSTED = {
@@ -273,8 +273,8 @@ export const TRUSTED = {
 /** The truststore stays as it was. */
 export const TRUST_REFUSED = {
   type: 'object',
-  required: ['type', 'code', 'text'],
-  properties: { type: { const: 'trust-refused' }, code, text: line },
+  required: ['type', 'code', 'detail', 'hint'],
+  properties: { type: { const: 'trust-refused' }, code, detail: line, hint: line },
 } as const;
 
 /** What an agent may send, by type. */
@@ -286,7 +286,7 @@ export const FROM_AGENT = {
   pause: PAUSE,
   resume: RESUME,
   renew: RENEW,
-  installed: INSTALLED,
+  'renew-installed': RENEW_INSTALLED,
   trusted: TRUSTED,
   'trust-refused': TRUST_REFUSED,
 } as const satisfies Record<string, JsonSchema>;
@@ -302,7 +302,7 @@ export const FROM_CENTRAL = {
   pause: PAUSE,
   resume: RESUME,
   renewed: RENEWED,
-  'renewal-refused': RENEWAL_REFUSED,
+  'renew-refused': RENEW_REFUSED,
   'renew-now': RENEW_NOW,
   trust: TRUST,
 } as const satisfies Record<string, JsonSchema>;
@@ -324,16 +324,16 @@ export type SessionLimits = Welcome['limits'];
 
 export type Renew = Static<typeof RENEW>;
 export type Renewed = Static<typeof RENEWED>;
-export type RenewalRefused = Static<typeof RENEWAL_REFUSED>;
-export type Installed = Static<typeof INSTALLED>;
+export type RenewRefused = Static<typeof RENEW_REFUSED>;
+export type RenewInstalled = Static<typeof RENEW_INSTALLED>;
 export type RenewNow = Static<typeof RENEW_NOW>;
 export type Trust = Static<typeof TRUST>;
 export type Trusted = Static<typeof TRUSTED>;
 export type TrustRefused = Static<typeof TRUST_REFUSED>;
 
 /** Frames beside the messages, about the agent's certificate and what it trusts. */
-export type AgentControl = Renew | Installed | Trusted | TrustRefused;
-export type CentralControl = Renewed | RenewalRefused | RenewNow | Trust;
+export type AgentControl = Renew | RenewInstalled | Trusted | TrustRefused;
+export type CentralControl = Renewed | RenewRefused | RenewNow | Trust;
 
 export type AgentFrame = Hello | Begin | Messages | Ack | Pause | Resume | AgentControl;
 export type CentralFrame =

@@ -20,18 +20,18 @@ function positionText(position: Position | null): string {
 }
 
 /** What an agent signs: the protocol, both nonces, Central's name, itself, and the connection as it sees it. */
-export function helloTranscript(challenge: Pick<Challenge, 'nonce' | 'central'>, hello: Unsigned<Hello>): string {
+export function helloTranscript(challenge: Pick<Challenge, 'nonce' | 'centralName'>, hello: Unsigned<Hello>): string {
   return JSON.stringify([
     `${SUBPROTOCOL} hello`,
     challenge.nonce,
-    challenge.central,
+    challenge.centralName,
     hello.nonce,
     hello.id,
     hello.name,
     hello.key,
     hello.version,
-    hello.boot,
-    hello.scheme,
+    hello.bootId,
+    hello.transport,
     hello.binding ?? '',
     hello.release ?? '',
     JSON.stringify(hello.capabilities),
@@ -41,17 +41,17 @@ export function helloTranscript(challenge: Pick<Challenge, 'nonce' | 'central'>,
 
 /** What Central signs: the agent's nonce shows that it is an answer to this hello and no recording. */
 export function welcomeTranscript(
-  hello: Pick<Hello, 'nonce' | 'id' | 'boot'>,
-  central: string,
+  hello: Pick<Hello, 'nonce' | 'id' | 'bootId'>,
+  centralName: string,
   welcome: Unsigned<Welcome>,
 ): string {
   return JSON.stringify([
     `${SUBPROTOCOL} welcome`,
     hello.nonce,
     hello.id,
-    hello.boot,
-    central,
-    welcome.session,
+    hello.bootId,
+    centralName,
+    welcome.sessionId,
     String(welcome.epoch),
     String(welcome.heartbeatSeconds),
     JSON.stringify([
@@ -65,13 +65,13 @@ export function welcomeTranscript(
 }
 
 /** What an agent signs with its current key when it asks for another certificate; `csrDer` is the request as bytes. */
-export function renewTranscript(csrDer: Uint8Array, certificate: string): string {
-  return JSON.stringify([`${SUBPROTOCOL} renew`, Buffer.from(csrDer).toString('base64'), certificate]);
+export function renewTranscript(csrDer: Uint8Array, thumbprint: string): string {
+  return JSON.stringify([`${SUBPROTOCOL} renew`, Buffer.from(csrDer).toString('base64'), thumbprint]);
 }
 
 /** What Central signs when it says what it is to be trusted by: the session of the welcome, so that no recording of another one counts. */
-export function trustTranscript(session: string, certificates: string): string {
-  return JSON.stringify([`${SUBPROTOCOL} trust`, session, certificates]);
+export function trustTranscript(sessionId: string, pem: string): string {
+  return JSON.stringify([`${SUBPROTOCOL} trust`, sessionId, pem]);
 }
 
 /** Signs a transcript; base64 of the DER signature (RFC 3279 section 2.2.3). */

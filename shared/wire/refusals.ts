@@ -24,7 +24,7 @@ export const REFUSALS = {
     text: 'The hello answers another challenge than the one of this connection.',
     hint: 'Somebody replays recorded traffic, or a proxy mixes connections: look at what stands between the agent and Central.',
   },
-  wrong_scheme: {
+  wrong_transport: {
     close: 4404,
     text: 'The hello was made for {found}, this listener speaks {expected}.',
     hint: 'Something between agent and Central ends TLS. If that is meant to be, set central.websocket.proxied=true in agent.local.conf and name the proxy in the parameter websocket.trustedProxies.',

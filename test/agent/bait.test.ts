@@ -76,7 +76,7 @@ test('no renewed certificate of Central costs more CPU than its length', async (
       await renewal.alone(async () => undefined);
       expect(asked).toBe(1);
       await cost.check(bait, async () => {
-        renewal.onFrame({ type: 'renewed', certificate: textOf(maxLength) });
+        renewal.onFrame({ type: 'renewed', pem: textOf(maxLength) });
         await renewal.alone(async () => undefined);
       });
     }
@@ -100,12 +100,12 @@ test('nothing that Central names to be trusted costs more CPU than its length', 
   });
   const answered: (() => void)[] = [];
   control.onOnline(() => answered.shift()?.(), { key, shown: () => [], shownNow: async () => [] });
-  for (const { place, maxLength } of stringPlaces(TRUST).filter(({ place: at }) => at === '/certificates')) {
+  for (const { place, maxLength } of stringPlaces(TRUST).filter(({ place: at }) => at === '/pem')) {
     for (const [bait, textOf] of Object.entries(BAITS)) {
       await cost.check(`${place}, ${bait}`, async () => {
         const { promise, resolve } = Promise.withResolvers<void>();
         answered.push(resolve);
-        control.onFrame({ type: 'trust', certificates: textOf(maxLength), signature: 'AAAA' });
+        control.onFrame({ type: 'trust', pem: textOf(maxLength), signature: 'AAAA' });
         await promise;
       });
       await cost.check(`roots of an enrollment, ${bait}`, () =>

@@ -79,8 +79,8 @@ describe('refused with a terminal code', () => {
   it('a hello made for ws on the secure port', async () => {
     const agent = await enrolled();
     expect(
-      await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { scheme: 'ws', binding: null } }),
-    ).toEqual({ code: 'wrong_scheme', close: 4404 });
+      await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { transport: 'ws', binding: null } }),
+    ).toEqual({ code: 'wrong_transport', close: 4404 });
   });
 
   it('a hello without channel binding on the secure port', async () => {
@@ -165,12 +165,12 @@ describe('two connections of one key', () => {
     const agent = await enrolled();
     const boots = [newKey().thumbprint.slice(0, 32), newKey().thumbprint.slice(0, 32)];
     for (let i = 0; i < CLONE_TURNS + 2; i += 1)
-      await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, boot: boots[i % 2] ?? '' });
+      await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, bootId: boots[i % 2] ?? '' });
     const standing = await RawAgent.plain(cleanup, central);
-    const refused = await standing.refused({ ...agent, boot: boots[(CLONE_TURNS + 2) % 2] ?? '' });
+    const refused = await standing.refused({ ...agent, bootId: boots[(CLONE_TURNS + 2) % 2] ?? '' });
     expect(refused).toEqual({ code: 'quarantined', close: 4502 });
     expect((await standing.frame('refuse'))['retryAfterSeconds']).toBe(600);
-    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, boot: boots[0] ?? '' })).toEqual({
+    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, bootId: boots[0] ?? '' })).toEqual({
       code: 'quarantined',
       close: 4502,
     });
@@ -180,9 +180,9 @@ describe('two connections of one key', () => {
 
   it('one boot on a flapping line never does', async () => {
     const agent = await enrolled();
-    const boot = newKey().thumbprint.slice(0, 32);
+    const bootId = newKey().thumbprint.slice(0, 32);
     for (let i = 0; i < 3 * CLONE_TURNS; i += 1)
-      await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, boot });
+      await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, bootId });
     expect((await central.agent(agent.name))?.['state']).toBe('Online');
   });
 });

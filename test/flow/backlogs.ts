@@ -48,7 +48,7 @@ export async function enrollMany(central: CentralProcess, count: number): Promis
           id: await enrollKey(central, key, `load-${i}`),
           key,
           name: `load-${i}`,
-          boot: randomBytes(24).toString('base64url'),
+          bootId: randomBytes(24).toString('base64url'),
         });
       }
     }),

@@ -25,7 +25,7 @@ async function enrolled(): Promise<HelloOrder & { key: RawKey }> {
   const key = newKey();
   count += 1;
   const name = `hostile-${count}`;
-  return { key, name, id: await enrollKey(central, key, name), boot: randomBytes(24).toString('base64url') };
+  return { key, name, id: await enrollKey(central, key, name), bootId: randomBytes(24).toString('base64url') };
 }
 
 async function online(order: HelloOrder, capabilities: readonly string[] = []): Promise<RawAgent> {
@@ -37,7 +37,7 @@ async function online(order: HelloOrder, capabilities: readonly string[] = []): 
 async function ended(agent: RawAgent): Promise<{ code: unknown; text: string; close: number }> {
   const { code: close } = await agent.close();
   const refuse = agent.frames.find(({ type }) => type === 'refuse');
-  return { code: refuse?.['code'], text: String(refuse?.['text']), close };
+  return { code: refuse?.['code'], text: String(refuse?.['detail']), close };
 }
 
 async function renewal(key: RawKey, next: RawKey, certificate: string): Promise<object> {
@@ -48,7 +48,7 @@ async function renewal(key: RawKey, next: RawKey, certificate: string): Promise<
   return {
     type: 'renew',
     csr: csr.pem,
-    certificate,
+    thumbprint: certificate,
     signature: signTranscript(renewTranscript(csr.der, certificate), key.privateKey),
   };
 }
@@ -77,8 +77,8 @@ const thumbprint = '0'.repeat(64);
 describe('a frame beside the messages that may not come now', () => {
   it.each([
     { type: 'trusted', thumbprints: [] },
-    { type: 'trust-refused', code: 'x', text: 'x' },
-    { type: 'installed', certificate: thumbprint },
+    { type: 'trust-refused', code: 'x', detail: 'x', hint: 'x' },
+    { type: 'renew-installed', thumbprint },
   ])('an unsolicited $type ends the session, which says so', async (frame) => {
     const agent = await online(await enrolled());
     agent.send(frame);
@@ -192,10 +192,10 @@ describe('a renewal of a certificate that the agent does not have', () => {
     for (let i = 0; i < RENEWAL_BURST + 5; i += 1) {
       agent.send(await renewal(order.key, newKey(), randomBytes(32).toString('hex')));
       const answers = await until(() => {
-        const found = agent.frames.filter(({ type }) => type === 'renewal-refused' || type === 'renewed');
+        const found = agent.frames.filter(({ type }) => type === 'renew-refused' || type === 'renewed');
         return found.length > i ? found : undefined;
       });
-      expect(answers[i]?.type).toBe('renewal-refused');
+      expect(answers[i]?.type).toBe('renew-refused');
       codes.add(answers[i]?.['code']);
     }
     expect([...codes]).toEqual(['renewal_certificate_unknown', 'renewal_rate']);
@@ -208,16 +208,16 @@ describe('a renewal of a certificate that the agent does not have', () => {
     let current = ((await central.agent(order.name)) as { certificate: { thumbprint: string } }).certificate.thumbprint;
     const agent = await online(order, ['renewal']);
     const answers = (): number =>
-      agent.frames.filter(({ type }) => type === 'renewal-refused' || type === 'renewed').length;
+      agent.frames.filter(({ type }) => type === 'renew-refused' || type === 'renewed').length;
     const ask = async (): Promise<Record<string, unknown>> => {
       const already = answers();
       agent.send(await renewal(order.key, order.key, current));
       await until(() => answers() > already || undefined);
-      return agent.frames.findLast(({ type }) => type === 'renewal-refused' || type === 'renewed') ?? {};
+      return agent.frames.findLast(({ type }) => type === 'renew-refused' || type === 'renewed') ?? {};
     };
     const first = await ask();
     expect(first['type']).toBe('renewed');
-    expect((await ask())['certificate']).toEqual(first['certificate']);
+    expect((await ask())['pem']).toEqual(first['pem']);
     let renewed = 1;
     for (let i = 0; i < RENEWAL_BURST + 5; i += 1) {
       current = ((await central.agent(order.name)) as { certificate: { thumbprint: string } }).certificate.thumbprint;

@@ -66,7 +66,7 @@ export interface HelloOrder {
   readonly id: string;
   readonly key: RawKey;
   readonly name: string;
-  readonly boot?: string;
+  readonly bootId?: string;
   /** Changes what is signed. */
   readonly change?: Partial<Hello>;
   /** Changes it after it was signed. */
@@ -155,7 +155,7 @@ export class RawAgent {
     );
   }
 
-  hello({ id, key, name, boot, change, tamper }: HelloOrder): Hello {
+  hello({ id, key, name, bootId, change, tamper }: HelloOrder): Hello {
     const challenge = this.frames[0] as unknown as Challenge;
     const carrier = this.#carrier;
     const hello: Omit<Hello, 'signature'> = {
@@ -164,10 +164,10 @@ export class RawAgent {
       name,
       key: key.spki,
       version: 'raw',
-      boot: boot ?? randomBytes(24).toString('base64url'),
+      bootId: bootId ?? randomBytes(24).toString('base64url'),
       challenge: challenge.nonce,
       nonce: randomBytes(24).toString('base64url'),
-      scheme: carrier instanceof TLSSocket ? 'wss' : 'ws',
+      transport: carrier instanceof TLSSocket ? 'wss' : 'ws',
       binding: carrier instanceof TLSSocket ? (channelBinding(carrier) ?? null) : null,
       release: null,
       capabilities: [],

@@ -81,7 +81,7 @@ async function dial(
     identity: enrolledWith(central, port),
     name: 'branch',
     version: '0.1.0',
-    boot: 'b'.repeat(32),
+    bootId: 'b'.repeat(32),
     proxied: false,
   };
   const end = await connectOnce(

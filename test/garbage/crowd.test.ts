@@ -37,7 +37,7 @@ beforeAll(async () => {
     id: await enrollKey(central, key, 'stranger'),
     key,
     name: 'stranger',
-    boot: randomBytes(24).toString('base64url'),
+    bootId: randomBytes(24).toString('base64url'),
   };
   bystander = await Bystander.start(cleanup, central);
 });

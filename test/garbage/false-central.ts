@@ -57,7 +57,7 @@ export class FalseLine {
     const challenge: Challenge = {
       type: 'challenge',
       nonce: randomBytes(24).toString('base64url'),
-      central: CENTRAL_NAME,
+      centralName: CENTRAL_NAME,
       time: new Date().toISOString(),
     };
     this.send(challenge);
@@ -65,7 +65,7 @@ export class FalseLine {
     if (hello === undefined) throw new Error('no hello came');
     const unsigned: Omit<Welcome, 'signature'> = {
       type: 'welcome',
-      session: randomBytes(8).toString('hex'),
+      sessionId: randomBytes(8).toString('hex'),
       epoch: 1,
       heartbeatSeconds: 60,
       limits: { ...LIMITS },

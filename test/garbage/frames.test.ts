@@ -49,7 +49,7 @@ async function newStranger(): Promise<HelloOrder> {
   const key = newKey();
   enrolled += 1;
   const name = `stranger-${enrolled}`;
-  return { id: await enrollKey(central, key, name), key, name, boot: randomBytes(24).toString('base64url') };
+  return { id: await enrollKey(central, key, name), key, name, bootId: randomBytes(24).toString('base64url') };
 }
 
 /** Who logs in for a stranger, since each may only so often; and how often that was. */
@@ -254,7 +254,7 @@ describe('JSON that is no frame', () => {
             ? { refused: 'unsupported_protocol', close: 4400 }
             : { refused: 'bad_frame', close: 4510 },
         );
-        expect(String(agent.frames.at(-1)?.['text'])).toMatch(/JSON/);
+        expect(String(agent.frames.at(-1)?.['detail'])).toMatch(/JSON/);
       },
     );
   });
@@ -307,7 +307,7 @@ describe('frames of the schemas', () => {
       const agent = await at('before the welcome');
       agent.webSocket.send(json);
       expect(await ended(agent)).toEqual({ refused: 'unsupported_protocol', close: 4400 });
-      expect(String(agent.frames.at(-1)?.['text'])).toContain(type === 'hello' ? 'hello: ' : 'hello');
+      expect(String(agent.frames.at(-1)?.['detail'])).toContain(type === 'hello' ? 'hello: ' : 'hello');
     });
   });
 
@@ -316,7 +316,7 @@ describe('frames of the schemas', () => {
       const agent = await at('after the welcome', { as });
       agent.send(value as object);
       expect(await ended(agent)).toEqual({ refused: 'bad_frame', close: 4510 });
-      expect(String(agent.frames.at(-1)?.['text'])).toMatch(new RegExp(`${type}: .*${place.split('/').at(1)}`, 's'));
+      expect(String(agent.frames.at(-1)?.['detail'])).toMatch(new RegExp(`${type}: .*${place.split('/').at(1)}`, 's'));
     });
   });
 

@@ -196,7 +196,7 @@ async function renew(agent: RawAgent, current: RawKey, next: RawKey, certificate
   agent.send({
     type: 'renew',
     csr: csr.pem,
-    certificate,
+    thumbprint: certificate,
     signature: signTranscript(renewTranscript(csr.der, certificate), current.privateKey),
   });
 }
@@ -213,7 +213,7 @@ describe('one certificate renewed by two machines', () => {
       await renew(raw, key, first, certificate.thumbprint);
       await raw.frame('renewed');
       await renew(raw, key, second, certificate.thumbprint);
-      expect(await raw.frame('renewal-refused')).toMatchObject({
+      expect(await raw.frame('renew-refused')).toMatchObject({
         code: 'certificate_renewed_twice',
         hint: expect.stringContaining('queuegate incidents list'),
       });
@@ -252,7 +252,7 @@ describe('one certificate renewed by two machines', () => {
       const raw = await RawAgent.secure(cleanup, central);
       await raw.welcomed({ id, key, name: 'forged' });
       await renew(raw, next, next, certificate.thumbprint);
-      expect(await raw.frame('renewal-refused')).toMatchObject({ code: 'renewal_signature' });
+      expect(await raw.frame('renew-refused')).toMatchObject({ code: 'renewal_signature' });
       expect(await shown('forged')).toMatchObject({
         renewal: null,
         certificate: { thumbprint: certificate.thumbprint },

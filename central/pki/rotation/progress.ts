@@ -58,7 +58,7 @@ export async function trustStanding(options: StandingOptions, root: string): Pro
 
 function missingAgent({ said }: StandingOptions, { id, name, offlineSince }: AgentTrust): NamedAgent {
   const refusal = said.refusalOf(id);
-  const refused = refusal === undefined ? '' : ` It refused: ${refusal.text} (${refusal.code})`;
+  const refused = refusal === undefined ? '' : ` It refused: ${refusal.detail} (${refusal.code})`;
   if (offlineSince !== null)
     return {
       id,

@@ -12,7 +12,7 @@ export interface TrustSession {
   readonly facts: {
     readonly agentId: string;
     readonly agentName: string;
-    readonly session: string;
+    readonly sessionId: string;
     readonly capabilities: readonly string[];
   };
   sendControl(frame: CentralControl): void;
@@ -46,7 +46,8 @@ export interface TrustPublicationOptions {
 /** Why an agent has not taken what it was told. */
 export interface Refusal {
   readonly code: string;
-  readonly text: string;
+  readonly detail: string;
+  readonly hint: string;
   readonly at: number;
 }
 
@@ -98,10 +99,10 @@ export class TrustPublication {
   onFrame({ facts: { agentId, agentName } }: TrustSession, frame: Trusted | TrustRefused): void {
     const { known, log, now } = this.#options;
     if (frame.type === 'trust-refused') {
-      const { code, text } = frame;
+      const { code, detail, hint } = frame;
       if (this.#refusals.get(agentId)?.code !== code)
-        log.warn({ agent: agentId, name: agentName, code, text }, 'an agent does not take what it is to trust');
-      this.#refusals.set(agentId, { code, text, at: now() });
+        log.warn({ agent: agentId, name: agentName, code, detail }, 'an agent does not take what it is to trust');
+      this.#refusals.set(agentId, { code, detail, hint, at: now() });
       return;
     }
     this.#refusals.delete(agentId);
@@ -196,8 +197,8 @@ export class TrustPublication {
     if (session === undefined || !session.facts.capabilities.includes(CAPABILITY)) return;
     session.sendControl({
       type: 'trust',
-      certificates,
-      signature: sign(trustTranscript(session.facts.session, certificates)),
+      pem: certificates,
+      signature: sign(trustTranscript(session.facts.sessionId, certificates)),
     });
   }
 }

@@ -70,14 +70,14 @@ function dial(port: number, change: Partial<DialPlan> = {}, control: Control = N
     },
     name: 'branch',
     version: '0.1.0',
-    boot: 'b'.repeat(32),
+    bootId: 'b'.repeat(32),
     proxied: false,
     ...change,
   };
   const inbox = new Inbox();
   const ended = connectOnce(
     plan,
-    { outbox, inbox, now: Date.now, control, onOnline: ({ session }) => online.push(session) },
+    { outbox, inbox, now: Date.now, control, onOnline: ({ sessionId }) => online.push(sessionId) },
     abort.signal,
   );
   cleanup.push(() => abort.abort());
@@ -92,7 +92,7 @@ async function falseCentral(answer: (socket: WebSocket, hello: Hello) => void): 
     socket.on('error', () => undefined);
     socket.once('message', (data: Buffer) => answer(socket, JSON.parse(data.toString()) as Hello));
     socket.send(
-      JSON.stringify({ type: 'challenge', nonce: 'c'.repeat(32), central: 'bank', time: new Date().toISOString() }),
+      JSON.stringify({ type: 'challenge', nonce: 'c'.repeat(32), centralName: 'bank', time: new Date().toISOString() }),
     );
   });
   server.listen(0, '127.0.0.1');
@@ -107,7 +107,7 @@ async function falseCentral(answer: (socket: WebSocket, hello: Hello) => void): 
 function welcome(hello: Hello, key = central): Welcome {
   const unsigned: Omit<Welcome, 'signature'> = {
     type: 'welcome',
-    session: 's1',
+    sessionId: 's1',
     epoch: 1,
     heartbeatSeconds: 60,
     limits: { ...LIMITS },
@@ -187,22 +187,25 @@ describe('an agent that dials', () => {
       );
       return { taken: await ended.then(() => taken), code: (await ended).reason.code };
     };
-    expect(await given({ certificates, signature: signed('s1') })).toEqual({ taken: 1, code: 'stopped' });
-    expect(await given({ certificates, signature: signed('s1', keyPair()) })).toEqual({
+    expect(await given({ pem: certificates, signature: signed('s1') })).toEqual({ taken: 1, code: 'stopped' });
+    expect(await given({ pem: certificates, signature: signed('s1', keyPair()) })).toEqual({
       taken: 0,
       code: 'unproven_central',
     });
-    expect(await given({ certificates, signature: signed('another session') })).toEqual({
+    expect(await given({ pem: certificates, signature: signed('another session') })).toEqual({
       taken: 0,
       code: 'unproven_central',
     });
-    expect(await given({ certificates: `${certificates}\n${certificates}`, signature: signed('s1') })).toEqual({
+    expect(await given({ pem: `${certificates}\n${certificates}`, signature: signed('s1') })).toEqual({
       taken: 0,
       code: 'unproven_central',
     });
-    expect(await given({ certificates })).toEqual({ taken: 0, code: 'bad_frame' });
-    const early = JSON.stringify({ type: 'trust', certificates, signature: signed('s1') });
-    expect(await given({ certificates, signature: signed('s1') }, [early])).toEqual({ taken: 0, code: 'bad_frame' });
+    expect(await given({ pem: certificates })).toEqual({ taken: 0, code: 'bad_frame' });
+    const early = JSON.stringify({ type: 'trust', pem: certificates, signature: signed('s1') });
+    expect(await given({ pem: certificates, signature: signed('s1') }, [early])).toEqual({
+      taken: 0,
+      code: 'bad_frame',
+    });
   });
 
   it('takes no command before the welcome', async () => {
@@ -212,7 +215,7 @@ describe('an agent that dials', () => {
 
   it('says what Central said, and stops dialling only for a terminal code', async () => {
     const refuse = (close: number, code: string) => (socket: WebSocket) => {
-      socket.send(JSON.stringify({ type: 'refuse', code, text: 'No.', hint: 'Do this.', retryAfterSeconds: 7 }));
+      socket.send(JSON.stringify({ type: 'refuse', code, detail: 'No.', hint: 'Do this.', retryAfterSeconds: 7 }));
       socket.close(close, code);
     };
     const terminal = await dial(await falseCentral(refuse(4401, 'agent_unknown'))).ended;

@@ -135,8 +135,7 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
       const csr = readRequest(frame.csr);
       const current = readPublicKey((await loadOrCreateKey(folder)).publicKey);
       expect(
-        current !== undefined &&
-          verifyTranscript(renewTranscript(csr.der, frame.certificate), frame.signature, current),
+        current !== undefined && verifyTranscript(renewTranscript(csr.der, frame.thumbprint), frame.signature, current),
       ).toBe(true);
       return { publicKey: csr.spki.toString('base64'), frame };
     },
@@ -165,7 +164,7 @@ describe('the time of a renewal', () => {
     await one.pass(44 * DAY);
     expect(one.sent).toEqual([]);
     while (one.sent.length === 0) await one.pass(3_600_000);
-    expect(one.sent[0]).toMatchObject({ type: 'renew', certificate: thumbprintOf(await certificateNow()) });
+    expect(one.sent[0]).toMatchObject({ type: 'renew', thumbprint: thumbprintOf(await certificateNow()) });
     expect(Math.abs(clock - renewalTime(await certificateNow()))).toBeLessThanOrEqual(3_600_000);
     const slept = agent();
     clock += 200 * DAY;
@@ -193,8 +192,11 @@ describe('a renewal', () => {
     const next = await loadNextKey(folder);
     expect([next?.publicKey === publicKey, publicKey === first.publicKey]).toEqual([true, false]);
     const certificate = await issue({ publicKey });
-    await one.hears({ type: 'renewed', certificate });
-    expect(one.sent.at(-1)).toEqual({ type: 'installed', certificate: thumbprintOf(new X509Certificate(certificate)) });
+    await one.hears({ type: 'renewed', pem: certificate });
+    expect(one.sent.at(-1)).toEqual({
+      type: 'renew-installed',
+      thumbprint: thumbprintOf(new X509Certificate(certificate)),
+    });
     expect(await loadCredentials(folder)).toMatchObject({
       key: { publicKey: first.publicKey },
       next: { key: { publicKey }, identity: { certificate } },
@@ -225,7 +227,7 @@ describe('a renewal', () => {
     const { publicKey } = await one.asked();
     expect(publicKey).toBe(first.publicKey);
     const certificate = await issue({ publicKey });
-    await one.hears({ type: 'renewed', certificate });
+    await one.hears({ type: 'renewed', pem: certificate });
     expect(await loadCredentials(folder)).toMatchObject({ key: { publicKey }, identity: { certificate } });
     await one.pass(30_000);
     expect([one.cameBack(), one.sent.length]).toEqual([0, 2]);
@@ -250,7 +252,7 @@ describe('a renewal', () => {
     clock += 60 * DAY;
     await one.online();
     const { publicKey } = await one.asked();
-    await one.hears({ type: 'renewed', certificate: await issue({ publicKey }) });
+    await one.hears({ type: 'renewed', pem: await issue({ publicKey }) });
     one.renewal.onOffline();
     await one.online(first);
     expect(await loadCredentials(folder)).not.toHaveProperty('next');
@@ -264,7 +266,7 @@ describe('a renewal', () => {
     await one.online();
     const waits: number[] = [];
     for (let round = 0; round < 12; round += 1) {
-      await one.hears({ type: 'renewal-refused', code: 'renewal_failed', text: 'No.', hint: 'Wait.' });
+      await one.hears({ type: 'renew-refused', code: 'renewal_failed', detail: 'No.', hint: 'Wait.' });
       const before = clock;
       const count = one.sent.length;
       while (one.sent.length === count) await one.pass(15_000);
@@ -303,18 +305,18 @@ describe('a renewal', () => {
     for (const [found, answer] of faults) {
       const one = agent();
       await one.online();
-      await one.hears({ type: 'renewed', certificate: await answer(await one.asked()) });
+      await one.hears({ type: 'renewed', pem: await answer(await one.asked()) });
       expect(one.told.at(-1), found).toMatchObject({
         level: 'warn',
         facts: { code: 'renewal_unfit' },
         text: expect.stringContaining(found),
       });
       expect(await readFile(join(folder, 'identity.json'), 'utf8')).toBe(before);
-      expect(one.sent.filter(({ type }) => type === 'installed')).toEqual([]);
+      expect(one.sent.filter(({ type }) => type === 'renew-installed')).toEqual([]);
       one.renewal.onOffline();
     }
     const unasked = agent();
-    await unasked.hears({ type: 'renewed', certificate: await issue(first) });
+    await unasked.hears({ type: 'renewed', pem: await issue(first) });
     expect(await readFile(join(folder, 'identity.json'), 'utf8')).toBe(before);
   });
 });

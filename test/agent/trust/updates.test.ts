@@ -102,7 +102,7 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
 }
 
 function trust(...roots: Root[]): Trust {
-  return { type: 'trust', certificates: roots.map(({ pem }) => pem).join(''), signature: 'looked at before' };
+  return { type: 'trust', pem: roots.map(({ pem }) => pem).join(''), signature: 'looked at before' };
 }
 
 const trusted = (...roots: Root[]) => ({ type: 'trusted', thumbprints: roots.map(({ thumbprint }) => thumbprint) });
@@ -155,7 +155,8 @@ describe('an agent that is told what to trust', () => {
     expect(await given(next)).toEqual({
       type: 'trust-refused',
       code: 'truststore_read_only',
-      text: `The truststore ${truststore} is read-only.`,
+      detail: `The truststore ${truststore} is read-only.`,
+      hint: expect.stringContaining('chmod u+w'),
     });
     await given(next);
     expect(lines).toHaveLength(1);

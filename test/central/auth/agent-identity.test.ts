@@ -15,7 +15,7 @@ import { helloTranscript, signTranscript } from '../../../shared/wire/proof.ts';
 const challenge: Challenge = {
   type: 'challenge',
   nonce: 'c'.repeat(32),
-  central: 'bank',
+  centralName: 'bank',
   time: '2026-11-22T10:00:00.000Z',
 };
 
@@ -32,10 +32,10 @@ function hello(change: Partial<Hello> = {}, signer = agent): Hello {
     name: 'branch',
     key: signer.spki,
     version: '0.1.0',
-    boot: 'b'.repeat(32),
+    bootId: 'b'.repeat(32),
     challenge: challenge.nonce,
     nonce: 'n'.repeat(32),
-    scheme: 'wss',
+    transport: 'wss',
     binding: 'YmluZGluZw',
     release: null,
     capabilities: [],
@@ -68,7 +68,9 @@ function refusalOf(act: () => unknown): string | undefined {
 describe('proveHello', () => {
   it('accepts a hello that is bound to its TLS connection, and one on plain without binding', () => {
     expect(proveHello(hello(), challenge, secure).thumbprint).toMatch(/^[0-9a-f]{64}$/);
-    expect(proveHello(hello({ scheme: 'ws', binding: null }), challenge, plain).thumbprint).toMatch(/^[0-9a-f]{64}$/);
+    expect(proveHello(hello({ transport: 'ws', binding: null }), challenge, plain).thumbprint).toMatch(
+      /^[0-9a-f]{64}$/,
+    );
   });
 
   it('refuses a wrong signature', () => {
@@ -81,7 +83,7 @@ describe('proveHello', () => {
     const changes: Partial<Hello>[] = [
       { id: 'x' },
       { version: '9' },
-      { boot: 'x'.repeat(32) },
+      { bootId: 'x'.repeat(32) },
       { nonce: 'x'.repeat(32) },
       { release: 'x' },
       { capabilities: ['x'] },
@@ -98,12 +100,14 @@ describe('proveHello', () => {
   });
 
   it('refuses a hello for another Central', () => {
-    expect(refusalOf(() => proveHello(hello(), { ...challenge, central: 'other' }, secure))).toBe('bad_signature');
+    expect(refusalOf(() => proveHello(hello(), { ...challenge, centralName: 'other' }, secure))).toBe('bad_signature');
   });
 
   it('refuses a hello made for ws on the secure port, and one made for wss on the plain port', () => {
-    expect(refusalOf(() => proveHello(hello({ scheme: 'ws', binding: null }), challenge, secure))).toBe('wrong_scheme');
-    expect(refusalOf(() => proveHello(hello(), challenge, plain))).toBe('wrong_scheme');
+    expect(refusalOf(() => proveHello(hello({ transport: 'ws', binding: null }), challenge, secure))).toBe(
+      'wrong_transport',
+    );
+    expect(refusalOf(() => proveHello(hello(), challenge, plain))).toBe('wrong_transport');
   });
 
   it('refuses a hello without binding on the secure port, except from a trusted proxy', () => {

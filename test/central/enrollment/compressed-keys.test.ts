@@ -219,8 +219,8 @@ const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
     const key = newKey();
     const id = await enrolled(key, freshName());
     const answer = await renew(id, key, csr);
-    if (answer.type !== 'renewal-refused') return answer;
-    throw Object.assign(new Error(answer.text), { code: answer.code });
+    if (answer.type !== 'renew-refused') return answer;
+    throw Object.assign(new Error(answer.detail), { code: answer.code });
   },
 };
 
@@ -238,7 +238,7 @@ async function renew(
     keyThumbprint: agent?.keyThumbprint ?? '',
     name: agent?.name ?? '',
     session: 's',
-    boot: 'b',
+    bootId: 'b',
     version: '1',
     transport: 'wss',
     address: '10.0.0.7',
@@ -257,7 +257,7 @@ async function renew(
     facts: { agentId, epoch, address: '10.0.0.7', capabilities: [] },
     sendControl: resolve,
   } as unknown as Session;
-  renewals.onFrame(session, { type: 'renew', csr, certificate, signature });
+  renewals.onFrame(session, { type: 'renew', csr, thumbprint: certificate, signature });
   return await promise;
 }
 
@@ -328,7 +328,7 @@ describe('one key is one key, however its point is written', () => {
     const challenge = {
       type: 'challenge',
       nonce: 'n'.repeat(22),
-      central: 'central.test',
+      centralName: 'central.test',
       time: '2026-11-22T10:00:00.000Z',
     } as const;
     const seen = {
@@ -349,10 +349,10 @@ describe('one key is one key, however its point is written', () => {
         name: 'a',
         key: spkiIn(form, key).toString('base64'),
         version: '1',
-        boot: 'b'.repeat(22),
+        bootId: 'b'.repeat(22),
         challenge: challenge.nonce,
         nonce: 'm'.repeat(22),
-        scheme: 'ws',
+        transport: 'ws',
         binding: null,
         release: null,
         capabilities: [],
@@ -430,7 +430,7 @@ describe('nothing is computed with a certificate request before its sender has s
     const key = newKey();
     const id = await enrolled(key, 'branch-7');
     const renewed = await cpuMs(async () =>
-      expect(await renew(id, key, HEADERS)).toMatchObject({ type: 'renewal-refused', code: 'csr_unreadable' }),
+      expect(await renew(id, key, HEADERS)).toMatchObject({ type: 'renew-refused', code: 'csr_unreadable' }),
     );
     expect(used).toBeLessThan(10 * MAX_CPU_MS);
     expect(renewed).toBeLessThan(MAX_CPU_MS);

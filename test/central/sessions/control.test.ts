@@ -4,13 +4,13 @@ import { ControlLedger } from '../../../central/sessions/control.ts';
 import type { AgentControl, CentralControl } from '../../../shared/wire/messages.ts';
 
 const thumbprint = '0'.repeat(64);
-const trust: CentralControl = { type: 'trust', certificates: '', signature: '' };
-const renewed: CentralControl = { type: 'renewed', certificate: '' };
-const refused: CentralControl = { type: 'renewal-refused', code: 'x', text: '', hint: '' };
+const trust: CentralControl = { type: 'trust', pem: '', signature: '' };
+const renewed: CentralControl = { type: 'renewed', pem: '' };
+const refused: CentralControl = { type: 'renew-refused', code: 'x', detail: '', hint: '' };
 const trusted: AgentControl = { type: 'trusted', thumbprints: [] };
-const trustRefused: AgentControl = { type: 'trust-refused', code: 'x', text: '' };
-const installed: AgentControl = { type: 'installed', certificate: thumbprint };
-const renew: AgentControl = { type: 'renew', csr: '', certificate: thumbprint, signature: '' };
+const trustRefused: AgentControl = { type: 'trust-refused', code: 'x', detail: '', hint: '' };
+const installed: AgentControl = { type: 'renew-installed', thumbprint };
+const renew: AgentControl = { type: 'renew', csr: '', thumbprint, signature: '' };
 
 describe('an answer that was not asked for', () => {
   it.each([trusted, trustRefused, installed])('$type is wrong in a new session', (frame) => {

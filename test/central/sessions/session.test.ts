@@ -68,7 +68,7 @@ function setUp(budgets = newBudgets(), commands: readonly OutboxEntry[] = []) {
   const appends: { items: readonly Item[]; commit: () => void }[] = [];
   const session = new Session({
     // Only what the session reads of them.
-    facts: { agentId: 'a', session: 's' } as SessionFacts,
+    facts: { agentId: 'a', sessionId: 's' } as SessionFacts,
     budgets,
     socket: socket as unknown as WebSocket,
     connection: connection as unknown as Socket,
@@ -136,12 +136,12 @@ describe('frames beside the messages', () => {
 
   it('one answer to each question reaches it', () => {
     const { session, receive, controls, refused } = setUp();
-    session.sendControl({ type: 'trust', certificates: '', signature: '' });
-    session.sendControl({ type: 'renewed', certificate: '' });
+    session.sendControl({ type: 'trust', pem: '', signature: '' });
+    session.sendControl({ type: 'renewed', pem: '' });
     receive({ type: 'trusted', thumbprints: [] });
-    receive({ type: 'installed', certificate: '0'.repeat(64) });
+    receive({ type: 'renew-installed', thumbprint: '0'.repeat(64) });
     expect([controls.length, refused()]).toEqual([2, undefined]);
-    receive({ type: 'installed', certificate: '0'.repeat(64) });
+    receive({ type: 'renew-installed', thumbprint: '0'.repeat(64) });
     expect([controls.length, refused()]).toEqual([2, 'bad_frame']);
   });
 

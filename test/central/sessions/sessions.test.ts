@@ -79,9 +79,9 @@ function setUp(epochs: readonly number[]) {
       id: 'a',
       name: 'branch',
       version: '1',
-      boot: bootId,
+      bootId: bootId,
       nonce: `nonce of ${bootId} `.repeat(2),
-      scheme: 'wss',
+      transport: 'wss',
       capabilities: [],
       logs: { down: null },
     } as unknown as Hello;
@@ -156,7 +156,7 @@ describe('a welcome', () => {
     expect(signed()).toBe(true);
     expect([
       signed({ epoch: 2 }),
-      signed({ session: 'another' }),
+      signed({ sessionId: 'another' }),
       signed({ heartbeatSeconds: 1 }),
       signed({ logs: { up: { incarnation: 'x', number: 1, id: 'y' } } }),
       signed({}, { ...hello, nonce: 'another' }),

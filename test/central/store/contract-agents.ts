@@ -357,7 +357,7 @@ export function agentContract(open: OpenEngine): void {
       epoch: first + 1,
       session: {
         session: 's2',
-        boot: 'b1',
+        bootId: 'b1',
         version: '1.0.0',
         transport: 'wss',
         address: '192.0.2.7',

@@ -48,7 +48,7 @@ export function claimOf(id: string, changes: Partial<SessionClaim> = {}): Sessio
     keyThumbprint: `thumbprint of ${id}`,
     name: id,
     session: 's1',
-    boot: 'b1',
+    bootId: 'b1',
     version: '1.0.0',
     transport: 'wss',
     address: '192.0.2.7',

@@ -220,10 +220,10 @@ async function hello(
         name: order.agent.name,
         key: order.agent.spki,
         version: 'raw',
-        boot: 'A'.repeat(32),
+        bootId: 'A'.repeat(32),
         challenge: (frame as unknown as Challenge).nonce,
         nonce: randomBytes(24).toString('base64url'),
-        scheme: 'wss',
+        transport: 'wss',
         binding: carrier instanceof TLSSocket ? (channelBinding(carrier) ?? null) : null,
         release: null,
         capabilities: ['renewal', 'trust'],
@@ -267,15 +267,16 @@ function insider(order: AttackOrder): Promise<void>[] {
       ({ socket }) => flood(socket, () => JSON.stringify({ type: 'trusted', thumbprints: [thumbprint()] }), 20, ends),
     ],
     [
-      'installed',
-      ({ socket }) => flood(socket, () => JSON.stringify({ type: 'installed', certificate: thumbprint() }), 20, ends),
+      'renew-installed',
+      ({ socket }) =>
+        flood(socket, () => JSON.stringify({ type: 'renew-installed', thumbprint: thumbprint() }), 20, ends),
     ],
     [
       'renew',
       ({ socket }) =>
         flood(
           socket,
-          () => JSON.stringify({ type: 'renew', csr: BAIT, certificate: thumbprint(), signature: 'A'.repeat(96) }),
+          () => JSON.stringify({ type: 'renew', csr: BAIT, thumbprint: thumbprint(), signature: 'A'.repeat(96) }),
           5,
           ends,
         ),

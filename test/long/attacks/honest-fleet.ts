@@ -116,7 +116,7 @@ class HonestAgent {
     if (frame.type === 'welcome') return this.#welcomed((frame['logs'] as { readonly up: Position | null }).up);
     if (frame.type === 'ack') return this.#acked(Number(frame['through']));
     if (frame.type === 'refuse')
-      return void this.refusals.push(`refused: ${String(frame['code'])} ${String(frame['text'] ?? frame['detail'])}`);
+      return void this.refusals.push(`refused: ${String(frame['code'])} ${String(frame['detail'])}`);
     if (frame.type === 'begin') {
       if (this.#down?.incarnation !== frame['incarnation'])
         this.#down = { incarnation: String(frame['incarnation']), number: 0, link: '' };
@@ -141,10 +141,10 @@ class HonestAgent {
       name: this.member.name,
       key: this.member.spki,
       version: 'raw',
-      boot: this.#bootId,
+      bootId: this.#bootId,
       challenge: challenge.nonce,
       nonce: randomBytes(24).toString('base64url'),
-      scheme: 'wss',
+      transport: 'wss',
       binding: carrier instanceof TLSSocket ? (channelBinding(carrier) ?? null) : null,
       release: null,
       capabilities: [],

@@ -7,7 +7,12 @@ import { FROM_AGENT, FROM_CENTRAL, LIMITS, type AgentFrame, type CentralFrame } 
 import { readPublicKey, shownThumbprint } from '../../../shared/wire/proof.ts';
 import { BAITS, CostCheck, stringPlaces, whateverComesOfIt, type AnySchema } from '../../bait.ts';
 
-const CHALLENGE = { type: 'challenge', nonce: 'n'.repeat(22), central: 'c', time: '2026-11-22T10:00:00.000Z' } as const;
+const CHALLENGE = {
+  type: 'challenge',
+  nonce: 'n'.repeat(22),
+  centralName: 'c',
+  time: '2026-11-22T10:00:00.000Z',
+} as const;
 const SEEN = {
   listener: 'plain',
   origin: { address: '10.0.0.7', peer: '10.0.0.7', proxied: false, scheme: 'ws' },

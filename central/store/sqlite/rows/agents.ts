@@ -183,7 +183,7 @@ export function agentWrites(
       claim.run(
         session.name,
         session.session,
-        session.boot,
+        session.bootId,
         session.version,
         session.transport,
         session.address,
@@ -329,7 +329,7 @@ function sessionRecord(row: Row): SessionRecord | null {
   if (session === null) return null;
   return {
     session,
-    boot: text(row, 'session_boot'),
+    bootId: text(row, 'session_boot'),
     version: text(row, 'session_version'),
     transport: text(row, 'session_transport') as SessionRecord['transport'],
     address: text(row, 'session_address'),

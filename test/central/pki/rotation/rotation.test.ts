@@ -128,7 +128,12 @@ describe('a rotation', () => {
     agent('away', { offlineSince: Date.parse('2026-11-01T10:00:00Z') });
     agent('null', { trusted: null });
     agent('plain', { transport: 'ws', trusted: [] });
-    refusals.set('refuses', { code: 'truststore_read_only', text: 'It is read-only.', at: 5 });
+    refusals.set('refuses', {
+      code: 'truststore_read_only',
+      detail: 'It is read-only.',
+      hint: 'Make it writable.',
+      at: 5,
+    });
     await rotation.prepare(undefined, {}, CENTRAL);
     await rotation.publish({}, CENTRAL);
     await trusts('has', authority.firstRoot, authority.inRole('next')[0]?.id ?? '');

@@ -40,7 +40,7 @@ function setUp() {
     join: (id: string, capabilities: readonly string[] = ['trust']) => {
       const sent: CentralControl[] = [];
       const session = {
-        facts: { agentId: id, agentName: id, session: `session of ${id}`, capabilities },
+        facts: { agentId: id, agentName: id, sessionId: `session of ${id}`, capabilities },
         sent,
         sendControl: (frame: CentralControl) => void sent.push(frame),
       };
@@ -116,10 +116,20 @@ describe('what agents are to trust', () => {
     const session = join('a');
     await pass(1_000);
     const refuse = (): void =>
-      publication.onFrame(session, { type: 'trust-refused', code: 'truststore_read_only', text: 'It is read-only.' });
+      publication.onFrame(session, {
+        type: 'trust-refused',
+        code: 'truststore_read_only',
+        detail: 'It is read-only.',
+        hint: 'Make it writable.',
+      });
     refuse();
     refuse();
-    expect(publication.refusalOf('a')).toEqual({ code: 'truststore_read_only', text: 'It is read-only.', at: 1_000 });
+    expect(publication.refusalOf('a')).toEqual({
+      code: 'truststore_read_only',
+      detail: 'It is read-only.',
+      hint: 'Make it writable.',
+      at: 1_000,
+    });
     expect(warnings).toHaveLength(1);
     expect(session.sent).toHaveLength(1);
     await pass(601_000);
