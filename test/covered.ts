@@ -321,7 +321,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/long/linear.test.ts',
     why: 'Parsers in linear time.',
-    files: ['shared/x509/der-check.ts', 'shared/x509/distinguished-name.ts', 'shared/x509/pem.ts'],
+    files: ['shared/x509/distinguished-name.ts', 'shared/x509/pem.ts'],
   },
   {
     by: 'test/shared/files/files.test.ts',
@@ -341,7 +341,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/shared/keystore/pkcs12.test.ts',
     why: 'Files of openssl.',
-    files: ['shared/keystore/asn1.ts', 'shared/keystore/pkcs12-crypto.ts', 'shared/keystore/private-key.ts'],
+    files: ['shared/keystore/pkcs12-crypto.ts', 'shared/keystore/private-key.ts'],
   },
   {
     by: 'test/shared/settings/settings.test.ts',

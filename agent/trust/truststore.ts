@@ -11,10 +11,10 @@ import {
   parseCertificate,
   printableLine,
   thumbprint,
-  toPem,
   type StoreFormat,
 } from '../../shared/keystore/material.ts';
 import { openStore } from '../../shared/keystore/open.ts';
+import { pemOf } from '../../shared/x509/pem.ts';
 import { day, trustedEntries } from '../../shared/truststore/entries.ts';
 
 export interface TruststoreRequest {
@@ -74,7 +74,7 @@ export async function loadTruststore({
     }
     const validity = validityWarning(certificate, now);
     if (validity !== undefined) warnings.push(`"${printableLine(alias)}" in ${path} ${validity}`);
-    ca.push(toPem(der));
+    ca.push(pemOf('CERTIFICATE', der));
     certificates.push({
       alias,
       subject: nameLine(certificate.subject),

@@ -1,7 +1,9 @@
-// Owns writing DER (X.690): enough for a certificate request and a revocation list, where @peculiar/x509 would cost 40 MiB on a
-// branch PC or seconds at Central. Reading is for whoever loads a library.
+// Writes DER (X.690): certificate requests, revocation lists and key stores. A library would cost an agent 40 MiB of memory, and
+// Central seconds for a long list.
+import type { Asn1Element } from './reader.ts';
 
 export const TAG = {
+  boolean: 0x01,
   integer: 0x02,
   bits: 0x03,
   octets: 0x04,
@@ -11,31 +13,66 @@ export const TAG = {
   utf8: 0x0c,
   utcTime: 0x17,
   generalizedTime: 0x18,
+  bmp: 0x1e,
   sequence: 0x30,
   set: 0x31,
 } as const;
 
-/** Any element. Section 8.1.3: the length in one byte up to 127, else the number of its bytes and then these. */
+const CONSTRUCTED = 0x20;
+
+/** An element with this tag. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {
-  const content = Buffer.concat(parts);
-  if (content.length < 0x80) return Buffer.concat([Buffer.from([tag, content.length]), content]);
-  const hex = content.length.toString(16);
-  const length = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex');
-  return Buffer.concat([Buffer.from([tag, 0x80 | length.length]), length, content]);
+  let length = 0;
+  for (const part of parts) length += part.length;
+  return Buffer.concat([header(tag, length), ...parts]);
+}
+
+/** Section 8.1.3: the length in one byte up to 127, else the number of its bytes and then these. */
+function header(tag: number, length: number): Buffer {
+  if (length < 0x80) return Buffer.from([tag, length]);
+  const hex = length.toString(16);
+  const digits = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex');
+  return Buffer.from([tag, 0x80 | digits.length, ...digits]);
 }
 
 export function sequence(...parts: readonly Uint8Array[]): Buffer {
   return der(TAG.sequence, ...parts);
 }
 
-/** An object identifier, given as the hex of its contents. */
-export function oid(hex: string): Buffer {
-  return der(TAG.oid, Buffer.from(hex, 'hex'));
+export function set(...parts: readonly Uint8Array[]): Buffer {
+  return der(TAG.set, ...parts);
+}
+
+/** [0] EXPLICIT. */
+export function explicit(part: Uint8Array): Buffer {
+  return der(0xa0, part);
+}
+
+export function octets(bytes: Uint8Array): Buffer {
+  return der(TAG.octets, bytes);
+}
+
+/** [0] IMPLICIT OCTET STRING. */
+export function implicitOctets(bytes: Uint8Array): Buffer {
+  return der(0x80, bytes);
 }
 
 /** A BIT STRING of whole bytes. */
 export function bits(bytes: Uint8Array): Buffer {
   return der(TAG.bits, Buffer.from([0]), bytes);
+}
+
+/** An object identifier in its usual notation: "1.2.840.10045.4.3.2" (section 8.19). */
+export function oid(text: string): Buffer {
+  const [root = 0, second = 0, ...others] = text.split('.').map(Number);
+  return der(TAG.oid, Buffer.from([40 * root + second, ...others].flatMap((part) => base128(part))));
+}
+
+/** Seven bits in each byte; all but the last have the eighth set. */
+function base128(part: number): number[] {
+  const bytes = [part % 128];
+  for (let rest = Math.floor(part / 128); rest > 0; rest = Math.floor(rest / 128)) bytes.unshift(0x80 | (rest % 128));
+  return bytes;
 }
 
 /** An INTEGER of an unsigned number, in the least number of bytes. */
@@ -46,10 +83,27 @@ export function positive(bytes: Buffer): Buffer {
   return der(TAG.integer, (least[0] ?? 0) > 0x7f ? Buffer.concat([Buffer.from([0]), least]) : least);
 }
 
-/** RFC 7468: base64 in lines of 64 between its two marks. */
-export function pemOf(label: string, bytes: Buffer): string {
-  return `-----BEGIN ${label}-----\n${bytes.toString('base64').replaceAll(/(.{64})(?=.)/g, '$1\n')}\n-----END ${label}-----\n`;
+/** An INTEGER of a number from 0 to 2^53 - 1. */
+export function integer(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(value));
+  return positive(bytes);
 }
 
-/** 1.2.840.10045.4.3.2 (RFC 5758 section 3.2). */
-export const ECDSA_SHA256 = '2a8648ce3d040302';
+/** A BMPString: UTF-16, the high byte first. */
+export function bmp(text: string): Buffer {
+  return der(TAG.bmp, Buffer.from(text, 'utf16le').swap16());
+}
+
+/**
+ * An element from outside with all its lengths as DER writes them; the rest stays as it is. It has passed `structureFault`,
+ * which bounds its depth.
+ */
+export function withDerLengths(element: Asn1Element): Buffer {
+  return (element.tag & CONSTRUCTED) === 0
+    ? der(element.tag, element.content)
+    : der(element.tag, ...element.children().map((child) => withDerLengths(child)));
+}
+
+/** RFC 5758 section 3.2. */
+export const ECDSA_SHA256 = '1.2.840.10045.4.3.2';

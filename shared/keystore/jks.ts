@@ -3,12 +3,16 @@
 //   at the end SHA-1 over password (UTF-16BE), "Mighty Aphrodite" and everything before it.
 // That digest is the only check there is: nothing is handed out before it fits.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { Asn1Fault, membersOf, type Asn1Element } from '../asn1/reader.ts';
+import { readElement, type Asn1Limits } from '../asn1/structure.ts';
+import { octets, sequence, TAG } from '../asn1/writer.ts';
 import type { CodedError } from '../errors.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData, DataReader, DataWriter, EndOfData } from './java-data.ts';
 import {
   DEFAULT_PASSWORD,
   MAX_ENTRIES,
+  MAX_STORE_BYTES,
   printableLine,
   soundness,
   type Store,
@@ -25,6 +29,9 @@ const WHITENER = Buffer.from('Mighty Aphrodite', 'utf8');
 const MAX_CHAIN = 100;
 /** EncryptedPrivateKeyInfo of sun.security.provider.KeyProtector: SEQUENCE { SEQUENCE { OID 1.3.6.1.4.1.42.2.17.1.1, NULL }, OCTET STRING }. */
 const PROTECTOR_ALGORITHM = Buffer.from('300e060a2b060104012a021101010500', 'hex');
+
+/** A protected key is one list of two members, and its size that of a file at most. */
+const KEY_LIMITS: Asn1Limits = { maxBytes: MAX_STORE_BYTES, maxDepth: 4, maxElements: 16, form: 'ber', octets: false };
 
 /** Reads a JKS store. Throws keystore faults: wrong or missing password, truncated, tampered, damaged, too large. */
 export function readJks({ bytes, file, password }: StoreSource): Store {
@@ -80,8 +87,8 @@ export function unlockJksKey(protectedKey: Uint8Array, password: string): Buffer
 export function protectJksKey(pkcs8: Uint8Array, password: string): Buffer {
   const secret = passwordBytes(password);
   const salt = randomBytes(DIGEST_BYTES);
-  const content = derElement(0x04, salt, keyStream(pkcs8, secret, salt), sha1(secret, pkcs8));
-  return derElement(0x30, PROTECTOR_ALGORITHM, content);
+  const content = octets(Buffer.concat([salt, keyStream(pkcs8, secret, salt), sha1(secret, pkcs8)]));
+  return sequence(PROTECTOR_ALGORITHM, content);
 }
 
 /** XOR with SHA-1 over password and the block before; the first block is the salt. */
@@ -93,15 +100,6 @@ function keyStream(input: Uint8Array, secret: Buffer, salt: Uint8Array): Buffer 
     output[i] = (input[i] as number) ^ (block[i % DIGEST_BYTES] as number);
   }
   return output;
-}
-
-function derElement(tag: number, ...parts: readonly Uint8Array[]): Buffer {
-  const content = Buffer.concat(parts);
-  if (content.length < 0x80) return Buffer.concat([Buffer.from([tag, content.length]), content]);
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(content.length);
-  const digits = length.subarray(length.findIndex((byte) => byte !== 0));
-  return Buffer.concat([Buffer.from([tag, 0x80 | digits.length]), digits, content]);
 }
 
 function parseEntries(data: Buffer): StoreEntry[] {
@@ -173,11 +171,20 @@ function faultOfDigest(entries: readonly StoreEntry[], file: string, password: s
 }
 
 function protectedContent(info: Buffer): Buffer {
-  const outer = derContent(info, 0, 0x30);
-  if (outer === undefined || outer.indexOf(PROTECTOR_ALGORITHM) !== 0) throw faultOfProtection('another algorithm');
-  const content = derContent(outer, PROTECTOR_ALGORITHM.length, 0x04);
-  if (content === undefined || content.length <= 2 * DIGEST_BYTES) throw faultOfProtection('something damaged');
-  return content;
+  const [algorithm, content, ...others] = partsOf(info);
+  if (algorithm?.whole.equals(PROTECTOR_ALGORITHM) !== true) throw faultOfProtection('another algorithm');
+  if (content?.tag !== TAG.octets || others.length > 0 || content.content.length <= 2 * DIGEST_BYTES)
+    throw faultOfProtection('something damaged');
+  return content.content;
+}
+
+function partsOf(info: Buffer): Asn1Element[] {
+  try {
+    return membersOf(readElement(info, KEY_LIMITS, 'the private key'), 'the private key');
+  } catch (error) {
+    if (error instanceof Asn1Fault) return [];
+    throw error;
+  }
 }
 
 function faultOfProtection(found: string): CodedError {
@@ -185,17 +192,6 @@ function faultOfProtection(found: string): CodedError {
     found,
     allowed: 'the protection of JKS key stores (1.3.6.1.4.1.42.2.17.1.1)',
   });
-}
-
-/** The content of the DER element with `tag` at `offset`, which must be the last one there. */
-function derContent(bytes: Buffer, offset: number, tag: number): Buffer | undefined {
-  const first = bytes[offset + 1];
-  if (bytes[offset] !== tag || first === undefined) return undefined;
-  const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
-  if (lengthBytes > 4 || offset + 2 + lengthBytes > bytes.length) return undefined;
-  const length = lengthBytes === 0 ? first : bytes.readUIntBE(offset + 2, lengthBytes);
-  const begin = offset + 2 + lengthBytes;
-  return begin + length === bytes.length ? bytes.subarray(begin) : undefined;
 }
 
 function digestOf(password: string, data: Uint8Array): Buffer {

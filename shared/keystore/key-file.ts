@@ -2,10 +2,10 @@
 // password-protected PKCS#12. Central's only: agents carry no code that takes over keys of others.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readCertificate as readX509 } from '../x509/certificates.ts';
-import { derFault, type DerLimits } from '../x509/der-check.ts';
-import { pemOf } from '../asn1/writer.ts';
+import { structureFault, type Asn1Limits } from '../asn1/structure.ts';
+import { TAG } from '../asn1/writer.ts';
 import { defineErrors, isCoded, type ErrorTable } from '../errors.ts';
-import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../x509/pem.ts';
+import { decodeBlock, pemBlocks, PemFault, pemOf, type PemBlock } from '../x509/pem.ts';
 import { keystoreFault } from './errors.ts';
 import {
   DEFAULT_PASSWORD,
@@ -136,13 +136,13 @@ const KEY_LABELS: Readonly<Record<string, 'pkcs1' | 'pkcs8' | 'sec1' | 'encrypte
 };
 const PEM_LIMITS = { maxLength: MAX_STORE_BYTES, maxBlocks: 2 * MAX_ENTRIES };
 /** A key of 16,384 bits has 13 kB. */
-const KEY_LIMITS: DerLimits = { maxBytes: 64 * 1024, maxDepth: 16, maxElements: 256, form: 'ber', octets: true };
+const KEY_LIMITS: Asn1Limits = { maxBytes: 64 * 1024, maxDepth: 16, maxElements: 256, form: 'ber', octets: true };
 
 /** The one private key of a PEM text, or a key in DER. */
 async function readLoneKey(bytes: Buffer, source: KeySource): Promise<KeyObject> {
   const { file, password, keyPassword } = source;
   const secret = keyPassword ?? password;
-  if (bytes[0] === 0x30) return await readDerKey(bytes, secret, file);
+  if (bytes[0] === TAG.sequence) return await readDerKey(bytes, secret, file);
   const blocks = keyBlocks(textOfBytes(bytes), file);
   const [block] = blocks;
   if (block === undefined) throw keyFault('private_key_missing', { file, format: FORMAT_NAMES.pem });
@@ -196,7 +196,7 @@ function readEncryptedKey({ label, body }: PemBlock, secret: string | undefined,
 
 /** The key, when the bytes are one of this type. */
 function tryDerKey(bytes: Buffer, type: 'pkcs1' | 'pkcs8' | 'sec1'): KeyObject | undefined {
-  if (derFault(bytes, KEY_LIMITS) !== undefined) return undefined;
+  if (structureFault(bytes, KEY_LIMITS) !== undefined) return undefined;
   try {
     return createPrivateKey({ key: bytes, format: 'der', type });
   } catch {

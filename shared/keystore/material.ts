@@ -88,14 +88,6 @@ export function oldThumbprint(der: Uint8Array): string {
     .replaceAll(/(..)(?!$)/g, '$1:');
 }
 
-export function toPem(der: Uint8Array): string {
-  const lines =
-    Buffer.from(der)
-      .toString('base64')
-      .match(/.{1,64}/g) ?? [];
-  return ['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----', ''].join('\n');
-}
-
 /** The certificate, or undefined when the bytes are none (or more than one). */
 export function parseCertificate(der: Uint8Array): X509Certificate | undefined {
   try {

@@ -1,4 +1,6 @@
-// Owns opening and writing a store of any format: the format is told by the content, never by the name.
+// Opens and writes a store of any format. The content says which format it is, never the name.
+import { openHeaderAt } from '../asn1/reader.ts';
+import { TAG } from '../asn1/writer.ts';
 import { keystoreFault } from './errors.ts';
 import { readJks, writeJks } from './jks.ts';
 import {
@@ -11,7 +13,7 @@ import {
 } from './material.ts';
 import { readDerCertificate, readPem, textOfBytes } from './pem.ts';
 
-/** trustStoreType and the like, lower case, to what we call it. */
+/** Values of trustStoreType and the like, in lower case. */
 const DECLARED: Readonly<Record<string, StoreFormat>> = {
   jks: 'jks',
   pkcs12: 'pkcs12',
@@ -47,7 +49,7 @@ export async function openStore(request: StoreRequest): Promise<Store> {
 }
 
 /**
- * The bytes of a store with `entries`. PEM has no way back from entries to the text around them: see appendPem (pem.ts).
+ * The bytes of a store with `entries`. Not for PEM, which has text around its entries: see appendPem (pem.ts).
  * Throws keystore_cannot_hold.
  */
 export async function encodeStore(
@@ -75,7 +77,7 @@ function formatOf(bytes: Buffer, file: string): StoreFormat {
   if (magic === 'cececece') throw keystoreFault('keystore_jceks', { file });
   // BKS: version 1 or 2, then a salt of 20 bytes.
   if (/^0000000[12]00000014/.test(bytes.subarray(0, 8).toString('hex'))) throw keystoreFault('keystore_bks', { file });
-  if (bytes[0] === 0x30) return formatOfDer(bytes, file);
+  if (bytes[0] === TAG.sequence) return formatOfDer(bytes, file);
   const text = plainText(bytes);
   if (text === undefined)
     throw keystoreFault('keystore_format_unknown', { file, found: bytes.subarray(0, 8).toString('hex') });
@@ -110,18 +112,16 @@ function formatOfDer(bytes: Buffer, file: string): StoreFormat {
   return format;
 }
 
-/** Where the content of the first DER element begins, and where it ends (of indefinite length, BER: with the file). */
+/** Where the content of the first element begins, and where it ends (of indefinite length, BER: with the file). */
 function outerElement(bytes: Buffer): { begin: number; end: number } {
-  const first = bytes[1] ?? 0;
-  if (first < 0x80) return { begin: 2, end: 2 + first };
-  const count = first & 0x7f;
-  if (count === 0 || count > 4 || bytes.length < 2 + count) return { begin: 2, end: bytes.length };
-  return { begin: 2 + count, end: 2 + count + bytes.readUIntBE(2, count) };
+  const header = openHeaderAt(bytes, 0, bytes.length, 'ber');
+  if ('fault' in header || header.length === -1) return { begin: 2, end: bytes.length };
+  return { begin: header.begin, end: header.begin + header.length };
 }
 
-/** The text, if these bytes are one: no control characters but white space and the escape of terminals. */
+/** The text, if these bytes are one: without control characters but white space and the escape of terminals. */
 function plainText(bytes: Buffer): string | undefined {
   const text = textOfBytes(bytes);
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  // eslint-disable-next-line no-control-regex -- the pattern finds control characters
   return /[\0-\x08\x0e-\x1a\x1c-\x1f]/.test(text) ? undefined : text;
 }

@@ -1,14 +1,13 @@
 // Owns PEM bundles (RFC 7468): any number of certificates with text between them, as openssl, browsers and editors leave
 // them; and the single certificate in DER. PEM has no password and no digest: a root's own signature is all that can be checked.
 import { keystoreFault } from './errors.ts';
-import { decodeBlock, pemBlocks, PemFault, type PemBlock } from '../x509/pem.ts';
+import { decodeBlock, pemBlocks, PemFault, pemOf, type PemBlock } from '../x509/pem.ts';
 import {
   FORMAT_NAMES,
   MAX_ENTRIES,
   MAX_STORE_BYTES,
   printableLine,
   soundness,
-  toPem,
   type Store,
   type StoreEntry,
   type StoreSource,
@@ -82,7 +81,10 @@ export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buff
     text +
       gap +
       entries
-        .map(({ alias, certificates }) => `friendlyName: ${printableLine(alias)}\n${toPem(certificates[0])}`)
+        .map(
+          ({ alias, certificates }) =>
+            `friendlyName: ${printableLine(alias)}\n${pemOf('CERTIFICATE', certificates[0])}`,
+        )
         .join(''),
     'utf8',
   );

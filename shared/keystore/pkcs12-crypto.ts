@@ -1,14 +1,25 @@
-// Owns the cryptography of PKCS#12: its key derivation (RFC 7292 appendix B), its MAC, and the ciphers of its contents
-// (PBES2 of RFC 8018; the older PKCS#12 schemes with 3DES and RC2). Knows nothing of bags and certificates.
+// The cryptography of PKCS#12: its key derivation (RFC 7292 appendix B), its MAC, and the ciphers of its contents (PBES2 of
+// RFC 8018; the older PKCS#12 schemes with 3DES and RC2). Bags and certificates are in pkcs12.ts.
 import { createCipheriv, createDecipheriv, createHmac, hash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import { build, decryptRc2, isSequence, members, octets, oidOf, smallInteger, type Asn1 } from './asn1.ts';
+import { membersOf, octetsOf, oidOf, smallIntegerOf, type Asn1Element } from '../asn1/reader.ts';
+import type { Asn1Limits } from '../asn1/structure.ts';
+import { der, integer, octets, oid, sequence, TAG } from '../asn1/writer.ts';
 import { BadData } from './java-data.ts';
 
 /** The file asks for an algorithm that is not here; `message` names it. */
 export class UnknownAlgorithm extends Error {}
 /** The content does not decrypt: the password is another one, or the bytes were changed. */
 export class CannotDecrypt extends Error {}
+
+/** A list of 10,000 bags has some 200,000 elements. */
+export const PKCS12_LIMITS: Asn1Limits = {
+  maxBytes: 4 * 1024 * 1024,
+  maxDepth: 32,
+  maxElements: 250_000,
+  form: 'ber',
+  octets: false,
+};
 
 /** Of one derivation; OpenSSL takes 2048, Java 10000. A forged count must not become minutes of work. */
 const MAX_ITERATIONS = 1_000_000;
@@ -63,92 +74,87 @@ export function workBudget(): Budget {
 }
 
 /** MacData of RFC 7292 section 4: does it fit `content` under `password`? Constant-time comparison. */
-export function macFits(macData: Asn1, content: Buffer, password: string, budget: Budget): boolean {
-  const [digestInfo, salt, iterations] = members(macData, 'the MAC');
-  const [algorithm, digest] = members(digestInfo, 'the MAC');
-  const oid = oidOf(members(algorithm, 'the MAC algorithm')[0], 'the MAC algorithm');
+export function macFits(macData: Asn1Element, content: Buffer, password: string, budget: Budget): boolean {
+  const [digestInfo, salt, iterations] = membersOf(macData, 'the MAC');
+  const [algorithm, digest] = membersOf(digestInfo, 'the MAC');
+  const oid = oidOf(membersOf(algorithm, 'the MAC algorithm')[0], 'the MAC algorithm');
   const hashName = HASHES[oid];
   if (hashName === undefined) throw new UnknownAlgorithm(`the MAC algorithm ${oid}`);
-  const count = iterations === undefined ? 1 : smallInteger(iterations, 'the iteration count');
-  const found = octets(digest, 'the MAC');
+  const count = iterations === undefined ? 1 : smallIntegerOf(iterations, 'the iteration count');
+  const found = octetsOf(digest, 'the MAC');
   const expected = mac(hashName, password, boundedSalt(salt), count, content, budget);
   return found.length === expected.length && timingSafeEqual(found, expected);
 }
 
 /** A MacData with SHA-256 over `content`. */
-export function makeMac(content: Buffer, password: string): Asn1 {
+export function makeMac(content: Buffer, password: string): Buffer {
   const salt = randomBytes(20);
   const value = mac('sha256', password, salt, WRITE_ITERATIONS, content, workBudget());
-  const digestInfo = build.sequence(
-    build.sequence(build.oid('2.16.840.1.101.3.4.2.1'), build.null()),
-    build.octets(value),
-  );
-  return build.sequence(digestInfo, build.octets(salt), build.integer(WRITE_ITERATIONS));
+  const digestInfo = sequence(sequence(oid('2.16.840.1.101.3.4.2.1'), der(TAG.null)), octets(value));
+  return sequence(digestInfo, octets(salt), integer(WRITE_ITERATIONS));
 }
 
 /** Decrypts `content` as `algorithm` (an AlgorithmIdentifier) says. Throws CannotDecrypt, UnknownAlgorithm, BadData. */
 export async function decrypt(
-  algorithm: Asn1 | undefined,
+  algorithm: Asn1Element | undefined,
   content: Buffer,
   password: string,
   budget: Budget,
 ): Promise<Buffer> {
-  const [id, parameters] = members(algorithm, 'the encryption algorithm');
+  const [id, parameters] = membersOf(algorithm, 'the encryption algorithm');
   const oid = oidOf(id, 'the encryption algorithm');
   if (oid === PBES2) return await decryptPbes2(parameters, content, password, budget);
   const scheme = OLD_SCHEMES[oid];
   if (scheme === undefined) throw new UnknownAlgorithm(`the encryption algorithm ${oid}`);
-  const [saltNode, count] = members(parameters, 'the encryption parameters');
-  const iterations = smallInteger(count, 'the iteration count');
+  const [saltNode, count] = membersOf(parameters, 'the encryption parameters');
+  const iterations = smallIntegerOf(count, 'the iteration count');
   const salt = boundedSalt(saltNode);
   const key = deriveKey('sha1', password, salt, 1, iterations, scheme.keyBytes, budget);
   const iv = deriveKey('sha1', password, salt, 2, iterations, 8, budget);
   if (scheme.rc2Bits === undefined) return decipher('des-ede3-cbc', key, iv, content);
+  const { decryptRc2 } = await import('./rc2.ts');
   const plain = content.length % 8 === 0 ? decryptRc2(key, scheme.rc2Bits, iv, content) : undefined;
   if (plain === undefined) throw new CannotDecrypt('the padding does not fit');
   return plain;
 }
 
 /** Encrypts with PBES2, PBKDF2-HMAC-SHA256 and AES-256-CBC: what JDK 17 and OpenSSL 3 write and JDK 8u301 and later read. */
-export async function encrypt(content: Buffer, password: string): Promise<{ algorithm: Asn1; content: Buffer }> {
+export async function encrypt(content: Buffer, password: string): Promise<{ algorithm: Buffer; content: Buffer }> {
   const salt = randomBytes(20);
   const iv = randomBytes(16);
   const key = await promisify(pbkdf2)(Buffer.from(password, 'utf8'), salt, WRITE_ITERATIONS, 32, 'sha256');
   const cipher = createCipheriv('aes-256-cbc', key, iv);
-  const prf = build.sequence(build.oid('1.2.840.113549.2.9'), build.null());
-  const kdf = build.sequence(
-    build.oid(PBKDF2),
-    build.sequence(build.octets(salt), build.integer(WRITE_ITERATIONS), build.integer(32), prf),
-  );
-  const scheme = build.sequence(build.oid('2.16.840.1.101.3.4.1.42'), build.octets(iv));
+  const prf = sequence(oid('1.2.840.113549.2.9'), der(TAG.null));
+  const kdf = sequence(oid(PBKDF2), sequence(octets(salt), integer(WRITE_ITERATIONS), integer(32), prf));
+  const scheme = sequence(oid('2.16.840.1.101.3.4.1.42'), octets(iv));
   return {
-    algorithm: build.sequence(build.oid(PBES2), build.sequence(kdf, scheme)),
+    algorithm: sequence(oid(PBES2), sequence(kdf, scheme)),
     content: Buffer.concat([cipher.update(content), cipher.final()]),
   };
 }
 
 async function decryptPbes2(
-  parameters: Asn1 | undefined,
+  parameters: Asn1Element | undefined,
   content: Buffer,
   password: string,
   budget: Budget,
 ): Promise<Buffer> {
-  const [kdf, scheme] = members(parameters, 'the PBES2 parameters');
-  const [kdfId, kdfParameters] = members(kdf, 'the key derivation');
+  const [kdf, scheme] = membersOf(parameters, 'the PBES2 parameters');
+  const [kdfId, kdfParameters] = membersOf(kdf, 'the key derivation');
   const kdfOid = oidOf(kdfId, 'the key derivation');
   if (kdfOid !== PBKDF2) throw new UnknownAlgorithm(`the key derivation ${kdfOid}`);
-  const [salt, count, ...optional] = members(kdfParameters, 'the PBKDF2 parameters');
-  const iterations = smallInteger(count, 'the iteration count');
+  const [salt, count, ...optional] = membersOf(kdfParameters, 'the PBKDF2 parameters');
+  const iterations = smallIntegerOf(count, 'the iteration count');
   // keyLength may stand before the PRF; the cipher knows it anyway. HMAC-SHA-1 is the default (RFC 8018 appendix A.2).
-  const prf = optional.find((node) => isSequence(node));
-  const prfOid = prf === undefined ? '1.2.840.113549.2.7' : oidOf(members(prf, 'the PRF')[0], 'the PRF');
+  const prf = optional.find((node) => node.tag === TAG.sequence);
+  const prfOid = prf === undefined ? '1.2.840.113549.2.7' : oidOf(membersOf(prf, 'the PRF')[0], 'the PRF');
   const hashName = PRFS[prfOid];
   if (hashName === undefined) throw new UnknownAlgorithm(`the PRF ${prfOid}`);
-  const [schemeId, ivNode] = members(scheme, 'the cipher');
+  const [schemeId, ivNode] = membersOf(scheme, 'the cipher');
   const schemeOid = oidOf(schemeId, 'the cipher');
   const cipher = CIPHERS[schemeOid];
   if (cipher === undefined) throw new UnknownAlgorithm(`the cipher ${schemeOid}`);
-  const iv = octets(ivNode, 'the initialization vector');
+  const iv = octetsOf(ivNode, 'the initialization vector');
   if (iv.length !== cipher.ivBytes)
     throw new BadData(`the initialization vector has ${iv.length} bytes; allowed are ${cipher.ivBytes}`);
   budget(iterations);
@@ -171,8 +177,8 @@ function decipher(name: string, key: Buffer, iv: Buffer, content: Buffer): Buffe
   }
 }
 
-function boundedSalt(node: Asn1 | undefined): Buffer {
-  const salt = octets(node, 'the salt');
+function boundedSalt(node: Asn1Element | undefined): Buffer {
+  const salt = octetsOf(node, 'the salt');
   if (salt.length > MAX_SALT_BYTES)
     throw new BadData(`the salt has ${salt.length} bytes; allowed are ${MAX_SALT_BYTES}`);
   return salt;

@@ -1,8 +1,19 @@
-// Owns PKCS#12 (RFC 7292): which certificates and keys a file holds, and writing one that Java's tools list the same way.
-// Import it lazily (open.ts does): it brings node-forge, which an agent without a PKCS#12 store need not carry.
+// Reads and writes PKCS#12 (RFC 7292): which certificates and keys a file holds, and files that Java's tools list the same way.
+// Import it lazily (open.ts does): an agent without a PKCS#12 store does not need it.
 import { createHash, type X509Certificate } from 'node:crypto';
+import {
+  Asn1Fault,
+  bmpTextOf,
+  explicitOf,
+  membersOf,
+  octetsOf,
+  oidOf,
+  smallIntegerOf,
+  type Asn1Element,
+} from '../asn1/reader.ts';
+import { readElement } from '../asn1/structure.ts';
+import { bmp, explicit, implicitOctets, integer, octets, oid, sequence, set, withDerLengths } from '../asn1/writer.ts';
 import { isCoded, type CodedError } from '../errors.ts';
-import { bmpText, build, explicit, members, octets, oidOf, parseDer, smallInteger, toDer, type Asn1 } from './asn1.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData } from './java-data.ts';
 import {
@@ -22,13 +33,14 @@ import {
   encrypt,
   macFits,
   makeMac,
+  PKCS12_LIMITS,
   UnknownAlgorithm,
   workBudget,
   type Budget,
 } from './pkcs12-crypto.ts';
 import { protectPkcs8Key } from './private-key.ts';
 
-/** Parsed ASN.1 takes a hundred times its size in the worst case; 1,000 certificates fit into this. */
+/** Some 1,000 certificates fit into this. */
 export const MAX_PKCS12_BYTES = 2 * 1024 * 1024;
 const MAX_NESTING = 4;
 /** No chain of a real authority is longer. */
@@ -54,7 +66,7 @@ interface Bag {
 
 interface Pfx {
   readonly content: Buffer;
-  readonly mac: Asn1 | undefined;
+  readonly mac: Asn1Element | undefined;
 }
 
 /** Reads a PKCS#12 file. Throws keystore faults: wrong or missing password, tampered, damaged, unsupported, too large. */
@@ -84,12 +96,12 @@ export async function readPkcs12({ bytes, file, password }: StoreSource): Promis
  * part gets the password's, so that it is never written where anybody may read it.
  */
 export async function writePkcs12(entries: readonly StoreEntry[], password: string): Promise<Buffer> {
-  const certificates: Asn1[] = [];
-  const keys: Asn1[] = [];
+  const certificates: Buffer[] = [];
+  const keys: Buffer[] = [];
   for (const entry of entries) {
-    const name = attribute(FRIENDLY_NAME, build.bmp(entry.alias.toLowerCase()));
+    const name = attribute(FRIENDLY_NAME, bmp(entry.alias.toLowerCase()));
     if (entry.kind !== 'key') {
-      const mark = attribute(TRUSTED_KEY_USAGE, build.oid(ANY_EXTENDED_KEY_USAGE));
+      const mark = attribute(TRUSTED_KEY_USAGE, oid(ANY_EXTENDED_KEY_USAGE));
       certificates.push(certificateBag(entry.certificates[0], entry.kind === 'trusted' ? [name, mark] : [name]));
       continue;
     }
@@ -98,81 +110,79 @@ export async function writePkcs12(entries: readonly StoreEntry[], password: stri
         format: 'PKCS#12',
         found: 'a private key under the protection of JKS',
       });
-    const attributes = [name, attribute(LOCAL_KEY_ID, build.octets(keyIdOf(entry)))];
+    const attributes = [name, attribute(LOCAL_KEY_ID, octets(keyIdOf(entry)))];
     const shrouded = entry.protection === 'none' ? await protectPkcs8Key(entry.key, password) : entry.key;
-    keys.push(bag('2', parseDer(shrouded, 'the private key'), attributes));
+    keys.push(bag('2', withDerLengths(readElement(shrouded, PKCS12_LIMITS, 'the private key')), attributes));
     certificates.push(...entry.certificates.map((der, index) => certificateBag(der, index === 0 ? attributes : [])));
   }
-  const encrypted = await encrypt(toDer(build.sequence(...certificates)), password);
-  const encryptedInfo = build.sequence(build.oid(DATA), encrypted.algorithm, build.implicitOctets(encrypted.content));
-  const contents = [
-    build.sequence(build.oid(ENCRYPTED_DATA), build.explicit(build.sequence(build.integer(0), encryptedInfo))),
-  ];
-  if (keys.length > 0) contents.push(dataInfo(toDer(build.sequence(...keys))));
-  const safe = toDer(build.sequence(...contents));
-  return toDer(build.sequence(build.integer(3), dataInfo(safe), makeMac(safe, password)));
+  const encrypted = await encrypt(sequence(...certificates), password);
+  const encryptedInfo = sequence(oid(DATA), encrypted.algorithm, implicitOctets(encrypted.content));
+  const contents = [sequence(oid(ENCRYPTED_DATA), explicit(sequence(integer(0), encryptedInfo)))];
+  if (keys.length > 0) contents.push(dataInfo(sequence(...keys)));
+  const safe = sequence(...contents);
+  return sequence(integer(3), dataInfo(safe), makeMac(safe, password));
 }
 
 /** PFX of RFC 7292 section 4: version, contents, MAC. */
 function parsePfx(bytes: Buffer): Pfx {
-  const [version, info, mac] = members(parseDer(bytes, 'the file'), 'the file');
-  if (smallInteger(version, 'the version') !== 3) throw new BadData('its version is not 3');
-  const [type, content] = members(info, 'the content');
+  const [version, info, mac] = membersOf(readElement(bytes, PKCS12_LIMITS, 'the file'), 'the file');
+  if (smallIntegerOf(version, 'the version') !== 3) throw new BadData('its version is not 3');
+  const [type, content] = membersOf(info, 'the content');
   const oid = oidOf(type, 'the type of the content');
   if (oid !== DATA) throw new UnknownAlgorithm(`the content type ${oid} (a signature instead of a password)`);
-  return { content: octets(explicit(content, 'the content'), 'the content'), mac };
+  return { content: octetsOf(explicitOf(content, 'the content'), 'the content'), mac };
 }
 
 /** AuthenticatedSafe: a list of ContentInfo, each plain or encrypted. */
 async function readContents(content: Buffer, password: string, budget: Budget): Promise<Bag[]> {
   const bags: Bag[] = [];
-  for (const info of members(parseDer(content, 'the content'), 'the content')) {
-    const [type, value] = members(info, 'a part of the content');
+  for (const info of membersOf(readElement(content, PKCS12_LIMITS, 'the content'), 'the content')) {
+    const [type, value] = membersOf(info, 'a part of the content');
     const oid = oidOf(type, 'the type of a part');
-    const inner = explicit(value, 'a part of the content');
-    if (oid === DATA) readBags(octets(inner, 'a part of the content'), bags, 0);
+    const inner = explicitOf(value, 'a part of the content');
+    if (oid === DATA) readBags(octetsOf(inner, 'a part of the content'), bags, 0);
     else if (oid === ENCRYPTED_DATA) readBags(await decryptPart(inner, password, budget), bags, 0);
     else throw new UnknownAlgorithm(`the content type ${oid}`);
   }
   return bags;
 }
 
-async function decryptPart(part: Asn1, password: string, budget: Budget): Promise<Buffer> {
-  const [, info] = members(part, 'the encrypted part');
-  const [, algorithm, encrypted] = members(info, 'the encrypted part');
-  return await decrypt(algorithm, octets(encrypted, 'the encrypted part'), password, budget);
+async function decryptPart(part: Asn1Element, password: string, budget: Budget): Promise<Buffer> {
+  const [, info] = membersOf(part, 'the encrypted part');
+  const [, algorithm, encrypted] = membersOf(info, 'the encrypted part');
+  return await decrypt(algorithm, octetsOf(encrypted, 'the encrypted part'), password, budget);
 }
 
 function readBags(content: Buffer, bags: Bag[], depth: number): void {
   if (depth > MAX_NESTING) throw new BadData(`its bags are nested deeper than ${MAX_NESTING}`);
-  for (const node of members(parseDer(content, 'the list of bags'), 'the list of bags')) {
+  for (const node of membersOf(readElement(content, PKCS12_LIMITS, 'the list of bags'), 'the list of bags')) {
     if (bags.length === MAX_ENTRIES) throw new BadData(`it holds more than ${MAX_ENTRIES} entries`);
-    const [id, value, attributes] = members(node, 'a bag');
+    const [id, value, attributes] = membersOf(node, 'a bag');
     const oid = oidOf(id, 'the type of a bag');
-    const inner = explicit(value, 'the content of a bag');
-    if (oid === `${BAG}6`) readBags(toDer(inner), bags, depth + 1);
+    const inner = explicitOf(value, 'the content of a bag');
+    if (oid === `${BAG}6`) readBags(inner.whole, bags, depth + 1);
     else bags.push({ ...contentOf(oid, inner), ...attributesOf(attributes) });
   }
 }
 
-function contentOf(oid: string, inner: Asn1): Pick<Bag, 'type' | 'content'> {
-  if (oid === `${BAG}1`) return { type: 'key', content: toDer(inner) };
-  if (oid === `${BAG}2`) return { type: 'shrouded key', content: toDer(inner) };
+function contentOf(oid: string, inner: Asn1Element): Pick<Bag, 'type' | 'content'> {
+  if (oid === `${BAG}1`) return { type: 'key', content: withDerLengths(inner) };
+  if (oid === `${BAG}2`) return { type: 'shrouded key', content: withDerLengths(inner) };
   if (oid !== `${BAG}3`) return { type: 'other', content: Buffer.alloc(0) };
-  const [type, value] = members(inner, 'a certificate bag');
+  const [type, value] = membersOf(inner, 'a certificate bag');
   if (oidOf(type, 'the type of a certificate') !== X509_CERTIFICATE) return { type: 'other', content: Buffer.alloc(0) };
-  return { type: 'certificate', content: octets(explicit(value, 'a certificate'), 'a certificate') };
+  return { type: 'certificate', content: octetsOf(explicitOf(value, 'a certificate'), 'a certificate') };
 }
 
-function attributesOf(set: Asn1 | undefined): Pick<Bag, 'alias' | 'keyId' | 'trusted'> {
+function attributesOf(set: Asn1Element | undefined): Pick<Bag, 'alias' | 'keyId' | 'trusted'> {
   let alias: string | undefined;
   let keyId: Buffer | undefined;
   let trusted = false;
-  for (const node of set === undefined ? [] : members(set, 'the attributes')) {
-    const [id, values] = members(node, 'an attribute');
+  for (const node of set === undefined ? [] : membersOf(set, 'the attributes')) {
+    const [id, values] = membersOf(node, 'an attribute');
     const oid = oidOf(id, 'the type of an attribute');
-    if (oid === FRIENDLY_NAME) alias = bmpText(members(values, 'a name')[0]) ?? alias;
-    else if (oid === LOCAL_KEY_ID) keyId = octets(members(values, 'a key id')[0], 'a key id');
+    if (oid === FRIENDLY_NAME) alias = bmpTextOf(membersOf(values, 'a name')[0]) ?? alias;
+    else if (oid === LOCAL_KEY_ID) keyId = octetsOf(membersOf(values, 'a key id')[0], 'a key id');
     else if (oid === TRUSTED_KEY_USAGE) trusted = true;
   }
   return { alias, keyId, trusted };
@@ -279,11 +289,11 @@ async function faultOfMac(pfx: Pfx, file: string, password: string | undefined, 
   });
   let encryptedParts = 0;
   try {
-    for (const info of members(parseDer(pfx.content, 'the content'), 'the content')) {
-      const [type, value] = members(info, 'a part of the content');
+    for (const info of membersOf(readElement(pfx.content, PKCS12_LIMITS, 'the content'), 'the content')) {
+      const [type, value] = membersOf(info, 'a part of the content');
       if (oidOf(type, 'the type of a part') !== ENCRYPTED_DATA) continue;
       encryptedParts += 1;
-      const plain = await decryptPart(explicit(value, 'a part of the content'), password ?? DEFAULT_PASSWORD, budget);
+      const plain = await decryptPart(explicitOf(value, 'a part of the content'), password ?? DEFAULT_PASSWORD, budget);
       // A wrong password leaves a fitting padding once in 256 times, but hardly a fitting DER header too.
       if (plain[0] === 0x30 && plain[1] === 0x82 && plain.length === 4 + plain.readUInt16BE(2))
         return tampered('its contents open with the password, but its MAC does not fit them');
@@ -294,7 +304,8 @@ async function faultOfMac(pfx: Pfx, file: string, password: string | undefined, 
     return unsound ? tampered('a certificate in it is damaged, and its MAC does not fit either') : wrong;
   } catch (error) {
     if (error instanceof CannotDecrypt || error instanceof UnknownAlgorithm) return wrong;
-    if (error instanceof BadData) return tampered(`${error.message}, and its MAC does not fit either`);
+    if (error instanceof BadData || error instanceof Asn1Fault)
+      return tampered(`${error.message}, and its MAC does not fit either`);
     throw error;
   }
 }
@@ -304,7 +315,8 @@ function faultOf(error: unknown, file: string, password: string | undefined): un
   if (isCoded(error)) return error;
   if (error instanceof UnknownAlgorithm)
     return keystoreFault('keystore_unsupported', { file, format, found: error.message }, error);
-  if (error instanceof BadData) return keystoreFault('keystore_damaged', { file, format, found: error.message }, error);
+  if (error instanceof BadData || error instanceof Asn1Fault)
+    return keystoreFault('keystore_damaged', { file, format, found: error.message }, error);
   // Only a file without MAC comes here with another password than its own.
   if (error instanceof CannotDecrypt)
     return keystoreFault(
@@ -315,19 +327,19 @@ function faultOf(error: unknown, file: string, password: string | undefined): un
   return error;
 }
 
-function dataInfo(content: Buffer): Asn1 {
-  return build.sequence(build.oid(DATA), build.explicit(build.octets(content)));
+function dataInfo(content: Buffer): Buffer {
+  return sequence(oid(DATA), explicit(octets(content)));
 }
 
-function certificateBag(der: Buffer, attributes: Asn1[]): Asn1 {
-  return bag('3', build.sequence(build.oid(X509_CERTIFICATE), build.explicit(build.octets(der))), attributes);
+function certificateBag(der: Buffer, attributes: Buffer[]): Buffer {
+  return bag('3', sequence(oid(X509_CERTIFICATE), explicit(octets(der))), attributes);
 }
 
-function bag(type: '2' | '3', content: Asn1, attributes: Asn1[]): Asn1 {
-  const parts = [build.oid(BAG + type), build.explicit(content)];
-  return build.sequence(...parts, ...(attributes.length === 0 ? [] : [build.set(...attributes)]));
+function bag(type: '2' | '3', content: Buffer, attributes: Buffer[]): Buffer {
+  const parts = [oid(BAG + type), explicit(content)];
+  return sequence(...parts, ...(attributes.length === 0 ? [] : [set(...attributes)]));
 }
 
-function attribute(oid: string, value: Asn1): Asn1 {
-  return build.sequence(build.oid(oid), build.set(value));
+function attribute(type: string, value: Buffer): Buffer {
+  return sequence(oid(type), set(value));
 }

@@ -1,11 +1,13 @@
-// Owns opening and protecting the private keys of key entries, so that a store can get another password or format and keep them.
-// What an opened key holds is for the next protection only: never for a message, a log or a file.
-import { build, members, octets, parseDer, smallInteger, toDer } from './asn1.ts';
+// Opens and protects the private keys of key entries, so that a store can get another password or format and keep them. An opened
+// key is only for the next protection: never for a message, a log or a file.
+import { Asn1Fault, membersOf, octetsOf, smallIntegerOf } from '../asn1/reader.ts';
+import { readElement } from '../asn1/structure.ts';
+import { octets, sequence } from '../asn1/writer.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData } from './java-data.ts';
 import { protectJksKey, unlockJksKey } from './jks.ts';
 import type { KeyEntry } from './material.ts';
-import { CannotDecrypt, decrypt, encrypt, UnknownAlgorithm, workBudget } from './pkcs12-crypto.ts';
+import { CannotDecrypt, decrypt, encrypt, PKCS12_LIMITS, UnknownAlgorithm, workBudget } from './pkcs12-crypto.ts';
 
 /** The key of an entry as PKCS#8 (DER). Throws keystore_key_password_wrong, keystore_key_unsupported. */
 export async function openKey(
@@ -24,17 +26,17 @@ export async function protectKey(pkcs8: Buffer, protection: 'jks' | 'pkcs8', pas
 /** EncryptedPrivateKeyInfo (RFC 5958 section 3) with AES-256. */
 export async function protectPkcs8Key(pkcs8: Buffer, password: string): Promise<Buffer> {
   const { algorithm, content } = await encrypt(pkcs8, password);
-  return toDer(build.sequence(algorithm, build.octets(content)));
+  return sequence(algorithm, octets(content));
 }
 
 async function openPkcs8Key(key: Buffer, password: string): Promise<Buffer> {
   try {
-    const [algorithm, content] = members(parseDer(key, 'the private key'), 'the private key');
-    const plain = await decrypt(algorithm, octets(content, 'the private key'), password, workBudget());
+    const [algorithm, content] = membersOf(readElement(key, PKCS12_LIMITS, 'the private key'), 'the private key');
+    const plain = await decrypt(algorithm, octetsOf(content, 'the private key'), password, workBudget());
     // A wrong password leaves a fitting padding once in 256 times, but no PrivateKeyInfo (RFC 5958 section 2).
-    const [version, , inner] = members(parseDer(plain, 'the private key'), 'the private key');
-    smallInteger(version, 'the version of the private key');
-    octets(inner, 'the private key');
+    const [version, , inner] = membersOf(readElement(plain, PKCS12_LIMITS, 'the private key'), 'the private key');
+    smallIntegerOf(version, 'the version of the private key');
+    octetsOf(inner, 'the private key');
     return plain;
   } catch (error) {
     if (error instanceof UnknownAlgorithm)
@@ -43,7 +45,7 @@ async function openPkcs8Key(key: Buffer, password: string): Promise<Buffer> {
         { found: error.message, allowed: 'what keytool and openssl write' },
         error,
       );
-    if (error instanceof CannotDecrypt || error instanceof BadData)
+    if (error instanceof CannotDecrypt || error instanceof BadData || error instanceof Asn1Fault)
       throw keystoreFault('keystore_key_password_wrong', {}, error);
     throw error;
   }

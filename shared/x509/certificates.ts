@@ -1,14 +1,14 @@
 // Reads certificates from outside: linear PEM, then a bounded look at the structure, then OpenSSL. Nothing else may hand bytes or
 // text of others to an X.509 parser (test/shared/x509/untrusted-parsers.test.ts).
 import { X509Certificate } from 'node:crypto';
-import { CERTIFICATE_LIMITS, derFault } from './der-check.ts';
+import { CERTIFICATE_LIMITS, structureFault } from '../asn1/structure.ts';
 import { derInPem, PEM_LIMITS, type PemLimits } from './pem.ts';
 
 const LABELS = ['CERTIFICATE', 'X509 CERTIFICATE'];
 
 /** One certificate in DER. Throws with the end of a sentence. */
 export function readCertificate(der: Uint8Array): X509Certificate {
-  const fault = derFault(der, CERTIFICATE_LIMITS);
+  const fault = structureFault(der, CERTIFICATE_LIMITS);
   if (fault !== undefined) throw new TypeError(fault);
   return new X509Certificate(der);
 }

@@ -1,5 +1,5 @@
 // Reads PEM (RFC 7468) in linear time: a label, lines of base64, the end mark. The only reader of PEM for text from outside;
-// libraries get the DER that comes out of it, since their own patterns backtrack (@peculiar/x509 exponentially on header lines).
+// libraries get the DER that is in it, since their own patterns backtrack (@peculiar/x509 exponentially on header lines). Writes it too.
 
 /** One block, its lines trimmed and not decoded yet: what is not asked for need not be base64. */
 export interface PemBlock {
@@ -84,6 +84,12 @@ export function derInPem(text: string, labels: readonly string[], limits: PemLim
     found.push(der);
   }
   return found;
+}
+
+/** RFC 7468: base64 in lines of 64 between its two marks. */
+export function pemOf(label: string, der: Uint8Array): string {
+  const base64 = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString('base64');
+  return `-----BEGIN ${label}-----\n${base64.replaceAll(/(.{64})(?=.)/g, '$1\n')}\n-----END ${label}-----\n`;
 }
 
 /** Lines, trimmed. Neither a pattern nor a list: a text of line ends alone would make one of millions. */

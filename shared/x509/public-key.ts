@@ -1,6 +1,7 @@
 // Names public keys by their value: a P-256 key has one SubjectPublicKeyInfo here, whatever form its point came in, so that a
 // revoked key stays revoked when it is shown in another one. Used by both sides wherever a key is read or compared.
 import { createPublicKey, ECDH, type KeyObject } from 'node:crypto';
+import { bits, sequence, TAG } from '../asn1/writer.ts';
 
 /** AlgorithmIdentifier { id-ecPublicKey, prime256v1 } (RFC 5480 section 2.1.1). */
 const P256 = Buffer.from('301306072a8648ce3d020106082a8648ce3d030107', 'hex');
@@ -41,17 +42,17 @@ export function readP256(spki: Uint8Array): KeyObject | undefined {
   }
 }
 
-/** The BIT STRING's point, in one of the three lengths that there are; what is around it has to be exactly as DER writes it. */
+/** The point in the BIT STRING, which has one of two lengths. The bytes around it are exactly those that DER has for them. */
 function pointOf(spki: Buffer): Buffer | undefined {
   const head = 2 + P256.length;
-  const bits = spki.length - head - 2;
-  if (bits !== 1 + 33 && bits !== 1 + POINT_BYTES) return undefined;
+  const length = spki.length - head - 2;
+  if (length !== 1 + 33 && length !== 1 + POINT_BYTES) return undefined;
   const fits =
-    spki[0] === 0x30 &&
+    spki[0] === TAG.sequence &&
     spki[1] === spki.length - 2 &&
     spki.subarray(2, head).equals(P256) &&
-    spki[head] === 0x03 &&
-    spki[head + 1] === bits &&
+    spki[head] === TAG.bits &&
+    spki[head + 1] === length &&
     spki[head + 2] === 0;
   if (!fits) return undefined;
   const point = spki.subarray(head + 3);
@@ -62,6 +63,5 @@ function pointOf(spki: Buffer): Buffer | undefined {
 }
 
 function spkiOfPoint(point: Buffer): Buffer {
-  const bits = Buffer.concat([Buffer.from([0x03, 1 + point.length, 0]), point]);
-  return Buffer.concat([Buffer.from([0x30, P256.length + bits.length]), P256, bits]);
+  return sequence(P256, bits(point));
 }

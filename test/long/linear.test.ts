@@ -1,7 +1,8 @@
 // Each reader of text or bytes from outside costs CPU in proportion to their size: twice the input costs at most 2.5 times as much,
 // whatever it holds. Least of five runs each, of process CPU time; what is cheap is repeated until there is something to measure.
 import { describe, expect, test } from 'vitest';
-import { elementsIn, derFault, CERTIFICATE_LIMITS } from '../../shared/x509/der-check.ts';
+import { elementsIn } from '../../shared/asn1/reader.ts';
+import { structureFault } from '../../shared/asn1/structure.ts';
 import { readDistinguishedName } from '../../shared/x509/distinguished-name.ts';
 import { splitJvmArgs } from '../../shared/settings/jvm-args.ts';
 import { writeJks } from '../../shared/keystore/jks.ts';
@@ -179,8 +180,12 @@ describe('the cost of reading grows with the size of the input and no faster', (
     };
     const superlinear: string[] = [];
     for (const [name, make] of Object.entries(inputs)) {
-      const check = await growth((input) => derFault(Buffer.from(input), NO_DER_LIMIT), make(60_000), make(120_000));
-      const parts = await growth((input) => elementsIn(Buffer.from(input)), make(60_000), make(120_000));
+      const check = await growth(
+        (input) => structureFault(Buffer.from(input), NO_DER_LIMIT),
+        make(60_000),
+        make(120_000),
+      );
+      const parts = await growth((input) => elementsIn(Buffer.from(input), 'der'), make(60_000), make(120_000));
       const pkcs12 = await growth(
         async (input) =>
           await openStore({
@@ -240,41 +245,6 @@ describe('the cost of reading grows with the size of the input and no faster', (
         index.add({ kind: 'trusted', alias: index.freeAlias('root'), created: undefined, certificates: [certificate] });
     };
     expect(await growth(free, '2000', '4000'), 'free aliases').toBeLessThan(MOST);
-  });
-});
-
-describe('a structure is refused before a parser that calls itself sees it', () => {
-  test.each([
-    ['deeper than its limit', nestedDer(2_000), /nested deeper than 32 levels/],
-    [
-      'deeper than its limit inside of octet strings',
-      der(TAG.octets, nestedDer(2_000)),
-      /nested deeper than 32 levels/,
-    ],
-    [
-      'of more elements than its limit',
-      sequence(Buffer.alloc(20_000, Buffer.from('0500', 'hex'))),
-      /more than 4096 elements/,
-    ],
-    ['larger than its limit', sequence(der(TAG.octets, Buffer.alloc(70_000, 1))), /70\d\d\d bytes; allowed are 65536/],
-    ['longer than its parent', Buffer.from('3003020501', 'hex'), /does not fit/],
-    ['followed by more', Buffer.from('30000500', 'hex'), /bytes follow its end/],
-    ['cut off', Buffer.from('30', 'hex'), /cut off/],
-    ['nothing at all', Buffer.alloc(0), /cut off/],
-    ['of indefinite length without an end', Buffer.from('30800500', 'hex'), /cut off/],
-  ])('%s', (_, bytes, fault) => {
-    expect(derFault(bytes, CERTIFICATE_LIMITS)).toMatch(fault);
-  });
-
-  test('what DER allows in one form only is refused in others, where DER is asked for', () => {
-    const strict = { ...CERTIFICATE_LIMITS, form: 'der' } as const;
-    for (const other of ['308005000000', '30810205 00', '3082000205 00'].map((hex) =>
-      Buffer.from(hex.replaceAll(' ', ''), 'hex'),
-    )) {
-      expect(derFault(other, CERTIFICATE_LIMITS)).toBeUndefined();
-      expect(derFault(other, strict)).toMatch(/indefinite|shortest form/);
-    }
-    expect(derFault(Buffer.from('30020500', 'hex'), strict)).toBeUndefined();
   });
 });
 

@@ -1,8 +1,9 @@
-// Owns how a certificate revocation list is written (RFC 5280 section 5): version 2, in DER, signed by the authority whose
-// certificates it names. Written here and not by @peculiar/x509, which looks through all entries for each one: a list of 20,000
-// would hold up every heartbeat for seconds. What stands on a list is central/pki/revocation-lists.ts's.
+// Writes a certificate revocation list (RFC 5280 section 5): version 2, in DER, signed by the authority whose certificates it
+// names. Not with @peculiar/x509, which looks through all entries for each one: a list of 20,000 would delay every heartbeat by
+// seconds. central/pki/revocation-lists.ts decides what is on a list.
 import { createHash, sign, type KeyObject, type X509Certificate } from 'node:crypto';
-import { bits, der, ECDSA_SHA256, oid, pemOf, positive, sequence, TAG } from '../../../shared/asn1/writer.ts';
+import { bits, der, ECDSA_SHA256, integer, octets, oid, positive, sequence, TAG } from '../../../shared/asn1/writer.ts';
+import { pemOf } from '../../../shared/x509/pem.ts';
 import { KeyUsageFlags, KeyUsagesExtension, PeculiarCertificate } from '../../../shared/x509/library.ts';
 import type { Revocation, RevocationReason } from '../../store/certificate-store.ts';
 import { keyIdentifierOf, spkiOf } from './certificate.ts';
@@ -21,19 +22,18 @@ export interface CrlOrder {
 const CONTEXT = { extensions: 0xa0, keyIdentifier: 0x80 } as const;
 const V2 = 1;
 
-/** Object identifiers as DER has them, without tag and length. */
+/** Object identifiers, encoded once: a list has thousands of entries. */
 const OID = {
-  /** 2.5.29.20, 2.5.29.21, 2.5.29.35 */
-  crlNumber: '551d14',
-  reasonCode: '551d15',
-  authorityKeyIdentifier: '551d23',
-  /** RFC 5758 section 3.2: 1.2.840.10045.4.3.2, .3 and .4. */
-  ecdsa: { sha256: ECDSA_SHA256, sha384: '2a8648ce3d040303', sha512: '2a8648ce3d040304' },
-  /** RFC 4055 section 5: 1.2.840.113549.1.1.11 */
-  rsaSha256: '2a864886f70d01010b',
+  crlNumber: oid('2.5.29.20'),
+  reasonCode: oid('2.5.29.21'),
+  authorityKeyIdentifier: oid('2.5.29.35'),
+  /** RFC 5758 section 3.2. */
+  ecdsa: { sha256: oid(ECDSA_SHA256), sha384: oid('1.2.840.10045.4.3.3'), sha512: oid('1.2.840.10045.4.3.4') },
+  /** RFC 4055 section 5. */
+  rsaSha256: oid('1.2.840.113549.1.1.11'),
 } as const;
 
-/** Section 5.3.1. That nothing is said of a reason is said by leaving it out. */
+/** Section 5.3.1. An unspecified reason is left out. */
 const REASON_CODES: Readonly<Record<Exclude<RevocationReason, 'unspecified'>, number>> = {
   keyCompromise: 1,
   affiliationChanged: 3,
@@ -62,9 +62,9 @@ export function makeCrl({ issuer, key, number, thisUpdate, nextUpdate, entries }
     );
   });
   const list = sequence(
-    der(TAG.integer, Buffer.from([V2])),
+    integer(V2),
     algorithm,
-    // Byte by byte as it stands in the issuer's certificate: verifiers compare encodings.
+    // Byte by byte as in the issuer's certificate: verifiers compare encodings.
     Buffer.from(new PeculiarCertificate(issuer.raw).subjectName.toArrayBuffer()),
     time(thisUpdate),
     time(nextUpdate),
@@ -74,7 +74,7 @@ export function makeCrl({ issuer, key, number, thisUpdate, nextUpdate, entries }
       CONTEXT.extensions,
       sequence(
         extension(OID.authorityKeyIdentifier, sequence(der(CONTEXT.keyIdentifier, keyIdentifier(issuer)))),
-        extension(OID.crlNumber, positive(bytesOf(number))),
+        extension(OID.crlNumber, integer(number)),
       ),
     ),
   );
@@ -88,11 +88,10 @@ export function crlPem(list: Buffer): string {
 
 /** The digest is as strong as the curve (as for certificates, key-algorithms.ts). */
 function signatureOf(key: KeyObject): { readonly digest: string; readonly algorithm: Buffer } {
-  if (key.asymmetricKeyType === 'rsa')
-    return { digest: 'sha256', algorithm: sequence(oid(OID.rsaSha256), der(TAG.null)) };
+  if (key.asymmetricKeyType === 'rsa') return { digest: 'sha256', algorithm: sequence(OID.rsaSha256, der(TAG.null)) };
   const curve = key.asymmetricKeyDetails?.namedCurve;
   const digest = curve === 'secp521r1' ? 'sha512' : curve === 'secp384r1' ? 'sha384' : 'sha256';
-  return { digest, algorithm: sequence(oid(OID.ecdsa[digest])) };
+  return { digest, algorithm: sequence(OID.ecdsa[digest]) };
 }
 
 /** The same as in the certificates that it signed (certificate.ts). */
@@ -103,8 +102,8 @@ function keyIdentifier(issuer: X509Certificate): Buffer {
   );
 }
 
-function extension(name: string, value: Buffer): Buffer {
-  return sequence(oid(name), der(TAG.octets, value));
+function extension(name: Buffer, value: Buffer): Buffer {
+  return sequence(name, octets(value));
 }
 
 /** Section 5.1.2.4: UTCTime through 2049, GeneralizedTime from 2050 on; whole seconds. */
@@ -113,10 +112,4 @@ function time(at: number): Buffer {
   return Number(text.slice(0, 4)) < 2050
     ? der(TAG.utcTime, Buffer.from(text.slice(2)))
     : der(TAG.generalizedTime, Buffer.from(text));
-}
-
-function bytesOf(number: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64BE(BigInt(number));
-  return bytes;
 }

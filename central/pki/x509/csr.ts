@@ -1,9 +1,10 @@
-// Reads certificate requests (PKCS#10, RFC 2986) that strangers send: linear PEM, a bounded look at the structure, then the few
-// members that Central uses, and last the signature. No library parses them; making requests is certificate.ts's.
+// Reads certificate requests (PKCS#10, RFC 2986) from outside: linear PEM, a bounded check of the structure, then the few members
+// that Central uses, and last the signature. No library parses them.
 import { verify, type KeyObject } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
-import { derFault, elementsIn, type DerElement, type DerLimits } from '../../../shared/x509/der-check.ts';
-import { TAG } from '../../../shared/asn1/writer.ts';
+import { bmpTextOf, elementsIn, expectTag, oidOf, type Asn1Element } from '../../../shared/asn1/reader.ts';
+import { structureFault, type Asn1Limits } from '../../../shared/asn1/structure.ts';
+import { ECDSA_SHA256, TAG } from '../../../shared/asn1/writer.ts';
 import { derInPem, type PemLimits } from '../../../shared/x509/pem.ts';
 import { readP256, spkiOf } from '../../../shared/x509/public-key.ts';
 import { readAgentUri } from '../../../shared/wire/names.ts';
@@ -14,7 +15,7 @@ export interface ReadRequest {
   readonly publicKey: KeyObject;
   /** SubjectPublicKeyInfo, DER, in its one form (shared/x509/public-key.ts). */
   readonly spki: Buffer;
-  /** What the request says of itself: the common name, or whole among the alternative names; and the id, if it says one. */
+  /** What the request says of itself: the whole name is an alternative name, else the common name counts; and the id, if it has one. */
   readonly name: string | undefined;
   readonly id: string | undefined;
 }
@@ -22,54 +23,51 @@ export interface ReadRequest {
 /** A request has 400 characters; the schemas allow 8,192, and files of "openssl req -text" have words around it. */
 const PEM: PemLimits = { maxLength: 16 * 1024, maxBlocks: 4 };
 const LABELS = ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST'];
-const LIMITS: DerLimits = { maxBytes: 8 * 1024, maxDepth: 16, maxElements: 256, form: 'der', octets: true };
+const LIMITS: Asn1Limits = { maxBytes: 8 * 1024, maxDepth: 16, maxElements: 256, form: 'der', octets: true };
 
-/** Object identifiers, the hex of their contents. */
-const COMMON_NAME = '550403';
-const EXTENSION_REQUEST = '2a864886f70d01090e';
-const ALTERNATIVE_NAME = '551d11';
+const COMMON_NAME = '2.5.4.3';
+const EXTENSION_REQUEST = '1.2.840.113549.1.9.14';
+const ALTERNATIVE_NAME = '2.5.29.17';
 /** RFC 5758 section 3.2. */
 const SIGNATURES: Readonly<Record<string, 'sha256' | 'sha384' | 'sha512'>> = {
-  '2a8648ce3d040302': 'sha256',
-  '2a8648ce3d040303': 'sha384',
-  '2a8648ce3d040304': 'sha512',
+  [ECDSA_SHA256]: 'sha256',
+  '1.2.840.10045.4.3.3': 'sha384',
+  '1.2.840.10045.4.3.4': 'sha512',
 };
-const EC_KEY = '2a8648ce3d0201';
-/** What other keys are called, for the message. */
+const EC_KEY = '1.2.840.10045.2.1';
+/** The names of other keys, for the message. */
 const KEYS: Readonly<Record<string, string>> = {
-  '2a864886f70d010101': 'rsa',
-  '2a864886f70d01010a': 'rsa-pss',
-  '2a8648ce380401': 'dsa',
-  '2b6570': 'ed25519',
-  '2b6571': 'ed448',
-  '2a8648ce3d030107': 'prime256v1',
-  '2b81040022': 'secp384r1',
-  '2b81040023': 'secp521r1',
-  '2b8104000a': 'secp256k1',
+  '1.2.840.113549.1.1.1': 'rsa',
+  '1.2.840.113549.1.1.10': 'rsa-pss',
+  '1.2.840.10040.4.1': 'dsa',
+  '1.3.101.112': 'ed25519',
+  '1.3.101.113': 'ed448',
+  '1.2.840.10045.3.1.7': 'prime256v1',
+  '1.3.132.0.34': 'secp384r1',
+  '1.3.132.0.35': 'secp521r1',
+  '1.3.132.0.10': 'secp256k1',
 };
 /** GeneralName (RFC 5280 section 4.2.1.6): [2] dNSName, [6] uniformResourceIdentifier. */
 const DNS = 0x82;
 const URI = 0x86;
 /** attributes of a request, IMPLICIT SET. */
 const ATTRIBUTES = 0xa0;
-const BMP_STRING = 0x1e;
-const BOOLEAN = 0x01;
 
-/** The bytes of the one request in a PEM text. Costs nothing but the text's length: for proofs over the bytes. Errors: csr_unreadable. */
+/** The bytes of the one request in a PEM text. Linear in the length of the text; for proofs over the bytes. Errors: csr_unreadable. */
 export function requestDer(pem: string): Buffer {
   return orUnreadable(() => {
     const [der, ...others] = derInPem(pem, LABELS, PEM);
     if (der === undefined) throw new TypeError('it holds no -----BEGIN CERTIFICATE REQUEST-----');
     if (others.length > 0) throw new TypeError(`it holds ${others.length + 1} requests`);
-    const fault = derFault(der, LIMITS);
+    const fault = structureFault(der, LIMITS);
     if (fault !== undefined) throw new TypeError(fault);
     return der;
   });
 }
 
 /**
- * Reads a request and verifies that its maker holds the key: one signature, of P-256 only. Usages are Central's to say, and names
- * are those of whoever asks. Errors: csr_unreadable, csr_signature, csr_key_type.
+ * Reads a request and verifies that its maker holds the key: one signature, of P-256 only. Central decides about usages; the names
+ * are what the request says. Errors: csr_unreadable, csr_signature, csr_key_type.
  */
 export function readRequest(request: string | Buffer): ReadRequest {
   const der = typeof request === 'string' ? requestDer(request) : request;
@@ -96,27 +94,27 @@ export function readRequest(request: string | Buffer): ReadRequest {
 
 /** CertificationRequest (RFC 2986 section 4.2). */
 function partsOf(der: Buffer) {
-  const [outer] = elementsIn(der);
-  const [information, algorithm, bits] = elementsIn(expect(outer, TAG.sequence, 'the request').content);
-  const [version, subject, key, attributes] = elementsIn(expect(information, TAG.sequence, 'its information').content);
-  if (expect(version, TAG.integer, 'its version').content.toString('hex') !== '00')
+  const [outer] = elementsIn(der, 'der');
+  const [information, algorithm, bits] = expectTag(outer, TAG.sequence, 'the request').children();
+  const [version, subject, key, attributes] = expectTag(information, TAG.sequence, 'its information').children();
+  if (expectTag(version, TAG.integer, 'its version').content.toString('hex') !== '00')
     throw new TypeError('its version is not 1');
-  const [oid] = elementsIn(expect(algorithm, TAG.sequence, 'its signature algorithm').content);
-  const digest = SIGNATURES[expect(oid, TAG.oid, 'its signature algorithm').content.toString('hex')];
-  const signed = expect(bits, TAG.bits, 'its signature').content;
+  const [oid] = expectTag(algorithm, TAG.sequence, 'its signature algorithm').children();
+  const digest = SIGNATURES[oidOf(oid, 'its signature algorithm')];
+  const signed = expectTag(bits, TAG.bits, 'its signature').content;
   return {
-    information: expect(information, TAG.sequence, 'its information').whole,
-    subject: expect(subject, TAG.sequence, 'its subject'),
-    key: expect(key, TAG.sequence, 'its public key'),
-    attributes: attributes === undefined ? undefined : expect(attributes, ATTRIBUTES, 'the list of its attributes'),
-    // The key is looked at first: with an RSA key the algorithm is another one too, and it is the key that has to change.
+    information: expectTag(information, TAG.sequence, 'its information').whole,
+    subject: expectTag(subject, TAG.sequence, 'its subject'),
+    key: expectTag(key, TAG.sequence, 'its public key'),
+    attributes: attributes === undefined ? undefined : expectTag(attributes, ATTRIBUTES, 'the list of its attributes'),
+    // The key is checked first: an RSA key comes with an RSA algorithm, and then it is the key that has to change.
     digest,
     signature: signed.subarray(1),
   };
 }
 
 /** Any other key is refused before something is computed with it. */
-function readKey(spki: DerElement): KeyObject {
+function readKey(spki: Asn1Element): KeyObject {
   const kind = orUnreadable(() => kindOf(spki));
   if (kind !== 'ec prime256v1') throw pkiFault('csr_key_type', { found: kind });
   const key = readP256(spki.whole);
@@ -125,58 +123,51 @@ function readKey(spki: DerElement): KeyObject {
   return key;
 }
 
-function kindOf(spki: DerElement): string {
-  const [algorithm] = elementsIn(spki.content);
-  const [oid, parameters] = elementsIn(expect(algorithm, TAG.sequence, 'the algorithm of its key').content);
-  const type = expect(oid, TAG.oid, 'the algorithm of its key').content.toString('hex');
+function kindOf(spki: Asn1Element): string {
+  const [algorithm] = spki.children();
+  const [oid, parameters] = expectTag(algorithm, TAG.sequence, 'the algorithm of its key').children();
+  const type = oidOf(oid, 'the algorithm of its key');
   if (type !== EC_KEY) return KEYS[type] ?? 'of an unknown algorithm';
   return parameters?.tag === TAG.oid
-    ? `ec ${KEYS[parameters.content.toString('hex')] ?? 'on an unknown curve'}`
+    ? `ec ${KEYS[oidOf(parameters, 'the curve of its key')] ?? 'on an unknown curve'}`
     : 'ec with parameters of its own';
 }
 
 /** extensionRequest (RFC 2985 section 5.4.2), and in it the alternative names. */
-function alternativeNames(attributes: DerElement | undefined): DerElement[] {
-  for (const attribute of attributes === undefined ? [] : elementsIn(attributes.content)) {
-    const [oid, values] = elementsIn(expect(attribute, TAG.sequence, 'an attribute').content);
-    if (oid?.content.toString('hex') !== EXTENSION_REQUEST) continue;
-    const [extensions] = elementsIn(expect(values, TAG.set, 'the list of its extensions').content);
-    for (const extension of elementsIn(expect(extensions, TAG.sequence, 'the list of its extensions').content)) {
-      const [id, ...rest] = elementsIn(expect(extension, TAG.sequence, 'an extension').content);
-      if (id?.content.toString('hex') !== ALTERNATIVE_NAME) continue;
-      const value = expect(
-        rest.find(({ tag }) => tag !== BOOLEAN),
+function alternativeNames(attributes: Asn1Element | undefined): Asn1Element[] {
+  for (const attribute of attributes?.children() ?? []) {
+    const [oid, values] = expectTag(attribute, TAG.sequence, 'an attribute').children();
+    if (oidOf(oid, 'an attribute') !== EXTENSION_REQUEST) continue;
+    const [extensions] = expectTag(values, TAG.set, 'the list of its extensions').children();
+    for (const extension of expectTag(extensions, TAG.sequence, 'the list of its extensions').children()) {
+      const [id, ...rest] = expectTag(extension, TAG.sequence, 'an extension').children();
+      if (oidOf(id, 'an extension') !== ALTERNATIVE_NAME) continue;
+      const value = expectTag(
+        rest.find(({ tag }) => tag !== TAG.boolean),
         TAG.octets,
         'its alternative names',
       );
-      const [names] = elementsIn(value.content);
-      return elementsIn(expect(names, TAG.sequence, 'its alternative names').content);
+      const [names] = elementsIn(value.content, 'der');
+      return expectTag(names, TAG.sequence, 'its alternative names').children();
     }
   }
   return [];
 }
 
-function commonNameIn(subject: DerElement): string | undefined {
-  for (const set of elementsIn(subject.content)) {
-    for (const attribute of elementsIn(expect(set, TAG.set, 'its subject').content)) {
-      const [oid, value] = elementsIn(expect(attribute, TAG.sequence, 'its subject').content);
-      if (oid?.content.toString('hex') === COMMON_NAME && value !== undefined) return textOfString(value);
+function commonNameIn(subject: Asn1Element): string | undefined {
+  for (const set of subject.children()) {
+    for (const attribute of expectTag(set, TAG.set, 'its subject').children()) {
+      const [oid, value] = expectTag(attribute, TAG.sequence, 'its subject').children();
+      if (oidOf(oid, 'its subject') === COMMON_NAME && value !== undefined) return textOfString(value);
     }
   }
   return undefined;
 }
 
 /** DirectoryString (RFC 5280 section 4.1.2.4). */
-function textOfString({ tag, content }: DerElement): string {
-  if (tag === TAG.utf8) return content.toString('utf8');
-  return tag === BMP_STRING && content.length % 2 === 0
-    ? Buffer.from(content).swap16().toString('utf16le')
-    : content.toString('latin1');
-}
-
-function expect(element: DerElement | undefined, tag: number, what: string): DerElement {
-  if (element?.tag !== tag) throw new TypeError(`${what} is missing or malformed`);
-  return element;
+function textOfString(element: Asn1Element): string {
+  if (element.tag === TAG.utf8) return element.content.toString('utf8');
+  return bmpTextOf(element) ?? element.content.toString('latin1');
 }
 
 function orUnreadable<T>(read: () => T): T {

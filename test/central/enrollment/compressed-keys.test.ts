@@ -31,7 +31,8 @@ import { createIssuing, type Issuing } from '../../../central/enrollment/offline
 import { createRescues, type Rescues } from '../../../central/enrollment/recovery.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../central/store/store.ts';
-import { bits, der, ECDSA_SHA256, oid, pemOf, positive, sequence, TAG } from '../../../shared/asn1/writer.ts';
+import { bits, der, ECDSA_SHA256, oid, positive, sequence, TAG } from '../../../shared/asn1/writer.ts';
+import { pemOf } from '../../../shared/x509/pem.ts';
 import { canonicalP256, readP256, spkiOf } from '../../../shared/x509/public-key.ts';
 import { proofKey, readEnrollmentToken, requestMac } from '../../../shared/wire/enrollment.ts';
 import type { CentralControl, Hello } from '../../../shared/wire/messages.ts';
@@ -54,7 +55,7 @@ const OTHER_FORMS = ['compressed', 'hybrid'] as const;
 const WSS = { over: 'wss', address: '10.0.0.7', direct: true } as const;
 const WS = { over: 'ws', address: '10.0.0.7', direct: false } as const;
 const DAY = 86_400_000;
-const P256 = sequence(oid('2a8648ce3d0201'), oid('2a8648ce3d030107'));
+const P256 = sequence(oid('1.2.840.10045.2.1'), oid('1.2.840.10045.3.1.7'));
 
 function newKey(): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
@@ -68,7 +69,7 @@ function spkiIn(form: Form, key: KeyObject): Buffer {
 
 /** A request of this key, its point in that form, signed by `signer`. */
 function requestOf(key: KeyObject, form: Form, name = 'branch-7', signer = key): string {
-  const subject = sequence(der(TAG.set, sequence(oid('550403'), der(TAG.utf8, Buffer.from(name)))));
+  const subject = sequence(der(TAG.set, sequence(oid('2.5.4.3'), der(TAG.utf8, Buffer.from(name)))));
   const information = sequence(positive(Buffer.from([0])), subject, spkiIn(form, key), der(0xa0));
   return pemOf(
     'CERTIFICATE REQUEST',
@@ -486,7 +487,7 @@ describe('nothing is computed with a certificate request before its sender has s
     );
     const pem = pemOf(
       'CERTIFICATE REQUEST',
-      sequence(information, sequence(oid('2a864886f70d01010b')), bits(Buffer.alloc(256))),
+      sequence(information, sequence(oid('1.2.840.113549.1.1.11')), bits(Buffer.alloc(256))),
     );
     expect(() => readRequest(pem)).toThrow(
       expect.objectContaining({ code: 'csr_key_type', message: expect.stringContaining('rsa') }),

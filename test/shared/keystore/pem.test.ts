@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { thumbprint, toPem, type TrustedEntry } from '../../../shared/keystore/material.ts';
+import { thumbprint, type TrustedEntry } from '../../../shared/keystore/material.ts';
 import { appendPem, readDerCertificate, readPem } from '../../../shared/keystore/pem.ts';
+import { pemOf } from '../../../shared/x509/pem.ts';
 import { KEYSTORES, fixture, lacks, run, temporaryFolder } from './peers.ts';
 
 const EC = fixture('root-ec.crt').toString();
@@ -38,10 +39,14 @@ describe('readPem', () => {
     ['a certificate without END', EC.slice(0, 300), 'keystore_truncated'],
     ['END before its BEGIN is closed', EC.replace('END CERTIFICATE', 'END X'), 'keystore_damaged'],
     ['letters that are no base64', EC.replace('MII', '*II'), 'keystore_damaged'],
-    ['base64 that is no certificate', toPem(Buffer.from('certainly not a certificate')), 'keystore_damaged'],
+    [
+      'base64 that is no certificate',
+      pemOf('CERTIFICATE', Buffer.from('certainly not a certificate')),
+      'keystore_damaged',
+    ],
     [
       'two certificates in one block',
-      toPem(Buffer.concat([fixture('root-ec.cer'), fixture('root-ec.cer')])),
+      pemOf('CERTIFICATE', Buffer.concat([fixture('root-ec.cer'), fixture('root-ec.cer')])),
       'keystore_damaged',
     ],
     [
