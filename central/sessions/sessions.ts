@@ -12,7 +12,7 @@ import { refusal } from '../../shared/wire/refusals.ts';
 import { isLoopback, type Origin } from '../auth/address-rules.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
-import type { AgentRecord, SessionGrant } from '../store/agent-store.ts';
+import type { AgentRecord, ClaimedSession } from '../store/agent-store.ts';
 import type { Store } from '../store/store.ts';
 import { budgetBytes, ByteBudget } from './limits/byte-budget.ts';
 import { ByteGate } from './limits/byte-gate.ts';
@@ -289,7 +289,7 @@ export class Sessions {
     clearInterval(this.#ticks);
   }
 
-  async #claim(proven: ProvenConnection, session: string): Promise<SessionGrant> {
+  async #claim(proven: ProvenConnection, session: string): Promise<ClaimedSession> {
     const { hello, agent, origin } = proven;
     try {
       return await this.#options.store.agents.claimSession({

@@ -78,7 +78,7 @@ export interface SessionClaim {
   readonly now: number;
 }
 
-export interface SessionGrant {
+export interface ClaimedSession {
   readonly epoch: number;
   /** Where Central is in the agent's events, read in the same transaction that raised the epoch. */
   readonly up: Position | null;
@@ -156,7 +156,7 @@ export interface AgentStore {
    * those of the key before are revoked (superseded).
    * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken, agent_name_reserved.
    */
-  claimSession(claim: SessionClaim): Promise<SessionGrant>;
+  claimSession(claim: SessionClaim): Promise<ClaimedSession>;
   /** Ends the session unless a newer one holds the epoch (then it does nothing). */
   endSession(end: {
     readonly agentId: string;

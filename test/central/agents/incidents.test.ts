@@ -72,7 +72,8 @@ describe('Incidents', () => {
 
   it('counts what an agent with a proven key causes for that agent, apart from what strangers cause under its id', () => {
     const { incidents, written } = start();
-    for (let i = 0; i < 1_000; i += 1) incidents.record(report('agent_key_mismatch', 'a1', `10.0.${i >> 8}.${i & 255}`));
+    for (let i = 0; i < 1_000; i += 1)
+      incidents.record(report('agent_key_mismatch', 'a1', `10.0.${i >> 8}.${i & 255}`));
     for (let i = 0; i < 5; i += 1) incidents.record(report('clone', 'a1', `10.1.0.${i}`));
     incidents.record(report('clone', 'a2', '10.1.0.1'));
     expect(written.filter(({ by }) => by === 'agent').map(({ kind, agentId }) => [kind, agentId])).toEqual([

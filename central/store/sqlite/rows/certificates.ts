@@ -1,5 +1,4 @@
-// Owns the rows of certificates that agents were given, of what each agent was told to trust, and of the expiry warnings that
-// have been given.
+// Reads and writes the rows of certificates issued to agents, of the trust bundle last sent to each agent, and of expiry warnings.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
@@ -13,24 +12,57 @@ import type {
   RevocationReason,
 } from '../../certificate-store.ts';
 
-/** Of one agent, what it was given last is kept to be looked up, also when it has ended. */
+/** Expired certificates of one agent that are kept for look-ups. */
 const MAX_EXPIRED_CERTIFICATES = 64;
-/** The reasons that say nothing against the key itself: of a renewal or a recovery, and of a removal. */
+/** Reasons that say nothing against the key itself: a renewal, a recovery, a removal. */
 const HARMLESS = "('superseded', 'cessationOfOperation')";
 
-export function certificateWrites(database: DatabaseSync) {
-  const insert = database.prepare(`
-    INSERT INTO agent_certificate (thumbprint, agent_id, serial, issuer, key_thumbprint, not_before, not_after, issued_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`);
-  const newest = database.prepare('UPDATE agent SET certificate = ? WHERE id = ?');
-  const trust = database.prepare('UPDATE agent SET trusted = ? WHERE id = ?');
-  const warned = database.prepare(
-    'INSERT INTO expiry_warning (thumbprint, days, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET days = excluded.days, at = excluded.at',
-  );
-  const forget = database.prepare('DELETE FROM expiry_warning WHERE at < ?');
+const INSERT = `
+  INSERT INTO agent_certificate (thumbprint, agent_id, serial, issuer, key_thumbprint, not_before, not_after, issued_at)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`;
+const SET_NEWEST = 'UPDATE agent SET certificate = ? WHERE id = ?';
 
+export function certificateWrites(database: DatabaseSync) {
+  const revocations = certificateRevocations(database);
+  return {
+    ...revocations,
+    ...renewalWrites(database, revocations),
+    ...issuedWrites(database),
+    ...trustWrites(database),
+  };
+}
+
+function certificateRevocations(database: DatabaseSync) {
   const revokeAll = database.prepare(`
     UPDATE agent_certificate SET revoked_at = ?1, revocation_reason = ?2 WHERE agent_id = ?3 AND (?4 IS NULL OR key_thumbprint = ?4) AND revoked_at IS NULL`);
+
+  // Removing an agent lifts what was held against its key, so that the machine can enroll again; unless others may have the key.
+  const revokedKey = database.prepare(`
+    SELECT agent_id, revocation_reason FROM agent_certificate WHERE key_thumbprint = ?1 AND revoked_at IS NOT NULL AND revocation_reason NOT IN ${HARMLESS}
+      AND (revocation_reason = 'keyCompromise' OR EXISTS (SELECT 1 FROM agent WHERE agent.id = agent_certificate.agent_id)) LIMIT 1`);
+
+  /** For a key that is about to become an agent's. Errors: agent_key_revoked. */
+  function assertKeyGood(keyThumbprint: string): void {
+    const row = revokedKey.get(keyThumbprint);
+    if (row !== undefined)
+      throw storeFault('agent_key_revoked', { id: text(row, 'agent_id'), reason: text(row, 'revocation_reason') });
+  }
+
+  return {
+    assertKeyGood,
+    /** Revokes every certificate that is not revoked yet; only those of one key when `ofKey` names it. */
+    revokeAll(agentId: string, at: number, reason: RevocationReason, ofKey: string | null = null): void {
+      revokeAll.run(at, reason, agentId, ofKey);
+    },
+  };
+}
+
+function renewalWrites(
+  database: DatabaseSync,
+  { assertKeyGood }: Pick<ReturnType<typeof certificateRevocations>, 'assertKeyGood'>,
+) {
+  const insert = database.prepare(INSERT);
+  const setNewest = database.prepare(SET_NEWEST);
   const agentOf = database.prepare('SELECT id, key_thumbprint FROM agent WHERE id = ? AND epoch = ?');
   const ownerOf = database.prepare(
     'SELECT id FROM agent WHERE (key_thumbprint = ?1 OR next_key_thumbprint = ?1) AND id <> ?2',
@@ -41,73 +73,82 @@ export function certificateWrites(database: DatabaseSync) {
   const renewed = database.prepare(
     'UPDATE agent_certificate SET renews = ?, chain = ?, address = ? WHERE thumbprint = ?',
   );
-  const comesNext = database.prepare(
+  const setNext = database.prepare(
     'UPDATE agent SET next_public_key = ?, next_key_thumbprint = ?, next_certificate = ? WHERE id = ?',
   );
-  const installed = database.prepare(
-    'UPDATE agent_certificate SET installed_at = ? WHERE thumbprint = ? AND agent_id = ? AND installed_at IS NULL',
-  );
-
   const forgetExpired = database.prepare(`
     DELETE FROM agent_certificate WHERE agent_id = ?1 AND not_after < ?2
       AND thumbprint NOT IN (SELECT thumbprint FROM agent_certificate WHERE agent_id = ?1 ORDER BY issued_at DESC LIMIT ${MAX_EXPIRED_CERTIFICATES})
       AND thumbprint NOT IN (SELECT certificate FROM agent WHERE id = ?1 AND certificate IS NOT NULL)
       AND (revocation_reason IS NULL OR revocation_reason IN ${HARMLESS})`);
 
-  // Removing an agent ends what was held against its key, so that the machine can enroll again; except that others may have the key.
-  const revokedKey = database.prepare(`
-    SELECT agent_id, revocation_reason FROM agent_certificate WHERE key_thumbprint = ?1 AND revoked_at IS NOT NULL AND revocation_reason NOT IN ${HARMLESS}
-      AND (revocation_reason = 'keyCompromise' OR EXISTS (SELECT 1 FROM agent WHERE agent.id = agent_certificate.agent_id)) LIMIT 1`);
-
-  /** For a key that is to become an agent's. Errors: agent_key_revoked. */
-  function assertKeyGood(keyThumbprint: string): void {
-    const row = revokedKey.get(keyThumbprint);
-    if (row !== undefined)
-      throw storeFault('agent_key_revoked', { id: text(row, 'agent_id'), reason: text(row, 'revocation_reason') });
-  }
-
   return {
-    assertKeyGood,
-    /** Every certificate that is not revoked yet; only those of one key, when one is given. */
-    revokeAll(agentId: string, at: number, reason: RevocationReason, ofKey: string | null = null): void {
-      revokeAll.run(at, reason, agentId, ofKey);
-    },
     recordRenewal({ certificate, epoch, renews, publicKey, chain, address }: NewRenewal): RenewalOutcome {
       const { thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt } = certificate;
       const agent = agentOf.get(agentId, epoch);
       if (agent === undefined) throw storeFault('stale_epoch', { id: agentId });
       const owner = ownerOf.get(keyThumbprint, agentId);
       if (owner !== undefined) throw storeFault('agent_key_known', { owner: text(owner, 'id') });
-      const current = text(agent, 'key_thumbprint');
-      if (keyThumbprint !== current) assertKeyGood(keyThumbprint);
+      const currentKey = text(agent, 'key_thumbprint');
+      if (keyThumbprint !== currentKey) assertKeyGood(keyThumbprint);
       const before = successorOf.get(renews, agentId);
-      if (before !== undefined) {
-        const good =
-          integer(before, 'not_after') > issuedAt &&
-          integerOrNull(before, 'revoked_at') === null &&
-          text(before, 'issuer') === issuer;
-        if (text(before, 'key_thumbprint') === keyThumbprint) {
-          if (good) return { outcome: 'repeated', chain: text(before, 'chain') };
-        } else if (text(before, 'key_thumbprint') !== current || integerOrNull(before, 'installed_at') !== null) {
-          // One for the current key that the agent never had is a lost answer, after which it decided for another key.
-          return { outcome: 'twice', address: textOrNull(before, 'address') };
-        }
-      }
+      const known = before === undefined ? undefined : earlierOutcome(before, certificate, currentKey);
+      if (known !== undefined) return known;
       forgetExpired.run(agentId, issuedAt);
       insert.run(thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt);
       renewed.run(renews, chain, address, thumbprint);
-      if (keyThumbprint === current) newest.run(thumbprint, agentId);
-      else comesNext.run(publicKey, keyThumbprint, thumbprint, agentId);
+      if (keyThumbprint === currentKey) setNewest.run(thumbprint, agentId);
+      else setNext.run(publicKey, keyThumbprint, thumbprint, agentId);
       return { outcome: 'issued', chain };
     },
+  };
+}
+
+/** What an earlier renewal of the same certificate means for this one; undefined: nothing, a new one is issued. */
+function earlierOutcome(
+  before: Row,
+  { keyThumbprint, issuer, issuedAt }: IssuedCertificate,
+  currentKey: string,
+): RenewalOutcome | undefined {
+  const keyBefore = text(before, 'key_thumbprint');
+  if (keyBefore === keyThumbprint) {
+    const good =
+      integer(before, 'not_after') > issuedAt &&
+      integerOrNull(before, 'revoked_at') === null &&
+      text(before, 'issuer') === issuer;
+    return good ? { outcome: 'repeated', chain: text(before, 'chain') } : undefined;
+  }
+  // One for the current key that the agent never had is a lost answer, after which the agent decided for another key.
+  return keyBefore !== currentKey || integerOrNull(before, 'installed_at') !== null
+    ? { outcome: 'twice', address: textOrNull(before, 'address') }
+    : undefined;
+}
+
+function issuedWrites(database: DatabaseSync) {
+  const insert = database.prepare(INSERT);
+  const setNewest = database.prepare(SET_NEWEST);
+  const installed = database.prepare(
+    'UPDATE agent_certificate SET installed_at = ? WHERE thumbprint = ? AND agent_id = ? AND installed_at IS NULL',
+  );
+  return {
     recordInstalled(agentId: string, thumbprint: string, now: number): void {
       installed.run(now, thumbprint, agentId);
     },
     recordIssued(certificate: IssuedCertificate): void {
       const { thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt } = certificate;
-      if (newest.run(thumbprint, agentId).changes === 0) throw storeFault('agent_unknown', { id: agentId });
+      if (setNewest.run(thumbprint, agentId).changes === 0) throw storeFault('agent_unknown', { id: agentId });
       insert.run(thumbprint, agentId, serial, issuer, keyThumbprint, notBefore, notAfter, issuedAt);
     },
+  };
+}
+
+function trustWrites(database: DatabaseSync) {
+  const trust = database.prepare('UPDATE agent SET trusted = ? WHERE id = ?');
+  const warned = database.prepare(
+    'INSERT INTO expiry_warning (thumbprint, days, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET days = excluded.days, at = excluded.at',
+  );
+  const forget = database.prepare('DELETE FROM expiry_warning WHERE at < ?');
+  return {
     recordTrust(agentId: string, thumbprints: readonly string[]): void {
       if (trust.run(JSON.stringify(thumbprints), agentId).changes === 0)
         throw storeFault('agent_unknown', { id: agentId });

@@ -19,19 +19,76 @@ const BLOCKS = `SELECT block, count(*) AS pending FROM pending_enrollment WHERE 
 const RESCUE_OF =
   'SELECT rescue_code.* FROM rescue_code JOIN agent ON agent.key = rescue_code.agent WHERE agent.id = ?';
 
-export function enrollmentWrites(
-  database: DatabaseSync,
-  { admitAgent, replaceKey }: Pick<ReturnType<typeof agentWrites>, 'admitAgent' | 'replaceKey'>,
-) {
-  const get = database.prepare('SELECT * FROM pending_enrollment WHERE key_thumbprint = ?');
+type AgentChanges = Pick<ReturnType<typeof agentWrites>, 'admitAgent' | 'replaceKey'>;
+
+export function enrollmentWrites(database: DatabaseSync, agents: AgentChanges) {
+  return {
+    ...requestWrites(database),
+    ...decisionWrites(database, agents),
+    ...recoveryWrites(database, agents),
+  };
+}
+
+const GET = 'SELECT * FROM pending_enrollment WHERE key_thumbprint = ?';
+const REMOVE = 'DELETE FROM pending_enrollment WHERE key_thumbprint = ?';
+
+function findRequest(database: DatabaseSync): (keyThumbprint: string) => AskedEnrollment {
+  const get = database.prepare(GET);
+  return (keyThumbprint) => {
+    const row = get.get(keyThumbprint);
+    if (row === undefined) throw storeFault('enrollment_not_asked', { found: keyThumbprint });
+    return askedRow(row);
+  };
+}
+
+function requestWrites(database: DatabaseSync) {
+  const find = findRequest(database);
+  const assertRoom = requestRoom(database);
+  const get = database.prepare(GET);
   const known = database.prepare('SELECT 1 FROM agent WHERE key_thumbprint = ?');
-  const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'`);
-  const countOfBlock = database.prepare(
-    `SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending' AND block = ?`,
+  const insert = database.prepare(`
+    INSERT INTO pending_enrollment (key_thumbprint, name, id, csr, address, block, site, transport, first_asked_at, last_asked_at, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`);
+  const again = database.prepare(
+    'UPDATE pending_enrollment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?',
   );
-  const countOfSite = database.prepare(
-    `SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending' AND site = ?`,
-  );
+  const askedAgain = database.prepare('UPDATE pending_enrollment SET last_asked_at = ? WHERE key_thumbprint = ?');
+  const remove = database.prepare(REMOVE);
+  const forget = database.prepare(`
+    DELETE FROM pending_enrollment WHERE (state = 'pending' AND last_asked_at < ?) OR (state = 'rejected' AND decided_at < ?) OR (state = 'accepted' AND decided_at < ?)`);
+
+  function forgetAsked({ pendingBefore, rejectedBefore, acceptedBefore }: AskedLimits): void {
+    forget.run(pendingBefore, rejectedBefore, acceptedBefore);
+  }
+
+  return {
+    forgetAsked,
+
+    askEnrollment(asking: Asking, bounds: AskedBounds, now: number): AskedEnrollment {
+      forgetAsked(bounds);
+      const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
+      const row = get.get(keyThumbprint);
+      if (row !== undefined && text(row, 'state') === 'accepted' && known.get(keyThumbprint) === undefined)
+        remove.run(keyThumbprint);
+      const entry = get.get(keyThumbprint);
+      if (entry === undefined) {
+        assertRoom(asking, bounds);
+        insert.run(keyThumbprint, name, id, csr, address, block, site, transport, now, now);
+      } else if (text(entry, 'state') === 'pending')
+        again.run(name, id, csr, address, block, site, transport, now, keyThumbprint);
+      else askedAgain.run(now, keyThumbprint);
+      return find(keyThumbprint);
+    },
+  };
+}
+
+/** Makes room for one more pending request. Errors: enrollments_full, enrollments_full_of_address. */
+function requestRoom(database: DatabaseSync): (asking: Asking, bounds: AskedBounds) => void {
+  const countWhere = (where: string) =>
+    database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'${where}`);
+  const count = countWhere('');
+  const countOfBlock = countWhere(' AND block = ?');
+  const countOfSite = countWhere(' AND site = ?');
   const fullestBlock = database.prepare(BLOCKS);
   const fullestSite = database.prepare(
     `SELECT site, count(*) AS pending FROM pending_enrollment WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`,
@@ -42,49 +99,10 @@ export function enrollmentWrites(
   const silentOfBlock = silentest('block = ?');
   const silentOfSite = silentest('site = ?');
   const silentSince = silentest('last_asked_at < ?');
-  const insert = database.prepare(`
-    INSERT INTO pending_enrollment (key_thumbprint, name, id, csr, address, block, site, transport, first_asked_at, last_asked_at, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')`);
-  const again = database.prepare(
-    'UPDATE pending_enrollment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?',
-  );
-  const askedAgain = database.prepare('UPDATE pending_enrollment SET last_asked_at = ? WHERE key_thumbprint = ?');
-  const remove = database.prepare('DELETE FROM pending_enrollment WHERE key_thumbprint = ?');
-  const forget = database.prepare(`
-    DELETE FROM pending_enrollment WHERE (state = 'pending' AND last_asked_at < ?) OR (state = 'rejected' AND decided_at < ?) OR (state = 'accepted' AND decided_at < ?)`);
-  const decide = database.prepare(
-    'UPDATE pending_enrollment SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
-  );
-  const keep = database.prepare('UPDATE pending_enrollment SET certificate = ? WHERE key_thumbprint = ?');
-  const putRescue = database.prepare(
-    'INSERT OR REPLACE INTO rescue_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?',
-  );
-  const rescueOf = database.prepare(RESCUE_OF);
-  const used = database.prepare(
-    'UPDATE rescue_code SET used_by = ? WHERE agent = (SELECT key FROM agent WHERE id = ?)',
-  );
-
-  function find(keyThumbprint: string): AskedEnrollment {
-    const row = get.get(keyThumbprint);
-    if (row === undefined) throw storeFault('enrollment_not_asked', { found: keyThumbprint });
-    return askedRow(row);
-  }
-
-  function forgetAsked({ pendingBefore, rejectedBefore, acceptedBefore }: AskedLimits): void {
-    forget.run(pendingBefore, rejectedBefore, acceptedBefore);
-  }
-
-  function enter(asking: Asking, { most, mostOfBlock, silentBefore }: AskedBounds, now: number): void {
-    const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
-    const ofBlock = integer(countOfBlock.get(block), 'entries');
-    if (ofBlock >= mostOfBlock) throw storeFault('enrollments_full_of_address', { most: mostOfBlock, address: block });
-    if (integer(count.get(), 'entries') >= most && !makeRoom(asking, silentBefore))
-      throw storeFault('enrollments_full', { most });
-    insert.run(keyThumbprint, name, id, csr, address, block, site, transport, now, now);
-  }
+  const remove = database.prepare(REMOVE);
 
   /** Drops one entry for a newcomer; false when none gives way. */
-  function makeRoom({ block, site }: Asking, silentBefore: number): boolean {
+  function dropOne({ block, site }: Asking, silentBefore: number): boolean {
     const row =
       givesWay(fullestBlock.get(1), 'block', countOfBlock.get(block), silentOfBlock) ??
       givesWay(fullestSite.get(), 'site', countOfSite.get(site), silentOfSite) ??
@@ -94,23 +112,22 @@ export function enrollmentWrites(
     return true;
   }
 
+  return (asking, { most, mostOfBlock, silentBefore }) => {
+    const { block } = asking;
+    const ofBlock = integer(countOfBlock.get(block), 'entries');
+    if (ofBlock >= mostOfBlock) throw storeFault('enrollments_full_of_address', { most: mostOfBlock, address: block });
+    if (integer(count.get(), 'entries') >= most && !dropOne(asking, silentBefore))
+      throw storeFault('enrollments_full', { most });
+  };
+}
+
+function decisionWrites(database: DatabaseSync, { admitAgent }: AgentChanges) {
+  const find = findRequest(database);
+  const decide = database.prepare(
+    'UPDATE pending_enrollment SET state = ?, decided_at = ?, decided_by = ?, comment = ? WHERE key_thumbprint = ?',
+  );
+  const keep = database.prepare('UPDATE pending_enrollment SET certificate = ? WHERE key_thumbprint = ?');
   return {
-    askEnrollment(asking: Asking, bounds: AskedBounds, now: number): AskedEnrollment {
-      forgetAsked(bounds);
-      const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
-      const row = get.get(keyThumbprint);
-      if (row !== undefined && text(row, 'state') === 'accepted' && known.get(keyThumbprint) === undefined)
-        remove.run(keyThumbprint);
-      const entry = get.get(keyThumbprint);
-      if (entry === undefined) enter(asking, bounds, now);
-      else if (text(entry, 'state') === 'pending')
-        again.run(name, id, csr, address, block, site, transport, now, keyThumbprint);
-      else askedAgain.run(now, keyThumbprint);
-      return find(keyThumbprint);
-    },
-
-    forgetAsked,
-
     acceptEnrollment(csr: string, agent: NewAgent, by: string): AgentRecord {
       const asked = find(agent.keyThumbprint);
       if (asked.state === 'accepted' || asked.csr !== csr)
@@ -128,7 +145,18 @@ export function enrollmentWrites(
     keepCertificate(keyThumbprint: string, certificate: string): void {
       keep.run(certificate, keyThumbprint);
     },
+  };
+}
 
+function recoveryWrites(database: DatabaseSync, { replaceKey }: AgentChanges) {
+  const putRescue = database.prepare(
+    'INSERT OR REPLACE INTO rescue_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?',
+  );
+  const rescueOf = database.prepare(RESCUE_OF);
+  const used = database.prepare(
+    'UPDATE rescue_code SET used_by = ? WHERE agent = (SELECT key FROM agent WHERE id = ?)',
+  );
+  return {
     putRescue(
       agentId: string,
       { hash, createdAt, createdBy, expiresAt }: Pick<RescueCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>,

@@ -1,4 +1,4 @@
-// Owns what goes through the logs of agents at Central: commands down, events up, and where each message ends.
+// Reads and writes the logs of agents at Central: commands down, events up, and what becomes of each message.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { OutboxBounds, ResumedLog } from '../../../../shared/delivery/log-interfaces.ts';
 import { ID_REUSED, type Begin, type InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
@@ -6,6 +6,7 @@ import { READ_OUTBOX, readOutbox, type OutboxLog } from '../../../../shared/sqli
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
 import type { Position, Range } from '../../../../shared/wire/messages.ts';
 import { storeFault } from '../../errors.ts';
+import type { NewIncident } from '../../agent-store.ts';
 import type { EventFilter, StoredEvent } from '../../message-store.ts';
 import { agentKeys } from './agents.ts';
 import { GivenUp, type deadLetterWrites } from './dead-letters.ts';
@@ -27,46 +28,13 @@ export interface MessageWritesNeeds {
   readonly deadLetters: ReturnType<typeof deadLetterWrites>;
 }
 
-export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents, deadLetters }: MessageWritesNeeds) {
+export function messageWrites(database: DatabaseSync, needs: MessageWritesNeeds) {
+  return { ...commandWrites(database, needs), ...eventWrites(database, needs) };
+}
+
+function commandWrites(database: DatabaseSync, { outbox, incidents, deadLetters }: MessageWritesNeeds) {
   const keys = agentKeys(database);
   const idOfKey = database.prepare('SELECT id FROM agent WHERE key = ?');
-  const findOrigin = database.prepare('SELECT key FROM origin WHERE agent_id = ? AND incarnation = ?');
-  const addOrigin = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?)');
-  // The cursor is null: one more than the newest.
-  const addEvent = database.prepare(
-    'INSERT INTO event (cursor, origin, number, received_at, type, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)',
-  );
-  const newestEvent = database.prepare('SELECT coalesce(max(cursor), 0) AS newest FROM event');
-  let gap = integerOrNull(database.prepare('SELECT max(through) AS through FROM event_gap').get(), 'through');
-
-  /** The first cursor behind what a store gave that was replaced by a backup: a consumer of that one must not be told it has these. */
-  function cursorBehindGap(): number | null {
-    if (gap !== null && integer(newestEvent.get(), 'newest') >= gap) gap = null;
-    return gap === null ? null : gap + 1;
-  }
-
-  function originOf(agentId: string, incarnation: string): number {
-    const row = findOrigin.get(agentId, incarnation);
-    return row === undefined ? Number(addOrigin.run(agentId, incarnation).lastInsertRowid) : integer(row, 'key');
-  }
-
-  function recordRestart(
-    agentId: string,
-    direction: 'up' | 'down',
-    incarnation: string,
-    missing: Range,
-    at: number,
-  ): void {
-    const detail = JSON.stringify({
-      recovered: false,
-      direction,
-      from: missing.from,
-      through: missing.through,
-      incarnation,
-    });
-    incidents.recordIncident({ at, kind: 'log_restarted', agentId, address: null, detail });
-  }
-
   return {
     appendCommands(agentId: string, packed: PackedItems, bounds: OutboxBounds, now: number): PackedAppended {
       return packAppended(outbox.append(keys.of(agentId), unpackMessages(packed), bounds, now));
@@ -74,7 +42,8 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
 
     resumeOutbox(agentId: string, epoch: number, peer: Position | null, now: number): ResumedLog {
       const { incarnation, next, missing, restarted } = outbox.resume(keys.ofSession(agentId, epoch), peer);
-      if (restarted && missing !== null) recordRestart(agentId, 'down', incarnation, missing, now);
+      if (restarted && missing !== null)
+        incidents.recordIncident(logRestarted(agentId, 'down', incarnation, missing, now));
       return { incarnation, next, missing };
     },
 
@@ -85,26 +54,35 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
     expireCommands(now: number, limit: number): number {
       const expired = outbox.expire(now, limit);
       for (const { peer, number, id, reason, json } of expired) {
+        const agentId = text(idOfKey.get(peer), 'id');
         deadLetters.recordDeadLetters([
-          {
-            at: now,
-            direction: 'down',
-            agentId: text(idOfKey.get(peer), 'id'),
-            number,
-            through: number,
-            count: 1,
-            id,
-            reason,
-            json,
-          },
+          { at: now, direction: 'down', agentId, number, through: number, count: 1, id, reason, json },
         ]);
       }
       return expired.length;
     },
+  };
+}
 
+function eventWrites(database: DatabaseSync, { inbox, incidents, deadLetters }: MessageWritesNeeds) {
+  const keys = agentKeys(database);
+  const nextCursor = eventCursors(database);
+  const findOrigin = database.prepare('SELECT key FROM origin WHERE agent_id = ? AND incarnation = ?');
+  const addOrigin = database.prepare('INSERT INTO origin (agent_id, incarnation) VALUES (?, ?)');
+  const addEvent = database.prepare(
+    'INSERT INTO event (cursor, origin, number, received_at, type, source, json) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  );
+
+  function originOf(agentId: string, incarnation: string): number {
+    const row = findOrigin.get(agentId, incarnation);
+    return row === undefined ? Number(addOrigin.run(agentId, incarnation).lastInsertRowid) : integer(row, 'key');
+  }
+
+  return {
     beginInbox(agentId: string, epoch: number, begin: Begin, now: number): void {
       const lost = inbox.begin(keys.ofSession(agentId, epoch), begin);
-      if (lost && begin.missing !== null) recordRestart(agentId, 'up', begin.incarnation, begin.missing, now);
+      if (lost && begin.missing !== null)
+        incidents.recordIncident(logRestarted(agentId, 'up', begin.incarnation, begin.missing, now));
     },
 
     appendEvents(agentId: string, epoch: number, first: number, packed: PackedItems, now: number): number {
@@ -117,15 +95,8 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
           if (reused.has(index)) givenUp.keep(first + index, item.message, ID_REUSED);
           if (fresh[index] !== true) continue;
           origin ??= originOf(agentId, incarnation);
-          addEvent.run(
-            cursorBehindGap(),
-            origin,
-            first + index,
-            now,
-            item.message.type,
-            item.message.source,
-            item.message.json,
-          );
+          const { type, source, json } = item.message;
+          addEvent.run(nextCursor(), origin, first + index, now, type, source, json);
         } else givenUp.add(first + index, item);
       }
       deadLetters.recordDeadLetters(givenUp.letters());
@@ -134,14 +105,38 @@ export function messageWrites(database: DatabaseSync, { outbox, inbox, incidents
   };
 }
 
-/** One step of reading events: what fits the filter among the cursors through `through`; `last` is the newest cursor there is. */
+/**
+ * The cursor of the next event; null: one more than the newest. Skips the cursors of a store that was replaced by a backup: its
+ * consumers must not take new events for those they have already.
+ */
+function eventCursors(database: DatabaseSync): () => number | null {
+  const newestEvent = database.prepare('SELECT coalesce(max(cursor), 0) AS newest FROM event');
+  let gap = integerOrNull(database.prepare('SELECT max(through) AS through FROM event_gap').get(), 'through');
+  return () => {
+    if (gap !== null && integer(newestEvent.get(), 'newest') >= gap) gap = null;
+    return gap === null ? null : gap + 1;
+  };
+}
+
+function logRestarted(
+  agentId: string,
+  direction: 'up' | 'down',
+  incarnation: string,
+  { from, through }: Range,
+  at: number,
+): NewIncident {
+  const detail = JSON.stringify({ recovered: false, direction, from, through, incarnation });
+  return { at, kind: 'log_restarted', agentId, address: null, detail };
+}
+
+/** One step of reading events: those up to `through` that match the filter; `last` is the newest cursor. */
 export interface EventSlice {
   readonly events: StoredEvent[];
   readonly through: number;
   readonly last: number;
 }
 
-/** So many cursors are looked at in one step, some 10 ms, so that a filter that finds little does not hold up other reads. */
+/** Cursors per step, some 10 ms of work, so that a filter that matches little does not hold up other reads. */
 const SLICE_CURSORS = 20_000;
 /** A page of the largest messages would be hundreds of MiB. */
 const PAGE_MAX_BYTES = 8 * 1024 * 1024;

@@ -1,4 +1,4 @@
-// Owns the rows of API tokens and enrollment tokens. Secrets are not here, only their hashes.
+// Reads and writes the rows of API tokens and enrollment tokens. The tables hold hashes of the secrets, never the secrets.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { CENTRAL_AGENT_NAME, reservation } from '../../agent-names.ts';
@@ -7,79 +7,81 @@ import { storeFault } from '../../errors.ts';
 import type { ApiTokenRecord, EnrollmentTokenRecord, Role } from '../../token-store.ts';
 
 export function tokenWrites(database: DatabaseSync, now: () => number, namesOfCentral: ReadonlySet<string>) {
-  const addApi = database.prepare(
+  return { ...apiTokenWrites(database, now), ...enrollmentTokenWrites(database, namesOfCentral) };
+}
+
+function apiTokenWrites(database: DatabaseSync, now: () => number) {
+  const add = database.prepare(
     'INSERT INTO api_token (id, name, role, hash, created_at, created_by, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
   );
-  const removeApi = database.prepare('DELETE FROM api_token WHERE id = ?');
+  const get = database.prepare('SELECT role FROM api_token WHERE id = ?');
+  const remove = database.prepare('DELETE FROM api_token WHERE id = ?');
+  const count = database.prepare('SELECT count(*) AS tokens FROM api_token');
   const administrators = database.prepare(
     `SELECT count(*) AS others FROM api_token WHERE role = 'administrator' AND id <> ? AND (expires_at IS NULL OR expires_at > ?)`,
   );
-  const getApi = database.prepare('SELECT role FROM api_token WHERE id = ?');
-  const addEnrollment = database.prepare(
+  return {
+    /** Errors: api_tokens_full. */
+    addApiToken(token: ApiTokenRecord): void {
+      if (integer(count.get(), 'tokens') >= MAX_API_TOKENS)
+        throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
+      add.run(token.id, token.name, token.role, token.hash, token.createdAt, token.createdBy, token.expiresAt);
+    },
+
+    /** Errors: token_unknown, last_administrator. */
+    removeApiToken(id: string): void {
+      const row = get.get(id);
+      if (row === undefined) throw storeFault('token_unknown', { id });
+      if (text(row, 'role') === 'administrator' && integer(administrators.get(id, now()), 'others') === 0)
+        throw storeFault('last_administrator', { id });
+      remove.run(id);
+    },
+  };
+}
+
+function enrollmentTokenWrites(database: DatabaseSync, namesOfCentral: ReadonlySet<string>) {
+  const add = database.prepare(
     'INSERT INTO enrollment_token (id, hash, created_at, created_by, expires_at, uses, max_uses, agent_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
   );
-  const getEnrollment = database.prepare('SELECT * FROM enrollment_token WHERE id = ?');
-  const removeEnrollment = database.prepare('DELETE FROM enrollment_token WHERE id = ?');
+  const get = database.prepare('SELECT * FROM enrollment_token WHERE id = ?');
+  const remove = database.prepare('DELETE FROM enrollment_token WHERE id = ?');
+  const count = database.prepare('SELECT count(*) AS tokens FROM enrollment_token');
+  const forgetExpired = database.prepare('DELETE FROM enrollment_token WHERE expires_at < ?');
   const bound = database.prepare(
     'SELECT 1 FROM enrollment_token WHERE agent_name = ? COLLATE NOCASE AND uses < max_uses AND expires_at > ?',
   );
   const use = database.prepare('UPDATE enrollment_token SET uses = uses + 1 WHERE id = ?');
-
-  const countApi = database.prepare('SELECT count(*) AS tokens FROM api_token');
-  const countEnrollment = database.prepare('SELECT count(*) AS tokens FROM enrollment_token');
-  const forgetExpired = database.prepare('DELETE FROM enrollment_token WHERE expires_at < ?');
-
   return {
-    /** Errors: api_tokens_full. */
-    addApiToken(token: ApiTokenRecord): void {
-      if (integer(countApi.get(), 'tokens') >= MAX_API_TOKENS)
-        throw storeFault('api_tokens_full', { most: MAX_API_TOKENS });
-      addApi.run(token.id, token.name, token.role, token.hash, token.createdAt, token.createdBy, token.expiresAt);
-    },
-
-    removeApiToken(id: string): void {
-      const row = getApi.get(id);
-      if (row === undefined) throw storeFault('token_unknown', { id });
-      if (text(row, 'role') === 'administrator' && integer(administrators.get(id, now()), 'others') === 0)
-        throw storeFault('last_administrator', { id });
-      removeApi.run(id);
-    },
-
-    /** Errors: agent_name_reserved, enrollment_tokens_full. Who may make one for the Central agent is decided above (central/enrollment/tokens.ts). */
+    /**
+     * Errors: agent_name_reserved, enrollment_tokens_full. Who may create one for the Central agent is decided above
+     * (central/enrollment/tokens.ts).
+     */
     addEnrollmentToken(token: EnrollmentTokenRecord): void {
-      const { agentName } = token;
+      const { id, hash, createdAt, createdBy, expiresAt, uses, maxUses, agentName } = token;
       const found =
         agentName === null || agentName.toLowerCase() === CENTRAL_AGENT_NAME
           ? undefined
           : reservation(agentName, namesOfCentral);
       if (found !== undefined) throw storeFault('agent_name_reserved', { name: agentName ?? '', found });
-      forgetExpired.run(token.createdAt - EXPIRED_ENROLLMENT_TOKEN_MS);
-      if (integer(countEnrollment.get(), 'tokens') >= MAX_ENROLLMENT_TOKENS)
+      forgetExpired.run(createdAt - EXPIRED_ENROLLMENT_TOKEN_MS);
+      if (integer(count.get(), 'tokens') >= MAX_ENROLLMENT_TOKENS)
         throw storeFault('enrollment_tokens_full', { most: MAX_ENROLLMENT_TOKENS });
-      addEnrollment.run(
-        token.id,
-        token.hash,
-        token.createdAt,
-        token.createdBy,
-        token.expiresAt,
-        token.uses,
-        token.maxUses,
-        token.agentName,
-      );
+      add.run(id, hash, createdAt, createdBy, expiresAt, uses, maxUses, agentName);
     },
 
+    /** Errors: token_unknown. */
     removeEnrollmentToken(id: string): void {
-      if (removeEnrollment.run(id).changes === 0) throw storeFault('token_unknown', { id });
+      if (remove.run(id).changes === 0) throw storeFault('token_unknown', { id });
     },
 
-    /** Is a token that can still be used good for this agent name only? */
+    /** True when a token that can still be used is only for this agent name. */
     isBound(name: string, at: number): boolean {
       return bound.get(name, at) !== undefined;
     },
 
-    /** Takes one use of it, and tells what it was. Errors: token_unknown, token_used, token_expired. */
+    /** Consumes one use and returns the token. Errors: token_unknown, token_used, token_expired. */
     useEnrollmentToken(id: string, at: number): EnrollmentTokenRecord {
-      const row = getEnrollment.get(id);
+      const row = get.get(id);
       if (row === undefined) throw storeFault('token_unknown', { id });
       const token = enrollmentToken(row);
       if (token.uses >= token.maxUses) throw storeFault('token_used', { id, uses: token.maxUses });

@@ -1,7 +1,7 @@
 // Owns the list of everything that the reading thread can be asked. It sees each commit that has been answered.
 import type { DatabaseSync } from 'node:sqlite';
 import { agentNameReads } from '../rows/agent-names.ts';
-import { agentReads } from '../rows/agents.ts';
+import { agentReads } from '../rows/agent-reads.ts';
 import { auditReads } from '../rows/audit.ts';
 import { certificateReads } from '../rows/certificates.ts';
 import { enrollmentReads } from '../rows/enrollments.ts';

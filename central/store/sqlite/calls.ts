@@ -1,0 +1,224 @@
+// The store's interface as calls to the two database threads: which call goes to the writing thread and which to the reading one.
+// Holds no rows and runs no SQL.
+import type { Item, Message } from '../../../shared/delivery/message.ts';
+import type { SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
+import type { WorkerHost } from '../../../shared/sqlite/worker/host.ts';
+import type { AgentStore } from '../agent-store.ts';
+import type { AuditStore } from '../audit-store.ts';
+import type { CertificateStore } from '../certificate-store.ts';
+import type { EnrollmentStore } from '../enrollment-store.ts';
+import type { KeyMaterialStore } from '../key-material-store.ts';
+import type { InboxStore, OutboxStore } from '../message-store.ts';
+import type { ParameterStore } from '../parameter-store.ts';
+import type { RetentionLimits, Store } from '../store.ts';
+import type { TokenStore } from '../token-store.ts';
+import { EventReads } from './event-reads.ts';
+import type { Aging } from './retention.ts';
+import { packItems, packMessages, unpackAppended, unpackEntries } from './threads/packed-items.ts';
+import type { Reads } from './threads/reads.ts';
+import type { Writes } from './threads/writes.ts';
+
+export type Writer = WorkerHost<Writes>;
+export type Reader = WorkerHost<Reads>;
+
+/** Messages expired in one call, a few milliseconds of work. */
+const EXPIRE_STEP = 500;
+const LAZY = { lazy: true } as const;
+const FROM_THE_FIRST = { notAfter: Number.MIN_SAFE_INTEGER, thumbprint: '' };
+
+/** Everything but the store's own life (`snapshot`, `stop`). */
+export function storeCalls(writer: Writer, reader: Reader): Omit<Store, 'snapshot' | 'stop'> {
+  return {
+    agents: agentCalls(writer, reader),
+    outbox: outboxCalls(writer, reader),
+    inbox: inboxCalls(writer, reader),
+    parameters: parameterCalls(writer, reader),
+    tokens: tokenCalls(writer, reader),
+    keyMaterial: keyMaterialCalls(writer, reader),
+    certificates: certificateCalls(writer, reader),
+    enrollments: enrollmentCalls(writer, reader),
+    audit: auditCalls(writer, reader),
+    prune: (limits) => prune(writer, limits),
+    bound: (bounds) => writer.call('bound', [bounds]),
+    space: () => writer.call('space', []),
+    async stats() {
+      const figures = await reader.call('figures', []);
+      return { engine: 'sqlite', ...figures, waitingCalls: writer.waiting + reader.waiting, commits: writer.batches };
+    },
+  };
+}
+
+function agentCalls(writer: Writer, reader: Reader): AgentStore {
+  return {
+    register: (agent, tokenId) => writer.call('registerAgent', [agent, tokenId]),
+    get: (id) => reader.call('getAgent', [id]),
+    findByKey: (keyThumbprint) => reader.call('findAgentByKey', [keyThumbprint]),
+    findByName: (name) => reader.call('findAgentByName', [name]),
+    findByReference: (reference, limit) => reader.call('findAgentsByReference', [reference, limit]),
+    hasLeftRecords: (id) => reader.call('hasLeftRecords', [id]),
+    nameFaults: (limit) => reader.call('nameFaults', [limit]),
+    list: (page) => reader.call('listAgents', [page.after ?? '', page.limit, page.state ?? null]),
+    remove: (id) => writer.call('removeAgent', [id]),
+    claimSession: (claim) => writer.call('claimSession', [claim]),
+    endSession: (end) => writer.call('endSession', [end.agentId, end.epoch, end.now, end.reason]),
+    endSessionsOfNode: (node, now, reason) => writer.call('endSessionsOfNode', [node, now, reason]),
+    revoke: (agentId, { reason, now, text }) => writer.call('revokeAgent', [agentId, reason, now, text]),
+    countInState: (state) => reader.call('countAgentsInState', [state]),
+    quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
+    recordIncident: (incident) => writer.call('recordIncident', [incident]),
+    incidents: (page) => reader.call('listIncidents', [page.limit, page.agentId ?? null]),
+  };
+}
+
+function outboxCalls(writer: Writer, reader: Reader): OutboxStore {
+  return {
+    append: async (agentId, messages, bounds, now) =>
+      unpackAppended(
+        await writer.call('appendCommands', [agentId, packMessages(messages), bounds, now], {
+          bytes: bytesOf(messages),
+        }),
+      ),
+    read: async (agentId, after, maxItems, maxBytes) =>
+      unpackEntries(await reader.call('readCommands', [agentId, after, maxItems, maxBytes])),
+    resume: (agentId, epoch, peer, now) => writer.call('resumeOutbox', [agentId, epoch, peer, now]),
+    acknowledge: (agentId, epoch, through) => writer.call('acknowledgeCommands', [agentId, epoch, through], LAZY),
+    expire: (now) => expire(writer, now),
+  };
+}
+
+function inboxCalls(writer: Writer, reader: Reader): InboxStore {
+  const eventReads = new EventReads((after, filter, limit) => reader.call('readEvents', [after, filter, limit]));
+  return {
+    begin: (agentId, epoch, begin, now) => writer.call('beginInbox', [agentId, epoch, begin, now]),
+    append: (agentId, epoch, first, items, now) =>
+      writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
+    read: (after, filter, limit, gone) => eventReads.read(after, filter, limit, gone),
+    lastCursor: () => reader.call('lastCursor', []),
+    deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null]),
+  };
+}
+
+function parameterCalls(writer: Writer, reader: Reader): ParameterStore {
+  return {
+    load: () => reader.call('loadParameters', []),
+    save: (change) => writer.call('saveParameters', [change]),
+  };
+}
+
+function tokenCalls(writer: Writer, reader: Reader): TokenStore {
+  return {
+    addApiToken: (token) => writer.call('addApiToken', [token]),
+    getApiToken: (id) => reader.call('getApiToken', [id]),
+    listApiTokens: () => reader.call('listApiTokens', []),
+    removeApiToken: (id) => writer.call('removeApiToken', [id]),
+    addEnrollmentToken: (token) => writer.call('addEnrollmentToken', [token]),
+    getEnrollmentToken: (id) => reader.call('getEnrollmentToken', [id]),
+    listEnrollmentTokens: () => reader.call('listEnrollmentTokens', []),
+    removeEnrollmentToken: (id) => writer.call('removeEnrollmentToken', [id]),
+  };
+}
+
+function keyMaterialCalls(writer: Writer, reader: Reader): KeyMaterialStore {
+  return {
+    names: () => reader.call('keyMaterialNames', []),
+    get: (name) => reader.call('getKeyMaterial', [name]),
+    put: (entries, audit) => writer.call('putKeyMaterial', [entries, audit]),
+  };
+}
+
+function certificateCalls(writer: Writer, reader: Reader): CertificateStore {
+  return {
+    recordRenewal: (renewal) => writer.call('recordRenewal', [renewal]),
+    recordInstalled: (agentId, thumbprint, now) => writer.call('recordInstalled', [agentId, thumbprint, now], LAZY),
+    mayRenew: (agentId, thumbprint) => reader.call('mayRenew', [agentId, thumbprint]),
+    find: (thumbprint) => reader.call('findCertificate', [thumbprint]),
+    revokedBy: (page) =>
+      reader.call('revokedCertificates', [page.issuer, page.endsAfter, page.after ?? '', page.limit]),
+    recordIssued: (certificate) => writer.call('recordIssued', [certificate]),
+    soonest: (page) =>
+      reader.call('soonestCertificates', [
+        page.after ?? FROM_THE_FIRST,
+        page.until ?? Number.MAX_SAFE_INTEGER,
+        page.limit,
+      ]),
+    ofAgent: (agentId, limit) => reader.call('certificatesOfAgent', [agentId, limit]),
+    countUntil: (until) => reader.call('countCertificatesUntil', [until]),
+    recordTrust: (agentId, thumbprints) => writer.call('recordTrust', [agentId, thumbprints]),
+    trustOf: (agentId) => reader.call('trustOfAgent', [agentId]),
+    trust: (page) => reader.call('trustOfAgents', [page.after ?? '', page.limit]),
+    expiryWarnings: (thumbprints) => reader.call('expiryWarnings', [thumbprints]),
+    recordExpiryWarnings: (warnings, forgetOlderThan) =>
+      writer.call('recordExpiryWarnings', [warnings, forgetOlderThan]),
+  };
+}
+
+function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
+  return {
+    ask: (asking, bounds, now) => writer.call('askEnrollment', [asking, bounds, now]),
+    asked: (page) =>
+      reader.call('askedEnrollments', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
+    pendingBlocks: (limit) => reader.call('pendingBlocks', [limit]),
+    countPending: () => reader.call('countPendingEnrollments', []),
+    forgetAsked: (limits) => writer.call('forgetAsked', [limits]),
+    accept: (csr, agent, by) => writer.call('acceptEnrollment', [csr, agent, by]),
+    reject: (keyThumbprint, by, comment, now) => writer.call('rejectEnrollment', [keyThumbprint, by, comment, now]),
+    keepCertificate: (keyThumbprint, certificate) => writer.call('keepCertificate', [keyThumbprint, certificate]),
+    admit: (agent, by) => writer.call('admitAgent', [agent, by]),
+    putRescue: (agentId, code) => writer.call('putRescue', [agentId, code]),
+    getRescue: (agentId) => reader.call('getRescue', [agentId]),
+    rescue: (rescue) => writer.call('rescueAgent', [rescue]),
+  };
+}
+
+function auditCalls(writer: Writer, reader: Reader): AuditStore {
+  return {
+    append: (entry) => writer.call('appendAudit', [entry]),
+    list: (page) => reader.call('listAudit', [page.before ?? Number.MAX_SAFE_INTEGER, page.limit]),
+  };
+}
+
+async function expire(writer: Writer, now: number): Promise<number> {
+  let expired = 0;
+  let step: number;
+  do {
+    step = await writer.call('expireCommands', [now, EXPIRE_STEP]);
+    expired += step;
+  } while (step === EXPIRE_STEP);
+  return expired;
+}
+
+/** Each step is a lazy call, which waits for the next commit: senders of messages do not notice. */
+async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
+  const aging: [Aging, number][] = [
+    ['event', limits.eventsOlderThan],
+    ['dead_letter', limits.deadLettersOlderThan],
+    ['incident', limits.incidentsOlderThan],
+  ];
+  for (const [table, olderThan] of aging) {
+    while (await writer.call('pruneOldest', [table, olderThan], LAZY));
+  }
+  while (await writer.call('pruneDeadLetters', [limits.now], LAZY));
+  while (await writer.call('pruneIncidents', [], LAZY));
+  for (const log of ['outbox', 'inbox'] as const) {
+    let place: SeenPlace | null = null;
+    do place = await writer.call('pruneSeen', [log, place, limits.deduplicationOlderThan], LAZY);
+    while (place !== null);
+  }
+  let origin: number | null = 0;
+  do origin = await writer.call('pruneOrigins', [origin], LAZY);
+  while (origin !== null);
+}
+
+/** Counts UTF-16 units instead of bytes: this only bounds a batch. */
+function bytesOf(messages: readonly Message[]): number {
+  let bytes = 0;
+  for (const message of messages) bytes += message.json.length;
+  return bytes;
+}
+
+function bytesOfItems(items: readonly Item[]): number {
+  let bytes = 0;
+  for (const item of items)
+    bytes += item.kind === 'message' ? item.message.json.length : item.kind === 'rejected' ? item.json.length : 0;
+  return bytes;
+}

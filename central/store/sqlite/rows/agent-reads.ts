@@ -1,0 +1,135 @@
+// Reads agents: their rows, with both logs and both certificates, as records.
+import type { DatabaseSync } from 'node:sqlite';
+import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import { MIN_ID_PREFIX } from '../../agent-names.ts';
+import type { AgentRecord, AgentState, SessionRecord } from '../../agent-store.ts';
+import type { AgentCertificate } from '../../certificate-store.ts';
+import { BEHIND_ANY, ID_BEGINS_WITH } from './agent-names.ts';
+import { revocationOf } from './certificates.ts';
+
+const CERTIFICATE_COLUMNS = [
+  'thumbprint',
+  'serial',
+  'issuer',
+  'key_thumbprint',
+  'not_before',
+  'not_after',
+  'issued_at',
+  'installed_at',
+  'revoked_at',
+  'revocation_reason',
+] as const;
+const certificateColumns = (table: 'current' | 'next'): string =>
+  CERTIFICATE_COLUMNS.map((column) => `${table}_one.${column} AS ${table}_one_${column}`).join(', ');
+
+/** One row with both logs and both certificates: look-ups by key, whatever the logs hold. */
+export const SELECT_AGENT = `
+  SELECT agent.*, ${certificateColumns('current')}, ${certificateColumns('next')},
+    outbox_log.incarnation AS outbox_incarnation, outbox_log.messages AS outbox_messages, outbox_log.bytes AS outbox_bytes,
+    outbox_log.oldest_at AS outbox_oldest_at, inbox_log.incarnation AS inbox_incarnation, inbox_log.number AS inbox_number, inbox_log.last_at AS inbox_last_at
+  FROM agent JOIN outbox_log ON outbox_log.peer = agent.key JOIN inbox_log ON inbox_log.peer = agent.key
+    LEFT JOIN agent_certificate AS current_one ON current_one.thumbprint = agent.certificate
+    LEFT JOIN agent_certificate AS next_one ON next_one.thumbprint = agent.next_certificate`;
+
+export function agentReads(database: DatabaseSync) {
+  const byId = database.prepare(`${SELECT_AGENT} WHERE agent.id = ?`);
+  const byKey = database.prepare(`${SELECT_AGENT} WHERE agent.key_thumbprint = ?`);
+  const byName = database.prepare(`${SELECT_AGENT} WHERE agent.name = ?`);
+  const byPrefix = database.prepare(
+    `${SELECT_AGENT} WHERE ${ID_BEGINS_WITH} ORDER BY agent.id COLLATE NOCASE LIMIT ?3`,
+  );
+  const page = database.prepare(
+    `${SELECT_AGENT} WHERE agent.name > ? AND (?2 IS NULL OR agent.state = ?2) ORDER BY agent.name LIMIT ?3`,
+  );
+  const inState = database.prepare('SELECT count(*) AS agents FROM agent WHERE state = ?');
+  return {
+    countAgentsInState: (state: AgentState): number => integer(inState.get(state), 'agents'),
+    getAgent: (id: string) => oneAgent(byId.get(id)),
+    findAgentByKey: (keyThumbprint: string) => oneAgent(byKey.get(keyThumbprint)),
+    findAgentByName: (name: string) => oneAgent(byName.get(name)),
+    findAgentsByReference(reference: string, limit: number): AgentRecord[] {
+      const exact = byId.get(reference) ?? byName.get(reference);
+      if (exact !== undefined) return [agentRecord(exact)];
+      return reference.length < MIN_ID_PREFIX
+        ? []
+        : byPrefix.all(reference, `${reference}${BEHIND_ANY}`, limit).map(agentRecord);
+    },
+    listAgents: (after: string, limit: number, state: AgentState | null) =>
+      page.all(after, state, limit).map(agentRecord),
+  };
+}
+
+function oneAgent(row: Row | undefined): AgentRecord | undefined {
+  return row === undefined ? undefined : agentRecord(row);
+}
+
+export function agentRecord(row: Row): AgentRecord {
+  return {
+    id: text(row, 'id'),
+    name: text(row, 'name'),
+    publicKey: text(row, 'public_key'),
+    keyThumbprint: text(row, 'key_thumbprint'),
+    enrolledAt: integer(row, 'enrolled_at'),
+    enrolledBy: text(row, 'enrolled_by'),
+    // Written by the statements above only.
+    state: text(row, 'state') as AgentState,
+    stateSince: integer(row, 'state_since'),
+    stateReason: text(row, 'state_reason'),
+    epoch: integer(row, 'epoch'),
+    session: sessionRecord(row),
+    quarantinedUntil: integerOrNull(row, 'quarantined_until'),
+    certificate: certificateOf(row, 'current'),
+    next: nextOf(row),
+    revocation: revocationOf(row, 'state_since', 'revocation_reason'),
+    outbox: {
+      incarnation: text(row, 'outbox_incarnation'),
+      messages: integer(row, 'outbox_messages'),
+      bytes: integer(row, 'outbox_bytes'),
+      oldestAt: integerOrNull(row, 'outbox_oldest_at'),
+    },
+    inbox: {
+      incarnation: textOrNull(row, 'inbox_incarnation'),
+      number: integer(row, 'inbox_number'),
+      lastAt: integerOrNull(row, 'inbox_last_at'),
+    },
+  };
+}
+
+function nextOf(row: Row): AgentRecord['next'] {
+  const certificate = certificateOf(row, 'next');
+  return certificate === null
+    ? null
+    : { publicKey: text(row, 'next_public_key'), keyThumbprint: text(row, 'next_key_thumbprint'), certificate };
+}
+
+function certificateOf(row: Row, which: 'current' | 'next'): AgentCertificate | null {
+  const column = (name: (typeof CERTIFICATE_COLUMNS)[number]): string => `${which}_one_${name}`;
+  const thumbprint = textOrNull(row, column('thumbprint'));
+  if (thumbprint === null) return null;
+  return {
+    thumbprint,
+    serial: text(row, column('serial')),
+    issuer: text(row, column('issuer')),
+    keyThumbprint: text(row, column('key_thumbprint')),
+    notBefore: integer(row, column('not_before')),
+    notAfter: integer(row, column('not_after')),
+    issuedAt: integer(row, column('issued_at')),
+    installedAt: integerOrNull(row, column('installed_at')),
+    revoked: revocationOf(row, column('revoked_at'), column('revocation_reason')),
+  };
+}
+
+function sessionRecord(row: Row): SessionRecord | null {
+  const session = textOrNull(row, 'session');
+  if (session === null) return null;
+  return {
+    session,
+    bootId: text(row, 'session_boot'),
+    version: text(row, 'session_version'),
+    transport: text(row, 'session_transport') as SessionRecord['transport'],
+    address: text(row, 'session_address'),
+    node: text(row, 'session_node'),
+    since: integer(row, 'session_since'),
+    endedAt: integerOrNull(row, 'session_ended_at'),
+  };
+}
