@@ -47,7 +47,7 @@ import type { OnlineAgent } from './parameters/preflight.ts';
 import { ParameterService } from './parameters/service.ts';
 import { createApprovals } from './enrollment/approvals.ts';
 import { createEnrollment, enrollmentLine } from './enrollment/enrollment.ts';
-import { createGrants } from './enrollment/credentials.ts';
+import { createAgentCredentials } from './enrollment/credentials.ts';
 import { createIssuing } from './enrollment/offline.ts';
 import { openPki, type Pki } from './pki/pki.ts';
 import { createRescues } from './enrollment/recovery.ts';
@@ -286,7 +286,7 @@ async function compose(
       handshakeFailures.record(listener, reason, address);
     },
   });
-  const grants = createGrants({
+  const credentials = createAgentCredentials({
     authority: pki.authority,
     trust: pki.trust,
     certificates: store.certificates,
@@ -299,7 +299,7 @@ async function compose(
     agents: store.agents,
     enrollments: store.enrollments,
     audit: store.audit,
-    grants,
+    credentials,
     attempts,
     policy: () => values()['agents.enrollment'],
     now,

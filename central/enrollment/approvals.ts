@@ -1,14 +1,14 @@
-// Owns machines that ask to become agents without a token (policy approve): what waits, its bounds, and the administrator's word.
-// He compares the thumbprint of the key with the one that the machine printed; nothing else of the request is proven.
+// Enrollment without a token (policy approve): records requests within bounds, and lets an administrator accept or reject them.
+// They compare the thumbprint of the key with the one that the machine printed; nothing else of the request is proven.
 import { pinOf, type EnrollByAsking, type Enrolled, type EnrollmentPending } from '../../shared/wire/enrollment.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import type {
-  AskedEnrollment,
-  AskedLimits,
-  Asking,
-  AskedState,
+  EnrollmentRequest,
+  EnrollmentRequestRecord,
+  EnrollmentRequestState,
   EnrollmentStore,
   PendingBlock,
+  RequestRetention,
 } from '../store/enrollment-store.ts';
 import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
@@ -16,36 +16,36 @@ import type { AuditStore } from '../store/audit-store.ts';
 import { readRequest, type ReadRequest } from '../pki/x509/csr.ts';
 import type { EnrollmentConnection } from './enrollment.ts';
 import { pkiFault } from '../pki/errors.ts';
-import type { Grants } from './credentials.ts';
+import type { AgentCredentials } from './credentials.ts';
 
-/** A branch that is rolled out by hand asks some dozens of times in a day; a thousand strangers are a list that nobody reads. */
+/** A roll-out by hand makes some dozens of requests a day; an administrator does not read a list of more than a thousand. */
 export const MAX_PENDING = 1000;
 /** Several machines behind one address translation. When all places are taken, the block that holds the most gives way. */
 export const MAX_PENDING_OF_BLOCK = 50;
-/** A machine that waits asks every few seconds; when all places are taken, one that was silent for this long gives way. */
+/** A waiting machine repeats its request every few seconds; when all places are taken, one that was silent for this long gives way. */
 const SILENT_MS = 60_000;
-/** One that asks again before this is answered without a write. */
+/** A repetition within this time is answered without a write. */
 const REFRESH_MS = 30_000;
 /** Blocks that are shown with their counts. */
 const SHOWN_BLOCKS = 10;
 const DAY_MS = 86_400_000;
-/** A machine that was accepted on Friday may ask again on Monday. */
+/** A machine that was accepted on Friday may fetch its certificate on Monday. */
 const ACCEPTED_DAYS = 7;
 /** Soon enough for the person who waits at the machine. */
 const RETRY_SECONDS = 5;
-/** Of a thumbprint: what somebody types. */
+/** Of a thumbprint: as much as an administrator types. */
 export const MIN_PREFIX = 8;
 
 export interface ApprovalsOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
   readonly enrollments: EnrollmentStore;
   readonly audit: AuditStore;
-  readonly grants: Grants;
+  readonly credentials: AgentCredentials;
   /** What shares one bound with an address (central/auth/address-rules.ts). */
   readonly blockOf: (address: string) => string;
-  /** Who can have many blocks (central/auth/wrong-attempts.ts). */
+  /** The network that may hold many blocks (central/auth/wrong-attempts.ts). */
   readonly siteOf: (block: string) => string;
-  /** For metrics: how many wait. */
+  /** For metrics: how many requests are pending. */
   readonly onPending: (count: number) => void;
   readonly now: () => number;
 }
@@ -58,142 +58,48 @@ export interface PendingCounts {
 
 export interface Approvals {
   /** Errors: enrollment_request_bad, enrollment_rejected, enrollments_full, enrollments_full_of_address. */
-  ask(
+  submit(
     request: EnrollByAsking,
     csr: ReadRequest,
     connection: EnrollmentConnection,
   ): Promise<Enrolled | EnrollmentPending>;
   list(page: {
-    readonly state: AskedState;
+    readonly state: EnrollmentRequestState;
     readonly after?: string | undefined;
     readonly limit: number;
-  }): Promise<AskedEnrollment[]>;
-  /** `thumbprint`: the whole, or the beginning of the only one that begins so. Errors: enrollment_not_asked, enrollment_ambiguous, those of EnrollmentStore.accept. */
+  }): Promise<EnrollmentRequestRecord[]>;
+  /**
+   * `thumbprint`: of the key, whole or a unique prefix. Errors: enrollment_request_unknown, enrollment_request_ambiguous, those of
+   * EnrollmentStore.accept.
+   */
   accept(thumbprint: string, actor: Actor, reason: Reason): Promise<AgentRecord>;
-  /** Errors: enrollment_not_asked, enrollment_ambiguous. */
-  reject(thumbprint: string, actor: Actor, reason: Reason): Promise<AskedEnrollment>;
-  /** How many wait, how many may, and from where the most come. */
+  /** Errors: enrollment_request_unknown, enrollment_request_ambiguous. */
+  reject(thumbprint: string, actor: Actor, reason: Reason): Promise<EnrollmentRequestRecord>;
+  /** How many requests are pending, how many may be, and the blocks with the most. */
   counts(): Promise<PendingCounts>;
-  /** Forgets what is old, and counts the rest. */
+  /** Prunes old requests and counts the rest. */
   measure(): Promise<void>;
 }
 
-export function createApprovals({
-  agents,
-  enrollments,
-  audit,
-  grants,
-  blockOf,
-  siteOf,
-  onPending,
-  now,
-}: ApprovalsOptions): Approvals {
-  const limits = (): AskedLimits => ({
-    pendingBefore: now() - DAY_MS,
-    rejectedBefore: now() - DAY_MS,
-    acceptedBefore: now() - ACCEPTED_DAYS * DAY_MS,
-  });
+export function createApprovals(options: ApprovalsOptions): Approvals {
+  const { enrollments, audit, onPending, now } = options;
+  const submit = submission(options);
 
   async function measure(): Promise<void> {
-    await enrollments.forgetAsked(limits());
+    await enrollments.prune(retention(now()));
     onPending(await enrollments.countPending());
-  }
-
-  async function find(thumbprint: string, state: AskedState | undefined): Promise<AskedEnrollment> {
-    const prefix = thumbprint
-      .toLowerCase()
-      .replace(/^sha-?256:/, '')
-      .replaceAll(/[:\s]/g, '');
-    if (!new RegExp(`^[0-9a-f]{${MIN_PREFIX},64}$`).test(prefix))
-      throw pkiFault('enrollment_thumbprint_bad', { found: thumbprint.slice(0, 80), least: MIN_PREFIX });
-    const [one, other] = await enrollments.asked({ prefix, limit: 2, ...(state === undefined ? {} : { state }) });
-    if (one === undefined) throw storeFault('enrollment_not_asked', { found: prefix });
-    if (other !== undefined) throw pkiFault('enrollment_ambiguous', { found: prefix });
-    return one;
-  }
-
-  /** Notes what a machine asks; the same again within a moment costs a read, since a stranger may repeat it without end. */
-  async function note(asking: Asking): Promise<AskedEnrollment> {
-    const at = now();
-    const { pendingBefore, rejectedBefore, acceptedBefore } = limits();
-    const [known] = await enrollments.asked({ prefix: asking.keyThumbprint, limit: 1 });
-    const undecided =
-      known?.state === 'pending' || (known?.state === 'rejected' && (known.decidedAt ?? 0) >= rejectedBefore);
-    if (
-      known !== undefined &&
-      undecided &&
-      at - known.lastAskedAt < REFRESH_MS &&
-      known.csr === asking.csr &&
-      known.address === asking.address &&
-      known.transport === asking.transport
-    )
-      return known;
-    const bounds = {
-      pendingBefore,
-      rejectedBefore,
-      acceptedBefore,
-      most: MAX_PENDING,
-      mostOfBlock: MAX_PENDING_OF_BLOCK,
-      silentBefore: at - SILENT_MS,
-    };
-    const asked = await enrollments.ask(asking, bounds, at);
-    onPending(await enrollments.countPending());
-    return asked;
   }
 
   return {
-    async ask(request, csr, { over, address }) {
-      const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
-      // Signed with the key: whoever saw the request pass cannot put another name beside it.
-      if (csr.name?.toLowerCase() !== request.name.toLowerCase())
-        throw pkiFault('enrollment_request_bad', {
-          found: `/name is "${request.name}", and the certificate request is for "${csr.name ?? 'nobody'}"`,
-        });
-      if (csr.id !== request.id)
-        throw pkiFault('enrollment_request_bad', {
-          found: `/id is "${request.id ?? 'missing'}", and the certificate request is for "${csr.id ?? 'none'}"`,
-        });
-      const block = blockOf(address);
-      const asked = await note({
-        keyThumbprint,
-        name: request.name,
-        id: request.id ?? null,
-        csr: request.csr,
-        address,
-        block,
-        site: siteOf(block),
-        transport: over,
-      });
-      if (asked.state === 'rejected')
-        throw pkiFault('enrollment_rejected', {
-          who: asked.decidedBy ?? 'an administrator',
-          comment: asked.comment === null ? '' : ` (${asked.comment})`,
-        });
-      const agent = asked.state === 'accepted' ? await agents.findByKey(keyThumbprint) : undefined;
-      if (agent === undefined) return { status: 'pending', keyThumbprint, retryAfterSeconds: RETRY_SECONDS };
-      // What was accepted is given once: whoever repeats a request that he saw pass does not make Central sign anew each time.
-      if (asked.certificate !== null) return await grants.again(agent, asked.certificate);
-      const { certificate, answer } = await grants.grant(agent, csr.publicKey);
-      await enrollments.keepCertificate(keyThumbprint, answer.certificate);
-      await audit.append(
-        auditEntry(
-          { who: `accepted by ${asked.decidedBy ?? ''}`, from: address },
-          'agent.enroll',
-          { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
-          now(),
-        ),
-      );
-      return answer;
-    },
+    submit,
 
     async list({ state, after, limit }) {
       await measure();
-      return await enrollments.asked({ state, limit, ...(after === undefined ? {} : { after }) });
+      return await enrollments.list({ state, limit, ...(after === undefined ? {} : { after }) });
     },
 
     async accept(thumbprint, actor, reason) {
-      const asked = await find(thumbprint, undefined);
-      const { keyThumbprint, name, id, csr, address } = asked;
+      const { keyThumbprint, name, id, csr, address } = await findRequest(enrollments, thumbprint, undefined);
       const { spki } = readRequest(csr);
       const agent = await enrollments.accept(
         csr,
@@ -208,19 +114,12 @@ export function createApprovals({
     },
 
     async reject(thumbprint, actor, reason) {
-      const asked = await find(thumbprint, 'pending');
-      await enrollments.reject(asked.keyThumbprint, actor.who, reason.comment ?? null, now());
-      await audit.append(
-        auditEntry(
-          actor,
-          'enrollment.reject',
-          { name: asked.name, keyThumbprint: asked.keyThumbprint, address: asked.address },
-          now(),
-          reason,
-        ),
-      );
+      const found = await findRequest(enrollments, thumbprint, 'pending');
+      const { name, keyThumbprint, address } = found;
+      await enrollments.reject(keyThumbprint, actor.who, reason.comment ?? null, now());
+      await audit.append(auditEntry(actor, 'enrollment.reject', { name, keyThumbprint, address }, now(), reason));
       await measure();
-      return asked;
+      return found;
     },
 
     async counts() {
@@ -233,4 +132,102 @@ export function createApprovals({
 
     measure,
   };
+}
+
+function retention(now: number): RequestRetention {
+  return { pendingBefore: now - DAY_MS, rejectedBefore: now - DAY_MS, acceptedBefore: now - ACCEPTED_DAYS * DAY_MS };
+}
+
+async function findRequest(
+  enrollments: Pick<EnrollmentStore, 'list'>,
+  thumbprint: string,
+  state: EnrollmentRequestState | undefined,
+): Promise<EnrollmentRequestRecord> {
+  const prefix = thumbprint
+    .toLowerCase()
+    .replace(/^sha-?256:/, '')
+    .replaceAll(/[:\s]/g, '');
+  if (!new RegExp(`^[0-9a-f]{${MIN_PREFIX},64}$`).test(prefix))
+    throw pkiFault('enrollment_thumbprint_bad', { found: thumbprint.slice(0, 80), least: MIN_PREFIX });
+  const [one, other] = await enrollments.list({ prefix, limit: 2, ...(state === undefined ? {} : { state }) });
+  if (one === undefined) throw storeFault('enrollment_request_unknown', { found: prefix });
+  if (other !== undefined) throw pkiFault('enrollment_request_ambiguous', { found: prefix });
+  return one;
+}
+
+/** Answers a machine that asks to be enrolled without a token. */
+function submission(options: ApprovalsOptions): Approvals['submit'] {
+  const { agents, enrollments, audit, credentials, blockOf, siteOf, now } = options;
+  return async (request, csr, { over, address }) => {
+    assertSigned(request, csr);
+    const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
+    const block = blockOf(address);
+    const recorded = await record(options, {
+      keyThumbprint,
+      name: request.name,
+      id: request.id ?? null,
+      csr: request.csr,
+      address,
+      block,
+      site: siteOf(block),
+      transport: over,
+    });
+    if (recorded.state === 'rejected')
+      throw pkiFault('enrollment_rejected', {
+        who: recorded.decidedBy ?? 'an administrator',
+        comment: recorded.comment === null ? '' : ` (${recorded.comment})`,
+      });
+    const agent = recorded.state === 'accepted' ? await agents.findByKey(keyThumbprint) : undefined;
+    if (agent === undefined) return { status: 'pending', keyThumbprint, retryAfterSeconds: RETRY_SECONDS };
+    // A certificate is issued once per accepted request: a replayed request must not make Central sign again.
+    if (recorded.certificate !== null) return await credentials.repeat(agent, recorded.certificate);
+    const { certificate, answer } = await credentials.issue(agent, csr.publicKey);
+    await enrollments.keepCertificate(keyThumbprint, answer.certificate);
+    await audit.append(
+      auditEntry(
+        { who: `accepted by ${recorded.decidedBy ?? ''}`, from: address },
+        'agent.enroll',
+        { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
+        now(),
+      ),
+    );
+    return answer;
+  };
+}
+
+/** Name and id are signed with the key: a replayed request cannot carry others. Errors: enrollment_request_bad. */
+function assertSigned(request: EnrollByAsking, csr: ReadRequest): void {
+  if (csr.name?.toLowerCase() !== request.name.toLowerCase())
+    throw pkiFault('enrollment_request_bad', {
+      found: `/name is "${request.name}", but the certificate request is for "${csr.name ?? '(no name)'}"`,
+    });
+  if (csr.id !== request.id)
+    throw pkiFault('enrollment_request_bad', {
+      found: `/id is "${request.id ?? '(none)'}", but the certificate request is for "${csr.id ?? '(none)'}"`,
+    });
+}
+
+/** Records a request. The same again within a moment costs a read only, since a stranger may repeat it without end. */
+async function record(
+  { enrollments, onPending, now }: ApprovalsOptions,
+  request: EnrollmentRequest,
+): Promise<EnrollmentRequestRecord> {
+  const at = now();
+  const kept = retention(at);
+  const [known] = await enrollments.list({ prefix: request.keyThumbprint, limit: 1 });
+  const undecided =
+    known?.state === 'pending' || (known?.state === 'rejected' && (known.decidedAt ?? 0) >= kept.rejectedBefore);
+  if (
+    known !== undefined &&
+    undecided &&
+    at - known.lastRequestedAt < REFRESH_MS &&
+    known.csr === request.csr &&
+    known.address === request.address &&
+    known.transport === request.transport
+  )
+    return known;
+  const bounds = { ...kept, most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: at - SILENT_MS };
+  const recorded = await enrollments.submit(request, bounds, at);
+  onPending(await enrollments.countPending());
+  return recorded;
 }

@@ -1,5 +1,5 @@
-// Owns what a registered agent is given: its certificate, noted in the store with what it was told to trust, and the answer that
-// carries both. Who may have it is decided by enrollment.ts, approvals.ts, offline.ts and recovery.ts.
+// Issues the credentials of a registered agent: its certificate and trust bundle, both recorded in the store, and the answer that
+// carries them. enrollment.ts, approvals.ts, offline.ts and recovery.ts decide who gets them.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { pinOf, type Enrolled } from '../../shared/wire/enrollment.ts';
 import type { CertificateStore, IssuedCertificate } from '../store/certificate-store.ts';
@@ -7,7 +7,7 @@ import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
 import type { Authority } from '../pki/authority/authority.ts';
 import { chainPem, spkiOf, thumbprintOf } from '../pki/x509/certificate.ts';
 
-export interface GrantsOptions {
+export interface AgentCredentialsOptions {
   readonly authority: Authority;
   /** What agents are to trust. */
   readonly trust: Pick<TrustBundle, 'pem' | 'thumbprints'>;
@@ -21,24 +21,24 @@ export interface GrantsOptions {
   readonly now: () => number;
 }
 
-export interface GrantedAgent {
+export interface NamedAgent {
   readonly id: string;
   readonly name: string;
 }
 
-export interface Grant {
+export interface IssuedCredentials {
   readonly certificate: X509Certificate;
   readonly answer: Omit<Enrolled, 'mac'>;
 }
 
-export interface Grants {
-  /** Makes the agent's certificate, and notes it and what the agent is told to trust. Errors: agent_unknown. */
-  grant(agent: GrantedAgent, publicKey: KeyObject): Promise<Grant>;
-  /** The answer with a certificate that was made before (PEM), and what is to be trusted now. Errors: agent_unknown. */
-  again(agent: GrantedAgent, certificate: string): Promise<Omit<Enrolled, 'mac'>>;
+export interface AgentCredentials {
+  /** Issues the agent's certificate, and records it and the trust bundle that the agent gets. Errors: agent_unknown. */
+  issue(agent: NamedAgent, publicKey: KeyObject): Promise<IssuedCredentials>;
+  /** The answer with a certificate that was issued before (PEM) and today's trust bundle. Errors: agent_unknown. */
+  repeat(agent: NamedAgent, certificate: string): Promise<Omit<Enrolled, 'mac'>>;
 }
 
-export function createGrants({
+export function createAgentCredentials({
   authority,
   trust,
   certificates,
@@ -46,14 +46,14 @@ export function createGrants({
   central,
   lifetimeDays,
   now,
-}: GrantsOptions): Grants {
-  async function again({ id, name }: GrantedAgent, certificate: string): Promise<Omit<Enrolled, 'mac'>> {
+}: AgentCredentialsOptions): AgentCredentials {
+  async function repeat({ id, name }: NamedAgent, certificate: string): Promise<Omit<Enrolled, 'mac'>> {
     const [truststore, trusted] = [trust.pem(), trust.thumbprints()];
     await certificates.recordTrust(id, trusted);
     return { id, name, central, signingKey, certificate, truststore };
   }
   return {
-    async grant(agent, publicKey) {
+    async issue(agent, publicKey) {
       const certificate = await authority.issueAgent({
         id: agent.id,
         name: agent.name,
@@ -61,13 +61,13 @@ export function createGrants({
         lifetimeDays: lifetimeDays(),
       });
       await certificates.recordIssued(issuedCertificate(certificate, authority, agent.id, now()));
-      return { certificate, answer: await again(agent, chainPem(withoutRoot(authority.chainOf(certificate)))) };
+      return { certificate, answer: await repeat(agent, chainPem(withoutRoot(authority.chainOf(certificate)))) };
     },
-    again,
+    repeat,
   };
 }
 
-/** The certificate and what stands between it and the root. */
+/** The certificate and its intermediates, without the root. */
 export function withoutRoot(chain: readonly X509Certificate[]): readonly X509Certificate[] {
   return chain.length > 1 ? chain.slice(0, -1) : chain;
 }

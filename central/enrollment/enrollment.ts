@@ -1,6 +1,5 @@
-// Owns how a machine becomes an agent: policy, token, request, registration, answer. The listeners bring the request here; the
-// tokens themselves belong to central/enrollment/tokens.ts, the agents to the store. What comes without a token goes on to
-// approvals.ts, a rescue to recovery.ts.
+// Enrolls machines as agents: checks policy, token and request, registers the agent, and answers with its credentials. The listeners
+// pass requests in. Requests without a token go on to approvals.ts, recovery codes to recovery.ts; tokens are managed in tokens.ts.
 import { isCoded } from '../../shared/errors.ts';
 import { validate } from '../../shared/wire/json-schema.ts';
 import {
@@ -27,15 +26,15 @@ import type { EnrollmentTokenRecord } from '../store/token-store.ts';
 import type { Approvals } from './approvals.ts';
 import { readRequest, requestDer } from '../pki/x509/csr.ts';
 import { pkiFault } from '../pki/errors.ts';
-import type { Grants } from './credentials.ts';
+import type { AgentCredentials } from './credentials.ts';
 import type { Rescues } from './recovery.ts';
 
-/** What enrollment asks of the tokens. */
+/** What enrollment needs of the tokens. */
 export interface EnrollmentTokenPort {
   /** The token's record when the text is a token and its secret is right. */
   verify(token: string): Promise<EnrollmentTokenRecord | undefined>;
   get(id: string): Promise<EnrollmentTokenRecord | undefined>;
-  /** Makes a token useless that was seen where it must not be. */
+  /** Invalidates a token that was sent where others can read it. */
   withdraw(id: string, reason: string): Promise<void>;
 }
 
@@ -45,10 +44,10 @@ export interface EnrollmentOptions {
   readonly agents: Pick<AgentStore, 'register'>;
   readonly audit: AuditStore;
   readonly tokens: EnrollmentTokenPort;
-  readonly grants: Grants;
-  readonly approvals: Pick<Approvals, 'ask'>;
+  readonly credentials: AgentCredentials;
+  readonly approvals: Pick<Approvals, 'submit'>;
   readonly rescues: Pick<Rescues, 'rescue'>;
-  /** What comes of a wrong token or proof before it is answered. */
+  /** Delays the answer to a wrong token or proof. */
   readonly attempts: WrongAttempts;
   /** The live parameter `agents.enrollment`. */
   readonly policy: () => EnrollmentPolicy;
@@ -58,37 +57,100 @@ export interface EnrollmentOptions {
 export interface EnrollmentConnection {
   readonly over: 'ws' | 'wss';
   readonly address: string;
-  /** TLS ends here and at the agent: what it was shown is what Central shows. */
+  /** No proxy opens the TLS connection: the agent saw the certificate that Central shows. */
   readonly direct: boolean;
 }
 
 export interface Enrollment {
   /**
-   * Registers the agent that sent `body` and answers what it has to keep; or that an administrator has to accept it.
+   * Registers the agent that sent `body` and answers with its credentials, or that an administrator has to accept it.
    * Errors: too_many_attempts, enrollment_closed, enrollment_request_bad, enrollment_refused, enrollment_token_in_the_clear, enrollment_token_needed,
-   * csr_unreadable, csr_signature, csr_key_type, those of AgentStore.register, of Approvals.ask and of Rescues.rescue.
+   * csr_unreadable, csr_signature, csr_key_type, those of AgentStore.register, of Approvals.submit and of Rescues.rescue.
    */
   enroll(body: unknown, connection: EnrollmentConnection): Promise<Enrolled | EnrollmentPending>;
 }
 
 export function createEnrollment(options: EnrollmentOptions): Enrollment {
-  const { agents, audit, tokens, grants, approvals, rescues, attempts, policy, now } = options;
+  const { approvals, rescues, policy } = options;
+  const withToken = enrollmentWithToken(options);
+  return {
+    async enroll(body, connection) {
+      const enrollment = policy();
+      // A recovery adds no new agent, and an administrator created its code.
+      if (enrollment === 'closed' && !isRescue(body)) throw pkiFault('enrollment_closed', {});
+      const request = readBody(body);
+      const hasToken = 'token' in request || 'tokenId' in request;
+      if (!hasToken && !('rescue' in request) && enrollment !== 'approve')
+        throw pkiFault('enrollment_token_needed', {});
+      // Nothing is computed with the certificate request before its sender has shown that they may send one.
+      if ('rescue' in request) return await rescues.rescue(request, requestDer(request.csr), connection);
+      if ('token' in request || 'tokenId' in request) return await withToken(request, connection);
+      if (isForCentralAgent(request)) throw pkiFault('enrollment_name_reserved', { name: request.name });
+      return await approvals.submit(request, readRequest(request.csr), connection);
+    },
+  };
+}
 
-  /** One answer for whatever is wrong with a token, so that it tells nothing about the tokens there are. */
+type EnrollByToken = EnrollWithToken | EnrollWithProof;
+
+function enrollmentWithToken(options: EnrollmentOptions) {
+  const { agents, audit, credentials, now } = options;
+  const { tokenOf, refuse, unlessSpent } = tokenChecks(options);
+
+  return async (request: EnrollByToken, connection: EnrollmentConnection): Promise<Enrolled> => {
+    const { over, address } = connection;
+    const token = await tokenOf(request, connection);
+    if (token.agentName !== null && token.agentName.toLowerCase() !== request.name.toLowerCase())
+      return await refuse(address);
+    if (isForCentralAgent(request) && token.agentName === null)
+      throw pkiFault('enrollment_name_reserved', { name: request.name });
+
+    const csr = readRequest(request.csr);
+    const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
+    const agent = await unlessSpent(
+      address,
+      agents.register(
+        {
+          id: request.id ?? keyThumbprint,
+          name: request.name,
+          publicKey: csr.spki.toString('base64'),
+          keyThumbprint,
+          now: now(),
+        },
+        token.id,
+      ),
+    );
+    const { certificate, answer } = await credentials.issue(agent, csr.publicKey);
+    await audit.append(
+      auditEntry(
+        { who: `enrollment token ${token.id}`, from: address },
+        'agent.enroll',
+        { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
+        now(),
+      ),
+    );
+    return 'mac' in request
+      ? { ...answer, mac: answerMac(Buffer.from(token.hash, 'hex'), request.mac, answer) }
+      : answer;
+  };
+}
+
+function tokenChecks({ tokens, attempts }: Pick<EnrollmentOptions, 'tokens' | 'attempts'>) {
+  /** One answer for every fault of a token, so that it reveals nothing about the tokens that exist. */
   async function refuse(address: string): Promise<never> {
     await attempts.slow({ secret: 'enrollment-token', address });
     throw pkiFault('enrollment_refused', {});
   }
 
-  /** The token behind the request, its key for proofs, and whether the answer has to be proven. */
+  /** The token behind the request. */
   async function tokenOf(
-    request: EnrollWithToken | EnrollWithProof,
+    request: EnrollByToken,
     { over, address }: EnrollmentConnection,
   ): Promise<EnrollmentTokenRecord> {
     if ('token' in request) {
       const record = await tokens.verify(request.token);
       if (over === 'ws') {
-        // Whoever listened has it now.
+        // Anyone who listened has it now.
         if (record !== undefined) await tokens.withdraw(record.id, 'it crossed an unencrypted line');
         else await attempts.slow({ secret: 'enrollment-token', address });
         throw pkiFault('enrollment_token_in_the_clear', {});
@@ -107,7 +169,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
     return record === undefined || !proven ? await refuse(address) : record;
   }
 
-  /** A token that is used up or expired is a wrong one as well: trying it costs a transaction each time. */
+  /** A used-up or expired token counts as a wrong one: each attempt costs a transaction. */
   async function unlessSpent<T>(address: string, registered: Promise<T>): Promise<T> {
     try {
       return await registered;
@@ -118,56 +180,11 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
     }
   }
 
-  return {
-    async enroll(body, connection) {
-      const { over, address } = connection;
-      const enrollment = policy();
-      // A rescue brings no new agent, and an administrator made its code.
-      if (enrollment === 'closed' && !isRescue(body)) throw pkiFault('enrollment_closed', {});
-      const request = readBody(body);
-      const asks = !('token' in request || 'tokenId' in request || 'rescue' in request);
-      if (asks && enrollment !== 'approve') throw pkiFault('enrollment_token_needed', {});
-      // Nothing is computed with the certificate request before its sender has shown that they may send one.
-      if ('rescue' in request) return await rescues.rescue(request, requestDer(request.csr), connection);
-      const forName = request.name.toLowerCase();
-      if (!('token' in request || 'tokenId' in request)) {
-        if (forName === CENTRAL_AGENT_NAME) throw pkiFault('enrollment_name_reserved', { name: request.name });
-        return await approvals.ask(request, readRequest(request.csr), connection);
-      }
-      const token = await tokenOf(request, connection);
-      if (token.agentName !== null && token.agentName.toLowerCase() !== forName) return await refuse(address);
-      if (forName === CENTRAL_AGENT_NAME && token.agentName === null)
-        throw pkiFault('enrollment_name_reserved', { name: request.name });
+  return { tokenOf, refuse, unlessSpent };
+}
 
-      const csr = readRequest(request.csr);
-      const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
-      const agent = await unlessSpent(
-        connection.address,
-        agents.register(
-          {
-            id: request.id ?? keyThumbprint,
-            name: request.name,
-            publicKey: csr.spki.toString('base64'),
-            keyThumbprint,
-            now: now(),
-          },
-          token.id,
-        ),
-      );
-      const { certificate, answer } = await grants.grant(agent, csr.publicKey);
-      await audit.append(
-        auditEntry(
-          { who: `enrollment token ${token.id}`, from: address },
-          'agent.enroll',
-          { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
-          now(),
-        ),
-      );
-      return 'mac' in request
-        ? { ...answer, mac: answerMac(Buffer.from(token.hash, 'hex'), request.mac, answer) }
-        : answer;
-    },
-  };
+function isForCentralAgent({ name }: { readonly name: string }): boolean {
+  return name.toLowerCase() === CENTRAL_AGENT_NAME;
 }
 
 function isRescue(body: unknown): boolean {
@@ -177,7 +194,7 @@ function isRescue(body: unknown): boolean {
 function readBody(body: unknown): EnrollRequest {
   const found = validate(schemaOf(body), body);
   if (found !== undefined) throw pkiFault('enrollment_request_bad', { found });
-  // `validate` has just shown it to be the one that its members tell.
+  // `validate` has just checked it against the schema that its members select.
   return body as EnrollRequest;
 }
 

@@ -15,14 +15,14 @@ import { chainPem, thumbprintOf } from '../pki/x509/certificate.ts';
 import { readRequest } from '../pki/x509/csr.ts';
 import type { EnrollmentPolicy } from './enrollment.ts';
 import { pkiFault } from '../pki/errors.ts';
-import type { Grants } from './credentials.ts';
+import type { AgentCredentials } from './credentials.ts';
 import type { SigningCertificate } from '../pki/authority/signing-key.ts';
 
 export interface IssuingOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
   readonly enrollments: Pick<EnrollmentStore, 'admit'>;
   readonly audit: AuditStore;
-  readonly grants: Grants;
+  readonly credentials: AgentCredentials;
   readonly authority: Pick<Authority, 'chainOf'>;
   readonly trust: Pick<TrustBundle, 'certificates'>;
   readonly signing: Pick<SigningCertificate, 'chain'>;
@@ -54,7 +54,7 @@ export function createIssuing({
   agents,
   enrollments,
   audit,
-  grants,
+  credentials,
   authority,
   trust,
   signing,
@@ -82,7 +82,7 @@ export function createIssuing({
         },
         actor.who,
       );
-      const { certificate } = await grants.grant(agent, csr.publicKey);
+      const { certificate } = await credentials.issue(agent, csr.publicKey);
       await audit.append(
         auditEntry(
           actor,

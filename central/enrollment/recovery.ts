@@ -11,7 +11,7 @@ import type { AuditStore } from '../store/audit-store.ts';
 import { readRequest } from '../pki/x509/csr.ts';
 import type { EnrollmentConnection } from './enrollment.ts';
 import { pkiFault } from '../pki/errors.ts';
-import type { Grants } from './credentials.ts';
+import type { AgentCredentials } from './credentials.ts';
 
 /** Until tomorrow, when somebody is at the branch. */
 export const DEFAULT_RESCUE_HOURS = 24;
@@ -22,7 +22,7 @@ export interface RescuesOptions {
   readonly agents: Pick<AgentStore, 'findByName' | 'get'>;
   readonly enrollments: Pick<EnrollmentStore, 'getRescue' | 'putRescue' | 'rescue'>;
   readonly audit: AuditStore;
-  readonly grants: Grants;
+  readonly credentials: AgentCredentials;
   /** What comes of a wrong code before it is answered. */
   readonly attempts: WrongAttempts;
   /** `sha256:<hex>` over the key of the top certificate that Central shows now. */
@@ -53,7 +53,7 @@ export function createRescues({
   agents,
   enrollments,
   audit,
-  grants,
+  credentials,
   attempts,
   pin,
   onRescued,
@@ -106,7 +106,7 @@ export function createRescues({
         reason,
       });
       if (agent.keyThumbprint !== keyThumbprint) onRescued(agent.id);
-      const { certificate, answer } = await grants.grant(rescued, csr.publicKey);
+      const { certificate, answer } = await credentials.issue(rescued, csr.publicKey);
       const detail = {
         id: agent.id,
         name: rescued.name,

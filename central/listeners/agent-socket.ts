@@ -1,5 +1,5 @@
-// Owns what the plain and the secure listener offer: the agents' WebSocket, enrollment, and a word for whoever else knocks.
-// Both are the same routes on two Fastify instances; which one it is tells `listener`.
+// The routes of the plain and the secure listener: the agents' WebSocket, enrollment, revocation lists, and a greeting.
+// Both listeners have the same routes on two Fastify instances; `listener` says which one it is.
 import type { X509Certificate } from 'node:crypto';
 import type { Server, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
@@ -19,7 +19,7 @@ import type { RequestGate } from './limits/request-gate.ts';
 import { revocationRoutes, type RevocationListsPort } from './revocation-routes.ts';
 
 export interface EnrollmentPort {
-  /** Its answer; one that has `retryAfterSeconds` says that nothing is decided yet. */
+  /** The answer; with `retryAfterSeconds` it means that nothing is decided yet. */
   enroll(
     body: unknown,
     connection: { readonly over: 'ws' | 'wss'; readonly address: string; readonly direct: boolean },
@@ -32,7 +32,7 @@ export interface AgentSocketOptions {
   readonly handshake: Handshake;
   readonly enrollment: EnrollmentPort;
   readonly revocationLists: RevocationListsPort;
-  /** What is known against a client certificate; such a connection becomes no WebSocket. */
+  /** Why a client certificate is rejected; such a connection is not upgraded. */
   readonly checkClientCertificate: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
@@ -40,11 +40,11 @@ export interface AgentSocketOptions {
   readonly gate?: RequestGate;
   readonly connections: Pick<Connections, 'acceptedAt' | 'announced' | 'settle' | 'upgraded'>;
   readonly onUnexpected: (error: unknown, url: string) => void;
-  /** Somebody was sent away: no agent, or no enrollment. */
+  /** A connection or an enrollment was refused. */
   readonly onFailure: (fault: CodedError, address: string) => void;
 }
 
-/** A close frame is answered within this time, or the socket is cut. */
+/** The socket is cut unless a close frame is answered within this time. */
 const CLOSE_GRACE_MS = 2_000;
 /** RFC 6455 section 4.1: 16 bytes in base64. */
 const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/;
@@ -52,19 +52,19 @@ const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/;
 const MAX_BODY_BYTES = 32 * 1024;
 
 /**
- * A frame that is not whole is kept in the pieces in which it was read, some 200 bytes besides what is in each (measured): a TLS record or
- * a fragment may have one byte. One of 1 MiB comes in 2,000 over the smallest segments of TCP (RFC 9293 section 3.7.1).
+ * An incomplete frame is kept in the pieces in which it was read, each with some 200 bytes of overhead (measured): a TLS record or a
+ * fragment may have one byte. A frame of 1 MiB arrives in 2,000 pieces over the smallest segments of TCP (RFC 9293 section 3.7.1).
  */
 const MAX_PIECES = 8_192;
 
 export interface AgentSocketApp {
   readonly app: FastifyInstance;
-  /** Live: bounds the frames of connections that come from now on. */
+  /** Bounds the frames of new connections. */
   setMaxFrameBytes(bytes: number): void;
 }
 
 export async function createAgentSocketApp(options: AgentSocketOptions): Promise<AgentSocketApp> {
-  const { listener, connections } = options;
+  const { connections } = options;
   const app = createHttpApp({
     server: options.server,
     maxBodyBytes: MAX_BODY_BYTES,
@@ -83,42 +83,60 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
     // Sessions are ended by their owner (central/sessions/sessions.ts), not by the closing of an app.
     preClose: (done) => done(),
   });
-  const origin = ({ raw: { socket, headers } }: FastifyRequest): Origin => {
-    const found = originOf(
-      socket.remoteAddress,
-      listener,
-      headers,
-      options.trustedProxies(),
-      connections.announced(socket),
-    );
+  const originOfRequest = requestOrigin(options);
+  socketRoute(app, options, originOfRequest);
+  enrollmentRoute(app, options, originOfRequest);
+  revocationRoutes(app, options.revocationLists);
+  greetingRoute(app, options);
+  // An ordinary HTTP request has arrived: from here Node's own request and keep-alive timeouts bound the connection.
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (!request.ws) connections.settle(request.raw.socket);
+    done();
+  });
+  await app.ready();
+  return {
+    app,
+    setMaxFrameBytes(bytes): void {
+      app.websocketServer.options.maxPayload = bytes;
+    },
+  };
+}
+
+type OriginOfRequest = (request: FastifyRequest) => Origin;
+
+/** Where a request comes from; an unreadable X-Forwarded-For of a trusted proxy is recorded. */
+function requestOrigin({ listener, connections, trustedProxies, onFailure }: AgentSocketOptions): OriginOfRequest {
+  return ({ raw: { socket, headers } }) => {
+    const found = originOf(socket.remoteAddress, listener, headers, trustedProxies(), connections.announced(socket));
     const { 'x-forwarded-for': forwardedFor = '(none)' } = headers;
     const { peer, address } = found;
     if (isUnknown(address))
-      options.onFailure(
+      onFailure(
         handshakeFault('forwarded_for_unreadable', { peer, found: String(forwardedFor).slice(0, 100) }),
         address,
       );
     return found;
   };
+}
 
+function socketRoute(app: FastifyInstance, options: AgentSocketOptions, originOfRequest: OriginOfRequest): void {
+  const { listener, connections } = options;
   app.route({
     method: 'GET',
     url: AGENT_PATH,
     exposeHeadRoute: false,
     // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: says what to upgrade to. What ws itself would refuse is refused here.
     preValidation: async (request, reply) => {
-      const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
-      const { 'sec-websocket-version': version, 'sec-websocket-key': key = '' } = request.headers;
       const refuse = (fault: CodedError): FastifyReply => {
         connections.settle(request.raw.socket);
-        options.onFailure(fault, origin(request).address);
+        options.onFailure(fault, originOfRequest(request).address);
         return sendError(reply, fault, () => undefined);
       };
-      if (!request.ws || !offered.includes(SUBPROTOCOL) || version !== '13' || !WEBSOCKET_KEY.test(key)) {
+      if (!isUpgrade(request)) {
         void reply.headers({ upgrade: 'websocket', 'sec-websocket-version': '13' });
         return refuse(httpFault('upgrade_required', { subprotocol: SUBPROTOCOL }));
       }
-      // Only where websocket.secure.clientAuth asks for one; a resumed session shows none, and is judged at the hello.
+      // Only where websocket.secure.clientAuth requests one; a resumed session shows none, and is checked at the hello.
       const { socket } = request.raw;
       const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
       const fault = shown === undefined ? undefined : await options.checkClientCertificate(shown);
@@ -134,16 +152,29 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
         webSocket,
         connection: request.raw.socket,
         listener,
-        origin: origin(request),
+        origin: originOfRequest(request),
         acceptedAt,
       });
     },
   });
+}
 
+/** A WebSocket upgrade to our subprotocol (RFC 6455 section 4.2.1). */
+function isUpgrade(request: FastifyRequest): boolean {
+  const offered = request.headers['sec-websocket-protocol']?.split(',').map((name) => name.trim()) ?? [];
+  const { 'sec-websocket-version': version, 'sec-websocket-key': key = '' } = request.headers;
+  return request.ws && offered.includes(SUBPROTOCOL) && version === '13' && WEBSOCKET_KEY.test(key);
+}
+
+function enrollmentRoute(
+  app: FastifyInstance,
+  { listener, enrollment, onFailure }: AgentSocketOptions,
+  originOfRequest: OriginOfRequest,
+): void {
   app.post(ENROLL_PATH, async (request, reply) => {
-    const from = origin(request);
+    const from = originOfRequest(request);
     try {
-      const answer = await options.enrollment.enroll(request.body, {
+      const answer = await enrollment.enroll(request.body, {
         over: from.scheme,
         address: from.address,
         direct: listener === 'secure' && !from.proxied,
@@ -152,42 +183,31 @@ export async function createAgentSocketApp(options: AgentSocketOptions): Promise
         'retryAfterSeconds' in answer ? reply.code(202).header('retry-after', String(answer.retryAfterSeconds)) : reply
       ).send(answer);
     } catch (error) {
-      if (isCoded(error)) options.onFailure(error, from.address);
+      if (isCoded(error)) onFailure(error, from.address);
       throw error;
     }
   });
+}
 
-  revocationRoutes(app, options.revocationLists);
+/** For a browser or a health check that is pointed here. */
+function greetingRoute(app: FastifyInstance, { central, listener }: AgentSocketOptions): void {
   app.get('/', (_request, reply) =>
     reply
       .type('text/plain; charset=utf-8')
       .send(
-        `Queuegate Central "${options.central}", ${listener} WebSocket. Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`,
+        `Queuegate Central "${central}", ${listener} WebSocket. Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`,
       ),
   );
-
-  // An ordinary HTTP request has arrived: from here Node's own request and keep-alive timeouts bound the connection.
-  app.addHook('onRequest', (request, _reply, done) => {
-    if (!request.ws) connections.settle(request.raw.socket);
-    done();
-  });
-  await app.ready();
-  return {
-    app,
-    setMaxFrameBytes(bytes): void {
-      app.websocketServer.options.maxPayload = bytes;
-    },
-  };
 }
 
-/** What ws objects to in a frame, it has said in a close frame; to cut here would lose that. What is still open was our own fault. */
+/** ws has reported a broken frame in a close frame, which cutting here would lose. A socket that is still open failed on our side. */
 function cutBroken(webSocket: WebSocket): void {
   if (webSocket.readyState === webSocket.OPEN) return webSocket.terminate();
   const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
   webSocket.once('close', () => clearTimeout(cut));
 }
 
-/** A session lives for weeks. The plugin's error listener, and Node's note of the response on the socket, would keep its request that long. */
+/** A session lives for weeks; the plugin's error listener and the response that Node keeps at the socket would keep the request alive that long. */
 function forgetRequest(webSocket: WebSocket, { raw: { socket } }: FastifyRequest): void {
   webSocket.removeAllListeners('error');
   webSocket.on('error', () => cutBroken(webSocket));

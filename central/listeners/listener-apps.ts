@@ -1,8 +1,9 @@
-// Owns the four Fastify instances and the servers that feed them: plain and secure for agents, HTTPS and HTTP for the
-// administration. They live as long as the process; which ports feed them is reconcile.ts's.
+// Creates the four Fastify instances and the servers that feed them: plain and secure for agents, HTTPS and HTTP for the
+// administration. They live as long as the process; reconcile.ts decides which ports feed them.
 import type { X509Certificate } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
 import type { FastifyInstance } from 'fastify';
 import type { CodedError } from '../../shared/errors.ts';
 import type { Handshake } from '../sessions/handshake.ts';
@@ -21,7 +22,7 @@ import { UnreadResponses } from './limits/unread-responses.ts';
 
 /** Connections to one of the administration's ports: scripts, browsers, metrics, and 100 requests that wait for events. */
 const ADMIN_PLACES = 512;
-/** Connections to one of the agents' ports that are no WebSocket yet, where agents.max is small: installers and balancers come, too. */
+/** Connections to one of the agents' ports that are not a WebSocket yet, where agents.max is small: installers and load balancers connect, too. */
 const FEWEST_AGENT_PLACES = 1_024;
 
 export interface ListenerAppsOptions {
@@ -30,33 +31,33 @@ export interface ListenerAppsOptions {
   readonly handshake: Handshake;
   readonly enrollment: EnrollmentPort;
   readonly revocationLists: RevocationListsPort;
-  /** What is known against a client certificate. */
+  /** Why a client certificate is rejected; undefined when it is not. */
   readonly checkClientCertificate: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
-  /** Does the secure listener ask for client certificates? */
+  /** True when the secure listener requests client certificates. */
   readonly asksForCertificate: boolean;
-  /** From TCP accept until something came of the connection. */
+  /** From TCP accept to the first request, or the WebSocket's own deadline. */
   readonly deadlineMs: () => number;
-  /** Makes the administration's app on a server of ours, once for HTTPS and once for HTTP. */
+  /** Creates the administration's app on a server of ours, once for HTTPS and once for HTTP. */
   readonly admin: (listener: 'https' | 'http', server: Server, gate: RequestGate) => Promise<FastifyInstance>;
-  /** How many connections may be on the way to their welcome; also on each of the agents' ports before they are WebSockets. */
+  /** Connections that may wait for their welcome; also on each of the agents' ports before they are WebSockets. */
   readonly maxHandshakes: () => number;
-  /** A connection or an enrollment came to nothing. */
+  /** A connection or an enrollment failed. */
   readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
 
 export interface ListenerApps {
   readonly accept: Readonly<Record<ListenerName, (socket: Socket) => void>>;
-  /** For the socket of this host's administration, which shares the app of HTTP; its owner bounds it. */
+  /** For the local administration socket, which shares the app of HTTP; its owner bounds it. */
   acceptLocal(socket: Socket): void;
-  /** Handshakes from now on show this certificate, on both TLS listeners. */
+  /** New handshakes show this certificate, on both TLS listeners. */
   show(credentials: Credentials): void;
   setMaxFrameBytes(bytes: number): void;
-  /** Handshakes from now on ask for a client certificate on the secure listener, or do not. */
+  /** New handshakes request a client certificate on the secure listener, or do not. */
   askForCertificate(asks: boolean): void;
-  /** Cuts what is left of HTTP; sessions have been ended before. */
+  /** Closes what is left of HTTP; sessions have ended before. */
   stop(): Promise<void>;
 }
 
@@ -67,48 +68,15 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
     secure: createTlsServer(credentials, deadlineMs(), options.asksForCertificate),
     https: createTlsServer(credentials, deadlineMs()),
   };
-  const failureAt =
-    (listener: ListenerName) =>
-    (fault: CodedError, address: string): void =>
-      options.onFailure(listener, fault, address);
-  const shared = {
-    turns: new Turns(),
-    rate: new RequestRate(),
-    unread: new UnreadResponses(),
-    unreadOfTokens: new UnreadResponses(),
+  const feed = serverFeed(options);
+  const listeners = {
+    plain: feed('plain'),
+    secure: feed('secure', tls.secure),
+    https: feed('https', tls.https),
+    http: feed('http'),
   };
-  const fed = (
-    listener: ListenerName,
-  ): { readonly server: Server; readonly connections: Connections; readonly gate: RequestGate } => {
-    const server = createHttpServer(deadlineMs());
-    const forAgents = listener === 'plain' || listener === 'secure';
-    const onFailure = failureAt(listener);
-    const connections = new Connections({
-      http: server,
-      ...(listener in tls ? { tls: tls[listener as keyof typeof tls] } : {}),
-      deadlineMs,
-      ...(forAgents ? { proxies: options.trustedProxies } : {}),
-      places: new Places(forAgents ? () => Math.max(FEWEST_AGENT_PLACES, options.maxHandshakes()) : () => ADMIN_PLACES),
-      turns: shared.turns,
-      onFailure,
-    });
-    const gate = new RequestGate({
-      server,
-      ...shared,
-      addressOf: ({ socket, headers }) =>
-        forAgents
-          ? originOf(socket.remoteAddress, listener, headers, options.trustedProxies(), connections.announced(socket))
-              .address
-          : (socket.remoteAddress ?? ''),
-      placeOf: (socket) => connections.placeOf(socket),
-      takesTokens: !forAgents,
-      onFailure,
-    });
-    return { server, connections, gate };
-  };
-  const listeners = { plain: fed('plain'), secure: fed('secure'), https: fed('https'), http: fed('http') };
   const agentApp = (listener: 'plain' | 'secure') =>
-    createAgentSocketApp({ ...options, listener, ...listeners[listener], onFailure: failureAt(listener) });
+    createAgentSocketApp({ ...options, listener, ...listeners[listener], onFailure: failureAt(options, listener) });
   const [plain, secure] = [await agentApp('plain'), await agentApp('secure')];
   const adminApps: FastifyInstance[] = [];
   for (const listener of ['https', 'http'] as const) {
@@ -141,5 +109,53 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
       for (const { connections } of Object.values(listeners)) connections.destroyAll();
       await Promise.all([plain.app, secure.app, ...adminApps].map((app) => app.close()));
     },
+  };
+}
+
+function failureAt({ onFailure }: ListenerAppsOptions, listener: ListenerName) {
+  return (fault: CodedError, address: string): void => onFailure(listener, fault, address);
+}
+
+/** The HTTP server of one listener, and what brings it sockets and requests. */
+interface ServerFeed {
+  readonly server: Server;
+  readonly connections: Connections;
+  readonly gate: RequestGate;
+}
+
+/** Makes the server of a listener. The bounds per address are shared by all listeners. */
+function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?: TlsServer) => ServerFeed {
+  const { deadlineMs, maxHandshakes, trustedProxies } = options;
+  const shared = {
+    turns: new Turns(),
+    rate: new RequestRate(),
+    unread: new UnreadResponses(),
+    unreadOfTokens: new UnreadResponses(),
+  };
+  return (listener, tls) => {
+    const server = createHttpServer(deadlineMs());
+    const forAgents = listener === 'plain' || listener === 'secure';
+    const onFailure = failureAt(options, listener);
+    const connections = new Connections({
+      http: server,
+      ...(tls === undefined ? {} : { tls }),
+      deadlineMs,
+      ...(forAgents ? { proxies: trustedProxies } : {}),
+      places: new Places(forAgents ? () => Math.max(FEWEST_AGENT_PLACES, maxHandshakes()) : () => ADMIN_PLACES),
+      turns: shared.turns,
+      onFailure,
+    });
+    const gate = new RequestGate({
+      server,
+      ...shared,
+      addressOf: ({ socket, headers }) =>
+        forAgents
+          ? originOf(socket.remoteAddress, listener, headers, trustedProxies(), connections.announced(socket)).address
+          : (socket.remoteAddress ?? ''),
+      placeOf: (socket) => connections.placeOf(socket),
+      takesTokens: !forAgents,
+      onFailure,
+    });
+    return { server, connections, gate };
   };
 }

@@ -179,7 +179,7 @@ export const PKI_ERRORS = {
     text: '"{found}" is no thumbprint of a key; it has 64 hexadecimal digits, of which the first {least} or more are enough.',
     hint: 'Take it from "queuegate agents pending", and compare it with what "queue-agent enroll" printed on the machine.',
   },
-  enrollment_ambiguous: {
+  enrollment_request_ambiguous: {
     status: 409,
     text: 'Several machines have asked with a key that begins with {found}.',
     hint: 'Give more of the thumbprint: "queuegate agents pending" shows all of it.',

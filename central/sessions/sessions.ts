@@ -20,7 +20,7 @@ import { CloneWatch, QUARANTINE_MS } from './clones.ts';
 import { FrameTurns } from './limits/frame-turns.ts';
 import type { Incidents } from '../agents/incidents.ts';
 import { OutflowBudget } from './limits/outflow-budget.ts';
-import { Session, type SessionFacts, type SharedBudgets } from './session.ts';
+import { Session, type SessionFacts, type SessionOptions, type SharedBudgets } from './session.ts';
 
 export interface SessionSettings {
   readonly heartbeatSeconds: number;
@@ -131,106 +131,89 @@ export class Sessions {
   }
 
   /**
-   * Claims the epoch and welcomes the agent. An older session of the same key is told and ended at once.
-   * Throws a refusal when it may not come in. The WebSocket is paused, and read as soon as there is room.
+   * Claims the epoch and welcomes the agent. An older session of the same agent is told why and ended at once.
+   * Throws a refusal when the agent may not connect. The WebSocket is paused, and read as soon as there is room.
    */
   async welcome(proven: ProvenConnection): Promise<void> {
-    const { hello, agent, webSocket, listener, origin } = proven;
-    const { store, now, node } = this.#options;
     await this.#refuseClones(proven);
-    const { heartbeatSeconds, slowPeerSeconds, limits } = this.#options.settings();
+    const settings = this.#options.settings();
     const session = randomUUID();
-    const grant = await this.#claim(proven, session);
-    if (grant.promoted) this.#options.onPromoted(agent.id);
-    const revoked = this.#revoked.get(agent.id);
-    if (revoked !== undefined && grant.epoch < revoked.epoch)
-      throw refusal('agent_revoked', { reason: revoked.reason });
-    this.#revoked.delete(agent.id);
-    const older = this.#byAgent.get(agent.id);
-    if (older !== undefined && older.facts.epoch > grant.epoch) throw refusal('superseded', {});
-    // Its epoch is over, whatever becomes of the new connection.
+    const claimed = await this.#claim(proven, session);
+    this.#endOlder(proven.agent.id, claimed);
+    if (this.#state !== 'open' || proven.webSocket.readyState !== proven.webSocket.OPEN)
+      return await this.#abandon(proven, claimed);
+    const facts = sessionFacts(proven, session, claimed.epoch, this.#options.now());
+    this.#sendWelcome(proven, facts, claimed.up, settings);
+    this.#open(proven, facts, settings);
+  }
+
+  /** Ends the session that the claim replaced; throws a refusal when the claim itself is outdated already. */
+  #endOlder(agentId: string, { epoch, promoted }: ClaimedSession): void {
+    if (promoted) this.#options.onPromoted(agentId);
+    const revoked = this.#revoked.get(agentId);
+    if (revoked !== undefined && epoch < revoked.epoch) throw refusal('agent_revoked', { reason: revoked.reason });
+    this.#revoked.delete(agentId);
+    const older = this.#byAgent.get(agentId);
+    if (older !== undefined && older.facts.epoch > epoch) throw refusal('superseded', {});
+    // Its epoch is over, whatever happens to the new connection.
     older?.end(refusal('superseded', {}));
-    if (this.#state !== 'open' || webSocket.readyState !== webSocket.OPEN) {
-      await store.agents.endSession({
-        agentId: agent.id,
-        epoch: grant.epoch,
-        now: now(),
-        reason: 'the connection ended before the welcome',
-      });
-      if (this.#state !== 'open') throw refusal('going_away', {});
-      webSocket.resume();
-      return;
-    }
-    const facts: SessionFacts = {
+  }
+
+  /** Gives a claimed session up whose connection ended, or that came while Central stops. */
+  async #abandon({ agent, webSocket }: ProvenConnection, { epoch }: ClaimedSession): Promise<void> {
+    await this.#options.store.agents.endSession({
       agentId: agent.id,
-      agentName: hello.name,
-      sessionId: session,
-      epoch: grant.epoch,
-      bootId: hello.bootId,
-      version: hello.version,
-      transport: origin.scheme,
-      listener,
-      address: origin.address,
-      peer: origin.peer,
-      loopback: isLoopback(origin.address),
-      capabilities: hello.capabilities,
-      since: now(),
-      certificate: proven.certificate,
-    };
-    const log = this.#options.log;
+      epoch,
+      now: this.#options.now(),
+      reason: 'the connection ended before the welcome',
+    });
+    if (this.#state !== 'open') throw refusal('going_away', {});
+    webSocket.resume();
+  }
+
+  #sendWelcome(
+    { hello, webSocket }: ProvenConnection,
+    { sessionId, epoch }: SessionFacts,
+    up: ClaimedSession['up'],
+    { heartbeatSeconds, limits }: SessionSettings,
+  ): void {
     const welcome: Omit<Welcome, 'signature'> = {
       type: 'welcome',
-      sessionId: session,
-      epoch: grant.epoch,
+      sessionId,
+      epoch,
       heartbeatSeconds,
       limits,
-      logs: { up: grant.up },
+      logs: { up },
     };
     webSocket.send(
       encode({ ...welcome, signature: this.#options.sign(welcomeTranscript(hello, this.#options.central, welcome)) }),
     );
+  }
+
+  #open({ hello, webSocket, connection }: ProvenConnection, facts: SessionFacts, settings: SessionSettings): void {
+    const { log, now, node, control, onEvents, onOpened } = this.#options;
     // What these closures name lives as long as the session: the number and not the record.
-    const { agentId, epoch } = facts;
+    const { agentId, sessionId, epoch, transport, address } = facts;
     const opened = new Session({
       facts,
       budgets: this.#budgets,
       socket: webSocket,
-      connection: proven.connection,
-      outbox: {
-        resume: (peer) => store.outbox.resume(agentId, epoch, peer, now()),
-        read: (after, maxItems, maxBytes) => store.outbox.read(agentId, after, maxItems, maxBytes),
-        acknowledge: (through) => store.outbox.acknowledge(agentId, epoch, through),
-        expire: () => store.outbox.expire(now()),
-      },
-      inbox: {
-        begin: (begin) => store.inbox.begin(agentId, epoch, begin, now()),
-        append: (first, items) => store.inbox.append(agentId, epoch, first, items, now()),
-      },
-      limits,
-      heartbeatMs: heartbeatSeconds * 1000,
-      slowPeerMs: slowPeerSeconds * 1000,
+      connection,
+      ...sessionLogs(this.#options.store, agentId, epoch, now),
+      limits: settings.limits,
+      heartbeatMs: settings.heartbeatSeconds * 1000,
+      slowPeerMs: settings.slowPeerSeconds * 1000,
       log,
       now,
-      onEvents: this.#options.onEvents,
-      onControl: (session, frame) => this.#options.control.onFrame(session, frame),
+      onEvents,
+      onControl: (session, frame) => control.onFrame(session, frame),
       onEnd: (ended, reason) => this.#onEnd(ended, reason),
     });
-    this.#byAgent.set(agent.id, opened);
-    log.info(
-      {
-        agent: agent.id,
-        name: hello.name,
-        session,
-        epoch: grant.epoch,
-        transport: facts.transport,
-        address: facts.address,
-        node,
-      },
-      'agent online',
-    );
-    this.#options.onOpened(facts);
+    this.#byAgent.set(agentId, opened);
+    log.info({ agent: agentId, name: hello.name, session: sessionId, epoch, transport, address, node }, 'agent online');
+    onOpened(facts);
     opened.start(hello.logs.down);
-    this.#options.control.onOpened(opened);
+    control.onOpened(opened);
   }
 
   /** Does something with each session that stands now. */
@@ -363,7 +346,52 @@ export class Sessions {
   }
 }
 
-/** What a session is welcomed with. */
+function sessionFacts(
+  { hello, agent, listener, origin, certificate }: ProvenConnection,
+  sessionId: string,
+  epoch: number,
+  since: number,
+): SessionFacts {
+  return {
+    agentId: agent.id,
+    agentName: hello.name,
+    sessionId,
+    epoch,
+    bootId: hello.bootId,
+    version: hello.version,
+    transport: origin.scheme,
+    listener,
+    address: origin.address,
+    peer: origin.peer,
+    loopback: isLoopback(origin.address),
+    capabilities: hello.capabilities,
+    since,
+    certificate,
+  };
+}
+
+/** Both logs of one agent, as one epoch may write them. */
+function sessionLogs(
+  { outbox, inbox }: SessionsOptions['store'],
+  agentId: string,
+  epoch: number,
+  now: () => number,
+): Pick<SessionOptions, 'outbox' | 'inbox'> {
+  return {
+    outbox: {
+      resume: (peer) => outbox.resume(agentId, epoch, peer, now()),
+      read: (after, maxItems, maxBytes) => outbox.read(agentId, after, maxItems, maxBytes),
+      acknowledge: (through) => outbox.acknowledge(agentId, epoch, through),
+      expire: () => outbox.expire(now()),
+    },
+    inbox: {
+      begin: (begin) => inbox.begin(agentId, epoch, begin, now()),
+      append: (first, items) => inbox.append(agentId, epoch, first, items, now()),
+    },
+  };
+}
+
+/** The parameters that a session begins with. */
 export function sessionSettings(values: ParameterValues): SessionSettings {
   return {
     heartbeatSeconds: values['agents.heartbeatSeconds'],

@@ -1,12 +1,12 @@
-// Owns the part of the store's interface that concerns how machines become agents, or become themselves again, by an act of an
-// administrator: askings without a token, and rescue codes. The rules of store.ts hold here too.
+// The part of the store's interface for enrollment by an administrator: requests without a token, and recovery codes. The rules of
+// store.ts apply.
 import type { AgentRecord, NewAgent } from './agent-store.ts';
 
-export const ASKED_STATES = ['pending', 'accepted', 'rejected'] as const;
-export type AskedState = (typeof ASKED_STATES)[number];
+export const ENROLLMENT_REQUEST_STATES = ['pending', 'accepted', 'rejected'] as const;
+export type EnrollmentRequestState = (typeof ENROLLMENT_REQUEST_STATES)[number];
 
-/** What a machine sent that asks without a token. */
-export interface Asking {
+/** What a machine sends that enrolls without a token. */
+export interface EnrollmentRequest {
   /** SHA-256 of its key, lower-case hex. */
   readonly keyThumbprint: string;
   readonly name: string;
@@ -15,36 +15,36 @@ export interface Asking {
   /** PEM. */
   readonly csr: string;
   readonly address: string;
-  /** What shares one bound with this address: itself, or its IPv6 /64 (central/auth/address-rules.ts). */
+  /** The addresses that share one bound with this one: itself, or its IPv6 /64 (central/auth/address-rules.ts). */
   readonly block: string;
-  /** Who can have many blocks: an IPv4 /16, an IPv6 /32. */
+  /** The network that may hold many blocks: an IPv4 /16, an IPv6 /32. */
   readonly site: string;
   readonly transport: 'ws' | 'wss';
 }
 
-export interface AskedEnrollment extends Asking {
-  readonly firstAskedAt: number;
-  readonly lastAskedAt: number;
-  readonly state: AskedState;
+export interface EnrollmentRequestRecord extends EnrollmentRequest {
+  readonly firstRequestedAt: number;
+  readonly lastRequestedAt: number;
+  readonly state: EnrollmentRequestState;
   readonly decidedAt: number | null;
   readonly decidedBy: string | null;
   readonly comment: string | null;
-  /** What an accepted one was given: PEM with what stands between it and the root; null before it asked again. */
+  /** The certificate of an accepted request with its intermediates, PEM; null until the machine has repeated the request. */
   readonly certificate: string | null;
 }
 
-/** Entries that are older are forgotten. */
-export interface AskedLimits {
+/** Older entries are pruned. */
+export interface RequestRetention {
   readonly pendingBefore: number;
   readonly rejectedBefore: number;
   readonly acceptedBefore: number;
 }
 
-export interface AskedBounds extends AskedLimits {
-  /** So many may wait, and so many of them from one block. */
+export interface RequestBounds extends RequestRetention {
+  /** How many requests may be pending, in all and from one block. */
   readonly most: number;
   readonly mostOfBlock: number;
-  /** When all places are taken, one that last asked before this gives way. */
+  /** When all places are taken, a request that was last repeated before this time gives way. */
   readonly silentBefore: number;
 }
 
@@ -75,33 +75,32 @@ export interface Rescue {
 
 export interface EnrollmentStore {
   /**
-   * Notes that a machine asks, and tells how it stands. One key is one entry: asked again, it carries what was said last. What was
-   * decided stays, unless the agent was removed since. When all places are taken, the block that
-   * holds the most gives way to one that holds fewer, else the site that does: of its entries the one that has not asked for the
-   * longest time is dropped.
+   * Records a request and returns its state. One key is one entry; a repetition overwrites what the request says. A decision stays,
+   * unless the agent was deleted since. When all places are taken, the fullest block gives way to one that holds fewer, or else the
+   * fullest site: its entry that was silent longest is dropped.
    * Errors: enrollments_full, enrollments_full_of_address.
    */
-  ask(asking: Asking, bounds: AskedBounds, now: number): Promise<AskedEnrollment>;
-  /** Those whose key begins with `prefix`, by key; `after` is the last one of the page before. */
-  asked(page: {
+  submit(request: EnrollmentRequest, bounds: RequestBounds, now: number): Promise<EnrollmentRequestRecord>;
+  /** Requests whose key begins with `prefix`, in order of key; `after` is the last key of the page before. */
+  list(page: {
     readonly prefix?: string;
-    readonly state?: AskedState;
+    readonly state?: EnrollmentRequestState;
     readonly after?: string;
     readonly limit: number;
-  }): Promise<AskedEnrollment[]>;
+  }): Promise<EnrollmentRequestRecord[]>;
   countPending(): Promise<number>;
-  /** The blocks from which the most machines wait, in order. */
+  /** The blocks with the most pending requests, in that order. */
   pendingBlocks(limit: number): Promise<PendingBlock[]>;
-  forgetAsked(limits: AskedLimits): Promise<void>;
+  prune(retention: RequestRetention): Promise<void>;
   /**
-   * Registers the agent and notes that it was accepted, in one transaction, if it still asks with this request.
-   * Errors: enrollment_not_asked, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known,
+   * Registers the agent and marks its request accepted, in one transaction, if the request is still this one.
+   * Errors: enrollment_request_unknown, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known,
    * agent_key_revoked.
    */
   accept(csr: string, agent: NewAgent, by: string): Promise<AgentRecord>;
-  /** Errors: enrollment_not_asked. */
+  /** Errors: enrollment_request_unknown. */
   reject(keyThumbprint: string, by: string, comment: string | null, now: number): Promise<void>;
-  /** Keeps what an accepted one was given, for the next time it asks. */
+  /** Keeps the certificate of an accepted request, for the next time the machine repeats it. */
   keepCertificate(keyThumbprint: string, certificate: string): Promise<void>;
   /**
    * Registers an agent without a token. A key that is already registered under the same id keeps its record.

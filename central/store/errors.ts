@@ -63,7 +63,7 @@ export const STORE_ERRORS = {
     text: 'There is no token {id}.',
     hint: 'See "queuegate tokens list"; it may have been removed. Make a new one if it is needed.',
   },
-  enrollment_not_asked: {
+  enrollment_request_unknown: {
     status: 404,
     text: 'No machine with a key that begins with {found} waits to be accepted.',
     hint: 'See "queuegate agents pending". One that has not asked for a day is forgotten: let "queue-agent enroll" ask again on that machine.',

@@ -75,7 +75,7 @@ describe('asking without a token', SLOW, () => {
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
     expect((await fetchMetrics()).match(/^queuegate_pending_enrollments (\d+)$/m)?.[1]).toBe('0');
     // Accepted once: nobody is there to accept again.
-    expect((await central.cli('agents', 'accept', key)).stderr).toContain('(enrollment_not_asked)');
+    expect((await central.cli('agents', 'accept', key)).stderr).toContain('(enrollment_request_unknown)');
   });
 
   it('gives up after its time, and goes on with the same key when it is run again', async () => {

@@ -205,8 +205,8 @@ it(
       kind: string;
       agent: string;
     }[];
-    expect(incidents.filter(({ kind, agent }) => kind !== 'agent_revoked' || !cut.some(({ id }) => id === agent))).toEqual(
-      [],
-    );
+    expect(
+      incidents.filter(({ kind, agent }) => kind !== 'agent_revoked' || !cut.some(({ id }) => id === agent)),
+    ).toEqual([]);
   },
 );

@@ -6,7 +6,7 @@ import { NEW_ID } from '../../../shared/wire/enrollment.ts';
 import { HELLO, MAX_ID_LENGTH } from '../../../shared/wire/messages.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
 import { DEFAULT_RESCUE_HOURS, MAX_RESCUE_HOURS } from '../../enrollment/recovery.ts';
-import { ASKED_STATES, type AskedEnrollment } from '../../store/enrollment-store.ts';
+import { ENROLLMENT_REQUEST_STATES, type EnrollmentRequestRecord } from '../../store/enrollment-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { reason } from '../certificates/bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
@@ -19,7 +19,7 @@ const readList = queryOf(
   Type.Object(
     {
       state: Type.Union(
-        ASKED_STATES.map((state) => Type.Literal(state)),
+        ENROLLMENT_REQUEST_STATES.map((state) => Type.Literal(state)),
         { default: 'pending' },
       ),
       after: Type.Optional(Type.String({ maxLength: 64 })),
@@ -111,13 +111,13 @@ function askedJson({
   address,
   block,
   transport,
-  firstAskedAt,
-  lastAskedAt,
+  firstRequestedAt,
+  lastRequestedAt,
   state,
   decidedAt,
   decidedBy,
   comment,
-}: AskedEnrollment) {
+}: EnrollmentRequestRecord) {
   return {
     keyThumbprint,
     name,
@@ -125,8 +125,8 @@ function askedJson({
     address,
     block,
     transport,
-    firstAskedAt: timeOf(firstAskedAt),
-    lastAskedAt: timeOf(lastAskedAt),
+    firstAskedAt: timeOf(firstRequestedAt),
+    lastAskedAt: timeOf(lastRequestedAt),
     state,
     decidedAt: timeOf(decidedAt),
     decidedBy,

@@ -154,12 +154,12 @@ function certificateCalls(writer: Writer, reader: Reader): CertificateStore {
 
 function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
   return {
-    ask: (asking, bounds, now) => writer.call('askEnrollment', [asking, bounds, now]),
-    asked: (page) =>
-      reader.call('askedEnrollments', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
+    submit: (request, bounds, now) => writer.call('submitEnrollmentRequest', [request, bounds, now]),
+    list: (page) =>
+      reader.call('listEnrollmentRequests', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
     pendingBlocks: (limit) => reader.call('pendingBlocks', [limit]),
     countPending: () => reader.call('countPendingEnrollments', []),
-    forgetAsked: (limits) => writer.call('forgetAsked', [limits]),
+    prune: (retention) => writer.call('pruneEnrollmentRequests', [retention]),
     accept: (csr, agent, by) => writer.call('acceptEnrollment', [csr, agent, by]),
     reject: (keyThumbprint, by, comment, now) => writer.call('rejectEnrollment', [keyThumbprint, by, comment, now]),
     keepCertificate: (keyThumbprint, certificate) => writer.call('keepCertificate', [keyThumbprint, certificate]),

@@ -26,7 +26,7 @@ import { createApprovals, type Approvals } from '../../../central/enrollment/app
 import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';
 import { readRequest, requestDer } from '../../../central/pki/x509/csr.ts';
 import { createEnrollment, type Enrollment, type EnrollmentPolicy } from '../../../central/enrollment/enrollment.ts';
-import { createGrants } from '../../../central/enrollment/credentials.ts';
+import { createAgentCredentials } from '../../../central/enrollment/credentials.ts';
 import { createIssuing, type Issuing } from '../../../central/enrollment/offline.ts';
 import { createRescues, type Rescues } from '../../../central/enrollment/recovery.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
@@ -97,7 +97,7 @@ beforeEach(async () => {
   tokens = createEnrollmentTokens({ tokens: store.tokens, audit, now });
   authority = await openAuthority({ keyMaterial: memoryStore().keyMaterial, central: 'central.test', now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'], certificates: () => authority.roots() };
-  const grants = createGrants({
+  const credentials = createAgentCredentials({
     authority,
     trust,
     certificates,
@@ -110,7 +110,7 @@ beforeEach(async () => {
     agents,
     enrollments,
     audit,
-    grants,
+    credentials,
     blockOf: addressBlock,
     siteOf,
     onPending: () => undefined,
@@ -120,7 +120,7 @@ beforeEach(async () => {
     agents,
     enrollments,
     audit,
-    grants,
+    credentials,
     attempts,
     pin: () => 'sha256:00',
     onRescued: () => undefined,
@@ -130,7 +130,7 @@ beforeEach(async () => {
     agents,
     enrollments,
     audit,
-    grants,
+    credentials,
     authority,
     trust,
     signing: { chain: () => [authority.certificate] },
@@ -141,7 +141,7 @@ beforeEach(async () => {
     agents,
     audit,
     tokens,
-    grants,
+    credentials,
     approvals,
     rescues,
     attempts,

@@ -5,7 +5,7 @@ import type { WrongAttempt } from '../../../central/auth/wrong-attempts.ts';
 import { createEnrollmentTokens, type EnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';
 import { spkiOf } from '../../../central/pki/x509/certificate.ts';
-import { createGrants } from '../../../central/enrollment/credentials.ts';
+import { createAgentCredentials } from '../../../central/enrollment/credentials.ts';
 import { makeKeyPair, type KeyPair } from '../../../central/pki/x509/key-algorithms.ts';
 import {
   createEnrollment,
@@ -49,7 +49,7 @@ beforeEach(async () => {
   tokens = createEnrollmentTokens({ tokens: store.tokens, audit: store.audit, now: Date.now });
   authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: Date.now });
   const trust = { pem: () => authority.pem, thumbprints: () => ['the root'] };
-  const grants = createGrants({
+  const credentials = createAgentCredentials({
     authority,
     trust,
     certificates: store.certificates,
@@ -58,14 +58,14 @@ beforeEach(async () => {
     lifetimeDays: () => 365,
     now: Date.now,
   });
-  const unasked = () => Promise.reject(new Error('not asked here'));
+  const notExpected = () => Promise.reject(new Error('not expected here'));
   const made = createEnrollment({
     agents: store.agents,
     audit: store.audit,
     tokens,
-    grants,
-    approvals: { ask: unasked },
-    rescues: { rescue: unasked },
+    credentials,
+    approvals: { submit: notExpected },
+    rescues: { rescue: notExpected },
     attempts,
     policy: () => policy,
     now: Date.now,

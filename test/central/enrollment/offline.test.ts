@@ -6,7 +6,7 @@ import { readCertificateFile } from '../../../agent/enrollment/certificate-file.
 import { loadOrCreateKey, type AgentKey } from '../../../agent/identity/identity.ts';
 import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';
 import { readChain } from '../../../central/pki/x509/certificate.ts';
-import { createGrants } from '../../../central/enrollment/credentials.ts';
+import { createAgentCredentials } from '../../../central/enrollment/credentials.ts';
 import { createIssuing, type Issuing } from '../../../central/enrollment/offline.ts';
 import {
   openSigningCertificate,
@@ -49,7 +49,7 @@ beforeEach(async () => {
     pem: () => authority.pem,
     thumbprints: () => ['the roots'],
   };
-  const grants = createGrants({
+  const credentials = createAgentCredentials({
     authority,
     trust,
     certificates: store.certificates,
@@ -62,7 +62,7 @@ beforeEach(async () => {
     agents: { findByKey: async () => undefined },
     enrollments: { admit: async (agent) => agentRecord(agent) },
     audit: store.audit,
-    grants,
+    credentials,
     authority,
     trust,
     signing,

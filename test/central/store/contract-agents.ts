@@ -134,7 +134,7 @@ export function agentContract(open: OpenEngine): void {
       await expect(store.enrollments.admit(newAgent('mine', { name: 'victim-id' }), 'admin')).rejects.toMatchObject({
         code: 'agent_name_taken',
       });
-      const asking = {
+      const request = {
         keyThumbprint: 'thumbprint of x',
         name: 'mine',
         id: 'victim-name',
@@ -144,8 +144,8 @@ export function agentContract(open: OpenEngine): void {
         site: 'a',
         transport: 'wss' as const,
       };
-      await store.enrollments.ask(
-        asking,
+      await store.enrollments.submit(
+        request,
         { most: 9, mostOfBlock: 9, silentBefore: 0, pendingBefore: 0, rejectedBefore: 0, acceptedBefore: 0 },
         NOW,
       );

@@ -1,11 +1,11 @@
-// The part of the contract that concerns machines that ask without a token, and rescue codes.
+// The part of the contract for enrollment requests without a token, and for rescue codes.
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { AskedBounds, Asking } from '../../../central/store/enrollment-store.ts';
+import type { RequestBounds, EnrollmentRequest } from '../../../central/store/enrollment-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { items, message, NOW, online, registered, ROOM, type Engine, type OpenEngine } from './samples.ts';
 
 const HOUR = 3_600_000;
-const BOUNDS: AskedBounds = {
+const BOUNDS: RequestBounds = {
   most: 3,
   mostOfBlock: 2,
   silentBefore: 0,
@@ -25,7 +25,7 @@ export function enrollmentContract(open: OpenEngine): void {
 
   afterEach(() => engine.dispose());
 
-  const asking = (key: string, changes: Partial<Asking> = {}): Asking => ({
+  const request = (key: string, changes: Partial<EnrollmentRequest> = {}): EnrollmentRequest => ({
     keyThumbprint: key,
     name: `name of ${key}`,
     id: null,
@@ -44,23 +44,31 @@ export function enrollmentContract(open: OpenEngine): void {
     now: NOW + 5,
     ...changes,
   });
-  const ask = (key: string, changes: Partial<Asking> = {}, now = NOW, bounds: Partial<AskedBounds> = {}) =>
-    store.enrollments.ask(asking(key, changes), { ...BOUNDS, ...bounds }, now);
+  const submit = (
+    key: string,
+    changes: Partial<EnrollmentRequest> = {},
+    now = NOW,
+    bounds: Partial<RequestBounds> = {},
+  ) => store.enrollments.submit(request(key, changes), { ...BOUNDS, ...bounds }, now);
 
   it('keeps who asks, one entry for each key, with what was said last; page by page and over a restart', async () => {
-    expect(await ask('aa01')).toEqual({
-      ...asking('aa01'),
-      firstAskedAt: NOW,
-      lastAskedAt: NOW,
+    expect(await submit('aa01')).toEqual({
+      ...request('aa01'),
+      firstRequestedAt: NOW,
+      lastRequestedAt: NOW,
       state: 'pending',
       decidedAt: null,
       decidedBy: null,
       comment: null,
       certificate: null,
     });
-    await ask('bb02');
+    await submit('bb02');
     expect(
-      await ask('aa01', { name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws' }, NOW + 7),
+      await submit(
+        'aa01',
+        { name: 'renamed', id: 'pc', csr: 'another', address: '192.0.2.9', transport: 'ws' },
+        NOW + 7,
+      ),
     ).toMatchObject({
       name: 'renamed',
       id: 'pc',
@@ -69,12 +77,12 @@ export function enrollmentContract(open: OpenEngine): void {
       block: '192.0.2.9',
       site: 'site of aa01',
       transport: 'ws',
-      firstAskedAt: NOW,
-      lastAskedAt: NOW + 7,
+      firstRequestedAt: NOW,
+      lastRequestedAt: NOW + 7,
     });
     store = await engine.restart();
-    const keys = async (page: Partial<Parameters<Store['enrollments']['asked']>[0]>) =>
-      (await store.enrollments.asked({ limit: 9, ...page })).map(({ keyThumbprint }) => keyThumbprint);
+    const keys = async (page: Partial<Parameters<Store['enrollments']['list']>[0]>) =>
+      (await store.enrollments.list({ limit: 9, ...page })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await keys({})).toEqual(['aa01', 'bb02']);
     expect(await keys({ after: 'aa01' })).toEqual(['bb02']);
     expect(await keys({ limit: 1 })).toEqual(['aa01']);
@@ -86,49 +94,49 @@ export function enrollmentContract(open: OpenEngine): void {
     expect(await store.enrollments.countPending()).toBe(2);
   });
 
-  it('has no room beyond its bounds, in all and for one block of addresses; who is there may ask again', async () => {
-    await ask('aa', { address: '2001:db8::1', block: 'x' });
-    await ask('bb', { address: '2001:db8::2', block: 'x' });
-    await expect(ask('cc', { address: '2001:db8::3', block: 'x' })).rejects.toMatchObject({
+  it('has no room beyond its bounds, in all and for one block of addresses; who is there may submit again', async () => {
+    await submit('aa', { address: '2001:db8::1', block: 'x' });
+    await submit('bb', { address: '2001:db8::2', block: 'x' });
+    await expect(submit('cc', { address: '2001:db8::3', block: 'x' })).rejects.toMatchObject({
       code: 'enrollments_full_of_address',
       status: 503,
     });
-    await ask('cc', { block: 'y' });
+    await submit('cc', { block: 'y' });
     expect(await store.enrollments.pendingBlocks(9)).toEqual([
       { block: 'x', pending: 2 },
       { block: 'y', pending: 1 },
     ]);
     expect(await store.enrollments.pendingBlocks(1)).toHaveLength(1);
-    await expect(ask('dd', { block: 'y' })).rejects.toMatchObject({ code: 'enrollments_full', status: 503 });
-    await ask('aa', { block: 'x' }, NOW + 1);
+    await expect(submit('dd', { block: 'y' })).rejects.toMatchObject({ code: 'enrollments_full', status: 503 });
+    await submit('aa', { block: 'x' }, NOW + 1);
     await store.enrollments.reject('bb', 'admin', null, NOW);
-    await ask('dd', { block: 'z' });
+    await submit('dd', { block: 'z' });
     expect(await store.enrollments.countPending()).toBe(3);
   });
 
   it('lets the block that holds the most give way when all places are taken: of it the one that has not asked for longest', async () => {
     const bounds = { most: 4, mostOfBlock: 3 };
-    for (const [i, key] of ['a1', 'a2', 'a3'].entries()) await ask(key, { block: 'x' }, NOW + i, bounds);
-    await ask('b1', { block: 'y' }, NOW + 3, bounds);
-    await ask('a1', { block: 'x' }, NOW + 4, bounds);
-    await ask('c1', { block: 'z' }, NOW + 5, bounds);
+    for (const [i, key] of ['a1', 'a2', 'a3'].entries()) await submit(key, { block: 'x' }, NOW + i, bounds);
+    await submit('b1', { block: 'y' }, NOW + 3, bounds);
+    await submit('a1', { block: 'x' }, NOW + 4, bounds);
+    await submit('c1', { block: 'z' }, NOW + 5, bounds);
     const waiting = async () =>
-      (await store.enrollments.asked({ limit: 9, state: 'pending' })).map(({ keyThumbprint }) => keyThumbprint);
+      (await store.enrollments.list({ limit: 9, state: 'pending' })).map(({ keyThumbprint }) => keyThumbprint);
     expect(await waiting()).toEqual(['a1', 'a3', 'b1', 'c1']);
     // No block holds so much more that a place would be fairer elsewhere: who is refused does not push others out in turns.
-    await expect(ask('b2', { block: 'y' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
-    await expect(ask('a2', { block: 'x' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
+    await expect(submit('b2', { block: 'y' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
+    await expect(submit('a2', { block: 'x' }, NOW + 6, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
   });
 
   it('lets one give way that has been silent, when all places are taken by blocks that hold one each', async () => {
     const bounds = { most: 3 };
-    for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, {}, NOW + i, bounds);
-    await ask('a', {}, NOW + 9, bounds);
-    await expect(ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW })).rejects.toMatchObject({
+    for (const [i, key] of ['a', 'b', 'c'].entries()) await submit(key, {}, NOW + i, bounds);
+    await submit('a', {}, NOW + 9, bounds);
+    await expect(submit('d', {}, NOW + 10, { ...bounds, silentBefore: NOW })).rejects.toMatchObject({
       code: 'enrollments_full',
     });
-    await ask('d', {}, NOW + 10, { ...bounds, silentBefore: NOW + 9 });
-    expect((await store.enrollments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
+    await submit('d', {}, NOW + 10, { ...bounds, silentBefore: NOW + 9 });
+    expect((await store.enrollments.list({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
       'a',
       'c',
       'd',
@@ -137,40 +145,40 @@ export function enrollmentContract(open: OpenEngine): void {
 
   it('lets the site that holds the most give way, when all places are taken by blocks that hold one each', async () => {
     const bounds = { most: 4 };
-    for (const [i, key] of ['a', 'b', 'c'].entries()) await ask(key, { site: 'large' }, NOW + i, bounds);
-    await ask('d', { site: 'small' }, NOW, bounds);
-    await ask('e', { site: 'new' }, NOW + 9, bounds);
-    expect((await store.enrollments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
+    for (const [i, key] of ['a', 'b', 'c'].entries()) await submit(key, { site: 'large' }, NOW + i, bounds);
+    await submit('d', { site: 'small' }, NOW, bounds);
+    await submit('e', { site: 'new' }, NOW + 9, bounds);
+    expect((await store.enrollments.list({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint)).toEqual([
       'b',
       'c',
       'd',
       'e',
     ]);
-    await expect(ask('f', { site: 'small' }, NOW + 10, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
+    await expect(submit('f', { site: 'small' }, NOW + 10, bounds)).rejects.toMatchObject({ code: 'enrollments_full' });
   });
 
   it('forgets what is old: who has not asked, what was rejected, what was accepted, each by its own bound', async () => {
-    await ask('aa');
-    await ask('bb');
-    await ask('cc');
+    await submit('aa');
+    await submit('bb');
+    await submit('cc');
     await store.enrollments.reject('bb', 'admin', 'no', NOW + 5);
     await store.enrollments.accept('request of cc', agentOf('cc'), 'admin');
-    const left = async () => (await store.enrollments.asked({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint);
-    await store.enrollments.forgetAsked({ pendingBefore: NOW, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
+    const left = async () => (await store.enrollments.list({ limit: 9 })).map(({ keyThumbprint }) => keyThumbprint);
+    await store.enrollments.prune({ pendingBefore: NOW, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
     expect(await left()).toEqual(['aa', 'bb', 'cc']);
-    await store.enrollments.forgetAsked({ pendingBefore: NOW + 1, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
+    await store.enrollments.prune({ pendingBefore: NOW + 1, rejectedBefore: NOW + 5, acceptedBefore: NOW + 5 });
     expect(await left()).toEqual(['bb', 'cc']);
-    await store.enrollments.forgetAsked({ pendingBefore: 0, rejectedBefore: NOW + 6, acceptedBefore: NOW + 5 });
+    await store.enrollments.prune({ pendingBefore: 0, rejectedBefore: NOW + 6, acceptedBefore: NOW + 5 });
     expect(await left()).toEqual(['cc']);
-    // An asking forgets as well.
-    await ask('dd', {}, NOW + 9, { acceptedBefore: NOW + 6 });
+    // Submitting prunes as well.
+    await submit('dd', {}, NOW + 9, { acceptedBefore: NOW + 6 });
     expect(await left()).toEqual(['dd']);
   });
 
-  it('accepts once, registers the agent in the same transaction, and keeps the certificate for its next asking', async () => {
-    await ask('aa');
+  it('accepts once, registers the agent in the same transaction, and keeps the certificate for the next repetition', async () => {
+    await submit('aa');
     await expect(store.enrollments.accept('another request', agentOf('aa'), 'admin')).rejects.toMatchObject({
-      code: 'enrollment_not_asked',
+      code: 'enrollment_request_unknown',
       status: 404,
     });
     await registered(store, 'a1', 'Name of AA');
@@ -182,7 +190,7 @@ export function enrollmentContract(open: OpenEngine): void {
         code: 'agent_id_taken',
       },
     );
-    expect(await ask('aa')).toMatchObject({ state: 'pending' });
+    expect(await submit('aa')).toMatchObject({ state: 'pending' });
     await store.agents.remove('a1');
     expect(await store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).toMatchObject({
       id: 'aa',
@@ -190,30 +198,30 @@ export function enrollmentContract(open: OpenEngine): void {
       state: 'Pending',
     });
     await expect(store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
-      code: 'enrollment_not_asked',
+      code: 'enrollment_request_unknown',
     });
     await expect(store.enrollments.reject('aa', 'admin', null, NOW)).rejects.toMatchObject({
-      code: 'enrollment_not_asked',
+      code: 'enrollment_request_unknown',
     });
     await store.enrollments.keepCertificate('aa', 'its certificate');
     store = await engine.restart();
-    expect(await ask('aa', { name: 'other' }, NOW + 9)).toMatchObject({
+    expect(await submit('aa', { name: 'other' }, NOW + 9)).toMatchObject({
       state: 'accepted',
       name: 'name of aa',
       decidedAt: NOW + 5,
       decidedBy: 'admin',
       certificate: 'its certificate',
-      lastAskedAt: NOW + 9,
+      lastRequestedAt: NOW + 9,
     });
     // Removed since: it has to be accepted anew.
     await store.agents.remove('aa');
-    expect(await ask('aa')).toMatchObject({ state: 'pending', certificate: null });
+    expect(await submit('aa')).toMatchObject({ state: 'pending', certificate: null });
   });
 
   it('keeps a rejection with its comment, and lets it be undone', async () => {
-    await ask('aa');
+    await submit('aa');
     await store.enrollments.reject('aa', 'admin', 'who is that', NOW + 1);
-    expect(await ask('aa', { name: 'other' }, NOW + 2)).toMatchObject({
+    expect(await submit('aa', { name: 'other' }, NOW + 2)).toMatchObject({
       state: 'rejected',
       decidedAt: NOW + 1,
       decidedBy: 'admin',
@@ -221,10 +229,10 @@ export function enrollmentContract(open: OpenEngine): void {
       name: 'name of aa',
     });
     await expect(store.enrollments.reject('zz', 'admin', null, NOW)).rejects.toMatchObject({
-      code: 'enrollment_not_asked',
+      code: 'enrollment_request_unknown',
     });
     await store.enrollments.accept('request of aa', agentOf('aa'), 'other admin');
-    expect(await ask('aa')).toMatchObject({ state: 'accepted', decidedBy: 'other admin', comment: null });
+    expect(await submit('aa')).toMatchObject({ state: 'accepted', decidedBy: 'other admin', comment: null });
   });
 
   it('admits an agent without a token, and keeps the record of one that is there', async () => {

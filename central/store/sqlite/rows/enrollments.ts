@@ -1,12 +1,13 @@
-// Owns the rows of askings without a token and of rescue codes, and what becomes of them: a registered agent, another key.
+// Reads and writes the rows of enrollment requests without a token and of recovery codes; their outcome is a registered agent or a
+// replaced key.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import type {
-  AskedBounds,
-  AskedEnrollment,
-  AskedLimits,
-  AskedState,
-  Asking,
+  RequestBounds,
+  EnrollmentRequestRecord,
+  RequestRetention,
+  EnrollmentRequestState,
+  EnrollmentRequest,
   PendingBlock,
   Rescue,
   RescueCode,
@@ -32,12 +33,12 @@ export function enrollmentWrites(database: DatabaseSync, agents: AgentChanges) {
 const GET = 'SELECT * FROM pending_enrollment WHERE key_thumbprint = ?';
 const REMOVE = 'DELETE FROM pending_enrollment WHERE key_thumbprint = ?';
 
-function findRequest(database: DatabaseSync): (keyThumbprint: string) => AskedEnrollment {
+function findRequest(database: DatabaseSync): (keyThumbprint: string) => EnrollmentRequestRecord {
   const get = database.prepare(GET);
   return (keyThumbprint) => {
     const row = get.get(keyThumbprint);
-    if (row === undefined) throw storeFault('enrollment_not_asked', { found: keyThumbprint });
-    return askedRow(row);
+    if (row === undefined) throw storeFault('enrollment_request_unknown', { found: keyThumbprint });
+    return requestRow(row);
   };
 }
 
@@ -52,38 +53,38 @@ function requestWrites(database: DatabaseSync) {
   const again = database.prepare(
     'UPDATE pending_enrollment SET name = ?, id = ?, csr = ?, address = ?, block = ?, site = ?, transport = ?, last_asked_at = ? WHERE key_thumbprint = ?',
   );
-  const askedAgain = database.prepare('UPDATE pending_enrollment SET last_asked_at = ? WHERE key_thumbprint = ?');
+  const touch = database.prepare('UPDATE pending_enrollment SET last_asked_at = ? WHERE key_thumbprint = ?');
   const remove = database.prepare(REMOVE);
   const forget = database.prepare(`
     DELETE FROM pending_enrollment WHERE (state = 'pending' AND last_asked_at < ?) OR (state = 'rejected' AND decided_at < ?) OR (state = 'accepted' AND decided_at < ?)`);
 
-  function forgetAsked({ pendingBefore, rejectedBefore, acceptedBefore }: AskedLimits): void {
+  function pruneEnrollmentRequests({ pendingBefore, rejectedBefore, acceptedBefore }: RequestRetention): void {
     forget.run(pendingBefore, rejectedBefore, acceptedBefore);
   }
 
   return {
-    forgetAsked,
+    pruneEnrollmentRequests,
 
-    askEnrollment(asking: Asking, bounds: AskedBounds, now: number): AskedEnrollment {
-      forgetAsked(bounds);
-      const { keyThumbprint, name, id, csr, address, block, site, transport } = asking;
+    submitEnrollmentRequest(request: EnrollmentRequest, bounds: RequestBounds, now: number): EnrollmentRequestRecord {
+      pruneEnrollmentRequests(bounds);
+      const { keyThumbprint, name, id, csr, address, block, site, transport } = request;
       const row = get.get(keyThumbprint);
       if (row !== undefined && text(row, 'state') === 'accepted' && known.get(keyThumbprint) === undefined)
         remove.run(keyThumbprint);
       const entry = get.get(keyThumbprint);
       if (entry === undefined) {
-        assertRoom(asking, bounds);
+        assertRoom(request, bounds);
         insert.run(keyThumbprint, name, id, csr, address, block, site, transport, now, now);
       } else if (text(entry, 'state') === 'pending')
         again.run(name, id, csr, address, block, site, transport, now, keyThumbprint);
-      else askedAgain.run(now, keyThumbprint);
+      else touch.run(now, keyThumbprint);
       return find(keyThumbprint);
     },
   };
 }
 
 /** Makes room for one more pending request. Errors: enrollments_full, enrollments_full_of_address. */
-function requestRoom(database: DatabaseSync): (asking: Asking, bounds: AskedBounds) => void {
+function requestRoom(database: DatabaseSync): (request: EnrollmentRequest, bounds: RequestBounds) => void {
   const countWhere = (where: string) =>
     database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'${where}`);
   const count = countWhere('');
@@ -93,16 +94,16 @@ function requestRoom(database: DatabaseSync): (asking: Asking, bounds: AskedBoun
   const fullestSite = database.prepare(
     `SELECT site, count(*) AS pending FROM pending_enrollment WHERE state = 'pending' GROUP BY site ORDER BY pending DESC, site LIMIT 1`,
   );
-  const silentest = (where: string) =>
+  const silentLongest = (where: string) =>
     database.prepare(`
     SELECT key_thumbprint FROM pending_enrollment WHERE state = 'pending' AND ${where} ORDER BY last_asked_at, first_asked_at, key_thumbprint LIMIT 1`);
-  const silentOfBlock = silentest('block = ?');
-  const silentOfSite = silentest('site = ?');
-  const silentSince = silentest('last_asked_at < ?');
+  const silentOfBlock = silentLongest('block = ?');
+  const silentOfSite = silentLongest('site = ?');
+  const silentSince = silentLongest('last_asked_at < ?');
   const remove = database.prepare(REMOVE);
 
   /** Drops one entry for a newcomer; false when none gives way. */
-  function dropOne({ block, site }: Asking, silentBefore: number): boolean {
+  function dropOne({ block, site }: EnrollmentRequest, silentBefore: number): boolean {
     const row =
       givesWay(fullestBlock.get(1), 'block', countOfBlock.get(block), silentOfBlock) ??
       givesWay(fullestSite.get(), 'site', countOfSite.get(site), silentOfSite) ??
@@ -112,11 +113,11 @@ function requestRoom(database: DatabaseSync): (asking: Asking, bounds: AskedBoun
     return true;
   }
 
-  return (asking, { most, mostOfBlock, silentBefore }) => {
-    const { block } = asking;
+  return (request, { most, mostOfBlock, silentBefore }) => {
+    const { block } = request;
     const ofBlock = integer(countOfBlock.get(block), 'entries');
     if (ofBlock >= mostOfBlock) throw storeFault('enrollments_full_of_address', { most: mostOfBlock, address: block });
-    if (integer(count.get(), 'entries') >= most && !dropOne(asking, silentBefore))
+    if (integer(count.get(), 'entries') >= most && !dropOne(request, silentBefore))
       throw storeFault('enrollments_full', { most });
   };
 }
@@ -131,14 +132,15 @@ function decisionWrites(database: DatabaseSync, { admitAgent }: AgentChanges) {
     acceptEnrollment(csr: string, agent: NewAgent, by: string): AgentRecord {
       const asked = find(agent.keyThumbprint);
       if (asked.state === 'accepted' || asked.csr !== csr)
-        throw storeFault('enrollment_not_asked', { found: agent.keyThumbprint });
+        throw storeFault('enrollment_request_unknown', { found: agent.keyThumbprint });
       const record = admitAgent(agent, by);
       decide.run('accepted', agent.now, by, null, agent.keyThumbprint);
       return record;
     },
 
     rejectEnrollment(keyThumbprint: string, by: string, comment: string | null, now: number): void {
-      if (find(keyThumbprint).state !== 'pending') throw storeFault('enrollment_not_asked', { found: keyThumbprint });
+      if (find(keyThumbprint).state !== 'pending')
+        throw storeFault('enrollment_request_unknown', { found: keyThumbprint });
       decide.run('rejected', now, by, comment, keyThumbprint);
     },
 
@@ -187,8 +189,12 @@ export function enrollmentReads(database: DatabaseSync) {
   const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'`);
   const rescueOf = database.prepare(RESCUE_OF);
   return {
-    askedEnrollments: (after: string, prefix: string | null, state: AskedState | null, limit: number) =>
-      page.all(after, prefix, state, limit).map(askedRow),
+    listEnrollmentRequests: (
+      after: string,
+      prefix: string | null,
+      state: EnrollmentRequestState | null,
+      limit: number,
+    ) => page.all(after, prefix, state, limit).map(requestRow),
     pendingBlocks: (limit: number) => blocks.all(limit).map(blockRow),
     countPendingEnrollments: (): number => integer(count.get(), 'entries'),
     getRescue(agentId: string): RescueCode | undefined {
@@ -214,7 +220,7 @@ function blockRow(row: Row): PendingBlock {
   return { block: text(row, 'block'), pending: integer(row, 'pending') };
 }
 
-function askedRow(row: Row): AskedEnrollment {
+function requestRow(row: Row): EnrollmentRequestRecord {
   return {
     keyThumbprint: text(row, 'key_thumbprint'),
     name: text(row, 'name'),
@@ -224,10 +230,10 @@ function askedRow(row: Row): AskedEnrollment {
     block: text(row, 'block'),
     site: text(row, 'site'),
     // Both written from their types, by the statements above only.
-    transport: text(row, 'transport') as Asking['transport'],
-    firstAskedAt: integer(row, 'first_asked_at'),
-    lastAskedAt: integer(row, 'last_asked_at'),
-    state: text(row, 'state') as AskedState,
+    transport: text(row, 'transport') as EnrollmentRequest['transport'],
+    firstRequestedAt: integer(row, 'first_asked_at'),
+    lastRequestedAt: integer(row, 'last_asked_at'),
+    state: text(row, 'state') as EnrollmentRequestState,
     decidedAt: integerOrNull(row, 'decided_at'),
     decidedBy: textOrNull(row, 'decided_by'),
     comment: textOrNull(row, 'comment'),

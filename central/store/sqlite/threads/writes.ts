@@ -93,9 +93,9 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       quotas.takeEnrollment(call[0].agentId, call[0].now);
       return enrollments.rescueAgent(...call);
     },
-    askEnrollment(...call: Parameters<typeof enrollments.askEnrollment>) {
+    submitEnrollmentRequest(...call: Parameters<typeof enrollments.submitEnrollmentRequest>) {
       space.take(AGENT_COST);
-      return enrollments.askEnrollment(...call);
+      return enrollments.submitEnrollmentRequest(...call);
     },
 
     bound(next: StoreBounds): void {
