@@ -43,8 +43,11 @@ import { Listeners } from './listeners/reconcile.ts';
 import { EventHub } from './messaging/event-hub.ts';
 import { createMetrics } from './metrics.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
-import type { OnlineAgent } from './parameters/preflight.ts';
+import type { OnlineAgent } from './change/agents.ts';
+import { Changes } from './change/changes.ts';
 import { ParameterService } from './parameters/service.ts';
+import { ParameterState } from './parameters/state.ts';
+import { sameValue } from './parameters/values.ts';
 import { createApprovals } from './enrollment/approvals.ts';
 import { createEnrollment, enrollmentLine } from './enrollment/enrollment.ts';
 import { createAgentCredentials } from './enrollment/credentials.ts';
@@ -148,38 +151,40 @@ async function compose(
     const timer = setTimeout(run, ms);
     return () => clearTimeout(timer);
   };
-  const parameters: ParameterService = await ParameterService.load({
+  const changes = new Changes({ node: central, log, now, after });
+  const state = await ParameterState.open({
     store: store.parameters,
-    agents: { online: () => sessions.online().map(onlineAgent) },
     overrides: config.overrides,
+    onRolledBack: (pending) => changes.recordRollback('parameters', pending),
+    log,
+    now,
+  });
+  const values = (): ParameterValues => state.values();
+  await store.bound(storeBounds(values()));
+  const parameters: ParameterService = new ParameterService({
+    state,
     applier: {
       check: (next, before) => listeners.check(next, before),
       apply: (next, before) => listeners.apply(next, before),
       describe: (next) => listeners.describe(next),
     },
+    changes,
+    agents: { online: async () => sessions.online().map(onlineAgent) },
+    onChanged: (next, before) => onParametersChanged(next, before),
     log,
     now,
     after,
   });
-  const values = (): ParameterValues => parameters.values();
-  await store.bound(storeBounds(values()));
-  parameters.onChange(
-    ['deadLetters.maxPerAgent', 'deadLetters.maxBytesPerAgent', 'agents.eventsPerDay', 'store.reserveBytes'],
-    (next) => {
-      store
-        .bound(storeBounds(next))
-        .catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
-    },
-  );
   const pki: Pki = await openPki({
     store,
     keySources: { dataFolder: config.dataFolder, ...config.keySources },
     central,
     advertised: config.advertisedNames,
     hostName: config.hostName,
-    parameters,
+    parameters: state,
+    changes,
     agents: {
-      online: () =>
+      online: async () =>
         sessions
           .online()
           .filter(({ transport }) => transport === 'wss')
@@ -347,6 +352,7 @@ async function compose(
         operators,
         enrollmentTokens,
         parameters,
+        changes,
         agents: {
           find: (reference) => findAgent(store.agents, reference),
           findId: (reference) => findAgentId(store.agents, reference),
@@ -457,10 +463,15 @@ async function compose(
         log,
       })
     : undefined;
-  parameters.onChange(['websocket.secure.clientAuth'], (next) =>
-    apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none'),
-  );
-  parameters.onChange(['websocket.trustedProxies', 'agents.maxFrameBytes', 'websocket.port'], (next) => {
+  const onParametersChanged = (next: ParameterValues, before: ParameterValues): void => {
+    const moved = (...names: readonly (keyof ParameterValues)[]): boolean =>
+      names.some((name) => !sameValue(next[name], before[name]));
+    if (moved('deadLetters.maxPerAgent', 'deadLetters.maxBytesPerAgent', 'agents.eventsPerDay', 'store.reserveBytes'))
+      store
+        .bound(storeBounds(next))
+        .catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
+    if (moved('websocket.secure.clientAuth')) apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none');
+    if (!moved('websocket.trustedProxies', 'agents.maxFrameBytes', 'websocket.port')) return;
     proxies = new AddressSet(next['websocket.trustedProxies']);
     apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
     centralAgent
@@ -468,7 +479,7 @@ async function compose(
       .catch((error: unknown) =>
         log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'),
       );
-  });
+  };
   const maintenance = new Maintenance({
     store,
     values,
@@ -497,9 +508,9 @@ async function compose(
           log.error({ error: textOf(error) }, 'the socket of the administration could not be removed'),
         );
       maintenance.stop();
-      pki.serverCertificates.stop();
       pki.trustPublication.stop();
-      await parameters.stop();
+      parameters.stop();
+      await changes.stop();
       await centralAgent?.stop();
       await sessions.stop(values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
       localSocket.cut();

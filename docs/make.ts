@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ADMIN_ERRORS } from '../central/admin/errors.ts';
 import { AUTH_ERRORS, PLACE_ERRORS } from '../central/auth/errors.ts';
+import { CHANGE_ERRORS } from '../central/change/errors.ts';
 import { CLI_ERRORS } from '../central/cli/errors.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
 import { HANDSHAKE_ERRORS } from '../central/listeners/accept/handshake-faults.ts';
@@ -99,6 +100,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: rotation of the authority',
     about: 'Answers to the steps of a rotation ([CERTIFICATES.md](CERTIFICATES.md#rotation)).',
     errors: ROTATION_ERRORS,
+  },
+  {
+    table: 'CHANGE_ERRORS',
+    title: 'Central: changes with a confirmation',
+    about:
+      'Answers to changes of parameters and of the server certificate, and to their confirmation and rollback ([REST.md](REST.md)).',
+    errors: CHANGE_ERRORS,
   },
   {
     table: 'PARAMETER_ERRORS',

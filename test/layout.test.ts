@@ -43,6 +43,7 @@ const CENTRAL_ORDER = [
   'audit',
   'metrics',
   'store',
+  'change',
   'parameters',
   'pki',
   'auth',

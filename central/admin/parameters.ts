@@ -1,10 +1,13 @@
 // /parameters: the table with its values, changes, and commit-confirm. The version of the parameters is the ETag.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { MAX_CONFIRM_SECONDS } from '../parameters/confirm.ts';
+import type { Change, Changes } from '../change/changes.ts';
+import { MAX_CONFIRM_SECONDS } from '../change/confirmation.ts';
+import { changeFault } from '../change/errors.ts';
+import type { ChangeSubject } from '../change/pending.ts';
 import { GROUPS } from '../parameters/definitions.ts';
 import { parameterFault } from '../parameters/errors.ts';
-import type { ChangeReport, ParameterDescription, PendingReport } from '../parameters/types.ts';
+import type { ChangeReport, ParameterDescription } from '../parameters/types.ts';
 import { nearestName } from '../parameters/values.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from './access.ts';
 import { bodyOf, queryOf } from './checked.ts';
@@ -52,18 +55,18 @@ const readList = queryOf(
 /** All but one in ten: one branch that happens to be offline does not block an administrator. */
 const DEFAULT_SHARE = 0.9;
 
-export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServices, access: Access): void {
+export function parameterRoutes(app: FastifyInstance, { changes, parameters }: AdminServices, access: Access): void {
   const tag = (reply: FastifyReply) => reply.header('etag', `"${parameters.version}"`);
 
-  app.get('/parameters', VIEWER, (request, reply) => {
+  app.get('/parameters', VIEWER, async (request, reply) => {
     const { group } = readList(request.query);
     const known = Object.values(GROUPS).find((name) => name.toLowerCase() === group?.toLowerCase());
     if (group !== undefined && known === undefined)
       throw parameterFault('parameter_group_unknown', { name: group, groups: Object.values(GROUPS).join(', ') });
     const shown = parameters.describe().filter(({ definition }) => known === undefined || definition.group === known);
-    return tag(reply).send({
+    return await tag(reply).send({
       version: parameters.version,
-      pending: pendingJson(parameters.pending()),
+      pending: pendingJson(await changes.pendingChange('parameters')),
       parameters: shown.map(parameterJson),
     });
   });
@@ -95,13 +98,15 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
   });
 
   app.post('/parameters/confirm', ADMINISTRATOR, async (request, reply) => {
-    await parameters.confirm(readConfirm(request.body), access.actorOf(request));
+    const { id } = await expectPending(changes, 'parameters');
+    await changes.confirm(id, readConfirm(request.body), access.actorOf(request));
     return await tag(reply).send({ version: parameters.version, pending: null });
   });
 
   app.post('/parameters/undo', ADMINISTRATOR, async (request, reply) => {
     readUndo(request.body);
-    await parameters.undo(access.actorOf(request));
+    const { id } = await expectPending(changes, 'parameters');
+    await changes.rollBack(id, access.actorOf(request));
     return await tag(reply).send({ version: parameters.version, pending: null });
   });
 
@@ -163,11 +168,27 @@ function parameterJson({
   };
 }
 
-function pendingJson(pending: PendingReport | null) {
-  return pending === null ? null : { ...pending, deadline: new Date(pending.deadline).toISOString() };
+function pendingJson(change: Change | null) {
+  if (change === null) return null;
+  const { id, owner, expiresAt, requiredShare, agentCount, listener } = change;
+  return {
+    id,
+    deadline: new Date(expiresAt).toISOString(),
+    changedBy: owner.who,
+    share: requiredShare,
+    agents: agentCount,
+    listener,
+  };
 }
 
-function reportJson(report: ChangeReport) {
+/** Errors: nothing_pending. */
+export async function expectPending(changes: Pick<Changes, 'pendingChange'>, subject: ChangeSubject): Promise<Change> {
+  const change = await changes.pendingChange(subject);
+  if (change === null) throw changeFault('nothing_pending', {});
+  return change;
+}
+
+function reportJson({ change, ...report }: ChangeReport) {
   const cutOff = report.cutOff.map(({ agentId, name, transport, address, since, reason }) => ({
     id: agentId,
     name,
@@ -176,5 +197,5 @@ function reportJson(report: ChangeReport) {
     since: new Date(since).toISOString(),
     reason,
   }));
-  return { ...report, cutOff, pending: pendingJson(report.pending) };
+  return { ...report, cutOff, pending: pendingJson(change) };
 }

@@ -4,6 +4,7 @@ import type { Actor, Reason } from '../audit.ts';
 import type { EnrollmentTokens } from '../enrollment/tokens.ts';
 import type { Operators } from '../auth/api-tokens.ts';
 import type { FailureFilter, HandshakeFailure } from '../sessions/handshake-failures.ts';
+import type { Changes } from '../change/changes.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
@@ -27,10 +28,9 @@ import type { Message } from '../../shared/delivery/message.ts';
 export interface AdminServices {
   readonly operators: Operators;
   readonly enrollmentTokens: EnrollmentTokens;
-  readonly parameters: Pick<
-    ParameterService,
-    'change' | 'confirm' | 'describe' | 'pending' | 'undo' | 'values' | 'version'
-  >;
+  readonly parameters: Pick<ParameterService, 'change' | 'describe' | 'values' | 'version'>;
+  /** Changes that wait for a confirmation. */
+  readonly changes: Pick<Changes, 'confirm' | 'get' | 'list' | 'pendingChange' | 'rollBack'>;
   readonly agents: AgentsPort;
   readonly messages: MessagesPort;
   readonly events: EventsPort;
@@ -40,17 +40,7 @@ export interface AdminServices {
   readonly authorityService: Pick<AuthorityService, 'export' | 'generations' | 'import'>;
   readonly serverCertificates: Pick<
     ServerCertificates,
-    | 'activate'
-    | 'confirm'
-    | 'discard'
-    | 'generate'
-    | 'import'
-    | 'install'
-    | 'pending'
-    | 'request'
-    | 'restore'
-    | 'slots'
-    | 'undo'
+    'activate' | 'discard' | 'generate' | 'import' | 'install' | 'request' | 'restore' | 'slots'
   >;
   readonly expiry: Pick<Expiry, 'list'>;
   readonly revocationLists: RevocationListsPort;

@@ -1,4 +1,4 @@
-// The error table of the parameters, and the shape in which a change's faults are reported together.
+// The error table of the parameters, and the error that reports all faults of a change together.
 import { CodedError, defineErrors, type ErrorTable } from '../../shared/errors.ts';
 
 export const PARAMETER_ERRORS = {
@@ -9,31 +9,6 @@ export const PARAMETER_ERRORS = {
   },
   parameter_unknown: { status: 404, text: 'There is no parameter "{name}".', hint: '{hint}' },
   parameter_group_unknown: { status: 404, text: 'There is no group "{name}".', hint: 'Groups are: {groups}.' },
-  would_cut_off_agents: {
-    status: 409,
-    text: 'The change would cut off {count}: {names}.',
-    hint: 'Move them first, or force the change (force: true, --force) if they may be lost. A dry run lists each with its reason.',
-  },
-  change_pending: {
-    status: 409,
-    text: 'A change by {who} waits for its confirmation until {until}.',
-    hint: 'Confirm it or undo it first (queuegate parameters confirm, queuegate parameters undo).',
-  },
-  nothing_pending: {
-    status: 409,
-    text: 'No change waits for a confirmation.',
-    hint: 'Look at the values: the change was confirmed, or undone at its deadline.',
-  },
-  share_not_met: {
-    status: 409,
-    text: 'Of {total} that were online before the change, {back} are back; the confirmation needs {needed}. Missing: {names}.',
-    hint: 'Wait for them, undo the change, or force the confirmation (--force) if they may be lost.',
-  },
-  confirm_over_new_connection: {
-    status: 409,
-    text: 'The change touched the administration over {listener}; its confirmation must come over a connection to it that was opened after the change.',
-    hint: 'Send the confirmation to {listener} again with a new connection: that shows that you can still get in.',
-  },
 } as const satisfies ErrorTable;
 
 export const parameterFault = defineErrors(PARAMETER_ERRORS);
@@ -49,7 +24,7 @@ export interface ParameterFault {
   readonly text: string;
 }
 
-/** The one answer to a change with faults: `parameters_invalid` with all of them. */
+/** All faults of a change in one error, `parameters_invalid`. */
 export class ParameterFaults extends CodedError {
   readonly errors: readonly ParameterFault[];
 

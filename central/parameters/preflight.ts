@@ -1,39 +1,22 @@
-// Owns telling what a change would do, and to whom, before anything moves. Decides nothing: service.ts refuses or goes on.
+// Determines what a change of parameters would do, and to which agents, before anything moves.
+import { agentsText, namesOf, type OnlineAgent } from '../change/agents.ts';
 import type { ParameterName, ParameterValues } from './definitions.ts';
 import { sameValue } from './values.ts';
 
-/** An agent with a session at this moment. */
-export interface OnlineAgent {
-  readonly agentId: string;
-  readonly name: string;
-  readonly transport: 'ws' | 'wss';
-  readonly address: string;
-  readonly loopback: boolean;
-  /** Central knew no certificate of it when it came. */
-  readonly byKeyAlone?: boolean;
-  /** Milliseconds since 1970. */
-  readonly since: number;
-}
-
-export interface OnlineAgents {
-  online(): readonly OnlineAgent[];
-}
-
 export interface CutOff extends OnlineAgent {
-  /** Why its session would end, and why it could not come back by itself. */
+  /** Why its session would end, and why it could not reconnect. */
   readonly reason: string;
 }
 
 export interface Preflight {
   /** Agents that would lose Central. */
   readonly cutOff: readonly CutOff[];
-  /** What else an administrator should know; nobody is cut off by it. */
+  /** Effects that cut no agent off. */
   readonly notices: readonly string[];
 }
 
-/** What going from `now` to `next` would do to the agents that are online. */
-export function preflight(next: ParameterValues, now: ParameterValues, agents: OnlineAgents): Preflight {
-  const online = agents.online();
+/** What the step from `now` to `next` would do to the agents that are online. */
+export function preflight(next: ParameterValues, now: ParameterValues, online: readonly OnlineAgent[]): Preflight {
   const plainOff = now['websocket.enabled'] && !next['websocket.enabled'];
   const secureOff = now['websocket.secure.enabled'] && !next['websocket.secure.enabled'];
   const keyOff = now['agents.authentication'] !== 'certificate' && next['agents.authentication'] === 'certificate';
@@ -43,21 +26,21 @@ export function preflight(next: ParameterValues, now: ParameterValues, agents: O
       cutOff.push({
         ...agent,
         reason:
-          'It speaks unencrypted ws from another host; it comes back only when its agent.conf says central.websocket.secure=true and its truststore holds the root of Central.',
+          'It speaks unencrypted ws from another host; it reconnects only when its agent.conf says central.websocket.secure=true and its truststore holds the root of Central.',
       });
     }
     if (keyOff && agent.byKeyAlone === true) {
       cutOff.push({
         ...agent,
         reason:
-          'Central knows no certificate of it; it comes back once it has renewed its own (which it was asked to), or is enrolled again.',
+          'Central knows no certificate of it; it reconnects only after it has renewed its own (which it was asked to), or is enrolled again.',
       });
     }
     if (secureOff && agent.transport === 'wss') {
       cutOff.push({
         ...agent,
         reason:
-          'It speaks wss; it comes back only when its agent.conf says central.websocket.secure=false and websocket.enabled is on, or it is on this host.',
+          'It speaks wss; it reconnects only when its agent.conf says central.websocket.secure=false and websocket.enabled is on, or it is on this host.',
       });
     }
   }
@@ -73,7 +56,7 @@ function noticesOf(next: ParameterValues, now: ParameterValues, online: readonly
     const followers = online.filter((agent) => agent.transport === transport);
     if (next[port] === now[port] || followers.length === 0) continue;
     notices.push(
-      `${agentsText(followers.length)} on ${transport} stay connected, but must find the new port when they come back (${key}=${next[port]} in agent.conf): ${namesOf(followers)}.`,
+      `${agentsText(followers.length)} on ${transport} stay connected, but need the new port to reconnect (${key}=${next[port]} in agent.conf): ${namesOf(followers)}.`,
     );
   }
   const gone = now['certificate.subjectAlternativeNames'].filter(
@@ -81,22 +64,12 @@ function noticesOf(next: ParameterValues, now: ParameterValues, online: readonly
   );
   if (gone.length > 0)
     notices.push(
-      `The certificate will no longer stand for ${gone.join(', ')}: agents that dial Central by that name refuse it at their next connection.`,
+      `The certificate will no longer contain ${gone.join(', ')}: agents that dial Central by that name refuse it at their next connection.`,
     );
   if (next['agents.max'] < online.length && !sameValue(next['agents.max'], now['agents.max'])) {
     notices.push(
-      `${agentsText(online.length)} are online, more than agents.max would be; nobody is sent away, but they come back more slowly.`,
+      `${agentsText(online.length)} are online, more than agents.max would be; no session ends, but they reconnect more slowly.`,
     );
   }
   return notices;
-}
-
-/** Names for a sentence; a long list is cut, the rest counted. */
-export function namesOf(agents: readonly { readonly name: string }[], most = 10): string {
-  const names = agents.slice(0, most).map(({ name }) => name);
-  return agents.length > most ? `${names.join(', ')} and ${agents.length - most} more` : names.join(', ');
-}
-
-export function agentsText(count: number): string {
-  return count === 1 ? '1 agent' : `${count} agents`;
 }

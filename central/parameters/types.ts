@@ -1,13 +1,13 @@
-// Owns the shapes that pass between the parameters and what stands around them: the applier that the listeners implement,
-// a node's overrides, and what a change asks and reports.
-import type { ConfirmRequest } from './confirm.ts';
+// Defines what the parameters exchange with their surroundings: the applier that the listeners implement, the overrides of a
+// node, and requests for changes with their reports.
+import type { Change, ChangeTerms } from '../change/changes.ts';
 import type { ParameterDefinition, ParameterName, ParameterValue, ParameterValues } from './definitions.ts';
 import type { ParameterFault } from './errors.ts';
 import type { Preflight } from './preflight.ts';
 
-/** What listens and with which certificate, as far as parameters say it. central/listeners/reconcile.ts implements it. */
+/** Moves the listeners and their certificate to what the parameters say. central/listeners/reconcile.ts implements it. */
 export interface ParameterApplier {
-  /** Ports free, certificate fit; changes nothing. */
+  /** Checks that the ports are free and that the certificate can be made; changes nothing. */
   check(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]>;
   /** All or nothing: throws a CodedError (port_taken) with the old listeners back. */
   apply(next: ParameterValues, now: ParameterValues): Promise<void>;
@@ -23,23 +23,18 @@ export interface ParameterOverride {
   readonly origin: string;
 }
 
-export interface ChangeRequest {
+export interface ChangeRequest extends ChangeTerms {
   /** null restores the default. */
   readonly values: Readonly<Record<string, unknown>>;
-  readonly dryRun?: boolean | undefined;
-  readonly force?: boolean | undefined;
-  readonly comment?: string | undefined;
-  readonly ticket?: string | undefined;
   /** The version that the caller read. */
   readonly ifMatch?: number | undefined;
-  readonly confirm?: ConfirmRequest | undefined;
 }
 
 export interface ChangedParameter {
   readonly name: ParameterName;
   readonly from: ParameterValue;
   readonly to: ParameterValue;
-  /** Set where this node's configuration stands in the way: the change has no effect here. */
+  /** The setting of this node's configuration that overrides it: the change has no effect here. */
   readonly overriddenBy: string | null;
 }
 
@@ -49,16 +44,8 @@ export interface ChangeReport extends Preflight {
   readonly changed: readonly ChangedParameter[];
   /** What listens where afterwards. */
   readonly listens: readonly string[];
-  readonly pending: PendingReport | null;
-}
-
-export interface PendingReport {
-  readonly id: string;
-  readonly deadline: number;
-  readonly changedBy: string;
-  readonly share: number;
-  readonly agents: number;
-  readonly listener: 'http' | 'https' | null;
+  /** The change that waits for its confirmation. */
+  readonly change: Change | null;
 }
 
 export interface ParameterDescription {
@@ -69,7 +56,7 @@ export interface ParameterDescription {
   /** The installation's value. */
   readonly value: ParameterValue;
   readonly isDefault: boolean;
-  /** What holds on this node. */
+  /** What applies on this node. */
   readonly effective: ParameterValue;
   readonly overriddenBy: string | null;
   readonly changedBy: string | null;

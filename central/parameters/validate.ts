@@ -1,4 +1,4 @@
-// Owns judging a change as a whole: every name, type, bound and combination, then what the listeners say, in one answer.
+// Validates a change as a whole: every name, type, bound and combination, then what the listeners object to, in one answer.
 // Changes nothing.
 import type { ParameterRow, ParameterSnapshot } from '../store/parameter-store.ts';
 import {
@@ -14,7 +14,7 @@ import { crossFaults, validateValue, nearestName, sameValue } from './values.ts'
 export interface CheckContext {
   /** The installation's values before the change. */
   readonly stored: ParameterValues;
-  /** What would hold on this node. */
+  /** What would apply on this node. */
   readonly effective: (stored: ParameterValues) => ParameterValues;
   /** What the listeners object to. */
   readonly check: (next: ParameterValues) => Promise<ParameterFault[]>;
@@ -39,12 +39,17 @@ export async function validateChange(
   const defaults = defaultValues();
   for (const [name, value] of Object.entries(values)) {
     if (!isParameterName(name)) {
-      faults.push({ parameter: name, found: 'no parameter', allowed: 'a name of the list', text: unknownText(name) });
+      faults.push({
+        parameter: name,
+        found: 'an unknown name',
+        allowed: 'a name of the list',
+        text: unknownText(name),
+      });
       continue;
     }
-    const judged = value === null ? { value: defaults[name] } : validateValue(name, value);
-    if ('fault' in judged) faults.push(judged.fault);
-    else changed.set(name, judged.value);
+    const validated = value === null ? { value: defaults[name] } : validateValue(name, value);
+    if ('fault' in validated) faults.push(validated.fault);
+    else changed.set(name, validated.value);
   }
 
   const stored = { ...context.stored, ...Object.fromEntries(changed) };

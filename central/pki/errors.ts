@@ -89,11 +89,6 @@ export const PKI_ERRORS = {
     text: 'The certificate {thumbprint} is in use already.',
     hint: 'Nothing to do. See "queuegate certificate list".',
   },
-  certificate_change_pending: {
-    status: 409,
-    text: 'A change of the certificate by {who} waits for its confirmation until {until}.',
-    hint: 'Confirm it or undo it first (queuegate certificate confirm, queuegate certificate undo).',
-  },
   csr_unreadable: {
     status: 422,
     text: 'The certificate request cannot be read: {found}.',

@@ -4,8 +4,9 @@ import type { Logger } from 'pino';
 import { signTranscript } from '../../shared/wire/proof.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
-import type { OnlineAgents } from '../parameters/preflight.ts';
-import type { ParameterService } from '../parameters/service.ts';
+import type { OnlineAgents } from '../change/agents.ts';
+import type { Changes } from '../change/changes.ts';
+import type { ParameterState } from '../parameters/state.ts';
 import type { StoreKeys } from '../store/backup/backup.ts';
 import type { Store } from '../store/store.ts';
 import { trustBundle, type TrustBundle } from './trust/trust-bundle.ts';
@@ -36,7 +37,8 @@ export interface PkiOptions {
   readonly central: string;
   readonly advertised: readonly string[];
   readonly hostName: string;
-  readonly parameters: Pick<ParameterService, 'exclusively' | 'pending' | 'values'>;
+  readonly parameters: Pick<ParameterState, 'values'>;
+  readonly changes: Changes;
   /** Agents with a session over wss. */
   readonly agents: OnlineAgents;
   readonly requestReconnect: (spreadSeconds: number) => void;
@@ -72,13 +74,13 @@ export interface Pki {
   readonly profiles: ProfileTruststores | undefined;
   /** `sha256:<hex>` over the key of the top certificate that is sent now. */
   pin(): string;
-  /** Makes anew what comes near its end, or was signed by an earlier generation; true when the server's was. */
+  /** Renews what nears its end or was signed by an earlier generation; true when it was the server certificate. */
   renew(): Promise<boolean>;
 }
 
 /** Errors: those of the key-encryption key (key_encryption_key_*), key_material_damaged, distinguished_name_bad. */
 export async function openPki(options: PkiOptions): Promise<Pki> {
-  const { store, central, advertised, hostName, parameters, show, metrics, log, now, after } = options;
+  const { store, central, advertised, hostName, parameters, changes, show, metrics, log, now, after } = options;
   const values = (): ParameterValues => parameters.values();
   const keyMaterial = await openKeyMaterial({ store: store.keyMaterial, sources: options.keySources, log, now });
   const authority = await openAuthority({
@@ -96,13 +98,17 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
     lifetimeDays: () => values()['certificate.lifetimeDays'],
     now,
   });
-  const identity = await openServerIdentity({ keyMaterial, authority, now });
-  const live = liveCertificate({ identity, advertised, hostName, show });
+  const identity = await openServerIdentity({
+    keyMaterial,
+    authority,
+    onRolledBack: (pending) => changes.recordRollback('server-certificate', pending),
+    now,
+  });
+  const live = liveCertificate({ identity, changes, advertised, hostName, show });
   const first = await live.first(values());
   await identity.dropUntrusted();
   const bundle = trustBundle(authority, identity);
   const trust = { certificates: store.certificates, authority };
-  const exclusively = async <T>(act: () => Promise<T>): Promise<T> => await parameters.exclusively(act);
   const renew = async (): Promise<boolean> => {
     await signingCertificate.renew();
     const renewed = await live.renew(values());
@@ -130,15 +136,12 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
     authority,
     trust,
     agents: options.agents,
-    wishes: () => live.wishes(values()),
+    spec: () => live.spec(values()),
     show,
     requestReconnect: options.requestReconnect,
-    exclusively,
-    otherPending: () => parameters.pending(),
-    onConfirmed: (actor) => rotation.onConfirmed(actor),
+    changes,
     log,
     now,
-    after,
   });
   const rotation: Rotation = new Rotation({
     authority,
@@ -147,8 +150,7 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
     standing: { certificates: store.certificates, firstRoot: () => authority.firstRoot, said: trustPublication, now },
     onReplaced,
     askRenewal: options.askRenewal,
-    exclusively,
-    otherPending: () => parameters.pending(),
+    changes,
     log,
     now,
   });
@@ -161,7 +163,7 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
       trust,
       audit: store.audit,
       onReplaced,
-      exclusively,
+      changes,
       now,
     }),
     signingKey,
@@ -185,6 +187,6 @@ export async function openPki(options: PkiOptions): Promise<Pki> {
       now,
     }),
     pin: () => pinOfCredentials(identity.current() ?? first),
-    renew: async () => await exclusively(renew),
+    renew: async () => await changes.runExclusive(renew),
   };
 }

@@ -1,4 +1,5 @@
 // The part of the store's interface for parameters and the change that waits for confirmation. The rules of store.ts apply.
+import type { PendingChange } from '../change/pending.ts';
 import type { AuditEntry } from './audit-store.ts';
 
 /** A stored value; parameters at their default have no row, but keep who restored it and when (`value` null). */
@@ -14,18 +15,13 @@ export interface ParameterSnapshot {
   /** Grows with every committed change; the ETag of the parameters. */
   readonly version: number;
   readonly rows: ParameterRow[];
-  readonly pending: PendingChange | null;
+  readonly pending: PendingParameters | null;
 }
 
-/** A change that will be undone unless it is confirmed (commit-confirm). */
-export interface PendingChange {
-  readonly id: string;
-  readonly deadline: number;
+/** A change that is rolled back unless it is confirmed. */
+export interface PendingParameters extends PendingChange {
   /** Values before the change; null: the default. */
-  readonly before: { readonly name: string; readonly value: string | null }[];
-  /** JSON text with what the confirmation needs (share, agents that were online, ...). */
-  readonly terms: string;
-  readonly changedBy: string;
+  readonly before: readonly { readonly name: string; readonly value: string | null }[];
 }
 
 export interface ParameterStore {
@@ -37,7 +33,7 @@ export interface ParameterStore {
   save(change: {
     readonly expectedVersion: number;
     readonly rows: readonly ParameterRow[];
-    readonly pending: PendingChange | null;
+    readonly pending: PendingParameters | null;
     readonly audit: AuditEntry;
   }): Promise<ParameterSnapshot>;
 }

@@ -1,5 +1,6 @@
 // In-memory stand-ins for the narrow ports of Central's store, for tests of what stands above it.
 // They keep the errors and the atomicity of central/store/store.ts, and nothing of its durability.
+import { Changes } from '../../central/change/changes.ts';
 import { createHash } from 'node:crypto';
 import { CodedError } from '../../shared/errors.ts';
 import type {
@@ -239,4 +240,12 @@ export function agentRecord(agent: Partial<NewAgent> & { readonly name: string }
     outbox: { incarnation: 'i', messages: 0, bytes: 0, oldestAt: null },
     inbox: { incarnation: null, number: 0, lastAt: null },
   };
+}
+
+/** Changes with the clock and the timers of a test. */
+export function makeChanges(
+  now: () => number = Date.now,
+  after: (ms: number, run: () => void) => () => void = () => () => {},
+): Changes {
+  return new Changes({ node: 'n1', log: { info() {}, error() {} }, now, after });
 }

@@ -534,7 +534,7 @@ describe('the rotation of the authority', () => {
     expect(await stand(central)).toMatchObject({ phase: 'published', pending: { agents: 0 } });
     expect(await central.cli('ca', 'rotate', 'back')).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('certificate_change_pending'),
+      stderr: expect.stringContaining('change_pending'),
     });
     await until(async () =>
       (await central.rest('GET', '/certificate')).body.current.thumbprint === shown ? true : undefined,

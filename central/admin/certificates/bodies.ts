@@ -1,8 +1,9 @@
 // What requests about certificates have in common: files as text, the terms of a swap, and how certificates are shown.
 // Private keys come in here and never go out: each answer is made member by member.
 import { Type } from 'typebox';
-import { MAX_CONFIRM_SECONDS } from '../../parameters/confirm.ts';
-import type { SwapReport, SwapRequest, PendingReport } from '../../pki/server/server-certificates.ts';
+import type { Change } from '../../change/changes.ts';
+import { MAX_CONFIRM_SECONDS } from '../../change/confirmation.ts';
+import type { SwapReport, SwapRequest } from '../../pki/server/server-certificates.ts';
 import { pinOfCredentials, rootOfCredentials, type ServerCredentials } from '../../pki/server/slots.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
 import { RequestFaults } from '../errors.ts';
@@ -77,25 +78,25 @@ export function credentialsJson(credentials: ServerCredentials | undefined) {
   };
 }
 
-export function pendingJson(pending: PendingReport | null) {
-  return pending === null
+export function pendingJson(change: Change | null) {
+  return change === null
     ? null
     : {
-        id: pending.id,
-        deadline: timeOf(pending.deadline),
-        changedBy: pending.changedBy,
-        share: pending.share,
-        agents: pending.agents,
+        id: change.id,
+        deadline: timeOf(change.expiresAt),
+        changedBy: change.owner.who,
+        share: change.requiredShare,
+        agents: change.agentCount,
       };
 }
 
-export function swapJson({ dryRun, staged, certificate, cutOff, notices, pending }: SwapReport) {
+export function swapJson({ dryRun, staged, certificate, cutOff, notices, change }: SwapReport) {
   return {
     dryRun,
     staged,
     certificate: credentialsJson(certificate),
     cutOff: cutOff.map(({ id, name }) => ({ id, name })),
     notices,
-    pending: pendingJson(pending),
+    pending: pendingJson(change),
   };
 }

@@ -17,6 +17,7 @@ import {
   swapOf,
 } from './bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
+import { expectPending } from '../parameters.ts';
 import { limit, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
@@ -58,7 +59,7 @@ const readNothing = bodyOf(Type.Object({}, strict));
 
 export function certificateRoutes(
   app: FastifyInstance,
-  { serverCertificates, expiry }: AdminServices,
+  { changes, serverCertificates, expiry }: AdminServices,
   access: Access,
 ): void {
   app.get('/certificates', VIEWER, async (request) => {
@@ -75,14 +76,14 @@ export function certificateRoutes(
     };
   });
 
-  app.get('/certificate', VIEWER, () => {
+  app.get('/certificate', VIEWER, async () => {
     const { current, staged, previous, request } = serverCertificates.slots();
     return {
       current: credentialsJson(current),
       staged: credentialsJson(staged),
       previous: credentialsJson(previous),
       request: request === undefined ? null : { csr: request.csr, madeAt: timeOf(request.madeAt) },
-      pending: pendingJson(serverCertificates.pending()),
+      pending: pendingJson(await changes.pendingChange('server-certificate')),
     };
   });
 
@@ -134,13 +135,15 @@ export function certificateRoutes(
   });
 
   app.post('/certificate/confirm', ADMINISTRATOR, async (request) => {
-    await serverCertificates.confirm(readConfirm(request.body), access.actorOf(request));
+    const { id } = await expectPending(changes, 'server-certificate');
+    await changes.confirm(id, readConfirm(request.body), access.actorOf(request));
     return { pending: null };
   });
 
   app.post('/certificate/undo', ADMINISTRATOR, async (request) => {
     readNothing(request.body);
-    await serverCertificates.undo(access.actorOf(request));
+    const { id } = await expectPending(changes, 'server-certificate');
+    await changes.rollBack(id, access.actorOf(request));
     return { pending: null };
   });
 }

@@ -36,7 +36,7 @@ const NAMED_AGENTS = 100;
 
 export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }: AdminServices, access: Access): void {
   app.get('/ca/rotation', VIEWER, async () => {
-    const { phase, since, next, generations, pending, trust, issued } = await rotation.status();
+    const { phase, since, next, generations, change, trust, issued } = await rotation.status();
     return {
       phase,
       since: timeOf(since),
@@ -46,7 +46,7 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
         since: timeOf(generation.since),
         ...generationJson(generation),
       })),
-      pending: pendingJson(pending),
+      pending: pendingJson(change),
       trust: {
         registered: trust.registered,
         acknowledged: trust.acknowledged,
@@ -94,8 +94,8 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
   );
 }
 
-function reportJson({ dryRun, phase, missing, notices, pending }: RotationReport) {
-  return { dryRun, phase, ...agentsJson(missing), notices, pending: pendingJson(pending) };
+function reportJson({ dryRun, phase, missing, notices, change }: RotationReport) {
+  return { dryRun, phase, ...agentsJson(missing), notices, pending: pendingJson(change) };
 }
 
 function agentsJson(agents: readonly NamedAgent[]) {

@@ -1,8 +1,7 @@
-// Owns what an administrator does with the authority: export, import, and the question who would be cut off by another one.
-// Acts take turns with changes of parameters; what the authority signs is made anew after it changed.
+// Exports and imports the authority for an administrator, and determines which agents another one would cut off. An import runs
+// between two changes of parameters or certificates; afterwards, what the authority signs is reissued.
 import { type Actor, auditEntry, type Reason } from '../../audit.ts';
-import { parameterFault } from '../../parameters/errors.ts';
-import { agentsText, namesOf } from '../../parameters/preflight.ts';
+import { assertNoneCutOff, type Changes } from '../../change/changes.ts';
 import type { AuditStore } from '../../store/audit-store.ts';
 import { agentsWithoutTrust, type TrustKnowledge } from '../trust/trust-bundle.ts';
 import type { Authority } from './authority.ts';
@@ -29,12 +28,12 @@ export interface ImportReport {
 
 export interface AuthorityServiceOptions {
   readonly authority: Authority;
-  readonly identity: Pick<ServerIdentity, 'current' | 'slots'>;
+  readonly identity: Pick<ServerIdentity, 'current'>;
   readonly trust: TrustKnowledge;
   readonly audit: AuditStore;
-  /** Another generation signs now: what the one before signed for Central itself is made anew. */
+  /** Another generation signs now: reissues what the one before signed for Central itself. */
   readonly onReplaced: () => Promise<void>;
-  readonly exclusively: <T>(act: () => Promise<T>) => Promise<T>;
+  readonly changes: Pick<Changes, 'assertNonePending' | 'runExclusive'>;
   readonly now: () => number;
 }
 
@@ -73,17 +72,16 @@ export class AuthorityService {
    * one before is kept as previous. Errors: authority_unfit, authority_known, would_cut_off_agents, those of reading the file.
    */
   async import(file: UploadedKey, request: ImportRequest, actor: Actor): Promise<ImportReport> {
-    const { authority, now, exclusively } = this.#options;
+    const { authority, now, changes } = this.#options;
     const known = authority.generations().flatMap(({ chain }) => chain);
     const { material, notices } = await readAuthorityFile(file, known, now());
-    return await exclusively(async () => {
+    return await changes.runExclusive(async () => {
       const { thumbprint } = this.#assertNew(material.chain[0].fingerprint256);
       const cutOff = await this.#cutOffBy(chainPem(material.chain));
       const report = { dryRun: request.dryRun === true, generation: { ...material, id: thumbprint }, cutOff, notices };
       if (request.dryRun === true) return report;
-      this.#refuseWhilePending();
-      if (cutOff.length > 0 && request.force !== true)
-        throw parameterFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
+      changes.assertNonePending(['server-certificate']);
+      assertNoneCutOff(cutOff, request.force === true);
       await authority.replace(material, actor, request);
       await this.#options.onReplaced();
       return report;
@@ -97,19 +95,10 @@ export class AuthorityService {
     return { thumbprint };
   }
 
-  /** Only what our authority signs changes with it: a server certificate from elsewhere stays, and with it everybody's trust. */
+  /** Only what our authority signs changes with it: a server certificate from elsewhere stays in use, and agents keep trusting it. */
   async #cutOffBy(chain: string): Promise<{ id: string; name: string }[]> {
     const { identity, trust } = this.#options;
     if (identity.current()?.origin !== 'made') return [];
     return (await agentsWithoutTrust(trust, chain)).map(({ id, name }) => ({ id, name }));
-  }
-
-  #refuseWhilePending(): void {
-    const { pending } = this.#options.identity.slots;
-    if (pending !== undefined)
-      throw pkiFault('certificate_change_pending', {
-        who: pending.changedBy,
-        until: new Date(pending.deadline).toISOString(),
-      });
   }
 }

@@ -1,18 +1,18 @@
-// Owns the rotation of the authority in phases: prepare, publish, switch, retire, and the way back from each. The store is the
-// truth: a phase is which generations there are and in which role, so that a restart of Central changes nothing. Every step
-// says first who would be left behind, and takes turns with changes of parameters.
+// Rotates the authority in phases: prepare, publish, switch, retire, and rolls each of them back. The store is the truth: a phase
+// is which generations exist and in which role, so that a restart of Central changes nothing. Every step first names the agents
+// that would be left behind, and runs between two changes of parameters or certificates.
 import type { Actor, Reason } from '../../audit.ts';
 import type { Metrics } from '../../metrics.ts';
-import { parameterFault } from '../../parameters/errors.ts';
-import type { ConfirmRequest } from '../../parameters/confirm.ts';
-import { agentsText, namesOf } from '../../parameters/preflight.ts';
+import { agentsText, namesOf } from '../../change/agents.ts';
+import type { Change, Changes } from '../../change/changes.ts';
+import type { ConfirmRequest } from '../../change/confirmation.ts';
 import { readAuthorityFile } from '../authority/authority-file.ts';
 import type { Authority } from '../authority/authority.ts';
 import { signedBy } from '../x509/chain.ts';
 import { readChain, thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault, rotationFault } from '../errors.ts';
 import { rootOf, type Generation, type GenerationRole } from '../authority/generations.ts';
-import type { PendingReport, ServerCertificates } from '../server/server-certificates.ts';
+import type { ServerCertificates } from '../server/server-certificates.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
 import {
   issuerStanding,
@@ -24,12 +24,12 @@ import {
 } from './progress.ts';
 import type { UploadedKey } from '../x509/upload.ts';
 
-/** idle: nothing is under way. The others are called after the step that led there. */
+/** idle: no rotation is in progress. The others are named after the step that led to them. */
 export const ROTATION_PHASES = ['idle', 'prepared', 'published', 'switched', 'retired'] as const;
 export type RotationPhase = (typeof ROTATION_PHASES)[number];
 
 export interface RotationRequest extends Reason {
-  /** Says who would be left behind, and changes nothing. */
+  /** Reports which agents would be left behind, and changes nothing. */
   readonly dryRun?: boolean | undefined;
   /** Also when agents are left behind. */
   readonly force?: boolean | undefined;
@@ -37,13 +37,13 @@ export interface RotationRequest extends Reason {
 
 export interface RotationReport {
   readonly dryRun: boolean;
-  /** Where it stands now; after a dry run, where it stood. */
+  /** The phase after the step; in a dry run, the present one. */
   readonly phase: RotationPhase;
-  /** Who is not ready for this step, and why. */
+  /** Agents that are not ready for this step, and why. */
   readonly missing: readonly NamedAgent[];
   readonly notices: readonly string[];
-  /** The switch stays only when it is confirmed. */
-  readonly pending: PendingReport | null;
+  /** The switch that waits for its confirmation. */
+  readonly change: Change | null;
 }
 
 export interface RotationStatus {
@@ -52,7 +52,7 @@ export interface RotationStatus {
   /** In words: what comes next, and what it needs. */
   readonly next: string;
   readonly generations: readonly Generation[];
-  readonly pending: PendingReport | null;
+  readonly change: Change | null;
   /** Of the root that comes, or has come last. */
   readonly trust: TrustStanding;
   readonly issued: IssuerStanding;
@@ -61,15 +61,13 @@ export interface RotationStatus {
 export interface RotationOptions {
   readonly authority: Authority;
   readonly identity: Pick<ServerIdentity, 'current' | 'slots'>;
-  readonly serverCertificates: Pick<ServerCertificates, 'generate' | 'pending'>;
+  readonly serverCertificates: Pick<ServerCertificates, 'generate'>;
+  readonly changes: Pick<Changes, 'assertNonePending' | 'pendingChange' | 'runExclusive'>;
   readonly standing: StandingOptions;
-  /** Another generation signs now: what Central shows and vouches with is made anew. */
+  /** Another generation signs now: reissues what Central shows and vouches with. */
   readonly onReplaced: () => Promise<void>;
   /** Asks agents that are online to renew their certificates. */
   readonly askRenewal: () => void;
-  readonly exclusively: <T>(act: () => Promise<T>) => Promise<T>;
-  /** A change of parameters that waits for its confirmation. */
-  readonly otherPending: () => { readonly changedBy: string; readonly deadline: number } | null;
   readonly log: { info(facts: object, text: string): void };
   readonly now: () => number;
 }
@@ -97,16 +95,16 @@ export class Rotation {
   }
 
   async status(): Promise<RotationStatus> {
-    const { authority, serverCertificates } = this.#options;
+    const { authority } = this.#options;
     const { phase, since } = this.phase();
     const [trust, issued] = [await this.#trustStanding(), await this.#issuerStanding(authority.inRole('previous'))];
-    const pending = phase === 'published' && this.#awaitsConfirmation() ? serverCertificates.pending() : null;
+    const change = phase === 'published' ? await this.#pendingSwitch() : null;
     return {
       phase,
       since,
-      next: nextStep(phase, pending, trust, issued),
+      next: nextStep(phase, change, trust, issued),
       generations: authority.all(),
-      pending,
+      change,
       trust,
       issued,
     };
@@ -149,8 +147,8 @@ export class Rotation {
   }
 
   /**
-   * It signs from now on. With a confirmation only the server certificate is shown first: unless agents come back over it and
-   * somebody confirms it, that one goes by itself, and nothing else has changed.
+   * It signs from now on. With a confirmation only the server certificate is replaced first: unless agents reconnect over it and an
+   * administrator confirms it, it is rolled back, and nothing else has changed.
    * Errors: rotation_wrong_phase, rotation_agents_missing, rotation_nothing_to_confirm, those of every swap.
    */
   async switch(
@@ -173,18 +171,16 @@ export class Rotation {
       return { ...before, missing, notices };
     });
     if (shown === undefined) return report;
-    // Takes its turn by itself; who comes in between is told that the certificate waits.
-    const { pending } = await serverCertificates.generate({ ...request, confirm }, actor, shown);
-    return { ...report, pending };
+    const { id } = shown;
+    // A change of its own. Once it is confirmed, the generation signs everything else too.
+    const { change } = await serverCertificates.generate({ ...request, confirm }, actor, {
+      generation: shown,
+      onConfirmed: async (confirmer) => await this.#promote(id, confirmer, {}),
+    });
+    return { ...report, change };
   }
 
-  /** What was shown under the generation that comes was confirmed: it signs everything else too. */
-  async onConfirmed(actor: Actor): Promise<void> {
-    const [next] = this.#options.authority.inRole('next');
-    if (next !== undefined && this.#shows(next)) await this.#promote(next.id, actor, {});
-  }
-
-  /** What signed before is trusted no more. Errors: rotation_wrong_phase, rotation_still_needed. */
+  /** The generation before is no longer trusted. Errors: rotation_wrong_phase, rotation_still_needed. */
   async retire(request: RotationRequest, actor: Actor): Promise<RotationReport> {
     const { authority, identity, onReplaced } = this.#options;
     return await this.#step('retire', ['switched'], request, async (before) => {
@@ -252,9 +248,11 @@ export class Rotation {
     });
   }
 
-  /** Throws the key of a retired one away: there is no way back to it. Errors: authority_unknown, authority_in_use. */
+  /** Deletes the key of a retired one, after which it cannot be restored. Errors: authority_unknown, authority_in_use. */
   async forget(thumbprint: string, reason: Reason, actor: Actor): Promise<void> {
-    await this.#options.exclusively(async () => await this.#options.authority.forget(thumbprint, actor, reason));
+    await this.#options.changes.runExclusive(
+      async () => await this.#options.authority.forget(thumbprint, actor, reason),
+    );
   }
 
   async measure({ instruments: { queuegate_trust_agents: agents } }: Metrics): Promise<void> {
@@ -270,15 +268,15 @@ export class Rotation {
     request: RotationRequest,
     act: (before: RotationReport) => Promise<RotationReport>,
   ): Promise<RotationReport> {
-    const { exclusively, log } = this.#options;
-    return await exclusively(async () => {
+    const { changes, log } = this.#options;
+    return await changes.runExclusive(async () => {
       const { phase } = this.phase();
       if (!allowed.includes(phase))
         throw rotationFault('rotation_wrong_phase', { step, found: phase, allowed: allowed.join(' or ') });
-      this.#refuseWhilePending();
-      const report = await act({ dryRun: request.dryRun === true, phase, missing: [], notices: [], pending: null });
+      changes.assertNonePending(['server-certificate', 'parameters']);
+      const report = await act({ dryRun: request.dryRun === true, phase, missing: [], notices: [], change: null });
       if (request.dryRun === true) return report;
-      log.info({ step, from: phase, to: this.phase().phase }, 'the rotation of the authority went on');
+      log.info({ step, from: phase, to: this.phase().phase }, 'the rotation of the authority advanced');
       return { ...report, phase: this.phase().phase };
     });
   }
@@ -318,9 +316,11 @@ export class Rotation {
     return shown !== undefined && signedBy(readChain(shown.chain, 'The server certificate')[0], issuer);
   }
 
-  #awaitsConfirmation(): boolean {
-    const [next] = this.#options.authority.inRole('next');
-    return this.#options.identity.slots.pending !== undefined && next !== undefined && this.#shows(next);
+  /** The server certificate of the generation that comes next, while it waits for its confirmation. */
+  async #pendingSwitch(): Promise<Change | null> {
+    const { authority, changes } = this.#options;
+    const [next] = authority.inRole('next');
+    return next !== undefined && this.#shows(next) ? await changes.pendingChange('server-certificate') : null;
   }
 
   #refuseToLeave(step: string, missing: readonly NamedAgent[], { force }: RotationRequest): void {
@@ -330,18 +330,6 @@ export class Rotation {
         count: agentsText(missing.length),
         names: namesOf(missing),
       });
-  }
-
-  #refuseWhilePending(): void {
-    const { pending } = this.#options.identity.slots;
-    if (pending !== undefined)
-      throw pkiFault('certificate_change_pending', {
-        who: pending.changedBy,
-        until: new Date(pending.deadline).toISOString(),
-      });
-    const other = this.#options.otherPending();
-    if (other !== null)
-      throw parameterFault('change_pending', { who: other.changedBy, until: new Date(other.deadline).toISOString() });
   }
 }
 
@@ -354,19 +342,19 @@ function eachOnce(agents: readonly NamedAgent[]): NamedAgent[] {
 
 function nextStep(
   phase: RotationPhase,
-  pending: PendingReport | null,
+  change: Change | null,
   trust: TrustStanding,
   { others }: IssuerStanding,
 ): string {
   const left = eachOnce([...trust.missing, ...others]).length;
   switch (phase) {
     case 'idle':
-      return 'Nothing is under way. "queuegate ca rotate prepare" makes the authority that comes next.';
+      return 'No rotation is in progress. "queuegate ca rotate prepare" makes the authority that comes next.';
     case 'prepared':
       return '"queuegate ca rotate publish" gives its root to the agents; "back" throws it away.';
     case 'published':
-      if (pending !== null)
-        return `The switch waits for its confirmation until ${new Date(pending.deadline).toISOString()}: "queuegate certificate confirm", or "queuegate certificate undo".`;
+      if (change !== null)
+        return `The switch waits for its confirmation until ${new Date(change.expiresAt).toISOString()}: "queuegate certificate confirm", or "queuegate certificate undo".`;
       if (trust.missing.length > 0)
         return `Waits for ${agentsText(trust.missing.length)} to trust its root; "queuegate ca rotate switch --force" goes on without them, "back" takes the root back.`;
       return '"queuegate ca rotate switch" lets it sign; "back" takes the root back.';

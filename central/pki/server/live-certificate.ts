@@ -1,13 +1,14 @@
-// Owns how the server certificate follows parameters and time: which names and which subject it needs now, for the listeners
-// to show. What an administrator does with it by hand is server-certificates.ts.
+// Keeps the server certificate in step with parameters and time: which names and which subject it needs now, for the listeners
+// to show. What an administrator does with it is server-certificates.ts's.
 import { CENTRAL } from '../../audit.ts';
+import type { Changes } from '../../change/changes.ts';
 import type { ParameterValues } from '../../parameters/definitions.ts';
-import { pkiFault } from '../errors.ts';
 import type { ServerIdentity, ServerCertificateSpec } from './server-identity.ts';
 import type { ServerCredentials } from './slots.ts';
 
 export interface LiveCertificateOptions {
   readonly identity: ServerIdentity;
+  readonly changes: Pick<Changes, 'assertNonePending'>;
   /** From the configuration: what agents use. */
   readonly advertised: readonly string[];
   readonly hostName: string;
@@ -15,8 +16,8 @@ export interface LiveCertificateOptions {
 }
 
 /** Satisfies CertificatePort (central/listeners/reconcile.ts). */
-export function liveCertificate({ identity, advertised, hostName, show }: LiveCertificateOptions) {
-  const wishes = (values: ParameterValues): ServerCertificateSpec => ({
+export function liveCertificate({ identity, changes, advertised, hostName, show }: LiveCertificateOptions) {
+  const spec = (values: ParameterValues): ServerCertificateSpec => ({
     names: [...advertised, hostName],
     advertised,
     subjectAlternativeNames: values['certificate.subjectAlternativeNames'],
@@ -24,29 +25,24 @@ export function liveCertificate({ identity, advertised, hostName, show }: LiveCe
     lifetimeDays: values['certificate.lifetimeDays'],
   });
   return {
-    wishes,
+    spec,
     async stage(values: ParameterValues): Promise<ServerCredentials> {
-      const { pending } = identity.slots;
-      if (pending !== undefined)
-        throw pkiFault('certificate_change_pending', {
-          who: pending.changedBy,
-          until: new Date(pending.deadline).toISOString(),
-        });
-      return await identity.stage(wishes(values));
+      changes.assertNonePending(['server-certificate']);
+      return await identity.stage(spec(values));
     },
     show,
     adopt: (staged: ServerCredentials): Promise<void> => identity.adopt(staged, CENTRAL),
     current: (): ServerCredentials | undefined => identity.current(),
-    /** At the start: what there is, if it may be used at all; else a new one. Shows nothing yet. */
+    /** At the start: the stored one, if it can be used; else a new one. Shows nothing yet. */
     async first(values: ParameterValues): Promise<ServerCredentials> {
-      const fitting = await identity.fitting(wishes(values));
+      const fitting = await identity.fitting(spec(values));
       await identity.adopt(fitting, CENTRAL);
       return fitting;
     },
-    /** One of our own that comes near its end, or was signed by an earlier generation, is replaced without anybody noticing. True when it was. */
+    /** Replaces one of our own that nears its end or was signed by an earlier generation. True when it did. */
     async renew(values: ParameterValues): Promise<boolean> {
       if (identity.slots.pending !== undefined) return false;
-      const fitting = await identity.fitting(wishes(values));
+      const fitting = await identity.fitting(spec(values));
       if (fitting === identity.current()) return false;
       await identity.adopt(fitting, CENTRAL);
       show(fitting);

@@ -1,12 +1,11 @@
-// Owns what an administrator does with Central's certificate by hand: request, install, import, generate, stage, activate,
-// restore. Each is checked as a whole, judged by what agents trust, swapped live, and, where asked for, undone by itself
-// unless agents come back over it. Acts take turns with changes of parameters.
-import { createPrivateKey, randomUUID, type KeyObject, type X509Certificate } from 'node:crypto';
-import { textOf } from '../../../shared/errors.ts';
-import { CENTRAL, type Actor, type Reason } from '../../audit.ts';
-import { assertConfirmable, confirmTerms, readTerms, type ConfirmRequest } from '../../parameters/confirm.ts';
-import { parameterFault } from '../../parameters/errors.ts';
-import { agentsText, namesOf, type OnlineAgents } from '../../parameters/preflight.ts';
+// Lets an administrator replace Central's certificate: request, install, import, generate, stage, activate, restore. Each act
+// validates the whole certificate, checks which agents would refuse it, and swaps it without a restart. Each is a change
+// (central/change/), with dry run, confirmation and rollback.
+import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import type { Actor, Reason } from '../../audit.ts';
+import type { OnlineAgents } from '../../change/agents.ts';
+import type { Change, ChangePlan, Changes, ChangeTerms } from '../../change/changes.ts';
+import type { PendingChange } from '../../change/pending.ts';
 import { agentsWithoutTrust, type TrustKnowledge } from '../trust/trust-bundle.ts';
 import type { Authority } from '../authority/authority.ts';
 import { readChain, thumbprintOf } from '../x509/certificate.ts';
@@ -16,24 +15,19 @@ import type { Generation } from '../authority/generations.ts';
 import type { KeyKind } from '../x509/key-algorithms.ts';
 import { serverFaults } from './validate.ts';
 import { namesToCover, type ServerIdentity, type ServerCertificateSpec } from './server-identity.ts';
-import {
-  credentialsFrom,
-  rootOfCredentials,
-  type PendingSwap,
-  type ServerCredentials,
-  type ServerOrigin,
-  type Slots,
-} from './slots.ts';
+import { credentialsFrom, rootOfCredentials, type ServerCredentials, type ServerOrigin, type Slots } from './slots.ts';
 import { readUploadedCertificates, readUploadedKey, type UploadedFile, type UploadedKey } from '../x509/upload.ts';
 
-export interface SwapRequest extends Reason {
-  /** Checks and judges, and changes nothing. */
-  readonly dryRun?: boolean | undefined;
-  /** Also when agents would refuse it. */
-  readonly force?: boolean | undefined;
-  /** Keeps it for `activate`: agents are told to trust its root, and nothing is shown yet. */
+export interface SwapRequest extends ChangeTerms {
+  /** Keeps it for `activate`: agents are sent its root to trust, and nothing is shown yet. */
   readonly stage?: boolean | undefined;
-  readonly confirm?: ConfirmRequest | undefined;
+}
+
+/** A certificate made under one generation of the authority, as the first step of a rotation. */
+export interface GenerateUnder {
+  readonly generation: Generation;
+  /** The swap was confirmed. */
+  readonly onConfirmed: (actor: Actor) => Promise<void>;
 }
 
 export interface SwapReport {
@@ -43,72 +37,69 @@ export interface SwapReport {
   /** Agents that hold nothing of its chain, as far as is known. */
   readonly cutOff: readonly { readonly id: string; readonly name: string }[];
   readonly notices: readonly string[];
-  readonly pending: PendingReport | null;
-}
-
-export interface PendingReport {
-  readonly id: string;
-  readonly deadline: number;
-  readonly changedBy: string;
-  readonly share: number;
-  readonly agents: number;
+  /** The swap that waits for its confirmation. */
+  readonly change: Change | null;
 }
 
 export interface ServerCertificatesOptions {
   readonly identity: ServerIdentity;
   readonly authority: Authority;
   readonly trust: TrustKnowledge;
-  /** Agents with a session over wss; `since` tells when it began. */
+  /** Agents with a session over wss; `since` is its start. */
   readonly agents: OnlineAgents;
-  readonly wishes: () => ServerCertificateSpec;
+  readonly spec: () => ServerCertificateSpec;
   /** Handshakes from now on show it. */
   readonly show: (credentials: ServerCredentials) => void;
-  /** Asks the agents on wss to come back over a new connection, spread over so many seconds. */
+  /** Asks the agents on wss to reconnect, spread over so many seconds. */
   readonly requestReconnect: (spreadSeconds: number) => void;
-  readonly exclusively: <T>(act: () => Promise<T>) => Promise<T>;
-  /** A change of parameters that waits for its confirmation. */
-  readonly otherPending: () => { readonly changedBy: string; readonly deadline: number } | null;
-  readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };
+  readonly changes: Pick<Changes, 'make' | 'register' | 'runExclusive'>;
+  readonly log: { info(facts: object, text: string): void };
   readonly now: () => number;
-  /** Runs once after so many milliseconds; the answer cancels it. */
-  readonly after: (ms: number, run: () => void) => () => void;
-  /** What waited for its confirmation stays. */
-  readonly onConfirmed?: (actor: Actor) => Promise<void>;
 }
 
-/** Agents come back within a third of the time: the rest is for those that try twice, and for the person who confirms. */
+/** Agents reconnect within a third of the time: the rest is for those that try twice, and for the confirmation. */
 const RECONNECT_WITHIN_SHARE = 1 / 3;
+
+/** A validated certificate, and what else the change reports and does. */
+interface Prepared {
+  readonly credentials: ServerCredentials;
+  readonly notices: readonly string[];
+  readonly onConfirmed?: ChangePlan<unknown>['onConfirmed'];
+}
+
+type Report = Omit<SwapReport, 'change' | 'dryRun'>;
 
 export class ServerCertificates {
   readonly #options: ServerCertificatesOptions;
-  #appliedAt = 0;
-  #cancelTimer = () => {};
 
   constructor(options: ServerCertificatesOptions) {
     this.#options = options;
+    options.changes.register({
+      subject: 'server-certificate',
+      blockedBy: ['server-certificate', 'parameters'],
+      agents: options.agents,
+      // A session from before proves nothing about the new certificate.
+      countsNewSessionsOnly: true,
+      pending: () => this.slots().pending ?? null,
+      keep: async (_change, actor, forced) => await options.identity.confirm(actor, forced),
+      rollBack: async (_change, actor, reason) => await this.#rollBack(actor, reason),
+    });
   }
 
   slots(): Slots {
     return this.#options.identity.slots;
   }
 
-  pending(): PendingReport | null {
-    const { pending } = this.slots();
-    if (pending === undefined) return null;
-    const { share, agents } = readTerms(pending.terms);
-    return { id: pending.id, deadline: pending.deadline, changedBy: pending.changedBy, share, agents: agents.length };
-  }
-
   /** A request for another authority, PEM; the key stays in the store until the answer is installed. Errors: distinguished_name_bad. */
   async request({ kind, ...reason }: { readonly kind: KeyKind } & Reason, actor: Actor): Promise<string> {
-    const { identity, wishes, exclusively } = this.#options;
-    return await exclusively(async () => await identity.request(wishes(), kind, actor, reason));
+    const { identity, spec, changes } = this.#options;
+    return await changes.runExclusive(async () => await identity.request(spec(), kind, actor, reason));
   }
 
-  /** The answer to the request that is out. Errors: certificate_not_requested, and those of every swap. */
+  /** The answer to the open request. Errors: certificate_not_requested, and those of every swap. */
   async install(file: UploadedFile, request: SwapRequest, actor: Actor): Promise<SwapReport> {
     const certificates = await readUploadedCertificates(file);
-    return await this.#options.exclusively(async () => {
+    return await this.#swap(request, actor, async () => {
       const { request: open } = this.slots();
       const leaf =
         open === undefined ? undefined : certificates.find((certificate) => certificate.checkPrivateKey(open.key));
@@ -116,184 +107,123 @@ export class ServerCertificates {
         const found = open === undefined ? ': there is none' : ` since ${new Date(open.madeAt).toISOString()}`;
         throw pkiFault('certificate_not_requested', { file: file.name, found });
       }
-      return await this.#take(open.key, buildChain(leaf, certificates, this.#known()), 'signed', [], request, actor);
+      return this.#validated(open.key, buildChain(leaf, certificates, this.#known()), 'signed', []);
     });
   }
 
   /** A key with its certificate from elsewhere. Errors: those of reading it, and of every swap. */
   async import(file: UploadedKey, request: SwapRequest, actor: Actor): Promise<SwapReport> {
     const { key, certificates, warnings } = await readUploadedKey(file);
-    return await this.#options.exclusively(async () => {
-      // Without a fitting one the first is judged: its other faults are told along with this one.
+    return await this.#swap(request, actor, async () => {
+      // Without a certificate of this key the first is validated, so that its other faults are reported along with this one.
       const leaf = certificates.find((certificate) => certificate.checkPrivateKey(key)) ?? certificates[0];
       if (leaf === undefined) throw pkiFault('certificate_file_missing', { file: file.name });
-      return await this.#take(key, buildChain(leaf, certificates, this.#known()), 'imported', warnings, request, actor);
+      return this.#validated(key, buildChain(leaf, certificates, this.#known()), 'imported', warnings);
     });
   }
 
-  /** A new one by Central's own authority (the current generation unless another is named), made anew by itself from then on. */
-  async generate(request: SwapRequest, actor: Actor, by?: Generation): Promise<SwapReport> {
-    const { identity, wishes, exclusively } = this.#options;
-    return await exclusively(async () => await this.#swap(await identity.make(wishes(), by), [], request, actor));
+  /** A new one by Central's own authority (the current generation unless another is named), renewed automatically from then on. */
+  async generate(request: SwapRequest, actor: Actor, under?: GenerateUnder): Promise<SwapReport> {
+    const { identity, spec } = this.#options;
+    return await this.#swap(request, actor, async () => ({
+      credentials: await identity.make(spec(), under?.generation),
+      notices: [],
+      ...(under === undefined ? {} : { onConfirmed: under.onConfirmed }),
+    }));
   }
 
   /** Shows the staged one. Errors: certificate_nothing_staged, and those of every swap. */
   async activate(request: SwapRequest, actor: Actor): Promise<SwapReport> {
-    return await this.#options.exclusively(async () => {
+    return await this.#swap({ ...request, stage: false }, actor, async () => {
       const { staged } = this.slots();
       if (staged === undefined) throw pkiFault('certificate_nothing_staged', {});
-      return await this.#again(staged, request, actor);
+      return this.#revalidated(staged);
     });
   }
 
-  /** Goes back to the one before. Errors: certificate_no_previous, and those of every swap. */
+  /** Restores the one before. Errors: certificate_no_previous, and those of every swap. */
   async restore(request: SwapRequest, actor: Actor): Promise<SwapReport> {
-    return await this.#options.exclusively(async () => {
+    return await this.#swap({ ...request, stage: false }, actor, async () => {
       const { previous } = this.slots();
       if (previous === undefined) throw pkiFault('certificate_no_previous', {});
-      return await this.#again(previous, request, actor);
+      return this.#revalidated(previous);
     });
   }
 
   /** Forgets what is staged. Errors: certificate_nothing_staged. */
   async discard(reason: Reason, actor: Actor): Promise<void> {
-    await this.#options.exclusively(async () => {
+    await this.#options.changes.runExclusive(async () => {
       if (this.slots().staged === undefined) throw pkiFault('certificate_nothing_staged', {});
       await this.#options.identity.keepStaged(undefined, actor, reason);
     });
   }
 
-  /** Lets the pending swap stay. Errors: nothing_pending, share_not_met, confirm_over_new_connection. */
-  async confirm({ force = false }: { readonly force?: boolean | undefined }, actor: Actor): Promise<void> {
-    await this.#options.exclusively(async () => {
-      const { pending } = this.slots();
-      if (pending === undefined) throw parameterFault('nothing_pending', {});
-      assertConfirmable(readTerms(pending.terms), this.#appliedAt, this.#cameBack(), actor, force);
-      await this.#options.identity.confirm(actor, force);
-      this.#cancelTimer();
-      await this.#options.onConfirmed?.(actor);
-    });
+  /** Errors: change_pending, certificate_in_use, would_cut_off_agents, server_certificate_unfit, those of `prepare`. */
+  async #swap(request: SwapRequest, actor: Actor, prepare: () => Promise<Prepared>): Promise<SwapReport> {
+    // Staging cuts no agent off and needs no confirmation: nothing is shown yet.
+    const terms = request.stage === true ? { dryRun: request.dryRun, force: true } : request;
+    return await this.#options.changes.make('server-certificate', terms, actor, async () =>
+      this.#plan(await prepare(), request, actor),
+    );
   }
 
-  /** Takes the pending swap back at once. Errors: nothing_pending. */
-  async undo(actor: Actor, reason = 'undone by hand'): Promise<void> {
-    await this.#options.exclusively(async () => {
-      if (this.slots().pending === undefined) throw parameterFault('nothing_pending', {});
-      await this.#undo(actor, reason);
-    });
-  }
-
-  /** A pending swap is undone by the next start. */
-  stop(): void {
-    this.#cancelTimer();
-  }
-
-  async #take(
-    key: KeyObject,
-    built: BuiltChain,
-    origin: ServerOrigin,
-    warnings: readonly string[],
+  async #plan(
+    { credentials, notices, onConfirmed }: Prepared,
     request: SwapRequest,
     actor: Actor,
-  ): Promise<SwapReport> {
-    const { wishes, now } = this.#options;
-    const faults = serverFaults({ key, built, names: namesToCover(wishes()), now: now() });
-    if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
-    return await this.#swap(credentialsFrom(key, built.chain, origin), [...warnings, ...built.notices], request, actor);
-  }
-
-  /** One that was taken before: dates and names are judged anew. */
-  async #again(credentials: ServerCredentials, request: SwapRequest, actor: Actor): Promise<SwapReport> {
-    const { wishes, now } = this.#options;
-    const key = createPrivateKey(credentials.key);
-    const faults = serverFaults({
-      key,
-      built: { chain: readChain(credentials.chain, 'The server certificate'), complete: true },
-      names: namesToCover(wishes()),
-      now: now(),
-    });
-    if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
-    return await this.#swap(credentials, [], { ...request, stage: false }, actor);
-  }
-
-  async #swap(
-    credentials: ServerCredentials,
-    notices: readonly string[],
-    request: SwapRequest,
-    actor: Actor,
-  ): Promise<SwapReport> {
-    const { identity, trust, now } = this.#options;
-    this.#refuseWhilePending();
-    const before = identity.current();
-    if (before?.thumbprint === credentials.thumbprint)
+  ): Promise<ChangePlan<Report>> {
+    const { identity, trust, requestReconnect } = this.#options;
+    if (identity.current()?.thumbprint === credentials.thumbprint)
       throw pkiFault('certificate_in_use', { thumbprint: credentials.thumbprint });
     const cutOff = (await agentsWithoutTrust(trust, credentials.chain)).map(({ id, name }) => ({ id, name }));
-    const report = {
-      dryRun: request.dryRun === true,
-      staged: false,
-      certificate: credentials,
-      cutOff,
-      notices,
-      pending: null,
-    };
-    if (request.dryRun === true) return report;
-    if (request.stage === true) {
-      await identity.keepStaged(credentials, actor, request);
-      return { ...report, staged: true };
-    }
-    if (cutOff.length > 0 && request.force !== true)
-      throw parameterFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
-    const pending = request.confirm === undefined ? undefined : this.#pendingSwap(request.confirm, actor);
-    // Written first: after a crash in between, the next start shows what was written, or undoes what waits for its confirmation.
-    await identity.adopt(credentials, actor, { pending, reason: request });
-    this.#show(credentials);
-    this.#appliedAt = now();
-    if (pending !== undefined && request.confirm !== undefined) this.#await(pending, request.confirm);
-    return { ...report, pending: this.pending() };
-  }
-
-  #pendingSwap(confirm: ConfirmRequest, actor: Actor): PendingSwap {
-    const { agents, now } = this.#options;
+    const staged = request.stage === true && request.dryRun !== true;
     return {
-      id: randomUUID(),
-      deadline: now() + confirm.withinSeconds * 1000,
-      terms: JSON.stringify(confirmTerms(confirm, 'https', agents)),
-      changedBy: actor.who,
+      report: { staged, certificate: credentials, cutOff, notices },
+      cutOff,
+      listener: 'https',
+      carryOut: async (pending) => {
+        if (staged) await identity.keepStaged(credentials, actor, request);
+        else await this.#adopt(credentials, pending, request, actor);
+      },
+      onPending: (withinSeconds) => requestReconnect(Math.floor(withinSeconds * RECONNECT_WITHIN_SHARE)),
+      ...(onConfirmed === undefined ? {} : { onConfirmed }),
     };
   }
 
-  /** Sessions that stand prove nothing about the new certificate: their agents are asked to come back over it. */
-  #await({ id, deadline }: PendingSwap, { withinSeconds }: ConfirmRequest): void {
-    const { requestReconnect, after, now } = this.#options;
-    this.#cancelTimer = after(deadline - now(), () => void this.#expire(id));
-    requestReconnect(Math.floor(withinSeconds * RECONNECT_WITHIN_SHARE));
+  /** Written first: after a crash in between, the next start shows what was written, or rolls back a pending change. */
+  async #adopt(
+    credentials: ServerCredentials,
+    pending: PendingChange | undefined,
+    reason: Reason,
+    actor: Actor,
+  ): Promise<void> {
+    await this.#options.identity.adopt(credentials, actor, { pending, reason });
+    this.#show(credentials);
   }
 
-  #cameBack(): OnlineAgents {
-    return { online: () => this.#options.agents.online().filter(({ since }) => since >= this.#appliedAt) };
+  #validated(key: KeyObject, built: BuiltChain, origin: ServerOrigin, warnings: readonly string[]): Prepared {
+    this.#assertFit(key, built);
+    return { credentials: credentialsFrom(key, built.chain, origin), notices: [...warnings, ...built.notices] };
   }
 
-  async #expire(id: string): Promise<void> {
-    try {
-      await this.#options.exclusively(async () => {
-        if (this.slots().pending?.id === id) await this.#undo(CENTRAL, 'it was not confirmed in time');
-      });
-    } catch (error) {
-      // A store that cannot write ends Central (store.ts, onFailure), and its next start undoes the swap.
-      this.#options.log.error(
-        { change: id, error: textOf(error) },
-        'the unconfirmed certificate could not be taken back',
-      );
-    }
+  /** One that was accepted before: dates and names may not fit any more. */
+  #revalidated(credentials: ServerCredentials): Prepared {
+    const chain = readChain(credentials.chain, 'The server certificate');
+    this.#assertFit(createPrivateKey(credentials.key), { chain, complete: true });
+    return { credentials, notices: [] };
   }
 
-  async #undo(actor: Actor, reason: string): Promise<void> {
-    const { identity, log } = this.#options;
-    this.#cancelTimer();
-    await identity.undo(actor, reason);
+  #assertFit(key: KeyObject, built: Pick<BuiltChain, 'chain' | 'complete'>): void {
+    const { spec, now } = this.#options;
+    const faults = serverFaults({ key, built, names: namesToCover(spec()), now: now() });
+    if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
+  }
+
+  async #rollBack(actor: Actor, reason: string): Promise<void> {
+    const { identity } = this.#options;
+    await identity.rollBack(actor, reason);
     const current = identity.current();
     if (current !== undefined) this.#show(current);
-    log.info({ reason, thumbprint: current?.thumbprint }, 'the server certificate was taken back');
   }
 
   #show(credentials: ServerCredentials): void {
@@ -310,19 +240,7 @@ export class ServerCertificates {
     );
   }
 
-  #refuseWhilePending(): void {
-    const { pending } = this.slots();
-    if (pending !== undefined)
-      throw pkiFault('certificate_change_pending', {
-        who: pending.changedBy,
-        until: new Date(pending.deadline).toISOString(),
-      });
-    const other = this.#options.otherPending();
-    if (other !== null)
-      throw parameterFault('change_pending', { who: other.changedBy, until: new Date(other.deadline).toISOString() });
-  }
-
-  /** What may complete a chain: everything that Central has certificates of. */
+  /** What may complete a chain: every issuer of which Central has the certificate. */
   #known(): X509Certificate[] {
     const { authority } = this.#options;
     const { current, previous, staged } = this.slots();

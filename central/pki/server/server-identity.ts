@@ -1,8 +1,9 @@
-// Owns Central's server certificate and its key: which one is current, whether it still fits, and the way a new one takes its
-// place. A new one is checked, then swapped into the listeners by whoever calls, then adopted (written; the one before is
-// kept). So nothing ever overwrites a working key. Who listens with it is not known here.
+// Keeps Central's server certificate and its key: which one is current, whether it still fits, and how a new one replaces it.
+// A new one is checked, then swapped into the listeners by the caller, then adopted (written; the one before is kept), so that
+// nothing ever overwrites a working key. Listeners are not known here.
 import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { auditEntry, CENTRAL, type Actor, type Reason } from '../../audit.ts';
+import type { PendingChange } from '../../change/pending.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import type { Authority } from '../authority/authority.ts';
 import { chainPem, commonName, makeServerRequest, readChain, thumbprintOf } from '../x509/certificate.ts';
@@ -16,14 +17,13 @@ import {
   loadSlots,
   rootOfCredentials,
   slotEntries,
-  type PendingSwap,
   type ServerCredentials,
   type Slots,
 } from './slots.ts';
 
-/** Names under which Central always answers to its own host. */
+/** Names by which programs on its own host reach Central. */
 const OWN_NAMES = ['localhost', '127.0.0.1', '::1'] as const;
-/** A new one is made when a third of the lifetime is left: four months of a year, so that a Central that stood still finds time. */
+/** A new one is made when a third of the lifetime is left: four months of a year, so that a Central that was down for long still renews in time. */
 const RENEW_WHEN_LEFT = 1 / 3;
 
 /** What the certificate has to be, from configuration and parameters. */
@@ -43,17 +43,21 @@ export interface ServerCertificateSpec {
 export interface ServerIdentityOptions {
   readonly keyMaterial: KeyMaterialStore;
   readonly authority: Authority;
+  /** A change that was not confirmed before this start was rolled back. */
+  readonly onRolledBack?: (pending: PendingChange) => void;
   readonly now: () => number;
 }
 
 /**
- * Loads what the store has. A change that waits for its confirmation is undone: whoever could have given it lost the
- * connection. Errors: key_material_damaged.
+ * Loads the certificates. A pending change is rolled back: the connections that could have confirmed it are gone.
+ * Errors: key_material_damaged.
  */
 export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
   const identity = new ServerIdentity(options, await loadSlots(options.keyMaterial));
-  if (identity.slots.pending !== undefined)
-    await identity.undo(CENTRAL, 'Central started again before it was confirmed');
+  const { pending } = identity.slots;
+  if (pending === undefined) return identity;
+  await identity.rollBack(CENTRAL, 'Central started again before it was confirmed');
+  options.onRolledBack?.(pending);
   return identity;
 }
 
@@ -76,41 +80,41 @@ export class ServerIdentity {
   }
 
   /**
-   * The credentials to show: one from elsewhere as long as it lives, whatever is wished; else one of our own that fits the
-   * wishes, the current or previous one or a new one. Writes nothing. Errors: distinguished_name_bad, server_certificate_unfit.
+   * The credentials to show: one from elsewhere until it expires, whatever the spec; else one of our own that fits the spec, the
+   * current or previous one or a new one. Writes nothing. Errors: distinguished_name_bad, server_certificate_unfit.
    */
-  async fitting(wishes: ServerCertificateSpec): Promise<ServerCredentials> {
+  async fitting(spec: ServerCertificateSpec): Promise<ServerCredentials> {
     const { current, previous } = this.#slots;
     if (current !== undefined && current.origin !== 'made' && current.notAfter > this.#options.now()) return current;
-    for (const kept of [current, previous]) if (kept !== undefined && this.#fits(kept, wishes)) return kept;
-    return await this.make(wishes);
+    for (const kept of [current, previous]) if (kept !== undefined && this.#fits(kept, spec)) return kept;
+    return await this.make(spec);
   }
 
-  /** As `fitting`, for a change of the wishes: one from elsewhere has to stand for the names that are wished now. */
-  async stage(wishes: ServerCertificateSpec): Promise<ServerCredentials> {
-    const staged = await this.fitting(wishes);
+  /** As `fitting`, for a change of the spec: one from elsewhere must contain the names that are needed now. */
+  async stage(spec: ServerCertificateSpec): Promise<ServerCredentials> {
+    const staged = await this.fitting(spec);
     if (staged.origin === 'made') return staged;
-    const uncovered = uncoveredNames(readChain(staged.chain, 'The server certificate')[0], namesToCover(wishes));
+    const uncovered = uncoveredNames(readChain(staged.chain, 'The server certificate')[0], namesToCover(spec));
     if (uncovered.length > 0)
       throw new CertificateFaults('server_certificate_unfit', [
         {
           fault: 'names_missing',
-          text: `the one in use was not made by Central's authority, and does not stand for ${uncovered.join(', ')}`,
+          text: `the one in use was not made by Central's authority, and does not contain ${uncovered.join(', ')}`,
         },
       ]);
     return staged;
   }
 
   /** A new one by the current generation of the authority, or the one that is named; checked. Errors: distinguished_name_bad, server_certificate_unfit. */
-  async make(wishes: ServerCertificateSpec, by?: Generation): Promise<ServerCredentials> {
+  async make(spec: ServerCertificateSpec, by?: Generation): Promise<ServerCredentials> {
     const { authority } = this.#options;
-    const names = namesOf(wishes);
+    const names = namesOf(spec);
     const { privateKey, publicKey } = await makeKeyPair();
     const leaf = await authority.issueServer({
-      subject: subjectFor(wishes),
+      subject: subjectFor(spec),
       names,
       publicKey,
-      lifetimeDays: wishes.lifetimeDays,
+      lifetimeDays: spec.lifetimeDays,
       by,
     });
     const chain = authority.shownChainOf(leaf);
@@ -124,18 +128,18 @@ export class ServerIdentity {
     return credentialsFrom(privateKey, chain, 'made');
   }
 
-  /** A request for another authority. Its key stays here until the answer comes; one from before is forgotten. Errors: distinguished_name_bad. */
-  async request(wishes: ServerCertificateSpec, kind: KeyKind, actor: Actor, reason: Reason = {}): Promise<string> {
+  /** A request for another authority. Its key stays here until the answer arrives; an earlier request is forgotten. Errors: distinguished_name_bad. */
+  async request(spec: ServerCertificateSpec, kind: KeyKind, actor: Actor, reason: Reason = {}): Promise<string> {
     const keys = await makeKeyPair(kind);
     // Public authorities sign no localhost and no loopback address: only what others use.
-    const names = namesToCover(wishes);
-    const csr = await makeServerRequest({ subject: subjectFor(wishes), names, keys });
+    const names = namesToCover(spec);
+    const csr = await makeServerRequest({ subject: subjectFor(spec), names, keys });
     const request = { csr, key: keys.privateKey, madeAt: this.#options.now() };
     await this.#write(
       { ...this.#slots, request },
       actor,
       'server-certificate.request',
-      { subject: subjectFor(wishes), names, key: kind },
+      { subject: subjectFor(spec), names, key: kind },
       reason,
     );
     return csr;
@@ -145,7 +149,7 @@ export class ServerIdentity {
   async adopt(
     next: ServerCredentials,
     actor: Actor,
-    how: { readonly pending?: PendingSwap | undefined; readonly reason?: Reason } = {},
+    how: { readonly pending?: PendingChange | undefined; readonly reason?: Reason } = {},
   ): Promise<void> {
     const { current, staged, request } = this.#slots;
     if (current?.thumbprint === next.thumbprint) return;
@@ -167,7 +171,7 @@ export class ServerIdentity {
     await this.#write(slots, actor, 'server-certificate.adopt', detail, how.reason);
   }
 
-  /** Keeps credentials for later, or with undefined no more. */
+  /** Keeps credentials for a later activation; undefined drops them. */
   async keepStaged(staged: ServerCredentials | undefined, actor: Actor, reason: Reason = {}): Promise<void> {
     const before = this.#slots.staged;
     if (staged === undefined && before === undefined) return;
@@ -178,7 +182,7 @@ export class ServerIdentity {
     await this.#write({ ...this.#slots, staged }, actor, 'server-certificate.stage', detail, reason);
   }
 
-  /** The change that waits stays. */
+  /** Keeps the pending change. */
   async confirm(actor: Actor, forced: boolean): Promise<void> {
     await this.#write(
       { ...this.#slots, pending: undefined },
@@ -189,21 +193,21 @@ export class ServerIdentity {
     );
   }
 
-  /** Back to the one before, which becomes the current one again; one that has expired meanwhile nobody would accept, so it is left. */
-  async undo(actor: Actor, reason: string): Promise<void> {
+  /** Restores the one before as the current one. One that has expired meanwhile is not restored: no agent would accept it. */
+  async rollBack(actor: Actor, reason: string): Promise<void> {
     const { current, previous } = this.#slots;
-    const back = previous !== undefined && previous.notAfter > this.#options.now();
-    const slots = { ...this.#slots, pending: undefined, ...(back ? { current: previous, previous: current } : {}) };
+    const restored = previous !== undefined && previous.notAfter > this.#options.now();
+    const slots = { ...this.#slots, pending: undefined, ...(restored ? { current: previous, previous: current } : {}) };
     await this.#write(
       slots,
       actor,
-      'server-certificate.undo',
-      { thumbprint: slots.current?.thumbprint, before: current?.thumbprint, reason, back },
+      'server-certificate.rollback',
+      { thumbprint: slots.current?.thumbprint, before: current?.thumbprint, reason, restored },
       {},
     );
   }
 
-  /** One of our own, kept to go back to, is forgotten when its root is trusted no more: its root would be given to agents again. */
+  /** Forgets the previous one of our own when its root is no longer trusted: restoring it would publish that root again. */
   async dropUntrusted(): Promise<void> {
     const { previous } = this.#slots;
     if (previous === undefined || previous.origin !== 'made') return;
@@ -215,16 +219,16 @@ export class ServerIdentity {
     });
   }
 
-  /** One that was made here fits when it says exactly what is wished; a name that was taken off the list must not live on in it. */
-  #fits(kept: ServerCredentials, wishes: ServerCertificateSpec): boolean {
+  /** One that was made here fits when it matches the spec exactly: a name that was removed from the list must not stay in it. */
+  #fits(kept: ServerCredentials, spec: ServerCertificateSpec): boolean {
     if (kept.origin !== 'made') return false;
     const now = this.#options.now();
-    const [names, has] = [namesOf(wishes), new Set(kept.names.map(canonicalHost))];
+    const [names, has] = [namesOf(spec), new Set(kept.names.map(canonicalHost))];
     const [leaf] = readChain(kept.chain, 'The server certificate');
     return (
       has.size === names.length &&
       names.every((name) => has.has(name)) &&
-      sameDistinguishedName(kept.subject, subjectFor(wishes)) &&
+      sameDistinguishedName(kept.subject, subjectFor(spec)) &&
       kept.notBefore <= now &&
       kept.notAfter - now > (kept.notAfter - kept.notBefore) * RENEW_WHEN_LEFT &&
       signedBy(leaf, this.#options.authority.certificate) &&
@@ -249,23 +253,23 @@ export class ServerIdentity {
 }
 
 /** Every name that a certificate of our own has, each once, in a fixed order. */
-export function namesOf(wishes: ServerCertificateSpec): string[] {
+export function namesOf(spec: ServerCertificateSpec): string[] {
   return [
-    ...new Set([...wishes.names, ...wishes.subjectAlternativeNames, ...OWN_NAMES].map((name) => canonicalHost(name))),
+    ...new Set([...spec.names, ...spec.subjectAlternativeNames, ...OWN_NAMES].map((name) => canonicalHost(name))),
   ];
 }
 
-/** The names that others use, which one from elsewhere has to stand for. */
-export function namesToCover(wishes: ServerCertificateSpec): string[] {
+/** The names that others use, which one from elsewhere must contain. */
+export function namesToCover(spec: ServerCertificateSpec): string[] {
   return [
     ...new Set(
-      [...(wishes.advertised ?? wishes.names), ...wishes.subjectAlternativeNames].map((name) => canonicalHost(name)),
+      [...(spec.advertised ?? spec.names), ...spec.subjectAlternativeNames].map((name) => canonicalHost(name)),
     ),
   ];
 }
 
-function subjectFor(wishes: ServerCertificateSpec): string {
-  return wishes.distinguishedName === '' ? commonName(wishes.names[0] ?? 'localhost') : wishes.distinguishedName;
+function subjectFor(spec: ServerCertificateSpec): string {
+  return spec.distinguishedName === '' ? commonName(spec.names[0] ?? 'localhost') : spec.distinguishedName;
 }
 
 function isKeyOf({ key }: ServerCredentials, other: KeyObject): boolean {

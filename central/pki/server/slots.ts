@@ -1,14 +1,15 @@
-// Owns how Central's server certificates lie in the store: current, previous and staged, each with its key; the key of a
-// request that is out; and the mark of a change that waits for its confirmation.
+// Reads and writes Central's server certificates in the store: current, previous and staged, each with its key; the key of an
+// open request; and the mark of a pending change.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
+import type { PendingChange } from '../../change/pending.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import { chainPem, hostsOf, privateKeyPem, readChain, spkiOf, subjectOf, thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault } from '../errors.ts';
 
-/** made: by our authority, and made anew by itself. signed: by another authority, on our request. imported: with its key. */
+/** made: by our authority, and renewed automatically. signed: by another authority, on our request. imported: with its key. */
 export type ServerOrigin = 'made' | 'signed' | 'imported';
 
 /** What a TLS listener needs, and what an administrator sees of it. */
@@ -35,21 +36,12 @@ export interface OpenRequest {
   readonly madeAt: number;
 }
 
-/** A swap that will be undone unless it is confirmed. */
-export interface PendingSwap {
-  readonly id: string;
-  readonly deadline: number;
-  /** Text of ConfirmTerms (central/parameters/confirm.ts). */
-  readonly terms: string;
-  readonly changedBy: string;
-}
-
 export interface Slots {
   readonly current: ServerCredentials | undefined;
   readonly previous: ServerCredentials | undefined;
   readonly staged: ServerCredentials | undefined;
   readonly request: OpenRequest | undefined;
-  readonly pending: PendingSwap | undefined;
+  readonly pending: PendingChange | undefined;
 }
 
 type Slot = 'current' | 'previous' | 'staged';
@@ -64,6 +56,13 @@ const REQUEST_KEY = 'server.request.key';
 const REQUEST = 'server.request.csr';
 const PENDING = 'server.pending';
 
+const UNREADABLE: PendingChange = {
+  id: 'unknown',
+  owner: { who: 'unknown', from: 'unknown', node: 'unknown' },
+  expiresAt: 0,
+  terms: '{}',
+};
+
 /** Errors: key_material_damaged. */
 export async function loadSlots(keyMaterial: KeyMaterialStore): Promise<Slots> {
   return {
@@ -75,7 +74,7 @@ export async function loadSlots(keyMaterial: KeyMaterialStore): Promise<Slots> {
   };
 }
 
-/** What has to be written so that the store has `next` where it had `before`. */
+/** The entries to write so that the store has `next` in place of `before`. */
 export function slotEntries(next: Slots, before: Slots): Entry[] {
   const entries: Entry[] = [];
   for (const slot of ['current', 'previous', 'staged'] as const) {
@@ -160,18 +159,18 @@ async function loadRequest(keyMaterial: KeyMaterialStore): Promise<OpenRequest |
   try {
     const request: unknown = JSON.parse(text);
     if (!isRecord(request) || typeof request['csr'] !== 'string' || typeof request['madeAt'] !== 'number')
-      throw new TypeError('it is no request');
+      throw new TypeError('it is not a request');
     return { csr: request['csr'], madeAt: request['madeAt'], key: createPrivateKey(key) };
   } catch (error) {
     throw pkiFault('key_material_damaged', { name: REQUEST, found: textOf(error) }, error);
   }
 }
 
-/** What cannot be read is taken for one that ran out: the swap is undone. */
-function readPending(text: string | undefined): PendingSwap | undefined {
+/** An unreadable mark still marks a pending change: the next start rolls it back. */
+function readPending(text: string | undefined): PendingChange | undefined {
   if (text === undefined) return undefined;
   const pending: unknown = JSON.parse(text);
-  if (!isRecord(pending)) return { id: 'unknown', deadline: 0, terms: '{}', changedBy: 'unknown' };
-  // Written from a PendingSwap only.
-  return pending as unknown as PendingSwap;
+  if (!isRecord(pending) || !isRecord(pending['owner'])) return UNREADABLE;
+  // Written from a PendingChange only.
+  return pending as unknown as PendingChange;
 }

@@ -1,4 +1,4 @@
-// Owns judging a server certificate before it is taken: key, chain, dates, usage, names, strength. Every fault at once.
+// Validates a server certificate before it is used: key, chain, dates, usage, names, strength. Reports every fault at once.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { KeyUsageFlags, KeyUsagesExtension, PeculiarCertificate } from '../../../shared/x509/library.ts';
@@ -38,7 +38,7 @@ export function serverFaults({
   if (uncovered.length > 0)
     faults.push({
       fault: 'names_missing',
-      text: `it does not stand for ${uncovered.join(', ')}; it stands for ${hostsOf(leaf).join(', ') || 'no name at all (subject alternative names)'}`,
+      text: `it does not contain ${uncovered.join(', ')}; its subject alternative names are ${hostsOf(leaf).join(', ') || 'empty'}`,
     });
   return faults;
 }
@@ -48,7 +48,7 @@ export function uncoveredNames(leaf: X509Certificate, names: readonly string[]):
   return names.filter((name) => !covers(leaf, name));
 }
 
-/** True when a TLS client that dialled `host` would accept the certificate's names. The common name counts for nobody any more (RFC 9525). */
+/** True when a TLS client that dialled `host` would accept the certificate's names. The common name does not count (RFC 9525). */
 function covers(certificate: X509Certificate, host: string): boolean {
   const { type, value } = alternativeName(host);
   return (

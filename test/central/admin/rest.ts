@@ -10,8 +10,9 @@ import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { createOperators } from '../../../central/auth/api-tokens.ts';
 import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
 import { createMetrics } from '../../../central/metrics.ts';
-import type { OnlineAgent } from '../../../central/parameters/preflight.ts';
+import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
+import { ParameterState } from '../../../central/parameters/state.ts';
 import type { MadeBackup, StagedRestore } from '../../../central/store/backup/backup.ts';
 import { storeFault } from '../../../central/store/errors.ts';
 import type { AgentRecord, Incident } from '../../../central/store/agent-store.ts';
@@ -19,7 +20,7 @@ import type { DeadLetter, StoredEvent } from '../../../central/store/message-sto
 import type { Role } from '../../../central/store/token-store.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
 import { CodedError } from '../../../shared/errors.ts';
-import { memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
+import { makeChanges, memoryStore, NO_DELAY, type MemoryStore } from '../fakes.ts';
 
 export interface Rest {
   readonly url: string;
@@ -186,12 +187,19 @@ export async function startRest(
       advice: [] as string[],
     },
   };
-  const parameters = await ParameterService.load({
-    store: store.parameters,
+  const changes = makeChanges(now);
+  const parameters = new ParameterService({
+    state: await ParameterState.open({
+      store: store.parameters,
+      overrides: [],
+      log: { info() {}, error() {} },
+      now,
+    }),
     applier: { check: async () => [], apply: async () => {}, describe: () => ['wss on all addresses'] },
-    agents: { online: () => online },
-    overrides: [],
-    log: { info() {}, error() {} },
+    changes,
+    agents: { online: async () => online },
+    onChanged: () => undefined,
+    log: { error() {} },
     now,
     after: () => () => {},
   });
@@ -212,6 +220,7 @@ export async function startRest(
     operators,
     enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, audit: store.audit, now }),
     parameters,
+    changes,
     agents: {
       find: (reference) => findAgent(registry, reference),
       findId: (reference) => findAgentId(registry, reference),

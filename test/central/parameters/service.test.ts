@@ -1,11 +1,14 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { ParameterService, type ParameterServiceOptions } from '../../../central/parameters/service.ts';
+import type { Changes } from '../../../central/change/changes.ts';
+import { ParameterService } from '../../../central/parameters/service.ts';
+import { ParameterState } from '../../../central/parameters/state.ts';
 import type { ParameterFault } from '../../../central/parameters/errors.ts';
 import type { ParameterApplier, ParameterOverride } from '../../../central/parameters/types.ts';
-import type { OnlineAgent } from '../../../central/parameters/preflight.ts';
+import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { defaultValues, type ParameterValues } from '../../../central/parameters/definitions.ts';
+import type { Actor } from '../../../central/audit.ts';
 import { CodedError } from '../../../shared/errors.ts';
-import { memoryStore, type MemoryStore } from '../fakes.ts';
+import { makeChanges, memoryStore, type MemoryStore } from '../fakes.ts';
 
 const ANNA = { who: 'anna', from: '10.0.0.5' };
 const portTaken = () => new CodedError('port_taken', { text: 'taken', hint: 'choose another', status: 409 }, {});
@@ -43,9 +46,25 @@ const applier: ParameterApplier = {
   describe: (next) => [`wss on port ${next['websocket.secure.port']}`],
 };
 
+let changes: Changes;
+/** What subscribers heard, with the values from before. */
+let heard: [after: ParameterValues, before: ParameterValues][];
+
 async function load(overrides: readonly ParameterOverride[] = []): Promise<ParameterService> {
   const { parameters } = store;
-  const options: ParameterServiceOptions = {
+  const now = (): number => time;
+  const after = (ms: number, run: () => void): (() => void) => {
+    const timer = { at: time + ms, run };
+    timers.push(timer);
+    return () => {
+      timers = timers.filter((other) => other !== timer);
+    };
+  };
+  const log = { info() {}, error() {} };
+  const made = makeChanges(now, after);
+  changes = made;
+  heard = [];
+  const state = await ParameterState.open({
     store: {
       load: async () => await parameters.load(),
       save: async (change) => {
@@ -54,20 +73,30 @@ async function load(overrides: readonly ParameterOverride[] = []): Promise<Param
         return saved;
       },
     },
-    applier,
-    agents: { online: () => online },
     overrides,
-    log: { info() {}, error() {} },
-    now: () => time,
-    after(ms, run) {
-      const timer = { at: time + ms, run };
-      timers.push(timer);
-      return () => {
-        timers = timers.filter((other) => other !== timer);
-      };
-    },
-  };
-  return await ParameterService.load(options);
+    onRolledBack: (pending) => made.recordRollback('parameters', pending),
+    log,
+    now,
+  });
+  return new ParameterService({
+    state,
+    applier,
+    changes: made,
+    agents: { online: async () => online },
+    onChanged: (values, before) => void heard.push([values, before]),
+    log,
+    now,
+    after,
+  });
+}
+
+/** The change that waits for its confirmation. */
+async function pendingId(): Promise<string> {
+  return (await changes.pendingChange('parameters'))?.id ?? 'none';
+}
+
+async function confirm(actor: Actor = ANNA, force = false): Promise<void> {
+  await changes.confirm(await pendingId(), { force }, actor);
 }
 
 /** Lets time pass, and whatever is due happen. */
@@ -165,15 +194,11 @@ describe('a change', () => {
     expect(store.audit.entries).toHaveLength(entries);
   });
 
-  test('is told to whom it concerns, once, and to nobody else', async () => {
+  test('is reported once, with the values before and after it', async () => {
     const service = await load();
-    const heard: number[] = [];
-    const stop = service.onChange(['agents.max', 'agents.windowItems'], (values) => heard.push(values['agents.max']));
-    service.onChange(['http.port'], () => heard.push(-1));
     await service.change({ values: { 'agents.max': 5, 'agents.windowItems': 6 } }, ANNA);
-    stop();
-    await service.change({ values: { 'agents.max': 6 } }, ANNA);
-    expect(heard).toEqual([5]);
+    await service.change({ values: { 'agents.max': 5 } }, ANNA);
+    expect(heard.map((both) => both.map((values) => values['agents.max']))).toEqual([[5, 10_000]]);
   });
 
   test('of a parameter that this node overrides is accepted, and said to have no effect here', async () => {
@@ -403,11 +428,15 @@ describe('commit-confirm', () => {
     const service = await load();
     const report = await service.change(change, ANNA);
     expect(steps).toEqual(['save pending', 'apply']);
-    expect(report.pending).toMatchObject({
-      deadline: time + 60_000,
-      changedBy: 'anna',
-      share: 0.5,
-      agents: 0,
+    expect(report.change).toEqual({
+      id: expect.stringMatching(/^[0-9a-f]{16}$/),
+      subject: 'parameters',
+      state: 'pending',
+      owner: { who: 'anna', from: '10.0.0.5', node: 'n1' },
+      expiresAt: time + 60_000,
+      requiredShare: 0.5,
+      agentCount: 0,
+      returnedCount: 0,
       listener: null,
     });
     expect((await store.parameters.load()).pending?.before).toEqual([{ name: 'websocket.secure.port', value: null }]);
@@ -416,39 +445,45 @@ describe('commit-confirm', () => {
   test('confirmed in time stays', async () => {
     const service = await load();
     await service.change(change, ANNA);
-    await service.confirm({}, ANNA);
+    const id = await pendingId();
+    expect(await changes.confirm(id, {}, ANNA)).toMatchObject({ id, state: 'confirmed' });
     await pass(120_000, service);
     expect(service.values()['websocket.secure.port']).toBe(9443);
-    expect(service.pending()).toBeNull();
+    expect(changes.pending('parameters')).toBeNull();
     expect(timers).toEqual([]);
-    await expect(service.confirm({}, ANNA)).rejects.toMatchObject({ code: 'nothing_pending' });
+    await expect(changes.confirm(id, {}, ANNA)).rejects.toMatchObject({ code: 'change_ended' });
+    await expect(changes.confirm('0', {}, ANNA)).rejects.toMatchObject({ code: 'change_unknown' });
+    expect(await changes.list()).toEqual([await changes.get(id)]);
   });
 
-  test('not confirmed at the deadline is undone: listeners, values and subscribers', async () => {
+  test('not confirmed at the deadline is rolled back: listeners, values and subscribers', async () => {
     const service = await load();
-    const heard: number[] = [];
-    service.onChange(['websocket.secure.port'], (values) => heard.push(values['websocket.secure.port']));
     await service.change(change, ANNA);
+    const id = await pendingId();
     await pass(59_999, service);
     expect(service.values()['websocket.secure.port']).toBe(9443);
     await pass(1, service);
     expect(service.values()['websocket.secure.port']).toBe(9150);
     expect(listening['websocket.secure.port']).toBe(9150);
-    expect(heard).toEqual([9443, 9150]);
-    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'central', action: 'parameters.undo' });
+    expect(heard.map(([values]) => values['websocket.secure.port'])).toEqual([9443, 9150]);
+    expect(await changes.get(id)).toMatchObject({ state: 'rolled-back' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'central', action: 'parameters.rollback' });
   });
 
-  test('undone by hand goes back at once', async () => {
+  test('is rolled back at once by an administrator', async () => {
     const service = await load();
     await service.change(change, ANNA);
-    await service.undo(ANNA);
+    const id = await pendingId();
+    await changes.rollBack(id, ANNA);
     expect(listening['websocket.secure.port']).toBe(9150);
-    await expect(service.undo(ANNA)).rejects.toMatchObject({ code: 'nothing_pending' });
+    await expect(changes.rollBack(id, ANNA)).rejects.toMatchObject({ code: 'change_ended' });
   });
 
-  test('whatever is pending is undone by the next start', async () => {
+  test('is rolled back by the next start', async () => {
     await (await load()).change(change, ANNA);
+    const id = await pendingId();
     const restarted = await load();
+    expect(await changes.get(id)).toMatchObject({ state: 'rolled-back', owner: { who: 'anna' } });
     expect(restarted.values()['websocket.secure.port']).toBe(9150);
     expect((await store.parameters.load()).pending).toBeNull();
   });
@@ -458,7 +493,7 @@ describe('commit-confirm', () => {
     failApply = () => true;
     await expect(service.change(change, ANNA)).rejects.toMatchObject({ code: 'port_taken' });
     expect(service.values()['websocket.secure.port']).toBe(9150);
-    expect(service.pending()).toBeNull();
+    expect(changes.pending('parameters')).toBeNull();
     expect((await load()).values()['websocket.secure.port']).toBe(9150);
   });
 
@@ -467,13 +502,13 @@ describe('commit-confirm', () => {
     online = [agent('a'), agent('b'), agent('c'), agent('central', { loopback: true, transport: 'ws' })];
     await service.change(change, ANNA);
     online = [agent('a')];
-    await expect(service.confirm({}, ANNA)).rejects.toMatchObject({
+    await expect(confirm()).rejects.toMatchObject({
       code: 'share_not_met',
       message: 'Of 3 agents that were online before the change, 1 are back; the confirmation needs 2. Missing: b, c.',
     });
     online = [agent('a'), agent('c')];
-    await service.confirm({}, ANNA);
-    expect(service.pending()).toBeNull();
+    await confirm();
+    expect(changes.pending('parameters')).toBeNull();
   });
 
   test('a forced confirmation goes through without the share', async () => {
@@ -481,23 +516,21 @@ describe('commit-confirm', () => {
     online = [agent('a')];
     await service.change(change, ANNA);
     online = [];
-    await service.confirm({ force: true }, ANNA);
-    expect(service.pending()).toBeNull();
+    await confirm(ANNA, true);
+    expect(changes.pending('parameters')).toBeNull();
   });
 
   test('of a change to the admin listener needs a new connection there, forced or not', async () => {
     const service = await load();
     await service.change({ values: { 'https.port': 8444 }, confirm: { withinSeconds: 60, share: 0 } }, ANNA);
     const refused = { code: 'confirm_over_new_connection', status: 409 };
-    await expect(service.confirm({ force: true }, ANNA)).rejects.toMatchObject(refused);
-    await expect(
-      service.confirm({}, { ...ANNA, via: { listener: 'https', connectedAt: time - 1 } }),
-    ).rejects.toMatchObject(refused);
-    await expect(
-      service.confirm({}, { ...ANNA, via: { listener: 'http', connectedAt: time + 1 } }),
-    ).rejects.toMatchObject(refused);
-    await service.confirm({}, { ...ANNA, via: { listener: 'https', connectedAt: time + 1 } });
-    expect(service.pending()).toBeNull();
+    await expect(confirm(ANNA, true)).rejects.toMatchObject(refused);
+    await expect(confirm({ ...ANNA, via: { listener: 'https', connectedAt: time - 1 } })).rejects.toMatchObject(
+      refused,
+    );
+    await expect(confirm({ ...ANNA, via: { listener: 'http', connectedAt: time + 1 } })).rejects.toMatchObject(refused);
+    await confirm({ ...ANNA, via: { listener: 'https', connectedAt: time + 1 } });
+    expect(changes.pending('parameters')).toBeNull();
   });
 
   test('no other change is taken while one is pending', async () => {
@@ -512,7 +545,7 @@ describe('commit-confirm', () => {
     const service = await load();
     await service.change(change, ANNA);
     failApply = (next) => next['websocket.secure.port'] === 9150;
-    await service.undo(ANNA);
+    await changes.rollBack(await pendingId(), ANNA);
     expect(service.values()['websocket.secure.port']).toBe(9150);
     expect(service.trouble).toContain('taken');
     await pass(5_000, service);
@@ -527,7 +560,8 @@ describe('commit-confirm', () => {
   test('stopping clears the timers', async () => {
     const service = await load();
     await service.change(change, ANNA);
-    await service.stop();
+    service.stop();
+    await changes.stop();
     expect(timers).toEqual([]);
   });
 });

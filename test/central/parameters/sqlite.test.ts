@@ -4,26 +4,34 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { ParameterService } from '../../../central/parameters/service.ts';
+import { ParameterState } from '../../../central/parameters/state.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
+import { makeChanges } from '../fakes.ts';
 
+const log = { info() {}, error() {} };
 const ANNA = { who: 'anna', from: '10.0.0.5' };
 
 async function start(folder: string) {
   const store = await openSqliteStore({ folder, deduplicationMs: 86_400_000, onFailure: () => {} });
-  const parameters = await ParameterService.load({
-    store: store.parameters,
+  const changes = makeChanges();
+  const state = await ParameterState.open({ store: store.parameters, overrides: [], log, now: Date.now });
+  const parameters = new ParameterService({
+    state,
     applier: { check: async () => [], apply: async () => {}, describe: () => [] },
-    agents: { online: () => [] },
-    overrides: [],
-    log: { info() {}, error() {} },
+    changes,
+    agents: { online: async () => [] },
+    onChanged: () => undefined,
+    log,
     now: Date.now,
     after: () => () => {},
   });
   return {
     store,
     parameters,
+    changes,
     async stop() {
-      await parameters.stop();
+      parameters.stop();
+      await changes.stop();
       await store.stop();
     },
   };
@@ -51,7 +59,7 @@ test('a change outlives a restart, with its audit entry', async () => {
   await second.stop();
 });
 
-test('a change that was not confirmed is undone by the next start, and stays undone', async () => {
+test('a change that was not confirmed is rolled back by the next start, and stays so', async () => {
   const path = folder();
   const first = await start(path);
   await first.parameters.change({ values: { 'agents.max': 500 } }, ANNA);
@@ -63,7 +71,7 @@ test('a change that was not confirmed is undone by the next start, and stays und
   for (const expected of [{ pending: null }, { pending: null }]) {
     const next = await start(path);
     expect(next.parameters.values()).toMatchObject({ 'agents.max': 500, 'websocket.port': 8787 });
-    expect({ pending: next.parameters.pending() }).toEqual(expected);
+    expect({ pending: next.changes.pending('parameters') }).toEqual(expected);
     await next.stop();
   }
 });

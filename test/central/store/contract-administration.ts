@@ -6,7 +6,7 @@ import {
   MAX_ENROLLMENT_TOKENS,
 } from '../../../central/store/space/bounds.ts';
 import { CHAIN_START, chainHash } from '../../../central/store/audit-store.ts';
-import type { PendingChange } from '../../../central/store/parameter-store.ts';
+import type { PendingParameters } from '../../../central/store/parameter-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import type { ApiTokenRecord } from '../../../central/store/token-store.ts';
 import { auditEntry, enrollmentToken, NOW, type Engine, type OpenEngine } from './samples.ts';
@@ -23,12 +23,12 @@ export function administrationContract(open: OpenEngine): void {
   afterEach(() => engine.dispose());
 
   const row = (name: string, value: string | null) => ({ name, value, changedBy: 'admin', changedAt: NOW });
-  const pending: PendingChange = {
+  const pending: PendingParameters = {
     id: 'p1',
-    deadline: NOW + 60_000,
+    owner: { who: 'admin', from: '10.0.0.1', node: 'n1' },
+    expiresAt: NOW + 60_000,
     before: [{ name: 'a', value: null }],
     terms: '{"share":90}',
-    changedBy: 'admin',
   };
 
   it('begins with no parameters at version 0', async () => {

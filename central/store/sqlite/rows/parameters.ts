@@ -4,13 +4,13 @@ import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
 import type { AuditEntry } from '../../audit-store.ts';
-import type { ParameterRow, ParameterSnapshot, PendingChange } from '../../parameter-store.ts';
+import type { ParameterRow, ParameterSnapshot, PendingParameters } from '../../parameter-store.ts';
 import type { auditWrites } from './audit.ts';
 
 export interface ParameterChange {
   readonly expectedVersion: number;
   readonly rows: readonly ParameterRow[];
-  readonly pending: PendingChange | null;
+  readonly pending: PendingParameters | null;
   readonly audit: AuditEntry;
 }
 
@@ -55,8 +55,8 @@ export function parameterReads(database: DatabaseSync) {
             changedBy: text(row, 'changed_by'),
             changedAt: integer(row, 'changed_at'),
           })),
-        // Written by saveParameters from a PendingChange, in this schema version.
-        pending: pending === null ? null : (JSON.parse(pending) as PendingChange),
+        // Written by saveParameters from a PendingParameters, in this schema version.
+        pending: pending === null ? null : (JSON.parse(pending) as PendingParameters),
       };
     },
   };

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { AdminServices } from '../../../../central/admin/services.ts';
 import { openAuthority } from '../../../../central/pki/authority/authority.ts';
 import { openServerIdentity } from '../../../../central/pki/server/server-identity.ts';
+import type { Change } from '../../../../central/change/changes.ts';
 import type { SwapReport } from '../../../../central/pki/server/server-certificates.ts';
 import type { MemoryStore } from '../../fakes.ts';
 import { startRest } from '../rest.ts';
@@ -35,9 +36,22 @@ async function start() {
     });
     const swap = async (...all: unknown[]): Promise<SwapReport> => {
       asked.push(all);
-      return { dryRun: false, staged: false, certificate, cutOff: [], notices: [], pending: null };
+      return { dryRun: false, staged: false, certificate, cutOff: [], notices: [], change: null };
     };
+    const change: Change = {
+      id: '0123456789abcdef',
+      subject: 'server-certificate',
+      state: 'pending',
+      owner: { who: 'ann', from: '10.0.0.1', node: 'n1' },
+      expiresAt: 0,
+      requiredShare: 1,
+      agentCount: 0,
+      returnedCount: 0,
+      listener: 'https',
+    };
+    const one = async (): Promise<Change> => change;
     return {
+      changes: { confirm: one, get: one, list: async () => [change], pendingChange: one, rollBack: one },
       authorityService: {
         generations: () => authority.generations(),
         export: async () => ({ generation: authority.current(), file: Buffer.from('sealed') }),
@@ -51,7 +65,6 @@ async function start() {
           request: { csr: 'csr', key: authority.current().key, madeAt: 0 },
           pending: undefined,
         }),
-        pending: () => null,
         request: async () => 'csr',
         install: swap,
         import: swap,
@@ -59,8 +72,6 @@ async function start() {
         activate: swap,
         restore: swap,
         discard: async () => undefined,
-        confirm: async () => undefined,
-        undo: async () => undefined,
       },
       expiry: { list: async () => ({ certificates: [], next: { notAfter: 5, thumbprint: 'a'.repeat(64) } }) },
     };

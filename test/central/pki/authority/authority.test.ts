@@ -9,7 +9,7 @@ import { chainPem, privateKeyPem, thumbprintOf } from '../../../../central/pki/x
 import { makeKeyPair } from '../../../../central/pki/x509/key-algorithms.ts';
 import { openSigningCertificate, openSigningKey } from '../../../../central/pki/authority/signing-key.ts';
 import { readPublicKey, signTranscript, verifyTranscript } from '../../../../shared/wire/proof.ts';
-import { memoryStore, type MemoryStore } from '../../fakes.ts';
+import { makeChanges, memoryStore, type MemoryStore } from '../../fakes.ts';
 import { keytool, makeBank } from '../server/bank.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 
@@ -23,17 +23,14 @@ function setUp() {
 
 function service(store: MemoryStore, authority: Authority, origin: 'made' | 'imported' = 'made') {
   const replaced: string[] = [];
-  const identity = {
-    slots: { current: undefined, previous: undefined, staged: undefined, request: undefined, pending: undefined },
-    current: () => ({ origin }) as never,
-  };
+  const identity = { current: () => ({ origin }) as never };
   const built = new AuthorityService({
     authority,
     identity,
     trust: { certificates: store.certificates, authority },
     audit: store.audit,
     onReplaced: async () => void replaced.push(authority.current().id),
-    exclusively: async (act) => await act(),
+    changes: makeChanges(),
     now: Date.now,
   });
   return { service: built, replaced };

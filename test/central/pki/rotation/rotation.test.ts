@@ -9,7 +9,8 @@ import { issuedCertificate } from '../../../../central/enrollment/credentials.ts
 import type { Refusal } from '../../../../central/pki/trust/publication.ts';
 import type { AgentTrust } from '../../../../central/store/certificate-store.ts';
 import { createMetrics } from '../../../../central/metrics.ts';
-import { memoryStore } from '../../fakes.ts';
+import type { PendingChange } from '../../../../central/change/pending.ts';
+import { makeChanges, memoryStore } from '../../fakes.ts';
 
 const WISHES = { names: ['central.test'], subjectAlternativeNames: [], distinguishedName: '', lifetimeDays: 30 };
 
@@ -24,14 +25,23 @@ async function setUp() {
   });
   const identity = await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now: clock });
   await identity.adopt(await identity.make(WISHES), CENTRAL);
-  const pending: { parameters: { changedBy: string; deadline: number } | null } = { parameters: null };
+  const pending: { parameters: PendingChange | null } = { parameters: null };
+  const changes = makeChanges(clock);
+  changes.register({
+    subject: 'parameters',
+    blockedBy: [],
+    agents: { online: async () => [] },
+    countsNewSessionsOnly: false,
+    pending: () => pending.parameters,
+    keep: async () => undefined,
+    rollBack: async () => undefined,
+  });
   const refusals = new Map<string, Refusal>();
   const asked: string[] = [];
-  let queue: Promise<unknown> = Promise.resolve();
   const rotation = new Rotation({
     authority,
     identity,
-    serverCertificates: { generate: () => Promise.reject(new Error('not here')), pending: () => null },
+    serverCertificates: { generate: () => Promise.reject(new Error('not here')) },
     standing: {
       certificates: store.certificates,
       firstRoot: () => authority.firstRoot,
@@ -40,12 +50,7 @@ async function setUp() {
     },
     onReplaced: async () => void asked.push('replaced'),
     askRenewal: () => void asked.push('renew'),
-    exclusively: async (act) => {
-      const turn = queue.then(act);
-      queue = turn.catch(() => {});
-      return await turn;
-    },
-    otherPending: () => pending.parameters,
+    changes,
     log: { info() {} },
     now: clock,
   });
@@ -228,7 +233,12 @@ describe('a rotation', () => {
 
   it('waits while another change waits for its confirmation, and takes turns', async () => {
     const { rotation, pending, roles } = await setUp();
-    pending.parameters = { changedBy: 'alice', deadline: Date.now() };
+    pending.parameters = {
+      id: 'p1',
+      owner: { who: 'alice', from: '10.0.0.1', node: 'n1' },
+      expiresAt: Date.now(),
+      terms: '{}',
+    };
     await expect(rotation.prepare(undefined, {}, CENTRAL)).rejects.toMatchObject({ code: 'change_pending' });
     pending.parameters = null;
     const both = await Promise.allSettled([

@@ -8,7 +8,8 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { probeTls } from '../../../../agent/connection/tls-probe.ts';
 import { CENTRAL, type Actor } from '../../../../central/audit.ts';
 import { createTlsServer, swapCredentials } from '../../../../central/listeners/tls.ts';
-import type { OnlineAgent } from '../../../../central/parameters/preflight.ts';
+import type { Changes } from '../../../../central/change/changes.ts';
+import type { OnlineAgent } from '../../../../central/change/agents.ts';
 import { trustBundle } from '../../../../central/pki/trust/trust-bundle.ts';
 import { openAuthority } from '../../../../central/pki/authority/authority.ts';
 import { defaultValues } from '../../../../central/parameters/definitions.ts';
@@ -18,7 +19,7 @@ import { ServerCertificates, type SwapRequest } from '../../../../central/pki/se
 import { openServerIdentity, type ServerCertificateSpec } from '../../../../central/pki/server/server-identity.ts';
 import { pinOfCredentials } from '../../../../central/pki/server/slots.ts';
 import { pinOf } from '../../../../shared/wire/enrollment.ts';
-import { memoryStore } from '../../fakes.ts';
+import { makeChanges, memoryStore } from '../../fakes.ts';
 import { keytool, makeBank, type Bank } from './bank.ts';
 import { openssl } from '../folder.ts';
 
@@ -31,7 +32,7 @@ async function setUp(wish: Partial<ServerCertificateSpec> = {}) {
   const authority = await openAuthority({ keyMaterial: store.keyMaterial, central: 'central.test', now: clock });
   const open = async () => await openServerIdentity({ keyMaterial: store.keyMaterial, authority, now: clock });
   const identity = await open();
-  const wishes: ServerCertificateSpec = {
+  const spec: ServerCertificateSpec = {
     names: ['central.test', 'host.local'],
     advertised: ['central.test'],
     subjectAlternativeNames: [],
@@ -39,7 +40,7 @@ async function setUp(wish: Partial<ServerCertificateSpec> = {}) {
     lifetimeDays: 365,
     ...wish,
   };
-  const first = await identity.fitting(wishes);
+  const first = await identity.fitting(spec);
   await identity.adopt(first, CENTRAL);
   const tls = createTlsServer(first, 5_000);
   tls.on('secureConnection', (socket) => socket.on('error', () => undefined).end('hello'));
@@ -49,29 +50,23 @@ async function setUp(wish: Partial<ServerCertificateSpec> = {}) {
   const online: OnlineAgent[] = [];
   const timers: { at: number; run: () => void }[] = [];
   const asked: number[] = [];
-  let queue: Promise<unknown> = Promise.resolve();
   const trust = { certificates: store.certificates, authority };
+  const changes = makeChanges(clock, (ms, run) => {
+    const timer = { at: clock() + ms, run };
+    timers.push(timer);
+    return () => void timers.splice(timers.indexOf(timer), 1);
+  });
   const certificates = new ServerCertificates({
     identity,
     authority,
     trust,
-    agents: { online: () => online },
-    wishes: () => wishes,
+    agents: { online: async () => online },
+    spec: () => spec,
     show: (credentials) => swapCredentials(tls, credentials),
     requestReconnect: (seconds) => void asked.push(seconds),
-    exclusively: async (act) => {
-      const turn = queue.then(act);
-      queue = turn.catch(() => undefined);
-      return await turn;
-    },
-    otherPending: () => null,
-    log: { info() {}, error() {} },
+    changes,
+    log: { info() {} },
     now: clock,
-    after: (ms, run) => {
-      const timer = { at: clock() + ms, run };
-      timers.push(timer);
-      return () => void timers.splice(timers.indexOf(timer), 1);
-    },
   });
   /** What a client sees that connects now. */
   const shown = async (): Promise<{ thumbprint: string; length: number }> => {
@@ -85,7 +80,7 @@ async function setUp(wish: Partial<ServerCertificateSpec> = {}) {
     offset += ms;
     for (const { at, run } of timers) if (at <= clock()) run();
     await new Promise(setImmediate);
-    await queue;
+    await changes.runExclusive(async () => undefined);
   };
   return {
     store,
@@ -93,6 +88,7 @@ async function setUp(wish: Partial<ServerCertificateSpec> = {}) {
     identity,
     open,
     certificates,
+    changes,
     first,
     shown,
     online,
@@ -400,22 +396,20 @@ describe('an imported certificate', () => {
   test('stays whatever the parameters wish, unless they wish a name that it has not; when it ends, one of our own takes its place', async () => {
     const bank = makeBank();
     const { certificates, identity, setNow } = await setUp();
-    const wishes: ServerCertificateSpec = {
+    const spec: ServerCertificateSpec = {
       names: ['central.test'],
       subjectAlternativeNames: [],
       distinguishedName: 'CN=another',
       lifetimeDays: 30,
     };
     const { certificate } = await certificates.import({ name: 'a', bytes: pem(bank) }, {}, ADMIN);
-    expect((await identity.stage(wishes)).thumbprint).toBe(certificate.thumbprint);
-    expect(await faults(identity.stage({ ...wishes, subjectAlternativeNames: ['new.test'] }))).toEqual([
-      'names_missing',
-    ]);
-    expect((await identity.fitting({ ...wishes, subjectAlternativeNames: ['new.test'] })).thumbprint).toBe(
+    expect((await identity.stage(spec)).thumbprint).toBe(certificate.thumbprint);
+    expect(await faults(identity.stage({ ...spec, subjectAlternativeNames: ['new.test'] }))).toEqual(['names_missing']);
+    expect((await identity.fitting({ ...spec, subjectAlternativeNames: ['new.test'] })).thumbprint).toBe(
       certificate.thumbprint,
     );
     setNow(certificate.notAfter + 1);
-    expect(await identity.fitting(wishes)).toMatchObject({ origin: 'made' });
+    expect(await identity.fitting(spec)).toMatchObject({ origin: 'made' });
   });
 });
 
@@ -482,75 +476,79 @@ describe('what agents trust', () => {
 });
 
 describe('a swap to be confirmed', () => {
+  const idOf = (changes: Changes): string => changes.pending('server-certificate')?.id ?? 'none';
   const terms: SwapRequest = { confirm: { withinSeconds: 60, share: 0.9 } };
   const over = (connectedAt: number): Actor => ({ ...ADMIN, via: { listener: 'https', connectedAt } });
 
   test('asks agents to come back, and stays only once enough of them came back over it', async () => {
-    const { certificates, online, asked, pass, shown } = await setUp();
+    const { certificates, changes, online, asked, pass, shown } = await setUp();
     const start = Date.now();
     online.push(agent('a', start - 1000), agent('b', start - 1000));
     const report = await certificates.generate(terms, ADMIN);
-    expect(report.pending).toMatchObject({ share: 0.9, agents: 2, changedBy: 'ann' });
+    expect(report.change).toMatchObject({ requiredShare: 0.9, agentCount: 2, returnedCount: 0, owner: { who: 'ann' } });
     expect(asked).toEqual([20]);
     await pass(1000);
     // They never left: that proves nothing about the new one.
-    await expect(certificates.confirm({}, over(Date.now() + 1e6))).rejects.toMatchObject({
+    await expect(changes.confirm(idOf(changes), {}, over(Date.now() + 1e6))).rejects.toMatchObject({
       code: 'share_not_met',
       message: expect.stringContaining('a, b'),
     });
     online.splice(0, 2, agent('a', Date.now() + 500_000), agent('b', Date.now() + 500_000));
-    await expect(certificates.confirm({}, ADMIN)).rejects.toMatchObject({ code: 'confirm_over_new_connection' });
-    await certificates.confirm({}, over(Date.now() + 1e6));
-    expect(certificates.pending()).toBeNull();
+    await expect(changes.confirm(idOf(changes), {}, ADMIN)).rejects.toMatchObject({
+      code: 'confirm_over_new_connection',
+    });
+    await changes.confirm(idOf(changes), {}, over(Date.now() + 1e6));
+    expect(changes.pending('server-certificate')).toBeNull();
     await pass(120_000);
     expect((await shown()).thumbprint).toBe(report.certificate.thumbprint);
   });
 
-  test('is undone at the deadline, by hand, and by the next start', async () => {
-    const { certificates, first, pass, shown, open, store } = await setUp();
+  test('is rolled back at the deadline, by an administrator, and by the next start', async () => {
+    const { certificates, changes, first, pass, shown, open, store } = await setUp();
     const { certificate } = await certificates.generate(terms, ADMIN);
     expect((await shown()).thumbprint).toBe(certificate.thumbprint);
-    await expect(certificates.generate({}, ADMIN)).rejects.toMatchObject({ code: 'certificate_change_pending' });
+    await expect(certificates.generate({}, ADMIN)).rejects.toMatchObject({ code: 'change_pending' });
     await pass(60_000);
     expect((await shown()).thumbprint).toBe(first.thumbprint);
-    expect(certificates.pending()).toBeNull();
+    expect(changes.pending('server-certificate')).toBeNull();
     await certificates.generate(terms, ADMIN);
-    await certificates.undo(ADMIN);
+    await changes.rollBack(idOf(changes), ADMIN);
     expect((await shown()).thumbprint).toBe(first.thumbprint);
-    await expect(certificates.undo(ADMIN)).rejects.toMatchObject({ code: 'nothing_pending' });
+    await expect(changes.rollBack('0', ADMIN)).rejects.toMatchObject({ code: 'change_unknown' });
     await certificates.generate(terms, ADMIN);
     const reopened = await open();
     expect(reopened.current()?.thumbprint).toBe(first.thumbprint);
     expect(reopened.slots.pending).toBeUndefined();
     expect(
-      store.audit.entries.filter(({ action }) => action === 'server-certificate.undo').map(({ who }) => who),
+      store.audit.entries.filter(({ action }) => action === 'server-certificate.rollback').map(({ who }) => who),
     ).toEqual(['central', 'ann', 'central']);
   });
 
   test('lets no change of the parameters and no renewal come between', async () => {
-    const { certificates, identity } = await setUp();
+    const { certificates, changes, identity } = await setUp();
     const live = liveCertificate({
       identity,
+      changes,
       advertised: ['central.test'],
       hostName: 'host.local',
       show: () => undefined,
     });
     const values = { ...defaultValues(), 'certificate.subjectAlternativeNames': ['new.test'] };
     await certificates.generate(terms, ADMIN);
-    await expect(live.stage(values)).rejects.toMatchObject({ code: 'certificate_change_pending' });
+    await expect(live.stage(values)).rejects.toMatchObject({ code: 'change_pending' });
     expect(await live.renew(values)).toBe(false);
-    await certificates.undo(ADMIN);
+    await changes.rollBack(idOf(changes), ADMIN);
     expect((await live.stage(values)).names).toContain('new.test');
     expect(await live.renew(values)).toBe(true);
     expect(identity.current()?.names).toContain('new.test');
   });
 
-  test('is never undone to a certificate that has expired meanwhile', async () => {
-    const { certificates, identity, first, setNow, pass, shown } = await setUp({ lifetimeDays: 1 });
+  test('is never rolled back to a certificate that has expired meanwhile', async () => {
+    const { certificates, changes, identity, first, setNow, pass, shown } = await setUp({ lifetimeDays: 1 });
     setNow(first.notAfter - 10_000);
     const { certificate } = await certificates.generate(terms, ADMIN);
     await pass(60_000);
-    expect(certificates.pending()).toBeNull();
+    expect(changes.pending('server-certificate')).toBeNull();
     expect(identity.current()?.thumbprint).toBe(certificate.thumbprint);
     expect((await shown()).thumbprint).toBe(certificate.thumbprint);
   });

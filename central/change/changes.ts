@@ -1,0 +1,355 @@
+// Makes changes that may cut agents off, one at a time: says in a dry run what each would do, refuses it when it would cut agents
+// off, and rolls it back at its deadline unless it is confirmed. What is changed and how it is stored belongs to each target.
+import { randomBytes } from 'node:crypto';
+import { textOf } from '../../shared/errors.ts';
+import { Mutex } from '../../shared/mutex.ts';
+import { CENTRAL, type Actor, type Reason } from '../audit.ts';
+import { agentsText, namesOf, type OnlineAgents } from './agents.ts';
+import {
+  assertConfirmable,
+  confirmTerms,
+  readTerms,
+  returnedAgents,
+  type AdminListener,
+  type ConfirmRequest,
+} from './confirmation.ts';
+import { changeFault } from './errors.ts';
+import type { ChangeOwner, ChangeSubject, PendingChange } from './pending.ts';
+
+/** The terms under which a change is requested. */
+export interface ChangeTerms extends Reason {
+  /** Reports what the change would do, and changes nothing. */
+  readonly dryRun?: boolean | undefined;
+  /** Also when agents would be cut off. */
+  readonly force?: boolean | undefined;
+  readonly confirm?: ConfirmRequest | undefined;
+}
+
+/** What a change would do, and how it is carried out. */
+export interface ChangePlan<R> {
+  /** What a dry run reports, and the change itself too. */
+  readonly report: R;
+  /** Agents that would lose Central; not empty: the change needs force. */
+  readonly cutOff: readonly { readonly name: string }[];
+  /** The listener of the administration that the change touches. */
+  readonly listener: AdminListener | null;
+  /**
+   * Changes what is in effect and what is stored, with the audit entry. With `pending`, the mark is stored in the same transaction,
+   * before anything takes effect: after a crash the next start rolls the change back. Absent: there is nothing to change.
+   */
+  readonly carryOut?: (pending: PendingChange | undefined) => Promise<void>;
+  /** A pending change has taken effect; it is rolled back after so many seconds. Must not throw. */
+  readonly onPending?: (withinSeconds: number) => void;
+  /** The change was confirmed: finishes what waited for it. */
+  readonly onConfirmed?: (actor: Actor) => Promise<void>;
+}
+
+/** A subject of changes. Its store keeps the mark of a pending change beside the values. */
+export interface ChangeTarget {
+  readonly subject: ChangeSubject;
+  /** Subjects whose pending change is in the way of this one's. */
+  readonly blockedBy: readonly ChangeSubject[];
+  /** The agents that a confirmation counts. */
+  readonly agents: OnlineAgents;
+  /** Sessions from before the change prove nothing: an agent counts only with a newer one. */
+  readonly countsNewSessionsOnly: boolean;
+  /** The mark that the store has. */
+  pending(): PendingChange | null;
+  /** Removes the mark; the change stays. Writes the audit entry. */
+  keep(change: PendingChange, actor: Actor, forced: boolean): Promise<void>;
+  /** Restores what was before, removes the mark, writes the audit entry. */
+  rollBack(change: PendingChange, actor: Actor, reason: string): Promise<void>;
+}
+
+export type ChangeState = 'pending' | 'confirmed' | 'rolled-back';
+
+/** A change with a confirmation, as administrators see it. */
+export interface Change {
+  readonly id: string;
+  readonly subject: ChangeSubject;
+  readonly state: ChangeState;
+  readonly owner: ChangeOwner;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  readonly requiredShare: number;
+  /** Agents that were online just before, without those of this host. */
+  readonly agentCount: number;
+  /** How many of them are back; once the change has ended: were back then. */
+  readonly returnedCount: number;
+  /** The listener of the administration over which it must be confirmed; null: any. */
+  readonly listener: AdminListener | null;
+}
+
+export interface ChangesOptions {
+  /** This Central process, as in the owner of a change. */
+  readonly node: string;
+  readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };
+  readonly now: () => number;
+  /** Runs once after so many milliseconds; the answer cancels it. */
+  readonly after: (ms: number, run: () => void) => () => void;
+}
+
+/** What is known of a pending change beside its mark, until it ends or Central does. */
+interface Watch {
+  readonly appliedAt: number;
+  readonly cancelTimer: () => void;
+  readonly onConfirmed: ChangePlan<unknown>['onConfirmed'];
+}
+
+/** Ended changes that are remembered, so that a client that polls one learns how it ended. */
+const MAX_ENDED = 100;
+
+export class Changes {
+  readonly #options: ChangesOptions;
+  readonly #mutex = new Mutex();
+  readonly #targets = new Map<ChangeSubject, ChangeTarget>();
+  readonly #watches = new Map<string, Watch>();
+  /** Oldest first. */
+  readonly #ended = new Map<string, Change>();
+  #stopped = false;
+
+  constructor(options: ChangesOptions) {
+    this.#options = options;
+  }
+
+  /** Adds a subject. A pending change that its store has from before this start must have been rolled back (`recordRollback`). */
+  register(target: ChangeTarget): void {
+    this.#targets.set(target.subject, target);
+  }
+
+  /** Runs an act between two changes. It must not start a change itself and wait for it. */
+  async runExclusive<T>(act: () => Promise<T>): Promise<T> {
+    return await this.#mutex.runExclusive(act);
+  }
+
+  /** The mark of this subject's change that waits for its confirmation. */
+  pending(subject: ChangeSubject): PendingChange | null {
+    return this.#targets.get(subject)?.pending() ?? null;
+  }
+
+  /** The same, as administrators see it. */
+  async pendingChange(subject: ChangeSubject): Promise<Change | null> {
+    const pending = this.pending(subject);
+    return pending === null ? null : await this.get(pending.id);
+  }
+
+  /** Errors: change_pending. */
+  assertNonePending(subjects: readonly ChangeSubject[]): void {
+    for (const subject of subjects) {
+      const pending = this.pending(subject);
+      if (pending === null) continue;
+      throw changeFault('change_pending', {
+        ...WORDS[subject],
+        who: pending.owner.who,
+        until: new Date(pending.expiresAt).toISOString(),
+      });
+    }
+  }
+
+  /**
+   * Makes a change in its turn, or reports in a dry run what it would do. Errors: change_pending, would_cut_off_agents, those of
+   * `prepare` and of carrying it out. After an error nothing has changed.
+   */
+  async make<R>(
+    subject: ChangeSubject,
+    { dryRun = false, force = false, confirm }: ChangeTerms,
+    actor: Actor,
+    prepare: () => Promise<ChangePlan<R>>,
+  ): Promise<R & { readonly dryRun: boolean; readonly change: Change | null }> {
+    return await this.runExclusive(async () => {
+      const target = this.#target(subject);
+      this.assertNonePending(target.blockedBy);
+      const plan = await prepare();
+      if (dryRun) return { ...plan.report, dryRun, change: null };
+      assertNoneCutOff(plan.cutOff, force);
+      if (plan.carryOut === undefined) return { ...plan.report, dryRun, change: null };
+      if (confirm === undefined) {
+        await plan.carryOut(undefined);
+        return { ...plan.report, dryRun, change: null };
+      }
+      const pending: PendingChange = {
+        id: randomBytes(8).toString('hex'),
+        owner: { who: actor.who, from: actor.from, node: this.#options.node },
+        expiresAt: this.#options.now() + confirm.withinSeconds * 1000,
+        terms: JSON.stringify(await confirmTerms(confirm, plan.listener, target.agents)),
+      };
+      await this.#carryOutPending(target, plan.carryOut, pending);
+      this.#watch(target, pending, plan.onConfirmed);
+      plan.onPending?.(confirm.withinSeconds);
+      return { ...plan.report, dryRun, change: await this.#view(target, pending, 'pending') };
+    });
+  }
+
+  /** The pending changes, then those that ended, newest first. */
+  async list(): Promise<Change[]> {
+    const pending: Change[] = [];
+    for (const target of this.#targets.values()) {
+      const change = target.pending();
+      if (change !== null) pending.push(await this.#view(target, change, 'pending'));
+    }
+    return [...pending, ...[...this.#ended.values()].toReversed()];
+  }
+
+  /** Errors: change_unknown. */
+  async get(id: string): Promise<Change> {
+    const found = this.#find(id);
+    if (found !== undefined) return await this.#view(found.target, found.pending, 'pending');
+    const ended = this.#ended.get(id);
+    if (ended === undefined) throw changeFault('change_unknown', { id, most: MAX_ENDED });
+    return ended;
+  }
+
+  /** Keeps a pending change. Errors: change_unknown, change_ended, share_not_met, confirm_over_new_connection. */
+  async confirm(id: string, { force = false }: Pick<ChangeTerms, 'force'>, actor: Actor): Promise<Change> {
+    return await this.runExclusive(async () => {
+      const { target, pending } = this.#expectPending(id);
+      const watch = this.#watches.get(id);
+      const terms = readTerms(pending.terms);
+      await assertConfirmable(terms, watch?.appliedAt ?? Infinity, this.#counted(target, id), actor, force);
+      await target.keep(pending, actor, force);
+      const ended = await this.#end(target, pending, 'confirmed');
+      await watch?.onConfirmed?.(actor);
+      return ended;
+    });
+  }
+
+  /** Rolls a pending change back at once. Errors: change_unknown, change_ended. */
+  async rollBack(id: string, actor: Actor, reason = 'rolled back by an administrator'): Promise<Change> {
+    return await this.runExclusive(async () => {
+      const { target, pending } = this.#expectPending(id);
+      return await this.#rollBack(target, pending, actor, reason);
+    });
+  }
+
+  /** Remembers a change that was rolled back at the start, because nothing could confirm it any more. */
+  recordRollback(subject: ChangeSubject, pending: PendingChange): void {
+    this.#remember(viewOf(subject, pending, 'rolled-back', 0));
+  }
+
+  /** Clears the timers after the change in progress. The next start rolls a pending change back. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const { cancelTimer } of this.#watches.values()) cancelTimer();
+    await this.runExclusive(async () => {});
+  }
+
+  async #carryOutPending(
+    target: ChangeTarget,
+    carryOut: (pending: PendingChange) => Promise<void>,
+    pending: PendingChange,
+  ): Promise<void> {
+    try {
+      await carryOut(pending);
+    } catch (error) {
+      // The mark may be stored already. If rolling back fails too, the next start does it.
+      if (target.pending()?.id === pending.id)
+        await target.rollBack(pending, CENTRAL, `it could not be applied: ${textOf(error)}`);
+      throw error;
+    }
+  }
+
+  #watch(target: ChangeTarget, pending: PendingChange, onConfirmed: ChangePlan<unknown>['onConfirmed']): void {
+    const { now, after } = this.#options;
+    const appliedAt = now();
+    const cancelTimer = after(pending.expiresAt - appliedAt, () => void this.#expire(target, pending));
+    this.#watches.set(pending.id, { appliedAt, cancelTimer, onConfirmed });
+  }
+
+  async #expire(target: ChangeTarget, pending: PendingChange): Promise<void> {
+    try {
+      await this.runExclusive(async () => {
+        if (target.pending()?.id === pending.id && !this.#stopped)
+          await this.#rollBack(target, pending, CENTRAL, 'it was not confirmed in time');
+      });
+    } catch (error) {
+      // A store that cannot write ends Central (store.ts, onFailure), and its next start rolls the change back.
+      this.#options.log.error(
+        { change: pending.id, subject: target.subject, error: textOf(error) },
+        'the unconfirmed change could not be rolled back',
+      );
+    }
+  }
+
+  async #rollBack(target: ChangeTarget, pending: PendingChange, actor: Actor, reason: string): Promise<Change> {
+    this.#watches.get(pending.id)?.cancelTimer();
+    await target.rollBack(pending, actor, reason);
+    this.#options.log.info({ change: pending.id, subject: target.subject, reason }, 'a change was rolled back');
+    return await this.#end(target, pending, 'rolled-back');
+  }
+
+  async #end(target: ChangeTarget, pending: PendingChange, state: ChangeState): Promise<Change> {
+    const change = await this.#view(target, pending, state);
+    this.#watches.get(pending.id)?.cancelTimer();
+    this.#watches.delete(pending.id);
+    this.#remember(change);
+    return change;
+  }
+
+  #remember(change: Change): void {
+    this.#ended.set(change.id, change);
+    const [oldest] = this.#ended.keys();
+    if (this.#ended.size > MAX_ENDED && oldest !== undefined) this.#ended.delete(oldest);
+  }
+
+  async #view(target: ChangeTarget, pending: PendingChange, state: ChangeState): Promise<Change> {
+    const { returnedCount } = await returnedAgents(readTerms(pending.terms), this.#counted(target, pending.id));
+    return viewOf(target.subject, pending, state, returnedCount);
+  }
+
+  /** The agents that count as back after this change. */
+  #counted({ agents, countsNewSessionsOnly }: ChangeTarget, id: string): OnlineAgents {
+    if (!countsNewSessionsOnly) return agents;
+    const appliedAt = this.#watches.get(id)?.appliedAt ?? Infinity;
+    return { online: async () => (await agents.online()).filter(({ since }) => since >= appliedAt) };
+  }
+
+  #find(id: string): { readonly target: ChangeTarget; readonly pending: PendingChange } | undefined {
+    for (const target of this.#targets.values()) {
+      const pending = target.pending();
+      if (pending?.id === id) return { target, pending };
+    }
+    return undefined;
+  }
+
+  #expectPending(id: string): { readonly target: ChangeTarget; readonly pending: PendingChange } {
+    const found = this.#find(id);
+    if (found !== undefined) return found;
+    const ended = this.#ended.get(id);
+    if (ended !== undefined) throw changeFault('change_ended', { id, state: ended.state });
+    throw changeFault('change_unknown', { id, most: MAX_ENDED });
+  }
+
+  #target(subject: ChangeSubject): ChangeTarget {
+    const target = this.#targets.get(subject);
+    if (target === undefined) throw new TypeError(`no target is registered for ${subject}`);
+    return target;
+  }
+}
+
+/** How error texts name each subject and its commands. */
+const WORDS: Readonly<Record<ChangeSubject, { readonly subject: string; readonly command: string }>> = {
+  parameters: { subject: 'parameters', command: 'parameters' },
+  'server-certificate': { subject: 'server certificate', command: 'certificate' },
+};
+
+/** Errors: would_cut_off_agents, unless forced. */
+export function assertNoneCutOff(cutOff: readonly { readonly name: string }[], force: boolean): void {
+  if (cutOff.length > 0 && !force)
+    throw changeFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
+}
+
+function viewOf(subject: ChangeSubject, pending: PendingChange, state: ChangeState, returnedCount: number): Change {
+  const { id, owner, expiresAt } = pending;
+  const { share, agents, listener } = readTerms(pending.terms);
+  return {
+    id,
+    subject,
+    state,
+    owner,
+    expiresAt,
+    requiredShare: share,
+    agentCount: agents.length,
+    returnedCount,
+    listener,
+  };
+}

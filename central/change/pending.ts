@@ -1,0 +1,24 @@
+// Defines the mark of a change that is rolled back unless it is confirmed, as the store keeps it beside what was changed.
+
+/** What can be changed with a confirmation. */
+export const CHANGE_SUBJECTS = ['parameters', 'server-certificate'] as const;
+export type ChangeSubject = (typeof CHANGE_SUBJECTS)[number];
+
+/** Who made a change, and on which node: that node rolls it back at its deadline. */
+export interface ChangeOwner {
+  /** Name of the API token. */
+  readonly who: string;
+  /** Remote address, as in the audit entry. */
+  readonly from: string;
+  readonly node: string;
+}
+
+export interface PendingChange {
+  /** 16 hex digits. */
+  readonly id: string;
+  readonly owner: ChangeOwner;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  /** JSON text of ConfirmTerms (confirmation.ts): what a confirmation needs. */
+  readonly terms: string;
+}
