@@ -104,7 +104,7 @@ describe('ports move live', () => {
       `The secure WebSocket listens on all addresses, port ${secure}: encrypted (TLS 1.2 and 1.3).`,
     );
     expect(moved.body.notices.join()).toContain(
-      `must find the new port when they come back (central.websocket.secure.port=${secure} in agent.conf): secure-1`,
+      `need the new port to reconnect (central.websocket.secure.port=${secure} in agent.conf): secure-1`,
     );
     expect(await Promise.all([plain, secure, https, http].map(async (port) => await listens(port)))).toEqual([
       true,
