@@ -154,7 +154,12 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/central/parameters/service.test.ts',
     why: 'Changes of parameters as one act.',
-    files: ['central/parameters/definitions.ts', 'central/parameters/preflight.ts', 'central/parameters/validate.ts'],
+    files: [
+      'central/parameters/definitions.ts',
+      'central/parameters/preflight.ts',
+      'central/parameters/state.ts',
+      'central/parameters/validate.ts',
+    ],
   },
   {
     by: 'test/central/pki/authority/authority.test.ts',
@@ -248,9 +253,9 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'agent/errors.ts',
       'central/admin/errors.ts',
       'central/auth/errors.ts',
+      'central/change/errors.ts',
       'central/cli/errors.ts',
       'central/listeners/errors.ts',
-      'central/parameters/errors.ts',
       'central/pki/errors.ts',
       'central/store/backup/errors.ts',
       'central/store/errors.ts',
