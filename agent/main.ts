@@ -18,7 +18,7 @@ import { Renewal } from './renewal/renewal.ts';
 import { createTrustUpdates } from './trust/updates.ts';
 import { loadTruststore } from './trust/truststore.ts';
 
-/** (source, id) is remembered so long (DESIGN section 5, invariant 7). */
+/** How long (source, id) is remembered (docs/RELIABILITY.md, promise 7). */
 const DEDUPLICATION_MS = 7 * 86_400_000;
 /** Looks for events and commands whose time has passed, also while there is no line. */
 const EXPIRE_MS = 30_000;

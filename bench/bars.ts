@@ -1,4 +1,4 @@
-// The bars of the design (docs/PERFORMANCE.md), judged from what was measured. A bar that is missed fails no run: the machine
+// The goals of docs/PERFORMANCE.md, judged from what was measured. A bar that is missed fails no run: the machine
 // and who else uses it decide too. A check that is missed does.
 import { median, ratios } from './figures.ts';
 import { OURS, RAW, type Series } from './result.ts';

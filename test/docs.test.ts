@@ -50,7 +50,7 @@ function read(path: string): string {
 }
 
 const documents = [
-  ...(existsSync(join(root, 'README.md')) ? ['README.md'] : []),
+  ...readdirSync(root).filter((name) => name.endsWith('.md')),
   ...readdirSync(join(root, 'docs'))
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
@@ -61,6 +61,10 @@ const sources = ['central', 'agent', 'shared'].flatMap((folder) =>
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `${folder}/${name}`),
 );
+
+const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => `test/${name}`);
 
 /** All that `pattern` finds, with the document it stands in. */
 function findings(
@@ -138,6 +142,11 @@ describe('what documents name', () => {
       return anchor !== undefined && !headings(read(target)).some((heading) => anchorOf(heading) === anchor);
     });
     expect(broken).toEqual([]);
+  });
+
+  it('no source, test or document cites a document outside the repository', () => {
+    const cited = findings(/\bDESIGN(?:\.md)? section\b|\bdesign\/[\w-]+\.md/g, [...documents, ...sources, ...tests]);
+    expect(cited).toEqual([]);
   });
 
   it('no document cites line numbers', () => {

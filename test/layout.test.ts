@@ -118,7 +118,7 @@ function partOf(file: string): string {
 }
 
 describe('the layout', () => {
-  it('has nothing at the top but what the design names', () => {
+  it('has only the listed folders at the top', () => {
     const folders = readdirSync(root, { withFileTypes: true })
       .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
       .map((entry) => entry.name);

@@ -37,7 +37,7 @@ export class StoreNotes {
     this.#statements.trimLetters.run(Number(lastInsertRowid) - MAX_DEAD_LETTERS);
   }
 
-  /** Inside a transaction of the caller. One side went back in time (DESIGN section 5, invariant 3). */
+  /** Inside a transaction of the caller. One side went back in time (docs/RELIABILITY.md, promise 3). */
   recordRestart(direction: 'up' | 'down', incarnation: string, missing: Range, at: number): void {
     const detail = JSON.stringify({
       recovered: false,

@@ -1,4 +1,4 @@
-// Checkers the client certificate of an agent (DESIGN section 4): issued by this Central, in date (or the agent's own, expired
+// Checks the client certificate of an agent (docs/CERTIFICATES.md): issued by this Central, in date (or the agent's own, expired
 // within the grace), and for the very key that the agent signs its hello with. TLS itself only asks for it: an expired certificate of a stranger would there look like one of ours.
 import type { X509Certificate } from 'node:crypto';
 import { refusal } from '../../shared/wire/refusals.ts';

@@ -231,7 +231,7 @@ export class Listeners<Staged> {
     };
     const agents = open(this.#options.bindAddresses);
     const loopback = loopbackAddresses();
-    // Unencrypted off: loopback only, same port, never gone (DESIGN section 6). On: the Central agent still finds it on loopback.
+    // Unencrypted off: bound to loopback, on the same port, and never closed. On: the Central agent still finds it on loopback.
     const plain = values['websocket.enabled']
       ? agents.some((address) => address === '::' || address === '0.0.0.0')
         ? agents

@@ -5,8 +5,8 @@ import type { Position } from '../../shared/wire/messages.ts';
 import type { AgentCertificate, Revocation, RevocationReason } from './certificate-store.ts';
 
 /**
- * States of DESIGN section 8 that stand so far. Revoked ends only when the agent's key is replaced: whoever does that makes it
- * Disconnected, with no reason of revocation and no next key any more, and gives it a certificate for the new key.
+ * States of an agent. Revoked ends only when the agent's key is replaced: the same act makes the agent Disconnected, clears the
+ * reason of revocation and the next key, and gives it a certificate for the new key.
  */
 export const AGENT_STATES = ['Pending', 'Online', 'Disconnected', 'Quarantined', 'Revoked'] as const;
 export type AgentState = (typeof AGENT_STATES)[number];

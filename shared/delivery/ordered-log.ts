@@ -44,7 +44,7 @@ export type ResumeDecision =
  * `idAt(number)` gives the id of the sender's own position there (also of a tombstone) or undefined when there is no record.
  *
  * When the receiver is ahead of what the sender ever sent, or behind what it has acknowledged, or has another log through that
- * number, one of the two disks was restored, and silence would lose messages (DESIGN section 5, invariant 3).
+ * number, one of the two disks was restored, and silence would lose messages (docs/RELIABILITY.md, promise 3).
  */
 export function decideResume(
   own: SenderRecord,

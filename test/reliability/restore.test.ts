@@ -1,4 +1,4 @@
-// A disk that goes back in time, Central's or the agent's, each alone: nothing is missing in silence (DESIGN section 5, invariant 3).
+// A disk that goes back in time, Central's or the agent's, each alone: nothing is missing in silence (docs/RELIABILITY.md, promise 3).
 import { afterEach, describe, expect, it } from 'vitest';
 import { Cleanup } from '../flow/processes.ts';
 import { ids, Site } from './restored-site.ts';

@@ -1,4 +1,4 @@
-// The part of the contract that concerns messages of both directions (DESIGN section 5).
+// The part of the contract that concerns messages of both directions (docs/RELIABILITY.md).
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { Store } from '../../../central/store/store.ts';

@@ -70,6 +70,13 @@ describe('decideResume', () => {
     });
   });
 
+  it('begins a new incarnation when the peer is at the number that was not sent yet, whatever its id', () => {
+    expect(decideResume(own, { incarnation: 'A', number: 8, id: 'm8' }, (number) => `m${number}`)).toEqual({
+      kind: 'new-incarnation',
+      missing: { from: 6, through: 8 },
+    });
+  });
+
   it('begins anew when the peer has another message at that number', () => {
     expect(decideResume(own, { incarnation: 'A', number: 6, id: 'other' }, idAt).kind).toBe('new-incarnation');
     expect(decideResume(own, { incarnation: 'A', number: 5, id: 'other' }, idAt).kind).toBe('new-incarnation');
@@ -99,7 +106,10 @@ describe('decideBegin', () => {
 
   it('calls a gap and a step back violations', () => {
     for (const next of [1, 5, 7])
-      expect(decideBegin(own, { incarnation: 'A', next, missing: null }).kind).toBe('violation');
+      expect(decideBegin(own, { incarnation: 'A', next, missing: null })).toEqual({
+        kind: 'violation',
+        found: `begin at ${next}, where 6 is next`,
+      });
   });
 
   it('starts another incarnation at 1 only, and notes whether something is missing', () => {
@@ -108,7 +118,20 @@ describe('decideBegin', () => {
       kind: 'reset',
       recovered: false,
     });
-    expect(decideBegin(own, { incarnation: 'B', next: 2, missing: null }).kind).toBe('violation');
+    expect(decideBegin(own, { incarnation: 'B', next: 2, missing: null })).toEqual({
+      kind: 'violation',
+      found: 'begin at 2 of an incarnation that is new here, where 1 is next',
+    });
+  });
+});
+
+describe('positionOf', () => {
+  it('is null until the receiver has a message of this incarnation, with its id', () => {
+    const position = { incarnation: 'A', number: 5, id: 'm5' };
+    expect(positionOf(position)).toEqual(position);
+    expect(positionOf({ ...position, incarnation: null })).toBeNull();
+    expect(positionOf({ ...position, id: null })).toBeNull();
+    expect(positionOf({ ...position, number: 0 })).toBeNull();
   });
 });
 
