@@ -184,6 +184,15 @@ describe('the layout', () => {
     expect([...new Set(users.map(({ from }) => from))]).toEqual(['central/store/open-store.ts']);
   });
 
+  it('asks for the operating system in shared/platform only', () => {
+    const elsewhere = sources.filter(
+      (file) =>
+        !file.startsWith('shared/platform/') &&
+        /process\.platform|\bplatform\(\)/.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(elsewhere).toEqual([]);
+  });
+
   it('has no circle of imports that run', () => {
     const graph = new Map<string, string[]>();
     for (const { from, to, typeOnly } of imports)

@@ -2,7 +2,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { syncFolder } from '../../shared/files/atomic-file.ts';
+import { syncFolder } from '../../shared/platform/files.ts';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { firstInPem } from '../../shared/x509/certificates.ts';
 import { isCoded, systemCode, textOf } from '../../shared/errors.ts';

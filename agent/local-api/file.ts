@@ -7,6 +7,7 @@ import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, systemCode } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { replaceSecretFile } from '../../shared/files/secret-file.ts';
+import { hasOneName } from '../../shared/platform/files.ts';
 import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 
 /** Where local programs find the API. */
@@ -171,7 +172,7 @@ async function isOwnFile(path: string): Promise<boolean> {
   try {
     const found = await lstat(path);
     const own = process.geteuid === undefined || found.uid === process.geteuid() || found.uid === 0;
-    return found.isFile() && own && (process.platform === 'win32' || found.nlink === 1);
+    return found.isFile() && own && hasOneName(found);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return true;
     throw error;

@@ -2,10 +2,10 @@
 // output is a pipe, a log or a file that others may read.
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { textOf } from '../../shared/errors.ts';
 import { checkSecretFile, createSecretFile } from '../../shared/files/secret-file.ts';
+import { stateFolder } from '../../shared/platform/files.ts';
 import type { CommandCall } from './command.ts';
 import { cliFault } from './errors.ts';
 
@@ -58,12 +58,4 @@ export async function secretPlace(call: CommandCall, kind: SecretKind): Promise<
       return file;
     },
   };
-}
-
-/** The XDG Base Directory Specification's place for what programs keep; nothing there is shared or published. */
-function stateFolder(environment: CommandCall['environment']): string {
-  const home = environment['HOME'] || homedir();
-  return process.platform === 'win32'
-    ? environment['LOCALAPPDATA'] || join(homedir(), 'AppData', 'Local')
-    : environment['XDG_STATE_HOME'] || join(home, '.local', 'state');
 }

@@ -1,9 +1,10 @@
-// Owns replacing a file so that after a power cut either the old or the new one is there, whole (temp file, fsync, rename).
+// Replaces a file so that after a power cut either the old or the new one is there, whole (temp file, fsync, rename).
 import { randomBytes } from 'node:crypto';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileFault } from './bounded-file.ts';
 import { isCoded, systemCode, textOf } from '../errors.ts';
+import { HAS_FILE_MODES, syncFolder } from '../platform/files.ts';
 import { foreignLinkIn } from './path-links.ts';
 
 /**
@@ -31,8 +32,7 @@ async function replace(path: string, bytes: Uint8Array, newMode: number): Promis
   try {
     await using handle = await open(temporary, 'wx', 0o600);
     await handle.writeFile(bytes);
-    // Modes and owners are Unix's; on Windows the new file inherits the rights of its folder.
-    if (process.platform !== 'win32') {
+    if (HAS_FILE_MODES) {
       await handle.chmod(old === undefined ? newMode : old.mode & 0o7777);
       // Only root may give files away; anybody else goes on as the owner, as an editor would.
       if (old !== undefined) await handle.chown(old.uid, old.gid).catch(ignoreNotPermitted);
@@ -47,13 +47,6 @@ async function replace(path: string, bytes: Uint8Array, newMode: number): Promis
     throw error;
   });
   await syncFolder(folder);
-}
-
-/** Makes the rename itself durable. Windows cannot open folders; its rename is in the file system's journal. */
-export async function syncFolder(folder: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  await using handle = await open(folder, 'r');
-  await handle.sync();
 }
 
 function undefinedIfMissing(error: unknown): undefined {

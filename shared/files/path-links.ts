@@ -4,6 +4,7 @@ import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
 import { join, parse, resolve, sep } from 'node:path';
 import { systemCode } from '../errors.ts';
+import { HAS_FILE_MODES } from '../platform/files.ts';
 
 /** As many as Linux follows (path_resolution(7)). */
 const MAX_LINKS = 40;
@@ -18,8 +19,8 @@ export function isForeign({ uid }: Stats): boolean {
  * fails with ENOENT where `ifMissing` says so.
  */
 export async function foreignLinkIn(path: string, ifMissing: 'end' | 'fail'): Promise<string | undefined> {
-  // Windows has neither owners that count here nor links that anybody may make.
-  if (process.platform === 'win32') return undefined;
+  // Windows has neither owners that count here nor links that every account may make.
+  if (!HAS_FILE_MODES) return undefined;
   const { root } = parse(path);
   const partsOf = (text: string): string[] =>
     text

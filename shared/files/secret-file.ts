@@ -4,17 +4,15 @@ import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { link, lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { syncFolder } from './atomic-file.ts';
 import { fileFault } from './bounded-file.ts';
 import { isCoded, systemCode, textOf } from '../errors.ts';
+import { HAS_FILE_MODES, hasOneName, syncFolder } from '../platform/files.ts';
 import { foreignLinkIn, isForeign } from './path-links.ts';
 
 const MODE = 0o600;
 const PUBLIC_MODE = 0o644;
 const WORLD_WRITABLE = 0o002;
 const STICKY = 0o1000;
-/** Windows has neither; there the access list of the folder counts. */
-const HAS_MODES = process.platform !== 'win32';
 const EXCLUSIVELY = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
 
 /** A file that has its content, but not yet its name. */
@@ -95,7 +93,7 @@ async function begin(path: string, act: Act, temporary?: string, mode = MODE): P
       finished = true;
       // Whoever may write to the folder could have exchanged the file while it had no name yet.
       const named = await lstat(target);
-      if (named.ino !== own.ino || named.dev !== own.dev || (HAS_MODES && named.nlink !== 1)) {
+      if (named.ino !== own.ino || named.dev !== own.dev || !hasOneName(named)) {
         throw unsafe(
           target,
           'it was exchanged while it was written',
@@ -120,7 +118,7 @@ async function check(target: string, act: Act): Promise<void> {
 
 /** The folder keeps others from exchanging the file, and no link of another account leads there. */
 async function checkFolder(target: string): Promise<void> {
-  if (!HAS_MODES) return;
+  if (!HAS_FILE_MODES) return;
   const link = await foreignLinkIn(dirname(target), 'fail');
   if (link !== undefined) throw unsafe(target, link, 'Name the folder itself, not the link.');
   const folder = await realpath(dirname(target));
@@ -145,7 +143,7 @@ async function checkReplaceable(target: string): Promise<void> {
       found.isDirectory() ? 'it is a folder' : 'it is a device, socket or pipe',
       'Name another file.',
     );
-  if (!HAS_MODES) return;
+  if (!HAS_FILE_MODES) return;
   if (isForeign(found))
     throw unsafe(
       target,
@@ -157,9 +155,9 @@ async function checkReplaceable(target: string): Promise<void> {
 
 /** A file system without modes and owners (FAT, some network mounts) would show the secret to everyone. */
 async function checkOwn(handle: FileHandle, target: string, mode: number): Promise<Stats> {
-  if (HAS_MODES) await handle.chmod(mode);
+  if (HAS_FILE_MODES) await handle.chmod(mode);
   const own = await handle.stat();
-  if (HAS_MODES && mode === MODE && (own.mode & 0o7777) !== mode) {
+  if (HAS_FILE_MODES && mode === MODE && (own.mode & 0o7777) !== mode) {
     throw unsafe(
       target,
       `its file system does not keep the mode 0600 (found: ${(own.mode & 0o7777).toString(8).padStart(4, '0')})`,

@@ -1,6 +1,7 @@
 // Owns where the truststore of a profile lies and with which password, from what its configuration says: the same for the agent
 // that runs with it and for Central, which looks after the profiles it keeps.
 import { isAbsolute, join, win32 } from 'node:path';
+import { nativePath } from '../platform/files.ts';
 import { truststoreOf } from './jvm-args.ts';
 
 export interface ProfileTruststoreSettings {
@@ -43,5 +44,5 @@ export function profileTruststore({
 /** A profile made on Windows and used elsewhere may say conf\security\truststore.jks. */
 export function inProfile(folder: string, path: string): string {
   if (isAbsolute(path) || win32.isAbsolute(path)) return path;
-  return join(folder, process.platform === 'win32' ? path : path.replaceAll('\\', '/'));
+  return join(folder, nativePath(path));
 }

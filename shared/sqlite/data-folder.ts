@@ -4,6 +4,7 @@ import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, sta
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { systemCode, textOf } from '../errors.ts';
+import { isOpenToOthers } from '../platform/files.ts';
 import { BUSY, databaseFault, openFailure, sqliteCode } from './errors.ts';
 import { createPrivateFile } from './private-file.ts';
 
@@ -65,8 +66,7 @@ export function holdDataFolder(path: string): DataFolder {
 function makePrivate(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    // On Windows the folder's access list counts, which it inherits; the mode says nothing there.
-    if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o700);
+    if (isOpenToOthers(statSync(path), 0o077)) chmodSync(path, 0o700);
   } catch (error) {
     const hint =
       systemCode(error) === 'EEXIST' || systemCode(error) === 'ENOTDIR'

@@ -3,7 +3,8 @@ import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { databaseFault, openFailure } from './errors.ts';
-import { createPrivateFile, syncFolder } from './private-file.ts';
+import { syncFolderSync } from '../platform/files.ts';
+import { createPrivateFile } from './private-file.ts';
 
 export interface DatabaseOptions {
   readonly path: string;
@@ -77,7 +78,7 @@ function create(options: DatabaseOptions): void {
     database.close();
   }
   renameSync(unfinished, path);
-  syncFolder(dirname(path));
+  syncFolderSync(dirname(path));
 }
 
 function open(options: DatabaseOptions): DatabaseSync {

@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
 import { createSecretFile } from '../../../shared/files/secret-file.ts';
+import { isOpenToOthers } from '../../../shared/platform/files.ts';
 import { KEY_BYTES, keyEncryptionKey, type KeyEncryptionKey } from './envelope.ts';
 import { pkiFault } from '../errors.ts';
 
@@ -76,9 +77,8 @@ async function readKeyFile(
     ifMissing,
   });
   if (bytes === undefined) return undefined;
-  // On Windows the access list of the folder counts; modes say nothing there.
-  const open = process.platform !== 'win32' && ((await stat(path)).mode & READABLE_BY_OTHERS) !== 0;
-  if (open) log?.warn({ file: path }, 'other accounts may read the key-encryption key (chmod 600)');
+  if (isOpenToOthers(await stat(path), READABLE_BY_OTHERS))
+    log?.warn({ file: path }, 'other accounts may read the key-encryption key (chmod 600)');
   return keyFrom(bytes, path);
 }
 

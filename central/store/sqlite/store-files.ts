@@ -4,7 +4,7 @@
 import { copyFile, link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
-import { syncFolder } from '../../../shared/sqlite/private-file.ts';
+import { syncFolderSync } from '../../../shared/platform/files.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';
 import { backupFault } from '../backup/errors.ts';
 import type { Replacement, StagedStore, StoreFiles } from '../backup/store-files.ts';
@@ -40,7 +40,7 @@ async function replaceStore(folder: string, staged: StagedStore, lastCursor: num
     const before = `${path}.before-restore-${new Date(staged.audit.at).toISOString().replaceAll(/[:.]/g, '-')}`;
     await keep(path, before);
     await rename(staged.file, path);
-    syncFolder(dirname(path));
+    syncFolderSync(dirname(path));
     await rm(staged.folder, { recursive: true, force: true });
     return {
       before,
@@ -50,7 +50,7 @@ async function replaceStore(folder: string, staged: StagedStore, lastCursor: num
           // The restored store may have been opened; its log must not be read as the other one's.
           for (const end of ['-wal', '-shm']) await rm(`${path}${end}`, { force: true });
           await rename(before, path);
-          syncFolder(dirname(path));
+          syncFolderSync(dirname(path));
         } finally {
           again.release();
         }

@@ -12,7 +12,7 @@ describe.skipIf(missing('strace', canTrace()))('replaceFile', () => {
   it('has the bytes on disk before the new name, and the new name on disk before it returns', async () => {
     const folder = await cleanup.folder();
     const script = join(folder, 'replace.mjs');
-    const module = resolve(import.meta.dirname, '../../shared/atomic-file.ts');
+    const module = resolve(import.meta.dirname, '../../../shared/files/atomic-file.ts');
     await writeFile(
       script,
       `import { replaceFile } from ${JSON.stringify(module)};\nawait replaceFile(process.argv[2], Buffer.from('new'), 0o600);\nprocess.kill(process.pid, 0);\n`,
