@@ -36,12 +36,35 @@ import {
   CONFIGURATION_INTRODUCTION,
 } from './configuration-text.ts';
 
+/** The readers of ERRORS.md, in the order of its parts. */
+export const READERS = {
+  agent: {
+    title: 'For operators of an agent',
+    about: 'In the log and the status of an agent, and as answers of `queue-agent`.',
+  },
+  client: {
+    title: 'For API clients',
+    about: 'Answers of the REST API of Central and of the local API of an agent to programs that use them.',
+  },
+  central: {
+    title: 'For operators of Central',
+    about: 'Answers of `queuegate` and of the administration, and what Central writes at its start and into its log.',
+  },
+  both: {
+    title: 'For operators of either program',
+    about: 'Both programs read configuration, files, key stores and data folders with the same code.',
+  },
+} as const;
+export type Reader = keyof typeof READERS;
+
 /** One error table with the heading it gets in ERRORS.md. */
 export interface ErrorSubject {
   /** The name of the constant in the source. */
   readonly table: string;
   readonly title: string;
-  /** Who meets these errors, and where. */
+  /** Who meets these errors: the part of ERRORS.md in which they are. */
+  readonly reader: Reader;
+  /** Where they appear. */
   readonly about: string;
   readonly errors: ErrorTable;
 }
@@ -50,6 +73,7 @@ export interface ErrorSubject {
 export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   {
     table: 'REFUSALS',
+    reader: 'agent',
     title: 'Sessions: refusals and close codes',
     about:
       'The last word of a session, as a `refuse` frame and as the close code after it ([PROTOCOL.md](PROTOCOL.md#refusals-and-close-codes)). The log of the side that refused and the status of the agent show them.',
@@ -57,6 +81,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'AGENT_ERRORS',
+    reader: 'agent',
     title: 'Agent: enrollment, connection, local API',
     about:
       'In the log of the agent, in its status (`GET /v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
@@ -64,6 +89,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'MESSAGE_ERRORS',
+    reader: 'client',
     title: 'Messages from producers',
     about:
       'Answers to events at the local API of an agent and to commands at the REST API of Central. Nothing of the request is stored.',
@@ -71,12 +97,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'TRUSTSTORE_ERRORS',
+    reader: 'both',
     title: 'Truststore commands',
     about: 'Answers of `queue-agent truststore` and of `queuegate truststore`, which are one command.',
     errors: TRUSTSTORE_ERRORS,
   },
   {
     table: 'KEYSTORE_ERRORS',
+    reader: 'both',
     title: 'Key stores and trust stores',
     about:
       'Reading and writing JKS, PKCS#12, PEM and DER. Whatever is wrong with a truststore, the agent makes no connection without verification.',
@@ -84,12 +112,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'PRIVATE_KEY_ERRORS',
+    reader: 'central',
     title: 'Central: files with a private key',
     about: 'Answers to imports of a certificate or an authority with its key ([CERTIFICATES.md](CERTIFICATES.md)).',
     errors: PRIVATE_KEY_ERRORS,
   },
   {
     table: 'PKI_ERRORS',
+    reader: 'central',
     title: 'Central: certificates and enrollment',
     about:
       'Answers to enrollments (HTTP), to acts on the authority and on certificates ([CERTIFICATES.md](CERTIFICATES.md)) and to changes of the certificate parameters, and reasons why Central does not start.',
@@ -97,12 +127,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'ROTATION_ERRORS',
+    reader: 'central',
     title: 'Central: rotation of the authority',
     about: 'Answers to the steps of a rotation ([CERTIFICATES.md](CERTIFICATES.md#rotation)).',
     errors: ROTATION_ERRORS,
   },
   {
     table: 'CHANGE_ERRORS',
+    reader: 'central',
     title: 'Central: changes with a confirmation',
     about:
       'Answers to changes of parameters and of the server certificate, and to their confirmation and rollback ([REST.md](REST.md)).',
@@ -110,36 +142,42 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'PARAMETER_ERRORS',
+    reader: 'central',
     title: 'Central: parameters',
     about: 'Answers of the parameters API.',
     errors: PARAMETER_ERRORS,
   },
   {
     table: 'AUTH_ERRORS',
+    reader: 'client',
     title: 'Central: access to the administration',
     about: 'Answers of every path of the REST API that needs a token.',
     errors: AUTH_ERRORS,
   },
   {
     table: 'ADMIN_ERRORS',
+    reader: 'client',
     title: 'Central: requests to the administration',
     about: 'Answers of the REST API ([REST.md](REST.md)).',
     errors: ADMIN_ERRORS,
   },
   {
     table: 'HTTP_ERRORS',
+    reader: 'client',
     title: 'Central: HTTP on any port',
     about: 'Answers to what is wrong with a request itself, on the ports of the administration and of the agents.',
     errors: HTTP_ERRORS,
   },
   {
     table: 'STORE_ERRORS',
+    reader: 'central',
     title: 'Central: agents, tokens, versions',
     about: 'What the store refuses, whatever engine it runs on.',
     errors: STORE_ERRORS,
   },
   {
     table: 'BACKUP_ERRORS',
+    reader: 'central',
     title: 'Central: backup and restore',
     about:
       'Answers of `queuegate backup` and `queuegate restore`, and of their paths of the REST API ([OPERATIONS.md](OPERATIONS.md)).',
@@ -147,38 +185,50 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'CLI_ERRORS',
+    reader: 'central',
     title: 'Command line of the administrator',
     about: 'Answers of `queuegate`. What Central refuses is shown with the code that Central gave.',
     errors: CLI_ERRORS,
   },
   {
     table: 'HANDSHAKE_ERRORS',
-    title: 'Central: connections that come to nothing',
+    reader: 'central',
+    title: 'Central: failed connections',
     about:
       'Causes in `GET /api/v1/handshake-failures` and in the metric `queuegate_handshake_failures_total`, beside the codes of refused sessions and enrollments. What agents say of the same is under "Agent".',
     errors: HANDSHAKE_ERRORS,
   },
   {
     table: 'PLACE_ERRORS',
-    title: 'Central: places for connections that are not yet welcomed',
+    reader: 'central',
+    title: 'Central: places for pending connections',
     about: 'Causes in the same record. An agent reads `busy` and reconnects automatically; anything else is cut.',
     errors: PLACE_ERRORS,
   },
   {
     table: 'LISTENER_ERRORS',
+    reader: 'central',
     title: 'Central: listeners',
     about: 'Binding of ports, at the start and when a parameter moves one.',
     errors: LISTENER_ERRORS,
   },
-  { table: 'CONFIG_ERRORS', title: 'Central: start', about: 'Central does not start.', errors: CONFIG_ERRORS },
+  {
+    table: 'CONFIG_ERRORS',
+    reader: 'central',
+    title: 'Central: start',
+    about: 'Central does not start.',
+    errors: CONFIG_ERRORS,
+  },
   {
     table: 'DATABASE_ERRORS',
+    reader: 'both',
     title: 'Data folders and stores',
     about: 'Of Central and of the agent alike.',
     errors: DATABASE_ERRORS,
   },
   {
     table: 'LOCAL_SOCKET_ERRORS',
+    reader: 'both',
     title: 'Local sockets',
     about:
       'Of Central and of the agent alike: the socket in the data folder, by which programs on the same host reach them.',
@@ -186,18 +236,21 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
   },
   {
     table: 'SETTINGS_ERRORS',
+    reader: 'both',
     title: 'Configuration: settings',
     about: 'Of Central and of the agent alike ([CONFIGURATION.md](CONFIGURATION.md)).',
     errors: SETTINGS_ERRORS,
   },
   {
     table: 'PROPERTIES_ERRORS',
+    reader: 'both',
     title: 'Configuration: syntax of the files',
     about: 'Of Central and of the agent alike.',
     errors: PROPERTIES_ERRORS,
   },
   {
     table: 'FILE_ERRORS',
+    reader: 'both',
     title: 'Files',
     about: 'Every file that somebody named: configuration, truststore, certificate, key.',
     errors: FILE_ERRORS,
@@ -232,7 +285,10 @@ export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECT
     '',
     'This page is made from the error tables in the code (`npm run docs`).',
     '',
-    ...subjects.map(({ title }) => `- [${title}](#${anchorOf(title)})`),
+    ...readerParts(subjects).flatMap(({ title, parts }) => [
+      `- [${title}](#${anchorOf(title)})`,
+      ...parts.map((part) => `  - [${part.title}](#${anchorOf(part.title)})`),
+    ]),
     '',
     '## Close codes',
     '',
@@ -248,24 +304,38 @@ export function errorsMarkdown(subjects: readonly ErrorSubject[] = ERROR_SUBJECT
     '',
   ];
   const described = new Set<string>();
-  for (const { title, about, errors } of subjects) {
-    lines.push(`## ${title}`, '', about, '');
-    for (const code of Object.keys(errors).filter((one) => !described.has(one))) {
-      described.add(code);
-      lines.push(
-        ...errorSection(
-          code,
-          subjects.flatMap((subject) => subject.errors[code] ?? []),
-        ),
-      );
+  for (const reader of readerParts(subjects)) {
+    lines.push(`## ${reader.title}`, '', reader.about, '');
+    for (const { title, about, errors } of reader.parts) {
+      lines.push(`### ${title}`, '', about, '');
+      for (const code of Object.keys(errors).filter((one) => !described.has(one))) {
+        described.add(code);
+        lines.push(
+          ...errorSection(
+            code,
+            subjects.flatMap((subject) => subject.errors[code] ?? []),
+          ),
+        );
+      }
     }
   }
   return `${lines.join('\n').trimEnd()}\n`;
 }
 
+/** The subjects of each reader, in the order of READERS. */
+function readerParts(
+  subjects: readonly ErrorSubject[],
+): { readonly title: string; readonly about: string; readonly parts: readonly ErrorSubject[] }[] {
+  return Object.entries(READERS).map(([reader, { title, about }]) => ({
+    title,
+    about,
+    parts: subjects.filter((subject) => subject.reader === reader),
+  }));
+}
+
 /** A code means one fact; a session and REST may describe it with their own text. */
 function errorSection(code: string, definitions: readonly ErrorDefinition[]): string[] {
-  return [`### ${code}`, '', ...definitions.flatMap((definition, place) => describedAs(definition, place > 0))];
+  return [`#### ${code}`, '', ...definitions.flatMap((definition, place) => describedAs(definition, place > 0))];
 }
 
 function describedAs(definition: ErrorDefinition, overRest: boolean): string[] {
