@@ -25,7 +25,7 @@ const USAGE = `queue-agent ${VERSION}
   queue-agent request --out FILE [--profile FOLDER] [settings]
   queue-agent install-certificate FILE [--central URL] [--profile FOLDER] [settings]
       The same without a line to Central: take the request there ("queuegate agents issue"), and the file that it writes back here.
-  queue-agent rescue [--code-file FILE] [--profile FOLDER] [settings]
+  queue-agent recover [--code-file FILE] [--profile FOLDER] [settings]
       Reconnects an agent that is cut off, with the recovery code that "queuegate agents rescue" printed on Central. Without a file
       the code is read from a prompt, or from stdin ("--code-file -").
   queue-agent status [--json] [--profile FOLDER] [settings]
@@ -70,8 +70,8 @@ async function main(argv: readonly string[]): Promise<number> {
       return await request(rest);
     case 'install-certificate':
       return await installCertificateCommand(rest);
-    case 'rescue':
-      return await rescue(rest);
+    case 'recover':
+      return await recover(rest);
     case 'status':
       return await status(rest);
     case 'consumers':
@@ -244,17 +244,17 @@ async function installCertificateCommand(args: readonly string[]): Promise<numbe
   return 0;
 }
 
-async function rescue(args: readonly string[]): Promise<number> {
+async function recover(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, { 'code-file': { type: 'string' } });
   if (positionals.length > 0) {
     throw new UsageError(
-      'the recovery code is not taken from the command line, where other users of this machine can see it. Run "queue-agent rescue" and type it at the prompt, or name a file: --code-file FILE ("-": stdin)',
+      'the recovery code is not taken from the command line, where other users of this machine can see it. Run "queue-agent recover" and type it at the prompt, or name a file: --code-file FILE ("-": stdin)',
     );
   }
   const file = values['code-file'];
   if (file === undefined && !canPrompt())
     throw new UsageError(
-      'rescue needs the recovery code: there is no terminal to ask on; name a file: --code-file FILE ("-": stdin)',
+      'recover needs the recovery code: there is no terminal to ask on; name a file: --code-file FILE ("-": stdin)',
     );
   const conf = await loadAgentConf(request);
   const code = (
@@ -263,8 +263,8 @@ async function rescue(args: readonly string[]): Promise<number> {
       prompt: 'Recovery code',
     })
   ).trim();
-  const { rescueAgent } = await import('./enrollment/recover.ts');
-  tellEnrolled(request, conf, await rescueAgent(conf, code));
+  const { recoverAgent } = await import('./enrollment/recover.ts');
+  tellEnrolled(request, conf, await recoverAgent(conf, code));
   return 0;
 }
 

@@ -32,13 +32,13 @@ export const AGENT_ERRORS = {
     text: 'Over plain http nobody proves that Central answers, and this profile is set to wss (central.websocket.secure=true): the roots that it would trust could be those of a stranger.',
     hint: 'Ask over https with the pin ("queuegate ca list" on Central shows it), or enroll with a token, which is proven over http too.',
   },
-  rescue_code_bad: {
+  recovery_code_bad: {
     text: 'The recovery code is malformed: it has {found} characters; a code has 20 letters and digits, as in XXXXX-XXXXX-XXXXX-XXXXX.',
     hint: 'Type the code that "queuegate agents rescue" printed on Central; upper and lower case are the same, dashes may be left out.',
   },
-  rescue_address_missing: {
+  recovery_address_missing: {
     text: 'Nothing says where Central is: there is no identity in {folder}, and no central.host in the configuration.',
-    hint: 'Name it: queue-agent rescue --central-host HOST',
+    hint: 'Name it: queue-agent recover --central-host HOST',
   },
   request_missing: {
     text: 'There is no key in the data folder {folder}, so that no certificate can be for this machine.',

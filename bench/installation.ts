@@ -6,7 +6,7 @@ import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { makeRequest } from '../agent/identity/csr.ts';
-import type { Identity } from '../agent/identity/identity.ts';
+import type { Enrolled } from '../shared/wire/enrollment.ts';
 import { keyThumbprint } from '../shared/wire/proof.ts';
 import { ENROLL_PATH } from '../shared/wire/messages.ts';
 import type { AgentSeed } from './load/queuegate.ts';
@@ -165,10 +165,7 @@ async function enrollOne(agent: Agent, port: number, token: string, name: string
     name,
   );
   const answer = await post(agent, port, JSON.stringify({ csr: csr.pem, name, token }));
-  const { id, central, signingKey, certificate } = answer as Pick<
-    Identity,
-    'id' | 'central' | 'signingKey' | 'certificate'
-  >;
+  const { id, centralName: central, signingKey, certificate } = answer as Enrolled;
   return { pem, identity: { id, name, central, signingKey, certificate, host: 'localhost', port, secure: true } };
 }
 

@@ -53,7 +53,7 @@ import { createEnrollment, enrollmentLine } from './enrollment/enrollment.ts';
 import { createAgentCredentials } from './enrollment/credentials.ts';
 import { createIssuing } from './enrollment/offline.ts';
 import { openPki, type Pki } from './pki/pki.ts';
-import { createRescues } from './enrollment/recovery.ts';
+import { createRecoveries } from './enrollment/recovery.ts';
 import { RevocationLists } from './pki/revocation-lists.ts';
 import type { ServerCredentials } from './pki/server/slots.ts';
 import { CENTRAL_AGENT_NAME } from './store/agent-names.ts';
@@ -315,18 +315,18 @@ async function compose(
     siteOf,
     onPending: (count) => metrics.instruments.queuegate_pending_enrollments.set(count),
   });
-  const onRescued = (agentId: string): void => {
-    sessions.rescued(agentId);
+  const onRecovered = (agentId: string): void => {
+    sessions.identityReplaced(agentId);
     revocationLists.touch();
   };
-  const rescues = createRescues({ ...ofEnrollment, pin: () => pki.pin(), onRescued });
+  const recoveries = createRecoveries({ ...ofEnrollment, pin: () => pki.pin(), onRecovered });
   const issuing = createIssuing({
     ...ofEnrollment,
     authority: pki.authority,
     trust: pki.trust,
     signing: pki.signingCertificate,
   });
-  const enrollment = createEnrollment({ ...ofEnrollment, tokens: enrollmentTokens, approvals, rescues });
+  const enrollment = createEnrollment({ ...ofEnrollment, tokens: enrollmentTokens, approvals, recoveries });
 
   let proxies = new AddressSet(values()['websocket.trustedProxies']);
   const onUnexpected = (error: unknown, url: string): void =>
@@ -391,7 +391,7 @@ async function compose(
         },
         approvals,
         issuing,
-        rescues,
+        recoveries,
         authorityService: pki.authorityService,
         serverCertificates: pki.serverCertificates,
         expiry: pki.expiry,

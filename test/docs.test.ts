@@ -13,17 +13,17 @@ import { anchorOf, ERROR_SUBJECTS, errorsMarkdown, madeDocuments } from '../docs
 import { fingerprint, linkOf } from '../shared/sqlite/logs/fingerprint.ts';
 import { decodeFromAgent, decodeFromCentral } from '../shared/wire/codec.ts';
 import {
-  ENROLL_BY_ASKING,
-  ENROLL_BY_RESCUE,
+  ENROLL_WITHOUT_TOKEN,
+  ENROLL_BY_RECOVERY,
   ENROLL_WITH_PROOF,
   ENROLL_WITH_TOKEN,
   ENROLLED,
   ENROLLMENT_PENDING,
   proofKey,
   readEnrollmentToken,
-  requestMac,
-  type EnrollByAsking,
-  type EnrollByRescue,
+  requestProof,
+  type EnrollWithoutToken,
+  type EnrollByRecovery,
   type EnrollWithProof,
 } from '../shared/wire/enrollment.ts';
 import { validate, type JsonSchema } from '../shared/wire/json-schema.ts';
@@ -40,7 +40,7 @@ import {
   type Welcome,
 } from '../shared/wire/messages.ts';
 import { helloTranscript, readPublicKey, verifyTranscript, welcomeTranscript } from '../shared/wire/proof.ts';
-import { readRescueCode, rescueKey, rescueMac } from '../shared/wire/recovery.ts';
+import { readRecoveryCode, recoveryKey, recoveryProof } from '../shared/wire/recovery.ts';
 import { REFUSALS } from '../shared/wire/refusals.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -284,17 +284,19 @@ describe('PROTOCOL.md', () => {
       ofRequest(
         {
           ...ENROLL_WITH_PROOF,
-          properties: { tokenId: ENROLL_WITH_PROOF.properties.tokenId, mac: ENROLL_WITH_PROOF.properties.mac },
+          properties: { tokenId: ENROLL_WITH_PROOF.properties.tokenId, proof: ENROLL_WITH_PROOF.properties.proof },
         },
         proof,
       ),
     ).toEqual([]);
     expect(ofRequest(ENROLLED, answer)).toEqual([]);
-    const [asking, rescue] = ['### Without a token', '### With a rescue code'].map((heading) => section(text, heading));
+    const [asking, recovery] = ['### Without a token', '### With a recovery code'].map((heading) =>
+      section(text, heading),
+    );
     expect([
-      ...ofRequest(ENROLL_BY_ASKING, asking),
+      ...ofRequest(ENROLL_WITHOUT_TOKEN, asking),
       ...ofRequest(ENROLLMENT_PENDING, asking),
-      ...ofRequest(ENROLL_BY_RESCUE, rescue),
+      ...ofRequest(ENROLL_BY_RECOVERY, recovery),
     ]).toEqual([]);
   });
 
@@ -327,24 +329,27 @@ describe('PROTOCOL.md', () => {
     const [withToken, withProof] = jsonIn(section(text, '## Enrollment')).map((json) => JSON.parse(json) as unknown);
     expect(validate(ENROLL_WITH_TOKEN, withToken)).toBeUndefined();
     expect(validate(ENROLL_WITH_PROOF, withProof)).toBeUndefined();
-    const { csr, name, tokenId, mac } = withProof as EnrollWithProof;
+    const { csr, name, tokenId, proof } = withProof as EnrollWithProof;
     const token = readEnrollmentToken(/with the token `(qge_[\w-]+)`/.exec(text)?.[1] ?? '');
     const csrDer = Buffer.from(csr.replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
     expect(token?.id).toBe(tokenId);
-    expect(requestMac(proofKey(token?.secret ?? ''), { tokenId, name, id: undefined, csrDer })).toBe(mac);
+    expect(requestProof(proofKey(token?.secret ?? ''), { tokenId, name, id: undefined, csrDer })).toBe(proof);
   });
 
-  it('shows an asking without a token, whose request says what it says, and a rescue whose proof fits its code', async () => {
+  it('shows a request without a token, with the name of its certificate request, and a recovery whose proof fits its code', async () => {
     const [asking, pending] = jsonIn(section(text, '### Without a token')).map((json) => JSON.parse(json) as unknown);
-    expect([validate(ENROLL_BY_ASKING, asking), validate(ENROLLMENT_PENDING, pending)]).toEqual([undefined, undefined]);
-    const asked = asking as EnrollByAsking;
+    expect([validate(ENROLL_WITHOUT_TOKEN, asking), validate(ENROLLMENT_PENDING, pending)]).toEqual([
+      undefined,
+      undefined,
+    ]);
+    const asked = asking as EnrollWithoutToken;
     expect(readRequest(asked.csr)).toMatchObject({ name: asked.name, id: undefined });
-    const rescue = JSON.parse(jsonIn(section(text, '### With a rescue code'))[0] ?? '') as EnrollByRescue;
-    expect(validate(ENROLL_BY_RESCUE, rescue)).toBeUndefined();
-    const code = readRescueCode(/with the code `([\w-]+)`/.exec(text)?.[1] ?? '');
-    const { name, pin, csr } = rescue;
-    expect(rescueMac(rescueKey(code ?? ''), { name, id: undefined, pin, csrDer: readRequest(csr).der })).toBe(
-      rescue.rescue,
+    const recovery = JSON.parse(jsonIn(section(text, '### With a recovery code'))[0] ?? '') as EnrollByRecovery;
+    expect(validate(ENROLL_BY_RECOVERY, recovery)).toBeUndefined();
+    const code = readRecoveryCode(/with the code `([\w-]+)`/.exec(text)?.[1] ?? '');
+    const { name, pin, csr } = recovery;
+    expect(recoveryProof(recoveryKey(code ?? ''), { name, id: undefined, pin, csrDer: readRequest(csr).der })).toBe(
+      recovery.proof,
     );
   });
 

@@ -8,13 +8,13 @@ import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import {
-  answerMac,
+  answerProof,
   pinOf,
   proofKey,
   readEnrollmentToken,
   readPin,
-  requestMac,
-  sameMac,
+  requestProof,
+  sameProof,
   type Enrolled,
   type EnrollmentPending,
 } from '../../shared/wire/enrollment.ts';
@@ -48,14 +48,14 @@ export interface EnrollResult {
 /** Enrolls once. Throws agent faults; nothing is written here. */
 export async function enroll(order: EnrollOrder): Promise<EnrollResult> {
   const target = readEnrollUrl(order.url);
-  const { id, name, central, signingKey, certificate, truststore } = await (order.token === undefined
+  const { id, name, centralName, signingKey, certificate, truststore } = await (order.token === undefined
     ? ask(order, target)
     : withToken(order, order.token, target));
   return {
     identity: {
       id,
       name,
-      central,
+      central: centralName,
       signingKey,
       certificate,
       host: target.host,
@@ -77,9 +77,9 @@ async function withToken(order: EnrollOrder, text: string, target: Target): Prom
     );
   // The token never crosses a plain line: a proof of it does, and Central proves its answer in the same way.
   const key = proofKey(token.secret);
-  const mac = requestMac(key, { tokenId: token.id, name: order.name, id: order.id, csrDer: csr.der });
-  const enrolled = decided(await postEnrollment(target, { csr: csr.pem, tokenId: token.id, mac, ...who }, undefined));
-  if (enrolled.mac === undefined || !sameMac(enrolled.mac, answerMac(key, mac, enrolled)))
+  const proof = requestProof(key, { tokenId: token.id, name: order.name, id: order.id, csrDer: csr.der });
+  const enrolled = decided(await postEnrollment(target, { csr: csr.pem, tokenId: token.id, proof, ...who }, undefined));
+  if (enrolled.proof === undefined || !sameProof(enrolled.proof, answerProof(key, proof, enrolled)))
     throw agentFault('enrollment_answer_bad', { found: 'it is not proven with the token' });
   return enrolled;
 }
@@ -97,7 +97,7 @@ async function ask(order: EnrollOrder, target: Target): Promise<Enrolled> {
         body,
         target.secure ? await findPinned(target, order.pin) : undefined,
       );
-      if (!('status' in answer)) return answer;
+      if (!('state' in answer)) return answer;
       if (answer.keyThumbprint !== order.key.thumbprint)
         throw agentFault('enrollment_answer_bad', { found: 'it is about the key of another machine' });
       if (pending === undefined) order.onPending?.(answer);
@@ -115,7 +115,7 @@ async function ask(order: EnrollOrder, target: Target): Promise<Enrolled> {
 
 /** Only who asks without a token may be told to wait. */
 function decided(answer: Enrolled | EnrollmentPending): Enrolled {
-  if ('status' in answer)
+  if ('state' in answer)
     throw agentFault('enrollment_answer_bad', { found: 'it says to wait, and a token waits for nobody' });
   return answer;
 }

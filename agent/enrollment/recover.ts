@@ -1,11 +1,11 @@
-// Owns `queue-agent rescue`: enrolls an agent that is cut off again with a code, whatever it trusted before. A new key is made
+// Owns `queue-agent recover`: enrolls an agent that is cut off again with a code, whatever it trusted before. A new key is made
 // beside the old one; the identity, written last, is what makes it count. So a power cut leaves the old agent or the new one.
 import { mkdir } from 'node:fs/promises';
 import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { addTrusted } from '../../shared/truststore/import.ts';
-import { answerMac, pinOf, sameMac, type Enrolled } from '../../shared/wire/enrollment.ts';
-import { readRescueCode, rescueKey, rescueMac } from '../../shared/wire/recovery.ts';
+import { answerProof, pinOf, sameProof, type Enrolled } from '../../shared/wire/enrollment.ts';
+import { readRecoveryCode, recoveryKey, recoveryProof } from '../../shared/wire/recovery.ts';
 import { makeRequest } from '../identity/csr.ts';
 import type { AgentConf } from '../conf.ts';
 import { agentName, dialTargets, type Target, targetName } from '../target.ts';
@@ -13,10 +13,10 @@ import { trustCentral, type Enrollment } from './command.ts';
 import { postEnrollment, shownBy } from './request.ts';
 import { agentFault } from '../errors.ts';
 import {
-  adoptRescueKey,
+  adoptRecoveryKey,
   isForKey,
   loadIdentity,
-  loadOrCreateRescueKey,
+  loadOrCreateRecoveryKey,
   saveIdentity,
   type AgentKey,
   type Identity,
@@ -31,10 +31,10 @@ interface Attempt {
   readonly proxied: boolean;
 }
 
-/** Enrolls this agent again with a rescue code, and keeps what it learnt. Run again with the same code it repairs a lost answer. */
-export async function rescueAgent(conf: AgentConf, text: string): Promise<Enrollment> {
-  const code = readRescueCode(text);
-  if (code === undefined) throw agentFault('rescue_code_bad', { found: text.length });
+/** Enrolls this agent again with a recovery code, and keeps what it learnt. Run again with the same code it repairs a lost answer. */
+export async function recoverAgent(conf: AgentConf, text: string): Promise<Enrollment> {
+  const code = readRecoveryCode(text);
+  if (code === undefined) throw agentFault('recovery_code_bad', { found: text.length });
   const before = await readIdentity(conf.dataFolder);
   const targets = targetsOf(conf, before);
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
@@ -46,9 +46,9 @@ export async function rescueAgent(conf: AgentConf, text: string): Promise<Enroll
       origin: 'nothing',
       password: conf.truststore.password,
     });
-  const key = await loadOrCreateRescueKey(conf.dataFolder);
+  const key = await loadOrCreateRecoveryKey(conf.dataFolder);
   const attempt = {
-    code: rescueKey(code),
+    code: recoveryKey(code),
     key,
     name: before === undefined ? conf.name : agentName(conf, before),
     id: before?.id ?? conf.id,
@@ -58,11 +58,11 @@ export async function rescueAgent(conf: AgentConf, text: string): Promise<Enroll
 
   // What is trusted first, and nothing is taken away: until the identity is written, the old one goes on as it was.
   const trusted = conf.central.secure ? await trustCentral(conf, answer.truststore) : undefined;
-  const { id, name, central, signingKey, certificate } = answer;
+  const { id, name, centralName, signingKey, certificate } = answer;
   const identity: Identity = {
     id,
     name,
-    central,
+    central: centralName,
     signingKey,
     certificate,
     host: target.host,
@@ -70,11 +70,11 @@ export async function rescueAgent(conf: AgentConf, text: string): Promise<Enroll
     secure: target.secure,
   };
   await saveIdentity(conf.dataFolder, identity);
-  await adoptRescueKey(conf.dataFolder);
+  await adoptRecoveryKey(conf.dataFolder);
   return { identity, trusted };
 }
 
-/** A damaged identity is one of the things that a rescue fixes. */
+/** A damaged identity is one of the things that a recovery repairs. */
 async function readIdentity(folder: string): Promise<Identity | undefined> {
   try {
     return await loadIdentity(folder);
@@ -88,7 +88,7 @@ function targetsOf(conf: AgentConf, identity: Identity | undefined): Target[] {
   const { secure, endpoints } = conf.central;
   const targets =
     identity === undefined ? endpoints.map(({ host, port }) => ({ secure, host, port })) : dialTargets(conf, identity);
-  if (targets.length === 0) throw agentFault('rescue_address_missing', { folder: conf.dataFolder });
+  if (targets.length === 0) throw agentFault('recovery_address_missing', { folder: conf.dataFolder });
   return targets;
 }
 
@@ -116,14 +116,14 @@ async function askAt(target: Target, { code, key, name, id, proxied }: Attempt):
   if (target.secure && top === undefined)
     throw agentFault('no_central', { target: targetName(target), found: 'with no certificate' });
   const pin = top === undefined || proxied ? null : pinOf(spkiOf(top.publicKey));
-  const rescue = rescueMac(code, { name, id, pin, csrDer: csr.der });
+  const proof = recoveryProof(code, { name, id, pin, csrDer: csr.der });
   const answer = await postEnrollment(
     target,
-    { csr: csr.pem, name, ...(id === undefined ? {} : { id }), pin, rescue },
+    { csr: csr.pem, name, ...(id === undefined ? {} : { id }), pin, proof },
     top?.toString(),
   );
-  if ('status' in answer || answer.mac === undefined || !sameMac(answer.mac, answerMac(code, rescue, answer)))
-    throw agentFault('enrollment_answer_bad', { found: 'it is not proven with the rescue code' });
+  if ('state' in answer || answer.proof === undefined || !sameProof(answer.proof, answerProof(code, proof, answer)))
+    throw agentFault('enrollment_answer_bad', { found: 'it is not proven with the recovery code' });
   if (!isForKey(answer.certificate, key))
     throw agentFault('enrollment_answer_bad', { found: 'its certificate is for another key' });
   return answer;

@@ -17,8 +17,8 @@ import { agentFault } from '../errors.ts';
 const KEY_FILE = 'agent-key.pem';
 /** Asked for with a renewal; it becomes the current one with its first welcome (agent/renewal/renewal.ts). */
 const NEXT_KEY_FILE = 'agent-key.next.pem';
-/** The key that a rescue brings, until it takes the place of the one before. */
-const RESCUE_KEY_FILE = 'agent-key-rescue.pem';
+/** The key that a recovery brings, until it takes the place of the one before. */
+const RECOVERY_KEY_FILE = 'agent-key-recovery.pem';
 const IDENTITY_FILE = 'identity.json';
 const MAX_FILE_BYTES = 256 * 1024;
 
@@ -79,14 +79,14 @@ export async function loadOrCreateNextKey(folder: string): Promise<AgentKey> {
   return await readOrMakeKey(folder, NEXT_KEY_FILE);
 }
 
-/** The key for a rescue, beside the one in use; the same again until it is adopted, so that a repetition repairs a lost answer. */
-export async function loadOrCreateRescueKey(folder: string): Promise<AgentKey> {
-  return await readOrMakeKey(folder, RESCUE_KEY_FILE);
+/** The key for a recovery, beside the one in use; the same again until it is adopted, so that a repetition repairs a lost answer. */
+export async function loadOrCreateRecoveryKey(folder: string): Promise<AgentKey> {
+  return await readOrMakeKey(folder, RECOVERY_KEY_FILE);
 }
 
-/** The identity on disk is that of the rescue's key: it takes the place of the one before. May be called by two processes at once. */
-export async function adoptRescueKey(folder: string): Promise<void> {
-  await rename(join(folder, RESCUE_KEY_FILE), join(folder, KEY_FILE)).catch((error: unknown) => {
+/** The identity on disk is that of the recovery key: it takes the place of the one before. May be called by two processes at once. */
+export async function adoptRecoveryKey(folder: string): Promise<void> {
+  await rename(join(folder, RECOVERY_KEY_FILE), join(folder, KEY_FILE)).catch((error: unknown) => {
     if (systemCode(error) !== 'ENOENT') throw error;
   });
 }
@@ -207,9 +207,9 @@ export async function loadIdentity(folder: string): Promise<Identity | undefined
 export async function loadCredentials(folder: string): Promise<Credentials | undefined> {
   const identity = await loadIdentity(folder);
   if (identity === undefined) return undefined;
-  // A rescue was cut off after its identity was written, which is when it counts.
-  const rescue = await readKey(join(folder, RESCUE_KEY_FILE));
-  if (rescue !== undefined && isForKey(identity.certificate, rescue)) await adoptRescueKey(folder);
+  // A recovery was interrupted after its identity was written, which is when it counts.
+  const recovery = await readKey(join(folder, RECOVERY_KEY_FILE));
+  if (recovery !== undefined && isForKey(identity.certificate, recovery)) await adoptRecoveryKey(folder);
   const [key, nextKey] = [await loadOrCreateKey(folder), await loadNextKey(folder)];
   const { nextCertificate, ...known } = identity;
   if (nextCertificate === undefined) return { identity, key };

@@ -13,7 +13,7 @@ import type { Approvals } from '../enrollment/approvals.ts';
 import type { Expiry } from '../pki/expiry.ts';
 import type { Issuing } from '../enrollment/offline.ts';
 import type { ProfileFault } from '../pki/trust/profile-truststores.ts';
-import type { Rescues } from '../enrollment/recovery.ts';
+import type { Recoveries } from '../enrollment/recovery.ts';
 import type { Rotation } from '../pki/rotation/rotation.ts';
 import type { ServerCertificates } from '../pki/server/server-certificates.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup/backup.ts';
@@ -46,7 +46,7 @@ export interface AdminServices {
   readonly revocationLists: RevocationListsPort;
   readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'list' | 'reject'>;
   readonly issuing: Issuing;
-  readonly rescues: Pick<Rescues, 'make'>;
+  readonly recoveries: Pick<Recoveries, 'make'>;
   readonly rotation: Pick<Rotation, 'back' | 'forget' | 'prepare' | 'publish' | 'retire' | 'status' | 'switch'>;
   /** Profiles on this host whose truststore could not follow. */
   readonly profileFaults: () => readonly ProfileFault[];

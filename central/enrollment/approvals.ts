@@ -1,6 +1,6 @@
 // Enrollment without a token (policy approve): records requests within bounds, and lets an administrator accept or reject them.
 // They compare the thumbprint of the key with the one that the machine printed; nothing else of the request is proven.
-import { pinOf, type EnrollByAsking, type Enrolled, type EnrollmentPending } from '../../shared/wire/enrollment.ts';
+import { pinOf, type EnrollWithoutToken, type Enrolled, type EnrollmentPending } from '../../shared/wire/enrollment.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import type {
   EnrollmentRequest,
@@ -59,7 +59,7 @@ export interface PendingCounts {
 export interface Approvals {
   /** Errors: enrollment_request_bad, enrollment_rejected, enrollments_full, enrollments_full_of_address. */
   submit(
-    request: EnrollByAsking,
+    request: EnrollWithoutToken,
     csr: ReadRequest,
     connection: EnrollmentConnection,
   ): Promise<Enrolled | EnrollmentPending>;
@@ -178,7 +178,7 @@ function submission(options: ApprovalsOptions): Approvals['submit'] {
         comment: recorded.comment === null ? '' : ` (${recorded.comment})`,
       });
     const agent = recorded.state === 'accepted' ? await agents.findByKey(keyThumbprint) : undefined;
-    if (agent === undefined) return { status: 'pending', keyThumbprint, retryAfterSeconds: RETRY_SECONDS };
+    if (agent === undefined) return { state: 'pending', keyThumbprint, retryAfterSeconds: RETRY_SECONDS };
     // A certificate is issued once per accepted request: a replayed request must not make Central sign again.
     if (recorded.certificate !== null) return await credentials.repeat(agent, recorded.certificate);
     const { certificate, answer } = await credentials.issue(agent, csr.publicKey);
@@ -196,7 +196,7 @@ function submission(options: ApprovalsOptions): Approvals['submit'] {
 }
 
 /** Name and id are signed with the key: a replayed request cannot carry others. Errors: enrollment_request_bad. */
-function assertSigned(request: EnrollByAsking, csr: ReadRequest): void {
+function assertSigned(request: EnrollWithoutToken, csr: ReadRequest): void {
   if (csr.name?.toLowerCase() !== request.name.toLowerCase())
     throw pkiFault('enrollment_request_bad', {
       found: `/name is "${request.name}", but the certificate request is for "${csr.name ?? '(no name)'}"`,

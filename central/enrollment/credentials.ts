@@ -28,14 +28,14 @@ export interface NamedAgent {
 
 export interface IssuedCredentials {
   readonly certificate: X509Certificate;
-  readonly answer: Omit<Enrolled, 'mac'>;
+  readonly answer: Omit<Enrolled, 'proof'>;
 }
 
 export interface AgentCredentials {
   /** Issues the agent's certificate, and records it and the trust bundle that the agent gets. Errors: agent_unknown. */
   issue(agent: NamedAgent, publicKey: KeyObject): Promise<IssuedCredentials>;
   /** The answer with a certificate that was issued before (PEM) and today's trust bundle. Errors: agent_unknown. */
-  repeat(agent: NamedAgent, certificate: string): Promise<Omit<Enrolled, 'mac'>>;
+  repeat(agent: NamedAgent, certificate: string): Promise<Omit<Enrolled, 'proof'>>;
 }
 
 export function createAgentCredentials({
@@ -47,10 +47,10 @@ export function createAgentCredentials({
   lifetimeDays,
   now,
 }: AgentCredentialsOptions): AgentCredentials {
-  async function repeat({ id, name }: NamedAgent, certificate: string): Promise<Omit<Enrolled, 'mac'>> {
+  async function repeat({ id, name }: NamedAgent, certificate: string): Promise<Omit<Enrolled, 'proof'>> {
     const [truststore, trusted] = [trust.pem(), trust.thumbprints()];
     await certificates.recordTrust(id, trusted);
-    return { id, name, central, signingKey, certificate, truststore };
+    return { id, name, centralName: central, signingKey, certificate, truststore };
   }
   return {
     async issue(agent, publicKey) {

@@ -3,14 +3,14 @@
 import { isCoded } from '../../shared/errors.ts';
 import { validate } from '../../shared/wire/json-schema.ts';
 import {
-  answerMac,
-  ENROLL_BY_ASKING,
-  ENROLL_BY_RESCUE,
+  answerProof,
+  ENROLL_WITHOUT_TOKEN,
+  ENROLL_BY_RECOVERY,
   ENROLL_WITH_PROOF,
   ENROLL_WITH_TOKEN,
   pinOf,
-  requestMac,
-  sameMac,
+  requestProof,
+  sameProof,
   type Enrolled,
   type EnrollmentPending,
   type EnrollRequest,
@@ -27,7 +27,7 @@ import type { Approvals } from './approvals.ts';
 import { readRequest, requestDer } from '../pki/x509/csr.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
-import type { Rescues } from './recovery.ts';
+import type { Recoveries } from './recovery.ts';
 
 /** What enrollment needs of the tokens. */
 export interface EnrollmentTokenPort {
@@ -46,7 +46,7 @@ export interface EnrollmentOptions {
   readonly tokens: EnrollmentTokenPort;
   readonly credentials: AgentCredentials;
   readonly approvals: Pick<Approvals, 'submit'>;
-  readonly rescues: Pick<Rescues, 'rescue'>;
+  readonly recoveries: Pick<Recoveries, 'recover'>;
   /** Delays the answer to a wrong token or proof. */
   readonly attempts: WrongAttempts;
   /** The live parameter `agents.enrollment`. */
@@ -65,25 +65,24 @@ export interface Enrollment {
   /**
    * Registers the agent that sent `body` and answers with its credentials, or that an administrator has to accept it.
    * Errors: too_many_attempts, enrollment_closed, enrollment_request_bad, enrollment_refused, enrollment_token_in_the_clear, enrollment_token_needed,
-   * csr_unreadable, csr_signature, csr_key_type, those of AgentStore.register, of Approvals.submit and of Rescues.rescue.
+   * csr_unreadable, csr_signature, csr_key_type, those of AgentStore.register, of Approvals.submit and of Recoveries.recover.
    */
   enroll(body: unknown, connection: EnrollmentConnection): Promise<Enrolled | EnrollmentPending>;
 }
 
 export function createEnrollment(options: EnrollmentOptions): Enrollment {
-  const { approvals, rescues, policy } = options;
+  const { approvals, recoveries, policy } = options;
   const withToken = enrollmentWithToken(options);
   return {
     async enroll(body, connection) {
       const enrollment = policy();
       // A recovery adds no new agent, and an administrator created its code.
-      if (enrollment === 'closed' && !isRescue(body)) throw pkiFault('enrollment_closed', {});
+      if (enrollment === 'closed' && !isRecovery(body)) throw pkiFault('enrollment_closed', {});
       const request = readBody(body);
       const hasToken = 'token' in request || 'tokenId' in request;
-      if (!hasToken && !('rescue' in request) && enrollment !== 'approve')
-        throw pkiFault('enrollment_token_needed', {});
+      if (!hasToken && !('pin' in request) && enrollment !== 'approve') throw pkiFault('enrollment_token_needed', {});
       // Nothing is computed with the certificate request before its sender has shown that they may send one.
-      if ('rescue' in request) return await rescues.rescue(request, requestDer(request.csr), connection);
+      if ('pin' in request) return await recoveries.recover(request, requestDer(request.csr), connection);
       if ('token' in request || 'tokenId' in request) return await withToken(request, connection);
       if (isForCentralAgent(request)) throw pkiFault('enrollment_name_reserved', { name: request.name });
       return await approvals.submit(request, readRequest(request.csr), connection);
@@ -129,8 +128,8 @@ function enrollmentWithToken(options: EnrollmentOptions) {
         now(),
       ),
     );
-    return 'mac' in request
-      ? { ...answer, mac: answerMac(Buffer.from(token.hash, 'hex'), request.mac, answer) }
+    return 'proof' in request
+      ? { ...answer, proof: answerProof(Buffer.from(token.hash, 'hex'), request.proof, answer) }
       : answer;
   };
 }
@@ -162,9 +161,9 @@ function tokenChecks({ tokens, attempts }: Pick<EnrollmentOptions, 'tokens' | 'a
     const record = await tokens.get(request.tokenId);
     // An unknown id costs the same HMAC as a known one.
     const key = Buffer.from(record?.hash ?? '00'.repeat(32), 'hex');
-    const proven = sameMac(
-      requestMac(key, { tokenId: request.tokenId, name: request.name, id: request.id, csrDer }),
-      request.mac,
+    const proven = sameProof(
+      requestProof(key, { tokenId: request.tokenId, name: request.name, id: request.id, csrDer }),
+      request.proof,
     );
     return record === undefined || !proven ? await refuse(address) : record;
   }
@@ -187,8 +186,8 @@ function isForCentralAgent({ name }: { readonly name: string }): boolean {
   return name.toLowerCase() === CENTRAL_AGENT_NAME;
 }
 
-function isRescue(body: unknown): boolean {
-  return typeof body === 'object' && body !== null && 'rescue' in body;
+function isRecovery(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'pin' in body;
 }
 
 function readBody(body: unknown): EnrollRequest {
@@ -200,9 +199,9 @@ function readBody(body: unknown): EnrollRequest {
 
 function schemaOf(body: unknown) {
   if (typeof body !== 'object' || body === null) return ENROLL_WITH_TOKEN;
-  if (isRescue(body)) return ENROLL_BY_RESCUE;
+  if (isRecovery(body)) return ENROLL_BY_RECOVERY;
   if ('token' in body) return ENROLL_WITH_TOKEN;
-  return 'tokenId' in body || 'mac' in body ? ENROLL_WITH_PROOF : ENROLL_BY_ASKING;
+  return 'tokenId' in body || 'proof' in body ? ENROLL_WITH_PROOF : ENROLL_WITHOUT_TOKEN;
 }
 
 /** The line that an administrator copies to the agent's machine. */

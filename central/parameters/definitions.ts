@@ -186,7 +186,7 @@ export const DEFINITIONS = {
     allowed: ['token', 'approve', 'closed'],
     default: 'token',
     description:
-      'How machines become agents. token: with an enrollment token that an administrator made. approve: also without one; then an administrator compares the thumbprint of its key and accepts it. closed: not at all; a rescue code for an agent that is there counts all the same.',
+      'How machines become agents. token: with an enrollment token that an administrator made. approve: also without one; then an administrator compares the thumbprint of its key and accepts it. closed: not at all; a recovery code for an agent that is there counts all the same.',
     reason: 'Without a token nobody gets in, and no stranger can ask; closed is for installations that are complete.',
     applying: AT_ONCE,
   },
@@ -209,7 +209,7 @@ export const DEFINITIONS = {
     maximum: 3650,
     default: 30,
     description:
-      'How long after the end of its certificate an agent may still come and renew it, which it does at once. Later it needs a rescue code.',
+      'How long after the end of its certificate an agent may still come and renew it, which it does at once. Later it needs a recovery code.',
     reason:
       'A branch that was closed for the holidays reconnects automatically; one that was away for longer needs an administrator.',
     applying: 'Holds for connections that begin from now on.',

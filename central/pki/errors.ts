@@ -184,12 +184,12 @@ export const PKI_ERRORS = {
     text: 'The name of the agent is {found}; it has to be a host name.',
     hint: 'Give it with --name; "queue-agent request" writes it into the request.',
   },
-  rescue_refused: {
+  recovery_code_unknown: {
     status: 401,
-    text: 'There is no agent {name} with this rescue code.',
+    text: 'There is no agent {name} with this recovery code.',
     hint: 'Type the code again as it was read out. Wrong codes are answered more and more slowly; the right one is not. A new one: "queuegate agents rescue AGENT" on Central.',
   },
-  rescue_other_certificate: {
+  recovery_certificate_mismatch: {
     status: 409,
     text: 'The agent was shown the certificate with the pin {found}, Central shows {pin}.',
     hint: 'Something between agent and Central opens the TLS connection (a proxy that inspects, or an attacker), or Central changed its certificate in this moment. Try again; then let the agent pass it by, or set central.websocket.proxied=true and name the proxy in websocket.trustedProxies.',

@@ -257,7 +257,7 @@ export class Sessions {
   }
 
   /** The agent has another key: the session of the one before is told and ended. */
-  rescued(agentId: string): void {
+  identityReplaced(agentId: string): void {
     this.#clones.forget(agentId);
     this.#byAgent.get(agentId)?.end(refusal('identity_replaced', {}));
   }

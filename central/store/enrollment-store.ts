@@ -53,7 +53,7 @@ export interface PendingBlock {
   readonly pending: number;
 }
 
-export interface RescueCode {
+export interface RecoveryCode {
   /** SHA-256 of the code, lower-case hex. */
   readonly hash: string;
   readonly createdAt: number;
@@ -63,7 +63,7 @@ export interface RescueCode {
   readonly usedBy: string | null;
 }
 
-export interface Rescue {
+export interface Recovery {
   readonly agentId: string;
   /** Of the code that was shown to be known. */
   readonly hash: string;
@@ -109,13 +109,16 @@ export interface EnrollmentStore {
    */
   admit(agent: NewAgent, by: string): Promise<AgentRecord>;
   /** The one code of an agent; one before it is good no more. Errors: agent_unknown. */
-  putRescue(agentId: string, code: Pick<RescueCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>): Promise<void>;
-  getRescue(agentId: string): Promise<RescueCode | undefined>;
+  putRecoveryCode(
+    agentId: string,
+    code: Pick<RecoveryCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>,
+  ): Promise<void>;
+  getRecoveryCode(agentId: string): Promise<RecoveryCode | undefined>;
   /**
    * Uses the code up, gives the agent its new key, and ends its session (the epoch grows, so that the old one writes nothing any
    * more), in one transaction. The same key with the same code again changes nothing (a repetition repairs a lost answer).
-   * Errors: agent_unknown, rescue_used, rescue_expired, agent_key_known,
+   * Errors: agent_unknown, recovery_code_used, recovery_code_expired, agent_key_known,
    * agent_key_revoked.
    */
-  rescue(rescue: Rescue): Promise<AgentRecord>;
+  recover(recovery: Recovery): Promise<AgentRecord>;
 }

@@ -78,14 +78,14 @@ export const STORE_ERRORS = {
     text: '{most} enrollments from {address} are pending already, which is the limit of one address.',
     hint: 'Accept or reject those that wait ("queuegate agents pending"), or enroll this machine with a token.',
   },
-  rescue_used: {
+  recovery_code_used: {
     status: 403,
-    text: 'This rescue code has been used, or a newer one was made.',
+    text: 'This recovery code has been used, or a newer one was made.',
     hint: 'Make a new one on Central: "queuegate agents rescue AGENT".',
   },
-  rescue_expired: {
+  recovery_code_expired: {
     status: 403,
-    text: 'This rescue code expired at {expiry}.',
+    text: 'This recovery code expired at {expiry}.',
     hint: 'Make a new one on Central: "queuegate agents rescue AGENT".',
   },
   api_tokens_full: {

@@ -8,7 +8,7 @@
 //             stranger in the line can neither enroll another key nor answer in Central's place.
 //   asking    Without a token (policy approve). The request itself says name and id, so that nobody else can put others beside
 //             its key. Central answers that it waits for an administrator, and is asked again.
-//   rescue    shared/wire/recovery.ts.
+//   recovery  shared/wire/recovery.ts.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { MAX_ID_LENGTH, HELLO } from './messages.ts';
 import type { JsonSchema, Static } from './json-schema.ts';
@@ -19,7 +19,7 @@ const id = { type: 'string', minLength: 1, maxLength: MAX_ID_LENGTH } as const;
 /** Of an agent that is registered from now on: plain printable ASCII without blanks. Older ones may have another, and keep it. */
 export const NEW_ID = { ...id, pattern: '^[!-~]+$' } as const;
 const { name } = HELLO.properties;
-const mac = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
+const proof = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
 const pem = { type: 'string', minLength: 64, maxLength: 65_536 } as const;
 
 /** With the token (wss only). */
@@ -32,21 +32,21 @@ export const ENROLL_WITH_TOKEN = {
 /** With the proof of the token (ws, and wss too). */
 export const ENROLL_WITH_PROOF = {
   type: 'object',
-  required: ['csr', 'name', 'tokenId', 'mac'],
-  properties: { csr, name, id: NEW_ID, tokenId: { type: 'string', minLength: 1, maxLength: 64 }, mac },
+  required: ['csr', 'name', 'tokenId', 'proof'],
+  properties: { csr, name, id: NEW_ID, tokenId: { type: 'string', minLength: 1, maxLength: 64 }, proof },
 } as const satisfies JsonSchema;
 
 /** Without a token: an administrator has to accept it. */
-export const ENROLL_BY_ASKING = {
+export const ENROLL_WITHOUT_TOKEN = {
   type: 'object',
   required: ['csr', 'name'],
   properties: { csr, name, id: NEW_ID },
 } as const satisfies JsonSchema;
 
-/** With the proof of a rescue code (recovery.ts). */
-export const ENROLL_BY_RESCUE = {
+/** With the proof of a recovery code (recovery.ts). */
+export const ENROLL_BY_RECOVERY = {
   type: 'object',
-  required: ['csr', 'name', 'pin', 'rescue'],
+  required: ['csr', 'name', 'pin', 'proof'],
   properties: {
     csr,
     name,
@@ -55,30 +55,30 @@ export const ENROLL_BY_RESCUE = {
     pin: {
       anyOf: [{ type: 'null' }, { type: 'string', minLength: 71, maxLength: 71, pattern: '^sha256:[0-9a-f]{64}$' }],
     },
-    rescue: mac,
+    proof,
   },
 } as const satisfies JsonSchema;
 
 /** HTTP 202: nobody has decided yet. */
 export const ENROLLMENT_PENDING = {
   type: 'object',
-  required: ['status', 'keyThumbprint', 'retryAfterSeconds'],
+  required: ['state', 'keyThumbprint', 'retryAfterSeconds'],
   properties: {
-    status: { const: 'pending' },
+    state: { const: 'pending' },
     /** SHA-256 of the agent's key as Central got it: what the administrator compares. */
-    keyThumbprint: mac,
+    keyThumbprint: proof,
     retryAfterSeconds: { type: 'integer', minimum: 1, maximum: 3600 },
   },
 } as const satisfies JsonSchema;
 
 export const ENROLLED = {
   type: 'object',
-  required: ['id', 'name', 'central', 'signingKey', 'certificate', 'truststore'],
+  required: ['id', 'name', 'centralName', 'signingKey', 'certificate', 'truststore'],
   properties: {
     id,
     name,
     /** Central's name, as its challenges carry it. */
-    central: id,
+    centralName: id,
     /** Central's signing key: SubjectPublicKeyInfo, DER, base64. */
     signingKey: { type: 'string', minLength: 64, maxLength: 1024, pattern: '^[A-Za-z0-9+/]+=*$' },
     /** The agent's certificate and what stands between it and the root, PEM. */
@@ -86,15 +86,15 @@ export const ENROLLED = {
     /** What to trust Central by, PEM. */
     truststore: pem,
     /** There when the request came with a proof. */
-    mac,
+    proof,
   },
 } as const satisfies JsonSchema;
 
 export type EnrollWithToken = Static<typeof ENROLL_WITH_TOKEN>;
 export type EnrollWithProof = Static<typeof ENROLL_WITH_PROOF>;
-export type EnrollByAsking = Static<typeof ENROLL_BY_ASKING>;
-export type EnrollByRescue = Static<typeof ENROLL_BY_RESCUE>;
-export type EnrollRequest = EnrollWithToken | EnrollWithProof | EnrollByAsking | EnrollByRescue;
+export type EnrollWithoutToken = Static<typeof ENROLL_WITHOUT_TOKEN>;
+export type EnrollByRecovery = Static<typeof ENROLL_BY_RECOVERY>;
+export type EnrollRequest = EnrollWithToken | EnrollWithProof | EnrollWithoutToken | EnrollByRecovery;
 export type EnrollmentPending = Static<typeof ENROLLMENT_PENDING>;
 export type Enrolled = Static<typeof ENROLLED>;
 
@@ -112,7 +112,7 @@ export function proofKey(secret: string): Buffer {
 }
 
 /** What the agent proves. `csrDer` is the request as bytes, so that line ends of the PEM do not matter. */
-export function requestMac(
+export function requestProof(
   key: Uint8Array,
   request: {
     readonly tokenId: string;
@@ -121,7 +121,7 @@ export function requestMac(
     readonly csrDer: Uint8Array;
   },
 ): string {
-  return macOf(key, [
+  return proofOf(key, [
     'queuegate.v1 enroll',
     request.tokenId,
     request.name,
@@ -131,13 +131,13 @@ export function requestMac(
 }
 
 /** What Central proves. It covers the request's own proof, so that no older answer fits. */
-export function answerMac(key: Uint8Array, ofRequest: string, answer: Omit<Enrolled, 'mac'>): string {
-  return macOf(key, [
+export function answerProof(key: Uint8Array, ofRequest: string, answer: Omit<Enrolled, 'proof'>): string {
+  return proofOf(key, [
     'queuegate.v1 enrolled',
     ofRequest,
     answer.id,
     answer.name,
-    answer.central,
+    answer.centralName,
     answer.signingKey,
     answer.certificate,
     answer.truststore,
@@ -145,7 +145,7 @@ export function answerMac(key: Uint8Array, ofRequest: string, answer: Omit<Enrol
 }
 
 /** Compares two proofs without telling by its time how much of them fits. */
-export function sameMac(one: string, other: string): boolean {
+export function sameProof(one: string, other: string): boolean {
   const [left, right] = [Buffer.from(one), Buffer.from(other)];
   return left.length === right.length && timingSafeEqual(left, right);
 }
@@ -166,6 +166,6 @@ export function readPin(text: string): string | undefined {
 }
 
 /** HMAC-SHA256, lower-case hex. JSON of an array of strings and nulls has one form only, and no two different lists share it. */
-export function macOf(key: Uint8Array, parts: readonly (string | null)[]): string {
+export function proofOf(key: Uint8Array, parts: readonly (string | null)[]): string {
   return createHmac('sha256', key).update(JSON.stringify(parts)).digest('hex');
 }

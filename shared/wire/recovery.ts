@@ -1,11 +1,11 @@
-// Owns the rescue code: the words that let an agent which is cut off enroll again with a new key. It never crosses the line: both
+// Owns the recovery code: the words that let an agent which is cut off enroll again with a new key. It never crosses the line: both
 // sides prove that they know it, with HMAC-SHA256 under its SHA-256, as with the token of a plain line (enrollment.ts).
 //
 //   over wss  The agent's truststore may know Central no more. It looks at the chain first, and says in its proof which top
 //             certificate it saw: Central takes it only if that is its own.
 //   over ws   The same without that certificate.
 import { createHash, randomInt } from 'node:crypto';
-import { macOf } from './enrollment.ts';
+import { proofOf } from './enrollment.ts';
 
 /** Crockford's base 32: without I, L, O and U, which are read for others, or read out as words. */
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
@@ -15,24 +15,24 @@ const GROUP = 5;
 const CODE = new RegExp(`^[${ALPHABET}]{${LENGTH}}$`);
 
 /** A new code, as people write it: XXXXX-XXXXX-XXXXX-XXXXX. */
-export function makeRescueCode(): string {
+export function makeRecoveryCode(): string {
   const letters = Array.from({ length: LENGTH }, () => ALPHABET.charAt(randomInt(ALPHABET.length))).join('');
   return letters.replaceAll(new RegExp(`(.{${GROUP}})(?=.)`, 'g'), '$1-');
 }
 
 /** A code as somebody typed it, without dashes and blanks: O counts as 0, I and L as 1. Undefined when it is none. */
-export function readRescueCode(text: string): string | undefined {
+export function readRecoveryCode(text: string): string | undefined {
   const letters = text.toUpperCase().replaceAll(/[\s-]/g, '').replaceAll('O', '0').replaceAll(/[IL]/g, '1');
   return CODE.test(letters) ? letters : undefined;
 }
 
-/** SHA-256 of a code that `readRescueCode` has read: what Central stores, and the key of both proofs. */
-export function rescueKey(code: string): Buffer {
+/** SHA-256 of a code that `readRecoveryCode` has read: what Central stores, and the key of both proofs. */
+export function recoveryKey(code: string): Buffer {
   return createHash('sha256').update(code, 'utf8').digest();
 }
 
-/** What the agent proves. Central's answer is proven by `answerMac` (enrollment.ts), which covers this. */
-export function rescueMac(
+/** What the agent proves. Central's answer is proven by `answerProof` (enrollment.ts), which covers this. */
+export function recoveryProof(
   key: Uint8Array,
   request: {
     readonly name: string;
@@ -41,7 +41,7 @@ export function rescueMac(
     readonly csrDer: Uint8Array;
   },
 ): string {
-  return macOf(key, [
+  return proofOf(key, [
     'queuegate.v1 recover',
     request.name,
     request.id ?? null,

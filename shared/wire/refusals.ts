@@ -76,7 +76,7 @@ export const REFUSALS = {
   },
   identity_replaced: {
     close: 4415,
-    text: 'This agent enrolled again with a rescue code and has another key now.',
+    text: 'This agent enrolled again with a recovery code and has another key now.',
     hint: 'Nothing to do where the code was typed: the daemon goes on with the new key. A copy of the old key elsewhere is a stranger from now on.',
   },
   going_away: {

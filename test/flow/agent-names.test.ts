@@ -62,7 +62,7 @@ async function acceptCode(name: string, id?: string): Promise<string> {
     body: JSON.stringify({ csr: await csrOf(key, name, id), name, ...(id === undefined ? {} : { id }) }),
   });
   // Whether the id or the name is taken is not said to a stranger.
-  expect([asked.status, await asked.json()]).toMatchObject([202, { status: 'pending' }]);
+  expect([asked.status, await asked.json()]).toMatchObject([202, { state: 'pending' }]);
   const answer = await central.rest('POST', `/pending-enrollments/${key.thumbprint}/accept`, {});
   return answer.status === 200 ? 'accepted' : codeOf(answer);
 }

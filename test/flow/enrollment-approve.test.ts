@@ -251,7 +251,7 @@ describe('strangers who ask', SLOW, () => {
     expect(await post({ csr, name: 'honest', id: 'pc-7' })).toMatchObject({
       status: 202,
       retryAfter: '5',
-      body: { status: 'pending', keyThumbprint: thumbprint, retryAfterSeconds: 5 },
+      body: { state: 'pending', keyThumbprint: thumbprint, retryAfterSeconds: 5 },
     });
     expect(await central.cli('agents', 'reject', thumbprint)).toMatchObject({ code: 0 });
   });

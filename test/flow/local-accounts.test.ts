@@ -141,24 +141,24 @@ describe('a secret of a command', () => {
   it('is read from a prompt that shows nothing of it, from stdin and from a file; the recovery code is refused as an argument', async () => {
     const folders = await agentFolders(cleanup);
     const flags = agentFlags(folders, 'branch-1');
-    const onTerminal = await typed('Recovery code: ', `${CODE}\r`, ['rescue', ...flags]);
+    const onTerminal = await typed('Recovery code: ', `${CODE}\r`, ['recover', ...flags]);
     expect(onTerminal).toMatchObject({ code: 1, shown: expect.stringContaining('it has 11 characters') });
     expect(onTerminal.shown).not.toContain('ABCDE');
-    expect(await typed('Recovery code: ', '\u0003', ['rescue', ...flags])).toMatchObject({ code: 130 });
+    expect(await typed('Recovery code: ', '\u0003', ['recover', ...flags])).toMatchObject({ code: 130 });
 
     const file = join(await cleanup.folder(), 'code');
     await writeFile(file, `${CODE}\r\nanother line\n`);
     for (const ended of [
-      await piped(CODE, ['rescue', '--code-file', '-', ...flags]),
-      await runNode('agent/cli.ts', ['rescue', '--code-file', file, ...flags]),
+      await piped(CODE, ['recover', '--code-file', '-', ...flags]),
+      await runNode('agent/cli.ts', ['recover', '--code-file', file, ...flags]),
     ]) {
       expect(ended).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('it has 11 characters') });
       expect(ended.stderr).not.toContain('ABCDE');
     }
-    const asArgument = await runNode('agent/cli.ts', ['rescue', CODE, ...flags]);
+    const asArgument = await runNode('agent/cli.ts', ['recover', CODE, ...flags]);
     expect(asArgument).toMatchObject({ code: 2, stderr: expect.stringContaining('--code-file FILE') });
     expect(asArgument.stderr).not.toContain('ABCDE');
-    expect(await runNode('agent/cli.ts', ['rescue', ...flags])).toMatchObject({
+    expect(await runNode('agent/cli.ts', ['recover', ...flags])).toMatchObject({
       code: 2,
       stderr: expect.stringContaining('there is no terminal to ask on'),
     });

@@ -379,11 +379,11 @@ export function agentFlags(folders: AgentFolders, name: string): string[] {
   return ['--profile', folders.profile, '--data-folder', folders.data, '--agent-name', name, '--local-api-port', '0'];
 }
 
-/** `queue-agent rescue` with a code, as an administrator would hand it on: in a file. */
-export async function runRescue(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<Ended> {
+/** `queue-agent recover` with a code, as an administrator would hand it on: in a file. */
+export async function runRecover(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<Ended> {
   const file = join(folders.data, '../recovery-code');
   await writeFile(file, `${code}\n`, { mode: 0o600 });
-  return await runNode('agent/cli.ts', ['rescue', '--code-file', file, ...agentFlags(folders, name), ...more]);
+  return await runNode('agent/cli.ts', ['recover', '--code-file', file, ...agentFlags(folders, name), ...more]);
 }
 
 export class AgentProcess {

@@ -1,4 +1,4 @@
-// An agent that is cut off becomes itself again with a rescue code, and nobody else does. Real processes, and peers of the test's
+// An agent that is cut off becomes itself again with a recovery code, and nobody else does. Real processes, and peers of the test's
 // own in the line.
 import { once } from 'node:events';
 import { copyFile, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ import {
   Cleanup,
   run,
   runNode,
-  runRescue,
+  runRecover,
   until,
   type AgentFolders,
   type Ended,
@@ -47,12 +47,12 @@ async function codeFor(agent: string, ...options: string[]): Promise<string> {
   return code;
 }
 
-async function rescue(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<Ended> {
-  return await runRescue(folders, name, code, ...more);
+async function recover(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<Ended> {
+  return await runRecover(folders, name, code, ...more);
 }
 
 async function refused(folders: AgentFolders, name: string, code: string, ...more: string[]): Promise<string> {
-  const ended = await rescue(folders, name, code, ...more);
+  const ended = await recover(folders, name, code, ...more);
   expect(ended).toMatchObject({ code: 1, stdout: '' });
   expect(ended.stderr).toMatch(/^error: [^\n]+\n {2}[^\n]+\n {2}\([a-z_]+\)\n$/);
   return ended.stderr;
@@ -104,7 +104,7 @@ describe('an agent that is cut off', SLOW, () => {
     ).toMatchObject({ status: 202 });
 
     const code = await codeFor('branch-1');
-    const ended = await rescue(folders, 'branch-1', code);
+    const ended = await recover(folders, 'branch-1', code);
     expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
     expect(ended.stdout).toContain("now trusts Central's root");
     const after = await central.online('branch-1');
@@ -119,7 +119,7 @@ describe('an agent that is cut off', SLOW, () => {
     expect((await cut.local('GET', '/v1/status')).body).toMatchObject({ key: after['keyThumbprint'], incidents: [] });
     expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.incidents).toEqual([]);
     expect((await stat(join(folders.data, 'agent-key.pem'))).mode & 0o777).toBe(0o600);
-    await expect(stat(join(folders.data, 'agent-key-rescue.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(stat(join(folders.data, 'agent-key-recovery.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
     const { body } = await central.rest('GET', '/certificates?kind=agent');
     expect(body.certificates.filter((one: { which: string }) => one.which === 'branch-1')).toHaveLength(1);
   });
@@ -138,15 +138,15 @@ describe('an agent that is cut off', SLOW, () => {
     await rm(join(folders.data, 'agent-key.pem'));
     const daemon = AgentProcess.start(cleanup, folders, 'branch-2');
     await daemon.process.printed(/"level":40/);
-    expect(await rescue(folders, 'branch-2', await codeFor('branch-2'))).toMatchObject({ code: 0 });
+    expect(await recover(folders, 'branch-2', await codeFor('branch-2'))).toMatchObject({ code: 0 });
     await thief.process.printed(/"code":"refused"[^\n]*\(identity_replaced\)/);
     await daemon.process.printed(/"session":"[^"]+"[^\n]*"online"/);
     expect(await central.online('branch-2')).toMatchObject({ id });
     await daemon.stop();
 
     await rm(folders.data, { recursive: true });
-    expect(await refused(folders, 'branch-2', await codeFor('branch-2'))).toContain('(rescue_address_missing)');
-    const again = await rescue(
+    expect(await refused(folders, 'branch-2', await codeFor('branch-2'))).toContain('(recovery_address_missing)');
+    const again = await recover(
       folders,
       'branch-2',
       await codeFor('branch-2'),
@@ -165,7 +165,7 @@ describe('an agent that is cut off', SLOW, () => {
     try {
       // As somebody types it who was told it over the telephone.
       const typed = code.toLowerCase().replaceAll('-', ' ').replaceAll('0', 'o').replaceAll('1', 'l');
-      const ended = await rescue(folders, 'plain-3', typed, ...plain());
+      const ended = await recover(folders, 'plain-3', typed, ...plain());
       expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
     } finally {
       await central.change({ 'agents.enrollment': null });
@@ -174,57 +174,57 @@ describe('an agent that is cut off', SLOW, () => {
     expect(await central.online('plain-3')).toMatchObject({ session: { transport: 'ws' } });
   });
 
-  it('is left as it was, or is the new one, wherever a rescue is cut off', async () => {
+  it('is left as it was, or is the new one, wherever a recovery is interrupted', async () => {
     const folders = await enrolled('branch-4');
     const saved = await agentFolders(cleanup);
     for (const file of ['agent-key.pem', 'identity.json'])
       await copyFile(join(folders.data, file), join(saved.data, file));
     const code = await codeFor('branch-4');
     const { id } = (await central.agent('branch-4')) ?? {};
-    expect(await rescue(folders, 'branch-4', code)).toMatchObject({ code: 0 });
+    expect(await recover(folders, 'branch-4', code)).toMatchObject({ code: 0 });
 
     // Central's answer was lost: the old files, and the new key beside them. The same code again repairs it.
-    await rename(join(folders.data, 'agent-key.pem'), join(folders.data, 'agent-key-rescue.pem'));
+    await rename(join(folders.data, 'agent-key.pem'), join(folders.data, 'agent-key-recovery.pem'));
     const [newKey, newIdentity] = [
-      await readFile(join(folders.data, 'agent-key-rescue.pem'), 'utf8'),
+      await readFile(join(folders.data, 'agent-key-recovery.pem'), 'utf8'),
       await readFile(join(folders.data, 'identity.json')),
     ];
     for (const file of ['agent-key.pem', 'identity.json'])
       await copyFile(join(saved.data, file), join(folders.data, file));
-    expect(await rescue(folders, 'branch-4', code)).toMatchObject({ code: 0 });
+    expect(await recover(folders, 'branch-4', code)).toMatchObject({ code: 0 });
     expect(await keyOf(folders)).toBe(newKey);
 
     // The identity was written, the key was not yet put in its place: the daemon does that.
-    await writeFile(join(folders.data, 'agent-key-rescue.pem'), newKey, { mode: 0o600 });
+    await writeFile(join(folders.data, 'agent-key-recovery.pem'), newKey, { mode: 0o600 });
     await copyFile(join(saved.data, 'agent-key.pem'), join(folders.data, 'agent-key.pem'));
     await writeFile(join(folders.data, 'identity.json'), newIdentity);
     AgentProcess.start(cleanup, folders, 'branch-4');
     expect(await central.online('branch-4')).toMatchObject({ id });
     expect(await keyOf(folders)).toBe(newKey);
-    await expect(stat(join(folders.data, 'agent-key-rescue.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(stat(join(folders.data, 'agent-key-recovery.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 
-describe('nobody else comes in by a rescue', SLOW, () => {
+describe('a recovery admits only the agent it was made for', SLOW, () => {
   it('a wrong code, one that is none, one of another agent, a used one, an older one', async () => {
     const folders = await enrolled('branch-5');
     const [key, identity] = [await keyOf(folders), await readFile(join(folders.data, 'identity.json'), 'utf8')];
     expect(await refused(folders, 'branch-5', 'ABCDE-FGH')).toContain('it has 9 characters');
     const older = await codeFor('branch-5');
     const code = await codeFor('branch-5');
-    expect(await refused(folders, 'branch-5', older)).toContain('There is no agent branch-5 with this rescue code');
+    expect(await refused(folders, 'branch-5', older)).toContain('There is no agent branch-5 with this recovery code');
     expect(await refused(folders, 'branch-5', mistyped(code))).toContain(
-      'There is no agent branch-5 with this rescue code',
+      'There is no agent branch-5 with this recovery code',
     );
     const others = await enrolled('branch-6');
-    expect(await refused(others, 'branch-6', code)).toContain('There is no agent branch-6 with this rescue code');
+    expect(await refused(others, 'branch-6', code)).toContain('There is no agent branch-6 with this recovery code');
     expect([await keyOf(folders), await readFile(join(folders.data, 'identity.json'), 'utf8')]).toEqual([
       key,
       identity,
     ]);
 
-    expect(await rescue(folders, 'branch-5', code)).toMatchObject({ code: 0 });
-    expect(await refused(folders, 'branch-5', code)).toContain('This rescue code has been used');
+    expect(await recover(folders, 'branch-5', code)).toMatchObject({ code: 0 });
+    expect(await refused(folders, 'branch-5', code)).toContain('This recovery code has been used');
     // Nothing was taken from the agent by any of it.
     AgentProcess.start(cleanup, folders, 'branch-5');
     await central.online('branch-5');
@@ -241,13 +241,13 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     await first.stop();
     // A day and an hour ago it was still good.
     const database = new DatabaseSync(join(folder, 'central.db'));
-    expect(database.prepare('UPDATE rescue_code SET expires_at = expires_at - 90000000').run().changes).toBe(1);
-    expect(JSON.stringify(database.prepare('SELECT * FROM rescue_code').all())).not.toContain(
+    expect(database.prepare('UPDATE recovery_code SET expires_at = expires_at - 90000000').run().changes).toBe(1);
+    expect(JSON.stringify(database.prepare('SELECT * FROM recovery_code').all())).not.toContain(
       String(body.code).replaceAll('-', ''),
     );
     database.close();
     await CentralProcess.startOnParameters(cleanup, folder);
-    expect(await refused(folders, 'branch-7', body.code)).toMatch(/This rescue code expired at \d{4}-/);
+    expect(await refused(folders, 'branch-7', body.code)).toMatch(/This recovery code expired at \d{4}-/);
   });
 
   it('a stranger who guesses is slowed down and recorded, and does not lock the owner out', async () => {
@@ -281,7 +281,7 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     const guesses = Promise.all(
       [0, 1, 2, 3, 4, 5].map(async (j) => await refused(stranger, 'branch-8', `00009-0000${j}-00000-00000`)),
     );
-    expect(await rescue(folders, 'branch-8', code)).toMatchObject({ code: 0 });
+    expect(await recover(folders, 'branch-8', code)).toMatchObject({ code: 0 });
     await guesses;
   });
 
@@ -327,12 +327,12 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     expect(await refused(folders, 'branch-10', code, '--central-host', `localhost:${port}`)).toMatch(
       /The agent was shown the certificate with the pin sha256:[0-9a-f]{64}, Central shows sha256:/,
     );
-    expect(seen).toContain('"rescue":"');
+    expect(seen).toContain('"proof":"');
     expect(seen.toUpperCase()).not.toContain(code.replaceAll('-', ''));
     expect(seen.toUpperCase()).not.toContain(code);
     expect(await central.agent('branch-10')).toMatchObject({ keyThumbprint: before?.['keyThumbprint'] });
     // The code is not used up by it.
-    expect(await rescue(folders, 'branch-10', code)).toMatchObject({ code: 0 });
+    expect(await recover(folders, 'branch-10', code)).toMatchObject({ code: 0 });
   });
 
   it('an answer of somebody in the line who does not know the code, over plain', async () => {
@@ -356,17 +356,17 @@ describe('nobody else comes in by a rescue', SLOW, () => {
     });
     const code = await codeFor('plain-11');
     expect(await refused(folders, 'plain-11', code, '--central-host', `127.0.0.1:${await portOf(server)}`)).toContain(
-      'it is not proven with the rescue code',
+      'it is not proven with the recovery code',
     );
     expect(await readFile(join(folders.data, 'identity.json'), 'utf8')).toBe(identity);
-    expect(await rescue(folders, 'plain-11', code, ...plain())).toMatchObject({ code: 0 });
+    expect(await recover(folders, 'plain-11', code, ...plain())).toMatchObject({ code: 0 });
   });
 
   it('an agent that was removed: its code went with it', async () => {
     const folders = await enrolled('branch-12');
     const code = await codeFor('branch-12');
     expect(await central.cli('agents', 'remove', 'branch-12')).toMatchObject({ code: 0 });
-    expect(await refused(folders, 'branch-12', code)).toContain('There is no agent branch-12 with this rescue code');
+    expect(await refused(folders, 'branch-12', code)).toContain('There is no agent branch-12 with this recovery code');
     expect((await central.cli('agents', 'rescue', 'branch-12')).stderr).toContain('(agent_unknown)');
   });
 });

@@ -69,7 +69,7 @@ it('wrong enrollment tokens and proofs are slowed down and recorded; a machine w
       await fetch(`http://127.0.0.1:${central.ports.plain}/enroll`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ csr: await goodCsr(), name: 'x', tokenId: body.id, mac: '0'.repeat(64) }),
+        body: JSON.stringify({ csr: await goodCsr(), name: 'x', tokenId: body.id, proof: '0'.repeat(64) }),
       })
     ).status;
   const guesses = Promise.all(Array.from({ length: 100 }, guess));

@@ -7,8 +7,8 @@ import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../central/admin/routes.ts
 import type { AdminServices } from '../../central/admin/services.ts';
 import { createMetrics } from '../../central/metrics.ts';
 import {
-  ENROLL_BY_ASKING,
-  ENROLL_BY_RESCUE,
+  ENROLL_WITHOUT_TOKEN,
+  ENROLL_BY_RECOVERY,
   ENROLL_WITH_PROOF,
   ENROLL_WITH_TOKEN,
 } from '../../shared/wire/enrollment.ts';
@@ -293,7 +293,7 @@ describe('where agents connect', () => {
 
   it('an enrollment with one member wrong is refused', async () => {
     const broken = fc.oneof(
-      ...[ENROLL_WITH_TOKEN, ENROLL_WITH_PROOF, ENROLL_BY_RESCUE].map((schema) => brokenOnce(schema)),
+      ...[ENROLL_WITH_TOKEN, ENROLL_WITH_PROOF, ENROLL_BY_RECOVERY].map((schema) => brokenOnce(schema)),
     );
     await inLanes(samples(broken, 60), LANES, async ({ value }) => {
       const body = Buffer.from(JSON.stringify(value));
@@ -305,8 +305,8 @@ describe('where agents connect', () => {
       // Without what proves it, it is an asking, which this Central takes from nobody.
       const sent = JSON.parse(body.toString()) as object;
       const asks =
-        ['token', 'tokenId', 'mac', 'rescue'].every((member) => !(member in sent)) &&
-        validate(ENROLL_BY_ASKING, sent) === undefined;
+        ['token', 'tokenId', 'proof', 'pin'].every((member) => !(member in sent)) &&
+        validate(ENROLL_WITHOUT_TOKEN, sent) === undefined;
       expect(answer).toMatchObject({ status: asks ? 403 : 400, type: 'application/problem+json' });
     });
   });

@@ -10,8 +10,8 @@ import { startCentral, type RunningCentral } from '../../central/central.ts';
 import { loadCentralConfig } from '../../central/config.ts';
 import { DEFINITIONS } from '../../central/parameters/definitions.ts';
 import {
-  ENROLL_BY_ASKING,
-  ENROLL_BY_RESCUE,
+  ENROLL_WITHOUT_TOKEN,
+  ENROLL_BY_RECOVERY,
   ENROLL_WITH_PROOF,
   ENROLL_WITH_TOKEN,
 } from '../../shared/wire/enrollment.ts';
@@ -286,8 +286,8 @@ test('no string of an enrollment costs more CPU than its length, under any polic
     for (const [way, schema] of Object.entries({
       token: ENROLL_WITH_TOKEN,
       proof: ENROLL_WITH_PROOF,
-      asking: ENROLL_BY_ASKING,
-      rescue: ENROLL_BY_RESCUE,
+      asking: ENROLL_WITHOUT_TOKEN,
+      recovery: ENROLL_BY_RECOVERY,
     })) {
       for (const { place, maxLength, with: withText } of stringPlaces(schema)) {
         // The 574 bytes that stopped Central for good were lines that look like headers inside of a block.

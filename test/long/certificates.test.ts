@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
-import { CentralProcess, Cleanup, ROOT, runRescue, until } from '../flow/processes.ts';
+import { CentralProcess, Cleanup, ROOT, runRecover, until } from '../flow/processes.ts';
 import {
   Consumer,
   onlineAgent,
@@ -118,7 +118,7 @@ async function pauseCommands(member: Member): Promise<void> {
 }
 
 it(
-  'thirty agents enroll, renew, are rotated twice and back once, revoked and rescued: none lost, no message lost, no restart',
+  'thirty agents enroll, renew, are rotated twice and back once, revoked and recovered: none lost, no message lost, no restart',
   { timeout: 20 * 60_000 },
   async () => {
     const env = {
@@ -166,7 +166,7 @@ it(
     await queuegate(central, 'ca', 'rotate', 'switch');
     await renewedUnder(central, third);
 
-    // In the middle of it two are revoked, and enroll again with a rescue code; what their programs post meanwhile waits.
+    // In the middle of it two are revoked, and enroll again with a recovery code; what their programs post meanwhile waits.
     const cut = members.slice(0, 2);
     for (const member of cut) {
       await pauseCommands(member);
@@ -180,8 +180,8 @@ it(
     const waiting = cut.map(({ up }) => up.accepted.length);
     for (const { up } of cut) await up.further(10);
     for (const [i, member] of cut.entries()) {
-      const rescued = await runRescue(member.agent.folders, member.name, await central.recoveryCode(member.name));
-      expect([rescued.code, rescued.stderr]).toEqual([0, '']);
+      const recovered = await runRecover(member.agent.folders, member.name, await central.recoveryCode(member.name));
+      expect([recovered.code, recovered.stderr]).toEqual([0, '']);
       await central.online(member.name);
       expect(member.up.accepted.length).toBeGreaterThan(waiting[i] ?? 0);
       member.down = Producer.commands(central, member.id, `${member.name}-again`, PACE);

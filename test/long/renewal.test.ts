@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeRequest } from '../../agent/identity/csr.ts';
 import { renewTranscript, signTranscript } from '../../shared/wire/proof.ts';
-import { agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, runRescue, until } from '../flow/processes.ts';
+import { agentFolders, AgentProcess, CentralProcess, Cleanup, ROOT, runRecover, until } from '../flow/processes.ts';
 import { enrollKey, newKey, RawAgent, type RawKey } from '../flow/raw-agent.ts';
 
 const LIFE_SECONDS = 16;
@@ -131,7 +131,7 @@ describe('an agent whose certificate is half over', () => {
 
 describe('an agent that was offline when its certificate expired', () => {
   it(
-    'comes back by itself within the grace and renews at once; beyond it, it is refused with the hint, and comes back by a rescue code',
+    'comes back by itself within the grace and renews at once; beyond it, it is refused with the hint, and comes back by a recovery code',
     async () => {
       const agent = await AgentProcess.enrolled(cleanup, central, 'late');
       await central.online('late');
@@ -175,7 +175,7 @@ describe('an agent that was offline when its certificate expired', () => {
       await central.change({ 'agents.certificate.graceDays': 0 });
       const cut = AgentProcess.start(cleanup, agent.folders, 'late');
       await cut.process.printed(/certificate_expired/);
-      expect(await runRescue(agent.folders, 'late', await central.recoveryCode('late'))).toMatchObject({
+      expect(await runRecover(agent.folders, 'late', await central.recoveryCode('late'))).toMatchObject({
         code: 0,
         stderr: '',
       });

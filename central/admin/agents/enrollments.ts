@@ -5,7 +5,7 @@ import { Type } from 'typebox';
 import { NEW_ID } from '../../../shared/wire/enrollment.ts';
 import { HELLO, MAX_ID_LENGTH } from '../../../shared/wire/messages.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
-import { DEFAULT_RESCUE_HOURS, MAX_RESCUE_HOURS } from '../../enrollment/recovery.ts';
+import { DEFAULT_RECOVERY_CODE_HOURS, MAX_RECOVERY_CODE_HOURS } from '../../enrollment/recovery.ts';
 import { ENROLLMENT_REQUEST_STATES, type EnrollmentRequestRecord } from '../../store/enrollment-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { reason } from '../certificates/bodies.ts';
@@ -40,8 +40,11 @@ const readIssue = bodyOf(
     strict,
   ),
 );
-const readRescue = bodyOf(
-  Type.Object({ hours: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_RESCUE_HOURS })), ...reason }, strict),
+const readRecoveryCodeOrder = bodyOf(
+  Type.Object(
+    { hours: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_RECOVERY_CODE_HOURS })), ...reason },
+    strict,
+  ),
 );
 
 interface OfKey {
@@ -50,7 +53,7 @@ interface OfKey {
 
 export function enrollmentRoutes(
   app: FastifyInstance,
-  { agents, approvals, issuing, rescues }: AdminServices,
+  { agents, approvals, issuing, recoveries }: AdminServices,
   access: Access,
 ): void {
   app.get('/pending-enrollments', VIEWER, async (request) => {
@@ -94,13 +97,13 @@ export function enrollmentRoutes(
   });
 
   app.post<{ Params: { id: string } }>('/agents/:id/rescue', ADMINISTRATOR, async (request, reply) => {
-    const { hours = DEFAULT_RESCUE_HOURS, ...why } = readRescue(request.body);
+    const { hours = DEFAULT_RECOVERY_CODE_HOURS, ...why } = readRecoveryCodeOrder(request.body);
     const { id } = await agents.find(request.params.id);
-    const { agent, code, expiresAt } = await rescues.make(id, hours, access.actorOf(request), why);
+    const { agent, code, expiresAt } = await recoveries.make(id, hours, access.actorOf(request), why);
     return await reply
       .code(201)
       .header('cache-control', 'no-store')
-      .send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: 'queue-agent rescue' });
+      .send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: 'queue-agent recover' });
   });
 }
 

@@ -115,7 +115,7 @@ export const enrollmentCommands: readonly Command[] = [
     name: 'agents rescue',
     usage: 'AGENT [--hours N] [--out FILE]',
     summary: 'make a code with which an agent that is cut off enrolls again',
-    help: 'For an agent whose certificate expired, whose key is lost, or which no longer trusts Central. Anybody at the branch can run\n"queue-agent rescue" on that machine and enter the code. The code is shown on a terminal only; otherwise, and with --out, it is in a new\nfile with mode 0600, which the answer names, also with --json. It can be used once, by that agent only; a new one replaces it.',
+    help: 'For an agent whose certificate expired, whose key is lost, or which no longer trusts Central. Anybody at the branch can run\n"queue-agent recover" on that machine and enter the code. The code is shown on a terminal only; otherwise, and with --out, it is in a new\nfile with mode 0600, which the answer names, also with --json. It can be used once, by that agent only; a new one replaces it.',
     options: { hours: { type: 'string', doc: 'hours until it expires; default 24' }, ...SECRET_OUT, ...reasons },
     words: { least: 1, most: 1 },
     async run(call) {
@@ -133,12 +133,12 @@ export const enrollmentCommands: readonly Command[] = [
       if (file === undefined)
         return call.answer(
           { ...rest, code },
-          () => `${before}\n\n  queue-agent rescue\n\nand enter this code there:\n\n  ${shown(code)}\n`,
+          () => `${before}\n\n  queue-agent recover\n\nand enter this code there:\n\n  ${shown(code)}\n`,
         );
       call.answer(
         { ...rest, codeFile: file },
         () =>
-          `The recovery code is in ${file} (mode 0600).\n${before}\n\n  queue-agent rescue --code-file ${shellWord(file)}\n\nor without --code-file, and enter the code there.`,
+          `The recovery code is in ${file} (mode 0600).\n${before}\n\n  queue-agent recover --code-file ${shellWord(file)}\n\nor without --code-file, and enter the code there.`,
       );
     },
   },

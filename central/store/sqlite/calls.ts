@@ -164,9 +164,9 @@ function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
     reject: (keyThumbprint, by, comment, now) => writer.call('rejectEnrollment', [keyThumbprint, by, comment, now]),
     keepCertificate: (keyThumbprint, certificate) => writer.call('keepCertificate', [keyThumbprint, certificate]),
     admit: (agent, by) => writer.call('admitAgent', [agent, by]),
-    putRescue: (agentId, code) => writer.call('putRescue', [agentId, code]),
-    getRescue: (agentId) => reader.call('getRescue', [agentId]),
-    rescue: (rescue) => writer.call('rescueAgent', [rescue]),
+    putRecoveryCode: (agentId, code) => writer.call('putRecoveryCode', [agentId, code]),
+    getRecoveryCode: (agentId) => reader.call('getRecoveryCode', [agentId]),
+    recover: (recovery) => writer.call('recoverAgent', [recovery]),
   };
 }
 

@@ -176,7 +176,7 @@ const RENEWAL = `
 
 /**
  * Machines that ask to become agents without a token; `state` is pending, accepted or rejected, `certificate` what an accepted one
- * was given (PEM). A rescue code belongs to the agent's number, which is never given twice: it goes with its agent.
+ * was given (PEM). A recovery code belongs to the agent's number, which is never given twice: it goes with its agent.
  */
 const ENROLLMENT = `
   CREATE TABLE pending_enrollment (
@@ -195,7 +195,7 @@ const ENROLLMENT = `
     certificate TEXT
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX pending_enrollment_address ON pending_enrollment (address, state);
-  CREATE TABLE rescue_code (
+  CREATE TABLE recovery_code (
     agent INTEGER PRIMARY KEY,
     hash TEXT NOT NULL,
     created_at INTEGER NOT NULL,
@@ -204,8 +204,8 @@ const ENROLLMENT = `
     wrong_tries INTEGER NOT NULL,
     used_by TEXT
   ) STRICT;
-  CREATE TRIGGER rescue_code_of_removed_agent AFTER DELETE ON agent BEGIN
-    DELETE FROM rescue_code WHERE agent = OLD.key;
+  CREATE TRIGGER recovery_code_of_removed_agent AFTER DELETE ON agent BEGIN
+    DELETE FROM recovery_code WHERE agent = OLD.key;
   END;
 `;
 
@@ -220,7 +220,7 @@ const BLOCKS_AND_NAMES = `
   DROP INDEX pending_enrollment_address;
   CREATE INDEX pending_enrollment_block ON pending_enrollment (state, block, last_asked_at);
   CREATE INDEX pending_enrollment_site ON pending_enrollment (state, site, last_asked_at);
-  ALTER TABLE rescue_code DROP COLUMN wrong_tries;
+  ALTER TABLE recovery_code DROP COLUMN wrong_tries;
   CREATE INDEX agent_id_any_case ON agent (id COLLATE NOCASE);
 `;
 

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { postEnrollment } from '../../../agent/enrollment/request.ts';
 
 const REQUEST = { csr: 'x'.repeat(64), name: 'branch-1' };
-const PENDING = { status: 'pending', keyThumbprint: 'a'.repeat(64), retryAfterSeconds: 2 };
+const PENDING = { state: 'pending', keyThumbprint: 'a'.repeat(64), retryAfterSeconds: 2 };
 
 async function central(answers: readonly ((response: ServerResponse) => void)[]) {
   const waited: number[] = [];

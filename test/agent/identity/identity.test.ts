@@ -7,7 +7,7 @@ import {
   loadIdentity,
   loadOrCreateKey,
   loadOrCreateNextKey,
-  loadOrCreateRescueKey,
+  loadOrCreateRecoveryKey,
   saveIdentity,
   type Identity,
 } from '../../../agent/identity/identity.ts';
@@ -26,7 +26,7 @@ const STRANGER = 65_534;
 const FILES = {
   'agent-key.pem': loadOrCreateKey,
   'agent-key.next.pem': loadOrCreateNextKey,
-  'agent-key-rescue.pem': loadOrCreateRescueKey,
+  'agent-key-recovery.pem': loadOrCreateRecoveryKey,
 } as const;
 const IDENTITY: Identity = {
   id: 'a',

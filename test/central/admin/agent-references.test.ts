@@ -7,14 +7,14 @@ const FULL = 'f3a78fd73d2f494473fbe30c8a61dd3b';
 
 async function withAgents(): Promise<Rest> {
   const made: string[] = [];
-  const rescues = {
+  const recoveries = {
     make: async (id: string) => ({
       agent: agentRecord({ name: 'n', id }),
       code: `code ${made.push(id)}`,
       expiresAt: 0,
     }),
   };
-  const rest = await startRest(async () => ({ rescues }));
+  const rest = await startRest(async () => ({ recoveries }));
   rest.agents.push(
     agentRecord({ name: 'Branch.One', id: FULL }),
     agentRecord({ name: 'two', id: 'abcdef0123' }),

@@ -324,7 +324,7 @@ export async function startRest(
 }
 
 type AbsentService =
-  'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'issuing' | 'rescues';
+  'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'issuing' | 'recoveries';
 
 /** Routes of the authority, of certificates and of enrollments have tests of their own (certificates.test.ts, test/flow). */
 function absentPki(): Pick<AdminServices, AbsentService> {
@@ -339,7 +339,7 @@ function absentPki(): Pick<AdminServices, AbsentService> {
     rotation: absent,
     approvals: absent,
     issuing: absent,
-    rescues: absent,
+    recoveries: absent,
   } as Pick<AdminServices, AbsentService>;
 }
 

@@ -32,7 +32,7 @@ beforeEach(async () => {
   const answer = (id: string, name: string, certificate: string) => ({
     id,
     name,
-    central: 'c',
+    centralName: 'c',
     signingKey: 's',
     certificate,
     truststore: 't',
@@ -81,7 +81,7 @@ async function machine(name: string, address = '10.0.0.7'): Promise<Machine> {
 describe('requests without a token', () => {
   it('wait, are accepted once, and get the same certificate however often they ask', async () => {
     const one = await machine('branch-1');
-    expect(await one.submit()).toEqual({ status: 'pending', keyThumbprint: one.key, retryAfterSeconds: 5 });
+    expect(await one.submit()).toEqual({ state: 'pending', keyThumbprint: one.key, retryAfterSeconds: 5 });
     expect(pending).toBe(1);
     await approvals.accept(one.key.slice(0, 8), ADMIN, { comment: 'why' });
     expect(pending).toBe(0);
@@ -119,14 +119,14 @@ describe('requests without a token', () => {
     await one.submit();
     await expect(two.submit()).rejects.toMatchObject({ code: 'enrollment_rejected', status: 403 });
     now += DAY / 2 + 1;
-    expect(await two.submit()).toMatchObject({ status: 'pending' });
+    expect(await two.submit()).toMatchObject({ state: 'pending' });
     expect(await approvals.list({ state: 'pending', limit: 9 })).toHaveLength(2);
     now += DAY / 2;
     expect(await approvals.list({ state: 'pending', limit: 9 })).toMatchObject([{ keyThumbprint: two.key }]);
     now += 5 * DAY;
     expect(await three.submit()).toMatchObject({ id: three.key });
     now += DAY;
-    expect(await three.submit()).toMatchObject({ status: 'pending' });
+    expect(await three.submit()).toMatchObject({ state: 'pending' });
   });
 
   const bounds = {
@@ -168,7 +168,7 @@ describe('requests without a token', () => {
       ),
     );
     await fill(5_000, MAX_PENDING_OF_BLOCK, '10.0.0.9');
-    expect(await other.submit()).toMatchObject({ status: 'pending' });
+    expect(await other.submit()).toMatchObject({ state: 'pending' });
     await approvals.measure();
     expect(pending).toBe(MAX_PENDING);
     expect(await approvals.counts()).toMatchObject({ pending: MAX_PENDING, most: MAX_PENDING });
@@ -178,7 +178,7 @@ describe('requests without a token', () => {
     for (let i = 0; i < 20; i += 1) await fill(i * MAX_PENDING_OF_BLOCK, MAX_PENDING_OF_BLOCK, `10.0.1.${i}`);
     expect(await store.enrollments.countPending()).toBe(MAX_PENDING);
     const honest = await machine('branch-1', '10.0.0.7');
-    expect(await honest.submit()).toMatchObject({ status: 'pending' });
+    expect(await honest.submit()).toMatchObject({ state: 'pending' });
     // As fast as the strangers come again, it stays.
     for (let i = 0; i < 20; i += 1) await fill(2_000 + i * 10, 10, `10.0.1.${i}`);
     await approvals.accept(honest.key, ADMIN, {});
@@ -188,7 +188,7 @@ describe('requests without a token', () => {
   it('from a thousand addresses of one site do not keep a machine from elsewhere out', async () => {
     await Promise.all(Array.from({ length: MAX_PENDING }, (_, i) => fill(i, 1, `2001:db8:${i.toString(16)}::1`)));
     expect(await store.enrollments.countPending()).toBe(MAX_PENDING);
-    expect(await (await machine('a', '192.0.2.7')).submit()).toMatchObject({ status: 'pending' });
+    expect(await (await machine('a', '192.0.2.7')).submit()).toMatchObject({ state: 'pending' });
     await expect((await machine('b', '2001:db8:ffff::1')).submit()).rejects.toMatchObject({ code: 'enrollments_full' });
   });
 
@@ -200,7 +200,7 @@ describe('requests without a token', () => {
       code: 'enrollments_full_of_address',
       message: expect.stringContaining('2001:db8:0:1::/64'),
     });
-    expect(await (await machine('b', '2001:db8:0:2::1')).submit()).toMatchObject({ status: 'pending' });
+    expect(await (await machine('b', '2001:db8:0:2::1')).submit()).toMatchObject({ state: 'pending' });
     expect((await approvals.counts()).blocks).toEqual([
       { block: '2001:db8:0:1::/64', pending: MAX_PENDING_OF_BLOCK },
       { block: '2001:db8:0:2::/64', pending: 1 },

@@ -28,13 +28,13 @@ import { readRequest, requestDer } from '../../../central/pki/x509/csr.ts';
 import { createEnrollment, type Enrollment, type EnrollmentPolicy } from '../../../central/enrollment/enrollment.ts';
 import { createAgentCredentials } from '../../../central/enrollment/credentials.ts';
 import { createIssuing, type Issuing } from '../../../central/enrollment/offline.ts';
-import { createRescues, type Rescues } from '../../../central/enrollment/recovery.ts';
+import { createRecoveries, type Recoveries } from '../../../central/enrollment/recovery.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import { bits, der, ECDSA_SHA256, oid, positive, sequence, TAG } from '../../../shared/asn1/writer.ts';
 import { pemOf } from '../../../shared/x509/pem.ts';
 import { canonicalP256, readP256, spkiOf } from '../../../shared/x509/public-key.ts';
-import { proofKey, readEnrollmentToken, requestMac } from '../../../shared/wire/enrollment.ts';
+import { proofKey, readEnrollmentToken, requestProof } from '../../../shared/wire/enrollment.ts';
 import type { CentralControl, Hello } from '../../../shared/wire/messages.ts';
 import {
   helloTranscript,
@@ -44,7 +44,7 @@ import {
   shownThumbprint,
   signTranscript,
 } from '../../../shared/wire/proof.ts';
-import { readRescueCode, rescueKey, rescueMac } from '../../../shared/wire/recovery.ts';
+import { readRecoveryCode, recoveryKey, recoveryProof } from '../../../shared/wire/recovery.ts';
 import { cpuMs, MAX_CPU_MS } from '../../bait.ts';
 import { Cleanup } from '../../flow/processes.ts';
 import { memoryStore } from '../fakes.ts';
@@ -82,7 +82,7 @@ let store: Store;
 let tokens: EnrollmentTokens;
 let authority: Authority;
 let approvals: Approvals;
-let rescues: Rescues;
+let recoveries: Recoveries;
 let issuing: Issuing;
 let enrollment: Enrollment;
 let renewals: RenewalFrames;
@@ -116,14 +116,14 @@ beforeEach(async () => {
     onPending: () => undefined,
     now,
   });
-  rescues = createRescues({
+  recoveries = createRecoveries({
     agents,
     enrollments,
     audit,
     credentials,
     attempts,
     pin: () => 'sha256:00',
-    onRescued: () => undefined,
+    onRecovered: () => undefined,
     now,
   });
   issuing = createIssuing({
@@ -143,7 +143,7 @@ beforeEach(async () => {
     tokens,
     credentials,
     approvals,
-    rescues,
+    recoveries,
     attempts,
     policy: () => policy,
     now,
@@ -192,8 +192,8 @@ const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
   token: async (csr) => await enrollment.enroll({ csr, name: 'other', id: 'other', token: await newToken() }, WSS),
   proof: async (csr) => {
     const { id: tokenId = '', secret = '' } = readEnrollmentToken(await newToken()) ?? {};
-    const mac = requestMac(proofKey(secret), { tokenId, name: 'other', id: 'other', csrDer: requestDer(csr) });
-    return await enrollment.enroll({ csr, name: 'other', id: 'other', tokenId, mac }, WS);
+    const proof = requestProof(proofKey(secret), { tokenId, name: 'other', id: 'other', csrDer: requestDer(csr) });
+    return await enrollment.enroll({ csr, name: 'other', id: 'other', tokenId, proof }, WS);
   },
   approve: async (csr) => {
     await enrollment.enroll({ csr, name: 'other' }, WSS);
@@ -207,14 +207,14 @@ const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
   recovery: async (csr) => {
     const name = freshName();
     const agent = await store.agents.get(await enrolled(newKey(), name));
-    const { code } = await rescues.make(agent?.id ?? '', 1, CENTRAL, {});
-    const rescue = rescueMac(rescueKey(readRescueCode(code) ?? ''), {
+    const { code } = await recoveries.make(agent?.id ?? '', 1, CENTRAL, {});
+    const proof = recoveryProof(recoveryKey(readRecoveryCode(code) ?? ''), {
       name,
       id: undefined,
       pin: null,
       csrDer: requestDer(csr),
     });
-    return await enrollment.enroll({ csr, name, pin: null, rescue }, WS);
+    return await enrollment.enroll({ csr, name, pin: null, proof }, WS);
   },
   renewal: async (csr) => {
     const key = newKey();
@@ -282,15 +282,15 @@ describe('one key is one key, however its point is written', () => {
       const [key, compromised] = [newKey(), newKey()];
       const id = await enrolled(key, 'branch-7');
       await store.agents.revoke(id, { reason: 'unspecified', now: Date.now(), text: 'lost' });
-      const { code } = await rescues.make(id, 1, CENTRAL, {});
+      const { code } = await recoveries.make(id, 1, CENTRAL, {});
       const csr = requestOf(newKey(), 'uncompressed', 'branch-7');
-      const rescue = rescueMac(rescueKey(readRescueCode(code) ?? ''), {
+      const proof = recoveryProof(recoveryKey(readRecoveryCode(code) ?? ''), {
         name: 'branch-7',
         id: undefined,
         pin: null,
         csrDer: requestDer(csr),
       });
-      await enrollment.enroll({ csr, name: 'branch-7', pin: null, rescue }, WS);
+      await enrollment.enroll({ csr, name: 'branch-7', pin: null, proof }, WS);
       const removed = await enrolled(compromised, 'branch-8');
       await store.agents.revoke(removed, { reason: 'keyCompromise', now: Date.now(), text: 'stolen' });
       await store.agents.remove(removed);
@@ -406,7 +406,7 @@ describe('one key is one key, however its point is written', () => {
 describe('nothing is computed with a certificate request before its sender has shown that they may send one', () => {
   /** 574 bytes that took longer than the universe has: @peculiar/x509 takes each line for a header or for a part of one. */
   const HEADERS = `-----BEGIN CERTIFICATE REQUEST-----\n${' a: b\n'.repeat(80)}-----END CERTIFICATE REQUEST-----\n`;
-  const mac = '0'.repeat(64);
+  const proof = '0'.repeat(64);
 
   test('the 574 bytes that stopped Central cost nothing, under any policy, by any way, and in a renewal', async () => {
     const body = JSON.stringify({ csr: HEADERS, name: 'x', token: 'x' });
@@ -417,9 +417,9 @@ describe('nothing is computed with a certificate request before its sender has s
         for (const more of [
           { token: 'x' },
           { token: await newToken() },
-          { tokenId: 'x', mac },
+          { tokenId: 'x', proof },
           {},
-          { pin: null, rescue: mac },
+          { pin: null, proof },
         ]) {
           answers.push(await refusalOf(() => enrollment.enroll({ csr: HEADERS, name: 'x', ...more }, WSS)));
         }
@@ -447,12 +447,12 @@ describe('nothing is computed with a certificate request before its sender has s
     expect(await refusalOf(() => enrollment.enroll({ csr: forged, name: 'branch-7', token: 'qge_wrong' }, WSS))).toBe(
       'enrollment_refused',
     );
-    expect(await refusalOf(() => enrollment.enroll({ csr: forged, name: 'branch-7', tokenId, mac }, WS))).toBe(
+    expect(await refusalOf(() => enrollment.enroll({ csr: forged, name: 'branch-7', tokenId, proof }, WS))).toBe(
       'enrollment_refused',
     );
-    expect(
-      await refusalOf(() => enrollment.enroll({ csr: forged, name: 'branch-7', pin: null, rescue: mac }, WS)),
-    ).toBe('rescue_refused');
+    expect(await refusalOf(() => enrollment.enroll({ csr: forged, name: 'branch-7', pin: null, proof }, WS))).toBe(
+      'recovery_code_unknown',
+    );
     expect(
       await refusalOf(
         async () => await enrollment.enroll({ csr: forged, name: 'branch-7', token: await newToken() }, WSS),

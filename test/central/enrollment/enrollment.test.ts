@@ -14,14 +14,14 @@ import {
   type EnrollmentPolicy,
 } from '../../../central/enrollment/enrollment.ts';
 import {
-  answerMac,
+  answerProof,
   ENROLLED,
   pinOf,
   proofKey,
   readEnrollmentToken,
   readPin,
-  requestMac,
-  sameMac,
+  requestProof,
+  sameProof,
   type Enrolled,
 } from '../../../shared/wire/enrollment.ts';
 import { validate } from '../../../shared/wire/json-schema.ts';
@@ -65,7 +65,7 @@ beforeEach(async () => {
     tokens,
     credentials,
     approvals: { submit: notExpected },
-    rescues: { rescue: notExpected },
+    recoveries: { recover: notExpected },
     attempts,
     policy: () => policy,
     now: Date.now,
@@ -73,7 +73,7 @@ beforeEach(async () => {
   enrollment = {
     async enroll(body, connection) {
       const answer = await made.enroll(body, connection);
-      if ('status' in answer) throw new TypeError('nothing waits here');
+      if ('state' in answer) throw new TypeError('nothing waits here');
       return answer;
     },
   };
@@ -108,7 +108,7 @@ function proven(text: string, more: { id?: string } = {}) {
       csr,
       name: 'branch-7',
       tokenId: parts.id,
-      mac: requestMac(key, { tokenId: parts.id, name: 'branch-7', id: more.id, csrDer }),
+      proof: requestProof(key, { tokenId: parts.id, name: 'branch-7', id: more.id, csrDer }),
       ...more,
     },
   };
@@ -122,11 +122,11 @@ describe('enrollment with a token over wss', () => {
     expect(answer).toMatchObject({
       id: thumbprint,
       name: 'branch-7',
-      central: 'central.test',
+      centralName: 'central.test',
       signingKey: 'S'.repeat(64),
       truststore: authority.pem,
     });
-    expect(answer).not.toHaveProperty('mac');
+    expect(answer).not.toHaveProperty('proof');
     const certificate = new X509Certificate(answer.certificate);
     expect(certificate.verify(authority.certificate.publicKey)).toBe(true);
     expect(certificate.subject).toBe('CN=branch-7');
@@ -211,10 +211,10 @@ describe('enrollment over a plain line', () => {
   test('the token never crosses; both sides prove that they know it', async () => {
     const { key, body } = proven(await token(), { id: 'x' });
     const answer = await enrollment.enroll(body, WS);
-    const { mac = '', ...rest } = answer;
-    expect(sameMac(mac, answerMac(key, body.mac, rest))).toBe(true);
-    expect(sameMac(mac, answerMac(key, body.mac, { ...rest, signingKey: 'T'.repeat(64) }))).toBe(false);
-    expect(sameMac(mac, answerMac(proofKey('other'), body.mac, rest))).toBe(false);
+    const { proof = '', ...rest } = answer;
+    expect(sameProof(proof, answerProof(key, body.proof, rest))).toBe(true);
+    expect(sameProof(proof, answerProof(key, body.proof, { ...rest, signingKey: 'T'.repeat(64) }))).toBe(false);
+    expect(sameProof(proof, answerProof(proofKey('other'), body.proof, rest))).toBe(false);
   });
 
   test('a stranger in the line can change neither key, name nor id', async () => {
@@ -222,7 +222,7 @@ describe('enrollment over a plain line', () => {
     for (const changed of [
       { ...body, name: 'branch-8' },
       { ...body, id: 'x' },
-      { ...body, mac: '0'.repeat(64) },
+      { ...body, proof: '0'.repeat(64) },
       { ...body, tokenId: '0'.repeat(16) },
     ]) {
       await expect(enrollment.enroll(changed, WS)).rejects.toMatchObject({ code: 'enrollment_refused' });

@@ -1,4 +1,4 @@
-// The part of the contract for enrollment requests without a token, and for rescue codes.
+// The part of the contract for enrollment requests without a token, and for recovery codes.
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { RequestBounds, EnrollmentRequest } from '../../../central/store/enrollment-store.ts';
 import type { Store } from '../../../central/store/store.ts';
@@ -250,30 +250,30 @@ export function enrollmentContract(open: OpenEngine): void {
   });
 
   const code = (hash: string) => ({ hash, createdAt: NOW, createdBy: 'admin', expiresAt: NOW + HOUR });
-  const rescue = (id: string, hash: string, changes = {}) => ({
+  const recovery = (id: string, hash: string, changes = {}) => ({
     agentId: id,
     hash,
     publicKey: 'new key',
     keyThumbprint: 'new thumbprint',
     now: NOW + 9,
-    reason: 'rescued',
+    reason: 'recovered',
     ...changes,
   });
 
-  it('rescues an agent: another key, the same logs; the old session is over and writes nothing any more', async () => {
+  it('recoveries an agent: another key, the same logs; the old session is over and writes nothing any more', async () => {
     const epoch = await online(store, 'a1');
     await store.outbox.append('a1', [message('c1')], ROOM, NOW);
     await store.inbox.append('a1', epoch, 1, items('e1'), NOW);
-    await store.enrollments.putRescue('a1', code('h1'));
-    expect(await store.enrollments.getRescue('a1')).toEqual({ ...code('h1'), usedBy: null });
-    const agent = await store.enrollments.rescue(rescue('a1', 'h1'));
+    await store.enrollments.putRecoveryCode('a1', code('h1'));
+    expect(await store.enrollments.getRecoveryCode('a1')).toEqual({ ...code('h1'), usedBy: null });
+    const agent = await store.enrollments.recover(recovery('a1', 'h1'));
     expect(agent).toMatchObject({
       id: 'a1',
       name: 'a1',
       publicKey: 'new key',
       keyThumbprint: 'new thumbprint',
       state: 'Disconnected',
-      stateReason: 'rescued',
+      stateReason: 'recovered',
       epoch: epoch + 1,
       session: { endedAt: NOW + 9 },
       outbox: { messages: 1 },
@@ -284,19 +284,19 @@ export function enrollmentContract(open: OpenEngine): void {
     expect(await store.agents.findByKey('new thumbprint')).toMatchObject({ id: 'a1' });
     expect(await store.agents.findByKey('thumbprint of a1')).toBeUndefined();
     // A lost answer is repaired; another key is another machine.
-    expect(await store.enrollments.rescue(rescue('a1', 'h1'))).toMatchObject({ epoch: epoch + 1 });
-    await expect(store.enrollments.rescue(rescue('a1', 'h1', { keyThumbprint: 'third' }))).rejects.toMatchObject({
-      code: 'rescue_used',
+    expect(await store.enrollments.recover(recovery('a1', 'h1'))).toMatchObject({ epoch: epoch + 1 });
+    await expect(store.enrollments.recover(recovery('a1', 'h1', { keyThumbprint: 'third' }))).rejects.toMatchObject({
+      code: 'recovery_code_used',
       status: 403,
     });
-    expect(await store.enrollments.getRescue('a1')).toMatchObject({ usedBy: 'new thumbprint' });
+    expect(await store.enrollments.getRecoveryCode('a1')).toMatchObject({ usedBy: 'new thumbprint' });
   });
 
   it('lifts the quarantine of the key before', async () => {
     await online(store, 'a1');
     await store.agents.quarantine('a1', NOW + HOUR, NOW, 'clones');
-    await store.enrollments.putRescue('a1', code('h1'));
-    expect(await store.enrollments.rescue(rescue('a1', 'h1'))).toMatchObject({
+    await store.enrollments.putRecoveryCode('a1', code('h1'));
+    expect(await store.enrollments.recover(recovery('a1', 'h1'))).toMatchObject({
       state: 'Disconnected',
       quarantinedUntil: null,
     });
@@ -304,40 +304,40 @@ export function enrollmentContract(open: OpenEngine): void {
 
   it('lifts a revocation with a code that was made after it, and with none from before', async () => {
     await online(store, 'a1');
-    await store.enrollments.putRescue('a1', code('h1'));
+    await store.enrollments.putRecoveryCode('a1', code('h1'));
     await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 3, text: 'revoked: keyCompromise' });
-    await expect(store.enrollments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
+    await expect(store.enrollments.recover(recovery('a1', 'h1'))).rejects.toMatchObject({ code: 'recovery_code_used' });
     expect(await store.agents.get('a1')).toMatchObject({ state: 'Revoked', keyThumbprint: 'thumbprint of a1' });
-    await store.enrollments.putRescue('a1', code('h2'));
-    expect(await store.enrollments.rescue(rescue('a1', 'h2'))).toMatchObject({
+    await store.enrollments.putRecoveryCode('a1', code('h2'));
+    expect(await store.enrollments.recover(recovery('a1', 'h2'))).toMatchObject({
       state: 'Disconnected',
       keyThumbprint: 'new thumbprint',
     });
     // The key that came by it is revoked in its turn: the code that it came by is gone.
     await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 12, text: 'revoked: keyCompromise' });
-    await expect(store.enrollments.rescue(rescue('a1', 'h2'))).rejects.toMatchObject({ code: 'rescue_used' });
+    await expect(store.enrollments.recover(recovery('a1', 'h2'))).rejects.toMatchObject({ code: 'recovery_code_used' });
   });
 
   it('knows one code for each agent: expired, replaced, or of another key, it changes nothing', async () => {
     await registered(store, 'a1');
     await registered(store, 'a2');
-    await store.enrollments.putRescue('a1', code('h1'));
-    await expect(store.enrollments.rescue(rescue('a1', 'h1', { now: NOW + HOUR }))).rejects.toMatchObject({
-      code: 'rescue_expired',
+    await store.enrollments.putRecoveryCode('a1', code('h1'));
+    await expect(store.enrollments.recover(recovery('a1', 'h1', { now: NOW + HOUR }))).rejects.toMatchObject({
+      code: 'recovery_code_expired',
     });
     await expect(
-      store.enrollments.rescue(rescue('a1', 'h1', { keyThumbprint: 'thumbprint of a2' })),
+      store.enrollments.recover(recovery('a1', 'h1', { keyThumbprint: 'thumbprint of a2' })),
     ).rejects.toMatchObject({ code: 'agent_key_known' });
-    await store.enrollments.putRescue('a1', code('h2'));
-    expect(await store.enrollments.getRescue('a1')).toMatchObject({ hash: 'h2', usedBy: null });
-    await expect(store.enrollments.rescue(rescue('a1', 'h1'))).rejects.toMatchObject({ code: 'rescue_used' });
+    await store.enrollments.putRecoveryCode('a1', code('h2'));
+    expect(await store.enrollments.getRecoveryCode('a1')).toMatchObject({ hash: 'h2', usedBy: null });
+    await expect(store.enrollments.recover(recovery('a1', 'h1'))).rejects.toMatchObject({ code: 'recovery_code_used' });
     expect(await store.agents.get('a1')).toMatchObject({ keyThumbprint: 'thumbprint of a1', epoch: 0 });
-    await expect(store.enrollments.putRescue('a9', code('h9'))).rejects.toMatchObject({ code: 'agent_unknown' });
-    expect(await store.enrollments.getRescue('a2')).toBeUndefined();
+    await expect(store.enrollments.putRecoveryCode('a9', code('h9'))).rejects.toMatchObject({ code: 'agent_unknown' });
+    expect(await store.enrollments.getRecoveryCode('a2')).toBeUndefined();
     // It goes with its agent, and does not come back with another one of the same id.
     await store.agents.remove('a1');
-    expect(await store.enrollments.getRescue('a1')).toBeUndefined();
+    expect(await store.enrollments.getRecoveryCode('a1')).toBeUndefined();
     await store.enrollments.admit({ id: 'a1', name: 'a1', publicKey: 'k', keyThumbprint: 't', now: NOW }, 'admin');
-    expect(await store.enrollments.getRescue('a1')).toBeUndefined();
+    expect(await store.enrollments.getRecoveryCode('a1')).toBeUndefined();
   });
 }

@@ -122,7 +122,7 @@ function strangers(order: AttackOrder): Promise<void>[] {
       say(
         order,
         'plain',
-        post('/enroll', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), mac: hex(32) }),
+        post('/enroll', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), proof: hex(32) }),
         2_000,
       ).then(status('wrong proof')),
     ),
@@ -130,7 +130,7 @@ function strangers(order: AttackOrder): Promise<void>[] {
       say(
         order,
         'secure',
-        post('/enroll', { csr: SOUND_REQUEST, name: order.victim, pin: null, rescue: hex(32) }),
+        post('/enroll', { csr: SOUND_REQUEST, name: order.victim, pin: null, proof: hex(32) }),
         2_000,
       ).then(status('wrong recovery code')),
     ),

@@ -194,13 +194,13 @@ function restrictionWrites(database: DatabaseSync, { certificates }: AgentWrites
     UPDATE agent SET state = 'Revoked', state_since = ?1, state_reason = ?2, revocation_reason = ?3, epoch = epoch + 1, quarantined_until = NULL,
       session_ended_at = iif(session IS NULL, NULL, coalesce(session_ended_at, ?1)), next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL WHERE key = ?4`);
   // A code that was made for another reason must not lift the revocation.
-  const forgetRescue = database.prepare('DELETE FROM rescue_code WHERE agent = ?');
+  const forgetRecoveryCode = database.prepare('DELETE FROM recovery_code WHERE agent = ?');
   return {
     revokeAgent(agentId: string, reason: RevocationReason, at: number, why: string): number {
       const row = find(agentId);
       const key = integer(row, 'key');
       revoke.run(at, why, reason, key);
-      forgetRescue.run(key);
+      forgetRecoveryCode.run(key);
       certificates.revokeAll(agentId, at, reason);
       return integer(row, 'epoch') + 1;
     },

@@ -9,16 +9,16 @@ import type {
   EnrollmentRequestState,
   EnrollmentRequest,
   PendingBlock,
-  Rescue,
-  RescueCode,
+  Recovery,
+  RecoveryCode,
 } from '../../enrollment-store.ts';
 import { storeFault } from '../../errors.ts';
 import type { AgentRecord, NewAgent } from '../../agent-store.ts';
 import type { agentWrites } from './agents.ts';
 
 const BLOCKS = `SELECT block, count(*) AS pending FROM pending_enrollment WHERE state = 'pending' GROUP BY block ORDER BY pending DESC, block LIMIT ?`;
-const RESCUE_OF =
-  'SELECT rescue_code.* FROM rescue_code JOIN agent ON agent.key = rescue_code.agent WHERE agent.id = ?';
+const RECOVERY_CODE_OF =
+  'SELECT recovery_code.* FROM recovery_code JOIN agent ON agent.key = recovery_code.agent WHERE agent.id = ?';
 
 type AgentChanges = Pick<ReturnType<typeof agentWrites>, 'admitAgent' | 'replaceKey'>;
 
@@ -151,29 +151,30 @@ function decisionWrites(database: DatabaseSync, { admitAgent }: AgentChanges) {
 }
 
 function recoveryWrites(database: DatabaseSync, { replaceKey }: AgentChanges) {
-  const putRescue = database.prepare(
-    'INSERT OR REPLACE INTO rescue_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?',
+  const putRecoveryCode = database.prepare(
+    'INSERT OR REPLACE INTO recovery_code (agent, hash, created_at, created_by, expires_at) SELECT key, ?, ?, ?, ? FROM agent WHERE id = ?',
   );
-  const rescueOf = database.prepare(RESCUE_OF);
+  const recoveryCodeOf = database.prepare(RECOVERY_CODE_OF);
   const used = database.prepare(
-    'UPDATE rescue_code SET used_by = ? WHERE agent = (SELECT key FROM agent WHERE id = ?)',
+    'UPDATE recovery_code SET used_by = ? WHERE agent = (SELECT key FROM agent WHERE id = ?)',
   );
   return {
-    putRescue(
+    putRecoveryCode(
       agentId: string,
-      { hash, createdAt, createdBy, expiresAt }: Pick<RescueCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>,
+      { hash, createdAt, createdBy, expiresAt }: Pick<RecoveryCode, 'hash' | 'createdAt' | 'createdBy' | 'expiresAt'>,
     ): void {
-      if (putRescue.run(hash, createdAt, createdBy, expiresAt, agentId).changes === 0)
+      if (putRecoveryCode.run(hash, createdAt, createdBy, expiresAt, agentId).changes === 0)
         throw storeFault('agent_unknown', { id: agentId });
     },
 
-    rescueAgent({ agentId, hash, publicKey, keyThumbprint, now, reason }: Rescue): AgentRecord {
-      const row = rescueOf.get(agentId);
-      const code = row === undefined ? undefined : rescueRow(row);
+    recoverAgent({ agentId, hash, publicKey, keyThumbprint, now, reason }: Recovery): AgentRecord {
+      const row = recoveryCodeOf.get(agentId);
+      const code = row === undefined ? undefined : recoveryCodeRow(row);
       // Another code was made since.
-      if (code === undefined || code.hash !== hash) throw storeFault('rescue_used', {});
-      if (code.usedBy !== null && code.usedBy !== keyThumbprint) throw storeFault('rescue_used', {});
-      if (code.expiresAt <= now) throw storeFault('rescue_expired', { expiry: new Date(code.expiresAt).toISOString() });
+      if (code === undefined || code.hash !== hash) throw storeFault('recovery_code_used', {});
+      if (code.usedBy !== null && code.usedBy !== keyThumbprint) throw storeFault('recovery_code_used', {});
+      if (code.expiresAt <= now)
+        throw storeFault('recovery_code_expired', { expiry: new Date(code.expiresAt).toISOString() });
       const agent = replaceKey(agentId, { publicKey, keyThumbprint }, now, reason);
       used.run(keyThumbprint, agentId);
       return agent;
@@ -187,7 +188,7 @@ export function enrollmentReads(database: DatabaseSync) {
     ORDER BY key_thumbprint LIMIT ?4`);
   const blocks = database.prepare(BLOCKS);
   const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'`);
-  const rescueOf = database.prepare(RESCUE_OF);
+  const recoveryCodeOf = database.prepare(RECOVERY_CODE_OF);
   return {
     listEnrollmentRequests: (
       after: string,
@@ -197,9 +198,9 @@ export function enrollmentReads(database: DatabaseSync) {
     ) => page.all(after, prefix, state, limit).map(requestRow),
     pendingBlocks: (limit: number) => blocks.all(limit).map(blockRow),
     countPendingEnrollments: (): number => integer(count.get(), 'entries'),
-    getRescue(agentId: string): RescueCode | undefined {
-      const row = rescueOf.get(agentId);
-      return row === undefined ? undefined : rescueRow(row);
+    getRecoveryCode(agentId: string): RecoveryCode | undefined {
+      const row = recoveryCodeOf.get(agentId);
+      return row === undefined ? undefined : recoveryCodeRow(row);
     },
   };
 }
@@ -241,7 +242,7 @@ function requestRow(row: Row): EnrollmentRequestRecord {
   };
 }
 
-function rescueRow(row: Row): RescueCode {
+function recoveryCodeRow(row: Row): RecoveryCode {
   return {
     hash: text(row, 'hash'),
     createdAt: integer(row, 'created_at'),

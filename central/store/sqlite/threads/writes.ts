@@ -89,9 +89,9 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
       quotas.takeEnrollment(call[0].id, call[0].now);
       return agents.registerAgent(...call);
     },
-    rescueAgent(...call: Parameters<typeof enrollments.rescueAgent>) {
+    recoverAgent(...call: Parameters<typeof enrollments.recoverAgent>) {
       quotas.takeEnrollment(call[0].agentId, call[0].now);
-      return enrollments.rescueAgent(...call);
+      return enrollments.recoverAgent(...call);
     },
     submitEnrollmentRequest(...call: Parameters<typeof enrollments.submitEnrollmentRequest>) {
       space.take(AGENT_COST);

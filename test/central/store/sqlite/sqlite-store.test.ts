@@ -131,7 +131,7 @@ describe('openSqliteStore', () => {
     }
   });
 
-  it('takes over rescue codes and machines that wait from the schema before', async () => {
+  it('takes over recovery codes and machines that wait from the schema before', async () => {
     const old = openDatabase({
       path: join(folder, 'central.db'),
       applicationId: APPLICATION_ID,
@@ -140,12 +140,12 @@ describe('openSqliteStore', () => {
       checkpointPages: 1000,
     });
     old.exec(`INSERT INTO pending_enrollment (key_thumbprint, name, csr, address, transport, first_asked_at, last_asked_at, state) VALUES ('aa', 'n', 'c', '192.0.2.7', 'wss', 1, 1, 'pending');
-      INSERT INTO rescue_code (agent, hash, created_at, created_by, expires_at, wrong_tries) VALUES (1, 'h', 1, 'admin', ${NOW}, 10)`);
+      INSERT INTO recovery_code (agent, hash, created_at, created_by, expires_at, wrong_tries) VALUES (1, 'h', 1, 'admin', ${NOW}, 10)`);
     old.close();
     const store = await open();
     expect(await store.enrollments.pendingBlocks(9)).toEqual([{ block: '192.0.2.7', pending: 1 }]);
     await registered(store, 'a1');
-    expect(await store.enrollments.getRescue('a1')).toEqual({
+    expect(await store.enrollments.getRecoveryCode('a1')).toEqual({
       hash: 'h',
       createdAt: 1,
       createdBy: 'admin',
