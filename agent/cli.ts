@@ -317,13 +317,13 @@ async function status(args: readonly string[]): Promise<number> {
   } else {
     const { connection, problems = [] } = found;
     const lines = [
-      `${found.name} (queue-agent ${found.version}): ${connection.state} since ${connection.since}`,
+      `${found.name} (queue-agent ${found.version}): ${connection.state} since ${connection.stateChangedAt}`,
       ...(connection.central === null ? [] : [`  central   ${connection.central.name} at ${connection.central.url}`]),
-      ...(connection.reason === null
+      ...(connection.stateReason === null
         ? []
-        : [`  reason    ${connection.reason.text}`, `  hint      ${connection.reason.hint}`]),
-      `  events    ${found.outbox.messages} wait for Central (${found.outbox.bytes} bytes)`,
-      `  commands  ${found.inbox.messages} wait for local programs (${found.inbox.bytes} bytes)`,
+        : [`  reason    ${connection.stateReason.detail}`, `  hint      ${connection.stateReason.hint}`]),
+      `  events    ${found.outbox.messageCount} wait for Central (${found.outbox.bytes} bytes)`,
+      `  commands  ${found.inbox.messageCount} wait for local programs (${found.inbox.bytes} bytes)`,
       ...problems.flatMap(({ code, detail, hint }) => [`  problem   ${detail} (${code})`, `  hint      ${hint}`]),
     ];
     printOut(`${lines.map(escapeLine).join('\n')}\n`);

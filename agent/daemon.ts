@@ -38,9 +38,9 @@ export interface DaemonPorts {
 /** What the local API shows of the connection. */
 export interface ConnectionStatus {
   readonly state: 'connecting' | 'online' | 'waiting' | 'stopped-by-refusal';
-  readonly since: string;
-  /** Why it is not online: text, hint and code of the last failure. */
-  readonly reason: { readonly code: string; readonly text: string; readonly hint: string } | null;
+  readonly stateChangedAt: string;
+  /** Why it is not online: the last failure. */
+  readonly stateReason: { readonly code: string; readonly detail: string; readonly hint: string } | null;
   readonly central: {
     readonly name: string;
     readonly url: string;
@@ -68,7 +68,12 @@ export class Daemon {
     this.#ports = ports;
     this.#name = ports.firstConf.name;
     this.#seen = { files: ports.watched(ports.firstConf), looks: [] };
-    this.#status = { state: 'connecting', since: new Date(ports.now()).toISOString(), reason: null, central: null };
+    this.#status = {
+      state: 'connecting',
+      stateChangedAt: new Date(ports.now()).toISOString(),
+      stateReason: null,
+      central: null,
+    };
   }
 
   /** Starts dialling; `onDefect` is told of an error that nothing here expects. */
@@ -176,7 +181,7 @@ export class Daemon {
     const url = targetName(online.target);
     this.#set({
       state: 'online',
-      reason: null,
+      stateReason: null,
       central: { name: online.centralName, url, sessionId: online.sessionId, epoch: online.epoch },
     });
     this.#ports.log.info(
@@ -189,23 +194,26 @@ export class Daemon {
     if (state.state === 'connecting') return;
     const { reason } = state;
     const shown = isCoded(reason)
-      ? { code: reason.code, text: reason.message, hint: reason.hint }
-      : { code: 'internal', text: textOf(reason), hint: 'Look at the log of the agent.' };
-    this.#set({ state: state.state, reason: shown, central: null });
+      ? { code: reason.code, detail: reason.message, hint: reason.hint }
+      : { code: 'internal', detail: textOf(reason), hint: 'Look at the log of the agent.' };
+    this.#set({ state: state.state, stateReason: shown, central: null });
     if (shown.code === 'stopped' || shown.code === 'next_key') return;
     const facts = {
       code: shown.code,
       ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}),
     };
-    const line = `${shown.text} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialled until identity, truststore or configuration change.'}`;
+    const line = `${shown.detail} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialled until identity, truststore or configuration change.'}`;
     // The same failure again is no news: an hour without a line must not fill the disk of a branch PC.
     if (shown.code === this.#lastCode) this.#ports.log.debug(facts, line);
     else this.#ports.log.warn(facts, line);
     this.#lastCode = shown.code;
   }
 
-  #set(next: Omit<ConnectionStatus, 'since'>): void {
-    const same = next.state === this.#status.state && next.reason?.code === this.#status.reason?.code;
-    this.#status = { ...next, since: same ? this.#status.since : new Date(this.#ports.now()).toISOString() };
+  #set(next: Omit<ConnectionStatus, 'stateChangedAt'>): void {
+    const same = next.state === this.#status.state && next.stateReason?.code === this.#status.stateReason?.code;
+    this.#status = {
+      ...next,
+      stateChangedAt: same ? this.#status.stateChangedAt : new Date(this.#ports.now()).toISOString(),
+    };
   }
 }

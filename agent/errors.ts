@@ -249,7 +249,7 @@ export const AGENT_ERRORS = {
   local_not_found: {
     status: 404,
     text: 'There is nothing at {method} {path}.',
-    hint: 'The local API has POST /v1/events, GET /v1/commands, POST /v1/commands/ack and GET /v1/status.',
+    hint: 'The local API has POST /api/v1/events, GET /api/v1/commands, POST /api/v1/commands/ack and GET /api/v1/status.',
   },
   local_body_too_large: {
     status: 413,
@@ -260,6 +260,11 @@ export const AGENT_ERRORS = {
     status: 400,
     text: 'The body cannot be used: {found}.',
     hint: 'Send one CloudEvents event as JSON, or an array of them.',
+  },
+  local_parameter_unknown: {
+    status: 400,
+    text: 'There is no query parameter {found}; allowed: {allowed}.',
+    hint: 'Correct its name, or remove it.',
   },
   local_query_bad: { status: 400, text: '{name} is "{found}"; allowed: {allowed}.', hint: 'Correct the query.' },
 } as const;

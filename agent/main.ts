@@ -111,10 +111,10 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       status: async () => ({
         name: daemon.name(),
         version: VERSION,
-        key: key.thumbprint,
+        keyThumbprint: key.thumbprint,
         connection: daemon.status(),
-        outbox: await store.outbox.depth(),
-        inbox: await store.inbox.depth(),
+        outbox: counted(await store.outbox.depth()),
+        inbox: counted(await store.inbox.depth()),
         incidents: await store.incidents(20),
         deadLetters: (await store.deadLetters(20)).map(({ json: _json, ...letter }) => letter),
       }),
@@ -158,6 +158,15 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     await store.stop();
     throw error;
   }
+}
+
+/** How much a log holds, in the words of the local API. */
+function counted({ messages, oldestAt, ...depth }: { messages: number; bytes: number; oldestAt: number | null }) {
+  return {
+    ...depth,
+    messageCount: messages,
+    oldestAt: oldestAt === null ? null : new Date(oldestAt).toISOString(),
+  };
 }
 
 /** What it found, said once at the start: a setting that means nothing is a setting that somebody believes in. */

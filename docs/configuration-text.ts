@@ -86,7 +86,7 @@ Programs on the agent's host post events and take commands over HTTP. The API li
   \`Sec-Fetch-Site\`, or with a \`Host\` other than \`127.0.0.1\`, \`localhost\` and \`[::1]\`.
 
 A port or path that another process uses does not keep the agent from starting: it is a problem in the status (\`queue-agent status\`, \`problems\`
-of \`GET /v1/status\`), and the agent tries again every two seconds.
+of \`GET /api/v1/status\`), and the agent tries again every two seconds.
 
 \`local-api.json\` in the data folder (mode 0600) says where the API is now, and has the token: \`{"socket": path or null, "url": address or null,
 "token": "qgl_...", "previous": ...}\`. A program that reads it sends the token only to what this daemon listens on: \`url\` is null while the port is taken

@@ -84,7 +84,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     reader: 'agent',
     title: 'Agent: enrollment, connection, local API',
     about:
-      'In the log of the agent, in its status (`GET /v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
+      'In the log of the agent, in its status (`GET /api/v1/status` of the local API), and as the answer of its commands. Those with an HTTP status are answers of the local API.',
     errors: AGENT_ERRORS,
   },
   {

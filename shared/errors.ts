@@ -68,6 +68,12 @@ export function defineErrors<const T extends ErrorTable>(table: T) {
   };
 }
 
+/** The title of a problem document (RFC 9457 section 3.1.3): the same for every occurrence of a code. */
+export function titleOf(code: string): string {
+  const words = code.replaceAll('_', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 /** True when `error` is a CodedError with one of `codes` (any code when none is given). */
 export function isCoded(error: unknown, ...codes: string[]): error is CodedError {
   return error instanceof CodedError && (codes.length === 0 || codes.includes(error.code));

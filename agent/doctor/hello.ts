@@ -52,7 +52,7 @@ export async function authenticate(
 
 function believeDaemon({ connection, name, problems = [] }: LocalStatus, notes: Notes): void {
   notes.warn(...problems.map(({ code, detail, hint }) => `${detail} ${hint} (${code})`));
-  const { state, since, reason, central } = connection;
+  const { state, stateChangedAt: since, stateReason: reason, central } = connection;
   if (state === 'online' && central !== null) {
     notes.say(
       `the daemon "${name}" runs and is online at ${central.url} since ${since}, epoch ${central.epoch}; its session was left alone`,
@@ -63,7 +63,7 @@ function believeDaemon({ connection, name, problems = [] }: LocalStatus, notes: 
   throw agentFault('daemon_not_online', {
     state,
     since,
-    found: reason === null ? 'it is dialling right now.' : `${reason.text} (${reason.code})`,
+    found: reason === null ? 'it is dialling right now.' : `${reason.detail} (${reason.code})`,
     hint: reason === null ? 'Run the doctor again in a moment.' : reason.hint,
   });
 }

@@ -28,11 +28,11 @@ const textOrNull = { anyOf: [{ type: 'null' }, text] } as const;
 const number = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
 const depth = {
   type: 'object',
-  required: ['messages', 'bytes'],
-  properties: { messages: number, bytes: number },
+  required: ['messageCount', 'bytes'],
+  properties: { messageCount: number, bytes: number },
 } as const;
 
-/** The members of GET /v1/status that the commands use. */
+/** The members of GET /api/v1/status that the commands use. */
 const STATUS = {
   type: 'object',
   required: ['name', 'version', 'connection', 'outbox', 'inbox'],
@@ -41,14 +41,18 @@ const STATUS = {
     version: text,
     connection: {
       type: 'object',
-      required: ['state', 'since', 'reason', 'central'],
+      required: ['state', 'stateChangedAt', 'stateReason', 'central'],
       properties: {
         state: { enum: ['connecting', 'online', 'waiting', 'stopped-by-refusal'] },
-        since: text,
-        reason: {
+        stateChangedAt: text,
+        stateReason: {
           anyOf: [
             { type: 'null' },
-            { type: 'object', required: ['code', 'text', 'hint'], properties: { code: text, text, hint: text } },
+            {
+              type: 'object',
+              required: ['code', 'detail', 'hint'],
+              properties: { code: text, detail: text, hint: text },
+            },
           ],
         },
         central: {
@@ -89,8 +93,8 @@ const ROTATED = {
 } as const satisfies JsonSchema;
 const PROBLEM = {
   type: 'object',
-  required: ['type', 'title', 'hint'],
-  properties: { type: text, title: text, hint: text },
+  required: ['code', 'detail', 'hint'],
+  properties: { code: text, detail: text, hint: text },
 } as const satisfies JsonSchema;
 
 export type LocalStatus = Static<typeof STATUS>;
@@ -108,7 +112,7 @@ export type LocalAnswer =
 
 /** Asks the daemon. A file that cannot be read for another reason than that it is missing is an error. */
 export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
-  const found = await callDaemon(dataFolder, 'GET', '/v1/status');
+  const found = await callDaemon(dataFolder, 'GET', '/api/v1/status');
   if (found.kind !== 'answer') return found;
   if (validate(STATUS, found.body) !== undefined) return { kind: 'silent', where: found.where };
   return { kind: 'status', status: found.body as LocalStatus };
@@ -123,8 +127,8 @@ export async function rotateToken(
   if (found.status === 201 && validate(ROTATED, found.body) === undefined)
     return { kind: 'rotated', rotated: found.body as Rotated };
   if (validate(PROBLEM, found.body) !== undefined) return { kind: 'silent', where: found.where };
-  const { title, hint } = found.body as Static<typeof PROBLEM>;
-  throw agentFault('local_call_refused', { found: title, hint: hint });
+  const { detail, hint } = found.body as Static<typeof PROBLEM>;
+  throw agentFault('local_call_refused', { found: detail, hint });
 }
 
 interface Answer {

@@ -1,7 +1,7 @@
 // The routes of the API for programs on this host: post events, take commands, acknowledge them, read the state. Who may come and how much
 // each may hold is server.ts; where it listens, listeners.ts. node:http and no framework: each megabyte counts on every branch PC.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isCoded, type CodedError } from '../../shared/errors.ts';
+import { isCoded, titleOf, type CodedError } from '../../shared/errors.ts';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { bodyText } from '../../shared/delivery/body-text.ts';
 import { messageFault } from '../../shared/delivery/errors.ts';
@@ -36,8 +36,9 @@ export interface LocalApiPorts {
 
 export const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_EVENTS = 1000;
-const MAX_TAKE = 1000;
-const MAX_WAIT_SECONDS = 60;
+const MAX_COMMANDS = 1000;
+/** Below the minute after which proxies and HTTP clients give up. */
+const MAX_WAIT_SECONDS = 55;
 
 /** Answers a request that has authority. Throws agent faults. */
 export async function answer(
@@ -46,17 +47,22 @@ export async function answer(
   ports: LocalApiPorts,
   stopping: AbortSignal,
 ): Promise<void> {
-  // Not by URL: it throws for what is none ("//"), and takes "//v1/status" for a host. The paths here need no decoding.
+  // Not by URL: it throws for what is none ("//"), and takes "//api/v1/status" for a host. The paths here need no decoding.
   const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
   const route = `${request.method ?? ''} ${path}`;
+  const parameters = new URLSearchParams(query);
   switch (route) {
-    case 'POST /v1/events':
+    case 'POST /api/v1/events':
+      refuseUnknown(parameters, []);
       return send(response, 202, await postEvents(await readBody(request), ports));
-    case 'GET /v1/commands':
-      return await takeCommands(new URLSearchParams(query), request, response, ports, stopping);
-    case 'POST /v1/commands/ack':
+    case 'GET /api/v1/commands':
+      refuseUnknown(parameters, ['limit', 'waitSeconds']);
+      return await takeCommands(parameters, request, response, ports, stopping);
+    case 'POST /api/v1/commands/ack':
+      refuseUnknown(parameters, []);
       return send(response, 200, await acknowledgeCommands(await readBody(request), ports));
-    case 'GET /v1/status':
+    case 'GET /api/v1/status':
+      refuseUnknown(parameters, []);
       return send(response, 200, await ports.status());
     default:
       throw agentFault('local_not_found', { method: (request.method ?? '').slice(0, 16), path: path.slice(0, 128) });
@@ -83,7 +89,12 @@ async function postEvents(body: string, ports: LocalApiPorts): Promise<unknown> 
   });
   const appended = await ports.append(messages);
   return {
-    events: appended.map((entry, index) => ({ id: messages[index]?.id, outcome: entry.outcome, number: entry.number })),
+    items: appended.map(({ outcome, number }, index) => ({
+      id: messages[index]?.id,
+      source: messages[index]?.source,
+      outcome,
+      number,
+    })),
   };
 }
 
@@ -94,25 +105,28 @@ async function takeCommands(
   ports: LocalApiPorts,
   stopping: AbortSignal,
 ): Promise<void> {
-  const max = readNumber(query, 'max', 1, MAX_TAKE, 100);
+  const limit = readNumber(query, 'limit', 1, MAX_COMMANDS, 100);
   const waitSeconds = readNumber(query, 'waitSeconds', 0, MAX_WAIT_SECONDS, 0);
-  let commands = await ports.take(max);
+  let commands = await ports.take(limit);
   if (commands.length === 0 && waitSeconds > 0) {
     const gone = new AbortController();
     request.once('close', () => gone.abort());
     await ports.waitForCommands(waitSeconds * 1000, AbortSignal.any([gone.signal, stopping]));
-    commands = await ports.take(max);
+    commands = await ports.take(limit);
   }
   // Put together from stored JSON text: nothing is parsed or written a second time.
   const items = commands.map(({ cursor, json }) => `{"cursor":${cursor},"command":${json}}`);
-  sendText(response, 200, `{"commands":[${items.join(',')}]}`);
+  sendText(response, 200, `{"items":[${items.join(',')}],"next":null}`);
 }
 
 async function acknowledgeCommands(body: string, ports: LocalApiPorts): Promise<unknown> {
   const { members, fault } = scanned(() => scanValue(body));
   if (fault !== undefined)
     throw agentFault('local_body_bad', { found: `${fault.pointer || 'the body'} ${fault.found}` });
-  const member = members.find(({ name, kind }) => name === 'through' && kind === 'number');
+  const unknown = members.find(({ name }) => name !== 'through');
+  if (unknown !== undefined)
+    throw agentFault('local_body_bad', { found: `${JSON.stringify(unknown.name.slice(0, 64))} is not a member of it` });
+  const member = members.find(({ kind }) => kind === 'number');
   const through = member === undefined ? undefined : Number(body.slice(member.from, member.to));
   if (typeof through !== 'number' || !Number.isSafeInteger(through) || through < 0)
     throw agentFault('local_body_bad', {
@@ -120,6 +134,17 @@ async function acknowledgeCommands(body: string, ports: LocalApiPorts): Promise<
     });
   await ports.acknowledge(through);
   return { through };
+}
+
+/** Throws local_query_bad for the first parameter that is not one of `allowed`. */
+function refuseUnknown(query: URLSearchParams, allowed: readonly string[]): void {
+  for (const name of query.keys()) {
+    if (allowed.includes(name)) continue;
+    throw agentFault('local_parameter_unknown', {
+      found: name.slice(0, 64),
+      allowed: allowed.length === 0 ? 'none' : allowed.join(', '),
+    });
+  }
 }
 
 function readNumber(query: URLSearchParams, name: string, minimum: number, maximum: number, fallback: number): number {
@@ -156,10 +181,13 @@ export function sendFault(response: ServerResponse, error: unknown): void {
   // An outbox that is full empties when the line is back: soon, or not at all.
   if (status === 503) response.setHeader('retry-after', '5');
   if (status === 413) response.setHeader('connection', 'close');
+  const code = fault?.code ?? 'internal';
   const problem = {
-    type: `urn:queuegate:error:${fault?.code ?? 'internal'}`,
-    title: fault?.message ?? 'The agent could not answer this request.',
+    type: `urn:queuegate:error:${code}`,
+    code,
+    title: titleOf(code),
     status,
+    detail: fault?.message ?? 'The agent could not answer this request.',
     hint: fault?.hint ?? 'Look at the log of the agent at this time.',
   };
   response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));

@@ -147,7 +147,7 @@ async function sendFromDaemons(
       while (on) {
         const batch = Array.from({ length: BATCH }, () => messageJson(sourceOf(i), run, (number += REQUESTS)));
         // 503: the outbox is full, since Central is slower than the local programs; then they wait.
-        while (on && (await post(agent, `${url}/v1/events`, token, `[${batch.join(',')}]`)) === 503) await pause(5);
+        while (on && (await post(agent, `${url}/api/v1/events`, token, `[${batch.join(',')}]`)) === 503) await pause(5);
       }
     }),
   );

@@ -2,7 +2,7 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply } from 'fastify';
-import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
+import { isCoded, systemCode, textOf, titleOf, type CodedError } from '../../shared/errors.ts';
 import { httpFault } from './errors.ts';
 
 /** When a refused request may be sent again. A full outbox empties as fast as its agent reads. */
@@ -95,12 +95,6 @@ export function refuseUnreadable(error: Error, socket: Socket, maxHeaderBytes: n
   // What still comes is read away for a moment, so that the peer sees the answer and not a reset.
   const cut = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => clearTimeout(cut));
-}
-
-/** RFC 9457 section 3.1.3: the title is the same for every occurrence; what happened here is the detail. */
-function titleOf(code: string): string {
-  const words = code.replaceAll('_', ' ');
-  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 /** What Fastify itself refuses, in our words; undefined for what is no fault of the request. */

@@ -187,18 +187,18 @@ test('no string that a local program sends costs more CPU than its length', asyn
   for (const [bait, textOf] of Object.entries(BAITS)) {
     for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA))
       await cost.check(`event${place}, ${bait}`, () =>
-        call('POST', '/v1/events', JSON.stringify(withText(textOf(maxLength)))),
+        call('POST', '/api/v1/events', JSON.stringify(withText(textOf(maxLength)))),
       );
-    await cost.check(`event as it is, ${bait}`, () => call('POST', '/v1/events', textOf(1_000_000)));
+    await cost.check(`event as it is, ${bait}`, () => call('POST', '/api/v1/events', textOf(1_000_000)));
     await cost.check(`acknowledgement, ${bait}`, () =>
-      call('POST', '/v1/commands/ack', JSON.stringify({ through: textOf(1_000_000) })),
+      call('POST', '/api/v1/commands/ack', JSON.stringify({ through: textOf(1_000_000) })),
     );
-    for (const name of ['max', 'waitSeconds', 'x'])
+    for (const name of ['limit', 'waitSeconds', 'x'])
       await cost.check(`query ${name}, ${bait}`, () =>
-        call('GET', `/v1/commands?${name}=${encodeURIComponent(textOf(2_000).toWellFormed())}`),
+        call('GET', `/api/v1/commands?${name}=${encodeURIComponent(textOf(2_000).toWellFormed())}`),
       );
     await cost.check(`token, ${bait}`, () =>
-      whateverComesOfIt(async () => await call('GET', '/v1/status', undefined, textOf(8_000))),
+      whateverComesOfIt(async () => await call('GET', '/api/v1/status', undefined, textOf(8_000))),
     );
   }
   await api.stop();

@@ -24,9 +24,9 @@ describe('an agent of which Central knows no certificate', () => {
 
     const central = await CentralProcess.startOnParameters(cleanup, folder);
     const reason = await until(async () => {
-      const { connection } = (await agent.local('GET', '/v1/status')).body;
-      return connection.state === 'waiting' && String(connection.reason?.text).includes('authentication_kind')
-        ? connection.reason
+      const { connection } = (await agent.local('GET', '/api/v1/status')).body;
+      return connection.state === 'waiting' && String(connection.stateReason?.detail).includes('authentication_kind')
+        ? connection.stateReason
         : undefined;
     }, 60_000);
     expect(reason.hint).toContain('agents.authentication=certificate-or-key');

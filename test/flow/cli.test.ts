@@ -177,8 +177,8 @@ describe('queuegate agents, messages and events', () => {
       { id: 'm3', number: 3 },
     ]);
     const taken = await until(async () => {
-      const { body } = await agent.local('GET', '/v1/commands?waitSeconds=10');
-      return body.commands.length === 3 ? body.commands : undefined;
+      const { body } = await agent.local('GET', '/api/v1/commands?waitSeconds=10');
+      return body.items.length === 3 ? body.items : undefined;
     });
     expect(taken).toMatchObject([
       { command: { type: 'display.show', data: { text: 'A001' } } },
@@ -193,7 +193,7 @@ describe('queuegate agents, messages and events', () => {
 
   it('lists events, and follows them as they come until Ctrl-C', async () => {
     const post = async (id: string): Promise<void> =>
-      void (await agent.local('POST', '/v1/events', { id, type: 'ticket.issued', data: { number: id } }));
+      void (await agent.local('POST', '/api/v1/events', { id, type: 'ticket.issued', data: { number: id } }));
     await post('A001');
     await until(async () => ((await central.events()).length === 1 ? true : undefined));
     expect(await queuegate('events', 'list', '--type', 'ticket.issued')).toMatch(

@@ -156,7 +156,9 @@ describe('an agent that is well', () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'resting');
     const { id } = await central.online('resting');
     await central.rest('POST', `/agents/${String(id)}/messages`, { type: 'test.one', data: 1 });
-    await until(async () => ((await agent.local('GET', '/v1/commands')).body.commands.length === 1 ? true : undefined));
+    await until(async () =>
+      (await agent.local('GET', '/api/v1/commands')).body.items.length === 1 ? true : undefined,
+    );
     await agent.stop();
     await central.rest('POST', `/agents/${String(id)}/messages`, { type: 'test.two', data: 2 });
     const ended = await doctor(agent.folders, 'resting');
@@ -166,8 +168,8 @@ describe('an agent that is well', () => {
     ]);
     const again = AgentProcess.start(cleanup, agent.folders, 'resting');
     const commands = await until(async () => {
-      const { body } = await again.local('GET', '/v1/commands').catch(() => ({ body: { commands: [] } }));
-      return body.commands.length >= 2 ? (body.commands as { command: { type: string } }[]) : undefined;
+      const { body } = await again.local('GET', '/api/v1/commands').catch(() => ({ body: { items: [] } }));
+      return body.items.length >= 2 ? (body.items as { command: { type: string } }[]) : undefined;
     });
     expect(commands.map(({ command }) => command.type)).toEqual(['test.one', 'test.two']);
     const { body } = await central.rest('GET', `/incidents?agent=${String(id)}`);
@@ -179,7 +181,7 @@ describe('an agent that is well', () => {
     const { id } = await central.online('removed');
     await central.rest('DELETE', `/agents/${String(id)}`);
     await until(async () =>
-      (await agent.local('GET', '/v1/status')).body.connection.state === 'stopped-by-refusal' ? true : undefined,
+      (await agent.local('GET', '/api/v1/status')).body.connection.state === 'stopped-by-refusal' ? true : undefined,
     );
     const asked = await doctor(agent.folders, 'removed');
     expect([asked.code, asked.stdout]).toEqual([

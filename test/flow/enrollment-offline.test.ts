@@ -74,7 +74,7 @@ describe('enrollment by files', SLOW, () => {
     const { secure } = office.ports;
     const waiting = AgentProcess.start(cleanup, folders, 'branch-1');
     await waiting.process.printed(/"code":"not_enrolled"/);
-    expect(await waiting.local('POST', '/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
+    expect(await waiting.local('POST', '/api/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
       status: 202,
     });
 

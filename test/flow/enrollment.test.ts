@@ -352,12 +352,12 @@ describe('a daemon that is not enrolled', () => {
     const agent = AgentProcess.start(cleanup, folders, 'branch-14');
     const [line] = await agent.process.printed(/.*"code":"not_enrolled".*/);
     expect(line).toContain('queuegate tokens create-enrollment');
-    expect(await agent.local('POST', '/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
+    expect(await agent.local('POST', '/api/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
       status: 202,
     });
-    expect((await agent.local('GET', '/v1/status')).body).toMatchObject({
-      connection: { reason: { code: 'not_enrolled' } },
-      outbox: { messages: 1 },
+    expect((await agent.local('GET', '/api/v1/status')).body).toMatchObject({
+      connection: { stateReason: { code: 'not_enrolled' } },
+      outbox: { messageCount: 1 },
     });
     expect(await enroll(folders, 'branch-14', await newLine())).toMatchObject({ code: 0 });
     const { id } = await central.online('branch-14');

@@ -65,14 +65,14 @@ describe('an agent with the profile of the field', () => {
       await readFile('test/fixtures/profile/conf/agent.conf'),
     );
 
-    const posted = await agent.local('POST', '/v1/events', [
+    const posted = await agent.local('POST', '/api/v1/events', [
       { type: 'ticket.issued', data: { number: 'A001' } },
       { type: 'ticket.called', data: { number: 'A001' } },
     ]);
     expect(posted).toMatchObject({
       status: 202,
       body: {
-        events: [
+        items: [
           { outcome: 'stored', number: 1 },
           { outcome: 'stored', number: 2 },
         ],
@@ -91,12 +91,10 @@ describe('an agent with the profile of the field', () => {
       data: { text: 'A001 to desk 3' },
     });
     expect(sent.status).toBe(202);
-    const taken = await agent.local('GET', '/v1/commands?waitSeconds=20');
-    expect(taken.body.commands).toMatchObject([
-      { command: { type: 'display.show', data: { text: 'A001 to desk 3' } } },
-    ]);
-    await agent.local('POST', '/v1/commands/ack', { through: taken.body.commands[0].cursor });
-    expect((await agent.local('GET', '/v1/commands')).body.commands).toEqual([]);
+    const taken = await agent.local('GET', '/api/v1/commands?waitSeconds=20');
+    expect(taken.body.items).toMatchObject([{ command: { type: 'display.show', data: { text: 'A001 to desk 3' } } }]);
+    await agent.local('POST', '/api/v1/commands/ack', { through: taken.body.items[0].cursor });
+    expect((await agent.local('GET', '/api/v1/commands')).body.items).toEqual([]);
     expect(await agent.stop()).toMatchObject({ code: 0 });
   });
 

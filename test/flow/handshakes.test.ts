@@ -109,7 +109,7 @@ describe('TLS that fails', () => {
         join(import.meta.dirname, '../fixtures/keystores/truststore.jks'),
       ]);
       await until(async () =>
-        (await again.local('GET', '/v1/status').catch(() => undefined))?.body.connection.reason?.code ===
+        (await again.local('GET', '/api/v1/status').catch(() => undefined))?.body.connection.stateReason?.code ===
         'tls_unknown_authority'
           ? true
           : undefined,

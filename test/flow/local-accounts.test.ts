@@ -97,7 +97,7 @@ describe('the daemon', () => {
 
     foreign.close();
     await until(async () => (await localFile(folders)).url === `http://127.0.0.1:${port}`);
-    expect((await agent.local('GET', '/v1/status')).body).toMatchObject({
+    expect((await agent.local('GET', '/api/v1/status')).body).toMatchObject({
       problems: [],
       localApi: { url: `http://127.0.0.1:${port}` },
     });
@@ -122,8 +122,8 @@ describe('the daemon', () => {
     const { url, token: kept } = await localFile(folders);
     expect(kept).toBe(token);
     for (const each of [before, token])
-      expect((await fetch(`${url}/v1/status`, { headers: { authorization: `Bearer ${each}` } })).status).toBe(200);
-    expect((await fetch(`${url}/v1/status`, { headers: { authorization: `Bearer ${token}x` } })).status).toBe(401);
+      expect((await fetch(`${url}/api/v1/status`, { headers: { authorization: `Bearer ${each}` } })).status).toBe(200);
+    expect((await fetch(`${url}/api/v1/status`, { headers: { authorization: `Bearer ${token}x` } })).status).toBe(401);
   });
 
   it('writes no raw control into its log, which may be a terminal', async () => {
@@ -204,9 +204,9 @@ describe('text from elsewhere', () => {
     const folders = await agentFolders(cleanup);
     const connection = {
       state: 'waiting',
-      since: HOSTILE,
-      reason: { code: 'refused', text: HOSTILE, hint: HOSTILE },
-      central: { name: HOSTILE, url: HOSTILE, session: null, epoch: 1 },
+      stateChangedAt: HOSTILE,
+      stateReason: { code: 'refused', detail: HOSTILE, hint: HOSTILE },
+      central: { name: HOSTILE, url: HOSTILE, sessionId: null, epoch: 1 },
     };
     await openApi({
       dataFolder: folders.data,
@@ -215,8 +215,8 @@ describe('text from elsewhere', () => {
           name: HOSTILE,
           version: HOSTILE,
           connection,
-          outbox: { messages: 0, bytes: 0 },
-          inbox: { messages: 0, bytes: 0 },
+          outbox: { messageCount: 0, bytes: 0 },
+          inbox: { messageCount: 0, bytes: 0 },
         }),
       },
     });

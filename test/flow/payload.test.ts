@@ -90,8 +90,8 @@ describe('a payload', () => {
   it('comes out of Central and of the agent as the bytes that went in, in every form', async () => {
     const branch = await onlineAgent(cleanup, central, 'payload');
     const [one, two] = [textOf('e1', ODD), textOf('e2', ODD)];
-    expect(await local(branch, 'POST', '/v1/events', ` ${one}\n`)).toMatchObject({ status: 202 });
-    expect(await local(branch, 'POST', '/v1/events', `[${two} ,{"type":"t","data":${ODD}}]`)).toMatchObject({
+    expect(await local(branch, 'POST', '/api/v1/events', ` ${one}\n`)).toMatchObject({ status: 202 });
+    expect(await local(branch, 'POST', '/api/v1/events', `[${two} ,{"type":"t","data":${ODD}}]`)).toMatchObject({
       status: 202,
     });
     const events = await answered(() => rest('GET', `/events?agent=${branch.id}`), `,"data":${ODD}}}`);
@@ -104,14 +104,14 @@ describe('a payload', () => {
     expect(
       await rest('POST', `/agents/${branch.id}/messages`, `[${textOf('c1', ODD)}\n, {"type":"t","data":${ODD}}]`),
     ).toMatchObject({ status: 202 });
-    const commands = await answered(() => local(branch, 'GET', '/v1/commands?waitSeconds=5'), `,"data":${ODD}}}`);
+    const commands = await answered(() => local(branch, 'GET', '/api/v1/commands?waitSeconds=5'), `,"data":${ODD}}}`);
     expect(commands).toContain(`"command":${textOf('c1', ODD)}}`);
   });
 
   it('that is not what it claims to be is refused at both producers, and so is the id of another message', async () => {
     const branch = await onlineAgent(cleanup, central, 'refused');
     const events = (body: Buffer | string, headers?: Readonly<Record<string, string>>) =>
-      local(branch, 'POST', '/v1/events', body, headers);
+      local(branch, 'POST', '/api/v1/events', body, headers);
     const commands = (body: Buffer | string, headers?: Readonly<Record<string, string>>) =>
       rest('POST', `/agents/${branch.id}/messages`, body, headers);
     for (const post of [events, commands]) {
@@ -166,7 +166,7 @@ describe('a payload', () => {
         const flipped = line.flipBit(direction, 2_000, place);
         expect(
           await (direction === 'up'
-            ? local(branch, 'POST', '/v1/events', text)
+            ? local(branch, 'POST', '/api/v1/events', text)
             : rest('POST', `/agents/${branch.id}/messages`, text)),
         ).toMatchObject({ status: 202 });
         await flipped;
@@ -176,14 +176,15 @@ describe('a payload', () => {
           () => `no new connection after a bit was flipped at ${place}:\n${branch.agent.process.stdout.slice(-2_000)}`,
         );
         await answered(
-          () => (direction === 'up' ? rest('GET', `/events?agent=${branch.id}`) : local(branch, 'GET', '/v1/commands')),
+          () =>
+            direction === 'up' ? rest('GET', `/events?agent=${branch.id}`) : local(branch, 'GET', '/api/v1/commands'),
           text,
         );
       }
       const { text: all } =
         direction === 'up'
           ? await rest('GET', `/events?agent=${branch.id}`)
-          : await local(branch, 'GET', '/v1/commands');
+          : await local(branch, 'GET', '/api/v1/commands');
       for (const text of texts) expect(all.split(text)).toHaveLength(2);
       expect(all.split('"id" :')).toHaveLength(texts.length + 1);
       expect((await rest('GET', `/dead-letters?agent=${branch.id}`)).text).toBe('{"deadLetters":[]}');

@@ -189,7 +189,7 @@ describe('private keys', () => {
     const agent = await AgentProcess.enrolled(cleanup, first, 'branch-1', ['--log-level', 'trace']);
     await first.online('branch-1');
     await first.online('central-agent');
-    await agent.local('POST', '/v1/events', { id: 'e1', type: 'tick' });
+    await agent.local('POST', '/api/v1/events', { id: 'e1', type: 'tick' });
     await until(async () => ((await first.events()).length > 0 ? true : undefined));
     const csr = join(folder, 'central.csr');
     said('certificate request', await first.cli('certificate', 'request', '--out', csr, '--key', 'rsa', '--json'));

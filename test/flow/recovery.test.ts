@@ -91,14 +91,16 @@ describe('an agent that is cut off', SLOW, () => {
     const daemon = AgentProcess.start(cleanup, folders, 'branch-1');
     const before = await central.online('branch-1');
     const { id } = before;
-    await daemon.local('POST', '/v1/events', { id: 'e1', type: 'ticket.issued' });
+    await daemon.local('POST', '/api/v1/events', { id: 'e1', type: 'ticket.issued' });
     await until(async () => ((await eventIds(id)).length === 1 ? true : undefined));
     await daemon.stop();
 
     await emptyTruststore(folders);
     const cut = AgentProcess.start(cleanup, folders, 'branch-1');
     await cut.process.printed(/"code":"keystore_no_entries"/);
-    expect(await cut.local('POST', '/v1/events', { id: 'e2', type: 'ticket.issued' })).toMatchObject({ status: 202 });
+    expect(await cut.local('POST', '/api/v1/events', { id: 'e2', type: 'ticket.issued' })).toMatchObject({
+      status: 202,
+    });
     expect(
       await central.rest('POST', `/agents/${String(id)}/messages`, { id: 'c1', type: 'printer.restart' }),
     ).toMatchObject({ status: 202 });
@@ -112,11 +114,14 @@ describe('an agent that is cut off', SLOW, () => {
     expect(after['keyThumbprint']).not.toBe(before['keyThumbprint']);
     await until(async () => ((await eventIds(id)).length === 2 ? true : undefined));
     expect(await eventIds(id)).toEqual(['e1', 'e2']);
-    const { commands } = (await cut.local('GET', '/v1/commands?waitSeconds=10')).body as {
-      commands: { command: { id: string } }[];
+    const { items } = (await cut.local('GET', '/api/v1/commands?waitSeconds=10')).body as {
+      items: { command: { id: string } }[];
     };
-    expect(JSON.stringify(commands)).toContain('"c1"');
-    expect((await cut.local('GET', '/v1/status')).body).toMatchObject({ key: after['keyThumbprint'], incidents: [] });
+    expect(JSON.stringify(items)).toContain('"c1"');
+    expect((await cut.local('GET', '/api/v1/status')).body).toMatchObject({
+      keyThumbprint: after['keyThumbprint'],
+      incidents: [],
+    });
     expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.incidents).toEqual([]);
     expect((await stat(join(folders.data, 'agent-key.pem'))).mode & 0o777).toBe(0o600);
     await expect(stat(join(folders.data, 'agent-key-recovery.pem'))).rejects.toMatchObject({ code: 'ENOENT' });

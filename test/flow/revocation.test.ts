@@ -117,7 +117,7 @@ describe('an agent that is revoked', () => {
       },
     });
     const { reason } = await until(async () => {
-      const { connection } = (await agent.local('GET', '/v1/status')).body;
+      const { connection } = (await agent.local('GET', '/api/v1/status')).body;
       return connection.state === 'stopped-by-refusal' ? connection : undefined;
     });
     expect(performance.now() - answered).toBeLessThan(1000);

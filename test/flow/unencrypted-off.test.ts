@@ -36,7 +36,7 @@ class Producer {
     this.#done = (async () => {
       for (let i = 0; !this.#stopped; i += 1) {
         const id = `${name}-${i}`;
-        const { status } = await agent.local('POST', '/v1/events', { id, type: 'tick' });
+        const { status } = await agent.local('POST', '/api/v1/events', { id, type: 'tick' });
         if (status === 202) this.accepted.push(id);
       }
     })();

@@ -283,7 +283,7 @@ describe('the daemon', () => {
     central.parts.push(...before, ...bytes);
     const agent = await daemon(central, 30);
     expect(
-      await agent.local('POST', '/v1/events', [
+      await agent.local('POST', '/api/v1/events', [
         { id: 'e1', type: 't' },
         { id: 'e2', type: 't' },
       ]),
@@ -334,8 +334,8 @@ describe('the daemon', () => {
     await until(
       async () => {
         await dialSoon(agent);
-        const { body } = await agent.local('GET', '/v1/status');
-        return body.outbox.messages === 0 ? true : undefined;
+        const { body } = await agent.local('GET', '/api/v1/status');
+        return body.outbox.messageCount === 0 ? true : undefined;
       },
       20_000,
       () => agent.process.stdout,
@@ -351,7 +351,7 @@ describe('the daemon', () => {
     central.rest = (line) => line.welcome();
     const agent = await daemon(central, 1);
     await until(async () =>
-      (await agent.local('GET', '/v1/status')).body.connection.state === 'online' ? true : undefined,
+      (await agent.local('GET', '/api/v1/status')).body.connection.state === 'online' ? true : undefined,
     );
     const { url, token } = JSON.parse(await readFile(join(agent.folders.data, 'local-api.json'), 'utf8')) as {
       url: string;
@@ -378,26 +378,28 @@ describe('the daemon', () => {
     };
     const problem = (status: number) => ({ status, type: 'application/problem+json', body: { status } });
 
-    const slow = knock(port, ['GET /v1/status HTTP/1.1\r\n', 'X-Sl'], { stay: true });
+    const slow = knock(port, ['GET /api/v1/status HTTP/1.1\r\n', 'X-Sl'], { stay: true });
     await Promise.all(samples(fc.uint8Array({ maxLength: 500 }), 60).map((bytes) => knock(port, bytes)));
     for (const path of ['//', '/\\', 'http://[', '//x:99999999/', '*', '/%zz', '/v1/../v1/nothing', '/__proto__'])
       expect({ path, ...(await ask('GET', path)) }).toMatchObject({ path, ...problem(404) });
     for (const [method, path] of [
-      ['DELETE', '/v1/events'],
-      ['POST', '/v1/status'],
-      ['GET', '/v1/events'],
+      ['DELETE', '/api/v1/events'],
+      ['POST', '/api/v1/status'],
+      ['GET', '/api/v1/events'],
     ] as const)
       expect(await ask(method, path)).toMatchObject(problem(404));
     for (const query of [
-      'max=0',
-      'max=1e3',
-      'max=-1',
-      'max=',
-      'waitSeconds=61',
+      'limit=0',
+      'limit=1e3',
+      'limit=-1',
+      'limit=',
+      'waitSeconds=56',
+      'max=1',
+      'limit=1&foo=2',
       'waitSeconds=__proto__',
-      `max=${'9'.repeat(3_000)}`,
+      `limit=${'9'.repeat(3_000)}`,
     ])
-      expect({ query, ...(await ask('GET', `/v1/commands?${query}`)) }).toMatchObject({ query, ...problem(400) });
+      expect({ query, ...(await ask('GET', `/api/v1/commands?${query}`)) }).toMatchObject({ query, ...problem(400) });
     const event = '"type":"t"';
     for (const body of [
       '{',
@@ -415,7 +417,7 @@ describe('the daemon', () => {
       `{${event},"data":${nested(100_000)}}`,
       `{${event},"time":"never"}`,
     ]) {
-      expect({ sent: body.slice(0, 40), ...(await ask('POST', '/v1/events', body)) }).toMatchObject(problem(400));
+      expect({ sent: body.slice(0, 40), ...(await ask('POST', '/api/v1/events', body)) }).toMatchObject(problem(400));
     }
     for (const body of [
       '{}',
@@ -426,21 +428,21 @@ describe('the daemon', () => {
       '{"through":[1]}',
       'null',
     ])
-      expect({ sent: body, ...(await ask('POST', '/v1/commands/ack', body)) }).toMatchObject(problem(400));
-    expect(await ask('POST', '/v1/events', Buffer.alloc(1024 * 1024 + 1, 0x20))).toMatchObject(problem(413));
+      expect({ sent: body, ...(await ask('POST', '/api/v1/commands/ack', body)) }).toMatchObject(problem(400));
+    expect(await ask('POST', '/api/v1/events', Buffer.alloc(1024 * 1024 + 1, 0x20))).toMatchObject(problem(413));
     for (const authorization of [
       [],
       ['Authorization: Bearer x'],
       [`Authorization: Basic ${token}`],
       [`Authorization: Bearer ${token}\u00ff`],
     ])
-      expect(await ask('GET', '/v1/status', '', authorization)).toMatchObject(problem(401));
+      expect(await ask('GET', '/api/v1/status', '', authorization)).toMatchObject(problem(401));
     expect((await answerTo(port, `GET / HTTP/1.1\r\nHost: x\r\nCookie: ${'c'.repeat(100_000)}\r\n\r\n`)).status).toBe(
       431,
     );
     expect((await answerTo(port, 'nonsense\r\n\r\n')).status).toBe(400);
 
-    expect(await agent.local('POST', '/v1/events', { id: 'good', type: 't' })).toMatchObject({ status: 202 });
+    expect(await agent.local('POST', '/api/v1/events', { id: 'good', type: 't' })).toMatchObject({ status: 202 });
     // Node's time for headers: 10 s.
     expect(await slow).toMatch(/^HTTP\/1\.1 408 /);
     assertCleanLog(agent.process);
@@ -453,7 +455,8 @@ describe('the daemon', () => {
     const agent = await daemon(central, 1);
     const online = () =>
       until(
-        async () => ((await agent.local('GET', '/v1/status')).body.connection.state === 'online' ? true : undefined),
+        async () =>
+          (await agent.local('GET', '/api/v1/status')).body.connection.state === 'online' ? true : undefined,
         20_000,
         () => agent.process.stdout,
       );

@@ -172,7 +172,7 @@ it(
       await pauseCommands(member);
       await queuegate(central, 'agents', 'revoke', member.name, '--reason', 'keyCompromise');
       await until(async () =>
-        (await member.agent.local('GET', '/v1/status')).body.connection.state === 'stopped-by-refusal'
+        (await member.agent.local('GET', '/api/v1/status')).body.connection.state === 'stopped-by-refusal'
           ? true
           : undefined,
       );

@@ -57,7 +57,7 @@ async function traffic(agent: AgentProcess, id: string, done: Promise<unknown>):
   void done.finally(() => (over = true));
   while (!over) {
     const message = { id: `m${ids.length}`, type: 'test.tick', data: ids.length };
-    expect((await agent.local('POST', '/v1/events', message)).status).toBe(202);
+    expect((await agent.local('POST', '/api/v1/events', message)).status).toBe(202);
     expect((await central.rest('POST', `/agents/${id}/messages`, message)).status).toBe(202);
     ids.push(message.id);
     await delay(50);
@@ -86,13 +86,13 @@ describe('an agent whose certificate is half over', () => {
       await until(async () => ((await central.events(`&agent=${before.id}`)).length >= sent.length ? true : undefined));
       expect((await central.events(`&agent=${before.id}`)).map(({ event }) => event['id'])).toEqual(sent);
       const commands = await until(async () => {
-        const { body } = await agent.local('GET', '/v1/commands?max=1000');
-        return body.commands.length >= sent.length ? (body.commands as { command: { id: string } }[]) : undefined;
+        const { body } = await agent.local('GET', '/api/v1/commands?limit=1000');
+        return body.items.length >= sent.length ? (body.items as { command: { id: string } }[]) : undefined;
       });
       expect(commands.map(({ command }) => command.id)).toEqual(sent);
       expect(await incidentsOf(before.id)).toEqual([]);
       expect(existsSync(join(agent.folders.data, 'agent-key.next.pem'))).toBe(false);
-      expect((await agent.local('GET', '/v1/status')).body.key).toBe(after.keyThumbprint);
+      expect((await agent.local('GET', '/api/v1/status')).body.keyThumbprint).toBe(after.keyThumbprint);
       // What is on disk now is whole: a start finds it.
       await agent.stop('SIGKILL');
       AgentProcess.start(cleanup, agent.folders, 'fresh');
@@ -142,8 +142,9 @@ describe('an agent that was offline when its certificate expired', () => {
       await central.change({ 'agents.certificate.graceDays': 0 });
       const refused = AgentProcess.start(cleanup, agent.folders, 'late');
       const status = await until(async () => {
-        const { connection } = (await refused.local('GET', '/v1/status').catch(() => ({ body: { connection: {} } })))
-          .body;
+        const { connection } = (
+          await refused.local('GET', '/api/v1/status').catch(() => ({ body: { connection: {} } }))
+        ).body;
         return connection.state === 'stopped-by-refusal' ? connection : undefined;
       });
       expect(status.reason).toMatchObject({

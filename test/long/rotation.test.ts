@@ -183,7 +183,7 @@ class Traffic {
     while (!this.#stopped) {
       this.#rounds += 1;
       for (const { name, process } of this.#agents) {
-        const { status, body } = await process.local('POST', '/v1/events', {
+        const { status, body } = await process.local('POST', '/api/v1/events', {
           specversion: '1.0',
           id: `${name}-${this.#rounds}`,
           source: `/${name}`,
@@ -372,7 +372,7 @@ describe('the rotation of the authority', () => {
     expect(sent.length).toBeGreaterThan(100);
     for (const [name, agent] of Object.entries(agents)) {
       const taken = async (): Promise<string[]> =>
-        (await agent.local('GET', '/v1/commands?max=100')).body.commands.map(
+        (await agent.local('GET', '/api/v1/commands?limit=100')).body.items.map(
           (one: { command: { id: string } }) => one.command.id,
         );
       await until(async () => ((await taken()).length >= commands.length ? true : undefined));

@@ -148,7 +148,7 @@ describe('a peer that stands still', () => {
     await down.stop();
 
     // What the agent has not acknowledged lies at Central, and everything lies in one of the two.
-    const inbox = Number((await agent.local('GET', '/v1/status')).body.inbox.messages);
+    const inbox = Number((await agent.local('GET', '/api/v1/status')).body.inbox.messageCount);
     expect(inbox).toBeGreaterThan(0);
     expect(inbox).toBeLessThanOrEqual(50);
     expect(await waitingAtCentral(id)).toBe(OUTBOX_MESSAGES);

@@ -121,7 +121,7 @@ export async function killScenario(cleanup: Cleanup, options: KillOptions): Prom
           log: `up ${name}`,
           name: `till-${n}.${name}`,
           door: local,
-          path: '/v1/events',
+          path: '/api/v1/events',
           member: 'events',
           pauseMs,
           random,
@@ -315,13 +315,13 @@ async function quiet(door: Door, branches: readonly Branch[], reader: EventReade
       const local = await Promise.all(
         branches.map(
           async (branch) =>
-            (await request(branch.door, 'GET', '/v1/status'))?.body as
-              { outbox: { messages: number }; inbox: { messages: number } } | undefined,
+            (await request(branch.door, 'GET', '/api/v1/status'))?.body as
+              { outbox: { messageCount: number }; inbox: { messageCount: number } } | undefined,
         ),
       );
       const waiting = [
         ...(agents ?? [undefined]).map((agent) => agent?.logs.down.messages),
-        ...local.flatMap((status) => [status?.outbox.messages, status?.inbox.messages]),
+        ...local.flatMap((status) => [status?.outbox.messageCount, status?.inbox.messageCount]),
       ];
       seen = { waiting, newest, cursor: reader.cursor };
       return (waiting.every((messages) => messages === 0) && newest === reader.cursor) || undefined;
@@ -333,7 +333,7 @@ async function quiet(door: Door, branches: readonly Branch[], reader: EventReade
 
 async function recorded(door: Door, branches: readonly Branch[]): Promise<unknown[]> {
   const central = [await request(door, 'GET', '/api/v1/incidents'), await request(door, 'GET', '/api/v1/dead-letters')];
-  const local = await Promise.all(branches.map((branch) => request(branch.door, 'GET', '/v1/status')));
+  const local = await Promise.all(branches.map((branch) => request(branch.door, 'GET', '/api/v1/status')));
   return [
     ...(central[0]?.body.incidents ?? ['?']),
     ...(central[1]?.body.deadLetters ?? ['?']),

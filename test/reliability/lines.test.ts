@@ -174,7 +174,7 @@ describe.concurrent('a bad line', () => {
     under.line.behave(TRICKLE);
     // At less than a kilobyte a second this is one TLS record that takes longer than three periods.
     const long = { type: 'tick', data: 'x'.repeat(4000) };
-    expect((await under.agent.local('POST', '/v1/events', { id: 'long-up', ...long })).status).toBe(202);
+    expect((await under.agent.local('POST', '/api/v1/events', { id: 'long-up', ...long })).status).toBe(202);
     expect((await central.rest('POST', `/agents/${under.id}/messages`, { id: 'long-down', ...long })).status).toBe(202);
     expect(await storedEvents(central, under.id, up.accepted.length + 1)).toEqual([...up.accepted, 'long-up']);
     expect(await takenCommands(under.consumer, down.accepted.length + 1)).toEqual([...down.accepted, 'long-down']);

@@ -85,7 +85,7 @@ async function traceAgent({ CentralProcess, AgentProcess }: Harness): Promise<st
   const tracer = await Tracer.attach(cleanup, agent.process.child.pid, OPTIONS);
   const promises: Promised[] = [];
   for (const n of numbers) {
-    expect((await agent.local('POST', '/v1/events', { id: `event-${n}`, type: 'tick' })).status).toBe(202);
+    expect((await agent.local('POST', '/api/v1/events', { id: `event-${n}`, type: 'tick' })).status).toBe(202);
     promises.push({ written: `event-${n}`, told: `"event-${n}"` });
     await central.rest('POST', `/agents/${String(id)}/messages`, { id: `command-${n}`, type: 'tick' });
     await until(async () =>

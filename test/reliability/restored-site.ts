@@ -80,7 +80,7 @@ export class Site {
   async post(ids: readonly string[], source = '/till'): Promise<void> {
     const { status, body } = await this.agent.local(
       'POST',
-      '/v1/events',
+      '/api/v1/events',
       ids.map((id) => ({ id, source, type: 'tick' })),
     );
     if (status !== 202) throw new Error(JSON.stringify(body));
@@ -100,10 +100,10 @@ export class Site {
   async quiet(): Promise<void> {
     await this.online();
     await until(async () => {
-      const { body: status } = await this.agent.local('GET', '/v1/status');
+      const { body: status } = await this.agent.local('GET', '/api/v1/status');
       const agent = await this.central.agent(NAME);
       const down = (agent?.['logs'] as { down: { messages: number } } | undefined)?.down.messages;
-      return (status.outbox.messages === 0 && down === 0) || undefined;
+      return (status.outbox.messageCount === 0 && down === 0) || undefined;
     });
   }
 
@@ -114,10 +114,10 @@ export class Site {
 
   /** Takes every command at the agent and acknowledges it; the ids. */
   async take(): Promise<string[]> {
-    const { body } = await this.agent.local('GET', '/v1/commands?max=1000');
-    const commands = body.commands as { cursor: number; command: { id: string } }[];
+    const { body } = await this.agent.local('GET', '/api/v1/commands?limit=1000');
+    const commands = body.items as { cursor: number; command: { id: string } }[];
     const last = commands.at(-1);
-    if (last !== undefined) await this.agent.local('POST', '/v1/commands/ack', { through: last.cursor });
+    if (last !== undefined) await this.agent.local('POST', '/api/v1/commands/ack', { through: last.cursor });
     return commands.map(({ command }) => command.id);
   }
 
@@ -132,7 +132,7 @@ export class Site {
   }
 
   async recordedAtAgent(): Promise<Restart[]> {
-    const { body } = await this.agent.local('GET', '/v1/status');
+    const { body } = await this.agent.local('GET', '/api/v1/status');
     return (body.incidents as { kind: string; detail: string }[])
       .toReversed()
       .map(({ kind, detail }) => restart(kind, JSON.parse(detail) as Restart & { recovered: boolean }));

@@ -63,7 +63,7 @@ export class Producer {
   }
 
   static events(agent: AgentProcess, name: string, options?: ConstructorParameters<typeof Producer>[2]): Producer {
-    return new Producer(name, (batch) => agent.local('POST', '/v1/events', batch), options);
+    return new Producer(name, (batch) => agent.local('POST', '/api/v1/events', batch), options);
   }
 
   static commands(
@@ -113,13 +113,13 @@ export class Consumer {
   constructor(agent: AgentProcess) {
     this.#done = (async () => {
       while (!this.#stopped) {
-        const { status, body } = await agent.local('GET', '/v1/commands?max=1000&waitSeconds=1');
+        const { status, body } = await agent.local('GET', '/api/v1/commands?limit=1000&waitSeconds=1');
         if (status !== 200) throw new Error(`commands: ${status} ${JSON.stringify(body)}`);
-        const commands = body.commands as { cursor: number; command: Note }[];
+        const commands = body.items as { cursor: number; command: Note }[];
         const last = commands.at(-1);
         if (last === undefined) continue;
         this.taken.push(...commands.map(({ command }) => command.id));
-        await agent.local('POST', '/v1/commands/ack', { through: last.cursor });
+        await agent.local('POST', '/api/v1/commands/ack', { through: last.cursor });
       }
     })();
     this.#done.catch(() => undefined);

@@ -247,13 +247,13 @@ export class CommandTaker {
   async #run(): Promise<void> {
     const { history, name, door, log, random } = this.#options;
     while (!this.#stopped) {
-      const reply = await request(door, 'GET', '/v1/commands?max=200&waitSeconds=1');
+      const reply = await request(door, 'GET', '/api/v1/commands?limit=200&waitSeconds=1');
       if (reply === undefined) {
         await delay(RETRY_MS);
         continue;
       }
       if (reply.status !== 200) throw new Error(`${name}: ${reply.status} ${JSON.stringify(reply.body)}`);
-      const commands = reply.body.commands as { cursor: number; command: { source: string; id: string } }[];
+      const commands = reply.body.items as { cursor: number; command: { source: string; id: string } }[];
       const last = commands.at(-1);
       if (last === undefined) continue;
       for (const { cursor, command } of commands)
@@ -267,7 +267,7 @@ export class CommandTaker {
         } satisfies Deed);
       this.received += commands.length;
       if (random() < 0.1) continue;
-      const settled = await request(door, 'POST', '/v1/commands/ack', { through: last.cursor });
+      const settled = await request(door, 'POST', '/api/v1/commands/ack', { through: last.cursor });
       if (settled?.status === 200) history.write({ deed: 'settled', consumer: name, through: last.cursor });
     }
   }

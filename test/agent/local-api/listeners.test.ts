@@ -36,7 +36,7 @@ async function statusAs(uid: number, groups: readonly number[], socket: string, 
     ...header,
     '--unix-socket',
     socket,
-    'http://localhost/v1/status',
+    'http://localhost/api/v1/status',
   ]);
   expect(stderr).toMatch(/^$|Permission denied|Could not connect|Failed to connect/);
   return Number(stdout);
@@ -79,8 +79,8 @@ describe('the socket of the local API', () => {
     const socket = join(dataFolder, 'local-api.sock');
     expect((await lstat(socket)).mode & 0o7777).toBe(0o600);
     expect(await file()).toMatchObject({ socket, url: `http://127.0.0.1:${port}` });
-    expect((await ask(socket, 'GET /v1/status')).status).toBe(200);
-    expect((await ask(port, 'GET /v1/status')).status).toBe(401);
+    expect((await ask(socket, 'GET /api/v1/status')).status).toBe(200);
+    expect((await ask(port, 'GET /api/v1/status')).status).toBe(401);
   });
 
   it.runIf(isRoot)('of mode 0600 lets no other account in', async () => {
@@ -135,7 +135,7 @@ describe('the socket of the local API', () => {
     await run(process.execPath, ['-e', script, socket]);
     expect((await lstat(socket)).isSocket()).toBe(true);
     const first = await openApi({ dataFolder });
-    expect((await ask(socket, 'GET /v1/status')).status).toBe(200);
+    expect((await ask(socket, 'GET /api/v1/status')).status).toBe(200);
     await first.api.stop();
     await expect(lstat(socket)).rejects.toMatchObject({ code: 'ENOENT' });
 
@@ -157,7 +157,7 @@ describe('the socket of the local API', () => {
       expect(await file()).toMatchObject({ socket: null });
       await rm(socket);
       await until(() => api.problems().length === 0);
-      expect((await ask(socket, 'GET /v1/status')).status).toBe(200);
+      expect((await ask(socket, 'GET /api/v1/status')).status).toBe(200);
       await until(async () => (await file()).socket === socket);
       await api.stop();
     }
@@ -168,7 +168,7 @@ describe('the socket of the local API', () => {
     const { dataFolder } = await openApi();
     const socket = join(dataFolder, 'local-api.sock');
     await rm(socket);
-    await until(async () => (await ask(socket, 'GET /v1/status').catch(() => undefined))?.status === 200);
+    await until(async () => (await ask(socket, 'GET /api/v1/status').catch(() => undefined))?.status === 200);
     expect((await lstat(socket)).mode & 0o7777).toBe(0o600);
   });
 
@@ -179,7 +179,7 @@ describe('the socket of the local API', () => {
     expect(api.problems()).toMatchObject([
       { code: 'local_socket_unusable', detail: expect.stringContaining('does not exist') },
     ]);
-    expect((await ask(port, 'GET /v1/status', bearer(token))).status).toBe(200);
+    expect((await ask(port, 'GET /api/v1/status', bearer(token))).status).toBe(200);
   });
 });
 
@@ -203,7 +203,7 @@ describe('a port that another process holds', () => {
     await foreign.close();
     await until(() => api.problems().length === 0);
     await until(async () => (await file()).url === `http://127.0.0.1:${foreign.port}`);
-    expect((await ask(foreign.port, 'GET /v1/status', bearer(token))).status).toBe(200);
+    expect((await ask(foreign.port, 'GET /api/v1/status', bearer(token))).status).toBe(200);
     expect(foreign.heard()).toBe('');
   });
 
@@ -250,7 +250,7 @@ describe('the proof of the owner', () => {
     const folder = join(await temporaryFolder(), 'x'.repeat(100));
     await mkdir(folder, { recursive: true });
     const { port } = await openApi({ dataFolder: folder });
-    expect((await ask(port, 'GET /v1/status', { authorization: `Queuegate-Owner ${'x'.repeat(43)}` })).status).toBe(
+    expect((await ask(port, 'GET /api/v1/status', { authorization: `Queuegate-Owner ${'x'.repeat(43)}` })).status).toBe(
       401,
     );
     expect((await ask(port, 'GET /api/v1/owner-challenge')).status).toBe(400);
@@ -279,7 +279,7 @@ describe('tokens', () => {
     expect((await stat(join(dataFolder, LOCAL_API_FILE))).mode & 0o7777).toBe(0o600);
     const statuses = async (): Promise<number[]> =>
       await Promise.all(
-        [first, second].map(async (token) => (await ask(port, 'GET /v1/status', bearer(token))).status),
+        [first, second].map(async (token) => (await ask(port, 'GET /api/v1/status', bearer(token))).status),
       );
     expect(await statuses()).toEqual([200, 200]);
 
@@ -312,7 +312,7 @@ describe('tokens', () => {
       await act(path, victim);
       const { token, file, port } = await openApi({ dataFolder });
       expect(token).not.toBe(known);
-      expect((await ask(port, 'GET /v1/status', bearer(known))).status).toBe(401);
+      expect((await ask(port, 'GET /api/v1/status', bearer(known))).status).toBe(401);
       const found = await lstat(path);
       expect([found.isFile(), found.mode & 0o7777, found.uid, found.nlink]).toEqual([
         true,

@@ -55,9 +55,9 @@ export async function openApi({ dataFolder: given, settings, limits, ports: chan
     status: async () => ({
       name: 'branch',
       version: '1',
-      connection: { state: 'connecting', since: '', reason: null, central: null },
-      outbox: { messages: 0, bytes: 0 },
-      inbox: { messages: 0, bytes: 0 },
+      connection: { state: 'connecting', stateChangedAt: '', stateReason: null, central: null },
+      outbox: { messageCount: 0, bytes: 0 },
+      inbox: { messageCount: 0, bytes: 0 },
     }),
     now: () => Date.now(),
     maxMessageBytes: () => LIMITS.maxMessageBytes,

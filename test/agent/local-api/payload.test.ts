@@ -1,4 +1,4 @@
-// What goes in at POST /v1/events of the local API: kept byte for byte, or refused with the place.
+// What goes in at POST /api/v1/events of the local API: kept byte for byte, or refused with the place.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -69,7 +69,7 @@ async function start() {
       sent.on('error', reject);
       sent.end(body);
     });
-  const post = (body: string | Buffer, type?: string) => call('POST', '/v1/events', body, type);
+  const post = (body: string | Buffer, type?: string) => call('POST', '/api/v1/events', body, type);
   return { posted, commands, call, post };
 }
 
@@ -137,19 +137,23 @@ describe('the other bodies and answers of the local API', () => {
     const { commands, call } = await start();
     const json = `{"specversion":"1.0","id":"1","source":"/s","type":"t", "data":${ODD}}`;
     commands.push({ cursor: 1, json });
-    expect(await call('GET', '/v1/commands')).toEqual({
+    expect(await call('GET', '/api/v1/commands')).toEqual({
       status: 200,
-      text: `{"commands":[{"cursor":1,"command":${json}}]}`,
+      text: `{"items":[{"cursor":1,"command":${json}}],"next":null}`,
     });
   });
 
-  it('refuse an acknowledgement with a name given twice', async () => {
+  it('refuse an acknowledgement with a repeated or an unknown member', async () => {
     const { call } = await start();
-    expect(await call('POST', '/v1/commands/ack', '{"through":1,"through":2}')).toMatchObject({
+    expect(await call('POST', '/api/v1/commands/ack', '{"through":1,"through":2}')).toMatchObject({
       status: 400,
       text: expect.stringContaining('/through is given twice'),
     });
-    expect(await call('POST', '/v1/commands/ack', '{"through":"1"}')).toMatchObject({ status: 400 });
-    expect(await call('POST', '/v1/commands/ack', '{"through":1}')).toMatchObject({ status: 200 });
+    expect(await call('POST', '/api/v1/commands/ack', '{"through":1,"until":2}')).toMatchObject({
+      status: 400,
+      text: expect.stringContaining('until'),
+    });
+    expect(await call('POST', '/api/v1/commands/ack', '{"through":"1"}')).toMatchObject({ status: 400 });
+    expect(await call('POST', '/api/v1/commands/ack', '{"through":1}')).toMatchObject({ status: 200 });
   });
 });

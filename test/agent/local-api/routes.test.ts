@@ -81,7 +81,7 @@ describe('the local API', () => {
       `Bearer ${token}x`,
       `Bearer ${'x'.repeat(8000)}`,
     ]) {
-      const answer = await call('POST', '/v1/events', '{"type":"t"}', authorization);
+      const answer = await call('POST', '/api/v1/events', '{"type":"t"}', authorization);
       expect(answer).toMatchObject({ status: 401, body: { type: 'urn:queuegate:error:local_unauthorized' } });
       expect(String(answer.body['hint'])).toContain('local-api.json');
       expect(JSON.stringify(answer.body)).not.toContain(token);
@@ -105,9 +105,9 @@ describe('the local API', () => {
 
   it('completes an event and answers with its number once it is on disk', async () => {
     const { call, posted } = await start();
-    expect(await call('POST', '/v1/events', '{"type":"ticket.issued","data":{"n":1}}')).toMatchObject({
+    expect(await call('POST', '/api/v1/events', '{"type":"ticket.issued","data":{"n":1}}')).toMatchObject({
       status: 202,
-      body: { events: [{ outcome: 'stored', number: 1 }] },
+      body: { items: [{ source: '/agents/branch', outcome: 'stored', number: 1 }] },
     });
     expect(JSON.parse(posted[0]?.json ?? '')).toMatchObject({
       specversion: '1.0',
@@ -120,53 +120,66 @@ describe('the local API', () => {
 
   it('takes a batch whole or not at all, and names the event that is wrong', async () => {
     const { call, posted } = await start();
-    const answer = await call('POST', '/v1/events', '[{"type":"a"},{"type":""}]');
+    const answer = await call('POST', '/api/v1/events', '[{"type":"a"},{"type":""}]');
     expect(answer).toMatchObject({ status: 400, body: { type: 'urn:queuegate:error:local_body_bad' } });
-    expect(String(answer.body['title'])).toContain('event 1: /type');
+    expect(String(answer.body['detail'])).toContain('event 1: /type');
     expect(posted).toEqual([]);
   });
 
   it('refuses what is no JSON, an empty batch, a body that is too large, an unknown path and a bad query', async () => {
     const { call } = await start();
-    expect(await call('POST', '/v1/events', 'hello')).toMatchObject({ status: 400 });
-    expect(await call('POST', '/v1/events', '[]')).toMatchObject({ status: 400 });
-    expect(await call('POST', '/v1/events', 'x'.repeat(1024 * 1024 + 1))).toMatchObject({ status: 413 });
+    expect(await call('POST', '/api/v1/events', 'hello')).toMatchObject({ status: 400 });
+    expect(await call('POST', '/api/v1/events', '[]')).toMatchObject({ status: 400 });
+    expect(await call('POST', '/api/v1/events', 'x'.repeat(1024 * 1024 + 1))).toMatchObject({ status: 413 });
     expect(await call('GET', '/v2')).toMatchObject({ status: 404 });
-    expect(await call('GET', '/v1/commands?max=0')).toMatchObject({
+    expect(await call('GET', '/api/v1/commands?limit=0')).toMatchObject({
       status: 400,
       body: { type: 'urn:queuegate:error:local_query_bad' },
     });
-    expect(await call('POST', '/v1/commands/ack', '{"through":-1}')).toMatchObject({ status: 400 });
+    for (const path of ['/api/v1/commands?max=1', '/api/v1/status?foo=1'])
+      expect(await call('GET', path)).toMatchObject({
+        status: 400,
+        body: {
+          code: 'local_parameter_unknown',
+          title: 'Local parameter unknown',
+          detail: expect.stringContaining('allowed: '),
+        },
+      });
+    expect(await call('POST', '/api/v1/commands/ack', '{"through":-1}')).toMatchObject({ status: 400 });
   });
 
   it('holds to the largest message that Central allows', async () => {
     const { call } = await start({ maxMessageBytes: () => 1024 });
-    expect(await call('POST', '/v1/events', JSON.stringify({ type: 't', data: 'x'.repeat(2000) }))).toMatchObject({
+    expect(await call('POST', '/api/v1/events', JSON.stringify({ type: 't', data: 'x'.repeat(2000) }))).toMatchObject({
       status: 400,
     });
   });
 
   it('gives out commands in order, waits for the next one, and forgets what was acknowledged', async () => {
     const { call, commands, waiting } = await start();
-    const poll = call('GET', '/v1/commands?waitSeconds=30');
+    const poll = call('GET', '/api/v1/commands?waitSeconds=30');
     while (waiting.length === 0) await new Promise((resolve) => setImmediate(resolve));
     commands.push({ cursor: 1, json: '{"type":"a"}' }, { cursor: 2, json: '{"type":"b"}' });
     for (const wake of waiting) wake();
     expect((await poll).body).toEqual({
-      commands: [
+      items: [
         { cursor: 1, command: { type: 'a' } },
         { cursor: 2, command: { type: 'b' } },
       ],
+      next: null,
     });
-    await call('POST', '/v1/commands/ack', '{"through":1}');
-    expect((await call('GET', '/v1/commands')).body).toEqual({ commands: [{ cursor: 2, command: { type: 'b' } }] });
+    await call('POST', '/api/v1/commands/ack', '{"through":1}');
+    expect((await call('GET', '/api/v1/commands')).body).toEqual({
+      items: [{ cursor: 2, command: { type: 'b' } }],
+      next: null,
+    });
   });
 
   it('answers a long poll that waits when it stops', async () => {
     const { api, call, waiting } = await start();
-    const poll = call('GET', '/v1/commands?waitSeconds=60');
+    const poll = call('GET', '/api/v1/commands?waitSeconds=55');
     while (waiting.length === 0) await new Promise((resolve) => setImmediate(resolve));
     await api.stop();
-    expect((await poll).body).toEqual({ commands: [] });
+    expect((await poll).body).toEqual({ items: [], next: null });
   });
 });

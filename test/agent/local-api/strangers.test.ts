@@ -8,7 +8,7 @@ import { ask, bearer, endAll, Line, openApi } from './parts.ts';
 
 afterEach(endAll);
 
-const HALF = 'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nX-Half: ';
+const HALF = 'POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nX-Half: ';
 
 describe('strangers at the local API', () => {
   it.each([
@@ -18,7 +18,7 @@ describe('strangers at the local API', () => {
     // With room for one program only: a stranger that took a place of theirs would show.
     const { port, token } = await openApi({ limits: { connections: 1, newcomerMs: 600_000 } });
     const strangers = await Promise.all(Array.from({ length: 300 }, () => new Line(port, sent).connected()));
-    for (let i = 0; i < 20; i += 1) expect((await ask(port, 'GET /v1/status', bearer(token))).status).toBe(200);
+    for (let i = 0; i < 20; i += 1) expect((await ask(port, 'GET /api/v1/status', bearer(token))).status).toBe(200);
     await until(() => strangers.filter(({ socket }) => !socket.destroyed).length <= 128);
   });
 
@@ -36,11 +36,14 @@ describe('strangers at the local API', () => {
     const { port } = await openApi();
     const expecting = new Line(
       port,
-      'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n',
+      'POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n',
     );
     await expecting.closed;
     expect(expecting.received).toMatch(/^HTTP\/1\.1 401 /);
-    const endless = new Line(port, 'POST /v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n');
+    const endless = new Line(
+      port,
+      'POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n',
+    );
     await endless.closed;
     expect(endless.received).toMatch(/^HTTP\/1\.1 401 [^]*www-authenticate: Bearer/i);
   });
@@ -49,13 +52,15 @@ describe('strangers at the local API', () => {
     let now = 1_000_000;
     const { port, lines } = await openApi({ ports: { now: () => now } });
     for (let i = 0; i < 20; i += 1)
-      expect((await ask(port, 'GET /v1/status', { ...bearer('wrong'), connection: 'keep-alive' })).status).toBe(401);
-    await Promise.all(Array.from({ length: 30 }, () => ask(port, 'GET /v1/status', bearer('wrong'))));
+      expect((await ask(port, 'GET /api/v1/status', { ...bearer('wrong'), connection: 'keep-alive' })).status).toBe(
+        401,
+      );
+    await Promise.all(Array.from({ length: 30 }, () => ask(port, 'GET /api/v1/status', bearer('wrong'))));
     const reported = (): unknown[] =>
       lines.filter(({ text }) => text.includes('wrong token')).map(({ facts }) => facts);
     expect(reported()).toEqual([{ count: 1 }]);
     now += 60_000;
-    await ask(port, 'GET /v1/status', bearer('wrong'));
+    await ask(port, 'GET /api/v1/status', bearer('wrong'));
     expect(reported()).toEqual([{ count: 1 }, { count: 50 }]);
   });
 
@@ -85,12 +90,12 @@ describe('strangers at the local API', () => {
       { origin: 'null' },
       { 'sec-fetch-site': 'cross-site' },
     ]) {
-      const { status, text } = await ask(port, 'GET /v1/status', { ...bearer(token), ...headers });
+      const { status, text } = await ask(port, 'GET /api/v1/status', { ...bearer(token), ...headers });
       expect([headers, status]).toEqual([headers, 403]);
       expect(text).toContain('local_browser_refused');
     }
     for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, 'localhost', `[::1]:${port}`])
-      expect((await ask(port, 'GET /v1/status', { ...bearer(token), host })).status).toBe(200);
+      expect((await ask(port, 'GET /api/v1/status', { ...bearer(token), host })).status).toBe(200);
   });
 });
 
@@ -101,7 +106,7 @@ describe('a program with a token', () => {
     const { port, token } = await openApi({ ports: { status: () => ((asked += 1), never) } });
     const line = new Line(
       port,
-      `GET /v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`.repeat(500),
+      `GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`.repeat(500),
     );
     await line.closed;
     expect(asked).toBe(1);
@@ -114,18 +119,18 @@ describe('a program with a token', () => {
       limits: { unreadBytes: 20_000_000 },
       ports: { take: async () => ((taken += 1), [{ cursor: 1, json }]) },
     });
-    const request = `GET /v1/commands HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+    const request = `GET /api/v1/commands HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`;
     const lines = Array.from({ length: 30 }, () => {
       const line = new Line(port, request.repeat(4));
       line.socket.pause();
       return line;
     });
     await until(() => taken === 3);
-    expect((await ask(port, 'GET /v1/commands', bearer(token))).text).toMatch(/^HTTP\/1\.1 503 [^]*local_busy/);
+    expect((await ask(port, 'GET /api/v1/commands', bearer(token))).text).toMatch(/^HTTP\/1\.1 503 [^]*local_busy/);
     expect(taken).toBe(3);
     // Once they are gone there is room again.
     for (const { socket } of lines) socket.destroy();
-    await until(async () => (await ask(port, 'GET /v1/commands', bearer(token))).status === 200);
+    await until(async () => (await ask(port, 'GET /api/v1/commands', bearer(token))).status === 200);
   });
 
   it('that does not read an answer within its time loses the connection', async () => {
@@ -136,12 +141,14 @@ describe('a program with a token', () => {
     });
     const line = new Line(
       port,
-      `GET /v1/commands HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+      `GET /api/v1/commands HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`,
     );
     line.socket.pause();
-    await until(async () => (await ask(port, 'GET /v1/commands', bearer(token))).status === 503);
+    await until(async () => (await ask(port, 'GET /api/v1/commands', bearer(token))).status === 503);
     expect(
-      await until(async () => ((await ask(port, 'GET /v1/commands', bearer(token))).status === 200 ? 200 : undefined)),
+      await until(async () =>
+        (await ask(port, 'GET /api/v1/commands', bearer(token))).status === 200 ? 200 : undefined,
+      ),
     ).toBe(200);
   });
 
@@ -149,20 +156,20 @@ describe('a program with a token', () => {
     const { port, token, dataFolder } = await openApi({ limits: { connections: 3, waiting: 1, bodyBytes: 1000 } });
     const head = (start: string, more = ''): string =>
       `${start} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n${more}\r\n`;
-    const waiting = new Line(port, head('GET /v1/commands?waitSeconds=60'));
-    await until(async () => (await ask(port, 'GET /v1/commands?waitSeconds=1', bearer(token))).status === 503);
-    const sending = new Line(port, head('POST /v1/events', 'Content-Length: 900\r\n'));
+    const waiting = new Line(port, head('GET /api/v1/commands?waitSeconds=55'));
+    await until(async () => (await ask(port, 'GET /api/v1/commands?waitSeconds=1', bearer(token))).status === 503);
+    const sending = new Line(port, head('POST /api/v1/events', 'Content-Length: 900\r\n'));
     await until(
       async () =>
-        (await ask(port, 'POST /v1/events', bearer(token), JSON.stringify({ type: 't', data: 'x'.repeat(300) })))
+        (await ask(port, 'POST /api/v1/events', bearer(token), JSON.stringify({ type: 't', data: 'x'.repeat(300) })))
           .status === 503,
     );
-    const third = new Line(port, head('GET /v1/status'));
+    const third = new Line(port, head('GET /api/v1/status'));
     await until(() => third.received.includes('200 OK'));
-    expect((await ask(port, 'GET /v1/status', bearer(token))).text).toContain('3 connections are open');
+    expect((await ask(port, 'GET /api/v1/status', bearer(token))).text).toContain('3 connections are open');
     // The commands of the owner have places of their own.
-    expect((await ask(join(dataFolder, 'local-api.sock'), 'GET /v1/status')).status).toBe(200);
+    expect((await ask(join(dataFolder, 'local-api.sock'), 'GET /api/v1/status')).status).toBe(200);
     for (const { socket } of [waiting, sending, third]) socket.destroy();
-    await until(async () => (await ask(port, 'GET /v1/status', bearer(token))).status === 200);
+    await until(async () => (await ask(port, 'GET /api/v1/status', bearer(token))).status === 200);
   });
 });
