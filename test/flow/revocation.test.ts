@@ -122,7 +122,7 @@ describe('an agent that is revoked', () => {
     });
     expect(performance.now() - answered).toBeLessThan(1000);
     expect(reason).toMatchObject({
-      text: expect.stringMatching(/was revoked on Central \(keyCompromise\)\. \(revoked\)$/),
+      text: expect.stringMatching(/was revoked on Central \(keyCompromise\)\. \(agent_revoked\)$/),
       hint: expect.stringContaining('queuegate agents rescue'),
     });
     expect((await central.agent('stolen'))?.['state']).toBe('Revoked');
