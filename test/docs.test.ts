@@ -172,10 +172,13 @@ describe('what documents name', () => {
     expect(named.filter(({ found }) => !existsSync(join(root, found)))).toEqual([]);
   });
 
-  it('every test that SECURITY.md calls as a proof exists under that title', () => {
-    const text = unwrapped(read('docs/SECURITY.md'));
+  it.each([
+    ['SECURITY.md', 20],
+    ['TESTING.md', 15],
+  ] as const)('every test that %s calls as a proof exists under that title', (document, atLeast) => {
+    const text = unwrapped(read(`docs/${document}`));
     const cited = Array.from(text.matchAll(/`(test\/[\w./-]+\.ts)` ((?:"[^"]+"(?:, )?)+)/g));
-    expect(cited.length).toBeGreaterThan(20);
+    expect(cited.length).toBeGreaterThan(atLeast);
     const missing = cited.flatMap(([, file = '', titles = '']) =>
       Array.from(titles.matchAll(/"([^"]+)"/g), ([, title = '']) => ({ file, title })).filter(
         ({ title }) =>

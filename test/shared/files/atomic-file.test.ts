@@ -8,16 +8,19 @@ import { canTrace, missing } from '../../reliability/tracer.ts';
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-describe.skipIf(missing('strace', canTrace()))('replaceFile', () => {
+describe.skipIf(missing('strace', canTrace())).each([
+  ['replaceFile', 'atomic-file.ts', "replaceFile(process.argv[2], Buffer.from('new'), 0o600)"],
+  ['replaceSecretFile', 'secret-file.ts', "replaceSecretFile(process.argv[2], Buffer.from('new'))"],
+])('%s', (name, file, call) => {
   it('has the bytes on disk before the new name, and the new name on disk before it returns', async () => {
     const folder = await cleanup.folder();
     const script = join(folder, 'replace.mjs');
-    const module = resolve(import.meta.dirname, '../../../shared/files/atomic-file.ts');
+    const module = resolve(import.meta.dirname, `../../../shared/files/${file}`);
     await writeFile(
       script,
-      `import { replaceFile } from ${JSON.stringify(module)};\nawait replaceFile(process.argv[2], Buffer.from('new'), 0o600);\nprocess.kill(process.pid, 0);\n`,
+      `import { ${name} } from ${JSON.stringify(module)};\nawait ${call};\nprocess.kill(process.pid, 0);\n`,
     );
-    await writeFile(join(folder, 'target'), 'old');
+    await writeFile(join(folder, 'target'), 'old', { mode: 0o600 });
     const trace = join(folder, 'trace');
     const ended = await run('strace', [
       '-f',
