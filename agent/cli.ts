@@ -16,7 +16,7 @@ const USAGE = `queue-agent ${VERSION}
   queue-agent start [--profile FOLDER] [settings]
       Runs the daemon.
   queue-agent enroll URL --token-file FILE --pin sha256:... [--again] [--profile FOLDER] [settings]
-      Makes this machine an agent of a Central: copy the line that "queuegate tokens create-enrollment" printed. FILE has the token;
+      Makes this machine an agent of a Central: copy the line that "queuegate enrollment-tokens create" printed. FILE has the token;
       "-" reads it from stdin, on a terminal from a prompt. The environment variable QUEUE_AGENT_TOKEN works too. --token TOKEN
       does as well, but other users of this machine can see it there.
   queue-agent enroll URL --pin sha256:... [--wait SECONDS] [--again] [--profile FOLDER] [settings]
@@ -24,9 +24,9 @@ const USAGE = `queue-agent ${VERSION}
       compared and accepted it (300 seconds unless set). Run again it goes on waiting.
   queue-agent request --out FILE [--profile FOLDER] [settings]
   queue-agent install-certificate FILE [--central URL] [--profile FOLDER] [settings]
-      The same without a line to Central: take the request there ("queuegate agents issue"), and the file that it writes back here.
+      The same without a line to Central: take the request there ("queuegate agents create"), and the file that it writes back here.
   queue-agent recover [--code-file FILE] [--profile FOLDER] [settings]
-      Reconnects an agent that is cut off, with the recovery code that "queuegate agents rescue" printed on Central. Without a file
+      Reconnects an agent that is cut off, with the recovery code that "queuegate agents recovery-code create" printed on Central. Without a file
       the code is read from a prompt, or from stdin ("--code-file -").
   queue-agent status [--json] [--profile FOLDER] [settings]
       Shows the state of the running daemon.
@@ -177,7 +177,7 @@ async function enrollCommand(args: readonly string[]): Promise<number> {
         [
           `asked to become an agent as ${conf.name}; an administrator has to accept it`,
           `  key         sha256:${keyThumbprint}`,
-          `On Central, compare this thumbprint with "queuegate agents pending", then: queuegate agents accept ${keyThumbprint.slice(0, 16)}`,
+          `On Central, compare this thumbprint with "queuegate enrollment-requests list", then: queuegate enrollment-requests accept ${keyThumbprint.slice(0, 16)}`,
           `waiting for at most ${wait} seconds`,
           '',
         ].join('\n'),
@@ -188,7 +188,7 @@ async function enrollCommand(args: readonly string[]): Promise<number> {
   if (token === undefined && !secure) {
     const { pinOf } = await import('../shared/wire/enrollment.ts');
     printError(
-      `warning: plain http does not prove that this is Central. Compare its signing key with "queuegate ca list" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`,
+      `warning: plain http does not prove that this is Central. Compare its signing key with "queuegate ca show" there:\n  ${pinOf(Buffer.from(signingKey, 'base64'))}\n`,
     );
   }
   return 0;
@@ -217,7 +217,7 @@ async function request(args: readonly string[]): Promise<number> {
       `${out} is the request of ${conf.name}`,
       `  key         sha256:${key.thumbprint}`,
       `  data        ${conf.dataFolder} (the key; keep it private)`,
-      'next, on Central: queuegate agents issue --csr FILE --out agent.pem (compare the thumbprint)',
+      'next, on Central: queuegate agents create --csr FILE --out agent.pem (compare the thumbprint)',
       `then, here: queue-agent install-certificate agent.pem --profile ${request.profileFolder}`,
       '',
     ].join('\n'),

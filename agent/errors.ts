@@ -5,7 +5,7 @@ export const AGENT_ERRORS = {
   // identity and enrollment
   not_enrolled: {
     text: 'This agent is not enrolled with a Central yet.',
-    hint: 'On Central run "queuegate tokens create-enrollment"; it prints the line "queue-agent enroll ..." to run here, with the same --profile.',
+    hint: 'On Central run "queuegate enrollment-tokens create"; it prints the line "queue-agent enroll ..." to run here, with the same --profile.',
   },
   already_enrolled: {
     text: 'This agent is enrolled already, as {name} ({id}).',
@@ -26,15 +26,15 @@ export const AGENT_ERRORS = {
   enrollment_undecided: {
     retryable: true,
     text: 'Nobody has accepted this machine within {seconds} seconds.',
-    hint: 'On Central: "queuegate agents pending", then "queuegate agents accept" with the thumbprint {key}. Run this line again then, or wait longer with --wait SECONDS; Central keeps the request for a day.',
+    hint: 'On Central: "queuegate enrollment-requests list", then "queuegate enrollment-requests accept" with the thumbprint {key}. Run this line again then, or wait longer with --wait SECONDS; Central keeps the request for a day.',
   },
   enroll_unproven: {
     text: 'Over plain http nobody proves that Central answers, and this profile is set to wss (central.websocket.secure=true): the roots that it would trust could be those of a stranger.',
-    hint: 'Ask over https with the pin ("queuegate ca list" on Central shows it), or enroll with a token, which is proven over http too.',
+    hint: 'Ask over https with the pin ("queuegate ca show" on Central shows it), or enroll with a token, which is proven over http too.',
   },
   recovery_code_bad: {
     text: 'The recovery code is malformed: it has {found} characters; a code has 20 letters and digits, as in XXXXX-XXXXX-XXXXX-XXXXX.',
-    hint: 'Type the code that "queuegate agents rescue" printed on Central; upper and lower case are the same, dashes may be left out.',
+    hint: 'Type the code that "queuegate agents recovery-code create" printed on Central; upper and lower case are the same, dashes may be left out.',
   },
   recovery_address_missing: {
     text: 'Nothing says where Central is: there is no identity in {folder}, and no central.host in the configuration.',
@@ -46,7 +46,7 @@ export const AGENT_ERRORS = {
   },
   certificate_file_unfit: {
     text: 'The certificates in {file} cannot be used: {found}.',
-    hint: 'Nothing was changed. Take the file that "queuegate agents issue" wrote for the request of this machine, as it is.',
+    hint: 'Nothing was changed. Take the file that "queuegate agents create" wrote for the request of this machine, as it is.',
   },
   certificate_other_agent: {
     text: 'The certificate in {file} is for the agent {found}, and this machine is enrolled as {id}.',
@@ -101,7 +101,7 @@ export const AGENT_ERRORS = {
   },
   tls_unknown_authority: {
     text: 'The certificate of {target} is signed by "{issuer}", which {truststore} does not trust.',
-    hint: 'Import Central\'s root: "queuegate ca export" there, then "queue-agent truststore import {truststore} --certificate root.pem" here.',
+    hint: 'Import Central\'s root: "queuegate ca trust-bundle" there, then "queue-agent truststore import {truststore} --certificate root.pem" here.',
   },
   tls_wrong_name: {
     text: 'The certificate of {target} does not stand for {host}; it stands for {names}.',
@@ -164,7 +164,7 @@ export const AGENT_ERRORS = {
   },
   renewal_unfit: {
     text: 'The renewed certificate that Central sent is not what was asked for: {found}.',
-    hint: 'The agent keeps the one it has, and asks again. If it stays so, run "queue-agent doctor" here, and look at "queuegate ca list" on Central.',
+    hint: 'The agent keeps the one it has, and asks again. If it stays so, run "queue-agent doctor" here, and look at "queuegate ca show" on Central.',
   },
   stopped: { text: 'The agent stops.', hint: 'Nothing to do.' },
 
@@ -179,7 +179,7 @@ export const AGENT_ERRORS = {
   },
   trust_would_cut_off: {
     text: 'Without what Central wants to be trusted by no more, {file} would hold nothing that verifies the certificate it shows now.',
-    hint: 'Nothing was changed. Look at "queuegate ca status" on Central; a proxy between may show a certificate of its own, whose root belongs in the truststore.',
+    hint: 'Nothing was changed. Look at "queuegate ca rotation show" on Central; a proxy between may show a certificate of its own, whose root belongs in the truststore.',
   },
   trust_record_damaged: {
     text: 'The record of what Central gave, {file}, cannot be used: {found}.',
@@ -187,7 +187,7 @@ export const AGENT_ERRORS = {
   },
   truststore_read_only: {
     text: 'The truststore {file} is read-only.',
-    hint: 'Let it be written (chmod u+w), and Central\'s roots come in by themselves; or import them: "queuegate ca export" on Central, "queue-agent truststore import" here.',
+    hint: 'Let it be written (chmod u+w), and Central\'s roots come in by themselves; or import them: "queuegate ca trust-bundle" on Central, "queue-agent truststore import" here.',
   },
 
   // the doctor

@@ -73,10 +73,10 @@ export class Installation {
   /** Enrolls so many agents over REST and wss, once; every Central of this run begins with a copy of that data folder. */
   async enroll(count: number): Promise<void> {
     const central = await this.#run(join(this.folder, 'template'), []);
-    const { token } = (await central.rest('POST', '/enrollment-tokens', { uses: count, minutes: 60 })) as {
+    const { token } = (await central.rest('POST', '/enrollment-tokens', { maxUses: count, lifetimeSeconds: 3600 })) as {
       token: string;
     };
-    const ca = String(await central.rest('GET', '/ca/root.pem'));
+    const ca = String(await central.rest('GET', '/ca/trust-bundle.pem'));
     const agent = new Agent({ keepAlive: true, maxSockets: ENROLLMENTS_AT_ONCE, ca });
     const seeds: AgentSeed[] = [];
     let next = 0;

@@ -31,7 +31,7 @@ import { Sessions, sessionSettings } from './sessions/sessions.ts';
 import { auditEntry, CENTRAL } from './audit.ts';
 import { addressBlock, AddressSet, isLoopback, transportRefusal } from './auth/address-rules.ts';
 import { openWrongAttempts } from './auth/attempt-records.ts';
-import { createEnrollmentTokens, DEFAULT_ENROLLMENT_MINUTES, type EnrollmentTokens } from './enrollment/tokens.ts';
+import { createEnrollmentTokens, DEFAULT_ENROLLMENT_SECONDS, type EnrollmentTokens } from './enrollment/tokens.ts';
 import { createOperators, type Operators } from './auth/api-tokens.ts';
 import { siteOf } from './auth/wrong-attempts.ts';
 import { CentralAgent } from './central-agent.ts';
@@ -537,7 +537,7 @@ async function compose(
       problems: [...status().problems, ...status().advice],
       enrollment: async () => {
         const { token } = await enrollmentTokens.create(
-          { minutes: DEFAULT_ENROLLMENT_MINUTES, uses: 1, agentName: null },
+          { lifetimeSeconds: DEFAULT_ENROLLMENT_SECONDS, maxUses: 1, agentName: null },
           CENTRAL,
         );
         return {
@@ -632,7 +632,7 @@ function createCentralAgent(
       }
       return (
         await enrollmentTokens.create(
-          { minutes: DEFAULT_ENROLLMENT_MINUTES, uses: 1, agentName: CENTRAL_AGENT_NAME },
+          { lifetimeSeconds: DEFAULT_ENROLLMENT_SECONDS, maxUses: 1, agentName: CENTRAL_AGENT_NAME },
           CENTRAL,
         )
       ).token;

@@ -122,7 +122,7 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
     ...(central.administratorToken === undefined
       ? []
       : await firstSecrets(config, central, central.administratorToken)),
-    `  Enroll an agent: ${folder}npm run -s queuegate -- tokens create-enrollment`,
+    `  Enroll an agent: ${folder}npm run -s queuegate -- enrollment-tokens create`,
     `  Administration: ${folder}npm run -s queuegate -- status`,
     '',
     '',

@@ -33,8 +33,8 @@ export const CENTRAL_INTRODUCTION = `Central reads \`central.conf\` in its worki
 then exist. Without a file the defaults count. All of it is read once, at the start: to change a setting, restart Central.
 
 The four ports override the parameter of the same name on this node only. REST shows both values. \`--central-agent\` needs no value;
-every other flag does. \`QUEUEGATE_URL\`, \`QUEUEGATE_TOKEN\`, \`QUEUEGATE_TOKEN_FILE\`, \`QUEUEGATE_CA\`, \`QUEUEGATE_CA_PASSWORD\`,
-\`QUEUEGATE_CERTIFICATE_PASSWORD\`, \`QUEUEGATE_CERTIFICATE_KEY_PASSWORD\`, \`QUEUEGATE_TRUSTSTORE_PASSWORD\` and
+every other flag does. \`QUEUEGATE_URL\`, \`QUEUEGATE_TOKEN\`, \`QUEUEGATE_TOKEN_FILE\`, \`QUEUEGATE_CA_FILE\`, \`QUEUEGATE_KEYSTORE_PASSWORD\`,
+\`QUEUEGATE_KEYSTORE_PASSWORD\`, \`QUEUEGATE_KEY_PASSWORD\`, \`QUEUEGATE_TRUSTSTORE_PASSWORD\` and
 \`QUEUEGATE_TRUSTSTORE_NEW_PASSWORD\` belong to the command line \`queuegate\` and are no
 settings of Central. \`QUEUEGATE_KEY_ENCRYPTION_KEY\` is the key itself that seals private keys, and so no setting that a file may hold
 ([CERTIFICATES.md](CERTIFICATES.md#the-key-that-seals-the-private-keys)).

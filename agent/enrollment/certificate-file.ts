@@ -1,4 +1,4 @@
-// Owns reading the file that "queuegate agents issue" wrote: which certificate is which, and all that can be wrong with them,
+// Owns reading the file that "queuegate agents create" wrote: which certificate is which, and all that can be wrong with them,
 // each fault by name. Knows no network and writes nothing.
 import type { X509Certificate } from 'node:crypto';
 import { nameLine, parseCertificate, printableLine } from '../../shared/keystore/material.ts';

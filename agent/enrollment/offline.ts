@@ -45,7 +45,7 @@ export async function installCertificate(
     path: file,
     what: 'The certificate file',
     maxBytes: MAX_FILE_BYTES,
-    hint: 'Name the file that "queuegate agents issue --out FILE" wrote on Central.',
+    hint: 'Name the file that "queuegate agents create --out FILE" wrote on Central.',
   });
   const read = readCertificateFile(bytes.toString('utf8'), key, now);
   if ('faults' in read) throw agentFault('certificate_file_unfit', { file, found: read.faults.join('; ') });

@@ -109,8 +109,8 @@ async function enrollDaemon(
   };
   await cp(installation.profile, folder.profile, { recursive: true });
   await mkdir(folder.data, { recursive: true });
-  const { line } = (await central.rest('POST', '/enrollment-tokens', {})) as { line: string };
-  const [, ...words] = line.split(' ');
+  const { commandLine } = (await central.rest('POST', '/enrollment-tokens', {})) as { commandLine: string };
+  const [, ...words] = commandLine.split(' ');
   const enrolled = spawnSync(process.execPath, [installation.agentCli, ...words, ...flags(folder)], {
     encoding: 'utf8',
   });

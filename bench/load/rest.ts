@@ -17,7 +17,7 @@ export class RestClient {
 
   /** True: accepted, and on disk. False: the agent's outbox is full (503). */
   async commands(agentId: string, body: string): Promise<boolean> {
-    const { status, text } = await this.#send('POST', `/agents/${agentId}/messages`, body);
+    const { status, text } = await this.#send('POST', `/agents/${agentId}/commands`, body);
     if (status === 202) return true;
     if (status === 503) return false;
     throw new Error(`commands were answered with ${status}: ${text.slice(0, 500)}`);

@@ -28,7 +28,7 @@ export function queuegatePeer(installation: Installation, name = OURS): Queuegat
         ...(options.profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileFolder}`]),
       ];
       const central = await installation.startCentral(nodeArgs);
-      const ca = String(await central.rest('GET', '/ca/root.pem'));
+      const ca = String(await central.rest('GET', '/ca/trust-bundle.pem'));
       return {
         central,
         target: {

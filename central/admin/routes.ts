@@ -3,21 +3,22 @@
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';
 import { agentRoutes } from './agents/agents.ts';
-import { authorityRoutes } from './certificates/authority.ts';
+import { authorityRoutes } from './certificates/ca.ts';
 import { parseJsonBodies } from './body.ts';
-import { certificateRoutes } from './certificates/certificates.ts';
-import { backupRoutes } from './backup.ts';
-import { enrollmentRoutes } from './agents/enrollments.ts';
+import { certificateRoutes } from './certificates/server-certificate.ts';
+import { changeRoutes } from './changes/changes.ts';
+import { enrollmentRoutes } from './agents/enrollment.ts';
 import { eventRoutes } from './messages/events.ts';
 import { handshakeRoutes } from './agents/handshake-failures.ts';
 import { messageRoutes } from './messages/commands.ts';
-import { parameterRoutes } from './parameters.ts';
+import { parameterRoutes } from './changes/parameters.ts';
 import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
 import { agentRevocationRoutes, publishedLists } from './agents/revocation.ts';
 import type { AdminServices } from './services.ts';
 import { rotationRoutes } from './certificates/rotation.ts';
 import { metricsRoute, statusRoutes } from './status.ts';
+import { backupRoutes } from './store.ts';
 import { tokenRoutes } from './tokens.ts';
 
 const PREFIX = '/api/v1';
@@ -33,6 +34,7 @@ export async function adminRoutes(app: FastifyInstance, services: AdminServices)
       allowedMethods(scope);
       parseJsonBodies(scope);
       parameterRoutes(scope, services, access);
+      changeRoutes(scope, services, access);
       agentRoutes(scope, services, access);
       agentRevocationRoutes(scope, services, access);
       handshakeRoutes(scope, services);

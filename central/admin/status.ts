@@ -1,4 +1,4 @@
-// /status (what listens where and how encrypted, in words), /store, /health, /ca/root.pem and /metrics.
+// /status (version, listeners, problems), /health/live, /health/ready, /store, /ca/trust-bundle.pem and /metrics.
 import type { FastifyInstance } from 'fastify';
 import { ANYONE, VIEWER } from './access.ts';
 import { timeOf } from './page.ts';
@@ -44,23 +44,28 @@ export function statusRoutes(app: FastifyInstance, { status, authority, store, p
     };
   });
 
-  // For balancers and monitors, which carry no token: whether, not what.
-  app.get('/health', ANYONE, async (_request, reply) => {
-    const healthy = status().problems.length === 0;
+  // For balancers and monitors without a token: they learn whether Central serves, not why it does not.
+  app.get(
+    '/health/live',
+    ANYONE,
+    async (_request, reply) => await reply.header('cache-control', 'no-store').send({ state: 'ok' }),
+  );
+  app.get('/health/ready', ANYONE, async (_request, reply) => {
+    const ready = status().problems.length === 0;
     return await reply
-      .code(healthy ? 200 : 503)
+      .code(ready ? 200 : 503)
       .header('cache-control', 'no-store')
-      .send({ status: healthy ? 'ok' : 'failing' });
+      .send({ state: ready ? 'ok' : 'failing' });
   });
 
   // Public: it is sent in every TLS handshake.
   app.get(
-    '/ca/root.pem',
+    '/ca/trust-bundle.pem',
     ANYONE,
     async (_request, reply) =>
       await reply
         .type('application/x-pem-file')
-        .header('content-disposition', 'attachment; filename="queuegate-root.pem"')
+        .header('content-disposition', 'attachment; filename="queuegate-trust-bundle.pem"')
         .send(authority.pem),
   );
 }

@@ -1,11 +1,11 @@
-// /tokens (for the API) and /enrollment-tokens (for machines that become agents). A token's text is in the answer that made
-// it and nowhere else.
+// /api-tokens and /enrollment-tokens (for machines that become agents). The secret of a token is only in the answer
+// that created it.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { HELLO } from '../../shared/wire/messages.ts';
 import {
-  DEFAULT_ENROLLMENT_MINUTES,
-  MAX_ENROLLMENT_MINUTES,
+  DEFAULT_ENROLLMENT_SECONDS,
+  MAX_ENROLLMENT_SECONDS,
   MAX_ENROLLMENT_USES,
   type EnrollmentTokenView,
 } from '../enrollment/tokens.ts';
@@ -16,13 +16,16 @@ import { bodyOf } from './checked.ts';
 import { timeOf } from './page.ts';
 import type { AdminServices } from './services.ts';
 
+/** Ten years. */
+const MAX_API_TOKEN_SECONDS = 3650 * 86_400;
+
 const readToken = bodyOf(
   Type.Object(
     {
       name: Type.String({ minLength: 1, maxLength: 128, pattern: String.raw`^[^\p{Cc}]+$` }),
       role: Type.Union(ROLES.map((role) => Type.Literal(role))),
-      /** Absent: until it is removed. */
-      days: Type.Optional(Type.Integer({ minimum: 1, maximum: 3650 })),
+      /** Absent: it does not expire. */
+      lifetimeSeconds: Type.Optional(Type.Integer({ minimum: 60, maximum: MAX_API_TOKEN_SECONDS })),
     },
     { additionalProperties: false },
   ),
@@ -32,27 +35,25 @@ const { maxLength, pattern } = HELLO.properties.name;
 const readEnrollmentToken = bodyOf(
   Type.Object(
     {
-      minutes: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ENROLLMENT_MINUTES })),
-      uses: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ENROLLMENT_USES })),
+      lifetimeSeconds: Type.Optional(Type.Integer({ minimum: 60, maximum: MAX_ENROLLMENT_SECONDS })),
+      maxUses: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ENROLLMENT_USES })),
       agentName: Type.Optional(Type.String({ minLength: 1, maxLength, pattern })),
     },
     { additionalProperties: false },
   ),
 );
 
-const DAY_MS = 86_400_000;
-
 export function tokenRoutes(
   app: FastifyInstance,
   { operators, enrollmentTokens, authority, advertised, now }: AdminServices,
   access: Access,
 ): void {
-  app.get('/tokens', ADMINISTRATOR, async () => ({ tokens: (await operators.list()).map(tokenJson) }));
+  app.get('/api-tokens', ADMINISTRATOR, async () => ({ tokens: (await operators.list()).map(tokenJson) }));
 
-  app.post('/tokens', ADMINISTRATOR, async (request, reply) => {
-    const { name, role, days } = readToken(request.body);
+  app.post('/api-tokens', ADMINISTRATOR, async (request, reply) => {
+    const { name, role, lifetimeSeconds } = readToken(request.body);
     const { token, record } = await operators.create(
-      { name, role, expiresAt: days === undefined ? null : now() + days * DAY_MS },
+      { name, role, expiresAt: lifetimeSeconds === undefined ? null : now() + lifetimeSeconds * 1000 },
       access.actorOf(request),
     );
     return await reply
@@ -61,8 +62,8 @@ export function tokenRoutes(
       .send({ ...tokenJson(record), token });
   });
 
-  app.delete<{ Params: { id: string } }>('/tokens/:id', ADMINISTRATOR, async (request, reply) => {
-    await operators.remove(request.params.id, access.actorOf(request));
+  app.delete<{ Params: { token: string } }>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) => {
+    await operators.remove(request.params.token, access.actorOf(request));
     return await reply.code(204).send();
   });
 
@@ -71,17 +72,29 @@ export function tokenRoutes(
   }));
 
   app.post('/enrollment-tokens', ADMINISTRATOR, async (request, reply) => {
-    const { minutes = DEFAULT_ENROLLMENT_MINUTES, uses = 1, agentName = null } = readEnrollmentToken(request.body);
-    const { token, record } = await enrollmentTokens.create({ minutes, uses, agentName }, access.actorOf(request));
+    const {
+      lifetimeSeconds = DEFAULT_ENROLLMENT_SECONDS,
+      maxUses = 1,
+      agentName = null,
+    } = readEnrollmentToken(request.body);
+    const { token, record } = await enrollmentTokens.create(
+      { lifetimeSeconds, maxUses, agentName },
+      access.actorOf(request),
+    );
     const { pin } = authority;
     return await reply
       .code(201)
       .header('cache-control', 'no-store')
-      .send({ ...enrollmentTokenJson(record), token, pin, line: enrollmentLine({ ...advertised(), token, pin }) });
+      .send({
+        ...enrollmentTokenJson(record),
+        token,
+        pin,
+        commandLine: enrollmentLine({ ...advertised(), token, pin }),
+      });
   });
 
-  app.delete<{ Params: { id: string } }>('/enrollment-tokens/:id', ADMINISTRATOR, async (request, reply) => {
-    await enrollmentTokens.remove(request.params.id, access.actorOf(request));
+  app.delete<{ Params: { token: string } }>('/enrollment-tokens/:token', ADMINISTRATOR, async (request, reply) => {
+    await enrollmentTokens.remove(request.params.token, access.actorOf(request));
     return await reply.code(204).send();
   });
 }

@@ -15,7 +15,7 @@ export const AUTH_ERRORS = {
   forbidden: {
     status: 403,
     text: 'This needs the role {needed}; the token "{name}" has the role {role}.',
-    hint: 'Ask an administrator for a token with that role ("queuegate tokens create --role {needed}").',
+    hint: 'Ask an administrator for a token with that role ("queuegate api-tokens create --role {needed}").',
   },
 } as const satisfies ErrorTable;
 
@@ -26,7 +26,7 @@ export const PLACE_ERRORS = {
   places_full: {
     status: 503,
     text: 'All {limit} places for connections that are not yet welcomed are taken.',
-    hint: 'Look for the addresses that hold them ("queuegate handshakes list"), and block those in the firewall; or raise agents.max if so many agents connect at once.',
+    hint: 'Look for the addresses that hold them ("queuegate handshake-failures list"), and block those in the firewall; or raise agents.max if so many agents connect at once.',
   },
   address_share_full: {
     status: 503,

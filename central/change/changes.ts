@@ -139,7 +139,7 @@ export class Changes {
       const pending = this.pending(subject);
       if (pending === null) continue;
       throw changeFault('change_pending', {
-        ...WORDS[subject],
+        subject: SUBJECT_TEXT[subject],
         who: pending.owner.who,
         until: new Date(pending.expiresAt).toISOString(),
       });
@@ -326,10 +326,10 @@ export class Changes {
   }
 }
 
-/** How error texts name each subject and its commands. */
-const WORDS: Readonly<Record<ChangeSubject, { readonly subject: string; readonly command: string }>> = {
-  parameters: { subject: 'parameters', command: 'parameters' },
-  'server-certificate': { subject: 'server certificate', command: 'certificate' },
+/** How error texts name each subject. */
+const SUBJECT_TEXT: Readonly<Record<ChangeSubject, string>> = {
+  parameters: 'parameters',
+  'server-certificate': 'server certificate',
 };
 
 /** Errors: would_cut_off_agents, unless forced. */

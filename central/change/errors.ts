@@ -10,22 +10,17 @@ export const CHANGE_ERRORS = {
   change_pending: {
     status: 409,
     text: 'A change of the {subject} by {who} waits for its confirmation until {until}.',
-    hint: 'Confirm it or roll it back first (queuegate {command} confirm, queuegate {command} undo).',
+    hint: 'Confirm it or roll it back first (queuegate changes confirm, queuegate changes rollback).',
   },
   change_unknown: {
     status: 404,
-    text: 'There is no change {id}.',
-    hint: 'List the changes: Central remembers the pending ones and the last {most} that ended since its start.',
+    text: 'The change {id} is unknown.',
+    hint: 'List the changes (GET /api/v1/changes, queuegate changes list): Central remembers the pending ones and the last {most} that ended since its start.',
   },
   change_ended: {
     status: 409,
     text: 'The change {id} is {state} already.',
     hint: 'No action needed, or make the change again.',
-  },
-  nothing_pending: {
-    status: 409,
-    text: 'No change waits for a confirmation.',
-    hint: 'Check the values: the change was confirmed, or rolled back at its deadline.',
   },
   share_not_met: {
     status: 409,

@@ -1,4 +1,4 @@
-// Owns what a command of the command line is and what it is given. Which commands there are is in run.ts.
+// The shape of a command and of its call. The list of commands is in run.ts.
 import { cliFault } from './errors.ts';
 import type { Client } from './client.ts';
 
@@ -24,32 +24,36 @@ export interface CommandCall {
   text(name: string): string | undefined;
   flag(name: string): boolean;
   /**
-   * A password: from the file that an option names (`-`: the standard input), else from an environment variable, else, where `question` is
-   * given, from the person at the terminal. Never from a flag: `ps` shows those.
+   * A password: from the file that an option names (`-`: the standard input), else from an environment variable, else, where there is a
+   * `question`, from the terminal. Never from a flag: `ps` shows those.
    */
   secret(option: string, variable: string, question?: string): Promise<string | undefined>;
   /** The value of an option as a whole number. Errors: usage. */
   number(name: string): number | undefined;
+  /** The value of an option as a duration (15m), in seconds. Errors: usage. */
+  seconds(name: string): number | undefined;
+  /** The value of an option as a share (95%), 0 to 1. Errors: usage. */
+  share(name: string): number | undefined;
   /** With --json the whole answer; else what `people` makes of it. */
   answer(value: unknown, people: () => string): void;
   /** One line, as it is. */
   line(text: string): void;
   readonly json: boolean;
-  /** Is the standard output a terminal? Secrets are shown nowhere else. */
+  /** Is the standard output a terminal? Secrets are shown only there. */
   readonly terminal: boolean;
   readonly signal: AbortSignal;
-  /** Of this command, for a complaint. */
+  /** An error with the usage line of this command. */
   complain(found: string): Error;
   readStdin(): Promise<string>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingFolder: string;
 }
 
-/** JSON that somebody typed or wrote into a file. Errors: json_bad. */
+/** Parses JSON from a command line or a file. Errors: json_bad. */
 export function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw cliFault('json_bad', { what, found: error instanceof Error ? error.message : 'it cannot be read' }, error);
+    throw cliFault('json_bad', { what, found: error instanceof Error ? error.message : 'it cannot be parsed' }, error);
   }
 }

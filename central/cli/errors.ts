@@ -1,11 +1,11 @@
-// The error table of the administrator's command line, and its exit statuses.
+// The error table of the administrator's command line, and its exit codes.
 import { defineErrors, type ErrorTable } from '../../shared/errors.ts';
 
 export const CLI_ERRORS = {
   usage: { text: '{found}.', hint: 'Usage: {usage}' },
   command_unknown: {
-    text: 'There is no command "{found}".',
-    hint: 'Commands are: {commands}. "queuegate help" explains them.',
+    text: 'Unknown command "{found}".',
+    hint: 'Run "queuegate help"; the commands are: {commands}.',
   },
   administration_unreachable: {
     text: 'Central cannot be reached at {url}: {found}.',
@@ -13,23 +13,23 @@ export const CLI_ERRORS = {
   },
   central_not_trusted: {
     text: 'The certificate of {url} is not trusted: {found}.',
-    hint: 'Name the root of Central with --ca FILE or QUEUEGATE_CA ("queuegate ca export" on its own host writes it), and use a host name that its certificate has.',
+    hint: 'Set the root certificate of Central with --ca-file FILE or QUEUEGATE_CA_FILE ("queuegate ca trust-bundle" on its own host writes it), and use a host name that its certificate has.',
   },
   no_administration: {
     text: 'The server at {url} does not answer as Central does: {found}.',
     hint: 'Name the port of HTTPS administration (8443): --url https://HOST:8443',
   },
   token_missing: {
-    text: 'There is no API token: {file} cannot be read, and QUEUEGATE_TOKEN is not set.',
+    text: 'The API token is missing: {file} cannot be read, and QUEUEGATE_TOKEN is not set.',
     hint: 'Run it as the account of Central in its working folder, name a file with --token-file, or set QUEUEGATE_TOKEN.',
   },
   token_over_plain_http: {
     text: 'The API token is not sent to {url}: over unencrypted HTTP, any process on that port could read it.',
-    hint: 'On the host of Central leave out --url and QUEUEGATE_URL: the socket in the data folder is used. From elsewhere use https:// and port 8443, with --ca FILE.',
+    hint: 'On the host of Central leave out --url and QUEUEGATE_URL: the socket in the data folder is used. From elsewhere use https:// and port 8443, with --ca-file FILE.',
   },
   tls_weakened: {
     text: 'The API token is not sent: {found} weakens TLS for this process.',
-    hint: 'Unset it. To trust a certificate, name its root with --ca FILE or QUEUEGATE_CA.',
+    hint: 'Unset it. To trust a certificate, set its root with --ca-file FILE or QUEUEGATE_CA_FILE.',
   },
   file_not_written: {
     text: '{file} cannot be written: {found}.',
@@ -43,20 +43,28 @@ export const CLI_ERRORS = {
     text: 'The password of the backup is missing.',
     hint: 'Set QUEUEGATE_BACKUP_PASSWORD, name a file that holds it with --password-file FILE (- reads it from the standard input), or run this on a terminal, which asks for it.',
   },
-  not_back: {
-    text: 'The backup was taken, but Central was not back within {seconds} seconds.',
-    hint: 'Look at its log: it names what it does, and goes back to the store before when it does not start with the restored one. Its ports may be those of the backup.',
+  restore_timeout: {
+    text: 'Central accepted the backup, but did not answer within {seconds} s.',
+    hint: 'Look at its log: Central rolls back to the previous store when it does not start with the restored one. Its ports may be those of the backup.',
   },
-  restore_undone: {
-    text: 'Central runs with the store that it had before: {found}',
-    hint: 'Look at its log; the backup may be of another version or damaged before it was made. Try an older one.',
+  restore_rolled_back: {
+    text: 'The restore was rolled back; Central runs with its previous store: {found}',
+    hint: 'Look at its log; the backup may be of another version, or was damaged before it was made. Try an older one.',
   },
-  json_bad: { text: '{what} is no JSON: {found}.', hint: "Quote it for the shell: --data '[7]'." },
+  change_missing: {
+    text: 'No change is pending.',
+    hint: 'See "queuegate parameters list" or "queuegate server-certificate show": the change was confirmed or rolled back.',
+  },
+  change_ambiguous: {
+    text: '{count} changes are pending: {ids}.',
+    hint: 'Name one of them; "queuegate changes list" shows what each changes.',
+  },
+  json_bad: { text: '{what} is not valid JSON: {found}.', hint: "Quote it for the shell: --data '[7]'." },
 } as const satisfies ErrorTable;
 
 export const cliFault = defineErrors(CLI_ERRORS);
-/** Of what the shell is told: something went wrong; the line itself was wrong. */
+/** Exit codes: the command failed; the command line was wrong. */
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
-/** As a shell says of a program that Ctrl-C ended. */
+/** The exit code of a shell for a program that Ctrl-C ended. */
 export const EXIT_CANCELED = 130;

@@ -3,7 +3,11 @@ import { basename } from 'node:path';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import { replaceOwnFile } from '../../shared/files/secret-file.ts';
+import type { CommandCall } from './command.ts';
 import { cliFault } from './errors.ts';
+
+/** The environment variable with the password of a key store, so that no flag has it. */
+export const KEYSTORE_PASSWORD = 'QUEUEGATE_KEYSTORE_PASSWORD';
 
 /** What a body may hold beside it, as base64. */
 const MAX_FILE_BYTES = 180 * 1024;
@@ -20,6 +24,18 @@ export async function fileForRequest(
     hint: 'Name a file with certificates or a key: PEM, PKCS#7, PKCS#12 or JKS.',
   });
   return { file: bytes.toString('base64'), name: basename(path).replaceAll(/\p{Cc}/gu, '?') };
+}
+
+/** A file with a key, and what opens it: --key-file, --alias and --password-file, as members of a body. */
+export async function uploadOf(call: CommandCall, path: string, what: string): Promise<Record<string, unknown>> {
+  const [keyFile, alias] = [call.text('key-file'), call.text('alias')];
+  const password = await call.secret('password-file', KEYSTORE_PASSWORD);
+  return {
+    ...(await fileForRequest(path, what)),
+    ...(keyFile === undefined ? {} : { key: (await fileForRequest(keyFile, 'The key')).file }),
+    ...(alias === undefined ? {} : { alias }),
+    ...(password === undefined ? {} : { password }),
+  };
 }
 
 /** Writes what is not a secret. Errors: file_not_written, secret_file_unsafe. */

@@ -1,4 +1,4 @@
-// Owns a run of `queuegate`: finds the command, reads its options, gives it a client, prints what it answers or why it failed.
+// Runs one command line of `queuegate`: finds the command, reads its options, gives it a client, prints its answer or its error.
 // central/cli.ts is the executable; tests call this.
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -8,36 +8,37 @@ import { findLocalSocket } from '../../shared/platform/local-socket.ts';
 import { PromptCanceled, type SecretInput } from '../../shared/terminal/secret-input.ts';
 import { escapeLine, escapeLines } from '../../shared/terminal/escape.ts';
 import { agentCommands } from './commands/agents.ts';
-import { authorityCommands } from './commands/authority.ts';
-import { certificateCommands } from './commands/certificate.ts';
-import { backupCommands } from './commands/backup.ts';
+import { caCommands } from './commands/ca.ts';
+import { changeCommands } from './commands/changes.ts';
 import { createClient, RestError, type Target } from './client.ts';
 import type { Command, CommandCall } from './command.ts';
 import { cliFault, EXIT_CANCELED, EXIT_FAILED, EXIT_USAGE } from './errors.ts';
 import { enrollmentCommands } from './commands/enrollments.ts';
 import { eventCommands } from './commands/events.ts';
-import { handshakeCommands } from './commands/handshake-failures.ts';
+import { failureCommands } from './commands/failures.ts';
 import { parameterCommands } from './commands/parameters.ts';
-import { revocationCommands } from './commands/revocation.ts';
 import { rotationCommands } from './commands/rotation.ts';
+import { serverCertificateCommands } from './commands/server-certificate.ts';
 import { statusCommands } from './commands/status.ts';
+import { storeCommands } from './commands/store.ts';
 import { tokenCommands } from './commands/tokens.ts';
 import { ADMINISTRATOR_TOKEN_FILE, DEFAULT_DATA_FOLDER } from '../config.ts';
+import { secondsOf, shareOf, wholeNumberOf } from './quantities.ts';
 import { LOCAL_SOCKET } from '../listeners/local-socket.ts';
 
 const COMMANDS: readonly Command[] = [
   ...statusCommands,
   ...parameterCommands,
+  ...changeCommands,
   ...agentCommands,
   ...enrollmentCommands,
-  ...revocationCommands,
-  ...handshakeCommands,
+  ...failureCommands,
   ...eventCommands,
   ...tokenCommands,
-  ...authorityCommands,
+  ...caCommands,
   ...rotationCommands,
-  ...certificateCommands,
-  ...backupCommands,
+  ...serverCertificateCommands,
+  ...storeCommands,
 ];
 
 /** Works on files of this machine and asks no Central: it reads its own line (shared/truststore/command.ts). */
@@ -51,7 +52,7 @@ const COMMON = {
     type: 'string',
     doc: 'https://HOST:8443, where Central is on another host (QUEUEGATE_URL); else its socket in the data folder',
   },
-  ca: { type: 'string', doc: 'PEM file of the root to trust (QUEUEGATE_CA)' },
+  'ca-file': { type: 'string', doc: 'PEM file of the root to trust (QUEUEGATE_CA_FILE)' },
   'token-file': {
     type: 'string',
     doc: 'file with the API token (QUEUEGATE_TOKEN_FILE; or the token itself in QUEUEGATE_TOKEN)',
@@ -92,7 +93,7 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
     if (surroundings.signal.aborted) return EXIT_FAILED;
     if (error instanceof PromptCanceled) return EXIT_CANCELED;
     surroundings.error(printable(error));
-    // What the sentence itself says already is not said again.
+    // What the message contains already is not repeated.
     if (error instanceof RestError)
       for (const text of error.errors) if (!error.message.includes(text)) surroundings.error(`  - ${escapeLine(text)}`);
     return isCoded(error, 'usage', 'command_unknown') ? EXIT_USAGE : EXIT_FAILED;
@@ -140,6 +141,12 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
   });
   const json = values['json'] === true;
   const complain = (found: string): Error => usage(command, found);
+  const quantity = (name: string, read: (text: string) => number | undefined, allowed: string): number | undefined => {
+    const found = text(name);
+    const value = found === undefined ? undefined : read(found);
+    if (found !== undefined && value === undefined) throw complain(`--${name} is "${found}"; allowed is ${allowed}`);
+    return value;
+  };
   const call: CommandCall = {
     client,
     words: positionals,
@@ -165,12 +172,9 @@ async function run(argv: readonly string[], surroundings: CliSurroundings): Prom
         (question === undefined || !canPrompt ? undefined : (await secrets.ask(question)) || undefined)
       );
     },
-    number(name) {
-      const found = text(name);
-      if (found === undefined) return undefined;
-      if (!/^\d{1,15}(\.\d{1,6})?$/.test(found)) throw complain(`--${name} is "${found}", which is no number`);
-      return Number(found);
-    },
+    number: (name) => quantity(name, wholeNumberOf, 'a whole number'),
+    seconds: (name) => quantity(name, secondsOf, 'a duration such as 90s, 15m, 24h or 30d'),
+    share: (name) => quantity(name, shareOf, 'a share such as 95%'),
     answer: (value, people) => surroundings.out(json ? JSON.stringify(value, null, 2) : people()),
     complain,
   };
@@ -208,8 +212,8 @@ function readLine(
       allowPositionals: true,
       strict: true,
     });
-    if (positionals.length < least) throw usage(command, 'something is missing');
-    if (positionals.length > most) throw usage(command, `"${positionals[most]}" is too much`);
+    if (positionals.length < least) throw usage(command, 'an argument is missing');
+    if (positionals.length > most) throw usage(command, `the argument "${positionals[most]}" is unexpected`);
     return { values, positionals };
   } catch (error) {
     if (isCoded(error)) throw error;
@@ -231,13 +235,13 @@ async function targetOf(
   const weakening = tlsWeakening(environment);
   if (weakening !== undefined) throw cliFault('tls_weakened', { found: weakening });
   if (!url.pathname.endsWith('/')) url.pathname += '/';
-  const file = text('ca') ?? (environment['QUEUEGATE_CA'] || undefined);
+  const file = text('ca-file') ?? (environment['QUEUEGATE_CA_FILE'] || undefined);
   if (file === undefined) return { target: { url }, ca: undefined };
   const ca = await readBoundedFile({
     path: resolve(workingFolder, file),
     what: 'The root certificate',
     maxBytes: MAX_CA_BYTES,
-    hint: 'Name the PEM file that "queuegate ca export --out FILE" writes.',
+    hint: 'Name the PEM file that "queuegate ca trust-bundle --out FILE" writes.',
   });
   return { target: { url }, ca: ca.toString('utf8') };
 }
@@ -247,7 +251,7 @@ function localTarget(environment: CliSurroundings['environment'], workingFolder:
   const folder = environment['QUEUEGATE_DATA_FOLDER'] || undefined;
   const path = resolve(workingFolder, folder ?? DEFAULT_DATA_FOLDER, LOCAL_SOCKET);
   const ifMissing =
-    'Start Central. On its host, run this in its working folder or set QUEUEGATE_DATA_FOLDER; from elsewhere give --url https://HOST:8443 and --ca FILE.';
+    'Start Central. On its host, run this in its working folder or set QUEUEGATE_DATA_FOLDER; from elsewhere use --url https://HOST:8443 and --ca-file FILE.';
   return {
     named: path,
     socket: async () =>

@@ -14,9 +14,8 @@ import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
 
 /** Until tomorrow, when somebody is at the branch. */
-export const DEFAULT_RECOVERY_CODE_HOURS = 24;
-export const MAX_RECOVERY_CODE_HOURS = 7 * 24;
-const HOUR_MS = 3_600_000;
+export const DEFAULT_RECOVERY_CODE_SECONDS = 86_400;
+export const MAX_RECOVERY_CODE_SECONDS = 7 * 86_400;
 
 export interface RecoveriesOptions {
   readonly agents: Pick<AgentStore, 'findByName' | 'get'>;
@@ -41,7 +40,7 @@ export interface NewRecoveryCode {
 
 export interface Recoveries {
   /** Makes the one code of an agent. Errors: agent_unknown. */
-  make(agentId: string, hours: number, actor: Actor, reason: Reason): Promise<NewRecoveryCode>;
+  make(agentId: string, lifetimeSeconds: number, actor: Actor, reason: Reason): Promise<NewRecoveryCode>;
   /**
    * `csrDer`: of the request, not read yet. Errors: recovery_code_unknown, too_many_attempts, recovery_certificate_mismatch, recovery_code_used,
    * recovery_code_expired, agent_key_known, agent_key_revoked, those of readRequest.
@@ -60,11 +59,11 @@ export function createRecoveries({
   now,
 }: RecoveriesOptions): Recoveries {
   return {
-    async make(agentId, hours, actor, reason) {
+    async make(agentId, lifetimeSeconds, actor, reason) {
       const agent = await agents.get(agentId);
       if (agent === undefined) throw storeFault('agent_unknown', { id: agentId });
       const code = makeRecoveryCode();
-      const expiresAt = now() + hours * HOUR_MS;
+      const expiresAt = now() + lifetimeSeconds * 1000;
       await enrollments.putRecoveryCode(agentId, {
         hash: recoveryKey(readRecoveryCode(code) ?? '').toString('hex'),
         createdAt: now(),

@@ -9,9 +9,9 @@ import type { EnrollmentTokenRecord, TokenStore } from '../store/token-store.ts'
 import { isSecret, makeSecret } from '../auth/secrets.ts';
 
 /** Long enough to walk to the machine, too short to lie about in a mailbox. */
-export const DEFAULT_ENROLLMENT_MINUTES = 30;
+export const DEFAULT_ENROLLMENT_SECONDS = 30 * 60;
 /** A week: for a roll-out by parcel. */
-export const MAX_ENROLLMENT_MINUTES = 7 * 24 * 60;
+export const MAX_ENROLLMENT_SECONDS = 7 * 86_400;
 export const MAX_ENROLLMENT_USES = 10_000;
 
 export interface EnrollmentTokensOptions {
@@ -24,9 +24,9 @@ export interface EnrollmentTokensOptions {
 }
 
 export interface NewEnrollmentToken {
-  readonly minutes: number;
+  readonly lifetimeSeconds: number;
   /** How many machines may use it. */
-  readonly uses: number;
+  readonly maxUses: number;
   /** The only agent name it is good for; null: any. */
   readonly agentName: string | null;
 }
@@ -50,7 +50,7 @@ export interface EnrollmentTokens {
 
 export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensOptions): EnrollmentTokens {
   return {
-    async create({ minutes, uses, agentName }, actor) {
+    async create({ lifetimeSeconds, maxUses, agentName }, actor) {
       // With it somebody else's agent would be Central's own.
       if (agentName?.toLowerCase() === CENTRAL_AGENT_NAME && actor !== CENTRAL)
         throw storeFault('agent_name_reserved', {
@@ -62,19 +62,14 @@ export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensO
         id,
         createdAt: now(),
         createdBy: actor.who,
-        expiresAt: now() + minutes * 60_000,
+        expiresAt: now() + lifetimeSeconds * 1000,
         uses: 0,
-        maxUses: uses,
+        maxUses,
         agentName,
       };
       await tokens.addEnrollmentToken({ ...record, hash });
       await audit.append(
-        auditEntry(
-          actor,
-          'enrollment-token.create',
-          { id, expiresAt: record.expiresAt, maxUses: uses, agentName },
-          now(),
-        ),
+        auditEntry(actor, 'enrollment-token.create', { id, expiresAt: record.expiresAt, maxUses, agentName }, now()),
       );
       return { token, record };
     },

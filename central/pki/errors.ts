@@ -42,22 +42,22 @@ export const PKI_ERRORS = {
   authority_known: {
     status: 409,
     text: 'The authority {thumbprint} is here already; its role is {role}.',
-    hint: 'Look at "queuegate ca list": nothing has to be imported.',
+    hint: 'Look at "queuegate ca show": nothing has to be imported.',
   },
   authority_unknown: {
     status: 404,
     text: 'There is no authority {thumbprint}.',
-    hint: 'See "queuegate ca list" for those there are.',
+    hint: 'See "queuegate ca show" for those there are.',
   },
   authority_in_use: {
     status: 409,
     text: 'The authority {thumbprint} cannot be forgotten: its role is {role}, and only a retired one is out of use.',
-    hint: 'See "queuegate ca status" for the steps that lead there.',
+    hint: 'See "queuegate ca rotation show" for the steps that lead there.',
   },
   authority_next_there: {
     status: 409,
     text: 'The authority {thumbprint} waits already to be the next one.',
-    hint: 'Let it sign ("queuegate ca rotate switch"), or take it back ("queuegate ca rotate back"), before another one is prepared.',
+    hint: 'Let it sign ("queuegate ca rotation switch"), or take it back ("queuegate ca rotation rollback"), before another one is prepared.',
   },
   export_password_weak: {
     status: 422,
@@ -72,22 +72,22 @@ export const PKI_ERRORS = {
   certificate_not_requested: {
     status: 409,
     text: 'No certificate in {file} belongs to the request that is out{found}.',
-    hint: 'Install the answer to the newest request ("queuegate certificate request" makes one; its key stays in Central), or import a certificate with its key ("queuegate certificate import").',
+    hint: 'Install the answer to the newest request ("queuegate server-certificate request create" makes one; its key stays in Central), or import a certificate with its key ("queuegate server-certificate import").',
   },
   certificate_nothing_staged: {
     status: 409,
     text: 'No certificate is staged.',
-    hint: 'Stage one first: "queuegate certificate install FILE --stage" or "queuegate certificate import FILE --stage".',
+    hint: 'Stage one first: "queuegate server-certificate install FILE --stage" or "queuegate server-certificate import FILE --stage".',
   },
   certificate_no_previous: {
     status: 409,
     text: 'There is no earlier certificate to go back to.',
-    hint: 'See "queuegate certificate list"; "queuegate certificate generate" makes a new one.',
+    hint: 'See "queuegate server-certificate show"; "queuegate server-certificate issue" makes a new one.',
   },
   certificate_in_use: {
     status: 409,
     text: 'The certificate {thumbprint} is in use already.',
-    hint: 'Nothing to do. See "queuegate certificate list".',
+    hint: 'Nothing to do. See "queuegate server-certificate show".',
   },
   csr_unreadable: {
     status: 422,
@@ -107,12 +107,12 @@ export const PKI_ERRORS = {
   renewal_signature: {
     status: 403,
     text: 'The request for a renewal is not signed by the current key of the agent.',
-    hint: 'The agent retries automatically. If it stays so, its data folder is damaged or a copy: let it have a new key ("queuegate agents rescue").',
+    hint: 'The agent retries automatically. If it stays so, its data folder is damaged or a copy: let it have a new key ("queuegate agents recovery-code create").',
   },
   renewal_certificate_unknown: {
     status: 403,
     text: 'The agent asks to renew the certificate {thumbprint}, which is not its current one.',
-    hint: 'The agent retries automatically. If it stays so, its data folder was restored from elsewhere: let it have a new key ("queuegate agents rescue").',
+    hint: 'The agent retries automatically. If it stays so, its data folder was restored from elsewhere: let it have a new key ("queuegate agents recovery-code create").',
   },
   renewal_rate: {
     status: 429,
@@ -122,7 +122,7 @@ export const PKI_ERRORS = {
   certificate_renewed_twice: {
     status: 409,
     text: 'The certificate {thumbprint} was renewed already, with another key, from the address {address}.',
-    hint: 'Two machines run with one identity, or this one went back to an older copy of its data folder. Both go on as they are; look at "queuegate incidents list", and let the one that was copied have a new key ("queuegate agents rescue") or an identity of its own.',
+    hint: 'Two machines run with one identity, or this one went back to an older copy of its data folder. Both go on as they are; look at "queuegate incidents list", and let the one that was copied have a new key ("queuegate agents recovery-code create") or an identity of its own.',
   },
   renewal_failed: {
     status: 500,
@@ -137,7 +137,7 @@ export const PKI_ERRORS = {
   certificate_revoked: {
     status: 403,
     text: 'The client certificate of this connection was revoked ({reason}).',
-    hint: 'If the agent may come back, let it have a new key: on Central run "queuegate agents rescue", on its machine the line that it prints.',
+    hint: 'If the agent may come back, let it have a new key: on Central run "queuegate agents recovery-code create", on its machine the line that it prints.',
   },
   enrollment_closed: {
     status: 403,
@@ -152,7 +152,7 @@ export const PKI_ERRORS = {
   enrollment_refused: {
     status: 401,
     text: 'The enrollment token is not valid, or was made for another agent, or the request was changed on its way.',
-    hint: 'Make a new one on Central with "queuegate tokens create-enrollment" and use the line that it prints as it is.',
+    hint: 'Make a new one on Central with "queuegate enrollment-tokens create" and use the line that it prints as it is.',
   },
   enrollment_token_in_the_clear: {
     status: 400,
@@ -162,22 +162,22 @@ export const PKI_ERRORS = {
   enrollment_token_needed: {
     status: 403,
     text: 'Central takes new agents with an enrollment token only (parameter agents.enrollment is token).',
-    hint: 'On Central run "queuegate tokens create-enrollment", on this machine the line that it prints; or set agents.enrollment to approve.',
+    hint: 'On Central run "queuegate enrollment-tokens create", on this machine the line that it prints; or set agents.enrollment to approve.',
   },
   enrollment_rejected: {
     status: 403,
     text: 'This machine was not accepted: {who} rejected it{comment}.',
-    hint: 'Ask there why. An administrator can still accept it with "queuegate agents accept"; after a day it is forgotten, and the machine may ask again.',
+    hint: 'Ask there why. An administrator can still accept it with "queuegate enrollment-requests accept"; after a day it is forgotten, and the machine may ask again.',
   },
   enrollment_thumbprint_bad: {
     status: 400,
     text: '"{found}" is no thumbprint of a key; it has 64 hexadecimal digits, of which the first {least} or more are enough.',
-    hint: 'Take it from "queuegate agents pending", and compare it with what "queue-agent enroll" printed on the machine.',
+    hint: 'Take it from "queuegate enrollment-requests list", and compare it with what "queue-agent enroll" printed on the machine.',
   },
   enrollment_request_ambiguous: {
     status: 409,
     text: 'Several machines have asked with a key that begins with {found}.',
-    hint: 'Give more of the thumbprint: "queuegate agents pending" shows all of it.',
+    hint: 'Give more of the thumbprint: "queuegate enrollment-requests list" shows all of it.',
   },
   issue_name_missing: {
     status: 422,
@@ -187,7 +187,7 @@ export const PKI_ERRORS = {
   recovery_code_unknown: {
     status: 401,
     text: 'There is no agent {name} with this recovery code.',
-    hint: 'Type the code again as it was read out. Wrong codes are answered more and more slowly; the right one is not. A new one: "queuegate agents rescue AGENT" on Central.',
+    hint: 'Type the code again as it was read out. Wrong codes are answered more and more slowly; the right one is not. A new one: "queuegate agents recovery-code create AGENT" on Central.',
   },
   recovery_certificate_mismatch: {
     status: 409,
@@ -207,22 +207,22 @@ export const ROTATION_ERRORS = {
   rotation_wrong_phase: {
     status: 409,
     text: 'The rotation of the authority is {found}; {step} is for one that is {allowed}.',
-    hint: 'See "queuegate ca status" for where it stands and what comes next.',
+    hint: 'See "queuegate ca rotation show" for where it stands and what comes next.',
   },
   rotation_agents_missing: {
     status: 409,
     text: 'The new authority is not trusted yet by {count}: {names}.',
-    hint: '"queuegate ca status" says why for each. With --force it signs all the same: agents that trust the one before still find the way, until that one is retired.',
+    hint: '"queuegate ca rotation show" says why for each. With --force it signs all the same: agents that trust the one before still find the way, until that one is retired.',
   },
   rotation_still_needed: {
     status: 409,
     text: '{step} would leave behind {count}: {names}.',
-    hint: '"queuegate ca status" says why for each: wait until they have come back and renewed, remove them, or go on with --force.',
+    hint: '"queuegate ca rotation show" says why for each: wait until they have come back and renewed, remove them, or go on with --force.',
   },
   rotation_nothing_to_confirm: {
     status: 409,
     text: 'The certificate that Central shows is from another authority (it was {origin}) and stays: nothing would be shown that agents could come back over.',
-    hint: 'Switch without --confirm-within; or go back to a certificate of the own authority first: queuegate certificate generate',
+    hint: 'Switch without --confirm-within; or go back to a certificate of the own authority first: queuegate server-certificate issue',
   },
 } as const satisfies ErrorTable;
 

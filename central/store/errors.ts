@@ -11,7 +11,7 @@ export const STORE_ERRORS = {
   agent_id_taken: {
     status: 409,
     text: 'The id {id} belongs to an agent with another key, as its id or its name.',
-    hint: 'If this machine takes its place, "queuegate agents rescue {id}" on Central prints the line that gives it id, name and messages; else enroll it under an id of its own.',
+    hint: 'If this machine takes its place, "queuegate agents recovery-code create {id}" on Central prints the line that gives it id, name and messages; else enroll it under an id of its own.',
   },
   agent_name_taken: {
     status: 409,
@@ -21,7 +21,7 @@ export const STORE_ERRORS = {
   agent_name_reserved: {
     status: 409,
     text: 'No agent can have the name or id {name}: {found}.',
-    hint: 'Choose another name (agent.name, --agent-name) or id (agent.id). "queuegate tokens list" shows the names that enrollment tokens are bound to.',
+    hint: 'Choose another name (agent.name, --agent-name) or id (agent.id). "queuegate enrollment-tokens list" shows the names that enrollment tokens are bound to.',
   },
   agent_id_invalid: {
     status: 422,
@@ -46,57 +46,57 @@ export const STORE_ERRORS = {
   agent_revoked: {
     status: 409,
     text: 'The agent {id} was revoked, and its key is refused.',
-    hint: 'Let it come back with a new key ("queuegate agents rescue {id}"), or remove it and enroll the machine anew ("queuegate agents remove {id}").',
+    hint: 'Let it come back with a new key ("queuegate agents recovery-code create {id}"), or remove it and enroll the machine anew ("queuegate agents delete {id}").',
   },
   token_used: {
     status: 403,
     text: 'The enrollment token {id} has been used as often as it may ({uses} of {uses}).',
-    hint: 'Make a new one: "queuegate tokens create-enrollment". If nobody of yours used this one, look at the agents that were enrolled with it.',
+    hint: 'Make a new one: "queuegate enrollment-tokens create". If nobody of yours used this one, look at the agents that were enrolled with it.',
   },
   token_expired: {
     status: 403,
     text: 'The enrollment token {id} expired at {expiry}.',
-    hint: 'Make a new one: "queuegate tokens create-enrollment".',
+    hint: 'Make a new one: "queuegate enrollment-tokens create".',
   },
   token_unknown: {
     status: 404,
     text: 'There is no token {id}.',
-    hint: 'See "queuegate tokens list"; it may have been removed. Make a new one if it is needed.',
+    hint: 'See "queuegate api-tokens list" or "queuegate enrollment-tokens list"; it may have been deleted. Make a new one if it is needed.',
   },
   enrollment_request_unknown: {
     status: 404,
     text: 'No machine with a key that begins with {found} waits to be accepted.',
-    hint: 'See "queuegate agents pending". One that has not asked for a day is forgotten: let "queue-agent enroll" ask again on that machine.',
+    hint: 'See "queuegate enrollment-requests list". One that has not asked for a day is forgotten: let "queue-agent enroll" ask again on that machine.',
   },
   enrollments_full: {
     status: 503,
     text: '{most} enrollments are pending already, which is the limit.',
-    hint: 'Accept or reject those that wait ("queuegate agents pending"); one that has not asked for a day is forgotten.',
+    hint: 'Accept or reject those that wait ("queuegate enrollment-requests list"); one that has not asked for a day is forgotten.',
   },
   enrollments_full_of_address: {
     status: 503,
     text: '{most} enrollments from {address} are pending already, which is the limit of one address.',
-    hint: 'Accept or reject those that wait ("queuegate agents pending"), or enroll this machine with a token.',
+    hint: 'Accept or reject those that wait ("queuegate enrollment-requests list"), or enroll this machine with a token.',
   },
   recovery_code_used: {
     status: 403,
     text: 'This recovery code has been used, or a newer one was made.',
-    hint: 'Make a new one on Central: "queuegate agents rescue AGENT".',
+    hint: 'Make a new one on Central: "queuegate agents recovery-code create AGENT".',
   },
   recovery_code_expired: {
     status: 403,
     text: 'This recovery code expired at {expiry}.',
-    hint: 'Make a new one on Central: "queuegate agents rescue AGENT".',
+    hint: 'Make a new one on Central: "queuegate agents recovery-code create AGENT".',
   },
   api_tokens_full: {
     status: 409,
     text: 'Central keeps {most} API tokens already; allowed: {most}.',
-    hint: 'Remove tokens that are not used any more ("queuegate tokens list", "queuegate tokens remove").',
+    hint: 'Delete tokens that are not used any more ("queuegate api-tokens list", "queuegate api-tokens delete").',
   },
   enrollment_tokens_full: {
     status: 409,
     text: 'Central keeps {most} enrollment tokens already; allowed: {most}.',
-    hint: 'Make one token for several machines (--uses), or remove those that are not needed ("queuegate tokens list", "queuegate tokens remove").',
+    hint: 'Make one token for several machines (--max-uses), or delete those that are not needed ("queuegate enrollment-tokens list", "queuegate enrollment-tokens delete").',
   },
   last_administrator: {
     status: 409,

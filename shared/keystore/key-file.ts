@@ -25,7 +25,7 @@ export const PRIVATE_KEY_ERRORS = {
   private_key_missing: {
     status: 422,
     text: '{file} ({format}) holds no private key.',
-    hint: 'Give the file that has the key beside its certificate (PKCS#12, JKS, or PEM), or name the file with the key (--key FILE).',
+    hint: 'Give the file that has the key beside its certificate (PKCS#12, JKS, or PEM), or name the file with the key (--key-file FILE).',
   },
   private_key_ambiguous: {
     status: 422,

@@ -30,7 +30,7 @@ export const TRUSTSTORE_ERRORS = {
   truststore_already_trusted: { text: '{subject} is already trusted in {file}, as "{alias}".', hint: 'Nothing to do.' },
   truststore_purpose: {
     text: '{subject} in {certificate} is neither the certificate of an authority nor that of a server, but {found}.',
-    hint: 'Import the root that signed the certificate of Central ("queuegate ca export" writes the one of Central). To trust exactly this one certificate all the same, add --allow-leaf.',
+    hint: 'Import the root that signed the certificate of Central ("queuegate ca trust-bundle" writes the one of Central). To trust exactly this one certificate all the same, add --allow-leaf.',
   },
   truststore_fingerprint_bad: {
     text: '"{found}" is no SHA-256 fingerprint; it has 64 hexadecimal digits, with or without colons.',

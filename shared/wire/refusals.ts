@@ -12,7 +12,7 @@ export const REFUSALS = {
   agent_unknown: {
     close: 4401,
     text: 'No agent with the id {id} and this key is registered here.',
-    hint: 'Enroll it: on Central run "queuegate tokens create-enrollment", on this machine the line that it prints.',
+    hint: 'Enroll it: on Central run "queuegate enrollment-tokens create", on this machine the line that it prints.',
   },
   bad_signature: {
     close: 4402,
@@ -42,7 +42,7 @@ export const REFUSALS = {
   agent_key_mismatch: {
     close: 4407,
     text: 'The id {id} belongs to an agent with another key.',
-    hint: 'If it is that agent, and its key was lost or its machine replaced: "queuegate agents rescue {id}" on Central prints the line that gives it this place with all its messages. Else give this agent an id of its own (agent.id).',
+    hint: 'If it is that agent, and its key was lost or its machine replaced: "queuegate agents recovery-code create {id}" on Central prints the line that gives it this place with all its messages. Else give this agent an id of its own (agent.id).',
   },
   agent_name_taken: {
     close: 4408,
@@ -52,7 +52,7 @@ export const REFUSALS = {
   agent_deleted: {
     close: 4409,
     text: 'This agent was removed on Central.',
-    hint: 'If it is to come back, enroll it again: on Central run "queuegate tokens create-enrollment".',
+    hint: 'If it is to come back, enroll it again: on Central run "queuegate enrollment-tokens create".',
   },
   certificate_required: {
     close: 4410,
@@ -67,12 +67,12 @@ export const REFUSALS = {
   agent_revoked: {
     close: 4412,
     text: 'This agent was revoked on Central ({reason}).',
-    hint: 'If it may come back, let it have a new key: on Central run "queuegate agents rescue", on this machine the line that it prints.',
+    hint: 'If it may come back, let it have a new key: on Central run "queuegate agents recovery-code create", on this machine the line that it prints.',
   },
   certificate_expired: {
     close: 4413,
     text: 'The certificate of this agent expired on {date}, longer ago than an agent may still renew it ({graceDays} days, parameter agents.certificate.graceDays).',
-    hint: 'On Central run "queuegate agents rescue", on this machine the line that it prints; or let agents come longer: set agents.certificate.graceDays, and start this agent again.',
+    hint: 'On Central run "queuegate agents recovery-code create", on this machine the line that it prints; or let agents come longer: set agents.certificate.graceDays, and start this agent again.',
   },
   identity_replaced: {
     close: 4415,

@@ -93,7 +93,7 @@ test('two listeners of one node on one port are refused; 0 may stand twice', asy
 
 test('variables of the command line are no settings', async () => {
   expect(
-    (await load({ environment: { QUEUEGATE_URL: 'x', QUEUEGATE_TOKEN: 'y', QUEUEGATE_CA: 'z' } })).overrides,
+    (await load({ environment: { QUEUEGATE_URL: 'x', QUEUEGATE_TOKEN: 'y', QUEUEGATE_CA_FILE: 'z' } })).overrides,
   ).toEqual([]);
 });
 

@@ -49,7 +49,7 @@ async function enrollmentCode(name: string, id?: string): Promise<string> {
 }
 
 async function issueCode(name: string, id?: string): Promise<string> {
-  const answer = await central.rest('POST', '/agents/issue', { csr: await csrOf(newKey(), name, id) });
+  const answer = await central.rest('POST', '/agents', { csr: await csrOf(newKey(), name, id) });
   return answer.status === 200 ? 'issued' : codeOf(answer);
 }
 
@@ -63,7 +63,7 @@ async function acceptCode(name: string, id?: string): Promise<string> {
   });
   // Whether the id or the name is taken is not said to a stranger.
   expect([asked.status, await asked.json()]).toMatchObject([202, { state: 'pending' }]);
-  const answer = await central.rest('POST', `/pending-enrollments/${key.thumbprint}/accept`, {});
+  const answer = await central.rest('POST', `/enrollment-requests/${key.thumbprint}/accept`, {});
   return answer.status === 200 ? 'accepted' : codeOf(answer);
 }
 
@@ -105,9 +105,9 @@ describe("another agent's name or id cannot be taken", () => {
     for (const id of [victim.name, victim.id]) await enrollmentCode(thief.name, id);
     const session = await RawAgent.plain(cleanup, central);
     await session.welcomed(victim);
-    expect(await central.cli('messages', 'send', victim.name, '--type', 'secret')).toMatchObject({ code: 0 });
+    expect(await central.cli('commands', 'send', victim.name, '--type', 'secret')).toMatchObject({ code: 0 });
     expect((await central.rest('GET', `/agents/${victim.id}`)).body.logs.down).toMatchObject({ messages: 1 });
-    expect((await central.rest('POST', `/agents/${victim.name.toUpperCase()}/rescue`, {})).body).toMatchObject({
+    expect((await central.rest('POST', `/agents/${victim.name.toUpperCase()}/recovery-code`, {})).body).toMatchObject({
       id: victim.id,
       name: victim.name,
     });
@@ -164,7 +164,7 @@ describe("another agent's name or id cannot be taken", () => {
         name: agent.name,
       });
       expect((await central.rest('GET', `/incidents?agent=${encodeURIComponent(id)}`)).status).toBe(200);
-      expect(await central.cli('agents', 'remove', id)).toMatchObject({ code: 0 });
+      expect(await central.cli('agents', 'delete', id)).toMatchObject({ code: 0 });
     }
   });
 });
@@ -185,9 +185,9 @@ describe('events and incidents of an agent', () => {
       expect((await central.cli('events', 'list', '--agent', word)).stdout).toContain('of.mine');
     for (const line of [
       ['events', 'list'],
-      ['events', 'follow'],
+      ['events', 'list', '--follow'],
       ['incidents', 'list'],
-      ['messages', 'dead-letters'],
+      ['dead-letters', 'list'],
     ]) {
       expect(await central.cli(...line, '--agent', 'nobody')).toMatchObject({
         code: 1,
@@ -228,7 +228,7 @@ describe('records from before the rules', () => {
       ),
     ]);
     expect((await second.cli('status')).stdout).toContain('"thief"');
-    expect((await fetch(`http://127.0.0.1:${second.ports.http}/api/v1/health`)).status).toBe(200);
+    expect((await fetch(`http://127.0.0.1:${second.ports.http}/api/v1/health/ready`)).status).toBe(200);
     expect((await second.rest('GET', '/agents/VICTIM')).body).toMatchObject({ name: 'thief' });
     for (const word of [victimId, 'victim', 'Victim'])
       expect((await second.rest('GET', `/agents/${word}`)).body).toMatchObject({ id: victimId, name: 'victim' });

@@ -41,23 +41,23 @@ describe("Central's certificate", () => {
     const { session } = (await central.online('branch-1')) as { session: { id: string } };
     const bank = makeBank(['localhost']);
     const csr = bank.folder.path('central.csr');
-    await queuegate(central, 'certificate', 'request', '--out', csr, '--key', 'rsa');
+    await queuegate(central, 'server-certificate', 'request', 'create', '--out', csr, '--key-algorithm', 'rsa');
     const answer = bank.sign(readFileSync(csr, 'utf8'));
     const file = bank.folder.write('answer.pem', answer + bank.intermediate.certificate + bank.root.certificate);
 
-    const refused = await central.cli('certificate', 'install', file);
+    const refused = await central.cli('server-certificate', 'install', file);
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('would cut off 1 agent: branch-1') });
-    expect((await central.cli('certificate', 'install', file, '--dry-run')).stdout).toContain(
+    expect((await central.cli('server-certificate', 'install', file, '--dry-run')).stdout).toContain(
       'These agents do not trust it, as far as is known:\n  branch-1',
     );
     const before = await shownOn(central.ports.secure);
     expect(before).not.toBe(thumbprintOf(answer));
 
-    await queuegate(central, 'certificate', 'install', file, '--force', '--comment', 'pilot');
+    await queuegate(central, 'server-certificate', 'install', file, '--force', '--comment', 'pilot');
     for (const port of [central.ports.secure, central.ports.https])
       expect(await shownOn(port)).toBe(thumbprintOf(answer));
     expect(((await central.agent('branch-1')) as { session: { id: string } }).session.id).toBe(session.id);
-    expect(await queuegate(central, 'certificate', 'list')).toMatch(
+    expect(await queuegate(central, 'server-certificate', 'show')).toMatch(
       /current: CN=localhost \(signed\)[\s\S]*staged: none\nprevious: CN=localhost \(made\)/,
     );
 
@@ -65,7 +65,7 @@ describe("Central's certificate", () => {
     const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2');
     await central.online('branch-2');
     await newcomer.stop();
-    await queuegate(central, 'certificate', 'restore');
+    await queuegate(central, 'server-certificate', 'activate', '--previous');
     expect(await shownOn(central.ports.secure)).toBe(before);
     await agent.stop();
   });
@@ -74,7 +74,7 @@ describe("Central's certificate", () => {
     const folder = await cleanup.folder();
     const first = await CentralProcess.start(cleanup, folder);
     const bank = makeBank(['localhost']);
-    await queuegate(first, 'certificate', 'import', bankFile(bank, 'central'), '--force');
+    await queuegate(first, 'server-certificate', 'import', bankFile(bank, 'central'), '--force');
     const shown = await shownOn(first.ports.secure);
     await first.stop();
     const second = await CentralProcess.start(cleanup, folder);
@@ -92,12 +92,12 @@ describe("Central's certificate", () => {
     const before = await shownOn(central.ports.secure);
     await queuegate(
       central,
-      'certificate',
+      'server-certificate',
       'import',
       bankFile(makeBank(['localhost']), 'stranger'),
       '--force',
       '--confirm-within',
-      '5',
+      '5s',
     );
     expect(await shownOn(central.ports.secure)).not.toBe(before);
     await until(async () => ((await central.agent('branch-1'))?.['state'] === 'Disconnected' ? true : undefined));
@@ -107,25 +107,25 @@ describe("Central's certificate", () => {
       return agent?.['state'] === 'Online' ? agent : undefined;
     })) as unknown as { session: { id: string } };
     expect(back.session.id).not.toBe(session.id);
-    expect((await central.rest('GET', '/certificate')).body.pending).toBeNull();
+    expect((await central.rest('GET', '/server-certificate')).body.pending).toBeNull();
   });
 
   it('with commit-confirm stays when they did and somebody confirms over a new connection', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
     await central.online('branch-1');
-    await queuegate(central, 'certificate', 'generate', '--confirm-within', '60');
+    await queuegate(central, 'server-certificate', 'issue', '--confirm-within', '60s');
     const shown = await shownOn(central.ports.secure);
     const root = join(await cleanup.folder(), 'root.pem');
-    await queuegate(central, 'ca', 'export', '--out', root);
-    expect(await central.cli('certificate', 'confirm')).toMatchObject({
+    await queuegate(central, 'ca', 'trust-bundle', '--out', root);
+    expect(await central.cli('changes', 'confirm')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('confirm_over_new_connection'),
     });
-    const { code, stderr } = await runOverHttps(central, root, 'certificate', 'confirm');
+    const { code, stderr } = await runOverHttps(central, root, 'changes', 'confirm');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(await shownOn(central.ports.secure)).toBe(shown);
-    expect((await central.rest('GET', '/certificate')).body).toMatchObject({
+    expect((await central.rest('GET', '/server-certificate')).body).toMatchObject({
       pending: null,
       current: { thumbprint: shown },
     });
@@ -138,7 +138,7 @@ async function runOverHttps(central: CentralProcess, root: string, ...line: stri
     ...line,
     '--url',
     `https://localhost:${central.ports.https}`,
-    '--ca',
+    '--ca-file',
     root,
     '--token-file',
     join(central.folder, 'administrator-token'),
@@ -154,8 +154,8 @@ describe('the authority', () => {
     const folder = await cleanup.folder();
     const [file, password] = [join(folder, 'root.p12'), join(folder, 'password')];
     writeFileSync(password, `${PASSWORD}\n`);
-    expect(await one.cli('ca', 'export', '--with-key', '--out', file)).toMatchObject({ code: 2 });
-    await queuegate(one, 'ca', 'export', '--with-key', '--out', file, '--password-file', password);
+    expect(await one.cli('ca', 'export', '--out', file)).toMatchObject({ code: 2 });
+    await queuegate(one, 'ca', 'export', '--out', file, '--password-file', password);
     expect(keytool('-list', '-keystore', file, '-storepass', PASSWORD)).toContain('PrivateKeyEntry');
     expect(openssl('pkcs12', '-in', file, '-passin', `file:${password}`, '-noenc')).toContain('BEGIN PRIVATE KEY');
     await queuegate(two, 'ca', 'import', file, '--password-file', password);
@@ -165,13 +165,13 @@ describe('the authority', () => {
       { role: 'current', origin: 'imported', thumbprint: ca1.generations[0].thumbprint },
       { role: 'previous', origin: 'made' },
     ]);
-    expect(await queuegate(two, 'ca', 'list')).toContain(
+    expect(await queuegate(two, 'ca', 'show')).toContain(
       String(ca1.generations[0].thumbprint)
         .toUpperCase()
         .replaceAll(/(..)(?!$)/g, '$1:'),
     );
     const root = join(folder, 'root.pem');
-    await queuegate(one, 'ca', 'export', '--out', root);
+    await queuegate(one, 'ca', 'trust-bundle', '--out', root);
     const served = connect({
       port: two.ports.secure,
       host: '127.0.0.1',
@@ -181,7 +181,7 @@ describe('the authority', () => {
     await once(served, 'secureConnect');
     expect(served.authorized).toBe(true);
     served.destroy();
-    expect((await two.rest('GET', '/ca/root.pem')).body).toContain('BEGIN CERTIFICATE');
+    expect((await two.rest('GET', '/ca/trust-bundle.pem')).body).toContain('BEGIN CERTIFICATE');
   });
 
   it('of a bank takes over without a restart; who does not trust it is named first', async () => {
@@ -228,7 +228,7 @@ describe('what ends when', () => {
     expect(
       body.certificates.map(({ kind, which }: { kind: string; which: string }) => `${kind} ${which}`).toSorted(),
     ).toEqual(['agent branch-1', 'authority current', 'server current', 'signing current']);
-    expect(await queuegate(central, 'certificates', 'list', '--within-days', '400', '--kind', 'agent')).toMatch(
+    expect(await queuegate(central, 'certificates', 'list', '--expires-within', '400d', '--kind', 'agent')).toMatch(
       /^DAYS +UNTIL +KIND +WHICH.*\n36[45] .*agent +branch-1/,
     );
     const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {

@@ -79,14 +79,14 @@ describe('queuegate status and ca', () => {
   });
 
   it('exports the root as PEM, to the standard output or a file', async () => {
-    const pem = await queuegate('ca', 'export');
+    const pem = await queuegate('ca', 'trust-bundle');
     expect(new X509Certificate(pem).ca).toBe(true);
     const file = join(await cleanup.folder(), 'root.pem');
-    expect(await queuegate('ca', 'export', '--out', file)).toBe(`Written to ${file}.\n`);
+    expect(await queuegate('ca', 'trust-bundle', '--out', file)).toBe(`Written to ${file}.\n`);
     expect(await readFile(file, 'utf8')).toBe(pem);
     expect(
       faultOf(
-        await central.cli('ca', 'export', '--out', join(file, 'no-folder')),
+        await central.cli('ca', 'trust-bundle', '--out', join(file, 'no-folder')),
         'Name a file in a folder that exists',
       ),
     ).toBe('file_not_written');
@@ -114,20 +114,20 @@ describe('queuegate parameters', () => {
     );
   });
 
-  it('tells what a change would do, and lets one be confirmed or undone', async () => {
+  it('shows what a change would do, and confirms or rolls back one', async () => {
     expect(await queuegate('parameters', 'set', 'websocket.secure.enabled=false', '--dry-run')).toMatch(
       /^Would change:\n[^]*Would cut off:\n {2}branch-1 \(wss from [^]*Would listen:\n[^]*The secure WebSocket is off\./,
     );
     expect(
       faultOf(await central.cli('parameters', 'set', 'websocket.secure.enabled=false'), 'branch-1', '--force'),
     ).toBe('would_cut_off_agents');
-    expect(await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '600')).toContain(
-      'Not confirmed yet: it is undone at ',
+    expect(await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '10m')).toContain(
+      'Pending: rolled back at ',
     );
-    expect(await queuegate('parameters', 'undo')).toBe('The change is undone.\n');
+    expect(await queuegate('changes', 'rollback')).toBe('Rolled back: parameters.\n');
     expect((await json('parameters', 'show', 'agents.max')).value).toBe(10_000);
-    await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '600');
-    expect(await queuegate('parameters', 'confirm')).toBe('The change is confirmed and stays.\n');
+    await queuegate('parameters', 'set', 'agents.max=600', '--confirm-within', '10m');
+    expect(await queuegate('changes', 'confirm')).toBe('Confirmed: parameters.\n');
     expect((await json('parameters', 'show', 'agents.max')).value).toBe(600);
   });
 
@@ -162,7 +162,7 @@ describe('queuegate agents, messages and events', () => {
 
   it('sends messages, one or a file of them, which the agent takes', async () => {
     expect(
-      await queuegate('messages', 'send', 'branch-1', '--type', 'display.show', '--data', '{"text":"A001"}'),
+      await queuegate('commands', 'send', 'branch-1', '--type', 'display.show', '--data', '{"text":"A001"}'),
     ).toMatch(/^stored: number 1 for branch-1, id \S+\n$/);
     const file = join(await cleanup.folder(), 'messages.json');
     await writeFile(
@@ -172,7 +172,7 @@ describe('queuegate agents, messages and events', () => {
         { id: 'm3', type: 'display.clear' },
       ]),
     );
-    expect((await json('messages', 'send', 'branch-1', '--file', file)).messages).toMatchObject([
+    expect((await json('commands', 'send', 'branch-1', '--file', file)).messages).toMatchObject([
       { id: 'm2', number: 2 },
       { id: 'm3', number: 3 },
     ]);
@@ -185,9 +185,12 @@ describe('queuegate agents, messages and events', () => {
       { command: { id: 'm2' } },
       { command: { id: 'm3' } },
     ]);
-    expect(await queuegate('messages', 'dead-letters')).toBe('No dead letters.\n');
+    expect(await queuegate('dead-letters', 'list')).toBe('No dead letters.\n');
     expect(
-      faultOf(await central.cli('messages', 'send', 'branch-1', '--type', 'a', '--data', '{'), '--data is no JSON'),
+      faultOf(
+        await central.cli('commands', 'send', 'branch-1', '--type', 'a', '--data', '{'),
+        '--data is not valid JSON',
+      ),
     ).toBe('json_bad');
   });
 
@@ -203,7 +206,7 @@ describe('queuegate agents, messages and events', () => {
 
     const follow = new Running(
       process.execPath,
-      [join(ROOT, 'central/cli.ts'), 'events', 'follow', '--after', '0', '--json'],
+      [join(ROOT, 'central/cli.ts'), 'events', 'list', '--follow', '--after', '0', '--json'],
       { env: central.environment },
     );
     cleanup.add(() => follow.stop('SIGKILL'));
@@ -221,11 +224,22 @@ describe('queuegate agents, messages and events', () => {
   });
 });
 
-describe('queuegate tokens', () => {
-  it('makes, lists and removes API tokens; a role that may not is told so', async () => {
+describe('queuegate api-tokens', () => {
+  it('creates, lists and deletes API tokens; a role that is too low is refused', async () => {
     const file = join(await cleanup.folder(), 'viewer');
     expect(
-      await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--days', '7', '--out', file),
+      await queuegate(
+        'api-tokens',
+        'create',
+        '--name',
+        'monitor',
+        '--role',
+        'viewer',
+        '--lifetime',
+        '7d',
+        '--out',
+        file,
+      ),
     ).toContain(`The token is in ${file} (mode 0600).`);
     const token = (await readFile(file, 'utf8')).trim();
     expect(token).toMatch(/^qg_/);
@@ -233,17 +247,17 @@ describe('queuegate tokens', () => {
     expect(await bare(['agents', 'list'], viewer)).toMatchObject({ code: 0 });
     expect(faultOf(await bare(['parameters', 'set', 'agents.max=1'], viewer), 'administrator')).toBe('forbidden');
     const id = token.split('_')[1] ?? '';
-    const listed = await queuegate('tokens', 'list');
+    const listed = await queuegate('api-tokens', 'list');
     expect(listed).toMatch(new RegExp(`^${id} +monitor +viewer `, 'm'));
     expect(listed).not.toContain(token);
-    expect(await queuegate('tokens', 'remove', id)).toBe(`Removed ${id}.\n`);
+    expect(await queuegate('api-tokens', 'delete', id)).toBe(`Deleted ${id}.\n`);
     expect(faultOf(await bare(['agents', 'list'], viewer))).toBe('unauthenticated');
   });
 
   it('makes an enrollment line that works as it is printed, on a terminal; the agent can be removed again', async () => {
     const shown = await onTerminal(
       'central/cli.ts',
-      ['tokens', 'create-enrollment', '--agent-name', 'branch-2', '--minutes', '5'],
+      ['enrollment-tokens', 'create', '--agent-name', 'branch-2', '--lifetime', '5m'],
       central.environment,
     );
     const [, line = ''] = /queue-agent (enroll \S+ --token qge_\S+ --pin \S+)/.exec(shown.stdout) ?? [];
@@ -252,7 +266,7 @@ describe('queuegate tokens', () => {
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
     const second = AgentProcess.start(cleanup, folders, 'branch-2');
     await central.online('branch-2');
-    expect(await queuegate('agents', 'remove', 'branch-2')).toBe('Removed branch-2.\n');
+    expect(await queuegate('agents', 'delete', 'branch-2')).toBe('Deleted branch-2.\n');
     await second.process.printed(/This agent was removed on Central\. \(removed\)/);
     expect(await central.agent('branch-2')).toBeUndefined();
   });
@@ -260,13 +274,13 @@ describe('queuegate tokens', () => {
 
 describe('files with keys and secrets', () => {
   const PASSWORD = 'correct horse battery';
-  const password = { QUEUEGATE_CA_PASSWORD: PASSWORD, QUEUEGATE_BACKUP_PASSWORD: PASSWORD };
+  const password = { QUEUEGATE_KEYSTORE_PASSWORD: PASSWORD, QUEUEGATE_BACKUP_PASSWORD: PASSWORD };
   const WRITERS = [
-    ['ca export --with-key', ['ca', 'export', '--with-key']],
-    ['backup', ['backup']],
-    ['tokens create', ['tokens', 'create', '--name', 'm', '--role', 'viewer']],
-    ['tokens create-enrollment', ['tokens', 'create-enrollment']],
-    ['agents rescue', ['agents', 'rescue', 'branch-1']],
+    ['ca export', ['ca', 'trust-bundle']],
+    ['store backup', ['store', 'backup']],
+    ['api-tokens create', ['api-tokens', 'create', '--name', 'm', '--role', 'viewer']],
+    ['enrollment-tokens create', ['enrollment-tokens', 'create']],
+    ['agents recovery-code create', ['agents', 'recovery-code', 'create', 'branch-1']],
   ] as const;
 
   it.each(WRITERS)(
@@ -309,7 +323,7 @@ describe('files with keys and secrets', () => {
     const [victim, out] = [join(folder, 'victim'), join(folder, 'out')];
     await writeFile(victim, 'untouched');
     const backup = async (): Promise<Ended> =>
-      await bare(['backup', '--out', out], { ...central.environment, ...password });
+      await bare(['store', 'backup', '--out', out], { ...central.environment, ...password });
     await symlink(victim, `${out}.unfinished`);
     expect(faultOf(await backup(), 'symbolic link')).toBe('secret_file_unsafe');
     await rm(`${out}.unfinished`);
@@ -332,17 +346,17 @@ describe('files with keys and secrets', () => {
     const [victim, out] = [join(folder, 'victim'), join(folder, 'out')];
     await writeFile(victim, 'untouched');
     await symlink(victim, out);
-    expect(faultOf(await central.cli('ca', 'export', '--out', out))).toBe('secret_file_unsafe');
+    expect(faultOf(await central.cli('ca', 'trust-bundle', '--out', out))).toBe('secret_file_unsafe');
     expect(await readFile(victim, 'utf8')).toBe('untouched');
     await rm(out);
     await writeFile(out, 'mine before', { mode: 0o666 });
-    expect(await central.cli('ca', 'export', '--out', out)).toMatchObject({ code: 0 });
+    expect(await central.cli('ca', 'trust-bundle', '--out', out)).toMatchObject({ code: 0 });
     expect((await lstat(out)).mode & 0o7777).toBe(0o644);
   });
 
   it('a password that is asked for at the terminal is not shown', async () => {
     const out = join(await cleanup.folder(), 'out');
-    const command = `'${process.execPath}' '${join(ROOT, 'central/cli.ts')}' backup --out '${out}'`;
+    const command = `'${process.execPath}' '${join(ROOT, 'central/cli.ts')}' store backup --out '${out}'`;
     const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
       cwd: ROOT,
       env: { ...process.env, ...central.environment },
@@ -359,18 +373,18 @@ describe('files with keys and secrets', () => {
 });
 
 describe('queuegate over HTTPS', () => {
-  it('works with --ca and by environment, and refuses without trust', async () => {
+  it('works with --ca-file and by environment, and refuses without trust', async () => {
     const root = join(await cleanup.folder(), 'root.pem');
-    await queuegate('ca', 'export', '--out', root);
+    await queuegate('ca', 'trust-bundle', '--out', root);
     const url = `https://localhost:${central.ports.https}`;
-    expect(await bare(['status', '--url', url, '--ca', root, '--token-file', tokenFile()])).toMatchObject({
+    expect(await bare(['status', '--url', url, '--ca-file', root, '--token-file', tokenFile()])).toMatchObject({
       code: 0,
       stderr: '',
     });
     expect(
-      await bare(['status'], { QUEUEGATE_URL: url, QUEUEGATE_CA: root, QUEUEGATE_DATA_FOLDER: central.folder }),
+      await bare(['status'], { QUEUEGATE_URL: url, QUEUEGATE_CA_FILE: root, QUEUEGATE_DATA_FOLDER: central.folder }),
     ).toMatchObject({ code: 0 });
-    expect(faultOf(await bare(['status', '--url', url, '--token-file', tokenFile()]), '--ca FILE')).toBe(
+    expect(faultOf(await bare(['status', '--url', url, '--token-file', tokenFile()]), '--ca-file FILE')).toBe(
       'central_not_trusted',
     );
     // A name that the certificate does not have.
@@ -380,7 +394,7 @@ describe('queuegate over HTTPS', () => {
           'status',
           '--url',
           `https://127.0.0.2:${central.ports.https}`,
-          '--ca',
+          '--ca-file',
           root,
           '--token-file',
           tokenFile(),
@@ -390,7 +404,15 @@ describe('queuegate over HTTPS', () => {
     ).toBe('central_not_trusted');
     expect(
       faultOf(
-        await bare(['status', '--url', url, '--ca', join(central.folder, 'none.pem'), '--token-file', tokenFile()]),
+        await bare([
+          'status',
+          '--url',
+          url,
+          '--ca-file',
+          join(central.folder, 'none.pem'),
+          '--token-file',
+          tokenFile(),
+        ]),
       ),
     ).toBe('file_missing');
   });
@@ -457,9 +479,9 @@ describe('queuegate says what is wrong', () => {
     for (const [line, words] of [
       [['parameters', 'set'], 'Usage: queuegate parameters set NAME=VALUE...'],
       [['parameters', 'set', 'agents.max'], 'is not of the form NAME=VALUE'],
-      [['agents', 'show', 'a', 'b'], '"b" is too much'],
+      [['agents', 'show', 'a', 'b'], 'the argument "b" is unexpected'],
       [['status', '--nonsense'], '--nonsense'],
-      [['agent', 'list'], 'There is no command "agent list'],
+      [['agent', 'list'], 'Unknown command "agent list'],
     ] as const) {
       const ended = await central.cli(...line);
       expect(ended).toMatchObject({ code: 2, stdout: '' });

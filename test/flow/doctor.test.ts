@@ -43,7 +43,7 @@ let stranger: OpensslAuthority;
 beforeAll(async () => {
   central = await CentralProcess.start(lasting, await lasting.folder());
   centralRoot = join(await lasting.folder(), 'root.pem');
-  await writeFile(centralRoot, String((await central.rest('GET', '/ca/root.pem')).body));
+  await writeFile(centralRoot, String((await central.rest('GET', '/ca/trust-bundle.pem')).body));
   bank = await OpensslAuthority.make(lasting, 'Bank Root');
   stranger = await OpensslAuthority.make(lasting, 'Stranger Root');
 });
@@ -155,12 +155,12 @@ describe('an agent that is well', () => {
   it('is let in by the doctor itself when no daemon runs, and loses no message by it', async () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'resting');
     const { id } = await central.online('resting');
-    await central.rest('POST', `/agents/${String(id)}/messages`, { type: 'test.one', data: 1 });
+    await central.rest('POST', `/agents/${String(id)}/commands`, { type: 'test.one', data: 1 });
     await until(async () =>
       (await agent.local('GET', '/api/v1/commands')).body.items.length === 1 ? true : undefined,
     );
     await agent.stop();
-    await central.rest('POST', `/agents/${String(id)}/messages`, { type: 'test.two', data: 2 });
+    await central.rest('POST', `/agents/${String(id)}/commands`, { type: 'test.two', data: 2 });
     const ended = await doctor(agent.folders, 'resting');
     expect([ended.code, ended.stdout]).toEqual([
       0,
@@ -195,7 +195,7 @@ describe('an agent that is well', () => {
     expect([tried.code, tried.stdout]).toEqual([
       1,
       expect.stringMatching(
-        /FAULT {3}authentication\n[^]*\(agent_unknown\)[^]*queuegate tokens create-enrollment[^]*\(refused\)\n$/,
+        /FAULT {3}authentication\n[^]*\(agent_unknown\)[^]*queuegate enrollment-tokens create[^]*\(refused\)\n$/,
       ),
     ]);
   });
@@ -392,7 +392,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
           )
         ).join(''),
       );
-      const { code, stdout, stderr } = await elsewhere.cli('certificate', 'import', file, '--force');
+      const { code, stdout, stderr } = await elsewhere.cli('server-certificate', 'import', file, '--force');
       expect({ code, said: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, said: '' });
       expect(lastOf(await examine(elsewhere.ports.secure))).toMatchObject(found);
     }

@@ -53,15 +53,21 @@ describe('asking without a token', SLOW, () => {
     const folders = await agentFolders(cleanup);
     const machine = asking(folders, 'branch-1', '--agent-id', 'pc,1"u"');
     const key = await thumbprintOf(machine);
-    expect(machine.stdout).toContain(`queuegate agents accept ${key.slice(0, 16)}`);
+    expect(machine.stdout).toContain(`queuegate enrollment-requests accept ${key.slice(0, 16)}`);
     await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
-    const listed = await central.cli('agents', 'pending');
+    const listed = await central.cli('enrollment-requests', 'list');
     expect(listed.stdout).toMatch(/\d+ of 1000 places are taken; by address: \S+ \(\d+\)/);
     expect(listed.stdout).toMatch(new RegExp(`^${key} +branch-1 +\\S+ +wss `, 'm'));
     expect((await central.rest('GET', '/agents')).body.agents).toEqual([]);
     expect((await fetchMetrics()).match(/^queuegate_pending_enrollments (\d+)$/m)?.[1]).toBe('1');
 
-    const accepted = await central.cli('agents', 'accept', key.slice(0, 8), '--comment', 'read over the telephone');
+    const accepted = await central.cli(
+      'enrollment-requests',
+      'accept',
+      key.slice(0, 8),
+      '--comment',
+      'read over the telephone',
+    );
     expect(accepted, accepted.stderr).toMatchObject({ code: 0 });
     const ended = await machine.ended();
     expect(ended, ended.stderr).toMatchObject({ code: 0, stderr: '' });
@@ -75,7 +81,7 @@ describe('asking without a token', SLOW, () => {
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
     expect((await fetchMetrics()).match(/^queuegate_pending_enrollments (\d+)$/m)?.[1]).toBe('0');
     // Accepted once: nobody is there to accept again.
-    expect((await central.cli('agents', 'accept', key)).stderr).toContain('(enrollment_request_unknown)');
+    expect((await central.cli('enrollment-requests', 'accept', key)).stderr).toContain('(enrollment_request_unknown)');
   });
 
   it('gives up after its time, and goes on with the same key when it is run again', async () => {
@@ -87,7 +93,9 @@ describe('asking without a token', SLOW, () => {
     expect(ended.stderr).toMatch(
       /^error: Nobody has accepted this machine within 0 seconds\.\n {2}[^\n]+--wait SECONDS[^\n]+\n {2}\(enrollment_undecided\)\n$/,
     );
-    expect(await central.cli('agents', 'accept', `SHA256:${key.toUpperCase()}`)).toMatchObject({ code: 0 });
+    expect(await central.cli('enrollment-requests', 'accept', `SHA256:${key.toUpperCase()}`)).toMatchObject({
+      code: 0,
+    });
     const second = await asking(folders, 'branch-2', '--wait', '0').ended();
     expect(second, second.stderr).toMatchObject({ code: 0 });
     expect(await central.agent('branch-2')).toMatchObject({ keyThumbprint: key });
@@ -97,7 +105,9 @@ describe('asking without a token', SLOW, () => {
     const folders = await agentFolders(cleanup);
     const machine = asking(folders, 'branch-3');
     const key = await thumbprintOf(machine);
-    expect(await central.cli('agents', 'reject', key.slice(0, 12), '--comment', 'not one of ours')).toMatchObject({
+    expect(
+      await central.cli('enrollment-requests', 'reject', key.slice(0, 12), '--comment', 'not one of ours'),
+    ).toMatchObject({
       code: 0,
     });
     const ended = await machine.ended();
@@ -105,8 +115,8 @@ describe('asking without a token', SLOW, () => {
     expect(ended.stderr).toContain('This machine was not accepted: first administrator rejected it (not one of ours).');
     await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
     expect((await asking(folders, 'branch-3').ended()).stderr).toContain('(not one of ours)');
-    expect((await central.cli('agents', 'pending', '--state', 'rejected')).stdout).toContain(key);
-    expect(await central.cli('agents', 'accept', key)).toMatchObject({ code: 0 });
+    expect((await central.cli('enrollment-requests', 'list', '--state', 'rejected')).stdout).toContain(key);
+    expect(await central.cli('enrollment-requests', 'accept', key)).toMatchObject({ code: 0 });
     expect(await asking(folders, 'branch-3').ended()).toMatchObject({ code: 0 });
   });
 
@@ -114,14 +124,16 @@ describe('asking without a token', SLOW, () => {
     const folders = await agentFolders(cleanup);
     const machine = asking(folders, 'BRANCH-1', '--wait', '0');
     const key = await thumbprintOf(machine);
-    expect((await central.cli('agents', 'accept', key)).stderr).toContain(
+    expect((await central.cli('enrollment-requests', 'accept', key)).stderr).toContain(
       'The name branch-1 belongs to the agent pc,1',
     );
-    expect((await central.cli('agents', 'accept', key.slice(0, 7))).stderr).toContain('is no thumbprint of a key');
-    expect((await central.cli('agents', 'accept', '00000000')).stderr).toContain(
+    expect((await central.cli('enrollment-requests', 'accept', key.slice(0, 7))).stderr).toContain(
+      'is no thumbprint of a key',
+    );
+    expect((await central.cli('enrollment-requests', 'accept', '00000000')).stderr).toContain(
       'No machine with a key that begins with 00000000 waits',
     );
-    expect(await central.cli('agents', 'reject', key)).toMatchObject({ code: 0 });
+    expect(await central.cli('enrollment-requests', 'reject', key)).toMatchObject({ code: 0 });
   });
 
   it('keeps the name of the Central agent for the Central agent', async () => {
@@ -148,7 +160,7 @@ describe('asking without a token', SLOW, () => {
       ...agentFlags(folders, 'branch-4'),
     ]);
     expect((await plain.ended()).stderr).toContain('(enroll_unproven)');
-    expect((await central.cli('agents', 'pending')).stdout).not.toContain('branch-4');
+    expect((await central.cli('enrollment-requests', 'list')).stdout).not.toContain('branch-4');
   });
 
   it('over plain keeps the signing key of whoever answered, and shows its fingerprint to be compared', async () => {
@@ -162,10 +174,10 @@ describe('asking without a token', SLOW, () => {
       `127.0.0.1:${central.ports.plain}`,
     ]);
     cleanup.add(() => machine.stop());
-    expect(await central.cli('agents', 'accept', await thumbprintOf(machine))).toMatchObject({ code: 0 });
+    expect(await central.cli('enrollment-requests', 'accept', await thumbprintOf(machine))).toMatchObject({ code: 0 });
     const ended = await machine.ended();
     expect(ended, ended.stderr).toMatchObject({ code: 0 });
-    const shown = /^signing key (sha256:[0-9a-f]{64})$/m.exec((await central.cli('ca', 'list')).stdout)?.[1];
+    const shown = /^signing key (sha256:[0-9a-f]{64})$/m.exec((await central.cli('ca', 'show')).stdout)?.[1];
     expect(shown).toBeDefined();
     expect(ended.stderr).toMatch(/^warning: plain http does not prove that this is Central/);
     expect(ended.stderr).toContain(`  ${shown}\n`);
@@ -225,7 +237,7 @@ describe('strangers who ask', SLOW, () => {
     });
   }
   let kept: ReturnType<CentralProcess['rest']> | undefined;
-  const root = () => (kept ??= central.rest('GET', '/ca/root.pem'));
+  const root = () => (kept ??= central.rest('GET', '/ca/trust-bundle.pem'));
 
   async function requestOf(name: string, id?: string): Promise<{ csr: string; thumbprint: string }> {
     const key = newKey();
@@ -253,7 +265,7 @@ describe('strangers who ask', SLOW, () => {
       retryAfter: '5',
       body: { state: 'pending', keyThumbprint: thumbprint, retryAfterSeconds: 5 },
     });
-    expect(await central.cli('agents', 'reject', thumbprint)).toMatchObject({ code: 0 });
+    expect(await central.cli('enrollment-requests', 'reject', thumbprint)).toMatchObject({ code: 0 });
   });
 
   it('fill no more than the places of their address; the same key again takes no other place, and a token still gets in', async () => {
@@ -271,7 +283,7 @@ describe('strangers who ask', SLOW, () => {
       ]);
     const [first] = askings;
     expect(await post({ csr: first?.csr, name: 'flood-0' })).toMatchObject({ status: 202 });
-    const { body } = await central.rest('GET', '/pending-enrollments?limit=1000');
+    const { body } = await central.rest('GET', '/enrollment-requests?limit=1000');
     expect(body.pendingEnrollments).toHaveLength(50);
     const folders = await agentFolders(cleanup);
     const honest = new Running(process.execPath, [
@@ -281,7 +293,7 @@ describe('strangers who ask', SLOW, () => {
     ]);
     expect(await honest.ended()).toMatchObject({ code: 0 });
     // Place is made by a decision.
-    expect(await central.cli('agents', 'reject', first?.thumbprint ?? '')).toMatchObject({ code: 0 });
+    expect(await central.cli('enrollment-requests', 'reject', first?.thumbprint ?? '')).toMatchObject({ code: 0 });
     expect(await post({ csr: askings.at(-1)?.csr, name: 'flood-59' })).toMatchObject({ status: 202 });
   });
 });

@@ -40,7 +40,7 @@ async function issued(folders: AgentFolders, name: string, from = central, ...op
   const csr = join(folder, `${name}.csr`);
   const requested = await agent('request', folders, name, '--out', csr);
   expect(requested, requested.stderr).toMatchObject({ code: 0 });
-  const made = await from.cli('agents', 'issue', '--csr', csr, '--out', join(folder, `${name}.pem`), ...options);
+  const made = await from.cli('agents', 'create', '--csr', csr, '--out', join(folder, `${name}.pem`), ...options);
   expect(made, made.stderr).toMatchObject({ code: 0 });
   return await readFile(join(folder, `${name}.pem`), 'utf8');
 }
@@ -84,7 +84,7 @@ describe('enrollment by files', SLOW, () => {
     expect((await stat(join(folders.data, 'agent-key.pem'))).mode & 0o777).toBe(0o600);
     expect(await run('openssl', ['req', '-in', csr, '-verify', '-noout'])).toMatchObject({ code: 0 });
     const out = join(folder, 'branch-1.pem');
-    const made = await office.cli('agents', 'issue', '--csr', csr, '--out', out, '--ticket', 'T-7');
+    const made = await office.cli('agents', 'create', '--csr', csr, '--out', out, '--ticket', 'T-7');
     expect(made, made.stderr).toMatchObject({ code: 0 });
     expect(made.stdout).toContain(`Issued for branch-1 (${key}), key sha256:${key}`);
     expect(await office.agent('branch-1')).toMatchObject({ state: 'Pending', keyThumbprint: key });
@@ -158,7 +158,7 @@ describe('enrollment by files', SLOW, () => {
       const stranger = await agentFolders(cleanup);
       const csr = join(folder, 'stranger.csr');
       await agent('request', stranger, 'stranger', '--out', csr);
-      const refused = await central.cli('agents', 'issue', '--csr', csr, '--out', join(folder, 'stranger.pem'));
+      const refused = await central.cli('agents', 'create', '--csr', csr, '--out', join(folder, 'stranger.pem'));
       expect(refused).toMatchObject({ code: 1 });
       expect(refused.stderr).toContain('Central takes no new agents');
       await expect(stat(join(folder, 'stranger.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
@@ -172,14 +172,14 @@ describe('enrollment by files', SLOW, () => {
     const csr = join(folder, 'branch-4.csr');
     await agent('request', folders, 'branch-4', '--out', csr);
     const issue = async (...words: string[]): Promise<string> =>
-      (await central.cli('agents', 'issue', '--out', join(folder, 'none.pem'), ...words)).stderr;
+      (await central.cli('agents', 'create', '--out', join(folder, 'none.pem'), ...words)).stderr;
     await writeFile(join(folder, 'none.csr'), `${'x'.repeat(80)}\n`);
     expect(await issue('--csr', join(folder, 'none.csr'))).toContain('(csr_unreadable)');
     expect(await issue('--csr', csr, '--name', 'central-agent')).toContain('(enrollment_name_reserved)');
     await issued(await agentFolders(cleanup), 'branch-5');
     expect(await issue('--csr', csr, '--name', 'BRANCH-5')).toContain('(agent_name_taken)');
     expect(await issue('--csr', join(folder, 'missing.csr'))).toContain('(file_missing)');
-    expect(await issue()).toContain('--csr and --out are needed');
+    expect(await issue()).toContain('--csr and --out are required');
   });
 });
 
@@ -234,7 +234,7 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
   it('the root of another authority', async () => {
     const other = await CentralProcess.start(cleanup, await cleanup.folder());
     const [own = '', , signing = ''] = blocks(pem);
-    const root = String((await other.rest('GET', '/ca/root.pem')).body);
+    const root = String((await other.rest('GET', '/ca/trust-bundle.pem')).body);
     expect(await fault(own + root + signing)).toContain('chain_incomplete');
   });
 
@@ -258,16 +258,16 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
     const csr = join(folder, 'branch-12.csr');
     await agent('request', enrolled, 'branch-12', '--out', csr);
     expect(
-      (await central.cli('agents', 'issue', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'x.pem'))).stderr,
+      (await central.cli('agents', 'create', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'x.pem'))).stderr,
     ).toContain('(agent_key_known)');
-    expect(await central.cli('agents', 'issue', '--csr', csr, '--out', join(folder, 'branch-12.pem'))).toMatchObject({
+    expect(await central.cli('agents', 'create', '--csr', csr, '--out', join(folder, 'branch-12.pem'))).toMatchObject({
       code: 0,
     });
     const again = await agent('install-certificate', enrolled, 'branch-12', join(folder, 'branch-12.pem'));
     expect(again, again.stderr).toMatchObject({ code: 0 });
-    await central.cli('agents', 'remove', 'pc-12');
+    await central.cli('agents', 'delete', 'pc-12');
     expect(
-      await central.cli('agents', 'issue', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'other.pem')),
+      await central.cli('agents', 'create', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'other.pem')),
     ).toMatchObject({ code: 0 });
     const other = await agent('install-certificate', enrolled, 'branch-12', join(folder, 'other.pem'));
     expect(other.stderr).toMatch(

@@ -128,7 +128,7 @@ describe('enrollment over wss with token and pin', () => {
     expect(listed).toMatch(/^bank, .*trustedCertEntry,/m);
     expect(listed.match(/trustedCertEntry/g)).toHaveLength(2);
     expect(listed).toContain(
-      new X509Certificate(String((await central.rest('GET', '/ca/root.pem')).body)).fingerprint256,
+      new X509Certificate(String((await central.rest('GET', '/ca/trust-bundle.pem')).body)).fingerprint256,
     );
     expect(await run('keytool', ['-list', ...store, '-alias', 'bank'])).toMatchObject({ code: 0 });
 
@@ -351,7 +351,7 @@ describe('a daemon that is not enrolled', () => {
     const folders = await agentFolders(cleanup);
     const agent = AgentProcess.start(cleanup, folders, 'branch-14');
     const [line] = await agent.process.printed(/.*"code":"not_enrolled".*/);
-    expect(line).toContain('queuegate tokens create-enrollment');
+    expect(line).toContain('queuegate enrollment-tokens create');
     expect(await agent.local('POST', '/api/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
       status: 202,
     });

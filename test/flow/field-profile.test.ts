@@ -20,7 +20,7 @@ afterEach(() => cleanup.run());
 /** Exports the root as an administrator would, and makes a JKS of it with the JDK's keytool. */
 async function keytoolTruststore(central: CentralProcess, file: string): Promise<void> {
   const root = join(await cleanup.folder(), 'root.pem');
-  const exported = await central.cli('ca', 'export', '--out', root);
+  const exported = await central.cli('ca', 'trust-bundle', '--out', root);
   expect(exported, exported.stderr).toMatchObject({ code: 0 });
   const made = await run('keytool', [
     '-importcert',
@@ -86,7 +86,7 @@ describe('an agent with the profile of the field', () => {
       data: { number: 'A001' },
     });
 
-    const sent = await central.rest('POST', `/agents/${String(shown['id'])}/messages`, {
+    const sent = await central.rest('POST', `/agents/${String(shown['id'])}/commands`, {
       type: 'display.show',
       data: { text: 'A001 to desk 3' },
     });

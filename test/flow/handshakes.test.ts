@@ -212,13 +212,13 @@ it('an agent that enrolls and comes in, the doctor, a port check and a finished 
 
 it('queuegate shows them, with each hint once, and the metrics count them', async () => {
   await fetch(`http://127.0.0.1:${central.ports.secure}/`);
-  const { code, stdout } = await central.cli('handshakes', 'list', '--cause', 'plain_on_tls');
+  const { code, stdout } = await central.cli('handshake-failures', 'list', '--cause', 'plain_on_tls');
   expect(code).toBe(0);
   expect(stdout).toMatch(
     /^LAST +COUNT +LISTENER +ADDRESS +CAUSE +WHAT HAPPENED\n.*Z +\d+ +(secure|https) +127\.0\.0\.1 +plain_on_tls +Something other than TLS/,
   );
   expect(stdout.match(/plain_on_tls: Set central\.websocket\.secure=true/g)).toHaveLength(1);
-  expect((await central.cli('handshakes', 'list', '--address', '192.0.2.1')).stdout).toMatch(
+  expect((await central.cli('handshake-failures', 'list', '--address', '192.0.2.1')).stdout).toMatch(
     /^No handshake failed since 20/,
   );
   const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {

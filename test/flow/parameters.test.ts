@@ -326,23 +326,30 @@ describe('a change that has to be confirmed', () => {
     expect(await listens(port)).toBe(false);
 
     expect((await change(3600)).status).toBe(200);
-    expect((await central.rest('POST', '/parameters/undo', {})).status).toBe(200);
+    const { body } = await central.rest('GET', '/changes?state=pending');
+    expect(body.items).toEqual([expect.objectContaining({ subject: 'parameters', state: 'pending' })]);
+    const pending = `/changes/${body.items[0].id}`;
+    expect(await central.rest('POST', `${pending}/rollback`, {})).toMatchObject({
+      status: 200,
+      body: { state: 'rolled-back' },
+    });
     expect([await listens(port), await listens(plain)]).toEqual([false, true]);
-    expect(await central.rest('POST', '/parameters/confirm', {})).toMatchObject({
+    expect(await central.rest('POST', `${pending}/confirm`, {})).toMatchObject({
       status: 409,
-      body: { type: 'urn:queuegate:error:nothing_pending' },
+      body: { type: 'urn:queuegate:error:change_ended' },
     });
   });
 
   it('touching the administration over HTTPS, is confirmed over a new connection there only', async () => {
     const [https = 0] = await freePorts(1);
     expect((await central.change({ 'https.port': https }, { confirm: { withinSeconds: 600 } })).status).toBe(200);
-    expect(await central.rest('POST', '/parameters/confirm', {})).toMatchObject({
+    const { id } = (await central.rest('GET', '/changes?state=pending')).body.items[0];
+    expect(await central.rest('POST', `/changes/${id}/confirm`, {})).toMatchObject({
       status: 409,
       body: { type: 'urn:queuegate:error:confirm_over_new_connection' },
     });
     const root = join(await cleanup.folder(), 'root.pem');
-    await central.cli('ca', 'export', '--out', root);
+    await central.cli('ca', 'trust-bundle', '--out', root);
     const confirmed = await run('curl', [
       '--silent',
       '--show-error',
@@ -353,7 +360,7 @@ describe('a change that has to be confirmed', () => {
       `authorization: Bearer ${central.token}`,
       '--json',
       '{}',
-      `https://localhost:${https}/api/v1/parameters/confirm`,
+      `https://localhost:${https}/api/v1/changes/${id}/confirm`,
     ]);
     expect(confirmed, confirmed.stderr + confirmed.stdout).toMatchObject({ code: 0 });
     expect((await central.rest('GET', '/parameters')).body.pending).toBeNull();

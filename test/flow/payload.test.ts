@@ -102,7 +102,7 @@ describe('a payload', () => {
     for (const text of [one, two]) expect(batch).toContain(`{"queuegateagent":"${branch.id}",${text.slice(1)}`);
 
     expect(
-      await rest('POST', `/agents/${branch.id}/messages`, `[${textOf('c1', ODD)}\n, {"type":"t","data":${ODD}}]`),
+      await rest('POST', `/agents/${branch.id}/commands`, `[${textOf('c1', ODD)}\n, {"type":"t","data":${ODD}}]`),
     ).toMatchObject({ status: 202 });
     const commands = await answered(() => local(branch, 'GET', '/api/v1/commands?waitSeconds=5'), `,"data":${ODD}}}`);
     expect(commands).toContain(`"command":${textOf('c1', ODD)}}`);
@@ -113,7 +113,7 @@ describe('a payload', () => {
     const events = (body: Buffer | string, headers?: Readonly<Record<string, string>>) =>
       local(branch, 'POST', '/api/v1/events', body, headers);
     const commands = (body: Buffer | string, headers?: Readonly<Record<string, string>>) =>
-      rest('POST', `/agents/${branch.id}/messages`, body, headers);
+      rest('POST', `/agents/${branch.id}/commands`, body, headers);
     for (const post of [events, commands]) {
       expect(await post(Buffer.from('{"type":"t","data":"Zürich"}', 'latin1'))).toMatchObject({
         status: 400,
@@ -167,7 +167,7 @@ describe('a payload', () => {
         expect(
           await (direction === 'up'
             ? local(branch, 'POST', '/api/v1/events', text)
-            : rest('POST', `/agents/${branch.id}/messages`, text)),
+            : rest('POST', `/agents/${branch.id}/commands`, text)),
         ).toMatchObject({ status: 202 });
         await flipped;
         await until(

@@ -51,8 +51,15 @@ async function readingRoutes(): Promise<string[]> {
 /** Asks all of them, and each thing that they list. */
 async function askAll(central: CentralProcess, when: string, places: Places): Promise<void> {
   const ids: Readonly<Record<string, string[]>> = {
-    ':id': ((await central.rest('GET', '/agents?limit=1000')).body.agents as { id: string }[]).map(({ id }) => id),
-    ':name': ((await central.rest('GET', '/parameters')).body.parameters as { name: string }[]).map(({ name }) => name),
+    ':agent': ((await central.rest('GET', '/agents?limit=1000')).body.agents as { id: string }[]).map(({ id }) => id),
+    ':parameter': ((await central.rest('GET', '/parameters')).body.parameters as { name: string }[]).map(
+      ({ name }) => name,
+    ),
+    ':thumbprint': ((await central.rest('GET', '/ca')).body.generations as { thumbprint: string }[]).map(
+      ({ thumbprint }) => thumbprint,
+    ),
+    // Nothing is pending: 404.
+    ':change': ['0'],
   };
   const paths = (await readingRoutes()).flatMap((url) => {
     const hole = /:\w+/.exec(url)?.[0];
@@ -192,7 +199,10 @@ describe('private keys', () => {
     await agent.local('POST', '/api/v1/events', { id: 'e1', type: 'tick' });
     await until(async () => ((await first.events()).length > 0 ? true : undefined));
     const csr = join(folder, 'central.csr');
-    said('certificate request', await first.cli('certificate', 'request', '--out', csr, '--key', 'rsa', '--json'));
+    said(
+      'certificate request',
+      await first.cli('server-certificate', 'request', 'create', '--out', csr, '--key-algorithm', 'rsa', '--json'),
+    );
     await askAll(first, 'own keys', places);
     keepFiles(data, 'first, running', places);
     heard.push(await first.stop());
@@ -210,12 +220,12 @@ describe('private keys', () => {
     const above = bank.intermediate.certificate + bank.root.certificate;
     const password = bank.folder.write('password', PASSWORD);
     const answer = bank.folder.write('answer.pem', bank.sign(readFileSync(csr, 'utf8')) + above);
-    said('certificate install', await central.cli('certificate', 'install', answer, '--force', '--json'));
+    said('certificate install', await central.cli('server-certificate', 'install', answer, '--force', '--json'));
     const server = bank.issue('central');
     said(
       'certificate import',
       await central.cli(
-        'certificate',
+        'server-certificate',
         'import',
         bank.folder.write('central.pem', server.key + server.certificate + above),
         '--force',
@@ -240,7 +250,7 @@ describe('private keys', () => {
     said(
       'certificate import of PKCS#12',
       await central.cli(
-        'certificate',
+        'server-certificate',
         'import',
         bank.folder.path('central.p12'),
         '--password-file',
@@ -264,23 +274,23 @@ describe('private keys', () => {
     for (const [title, text] of Object.entries(bad))
       said(
         `certificate import: ${title}`,
-        await central.cli('certificate', 'import', bank.folder.write('bad.pem', text)),
+        await central.cli('server-certificate', 'import', bank.folder.write('bad.pem', text)),
         1,
       );
     for (const [title, text] of Object.entries(bad))
       said(
         `certificate install: ${title}`,
-        await central.cli('certificate', 'install', bank.folder.write('bad.pem', text)),
+        await central.cli('server-certificate', 'install', bank.folder.write('bad.pem', text)),
         1,
       );
     said(
       'certificate import: wrong password',
-      await central.cli('certificate', 'import', bank.folder.path('central.p12'), '--password-file', wrong),
+      await central.cli('server-certificate', 'import', bank.folder.path('central.p12'), '--password-file', wrong),
       1,
     );
     said(
       'certificate import: no such password',
-      await central.cli('certificate', 'import', bank.folder.path('central.p12')),
+      await central.cli('server-certificate', 'import', bank.folder.path('central.p12')),
       1,
     );
     said(
@@ -290,10 +300,10 @@ describe('private keys', () => {
     );
     // What a script does that takes the wrong field: keys where none belong.
     for (const [path, body] of [
-      ['/certificate/import', { file: refused.key }],
-      ['/certificate/import', { file: pkcs8.toString('base64'), name: 'key.der' }],
-      ['/certificate/install', { file: pkcs8.toString('base64') }],
-      ['/certificate/request', { key: refused.key }],
+      ['/server-certificate/import', { file: refused.key }],
+      ['/server-certificate/import', { file: pkcs8.toString('base64'), name: 'key.der' }],
+      ['/server-certificate/install', { file: pkcs8.toString('base64') }],
+      ['/server-certificate/request', { key: refused.key }],
       ['/ca/import', { file: Buffer.from(refused.key).toString('base64'), password: PASSWORD }],
       ['/enrollment-tokens', { name: refused.key }],
     ] as const) {
@@ -316,11 +326,8 @@ describe('private keys', () => {
       ),
     );
     const [exported, backup] = [join(folder, 'authority.p12'), join(folder, 'central.backup')];
-    said(
-      'ca export',
-      await central.cli('ca', 'export', '--with-key', '--out', exported, '--password-file', password, '--json'),
-    );
-    said('backup', await central.cli('backup', '--out', backup, '--password-file', password));
+    said('ca export', await central.cli('ca', 'export', '--out', exported, '--password-file', password, '--json'));
+    said('backup', await central.cli('store', 'backup', '--out', backup, '--password-file', password));
     const newcomer = await AgentProcess.enrolled(cleanup, central, 'branch-2', ['--log-level', 'trace']);
     await central.online('branch-2');
     for (const [i, { folders }] of [agent, newcomer].entries())

@@ -324,7 +324,7 @@ export class CentralProcess {
   /** A fresh enrollment: the words behind `queue-agent` in the line that Central prints. */
   async enrollment(): Promise<string[]> {
     const { body } = await this.rest('POST', '/enrollment-tokens', {});
-    return String(body.line).split(' ').slice(1);
+    return String(body.commandLine).split(' ').slice(1);
   }
 
   /** What an administrator on this host would set for `queuegate`; secrets that it does not show are written into `cli-state`. */
@@ -334,7 +334,7 @@ export class CentralProcess {
 
   /** Makes a recovery code for an agent, as an administrator would, and reads it from the file that the answer names. */
   async recoveryCode(agent: string, ...options: string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.cli('agents', 'rescue', agent, ...options);
+    const { code, stdout, stderr } = await this.cli('agents', 'recovery-code', 'create', agent, ...options);
     const [, file] = /^The recovery code is in (\S+) \(mode 0600\)\.$/m.exec(stdout) ?? [];
     if (code !== 0 || file === undefined) throw new Error(`no recovery code was made:\n${stdout}\n${stderr}`);
     return (await readFile(file, 'utf8')).trim();

@@ -19,7 +19,7 @@ let agent: HelloOrder;
 
 beforeAll(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
-  root = String((await central.rest('GET', '/ca/root.pem')).body);
+  root = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
   const key = newKey();
   agent = { id: await enrollKey(central, key, 'behind'), key, name: 'behind' };
   await setParameters(central, { 'websocket.trustedProxies': ['127.0.0.1'], 'websocket.enabled': true });

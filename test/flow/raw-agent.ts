@@ -38,7 +38,7 @@ export async function enrollKey(central: CentralProcess, key: RawKey, name: stri
     name,
   );
   const { request } = await import('node:https');
-  const ca = String((await central.rest('GET', '/ca/root.pem')).body);
+  const ca = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
   const body = JSON.stringify({ csr: csr.pem, name, token, ...(id === undefined ? {} : { id }) });
   return await new Promise((resolve, reject) => {
     const sent = request(
@@ -128,7 +128,7 @@ export class RawAgent {
     return await RawAgent.dial(
       cleanup,
       `wss://localhost:${central.ports.secure}`,
-      String((await central.rest('GET', '/ca/root.pem')).body),
+      String((await central.rest('GET', '/ca/trust-bundle.pem')).body),
       client,
     );
   }

@@ -102,7 +102,7 @@ describe('an agent that is cut off', SLOW, () => {
       status: 202,
     });
     expect(
-      await central.rest('POST', `/agents/${String(id)}/messages`, { id: 'c1', type: 'printer.restart' }),
+      await central.rest('POST', `/agents/${String(id)}/commands`, { id: 'c1', type: 'printer.restart' }),
     ).toMatchObject({ status: 202 });
 
     const code = await codeFor('branch-1');
@@ -165,7 +165,7 @@ describe('an agent that is cut off', SLOW, () => {
 
   it('comes back over plain too, and while agents.enrollment is closed', async () => {
     const folders = await enrolled('plain-3', 'profiles/central');
-    const code = await codeFor('plain-3', '--hours', '1');
+    const code = await codeFor('plain-3', '--lifetime', '1h');
     await central.change({ 'agents.enrollment': 'closed' });
     try {
       // As somebody types it who was told it over the telephone.
@@ -242,7 +242,11 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
     expect(
       await runNode('agent/cli.ts', [...(await first.enrollment()), ...agentFlags(folders, 'branch-7')]),
     ).toMatchObject({ code: 0 });
-    const { body } = await first.rest('POST', `/agents/${String((await first.agent('branch-7'))?.['id'])}/rescue`, {});
+    const { body } = await first.rest(
+      'POST',
+      `/agents/${String((await first.agent('branch-7'))?.['id'])}/recovery-code`,
+      {},
+    );
     await first.stop();
     // A day and an hour ago it was still good.
     const database = new DatabaseSync(join(folder, 'central.db'));
@@ -318,7 +322,7 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
       ]),
     ).toMatchObject({ code: 0 });
     const { connect: connectTls } = await import('node:tls');
-    const ca = String((await central.rest('GET', '/ca/root.pem')).body);
+    const ca = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
     let seen = '';
     const stranger = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, (near) => {
       const far = connectTls({ host: 'localhost', port: central.ports.secure, servername: 'localhost', ca });
@@ -370,9 +374,9 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
   it('an agent that was removed: its code went with it', async () => {
     const folders = await enrolled('branch-12');
     const code = await codeFor('branch-12');
-    expect(await central.cli('agents', 'remove', 'branch-12')).toMatchObject({ code: 0 });
+    expect(await central.cli('agents', 'delete', 'branch-12')).toMatchObject({ code: 0 });
     expect(await refused(folders, 'branch-12', code)).toContain('There is no agent branch-12 with this recovery code');
-    expect((await central.cli('agents', 'rescue', 'branch-12')).stderr).toContain('(agent_unknown)');
+    expect((await central.cli('agents', 'recovery-code', 'create', 'branch-12')).stderr).toContain('(agent_unknown)');
   });
 });
 

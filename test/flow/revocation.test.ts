@@ -17,7 +17,7 @@ let central: CentralProcess;
 let root: string;
 beforeAll(async () => {
   central = await CentralProcess.start(lasting, await lasting.folder());
-  root = String((await central.rest('GET', '/ca/root.pem')).body);
+  root = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
 });
 afterEach(() => cleanup.run());
 afterAll(() => lasting.run());
@@ -123,14 +123,14 @@ describe('an agent that is revoked', () => {
     expect(performance.now() - answered).toBeLessThan(1000);
     expect(reason).toMatchObject({
       text: expect.stringMatching(/was revoked on Central \(keyCompromise\)\. \(agent_revoked\)$/),
-      hint: expect.stringContaining('queuegate agents rescue'),
+      hint: expect.stringContaining('queuegate agents recovery-code create'),
     });
     expect((await central.agent('stolen'))?.['state']).toBe('Revoked');
     await agent.stop();
     const doctor = await runNode('agent/cli.ts', ['doctor', ...agentFlags(agent.folders, 'stolen')]);
     expect([doctor.code, doctor.stdout]).toEqual([
       1,
-      expect.stringMatching(/FAULT {3}authentication\n[^]*\(revoked\)[^]*queuegate agents rescue/),
+      expect.stringMatching(/FAULT {3}authentication\n[^]*\(agent_revoked\)[^]*queuegate agents recovery-code create/),
     ]);
     const incidents = await until(async () => {
       const { body } = await central.rest('GET', `/incidents?agent=${id}`);
@@ -188,9 +188,9 @@ describe('an agent that is revoked', () => {
     const same = await runNode('agent/cli.ts', [...enrollment, '--again', ...agentFlags(agent.folders, 'again')]);
     expect([same.code, same.stderr]).toEqual([
       1,
-      expect.stringMatching(/was revoked, and its key is refused[^]*queuegate agents rescue/),
+      expect.stringMatching(/was revoked, and its key is refused[^]*queuegate agents recovery-code create/),
     ]);
-    expect((await central.cli('agents', 'remove', 'again')).code).toBe(0);
+    expect((await central.cli('agents', 'delete', 'again')).code).toBe(0);
     const enrolled = await runNode('agent/cli.ts', [...enrollment, '--again', ...agentFlags(agent.folders, 'again')]);
     expect([enrolled.code, enrolled.stderr]).toEqual([0, '']);
     AgentProcess.start(cleanup, agent.folders, 'again');
@@ -203,7 +203,7 @@ describe('an agent that is revoked', () => {
     expect((await central.rest('POST', '/agents/nobody/revoke', {})).body.type).toBe(
       'urn:queuegate:error:agent_unknown',
     );
-    const { body } = await central.rest('POST', '/tokens', { name: 'operator', role: 'operator' });
+    const { body } = await central.rest('POST', '/api-tokens', { name: 'operator', role: 'operator' });
     expect(
       (await central.rest('POST', `/agents/${id}/revoke`, {}, { authorization: `Bearer ${body.token}` })).status,
     ).toBe(403);

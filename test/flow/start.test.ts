@@ -123,7 +123,7 @@ describe('the first start', () => {
     expect(again.process.stdout).toContain('is ready');
     expect(again.process.stdout).not.toMatch(/administrator's token|queue-agent enroll/);
     expect((await again.rest('GET', '/enrollment-tokens')).body.enrollmentTokens).toEqual(enrollmentTokens);
-    expect((await again.rest('GET', '/tokens')).body.tokens).toHaveLength(1);
+    expect((await again.rest('GET', '/api-tokens')).body.tokens).toHaveLength(1);
   });
 
   it('makes the data folder 0700, and no file in it readable by others', async () => {
@@ -145,11 +145,11 @@ describe('the first start', () => {
   it('makes a certificate that any client trusts with the exported root, under localhost and 127.0.0.1', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const root = join(await cleanup.folder(), 'root.pem');
-    expect(await central.cli('ca', 'export', '--out', root)).toMatchObject({ code: 0 });
+    expect(await central.cli('ca', 'trust-bundle', '--out', root)).toMatchObject({ code: 0 });
     for (const host of ['localhost', '127.0.0.1']) {
-      const url = `https://${host}:${central.ports.https}/api/v1/health`;
+      const url = `https://${host}:${central.ports.https}/api/v1/health/ready`;
       const trusted = await run('curl', ['--silent', '--show-error', '--cacert', root, url]);
-      expect(trusted, trusted.stderr).toMatchObject({ code: 0, stdout: '{"status":"ok"}' });
+      expect(trusted, trusted.stderr).toMatchObject({ code: 0, stdout: '{"state":"ok"}' });
       // curl's own code for a certificate that it cannot verify.
       expect(await run('curl', ['--silent', url])).toMatchObject({ code: 60 });
     }
@@ -357,7 +357,7 @@ describe('a process of another account', () => {
     agents.free();
     admin.free();
     await until(async () => ((await problems()).length === 0 ? true : undefined));
-    const health = await fetch(`http://127.0.0.1:${admin.port}/api/v1/health`);
+    const health = await fetch(`http://127.0.0.1:${admin.port}/api/v1/health/ready`);
     expect(health.status).toBe(200);
   });
 
@@ -373,10 +373,10 @@ describe('a process of another account', () => {
     expect(await central.cli('agents', 'list')).toMatchObject({ code: 0 });
     // Nor does it make a balancer take Central down.
     const root = join(await cleanup.folder(), 'root.pem');
-    expect(await central.cli('ca', 'export', '--out', root)).toMatchObject({ code: 0 });
+    expect(await central.cli('ca', 'trust-bundle', '--out', root)).toMatchObject({ code: 0 });
     expect(
-      await run('curl', ['--silent', '--cacert', root, `https://localhost:${central.ports.https}/api/v1/health`]),
-    ).toMatchObject({ code: 0, stdout: '{"status":"ok"}' });
+      await run('curl', ['--silent', '--cacert', root, `https://localhost:${central.ports.https}/api/v1/health/ready`]),
+    ).toMatchObject({ code: 0, stdout: '{"state":"ok"}' });
     const named = await runNode(
       'central/cli.ts',
       ['agents', 'list', '--url', `http://127.0.0.1:${port}`],
@@ -391,7 +391,7 @@ describe('the socket of the administration', () => {
   it('is missing where its path would be too long, which the status says with what to do', async () => {
     const folder = join(await cleanup.folder(), 'x'.repeat(100));
     const central = await CentralProcess.start(cleanup, folder);
-    expect(await central.rest('GET', '/health')).toMatchObject({ status: 200 });
+    expect(await central.rest('GET', '/health/ready')).toMatchObject({ status: 200 });
     expect((await central.rest('GET', '/status')).body.problems).toEqual([
       expect.stringMatching(
         /allowed are 100\. .*Set QUEUEGATE_DATA_FOLDER to a shorter path.*\(local_socket_path_long\)$/,

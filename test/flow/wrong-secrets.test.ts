@@ -63,7 +63,7 @@ it('wrong API tokens wait, 429 beyond the bound, one incident with a count; the 
 });
 
 it('wrong enrollment tokens and proofs are slowed down and recorded; a machine with the right one enrolls at once', async () => {
-  const { body } = await central.rest('POST', '/enrollment-tokens', { uses: 9 });
+  const { body } = await central.rest('POST', '/enrollment-tokens', { maxUses: 9 });
   const guess = async (): Promise<number> =>
     (
       await fetch(`http://127.0.0.1:${central.ports.plain}/enroll`, {

@@ -173,7 +173,7 @@ describe('a peer that reads nothing', () => {
         type: 'large',
         data: 'x'.repeat(250_000),
       }));
-      expect((await central.rest('POST', `/agents/${stranger.id}/messages`, batch)).status).toBe(202);
+      expect((await central.rest('POST', `/agents/${stranger.id}/commands`, batch)).status).toBe(202);
     }
     expect(await growthUntilEnd(since)).toBeLessThan(MAX_HELD_BYTES);
     expect(endOf(since)).toMatchObject({ reason: 'slow_peer' });

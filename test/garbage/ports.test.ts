@@ -44,7 +44,7 @@ const WELCOME_SECONDS = 2;
 beforeAll(async () => {
   printSeed();
   central = await boundedCentral(cleanup, { 'agents.welcomeTimeoutSeconds': WELCOME_SECONDS });
-  root = String((await central.rest('GET', '/ca/root.pem')).body);
+  root = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
   bystander = await Bystander.start(cleanup, central);
 });
 afterEach(() => bystander.undisturbed());
@@ -79,7 +79,7 @@ const PREFIXES = [
     'Sec-WebSocket-Protocol: queuegate.v1',
   ]),
   'POST /enroll HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 300\r\n\r\n{"csr":"',
-  'POST /api/v1/tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n',
+  'POST /api/v1/api-tokens HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n',
   'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
   '\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003',
   '\u0016\u0003\u0001\u0000\u0005',
@@ -209,7 +209,7 @@ describe('on all four ports', () => {
     const chunks = (bytes: number): string => `${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`;
     for (const port of PORTS) {
       const [path, bound] =
-        port === 'plain' || port === 'secure' ? ['/enroll', 32 * 1024] : ['/api/v1/tokens', MAX_ADMIN_BODY_BYTES];
+        port === 'plain' || port === 'secure' ? ['/enroll', 32 * 1024] : ['/api/v1/api-tokens', MAX_ADMIN_BODY_BYTES];
       const head = request('POST', path, [
         'Content-Type: application/json',
         'Transfer-Encoding: chunked',
@@ -383,9 +383,9 @@ describe('on the administration', () => {
     'confirm',
     'name',
     'role',
-    'days',
-    'minutes',
-    'uses',
+    'lifetimeSeconds',
+    'maxUses',
+    'slot',
     'agentName',
     'id',
     'source',
@@ -482,7 +482,7 @@ describe('on the administration', () => {
 
   it('a command whose data has 100,000 levels is refused, and one whose id is half a surrogate pair too', async () => {
     const post = async (json: string): Promise<{ readonly status: number; readonly body: unknown }> => {
-      const answer = await fetch(`http://127.0.0.1:${central.ports.http}/api/v1/agents/${bystander.id}/messages`, {
+      const answer = await fetch(`http://127.0.0.1:${central.ports.http}/api/v1/agents/${bystander.id}/commands`, {
         method: 'POST',
         headers: { authorization: `Bearer ${central.token}`, 'content-type': 'application/json' },
         body: json,

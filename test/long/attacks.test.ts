@@ -94,7 +94,7 @@ function revokeMany(folder: string): void {
 /** Commands to every honest agent, one round. */
 async function command(round: number): Promise<void> {
   for (const { id, name } of members) {
-    const sent = await central.rest('POST', `/agents/${id}/messages`, {
+    const sent = await central.rest('POST', `/agents/${id}/commands`, {
       id: `${name}-c-${round}`,
       type: 'show',
       data: round,
@@ -124,7 +124,7 @@ beforeAll(async () => {
   central = await CentralProcess.start(cleanup, folder);
   // Every way of enrolling is open to strangers.
   await central.change({ 'agents.enrollment': 'approve' });
-  ca = String((await central.rest('GET', '/ca/root.pem')).body);
+  ca = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
   members = [];
   for (let i = 0; i < HONEST; i += 1) members.push(await enrolled(`honest-${i}`, `127.0.1.${i + 1}`));
   attacker = await enrolled('attacker', '127.0.0.66');
@@ -196,7 +196,7 @@ describe('a minute of every attack at once, from one address and one enrolled ag
     }
     expect(central.process.running).toBe(true);
     // Of one address no more than its share.
-    const { pending } = (await central.rest('GET', '/pending-enrollments')).body.counts as { pending: number };
+    const { pending } = (await central.rest('GET', '/enrollment-requests')).body.counts as { pending: number };
     expect([pending > 0, pending <= MAX_PENDING_OF_BLOCK]).toEqual([true, true]);
     assertCleanLog(central.process);
     // Each of them was carried out, or the test would show nothing.

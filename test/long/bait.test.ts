@@ -251,7 +251,7 @@ test('no attribute of a command costs more CPU than its length', { timeout: 120_
   for (const { place, maxLength, with: withText } of stringPlaces(MESSAGE_SCHEMA)) {
     for (const [bait, textOf] of Object.entries(BAITS))
       await cost.check(`${place}, ${bait}`, () =>
-        ask({ method: 'POST', url: '/api/v1/agents/x/messages', ...bodyOptions(withText(textOf(maxLength))) }),
+        ask({ method: 'POST', url: '/api/v1/agents/x/commands', ...bodyOptions(withText(textOf(maxLength))) }),
       );
   }
   expect(cost.faults(100)).toEqual([]);

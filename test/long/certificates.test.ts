@@ -143,27 +143,27 @@ it(
     }, PATIENCE_MS);
 
     // The first rotation, all the way.
-    await queuegate(central, 'ca', 'rotate', 'prepare');
-    await queuegate(central, 'ca', 'rotate', 'publish');
+    await queuegate(central, 'ca', 'rotation', 'prepare');
+    await queuegate(central, 'ca', 'rotation', 'publish');
     await trusted(central);
-    await queuegate(central, 'ca', 'rotate', 'switch');
+    await queuegate(central, 'ca', 'rotation', 'switch');
     const second = await signer(central);
     expect(second).not.toBe(first);
     await renewedUnder(central, second);
-    await queuegate(central, 'ca', 'rotate', 'retire');
+    await queuegate(central, 'ca', 'rotation', 'retire');
     await trusted(central);
 
     // The second: switched, back, and switched again.
-    await queuegate(central, 'ca', 'rotate', 'prepare');
-    await queuegate(central, 'ca', 'rotate', 'publish');
+    await queuegate(central, 'ca', 'rotation', 'prepare');
+    await queuegate(central, 'ca', 'rotation', 'publish');
     await trusted(central);
-    await queuegate(central, 'ca', 'rotate', 'switch');
+    await queuegate(central, 'ca', 'rotation', 'switch');
     const third = await signer(central);
     await renewedUnder(central, third);
-    await queuegate(central, 'ca', 'rotate', 'back');
+    await queuegate(central, 'ca', 'rotation', 'rollback');
     expect(await signer(central)).toBe(second);
     await renewedUnder(central, second);
-    await queuegate(central, 'ca', 'rotate', 'switch');
+    await queuegate(central, 'ca', 'rotation', 'switch');
     await renewedUnder(central, third);
 
     // In the middle of it two are revoked, and enroll again with a recovery code; what their programs post meanwhile waits.
@@ -188,7 +188,7 @@ it(
     }
     // And one more comes by the line that Central prints.
     await onlineAgent(cleanup, central, 'late');
-    await queuegate(central, 'ca', 'rotate', 'retire');
+    await queuegate(central, 'ca', 'rotation', 'retire');
     await stands(central, ({ trust }) => trust.acknowledged === AGENTS + 1);
     for (const { up, down } of members) await Promise.all([up.further(4), down.further(4)]);
 

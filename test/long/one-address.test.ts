@@ -22,8 +22,8 @@ interface Known {
 
 /** Registers so many agents with one token. */
 async function enrolled(central: CentralProcess, count: number): Promise<Known[]> {
-  const { body } = await central.rest('POST', '/enrollment-tokens', { uses: count, minutes: 60 });
-  const ca = String((await central.rest('GET', '/ca/root.pem')).body);
+  const { body } = await central.rest('POST', '/enrollment-tokens', { maxUses: count, lifetimeSeconds: 3600 });
+  const ca = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
   const agent = new Agent({ keepAlive: true, ca });
   const found: Known[] = [];
   await inLanes(

@@ -58,7 +58,7 @@ async function traffic(agent: AgentProcess, id: string, done: Promise<unknown>):
   while (!over) {
     const message = { id: `m${ids.length}`, type: 'test.tick', data: ids.length };
     expect((await agent.local('POST', '/api/v1/events', message)).status).toBe(202);
-    expect((await central.rest('POST', `/agents/${id}/messages`, message)).status).toBe(202);
+    expect((await central.rest('POST', `/agents/${id}/commands`, message)).status).toBe(202);
     ids.push(message.id);
     await delay(50);
   }
@@ -149,7 +149,7 @@ describe('an agent that was offline when its certificate expired', () => {
       });
       expect(status.reason).toMatchObject({
         text: expect.stringMatching(/expired on .* \(0 days, .*\(certificate_expired\)/),
-        hint: expect.stringContaining('queuegate agents rescue'),
+        hint: expect.stringContaining('queuegate agents recovery-code create'),
       });
       const kinds = async (count: number): Promise<string[]> =>
         await until(async () => {

@@ -32,7 +32,7 @@ async function queuegate(central: CentralProcess, ...line: string[]): Promise<st
 }
 
 const rotate = (central: CentralProcess, ...line: string[]): Promise<string> =>
-  queuegate(central, 'ca', 'rotate', ...line);
+  queuegate(central, 'ca', 'rotation', ...line);
 
 interface Stand {
   readonly phase: string;
@@ -86,8 +86,9 @@ async function shownTo(port: number, root: string): Promise<string> {
 /** What agents are given, as PEM blocks. */
 async function roots(central: CentralProcess): Promise<string[]> {
   return (
-    String((await central.rest('GET', '/ca/root.pem')).body).match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n?/g) ??
-    []
+    String((await central.rest('GET', '/ca/trust-bundle.pem')).body).match(
+      /-----BEGIN[^-]+-----[^-]+-----END[^-]+-----\n?/g,
+    ) ?? []
   );
 }
 
@@ -259,7 +260,7 @@ describe('the rotation of the authority', () => {
       commands.push(`command-${commands.length + 1}`);
       for (const name of names) {
         const { id } = (await central.agent(name)) ?? {};
-        const { status } = await central.rest('POST', `/agents/${String(id)}/messages`, {
+        const { status } = await central.rest('POST', `/agents/${String(id)}/commands`, {
           specversion: '1.0',
           id: commands.at(-1),
           source: '/central',
@@ -275,8 +276,10 @@ describe('the rotation of the authority', () => {
       await allOnline();
     };
 
-    expect(await queuegate(central, 'ca', 'status')).toMatch(/phase +idle, since[\s\S]*trust its root +5 of 5 agents/);
-    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({
+    expect(await queuegate(central, 'ca', 'rotation', 'show')).toMatch(
+      /phase +idle, since[\s\S]*trust its root +5 of 5 agents/,
+    );
+    expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('The rotation of the authority is idle; switch is for one that is published'),
     });
@@ -316,7 +319,7 @@ describe('the rotation of the authority', () => {
 
     expect(await rotate(central, 'switch', '--dry-run')).toContain('Nothing was changed; the rotation is published.');
     await rotate(central, 'switch');
-    expect((await central.rest('GET', '/certificate')).body.current).toMatchObject({
+    expect((await central.rest('GET', '/server-certificate')).body.current).toMatchObject({
       origin: 'made',
       issuer: expect.stringMatching(/OU=\d{4}-/),
     });
@@ -361,7 +364,7 @@ describe('the rotation of the authority', () => {
     expect(listed()).toMatch(/contains 2 entries/);
     await restart();
     expect(await stand(central)).toMatchObject({ phase: 'retired', trust: { registered: 6, acknowledged: 6 } });
-    await queuegate(central, 'ca', 'forget', old);
+    await queuegate(central, 'ca', 'delete-key', old);
     expect(await stand(central)).toMatchObject({
       phase: 'idle',
       generations: [{ role: 'current', thumbprint: coming }],
@@ -403,7 +406,7 @@ describe('the rotation of the authority', () => {
     const first = await roleOf(central, 'current');
 
     await rotate(central, 'prepare');
-    await rotate(central, 'back');
+    await rotate(central, 'rollback');
     expect(await stand(central)).toMatchObject({
       phase: 'idle',
       generations: [{ role: 'current', thumbprint: first }],
@@ -413,7 +416,7 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'publish');
     const next = await roleOf(central, 'next');
     await has(first, next);
-    await rotate(central, 'back');
+    await rotate(central, 'rollback');
     await has(first);
     expect(await stand(central)).toMatchObject({ phase: 'prepared' });
     await rotate(central, 'publish');
@@ -422,7 +425,7 @@ describe('the rotation of the authority', () => {
 
     await rotate(central, 'switch');
     expect(await roleOf(central, 'current')).toBe(next);
-    await rotate(central, 'back');
+    await rotate(central, 'rollback');
     expect(await stand(central)).toMatchObject({
       phase: 'published',
       generations: [
@@ -430,11 +433,11 @@ describe('the rotation of the authority', () => {
         { role: 'next', thumbprint: next },
       ],
     });
-    expect((await central.rest('GET', '/certificate')).body.current.root).toBe(first);
+    expect((await central.rest('GET', '/server-certificate')).body.current.root).toBe(first);
     await rotate(central, 'switch');
     await rotate(central, 'retire', '--force');
     await has(next);
-    await rotate(central, 'back');
+    await rotate(central, 'rollback');
     await has(first, next);
     expect(await stand(central)).toMatchObject({
       phase: 'switched',
@@ -443,13 +446,13 @@ describe('the rotation of the authority', () => {
         { role: 'previous', thumbprint: first },
       ],
     });
-    await rotate(central, 'back');
+    await rotate(central, 'rollback');
     // Refused until the agent has a certificate of the one that signs again: the other one's, which may just be on its way, would be
     // worth nothing.
     let told = '';
     await until(
       async () => {
-        const { code, stderr } = await central.cli('ca', 'rotate', 'back');
+        const { code, stderr } = await central.cli('ca', 'rotation', 'rollback');
         told = stderr;
         return code === 0 || undefined;
       },
@@ -457,7 +460,7 @@ describe('the rotation of the authority', () => {
       () => told,
     );
     expect(await stand(central)).toMatchObject({ phase: 'prepared' });
-    await rotate(central, 'back');
+    await rotate(central, 'rollback');
     expect(await stand(central)).toMatchObject({
       phase: 'idle',
       generations: [{ role: 'current', thumbprint: first }],
@@ -478,11 +481,13 @@ describe('the rotation of the authority', () => {
     await until(async () => ((await central.agent('sleeper'))?.['state'] === 'Disconnected' ? true : undefined));
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
-    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({
+    expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('The new authority is not trusted yet by 1 agent: sleeper'),
     });
-    expect(await queuegate(central, 'ca', 'status')).toMatch(/Do not trust it yet:\n {2}sleeper: Offline since \d{4}-/);
+    expect(await queuegate(central, 'ca', 'rotation', 'show')).toMatch(
+      /Do not trust it yet:\n {2}sleeper: Offline since \d{4}-/,
+    );
     await rotate(central, 'switch', '--force');
     AgentProcess.start(cleanup, agent.folders, 'sleeper');
     await central.online('sleeper');
@@ -491,7 +496,7 @@ describe('the rotation of the authority', () => {
     const session = async (): Promise<string> => ((await central.online('sleeper'))['session'] as { id: string }).id;
     const before = await session();
     // It is asked to come back over what Central shows now.
-    await central.rest('POST', '/certificate/generate', { confirm: { withinSeconds: 30 } });
+    await central.rest('POST', '/server-certificate/issue', { confirm: { withinSeconds: 30 } });
     await until(async () => ((await session()) === before ? undefined : true));
   }, 60_000);
 
@@ -509,7 +514,7 @@ describe('the rotation of the authority', () => {
       missing: 1,
       agents: [{ name: 'locked', text: `It refused: The truststore ${file} is read-only. (truststore_read_only)` }],
     });
-    expect(await central.cli('ca', 'rotate', 'switch')).toMatchObject({
+    expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('locked'),
     });
@@ -529,27 +534,27 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
     await acknowledgedBy(central, 1);
-    const shown = (await central.rest('GET', '/certificate')).body.current.thumbprint;
-    expect(await rotate(central, 'switch', '--confirm-within', '5')).toContain('Not confirmed yet');
+    const shown = (await central.rest('GET', '/server-certificate')).body.current.thumbprint;
+    expect(await rotate(central, 'switch', '--confirm-within', '5s')).toContain('Pending: ');
     expect(await stand(central)).toMatchObject({ phase: 'published', pending: { agents: 0 } });
-    expect(await central.cli('ca', 'rotate', 'back')).toMatchObject({
+    expect(await central.cli('ca', 'rotation', 'rollback')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('change_pending'),
     });
     await until(async () =>
-      (await central.rest('GET', '/certificate')).body.current.thumbprint === shown ? true : undefined,
+      (await central.rest('GET', '/server-certificate')).body.current.thumbprint === shown ? true : undefined,
     );
     expect(await stand(central)).toMatchObject({ phase: 'published', pending: null });
 
-    await rotate(central, 'switch', '--confirm-within', '60');
+    await rotate(central, 'switch', '--confirm-within', '60s');
     const root = join(await cleanup.folder(), 'root.pem');
-    await queuegate(central, 'ca', 'export', '--out', root);
+    await queuegate(central, 'ca', 'trust-bundle', '--out', root);
     const confirmed = await runNode('central/cli.ts', [
-      'certificate',
+      'changes',
       'confirm',
       '--url',
       `https://localhost:${central.ports.https}`,
-      '--ca',
+      '--ca-file',
       root,
       '--token-file',
       join(central.folder, 'administrator-token'),
@@ -568,12 +573,12 @@ describe('the rotation of the authority', () => {
     await rotate(first, 'prepare');
     await rotate(first, 'publish');
     await acknowledgedBy(first, 1);
-    const { body } = await first.rest('GET', '/certificate');
-    await rotate(first, 'switch', '--confirm-within', '600');
-    expect((await first.rest('GET', '/certificate')).body.current.thumbprint).not.toBe(body.current.thumbprint);
+    const { body } = await first.rest('GET', '/server-certificate');
+    await rotate(first, 'switch', '--confirm-within', '10m');
+    expect((await first.rest('GET', '/server-certificate')).body.current.thumbprint).not.toBe(body.current.thumbprint);
     await first.process.stop('SIGKILL');
     const second = await CentralProcess.startOnParameters(cleanup, folder);
-    expect((await second.rest('GET', '/certificate')).body.current.thumbprint).toBe(body.current.thumbprint);
+    expect((await second.rest('GET', '/server-certificate')).body.current.thumbprint).toBe(body.current.thumbprint);
     expect(await stand(second)).toMatchObject({ phase: 'published', pending: null });
     utimesSync(join(agent.folders.profile, 'conf', 'agent.local.conf'), new Date(), new Date());
     await second.online('branch-1');
@@ -594,7 +599,7 @@ describe('the rotation of the authority', () => {
     await acknowledgedBy(central, 1);
     await rotate(central, 'switch');
     expect(await shownTo(central.ports.secure, bank.root.certificate)).toBe('trusted');
-    expect((await central.rest('GET', '/certificate')).body.current.issuer).toContain('intermediate');
+    expect((await central.rest('GET', '/server-certificate')).body.current.issuer).toContain('intermediate');
   }, 60_000);
 
   it('a certificate of another authority that is staged is trusted before it is shown, so that nothing has to be forced', async () => {
@@ -607,15 +612,17 @@ describe('the rotation of the authority', () => {
       'central.pem',
       key + certificate + bank.intermediate.certificate + bank.root.certificate,
     );
-    expect(await central.cli('certificate', 'import', file)).toMatchObject({
+    expect(await central.cli('server-certificate', 'import', file)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('would_cut_off_agents'),
     });
-    await queuegate(central, 'certificate', 'import', file, '--stage');
+    await queuegate(central, 'server-certificate', 'import', file, '--stage');
     await until(async () =>
-      (await central.cli('certificate', 'activate', '--dry-run')).stdout.includes('do not trust it') ? undefined : true,
+      (await central.cli('server-certificate', 'activate', '--dry-run')).stdout.includes('do not trust it')
+        ? undefined
+        : true,
     );
-    await queuegate(central, 'certificate', 'activate');
+    await queuegate(central, 'server-certificate', 'activate');
     expect(
       keytool('-list', '-v', '-keystore', security(agent.folders, 'truststore.jks'), '-storepass', 'changeit'),
     ).toContain(colons(hex(bank.root.certificate)));
@@ -692,7 +699,9 @@ describe('the rotation of the authority', () => {
     expect((await stand(central)).profiles).toMatchObject([
       { profile: 'broken', code: expect.stringMatching(/^keystore_/) },
     ]);
-    expect(await queuegate(central, 'ca', 'status')).toContain('The truststore of the profile broken does not follow');
+    expect(await queuegate(central, 'ca', 'rotation', 'show')).toContain(
+      'The truststore of the profile broken does not follow',
+    );
     await rotate(central, 'switch');
     await rotate(central, 'retire');
     await until(async () => (list().includes('contains 1 entry') ? true : undefined));

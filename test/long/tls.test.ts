@@ -42,7 +42,7 @@ let folder: string;
 beforeAll(async () => {
   central = await CentralProcess.start(cleanup, await cleanup.folder());
   folder = await cleanup.folder();
-  await writeFile(join(folder, 'root.pem'), String((await central.rest('GET', '/ca/root.pem')).body));
+  await writeFile(join(folder, 'root.pem'), String((await central.rest('GET', '/ca/trust-bundle.pem')).body));
 });
 afterAll(() => cleanup.run());
 
@@ -141,7 +141,9 @@ describe.skipIf(lacksPeer('openssl'))('openssl s_client', () => {
     expect((await client('secure', root, ['-quiet'], ask('/agent'))).text).toMatch(
       /^HTTP\/1\.1 426 Upgrade Required\r$/m,
     );
-    expect((await client('https', root, ['-quiet'], ask('/api/v1/health'))).text).toMatch(/^HTTP\/1\.1 200 OK\r$/m);
+    expect((await client('https', root, ['-quiet'], ask('/api/v1/health/ready'))).text).toMatch(
+      /^HTTP\/1\.1 200 OK\r$/m,
+    );
     expect((await client('https', root, ['-quiet'], ask('/api/v1/agents'))).text).toMatch(
       /^HTTP\/1\.1 401 Unauthorized\r$/m,
     );
@@ -199,7 +201,7 @@ describe.skipIf(lacksPeer('openssl'))('an RSA certificate of a bank, handed over
       'central.pem',
       bank.root.certificate + leaf.certificate + leaf.key + bank.intermediate.certificate,
     );
-    expect(await central.cli('certificate', 'import', file, '--force')).toMatchObject({ code: 0 });
+    expect(await central.cli('server-certificate', 'import', file, '--force')).toMatchObject({ code: 0 });
     for (const port of PORTS) {
       const chain = await chainOf(port, bank.root.files.certificate);
       expect(chain.map(({ subject }) => /CN=(.*)$/m.exec(subject)?.[1])).toEqual([

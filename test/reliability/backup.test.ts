@@ -1,4 +1,4 @@
-// queuegate backup and queuegate restore on a running Central, with an agent whose logs do not fit afterwards.
+// queuegate store backup and queuegate store restore on a running Central, with an agent whose logs do not fit afterwards.
 import { randomBytes } from 'node:crypto';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ async function passwordFile(text = 'correct horse battery staple'): Promise<stri
 const byDirection = <T extends { readonly direction: string }>(restarts: readonly T[]): T[] =>
   restarts.toSorted((a, b) => a.direction.localeCompare(b.direction));
 
-describe('queuegate backup and queuegate restore', () => {
+describe('queuegate store backup and queuegate store restore', () => {
   it('bring a running Central back to the backup: sessions end and come again, ranges are recorded, no cursor is given twice', async () => {
     const site = await Site.open(cleanup);
     await site.post(ids('e', 1, 5));
@@ -34,12 +34,15 @@ describe('queuegate backup and queuegate restore', () => {
     const flags = ['--password-file', await passwordFile()];
     const { pid } = site.central.process.child;
 
-    const made = await site.central.cli('backup', '--out', file, ...flags);
+    const made = await site.central.cli('store', 'backup', '--out', file, ...flags);
     expect([made.code, made.stderr]).toEqual([0, '']);
-    expect((await site.central.cli('backup', '--out', file, ...flags)).stderr).toContain('exists already');
-    expect((await site.central.cli('backup', '--out', `${file}.2`)).stderr).toContain('(backup_password_missing)');
+    expect((await site.central.cli('store', 'backup', '--out', file, ...flags)).stderr).toContain('exists already');
+    expect((await site.central.cli('store', 'backup', '--out', `${file}.2`)).stderr).toContain(
+      '(backup_password_missing)',
+    );
     expect(
-      (await site.central.cli('backup', '--out', `${file}.2`, '--password-file', await passwordFile('short'))).stderr,
+      (await site.central.cli('store', 'backup', '--out', `${file}.2`, '--password-file', await passwordFile('short')))
+        .stderr,
     ).toContain('(backup_password_short)');
 
     await site.post(ids('e', 6, 10));
@@ -52,14 +55,20 @@ describe('queuegate backup and queuegate restore', () => {
 
     // A wrong password, and a file that is none: said, and nothing is touched.
     const { body: running } = await site.central.rest('GET', '/status');
-    const wrong = await site.central.cli('restore', file, '--password-file', await passwordFile('another password'));
+    const wrong = await site.central.cli(
+      'store',
+      'restore',
+      file,
+      '--password-file',
+      await passwordFile('another password'),
+    );
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('(backup_password_wrong)')]);
-    const none = await site.central.cli('restore', flags[1] ?? '', ...flags);
+    const none = await site.central.cli('store', 'restore', flags[1] ?? '', ...flags);
     expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('(backup_unknown)')]);
     expect((await site.central.rest('GET', '/status')).body.startedAt).toBe(running.startedAt);
     expect((await readdir(site.central.folder)).filter((name) => /restore/.test(name))).toEqual([]);
 
-    const restored = await site.central.cli('restore', file, ...flags);
+    const restored = await site.central.cli('store', 'restore', file, ...flags);
     expect([restored.code, restored.stderr]).toEqual([0, '']);
     // The same process with another start: a consumer from before is ahead, and told so.
     expect((await site.central.rest('GET', '/status')).body.startedAt).not.toBe(running.startedAt);
@@ -117,7 +126,7 @@ describe('queuegate backup and queuegate restore', () => {
     await writeFile(file, await backupThatCannotStart());
     const { body: running } = await site.central.rest('GET', '/status');
 
-    const { code, stderr } = await site.central.cli('restore', file, '--password-file', await passwordFile());
+    const { code, stderr } = await site.central.cli('store', 'restore', file, '--password-file', await passwordFile());
     expect([code, stderr]).toEqual([1, expect.stringContaining('(restore_undone)')]);
     expect(stderr).toContain('authority.generations');
     const { body: now } = await site.central.rest('GET', '/status');
@@ -138,7 +147,7 @@ describe('queuegate backup and queuegate restore', () => {
     for (const producer of producers) await producer.further(200);
     const file = join(await cleanup.folder(), 'central.qgbackup');
     const flags = ['--password-file', await passwordFile()];
-    expect((await site.central.cli('backup', '--out', file, ...flags)).code).toBe(0);
+    expect((await site.central.cli('store', 'backup', '--out', file, ...flags)).code).toBe(0);
     const accepted = producers.map((producer) => producer.accepted.length);
     // It went on all the while.
     for (const producer of producers) await producer.further(50);
@@ -147,7 +156,7 @@ describe('queuegate backup and queuegate restore', () => {
     const folder = await cleanup.folder();
     // Its ports have to stay: the second start in its process takes them again.
     const other = await CentralProcess.start(cleanup, folder, await portFlags());
-    const restored = await other.cli('restore', file, ...flags);
+    const restored = await other.cli('store', 'restore', file, ...flags);
     expect([restored.code, restored.stderr]).toEqual([0, '']);
     await other.stop();
     const database = new DatabaseSync(join(folder, 'central.db'), { readOnly: true });

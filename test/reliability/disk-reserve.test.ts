@@ -129,7 +129,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
     // An administrator works, again and again.
     for (let i = 0; i < 20; i += 1) {
       expect((await central.change({ 'events.retentionDays': 20 + i })).status).toBe(200);
-      expect((await central.rest('POST', '/tokens', { name: `t${i}`, role: 'viewer' })).status).toBe(201);
+      expect((await central.rest('POST', '/api-tokens', { name: `t${i}`, role: 'viewer' })).status).toBe(201);
     }
     await down.stop();
     expect(flood.acknowledged).toBe(held.acknowledged);

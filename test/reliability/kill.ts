@@ -132,7 +132,7 @@ export async function killScenario(cleanup: Cleanup, options: KillOptions): Prom
       log: `down ${name}`,
       name: `office.${name}`,
       door,
-      path: `/api/v1/agents/${id}/messages`,
+      path: `/api/v1/agents/${id}/commands`,
       member: 'messages',
       pauseMs,
       random,

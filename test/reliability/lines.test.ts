@@ -175,7 +175,7 @@ describe.concurrent('a bad line', () => {
     // At less than a kilobyte a second this is one TLS record that takes longer than three periods.
     const long = { type: 'tick', data: 'x'.repeat(4000) };
     expect((await under.agent.local('POST', '/api/v1/events', { id: 'long-up', ...long })).status).toBe(202);
-    expect((await central.rest('POST', `/agents/${under.id}/messages`, { id: 'long-down', ...long })).status).toBe(202);
+    expect((await central.rest('POST', `/agents/${under.id}/commands`, { id: 'long-down', ...long })).status).toBe(202);
     expect(await storedEvents(central, under.id, up.accepted.length + 1)).toEqual([...up.accepted, 'long-up']);
     expect(await takenCommands(under.consumer, down.accepted.length + 1)).toEqual([...down.accepted, 'long-down']);
     expect(await epochOf(under)).toEqual(epoch);
@@ -209,7 +209,7 @@ describe.concurrent('a bad line', () => {
         type: 'tick',
         data: 'x'.repeat(250_000),
       }));
-      expect((await central.rest('POST', `/agents/${id}/messages`, batch)).status).toBe(202);
+      expect((await central.rest('POST', `/agents/${id}/commands`, batch)).status).toBe(202);
     }
     expect(
       await until(

@@ -62,7 +62,7 @@ async function traceCentral({ CentralProcess }: Harness): Promise<string[]> {
     });
     await until(() => agent.frames.some((frame) => frame.type === 'ack' && frame['through'] === n) || undefined);
     promises.push({ written: `event-${n}`, told: `{"type":"ack","through":${n},"crc32":` });
-    expect((await central.rest('POST', `/agents/${id}/messages`, { id: `command-${n}`, type: 'tick' })).status).toBe(
+    expect((await central.rest('POST', `/agents/${id}/commands`, { id: `command-${n}`, type: 'tick' })).status).toBe(
       202,
     );
     // To whoever it is told first: the producer with its 202, or the agent with the message itself.
@@ -87,7 +87,7 @@ async function traceAgent({ CentralProcess, AgentProcess }: Harness): Promise<st
   for (const n of numbers) {
     expect((await agent.local('POST', '/api/v1/events', { id: `event-${n}`, type: 'tick' })).status).toBe(202);
     promises.push({ written: `event-${n}`, told: `"event-${n}"` });
-    await central.rest('POST', `/agents/${String(id)}/messages`, { id: `command-${n}`, type: 'tick' });
+    await central.rest('POST', `/agents/${String(id)}/commands`, { id: `command-${n}`, type: 'tick' });
     await until(async () =>
       (await central.rest('GET', `/agents/${String(id)}`)).body.logs.down.messages === 0 ? true : undefined,
     );

@@ -90,7 +90,7 @@ export class Site {
   async command(ids: readonly string[]): Promise<void> {
     const { status, body } = await this.central.rest(
       'POST',
-      `/agents/${this.agentId}/messages`,
+      `/agents/${this.agentId}/commands`,
       ids.map((id) => ({ id, source: '/office', type: 'call' })),
     );
     if (status !== 202) throw new Error(JSON.stringify(body));

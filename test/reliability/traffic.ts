@@ -74,7 +74,7 @@ export class Producer {
   ): Producer {
     return new Producer(
       name,
-      (batch) => central.rest('POST', `/agents/${encodeURIComponent(agentId)}/messages`, batch),
+      (batch) => central.rest('POST', `/agents/${encodeURIComponent(agentId)}/commands`, batch),
       options,
     );
   }

@@ -33,12 +33,12 @@ export function agentRoutes(app: FastifyInstance, { agents }: AdminServices, acc
     return { agents: found.map(agentJson), next: found.length === most ? (found.at(-1)?.name ?? null) : null };
   });
 
-  app.get<{ Params: { id: string } }>('/agents/:id', VIEWER, async (request) => {
-    return agentJson(await agents.find(request.params.id));
+  app.get<{ Params: { agent: string } }>('/agents/:agent', VIEWER, async (request) => {
+    return agentJson(await agents.find(request.params.agent));
   });
 
-  app.delete<{ Params: { id: string } }>('/agents/:id', ADMINISTRATOR, async (request, reply) => {
-    await agents.remove((await agents.find(request.params.id)).id, access.actorOf(request));
+  app.delete<{ Params: { agent: string } }>('/agents/:agent', ADMINISTRATOR, async (request, reply) => {
+    await agents.remove((await agents.find(request.params.agent)).id, access.actorOf(request));
     return await reply.code(204).send();
   });
 

@@ -1,4 +1,4 @@
-// /agents/{id}/revoke: an agent is let in no more; and the revocation lists, which are for everybody.
+// /agents/{agent}/revoke: ends an agent's session and revokes its certificates; and the revocation lists, which are public.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { revocationRoutes, type RevocationListsPort } from '../../listeners/revocation-routes.ts';
@@ -25,10 +25,10 @@ const readRevocation = bodyOf(
 );
 
 export function agentRevocationRoutes(app: FastifyInstance, { agents }: AdminServices, access: Access): void {
-  app.post<{ Params: { id: string } }>('/agents/:id/revoke', ADMINISTRATOR, async (request) => {
+  app.post<{ Params: { agent: string } }>('/agents/:agent/revoke', ADMINISTRATOR, async (request) => {
     const { reason: why = 'unspecified', ...terms } = readRevocation(request.body ?? {});
     return agentJson(
-      await agents.revoke((await agents.find(request.params.id)).id, why, terms, access.actorOf(request)),
+      await agents.revoke((await agents.find(request.params.agent)).id, why, terms, access.actorOf(request)),
     );
   });
 }

@@ -1,10 +1,10 @@
-// /ca/rotation: where the rotation of the authority stands, its steps, and the way back.
+// /ca/rotation: the progress of the authority's rotation, its steps, and the rollback of a step.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { NamedAgent } from '../../pki/rotation/progress.ts';
 import type { RotationReport } from '../../pki/rotation/rotation.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
-import { generationJson } from './authority.ts';
+import { generationJson } from './ca.ts';
 import { again, bytesOf, fileName, fileText, password, pendingJson, reason, swapOf } from './bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
@@ -80,7 +80,7 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
     reportJson(await rotation.retire(readStep(request.body), access.actorOf(request))),
   );
 
-  app.post('/ca/rotation/back', ADMINISTRATOR, async (request) =>
+  app.post('/ca/rotation/rollback', ADMINISTRATOR, async (request) =>
     reportJson(await rotation.back(readStep(request.body), access.actorOf(request))),
   );
 

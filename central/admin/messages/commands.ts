@@ -1,4 +1,4 @@
-// /agents/{id}/messages and /dead-letters: commands on their way down, and what was given up.
+// /agents/{agent}/commands and /dead-letters: commands to agents, and messages that could not be delivered.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { isCoded } from '../../../shared/errors.ts';
@@ -33,11 +33,11 @@ export function messageRoutes(
 
   void app.register(async (scope: FastifyInstance) => {
     keepMessageText(scope);
-    scope.post<{ Params: { id: string } }>(
-      '/agents/:id/messages',
+    scope.post<{ Params: { agent: string } }>(
+      '/agents/:agent/commands',
       { ...OPERATOR, bodyLimit: MAX_MESSAGES_BODY_BYTES },
       async (request, reply) => {
-        const { id } = await agents.find(request.params.id);
+        const { id } = await agents.find(request.params.agent);
         const maxBytes = parameters.values()['agents.maxMessageBytes'];
         const batch = readBatch(request.body, maxBytes, new Date(now()));
         const appended = await messages.append(id, batch.messages).catch((error: unknown) => {

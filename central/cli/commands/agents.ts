@@ -1,11 +1,13 @@
-// The commands on agents and incidents, and the messages that go to agents.
+// The commands on agents, and the commands that are sent to them.
 import { readBoundedFile } from '../../../shared/files/bounded-file.ts';
 import { bodyText } from '../../../shared/delivery/body-text.ts';
 import type { Client } from '../client.ts';
 import { parseJson, type Command } from '../command.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
+import { REASON, termsOf } from '../terms.ts';
 
 const PAGE = 1000;
+const REVOCATION_REASONS = 'keyCompromise, affiliationChanged, cessationOfOperation, privilegeWithdrawn';
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 
 export const agentCommands: readonly Command[] = [
@@ -22,7 +24,7 @@ export const agentCommands: readonly Command[] = [
         table(
           ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'],
           agents.map(agentRow),
-          'No agents. "queuegate tokens create-enrollment" prints the line that makes one.',
+          'No agents. "queuegate enrollment-tokens create" prints the command line that enrolls one.',
         ),
       );
     },
@@ -51,7 +53,7 @@ export const agentCommands: readonly Command[] = [
           [
             'certificate',
             agent['certificate'] === null
-              ? 'none on record'
+              ? 'not recorded'
               : `until ${shown(certificate['notAfter'])}, serial ${shown(certificate['serial'])}, issued by ${shown(certificate['issuer'])}`,
           ],
           ['SHA-256', certificate['thumbprint'] === undefined ? null : fingerprint(certificate['thumbprint'])],
@@ -72,7 +74,7 @@ export const agentCommands: readonly Command[] = [
               : `${shown(session['transport'])} from ${shown(session['address'])}, version ${shown(session['version'])}, since ${shown(session['since'])}${session['endedAt'] === null ? '' : `, ended ${shown(session['endedAt'])}`}`,
           ],
           [
-            'messages waiting',
+            'commands waiting',
             `${shown(down['messages'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`,
           ],
           ['events received', `${shown(up['number'])}${up['lastAt'] === null ? '' : `, last ${shown(up['lastAt'])}`}`],
@@ -81,62 +83,52 @@ export const agentCommands: readonly Command[] = [
     },
   },
   {
-    name: 'agents remove',
+    name: 'agents delete',
     usage: 'AGENT',
-    summary: 'remove an agent with its messages; it must enroll again',
+    summary: 'delete an agent with its messages; it must enroll again',
     options: {},
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
       await call.client.request('DELETE', `/agents/${idIn(agent)}`);
-      call.answer({ removed: agent['id'] }, () => `Removed ${shown(agent['name'])}.`);
+      call.answer({ deleted: agent['id'] }, () => `Deleted ${shown(agent['name'])}.`);
     },
   },
   {
-    name: 'incidents list',
-    usage: '[--agent AGENT] [--limit N]',
-    summary: 'what went wrong with agents, newest first',
+    name: 'agents revoke',
+    usage: 'AGENT [--reason REASON] [--comment TEXT] [--ticket TEXT]',
+    summary: 'end the session of an agent at once, revoke its certificates and refuse it from now on',
+    help: 'The agent stays registered. Give it a new key with "queuegate agents recovery-code create", or delete it.',
     options: {
-      agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
-      limit: { type: 'string', doc: 'at most so many; 100 unless set' },
+      reason: { type: 'string', doc: `${REVOCATION_REASONS}; unspecified unless set` },
+      ...REASON,
     },
-    words: { least: 0, most: 0 },
+    words: { least: 1, most: 1 },
     async run(call) {
-      const answer = await call.client.request('GET', '/incidents', {
-        query: { agent: call.text('agent'), limit: call.number('limit') },
+      const agent = await findAgent(call.client, call.words[0] ?? '');
+      const reason = call.text('reason');
+      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/revoke`, {
+        body: { ...(reason === undefined ? {} : { reason }), ...termsOf(call) },
       });
-      call.answer(answer, () =>
-        table(
-          ['at', 'kind', 'count', 'agent', 'address', 'detail'],
-          rowsOf(answer, 'incidents').map((row) => [
-            row['at'],
-            row['kind'],
-            row['count'],
-            row['agent'],
-            row['address'],
-            row['detail'],
-          ]),
-          'No incidents.',
-        ),
-      );
+      call.answer(answer, () => `Revoked ${shown(agent['name'])}: its session ended, and it is refused from now on.`);
     },
   },
   {
-    name: 'messages send',
+    name: 'commands send',
     usage: 'AGENT (--type TYPE [--data JSON] | --file FILE)',
-    summary: 'send a message to an agent',
+    summary: 'send a command to an agent',
     help: 'FILE holds one CloudEvent or an array of them as JSON; - reads it from the standard input.',
     options: {
-      type: { type: 'string', doc: 'type of the message' },
+      type: { type: 'string', doc: 'type of the command' },
       data: { type: 'string', doc: 'its data, as JSON' },
       subject: { type: 'string', doc: 'its subject' },
       source: { type: 'string', doc: 'its source; /central unless set' },
-      file: { type: 'string', doc: 'the whole message, or several' },
+      file: { type: 'string', doc: 'the whole command, or several' },
     },
     words: { least: 1, most: 1 },
     async run(call) {
       const [type, file, data] = [call.text('type'), call.text('file'), call.text('data')];
-      if ((type === undefined) === (file === undefined)) throw call.complain('either --type or --file is needed');
+      if ((type === undefined) === (file === undefined)) throw call.complain('either --type or --file is required');
       const [subject, source] = [call.text('subject'), call.text('source')];
       const made = JSON.stringify({
         type,
@@ -148,7 +140,7 @@ export const agentCommands: readonly Command[] = [
       // Only validated: what was typed or written is sent as it is.
       parseJson(file === undefined ? (data ?? '{}') : text, file ?? '--data');
       const agent = await findAgent(call.client, call.words[0] ?? '');
-      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/messages`, { bodyText: text });
+      const answer = await call.client.request('POST', `/agents/${idIn(agent)}/commands`, { bodyText: text });
       call.answer(answer, () =>
         rowsOf(answer, 'messages')
           .map(
@@ -156,36 +148,6 @@ export const agentCommands: readonly Command[] = [
               `${shown(row['outcome'])}: number ${shown(row['number'])} for ${shown(agent['name'])}, id ${shown(row['id'])}`,
           )
           .join('\n'),
-      );
-    },
-  },
-  {
-    name: 'messages dead-letters',
-    usage: '[--agent AGENT] [--limit N]',
-    summary: 'messages that expired or were rejected, newest first',
-    options: {
-      agent: { type: 'string', doc: 'only of this agent (id, name or the beginning of an id)' },
-      limit: { type: 'string', doc: 'at most so many; 100 unless set' },
-    },
-    words: { least: 0, most: 0 },
-    async run(call) {
-      const answer = await call.client.request('GET', '/dead-letters', {
-        query: { agent: call.text('agent'), limit: call.number('limit') },
-      });
-      call.answer(answer, () =>
-        table(
-          ['at', 'direction', 'agent', 'number', 'count', 'id', 'reason'],
-          rowsOf(answer, 'deadLetters').map((row) => [
-            row['at'],
-            row['direction'],
-            row['agent'],
-            row['number'],
-            row['count'],
-            row['id'],
-            row['reason'],
-          ]),
-          'No dead letters.',
-        ),
       );
     },
   },
@@ -216,7 +178,7 @@ async function* everyAgent(client: Client, state?: string): AsyncGenerator<Reado
   }
 }
 
-/** The agent that a word means: Central decides, so that it is the same one everywhere. Errors: agent_unknown, agent_ambiguous. */
+/** The agent that a word refers to: Central decides, so that it is the same one everywhere. Errors: agent_unknown, agent_ambiguous. */
 export async function findAgent(client: Client, word: string): Promise<Readonly<Record<string, unknown>>> {
   return recordOf(await client.request('GET', `/agents/${encodeURIComponent(word)}`));
 }

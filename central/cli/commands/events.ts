@@ -1,4 +1,4 @@
-// The commands on events: list, and follow until it is interrupted.
+// The command `events list`: a page of events, or all that come until it is interrupted.
 import type { Command, CommandCall } from '../command.ts';
 import { escapeLine } from '../../../shared/terminal/escape.ts';
 import {
@@ -17,21 +17,24 @@ const FILTERS = {
 } as const;
 /** Of one long poll. */
 const WAIT_SECONDS = 50;
-/** The most that Central gives at once. */
+/** The largest page of Central. */
 const PAGE = 1000;
 
 export const eventCommands: readonly Command[] = [
   {
     name: 'events list',
-    usage: '[--after CURSOR] [--limit N] [filters]',
-    summary: 'events that agents sent, oldest first',
+    usage: '[--after CURSOR] [--limit N] [--follow] [filters]',
+    summary: 'events that agents sent, oldest first; with --follow as they come, until Ctrl-C',
+    help: 'With --follow it begins with new events, or behind --after; with --json it prints one event a line.',
     options: {
-      after: { type: 'string', doc: 'only behind this cursor' },
-      limit: { type: 'string', doc: 'at most so many; 100 unless set' },
+      after: { type: 'string', doc: 'only events behind this cursor' },
+      limit: { type: 'string', doc: 'at most this many; 100 unless set; not with --follow' },
+      follow: { type: 'boolean', doc: 'go on with new events until Ctrl-C' },
       ...FILTERS,
     },
     words: { least: 0, most: 0 },
     async run(call) {
+      if (call.flag('follow')) return await follow(call);
       const query = { after: call.text('after'), limit: call.number('limit'), ...filterOf(call) };
       const page = pageOf(await call.client.text('/events', { query }));
       if (call.json) return call.line(jsonLine(page.text, 0, page.text.length));
@@ -43,32 +46,26 @@ export const eventCommands: readonly Command[] = [
       call.line(`${rows}\n\nNext: --after ${page.next}`);
     },
   },
-  {
-    name: 'events follow',
-    usage: '[--after CURSOR] [filters]',
-    summary: 'events as they come, until Ctrl-C',
-    help: 'Begins with what comes from now on, or behind --after. With --json one event a line.',
-    options: { after: { type: 'string', doc: 'begin behind this cursor' }, ...FILTERS },
-    words: { least: 0, most: 0 },
-    async run(call) {
-      let after = call.text('after') ?? 'newest';
-      while (!call.signal.aborted) {
-        const query = { after, waitSeconds: WAIT_SECONDS, limit: PAGE, ...filterOf(call) };
-        const answer = await call.client.text('/events', { query }).catch((error: unknown) => {
-          if (call.signal.aborted) return undefined;
-          throw error;
-        });
-        if (answer === undefined) return;
-        const page = pageOf(answer);
-        for (const event of page.events) {
-          if (call.json) call.line(jsonLine(event.text, event.from, event.to));
-          else call.line(table(['', '', '', '', '', ''], [eventRow(event)], '').trim());
-        }
-        after = page.next;
-      }
-    },
-  },
 ];
+
+async function follow(call: CommandCall): Promise<void> {
+  if (call.text('limit') !== undefined) throw call.complain('--limit has no effect with --follow');
+  let after = call.text('after') ?? 'newest';
+  while (!call.signal.aborted) {
+    const query = { after, waitSeconds: WAIT_SECONDS, limit: PAGE, ...filterOf(call) };
+    const answer = await call.client.text('/events', { query }).catch((error: unknown) => {
+      if (call.signal.aborted) return undefined;
+      throw error;
+    });
+    if (answer === undefined) return;
+    const page = pageOf(answer);
+    for (const event of page.events) {
+      if (call.json) call.line(jsonLine(event.text, event.from, event.to));
+      else call.line(table(['', '', '', '', '', ''], [eventRow(event)], '').trim());
+    }
+    after = page.next;
+  }
+}
 
 function filterOf(call: CommandCall): Record<string, string | undefined> {
   return { agent: call.text('agent'), type: call.text('type'), source: call.text('source') };

@@ -1,13 +1,9 @@
-// The commands on parameters: list, show, set, reset, confirm, undo.
-import type { Command, CommandCall } from '../command.ts';
+// The commands on parameters: list, show, set, reset.
+import type { Command } from '../command.ts';
 import { facts, recordOf, rowsOf, shown, table } from '../print.ts';
+import { CONFIRM, DRY_RUN, FORCE, pendingText, REASON, termsOf } from '../terms.ts';
 
-const CHANGE_OPTIONS = {
-  'dry-run': { type: 'boolean', doc: 'only say what would happen, and to whom' },
-  force: { type: 'boolean', doc: 'change it even if agents are cut off' },
-  comment: { type: 'string', doc: 'why, for the audit log' },
-  ticket: { type: 'string', doc: 'number of the ticket, for the audit log' },
-} as const;
+const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...CONFIRM, ...REASON } as const;
 
 export const parameterCommands: readonly Command[] = [
   {
@@ -28,7 +24,9 @@ export const parameterCommands: readonly Command[] = [
         const pending = recordOf(answer)['pending'];
         return (
           table(['name', 'value', 'default', 'this node'], rows, 'No parameters.') +
-          (pending === null ? '' : `\n\n${pendingText(pending)}`)
+          pendingText(pending)
+            .map((line) => `\n\n${line}`)
+            .join('')
         );
       });
     },
@@ -72,12 +70,8 @@ export const parameterCommands: readonly Command[] = [
     name: 'parameters set',
     usage: 'NAME=VALUE... [options]',
     summary: 'change parameters, several as one step',
-    help: 'Lists are written with commas (a,b), an empty list or text as NAME=. With --confirm-within the change is undone by\nitself unless "queuegate parameters confirm" follows in time: the safe way to move a port that you depend on.',
-    options: {
-      ...CHANGE_OPTIONS,
-      'confirm-within': { type: 'string', doc: 'seconds within which the change must be confirmed' },
-      'confirm-share': { type: 'string', doc: 'share of agents (0 to 1) that must be back by then; 0.9 unless set' },
-    },
+    help: 'Lists are written with commas (a,b), an empty list or text as NAME=. With --confirm-within the change is rolled back\nautomatically unless "queuegate changes confirm" follows in time: the safe way to move a port that you depend on.',
+    options: CHANGE_OPTIONS,
     words: { least: 1, most: 100 },
     async run(call) {
       const types = new Map(
@@ -94,7 +88,7 @@ export const parameterCommands: readonly Command[] = [
         values[name] = valueOf(word.slice(at + 1), types.get(name));
       }
       const answer = await call.client.request('PATCH', '/parameters', {
-        body: { values, ...reasonOf(call), ...confirmOf(call) },
+        body: { values, ...termsOf(call) },
       });
       call.answer(answer, () => reportText(answer));
     },
@@ -107,35 +101,13 @@ export const parameterCommands: readonly Command[] = [
     words: { least: 1, most: 100 },
     async run(call) {
       const values = Object.fromEntries(call.words.map((name) => [name, null]));
-      const answer = await call.client.request('PATCH', '/parameters', { body: { values, ...reasonOf(call) } });
+      const answer = await call.client.request('PATCH', '/parameters', { body: { values, ...termsOf(call) } });
       call.answer(answer, () => reportText(answer));
-    },
-  },
-  {
-    name: 'parameters confirm',
-    usage: '[--force]',
-    summary: 'let the pending change stay',
-    options: { force: { type: 'boolean', doc: 'even if fewer agents are back than the change asked for' } },
-    words: { least: 0, most: 0 },
-    async run(call) {
-      const answer = await call.client.request('POST', '/parameters/confirm', { body: { force: call.flag('force') } });
-      call.answer(answer, () => 'The change is confirmed and stays.');
-    },
-  },
-  {
-    name: 'parameters undo',
-    usage: '',
-    summary: 'take the pending change back at once',
-    options: {},
-    words: { least: 0, most: 0 },
-    async run(call) {
-      const answer = await call.client.request('POST', '/parameters/undo', { body: {} });
-      call.answer(answer, () => 'The change is undone.');
     },
   },
 ];
 
-/** The text of a value as its type wants it; what does not fit goes as text, and Central says what is allowed. */
+/** A value as its type requires; what does not fit goes as text, and the answer of Central says what is allowed. */
 function valueOf(text: string, type: unknown): unknown {
   switch (type) {
     case 'boolean':
@@ -149,23 +121,6 @@ function valueOf(text: string, type: unknown): unknown {
   }
 }
 
-function reasonOf(call: CommandCall): Record<string, unknown> {
-  const [comment, ticket] = [call.text('comment'), call.text('ticket')];
-  return {
-    dryRun: call.flag('dry-run'),
-    force: call.flag('force'),
-    ...(comment === undefined ? {} : { comment }),
-    ...(ticket === undefined ? {} : { ticket }),
-  };
-}
-
-function confirmOf(call: CommandCall): Record<string, unknown> {
-  const [withinSeconds, share] = [call.number('confirm-within'), call.number('confirm-share')];
-  if (withinSeconds === undefined && share !== undefined)
-    throw call.complain('--confirm-share says nothing without --confirm-within');
-  return withinSeconds === undefined ? {} : { confirm: { withinSeconds, ...(share === undefined ? {} : { share }) } };
-}
-
 function reportText(answer: unknown): string {
   const report = recordOf(answer);
   const would = report['dryRun'] === true;
@@ -177,23 +132,21 @@ function reportText(answer: unknown): string {
       `  ${shown(row['name'])} (${shown(row['transport'])} from ${shown(row['address'])}, since ${shown(row['since'])}): ${shown(row['reason'])}`,
   );
   const lines = [
-    changed.length === 0 ? 'Nothing changes: the values are these already.' : would ? 'Would change:' : 'Changed:',
+    changed.length === 0
+      ? 'Nothing changes: the parameters have these values already.'
+      : would
+        ? 'Would change:'
+        : 'Changed:',
     ...changed.map((line) => `  ${line}`),
     ...(cutOff.length === 0 ? [] : [would ? 'Would cut off:' : 'Cut off:', ...cutOff]),
     ...sentences(report['notices'], 'Note:'),
     ...sentences(report['listens'], would ? 'Would listen:' : 'Listens:'),
   ];
-  if (report['pending'] !== null && report['pending'] !== undefined) lines.push(pendingText(report['pending']));
-  return lines.join('\n');
+  return [...lines, ...pendingText(report['pending'])].join('\n');
 }
 
 function sentences(value: unknown, title: string): string[] {
   return Array.isArray(value) && value.length > 0 ? [title, ...value.map((text) => `  ${shown(text)}`)] : [];
-}
-
-function pendingText(value: unknown): string {
-  const pending = recordOf(value);
-  return `Not confirmed yet: it is undone at ${shown(pending['deadline'])} unless "queuegate parameters confirm" is given before, and ${Math.round(Number(pending['share']) * 100)} % of the ${shown(pending['agents'])} agents are back.`;
 }
 
 function valueText(value: unknown): string {

@@ -1,22 +1,17 @@
-// The commands on the rotation of the authority: its steps, the way back, and where it stands.
+// The commands on the rotation of the authority: its progress, its steps, and the rollback of a step.
 import type { Command, CommandCall } from '../command.ts';
-import { fileForRequest } from '../files.ts';
+import { KEYSTORE_PASSWORD, uploadOf } from '../files.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
+import { CONFIRM, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
 
-const PASSWORD = 'QUEUEGATE_CA_PASSWORD';
-const WHY = {
-  comment: { type: 'string', doc: 'why, for the audit log' },
-  ticket: { type: 'string', doc: 'number of the ticket, for the audit log' },
-} as const;
-const DRY_RUN = { 'dry-run': { type: 'boolean', doc: 'only say what would happen, and to whom' } } as const;
-const STEP = { ...DRY_RUN, force: { type: 'boolean', doc: 'also when agents are left behind' }, ...WHY } as const;
+const STEP = { ...DRY_RUN, ...FORCE, ...REASON } as const;
 const NONE = { least: 0, most: 0 } as const;
 
 export const rotationCommands: readonly Command[] = [
   {
-    name: 'ca status',
+    name: 'ca rotation show',
     usage: '',
-    summary: 'where the rotation of the authority stands, who is missing and why, and what comes next',
+    summary: 'the progress of the rotation, the agents it waits for and why, and the next step',
     options: {},
     words: NONE,
     async run(call) {
@@ -33,7 +28,7 @@ export const rotationCommands: readonly Command[] = [
             ],
             [
               'certificates',
-              `${shown(certificates['renewed'])} agents have one of the authority that signs, ${shown(certificates['missing'])} one of an authority before`,
+              `${shown(certificates['renewed'])} agents have one of the authority that signs, ${shown(certificates['missing'])} one of an earlier authority`,
             ],
           ]),
           table(
@@ -47,135 +42,92 @@ export const rotationCommands: readonly Command[] = [
             'None.',
           ),
           ...agentsText('Do not trust it yet:', trust),
-          ...agentsText('Have a certificate of an authority before:', certificates),
+          ...agentsText('Have a certificate of an earlier authority:', certificates),
           ...rowsOf(answer, 'profiles').map(
             (row) =>
-              `The truststore of the profile ${shown(row['profile'])} does not follow (${shown(row['code'])}): ${shown(row['text'])}`,
+              `The truststore of the profile ${shown(row['profile'])} could not be updated (${shown(row['code'])}): ${shown(row['text'])}`,
           ),
         ].join('\n\n'),
       );
     },
   },
   {
-    name: 'ca rotate prepare',
-    usage: '[--import FILE [--key FILE] [--alias NAME] [--password-file FILE]] [--dry-run]',
-    summary: 'make the next authority, or bring one; nobody trusts it yet',
-    help: 'The way: prepare, publish, switch, retire; "ca rotate back" leads one step back from each. Nothing depends on the new authority\nbefore the switch, and nobody who trusts only the one before is cut off before it is retired.',
+    name: 'ca rotation prepare',
+    usage: '[--import FILE [--key-file FILE] [--alias NAME] [--password-file FILE]] [--dry-run]',
+    summary: 'create or import the next authority; agents do not trust it yet',
+    help: 'The steps are prepare, publish, switch and retire; "queuegate ca rotation rollback" undoes the latest one. Nothing depends on the new\nauthority before the switch, and agents that trust only the previous one stay connected until it is retired.',
     options: {
       import: {
         type: 'string',
-        doc: 'PKCS#12, JKS or PEM with the key of a root, or of an intermediate with its chain; else a new root is made',
+        doc: 'PKCS#12, JKS or PEM with the key of a root, or of an intermediate with its chain; a new root is created unless set',
       },
-      key: { type: 'string', doc: 'PEM file with the key, when FILE has the certificates only' },
-      alias: { type: 'string', doc: 'which entry, when FILE has several keys' },
-      'password-file': { type: 'string', doc: `file with the password (or ${PASSWORD})` },
+      'key-file': { type: 'string', doc: 'PEM file with the key, when FILE has the certificates only' },
+      alias: { type: 'string', doc: 'the entry to use, when FILE has several keys' },
+      'password-file': { type: 'string', doc: `file with the password (or ${KEYSTORE_PASSWORD})` },
       ...DRY_RUN,
-      ...WHY,
+      ...REASON,
     },
     words: NONE,
     async run(call) {
-      const [file, key, alias] = [call.text('import'), call.text('key'), call.text('alias')];
-      if (file === undefined && (key ?? alias ?? call.text('password-file')) !== undefined)
-        throw call.complain('--key, --alias and --password-file say nothing without --import');
-      const password = file === undefined ? undefined : await call.secret('password-file', PASSWORD);
-      await step(call, 'prepare', {
-        ...(file === undefined ? {} : await fileForRequest(file, 'The authority')),
-        ...(key === undefined ? {} : { key: (await fileForRequest(key, 'The key')).file }),
-        ...(alias === undefined ? {} : { alias }),
-        ...(password === undefined ? {} : { password }),
-      });
+      const file = call.text('import');
+      if (
+        file === undefined &&
+        (call.text('key-file') ?? call.text('alias') ?? call.text('password-file')) !== undefined
+      )
+        throw call.complain('--key-file, --alias and --password-file have no effect without --import');
+      await step(call, 'prepare', file === undefined ? {} : await uploadOf(call, file, 'The authority'));
     },
   },
   {
-    name: 'ca rotate publish',
+    name: 'ca rotation publish',
     usage: '[options]',
-    summary: 'let agents trust the prepared authority',
-    options: { ...DRY_RUN, ...WHY },
+    summary: 'send the root of the prepared authority to the agents',
+    options: { ...DRY_RUN, ...REASON },
     words: NONE,
-    run: (call) => step(call, 'publish', {}),
+    run: (call) => step(call, 'publish'),
   },
   {
-    name: 'ca rotate switch',
+    name: 'ca rotation switch',
     usage: '[options]',
-    summary: 'let it sign',
-    help: 'With --confirm-within Central shows a certificate of the new authority first, and goes back by itself unless agents come back over it\nand "queuegate certificate confirm" is given over HTTPS in time.',
-    options: {
-      ...STEP,
-      'confirm-within': { type: 'string', doc: 'seconds in which it has to be confirmed, or it is undone' },
-      'confirm-share': { type: 'string', doc: 'share of the agents that must be back by then, 0 to 1; 0.9 unless set' },
-    },
+    summary: 'sign with the prepared authority',
+    help: 'With --confirm-within Central activates a certificate of the new authority first, and rolls back automatically unless agents reconnect\nover it and "queuegate changes confirm" follows in time, over HTTPS.',
+    options: { ...STEP, ...CONFIRM },
     words: NONE,
-    async run(call) {
-      const [withinSeconds, share] = [call.number('confirm-within'), call.number('confirm-share')];
-      if (withinSeconds === undefined && share !== undefined)
-        throw call.complain('--confirm-share says nothing without --confirm-within');
-      await step(call, 'switch', {
-        force: call.flag('force'),
-        ...(withinSeconds === undefined
-          ? {}
-          : { confirm: { withinSeconds, ...(share === undefined ? {} : { share }) } }),
-      });
-    },
+    run: (call) => step(call, 'switch'),
   },
   {
-    name: 'ca rotate retire',
+    name: 'ca rotation retire',
     usage: '[options]',
-    summary: 'trust the authority before no more',
+    summary: 'end the trust in the previous authority',
     options: STEP,
     words: NONE,
-    run: (call) => step(call, 'retire', { force: call.flag('force') }),
+    run: (call) => step(call, 'retire'),
   },
   {
-    name: 'ca rotate back',
+    name: 'ca rotation rollback',
     usage: '[options]',
-    summary: 'one step back, from any of them',
+    summary: 'roll back the latest step',
     options: STEP,
     words: NONE,
-    run: (call) => step(call, 'back', { force: call.flag('force') }),
-  },
-  {
-    name: 'ca forget',
-    usage: 'THUMBPRINT',
-    summary: 'throw the key of a retired authority away: there is no way back to it',
-    options: WHY,
-    words: { least: 1, most: 1 },
-    async run(call) {
-      const thumbprint = (call.words[0] ?? '').replaceAll(':', '').toLowerCase();
-      await call.client.request('DELETE', `/ca/generations/${encodeURIComponent(thumbprint)}`, {
-        query: { comment: call.text('comment'), ticket: call.text('ticket') },
-      });
-      call.answer({ forgotten: thumbprint }, () => `Forgotten: ${fingerprint(thumbprint)}`);
-    },
+    run: (call) => step(call, 'rollback'),
   },
 ];
 
-async function step(call: CommandCall, name: string, terms: Readonly<Record<string, unknown>>): Promise<void> {
-  const [comment, ticket] = [call.text('comment'), call.text('ticket')];
-  const body = {
-    ...terms,
-    dryRun: call.flag('dry-run'),
-    ...(comment === undefined ? {} : { comment }),
-    ...(ticket === undefined ? {} : { ticket }),
-  };
+async function step(call: CommandCall, name: string, members: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  const body = { ...members, ...termsOf(call) };
   const answer = recordOf(await call.client.request('POST', `/ca/rotation/${name}`, { body }));
-  const pending = recordOf(answer['pending']);
+  const isDry = answer['dryRun'] === true;
   call.answer(answer, () =>
     [
-      answer['dryRun'] === true
-        ? `Nothing was changed; the rotation is ${shown(answer['phase'])}.`
-        : `The rotation is ${shown(answer['phase'])}.`,
+      `${isDry ? 'Nothing was changed; the' : 'The'} rotation is ${shown(answer['phase'])}.`,
       ...agentsText(
-        answer['dryRun'] === true
-          ? 'Would be left behind, or is not ready, as far as is known:'
-          : 'Left behind, or not ready, as far as is known:',
+        isDry
+          ? 'Would be cut off, or are not ready, as far as is known:'
+          : 'Cut off, or not ready, as far as is known:',
         answer,
       ),
-      ...(Array.isArray(answer['notices']) ? answer['notices'].map((notice) => `Note: ${shown(notice)}`) : []),
-      ...(answer['pending'] === null
-        ? []
-        : [
-            `Not confirmed yet: Central goes back at ${shown(pending['deadline'])} unless "queuegate certificate confirm" is given before, over HTTPS.`,
-          ]),
+      ...noticeText(answer),
+      ...pendingText(answer['pending']),
     ].join('\n'),
   );
 }

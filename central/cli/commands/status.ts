@@ -1,4 +1,4 @@
-// The commands `status` and `store show`.
+// The command `status`.
 import type { Command } from '../command.ts';
 import { facts, recordOf, rowsOf, shown } from '../print.ts';
 
@@ -31,37 +31,6 @@ export const statusCommands: readonly Command[] = [
           ]),
           ...(problems.length === 0 ? [] : ['', 'Wrong:', ...problems.map((text) => `  ${shown(text)}`)]),
         ].join('\n'),
-      );
-    },
-  },
-  {
-    name: 'store show',
-    usage: '',
-    summary: 'size of the store, the disk reserve, and the quotas of each agent',
-    options: {},
-    words: { least: 0, most: 0 },
-    async run(call) {
-      const answer = await call.client.request('GET', '/store');
-      const store = recordOf(answer);
-      const [reserve, quotas] = [recordOf(store['reserve']), recordOf(store['quotas'])];
-      call.answer(answer, () =>
-        facts([
-          ['engine', `${shown(store['engine'])}, schema ${shown(store['schema'])}`],
-          ['size', `${shown(store['bytes'])} bytes`],
-          ['events', store['eventCount']],
-          [
-            'dead letters',
-            `${shown(store['deadLetterCount'])} (${shown(store['droppedDeadLetterCount'])} gave way to newer ones)`,
-          ],
-          [
-            'disk space',
-            `${shown(reserve['state'])}: ${shown(reserve['availableBytes'])} bytes available, ${shown(reserve['reserveBytes'])} in reserve`,
-          ],
-          [
-            'quota per agent',
-            `${shown(quotas['deadLetterCount'])} dead letters or ${shown(quotas['deadLetterBytes'])} bytes of them, ${quotas['eventsPerDayCount'] === null ? 'any number of events' : `${shown(quotas['eventsPerDayCount'])} events a day`}`,
-          ],
-        ]),
       );
     },
   },

@@ -13,7 +13,7 @@ export const HANDSHAKE_ERRORS = {
   },
   peer_unknown_authority: {
     text: 'The peer does not trust the authority of Central (TLS alert unknown_ca).',
-    hint: 'Give it the root of Central: "queuegate ca export" here, "queue-agent truststore import" or keytool there.',
+    hint: 'Give it the root of Central: "queuegate ca trust-bundle" here, "queue-agent truststore import" or keytool there.',
   },
   peer_rejects_certificate: {
     text: 'The peer refused the certificate of Central (TLS alert {found}).',

@@ -74,7 +74,7 @@ function missingAgent({ said }: StandingOptions, { id, name, offlineSince }: Age
       name,
       why: 'unable',
       since: null,
-      text: 'Its version takes no roots from Central: upgrade it, or import the root there (queuegate ca export, queue-agent truststore import).',
+      text: 'Its version takes no roots from Central: upgrade it, or import the root there (queuegate ca trust-bundle, queue-agent truststore import).',
     };
   return { id, name, why: 'told', since: null, text: 'Told, and not answered yet.' };
 }

@@ -349,20 +349,20 @@ function nextStep(
   const left = eachOnce([...trust.missing, ...others]).length;
   switch (phase) {
     case 'idle':
-      return 'No rotation is in progress. "queuegate ca rotate prepare" makes the authority that comes next.';
+      return 'No rotation is in progress. "queuegate ca rotation prepare" makes the authority that comes next.';
     case 'prepared':
-      return '"queuegate ca rotate publish" gives its root to the agents; "back" throws it away.';
+      return '"queuegate ca rotation publish" gives its root to the agents; "rollback" discards it.';
     case 'published':
       if (change !== null)
-        return `The switch waits for its confirmation until ${new Date(change.expiresAt).toISOString()}: "queuegate certificate confirm", or "queuegate certificate undo".`;
+        return `The switch waits for its confirmation until ${new Date(change.expiresAt).toISOString()}: "queuegate changes confirm", or "queuegate changes rollback".`;
       if (trust.missing.length > 0)
-        return `Waits for ${agentsText(trust.missing.length)} to trust its root; "queuegate ca rotate switch --force" goes on without them, "back" takes the root back.`;
-      return '"queuegate ca rotate switch" lets it sign; "back" takes the root back.';
+        return `Waits for ${agentsText(trust.missing.length)} to trust its root; "queuegate ca rotation switch --force" goes on without them, "rollback" withdraws the root.`;
+      return '"queuegate ca rotation switch" lets it sign; "rollback" withdraws the root.';
     case 'switched':
       if (left > 0)
-        return `Waits for ${agentsText(left)} to trust the new root and to renew under it; "queuegate ca rotate retire --force" leaves them behind, "back" lets the one before sign again.`;
-      return '"queuegate ca rotate retire" ends the trust in the one before; "back" lets it sign again.';
+        return `Waits for ${agentsText(left)} to trust the new root and to renew under it; "queuegate ca rotation retire --force" leaves them behind, "rollback" lets the previous one sign again.`;
+      return '"queuegate ca rotation retire" ends the trust in the one before; "rollback" lets it sign again.';
     case 'retired':
-      return 'Done. "queuegate ca rotate back" trusts the one before again; its key goes with "queuegate ca forget THUMBPRINT", or with the next "prepare".';
+      return 'Done. "queuegate ca rotation rollback" trusts the one before again; its key goes with "queuegate ca delete-key THUMBPRINT", or with the next "prepare".';
   }
 }

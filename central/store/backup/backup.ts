@@ -19,27 +19,27 @@ export interface BackupsOptions {
   readonly folder: string;
   readonly store: Pick<Store, 'snapshot' | 'audit'>;
   readonly files: StoreFiles;
-  /** From central/pki/keys/key-material.ts. */
+  /** Those of central/pki/keys/key-material.ts. */
   readonly keys: StoreKeys;
   readonly central: string;
   readonly now: () => number;
 }
 
-/** The key that seals the private keys in the store. A backup contains it; where it is restored another one may be in use. */
+/** The key that the private keys in the store are sealed with. A backup takes it along; where it is restored another one may be in use. */
 export interface StoreKeys {
   /** 32 bytes. */
   bytes(): Buffer;
-  /** The private keys among the rows, sealed again for this Central; undefined when one cannot be opened. */
+  /** The private keys among the rows, sealed for this Central instead; undefined when one does not open. */
   sealAnew(rows: readonly KeyMaterialRow[], from: Buffer): KeyMaterialRow[] | undefined;
 }
 
 export interface MadeBackup {
   readonly facts: BackupFacts;
-  /** Has to be read to its end, or ended: the copy is on the disk until then. */
+  /** Has to be read to its end, or ended: the copy lies on the disk until then. */
   readonly sealed: AsyncGenerator<Buffer>;
 }
 
-/** The outcome of a restore; `failure`: why Central runs with its old store. */
+/** What became of a restore; `failure`: why Central runs with the store that it had before. */
 export interface RestoreOutcome {
   readonly backup: BackupFacts;
   readonly failure: string | null;
@@ -50,7 +50,7 @@ export interface StagedRestore extends StagedStore {
   readonly facts: BackupFacts;
 }
 
-/** Left free on the disk, since Central goes on writing. */
+/** Left free on the disk: Central goes on writing meanwhile. */
 const RESERVE_BYTES = 64 * 1024 * 1024;
 const FOLDER_PREFIX = 'restore-';
 
@@ -70,7 +70,7 @@ export class Backups {
     try {
       await assertRoom(folder, await files.copyBytes());
       const at = now();
-      // First, so that the backup contains this entry.
+      // First, so that the backup tells of itself.
       await store.audit.append(auditEntry(actor, 'backup.make', {}, at));
       const copy = join(work.folder, 'central.db');
       await store.snapshot(copy);
@@ -109,7 +109,7 @@ export class Backups {
           found: 'the private keys in it do not open with the key that came with them',
         });
       const audit = auditEntry(actor, 'backup.restore', { backup: facts }, now());
-      // In the store that is replaced, too.
+      // What stays in the store that is replaced says so, too.
       await this.#options.store.audit.append(audit);
       return { file, folder: work.folder, facts, keys, audit };
     } catch (error) {
@@ -142,7 +142,7 @@ export class Backups {
   }
 }
 
-/** Deletes work folders that a killed Central left behind; called at the start, before any work begins. */
+/** Folders of work that a killed Central left behind; at the start, before any work begins. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder))
     if (name.startsWith(FOLDER_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
@@ -171,7 +171,7 @@ async function assertRoom(path: string, needed: number): Promise<void> {
 function faultOf(error: unknown, path: string): unknown {
   if (isCoded(error)) return error;
   const code = systemCode(error);
-  // The sender of the backup is gone; no client reads this answer.
+  // The sender of the backup is gone; nobody waits for this answer any more.
   if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE')
     return backupFault('backup_failed', { found: 'the backup was not sent to its end', path }, error);
   return backupFault('backup_failed', { found: textOf(error), path }, error);

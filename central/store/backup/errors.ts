@@ -15,7 +15,7 @@ export const BACKUP_ERRORS = {
   backup_unknown: {
     status: 422,
     text: 'This is no backup of Central: {found}.',
-    hint: 'Name a file that "queuegate backup" wrote, whole and unchanged; nothing was restored.',
+    hint: 'Name a file that "queuegate store backup" wrote, whole and unchanged; nothing was restored.',
   },
   backup_truncated: {
     status: 422,

@@ -12,18 +12,20 @@ const ROUTES = [
   ['GET', '/parameters/agents.max', 'viewer'],
   ['PATCH', '/parameters', 'administrator'],
   ['DELETE', '/parameters/agents.max', 'administrator'],
-  ['POST', '/parameters/confirm', 'administrator'],
-  ['POST', '/parameters/undo', 'administrator'],
+  ['GET', '/changes', 'viewer'],
+  ['GET', '/changes/x', 'viewer'],
+  ['POST', '/changes/x/confirm', 'administrator'],
+  ['POST', '/changes/x/rollback', 'administrator'],
   ['GET', '/agents', 'viewer'],
   ['GET', '/agents/a', 'viewer'],
   ['DELETE', '/agents/a', 'administrator'],
   ['GET', '/incidents', 'viewer'],
-  ['POST', '/agents/a/messages', 'operator'],
+  ['POST', '/agents/a/commands', 'operator'],
   ['GET', '/dead-letters', 'viewer'],
   ['GET', '/events', 'viewer'],
-  ['GET', '/tokens', 'administrator'],
-  ['POST', '/tokens', 'administrator'],
-  ['DELETE', '/tokens/x', 'administrator'],
+  ['GET', '/api-tokens', 'administrator'],
+  ['POST', '/api-tokens', 'administrator'],
+  ['DELETE', '/api-tokens/x', 'administrator'],
   ['GET', '/enrollment-tokens', 'administrator'],
   ['POST', '/enrollment-tokens', 'administrator'],
   ['DELETE', '/enrollment-tokens/x', 'administrator'],
@@ -45,7 +47,7 @@ describe('access', () => {
       expect(response.headers.get('www-authenticate')).toContain('Bearer');
       expect(await response.json()).toMatchObject({ type: 'urn:queuegate:error:unauthenticated', status: 401 });
     }
-    for (const path of ['/health', '/ca/root.pem'])
+    for (const path of ['/health/live', '/health/ready', '/ca/trust-bundle.pem'])
       expect((await rest.request('GET', path, { as: null })).status).toBe(200);
   });
 
@@ -73,11 +75,11 @@ describe('access', () => {
     for (const authorization of ['Bearer x', 'Basic eDp5', rest.tokens.viewer, `Bearer ${rest.tokens.viewer}x`]) {
       expect((await rest.request('GET', '/status', { as: null, headers: { authorization } })).status).toBe(401);
     }
-    const { tokens } = (await (await rest.request('GET', '/tokens')).json()) as {
+    const { tokens } = (await (await rest.request('GET', '/api-tokens')).json()) as {
       tokens: { id: string; role: string }[];
     };
     const viewer = tokens.find(({ role }) => role === 'viewer');
-    expect((await rest.request('DELETE', `/tokens/${viewer?.id}`)).status).toBe(204);
+    expect((await rest.request('DELETE', `/api-tokens/${viewer?.id}`)).status).toBe(204);
     expect((await rest.request('GET', '/status', { as: 'viewer' })).status).toBe(401);
   });
 });
@@ -205,7 +207,7 @@ describe('every error is a problem document', () => {
     const rest = await startRest();
     rest.agents.push({ id: 'a', name: 'a' } as never);
     rest.fail.sending = new TypeError('secret detail');
-    const response = await rest.request('POST', '/agents/a/messages', { body: { type: 't' } });
+    const response = await rest.request('POST', '/agents/a/commands', { body: { type: 't' } });
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain('secret');
     expect(rest.unexpected).toEqual([rest.fail.sending]);

@@ -29,8 +29,8 @@ async function withAgents(): Promise<Rest> {
 const ROUTES = [
   ['GET', (agent: string) => `/agents/${agent}`, undefined],
   ['POST', (agent: string) => `/agents/${agent}/revoke`, {}],
-  ['POST', (agent: string) => `/agents/${agent}/rescue`, {}],
-  ['POST', (agent: string) => `/agents/${agent}/messages`, { type: 't' }],
+  ['POST', (agent: string) => `/agents/${agent}/recovery-code`, {}],
+  ['POST', (agent: string) => `/agents/${agent}/commands`, { type: 't' }],
   ['GET', (agent: string) => `/events?agent=${agent}`, undefined],
   ['GET', (agent: string) => `/incidents?agent=${agent}`, undefined],
   ['GET', (agent: string) => `/dead-letters?agent=${agent}`, undefined],
@@ -134,5 +134,5 @@ test('advice is among the problems of the status, and Central is healthy with it
   expect(await (await rest.request('GET', '/status')).json()).toMatchObject({
     problems: ['The agent "thief" breaks a rule'],
   });
-  expect((await rest.request('GET', '/health', { as: null })).status).toBe(200);
+  expect((await rest.request('GET', '/health/ready', { as: null })).status).toBe(200);
 });

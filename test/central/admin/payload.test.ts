@@ -1,4 +1,4 @@
-// What goes in at POST /agents/{id}/messages: kept byte for byte, or refused with the place.
+// What goes in at POST /agents/{agent}/commands: kept byte for byte, or refused with the place.
 import { describe, expect, test } from 'vitest';
 import { messageFault } from '../../../shared/delivery/errors.ts';
 import { agentRecord } from '../fakes.ts';
@@ -18,7 +18,7 @@ async function post(
   type = 'application/json',
   headers: Record<string, string> = {},
 ) {
-  const response = await fetch(`${rest.url}/api/v1/agents/a/messages`, {
+  const response = await fetch(`${rest.url}/api/v1/agents/a/commands`, {
     method: 'POST',
     headers: { authorization: `Bearer ${rest.tokens.operator}`, 'content-type': type, ...headers },
     body,
@@ -132,7 +132,7 @@ describe('any other body', () => {
   test('is refused when it is not UTF-8, or gives a name twice', async () => {
     const rest = await started();
     const send = async (body: Buffer | string) => {
-      const response = await fetch(`${rest.url}/api/v1/tokens`, {
+      const response = await fetch(`${rest.url}/api/v1/api-tokens`, {
         method: 'POST',
         headers: { authorization: `Bearer ${rest.tokens.administrator}`, 'content-type': 'application/json' },
         body,

@@ -113,7 +113,7 @@ describe('parameters', () => {
     expect(rest.store.audit.entries.at(-1)).toMatchObject({ comment: 'back', who: 'administrator', from: '127.0.0.1' });
   });
 
-  test('a change to be confirmed is told as pending, confirmed or undone', async () => {
+  test('a change that awaits its confirmation is pending, and is confirmed or rolled back by its id', async () => {
     const rest = await startRest();
     const body = { values: { 'websocket.port': 8788 }, confirm: { withinSeconds: 60 } };
     expect(await json(rest.request('PATCH', '/parameters', { body }))).toMatchObject({
@@ -122,10 +122,36 @@ describe('parameters', () => {
     expect(await json(rest.request('GET', '/parameters'))).toMatchObject({
       pending: { deadline: expect.stringMatching(/Z$/) },
     });
-    expect((await rest.request('POST', '/parameters/undo')).status).toBe(200);
-    expect((await rest.request('POST', '/parameters/confirm')).status).toBe(409);
+    const pending = async () =>
+      (await json<{ items: { id: string }[] }>(rest.request('GET', '/changes?state=pending'))).items;
+    const [first] = await pending();
+    expect(first).toMatchObject({
+      id: expect.stringMatching(/^[0-9a-f]{16}$/),
+      subject: 'parameters',
+      state: 'pending',
+      requiredShare: 0.9,
+      agentCount: 0,
+      returnedCount: 0,
+      changedBy: 'administrator',
+      expiresAt: expect.stringMatching(/Z$/),
+    });
+    expect(await json(rest.request('GET', `/changes/${first?.id}`))).toEqual(first);
+    const ended = { ...first, state: 'rolled-back' };
+    expect(await json(rest.request('POST', `/changes/${first?.id}/rollback`))).toEqual(ended);
     await rest.request('PATCH', '/parameters', { body });
-    expect((await rest.request('POST', '/parameters/confirm', { body: { force: true } })).status).toBe(200);
+    // The id of an earlier change confirms nothing.
+    for (const verb of ['confirm', 'rollback'])
+      expect((await rest.request('POST', `/changes/${first?.id}/${verb}`)).status).toBe(409);
+    expect((await rest.request('POST', '/changes/0000000000000000/confirm')).status).toBe(404);
+    const [second] = await pending();
+    expect(await json(rest.request('POST', `/changes/${second?.id}/confirm`, { body: { force: true } }))).toMatchObject(
+      { state: 'confirmed' },
+    );
+    expect(await json(rest.request('GET', '/changes'))).toMatchObject({
+      items: [{ id: second?.id, state: 'confirmed' }, ended],
+      next: null,
+    });
+    expect(await pending()).toEqual([]);
     expect(await json(rest.request('GET', '/parameters/websocket.port'))).toMatchObject({ value: 8788 });
   });
 });
@@ -186,7 +212,7 @@ describe('agents and incidents', () => {
 describe('messages', () => {
   test('one message is completed, taken and answered with its number', async () => {
     const rest = await withAgent();
-    const response = await rest.request('POST', '/agents/a/messages', {
+    const response = await rest.request('POST', '/agents/a/commands', {
       as: 'operator',
       body: { type: 'counter.call', data: { ticket: 'A-7' } },
     });
@@ -213,7 +239,7 @@ describe('messages', () => {
       'application/cloudevents-batch+json; charset=utf-8',
     ]) {
       expect(
-        (await rest.request('POST', '/agents/a/messages', { body: batch, headers: { 'content-type': type } })).status,
+        (await rest.request('POST', '/agents/a/commands', { body: batch, headers: { 'content-type': type } })).status,
       ).toBe(202);
     }
     expect(rest.sent.map(({ messages }) => messages.map(({ id }) => id))).toEqual([
@@ -223,7 +249,7 @@ describe('messages', () => {
     ]);
     expect(
       (
-        await rest.request('POST', '/agents/a/messages', {
+        await rest.request('POST', '/agents/a/commands', {
           body: batch[0],
           headers: { 'content-type': 'application/cloudevents+json' },
         })
@@ -233,21 +259,21 @@ describe('messages', () => {
 
   test('a batch with faults is refused as a whole, each fault with its place', async () => {
     const rest = await withAgent();
-    const response = await rest.request('POST', '/agents/a/messages', {
+    const response = await rest.request('POST', '/agents/a/commands', {
       body: [{ type: 't' }, { data: 1 }, { type: 't', Bad: 1 }, 7, { type: 't', data: 'x'.repeat(300_000) }],
     });
     expect(response.status).toBe(400);
     const { errors } = await json<{ errors: { place: string }[] }>(response);
     expect(errors.map(({ place }) => place)).toEqual(['/1', '/2/Bad', '/3', '/4']);
     expect(rest.sent).toEqual([]);
-    expect((await rest.request('POST', '/agents/a/messages', { body: [] })).status).toBe(400);
-    expect((await rest.request('POST', '/agents/a/messages')).status).toBe(400);
+    expect((await rest.request('POST', '/agents/a/commands', { body: [] })).status).toBe(400);
+    expect((await rest.request('POST', '/agents/a/commands')).status).toBe(400);
   });
 
   test('a full outbox refuses with 503 and says when to come again', async () => {
     const rest = await withAgent();
     rest.fail.sending = outboxFull();
-    const response = await rest.request('POST', '/agents/a/messages', { body: { type: 't' } });
+    const response = await rest.request('POST', '/agents/a/commands', { body: { type: 't' } });
     expect(response.status).toBe(503);
     expect(response.headers.get('retry-after')).toBe('5');
     expect(await json(response)).toMatchObject({ type: 'urn:queuegate:error:outbox_full' });
@@ -373,26 +399,26 @@ describe('events', () => {
 describe('tokens', () => {
   test('an enrollment token answers the complete line', async () => {
     const rest = await startRest();
-    const response = await rest.request('POST', '/enrollment-tokens', { body: { agentName: 'branch-7', uses: 2 } });
+    const response = await rest.request('POST', '/enrollment-tokens', { body: { agentName: 'branch-7', maxUses: 2 } });
     expect(response.status).toBe(201);
-    const { token, line } = await json<{ token: string; line: string }>(response);
-    expect(line).toBe(`queue-agent enroll https://central.test:9150 --token ${token} --pin sha256:00`);
+    const { token, commandLine } = await json<{ token: string; commandLine: string }>(response);
+    expect(commandLine).toBe(`queue-agent enroll https://central.test:9150 --token ${token} --pin sha256:00`);
     const listed = await (await rest.request('GET', '/enrollment-tokens')).text();
     expect(listed).toContain('branch-7');
     expect(listed).not.toContain(token.split('_').slice(2).join('_'));
     expect((await rest.request('POST', '/enrollment-tokens')).status).toBe(201);
-    expect((await rest.request('POST', '/enrollment-tokens', { body: { minutes: 0 } })).status).toBe(400);
+    expect((await rest.request('POST', '/enrollment-tokens', { body: { lifetimeSeconds: 0 } })).status).toBe(400);
   });
 
   test('an API token is shown once and may be used at once', async () => {
     const rest = await startRest();
     const { token } = await json<{ token: string }>(
-      rest.request('POST', '/tokens', { body: { name: 'monitor', role: 'viewer', days: 1 } }),
+      rest.request('POST', '/api-tokens', { body: { name: 'monitor', role: 'viewer', lifetimeSeconds: 86_400 } }),
     );
     expect(
       (await rest.request('GET', '/status', { as: null, headers: { authorization: `Bearer ${token}` } })).status,
     ).toBe(200);
-    expect((await rest.request('POST', '/tokens', { body: { name: 'x', role: 'root' } })).status).toBe(400);
+    expect((await rest.request('POST', '/api-tokens', { body: { name: 'x', role: 'root' } })).status).toBe(400);
   });
 });
 
@@ -436,18 +462,18 @@ describe('status, health, certificate authority and metrics', () => {
     expect(text).not.toContain('PRIVATE KEY');
   });
 
-  test('health is 503 while something is wrong, and tells a stranger no more', async () => {
+  test('readiness is 503 while something is wrong, and says nothing else without a token', async () => {
     const rest = await startRest();
-    expect(await json(rest.request('GET', '/health', { as: null }))).toEqual({ status: 'ok' });
+    expect(await json(rest.request('GET', '/health/ready', { as: null }))).toEqual({ state: 'ok' });
     rest.status.report = { ...rest.status.report, problems: ['port 8787 is taken'] };
-    const response = await rest.request('GET', '/health', { as: null });
+    const response = await rest.request('GET', '/health/ready', { as: null });
     expect(response.status).toBe(503);
-    expect(await response.json()).toEqual({ status: 'failing' });
+    expect(await response.json()).toEqual({ state: 'failing' });
   });
 
   test('the root is there for everybody, as PEM', async () => {
     const rest = await startRest();
-    const response = await rest.request('GET', '/ca/root.pem', { as: null });
+    const response = await rest.request('GET', '/ca/trust-bundle.pem', { as: null });
     expect(response.headers.get('content-type')).toContain('application/x-pem-file');
     expect(await response.text()).toContain('BEGIN CERTIFICATE');
   });
@@ -456,7 +482,7 @@ describe('status, health, certificate authority and metrics', () => {
     const rest = await startRest();
     await rest.request('GET', '/agents/some-agent');
     const text = await (await rest.request('GET', '/metrics', { as: 'viewer' })).text();
-    expect(text).toContain('queuegate_http_requests_total{method="GET",route="/api/v1/agents/:id",status="404"} 1');
+    expect(text).toContain('queuegate_http_requests_total{method="GET",route="/api/v1/agents/:agent",status="404"} 1');
     expect(text).not.toContain('some-agent');
   });
 });

@@ -313,7 +313,7 @@ export async function startRest(
         ...headers,
       };
       const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
-      return await fetch(`${url}${path.startsWith('/api') || path === '/metrics' ? path : `/api/v1${path}`}`, {
+      return await fetch(`${url}${path.startsWith('/api/') || path === '/metrics' ? path : `/api/v1${path}`}`, {
         method,
         headers: all,
         ...(text === undefined ? {} : { body: text }),

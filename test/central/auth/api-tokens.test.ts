@@ -86,7 +86,10 @@ describe('API tokens', () => {
 describe('enrollment tokens', () => {
   test('are recognized by their secret, and their text is shown once', async () => {
     const { enrollmentTokens } = setUp();
-    const { token, record } = await enrollmentTokens.create({ minutes: 30, uses: 1, agentName: null }, CENTRAL);
+    const { token, record } = await enrollmentTokens.create(
+      { lifetimeSeconds: 1800, maxUses: 1, agentName: null },
+      CENTRAL,
+    );
     expect(token).toMatch(/^qge_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
     expect(record.expiresAt).toBe(1_000_000 + 30 * 60_000);
     expect((await enrollmentTokens.verify(token))?.id).toBe(record.id);
@@ -97,7 +100,7 @@ describe('enrollment tokens', () => {
 
   test('removing one is written down', async () => {
     const { store, enrollmentTokens } = setUp();
-    const { record } = await enrollmentTokens.create({ minutes: 1, uses: 1, agentName: null }, CENTRAL);
+    const { record } = await enrollmentTokens.create({ lifetimeSeconds: 60, maxUses: 1, agentName: null }, CENTRAL);
     await enrollmentTokens.remove(record.id, { who: 'anna', from: '::1' });
     expect(store.audit.entries.at(-1)).toMatchObject({ who: 'anna', action: 'enrollment-token.remove' });
     await expect(enrollmentTokens.remove(record.id, CENTRAL)).rejects.toMatchObject({ code: 'token_unknown' });

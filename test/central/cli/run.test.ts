@@ -150,25 +150,31 @@ describe('parameters', () => {
     expect((await queuegate(...off, '--force')).out).toContain('Cut off:');
   });
 
-  test('a change to be confirmed says so, and is confirmed or undone', async () => {
+  test('a change that awaits its confirmation is shown, and is confirmed or rolled back', async () => {
     const { queuegate } = await start();
     const set = await queuegate(
       'parameters',
       'set',
       'websocket.port=8788',
       '--confirm-within',
-      '60',
+      '60s',
       '--confirm-share',
-      '0.5',
+      '50%',
     );
     expect(set.out).toMatch(
-      /undone at .*Z unless "queuegate parameters confirm" is given before, and 50 % of the 0 agents are back/,
+      /rolled back at .*Z unless "queuegate changes confirm" follows before and 50 % of the 0 agents have reconnected/,
     );
-    expect((await queuegate('parameters', 'list')).out).toContain('Not confirmed yet');
-    expect((await queuegate('parameters', 'undo')).out).toBe('The change is undone.');
-    expect(await queuegate('parameters', 'confirm')).toMatchObject({
+    expect((await queuegate('parameters', 'list')).out).toContain('Pending: ');
+    expect((await queuegate('changes', 'list')).out).toMatch(
+      /^\S+ +parameters +pending +administrator +\S+Z +0 of 0; required: 50 %$/m,
+    );
+    expect((await queuegate('changes', 'show')).out).toMatch(/^state +pending$/m);
+    expect((await queuegate('changes', 'rollback')).out).toBe('Rolled back: parameters.');
+    expect((await queuegate('changes', 'list', '--state', 'pending')).out).toBe('No changes.');
+    expect((await queuegate('changes', 'list')).out).toMatch(/^\S+ +parameters +rolled-back /m);
+    expect(await queuegate('changes', 'confirm')).toMatchObject({
       status: 1,
-      error: expect.stringContaining('nothing_pending'),
+      error: expect.stringContaining('change_missing'),
     });
   });
 });
@@ -184,7 +190,7 @@ describe('agents, messages, events and tokens', () => {
       status: 1,
       error: expect.stringContaining('agent_unknown'),
     });
-    expect((await queuegate('agents', 'remove', 'branch-7')).out).toBe('Removed Branch-7.');
+    expect((await queuegate('agents', 'delete', 'branch-7')).out).toBe('Deleted Branch-7.');
   });
 
   test('a word for an agent goes to Central as it was typed; several that fit are printed', async () => {
@@ -199,14 +205,14 @@ describe('agents, messages, events and tokens', () => {
     expect((await queuegate('agents', 'show', 'a/b%2F c')).out).toMatch(/^name +three$/m);
     for (const line of [
       ['agents', 'show'],
-      ['agents', 'remove'],
+      ['agents', 'delete'],
       ['agents', 'revoke'],
-      ['agents', 'rescue'],
-      ['messages', 'send', '--type', 'x'],
+      ['agents', 'recovery-code', 'create'],
+      ['commands', 'send', '--type', 'x'],
       ['events', 'list', '--agent'],
-      ['events', 'follow', '--agent'],
+      ['events', 'list', '--follow', '--agent'],
       ['incidents', 'list', '--agent'],
-      ['messages', 'dead-letters', '--agent'],
+      ['dead-letters', 'list', '--agent'],
     ]) {
       const ambiguous = await queuegate(...line, '01234567');
       expect(ambiguous, line.join(' ')).toMatchObject({
@@ -269,20 +275,20 @@ describe('agents, messages, events and tokens', () => {
     const { rest, environment, queuegate } = await start();
     const folder = temporaryFolder();
     rest.agents.push(agentRecord({ name: 'a' }));
-    expect((await queuegate('messages', 'send', 'a', '--type', 'call', '--data', '{"n":1}')).out).toMatch(
+    expect((await queuegate('commands', 'send', 'a', '--type', 'call', '--data', '{"n":1}')).out).toMatch(
       /^stored: number 1 for a, id /,
     );
     const file = folder.write('batch.json', '[{"type":"x"},{"type":"y"}]');
-    await queuegate('messages', 'send', 'a', '--file', file);
-    await run(['messages', 'send', 'a', '--file', '-'], environment, { stdin: '{"type":"z"}' });
+    await queuegate('commands', 'send', 'a', '--file', file);
+    await run(['commands', 'send', 'a', '--file', '-'], environment, { stdin: '{"type":"z"}' });
     expect(rest.sent.flatMap(({ messages }) => messages.map(({ type }) => type))).toEqual(['call', 'x', 'y', 'z']);
-    expect(await queuegate('messages', 'send', 'a', '--type', 'x', '--data', '{')).toMatchObject({
+    expect(await queuegate('commands', 'send', 'a', '--type', 'x', '--data', '{')).toMatchObject({
       status: 1,
       error: expect.stringContaining('json_bad'),
     });
-    expect(await queuegate('messages', 'send', 'a')).toMatchObject({
+    expect(await queuegate('commands', 'send', 'a')).toMatchObject({
       status: 2,
-      error: expect.stringContaining('Usage: queuegate messages send AGENT'),
+      error: expect.stringContaining('Usage: queuegate commands send AGENT'),
     });
   });
 
@@ -291,9 +297,9 @@ describe('agents, messages, events and tokens', () => {
     const folder = temporaryFolder();
     rest.agents.push(agentRecord({ name: 'a' }));
     const data = String.raw`{"n":9007199254740993, "amount":1e400,"z":"\u00e9\/","a":1,"a":2}`;
-    await queuegate('messages', 'send', 'a', '--type', 'x', '--data', data);
-    await queuegate('messages', 'send', 'a', '--file', folder.write('one.json', `{"type":"x","data":${data}}`));
-    await run(['messages', 'send', 'a', '--file', '-'], environment, { stdin: `[{"type":"x","data":${data}}]` });
+    await queuegate('commands', 'send', 'a', '--type', 'x', '--data', data);
+    await queuegate('commands', 'send', 'a', '--file', folder.write('one.json', `{"type":"x","data":${data}}`));
+    await run(['commands', 'send', 'a', '--file', '-'], environment, { stdin: `[{"type":"x","data":${data}}]` });
     expect(rest.sent.map(({ messages }) => messages[0]?.json.slice(messages[0].json.indexOf('"type"')))).toEqual(
       Array.from({ length: 3 }, () => `"type":"x","data":${data}}`),
     );
@@ -313,7 +319,7 @@ describe('agents, messages, events and tokens', () => {
     expect((await queuegate('events', 'list')).out).toContain('Next: --after 1');
     const interrupted = new AbortController();
     const seen: string[] = [];
-    const following = run(['events', 'follow', '--json'], environment, {
+    const following = run(['events', 'list', '--follow', '--json'], environment, {
       signal: interrupted.signal,
       out: (text) => seen.push(text),
     });
@@ -329,25 +335,30 @@ describe('agents, messages, events and tokens', () => {
 
   test('on a terminal secrets are shown, the enrollment line as it is to be copied', async () => {
     const { queuegate } = await start();
-    expect((await queuegate('tokens', 'create-enrollment', '--agent-name', 'branch-7')).out).toMatch(
+    expect((await queuegate('enrollment-tokens', 'create', '--agent-name', 'branch-7')).out).toMatch(
       /^ {2}queue-agent enroll https:\/\/central\.test:9150 --token qge_\w+\S+ --pin sha256:00$/m,
     );
     const made = JSON.parse(
-      (await queuegate('tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--json')).out,
+      (await queuegate('api-tokens', 'create', '--name', 'monitor', '--role', 'viewer', '--json')).out,
     ) as { id: string; token: string };
     expect(made.token).toMatch(/^qg_/);
-    const { enrollmentTokens } = JSON.parse((await queuegate('tokens', 'list', '--json')).out) as {
+    expect((await queuegate('api-tokens', 'list')).out).toMatch(new RegExp(`^${made.id} +monitor +viewer `, 'm'));
+    const { enrollmentTokens } = JSON.parse((await queuegate('enrollment-tokens', 'list', '--json')).out) as {
       enrollmentTokens: { id: string }[];
     };
-    for (const id of [made.id, enrollmentTokens[0]?.id ?? ''])
-      expect((await queuegate('tokens', 'remove', id)).status).toBe(0);
+    expect(await queuegate('api-tokens', 'delete', enrollmentTokens[0]?.id ?? '')).toMatchObject({
+      status: 1,
+      error: expect.stringContaining('token_unknown'),
+    });
+    expect((await queuegate('api-tokens', 'delete', made.id)).status).toBe(0);
+    expect((await queuegate('enrollment-tokens', 'delete', enrollmentTokens[0]?.id ?? '')).status).toBe(0);
   });
 
   test('lists that are empty say so', async () => {
     const { queuegate } = await start();
     for (const line of [
       ['incidents', 'list'],
-      ['messages', 'dead-letters'],
+      ['dead-letters', 'list'],
       ['agents', 'list'],
     ])
       expect((await queuegate(...line)).out).toMatch(/^No /);
@@ -357,8 +368,8 @@ describe('agents, messages, events and tokens', () => {
 describe('without a terminal', () => {
   const SECRET = /qge?_[0-9a-f]{16}_[\w-]{43}/;
   const CREATE = [
-    ['tokens', 'create', '--name', 'monitor', '--role', 'viewer'],
-    ['tokens', 'create-enrollment'],
+    ['api-tokens', 'create', '--name', 'monitor', '--role', 'viewer'],
+    ['enrollment-tokens', 'create'],
   ];
 
   test('no secret is on the standard output, not in JSON either: it is in a new file for this account, which the output names', async () => {
@@ -386,11 +397,11 @@ describe('without a terminal', () => {
     const { environment } = await start();
     const folder = temporaryFolder();
     const place = { terminal: true, workingFolder: folder.path('.') };
-    const { out } = await run(['tokens', 'create-enrollment', '--out', 'token'], environment, place);
+    const { out } = await run(['enrollment-tokens', 'create', '--out', 'token'], environment, place);
     expect(out).toMatch(/^ {2}queue-agent enroll https:\/\/central\.test:9150 --token-file token --pin sha256:00$/m);
     expect(out).not.toMatch(SECRET);
     expect(readFileSync(folder.path('token'), 'utf8')).toMatch(/^qge_\S+\n$/);
-    expect((await run(['tokens', 'create-enrollment', '--out', 'a b'], environment, place)).out).toContain(
+    expect((await run(['enrollment-tokens', 'create', '--out', 'a b'], environment, place)).out).toContain(
       "--token-file 'a b' --pin",
     );
   });
@@ -405,13 +416,13 @@ describe('without a terminal', () => {
     chmodSync(folder.path('open'), 0o777);
     for (const out of ['victim', 'link', 'open/token', 'none/token']) {
       expect(
-        await run(['tokens', 'create', '--name', 'm', '--role', 'viewer', '--out', folder.path(out)], environment),
+        await run(['api-tokens', 'create', '--name', 'm', '--role', 'viewer', '--out', folder.path(out)], environment),
       ).toMatchObject({ status: 1, out: '', error: expect.stringMatching(/secret_file_|file_unwritable/) });
     }
     writeFileSync(folder.path('state'), 'a file');
     expect(
       await run(
-        ['tokens', 'create', '--name', 'm', '--role', 'viewer'],
+        ['api-tokens', 'create', '--name', 'm', '--role', 'viewer'],
         { ...environment, XDG_STATE_HOME: folder.path('state') },
         { terminal: false },
       ),
@@ -457,7 +468,7 @@ describe('text from elsewhere', () => {
       certificate: null,
     };
     const environment = await hostile(200, answers);
-    for (const line of [['agents', 'list'], ['tokens', 'list'], ['status']]) {
+    for (const line of [['agents', 'list'], ['api-tokens', 'list'], ['status']]) {
       for (const json of [[], ['--json']]) {
         const { status, out } = await run([...line, ...json], environment);
         expect([line, status]).toEqual([line, 0]);
@@ -490,7 +501,7 @@ describe('text from elsewhere', () => {
   });
 
   test('is escaped where a whole text is printed', async () => {
-    const { out } = await run(['ca', 'export'], await hostile(200, HOSTILE, 'application/x-pem-file'));
+    const { out } = await run(['ca', 'trust-bundle'], await hostile(200, HOSTILE, 'application/x-pem-file'));
     expect(out).not.toMatch(ACTS);
   });
 });
@@ -509,18 +520,18 @@ describe('passwords', () => {
     ];
     for (const [i, [flags, variables, more]] of ways.entries()) {
       const ended = await run(
-        ['backup', '--out', folder.path(`${i}.qgb`), ...flags],
+        ['store', 'backup', '--out', folder.path(`${i}.qgb`), ...flags],
         { ...environment, ...variables },
         more,
       );
       expect(ended.error).not.toContain('backup_password_missing');
     }
-    expect((await run(['backup', '--out', folder.path('none')], environment)).error).toContain(
+    expect((await run(['store', 'backup', '--out', folder.path('none')], environment)).error).toContain(
       'backup_password_missing',
     );
     for (const line of [
-      ['backup', '--password', password, '--out', 'x'],
-      ['tokens', 'list', '--token', 'x'],
+      ['store', 'backup', '--password', password, '--out', 'x'],
+      ['api-tokens', 'list', '--token', 'x'],
     ])
       expect(await run(line, environment)).toMatchObject({ status: 2 });
   });
@@ -535,10 +546,10 @@ describe('status and certificate authority', () => {
   test('the root is written to a file or printed', async () => {
     const { queuegate } = await start();
     const file = temporaryFolder().path('root.pem');
-    expect((await queuegate('ca', 'export', '--out', file)).out).toBe(`Written to ${file}.`);
+    expect((await queuegate('ca', 'trust-bundle', '--out', file)).out).toBe(`Written to ${file}.`);
     expect(readFileSync(file, 'utf8')).toContain('BEGIN CERTIFICATE');
-    expect((await queuegate('ca', 'export')).out).toContain('BEGIN CERTIFICATE');
-    expect(await queuegate('ca', 'export', '--out', '/nonexistent/x')).toMatchObject({
+    expect((await queuegate('ca', 'trust-bundle')).out).toContain('BEGIN CERTIFICATE');
+    expect(await queuegate('ca', 'trust-bundle', '--out', '/nonexistent/x')).toMatchObject({
       status: 1,
       error: expect.stringContaining('file_not_written'),
     });
@@ -548,7 +559,7 @@ describe('status and certificate authority', () => {
 describe('the command line itself', () => {
   test('helps: all commands, one group, one command', async () => {
     expect(await run(['help'])).toMatchObject({ status: 0, out: expect.stringContaining('parameters set') });
-    expect((await run(['help', 'tokens'])).out).not.toContain('parameters set');
+    expect((await run(['help', 'api-tokens'])).out).not.toContain('parameters set');
     expect((await run(['help', 'parameters', 'set'])).out).toContain('--confirm-within');
     expect((await run(['parameters', 'set', '--help'])).out).toContain('--confirm-within');
     expect(await run([])).toMatchObject({ status: 2, out: '' });
@@ -645,13 +656,13 @@ describe('the command line itself', () => {
       QUEUEGATE_TOKEN: 'x',
       QUEUEGATE_DATA_FOLDER: await socketTo(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
     };
-    for (const line of [['status'], ['ca', 'list'], ['ca', 'export']])
+    for (const line of [['status'], ['ca', 'show'], ['ca', 'trust-bundle']])
       expect(await run(line, environment)).toMatchObject({
         status: 1,
         out: '',
         error: expect.stringContaining('no_administration'),
       });
-    expect(asked).toEqual(['/api/v1/status', '/api/v1/ca', '/api/v1/ca/root.pem']);
+    expect(asked).toEqual(['/api/v1/status', '/api/v1/ca', '/api/v1/ca/trust-bundle.pem']);
   });
 
   test('environment variables that weaken TLS are refused before a token is sent', async () => {
@@ -666,7 +677,7 @@ describe('the command line itself', () => {
     }
   });
 
-  test('HTTPS is verified: without the root it is refused, with --ca it works', async () => {
+  test('HTTPS is verified: without the root it is refused, with --ca-file it works', async () => {
     const folder = temporaryFolder();
     const { keyMaterial } = memoryStore();
     const authority = await openAuthority({ keyMaterial, central: 'central.test', now: Date.now });
@@ -692,7 +703,7 @@ describe('the command line itself', () => {
       status: 1,
       error: expect.stringContaining('central_not_trusted'),
     });
-    expect(await run(['status', '--url', url, '--ca', ca], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
+    expect(await run(['status', '--url', url, '--ca-file', ca], { QUEUEGATE_TOKEN: 'x' })).toMatchObject({
       status: 0,
       out: expect.stringMatching(/version +9/),
     });

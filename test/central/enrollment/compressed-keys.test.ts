@@ -167,7 +167,7 @@ afterEach(async () => {
 });
 
 const newToken = async (): Promise<string> =>
-  (await tokens.create({ minutes: 30, uses: 5, agentName: null }, CENTRAL)).token;
+  (await tokens.create({ lifetimeSeconds: 1800, maxUses: 5, agentName: null }, CENTRAL)).token;
 
 /** An agent of this key by a token; its id. */
 async function enrolled(key: KeyObject, name: string, form: Form = 'uncompressed'): Promise<string> {

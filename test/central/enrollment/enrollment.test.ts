@@ -95,7 +95,7 @@ beforeEach(async () => {
 });
 
 const token = async (uses = 1, agentName: string | null = null) =>
-  (await tokens.create({ minutes: 30, uses, agentName }, CENTRAL)).token;
+  (await tokens.create({ lifetimeSeconds: 1800, maxUses: uses, agentName }, CENTRAL)).token;
 
 /** What an agent sends over a plain line. */
 function proven(text: string, more: { id?: string } = {}) {

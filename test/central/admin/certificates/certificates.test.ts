@@ -8,18 +8,15 @@ import type { SwapReport } from '../../../../central/pki/server/server-certifica
 import type { MemoryStore } from '../../fakes.ts';
 import { startRest } from '../rest.ts';
 
-const READING = ['/ca', '/certificate', '/certificates'];
+const READING = ['/ca', '/server-certificate', '/certificates'];
 const WRITING = [
   '/ca/export',
   '/ca/import',
-  '/certificate/request',
-  '/certificate/install',
-  '/certificate/import',
-  '/certificate/generate',
-  '/certificate/activate',
-  '/certificate/restore',
-  '/certificate/confirm',
-  '/certificate/undo',
+  '/server-certificate/request',
+  '/server-certificate/install',
+  '/server-certificate/import',
+  '/server-certificate/issue',
+  '/server-certificate/activate',
 ];
 
 /** Real credentials with their private key behind the routes, which only pass on what they are asked to. */
@@ -87,8 +84,8 @@ test('reading needs a viewer, everything else an administrator', async () => {
   }
   for (const path of WRITING)
     expect((await rest.request('POST', path, { as: 'operator', body: {} })).status, path).toBe(403);
-  expect((await rest.request('DELETE', '/certificate/staged', { as: 'operator' })).status).toBe(403);
-  expect((await rest.request('DELETE', '/certificate/staged')).status).toBe(204);
+  expect((await rest.request('DELETE', '/server-certificate/staged', { as: 'operator' })).status).toBe(403);
+  expect((await rest.request('DELETE', '/server-certificate/staged')).status).toBe(204);
 });
 
 test('no answer carries a private key, though it stands beside what is answered', async () => {
@@ -96,14 +93,15 @@ test('no answer carries a private key, though it stands beside what is answered'
   const bodies: Readonly<Record<string, unknown>> = {
     '/ca/export': { password: 'x' },
     '/ca/import': { file: 'AAAA' },
-    '/certificate/install': { file: 'AAAA' },
-    '/certificate/import': { file: 'AAAA' },
+    '/server-certificate/install': { file: 'AAAA' },
+    '/server-certificate/import': { file: 'AAAA' },
+    '/server-certificate/activate': { slot: 'previous' },
   };
   const answers = [...READING.map((path) => ['GET', path] as const), ...WRITING.map((path) => ['POST', path] as const)];
   for (const [method, path] of answers) {
     const answer = await rest.request(method, path, method === 'GET' ? {} : { body: bodies[path] ?? {} });
     const text = await answer.text();
-    expect([path, answer.status], text).toEqual([path, path === '/certificate/request' ? 201 : 200]);
+    expect([path, answer.status], text).toEqual([path, path === '/server-certificate/request' ? 201 : 200]);
     expect(text, path).not.toContain('PRIVATE KEY');
   }
   expect((await rest.request('POST', '/ca/export', { body: { password: 'x' } })).headers.get('cache-control')).toBe(
@@ -113,7 +111,7 @@ test('no answer carries a private key, though it stands beside what is answered'
 
 test('files come as PEM or base64; anything else, and unknown members, are refused before they are looked at', async () => {
   const { rest, asked } = await start();
-  await rest.request('POST', '/certificate/import', {
+  await rest.request('POST', '/server-certificate/import', {
     body: {
       file: '-----BEGIN CERTIFICATE-----\nx',
       key: 'AAEC',
@@ -143,7 +141,7 @@ test('files come as PEM or base64; anything else, and unknown members, are refus
     { file: 'AAAA', privateKey: 'x' },
     { file: 'AAAA', confirm: { withinSeconds: 1 } },
   ]) {
-    const answer = await rest.request('POST', '/certificate/import', { body });
+    const answer = await rest.request('POST', '/server-certificate/import', { body });
     expect([answer.status, ((await answer.json()) as { type: string }).type], JSON.stringify(body)).toEqual([
       400,
       'urn:queuegate:error:request_invalid',

@@ -11,7 +11,7 @@ async function restore(
   headers: Record<string, string>,
   body: string | ReadableStream = 'a backup',
 ): Promise<Response> {
-  return await fetch(`${rest.url}/api/v1/restore`, {
+  return await fetch(`${rest.url}/api/v1/store/restore`, {
     method: 'POST',
     headers: {
       authorization: `Bearer ${rest.tokens.administrator}`,
@@ -24,13 +24,13 @@ async function restore(
 }
 
 const password = (text: string): Record<string, string> => ({
-  'queuegate-backup-password': Buffer.from(text).toString('base64url'),
+  'queuegate-password': Buffer.from(text).toString('base64url'),
 });
 
 describe('POST /backup', () => {
   it('streams what is sealed, for an administrator, never to be kept on the way', async () => {
     const rest = await startRest();
-    const answer = await rest.request('POST', '/backup', { body: { password: PASSWORD } });
+    const answer = await rest.request('POST', '/store/backup', { body: { password: PASSWORD } });
     expect(answer.status).toBe(200);
     expect(answer.headers.get('content-type')).toBe('application/octet-stream');
     expect(answer.headers.get('cache-control')).toBe('no-store');
@@ -39,14 +39,19 @@ describe('POST /backup', () => {
     );
     expect(await answer.text()).toBe(`administrator ${PASSWORD}`);
     expect(rest.backups.ended).toBe(1);
-    expect((await rest.request('POST', '/backup', { as: 'operator', body: { password: PASSWORD } })).status).toBe(403);
-    expect((await rest.request('POST', '/backup', { body: {} })).status).toBe(400);
+    expect((await rest.request('POST', '/store/backup', { as: 'operator', body: { password: PASSWORD } })).status).toBe(
+      403,
+    );
+    expect((await rest.request('POST', '/store/backup', { body: {} })).status).toBe(400);
   });
 
   it('is given up when the client leaves', async () => {
     const rest = await startRest();
     const gone = new AbortController();
-    const answer = await rest.request('POST', '/backup', { body: { password: 'x'.repeat(1024) }, signal: gone.signal });
+    const answer = await rest.request('POST', '/store/backup', {
+      body: { password: 'x'.repeat(1024) },
+      signal: gone.signal,
+    });
     expect(answer.status).toBe(200);
     gone.abort();
     await until(() => rest.backups.ended === 1 || undefined);
@@ -79,14 +84,18 @@ describe('POST /restore', () => {
     expect((await restore(rest, { ...password(PASSWORD), 'content-type': 'application/x-tar' })).status).toBe(415);
     expect(await (await restore(rest, {})).json()).toMatchObject({
       status: 400,
-      errors: [{ text: expect.stringContaining('queuegate-backup-password') }],
+      errors: [{ text: expect.stringContaining('queuegate-password') }],
     });
     expect(
       (await restore(rest, { ...password(PASSWORD), authorization: `Bearer ${rest.tokens.operator}` })).status,
     ).toBe(403);
     expect(
-      (await rest.request('POST', '/backup', { body: 'x', headers: { 'content-type': 'application/octet-stream' } }))
-        .status,
+      (
+        await rest.request('POST', '/store/backup', {
+          body: 'x',
+          headers: { 'content-type': 'application/octet-stream' },
+        })
+      ).status,
     ).toBe(415);
     expect(rest.backups.staged).toEqual([]);
     expect(rest.backups.applied).toEqual([]);

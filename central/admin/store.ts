@@ -1,4 +1,4 @@
-// /backup and /restore: the whole store, keys and all, out under a password and in again. The bytes pass through; nothing is kept.
+// /store/backup and /store/restore: the whole store with its keys, sealed with a password. The bytes pass through; nothing is kept.
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
@@ -10,14 +10,14 @@ import type { AdminServices } from './services.ts';
 
 const BACKUP_TYPE = 'application/octet-stream';
 /** The password of a restore, base64url of its UTF-8: the body is the backup itself. */
-const PASSWORD_HEADER = 'queuegate-backup-password';
+const PASSWORD_HEADER = 'queuegate-password';
 
 const readBackup = bodyOf(
   Type.Object({ password: Type.String({ maxLength: MOST_PASSWORD }) }, { additionalProperties: false }),
 );
 
 export function backupRoutes(app: FastifyInstance, { backups }: AdminServices, access: Access): void {
-  app.post('/backup', ADMINISTRATOR, async (request, reply) => {
+  app.post('/store/backup', ADMINISTRATOR, async (request, reply) => {
     const { password } = readBackup(request.body);
     const { facts, sealed } = await backups.make(password, access.actorOf(request));
     const name = `central-${facts.created.slice(0, 19).replaceAll(':', '-')}.qgbackup`;
@@ -35,7 +35,7 @@ export function backupRoutes(app: FastifyInstance, { backups }: AdminServices, a
   void app.register(async (scope: FastifyInstance) => {
     scope.addContentTypeParser(BACKUP_TYPE, (_request, payload, done) => done(null, payload));
     // The bound is the room on the disk (Backups.stage).
-    scope.post('/restore', { ...ADMINISTRATOR, bodyLimit: Number.MAX_SAFE_INTEGER }, async (request, reply) => {
+    scope.post('/store/restore', { ...ADMINISTRATOR, bodyLimit: Number.MAX_SAFE_INTEGER }, async (request, reply) => {
       if (!(request.body instanceof Readable))
         throw new RequestFaults([{ place: 'Content-Type', text: `the body is no backup; allowed: ${BACKUP_TYPE}` }]);
       const staged = await backups.stage(request.body, passwordOf(request), access.actorOf(request));

@@ -1,11 +1,10 @@
-// /pending-enrollments, /agents/issue and /agents/{id}/rescue: how machines become agents, or become themselves again, by an act
-// of an administrator.
+// /enrollment-requests, POST /agents and /agents/{agent}/recovery-code: enrollment by an act of an administrator.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { NEW_ID } from '../../../shared/wire/enrollment.ts';
 import { HELLO, MAX_ID_LENGTH } from '../../../shared/wire/messages.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
-import { DEFAULT_RECOVERY_CODE_HOURS, MAX_RECOVERY_CODE_HOURS } from '../../enrollment/recovery.ts';
+import { DEFAULT_RECOVERY_CODE_SECONDS, MAX_RECOVERY_CODE_SECONDS } from '../../enrollment/recovery.ts';
 import { ENROLLMENT_REQUEST_STATES, type EnrollmentRequestRecord } from '../../store/enrollment-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { reason } from '../certificates/bodies.ts';
@@ -42,13 +41,13 @@ const readIssue = bodyOf(
 );
 const readRecoveryCodeOrder = bodyOf(
   Type.Object(
-    { hours: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_RECOVERY_CODE_HOURS })), ...reason },
+    { lifetimeSeconds: Type.Optional(Type.Integer({ minimum: 60, maximum: MAX_RECOVERY_CODE_SECONDS })), ...reason },
     strict,
   ),
 );
 
-interface OfKey {
-  Params: { key: string };
+interface OfRequest {
+  Params: { request: string };
 }
 
 export function enrollmentRoutes(
@@ -56,7 +55,7 @@ export function enrollmentRoutes(
   { agents, approvals, issuing, recoveries }: AdminServices,
   access: Access,
 ): void {
-  app.get('/pending-enrollments', VIEWER, async (request) => {
+  app.get('/enrollment-requests', VIEWER, async (request) => {
     const { state, after, limit: most } = readList(request.query);
     const found = await approvals.list({ state, after, limit: most });
     return {
@@ -66,44 +65,47 @@ export function enrollmentRoutes(
     };
   });
 
-  app.post<OfKey>('/pending-enrollments/:key/accept', ADMINISTRATOR, async (request) => {
+  app.post<OfRequest>('/enrollment-requests/:request/accept', ADMINISTRATOR, async (request) => {
     const { id, name, keyThumbprint } = await approvals.accept(
-      request.params.key,
+      request.params.request,
       access.actorOf(request),
       readReason(request.body),
     );
     return { id, name, keyThumbprint };
   });
 
-  app.post<OfKey>('/pending-enrollments/:key/reject', ADMINISTRATOR, async (request) => {
+  app.post<OfRequest>('/enrollment-requests/:request/reject', ADMINISTRATOR, async (request) => {
     const { name, keyThumbprint } = await approvals.reject(
-      request.params.key,
+      request.params.request,
       access.actorOf(request),
       readReason(request.body),
     );
     return { name, keyThumbprint };
   });
 
-  app.post('/agents/issue', ADMINISTRATOR, async (request) => {
+  app.post('/agents', ADMINISTRATOR, async (request, reply) => {
     const { csr, name, id, ...why } = readIssue(request.body);
     const { agent, certificate, pem } = await issuing.issue({ csr, name, id }, access.actorOf(request), why);
-    return {
-      id: agent.id,
-      name: agent.name,
-      keyThumbprint: agent.keyThumbprint,
-      certificate: { thumbprint: thumbprintOf(certificate), notAfter: timeOf(Date.parse(certificate.validTo)) },
-      pem,
-    };
+    return await reply
+      .code(201)
+      .header('location', `/api/v1/agents/${encodeURIComponent(agent.id)}`)
+      .send({
+        id: agent.id,
+        name: agent.name,
+        keyThumbprint: agent.keyThumbprint,
+        certificate: { thumbprint: thumbprintOf(certificate), notAfter: timeOf(Date.parse(certificate.validTo)) },
+        pem,
+      });
   });
 
-  app.post<{ Params: { id: string } }>('/agents/:id/rescue', ADMINISTRATOR, async (request, reply) => {
-    const { hours = DEFAULT_RECOVERY_CODE_HOURS, ...why } = readRecoveryCodeOrder(request.body);
-    const { id } = await agents.find(request.params.id);
-    const { agent, code, expiresAt } = await recoveries.make(id, hours, access.actorOf(request), why);
+  app.post<{ Params: { agent: string } }>('/agents/:agent/recovery-code', ADMINISTRATOR, async (request, reply) => {
+    const { lifetimeSeconds = DEFAULT_RECOVERY_CODE_SECONDS, ...why } = readRecoveryCodeOrder(request.body);
+    const { id } = await agents.find(request.params.agent);
+    const { agent, code, expiresAt } = await recoveries.make(id, lifetimeSeconds, access.actorOf(request), why);
     return await reply
       .code(201)
       .header('cache-control', 'no-store')
-      .send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), line: 'queue-agent recover' });
+      .send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), commandLine: 'queue-agent recover' });
   });
 }
 

@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
 import { AUTHORITY_ALIAS } from '../../pki/authority/authority-file.ts';
 import { spkiOf, subjectOf, thumbprintOf } from '../../pki/x509/certificate.ts';
+import { pkiFault } from '../../pki/errors.ts';
 import { OF_GENERATION } from '../../pki/expiry.ts';
 import { rootOf, type Generation } from '../../pki/authority/generations.ts';
 import { keyName } from '../../pki/x509/key-algorithms.ts';
@@ -46,17 +47,26 @@ export function authorityRoutes(
   { authority, authorityService }: AdminServices,
   access: Access,
 ): void {
+  const roleJson = (generation: Generation) => ({
+    role: generation.role,
+    since: timeOf(generation.since),
+    ...generationJson(generation),
+    usedFor: OF_GENERATION[generation.role],
+  });
+
   app.get('/ca', VIEWER, () => ({
-    generations: authorityService.generations().map((generation) => ({
-      role: generation.role,
-      since: timeOf(generation.since),
-      ...generationJson(generation),
-      usedFor: OF_GENERATION[generation.role],
-    })),
+    generations: authorityService.generations().map(roleJson),
     pin: authority.pin,
     signingKey: authority.signingKey,
     trust: authority.pem,
   }));
+
+  app.get<{ Params: { thumbprint: string } }>('/ca/generations/:thumbprint', VIEWER, (request) => {
+    const { thumbprint } = request.params;
+    const found = authorityService.generations().find(({ id }) => id === thumbprint);
+    if (found === undefined) throw pkiFault('authority_unknown', { thumbprint });
+    return roleJson(found);
+  });
 
   // The one answer with a private key in it: under a password of the administrator's own, as the way to a second Central.
   app.post('/ca/export', ADMINISTRATOR, async (request, reply) => {

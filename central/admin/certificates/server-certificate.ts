@@ -1,4 +1,4 @@
-// /certificates (what ends when) and /certificate (Central's own: request, install, import, swap, confirm).
+// /certificates (expiry of every certificate) and /server-certificate (request, install, import, issue, activate).
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { CERTIFICATE_KINDS, type Place, type WatchedCertificate } from '../../pki/expiry.ts';
@@ -17,7 +17,6 @@ import {
   swapOf,
 } from './bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
-import { expectPending } from '../parameters.ts';
 import { limit, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
@@ -52,10 +51,9 @@ const readImport = bodyOf(
   ),
 );
 const readSwap = bodyOf(Type.Object(swap, strict));
-const readAgain = bodyOf(Type.Object(again, strict));
+const slot = Type.Union([Type.Literal('staged'), Type.Literal('previous')]);
+const readActivate = bodyOf(Type.Object({ slot, ...again }, strict));
 const readReason = queryOf(Type.Object(reason, strict));
-const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) }, strict));
-const readNothing = bodyOf(Type.Object({}, strict));
 
 export function certificateRoutes(
   app: FastifyInstance,
@@ -76,7 +74,7 @@ export function certificateRoutes(
     };
   });
 
-  app.get('/certificate', VIEWER, async () => {
+  app.get('/server-certificate', VIEWER, async () => {
     const { current, staged, previous, request } = serverCertificates.slots();
     return {
       current: credentialsJson(current),
@@ -87,14 +85,14 @@ export function certificateRoutes(
     };
   });
 
-  app.post('/certificate/request', ADMINISTRATOR, async (request, reply) => {
+  app.post('/server-certificate/request', ADMINISTRATOR, async (request, reply) => {
     const { key = 'ec', ...why } = readRequest(request.body);
     return await reply
       .code(201)
       .send({ csr: await serverCertificates.request({ kind: key, ...why }, access.actorOf(request)) });
   });
 
-  app.post('/certificate/install', ADMINISTRATOR, async (request) => {
+  app.post('/server-certificate/install', ADMINISTRATOR, async (request) => {
     const { file, name = 'the file', password: secret, ...terms } = readInstall(request.body);
     return swapJson(
       await serverCertificates.install(
@@ -105,7 +103,7 @@ export function certificateRoutes(
     );
   });
 
-  app.post('/certificate/import', ADMINISTRATOR, async (request) => {
+  app.post('/server-certificate/import', ADMINISTRATOR, async (request) => {
     const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readImport(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
     return swapJson(
@@ -117,34 +115,19 @@ export function certificateRoutes(
     );
   });
 
-  app.post('/certificate/generate', ADMINISTRATOR, async (request) =>
+  app.post('/server-certificate/issue', ADMINISTRATOR, async (request) =>
     swapJson(await serverCertificates.generate(swapOf(readSwap(request.body)), access.actorOf(request))),
   );
 
-  app.post('/certificate/activate', ADMINISTRATOR, async (request) =>
-    swapJson(await serverCertificates.activate(swapOf(readAgain(request.body)), access.actorOf(request))),
-  );
+  app.post('/server-certificate/activate', ADMINISTRATOR, async (request) => {
+    const { slot, ...terms } = readActivate(request.body);
+    const activate = slot === 'staged' ? serverCertificates.activate : serverCertificates.restore;
+    return swapJson(await activate.call(serverCertificates, swapOf(terms), access.actorOf(request)));
+  });
 
-  app.post('/certificate/restore', ADMINISTRATOR, async (request) =>
-    swapJson(await serverCertificates.restore(swapOf(readAgain(request.body)), access.actorOf(request))),
-  );
-
-  app.delete('/certificate/staged', ADMINISTRATOR, async (request, reply) => {
+  app.delete('/server-certificate/staged', ADMINISTRATOR, async (request, reply) => {
     await serverCertificates.discard(readReason(request.query), access.actorOf(request));
     return await reply.code(204).send();
-  });
-
-  app.post('/certificate/confirm', ADMINISTRATOR, async (request) => {
-    const { id } = await expectPending(changes, 'server-certificate');
-    await changes.confirm(id, readConfirm(request.body), access.actorOf(request));
-    return { pending: null };
-  });
-
-  app.post('/certificate/undo', ADMINISTRATOR, async (request) => {
-    readNothing(request.body);
-    const { id } = await expectPending(changes, 'server-certificate');
-    await changes.rollBack(id, access.actorOf(request));
-    return { pending: null };
   });
 }
 

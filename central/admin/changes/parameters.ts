@@ -1,18 +1,16 @@
-// /parameters: the table with its values, changes, and commit-confirm. The version of the parameters is the ETag.
+// /parameters: the table with its values, and changes of them. The version of the parameters is the ETag.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import type { Change, Changes } from '../change/changes.ts';
-import { MAX_CONFIRM_SECONDS } from '../change/confirmation.ts';
-import { changeFault } from '../change/errors.ts';
-import type { ChangeSubject } from '../change/pending.ts';
-import { GROUPS } from '../parameters/definitions.ts';
-import { parameterFault } from '../parameters/errors.ts';
-import type { ChangeReport, ParameterDescription } from '../parameters/types.ts';
-import { nearestName } from '../parameters/values.ts';
-import { ADMINISTRATOR, VIEWER, type Access } from './access.ts';
-import { bodyOf, queryOf } from './checked.ts';
-import { RequestFaults } from './errors.ts';
-import type { AdminServices } from './services.ts';
+import type { Change } from '../../change/changes.ts';
+import { MAX_CONFIRM_SECONDS } from '../../change/confirmation.ts';
+import { GROUPS } from '../../parameters/definitions.ts';
+import { parameterFault } from '../../parameters/errors.ts';
+import type { ChangeReport, ParameterDescription } from '../../parameters/types.ts';
+import { nearestName } from '../../parameters/values.ts';
+import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
+import { bodyOf, queryOf } from '../checked.ts';
+import { RequestFaults } from '../errors.ts';
+import type { AdminServices } from '../services.ts';
 
 const reason = {
   comment: Type.Optional(Type.String({ maxLength: 1024 })),
@@ -46,8 +44,6 @@ const readRestore = queryOf(
     { additionalProperties: false },
   ),
 );
-const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) }, { additionalProperties: false }));
-const readUndo = bodyOf(Type.Object({}, { additionalProperties: false }));
 const readList = queryOf(
   Type.Object({ group: Type.Optional(Type.String({ maxLength: 128 })) }, { additionalProperties: false }),
 );
@@ -71,8 +67,8 @@ export function parameterRoutes(app: FastifyInstance, { changes, parameters }: A
     });
   });
 
-  app.get<{ Params: { name: string } }>('/parameters/:name', VIEWER, (request, reply) => {
-    return tag(reply).send(parameterJson(find(request.params.name)));
+  app.get<{ Params: { parameter: string } }>('/parameters/:parameter', VIEWER, (request, reply) => {
+    return tag(reply).send(parameterJson(find(request.params.parameter)));
   });
 
   app.patch('/parameters', ADMINISTRATOR, async (request, reply) => {
@@ -88,26 +84,13 @@ export function parameterRoutes(app: FastifyInstance, { changes, parameters }: A
     return await tag(reply).send(reportJson(report));
   });
 
-  app.delete<{ Params: { name: string } }>('/parameters/:name', ADMINISTRATOR, async (request, reply) => {
-    const { name } = find(request.params.name);
+  app.delete<{ Params: { parameter: string } }>('/parameters/:parameter', ADMINISTRATOR, async (request, reply) => {
+    const { name } = find(request.params.parameter);
     const report = await parameters.change(
       { values: { [name]: null }, ...readRestore(request.query), ifMatch: ifMatchOf(request) },
       access.actorOf(request),
     );
     return await tag(reply).send(reportJson(report));
-  });
-
-  app.post('/parameters/confirm', ADMINISTRATOR, async (request, reply) => {
-    const { id } = await expectPending(changes, 'parameters');
-    await changes.confirm(id, readConfirm(request.body), access.actorOf(request));
-    return await tag(reply).send({ version: parameters.version, pending: null });
-  });
-
-  app.post('/parameters/undo', ADMINISTRATOR, async (request, reply) => {
-    readUndo(request.body);
-    const { id } = await expectPending(changes, 'parameters');
-    await changes.rollBack(id, access.actorOf(request));
-    return await tag(reply).send({ version: parameters.version, pending: null });
   });
 
   function find(name: string): ParameterDescription {
@@ -179,13 +162,6 @@ function pendingJson(change: Change | null) {
     agents: agentCount,
     listener,
   };
-}
-
-/** Errors: nothing_pending. */
-export async function expectPending(changes: Pick<Changes, 'pendingChange'>, subject: ChangeSubject): Promise<Change> {
-  const change = await changes.pendingChange(subject);
-  if (change === null) throw changeFault('nothing_pending', {});
-  return change;
 }
 
 function reportJson({ change, ...report }: ChangeReport) {

@@ -1,4 +1,4 @@
-// The commands `backup` and `restore`: the whole store of a running Central into a file, and back.
+// The commands `store show`, `store backup` and `store restore`.
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -8,7 +8,7 @@ import { checkPassword, openBackup } from '../../store/backup/format.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
 import type { Command, CommandCall } from '../command.ts';
 import { cliFault } from '../errors.ts';
-import { recordOf, shown } from '../print.ts';
+import { facts, recordOf, shown } from '../print.ts';
 
 const PASSWORD_FILE = {
   'password-file': {
@@ -16,17 +16,48 @@ const PASSWORD_FILE = {
     doc: 'file with the password of the backup (or the password itself in QUEUEGATE_BACKUP_PASSWORD)',
   },
 } as const;
-/** How long a Central may take to come back. */
+/** How long a Central may take to start again. */
 const BACK_WITHIN_MS = 120_000;
 const LOOK_MS = 500;
 
-export const backupCommands: readonly Command[] = [
+export const storeCommands: readonly Command[] = [
   {
-    name: 'backup',
+    name: 'store show',
+    usage: '',
+    summary: 'size of the store, the disk reserve, and the quotas of each agent',
+    options: {},
+    words: { least: 0, most: 0 },
+    async run(call) {
+      const answer = await call.client.request('GET', '/store');
+      const store = recordOf(answer);
+      const [reserve, quotas] = [recordOf(store['reserve']), recordOf(store['quotas'])];
+      call.answer(answer, () =>
+        facts([
+          ['engine', `${shown(store['engine'])}, schema ${shown(store['schema'])}`],
+          ['size', `${shown(store['bytes'])} bytes`],
+          ['events', store['eventCount']],
+          [
+            'dead letters',
+            `${shown(store['deadLetterCount'])} (${shown(store['droppedDeadLetterCount'])} gave way to newer ones)`,
+          ],
+          [
+            'disk space',
+            `${shown(reserve['state'])}: ${shown(reserve['availableBytes'])} bytes available, ${shown(reserve['reserveBytes'])} in reserve`,
+          ],
+          [
+            'quota per agent',
+            `${shown(quotas['deadLetterCount'])} dead letters or ${shown(quotas['deadLetterBytes'])} bytes of them, ${quotas['eventsPerDayCount'] === null ? 'any number of events' : `${shown(quotas['eventsPerDayCount'])} events a day`}`,
+          ],
+        ]),
+      );
+    },
+  },
+  {
+    name: 'store backup',
     usage: '--out FILE [--password-file FILE]',
-    summary: 'the whole store of Central, keys and all, into a sealed file, while Central goes on',
-    help: 'The file is read to its end and proven with the password before it gets its name. Keep the password elsewhere.',
-    options: { out: { type: 'string', doc: 'the file to write; it may not exist' }, ...PASSWORD_FILE },
+    summary: 'write the whole store of Central with its keys into a sealed file, while Central runs',
+    help: 'The file is read to its end and checked with the password before it gets its name. Keep the password elsewhere.',
+    options: { out: { type: 'string', doc: 'the file to write; it must not exist' }, ...PASSWORD_FILE },
     words: { least: 0, most: 0 },
     async run(call) {
       const out = call.text('out');
@@ -37,9 +68,9 @@ export const backupCommands: readonly Command[] = [
       await checkSecretFile(file);
       const unfinished = await beginSecretFile(file, `${file}.unfinished`);
       try {
-        const sealed = await call.client.download('/backup', { password });
+        const sealed = await call.client.download('/store/backup', { password });
         await unfinished.handle.writeFile(sealed);
-        // A line that broke, a disk that lies: found now, and not on the day on which it is needed.
+        // A broken connection or a faulty disk is found now, and not on the day on which the backup is needed.
         const facts = await prove(unfinished.temporary, password);
         await unfinished.finish();
         const { size } = await stat(file);
@@ -56,10 +87,10 @@ export const backupCommands: readonly Command[] = [
     },
   },
   {
-    name: 'restore',
+    name: 'store restore',
     usage: 'FILE [--password-file FILE]',
-    summary: 'put a backup in the place of the store; Central ends its sessions and starts again with it',
-    help: 'Judged as a whole before anything is touched. The store before it is kept in the data folder (central.db.before-restore-...).',
+    summary: 'replace the store with a backup; Central ends its sessions and starts again with it',
+    help: 'The backup is checked as a whole before anything changes. The previous store stays in the data folder (central.db.before-restore-...).',
     options: PASSWORD_FILE,
     words: { least: 1, most: 1 },
     async run(call) {
@@ -71,17 +102,17 @@ export const backupCommands: readonly Command[] = [
       const headers = {
         'content-type': 'application/octet-stream',
         'content-length': String(known.size),
-        'queuegate-backup-password': Buffer.from(password).toString('base64url'),
+        'queuegate-password': Buffer.from(password).toString('base64url'),
       };
       const before = (await startOf(call))?.startedAt;
-      const answer = recordOf(await call.client.upload('/restore', headers, createReadStream(file)));
+      const answer = recordOf(await call.client.upload('/store/restore', headers, createReadStream(file)));
       const facts = recordOf(answer['backup']);
       const failure = await backAgain(call, before);
-      if (failure !== undefined) throw cliFault('restore_undone', { found: failure });
+      if (failure !== undefined) throw cliFault('restore_rolled_back', { found: failure });
       call.answer(
         answer,
         () =>
-          `Central runs with the backup of ${shown(facts['created'])}.\nTokens and parameters are those of then; logs that do not fit are told under "queuegate incidents list".`,
+          `Central runs with the backup of ${shown(facts['created'])}.\nTokens and parameters are those of the backup; logs that do not match are listed under "queuegate incidents list".`,
       );
     },
   },
@@ -114,7 +145,7 @@ async function startOf(
   );
 }
 
-/** Why the restore was undone; undefined when it was not. */
+/** Why the restore was rolled back; undefined when it was not. */
 async function backAgain(call: CommandCall, before: string | undefined): Promise<string | undefined> {
   const deadline = Date.now() + BACK_WITHIN_MS;
   while (Date.now() < deadline) {
@@ -122,7 +153,7 @@ async function backAgain(call: CommandCall, before: string | undefined): Promise
     if (started !== undefined && started.startedAt !== before) return started.failure;
     await new Promise((done) => setTimeout(done, LOOK_MS));
   }
-  throw cliFault('not_back', { seconds: BACK_WITHIN_MS / 1000 });
+  throw cliFault('restore_timeout', { seconds: BACK_WITHIN_MS / 1000 });
 }
 
 async function readPassword(call: CommandCall): Promise<string> {

@@ -1,0 +1,59 @@
+// /changes: changes that are rolled back unless they are confirmed, whatever they change.
+import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
+import type { Change } from '../../change/changes.ts';
+import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
+import { bodyOf, queryOf } from '../checked.ts';
+import { timeOf } from '../page.ts';
+import type { AdminServices } from '../services.ts';
+
+interface OfChange {
+  Params: { change: string };
+}
+
+const STATES = ['pending', 'confirmed', 'rolled-back'] as const;
+const readList = queryOf(
+  Type.Object(
+    { state: Type.Optional(Type.Union(STATES.map((state) => Type.Literal(state)))) },
+    { additionalProperties: false },
+  ),
+);
+const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) }, { additionalProperties: false }));
+const readRollback = bodyOf(Type.Object({}, { additionalProperties: false }));
+
+export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServices, 'changes'>, access: Access): void {
+  app.get('/changes', VIEWER, async (request) => {
+    const { state } = readList(request.query);
+    const found = (await changes.list()).filter((change) => state === undefined || change.state === state);
+    return { items: found.map(changeJson), next: null };
+  });
+
+  app.get<OfChange>('/changes/:change', VIEWER, async (request) =>
+    changeJson(await changes.get(request.params.change)),
+  );
+
+  app.post<OfChange>('/changes/:change/confirm', ADMINISTRATOR, async (request) =>
+    changeJson(await changes.confirm(request.params.change, readConfirm(request.body), access.actorOf(request))),
+  );
+
+  app.post<OfChange>('/changes/:change/rollback', ADMINISTRATOR, async (request) => {
+    readRollback(request.body);
+    return changeJson(await changes.rollBack(request.params.change, access.actorOf(request)));
+  });
+}
+
+/** Member by member: what is answered is what is documented. */
+export function changeJson(change: Change) {
+  const { id, subject, state, owner, expiresAt, requiredShare, agentCount, returnedCount, listener } = change;
+  return {
+    id,
+    subject,
+    state,
+    changedBy: owner.who,
+    expiresAt: timeOf(expiresAt),
+    requiredShare,
+    agentCount,
+    returnedCount,
+    confirmOver: listener,
+  };
+}

@@ -1,0 +1,20 @@
+// Reads quantities as they are typed: durations (90s, 15m, 24h, 30d), shares (95%) and whole numbers.
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** The seconds of `15m`; undefined: not a duration. A number without a unit is refused, since each command would mean another one. */
+export function secondsOf(text: string): number | undefined {
+  const [, count, unit = ''] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const seconds = SECONDS[unit];
+  return count === undefined || seconds === undefined ? undefined : Number(count) * seconds;
+}
+
+/** 0.95 of `95%`; undefined: not a share. */
+export function shareOf(text: string): number | undefined {
+  const [, percent] = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(text) ?? [];
+  // Two decimals more than were typed: 0.29 and not 0.28999999999999998.
+  return percent === undefined || Number(percent) > 100 ? undefined : Number((Number(percent) / 100).toFixed(5));
+}
+
+export function wholeNumberOf(text: string): number | undefined {
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}
