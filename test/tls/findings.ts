@@ -73,7 +73,7 @@ const PROTOCOLS: Readonly<Record<string, RegExp>> = {
 const GOOD_SUITE =
   /^TLS_(AES_(128_GCM_SHA256|256_GCM_SHA384)|CHACHA20_POLY1305_SHA256|ECDHE_(ECDSA|RSA)_WITH_(AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256))$/;
 
-/** The rows of the table under "## What testssl finds" that name a finding: | `id` | finding | why it stands |. */
+/** The rows of the table under "## What testssl finds" that name a finding: | `id` | finding | why it is accepted |. */
 export function explainedIn(markdown: string): Explained[] {
   const section = markdown.split(/^## /m).find((part) => part.startsWith('What testssl finds\n'));
   if (section === undefined) throw new Error('there is no section "What testssl finds"');
