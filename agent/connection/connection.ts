@@ -1,5 +1,5 @@
-// Owns one connection to Central, from dialling to its end: challenge, hello, proof of Central, both logs, heartbeat.
-// loop.ts decides when to dial again.
+// One connection to Central: dials, proves who the agent is, verifies who Central is, and hands the session to a peer
+// (shared/session/peer.ts). loop.ts decides when to dial again.
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { isIP, type Socket } from 'node:net';
@@ -7,14 +7,11 @@ import { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces.ts';
-import { Receiver } from '../../shared/delivery/receiver.ts';
-import { Sender } from '../../shared/delivery/sender.ts';
-import { hasChecksum, requireChecksum, withChecksum } from '../../shared/wire/checksum.ts';
+import { closeSocket, Peer, type OtherFrame } from '../../shared/session/peer.ts';
+import { hasChecksum, withChecksum } from '../../shared/wire/checksum.ts';
 import { decodeFromCentral, encode } from '../../shared/wire/codec.ts';
-import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
 import {
   AGENT_PATH,
-  LIMITS,
   SUBPROTOCOL,
   type CentralFrame,
   type Challenge,
@@ -96,14 +93,12 @@ export interface ConnectionEnd {
 const DIAL_TIMEOUT_MS = 15_000;
 /** Until Central has said its limits; beyond them the session ends by the receiver's own rules. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+/** Heartbeats within which a Central that reads nothing has to read again. */
+const SLOW_PEER_PERIODS = 4;
 /** What is read of an HTTP answer that should have been an upgrade. */
 const MAX_ANSWER_BYTES = 2048;
 /** Another Central than ours answered: it may be a while until the right one does. */
 const UNPROVEN_RETRY_MS = 60_000;
-/** A close frame is answered within this time, or the socket is cut. */
-const CLOSE_GRACE_MS = 2_000;
-/** Hints come from the same process and are not missed; this is the net beneath. */
-const POLL_MS = 15_000;
 
 /** Dials once and lives until the connection ends. Never rejects; aborting `signal` ends it, for its reason if that is one of ours. */
 export function connectOnce(plan: DialPlan, ports: ConnectionPorts, signal: AbortSignal): Promise<ConnectionEnd> {
@@ -120,22 +115,18 @@ class Connection {
   readonly #resolve: (end: ConnectionEnd) => void;
   readonly #socket: WebSocket;
   readonly #dialTimer: NodeJS.Timeout;
-  #state: 'dialling' | 'greeting' | 'proving' | 'online' | 'ended' = 'dialling';
+  #state: 'dialing' | 'greeting' | 'proving' | 'online' | 'ended' = 'dialing';
   #carrier: Socket | undefined;
   #shown: X509Certificate | undefined;
   #challenge: Challenge | undefined;
   #hello: Hello | undefined;
-  #sender: Sender | undefined;
-  #receiver: Receiver | undefined;
-  #heartbeat: Heartbeat | undefined;
+  /** From the welcome on. */
+  #peer: Peer<CentralFrame> | undefined;
   #onlineAt = 0;
-  /** Of one frame; Central's own limit from its welcome on. */
-  #maxItems: number = LIMITS.windowItems;
   #sessionId = '';
   /** Central's last word, which comes in the frame before the close. */
   #refusal: ConnectionEnd | undefined;
   #reconnectAfterMs = 0;
-  #cut: NodeJS.Timeout | undefined;
 
   constructor(plan: DialPlan, ports: ConnectionPorts, resolve: (end: ConnectionEnd) => void) {
     this.#plan = plan;
@@ -168,11 +159,11 @@ class Connection {
     });
     // Not before ws has looked at the answer: it may be an upgrade to something else.
     this.#socket.on('open', () => {
-      if (this.#state === 'dialling') this.#state = 'greeting';
+      if (this.#state === 'dialing') this.#state = 'greeting';
     });
     this.#socket.on('unexpected-response', (_request, response: IncomingMessage) => this.#onHttpAnswer(response));
     this.#socket.on('error', (error: Error) => this.#onError(error));
-    this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
+    this.#socket.on('message', this.#onMessage);
     this.#socket.on('close', (code: number, text: Buffer) => this.#onClose(code, text.toString()));
   }
 
@@ -180,27 +171,29 @@ class Connection {
     this.#end(isCoded(reason) ? reason : agentFault('stopped', {}));
   }
 
-  #onMessage(data: Buffer, isBinary: boolean): void {
+  /** A frame before the welcome; those behind it are the peer's. */
+  readonly #onMessage = (data: Buffer, isBinary: boolean): void => {
     if (this.#state === 'ended') return;
-    // Binary frames are kept for streams; this version opens none.
     if (isBinary) return this.#end(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
     try {
-      const summed = hasChecksum(data);
-      const frame = decodeFromCentral(data.toString('utf8'), this.#maxItems);
+      // On ws the frames before the welcome may come without a checksum; one that is there has to be right.
+      hasChecksum(data);
+      const frame = decodeFromCentral(data.toString('utf8'));
       if (frame === null) return;
-      if (this.#state === 'online' && !this.#plan.target.secure) requireChecksum(frame.type, summed);
-      this.#onFrame(frame, data.length);
+      if (frame.type === 'challenge') this.#onChallenge(frame);
+      else if (frame.type === 'welcome') this.#onWelcome(frame);
+      else if (frame.type === 'refuse' || frame.type === 'drain') this.#onFrame(frame);
+      else this.#end(refusal('bad_frame', { found: `${frame.type} before the welcome` }));
     } catch (error) {
       this.#fail(error);
     }
-  }
+  };
 
-  #onFrame(frame: CentralFrame, bytes: number): void {
+  #onFrame(frame: OtherFrame<CentralFrame>): void {
     switch (frame.type) {
       case 'challenge':
-        return this.#onChallenge(frame);
       case 'welcome':
-        return this.#onWelcome(frame);
+        return this.#end(refusal('bad_frame', { found: `a second ${frame.type}` }));
       case 'refuse':
         this.#refusal = {
           reason: agentFault('refused', { found: `${frame.detail} (${frame.code})`, hint: frame.hint }),
@@ -210,30 +203,16 @@ class Connection {
           onlineMs: this.#onlineMs(),
         };
         return;
-      case 'messages':
-        return this.#receiver === undefined ? this.#early(frame.type) : this.#receiver.messages(frame, bytes);
-      case 'ack':
-        return this.#sender === undefined ? this.#early(frame.type) : this.#sender.acknowledge(frame.through);
-      case 'begin':
-        return this.#receiver === undefined ? this.#early(frame.type) : this.#receiver.begin(frame);
-      case 'pause':
-        return this.#sender?.setPaused(true);
-      case 'resume':
-        return this.#sender?.setPaused(false);
       case 'renewed':
       case 'renew-refused':
       case 'renew-now':
-        return this.#state === 'online' ? this.#ports.control.onFrame(frame) : this.#early(frame.type);
+        return this.#ports.control.onFrame(frame);
       case 'trust':
-        return this.#state === 'online' ? this.#onTrust(frame) : this.#early(frame.type);
+        return this.#onTrust(frame);
       case 'drain':
         this.#reconnectAfterMs = frame.retryAfterSeconds * 1000 + Math.random() * frame.spreadSeconds * 1000;
         return;
     }
-  }
-
-  #early(type: string): void {
-    this.#end(refusal('bad_frame', { found: `${type} before the welcome` }));
   }
 
   #onChallenge(challenge: Challenge): void {
@@ -285,47 +264,51 @@ class Connection {
     ) {
       return this.#end(refusal('unproven_central', {}));
     }
+    this.#goOnline(welcome, challenge.centralName, carrier);
+  }
+
+  #goOnline(welcome: Welcome, centralName: string, carrier: Socket): void {
     this.#state = 'online';
     this.#sessionId = welcome.sessionId;
     this.#onlineAt = performance.now();
     clearTimeout(this.#dialTimer);
-    const frames = { send: (text: string): void => this.#send(text) };
-    const onFailure = (error: unknown): void => this.#fail(error);
-    const { limits } = welcome;
-    this.#maxItems = limits.windowItems;
-    const sender = new Sender({
-      outbox: this.#ports.outbox,
-      frames,
-      limits,
-      now: this.#ports.now,
-      onFailure,
-      pollMs: POLL_MS,
-    });
-    this.#sender = sender;
-    this.#receiver = new Receiver({ inbox: this.#ports.inbox, frames, limits, onFailure });
+    this.#socket.off('message', this.#onMessage);
+    const { target, key } = this.#plan;
+    const { outbox, inbox, control, now } = this.#ports;
     const heartbeatMs = welcome.heartbeatSeconds * 1000;
-    this.#heartbeat = startHeartbeat(
-      heartbeatPort(this.#socket, carrier),
+    const peer = new Peer<CentralFrame>({
+      socket: this.#socket,
+      carrier,
+      hasChecksums: !target.secure,
+      decode: decodeFromCentral,
+      outbox,
+      inbox,
+      limits: welcome.limits,
       heartbeatMs,
-      heartbeatMs * 4,
-      ({ reason, seconds }) => {
-        this.#end(reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }));
-      },
-    );
+      slowPeerMs: heartbeatMs * SLOW_PEER_PERIODS,
+      now,
+      onFrame: (frame) => this.#onFrame(frame),
+      onFailure: (error) => this.#fail(error),
+      onLost: (reason) => this.#end(reason),
+      // The listeners of the dial stay: they end the connection.
+      onError: () => undefined,
+      onClosed: () => undefined,
+    });
+    this.#peer = peer;
     this.#ports.onOnline({
       sessionId: welcome.sessionId,
       epoch: welcome.epoch,
-      centralName: challenge.centralName,
-      target: this.#plan.target,
+      centralName,
+      target,
       heartbeatSeconds: welcome.heartbeatSeconds,
-      maxMessageBytes: limits.maxMessageBytes,
-      notify: () => sender.notify(),
+      maxMessageBytes: welcome.limits.maxMessageBytes,
+      notify: () => peer.notify(),
     });
-    sender.start(welcome.logs.up).catch(onFailure);
-    this.#ports.control.onOnline((frame) => this.#send(encode(frame)), {
-      key: this.#plan.key,
+    peer.start(welcome.logs.up);
+    control.onOnline((frame) => peer.send(frame), {
+      key,
       shown: () => (carrier instanceof TLSSocket ? shownChain(carrier) : []),
-      shownNow: async () => (await probeTls(this.#plan.target, { timeoutMs: DIAL_TIMEOUT_MS })).chain,
+      shownNow: async () => (await probeTls(target, { timeoutMs: DIAL_TIMEOUT_MS })).chain,
     });
   }
 
@@ -337,10 +320,6 @@ class Connection {
       verifyTranscript(trustTranscript(this.#sessionId, frame.pem), frame.signature, signingKey);
     if (!proven) return this.#end(refusal('unproven_central', {}));
     this.#ports.control.onFrame(frame);
-  }
-
-  #send(text: string): void {
-    if (this.#state === 'online') this.#socket.send(this.#plan.target.secure ? text : withChecksum(text));
   }
 
   #onHttpAnswer(response: IncomingMessage): void {
@@ -355,7 +334,7 @@ class Connection {
   }
 
   #onError(error: Error): void {
-    if (this.#state !== 'dialling')
+    if (this.#state !== 'dialing')
       return this.#end(agentFault('closed', { target: targetName(this.#plan.target), found: error.message }, error));
     const { target, truststore } = this.#plan;
     if (this.#carrier !== undefined)
@@ -417,13 +396,11 @@ class Connection {
     const terminal = reason.close !== undefined && isTerminal(reason.close);
     const retryAfterMs = reason.code === 'unproven_central' ? UNPROVEN_RETRY_MS : 0;
     this.#finish({ reason, terminal, retryAfterMs, onlineMs: this.#onlineMs() });
-    if (wasOpen && reason.code !== 'heartbeat_lost') {
-      this.#socket.close(reason.close ?? 1000, reason.code);
-      this.#cut = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS);
-      this.#socket.once('close', () => clearTimeout(this.#cut));
-    } else {
-      this.#socket.terminate();
-    }
+    const code = reason.close ?? 1000;
+    const cut = !wasOpen || reason.code === 'heartbeat_lost' || reason.code === 'slow_peer';
+    if (this.#peer !== undefined) this.#peer.close(code, reason.code, cut);
+    else if (wasOpen) closeSocket(this.#socket, code, reason.code, cut);
+    else this.#socket.terminate();
   }
 
   #onlineMs(): number {
@@ -434,9 +411,6 @@ class Connection {
     if (this.#state === 'online') this.#ports.control.onOffline();
     this.#state = 'ended';
     clearTimeout(this.#dialTimer);
-    this.#heartbeat?.stop();
-    this.#sender?.stop();
-    this.#receiver?.stop();
     this.#resolve({ ...end, retryAfterMs: Math.max(end.retryAfterMs, this.#reconnectAfterMs) });
   }
 }

@@ -1,4 +1,4 @@
-// Turns whatever went wrong while dialling into one line that names the cause and one that names the hint. It takes no guess:
+// Turns whatever went wrong while dialing into one line that names the cause and one that names the hint. It takes no guess:
 // what TLS or the system say is put beside what the peer showed.
 import type { X509Certificate } from 'node:crypto';
 import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
@@ -31,7 +31,7 @@ export interface DialContext {
   readonly now: Date;
 }
 
-/** Explains why dialling failed. */
+/** Explains why dialing failed. */
 export function explainDialFailure(error: unknown, context: DialContext): CodedError {
   if (isCoded(error)) return error;
   const { target, truststore, shown, now } = context;

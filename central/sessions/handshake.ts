@@ -6,6 +6,7 @@ import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
+import { closeSocket } from '../../shared/session/peer.ts';
 import { hasChecksum, withChecksum } from '../../shared/wire/checksum.ts';
 import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/messages.ts';
@@ -73,9 +74,6 @@ const FRAME_HEADER_BYTES = 256;
 
 /** Each piece that is read takes some 200 bytes until the frame is whole. A hello comes in one or two. */
 const MAX_HELLO_PIECES = 256;
-
-/** Closing handshakes of refused peers are not waited for longer than this. */
-const CLOSE_GRACE_MS = 2_000;
 
 export class Handshake {
   readonly #options: HandshakeOptions;
@@ -261,9 +259,7 @@ export class Handshake {
         retryAfterSeconds,
       }),
     );
-    webSocket.close(reason.close, reason.code);
-    const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
-    webSocket.once('close', () => clearTimeout(cut));
+    closeSocket(webSocket, reason.close, reason.code, false);
   }
 }
 

@@ -1,23 +1,13 @@
-// Owns one authenticated connection from welcome to close: its frames, its heartbeat, its two logs. Decides nothing about
-// other sessions; central/sessions/sessions.ts does.
+// One session of an agent at Central: a peer (shared/session/peer.ts) within the budgets of all sessions, the rate of its control
+// frames, and the answers that it owes. Other sessions are central/sessions/sessions.ts's.
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Logger } from 'pino';
 import { isCoded, textOf } from '../../shared/errors.ts';
-import { Receiver } from '../../shared/delivery/receiver.ts';
-import { Sender } from '../../shared/delivery/sender.ts';
 import type { InboxPort, OutboxPort } from '../../shared/delivery/log-interfaces.ts';
-import { hasChecksum, requireChecksum, withChecksum } from '../../shared/wire/checksum.ts';
-import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
-import { heartbeatPort, startHeartbeat, type Heartbeat } from '../../shared/wire/heartbeat.ts';
-import type {
-  AgentControl,
-  AgentFrame,
-  CentralControl,
-  CentralFrame,
-  Position,
-  SessionLimits,
-} from '../../shared/wire/messages.ts';
+import { Peer, type OtherFrame } from '../../shared/session/peer.ts';
+import { decodeFromAgent } from '../../shared/wire/codec.ts';
+import type { AgentControl, AgentFrame, CentralControl, Position, SessionLimits } from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import { ControlLedger } from './control.ts';
@@ -43,7 +33,7 @@ export interface SessionFacts {
   /** What the agent says it can do (docs/PROTOCOL.md). */
   readonly capabilities: readonly string[];
   readonly since: number;
-  /** By which the agent was judged; null: it came by its key alone. */
+  /** The certificate that was validated; null: the agent has authenticated with its key alone. */
   readonly certificate: AgentCertificate | null;
 }
 
@@ -72,10 +62,6 @@ export interface SessionOptions {
   readonly onEnd: (session: Session, reason: string) => void;
 }
 
-/** A close frame is answered within this time, or the socket is cut. */
-const CLOSE_GRACE_MS = 2_000;
-/** Hints can be missed only where several Centrals share a store; until then this is a safety net. */
-const POLL_MS = 15_000;
 /**
  * Frames beside the messages: pings and pongs, pause and resume, certificate and trust, what this version does not know, and all that
  * changes nothing (an empty messages frame, an ack that acknowledges nothing new). An agent of ours sends one every few seconds, and
@@ -91,118 +77,106 @@ const PINGS_PER_FRAME = 50;
 export class Session {
   readonly facts: SessionFacts;
   readonly #options: SessionOptions;
-  readonly #socket: WebSocket;
-  readonly #sender: Sender;
-  readonly #receiver: Receiver;
-  readonly #heartbeat: Heartbeat;
+  readonly #peer: Peer<AgentFrame>;
   readonly #intake: SessionIntake;
   readonly #outflow: SessionOutflow;
   readonly #answers = new ControlLedger();
-  readonly #rate: TokenBucket;
+  readonly #rate = new TokenBucket(CONTROL_BURST, CONTROL_PER_SECOND, performance.now());
   #acknowledged = 0;
-  #state: 'open' | 'closing' | 'closed' = 'open';
   #reason: string | undefined;
-  #cut: NodeJS.Timeout | undefined;
 
   /** Takes the socket over; its handlers are attached before anything is awaited. */
   constructor(options: SessionOptions) {
     this.facts = options.facts;
     this.#options = options;
-    this.#socket = options.socket;
-    const frames = { send: (text: string): void => this.#send(text) };
-    // A frame of messages follows what was read for it (Sender); others are small.
-    const counted = { send: (text: string): void => this.#send(text, this.#outflow.sending()) };
-    const { budgets, limits } = options;
-    this.#rate = new TokenBucket(CONTROL_BURST, CONTROL_PER_SECOND, performance.now());
-    this.#intake = new SessionIntake(budgets, options.socket, options.connection, limits.maxFrameBytes, (data) =>
-      this.#read(data),
+    const { budgets, socket, connection, limits, heartbeatMs, slowPeerMs, now } = options;
+    const intake = new SessionIntake(budgets, socket, connection, limits.maxFrameBytes, (data) =>
+      this.#peer.read(data),
     );
-    this.#outflow = new SessionOutflow(budgets.outflow.open());
-    const onFailure = (error: unknown): void => this.fail(error);
-    this.#sender = new Sender({
-      outbox: this.#outflow.bound(options.outbox),
-      frames: counted,
+    const outflow = new SessionOutflow(budgets.outflow.open());
+    this.#intake = intake;
+    this.#outflow = outflow;
+    this.#peer = new Peer<AgentFrame>({
+      socket,
+      carrier: connection,
+      hasChecksums: options.facts.transport === 'ws',
+      decode: decodeFromAgent,
+      outbox: outflow.bound(options.outbox),
+      inbox: intake.bound(options.inbox),
       limits,
-      now: options.now,
-      onFailure,
-      pollMs: POLL_MS,
-    });
-    this.#receiver = new Receiver({
-      inbox: this.#intake.bound(options.inbox),
-      frames,
-      limits,
-      onFailure,
+      heartbeatMs,
+      slowPeerMs,
+      now,
+      budget: {
+        get isPaused(): boolean {
+          return intake.isPaused;
+        },
+        take: (data) => intake.frame(data),
+        admit: (frame, data) => this.#admit(frame, data),
+        sending: () => outflow.sending(),
+      },
       onCommitted: options.onEvents,
+      onFrame: (frame) => this.#onFrame(frame),
+      onFailure: (error) => this.fail(error),
+      onLost: (reason) => this.end(reason, { cut: true }),
+      onError: (error) => {
+        this.#reason = `bad_frame: ${error.message}`;
+      },
+      onClosed: (code, text) => this.#onClosed(code, text),
     });
-    this.#socket.on('message', (data: Buffer, isBinary: boolean) => this.#onMessage(data, isBinary));
-    this.#socket.on('ping', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
-    this.#socket.on('pong', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
-    this.#socket.on('close', (code: number, reason: Buffer) => this.#onClose(code, reason.toString()));
-    this.#socket.on('error', (error: Error) => {
-      this.#reason = `bad_frame: ${error.message}`;
-    });
-    const port = { ...heartbeatPort(this.#socket, options.connection), isPaused: () => this.#intake.isPaused };
-    this.#heartbeat = startHeartbeat(port, options.heartbeatMs, options.slowPeerMs, (end) => {
-      const seconds = end.seconds;
-      // The peer hears nothing or reads nothing: a close frame would not reach it, so the socket is cut at once.
-      this.end(end.reason === 'silent' ? refusal('heartbeat_lost', { seconds }) : refusal('slow_peer', { seconds }), {
-        cut: true,
-      });
-    });
+    socket.on('ping', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
+    socket.on('pong', (data: Buffer) => this.#charge(data.length, 1 / PINGS_PER_FRAME));
   }
 
   /** Starts reading, and sending commands from where the agent says it is. Called after the welcome was sent. */
   start(down: Position | null): void {
-    if (this.#state === 'open') this.#intake.open();
-    this.#sender.start(down).catch((error: unknown) => this.fail(error));
+    if (this.#peer.isOpen) this.#intake.open();
+    this.#peer.start(down);
   }
 
   /** A hint: commands may have been appended. */
   notify(): void {
-    this.#sender.notify();
+    this.#peer.notify();
   }
 
   /** Takes no events in while this is on; the agent keeps them on its disk. */
   hold(on: boolean): void {
-    this.#receiver.hold(on);
+    this.#peer.hold(on);
   }
 
-  /** Says something about certificate or trust; nothing when the session is over. */
+  /** Sends a frame about certificate or trust; nothing when the session is over. */
   sendControl(frame: CentralControl): void {
     this.#answers.sent(frame);
-    this.#sendFrame(frame);
+    this.#peer.send(frame);
   }
 
-  /** Tells the agent to come back spread over a time; the close follows. */
+  /** Asks the agent to reconnect at a time that is spread over `spreadSeconds`; the close follows. */
   drain(retryAfterSeconds: number, spreadSeconds: number): void {
-    this.#sendFrame({ type: 'drain', retryAfterSeconds, spreadSeconds });
+    this.#peer.send({ type: 'drain', retryAfterSeconds, spreadSeconds });
   }
 
   /** Ends the session for a reason: the text goes in the frame before (a close reason holds 123 bytes only). */
   end(reason: Error, how: { readonly retryAfterSeconds?: number; readonly cut?: boolean } = {}): void {
-    if (this.#state !== 'open') return;
+    if (!this.#peer.isOpen) return;
     const coded = isCoded(reason) && reason.close !== undefined ? reason : refusal('internal', {}, reason);
-    this.#sendFrame({
+    this.#peer.send({
       type: 'refuse',
       code: coded.code,
       detail: coded.message.slice(0, 1024),
       hint: coded.hint.slice(0, 1024),
       retryAfterSeconds: how.retryAfterSeconds ?? null,
     });
-    this.#state = 'closing';
     this.#reason = coded.code;
-    this.#stop();
-    // What floods is not read any more, not even for its close frame.
-    if (coded.code === 'control_rate') this.#socket.pause();
-    this.#socket.close(coded.close, coded.code);
-    if (how.cut === true) this.#socket.terminate();
-    else this.#cut = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE_MS);
+    this.#leaveBudgets();
+    // A flood is not read any more, not even for its close frame.
+    if (coded.code === 'control_rate') this.#options.socket.pause();
+    this.#peer.close(coded.close, coded.code, how.cut === true);
   }
 
   /** Ends the session because of an error of its own work. */
   fail(error: unknown): void {
     const reason = error instanceof Error ? error : new Error(String(error));
-    if (this.#state === 'open')
+    if (this.#peer.isOpen)
       this.#options.log.warn(
         { agent: this.facts.agentId, session: this.facts.sessionId, error: textOf(error) },
         'session failed',
@@ -210,29 +184,14 @@ export class Session {
     this.end(reason);
   }
 
-  #onMessage(data: Buffer, isBinary: boolean): void {
-    if (this.#state !== 'open') return;
-    // Binary frames are kept for streams; this version opens none.
-    if (isBinary) return this.fail(refusal('bad_frame', { found: 'a binary frame, and no stream is open' }));
-    this.#intake.frame(data);
-  }
-
-  #read(data: Buffer): void {
-    if (this.#state !== 'open') return;
-    try {
-      const summed = hasChecksum(data);
-      const frame = decodeFromAgent(data.toString('utf8'), this.#options.limits.windowItems);
-      if (frame !== null && this.facts.transport === 'ws') requireChecksum(frame.type, summed);
-      if (frame?.type === 'messages' && frame.items.length > 0) {
-        this.#intake.keep(data, frame.first + frame.items.length - 1, frame.items.length);
-        return this.#receiver.messages(frame, data.length);
-      }
-      this.#intake.done(data);
-      if (this.#isCharged(frame) && !this.#charge(data.length)) return;
-      if (frame !== null) this.#onFrame(frame, data.length);
-    } catch (error) {
-      this.fail(error);
+  /** Counts a frame: messages until they are committed, all else against the rate of the agent. */
+  #admit(frame: AgentFrame | null, data: Buffer): boolean {
+    if (frame?.type === 'messages' && frame.items.length > 0) {
+      this.#intake.keep(data, frame.first + frame.items.length - 1, frame.items.length);
+      return true;
     }
+    this.#intake.done(data);
+    return !this.#isCharged(frame) || this.#charge(data.length);
   }
 
   /** An ack of something new is bounded by what Central sent; all else costs the agent of its rate. */
@@ -249,58 +208,22 @@ export class Session {
     return false;
   }
 
-  #onFrame(frame: AgentFrame, bytes: number): void {
-    switch (frame.type) {
-      case 'messages':
-        return this.#receiver.messages(frame, bytes);
-      case 'ack':
-        return this.#sender.acknowledge(frame.through);
-      case 'begin':
-        return this.#receiver.begin(frame);
-      case 'pause':
-        return this.#sender.setPaused(true);
-      case 'resume':
-        return this.#sender.setPaused(false);
-      case 'renew':
-      case 'renew-installed':
-      case 'trusted':
-      case 'trust-refused':
-        return this.#onControl(frame);
-      case 'hello':
-        return this.fail(refusal('bad_frame', { found: 'a second hello' }));
-    }
-  }
-
-  #onControl(frame: AgentControl): void {
+  #onFrame(frame: OtherFrame<AgentFrame>): void {
+    if (frame.type === 'hello') return this.fail(refusal('bad_frame', { found: 'a second hello' }));
     const found = this.#answers.received(frame);
     if (found !== undefined) return this.fail(refusal('bad_frame', { found }));
     this.#options.onControl(this, frame);
   }
 
-  #sendFrame(frame: CentralFrame): void {
-    this.#send(encode(frame));
-  }
-
-  #send(text: string, written?: () => void): void {
-    if (this.#state === 'open') this.#socket.send(this.facts.transport === 'ws' ? withChecksum(text) : text, written);
-  }
-
-  #stop(): void {
-    this.#heartbeat.stop();
-    this.#sender.stop();
-    this.#receiver.stop();
+  #leaveBudgets(): void {
     this.#intake.close();
     this.#outflow.close();
   }
 
-  #onClose(code: number, text: string): void {
-    if (this.#state === 'closed') return;
+  #onClosed(code: number, text: string): void {
     // RFC 6455 section 7.1.5: 1006 stands for a connection that ended without a close frame.
-    if (this.#state === 'open')
-      this.#reason ??= code === 1006 ? 'the line was cut' : `closed by the agent: ${code} ${text}`.trim();
-    this.#state = 'closed';
-    clearTimeout(this.#cut);
-    this.#stop();
-    this.#options.onEnd(this, this.#reason ?? 'closed');
+    this.#reason ??= code === 1006 ? 'the line was cut' : `closed by the agent: ${code} ${text}`.trim();
+    this.#leaveBudgets();
+    this.#options.onEnd(this, this.#reason);
   }
 }

@@ -1,4 +1,4 @@
-// Owns the receiving end of one direction of one session: checks the numbering, hands batches to the log on disk, and
+// The receiving end of one direction of one session: checks the numbering, hands batches to the log on disk, and
 // acknowledges last, after the commit. Whatever arrives while one append runs is the next append.
 import { isCoded } from '../errors.ts';
 import { encode, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
@@ -92,7 +92,7 @@ export class Receiver {
   hold(on: boolean): void {
     if (this.#state === 'stopped' || this.#held === on || (!on && performance.now() < this.#heldUntil)) return;
     this.#held = on;
-    this.#options.frames.send(encode({ type: on ? 'pause' : 'resume' }));
+    this.#options.frames.send(encode({ type: on ? 'pause' : 'resume' }), 'control');
     if (!on && !this.#busy) this.#appendWaiting();
   }
 
@@ -116,7 +116,7 @@ export class Receiver {
         this.#appendingBytes = 0;
         if (this.#state !== 'running') return;
         this.#acknowledged = through;
-        this.#options.frames.send(encode({ type: 'ack', through }));
+        this.#options.frames.send(encode({ type: 'ack', through }), 'control');
         this.#options.onCommitted?.(taken.length);
         this.#appendWaiting();
       },

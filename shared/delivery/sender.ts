@@ -1,14 +1,17 @@
-// Owns the sending end of one direction of one session: what was sent, what the peer acknowledged, and when to read on.
+// The sending end of one direction of one session: what was sent, what the peer acknowledged, and when to read on.
 // It holds no messages: the log on disk is the queue, this is a cursor over it within a window.
 import { encode, encodeMessages, MESSAGES_FRAME_OVERHEAD } from '../wire/codec.ts';
 import type { Position, SessionLimits } from '../wire/messages.ts';
 import { refusal } from '../wire/refusals.ts';
 import type { OutboxPort } from './log-interfaces.ts';
 
+/** 'control' is sent first: acknowledgements, certificates, trust, the end. Frames of one priority keep their order. */
+export type Priority = 'control' | 'messages';
+
 /** What it needs of the connection. Never awaited: a slow peer costs its own window and nothing else. */
 export interface FramePort {
-  /** Hands a frame over; `written` is called when the operating system took it. */
-  send(text: string, written?: () => void): void;
+  /** Hands a frame over. */
+  send(text: string, priority: Priority): void;
 }
 
 export interface SenderOptions {
@@ -56,6 +59,7 @@ export class Sender {
     this.#acknowledged = this.#sent;
     this.#options.frames.send(
       encode({ type: 'begin', incarnation: log.incarnation, next: log.next, missing: log.missing }),
+      'control',
     );
     this.#poll = setInterval(() => this.notify(), this.#options.pollMs);
     this.notify();
@@ -135,7 +139,7 @@ export class Sender {
       if (first === undefined || this.#state !== 'running') return;
       const at = now();
       if (entries.some((entry) => entry.expiresAt !== null && entry.expiresAt <= at)) {
-        // Nobody wants these any more: they become tombstones on disk first, then the same numbers are read again.
+        // These have expired: they become tombstones on disk first, then the same numbers are read again.
         if ((await outbox.expire()) > 0) continue;
       }
       this.#send(first.number, entries);
@@ -157,7 +161,7 @@ export class Sender {
     this.#inFlight.push({ through: this.#sent, items: texts.length, bytes });
     this.#itemsInFlight += texts.length;
     this.#bytesInFlight += bytes;
-    this.#options.frames.send(encodeMessages(first, texts));
+    this.#options.frames.send(encodeMessages(first, texts), 'messages');
   }
 
   #fail(error: unknown): void {

@@ -1,0 +1,226 @@
+// Two peers on one line, each with its own logs: what one side sends, the other has on its disk and acknowledges.
+import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { WebSocket } from 'ws';
+import { isCoded } from '../../../shared/errors.ts';
+import { Peer, type PeerOptions } from '../../../shared/session/peer.ts';
+import { withChecksum } from '../../../shared/wire/checksum.ts';
+import { decodeFromAgent, decodeFromCentral, encode, encodeMessages } from '../../../shared/wire/codec.ts';
+import { LIMITS, type AgentFrame, type CentralFrame } from '../../../shared/wire/messages.ts';
+import { entry, HeldInbox, MemoryOutbox, settled } from '../delivery/session-logs.ts';
+
+/** One end of a line in memory. */
+class End extends EventEmitter {
+  other: End | undefined;
+  bufferedAmount = 0;
+  cut = false;
+  closed: { readonly code: number; readonly reason: string } | undefined;
+  readonly sent: string[] = [];
+
+  send(text: string, written?: () => void): void {
+    this.sent.push(text);
+    this.other?.emit('message', Buffer.from(text), false);
+    written?.();
+  }
+  ping(): void {}
+  close(code: number, reason: string): void {
+    this.closed = { code, reason };
+  }
+  terminate(): void {
+    this.cut = true;
+    this.emit('close', 1006, Buffer.alloc(0));
+  }
+}
+
+interface Side<Frame extends AgentFrame | CentralFrame> {
+  readonly peer: Peer<Frame>;
+  readonly end: End;
+  readonly carrier: { bytesRead: number; bytesWritten: number; writableLength: number };
+  readonly outbox: MemoryOutbox;
+  readonly inbox: HeldInbox;
+  readonly happened: string[];
+}
+
+function side<Frame extends AgentFrame | CentralFrame>(
+  decode: PeerOptions<Frame>['decode'],
+  { hasChecksums = false, budget }: Partial<PeerOptions<Frame>> = {},
+): Side<Frame> {
+  const end = new End();
+  const carrier = { bytesRead: 0, bytesWritten: 0, writableLength: 0 };
+  const outbox = new MemoryOutbox();
+  const inbox = new HeldInbox();
+  const happened: string[] = [];
+  const codeOf = (error: unknown): string => (isCoded(error) ? error.code : String(error));
+  const peer = new Peer<Frame>({
+    socket: end as unknown as WebSocket,
+    carrier: carrier as unknown as Socket,
+    hasChecksums,
+    decode,
+    outbox,
+    inbox,
+    limits: LIMITS,
+    heartbeatMs: 1_000,
+    slowPeerMs: 4_000,
+    now: Date.now,
+    ...(budget === undefined ? {} : { budget }),
+    onCommitted: (count) => void happened.push(`committed ${count}`),
+    onFrame: (frame) => void happened.push(frame.type),
+    onFailure: (error) => {
+      happened.push(`failed ${codeOf(error)}`);
+      peer.close(1008, codeOf(error), false);
+    },
+    onLost: (reason) => {
+      happened.push(`lost ${reason.code}`);
+      peer.close(reason.close, reason.code, true);
+    },
+    onError: (error) => void happened.push(error.message),
+    onClosed: (code, reason) => void happened.push(`closed ${code} ${reason}`.trim()),
+  });
+  return { peer, end, carrier, outbox, inbox, happened };
+}
+
+function line(options: { readonly hasChecksums?: boolean } = {}) {
+  const central = side<AgentFrame>(decodeFromAgent, options);
+  const agent = side<CentralFrame>(decodeFromCentral, options);
+  central.end.other = agent.end;
+  agent.end.other = central.end;
+  return { central, agent };
+}
+
+const message = (id: string): string =>
+  JSON.stringify({ specversion: '1.0', id, source: '/s', type: 't', time: '2026-11-22T10:00:00Z' });
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('two peers', () => {
+  for (const hasChecksums of [false, true])
+    test(`carry messages both ways and acknowledge them${hasChecksums ? ', with checksums' : ''}`, async () => {
+      const { central, agent } = line({ hasChecksums });
+      agent.outbox.entries = [entry(1, message('e1')), entry(2, message('e2'))];
+      central.outbox.entries = [entry(1, message('c1'))];
+      central.peer.start(null);
+      agent.peer.start(null);
+      await settled();
+      expect(central.inbox.stored).toEqual(['e1', 'e2']);
+      expect(agent.inbox.stored).toEqual(['c1']);
+      expect([agent.outbox.acknowledgedThrough, central.outbox.acknowledgedThrough]).toEqual([2, 1]);
+      expect(central.happened).toEqual(['committed 2']);
+      agent.outbox.entries.push(entry(3, message('e3')));
+      agent.peer.notify();
+      await settled();
+      expect(central.inbox.stored).toEqual(['e1', 'e2', 'e3']);
+      for (const { peer } of [central, agent]) peer.close(1000, 'over', true);
+    });
+
+  test('hold messages back for a side that asks for it, and go on', async () => {
+    const { central, agent } = line();
+    for (const { peer } of [central, agent]) peer.start(null);
+    await settled();
+    central.peer.hold(true);
+    agent.outbox.entries = [entry(1, message('e1'))];
+    agent.peer.notify();
+    await settled();
+    expect(central.inbox.stored).toEqual([]);
+    central.peer.hold(false);
+    await settled();
+    expect(central.inbox.stored).toEqual(['e1']);
+    for (const { peer } of [central, agent]) peer.close(1000, 'over', true);
+  });
+});
+
+describe('a peer', () => {
+  test('hands control frames to its owner, and passes over those of an unknown type', () => {
+    const { central, agent } = line();
+    agent.peer.send({ type: 'trusted', thumbprints: [] });
+    central.peer.send({ type: 'renew-now', spreadSeconds: 1 });
+    central.end.emit('message', Buffer.from('{"type":"of tomorrow"}'), false);
+    expect([central.happened, agent.happened]).toEqual([['trusted'], ['renew-now']]);
+    for (const { peer } of [central, agent]) peer.close(1000, 'over', true);
+  });
+
+  test.each([
+    ['a binary frame', Buffer.from([1]), true],
+    ['a frame that is not JSON', Buffer.from('{'), false],
+    ['an ack before begin', Buffer.from(encode({ type: 'ack', through: 1 })), false],
+  ])('fails on %s, once, and reads nothing more', (_, data, isBinary) => {
+    vi.useFakeTimers();
+    const { peer, end, happened } = side<AgentFrame>(decodeFromAgent);
+    end.emit('message', data, isBinary);
+    end.emit('message', data, isBinary);
+    expect(happened).toEqual(['failed bad_frame']);
+    expect(peer.isOpen).toBe(false);
+    expect([end.closed?.code, end.cut]).toEqual([1008, false]);
+    vi.advanceTimersByTime(2_000);
+    expect(end.cut).toBe(true);
+    expect(happened).toEqual(['failed bad_frame', 'closed 1006']);
+  });
+
+  test('fails on a frame without a checksum where frames carry one', () => {
+    const { peer, end, happened } = side<AgentFrame>(decodeFromAgent, { hasChecksums: true });
+    end.emit('message', Buffer.from(encode({ type: 'begin', incarnation: 'i', next: 1, missing: null })), false);
+    end.emit('message', Buffer.from(withChecksum(encodeMessages(1, []))), false);
+    expect(happened).toEqual([]);
+    end.emit('message', Buffer.from(encodeMessages(1, [])), false);
+    expect(happened).toEqual(['failed frame_checksum']);
+    expect(peer.isOpen).toBe(false);
+    end.terminate();
+  });
+
+  test('is lost when nothing is heard for two and a half heartbeats, and is cut at once', () => {
+    vi.useFakeTimers();
+    const { end, happened } = side<AgentFrame>(decodeFromAgent);
+    vi.advanceTimersByTime(2_400);
+    expect(happened).toEqual([]);
+    vi.advanceTimersByTime(500);
+    expect(happened).toEqual(['lost heartbeat_lost', 'closed 1006']);
+    expect(end.cut).toBe(true);
+  });
+
+  test('is lost when bytes wait and the other side reads none', () => {
+    vi.useFakeTimers();
+    const { end, carrier, happened } = side<AgentFrame>(decodeFromAgent);
+    end.bufferedAmount = 1;
+    for (let i = 0; i < 20; i += 1) {
+      carrier.bytesRead += 1;
+      vi.advanceTimersByTime(250);
+    }
+    expect(happened).toEqual(['lost slow_peer', 'closed 1006']);
+  });
+
+  test('says once that the connection is gone, and sends nothing from then on', () => {
+    const { peer, end, happened } = side<AgentFrame>(decodeFromAgent);
+    end.emit('error', new Error('reset'));
+    end.emit('close', 1001, Buffer.from('bye'));
+    end.emit('close', 1006, Buffer.alloc(0));
+    peer.send({ type: 'drain', retryAfterSeconds: 1, spreadSeconds: 1 });
+    peer.close(1000, 'over', false);
+    expect(happened).toEqual(['reset', 'closed 1001 bye']);
+    expect([end.sent, end.closed]).toEqual([[], undefined]);
+  });
+
+  test('gives each frame to its budget first, and drops what the budget does not admit', () => {
+    const taken: Buffer[] = [];
+    let admits = true;
+    const { peer, end, happened } = side<AgentFrame>(decodeFromAgent, {
+      budget: {
+        isPaused: false,
+        take: (data) => void taken.push(data),
+        admit: () => admits,
+        sending: () => () => undefined,
+      },
+    });
+    const frame = Buffer.from(encode({ type: 'ack', through: 1 }));
+    end.emit('message', frame, false);
+    expect(taken).toEqual([frame]);
+    admits = false;
+    peer.read(frame);
+    expect(happened).toEqual([]);
+    admits = true;
+    peer.read(frame);
+    expect(happened).toEqual(['failed bad_frame']);
+    end.terminate();
+  });
+});
