@@ -1,20 +1,21 @@
 import { defineConfig } from 'vitest/config';
-import { leftOut, shareCompiledCode } from './test/slow.ts';
+import { shareCompiledCode } from './test/slow.ts';
 
 shareCompiledCode();
 
-// What mutation testing runs (npm run test:mutation): tests that import the code that it changes. Processes and documents are left out:
-// a change in memory does not reach a process, and documents are about texts.
+// What mutation testing runs (npm run test:mutation): the nearest tests of the code that it changes, in the process that it changes.
 export default defineConfig({
   test: {
-    include: ['test/agent/**/*.test.ts', 'test/central/**/*.test.ts', 'test/shared/**/*.test.ts'],
-    exclude: [
-      '**/bait.test.ts',
-      'test/central/pki/**',
-      'test/central/enrollment/**',
-      'test/central/cli/**',
-      ...leftOut,
+    include: [
+      'test/shared/delivery/*.test.ts',
+      'test/shared/session/*.test.ts',
+      'test/shared/wire/*.test.ts',
+      'test/central/sessions/**/*.test.ts',
+      'test/central/change/*.test.ts',
+      'test/agent/connection/*.test.ts',
     ],
+    // Measures CPU time, which the recording of coverage multiplies.
+    exclude: ['**/bait.test.ts'],
     testTimeout: 30_000,
   },
 });

@@ -29,7 +29,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/agent/local-api/strangers.test.ts',
     why: 'The local API over real sockets.',
-    files: ['agent/local-api/connections.ts', 'agent/local-api/proof.ts', 'agent/local-api/server.ts'],
+    files: ['agent/local-api/connections.ts', 'agent/local-api/server.ts'],
   },
   {
     by: 'test/agent/store/inbox.test.ts',
@@ -50,11 +50,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     by: 'test/central/admin/access.test.ts',
     why: 'Bounds of tokens, by REST.',
     files: ['central/admin/token-bounds.ts'],
-  },
-  {
-    by: 'test/central/admin/agent-references.test.ts',
-    why: 'References to agents, by REST.',
-    files: ['central/agents/lookup.ts'],
   },
   {
     by: 'test/central/admin/certificates/certificates.test.ts',
@@ -112,7 +107,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/commands/parameters.ts',
       'central/cli/commands/rotation.ts',
       'central/cli/commands/tokens.ts',
-      'central/cli/print.ts',
       'central/cli/secret-answer.ts',
     ],
   },
@@ -126,7 +120,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/enrollment/tokens.ts',
       'central/pki/pki.ts',
       'shared/asn1/writer.ts',
-      'shared/x509/public-key.ts',
     ],
   },
   {
@@ -208,11 +201,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['central/pki/revocation-lists.ts', 'central/pki/x509/key-algorithms.ts'],
   },
   {
-    by: 'test/central/sessions/limits/agent-rate.test.ts',
-    why: 'The rate of an agent.',
-    files: ['central/sessions/limits/token-bucket.ts'],
-  },
-  {
     by: 'test/central/sessions/session.test.ts',
     why: 'A session against a false agent.',
     files: ['central/sessions/intake.ts', 'central/sessions/outflow.ts'],
@@ -262,7 +250,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/pki/errors.ts',
       'central/store/backup/errors.ts',
       'central/store/errors.ts',
-      'shared/errors.ts',
       'shared/keystore/errors.ts',
       'shared/sqlite/errors.ts',
       'shared/truststore/errors.ts',
@@ -327,11 +314,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     by: 'test/flow/start.test.ts',
     why: 'Composition: whole programs as processes.',
     files: ['agent/daemon.ts', 'agent/main.ts', 'central/central-agent.ts', 'central/central.ts'],
-  },
-  {
-    by: 'test/long/linear.test.ts',
-    why: 'Parsers in linear time.',
-    files: ['shared/x509/distinguished-name.ts', 'shared/x509/pem.ts'],
   },
   {
     by: 'test/shared/files/files.test.ts',
