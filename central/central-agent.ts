@@ -1,13 +1,19 @@
-// Owns the agent on Central's own host: leaves it the one-time enrollment (0600), writes its local configuration, and keeps its
-// process running. It is an agent like any other: it enrolls, it signs, it has no right of its own.
+// Runs the agent on Central's own host: writes its one-time enrollment (0600) and its local configuration, and keeps its process
+// running. It is an agent like any other: it enrolls, it signs, it has no rights of its own.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { replaceFile } from '../shared/files/atomic-file.ts';
 import { createBackoff } from '../shared/backoff.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
+import { auditEntry, CENTRAL } from './audit.ts';
+import type { CentralConfig } from './config.ts';
+import { DEFAULT_ENROLLMENT_SECONDS, type EnrollmentTokens } from './enrollment/tokens.ts';
+import type { ParameterValues } from './parameters/definitions.ts';
+import { CENTRAL_AGENT_NAME } from './store/agent-names.ts';
+import type { Store } from './store/store.ts';
 
 export interface CentralAgentOptions {
   /** Holds its profile and its data. */
@@ -22,6 +28,8 @@ export interface CentralAgentOptions {
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
 }
 
+const PROFILE = resolve(fileURLToPath(import.meta.url), '../../profiles/central');
+const LOCAL_API_PORT = 8889;
 /** A daemon that ends is started again: soon, and then less often. */
 const FIRST_RESTART_MS = 500;
 const LONGEST_RESTART_MS = 30_000;
@@ -79,7 +87,7 @@ export class CentralAgent {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    // On Windows this ends the process at once; its logs are on disk, so nothing is lost by it.
+    // On Windows this ends the process at once; its logs are on disk, so nothing is lost.
     child.kill('SIGTERM');
     const kill = setTimeout(() => child.kill('SIGKILL'), STOP_GRACE_MS);
     await gone;
@@ -92,8 +100,8 @@ export class CentralAgent {
     const extension = program.endsWith('.ts') ? 'ts' : 'js';
     const cli = join(dirname(program), '..', 'agent', `cli.${extension}`);
     const startedAt = performance.now();
-    // The channel carries nothing: its end tells the agent that Central is gone, also after kill -9. Else the old agent would hold the
-    // data folder against the one that the next Central starts.
+    // The channel carries nothing: its end shows the agent that Central is gone, also after kill -9. Otherwise the old agent would keep
+    // the data folder locked for the one that the next Central starts.
     const child = spawn(
       process.execPath,
       [cli, 'start', '--profile', join(folder, 'profile'), '--data-folder', join(folder, 'data')],
@@ -109,4 +117,44 @@ export class CentralAgent {
       this.#restart = setTimeout(() => this.#spawn(), delayMs);
     });
   }
+}
+
+export interface CentralAgentNeeds {
+  readonly config: Pick<CentralConfig, 'centralAgent' | 'dataFolder'>;
+  readonly store: Pick<Store, 'agents' | 'audit'>;
+  readonly enrollmentTokens: Pick<EnrollmentTokens, 'create'>;
+  readonly parameters: { values(): Pick<ParameterValues, 'websocket.port'> };
+  readonly listeners: { port(listener: 'plain'): number | undefined };
+  readonly log: CentralAgentOptions['log'];
+  readonly now: () => number;
+}
+
+/** The Central agent; undefined where the configuration has none. */
+export function openCentralAgent(needs: CentralAgentNeeds): CentralAgent | undefined {
+  const { config, parameters, listeners, log } = needs;
+  if (!config.centralAgent) return undefined;
+  return new CentralAgent({
+    folder: join(config.dataFolder, 'central-agent'),
+    profile: PROFILE,
+    enrollmentToken: async () => await enrollmentToken(needs),
+    plainPort: () => listeners.port('plain') ?? parameters.values()['websocket.port'],
+    localApiPort: LOCAL_API_PORT,
+    name: CENTRAL_AGENT_NAME,
+    log,
+  });
+}
+
+async function enrollmentToken({ store, enrollmentTokens, now }: CentralAgentNeeds): Promise<string> {
+  // Registered, but its data folder is gone: the name is reserved, so that the record can only be its own.
+  const lost = await store.agents.findByName(CENTRAL_AGENT_NAME);
+  if (lost !== undefined) {
+    await store.agents.remove(lost.id);
+    const reason = 'the Central agent lost its data folder and enrolls again';
+    await store.audit.append(auditEntry(CENTRAL, 'agent.remove', { id: lost.id, reason }, now()));
+  }
+  const { token } = await enrollmentTokens.create(
+    { lifetimeSeconds: DEFAULT_ENROLLMENT_SECONDS, maxUses: 1, agentName: CENTRAL_AGENT_NAME },
+    CENTRAL,
+  );
+  return token;
 }

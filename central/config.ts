@@ -104,6 +104,12 @@ export const CENTRAL_SCHEMA = [
     doc: 'Name of this Central, which agents sign in their hello. Default: the name of the host. Agents learn it at enrollment.',
   },
   {
+    name: 'node.name',
+    format: hostName,
+    default: '',
+    doc: 'Name of this process in the records of sessions and of pending changes. Default: central.name.',
+  },
+  {
     name: 'central.agent',
     format: yesOrNo,
     default: false,
@@ -178,6 +184,8 @@ export interface CentralConfig {
   /** The host's own name, for the certificate. */
   readonly hostName: string;
   readonly centralName: string;
+  /** This process, in the records of sessions and of pending changes. */
+  readonly nodeName: string;
   readonly centralAgent: boolean;
   /** Absolute; undefined: none. */
   readonly profilesFolder: string | undefined;
@@ -238,6 +246,7 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     advertisedNames: [first, ...more],
     hostName: host,
     centralName: values['central.name'] || host,
+    nodeName: values['node.name'] || values['central.name'] || host,
     centralAgent: values['central.agent'],
     profilesFolder: values['profiles.folder'] === '' ? undefined : resolve(workingFolder, values['profiles.folder']),
     keySources: {

@@ -10,7 +10,8 @@ import { replaceSecretFile } from '../shared/files/secret-file.ts';
 import { printError, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
 import { escapeLines, shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
-import { startCentral, type RunningCentral } from './central.ts';
+import { startCentral } from './central.ts';
+import type { RunningCentral } from './composition/lifecycle.ts';
 import {
   ADMINISTRATOR_TOKEN_FILE,
   DEFAULT_DATA_FOLDER,

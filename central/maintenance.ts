@@ -1,5 +1,5 @@
-// Owns what Central does by the clock: expiring commands, deleting what outlived its retention, renewing its certificate,
-// and the figures of metrics that nobody counts as they happen.
+// Does what Central does at intervals: expires commands, prunes what outlived its retention, renews Central's certificate, and
+// measures the metrics that are not counted as they happen.
 import type { Logger } from 'pino';
 import { textOf } from '../shared/errors.ts';
 import type { Metrics } from './metrics.ts';
@@ -13,7 +13,7 @@ export interface MaintenanceOptions {
   /** True when a new server certificate is shown. */
   readonly renewCertificate: () => Promise<boolean>;
   readonly revocationLists: { refresh(): Promise<void> };
-  /** Machines that wait to be accepted. */
+  /** Pending enrollments. */
   readonly approvals: { measure(): Promise<void> };
   /** Agents whose id or name breaks a rule. */
   readonly names: { measure(): Promise<void> };
@@ -32,7 +32,7 @@ const PRUNE_MS = 600_000;
 const RENEW_MS = 3_600_000;
 const MEASURE_MS = 5_000;
 const CERTIFICATES_MS = 60_000;
-/** The store refuses new data by itself; this is how soon agents and administrators learn of it, and of the space that was freed. */
+/** The store refuses new data on its own; this is how soon sessions and the status follow, also after space was freed. */
 const SPACE_MS = 2_000;
 /** How late a count of an incident may be. */
 const INCIDENTS_MS = 10_000;
@@ -52,28 +52,30 @@ export class Maintenance {
   start(): void {
     if (this.#timers.length > 0) return;
     this.#every(EXPIRE_MS, 'expiring commands', () => this.#expire());
-    this.#every(PRUNE_MS, 'deleting what outlived its retention', () => this.#prune());
+    this.#every(PRUNE_MS, 'pruning what outlived its retention', () => this.#prune());
     this.#every(RENEW_MS, 'renewing the server certificate', () => this.#renew());
     this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
-    this.#every(CERTIFICATES_MS, 'making the revocation lists', () => this.#options.revocationLists.refresh());
+    this.#every(CERTIFICATES_MS, 'creating the revocation lists', () => this.#options.revocationLists.refresh());
     this.#every(CERTIFICATES_MS, 'measuring certificates', () => this.#options.expiry.measure());
-    this.#every(CERTIFICATES_MS, 'counting machines that wait to be accepted', () => this.#options.approvals.measure());
+    this.#every(CERTIFICATES_MS, 'counting pending enrollments', () => this.#options.approvals.measure());
     this.#every(CERTIFICATES_MS, 'looking for names that break a rule', () => this.#options.names.measure());
     this.#every(CERTIFICATES_MS, 'measuring what agents trust', () =>
       this.#options.trust.measure(this.#options.metrics),
     );
     this.#every(SPACE_MS, 'measuring the disk space', () => this.#space());
     this.#every(INCIDENTS_MS, 'counting incidents', () => this.#options.incidents.flush(this.#options.now()));
-    // A Central that is started for a minute each day still says what expires, and how much room there is.
-    const looks = [
+    // A Central that runs for a minute each day still reports what expires, and how much space is left.
+    const first = [
       () => this.#space(),
       () => this.#options.revocationLists.refresh(),
       () => this.#options.expiry.warn(),
       () => this.#options.expiry.measure(),
       () => this.#options.trust.measure(this.#options.metrics),
     ];
-    for (const look of looks) {
-      look().catch((error: unknown) => this.#options.log.error({ error: textOf(error) }, 'a look at the start failed'));
+    for (const measure of first) {
+      measure().catch((error: unknown) =>
+        this.#options.log.error({ error: textOf(error) }, 'a measurement at the start failed'),
+      );
     }
     this.#every(MEASURE_MS, 'measuring', () => this.#measure());
   }
@@ -82,7 +84,7 @@ export class Maintenance {
     for (const timer of this.#timers.splice(0)) clearInterval(timer);
   }
 
-  /** One run at a time; what fails is said and tried again. A store that fails ends Central by itself. */
+  /** One run at a time; a failure is logged, and the next interval retries. A store that fails ends Central. */
   #every(ms: number, what: string, run: () => Promise<void>): void {
     let running = false;
     const once = (): void => {
@@ -138,4 +140,10 @@ export class Maintenance {
     commits.inc(stats.commits - this.#committed);
     this.#committed = stats.commits;
   }
+}
+
+/** Runs once after so many milliseconds; the answer cancels it. */
+export function after(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
 }

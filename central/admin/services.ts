@@ -1,29 +1,30 @@
-// Owns the narrow ports that the administration needs of the rest of Central; the composition root fills them.
+// Names the services that the routes of the administration call, each narrowed to what they use.
 import type { Socket } from 'node:net';
-import type { Actor, Reason } from '../audit.ts';
-import type { EnrollmentTokens } from '../enrollment/tokens.ts';
+import type { AgentDirectory } from '../agents/lookup.ts';
+import type { Revocations } from '../agents/revocation.ts';
 import type { Operators } from '../auth/api-tokens.ts';
-import type { FailureFilter, HandshakeFailure } from '../sessions/handshake-failures.ts';
 import type { Changes } from '../change/changes.ts';
+import type { Approvals } from '../enrollment/approvals.ts';
+import type { Issuing } from '../enrollment/offline.ts';
+import type { Recoveries } from '../enrollment/recovery.ts';
+import type { EnrollmentTokens } from '../enrollment/tokens.ts';
+import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
+import type { Commands } from '../messaging/commands.ts';
+import type { EventHub } from '../messaging/event-hub.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterService } from '../parameters/service.ts';
-import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
 import type { AuthorityService } from '../pki/authority/service.ts';
-import type { Approvals } from '../enrollment/approvals.ts';
+import type { SigningKey } from '../pki/authority/signing-key.ts';
 import type { Expiry } from '../pki/expiry.ts';
-import type { Issuing } from '../enrollment/offline.ts';
-import type { ProfileFault } from '../pki/trust/profile-truststores.ts';
-import type { Recoveries } from '../enrollment/recovery.ts';
 import type { Rotation } from '../pki/rotation/rotation.ts';
 import type { ServerCertificates } from '../pki/server/server-certificates.ts';
+import type { ProfileFault } from '../pki/trust/profile-truststores.ts';
+import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
+import type { HandshakeFailures } from '../sessions/handshake-failures.ts';
 import type { Backups, RestoreOutcome, StagedRestore } from '../store/backup/backup.ts';
-import type { RevocationReason } from '../store/certificate-store.ts';
-import type { StoreSpace } from '../store/space/bounds.ts';
-import type { AgentRecord, AgentState, Incident } from '../store/agent-store.ts';
-import type { DeadLetter, EventFilter, StoredEvent } from '../store/message-store.ts';
-import type { StoreStats } from '../store/store.ts';
-import type { Appended } from '../../shared/delivery/log-interfaces.ts';
-import type { Message } from '../../shared/delivery/message.ts';
+import type { InboxStore } from '../store/message-store.ts';
+import type { SpaceWatch } from '../store/space/watch.ts';
+import type { Store } from '../store/store.ts';
 
 export interface AdminServices {
   readonly operators: Operators;
@@ -31,12 +32,20 @@ export interface AdminServices {
   readonly parameters: Pick<ParameterService, 'change' | 'describe' | 'values' | 'version'>;
   /** Changes that wait for a confirmation. */
   readonly changes: Pick<Changes, 'confirm' | 'get' | 'list' | 'pendingChange' | 'rollBack'>;
-  readonly agents: AgentsPort;
-  readonly messages: MessagesPort;
-  readonly events: EventsPort;
-  readonly backups: BackupsPort;
-  /** What agents are to trust (PEM, what Central shows by it first), and the pin of that first one; the fingerprint of the signing key. */
-  readonly authority: { readonly pem: string; readonly pin: string; readonly signingKey: string };
+  readonly agents: Pick<AgentDirectory, 'find' | 'findId' | 'incidents' | 'list'>;
+  readonly revocations: Pick<Revocations, 'remove' | 'revoke'>;
+  readonly messages: Pick<Commands, 'append' | 'deadLetters'>;
+  readonly inbox: Pick<InboxStore, 'lastCursor' | 'read'>;
+  readonly hub: Pick<EventHub, 'wait'>;
+  readonly backups: Pick<Backups, 'make' | 'stage'>;
+  /** Makes Central end its sessions, replace its store with the staged one, and start again. */
+  readonly applyRestore: (staged: StagedRestore) => void;
+  readonly pki: {
+    readonly trust: Pick<TrustBundle, 'pem'>;
+    readonly signingKey: Pick<SigningKey, 'fingerprint'>;
+    /** `sha256:<hex>` over the key of the top certificate that Central shows now. */
+    pin(): string;
+  };
   readonly authorityService: Pick<AuthorityService, 'export' | 'generations' | 'import'>;
   readonly serverCertificates: Pick<
     ServerCertificates,
@@ -48,62 +57,21 @@ export interface AdminServices {
   readonly issuing: Issuing;
   readonly recoveries: Pick<Recoveries, 'make'>;
   readonly rotation: Pick<Rotation, 'back' | 'forget' | 'prepare' | 'publish' | 'retire' | 'status' | 'switch'>;
-  /** Profiles on this host whose truststore could not follow. */
+  /** Profiles on this host whose truststore could not be updated. */
   readonly profileFaults: () => readonly ProfileFault[];
   /** Where agents enroll, for the line to copy. The port is the one that is bound. */
   readonly advertised: () => { readonly host: string; readonly port: number };
   readonly status: () => StatusReport;
-  readonly store: StorePort;
-  readonly handshakeFailures: HandshakeFailuresPort;
+  readonly store: Pick<Store, 'stats'>;
+  /** The disk space as it was measured last. */
+  readonly space: Pick<SpaceWatch, 'current'>;
+  readonly handshakeFailures: Pick<HandshakeFailures, 'forgotten' | 'list'>;
   readonly metrics: Metrics;
-  /** Did this connection come over the socket in Central's data folder? Absent where there is none. */
+  /** True for a connection over the socket in Central's data folder. Absent where there is none. */
   readonly isLocal?: (socket: Socket) => boolean;
   readonly now: () => number;
-  /** An error that nobody foresaw: for the log. */
+  /** Logs an error that no part of Central foresaw. */
   readonly onUnexpected: (error: unknown, url: string) => void;
-}
-
-export interface StorePort {
-  stats(): Promise<StoreStats>;
-  /** As it was measured last. */
-  space(): StoreSpace;
-}
-
-export interface BackupsPort extends Pick<Backups, 'make' | 'stage'> {
-  /** Makes Central end its sessions, put the staged store in the place of its own, and start again. */
-  apply(staged: StagedRestore): void;
-}
-
-export interface HandshakeFailuresPort {
-  list(filter: FailureFilter): HandshakeFailure[];
-  readonly forgotten: number;
-}
-
-export interface AgentsPort {
-  /** The agent that a word means (central/agents/lookup.ts). Errors: agent_unknown, agent_ambiguous. */
-  find(reference: string): Promise<AgentRecord>;
-  /** The same, for a filter: an agent that was removed since is found by its whole id. Errors: agent_unknown, agent_ambiguous. */
-  findId(reference: string): Promise<string>;
-  list(page: { readonly after?: string; readonly limit: number; readonly state?: AgentState }): Promise<AgentRecord[]>;
-  /** Ends its session too, and writes the audit entry. Errors: agent_unknown. */
-  remove(id: string, actor: Actor): Promise<void>;
-  /** Ends its session, revokes its certificates, publishes that, and writes the audit entry. Errors: agent_unknown. */
-  revoke(id: string, reason: RevocationReason, terms: Reason, actor: Actor): Promise<AgentRecord>;
-  incidents(page: { readonly limit: number; readonly agentId?: string }): Promise<Incident[]>;
-}
-
-export interface MessagesPort {
-  /** On disk when it resolves. Errors: agent_unknown, outbox_full. */
-  append(agentId: string, messages: readonly Message[]): Promise<Appended[]>;
-  deadLetters(page: { readonly limit: number; readonly agentId?: string }): Promise<DeadLetter[]>;
-}
-
-export interface EventsPort {
-  /** Ends early, with nothing, when `gone` is aborted: nobody wants the answer any more. */
-  read(after: number, filter: EventFilter, limit: number, gone?: AbortSignal): Promise<StoredEvent[]>;
-  lastCursor(): Promise<number>;
-  /** Resolves when there may be an event behind `cursor`, and when `signal` is aborted; never rejects. */
-  wait(cursor: number, signal: AbortSignal): Promise<void>;
 }
 
 export interface ListenerStatus {
@@ -111,7 +79,7 @@ export interface ListenerStatus {
   readonly addresses: readonly string[];
   readonly port: number;
   readonly encrypted: boolean;
-  /** In words: who is served here, and how encrypted. */
+  /** A sentence: who is served here, and how encrypted. */
   readonly text: string;
 }
 
@@ -127,10 +95,10 @@ export interface StatusReport {
     readonly notAfter: number;
     readonly thumbprint: string;
   } | null;
-  /** The restore that this start of Central came from; null when it came from none. */
+  /** The restore that caused this start of Central; null: none did. */
   readonly restore: RestoreOutcome | null;
   /** What is wrong right now; empty when nothing is. */
   readonly problems: readonly string[];
-  /** What an administrator should look at, beside the problems; Central is healthy with it. */
+  /** What an administrator should look at, beside the problems; it does not make Central unhealthy. */
   readonly advice: readonly string[];
 }

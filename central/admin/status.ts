@@ -4,7 +4,7 @@ import { ANYONE, VIEWER } from './access.ts';
 import { timeOf } from './page.ts';
 import type { AdminServices, StatusReport } from './services.ts';
 
-export function statusRoutes(app: FastifyInstance, { status, authority, store, parameters }: AdminServices): void {
+export function statusRoutes(app: FastifyInstance, { status, pki, store, space, parameters }: AdminServices): void {
   app.get('/status', VIEWER, () => {
     const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = status();
     return {
@@ -21,7 +21,7 @@ export function statusRoutes(app: FastifyInstance, { status, authority, store, p
 
   app.get('/store', VIEWER, async () => {
     const { engine, schema, bytes, events, deadLetters, deadLettersDropped } = await store.stats();
-    const { state, freeBytes, availableBytes, reserveBytes } = store.space();
+    const { state, freeBytes, availableBytes, reserveBytes } = space.current();
     const {
       'deadLetters.maxPerAgent': maxCount,
       'deadLetters.maxBytesPerAgent': maxBytes,
@@ -66,7 +66,7 @@ export function statusRoutes(app: FastifyInstance, { status, authority, store, p
       await reply
         .type('application/x-pem-file')
         .header('content-disposition', 'attachment; filename="queuegate-trust-bundle.pem"')
-        .send(authority.pem),
+        .send(pki.trust.pem()),
   );
 }
 

@@ -16,7 +16,7 @@ const readBackup = bodyOf(
   Type.Object({ password: Type.String({ maxLength: MOST_PASSWORD }) }, { additionalProperties: false }),
 );
 
-export function backupRoutes(app: FastifyInstance, { backups }: AdminServices, access: Access): void {
+export function backupRoutes(app: FastifyInstance, { applyRestore, backups }: AdminServices, access: Access): void {
   app.post('/store/backup', ADMINISTRATOR, async (request, reply) => {
     const { password } = readBackup(request.body);
     const { facts, sealed } = await backups.make(password, access.actorOf(request));
@@ -40,7 +40,7 @@ export function backupRoutes(app: FastifyInstance, { backups }: AdminServices, a
         throw new RequestFaults([{ place: 'Content-Type', text: `the body is no backup; allowed: ${BACKUP_TYPE}` }]);
       const staged = await backups.stage(request.body, passwordOf(request), access.actorOf(request));
       // Central ends when this answer is out.
-      reply.raw.once('close', () => backups.apply(staged));
+      reply.raw.once('close', () => applyRestore(staged));
       return await reply.code(202).header('connection', 'close').send({ backup: staged.facts });
     });
   });

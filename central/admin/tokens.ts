@@ -45,7 +45,7 @@ const readEnrollmentToken = bodyOf(
 
 export function tokenRoutes(
   app: FastifyInstance,
-  { operators, enrollmentTokens, authority, advertised, now }: AdminServices,
+  { operators, enrollmentTokens, pki, advertised, now }: AdminServices,
   access: Access,
 ): void {
   app.get('/api-tokens', ADMINISTRATOR, async () => ({ tokens: (await operators.list()).map(tokenJson) }));
@@ -81,7 +81,7 @@ export function tokenRoutes(
       { lifetimeSeconds, maxUses, agentName },
       access.actorOf(request),
     );
-    const { pin } = authority;
+    const pin = pki.pin();
     return await reply
       .code(201)
       .header('cache-control', 'no-store')

@@ -2,7 +2,7 @@
 // through it, the command line have no other way from a word to an agent.
 import { CodedError } from '../../shared/errors.ts';
 import { storeFault, STORE_ERRORS } from '../store/errors.ts';
-import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
+import type { AgentRecord, AgentStore, Incident } from '../store/agent-store.ts';
 
 /** Shown of several agents that fit. */
 const MAX_CANDIDATES = 10;
@@ -49,4 +49,31 @@ export async function findAgentId(
   if (one === undefined) throw storeFault('agent_unknown', { id: reference });
   if (others.length > 0) throw new AgentAmbiguous(reference, found);
   return one.id;
+}
+
+/** The registry of agents, as the administration reads it. */
+export class AgentDirectory {
+  readonly #agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords' | 'incidents' | 'list'>;
+
+  constructor(agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords' | 'incidents' | 'list'>) {
+    this.#agents = agents;
+  }
+
+  /** The agent that a word means. Errors: agent_unknown, agent_ambiguous. */
+  find(reference: string): Promise<AgentRecord> {
+    return findAgent(this.#agents, reference);
+  }
+
+  /** The same, for a filter: a removed agent is found by its whole id. Errors: agent_unknown, agent_ambiguous. */
+  findId(reference: string): Promise<string> {
+    return findAgentId(this.#agents, reference);
+  }
+
+  list(page: Parameters<AgentStore['list']>[0]): Promise<AgentRecord[]> {
+    return this.#agents.list(page);
+  }
+
+  incidents(page: Parameters<AgentStore['incidents']>[0]): Promise<Incident[]> {
+    return this.#agents.incidents(page);
+  }
 }

@@ -39,8 +39,6 @@ export interface ListenerAppsOptions {
   readonly asksForCertificate: boolean;
   /** From TCP accept to the first request, or the WebSocket's own deadline. */
   readonly deadlineMs: () => number;
-  /** Creates the administration's app on a server of ours, once for HTTPS and once for HTTP. */
-  readonly admin: (listener: 'https' | 'http', server: Server, gate: RequestGate) => Promise<FastifyInstance>;
   /** Connections that may wait for their welcome; also on each of the agents' ports before they are WebSockets. */
   readonly maxHandshakes: () => number;
   /** A connection or an enrollment failed. */
@@ -48,8 +46,13 @@ export interface ListenerAppsOptions {
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
 
+/** Creates the app of the administration on a server of ours. */
+export type CreateAdminApp = (server: Server, gate: RequestGate) => Promise<FastifyInstance>;
+
 export interface ListenerApps {
   readonly accept: Readonly<Record<ListenerName, (socket: Socket) => void>>;
+  /** Adds the administration, once for HTTPS and once for HTTP. Call it once, before anything listens. */
+  serveAdministration(create: CreateAdminApp): Promise<void>;
   /** For the local administration socket, which shares the app of HTTP; its owner bounds it. */
   acceptLocal(socket: Socket): void;
   /** New handshakes show this certificate, on both TLS listeners. */
@@ -79,17 +82,19 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
     createAgentSocketApp({ ...options, listener, ...listeners[listener], onFailure: failureAt(options, listener) });
   const [plain, secure] = [await agentApp('plain'), await agentApp('secure')];
   const adminApps: FastifyInstance[] = [];
-  for (const listener of ['https', 'http'] as const) {
-    const { server, connections, gate } = listeners[listener];
-    server.on('request', (request) => connections.settle(request.socket));
-    adminApps.push(await options.admin(listener, server, gate));
-  }
   return {
     accept: {
       plain: listeners.plain.connections.accept,
       secure: listeners.secure.connections.accept,
       https: listeners.https.connections.accept,
       http: listeners.http.connections.accept,
+    },
+    async serveAdministration(create): Promise<void> {
+      for (const listener of ['https', 'http'] as const) {
+        const { server, connections, gate } = listeners[listener];
+        server.on('request', (request) => connections.settle(request.socket));
+        adminApps.push(await create(server, gate));
+      }
     },
     acceptLocal: (socket) => void listeners.http.server.emit('connection', socket),
     show(next): void {

@@ -88,6 +88,11 @@ export function sameValue(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
+/** True when one of these parameters has another value. */
+export function differs(values: ParameterValues, before: ParameterValues, ...names: readonly ParameterName[]): boolean {
+  return names.some((name) => !sameValue(values[name], before[name]));
+}
+
 /** Whether the types exist is the certificate's to say (ParameterApplier.check). */
 function isDistinguishedName(text: string): boolean {
   try {

@@ -6,7 +6,8 @@ import { request } from 'node:http';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type * as checked from '../../central/admin/checked.ts';
 import type * as adminModule from '../../central/admin/routes.ts';
-import { startCentral, type RunningCentral } from '../../central/central.ts';
+import { startCentral } from '../../central/central.ts';
+import type { RunningCentral } from '../../central/composition/lifecycle.ts';
 import { loadCentralConfig } from '../../central/config.ts';
 import { DEFINITIONS } from '../../central/parameters/definitions.ts';
 import {

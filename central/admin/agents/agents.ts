@@ -22,7 +22,7 @@ const readIncidents = queryOf(
   Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }),
 );
 
-export function agentRoutes(app: FastifyInstance, { agents }: AdminServices, access: Access): void {
+export function agentRoutes(app: FastifyInstance, { agents, revocations }: AdminServices, access: Access): void {
   app.get('/agents', VIEWER, async (request) => {
     const { after, limit: most, state } = readList(request.query);
     const found = await agents.list({
@@ -38,7 +38,7 @@ export function agentRoutes(app: FastifyInstance, { agents }: AdminServices, acc
   });
 
   app.delete<{ Params: { agent: string } }>('/agents/:agent', ADMINISTRATOR, async (request, reply) => {
-    await agents.remove((await agents.find(request.params.agent)).id, access.actorOf(request));
+    await revocations.remove((await agents.find(request.params.agent)).id, access.actorOf(request));
     return await reply.code(204).send();
   });
 

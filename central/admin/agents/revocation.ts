@@ -24,11 +24,15 @@ const readRevocation = bodyOf(
   ),
 );
 
-export function agentRevocationRoutes(app: FastifyInstance, { agents }: AdminServices, access: Access): void {
+export function agentRevocationRoutes(
+  app: FastifyInstance,
+  { agents, revocations }: AdminServices,
+  access: Access,
+): void {
   app.post<{ Params: { agent: string } }>('/agents/:agent/revoke', ADMINISTRATOR, async (request) => {
     const { reason: why = 'unspecified', ...terms } = readRevocation(request.body ?? {});
     return agentJson(
-      await agents.revoke((await agents.find(request.params.agent)).id, why, terms, access.actorOf(request)),
+      await revocations.revoke((await agents.find(request.params.agent)).id, why, terms, access.actorOf(request)),
     );
   });
 }

@@ -42,11 +42,7 @@ const readImport = bodyOf(
   ),
 );
 
-export function authorityRoutes(
-  app: FastifyInstance,
-  { authority, authorityService }: AdminServices,
-  access: Access,
-): void {
+export function authorityRoutes(app: FastifyInstance, { pki, authorityService }: AdminServices, access: Access): void {
   const roleJson = (generation: Generation) => ({
     role: generation.role,
     since: timeOf(generation.since),
@@ -56,9 +52,9 @@ export function authorityRoutes(
 
   app.get('/ca', VIEWER, () => ({
     generations: authorityService.generations().map(roleJson),
-    pin: authority.pin,
-    signingKey: authority.signingKey,
-    trust: authority.pem,
+    pin: pki.pin(),
+    signingKey: pki.signingKey.fingerprint,
+    trust: pki.trust.pem(),
   }));
 
   app.get<{ Params: { thumbprint: string } }>('/ca/generations/:thumbprint', VIEWER, (request) => {

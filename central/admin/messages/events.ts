@@ -8,7 +8,7 @@ import { VIEWER } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { adminFault } from '../errors.ts';
 import { limit, timeOf } from '../page.ts';
-import type { AdminServices, EventsPort } from '../services.ts';
+import type { AdminServices } from '../services.ts';
 
 /** Under the 60 seconds after which most proxies give up an answer that does not come. */
 const MAX_WAIT_SECONDS = 55;
@@ -36,7 +36,7 @@ interface Page {
   readonly next: number;
 }
 
-export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: AdminServices): void {
+export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics }: AdminServices): void {
   let waiting = 0;
   const gauge = metrics.instruments.queuegate_waiting_requests;
 
@@ -48,14 +48,14 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
     signal: AbortSignal,
     gone: AbortSignal,
   ): Promise<Page> {
-    let page = await readPage(events, after, filter, most, gone);
+    let page = await readPage(inbox, after, filter, most, gone);
     if (page.events.length > 0 || signal.aborted) return page;
     if (waiting >= MAX_WAITING) throw adminFault('too_many_waiting', { count: waiting });
     gauge.set((waiting += 1));
     try {
       while (page.events.length === 0 && !signal.aborted) {
-        await events.wait(page.next, signal);
-        page = await readPage(events, page.next, filter, most, gone);
+        await hub.wait(page.next, signal);
+        page = await readPage(inbox, page.next, filter, most, gone);
       }
       return page;
     } finally {
@@ -65,7 +65,7 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
 
   app.get('/events', VIEWER, async (request, reply) => {
     const { after: from, limit: most, waitSeconds, agent, type, source } = readQuery(request.query);
-    const newest = await events.lastCursor();
+    const newest = await inbox.lastCursor();
     const after = from === 'newest' ? newest : Number(from);
     if (after > newest) throw adminFault('cursor_ahead', { after, newest });
     const filter = {
@@ -95,18 +95,18 @@ export function eventRoutes(app: FastifyInstance, { agents, events, metrics }: A
  * nothing more fits, and then `next` passes what the filter left out.
  */
 async function readPage(
-  events: EventsPort,
+  inbox: AdminServices['inbox'],
   after: number,
   filter: EventFilter,
   most: number,
   gone: AbortSignal,
 ): Promise<Page> {
-  const found = await events.read(after, filter, most, gone);
+  const found = await inbox.read(after, filter, most, gone);
   const last = found.at(-1);
   if (last !== undefined) return { events: found, next: last.cursor };
   // Asked before the log is read once more: what is committed in between belongs to the next page.
-  const newest = await events.lastCursor();
-  const again = newest > after ? await events.read(after, filter, most, gone) : [];
+  const newest = await inbox.lastCursor();
+  const again = newest > after ? await inbox.read(after, filter, most, gone) : [];
   return { events: again, next: again.at(-1)?.cursor ?? Math.max(newest, after) };
 }
 

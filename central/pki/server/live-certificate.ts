@@ -15,6 +15,8 @@ export interface LiveCertificateOptions {
   readonly show: (credentials: ServerCredentials) => void;
 }
 
+export type LiveCertificate = ReturnType<typeof liveCertificate>;
+
 /** Satisfies CertificatePort (central/listeners/reconcile.ts). */
 export function liveCertificate({ identity, changes, advertised, hostName, show }: LiveCertificateOptions) {
   const spec = (values: ParameterValues): ServerCertificateSpec => ({

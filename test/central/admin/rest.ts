@@ -3,7 +3,9 @@ import { onTestFinished } from 'vitest';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { adminRoutes, MAX_ADMIN_BODY_BYTES } from '../../../central/admin/routes.ts';
-import type { AdminServices, BackupsPort, EventsPort, StatusReport } from '../../../central/admin/services.ts';
+import type { EventHub } from '../../../central/messaging/event-hub.ts';
+import type { InboxStore } from '../../../central/store/message-store.ts';
+import type { AdminServices, StatusReport } from '../../../central/admin/services.ts';
 import { findAgent, findAgentId } from '../../../central/agents/lookup.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
@@ -47,7 +49,7 @@ export interface Rest {
 }
 
 /** Events in memory, with the wake-up that the port promises. */
-export class Events implements EventsPort {
+export class Events implements Pick<EventHub, 'wait'>, Pick<InboxStore, 'lastCursor' | 'read'> {
   readonly all: StoredEvent[] = [];
   readonly #waiting = new Set<() => void>();
 
@@ -94,7 +96,7 @@ export class Events implements EventsPort {
 }
 
 /** Backups that are a text; what was brought is kept. */
-export class Backups implements BackupsPort {
+export class Backups implements Pick<AdminServices['backups'], 'make' | 'stage'> {
   readonly staged: { readonly password: string; readonly content: string; readonly who: string }[] = [];
   readonly applied: StagedRestore[] = [];
   /** Backups that were read to their end, or given up. */
@@ -136,10 +138,6 @@ export class Backups implements BackupsPort {
         ticket: null,
       },
     };
-  }
-
-  apply(staged: StagedRestore): void {
-    this.applied.push(staged);
   }
 }
 
@@ -225,6 +223,9 @@ export async function startRest(
       find: (reference) => findAgent(registry, reference),
       findId: (reference) => findAgentId(registry, reference),
       list: async ({ after = '', limit }) => agents.filter(({ name }) => name > after).slice(0, limit),
+      incidents: async () => incidents,
+    },
+    revocations: {
       async remove(id) {
         const at = agents.findIndex((agent) => agent.id === id);
         if (at === -1) throw storeFault('agent_unknown', { id });
@@ -239,7 +240,6 @@ export async function startRest(
         revocations.push({ id, reason: why, comment });
         return revoked;
       },
-      incidents: async () => incidents,
     },
     messages: {
       async append(agentId, messages) {
@@ -250,9 +250,15 @@ export async function startRest(
       },
       deadLetters: async () => deadLetters,
     },
-    events,
+    inbox: events,
+    hub: events,
     backups,
-    authority: { pem: '-----BEGIN CERTIFICATE-----\n', pin: 'sha256:00', signingKey: 'sha256:11' },
+    applyRestore: (staged) => void backups.applied.push(staged),
+    pki: {
+      trust: { pem: () => '-----BEGIN CERTIFICATE-----\n' },
+      pin: () => 'sha256:00',
+      signingKey: { fingerprint: 'sha256:11' },
+    },
     advertised: () => ({ host: 'central.test', port: 9150 }),
     revocationLists: { der: async () => Buffer.from('list'), pem: async () => '-----BEGIN X509 CRL-----\n' },
     status: () => status.report,
@@ -267,8 +273,8 @@ export async function startRest(
         waitingCalls: 0,
         commits: 1,
       }),
-      space: () => ({ state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 }),
     },
+    space: { current: () => ({ state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 }) },
     profileFaults: () => [],
     ...absentPki(),
     handshakeFailures: { list: () => [], forgotten: 0 },

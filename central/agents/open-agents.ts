@@ -1,0 +1,55 @@
+// Opens what Central does with the agents of its registry: lookup, renewal and revocation of their certificates, rules of their names.
+import type { Logger } from 'pino';
+import type { Metrics } from '../metrics.ts';
+import type { ParameterState } from '../parameters/state.ts';
+import type { Pki } from '../pki/open-pki.ts';
+import { AgentRate, RENEWAL_BURST, SECONDS_PER_RENEWAL } from '../sessions/limits/agent-rate.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { Store } from '../store/store.ts';
+import type { Incidents } from './incidents.ts';
+import { AgentDirectory } from './lookup.ts';
+import { NameReport } from './name-faults.ts';
+import { Renewals } from './renewal.ts';
+import { createRevocations, type Revocations } from './revocation.ts';
+
+export interface AgentsNeeds {
+  readonly store: Pick<Store, 'agents' | 'audit' | 'certificates'>;
+  readonly pki: Pick<Pki, 'authority' | 'revocationLists'>;
+  readonly parameters: Pick<ParameterState, 'values'>;
+  readonly sessions: Sessions;
+  readonly incidents: Incidents;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+export interface Agents {
+  readonly agents: AgentDirectory;
+  readonly names: NameReport;
+  readonly renewals: Renewals;
+  readonly revocations: Revocations;
+}
+
+export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
+  const { store, pki, parameters, sessions, incidents, metrics, log, now } = needs;
+  const { agents, audit, certificates } = store;
+  const names = new NameReport({ agents, log });
+  await names.measure();
+  return {
+    agents: new AgentDirectory(agents),
+    names,
+    renewals: new Renewals({
+      agents,
+      certificates,
+      authority: pki.authority,
+      lifetimeDays: () => parameters.values()['agents.certificate.lifetimeDays'],
+      online: () => sessions.size,
+      rate: new AgentRate(RENEWAL_BURST, SECONDS_PER_RENEWAL, now),
+      incidents,
+      metrics,
+      log,
+      now,
+    }),
+    revocations: createRevocations({ agents, certificates, audit, sessions, lists: pki.revocationLists, log, now }),
+  };
+}

@@ -1,0 +1,27 @@
+// Opens who may administer Central: API tokens, and the count of wrong secrets.
+import type { Metrics } from '../metrics.ts';
+import type { Store } from '../store/store.ts';
+import { createOperators, type Operators } from './api-tokens.ts';
+import { openWrongAttempts, type AttemptIncident } from './attempt-records.ts';
+import type { WrongAttempts } from './wrong-attempts.ts';
+
+export interface AuthNeeds {
+  readonly store: Pick<Store, 'audit' | 'tokens'>;
+  readonly incidents: { record(incident: AttemptIncident): void };
+  readonly metrics: Metrics;
+  readonly now: () => number;
+}
+
+export interface Auth {
+  readonly attempts: WrongAttempts;
+  readonly operators: Operators;
+}
+
+export function openAuth({ store, incidents, metrics, now }: AuthNeeds): Auth {
+  const attempts = openWrongAttempts({
+    record: (incident) => incidents.record(incident),
+    onWrong: (secret) => metrics.instruments.queuegate_wrong_secrets_total.inc({ secret }),
+    now,
+  });
+  return { attempts, operators: createOperators({ tokens: store.tokens, audit: store.audit, attempts, now }) };
+}

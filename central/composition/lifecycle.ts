@@ -1,0 +1,121 @@
+// Starts and stops the parts of Central in a written order.
+import type { Logger } from 'pino';
+import { textOf, type CodedError } from '../../shared/errors.ts';
+import type { Incidents } from '../agents/incidents.ts';
+import { createFirstToken } from '../auth/first-token.ts';
+import type { Operators } from '../auth/api-tokens.ts';
+import type { CentralAgent } from '../central-agent.ts';
+import type { Changes } from '../change/changes.ts';
+import type { CentralConfig } from '../config.ts';
+import type { FirstEnrollment } from '../enrollment/open-enrollment.ts';
+import type { OpenedListeners } from '../listeners/open-listeners.ts';
+import type { ListenerName } from '../listeners/reconcile.ts';
+import type { Maintenance } from '../maintenance.ts';
+import type { ParameterService } from '../parameters/service.ts';
+import type { PkiServices } from '../pki/open-pki-services.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { StagedRestore } from '../store/backup/backup.ts';
+import type { Store } from '../store/store.ts';
+
+/** Sessions have this long to close on a stop. */
+const SESSIONS_STOP_MS = 3_000;
+
+export interface RunningCentral {
+  /** The first administrator's token, when this start created it. */
+  readonly administratorToken: string | undefined;
+  /** Sentences: what listens where, and how encrypted. */
+  readonly listens: readonly string[];
+  /** What is wrong already, such as a port that another process holds. */
+  readonly problems: readonly string[];
+  /** Creates a one-time enrollment token. */
+  enrollment(): Promise<FirstEnrollment>;
+  port(listener: ListenerName): number | undefined;
+  /** Resolves with the error after which Central cannot go on; then stop it. */
+  readonly failed: Promise<CodedError>;
+  /** Resolves with the store that an administrator restores; then stop Central, and start it with that store. */
+  readonly restore: Promise<StagedRestore>;
+  /** The newest cursor of an event, once Central has stopped. */
+  lastCursor(): number;
+  /** Ends in order, bounded. May be called twice. */
+  stop(): Promise<void>;
+}
+
+export interface LifecycleParts {
+  readonly config: Pick<CentralConfig, 'dataFolder'>;
+  readonly store: Store;
+  readonly parameters: ParameterService;
+  readonly changes: Changes;
+  readonly incidents: Incidents;
+  readonly operators: Operators;
+  readonly sessions: Sessions;
+  readonly pkiServices: PkiServices;
+  readonly opened: OpenedListeners;
+  readonly maintenance: Maintenance;
+  readonly centralAgent: CentralAgent | undefined;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+export class Lifecycle {
+  readonly #parts: LifecycleParts;
+  #lastCursor = 0;
+  #stopping: Promise<void> | undefined;
+
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+  }
+
+  /** The first administrator's token, when this start created it. After an error everything is stopped. */
+  async start(): Promise<string | undefined> {
+    const { config, operators, parameters, pkiServices, maintenance, centralAgent } = this.#parts;
+    const { listeners, localSocket } = this.#parts.opened;
+    try {
+      await listeners.start(parameters.values());
+      await localSocket.start();
+      maintenance.start();
+      pkiServices.trustPublication.start();
+      await pkiServices.profiles?.follow();
+      const token = await createFirstToken(operators, config.dataFolder);
+      await centralAgent?.start();
+      return token;
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** Listeners first, so that no connection arrives any more; the store last, so that what was accepted is committed. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /** The newest cursor of an event, once Central has stopped. */
+  lastCursor(): number {
+    return this.#lastCursor;
+  }
+
+  async #stop(): Promise<void> {
+    const { store, parameters, changes, incidents, sessions, pkiServices, opened, log, now } = this.#parts;
+    const { apps, listeners, localSocket } = opened;
+    listeners.stop();
+    await localSocket
+      .stop()
+      .catch((error: unknown) =>
+        log.error({ error: textOf(error) }, 'the socket of the administration could not be removed'),
+      );
+    this.#parts.maintenance.stop();
+    pkiServices.trustPublication.stop();
+    parameters.stop();
+    await changes.stop();
+    await this.#parts.centralAgent?.stop();
+    await sessions.stop(parameters.values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
+    localSocket.cut();
+    await apps.stop();
+    await incidents.flush(now());
+    // A store that has failed does not answer; then it is not replaced either.
+    this.#lastCursor = await store.inbox.lastCursor().catch(() => this.#lastCursor);
+    await store.stop();
+    log.info('Central stopped');
+  }
+}

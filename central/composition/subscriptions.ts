@@ -1,0 +1,46 @@
+// Subscribes the parts of Central to each other's events. There is no other place that does.
+import type { Logger } from 'pino';
+import { textOf } from '../../shared/errors.ts';
+import type { Renewals } from '../agents/renewal.ts';
+import type { CentralAgent } from '../central-agent.ts';
+import type { CentralEvents, Events } from '../events.ts';
+import type { OpenedListeners } from '../listeners/open-listeners.ts';
+import { storeBounds } from '../parameters/store-bounds.ts';
+import { differs, sameValue } from '../parameters/values.ts';
+import type { TrustPublication } from '../pki/trust/publication.ts';
+import { createControl } from '../sessions/control.ts';
+import type { Store } from '../store/store.ts';
+
+export interface Subscribers {
+  readonly events: Events<CentralEvents>;
+  readonly store: Pick<Store, 'bound'>;
+  readonly renewals: Renewals;
+  readonly trustPublication: TrustPublication;
+  readonly apps: OpenedListeners['apps'];
+  readonly onParametersChanged: OpenedListeners['onParametersChanged'];
+  readonly centralAgent: CentralAgent | undefined;
+  readonly log: Pick<Logger, 'error'>;
+}
+
+export function subscribe({ events, ...parts }: Subscribers): void {
+  const { store, apps, centralAgent, log } = parts;
+  const control = createControl({ renewal: parts.renewals, trust: parts.trustPublication });
+  events.on('agentOnline', (session) => control.onOpened(session));
+  events.on('agentControl', (session, frame) => control.onFrame(session, frame));
+  events.on('certificateReplaced', (credentials) => apps.show(credentials));
+  events.on('parametersChanged', (values, before) => {
+    if (sameValue(storeBounds(values), storeBounds(before))) return;
+    store
+      .bound(storeBounds(values))
+      .catch((error: unknown) => log.error({ error: textOf(error) }, 'the bounds of the store could not be set'));
+  });
+  events.on('parametersChanged', (values, before) => parts.onParametersChanged(values, before));
+  events.on('parametersChanged', (values, before) => {
+    if (!differs(values, before, 'websocket.port')) return;
+    centralAgent
+      ?.writeProfile()
+      .catch((error: unknown) =>
+        log.error({ error: textOf(error) }, 'the configuration of the Central agent could not be written'),
+      );
+  });
+}

@@ -1,0 +1,120 @@
+// Opens what listens: the apps for agents, their ports, and the administration's socket on this host.
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import { textOf } from '../../shared/errors.ts';
+import { AddressSet, transportRefusal } from '../auth/address-rules.ts';
+import type { Revocations } from '../agents/revocation.ts';
+import type { CentralConfig } from '../config.ts';
+import type { ParameterValues } from '../parameters/definitions.ts';
+import type { ParameterState } from '../parameters/state.ts';
+import { differs } from '../parameters/values.ts';
+import type { Pki } from '../pki/open-pki.ts';
+import type { ServerCredentials } from '../pki/server/slots.ts';
+import { maxHandshakes } from '../sessions/admission.ts';
+import type { OpenedSessions } from '../sessions/open-sessions.ts';
+import type { EnrollmentPort } from './agent-socket.ts';
+import { createListenerApps, type ListenerApps } from './listener-apps.ts';
+import { LocalAdministration } from './local-socket.ts';
+import { Listeners } from './reconcile.ts';
+
+export interface ListenersNeeds {
+  readonly config: Pick<
+    CentralConfig,
+    'adminBindAddress' | 'advertisedNames' | 'bindAddress' | 'centralName' | 'dataFolder'
+  >;
+  readonly pki: Pki;
+  readonly parameters: Pick<ParameterState, 'values'>;
+  readonly sessions: OpenedSessions['sessions'];
+  readonly handshake: OpenedSessions['handshake'];
+  readonly handshakeFailures: OpenedSessions['handshakeFailures'];
+  readonly enrollment: EnrollmentPort;
+  readonly revocations: Revocations;
+  readonly log: Logger;
+}
+
+export interface OpenedListeners {
+  readonly apps: ListenerApps;
+  readonly listeners: Listeners<ServerCredentials>;
+  readonly localSocket: LocalAdministration;
+  /** Where agents enroll: the advertised name, and the port that is bound. */
+  advertised(): { readonly host: string; readonly port: number };
+  /** True for a connection over the administration's socket on this host. */
+  isLocal(socket: Socket): boolean;
+  /** Logs an error that no part of Central foresaw. */
+  onUnexpected(error: unknown, url: string): void;
+  /** Applies what is not a port. */
+  onParametersChanged(values: ParameterValues, before: ParameterValues): void;
+}
+
+export async function openListeners(needs: ListenersNeeds): Promise<OpenedListeners> {
+  const { config, pki, parameters, sessions, handshake, handshakeFailures, enrollment, revocations, log } = needs;
+  const values = (): ParameterValues => parameters.values();
+  let proxies = new AddressSet(values()['websocket.trustedProxies']);
+  const onUnexpected = (error: unknown, url: string): void =>
+    log.error(
+      { error: textOf(error), stack: error instanceof Error ? error.stack : undefined, url },
+      'a request failed unexpectedly',
+    );
+  const apps = await createListenerApps({
+    central: config.centralName,
+    credentials: pki.first,
+    handshake,
+    enrollment,
+    revocationLists: pki.revocationLists,
+    checkClientCertificate: (shown) => revocations.checkClientCertificate(shown),
+    trustedProxies: () => proxies,
+    maxFrameBytes: values()['agents.maxFrameBytes'],
+    asksForCertificate: values()['websocket.secure.clientAuth'] !== 'none',
+    deadlineMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
+    maxHandshakes: () => maxHandshakes(values()['agents.max']),
+    onFailure: (listener, fault, address) => {
+      handshakeFailures.record(listener, fault, address);
+      log.debug({ listener, cause: fault.code, address }, 'a handshake failed');
+    },
+    onUnexpected,
+  });
+  const listeners = createListeners(config, pki, sessions, apps, log);
+  const localSocket = new LocalAdministration({
+    folder: config.dataFolder,
+    accept: (socket) => apps.acceptLocal(socket),
+    log,
+  });
+  return {
+    apps,
+    listeners,
+    localSocket,
+    advertised: () => ({
+      host: config.advertisedNames[0],
+      port: listeners.port('secure') ?? values()['websocket.secure.port'],
+    }),
+    isLocal: (socket) => localSocket.has(socket),
+    onUnexpected,
+    onParametersChanged(next, before) {
+      if (differs(next, before, 'websocket.secure.clientAuth'))
+        apps.askForCertificate(next['websocket.secure.clientAuth'] !== 'none');
+      if (differs(next, before, 'websocket.trustedProxies')) proxies = new AddressSet(next['websocket.trustedProxies']);
+      if (differs(next, before, 'agents.maxFrameBytes')) apps.setMaxFrameBytes(next['agents.maxFrameBytes']);
+    },
+  };
+}
+
+function createListeners(
+  config: ListenersNeeds['config'],
+  pki: Pki,
+  sessions: ListenersNeeds['sessions'],
+  apps: ListenerApps,
+  log: Logger,
+): Listeners<ServerCredentials> {
+  return new Listeners({
+    bindAddresses: config.bindAddress === undefined ? [] : [config.bindAddress],
+    adminBindAddresses: config.adminBindAddress === undefined ? [] : [config.adminBindAddress],
+    accept: apps.accept,
+    certificate: pki.live,
+    onApplied: (applied) => {
+      sessions.endWhere(({ listener, address, peer, transport }) =>
+        transportRefusal(applied, listener, { address, peer, scheme: transport }),
+      );
+    },
+    log,
+  });
+}

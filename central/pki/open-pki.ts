@@ -1,0 +1,114 @@
+// Opens the keys, the authority, and the certificates that Central itself shows and signs with. What an administrator does with them,
+// and what agents are sent about them, is open-pki-services.ts's.
+import type { Logger } from 'pino';
+import { signTranscript } from '../../shared/wire/proof.ts';
+import type { Changes } from '../change/changes.ts';
+import type { CentralConfig } from '../config.ts';
+import type { CentralEvents, Events } from '../events.ts';
+import type { ParameterState } from '../parameters/state.ts';
+import type { StoreKeys } from '../store/backup/backup.ts';
+import type { Store } from '../store/store.ts';
+import { openAuthority, type Authority } from './authority/authority.ts';
+import {
+  openSigningCertificate,
+  openSigningKey,
+  type SigningCertificate,
+  type SigningKey,
+} from './authority/signing-key.ts';
+import { openKeyMaterial } from './keys/key-material.ts';
+import { RevocationLists } from './revocation-lists.ts';
+import { liveCertificate, type LiveCertificate } from './server/live-certificate.ts';
+import { openServerIdentity, type ServerIdentity } from './server/server-identity.ts';
+import { pinOfCredentials, type ServerCredentials } from './server/slots.ts';
+import { trustBundle, type TrustBundle } from './trust/trust-bundle.ts';
+
+export interface PkiNeeds {
+  readonly config: Pick<CentralConfig, 'advertisedNames' | 'centralName' | 'dataFolder' | 'hostName' | 'keySources'>;
+  readonly store: Pick<Store, 'certificates' | 'keyMaterial'>;
+  readonly parameters: Pick<ParameterState, 'values'>;
+  readonly changes: Pick<Changes, 'assertNonePending' | 'recordRollback' | 'runExclusive'>;
+  readonly events: Events<CentralEvents>;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+export interface Pki {
+  /** For backups and restores. */
+  readonly keys: StoreKeys;
+  readonly authority: Authority;
+  readonly signingKey: SigningKey;
+  readonly signingCertificate: SigningCertificate;
+  readonly identity: ServerIdentity;
+  readonly trust: TrustBundle;
+  /** The server certificate, for the listeners. */
+  readonly live: LiveCertificate;
+  /** The server certificate at the start. */
+  readonly first: ServerCredentials;
+  readonly revocationLists: RevocationLists;
+  /** Signs with Central's signing key; base64. */
+  sign(transcript: string): string;
+  /** `sha256:<hex>` over the key of the top certificate that is shown now. */
+  pin(): string;
+  /** Renews what nears its end or was signed by an earlier generation, within a change; true when it was the server certificate. */
+  reissue(): Promise<boolean>;
+  /** The same, between two changes. */
+  renew(): Promise<boolean>;
+}
+
+/** Errors: those of the key-encryption key (key_encryption_key_*), key_material_damaged, distinguished_name_bad. */
+export async function openPki({ config, store, parameters, changes, events, log, now }: PkiNeeds): Promise<Pki> {
+  const central = config.centralName;
+  const keySources = { dataFolder: config.dataFolder, ...config.keySources };
+  const keyMaterial = await openKeyMaterial({ store: store.keyMaterial, sources: keySources, log, now });
+  const authority = await openAuthority({
+    keyMaterial,
+    central,
+    lifetimeDays: () => parameters.values()['authority.lifetimeDays'],
+    now,
+  });
+  const signingKey = await openSigningKey({ keyMaterial, now });
+  const signingCertificate = await openSigningCertificate({
+    keyMaterial,
+    authority,
+    signingKey,
+    central,
+    lifetimeDays: () => parameters.values()['certificate.lifetimeDays'],
+    now,
+  });
+  const identity = await openServerIdentity({
+    keyMaterial,
+    authority,
+    onRolledBack: (pending) => changes.recordRollback('server-certificate', pending),
+    now,
+  });
+  const live = liveCertificate({
+    identity,
+    changes,
+    advertised: config.advertisedNames,
+    hostName: config.hostName,
+    show: (credentials) => events.emit('certificateReplaced', credentials),
+  });
+  const first = await live.first(parameters.values());
+  await identity.dropUntrusted();
+  const reissue = async (): Promise<boolean> => {
+    await signingCertificate.renew();
+    const renewed = await live.renew(parameters.values());
+    await identity.dropUntrusted();
+    return renewed;
+  };
+  return {
+    keys: keyMaterial.keys,
+    authority,
+    signingKey,
+    signingCertificate,
+    identity,
+    trust: trustBundle(authority, identity),
+    live,
+    first,
+    revocationLists: new RevocationLists({ authority, certificates: store.certificates, now }),
+    sign: (transcript) => signTranscript(transcript, signingKey.key),
+    pin: () => pinOfCredentials(identity.current() ?? first),
+    reissue,
+    renew: async () => await changes.runExclusive(reissue),
+  };
+}

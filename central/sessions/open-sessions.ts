@@ -1,0 +1,155 @@
+// Opens the sessions of agents, and the handshake that leads to one.
+import { getHeapStatistics } from 'node:v8';
+import type { Logger } from 'pino';
+import type { Incidents } from '../agents/incidents.ts';
+import { isLoopback, transportRefusal } from '../auth/address-rules.ts';
+import type { OnlineAgent, OnlineAgents } from '../change/agents.ts';
+import type { CentralConfig } from '../config.ts';
+import type { CentralEvents, Events } from '../events.ts';
+import { Commands } from '../messaging/commands.ts';
+import type { EventHub } from '../messaging/event-hub.ts';
+import type { Metrics } from '../metrics.ts';
+import type { ParameterState } from '../parameters/state.ts';
+import type { Pki } from '../pki/open-pki.ts';
+import type { Store } from '../store/store.ts';
+import { Admission } from './admission.ts';
+import { HandshakeFailures } from './handshake-failures.ts';
+import { Handshake } from './handshake.ts';
+import { AgentRate, LOGIN_BURST, SECONDS_PER_LOGIN } from './limits/agent-rate.ts';
+import type { SessionFacts } from './session.ts';
+import { Sessions, sessionSettings } from './sessions.ts';
+
+export interface SessionsNeeds {
+  readonly config: Pick<CentralConfig, 'centralName' | 'nodeName'>;
+  readonly store: Pick<Store, 'agents' | 'inbox' | 'outbox'>;
+  readonly pki: Pick<Pki, 'authority' | 'revocationLists' | 'sign'>;
+  readonly parameters: Pick<ParameterState, 'values'>;
+  readonly incidents: Incidents;
+  readonly hub: Pick<EventHub, 'notify'>;
+  readonly events: Events<CentralEvents>;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+export interface OpenedSessions {
+  readonly sessions: Sessions;
+  /** Commands for agents. */
+  readonly messages: Commands;
+  readonly handshake: Handshake;
+  readonly handshakeFailures: HandshakeFailures;
+  readonly onlineAgents: OnlineAgents;
+  readonly agentsOverTls: OnlineAgents;
+}
+
+export function openSessions(needs: SessionsNeeds): OpenedSessions {
+  const { metrics, now } = needs;
+  const sessions = createSessions(needs);
+  const handshakeFailures = new HandshakeFailures(metrics.instruments.queuegate_handshake_failures_total, now);
+  return {
+    sessions,
+    messages: new Commands({ ...needs, sessions }),
+    handshake: createHandshake(needs, sessions, handshakeFailures),
+    handshakeFailures,
+    onlineAgents: { online: async () => sessions.online().map(onlineAgent) },
+    agentsOverTls: {
+      online: async () =>
+        sessions
+          .online()
+          .filter(({ transport }) => transport === 'wss')
+          .map(onlineAgent),
+    },
+  };
+}
+
+function createSessions({ config, store, pki, parameters, incidents, hub, events, metrics, log, now }: SessionsNeeds) {
+  const { instruments } = metrics;
+  return new Sessions({
+    store,
+    incidents,
+    node: config.nodeName,
+    central: config.centralName,
+    sign: (transcript) => pki.sign(transcript),
+    settings: () => sessionSettings(parameters.values()),
+    log,
+    now,
+    heapLimitBytes: getHeapStatistics().heap_size_limit,
+    onBudgets: ({ intakeBytes, waitingSessions, outflowBytes }) => {
+      instruments.queuegate_intake_bytes.set(intakeBytes);
+      instruments.queuegate_intake_waiting_sessions.set(waitingSessions);
+      instruments.queuegate_outflow_bytes.set(outflowBytes);
+    },
+    control: {
+      onOpened: (session) => events.emit('agentOnline', session),
+      onFrame: (session, frame) => events.emit('agentControl', session, frame),
+    },
+    onOpened: ({ transport }) => instruments.queuegate_sessions.inc({ transport }),
+    onPromoted: () => pki.revocationLists.touch(),
+    onClosed: ({ transport }, reason) => {
+      instruments.queuegate_sessions.dec({ transport });
+      instruments.queuegate_refusals_total.inc({ code: /^[a-z_]+$/.test(reason) ? reason : 'closed' });
+    },
+    onEvents: (count) => {
+      instruments.queuegate_messages_received_total.inc(count);
+      hub.notify();
+    },
+  });
+}
+
+function createHandshake(
+  { config, store, pki, parameters, incidents, metrics, log, now }: SessionsNeeds,
+  sessions: Sessions,
+  failures: HandshakeFailures,
+): Handshake {
+  const values = () => parameters.values();
+  return new Handshake({
+    central: config.centralName,
+    agents: store.agents,
+    sessions,
+    admission: new Admission({
+      maxAgents: () => values()['agents.max'],
+      sessions: () => sessions.size,
+      random: Math.random,
+    }),
+    logins: new AgentRate(LOGIN_BURST, SECONDS_PER_LOGIN, now),
+    incidents,
+    mayStay: (listener, origin) => transportRefusal(values(), listener, origin),
+    clientAuth: () => values()['websocket.secure.clientAuth'],
+    authorities: () => pki.authority.generations().map(({ chain }) => chain[0]),
+    authentication: () => ({
+      authentication: values()['agents.authentication'],
+      graceDays: values()['agents.certificate.graceDays'],
+    }),
+    welcomeTimeoutMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
+    log,
+    now,
+    onRefused: (reason, { listener, address }) => {
+      metrics.instruments.queuegate_refusals_total.inc({ code: reason.code });
+      failures.record(listener, reason, address);
+    },
+  });
+}
+
+/** The view of changes on a session. One that reaches a proxy unencrypted counts as unencrypted. */
+function onlineAgent({
+  agentId,
+  agentName,
+  listener,
+  transport,
+  address,
+  peer,
+  loopback,
+  certificate,
+  since,
+}: SessionFacts): OnlineAgent {
+  const plainHop = listener === 'plain' && !isLoopback(peer);
+  return {
+    agentId,
+    name: agentName,
+    transport: plainHop ? 'ws' : transport,
+    address,
+    loopback: loopback && !plainHop,
+    byKeyAlone: certificate === null,
+    since,
+  };
+}
