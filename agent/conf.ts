@@ -129,19 +129,19 @@ export const AGENT_SCHEMA = [
     doc: 'The least severe lines that are logged.',
   },
   {
-    name: 'outbox.max.messages',
+    name: 'outbox.maxMessages',
     format: messages,
     default: 10_000,
     doc: 'Events that wait for Central; above it the producer is refused. 10,000 are a day of a branch without a line.',
   },
-  { name: 'outbox.max.bytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these events.' },
+  { name: 'outbox.maxBytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these events.' },
   {
-    name: 'inbox.max.messages',
+    name: 'inbox.maxMessages',
     format: messages,
     default: 10_000,
     doc: 'Commands that wait for local programs; above it nothing more is acknowledged to Central.',
   },
-  { name: 'inbox.max.bytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these commands.' },
+  { name: 'inbox.maxBytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these commands.' },
 ] as const satisfies Schema;
 
 export type AgentSettingName = (typeof AGENT_SCHEMA)[number]['name'];
@@ -235,8 +235,8 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
       group: values['local-api.group'] || undefined,
     },
     logLevel: values['log.level'],
-    outbox: { maxMessages: values['outbox.max.messages'], maxBytes: values['outbox.max.bytes'] },
-    inbox: { maxMessages: values['inbox.max.messages'], maxBytes: values['inbox.max.bytes'] },
+    outbox: { maxMessages: values['outbox.maxMessages'], maxBytes: values['outbox.maxBytes'] },
+    inbox: { maxMessages: values['inbox.maxMessages'], maxBytes: values['inbox.maxBytes'] },
     origins,
     unknownKeys: unknown,
     warnings: [

@@ -150,7 +150,7 @@ async function enrollmentToken({ store, enrollmentTokens, now }: CentralAgentNee
   if (lost !== undefined) {
     await store.agents.remove(lost.id);
     const reason = 'the Central agent lost its data folder and enrolls again';
-    await store.audit.append(auditEntry(CENTRAL, 'agent.remove', { id: lost.id, reason }, now()));
+    await store.audit.append(auditEntry(CENTRAL, 'agents.delete', { id: lost.id, reason }, now()));
   }
   const { token } = await enrollmentTokens.create(
     { lifetimeSeconds: DEFAULT_ENROLLMENT_SECONDS, maxUses: 1, agentName: CENTRAL_AGENT_NAME },

@@ -53,7 +53,7 @@ export function createRevocations({
       const text = `revoked by ${actor.who}: ${reason}${terms.comment === undefined ? '' : ` (${terms.comment})`}`;
       const epoch = await agents.revoke(id, { reason, now: now(), text });
       sessions.revoke(id, epoch, reason);
-      await audit.append(auditEntry(actor, 'agent.revoke', { id, reason }, now(), terms));
+      await audit.append(auditEntry(actor, 'agents.revoke', { id, reason }, now(), terms));
       await publish();
       const agent = await agents.get(id);
       if (agent === undefined) throw storeFault('agent_unknown', { id });
@@ -61,7 +61,7 @@ export function createRevocations({
     },
     async remove(id, actor) {
       await agents.remove(id);
-      await audit.append(auditEntry(actor, 'agent.remove', { id }, now()));
+      await audit.append(auditEntry(actor, 'agents.delete', { id }, now()));
       sessions.remove(id);
       await publish();
     },

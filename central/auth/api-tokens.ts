@@ -64,7 +64,12 @@ export function createOperators({ tokens, audit, attempts, now }: OperatorsOptio
     };
     await tokens.addApiToken({ ...record, hash });
     await audit.append(
-      auditEntry(actor, 'token.create', { id, name: order.name, role: order.role, expiresAt: order.expiresAt }, now()),
+      auditEntry(
+        actor,
+        'api-tokens.create',
+        { id, name: order.name, role: order.role, expiresAt: order.expiresAt },
+        now(),
+      ),
     );
     return { token, record };
   }
@@ -103,7 +108,7 @@ export function createOperators({ tokens, audit, attempts, now }: OperatorsOptio
     },
     async remove(id, actor) {
       await tokens.removeApiToken(id);
-      await audit.append(auditEntry(actor, 'token.remove', { id }, now()));
+      await audit.append(auditEntry(actor, 'api-tokens.delete', { id }, now()));
     },
     async first() {
       if ((await tokens.listApiTokens()).length > 0) return undefined;

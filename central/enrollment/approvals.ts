@@ -107,7 +107,7 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
         actor.who,
       );
       await audit.append(
-        auditEntry(actor, 'enrollment.accept', { id: agent.id, name, keyThumbprint, address }, now(), reason),
+        auditEntry(actor, 'enrollment-requests.accept', { id: agent.id, name, keyThumbprint, address }, now(), reason),
       );
       await measure();
       return agent;
@@ -117,7 +117,9 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
       const found = await findRequest(enrollments, thumbprint, 'pending');
       const { name, keyThumbprint, address } = found;
       await enrollments.reject(keyThumbprint, actor.who, reason.comment ?? null, now());
-      await audit.append(auditEntry(actor, 'enrollment.reject', { name, keyThumbprint, address }, now(), reason));
+      await audit.append(
+        auditEntry(actor, 'enrollment-requests.reject', { name, keyThumbprint, address }, now(), reason),
+      );
       await measure();
       return found;
     },
@@ -186,7 +188,7 @@ function submission(options: ApprovalsOptions): Approvals['submit'] {
     await audit.append(
       auditEntry(
         { who: `accepted by ${recorded.decidedBy ?? ''}`, from: address },
-        'agent.enroll',
+        'agents.enroll',
         { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
         now(),
       ),

@@ -123,7 +123,7 @@ function enrollmentWithToken(options: EnrollmentOptions) {
     await audit.append(
       auditEntry(
         { who: `enrollment token ${token.id}`, from: address },
-        'agent.enroll',
+        'agents.enroll',
         { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber, over },
         now(),
       ),

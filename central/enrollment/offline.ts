@@ -86,7 +86,7 @@ export function createIssuing({
       await audit.append(
         auditEntry(
           actor,
-          'agent.issue',
+          'agents.create',
           { id: agent.id, name: agent.name, keyThumbprint, certificate: certificate.serialNumber },
           now(),
           reason,

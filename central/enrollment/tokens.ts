@@ -69,7 +69,7 @@ export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensO
       };
       await tokens.addEnrollmentToken({ ...record, hash });
       await audit.append(
-        auditEntry(actor, 'enrollment-token.create', { id, expiresAt: record.expiresAt, maxUses, agentName }, now()),
+        auditEntry(actor, 'enrollment-tokens.create', { id, expiresAt: record.expiresAt, maxUses, agentName }, now()),
       );
       return { token, record };
     },
@@ -88,7 +88,7 @@ export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensO
     },
     async remove(id, actor) {
       await tokens.removeEnrollmentToken(id);
-      await audit.append(auditEntry(actor, 'enrollment-token.remove', { id }, now()));
+      await audit.append(auditEntry(actor, 'enrollment-tokens.delete', { id }, now()));
     },
     async verify(token) {
       const parts = readEnrollmentToken(token);
@@ -101,7 +101,7 @@ export function createEnrollmentTokens({ tokens, audit, now }: EnrollmentTokensO
     },
     async withdraw(id, reason) {
       await tokens.removeEnrollmentToken(id);
-      await audit.append(auditEntry(CENTRAL, 'enrollment-token.withdraw', { id, reason }, now()));
+      await audit.append(auditEntry(CENTRAL, 'enrollment-tokens.withdraw', { id, reason }, now()));
     },
   };
 }

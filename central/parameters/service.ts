@@ -149,7 +149,7 @@ export class ParameterService {
       forced: request.force === true,
       confirm: request.confirm ?? null,
     };
-    const audit = auditEntry(actor, 'parameters.change', detail, now(), request);
+    const audit = auditEntry(actor, 'parameters.set', detail, now(), request);
     if (pending === undefined) {
       await this.#apply(next);
       try {

@@ -20,7 +20,7 @@ export const SETTINGS_ERRORS = {
 export const settingsFault = defineErrors(SETTINGS_ERRORS);
 
 export interface Setting<T = unknown> {
-  /** As in the files: words with dots. Environment variable and flag follow from it: `a.b` is PREFIX_A_B and --a-b. */
+  /** As in the files: words with dots. Environment variable and flag follow from it: `a.maxBytes` is PREFIX_A_MAX_BYTES and --a-max-bytes. */
   readonly name: string;
   /** Another name of the same setting, in all layers. */
   readonly alias?: string;
@@ -256,11 +256,11 @@ function keyOf({ name }: Setting): string {
 }
 
 function variableOf(prefix: string, name: string): string {
-  return prefix + name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_');
+  return prefix + flagOf(name).toUpperCase().replaceAll('-', '_');
 }
 
 function flagOf(name: string): string {
-  return name.replaceAll('.', '-');
+  return name.replaceAll('.', '-').replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** The known name with the fewest edits, if they are few for its length. */

@@ -163,7 +163,7 @@ describe('the authority', () => {
     expect(ca2.pin).toBe(ca1.pin);
     expect(ca2.generations).toMatchObject([
       { role: 'current', origin: 'imported', thumbprint: ca1.generations[0].thumbprint },
-      { role: 'previous', origin: 'made' },
+      { role: 'previous', origin: 'issued' },
     ]);
     expect(await queuegate(two, 'ca', 'show')).toContain(
       String(ca1.generations[0].thumbprint)

@@ -106,7 +106,7 @@ describe('an agent whose certificate is half over', () => {
     'renews it with the same key, if it is so set, within its session; over plain ws in the same way',
     async () => {
       const agent = await AgentProcess.enrolled(cleanup, central, 'same', [
-        '--agent-renewal-freshKey',
+        '--agent-renewal-fresh-key',
         'false',
         '--central-websocket-secure',
         'false',

@@ -107,9 +107,9 @@ describe('queuegate store backup and queuegate store restore', () => {
     await site.central.stop();
     const kept = (await readdir(site.central.folder)).filter((name) => name.startsWith('central.db'));
     expect(kept.toSorted()).toEqual(['central.db', expect.stringMatching(/^central\.db\.before-restore-2\d{3}-/)]);
-    expect(audited(join(site.central.folder, 'central.db')).filter((action) => action.startsWith('backup'))).toEqual([
-      'backup.make',
-      'backup.restore',
+    expect(audited(join(site.central.folder, 'central.db')).filter((action) => action.startsWith('store.'))).toEqual([
+      'store.backup',
+      'store.restore',
     ]);
     const replaced = new DatabaseSync(join(site.central.folder, kept.find((name) => name !== 'central.db') ?? ''), {
       readOnly: true,

@@ -60,7 +60,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
     if (entries.length > 0)
       await keyMaterial.put(
         entries,
-        auditEntry(CENTRAL, 'authority.generations', { thumbprint: generations.firstRoot }, now()),
+        auditEntry(CENTRAL, 'ca.record-generations', { thumbprint: generations.firstRoot }, now()),
       );
     return new Authority(options, generations);
   }
@@ -69,7 +69,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
   const generations: Generations = { firstRoot: id, list: [{ ...material, id, role: 'current', since: now() }] };
   await keyMaterial.put(
     [indexEntry(generations), { name: keyNameOf(id), value: privateKeyPem(material.key) }],
-    auditEntry(CENTRAL, 'authority.create', { thumbprint: id }, now()),
+    auditEntry(CENTRAL, 'ca.create', { thumbprint: id }, now()),
   );
   return new Authority(options, generations);
 }
@@ -88,7 +88,7 @@ async function makeRoot(
     now: now(),
     selfKey: key,
   });
-  return { key, chain: [certificate], origin: 'made' };
+  return { key, chain: [certificate], origin: 'issued' };
 }
 
 export class Authority {
@@ -213,7 +213,7 @@ export class Authority {
     return await this.#changes.runExclusive(async () => {
       const [waiting] = [...this.inRole('prepared'), ...this.inRole('next')];
       if (waiting !== undefined) throw pkiFault('authority_next_there', { thumbprint: waiting.id });
-      return await this.#take(material, 'prepared', 'authority.prepare', actor, reason);
+      return await this.#take(material, 'prepared', 'ca.rotation.prepare', actor, reason);
     });
   }
 
@@ -223,14 +223,14 @@ export class Authority {
    */
   async replace(material: AuthorityMaterial, actor: Actor, reason: Reason = {}): Promise<Generation> {
     return await this.#changes.runExclusive(
-      async () => await this.#take(material, 'current', 'authority.replace', actor, reason),
+      async () => await this.#take(material, 'current', 'ca.import', actor, reason),
     );
   }
 
   /** Lets another generation sign; the current one becomes previous. Errors: authority_unknown. */
   async promote(id: string, actor: Actor, reason: Reason = {}): Promise<Generation> {
     return await this.#changes.runExclusive(
-      async () => await this.#take(this.#find(id), 'current', 'authority.promote', actor, reason),
+      async () => await this.#take(this.#find(id), 'current', 'ca.rotation.switch', actor, reason),
     );
   }
 
@@ -263,7 +263,7 @@ export class Authority {
       await this.#write(
         { ...this.#generations, list },
         [{ name: keyNameOf(id), value: null }],
-        auditEntry(actor, 'authority.forget', { thumbprint: id, role }, this.#options.now(), reason),
+        auditEntry(actor, 'ca.delete-key', { thumbprint: id, role }, this.#options.now(), reason),
       );
     });
   }
@@ -296,7 +296,7 @@ export class Authority {
         [],
         auditEntry(
           actor,
-          'authority.certify',
+          'ca.rotation.cross-certify',
           { thumbprint: id, by: this.current().id, cross: thumbprintOf(cross) },
           now,
         ),

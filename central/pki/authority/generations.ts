@@ -20,7 +20,7 @@ export interface Generation {
   readonly role: GenerationRole;
   /** Since when it has this role. */
   readonly since: number;
-  readonly origin: 'made' | 'imported';
+  readonly origin: 'issued' | 'imported';
   /** The certificate that signs first, its root last; one and the same for a root. */
   readonly chain: readonly [X509Certificate, ...X509Certificate[]];
   readonly key: KeyObject;
@@ -102,7 +102,7 @@ async function readIndex(text: string, keyMaterial: KeyMaterialStore): Promise<G
       id: row['id'],
       role,
       since: row['since'],
-      origin: row['origin'] === 'imported' ? 'imported' : 'made',
+      origin: row['origin'] === 'imported' ? 'imported' : 'issued',
       chain,
       key,
       ...cross,
@@ -125,7 +125,7 @@ async function readOld(
   const id = thumbprintOf(chain[0]);
   const generations: Generations = {
     firstRoot: id,
-    list: [{ id, role: 'current', since: Date.parse(chain[0].validFrom), origin: 'made', chain, key }],
+    list: [{ id, role: 'current', since: Date.parse(chain[0].validFrom), origin: 'issued', chain, key }],
   };
   const entries = [
     indexEntry(generations),

@@ -63,7 +63,7 @@ export class AuthorityService {
       thumbprint === undefined ? authority.current() : authority.all().find(({ id }) => id === thumbprint);
     if (generation === undefined) throw pkiFault('authority_unknown', { thumbprint: thumbprint ?? '' });
     const file = await writeAuthorityFile(generation, password);
-    await audit.append(auditEntry(actor, 'authority.export', { thumbprint: generation.id }, now(), reason));
+    await audit.append(auditEntry(actor, 'ca.export', { thumbprint: generation.id }, now(), reason));
     return { generation, file };
   }
 
@@ -98,7 +98,7 @@ export class AuthorityService {
   /** Only what our authority signs changes with it: a server certificate from elsewhere stays in use, and agents keep trusting it. */
   async #cutOffBy(chain: string): Promise<{ id: string; name: string }[]> {
     const { identity, trust } = this.#options;
-    if (identity.current()?.origin !== 'made') return [];
+    if (identity.current()?.origin !== 'issued') return [];
     return (await agentsWithoutTrust(trust, chain)).map(({ id, name }) => ({ id, name }));
   }
 }

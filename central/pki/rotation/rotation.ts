@@ -141,7 +141,7 @@ export class Rotation {
   /** Its root joins what agents are to trust. Errors: rotation_wrong_phase. */
   async publish(request: RotationRequest, actor: Actor): Promise<RotationReport> {
     return await this.#step('publish', ['prepared'], request, async (report) => {
-      if (request.dryRun !== true) await this.#assign('prepared', 'next', 'authority.publish', actor, request);
+      if (request.dryRun !== true) await this.#assign('prepared', 'next', 'ca.rotation.publish', actor, request);
       return report;
     });
   }
@@ -160,8 +160,8 @@ export class Rotation {
     const report = await this.#step('switch', ['published'], request, async (before) => {
       const { missing } = await this.#trustStanding();
       const { id } = this.#only('next');
-      const origin = identity.current()?.origin ?? 'made';
-      if (confirm !== undefined && origin !== 'made') throw rotationFault('rotation_nothing_to_confirm', { origin });
+      const origin = identity.current()?.origin ?? 'issued';
+      if (confirm !== undefined && origin !== 'issued') throw rotationFault('rotation_nothing_to_confirm', { origin });
       if (request.dryRun === true) return { ...before, missing };
       if (missing.length > 0 && request.force !== true)
         throw rotationFault('rotation_agents_missing', { count: agentsText(missing.length), names: namesOf(missing) });
@@ -186,11 +186,11 @@ export class Rotation {
     return await this.#step('retire', ['switched'], request, async (before) => {
       const { others } = await this.#issuerStanding(authority.inRole('previous'));
       // Where Central shows a certificate from elsewhere, agents trust it by another root.
-      const untrusting = identity.current()?.origin === 'made' ? (await this.#trustStanding()).missing : [];
+      const untrusting = identity.current()?.origin === 'issued' ? (await this.#trustStanding()).missing : [];
       const missing = eachOnce([...untrusting, ...others]);
       if (request.dryRun === true) return { ...before, missing };
       this.#refuseToLeave('Retiring the authority before', missing, request);
-      await this.#assign('previous', 'retired', 'authority.retire', actor, request);
+      await this.#assign('previous', 'retired', 'ca.rotation.retire', actor, request);
       await onReplaced();
       return { ...before, missing };
     });
@@ -209,7 +209,7 @@ export class Rotation {
           const { others: missing } = await this.#issuerStanding(authority.inRole('next'));
           if (request.dryRun === true) return { ...before, missing };
           this.#refuseToLeave('Taking the new authority back', missing, request);
-          await this.#assign('next', 'prepared', 'authority.back', actor, request);
+          await this.#assign('next', 'prepared', 'ca.rotation.rollback', actor, request);
           return { ...before, missing };
         }
         case 'switched': {
@@ -219,7 +219,7 @@ export class Rotation {
           this.#refuseToLeave('Going back to the authority before', missing, request);
           await authority.assign(
             { [authority.current().id]: 'next', [old.id]: 'current' },
-            'authority.back',
+            'ca.rotation.rollback',
             actor,
             request,
           );
@@ -237,7 +237,7 @@ export class Rotation {
             .map(({ id }) => id);
           await authority.assign(
             Object.fromEntries(ids.map((id) => [id, 'previous'])),
-            'authority.back',
+            'ca.rotation.rollback',
             actor,
             request,
           );

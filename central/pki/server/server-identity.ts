@@ -85,7 +85,7 @@ export class ServerIdentity {
    */
   async fitting(spec: ServerCertificateSpec): Promise<ServerCredentials> {
     const { current, previous } = this.#slots;
-    if (current !== undefined && current.origin !== 'made' && current.notAfter > this.#options.now()) return current;
+    if (current !== undefined && current.origin !== 'issued' && current.notAfter > this.#options.now()) return current;
     for (const kept of [current, previous]) if (kept !== undefined && this.#fits(kept, spec)) return kept;
     return await this.make(spec);
   }
@@ -93,7 +93,7 @@ export class ServerIdentity {
   /** As `fitting`, for a change of the spec: one from elsewhere must contain the names that are needed now. */
   async stage(spec: ServerCertificateSpec): Promise<ServerCredentials> {
     const staged = await this.fitting(spec);
-    if (staged.origin === 'made') return staged;
+    if (staged.origin === 'issued') return staged;
     const uncovered = uncoveredNames(readChain(staged.chain, 'The server certificate')[0], namesToCover(spec));
     if (uncovered.length > 0)
       throw new CertificateFaults('server_certificate_unfit', [
@@ -125,7 +125,7 @@ export class ServerIdentity {
       now: this.#options.now(),
     });
     if (faults.length > 0) throw new CertificateFaults('server_certificate_unfit', faults);
-    return credentialsFrom(privateKey, chain, 'made');
+    return credentialsFrom(privateKey, chain, 'issued');
   }
 
   /** A request for another authority. Its key stays here until the answer arrives; an earlier request is forgotten. Errors: distinguished_name_bad. */
@@ -210,7 +210,7 @@ export class ServerIdentity {
   /** Forgets the previous one of our own when its root is no longer trusted: restoring it would publish that root again. */
   async dropUntrusted(): Promise<void> {
     const { previous } = this.#slots;
-    if (previous === undefined || previous.origin !== 'made') return;
+    if (previous === undefined || previous.origin !== 'issued') return;
     const root = thumbprintOf(rootOfCredentials(previous));
     if (this.#options.authority.roots().some((one) => thumbprintOf(one) === root)) return;
     await this.#write({ ...this.#slots, previous: undefined }, CENTRAL, 'server-certificate.drop', {
@@ -221,7 +221,7 @@ export class ServerIdentity {
 
   /** One that was made here fits when it matches the spec exactly: a name that was removed from the list must not stay in it. */
   #fits(kept: ServerCredentials, spec: ServerCertificateSpec): boolean {
-    if (kept.origin !== 'made') return false;
+    if (kept.origin !== 'issued') return false;
     const now = this.#options.now();
     const [names, has] = [namesOf(spec), new Set(kept.names.map(canonicalHost))];
     const [leaf] = readChain(kept.chain, 'The server certificate');

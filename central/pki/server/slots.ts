@@ -10,7 +10,7 @@ import { chainPem, hostsOf, privateKeyPem, readChain, spkiOf, subjectOf, thumbpr
 import { pkiFault } from '../errors.ts';
 
 /** made: by our authority, and renewed automatically. signed: by another authority, on our request. imported: with its key. */
-export type ServerOrigin = 'made' | 'signed' | 'imported';
+export type ServerOrigin = 'issued' | 'signed' | 'imported';
 
 /** What a TLS listener needs, and what an administrator sees of it. */
 export interface ServerCredentials {
@@ -147,7 +147,7 @@ async function loadSlot(keyMaterial: KeyMaterialStore, prefix: string): Promise<
     });
   try {
     createPrivateKey(key);
-    return credentialsOf(key, chain, origin === 'signed' || origin === 'imported' ? origin : 'made');
+    return credentialsOf(key, chain, origin === 'signed' || origin === 'imported' ? origin : 'issued');
   } catch (error) {
     throw pkiFault('key_material_damaged', { name: `${prefix}.chain`, found: textOf(error) }, error);
   }

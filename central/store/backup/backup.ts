@@ -71,7 +71,7 @@ export class Backups {
       await assertRoom(folder, await files.copyBytes());
       const at = now();
       // First, so that the backup tells of itself.
-      await store.audit.append(auditEntry(actor, 'backup.make', {}, at));
+      await store.audit.append(auditEntry(actor, 'store.backup', {}, at));
       const copy = join(work.folder, 'central.db');
       await store.snapshot(copy);
       const facts = { created: new Date(at).toISOString(), central, version: VERSION, bytes: (await stat(copy)).size };
@@ -108,7 +108,7 @@ export class Backups {
         throw backupFault('backup_unsound', {
           found: 'the private keys in it do not open with the key that came with them',
         });
-      const audit = auditEntry(actor, 'backup.restore', { backup: facts }, now());
+      const audit = auditEntry(actor, 'store.restore', { backup: facts }, now());
       // What stays in the store that is replaced says so, too.
       await this.#options.store.audit.append(audit);
       return { file, folder: work.folder, facts, keys, audit };

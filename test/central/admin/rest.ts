@@ -132,7 +132,7 @@ export class Backups implements Pick<AdminServices['backups'], 'make' | 'stage'>
         at: 0,
         who: actor.who,
         from: actor.from,
-        action: 'backup.restore',
+        action: 'store.restore',
         detail: '{}',
         comment: null,
         ticket: null,

@@ -45,7 +45,7 @@ describe('an agent that is revoked or removed', () => {
         at: 1_000,
         who: 'the administrator',
         from: '192.0.2.7',
-        action: 'agent.revoke',
+        action: 'agents.revoke',
         comment: 'stolen laptop',
         ticket: 'T-1',
       },
@@ -57,7 +57,7 @@ describe('an agent that is revoked or removed', () => {
     const { revocations, acts, entries } = setUp();
     await revocations.remove('a', ACTOR);
     expect(acts).toEqual(['store', 'session a', 'touch', 'list']);
-    expect(entries).toMatchObject([{ who: 'the administrator', action: 'agent.remove', detail: '{"id":"a"}' }]);
+    expect(entries).toMatchObject([{ who: 'the administrator', action: 'agents.delete', detail: '{"id":"a"}' }]);
   });
 
   it('that there is not changes nothing and leaves no entry', async () => {

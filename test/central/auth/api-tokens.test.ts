@@ -102,7 +102,7 @@ describe('enrollment tokens', () => {
     const { store, enrollmentTokens } = setUp();
     const { record } = await enrollmentTokens.create({ lifetimeSeconds: 60, maxUses: 1, agentName: null }, CENTRAL);
     await enrollmentTokens.remove(record.id, { who: 'anna', from: '::1' });
-    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'anna', action: 'enrollment-token.remove' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'anna', action: 'enrollment-tokens.delete' });
     await expect(enrollmentTokens.remove(record.id, CENTRAL)).rejects.toMatchObject({ code: 'token_unknown' });
   });
 });

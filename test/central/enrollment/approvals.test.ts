@@ -90,8 +90,8 @@ describe('requests without a token', () => {
     expect(issued).toBe(1);
     const [enroll, accept] = await store.audit.list({ limit: 2 });
     expect([accept, enroll]).toMatchObject([
-      { action: 'enrollment.accept', who: 'admin', comment: 'why' },
-      { action: 'agent.enroll', who: 'accepted by admin', from: '10.0.0.7' },
+      { action: 'enrollment-requests.accept', who: 'admin', comment: 'why' },
+      { action: 'agents.enroll', who: 'accepted by admin', from: '10.0.0.7' },
     ]);
   });
 

@@ -136,7 +136,7 @@ describe('enrollment with a token over wss', () => {
       keyThumbprint: thumbprint,
       publicKey: spkiOf(keys.publicKey).toString('base64'),
     });
-    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agent.enroll', from: '10.0.0.7' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agents.enroll', from: '10.0.0.7' });
   });
 
   test('takes the id that the machine was given', async () => {
@@ -240,7 +240,7 @@ describe('enrollment over a plain line', () => {
     await expect(enrollment.enroll({ csr, name: 'branch-7', token: text }, WSS)).rejects.toMatchObject({
       code: 'enrollment_refused',
     });
-    expect(store.audit.entries.map(({ action }) => action)).toContain('enrollment-token.withdraw');
+    expect(store.audit.entries.map(({ action }) => action)).toContain('enrollment-tokens.withdraw');
   });
 
   test('nobody can withdraw a token by guessing its id', async () => {

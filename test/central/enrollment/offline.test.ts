@@ -88,7 +88,7 @@ describe('the file for a machine without a line', () => {
       signingKey: signingKey.publicKey,
       roots: authority.pem,
     });
-    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agent.issue', who: 'admin', ticket: 'T-1' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'agents.create', who: 'admin', ticket: 'T-1' });
     expect(store.certificates.issued).toHaveLength(1);
   });
 

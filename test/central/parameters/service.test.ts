@@ -148,7 +148,7 @@ describe('a change', () => {
     expect(store.audit.entries.at(-1)).toMatchObject({
       who: 'anna',
       from: '10.0.0.5',
-      action: 'parameters.change',
+      action: 'parameters.set',
       comment: 'new firewall',
       ticket: 'T-1',
     });

@@ -54,7 +54,7 @@ test('a change outlives a restart, with its audit entry', async () => {
   const second = await start(path);
   expect(second.parameters.values()).toMatchObject({ 'agents.max': 500, 'websocket.trustedProxies': ['10.0.0.0/8'] });
   expect(await second.store.audit.list({ limit: 1 })).toMatchObject([
-    { who: 'anna', action: 'parameters.change', comment: 'pilot' },
+    { who: 'anna', action: 'parameters.set', comment: 'pilot' },
   ]);
   await second.stop();
 });

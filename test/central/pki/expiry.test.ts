@@ -82,7 +82,7 @@ test('the list has every certificate that matters, each once, by its end, with w
   await enroll('branch-2', 200);
   await enroll('branch-1', 100);
   const { id } = await authority.prepare(await authority.makeRoot(), CENTRAL);
-  await authority.assign({ [id]: 'next' }, 'authority.publish', CENTRAL);
+  await authority.assign({ [id]: 'next' }, 'ca.rotation.publish', CENTRAL);
   await identity.adopt(await identity.make(wishes), CENTRAL);
   const bank = makeBank();
   const { key, certificate } = bank.issue('central', { days: 50 });
@@ -219,7 +219,7 @@ test('metrics have days for each of ours, and of agents the soonest end and how 
   const next = await authority.prepare(await authority.makeRoot(), CENTRAL);
   await open().measure();
   expect(await metrics.registry.metrics()).toContain('which="prepared"');
-  await authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL);
+  await authority.assign({ [next.id]: 'retired' }, 'ca.rotation.retire', CENTRAL);
   pass(1);
   await open().measure();
   expect(await metrics.registry.metrics()).not.toMatch(/which="(prepared|retired)"/);

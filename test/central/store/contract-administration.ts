@@ -40,12 +40,12 @@ export function administrationContract(open: OpenEngine): void {
       expectedVersion: 0,
       rows: [row('b', '2'), row('a', '1')],
       pending,
-      audit: auditEntry('parameters.change'),
+      audit: auditEntry('parameters.set'),
     });
     expect(saved).toEqual({ version: 1, rows: [row('a', '1'), row('b', '2')], pending });
     store = await engine.restart();
     expect(await store.parameters.load()).toEqual(saved);
-    expect(await store.audit.list({ limit: 9 })).toMatchObject([{ number: 1, action: 'parameters.change' }]);
+    expect(await store.audit.list({ limit: 9 })).toMatchObject([{ number: 1, action: 'parameters.set' }]);
     expect(
       await store.parameters.save({
         expectedVersion: 1,

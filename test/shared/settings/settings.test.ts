@@ -41,6 +41,14 @@ describe('loadSettings', () => {
     expectTypeOf(values['secure.port']).toEqualTypeOf<number>();
   });
 
+  test('derives flag and environment variable from the words of a name', () => {
+    const rows = settingsTable(
+      [{ name: 'agent.renewal.freshKey', format: yesOrNo, default: true, doc: 'Key.' }] as const satisfies Schema,
+      'APP_',
+    );
+    expect(rows).toMatchObject([{ environment: 'APP_AGENT_RENEWAL_FRESH_KEY', flag: '--agent-renewal-fresh-key' }]);
+  });
+
   test('lays files, environment and flags over each other, and tells where each value was set', () => {
     const layers: Layers = {
       field: 'secure.port=1\nsecure=false',

@@ -21,7 +21,7 @@ function setUp() {
   return { store, options, open: async () => await openAuthority(options) };
 }
 
-function service(store: MemoryStore, authority: Authority, origin: 'made' | 'imported' = 'made') {
+function service(store: MemoryStore, authority: Authority, origin: 'issued' | 'imported' = 'issued') {
   const replaced: string[] = [];
   const identity = { current: () => ({ origin }) as never };
   const built = new AuthorityService({
@@ -42,8 +42,8 @@ describe('the authority', () => {
     const [first, second] = [await open(), await open()];
     expect(second.pem).toBe(first.pem);
     expect(second.pin).toBe(first.pin);
-    expect(store.audit.entries.map(({ action }) => action)).toEqual(['authority.create']);
-    expect(first.generations()).toMatchObject([{ role: 'current', origin: 'made' }]);
+    expect(store.audit.entries.map(({ action }) => action)).toEqual(['ca.create']);
+    expect(first.generations()).toMatchObject([{ role: 'current', origin: 'issued' }]);
   });
 
   test('has the pin that openssl computes of the public key of its root', async () => {
@@ -129,7 +129,7 @@ describe('generations', () => {
       code: 'authority_next_there',
     });
     expect(authority.roots().map(thumbprintOf)).toEqual([first]);
-    await authority.assign({ [next.id]: 'next' }, 'authority.publish', CENTRAL);
+    await authority.assign({ [next.id]: 'next' }, 'ca.rotation.publish', CENTRAL);
     await expect(authority.prepare(await authority.makeRoot(), CENTRAL)).rejects.toMatchObject({
       code: 'authority_next_there',
     });
@@ -147,7 +147,7 @@ describe('generations', () => {
       first,
       next.id,
     ]);
-    await expect(authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL)).rejects.toThrow(
+    await expect(authority.assign({ [next.id]: 'retired' }, 'ca.rotation.retire', CENTRAL)).rejects.toThrow(
       'one generation signs',
     );
     await expect(authority.forget(next.id, CENTRAL)).rejects.toMatchObject({
@@ -160,25 +160,34 @@ describe('generations', () => {
       [first, 'current'],
       [next.id, 'previous'],
     ]);
-    await authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL);
+    await authority.assign({ [next.id]: 'retired' }, 'ca.rotation.retire', CENTRAL);
     expect(authority.roots().map(thumbprintOf)).toEqual([first]);
     expect((await open()).all().map(({ role }) => role)).toEqual(['current', 'retired']);
     expect(authority.chainOf(late)).toHaveLength(1);
-    await authority.assign({ [next.id]: 'previous' }, 'authority.back', CENTRAL);
+    await authority.assign({ [next.id]: 'previous' }, 'ca.rotation.rollback', CENTRAL);
     expect(authority.chainOf(late)).toHaveLength(2);
-    await authority.assign({ [next.id]: 'retired' }, 'authority.retire', CENTRAL);
+    await authority.assign({ [next.id]: 'retired' }, 'ca.rotation.retire', CENTRAL);
     await authority.forget(next.id, CENTRAL);
     expect(await store.keyMaterial.names()).toEqual([`authority.${first}.key`, 'authority.generations']);
     await expect(authority.promote(next.id, CENTRAL)).rejects.toMatchObject({ code: 'authority_unknown' });
-    const actions = ['create', 'prepare', 'publish', 'promote', 'promote', 'retire', 'back', 'retire', 'forget'];
-    expect(store.audit.entries.map(({ action }) => action)).toEqual(actions.map((action) => `authority.${action}`));
+    const switched = ['rotation.switch', 'rotation.switch'];
+    const steps = [
+      'create',
+      'rotation.prepare',
+      'rotation.publish',
+      ...switched,
+      'rotation.retire',
+      'rotation.rollback',
+    ];
+    const actions = [...steps, 'rotation.retire', 'delete-key'].map((action) => `ca.${action}`);
+    expect(store.audit.entries.map(({ action }) => action)).toEqual(actions);
   });
 
   test('the next to be prepared takes the keys of retired ones with it', async () => {
     const { store, open } = setUp();
     const authority = await open();
     const old = await authority.prepare(await authority.makeRoot(), CENTRAL);
-    await authority.assign({ [old.id]: 'retired' }, 'authority.retire', CENTRAL);
+    await authority.assign({ [old.id]: 'retired' }, 'ca.rotation.retire', CENTRAL);
     const { id } = await authority.prepare(await authority.makeRoot(), CENTRAL);
     expect((await open()).all().map((generation) => generation.id)).toEqual([authority.current().id, id]);
     expect(await store.keyMaterial.names()).not.toContain(`authority.${old.id}.key`);
@@ -211,7 +220,7 @@ describe('generations', () => {
     expect(authority.shownChainOf(leaf).map(thumbprintOf)).toEqual([thumbprintOf(leaf), expect.any(String), old.id]);
     for (const trusted of [files.old, files.new]) expect(verify(trusted)).toContain('OK');
     expect((await open()).shownChainOf(leaf)).toHaveLength(3);
-    await authority.assign({ [old.id]: 'retired' }, 'authority.retire', CENTRAL);
+    await authority.assign({ [old.id]: 'retired' }, 'ca.rotation.retire', CENTRAL);
     expect(authority.shownChainOf(leaf).map(thumbprintOf)).toEqual([thumbprintOf(leaf), id]);
     expect(verify(files.new)).toContain('OK');
     expect(() => verify(files.old)).toThrow('verification failed');
@@ -251,7 +260,7 @@ describe('an exported authority', () => {
     expect(createPrivateKey(key).equals(authority.current().key)).toBe(true);
     expect(() => openssl('pkcs12', '-in', path, '-passin', 'pass:changeit', '-noenc')).toThrow(/mac verify/i);
     expect(store.audit.entries.at(-1)).toMatchObject({
-      action: 'authority.export',
+      action: 'ca.export',
       detail: expect.stringContaining(authority.current().id),
     });
     expect(JSON.stringify(store.audit.entries)).not.toContain(PASSWORD);
@@ -268,7 +277,7 @@ describe('an exported authority', () => {
     await expect(exporting.export({ password: PASSWORD, thumbprint: 'f'.repeat(64) }, CENTRAL)).rejects.toMatchObject({
       code: 'authority_unknown',
     });
-    expect(store.audit.entries.map(({ action }) => action)).toEqual(['authority.create']);
+    expect(store.audit.entries.map(({ action }) => action)).toEqual(['ca.create']);
   });
 
   test('makes a second Central that signs with the same root; what that one signed before stays trusted', async () => {
@@ -293,7 +302,7 @@ describe('an exported authority', () => {
     expect(replaced).toEqual([from.current().id]);
     expect(to.generations().map(({ id, role, origin }) => [id, role, origin])).toEqual([
       [from.current().id, 'current', 'imported'],
-      [before, 'previous', 'made'],
+      [before, 'previous', 'issued'],
     ]);
     expect((await other.open()).pin).toBe(from.pin);
     await expect(
@@ -514,7 +523,7 @@ describe("an authority of the bank's own", () => {
       cutOff: [{ id: 'knows-ours' }, { id: 'old' }],
     });
     expect(authority.current().id).toBe(bankRoot);
-    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'authority.replace', ticket: 'T-1' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ action: 'ca.import', ticket: 'T-1' });
   });
 });
 

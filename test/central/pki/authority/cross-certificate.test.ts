@@ -64,7 +64,7 @@ function houseRoot(folder: Folder): AuthorityMaterial {
 }
 
 describe('the chain that is shown between switch and retirement', () => {
-  it.each(['made', 'imported'] as const)(
+  it.each(['issued', 'imported'] as const)(
     'verifies with the old root and with the new one, which was %s, and with no other',
     async (origin) => {
       const folder = temporaryFolder();
@@ -75,7 +75,7 @@ describe('the chain that is shown between switch and retirement', () => {
       });
       const [old] = authority.current().chain;
       const { id } = await authority.prepare(
-        origin === 'made' ? await authority.makeRoot() : houseRoot(folder),
+        origin === 'issued' ? await authority.makeRoot() : houseRoot(folder),
         CENTRAL,
       );
       await authority.certify(id, CENTRAL);

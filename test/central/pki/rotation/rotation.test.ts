@@ -116,11 +116,11 @@ describe('a rotation', () => {
     expect(roles()).toEqual(['current', 'retired']);
     expect(asked).toEqual(['replaced', 'renew', 'replaced']);
     expect(store.audit.entries.map(({ action }) => action).slice(2)).toEqual([
-      'authority.prepare',
-      'authority.publish',
-      'authority.certify',
-      'authority.promote',
-      'authority.retire',
+      'ca.rotation.prepare',
+      'ca.rotation.publish',
+      'ca.rotation.cross-certify',
+      'ca.rotation.switch',
+      'ca.rotation.retire',
     ]);
     expect(await rotation.prepare(undefined, {}, CENTRAL)).toMatchObject({ phase: 'prepared' });
     expect(roles()).toEqual(['current', 'prepared']);

@@ -409,7 +409,7 @@ describe('an imported certificate', () => {
       certificate.thumbprint,
     );
     setNow(certificate.notAfter + 1);
-    expect(await identity.fitting(spec)).toMatchObject({ origin: 'made' });
+    expect(await identity.fitting(spec)).toMatchObject({ origin: 'issued' });
   });
 });
 

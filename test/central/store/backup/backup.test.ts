@@ -130,8 +130,8 @@ describe('a backup and its restore', PATIENCE, () => {
     expect((await store.inbox.read(lastCursor, {}, 9)).map(({ cursor }) => cursor)).toEqual([6, 7]);
     expect(await store.stats()).toMatchObject({ events: 4 });
     expect((await store.audit.list({ limit: 9 })).map(({ action }) => action)).toEqual([
-      'backup.restore',
-      'backup.make',
+      'store.restore',
+      'store.backup',
     ]);
     expect(leftIn()).toEqual([expect.stringMatching(/^central\.db\.before-restore-/)]);
     // Once more on the same store: the cursors of both are kept.
