@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// `queue-agent`: the daemon and its tools on the command line. Says what to do; the parts do it.
+// Runs the command line of the agent: parses arguments, calls the part that does the work, and prints its result.
 import { parseArgs } from 'node:util';
 import { isCoded, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
@@ -15,45 +15,46 @@ const USAGE = `queue-agent ${VERSION}
 
   queue-agent start [--profile FOLDER] [settings]
       Runs the daemon.
-  queue-agent enroll URL --token-file FILE --pin sha256:... [--again] [--profile FOLDER] [settings]
-      Makes this machine an agent of a Central: copy the line that "queuegate enrollment-tokens create" printed. FILE has the token;
-      "-" reads it from stdin, on a terminal from a prompt. The environment variable QUEUE_AGENT_TOKEN works too. --token TOKEN
-      does as well, but other users of this machine can see it there.
-  queue-agent enroll URL --pin sha256:... [--wait SECONDS] [--again] [--profile FOLDER] [settings]
-      The same without a token: prints the thumbprint of this machine's key, and waits until an administrator of Central has
-      compared and accepted it (300 seconds unless set). Run again it goes on waiting.
-  queue-agent request --out FILE [--profile FOLDER] [settings]
-  queue-agent install-certificate FILE [--central URL] [--profile FOLDER] [settings]
-      The same without a line to Central: take the request there ("queuegate agents create"), and the file that it writes back here.
+  queue-agent enroll URL --token-file FILE --pin sha256:... [--replace-identity] [--profile FOLDER] [settings]
+      Enrolls this machine as an agent of a Central. Copy the line that "queuegate enrollment-tokens create" printed. FILE holds the
+      token; "-" reads it from stdin, on a terminal from a prompt. The environment variable QUEUE_AGENT_TOKEN works too. --token TOKEN
+      also works, but other users of this machine can see it. --replace-identity enrolls a machine that is enrolled already.
+  queue-agent enroll URL --pin sha256:... [--wait SECONDS] [--replace-identity] [--profile FOLDER] [settings]
+      Enrolls without a token: prints the thumbprint of this machine's key and waits (300 seconds by default) until an administrator
+      of Central has compared and accepted it. Run it again to go on waiting.
+  queue-agent certificate request --out FILE [--profile FOLDER] [settings]
+  queue-agent certificate install FILE [--central URL] [--profile FOLDER] [settings]
+      Enrolls without a connection to Central: take the certificate request to Central ("queuegate agents create") and bring back the
+      file that it writes.
   queue-agent recover [--code-file FILE] [--profile FOLDER] [settings]
-      Reconnects an agent that is cut off, with the recovery code that "queuegate agents recovery-code create" printed on Central. Without a file
-      the code is read from a prompt, or from stdin ("--code-file -").
+      Reconnects an agent that Central no longer accepts, with the recovery code that "queuegate agents recovery-code create" printed on Central.
+      Without a file the code is read from a prompt, or from stdin ("--code-file -").
   queue-agent status [--json] [--profile FOLDER] [settings]
       Shows the state of the running daemon.
   queue-agent consumers rotate-token [--json] [--profile FOLDER] [settings]
-      Makes another token for programs that use the local API of the running daemon. The old token stays valid for 24 hours.
+      Creates a new token for programs that use the local API of the running daemon. The old token stays valid for 24 hours.
   queue-agent doctor [--json] [--profile FOLDER] [settings]
   queue-agent doctor --enroll URL --pin sha256:... [--token-file FILE] [--json]
-      Looks for what keeps this agent (or its enrollment) from Central, step by step, and says how to fix it. It never takes
-      the session of a running daemon. Exit status 0 when all is well, 1 at the first fault.
+      Checks step by step what keeps this agent (or its enrollment) from Central, and prints how to fix it. It never takes over the
+      session of a running daemon. Exit status 0 if no fault was found, 1 at the first fault.
   queue-agent truststore list|import|delete|convert|create|change-password ...
-      Truststores without keytool or KeyStore Explorer; "queue-agent truststore --help" tells more.
+      Manages truststores without keytool or KeyStore Explorer; see "queue-agent truststore --help".
   queue-agent help | version
 
 The profile is profiles/default, or QUEUE_AGENT_PROFILE. Settings are flags such as --central-host HOST, --agent-name NAME,
 --data-folder FOLDER, --log-level debug; docs/CONFIGURATION.md lists them all.
 `;
 
-/** Longer than the daemon needs to stop in order; then it is ended whatever hangs. */
+/** Longer than an orderly stop takes; after it the process ends, whatever hangs. */
 const STOP_WITHIN_MS = 10_000;
-/** For the administrator at the telephone. */
+/** Long enough for a telephone call with the administrator. */
 const WAIT_SECONDS = 300;
 
 class UsageError extends Error {}
 
 const secrets = new SecretInput();
 
-/** One line for each part, except for the list of settings that this program makes itself. */
+/** One line for each part, except for the list of refused settings, which this program writes itself. */
 function errorText(error: unknown): string {
   if (!isCoded(error)) return `error: ${escapeLine(textOf(error))}\n`;
   return `error: ${error.code === 'settings_refused' ? error.message : escapeLine(error.message)}\n  ${escapeLine(error.hint)}\n  (${error.code})\n`;
@@ -66,10 +67,8 @@ async function main(argv: readonly string[]): Promise<number> {
       return await start(rest);
     case 'enroll':
       return await enrollCommand(rest);
-    case 'request':
-      return await request(rest);
-    case 'install-certificate':
-      return await installCertificateCommand(rest);
+    case 'certificate':
+      return await certificate(rest);
     case 'recover':
       return await recover(rest);
     case 'status':
@@ -98,7 +97,9 @@ async function main(argv: readonly string[]): Promise<number> {
       printOut(USAGE);
       return 0;
     default:
-      printError(command === undefined ? USAGE : `error: there is no "queue-agent ${escapeLine(command)}"\n\n${USAGE}`);
+      printError(
+        command === undefined ? USAGE : `error: unknown command "queue-agent ${escapeLine(command)}"\n\n${USAGE}`,
+      );
       return 2;
   }
 }
@@ -133,14 +134,14 @@ function parse(args: readonly string[], own: Readonly<Record<string, { type: 'st
 
 async function start(args: readonly string[]): Promise<number> {
   const { request, positionals } = parse(args, {});
-  if (positionals.length > 0) throw new UsageError(`start takes no "${positionals[0]}"`);
+  if (positionals.length > 0) throw new UsageError(`start does not take "${positionals[0]}"`);
   const { startAgent } = await import('./main.ts');
   const agent = await startAgent(request);
   const signal = new Promise<'signal'>((resolve) => {
-    // Windows knows no SIGTERM; a service there ends the process, and both logs are on disk.
+    // Windows has no SIGTERM: a service manager ends the process there, and both logs are on disk.
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
     watchForOrphaning(process.env, () => resolve('signal'));
-    // Only the Central agent has a parent at the other end of a channel (central/central-agent.ts): it goes when that one does.
+    // Only the Central agent has a parent on an IPC channel (central/central-agent.ts); it stops together with it.
     process.once('disconnect', () => resolve('signal'));
     process.channel?.unref();
   });
@@ -155,7 +156,7 @@ async function enrollCommand(args: readonly string[]): Promise<number> {
     token: { type: 'string' },
     'token-file': { type: 'string' },
     pin: { type: 'string' },
-    again: { type: 'boolean' },
+    'replace-identity': { type: 'boolean' },
     wait: { type: 'string' },
   });
   const [url, ...more] = positionals;
@@ -170,7 +171,7 @@ async function enrollCommand(args: readonly string[]): Promise<number> {
     url,
     token,
     pin: text('pin'),
-    again: values['again'] === true,
+    replaceIdentity: values['replace-identity'] === true,
     waitMs: Number(wait) * 1000,
     onPending: ({ keyThumbprint }) =>
       printOut(
@@ -183,7 +184,7 @@ async function enrollCommand(args: readonly string[]): Promise<number> {
         ].join('\n'),
       ),
   });
-  tellEnrolled(request, conf, enrolled);
+  printEnrolled(request, conf, enrolled);
   const { secure, signingKey } = enrolled.identity;
   if (token === undefined && !secure) {
     const { pinOf } = await import('../shared/wire/enrollment.ts');
@@ -194,7 +195,7 @@ async function enrollCommand(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-/** Undefined: an administrator of Central is asked. */
+/** Undefined: without a token, an administrator has to accept the agent. */
 async function enrollmentToken(values: Parsed['values']): Promise<string | undefined> {
   const [token, file] = [values['token'], values['token-file']];
   if (typeof file === 'string') {
@@ -204,11 +205,18 @@ async function enrollmentToken(values: Parsed['values']): Promise<string | undef
   return typeof token === 'string' ? token : process.env['QUEUE_AGENT_TOKEN'];
 }
 
-async function request(args: readonly string[]): Promise<number> {
+async function certificate(args: readonly string[]): Promise<number> {
+  const [verb, ...rest] = args;
+  if (verb === 'request') return await requestCertificate(rest);
+  if (verb === 'install') return await installCertificateCommand(rest);
+  throw new UsageError('certificate needs the word request or install');
+}
+
+async function requestCertificate(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, { out: { type: 'string' } });
   const { out } = values;
   if (typeof out !== 'string' || positionals.length > 0)
-    throw new UsageError('request needs --out FILE, and nothing else');
+    throw new UsageError('certificate request needs --out FILE, and nothing else');
   const conf = await loadAgentConf(request);
   const { writeRequest } = await import('./enrollment/offline.ts');
   const key = await writeRequest(conf, out);
@@ -218,7 +226,7 @@ async function request(args: readonly string[]): Promise<number> {
       `  key         sha256:${key.thumbprint}`,
       `  data        ${conf.dataFolder} (the key; keep it private)`,
       'next, on Central: queuegate agents create --csr FILE --out agent.pem (compare the thumbprint)',
-      `then, here: queue-agent install-certificate agent.pem --profile ${request.profileFolder}`,
+      `then, here: queue-agent certificate install agent.pem --profile ${request.profileFolder}`,
       '',
     ].join('\n'),
   );
@@ -228,10 +236,10 @@ async function request(args: readonly string[]): Promise<number> {
 async function installCertificateCommand(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, { central: { type: 'string' } });
   const [file, ...more] = positionals;
-  if (file === undefined || more.length > 0) throw new UsageError('install-certificate needs one file');
+  if (file === undefined || more.length > 0) throw new UsageError('certificate install needs one file');
   const conf = await loadAgentConf(request);
   const { installCertificate } = await import('./enrollment/offline.ts');
-  tellEnrolled(
+  printEnrolled(
     request,
     conf,
     await installCertificate(
@@ -254,7 +262,7 @@ async function recover(args: readonly string[]): Promise<number> {
   const file = values['code-file'];
   if (file === undefined && !canPrompt())
     throw new UsageError(
-      'recover needs the recovery code: there is no terminal to ask on; name a file: --code-file FILE ("-": stdin)',
+      'recover needs the recovery code, and there is no terminal to prompt on. Name a file: --code-file FILE ("-": stdin)',
     );
   const conf = await loadAgentConf(request);
   const code = (
@@ -264,11 +272,11 @@ async function recover(args: readonly string[]): Promise<number> {
     })
   ).trim();
   const { recoverAgent } = await import('./enrollment/recover.ts');
-  tellEnrolled(request, conf, await recoverAgent(conf, code));
+  printEnrolled(request, conf, await recoverAgent(conf, code));
   return 0;
 }
 
-function tellEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrollment): void {
+function printEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrollment): void {
   const { hostName, scheme } = dialled(conf.central.secure, identity.host);
   printOut(
     [
@@ -295,7 +303,7 @@ async function doctor(args: readonly string[]): Promise<number> {
     token: { type: 'string' },
     'token-file': { type: 'string' },
   });
-  if (positionals.length > 0) throw new UsageError(`doctor takes no "${positionals[0]}"`);
+  if (positionals.length > 0) throw new UsageError(`doctor does not take "${positionals[0]}"`);
   const text = (name: string): string | undefined => (typeof values[name] === 'string' ? values[name] : undefined);
   const url = text('enroll');
   if (url === undefined && (text('pin') ?? text('token') ?? text('token-file')) !== undefined)
@@ -343,7 +351,7 @@ async function consumers(args: readonly string[]): Promise<number> {
   if (values['json'] === true) printOut(`${JSON.stringify(answer.rotated, null, 2)}\n`);
   else
     printOut(
-      `the new token is in ${escapeLine(tokenFile)} (0600)\nthe token before stays valid until ${escapeLine(previousExpiresAt)}; a further rotation ends it at once\n`,
+      `the new token is in ${escapeLine(tokenFile)} (0600)\nthe old token stays valid until ${escapeLine(previousExpiresAt)}; the next rotation revokes it at once\n`,
     );
   return 0;
 }

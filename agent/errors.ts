@@ -9,7 +9,7 @@ export const AGENT_ERRORS = {
   },
   already_enrolled: {
     text: 'This agent is enrolled already, as {name} ({id}).',
-    hint: 'To enroll it anew (the old one must be removed on Central first), add --again.',
+    hint: 'To enroll it anew (the old one must be removed on Central first), add --replace-identity.',
   },
   identity_damaged: {
     text: 'The identity file {file} cannot be used: {found}.',
@@ -42,7 +42,7 @@ export const AGENT_ERRORS = {
   },
   request_missing: {
     text: 'There is no key in the data folder {folder}, so that no certificate can be for this machine.',
-    hint: 'Make the request first: queue-agent request --out agent.csr',
+    hint: 'Make the request first: queue-agent certificate request --out agent.csr',
   },
   certificate_file_unfit: {
     text: 'The certificates in {file} cannot be used: {found}.',
@@ -54,7 +54,7 @@ export const AGENT_ERRORS = {
   },
   central_address_missing: {
     text: 'Nothing says where Central is: no central.host in the configuration, and no --central.',
-    hint: 'Name it: queue-agent install-certificate FILE --central https://HOST:9150, or set central.host in agent.local.conf.',
+    hint: 'Name it: queue-agent certificate install FILE --central https://HOST:9150, or set central.host in agent.local.conf.',
   },
   pin_bad: {
     text: 'The pin is no pin; it looks like sha256: and 64 hexadecimal digits.',

@@ -41,6 +41,6 @@ const MARKS = { ok: 'ok', warning: 'warning', fault: 'FAULT' } as const;
 function stepText({ step, outcome, found, fault }: StepReport): string {
   const lines = [`${MARKS[outcome].padEnd(8)}${step}`, ...found.map((line) => `          ${line}`)];
   if (fault !== null)
-    lines.push(`          ${fault.text}`, `          hint: ${fault.hint}`, `          (${fault.code})`);
+    lines.push(`          ${fault.detail}`, `          hint: ${fault.hint}`, `          (${fault.code})`);
   return `${lines.map(escapeLine).join('\n')}\n`;
 }

@@ -1,4 +1,4 @@
-// Owns what a step of the doctor is: something that is done, says what it found, and may find the fault at which the walk ends.
+// One step of the doctor: does something, reports what it found, and ends the walk when it finds a fault.
 import { isCoded } from '../../shared/errors.ts';
 import { targetName, type Target } from '../target.ts';
 
@@ -23,15 +23,15 @@ export interface StepReport {
   readonly target: string | null;
   readonly outcome: 'ok' | 'warning' | 'fault';
   readonly found: readonly string[];
-  readonly fault: { readonly code: string; readonly text: string; readonly hint: string } | null;
+  readonly fault: { readonly code: string; readonly detail: string; readonly hint: string } | null;
 }
 
 export type Walk<T> = AsyncGenerator<StepReport, T>;
 
-/** A step found a fault: the walk along this line is over, and the report is out. */
+/** A step found a fault and reported it: the walk along this connection ends. */
 export class Stopped extends Error {}
 
-/** What a step says while it works. */
+/** What a step reports while it runs. */
 export class Notes {
   readonly found: string[] = [];
   warned = false;
@@ -46,7 +46,7 @@ export class Notes {
   }
 }
 
-/** Does one step and reports it. Throws Stopped behind the report of a fault. */
+/** Does one step and reports it. Throws Stopped after the report of a fault. */
 export async function* step<T>(
   name: StepName,
   target: Target | undefined,
@@ -59,7 +59,7 @@ export async function* step<T>(
     value = await act(notes);
   } catch (error) {
     if (!isCoded(error)) throw error;
-    yield { ...about, outcome: 'fault', fault: { code: error.code, text: error.message, hint: error.hint } };
+    yield { ...about, outcome: 'fault', fault: { code: error.code, detail: error.message, hint: error.hint } };
     throw new Stopped();
   }
   yield { ...about, outcome: notes.warned ? 'warning' : 'ok', fault: null };

@@ -21,7 +21,7 @@ export interface EnrollRequestOrder {
   readonly waitMs?: number;
   readonly onPending?: (pending: EnrollmentPending) => void;
   /** Also when this agent is enrolled already. */
-  readonly again: boolean;
+  readonly replaceIdentity: boolean;
 }
 
 export interface Enrollment {
@@ -33,7 +33,7 @@ export interface Enrollment {
 /** Enrolls this agent and keeps what it learnt: identity, and Central's root in the profile's truststore. */
 export async function enrollAgent(conf: AgentConf, order: EnrollRequestOrder): Promise<Enrollment> {
   const existing = await loadIdentity(conf.dataFolder);
-  if (existing !== undefined && !order.again)
+  if (existing !== undefined && !order.replaceIdentity)
     throw agentFault('already_enrolled', { name: existing.name, id: existing.id });
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
   if (order.token === undefined && conf.central.secure && !readEnrollUrl(order.url).secure)
@@ -50,7 +50,12 @@ export async function enrollAgent(conf: AgentConf, order: EnrollRequestOrder): P
 export async function enrollByFile(conf: AgentConf, file: string): Promise<Identity | undefined> {
   const order = await readEnrollmentFile(file);
   if (order === undefined) return undefined;
-  const { identity } = await enrollAgent(conf, { url: order.url, token: order.token, pin: order.pin, again: false });
+  const { identity } = await enrollAgent(conf, {
+    url: order.url,
+    token: order.token,
+    pin: order.pin,
+    replaceIdentity: false,
+  });
   await removeEnrollmentFile(file);
   return identity;
 }

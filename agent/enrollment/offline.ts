@@ -1,4 +1,4 @@
-// Owns `queue-agent request` and `queue-agent install-certificate`: becoming an agent without a line to Central. A request goes out
+// Owns `queue-agent certificate request` and `queue-agent certificate install`: becoming an agent without a line to Central. A request goes out
 // as a file, and one file with certificates comes back.
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { replaceOwnFile } from '../../shared/files/secret-file.ts';

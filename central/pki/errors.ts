@@ -182,7 +182,7 @@ export const PKI_ERRORS = {
   issue_name_missing: {
     status: 422,
     text: 'The name of the agent is {found}; it has to be a host name.',
-    hint: 'Give it with --name; "queue-agent request" writes it into the request.',
+    hint: 'Give it with --name; "queue-agent certificate request" writes it into the request.',
   },
   recovery_code_unknown: {
     status: 401,

@@ -153,7 +153,7 @@ export const REFUSALS = {
   authentication_kind: {
     close: 4513,
     text: 'Central knows no certificate of the agent {id}, and lets in only agents that have one (parameter agents.authentication).',
-    hint: 'Enroll the agent again ("queue-agent enroll ... --again"), or let it come by its key alone once, which gives it a certificate: queuegate parameters set agents.authentication=certificate-or-key',
+    hint: 'Enroll the agent again ("queue-agent enroll ... --replace-identity"), or let it come by its key alone once, which gives it a certificate: queuegate parameters set agents.authentication=certificate-or-key',
   },
   // Retried, though slowly: whoever can answer in Central's place for an hour must not take an agent away for ever.
   unproven_central: {

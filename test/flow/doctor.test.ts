@@ -106,7 +106,7 @@ function lastOf({ ok, steps }: { ok: boolean; steps: StepReport[] }): {
   return {
     step: last.step,
     code: last.fault?.code,
-    text: [...last.found, last.fault?.text, last.fault?.hint].join('\n'),
+    text: [...last.found, last.fault?.detail, last.fault?.hint].join('\n'),
   };
 }
 
@@ -215,7 +215,7 @@ describe('before anything is dialled', () => {
     });
     expect(await doctor(folders, 'new', 'now')).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining('doctor takes no "now"'),
+      stderr: expect.stringContaining('doctor does not take "now"'),
     });
     expect(lastOf(await examine(1, { trusted: join(folders.profile, 'none.jks') }))).toMatchObject({
       step: 'truststore',

@@ -32,13 +32,13 @@ afterEach(() => cleanup.run());
 afterAll(() => lasting.run());
 
 async function agent(command: string, folders: AgentFolders, name: string, ...words: string[]): Promise<Ended> {
-  return await runNode('agent/cli.ts', [command, ...words, ...agentFlags(folders, name)]);
+  return await runNode('agent/cli.ts', [...command.split(' '), ...words, ...agentFlags(folders, name)]);
 }
 
 /** What Central makes of a machine's request; the file's text. */
 async function issued(folders: AgentFolders, name: string, from = central, ...options: string[]): Promise<string> {
   const csr = join(folder, `${name}.csr`);
-  const requested = await agent('request', folders, name, '--out', csr);
+  const requested = await agent('certificate request', folders, name, '--out', csr);
   expect(requested, requested.stderr).toMatchObject({ code: 0 });
   const made = await from.cli('agents', 'create', '--csr', csr, '--out', join(folder, `${name}.pem`), ...options);
   expect(made, made.stderr).toMatchObject({ code: 0 });
@@ -55,7 +55,7 @@ describe('enrollment by files', SLOW, () => {
     const [out, victim] = [join(folder, 'linked.csr'), join(folder, 'victim')];
     await writeFile(victim, 'untouched');
     await symlink(victim, out);
-    expect(await agent('request', folders, 'linked', '--out', out)).toMatchObject({
+    expect(await agent('certificate request', folders, 'linked', '--out', out)).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('secret_file_unsafe'),
     });
@@ -63,7 +63,7 @@ describe('enrollment by files', SLOW, () => {
     await rm(out);
     await writeFile(out, '');
     await chmod(out, 0o666);
-    expect(await agent('request', folders, 'linked', '--out', out)).toMatchObject({ code: 0 });
+    expect(await agent('certificate request', folders, 'linked', '--out', out)).toMatchObject({ code: 0 });
     expect((await stat(out)).mode & 0o777).toBe(0o644);
   });
 
@@ -79,7 +79,7 @@ describe('enrollment by files', SLOW, () => {
     });
 
     const csr = join(folder, 'branch-1.csr');
-    const requested = await agent('request', folders, 'branch-1', '--out', csr);
+    const requested = await agent('certificate request', folders, 'branch-1', '--out', csr);
     const key = /key {9}sha256:([0-9a-f]{64})/.exec(requested.stdout)?.[1];
     expect((await stat(join(folders.data, 'agent-key.pem'))).mode & 0o777).toBe(0o600);
     expect(await run('openssl', ['req', '-in', csr, '-verify', '-noout'])).toMatchObject({ code: 0 });
@@ -94,7 +94,7 @@ describe('enrollment by files', SLOW, () => {
 
     // Nobody listens at that address now.
     const installed = await agent(
-      'install-certificate',
+      'certificate install',
       folders,
       'branch-1',
       out,
@@ -135,7 +135,7 @@ describe('enrollment by files', SLOW, () => {
     expect(pem).not.toContain('PRIVATE KEY');
     // Without --central: from the configuration.
     const installed = await agent(
-      'install-certificate',
+      'certificate install',
       folders,
       'branch-2',
       join(folder, 'branch-2.pem'),
@@ -157,7 +157,7 @@ describe('enrollment by files', SLOW, () => {
       expect(new X509Certificate(second).serialNumber).not.toBe(new X509Certificate(first).serialNumber);
       const stranger = await agentFolders(cleanup);
       const csr = join(folder, 'stranger.csr');
-      await agent('request', stranger, 'stranger', '--out', csr);
+      await agent('certificate request', stranger, 'stranger', '--out', csr);
       const refused = await central.cli('agents', 'create', '--csr', csr, '--out', join(folder, 'stranger.pem'));
       expect(refused).toMatchObject({ code: 1 });
       expect(refused.stderr).toContain('Central takes no new agents');
@@ -170,7 +170,7 @@ describe('enrollment by files', SLOW, () => {
   it('is refused for what is no request, for a name that is taken or kept, and without a file', async () => {
     const folders = await agentFolders(cleanup);
     const csr = join(folder, 'branch-4.csr');
-    await agent('request', folders, 'branch-4', '--out', csr);
+    await agent('certificate request', folders, 'branch-4', '--out', csr);
     const issue = async (...words: string[]): Promise<string> =>
       (await central.cli('agents', 'create', '--out', join(folder, 'none.pem'), ...words)).stderr;
     await writeFile(join(folder, 'none.csr'), `${'x'.repeat(80)}\n`);
@@ -183,7 +183,7 @@ describe('enrollment by files', SLOW, () => {
   });
 });
 
-describe('install-certificate refuses, changes nothing, and names the fault', SLOW, () => {
+describe('certificate install refuses, changes nothing, and names the fault', SLOW, () => {
   let folders: AgentFolders;
   let pem: string;
   beforeAll(async () => {
@@ -195,7 +195,7 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
     const file = join(folder, 'changed.pem');
     await writeFile(file, text);
     const ended = await agent(
-      'install-certificate',
+      'certificate install',
       folders,
       'branch-9',
       file,
@@ -246,7 +246,7 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
 
   it('without a request before it, and for another agent than the one that is enrolled', async () => {
     const file = join(folder, 'branch-9.pem');
-    expect((await agent('install-certificate', await agentFolders(cleanup), 'branch-11', file)).stderr).toContain(
+    expect((await agent('certificate install', await agentFolders(cleanup), 'branch-11', file)).stderr).toContain(
       '(request_missing)',
     );
     const enrolled = await agentFolders(cleanup);
@@ -256,20 +256,20 @@ describe('install-certificate refuses, changes nothing, and names the fault', SL
     ).toMatchObject({ code: 0 });
     // The same key under another id would be another agent: Central refuses that, too.
     const csr = join(folder, 'branch-12.csr');
-    await agent('request', enrolled, 'branch-12', '--out', csr);
+    await agent('certificate request', enrolled, 'branch-12', '--out', csr);
     expect(
       (await central.cli('agents', 'create', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'x.pem'))).stderr,
     ).toContain('(agent_key_known)');
     expect(await central.cli('agents', 'create', '--csr', csr, '--out', join(folder, 'branch-12.pem'))).toMatchObject({
       code: 0,
     });
-    const again = await agent('install-certificate', enrolled, 'branch-12', join(folder, 'branch-12.pem'));
+    const again = await agent('certificate install', enrolled, 'branch-12', join(folder, 'branch-12.pem'));
     expect(again, again.stderr).toMatchObject({ code: 0 });
     await central.cli('agents', 'delete', 'pc-12');
     expect(
       await central.cli('agents', 'create', '--csr', csr, '--id', 'pc-13', '--out', join(folder, 'other.pem')),
     ).toMatchObject({ code: 0 });
-    const other = await agent('install-certificate', enrolled, 'branch-12', join(folder, 'other.pem'));
+    const other = await agent('certificate install', enrolled, 'branch-12', join(folder, 'other.pem'));
     expect(other.stderr).toMatch(
       /is for the agent pc-13, and this machine is enrolled as pc-12\.\n[^\n]+\n {2}\(certificate_other_agent\)/,
     );

@@ -143,7 +143,7 @@ describe('enrollment over wss with token and pin', () => {
     expect(again).toMatchObject({ code: 1 });
     expect(again.stderr).toContain('enrolled already, as branch-1');
     // The same key again repairs: the same agent, by the same id.
-    expect(await enroll(folders, 'branch-1', await newLine(), '--again')).toMatchObject({ code: 0 });
+    expect(await enroll(folders, 'branch-1', await newLine(), '--replace-identity')).toMatchObject({ code: 0 });
     expect({
       pem: await readFile(key, 'utf8'),
       at: (await stat(key)).mtimeMs,

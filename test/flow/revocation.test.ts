@@ -185,13 +185,21 @@ describe('an agent that is revoked', () => {
     await central.rest('POST', `/agents/${id}/revoke`, {});
     await agent.stop();
     const enrollment = await central.enrollment();
-    const same = await runNode('agent/cli.ts', [...enrollment, '--again', ...agentFlags(agent.folders, 'again')]);
+    const same = await runNode('agent/cli.ts', [
+      ...enrollment,
+      '--replace-identity',
+      ...agentFlags(agent.folders, 'again'),
+    ]);
     expect([same.code, same.stderr]).toEqual([
       1,
       expect.stringMatching(/was revoked, and its key is refused[^]*queuegate agents recovery-code create/),
     ]);
     expect((await central.cli('agents', 'delete', 'again')).code).toBe(0);
-    const enrolled = await runNode('agent/cli.ts', [...enrollment, '--again', ...agentFlags(agent.folders, 'again')]);
+    const enrolled = await runNode('agent/cli.ts', [
+      ...enrollment,
+      '--replace-identity',
+      ...agentFlags(agent.folders, 'again'),
+    ]);
     expect([enrolled.code, enrolled.stderr]).toEqual([0, '']);
     AgentProcess.start(cleanup, agent.folders, 'again');
     await central.online('again');

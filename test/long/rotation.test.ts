@@ -320,7 +320,7 @@ describe('the rotation of the authority', () => {
     expect(await rotate(central, 'switch', '--dry-run')).toContain('Nothing was changed; the rotation is published.');
     await rotate(central, 'switch');
     expect((await central.rest('GET', '/server-certificate')).body.current).toMatchObject({
-      origin: 'made',
+      origin: 'issued',
       issuer: expect.stringMatching(/OU=\d{4}-/),
     });
     for (const root of [oldRoot, newRoot]) expect(await shownTo(central.ports.secure, root)).toBe('trusted');

@@ -146,7 +146,7 @@ export async function enrolledFolders(
     environment: {},
     flags: { 'data-folder': folders.data, 'agent-name': name },
   });
-  await enrollAgent(conf, { url, token, pin, again: false });
+  await enrollAgent(conf, { url, token, pin, replaceIdentity: false });
   return folders;
 }
 

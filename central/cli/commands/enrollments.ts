@@ -74,7 +74,7 @@ export const enrollmentCommands: readonly Command[] = [
     name: 'agents create',
     usage: '--csr FILE --out FILE [--name NAME] [--id ID]',
     summary: 'enroll a machine that cannot reach Central yet, from its certificate request',
-    help: 'FILE of --csr is what "queue-agent request" wrote there; take the file of --out to "queue-agent install-certificate".\nCompare the thumbprint with the one that was printed there: a request that was replaced on its way enrolls another machine.',
+    help: 'FILE of --csr is what "queue-agent certificate request" wrote there; take the file of --out to "queue-agent certificate install".\nCompare the thumbprint with the one that was printed there: a request that was replaced on its way enrolls another machine.',
     options: {
       csr: { type: 'string', doc: 'the certificate request of the machine (PKCS#10, PEM)' },
       out: {
@@ -93,7 +93,7 @@ export const enrollmentCommands: readonly Command[] = [
         path: file,
         what: 'The request',
         maxBytes: MAX_REQUEST_BYTES,
-        hint: 'Name the file that "queue-agent request --out FILE" wrote.',
+        hint: 'Name the file that "queue-agent certificate request --out FILE" wrote.',
       });
       const body = {
         csr: bytes.toString('utf8'),
@@ -108,7 +108,7 @@ export const enrollmentCommands: readonly Command[] = [
         [
           `Issued for ${shown(answer['name'])} (${shown(answer['id'])}), key sha256:${shown(answer['keyThumbprint'])}`,
           `  certificate SHA-256 ${fingerprint(certificate['thumbprint'])}, until ${shown(certificate['notAfter'])}`,
-          `Take ${out} to that machine, and run there: queue-agent install-certificate FILE`,
+          `Take ${out} to that machine, and run there: queue-agent certificate install FILE`,
         ].join('\n'),
       );
     },
