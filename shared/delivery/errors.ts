@@ -10,12 +10,12 @@ export const MESSAGE_ERRORS = {
   message_expired: {
     status: 400,
     text: 'The message at "{pointer}" expired at {found}; it is {now} now.',
-    hint: 'Set expirytime to a time to come, or leave it out; compare the clock of the producer. Nothing of the request was stored.',
+    hint: 'Set expirytime to a future time, or leave it out; check the clock of the producer. Nothing of the request was stored.',
   },
   id_reused: {
     status: 409,
     text: 'The id {id} of the source {source} belongs to an earlier message with other data (index in the request: {indexes}).',
-    hint: 'Give each message an id of its own; repeat a message with its data unchanged. Nothing of the request was stored.',
+    hint: 'Use a new id for each message; repeat a message with unchanged data. Nothing of the request was stored.',
   },
 } as const satisfies ErrorTable;
 

@@ -5,24 +5,24 @@ import { defineErrors, isCoded, systemCode, textOf, type ErrorTable } from '../e
 
 export const FILE_ERRORS = {
   file_missing: { text: '{what} {file} does not exist.', hint: '{hint}' },
-  file_not_regular: { text: '{what} {file} is no file but {found}.', hint: '{hint}' },
+  file_not_regular: { text: '{what} {file} is not a file but {found}.', hint: '{hint}' },
   file_unreadable: {
     text: '{what} {file} cannot be read: {found}.',
-    hint: 'Give the account of this process the right to read it.',
+    hint: 'Allow the account of this process to read it.',
   },
   file_unwritable: {
     text: '{file} cannot be written: {found}.',
-    hint: 'Give the account of this process the right to write into that folder, and see that the disk is not full.',
+    hint: 'Allow the account of this process to write to that folder, and check that the disk is not full.',
   },
   secret_file_exists: {
-    text: '{file} exists already; a file with a secret is only created.',
-    hint: 'Name another file, or remove that one.',
+    text: '{file} already exists, and a file with a secret is never overwritten.',
+    hint: 'Choose another file, or delete that one.',
   },
   secret_file_unsafe: {
-    text: '{file} is not written, because another account could read or exchange it: {found}.',
+    text: '{file} was not written, because another account could read or replace it: {found}.',
     hint: '{action}',
   },
-  file_too_large: { text: '{what} {file} holds {bytes} bytes; allowed are {maxBytes}.', hint: '{hint}' },
+  file_too_large: { text: '{what} {file} has {bytes} bytes; allowed: {maxBytes}.', hint: '{hint}' },
 } as const satisfies ErrorTable;
 
 export const fileFault = defineErrors(FILE_ERRORS);

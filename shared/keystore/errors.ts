@@ -8,11 +8,11 @@ export const KEYSTORE_ERRORS = {
     hint: 'Copy the store again; allowed are JKS, PKCS#12 and PEM.',
   },
   keystore_is_text: {
-    text: '{file} is no key or trust store but {found}.',
-    hint: 'Whatever its name says, it is a text: get the store itself (JKS, PKCS#12), or a PEM file with "-----BEGIN CERTIFICATE-----".',
+    text: '{file} is not a key or trust store but {found}.',
+    hint: 'Whatever its name says, it is a text file: get the store itself (JKS, PKCS#12), or a PEM file with "-----BEGIN CERTIFICATE-----".',
   },
   keystore_format_unknown: {
-    text: '{file} is no key or trust store: it begins with {found}, which is neither JKS (feedfeed), PKCS#12 and DER (30) nor PEM.',
+    text: '{file} is not a key or trust store: it begins with {found}, which is neither JKS (feedfeed), PKCS#12 and DER (30) nor PEM.',
     hint: 'Get the store again, in binary mode; allowed are JKS, PKCS#12, PEM and a single certificate in DER.',
   },
   keystore_jceks: {
@@ -29,15 +29,15 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_too_large: {
     text: '{file} holds {found}; allowed is at most {allowed}.',
-    hint: 'The path names another kind of file, or the store was made for another purpose: make one with the certificates that are needed here.',
+    hint: 'The path names another kind of file, or a store for another purpose: create one with the certificates that are needed here.',
   },
   keystore_password_missing: {
-    text: '{file} ({format}) does not open with the password "changeit", which is tried when none is given.',
-    hint: 'Give the password of the store: the one with which keytool -list -keystore "{file}" lists its entries.',
+    text: '{file} ({format}) does not open with the default password "changeit".',
+    hint: 'Enter the password of the store: the one with which keytool -list -keystore "{file}" lists its entries.',
   },
   keystore_password_wrong: {
-    text: '{file} ({format}) does not open with the given password.',
-    hint: 'Give the password with which keytool -list -keystore "{file}" lists its entries. If you are sure of it, the file was changed: one digest covers password and contents.',
+    text: '{file} ({format}) does not open with this password.',
+    hint: 'Use the password with which keytool -list -keystore "{file}" lists its entries. If it is right, the file was changed: one digest covers password and contents.',
   },
   keystore_truncated: {
     text: '{file} ({format}) is truncated: {found}.',
@@ -45,15 +45,15 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_tampered: {
     text: '{file} ({format}) was changed after it was written: {found}.',
-    hint: 'Do not use it. Get it again from where it was made, and find out who changed it or which disk or transfer damages files.',
+    hint: 'Do not use it. Get it again from its source, and find out what changed it: a person, a disk or a transfer.',
   },
   keystore_damaged: {
     text: '{file} ({format}) cannot be read: {found}.',
-    hint: 'Make it again with keytool or openssl, and compare the sizes after copying.',
+    hint: 'Create it again with keytool or openssl, and compare the sizes after copying.',
   },
   keystore_unsupported: {
     text: '{file} ({format}) uses {found}, which is not supported.',
-    hint: 'Make it again with today\'s defaults: keytool -importkeystore -srckeystore "{file}" -destkeystore "{file}.new.p12" -deststoretype PKCS12',
+    hint: 'Convert it to current defaults: keytool -importkeystore -srckeystore "{file}" -destkeystore "{file}.new.p12" -deststoretype PKCS12',
   },
   keystore_no_entries: {
     text: '{file} ({format}) opens, but holds no entry.',
@@ -61,15 +61,15 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_only_private_keys: {
     text: '{file} ({format}) holds {found} and no trusted certificate: it is a key store, not a trust store.',
-    hint: 'Name the trust store, or make one: queue-agent truststore import truststore.p12 --certificate central-root.cer',
+    hint: 'Name the trust store, or create one: queue-agent truststore import truststore.p12 --certificate central-root.cer',
   },
   keystore_no_certificate: {
-    text: '{file} ({format}) holds no certificate that is trusted, only {found}.',
+    text: '{file} ({format}) holds no trusted certificate, only {found}.',
     hint: 'Name a file with the root certificate of Central ("-----BEGIN CERTIFICATE-----").',
   },
   keystore_key_password_wrong: {
-    text: 'The private key does not open with the given password.',
-    hint: 'The key of a JKS entry may have a password of its own (keytool -keypasswd): give that one.',
+    text: 'The private key does not open with this password.',
+    hint: 'The key of a JKS entry may have its own password (keytool -keypasswd): use that one.',
   },
   keystore_key_unsupported: {
     text: 'The private key is protected by {found}; allowed is {allowed}.',
@@ -77,7 +77,7 @@ export const KEYSTORE_ERRORS = {
   },
   keystore_cannot_hold: {
     text: 'A {format} store cannot hold {found}.',
-    hint: 'Use a store of another format for it.',
+    hint: 'Use a store of another format.',
   },
 } as const satisfies ErrorTable;
 

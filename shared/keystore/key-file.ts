@@ -25,12 +25,12 @@ export const PRIVATE_KEY_ERRORS = {
   private_key_missing: {
     status: 422,
     text: '{file} ({format}) holds no private key.',
-    hint: 'Give the file that has the key beside its certificate (PKCS#12, JKS, or PEM), or name the file with the key (--key-file FILE).',
+    hint: 'Use the file that holds the key beside its certificate (PKCS#12, JKS, or PEM), or name the file with the key (--key FILE).',
   },
   private_key_ambiguous: {
     status: 422,
     text: '{file} ({format}) holds {count} private keys: {aliases}.',
-    hint: 'Say which one with --alias, or give a file with one key only.',
+    hint: 'Choose one with --alias, or use a file with a single key.',
   },
   private_key_alias_unknown: {
     status: 422,
@@ -39,13 +39,13 @@ export const PRIVATE_KEY_ERRORS = {
   },
   private_key_password_missing: {
     status: 422,
-    text: 'The private key in {file} has a password, and none was given.',
-    hint: 'Give it with --password-file.',
+    text: 'The private key in {file} is protected by a password, which is missing.',
+    hint: 'Add --password-file.',
   },
   private_key_unreadable: {
     status: 422,
     text: 'The private key in {file} cannot be read: {found}.',
-    hint: 'Write it again as PEM (PKCS#8: -----BEGIN PRIVATE KEY-----) or PKCS#12.',
+    hint: 'Convert it to PEM (PKCS#8: -----BEGIN PRIVATE KEY-----) or PKCS#12.',
   },
 } as const satisfies ErrorTable;
 

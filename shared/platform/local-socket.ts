@@ -10,23 +10,23 @@ import { lstatIfThere, replaceSecretFile } from '../files/secret-file.ts';
 
 export const LOCAL_SOCKET_ERRORS = {
   local_socket_path_long: {
-    text: 'The local socket is unavailable: its path {file} has {bytes} bytes; allowed are {maxBytes}. Only the TCP ports are open.',
+    text: 'The local socket is unavailable: its path {file} has {bytes} bytes; allowed: {maxBytes}. Only the TCP ports are open.',
     hint: 'Set {setting} to a shorter path, and restart.',
   },
   local_socket_taken: {
     retryable: true,
     text: 'The local socket {file} is unavailable: {found}.',
-    hint: 'Remove what is there, or set {setting} to another path; then restart (an agent takes the name by itself within seconds).',
+    hint: 'Remove the existing file, or set {setting} to another path; then restart (an agent retries within seconds).',
   },
   local_socket_unusable: {
     retryable: true,
     text: 'The local socket {file} is unavailable: {found}.',
-    hint: 'Create its folder and let the account of this process write there, or set {setting} to another path; then restart.',
+    hint: 'Create its folder and allow the account of this process to write there, or set {setting} to another path; then restart.',
   },
   local_socket_missing: { text: 'There is no socket {file}.', hint: '{action}' },
   local_socket_foreign: {
     text: 'The socket {file} is not used: {found}.',
-    hint: 'If that account is the one that the daemon runs under, run this as that account; if not, find out who made it.',
+    hint: 'If the daemon runs under that account, run this command as that account; otherwise find out who created the socket.',
   },
 } as const satisfies ErrorTable;
 

@@ -8,11 +8,11 @@ export const MAX_PROPERTIES_BYTES = 1024 * 1024;
 
 export const PROPERTIES_ERRORS = {
   properties_too_large: {
-    text: '{file} holds {bytes} bytes; a configuration file holds at most {maxBytes}.',
+    text: '{file} has {bytes} bytes; a configuration file may have at most {maxBytes}.',
     hint: 'The path names another kind of file: name the configuration file.',
   },
   properties_not_text: {
-    text: '{file} is no text: it holds a zero byte at offset {offset}; allowed is UTF-8 or ISO-8859-1.',
+    text: '{file} is not a text file: it has a zero byte at offset {offset}; allowed is UTF-8 or ISO-8859-1.',
     hint: 'If an editor saved it as "Unicode" (UTF-16), save it again as UTF-8.',
   },
   properties_bad_escape: {

@@ -5,50 +5,50 @@ import { type CodedError, defineErrors, isCoded, systemCode, textOf, type ErrorD
 
 export const DATABASE_ERRORS = {
   data_newer: {
-    text: '{path} was made by a newer version (its schema is {found}; this version knows up to {known}).',
-    hint: 'Start the newer version again, or restore the backup that was made before the upgrade.',
+    text: '{path} was written by a newer version (its schema is {found}; this version supports up to {known}).',
+    hint: 'Start the newer version again, or restore the backup from before the upgrade.',
   },
   data_damaged: {
     text: '{path} is damaged: {found}.',
-    hint: 'Look at the disk (dmesg, smartctl), keep a copy of the whole folder, and restore the last backup. What was sent since then is found by the numbers of the logs and reported.',
+    hint: 'Check the disk (dmesg, smartctl), keep a copy of the whole folder, and restore the last backup. Messages sent since then are detected by the numbers of the logs and reported.',
   },
   data_foreign: {
     text: '{path} is a database of another program ({found}).',
-    hint: 'Name another data folder, or move that file away.',
+    hint: 'Choose another data folder, or move that file away.',
   },
   data_in_use: {
-    text: '{path} is held by another process (pid {pid}).',
-    hint: 'Stop that process first, or give this one a data folder of its own. Nothing has to be deleted: the hold ends with its process.',
+    text: '{path} is in use by another process (pid {pid}).',
+    hint: 'Stop that process first, or choose another data folder. Do not delete anything: the lock ends with its process.',
   },
   data_unusable: { text: '{path} cannot be used: {found}.', hint: '{hint}' },
-  store_failed: { status: 503, text: 'The store of this process can write no more: {found}.', hint: '{hint}' },
+  store_failed: { status: 503, text: 'The store of this process can no longer write: {found}.', hint: '{hint}' },
   store_stopped: {
     status: 503,
     retryable: true,
-    text: 'The store has been stopped.',
-    hint: 'The program is ending; try again when it runs.',
+    text: 'The store has stopped.',
+    hint: 'The program is stopping; retry when it is running again.',
   },
   session_over: {
     close: 4507,
     retryable: true,
-    text: 'A newer session has asked where the log stands; this one may append no more.',
-    hint: 'Nothing to do: the newer session goes on.',
+    text: 'A newer session has resumed this log; this one may no longer append.',
+    hint: 'No action needed: the newer session continues.',
   },
   store_defect: {
     text: 'The store could not carry out a call: {found}.',
-    hint: 'Nothing was changed by it. This is a defect of the program: report it with the log of this time.',
+    hint: 'Nothing was changed. This is a defect of the program: report it with the log of this time.',
   },
   outbox_full: {
     status: 503,
     retryable: true,
-    text: 'The outbox has no room: {messages} messages and {bytes} bytes are waiting, {added} messages with {addedBytes} bytes came; allowed: {maxMessages} messages and {maxBytes} bytes.',
-    hint: 'The peer takes nothing, or too slowly: look whether it is connected. Send again later, or in smaller batches; nothing of this one was taken.',
+    text: 'The outbox is full: {messages} messages and {bytes} bytes are waiting, {added} messages with {addedBytes} bytes were added; allowed: {maxMessages} messages and {maxBytes} bytes.',
+    hint: 'The peer is not connected, or too slow: check its connection. Send again later, or in smaller batches; nothing of this batch was stored.',
   },
   log_violation: {
     close: 4510,
     retryable: true,
-    text: 'The peer breaks the rules of the log: {found}.',
-    hint: 'Nothing to do if it happens once: both sides compare their logs on the next connection. If it goes on, agent and Central are of versions that do not fit.',
+    text: 'The peer violates the rules of the log: {found}.',
+    hint: 'No action needed if it happens once: both sides compare their logs at the next connection. If it continues, agent and Central have incompatible versions.',
   },
 } as const satisfies Record<string, ErrorDefinition>;
 

@@ -267,7 +267,7 @@ describe('queuegate api-tokens', () => {
     const second = AgentProcess.start(cleanup, folders, 'branch-2');
     await central.online('branch-2');
     expect(await queuegate('agents', 'delete', 'branch-2')).toBe('Deleted branch-2.\n');
-    await second.process.printed(/This agent was removed on Central\. \(removed\)/);
+    await second.process.printed(/This agent was deleted on Central\. \(agent_deleted\)/);
     expect(await central.agent('branch-2')).toBeUndefined();
   });
 });

@@ -584,7 +584,7 @@ describe.skipIf(lacksPeer('nginx'))('an address rule', () => {
     const port = await nginxForwarder(cleanup, guarded.ports.plain);
     expect(lastOf(await examine(port, { host: elsewhere.address, secure: false }))).toMatchObject({
       code: 'refused',
-      text: expect.stringMatching(/unencrypted connections from its own host only[^]*\(ws_disabled\)/),
+      text: expect.stringMatching(/ws connections from its own host only[^]*\(ws_disabled\)/),
     });
   });
 });

@@ -91,7 +91,7 @@ describe('asking without a token', SLOW, () => {
     const ended = await first.ended();
     expect(ended).toMatchObject({ code: 1 });
     expect(ended.stderr).toMatch(
-      /^error: Nobody has accepted this machine within 0 seconds\.\n {2}[^\n]+--wait SECONDS[^\n]+\n {2}\(enrollment_undecided\)\n$/,
+      /^error: The enrollment was not accepted within 0 seconds\.\n {2}[^\n]+--wait SECONDS[^\n]+\n {2}\(enrollment_undecided\)\n$/,
     );
     expect(await central.cli('enrollment-requests', 'accept', `SHA256:${key.toUpperCase()}`)).toMatchObject({
       code: 0,

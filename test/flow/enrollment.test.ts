@@ -141,7 +141,7 @@ describe('enrollment over wss with token and pin', () => {
     };
     const again = await enroll(folders, 'branch-1', await newLine());
     expect(again).toMatchObject({ code: 1 });
-    expect(again.stderr).toContain('enrolled already, as branch-1');
+    expect(again.stderr).toContain('already enrolled, as branch-1');
     // The same key again repairs: the same agent, by the same id.
     expect(await enroll(folders, 'branch-1', await newLine(), '--replace-identity')).toMatchObject({ code: 0 });
     expect({
@@ -240,7 +240,7 @@ describe('the agent sends its token to nobody but the Central of the pin', () =>
     const port = await portOf(stranger);
     const line = await newLine();
     const error = await refused('branch-11', { ...line, url: `https://127.0.0.1:${port}` });
-    expect(error).toContain(`127.0.0.1 does not show the certificate with the pin ${line.pin}; it shows sha256:`);
+    expect(error).toContain(`127.0.0.1 does not present the certificate with the pin ${line.pin}; it presents sha256:`);
     expect(error).toContain('Nothing was sent.');
     await until(() => (connections === 1 ? true : undefined));
     expect(bytes).toBe(0);

@@ -90,7 +90,7 @@ describe('the daemon', () => {
     await until(async () => (await queueAgent(folders, 'status')).stdout.includes('(local_port_taken)'));
     const status = await queueAgent(folders, 'status');
     expect(status).toMatchObject({ code: 1, stderr: '' });
-    expect(status.stdout).toContain(`problem   Port ${port} on 127.0.0.1 is taken by another process`);
+    expect(status.stdout).toContain(`problem   Port ${port} on 127.0.0.1 is in use by another process`);
     expect(await localFile(folders)).toMatchObject({ url: null, socket: join(folders.data, 'local-api.sock') });
     expect((await queueAgent(folders, 'consumers', 'rotate-token')).code).toBe(0);
     expect(heard).toBe('');

@@ -155,7 +155,7 @@ describe('the secure WebSocket', () => {
     const plainBefore = (await sessions()).find(({ name }) => name === 'plain-1');
     expect((await central.change({ 'websocket.secure.enabled': false }, { force: true })).status).toBe(200);
     await secureAgent.process.printed(
-      /was switched off \(parameter websocket\.secure\.enabled is false\)\. \(wss_disabled\)/,
+      /is disabled \(parameter websocket\.secure\.enabled is false\)\. \(wss_disabled\)/,
     );
     expect(await listens(central.ports.secure)).toBe(false);
     expect((await central.change({ 'websocket.secure.enabled': true })).status).toBe(200);

@@ -116,13 +116,13 @@ describe('an agent that is revoked', () => {
         certificate: { revoked: { reason: 'keyCompromise' } },
       },
     });
-    const { reason } = await until(async () => {
+    const { stateReason: reason } = await until(async () => {
       const { connection } = (await agent.local('GET', '/api/v1/status')).body;
       return connection.state === 'stopped-by-refusal' ? connection : undefined;
     });
     expect(performance.now() - answered).toBeLessThan(1000);
     expect(reason).toMatchObject({
-      text: expect.stringMatching(/was revoked on Central \(keyCompromise\)\. \(agent_revoked\)$/),
+      detail: expect.stringMatching(/was revoked on Central \(keyCompromise\)\. \(agent_revoked\)$/),
       hint: expect.stringContaining('queuegate agents recovery-code create'),
     });
     expect((await central.agent('stolen'))?.['state']).toBe('Revoked');

@@ -268,7 +268,7 @@ describe('Central refuses to start', () => {
     const central = await CentralProcess.start(cleanup, folder);
     const second = await start(folder);
     expect(second).toMatchObject({ code: 1, stdout: '' });
-    expect(second.stderr).toContain(`${folder} is held by another process (pid ${central.process.child.pid})`);
+    expect(second.stderr).toContain(`${folder} is in use by another process (pid ${central.process.child.pid})`);
     expect(second.stderr).toContain('(data_in_use)');
     expect(await central.rest('GET', '/status')).toMatchObject({ status: 200 });
   });
@@ -417,7 +417,7 @@ describe('the log', () => {
     const folder = join(await cleanup.folder(), 'a\u202eb\u2066c');
     const central = await CentralProcess.start(cleanup, folder);
     const second = await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts]);
-    expect(second.stderr).toContain(String.raw`a\u202eb\u2066c is held by another process`);
+    expect(second.stderr).toContain(String.raw`a\u202eb\u2066c is in use by another process`);
     expect(central.process.stdout).toContain(String.raw`a\u202eb\u2066c/key-encryption-key","msg"`);
     expect(central.process.stdout).not.toMatch(/[\u0080-\u009f\u202a-\u202e\u2066-\u2069]/);
   });

@@ -147,8 +147,8 @@ describe('an agent that was offline when its certificate expired', () => {
         ).body;
         return connection.state === 'stopped-by-refusal' ? connection : undefined;
       });
-      expect(status.reason).toMatchObject({
-        text: expect.stringMatching(/expired on .* \(0 days, .*\(certificate_expired\)/),
+      expect(status.stateReason).toMatchObject({
+        detail: expect.stringMatching(/expired on .* \(0 days, .*\(certificate_expired\)/),
         hint: expect.stringContaining('queuegate agents recovery-code create'),
       });
       const kinds = async (count: number): Promise<string[]> =>

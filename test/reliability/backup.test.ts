@@ -36,7 +36,7 @@ describe('queuegate store backup and queuegate store restore', () => {
 
     const made = await site.central.cli('store', 'backup', '--out', file, ...flags);
     expect([made.code, made.stderr]).toEqual([0, '']);
-    expect((await site.central.cli('store', 'backup', '--out', file, ...flags)).stderr).toContain('exists already');
+    expect((await site.central.cli('store', 'backup', '--out', file, ...flags)).stderr).toContain('already exists');
     expect((await site.central.cli('store', 'backup', '--out', `${file}.2`)).stderr).toContain(
       '(backup_password_missing)',
     );

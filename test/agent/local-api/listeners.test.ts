@@ -122,7 +122,7 @@ describe('the socket of the local API', () => {
     expect(await file()).toMatchObject({ socket: null, url: expect.stringContaining('http://127.0.0.1:') });
     expect(await askDaemon(folder)).toMatchObject({
       kind: 'status',
-      status: { problems: [{ code: 'local_socket_path_long', detail: expect.stringContaining('allowed are 100') }] },
+      status: { problems: [{ code: 'local_socket_path_long', detail: expect.stringContaining('allowed: 100') }] },
     });
     expect(await rotateToken(folder)).toMatchObject({ kind: 'rotated' });
     expect((await file()).token).not.toBe(token);

@@ -104,7 +104,7 @@ describe('openStore refuses', () => {
   test('a text file named .jks', async () => {
     expect(await faultOf(Buffer.from('Bitte hier den Truststore ablegen.\r\n'))).toMatchObject({
       code: 'keystore_is_text',
-      message: 'truststore.jks is no key or trust store but a text file.',
+      message: 'truststore.jks is not a key or trust store but a text file.',
     });
     expect((await faultOf(Buffer.from('<!DOCTYPE html><title>Login'))).message).toContain('an HTML page');
   });

@@ -88,7 +88,7 @@ describe('openDatabase', () => {
     expect(() => openDatabase(options)).toThrow(
       expect.objectContaining({
         code: 'data_newer',
-        message: expect.stringContaining('its schema is 3; this version knows up to 2'),
+        message: expect.stringContaining('its schema is 3; this version supports up to 2'),
       }),
     );
     expect(readFileSync(options.path).equals(before)).toBe(true);
