@@ -1,5 +1,5 @@
-// Owns the configuration of the agent's process: agent.conf as the field has it, agent.local.conf beside it, environment
-// and flags on top. Read once; what runs comes from here and from nowhere else. Opens no truststore (agent/trust/truststore.ts).
+// Reads the configuration of the agent: agent.conf as it is in the field, agent.local.conf beside it, then
+// environment and flags. Read once per start or dial. Does not open the truststore (agent/trust/truststore.ts).
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { splitJvmArgs } from '../shared/settings/jvm-args.ts';

@@ -1,5 +1,4 @@
-// Owns the life of the daemon: what it starts, what it dials, what it says about itself, and the order in which it ends.
-// main.ts composes it.
+// Runs the daemon: dials, reports its status, and stops in order. main.ts composes it.
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { createBackoff } from '../shared/backoff.ts';

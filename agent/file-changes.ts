@@ -1,5 +1,5 @@
-// Owns noticing that a file on disk was changed, made or removed. Polls: editors and installers replace files by renaming, and
-// watchers of the operating systems lose sight of those.
+// Notices when a file on disk is changed, created or removed. Polls, because editors and installers replace files by
+// renaming, and the watchers of the operating systems lose track of those.
 import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 

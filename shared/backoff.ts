@@ -1,5 +1,5 @@
-// Owns how long to wait before the next try: exponential, capped, with full jitter applied after the cap, so that
-// ten thousand agents at the cap still spread over the whole of it.
+// Computes how long to wait before the next attempt: exponential, capped, with full jitter after the cap, so that
+// even ten thousand agents at the cap spread over the whole interval.
 
 export const FIRST_DELAY_MS = 1_000;
 export const LONGEST_DELAY_MS = 300_000;

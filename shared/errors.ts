@@ -1,5 +1,5 @@
-// Owns the one shape of an error an operator may meet: a code, a text, and the hint.
-// The tables themselves stand with their subjects; docs/ERRORS.md is checked against all of them.
+// The one shape of an error that an operator may see: code, text and hint. The error tables are with their subjects;
+// docs/ERRORS.md is checked against all of them.
 
 /** One row of an error table. `{name}` in text or hint is filled from the error's parameters. */
 export interface ErrorDefinition {

@@ -1,5 +1,5 @@
-// Owns noticing that npm is gone. On SIGTERM npm ends the shell between it and this process, and the shell tells nobody (tried
-// with npm 11): a server started by `npm start` would go on as an orphan and hold its ports.
+// Notices that npm has ended. On SIGTERM npm ends the shell between it and this process, and the shell does not pass
+// the signal on (tried with npm 11): a server started by `npm start` would continue as an orphan and hold its ports.
 
 /** How soon an orphan ends. */
 const LOOK_MS = 500;

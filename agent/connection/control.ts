@@ -1,4 +1,5 @@
-// Owns which part of the agent is asked about a frame beside the messages: renewal of its certificate, or trust.
+// Dispatches the control frames, which travel beside the messages, to the renewal of the certificate and to the trust
+// updates.
 import type { X509Certificate } from 'node:crypto';
 import type {
   AgentControl,

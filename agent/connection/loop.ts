@@ -1,5 +1,5 @@
-// Owns when to dial: each of Central's hosts in turn, full jitter between rounds, no sooner than Central asked, and after a
-// terminal refusal not before something changed. A session that lived proves the line and resets the backoff.
+// Decides when to dial: each host of Central in turn, full jitter between rounds, no sooner than Central asked, and
+// after a terminal refusal only once something has changed. A session that lived long enough resets the backoff.
 import { setTimeout as delay } from 'node:timers/promises';
 import { PROVEN_LIFE_MS, type Backoff } from '../../shared/backoff.ts';
 import { isCoded, type CodedError } from '../../shared/errors.ts';

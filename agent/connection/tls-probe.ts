@@ -1,5 +1,5 @@
-// Owns looking at the certificate that a host shows, without sending anything to it: for the pin of an enrollment and for the
-// doctor. The one place where TLS is not verified by TLS itself; whoever looks decides what to make of it.
+// Reads the certificates that a host presents without sending anything to it: for the pin of an enrollment and for
+// the doctor. The one place where TLS itself does not verify; the caller does.
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';

@@ -1,4 +1,4 @@
-// Owns `queue-agent doctor`: prints each step as it is done, or all of them as JSON, and gives the exit status.
+// Runs `queue-agent doctor`: prints each step as it is done, or all steps as JSON, and returns the exit status.
 import { escapeLine } from '../../shared/terminal/escape.ts';
 import type { AgentConfRequest } from '../conf.ts';
 import { examineAgent, examineEnrollment, type EnrollmentQuestion } from './doctor.ts';

@@ -1,5 +1,6 @@
-// Owns the order in which the doctor asks: configuration, identity, truststore; then for each host DNS, TCP, TLS, chain, name,
-// dates, protocol, authentication. Each step says what it found, and the walk ends at the first fault, with its hint.
+// The steps of the doctor in their order: configuration, identity, truststore; then for each host DNS, TCP, TLS,
+// chain, name, dates, protocol, authentication. Each step reports what it found; the walk ends at the first fault,
+// with its hint.
 import type { X509Certificate } from 'node:crypto';
 import { firstInPem } from '../../shared/x509/certificates.ts';
 import type { CodedError } from '../../shared/errors.ts';

@@ -1,7 +1,7 @@
-// Owns the doctor's last step: is this agent let in? It never takes the session of a running daemon: a hello would, because the
-// newest connection of a key wins. If the daemon answers on its local API, its own state is what counts. Only when no process
-// holds the data folder, and while the doctor holds it itself, is a real hello sent, with the position that lies on disk; after
-// the welcome the line is closed, and nothing was changed on this side.
+// The doctor's last step: checks whether Central accepts this agent. It never takes the session of a running daemon,
+// which a hello would do, because the newest connection of a key wins. If the daemon answers on its local API, its
+// own state counts. Only if no process holds the data folder, and while the doctor holds it, does it send a real
+// hello with the position on disk; after the welcome it closes the connection, and nothing changes on this side.
 import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { isCoded } from '../../shared/errors.ts';

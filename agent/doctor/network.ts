@@ -1,5 +1,5 @@
-// Owns what the doctor does to a host: names, TCP, the certificate it shows, the first frame it sends. Each act says what it
-// found, or throws the agent's own fault for it. Nothing here says who this agent is.
+// The network checks of the doctor: name resolution, TCP, the presented certificates, the first frame. Each returns
+// what it found or throws the agent fault for it. Does not know who this agent is.
 import type { X509Certificate } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import type { IncomingMessage } from 'node:http';

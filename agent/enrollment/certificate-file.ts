@@ -1,5 +1,5 @@
-// Owns reading the file that "queuegate agents create" wrote: which certificate is which, and all that can be wrong with them,
-// each fault by name. Knows no network and writes nothing.
+// Reads the file that "queuegate agents create" wrote: finds the role of each certificate, and names every fault. No
+// network, no writing.
 import type { X509Certificate } from 'node:crypto';
 import { nameLine, parseCertificate, printableLine } from '../../shared/keystore/material.ts';
 import { textOf } from '../../shared/errors.ts';

@@ -1,4 +1,5 @@
-// Owns `queue-agent enroll` and the enrollment by a one-time file: what is written where after Central said yes. Loaded on demand.
+// Runs `queue-agent enroll` and the enrollment by a one-time file, and writes the results after Central accepted.
+// Loaded on demand.
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { textOf } from '../../shared/errors.ts';

@@ -1,5 +1,6 @@
-// Owns becoming an agent: finds the pinned certificate, sends token (or asks without one) and request over a connection that
-// trusts only that one, and gives back what was learnt. Loaded only when it is needed; nothing of it stays in the daemon's steady path.
+// Enrolls this machine: finds the pinned certificate, sends the token (or a request without one) over a connection
+// that trusts only that certificate, and returns the identity. Loaded on demand, so that the running daemon keeps
+// nothing of it in memory.
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { X509Certificate } from 'node:crypto';

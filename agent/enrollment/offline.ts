@@ -1,5 +1,5 @@
-// Owns `queue-agent certificate request` and `queue-agent certificate install`: becoming an agent without a line to Central. A request goes out
-// as a file, and one file with certificates comes back.
+// Runs `queue-agent certificate request` and `queue-agent certificate install`: enrollment without a connection to
+// Central. The request leaves as a file, and a file with the certificates comes back.
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { replaceOwnFile } from '../../shared/files/secret-file.ts';
 import { readCertificateFile } from './certificate-file.ts';

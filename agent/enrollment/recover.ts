@@ -1,5 +1,6 @@
-// Owns `queue-agent recover`: enrolls an agent that is cut off again with a code, whatever it trusted before. A new key is made
-// beside the old one; the identity, written last, is what makes it count. So a power cut leaves the old agent or the new one.
+// Runs `queue-agent recover`: enrolls an agent that Central no longer accepts again with a recovery code, whatever it
+// trusted before. A new key is created beside the old one, and the identity is written last: a power cut leaves
+// either the old or the new agent.
 import { mkdir } from 'node:fs/promises';
 import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';

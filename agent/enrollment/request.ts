@@ -1,5 +1,5 @@
-// Owns one request to Central's /enroll and its answer: over a connection that trusts one certificate only, or over plain.
-// What is asked, and what is believed of the answer, is for enroll.ts and recover.ts.
+// Sends one request to Central's /enroll and reads its answer: over a connection that trusts a single certificate, or
+// over plain http. enroll.ts and recover.ts decide what to send and what to believe.
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { isIP } from 'node:net';

@@ -1,4 +1,5 @@
-// Owns who this agent is: its key, made here and never leaving the machine, and what it learnt at enrollment.
+// Stores who this agent is: its key, which is created here and never leaves the machine, and what it received at
+// enrollment.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';

@@ -1,6 +1,6 @@
-// Owns the renewal of this agent's certificate: when it asks (by the dates of its own certificate, or when Central says so), what
-// it takes for an answer, and how a fresh key becomes the current one. What lies where is agent/identity/identity.ts's; what Central makes of a
-// request is central/agents/renewal.ts's. At each instant there is a key on disk that Central takes:
+// Renews this agent's certificate: decides when (by the dates of its certificate, or when Central asks), checks the
+// answer, and replaces the key. Files are agent/identity/identity.ts; Central's side is central/agents/renewal.ts.
+// There is always a key on disk that Central accepts:
 //
 //   agent-key.next.pem is written      before Central hears of it; the current key is good
 //   `renewed` is kept as nextCertificate   both keys are good; the next one is tried first

@@ -1,4 +1,4 @@
-// Owns the table of commands that local programs have not yet acknowledged, and its totals. Synchronous: what changes it runs
+// The table of commands that local programs have not acknowledged yet, with its totals. Synchronous: changes run
 // inside a transaction of the caller.
 import type { DatabaseSync } from 'node:sqlite';
 import type { Message } from '../../shared/delivery/message.ts';

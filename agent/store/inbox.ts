@@ -1,6 +1,6 @@
-// Owns the agent's commands between Central and the local programs: on disk before they are acknowledged to Central, kept until
-// a program has acknowledged them. A full inbox makes Central wait; nothing is dropped.
-// Satisfies InboxPort (shared/delivery/log-interfaces.ts).
+// Stores the commands from Central for the local programs: on disk before they are acknowledged to Central, kept
+// until a program has acknowledged them. A full inbox makes Central wait; nothing is dropped. Implements InboxPort
+// (shared/delivery/log-interfaces.ts).
 import { tombstoneJson, type Item } from '../../shared/delivery/message.ts';
 import type { OutboxBounds } from '../../shared/delivery/log-interfaces.ts';
 import { databaseFault } from '../../shared/sqlite/errors.ts';

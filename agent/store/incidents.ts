@@ -1,5 +1,5 @@
-// Owns what the agent's store keeps for the administrator: messages that were given up, and logs that began anew.
-// Bounded by number, oldest first out: a branch PC runs for years without anybody looking.
+// Keeps the dead letters and incidents of the agent for the administrator: messages that were given up, and logs that
+// restarted. Bounded in number, the oldest are removed first: a branch PC runs for years unattended.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../shared/sqlite/row.ts';
 import type { Range } from '../../shared/wire/messages.ts';

@@ -1,4 +1,4 @@
-// Owns the tables of the agent's store. What has been released is never changed here, only added to.
+// The tables of the agent's store. Released steps are never changed, only added to.
 import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../shared/sqlite/logs/inbox-log.ts';
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../shared/sqlite/logs/outbox-log.ts';
 

@@ -1,5 +1,5 @@
-// Owns the agent's events on their way up: on disk before the producer is answered, kept until Central has them on its disk.
-// Satisfies OutboxPort (shared/delivery/log-interfaces.ts).
+// Stores the events for Central: on disk before the producer is answered, kept until Central has them on its disk.
+// Implements OutboxPort (shared/delivery/log-interfaces.ts).
 import type { Message } from '../../shared/delivery/message.ts';
 import type {
   Appended,

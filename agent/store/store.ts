@@ -1,5 +1,5 @@
-// Owns the agent's durable state: one SQLite file in its data folder with both logs, run in the daemon's own thread (a thread
-// of its own would cost some 9 MiB on every branch PC, and one Central's worth of messages needs none).
+// The durable state of the agent: one SQLite file in its data folder with both logs. It runs in the daemon's own
+// thread: a second thread would cost some 9 MiB on every branch PC, and the load of one agent does not need it.
 import type { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 import type { CodedError } from '../../shared/errors.ts';

@@ -1,5 +1,5 @@
-// Owns the record of what Central gave into the truststore, so that it can be taken out again when Central names it no more.
-// What is not in it was put there by a person, and is never touched.
+// Records which certificates in the truststore Central added, so that they can be removed when Central withdraws
+// them. All other entries were imported manually and are never touched.
 import { join } from 'node:path';
 import { replaceFile } from '../../shared/files/atomic-file.ts';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';

@@ -1,6 +1,6 @@
-// Owns judging a chain by our own code, one question at a time: who vouches for it, whom it stands for, whether its dates hold.
-// OpenSSL stops at the first fault it meets, and says of a stranger's expired certificate only that it expired (tried). The
-// connections of the agent are verified by TLS itself; this serves the doctor, who has to name the cause.
+// Validates a chain with our own code, one question at a time: the issuers, the names, the dates. OpenSSL stops at
+// the first fault, and says of an untrusted expired certificate only that it expired (tried). TLS itself verifies the
+// connections of the agent; this serves the doctor, which has to name the cause.
 import type { X509Certificate } from 'node:crypto';
 import { checkServerIdentity } from 'node:tls';
 import { nameLine } from '../../shared/keystore/material.ts';

@@ -1,6 +1,6 @@
-// Owns what an agent trusts Central by: the trusted certificates of the profile's store, as PEM for TLS.
-// Whatever is wrong with the store is an error: there is no connection without verification, and no list "as far as it goes".
-// Lists and changes of stores for people are shared/truststore/.
+// Loads the trusted certificates of the profile's truststore as PEM for TLS. Any fault of the store is an error:
+// there is no connection without verification, and no partial list. Listing and changing stores is
+// shared/truststore/.
 import type { X509Certificate } from 'node:crypto';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { keystoreFault } from '../../shared/keystore/errors.ts';

@@ -1,6 +1,6 @@
-// Owns that the profile's truststore follows Central: what Central names comes in, what Central gave once and names no more goes
-// out, and Central is told what is on disk now, or why nothing changed. Entries that a person made are never touched. Whether
-// it is Central who says so has been verified before (agent/connection/connection.ts).
+// Updates the profile's truststore as Central says: adds the certificates that it names, removes those that it added
+// before and names no longer, and reports the result. Manual entries are never touched. The connection has verified
+// before that the update is Central's (agent/connection/connection.ts).
 import type { X509Certificate } from 'node:crypto';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';

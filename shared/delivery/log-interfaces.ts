@@ -1,5 +1,5 @@
-// Owns what the two ends of a session ask of the logs on their disk: the sending end of an outbox, the receiving end of an
-// inbox; and the shapes that pass between them. Central and agent implement both, each over a store of its own.
+// The interfaces between a session and the logs on disk: the sender needs an outbox, the receiver an inbox. Central
+// and the agent implement both, each over its own store.
 import type { Position, Range } from '../wire/messages.ts';
 import type { Item } from './message.ts';
 

@@ -1,7 +1,8 @@
-// Owns the rules of an ordered log between two peers; knows neither sockets nor disks.
-// A sender numbers its messages 1, 2, 3 ... within an incarnation. A receiver holds one position: the last message it has on disk.
-// On reconnect the receiver tells its position, and the sender decides here whether both still tell the same story. The id of a
-// position stands for the whole log through that number (shared/sqlite/logs/fingerprint.ts, linkOf); here it is only compared.
+// The rules of an ordered log between two peers; knows neither sockets nor disks. A sender numbers its messages 1, 2,
+// 3 ... within an incarnation. A receiver holds one position: the last message it has on disk. On reconnect the
+// receiver reports its position, and the sender decides here whether both logs still agree. The id of a position is a
+// fingerprint of the whole log through that number (shared/sqlite/logs/fingerprint.ts, linkOf); here it is only
+// compared.
 import type { Position, Range } from '../wire/messages.ts';
 
 /** What a sender has on disk about its own log. */

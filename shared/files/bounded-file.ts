@@ -1,4 +1,4 @@
-// Owns reading a whole file that an operator named: it exists, is a file, is readable and is small enough, or a clear error.
+// Reads a whole file named by an operator: checks that it exists, is a regular file, is readable and is small enough.
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { defineErrors, isCoded, systemCode, textOf, type ErrorTable } from '../errors.ts';

@@ -1,5 +1,5 @@
-// Owns the errors of key and trust stores: each cause its own code, each text with what was found and the hint.
-// No message ever holds a password or the content of a private key.
+// The errors of key and trust stores: one code per cause, with what was found and a hint. No text holds a password or
+// the content of a private key.
 import { defineErrors, type ErrorTable } from '../errors.ts';
 
 export const KEYSTORE_ERRORS = {

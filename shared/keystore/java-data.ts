@@ -1,5 +1,5 @@
-// Owns the primitives of java.io.DataInputStream and DataOutputStream that JKS is made of: big-endian numbers and
-// "modified UTF-8". Every length is checked against what is there before anything is taken; nothing is copied.
+// Reads and writes the primitives of java.io.DataInputStream and DataOutputStream that JKS consists of: big-endian
+// numbers and "modified UTF-8". Every length is checked against the remaining bytes first; nothing is copied.
 
 /** The bytes end before what they announce. */
 export class EndOfData extends Error {}

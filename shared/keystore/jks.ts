@@ -1,4 +1,4 @@
-// Owns the Sun JKS format, versions 1 and 2, as sun.security.provider.JavaKeyStore in OpenJDK reads and writes it:
+// The Sun JKS format, versions 1 and 2, as sun.security.provider.JavaKeyStore in OpenJDK reads and writes it:
 //   FEEDFEED, version, count, then per entry a tag (1 private key, 2 trusted certificate), alias, date and content;
 //   at the end SHA-1 over password (UTF-16BE), "Mighty Aphrodite" and everything before it.
 // That digest is the only check there is: nothing is handed out before it fits.

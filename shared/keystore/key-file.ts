@@ -1,5 +1,5 @@
-// Owns getting one private key and its certificates out of a file of any format (PEM, PKCS#12, JKS), and writing them as a
-// password-protected PKCS#12. Central's only: agents carry no code that takes over keys of others.
+// Reads one private key and its certificates from a file of any format (PEM, PKCS#12, JKS), and writes them as a
+// password-protected PKCS#12. Only Central uses it: agents never take over keys of others.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { readCertificate as readX509 } from '../x509/certificates.ts';
 import { structureFault, type Asn1Limits } from '../asn1/structure.ts';

@@ -1,5 +1,5 @@
-// Owns what a store is once it is open, whatever its format was, and what can be said of one certificate.
-// Only node:crypto's X509Certificate here: agents carry this module all day.
+// The content of an opened store, independent of its format, and the facts about one certificate. Uses only
+// node:crypto's X509Certificate: agents keep this module in memory.
 import { createHash, type X509Certificate } from 'node:crypto';
 import { readCertificate } from '../x509/certificates.ts';
 

@@ -1,5 +1,6 @@
-// Owns PEM bundles (RFC 7468): any number of certificates with text between them, as openssl, browsers and editors leave
-// them; and the single certificate in DER. PEM has no password and no digest: a root's own signature is all that can be checked.
+// Reads PEM bundles (RFC 7468): any number of certificates with text between them, as openssl, browsers and editors
+// leave them; and a single certificate in DER. PEM has no password and no digest: only a root's own signature can be
+// checked.
 import { keystoreFault } from './errors.ts';
 import { decodeBlock, pemBlocks, PemFault, pemOf, type PemBlock } from '../x509/pem.ts';
 import {

@@ -1,4 +1,4 @@
-// Owns the formats of settings: what text is allowed, how it is said in one phrase, and the value it becomes.
+// The formats of settings: which text is allowed, how that is described in one phrase, and the parsed value.
 import { isIP, isIPv6 } from 'node:net';
 
 export interface SettingFormat<T> {

@@ -1,4 +1,5 @@
-// Owns reading jetty.jvm.args as a JVM's command line, for the three options in it that say what the field's agent trusts.
+// Reads jetty.jvm.args as the command line of a JVM, for the three options that say what the agents in the field
+// trust.
 
 export interface JvmTruststore {
   readonly path: string | undefined;

@@ -1,5 +1,5 @@
-// Owns where the truststore of a profile lies and with which password, from what its configuration says: the same for the agent
-// that runs with it and for Central, which looks after the profiles it keeps.
+// Finds the truststore of a profile and its password from the configuration: for the agent that runs with the
+// profile, and for Central, which updates the profiles it keeps.
 import { isAbsolute, join, win32 } from 'node:path';
 import { nativePath } from '../platform/files.ts';
 import { truststoreOf } from './jvm-args.ts';

@@ -1,5 +1,5 @@
-// Owns the syntax of agent.conf and central.conf: Java properties as java.util.Properties.load reads them, with the line
-// of each key. Does not know what any key means (shared/settings/settings.ts, agent/conf.ts), and writes nothing.
+// Parses agent.conf and central.conf: Java properties as java.util.Properties.load reads them, with the line of each
+// key. Does not know what any key means (shared/settings/settings.ts, agent/conf.ts), and writes nothing.
 import { readBoundedFile } from '../files/bounded-file.ts';
 import { defineErrors, type ErrorTable } from '../errors.ts';
 

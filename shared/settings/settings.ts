@@ -1,6 +1,6 @@
-// Owns how the settings of one process are read: files, environment and flags laid over the defaults of a schema, judged
-// by convict, refused all at once with name, what was found, what is allowed and where it was set. The schemas stand with
-// the programs (agent/conf.ts, Central's configuration); parameters of the installation are another thing.
+// Reads the settings of one process: lays files, environment and flags over the defaults of a schema, validates them
+// with convict, and refuses all faults at once with name, value, what is allowed and where it was set. The schemas
+// are in the programs (agent/conf.ts, Central's configuration); parameters of the installation are separate.
 //
 //   const schema = [{ name: 'log.level', doc: '...', format: oneOf('info', 'warn'), default: 'info' }] as const satisfies Schema;
 //   const { values } = loadSettings({ schema, prefix: 'QUEUEGATE_', files: [{ properties }], environment, flags });

@@ -1,5 +1,5 @@
-// Owns the folder that holds a process's durable state: made private to its account, and held by one process at a time.
-// What lies in it belongs to others.
+// Opens the folder of a process's durable state: makes it private to its account, and locks it for one process at a
+// time. Does not know its contents.
 import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';

@@ -1,4 +1,4 @@
-// Owns how a database file of ours is made, opened and brought to this version's schema. Knows no tables.
+// Creates and opens a database file and migrates it to the schema of this version. Knows no tables.
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';

@@ -1,5 +1,5 @@
-// Owns what can be wrong with a data folder, a database file or a log in it, in words for the administrator, and the reading
-// of SQLite's own codes. Knows no tables.
+// The errors of data folders, database files and their logs, and the mapping of SQLite's own codes to hints. Knows no
+// tables.
 import { dirname } from 'node:path';
 import { type CodedError, defineErrors, isCoded, systemCode, textOf, type ErrorDefinition } from '../errors.ts';
 

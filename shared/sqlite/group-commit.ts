@@ -1,5 +1,5 @@
-// Owns the grouping of writes: whatever arrived while the last commit ran is the next batch, and one commit answers it all.
-// Knows neither tables nor threads; what executes a batch is a port.
+// Groups writes: everything that arrives during one commit forms the next batch, and one commit answers it all. Knows
+// neither tables nor threads; a port executes the batch.
 import { type CodedError, isCoded } from '../errors.ts';
 import { databaseFault } from './errors.ts';
 

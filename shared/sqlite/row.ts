@@ -1,4 +1,4 @@
-// Owns the step from a row of the database, whose columns may hold anything, to values of the types they must have.
+// Reads the columns of a row, which may hold anything, as values of the expected types.
 import type { SQLOutputValue } from 'node:sqlite';
 import { databaseFault } from './errors.ts';
 

@@ -1,4 +1,4 @@
-// Owns how a batch of calls becomes one transaction, each call with its own outcome.
+// Runs a batch of calls in one transaction, each call with its own outcome.
 import type { DatabaseSync } from 'node:sqlite';
 import { isFatal } from './errors.ts';
 import type { Outcome, Work } from './group-commit.ts';

@@ -1,4 +1,4 @@
-// Owns reading the certificates that somebody wants to have trusted (PEM, DER, PKCS#7), and judging whether they should be.
+// Reads certificates to be trusted (PEM, DER, PKCS#7), and checks whether they are suitable.
 import { readBoundedFile } from '../files/bounded-file.ts';
 import { FORMAT_NAMES, MAX_STORE_BYTES, nameLine, parseCertificate, thumbprint } from '../keystore/material.ts';
 import { openStore } from '../keystore/open.ts';

@@ -1,5 +1,5 @@
-// Owns making an empty store, deleting an entry, and giving a store another password. Private keys are taken along or the
-// change is refused: none is ever lost.
+// Creates an empty store, deletes an entry, changes the password of a store. Private keys are kept, or the change is
+// refused: none is ever lost.
 import { isCoded } from '../errors.ts';
 import { DEFAULT_PASSWORD, FORMAT_NAMES, printableLine, thumbprint, type StoreEntry } from '../keystore/material.ts';
 import { removeFromPem } from '../keystore/pem.ts';

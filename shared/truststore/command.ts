@@ -1,6 +1,5 @@
-// Owns `queue-agent truststore` and `queuegate truststore`: what keytool and KeyStore Explorer are used for on trust stores,
-// without either, on files of this machine. A command never prompts, prints no stack trace and no password, and leaves the old
-// file whole whatever happens.
+// Runs `queue-agent truststore` and `queuegate truststore`: manages trust stores on this machine without keytool and
+// KeyStore Explorer. A command never prompts, prints no stack trace and no password, and never damages the old file.
 import { isCoded, printable } from '../errors.ts';
 import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, printableLine } from '../keystore/material.ts';
 import { certificatesIn, checkFingerprints, partChain, purposeOf, readFingerprint } from './certificates.ts';

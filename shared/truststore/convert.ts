@@ -1,5 +1,5 @@
-// Owns converting a store into another format: what both can hold is kept, and what one cannot hold is told, or refused when it
-// is more than a date or a comment.
+// Converts a store into another format: keeps what both can hold, and reports the rest, or refuses when it is more
+// than a date or a comment.
 import {
   counted,
   DEFAULT_PASSWORD,

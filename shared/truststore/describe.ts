@@ -1,4 +1,4 @@
-// Owns how entries of a store are shown to people.
+// Formats the entries of a store for display.
 import {
   counted,
   nameLine,

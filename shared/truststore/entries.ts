@@ -1,4 +1,4 @@
-// Owns what is asked of the entries of an open store: which are trusted, which is meant by a name, which name is free.
+// Queries the entries of an open store: the trusted ones, the one with an alias, a free alias.
 import { keystoreFault } from '../keystore/errors.ts';
 import {
   counted,

@@ -1,4 +1,4 @@
-// Owns adding trusted certificates to a store, or making it: all of them or none, in the file's own format.
+// Adds trusted certificates to a store, or creates it: all of them or none, in the format of the file.
 import {
   DEFAULT_PASSWORD,
   FORMAT_NAMES,

@@ -1,4 +1,5 @@
-// Owns the words of a truststore command line: its flags, and the passwords that come by file, standard input or environment.
+// The command line of truststore commands: its flags, and the passwords that come from a file, standard input or the
+// environment.
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { textOf } from '../errors.ts';
 import type { SecretInput } from '../terminal/secret-input.ts';

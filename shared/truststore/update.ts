@@ -1,5 +1,5 @@
-// Owns changing what a store trusts in one step: certificates in, certificates out, written once or not at all, in the file's own
-// format. Which ones is the business of whoever calls: an agent that follows Central, or Central for the profiles it keeps.
+// Changes what a store trusts in one step: adds and removes certificates, writes once or not at all, in the format of
+// the file. The caller decides which ones: an agent that follows Central, or Central for the profiles it keeps.
 import {
   DEFAULT_PASSWORD,
   FORMAT_NAMES,

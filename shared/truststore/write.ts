@@ -1,5 +1,5 @@
-// Owns writing a store so that the old one is never damaged: encoded, read back and compared, and only then put in its place
-// (temporary file, fsync, rename: shared/files/atomic-file.ts).
+// Writes a store without ever damaging the old one: encodes it, reads it back, compares, and only then replaces the
+// file (temporary file, fsync, rename: shared/files/atomic-file.ts).
 import { extname } from 'node:path';
 import { replaceFile } from '../files/atomic-file.ts';
 import { readBoundedFile } from '../files/bounded-file.ts';

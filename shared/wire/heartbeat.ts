@@ -1,6 +1,7 @@
-// Owns the liveness of one WebSocket: pings at a period, and notices when nothing at all was heard for two and a half of them.
-// Both sides run it: a half-open line is dead for one side only, and a firewall forgets idle lines in either direction.
-// It also notices a peer that lives but reads nothing. No work is done per frame: the socket's own byte counters are compared.
+// Monitors one WebSocket: sends pings periodically, and notices when nothing was received for two and a half periods.
+// Both sides run it: a half-open connection is dead for one side only, and a firewall forgets idle connections in
+// either direction. It also notices a peer that lives but does not read. It does no work per frame: it compares the
+// byte counters of the socket.
 import type { Socket } from 'node:net';
 
 /** What it needs of one connection. */

@@ -1,5 +1,5 @@
-// Owns how an agent's id and Central's name stand in certificates and requests: as a URI among the alternative names, whole
-// whatever characters they have. Read with node:crypto only, so that an agent can.
+// Writes and reads an agent's id and Central's name in certificates and requests: as a URI among the alternative
+// names, with any characters. Uses node:crypto only, so that an agent can load it.
 import type { X509Certificate } from 'node:crypto';
 
 const AGENT = 'urn:queuegate:agent:';

@@ -1,5 +1,6 @@
-// Owns the recovery code: the words that let an agent which is cut off enroll again with a new key. It never crosses the line: both
-// sides prove that they know it, with HMAC-SHA256 under its SHA-256, as with the token of a plain line (enrollment.ts).
+// The recovery code, which lets an agent that Central no longer accepts enroll again with a new key. It is never
+// sent: both sides prove that they know it, with HMAC-SHA256 under its SHA-256, as with the token over ws
+// (enrollment.ts).
 //
 //   over wss  The agent's truststore may know Central no more. It looks at the chain first, and says in its proof which top
 //             certificate it saw: Central takes it only if that is its own.

@@ -1,6 +1,6 @@
-// Owns the codes with which a session is refused or ended: the last word of either side on the line.
-// 4400-4499 are terminal: the agent stops dialling until its configuration, its identity or its software changes.
-// 4500-4599 are to be retried with backoff, not before retryAfterSeconds. (RFC 6455 section 7.4.2: 4000-4999 are private use.)
+// The codes with which a session is refused or ended. 4400-4499 are terminal: the agent does not reconnect until its
+// configuration, its identity or its software changes. 4500-4599 are retried with backoff, not before
+// retryAfterSeconds. (RFC 6455 section 7.4.2: 4000-4999 are private use.)
 import { defineErrors, type ErrorDefinition } from '../errors.ts';
 
 export const REFUSALS = {

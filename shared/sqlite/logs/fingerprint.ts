@@ -1,4 +1,5 @@
-// Owns by what a message is known again, (source, id) as CloudEvents has it (section 3.1), by what a log is, and the walk that forgets.
+// Identifies messages by (source, id), as CloudEvents does (section 3.1), fingerprints logs, and prunes old
+// identities step by step.
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 

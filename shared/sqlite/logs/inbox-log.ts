@@ -1,5 +1,5 @@
-// Owns how far a receiver is in its peers' logs, and which messages it has seen. Synchronous: runs inside a transaction of its
-// caller (shared/sqlite/transaction.ts). Where messages and dead letters go is the caller's.
+// Tracks how far a receiver is in its peers' logs, and which messages it already has. Synchronous: runs inside a
+// transaction of its caller (shared/sqlite/transaction.ts), which decides where messages and dead letters go.
 import type { DatabaseSync } from 'node:sqlite';
 import type { Item } from '../../delivery/message.ts';
 import { decideBegin, positionOf, type ReceiverRecord } from '../../delivery/ordered-log.ts';

@@ -1,6 +1,7 @@
-// Owns the tables of ordered outgoing logs, one per peer: appended to by producers, read by a session, trimmed by the peer's
-// acknowledgements. Synchronous: runs inside a transaction of its caller (shared/sqlite/transaction.ts), where a throw undoes the call.
-// Does not know what peers are (Central: the agent's row; agent: the one Central), nor where dead letters go.
+// The tables of ordered outgoing logs, one per peer: producers append, a session reads, the peer's acknowledgements
+// trim. Synchronous: runs inside a transaction of its caller (shared/sqlite/transaction.ts), where a throw undoes the
+// call. Does not know what a peer is (at Central an agent's row, at the agent the one Central), nor where dead
+// letters go.
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { messageFault } from '../../delivery/errors.ts';

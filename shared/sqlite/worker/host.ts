@@ -1,4 +1,4 @@
-// Owns the event loop's end of the line to a database thread: calls out, answers in, and what happens when the thread dies.
+// The event loop's side of a database thread: sends calls, receives answers, and handles the end of the thread.
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { databaseFault } from '../errors.ts';

@@ -1,4 +1,4 @@
-// Owns what passes between the event loop and a database thread, and how an error crosses without losing what it says.
+// The messages between the event loop and a database thread, and the transfer of errors without loss.
 import { CodedError, isCoded, textOf } from '../../errors.ts';
 import { databaseFault } from '../errors.ts';
 import type { CallCost } from '../group-commit.ts';

@@ -1,4 +1,4 @@
-// Owns the database thread's end of the line: takes calls, has them run, answers. What the calls do is the caller's.
+// The database thread's side: receives calls, runs them, answers. The caller defines what the calls do.
 import type { MessagePort } from 'node:worker_threads';
 import type { CodedError } from '../../errors.ts';
 import { databaseFault, isFatal } from '../errors.ts';
