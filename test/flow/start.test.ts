@@ -281,7 +281,7 @@ describe('Central refuses to start', () => {
     database.close();
     const refused = await start(folder);
     expect(refused).toMatchObject({ code: 1, stdout: '' });
-    expect(refused.stderr).toContain('was made by a newer version (its schema is 4711;');
+    expect(refused.stderr).toContain('was written by a newer version (its schema is 4711;');
     expect(refused.stderr).toContain('Start the newer version again');
   });
 
@@ -394,7 +394,7 @@ describe('the socket of the administration', () => {
     expect(await central.rest('GET', '/health/ready')).toMatchObject({ status: 200 });
     expect((await central.rest('GET', '/status')).body.problems).toEqual([
       expect.stringMatching(
-        /allowed are 100\. .*Set QUEUEGATE_DATA_FOLDER to a shorter path.*\(local_socket_path_long\)$/,
+        /allowed: 100\. .*Set QUEUEGATE_DATA_FOLDER to a shorter path.*\(local_socket_path_long\)$/,
       ),
     ]);
   });
