@@ -1,18 +1,24 @@
-// The agent's composition root: makes every part once, and ends them in a written order. The command line is cli.ts.
+// The composition root of the agent: opens every part once, and stops them in a written order. The command line is cli.ts.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pino, type Logger } from 'pino';
 import { textOf, type CodedError } from '../shared/errors.ts';
 import { escapeLines } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
-import { openAgentStore } from './store/store.ts';
+import { openAgentStore, type AgentStore } from './store/store.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { targetName } from './target.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
 import type { LocalApiPorts } from './local-api/routes.ts';
 import { openLocalApi, type LocalApi } from './local-api/listeners.ts';
-import { identityFile, loadCredentials, loadOrCreateKey, type Credentials } from './identity/identity.ts';
+import {
+  identityFile,
+  loadCredentials,
+  loadOrCreateKey,
+  type AgentKey,
+  type Credentials,
+} from './identity/identity.ts';
 import { LocalApiFile } from './local-api/file.ts';
 import { Renewal } from './renewal/renewal.ts';
 import { createTrustUpdates } from './trust/updates.ts';
@@ -20,7 +26,6 @@ import { loadTruststore } from './trust/truststore.ts';
 
 /** How long (source, id) is remembered (docs/RELIABILITY.md, promise 7). */
 const DEDUPLICATION_MS = 7 * 86_400_000;
-/** Looks for events and commands whose time has passed, also while there is no line. */
 const EXPIRE_MS = 30_000;
 const PRUNE_MS = 6 * 3_600_000;
 
@@ -30,6 +35,23 @@ export interface RunningAgent {
   readonly failed: Promise<CodedError>;
   /** Ends in order: local API, connection, store. May be called twice. */
   stop(): Promise<void>;
+}
+
+/** What the parts share. */
+interface Ground {
+  readonly request: AgentConfRequest;
+  /** The configuration of the start. */
+  readonly conf: AgentConf;
+  readonly store: AgentStore;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/** The part that keeps a session with Central. */
+interface CentralLink {
+  readonly daemon: Daemon;
+  /** The current key, for the status. A dial reads the key together with the identity. */
+  key(): AgentKey;
 }
 
 /** Starts the daemon. Throws what the operator has to fix; then nothing runs. */
@@ -51,92 +73,15 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     },
   });
   try {
-    // For whoever asks; what is dialled with is read with the identity each time.
-    let key = await loadOrCreateKey(conf.dataFolder);
-    const trusted = (fresh: AgentConf) =>
-      loadTruststore({
-        path: fresh.truststore.path,
-        password: fresh.truststore.password,
-        declaredType: fresh.truststore.declaredType,
-      });
-    const renewal: Renewal = new Renewal({
-      folder: conf.dataFolder,
-      freshKey: () => conf.renewWithFreshKey,
-      trusted: async () => {
-        const fresh = await loadAgentConf(request);
-        return fresh.central.secure ? (await trusted(fresh)).ca : [];
-      },
-      reconnect: () => daemon.reconnect(),
-      onWritten: () => daemon.changedByItself(identityFile(conf.dataFolder)),
-      onKey: (next) => (key = next),
-      log,
-      now,
-      after(ms, run) {
-        const timer = setTimeout(run, ms);
-        return () => clearTimeout(timer);
-      },
-      random: Math.random,
-    });
-    const trust = createTrustUpdates({
-      conf: () => loadAgentConf(request),
-      dataFolder: conf.dataFolder,
-      onWritten: (file) => daemon.changedByItself(file),
-      log,
-      now,
-    });
-    const daemon: Daemon = new Daemon({
-      firstConf: conf,
-      conf: () => loadAgentConf(request),
-      // Key and logs lie in the folder of the start, whatever the configuration says since.
-      credentials: async (fresh) => {
-        const found = await renewal.alone(
-          async () => await findCredentials({ ...fresh, dataFolder: conf.dataFolder }, log),
-        );
-        if (found !== undefined) ({ key } = found);
-        return found;
-      },
-      truststore: trusted,
-      watched: (fresh) => watchedFiles({ ...fresh, dataFolder: conf.dataFolder }),
-      control: createControl({ renewal, trust }),
-      outbox: store.outbox,
-      inbox: store.inbox,
-      log,
-      now,
-    });
-    const ports: LocalApiPorts = {
-      append: (messages) => store.outbox.append(messages),
-      take: (max) => store.inbox.take(max),
-      waitForCommands: (timeoutMs, signal) => store.inbox.waitForCommands(timeoutMs, signal),
-      acknowledge: (through) => store.inbox.acknowledge(through),
-      status: async () => ({
-        name: daemon.name(),
-        version: VERSION,
-        keyThumbprint: key.thumbprint,
-        connection: daemon.status(),
-        outbox: counted(await store.outbox.depth()),
-        inbox: counted(await store.inbox.depth()),
-        incidents: await store.incidents(20),
-        deadLetters: (await store.deadLetters(20)).map(({ json: _json, ...letter }) => letter),
-      }),
-      now,
-      maxMessageBytes: () => daemon.maxMessageBytes(),
-      source: () => `/agents/${daemon.name()}`,
-      onUnexpected: (error) => log.error({ error: textOf(error) }, 'local API'),
-    };
+    const ground: Ground = { request, conf, store, log, now };
+    const link = await openCentralLink(ground);
+    const { daemon } = link;
     const file = await LocalApiFile.open(conf.dataFolder, now);
+    const ports = localApiPorts(ground, link);
     const api = await openLocalApi({ settings: conf.localApi, dataFolder: conf.dataFolder, file, ports, log });
     store.outbox.onAppended(() => daemon.notify());
-    const expiring = setInterval(() => {
-      // A store that fails reports itself (onFailure).
-      Promise.all([store.outbox.expire(), store.inbox.expire()]).catch((error: unknown) =>
-        log.debug({ error: textOf(error) }, 'expiry'),
-      );
-    }, EXPIRE_MS);
-    const pruning = setInterval(() => {
-      store.prune().catch((error: unknown) => log.debug({ error: textOf(error) }, 'pruning'));
-    }, PRUNE_MS);
-
-    announce(conf, api, key.thumbprint, log);
+    const maintenance = startMaintenance(store, log);
+    announce(conf, api, link.key().thumbprint, log);
     daemon.start((error) => fail(error as CodedError));
     let stopping: Promise<void> | undefined;
     return {
@@ -144,8 +89,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       failed,
       stop(): Promise<void> {
         stopping ??= (async () => {
-          clearInterval(expiring);
-          clearInterval(pruning);
+          maintenance.stop();
           await api.stop();
           await daemon.stop();
           await store.stop();
@@ -158,6 +102,99 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     await store.stop();
     throw error;
   }
+}
+
+/** The daemon with what concerns certificates and trust. */
+async function openCentralLink({ request, conf, store, log, now }: Ground): Promise<CentralLink> {
+  const { dataFolder } = conf;
+  let key = await loadOrCreateKey(dataFolder);
+  const renewal: Renewal = new Renewal({
+    folder: dataFolder,
+    freshKey: () => conf.renewWithFreshKey,
+    trusted: async () => {
+      const fresh = await loadAgentConf(request);
+      return fresh.central.secure ? (await loadTruststore(fresh.truststore)).ca : [];
+    },
+    reconnect: () => daemon.reconnect(),
+    onWritten: () => daemon.changedByItself(identityFile(dataFolder)),
+    onKey: (next) => (key = next),
+    log,
+    now,
+    after(ms, run) {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    },
+    random: Math.random,
+  });
+  const trust = createTrustUpdates({
+    conf: () => loadAgentConf(request),
+    dataFolder,
+    onWritten: (file) => daemon.changedByItself(file),
+    log,
+    now,
+  });
+  const daemon: Daemon = new Daemon({
+    firstConf: conf,
+    conf: () => loadAgentConf(request),
+    // Key and logs stay in the folder of the start, whatever the configuration says since.
+    credentials: async (fresh) => {
+      const found = await renewal.alone(async () => await findCredentials({ ...fresh, dataFolder }, log));
+      if (found !== undefined) ({ key } = found);
+      return found;
+    },
+    truststore: (fresh) => loadTruststore(fresh.truststore),
+    watched: (fresh) => watchedFiles({ ...fresh, dataFolder }),
+    control: createControl({ renewal, trust }),
+    outbox: store.outbox,
+    inbox: store.inbox,
+    log,
+    now,
+  });
+  return { daemon, key: () => key };
+}
+
+/** What local programs may use of the daemon and the logs. */
+function localApiPorts({ store, log, now }: Ground, link: CentralLink): LocalApiPorts {
+  const { daemon } = link;
+  return {
+    append: (messages) => store.outbox.append(messages),
+    take: (max) => store.inbox.take(max),
+    waitForCommands: (timeoutMs, signal) => store.inbox.waitForCommands(timeoutMs, signal),
+    acknowledge: (through) => store.inbox.acknowledge(through),
+    status: async () => ({
+      name: daemon.name(),
+      version: VERSION,
+      keyThumbprint: link.key().thumbprint,
+      connection: daemon.status(),
+      outbox: counted(await store.outbox.depth()),
+      inbox: counted(await store.inbox.depth()),
+      incidents: await store.incidents(20),
+      deadLetters: (await store.deadLetters(20)).map(({ json: _json, ...letter }) => letter),
+    }),
+    now,
+    maxMessageBytes: () => daemon.maxMessageBytes(),
+    source: () => `/agents/${daemon.name()}`,
+    onUnexpected: (error) => log.error({ error: textOf(error) }, 'local API'),
+  };
+}
+
+/** Expires and prunes messages, also while the agent is not connected. */
+function startMaintenance(store: AgentStore, log: Logger): { stop(): void } {
+  const expiring = setInterval(() => {
+    // A store that fails reports itself (onFailure).
+    Promise.all([store.outbox.expire(), store.inbox.expire()]).catch((error: unknown) =>
+      log.debug({ error: textOf(error) }, 'expiry'),
+    );
+  }, EXPIRE_MS);
+  const pruning = setInterval(() => {
+    store.prune().catch((error: unknown) => log.debug({ error: textOf(error) }, 'pruning'));
+  }, PRUNE_MS);
+  return {
+    stop() {
+      clearInterval(expiring);
+      clearInterval(pruning);
+    },
+  };
 }
 
 /** How much a log holds, in the words of the local API. */

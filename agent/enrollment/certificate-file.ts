@@ -28,78 +28,34 @@ export interface CertificateFile {
 const CLIENT = '1.3.6.1.5.5.7.3.2';
 const CODE_SIGNING = '1.3.6.1.5.5.7.3.3';
 
-/** The parts of the file; or its faults, as sentences without a full stop. */
-export function readCertificateFile(
-  text: string,
-  key: AgentKey,
-  now: Date,
-): CertificateFile | { readonly faults: readonly string[] } {
-  let blocks: PemBlock[];
-  try {
-    blocks = [...pemBlocks(text, PEM_LIMITS)];
-  } catch (error) {
-    return { faults: [`unreadable: ${printableLine(textOf(error))}`] };
-  }
-  if (blocks.some(({ label }) => label.endsWith('PRIVATE KEY')))
-    return { faults: ['key_inside: it holds a private key, which belongs on no way'] };
-  const all = blocks
-    .filter(({ label }) => label === 'CERTIFICATE')
-    .map((block) => parseCertificate(decodeBlock(block) ?? Buffer.alloc(0)));
-  if (all.includes(undefined))
-    return { faults: [`unreadable: certificate ${all.indexOf(undefined) + 1} of ${all.length} cannot be read`] };
-  const certificates = all.filter((certificate) => certificate !== undefined);
-  const own = certificates.find((certificate) => agentIn(certificate) !== undefined);
-  if (own === undefined)
-    return {
-      faults: [
-        certificates.length === 0
-          ? 'empty: there is no certificate in it'
-          : 'usage: none of the certificates is one of an agent',
-      ],
-    };
+interface Faults {
+  readonly faults: readonly string[];
+}
 
-  const faults: string[] = [];
-  if (!own.checkPrivateKey(key.privateKey))
-    faults.push(
-      `key_mismatch: it is for the key sha256:${keyThumbprint(own.publicKey)}, the key of this machine is sha256:${key.thumbprint}`,
-    );
-  if (own.ca || !(own.keyUsage ?? []).includes(CLIENT))
-    faults.push(`usage: "${nameLine(own.subject)}" is no certificate of a client`);
+/** The parts of the file; or its faults, as sentences without a full stop. */
+export function readCertificateFile(text: string, key: AgentKey, now: Date): CertificateFile | Faults {
+  const certificates = certificatesIn(text);
+  if ('faults' in certificates) return certificates;
+  const own = certificates.find((certificate) => agentIn(certificate) !== undefined);
+  if (own === undefined) {
+    const found =
+      certificates.length === 0
+        ? 'empty: there is no certificate in it'
+        : 'usage: none of the certificates is the certificate of an agent';
+    return { faults: [found] };
+  }
+  const signing = certificates.find((certificate) => centralIn(certificate) !== undefined);
   const roots = certificates.filter((certificate) => isRoot(certificate));
   const authorities = certificates.filter((certificate) => certificate.ca);
   const { path, anchor } = trustPath([own, ...authorities], roots, now);
-  const last = path.at(-1) ?? own;
-  if (anchor === undefined)
-    faults.push(
-      `chain_incomplete: the chain ends at "${nameLine(last.subject)}", whose issuer "${nameLine(last.issuer)}" is missing`,
-    );
-  // The root, known by itself, may stand anywhere.
-  else if (!path.slice(0, -1).every((certificate, place) => certificate === certificates[place]))
-    faults.push(
-      `order: the certificates do not stand in the order of the chain (${path.map(({ subject }) => `"${nameLine(subject)}"`).join(', then ')})`,
-    );
-
-  const signing = certificates.find((certificate) => centralIn(certificate) !== undefined);
-  if (signing === undefined) faults.push("signing_missing: the certificate of Central's signing key is missing");
   const vouching = signing === undefined ? undefined : trustPath([signing, ...authorities], roots, now);
-  if (signing !== undefined) {
-    if (signing.ca || !(signing.keyUsage ?? []).includes(CODE_SIGNING))
-      faults.push(`usage: "${nameLine(signing.subject)}" is no certificate of a signing key`);
-    if (vouching?.anchor === undefined)
-      faults.push(`chain_incomplete: nothing in it vouches for "${nameLine(signing.subject)}"`);
-  }
-  // Of what is used now: an earlier root may have ended.
-  for (const certificate of new Set([...path, ...(vouching?.path ?? [])])) {
-    const [name, from, to] = [`"${nameLine(certificate.subject)}"`, certificate.validFromDate, certificate.validToDate];
-    if (from > now)
-      faults.push(
-        `not_yet_valid: ${name} is valid from ${from.toISOString()} on; the clock of this machine shows ${now.toISOString()}`,
-      );
-    if (to < now)
-      faults.push(
-        `expired: ${name} expired on ${to.toISOString()}; the clock of this machine shows ${now.toISOString()}`,
-      );
-  }
+  const faults = [
+    ...ownFaults(own, key),
+    ...chainFaults(path, anchor, certificates),
+    ...signingFaults(signing, vouching?.anchor),
+    // Of what is used now: an earlier root may have expired.
+    ...timeFaults(new Set([...path, ...(vouching?.path ?? [])]), now),
+  ];
   if (faults.length > 0 || signing === undefined) return { faults };
   return {
     id: agentIn(own) ?? '',
@@ -109,6 +65,68 @@ export function readCertificateFile(
     certificate: pem(path.filter((certificate) => !isRoot(certificate))),
     roots: pem(roots),
   };
+}
+
+function certificatesIn(text: string): readonly X509Certificate[] | Faults {
+  let blocks: PemBlock[];
+  try {
+    blocks = [...pemBlocks(text, PEM_LIMITS)];
+  } catch (error) {
+    return { faults: [`unreadable: ${printableLine(textOf(error))}`] };
+  }
+  if (blocks.some(({ label }) => label.endsWith('PRIVATE KEY')))
+    return { faults: ['key_inside: it holds a private key, which never leaves its machine'] };
+  const all = blocks
+    .filter(({ label }) => label === 'CERTIFICATE')
+    .map((block) => parseCertificate(decodeBlock(block) ?? Buffer.alloc(0)));
+  if (all.includes(undefined))
+    return { faults: [`unreadable: certificate ${all.indexOf(undefined) + 1} of ${all.length} cannot be read`] };
+  return all.filter((certificate) => certificate !== undefined);
+}
+
+function ownFaults(own: X509Certificate, key: AgentKey): string[] {
+  const faults: string[] = [];
+  if (!own.checkPrivateKey(key.privateKey))
+    faults.push(
+      `key_mismatch: it is for the key sha256:${keyThumbprint(own.publicKey)}, the key of this machine is sha256:${key.thumbprint}`,
+    );
+  if (own.ca || !(own.keyUsage ?? []).includes(CLIENT))
+    faults.push(`usage: "${nameLine(own.subject)}" is not a client certificate`);
+  return faults;
+}
+
+/** The chain of the agent's certificate, `path`, must end at a root and be in order. */
+function chainFaults(
+  path: readonly X509Certificate[],
+  anchor: X509Certificate | undefined,
+  certificates: readonly X509Certificate[],
+): string[] {
+  const last = path.at(-1);
+  if (anchor === undefined)
+    return [
+      `chain_incomplete: the chain ends at "${nameLine(last?.subject ?? '')}", whose issuer "${nameLine(last?.issuer ?? '')}" is missing`,
+    ];
+  // The root, known by itself, may be anywhere.
+  if (path.slice(0, -1).every((certificate, place) => certificate === certificates[place])) return [];
+  const order = path.map(({ subject }) => `"${nameLine(subject)}"`).join(', then ');
+  return [`order: the certificates are not in the order of the chain (${order})`];
+}
+
+function signingFaults(signing: X509Certificate | undefined, anchor: X509Certificate | undefined): string[] {
+  if (signing === undefined) return ["signing_missing: the certificate of Central's signing key is missing"];
+  const faults: string[] = [];
+  if (signing.ca || !(signing.keyUsage ?? []).includes(CODE_SIGNING))
+    faults.push(`usage: "${nameLine(signing.subject)}" is not the certificate of a signing key`);
+  if (anchor === undefined) faults.push(`chain_incomplete: nothing in it vouches for "${nameLine(signing.subject)}"`);
+  return faults;
+}
+
+function timeFaults(used: ReadonlySet<X509Certificate>, now: Date): string[] {
+  const clock = `the clock of this machine shows ${now.toISOString()}`;
+  return [...used].flatMap(({ subject, validFromDate: from, validToDate: to }) => [
+    ...(from > now ? [`not_yet_valid: "${nameLine(subject)}" is valid from ${from.toISOString()} on; ${clock}`] : []),
+    ...(to < now ? [`expired: "${nameLine(subject)}" expired on ${to.toISOString()}; ${clock}`] : []),
+  ]);
 }
 
 function isRoot(certificate: X509Certificate): boolean {

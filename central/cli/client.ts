@@ -1,4 +1,4 @@
-// Owns talking to Central's REST: one request, its answer as JSON, and every failure as an error with its hint. A token goes to the
+// The client of Central's REST API: one request, its answer as JSON, and every failure as an error with its hint. A token goes to the
 // socket in the data folder or over HTTPS with a verified certificate, never over plain HTTP: any process may hold a port of this host.
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
@@ -18,7 +18,7 @@ export interface ClientOptions {
   readonly target: Target;
   /** PEM of what to trust; undefined: what Node trusts. */
   readonly ca: string | undefined;
-  /** Asked for when the first request is made. */
+  /** Called when the first request is made. */
   readonly token: () => Promise<string>;
   readonly signal: AbortSignal;
 }
@@ -57,14 +57,14 @@ export class RestError extends CodedError {
 
 /** Longer than the longest long poll. */
 const TIMEOUT_MS = 90_000;
-/** A store of many gigabytes is copied or judged before the first byte of the answer comes. */
+/** A store of many gigabytes is copied or validated before the first byte of the answer comes. */
 const LONG_TIMEOUT_MS = 3_600_000;
-/** A thousand of the largest messages would be more than a terminal wants. */
+/** A thousand of the largest messages are more than a terminal shows. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
 /** Over the socket there are no names; the path is what counts. */
 const SOCKET_URL = new URL('http://localhost/');
-/** Said, so that no environment variable or option of Node.js says otherwise. */
+/** Explicit, so that no environment variable or option of Node.js changes it. */
 const VERIFIED = { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const;
 
 /** Node's codes for a certificate that cannot be trusted. */
@@ -76,53 +76,12 @@ interface Answer {
   readonly text: string;
 }
 
-export function createClient({ target: to, ca, token, signal }: ClientOptions): Client {
-  const url = 'url' in to ? to.url : SOCKET_URL;
-  const named = 'url' in to ? to.url.origin : to.named;
-
-  /** Starts a request: where to, with the token. */
-  async function open(
-    method: string,
-    path: string,
-    { query = {}, body, bodyText }: Call,
-    more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number },
-  ): Promise<Opened> {
-    const target = new URL(`api/v1${path}`, url);
-    for (const [name, value] of Object.entries(query))
-      if (value !== undefined) target.searchParams.set(name, String(value));
-    // Before the token is read. `agent: false`: no proxy of the environment stands between this process and the socket.
-    const way =
-      'url' in to
-        ? { ...VERIFIED, ...(ca === undefined ? {} : { ca }) }
-        : { socketPath: await to.socket(), agent: false as const };
-    const json = bodyText ?? (body === undefined ? undefined : JSON.stringify(body));
-    const payload = json === undefined ? undefined : Buffer.from(json);
-    const headers = {
-      authorization: `Bearer ${await token()}`,
-      ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }),
-      ...more.headers,
-    };
-    return { target, options: { method, headers, signal, timeout: more.timeout, ...way }, payload };
-  }
-
-  /** Makes of what went wrong on the way an error with its hint. */
-  async function reaching<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      if (signal.aborted || error instanceof CodedError) throw error;
-      const code = systemCode(error) ?? '';
-      throw cliFault(
-        NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'administration_unreachable',
-        { url: named, found: escapeLine(textOf(error) || code) },
-        error,
-      );
-    }
-  }
+export function createClient(options: ClientOptions): Client {
+  const named = 'url' in options.target ? options.target.url.origin : options.target.named;
 
   async function send(method: string, path: string, call: Call): Promise<Answer> {
-    const opened = await open(method, path, call, { timeout: TIMEOUT_MS });
-    return await reaching(() => exchange(opened));
+    const prepared = await prepare(options, method, path, call, { timeout: TIMEOUT_MS });
+    return await reaching(options, named, () => exchange(prepared));
   }
 
   return {
@@ -138,10 +97,10 @@ export function createClient({ target: to, ca, token, signal }: ClientOptions): 
       return answer.text;
     },
     async download(path, body) {
-      const opened = await open('POST', path, { body }, { timeout: LONG_TIMEOUT_MS });
-      return await reaching(async () => {
-        const request = begin(opened);
-        request.end(opened.payload);
+      const prepared = await prepare(options, 'POST', path, { body }, { timeout: LONG_TIMEOUT_MS });
+      return await reaching(options, named, async () => {
+        const request = begin(prepared);
+        request.end(prepared.payload);
         const response = await responseOf(request);
         if (isSuccess(response.statusCode ?? 0)) return response;
         const answer = await answerOf(response);
@@ -149,9 +108,9 @@ export function createClient({ target: to, ca, token, signal }: ClientOptions): 
       });
     },
     async upload(path, headers, content) {
-      const opened = await open('POST', path, {}, { headers, timeout: LONG_TIMEOUT_MS });
-      return await reaching(async () => {
-        const request = begin(opened);
+      const prepared = await prepare(options, 'POST', path, {}, { headers, timeout: LONG_TIMEOUT_MS });
+      return await reaching(options, named, async () => {
+        const request = begin(prepared);
         const response = responseOf(request);
         // Refused in the middle: the answer says why, the broken pipe does not.
         const sent = pipeline(content, request).catch((error: unknown) => error);
@@ -163,19 +122,60 @@ export function createClient({ target: to, ca, token, signal }: ClientOptions): 
   };
 }
 
-interface Opened {
+interface PreparedRequest {
   readonly target: URL;
   readonly options: RequestOptions & { readonly timeout: number };
   readonly payload: Buffer | undefined;
 }
 
-async function exchange(opened: Opened): Promise<Answer> {
-  const request = begin(opened);
-  request.end(opened.payload);
+/** Where a request goes, with its headers and its token. */
+async function prepare(
+  { target: to, ca, token, signal }: ClientOptions,
+  method: string,
+  path: string,
+  { query = {}, body, bodyText }: Call,
+  more: { readonly headers?: Readonly<Record<string, string>>; readonly timeout: number },
+): Promise<PreparedRequest> {
+  const target = new URL(`api/v1${path}`, 'url' in to ? to.url : SOCKET_URL);
+  for (const [name, value] of Object.entries(query))
+    if (value !== undefined) target.searchParams.set(name, String(value));
+  // Before the token is read. `agent: false`: no proxy of the environment is between this process and the socket.
+  const way =
+    'url' in to
+      ? { ...VERIFIED, ...(ca === undefined ? {} : { ca }) }
+      : { socketPath: await to.socket(), agent: false as const };
+  const json = bodyText ?? (body === undefined ? undefined : JSON.stringify(body));
+  const payload = json === undefined ? undefined : Buffer.from(json);
+  const headers = {
+    authorization: `Bearer ${await token()}`,
+    ...(payload === undefined ? {} : { 'content-type': 'application/json', 'content-length': payload.length }),
+    ...more.headers,
+  };
+  return { target, options: { method, headers, signal, timeout: more.timeout, ...way }, payload };
+}
+
+/** Turns a failure to reach Central into an error with its hint. */
+async function reaching<T>({ signal }: ClientOptions, named: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (signal.aborted || error instanceof CodedError) throw error;
+    const code = systemCode(error) ?? '';
+    throw cliFault(
+      NOT_TRUSTED.test(code) ? 'central_not_trusted' : 'administration_unreachable',
+      { url: named, found: escapeLine(textOf(error) || code) },
+      error,
+    );
+  }
+}
+
+async function exchange(prepared: PreparedRequest): Promise<Answer> {
+  const request = begin(prepared);
+  request.end(prepared.payload);
   return await answerOf(await responseOf(request));
 }
 
-function begin({ target, options }: Opened): ClientRequest {
+function begin({ target, options }: PreparedRequest): ClientRequest {
   const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(target, options);
   request.on('timeout', () => request.destroy(new Error(`no answer within ${options.timeout / 1000} seconds`)));
   return request;
@@ -229,7 +229,7 @@ function problemOf(value: unknown, answer: Answer, url: string): CodedError {
   const list = Array.isArray(errors)
     ? errors.flatMap((error: unknown) => (isRecord(error) && typeof error['text'] === 'string' ? [error['text']] : []))
     : [];
-  // Of a word that fits several agents.
+  // Of a word that matches several agents.
   const fitting = Array.isArray(candidates)
     ? candidates.map((candidate: unknown) =>
         isRecord(candidate) ? `${shown(candidate['name'])}  ${shown(candidate['id'])}` : '',

@@ -221,13 +221,13 @@ describe('certificate install refuses, changes nothing, and names the fault', SL
     expect(missing).toContain('chain_incomplete: nothing in it vouches for "');
     expect(await fault(own + root)).toContain('signing_missing');
     expect(await fault(root + own + signing)).toContain(
-      'order: the certificates do not stand in the order of the chain ("CN=branch-9", then "',
+      'order: the certificates are not in the order of the chain ("CN=branch-9", then "',
     );
     expect(await fault('')).toContain('empty: there is no certificate in it');
     expect(await fault(`${own}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`)).toContain(
       'unreadable: certificate 2 of 2',
     );
-    expect(await fault(root + signing)).toContain('usage: none of the certificates is one of an agent');
+    expect(await fault(root + signing)).toContain('usage: none of the certificates is the certificate of an agent');
     expect(await fault(`${pem}${await readFile(join(folders.data, 'agent-key.pem'), 'utf8')}`)).toContain('key_inside');
   });
 
