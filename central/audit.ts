@@ -1,20 +1,20 @@
-// Owns how an act of an administrator becomes an audit entry. The store chains the entries; nothing here keeps any.
+// Creates the audit entry of an administrator's act. The store keeps and chains the entries.
 import type { AuditEntry } from './store/audit-store.ts';
 
 /** Who acts, and over which connection. */
 export interface Actor {
-  /** Name of the API token, or `central` for what Central does by itself. */
+  /** Name of the API token, or `central` for what Central does on its own. */
   readonly who: string;
   /** Remote address; `local socket` for the administration's socket on Central's host, `local` for Central itself. */
   readonly from: string;
-  /** The admin connection the request came over; absent for what is no request. */
+  /** The connection of the request; absent where there is no request. */
   readonly via?: { readonly listener: 'http' | 'https' | 'local'; readonly connectedAt: number };
 }
 
-/** What Central does by itself: first start, deadlines, undoing at start. */
+/** The actor of what Central does on its own: the first start, deadlines, rollbacks at a start. */
 export const CENTRAL: Actor = { who: 'central', from: 'local' };
 
-/** Why somebody did it, in his words. */
+/** Why the administrator did it, in their words. */
 export interface Reason {
   readonly comment?: string | undefined;
   readonly ticket?: string | undefined;

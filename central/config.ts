@@ -1,5 +1,5 @@
-// Owns the configuration of Central's process: central.conf, environment and flags, read once. Settings of the whole
-// installation are parameters (central/parameters) and live in the store; a port may be overridden for this node here.
+// Reads the configuration of Central's process once: central.conf, environment and flags. Settings of the whole installation are
+// parameters (central/parameters) in the store; a node may override a port here.
 import { hostname } from 'node:os';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
@@ -10,7 +10,7 @@ import { hostName, oneOf, text, yesOrNo, type SettingFormat } from '../shared/se
 import { flagOptions, loadSettings, type Schema, type SettingValues } from '../shared/settings/settings.ts';
 
 export const CENTRAL_PREFIX = 'QUEUEGATE_';
-/** Variables that the command line (central/cli.ts) and the choice of the file read by themselves. */
+/** Variables that other code reads: the command line (central/cli.ts), and the choice of the file. */
 const OTHER_VARIABLES = [
   'QUEUEGATE_CONFIG',
   'QUEUEGATE_URL',
@@ -33,18 +33,18 @@ export const DEFAULT_DATA_FOLDER = 'data/central';
 
 export const CONFIG_ERRORS = {
   flag_unknown: {
-    text: 'Central has no such flag, or it lacks its value: {found}.',
+    text: 'Unknown flag, or a flag without its value: {found}.',
     hint: 'docs/CONFIGURATION.md lists the flags; each but --central-agent takes a value (--log-level debug).',
   },
   override_ports_equal: {
     text: '{one} ({oneOrigin}) and {other} ({otherOrigin}) are both {port}.',
-    hint: 'Give each listener of this node a port of its own; 0 takes any free one.',
+    hint: 'Set a different port for each listener of this node; 0 takes any free one.',
   },
 } as const satisfies ErrorTable;
 
 const configFault = defineErrors(CONFIG_ERRORS);
 
-/** A port of this node in place of the parameter; null: the parameter counts. */
+/** A port of this node in place of the parameter; null: the parameter applies. */
 const portOverride: SettingFormat<number | null> = {
   name: 'port override',
   allowed: 'a whole number from 0 to 65535; 0 takes any free port',
@@ -83,19 +83,19 @@ export const CENTRAL_SCHEMA = [
     name: 'bind.address',
     format: address,
     default: '',
-    doc: "Address on which the agents' listeners accept connections. Empty: all. Unencrypted off stays on loopback whatever is said here.",
+    doc: "Address on which the agents' listeners accept connections. Empty: all. When websocket.enabled is off, the plain listener stays on loopback in any case.",
   },
   {
     name: 'admin.bind.address',
     format: address,
     default: '',
-    doc: 'Address on which the administration accepts HTTPS. Empty: that of bind.address; administrators sit at other machines, and every request carries a token. HTTP stays on loopback.',
+    doc: 'Address on which the administration accepts HTTPS. Empty: that of bind.address, because administrators work from other machines, and every request needs a token. HTTP stays on loopback.',
   },
   {
     name: 'advertised.names',
     format: hostNames,
     default: [],
-    doc: 'Host names or addresses under which agents reach Central; the first stands in the enrollment line, all in the certificate. Default: the name of the host.',
+    doc: 'Host names or addresses under which agents reach Central; the first is in the enrollment line, all are in the certificate. Default: the name of the host.',
   },
   {
     name: 'central.name',
@@ -119,19 +119,19 @@ export const CENTRAL_SCHEMA = [
     name: 'profiles.folder',
     format: text(0, 4096),
     default: 'profiles',
-    doc: 'Folder with the profiles that are kept on this host; relative to the working folder. Truststores in them that hold a root of this Central follow the rotation of its authority. Empty: none are looked at.',
+    doc: 'Folder with the profiles that are kept on this host; relative to the working folder. Truststores in them that hold a root of this Central follow the rotation of its authority. Empty: none.',
   },
   {
     name: 'key.encryption.file',
     format: text(0, 4096),
     default: '',
-    doc: 'File with the key that the private keys in the store are sealed with: 32 bytes, as they are or as base64 or hex (openssl rand -base64 32); relative to the working folder. Empty: QUEUEGATE_KEY_ENCRYPTION_KEY, else the systemd credential queuegate-key, else key-encryption-key in the data folder, which is made if need be.',
+    doc: 'File with the key that the private keys in the store are sealed with: 32 bytes, as they are or as base64 or hex (openssl rand -base64 32); relative to the working folder. Empty: QUEUEGATE_KEY_ENCRYPTION_KEY, else the systemd credential queuegate-key, else key-encryption-key in the data folder, which is created if missing.',
   },
   {
     name: 'key.encryption.previous.file',
     format: text(0, 4096),
     default: '',
-    doc: 'File with the key before, for the one start that changes it: what is sealed with it is sealed anew.',
+    doc: 'File with the previous key, for the one start that changes the key: what is sealed with it is sealed again.',
   },
   {
     name: 'log.level',
@@ -222,7 +222,7 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
   const { file, flags } = readFlags(request.argv);
   const named = file ?? (environment['QUEUEGATE_CONFIG'] || undefined);
   const path = resolve(workingFolder, named ?? DEFAULT_FILE);
-  // A file that was named has to be there; the one nobody named may be.
+  // A named file must exist; the default one is optional.
   const properties = await readPropertiesFile(
     path,
     named === undefined ? 'ignore' : 'refuse',
@@ -283,14 +283,14 @@ function readFlags(argv: readonly string[]): {
     allowPositionals: true,
   });
   const known = new Set(Object.keys(options));
-  const strangers = tokens.flatMap((token) => {
+  const unknown = tokens.flatMap((token) => {
     if (token.kind === 'positional') return [token.value];
     if (token.kind !== 'option') return [];
-    // A flag that takes a value and got none is a stranger too: what it should say is not there.
+    // A flag without its value is reported like an unknown one.
     const valueless = known.has(token.name) && token.name !== 'central-agent' && token.value === undefined;
     return !known.has(token.name) || valueless ? [token.rawName] : [];
   });
-  if (strangers.length > 0) throw configFault('flag_unknown', { found: strangers.join(', ') });
+  if (unknown.length > 0) throw configFault('flag_unknown', { found: unknown.join(', ') });
   const agent = values['central-agent'];
   return {
     file: typeof values['config'] === 'string' ? values['config'] : undefined,

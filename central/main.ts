@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Starts Central and says what a person needs to know: what listens where and how encrypted, the first administrator's token
-// (once), and how to enroll an agent; secrets are shown on a terminal only. Ends it on SIGTERM and SIGINT, and when the store can no
-// longer write; starts it again in the same process when a backup was brought.
+// Starts Central and prints what an operator needs: what listens where and how encrypted, the first administrator's token (once), and
+// how to enroll an agent; secrets are shown on a terminal only. Stops Central on SIGTERM and SIGINT, and when the store can no longer
+// write; starts it again in the same process to restore a backup.
 import { join, resolve } from 'node:path';
 import { pino, type Logger } from 'pino';
 import { isCoded, printable, textOf } from '../shared/errors.ts';
@@ -24,12 +24,12 @@ import type { RestoreOutcome, StagedRestore } from './store/backup/backup.ts';
 import type { Replacement } from './store/backup/store-files.ts';
 import { openStoreFiles } from './store/open-store.ts';
 
-/** Longer than an orderly stop takes; then the process is ended whatever hangs. What was acknowledged is on disk. */
+/** Longer than an orderly stop takes; then the process exits in any case. What was acknowledged is on disk. */
 const STOP_WITHIN_MS = 15_000;
 
 async function main(): Promise<number> {
   const config = await loadCentralConfig({ argv: process.argv.slice(2), environment: process.env });
-  // The Central agent inherits the environment: what is Central's own, or a secret, is none of its business.
+  // The Central agent inherits the environment: it must see neither Central's settings nor secrets.
   for (const name of Object.keys(process.env))
     if (/^QUEUEGATE_|^QUEUE_AGENT_TOKEN$|^CREDENTIALS_DIRECTORY$/i.test(name)) delete process.env[name];
   // JSON leaves C1 and bidirectional controls as they are; a log is read on a terminal, too.
@@ -40,7 +40,7 @@ async function main(): Promise<number> {
   });
   for (const warning of config.warnings) log.warn(warning);
   const signal = new Promise<'signal'>((resolve) => {
-    // Windows knows no SIGTERM; a service there ends the process, and the store is durable at every instant.
+    // Windows has no SIGTERM; a service there ends the process, and the store is durable at every instant.
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
     watchForOrphaning(process.env, () => resolve('signal'));
   });
@@ -67,7 +67,7 @@ interface Restored {
   readonly replacement?: Replacement;
 }
 
-/** A restored store was judged before; if Central does not start with it all the same, the one before is put back. */
+/** A restored store was validated before; if Central nevertheless does not start with it, the previous one is restored. */
 async function startOrUndo(
   config: CentralConfig,
   log: Logger,
@@ -77,7 +77,7 @@ async function startOrUndo(
     return await startCentral(config, log, restored?.outcome ?? null);
   } catch (error) {
     if (restored?.replacement === undefined) throw error;
-    log.error({ error: textOf(error) }, 'Central does not start with the restored store; the one before is put back');
+    log.error({ error: textOf(error) }, 'Central does not start with the restored store; the previous one is put back');
     await restored.replacement.rollBack();
     return await startCentral(config, log, {
       ...restored.outcome,
@@ -131,8 +131,8 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
 }
 
 /**
- * What the first start of a data folder makes: the administrator's token, and a token that enrolls one agent. They are shown on a
- * terminal only. Else the output is a log that is kept and collected: it names the files.
+ * What the first start of a data folder creates: the administrator's token, and a token that enrolls one agent. They are shown on a
+ * terminal only. Any other output is a log that is kept and collected: it names the files.
  */
 async function firstSecrets(
   config: CentralConfig,
@@ -163,7 +163,7 @@ async function enrollmentByFile(config: CentralConfig, token: string, line: stri
   try {
     await replaceSecretFile(file, Buffer.from(`${token}\n`));
   } catch (error) {
-    // Central runs all the same, and another token is one command away.
+    // Central runs nevertheless, and one command creates another token.
     return [`  PROBLEM: there is no enrollment token: ${textOf(error)}`, ''];
   }
   return [

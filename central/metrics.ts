@@ -1,11 +1,11 @@
-// Owns what Central measures of itself: the one table of metrics, and their instruments in a registry of prom-client.
-// Who counts what is the business of the parts; they get the instruments they need from the composition root.
+// Defines the metrics of Central in one table, and creates their instruments in a registry of prom-client. The parts that count
+// get the instruments from the composition root.
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 interface MetricDefinition {
   readonly kind: 'gauge' | 'counter' | 'histogram';
   readonly labels: readonly string[];
-  /** What it says, and what a reader looks for in it. */
+  /** What it measures, and what an operator looks for in it. */
   readonly help: string;
 }
 
@@ -40,12 +40,12 @@ export const METRICS = {
   queuegate_dead_letters: {
     kind: 'gauge',
     labels: [],
-    help: 'Dead letters in the store: messages that were given up, with the reason; one may stand for several messages of one batch.',
+    help: 'Dead letters in the store: messages that could not be delivered, with the reason; one may represent several messages of one batch.',
   },
   queuegate_dead_letters_dropped_total: {
     kind: 'counter',
     labels: [],
-    help: 'Messages whose dead letters gave way to newer ones because their agent reached its quota (deadLetters.maxPerAgent, deadLetters.maxBytesPerAgent), since the store was made. The incident dead_letters_dropped names the agent.',
+    help: 'Messages whose dead letters were replaced by newer ones because their agent reached its quota (deadLetters.maxPerAgent, deadLetters.maxBytesPerAgent), since the store was created. The incident dead_letters_dropped names the agent.',
   },
   queuegate_store_free_bytes: {
     kind: 'gauge',
@@ -95,7 +95,7 @@ export const METRICS = {
   queuegate_handshake_failures_total: {
     kind: 'counter',
     labels: ['listener', 'cause'],
-    help: 'Connections and enrollments that came to nothing, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures tells from where.',
+    help: 'Connections and enrollments that failed, by listener and cause (docs/ERRORS.md); GET /api/v1/handshake-failures shows from where.',
   },
   queuegate_wrong_secrets_total: {
     kind: 'counter',
@@ -121,12 +121,12 @@ export const METRICS = {
   queuegate_pending_enrollments: {
     kind: 'gauge',
     labels: [],
-    help: 'Machines that asked to become agents without a token and wait for an administrator (policy approve).',
+    help: 'Enrollment requests without a token that wait for an administrator (agents.enrollment is approve).',
   },
   queuegate_trust_agents: {
     kind: 'gauge',
     labels: ['state'],
-    help: 'Registered agents by how they stand to the root of the authority that comes, or has come last: acknowledged, missing (they would refuse what it signs, or follow the one before), plain (unencrypted: they need none, and have none).',
+    help: 'Registered agents by their trust in the root of the next authority, or of the latest one: acknowledged, missing (they would refuse what it signs, or accept it by the previous one), plain (unencrypted: they need no root, and have none).',
   },
   queuegate_http_requests_total: {
     kind: 'counter',
@@ -151,7 +151,7 @@ export interface Metrics {
   readonly instruments: Instruments;
 }
 
-/** From a RAM disk to a disk that is in trouble. */
+/** From a RAM disk to a failing disk. */
 const COMMIT_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 
 export function createMetrics(registry: Registry = new Registry()): Metrics {
@@ -176,5 +176,5 @@ export function metricsMarkdown(): string {
     ([name, { kind, labels, help }]) =>
       `| \`${name}\` | ${kind} | ${labels.length === 0 ? '' : labels.map((label) => `\`${label}\``).join(', ')} | ${help} |`,
   );
-  return `${['# Metrics', '', 'Prometheus text format at `GET /metrics` of the administration (role viewer). Beside these stand the usual metrics of the', 'Node.js process. This page is made from `central/metrics.ts`.', '', '| metric | kind | labels | what it says |', '| --- | --- | --- | --- |', ...rows].join('\n')}\n`;
+  return `${['# Metrics', '', 'Prometheus text format at `GET /metrics` of the administration (role viewer). The usual metrics of the Node.js process are', 'there too. This page is generated from `central/metrics.ts`.', '', '| metric | kind | labels | meaning |', '| --- | --- | --- | --- |', ...rows].join('\n')}\n`;
 }

@@ -1,12 +1,12 @@
 // The one table of parameters: settings of the whole installation, kept in the store, changed through REST, applied live.
-// REST, command line and docs/PARAMETERS.md are made from it. Checking values is in values.ts, changing them in service.ts.
+// REST, command line and docs/PARAMETERS.md are generated from it. Checking values is in values.ts, changing them in service.ts.
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
 
 export type Unit = 'bytes' | 'seconds' | 'days' | 'items' | 'agents' | 'port';
 
 interface Common {
   readonly group: string;
-  /** For an administrator: what it is and what it is good for. */
+  /** For an administrator: what it is and what it does. */
   readonly description: string;
   /** Why the default is what it is. */
   readonly reason: string;
@@ -37,7 +37,7 @@ export type ParameterDefinition =
       readonly default: readonly string[];
     });
 
-/** The names that administrators know from the field. */
+/** The names that administrators know from their installations. */
 export const GROUPS = {
   websocket: 'Central WebSocket Server Settings',
   https: 'HTTPS server settings',
@@ -61,9 +61,9 @@ export const DEFINITIONS = {
     default: false,
     description:
       'Unencrypted WebSocket (ws) for agents on other hosts. Off does not close the port: it then listens on the loopback addresses only (127.0.0.1, and ::1 where the host has IPv6), same port, never gone, because the Central agent on this host uses it.',
-    reason: 'What agents say crosses networks that others own; unencrypted is a choice to be made, not found.',
+    reason: 'The messages of agents cross networks of third parties: unencrypted must be a deliberate choice.',
     applying:
-      'The plain listener moves between all addresses and loopback. When it is switched off, remote agents on ws are told why and closed; those on loopback live on.',
+      'The plain listener moves between all addresses and loopback. When it is switched off, the sessions of remote agents on ws are closed with the reason; those on loopback stay.',
   },
   'websocket.port': {
     ...port,
@@ -71,23 +71,23 @@ export const DEFINITIONS = {
     default: PLAIN_PORT,
     description: 'Port of the unencrypted WebSocket.',
     reason: 'The number that firewalls and agent.conf files in the field have.',
-    applying: 'The listener moves. Open sessions stay; agents that come back must know the new port (agent.conf).',
+    applying: 'The listener moves. Open sessions stay; agents that reconnect must know the new port (agent.conf).',
   },
   'websocket.secure.enabled': {
     group: GROUPS.websocket,
     type: 'boolean',
     default: true,
     description: 'Encrypted WebSocket (wss) for agents. Enrollment uses the same port.',
-    reason: 'Agents enroll and connect over it from the first minute: Central makes its certificate by itself.',
-    applying: 'The secure listener opens or closes. When it is switched off, its agents are told why and closed.',
+    reason: 'Agents enroll and connect over it from the first minute: Central creates its own certificate.',
+    applying: 'The secure listener opens or closes. When it is switched off, its sessions are closed with the reason.',
   },
   'websocket.secure.port': {
     ...port,
     group: GROUPS.websocket,
     default: SECURE_PORT,
-    description: 'Port of the encrypted WebSocket; the only one that a firewall has to let pass.',
+    description: 'Port of the encrypted WebSocket; the only one that a firewall must allow.',
     reason: 'The number that firewalls and agent.conf files in the field have.',
-    applying: 'The listener moves. Open sessions stay; agents that come back must know the new port (agent.conf).',
+    applying: 'The listener moves. Open sessions stay; agents that reconnect must know the new port (agent.conf).',
   },
   'websocket.secure.clientAuth': {
     group: GROUPS.websocket,
@@ -95,11 +95,11 @@ export const DEFINITIONS = {
     allowed: ['none', 'optional', 'required'],
     default: 'none',
     description:
-      'Client certificates on the encrypted WebSocket: not asked for, judged when there is one, or required of every agent. The certificate must be issued by this Central to the very key that the agent signs with; it never replaces the signature. Enrollment keeps working without one.',
+      'Client certificates on the encrypted WebSocket: not requested, validated when there is one, or required of every agent. The certificate must be issued by this Central for the key that the agent signs with; it never replaces the signature. Enrollment keeps working without one.',
     reason:
-      'Each agent proves its key by a signature anyway. Every enrolled agent has a certificate, so that it may be required where rules ask for mutual TLS.',
+      'Each agent proves its key by a signature anyway. Every enrolled agent has a certificate, so that it can be required where policies demand mutual TLS.',
     applying:
-      "Holds for connections that begin from now on. Proxies that end TLS in front of Central cannot show an agent's certificate: behind them leave it at none or optional.",
+      "Applies to new connections. Proxies that end TLS in front of Central cannot show an agent's certificate: behind them leave it at none or optional.",
   },
   'websocket.trustedProxies': {
     group: GROUPS.websocket,
@@ -109,8 +109,8 @@ export const DEFINITIONS = {
     default: [],
     description:
       'Addresses of proxies and balancers in front of Central, as CIDR (10.0.0.0/8) or single addresses. Only from these are X-Forwarded-For, X-Forwarded-Proto and PROXY protocol headers of version 2 (on the two agent ports, before TLS) taken for the origin of a connection, and a session without channel binding accepted. X-Forwarded-For must end with a bare address: without one the origin counts as remote, as unencrypted unless X-Forwarded-Proto says https, and shares its limits with all others of that proxy. After a PROXY protocol header the forwarding headers count only if the address that it names is a trusted proxy, too.',
-    reason: 'A proxy is named, never guessed: whoever is listed here may say where a connection comes from.',
-    applying: 'Holds for connections that begin from now on.',
+    reason: 'A proxy is named, never guessed: a listed address may declare the origin of a connection.',
+    applying: 'Applies to new connections.',
   },
 
   'https.port': {
@@ -118,9 +118,9 @@ export const DEFINITIONS = {
     group: GROUPS.https,
     default: 8443,
     description: 'Port of the administration (REST) over HTTPS.',
-    reason: 'The number administrators know for it.',
+    reason: 'The number that administrators are used to.',
     applying:
-      'The admin listener moves; requests under way are finished. With commit-confirm, the confirmation must come over the new port.',
+      'The admin listener moves; requests in progress are finished. With commit-confirm, the confirmation must come over the new port.',
   },
   'http.port': {
     ...port,
@@ -128,8 +128,8 @@ export const DEFINITIONS = {
     default: 8080,
     description:
       'Port of the administration (REST) over plain HTTP, on the loopback addresses of this host only. The command line uses it.',
-    reason: 'The number administrators know for it; loopback only, so no token crosses a network unencrypted.',
-    applying: 'The admin listener moves; requests under way are finished. Tell the command line with --url.',
+    reason: 'The number that administrators are used to; loopback only, so no token crosses a network unencrypted.',
+    applying: 'The admin listener moves; requests in progress are finished. Set it for the command line with --url.',
   },
 
   'certificate.distinguishedName': {
@@ -140,9 +140,9 @@ export const DEFINITIONS = {
     default: '',
     description:
       "Subject of Central's server certificate, such as CN=central.bank.example, O=Bank, C=CH. Empty: CN is the first advertised name.",
-    reason: 'Clients look at the alternative names; the subject is for people.',
+    reason: 'Clients check the alternative names; the subject is for people.',
     applying:
-      'A new certificate is made, checked and swapped in without closing a session; the one before is kept and comes back when the change is undone.',
+      'A new certificate is created, checked and swapped in without closing a session; the previous one is kept, and a rollback restores it.',
   },
   'certificate.subjectAlternativeNames': {
     group: GROUPS.certificate,
@@ -151,10 +151,10 @@ export const DEFINITIONS = {
     maxItems: 100,
     default: [],
     description:
-      "Host names and addresses under which agents and administrators reach Central, beside those that are always in its certificate: this host's name, the advertised names of the configuration, localhost, 127.0.0.1 and ::1.",
+      "Host names and addresses under which agents and administrators reach Central, in addition to those that are always in its certificate: this host's name, the advertised names of the configuration, localhost, 127.0.0.1 and ::1.",
     reason: 'The configured names are enough for one Central without a balancer.',
     applying:
-      'A new certificate is made, checked and swapped in without closing a session; the one before is kept and comes back when the change is undone.',
+      'A new certificate is created, checked and swapped in without closing a session; the previous one is kept, and a rollback restores it.',
   },
   'certificate.lifetimeDays': {
     ...days,
@@ -163,9 +163,9 @@ export const DEFINITIONS = {
     maximum: 825,
     default: 365,
     description:
-      "How long a certificate is valid that Central's authority makes for Central itself: the server's, and that of the signing key. Both are made anew when a third of it is left.",
-    reason: 'A year leaves four months in which a new one is made; more than 825 days some TLS clients refuse.',
-    applying: 'Holds for certificates that are made from now on.',
+      "Lifetime of the certificates that Central's authority issues for Central itself: the server certificate, and that of the signing key. Both are renewed when a third of it is left.",
+    reason: 'A year leaves four months for the renewal; some TLS clients refuse more than 825 days.',
+    applying: 'Applies to new certificates.',
   },
   'authority.lifetimeDays': {
     ...days,
@@ -173,11 +173,9 @@ export const DEFINITIONS = {
     minimum: 30,
     maximum: 36_500,
     default: 7300,
-    description:
-      'How long a root is valid that Central makes for its authority. No certificate outlives the root that vouches for it.',
-    reason:
-      'Twenty years: every agent trusts by it, and when it ends all of them are cut off. It is replaced long before.',
-    applying: 'Holds for roots that are made from now on.',
+    description: 'Lifetime of the roots that Central creates for its authority. No certificate outlives its root.',
+    reason: 'Twenty years: every agent trusts it, and all are cut off when it expires. It is replaced long before.',
+    applying: 'Applies to new roots.',
   },
 
   'agents.enrollment': {
@@ -186,8 +184,8 @@ export const DEFINITIONS = {
     allowed: ['token', 'approve', 'closed'],
     default: 'token',
     description:
-      'How machines become agents. token: with an enrollment token that an administrator made. approve: also without one; then an administrator compares the thumbprint of its key and accepts it. closed: not at all; a recovery code for an agent that is there counts all the same.',
-    reason: 'Without a token nobody gets in, and no stranger can ask; closed is for installations that are complete.',
+      'How machines become agents. token: with an enrollment token that an administrator created. approve: also without one; then an administrator compares the thumbprint of its key and accepts it. closed: not at all; recovery codes of existing agents still work.',
+    reason: 'Without a token no machine can enroll or send a request; closed is for installations that are complete.',
     applying: AT_ONCE,
   },
   'agents.authentication': {
@@ -196,11 +194,11 @@ export const DEFINITIONS = {
     allowed: ['certificate-or-key', 'certificate'],
     default: 'certificate-or-key',
     description:
-      'What an agent must have beside its key, with which it signs each hello. certificate: a certificate that this Central gave it, which is in date (or expired within agents.certificate.graceDays) and not revoked. certificate-or-key: also an agent of which Central knows no certificate. One that has a certificate is judged by it in either case, and never falls through to its key.',
+      'What an agent needs in addition to its key, with which it signs each hello. certificate: a certificate that this Central issued to it, which is valid (or expired within agents.certificate.graceDays) and not revoked. certificate-or-key: an agent without a known certificate is accepted, too. An agent that has one is always checked by its certificate, never by its key alone.',
     reason:
-      'Enrollment gives every agent a certificate. Those that enrolled before Central kept a record of certificates come by their key once, and get one at once; when there are none left, certificate is the stricter choice.',
+      'Enrollment gives every agent a certificate. Those that enrolled before Central recorded certificates connect by their key once, and receive one immediately; when none are left, certificate is the stricter choice.',
     applying:
-      'Holds for connections that begin from now on. Agents that are online and would be refused are named before. An agent that is refused dials again by itself.',
+      'Applies to new connections. Agents that are online and would be refused are named in the report. A refused agent retries automatically.',
   },
   'agents.certificate.graceDays': {
     ...days,
@@ -209,10 +207,10 @@ export const DEFINITIONS = {
     maximum: 3650,
     default: 30,
     description:
-      'How long after the end of its certificate an agent may still come and renew it, which it does at once. Later it needs a recovery code.',
+      'How long after the expiry of its certificate an agent may still connect to renew it, which it does immediately. Later it needs a recovery code.',
     reason:
       'A branch that was closed for the holidays reconnects automatically; one that was away for longer needs an administrator.',
-    applying: 'Holds for connections that begin from now on.',
+    applying: 'Applies to new connections.',
   },
   'agents.certificate.lifetimeDays': {
     ...days,
@@ -220,9 +218,9 @@ export const DEFINITIONS = {
     minimum: 1,
     maximum: 3650,
     default: 365,
-    description: "How long an agent's certificate is valid. Agents renew theirs by themselves when half of it is over.",
-    reason: 'A machine that stood in a cupboard for half a year comes back with a certificate that is still good.',
-    applying: 'Holds for certificates that are made from now on.',
+    description: "How long an agent's certificate is valid. Agents renew theirs automatically when half of it is over.",
+    reason: 'A machine that was in storage for half a year reconnects with a certificate that is still valid.',
+    applying: 'Applies to new certificates.',
   },
   'agents.max': {
     group: GROUPS.agents,
@@ -232,9 +230,9 @@ export const DEFINITIONS = {
     maximum: 100_000,
     default: 10_000,
     description:
-      'How many agents this installation is made for. From it follows how many connections are admitted at once and per second; the rest are told when to come back.',
+      'How many agents this installation is meant for. It determines how many connections are admitted at once and per second; the rest are asked to retry later.',
     reason: 'Ten thousand idle sessions fit into the memory of a small server.',
-    applying: 'Holds for connections that begin from now on; nobody is sent away.',
+    applying: 'Applies to new connections; no session ends.',
   },
   'agents.heartbeatSeconds': {
     group: GROUPS.agents,
@@ -257,8 +255,8 @@ export const DEFINITIONS = {
     maximum: 120,
     default: 10,
     description: 'How long a connection may take from its first byte to the welcome, TLS included.',
-    reason: 'Long enough for a slow line with three losses, short enough that half-open connections do not gather.',
-    applying: 'Holds for connections that begin from now on.',
+    reason: 'Long enough for a slow line with three losses, short enough that half-open connections do not accumulate.',
+    applying: 'Applies to new connections.',
   },
   'agents.windowItems': {
     group: GROUPS.agents,
@@ -313,7 +311,7 @@ export const DEFINITIONS = {
     maximum: 3600,
     default: 60,
     description:
-      'How long an agent may leave unread what it was sent before its connection is ended. Its messages wait for it.',
+      'How long an agent may leave data unread before its connection is closed. Its messages are kept for it.',
     reason:
       'A line that is only slow gets a full minute; a frozen machine holds memory of Central no longer than that.',
     applying: NEXT_SESSION,
@@ -326,7 +324,7 @@ export const DEFINITIONS = {
     maximum: 10_000_000,
     default: 10_000,
     description:
-      'Messages for one agent that may wait for it. When there are more, whoever sends is refused (503 outbox_full); nothing is dropped.',
+      'Messages that may wait for one agent. Beyond it, new ones are refused (503 outbox_full); nothing is dropped.',
     reason: 'A day of a message every eight seconds.',
     applying: 'At once; what already waits stays.',
   },
@@ -337,8 +335,8 @@ export const DEFINITIONS = {
     minimum: 64 * 1024,
     maximum: 4096 * MIB,
     default: 16 * MIB,
-    description: 'Bytes of messages for one agent that may wait for it. At least one of the largest messages.',
-    reason: 'A thousand agents that are all away take 16 GiB at most.',
+    description: 'Bytes of messages that may wait for one agent. At least one of the largest messages.',
+    reason: 'A thousand agents that are all offline take 16 GiB at most.',
     applying: 'At once; what already waits stays.',
   },
   'agents.eventsPerDay': {
@@ -349,10 +347,10 @@ export const DEFINITIONS = {
     maximum: 1_000_000_000,
     default: 0,
     description:
-      'Events that Central takes of one agent within a day (UTC), duplicates and rejected ones included; 0: as many as come. Beyond it the agent is asked to pause: its events wait on its own disk, in its outbox, and nothing is lost. The incident events_per_day names the agent.',
+      'Events that Central accepts from one agent within a day (UTC), duplicates and rejected ones included; 0: no limit. Beyond it the agent is asked to pause: its events wait on its own disk, in its outbox, and nothing is lost. The incident events_per_day names the agent.',
     reason:
-      'The disk reserve protects Central without guessing how many events a site has; a limit is for those who know.',
-    applying: 'At once; an agent that waits goes on within a minute.',
+      'The disk reserve protects Central without guessing how many events a site has; a limit is for sites whose volume is known.',
+    applying: 'At once; a paused agent continues within a minute.',
   },
   'agents.drainSpreadSeconds': {
     group: GROUPS.agents,
@@ -362,8 +360,8 @@ export const DEFINITIONS = {
     maximum: 3600,
     default: 30,
     description:
-      'Over which time agents spread their return when Central asks them to leave, for instance before a restart.',
-    reason: 'Ten thousand agents in 30 seconds are 330 handshakes a second, which a small server makes.',
+      'The time over which agents spread their reconnects when Central closes their sessions, for example before a restart.',
+    reason: 'Ten thousand agents in 30 seconds are 330 handshakes a second, which a small server can handle.',
     applying: AT_ONCE,
   },
 
@@ -374,9 +372,9 @@ export const DEFINITIONS = {
     maximum: 90,
     default: 7,
     description:
-      'How long Central remembers source and id of each message; the same again within this time is accepted and not stored twice.',
-    reason: 'A branch that was cut off over a long weekend still repeats itself without harm.',
-    applying: 'At the next cleaning; what was forgotten does not come back.',
+      'How long Central remembers source and id of each message; a duplicate within this time is accepted and not stored twice.',
+    reason: 'A branch that was cut off over a long weekend can still resend without duplicates.',
+    applying: 'At the next pruning; what was forgotten is not restored.',
   },
   'events.retentionDays': {
     ...days,
@@ -387,7 +385,7 @@ export const DEFINITIONS = {
     description:
       'How long events stay readable through the events API. At least as long as messages.deduplicationDays.',
     reason: 'A consumer that was broken for a month finds everything.',
-    applying: 'At the next cleaning; what was deleted does not come back.',
+    applying: 'At the next pruning; what was deleted is not restored.',
   },
   'deadLetters.retentionDays': {
     ...days,
@@ -396,8 +394,8 @@ export const DEFINITIONS = {
     maximum: 3650,
     default: 30,
     description: 'How long expired and rejected messages stay readable, with the reason.',
-    reason: 'Long enough for somebody to ask where a message went.',
-    applying: 'At the next cleaning; what was deleted does not come back.',
+    reason: 'Long enough to find out where a message went.',
+    applying: 'At the next pruning; what was deleted is not restored.',
   },
   'deadLetters.maxPerAgent': {
     group: GROUPS.messages,
@@ -407,9 +405,9 @@ export const DEFINITIONS = {
     maximum: 1_000_000,
     default: 10_000,
     description:
-      'Dead letters that are kept of one agent in each direction. The oldest of that agent give way to newer ones; how many is counted in the incident dead_letters_dropped and in the metrics.',
+      'Dead letters that are kept of one agent in each direction. The oldest of that agent are replaced by newer ones; how many is counted in the incident dead_letters_dropped and in the metrics.',
     reason: 'As many as the default outbox of an agent: when all of it expires at once, each message stays readable.',
-    applying: 'At the next dead letter of an agent, or the next cleaning.',
+    applying: 'At the next dead letter of an agent, or the next pruning.',
   },
   'deadLetters.maxBytesPerAgent': {
     group: GROUPS.messages,
@@ -419,10 +417,10 @@ export const DEFINITIONS = {
     maximum: 4096 * MIB,
     default: 16 * MIB,
     description:
-      'Bytes of dead letters that are kept of one agent in each direction. The oldest of that agent give way, as with deadLetters.maxPerAgent.',
+      'Bytes of dead letters that are kept of one agent in each direction. The oldest of that agent are replaced, as with deadLetters.maxPerAgent.',
     reason:
       'As many as the default outbox of an agent holds; an agent that sends nothing but invalid messages takes no more of the disk.',
-    applying: 'At the next dead letter of an agent, or the next cleaning.',
+    applying: 'At the next dead letter of an agent, or the next pruning.',
   },
 
   'store.reserveBytes': {
@@ -435,7 +433,7 @@ export const DEFINITIONS = {
     description:
       'Free disk space that new messages and enrollments never use, on the file system of the data folder; at most a quarter of it counts. Below it agents keep their messages on their own disks, REST refuses commands and enrollments with 503 store_reserve, and everything that an administrator does still works. At twice this size the status, the log and the metrics warn. 0: no reserve; then a full disk ends Central in order.',
     reason:
-      "SQLite's log may grow to 128 MiB and is then copied into the database; the other half is for administrators, certificates and the cleaning itself.",
+      "SQLite's log may grow to 128 MiB and is then copied into the database; the other half is for administrators, certificates and the pruning itself.",
     applying: 'Within two seconds.',
   },
 } as const satisfies Readonly<Record<string, ParameterDefinition>>;

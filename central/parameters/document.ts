@@ -1,4 +1,4 @@
-// Makes docs/PARAMETERS.md from the table; a test holds the two together.
+// Generates docs/PARAMETERS.md from the table; a test compares the two.
 import { DEFINITIONS, definitionOf, GROUPS, PARAMETER_NAMES } from './definitions.ts';
 import { allowedOf } from './values.ts';
 

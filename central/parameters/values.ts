@@ -1,5 +1,4 @@
-// Owns judging values against the table: type and bounds of one, and what several have to do with each other.
-// Knows no store and no listeners.
+// Validates values against the table: type and bounds of one, and constraints between several. Knows neither store nor listeners.
 import { isIP } from 'node:net';
 import { readDistinguishedName } from '../../shared/x509/distinguished-name.ts';
 import {
@@ -93,7 +92,7 @@ export function differs(values: ParameterValues, before: ParameterValues, ...nam
   return names.some((name) => !sameValue(values[name], before[name]));
 }
 
-/** Whether the types exist is the certificate's to say (ParameterApplier.check). */
+/** The attribute types are checked with the certificate (ParameterApplier.check). */
 function isDistinguishedName(text: string): boolean {
   try {
     return readDistinguishedName(text).length > 0;
@@ -113,7 +112,7 @@ function isCidr(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128));
 }
 
-// --- several at once ------------------------------------------------------------------------------------------------------
+// --- several together ------------------------------------------------------------------------------------------------------
 
 /** The listeners of one node; each needs a port of its own. */
 const PORTS = [
@@ -133,7 +132,7 @@ const AT_LEAST: readonly { readonly larger: IntegerName; readonly factor: number
 
 type IntegerName = { [N in ParameterName]: ParameterValues[N] extends number ? N : never }[ParameterName];
 
-/** What does not go together in `values`, each fault told of a parameter in `changed` (the one that was there first is right). */
+/** Conflicts between `values`. Each fault names a parameter in `changed`: the unchanged one is right. */
 export function crossFaults(values: ParameterValues, changed: ReadonlySet<ParameterName>): ParameterFault[] {
   const faults: ParameterFault[] = [];
   for (const [i, one] of PORTS.entries()) {
@@ -161,7 +160,7 @@ export function crossFaults(values: ParameterValues, changed: ReadonlySet<Parame
   return faults;
 }
 
-/** The known name that somebody may have meant; undefined when none is near. */
+/** The known name that was probably meant; undefined when none is near. */
 export function nearestName(name: string): ParameterName | undefined {
   const wanted = name.slice(0, 64).toLowerCase();
   let nearest: { readonly name: ParameterName; readonly distance: number } = {

@@ -4,29 +4,29 @@ import { defineErrors, type ErrorTable } from '../../shared/errors.ts';
 export const PKI_ERRORS = {
   certificate_unreadable: {
     status: 422,
-    text: '{what} is no certificate that can be read: {found}.',
-    hint: 'Give it as PEM (-----BEGIN CERTIFICATE-----), the certificate of the server first, the root last.',
+    text: '{what} cannot be read as a certificate: {found}.',
+    hint: 'Send it as PEM (-----BEGIN CERTIFICATE-----), the certificate of the server first, the root last.',
   },
   key_material_damaged: {
     status: 500,
     text: 'What the store keeps as "{name}" cannot be used: {found}.',
-    hint: 'Restore the data folder of Central from a backup. Central makes no new one by itself: every agent would have to enroll again.',
+    hint: 'Restore the data folder of Central from a backup. Central does not create a new one: every agent would have to enroll again.',
   },
   key_encryption_key_bad: {
-    text: 'The key-encryption key in {origin} is no key: it holds {found}; allowed are 32 bytes, as they are or as base64 or hex.',
-    hint: 'Put back the key of this data folder. A new one for a new data folder: openssl rand -base64 32. A password is no key: it is guessed.',
+    text: 'The key-encryption key in {origin} cannot be used: it is {found}; allowed are 32 bytes, as they are or as base64 or hex.',
+    hint: 'Restore the key of this data folder. For a new data folder, create one with: openssl rand -base64 32. Do not use a password: it can be guessed.',
   },
   key_encryption_key_missing: {
-    text: 'The private keys in the store are sealed with the key {expected}, and there is none.',
-    hint: 'Put back the file key-encryption-key in the data folder, or name the key (key.encryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). Nothing was changed.',
+    text: 'The private keys in the store are sealed with the key {expected}, which was not found.',
+    hint: 'Restore the file key-encryption-key in the data folder, or name the key (key.encryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). Nothing was changed.',
   },
   key_encryption_key_wrong: {
     text: 'The private keys in the store are sealed with the key {expected}; {origin} holds the key {found}.',
-    hint: 'Give the key {expected} back. To change the key, name the old one with key.encryption.previous.file beside the new one, once. Nothing was changed.',
+    hint: 'Restore the key {expected}. To change the key, name the old one with key.encryption.previous.file beside the new one, once. Nothing was changed.',
   },
   distinguished_name_bad: {
     status: 422,
-    text: '"{found}" is no distinguished name: {reason}.',
+    text: '"{found}" is not a distinguished name: {reason}.',
     hint: 'Write it as in CN=central.bank.example, O=Bank, C=CH.',
   },
   server_certificate_unfit: {
@@ -37,41 +37,41 @@ export const PKI_ERRORS = {
   authority_unfit: {
     status: 422,
     text: 'The authority cannot be used: {found}.',
-    hint: 'The authority in use stays. Give the key with its certificate and everything up to the root, as PKCS#12 or PEM.',
+    hint: 'The authority in use stays. Send the key with its certificate and every issuer up to the root, as PKCS#12 or PEM.',
   },
   authority_known: {
     status: 409,
-    text: 'The authority {thumbprint} is here already; its role is {role}.',
-    hint: 'Look at "queuegate ca show": nothing has to be imported.',
+    text: 'The authority {thumbprint} exists already; its role is {role}.',
+    hint: 'No import is needed: see "queuegate ca show".',
   },
   authority_unknown: {
     status: 404,
     text: 'There is no authority {thumbprint}.',
-    hint: 'See "queuegate ca show" for those there are.',
+    hint: 'List them with "queuegate ca show".',
   },
   authority_in_use: {
     status: 409,
-    text: 'The authority {thumbprint} cannot be forgotten: its role is {role}, and only a retired one is out of use.',
+    text: 'The key of the authority {thumbprint} cannot be deleted: its role is {role}, and only a retired one is out of use.',
     hint: 'See "queuegate ca rotation show" for the steps that lead there.',
   },
   authority_next_there: {
     status: 409,
-    text: 'The authority {thumbprint} waits already to be the next one.',
-    hint: 'Let it sign ("queuegate ca rotation switch"), or take it back ("queuegate ca rotation rollback"), before another one is prepared.',
+    text: 'The authority {thumbprint} is prepared already.',
+    hint: 'Let it sign ("queuegate ca rotation switch"), or roll it back ("queuegate ca rotation rollback"), before you prepare another one.',
   },
   export_password_weak: {
     status: 422,
     text: 'The password for the key of the authority {found}.',
-    hint: 'Take one of at least 12 characters that is used for nothing else: whoever has the file and the password can pretend to be Central.',
+    hint: 'Choose one of at least 12 characters that is used for nothing else: the file and the password together are enough to impersonate Central.',
   },
   certificate_file_missing: {
     status: 422,
     text: 'There is no certificate in {file}.',
-    hint: 'Give the certificate of the server and everything up to the root, as PEM, PKCS#7 or PKCS#12.',
+    hint: 'Send the certificate of the server and every issuer up to the root, as PEM, PKCS#7 or PKCS#12.',
   },
   certificate_not_requested: {
     status: 409,
-    text: 'No certificate in {file} belongs to the request that is out{found}.',
+    text: 'No certificate in {file} belongs to the open request{found}.',
     hint: 'Install the answer to the newest request ("queuegate server-certificate request create" makes one; its key stays in Central), or import a certificate with its key ("queuegate server-certificate import").',
   },
   certificate_nothing_staged: {
@@ -81,13 +81,13 @@ export const PKI_ERRORS = {
   },
   certificate_no_previous: {
     status: 409,
-    text: 'There is no earlier certificate to go back to.',
-    hint: 'See "queuegate server-certificate show"; "queuegate server-certificate issue" makes a new one.',
+    text: 'There is no previous certificate to restore.',
+    hint: 'See "queuegate server-certificate show"; "queuegate server-certificate issue" issues a new one.',
   },
   certificate_in_use: {
     status: 409,
     text: 'The certificate {thumbprint} is in use already.',
-    hint: 'Nothing to do. See "queuegate server-certificate show".',
+    hint: 'No action needed. See "queuegate server-certificate show".',
   },
   csr_unreadable: {
     status: 422,
@@ -97,32 +97,32 @@ export const PKI_ERRORS = {
   csr_signature: {
     status: 422,
     text: 'The certificate request is not signed with the key that it names.',
-    hint: 'Make the request again on the machine that holds the key.',
+    hint: 'Create the request again on the machine that holds the key.',
   },
   csr_key_type: {
     status: 422,
     text: 'The key of the certificate request is {found}; allowed: ECDSA on the curve P-256.',
-    hint: 'Let the agent make its key by itself ("queue-agent enroll").',
+    hint: 'Let the agent create its key ("queue-agent enroll").',
   },
   renewal_signature: {
     status: 403,
     text: 'The request for a renewal is not signed by the current key of the agent.',
-    hint: 'The agent retries automatically. If it stays so, its data folder is damaged or a copy: let it have a new key ("queuegate agents recovery-code create").',
+    hint: 'The agent retries automatically. If the error persists, its data folder is damaged or a copy: give it a new key ("queuegate agents recovery-code create").',
   },
   renewal_certificate_unknown: {
     status: 403,
-    text: 'The agent asks to renew the certificate {thumbprint}, which is not its current one.',
-    hint: 'The agent retries automatically. If it stays so, its data folder was restored from elsewhere: let it have a new key ("queuegate agents recovery-code create").',
+    text: 'The agent requested to renew the certificate {thumbprint}, which is not its current one.',
+    hint: 'The agent retries automatically. If the error persists, its data folder was restored from elsewhere: give it a new key ("queuegate agents recovery-code create").',
   },
   renewal_rate: {
     status: 429,
-    text: 'The agent asks for certificates too often; allowed again in {seconds} seconds.',
-    hint: 'No action needed: the agent asks again automatically. If it goes on, look at the log of the agent for what is wrong with the certificates that it gets.',
+    text: 'The agent requests certificates too often; allowed again in {seconds} seconds.',
+    hint: 'No action needed: the agent retries automatically. If the error persists, look in the log of the agent for what is wrong with the certificates that it receives.',
   },
   certificate_renewed_twice: {
     status: 409,
     text: 'The certificate {thumbprint} was renewed already, with another key, from the address {address}.',
-    hint: 'Two machines run with one identity, or this one went back to an older copy of its data folder. Both go on as they are; look at "queuegate incidents list", and let the one that was copied have a new key ("queuegate agents recovery-code create") or an identity of its own.',
+    hint: 'Two machines run with one identity, or this one was restored from an older copy of its data folder. Both keep working; see "queuegate incidents list", and give the copy a new key ("queuegate agents recovery-code create") or an identity of its own.',
   },
   renewal_failed: {
     status: 500,
@@ -132,72 +132,72 @@ export const PKI_ERRORS = {
   crl_unavailable: {
     status: 404,
     text: 'There is no revocation list: the authority "{name}" may not sign one (key usage cRLSign).',
-    hint: 'Central itself refuses what is revoked all the same. For a list, import an authority whose certificate has cRLSign.',
+    hint: 'Central itself still refuses revoked certificates. For a list, import an authority whose certificate has cRLSign.',
   },
   certificate_revoked: {
     status: 403,
     text: 'The client certificate of this connection was revoked ({reason}).',
-    hint: 'If the agent may come back, let it have a new key: on Central run "queuegate agents recovery-code create", on its machine the line that it prints.',
+    hint: 'To readmit the agent, give it a new key: on Central run "queuegate agents recovery-code create", on its machine the line that it prints.',
   },
   enrollment_closed: {
     status: 403,
-    text: 'Central takes no new agents (parameter agents.enrollment is closed).',
+    text: 'Enrollment is closed (parameter agents.enrollment).',
     hint: 'Set agents.enrollment to token: queuegate parameters set agents.enrollment=token',
   },
   enrollment_name_reserved: {
     status: 409,
-    text: "The name {name} is kept for the agent on Central's own host.",
-    hint: 'Give this agent another name (agent.name, --agent-name).',
+    text: "The name {name} is reserved for the agent on Central's own host.",
+    hint: 'Choose another name for this agent (agent.name, --agent-name).',
   },
   enrollment_refused: {
     status: 401,
-    text: 'The enrollment token is not valid, or was made for another agent, or the request was changed on its way.',
-    hint: 'Make a new one on Central with "queuegate enrollment-tokens create" and use the line that it prints as it is.',
+    text: 'The enrollment token is not valid, or is bound to another agent, or the request was modified in transit.',
+    hint: 'Create a new one on Central with "queuegate enrollment-tokens create", and use the line that it prints unchanged.',
   },
   enrollment_token_in_the_clear: {
     status: 400,
-    text: 'An enrollment token may not cross an unencrypted line; this request carried one, and the token was withdrawn.',
-    hint: 'Make a new token, and enroll over the secure port, or with an agent that sends the proof instead of the token.',
+    text: 'An enrollment token must not be sent over an unencrypted connection; this request contained one, and the token was revoked.',
+    hint: 'Create a new token, and enroll over the secure port, or with an agent that sends the proof instead of the token.',
   },
   enrollment_token_needed: {
     status: 403,
-    text: 'Central takes new agents with an enrollment token only (parameter agents.enrollment is token).',
+    text: 'Enrollment requires a token (parameter agents.enrollment is token).',
     hint: 'On Central run "queuegate enrollment-tokens create", on this machine the line that it prints; or set agents.enrollment to approve.',
   },
   enrollment_rejected: {
     status: 403,
-    text: 'This machine was not accepted: {who} rejected it{comment}.',
-    hint: 'Ask there why. An administrator can still accept it with "queuegate enrollment-requests accept"; after a day it is forgotten, and the machine may ask again.',
+    text: 'The enrollment request of this machine was rejected by {who}{comment}.',
+    hint: 'Ask the administrator for the reason. An administrator can still accept it with "queuegate enrollment-requests accept"; after a day the request expires, and the machine may send another one.',
   },
   enrollment_thumbprint_bad: {
     status: 400,
-    text: '"{found}" is no thumbprint of a key; it has 64 hexadecimal digits, of which the first {least} or more are enough.',
+    text: '"{found}" is not the thumbprint of a key; allowed are its 64 hexadecimal digits, or the first {least} or more of them.',
     hint: 'Take it from "queuegate enrollment-requests list", and compare it with what "queue-agent enroll" printed on the machine.',
   },
   enrollment_request_ambiguous: {
     status: 409,
-    text: 'Several machines have asked with a key that begins with {found}.',
-    hint: 'Give more of the thumbprint: "queuegate enrollment-requests list" shows all of it.',
+    text: 'Several enrollment requests have a key that begins with {found}.',
+    hint: 'Use more digits of the thumbprint: "queuegate enrollment-requests list" shows all of them.',
   },
   issue_name_missing: {
     status: 422,
-    text: 'The name of the agent is {found}; it has to be a host name.',
-    hint: 'Give it with --name; "queue-agent certificate request" writes it into the request.',
+    text: 'The name of the agent is {found}; allowed: a host name.',
+    hint: 'Set it with --name; "queue-agent certificate request" writes it into the request.',
   },
   recovery_code_unknown: {
     status: 401,
-    text: 'There is no agent {name} with this recovery code.',
-    hint: 'Type the code again as it was read out. Wrong codes are answered more and more slowly; the right one is not. A new one: "queuegate agents recovery-code create AGENT" on Central.',
+    text: 'No agent {name} has this recovery code.',
+    hint: 'Type the code again. Wrong codes are answered more and more slowly, the right one is not. To create a new one: "queuegate agents recovery-code create AGENT" on Central.',
   },
   recovery_certificate_mismatch: {
     status: 409,
-    text: 'The agent was shown the certificate with the pin {found}, Central shows {pin}.',
-    hint: 'Something between agent and Central opens the TLS connection (a proxy that inspects, or an attacker), or Central changed its certificate in this moment. Try again; then let the agent pass it by, or set central.websocket.proxied=true and name the proxy in websocket.trustedProxies.',
+    text: 'The agent saw a certificate with the pin {found}; Central shows {pin}.',
+    hint: 'The TLS connection is intercepted between agent and Central (by an inspecting proxy or an attacker), or Central just changed its certificate. Try again; if it fails, let the agent bypass the proxy, or set central.websocket.proxied=true and name the proxy in websocket.trustedProxies.',
   },
   enrollment_request_bad: {
     status: 400,
-    text: 'The enrollment request is not as the protocol has it: {found}.',
-    hint: 'Use "queue-agent enroll" of the version that belongs to this Central.',
+    text: 'The enrollment request does not follow the protocol: {found}.',
+    hint: 'Use "queue-agent enroll" of a version that matches this Central.',
   },
 } as const satisfies ErrorTable;
 
@@ -206,23 +206,23 @@ export const pkiFault = defineErrors(PKI_ERRORS);
 export const ROTATION_ERRORS = {
   rotation_wrong_phase: {
     status: 409,
-    text: 'The rotation of the authority is {found}; {step} is for one that is {allowed}.',
-    hint: 'See "queuegate ca rotation show" for where it stands and what comes next.',
+    text: 'The rotation of the authority is {found}; {step} requires that it is {allowed}.',
+    hint: 'See "queuegate ca rotation show" for the phase and the next step.',
   },
   rotation_agents_missing: {
     status: 409,
     text: 'The new authority is not trusted yet by {count}: {names}.',
-    hint: '"queuegate ca rotation show" says why for each. With --force it signs all the same: agents that trust the one before still find the way, until that one is retired.',
+    hint: '"queuegate ca rotation show" shows the reason for each. With --force it signs nevertheless: agents that trust the previous one can still connect until that one is retired.',
   },
   rotation_still_needed: {
     status: 409,
     text: '{step} would leave behind {count}: {names}.',
-    hint: '"queuegate ca rotation show" says why for each: wait until they have come back and renewed, remove them, or go on with --force.',
+    hint: '"queuegate ca rotation show" shows the reason for each: wait until they have reconnected and renewed, remove them, or continue with --force.',
   },
   rotation_nothing_to_confirm: {
     status: 409,
-    text: 'The certificate that Central shows is from another authority (it was {origin}) and stays: nothing would be shown that agents could come back over.',
-    hint: 'Switch without --confirm-within; or go back to a certificate of the own authority first: queuegate server-certificate issue',
+    text: 'The certificate that Central shows is from another authority (it was {origin}) and stays in use: agents would have no new certificate to reconnect over.',
+    hint: 'Switch without --confirm-within, or issue a certificate by the own authority of Central first: queuegate server-certificate issue',
   },
 } as const satisfies ErrorTable;
 

@@ -112,7 +112,9 @@ describe('asking without a token', SLOW, () => {
     });
     const ended = await machine.ended();
     expect(ended).toMatchObject({ code: 1 });
-    expect(ended.stderr).toContain('This machine was not accepted: first administrator rejected it (not one of ours).');
+    expect(ended.stderr).toContain(
+      'The enrollment request of this machine was rejected by first administrator (not one of ours).',
+    );
     await expect(stat(join(folders.data, 'identity.json'))).rejects.toMatchObject({ code: 'ENOENT' });
     expect((await asking(folders, 'branch-3').ended()).stderr).toContain('(not one of ours)');
     expect((await central.cli('enrollment-requests', 'list', '--state', 'rejected')).stdout).toContain(key);
@@ -128,7 +130,7 @@ describe('asking without a token', SLOW, () => {
       'The name branch-1 belongs to the agent pc,1',
     );
     expect((await central.cli('enrollment-requests', 'accept', key.slice(0, 7))).stderr).toContain(
-      'is no thumbprint of a key',
+      'is not the thumbprint of a key',
     );
     expect((await central.cli('enrollment-requests', 'accept', '00000000')).stderr).toContain(
       'No machine with a key that begins with 00000000 waits',
@@ -138,7 +140,7 @@ describe('asking without a token', SLOW, () => {
 
   it('keeps the name of the Central agent for the Central agent', async () => {
     expect((await asking(await agentFolders(cleanup), 'Central-Agent').ended()).stderr).toContain(
-      'is kept for the agent on Central',
+      'is reserved for the agent on Central',
     );
   });
 
@@ -194,7 +196,7 @@ describe('asking without a token', SLOW, () => {
       const ended = await asking(await agentFolders(cleanup), 'branch-5').ended();
       expect(ended).toMatchObject({ code: 1 });
       expect(ended.stderr).toContain(
-        code === 'enrollment_closed' ? 'Central takes no new agents' : 'with an enrollment token only',
+        code === 'enrollment_closed' ? 'Enrollment is closed' : 'Enrollment requires a token',
       );
     }
     await central.change({ 'agents.enrollment': 'approve' });

@@ -160,7 +160,7 @@ describe('enrollment by files', SLOW, () => {
       await agent('certificate request', stranger, 'stranger', '--out', csr);
       const refused = await central.cli('agents', 'create', '--csr', csr, '--out', join(folder, 'stranger.pem'));
       expect(refused).toMatchObject({ code: 1 });
-      expect(refused.stderr).toContain('Central takes no new agents');
+      expect(refused.stderr).toContain('Enrollment is closed');
       await expect(stat(join(folder, 'stranger.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
     } finally {
       await central.change({ 'agents.enrollment': null });

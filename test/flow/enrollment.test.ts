@@ -216,7 +216,7 @@ describe('enrollment over wss with token and pin', () => {
     const line = await newLine();
     expect((await central.change({ 'agents.enrollment': 'closed' })).status).toBe(200);
     try {
-      expect(await refused('branch-10', line)).toContain('Central takes no new agents');
+      expect(await refused('branch-10', line)).toContain('Enrollment is closed');
     } finally {
       await central.change({ 'agents.enrollment': null });
     }

@@ -217,12 +217,10 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
     expect(await refused(folders, 'branch-5', 'ABCDE-FGH')).toContain('it has 9 characters');
     const older = await codeFor('branch-5');
     const code = await codeFor('branch-5');
-    expect(await refused(folders, 'branch-5', older)).toContain('There is no agent branch-5 with this recovery code');
-    expect(await refused(folders, 'branch-5', mistyped(code))).toContain(
-      'There is no agent branch-5 with this recovery code',
-    );
+    expect(await refused(folders, 'branch-5', older)).toContain('No agent branch-5 has this recovery code');
+    expect(await refused(folders, 'branch-5', mistyped(code))).toContain('No agent branch-5 has this recovery code');
     const others = await enrolled('branch-6');
-    expect(await refused(others, 'branch-6', code)).toContain('There is no agent branch-6 with this recovery code');
+    expect(await refused(others, 'branch-6', code)).toContain('No agent branch-6 has this recovery code');
     expect([await keyOf(folders), await readFile(join(folders.data, 'identity.json'), 'utf8')]).toEqual([
       key,
       identity,
@@ -334,7 +332,7 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
     const port = await portOf(stranger);
     const code = await codeFor('branch-10');
     expect(await refused(folders, 'branch-10', code, '--central-host', `localhost:${port}`)).toMatch(
-      /The agent was shown the certificate with the pin sha256:[0-9a-f]{64}, Central shows sha256:/,
+      /The agent saw a certificate with the pin sha256:[0-9a-f]{64}; Central shows sha256:/,
     );
     expect(seen).toContain('"proof":"');
     expect(seen.toUpperCase()).not.toContain(code.replaceAll('-', ''));
@@ -375,7 +373,7 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
     const folders = await enrolled('branch-12');
     const code = await codeFor('branch-12');
     expect(await central.cli('agents', 'delete', 'branch-12')).toMatchObject({ code: 0 });
-    expect(await refused(folders, 'branch-12', code)).toContain('There is no agent branch-12 with this recovery code');
+    expect(await refused(folders, 'branch-12', code)).toContain('No agent branch-12 has this recovery code');
     expect((await central.cli('agents', 'recovery-code', 'create', 'branch-12')).stderr).toContain('(agent_unknown)');
   });
 });

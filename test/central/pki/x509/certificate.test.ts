@@ -179,7 +179,7 @@ describe('names and chains', () => {
     expect(leaf.toLegacyObject().subject.CN).toBe('a,b+c="d"');
   });
 
-  test('what is no distinguished name is told with its reason', () => {
+  test('what is not a distinguished name is reported with its reason', () => {
     expect(distinguishedNameFault('CN=central, O=Bank')).toBeUndefined();
     for (const bad of ['', 'central', 'CN', 'XX=1', '=x']) expect(distinguishedNameFault(bad)).toBeTypeOf('string');
     expect(sameDistinguishedName('CN=a, O=b', 'CN=a,O=b')).toBe(true);
@@ -198,6 +198,6 @@ describe('names and chains', () => {
     const chain = readChain(`some words\n${chainPem([leaf, root.certificate])}`, 'The chain');
     expect(chain.map(thumbprintOf)).toEqual([thumbprintOf(leaf), thumbprintOf(root.certificate)]);
     expect(hostsOf(leaf)).toEqual(['a.test', '127.0.0.1']);
-    expect(() => readChain('nothing', 'The chain')).toThrow(/The chain is no certificate/);
+    expect(() => readChain('nothing', 'The chain')).toThrow(/The chain cannot be read as a certificate/);
   });
 });
