@@ -700,7 +700,7 @@ describe('the rotation of the authority', () => {
       { profile: 'broken', code: expect.stringMatching(/^keystore_/) },
     ]);
     expect(await queuegate(central, 'ca', 'rotation', 'show')).toContain(
-      'The truststore of the profile broken does not follow',
+      'The truststore of the profile broken could not be updated',
     );
     await rotate(central, 'switch');
     await rotate(central, 'retire');
