@@ -254,8 +254,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'shared/truststore/errors.ts',
       'shared/wire/enrollment.ts',
       'shared/wire/messages.ts',
-      'shared/wire/proof.ts',
-      'shared/wire/refusals.ts',
     ],
   },
   {

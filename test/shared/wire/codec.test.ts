@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeFromAgent, decodeFromCentral, encodeMessages } from '../../../shared/wire/codec.ts';
+import { decodeFromAgent, decodeFromCentral, encode, encodeMessages } from '../../../shared/wire/codec.ts';
 import type { Messages } from '../../../shared/wire/messages.ts';
 import { jsonText } from './json-arbitraries.ts';
 
@@ -48,6 +48,38 @@ describe('any frame', () => {
     expect(() => decodeFromAgent(`{"type":"ack","through":1,"more":${'['.repeat(100)}${']'.repeat(100)}}`)).toThrow(
       badFrame('/more is nested'),
     );
+  });
+
+  it('may nest sixteen levels beside its items, and not one more', () => {
+    const nested = (levels: number): string =>
+      `{"type":"ack","through":1,"more":${'['.repeat(levels)}${']'.repeat(levels)}}`;
+    const deepest = Array.from({ length: 20 }, (_, i) => i).filter((levels) => {
+      try {
+        return decodeFromAgent(nested(levels)) !== null;
+      } catch {
+        return false;
+      }
+    });
+    expect(deepest.at(-1)).toBe(16);
+  });
+
+  it('is an object with a type that is a string', () => {
+    for (const text of ['{}', '{"type":1}', '{"type":null}', '{"Type":"ack"}'])
+      expect(() => decodeFromAgent(text)).toThrow(badFrame('the text is not a JSON object with a "type"'));
+    for (const text of ['', '[]', 'null', '{"type":"ack"', '"ack"'])
+      expect(() => decodeFromAgent(text)).toThrow(badFrame(''));
+  });
+
+  it('is named with its type and the place where it is wrong', () => {
+    expect(() => decodeFromAgent('{"type":"ack"}')).toThrow(badFrame('ack: the object has no member "through"'));
+    expect(() => decodeFromAgent('{"type":"ack","through":-1}')).toThrow(badFrame('ack: /through is -1'));
+    expect(() => decodeFromAgent('{"type":"messages","first":1,"items":[1,2,3]}', 2)).toThrow(
+      badFrame('messages: /items is an array of 3; allowed: at most 2 items'),
+    );
+  });
+
+  it('is written as it is read', () => {
+    expect(decodeFromAgent(encode({ type: 'ack', through: 7 }))).toEqual({ type: 'ack', through: 7 });
   });
 
   it('of a type that is not known is passed over', () => {

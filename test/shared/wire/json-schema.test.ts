@@ -16,6 +16,32 @@ describe('validate', () => {
     expect(validate(schema, [])).toBe('the value is an array; allowed: an object');
   });
 
+  it('takes whole numbers up to both bounds, and nothing beyond or between', () => {
+    const schema = { type: 'integer', minimum: 1, maximum: 9 } as const;
+    expect([1, 9].map((value) => validate(schema, value))).toEqual([undefined, undefined]);
+    for (const value of [0, 10, 1.5, Number.NaN, '5', null, 2 ** 53])
+      expect(validate(schema, value)).toContain('a whole number from 1 to 9');
+  });
+
+  it('takes strings and lists up to their bounds', () => {
+    const text = { type: 'string', minLength: 2, maxLength: 4 } as const;
+    expect(['ab', 'abcd'].map((value) => validate(text, value))).toEqual([undefined, undefined]);
+    expect(validate(text, 'abcde')).toBe('the value is a string of 5 characters; allowed: 2 to 4 characters');
+    expect(validate({ type: 'string', maxLength: 4 }, '')).toBeUndefined();
+    const list = { type: 'array', maxItems: 2, items: { type: 'null' } } as const;
+    expect(validate(list, [null, null])).toBeUndefined();
+    expect(validate(list, {})).toBe('the value is an object; allowed: an array');
+  });
+
+  it('shows what it found, of a long string the beginning only', () => {
+    const schema = { type: 'object', required: [], properties: { a: { type: 'null' } } } as const;
+    expect(validate(schema, { a: 'x'.repeat(100) })).toContain(`/a is "${'x'.repeat(64)}"; allowed`);
+    expect(validate(schema, { a: [] })).toContain('/a is an array');
+    expect(validate(schema, { a: {} })).toContain('/a is an object');
+    expect(validate(schema, { a: true })).toContain('/a is true');
+    expect(validate(schema, null)).toBe('the value is null; allowed: an object');
+  });
+
   it('bounds strings in length and form', () => {
     const schema = { type: 'string', minLength: 2, maxLength: 4, pattern: '^[a-z]+$' } as const;
     expect(validate(schema, 'abc')).toBeUndefined();
