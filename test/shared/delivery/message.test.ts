@@ -173,6 +173,90 @@ describe('an event is refused with the place', () => {
   });
 });
 
+describe('a fault says what was found and what is allowed', () => {
+  const long = 'x'.repeat(70);
+  it.each([
+    ['[]', 'the message is an array; allowed: a JSON object'],
+    ['"x"', 'the message is a string; allowed: a JSON object'],
+    ['null', 'the message is null; allowed: a JSON object'],
+    ['7', 'the message is a number; allowed: a JSON object'],
+    ['{"specversion":"1.0","id":"1","source":"/s"}', 'the message has no member "type"'],
+    ['{"specversion":"1.0","source":"/s","type":"t"}', 'the message has no member "id"'],
+    ['{"specversion":"0.3","id":"1","source":"/s","type":"t"}', '/specversion is "0.3"; allowed: "1.0"'],
+    ['{"specversion":"1.0","id":"","source":"/s","type":"t"}', '/id is ""; allowed: a string of 1 to 255 characters'],
+    [eventText('"subject":""'), '/subject is ""; allowed: a string of 1 to 1024 characters'],
+    [eventText('"time":"now"'), '/time is "now"; allowed: a time of RFC 3339 such as 2026-11-22T10:00:00Z'],
+    [
+      eventText(`"expirytime":"${long}"`),
+      '/expirytime is a string of 70 characters; allowed: a time of RFC 3339 such as 2026-11-22T10:00:00Z',
+    ],
+    [
+      eventText('"datacontenttype":"json"'),
+      '/datacontenttype is "json"; allowed: a media type (RFC 2046) such as application/json',
+    ],
+    [eventText('"dataschema":"/x"'), '/dataschema is "/x"; allowed: an absolute URI (RFC 3986)'],
+    [
+      '{"specversion":"1.0","id":"1","source":"a b","type":"t"}',
+      '/source is "a b"; allowed: a URI reference (RFC 3986) of 1 to 1024 characters',
+    ],
+    [eventText('"subject":true'), '/subject is true; allowed: a string of 1 to 1024 characters'],
+    [eventText('"subject":{}'), '/subject is an object; allowed: a string of 1 to 1024 characters'],
+    [eventText('"queuegateagent":"x"'), '/queuegateagent is set by Central alone; leave it out'],
+    [eventText('"Big":1'), '/Big is not an attribute name; allowed: lower-case letters and digits'],
+    [
+      eventText('"ext":1.5'),
+      '/ext is 1.5; allowed: a string, true, false or a whole number from -2147483648 to 2147483647',
+    ],
+    [
+      eventText('"ext":[]'),
+      '/ext is an array; allowed: a string, true, false or a whole number from -2147483648 to 2147483647',
+    ],
+    [
+      eventText(String.raw`"ext":"\u0000"`),
+      '/ext holds a control character, half of a surrogate pair or a noncharacter',
+    ],
+    [eventText(`"data":${'['.repeat(61)}${']'.repeat(61)}`), '/data is nested more than 60 levels deep'],
+    [eventText('"data_base64":7'), '/data_base64 is a number; allowed: a string in base64'],
+    [
+      eventText('"data_base64":"a"'),
+      '/data_base64 is not base64; allowed: RFC 4648 section 4, with padding and without line breaks',
+    ],
+    [
+      eventText('"data":1,"data_base64":"QQ=="'),
+      '/data_base64 is given together with the other form of data; allowed: data or data_base64',
+    ],
+  ])('%s', (text, fault) => {
+    const found = read(text, 1_000_000);
+    expect('pointer' in found ? faultText(found) : found).toBe(fault);
+  });
+
+  it('shows no more than 64 characters of what was found', () => {
+    const found = read(eventText(`"datacontenttype":"${long}"`), 1_000_000);
+    expect(found).toMatchObject({ found: expect.stringContaining(`is "${'x'.repeat(64)}"; `) });
+  });
+
+  it('says by how much a message is too long', () => {
+    expect(read(eventText(''), 10)).toMatchObject({ pointer: '', found: 'has 55 bytes; allowed: at most 10' });
+  });
+
+  it('takes whole numbers of 32 bits for extensions, and no others', () => {
+    for (const number of ['0', '-0', '2147483647', '-2147483648'])
+      expect(placeOf(eventText(`"ext":${number}`)), number).toBeUndefined();
+    for (const number of ['2147483648', '-2147483649', '1e3', '1.0', '10000000000'])
+      expect(placeOf(eventText(`"ext":${number}`)), number).toBe('/ext');
+  });
+});
+
+it('the hash of a payload stays what it was: stores keep it', () => {
+  const hashOf = (members: string): unknown => {
+    const message = read(eventText(members));
+    return 'dataHash' in message ? message.dataHash : undefined;
+  };
+  expect([hashOf(''), hashOf('"data":{"a":1}'), hashOf('"data":null'), hashOf('"data_base64":"QQ=="')]).toEqual([
+    0, 186154740633, 15961873913341, 16367559167276,
+  ]);
+});
+
 describe('readMessage', () => {
   it('reads when a message expires', () => {
     expect(read(eventText('"expirytime":"2026-11-22T10:00:00+01:00"'))).toMatchObject({
