@@ -244,7 +244,7 @@ describe('a change with a fault changes nothing at all', () => {
       'nonsense',
       'https.port',
     ]);
-    expect(refused.body.errors).toContainEqual(fault('https.port', 'in use by another process'));
+    expect(refused.body.errors).toContainEqual(fault('https.port', 'another process uses it'));
     expect(await everything()).toEqual(before);
     expect(await listens(free)).toBe(false);
   });

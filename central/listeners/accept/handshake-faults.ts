@@ -1,75 +1,75 @@
-// Owns the causes with which a connection comes to nothing before anybody said hello: told to administrators as the errors of
-// agents are, with the hint. Refusals of a hello are shared/wire/refusals.ts; those of an enrollment, central/pki/errors.ts.
+// The causes with which a connection fails before a hello, with hints for administrators. Refusals of a hello are in
+// shared/wire/refusals.ts, those of an enrollment in central/pki/errors.ts.
 import { defineErrors, systemCode, textOf, type CodedError, type ErrorTable } from '../../../shared/errors.ts';
 
 export const HANDSHAKE_ERRORS = {
   tls_on_plain: {
-    text: 'TLS was spoken to a port that does not speak it.',
-    hint: 'Let the peer dial the secure port (websocket.secure.port, 9150 by default; of the administration https.port), or set central.websocket.secure=false there.',
+    text: 'The peer spoke TLS to a port without TLS.',
+    hint: 'Let the peer connect to the secure port (websocket.secure.port, 9150 by default; https.port for the administration), or set central.websocket.secure=false there.',
   },
   plain_on_tls: {
-    text: 'Something other than TLS was spoken to a port that speaks TLS.',
-    hint: 'Set central.websocket.secure=true there, or let the peer dial the plain port (websocket.port, 8787 by default).',
+    text: 'The peer did not speak TLS to a TLS port.',
+    hint: 'Set central.websocket.secure=true there, or let the peer connect to the plain port (websocket.port, 8787 by default).',
   },
   peer_unknown_authority: {
     text: 'The peer does not trust the authority of Central (TLS alert unknown_ca).',
-    hint: 'Give it the root of Central: "queuegate ca trust-bundle" here, "queue-agent truststore import" or keytool there.',
+    hint: 'Import the root of Central there: "queuegate ca trust-bundle" on Central, "queue-agent truststore import" or keytool on the peer.',
   },
   peer_rejects_certificate: {
-    text: 'The peer refused the certificate of Central (TLS alert {found}).',
-    hint: 'Java says so of an authority that it does not trust, of a wrong name and of dates alike: look into its log, and compare names and dates with "queuegate status".',
+    text: 'The peer rejected the certificate of Central (TLS alert {found}).',
+    hint: 'Java sends this alert for an untrusted authority, a wrong name and wrong dates alike: check its log, and compare names and dates with "queuegate status".',
   },
   peer_certificate_expired: {
-    text: 'To the peer the certificate of Central has expired (TLS alert certificate_expired).',
+    text: 'The peer considers the certificate of Central expired (TLS alert certificate_expired).',
     hint: 'Compare its dates ("queuegate status") with the clock of the peer.',
   },
   peer_old_protocol: {
-    text: 'The peer speaks no version of TLS that is spoken here ({found}).',
-    hint: 'Central speaks TLS 1.2 and 1.3, agents 1.3: bring that software up to date.',
+    text: 'The peer supports no TLS version of Central ({found}).',
+    hint: 'Central supports TLS 1.2 and 1.3, agents 1.3: update the software of the peer.',
   },
   peer_no_common_cipher: {
-    text: 'The peer offers no cipher, group or signature that is taken here ({found}).',
-    hint: 'Central takes AEAD ciphers with forward secrecy: bring that software up to date, or look at its settings of TLS.',
+    text: 'The peer offers no supported cipher, group or signature algorithm ({found}).',
+    hint: 'Central supports AEAD ciphers with forward secrecy: update the software of the peer, or check its TLS settings.',
   },
   peer_left_in_tls: {
-    text: 'The peer hung up during the TLS handshake.',
-    hint: 'A queue agent does so when it does not take the certificate of Central: "queue-agent doctor" there says why. If it is no agent, look into its log, and at the line.',
+    text: 'The peer closed the connection during the TLS handshake.',
+    hint: 'A queue agent does so when it rejects the certificate of Central: run "queue-agent doctor" there. For another peer, check its log and the network.',
   },
   tls_handshake_failed: {
     text: 'The TLS handshake failed: {found}.',
-    hint: 'Look at the software of the peer, and at what stands between it and Central.',
+    hint: 'Check the software of the peer, and proxies between it and Central.',
   },
   not_http: {
-    text: 'What came is no HTTP ({found}).',
-    hint: 'Something other than a queue agent dials this port: find out what has this address.',
+    text: 'The peer did not send HTTP ({found}).',
+    hint: 'A program that is not a queue agent connects to this port: find out what runs at this address.',
   },
   handshake_timeout: {
-    text: 'Nothing came of the connection within {seconds} seconds: {found}.',
-    hint: 'The line is very slow, or something other than a queue agent holds connections open.',
+    text: 'The handshake timed out after {seconds} s: {found}.',
+    hint: 'The network is very slow, or a program that is not a queue agent holds connections open.',
   },
   proxy_header_untrusted: {
-    text: 'A PROXY protocol header came from {peer}, which is not a trusted proxy.',
-    hint: 'If that is your proxy, add its address to websocket.trustedProxies; else find out what sends it.',
+    text: '{peer} sent a PROXY protocol header but is not a trusted proxy.',
+    hint: 'If it is your proxy, add its address to websocket.trustedProxies. Otherwise find out what sends it.',
   },
   proxy_header_version: {
     text: 'The proxy {peer} sent a PROXY protocol header of version 1; only version 2 is allowed.',
     hint: 'Let the proxy send version 2 (HAProxy: "send-proxy-v2" instead of "send-proxy"; nginx cannot: remove "proxy_protocol on").',
   },
   proxy_header_malformed: {
-    text: 'The PROXY protocol header of {peer} cannot be read: {found}. Allowed: version 2, LOCAL or PROXY, TCP over IPv4 or IPv6.',
-    hint: 'Look at the software and the settings of that proxy.',
+    text: 'The PROXY protocol header of {peer} is malformed: {found}. Allowed: version 2, LOCAL or PROXY, TCP over IPv4 or IPv6.',
+    hint: 'Check the software and the settings of that proxy.',
   },
   forwarded_for_unreadable: {
     text: 'The proxy {peer} forwarded a connection without an address in X-Forwarded-For; found: {found}.',
-    hint: 'Let that proxy set X-Forwarded-For to the bare address of its client (HAProxy: "option forwardfor"; nginx: "proxy_set_header X-Forwarded-For $remote_addr"), or send PROXY protocol version 2. Until then its agents count as remote, with one share for all.',
+    hint: 'Let that proxy set X-Forwarded-For to the bare address of its client (HAProxy: "option forwardfor"; nginx: "proxy_set_header X-Forwarded-For $remote_addr"), or send PROXY protocol version 2. Until then its agents count as remote and share one bound.',
   },
   too_many_pipelined: {
     text: 'More than {most} requests were sent on one connection without waiting for a response.',
-    hint: 'Let the client wait for a response before it sends so many requests.',
+    hint: 'Let the client wait for responses before it sends more requests.',
   },
   response_unread: {
-    text: 'The peer read nothing of a response within {seconds} s.',
-    hint: 'Look at the client and at the line; a client that only probes should close the connection.',
+    text: 'The peer read none of a response within {seconds} s.',
+    hint: 'Check the client and the network; a client that only probes should close the connection.',
   },
 } as const satisfies ErrorTable;
 
@@ -94,7 +94,7 @@ const CAUSES: Readonly<Record<string, `peer_${string}` & keyof typeof HANDSHAKE_
   ERR_SSL_NO_SUITABLE_SIGNATURE_ALGORITHM: 'peer_no_common_cipher',
 };
 
-/** What TLS says of a handshake that failed; undefined for a line that was only cut, which the end of its socket tells. */
+/** The fault of a failed TLS handshake; undefined for a cut connection, which the end of its socket reports. */
 export function tlsFault(error: unknown, seconds: number): CodedError | undefined {
   const code = systemCode(error) ?? '';
   if (code === 'ECONNRESET' || code === 'EPIPE') return undefined;
@@ -103,7 +103,7 @@ export function tlsFault(error: unknown, seconds: number): CodedError | undefine
   const found = reasonOf(error, code);
   const cause = CAUSES[code];
   if (cause === undefined) return handshakeFault('tls_handshake_failed', { found }, error);
-  // Some of the texts have no place for it; it does no harm there.
+  // Some of the texts have no placeholder for it, which is harmless.
   return handshakeFault(cause, { found }, error);
 }
 

@@ -79,7 +79,7 @@ describe('API tokens', () => {
     const operator = { tokenId: 'x', name: 'x', role: 'operator' } as const;
     assertRole(operator, 'viewer');
     assertRole(operator, 'operator');
-    expect(() => assertRole(operator, 'administrator')).toThrow(/needs the role administrator/);
+    expect(() => assertRole(operator, 'administrator')).toThrow(/requires the role administrator/);
   });
 });
 

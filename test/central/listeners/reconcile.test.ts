@@ -242,7 +242,7 @@ describe('a port that another process holds at the start', () => {
       ports.map((port) =>
         expect.stringMatching(
           new RegExp(
-            `does not listen: Port ${port} on .*in use by another process\\. Stop the process .*\\(port_taken\\)$`,
+            `does not listen: Port ${port} on .*another process uses it\\. Stop the process .*\\(port_taken\\)$`,
           ),
         ),
       ),
@@ -300,7 +300,7 @@ describe('what a check finds', () => {
       ['websocket.secure.port', String(taken)],
       ['http.port', String(alsoTaken)],
     ]);
-    expect(faults[0]?.text).toContain('in use by another process');
+    expect(faults[0]?.text).toContain('another process uses it');
     await expectUnchanged(rig);
   });
 });

@@ -113,7 +113,7 @@ describe('the disk reserve', () => {
     expect(() => space.measure()).toThrow(
       expect.objectContaining({
         code: 'store_failed',
-        hint: expect.stringContaining(`Make room on the disk of ${folder} and start again`),
+        hint: expect.stringContaining(`Free space on the disk of ${folder} and start again`),
       }),
     );
     space.setReserve(0);
