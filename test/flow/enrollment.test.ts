@@ -174,7 +174,7 @@ describe('enrollment over wss with token and pin', () => {
     database.close();
     const second = await CentralProcess.start(cleanup, folder);
     expect(await refused('branch-1', { url: `https://localhost:${second.ports.secure}`, token, pin })).toMatch(
-      /expired at \d{4}-.*\n {2}Make a new one/,
+      /expired at \d{4}-.*\n {2}Create a new one/,
     );
   });
 

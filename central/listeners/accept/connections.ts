@@ -37,10 +37,10 @@ const SPEAKS_PLAIN =
 
 /** What is waited for, as the end of a sentence. */
 const WAITING = {
-  first: 'it said nothing',
-  wrong: 'it went on in the wrong protocol',
+  first: 'no data arrived',
+  wrong: 'the peer continued in the wrong protocol',
   tls: 'the TLS handshake was not finished',
-  request: 'no request was finished',
+  request: 'no request was completed',
 } as const;
 
 interface Newcomer {

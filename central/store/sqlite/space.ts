@@ -137,7 +137,7 @@ export class DiskSpace {
     const { folder } = this.#options;
     return databaseFault('store_failed', {
       found: `the file system of ${folder} has ${free} bytes left`,
-      hint: `Make room on the disk of ${folder} and start again. Nothing that was acknowledged is missing.`,
+      hint: `Free space on the disk of ${folder} and start again. No acknowledged message is lost.`,
     });
   }
 }
