@@ -1,6 +1,5 @@
-// Owns the renewal of agents' certificates over their sessions: what Central makes of a request, who is asked to renew, and what
-// it finds when one certificate is renewed twice. When an agent asks by itself is the agent's (agent/renewal/renewal.ts); what is kept is
-// the store's.
+// Renews agents' certificates over their sessions: answers requests, asks agents to renew, and detects when one certificate is renewed
+// twice. The agent decides when it renews by itself (agent/renewal/renewal.ts); the store keeps the records.
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import type { Renew, RenewInstalled } from '../../shared/wire/messages.ts';
 import { readPublicKey, renewTranscript, verifyTranscript } from '../../shared/wire/proof.ts';

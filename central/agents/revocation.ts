@@ -1,6 +1,5 @@
-// Owns the revocation of an agent as one act: the registry, its session, the published list, the audit log; and the look at a
-// client certificate before a connection becomes a WebSocket. Who is refused afterwards is judged at the hello
-// (central/auth/agent-identity.ts).
+// Revokes and deletes agents as one act: the registry, the session, the published list, the audit log; and checks a client certificate
+// before a connection is upgraded. The hello refuses revoked agents (central/auth/agent-identity.ts).
 import type { X509Certificate } from 'node:crypto';
 import { textOf, type CodedError } from '../../shared/errors.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';

@@ -1,4 +1,4 @@
-// Owns what an address may be taken for: loopback, or a proxy that the administrator named. Addresses are never guessed.
+// Classifies addresses: loopback, a trusted proxy, the block that shares one bound. An address is never guessed.
 import { BlockList, isIP } from 'node:net';
 import type { IncomingHttpHeaders } from 'node:http';
 import { refusal } from '../../shared/wire/refusals.ts';
@@ -20,7 +20,7 @@ export function isLoopback(address: string): boolean {
 
 /**
  * The block that shares one bound: an IPv4 address (/32), or the /64 of an IPv6 address, all of which one host can take at will
- * (RFC 4291 section 2.5.4). What is no address is a block of its own.
+ * (RFC 4291 section 2.5.4). A text that is not an address is a block of its own.
  */
 export function addressBlock(address: string): string {
   const normal = normalAddress(address);
@@ -28,7 +28,7 @@ export function addressBlock(address: string): string {
   const [before = '', after] = normal.toLowerCase().split('::', 2);
   const head = before === '' ? [] : before.split(':');
   const tail = after === undefined || after === '' ? [] : after.split(':');
-  // An IPv4 tail (::ffff:0:1.2.3.4 and the like) stands for two groups.
+  // An IPv4 tail (::ffff:0:1.2.3.4 and the like) replaces two groups.
   const width = head.length + tail.length + (normal.includes('.') ? 1 : 0);
   const groups = after === undefined ? head : [...head, ...Array.from({ length: 8 - width }, () => '0'), ...tail];
   return `${groups
@@ -63,7 +63,7 @@ export interface Origin {
   readonly address: string;
   /** The other end of the TCP connection: the proxy, if there is one. */
   readonly peer: string;
-  /** A named proxy stands between: it says where the connection began. */
+  /** A trusted proxy forwarded the connection and names its origin. */
   readonly proxied: boolean;
   /** The transport as the agent must see it. Through a proxy it is secure only if the proxy says https. */
   readonly scheme: 'ws' | 'wss';
@@ -102,7 +102,7 @@ export function originOf(
   const forwardedFor = lastOf(headers['x-forwarded-for']);
   const forwardedProto = lastOf(headers['x-forwarded-proto'])?.toLowerCase();
   const saysSecure = forwardedProto === 'https' || forwardedProto === 'wss';
-  // Between two proxies the line may be longer than the one to here: what is judged is the one that is not on this host.
+  // Between two proxies there may be more hops than the last one: the rule applies to the one that is not on this host.
   const seen = isLoopback(peer) ? hop : peer;
   if (forwardedFor === undefined || isIP(forwardedFor) === 0)
     return { address: unknownBehind(hop), peer: seen, proxied: true, scheme: saysSecure ? 'wss' : 'ws' };

@@ -1,5 +1,5 @@
-// Owns the API tokens of administrators, operators and viewers: made, listed, removed, and recognized in a request.
-// Which route needs which role is said at the route (central/admin).
+// Creates, lists, deletes and verifies the API tokens of administrators, operators and viewers. Each route declares the role that it
+// needs (central/admin).
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import type { ApiTokenRecord, Role, TokenStore } from '../store/token-store.ts';
@@ -31,7 +31,7 @@ export interface NewApiToken {
   readonly expiresAt: number | null;
 }
 
-/** What is told of a token; never its hash. */
+/** A token without its hash. */
 export type ApiTokenView = Omit<ApiTokenRecord, 'hash'>;
 
 export interface Operators {
@@ -82,12 +82,12 @@ export function createOperators({ tokens, audit, attempts, now }: OperatorsOptio
   return {
     create,
     async authenticate(header, address) {
-      if (header === undefined) throw authFault('unauthenticated', { found: 'there is no Authorization header' });
+      if (header === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
       const [, id, secret] = BEARER.exec(header.trim()) ?? [];
       if (id === undefined || secret === undefined)
         return await refuse('the Authorization header holds no token of the form qg_..._...', address);
       const record = await tokens.getApiToken(id.toLowerCase());
-      // One text for both: whether an id exists is nobody's business.
+      // One text for both: an answer must not reveal whether an id exists.
       if (!isSecret(secret, record?.hash) || record === undefined)
         return await refuse('this token is not known (it may have been removed)', address);
       if (record.expiresAt !== null && record.expiresAt <= now())

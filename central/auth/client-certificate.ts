@@ -14,7 +14,7 @@ const CLIENT_USAGE = '1.3.6.1.5.5.7.3.2';
 export interface ClientTerms {
   /** The key of the hello, SubjectPublicKeyInfo in DER, in its one form. */
   readonly publicKey: Buffer;
-  /** The agent's certificate on record, judged already (agent-identity.ts): that one may have expired within the grace. */
+  /** The agent's certificate on record, validated already (agent-identity.ts): it may have expired within the grace period. */
   readonly own: AgentCertificate | null;
   /** The certificates that sign, or once signed, for agents. */
   readonly authorities: readonly X509Certificate[];
@@ -43,10 +43,10 @@ function faultOf(shown: X509Certificate, { publicKey, own, authorities, now }: C
   if (!spkiOf(shown.publicKey).equals(publicKey)) return 'it is for another key than the one the agent signs with';
   if (!authorities.some((authority) => signedBy(shown, authority)))
     return `it is not issued by this Central, but by "${shown.issuer.replaceAll('\n', ', ')}"`;
-  if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is no client certificate';
+  if (shown.ca || !shown.keyUsage?.includes(CLIENT_USAGE)) return 'it is not a client certificate';
   if (shown.validFromDate.getTime() > now)
     return `it is valid from ${shown.validFrom} on only; Central's clock shows ${new Date(now).toISOString()}`;
-  // How long ago its own certificate may have expired has been judged by the record.
+  // Its own certificate's expiry has been checked by the record.
   if (shown.validToDate.getTime() <= now && thumbprintOf(shown) !== own?.thumbprint)
     return `it expired on ${shown.validTo}`;
   return undefined;

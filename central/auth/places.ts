@@ -1,23 +1,23 @@
 // Places for connections that are not yet welcomed, shared by address: while over half of them are taken, one block of addresses
-// holds at most its share, and whoever keeps Central waiting gives way to a newcomer, the largest block first.
+// holds at most its share, and silent connections give way to new ones, the largest block first.
 import type { CodedError } from '../../shared/errors.ts';
 import { addressBlock } from './address-rules.ts';
 import { placeFault } from './errors.ts';
 
-/** Of all places: seven strangers with one address each leave room for the rest. */
+/** Of all places: seven strangers with one address each leave room for the others. */
 const SHARE = 1 / 8;
-/** Where there are few places in all: a browser opens six connections. */
+/** Where there are few places: a browser opens six connections. */
 const SMALLEST_SHARE = 6;
 
-/** Addresses that share no bound of their own: a named proxy, before it has said for whom it connects. */
+/** The block without a share: a trusted proxy, before it has named the origin. */
 export const UNSHARED = '(trusted proxies)';
 
 export interface Place {
-  /** Central waits for the peer: the place may go to a newcomer. The one that waits the longest goes first. */
+  /** Central waits for the peer: the place may go to a new connection. The longest silent one goes first. */
   waits(): void;
   /** Central works for the peer: the place is kept. */
   works(): void;
-  /** The origin became known (PROXY protocol): the place counts for that block. A fault when that block has its share. */
+  /** The origin became known (PROXY protocol): the place counts for that block. Returns a fault when that block has its share. */
   move(address: string): CodedError | undefined;
   /** Frees the place; may be called twice. */
   leave(): void;
@@ -48,7 +48,7 @@ export class Places {
     return this.#taken;
   }
 
-  /** A place, at first as one that waits; or why there is none. `giveUp` is called, once, when the place went to another. */
+  /** A place, at first a waiting one; or the reason for the refusal. `giveUp` is called, once, when the place goes to another. */
   enter(address: string, giveUp: (fault: CodedError) => void): Place | CodedError {
     const block = blockOf(address);
     const refused = this.#makeRoom(block);
@@ -63,7 +63,7 @@ export class Places {
     };
   }
 
-  /** Lets one more into `block`, at the cost of a waiting one where that is due. */
+  /** Makes room for one more of `block`, where due by closing a waiting one. */
   #makeRoom(block: string): CodedError | undefined {
     const limit = this.#limit();
     const own = this.#sizeOf(block);
@@ -75,7 +75,7 @@ export class Places {
     return this.#giveUpOf(this.#largestWaiting(own) ?? block, limit) ? undefined : placeFault('places_full', { limit });
   }
 
-  /** The block that holds most, of those where somebody waits; only one that holds more than `own`. */
+  /** The block that holds most among those with a waiting connection; only one that holds more than `own`. */
   #largestWaiting(own: number): string | undefined {
     let largest: string | undefined;
     let most = own;

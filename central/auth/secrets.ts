@@ -1,5 +1,5 @@
-// Owns the secret part of a token: made at random, kept only as its hash, compared without telling by time.
-// Secrets have 256 random bits, so a plain SHA-256 is enough: there is nothing to guess that a slow hash would protect.
+// Creates and compares the secrets of tokens: random, kept only as a hash, compared in constant time.
+// Secrets have 256 random bits, so a plain SHA-256 is enough: a slow hash only protects secrets that can be guessed.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 
 const SECRET_BYTES = 32;
@@ -19,12 +19,12 @@ export function makeSecret(prefix: 'qg' | 'qge'): NewSecret {
   return { id, token: `${prefix}_${id}_${secret}`, hash: hashOf(secret) };
 }
 
-/** True when `secret` is the one behind `hash`; an absent hash costs the same time and is false. */
+/** True when `hash` is the hash of `secret`; an absent hash costs the same time and is false. */
 export function isSecret(secret: string, hash: string | undefined): boolean {
-  const given = Buffer.from(hashOf(secret), 'hex');
+  const found = Buffer.from(hashOf(secret), 'hex');
   const known = Buffer.from(hash ?? '', 'hex');
   return (
-    timingSafeEqual(given, known.length === given.length ? known : Buffer.alloc(given.length)) && hash !== undefined
+    timingSafeEqual(found, known.length === found.length ? known : Buffer.alloc(found.length)) && hash !== undefined
   );
 }
 

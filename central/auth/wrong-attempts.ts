@@ -1,6 +1,6 @@
-// Slows down wrong secrets (API tokens, recovery codes, enrollment tokens and their proofs) by the address block that they come
-// from. It is asked only after a secret has turned out wrong: the right one is never delayed and never refused here, from whatever
-// address it comes, so that no guesser can lock an owner out. What is recorded of it is attempt-records.ts's.
+// Slows down wrong secrets (API tokens, recovery codes, enrollment tokens and their proofs) per address block. It is called only after
+// a secret has proven wrong: the right one is never delayed or refused here, whatever its address, so that no guesser can lock an owner
+// out. attempt-records.ts records the attempts.
 import { setNewest } from '../../shared/recent-entries.ts';
 import { addressBlock } from './address-rules.ts';
 import { authFault } from './errors.ts';
@@ -16,7 +16,7 @@ export interface WrongAttempt {
 }
 
 export interface WrongAttempts {
-  /** Resolves when the refusal may be answered. Errors: too_many_attempts, at once, when too many answers wait already. */
+  /** Resolves when the refusal may be sent. Errors: too_many_attempts, at once, when too many answers wait already. */
   slow(attempt: WrongAttempt): Promise<void>;
 }
 
@@ -38,9 +38,9 @@ const FORGET_MS = 600_000;
 export const MAX_DELAYED_OF_BLOCK = 4;
 export const MAX_DELAYED_OF_SITE = 50;
 export const MAX_DELAYED = 500;
-/** A site is an IPv4 /16 or an IPv6 /32: who owns one changes blocks at will, and is counted as a whole, this many times milder. */
+/** A site is an IPv4 /16 or an IPv6 /32, whose owner can change blocks at will: it is counted as a whole, this many times milder. */
 const SITE_WEIGHT = 16;
-/** Memory: families apart, sites apart, so that no site flushes what is known of another one's blocks. */
+/** Bounds of memory, per family and per site, so that no site evicts the blocks of another. */
 export const MAX_SITES_OF_FAMILY = 512;
 export const MAX_BLOCKS_OF_SITE = 64;
 
@@ -100,7 +100,7 @@ export function createWrongAttempts({ now, wait, onWrong }: WrongAttemptsOptions
   };
 }
 
-/** For `wait`: the process does not stay for it. */
+/** For `wait`; does not keep the process alive. */
 export function unheldDelay(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms).unref());
 }
@@ -109,7 +109,7 @@ function fresh(at: number): Counted {
   return { wrong: 0, delayed: 0, lastAt: at };
 }
 
-/** Counts one more for `key`, which becomes the newest; the one that was quiet longest gives way. */
+/** Counts one more for `key`, which becomes the newest; the one that was quiet longest is evicted. */
 function touch<T extends Counted>(map: Map<string, T>, key: string, most: number, at: number, make: () => T): T {
   const known = map.get(key) ?? make();
   setNewest(map, key, known, most);

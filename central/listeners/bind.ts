@@ -1,10 +1,10 @@
-// Owns TCP sockets that listen: one port on one or more addresses, replaceable while the connections that came through live on.
+// Binds listening TCP sockets: one port on one or more addresses. Closing them leaves accepted connections open.
 import { createServer, type Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { systemCode, textOf } from '../../shared/errors.ts';
 import { listenerFault } from './errors.ts';
 
-/** Enough for a branch network that comes back at once; the kernel caps it at net.core.somaxconn. */
+/** Enough for a branch network that reconnects at once; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4096;
 
 export interface BindingPlan {
@@ -18,11 +18,11 @@ export interface BindingPlan {
 export interface Binding {
   readonly plan: BindingPlan;
   readonly port: number;
-  /** Stops accepting at once; connections live on. */
+  /** Stops accepting at once; connections stay open. */
   close(): void;
 }
 
-/** True where ::1 exists: there are hosts with IPv6 switched off. */
+/** True where ::1 exists: some hosts have IPv6 disabled. */
 export function hasIpv6(): boolean {
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some((entry) => entry.address === '::1'));
 }

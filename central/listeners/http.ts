@@ -1,4 +1,4 @@
-// Owns how a Fastify instance of Central is made: one per listener, for the life of the process, never bound to a port itself
+// Creates the Fastify instances of Central: one per listener, for the life of the process, never bound to a port itself
 // (central/listeners/accept/connections.ts hands it sockets), with every error as RFC 9457 problem details.
 import { createServer, type Server } from 'node:http';
 import { fastify, type FastifyInstance } from 'fastify';
@@ -12,7 +12,7 @@ export interface HttpAppOptions {
   /** From createHttpServer. */
   readonly server: Server;
   readonly maxBodyBytes: number;
-  /** Bounds what one peer may ask at once; every listener of Central has one. */
+  /** Bounds what one peer may request at once; every listener of Central has one. */
   readonly gate?: RequestGate | undefined;
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
@@ -24,7 +24,7 @@ const KEEP_ALIVE_MS = 30_000;
 /** Enough for a bearer token and a proxy's headers. */
 const MAX_HEADER_BYTES = 16 * 1024;
 
-/** An HTTP server that never listens. Headers have to be there within `headersTimeoutMs`. */
+/** An HTTP server that never listens. Headers have to arrive within `headersTimeoutMs`. */
 export function createHttpServer(headersTimeoutMs: number): Server {
   const server: Server = createServer({
     headersTimeout: headersTimeoutMs,
@@ -33,7 +33,7 @@ export function createHttpServer(headersTimeoutMs: number): Server {
     // Node looks for late headers every 30 s by default (tried).
     connectionsCheckingInterval: 1000,
     maxHeaderSize: MAX_HEADER_BYTES,
-    // Any other upgrade is offered by clients that can do without (RFC 9110 section 7.8); theirs is an ordinary request.
+    // Other upgrades are optional offers of the client (RFC 9110 section 7.8): the request is served as an ordinary one.
     shouldUpgradeCallback: ({ method, url, headers }) =>
       server.listenerCount('upgrade') > 0 &&
       method === 'GET' &&
@@ -50,7 +50,7 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     bodyLimit: options.maxBodyBytes,
     // An agent's id has up to 255 characters, each up to nine when it is percent-encoded; Fastify stops at 100.
     routerOptions: { maxParamLength: 255 * 9 },
-    // What fails before a route is found: the same problem details as everything else.
+    // Errors before a route is found get the same problem details as all others.
     frameworkErrors: (error, request, reply) =>
       void sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
     clientErrorHandler: (error, socket) => refuseUnreadable(error, socket, MAX_HEADER_BYTES),
@@ -60,8 +60,8 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
     const { gate } = options;
     app.addHook('onSend', (request, reply, payload, done) => done(null, gate.answer(request, reply, payload)));
   }
-  // For a browser that an administrator points here: nothing is guessed to be a page, and what is shown as one loads and frames nothing.
-  // With a callback: a promise would put the answer behind garbage that came together with its request.
+  // For browsers: no type sniffing, and a page loads and frames nothing.
+  // With a callback: a promise would delay the answer behind garbage that came together with its request.
   app.addHook('onRequest', (_request, reply, done) => {
     void reply.headers({
       'x-content-type-options': 'nosniff',
@@ -76,7 +76,7 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   return app;
 }
 
-/** Tells a path of this scope that knows other methods (405) from one that is not there (404). Call it before the routes are made. */
+/** Answers 405 on a path of this scope that has other methods, 404 on an unknown path. Call it before routes are added. */
 export function allowedMethods(scope: FastifyInstance): void {
   const routes: { readonly method: string; readonly pattern: RegExp }[] = [];
   scope.addHook('onRoute', ({ method, url }) => {

@@ -1,5 +1,5 @@
-// Owns the administration's socket in the data folder: for the account of Central and root on this host, who can read the store anyway.
-// Without it (a path that is too long, a name that is taken) Central runs, and the status says so.
+// Opens the local administration socket in the data folder, for the account of Central and root on this host, who can read the store
+// anyway. Central also runs without it (path too long, name taken); the status then shows the problem.
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { isCoded, textOf } from '../../shared/errors.ts';
@@ -8,13 +8,13 @@ import { openLocalSocket, type LocalSocket } from '../../shared/platform/local-s
 /** In the data folder; `queuegate` finds it there. */
 export const LOCAL_SOCKET = 'central.sock';
 const DATA_FOLDER_VARIABLE = 'QUEUEGATE_DATA_FOLDER';
-/** One account's programs: far more than an administrator and scripts need at once. */
+/** More than an administrator and scripts need at once. */
 const MAX_CONNECTIONS = 128;
 
 export interface LocalSocketOptions {
   /** Central's data folder, whose lock this process holds. */
   readonly folder: string;
-  /** Gives a connection to the administration. */
+  /** Passes a connection to the administration. */
   readonly accept: (socket: Socket) => void;
   readonly log: { error(facts: object, text: string): void };
 }
@@ -39,7 +39,7 @@ export class LocalAdministration {
     this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
-  /** Never throws: what is wrong is in `problems`. */
+  /** Never throws: failures are in `problems`. */
   async start(): Promise<void> {
     try {
       this.#socket = await openLocalSocket(this.#server, this.#path, { setting: DATA_FOLDER_VARIABLE });
@@ -51,7 +51,7 @@ export class LocalAdministration {
     }
   }
 
-  /** Did the connection come over this socket? Its requests have no address. */
+  /** True when the connection came over this socket, whose requests have no address. */
   has(socket: Socket): boolean {
     return this.#open.has(socket);
   }
@@ -64,7 +64,7 @@ export class LocalAdministration {
     return this.#trouble === undefined ? [] : [this.#trouble];
   }
 
-  /** Accepts nothing more; requests that are under way end with `cut`. */
+  /** Stops accepting; `cut` ends requests in progress. */
   async stop(): Promise<void> {
     if (this.#server.listening) this.#server.close();
     await this.#socket?.remove();

@@ -1,4 +1,4 @@
-// Owns how an error becomes an answer: RFC 9457 problem details for every one, with the hint in `hint`.
+// Answers errors: as RFC 9457 problem details, with the hint in `hint`.
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply } from 'fastify';
@@ -20,10 +20,10 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
 };
 
 const PROBLEM_TYPE = 'application/problem+json';
-/** A peer that was told that it cannot be understood is cut after this time. */
+/** The connection of an unreadable request is cut this long after the answer. */
 const LINGER_MS = 1_000;
 
-/** Answers with the problem of `error`. What nobody foresaw goes to `onUnexpected` and is told without its text. */
+/** Answers with the problem of `error`. An unexpected one goes to `onUnexpected` and is answered without its text. */
 export function sendError(reply: FastifyReply, error: unknown, onUnexpected: (error: unknown) => void): FastifyReply {
   const coded = isCoded(error) ? error : fromFastify(error, reply);
   if (coded === undefined) {
@@ -42,7 +42,7 @@ function sendCoded(reply: FastifyReply, error: CodedError): FastifyReply {
   return reply.code(error.status).type(PROBLEM_TYPE).send(problemOf(error));
 }
 
-/** The answer to a request that does not get as far as a route; the connection ends with it. */
+/** Answers a request that does not reach a route; the connection ends with it. */
 export function endWithProblem(response: ServerResponse, error: CodedError, retryAfterSeconds: number): void {
   const body = JSON.stringify(problemOf(error));
   response.writeHead(error.status, {
@@ -54,7 +54,7 @@ export function endWithProblem(response: ServerResponse, error: CodedError, retr
   response.end(body);
 }
 
-/** Makes a response that is not sent yet that of `error`; its text. */
+/** Turns a response that is not sent yet into that of `error`, and returns its body. */
 export function problemText(reply: FastifyReply, error: CodedError): string {
   for (const name of Object.keys(reply.getHeaders()))
     if (name.startsWith('queuegate-') || name === 'content-length') void reply.removeHeader(name);
@@ -77,10 +77,10 @@ function problemOf(error: CodedError) {
   };
 }
 
-/** Answers what Node could not read as a request, and ends the connection: nobody knows where the next request would begin. */
+/** Answers what Node could not parse as a request, and ends the connection: the start of the next request is unknown. */
 export function refuseUnreadable(error: Error, socket: Socket, maxHeaderBytes: number): void {
   const code = systemCode(error);
-  // A reset; or more of what was answered already.
+  // A reset; or more data of a request that was answered already.
   if (code === 'ECONNRESET' || !socket.writable) return void (socket.writableEnded || socket.destroy());
   const fault =
     code === 'HPE_HEADER_OVERFLOW'
@@ -92,12 +92,12 @@ export function refuseUnreadable(error: Error, socket: Socket, maxHeaderBytes: n
   socket.end(
     `HTTP/1.1 ${fault.status} ${STATUS_CODES[fault.status] ?? ''}\r\nContent-Type: ${PROBLEM_TYPE}; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
-  // What still comes is read away for a moment, so that the peer sees the answer and not a reset.
+  // What still arrives is discarded for a moment, so that the peer sees the answer and not a reset.
   const cut = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => clearTimeout(cut));
 }
 
-/** What Fastify itself refuses, in our words; undefined for what is no fault of the request. */
+/** Maps what Fastify itself refuses to our codes; undefined when the request is not at fault. */
 function fromFastify(error: unknown, reply: FastifyReply): CodedError | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, statusCode } = error as Partial<FastifyError>;
@@ -114,6 +114,6 @@ function fromFastify(error: unknown, reply: FastifyReply): CodedError | undefine
       break;
   }
   if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return undefined;
-  // Nothing but bodies is left that Fastify judges: empty, no JSON, a member named __proto__, a length that does not fit.
+  // Fastify rejects only bodies beyond this: empty, not JSON, a member named __proto__, a wrong length.
   return httpFault('json_unparseable', { found: textOf(error) }, error);
 }

@@ -1,5 +1,5 @@
-// Owns what listens: makes it what the parameters say, at once and as one act, or leaves it as it was. Connections that came
-// through a listener live on when it moves; which sessions may not stay is told to their owner afterwards.
+// Binds, moves and closes the listeners as the parameters say: all of them or none. Connections stay open when their listener moves;
+// afterwards `onApplied` ends the sessions that are no longer allowed.
 import type { Socket } from 'node:net';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
@@ -17,7 +17,7 @@ const PORT_PARAMETER = {
   http: 'http.port',
 } as const satisfies Record<ListenerName, keyof ParameterValues>;
 
-/** How each is called in messages. */
+/** Names for messages. */
 const TITLES: Record<ListenerName, string> = {
   plain: 'the plain WebSocket',
   secure: 'the secure WebSocket',
@@ -28,7 +28,7 @@ const TITLES: Record<ListenerName, string> = {
 /** The server certificate that the listeners show: staged and checked first, written last. */
 export interface CertificatePort<Staged> {
   stage(values: ParameterValues): Promise<Staged>;
-  /** Handshakes from now on show it. */
+  /** New handshakes show it. */
   show(staged: Staged): void;
   adopt(staged: Staged): Promise<void>;
   current(): Staged | undefined;
@@ -41,7 +41,7 @@ export interface ReconcileOptions<Staged> {
   readonly adminBindAddresses: readonly string[];
   readonly accept: Readonly<Record<ListenerName, (socket: Socket) => void>>;
   readonly certificate: CertificatePort<Staged>;
-  /** The listeners are as `values` say: whoever may not stay is told and ended. */
+  /** The listeners are as `values` say: ends the sessions that are no longer allowed. */
   readonly onApplied: (values: ParameterValues) => void;
   readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };
 }
@@ -51,18 +51,18 @@ export interface ListeningState {
   readonly addresses: readonly string[];
   readonly port: number;
   readonly encrypted: boolean;
-  /** In words: who is served there, and how encrypted. */
+  /** For display: where it listens, and how it is encrypted. */
   readonly text: string;
 }
 
-/** A listener whose port another process holds is tried again so often. */
+/** How often a port that another process holds is tried again. */
 const REOPEN_MS = 1_000;
 
-/** A listener that should be there and is not. */
+/** A listener that should be open and is not. */
 interface Missing {
-  /** What was asked for; its port may be 0. */
+  /** The requested plan; its port may be 0. */
   readonly plan: BindingPlan;
-  /** The one that it had, or is to have. */
+  /** The port to bind. */
   readonly port: number;
   readonly error: unknown;
 }
@@ -99,7 +99,7 @@ export class Listeners<Staged> {
     }
   }
 
-  /** What cannot be bound, and whether a certificate can be made: as faults of the parameters; changes nothing. */
+  /** Checks ports and certificate; returns faults of the parameters. Changes nothing. */
   async check(next: ParameterValues, now: ParameterValues): Promise<ParameterFault[]> {
     const faults: ParameterFault[] = [];
     try {
@@ -118,8 +118,8 @@ export class Listeners<Staged> {
       });
     }
     for (const [listener, plan] of this.#plans(next)) {
-      // What is missing and asked for on the same port is tried again anyway: it must not keep other parameters from being changed.
-      if (this.#stands(listener, plan) || this.#missing.get(listener)?.plan.port === plan.port) continue;
+      // A missing listener on the same port is retried anyway: it must not keep other parameters from being changed.
+      if (this.#isBound(listener, plan) || this.#missing.get(listener)?.plan.port === plan.port) continue;
       // An address and port that this process holds itself cannot be probed; apply closes it first, and goes back if that fails.
       const probed = plan.addresses.filter((address) => !this.#holds(address, plan.port));
       try {
@@ -201,7 +201,7 @@ export class Listeners<Staged> {
     });
   }
 
-  /** Which of these should listen and do not, and why. */
+  /** Which of these listeners should be open and are not, and why. */
   trouble(listeners: readonly ListenerName[] = LISTENERS): string[] {
     return [...this.#missing]
       .filter(([listener]) => listeners.includes(listener))
@@ -244,16 +244,14 @@ export class Listeners<Staged> {
     return plans;
   }
 
-  #stands(listener: ListenerName, plan: BindingPlan): boolean {
-    const standing = this.#bindings.get(listener);
+  #isBound(listener: ListenerName, plan: BindingPlan): boolean {
+    const bound = this.#bindings.get(listener);
     return (
-      standing !== undefined &&
-      standing.plan.port === plan.port &&
-      standing.plan.addresses.join() === plan.addresses.join()
+      bound !== undefined && bound.plan.port === plan.port && bound.plan.addresses.join() === plan.addresses.join()
     );
   }
 
-  /** True when a binding of this process stands in the way of address and port. */
+  /** True when a binding of this process blocks this address and port. */
   #holds(address: string, port: number): boolean {
     for (const binding of this.#bindings.values()) {
       if (binding.port !== port && !(port === 0 && binding.plan.port === 0)) continue;
@@ -263,8 +261,8 @@ export class Listeners<Staged> {
   }
 
   /**
-   * Opens what does not stand in its own way first, so that no port is gone for a moment; then closes what does, opens the
-   * rest, and closes what is left over. On failure the new ones are closed and the old ones opened again.
+   * First opens what no present binding blocks, so that no port is closed for a moment; then closes what blocks, opens the rest, and
+   * closes what is left over. On failure closes the new ones and opens the old ones again.
    */
   async #move(plans: ReadonlyMap<ListenerName, BindingPlan>): Promise<void> {
     const { accept } = this.#options;
@@ -274,12 +272,12 @@ export class Listeners<Staged> {
     const coming = new Map<ListenerName, BindingPlan>();
     for (const listener of LISTENERS) {
       const plan = plans.get(listener);
-      const standing = this.#bindings.get(listener);
-      if (plan !== undefined && this.#stands(listener, plan)) continue;
-      if (standing !== undefined) leaving.set(listener, standing);
+      const bound = this.#bindings.get(listener);
+      if (plan !== undefined && this.#isBound(listener, plan)) continue;
+      if (bound !== undefined) leaving.set(listener, bound);
       // A node that takes any free port keeps the one it has when only the addresses change.
       if (plan !== undefined)
-        coming.set(listener, plan.port === 0 && standing?.plan.port === 0 ? { ...plan, port: standing.port } : plan);
+        coming.set(listener, plan.port === 0 && bound?.plan.port === 0 ? { ...plan, port: bound.port } : plan);
     }
     const opened = new Map<ListenerName, Binding>();
     const stillMissing = new Map<ListenerName, Missing>();
@@ -293,7 +291,7 @@ export class Listeners<Staged> {
       for (const [listener, plan] of coming) {
         const missing = this.#missing.get(listener);
         if (inTheWay(plan)) later.push([listener, plan]);
-        // It goes on to be tried, on the addresses of now.
+        // It is retried, on the new addresses.
         else if (missing?.plan.port === plan.port) stillMissing.set(listener, { ...missing, plan });
         else opened.set(listener, await openBinding(plan, accept[listener]));
       }
@@ -318,14 +316,14 @@ export class Listeners<Staged> {
       // The plan stays what was asked for, also where the port was kept.
       this.#bindings.set(listener, { ...binding, plan: plans.get(listener) ?? binding.plan });
     }
-    // What was missing and was switched off or moved must not come back.
+    // A missing listener that was disabled or moved must not be retried.
     for (const listener of LISTENERS) this.#clearMissing(listener);
     for (const [listener, { plan, port }] of stillMissing) await this.#reopen(listener, plan, port);
   }
 
   /**
-   * Opens a listener that has no binding (any more). Whoever holds the port may let it go: it is tried until then, and health says so.
-   * `due` is the timer that called: a change that has made something else of the listener since then has cleared it.
+   * Opens a listener that has no binding. While another process holds the port it is retried, and health reports it.
+   * `due` is the timer that called: a change of the listener since then has cleared it.
    */
   async #reopen(listener: ListenerName, plan: BindingPlan, port: number, due?: NodeJS.Timeout): Promise<void> {
     const isOver = (): boolean => this.#stopped || this.#reopening.get(listener) !== due;
@@ -369,7 +367,7 @@ export class Listeners<Staged> {
   }
 }
 
-/** As a problem of the status: what is wrong, what to do, and the code. */
+/** For the problems of the status: the text, the hint, and the code. */
 function reasonOf(error: unknown): string {
   if (!isCoded(error, 'port_taken')) return textOf(error);
   return `${error.message} Stop the process that holds it ("ss -ltnp" shows which; Central takes the port as soon as it is free), or choose another port. (${error.code})`;
@@ -381,7 +379,7 @@ function certificateChanged(next: ParameterValues, now: ParameterValues): boolea
   ).some((name) => JSON.stringify(next[name]) !== JSON.stringify(now[name]));
 }
 
-/** Do two sets of addresses meet? A wildcard meets everything (127.0.0.1 cannot be bound while it is: tried). */
+/** True when two sets of addresses overlap. A wildcard overlaps with everything (127.0.0.1 cannot be bound beside it: tried). */
 function overlaps(some: readonly string[], others: readonly string[]): boolean {
   const wild = (addresses: readonly string[]): boolean => addresses.includes('::') || addresses.includes('0.0.0.0');
   return wild(some) || wild(others) || some.some((address) => others.includes(address));

@@ -1,4 +1,4 @@
-// Owns where the revocation lists are fetched: under the same paths on the agents' ports and on the administration.
+// The routes of the revocation lists, with the same paths on the agents' ports and on the administration.
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 
@@ -8,7 +8,7 @@ export interface RevocationListsPort {
   pem(): Promise<Buffer | string>;
 }
 
-/** They are fetched again often enough, and no cache may hold back a revocation for longer than a minute. */
+/** No cache may hold back a revocation for longer than a minute. */
 const CACHE = 'max-age=60';
 
 export function revocationRoutes(
@@ -29,7 +29,7 @@ export function revocationRoutes(
   );
 }
 
-/** Of each list once. */
+/** Computed once for each list. */
 const tags = new WeakMap<Buffer, string>();
 
 async function sendList(request: FastifyRequest, reply: FastifyReply, found: Buffer | string): Promise<FastifyReply> {

@@ -1,4 +1,4 @@
-// Owns how Central speaks TLS: versions, suites, and swapping the certificate under a listener that goes on.
+// TLS settings of Central: versions, cipher suites, and replacing the certificate of a running listener.
 import { constants } from 'node:crypto';
 import { createServer, type Server, type TlsOptions } from 'node:tls';
 
@@ -26,13 +26,13 @@ const PROTOCOL: TlsOptions = {
     'ECDHE-RSA-CHACHA20-POLY1305',
   ].join(':'),
   honorCipherOrder: true,
-  // A peer of TLS 1.2 could have the costly part of the handshake done over and over in one connection; nobody here needs it.
+  // A TLS 1.2 peer could repeat the costly part of the handshake in one connection; no client of Central needs that.
   secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
 };
 
 /**
  * A TLS server that is never bound: it is fed sockets (central/listeners/accept/connections.ts). WebSocket upgrades need HTTP/1.1.
- * A client certificate is only asked for here, so that enrollment keeps its port; at /agent it is judged.
+ * A client certificate is requested but not required here, so that enrollment keeps its port; it is validated at /agent.
  */
 export function createTlsServer(
   credentials: Credentials,
@@ -50,7 +50,7 @@ export function createTlsServer(
   });
 }
 
-/** Handshakes from now on show the new certificate; open connections live on. */
+/** New handshakes show the new certificate; open connections stay. */
 export function swapCredentials(server: Server, credentials: Credentials): void {
   server.setSecureContext({ ...PROTOCOL, key: credentials.key, cert: credentials.chain });
 }

@@ -1,34 +1,34 @@
-// Owns how many agents may be at the door and inside at once. One parameter, agents.max, sets all of it.
+// Bounds how many agents may be connected, and how many handshakes may be in progress. Both follow from the parameter agents.max.
 import type { CodedError } from '../../shared/errors.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { placeFault } from '../auth/errors.ts';
 import { Places } from '../auth/places.ts';
 
 /**
- * Handshakes at once as a share of agents.max: after a restart everybody is at the door, and each costs two signatures and a commit.
- * Half of the places have no share per address: with the default, 2,500 agents behind one NAT come at once.
+ * Concurrent handshakes as a share of agents.max: after a restart all agents connect, and each costs two signatures and a commit.
+ * Half of the places have no share per address: with the default, 2,500 agents behind one NAT can connect at once.
  */
 const PENDING_HANDSHAKE_SHARE = 0.5;
 const MIN_PENDING_HANDSHAKES = 50;
-/** How many welcomes per second a small machine manages; what those who are sent away are told follows from it. */
+/** Welcomes per second on a small machine; the retry delay of refused agents follows from it. */
 const WELCOMES_PER_SECOND = 500;
 
 export interface AdmissionPort {
-  /** agents.max, read at each use since it is live. */
+  /** The live parameter agents.max. */
   maxAgents(): number;
   sessions(): number;
   random(): number;
 }
 
-/** How many handshakes may be under way where so many agents are expected. */
+/** How many handshakes may be in progress for this value of agents.max. */
 export function maxHandshakes(maxAgents: number): number {
   return Math.max(MIN_PENDING_HANDSHAKES, Math.ceil(maxAgents * PENDING_HANDSHAKE_SHARE));
 }
 
 export interface Admitted {
-  /** The peer has said hello: from here its place is not given to another. */
+  /** The peer has sent its hello: from here its place is kept. */
   works(): void;
-  /** Frees the place at the door; may be called twice. */
+  /** Frees the place; may be called twice. */
   leave(): void;
 }
 
@@ -46,8 +46,8 @@ export class Admission {
   }
 
   /**
-   * A place for one handshake, or the refusal `busy`, whose cause says why. While its peer is silent the place may go to another:
-   * then `giveUp` is called with such a refusal.
+   * A place for one handshake, or the refusal `busy`, whose cause says why. While its peer is silent the place may go to another: then
+   * `giveUp` is called with such a refusal.
    */
   enter(address: string, giveUp: (busy: CodedError) => void): Admitted | CodedError {
     const limit = this.#port.maxAgents();
@@ -56,7 +56,7 @@ export class Admission {
     return 'leave' in place ? place : busy(place);
   }
 
-  /** Seconds after which one who was sent away shall come back: spread so that they do not come together again. */
+  /** Seconds after which a refused agent should retry: spread, so that they do not all retry together. */
   retryAfterSeconds(): number {
     const queueSeconds = Math.max(1, this.#port.maxAgents() / WELCOMES_PER_SECOND);
     return Math.ceil(1 + this.#port.random() * queueSeconds);

@@ -1,10 +1,10 @@
-// Tells clones from flapping lines. A daemon draws a random `boot` at each start. Two boots of one key that take turns are two
-// running copies; one boot that comes back again and again is a bad line, and boots that never return are a restarting daemon.
+// Distinguishes clones from flapping lines. A daemon draws a random boot id at each start. Two boot ids of one key that alternate are two
+// running copies; one that reconnects again and again is a bad line, and boot ids that never return are a restarting daemon.
 
-/** More turns than this within the period are no coincidence. */
+/** More alternations than this within the period are clones. */
 export const CLONE_TURNS = 5;
 export const CLONE_PERIOD_MS = 60_000;
-/** How long both are held back: long enough for a person to notice, short enough not to need one. */
+/** How long both are refused: long enough to be noticed, short enough to need no administrator. */
 export const QUARANTINE_MS = 600_000;
 
 interface History {
@@ -18,7 +18,7 @@ interface History {
 export class CloneWatch {
   readonly #agents = new Map<string, History>();
 
-  /** Notes a proven hello; true when this agent's boots alternate too often. */
+  /** Records a proven hello; true when this agent's boot ids alternate too often. */
   sawBoot(agentId: string, bootId: string, now: number): boolean {
     const history = this.#agents.get(agentId);
     if (history === undefined) {
@@ -36,7 +36,7 @@ export class CloneWatch {
     return true;
   }
 
-  /** Forgets an agent that was removed. */
+  /** Forgets a deleted agent. */
   forget(agentId: string): void {
     this.#agents.delete(agentId);
   }

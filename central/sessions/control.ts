@@ -1,5 +1,5 @@
-// Decides which part of Central handles a frame beside the messages (renewal of certificates, or trust), and whether an agent may send
-// it now: each answer needs a question, so that an agent cannot make Central write more often than Central asks.
+// Dispatches control frames (renewal of certificates, trust) to the part of Central that handles them, and checks whether an agent may
+// send them now: each answer needs a request before it, so that an agent cannot make Central write more often than Central requests.
 import type {
   AgentControl,
   CentralControl,
@@ -11,35 +11,35 @@ import type {
 import type { Session } from './session.ts';
 import type { ControlPort } from './sessions.ts';
 
-/** None of them may throw or reject; what goes wrong is theirs to tell. */
+/** The methods must not throw or reject; they log their own failures. */
 export interface RenewalFrames {
-  /** The session stands. */
+  /** A session opened. */
   onOpened(session: Session): void;
   onFrame(session: Session, frame: Renew | RenewInstalled): void;
 }
 
 export interface TrustFrames {
-  /** The session stands: the agent may not yet have what it is to trust. */
+  /** A session opened: the agent may not have the present trust bundle yet. */
   onOpened(session: Session): void;
   onFrame(session: Session, frame: Trusted | TrustRefused): void;
 }
 
-/** The questions and answers of one session. */
+/** The open requests of one session. */
 export class ControlLedger {
-  /** `trust` frames without an answer. An agent that is asked again before it has answered may answer both, or only the last one. */
+  /** `trust` frames without an answer. An agent that gets another one before it has answered may answer both, or only the last one. */
   #trust = 0;
-  /** `renewed` frames of which the agent has not said that it has the certificate. */
+  /** `renewed` frames whose certificate the agent has not confirmed. */
   #renewed = 0;
   #renewing = false;
 
-  /** Central says this now. */
+  /** Central sends this frame now. */
   sent({ type }: CentralControl): void {
     if (type === 'trust') this.#trust += 1;
     if (type === 'renewed') this.#renewed += 1;
     if (type === 'renewed' || type === 'renew-refused') this.#renewing = false;
   }
 
-  /** Notes a frame of the agent. What is wrong with it, when it may not come now. */
+  /** Records a frame of the agent; returns the fault when it is not allowed now. */
   received({ type }: AgentControl): string | undefined {
     switch (type) {
       case 'trusted':

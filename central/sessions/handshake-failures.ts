@@ -1,5 +1,5 @@
-// Owns the record of handshakes that came to nothing: since the start of this process, one entry for each listener, cause and
-// address, with its count. In memory and bounded, because strangers write it; metrics count the same.
+// Records failed handshakes since the start of this process: one entry for each listener, cause and address, with its count. In memory
+// and bounded, because strangers cause them; metrics count the same.
 import { normalAddress } from '../auth/address-rules.ts';
 import type { CodedError } from '../../shared/errors.ts';
 import { setNewest } from '../../shared/recent-entries.ts';
@@ -26,7 +26,7 @@ export interface FailureFilter {
   readonly limit: number;
 }
 
-/** Some 500 kB at most. A stranger with many addresses drives others out; the metrics still count them. */
+/** Some 500 kB at most. A stranger with many addresses evicts others; the metrics still count them. */
 const MAX_ENTRIES = 1000;
 const MAX_TEXT = 512;
 
@@ -62,7 +62,7 @@ export class HandshakeFailures {
     if (setNewest(this.#entries, key, failure, MAX_ENTRIES)) this.#forgotten += 1;
   }
 
-  /** What happened last comes first. */
+  /** Most recent first. */
   list({ listener, cause, address, limit }: FailureFilter): HandshakeFailure[] {
     const fits = (entry: HandshakeFailure): boolean =>
       (listener === undefined || entry.listener === listener) &&

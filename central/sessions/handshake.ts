@@ -1,5 +1,5 @@
-// Owns the way from an upgraded socket to a session: challenge, hello, proof, claim, welcome; each a step below, in that order.
-// Whatever goes wrong becomes one refuse frame and its close code.
+// Takes an upgraded socket to a session: challenge, hello, proof, claim, welcome; each a step below, in that order.
+// Every failure becomes one refuse frame and its close code.
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -30,9 +30,9 @@ export interface HandshakeOptions {
   /** Proven hellos of each agent. */
   readonly logins: AgentRate;
   readonly incidents: Incidents;
-  /** May an agent from there be on this listener now? A refusal when not (unencrypted or secure is off). */
+  /** Returns a refusal when an agent from there is not allowed on this listener now (unencrypted or secure is off). */
   readonly mayStay: (listener: 'plain' | 'secure', origin: Origin) => Error | undefined;
-  /** websocket.secure.clientAuth, and who issues agents' certificates. */
+  /** websocket.secure.clientAuth, and the issuers of agents' certificates. */
   readonly clientAuth: () => ClientAuth;
   readonly authorities: () => readonly X509Certificate[];
   /** agents.authentication and agents.certificate.graceDays. */
@@ -55,7 +55,7 @@ export interface UpgradedConnection {
   readonly acceptedAt: number;
 }
 
-/** Refusals that tell an administrator something about an agent or about an attempt; the others are daily life. */
+/** Refusals that are recorded as incidents; the others are daily business. */
 const RECORDED = new Set([
   'agent_key_mismatch',
   'bad_signature',
@@ -72,7 +72,7 @@ const RECORDED = new Set([
 /** RFC 6455 section 5.2: at most 14 bytes before the payload; and a ping or two. */
 const FRAME_HEADER_BYTES = 256;
 
-/** Each piece that is read takes some 200 bytes until the frame is whole. A hello comes in one or two. */
+/** Each piece takes some 200 bytes until the frame is complete. A hello arrives in one or two. */
 const MAX_HELLO_PIECES = 256;
 
 export class Handshake {
@@ -84,7 +84,7 @@ export class Handshake {
     this.#lines = new RefusalLines(options.now);
   }
 
-  /** Takes an upgraded socket to its session or its refusal. Never rejects. */
+  /** Runs the handshake to a session or a refusal. Never rejects. */
   async run(upgraded: UpgradedConnection): Promise<void> {
     const { admission, log } = this.#options;
     const evicted = new AbortController();
@@ -120,13 +120,16 @@ export class Handshake {
     return challenge;
   }
 
-  /** Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer went away. `evicted`: its place went to another. */
+  /**
+   * Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer left. `evicted`: its place went
+   * to another connection.
+   */
   #hello(upgraded: UpgradedConnection, evicted: AbortSignal): Promise<Hello | null> {
     const { webSocket, connection, acceptedAt } = upgraded;
     const timeoutMs = this.#options.welcomeTimeoutMs();
     const leftMs = Math.max(0, acceptedAt + timeoutMs - performance.now());
     return new Promise((resolve, reject) => {
-      // ws holds a frame until it is whole, up to the limit of a session; a stranger gets no more room than a hello needs.
+      // ws holds a frame until it is complete, up to the limit of a session; a stranger gets no more room than a hello needs.
       let received = 0;
       let pieces = 0;
       const onData = (chunk: Buffer): void => {
@@ -157,8 +160,8 @@ export class Handshake {
       };
       const onMessage = (data: Buffer, isBinary: boolean): void => {
         finish();
-        // Nothing more is read until the session stands: what follows the hello waits in the kernel, not here. What came in the
-        // same packet is here already: ws hands it over before anything else runs, and nobody would hear it.
+        // Nothing more is read until the session is open: what follows the hello waits in the kernel, not here. What came in the same
+        // packet is here already: ws emits it before anything else runs, when the session has no listener yet.
         webSocket.pause();
         const onEarly = (): void =>
           reject(refusal('unsupported_protocol', { found: 'more than a hello before the welcome' }));
@@ -180,7 +183,7 @@ export class Handshake {
   async #welcome(upgraded: UpgradedConnection, hello: Hello, challenge: Challenge): Promise<void> {
     const { webSocket, connection, listener, origin } = upgraded;
     const { logins } = this.#options;
-    // Before the signature is verified, so that a storm costs little; whoever it comes from, the agent itself would be refused now too.
+    // Before the signature is verified, so that a storm costs little; the agent itself would be refused now too.
     if (logins.secondsUntilAllowed(hello.id) > 0) throw this.#tooOften(hello.id);
     const binding = connection instanceof TLSSocket ? (channelBinding(connection) ?? null) : null;
     const key = proveHello(hello, challenge, { listener, origin, binding });
@@ -228,7 +231,7 @@ export class Handshake {
     const reason: CodedError = isCoded(error) && error.close !== undefined ? error : refusal('internal', {}, error);
     if (reason.code === 'internal') log.error({ address: origin.address, error: textOf(error) }, 'handshake failed');
     else this.#logRefusal(reason, origin.address, hello);
-    // What the agent reads as `busy` has a cause that tells an administrator more.
+    // `busy` has a cause that tells an administrator more than the agent.
     onRefused(reason.code === 'busy' && isCoded(reason.cause) ? reason.cause : reason, {
       listener,
       address: origin.address,
@@ -266,7 +269,7 @@ export class Handshake {
 function readHello(data: Buffer, isBinary: boolean): Hello {
   if (isBinary || data.length > MAX_HELLO_BYTES)
     throw refusal('unsupported_protocol', { found: isBinary ? 'a binary frame' : `a frame of ${data.length} bytes` });
-  // A hello that the line changed would be refused for its signature, and the agent would not dial again.
+  // A hello that was altered on the line would be refused for its signature, and the agent would not retry.
   hasChecksum(data);
   let frame;
   try {

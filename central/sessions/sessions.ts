@@ -1,5 +1,5 @@
-// Owns which sessions stand: the newest of each agent wins at once, clones are held back, and a change of settings ends those
-// that may not stay. One session's socket never waits for another's.
+// Keeps the open sessions: the newest of each agent wins at once, clones are quarantined, and a change of settings ends sessions that
+// are no longer allowed. One session's socket never waits for another's.
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
@@ -45,7 +45,7 @@ export interface SessionsOptions {
   /** Called a few times per second. */
   readonly onBudgets: (use: BudgetUse) => void;
   readonly onOpened: (facts: SessionFacts) => void;
-  /** The agent came with its next key for the first time: what was issued for the one before is revoked. */
+  /** The agent used its next key for the first time: the certificates of the old key are revoked. */
   readonly onPromoted: (agentId: string) => void;
   readonly onClosed: (facts: SessionFacts, reason: string) => void;
   readonly onEvents: (count: number) => void;
@@ -56,21 +56,21 @@ export interface SessionsOptions {
 export interface BudgetUse {
   /** Accepted from agents and not yet committed. */
   readonly intakeBytes: number;
-  /** Sessions that are not read until there is room. */
+  /** Sessions that are not read until the budget has room. */
   readonly waitingSessions: number;
   /** Read for agents and not yet taken by the operating system. */
   readonly outflowBytes: number;
 }
 
-/** At most so much is on its way to the writing thread: some 100 ms of work, so that a fresh event waits no longer behind backlogs. */
+/** Bytes on their way to the writing thread: some 100 ms of work, so that a fresh event waits no longer behind backlogs. */
 const MAX_WRITING_BYTES = 8 * 1024 * 1024;
 const WRITING_SHARE = 1 / 4;
-/** What a session does not use of its grant within this time goes to another. */
+/** What a session does not use of its budget within this time goes to another. */
 const BUDGET_TICK_MS = 250;
 
-/** What is said beside the messages (central/sessions/control.ts). */
+/** Handles control frames (central/sessions/control.ts). */
 export interface ControlPort {
-  /** The session stands: the agent may have missed something. */
+  /** A session opened: the agent may have missed something. */
   onOpened(session: Session): void;
   onFrame(session: Session, frame: AgentControl): void;
 }
@@ -81,7 +81,7 @@ export interface ProvenConnection {
   readonly agent: AgentRecord;
   /** Of the key that signed the hello, the agent's current one or its next. */
   readonly keyThumbprint: string;
-  /** On record for that key, and judged; null: the agent may come by its key alone. */
+  /** The validated certificate on record for that key; null: the agent may connect by its key alone. */
   readonly certificate: AgentCertificate | null;
   readonly webSocket: WebSocket;
   readonly connection: Socket;
@@ -95,7 +95,7 @@ export class Sessions {
   readonly #clones = new CloneWatch();
   readonly #budgets: SharedBudgets;
   readonly #ticks: NodeJS.Timeout;
-  /** Agents that were revoked, with the epoch from which on a session is newer than that: one may just be on its way through the store. */
+  /** Revoked agents with the first epoch after the revocation: an older claim may still be on its way through the store. */
   readonly #revoked = new Map<string, { readonly epoch: number; readonly reason: string }>();
   #state: 'open' | 'stopping' = 'open';
 
@@ -120,7 +120,7 @@ export class Sessions {
     return this.#byAgent.size;
   }
 
-  /** The sessions that stand now. */
+  /** The open sessions. */
   online(): SessionFacts[] {
     return Array.from(this.#byAgent.values(), (session) => session.facts);
   }
@@ -216,17 +216,17 @@ export class Sessions {
     control.onOpened(opened);
   }
 
-  /** Does something with each session that stands now. */
+  /** Calls `act` for each open session. */
   each(act: (session: Session) => void): void {
     for (const session of this.#byAgent.values()) act(session);
   }
 
-  /** The session of this agent that stands now. */
+  /** The open session of this agent. */
   of(agentId: string): Session | undefined {
     return this.#byAgent.get(agentId);
   }
 
-  /** Ends those sessions that the test names, with its reason; the number of them. */
+  /** Ends the sessions for which `reasonFor` returns a reason; returns their number. */
   endWhere(reasonFor: (facts: SessionFacts) => Error | undefined): number {
     let ended = 0;
     for (const session of this.#byAgent.values()) {
@@ -238,31 +238,31 @@ export class Sessions {
     return ended;
   }
 
-  /** Asks those sessions to come back over a new connection, spread over a time; the number of them. */
+  /** Asks these agents to reconnect, spread over a time; returns their number. */
   requestReconnect(which: (facts: SessionFacts) => boolean, spreadSeconds: number): number {
     for (const session of this.#byAgent.values()) if (which(session.facts)) session.drain(0, spreadSeconds);
     return this.endWhere((facts) => (which(facts) ? refusal('going_away', {}) : undefined));
   }
 
-  /** The agent was removed: its session is told and ended. */
+  /** The agent was deleted: ends its session. */
   remove(agentId: string): void {
     this.#clones.forget(agentId);
     this.#byAgent.get(agentId)?.end(refusal('agent_deleted', {}));
   }
 
-  /** The agent was revoked (`epoch`: AgentStore.revoke): its session is told and ended. */
+  /** The agent was revoked (`epoch`: AgentStore.revoke): ends its session. */
   revoke(agentId: string, epoch: number, reason: string): void {
     this.#revoked.set(agentId, { epoch, reason });
     this.#byAgent.get(agentId)?.end(refusal('agent_revoked', { reason }));
   }
 
-  /** The agent has another key: the session of the one before is told and ended. */
+  /** The agent has another key: ends the session of the old one. */
   identityReplaced(agentId: string): void {
     this.#clones.forget(agentId);
     this.#byAgent.get(agentId)?.end(refusal('identity_replaced', {}));
   }
 
-  /** Tells every agent to come back spread over a time, then ends the sessions and waits for them, bounded by `withinMs`. */
+  /** Asks every agent to reconnect, spread over a time, ends the sessions and waits for them, at most `withinMs`. */
   async stop(spreadSeconds: number, withinMs: number): Promise<void> {
     this.#state = 'stopping';
     for (const session of this.#byAgent.values()) session.drain(1, spreadSeconds);
@@ -292,14 +292,14 @@ export class Sessions {
         this.#record('agent_name_taken', proven, { name: hello.name });
         throw refusal('agent_name_taken', { name: hello.name }, error);
       }
-      // Revoked, or removed, between the look-up and here.
+      // Revoked or deleted between the look-up and the claim.
       if (isCoded(error, 'agent_revoked')) throw refusal('agent_revoked', { reason: 'just now' }, error);
       if (isCoded(error, 'agent_unknown')) throw refusal('agent_unknown', { id: hello.id }, error);
       throw error;
     }
   }
 
-  /** Two running copies of one key: both are told and kept out for a while, and the administrator sees why. */
+  /** Two running copies of one key: both are refused for a while, and an incident says why. */
   async #refuseClones(proven: ProvenConnection): Promise<void> {
     const { hello, agent } = proven;
     const now = this.#options.now();

@@ -27,17 +27,17 @@ export interface AgentRecord {
   readonly epoch: number;
   /** The session that holds the epoch, or the last one; null before the first. */
   readonly session: SessionRecord | null;
-  /** Held back as a clone until then. */
+  /** Quarantined as a clone until then. */
   readonly quarantinedUntil: number | null;
-  /** The newest one for its current key; null: none was recorded (it enrolled before certificates were). */
+  /** The newest one for its current key; null: none was recorded (it enrolled before certificates were recorded). */
   readonly certificate: AgentCertificate | null;
-  /** The key it will come with next, by a renewal; with its first session it becomes the current one. */
+  /** The key of a renewal; with its first session it becomes the current one. */
   readonly next: {
     readonly publicKey: string;
     readonly keyThumbprint: string;
     readonly certificate: AgentCertificate;
   } | null;
-  /** Of an agent whose state is Revoked. */
+  /** Set while the state is Revoked. */
   readonly revocation: Revocation | null;
   readonly outbox: LogDepth;
   readonly inbox: { readonly incarnation: string | null; readonly number: number; readonly lastAt: number | null };
@@ -82,7 +82,7 @@ export interface ClaimedSession {
   readonly epoch: number;
   /** Where Central is in the agent's events, read in the same transaction that raised the epoch. */
   readonly up: Position | null;
-  /** The next key became the current one by this. */
+  /** True when the next key became the current one. */
   readonly promoted: boolean;
 }
 
@@ -95,13 +95,13 @@ export interface NewIncident {
   /** Facts for the administrator, as JSON object text without secrets; e.g. {"recovered":false,"direction":"up","from":4,"through":9}. */
   readonly detail: string;
   /**
-   * Who caused it: an agent that has proven its key, which pays with its own incidents, or a stranger, whatever id it names. Left out: a
-   * stranger where there is an address or no agent, else the agent.
+   * Who caused it: an agent that has proven its key, whose own bound it counts against, or a stranger, whatever id they name. Default:
+   * a stranger where there is an address or no agent, otherwise the agent.
    */
   readonly by?: 'agent' | 'stranger';
-  /** Strangers with one of these share one bound; left out: the address. */
+  /** Strangers of one block share one bound; default: the address. */
   readonly block?: string;
-  /** How often it happened; left out: once. */
+  /** How often it happened; default: once. */
   readonly count?: number;
 }
 
@@ -111,7 +111,7 @@ export interface Incident extends Pick<NewIncident, 'at' | 'kind' | 'agentId' | 
   readonly lastAt: number;
 }
 
-/** An agent whose id or name breaks a rule, in words. */
+/** An agent whose id or name breaks a rule; `found` says which. */
 export interface NameFault {
   readonly id: string;
   readonly name: string;
@@ -123,26 +123,26 @@ export interface NameFaults {
   readonly faults: NameFault[];
 }
 
-/** Ids and names share one namespace (agent-names.ts): whatever takes an id or a name for the first time is held to it. */
+/** Ids and names share one namespace (agent-names.ts), which is enforced wherever an agent takes an id or a name. */
 export interface AgentStore {
   /**
    * Consumes one use of the enrollment token and registers the agent, in one transaction.
-   * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use of
-   * it is consumed (a repeated enrollment repairs a lost answer).
+   * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use is
+   * consumed (a repeated enrollment repairs a lost answer).
    * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved,
    * agent_key_known, agent_key_revoked, agent_revoked.
    */
   register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
   get(id: string): Promise<AgentRecord | undefined>;
-  /** The agent that has this key or this name (case-insensitive), to tell a wrong key from a stranger. */
+  /** The agent that has this key or this name (case-insensitive). */
   findByKey(keyThumbprint: string): Promise<AgentRecord | undefined>;
   findByName(name: string): Promise<AgentRecord | undefined>;
   /**
-   * The agents that a word of an administrator means: the one with exactly this id; else the one with this name (case-insensitive);
-   * else those whose id begins with it (8 characters or more, case-insensitive), in order of id.
+   * The agents that a reference means: the one with exactly this id; otherwise the one with this name (case-insensitive);
+   * otherwise those whose id begins with it (8 characters or more, case-insensitive), in order of id.
    */
   findByReference(reference: string, limit: number): Promise<AgentRecord[]>;
-  /** Has an agent with exactly this id, removed since, left events, dead letters or incidents? */
+  /** True when a deleted agent with exactly this id left events, dead letters or incidents. */
   hasLeftRecords(id: string): Promise<boolean>;
   /** Records from before the rules on ids and names (agent-names.ts) that break them: how many, and the first ones. */
   nameFaults(limit: number): Promise<NameFaults>;
@@ -151,9 +151,9 @@ export interface AgentStore {
   /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
   remove(id: string): Promise<void>;
   /**
-   * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and reads
-   * the inbox position, all in one transaction. With the next key, that becomes the current one, its certificate the newest, and
-   * those of the key before are revoked (superseded).
+   * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and reads the
+   * inbox position, all in one transaction. A claim with the next key makes it the current one and its certificate the newest;
+   * the certificates of the old key are revoked (superseded).
    * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken, agent_name_reserved.
    */
   claimSession(claim: SessionClaim): Promise<ClaimedSession>;
@@ -164,11 +164,11 @@ export interface AgentStore {
     readonly now: number;
     readonly reason: string;
   }): Promise<void>;
-  /** At start of Central: sessions that this node left open when it died are ended. */
+  /** At the start of Central: ends sessions that this node left open when it died. */
   endSessionsOfNode(node: string, now: number, reason: string): Promise<void>;
   /**
-   * Sets Revoked, revokes every certificate that the agent was given, forgets a next key, and fences its session off; resolves
-   * with the epoch from which on a session would be newer. Errors: agent_unknown.
+   * Sets Revoked, revokes every certificate of the agent, deletes a next key, and fences its session off; resolves with the epoch
+   * from which on a session is newer. Errors: agent_unknown.
    */
   revoke(
     agentId: string,
@@ -177,8 +177,8 @@ export interface AgentStore {
   countInState(state: AgentState): Promise<number>;
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
   /**
-   * Records it, or counts it in the row of its kind and cause that is not older than the interval (space/bounds.ts). The oldest of an
-   * agent, or of all strangers, give way when there are too many.
+   * Records an incident, or counts it in the row of its kind and cause that is not older than the interval (space/bounds.ts). The
+   * oldest of an agent, or of all strangers, are dropped when there are too many.
    */
   recordIncident(incident: NewIncident): Promise<void>;
   /** Newest first. */

@@ -2,8 +2,8 @@
 import type { AuditEntry } from './audit-store.ts';
 
 /**
- * Keys and certificates of Central, as opaque text by name; they lie in the store so that one backup holds all. What ends in
- * `.key` is private and comes sealed (central/pki/keys/key-material.ts).
+ * Keys and certificates of Central, as opaque text by name. They are in the store so that one backup holds everything. A name that ends
+ * in `.key` is a private key, which is sealed before it gets here (central/pki/keys/key-material.ts).
  */
 export interface KeyMaterialRow {
   readonly name: string;
@@ -11,9 +11,9 @@ export interface KeyMaterialRow {
 }
 
 export interface KeyMaterialStore {
-  /** Of everything there is, in order. */
+  /** All names, in order. */
   names(): Promise<string[]>;
   get(name: string): Promise<string | undefined>;
-  /** Writes all of them or none; null takes one away. */
+  /** Writes all entries or none; a null value deletes one. */
   put(entries: readonly { readonly name: string; readonly value: string | null }[], audit: AuditEntry): Promise<void>;
 }

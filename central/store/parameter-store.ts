@@ -2,7 +2,7 @@
 import type { PendingChange } from '../change/pending.ts';
 import type { AuditEntry } from './audit-store.ts';
 
-/** A stored value; parameters at their default have no row, but keep who restored it and when (`value` null). */
+/** A stored value. A parameter that was reset to its default keeps who reset it and when (`value` null). */
 export interface ParameterRow {
   readonly name: string;
   /** JSON text of the value; null: the default. */

@@ -24,33 +24,33 @@ export interface Store {
   readonly certificates: CertificateStore;
   readonly enrollments: EnrollmentStore;
   readonly audit: AuditStore;
-  /** Deletes what has outlived its retention. Small steps, each a transaction of its own. */
+  /** Deletes rows past their retention, in small steps, each a transaction of its own. */
   prune(limits: RetentionLimits): Promise<void>;
-  /** Cheap figures for metrics. */
+  /** Figures for metrics, cheap to read. */
   stats(): Promise<StoreStats>;
-  /** Sets what the store may keep of each agent, and the disk space that it leaves free. Holds from the next call on. */
+  /** Sets what the store may keep of each agent, and the disk space that it leaves free, from the next call on. */
   bound(bounds: StoreBounds): Promise<void>;
-  /** Measures the free space; below the reserve, what brings new data is refused with `store_reserve`. */
+  /** Measures the free space; below the reserve, calls that add data are refused with `store_reserve`. */
   space(): Promise<StoreSpace>;
   /**
-   * Writes a copy of everything that is committed now into `file`, which may not exist, while everything goes on.
-   * Errors: backup_unsound, backup_no_room, backup_failed; then there is no file.
+   * Writes a copy of everything that is committed now into `file`, which must not exist, while other calls go on.
+   * Errors: backup_unsound, backup_no_room, backup_failed; then no file is left.
    */
   snapshot(file: string): Promise<void>;
-  /** Ends after every accepted call is committed. May be called twice. */
+  /** Stops after every accepted call is committed. May be called twice. */
   stop(): Promise<void>;
 }
 
 export interface StoreStats {
   readonly engine: 'sqlite';
-  /** Of the tables as a number that grows with each version that changes them. */
+  /** Version of the tables. */
   readonly schema: number;
-  /** Size of the database, pages that are free inside it included. */
+  /** Size of the database, including its free pages. */
   readonly bytes: number;
   /** Events and dead letters kept. */
   readonly events: number;
   readonly deadLetters: number;
-  /** Messages whose dead letters gave way to newer ones of the same agent, since the store was made. */
+  /** Messages whose dead letters were dropped for newer ones of the same agent, since the store was created. */
   readonly deadLettersDropped: number;
   /** Calls accepted and not yet answered. */
   readonly waitingCalls: number;

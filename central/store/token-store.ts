@@ -21,7 +21,7 @@ export interface EnrollmentTokenRecord {
   readonly expiresAt: number;
   readonly uses: number;
   readonly maxUses: number;
-  /** The only agent name it is good for; null: any. */
+  /** The only agent name that it enrolls; null: any. */
   readonly agentName: string | null;
 }
 

@@ -1,6 +1,6 @@
-// Owns what happens between accept and protocol: a named proxy's word on the origin, the first byte that tells TLS from plain, the
-// place that a connection has until it is welcomed, and that what does not become something within its time is cut. Fastify never
-// listens; sockets are handed to it here.
+// Handles accepted sockets until their protocol is known: reads the PROXY header of a trusted proxy, tells TLS from plain by the first
+// byte, holds a place until the peer is welcomed, and cuts connections that miss their deadline. Fastify never listens; it gets its
+// sockets here.
 import type { Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
@@ -16,26 +16,26 @@ const TLS_HANDSHAKE = 0x16;
 
 export interface ConnectionsOptions {
   readonly http: HttpServer;
-  /** Does the handshake first; never bound itself. Absent on a listener that speaks plain. */
+  /** Does the TLS handshake; never bound itself. Absent on a plain listener. */
   readonly tls?: TlsServer;
   /** From TCP accept until the peer is welcomed or an HTTP request has arrived. */
   readonly deadlineMs: () => number;
-  /** Who may send a PROXY protocol header. Absent where none is expected: it is then what it is, no HTTP and no TLS. */
+  /** Who may send a PROXY protocol header. Absent where none is expected: then it is neither HTTP nor TLS. */
   readonly proxies?: () => AddressSet;
-  /** Of this listener alone: no other one starves it. */
+  /** Of this listener only: no other one starves it. */
   readonly places?: Places;
   /** One for all listeners. */
   readonly turns?: Turns;
-  /** The connection comes to nothing: told once for each, and not when a peer that said nothing leaves again. */
+  /** The connection failed: called once for each, and not when a silent peer leaves again. */
   readonly onFailure: (fault: CodedError, address: string) => void;
 }
 
-/** Plain text on a port that speaks TLS, and the reverse: readable by people and by tools. */
+/** The answers to plain text on a TLS port, and the reverse. */
 const SPEAKS_TLS = 'This port speaks TLS: use https:// or wss:// (in agent.conf central.websocket.secure=true).';
 const SPEAKS_PLAIN =
   'This port does not speak TLS: use http:// or ws:// (in agent.conf central.websocket.secure=false), or dial the secure port.';
 
-/** What is waited for, as the end of a sentence. */
+/** What a timed-out connection did not do, for `handshake_timeout`. */
 const WAITING = {
   first: 'no data arrived',
   wrong: 'the peer continued in the wrong protocol',
@@ -43,9 +43,9 @@ const WAITING = {
   request: 'no request was completed',
 } as const;
 
-interface Newcomer {
+interface PendingConnection {
   readonly acceptedAt: number;
-  /** Of the origin, as far as it is known here. */
+  /** Of the origin, as far as known. */
   address: string;
   /** The address that the PROXY protocol named. */
   announced?: string;
@@ -55,7 +55,7 @@ interface Newcomer {
   timer: NodeJS.Timeout | undefined;
   /** `request`: HTTP is waited for, after TLS or without. */
   waitsFor: keyof typeof WAITING;
-  told: boolean;
+  reported: boolean;
 }
 
 /** Connections by their two ends, which TLS does not change. */
@@ -63,8 +63,8 @@ export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #places: Places;
   readonly #turns: Turns;
-  /** All that are open, also those that have become something. */
-  readonly #newcomers = new Map<string, Newcomer>();
+  /** All open connections, settled ones included. */
+  readonly #pending = new Map<string, PendingConnection>();
   readonly #open = new Set<Socket>();
   #tls: TlsServer | undefined;
 
@@ -74,27 +74,27 @@ export class Connections {
     this.#turns = options.turns ?? new Turns();
     // Node starts its own header and request timeouts when an HTTP server begins to listen; this one never does (tried).
     options.http.emit('listening');
-    // Fastify answers it; here it is told. What a settled connection sends later is no handshake.
+    // Fastify answers it; here it is reported. What a settled connection sends later is not a handshake.
     options.http.on('clientError', (error, socket) => {
       const code = systemCode(error) ?? '';
-      const newcomer = 'remotePort' in socket ? this.#newcomers.get(keyOf(socket as Socket)) : undefined;
-      if (code.startsWith('HPE_') && newcomer?.timer !== undefined)
-        this.#fail(newcomer, handshakeFault('not_http', { found: code }, error));
+      const connection = 'remotePort' in socket ? this.#pending.get(keyOf(socket as Socket)) : undefined;
+      if (code.startsWith('HPE_') && connection?.timer !== undefined)
+        this.#fail(connection, handshakeFault('not_http', { found: code }, error));
     });
     if (options.tls !== undefined) this.useTls(options.tls);
   }
 
-  /** Handshakes from now on are done by this one; connections that came through the one before live on. */
+  /** New handshakes use this server; connections of the one before stay open. */
   useTls(tls: TlsServer): void {
     this.#tls = tls;
     tls.on('secureConnection', (socket) => {
-      const newcomer = this.#newcomers.get(keyOf(socket));
-      if (newcomer !== undefined) newcomer.waitsFor = 'request';
+      const connection = this.#pending.get(keyOf(socket));
+      if (connection !== undefined) connection.waitsFor = 'request';
       this.#options.http.emit('connection', socket);
     });
     tls.on('tlsClientError', (error, socket) => {
       const fault = tlsFault(error, this.#deadlineSeconds());
-      if (fault !== undefined) this.#fail(this.#newcomers.get(keyOf(socket)), fault);
+      if (fault !== undefined) this.#fail(this.#pending.get(keyOf(socket)), fault);
       socket.destroy();
     });
   }
@@ -103,13 +103,13 @@ export class Connections {
   readonly accept = (socket: Socket): void => {
     const key = keyOf(socket);
     const address = normalAddress(socket.remoteAddress);
-    // A reset by the peer is nothing but its end; `close` follows. Later a protocol takes the socket over.
+    // A reset only ends the connection; `close` follows. Later a protocol takes the socket over.
     socket.on('error', () => undefined);
-    // Reset before it was accepted (health checks of balancers do so): nobody is there, and nobody knows who was.
+    // Reset before it was accepted (as health checks of load balancers do): the peer is gone and its address unknown.
     if (socket.remoteAddress === undefined && socket.localPort !== undefined) return void socket.destroy();
-    // Until it has said for whom it connects, a named proxy has no share of its own.
+    // Until it has named the origin, a trusted proxy has no share of its own.
     const place = this.#places.enter(this.#isProxy(address) ? UNSHARED : address, (fault) => {
-      this.#fail(newcomer, fault);
+      this.#fail(connection, fault);
       socket.destroy();
     });
     if (!('leave' in place)) {
@@ -118,71 +118,71 @@ export class Connections {
     }
     const timer = setTimeout(() => {
       this.#fail(
-        newcomer,
-        handshakeFault('handshake_timeout', { seconds: this.#deadlineSeconds(), found: WAITING[newcomer.waitsFor] }),
+        connection,
+        handshakeFault('handshake_timeout', { seconds: this.#deadlineSeconds(), found: WAITING[connection.waitsFor] }),
       );
       socket.destroy();
     }, this.#options.deadlineMs());
-    const newcomer: Newcomer = {
+    const connection: PendingConnection = {
       acceptedAt: performance.now(),
       address,
       place,
       head: Buffer.alloc(0),
       timer,
       waitsFor: 'first',
-      told: false,
+      reported: false,
     };
-    this.#newcomers.set(key, newcomer);
+    this.#pending.set(key, connection);
     this.#open.add(socket);
     socket.once('close', () => {
       this.#open.delete(socket);
       place.leave();
-      // Node hangs up before its last message of the handshake when it does not take the certificate (tried). Whoever finishes it and
-      // leaves has looked at it (balancers, the doctor, an enrollment); whoever said nothing, at the port.
-      if (newcomer.waitsFor === 'tls') this.#fail(newcomer, handshakeFault('peer_left_in_tls', {}));
-      clearTimeout(newcomer.timer);
-      if (this.#newcomers.get(key) === newcomer) this.#newcomers.delete(key);
+      // A Node client that rejects the certificate hangs up before its last handshake message (tried). A client that finishes the handshake
+      // and leaves has inspected the certificate (load balancers, the doctor, an enrollment); a silent one has probed the port.
+      if (connection.waitsFor === 'tls') this.#fail(connection, handshakeFault('peer_left_in_tls', {}));
+      clearTimeout(connection.timer);
+      if (this.#pending.get(key) === connection) this.#pending.delete(key);
     });
-    this.#expectBytes(socket, newcomer);
+    this.#expectBytes(socket, connection);
   };
 
   /** When the connection under this socket was accepted (performance.now()). */
   acceptedAt(socket: Socket): number {
-    return this.#newcomers.get(keyOf(socket))?.acceptedAt ?? performance.now();
+    return this.#pending.get(keyOf(socket))?.acceptedAt ?? performance.now();
   }
 
-  /** The source address that a named proxy has announced for it (PROXY protocol). */
+  /** The origin that a trusted proxy has named (PROXY protocol). */
   announced(socket: Socket): string | undefined {
-    return this.#newcomers.get(keyOf(socket))?.announced;
+    return this.#pending.get(keyOf(socket))?.announced;
   }
 
-  /** The place that it has until it is welcomed. */
+  /** The place of a connection that is not yet welcomed. */
   placeOf(socket: Socket): Place | undefined {
-    return this.#newcomers.get(keyOf(socket))?.place;
+    return this.#pending.get(keyOf(socket))?.place;
   }
 
-  /** The connection has become something: its deadline is lifted. */
+  /** The protocol is established: the deadline is lifted. */
   settle(socket: Socket): void {
-    const newcomer = this.#newcomers.get(keyOf(socket));
-    clearTimeout(newcomer?.timer);
-    if (newcomer !== undefined) newcomer.timer = undefined;
+    const connection = this.#pending.get(keyOf(socket));
+    clearTimeout(connection?.timer);
+    if (connection !== undefined) connection.timer = undefined;
   }
 
-  /** It is a WebSocket now: its deadline and its place are the handshake's. */
+  /** It is a WebSocket now: the handshake has a deadline and a place of its own. */
   upgraded(socket: Socket): void {
     this.settle(socket);
     this.placeOf(socket)?.leave();
   }
 
-  /** Cuts whatever is left. */
+  /** Closes all open connections. */
   destroyAll(): void {
     for (const socket of this.#open) socket.destroy();
   }
 
-  #fail(newcomer: Newcomer | undefined, fault: CodedError): void {
-    if (newcomer === undefined || newcomer.told) return;
-    newcomer.told = true;
-    this.#options.onFailure(fault, newcomer.address);
+  #fail(connection: PendingConnection | undefined, fault: CodedError): void {
+    if (connection === undefined || connection.reported) return;
+    connection.reported = true;
+    this.#options.onFailure(fault, connection.address);
   }
 
   #deadlineSeconds(): number {
@@ -193,39 +193,39 @@ export class Connections {
     return this.#options.proxies?.().has(address) === true;
   }
 
-  /** What comes first is looked at in a turn of its own: a TLS handshake costs a signature. */
-  #expectBytes(socket: Socket, newcomer: Newcomer): void {
+  /** The first bytes are handled in a turn of their own: a TLS handshake costs a signature. */
+  #expectBytes(socket: Socket, connection: PendingConnection): void {
     socket.once('readable', () =>
-      this.#turns.take(addressBlock(newcomer.address), () => this.#dispatch(socket, newcomer)),
+      this.#turns.take(addressBlock(connection.address), () => this.#dispatch(socket, connection)),
     );
   }
 
-  #dispatch(socket: Socket, newcomer: Newcomer): void {
+  #dispatch(socket: Socket, connection: PendingConnection): void {
     if (socket.destroyed) return;
     const chunk: unknown = socket.read();
     if (!Buffer.isBuffer(chunk) || chunk.length === 0)
-      return void (socket.readableEnded || this.#expectBytes(socket, newcomer));
-    const said = newcomer.head.length === 0 ? chunk : Buffer.concat([newcomer.head, chunk]);
-    newcomer.head = Buffer.alloc(0);
+      return void (socket.readableEnded || this.#expectBytes(socket, connection));
+    const said = connection.head.length === 0 ? chunk : Buffer.concat([connection.head, chunk]);
+    connection.head = Buffer.alloc(0);
     const first =
-      this.#options.proxies === undefined || newcomer.announced !== undefined
+      this.#options.proxies === undefined || connection.announced !== undefined
         ? said
-        : this.#afterProxyHeader(socket, newcomer, said);
-    if (first !== undefined) this.#handOver(socket, newcomer, first);
+        : this.#afterProxyHeader(socket, connection, said);
+    if (first !== undefined) this.#handOver(socket, connection, first);
   }
 
-  /** What follows the PROXY protocol header, or came without one; undefined when more has to come or the connection has ended. */
-  #afterProxyHeader(socket: Socket, newcomer: Newcomer, said: Buffer): Buffer | undefined {
+  /** The bytes after a PROXY header, or all bytes without one; undefined when more are needed or the connection has ended. */
+  #afterProxyHeader(socket: Socket, connection: PendingConnection, said: Buffer): Buffer | undefined {
     const header = readProxyHeader(said);
-    const { address: peer } = newcomer;
+    const { address: peer } = connection;
     if (header.kind === 'absent') return said;
     const end = (fault: CodedError): undefined => {
-      this.#fail(newcomer, fault);
+      this.#fail(connection, fault);
       socket.destroy();
     };
     if (header.kind === 'incomplete') {
-      newcomer.head = said;
-      this.#expectBytes(socket, newcomer);
+      connection.head = said;
+      this.#expectBytes(socket, connection);
       return undefined;
     }
     if (!this.#isProxy(peer)) return end(handshakeFault('proxy_header_untrusted', { peer }));
@@ -233,33 +233,33 @@ export class Connections {
     if (header.kind === 'malformed')
       return end(handshakeFault('proxy_header_malformed', { peer, found: header.found }));
     const source = normalAddress(header.source ?? peer);
-    newcomer.announced = source;
+    connection.announced = source;
     if (header.source !== undefined && !this.#isProxy(source)) {
-      newcomer.address = source;
-      const refused = newcomer.place.move(source);
+      connection.address = source;
+      const refused = connection.place.move(source);
       if (refused !== undefined) return end(refused);
     }
     const rest = said.subarray(header.bytes);
     if (rest.length > 0) return rest;
-    this.#expectBytes(socket, newcomer);
+    this.#expectBytes(socket, connection);
     return undefined;
   }
 
-  #handOver(socket: Socket, newcomer: Newcomer, chunk: Buffer): void {
+  #handOver(socket: Socket, connection: PendingConnection, chunk: Buffer): void {
     socket.unshift(chunk);
     const speaksTls = chunk[0] === TLS_HANDSHAKE;
     const { http } = this.#options;
     const tls = this.#tls;
-    newcomer.waitsFor = speaksTls !== (tls !== undefined) ? 'wrong' : speaksTls ? 'tls' : 'request';
+    connection.waitsFor = speaksTls !== (tls !== undefined) ? 'wrong' : speaksTls ? 'tls' : 'request';
     if (speaksTls === (tls !== undefined)) {
       (tls ?? http).emit('connection', socket);
       return;
     }
-    // No agent sends HEAD, but the doctor asks so what the time is here (agent/doctor/network.ts): no failure.
+    // Only the doctor sends HEAD, to read the clock of Central (agent/doctor/network.ts): not a failure.
     if (chunk.toString('latin1', 0, 5) !== 'HEAD ')
-      this.#fail(newcomer, handshakeFault(speaksTls ? 'tls_on_plain' : 'plain_on_tls', {}));
+      this.#fail(connection, handshakeFault(speaksTls ? 'tls_on_plain' : 'plain_on_tls', {}));
     socket.end(wrongProtocol(speaksTls ? SPEAKS_PLAIN : SPEAKS_TLS));
-    // What the peer still sends is read away, so that it sees the answer and not a reset; the deadline bounds it.
+    // What the peer still sends is discarded, so that it sees the answer and not a reset; the deadline bounds it.
     socket.resume();
   }
 }

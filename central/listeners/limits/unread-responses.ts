@@ -1,8 +1,8 @@
-// Bounds what responses that nobody has read yet hold in memory, per block of addresses and in all; and cuts large ones into
-// slices, so that a connection holds one or two of them and not the whole.
+// Bounds the memory of responses that clients have not read yet, per block of addresses and in all; and cuts large ones into slices, so
+// that a connection holds one or two slices and not the whole.
 import { Readable } from 'node:stream';
 
-/** Node.js tells of progress when so much has been taken (the high-water mark of a socket). */
+/** Node.js reports progress each time this much has been sent (the high-water mark of a socket). */
 export const SLICE_BYTES = 64 * 1024;
 /** One slice in the socket, encrypted or not, and one behind it. */
 export const SHARED_BYTES = 2 * SLICE_BYTES;

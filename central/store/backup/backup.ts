@@ -19,27 +19,27 @@ export interface BackupsOptions {
   readonly folder: string;
   readonly store: Pick<Store, 'snapshot' | 'audit'>;
   readonly files: StoreFiles;
-  /** Those of central/pki/keys/key-material.ts. */
+  /** From central/pki/keys/key-material.ts. */
   readonly keys: StoreKeys;
   readonly central: string;
   readonly now: () => number;
 }
 
-/** The key that the private keys in the store are sealed with. A backup takes it along; where it is restored another one may be in use. */
+/** The key that seals the private keys in the store. A backup contains it; where it is restored another one may be in use. */
 export interface StoreKeys {
   /** 32 bytes. */
   bytes(): Buffer;
-  /** The private keys among the rows, sealed for this Central instead; undefined when one does not open. */
+  /** The private keys among the rows, sealed again for this Central; undefined when one cannot be opened. */
   sealAnew(rows: readonly KeyMaterialRow[], from: Buffer): KeyMaterialRow[] | undefined;
 }
 
 export interface MadeBackup {
   readonly facts: BackupFacts;
-  /** Has to be read to its end, or ended: the copy lies on the disk until then. */
+  /** Has to be read to its end, or ended: the copy is on the disk until then. */
   readonly sealed: AsyncGenerator<Buffer>;
 }
 
-/** What became of a restore; `failure`: why Central runs with the store that it had before. */
+/** The outcome of a restore; `failure`: why Central runs with its old store. */
 export interface RestoreOutcome {
   readonly backup: BackupFacts;
   readonly failure: string | null;
@@ -50,7 +50,7 @@ export interface StagedRestore extends StagedStore {
   readonly facts: BackupFacts;
 }
 
-/** Left free on the disk: Central goes on writing meanwhile. */
+/** Left free on the disk, since Central goes on writing. */
 const RESERVE_BYTES = 64 * 1024 * 1024;
 const FOLDER_PREFIX = 'restore-';
 
@@ -70,7 +70,7 @@ export class Backups {
     try {
       await assertRoom(folder, await files.copyBytes());
       const at = now();
-      // First, so that the backup tells of itself.
+      // First, so that the backup contains this entry.
       await store.audit.append(auditEntry(actor, 'store.backup', {}, at));
       const copy = join(work.folder, 'central.db');
       await store.snapshot(copy);
@@ -109,7 +109,7 @@ export class Backups {
           found: 'the private keys in it do not open with the key that came with them',
         });
       const audit = auditEntry(actor, 'store.restore', { backup: facts }, now());
-      // What stays in the store that is replaced says so, too.
+      // In the store that is replaced, too.
       await this.#options.store.audit.append(audit);
       return { file, folder: work.folder, facts, keys, audit };
     } catch (error) {
@@ -142,7 +142,7 @@ export class Backups {
   }
 }
 
-/** Folders of work that a killed Central left behind; at the start, before any work begins. */
+/** Deletes work folders that a killed Central left behind; called at the start, before any work begins. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder))
     if (name.startsWith(FOLDER_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
@@ -171,7 +171,7 @@ async function assertRoom(path: string, needed: number): Promise<void> {
 function faultOf(error: unknown, path: string): unknown {
   if (isCoded(error)) return error;
   const code = systemCode(error);
-  // The sender of the backup is gone; nobody waits for this answer any more.
+  // The sender of the backup is gone; no client reads this answer.
   if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE')
     return backupFault('backup_failed', { found: 'the backup was not sent to its end', path }, error);
   return backupFault('backup_failed', { found: textOf(error), path }, error);

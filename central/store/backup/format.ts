@@ -1,12 +1,12 @@
-// Owns the format of a backup, without any file or database: a head in clear that names how the rest is sealed, then the content in
-// chunks of AES-256-GCM under a key that scrypt makes of the password (RFC 7914). The content is the key that the private keys in
-// the store are sealed with (32 bytes, central/pki/keys/envelope.ts), then the store.
+// The format of a backup, independent of files and databases: a plaintext head that describes the encryption, then the content in
+// chunks of AES-256-GCM under a key that scrypt derives from the password (RFC 7914). The content is the key that seals the private
+// keys in the store (32 bytes, central/pki/keys/envelope.ts), then the store.
 //
 //   "QGBACKUP" | length of the head, 4 bytes, big endian | head, JSON | chunk | chunk | ... | last chunk
 //
-// Each chunk is `chunkBytes` of the content (the last one: what is left, at least one byte) and its tag of 16 bytes. Its nonce is its number
-// in 11 bytes and one byte that is 1 for the last chunk: none can be left out, doubled, moved or put at the end. All of the head,
-// from the first byte on, is authenticated with each chunk. The key is new for each backup (its salt is), so no nonce is used twice.
+// Each chunk is `chunkBytes` of the content (the last one: the rest, at least one byte) and its tag of 16 bytes. Its nonce is its number
+// in 11 bytes and one byte that is 1 for the last chunk: no chunk can be left out, repeated, moved or appended. The whole head, from the
+// first byte on, is authenticated with each chunk. The key is new for each backup (its salt is), so no nonce is used twice.
 import {
   createCipheriv,
   createDecipheriv,
@@ -30,9 +30,9 @@ const TAG_BYTES = 16;
 const KEY_BYTES = 32;
 export const STORE_KEY_BYTES = 32;
 const CIPHER = 'aes-256-gcm';
-/** 128 MiB and some 0.4 s for each guess (OWASP password storage, 2^17). It is asked for once in a backup. */
+/** 128 MiB and some 0.4 s for each guess (OWASP password storage, 2^17). A backup derives it once. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1 } as const;
-/** A head from elsewhere may not make Central use more memory than eight times that. */
+/** An uploaded head may not make Central use more memory than eight times that. */
 const MAX_SCRYPT_BYTES = 8 * 128 * SCRYPT.N * SCRYPT.r;
 
 export const LEAST_PASSWORD = 12;
@@ -40,11 +40,11 @@ export const MOST_PASSWORD = 1024;
 
 const HEAD = Type.Object({
   format: Type.Literal(FORMAT),
-  /** When, by which Central, with which version; for people. */
+  /** When, by which Central, with which version; for display. */
   created: Type.String({ maxLength: 40 }),
   central: Type.String({ maxLength: 255 }),
   version: Type.String({ maxLength: 64 }),
-  /** Of the store, in clear. */
+  /** Of the store, in plaintext. */
   bytes: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   kdf: Type.Object({
     name: Type.Literal('scrypt'),
@@ -55,7 +55,7 @@ const HEAD = Type.Object({
   }),
   cipher: Type.Literal(CIPHER),
   chunkBytes: Type.Integer({ minimum: 4096, maximum: 1024 * 1024 }),
-  /** Tells a wrong password before anything is read: HMAC-SHA256 of a fixed text under the key. */
+  /** Detects a wrong password before anything is read: HMAC-SHA256 of a fixed text under the key. */
   check: Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' }),
 });
 const headValidator = Compile(HEAD);
@@ -113,7 +113,7 @@ export interface BackupContent {
 export interface OpenBackup {
   readonly facts: BackupFacts;
   readonly storeKey: Buffer;
-  /** The store, chunk by chunk; each was proven before it is given. Errors: backup_truncated, backup_tampered. */
+  /** The store, chunk by chunk; each is verified before it is yielded. Errors: backup_truncated, backup_tampered. */
   readonly store: AsyncIterable<Buffer>;
 }
 
@@ -122,7 +122,7 @@ export async function openBackup(sealed: AsyncIterable<Buffer>, password: string
   const source = new ByteSource(sealed);
   const start = await source.take(MAGIC.length + 4);
   if (start.length < MAGIC.length + 4 || !start.subarray(0, MAGIC.length).equals(MAGIC))
-    throw backupFault('backup_unknown', { found: 'it does not begin as one' });
+    throw backupFault('backup_unknown', { found: 'it does not begin like one' });
   const length = start.readUInt32BE(MAGIC.length);
   if (length > MAX_HEAD_BYTES) throw backupFault('backup_unknown', { found: `its head has ${length} bytes` });
   const text = await source.take(length);
@@ -174,7 +174,7 @@ function readHead(text: Buffer): BackupHead {
     if (typeof format === 'number' && format > FORMAT)
       throw backupFault('backup_newer', { found: `format ${format}`, known: `format ${FORMAT}` });
     if (!headValidator.Check(head) || 128 * head.kdf.N * head.kdf.r > MAX_SCRYPT_BYTES)
-      throw backupFault('backup_unknown', { found: 'its head is not in order' });
+      throw backupFault('backup_unknown', { found: 'its head is malformed' });
     return head;
   } catch (error) {
     if (isCoded(error)) throw error;

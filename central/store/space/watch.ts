@@ -1,5 +1,5 @@
-// Owns what Central does about the disk space of its store: holds the agents' messages back while the reserve is reached, lets the store be
-// pruned early, and tells the administrator once per change. What the store itself refuses is the store's.
+// Watches the disk space of the store: holds agents' messages back while the reserve is reached, has the store pruned early, and logs
+// each change once. The store itself refuses what adds data.
 import type { Logger } from 'pino';
 import type { Metrics } from '../../metrics.ts';
 import type { StoreSpace } from './bounds.ts';
@@ -8,14 +8,14 @@ import type { Store } from '../store.ts';
 
 export interface SpaceWatchOptions {
   readonly store: Pick<Store, 'space'>;
-  /** Holds the messages of every session back, or lets them go on. Called after each measurement, so that no session is forgotten. */
+  /** Holds the messages of every session back, or releases them. Called after each measurement, so that new sessions are included. */
   readonly hold: (on: boolean) => void;
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'error' | 'info' | 'warn'>;
   readonly now: () => number;
 }
 
-/** Pruning reads what is there: not for each measurement. */
+/** Pruning costs reads: not for each measurement. */
 const PRUNE_MS = 60_000;
 
 export class SpaceWatch {
@@ -43,12 +43,12 @@ export class SpaceWatch {
     return true;
   }
 
-  /** As it was measured last. */
+  /** The last measurement. */
   current(): StoreSpace {
     return this.#space;
   }
 
-  /** What is wrong right now, for the status. */
+  /** Present problems, for the status. */
   trouble(): string[] {
     const { state, availableBytes, reserveBytes } = this.#space;
     const facts = { available: availableBytes ?? 0, reserve: reserveBytes };
@@ -64,13 +64,13 @@ export class SpaceWatch {
     if (state === 'reserved')
       log.error(
         { state, ...facts },
-        'the disk reserve of the store is reached: new messages and enrollments wait until there is space',
+        'the disk reserve of the store is reached: new messages and enrollments are refused until there is space',
       );
     else if (state === 'low')
       log.warn(
         { state, ...facts },
         before === 'reserved'
-          ? 'new messages are taken again; the disk space of the store is still low'
+          ? 'new messages are accepted again; the disk space of the store is still low'
           : 'the disk space of the store is low',
       );
     else if (before !== 'unwatched') log.info({ state, ...facts }, 'the store has enough disk space again');

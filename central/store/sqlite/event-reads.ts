@@ -1,16 +1,16 @@
-// Reads events slice by slice: few slices of all requests are at the reading thread at once, so that a filter that finds little, or many
-// pages that are asked for at the same time, let other reads in between; and nothing more is read for whoever is gone.
+// Reads events slice by slice: few slices of all requests are in the reading thread at once, so that a filter that matches little, or
+// many pages requested at the same time, let other reads in between. Reading stops when the client is gone.
 import type { EventFilter, StoredEvent } from '../message-store.ts';
 import type { EventSlice } from './rows/messages.ts';
 
-/** The reading thread answers together what came together: a login waits for so many slices of some 10 ms. */
+/** The reading thread answers in batches: a login waits for this many slices of some 10 ms. */
 const MAX_AT_ONCE = 4;
 
 export type ReadSlice = (after: number, filter: EventFilter, limit: number) => Promise<EventSlice>;
 
 export class EventReads {
   readonly #readSlice: ReadSlice;
-  /** In order of arrival; whoever has had a slice is behind the others again. */
+  /** In order of arrival; a request queues again after each slice. */
   readonly #waiting: (() => void)[] = [];
   #reading = 0;
 
@@ -18,7 +18,7 @@ export class EventReads {
     this.#readSlice = readSlice;
   }
 
-  /** The first events behind `after` that fit; none when the log ends before, and when `gone` is aborted. */
+  /** The first matching events after `after`; none when the log has no more, and when `gone` is aborted. */
   async read(after: number, filter: EventFilter, limit: number, gone?: AbortSignal): Promise<StoredEvent[]> {
     for (let from = after; ;) {
       if (this.#reading >= MAX_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -29,7 +29,7 @@ export class EventReads {
         if (events.length > 0 || through >= last) return events;
         from = through;
       } finally {
-        // Whose turn is next takes this place.
+        // The next one takes this place.
         const next = this.#waiting.shift();
         if (next === undefined) this.#reading -= 1;
         else next();

@@ -1,4 +1,4 @@
-// Owns the tables of Central's SQLite store. What has been released is never changed here, only added to.
+// The tables of Central's SQLite store. Released migrations never change; new ones are added.
 import { INBOX_DATA_HASH, INBOX_SCHEMA } from '../../../shared/sqlite/logs/inbox-log.ts';
 import { OUTBOX_DATA_HASH, OUTBOX_SCHEMA } from '../../../shared/sqlite/logs/outbox-log.ts';
 import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
@@ -7,10 +7,10 @@ import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
 export const APPLICATION_ID = 0x51474331;
 
 /**
- * Agents have a number of their own, never given twice: the peer of the logs. What outlives an agent (events, dead letters,
- * incidents) carries its id. `origin` stands for an agent's id and an incarnation of its log, so that an event holds one number
- * instead of two texts. `event.cursor` is given in commit order; the newest event is never pruned, so that none is given twice.
- * `event_gap` holds the cursors that a store has given which this one replaced (a restored backup): they are not given again.
+ * Each agent has a number that is never reused: the peer of the logs. Rows that outlive an agent (events, dead letters, incidents) carry
+ * its id. `origin` is a number for an agent's id and an incarnation of its log, so that an event holds one number instead of two texts.
+ * `event.cursor` grows in commit order; the newest event is never pruned, so that no cursor is reused. `event_gap` holds the cursors of a
+ * store that this one replaced (a restored backup), which are not reused either.
  */
 const FIRST = `
   CREATE TABLE agent (
@@ -126,9 +126,9 @@ const FIRST = `
 `;
 
 /**
- * What Central knows of agents' certificates. `agent.certificate` is the newest one's thumbprint; `agent.trusted` the thumbprints
- * of the certificates that the agent was last told to trust (JSON), NULL for agents from before this was kept. Certificates
- * outlive their agent: what was once issued may have to be told of.
+ * Agents' certificates. `agent.certificate` is the newest one's thumbprint; `agent.trusted` the thumbprints of the trust bundle that the
+ * agent took last (JSON), NULL for agents from before this was recorded. Certificates outlive their agent: an issued one may have to be
+ * listed as revoked.
  */
 const CERTIFICATES = `
   ALTER TABLE agent ADD COLUMN certificate TEXT;
@@ -154,9 +154,9 @@ const CERTIFICATES = `
 `;
 
 /**
- * Renewal: the key that an agent will come with next, with its certificate; of each certificate which one it renews, the chain as
- * it was sent (a lost answer is given again), where it was asked from, when the agent had it on disk. Revocation: an agent's
- * reason (the time is that of its state), and time and reason of each certificate.
+ * Renewal: an agent's next key with its certificate; of each certificate the one that it renews, the chain as it was sent (to repeat a
+ * lost answer), the address of the request, and when the agent had it on disk. Revocation: an agent's reason (its time is the state's),
+ * and time and reason of each certificate.
  */
 const RENEWAL = `
   ALTER TABLE agent ADD COLUMN next_public_key TEXT;
@@ -210,8 +210,8 @@ const ENROLLMENT = `
 `;
 
 /**
- * `block` is what shares one bound of pending enrollments (an IPv4 address, an IPv6 /64), `site` what has many of them. Wrong recovery codes are no longer counted
- * here: they are slowed down in memory. Ids are compared without regard to case when one is taken.
+ * `block` shares one bound of pending requests (an IPv4 address, an IPv6 /64), `site` has many blocks. Wrong recovery codes are not
+ * counted here any more: they are slowed down in memory. Ids are compared case-insensitively when one is taken.
  */
 const BLOCKS_AND_NAMES = `
   ALTER TABLE pending_enrollment ADD COLUMN block TEXT NOT NULL DEFAULT '';
@@ -224,7 +224,7 @@ const BLOCKS_AND_NAMES = `
   CREATE INDEX agent_id_any_case ON agent (id COLLATE NOCASE);
 `;
 
-/** What a dead letter counts with against the bound of its agent. */
+/** What a dead letter counts against the bound of its agent. */
 export const LETTER_BYTES = (row: string): string =>
   `(octet_length(${row}.id) + octet_length(${row}.reason) + octet_length(${row}.json) + 2 * octet_length(${row}.agent_id) + ${DEAD_LETTER_OVERHEAD})`;
 
@@ -239,10 +239,10 @@ const keptOf = (table: string, when: 'INSERT' | 'DELETE', what: string, owner: s
 };
 
 /**
- * Bounds per agent (central/store/space/bounds.ts). `kept` counts the rows of each agent as they come and go: dead letters by direction (up, down), and
- * incidents by who pays for them (owner: the agent that caused them, '' for strangers). A dead letter stands for `count` messages up to
- * the number `through` (NULL: one message); an incident for `count` of its kind and source from `at` through `last_at`.
- * `event_day` counts the events of an agent on its last day, where there is a limit, and how often its log began again.
+ * Bounds per agent (central/store/space/bounds.ts). `kept` counts the rows of each agent as they are added and deleted: dead letters by
+ * direction (up, down), and incidents by owner (the agent that caused them, '' for strangers). A dead letter counts for `count` messages
+ * up to the number `through` (NULL: one message); an incident for `count` of its kind and source from `at` through `last_at`.
+ * `event_day` counts the events of an agent on its last day, where a limit is set, and how often its log restarted.
  * Counting the old rows reads dead letters once without their texts (octet_length), some 100 MB/s of rows.
  */
 const BOUNDS_PER_AGENT = `
@@ -287,10 +287,10 @@ const BOUNDS_PER_AGENT = `
   INSERT INTO counter VALUES ('dead_letters_dropped', 0);
 `;
 
-/** A repeat under the same (source, id) is told from another message. */
+/** Distinguishes a repetition under the same (source, id) from another message. */
 const DATA_HASHES = `${OUTBOX_DATA_HASH} ${INBOX_DATA_HASH}`;
 
-/** Whether a key was revoked is asked at each enrollment, recovery and renewal. */
+/** Each enrollment, recovery and renewal looks up whether its key was revoked. */
 const REVOKED_KEYS = `
   CREATE INDEX agent_certificate_revoked_key ON agent_certificate (key_thumbprint) WHERE revoked_at IS NOT NULL;
 `;

@@ -1,4 +1,4 @@
-// Owns the deleting of what has outlived its retention, in steps small enough to share a commit with messages; and the figures.
+// Deletes rows past their retention, in steps small enough to share a commit with messages; and reads the figures for metrics.
 import type { DatabaseSync } from 'node:sqlite';
 import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { integer } from '../../../shared/sqlite/row.ts';
@@ -45,7 +45,7 @@ function agingDelete(database: DatabaseSync, table: Aging, key: string, at: stri
 }
 
 export function figureReads(database: DatabaseSync) {
-  // Cursors are given without gaps, but for those of replaced stores, and pruned from the oldest on: their ends tell the number of rows.
+  // Cursors have no gaps but those of replaced stores, and are pruned from the oldest on: the number of rows follows from both ends.
   // Dead letters of one agent give way out of that order: they are counted per agent, in one small row each.
   const figures = database.prepare(`
     SELECT coalesce((SELECT max(cursor) FROM event) - (SELECT min(cursor) FROM event) + 1, 0)

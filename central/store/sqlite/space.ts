@@ -1,5 +1,5 @@
-// Owns how much disk space the store leaves free: measured before each transaction, by the thread that writes. Below the reserve what brings
-// new data is refused, and everything else goes on; with nothing left the store ends, before a commit fails half way.
+// Keeps disk space free: the writing thread measures before each transaction. Below the reserve, calls that add data are refused and
+// everything else goes on; with no space left the store stops, before a commit fails half way.
 import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseFault } from '../../../shared/sqlite/errors.ts';

@@ -211,7 +211,7 @@ function restrictionWrites(database: DatabaseSync, { certificates }: AgentWrites
   };
 }
 
-/** The number of an agent in the logs. Errors: agent_unknown; stale_epoch when an epoch is given and no longer the agent's. */
+/** The number of an agent in the logs. Errors: agent_unknown; stale_epoch when the epoch is no longer the agent's. */
 export function agentKeys(database: DatabaseSync) {
   const select = database.prepare('SELECT key, epoch FROM agent WHERE id = ?');
   return {

@@ -1,4 +1,4 @@
-// Owns the rows of the audit log, each chained to the one before (central/store/audit-store.ts).
+// Reads and writes the rows of the audit log, each chained to the one before (central/store/audit-store.ts).
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { CHAIN_START, chainHash } from '../../audit-store.ts';

@@ -210,7 +210,7 @@ export function certificateReads(database: DatabaseSync) {
         return {
           id: text(row, 'id'),
           name: text(row, 'name'),
-          // Both written from the types they are given here.
+          // Both written from these types only.
           transport: textOrNull(row, 'session_transport') as AgentTrust['transport'],
           trusted: thumbprints(row),
           offlineSince: integerOrNull(row, 'offline_since'),

@@ -1,5 +1,5 @@
-// Owns what an agent may bring within a day: events, where there is a limit, logs that begin again, and repeated enrollments. What is refused
-// is refused whole and may come again; nothing of it is lost.
+// Enforces what an agent may add within a day: events (where a limit is set), log restarts, and repeated enrollments. A refused call
+// changes nothing and may be repeated; no message is lost.
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseFault } from '../../../../shared/sqlite/errors.ts';
 import { integer, textOrNull } from '../../../../shared/sqlite/row.ts';
@@ -14,7 +14,7 @@ export interface DayQuotaNeeds {
 
 const DAY_MS = 86_400_000;
 
-/** Days are those of UTC: whoever reads the incident knows when it ends. */
+/** Days are UTC days, so that the incident tells when the limit ends. */
 export function dayQuotas(database: DatabaseSync, { bounds, recordIncident }: DayQuotaNeeds) {
   const peerOf = database.prepare('SELECT key FROM agent WHERE id = ?');
   const incarnationOf = database.prepare('SELECT incarnation FROM inbox_log WHERE peer = ?');

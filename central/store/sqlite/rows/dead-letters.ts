@@ -1,4 +1,4 @@
-// Owns the rows of messages that were given up, of both directions: how many messages share one, and how many an agent may have.
+// Reads and writes dead letters of both directions: how many messages share a row, and how many rows an agent may have.
 import type { DatabaseSync } from 'node:sqlite';
 import { tombstoneJson, type Item, type Message } from '../../../../shared/delivery/message.ts';
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';

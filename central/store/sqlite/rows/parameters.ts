@@ -1,5 +1,4 @@
-// Owns the rows of parameters, of the change that waits for its confirmation, and of Central's keys and certificates: what an
-// administrator changes, each change together with its audit entry.
+// Reads and writes parameters, the pending change, and Central's keys and certificates; each change together with its audit entry.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';

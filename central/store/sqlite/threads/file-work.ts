@@ -1,5 +1,5 @@
-// The thread for work on whole store files, which takes seconds to minutes: copying the store that runs, judging one that was
-// brought, and preparing it to take the place of the other.
+// The thread for work on whole store files, which takes seconds to minutes: copies the running store, validates an uploaded one, and
+// prepares it to replace the other.
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -35,7 +35,9 @@ const methods = {
       withReadOnly(path, (database) => {
         const application = pragma(database, 'application_id');
         if (application !== APPLICATION_ID)
-          throw backupFault('backup_unsound', { found: `it is no store of Central (application_id ${application})` });
+          throw backupFault('backup_unsound', {
+            found: `it is not a store of Central (application_id ${application})`,
+          });
         const version = pragma(database, 'user_version');
         if (version > MIGRATIONS.length)
           throw backupFault('backup_newer', { found: `schema ${version}`, known: `schema ${MIGRATIONS.length}` });
@@ -58,8 +60,8 @@ const methods = {
   },
 
   /**
-   * Brings it to this version's schema, takes the private keys as given, writes the audit entry into it, keeps the cursors through `lastCursor`, which its
-   * predecessor gave, from being given again, and records the commands that only the predecessor (`replaced`) holds.
+   * Migrates it to this version's schema, replaces the private keys by `keys`, writes the audit entry, reserves the cursors up to
+   * `lastCursor`, which its predecessor used, and records the commands that only the predecessor (`replaced`) holds.
    */
   prepareStore(
     path: string,
@@ -102,8 +104,8 @@ const methods = {
 };
 
 /**
- * Commands that were accepted after the backup was made, and that no agent has acknowledged: their senders were told that they are
- * on disk, and no log of any side will show that they are gone.
+ * Commands that were accepted after the backup was made and that no agent has acknowledged: their senders got an answer that they are on
+ * disk, and no log of either side shows that they are gone.
  */
 function forgottenCommands(restored: DatabaseSync, replaced: string, at: number): NewIncident[] {
   const logOf = restored.prepare(
@@ -147,7 +149,7 @@ function withReadOnly(path: string, work: (database: DatabaseSync) => void): voi
   }
 }
 
-/** What fails leaves no half of a file. */
+/** Deletes the file when the work fails. */
 function attempt(file: string, work: () => void): void {
   try {
     work();

@@ -1,4 +1,4 @@
-// Owns the list of everything that the reading thread can be asked. It sees each commit that has been answered.
+// The methods of the reading thread. It sees each commit that has been answered.
 import type { DatabaseSync } from 'node:sqlite';
 import { agentNameReads } from '../rows/agent-names.ts';
 import { agentReads } from '../rows/agent-reads.ts';

@@ -1,4 +1,4 @@
-// Owns what both database threads are started with, and the figures of their connections.
+// What both database threads are started with, and the figures of their connections.
 import { join } from 'node:path';
 
 export interface ThreadData {
@@ -7,7 +7,7 @@ export interface ThreadData {
   readonly namesOfCentral: readonly string[];
 }
 
-/** Nobody opens this file in Central but the two threads, through SQLite: closing any other descriptor on it would drop its locks. */
+/** Only the two threads open this file in Central, through SQLite: closing any other descriptor on it would drop its locks. */
 export function databasePath(folder: string): string {
   return join(folder, 'central.db');
 }

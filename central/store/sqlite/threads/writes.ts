@@ -1,4 +1,4 @@
-// Owns the list of everything that the writing thread can be asked, composed over one connection.
+// The methods of the writing thread, composed over one connection.
 import type { DatabaseSync } from 'node:sqlite';
 import { InboxLog } from '../../../../shared/sqlite/logs/inbox-log.ts';
 import { OutboxLog } from '../../../../shared/sqlite/logs/outbox-log.ts';
@@ -23,11 +23,11 @@ export interface WritesOptions {
   readonly now: () => number;
   /** Central's own name and host names: no agent takes them. */
   readonly namesOfCentral: readonly string[];
-  /** A long read begins (true) or ends: the write-ahead log cannot be cut back meanwhile, and nobody may wait for that. */
+  /** A long read begins (true) or ends: the write-ahead log cannot be truncated meanwhile, and no commit may wait for that. */
   readonly holdLog: (held: boolean) => void;
 }
 
-/** Estimates of the rows and indexes of a command, and of an agent with its first certificates, beside their texts. */
+/** Estimates of the rows and indexes of a command, and of an agent with its first certificates, besides their texts. */
 const COMMAND_COST = 512;
 const AGENT_COST = 32 * 1024;
 
@@ -68,7 +68,8 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...retentionWrites(database),
     holdLog: options.holdLog,
 
-    // What brings new data asks for room first, and counts against what the agent has left. Everything else is essential: it changes what is there, frees space, or is bounded.
+    // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is there, free space,
+    // or are bounded.
     appendEvents(...call: Parameters<typeof messages.appendEvents>) {
       const [agentId, , , packed, now] = call;
       space.take(packedCost(packed));
