@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { EventHub } from '../../../central/messaging/event-hub.ts';
 
 /** A store whose answer a test holds back. */
@@ -25,6 +25,8 @@ async function state(waiting: Promise<void>): Promise<'waiting' | 'awake'> {
     new Promise<'waiting'>((resolve) => setImmediate(() => resolve('waiting'))),
   ]);
 }
+
+afterEach(() => void vi.useRealTimers());
 
 describe('those who wait for events', () => {
   it('wake at a commit, all of them', async () => {
@@ -67,5 +69,27 @@ describe('those who wait for events', () => {
       0,
       new AbortController().signal,
     );
+  });
+
+  it('find what no hint announced: another Central committed it to the same store', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    let newest = 0;
+    const hub = new EventHub({ lastCursor: () => Promise.resolve(newest) }, 1_000);
+    const [behind, ahead] = [hub.wait(0, new AbortController().signal), hub.wait(1, new AbortController().signal)];
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(await state(behind)).toBe('waiting');
+    newest = 1;
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([await state(behind), await state(ahead)]).toEqual(['awake', 'waiting']);
+  });
+
+  it('cost nothing when there are none', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const hub = new EventHub({ lastCursor: () => Promise.resolve(0) }, 1_000);
+    const waiting = hub.wait(0, new AbortController().signal);
+    expect(vi.getTimerCount()).toBe(1);
+    hub.notify();
+    await waiting;
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
