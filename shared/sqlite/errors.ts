@@ -63,7 +63,7 @@ const READ_ONLY = 8;
 const CANNOT_OPEN = 14;
 export const BUSY = 5;
 
-/** Files are also made and looked at without SQLite; the same hints fit. */
+/** Files are also accessed without SQLite; the same hints apply. */
 const SYSTEM_CODES: Readonly<Record<string, number>> = {
   ENOSPC: FULL,
   EIO: IO_ERROR,
@@ -76,7 +76,7 @@ const SYSTEM_CODES: Readonly<Record<string, number>> = {
 
 /**
  * The codes that concern one statement (ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE): SQLite undid that statement and nothing
- * else. After any other nobody can say what is on disk: SQLite may have rolled back the whole transaction.
+ * else. After any other the state on disk is unknown: SQLite may have rolled back the whole transaction.
  */
 const OF_THE_STATEMENT: ReadonlySet<number> = new Set([1, 18, 19, 20, 25]);
 
@@ -86,20 +86,20 @@ export function sqliteCode(error: unknown): number | undefined {
   return error.errcode & 0xff;
 }
 
-/** True when after `error` the store must not go on. */
+/** True when the store must stop after `error`. */
 export function isFatal(error: unknown): boolean {
   if (isCoded(error)) return error.code === 'store_failed' || error.code === 'data_damaged';
   const code = sqliteCode(error);
   return code !== undefined && !OF_THE_STATEMENT.has(code);
 }
 
-/** Says why the store ends, with the hint. `path` is the data folder. */
+/** The error with which the store stops. `path` is the data folder. */
 export function storeFailure(error: unknown, path: string): CodedError {
   if (isCoded(error, 'store_failed')) return error;
   return databaseFault('store_failed', { found: textOf(error), hint: hintOf(error, path) }, error);
 }
 
-/** Says why a database at `path` could not be opened. */
+/** The error of a database at `path` that could not be opened. */
 export function openFailure(error: unknown, path: string): CodedError {
   if (isCoded(error)) return error;
   const code = sqliteCode(error);
@@ -112,17 +112,17 @@ function hintOf(error: unknown, path: string): string {
   if (isCoded(error)) return error.hint;
   switch (sqliteCode(error) ?? SYSTEM_CODES[systemCode(error) ?? '']) {
     case FULL:
-      return `Make room on the disk of ${path} and start again. Nothing that was acknowledged is missing.`;
+      return `Free space on the disk of ${path} and start again. No acknowledged message is lost.`;
     case IO_ERROR:
-      return `Look at the disk of ${path} (dmesg, smartctl) and at the room on it, then start again. Nothing that was acknowledged is missing unless the disk lost it.`;
+      return `Check the disk of ${path} (dmesg, smartctl) and its free space, then start again. No acknowledged message is lost unless the disk lost it.`;
     case CORRUPT:
     case NOT_A_DATABASE:
       return DATABASE_ERRORS.data_damaged.hint;
     case READ_ONLY:
       return `Make ${path} and the files in it writable for the account that this program runs under, and start again.`;
     case undefined:
-      return 'Start again; if it comes back, report it with the log of this time.';
+      return 'Start again; if it recurs, report it with the log of this time.';
     default:
-      return `Look whether ${path} is a local, writable folder of the account that this program runs under, and start again.`;
+      return `Check that ${path} is a local folder, writable for the account that this program runs under, and start again.`;
   }
 }

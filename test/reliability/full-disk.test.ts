@@ -89,7 +89,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     const free = fill(disk);
     const { code, signal, said } = await endsByItself(central.process);
     expect({ code, signal }).toEqual({ code: 1, signal: null });
-    expect(said).toContain(`Make room on the disk of ${disk} and start again`);
+    expect(said).toContain(`Free space on the disk of ${disk} and start again`);
     expect(said).toContain('Central stopped');
     // Its producer finds nobody there any more; what was accepted counts.
     await down.stop().catch(() => undefined);
@@ -97,7 +97,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     // Without room it says so again and leaves everything as it is.
     const again = await runNode('central/main.ts', ['--data-folder', disk, '--advertised-names', 'localhost']);
     expect(again.code).toBe(1);
-    expect(again.stderr).toContain(`Make room on the disk of ${disk}`);
+    expect(again.stderr).toContain(`Free space on the disk of ${disk}`);
 
     free();
     await up.further(50);
@@ -134,7 +134,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     const free = fill(disk);
     const { code, signal, said } = await endsByItself(agent.process);
     expect({ code, signal }).toEqual({ code: 1, signal: null });
-    expect(said).toContain(`Make room on the disk of ${disk} and start again`);
+    expect(said).toContain(`Free space on the disk of ${disk} and start again`);
     expect(said).toContain('"msg":"stopped"');
     await up.stop().catch(() => undefined);
 

@@ -130,7 +130,7 @@ describe('GroupCommit', () => {
     disk.failNext = undefined;
     await expect(group.run(() => 4)).rejects.toMatchObject({
       code: 'store_failed',
-      hint: expect.stringContaining('Make room on the disk of /data'),
+      hint: expect.stringContaining('Free space on the disk of /data'),
     });
     expect(onFailure).toHaveBeenCalledTimes(1);
     expect(disk.batches).toEqual([1]);

@@ -63,7 +63,7 @@ describe.each(['writer', 'reader'] as const)('WorkerHost with a %s', (kind) => {
     await host.started();
     await expect(host.call('breakDisk', [])).rejects.toMatchObject({
       code: 'store_failed',
-      hint: expect.stringContaining('Look at the disk'),
+      hint: expect.stringContaining('Check the disk'),
     });
     await expect(host.call('echo', ['x'])).rejects.toMatchObject({ code: 'store_failed' });
     expect(onFailure).toHaveBeenCalledTimes(1);
