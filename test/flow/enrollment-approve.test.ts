@@ -133,7 +133,7 @@ describe('asking without a token', SLOW, () => {
       'is not the thumbprint of a key',
     );
     expect((await central.cli('enrollment-requests', 'accept', '00000000')).stderr).toContain(
-      'No machine with a key that begins with 00000000 waits',
+      'No pending enrollment request has a key that begins with 00000000',
     );
     expect(await central.cli('enrollment-requests', 'reject', key)).toMatchObject({ code: 0 });
   });

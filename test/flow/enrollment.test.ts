@@ -155,7 +155,7 @@ describe('enrollment over wss with token and pin', () => {
   it('refuses a token used twice', async () => {
     const line = await newLine();
     expect(await enroll(await agentFolders(cleanup), 'branch-2', line)).toMatchObject({ code: 0 });
-    expect(await refused('branch-3', line)).toContain('has been used as often as it may (1 of 1)');
+    expect(await refused('branch-3', line)).toContain('is used up (1 of 1 uses)');
     expect(await central.agent('branch-3')).toBeUndefined();
   });
 
@@ -206,7 +206,7 @@ describe('enrollment over wss with token and pin', () => {
     await copyFile(join(original.data, 'agent-key.pem'), join(clone.data, 'agent-key.pem'));
     const cloned = await enroll(clone, 'branch-9', await newLine(), '--agent-id', 'pc-9');
     expect(cloned).toMatchObject({ code: 1 });
-    expect(cloned.stderr).toContain('This key is already registered as the agent pc-8');
+    expect(cloned.stderr).toContain('This key is already registered for the agent pc-8');
     expect(await refused('branch-9', await newLine(), '--agent-id', 'pc-8')).toContain(
       'The id pc-8 belongs to an agent with another key',
     );
@@ -272,7 +272,7 @@ describe('the agent sends its token to nobody but the Central of the pin', () =>
       '(plain_on_secure_port)',
     );
     expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.http}` })).toContain(
-      'There is nothing at /enroll',
+      '/enroll was not found',
     );
   });
 });

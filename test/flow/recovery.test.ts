@@ -227,7 +227,7 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
     ]);
 
     expect(await recover(folders, 'branch-5', code)).toMatchObject({ code: 0 });
-    expect(await refused(folders, 'branch-5', code)).toContain('This recovery code has been used');
+    expect(await refused(folders, 'branch-5', code)).toContain('This recovery code was used');
     // Nothing was taken from the agent by any of it.
     AgentProcess.start(cleanup, folders, 'branch-5');
     await central.online('branch-5');

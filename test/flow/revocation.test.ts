@@ -192,7 +192,7 @@ describe('an agent that is revoked', () => {
     ]);
     expect([same.code, same.stderr]).toEqual([
       1,
-      expect.stringMatching(/was revoked, and its key is refused[^]*queuegate agents recovery-code create/),
+      expect.stringMatching(/is revoked; its key is refused[^]*queuegate agents recovery-code create/),
     ]);
     expect((await central.cli('agents', 'delete', 'again')).code).toBe(0);
     const enrolled = await runNode('agent/cli.ts', [

@@ -345,7 +345,7 @@ describe('a process of another account', () => {
     ] as const) {
       expect(central.process.stdout).toMatch(
         new RegExp(
-          `PROBLEM: ${title} does not listen: Port ${port} on 127\\.0\\.0\\.1 cannot be bound .* in use by another process\\. Stop the process .*\\(port_taken\\)`,
+          `PROBLEM: ${title} does not listen: Port ${port} on 127\\.0\\.0\\.1 cannot be bound .* another process uses it\\. Stop the process .*\\(port_taken\\)`,
         ),
       );
     }
