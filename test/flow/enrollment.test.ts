@@ -190,7 +190,7 @@ describe('enrollment over wss with token and pin', () => {
   });
 
   it('refuses a token for another name', async () => {
-    expect(await refused('branch-5', await newLine({ agentName: 'branch-6' }))).toContain('was made for another agent');
+    expect(await refused('branch-5', await newLine({ agentName: 'branch-6' }))).toContain('is bound to another agent');
   });
 
   it('refuses a name that is taken', async () => {
@@ -327,7 +327,7 @@ describe('enrollment over ws', () => {
 
   it('refuses a request that somebody in the line changed', async () => {
     const url = await inTheLine({ up: (text) => text.replace('"name":"plain-4"', '"name":"plain-5"') });
-    expect(await refused('plain-4', { ...(await newLine()), url })).toContain('the request was changed on its way');
+    expect(await refused('plain-4', { ...(await newLine()), url })).toContain('the request was modified in transit');
     expect(await central.agent('plain-5')).toBeUndefined();
   });
 
