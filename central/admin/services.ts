@@ -56,7 +56,7 @@ export interface AdminServices {
   readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'list' | 'reject'>;
   readonly issuing: Issuing;
   readonly recoveries: Pick<Recoveries, 'make'>;
-  readonly rotation: Pick<Rotation, 'back' | 'forget' | 'prepare' | 'publish' | 'retire' | 'status' | 'switch'>;
+  readonly rotation: Pick<Rotation, 'forget' | 'prepare' | 'publish' | 'retire' | 'rollBack' | 'status' | 'switch'>;
   /** Profiles on this host whose truststore could not be updated. */
   readonly profileFaults: () => readonly ProfileFault[];
   /** Where agents enroll, for the line to copy. The port is the one that is bound. */

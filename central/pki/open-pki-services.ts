@@ -71,7 +71,7 @@ export function openPkiServices(needs: PkiServicesNeeds): PkiServices {
       authority,
       identity,
       serverCertificates,
-      standing: { certificates, firstRoot: () => authority.firstRoot, said: trustPublication, now },
+      progress: { certificates, firstRoot: () => authority.firstRoot, publication: trustPublication, now },
       onReplaced,
       askRenewal: () => sessions.each((session) => renewals.askToRenew(session)),
       changes,

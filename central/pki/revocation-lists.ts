@@ -1,6 +1,6 @@
-// Owns the revocation lists that Central publishes for others: one for each generation of its authority, made anew each day and
-// after every revocation. Central itself judges by the store, and no list is ever an option of TLS: one past its nextUpdate would
-// refuse everybody (tried).
+// Publishes the revocation lists for other verifiers: one for each generation of the authority, reissued each day and after every
+// revocation. Central itself decides by the store, and never passes a list to TLS: one past its nextUpdate would refuse every agent
+// (tried).
 import type { CertificateStore } from '../store/certificate-store.ts';
 import type { Authority } from './authority/authority.ts';
 import { nameLine } from '../../shared/keystore/material.ts';
@@ -15,14 +15,14 @@ export interface RevocationListsOptions {
 }
 
 const DAY_MS = 86_400_000;
-/** What fetches it once a day may miss six of them. */
+/** A verifier that fetches it once a day may miss six. */
 const VALID_MS = 7 * DAY_MS;
 const PAGE = 1000;
 
 interface Made {
   readonly at: number;
   readonly lists: ReadonlyMap<string, Buffer>;
-  /** All of them; one buffer for all who fetch it. */
+  /** All of them; all responses share the buffer. */
   readonly pem: Buffer;
 }
 
@@ -52,12 +52,12 @@ export class RevocationLists {
     return this.#made.pem;
   }
 
-  /** Something was revoked: the next `refresh` makes them anew, the clock's at the latest. */
+  /** A certificate was revoked: the next `refresh` reissues them, that of maintenance at the latest. */
   touch(): void {
     this.#stale = true;
   }
 
-  /** Makes them anew when something was revoked, when they are a day old, or when another generation signs. */
+  /** Reissues them after a revocation, when they are a day old, or when another generation signs. */
   async refresh(): Promise<void> {
     // What was revoked while the lists were read may not be in them.
     while (this.#running !== undefined) await this.#running;
@@ -72,7 +72,7 @@ export class RevocationLists {
     await this.#running;
   }
 
-  /** A new revocation is on the list within a minute, by the clock; a new generation has one from the first question on. */
+  /** A new revocation is on the list within a minute; a new generation has a list from the first request on. */
   async #upToDate(): Promise<void> {
     if (
       this.#options.authority.generations().some(({ id, chain }) => !this.#made.lists.has(id) && maySignLists(chain[0]))
@@ -92,7 +92,7 @@ export class RevocationLists {
 
   async #make(): Promise<void> {
     const at = this.#options.now();
-    // Never twice the same, and growing over restarts without anything to be kept.
+    // Never repeats, and grows over restarts without being stored.
     this.#lastNumber = Math.max(at, this.#lastNumber + 1);
     const lists = new Map<string, Buffer>();
     for (const generation of this.#options.authority.generations()) {
@@ -113,7 +113,7 @@ export class RevocationLists {
     this.#made = { at, lists, pem: Buffer.from([...lists.values()].map(crlPem).join('')) };
   }
 
-  /** RFC 5280 section 3.3: an entry stays until it has stood on a list that was made after its certificate's end. */
+  /** RFC 5280 section 3.3: an entry stays until it was on a list that was issued after its certificate expired. */
   async #revokedBy({ id }: Generation, at: number): Promise<CrlOrder['entries']> {
     const entries: CrlOrder['entries'][number][] = [];
     for (let after: string | undefined; ;) {

@@ -31,11 +31,17 @@ test('without any file there are defaults for everything', async () => {
     adminBindAddress: undefined,
     advertisedNames: ['central.test'],
     centralName: 'central.test',
+    nodeName: 'central.test',
     centralAgent: false,
     logLevel: 'info',
     overrides: [],
   });
   expect(config.dataFolder.endsWith(join('data', 'central'))).toBe(true);
+});
+
+test('a node has a name of its own, or that of Central', async () => {
+  expect((await load({ file: 'central.name=x' })).nodeName).toBe('x');
+  expect((await load({ file: 'central.name=x\nnode.name=x-1' })).nodeName).toBe('x-1');
 });
 
 test('flags stand above the environment, that above the file', async () => {

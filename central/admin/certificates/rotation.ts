@@ -81,7 +81,7 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
   );
 
   app.post('/ca/rotation/rollback', ADMINISTRATOR, async (request) =>
-    reportJson(await rotation.back(readStep(request.body), access.actorOf(request))),
+    reportJson(await rotation.rollBack(readStep(request.body), access.actorOf(request))),
   );
 
   app.delete<{ Params: { thumbprint: string } }>(

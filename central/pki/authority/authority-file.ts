@@ -1,4 +1,4 @@
-// Owns the authority as a file: read with everything that may be wrong with it, and written as password-protected PKCS#12.
+// Reads the authority from a file, with every fault of it, and writes it as password-protected PKCS#12.
 import type { X509Certificate } from 'node:crypto';
 import { DEFAULT_PASSWORD } from '../../../shared/keystore/material.ts';
 import type { AuthorityMaterial } from './authority.ts';
@@ -9,7 +9,7 @@ import { readUploadedKey, type UploadedKey } from '../x509/upload.ts';
 
 /** Of the entry in an exported file. */
 export const AUTHORITY_ALIAS = 'queuegate-authority';
-/** What the file guards is worth all agents: people's passwords of eight characters are guessed in a day. */
+/** The file is as valuable as all agents together: passwords of eight characters are guessed in a day. */
 export const LEAST_PASSWORD_LENGTH = 12;
 
 export interface ReadAuthority {
@@ -25,7 +25,7 @@ export async function readAuthorityFile(
 ): Promise<ReadAuthority> {
   const { key, certificates, warnings } = await readUploadedKey(file);
   const own = certificates.filter((certificate) => certificate.checkPrivateKey(key));
-  // An authority that was renewed with the same key has two: the one that lives longest counts.
+  // An authority that was renewed with the same key has two certificates: the one that expires last counts.
   const [signs] = own.toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo));
   if (signs === undefined) {
     const text =

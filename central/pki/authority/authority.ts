@@ -1,6 +1,6 @@
-// Owns Central's certificate authority: its generations (one signs, others are only trusted), and what it signs. It keeps no
-// agent's private key and never makes one; who may have a certificate is decided in central/enrollment/enrollment.ts, who must trust it before
-// it changes in service.ts.
+// Keeps Central's certificate authority: its generations (one signs, others are only trusted), and what it signs. It never has a
+// private key of an agent. central/enrollment/enrollment.ts decides who gets a certificate, service.ts who must trust it before it
+// changes.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { Mutex } from '../../../shared/mutex.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
@@ -39,7 +39,7 @@ export interface AuthorityOptions {
   readonly now: () => number;
 }
 
-/** A key with its chain, the certificate that signs first and its root last; checked by whoever brings it (authority-file.ts). */
+/** A key with its chain, the certificate that signs first and its root last; validated by the caller (authority-file.ts). */
 export type AuthorityMaterial = Pick<Generation, 'key' | 'chain' | 'origin'>;
 
 interface Order {
@@ -47,11 +47,11 @@ interface Order {
   readonly lifetimeDays: number;
 }
 
-/** Twenty years: every agent trusts by it, and an authority that expires takes all of them along. Rotation comes long before. */
+/** Twenty years: every agent trusts it, and its expiry cuts all of them off. It is rotated long before. */
 export const ROOT_LIFETIME_DAYS = 20 * 365;
 const DAY_MS = 86_400_000;
 
-/** Loads the authority, or makes it when the store has none. Errors: key_material_damaged. */
+/** Loads the authority, or creates it when the store has none. Errors: key_material_damaged. */
 export async function openAuthority(options: AuthorityOptions): Promise<Authority> {
   const { keyMaterial, now } = options;
   const loaded = await loadGenerations(keyMaterial);
@@ -102,12 +102,12 @@ export class Authority {
     this.#generations = generations;
   }
 
-  /** All that agents are to trust; the current one first. */
+  /** All that agents must trust; the current one first. */
   generations(): readonly Generation[] {
     return this.all().filter((generation) => isTrusted(generation));
   }
 
-  /** Those too that are only prepared, and retired ones whose key is still kept; the current one first. */
+  /** Includes prepared ones, and retired ones whose key is still kept; the current one first. */
   all(): readonly Generation[] {
     return this.#generations.list.toSorted((a, b) => RANK[a.role] - RANK[b.role] || b.since - a.since);
   }
@@ -148,21 +148,21 @@ export class Authority {
     ];
   }
 
-  /** Thumbprint of the root that agents without a record are taken to trust. */
+  /** Thumbprint of the root that agents without a record are assumed to trust. */
   get firstRoot(): string {
     return this.#generations.firstRoot;
   }
 
-  /** The certificate with what vouches for it, root last; alone when no generation signed it. */
+  /** The certificate with its issuers, root last; alone when no generation signed it. */
   chainOf(certificate: X509Certificate): [X509Certificate, ...X509Certificate[]] {
     const issuer = this.generations().find(({ chain }) => signedBy(certificate, chain[0]));
     return [certificate, ...(issuer?.chain ?? [])];
   }
 
   /**
-   * A server certificate as it is shown. As long as the generation before is trusted too, the chain ends at its root: who has
-   * that one follows the cross-certificate, who has the new one stops at it. (The new root itself must not be sent along:
-   * OpenSSL would take it for the end of the chain, and not look on.)
+   * The chain that is shown for a server certificate. While the previous generation is trusted, the chain ends at its root: a client
+   * with that root follows the cross-certificate, one with the new root stops before it. (The new root itself must not be sent:
+   * OpenSSL would take it for the end of the chain, and not look further.)
    */
   shownChainOf(certificate: X509Certificate): [X509Certificate, ...X509Certificate[]] {
     const cross = this.generations().find(({ chain }) => signedBy(certificate, chain[0]))?.cross;
@@ -187,13 +187,13 @@ export class Authority {
     );
   }
 
-  /** An agent's certificate: the id stands in the URI, the name may change. */
+  /** An agent's certificate: the id is in the URI, the name may change. */
   async issueAgent(order: Order & { readonly id: string; readonly name: string }): Promise<X509Certificate> {
     const uri = { type: 'url', value: agentUri(order.id) } as const;
     return await this.#issue({ ...order, profile: 'agent', subject: commonName(order.name), alternativeNames: [uri] });
   }
 
-  /** A certificate for what Central signs: welcomes, releases. Central's name stands in the URI. No TLS endpoint may show it. */
+  /** A certificate for what Central signs: welcomes, releases. Central's name is in the URI. No TLS endpoint may show it. */
   async issueSigning(order: Order & { readonly subject: string }): Promise<X509Certificate> {
     return await this.#issue({
       ...order,
@@ -202,13 +202,13 @@ export class Authority {
     });
   }
 
-  /** A root of its own, kept nowhere yet: for `prepare`. */
+  /** A new root, not stored yet: for `prepare`. */
   async makeRoot(): Promise<AuthorityMaterial> {
-    // A name of its own, by which a person tells it from the one before.
+    // A distinct name, so that people can tell it from the previous one.
     return await makeRoot(this.#options, `, OU=${new Date(this.#options.now()).toISOString().slice(0, 16)}Z`);
   }
 
-  /** Takes it in: nobody trusts it yet. The keys of retired ones are thrown away. Errors: authority_known, authority_next_there. */
+  /** Stores it as prepared: no agent trusts it yet. The keys of retired ones are deleted. Errors: authority_known, authority_next_there. */
   async prepare(material: AuthorityMaterial, actor: Actor, reason: Reason = {}): Promise<Generation> {
     return await this.#changes.runExclusive(async () => {
       const [waiting] = [...this.inRole('prepared'), ...this.inRole('next')];
@@ -218,8 +218,8 @@ export class Authority {
   }
 
   /**
-   * Takes it in and lets it sign at once; the one before is trusted on as previous. One that is here already takes its turn.
-   * Who does not trust it is cut off: whoever calls has looked. Errors: authority_known.
+   * Stores it and lets it sign at once; the current one stays trusted as previous. One that is stored already changes its role.
+   * Agents that do not trust it are cut off: the caller has checked. Errors: authority_known.
    */
   async replace(material: AuthorityMaterial, actor: Actor, reason: Reason = {}): Promise<Generation> {
     return await this.#changes.runExclusive(
@@ -254,7 +254,7 @@ export class Authority {
     });
   }
 
-  /** Throws it away, key and all. Errors: authority_unknown, authority_in_use unless it is prepared or retired. */
+  /** Deletes it with its key. Errors: authority_unknown, authority_in_use unless it is prepared or retired. */
   async forget(id: string, actor: Actor, reason: Reason = {}): Promise<void> {
     await this.#changes.runExclusive(async () => {
       const { role } = this.#find(id);
@@ -269,8 +269,8 @@ export class Authority {
   }
 
   /**
-   * Lets the current generation vouch for the key of another: who trusts only the current one follows it once the other signs.
-   * False where that cannot be: the other is an intermediate, or the current one may not sign authorities. Errors: authority_unknown.
+   * Cross-certifies the key of another generation by the current one: agents that trust only the current one accept the other by it.
+   * False where that is impossible: the other is an intermediate, or the current one may not sign authorities. Errors: authority_unknown.
    */
   async certify(id: string, actor: Actor): Promise<boolean> {
     return await this.#changes.runExclusive(async () => {

@@ -1,4 +1,4 @@
-// Owns how the generations of the authority lie in the store: one index with their chains and roles, and a sealed key for each.
+// Reads and writes the generations of the authority in the store: one index with their chains and roles, and a sealed key for each.
 // What they sign is authority.ts's.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
@@ -9,8 +9,8 @@ import { pkiFault } from '../errors.ts';
 
 export const GENERATION_ROLES = ['prepared', 'next', 'current', 'previous', 'retired'] as const;
 /**
- * In the order of a life: prepared is known to Central alone; next is trusted by agents and does not sign yet; current signs;
- * previous signs no more, and what it signed is still trusted; retired is trusted no more, its key is kept for the way back.
+ * In the order of a lifetime: prepared is known to Central alone; next is trusted by agents and does not sign yet; current signs;
+ * previous no longer signs, and what it signed is still trusted; retired is no longer trusted, its key is kept for a rollback.
  */
 export type GenerationRole = (typeof GENERATION_ROLES)[number];
 
@@ -24,20 +24,20 @@ export interface Generation {
   /** The certificate that signs first, its root last; one and the same for a root. */
   readonly chain: readonly [X509Certificate, ...X509Certificate[]];
   readonly key: KeyObject;
-  /** This root's own key, certified by the generation before it: who trusts only that one follows from it to here. */
+  /** This root's own key, certified by the generation before it: an agent that trusts only that one accepts this one by it. */
   readonly cross?: X509Certificate;
 }
 
 export interface Generations {
   readonly list: readonly Generation[];
-  /** Thumbprint of the root by which agents are taken to trust Central of which nothing was recorded. */
+  /** Thumbprint of the root that agents without a record are assumed to trust. */
   readonly firstRoot: string;
 }
 
 type Entry = { readonly name: string; readonly value: string | null };
 
 const INDEX = 'authority.generations';
-/** As the first version kept the one authority it had. */
+/** Names under which the first version stored its one authority. */
 const OLD_CERTIFICATE = 'authority.certificate';
 const OLD_KEY = 'authority.key';
 
@@ -45,7 +45,7 @@ export function rootOf({ chain }: Pick<Generation, 'chain'>): X509Certificate {
   return chain.at(-1) ?? chain[0];
 }
 
-/** What agents are to trust, or Central vouches for: neither what only Central knows yet, nor what is out of use. */
+/** Roles that agents must trust: neither those that only Central knows yet, nor those out of use. */
 export function isTrusted({ role }: Pick<Generation, 'role'>): boolean {
   return role === 'next' || role === 'current' || role === 'previous';
 }
@@ -54,7 +54,7 @@ export function keyNameOf(id: string): string {
   return `authority.${id}.key`;
 }
 
-/** What the store has; undefined before the first start. `entries` bring it into today's form, if need be. Errors: key_material_damaged. */
+/** The stored generations; undefined before the first start. `entries` convert them to today's form where needed. Errors: key_material_damaged. */
 export async function loadGenerations(
   keyMaterial: KeyMaterialStore,
 ): Promise<{ readonly generations: Generations; readonly entries: readonly Entry[] } | undefined> {
@@ -113,7 +113,7 @@ async function readIndex(text: string, keyMaterial: KeyMaterialStore): Promise<G
   return { list, firstRoot: index['firstRoot'] };
 }
 
-/** One without the other is damage, not a first start: a new root would cut off every agent. */
+/** A key without its certificate, or the reverse, is damage, not a first start: a new root would cut off every agent. */
 async function readOld(
   names: readonly string[],
   keyMaterial: KeyMaterialStore,

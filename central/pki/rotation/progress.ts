@@ -1,28 +1,31 @@
-// Owns the count of who stands where in a rotation: which agents trust a root, which do not and why, and whose certificate was
-// signed by what. As far as Central knows: what somebody puts into a truststore by hand is not told to it.
+// Counts the progress of a rotation: which agents trust a root, which do not and why, and which generation signed each agent's
+// certificate. As far as Central knows: what an administrator imports into a truststore is not reported to it.
 import type { AgentTrust, CertificateStore } from '../../store/certificate-store.ts';
 import type { Refusal } from '../trust/publication.ts';
 
-export interface StandingOptions {
+export interface ProgressOptions {
   readonly certificates: Pick<CertificateStore, 'soonest' | 'trust'>;
   /** Thumbprint of the root that agents without a record are taken to trust. */
   readonly firstRoot: () => string;
   /** What is known of an agent that is online (central/pki/trust/publication.ts). */
-  readonly said: { refusalOf(agentId: string): Refusal | undefined; isTold(agentId: string): boolean | undefined };
+  readonly publication: {
+    refusalOf(agentId: string): Refusal | undefined;
+    takesTrust(agentId: string): boolean | undefined;
+  };
   readonly now: () => number;
 }
 
-/** An agent that somebody has to look after, and why. */
+/** An agent that needs attention, and why. */
 export interface NamedAgent {
   readonly id: string;
   readonly name: string;
-  readonly why: 'offline' | 'refused' | 'told' | 'unable' | 'certificate';
+  readonly why: 'offline' | 'refused' | 'awaiting-ack' | 'unable' | 'certificate';
   /** The whole sentence. */
   readonly text: string;
   readonly since: number | null;
 }
 
-export interface TrustStanding {
+export interface TrustProgress {
   readonly registered: number;
   readonly acknowledged: number;
   /** They speak plain ws, to which no certificate is shown, and do not have it. */
@@ -30,17 +33,17 @@ export interface TrustStanding {
   readonly missing: readonly NamedAgent[];
 }
 
-export interface IssuerStanding {
+export interface IssuerProgress {
   /** Registered agents whose newest certificate was signed by it. */
   readonly renewed: number;
-  /** Those whose newest, still valid one was signed by one of the others that were asked for. */
+  /** Agents whose newest, still valid one was signed by one of the other generations in question. */
   readonly others: readonly NamedAgent[];
 }
 
 const PAGE = 1000;
 
 /** Which agents trust this root. */
-export async function trustStanding(options: StandingOptions, root: string): Promise<TrustStanding> {
+export async function trustProgress(options: ProgressOptions, root: string): Promise<TrustProgress> {
   let [registered, acknowledged, plain] = [0, 0, 0];
   const missing: NamedAgent[] = [];
   for (let after: string | undefined; ;) {
@@ -56,8 +59,8 @@ export async function trustStanding(options: StandingOptions, root: string): Pro
   }
 }
 
-function missingAgent({ said }: StandingOptions, { id, name, offlineSince }: AgentTrust): NamedAgent {
-  const refusal = said.refusalOf(id);
+function missingAgent({ publication }: ProgressOptions, { id, name, offlineSince }: AgentTrust): NamedAgent {
+  const refusal = publication.refusalOf(id);
   const refused = refusal === undefined ? '' : ` It refused: ${refusal.detail} (${refusal.code})`;
   if (offlineSince !== null)
     return {
@@ -68,7 +71,7 @@ function missingAgent({ said }: StandingOptions, { id, name, offlineSince }: Age
       text: `Offline since ${new Date(offlineSince).toISOString()}.${refused}`,
     };
   if (refusal !== undefined) return { id, name, why: 'refused', since: refusal.at, text: refused.trim() };
-  if (said.isTold(id) === false)
+  if (publication.takesTrust(id) === false)
     return {
       id,
       name,
@@ -76,29 +79,29 @@ function missingAgent({ said }: StandingOptions, { id, name, offlineSince }: Age
       since: null,
       text: 'Its version takes no roots from Central: upgrade it, or import the root there (queuegate ca trust-bundle, queue-agent truststore import).',
     };
-  return { id, name, why: 'told', since: null, text: 'Told, and not answered yet.' };
+  return { id, name, why: 'awaiting-ack', since: null, text: 'It was sent the root, and has not acknowledged it yet.' };
 }
 
 /** Whose newest certificate was signed by `current`, and whose by one of `others`. */
-export async function issuerStanding(
-  { certificates, now }: StandingOptions,
+export async function issuerProgress(
+  { certificates, now }: ProgressOptions,
   current: string,
   others: ReadonlySet<string>,
-): Promise<IssuerStanding> {
+): Promise<IssuerProgress> {
   let renewed = 0;
   const found: NamedAgent[] = [];
   for (let after: { readonly notAfter: number; readonly thumbprint: string } | undefined; ;) {
     const page = await certificates.soonest({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     for (const { agentId, name, issuer, notAfter } of page) {
       if (issuer === current) renewed += 1;
-      // What has ended proves nothing any more, whoever signed it.
+      // An expired certificate proves nothing, whatever signed it.
       else if (others.has(issuer) && notAfter > now())
         found.push({
           id: agentId,
           name,
           why: 'certificate',
           since: null,
-          text: `Its certificate was signed by it, and is good until ${new Date(notAfter).toISOString()}.`,
+          text: `Its certificate was signed by it, and is valid until ${new Date(notAfter).toISOString()}.`,
         });
     }
     after = page.at(-1);

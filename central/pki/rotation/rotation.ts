@@ -15,12 +15,12 @@ import { rootOf, type Generation, type GenerationRole } from '../authority/gener
 import type { ServerCertificates } from '../server/server-certificates.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
 import {
-  issuerStanding,
-  trustStanding,
-  type IssuerStanding,
+  issuerProgress,
+  trustProgress,
+  type IssuerProgress,
   type NamedAgent,
-  type StandingOptions,
-  type TrustStanding,
+  type ProgressOptions,
+  type TrustProgress,
 } from './progress.ts';
 import type { UploadedKey } from '../x509/upload.ts';
 
@@ -54,8 +54,8 @@ export interface RotationStatus {
   readonly generations: readonly Generation[];
   readonly change: Change | null;
   /** Of the root that comes, or has come last. */
-  readonly trust: TrustStanding;
-  readonly issued: IssuerStanding;
+  readonly trust: TrustProgress;
+  readonly issued: IssuerProgress;
 }
 
 export interface RotationOptions {
@@ -63,7 +63,7 @@ export interface RotationOptions {
   readonly identity: Pick<ServerIdentity, 'current' | 'slots'>;
   readonly serverCertificates: Pick<ServerCertificates, 'generate'>;
   readonly changes: Pick<Changes, 'assertNonePending' | 'pendingChange' | 'runExclusive'>;
-  readonly standing: StandingOptions;
+  readonly progress: ProgressOptions;
   /** Another generation signs now: reissues what Central shows and vouches with. */
   readonly onReplaced: () => Promise<void>;
   /** Asks agents that are online to renew their certificates. */
@@ -97,7 +97,7 @@ export class Rotation {
   async status(): Promise<RotationStatus> {
     const { authority } = this.#options;
     const { phase, since } = this.phase();
-    const [trust, issued] = [await this.#trustStanding(), await this.#issuerStanding(authority.inRole('previous'))];
+    const [trust, issued] = [await this.#trustProgress(), await this.#issuerProgress(authority.inRole('previous'))];
     const change = phase === 'published' ? await this.#pendingSwitch() : null;
     return {
       phase,
@@ -158,7 +158,7 @@ export class Rotation {
     const { authority, identity, serverCertificates } = this.#options;
     let shown: Generation | undefined;
     const report = await this.#step('switch', ['published'], request, async (before) => {
-      const { missing } = await this.#trustStanding();
+      const { missing } = await this.#trustProgress();
       const { id } = this.#only('next');
       const origin = identity.current()?.origin ?? 'issued';
       if (confirm !== undefined && origin !== 'issued') throw rotationFault('rotation_nothing_to_confirm', { origin });
@@ -184,37 +184,37 @@ export class Rotation {
   async retire(request: RotationRequest, actor: Actor): Promise<RotationReport> {
     const { authority, identity, onReplaced } = this.#options;
     return await this.#step('retire', ['switched'], request, async (before) => {
-      const { others } = await this.#issuerStanding(authority.inRole('previous'));
+      const { others } = await this.#issuerProgress(authority.inRole('previous'));
       // Where Central shows a certificate from elsewhere, agents trust it by another root.
-      const untrusting = identity.current()?.origin === 'issued' ? (await this.#trustStanding()).missing : [];
+      const untrusting = identity.current()?.origin === 'issued' ? (await this.#trustProgress()).missing : [];
       const missing = eachOnce([...untrusting, ...others]);
       if (request.dryRun === true) return { ...before, missing };
-      this.#refuseToLeave('Retiring the authority before', missing, request);
+      this.#refuseToLeave('Retiring the previous authority', missing, request);
       await this.#assign('previous', 'retired', 'ca.rotation.retire', actor, request);
       await onReplaced();
       return { ...before, missing };
     });
   }
 
-  /** One phase back. Errors: rotation_wrong_phase, rotation_still_needed. */
-  async back(request: RotationRequest, actor: Actor): Promise<RotationReport> {
+  /** Rolls the latest step back. Errors: rotation_wrong_phase, rotation_still_needed. */
+  async rollBack(request: RotationRequest, actor: Actor): Promise<RotationReport> {
     const { authority, onReplaced, askRenewal } = this.#options;
-    return await this.#step('back', ['prepared', 'published', 'switched', 'retired'], request, async (before) => {
+    return await this.#step('rollback', ['prepared', 'published', 'switched', 'retired'], request, async (before) => {
       switch (before.phase) {
         case 'prepared': {
           if (request.dryRun !== true) await authority.forget(this.#only('prepared').id, actor, request);
           return before;
         }
         case 'published': {
-          const { others: missing } = await this.#issuerStanding(authority.inRole('next'));
+          const { others: missing } = await this.#issuerProgress(authority.inRole('next'));
           if (request.dryRun === true) return { ...before, missing };
-          this.#refuseToLeave('Taking the new authority back', missing, request);
+          this.#refuseToLeave('Rolling the new authority back', missing, request);
           await this.#assign('next', 'prepared', 'ca.rotation.rollback', actor, request);
           return { ...before, missing };
         }
         case 'switched': {
           const old = this.#only('previous');
-          const { missing } = await trustStanding(this.#options.standing, thumbprintOf(rootOf(old)));
+          const { missing } = await trustProgress(this.#options.progress, thumbprintOf(rootOf(old)));
           if (request.dryRun === true) return { ...before, missing };
           this.#refuseToLeave('Going back to the authority before', missing, request);
           await authority.assign(
@@ -256,7 +256,7 @@ export class Rotation {
   }
 
   async measure({ instruments: { queuegate_trust_agents: agents } }: Metrics): Promise<void> {
-    const { acknowledged, missing, plain } = await this.#trustStanding();
+    const { acknowledged, missing, plain } = await this.#trustProgress();
     agents.set({ state: 'acknowledged' }, acknowledged);
     agents.set({ state: 'missing' }, missing.length);
     agents.set({ state: 'plain' }, plain);
@@ -300,15 +300,15 @@ export class Rotation {
     return generation;
   }
 
-  async #trustStanding(): Promise<TrustStanding> {
-    const { authority, standing } = this.#options;
+  async #trustProgress(): Promise<TrustProgress> {
+    const { authority, progress } = this.#options;
     const [coming = authority.current()] = [...authority.inRole('prepared'), ...authority.inRole('next')];
-    return await trustStanding(standing, thumbprintOf(rootOf(coming)));
+    return await trustProgress(progress, thumbprintOf(rootOf(coming)));
   }
 
-  async #issuerStanding(others: readonly Generation[]): Promise<IssuerStanding> {
-    const { authority, standing } = this.#options;
-    return await issuerStanding(standing, authority.current().id, new Set(others.map(({ id }) => id)));
+  async #issuerProgress(others: readonly Generation[]): Promise<IssuerProgress> {
+    const { authority, progress } = this.#options;
+    return await issuerProgress(progress, authority.current().id, new Set(others.map(({ id }) => id)));
   }
 
   #shows({ chain: [issuer] }: Generation): boolean {
@@ -334,7 +334,7 @@ export class Rotation {
 }
 
 const NO_CROSS =
-  'The authority before cannot vouch for this one (it is an intermediate, or the one before may sign no authority): agents that have not taken its root by the switch are cut off until somebody imports it there.';
+  'The previous authority cannot cross-certify this one (this one is an intermediate, or the previous one may not sign authorities): agents that have not taken its root by the switch are cut off until it is imported there.';
 
 function eachOnce(agents: readonly NamedAgent[]): NamedAgent[] {
   return [...new Map(agents.map((agent) => [agent.id, agent])).values()];
@@ -343,26 +343,26 @@ function eachOnce(agents: readonly NamedAgent[]): NamedAgent[] {
 function nextStep(
   phase: RotationPhase,
   change: Change | null,
-  trust: TrustStanding,
-  { others }: IssuerStanding,
+  trust: TrustProgress,
+  { others }: IssuerProgress,
 ): string {
   const left = eachOnce([...trust.missing, ...others]).length;
   switch (phase) {
     case 'idle':
-      return 'No rotation is in progress. "queuegate ca rotation prepare" makes the authority that comes next.';
+      return 'No rotation is in progress. "queuegate ca rotation prepare" prepares the next authority.';
     case 'prepared':
-      return '"queuegate ca rotation publish" gives its root to the agents; "rollback" discards it.';
+      return '"queuegate ca rotation publish" sends its root to the agents; "rollback" discards it.';
     case 'published':
       if (change !== null)
         return `The switch waits for its confirmation until ${new Date(change.expiresAt).toISOString()}: "queuegate changes confirm", or "queuegate changes rollback".`;
       if (trust.missing.length > 0)
-        return `Waits for ${agentsText(trust.missing.length)} to trust its root; "queuegate ca rotation switch --force" goes on without them, "rollback" withdraws the root.`;
+        return `Waits for ${agentsText(trust.missing.length)} to trust its root; "queuegate ca rotation switch --force" continues without them, "rollback" withdraws the root.`;
       return '"queuegate ca rotation switch" lets it sign; "rollback" withdraws the root.';
     case 'switched':
       if (left > 0)
         return `Waits for ${agentsText(left)} to trust the new root and to renew under it; "queuegate ca rotation retire --force" leaves them behind, "rollback" lets the previous one sign again.`;
-      return '"queuegate ca rotation retire" ends the trust in the one before; "rollback" lets it sign again.';
+      return '"queuegate ca rotation retire" ends the trust in the previous one; "rollback" lets it sign again.';
     case 'retired':
-      return 'Done. "queuegate ca rotation rollback" trusts the one before again; its key goes with "queuegate ca delete-key THUMBPRINT", or with the next "prepare".';
+      return 'Done. "queuegate ca rotation rollback" restores the trust in the previous one; "queuegate ca delete-key THUMBPRINT" or the next "prepare" deletes its key.';
   }
 }

@@ -1,6 +1,6 @@
-// Owns that the truststores of the profiles on Central's own host follow the trust bundle: one that holds a root of this Central
-// gets the others too, and loses those that are trusted no more. Profiles of other Centrals, and those without a truststore,
-// are never touched. A profile that an agent runs with on its own machine is that agent's business.
+// Keeps the truststores of the profiles on Central's own host in step with the trust bundle: one that holds a root of this Central
+// gets the others too, and loses those that are no longer trusted. Profiles of other Centrals, and those without a truststore, are
+// never touched. An agent updates the truststore of its own profile itself.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isCoded, systemCode, textOf } from '../../../shared/errors.ts';
@@ -15,14 +15,14 @@ import { thumbprintOf } from '../x509/certificate.ts';
 import { rootOf } from '../authority/generations.ts';
 
 export interface ProfileTruststoresOptions {
-  /** Holds the profiles, one folder each; it need not be there. */
+  /** Holds the profiles, one folder each; it may be missing. */
   readonly folder: string;
   readonly bundle: Pick<TrustBundle, 'certificates' | 'thumbprints'>;
   readonly authority: Pick<Authority, 'all'>;
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
 }
 
-/** A profile whose truststore could not follow. */
+/** A profile whose truststore could not be updated. */
 export interface ProfileFault {
   readonly profile: string;
   readonly file: string;
@@ -47,7 +47,7 @@ export class ProfileTruststores {
     return this.#faults;
   }
 
-  /** Looks at every profile, one time after the other; never rejects. */
+  /** Updates every profile, one run after the other; never rejects. */
   async follow(): Promise<void> {
     this.#running = this.#running.then(() => this.#follow());
     await this.#running;
@@ -69,7 +69,7 @@ export class ProfileTruststores {
           : ['internal', textOf(error)];
         faults.push({ profile, file, code, text });
         if (!this.#faults.some((known) => known.profile === profile && known.code === code))
-          log.warn({ profile, file, code }, `the truststore of a profile does not follow: ${text}`);
+          log.warn({ profile, file, code }, `the truststore of a profile could not be updated: ${text}`);
       }
     }
     this.#faults = faults;
@@ -116,13 +116,13 @@ export class ProfileTruststores {
   }
 }
 
-/** Undefined: the folder is no profile. */
+/** Undefined: the folder is not a profile. */
 async function truststoreOf(folder: string): Promise<ProfileTruststore | undefined> {
   const [field, local] = await Promise.all(
     ['agent.conf', 'agent.local.conf'].map((name) => readPropertiesFile(join(folder, 'conf', name), 'ignore', HINT)),
   );
   if (field === undefined) return undefined;
-  // The local file lies over the field's; in each the last of several counts.
+  // The local file overrides agent.conf; in each file the last of several lines counts.
   const value = (name: string): string =>
     [...field.entries, ...(local?.entries ?? [])].findLast(({ key }) => key === name)?.value ?? '';
   return profileTruststore({

@@ -1,13 +1,12 @@
-// Owns that agents trust what they are to trust: after each welcome, and whenever the trust bundle changes, those that have not
-// said that they have just that are told again. What they answer is kept: taken, or refused and why. Nobody is waited for: so
-// many agents at a time, one pass over the sessions.
+// Sends agents the trust bundle: after each welcome, and whenever the bundle changes, to those that have not acknowledged exactly
+// it. Records their answers: taken, or refused and why. Waits for no agent: a bounded number at a time, one pass over the sessions.
 import { textOf } from '../../../shared/errors.ts';
 import type { CentralControl, Trusted, TrustRefused } from '../../../shared/wire/messages.ts';
 import { trustTranscript } from '../../../shared/wire/proof.ts';
 import type { CertificateStore } from '../../store/certificate-store.ts';
 import type { TrustBundle } from './trust-bundle.ts';
 
-/** What is asked of a session (central/sessions/session.ts). */
+/** The part of a session that is needed here (central/sessions/session.ts). */
 export interface TrustSession {
   readonly facts: {
     readonly agentId: string;
@@ -25,13 +24,13 @@ export interface TrustSessions {
 
 export interface TrustPublicationOptions {
   readonly bundle: Pick<TrustBundle, 'pem' | 'thumbprints'>;
-  /** Thumbprints of every root that Central has, the bundle's and others: only of these it believes that an agent has them. */
+  /** Thumbprints of every root that Central has, the bundle's and others: acknowledgements of other roots are ignored. */
   readonly known: () => readonly string[];
   readonly certificates: Pick<CertificateStore, 'recordTrust' | 'trustOf'>;
   /** Signs with Central's signing key; base64. */
   readonly sign: (transcript: string) => string;
   readonly sessions: TrustSessions;
-  /** The bundle is another one now; must not throw. */
+  /** The bundle changed; must not throw. */
   readonly onChanged: () => void;
   readonly log: {
     info(facts: object, text: string): void;
@@ -43,7 +42,7 @@ export interface TrustPublicationOptions {
   readonly after: (ms: number, run: () => void) => () => void;
 }
 
-/** Why an agent has not taken what it was told. */
+/** Why an agent refused the bundle. */
 export interface Refusal {
   readonly code: string;
   readonly detail: string;
@@ -52,18 +51,18 @@ export interface Refusal {
 }
 
 const CAPABILITY = 'trust';
-/** 5,000 agents in ten seconds; each costs a read and a signature, beside everything else that goes on. */
+/** 5,000 agents in ten seconds; each costs a read and a signature, beside the other work of Central. */
 const AGENTS_PER_TICK = 50;
 const TICK_MS = 100;
-/** How soon a change is seen, whoever made it. */
+/** How soon a change is noticed, whatever caused it. */
 const LOOK_MS = 1_000;
-/** A truststore that somebody fixed meanwhile is filled without the agent connecting anew. */
+/** A truststore that was repaired meanwhile is updated without a new connection of the agent. */
 const AGAIN_MS = 600_000;
 
 export class TrustPublication {
   readonly #options: TrustPublicationOptions;
   readonly #due = new Set<string>();
-  /** By agent; what is refused still is told again at the next welcome, so that a restart forgets nothing for long. */
+  /** By agent. The bundle is sent again at the next welcome, so that a restart loses this for a short time only. */
   readonly #refusals = new Map<string, Refusal>();
   /** Agents whose answer is being written, with the newest one that came meanwhile: one write at a time. */
   readonly #writing = new Map<string, { next: readonly string[] | undefined }>();
@@ -91,7 +90,7 @@ export class TrustPublication {
     this.#cancelTick?.();
   }
 
-  /** The session stands: its agent may not have what it is to trust. */
+  /** The session is open: its agent may not have the bundle. */
   onOpened(session: TrustSession): void {
     this.#tell([session.facts.agentId]);
   }
@@ -101,7 +100,7 @@ export class TrustPublication {
     if (frame.type === 'trust-refused') {
       const { code, detail, hint } = frame;
       if (this.#refusals.get(agentId)?.code !== code)
-        log.warn({ agent: agentId, name: agentName, code, detail }, 'an agent does not take what it is to trust');
+        log.warn({ agent: agentId, name: agentName, code, detail }, 'an agent refused the trust bundle');
       this.#refusals.set(agentId, { code, detail, hint, at: now() });
       return;
     }
@@ -125,8 +124,8 @@ export class TrustPublication {
     certificates
       .recordTrust(agentId, thumbprints)
       .catch((error: unknown) => {
-        // It is told again at its next welcome, and answers again. A removed agent has no row.
-        log.warn({ agent: agentId, error: textOf(error) }, 'not noted what an agent trusts');
+        // The agent gets the bundle again at its next welcome, and answers again. A removed agent has no row.
+        log.warn({ agent: agentId, error: textOf(error) }, 'what an agent trusts could not be recorded');
       })
       .finally(() => {
         this.#writing.delete(agentId);
@@ -134,17 +133,17 @@ export class TrustPublication {
       });
   }
 
-  /** What an agent that is online and lacks something has said; undefined: nothing yet. */
+  /** The refusal of an agent that lacks a root; undefined: none. */
   refusalOf(agentId: string): Refusal | undefined {
     return this.#refusals.get(agentId);
   }
 
-  /** False for one of a version that is told nothing; undefined for one that is not online. */
-  isTold(agentId: string): boolean | undefined {
+  /** False for an agent of a version that takes no roots from Central; undefined for one that is offline. */
+  takesTrust(agentId: string): boolean | undefined {
     return this.#options.sessions.of(agentId)?.facts.capabilities.includes(CAPABILITY);
   }
 
-  /** Looks for a change of the bundle, whoever made it. */
+  /** Looks for a change of the bundle, whatever caused it. */
   #look(): void {
     const { bundle, sessions, onChanged, log, now, after } = this.#options;
     this.#cancelLook = after(LOOK_MS, () => this.#look());
@@ -155,7 +154,7 @@ export class TrustPublication {
     this.#tell(sessions.online().map(({ agentId }) => agentId));
     if (!changed) return;
     this.#published = thumbprints.join();
-    log.info({ roots: thumbprints }, 'agents are told what to trust from now on');
+    log.info({ roots: thumbprints }, 'the trust bundle changed and is sent to the agents');
     onChanged();
   }
 
@@ -175,8 +174,8 @@ export class TrustPublication {
         try {
           await this.#tellOne(agentId, certificates, thumbprints);
         } catch (error) {
-          // The store; it ends Central by itself when it cannot go on.
-          log.error({ agent: agentId, error: textOf(error) }, 'an agent could not be told what to trust');
+          // An error of the store, which ends Central when it cannot continue.
+          log.error({ agent: agentId, error: textOf(error) }, 'an agent could not be sent the trust bundle');
         }
       }),
     );

@@ -1,5 +1,5 @@
-// Owns what agents have to trust, and which of them would refuse Central if it showed another certificate: as far as Central
-// knows, for whatever an administrator puts into a truststore by hand is not told to it.
+// Determines what agents must trust, and which of them would refuse Central if it showed another certificate: as far as Central
+// knows, because what an administrator imports into a truststore is not reported to it.
 import type { X509Certificate } from 'node:crypto';
 import type { AgentTrust, CertificateStore } from '../../store/certificate-store.ts';
 import type { Authority } from '../authority/authority.ts';
@@ -7,12 +7,12 @@ import { chainPem, readChain, thumbprintOf } from '../x509/certificate.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
 import { rootOfCredentials } from '../server/slots.ts';
 
-/** What agents are given as truststore. */
+/** The roots that agents receive. */
 export interface TrustBundle {
   /** Each once: the root of what Central shows now, those of the authority's generations, those of staged and previous certificates. */
   certificates(): X509Certificate[];
   pem(): string;
-  /** SHA-256, lower-case hex, in the same order: what an agent has that took the bundle. */
+  /** SHA-256, lower-case hex, in the same order: what an agent that took the bundle has. */
   thumbprints(): string[];
 }
 
@@ -44,7 +44,7 @@ export async function agentsWithoutTrust(
   chain: string,
 ): Promise<AgentTrust[]> {
   const sent = readChain(chain, 'The chain');
-  // A cross-certificate stands for the root that has the same key: who trusts that root needs nothing else.
+  // A cross-certificate represents the root with the same key: an agent that trusts that root needs nothing else.
   const standFor = authority
     .roots()
     .filter((root) => sent.some((certificate) => certificate.publicKey.equals(root.publicKey)));
@@ -53,7 +53,7 @@ export async function agentsWithoutTrust(
   for (let after: string | undefined; ;) {
     const page = await certificates.trust({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     for (const agent of page) {
-      // Plain ws shows no certificate. Who has never connected yet enrolled to come over wss.
+      // Plain ws shows no certificate. An agent that has never connected enrolled for wss.
       if (agent.transport === 'ws') continue;
       if (!(agent.trusted ?? [authority.firstRoot]).some((thumbprint) => shown.has(thumbprint))) without.push(agent);
     }

@@ -42,10 +42,10 @@ async function setUp() {
     authority,
     identity,
     serverCertificates: { generate: () => Promise.reject(new Error('not here')) },
-    standing: {
+    progress: {
       certificates: store.certificates,
       firstRoot: () => authority.firstRoot,
-      said: { refusalOf: (id) => refusals.get(id), isTold: (id) => id !== 'old' },
+      publication: { refusalOf: (id) => refusals.get(id), takesTrust: (id) => id !== 'old' },
       now: clock,
     },
     onReplaced: async () => void asked.push('replaced'),
@@ -146,10 +146,10 @@ describe('a rotation', () => {
     expect(trust).toMatchObject({ registered: 7, acknowledged: 1, plain: 1 });
     expect(trust.missing.map(({ name, why }) => [name, why])).toEqual([
       ['away', 'offline'],
-      ['null', 'told'],
+      ['null', 'awaiting-ack'],
       ['old', 'unable'],
       ['refuses', 'refused'],
-      ['silent', 'told'],
+      ['silent', 'awaiting-ack'],
     ]);
     expect(trust.missing.map(({ text }) => text).join(' ')).toMatch(
       /Offline since 2026-11-01T10:00:00.000Z\..*It refused: It is read-only. \(truststore_read_only\)/,
@@ -197,26 +197,26 @@ describe('a rotation', () => {
   it('leads back from each phase, and names whom that would leave behind', async () => {
     const { rotation, agent, trusts, authority, renews, roles } = await setUp();
     const first = authority.current().id;
-    await expect(rotation.back({}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_wrong_phase' });
+    await expect(rotation.rollBack({}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_wrong_phase' });
     await rotation.prepare(undefined, {}, CENTRAL);
-    expect(await rotation.back({}, CENTRAL)).toMatchObject({ phase: 'idle' });
+    expect(await rotation.rollBack({}, CENTRAL)).toMatchObject({ phase: 'idle' });
     await rotation.prepare(undefined, {}, CENTRAL);
     await rotation.publish({}, CENTRAL);
     const next = authority.inRole('next')[0]?.id ?? '';
-    expect(await rotation.back({}, CENTRAL)).toMatchObject({ phase: 'prepared' });
+    expect(await rotation.rollBack({}, CENTRAL)).toMatchObject({ phase: 'prepared' });
     await rotation.publish({}, CENTRAL);
     await rotation.switch({}, CENTRAL);
     agent('late', { trusted: [next] });
     await renews('late');
-    await expect(rotation.back({}, CENTRAL)).rejects.toMatchObject({
+    await expect(rotation.rollBack({}, CENTRAL)).rejects.toMatchObject({
       code: 'rotation_still_needed',
       parameters: { names: 'late' },
     });
     await trusts('late', first, next);
-    expect(await rotation.back({ comment: 'no' }, CENTRAL)).toMatchObject({ phase: 'published' });
+    expect(await rotation.rollBack({ comment: 'no' }, CENTRAL)).toMatchObject({ phase: 'published' });
     expect(authority.current().id).toBe(first);
     // Its certificate would be of an authority that nobody knows.
-    await expect(rotation.back({}, CENTRAL)).rejects.toMatchObject({
+    await expect(rotation.rollBack({}, CENTRAL)).rejects.toMatchObject({
       code: 'rotation_still_needed',
       parameters: { names: 'late' },
     });
@@ -224,10 +224,10 @@ describe('a rotation', () => {
     await rotation.retire({}, CENTRAL);
     expect(roles()).toEqual(['current', 'retired']);
     await expect(rotation.forget(next, {}, CENTRAL)).rejects.toMatchObject({ code: 'authority_in_use' });
-    expect(await rotation.back({}, CENTRAL)).toMatchObject({ phase: 'switched' });
+    expect(await rotation.rollBack({}, CENTRAL)).toMatchObject({ phase: 'switched' });
     await rotation.retire({}, CENTRAL);
     await rotation.forget(first, {}, CENTRAL);
-    await expect(rotation.back({}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_wrong_phase' });
+    await expect(rotation.rollBack({}, CENTRAL)).rejects.toMatchObject({ code: 'rotation_wrong_phase' });
     expect(roles()).toEqual(['current']);
   });
 

@@ -169,7 +169,7 @@ describe('what agents are to trust', () => {
     join('new');
     await pass(1_000);
     expect(gone.sent).toEqual([]);
-    expect([publication.isTold('gone'), publication.isTold('old'), publication.isTold('new')]).toEqual([
+    expect([publication.takesTrust('gone'), publication.takesTrust('old'), publication.takesTrust('new')]).toEqual([
       undefined,
       false,
       true,
