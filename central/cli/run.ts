@@ -100,34 +100,37 @@ export async function runCli(argv: readonly string[], given: CliSurroundings): P
   }
 }
 
+/** Lists the commands that `asked` begins, or all. Errors: command_unknown. */
+function listCommands(asked: readonly string[], wantsHelp: boolean, surroundings: CliSurroundings): number {
+  const [word] = asked;
+  // `queuegate parameters` lists the commands of that noun; without any word, all.
+  const about = COMMANDS.filter(
+    ({ name }) => word === undefined || word.startsWith('-') || name.split(' ')[0] === word,
+  );
+  if (about.length === 0)
+    throw cliFault('command_unknown', {
+      found: asked.join(' ').slice(0, 64),
+      commands: [...new Set([...COMMANDS, TRUSTSTORE].map(({ name }) => name.split(' ')[0]))].join(', '),
+    });
+  if (word !== undefined && !word.startsWith('-') && asked.length > 1 && !wantsHelp)
+    throw cliFault('command_unknown', {
+      found: asked.join(' ').slice(0, 64),
+      commands: about.map(({ name }) => name).join(', '),
+    });
+  (wantsHelp ? surroundings.out : surroundings.error)(
+    overview(about.length === COMMANDS.length ? [...about, TRUSTSTORE] : about),
+  );
+  return wantsHelp ? 0 : EXIT_USAGE;
+}
+
 async function run(argv: readonly string[], surroundings: CliSurroundings): Promise<number> {
   const asked = argv[0] === 'help' ? argv.slice(1) : argv;
   if (asked[0] === TRUSTSTORE.name)
     return await truststore(argv[0] === 'help' ? ['help'] : asked.slice(1), surroundings);
   const command = COMMANDS.find(({ name }) => name === asked.slice(0, name.split(' ').length).join(' '));
-  if (command === undefined) {
-    const [word] = asked;
-    // `queuegate parameters` shows what there is about parameters; nothing at all, everything.
-    const about = COMMANDS.filter(
-      ({ name }) => word === undefined || word.startsWith('-') || name.split(' ')[0] === word,
-    );
-    if (about.length === 0)
-      throw cliFault('command_unknown', {
-        found: asked.join(' ').slice(0, 64),
-        commands: [...new Set([...COMMANDS, TRUSTSTORE].map(({ name }) => name.split(' ')[0]))].join(', '),
-      });
-    const wantsHelp = argv[0] === 'help' || asked.includes('--help') || asked.includes('-h');
-    if (word !== undefined && !word.startsWith('-') && asked.length > 1 && !wantsHelp)
-      throw cliFault('command_unknown', {
-        found: asked.join(' ').slice(0, 64),
-        commands: about.map(({ name }) => name).join(', '),
-      });
-    (wantsHelp ? surroundings.out : surroundings.error)(
-      overview(about.length === COMMANDS.length ? [...about, TRUSTSTORE] : about),
-    );
-    return wantsHelp ? 0 : EXIT_USAGE;
-  }
-  if (argv[0] === 'help' || asked.includes('--help') || asked.includes('-h')) {
+  const wantsHelp = argv[0] === 'help' || asked.includes('--help') || asked.includes('-h');
+  if (command === undefined) return listCommands(asked, wantsHelp, surroundings);
+  if (wantsHelp) {
     surroundings.out(helpOf(command));
     return 0;
   }
