@@ -115,6 +115,30 @@ function reachedBy(test: string): Set<string> {
   return reached;
 }
 
+const EXPORT = /^export (?:async )?(?:function\*?|class|const|let|interface|type) (\w+)/gm;
+const NAMES = [
+  /^(?:import|export)\s+(?:type\s+)?\{(?<names>[^}]*)\}\s+from\s+'(?<from>\.[^']+)'/gm,
+  /\{(?<names>[^{}]*)\}\s*=\s*\(?\s*await import\(\s*'(?<from>\.[^']+)'/g,
+  /import\(\s*'(?<from>\.[^']+)'\s*\)\)?\.(?<names>\w+)/g,
+  /import\(\s*'(?<from>\.[^']+)'\s*\)\.then\(\(\{(?<names>[^}]*)\}/g,
+];
+
+/** What a file imports from others of this repository: "path name". Of a whole module: what it uses of it. */
+function importedBy(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8');
+  const pathOf = (from: string): string => relative(root, resolve(root, dirname(file), from));
+  const named = NAMES.flatMap((pattern) => [...text.matchAll(pattern)]).flatMap(({ groups }) =>
+    (groups?.['names'] ?? '').split(',').map((part) => {
+      const name = /^\s*(?:type\s+)?(\w+)/.exec(part)?.[1] ?? '';
+      return `${pathOf(groups?.['from'] ?? '')} ${name}`;
+    }),
+  );
+  const whole = [...text.matchAll(/^import \* as (\w+) from '(\.[^']+)'/gm)].flatMap(([, module = '', from = '']) =>
+    [...text.matchAll(new RegExp(`\\b${module}\\.(\\w+)`, 'g'))].map(([, name]) => `${pathOf(from)} ${name}`),
+  );
+  return [...named, ...whole];
+}
+
 function partOf(file: string): string {
   return (file.split('/')[1] ?? '').replace(/\.ts$/, '');
 }
@@ -195,10 +219,21 @@ describe('the layout', () => {
     expect(elsewhere).toEqual([]);
   });
 
-  it('has no circle of imports that run', () => {
+  it('exports nothing that no other file imports', () => {
+    const used = new Set(
+      [...sources, ...['test', 'docs', 'bench'].flatMap((folder) => files(folder))].flatMap(importedBy),
+    );
+    const unused = sources.flatMap((file) =>
+      [...readFileSync(join(root, file), 'utf8').matchAll(EXPORT)]
+        .map(([, name]) => `${file} ${name}`)
+        .filter((exported) => !used.has(exported)),
+    );
+    expect(unused, 'delete it, or export it where another file needs it').toEqual([]);
+  });
+
+  it('has no circle of imports, those of types included', () => {
     const graph = new Map<string, string[]>();
-    for (const { from, to, typeOnly } of imports)
-      if (!typeOnly && to.endsWith('.ts')) graph.set(from, [...(graph.get(from) ?? []), to]);
+    for (const { from, to } of imports) if (to.endsWith('.ts')) graph.set(from, [...(graph.get(from) ?? []), to]);
     const circles: string[] = [];
     const done = new Set<string>();
     const walk = (file: string, path: readonly string[]): void => {

@@ -14,9 +14,16 @@ import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import { readRequest, type ReadRequest } from '../pki/x509/csr.ts';
-import type { EnrollmentConnection } from './enrollment.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
+
+/** The connection that an enrollment request came over. */
+export interface EnrollmentConnection {
+  readonly over: 'ws' | 'wss';
+  readonly address: string;
+  /** No proxy opens the TLS connection: the agent saw the certificate that Central shows. */
+  readonly direct: boolean;
+}
 
 /** A roll-out by hand makes some dozens of requests a day; an administrator does not read a list of more than a thousand. */
 export const MAX_PENDING = 1000;

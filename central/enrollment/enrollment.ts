@@ -23,7 +23,7 @@ import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
 import type { AgentStore } from '../store/agent-store.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import type { EnrollmentTokenRecord } from '../store/token-store.ts';
-import type { Approvals } from './approvals.ts';
+import type { Approvals, EnrollmentConnection } from './approvals.ts';
 import { readRequest, requestDer } from '../pki/x509/csr.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
@@ -52,13 +52,6 @@ export interface EnrollmentOptions {
   /** The live parameter `agents.enrollment`. */
   readonly policy: () => EnrollmentPolicy;
   readonly now: () => number;
-}
-
-export interface EnrollmentConnection {
-  readonly over: 'ws' | 'wss';
-  readonly address: string;
-  /** No proxy opens the TLS connection: the agent saw the certificate that Central shows. */
-  readonly direct: boolean;
 }
 
 export interface Enrollment {

@@ -9,7 +9,7 @@ import { storeFault } from '../store/errors.ts';
 import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import { readRequest } from '../pki/x509/csr.ts';
-import type { EnrollmentConnection } from './enrollment.ts';
+import type { EnrollmentConnection } from './approvals.ts';
 import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
 

@@ -10,7 +10,7 @@ import { decodeFromAgent } from '../../shared/wire/codec.ts';
 import type { AgentControl, AgentFrame, CentralControl, Position, SessionLimits } from '../../shared/wire/messages.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import type { AgentCertificate } from '../store/certificate-store.ts';
-import { ControlLedger } from './control.ts';
+import { ControlLedger } from './control-ledger.ts';
 import type { OutflowBudget } from './limits/outflow-budget.ts';
 import { SessionIntake, type IntakeParts } from './intake.ts';
 import { SessionOutflow } from './outflow.ts';

@@ -1,7 +1,7 @@
 // Reads ASN.1 in DER and BER (X.690): the elements of bytes from outside, and what certificate requests and key stores take out of
 // them. Nothing is copied but octet strings in pieces, and every length is checked against its parent. `readElement` (structure.ts)
 // bounds depth, number and size first, for readers that look at more than a few elements.
-import { TAG } from './writer.ts';
+import { der, TAG } from './writer.ts';
 
 /** BER adds indefinite lengths and lengths with leading zeros: what NSS, BouncyCastle and macOS write. */
 export type Asn1Form = 'der' | 'ber';
@@ -208,6 +208,16 @@ export function smallIntegerOf(element: Asn1Element | undefined, what: string): 
   if (bytes.length === 0 || bytes.length > 4 || (bytes[0] as number) > 0x7f)
     throw new Asn1Fault(`${what} is not a small number`);
   return bytes.readUIntBE(0, bytes.length);
+}
+
+/**
+ * An element from outside with all its lengths as DER writes them; the rest stays as it is. It has passed `structureFault`,
+ * which bounds its depth.
+ */
+export function withDerLengths(element: Asn1Element): Buffer {
+  return (element.tag & CONSTRUCTED) === 0
+    ? der(element.tag, element.content)
+    : der(element.tag, ...element.children().map((child) => withDerLengths(child)));
 }
 
 /** The text of a BMPString (section 8.23.9); undefined for anything else. */

@@ -1,6 +1,5 @@
 // Writes DER (X.690): certificate requests, revocation lists and key stores. A library would cost an agent 40 MiB of memory, and
 // Central seconds for a long list.
-import type { Asn1Element } from './reader.ts';
 
 export const TAG = {
   boolean: 0x01,
@@ -17,8 +16,6 @@ export const TAG = {
   sequence: 0x30,
   set: 0x31,
 } as const;
-
-const CONSTRUCTED = 0x20;
 
 /** An element with this tag. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {
@@ -93,16 +90,6 @@ export function integer(value: number): Buffer {
 /** A BMPString: UTF-16, the high byte first. */
 export function bmp(text: string): Buffer {
   return der(TAG.bmp, Buffer.from(text, 'utf16le').swap16());
-}
-
-/**
- * An element from outside with all its lengths as DER writes them; the rest stays as it is. It has passed `structureFault`,
- * which bounds its depth.
- */
-export function withDerLengths(element: Asn1Element): Buffer {
-  return (element.tag & CONSTRUCTED) === 0
-    ? der(element.tag, element.content)
-    : der(element.tag, ...element.children().map((child) => withDerLengths(child)));
 }
 
 /** RFC 5758 section 3.2. */

@@ -9,10 +9,11 @@ import {
   octetsOf,
   oidOf,
   smallIntegerOf,
+  withDerLengths,
   type Asn1Element,
 } from '../asn1/reader.ts';
 import { readElement } from '../asn1/structure.ts';
-import { bmp, explicit, implicitOctets, integer, octets, oid, sequence, set, withDerLengths } from '../asn1/writer.ts';
+import { bmp, explicit, implicitOctets, integer, octets, oid, sequence, set } from '../asn1/writer.ts';
 import { isCoded, type CodedError } from '../errors.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData } from './java-data.ts';

@@ -1,6 +1,6 @@
 // Which frames beside the messages an agent may send, and when.
 import { describe, expect, it } from 'vitest';
-import { ControlLedger } from '../../../central/sessions/control.ts';
+import { ControlLedger } from '../../../central/sessions/control-ledger.ts';
 import type { AgentControl, CentralControl } from '../../../shared/wire/messages.ts';
 
 const thumbprint = '0'.repeat(64);

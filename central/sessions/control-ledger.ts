@@ -1,0 +1,38 @@
+// Checks whether an agent may send a control frame now: each answer needs a request before it, so that an agent cannot make Central
+// write more often than Central requests.
+import type { AgentControl, CentralControl } from '../../shared/wire/messages.ts';
+
+/** The open requests of one session. */
+export class ControlLedger {
+  /** `trust` frames without an answer. An agent that gets another one before it has answered may answer both, or only the last one. */
+  #trust = 0;
+  /** `renewed` frames whose certificate the agent has not confirmed. */
+  #renewed = 0;
+  #renewing = false;
+
+  /** Central sends this frame now. */
+  sent({ type }: CentralControl): void {
+    if (type === 'trust') this.#trust += 1;
+    if (type === 'renewed') this.#renewed += 1;
+    if (type === 'renewed' || type === 'renew-refused') this.#renewing = false;
+  }
+
+  /** Records a frame of the agent; returns the fault when it is not allowed now. */
+  received({ type }: AgentControl): string | undefined {
+    switch (type) {
+      case 'trusted':
+      case 'trust-refused':
+        if (this.#trust === 0) return `${type} without a trust frame before it`;
+        this.#trust -= 1;
+        return undefined;
+      case 'renew-installed':
+        if (this.#renewed === 0) return 'renew-installed without a renewed frame before it';
+        this.#renewed -= 1;
+        return undefined;
+      case 'renew':
+        if (this.#renewing) return 'renew before the renew frame before it was answered';
+        this.#renewing = true;
+        return undefined;
+    }
+  }
+}
