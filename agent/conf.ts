@@ -144,8 +144,8 @@ export const AGENT_SCHEMA = [
   { name: 'inbox.maxBytes', format: logBytes, default: 16 * 1024 ** 2, doc: 'Bytes of these commands.' },
 ] as const satisfies Schema;
 
-export type AgentSettingName = (typeof AGENT_SCHEMA)[number]['name'];
-export type LogLevel = SettingValues<typeof AGENT_SCHEMA>['log.level'];
+type AgentSettingName = (typeof AGENT_SCHEMA)[number]['name'];
+type LogLevel = SettingValues<typeof AGENT_SCHEMA>['log.level'];
 
 export interface AgentConf {
   readonly profile: { readonly name: string; readonly folder: string };

@@ -16,7 +16,7 @@ import { agentFault } from './errors.ts';
 import type { Credentials } from './identity/identity.ts';
 import type { Truststore } from './trust/truststore.ts';
 
-export interface DaemonPorts {
+interface DaemonPorts {
   /** The configuration of the start. */
   readonly firstConf: AgentConf;
   /** Reads the configuration anew: what concerns the connection counts at the next dial. */
@@ -35,7 +35,7 @@ export interface DaemonPorts {
 }
 
 /** What the local API shows of the connection. */
-export interface ConnectionStatus {
+interface ConnectionStatus {
   readonly state: 'connecting' | 'online' | 'waiting' | 'stopped-by-refusal';
   readonly stateChangedAt: string;
   /** Why it is not online: the last failure. */

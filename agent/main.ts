@@ -29,7 +29,7 @@ const DEDUPLICATION_MS = 7 * 86_400_000;
 const EXPIRE_MS = 30_000;
 const PRUNE_MS = 6 * 3_600_000;
 
-export interface RunningAgent {
+interface RunningAgent {
   readonly conf: AgentConf;
   /** Resolves when the agent has ended by itself, with the error that ended it. */
   readonly failed: Promise<CodedError>;

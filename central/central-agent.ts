@@ -15,7 +15,7 @@ import type { ParameterValues } from './parameters/definitions.ts';
 import { CENTRAL_AGENT_NAME } from './store/agent-names.ts';
 import type { Store } from './store/store.ts';
 
-export interface CentralAgentOptions {
+interface CentralAgentOptions {
   /** Holds its profile and its data. */
   readonly folder: string;
   /** The template: profiles/central. */
@@ -119,7 +119,7 @@ export class CentralAgent {
   }
 }
 
-export interface CentralAgentNeeds {
+interface CentralAgentNeeds {
   readonly config: Pick<CentralConfig, 'centralAgent' | 'dataFolder'>;
   readonly store: Pick<Store, 'agents' | 'audit'>;
   readonly enrollmentTokens: Pick<EnrollmentTokens, 'create'>;

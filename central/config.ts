@@ -208,7 +208,7 @@ export interface CentralConfig {
   readonly warnings: readonly string[];
 }
 
-export interface CentralConfigRequest {
+interface CentralConfigRequest {
   /** Arguments behind the program's name. */
   readonly argv: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;

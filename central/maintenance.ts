@@ -6,7 +6,7 @@ import type { Metrics } from './metrics.ts';
 import type { ParameterValues } from './parameters/definitions.ts';
 import type { Store } from './store/store.ts';
 
-export interface MaintenanceOptions {
+interface MaintenanceOptions {
   readonly store: Store;
   readonly values: () => ParameterValues;
   readonly metrics: Metrics;

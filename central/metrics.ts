@@ -135,7 +135,7 @@ export const METRICS = {
   },
 } as const satisfies Readonly<Record<string, MetricDefinition>>;
 
-export type MetricName = keyof typeof METRICS;
+type MetricName = keyof typeof METRICS;
 
 type InstrumentOf<D extends MetricDefinition> = D extends { kind: 'gauge' }
   ? Gauge<D['labels'][number]>
@@ -144,7 +144,7 @@ type InstrumentOf<D extends MetricDefinition> = D extends { kind: 'gauge' }
     : Histogram<D['labels'][number]>;
 
 /** The instruments by name: `metrics.instruments.queuegate_sessions.set({ transport: 'wss' }, 3)`. */
-export type Instruments = { readonly [N in MetricName]: InstrumentOf<(typeof METRICS)[N]> };
+type Instruments = { readonly [N in MetricName]: InstrumentOf<(typeof METRICS)[N]> };
 
 export interface Metrics {
   readonly registry: Registry;

@@ -215,7 +215,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: [
       'central/store/agent-names.ts',
       'central/store/agent-store.ts',
-      'central/store/certificate-store.ts',
       'central/store/enrollment-store.ts',
       'central/store/space/bounds.ts',
       'central/store/sqlite/calls.ts',
@@ -323,6 +322,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/listeners/open-listeners.ts',
       'central/pki/open-pki-services.ts',
       'central/pki/open-pki.ts',
+      'central/sessions/control.ts',
       'central/sessions/open-sessions.ts',
       'central/store/open-store.ts',
     ],

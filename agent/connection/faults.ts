@@ -21,7 +21,7 @@ const UNKNOWN_AUTHORITY = new Set([
 
 const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'EACCES', 'EADDRNOTAVAIL', 'ENETDOWN', 'EHOSTDOWN']);
 
-export interface DialContext {
+interface DialContext {
   readonly target: Target;
   /** Path of the truststore, for the hint. */
   readonly truststore: string;

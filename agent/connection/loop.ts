@@ -5,7 +5,7 @@ import { PROVEN_LIFE_MS, type Backoff } from '../../shared/backoff.ts';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import type { ConnectionEnd, DialPlan } from './connection.ts';
 
-export interface ConnectionLoopPorts {
+interface ConnectionLoopPorts {
   /** What to dial, in order: made anew for each round from what lies on disk now. May reject with what the operator has to fix. */
   plans(): Promise<DialPlan[]>;
   connect(plan: DialPlan, signal: AbortSignal): Promise<ConnectionEnd>;

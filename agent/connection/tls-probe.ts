@@ -14,7 +14,7 @@ export interface TlsProbe {
   readonly cipher: string;
 }
 
-export interface TlsProbeOptions {
+interface TlsProbeOptions {
   readonly timeoutMs: number;
   /** Below TLS 1.3: to see what an old peer speaks, never to say anything to it. */
   readonly oldest?: 'TLSv1';

@@ -4,7 +4,7 @@ import type { AgentConfRequest } from '../conf.ts';
 import { examineAgent, examineEnrollment, type EnrollmentQuestion } from './doctor.ts';
 import type { StepReport, Walk } from './step.ts';
 
-export interface DoctorOrder {
+interface DoctorOrder {
   readonly request: AgentConfRequest;
   /** Examine the way to an enrollment instead. */
   readonly enrollment: EnrollmentQuestion | undefined;

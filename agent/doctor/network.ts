@@ -42,7 +42,7 @@ export async function resolveHost(target: Target, options: LineOptions): Promise
   }
 }
 
-export interface Reached {
+interface Reached {
   readonly address: string;
   readonly from: string;
   readonly afterMs: number;

@@ -2,7 +2,7 @@
 import { isCoded } from '../../shared/errors.ts';
 import { targetName, type Target } from '../target.ts';
 
-export type StepName =
+type StepName =
   | 'configuration'
   | 'identity'
   | 'truststore'

@@ -10,7 +10,7 @@ import { agentIn, centralIn } from '../../shared/wire/names.ts';
 import type { AgentKey } from '../identity/identity.ts';
 import { trustPath } from '../trust/path.ts';
 
-export interface CertificateFile {
+interface CertificateFile {
   readonly id: string;
   /** The common name: of a name of more than 64 characters the beginning. */
   readonly name: string;

@@ -13,7 +13,7 @@ import { agentFault } from '../errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from '../identity/identity.ts';
 import { loadManagedRoots, saveGiven } from '../trust/managed-roots.ts';
 
-export interface EnrollRequestOrder {
+interface EnrollRequestOrder {
   readonly url: string;
   /** Undefined: an administrator is asked. */
   readonly token: string | undefined;

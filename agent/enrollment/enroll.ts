@@ -26,7 +26,7 @@ import { postEnrollment, shownBy } from './request.ts';
 import { agentFault } from '../errors.ts';
 import type { AgentKey, Identity } from '../identity/identity.ts';
 
-export interface EnrollOrder {
+interface EnrollOrder {
   readonly url: string;
   /** Undefined: an administrator is asked (policy approve). */
   readonly token: string | undefined;
@@ -40,7 +40,7 @@ export interface EnrollOrder {
   readonly onPending?: (pending: EnrollmentPending) => void;
 }
 
-export interface EnrollResult {
+interface EnrollResult {
   readonly identity: Identity;
   /** Central's root, PEM: what the profile's truststore must hold. */
   readonly truststore: string;
@@ -133,7 +133,7 @@ const ENROLLMENT_FILE = {
   },
 } as const satisfies JsonSchema;
 
-export type EnrollmentFile = Static<typeof ENROLLMENT_FILE>;
+type EnrollmentFile = Static<typeof ENROLLMENT_FILE>;
 
 /** Reads the one-time file that Central leaves for the agent on its own host; undefined when there is none. */
 export async function readEnrollmentFile(file: string): Promise<EnrollmentFile | undefined> {

@@ -98,7 +98,7 @@ const PROBLEM = {
 } as const satisfies JsonSchema;
 
 export type LocalStatus = Static<typeof STATUS>;
-export type Rotated = Static<typeof ROTATED>;
+type Rotated = Static<typeof ROTATED>;
 
 /** Where a daemon that does not answer was looked for. */
 interface Silent {
@@ -106,7 +106,7 @@ interface Silent {
   readonly where: string;
 }
 
-export type LocalAnswer =
+type LocalAnswer =
   /** No daemon has run with this data folder. */
   { readonly kind: 'never' } | Silent | { readonly kind: 'status'; readonly status: LocalStatus };
 

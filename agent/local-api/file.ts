@@ -45,7 +45,7 @@ const FILE = {
 export type LocalApiAddresses = { readonly socket: string | null; readonly url: string | null };
 
 /** The token that programs send; 256 bits. */
-export function newLocalToken(): string {
+function newLocalToken(): string {
   return `qgl_${randomBytes(32).toString('base64url')}`;
 }
 

@@ -17,7 +17,7 @@ export interface LocalApiSettings {
   readonly group: string | undefined;
 }
 
-export interface LocalApiNeeds {
+interface LocalApiNeeds {
   readonly settings: LocalApiSettings;
   readonly dataFolder: string;
   readonly file: LocalApiFile;
@@ -28,7 +28,7 @@ export interface LocalApiNeeds {
 }
 
 /** Something that does not work and does not end the daemon. */
-export interface Problem {
+interface Problem {
   readonly code: string;
   readonly detail: string;
   readonly hint: string;

@@ -12,7 +12,7 @@ import { LIMITS } from '../../shared/wire/messages.ts';
 import { agentFault } from '../errors.ts';
 
 /** A command as a local program takes it. */
-export interface TakenCommand {
+interface TakenCommand {
   /** Grows for ever; acknowledge through it. */
   readonly cursor: number;
   /** The CloudEvent as JSON text. */

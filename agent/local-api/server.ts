@@ -23,14 +23,14 @@ import { Newcomers, RequestQueue, type LocalShares, type WrongTokens } from './c
 /** On the socket of mode 0600 the file system has decided; the others are open to more accounts than one. */
 export type ListenerKind = 'owner-socket' | 'group-socket' | 'tcp';
 
-export interface LocalTokens {
+interface LocalTokens {
   accepts(token: string): boolean;
   rotate(): Promise<{ readonly previousExpiresAt: string }>;
   /** The file that has the token. */
   readonly path: string;
 }
 
-export interface LocalServerNeeds {
+interface LocalServerNeeds {
   readonly ports: LocalApiPorts;
   readonly tokens: LocalTokens;
   readonly ownerKey: Buffer;

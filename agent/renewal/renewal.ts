@@ -27,7 +27,7 @@ import {
 import { makeRenewalRequest } from './csr.ts';
 import { trustPath } from '../trust/path.ts';
 
-export interface RenewalPorts {
+interface RenewalPorts {
   /** The data folder. */
   readonly folder: string;
   /** Setting agent.renewal.freshKey. */

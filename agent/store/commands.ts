@@ -15,7 +15,7 @@ export interface CommandTotal {
   readonly bytes: number;
 }
 
-export interface ExpiredCommand {
+interface ExpiredCommand {
   readonly number: number;
   readonly id: string;
   readonly json: string;

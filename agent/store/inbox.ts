@@ -11,7 +11,7 @@ import type { Disk } from './outbox.ts';
 import { CENTRAL } from './migrations.ts';
 import type { StoreNotes } from './incidents.ts';
 
-export interface InboxOptions {
+interface InboxOptions {
   readonly disk: Disk;
   readonly log: InboxLog;
   readonly commands: Commands;
@@ -20,7 +20,7 @@ export interface InboxOptions {
   readonly now: () => number;
 }
 
-export interface InboxDepth extends CommandTotal {
+interface InboxDepth extends CommandTotal {
   readonly oldestAt: number | null;
 }
 

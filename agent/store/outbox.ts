@@ -20,7 +20,7 @@ export interface Disk {
   read<T>(work: () => T): Promise<T>;
 }
 
-export interface OutboxOptions {
+interface OutboxOptions {
   readonly disk: Disk;
   readonly log: OutboxLog;
   readonly notes: StoreNotes;

@@ -17,7 +17,7 @@ import { openStore } from '../../shared/keystore/open.ts';
 import { pemOf } from '../../shared/x509/pem.ts';
 import { day, trustedEntries } from '../../shared/truststore/entries.ts';
 
-export interface TruststoreRequest {
+interface TruststoreRequest {
   readonly path: string;
   /** Unknown: `changeit` is tried. */
   readonly password?: string | undefined;
@@ -26,7 +26,7 @@ export interface TruststoreRequest {
   readonly now?: Date;
 }
 
-export interface TrustedCertificate {
+interface TrustedCertificate {
   readonly alias: string;
   readonly subject: string;
   readonly validTo: Date;

@@ -14,7 +14,7 @@ import { agentFault } from '../errors.ts';
 import { trustPath } from './path.ts';
 import { loadManagedRoots, saveGiven } from './managed-roots.ts';
 
-export interface TrustUpdatesOptions {
+interface TrustUpdatesOptions {
   /** As it is on disk now. */
   conf(): Promise<Pick<AgentConf, 'central' | 'truststore'>>;
   readonly dataFolder: string;

@@ -75,7 +75,7 @@ function prepare(scope: FastifyInstance, services: AdminServices, access: Access
   });
 }
 
-export interface AdministrationNeeds extends AdminServices {
+interface AdministrationNeeds extends AdminServices {
   readonly apps: { serveAdministration(create: CreateAdminApp): Promise<void> };
 }
 

@@ -74,7 +74,7 @@ export interface AdminServices {
   readonly onUnexpected: (error: unknown, url: string) => void;
 }
 
-export interface ListenerStatus {
+interface ListenerStatus {
   readonly listener: string;
   readonly addresses: readonly string[];
   readonly port: number;

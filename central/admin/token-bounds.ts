@@ -11,8 +11,8 @@ import { adminFault } from './errors.ts';
 export const MAX_REQUESTS_OF_TOKEN = 128;
 
 /** Bodies that are collected at once, each until it is answered: eight of the largest. They may take a minute to come. */
-export const MAX_BODY_BYTES_OF_TOKEN = 64 * 1024 * 1024;
-export const MAX_BODY_BYTES_IN_ALL = 2 * MAX_BODY_BYTES_OF_TOKEN;
+const MAX_BODY_BYTES_OF_TOKEN = 64 * 1024 * 1024;
+const MAX_BODY_BYTES_IN_ALL = 2 * MAX_BODY_BYTES_OF_TOKEN;
 
 export class TokenBounds {
   readonly #bodies = new Map<string, number>();

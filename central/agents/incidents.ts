@@ -26,11 +26,11 @@ const AGAINST_AGENTS: ReadonlySet<string> = new Set(['wrong_recovery_codes']);
 /** Blocks of one kind in an interval that get a row and a log line of their own; all others share one. A site has fewer faulty hosts. */
 const MAX_BLOCKS = 100;
 
-export interface IncidentPort {
+interface IncidentPort {
   recordIncident(incident: NewIncident): Promise<void>;
 }
 
-export interface IncidentReport {
+interface IncidentReport {
   readonly kind: string;
   readonly agentId: string | null;
   readonly address: string | null;

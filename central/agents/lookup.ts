@@ -7,7 +7,7 @@ import type { AgentRecord, AgentStore, Incident } from '../store/agent-store.ts'
 /** Shown of several agents that fit. */
 const MAX_CANDIDATES = 10;
 
-export interface AgentCandidate {
+interface AgentCandidate {
   readonly id: string;
   readonly name: string;
 }

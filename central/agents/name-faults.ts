@@ -6,7 +6,7 @@ import type { AgentStore, NameFault, NameFaults } from '../store/agent-store.ts'
 const SHOWN = 10;
 const MAX_SHOWN_ID = 80;
 
-export interface NameReportOptions {
+interface NameReportOptions {
   readonly agents: Pick<AgentStore, 'nameFaults'>;
   readonly log: { warn(facts: object, text: string): void };
 }

@@ -12,7 +12,7 @@ import { NameReport } from './name-faults.ts';
 import { Renewals } from './renewal.ts';
 import { createRevocations, type Revocations } from './revocation.ts';
 
-export interface AgentsNeeds {
+interface AgentsNeeds {
   readonly store: Pick<Store, 'agents' | 'audit' | 'certificates'>;
   readonly pki: Pick<Pki, 'authority' | 'revocationLists'>;
   readonly parameters: Pick<ParameterState, 'values'>;
@@ -23,7 +23,7 @@ export interface AgentsNeeds {
   readonly now: () => number;
 }
 
-export interface Agents {
+interface Agents {
   readonly agents: AgentDirectory;
   readonly names: NameReport;
   readonly renewals: Renewals;

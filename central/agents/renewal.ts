@@ -17,7 +17,7 @@ import type { RenewalFrames } from '../sessions/control.ts';
 import type { Incidents } from './incidents.ts';
 import type { Session } from '../sessions/session.ts';
 
-export interface RenewalOptions {
+interface RenewalOptions {
   readonly agents: Pick<AgentStore, 'get'>;
   readonly certificates: Pick<CertificateStore, 'mayRenew' | 'ofAgent' | 'recordInstalled' | 'recordRenewal'>;
   readonly authority: Authority;

@@ -12,7 +12,7 @@ import type { AgentRecord, AgentStore } from '../store/agent-store.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 
-export interface RevocationOptions {
+interface RevocationOptions {
   readonly agents: Pick<AgentStore, 'get' | 'remove' | 'revoke'>;
   readonly certificates: Pick<CertificateStore, 'find'>;
   readonly audit: AuditStore;

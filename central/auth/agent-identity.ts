@@ -15,7 +15,7 @@ export interface SeenConnection {
   readonly binding: string | null;
 }
 
-export interface ProvenKey {
+interface ProvenKey {
   readonly thumbprint: string;
 }
 
@@ -59,7 +59,7 @@ export interface CertificateTerms {
 const DAY_MS = 86_400_000;
 
 /** The time up to which a certificate that ends at `notAfter` may still be renewed. */
-export function graceEnd(notAfter: number, graceDays: number): number {
+function graceEnd(notAfter: number, graceDays: number): number {
   return notAfter + graceDays * DAY_MS;
 }
 

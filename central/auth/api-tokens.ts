@@ -16,7 +16,7 @@ export interface Operator {
   readonly role: Role;
 }
 
-export interface OperatorsOptions {
+interface OperatorsOptions {
   readonly tokens: Pick<TokenStore, 'addApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'>;
   readonly audit: AuditStore;
   /** What comes of a wrong token before it is answered. */
@@ -24,7 +24,7 @@ export interface OperatorsOptions {
   readonly now: () => number;
 }
 
-export interface NewApiToken {
+interface NewApiToken {
   readonly name: string;
   readonly role: Role;
   /** Null: until it is removed. */

@@ -10,7 +10,7 @@ import {
 } from './wrong-attempts.ts';
 
 /** Incident kinds. */
-export const WRONG_SECRETS = {
+const WRONG_SECRETS = {
   'api-token': 'wrong_api_tokens',
   'recovery-code': 'wrong_recovery_codes',
   'enrollment-token': 'wrong_enrollment_tokens',
@@ -32,7 +32,7 @@ export interface AttemptIncident {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-export interface AttemptRecordsOptions {
+interface AttemptRecordsOptions {
   readonly record: (incident: AttemptIncident) => void;
   readonly now: () => number;
   /** Calls `run` once, later. */
@@ -120,7 +120,7 @@ export class AttemptRecords {
 /** So many records an interval can have at most. */
 export const MOST_RECORDS = MAX_RECORDS_PER_INTERVAL + SECRET_KINDS.length;
 
-export interface WrongAttemptsNeeds {
+interface WrongAttemptsNeeds {
   readonly record: (incident: AttemptIncident) => void;
   /** For metrics. */
   readonly onWrong: (secret: SecretKind) => void;

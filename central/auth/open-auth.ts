@@ -5,14 +5,14 @@ import { createOperators, type Operators } from './api-tokens.ts';
 import { openWrongAttempts, type AttemptIncident } from './attempt-records.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
 
-export interface AuthNeeds {
+interface AuthNeeds {
   readonly store: Pick<Store, 'audit' | 'tokens'>;
   readonly incidents: { record(incident: AttemptIncident): void };
   readonly metrics: Metrics;
   readonly now: () => number;
 }
 
-export interface Auth {
+interface Auth {
   readonly attempts: WrongAttempts;
   readonly operators: Operators;
 }

@@ -5,7 +5,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 const SECRET_BYTES = 32;
 const ID_BYTES = 8;
 
-export interface NewSecret {
+interface NewSecret {
   readonly id: string;
   /** The whole token, `<prefix>_<id>_<secret>`: shown once. */
   readonly token: string;

@@ -20,7 +20,7 @@ export interface WrongAttempts {
   slow(attempt: WrongAttempt): Promise<void>;
 }
 
-export interface WrongAttemptsOptions {
+interface WrongAttemptsOptions {
   readonly now: () => number;
   readonly wait: (ms: number) => Promise<void>;
   /** Counts every attempt; costs no I/O. */
@@ -54,7 +54,7 @@ interface Site extends Counted {
   readonly blocks: Map<string, Counted>;
 }
 
-export interface WrongAttemptsWithSize extends WrongAttempts {
+interface WrongAttemptsWithSize extends WrongAttempts {
   /** Blocks that are remembered. */
   readonly size: number;
   /** Answers that wait now. */

@@ -45,7 +45,7 @@ export interface ChangePlan<R> {
 }
 
 /** A subject of changes. Its store keeps the mark of a pending change beside the values. */
-export interface ChangeTarget {
+interface ChangeTarget {
   readonly subject: ChangeSubject;
   /** Subjects whose pending change is in the way of this one's. */
   readonly blockedBy: readonly ChangeSubject[];
@@ -61,7 +61,7 @@ export interface ChangeTarget {
   rollBack(change: PendingChange, actor: Actor, reason: string): Promise<void>;
 }
 
-export type ChangeState = 'pending' | 'confirmed' | 'rolled-back';
+type ChangeState = 'pending' | 'confirmed' | 'rolled-back';
 
 /** A change with a confirmation, as administrators see it. */
 export interface Change {
@@ -80,7 +80,7 @@ export interface Change {
   readonly listener: AdminListener | null;
 }
 
-export interface ChangesOptions {
+interface ChangesOptions {
   /** This Central process, as in the owner of a change. */
   readonly node: string;
   readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };

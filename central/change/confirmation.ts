@@ -17,7 +17,7 @@ export const MAX_CONFIRM_SECONDS = 3600;
 
 export type AdminListener = 'http' | 'https';
 
-export interface ConfirmTerms {
+interface ConfirmTerms {
   readonly share: number;
   /** Agents that were online just before, without those of this host. */
   readonly agents: readonly { readonly id: string; readonly name: string }[];

@@ -1,7 +1,7 @@
 // Defines the mark of a change that is rolled back unless it is confirmed, as the store keeps it beside what was changed.
 
 /** What can be changed with a confirmation. */
-export const CHANGE_SUBJECTS = ['parameters', 'server-certificate'] as const;
+const CHANGE_SUBJECTS = ['parameters', 'server-certificate'] as const;
 export type ChangeSubject = (typeof CHANGE_SUBJECTS)[number];
 
 /** Who made a change, and on which node: that node rolls it back at its deadline. */

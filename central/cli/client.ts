@@ -14,7 +14,7 @@ import { shown } from './print.ts';
 /** Where Central is: by HTTPS, or by its socket on this host. */
 export type Target = { readonly url: URL } | { readonly socket: () => Promise<string>; readonly named: string };
 
-export interface ClientOptions {
+interface ClientOptions {
   readonly target: Target;
   /** PEM of what to trust; undefined: what Node trusts. */
   readonly ca: string | undefined;
@@ -23,7 +23,7 @@ export interface ClientOptions {
   readonly signal: AbortSignal;
 }
 
-export interface Call {
+interface Call {
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: unknown;
   /** A body that is JSON text already: sent as it is. */

@@ -64,7 +64,7 @@ const COMMON = {
 const MAX_TOKEN_BYTES = 1024;
 const MAX_CA_BYTES = 1024 * 1024;
 
-export interface CliSurroundings {
+interface CliSurroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingFolder: string;
   readonly out: (text: string) => void;

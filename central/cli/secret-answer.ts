@@ -16,9 +16,9 @@ export const SECRET_OUT = {
   },
 } as const;
 
-export type SecretKind = 'api-token' | 'enrollment-token' | 'recovery-code';
+type SecretKind = 'api-token' | 'enrollment-token' | 'recovery-code';
 
-export interface SecretPlace {
+interface SecretPlace {
   /** Writes the secret; where to, as it is typed. Undefined: it is to be shown. */
   keep(secret: string, of: string): Promise<string | undefined>;
 }

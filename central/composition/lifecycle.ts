@@ -40,7 +40,7 @@ export interface RunningCentral {
   stop(): Promise<void>;
 }
 
-export interface LifecycleParts {
+interface LifecycleParts {
   readonly config: Pick<CentralConfig, 'dataFolder'>;
   readonly store: Store;
   readonly parameters: ParameterService;

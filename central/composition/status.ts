@@ -10,7 +10,7 @@ import type { ServerCredentials } from '../pki/server/slots.ts';
 import type { RestoreOutcome } from '../store/backup/backup.ts';
 import type { SpaceWatch } from '../store/space/watch.ts';
 
-export interface StatusNeeds {
+interface StatusNeeds {
   readonly config: Pick<CentralConfig, 'centralName' | 'nodeName'>;
   readonly startedAt: number;
   /** The restore that caused this start; null: none did. */

@@ -11,7 +11,7 @@ import type { TrustPublication } from '../pki/trust/publication.ts';
 import { createControl } from '../sessions/control.ts';
 import type { Store } from '../store/store.ts';
 
-export interface Subscribers {
+interface Subscribers {
   readonly events: Events<CentralEvents>;
   readonly store: Pick<Store, 'bound'>;
   readonly renewals: Renewals;

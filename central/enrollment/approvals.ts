@@ -41,9 +41,9 @@ const ACCEPTED_DAYS = 7;
 /** Soon enough for the person who waits at the machine. */
 const RETRY_SECONDS = 5;
 /** Of a thumbprint: as much as an administrator types. */
-export const MIN_PREFIX = 8;
+const MIN_PREFIX = 8;
 
-export interface ApprovalsOptions {
+interface ApprovalsOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
   readonly enrollments: EnrollmentStore;
   readonly audit: AuditStore;
@@ -57,7 +57,7 @@ export interface ApprovalsOptions {
   readonly now: () => number;
 }
 
-export interface PendingCounts {
+interface PendingCounts {
   readonly pending: number;
   readonly most: number;
   readonly blocks: readonly PendingBlock[];

@@ -7,7 +7,7 @@ import type { TrustBundle } from '../pki/trust/trust-bundle.ts';
 import type { Authority } from '../pki/authority/authority.ts';
 import { chainPem, spkiOf, thumbprintOf } from '../pki/x509/certificate.ts';
 
-export interface AgentCredentialsOptions {
+interface AgentCredentialsOptions {
   readonly authority: Authority;
   /** What agents are to trust. */
   readonly trust: Pick<TrustBundle, 'pem' | 'thumbprints'>;
@@ -21,12 +21,12 @@ export interface AgentCredentialsOptions {
   readonly now: () => number;
 }
 
-export interface NamedAgent {
+interface NamedAgent {
   readonly id: string;
   readonly name: string;
 }
 
-export interface IssuedCredentials {
+interface IssuedCredentials {
   readonly certificate: X509Certificate;
   readonly answer: Omit<Enrolled, 'proof'>;
 }

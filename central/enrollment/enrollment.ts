@@ -30,7 +30,7 @@ import type { AgentCredentials } from './credentials.ts';
 import type { Recoveries } from './recovery.ts';
 
 /** What enrollment needs of the tokens. */
-export interface EnrollmentTokenPort {
+interface EnrollmentTokenPort {
   /** The token's record when the text is a token and its secret is right. */
   verify(token: string): Promise<EnrollmentTokenRecord | undefined>;
   get(id: string): Promise<EnrollmentTokenRecord | undefined>;
@@ -40,7 +40,7 @@ export interface EnrollmentTokenPort {
 
 export type EnrollmentPolicy = 'token' | 'approve' | 'closed';
 
-export interface EnrollmentOptions {
+interface EnrollmentOptions {
   readonly agents: Pick<AgentStore, 'register'>;
   readonly audit: AuditStore;
   readonly tokens: EnrollmentTokenPort;

@@ -18,7 +18,7 @@ import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
 import type { SigningCertificate } from '../pki/authority/signing-key.ts';
 
-export interface IssuingOptions {
+interface IssuingOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
   readonly enrollments: Pick<EnrollmentStore, 'admit'>;
   readonly audit: AuditStore;
@@ -30,7 +30,7 @@ export interface IssuingOptions {
   readonly now: () => number;
 }
 
-export interface IssueOrder {
+interface IssueOrder {
   /** PEM. */
   readonly csr: string;
   /** In place of what the request says. */
@@ -38,7 +38,7 @@ export interface IssueOrder {
   readonly id: string | undefined;
 }
 
-export interface Issued {
+interface Issued {
   readonly agent: AgentRecord;
   readonly certificate: X509Certificate;
   /** The whole file. */

@@ -15,7 +15,7 @@ import { createIssuing, type Issuing } from './offline.ts';
 import { createRecoveries, type Recoveries } from './recovery.ts';
 import { createEnrollmentTokens, DEFAULT_ENROLLMENT_SECONDS, type EnrollmentTokens } from './tokens.ts';
 
-export interface EnrollmentNeeds {
+interface EnrollmentNeeds {
   readonly config: Pick<CentralConfig, 'centralName'>;
   readonly store: Pick<Store, 'agents' | 'audit' | 'certificates' | 'enrollments' | 'tokens'>;
   readonly pki: Pki;
@@ -26,7 +26,7 @@ export interface EnrollmentNeeds {
   readonly now: () => number;
 }
 
-export interface OpenedEnrollment {
+interface OpenedEnrollment {
   readonly enrollment: Enrollment;
   readonly enrollmentTokens: EnrollmentTokens;
   readonly approvals: Approvals;
@@ -83,7 +83,7 @@ export function openEnrollment(needs: EnrollmentNeeds): OpenedEnrollment {
   };
 }
 
-export interface FirstEnrollmentNeeds {
+interface FirstEnrollmentNeeds {
   readonly enrollmentTokens: Pick<EnrollmentTokens, 'create'>;
   readonly pki: Pick<Pki, 'pin'>;
   readonly advertised: () => { readonly host: string; readonly port: number };

@@ -17,7 +17,7 @@ import type { AgentCredentials } from './credentials.ts';
 export const DEFAULT_RECOVERY_CODE_SECONDS = 86_400;
 export const MAX_RECOVERY_CODE_SECONDS = 7 * 86_400;
 
-export interface RecoveriesOptions {
+interface RecoveriesOptions {
   readonly agents: Pick<AgentStore, 'findByName' | 'get'>;
   readonly enrollments: Pick<EnrollmentStore, 'getRecoveryCode' | 'putRecoveryCode' | 'recover'>;
   readonly audit: AuditStore;
@@ -31,7 +31,7 @@ export interface RecoveriesOptions {
   readonly now: () => number;
 }
 
-export interface NewRecoveryCode {
+interface NewRecoveryCode {
   readonly agent: AgentRecord;
   /** Shown once; Central keeps its hash. */
   readonly code: string;

@@ -14,7 +14,7 @@ export const DEFAULT_ENROLLMENT_SECONDS = 30 * 60;
 export const MAX_ENROLLMENT_SECONDS = 7 * 86_400;
 export const MAX_ENROLLMENT_USES = 10_000;
 
-export interface EnrollmentTokensOptions {
+interface EnrollmentTokensOptions {
   readonly tokens: Pick<
     TokenStore,
     'addEnrollmentToken' | 'getEnrollmentToken' | 'listEnrollmentTokens' | 'removeEnrollmentToken'
@@ -23,7 +23,7 @@ export interface EnrollmentTokensOptions {
   readonly now: () => number;
 }
 
-export interface NewEnrollmentToken {
+interface NewEnrollmentToken {
   readonly lifetimeSeconds: number;
   /** How many machines may use it. */
   readonly maxUses: number;

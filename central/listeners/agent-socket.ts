@@ -57,7 +57,7 @@ const MAX_BODY_BYTES = 32 * 1024;
  */
 const MAX_PIECES = 8_192;
 
-export interface AgentSocketApp {
+interface AgentSocketApp {
   readonly app: FastifyInstance;
   /** Bounds the frames of new connections. */
   setMaxFrameBytes(bytes: number): void;

@@ -8,7 +8,7 @@ import { httpFault } from './errors.ts';
 import { refuseUnreadable, sendError } from './problem.ts';
 import type { RequestGate } from './limits/request-gate.ts';
 
-export interface HttpAppOptions {
+interface HttpAppOptions {
   /** From createHttpServer. */
   readonly server: Server;
   readonly maxBodyBytes: number;

@@ -25,7 +25,7 @@ const ADMIN_PLACES = 512;
 /** Connections to one of the agents' ports that are not a WebSocket yet, where agents.max is small: installers and load balancers connect, too. */
 const FEWEST_AGENT_PLACES = 1_024;
 
-export interface ListenerAppsOptions {
+interface ListenerAppsOptions {
   readonly central: string;
   readonly credentials: Credentials;
   readonly handshake: Handshake;

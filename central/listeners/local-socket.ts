@@ -11,7 +11,7 @@ const DATA_FOLDER_VARIABLE = 'QUEUEGATE_DATA_FOLDER';
 /** More than an administrator and scripts need at once. */
 const MAX_CONNECTIONS = 128;
 
-export interface LocalSocketOptions {
+interface LocalSocketOptions {
   /** Central's data folder, whose lock this process holds. */
   readonly folder: string;
   /** Passes a connection to the administration. */

@@ -17,7 +17,7 @@ import { createListenerApps, type ListenerApps } from './listener-apps.ts';
 import { LocalAdministration } from './local-socket.ts';
 import { Listeners } from './reconcile.ts';
 
-export interface ListenersNeeds {
+interface ListenersNeeds {
   readonly config: Pick<
     CentralConfig,
     'adminBindAddress' | 'advertisedNames' | 'bindAddress' | 'centralName' | 'dataFolder'

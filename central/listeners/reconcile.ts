@@ -34,7 +34,7 @@ export interface CertificatePort<Staged> {
   current(): Staged | undefined;
 }
 
-export interface ReconcileOptions<Staged> {
+interface ReconcileOptions<Staged> {
   /** Where the agents' listeners are bound when they are open to other hosts; empty: all addresses. */
   readonly bindAddresses: readonly string[];
   /** The same for HTTPS administration. */
@@ -46,7 +46,7 @@ export interface ReconcileOptions<Staged> {
   readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };
 }
 
-export interface ListeningState {
+interface ListeningState {
   readonly listener: ListenerName;
   readonly addresses: readonly string[];
   readonly port: number;

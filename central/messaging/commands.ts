@@ -4,7 +4,7 @@ import type { Message } from '../../shared/delivery/message.ts';
 import type { ParameterState } from '../parameters/state.ts';
 import type { DeadLetter, InboxStore, OutboxStore } from '../store/message-store.ts';
 
-export interface CommandsNeeds {
+interface CommandsNeeds {
   readonly store: { readonly outbox: Pick<OutboxStore, 'append'>; readonly inbox: Pick<InboxStore, 'deadLetters'> };
   readonly parameters: Pick<ParameterState, 'values'>;
   /** Hints that commands for an agent were appended (central/sessions/sessions.ts). */

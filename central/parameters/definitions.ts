@@ -2,7 +2,7 @@
 // REST, command line and docs/PARAMETERS.md are generated from it. Checking values is in values.ts, changing them in service.ts.
 import { LIMITS, PLAIN_PORT, SECURE_PORT, SMALLEST_MAX_FRAME_BYTES } from '../../shared/wire/messages.ts';
 
-export type Unit = 'bytes' | 'seconds' | 'days' | 'items' | 'agents' | 'port';
+type Unit = 'bytes' | 'seconds' | 'days' | 'items' | 'agents' | 'port';
 
 interface Common {
   readonly group: string;

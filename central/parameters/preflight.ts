@@ -3,7 +3,7 @@ import { agentsText, namesOf, type OnlineAgent } from '../change/agents.ts';
 import type { ParameterName, ParameterValues } from './definitions.ts';
 import { sameValue } from './values.ts';
 
-export interface CutOff extends OnlineAgent {
+interface CutOff extends OnlineAgent {
   /** Why its session would end, and why it could not reconnect. */
   readonly reason: string;
 }

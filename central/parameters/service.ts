@@ -17,7 +17,7 @@ import type { ChangedParameter, ChangeReport, ChangeRequest, ParameterApplier, P
 import { validateChange } from './validate.ts';
 import { sameValue } from './values.ts';
 
-export interface ParameterServiceOptions {
+interface ParameterServiceOptions {
   readonly state: ParameterState;
   readonly applier: ParameterApplier;
   readonly changes: Pick<Changes, 'make' | 'pending' | 'register' | 'runExclusive'>;

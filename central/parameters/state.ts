@@ -15,7 +15,7 @@ import {
 import type { ParameterDescription, ParameterOverride } from './types.ts';
 import { allowedOf, validateValue } from './values.ts';
 
-export interface ParameterStateOptions {
+interface ParameterStateOptions {
   readonly store: ParameterStore;
   readonly overrides: readonly ParameterOverride[];
   /** A change that was not confirmed before this start was rolled back. */

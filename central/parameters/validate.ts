@@ -11,7 +11,7 @@ import {
 import { ParameterFaults, type ParameterFault } from './errors.ts';
 import { crossFaults, validateValue, nearestName, sameValue } from './values.ts';
 
-export interface CheckContext {
+interface CheckContext {
   /** The installation's values before the change. */
   readonly stored: ParameterValues;
   /** What would apply on this node. */
@@ -22,7 +22,7 @@ export interface CheckContext {
   readonly by: { readonly who: string; readonly at: number };
 }
 
-export interface ValidatedChange {
+interface ValidatedChange {
   /** Rows that differ from what is stored. */
   readonly rows: readonly (ParameterRow & { readonly name: ParameterName })[];
   /** The installation's values after the change. */

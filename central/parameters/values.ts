@@ -72,13 +72,13 @@ export function allowedOf(definition: ParameterDefinition): string {
   }
 }
 
-export function faultOf(name: string, value: unknown, allowed: string): ParameterFault {
+function faultOf(name: string, value: unknown, allowed: string): ParameterFault {
   const found = textOfValue(value);
   return { parameter: name, found, allowed, text: `${name} is ${found}; allowed: ${allowed}.` };
 }
 
 /** A value as an administrator reads it, bounded. */
-export function textOfValue(value: unknown): string {
+function textOfValue(value: unknown): string {
   const text = value === undefined ? 'nothing' : JSON.stringify(value);
   return text.length > 200 ? `${text.slice(0, 200)}...` : text;
 }

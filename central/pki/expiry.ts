@@ -11,7 +11,7 @@ import type { ServerIdentity } from './server/server-identity.ts';
 import type { SigningCertificate } from './authority/signing-key.ts';
 
 export const CERTIFICATE_KINDS = ['authority', 'server', 'signing', 'trust', 'agent'] as const;
-export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
+type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
 
 export interface WatchedCertificate {
   readonly kind: CertificateKind;
@@ -29,7 +29,7 @@ export interface WatchedCertificate {
   readonly agent: string | null;
 }
 
-export interface ExpiryOptions {
+interface ExpiryOptions {
   readonly authority: Authority;
   readonly identity: Pick<ServerIdentity, 'slots'>;
   readonly signing: Pick<SigningCertificate, 'current'>;
@@ -40,7 +40,7 @@ export interface ExpiryOptions {
   readonly now: () => number;
 }
 
-export interface ListRequest {
+interface ListRequest {
   readonly kind?: CertificateKind | undefined;
   /** Only what ends within so many days. */
   readonly withinDays?: number | undefined;

@@ -18,7 +18,7 @@ import { ProfileTruststores, type ProfileFault } from './trust/profile-truststor
 import { TrustPublication } from './trust/publication.ts';
 import { thumbprintOf } from './x509/certificate.ts';
 
-export interface PkiServicesNeeds {
+interface PkiServicesNeeds {
   readonly config: Pick<CentralConfig, 'profilesFolder'>;
   readonly store: Pick<Store, 'audit' | 'certificates'>;
   readonly pki: Pki;

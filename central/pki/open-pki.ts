@@ -22,7 +22,7 @@ import { openServerIdentity, type ServerIdentity } from './server/server-identit
 import { pinOfCredentials, type ServerCredentials } from './server/slots.ts';
 import { trustBundle, type TrustBundle } from './trust/trust-bundle.ts';
 
-export interface PkiNeeds {
+interface PkiNeeds {
   readonly config: Pick<CentralConfig, 'advertisedNames' | 'centralName' | 'dataFolder' | 'hostName' | 'keySources'>;
   readonly store: Pick<Store, 'certificates' | 'keyMaterial'>;
   readonly parameters: Pick<ParameterState, 'values'>;

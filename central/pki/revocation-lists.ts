@@ -8,7 +8,7 @@ import { crlPem, makeCrl, maySignLists, type CrlOrder } from './x509/crl.ts';
 import { pkiFault } from './errors.ts';
 import type { Generation } from './authority/generations.ts';
 
-export interface RevocationListsOptions {
+interface RevocationListsOptions {
   readonly authority: Pick<Authority, 'current' | 'generations'>;
   readonly certificates: Pick<CertificateStore, 'revokedBy'>;
   readonly now: () => number;

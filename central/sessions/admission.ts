@@ -13,7 +13,7 @@ const MIN_PENDING_HANDSHAKES = 50;
 /** Welcomes per second on a small machine; the retry delay of refused agents follows from it. */
 const WELCOMES_PER_SECOND = 500;
 
-export interface AdmissionPort {
+interface AdmissionPort {
   /** The live parameter agents.max. */
   maxAgents(): number;
   sessions(): number;

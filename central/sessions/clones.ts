@@ -3,7 +3,7 @@
 
 /** More alternations than this within the period are clones. */
 export const CLONE_TURNS = 5;
-export const CLONE_PERIOD_MS = 60_000;
+const CLONE_PERIOD_MS = 60_000;
 /** How long both are refused: long enough to be noticed, short enough to need no administrator. */
 export const QUARANTINE_MS = 600_000;
 

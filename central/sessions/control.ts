@@ -10,7 +10,7 @@ export interface RenewalFrames {
   onFrame(session: Session, frame: Renew | RenewInstalled): void;
 }
 
-export interface TrustFrames {
+interface TrustFrames {
   /** A session opened: the agent may not have the present trust bundle yet. */
   onOpened(session: Session): void;
   onFrame(session: Session, frame: Trusted | TrustRefused): void;

@@ -5,7 +5,7 @@ import type { CodedError } from '../../shared/errors.ts';
 import { setNewest } from '../../shared/recent-entries.ts';
 import type { Metrics } from '../metrics.ts';
 
-export interface HandshakeFailure {
+interface HandshakeFailure {
   /** plain, secure, https or http. */
   readonly listener: string;
   /** A code of docs/ERRORS.md. */
@@ -19,7 +19,7 @@ export interface HandshakeFailure {
   readonly hint: string;
 }
 
-export interface FailureFilter {
+interface FailureFilter {
   readonly listener?: string | undefined;
   readonly cause?: string | undefined;
   readonly address?: string | undefined;

@@ -22,7 +22,7 @@ import type { Incidents } from '../agents/incidents.ts';
 import { RefusalLines } from './refusal-lines.ts';
 import type { Sessions } from './sessions.ts';
 
-export interface HandshakeOptions {
+interface HandshakeOptions {
   readonly central: string;
   readonly agents: { get(id: string): Promise<AgentRecord | undefined> };
   readonly sessions: Sessions;

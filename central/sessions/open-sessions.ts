@@ -19,7 +19,7 @@ import { AgentRate, LOGIN_BURST, SECONDS_PER_LOGIN } from './limits/agent-rate.t
 import type { SessionFacts } from './session.ts';
 import { Sessions, sessionSettings } from './sessions.ts';
 
-export interface SessionsNeeds {
+interface SessionsNeeds {
   readonly config: Pick<CentralConfig, 'centralName' | 'nodeName'>;
   readonly store: Pick<Store, 'agents' | 'inbox' | 'outbox'>;
   readonly pki: Pick<Pki, 'authority' | 'revocationLists' | 'sign'>;

@@ -68,7 +68,7 @@ export interface SessionOptions {
  * about ten when it has connected.
  */
 export const CONTROL_BURST = 240;
-export const CONTROL_PER_SECOND = 20;
+const CONTROL_PER_SECOND = 20;
 /** Such a frame counts once for each of these that it has, and once for itself. */
 const CONTROL_BYTES = 1024;
 /** So many pings and pongs count for one frame: they cost microseconds, and some measure the line with them. */

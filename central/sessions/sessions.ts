@@ -22,13 +22,13 @@ import type { Incidents } from '../agents/incidents.ts';
 import { OutflowBudget } from './limits/outflow-budget.ts';
 import { Session, type SessionFacts, type SessionOptions, type SharedBudgets } from './session.ts';
 
-export interface SessionSettings {
+interface SessionSettings {
   readonly heartbeatSeconds: number;
   readonly slowPeerSeconds: number;
   readonly limits: SessionLimits;
 }
 
-export interface SessionsOptions {
+interface SessionsOptions {
   readonly store: Pick<Store, 'agents' | 'outbox' | 'inbox'>;
   readonly incidents: Incidents;
   /** Identifies this Central process in session records. */
@@ -53,7 +53,7 @@ export interface SessionsOptions {
   readonly control: ControlPort;
 }
 
-export interface BudgetUse {
+interface BudgetUse {
   /** Accepted from agents and not yet committed. */
   readonly intakeBytes: number;
   /** Sessions that are not read until the budget has room. */

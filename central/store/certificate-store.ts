@@ -17,7 +17,7 @@ export interface IssuedCertificate {
 }
 
 /** The revocation reasons that apply to agents (RFC 5280 section 5.3.1). */
-export const REVOCATION_REASONS = [
+const REVOCATION_REASONS = [
   'unspecified',
   'keyCompromise',
   'affiliationChanged',

@@ -6,13 +6,13 @@ import { openSqliteStore, type SqliteStoreOptions } from './sqlite/sqlite-store.
 import { sqliteStoreFiles } from './sqlite/store-files.ts';
 import type { Store } from './store.ts';
 
-export type StoreOptions = SqliteStoreOptions;
+type StoreOptions = SqliteStoreOptions;
 
 /** The store deduplicates at most this long; maintenance prunes by the parameter. */
 const DEDUPLICATION_CAP_MS = 366 * 86_400_000;
 
 /** Errors: data_in_use, data_newer, data_damaged, data_foreign, data_unusable. */
-export function openStore(options: StoreOptions): Promise<Store> {
+function openStore(options: StoreOptions): Promise<Store> {
   return openSqliteStore(options);
 }
 
@@ -34,7 +34,7 @@ export function openStoreFiles(folder: string): StoreFiles {
   return sqliteStoreFiles(folder);
 }
 
-export interface BackupsNeeds {
+interface BackupsNeeds {
   readonly config: Pick<CentralConfig, 'centralName' | 'dataFolder'>;
   readonly store: Pick<Store, 'audit' | 'snapshot'>;
   readonly pki: { readonly keys: StoreKeys };

@@ -41,7 +41,7 @@ export interface Store {
   stop(): Promise<void>;
 }
 
-export interface StoreStats {
+interface StoreStats {
   readonly engine: 'sqlite';
   /** Version of the tables. */
   readonly schema: number;

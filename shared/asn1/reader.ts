@@ -25,7 +25,7 @@ export interface Asn1Header {
   readonly length: number;
 }
 
-export interface Asn1HeaderFault {
+interface Asn1HeaderFault {
   readonly fault: string;
   readonly truncated: boolean;
 }

@@ -20,7 +20,7 @@ export interface Message {
 }
 
 /** Why a value is not a message that can be taken. `pointer` is a JSON pointer within the message. */
-export interface MessageFault {
+interface MessageFault {
   readonly kind: 'invalid' | 'expired';
   readonly pointer: string;
   /** What was found there and what is allowed, to be read behind the pointer. */
@@ -42,7 +42,7 @@ export type Item =
     };
 
 /** What stands for the attributes that a producer on this side may leave out. */
-export interface Defaults {
+interface Defaults {
   readonly source: string;
   readonly now: Date;
 }
@@ -53,7 +53,7 @@ export interface Defaults {
  */
 export const MAX_DATA_LEVELS = 60;
 /** The extension by which /events says, in the batch form, which agent sent an event. Only Central sets it. */
-export const AGENT_EXTENSION = 'queuegateagent';
+const AGENT_EXTENSION = 'queuegateagent';
 /** Of a rejected item, so much is kept in the dead letters. */
 const EXCERPT_BYTES = 4096;
 

@@ -34,7 +34,7 @@ export function positionOf(record: ReceiverRecord): Position | null {
   return { incarnation: record.incarnation, number: record.number, id: record.id };
 }
 
-export type ResumeDecision =
+type ResumeDecision =
   /** The receiver has everything through this number: acknowledge it and go on behind it, saying what is missing. */
   | { readonly kind: 'resume'; readonly through: number; readonly missing: Range | null }
   /** One side went back in time: a new incarnation begins, what is not acknowledged is numbered anew from 1. */
@@ -68,7 +68,7 @@ export function decideResume(
   return { kind: 'new-incarnation', missing: { from: acknowledged + 1, through: Math.max(peer.number, own.next - 1) } };
 }
 
-export type BeginDecision =
+type BeginDecision =
   /** The same incarnation goes on. */
   | { readonly kind: 'continue' }
   /** Another incarnation starts at 1: the position is reset; not recovered when messages may be missing. */

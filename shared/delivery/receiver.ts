@@ -8,7 +8,7 @@ import { readItem, type Item } from './message.ts';
 import type { InboxPort } from './log-interfaces.ts';
 import type { FramePort } from './sender.ts';
 
-export interface ReceiverOptions {
+interface ReceiverOptions {
   readonly inbox: InboxPort;
   readonly frames: FramePort;
   readonly limits: SessionLimits;

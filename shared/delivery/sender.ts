@@ -14,7 +14,7 @@ export interface FramePort {
   send(text: string, priority: Priority): void;
 }
 
-export interface SenderOptions {
+interface SenderOptions {
   readonly outbox: OutboxPort;
   readonly frames: FramePort;
   readonly limits: SessionLimits;

@@ -27,7 +27,7 @@ export const FILE_ERRORS = {
 
 export const fileFault = defineErrors(FILE_ERRORS);
 
-export interface BoundedFile {
+interface BoundedFile {
   readonly path: string;
   /** Begins the sentence of an error: "The truststore". */
   readonly what: string;

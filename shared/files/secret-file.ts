@@ -16,7 +16,7 @@ const STICKY = 0o1000;
 const EXCLUSIVELY = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
 
 /** A file that has its content, but not yet its name. */
-export interface UnfinishedSecretFile {
+interface UnfinishedSecretFile {
   readonly handle: FileHandle;
   /** Where it is until then. */
   readonly temporary: string;

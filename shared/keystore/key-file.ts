@@ -51,7 +51,7 @@ export const PRIVATE_KEY_ERRORS = {
 
 const keyFault = defineErrors(PRIVATE_KEY_ERRORS);
 
-export interface KeySource {
+interface KeySource {
   readonly bytes: Buffer;
   /** The name to be told in messages. */
   readonly file: string;
@@ -64,7 +64,7 @@ export interface KeySource {
   readonly keyBytes?: Buffer | undefined;
 }
 
-export interface KeyAndCertificates {
+interface KeyAndCertificates {
   readonly key: KeyObject;
   /** The key's own chain first, then whatever else the file has; in no order that may be relied on. */
   readonly certificates: readonly X509Certificate[];

@@ -30,7 +30,7 @@ export interface TrustedEntry extends EntryBase {
 }
 
 /** A certificate that stands there without being trusted: part of no chain, and without the mark that Java asks for. */
-export interface LooseEntry extends EntryBase {
+interface LooseEntry extends EntryBase {
   readonly kind: 'loose';
   readonly certificates: readonly [Buffer];
 }
@@ -115,7 +115,7 @@ export function printableLine(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, '?');
 }
 
-export type Soundness = 'sound' | 'unreadable' | 'broken signature';
+type Soundness = 'sound' | 'unreadable' | 'broken signature';
 
 /**
  * Tells damage from a wrong password: bytes that are no certificate, or a root whose own signature fails, were changed.

@@ -22,7 +22,7 @@ const DECLARED: Readonly<Record<string, StoreFormat>> = {
   pem: 'pem',
 };
 
-export interface StoreRequest extends StoreSource {
+interface StoreRequest extends StoreSource {
   /** What the configuration says it is (trustStoreType): only compared. */
   readonly declaredType?: string | undefined;
 }

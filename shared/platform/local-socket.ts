@@ -30,7 +30,7 @@ export const LOCAL_SOCKET_ERRORS = {
   },
 } as const satisfies ErrorTable;
 
-export const localSocketFault = defineErrors(LOCAL_SOCKET_ERRORS);
+const localSocketFault = defineErrors(LOCAL_SOCKET_ERRORS);
 
 /** sockaddr_un has 104 bytes on macOS and 108 on Linux (unix(7)); the name under which a socket is bound first needs a few more. */
 export const MAX_SOCKET_PATH_BYTES = 100;
@@ -44,7 +44,7 @@ const MAX_NAME_BYTES = 256;
 const PROBE_MS = 2_000;
 const MAX_ATTEMPTS = 10;
 
-export interface OpenOptions {
+interface OpenOptions {
   /** Sets the path; for the hints. */
   readonly setting: string;
   /** A group that may connect too; Windows has none. */
@@ -83,7 +83,7 @@ export async function openLocalSocket(
   }
 }
 
-export interface FindOptions {
+interface FindOptions {
   /** What to do when there is none. */
   readonly ifMissing: string;
   /** Root may connect to every socket: the daemon's folder, where somebody named it, whose owner's socket is the daemon's then. */

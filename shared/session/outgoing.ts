@@ -3,7 +3,7 @@
 import type { Priority } from '../delivery/sender.ts';
 
 /** What it needs of a WebSocket. */
-export interface OutgoingSocket {
+interface OutgoingSocket {
   /** Bytes that wait to be written. */
   readonly bufferedAmount: number;
   /** `written` is called when the operating system has taken the frame, and when the socket has failed. */

@@ -20,7 +20,7 @@ type LogFrame = Extract<AgentFrame, { readonly type: 'begin' | 'messages' | 'ack
 export type OtherFrame<Frame> = Exclude<Frame, LogFrame>;
 
 /** What a side bounds beyond the protocol. Central does, across all sessions; an agent has one session. */
-export interface PeerBudget<Frame> {
+interface PeerBudget<Frame> {
   /** This side leaves the socket unread at present. */
   readonly isPaused: boolean;
   /** A whole frame has come. Calls `Peer.read` with it, now or in its turn. */

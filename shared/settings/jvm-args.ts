@@ -1,7 +1,7 @@
 // Reads jetty.jvm.args as the command line of a JVM, for the three options that say what the agents in the field
 // trust.
 
-export interface JvmTruststore {
+interface JvmTruststore {
   readonly path: string | undefined;
   readonly password: string | undefined;
   readonly type: string | undefined;

@@ -4,7 +4,7 @@ import { isAbsolute, join, win32 } from 'node:path';
 import { nativePath } from '../platform/files.ts';
 import { truststoreOf } from './jvm-args.ts';
 
-export interface ProfileTruststoreSettings {
+interface ProfileTruststoreSettings {
   /** `profiles/<name>`. */
   readonly folder: string;
   /** `truststore` and `truststore.password`; empty: not set. */

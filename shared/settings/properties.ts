@@ -21,9 +21,9 @@ export const PROPERTIES_ERRORS = {
   },
 } as const satisfies ErrorTable;
 
-export const propertiesFault = defineErrors(PROPERTIES_ERRORS);
+const propertiesFault = defineErrors(PROPERTIES_ERRORS);
 
-export interface Property {
+interface Property {
   readonly key: string;
   readonly value: string;
   /** Where the key begins, counted from 1. */

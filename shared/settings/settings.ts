@@ -17,9 +17,9 @@ export const SETTINGS_ERRORS = {
   },
 } as const satisfies ErrorTable;
 
-export const settingsFault = defineErrors(SETTINGS_ERRORS);
+const settingsFault = defineErrors(SETTINGS_ERRORS);
 
-export interface Setting<T = unknown> {
+interface Setting<T = unknown> {
   /** As in the files: words with dots. Environment variable and flag follow from it: `a.maxBytes` is PREFIX_A_MAX_BYTES and --a-max-bytes. */
   readonly name: string;
   /** Another name of the same setting, in all layers. */
@@ -44,7 +44,7 @@ export interface SettingsFile {
   readonly foreign?: boolean;
 }
 
-export interface SettingsRequest<S extends Schema> {
+interface SettingsRequest<S extends Schema> {
   readonly schema: S;
   /** Of environment variables, with the underscore: `QUEUE_AGENT_`. */
   readonly prefix: string;
@@ -64,7 +64,7 @@ export interface UnknownSetting {
   readonly meant: string | undefined;
 }
 
-export interface Settings<S extends Schema> {
+interface Settings<S extends Schema> {
   readonly values: SettingValues<S>;
   /** Where each value comes from: "conf/agent.conf line 7", "environment variable X", "flag --x", "default". */
   readonly origins: Readonly<Record<S[number]['name'], string>>;
@@ -142,7 +142,7 @@ export function flagOptions(schema: Schema): Record<string, { type: 'string' }> 
   );
 }
 
-export interface SettingRow {
+interface SettingRow {
   readonly name: string;
   readonly alias: string | undefined;
   readonly environment: string;

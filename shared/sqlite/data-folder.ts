@@ -8,7 +8,7 @@ import { isOpenToOthers } from '../platform/files.ts';
 import { BUSY, databaseFault, openFailure, sqliteCode } from './errors.ts';
 import { createPrivateFile } from './private-file.ts';
 
-export interface DataFolder {
+interface DataFolder {
   readonly path: string;
   /** Lets another process have it. May be called twice. */
   release(): void;

@@ -15,7 +15,7 @@ export interface CallCost {
   readonly lazy?: boolean;
 }
 
-export interface GroupCommitOptions {
+interface GroupCommitOptions {
   /** Runs the batch in one transaction. A rejection means that the commit failed or nobody knows: the store must not go on. */
   readonly execute: (batch: readonly Work[]) => Promise<readonly Outcome[]>;
   /** Turns what `execute` rejected with into what all callers are told. */

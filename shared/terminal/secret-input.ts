@@ -10,7 +10,7 @@ const END_OF_TEXT = '\u0003';
 const END_OF_TRANSMISSION = '\u0004';
 const DELETE = '\u007f';
 
-export interface SecretQuestion {
+interface SecretQuestion {
   /** Begins the sentence of an error about the file: "The token file". */
   readonly what: string;
   /** Shown on a terminal, with a colon: "Enrollment token". */
@@ -18,7 +18,7 @@ export interface SecretQuestion {
 }
 
 /** What of process.stdin it needs. */
-export interface SecretStream extends NodeJS.EventEmitter {
+interface SecretStream extends NodeJS.EventEmitter {
   readonly isTTY?: boolean;
   setRawMode?(mode: boolean): unknown;
   pause(): unknown;

@@ -38,7 +38,7 @@ export async function certificatesIn(path: string): Promise<Buffer[]> {
 /** Authorities of one name whose signatures are tried; an authority renews its certificate a few times. */
 const MAX_NAMESAKES = 20;
 
-export interface Chain {
+interface Chain {
   /** What to trust. */
   readonly kept: readonly Buffer[];
   /** Certificates of no authority that another one of the file vouches for: with that one trusted they need nothing. */
@@ -71,7 +71,7 @@ export function partChain(certificates: readonly Buffer[]): Chain {
 }
 
 /** What a certificate is to whoever trusts it. */
-export type Purpose = 'authority' | 'server' | { readonly other: string };
+type Purpose = 'authority' | 'server' | { readonly other: string };
 
 /** An authority, a server (by its usages, or because it names none: what keytool -genkeypair makes), or something else. */
 export function purposeOf(der: Buffer): Purpose {

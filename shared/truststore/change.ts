@@ -37,7 +37,7 @@ export async function refuseExisting(file: string): Promise<void> {
   if ((await readStoreFile(file, 'ignore')) !== undefined) throw truststoreFault('truststore_exists', { file });
 }
 
-export interface DeleteOrder {
+interface DeleteOrder {
   readonly file: string;
   readonly alias: string;
   /** SHA-256, where several entries have the alias (PEM, PKCS#12). */
@@ -115,7 +115,7 @@ export function renumbered(left: readonly StoreEntry[], before: readonly StoreEn
   );
 }
 
-export interface PasswordOrder {
+interface PasswordOrder {
   readonly file: string;
   readonly password: string | undefined;
   readonly newPassword: string;
@@ -149,7 +149,7 @@ export async function changePassword({
   return { format, keys: entries.filter(({ kind }) => kind === 'key').length };
 }
 
-export interface Rekeying {
+interface Rekeying {
   readonly file: string;
   readonly from: string;
   readonly to: string;

@@ -24,7 +24,7 @@ const COMMANDS: Readonly<Record<string, (args: readonly string[], io: CommandIo)
 };
 
 /** The help of one program. */
-export function truststoreUsage(program: CommandIo['program']): string {
+function truststoreUsage(program: CommandIo['program']): string {
   const variables = passwordVariables(program);
   return `Truststores (JKS, PKCS#12, PEM) on this machine, as keytool and KeyStore Explorer read and write them.
 

@@ -21,7 +21,7 @@ import {
   type WritableFormat,
 } from './write.ts';
 
-export interface ConvertOrder {
+interface ConvertOrder {
   readonly from: string;
   readonly to: string;
   /** Of the new store; else the ending of its name tells. */
@@ -33,7 +33,7 @@ export interface ConvertOrder {
   readonly leaveOut: boolean;
 }
 
-export interface Converted {
+interface Converted {
   readonly from: Store['format'];
   readonly format: WritableFormat;
   readonly entries: readonly StoreEntry[];

@@ -22,7 +22,7 @@ import {
   type WritableFormat,
 } from './write.ts';
 
-export interface TrustOrder {
+interface TrustOrder {
   readonly file: string;
   /** DER. */
   readonly certificates: readonly Buffer[];
@@ -39,7 +39,7 @@ export interface TrustOrder {
   readonly skipPresent?: boolean;
 }
 
-export interface Trusted {
+interface Trusted {
   readonly added: readonly TrustedEntry[];
   /** What was trusted already, by alias. */
   readonly present: readonly TrustedEntry[];

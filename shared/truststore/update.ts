@@ -16,7 +16,7 @@ import { truststoreFault } from './errors.ts';
 import { newEntry } from './import.ts';
 import { checkNewPassword, formatOfNew, readStoreFile, writableFormat, writeStore } from './write.ts';
 
-export interface UpdateOrder {
+interface UpdateOrder {
   readonly file: string;
   readonly password: string | undefined;
   /** DER. */
@@ -27,7 +27,7 @@ export interface UpdateOrder {
   accept?(next: Updated): Promise<void>;
 }
 
-export interface Updated {
+interface Updated {
   readonly added: readonly TrustedEntry[];
   readonly removed: readonly TrustedEntry[];
   /** What the store trusts now (DER). */

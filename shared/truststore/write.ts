@@ -88,7 +88,7 @@ export function writableFormat({ file, store }: Pick<OpenedFile, 'file' | 'store
   return store.format;
 }
 
-export interface Writing {
+interface Writing {
   readonly file: string;
   readonly format: WritableFormat;
   readonly entries: readonly StoreEntry[];

@@ -67,7 +67,7 @@ function tcpHandle(socket: Socket): TcpHandle | undefined {
 export type HeartbeatEnd = { readonly reason: 'silent' | 'not-reading'; readonly seconds: number };
 
 /** Two lost pings and some delay are still life; a third is not. */
-export const SILENCE_PERIODS = 2.5;
+const SILENCE_PERIODS = 2.5;
 
 export interface Heartbeat {
   stop(): void;

@@ -2,7 +2,7 @@
 // items of a list begin and end, so that a payload can be stored and sent as the very text that came.
 // Nesting costs no recursion: what a peer nests deeply is counted, not followed.
 
-export type JsonKind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null';
+type JsonKind = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null';
 
 /** A member of an object; `from` and `to` are the span of its value, in UTF-16 units of the whole text. */
 export interface JsonMember {
@@ -29,7 +29,7 @@ export interface JsonNode {
 }
 
 /** An array whose items were looked at. At most `maxItems` of them are in `items`; `count` is how many there are. */
-export interface JsonList {
+interface JsonList {
   readonly items: readonly JsonNode[];
   readonly count: number;
 }

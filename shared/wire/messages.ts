@@ -141,7 +141,7 @@ export const HELLO = {
   },
 } as const;
 
-export const WELCOME = {
+const WELCOME = {
   type: 'object',
   required: ['type', 'sessionId', 'epoch', 'heartbeatSeconds', 'limits', 'logs', 'signature'],
   properties: {
@@ -164,7 +164,7 @@ export const WELCOME = {
   },
 } as const;
 
-export const REFUSE = {
+const REFUSE = {
   type: 'object',
   required: ['type', 'code', 'detail', 'hint', 'retryAfterSeconds'],
   properties: {
@@ -200,25 +200,25 @@ export const MESSAGES = {
   },
 } as const;
 
-export const ACK = {
+const ACK = {
   type: 'object',
   required: ['type', 'through'],
   properties: { type: { const: 'ack' }, through: number },
 } as const;
-export const DRAIN = {
+const DRAIN = {
   type: 'object',
   required: ['type', 'retryAfterSeconds', 'spreadSeconds'],
   properties: { type: { const: 'drain' }, retryAfterSeconds: seconds, spreadSeconds: seconds },
 } as const;
-export const PAUSE = { type: 'object', required: ['type'], properties: { type: { const: 'pause' } } } as const;
-export const RESUME = { type: 'object', required: ['type'], properties: { type: { const: 'resume' } } } as const;
+const PAUSE = { type: 'object', required: ['type'], properties: { type: { const: 'pause' } } } as const;
+const RESUME = { type: 'object', required: ['type'], properties: { type: { const: 'resume' } } } as const;
 
 const thumbprint = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0-9a-f]{64}$' } as const;
 const pem = { type: 'string', minLength: 64, maxLength: 65_536 } as const;
 const code = { type: 'string', minLength: 1, maxLength: 64 } as const;
 
 /** Asks for a certificate in place of one that the agent has. */
-export const RENEW = {
+const RENEW = {
   type: 'object',
   required: ['type', 'csr', 'thumbprint', 'signature'],
   properties: {
@@ -238,18 +238,18 @@ export const RENEWED = {
   required: ['type', 'pem'],
   properties: { type: { const: 'renewed' }, pem },
 } as const;
-export const RENEW_REFUSED = {
+const RENEW_REFUSED = {
   type: 'object',
   required: ['type', 'code', 'detail', 'hint'],
   properties: { type: { const: 'renew-refused' }, code, detail: line, hint: line },
 } as const;
 /** The renewed certificate is on the agent's disk. */
-export const RENEW_INSTALLED = {
+const RENEW_INSTALLED = {
   type: 'object',
   required: ['type', 'thumbprint'],
   properties: { type: { const: 'renew-installed' }, thumbprint },
 } as const;
-export const RENEW_NOW = {
+const RENEW_NOW = {
   type: 'object',
   required: ['type', 'spreadSeconds'],
   properties: { type: { const: 'renew-now' }, spreadSeconds: seconds },
@@ -265,13 +265,13 @@ export const TRUST = {
   properties: { type: { const: 'trust' }, pem, signature: base64 },
 } as const;
 /** Of what Central gave, this is in the agent's truststore now. */
-export const TRUSTED = {
+const TRUSTED = {
   type: 'object',
   required: ['type', 'thumbprints'],
   properties: { type: { const: 'trusted' }, thumbprints: { type: 'array', maxItems: 64, items: thumbprint } },
 } as const;
 /** The truststore stays as it was. */
-export const TRUST_REFUSED = {
+const TRUST_REFUSED = {
   type: 'object',
   required: ['type', 'code', 'detail', 'hint'],
   properties: { type: { const: 'trust-refused' }, code, detail: line, hint: line },
@@ -312,14 +312,14 @@ export type Range = Static<typeof range>;
 export type Challenge = Static<typeof CHALLENGE>;
 export type Hello = Static<typeof HELLO>;
 export type Welcome = Static<typeof WELCOME>;
-export type Refuse = Static<typeof REFUSE>;
+type Refuse = Static<typeof REFUSE>;
 export type Begin = Static<typeof BEGIN>;
 /** Items stay the text that came; their spans are known. */
 export type Messages = Omit<Static<typeof MESSAGES>, 'items'> & { readonly items: readonly JsonNode[] };
-export type Ack = Static<typeof ACK>;
-export type Drain = Static<typeof DRAIN>;
-export type Pause = Static<typeof PAUSE>;
-export type Resume = Static<typeof RESUME>;
+type Ack = Static<typeof ACK>;
+type Drain = Static<typeof DRAIN>;
+type Pause = Static<typeof PAUSE>;
+type Resume = Static<typeof RESUME>;
 export type SessionLimits = Welcome['limits'];
 
 export type Renew = Static<typeof RENEW>;

@@ -163,8 +163,6 @@ export const REFUSALS = {
   },
 } as const satisfies Record<string, ErrorDefinition & { close: number }>;
 
-export type RefusalCode = keyof typeof REFUSALS;
-
 /** Makes a refusal as an error: `refusal('agent_unknown', { id })`. */
 export const refusal = defineErrors(REFUSALS);
 

@@ -24,7 +24,7 @@ const MAX_LABEL = 64;
 const EDGE = /^-----(BEGIN|END) ([^-]*)-----$/;
 const MAX_EDGE = '-----BEGIN -----'.length + MAX_LABEL;
 
-export type PemFaultKind = 'open' | 'crossed' | 'limit';
+type PemFaultKind = 'open' | 'crossed' | 'limit';
 
 /** The text is no sound PEM; the message is the end of a sentence. */
 export class PemFault extends Error {

@@ -9,7 +9,7 @@ import { bodyOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
 
 /** `superseded` is what a renewal does by itself. */
-export const ASKED_REASONS = [
+const ASKED_REASONS = [
   'unspecified',
   'keyCompromise',
   'affiliationChanged',

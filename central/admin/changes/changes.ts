@@ -43,7 +43,7 @@ export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServic
 }
 
 /** Member by member: what is answered is what is documented. */
-export function changeJson(change: Change) {
+function changeJson(change: Change) {
   const { id, subject, state, owner, expiresAt, requiredShare, agentCount, returnedCount, listener } = change;
   return {
     id,

@@ -16,7 +16,7 @@ import type { AdminServices } from '../services.ts';
 /** Of commands that REST completes: Central itself. */
 const SOURCE = '/central';
 /** Some hundred messages of ordinary size, or two of the largest that the table allows. */
-export const MAX_MESSAGES_BODY_BYTES = 8 * 1024 * 1024;
+const MAX_MESSAGES_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_BATCH = 1000;
 /** So many faulty places are named in one answer. */
 const MAX_FAULTS = 20;

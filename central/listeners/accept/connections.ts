@@ -14,7 +14,7 @@ import { Turns } from '../limits/turns.ts';
 /** A TLS record of type handshake (RFC 8446 section 5.1): no HTTP request begins with this byte. */
 const TLS_HANDSHAKE = 0x16;
 
-export interface ConnectionsOptions {
+interface ConnectionsOptions {
   readonly http: HttpServer;
   /** Does the TLS handshake; never bound itself. Absent on a plain listener. */
   readonly tls?: TlsServer;

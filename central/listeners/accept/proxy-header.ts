@@ -16,7 +16,7 @@ const FAMILIES: Readonly<Record<number, { readonly family: 'ipv4' | 'ipv6'; read
   0x21: { family: 'ipv6', bytes: 36 },
 };
 
-export type ProxyHeader =
+type ProxyHeader =
   /** What came is something else; or its beginning fits and more has to come. */
   | { readonly kind: 'absent' }
   | { readonly kind: 'incomplete' }

@@ -10,9 +10,9 @@ import { readUploadedKey, type UploadedKey } from '../x509/upload.ts';
 /** Of the entry in an exported file. */
 export const AUTHORITY_ALIAS = 'queuegate-authority';
 /** The file is as valuable as all agents together: passwords of eight characters are guessed in a day. */
-export const LEAST_PASSWORD_LENGTH = 12;
+const LEAST_PASSWORD_LENGTH = 12;
 
-export interface ReadAuthority {
+interface ReadAuthority {
   readonly material: AuthorityMaterial;
   readonly notices: readonly string[];
 }

@@ -30,7 +30,7 @@ import {
 } from './generations.ts';
 import { makeKeyPair } from '../x509/key-algorithms.ts';
 
-export interface AuthorityOptions {
+interface AuthorityOptions {
   readonly keyMaterial: KeyMaterialStore;
   /** Central's name, for the root's subject. */
   readonly central: string;
@@ -48,7 +48,7 @@ interface Order {
 }
 
 /** Twenty years: every agent trusts it, and its expiry cuts all of them off. It is rotated long before. */
-export const ROOT_LIFETIME_DAYS = 20 * 365;
+const ROOT_LIFETIME_DAYS = 20 * 365;
 const DAY_MS = 86_400_000;
 
 /** Loads the authority, or creates it when the store has none. Errors: key_material_damaged. */

@@ -7,7 +7,7 @@ import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import { chainPem, privateKeyPem, readChain, thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault } from '../errors.ts';
 
-export const GENERATION_ROLES = ['prepared', 'next', 'current', 'previous', 'retired'] as const;
+const GENERATION_ROLES = ['prepared', 'next', 'current', 'previous', 'retired'] as const;
 /**
  * In the order of a lifetime: prepared is known to Central alone; next is trusted by agents and does not sign yet; current signs;
  * previous no longer signs, and what it signed is still trusted; retired is no longer trusted, its key is kept for a rollback.

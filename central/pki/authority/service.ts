@@ -12,13 +12,13 @@ import type { Generation } from './generations.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
 import type { UploadedKey } from '../x509/upload.ts';
 
-export interface ImportRequest extends Reason {
+interface ImportRequest extends Reason {
   readonly dryRun?: boolean | undefined;
   /** Also when agents would be cut off. */
   readonly force?: boolean | undefined;
 }
 
-export interface ImportReport {
+interface ImportReport {
   readonly dryRun: boolean;
   readonly generation: Pick<Generation, 'id' | 'chain' | 'origin'>;
   /** Agents that hold nothing of the new chain, as far as is known, and would refuse what it signs. */
@@ -26,7 +26,7 @@ export interface ImportReport {
   readonly notices: readonly string[];
 }
 
-export interface AuthorityServiceOptions {
+interface AuthorityServiceOptions {
   readonly authority: Authority;
   readonly identity: Pick<ServerIdentity, 'current'>;
   readonly trust: TrustKnowledge;

@@ -61,7 +61,7 @@ export interface SigningCertificate {
   renew(): Promise<boolean>;
 }
 
-export interface SigningCertificateOptions {
+interface SigningCertificateOptions {
   readonly keyMaterial: KeyMaterialStore;
   readonly authority: Authority;
   readonly signingKey: SigningKey;

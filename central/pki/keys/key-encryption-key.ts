@@ -10,11 +10,11 @@ import { KEY_BYTES, keyEncryptionKey, type KeyEncryptionKey } from './envelope.t
 import { pkiFault } from '../errors.ts';
 
 /** The environment variable; main.ts takes it out of the environment that child processes get. */
-export const KEY_VARIABLE = 'QUEUEGATE_KEY_ENCRYPTION_KEY';
+const KEY_VARIABLE = 'QUEUEGATE_KEY_ENCRYPTION_KEY';
 /** Name of the systemd credential (LoadCredential=queuegate-key:..., LoadCredentialEncrypted=). */
-export const CREDENTIAL = 'queuegate-key';
+const CREDENTIAL = 'queuegate-key';
 /** In the data folder. */
-export const KEY_FILE = 'key-encryption-key';
+const KEY_FILE = 'key-encryption-key';
 const MAX_KEY_FILE_BYTES = 1024;
 const READABLE_BY_OTHERS = 0o077;
 

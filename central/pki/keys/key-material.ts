@@ -8,7 +8,7 @@ import { isSealed, keyEncryptionKey, seal, sealedUnder, unseal, type KeyEncrypti
 import { pkiFault } from '../errors.ts';
 import { findKey, findPreviousKey, makeKey, type KeySources } from './key-encryption-key.ts';
 
-export interface KeyMaterialOptions {
+interface KeyMaterialOptions {
   /** The store's own. */
   readonly store: KeyMaterialStore;
   readonly sources: KeySources;

@@ -25,10 +25,10 @@ import {
 import type { UploadedKey } from '../x509/upload.ts';
 
 /** idle: no rotation is in progress. The others are named after the step that led to them. */
-export const ROTATION_PHASES = ['idle', 'prepared', 'published', 'switched', 'retired'] as const;
-export type RotationPhase = (typeof ROTATION_PHASES)[number];
+const ROTATION_PHASES = ['idle', 'prepared', 'published', 'switched', 'retired'] as const;
+type RotationPhase = (typeof ROTATION_PHASES)[number];
 
-export interface RotationRequest extends Reason {
+interface RotationRequest extends Reason {
   /** Reports which agents would be left behind, and changes nothing. */
   readonly dryRun?: boolean | undefined;
   /** Also when agents are left behind. */
@@ -46,7 +46,7 @@ export interface RotationReport {
   readonly change: Change | null;
 }
 
-export interface RotationStatus {
+interface RotationStatus {
   readonly phase: RotationPhase;
   readonly since: number;
   /** In words: what comes next, and what it needs. */
@@ -58,7 +58,7 @@ export interface RotationStatus {
   readonly issued: IssuerProgress;
 }
 
-export interface RotationOptions {
+interface RotationOptions {
   readonly authority: Authority;
   readonly identity: Pick<ServerIdentity, 'current' | 'slots'>;
   readonly serverCertificates: Pick<ServerCertificates, 'generate'>;

@@ -6,7 +6,7 @@ import type { ParameterValues } from '../../parameters/definitions.ts';
 import type { ServerIdentity, ServerCertificateSpec } from './server-identity.ts';
 import type { ServerCredentials } from './slots.ts';
 
-export interface LiveCertificateOptions {
+interface LiveCertificateOptions {
   readonly identity: ServerIdentity;
   readonly changes: Pick<Changes, 'assertNonePending'>;
   /** From the configuration: what agents use. */

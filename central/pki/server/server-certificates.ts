@@ -24,7 +24,7 @@ export interface SwapRequest extends ChangeTerms {
 }
 
 /** A certificate made under one generation of the authority, as the first step of a rotation. */
-export interface GenerateUnder {
+interface GenerateUnder {
   readonly generation: Generation;
   /** The swap was confirmed. */
   readonly onConfirmed: (actor: Actor) => Promise<void>;
@@ -41,7 +41,7 @@ export interface SwapReport {
   readonly change: Change | null;
 }
 
-export interface ServerCertificatesOptions {
+interface ServerCertificatesOptions {
   readonly identity: ServerIdentity;
   readonly authority: Authority;
   readonly trust: TrustKnowledge;

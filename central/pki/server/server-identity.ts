@@ -40,7 +40,7 @@ export interface ServerCertificateSpec {
   readonly lifetimeDays: number;
 }
 
-export interface ServerIdentityOptions {
+interface ServerIdentityOptions {
   readonly keyMaterial: KeyMaterialStore;
   readonly authority: Authority;
   /** A change that was not confirmed before this start was rolled back. */
@@ -253,7 +253,7 @@ export class ServerIdentity {
 }
 
 /** Every name that a certificate of our own has, each once, in a fixed order. */
-export function namesOf(spec: ServerCertificateSpec): string[] {
+function namesOf(spec: ServerCertificateSpec): string[] {
   return [
     ...new Set([...spec.names, ...spec.subjectAlternativeNames, ...OWN_NAMES].map((name) => canonicalHost(name))),
   ];

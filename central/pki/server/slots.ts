@@ -30,7 +30,7 @@ export interface ServerCredentials {
 }
 
 /** A request that another authority is to answer. Its key never leaves the store. */
-export interface OpenRequest {
+interface OpenRequest {
   readonly csr: string;
   readonly key: KeyObject;
   readonly madeAt: number;

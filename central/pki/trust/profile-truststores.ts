@@ -14,7 +14,7 @@ import type { Authority } from '../authority/authority.ts';
 import { thumbprintOf } from '../x509/certificate.ts';
 import { rootOf } from '../authority/generations.ts';
 
-export interface ProfileTruststoresOptions {
+interface ProfileTruststoresOptions {
   /** Holds the profiles, one folder each; it may be missing. */
   readonly folder: string;
   readonly bundle: Pick<TrustBundle, 'certificates' | 'thumbprints'>;

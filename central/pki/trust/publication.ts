@@ -17,12 +17,12 @@ export interface TrustSession {
   sendControl(frame: CentralControl): void;
 }
 
-export interface TrustSessions {
+interface TrustSessions {
   online(): readonly { readonly agentId: string }[];
   of(agentId: string): TrustSession | undefined;
 }
 
-export interface TrustPublicationOptions {
+interface TrustPublicationOptions {
   readonly bundle: Pick<TrustBundle, 'pem' | 'thumbprints'>;
   /** Thumbprints of every root that Central has, the bundle's and others: acknowledgements of other roots are ignored. */
   readonly known: () => readonly string[];

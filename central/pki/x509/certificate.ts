@@ -31,14 +31,14 @@ const SERIAL_BYTES = 16;
 /** X.520 ub-common-name. A longer name stays whole in the alternative names. */
 const MAX_COMMON_NAME = 64;
 
-export interface AlternativeName {
+interface AlternativeName {
   readonly type: 'dns' | 'ip' | 'url';
   readonly value: string;
 }
 
-export type Profile = 'root' | 'cross' | 'server' | 'agent' | 'signing';
+type Profile = 'root' | 'cross' | 'server' | 'agent' | 'signing';
 
-export interface CertificateOrder {
+interface CertificateOrder {
   readonly profile: Profile;
   /** Distinguished name as in RFC 4514: `CN=central, O=Bank`; or a certificate whose subject and key identifier are taken over byte by byte. */
   readonly subject: string | X509Certificate;

@@ -151,7 +151,7 @@ export function isAuthority(certificate: X509Certificate): boolean {
   return new PeculiarCertificate(certificate.raw).getExtension(BasicConstraintsExtension)?.ca === true;
 }
 
-export function isSelfSigned(certificate: X509Certificate): boolean {
+function isSelfSigned(certificate: X509Certificate): boolean {
   return signedBy(certificate, certificate);
 }
 

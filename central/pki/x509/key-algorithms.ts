@@ -14,7 +14,7 @@ export type KeyKind = 'ec' | 'rsa';
 /** NIST SP 800-57 part 1, table 2: 3072 bits are worth the 128 of P-256. */
 const RSA_BITS = 3072;
 /** SP 800-131A: less than 2048 bits is no longer allowed. */
-export const LEAST_RSA_BITS = 2048;
+const LEAST_RSA_BITS = 2048;
 /** Curve by OpenSSL's name: WebCrypto's name, and the digest of its strength (RFC 5758 section 3.2, RFC 8446 section 4.2.3). */
 const CURVES: Readonly<Record<string, { readonly namedCurve: string; readonly hash: string }>> = {
   prime256v1: { namedCurve: 'P-256', hash: 'SHA-256' },
@@ -50,7 +50,7 @@ export function keyFault(key: KeyObject): string | undefined {
 
 type Algorithm = Parameters<KeyObject['toCryptoKey']>[0];
 
-export interface Signer {
+interface Signer {
   readonly key: webcrypto.CryptoKey;
   readonly algorithm: { readonly name: string; readonly hash: string };
 }

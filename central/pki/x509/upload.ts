@@ -22,7 +22,7 @@ export interface UploadedKey extends UploadedFile {
   readonly keyBytes?: Buffer | undefined;
 }
 
-export interface KeyWithCertificates {
+interface KeyWithCertificates {
   readonly key: KeyObject;
   readonly certificates: readonly X509Certificate[];
   readonly warnings: readonly string[];

@@ -32,7 +32,7 @@ export function budgetBytes(heapLimitBytes: number): number {
 }
 
 /** A socket that can be left unread. Both are called only when that changes something. */
-export interface Readable {
+interface Readable {
   pause(): void;
   resume(): void;
 }

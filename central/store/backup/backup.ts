@@ -14,7 +14,7 @@ import type { KeyMaterialRow } from '../key-material-store.ts';
 import type { Store } from '../store.ts';
 import type { StagedStore, StoreFiles } from './store-files.ts';
 
-export interface BackupsOptions {
+interface BackupsOptions {
   /** Central's data folder. */
   readonly folder: string;
   readonly store: Pick<Store, 'snapshot' | 'audit'>;

@@ -28,7 +28,7 @@ const MAX_HEAD_BYTES = 4096;
 const CHUNK_BYTES = 64 * 1024;
 const TAG_BYTES = 16;
 const KEY_BYTES = 32;
-export const STORE_KEY_BYTES = 32;
+const STORE_KEY_BYTES = 32;
 const CIPHER = 'aes-256-gcm';
 /** 128 MiB and some 0.4 s for each guess (OWASP password storage, 2^17). A backup derives it once. */
 const SCRYPT = { N: 2 ** 17, r: 8, p: 1 } as const;
@@ -60,7 +60,7 @@ const HEAD = Type.Object({
 });
 const headValidator = Compile(HEAD);
 
-export type BackupHead = Static<typeof HEAD>;
+type BackupHead = Static<typeof HEAD>;
 export type BackupFacts = Pick<BackupHead, 'created' | 'central' | 'version' | 'bytes'>;
 
 /** Errors: backup_password_short. */
@@ -110,7 +110,7 @@ export interface BackupContent {
   readonly store: AsyncIterable<Buffer>;
 }
 
-export interface OpenBackup {
+interface OpenBackup {
   readonly facts: BackupFacts;
   readonly storeKey: Buffer;
   /** The store, chunk by chunk; each is verified before it is yielded. Errors: backup_truncated, backup_tampered. */

@@ -6,7 +6,7 @@ import type { StoreSpace } from './bounds.ts';
 import { storeFault } from '../errors.ts';
 import type { Store } from '../store.ts';
 
-export interface SpaceWatchOptions {
+interface SpaceWatchOptions {
   readonly store: Pick<Store, 'space'>;
   /** Holds the messages of every session back, or releases them. Called after each measurement, so that new sessions are included. */
   readonly hold: (on: boolean) => void;

@@ -6,7 +6,7 @@ import type { EventSlice } from './rows/messages.ts';
 /** The reading thread answers in batches: a login waits for this many slices of some 10 ms. */
 const MAX_AT_ONCE = 4;
 
-export type ReadSlice = (after: number, filter: EventFilter, limit: number) => Promise<EventSlice>;
+type ReadSlice = (after: number, filter: EventFilter, limit: number) => Promise<EventSlice>;
 
 export class EventReads {
   readonly #readSlice: ReadSlice;

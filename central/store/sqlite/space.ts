@@ -7,7 +7,7 @@ import { integer } from '../../../shared/sqlite/row.ts';
 import { ALARM_FACTOR, HYSTERESIS, RESERVE_SHARE, type SpaceState, type StoreSpace } from '../space/bounds.ts';
 import { storeFault } from '../errors.ts';
 
-export interface SpaceOptions {
+interface SpaceOptions {
   readonly database: DatabaseSync;
   readonly folder: string;
   readonly path: string;

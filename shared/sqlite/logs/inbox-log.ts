@@ -37,7 +37,7 @@ export interface Begin {
   readonly missing: Range | null;
 }
 
-export interface Accepted {
+interface Accepted {
   readonly incarnation: string;
   /** The last number on disk after the commit. */
   readonly through: number;

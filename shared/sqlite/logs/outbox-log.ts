@@ -65,7 +65,7 @@ export const OUTBOX_SCHEMA = `
 export const OUTBOX_DATA_HASH = 'ALTER TABLE outbox_seen ADD COLUMN data INTEGER;';
 
 /** A message that was given up. */
-export interface Expired {
+interface Expired {
   readonly peer: number;
   readonly number: number;
   readonly id: string;
@@ -74,7 +74,7 @@ export interface Expired {
 }
 
 /** `restarted`: this very call found that one side went back in time (recovered: false); to be recorded. */
-export type Resumption = ResumedLog & { readonly restarted: boolean };
+type Resumption = ResumedLog & { readonly restarted: boolean };
 
 interface Log {
   readonly incarnation: string;

@@ -6,7 +6,7 @@ import { type CodedError, textOf } from '../../errors.ts';
 import type { CallCost } from '../group-commit.ts';
 import { unpackError, type FromWorker, type Methods, type Request, type ToWorker } from './protocol.ts';
 
-export interface WorkerHostOptions {
+interface WorkerHostOptions {
   readonly url: URL;
   /** What the thread's file gets to start with. */
   readonly workerData: unknown;

@@ -28,7 +28,7 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly error: PackedError };
 
 /** A CodedError as plain data; structured clone keeps neither its class nor its members. */
-export interface PackedError {
+interface PackedError {
   readonly code: string;
   readonly message: string;
   readonly hint: string;

@@ -5,7 +5,7 @@ import { databaseFault, isFatal } from '../errors.ts';
 import { GroupCommit, type CallCost, type Outcome, type Work } from '../group-commit.ts';
 import { packError, type Answer, type FromWorker, type Methods, type Request, type ToWorker } from './protocol.ts';
 
-export interface WriterOptions {
+interface WriterOptions {
   readonly methods: Methods;
   /** Runs a batch in one transaction (shared/sqlite/transaction.ts). */
   readonly execute: (batch: readonly Work[]) => Outcome[];
@@ -38,7 +38,7 @@ export function serveWriter(port: MessagePort, options: WriterOptions): void {
   );
 }
 
-export interface ReaderOptions {
+interface ReaderOptions {
   readonly methods: Methods;
   readonly failure: (error: unknown) => CodedError;
   readonly close: () => void;

@@ -8,7 +8,7 @@ import type { NameFault, NameFaults, NewAgent } from '../../agent-store.ts';
 import type { EnrollmentTokenRecord } from '../../token-store.ts';
 import type { tokenWrites } from './tokens.ts';
 
-export interface AgentNameNeeds {
+interface AgentNameNeeds {
   readonly tokens: Pick<ReturnType<typeof tokenWrites>, 'isBound'>;
   readonly namesOfCentral: ReadonlySet<string>;
 }

@@ -12,7 +12,7 @@ import { agentRecord, SELECT_AGENT } from './agent-reads.ts';
 import type { certificateWrites } from './certificates.ts';
 import type { tokenWrites } from './tokens.ts';
 
-export interface AgentWritesNeeds {
+interface AgentWritesNeeds {
   readonly certificates: Pick<ReturnType<typeof certificateWrites>, 'assertKeyGood' | 'revokeAll'>;
   readonly now: () => number;
   readonly outbox: OutboxLog;

@@ -7,7 +7,7 @@ import { ENROLLMENTS_PER_DAY, RESTARTS_PER_DAY, type StoreBounds } from '../../s
 import { storeFault } from '../../errors.ts';
 import type { NewIncident } from '../../agent-store.ts';
 
-export interface DayQuotaNeeds {
+interface DayQuotaNeeds {
   readonly bounds: () => Pick<StoreBounds, 'eventsPerDay'>;
   readonly recordIncident: (incident: NewIncident) => void;
 }

@@ -7,9 +7,9 @@ import type { NewIncident } from '../../agent-store.ts';
 import type { DeadLetter } from '../../message-store.ts';
 import { LETTER_BYTES } from '../migrations.ts';
 
-export type DeadLetterBounds = Pick<StoreBounds, 'deadLettersPerAgent' | 'deadLetterBytesPerAgent'>;
+type DeadLetterBounds = Pick<StoreBounds, 'deadLettersPerAgent' | 'deadLetterBytesPerAgent'>;
 
-export interface DeadLetterNeeds {
+interface DeadLetterNeeds {
   readonly bounds: () => DeadLetterBounds;
   readonly recordIncident: (incident: NewIncident) => void;
 }

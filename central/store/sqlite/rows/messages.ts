@@ -21,7 +21,7 @@ import {
   type PackedItems,
 } from '../threads/packed-items.ts';
 
-export interface MessageWritesNeeds {
+interface MessageWritesNeeds {
   readonly outbox: OutboxLog;
   readonly inbox: InboxLog;
   readonly incidents: ReturnType<typeof incidentWrites>;

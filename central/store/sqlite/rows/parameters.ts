@@ -6,7 +6,7 @@ import type { AuditEntry } from '../../audit-store.ts';
 import type { ParameterRow, ParameterSnapshot, PendingParameters } from '../../parameter-store.ts';
 import type { auditWrites } from './audit.ts';
 
-export interface ParameterChange {
+interface ParameterChange {
   readonly expectedVersion: number;
   readonly rows: readonly ParameterRow[];
   readonly pending: PendingParameters | null;

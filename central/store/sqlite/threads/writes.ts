@@ -17,7 +17,7 @@ import { retentionWrites } from '../retention.ts';
 import type { DiskSpace } from '../space.ts';
 import { tokenWrites } from '../rows/tokens.ts';
 
-export interface WritesOptions {
+interface WritesOptions {
   readonly deduplicationMs: number;
   readonly space: Pick<DiskSpace, 'report' | 'setReserve' | 'take'>;
   readonly now: () => number;
