@@ -19,9 +19,9 @@ import type { Truststore } from './trust/truststore.ts';
 interface DaemonPorts {
   /** The configuration of the start. */
   readonly firstConf: AgentConf;
-  /** Reads the configuration anew: what concerns the connection counts at the next dial. */
+  /** Reads the configuration again: changes of the connection count at the next dial. */
   conf(): Promise<AgentConf>;
-  /** Who this agent is, with its key, read anew at each dial; enrolls by the one-time file when there is one. Undefined: not enrolled. */
+  /** Who this agent is, with its key, read at each dial; enrolls by the one-time file when there is one. Undefined: not enrolled. */
   credentials(conf: AgentConf): Promise<Credentials | undefined>;
   truststore(conf: AgentConf): Promise<Truststore>;
   /** The files that the connection depends on. */
@@ -55,7 +55,7 @@ export class Daemon {
   readonly #bootId = randomBytes(24).toString('base64url');
   #running: Promise<void> | undefined;
   #online: OnlineSession | undefined;
-  /** Of the connection that is tried or stands. */
+  /** Of the connection that is attempted or open. */
   #line: AbortController | undefined;
   #seen: FileSnapshot;
   #name: string;
@@ -75,7 +75,7 @@ export class Daemon {
     };
   }
 
-  /** Starts dialling; `onDefect` is told of an error that nothing here expects. */
+  /** Starts dialling; `onDefect` gets unexpected errors. */
   start(onDefect: (error: unknown) => void): void {
     const { log } = this.#ports;
     this.#running ??= connectionLoop(
@@ -108,13 +108,13 @@ export class Daemon {
     this.#online?.notify();
   }
 
-  /** This agent has changed a watched file by itself: that is no reason to dial sooner. */
+  /** The agent changed a watched file itself: not a reason to dial sooner. */
   async changedByItself(file: string): Promise<void> {
     const seen = await refreshSnapshot(file);
     this.#seen = seen(this.#seen);
   }
 
-  /** What it goes by: the configured name, else the one it enrolled with. */
+  /** The configured name, else the one it enrolled with. */
   name(): string {
     return this.#name;
   }
@@ -202,7 +202,7 @@ export class Daemon {
       ...(state.state === 'waiting' ? { retryInSeconds: Math.ceil(state.retryInMs / 1000) } : {}),
     };
     const line = `${shown.detail} ${shown.hint}${state.state === 'waiting' ? '' : ' Nothing more is dialled until identity, truststore or configuration change.'}`;
-    // The same failure again is no news: an hour without a line must not fill the disk of a branch PC.
+    // A repeated failure is logged once: an hour without a connection must not fill the disk of a branch PC.
     if (shown.code === this.#lastCode) this.#ports.log.debug(facts, line);
     else this.#ports.log.warn(facts, line);
     this.#lastCode = shown.code;

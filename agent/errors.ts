@@ -237,7 +237,7 @@ export const AGENT_ERRORS = {
   },
   local_consumer_unknown: {
     status: 404,
-    text: 'There is no consumer "{found}".',
+    text: 'Unknown consumer "{found}".',
     hint: 'The only consumer is "default".',
   },
   local_busy: {

@@ -27,13 +27,13 @@ export async function refreshSnapshot(file: string): Promise<(snapshot: FileSnap
   });
 }
 
-/** Resolves when one of the files is no longer as in the snapshot, or when `signal` aborts. */
+/** Resolves when one of the files differs from the snapshot, or when `signal` aborts. */
 export async function filesChanged(snapshot: FileSnapshot, signal: AbortSignal, pollMs = POLL_MS): Promise<void> {
   while (!signal.aborted && (await looksOf(snapshot.files)).join('|') === snapshot.looks.join('|')) {
     try {
       await delay(pollMs, undefined, { signal });
     } catch {
-      // Aborted: nobody waits any more.
+      // Aborted: the caller no longer waits.
       return;
     }
   }

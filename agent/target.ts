@@ -1,4 +1,4 @@
-// What an agent dials and which name it goes by, from its configuration and what it learned at enrollment.
+// Finds the hosts that an agent dials and its name, from its configuration and its enrollment.
 import type { AgentConf } from './conf.ts';
 import type { Identity } from './identity/identity.ts';
 

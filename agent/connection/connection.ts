@@ -37,7 +37,7 @@ import type { Control } from './control.ts';
 import { agentFault } from '../errors.ts';
 import type { AgentKey, Identity } from '../identity/identity.ts';
 
-/** Everything one attempt needs; made anew for each, so that a fixed truststore or identity counts at once. */
+/** Everything one attempt needs; created for each attempt, so that a corrected truststore or identity counts at once. */
 export interface DialPlan {
   readonly target: Target;
   /** What Central is trusted by (PEM); empty only on plain. */
@@ -61,7 +61,7 @@ export interface ConnectionPorts {
   /** Certificate and trust (control.ts). */
   readonly control: Control;
   readonly now: () => number;
-  /** The session stands; `notify` is the hint that events were appended. */
+  /** The session is open; `notify` is the hint that events were appended. */
   readonly onOnline: (online: OnlineSession) => void;
 }
 
@@ -312,7 +312,7 @@ class Connection {
     });
   }
 
-  /** Whoever stands in a plain line could say it, and be trusted on wss from then on: only what Central signed for this session counts. */
+  /** An attacker on a ws line could send it, and would be trusted on wss from then on: only what Central signed for this session counts. */
   #onTrust(frame: Trust): void {
     const signingKey = readPublicKey(this.#plan.identity.signingKey);
     const proven =

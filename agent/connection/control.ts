@@ -13,13 +13,13 @@ import type { AgentKey } from '../identity/identity.ts';
 
 export type SendControl = (frame: AgentControl) => void;
 
-/** What a part may ask of the connection that it is told of. */
+/** What renewal and trust may ask of the connection. */
 export interface ControlLine {
   /** The key that Central welcomed. */
   readonly key: AgentKey;
   /** The certificates by which Central is known on it, its own first; none on a plain line. */
   shown(): readonly X509Certificate[];
-  /** The same as Central shows it now, on a connection that ends with the handshake: the one that stands may be older. Errors: of the line. */
+  /** The same as Central presents it now, on a connection that ends after the handshake: the session may be older. Errors: those of the connection. */
   shownNow(): Promise<readonly X509Certificate[]>;
 }
 
@@ -71,5 +71,5 @@ export function createControl({
 
 const nothing = { capabilities: [], onOnline: () => undefined, onFrame: () => undefined, onOffline: () => undefined };
 
-/** For a connection that keeps nothing of what it is told, such as the doctor's. */
+/** For a connection that ignores control frames, such as the doctor's. */
 export const NO_CONTROL: Control = nothing;

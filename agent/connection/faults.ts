@@ -74,11 +74,11 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
     return agentFault('tls_plain_port', { target: name }, error);
   if (code === 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION' || code === 'ERR_SSL_UNSUPPORTED_PROTOCOL')
     return agentFault('tls_old_protocol', { target: name }, error);
-  // An echo, or another protocol that begins alike; and what llhttp says of an answer that is no HTTP.
+  // An echo, or another protocol that begins alike; and what llhttp says of an answer that is not HTTP.
   if (code === 'ERR_SSL_UNEXPECTED_MESSAGE')
-    return agentFault('no_central', { target: name, found: 'with something that is no TLS handshake' }, error);
+    return agentFault('no_central', { target: name, found: 'with something other than a TLS handshake' }, error);
   if (code.startsWith('HPE_'))
-    return agentFault('no_central', { target: name, found: 'with something that is no HTTP' }, error);
+    return agentFault('no_central', { target: name, found: 'with something other than HTTP' }, error);
   if (code.startsWith('ERR_SSL') || code === 'EPROTO' || code.startsWith('ERR_TLS'))
     return agentFault('tls_failed', { target: name, found: reasonOf(error) }, error);
   return agentFault('central_unreachable', { target: name, found: code === '' ? textOf(error) : code }, error);
@@ -128,7 +128,7 @@ const SSL_REASONS: Readonly<Record<number, string>> = {
   1070: 'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
 };
 
-/** When the handshake fails while something waits to be written, Node says EPROTO, and OpenSSL's packed number stands in the text only. */
+/** When the handshake fails while something waits to be written, Node says EPROTO, and OpenSSL's packed number is in the text only. */
 function tlsCode(error: unknown): string | undefined {
   if (systemCode(error) !== 'EPROTO') return undefined;
   // ERR_PACK (err.h): library in bits 23 to 30 (20 is SSL), reason in the low 23.

@@ -6,7 +6,7 @@ import { isCoded, type CodedError } from '../../shared/errors.ts';
 import type { ConnectionEnd, DialPlan } from './connection.ts';
 
 interface ConnectionLoopPorts {
-  /** What to dial, in order: made anew for each round from what lies on disk now. May reject with what the operator has to fix. */
+  /** What to dial, in order: created for each round from the files on disk. May reject with an error that the operator has to fix. */
   plans(): Promise<DialPlan[]>;
   connect(plan: DialPlan, signal: AbortSignal): Promise<ConnectionEnd>;
   /** Resolves when identity, truststore or configuration changed on disk. */
@@ -68,7 +68,7 @@ async function dialRound(ports: ConnectionLoopPorts, signal: AbortSignal): Promi
   return last;
 }
 
-/** A change on disk ends the wait: whoever fixes a truststore does not wait five minutes to see it work. */
+/** A change on disk ends the wait: an operator who corrects a truststore does not wait five minutes to see it work. */
 async function waitOrChange(ports: ConnectionLoopPorts, ms: number, signal: AbortSignal): Promise<void> {
   const over = new AbortController();
   const either = AbortSignal.any([signal, over.signal]);

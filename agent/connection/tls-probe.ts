@@ -27,7 +27,7 @@ const MAX_CHAIN = 10;
 
 /**
  * Shakes hands, looks, hangs up. Rejects with what TLS or the system say. What is said to an unverified peer is the TLS handshake
- * itself and its end; there is no way to make this connection say more.
+ * itself and its end; this connection cannot be made to send more.
  */
 export function probeTls(target: Target, { timeoutMs, oldest }: TlsProbeOptions): Promise<TlsProbe> {
   return new Promise((resolve, reject) => {
@@ -43,7 +43,7 @@ export function probeTls(target: Target, { timeoutMs, oldest }: TlsProbeOptions)
     const timer = setTimeout(() => socket.destroy(new Error('the TLS handshake has timed out')), timeoutMs);
     const done = (): void => {
       clearTimeout(timer);
-      // In order: Central records whoever breaks off in the middle of a handshake, and a look is no failure.
+      // An orderly end: Central records peers that break off in the middle of a handshake, and a probe is not a failure.
       socket.end();
       const parting = setTimeout(() => socket.destroy(), PARTING_MS);
       socket.once('close', () => clearTimeout(parting));

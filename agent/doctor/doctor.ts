@@ -21,7 +21,7 @@ import { datesFault, nameFault, namesOf, trustPath, type TrustPath } from '../tr
 import { loadTruststore, type Truststore } from '../trust/truststore.ts';
 
 export interface DoctorOptions {
-  /** Of each step that waits for somebody. */
+  /** Of each step that waits for a peer. */
   readonly timeoutMs: number;
   readonly now: () => Date;
 }
@@ -152,7 +152,7 @@ async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions)
   const [leaf] = path.path;
   if (leaf === undefined) return;
   yield* step('name', target, (notes) => {
-    notes.say(`it stands for ${namesOf(leaf)}`);
+    notes.say(`it is valid for ${namesOf(leaf)}`);
     const fault = nameFault(leaf, target);
     if (fault !== undefined) throw fault;
   });
@@ -175,11 +175,11 @@ async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions)
 /** Which of the two clocks is to be doubted. */
 function whoseClock(now: Date, theirs: Date | undefined): string {
   if (theirs === undefined)
-    return `this machine's clock shows ${now.toISOString()}; the host tells none to compare it with`;
+    return `this machine's clock shows ${now.toISOString()}; the host reports none to compare with`;
   const apart = Math.abs(now.getTime() - theirs.getTime());
-  const both = `this machine's clock shows ${now.toISOString()}, the host's (told in plain, unproven) ${theirs.toISOString()}`;
+  const both = `this machine's clock shows ${now.toISOString()}, the host's (unencrypted, unproven) ${theirs.toISOString()}`;
   return apart > WRONG_CLOCK_MS
-    ? `${both}: they are ${duration(apart)} apart, so one of them is wrong, and with it this verdict may be`
+    ? `${both}: they are ${duration(apart)} apart, so one of them is wrong, and this result may be wrong too`
     : `${both}: they agree, so the certificate is at fault`;
 }
 
@@ -205,7 +205,7 @@ async function readConfiguration(request: AgentConfRequest, notes: Notes): Promi
       : `dials ${endpoints.map(({ host, port }) => targetName({ secure, host, port })).join(', ')}`,
   );
   if (proxied) notes.say('TLS ends at a proxy before Central (central.websocket.proxied)');
-  if (!secure) notes.warn('plain: nothing on this line is encrypted (central.websocket.secure=false)');
+  if (!secure) notes.warn('ws: this connection is not encrypted (central.websocket.secure=false)');
   notes.warn(...conf.warnings);
   return conf;
 }
@@ -264,7 +264,7 @@ function validateChain(
     const namesake = trusted.find(({ subject }) => subject === last?.issuer);
     if (namesake !== undefined)
       notes.say(
-        `a "${nameLine(namesake.subject)}" is trusted, but it is another one with another key (SHA-256 ${namesake.fingerprint256}): Central may have been set up anew`,
+        `a "${nameLine(namesake.subject)}" is trusted, but it is another one with another key (SHA-256 ${namesake.fingerprint256}): Central may have been reinstalled`,
       );
     throw unknownAuthority(found, target, line);
   }

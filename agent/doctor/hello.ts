@@ -41,7 +41,7 @@ export async function authenticate(
   const answer = await askDaemon(conf.dataFolder);
   if (answer.kind === 'status') return believeDaemon(answer.status, notes);
   const { uid } = await stat(conf.dataFolder);
-  // On Windows there are no such numbers; there the folder's access list decides whether it can be opened.
+  // Windows has no such numbers; there the access list of the folder decides whether it can be opened.
   if (process.getuid !== undefined && process.getuid() !== uid)
     throw agentFault('doctor_other_account', { folder: conf.dataFolder, owner: uid });
   const session = await sayHello(patient, target);

@@ -93,7 +93,7 @@ export async function probeHost(target: Target, options: LineOptions): Promise<T
     const fault = explain(error, target, options);
     // Node has no other way to learn what an old peer speaks than to shake hands with it; nothing is said.
     if (fault.code === 'tls_plain_port' || fault.code === 'no_central' || fault.code === 'connect_timeout') throw fault;
-    // What fails there too tells nothing more: the first fault stands.
+    // A second failure there reveals nothing more: the first fault is reported.
     const old = await probeTls(target, { timeoutMs, oldest: 'TLSv1' }).catch(() => undefined);
     if (old === undefined || old.protocol === 'TLSv1.3') throw fault;
     throw agentFault('tls_old_protocol', { target: `${targetName(target)} (it speaks ${old.protocol})` }, error);
@@ -117,7 +117,7 @@ export function askForDate({ host, port }: Target, timeoutMs: number): Promise<D
       text += chunk.toString('latin1');
       if (text.length > MAX_ANSWER_BYTES || text.includes('\r\n\r\n')) socket.destroy();
     });
-    // Best effort: the fault that is being explained stands without it.
+    // Best effort: the fault is reported without it too.
     socket.on('error', () => undefined);
     socket.once('close', () => {
       clearTimeout(timer);
@@ -129,7 +129,7 @@ export function askForDate({ host, port }: Target, timeoutMs: number): Promise<D
 
 /**
  * Opens the WebSocket as an agent does, verified in full, takes the challenge, and hangs up without a hello: Central counts no
- * agent and ends no session for it. Throws what stands in the way.
+ * agent and ends no session for it. Throws the fault that prevents it.
  */
 export async function readChallenge(target: Target, ca: readonly string[], options: LineOptions): Promise<Challenge> {
   try {
@@ -137,7 +137,7 @@ export async function readChallenge(target: Target, ca: readonly string[], optio
   } catch (error) {
     const fault = isCoded(error) ? error : explain(error, target, options);
     if (target.secure || fault.code === 'refused') throw fault;
-    // Whatever plain met there: if the port speaks TLS, that is the cause; if it does not, the fault stands.
+    // Whatever plain met there: if the port speaks TLS, that is the cause; if it does not, the first fault is reported.
     const look = await probeTls({ ...target, secure: true }, { timeoutMs: options.timeoutMs }).catch(() => undefined);
     throw look === undefined ? fault : agentFault('plain_on_secure_port', { target: targetName(target) }, error);
   }
@@ -168,7 +168,7 @@ function firstFrame(target: Target, ca: readonly string[], options: LineOptions)
       clearTimeout(timer);
       outcome();
       socket.removeAllListeners();
-      // What comes after the answer matters to nobody.
+      // Nothing after the answer matters.
       socket.on('error', () => undefined);
       if (socket.readyState === socket.OPEN) socket.close(1000);
       else socket.terminate();
@@ -219,7 +219,7 @@ async function bodyOf(response: IncomingMessage): Promise<string> {
       if (body.length > MAX_ANSWER_BYTES) break;
     }
   } catch {
-    // An answer that breaks off is judged by what came of it.
+    // A truncated answer counts as far as it was received.
   }
   return body;
 }

@@ -18,7 +18,7 @@ interface CertificateFile {
   readonly central: string;
   /** SubjectPublicKeyInfo of Central's signing key, DER, base64. */
   readonly signingKey: string;
-  /** The agent's certificate and what stands between it and the root, PEM. */
+  /** The agent's certificate and the intermediates up to the root, PEM. */
   readonly certificate: string;
   /** What to trust, PEM. */
   readonly roots: string;
@@ -40,7 +40,7 @@ export function readCertificateFile(text: string, key: AgentKey, now: Date): Cer
   if (own === undefined) {
     const found =
       certificates.length === 0
-        ? 'empty: there is no certificate in it'
+        ? 'empty: it holds no certificate'
         : 'usage: none of the certificates is the certificate of an agent';
     return { faults: [found] };
   }
@@ -48,13 +48,13 @@ export function readCertificateFile(text: string, key: AgentKey, now: Date): Cer
   const roots = certificates.filter((certificate) => isRoot(certificate));
   const authorities = certificates.filter((certificate) => certificate.ca);
   const { path, anchor } = trustPath([own, ...authorities], roots, now);
-  const vouching = signing === undefined ? undefined : trustPath([signing, ...authorities], roots, now);
+  const signingPath = signing === undefined ? undefined : trustPath([signing, ...authorities], roots, now);
   const faults = [
     ...ownFaults(own, key),
     ...chainFaults(path, anchor, certificates),
-    ...signingFaults(signing, vouching?.anchor),
+    ...signingFaults(signing, signingPath?.anchor),
     // Of what is used now: an earlier root may have expired.
-    ...timeFaults(new Set([...path, ...(vouching?.path ?? [])]), now),
+    ...timeFaults(new Set([...path, ...(signingPath?.path ?? [])]), now),
   ];
   if (faults.length > 0 || signing === undefined) return { faults };
   return {
@@ -117,7 +117,8 @@ function signingFaults(signing: X509Certificate | undefined, anchor: X509Certifi
   const faults: string[] = [];
   if (signing.ca || !(signing.keyUsage ?? []).includes(CODE_SIGNING))
     faults.push(`usage: "${nameLine(signing.subject)}" is not the certificate of a signing key`);
-  if (anchor === undefined) faults.push(`chain_incomplete: nothing in it vouches for "${nameLine(signing.subject)}"`);
+  if (anchor === undefined)
+    faults.push(`chain_incomplete: none of its certificates issued "${nameLine(signing.subject)}"`);
   return faults;
 }
 

@@ -11,14 +11,14 @@ import type { AgentConf } from '../conf.ts';
 import { enroll, readEnrollmentFile, readEnrollUrl, removeEnrollmentFile } from './enroll.ts';
 import { agentFault } from '../errors.ts';
 import { loadIdentity, loadOrCreateKey, saveIdentity, type Identity } from '../identity/identity.ts';
-import { loadManagedRoots, saveGiven } from '../trust/managed-roots.ts';
+import { loadManagedRoots, saveManagedRoots } from '../trust/managed-roots.ts';
 
 interface EnrollRequestOrder {
   readonly url: string;
   /** Undefined: an administrator is asked. */
   readonly token: string | undefined;
   readonly pin: string | undefined;
-  /** Without a token: how long to wait for him, and what is told once he is asked. */
+  /** Without a token: how long to wait for the administrator, and what to report once the request is pending. */
   readonly waitMs?: number;
   readonly onPending?: (pending: EnrollmentPending) => void;
   /** Also when this agent is enrolled already. */
@@ -76,7 +76,7 @@ export async function trustCentral(conf: AgentConf, roots: string): Promise<stri
   });
   if (added.length === 0) return undefined;
   // So that it goes again when Central names it no more.
-  await saveGiven(conf.dataFolder, [
+  await saveManagedRoots(conf.dataFolder, [
     ...(await loadManagedRoots(conf.dataFolder)),
     ...added.map(({ certificates: [der] }) => fingerprintOf(der)),
   ]);

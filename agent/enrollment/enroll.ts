@@ -35,7 +35,7 @@ interface EnrollOrder {
   /** Undefined: the thumbprint of the key. */
   readonly id: string | undefined;
   readonly key: AgentKey;
-  /** Without a token: how long to wait for the administrator, and what is told once he is asked. */
+  /** Without a token: how long to wait for the administrator, and what to report once the request is pending. */
   readonly waitMs?: number;
   readonly onPending?: (pending: EnrollmentPending) => void;
 }
@@ -85,7 +85,7 @@ async function withToken(order: EnrollOrder, text: string, target: Target): Prom
   return enrolled;
 }
 
-/** Asks, and asks again at the pace that Central gives, until somebody has decided or the time is up. */
+/** Sends the request, and repeats it at the pace that Central sets, until it is decided or the time is up. */
 async function ask(order: EnrollOrder, target: Target): Promise<Enrolled> {
   const { waitMs = 0 } = order;
   const deadline = performance.now() + waitMs;
@@ -104,7 +104,7 @@ async function ask(order: EnrollOrder, target: Target): Promise<Enrolled> {
       if (pending === undefined) order.onPending?.(answer);
       pending = answer;
     } catch (error) {
-      // Central may restart while a person makes up his mind.
+      // Central may restart while the administrator decides.
       if (pending === undefined || !isCoded(error) || !error.retryable) throw error;
     }
     const againMs = pending.retryAfterSeconds * 1000;
@@ -114,10 +114,10 @@ async function ask(order: EnrollOrder, target: Target): Promise<Enrolled> {
   }
 }
 
-/** Only who asks without a token may be told to wait. */
+/** Only a request without a token may be pending. */
 function decided(answer: Enrolled | EnrollmentPending): Enrolled {
   if ('state' in answer)
-    throw agentFault('enrollment_answer_bad', { found: 'it says to wait, and a token waits for nobody' });
+    throw agentFault('enrollment_answer_bad', { found: 'it asks to wait, although the request has a token' });
   return answer;
 }
 

@@ -27,7 +27,7 @@ export async function writeRequest(conf: AgentConf, out: string): Promise<AgentK
   const key = await loadOrCreateKey(conf.dataFolder);
   const identity = await loadIdentity(conf.dataFolder);
   const { pem } = await makeRequest(key, conf.name, identity?.id ?? conf.id);
-  // No secret; but whoever exchanged it would have another key certified.
+  // Not a secret; but an attacker who replaced it would get another key certified.
   await replaceOwnFile(out, Buffer.from(pem));
   return key;
 }

@@ -32,7 +32,7 @@ interface Attempt {
   readonly proxied: boolean;
 }
 
-/** Enrolls this agent again with a recovery code, and keeps what it learnt. Run again with the same code it repairs a lost answer. */
+/** Enrolls this agent again with a recovery code, and saves the result. Running it again with the same code repairs a lost answer. */
 export async function recoverAgent(conf: AgentConf, text: string): Promise<Enrollment> {
   const code = readRecoveryCode(text);
   if (code === undefined) throw agentFault('recovery_code_bad', { found: text.length });
@@ -112,7 +112,7 @@ async function firstAnswer(
 
 async function askAt(target: Target, { code, key, name, id, proxied }: Attempt): Promise<Enrolled> {
   const csr = await makeRequest(key, name, id);
-  // Whoever stands in the line may show what he likes: it is part of the proof, and Central compares it with what it shows.
+  // An attacker on the line may present any certificate: its pin is part of the proof, and Central compares it with its own.
   const top = target.secure ? (await shownBy(target)).at(-1) : undefined;
   if (target.secure && top === undefined)
     throw agentFault('no_central', { target: targetName(target), found: 'with no certificate' });

@@ -49,7 +49,7 @@ export async function postEnrollment(
   for (let tries = 1; ; tries += 1) {
     const { status, text, retryAfter } = await exchange(target, JSON.stringify(body), ca);
     if (tries === MOST_TRIES || !isBusy(text)) return readResponse(target, status, text);
-    // Not in step with whoever floods.
+    // Not in step with an attacker who floods.
     await wait(Math.min(MAX_WAIT_SECONDS, retryAfter) * 1000 + Math.random() * 500);
   }
 }

@@ -6,7 +6,7 @@ import type { AgentKey } from './identity.ts';
 
 const ECDSA_P256 = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 
-/** The request says name and id, and proves that the agent holds the key: nobody else can put another name beside it. */
+/** The request contains name and id, and proves that the agent holds the key: no one else can use another name with it. */
 export async function makeRequest(
   key: AgentKey,
   name: string,
@@ -26,7 +26,7 @@ export async function makeRequest(
     ...(id === undefined ? [] : [{ type: 'url' as const, value: agentUri(id) }]),
   ];
   const request = await Pkcs10CertificateRequestGenerator.create({
-    // X.520 bounds a common name to 64 characters; the whole name stands among the alternative names.
+    // X.520 bounds a common name to 64 characters; the whole name is among the alternative names.
     name: [{ CN: [name.slice(0, 64)] }],
     keys,
     signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },

@@ -33,7 +33,7 @@ const IDENTITY = {
     name: text,
     /** Central's name, as it called itself then. */
     central: text,
-    /** Central's signing key: SubjectPublicKeyInfo, DER, base64. Whoever cannot sign with it is no Central of this agent. */
+    /** Central's signing key: SubjectPublicKeyInfo, DER, base64. A peer that cannot sign with it is not the Central of this agent. */
     signingKey: { type: 'string', minLength: 64, maxLength: 1024 },
     /** The agent's certificate with its chain, PEM. */
     certificate: { type: 'string', minLength: 64, maxLength: 65_536 },
@@ -75,7 +75,7 @@ export async function loadOrCreateKey(folder: string): Promise<AgentKey> {
   return await readOrMakeKey(folder, KEY_FILE);
 }
 
-/** The key to ask for with a renewal: the one that lies there, or a new one, on disk before anybody hears of it. */
+/** The key for a renewal: the existing next key, or a new one, which is on disk before it is used. */
 export async function loadOrCreateNextKey(folder: string): Promise<AgentKey> {
   return await readOrMakeKey(folder, NEXT_KEY_FILE);
 }
@@ -141,7 +141,7 @@ async function readKey(file: string): Promise<AgentKey | undefined> {
     const pem = privateKey.export({ format: 'pem', type: 'pkcs8' });
     const publicKey = spkiOf(createPublicKey(privateKey)).toString('base64');
     const readable = readPublicKey(publicKey);
-    if (readable === undefined) throw new Error('it is no ECDSA P-256 key');
+    if (readable === undefined) throw new Error('it is not an ECDSA P-256 key');
     return { privateKey, pem, publicKey, thumbprint: keyThumbprint(readable) };
   } catch (error) {
     // Never the text of the error's cause beyond this: a parser may quote what it read.
@@ -150,7 +150,9 @@ async function readKey(file: string): Promise<AgentKey | undefined> {
       {
         file,
         found:
-          error instanceof Error && error.message.startsWith('it is') ? error.message : 'it is no private key in PEM',
+          error instanceof Error && error.message.startsWith('it is')
+            ? error.message
+            : 'it is not a private key in PEM',
       },
       error,
     );

@@ -36,7 +36,7 @@ interface RenewalPorts {
   trusted(): Promise<readonly string[]>;
   /** Ends the connection and dials again, with the next key. */
   reconnect(): void;
-  /** The identity was written: that is no news to whoever watches the file. */
+  /** The identity was written by the agent itself: the watcher ignores this change. */
   onWritten(): Promise<void>;
   /** The current key is another one now. */
   onKey(key: AgentKey): void;
@@ -122,7 +122,7 @@ export class Renewal implements RenewalControl {
     this.#wait(undefined);
   }
 
-  /** Queued behind what runs; what fails is told and tried again, for the session goes on without it. */
+  /** Queued behind running work; a failure is logged and retried, because the session continues without it. */
   #do(act: (credentials: Credentials) => Promise<void>): void {
     this.alone(async () => {
       const credentials = await loadCredentials(this.#ports.folder);
@@ -135,7 +135,7 @@ export class Renewal implements RenewalControl {
     );
   }
 
-  /** The session stands with `key`: if that is the next one, it is the current one from now on; if it is not, Central does not know the next. */
+  /** The session was opened with `key`: the next key becomes the current one; with the current one, Central does not know the next. */
   async #settleKeys({ identity, next }: Credentials, key: AgentKey): Promise<void> {
     const { folder, log } = this.#ports;
     if (next === undefined) return;
@@ -190,7 +190,7 @@ export class Renewal implements RenewalControl {
     const { folder, log } = this.#ports;
     const asked = this.#asked;
     if (asked === undefined) return;
-    const certificate = await this.#judge(pem, asked, identity.id);
+    const certificate = await this.#validate(pem, asked, identity.id);
     const fresh = asked.thumbprint !== key.thumbprint;
     await keepIdentity(folder, fresh ? { ...identity, nextCertificate: pem } : { ...identity, certificate: pem });
     await this.#ports.onWritten();
@@ -206,7 +206,7 @@ export class Renewal implements RenewalControl {
     else await this.#look();
   }
 
-  async #judge(pem: string, asked: AgentKey, id: string): Promise<X509Certificate> {
+  async #validate(pem: string, asked: AgentKey, id: string): Promise<X509Certificate> {
     const chain = readChain(pem);
     const [certificate] = chain;
     const found = certificate === undefined ? 'it is none' : await this.#faultOf(certificate, chain, asked, id);
@@ -224,12 +224,12 @@ export class Renewal implements RenewalControl {
     const now = new Date(this.#ports.now());
     if (!certificate.checkPrivateKey(asked.privateKey)) return 'it is for another key';
     const uri = `URI:urn:queuegate:agent:${encodeURIComponent(id)}`;
-    if (certificate.subjectAltName !== uri) return `it is for ${certificate.subjectAltName ?? 'nobody'}`;
+    if (certificate.subjectAltName !== uri) return `it is for ${certificate.subjectAltName ?? 'no name'}`;
     if (certificate.validFromDate > now || certificate.validToDate <= now)
       return `it is valid from ${certificate.validFromDate.toISOString()} until ${certificate.validToDate.toISOString()}, and this machine's clock shows ${now.toISOString()}`;
     const trusted = (await this.#ports.trusted()).map((trust) => firstInPem(trust));
     if (trusted.length > 0 && trustPath(chain, trusted, now).anchor === undefined)
-      return 'nothing in the truststore vouches for it';
+      return 'no certificate in the truststore issued it';
     return undefined;
   }
 
@@ -243,7 +243,7 @@ export class Renewal implements RenewalControl {
     const retryMs = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.#failures, 30)) * (1 + random() / 2);
     this.#failures += 1;
     this.#notBefore = now() + retryMs;
-    // The same again is no news.
+    // A repeated failure is logged once.
     log[code === this.#lastCode ? 'debug' : 'warn']({ code, retryInSeconds: Math.round(retryMs / 1000) }, text);
     this.#lastCode = code;
     if (this.#send !== undefined) this.#waitToLook(retryMs);

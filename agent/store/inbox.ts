@@ -69,7 +69,7 @@ export class Inbox {
   }
 
   /**
-   * Resolves when the items are on disk, with the last number; waits while there is no room for them. Rejects with
+   * Resolves when the items are on disk, with the last number; waits while the inbox is full. Rejects with
    * log_violation, with session_over when a newer session begins, and with store_stopped.
    */
   append(first: number, items: readonly Item[]): Promise<number> {
@@ -87,7 +87,7 @@ export class Inbox {
     });
   }
 
-  /** The oldest commands behind `after` that nobody has acknowledged. Those whose time has passed go to the dead letters. */
+  /** The oldest commands behind `after` that are not acknowledged. Expired ones go to the dead letters. */
   async take(max: number, after = 0): Promise<TakenCommand[]> {
     const { disk, commands, now } = this.#options;
     if (await disk.read(() => commands.anyExpired(now()))) await this.expire();

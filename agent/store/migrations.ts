@@ -8,7 +8,7 @@ export const APPLICATION_ID = 0x51474131;
 /** The peer of both logs: there is one Central, however many processes it has. */
 export const CENTRAL = 1;
 
-/** Both logs begin with the database. `command` lies in the order in which commands came; AUTOINCREMENT never gives a cursor twice, though all may be taken. */
+/** Both logs begin with the database. `command` is in the order of arrival; AUTOINCREMENT never assigns a cursor twice, even when the table is empty. */
 const FIRST = `
   ${OUTBOX_SCHEMA}
   ${INBOX_SCHEMA}
@@ -47,7 +47,7 @@ const FIRST = `
   ) STRICT;
 `;
 
-/** A repeat under the same (source, id) is told from another message. */
+/** Distinguishes a repeat under the same (source, id) from another message. */
 const DATA_HASHES = `${OUTBOX_DATA_HASH} ${INBOX_DATA_HASH}`;
 
 /** The SQL at index n leads from schema n to n + 1. */

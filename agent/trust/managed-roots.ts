@@ -46,7 +46,7 @@ export async function loadManagedRoots(folder: string): Promise<string[]> {
   return [...(value as Static<typeof RECORD>).given];
 }
 
-export async function saveGiven(folder: string, given: Iterable<string>): Promise<void> {
+export async function saveManagedRoots(folder: string, given: Iterable<string>): Promise<void> {
   await replaceFile(
     join(folder, TRUST_FILE),
     Buffer.from(`${JSON.stringify({ given: [...new Set(given)] })}\n`),

@@ -52,7 +52,7 @@ function isValid({ validFromDate, validToDate }: X509Certificate, now: Date): bo
   return validFromDate <= now && now <= validToDate;
 }
 
-/** The host name or address that was dialled has to stand in the certificate. */
+/** The dialed host name or address has to be in the certificate. */
 export function nameFault(leaf: X509Certificate, target: Target): CodedError | undefined {
   const error = checkServerIdentity(target.host, leaf.toLegacyObject());
   return error === undefined
@@ -60,7 +60,7 @@ export function nameFault(leaf: X509Certificate, target: Target): CodedError | u
     : agentFault('tls_wrong_name', { target: targetName(target), host: target.host, names: namesOf(leaf) }, error);
 }
 
-/** Host names and addresses that a certificate stands for, as a person reads them. */
+/** Host names and addresses that a certificate is valid for, readable. */
 export function namesOf(leaf: X509Certificate): string {
   return (
     leaf.subjectAltName ??

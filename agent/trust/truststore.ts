@@ -69,7 +69,7 @@ export async function loadTruststore({
     const certificate = parseCertificate(der);
     // Java tolerates certificates that OpenSSL does not read. One of them must not take the others with it.
     if (certificate === undefined) {
-      warnings.push(`"${printableLine(alias)}" in ${path} is no certificate that OpenSSL reads; it is left out.`);
+      warnings.push(`"${printableLine(alias)}" in ${path} cannot be read by OpenSSL and is left out.`);
       continue;
     }
     const validity = validityWarning(certificate, now);

@@ -12,7 +12,7 @@ import type { AgentConf } from '../conf.ts';
 import type { ControlLine, SendControl, TrustControl } from '../connection/control.ts';
 import { agentFault } from '../errors.ts';
 import { trustPath } from './path.ts';
-import { loadManagedRoots, saveGiven } from './managed-roots.ts';
+import { loadManagedRoots, saveManagedRoots } from './managed-roots.ts';
 
 interface TrustUpdatesOptions {
   /** As it is on disk now. */
@@ -59,7 +59,7 @@ export function createTrustUpdates(options: TrustUpdatesOptions): TrustControl {
       const { code, message, hint } = isCoded(error)
         ? error
         : agentFault('trust_failed', { found: textOf(error) }, error);
-      // The same at each welcome is no news.
+      // The same failure at each welcome is logged once.
       if (code !== lastCode) options.log.warn({ code }, `The truststore does not follow Central: ${message} ${hint}`);
       lastCode = code;
       return { type: 'trust-refused', code, detail: bounded(message), hint: bounded(hint) };
@@ -72,7 +72,7 @@ export function createTrustUpdates(options: TrustUpdatesOptions): TrustControl {
     },
     onFrame(frame): void {
       waiting = frame;
-      // It rejects never: whatever goes wrong is an answer.
+      // Never rejects: a failure becomes an answer.
       void run();
     },
     onOffline(): void {
@@ -102,8 +102,11 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
       async accept(next) {
         if (central.secure && line !== undefined && next.removed.length > 0)
           await assertReaches(file, line, next.trusted, options.now());
-        // Noted before it is written: what came in and was not noted could never be taken out again.
-        await saveGiven(dataFolder, [...given, ...next.added.map(({ certificates: [der] }) => fingerprintOf(der))]);
+        // Recorded before it is written: an added certificate without a record could never be removed again.
+        await saveManagedRoots(dataFolder, [
+          ...given,
+          ...next.added.map(({ certificates: [der] }) => fingerprintOf(der)),
+        ]);
       },
     });
     const there = new Set(trusted.map((der) => fingerprintOf(der)));
@@ -114,15 +117,15 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
         { truststore: file, added: aliases(added), removed: aliases(removed) },
         'the truststore follows Central',
       );
-      await saveGiven(
+      await saveManagedRoots(
         dataFolder,
         (await loadManagedRoots(dataFolder)).filter((thumbprint) => there.has(thumbprint)),
       );
     }
     return names.filter((thumbprint) => there.has(thumbprint));
   } catch (error) {
-    if ((await loadManagedRoots(dataFolder)).length !== given.length) await saveGiven(dataFolder, given);
-    // Over plain nothing is verified by it: an agent that has none, and can have none, lacks nothing.
+    if ((await loadManagedRoots(dataFolder)).length !== given.length) await saveManagedRoots(dataFolder, given);
+    // Over ws the truststore verifies nothing: an agent without one, which cannot create one, lacks nothing.
     if (!exists && !central.secure) return [];
     throw error;
   }
@@ -139,8 +142,8 @@ function certificatesOf(pem: string): Buffer[] {
 }
 
 /**
- * A new file comes in place of the old one, so that its own mode would stop nobody, least of all root; whoever made it read-only
- * meant it to stay. True when it exists.
+ * The file is replaced, so its own mode would not stop the update, least of all as root; but an operator who made it read-only wants
+ * it to stay. True when it exists.
  */
 async function assertWritable(file: string): Promise<boolean> {
   try {

@@ -53,7 +53,7 @@ function uriKind(text: string): 'uri' | 'relative' | undefined {
   return isHierarchicalPart(hierarchy.slice(colonAt + 1)) ? (colonAt === -1 ? 'relative' : 'uri') : undefined;
 }
 
-/** What stands behind the scheme: an authority and a path, or a path. */
+/** The part behind the scheme: an authority and a path, or a path. */
 function isHierarchicalPart(text: string): boolean {
   if (!text.startsWith('//')) return PCHARS_AND_SLASHES.test(text);
   const pathAt = text.indexOf('/', 2);

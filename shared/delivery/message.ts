@@ -6,7 +6,7 @@ import type { JsonSchema } from '../wire/json-schema.ts';
 import { pointerToken, stringAt, stringOf, type JsonMember, type JsonNode } from '../wire/json-text.ts';
 import { isAttributeString, isBase64, isMediaType, isUri, isUriReference, timestampMs } from './attribute-types.ts';
 
-/** A message as it stands in a log: its identity for deduplication, and its JSON text, which nobody below reads again. */
+/** A message as it is in a log: its identity for deduplication, and its JSON text, which is never parsed again below. */
 export interface Message {
   readonly id: string;
   readonly source: string;
@@ -30,7 +30,7 @@ interface MessageFault {
 /** What an item of a `messages` frame turned out to be. Each takes its number, whatever it is. */
 export type Item =
   | { readonly kind: 'message'; readonly message: Message }
-  /** The sender gave this message up (it expired); the reason stands in its dead letters. */
+  /** The sender gave this message up (it expired); the reason is in its dead letters. */
   | { readonly kind: 'tombstone'; readonly id: string; readonly source: string; readonly reason: string }
   /** No valid message: goes to the receiver's dead letters. `id` and `source` are what can be told of it, or made up. */
   | {
@@ -41,14 +41,14 @@ export type Item =
       readonly json: string;
     };
 
-/** What stands for the attributes that a producer on this side may leave out. */
+/** The defaults of attributes that a producer on this side may leave out. */
 interface Defaults {
   readonly source: string;
   readonly now: Date;
 }
 
 /**
- * One deeper message would stop whoever reads the events page by page: of the common JSON readers .NET's gives up first, at 64
+ * One deeper message would stop every client that reads the events page by page: of the common JSON readers .NET's gives up first, at 64
  * levels, of which the answer of the events API takes four.
  */
 export const MAX_DATA_LEVELS = 60;
@@ -308,7 +308,7 @@ function dataHash(name: string, text: string): number {
   return bits44 * 2 + (name === 'data' ? 1 : 2);
 }
 
-/** The producer's text with `added` in it: in the place of a null, so that no name stands twice, else in front. */
+/** The producer's text with `added` in it: in the place of a null, so that no name is repeated, else in front. */
 function completedText({ text, from, to, members }: JsonNode, added: readonly (readonly [string, string])[]): string {
   if (added.length === 0) return text.slice(from, to);
   let front = '';

@@ -37,7 +37,7 @@ export function positionOf(record: ReceiverRecord): Position | null {
 type ResumeDecision =
   /** The receiver has everything through this number: acknowledge it and go on behind it, saying what is missing. */
   | { readonly kind: 'resume'; readonly through: number; readonly missing: Range | null }
-  /** One side went back in time: a new incarnation begins, what is not acknowledged is numbered anew from 1. */
+  /** One side went back in time: a new incarnation begins, what is not acknowledged is numbered again from 1. */
   | { readonly kind: 'new-incarnation'; readonly missing: Range };
 
 /**

@@ -46,7 +46,7 @@ export async function readBoundedFile(
 ): Promise<Buffer | undefined> {
   const { path: file, what, maxBytes, hint } = request;
   try {
-    // Without O_NONBLOCK (Windows has none) opening a pipe that nobody writes to would wait for ever.
+    // Without O_NONBLOCK (Windows has none) opening a pipe without a writer would wait for ever.
     await using handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const status = await handle.stat();
     if (!status.isFile())

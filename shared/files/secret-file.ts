@@ -39,7 +39,7 @@ export async function replaceSecretFile(path: string, bytes: Uint8Array): Promis
   await writeWhole(path, bytes, 'replace');
 }
 
-/** The same for what everybody may read, and nobody else may have a hand in: a root certificate, a request. */
+/** The same for files that everyone may read and only this account may change: a root certificate, a request. */
 export async function replaceOwnFile(path: string, bytes: Uint8Array): Promise<void> {
   await writeWhole(path, bytes, 'replace', PUBLIC_MODE);
 }
@@ -91,7 +91,7 @@ async function begin(path: string, act: Act, temporary?: string, mode = MODE): P
       await (act === 'create' ? nameExclusively(unnamed, target) : rename(unnamed, target));
       await handle.close();
       finished = true;
-      // Whoever may write to the folder could have exchanged the file while it had no name yet.
+      // Another account that may write to the folder could have replaced the file before it got its name.
       const named = await lstat(target);
       if (named.ino !== own.ino || named.dev !== own.dev || !hasOneName(named)) {
         throw unsafe(

@@ -35,7 +35,7 @@ export class DataReader {
   /** Milliseconds since 1970. */
   date(what: string): Date {
     const date = new Date(Number(this.take(8, what).readBigInt64BE()));
-    if (Number.isNaN(date.getTime())) throw new BadData(`${what} is no date`);
+    if (Number.isNaN(date.getTime())) throw new BadData(`${what} is not a date`);
     return date;
   }
 
@@ -50,7 +50,7 @@ export class DataReader {
       const c = bytes[i + 2] ?? 0;
       const tails = length < 2 || (b >> 6 === 0b10 && (length < 3 || c >> 6 === 0b10));
       if (length === 0 || i + length > bytes.length || !tails)
-        throw new BadData(`${what} is no text in Java's modified UTF-8`);
+        throw new BadData(`${what} is not text in Java's modified UTF-8`);
       units.push(
         String.fromCharCode(
           length === 1

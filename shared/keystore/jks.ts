@@ -25,7 +25,7 @@ const DIGEST_BYTES = 20;
 const TAG_KEY = 1;
 const TAG_TRUSTED = 2;
 const WHITENER = Buffer.from('Mighty Aphrodite', 'utf8');
-/** The chain of one key; longer ones are no chains. */
+/** The chain of one key; longer ones are refused. */
 const MAX_CHAIN = 100;
 /** EncryptedPrivateKeyInfo of sun.security.provider.KeyProtector: SEQUENCE { SEQUENCE { OID 1.3.6.1.4.1.42.2.17.1.1, NULL }, OCTET STRING }. */
 const PROTECTOR_ALGORITHM = Buffer.from('300e060a2b060104012a021101010500', 'hex');
@@ -160,7 +160,7 @@ function faultOfDigest(entries: readonly StoreEntry[], file: string, password: s
   for (const { alias, certificates } of entries) {
     const unsound = certificates.map((der) => soundness(der)).find((verdict) => verdict !== 'sound');
     if (unsound !== undefined) {
-      const found = `the certificate "${printableLine(alias)}" ${unsound === 'unreadable' ? 'is no certificate any more' : 'does not fit its own signature'}, and the digest of the store does not fit either`;
+      const found = `the certificate "${printableLine(alias)}" ${unsound === 'unreadable' ? 'is not a certificate any more' : 'does not fit its own signature'}, and the digest of the store does not fit either`;
       return keystoreFault('keystore_tampered', { file, format, found });
     }
   }

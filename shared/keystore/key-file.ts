@@ -53,7 +53,7 @@ const keyFault = defineErrors(PRIVATE_KEY_ERRORS);
 
 interface KeySource {
   readonly bytes: Buffer;
-  /** The name to be told in messages. */
+  /** The name for messages. */
   readonly file: string;
   /** Of the store; of the key too unless `keyPassword` says otherwise. */
   readonly password?: string | undefined;
@@ -174,7 +174,7 @@ function keyBlocks(text: string, file: string): PemBlock[] {
 
 /**
  * Proc-Type: 4,ENCRYPTED (RFC 1421 section 4.6.1), as OpenSSL wrote keys for decades. It alone reads these two header lines; what it
- * gets is written here from what they say, and is no text from outside.
+ * gets is written here from what they say, and is not text from outside.
  */
 function readEncryptedKey({ label, body }: PemBlock, secret: string | undefined, file: string): KeyObject {
   const [type = '', info = '', blank, ...rest] = body;
@@ -238,7 +238,7 @@ function keyOf(der: Buffer, file: string): KeyObject {
   try {
     return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
   } catch (error) {
-    throw keyFault('private_key_unreadable', { file, found: 'it is no PKCS#8 key that OpenSSL reads' }, error);
+    throw keyFault('private_key_unreadable', { file, found: 'it is not a PKCS#8 key that OpenSSL reads' }, error);
   }
 }
 

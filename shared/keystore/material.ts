@@ -17,7 +17,7 @@ export const FORMAT_NAMES: Readonly<Record<StoreFormat, string>> = {
 export const DEFAULT_PASSWORD = 'changeit';
 
 interface EntryBase {
-  /** As it stands in the file. Java compares aliases without regard to case. */
+  /** As it is in the file. Java compares aliases without regard to case. */
   readonly alias: string;
   /** Absent where the format has no place for it. */
   readonly created: Date | undefined;
@@ -29,13 +29,13 @@ export interface TrustedEntry extends EntryBase {
   readonly certificates: readonly [Buffer];
 }
 
-/** A certificate that stands there without being trusted: part of no chain, and without the mark that Java asks for. */
+/** A certificate in the store that is not trusted: part of no chain, and without the mark that Java asks for. */
 interface LooseEntry extends EntryBase {
   readonly kind: 'loose';
   readonly certificates: readonly [Buffer];
 }
 
-/** A private key with its chain, its own certificate first (keytool: PrivateKeyEntry). The key is kept as it stands. */
+/** A private key with its chain, its own certificate first (keytool: PrivateKeyEntry). The key is kept unchanged. */
 export interface KeyEntry extends EntryBase {
   readonly kind: 'key';
   readonly certificates: readonly Buffer[];
@@ -95,7 +95,7 @@ export function parseCertificate(der: Uint8Array): X509Certificate | undefined {
     // OpenSSL ignores what follows the certificate, and reads PEM too; here only exactly one DER certificate will do.
     return certificate.raw.equals(der) ? certificate : undefined;
   } catch {
-    // Whatever OpenSSL dislikes, the answer is the same: these bytes are no certificate.
+    // Whatever OpenSSL dislikes, the answer is the same: these bytes are not a certificate.
     return undefined;
   }
 }
@@ -118,8 +118,8 @@ export function printableLine(text: string): string {
 type Soundness = 'sound' | 'unreadable' | 'broken signature';
 
 /**
- * Tells damage from a wrong password: bytes that are no certificate, or a root whose own signature fails, were changed.
- * Signatures with algorithms that OpenSSL may not know (MD2, GOST) are taken as sound: not knowing is no proof.
+ * Distinguishes damage from a wrong password: bytes that are not a certificate, or a root whose own signature fails, were changed.
+ * Signatures with algorithms that OpenSSL may not know (MD2, GOST) are taken as sound: an unknown algorithm proves nothing.
  */
 export function soundness(der: Uint8Array): Soundness {
   const certificate = parseCertificate(der);

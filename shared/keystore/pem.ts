@@ -45,7 +45,7 @@ export function readPem({ bytes, file }: StoreSource): Store {
     const place = `the certificate that begins on line ${block.line}`;
     const verdict = der === undefined ? 'unreadable' : soundness(der);
     if (der === undefined || verdict === 'unreadable')
-      throw keystoreFault('keystore_damaged', { file, format, found: `${place} is no certificate` });
+      throw keystoreFault('keystore_damaged', { file, format, found: `${place} is not a certificate` });
     if (verdict === 'broken signature')
       throw keystoreFault('keystore_tampered', { file, format, found: `${place} does not fit its own signature` });
     entries.push({
@@ -63,7 +63,7 @@ export function readDerCertificate({ bytes, file }: StoreSource): Store {
   const format = FORMAT_NAMES.der;
   const verdict = soundness(bytes);
   if (verdict === 'unreadable')
-    throw keystoreFault('keystore_damaged', { file, format, found: 'its bytes are no certificate' });
+    throw keystoreFault('keystore_damaged', { file, format, found: 'its bytes are not a certificate' });
   if (verdict === 'broken signature')
     throw keystoreFault('keystore_tampered', { file, format, found: 'the certificate does not fit its own signature' });
   return {
@@ -91,7 +91,7 @@ export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buff
   );
 }
 
-/** True when something stands in the bundle that no other format has a place for: comments, the print-out of a certificate. */
+/** True when the bundle holds something that no other format can hold: comments, the print-out of a certificate. */
 export function hasPemComments(bytes: Buffer, file: string): boolean {
   const lines = textOfBytes(bytes).split(LINE_END);
   for (const { line, lastLine } of blocks(textOfBytes(bytes), file)) lines.fill('', line - 1, lastLine);

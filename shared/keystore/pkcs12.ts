@@ -246,7 +246,7 @@ function chainOf({ keyId }: Bag, index: CertificateIndex | undefined): Bag[] {
   for (let next = index.byKeyId.get(keyId.toString('hex')); next !== undefined && chain.length < MAX_CHAIN;) {
     chain.push(next);
     const issued = index.parsed.get(next);
-    // A root ends it; the same root once more in the file is no part of it.
+    // A root ends it; the same root once more in the file is not part of it.
     next =
       issued === undefined || issued.issuer === issued.subject
         ? undefined

@@ -26,7 +26,7 @@ export async function groupIdOf(name: string): Promise<number | undefined> {
     });
     return idIn(stdout, name);
   } catch {
-    // getent ends with 2 where there is no such group, and some systems have no getent: the group is unknown either way.
+    // getent exits with 2 for an unknown group, and some systems have no getent: the group is unknown either way.
     return undefined;
   }
 }

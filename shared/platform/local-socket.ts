@@ -23,7 +23,7 @@ export const LOCAL_SOCKET_ERRORS = {
     text: 'The local socket {file} is unavailable: {found}.',
     hint: 'Create its folder and allow the account of this process to write there, or set {setting} to another path; then restart.',
   },
-  local_socket_missing: { text: 'There is no socket {file}.', hint: '{action}' },
+  local_socket_missing: { text: 'The socket {file} does not exist.', hint: '{action}' },
   local_socket_foreign: {
     text: 'The socket {file} is not used: {found}.',
     hint: 'If the daemon runs under that account, run this command as that account; otherwise find out who created the socket.',

@@ -59,7 +59,7 @@ export function text(minimum: number, maximum: number): SettingFormat<string> {
   };
 }
 
-/** RFC 1123, in small letters. Empty is allowed: whoever reads it has a default of its own. */
+/** RFC 1123, in small letters. Empty is allowed: the reader has its own default. */
 export const hostName: SettingFormat<string> = {
   name: 'host name',
   allowed: 'a host name: letters, digits and dashes in parts of at most 63, divided by dots',

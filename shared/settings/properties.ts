@@ -31,7 +31,7 @@ interface Property {
 }
 
 export interface Properties {
-  /** The name to be told in messages. */
+  /** The name for messages. */
   readonly file: string;
   /** In the order of the file, repeated keys included: the last one counts. */
   readonly entries: readonly Property[];
@@ -80,7 +80,7 @@ function decode(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    // Java up to 8 knows ISO-8859-1 only, so an old file with umlauts is no UTF-8. TextDecoder's "latin1" would be windows-1252.
+    // Java up to 8 knows ISO-8859-1 only, so an old file with umlauts is not UTF-8. TextDecoder's "latin1" would be windows-1252.
     return Buffer.from(bytes).toString('latin1');
   }
 }
@@ -127,7 +127,7 @@ function unescape(raw: string, file: string, line: number): string {
     /\\(?:u([0-9a-fA-F]{4})|([\s\S])|$)/g,
     (_, hex: string | undefined, other: string | undefined) => {
       if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16));
-      // What stands there is not shown: it may be a part of a password.
+      // The text is not shown: it may be part of a password.
       if (other === 'u') throw propertiesFault('properties_bad_escape', { file, line });
       return other === undefined ? '' : (CONTROLS[other] ?? other);
     },

@@ -15,7 +15,7 @@ interface DataFolder {
 }
 
 /**
- * The locks that this process holds. A connection that nobody refers to any more is closed by the garbage collector, and its lock
+ * The locks that this process holds. A connection without references is closed by the garbage collector, and its lock
  * dropped with it: a caller that never releases keeps no reference (that happened).
  */
 const HELD = new Set<DatabaseSync>();
@@ -26,7 +26,7 @@ const HELD = new Set<DatabaseSync>();
  *
  * The hold is SQLite's exclusive lock on the file `lock`: the kernel drops it with the process, so that kill -9 leaves
  * nothing behind, and the number of a dead process that another one got means nothing. `lock.pid` serves the message only.
- * Nobody may open `lock` in this process by other means: POSIX drops a process's locks when any of its descriptors on that
+ * Nothing else in this process may open `lock`: POSIX drops a process's locks when any of its descriptors on that
  * file is closed (sqlite.org/howtocorrupt.html, section 2.2).
  */
 export function holdDataFolder(path: string): DataFolder {

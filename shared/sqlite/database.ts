@@ -23,7 +23,7 @@ export interface DatabaseOptions {
 /** Files up to this size are checked wholly at each open: about 0.1 s. Larger ones are found out when the damage is met. */
 const QUICK_CHECK_MAX_BYTES = 32 * 1024 * 1024;
 
-/** How long a writer waits for a reader's short lock (only while the log is started anew). */
+/** How long a writer waits for a reader's short lock (only while the log restarts). */
 const BUSY_TIMEOUT_MS = 5_000;
 
 /**

@@ -16,9 +16,9 @@ export interface CallCost {
 }
 
 interface GroupCommitOptions {
-  /** Runs the batch in one transaction. A rejection means that the commit failed or nobody knows: the store must not go on. */
+  /** Runs the batch in one transaction. A rejection means that the commit failed or its result is unknown: the store must not continue. */
   readonly execute: (batch: readonly Work[]) => Promise<readonly Outcome[]>;
-  /** Turns what `execute` rejected with into what all callers are told. */
+  /** Converts the rejection of `execute` into the error for all callers. */
   readonly failure: (error: unknown) => CodedError;
   /** Called once, when the store can write no more. */
   readonly onFailure: (error: CodedError) => void;

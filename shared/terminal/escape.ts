@@ -1,4 +1,4 @@
-// Escapes text that came from elsewhere before it is printed: nothing in it may move a terminal's cursor, hide what stands beside it, or
+// Escapes text that came from elsewhere before it is printed: nothing in it may move a terminal's cursor, hide the text beside it, or
 // change the order in which it is read.
 
 /**

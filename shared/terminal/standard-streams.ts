@@ -1,4 +1,4 @@
-// The one place that writes to the standard streams: what came from elsewhere cannot act on a terminal, whoever put the text together.
+// The one place that writes to the standard streams: text from elsewhere cannot act on a terminal, whichever part composed it.
 import { isatty } from 'node:tty';
 import { escapeLines } from './escape.ts';
 
@@ -15,7 +15,7 @@ export function printsToTerminal(): boolean {
   return isatty(1);
 }
 
-/** `queuegate events list | head`: the reader has seen enough, which is no failure. */
+/** `queuegate events list | head`: the reader has seen enough, which is not a failure. */
 export function endWithReader(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 }

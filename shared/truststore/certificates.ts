@@ -41,7 +41,7 @@ const MAX_NAMESAKES = 20;
 interface Chain {
   /** What to trust. */
   readonly kept: readonly Buffer[];
-  /** Certificates of no authority that another one of the file vouches for: with that one trusted they need nothing. */
+  /** Leaf certificates that another certificate of the file issued: with that one trusted they need no entry. */
   readonly vouched: readonly { readonly subject: string; readonly by: string }[];
 }
 
@@ -70,7 +70,7 @@ export function partChain(certificates: readonly Buffer[]): Chain {
   return { kept, vouched };
 }
 
-/** What a certificate is to whoever trusts it. */
+/** The purpose of a certificate when it is trusted. */
 type Purpose = 'authority' | 'server' | { readonly other: string };
 
 /** An authority, a server (by its usages, or because it names none: what keytool -genkeypair makes), or something else. */

@@ -65,11 +65,11 @@ export async function deleteEntry(
   if (left.length > 0 && left.every(({ kind }) => kind === 'loose'))
     throw truststoreFault('truststore_would_lose', {
       file,
-      found: 'certificates that nobody trusts, which would then be trusted; that difference',
+      found: 'certificates that are not trusted, which would then be trusted; that difference',
     });
   if (format === 'pem') {
     const without = removeFromPem(bytes, file, new Set([store.entries.indexOf(deleted)]));
-    // Entries without a name of their own are counted, and count anew.
+    // Entries without their own name are numbered, and the numbers change.
     await writeStore(file, without, renumbered(left, store.entries), password);
   } else {
     await writeEntries({ file, format, entries: left, password });

@@ -29,7 +29,7 @@ function truststoreUsage(program: CommandIo['program']): string {
   return `Truststores (JKS, PKCS#12, PEM) on this machine, as keytool and KeyStore Explorer read and write them.
 
   ${program} truststore list FILE
-      Entries with names, dates and fingerprints. The format is told by the content, never by the name.
+      Entries with names, dates and fingerprints. The format is detected from the content, never from the name.
   ${program} truststore import FILE --certificate FILE.cer [--alias NAME] [--fingerprint sha256:...]
                                 [--type jks|pkcs12|pem] [--allow-leaf]
       Trusts the certificates of a file (PEM, DER, PKCS#7 .p7b; a chain as well). Makes FILE if it is not there.
@@ -120,7 +120,7 @@ async function importCertificates(args: readonly string[], io: CommandIo): Promi
   for (const entry of added) io.stdout(`imported into ${file} (${FORMAT_NAMES[format]}):\n${describeEntry(entry)}`);
   for (const { alias } of present) io.stdout(`trusted already, as "${printableLine(alias)}"\n`);
   for (const { subject, by } of vouched)
-    io.stdout(`left out: ${subject}, which ${by} vouches for; --allow-leaf trusts it by itself too\n`);
+    io.stdout(`left out: ${subject}, which ${by} issued; --allow-leaf trusts it by itself too\n`);
   const now = new Date();
   for (const {
     alias,
@@ -129,7 +129,7 @@ async function importCertificates(args: readonly string[], io: CommandIo): Promi
     warn(io, dateWarning(der, now));
     if (purposeOf(der) !== 'authority')
       io.stderr(
-        `warning: "${printableLine(alias)}" is no authority: exactly this certificate is trusted, and when Central renews it, the new one is not.\n`,
+        `warning: "${printableLine(alias)}" is not an authority: exactly this certificate is trusted, and when Central renews it, the new one is not.\n`,
       );
   }
 }

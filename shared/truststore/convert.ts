@@ -88,7 +88,7 @@ export async function convertStore(order: ConvertOrder): Promise<Converted> {
 
 function canHold(format: WritableFormat, { kind }: StoreEntry): boolean {
   if (kind === 'trusted' || format === 'pkcs12') return true;
-  // A certificate that nobody trusts would become a trusted one: neither JKS nor PEM has another kind.
+  // An untrusted certificate would become a trusted one: neither JKS nor PEM has another kind.
   return kind === 'key' && format === 'jks';
 }
 

@@ -48,7 +48,7 @@ export function dateWarning(der: Buffer, now: Date): string | undefined {
   if (certificate === undefined) return undefined;
   const name = nameLine(certificate.subject);
   if (certificate.validToDate < now)
-    return `${name} expired on ${day(certificate.validToDate)}: whoever shows a certificate under it is refused.`;
+    return `${name} expired on ${day(certificate.validToDate)}: peers with a certificate under it are refused.`;
   if (certificate.validFromDate > now)
     return `${name} is valid from ${day(certificate.validFromDate)} on only; the clock of this machine shows ${day(now)}.`;
   return undefined;

@@ -18,7 +18,7 @@ import { appendPem } from '../keystore/pem.ts';
 import { aliasKey, namesOf } from './entries.ts';
 import { truststoreFault } from './errors.ts';
 
-/** What somebody trusts is no secret, and the account that runs tasks may read it too. */
+/** The list of trusted certificates is not a secret, and the account that runs tasks may read it too. */
 const TRUST_MODE = 0o644;
 /** keytool makes no store with a shorter one. */
 const MIN_PASSWORD = 6;
@@ -95,7 +95,7 @@ interface Writing {
   readonly password: string | undefined;
 }
 
-/** Encodes the entries and puts them into the place of the file; a PEM bundle is made anew. */
+/** Encodes the entries and puts them into the place of the file; a PEM bundle is written from scratch. */
 export async function writeEntries({ file, format, entries, password = DEFAULT_PASSWORD }: Writing): Promise<void> {
   const trusted = entries.filter((entry) => entry.kind === 'trusted');
   const bytes = format === 'pem' ? appendPem(Buffer.alloc(0), trusted) : await encodeStore(format, entries, password);

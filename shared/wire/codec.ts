@@ -64,7 +64,7 @@ function scan(text: string, maxItems: number): JsonNodeWithList {
   }
 }
 
-/** Only what stands around the items is built. */
+/** Builds only the text around the items. */
 function messagesOf({ text, members, list }: JsonNodeWithList, schema: JsonSchema, maxItems: number): Messages {
   const around: Record<string, unknown> = { type: 'messages' };
   for (const { name, kind, from, to } of members) {

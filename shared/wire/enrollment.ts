@@ -6,8 +6,8 @@
 //   over ws   The token never crosses. The agent sends the token's id and a proof: HMAC-SHA256 under SHA-256 of the secret
 //             (Central stores just that hash) over request, name and id. Central proves its answer in the same way, so that a
 //             stranger in the line can neither enroll another key nor answer in Central's place.
-//   asking    Without a token (policy approve). The request itself says name and id, so that nobody else can put others beside
-//             its key. Central answers that it waits for an administrator, and is asked again.
+//   approval  Without a token (policy approve). The certificate request itself contains name and id, so that no one else can use
+//             others with its key. Central answers that an administrator has to accept it, and the agent repeats the request.
 //   recovery  shared/wire/recovery.ts.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { MAX_ID_LENGTH, HELLO } from './messages.ts';
@@ -59,7 +59,7 @@ export const ENROLL_BY_RECOVERY = {
   },
 } as const satisfies JsonSchema;
 
-/** HTTP 202: nobody has decided yet. */
+/** HTTP 202: not decided yet. */
 export const ENROLLMENT_PENDING = {
   type: 'object',
   required: ['state', 'keyThumbprint', 'retryAfterSeconds'],
@@ -81,7 +81,7 @@ export const ENROLLED = {
     centralName: id,
     /** Central's signing key: SubjectPublicKeyInfo, DER, base64. */
     signingKey: { type: 'string', minLength: 64, maxLength: 1024, pattern: '^[A-Za-z0-9+/]+=*$' },
-    /** The agent's certificate and what stands between it and the root, PEM. */
+    /** The agent's certificate and the intermediates up to the root, PEM. */
     certificate: pem,
     /** What to trust Central by, PEM. */
     truststore: pem,

@@ -45,7 +45,7 @@ export function heartbeatPort(
 }
 
 /**
- * The counters of the TCP connection itself, which no public member shows (tried): `bytesRead` of a TLS socket stands still until
+ * The counters of the TCP connection itself, which no public member shows (tried): `bytesRead` of a TLS socket does not change until
  * a whole record of up to 16 KiB has come, so that a slow line looks dead; `bytesWritten` counts what only waits in memory, so
  * that each ping of ours looks like progress of a peer that reads nothing. Undefined once the socket is gone.
  */

@@ -140,7 +140,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Put together only where somebody is told, or where it is the parent of more. */
+/** Built only for a reported fault, or as the parent of more. */
 function place(parent: string, name: Name): string {
   return name === '' ? parent : `${parent}/${name}`;
 }

@@ -12,11 +12,11 @@ export interface JsonMember {
   readonly to: number;
   /** How deeply arrays and objects are nested in the value: 0 for a scalar, 1 for `[]`. */
   readonly levels: number;
-  /** Of a string: it holds no escape, so what stands between its quotation marks is its value. */
+  /** Of a string: it holds no escape, so the text between its quotation marks is its value. */
   readonly isPlain: boolean;
 }
 
-/** A value within a text, and what stands directly in it when it is an object. */
+/** A value within a text, and its members when it is an object. */
 export interface JsonNode {
   readonly text: string;
   readonly kind: JsonKind;
@@ -75,7 +75,7 @@ export function scanBatch(text: string, maxItems: number): { readonly isArray: b
 
 /** A value, and the items of one of its members. */
 export interface JsonNodeWithList extends JsonNode {
-  /** Undefined when there is no such member, or it is not an array. */
+  /** Undefined when the member is missing or not an array. */
   readonly list: JsonList | undefined;
 }
 
@@ -92,7 +92,7 @@ export function stringOf(text: string, { from, to, isPlain }: JsonMember): strin
   return isPlain ? text.slice(from + 1, to - 1) : stringAt(text, from, to);
 }
 
-/** The string that stands there with its quotation marks. */
+/** The string at this place with its quotation marks. */
 export function stringAt(text: string, from: number, to: number): string {
   const raw = text.slice(from + 1, to - 1);
   // The scanner has found it well formed: what is left are its escapes.
@@ -105,8 +105,8 @@ export function pointerToken(name: string): string {
 }
 
 /**
- * Names that most members have, with what stands before their values, by their first letter: found so, a name needs no text of its
- * own, and whoever looks it up or compares it has its hash and its identity. Any other name is read.
+ * Names that most members have, with the text before their values, by their first letter: found so, a name needs no text of its
+ * own, and look-ups and comparisons use its hash and its identity. Any other name is read.
  */
 const COMMON_NAMES = commonNames(
   [
@@ -283,7 +283,7 @@ class Scanner {
           if (opened) continue;
         }
       }
-      // Behind a value: the next one, or the end of what it stands in.
+      // Behind a value: the next one, or the end of the value that contains it.
       const closing = open[open.length - 1];
       if (closing === undefined) break;
       const code = this.next();
@@ -370,7 +370,7 @@ class Scanner {
     }
   }
 
-  /** Gives the last character of the escape whose letter stands at `at`. */
+  /** Returns the last character of the escape whose letter is at `at`. */
   #escape(at: number): number {
     const text = this.#text;
     switch (text.charCodeAt(at)) {

@@ -3,8 +3,8 @@
 //   agent                                   Central
 //     | ---- upgrade, queuegate.v1 ---------> |   without the subprotocol: HTTP 426
 //     | <--------------------- challenge ---- |   Central's nonce and name
-//     | ---- hello -------------------------> |   who, where it stands in the commands it received, signed with the agent's key
-//     | <----------------------- welcome ---- |   session, epoch, where Central stands in the events, signed with Central's key
+//     | ---- hello -------------------------> |   who it is, its position in the commands, signed with the agent's key
+//     | <----------------------- welcome ---- |   session, epoch, Central's position in the events, signed with Central's key
 //     |           (or refuse, and a close)    |
 //     | ---- begin -------------------------> |   the events' log: incarnation and next number; recovered or what is missing
 //     | <------------------------- begin ---- |   the same for the commands' log
@@ -189,7 +189,7 @@ export const BEGIN = {
   },
 } as const;
 
-/** Items are judged one by one (shared/delivery/message.ts): a bad one fails alone. */
+/** Items are validated one by one (shared/delivery/message.ts): a bad one fails alone. */
 export const MESSAGES = {
   type: 'object',
   required: ['type', 'first', 'items'],
@@ -217,7 +217,7 @@ const thumbprint = { type: 'string', minLength: 64, maxLength: 64, pattern: '^[0
 const pem = { type: 'string', minLength: 64, maxLength: 65_536 } as const;
 const code = { type: 'string', minLength: 1, maxLength: 64 } as const;
 
-/** Asks for a certificate in place of one that the agent has. */
+/** Requests a certificate that replaces the agent's current one. */
 const RENEW = {
   type: 'object',
   required: ['type', 'csr', 'thumbprint', 'signature'],
@@ -232,7 +232,7 @@ const RENEW = {
   },
 } as const;
 
-/** The certificate and what stands between it and the root, PEM. */
+/** The certificate and the intermediates up to the root, PEM. */
 export const RENEWED = {
   type: 'object',
   required: ['type', 'pem'],
@@ -256,21 +256,21 @@ const RENEW_NOW = {
 } as const;
 
 /**
- * All that Central is to be trusted by (PEM); what Central gave before and does not name any more is to be forgotten. Signed with
- * Central's signing key over `trustTranscript` (proof.ts), on wss too: on a plain line anybody could say it else.
+ * All certificates to trust Central by (PEM); those that Central added before and names no longer are removed. Signed with
+ * Central's signing key over `trustTranscript` (proof.ts), on wss too: on ws anyone on the line could send it otherwise.
  */
 export const TRUST = {
   type: 'object',
   required: ['type', 'pem', 'signature'],
   properties: { type: { const: 'trust' }, pem, signature: base64 },
 } as const;
-/** Of what Central gave, this is in the agent's truststore now. */
+/** The thumbprints of these certificates that are in the agent's truststore now. */
 const TRUSTED = {
   type: 'object',
   required: ['type', 'thumbprints'],
   properties: { type: { const: 'trusted' }, thumbprints: { type: 'array', maxItems: 64, items: thumbprint } },
 } as const;
-/** The truststore stays as it was. */
+/** The truststore is unchanged. */
 const TRUST_REFUSED = {
   type: 'object',
   required: ['type', 'code', 'detail', 'hint'],

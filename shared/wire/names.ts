@@ -18,7 +18,7 @@ export function centralUri(name: string): string {
   return `${CENTRAL}${encodeURIComponent(name)}`;
 }
 
-/** The agent's id that a certificate stands for. */
+/** The id of the agent that a certificate belongs to. */
 export function agentIn(certificate: X509Certificate): string | undefined {
   return named(certificate, AGENT);
 }
@@ -78,7 +78,7 @@ function partBehind(prefix: string, uri: string): string | undefined {
   try {
     return decodeURIComponent(uri.slice(prefix.length)) || undefined;
   } catch {
-    // Percent signs that stand for nothing: not ours.
+    // Invalid percent encoding: not ours.
     return undefined;
   }
 }

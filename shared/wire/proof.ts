@@ -64,12 +64,12 @@ export function welcomeTranscript(
   ]);
 }
 
-/** What an agent signs with its current key when it asks for another certificate; `csrDer` is the request as bytes. */
+/** What an agent signs with its current key when it requests a renewal; `csrDer` is the request as bytes. */
 export function renewTranscript(csrDer: Uint8Array, thumbprint: string): string {
   return JSON.stringify([`${SUBPROTOCOL} renew`, Buffer.from(csrDer).toString('base64'), thumbprint]);
 }
 
-/** What Central signs when it says what it is to be trusted by: the session of the welcome, so that no recording of another one counts. */
+/** What Central signs with a trust update: with the session of the welcome, so that a recording of another session does not count. */
 export function trustTranscript(sessionId: string, pem: string): string {
   return JSON.stringify([`${SUBPROTOCOL} trust`, sessionId, pem]);
 }

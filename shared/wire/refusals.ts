@@ -155,7 +155,7 @@ export const REFUSALS = {
     text: 'Central has no certificate of the agent {id} on record, and accepts only agents with one (parameter agents.authentication).',
     hint: 'Enroll the agent again ("queue-agent enroll ... --replace-identity"), or accept it by its key once, which issues a certificate: queuegate parameters set agents.authentication=certificate-or-key',
   },
-  // Retried, though slowly: whoever can answer in Central's place for an hour must not take an agent away for ever.
+  // Retried, though slowly: an attacker who answers in Central's place for an hour must not stop an agent for ever.
   unproven_central: {
     close: 4512,
     text: 'The welcome is not signed by the Central that this agent enrolled with.',

@@ -16,7 +16,7 @@ export interface DistinguishedAttribute {
 }
 
 /**
- * Relative names, joined by commas, each with its attributes, joined by plus signs. What the types mean is for whoever makes a
+ * Relative names, joined by commas, each with its attributes, joined by plus signs. The meaning of the types is left to the caller that makes a
  * certificate. Throws TypeError with the end of a sentence.
  */
 export function readDistinguishedName(text: string): DistinguishedAttribute[][] {

@@ -1,5 +1,5 @@
 // The one place that loads @peculiar/x509, and before it the reflect-metadata that its dependency injection needs.
-// Whoever makes certificates imports from here; whoever only reads them uses node:crypto's X509Certificate instead.
+// Code that makes certificates imports from here; code that only reads them uses node:crypto's X509Certificate instead.
 import 'reflect-metadata';
 
 export {

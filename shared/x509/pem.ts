@@ -26,7 +26,7 @@ const MAX_EDGE = '-----BEGIN -----'.length + MAX_LABEL;
 
 type PemFaultKind = 'open' | 'crossed' | 'limit';
 
-/** The text is no sound PEM; the message is the end of a sentence. */
+/** The text is not valid PEM; the message is the end of a sentence. */
 export class PemFault extends Error {
   readonly kind: PemFaultKind;
 

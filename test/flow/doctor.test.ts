@@ -380,7 +380,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
       [stranger, { step: 'chain', code: 'tls_unknown_authority' }],
       [
         bank,
-        { step: 'name', code: 'tls_wrong_name', text: expect.stringContaining('it stands for DNS:other.example') },
+        { step: 'name', code: 'tls_wrong_name', text: expect.stringContaining('it is valid for DNS:other.example') },
       ],
     ] as const) {
       const { certificate, key } = await authority.issue({ name: 'other.example', names: 'DNS:other.example' });
@@ -406,7 +406,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
     expect(lastOf(await examine(port))).toMatchObject({
       step: 'name',
       code: 'tls_wrong_name',
-      text: expect.stringContaining('it stands for DNS:other.example, IP Address:192.0.2.7'),
+      text: expect.stringContaining('it is valid for DNS:other.example, IP Address:192.0.2.7'),
     });
     const bare = await opensslServer(cleanup, await bank.issue({ name: 'other.example' }));
     expect(lastOf(await examine(bare))).toMatchObject({

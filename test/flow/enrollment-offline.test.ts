@@ -218,12 +218,12 @@ describe('certificate install refuses, changes nothing, and names the fault', SL
     const [own = '', root = '', signing = ''] = blocks(pem);
     const missing = await fault(own + signing);
     expect(missing).toContain('chain_incomplete: the chain ends at "CN=branch-9", whose issuer "');
-    expect(missing).toContain('chain_incomplete: nothing in it vouches for "');
+    expect(missing).toContain('chain_incomplete: none of its certificates issued "');
     expect(await fault(own + root)).toContain('signing_missing');
     expect(await fault(root + own + signing)).toContain(
       'order: the certificates are not in the order of the chain ("CN=branch-9", then "',
     );
-    expect(await fault('')).toContain('empty: there is no certificate in it');
+    expect(await fault('')).toContain('empty: it holds no certificate');
     expect(await fault(`${own}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`)).toContain(
       'unreadable: certificate 2 of 2',
     );
@@ -271,7 +271,7 @@ describe('certificate install refuses, changes nothing, and names the fault', SL
     ).toMatchObject({ code: 0 });
     const other = await agent('certificate install', enrolled, 'branch-12', join(folder, 'other.pem'));
     expect(other.stderr).toMatch(
-      /is for the agent pc-13, and this machine is enrolled as pc-12\.\n[^\n]+\n {2}\(certificate_other_agent\)/,
+      /belongs to the agent pc-13, but this machine is enrolled as pc-12\.\n[^\n]+\n {2}\(certificate_other_agent\)/,
     );
   });
 });

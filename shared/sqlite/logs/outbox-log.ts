@@ -271,7 +271,7 @@ function idReused(messages: readonly Message[], reused: readonly number[]): Code
   return messageFault('id_reused', { id, source, indexes: reused.slice(0, MAX_REUSED).join(', ') });
 }
 
-/** The source of a message of ours, which was judged before it was stored. */
+/** The source of a message of ours, which was validated before it was stored. */
 function sourceOf(json: string): string {
   const { source } = JSON.parse(json) as { readonly source: string };
   return source;
@@ -366,7 +366,7 @@ function prepare(database: DatabaseSync) {
     bury: database.prepare(
       'UPDATE outbox_entry SET tombstone = 1, bytes = ?, json = ?, expires_at = NULL WHERE entry = ?',
     ),
-    // A tombstone is no message any more: it counts with its few bytes, which bound the number of tombstones.
+    // A tombstone is not a message any more: it counts with its few bytes, which bound the number of tombstones.
     lighten: database.prepare('UPDATE outbox_log SET messages = messages - 1, bytes = bytes + ? WHERE peer = ?'),
   };
 }

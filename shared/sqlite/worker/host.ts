@@ -109,7 +109,7 @@ export class WorkerHost<M extends Methods> {
       found,
       hint: 'Start again; if it comes back, report it with the log of this time.',
     });
-    // One that never got ready has nobody to fail but its starter.
+    // One that never became ready fails only its starter.
     if (!this.#ready) refuse(failure);
     else if (this.#stopping === undefined || this.#pending.size > 0) this.fail(failure);
   }

@@ -290,7 +290,7 @@ describe('a renewal', () => {
     const faults: [string, (asked: { publicKey: string }) => Promise<string>][] = [
       ['it is for another key', async () => await issue(first)],
       ['it is for URI:urn:queuegate:agent:a2', async (asked) => await issue(asked, { id: 'a2' })],
-      ['nothing in the truststore vouches for it', async (asked) => await issue(asked, { by: stranger })],
+      ['no certificate in the truststore issued it', async (asked) => await issue(asked, { by: stranger })],
       [
         'and this machine',
         async (asked) => {
