@@ -6,7 +6,7 @@ What one process reads when it starts: folders, addresses, names. Settings of th
 Central's store and change while it runs ([PARAMETERS.md](PARAMETERS.md)). The tables on this page are made from \`central/config.ts\`
 and \`agent/conf.ts\` (\`npm run docs\`).
 
-Both programs read in layers. A later layer lies over the ones before it:
+Both programs read in layers. A later layer overrides the ones before it:
 
 1. the default,
 2. the file or files,
@@ -23,7 +23,7 @@ The files have the syntax of Java properties, exactly as \`java.util.Properties\
 - A line that begins with \`#\` or \`!\` is a comment.
 - A backslash at the end of a line continues it on the next one; white space at the beginning of that one does not count.
 - \`\\t\`, \`\\n\`, \`\\r\`, \`\\f\`, \`\\\\\` and \`\\u00f6\` are escapes. A backslash in a Windows path must be doubled: \`C:\\\\queuegate\`.
-- UTF-8; a file that is no valid UTF-8 is read as ISO-8859-1. At most 1 MiB.
+- UTF-8; a file that is not valid UTF-8 is read as ISO-8859-1. At most 1 MiB.
 - A key that is set twice is a warning; the last one counts.
 
 Where a setting has a second name, that name works in all layers, and its variable and flag follow from it in the same way.
@@ -46,7 +46,7 @@ the profile are read:
 - \`conf/agent.conf\`: as the field has it. It belongs to the other product too, so it is never written, and keys that this agent does
   not know stay in it and are reported, with a warning where one resembles a key that it knows. A bad value matters only
   where no higher layer overrides it.
-- \`conf/agent.local.conf\`: this product's own, and optional. It lies over \`agent.conf\`. An unknown key is refused.
+- \`conf/agent.local.conf\`: this product's own, and optional. It overrides \`agent.conf\`. An unknown key is refused.
 
 Three keys have been in \`agent.conf\` in the field all along: \`central.websocket.secure\`, \`central.websocket.secure.port\` and
 \`jetty.jvm.args\`. Of the last one \`-Djavax.net.ssl.trustStore\`, \`-Djavax.net.ssl.trustStorePassword\` and
@@ -54,7 +54,7 @@ Three keys have been in \`agent.conf\` in the field all along: \`central.websock
 last of several counts. All other keys are this product's own; write them into \`agent.local.conf\`, so that \`agent.conf\` stays as it is.
 
 Paths of truststore and enrollment file are relative to the profile; the data folder is relative to the working folder.
-The truststore's format is told by its content; a \`trustStoreType\` that is wrong is only a warning. The password in
+The format of the truststore is detected from its content; a \`trustStoreType\` that is wrong is only a warning. The password in
 \`jetty.jvm.args\` belongs to the store that is named there, and is not tried on one that \`truststore\` names.
 \`QUEUE_AGENT_TOKEN\` belongs to \`queue-agent enroll\`, \`QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD\` to \`queue-agent truststore\`; neither is a
 setting.
@@ -62,7 +62,7 @@ setting.
 
 export const AGENT_RELOADING = `### When a change counts
 
-The running agent reads its configuration again each time before it dials. It notices a change of the files that the connection
+The running agent reads its configuration again before each connection. It notices a change of the files that the connection
 depends on within a second or two, also while it waits for its next try or has stopped dialling.
 
 | settings | counts |
@@ -93,7 +93,7 @@ of \`GET /api/v1/status\`), and the agent tries again every two seconds.
 and while no daemon runs. Read it again when a connection fails. The token is sent as \`Authorization: Bearer TOKEN\`.
 
 \`queue-agent consumers rotate-token\` makes another token (\`POST /api/v1/consumers/default/rotate-token\` over the socket, for its owner only). The
-token before stays valid for 24 hours, also over restarts; a further rotation ends it at once. After a token has become known to somebody else, rotate twice.
+token before stays valid for 24 hours, also over restarts; the next rotation revokes it at once. After a token has leaked, rotate twice.
 
 The commands (\`status\`, \`doctor\`, \`consumers\`) send no token. They use the socket; where there is none, the daemon proves first that it can read
 \`local-owner.key\` in the data folder (written at each start, mode 0600), and the command then proves the same for its one request.

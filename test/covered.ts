@@ -39,7 +39,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/agent/store/store.test.ts',
     why: 'The store of the agent.',
-    files: ['agent/store/incidents.ts'],
+    files: ['agent/store/dead-letters.ts', 'agent/store/incidents.ts'],
   },
   {
     by: 'test/agent/trust/updates.test.ts',

@@ -9,13 +9,15 @@ import type { Position } from '../../shared/wire/messages.ts';
 import type { Commands, CommandTotal, TakenCommand } from './commands.ts';
 import type { Disk } from './outbox.ts';
 import { CENTRAL } from './migrations.ts';
-import type { StoreNotes } from './incidents.ts';
+import type { DeadLetterLog } from './dead-letters.ts';
+import type { IncidentLog } from './incidents.ts';
 
 interface InboxOptions {
   readonly disk: Disk;
   readonly log: InboxLog;
   readonly commands: Commands;
-  readonly notes: StoreNotes;
+  readonly incidents: IncidentLog;
+  readonly deadLetters: DeadLetterLog;
   readonly bounds: OutboxBounds;
   readonly now: () => number;
 }
@@ -61,10 +63,10 @@ export class Inbox {
   }
 
   begin(begin: Begin): Promise<void> {
-    const { disk, log, notes, now } = this.#options;
+    const { disk, log, incidents, now } = this.#options;
     return disk.write(() => {
       const lost = log.begin(CENTRAL, begin);
-      if (lost && begin.missing !== null) notes.recordRestart('down', begin.incarnation, begin.missing, now());
+      if (lost && begin.missing !== null) incidents.recordRestart('down', begin.incarnation, begin.missing, now());
     });
   }
 
@@ -117,7 +119,7 @@ export class Inbox {
 
   /** Moves commands whose time has passed to the dead letters; the number of them. */
   async expire(): Promise<number> {
-    const { commands, notes, now } = this.#options;
+    const { commands, deadLetters, now } = this.#options;
     let expired = 0;
     let step: number;
     do {
@@ -125,7 +127,7 @@ export class Inbox {
         const at = now();
         const given = commands.expire(at, EXPIRE_STEP);
         for (const { number, id, json } of given)
-          notes.recordDeadLetter({ at, direction: 'down', number, id, reason: 'expired', json });
+          deadLetters.record({ at, direction: 'down', number, id, reason: 'expired', json });
         return given.length;
       });
       expired += step;
@@ -164,7 +166,7 @@ export class Inbox {
   }
 
   #store(first: number, items: readonly Item[]): number {
-    const { log, commands, notes, now } = this.#options;
+    const { log, commands, deadLetters, now } = this.#options;
     const at = now();
     const { through, fresh, reused } = log.accept(CENTRAL, first, items, at);
     for (const [index, item] of items.entries()) {
@@ -172,7 +174,7 @@ export class Inbox {
       if (item.kind === 'message') {
         if (fresh[index] === true) commands.add(number, item.message, at);
         else if (reused.has(index))
-          notes.recordDeadLetter({
+          deadLetters.record({
             at,
             direction: 'down',
             number,
@@ -182,7 +184,7 @@ export class Inbox {
           });
       } else {
         const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.source, item.reason) : item.json;
-        notes.recordDeadLetter({ at, direction: 'down', number, id: item.id, reason: item.reason, json });
+        deadLetters.record({ at, direction: 'down', number, id: item.id, reason: item.reason, json });
       }
     }
     return through;

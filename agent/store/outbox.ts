@@ -12,7 +12,8 @@ import type { CallCost } from '../../shared/sqlite/group-commit.ts';
 import type { OutboxLog } from '../../shared/sqlite/logs/outbox-log.ts';
 import type { Position } from '../../shared/wire/messages.ts';
 import { CENTRAL } from './migrations.ts';
-import type { StoreNotes } from './incidents.ts';
+import type { DeadLetterLog } from './dead-letters.ts';
+import type { IncidentLog } from './incidents.ts';
 
 /** How the logs reach the disk: writes grouped into commits, reads at once. Both end the store when the disk fails. */
 export interface Disk {
@@ -23,7 +24,8 @@ export interface Disk {
 interface OutboxOptions {
   readonly disk: Disk;
   readonly log: OutboxLog;
-  readonly notes: StoreNotes;
+  readonly incidents: IncidentLog;
+  readonly deadLetters: DeadLetterLog;
   readonly bounds: OutboxBounds;
   readonly now: () => number;
 }
@@ -61,10 +63,10 @@ export class Outbox {
   }
 
   resume(peer: Position | null): Promise<ResumedLog> {
-    const { disk, log, notes, now } = this.#options;
+    const { disk, log, incidents, now } = this.#options;
     return disk.write(() => {
       const { incarnation, next, missing, restarted } = log.resume(CENTRAL, peer);
-      if (restarted && missing !== null) notes.recordRestart('up', incarnation, missing, now());
+      if (restarted && missing !== null) incidents.recordRestart('up', incarnation, missing, now());
       return { incarnation, next, missing };
     });
   }
@@ -76,7 +78,7 @@ export class Outbox {
   }
 
   async expire(): Promise<number> {
-    const { disk, log, notes, now } = this.#options;
+    const { disk, log, deadLetters, now } = this.#options;
     let expired = 0;
     let step: number;
     do {
@@ -84,7 +86,7 @@ export class Outbox {
         const at = now();
         const given = log.expire(at, EXPIRE_STEP);
         for (const { number, id, reason, json } of given)
-          notes.recordDeadLetter({ at, direction: 'up', number, id, reason, json });
+          deadLetters.record({ at, direction: 'up', number, id, reason, json });
         return given.length;
       });
       expired += step;

@@ -16,7 +16,8 @@ import { Commands } from './commands.ts';
 import { Inbox } from './inbox.ts';
 import { Outbox, type Disk } from './outbox.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
-import { StoreNotes, type AgentDeadLetter, type AgentIncident } from './incidents.ts';
+import { DeadLetterLog, type AgentDeadLetter } from './dead-letters.ts';
+import { IncidentLog, type AgentIncident } from './incidents.ts';
 
 export interface AgentStoreOptions {
   /** The data folder; made if need be, and held until `stop`. */
@@ -77,18 +78,26 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
     maxBatchBytes: MAX_BATCH_BYTES,
   });
   const disk = createDisk(group);
-  const notes = new StoreNotes(database);
+  const [incidents, deadLetters] = [new IncidentLog(database), new DeadLetterLog(database)];
   const outboxLog = new OutboxLog(database, deduplicationMs);
   const inboxLog = new InboxLog(database, deduplicationMs);
-  const inbox = new Inbox({ disk, log: inboxLog, commands: new Commands(database), notes, bounds: options.inbox, now });
+  const inbox = new Inbox({
+    disk,
+    log: inboxLog,
+    commands: new Commands(database),
+    incidents,
+    deadLetters,
+    bounds: options.inbox,
+    now,
+  });
   const walks = [new SeenWalk(database, 'outbox_seen'), new SeenWalk(database, 'inbox_dedup')];
   let stopping: Promise<void> | undefined;
 
   return {
-    outbox: new Outbox({ disk, log: outboxLog, notes, bounds: options.outbox, now }),
+    outbox: new Outbox({ disk, log: outboxLog, incidents, deadLetters, bounds: options.outbox, now }),
     inbox,
-    incidents: (limit) => disk.read(() => notes.incidents(limit)),
-    deadLetters: (limit) => disk.read(() => notes.deadLetters(limit)),
+    incidents: (limit) => disk.read(() => incidents.list(limit)),
+    deadLetters: (limit) => disk.read(() => deadLetters.list(limit)),
     async prune() {
       const olderThan = now() - deduplicationMs;
       for (const walk of walks) {
