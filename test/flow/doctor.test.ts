@@ -187,7 +187,7 @@ describe('an agent that is well', () => {
     expect([asked.code, asked.stdout]).toEqual([
       1,
       expect.stringMatching(
-        /FAULT {3}authentication[^]*is not online \(stopped-by-refusal since [^]*hint: [^]*\(daemon_not_online\)\n$/,
+        /FAULT {3}authentication[^]*is running but not online \(stopped-by-refusal since [^]*hint: [^]*\(daemon_not_online\)\n$/,
       ),
     ]);
     await agent.stop();
@@ -429,7 +429,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
       step: 'dates',
       code: 'tls_expired',
       text: expect.stringMatching(
-        /2020-01-01 until 2021-01-01[^]*tells none to compare it with[^]*expired on 2021-01-01/,
+        /2020-01-01 until 2021-01-01[^]*reports none to compare with[^]*expired on 2021-01-01/,
       ),
     });
     const future = await opensslServer(
@@ -612,7 +612,11 @@ describe('the way to an enrollment', () => {
   it('ends at a wrong pin, with the pins that are shown', async () => {
     expect(
       lastOf(await reportOf(examineEnrollment({ url: url(central.ports.secure), pin, token: undefined }, options))),
-    ).toMatchObject({ step: 'pin', code: 'pin_mismatch', text: expect.stringMatching(/it shows sha256:[0-9a-f]{64}/) });
+    ).toMatchObject({
+      step: 'pin',
+      code: 'pin_mismatch',
+      text: expect.stringMatching(/it presents sha256:[0-9a-f]{64}/),
+    });
   });
 
   it('ends at a line that was copied badly', async () => {
