@@ -19,12 +19,12 @@ export function validateValue(
   value: unknown,
 ): { readonly value: ParameterValue } | { readonly fault: ParameterFault } {
   const definition = definitionOf(name);
-  const judged = judge(definition, value);
-  if (judged === undefined) return { fault: faultOf(name, value, allowedOf(definition)) };
-  return { value: judged };
+  const canonical = canonicalValue(definition, value);
+  if (canonical === undefined) return { fault: faultOf(name, value, allowedOf(definition)) };
+  return { value: canonical };
 }
 
-function judge(definition: ParameterDefinition, value: unknown): ParameterValue | undefined {
+function canonicalValue(definition: ParameterDefinition, value: unknown): ParameterValue | undefined {
   switch (definition.type) {
     case 'boolean':
       return typeof value === 'boolean' ? value : undefined;

@@ -1,5 +1,5 @@
-// Owns the one list of every certificate that matters: how many days each has left, where it is used, and the warnings before
-// it ends, each given once. Renewing is the business of those who use them.
+// Lists every certificate that matters: how many days each has left and where it is used; and warns before each expires, once per
+// step. Their users renew them.
 import type { X509Certificate } from 'node:crypto';
 import type { Metrics } from '../metrics.ts';
 import type { CertificateStore, ExpiryWarning, IssuedCertificate } from '../store/certificate-store.ts';
@@ -57,7 +57,7 @@ export interface Place {
 const DAY_MS = 86_400_000;
 /** Days left at which it is said; 0: it has ended. Largest first. */
 const WARN_AT_DAYS = [60, 30, 14, 7, 1, 0] as const;
-/** What is renewed by itself has a third of its life left by then: earlier warnings would cry wolf at each short-lived certificate. */
+/** A certificate that renews automatically has a third of its life left by then: earlier warnings would be false alarms. */
 const LIFE_LEFT_TO_WARN = 1 / 3;
 /** A warning line names no more agents; the list has all. */
 const NAMED_AGENTS = 10;
@@ -67,7 +67,7 @@ const FORGET_MS = 400 * DAY_MS;
 
 /** What an authority of this role is for, in words. */
 export const OF_GENERATION: Readonly<Record<GenerationRole, string>> = {
-  prepared: 'waits to be published; nobody trusts it yet',
+  prepared: 'waits to be published; no agent trusts it yet',
   next: 'is trusted by agents before it signs',
   current: 'signs the certificates of Central and of agents',
   previous: 'signs no more; what it signed is still trusted',
@@ -145,7 +145,7 @@ export class Expiry {
   /** Says what comes near its end, each certificate once at each of the steps; a restart repeats none. */
   async warn(): Promise<void> {
     const { certificates, now, log } = this.#options;
-    // What is kept to go back to serves nobody now.
+    // A certificate that is kept for a rollback is not in use.
     const own = this.#own().filter(({ kind, which }) => kind !== 'server' || which !== 'previous');
     const given: ExpiryWarning[] = [];
     for (const { certificate, days } of await this.#due(own)) {
@@ -170,7 +170,7 @@ export class Expiry {
     if (given.length > 0) await certificates.recordExpiryWarnings(given, now() - FORGET_MS);
   }
 
-  /** Those of them that have come to a step at which nothing was said yet. */
+  /** Those of them that have reached a step without a warning yet. */
   async #due(
     watched: readonly WatchedCertificate[],
   ): Promise<{ readonly certificate: WatchedCertificate; readonly days: number }[]> {
@@ -212,7 +212,7 @@ export class Expiry {
       const watched = this.#watch(kind, which, certificate, usedFor);
       if (!found.has(watched.thumbprint)) found.set(watched.thumbprint, watched);
     };
-    // What is retired serves nobody: its end matters to nobody.
+    // A retired generation is not in use: its expiry does not matter.
     for (const { role, chain } of authority.all().filter((generation) => generation.role !== 'retired'))
       add('authority', role, chain[0], OF_GENERATION[role]);
     for (const [which, slot] of Object.entries({ current, staged, previous })) {

@@ -15,19 +15,19 @@ import { makeKeyPair } from '../x509/key-algorithms.ts';
 
 const KEY = 'signing.key';
 const CERTIFICATE = 'signing.certificate';
-/** As the server's: made anew when a third of its life is left. */
+/** As the server certificate: renewed when a third of its life is left. */
 const RENEW_WHEN_LEFT = 1 / 3;
 
 export interface SigningKey {
   /** SubjectPublicKeyInfo, DER, base64: what agents keep. */
   readonly publicKey: string;
-  /** SHA-256 of it, as `sha256:<hex>`: what a person compares. */
+  /** SHA-256 of it, as `sha256:<hex>`, for people to compare. */
   readonly fingerprint: string;
   /** For `signTranscript` (shared/wire/proof.ts). */
   readonly key: KeyObject;
 }
 
-/** Loads the signing key, or makes it when the store has none. Errors: key_material_damaged. */
+/** Loads the signing key, or creates it when the store has none. Errors: key_material_damaged. */
 export async function openSigningKey(options: {
   readonly keyMaterial: KeyMaterialStore;
   readonly now: () => number;
@@ -57,7 +57,7 @@ export interface SigningCertificate {
   current(): X509Certificate;
   /** Leaf first, root last. */
   chain(): readonly X509Certificate[];
-  /** Makes it anew when it comes near its end, or the authority is another one now; true when it did. */
+  /** Reissues it when it nears its end or another authority signs; true when it did. */
   renew(): Promise<boolean>;
 }
 
@@ -72,7 +72,7 @@ interface SigningCertificateOptions {
   readonly now: () => number;
 }
 
-/** Loads the signing key's certificate, or has it made. Errors: key_material_damaged. */
+/** Loads the signing key's certificate, or issues it. Errors: key_material_damaged. */
 export async function openSigningCertificate(options: SigningCertificateOptions): Promise<SigningCertificate> {
   const { keyMaterial, authority, signingKey, central, lifetimeDays, now } = options;
 

@@ -1,5 +1,5 @@
-// Owns the form in which a private key lies in the store: sealed with AES-256-GCM, in an envelope that says its version and the
-// key that opens it. Where that key comes from is in key-encryption-key.ts.
+// Seals private keys for the store with AES-256-GCM, in an envelope that names its version and the key that opens it. That key comes
+// from key-encryption-key.ts.
 //
 //   qgk1:<key id>:<iv>:<ciphertext and tag>      the last two base64url
 //
@@ -38,7 +38,7 @@ export function isSealed(value: string): boolean {
   return value.startsWith(`${VERSION}:`);
 }
 
-/** The id of the key that opens it; undefined when it is no envelope. */
+/** The id of the key that opens it; undefined when it is not an envelope. */
 export function sealedUnder(value: string): string | undefined {
   return ENVELOPE.exec(value)?.[1];
 }
@@ -51,7 +51,7 @@ export function seal({ id, key }: KeyEncryptionKey, name: string, text: string):
   return `${VERSION}:${id}:${iv.toString('base64url')}:${content.toString('base64url')}`;
 }
 
-/** The text that was sealed; undefined when the envelope was changed, was made for another name or by another key. */
+/** The sealed text; undefined when the envelope was modified, or sealed for another name or with another key. */
 export function unseal({ id, key }: KeyEncryptionKey, name: string, value: string): string | undefined {
   const [, sealedBy, iv = '', content = ''] = ENVELOPE.exec(value) ?? [];
   if (sealedBy !== id) return undefined;

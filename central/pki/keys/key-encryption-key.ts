@@ -1,5 +1,5 @@
-// Owns where the key comes from that the store's private keys are sealed with: a file, the environment, a systemd credential,
-// or, without any of them, a file in the data folder that is made on the first start.
+// Loads the key that seals the private keys in the store: from a file, the environment, a systemd credential, or, without any of
+// them, a file in the data folder that is created on the first start.
 import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ interface KeyLog {
   warn(facts: object, text: string): void;
 }
 
-/** The key that somebody named, or the one in the data folder; undefined when there is none yet. Errors: key_encryption_key_bad, file faults. */
+/** The configured key, or the one in the data folder; undefined when there is none yet. Errors: key_encryption_key_bad, file faults. */
 export async function findKey(sources: KeySources, log: KeyLog): Promise<KeyEncryptionKey | undefined> {
   const { file, environment, credentialsFolder, dataFolder } = sources;
   if (file !== undefined) return await readKeyFile(file, 'refuse', log);
@@ -82,7 +82,7 @@ async function readKeyFile(
   return keyFrom(bytes, path);
 }
 
-/** 32 bytes: as they are, or as base64 or hex. Anything else is no key: what people think up is guessed. */
+/** 32 bytes: raw, or as base64 or hex. Anything else is refused: what people make up can be guessed. */
 function keyFrom(found: Buffer, origin: string): KeyEncryptionKey {
   const text = found.toString('latin1').trim();
   const printable = /^[\x20-\x7e]*$/.test(text);

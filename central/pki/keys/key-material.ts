@@ -1,6 +1,6 @@
-// Owns that no private key lies open in the store: what ends in `.key` is sealed on its way in and opened on its way out. Keys
-// from before are sealed at the start, and sealed anew when the key-encryption key was changed. Nothing is overwritten unless
-// every key of the store has been opened first.
+// Keeps private keys sealed in the store: an entry that ends in `.key` is sealed when it is written and opened when it is read. Older
+// keys are sealed at the start, and sealed again when the key-encryption key changes. Nothing is overwritten unless every key of the
+// store has been opened first.
 import { auditEntry, CENTRAL } from '../../audit.ts';
 import type { StoreKeys } from '../../store/backup/backup.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';

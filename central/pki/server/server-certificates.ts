@@ -23,7 +23,7 @@ export interface SwapRequest extends ChangeTerms {
   readonly stage?: boolean | undefined;
 }
 
-/** A certificate made under one generation of the authority, as the first step of a rotation. */
+/** A certificate issued by one generation of the authority, as the first step of a rotation. */
 interface GenerateUnder {
   readonly generation: Generation;
   /** The swap was confirmed. */

@@ -1,5 +1,5 @@
-// Owns making certificates (profiles for root, server, agent and signing), making requests, and what is told of a certificate:
-// thumbprint, pin, names. Reading requests is csr.ts's. Keeps nothing and decides nothing about who gets one; central/pki/authority/authority.ts does.
+// Creates certificates (profiles for root, server, agent and signing) and requests, and reads thumbprint, pin and names of a
+// certificate. csr.ts reads requests; central/pki/authority/authority.ts decides which certificates are issued.
 import { createHash, randomBytes, webcrypto, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
 import { certificatesInPem } from '../../../shared/x509/certificates.ts';
@@ -24,7 +24,7 @@ import { pkiFault } from '../errors.ts';
 import { cryptoPublicKey, signerOf, type KeyPair } from './key-algorithms.ts';
 
 const DAY_MS = 86_400_000;
-/** Clocks of branch PCs run late: a certificate made now is valid for them too. */
+/** Clocks of branch PCs run late: a certificate issued now is valid for them too. */
 const BACKDATE_MS = 5 * 60_000;
 /** RFC 5280 section 4.1.2.2 allows 20 bytes and wants a positive number; 16 random ones never meet. */
 const SERIAL_BYTES = 16;
@@ -110,7 +110,7 @@ function usagesOf(profile: Profile) {
         new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
       ];
     case 'cross':
-      // Another root's key, vouched for by this one: below it stand only what that root itself signs.
+      // Another root's key, certified by this one: below it is only what that root itself signs.
       return [
         new BasicConstraintsExtension(true, 0, true),
         new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
@@ -139,7 +139,7 @@ function subjectName(subject: string | X509Certificate): Name {
     : new Name(new PeculiarCertificate(subject.raw).subjectName.toArrayBuffer());
 }
 
-/** What stands in for another certificate has the same one, or what that one signed would not lead to it. */
+/** A certificate that replaces another one has the same, otherwise what that one signed would not chain to it. */
 async function subjectKeyIdentifier(
   subject: string | X509Certificate,
   publicKey: webcrypto.CryptoKey,
@@ -178,7 +178,7 @@ export function alternativeName(host: string): AlternativeName {
   return isIP(bare) === 0 ? { type: 'dns', value: bare.toLowerCase() } : { type: 'ip', value: bare };
 }
 
-/** Host names and addresses that the certificate stands for. */
+/** Host names and addresses in the certificate. */
 export function hostsOf(certificate: X509Certificate): string[] {
   const extension = new PeculiarCertificate(certificate.raw).getExtension(SubjectAlternativeNameExtension);
   if (extension === null) return [];

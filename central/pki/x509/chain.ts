@@ -1,5 +1,5 @@
-// Owns putting certificates into the order of a chain, and what can be wrong with one. Knows neither names nor purposes:
-// central/pki/server/validate.ts and central/pki/authority/authority-file.ts ask for those.
+// Puts certificates into the order of a chain, and finds the faults of one. Checks neither names nor purposes: that is
+// central/pki/server/validate.ts's and central/pki/authority/authority-file.ts's.
 import type { X509Certificate } from 'node:crypto';
 import { CodedError } from '../../../shared/errors.ts';
 import { nameLine } from '../../../shared/keystore/material.ts';
@@ -12,7 +12,7 @@ import {
 import { PKI_ERRORS } from '../errors.ts';
 import { keyFault } from './key-algorithms.ts';
 
-/** One thing that is wrong with a certificate that somebody wants to use. */
+/** One fault of a certificate. */
 export interface CertificateFault {
   readonly fault:
     | 'key_mismatch'
@@ -53,7 +53,7 @@ const MAX_CHAIN = 10;
 /** Certificates of one name whose signatures are tried; an authority renews its own a few times. */
 const MAX_NAMESAKES = 20;
 
-/** Goes from issuer to issuer, by signature and not by name alone: first among what came with it, then among what is known. */
+/** Follows the issuers by signature, not by name alone: first among the uploaded certificates, then among the known ones. */
 export function buildChain(
   leaf: X509Certificate,
   given: readonly X509Certificate[],
@@ -87,7 +87,7 @@ export function buildChain(
   return { chain, complete: isSelfSigned(last), notices };
 }
 
-/** All that is wrong with a chain by itself: keys, signatures, dates, authorities, its end. */
+/** All faults of a chain as such: keys, signatures, dates, authorities, its end. */
 export function chainFaults(
   { chain, complete }: Pick<BuiltChain, 'chain' | 'complete'>,
   now: number,
@@ -112,7 +112,7 @@ export function chainFaults(
     if (place === 0) continue;
     const fault = authorityFault(certificate);
     if (fault !== undefined) faults.push({ fault: 'issuer_no_authority', text: `${name} ${fault}` });
-    // RFC 5280 section 4.2.1.9: how many authorities may stand between it and the leaf.
+    // RFC 5280 section 4.2.1.9: how many authorities may be between it and the leaf.
     const pathLength = allowsBelow(certificate);
     const below = chain.slice(0, place).filter((one) => isAuthority(one)).length;
     if (pathLength < below)
@@ -138,7 +138,7 @@ export function authorityFault(certificate: X509Certificate): string | undefined
     : undefined;
 }
 
-/** How many authorities may stand between it and what is no authority (RFC 5280 section 4.2.1.9). */
+/** How many authorities may be between it and the leaf (RFC 5280 section 4.2.1.9). */
 export function allowsBelow(certificate: X509Certificate): number {
   return (
     new PeculiarCertificate(certificate.raw).getExtension(BasicConstraintsExtension)?.pathLength ??

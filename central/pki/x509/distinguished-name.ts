@@ -32,7 +32,7 @@ export function parseDistinguishedName(text: string): Name {
   return new Name(readDistinguishedName(text).map((rdn) => attributesOf(rdn)));
 }
 
-/** A sentence that says why `text` is no distinguished name; undefined when it is one. */
+/** Why `text` is not a distinguished name, as a sentence; undefined when it is one. */
 export function distinguishedNameFault(text: string): string | undefined {
   try {
     parseDistinguishedName(text).toArrayBuffer();

@@ -1,4 +1,4 @@
-// Owns which keys may be used for certificates, how strong they have to be, and what WebCrypto calls their algorithms.
+// Defines which keys may be used for certificates, how strong they must be, and what WebCrypto calls their algorithms.
 // Central's own are ECDSA P-256; an imported authority or server key may be RSA or on a larger curve.
 import { generateKeyPair, type KeyObject, type webcrypto } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -8,7 +8,7 @@ export interface KeyPair {
   readonly publicKey: KeyObject;
 }
 
-/** What a server key may be made as: P-256, or RSA for authorities that sign nothing else. */
+/** Kinds of a new server key: P-256, or RSA for authorities that sign nothing else. */
 export type KeyKind = 'ec' | 'rsa';
 
 /** NIST SP 800-57 part 1, table 2: 3072 bits are worth the 128 of P-256. */

@@ -1,5 +1,5 @@
-// Owns reading what an administrator hands over: certificates, and keys with certificates, in any format. What is wrong with a
-// file is wrong with the request (422), never with Central.
+// Reads what an administrator uploads: certificates, and keys with certificates, in any format. A fault of a file is a fault of the
+// request (422), never of Central.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { readCertificate } from '../../../shared/x509/certificates.ts';
 import { CodedError, isCoded } from '../../../shared/errors.ts';
@@ -7,7 +7,7 @@ import { openStore } from '../../../shared/keystore/open.ts';
 import { readPkcs7 } from '../../../shared/keystore/pkcs7.ts';
 import { pkiFault } from '../errors.ts';
 
-/** A file as it came with a request. */
+/** A file of a request. */
 export interface UploadedFile {
   /** For messages. */
   readonly name: string;
@@ -54,7 +54,7 @@ export async function readUploadedCertificates({
   return certificates;
 }
 
-/** Windows authorities answer with PKCS#7 (.p7b), which is no store. */
+/** Windows authorities answer with PKCS#7 (.p7b), which is not a key store. */
 async function certificatesIn({ name: file, bytes, password }: UploadedFile): Promise<Buffer[]> {
   const bundle = readPkcs7(bytes, file);
   if (bundle !== undefined) return bundle;
