@@ -58,7 +58,7 @@ describe("Central's certificate", () => {
       expect(await shownOn(port)).toBe(thumbprintOf(answer));
     expect(((await central.agent('branch-1')) as { session: { id: string } }).session.id).toBe(session.id);
     expect(await queuegate(central, 'server-certificate', 'show')).toMatch(
-      /current: CN=localhost \(signed\)[\s\S]*staged: none\nprevious: CN=localhost \(made\)/,
+      /current: CN=localhost \(signed\)[\s\S]*staged: none\nprevious: CN=localhost \(issued\)/,
     );
 
     // Who enrolls now is given both roots, and pins the one that is shown.
