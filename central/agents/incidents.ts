@@ -1,13 +1,13 @@
-// Records what an administrator should look at (a key under another agent's id, clones, a log that went back in time), once per interval
-// and cause with a count: for an agent that has proven its key the agent is the cause, for a stranger the block of its address, whatever
-// id it names.
+// Records incidents for administrators (a key under another agent's id, clones, a restored log), once per interval and
+// cause with a count. An agent that has proven its key is the cause; for a stranger it is the block of the address,
+// whatever id they name.
 import type { Logger } from 'pino';
 import { textOf } from '../../shared/errors.ts';
 import { addressBlock } from '../auth/address-rules.ts';
 import { INCIDENT_INTERVAL_MS } from '../store/space/bounds.ts';
 import type { NewIncident } from '../store/agent-store.ts';
 
-/** Kinds that only an agent with a proven key can cause. Everything else counts as a stranger's: that fails on the safe side. */
+/** Kinds that only an agent with a proven key can cause. All others count as a stranger's, which is the safe side. */
 const OF_AGENTS: ReadonlySet<string> = new Set([
   'clone',
   'agent_name_taken',
@@ -19,11 +19,14 @@ const OF_AGENTS: ReadonlySet<string> = new Set([
   'certificate_expired_in_grace',
 ]);
 /**
- * Kinds that strangers cause against an agent that Central knows, and whose number central/auth/attempt-records.ts bounds: each agent
- * that is tried shows, also when the same address has tried another one before.
+ * Kinds that strangers cause against a registered agent, and whose number central/auth/attempt-records.ts bounds: each
+ * attacked agent gets a record, also when the same address has attacked another one before.
  */
 const AGAINST_AGENTS: ReadonlySet<string> = new Set(['wrong_recovery_codes']);
-/** Blocks of one kind in an interval that get a row and a log line of their own; all others share one. A site has fewer faulty hosts. */
+/**
+ * Blocks of one kind in an interval that get a row and a log line of their own; all others share one. A site has fewer
+ * faulty hosts.
+ */
 const MAX_BLOCKS = 100;
 
 interface IncidentPort {
@@ -40,7 +43,7 @@ interface IncidentReport {
 
 interface Cause {
   readonly first: NewIncident;
-  /** Seen and not yet counted in the store. */
+  /** Happened and not yet counted in the store. */
   waiting: number;
   lastAt: number;
 }
@@ -48,7 +51,10 @@ interface Cause {
 export class Incidents {
   readonly #store: IncidentPort;
   readonly #log: Logger;
-  /** Of this interval. Strangers have at most MAX_BLOCKS + 1 of each kind, agents one of each kind: nothing has to be forgotten early. */
+  /**
+   * Of this interval. Strangers have at most MAX_BLOCKS + 1 of each kind, agents one of each kind: no entry has to be
+   * evicted.
+   */
   readonly #causes = new Map<string, Cause>();
   readonly #blocks = new Map<string, number>();
 
@@ -57,7 +63,7 @@ export class Incidents {
     this.#log = log;
   }
 
-  /** Never throws and is not waited for: the refusal it belongs to is complete without it. */
+  /** Never throws and is not awaited: the refusal does not depend on it. */
   record(report: IncidentReport): void {
     const { kind, agentId, address, at } = report;
     const byAgent = agentId !== null && OF_AGENTS.has(kind);
@@ -81,7 +87,10 @@ export class Incidents {
     this.#open(others, { kind, agentId: null, address: null, at, detail, by: 'stranger', block: '' });
   }
 
-  /** Writes the counts and forgets the causes whose interval is over. To be called every few seconds, and before the store stops. */
+  /**
+   * Writes the counts and drops the causes whose interval is over. Called every few seconds, and before the store
+   * stops.
+   */
   async flush(now: number): Promise<void> {
     const counted: Promise<void>[] = [];
     for (const [key, cause] of this.#causes) {
@@ -115,7 +124,7 @@ export class Incidents {
     try {
       await this.#store.recordIncident(incident);
     } catch (error) {
-      // The store reports its own failure and ends the process; this line only says what was lost with it.
+      // The store reports its own failure and ends the process; this line only logs what was lost.
       this.#log.error({ kind: incident.kind, error: textOf(error) }, 'incident not recorded');
     }
   }

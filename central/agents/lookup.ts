@@ -1,10 +1,10 @@
-// Finds the agent that an administrator means: by its exact id, else by its exact name, else by a beginning of its id. REST and,
-// through it, the command line have no other way from a word to an agent.
+// Finds the agent of a reference: by its exact id, otherwise by its exact name, otherwise by a beginning of its id.
+// REST and the command line resolve all references here.
 import { CodedError } from '../../shared/errors.ts';
 import { storeFault, STORE_ERRORS } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, Incident } from '../store/agent-store.ts';
 
-/** Shown of several agents that fit. */
+/** How many matching agents an ambiguous reference lists. */
 const MAX_CANDIDATES = 10;
 
 interface AgentCandidate {
@@ -12,7 +12,7 @@ interface AgentCandidate {
   readonly name: string;
 }
 
-/** More than one agent fits; `candidates` are the first ones. */
+/** More than one agent matches; `candidates` are the first ones. */
 export class AgentAmbiguous extends CodedError {
   readonly candidates: readonly AgentCandidate[];
 
@@ -32,8 +32,9 @@ export async function findAgent(agents: Pick<AgentStore, 'findByReference'>, ref
 }
 
 /**
- * The id to filter records by. An agent that was removed since is found by its whole id as long as it has left anything, also when that
- * is the beginning of another one's; when it is another one's name, both may be meant. Errors: agent_unknown, agent_ambiguous.
+ * The id to filter records by. A deleted agent is found by its whole id as long as it has left records, also when that
+ * is the beginning of another id; when it is another agent's name, the reference is ambiguous. Errors: agent_unknown,
+ * agent_ambiguous.
  */
 export async function findAgentId(
   agents: Pick<AgentStore, 'findByReference' | 'hasLeftRecords'>,
@@ -59,12 +60,12 @@ export class AgentDirectory {
     this.#agents = agents;
   }
 
-  /** The agent that a word means. Errors: agent_unknown, agent_ambiguous. */
+  /** The agent of a reference. Errors: agent_unknown, agent_ambiguous. */
   find(reference: string): Promise<AgentRecord> {
     return findAgent(this.#agents, reference);
   }
 
-  /** The same, for a filter: a removed agent is found by its whole id. Errors: agent_unknown, agent_ambiguous. */
+  /** The same, for a filter: a deleted agent is found by its whole id. Errors: agent_unknown, agent_ambiguous. */
   findId(reference: string): Promise<string> {
     return findAgentId(this.#agents, reference);
   }

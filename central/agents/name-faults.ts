@@ -1,8 +1,8 @@
-// Reports agents whose id or name is from before the rules (central/store/agent-names.ts) and breaks them. They stay as they are,
-// and are reached by their full id; the administrator decides which one is renamed, enrolled again or removed.
+// Reports agents whose id or name is from before the rules (central/store/agent-names.ts) and breaks them. They stay
+// unchanged and are selected by their full id; the administrator renames, enrolls again or deletes them.
 import type { AgentStore, NameFault, NameFaults } from '../store/agent-store.ts';
 
-/** Named in the status and in the log; there may be more. */
+/** How many the status and the log list. */
 const SHOWN = 10;
 const MAX_SHOWN_ID = 80;
 
@@ -19,7 +19,7 @@ export class NameReport {
     this.#options = options;
   }
 
-  /** Looks again; says in the log only what changed. */
+  /** Reads the faults again; logs only changes. */
   async measure(): Promise<void> {
     const { agents, log } = this.#options;
     const found = await agents.nameFaults(SHOWN);

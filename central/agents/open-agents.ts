@@ -1,4 +1,5 @@
-// Opens what Central does with the agents of its registry: lookup, renewal and revocation of their certificates, rules of their names.
+// Opens what Central does with the agents of its registry: lookup, renewal and revocation of their certificates, rules
+// of their names.
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';

@@ -1,5 +1,6 @@
-// Renews agents' certificates over their sessions: answers requests, asks agents to renew, and detects when one certificate is renewed
-// twice. The agent decides when it renews by itself (agent/renewal/renewal.ts); the store keeps the records.
+// Renews agents' certificates over their sessions: answers requests, asks agents to renew, and detects when one
+// certificate is renewed twice. The agent decides when it renews by itself (agent/renewal/renewal.ts); the store keeps
+// the records.
 import { isCoded, textOf, type CodedError } from '../../shared/errors.ts';
 import type { Renew, RenewInstalled } from '../../shared/wire/messages.ts';
 import { readPublicKey, renewTranscript, verifyTranscript } from '../../shared/wire/proof.ts';
@@ -23,7 +24,7 @@ interface RenewalOptions {
   readonly authority: Authority;
   /** Parameter agents.certificate.lifetimeDays. */
   readonly lifetimeDays: () => number;
-  /** How many agents are online: what they are asked spreads with it. */
+  /** How many agents are online: requests to renew are spread accordingly. */
   readonly online: () => number;
   /** Requests of each agent. */
   readonly rate: AgentRate;
@@ -39,18 +40,21 @@ interface RenewalOptions {
 
 /** The capability of agents that renew. */
 const CAPABILITY = 'renewal';
-/** Each costs two signatures and a commit, beside everything else that goes on. */
+/** Each renewal costs two signatures and a commit. */
 const RENEWALS_PER_SECOND = 50;
-/** Agents ask at 45 per cent of a certificate's life at the earliest (agent/renewal/renewal.ts); from here on a renewal bounds itself. */
+/**
+ * Agents renew at 45 per cent of a certificate's life at the earliest (agent/renewal/renewal.ts); later renewals need
+ * no other bound.
+ */
 const DUE_SHARE = 0.4;
-/** Certificates of one agent that are in date. Each may come to be in the revocation list until it ends. */
+/** Valid certificates of one agent. Each may be listed in the revocation list until it expires. */
 const MAX_CERTIFICATES = 32;
 
 export class Renewals implements RenewalFrames {
   readonly #options: RenewalOptions;
-  /** Sessions with a request that is not answered yet: an agent asks for one thing at a time. */
+  /** Sessions with an unanswered request: an agent has one at a time. */
   readonly #busy = new WeakSet<Session>();
-  /** Certificates of which it was said that they came within the grace. */
+  /** Certificates whose use within the grace period was logged. */
   readonly #late = new Set<string>();
 
   constructor(options: RenewalOptions) {
@@ -61,8 +65,8 @@ export class Renewals implements RenewalFrames {
     const { certificate } = session.facts;
     if (certificate !== null && certificate.notAfter <= this.#options.now())
       this.#tellLate(session, certificate.thumbprint, certificate.notAfter);
-    // One of another generation, or none on record: it shall have one of the authority that signs now. Said again after each
-    // welcome, as long as that is so.
+    // One of another generation, or none on record: the agent is to get one of the authority that signs now. Requested
+    // after each welcome until then.
     if (certificate?.issuer !== this.#options.authority.current().id) this.askToRenew(session);
   }
 
@@ -75,7 +79,7 @@ export class Renewals implements RenewalFrames {
       .finally(() => this.#busy.delete(session));
   }
 
-  /** Another generation signs now: this agent shall have a certificate of it. */
+  /** Another generation signs now: requests a renewal from this agent. */
   askToRenew(session: Session): void {
     if (!session.facts.capabilities.includes(CAPABILITY)) return;
     session.sendControl({ type: 'renew-now', spreadSeconds: Math.ceil(this.#options.online() / RENEWALS_PER_SECOND) });
@@ -125,7 +129,10 @@ export class Renewals implements RenewalFrames {
     session.sendControl({ type: 'renewed', pem: renewal.chain });
   }
 
-  /** The certificate on record nears its end, or another authority signs now. Both are over with the next one, which needs no other bound. */
+  /**
+   * The certificate on record expires soon, or another authority signs now. The next certificate ends both, so no other
+   * bound is needed.
+   */
   #isDue({ certificate }: AgentRecord): boolean {
     if (certificate === null) return false;
     const { notBefore, notAfter, issuer } = certificate;
@@ -136,8 +143,9 @@ export class Renewals implements RenewalFrames {
   }
 
   /**
-   * Only a certificate that is on record is renewed, and only so many are. One that is unknown is taken when none is on record, and when
-   * the one on record is due: this Central was set back to an older backup, and would otherwise lock the agent out at its end.
+   * Only a certificate on record is renewed, within the bound above. An unknown one is accepted when none is on record,
+   * and when the one on record is due: this Central was restored from an older backup, and would otherwise lock the
+   * agent out when it expires.
    */
   async #assertMayRenew({ id, certificate, next }: AgentRecord, renews: string, isDue: boolean): Promise<void> {
     const { certificates, now } = this.#options;
@@ -154,7 +162,7 @@ export class Renewals implements RenewalFrames {
   #refuse(session: Session, error: unknown): void {
     const { log } = this.#options;
     const { agentId: agent, address } = session.facts;
-    // A session that was replaced meanwhile hears it from elsewhere.
+    // A session that was replaced meanwhile gets the answer on its new connection.
     if (isCoded(error, 'stale_epoch')) return;
     this.#count('refused');
     const fault: CodedError = isCoded(error) ? error : pkiFault('renewal_failed', {}, error);

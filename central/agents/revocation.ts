@@ -1,5 +1,6 @@
-// Revokes and deletes agents as one act: the registry, the session, the published list, the audit log; and checks a client certificate
-// before a connection is upgraded. The hello refuses revoked agents (central/auth/agent-identity.ts).
+// Revokes and deletes agents as one act: the registry, the session, the published list, the audit log; and checks a
+// client certificate before a connection is upgraded. The hello refuses revoked agents
+// (central/auth/agent-identity.ts).
 import type { X509Certificate } from 'node:crypto';
 import { textOf, type CodedError } from '../../shared/errors.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
@@ -23,11 +24,11 @@ interface RevocationOptions {
 }
 
 export interface Revocations {
-  /** Its session is over, and the list has it, when this resolves. Errors: agent_unknown. */
+  /** When this resolves, the session has ended and the list has the certificates. Errors: agent_unknown. */
   revoke(id: string, reason: RevocationReason, terms: Reason, actor: Actor): Promise<AgentRecord>;
-  /** Removes it from the registry; its certificates are revoked. Errors: agent_unknown. */
+  /** Deletes it from the registry and revokes its certificates. Errors: agent_unknown. */
   remove(id: string, actor: Actor): Promise<void>;
-  /** Why a connection with this client certificate becomes no WebSocket; undefined when nothing is known against it. */
+  /** Why a connection with this client certificate is not upgraded; undefined when it is. */
   checkClientCertificate(shown: X509Certificate): Promise<CodedError | undefined>;
 }
 
@@ -42,7 +43,7 @@ export function createRevocations({
 }: RevocationOptions): Revocations {
   const publish = async (): Promise<void> => {
     lists.touch();
-    // What was revoked is revoked; the clock makes the list in a minute (central/maintenance.ts).
+    // The revocation is effective already; maintenance publishes the list within a minute (central/maintenance.ts).
     await lists
       .refresh()
       .catch((error: unknown) => log.warn({ error: textOf(error) }, 'the revocation lists could not be made'));

@@ -19,8 +19,8 @@ export function isLoopback(address: string): boolean {
 }
 
 /**
- * The block that shares one bound: an IPv4 address (/32), or the /64 of an IPv6 address, all of which one host can take at will
- * (RFC 4291 section 2.5.4). A text that is not an address is a block of its own.
+ * The block that shares one bound: an IPv4 address (/32), or the /64 of an IPv6 address, all of which one host can take
+ * at will (RFC 4291 section 2.5.4). A text that is not an address is a block of its own.
  */
 export function addressBlock(address: string): string {
   const normal = normalAddress(address);
@@ -59,7 +59,9 @@ export class AddressSet {
 
 /** Where a connection really comes from, and over what it left there. */
 export interface Origin {
-  /** An address; or, where a named proxy forwards none that can be read, `unknownBehind` it, which is never loopback. */
+  /**
+   * An address; or, where a named proxy forwards none that can be read, `unknownBehind` it, which is never loopback.
+   */
   readonly address: string;
   /** The other end of the TCP connection: the proxy, if there is one. */
   readonly peer: string;
@@ -81,10 +83,10 @@ export function isUnknown(address: string): boolean {
 }
 
 /**
- * The origin of a request on a listener. Forwarding headers count only from a named proxy; of X-Forwarded-For the last entry is
- * taken, which that proxy itself has added (the ones before it could be anybody's). It must be an address and nothing else:
- * without one the origin is unknown, and encrypted only if the proxy says so.
- * `announced` (PROXY protocol) is the TCP peer as the proxy saw it: headers then count only if that peer is a named proxy, too.
+ * The origin of a request on a listener. Forwarding headers count only from a named proxy; of X-Forwarded-For the last
+ * entry is taken, which that proxy itself has added (the ones before it could be anybody's). It must be an address and
+ * nothing else: without one the origin is unknown, and encrypted only if the proxy says so. `announced` (PROXY
+ * protocol) is the TCP peer as the proxy saw it: headers then count only if that peer is a named proxy, too.
  */
 export function originOf(
   remoteAddress: string | undefined,
@@ -121,8 +123,9 @@ function remoteOrHere(address: string, peer: string, proxy: string): string {
 }
 
 /**
- * May an agent from there be on this listener? Undefined when it may, else the refusal. Unencrypted off: nothing unencrypted
- * comes from elsewhere, neither the TCP connection itself nor, through a forwarder on this host, the agent's own.
+ * May an agent from there be on this listener? Undefined when it may, else the refusal. Unencrypted off: nothing
+ * unencrypted comes from elsewhere, neither the TCP connection itself nor, through a forwarder on this host, the
+ * agent's own.
  */
 export function transportRefusal(
   values: Pick<ParameterValues, 'websocket.enabled' | 'websocket.secure.enabled'>,

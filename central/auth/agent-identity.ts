@@ -1,5 +1,6 @@
-// Checkers a hello: is it the registered agent, with a certificate that is still good, does it answer this challenge, was it made for this very connection?
-// Each rule is one step below, in this order; the first that fails is the refusal. Knows no sockets and writes nothing.
+// Checkers a hello: is it the registered agent, with a certificate that is still good, does it answer this challenge,
+// was it made for this very connection? Each rule is one step below, in this order; the first that fails is the
+// refusal. Knows no sockets and writes nothing.
 import type { AgentCertificate } from '../store/certificate-store.ts';
 import type { AgentRecord } from '../store/agent-store.ts';
 import type { Challenge, Hello } from '../../shared/wire/messages.ts';
@@ -20,8 +21,8 @@ interface ProvenKey {
 }
 
 /**
- * Steps that need no registry: the hello answers this challenge, is signed by the key it carries, and is bound to this connection.
- * Throws a refusal (shared/wire/refusals.ts).
+ * Steps that need no registry: the hello answers this challenge, is signed by the key it carries, and is bound to this
+ * connection. Throws a refusal (shared/wire/refusals.ts).
  */
 export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnection): ProvenKey {
   const key = readPublicKey(hello.key);
@@ -39,7 +40,10 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
   return { thumbprint: shownThumbprint(hello.key) };
 }
 
-/** The step that needs the registry: `byId` is the agent registered under the hello's id, if any; its next key is as good as its current one. */
+/**
+ * The step that needs the registry: `byId` is the agent registered under the hello's id, if any; its next key is as
+ * good as its current one.
+ */
 export function validateRegistration(hello: Hello, key: ProvenKey, byId: AgentRecord | undefined): AgentRecord {
   if (byId === undefined) throw refusal('agent_unknown', { id: hello.id });
   if (byId.keyThumbprint !== key.thumbprint && byId.next?.keyThumbprint !== key.thumbprint)
@@ -64,8 +68,9 @@ function graceEnd(notAfter: number, graceDays: number): number {
 }
 
 /**
- * The step that looks at the certificate on record of the key that signed: what Central gave is known here, whatever the agent
- * shows in TLS or does not. Null: there is none, and it may come by its key. Throws revoked, certificate_expired, authentication_kind.
+ * The step that looks at the certificate on record of the key that signed: what Central gave is known here, whatever
+ * the agent shows in TLS or does not. Null: there is none, and it may come by its key. Throws revoked,
+ * certificate_expired, authentication_kind.
  */
 export function validateCertificate(
   agent: AgentRecord,

@@ -1,5 +1,5 @@
-// Creates, lists, deletes and verifies the API tokens of administrators, operators and viewers. Each route declares the role that it
-// needs (central/admin).
+// Creates, lists, deletes and verifies the API tokens of administrators, operators and viewers. Each route declares the
+// role that it needs (central/admin).
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import type { ApiTokenRecord, Role, TokenStore } from '../store/token-store.ts';
@@ -7,7 +7,10 @@ import { authFault } from './errors.ts';
 import { isSecret, makeSecret } from './secrets.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
 
-/** From the least to the most: each may do what those before it may. viewer reads, operator sends messages, administrator the rest. */
+/**
+ * From the least to the most: each may do what those before it may. viewer reads, operator sends messages,
+ * administrator the rest.
+ */
 export const ROLES = ['viewer', 'operator', 'administrator'] as const satisfies readonly Role[];
 
 export interface Operator {
@@ -36,7 +39,8 @@ export type ApiTokenView = Omit<ApiTokenRecord, 'hash'>;
 
 export interface Operators {
   /**
-   * Who sends a request with this Authorization header from this address. A wrong token is answered late, a right one at once.
+   * Who sends a request with this Authorization header from this address. A wrong token is answered late, a right one
+   * at once.
    * Errors: unauthenticated, too_many_attempts.
    */
   authenticate(header: string | undefined, address: string): Promise<Operator>;

@@ -1,5 +1,6 @@
-// Records wrong secrets for administrators: one incident for each secret's kind, agent and address block per interval, with a
-// count. The rows and log lines that strangers can cause are bounded; what goes beyond is counted together, without an address.
+// Records wrong secrets for administrators: one incident for each secret's kind, agent and address block per interval,
+// with a count. The rows and log lines that strangers can cause are bounded; what goes beyond is counted together,
+// without an address.
 import {
   createWrongAttempts,
   SECRET_KINDS,

@@ -1,5 +1,6 @@
-// Checks the client certificate of an agent (docs/CERTIFICATES.md): issued by this Central, in date (or the agent's own, expired
-// within the grace), and for the very key that the agent signs its hello with. TLS itself only asks for it: an expired certificate of a stranger would there look like one of ours.
+// Checks the client certificate of an agent (docs/CERTIFICATES.md): issued by this Central, in date (or the agent's
+// own, expired within the grace), and for the very key that the agent signs its hello with. TLS itself only asks for
+// it: an expired certificate of a stranger would there look like one of ours.
 import type { X509Certificate } from 'node:crypto';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { spkiOf, thumbprintOf } from '../pki/x509/certificate.ts';
@@ -14,7 +15,10 @@ const CLIENT_USAGE = '1.3.6.1.5.5.7.3.2';
 export interface ClientTerms {
   /** The key of the hello, SubjectPublicKeyInfo in DER, in its one form. */
   readonly publicKey: Buffer;
-  /** The agent's certificate on record, validated already (agent-identity.ts): it may have expired within the grace period. */
+  /**
+   * The agent's certificate on record, validated already (agent-identity.ts): it may have expired within the grace
+   * period.
+   */
   readonly own: AgentCertificate | null;
   /** The certificates that sign, or once signed, for agents. */
   readonly authorities: readonly X509Certificate[];
@@ -22,8 +26,8 @@ export interface ClientTerms {
 }
 
 /**
- * Throws certificate_required or certificate_foreign. `shown` is what the peer presented in this TLS session; a resumed one may
- * show none, and counts as without then.
+ * Throws certificate_required or certificate_foreign. `shown` is what the peer presented in this TLS session; a resumed
+ * one may show none, and counts as without then.
  */
 export function validateClientCertificate(
   mode: ClientAuth,

@@ -21,7 +21,9 @@ export const AUTH_ERRORS = {
 
 export const authFault = defineErrors(AUTH_ERRORS);
 
-/** Why a connection got no place before its welcome, or lost it. Recorded as a handshake failure; the agent gets `busy`. */
+/**
+ * Why a connection got no place before its welcome, or lost it. Recorded as a handshake failure; the agent gets `busy`.
+ */
 export const PLACE_ERRORS = {
   places_full: {
     status: 503,

@@ -7,7 +7,8 @@ import type { Operators } from './api-tokens.ts';
 /** The token, when this start created it. Afterwards it is in its 0600 file only, and its hash in the store. */
 export async function createFirstToken(operators: Operators, dataFolder: string): Promise<string | undefined> {
   if ((await operators.list()).length > 0) return undefined;
-  // Fails before the token exists if the file cannot be written: a token that is known nowhere would lock the administrator out.
+  // Fails before the token exists if the file cannot be written: a token that is known nowhere would lock the
+  // administrator out.
   const file = join(dataFolder, ADMINISTRATOR_TOKEN_FILE);
   await replaceSecretFile(file, Buffer.alloc(0));
   const token = await operators.first();

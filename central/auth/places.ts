@@ -1,5 +1,5 @@
-// Places for connections that are not yet welcomed, shared by address: while over half of them are taken, one block of addresses
-// holds at most its share, and silent connections give way to new ones, the largest block first.
+// Places for connections that are not yet welcomed, shared by address: while over half of them are taken, one block of
+// addresses holds at most its share, and silent connections give way to new ones, the largest block first.
 import type { CodedError } from '../../shared/errors.ts';
 import { addressBlock } from './address-rules.ts';
 import { placeFault } from './errors.ts';
@@ -17,7 +17,10 @@ export interface Place {
   waits(): void;
   /** Central works for the peer: the place is kept. */
   works(): void;
-  /** The origin became known (PROXY protocol): the place counts for that block. Returns a fault when that block has its share. */
+  /**
+   * The origin became known (PROXY protocol): the place counts for that block. Returns a fault when that block has its
+   * share.
+   */
   move(address: string): CodedError | undefined;
   /** Frees the place; may be called twice. */
   leave(): void;
@@ -48,7 +51,10 @@ export class Places {
     return this.#taken;
   }
 
-  /** A place, at first a waiting one; or the reason for the refusal. `giveUp` is called, once, when the place goes to another. */
+  /**
+   * A place, at first a waiting one; or the reason for the refusal. `giveUp` is called, once, when the place goes to
+   * another.
+   */
   enter(address: string, giveUp: (fault: CodedError) => void): Place | CodedError {
     const block = blockOf(address);
     const refused = this.#makeRoom(block);

@@ -1,6 +1,6 @@
-// Slows down wrong secrets (API tokens, recovery codes, enrollment tokens and their proofs) per address block. It is called only after
-// a secret has proven wrong: the right one is never delayed or refused here, whatever its address, so that no guesser can lock an owner
-// out. attempt-records.ts records the attempts.
+// Slows down wrong secrets (API tokens, recovery codes, enrollment tokens and their proofs) per address block. It is
+// called only after a secret has proven wrong: the right one is never delayed or refused here, whatever its address, so
+// that no guesser can lock an owner out. attempt-records.ts records the attempts.
 import { setNewest } from '../../shared/recent-entries.ts';
 import { addressBlock } from './address-rules.ts';
 import { authFault } from './errors.ts';
@@ -38,7 +38,10 @@ const FORGET_MS = 600_000;
 export const MAX_DELAYED_OF_BLOCK = 4;
 export const MAX_DELAYED_OF_SITE = 50;
 export const MAX_DELAYED = 500;
-/** A site is an IPv4 /16 or an IPv6 /32, whose owner can change blocks at will: it is counted as a whole, this many times milder. */
+/**
+ * A site is an IPv4 /16 or an IPv6 /32, whose owner can change blocks at will: it is counted as a whole, this many
+ * times milder.
+ */
 const SITE_WEIGHT = 16;
 /** Bounds of memory, per family and per site, so that no site evicts the blocks of another. */
 export const MAX_SITES_OF_FAMILY = 512;

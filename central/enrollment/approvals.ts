@@ -1,5 +1,6 @@
-// Enrollment without a token (policy approve): records requests within bounds, and lets an administrator accept or reject them.
-// They compare the thumbprint of the key with the one that the machine printed; nothing else of the request is proven.
+// Enrollment without a token (policy approve): records requests within bounds, and lets an administrator accept or
+// reject them. They compare the thumbprint of the key with the one that the machine printed; nothing else of the
+// request is proven.
 import { pinOf, type EnrollWithoutToken, type Enrolled, type EnrollmentPending } from '../../shared/wire/enrollment.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
 import type {
@@ -25,11 +26,19 @@ export interface EnrollmentConnection {
   readonly direct: boolean;
 }
 
-/** A roll-out by hand makes some dozens of requests a day; an administrator does not read a list of more than a thousand. */
+/**
+ * A roll-out by hand makes some dozens of requests a day; an administrator does not read a list of more than a
+ * thousand.
+ */
 export const MAX_PENDING = 1000;
-/** Several machines behind one address translation. When all places are taken, the block that holds the most gives way. */
+/**
+ * Several machines behind one address translation. When all places are taken, the block that holds the most gives way.
+ */
 export const MAX_PENDING_OF_BLOCK = 50;
-/** A waiting machine repeats its request every few seconds; when all places are taken, one that was silent for this long gives way. */
+/**
+ * A waiting machine repeats its request every few seconds; when all places are taken, one that was silent for this long
+ * gives way.
+ */
 const SILENT_MS = 60_000;
 /** A repetition within this time is answered without a write. */
 const REFRESH_MS = 30_000;
@@ -76,8 +85,8 @@ export interface Approvals {
     readonly limit: number;
   }): Promise<EnrollmentRequestRecord[]>;
   /**
-   * `thumbprint`: of the key, whole or a unique prefix. Errors: enrollment_request_unknown, enrollment_request_ambiguous, those of
-   * EnrollmentStore.accept.
+   * `thumbprint`: of the key, whole or a unique prefix. Errors: enrollment_request_unknown,
+   * enrollment_request_ambiguous, those of EnrollmentStore.accept.
    */
   accept(thumbprint: string, actor: Actor, reason: Reason): Promise<AgentRecord>;
   /** Errors: enrollment_request_unknown, enrollment_request_ambiguous. */

@@ -1,5 +1,5 @@
-// Issues the credentials of a registered agent: its certificate and trust bundle, both recorded in the store, and the answer that
-// carries them. enrollment.ts, approvals.ts, offline.ts and recovery.ts decide who gets them.
+// Issues the credentials of a registered agent: its certificate and trust bundle, both recorded in the store, and the
+// answer that carries them. enrollment.ts, approvals.ts, offline.ts and recovery.ts decide who gets them.
 import type { KeyObject, X509Certificate } from 'node:crypto';
 import { pinOf, type Enrolled } from '../../shared/wire/enrollment.ts';
 import type { CertificateStore, IssuedCertificate } from '../store/certificate-store.ts';

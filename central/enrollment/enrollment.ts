@@ -1,5 +1,6 @@
-// Enrolls machines as agents: checks policy, token and request, registers the agent, and answers with its credentials. The listeners
-// pass requests in. Requests without a token go on to approvals.ts, recovery codes to recovery.ts; tokens are managed in tokens.ts.
+// Enrolls machines as agents: checks policy, token and request, registers the agent, and answers with its credentials.
+// The listeners pass requests in. Requests without a token go on to approvals.ts, recovery codes to recovery.ts; tokens
+// are managed in tokens.ts.
 import { isCoded } from '../../shared/errors.ts';
 import { validate } from '../../shared/wire/json-schema.ts';
 import {
@@ -57,8 +58,9 @@ interface EnrollmentOptions {
 export interface Enrollment {
   /**
    * Registers the agent that sent `body` and answers with its credentials, or that an administrator has to accept it.
-   * Errors: too_many_attempts, enrollment_closed, enrollment_request_bad, enrollment_refused, enrollment_token_in_the_clear, enrollment_token_needed,
-   * csr_unreadable, csr_signature, csr_key_type, those of AgentStore.register, of Approvals.submit and of Recoveries.recover.
+   * Errors: too_many_attempts, enrollment_closed, enrollment_request_bad, enrollment_refused,
+   * enrollment_token_in_the_clear, enrollment_token_needed, csr_unreadable, csr_signature, csr_key_type, those of
+   * AgentStore.register, of Approvals.submit and of Recoveries.recover.
    */
   enroll(body: unknown, connection: EnrollmentConnection): Promise<Enrolled | EnrollmentPending>;
 }

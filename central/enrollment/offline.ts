@@ -1,5 +1,6 @@
-// Owns the way for machines that cannot reach Central yet: a request comes as a file, and one PEM file goes back with all that an
-// identity needs: the agent's certificate, what vouches for it, what to trust, and the certificate of Central's signing key.
+// Owns the way for machines that cannot reach Central yet: a request comes as a file, and one PEM file goes back with
+// all that an identity needs: the agent's certificate, what vouches for it, what to trust, and the certificate of
+// Central's signing key.
 import type { X509Certificate } from 'node:crypto';
 import { pinOf } from '../../shared/wire/enrollment.ts';
 import { validate } from '../../shared/wire/json-schema.ts';
@@ -46,7 +47,10 @@ interface Issued {
 }
 
 export interface Issuing {
-  /** Errors: enrollment_closed, enrollment_name_reserved, issue_name_missing, csr_unreadable, csr_signature, csr_key_type, those of EnrollmentStore.admit. */
+  /**
+   * Errors: enrollment_closed, enrollment_name_reserved, issue_name_missing, csr_unreadable, csr_signature,
+   * csr_key_type, those of EnrollmentStore.admit.
+   */
   issue(order: IssueOrder, actor: Actor, reason: Reason): Promise<Issued>;
 }
 
@@ -96,7 +100,10 @@ export function createIssuing({
     },
   };
 
-  /** The agent's chain, its certificate first; what else is to be trusted; and the signing key's certificate last. Each once. */
+  /**
+   * The agent's chain, its certificate first; what else is to be trusted; and the signing key's certificate last. Each
+   * once.
+   */
   function fileOf(certificate: X509Certificate): string {
     const all = [...authority.chainOf(certificate), ...trust.certificates(), ...signing.chain().toReversed()];
     return chainPem([...new Map(all.map((certificate) => [thumbprintOf(certificate), certificate])).values()]);

@@ -1,5 +1,5 @@
-// Owns recovery codes: made by an administrator for one agent, typed on its machine, good once. The agent keeps id, name and
-// messages, and gets another key. How code and proof look is shared/wire/recovery.ts.
+// Owns recovery codes: made by an administrator for one agent, typed on its machine, good once. The agent keeps id,
+// name and messages, and gets another key. How code and proof look is shared/wire/recovery.ts.
 import { answerProof, pinOf, sameProof, type Enrolled, type EnrollByRecovery } from '../../shared/wire/enrollment.ts';
 import { makeRecoveryCode, readRecoveryCode, recoveryKey, recoveryProof } from '../../shared/wire/recovery.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';
@@ -42,8 +42,9 @@ export interface Recoveries {
   /** Makes the one code of an agent. Errors: agent_unknown. */
   make(agentId: string, lifetimeSeconds: number, actor: Actor, reason: Reason): Promise<NewRecoveryCode>;
   /**
-   * `csrDer`: of the request, not read yet. Errors: recovery_code_unknown, too_many_attempts, recovery_certificate_mismatch, recovery_code_used,
-   * recovery_code_expired, agent_key_known, agent_key_revoked, those of readRequest.
+   * `csrDer`: of the request, not read yet. Errors: recovery_code_unknown, too_many_attempts,
+   * recovery_certificate_mismatch, recovery_code_used, recovery_code_expired, agent_key_known, agent_key_revoked, those
+   * of readRequest.
    */
   recover(request: EnrollByRecovery, csrDer: Buffer, connection: EnrollmentConnection): Promise<Enrolled>;
 }

@@ -1,5 +1,5 @@
-// Owns the tokens with which machines become agents: made, listed, removed, recognized. Using one up is the store's, in the
-// same transaction that registers the agent; the proofs of plain lines are in shared/wire/enrollment.ts.
+// Owns the tokens with which machines become agents: made, listed, removed, recognized. Using one up is the store's, in
+// the same transaction that registers the agent; the proofs of plain lines are in shared/wire/enrollment.ts.
 import { readEnrollmentToken } from '../../shared/wire/enrollment.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';

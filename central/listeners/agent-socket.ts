@@ -52,8 +52,9 @@ const WEBSOCKET_KEY = /^[+/0-9A-Za-z]{22}==$/;
 const MAX_BODY_BYTES = 32 * 1024;
 
 /**
- * An incomplete frame is kept in the pieces in which it was read, each with some 200 bytes of overhead (measured): a TLS record or a
- * fragment may have one byte. A frame of 1 MiB arrives in 2,000 pieces over the smallest segments of TCP (RFC 9293 section 3.7.1).
+ * An incomplete frame is kept in the pieces in which it was read, each with some 200 bytes of overhead (measured): a
+ * TLS record or a fragment may have one byte. A frame of 1 MiB arrives in 2,000 pieces over the smallest segments of
+ * TCP (RFC 9293 section 3.7.1).
  */
 const MAX_PIECES = 8_192;
 
@@ -125,7 +126,8 @@ function socketRoute(app: FastifyInstance, options: AgentSocketOptions, originOf
     method: 'GET',
     url: AGENT_PATH,
     exposeHeadRoute: false,
-    // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: says what to upgrade to. What ws itself would refuse is refused here.
+    // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: says what to upgrade to. What ws itself would refuse is
+    // refused here.
     preValidation: async (request, reply) => {
       const refuse = (fault: CodedError): FastifyReply => {
         connections.settle(request.raw.socket);
@@ -200,14 +202,20 @@ function greetingRoute(app: FastifyInstance, { central, listener }: AgentSocketO
   );
 }
 
-/** ws has reported a broken frame in a close frame, which cutting here would lose. A socket that is still open failed on our side. */
+/**
+ * ws has reported a broken frame in a close frame, which cutting here would lose. A socket that is still open failed on
+ * our side.
+ */
 function cutBroken(webSocket: WebSocket): void {
   if (webSocket.readyState === webSocket.OPEN) return webSocket.terminate();
   const cut = setTimeout(() => webSocket.terminate(), CLOSE_GRACE_MS);
   webSocket.once('close', () => clearTimeout(cut));
 }
 
-/** A session lives for weeks; the plugin's error listener and the response that Node keeps at the socket would keep the request alive that long. */
+/**
+ * A session lives for weeks; the plugin's error listener and the response that Node keeps at the socket would keep the
+ * request alive that long.
+ */
 function forgetRequest(webSocket: WebSocket, { raw: { socket } }: FastifyRequest): void {
   webSocket.removeAllListeners('error');
   webSocket.on('error', () => cutBroken(webSocket));

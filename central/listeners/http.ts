@@ -33,7 +33,8 @@ export function createHttpServer(headersTimeoutMs: number): Server {
     // Node looks for late headers every 30 s by default (tried).
     connectionsCheckingInterval: 1000,
     maxHeaderSize: MAX_HEADER_BYTES,
-    // Other upgrades are optional offers of the client (RFC 9110 section 7.8): the request is served as an ordinary one.
+    // Other upgrades are optional offers of the client (RFC 9110 section 7.8): the request is served as an ordinary
+    // one.
     shouldUpgradeCallback: ({ method, url, headers }) =>
       server.listenerCount('upgrade') > 0 &&
       method === 'GET' &&
@@ -76,7 +77,9 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   return app;
 }
 
-/** Answers 405 on a path of this scope that has other methods, 404 on an unknown path. Call it before routes are added. */
+/**
+ * Answers 405 on a path of this scope that has other methods, 404 on an unknown path. Call it before routes are added.
+ */
 export function allowedMethods(scope: FastifyInstance): void {
   const routes: { readonly method: string; readonly pattern: RegExp }[] = [];
   scope.addHook('onRoute', ({ method, url }) => {

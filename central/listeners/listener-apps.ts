@@ -1,5 +1,5 @@
-// Creates the four Fastify instances and the servers that feed them: plain and secure for agents, HTTPS and HTTP for the
-// administration. They live as long as the process; reconcile.ts decides which ports feed them.
+// Creates the four Fastify instances and the servers that feed them: plain and secure for agents, HTTPS and HTTP for
+// the administration. They live as long as the process; reconcile.ts decides which ports feed them.
 import type { X509Certificate } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -20,9 +20,14 @@ import { createTlsServer, swapCredentials, type Credentials } from './tls.ts';
 import { Turns } from './limits/turns.ts';
 import { UnreadResponses } from './limits/unread-responses.ts';
 
-/** Connections to one of the administration's ports: scripts, browsers, metrics, and 100 requests that wait for events. */
+/**
+ * Connections to one of the administration's ports: scripts, browsers, metrics, and 100 requests that wait for events.
+ */
 const ADMIN_PLACES = 512;
-/** Connections to one of the agents' ports that are not a WebSocket yet, where agents.max is small: installers and load balancers connect, too. */
+/**
+ * Connections to one of the agents' ports that are not a WebSocket yet, where agents.max is small: installers and load
+ * balancers connect, too.
+ */
 const FEWEST_AGENT_PLACES = 1_024;
 
 interface ListenerAppsOptions {

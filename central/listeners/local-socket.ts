@@ -1,5 +1,5 @@
-// Opens the local administration socket in the data folder, for the account of Central and root on this host, who can read the store
-// anyway. Central also runs without it (path too long, name taken); the status then shows the problem.
+// Opens the local administration socket in the data folder, for the account of Central and root on this host, who can
+// read the store anyway. Central also runs without it (path too long, name taken); the status then shows the problem.
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { isCoded, textOf } from '../../shared/errors.ts';

@@ -77,7 +77,9 @@ function problemOf(error: CodedError) {
   };
 }
 
-/** Answers what Node could not parse as a request, and ends the connection: the start of the next request is unknown. */
+/**
+ * Answers what Node could not parse as a request, and ends the connection: the start of the next request is unknown.
+ */
 export function refuseUnreadable(error: Error, socket: Socket, maxHeaderBytes: number): void {
   const code = systemCode(error);
   // A reset; or more data of a request that was answered already.

@@ -1,5 +1,5 @@
-// Binds, moves and closes the listeners as the parameters say: all of them or none. Connections stay open when their listener moves;
-// afterwards `onApplied` ends the sessions that are no longer allowed.
+// Binds, moves and closes the listeners as the parameters say: all of them or none. Connections stay open when their
+// listener moves; afterwards `onApplied` ends the sessions that are no longer allowed.
 import type { Socket } from 'node:net';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
@@ -80,8 +80,9 @@ export class Listeners<Staged> {
   }
 
   /**
-   * Opens everything for the first time. A port that another process holds is tried until it is free, and a problem until then: any
-   * account of this host can hold one, and must not keep Central from starting. Throws port_refused; then nothing listens.
+   * Opens everything for the first time. A port that another process holds is tried until it is free, and a problem
+   * until then: any account of this host can hold one, and must not keep Central from starting. Throws port_refused;
+   * then nothing listens.
    */
   async start(values: ParameterValues): Promise<void> {
     try {
@@ -120,7 +121,8 @@ export class Listeners<Staged> {
     for (const [listener, plan] of this.#plans(next)) {
       // A missing listener on the same port is retried anyway: it must not keep other parameters from being changed.
       if (this.#isBound(listener, plan) || this.#missing.get(listener)?.plan.port === plan.port) continue;
-      // An address and port that this process holds itself cannot be probed; apply closes it first, and goes back if that fails.
+      // An address and port that this process holds itself cannot be probed; apply closes it first, and goes back if
+      // that fails.
       const probed = plan.addresses.filter((address) => !this.#holds(address, plan.port));
       try {
         if (probed.length > 0)
@@ -231,7 +233,8 @@ export class Listeners<Staged> {
     };
     const agents = open(this.#options.bindAddresses);
     const loopback = loopbackAddresses();
-    // Unencrypted off: bound to loopback, on the same port, and never closed. On: the Central agent still finds it on loopback.
+    // Unencrypted off: bound to loopback, on the same port, and never closed. On: the Central agent still finds it on
+    // loopback.
     const plain = values['websocket.enabled']
       ? agents.some((address) => address === '::' || address === '0.0.0.0')
         ? agents
@@ -261,8 +264,8 @@ export class Listeners<Staged> {
   }
 
   /**
-   * First opens what no present binding blocks, so that no port is closed for a moment; then closes what blocks, opens the rest, and
-   * closes what is left over. On failure closes the new ones and opens the old ones again.
+   * First opens what no present binding blocks, so that no port is closed for a moment; then closes what blocks, opens
+   * the rest, and closes what is left over. On failure closes the new ones and opens the old ones again.
    */
   async #move(plans: ReadonlyMap<ListenerName, BindingPlan>): Promise<void> {
     const { accept } = this.#options;
@@ -379,7 +382,10 @@ function certificateChanged(next: ParameterValues, now: ParameterValues): boolea
   ).some((name) => JSON.stringify(next[name]) !== JSON.stringify(now[name]));
 }
 
-/** True when two sets of addresses overlap. A wildcard overlaps with everything (127.0.0.1 cannot be bound beside it: tried). */
+/**
+ * True when two sets of addresses overlap. A wildcard overlaps with everything (127.0.0.1 cannot be bound beside it:
+ * tried).
+ */
 function overlaps(some: readonly string[], others: readonly string[]): boolean {
   const wild = (addresses: readonly string[]): boolean => addresses.includes('::') || addresses.includes('0.0.0.0');
   return wild(some) || wild(others) || some.some((address) => others.includes(address));

@@ -10,7 +10,10 @@ export interface Credentials {
   readonly chain: string;
 }
 
-/** TLS 1.2 (RFC 5246) for tools and proxies, 1.3 (RFC 8446) for agents; AEAD with forward secrecy only (RFC 9325 section 4.2). */
+/**
+ * TLS 1.2 (RFC 5246) for tools and proxies, 1.3 (RFC 8446) for agents; AEAD with forward secrecy only (RFC 9325 section
+ * 4.2).
+ */
 const PROTOCOL: TlsOptions = {
   minVersion: 'TLSv1.2',
   maxVersion: 'TLSv1.3',
@@ -31,8 +34,9 @@ const PROTOCOL: TlsOptions = {
 };
 
 /**
- * A TLS server that is never bound: it is fed sockets (central/listeners/accept/connections.ts). WebSocket upgrades need HTTP/1.1.
- * A client certificate is requested but not required here, so that enrollment keeps its port; it is validated at /agent.
+ * A TLS server that is never bound: it is fed sockets (central/listeners/accept/connections.ts). WebSocket upgrades
+ * need HTTP/1.1. A client certificate is requested but not required here, so that enrollment keeps its port; it is
+ * validated at /agent.
  */
 export function createTlsServer(
   credentials: Credentials,

@@ -1,5 +1,5 @@
-// Wakes those who wait for events (long polls). A wake-up is a hint: the waiter reads the store again. What no hint announces, such
-// as events that another Central committed to the same store, is found by polling.
+// Wakes those who wait for events (long polls). A wake-up is a hint: the waiter reads the store again. What no hint
+// announces, such as events that another Central committed to the same store, is found by polling.
 
 interface EventHubPort {
   lastCursor(): Promise<number>;

@@ -1,12 +1,14 @@
-// Bounds how many agents may be connected, and how many handshakes may be in progress. Both follow from the parameter agents.max.
+// Bounds how many agents may be connected, and how many handshakes may be in progress. Both follow from the parameter
+// agents.max.
 import type { CodedError } from '../../shared/errors.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { placeFault } from '../auth/errors.ts';
 import { Places } from '../auth/places.ts';
 
 /**
- * Concurrent handshakes as a share of agents.max: after a restart all agents connect, and each costs two signatures and a commit.
- * Half of the places have no share per address: with the default, 2,500 agents behind one NAT can connect at once.
+ * Concurrent handshakes as a share of agents.max: after a restart all agents connect, and each costs two signatures and
+ * a commit. Half of the places have no share per address: with the default, 2,500 agents behind one NAT can connect at
+ * once.
  */
 const PENDING_HANDSHAKE_SHARE = 0.5;
 const MIN_PENDING_HANDSHAKES = 50;
@@ -46,8 +48,8 @@ export class Admission {
   }
 
   /**
-   * A place for one handshake, or the refusal `busy`, whose cause says why. While its peer is silent the place may go to another: then
-   * `giveUp` is called with such a refusal.
+   * A place for one handshake, or the refusal `busy`, whose cause says why. While its peer is silent the place may go
+   * to another: then `giveUp` is called with such a refusal.
    */
   enter(address: string, giveUp: (busy: CodedError) => void): Admitted | CodedError {
     const limit = this.#port.maxAgents();

@@ -1,5 +1,6 @@
-// Distinguishes clones from flapping lines. A daemon draws a random boot id at each start. Two boot ids of one key that alternate are two
-// running copies; one that reconnects again and again is a bad line, and boot ids that never return are a restarting daemon.
+// Distinguishes clones from flapping lines. A daemon draws a random boot id at each start. Two boot ids of one key that
+// alternate are two running copies; one that reconnects again and again is a bad line, and boot ids that never return
+// are a restarting daemon.
 
 /** More alternations than this within the period are clones. */
 export const CLONE_TURNS = 5;

@@ -1,10 +1,13 @@
-// Checks whether an agent may send a control frame now: each answer needs a request before it, so that an agent cannot make Central
-// write more often than Central requests.
+// Checks whether an agent may send a control frame now: each answer needs a request before it, so that an agent cannot
+// make Central write more often than Central requests.
 import type { AgentControl, CentralControl } from '../../shared/wire/messages.ts';
 
 /** The open requests of one session. */
 export class ControlLedger {
-  /** `trust` frames without an answer. An agent that gets another one before it has answered may answer both, or only the last one. */
+  /**
+   * `trust` frames without an answer. An agent that gets another one before it has answered may answer both, or only
+   * the last one.
+   */
   #trust = 0;
   /** `renewed` frames whose certificate the agent has not confirmed. */
   #renewed = 0;

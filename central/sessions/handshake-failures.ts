@@ -1,5 +1,5 @@
-// Records failed handshakes since the start of this process: one entry for each listener, cause and address, with its count. In memory
-// and bounded, because strangers cause them; metrics count the same.
+// Records failed handshakes since the start of this process: one entry for each listener, cause and address, with its
+// count. In memory and bounded, because strangers cause them; metrics count the same.
 import { normalAddress } from '../auth/address-rules.ts';
 import type { CodedError } from '../../shared/errors.ts';
 import { setNewest } from '../../shared/recent-entries.ts';

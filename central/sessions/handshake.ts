@@ -89,7 +89,8 @@ export class Handshake {
     const { admission, log } = this.#options;
     const evicted = new AbortController();
     const place = admission.enter(upgraded.origin.address, (busy) => evicted.abort(busy));
-    // A hello that we wait for may never come, so this error listener stays: a socket error without one ends the process.
+    // A hello that we wait for may never come, so this error listener stays: a socket error without one ends the
+    // process.
     upgraded.webSocket.on('error', (error) =>
       log.debug({ address: upgraded.origin.address, error: error.message }, 'socket error'),
     );
@@ -121,15 +122,16 @@ export class Handshake {
   }
 
   /**
-   * Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer left. `evicted`: its place went
-   * to another connection.
+   * Waits for the first frame, within what is left of the time from TCP to welcome. Null when the peer left. `evicted`:
+   * its place went to another connection.
    */
   #hello(upgraded: UpgradedConnection, evicted: AbortSignal): Promise<Hello | null> {
     const { webSocket, connection, acceptedAt } = upgraded;
     const timeoutMs = this.#options.welcomeTimeoutMs();
     const leftMs = Math.max(0, acceptedAt + timeoutMs - performance.now());
     return new Promise((resolve, reject) => {
-      // ws holds a frame until it is complete, up to the limit of a session; a stranger gets no more room than a hello needs.
+      // ws holds a frame until it is complete, up to the limit of a session; a stranger gets no more room than a hello
+      // needs.
       let received = 0;
       let pieces = 0;
       const onData = (chunk: Buffer): void => {
@@ -160,8 +162,9 @@ export class Handshake {
       };
       const onMessage = (data: Buffer, isBinary: boolean): void => {
         finish();
-        // Nothing more is read until the session is open: what follows the hello waits in the kernel, not here. What came in the same
-        // packet is here already: ws emits it before anything else runs, when the session has no listener yet.
+        // Nothing more is read until the session is open: what follows the hello waits in the kernel, not here. What
+        // came in the same packet is here already: ws emits it before anything else runs, when the session has no
+        // listener yet.
         webSocket.pause();
         const onEarly = (): void =>
           reject(refusal('unsupported_protocol', { found: 'more than a hello before the welcome' }));

@@ -1,5 +1,6 @@
-// Takes in what one session's socket brings: counts it in the budget of all sessions from the first byte until it is committed, keeps
-// the socket unread while there is no room, and hands over frames one by one, large ones in turn with those of other sessions.
+// Receives the frames of one session: counts bytes in the budget of all sessions from the first byte until they are
+// committed, stops reading the socket while there is no room, and passes on frames one by one, large ones in turn with
+// those of other sessions.
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Item } from '../../shared/delivery/message.ts';
@@ -16,7 +17,7 @@ export interface IntakeParts {
   readonly turns: FrameTurns;
 }
 
-/** What an item takes up besides its text, by measurement; else 2,000 items of two bytes would count as 4 KiB. */
+/** Memory of an item besides its text (measured); without it 2,000 items of two bytes would count as 4 KiB. */
 const ITEM_BYTES = 256;
 /** RFC 6455 section 5.2: the header of a masked frame that is not in fragments. */
 function headerBytes(length: number): number {
@@ -56,7 +57,7 @@ export class SessionIntake {
     this.#connection = connection;
     this.#maxFrameBytes = maxFrameBytes;
     this.#onFrame = onFrame;
-    // Before ws, which hands over the frames of a chunk while it takes it.
+    // Before ws, which emits the frames of a chunk while it parses it.
     connection.prependListener('data', this.#onChunk);
     const dropped = (data: Buffer): void => this.#drop(data.length + headerBytes(data.length));
     webSocket.on('ping', dropped);
@@ -69,14 +70,14 @@ export class SessionIntake {
     this.#share ??= this.#parts.budget.open(socket, this.#maxFrameBytes);
   }
 
-  /** Central itself leaves the socket unread at present. */
+  /** True while Central itself does not read the socket. */
   get isPaused(): boolean {
     return this.#share?.isPaused ?? true;
   }
 
   /** A frame has come. */
   frame(data: Buffer): void {
-    // What is read and not yet looked at is a part of the last chunk; the rest was headers, more of them where it came in fragments.
+    // Read and unparsed bytes are a part of the last chunk; the rest was headers, more of them with fragments.
     const left = Math.max(0, Math.min(this.#partial - data.length - headerBytes(data.length), this.#chunk));
     this.#drop(Math.max(0, this.#partial - data.length - left));
     this.#partial = left;
@@ -104,7 +105,7 @@ export class SessionIntake {
     this.#share?.released(data.length);
   }
 
-  /** The same inbox behind the gate; what it has committed counts no more. */
+  /** The same inbox behind the gate; committed bytes are released. */
   bound(inbox: InboxPort): InboxPort {
     return {
       begin: (begin) => inbox.begin(begin),
@@ -128,7 +129,7 @@ export class SessionIntake {
     for (const frame of this.#uncommitted) if (frame.through <= last) bytes += frame.bytes;
     const pass = this.#parts.gate.enter(bytes);
     this.#pass = pass;
-    // A receiver that was stopped meanwhile does not look at the answer.
+    // A receiver that was stopped meanwhile ignores the answer.
     if (!(await pass.entered)) return first - 1;
     this.#pass = undefined;
     try {
@@ -137,7 +138,8 @@ export class SessionIntake {
       this.#share?.released(bytes);
       return through;
     } finally {
-      // What the store refused for now waits in the receiver and goes on counting; any other refusal ends the session.
+      // Items that the store refused for now stay in the receiver and keep counting; any other refusal ends the
+      // session.
       pass.leave();
     }
   }

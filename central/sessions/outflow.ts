@@ -1,5 +1,5 @@
-// Puts the outbox of one session behind the budget of what all sessions may have on their way out: nothing is read from the store
-// before there is room, and what was read counts until the operating system took it.
+// Puts the outbox of one session behind the budget of what all sessions may have on their way out: nothing is read from
+// the store before there is room, and what was read counts until the operating system took it.
 import type { OutboxPort } from '../../shared/delivery/log-interfaces.ts';
 import type { OutflowShare } from './limits/outflow-budget.ts';
 

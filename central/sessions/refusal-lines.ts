@@ -1,5 +1,6 @@
-// Bounds the lines that refused hellos make in the log, per block of addresses and in all: a stranger needs no more than a key of its own
-// for as many as Central can verify. Each refusal counts in the metrics and in the record of failures, logged or not.
+// Bounds the lines that refused hellos make in the log, per block of addresses and in all: a stranger needs no more
+// than a key of its own for as many as Central can verify. Each refusal counts in the metrics and in the record of
+// failures, logged or not.
 import { addressBlock } from '../auth/address-rules.ts';
 import { TokenBucket } from './limits/token-bucket.ts';
 

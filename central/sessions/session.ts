@@ -1,5 +1,5 @@
-// One session of an agent at Central: a peer (shared/session/peer.ts) within the budgets of all sessions, the rate of its control
-// frames, and the answers that it owes. Other sessions are central/sessions/sessions.ts's.
+// One session of an agent at Central: a peer (shared/session/peer.ts) within the budgets of all sessions, the rate of
+// its control frames, and the answers that it owes. Other sessions are central/sessions/sessions.ts's.
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { Logger } from 'pino';
@@ -63,9 +63,9 @@ export interface SessionOptions {
 }
 
 /**
- * Frames beside the messages: pings and pongs, pause and resume, certificate and trust, what this version does not know, and all that
- * changes nothing (an empty messages frame, an ack that acknowledges nothing new). An agent of ours sends one every few seconds, and
- * about ten when it has connected.
+ * Frames beside the messages: pings and pongs, pause and resume, certificate and trust, what this version does not
+ * know, and all that changes nothing (an empty messages frame, an ack that acknowledges nothing new). An agent of ours
+ * sends one every few seconds, and about ten when it has connected.
  */
 export const CONTROL_BURST = 240;
 const CONTROL_PER_SECOND = 20;

@@ -1,5 +1,5 @@
-// Keeps the open sessions: the newest of each agent wins at once, clones are quarantined, and a change of settings ends sessions that
-// are no longer allowed. One session's socket never waits for another's.
+// Keeps the open sessions: the newest of each agent wins at once, clones are quarantined, and a change of settings ends
+// sessions that are no longer allowed. One session's socket never waits for another's.
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
@@ -62,7 +62,9 @@ interface BudgetUse {
   readonly outflowBytes: number;
 }
 
-/** Bytes on their way to the writing thread: some 100 ms of work, so that a fresh event waits no longer behind backlogs. */
+/**
+ * Bytes on their way to the writing thread: some 100 ms of work, so that a fresh event waits no longer behind backlogs.
+ */
 const MAX_WRITING_BYTES = 8 * 1024 * 1024;
 const WRITING_SHARE = 1 / 4;
 /** What a session does not use of its budget within this time goes to another. */
@@ -95,7 +97,9 @@ export class Sessions {
   readonly #clones = new CloneWatch();
   readonly #budgets: SharedBudgets;
   readonly #ticks: NodeJS.Timeout;
-  /** Revoked agents with the first epoch after the revocation: an older claim may still be on its way through the store. */
+  /**
+   * Revoked agents with the first epoch after the revocation: an older claim may still be on its way through the store.
+   */
   readonly #revoked = new Map<string, { readonly epoch: number; readonly reason: string }>();
   #state: 'open' | 'stopping' = 'open';
 
@@ -340,7 +344,8 @@ export class Sessions {
     this.#options.store.agents
       .endSession({ agentId, epoch, now: this.#options.now(), reason })
       .catch((error: unknown) => {
-        // Only the shown state is late; the next start of this node repairs it (endSessionsOfNode). A removed agent has no row.
+        // Only the shown state is late; the next start of this node repairs it (endSessionsOfNode). A removed agent has
+        // no row.
         this.#options.log.debug({ agent: agentId, error: textOf(error) }, 'end of session not recorded');
       });
   }

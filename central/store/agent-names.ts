@@ -1,5 +1,6 @@
-// Names that no agent may take, and what counts as the beginning of an id. Ids and names share one namespace: an id never equals
-// another agent's name, compared case-insensitively; the engine enforces that in the transaction that writes either.
+// Names that no agent may take, and what counts as the beginning of an id. Ids and names share one namespace: an id
+// never equals another agent's name, compared case-insensitively; the engine enforces that in the transaction that
+// writes either.
 
 /** The name of the agent on Central's own host; no other agent may have it. */
 export const CENTRAL_AGENT_NAME = 'central-agent';
@@ -17,8 +18,8 @@ export function isPlainId(id: string): boolean {
 }
 
 /**
- * Why a word is reserved, for the text of `agent_name_reserved`; undefined when it is not. `ofCentral`: Central's own name and host
- * names, lower case.
+ * Why a word is reserved, for the text of `agent_name_reserved`; undefined when it is not. `ofCentral`: Central's own
+ * name and host names, lower case.
  */
 export function reservation(word: string, ofCentral: ReadonlySet<string>): string | undefined {
   const lower = word.toLowerCase();
@@ -28,8 +29,9 @@ export function reservation(word: string, ofCentral: ReadonlySet<string>): strin
 }
 
 /**
- * True for a name or id that could be mistaken for the beginning of another id: hexadecimal digits, as in a key thumbprint (which most
- * ids are), a UUID or a hardware address. Ids that are numbered names (branch-1, branch-10) are usual.
+ * True for a name or id that could be mistaken for the beginning of another id: hexadecimal digits, as in a key
+ * thumbprint (which most ids are), a UUID or a hardware address. Ids that are numbered names (branch-1, branch-10) are
+ * usual.
  */
 export function looksLikeIdPrefix(word: string): boolean {
   return word.length >= MIN_ID_PREFIX && HEX_ID.test(word);

@@ -5,8 +5,8 @@ import type { Position } from '../../shared/wire/messages.ts';
 import type { AgentCertificate, Revocation, RevocationReason } from './certificate-store.ts';
 
 /**
- * States of an agent. Revoked ends only when the agent's key is replaced: the same act makes the agent Disconnected, clears the
- * reason of revocation and the next key, and gives it a certificate for the new key.
+ * States of an agent. Revoked ends only when the agent's key is replaced: the same act makes the agent Disconnected,
+ * clears the reason of revocation and the next key, and gives it a certificate for the new key.
  */
 export const AGENT_STATES = ['Pending', 'Online', 'Disconnected', 'Quarantined', 'Revoked'] as const;
 export type AgentState = (typeof AGENT_STATES)[number];
@@ -92,11 +92,14 @@ export interface NewIncident {
   readonly kind: string;
   readonly agentId: string | null;
   readonly address: string | null;
-  /** Facts for the administrator, as JSON object text without secrets; e.g. {"recovered":false,"direction":"up","from":4,"through":9}. */
+  /**
+   * Facts for the administrator, as JSON object text without secrets; e.g.
+   * {"recovered":false,"direction":"up","from":4,"through":9}.
+   */
   readonly detail: string;
   /**
-   * Who caused it: an agent that has proven its key, whose own bound it counts against, or a stranger, whatever id they name. Default:
-   * a stranger where there is an address or no agent, otherwise the agent.
+   * Who caused it: an agent that has proven its key, whose own bound it counts against, or a stranger, whatever id they
+   * name. Default: a stranger where there is an address or no agent, otherwise the agent.
    */
   readonly by?: 'agent' | 'stranger';
   /** Strangers of one block share one bound; default: the address. */
@@ -126,11 +129,11 @@ export interface NameFaults {
 /** Ids and names share one namespace (agent-names.ts), which is enforced wherever an agent takes an id or a name. */
 export interface AgentStore {
   /**
-   * Consumes one use of the enrollment token and registers the agent, in one transaction.
-   * A key that is already registered under the same id keeps its record; with the token that it was enrolled with, no use is
-   * consumed (a repeated enrollment repairs a lost answer).
-   * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved,
-   * agent_key_known, agent_key_revoked, agent_revoked.
+   * Consumes one use of the enrollment token and registers the agent, in one transaction. A key that is already
+   * registered under the same id keeps its record; with the token that it was enrolled with, no use is consumed (a
+   * repeated enrollment repairs a lost answer).
+   * Errors: token_unknown, token_used, token_expired, agent_id_taken, agent_id_invalid, agent_name_taken,
+   * agent_name_reserved, agent_key_known, agent_key_revoked, agent_revoked.
    */
   register(agent: NewAgent, tokenId: string): Promise<AgentRecord>;
   get(id: string): Promise<AgentRecord | undefined>;
@@ -138,8 +141,9 @@ export interface AgentStore {
   findByKey(keyThumbprint: string): Promise<AgentRecord | undefined>;
   findByName(name: string): Promise<AgentRecord | undefined>;
   /**
-   * The agents that a reference means: the one with exactly this id; otherwise the one with this name (case-insensitive);
-   * otherwise those whose id begins with it (8 characters or more, case-insensitive), in order of id.
+   * The agents that a reference means: the one with exactly this id; otherwise the one with this name
+   * (case-insensitive); otherwise those whose id begins with it (8 characters or more, case-insensitive), in order of
+   * id.
    */
   findByReference(reference: string, limit: number): Promise<AgentRecord[]>;
   /** True when a deleted agent with exactly this id left events, dead letters or incidents. */
@@ -151,9 +155,9 @@ export interface AgentStore {
   /** Errors: agent_unknown. Deletes its logs too, and revokes its certificates (cessationOfOperation). */
   remove(id: string): Promise<void>;
   /**
-   * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and reads the
-   * inbox position, all in one transaction. A claim with the next key makes it the current one and its certificate the newest;
-   * the certificates of the old key are revoked (superseded).
+   * Claims the session: raises the epoch, records the session, sets Online, takes over the name when it is free, and
+   * reads the inbox position, all in one transaction. A claim with the next key makes it the current one and its
+   * certificate the newest; the certificates of the old key are revoked (superseded).
    * Errors: agent_unknown (or the key is not its key), agent_revoked, agent_name_taken, agent_name_reserved.
    */
   claimSession(claim: SessionClaim): Promise<ClaimedSession>;
@@ -167,8 +171,8 @@ export interface AgentStore {
   /** At the start of Central: ends sessions that this node left open when it died. */
   endSessionsOfNode(node: string, now: number, reason: string): Promise<void>;
   /**
-   * Sets Revoked, revokes every certificate of the agent, deletes a next key, and fences its session off; resolves with the epoch
-   * from which on a session is newer. Errors: agent_unknown.
+   * Sets Revoked, revokes every certificate of the agent, deletes a next key, and fences its session off; resolves with
+   * the epoch from which on a session is newer. Errors: agent_unknown.
    */
   revoke(
     agentId: string,
@@ -177,8 +181,8 @@ export interface AgentStore {
   countInState(state: AgentState): Promise<number>;
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
   /**
-   * Records an incident, or counts it in the row of its kind and cause that is not older than the interval (space/bounds.ts). The
-   * oldest of an agent, or of all strangers, are dropped when there are too many.
+   * Records an incident, or counts it in the row of its kind and cause that is not older than the interval
+   * (space/bounds.ts). The oldest of an agent, or of all strangers, are dropped when there are too many.
    */
   recordIncident(incident: NewIncident): Promise<void>;
   /** Newest first. */

@@ -1,5 +1,5 @@
-// The part of the store's interface for the audit log, and the hash chain that shows when an entry was changed or dropped;
-// the chain is the same for every engine. The rules of store.ts apply.
+// The part of the store's interface for the audit log, and the hash chain that shows when an entry was changed or
+// dropped; the chain is the same for every engine. The rules of store.ts apply.
 import { createHash } from 'node:crypto';
 
 export interface AuditEntry {
@@ -26,8 +26,8 @@ export interface AuditStore {
 export const CHAIN_START = '0'.repeat(64);
 
 /**
- * The hash of the entry with this number: SHA-256, lower-case hex, over the hash before it, a line feed, and the JSON array
- * `[number, at, who, from, action, detail, comment, ticket]` as JSON.stringify writes it.
+ * The hash of the entry with this number: SHA-256, lower-case hex, over the hash before it, a line feed, and the JSON
+ * array `[number, at, who, from, action, detail, comment, ticket]` as JSON.stringify writes it.
  */
 export function chainHash(before: string, number: number, entry: AuditEntry): string {
   const { at, who, from, action, detail, comment, ticket } = entry;

@@ -1,5 +1,5 @@
-// The part of the store's interface for agents' certificates: issued certificates, renewals, revocations, the trust bundle that each
-// agent has, and expiry warnings. The rules of store.ts apply.
+// The part of the store's interface for agents' certificates: issued certificates, renewals, revocations, the trust
+// bundle that each agent has, and expiry warnings. The rules of store.ts apply.
 
 /** A certificate that was issued to an agent. It is kept when the agent is deleted. */
 export interface IssuedCertificate {
@@ -80,19 +80,25 @@ export interface ExpiryWarning {
 
 export interface CertificateStore {
   /**
-   * Records a renewal, or finds that it was made before: the same key for the same certificate gets the same answer, unless that
-   * certificate has expired or another authority signs now. A certificate for the current key is the agent's newest at once; one for
-   * another key waits with that key for the first session with it (AgentStore.claimSession).
+   * Records a renewal, or finds that it was made before: the same key for the same certificate gets the same answer,
+   * unless that certificate has expired or another authority signs now. A certificate for the current key is the
+   * agent's newest at once; one for another key waits with that key for the first session with it
+   * (AgentStore.claimSession).
    * Errors: stale_epoch, agent_key_known (the key is another agent's), agent_key_revoked.
    */
   recordRenewal(renewal: NewRenewal): Promise<RenewalOutcome>;
-  /** True when this certificate is the agent's current one or the one of its next key, or was renewed before (the answer may be lost). */
+  /**
+   * True when this certificate is the agent's current one or the one of its next key, or was renewed before (the answer
+   * may be lost).
+   */
   mayRenew(agentId: string, thumbprint: string): Promise<boolean>;
   /** Records that the agent has it on disk. */
   recordInstalled(agentId: string, thumbprint: string, now: number): Promise<void>;
   /** The agent that it belongs to, and its revocation. */
   find(thumbprint: string): Promise<{ readonly agentId: string; readonly revoked: Revocation | null } | undefined>;
-  /** Revoked certificates of one issuer that expire after `endsAfter`, in order of thumbprint, starting after `after`. */
+  /**
+   * Revoked certificates of one issuer that expire after `endsAfter`, in order of thumbprint, starting after `after`.
+   */
   revokedBy(page: {
     readonly issuer: string;
     readonly endsAfter: number;
@@ -102,8 +108,8 @@ export interface CertificateStore {
   /** Records it as its agent's newest. Errors: agent_unknown. */
   recordIssued(certificate: IssuedCertificate): Promise<void>;
   /**
-   * The newest certificate of each registered agent unless it is revoked, with the agent's name, in order of expiry, starting after
-   * `after`, up to `until`.
+   * The newest certificate of each registered agent unless it is revoked, with the agent's name, in order of expiry,
+   * starting after `after`, up to `until`.
    */
   soonest(page: {
     readonly after?: { readonly notAfter: number; readonly thumbprint: string };

@@ -1,5 +1,5 @@
-// The part of the store's interface for enrollment by an administrator: requests without a token, and recovery codes. The rules of
-// store.ts apply.
+// The part of the store's interface for enrollment by an administrator: requests without a token, and recovery codes.
+// The rules of store.ts apply.
 import type { AgentRecord, NewAgent } from './agent-store.ts';
 
 export const ENROLLMENT_REQUEST_STATES = ['pending', 'accepted', 'rejected'] as const;
@@ -29,7 +29,10 @@ export interface EnrollmentRequestRecord extends EnrollmentRequest {
   readonly decidedAt: number | null;
   readonly decidedBy: string | null;
   readonly comment: string | null;
-  /** The certificate of an accepted request with its intermediates, PEM; null until the machine has repeated the request. */
+  /**
+   * The certificate of an accepted request with its intermediates, PEM; null until the machine has repeated the
+   * request.
+   */
   readonly certificate: string | null;
 }
 
@@ -75,9 +78,9 @@ export interface Recovery {
 
 export interface EnrollmentStore {
   /**
-   * Records a request and returns its state. One key is one entry; a repetition overwrites what the request says. A decision stays,
-   * unless the agent was deleted since. When all places are taken, the fullest block gives way to one that holds fewer, or else the
-   * fullest site: its entry that was silent longest is dropped.
+   * Records a request and returns its state. One key is one entry; a repetition overwrites what the request says. A
+   * decision stays, unless the agent was deleted since. When all places are taken, the fullest block gives way to one
+   * that holds fewer, or else the fullest site: its entry that was silent longest is dropped.
    * Errors: enrollments_full, enrollments_full_of_address.
    */
   submit(request: EnrollmentRequest, bounds: RequestBounds, now: number): Promise<EnrollmentRequestRecord>;
@@ -94,8 +97,8 @@ export interface EnrollmentStore {
   prune(retention: RequestRetention): Promise<void>;
   /**
    * Registers the agent and marks its request accepted, in one transaction, if the request is still this one.
-   * Errors: enrollment_request_unknown, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved, agent_key_known,
-   * agent_key_revoked.
+   * Errors: enrollment_request_unknown, agent_id_taken, agent_id_invalid, agent_name_taken, agent_name_reserved,
+   * agent_key_known, agent_key_revoked.
    */
   accept(csr: string, agent: NewAgent, by: string): Promise<AgentRecord>;
   /** Errors: enrollment_request_unknown. */
@@ -115,10 +118,10 @@ export interface EnrollmentStore {
   ): Promise<void>;
   getRecoveryCode(agentId: string): Promise<RecoveryCode | undefined>;
   /**
-   * Uses the code up, gives the agent its new key, and ends its session (the epoch grows, so that the old one writes nothing any
-   * more), in one transaction. The same key with the same code again changes nothing (a repetition repairs a lost answer).
-   * Errors: agent_unknown, recovery_code_used, recovery_code_expired, agent_key_known,
-   * agent_key_revoked.
+   * Uses the code up, gives the agent its new key, and ends its session (the epoch grows, so that the old one writes
+   * nothing any more), in one transaction. The same key with the same code again changes nothing (a repetition repairs
+   * a lost answer).
+   * Errors: agent_unknown, recovery_code_used, recovery_code_expired, agent_key_known, agent_key_revoked.
    */
   recover(recovery: Recovery): Promise<AgentRecord>;
 }

@@ -2,8 +2,8 @@
 import type { AuditEntry } from './audit-store.ts';
 
 /**
- * Keys and certificates of Central, as opaque text by name. They are in the store so that one backup holds everything. A name that ends
- * in `.key` is a private key, which is sealed before it gets here (central/pki/keys/key-material.ts).
+ * Keys and certificates of Central, as opaque text by name. They are in the store so that one backup holds everything.
+ * A name that ends in `.key` is a private key, which is sealed before it gets here (central/pki/keys/key-material.ts).
  */
 export interface KeyMaterialRow {
   readonly name: string;

@@ -6,17 +6,22 @@ import type { Position, Range } from '../../shared/wire/messages.ts';
 
 export interface OutboxStore {
   /**
-   * Appends to one agent's log, all or nothing, in order. Errors: agent_unknown, outbox_full, store_reserve (nothing is stored).
+   * Appends to one agent's log, all or nothing, in order. Errors: agent_unknown, outbox_full, store_reserve (nothing is
+   * stored).
    */
   append(agentId: string, messages: readonly Message[], bounds: OutboxBounds, now: number): Promise<Appended[]>;
   /** Messages with a number greater than `after`, contiguous, at most so many and so many bytes (but at least one). */
   read(agentId: string, after: number, maxItems: number, maxBytes: number): Promise<OutboxEntry[]>;
   /**
-   * Compares the agent's position with the log and decides how to go on (shared/delivery/ordered-log.ts), in one transaction.
+   * Compares the agent's position with the log and decides how to go on (shared/delivery/ordered-log.ts), in one
+   * transaction.
    * Errors: stale_epoch.
    */
   resume(agentId: string, epoch: number, peer: Position | null, now: number): Promise<ResumedLog>;
-  /** Trims through this number. May wait for the next commit, since a lost trim is repaired by `resume`. Errors: stale_epoch. */
+  /**
+   * Trims through this number. May wait for the next commit, since a lost trim is repaired by `resume`.
+   * Errors: stale_epoch.
+   */
   acknowledge(agentId: string, epoch: number, through: number): Promise<void>;
   /** Moves expired messages to the dead letters and leaves tombstones; returns their number. */
   expire(now: number): Promise<number>;
@@ -43,7 +48,10 @@ export interface DeadLetter {
   readonly at: number;
   readonly direction: 'up' | 'down';
   readonly agentId: string;
-  /** It counts for `count` of the messages from `number` through `through`. The other members are those of the first one. */
+  /**
+   * It counts for `count` of the messages from `number` through `through`. The other members are those of the first
+   * one.
+   */
   readonly number: number;
   readonly through: number;
   readonly count: number;
@@ -54,8 +62,8 @@ export interface DeadLetter {
 
 export interface InboxStore {
   /**
-   * Records the sender's `begin`. A new incarnation resets the position; one that reports missing messages is recorded as an
-   * incident `log_restarted` in the same transaction. Errors: stale_epoch, log_violation.
+   * Records the sender's `begin`. A new incarnation resets the position; one that reports missing messages is recorded
+   * as an incident `log_restarted` in the same transaction. Errors: stale_epoch, log_violation.
    */
   begin(
     agentId: string,
@@ -64,15 +72,18 @@ export interface InboxStore {
     now: number,
   ): Promise<void>;
   /**
-   * Appends items numbered from `first`; resolves with the last number on disk. Messages whose (agent, source, id) was stored within
-   * the retention of deduplication take their number and are not stored again. Rejected items and tombstones go to the dead letters,
-   * those of one call with one reason as one; the oldest are dropped when the agent has too many.
-   * Errors: stale_epoch, log_violation (first is not the next number), store_reserve (nothing is stored; send it again later).
+   * Appends items numbered from `first`; resolves with the last number on disk. Messages whose (agent, source, id) was
+   * stored within the retention of deduplication take their number and are not stored again. Rejected items and
+   * tombstones go to the dead letters, those of one call with one reason as one; the oldest are dropped when the agent
+   * has too many.
+   * Errors: stale_epoch, log_violation (first is not the next number), store_reserve (nothing is stored; send it again
+   * later).
    */
   append(agentId: string, epoch: number, first: number, items: readonly Item[], now: number): Promise<number>;
   /**
-   * Events after `after`, oldest first. A gap in cursors means nothing. Reads never wait for writers. May be fewer than `limit`
-   * (a page is bounded in bytes too). None: no event matches up to the `lastCursor` that was read before this call.
+   * Events after `after`, oldest first. A gap in cursors means nothing. Reads never wait for writers. May be fewer than
+   * `limit` (a page is bounded in bytes too). None: no event matches up to the `lastCursor` that was read before this
+   * call.
    */
   read(after: number, filter: EventFilter, limit: number, gone?: AbortSignal): Promise<StoredEvent[]>;
   /** The newest cursor; 0 when there is none. */

@@ -1,4 +1,5 @@
-// The part of the store's interface for parameters and the change that waits for confirmation. The rules of store.ts apply.
+// The part of the store's interface for parameters and the change that waits for confirmation. The rules of store.ts
+// apply.
 import type { PendingChange } from '../change/pending.ts';
 import type { AuditEntry } from './audit-store.ts';
 
@@ -27,8 +28,8 @@ export interface PendingParameters extends PendingChange {
 export interface ParameterStore {
   load(): Promise<ParameterSnapshot>;
   /**
-   * Writes all values, the pending mark (or its end) and the audit entry in one transaction, if `expectedVersion` is still
-   * the version. Errors: version_conflict.
+   * Writes all values, the pending mark (or its end) and the audit entry in one transaction, if `expectedVersion` is
+   * still the version. Errors: version_conflict.
    */
   save(change: {
     readonly expectedVersion: number;

@@ -1,9 +1,9 @@
-// The interface of Central's store, for any engine (SQLite here, PostgreSQL for several Centrals): the sum of the interfaces beside
-// this file, and the rules that apply to all of them.
-// Every call is asynchronous and shaped for batches. A call that resolves is on disk (synchronous FULL); a call that rejects with a
-// CodedError changed nothing. An engine that can no longer write reports it once through `onFailure` and rejects every later call
-// with `store_failed`, so that no caller retries a write whose outcome is unknown.
-// Times are milliseconds since 1970. test/central/store/contract.ts is the suite that every engine passes.
+// The interface of Central's store, for any engine (SQLite here, PostgreSQL for several Centrals): the sum of the
+// interfaces beside this file, and the rules that apply to all of them. Every call is asynchronous and shaped for
+// batches. A call that resolves is on disk (synchronous FULL); a call that rejects with a CodedError changed nothing.
+// An engine that can no longer write reports it once through `onFailure` and rejects every later call with
+// `store_failed`, so that no caller retries a write whose outcome is unknown. Times are milliseconds since 1970.
+// test/central/store/contract.ts is the suite that every engine passes.
 import type { AgentStore } from './agent-store.ts';
 import type { AuditStore } from './audit-store.ts';
 import type { CertificateStore } from './certificate-store.ts';

@@ -1,6 +1,6 @@
-// Handles accepted sockets until their protocol is known: reads the PROXY header of a trusted proxy, tells TLS from plain by the first
-// byte, holds a place until the peer is welcomed, and cuts connections that miss their deadline. Fastify never listens; it gets its
-// sockets here.
+// Handles accepted sockets until their protocol is known: reads the PROXY header of a trusted proxy, tells TLS from
+// plain by the first byte, holds a place until the peer is welcomed, and cuts connections that miss their deadline.
+// Fastify never listens; it gets its sockets here.
 import type { Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
@@ -72,7 +72,8 @@ export class Connections {
     this.#options = options;
     this.#places = options.places ?? new Places(() => Number.POSITIVE_INFINITY);
     this.#turns = options.turns ?? new Turns();
-    // Node starts its own header and request timeouts when an HTTP server begins to listen; this one never does (tried).
+    // Node starts its own header and request timeouts when an HTTP server begins to listen; this one never does
+    // (tried).
     options.http.emit('listening');
     // Fastify answers it; here it is reported. What a settled connection sends later is not a handshake.
     options.http.on('clientError', (error, socket) => {
@@ -137,8 +138,9 @@ export class Connections {
     socket.once('close', () => {
       this.#open.delete(socket);
       place.leave();
-      // A Node client that rejects the certificate hangs up before its last handshake message (tried). A client that finishes the handshake
-      // and leaves has inspected the certificate (load balancers, the doctor, an enrollment); a silent one has probed the port.
+      // A Node client that rejects the certificate hangs up before its last handshake message (tried). A client that
+      // finishes the handshake and leaves has inspected the certificate (load balancers, the doctor, an enrollment); a
+      // silent one has probed the port.
       if (connection.waitsFor === 'tls') this.#fail(connection, handshakeFault('peer_left_in_tls', {}));
       clearTimeout(connection.timer);
       if (this.#pending.get(key) === connection) this.#pending.delete(key);
@@ -214,7 +216,10 @@ export class Connections {
     if (first !== undefined) this.#handOver(socket, connection, first);
   }
 
-  /** The bytes after a PROXY header, or all bytes without one; undefined when more are needed or the connection has ended. */
+  /**
+   * The bytes after a PROXY header, or all bytes without one; undefined when more are needed or the connection has
+   * ended.
+   */
   #afterProxyHeader(socket: Socket, connection: PendingConnection, said: Buffer): Buffer | undefined {
     const header = readProxyHeader(said);
     const { address: peer } = connection;

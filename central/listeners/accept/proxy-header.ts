@@ -1,5 +1,5 @@
-// Reads the PROXY protocol header, version 2, with which a balancer names the origin of a connection before its first byte
-// (haproxy's proxy-protocol.txt, section 2.2). TCP over IPv4 and IPv6 only; extensions (TLV) are skipped.
+// Reads the PROXY protocol header, version 2, with which a balancer names the origin of a connection before its first
+// byte (haproxy's proxy-protocol.txt, section 2.2). TCP over IPv4 and IPv6 only; extensions (TLV) are skipped.
 import { SocketAddress } from 'node:net';
 
 const SIGNATURE = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');

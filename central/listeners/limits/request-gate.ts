@@ -1,6 +1,7 @@
-// Stands between Node's HTTP server and Fastify: one request of a connection at a time, each in its turn; few more wait behind it;
-// a rate for each block of addresses; and responses that have to be read in time. Node itself parses, and answers, all that has
-// come at once, and keeps every answer until it is read: 64 KiB of small requests would hold 2,000 responses.
+// Stands between Node's HTTP server and Fastify: one request of a connection at a time, each in its turn; few more wait
+// behind it; a rate for each block of addresses; and responses that have to be read in time. Node itself parses, and
+// answers, all that has come at once, and keeps every answer until it is read: 64 KiB of small requests would hold
+// 2,000 responses.
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
@@ -54,7 +55,9 @@ interface Line {
   reading: NodeJS.Timeout | undefined;
 }
 
-/** What Node keeps at a socket of HTTP. An answer below zero ends the parsing at once, before the next request is made. */
+/**
+ * What Node keeps at a socket of HTTP. An answer below zero ends the parsing at once, before the next request is made.
+ */
 interface Parser {
   onIncoming?: (request: IncomingMessage & { readonly upgrade?: boolean | null }, keepAlive: boolean) => number;
 }
@@ -81,7 +84,10 @@ export class RequestGate {
     };
   }
 
-  /** For `onSend` of an app: accounts for the response from here until it is read, and gives the body as it is to be sent. */
+  /**
+   * For `onSend` of an app: accounts for the response from here until it is read, and gives the body as it is to be
+   * sent.
+   */
   answer(request: FastifyRequest, reply: FastifyReply, payload: unknown): unknown {
     const line = this.#lines.get(request.raw.socket);
     if (line?.current === undefined) return payload;

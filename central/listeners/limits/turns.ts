@@ -1,5 +1,5 @@
-// Spreads the work for unauthenticated connections: a little in each turn of the event loop, the blocks of addresses in rotation. So a
-// flood of small requests hardly delays sessions, timers and other addresses.
+// Spreads the work for unauthenticated connections: a little in each turn of the event loop, the blocks of addresses in
+// rotation. So a flood of small requests hardly delays sessions, timers and other addresses.
 
 /** What one turn may take: less than a commit, so that an acknowledgement hardly notices. At least one job is done. */
 const TURN_MS = 2;
@@ -14,7 +14,10 @@ export class Turns {
   #done = 0;
   #usedMs = 0;
 
-  /** Calls `job`: at once when the queue is empty and this turn has room, otherwise in a later turn. A job does not throw. */
+  /**
+   * Calls `job`: at once when the queue is empty and this turn has room, otherwise in a later turn. A job does not
+   * throw.
+   */
   take(block: string, job: () => void): void {
     if (this.#jobs.size === 0 && !this.#isSpent()) {
       this.#do(job);

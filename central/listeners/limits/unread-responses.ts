@@ -1,5 +1,5 @@
-// Bounds the memory of responses that clients have not read yet, per block of addresses and in all; and cuts large ones into slices, so
-// that a connection holds one or two slices and not the whole.
+// Bounds the memory of responses that clients have not read yet, per block of addresses and in all; and cuts large ones
+// into slices, so that a connection holds one or two slices and not the whole.
 import { Readable } from 'node:stream';
 
 /** Node.js reports progress each time this much has been sent (the high-water mark of a socket). */

@@ -1,19 +1,19 @@
-// Bounds how often each agent may do something that costs Central commits and signatures: log in, and ask for another certificate. Counts
+// Bounds how often each agent may log in and request certificates, which cost Central commits and signatures. Counts
 // only what the agent itself has signed, so that a stranger who knows its id cannot use up its share.
 import { TokenBucket } from './token-bucket.ts';
 
-/** A line that flaps for a minute; clones that take turns are found after eight logins (central/sessions/clones.ts). */
+/** Enough for a line that flaps for a minute; clones are detected after eight logins (central/sessions/clones.ts). */
 export const LOGIN_BURST = 40;
-/** An agent of ours waits longer after each failure; this is for a line that fails every few seconds. */
+/** An agent waits longer after each failure; this is for a line that fails every few seconds. */
 export const SECONDS_PER_LOGIN = 3;
 
-/** An agent asks again after one minute, then after twice that time, up to six hours (agent/renewal/renewal.ts). */
+/** An agent retries after one minute, then after twice that time, up to six hours (agent/renewal/renewal.ts). */
 export const RENEWAL_BURST = 12;
 export const SECONDS_PER_RENEWAL = 600;
 
 /** The same agent is reported again after this time. */
 const QUIET_MS = 60_000;
-/** Buckets that are full are forgotten when there are more than this; there is never more than one for each registered agent. */
+/** Full buckets are dropped when there are more than this; there is never more than one for each registered agent. */
 const FORGET_ABOVE = 1_000;
 
 interface Use {
@@ -39,12 +39,15 @@ export class AgentRate {
     return this.#agents.size;
   }
 
-  /** Whole seconds until the agent may do it again; 0: now. Takes nothing, so that it may be asked before anything is proven. */
+  /**
+   * Whole seconds until the agent may act again; 0: now. Counts nothing, so that it may be called before the agent is
+   * authenticated.
+   */
   secondsUntilAllowed(agentId: string): number {
     return Math.ceil(this.#agents.get(agentId)?.bucket.secondsUntil(1, this.#now()) ?? 0);
   }
 
-  /** Counts one; false: it may not do it now. */
+  /** Counts one act; false when it is not allowed now. */
   take(agentId: string): boolean {
     const now = this.#now();
     let use = this.#agents.get(agentId);
@@ -56,12 +59,12 @@ export class AgentRate {
     return use.bucket.take(1, now);
   }
 
-  /** What was counted is bounded by something else. */
+  /** Takes one back that another bound covers. */
   giveBack(agentId: string): void {
     this.#agents.get(agentId)?.bucket.giveBack(1);
   }
 
-  /** True once per minute and agent: that it is refused is worth a line. */
+  /** True once per minute and agent: then the refusal is logged. */
   isNews(agentId: string): boolean {
     const use = this.#agents.get(agentId);
     if (use === undefined || this.#now() - use.reportedAt < QUIET_MS) return false;
@@ -72,7 +75,7 @@ export class AgentRate {
   #forget(now: number): void {
     if (this.#agents.size < this.#forgetAbove) return;
     for (const [id, { bucket }] of this.#agents) if (bucket.isFull(now)) this.#agents.delete(id);
-    // Not again for each that comes, where all of them are in use.
+    // Not for each new one while all are in use.
     this.#forgetAbove = Math.max(FORGET_ABOVE, this.#agents.size * 2);
   }
 }

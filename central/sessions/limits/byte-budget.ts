@@ -1,29 +1,40 @@
-// Bounds the bytes that Central has accepted from the sockets of all sessions and not yet committed, and decides whose socket is
-// read next. Knows neither frames nor sockets; a session counts its bytes here (central/sessions/intake.ts).
+// Bounds the bytes that Central has accepted from the sockets of all sessions and not yet committed, and decides whose
+// socket is read next. Knows neither frames nor sockets; a session counts its bytes here (central/sessions/intake.ts).
 //
-// Every session may hold a little (about one read of the operating system) without asking; for more it needs a grant, which lets it
-// read one whole frame. Both come from pools of their own, so that a session with little waiting never queues behind the
-// backlogs of others. A session without a grant is not read: what it sent waits in the kernel, and TCP slows its agent down.
+// Every session may hold a little (about one read of the operating system) without a grant; for more it needs a grant
+// for one whole frame. Both come from pools of their own, so that a session with little waiting never queues behind the
+// backlogs of others. A session without a grant is not read: what it sent waits in the kernel, and TCP slows its agent
+// down.
 
-/** What Node reads from a socket at once (libuv, src/unix/stream.c): less cannot be asked for. */
+/** What Node reads from a socket at once (libuv, src/unix/stream.c): the smallest unit. */
 export const READ_BYTES = 64 * 1024;
-/** From here on a session needs a grant to be read on. */
+/** Beyond this a session needs a grant to be read. */
 const ASK_BYTES = READ_BYTES / 2;
 /** The most that it can hold without one. */
 const LITTLE_BYTES = ASK_BYTES + READ_BYTES;
-/** Of the total, what sessions may hold a little from: some 600 sessions at once with 64 MiB. The rest is for grants. */
+/** The share of the total for small holdings: some 600 sessions at once with 64 MiB. The rest is for grants. */
 const LITTLE_SHARE = 5 / 8;
-/** Where frames that are not whole fill the room for grants (their agents are slow), grants go beyond it, up to this share of the total. */
+/**
+ * Where incomplete frames of slow agents fill the room for grants, grants go beyond it, up to this share of the total.
+ */
 const FULL_SHARE = 3 / 4;
-/** No session holds more than this share of the total, or one frame: one hostile agent takes nothing from the others that they notice. */
+/** No session holds more than this share of the total, or one frame: one hostile agent does not slow the others. */
 const SESSION_SHARE = 1 / 8;
 
-/** Enough for 22 frames of 1 MiB at once, more than two cores can parse and a disk can take within a tenth of a second. */
+/**
+ * Enough for 22 frames of 1 MiB at once, more than two cores can parse and a disk can take within a tenth of a second.
+ */
 const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
-/** A byte of a frame costs about four while it becomes items, and a copy for the writing thread: two thirds of a small heap are left for all else. */
+/**
+ * A byte of a frame costs about four while it becomes items, and a copy for the writing thread: two thirds of a small
+ * heap are left for all else.
+ */
 const HEAP_SHARE = 1 / 12;
 
-/** A second, when ticks come every 250 ms: longer than a turn of a busy event loop, and than a line takes on the same continent. */
+/**
+ * A second, when ticks come every 250 ms: longer than a turn of a busy event loop, and than a line takes on the same
+ * continent.
+ */
 const IDLE_TICKS = 4;
 
 /** The budget that fits the heap (v8.getHeapStatistics().heap_size_limit). */
@@ -39,15 +50,15 @@ interface Readable {
 
 /** One session's account. */
 export interface BudgetShare {
-  /** Its socket is not read at present. */
+  /** True while its socket is not read. */
   readonly isPaused: boolean;
-  /** Bytes were read; they belong to a frame that is not whole yet. */
+  /** Bytes were read; they belong to a frame that is not complete yet. */
   received(bytes: number): void;
-  /** Of these, so many were no frame's: headers, pings. */
+  /** So many of these belonged to no frame: headers, pings. */
   dropped(bytes: number): void;
-  /** A frame of so many bytes is whole; `besides` is what it takes up beyond them. */
+  /** A frame of so many bytes is complete; `besides` is its memory overhead. */
   completed(bytes: number, besides?: number): void;
-  /** Of what was completed, so much is on disk, or was given up. */
+  /** So much of the completed bytes is on disk, or was dropped. */
   released(bytes: number): void;
   /** The session is over: all of it is released. May be called twice. */
   close(): void;
@@ -111,7 +122,10 @@ export class ByteBudget {
     return this.#little.size + this.#much.size;
   }
 
-  /** A session whose largest frame has so many bytes. Its socket is taken to be paused, and is resumed when there is room. */
+  /**
+   * A session whose largest frame has so many bytes. Its socket is taken to be paused, and is resumed when there is
+   * room.
+   */
   open(socket: Readable, maxFrameBytes: number): BudgetShare {
     const grantBytes = maxFrameBytes + READ_BYTES;
     const member: Member = {
@@ -145,7 +159,7 @@ export class ByteBudget {
     };
   }
 
-  /** To be called a few times per second: who does not use what it was granted gives it back, and is read without. */
+  /** Called a few times per second: a session that does not use its grant loses it, and is read without one. */
   tick(): void {
     for (const member of this.#served) {
       member.idleTicks = member.recent < READ_BYTES ? member.idleTicks + 1 : 0;
@@ -166,7 +180,7 @@ export class ByteBudget {
   #completed(member: Member, bytes: number, besides: number): void {
     if (member.state === 'closed') return;
     this.#count(member, member.whole + bytes + besides);
-    // A grant is for one frame: what follows is asked for in turn.
+    // A grant is for one frame: the next one needs another.
     this.#grant(member, 0);
     this.#add(member, Math.max(besides, member.whole - member.held));
   }
@@ -201,13 +215,13 @@ export class ByteBudget {
     this.#serve();
   }
 
-  /** At once when nobody waits and there is room; else in turn. */
+  /** At once when the queue is empty and there is room; otherwise in turn. */
   #ask(member: Member): void {
     if (this.#much.size === 0 && this.#mayGrant(member)) this.#grant(member, member.grantBytes);
     else this.#pause(member, 'waiting');
   }
 
-  /** Too many hold a little: nobody without a grant is read until some have released it. */
+  /** Too many hold a little: no session without a grant is read until some have released theirs. */
   #pauseAll(): void {
     for (const member of this.#members)
       if (member.state === 'reading' && member.grant === 0) this.#pause(member, 'waiting');
@@ -248,7 +262,9 @@ export class ByteBudget {
     member.socket.resume();
   }
 
-  /** Where nothing but frames that are not whole yet is held, the next is read to its end in any case: else none of it would ever come free. */
+  /**
+   * When only incomplete frames are held, the next one is granted in any case: otherwise none could ever be completed.
+   */
   #mayGrant(member: Member): boolean {
     if (this.#grantedBytes + member.grantBytes <= this.#grantLimit) return true;
     const all = this.#used + this.#outstanding + member.grantBytes;
@@ -267,7 +283,7 @@ export class ByteBudget {
     this.#grants += Number(bytes > 0) - Number(member.grant > 0);
     this.#grantedBytes += bytes - member.grant;
     this.#outstanding += bytes - member.grant;
-    // Nobody loses a grant before it could be used.
+    // No session loses a grant before it could use it.
     if (bytes > member.grant) member.idleTicks = 0;
     member.grant = bytes;
     if (bytes > 0) this.#served.add(member);

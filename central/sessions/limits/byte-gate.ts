@@ -1,9 +1,9 @@
-// Bounds how many bytes are on their way through something slow (the writing thread) at once. Small ones pass the large ones
-// that wait, but not for ever.
+// Bounds the bytes on their way through something slow (the writing thread). Small batches overtake waiting large ones,
+// but not endlessly.
 
 /** What counts as small: one read of a socket. */
 const SMALL_BYTES = 64 * 1024;
-/** Of so many turns the large ones get one. */
+/** One of so many turns is for the large ones. */
 const TURNS = 4;
 
 export interface Pass {
@@ -63,7 +63,7 @@ export class ByteGate {
     for (;;) {
       const lane = this.#next();
       const [first] = lane;
-      // Whose turn it is waits for room, also when a smaller one would fit: else a large one might wait for ever.
+      // The first of the lane waits for room, also when a smaller one would fit: otherwise a large one might starve.
       if (first === undefined || (this.#inside > 0 && this.#inside + first.bytes > this.#maxBytes)) return;
       this.#turn += 1;
       lane.delete(first);

@@ -1,5 +1,6 @@
-// Spreads the parsing of large frames over turns of the event loop: so many bytes per turn over all sessions, one frame of a session
-// at a time. Between two turns sockets, timers and the store's answers come, and with them the small frames of everybody else.
+// Spreads the parsing of large frames over turns of the event loop: so many bytes per turn over all sessions, one frame
+// of a session at a time. Between two turns sockets, timers and the store's answers are served, and with them the small
+// frames of all other sessions.
 
 /** A frame up to this size is parsed at once: that takes a fraction of a millisecond. */
 export const SMALL_FRAME_BYTES = 16 * 1024;

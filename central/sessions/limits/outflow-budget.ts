@@ -1,14 +1,17 @@
-// Bounds the bytes of commands that were read from the store for all sessions and that no operating system has taken yet. While there
-// is room, a session reads as far as its window allows; when half is used, only so much as shows whether its agent reads at all.
+// Bounds the bytes of commands that were read from the store for all sessions and not yet handed to the operating
+// system. While there is room, a session reads as far as its window allows; when half is used, only a slice, to see
+// whether its agent reads at all.
 
 /** Enough to see whether the agent reads; one message may be larger, and is read whole. */
 const SLICE_BYTES = 64 * 1024;
 
 /** One session's account. */
 export interface OutflowShare {
-  /** Waits for room to read up to `maxBytes`; how much there is, 0 when the session is over. One at a time. */
+  /**
+   * Waits for room to read up to `maxBytes`; returns how much there is, 0 when the session is over. One call at a time.
+   */
   reserve(maxBytes: number): Promise<number>;
-  /** Of what was reserved, so much was read and goes to the socket. */
+  /** So much of the reservation was read and goes to the socket. */
   read(bytes: number): void;
   /** The operating system took so much. */
   written(bytes: number): void;
@@ -72,7 +75,7 @@ export class OutflowBudget {
     });
   }
 
-  /** One whose agent reads nothing keeps nobody behind it from reading. */
+  /** A session whose agent reads nothing does not block those behind it. */
   #serve(): void {
     for (const member of this.#waiting) {
       if (member.asked === undefined) continue;

@@ -1,4 +1,5 @@
-// Bounds how often something may happen: so many at once, then so many per second. Times are in milliseconds, on the caller's clock.
+// Bounds how often something may happen: so many at once, then so many per second. Times are in milliseconds, on the
+// caller's clock.
 
 export class TokenBucket {
   readonly #burst: number;

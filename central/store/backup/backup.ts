@@ -1,6 +1,6 @@
-// Makes backups of a running Central and stages restores, one at a time. A backup is a sealed copy of the store. An uploaded backup is
-// opened into a file beside the store and validated before anything is changed; it replaces the store once Central has stopped
-// (StoreFiles.replace).
+// Makes backups of a running Central and stages restores, one at a time. A backup is a sealed copy of the store. An
+// uploaded backup is opened into a file beside the store and validated before anything is changed; it replaces the
+// store once Central has stopped (StoreFiles.replace).
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,10 @@ interface BackupsOptions {
   readonly now: () => number;
 }
 
-/** The key that seals the private keys in the store. A backup contains it; where it is restored another one may be in use. */
+/**
+ * The key that seals the private keys in the store. A backup contains it; where it is restored another one may be in
+ * use.
+ */
 export interface StoreKeys {
   /** 32 bytes. */
   bytes(): Buffer;
@@ -91,8 +94,8 @@ export class Backups {
   }
 
   /**
-   * Opens and validates a backup. Nothing that runs is touched: the caller stops Central and calls StoreFiles.replace, or calls
-   * `discard`. Errors: backup_busy and all other codes of errors.ts.
+   * Opens and validates a backup. Nothing that runs is touched: the caller stops Central and calls StoreFiles.replace,
+   * or calls `discard`. Errors: backup_busy and all other codes of errors.ts.
    */
   async stage(sealed: AsyncIterable<Buffer>, password: string, actor: Actor): Promise<StagedRestore> {
     const { folder, files, now } = this.#options;

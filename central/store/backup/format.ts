@@ -1,12 +1,13 @@
-// The format of a backup, independent of files and databases: a plaintext head that describes the encryption, then the content in
-// chunks of AES-256-GCM under a key that scrypt derives from the password (RFC 7914). The content is the key that seals the private
-// keys in the store (32 bytes, central/pki/keys/envelope.ts), then the store.
+// The format of a backup, independent of files and databases: a plaintext head that describes the encryption, then the
+// content in chunks of AES-256-GCM under a key that scrypt derives from the password (RFC 7914). The content is the key
+// that seals the private keys in the store (32 bytes, central/pki/keys/envelope.ts), then the store.
 //
 //   "QGBACKUP" | length of the head, 4 bytes, big endian | head, JSON | chunk | chunk | ... | last chunk
 //
-// Each chunk is `chunkBytes` of the content (the last one: the rest, at least one byte) and its tag of 16 bytes. Its nonce is its number
-// in 11 bytes and one byte that is 1 for the last chunk: no chunk can be left out, repeated, moved or appended. The whole head, from the
-// first byte on, is authenticated with each chunk. The key is new for each backup (its salt is), so no nonce is used twice.
+// Each chunk is `chunkBytes` of the content (the last one: the rest, at least one byte) and its tag of 16 bytes. Its
+// nonce is its number in 11 bytes and one byte that is 1 for the last chunk: no chunk can be left out, repeated, moved
+// or appended. The whole head, from the first byte on, is authenticated with each chunk. The key is new for each backup
+// (its salt is), so no nonce is used twice.
 import {
   createCipheriv,
   createDecipheriv,
@@ -70,8 +71,8 @@ export function checkPassword(password: string): void {
 }
 
 /**
- * Seals the store's key and the store, which is read in pieces of any size. Its bytes have to be as many as `facts` says. `cost` is lower
- * in tests only.
+ * Seals the store's key and the store, which is read in pieces of any size. Its bytes have to be as many as `facts`
+ * says. `cost` is lower in tests only.
  */
 export async function* sealBackup(
   facts: BackupFacts,
@@ -117,7 +118,10 @@ interface OpenBackup {
   readonly store: AsyncIterable<Buffer>;
 }
 
-/** Reads the head and the first chunk. Errors: backup_unknown, backup_newer, backup_truncated, backup_tampered, backup_password_wrong. */
+/**
+ * Reads the head and the first chunk.
+ * Errors: backup_unknown, backup_newer, backup_truncated, backup_tampered, backup_password_wrong.
+ */
 export async function openBackup(sealed: AsyncIterable<Buffer>, password: string): Promise<OpenBackup> {
   const source = new ByteSource(sealed);
   const start = await source.take(MAGIC.length + 4);

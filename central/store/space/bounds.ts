@@ -1,4 +1,5 @@
-// The bounds of what the store keeps of each peer and of the disk space that it leaves free, with their defaults and reasons.
+// The bounds of what the store keeps of each peer and of the disk space that it leaves free, with their defaults and
+// reasons.
 
 /** Set from the parameters (central/parameters/definitions.ts). */
 export interface StoreBounds {
@@ -20,30 +21,35 @@ export const DEFAULT_BOUNDS: StoreBounds = {
 };
 
 /**
- * Dead letters that one call may add: one for each reason, and one for all further reasons. Otherwise an item of two bytes would cost a
- * row of 250.
+ * Dead letters that one call may add: one for each reason, and one for all further reasons. Otherwise an item of two
+ * bytes would cost a row of 250.
  */
 export const DEAD_LETTERS_PER_APPEND = 8;
 /** JSON text that one dead letter for several messages holds. Enough for some 150 tombstones. */
 export const DEAD_LETTER_TEXT = 16 * 1024;
-/** What a dead letter costs besides its texts: the other columns, its index, and the share of the page that stays empty. */
+/**
+ * What a dead letter costs besides its texts: the other columns, its index, and the share of the page that stays empty.
+ */
 export const DEAD_LETTER_OVERHEAD = 128;
 
 /**
- * Certificates of one agent within a day, however issued, beyond which another enrollment is refused: each leaves rows in certificates and
- * audit log. A lost answer is repeated a few times, not dozens.
+ * Certificates of one agent within a day, however issued, beyond which another enrollment is refused: each leaves rows
+ * in certificates and audit log. A lost answer is repeated a few times, not dozens.
  */
 export const ENROLLMENTS_PER_DAY = 48;
 
 /**
- * How often the log of an agent's events may restart within a day: each restart leaves a row that is kept as long as the events of that
- * log. An honest one restarts when its disk was lost or restored.
+ * How often the log of an agent's events may restart within a day: each restart leaves a row that is kept as long as
+ * the events of that log. An honest one restarts when its disk was lost or restored.
  */
 export const RESTARTS_PER_DAY = 100;
 
 /** A repetition within this time is counted in the row of the first. A flood of one cause makes 144 rows a day. */
 export const INCIDENT_INTERVAL_MS = 600_000;
-/** Rows of one kind that one agent gets in an interval when they differ: a restore makes two of them (log_restarted up and down). */
+/**
+ * Rows of one kind that one agent gets in an interval when they differ: a restore makes two of them (log_restarted up
+ * and down).
+ */
 export const INCIDENTS_PER_INTERVAL = 8;
 /** Rows per agent: more than an honest agent collects in the year for which incidents are kept. */
 export const INCIDENTS_PER_AGENT = 500;
@@ -58,8 +64,8 @@ export const ALARM_FACTOR = 2;
 export const HYSTERESIS = 1.125;
 
 /**
- * How much space there is. `low`: less than twice the reserve, time to act. `reserved`: the reserve has been reached, only essential
- * writes go on. `unwatched`: no reserve is set, or the file system does not report its free space.
+ * How much space there is. `low`: less than twice the reserve, time to act. `reserved`: the reserve has been reached,
+ * only essential writes go on. `unwatched`: no reserve is set, or the file system does not report its free space.
  */
 export type SpaceState = 'unwatched' | 'ample' | 'low' | 'reserved';
 
@@ -67,13 +73,19 @@ export interface StoreSpace {
   readonly state: SpaceState;
   /** Free bytes of the file system; null when unknown. */
   readonly freeBytes: number | null;
-  /** What the store can still write: free bytes, plus free pages of its file, minus what its log still has to copy into it. */
+  /**
+   * What the store can still write: free bytes, plus free pages of its file, minus what its log still has to copy into
+   * it.
+   */
   readonly availableBytes: number | null;
   /** The effective reserve on this file system. */
   readonly reserveBytes: number;
 }
 
-/** API tokens that are kept at once, expired ones included: ten thousand branches do not each need one, programs of a head office do. */
+/**
+ * API tokens that are kept at once, expired ones included: ten thousand branches do not each need one, programs of a
+ * head office do.
+ */
 export const MAX_API_TOKENS = 1_000;
 /** Enrollment tokens that are kept at once: one for each machine of the largest roll-out. */
 export const MAX_ENROLLMENT_TOKENS = 10_000;

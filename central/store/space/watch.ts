@@ -1,5 +1,5 @@
-// Watches the disk space of the store: holds agents' messages back while the reserve is reached, has the store pruned early, and logs
-// each change once. The store itself refuses what adds data.
+// Watches the disk space of the store: holds agents' messages back while the reserve is reached, has the store pruned
+// early, and logs each change once. The store itself refuses what adds data.
 import type { Logger } from 'pino';
 import type { Metrics } from '../../metrics.ts';
 import type { StoreSpace } from './bounds.ts';
@@ -8,7 +8,10 @@ import type { Store } from '../store.ts';
 
 interface SpaceWatchOptions {
   readonly store: Pick<Store, 'space'>;
-  /** Holds the messages of every session back, or releases them. Called after each measurement, so that new sessions are included. */
+  /**
+   * Holds the messages of every session back, or releases them. Called after each measurement, so that new sessions are
+   * included.
+   */
   readonly hold: (on: boolean) => void;
   readonly metrics: Metrics;
   readonly log: Pick<Logger, 'error' | 'info' | 'warn'>;

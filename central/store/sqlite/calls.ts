@@ -1,5 +1,5 @@
-// The store's interface as calls to the two database threads: which call goes to the writing thread and which to the reading one.
-// Holds no rows and runs no SQL.
+// The store's interface as calls to the two database threads: which call goes to the writing thread and which to the
+// reading one. Holds no rows and runs no SQL.
 import type { Item, Message } from '../../../shared/delivery/message.ts';
 import type { SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import type { WorkerHost } from '../../../shared/sqlite/worker/host.ts';

@@ -1,5 +1,6 @@
-// Reads events slice by slice: few slices of all requests are in the reading thread at once, so that a filter that matches little, or
-// many pages requested at the same time, let other reads in between. Reading stops when the client is gone.
+// Reads events slice by slice: few slices of all requests are in the reading thread at once, so that a filter that
+// matches little, or many pages requested at the same time, let other reads in between. Reading stops when the client
+// is gone.
 import type { EventFilter, StoredEvent } from '../message-store.ts';
 import type { EventSlice } from './rows/messages.ts';
 

@@ -7,10 +7,11 @@ import { DEAD_LETTER_OVERHEAD } from '../space/bounds.ts';
 export const APPLICATION_ID = 0x51474331;
 
 /**
- * Each agent has a number that is never reused: the peer of the logs. Rows that outlive an agent (events, dead letters, incidents) carry
- * its id. `origin` is a number for an agent's id and an incarnation of its log, so that an event holds one number instead of two texts.
- * `event.cursor` grows in commit order; the newest event is never pruned, so that no cursor is reused. `event_gap` holds the cursors of a
- * store that this one replaced (a restored backup), which are not reused either.
+ * Each agent has a number that is never reused: the peer of the logs. Rows that outlive an agent (events, dead letters,
+ * incidents) carry its id. `origin` is a number for an agent's id and an incarnation of its log, so that an event holds
+ * one number instead of two texts. `event.cursor` grows in commit order; the newest event is never pruned, so that no
+ * cursor is reused. `event_gap` holds the cursors of a store that this one replaced (a restored backup), which are not
+ * reused either.
  */
 const FIRST = `
   CREATE TABLE agent (
@@ -126,9 +127,9 @@ const FIRST = `
 `;
 
 /**
- * Agents' certificates. `agent.certificate` is the newest one's thumbprint; `agent.trusted` the thumbprints of the trust bundle that the
- * agent took last (JSON), NULL for agents from before this was recorded. Certificates outlive their agent: an issued one may have to be
- * listed as revoked.
+ * Agents' certificates. `agent.certificate` is the newest one's thumbprint; `agent.trusted` the thumbprints of the
+ * trust bundle that the agent took last (JSON), NULL for agents from before this was recorded. Certificates outlive
+ * their agent: an issued one may have to be listed as revoked.
  */
 const CERTIFICATES = `
   ALTER TABLE agent ADD COLUMN certificate TEXT;
@@ -154,9 +155,9 @@ const CERTIFICATES = `
 `;
 
 /**
- * Renewal: an agent's next key with its certificate; of each certificate the one that it renews, the chain as it was sent (to repeat a
- * lost answer), the address of the request, and when the agent had it on disk. Revocation: an agent's reason (its time is the state's),
- * and time and reason of each certificate.
+ * Renewal: an agent's next key with its certificate; of each certificate the one that it renews, the chain as it was
+ * sent (to repeat a lost answer), the address of the request, and when the agent had it on disk. Revocation: an agent's
+ * reason (its time is the state's), and time and reason of each certificate.
  */
 const RENEWAL = `
   ALTER TABLE agent ADD COLUMN next_public_key TEXT;
@@ -175,8 +176,9 @@ const RENEWAL = `
 `;
 
 /**
- * Machines that ask to become agents without a token; `state` is pending, accepted or rejected, `certificate` what an accepted one
- * was given (PEM). A recovery code belongs to the agent's number, which is never given twice: it goes with its agent.
+ * Machines that ask to become agents without a token; `state` is pending, accepted or rejected, `certificate` what an
+ * accepted one was given (PEM). A recovery code belongs to the agent's number, which is never given twice: it goes with
+ * its agent.
  */
 const ENROLLMENT = `
   CREATE TABLE pending_enrollment (
@@ -210,8 +212,9 @@ const ENROLLMENT = `
 `;
 
 /**
- * `block` shares one bound of pending requests (an IPv4 address, an IPv6 /64), `site` has many blocks. Wrong recovery codes are not
- * counted here any more: they are slowed down in memory. Ids are compared case-insensitively when one is taken.
+ * `block` shares one bound of pending requests (an IPv4 address, an IPv6 /64), `site` has many blocks. Wrong recovery
+ * codes are not counted here any more: they are slowed down in memory. Ids are compared case-insensitively when one is
+ * taken.
  */
 const BLOCKS_AND_NAMES = `
   ALTER TABLE pending_enrollment ADD COLUMN block TEXT NOT NULL DEFAULT '';
@@ -239,11 +242,12 @@ const keptOf = (table: string, when: 'INSERT' | 'DELETE', what: string, owner: s
 };
 
 /**
- * Bounds per agent (central/store/space/bounds.ts). `kept` counts the rows of each agent as they are added and deleted: dead letters by
- * direction (up, down), and incidents by owner (the agent that caused them, '' for strangers). A dead letter counts for `count` messages
- * up to the number `through` (NULL: one message); an incident for `count` of its kind and source from `at` through `last_at`.
- * `event_day` counts the events of an agent on its last day, where a limit is set, and how often its log restarted.
- * Counting the old rows reads dead letters once without their texts (octet_length), some 100 MB/s of rows.
+ * Bounds per agent (central/store/space/bounds.ts). `kept` counts the rows of each agent as they are added and deleted:
+ * dead letters by direction (up, down), and incidents by owner (the agent that caused them, '' for strangers). A dead
+ * letter counts for `count` messages up to the number `through` (NULL: one message); an incident for `count` of its
+ * kind and source from `at` through `last_at`. `event_day` counts the events of an agent on its last day, where a limit
+ * is set, and how often its log restarted. Counting the old rows reads dead letters once without their texts
+ * (octet_length), some 100 MB/s of rows.
  */
 const BOUNDS_PER_AGENT = `
   ALTER TABLE dead_letter ADD COLUMN through INTEGER;

@@ -1,4 +1,5 @@
-// Deletes rows past their retention, in steps small enough to share a commit with messages; and reads the figures for metrics.
+// Deletes rows past their retention, in steps small enough to share a commit with messages; and reads the figures for
+// metrics.
 import type { DatabaseSync } from 'node:sqlite';
 import { SeenWalk, type SeenPlace } from '../../../shared/sqlite/logs/fingerprint.ts';
 import { integer } from '../../../shared/sqlite/row.ts';
@@ -37,7 +38,9 @@ export function retentionWrites(database: DatabaseSync) {
   };
 }
 
-/** Rows lie in the order of their time. The newest stays whatever its age: the next key is one more than the greatest. */
+/**
+ * Rows lie in the order of their time. The newest stays whatever its age: the next key is one more than the greatest.
+ */
 function agingDelete(database: DatabaseSync, table: Aging, key: string, at: string) {
   return database.prepare(`
     DELETE FROM ${table} WHERE ${at} < ? AND ${key} < (SELECT max(${key}) FROM ${table})
@@ -45,8 +48,9 @@ function agingDelete(database: DatabaseSync, table: Aging, key: string, at: stri
 }
 
 export function figureReads(database: DatabaseSync) {
-  // Cursors have no gaps but those of replaced stores, and are pruned from the oldest on: the number of rows follows from both ends.
-  // Dead letters of one agent give way out of that order: they are counted per agent, in one small row each.
+  // Cursors have no gaps but those of replaced stores, and are pruned from the oldest on: the number of rows follows
+  // from both ends. Dead letters of one agent give way out of that order: they are counted per agent, in one small row
+  // each.
   const figures = database.prepare(`
     SELECT coalesce((SELECT max(cursor) FROM event) - (SELECT min(cursor) FROM event) + 1, 0)
         - coalesce((SELECT sum(through - before) FROM event_gap WHERE before >= (SELECT min(cursor) FROM event) AND through < (SELECT max(cursor) FROM event)), 0) AS events,

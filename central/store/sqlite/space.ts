@@ -1,5 +1,5 @@
-// Keeps disk space free: the writing thread measures before each transaction. Below the reserve, calls that add data are refused and
-// everything else goes on; with no space left the store stops, before a commit fails half way.
+// Keeps disk space free: the writing thread measures before each transaction. Below the reserve, calls that add data
+// are refused and everything else goes on; with no space left the store stops, before a commit fails half way.
 import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseFault } from '../../../shared/sqlite/errors.ts';
@@ -55,7 +55,10 @@ export class DiskSpace {
     this.#setting = bytes;
   }
 
-  /** Before each transaction, and outside of it: a few microseconds as long as there is room. Errors: store_failed (nothing is left). */
+  /**
+   * Before each transaction, and outside of it: a few microseconds as long as there is room.
+   * Errors: store_failed (nothing is left).
+   */
   measure(): void {
     this.#measured = this.#setting === 0 ? undefined : this.#look();
     if (this.#measured === undefined) {
@@ -68,15 +71,16 @@ export class DiskSpace {
       if (free < Math.min(NOTHING_LEFT, reserve / 8)) throw this.#nothingLeft(free);
       if (this.#cutLog(free, log, reserve)) ({ free, log, reserve } = this.#measured = this.#look() ?? this.#measured);
     }
-    // Pages that were deleted are free inside the file, which does not become smaller by it; the log still has to be copied into it.
+    // Pages that were deleted are free inside the file, which does not become smaller by it; the log still has to be
+    // copied into it.
     this.#available = Math.max(0, free - log + integer(this.#freePages.get(), 'freelist_count') * this.#pageBytes);
     this.#state = this.#next(this.#available, free + log, reserve);
     this.#left = this.#state === 'reserved' ? 0 : this.#available - reserve;
   }
 
   /**
-   * Asks for room for new data. Data that just does not fit is let in, so that a small rest does not refuse large messages for ever: the reserve
-   * pays for one call at most. Errors: store_reserve.
+   * Asks for room for new data. Data that just does not fit is let in, so that a small rest does not refuse large
+   * messages for ever: the reserve pays for one call at most. Errors: store_reserve.
    */
   take(bytes: number): void {
     if (this.#left <= 0)
@@ -125,7 +129,8 @@ export class DiskSpace {
     if (log < reserve / 16 || log >= free || logHeld()) return false;
     // Before it refuses anything it looks at what is really left.
     const decides = free - log < reserve && this.#state !== 'reserved';
-    // What goes on below the reserve (pruning, above all) is fast enough to fill what is left with the log within that time.
+    // What goes on below the reserve (pruning, above all) is fast enough to fill what is left with the log within that
+    // time.
     const isUrgent = log > free / 2;
     if (!decides && !isUrgent && clock() - this.#lastCut < CUT_MS) return false;
     this.#lastCut = clock();

@@ -1,5 +1,5 @@
-// Opens and stops Central's embedded store: holds the data folder, starts the writing thread and the reading one, and ends them in
-// order. What is called in which thread is calls.ts's.
+// Opens and stops Central's embedded store: holds the data folder, starts the writing thread and the reading one, and
+// ends them in order. What is called in which thread is calls.ts's.
 import type { CodedError } from '../../../shared/errors.ts';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';

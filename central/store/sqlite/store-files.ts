@@ -1,6 +1,6 @@
-// Does what backup and restore need of SQLite's files (central/store/backup/store-files.ts): above all, puts a validated store in the
-// place of the one that stopped. At every instant the folder holds a whole store under its name: the old one until the rename, the new
-// one after it.
+// Does what backup and restore need of SQLite's files (central/store/backup/store-files.ts): above all, puts a
+// validated store in the place of the one that stopped. At every instant the folder holds a whole store under its name:
+// the old one until the rename, the new one after it.
 import { copyFile, link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
@@ -74,12 +74,15 @@ async function keep(path: string, name: string): Promise<void> {
   try {
     await link(path, name);
   } catch {
-    // FAT, some network folders: a copy does the same, if there is space for it; otherwise its error is the one to report.
+    // FAT, some network folders: a copy does the same, if there is space for it; otherwise its error is the one to
+    // report.
     await copyFile(path, name);
   }
 }
 
-/** Does `work` in the thread for whole store files (threads/file-work.ts), which runs only for it: it may take minutes. */
+/**
+ * Does `work` in the thread for whole store files (threads/file-work.ts), which runs only for it: it may take minutes.
+ */
 export async function inFileThread<T>(work: (files: WorkerHost<FileWork>) => Promise<T>): Promise<T> {
   // Its calls reject with what went wrong; a thread that dies needs no other report.
   const files = new WorkerHost<FileWork>({

@@ -1,5 +1,5 @@
-// The one namespace of agents' ids and names: that no one takes what another has or what is reserved, and which records from
-// before these rules break them. What is reserved is central/store/agent-names.ts's.
+// The one namespace of agents' ids and names: that no one takes what another has or what is reserved, and which records
+// from before these rules break them. What is reserved is central/store/agent-names.ts's.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../../../shared/sqlite/row.ts';
 import { idPrefixes, isPlainId, looksLikeIdPrefix, reservation } from '../../agent-names.ts';
@@ -13,7 +13,10 @@ interface AgentNameNeeds {
   readonly namesOfCentral: ReadonlySet<string>;
 }
 
-/** By two indexes that compare without regard to case (`agent_id_any_case`, that of `agent.name`); with OR, SQLite would read the whole table. */
+/**
+ * By two indexes that compare without regard to case (`agent_id_any_case`, that of `agent.name`); with OR, SQLite would
+ * read the whole table.
+ */
 const OWNER =
   'SELECT id FROM agent WHERE id = ?1 COLLATE NOCASE AND id <> ?2 UNION ALL SELECT id FROM agent WHERE name = ?1 AND id <> ?2 LIMIT 1';
 
@@ -28,8 +31,8 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
 
   /** Reserved words and those of tokens; `token` is the one that is used now. */
   function assertUnreserved(word: string, token: EnrollmentTokenRecord | null, at: number): void {
-    // It is the token's own; of several tokens for one name the first that is used gets it. Only Central binds one to a reserved
-    // name, for its own agent (central/enrollment/tokens.ts).
+    // It is the token's own; of several tokens for one name the first that is used gets it. Only Central binds one to a
+    // reserved name, for its own agent (central/enrollment/tokens.ts).
     if (token?.agentName?.toLowerCase() === word.toLowerCase()) return;
     const found = reservation(word, namesOfCentral);
     if (found !== undefined) throw storeFault('agent_name_reserved', { name: word, found });
@@ -53,11 +56,15 @@ export function agentNameRules(database: DatabaseSync, { tokens, namesOfCentral 
 
   return {
     assertNameFree,
-    /** For an agent that is not registered yet. Errors: agent_id_invalid, agent_id_taken, agent_name_taken, agent_name_reserved. */
+    /**
+     * For an agent that is not registered yet.
+     * Errors: agent_id_invalid, agent_id_taken, agent_name_taken, agent_name_reserved.
+     */
     assertFree({ id, name, now }: NewAgent, token: EnrollmentTokenRecord | null): void {
       if (!isPlainId(id)) throw storeFault('agent_id_invalid', { found: JSON.stringify(id.slice(0, 64)) });
       if ((ownerOf.get(id, '') ?? idBegunBy(id, id)) !== undefined) throw storeFault('agent_id_taken', { id });
-      // An exact name is meant before the beginning of an id: this id could not be typed in short without meaning another agent.
+      // An exact name is meant before the beginning of an id: this id could not be typed in short without meaning
+      // another agent.
       for (const prefix of idPrefixes(id)) {
         const owner = ownerOf.get(prefix, '');
         if (owner !== undefined)

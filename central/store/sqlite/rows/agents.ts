@@ -88,7 +88,8 @@ function registrationWrites(
       const existing = byId.get(agent.id);
       const same = existing !== undefined && text(existing, 'key_thumbprint') === agent.keyThumbprint;
       if (same && text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agent.id });
-      // The answer to the first enrollment was lost: the token was used for this very agent, and no second use is consumed.
+      // The answer to the first enrollment was lost: the token was used for this very agent, and no second use is
+      // consumed.
       if (same && text(existing, 'enrolled_by') === tokenId) return agentRecord(existing);
       return admitAgent(agent, tokenId, tokens.useEnrollmentToken(tokenId, agent.now));
     },

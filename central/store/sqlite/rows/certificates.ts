@@ -1,4 +1,5 @@
-// Reads and writes the rows of certificates issued to agents, of the trust bundle last sent to each agent, and of expiry warnings.
+// Reads and writes the rows of certificates issued to agents, of the trust bundle last sent to each agent, and of
+// expiry warnings.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
@@ -36,7 +37,8 @@ function certificateRevocations(database: DatabaseSync) {
   const revokeAll = database.prepare(`
     UPDATE agent_certificate SET revoked_at = ?1, revocation_reason = ?2 WHERE agent_id = ?3 AND (?4 IS NULL OR key_thumbprint = ?4) AND revoked_at IS NULL`);
 
-  // Removing an agent lifts what was held against its key, so that the machine can enroll again; unless others may have the key.
+  // Removing an agent lifts what was held against its key, so that the machine can enroll again; unless others may have
+  // the key.
   const revokedKey = database.prepare(`
     SELECT agent_id, revocation_reason FROM agent_certificate WHERE key_thumbprint = ?1 AND revoked_at IS NOT NULL AND revocation_reason NOT IN ${HARMLESS}
       AND (revocation_reason = 'keyCompromise' OR EXISTS (SELECT 1 FROM agent WHERE agent.id = agent_certificate.agent_id)) LIMIT 1`);

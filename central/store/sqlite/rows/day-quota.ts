@@ -1,5 +1,5 @@
-// Enforces what an agent may add within a day: events (where a limit is set), log restarts, and repeated enrollments. A refused call
-// changes nothing and may be repeated; no message is lost.
+// Enforces what an agent may add within a day: events (where a limit is set), log restarts, and repeated enrollments. A
+// refused call changes nothing and may be repeated; no message is lost.
 import type { DatabaseSync } from 'node:sqlite';
 import { databaseFault } from '../../../../shared/sqlite/errors.ts';
 import { integer, textOrNull } from '../../../../shared/sqlite/row.ts';
@@ -35,8 +35,8 @@ export function dayQuotas(database: DatabaseSync, { bounds, recordIncident }: Da
 
   return {
     /**
-     * Counts what is about to be appended. The call that reaches the limit is taken whole: at most a window more. Without a limit nothing is
-     * read or written. Errors: events_per_day.
+     * Counts what is about to be appended. The call that reaches the limit is taken whole: at most a window more.
+     * Without a limit nothing is read or written. Errors: events_per_day.
      */
     takeEvents(agentId: string, count: number, now: number): void {
       const { eventsPerDay } = bounds();

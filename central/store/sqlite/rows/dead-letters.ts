@@ -33,7 +33,10 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
     "SELECT what, owner FROM kept WHERE what IN ('up', 'down') AND (entries > ? OR bytes > ?) LIMIT 1",
   );
 
-  /** Removes the oldest until the rest is within the bounds, or the steps are used up; the number of messages they stood for. */
+  /**
+   * Removes the oldest until the rest is within the bounds, or the steps are used up; the number of messages they stood
+   * for.
+   */
   function giveWay(direction: DeadLetter['direction'], agentId: string): number {
     const { deadLettersPerAgent, deadLetterBytesPerAgent } = bounds();
     let dropped = 0;
@@ -82,7 +85,9 @@ export function deadLetterWrites(database: DatabaseSync, { bounds, recordInciden
       if (first !== undefined) enforce(first.direction, first.agentId, first.at);
     },
 
-    /** Bounds that were lowered, and rows from before there were any: one agent in a step. True when there may be more. */
+    /**
+     * Bounds that were lowered, and rows from before there were any: one agent in a step. True when there may be more.
+     */
     pruneDeadLetters(now: number): boolean {
       const { deadLettersPerAgent, deadLetterBytesPerAgent } = bounds();
       const row = crowded.get(deadLettersPerAgent, deadLetterBytesPerAgent);
@@ -103,8 +108,9 @@ interface Group {
 }
 
 /**
- * Gathers what one batch gives up: one dead letter for each kind and reason of what is no message, and one for all reasons beyond the first
- * few; a whole message that cannot be stored keeps a dead letter of its own, since its payload is nowhere else.
+ * Gathers what one batch gives up: one dead letter for each kind and reason of what is no message, and one for all
+ * reasons beyond the first few; a whole message that cannot be stored keeps a dead letter of its own, since its payload
+ * is nowhere else.
  */
 export class GivenUp {
   readonly #agentId: string;

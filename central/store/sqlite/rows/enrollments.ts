@@ -1,5 +1,5 @@
-// Reads and writes the rows of enrollment requests without a token and of recovery codes; their outcome is a registered agent or a
-// replaced key.
+// Reads and writes the rows of enrollment requests without a token and of recovery codes; their outcome is a registered
+// agent or a replaced key.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import type {
@@ -205,7 +205,10 @@ export function enrollmentReads(database: DatabaseSync) {
   };
 }
 
-/** The entry to drop of the fullest block or site, if it holds more than the newcomer's even then: two do not push each other out in turns. */
+/**
+ * The entry to drop of the fullest block or site, if it holds more than the newcomer's even then: two do not push each
+ * other out in turns.
+ */
 function givesWay(
   fullest: Row | undefined,
   column: 'block' | 'site',

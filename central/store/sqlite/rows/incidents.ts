@@ -1,5 +1,5 @@
-// Reads and writes incidents: when a repetition is counted in an existing row, and how many rows an agent, or all strangers together,
-// may have.
+// Reads and writes incidents: when a repetition is counted in an existing row, and how many rows an agent, or all
+// strangers together, may have.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import {
@@ -33,7 +33,10 @@ export function incidentWrites(database: DatabaseSync) {
     `SELECT owner FROM kept WHERE what = 'incident' AND entries > iif(owner = '${STRANGERS}', ${INCIDENTS_OF_STRANGERS}, ${INCIDENTS_PER_AGENT}) LIMIT 1`,
   );
 
-  /** The row of the interval that counts this one too: the one with the same detail; any of its kind when there are enough. */
+  /**
+   * The row of the interval that counts this one too: the one with the same detail; any of its kind when there are
+   * enough.
+   */
   function rowOf(owner: string, kind: string, source: string, detail: string, at: number): number | undefined {
     const most = owner === STRANGERS ? 1 : INCIDENTS_PER_INTERVAL;
     const rows = newest

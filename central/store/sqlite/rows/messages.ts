@@ -106,8 +106,8 @@ function eventWrites(database: DatabaseSync, { inbox, incidents, deadLetters }: 
 }
 
 /**
- * The cursor of the next event; null: one more than the newest. Skips the cursors of a store that was replaced by a backup: its
- * consumers must not take new events for those they have already.
+ * The cursor of the next event; null: one more than the newest. Skips the cursors of a store that was replaced by a
+ * backup: its consumers must not take new events for those they have already.
  */
 function eventCursors(database: DatabaseSync): () => number | null {
   const newestEvent = database.prepare('SELECT coalesce(max(cursor), 0) AS newest FROM event');

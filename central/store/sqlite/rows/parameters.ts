@@ -1,4 +1,5 @@
-// Reads and writes parameters, the pending change, and Central's keys and certificates; each change together with its audit entry.
+// Reads and writes parameters, the pending change, and Central's keys and certificates; each change together with its
+// audit entry.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';

@@ -1,4 +1,5 @@
-// Reads and writes the rows of API tokens and enrollment tokens. The tables hold hashes of the secrets, never the secrets.
+// Reads and writes the rows of API tokens and enrollment tokens. The tables hold hashes of the secrets, never the
+// secrets.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { CENTRAL_AGENT_NAME, reservation } from '../../agent-names.ts';

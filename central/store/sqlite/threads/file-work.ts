@@ -1,5 +1,5 @@
-// The thread for work on whole store files, which takes seconds to minutes: copies the running store, validates an uploaded one, and
-// prepares it to replace the other.
+// The thread for work on whole store files, which takes seconds to minutes: copies the running store, validates an
+// uploaded one, and prepares it to replace the other.
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -60,8 +60,9 @@ const methods = {
   },
 
   /**
-   * Migrates it to this version's schema, replaces the private keys by `keys`, writes the audit entry, reserves the cursors up to
-   * `lastCursor`, which its predecessor used, and records the commands that only the predecessor (`replaced`) holds.
+   * Migrates it to this version's schema, replaces the private keys by `keys`, writes the audit entry, reserves the
+   * cursors up to `lastCursor`, which its predecessor used, and records the commands that only the predecessor
+   * (`replaced`) holds.
    */
   prepareStore(
     path: string,
@@ -104,8 +105,8 @@ const methods = {
 };
 
 /**
- * Commands that were accepted after the backup was made and that no agent has acknowledged: their senders got an answer that they are on
- * disk, and no log of either side shows that they are gone.
+ * Commands that were accepted after the backup was made and that no agent has acknowledged: their senders got an answer
+ * that they are on disk, and no log of either side shows that they are gone.
  */
 function forgottenCommands(restored: DatabaseSync, replaced: string, at: number): NewIncident[] {
   const logOf = restored.prepare(

@@ -1,5 +1,5 @@
-// Packs messages into one flat list to pass them between the threads. The structured clone of objects costs both threads five times as
-// much, and most of Central's traffic passes through here.
+// Packs messages into one flat list to pass them between the threads. The structured clone of objects costs both
+// threads five times as much, and most of Central's traffic passes through here.
 import type { Item, Message } from '../../../../shared/delivery/message.ts';
 import type { Appended, OutboxEntry } from '../../../../shared/delivery/log-interfaces.ts';
 
@@ -28,7 +28,10 @@ export function packItems(items: readonly Item[]): PackedItems {
   return packed;
 }
 
-/** Rows and indexes of an event besides its texts; deduplication rows of a peer are spread over many pages, which are written whole. */
+/**
+ * Rows and indexes of an event besides its texts; deduplication rows of a peer are spread over many pages, which are
+ * written whole.
+ */
 const ITEM_COST = 1024;
 
 /** An estimate of what these items take on the disk. */

@@ -7,7 +7,10 @@ export interface ThreadData {
   readonly namesOfCentral: readonly string[];
 }
 
-/** Only the two threads open this file in Central, through SQLite: closing any other descriptor on it would drop its locks. */
+/**
+ * Only the two threads open this file in Central, through SQLite: closing any other descriptor on it would drop its
+ * locks.
+ */
 export function databasePath(folder: string): string {
   return join(folder, 'central.db');
 }

@@ -29,7 +29,8 @@ try {
     cacheKiB: WRITER_CACHE_KIB,
     checkpointPages: CHECKPOINT_PAGES,
   });
-  // What is deleted or overwritten is zeroed in the pages that are written anyway: a key from before it was sealed does not live on.
+  // What is deleted or overwritten is zeroed in the pages that are written anyway: a key from before it was sealed does
+  // not live on.
   database.exec('PRAGMA secure_delete = FAST');
   const inTransaction = transactionExecutor(database);
   let commits = 0;

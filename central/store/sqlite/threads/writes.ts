@@ -23,7 +23,10 @@ interface WritesOptions {
   readonly now: () => number;
   /** Central's own name and host names: no agent takes them. */
   readonly namesOfCentral: readonly string[];
-  /** A long read begins (true) or ends: the write-ahead log cannot be truncated meanwhile, and no commit may wait for that. */
+  /**
+   * A long read begins (true) or ends: the write-ahead log cannot be truncated meanwhile, and no commit may wait for
+   * that.
+   */
   readonly holdLog: (held: boolean) => void;
 }
 
@@ -68,8 +71,8 @@ export function createWrites(database: DatabaseSync, options: WritesOptions) {
     ...retentionWrites(database),
     holdLog: options.holdLog,
 
-    // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is there, free space,
-    // or are bounded.
+    // Calls that add data need room and count against the agent's quotas. All others are essential: they change what is
+    // there, free space, or are bounded.
     appendEvents(...call: Parameters<typeof messages.appendEvents>) {
       const [agentId, , , packed, now] = call;
       space.take(packedCost(packed));
