@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import type { Actor } from '../audit.ts';
 import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
-import { assertRole, type Operator } from '../auth/api-tokens.ts';
+import { assertRole, type Caller } from '../auth/api-tokens.ts';
 import type { Role } from '../store/token-store.ts';
 import type { AdminServices } from './services.ts';
 import { TokenBounds } from './token-bounds.ts';
@@ -32,10 +32,10 @@ export interface Access {
 /** `app` is the listener's own: its connections are timed here, for confirmations that must come over a new one. */
 export function createAccess(
   app: FastifyInstance,
-  { operators, now, isLocal }: Pick<AdminServices, 'operators' | 'now' | 'isLocal'>,
+  { apiTokens, now, isLocal }: Pick<AdminServices, 'apiTokens' | 'now' | 'isLocal'>,
 ): Access {
   const connectedAt = new WeakMap<Socket, number>();
-  const operatorOf = new WeakMap<FastifyRequest, Operator>();
+  const callerOf = new WeakMap<FastifyRequest, Caller>();
   const bounds = new TokenBounds();
   app.server.on('connection', (socket: Socket) => connectedAt.set(socket, now()));
 
@@ -48,23 +48,23 @@ export function createAccess(
         // Absent where no route fits: who asks for nothing learns nothing but that.
         const { role } = request.routeOptions.config;
         if (role === undefined || role === 'anyone') return;
-        const operator = await operators.authenticate(
+        const caller = await apiTokens.authenticate(
           request.headers.authorization,
           normalAddress(request.raw.socket.remoteAddress),
         );
-        assertRole(operator, role);
-        bounds.enter(operator.tokenId, reply);
-        bounds.expectBody(operator.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
-        operatorOf.set(request, operator);
+        assertRole(caller, role);
+        bounds.enter(caller.tokenId, reply);
+        bounds.expectBody(caller.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
+        callerOf.set(request, caller);
       });
     },
     actorOf(request) {
-      const operator = operatorOf.get(request);
-      if (operator === undefined) throw authFault('unauthenticated', { found: 'there is no Authorization header' });
+      const caller = callerOf.get(request);
+      if (caller === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
       const { socket } = request.raw;
       const since = connectedAt.get(socket);
       const local = isLocal?.(socket) === true;
-      const actor = { who: operator.name, from: local ? 'local socket' : normalAddress(socket.remoteAddress) };
+      const actor = { who: caller.name, from: local ? 'local socket' : normalAddress(socket.remoteAddress) };
       return since === undefined
         ? actor
         : {

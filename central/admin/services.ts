@@ -2,10 +2,10 @@
 import type { Socket } from 'node:net';
 import type { AgentDirectory } from '../agents/lookup.ts';
 import type { Revocations } from '../agents/revocation.ts';
-import type { Operators } from '../auth/api-tokens.ts';
+import type { ApiTokens } from '../auth/api-tokens.ts';
 import type { Changes } from '../change/changes.ts';
 import type { Approvals } from '../enrollment/approvals.ts';
-import type { Issuing } from '../enrollment/offline.ts';
+import type { OfflineEnrollment } from '../enrollment/offline.ts';
 import type { Recoveries } from '../enrollment/recovery.ts';
 import type { EnrollmentTokens } from '../enrollment/tokens.ts';
 import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
@@ -27,7 +27,7 @@ import type { SpaceWatch } from '../store/space/watch.ts';
 import type { Store } from '../store/store.ts';
 
 export interface AdminServices {
-  readonly operators: Operators;
+  readonly apiTokens: ApiTokens;
   readonly enrollmentTokens: EnrollmentTokens;
   readonly parameters: Pick<ParameterService, 'change' | 'describe' | 'values' | 'version'>;
   /** Changes that wait for a confirmation. */
@@ -54,7 +54,7 @@ export interface AdminServices {
   readonly expiry: Pick<Expiry, 'list'>;
   readonly revocationLists: RevocationListsPort;
   readonly approvals: Pick<Approvals, 'accept' | 'counts' | 'list' | 'reject'>;
-  readonly issuing: Issuing;
+  readonly offlineEnrollment: OfflineEnrollment;
   readonly recoveries: Pick<Recoveries, 'make'>;
   readonly rotation: Pick<Rotation, 'forget' | 'prepare' | 'publish' | 'retire' | 'rollBack' | 'status' | 'switch'>;
   /** Profiles on this host whose truststore could not be updated. */

@@ -45,14 +45,14 @@ const readEnrollmentToken = bodyOf(
 
 export function tokenRoutes(
   app: FastifyInstance,
-  { operators, enrollmentTokens, pki, advertised, now }: AdminServices,
+  { apiTokens, enrollmentTokens, pki, advertised, now }: AdminServices,
   access: Access,
 ): void {
-  app.get('/api-tokens', ADMINISTRATOR, async () => ({ tokens: (await operators.list()).map(tokenJson) }));
+  app.get('/api-tokens', ADMINISTRATOR, async () => ({ tokens: (await apiTokens.list()).map(tokenJson) }));
 
   app.post('/api-tokens', ADMINISTRATOR, async (request, reply) => {
     const { name, role, lifetimeSeconds } = readToken(request.body);
-    const { token, record } = await operators.create(
+    const { token, record } = await apiTokens.create(
       { name, role, expiresAt: lifetimeSeconds === undefined ? null : now() + lifetimeSeconds * 1000 },
       access.actorOf(request),
     );
@@ -63,7 +63,7 @@ export function tokenRoutes(
   });
 
   app.delete<{ Params: { token: string } }>('/api-tokens/:token', ADMINISTRATOR, async (request, reply) => {
-    await operators.remove(request.params.token, access.actorOf(request));
+    await apiTokens.remove(request.params.token, access.actorOf(request));
     return await reply.code(204).send();
   });
 

@@ -13,13 +13,14 @@ import type { WrongAttempts } from './wrong-attempts.ts';
  */
 export const ROLES = ['viewer', 'operator', 'administrator'] as const satisfies readonly Role[];
 
-export interface Operator {
+/** Who sends a request, by its API token. */
+export interface Caller {
   readonly tokenId: string;
   readonly name: string;
   readonly role: Role;
 }
 
-interface OperatorsOptions {
+interface ApiTokensOptions {
   readonly tokens: Pick<TokenStore, 'addApiToken' | 'getApiToken' | 'listApiTokens' | 'removeApiToken'>;
   readonly audit: AuditStore;
   /** What comes of a wrong token before it is answered. */
@@ -37,13 +38,13 @@ interface NewApiToken {
 /** A token without its hash. */
 export type ApiTokenView = Omit<ApiTokenRecord, 'hash'>;
 
-export interface Operators {
+export interface ApiTokens {
   /**
    * Who sends a request with this Authorization header from this address. A wrong token is answered late, a right one
    * at once.
    * Errors: unauthenticated, too_many_attempts.
    */
-  authenticate(header: string | undefined, address: string): Promise<Operator>;
+  authenticate(header: string | undefined, address: string): Promise<Caller>;
   /** Makes a token; its text is in this answer only. */
   create(order: NewApiToken, actor: Actor): Promise<{ readonly token: string; readonly record: ApiTokenView }>;
   list(): Promise<ApiTokenView[]>;
@@ -55,7 +56,7 @@ export interface Operators {
 
 const BEARER = /^Bearer +qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
 
-export function createOperators({ tokens, audit, attempts, now }: OperatorsOptions): Operators {
+export function createApiTokens({ tokens, audit, attempts, now }: ApiTokensOptions): ApiTokens {
   async function create(order: NewApiToken, actor: Actor): Promise<{ token: string; record: ApiTokenView }> {
     const { id, token, hash } = makeSecret('qg');
     const record = {
@@ -121,8 +122,8 @@ export function createOperators({ tokens, audit, attempts, now }: OperatorsOptio
   };
 }
 
-/** Throws forbidden when the operator may not do what needs `needed`. */
-export function assertRole(operator: Operator, needed: Role): void {
-  if (ROLES.indexOf(operator.role) < ROLES.indexOf(needed))
-    throw authFault('forbidden', { needed, name: operator.name, role: operator.role });
+/** Errors: forbidden when the role of the caller is below `needed`. */
+export function assertRole(caller: Caller, needed: Role): void {
+  if (ROLES.indexOf(caller.role) < ROLES.indexOf(needed))
+    throw authFault('forbidden', { needed, name: caller.name, role: caller.role });
 }

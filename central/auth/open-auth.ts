@@ -1,7 +1,7 @@
 // Opens who may administer Central: API tokens, and the count of wrong secrets.
 import type { Metrics } from '../metrics.ts';
 import type { Store } from '../store/store.ts';
-import { createOperators, type Operators } from './api-tokens.ts';
+import { createApiTokens, type ApiTokens } from './api-tokens.ts';
 import { openWrongAttempts, type AttemptIncident } from './attempt-records.ts';
 import type { WrongAttempts } from './wrong-attempts.ts';
 
@@ -14,7 +14,7 @@ interface AuthNeeds {
 
 interface Auth {
   readonly attempts: WrongAttempts;
-  readonly operators: Operators;
+  readonly apiTokens: ApiTokens;
 }
 
 export function openAuth({ store, incidents, metrics, now }: AuthNeeds): Auth {
@@ -23,5 +23,5 @@ export function openAuth({ store, incidents, metrics, now }: AuthNeeds): Auth {
     onWrong: (secret) => metrics.instruments.queuegate_wrong_secrets_total.inc({ secret }),
     now,
   });
-  return { attempts, operators: createOperators({ tokens: store.tokens, audit: store.audit, attempts, now }) };
+  return { attempts, apiTokens: createApiTokens({ tokens: store.tokens, audit: store.audit, attempts, now }) };
 }

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../../shared/errors.ts';
 import type { Incidents } from '../agents/incidents.ts';
 import { createFirstToken } from '../auth/first-token.ts';
-import type { Operators } from '../auth/api-tokens.ts';
+import type { ApiTokens } from '../auth/api-tokens.ts';
 import type { CentralAgent } from '../central-agent.ts';
 import type { Changes } from '../change/changes.ts';
 import type { CentralConfig } from '../config.ts';
@@ -46,7 +46,7 @@ interface LifecycleParts {
   readonly parameters: ParameterService;
   readonly changes: Changes;
   readonly incidents: Incidents;
-  readonly operators: Operators;
+  readonly apiTokens: ApiTokens;
   readonly sessions: Sessions;
   readonly pkiServices: PkiServices;
   readonly opened: OpenedListeners;
@@ -67,7 +67,7 @@ export class Lifecycle {
 
   /** The first administrator's token, when this start created it. After an error everything is stopped. */
   async start(): Promise<string | undefined> {
-    const { config, operators, parameters, pkiServices, maintenance, centralAgent } = this.#parts;
+    const { config, apiTokens, parameters, pkiServices, maintenance, centralAgent } = this.#parts;
     const { listeners, localSocket } = this.#parts.opened;
     try {
       await listeners.start(parameters.values());
@@ -75,7 +75,7 @@ export class Lifecycle {
       maintenance.start();
       pkiServices.trustPublication.start();
       await pkiServices.profiles?.follow();
-      const token = await createFirstToken(operators, config.dataFolder);
+      const token = await createFirstToken(apiTokens, config.dataFolder);
       await centralAgent?.start();
       return token;
     } catch (error) {

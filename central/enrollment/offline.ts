@@ -19,7 +19,7 @@ import { pkiFault } from '../pki/errors.ts';
 import type { AgentCredentials } from './credentials.ts';
 import type { SigningCertificate } from '../pki/authority/signing-key.ts';
 
-interface IssuingOptions {
+interface OfflineEnrollmentOptions {
   readonly agents: Pick<AgentStore, 'findByKey'>;
   readonly enrollments: Pick<EnrollmentStore, 'admit'>;
   readonly audit: AuditStore;
@@ -46,7 +46,7 @@ interface Issued {
   readonly pem: string;
 }
 
-export interface Issuing {
+export interface OfflineEnrollment {
   /**
    * Errors: enrollment_closed, enrollment_name_reserved, issue_name_missing, csr_unreadable, csr_signature,
    * csr_key_type, those of EnrollmentStore.admit.
@@ -54,7 +54,7 @@ export interface Issuing {
   issue(order: IssueOrder, actor: Actor, reason: Reason): Promise<Issued>;
 }
 
-export function createIssuing({
+export function createOfflineEnrollment({
   agents,
   enrollments,
   audit,
@@ -64,7 +64,7 @@ export function createIssuing({
   signing,
   policy,
   now,
-}: IssuingOptions): Issuing {
+}: OfflineEnrollmentOptions): OfflineEnrollment {
   return {
     async issue(order, actor, reason) {
       const csr = readRequest(order.csr);

@@ -11,7 +11,7 @@ import type { Store } from '../store/store.ts';
 import { createApprovals, type Approvals } from './approvals.ts';
 import { createAgentCredentials } from './credentials.ts';
 import { createEnrollment, enrollmentLine, type Enrollment } from './enrollment.ts';
-import { createIssuing, type Issuing } from './offline.ts';
+import { createOfflineEnrollment, type OfflineEnrollment } from './offline.ts';
 import { createRecoveries, type Recoveries } from './recovery.ts';
 import { createEnrollmentTokens, DEFAULT_ENROLLMENT_SECONDS, type EnrollmentTokens } from './tokens.ts';
 
@@ -30,7 +30,7 @@ interface OpenedEnrollment {
   readonly enrollment: Enrollment;
   readonly enrollmentTokens: EnrollmentTokens;
   readonly approvals: Approvals;
-  readonly issuing: Issuing;
+  readonly offlineEnrollment: OfflineEnrollment;
   readonly recoveries: Recoveries;
 }
 
@@ -73,7 +73,7 @@ export function openEnrollment(needs: EnrollmentNeeds): OpenedEnrollment {
     enrollment: createEnrollment({ ...shared, tokens: enrollmentTokens, approvals, recoveries }),
     enrollmentTokens,
     approvals,
-    issuing: createIssuing({
+    offlineEnrollment: createOfflineEnrollment({
       ...shared,
       authority: pki.authority,
       trust: pki.trust,

@@ -52,7 +52,7 @@ interface OfRequest {
 
 export function enrollmentRoutes(
   app: FastifyInstance,
-  { agents, approvals, issuing, recoveries }: AdminServices,
+  { agents, approvals, offlineEnrollment, recoveries }: AdminServices,
   access: Access,
 ): void {
   app.get('/enrollment-requests', VIEWER, async (request) => {
@@ -85,7 +85,7 @@ export function enrollmentRoutes(
 
   app.post('/agents', ADMINISTRATOR, async (request, reply) => {
     const { csr, name, id, ...why } = readIssue(request.body);
-    const { agent, certificate, pem } = await issuing.issue({ csr, name, id }, access.actorOf(request), why);
+    const { agent, certificate, pem } = await offlineEnrollment.issue({ csr, name, id }, access.actorOf(request), why);
     return await reply
       .code(201)
       .header('location', `/api/v1/agents/${encodeURIComponent(agent.id)}`)

@@ -9,7 +9,7 @@ import type { AdminServices, StatusReport } from '../../../central/admin/service
 import { findAgent, findAgentId } from '../../../central/agents/lookup.ts';
 import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
-import { createOperators } from '../../../central/auth/api-tokens.ts';
+import { createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import type { OnlineAgent } from '../../../central/change/agents.ts';
@@ -147,8 +147,8 @@ export async function startRest(
 ): Promise<Rest> {
   const store = memoryStore();
   const now = Date.now;
-  const operators = createOperators({ tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now });
-  const token = async (role: Role) => (await operators.create({ name: role, role, expiresAt: null }, CENTRAL)).token;
+  const apiTokens = createApiTokens({ tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now });
+  const token = async (role: Role) => (await apiTokens.create({ name: role, role, expiresAt: null }, CENTRAL)).token;
   const tokens = {
     viewer: await token('viewer'),
     operator: await token('operator'),
@@ -215,7 +215,7 @@ export async function startRest(
       [...incidents, ...deadLetters].some(({ agentId }) => agentId === id),
   };
   const services: AdminServices = {
-    operators,
+    apiTokens,
     enrollmentTokens: createEnrollmentTokens({ tokens: store.tokens, audit: store.audit, now }),
     parameters,
     changes,
@@ -330,7 +330,7 @@ export async function startRest(
 }
 
 type AbsentService =
-  'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'issuing' | 'recoveries';
+  'authorityService' | 'serverCertificates' | 'expiry' | 'rotation' | 'approvals' | 'offlineEnrollment' | 'recoveries';
 
 /** Routes of the authority, of certificates and of enrollments have tests of their own (certificates.test.ts, test/flow). */
 function absentPki(): Pick<AdminServices, AbsentService> {
@@ -344,7 +344,7 @@ function absentPki(): Pick<AdminServices, AbsentService> {
     expiry: absent,
     rotation: absent,
     approvals: absent,
-    issuing: absent,
+    offlineEnrollment: absent,
     recoveries: absent,
   } as Pick<AdminServices, AbsentService>;
 }

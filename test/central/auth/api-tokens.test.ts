@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
-import { assertRole, createOperators } from '../../../central/auth/api-tokens.ts';
+import { assertRole, createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { isSecret, makeSecret } from '../../../central/auth/secrets.ts';
 import { CENTRAL } from '../../../central/audit.ts';
 import { memoryStore, NO_DELAY } from '../fakes.ts';
@@ -9,39 +9,39 @@ function setUp() {
   const store = memoryStore();
   const clock = { now: 1_000_000 };
   const options = { tokens: store.tokens, audit: store.audit, attempts: NO_DELAY, now: () => clock.now };
-  return { store, clock, operators: createOperators(options), enrollmentTokens: createEnrollmentTokens(options) };
+  return { store, clock, apiTokens: createApiTokens(options), enrollmentTokens: createEnrollmentTokens(options) };
 }
 
 describe('API tokens', () => {
   test('the first administrator is made once, on an empty store', async () => {
-    const { operators } = setUp();
-    const token = await operators.first();
+    const { apiTokens } = setUp();
+    const token = await apiTokens.first();
     expect(token).toMatch(/^qg_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
-    expect(await operators.first()).toBeUndefined();
-    expect(await operators.authenticate(`Bearer ${token}`, '10.0.0.7')).toMatchObject({
+    expect(await apiTokens.first()).toBeUndefined();
+    expect(await apiTokens.authenticate(`Bearer ${token}`, '10.0.0.7')).toMatchObject({
       name: 'first administrator',
       role: 'administrator',
     });
   });
 
   test('are kept as a hash only, and never shown again', async () => {
-    const { store, operators } = setUp();
-    const { token } = await operators.create({ name: 'monitor', role: 'viewer', expiresAt: null }, CENTRAL);
+    const { store, apiTokens } = setUp();
+    const { token } = await apiTokens.create({ name: 'monitor', role: 'viewer', expiresAt: null }, CENTRAL);
     const secret = token.split('_').slice(2).join('_');
     expect(JSON.stringify([await store.tokens.listApiTokens(), store.audit.entries])).not.toContain(secret);
-    const [view] = await operators.list();
+    const [view] = await apiTokens.list();
     expect(view).not.toHaveProperty('hash');
     expect(view).toMatchObject({ name: 'monitor', role: 'viewer', createdBy: 'central' });
   });
 
   test('a wrong secret, an unknown id, another form, an expired or a removed token are refused', async () => {
-    const { clock, operators } = setUp();
-    await operators.first();
-    const { token, record } = await operators.create(
+    const { clock, apiTokens } = setUp();
+    await apiTokens.first();
+    const { token, record } = await apiTokens.create(
       { name: 'a', role: 'viewer', expiresAt: clock.now + 1000 },
       CENTRAL,
     );
-    await operators.authenticate(`Bearer ${token}`, '10.0.0.7');
+    await apiTokens.authenticate(`Bearer ${token}`, '10.0.0.7');
     const swapped = `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`;
     for (const header of [
       undefined,
@@ -53,26 +53,26 @@ describe('API tokens', () => {
       `Bearer ${token}x`,
       'Bearer qg__',
     ]) {
-      await expect(operators.authenticate(header, '10.0.0.7')).rejects.toMatchObject({
+      await expect(apiTokens.authenticate(header, '10.0.0.7')).rejects.toMatchObject({
         code: 'unauthenticated',
         status: 401,
       });
     }
     clock.now += 1000;
-    await expect(operators.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({
+    await expect(apiTokens.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({
       message: expect.stringContaining('expired'),
     });
-    await operators.remove(record.id, CENTRAL);
-    await expect(operators.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({
+    await apiTokens.remove(record.id, CENTRAL);
+    await expect(apiTokens.authenticate(`Bearer ${token}`, '10.0.0.7')).rejects.toMatchObject({
       code: 'unauthenticated',
     });
   });
 
   test('the last administrator stays', async () => {
-    const { operators } = setUp();
-    await operators.first();
-    const [only] = await operators.list();
-    await expect(operators.remove(only?.id ?? '', CENTRAL)).rejects.toMatchObject({ code: 'last_administrator' });
+    const { apiTokens } = setUp();
+    await apiTokens.first();
+    const [only] = await apiTokens.list();
+    await expect(apiTokens.remove(only?.id ?? '', CENTRAL)).rejects.toMatchObject({ code: 'last_administrator' });
   });
 
   test('a role may do what those below it may, and no more', () => {

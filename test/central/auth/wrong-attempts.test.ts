@@ -7,7 +7,7 @@ import {
   RECORD_INTERVAL_MS,
   type AttemptIncident,
 } from '../../../central/auth/attempt-records.ts';
-import { createOperators } from '../../../central/auth/api-tokens.ts';
+import { createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { CENTRAL } from '../../../central/audit.ts';
 import {
   createWrongAttempts,
@@ -111,15 +111,15 @@ describe('wrong secrets', () => {
   test('never lock the owner out: the right token is taken at once, from the same address, while thousands of wrong ones wait', async () => {
     const { hold, waits, attempts } = setUp();
     const store = memoryStore();
-    const operators = createOperators({ tokens: store.tokens, audit: store.audit, attempts, now: Date.now });
-    const { token } = await operators.create({ name: 'a', role: 'viewer', expiresAt: null }, CENTRAL);
+    const apiTokens = createApiTokens({ tokens: store.tokens, audit: store.audit, attempts, now: Date.now });
+    const { token } = await apiTokens.create({ name: 'a', role: 'viewer', expiresAt: null }, CENTRAL);
     const written = store.audit.entries.length;
     hold.on = true;
     const wrong = `Bearer ${token.slice(0, -2)}${token.endsWith('AA') ? 'BB' : 'AA'}`;
     const codes: unknown[] = [];
     for (let i = 0; i < 5_000; i += 1)
-      void operators.authenticate(wrong, '192.0.2.7').catch((error: { code: string }) => codes.push(error.code));
-    expect(await operators.authenticate(`Bearer ${token}`, '192.0.2.7')).toMatchObject({ name: 'a' });
+      void apiTokens.authenticate(wrong, '192.0.2.7').catch((error: { code: string }) => codes.push(error.code));
+    expect(await apiTokens.authenticate(`Bearer ${token}`, '192.0.2.7')).toMatchObject({ name: 'a' });
     await new Promise((resolve) => setImmediate(resolve));
     expect(codes).toHaveLength(5_000 - MAX_DELAYED_OF_BLOCK);
     expect(waits).toHaveLength(MAX_DELAYED_OF_BLOCK);

@@ -27,7 +27,7 @@ import { openAuthority, type Authority } from '../../../central/pki/authority/au
 import { readRequest, requestDer } from '../../../central/pki/x509/csr.ts';
 import { createEnrollment, type Enrollment, type EnrollmentPolicy } from '../../../central/enrollment/enrollment.ts';
 import { createAgentCredentials } from '../../../central/enrollment/credentials.ts';
-import { createIssuing, type Issuing } from '../../../central/enrollment/offline.ts';
+import { createOfflineEnrollment, type OfflineEnrollment } from '../../../central/enrollment/offline.ts';
 import { createRecoveries, type Recoveries } from '../../../central/enrollment/recovery.ts';
 import { openSqliteStore } from '../../../central/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../central/store/store.ts';
@@ -83,7 +83,7 @@ let tokens: EnrollmentTokens;
 let authority: Authority;
 let approvals: Approvals;
 let recoveries: Recoveries;
-let issuing: Issuing;
+let offlineEnrollment: OfflineEnrollment;
 let enrollment: Enrollment;
 let renewals: RenewalFrames;
 let policy: EnrollmentPolicy;
@@ -126,7 +126,7 @@ beforeEach(async () => {
     onRecovered: () => undefined,
     now,
   });
-  issuing = createIssuing({
+  offlineEnrollment = createOfflineEnrollment({
     agents,
     enrollments,
     audit,
@@ -203,7 +203,7 @@ const WAYS: Readonly<Record<string, (csr: string) => Promise<unknown>>> = {
       {},
     );
   },
-  'offline request': async (csr) => await issuing.issue({ csr, name: 'other', id: 'other' }, CENTRAL, {}),
+  'offline request': async (csr) => await offlineEnrollment.issue({ csr, name: 'other', id: 'other' }, CENTRAL, {}),
   recovery: async (csr) => {
     const name = freshName();
     const agent = await store.agents.get(await enrolled(newKey(), name));

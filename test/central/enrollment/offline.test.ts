@@ -7,7 +7,7 @@ import { loadOrCreateKey, type AgentKey } from '../../../agent/identity/identity
 import { openAuthority, type Authority } from '../../../central/pki/authority/authority.ts';
 import { readChain } from '../../../central/pki/x509/certificate.ts';
 import { createAgentCredentials } from '../../../central/enrollment/credentials.ts';
-import { createIssuing, type Issuing } from '../../../central/enrollment/offline.ts';
+import { createOfflineEnrollment, type OfflineEnrollment } from '../../../central/enrollment/offline.ts';
 import {
   openSigningCertificate,
   openSigningKey,
@@ -25,7 +25,7 @@ let store: MemoryStore;
 let authority: Authority;
 let signingKey: SigningKey;
 let signing: SigningCertificate;
-let issuing: Issuing;
+let offlineEnrollment: OfflineEnrollment;
 let roots: X509Certificate[];
 let key: AgentKey;
 let bank: Bank;
@@ -58,7 +58,7 @@ beforeEach(async () => {
     lifetimeDays: () => 30,
     now: Date.now,
   });
-  issuing = createIssuing({
+  offlineEnrollment = createOfflineEnrollment({
     agents: { findByKey: async () => undefined },
     enrollments: { admit: async (agent) => agentRecord(agent) },
     audit: store.audit,
@@ -75,7 +75,7 @@ afterEach(() => cleanup.run());
 
 async function file(): Promise<string> {
   const { pem } = await makeRequest(key, 'branch-1', 'pc/1, "ü"');
-  return (await issuing.issue({ csr: pem, name: undefined, id: undefined }, ADMIN, { ticket: 'T-1' })).pem;
+  return (await offlineEnrollment.issue({ csr: pem, name: undefined, id: undefined }, ADMIN, { ticket: 'T-1' })).pem;
 }
 
 describe('the file for a machine without a line', () => {
@@ -143,10 +143,12 @@ describe('the file for a machine without a line', () => {
   it('is made for a host name only, and never for the name of the Central agent', async () => {
     const { pem } = await makeRequest(key, 'branch-1');
     for (const name of ['branch 1', '-', 'a'.repeat(300)])
-      await expect(issuing.issue({ csr: pem, name, id: undefined }, ADMIN, {})).rejects.toMatchObject({
+      await expect(offlineEnrollment.issue({ csr: pem, name, id: undefined }, ADMIN, {})).rejects.toMatchObject({
         code: 'issue_name_missing',
       });
-    await expect(issuing.issue({ csr: pem, name: 'Central-Agent', id: undefined }, ADMIN, {})).rejects.toMatchObject({
+    await expect(
+      offlineEnrollment.issue({ csr: pem, name: 'Central-Agent', id: undefined }, ADMIN, {}),
+    ).rejects.toMatchObject({
       code: 'enrollment_name_reserved',
     });
   });
