@@ -10,6 +10,7 @@ import { escapeLine } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { AGENT_SCHEMA, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import type { Enrollment } from './enrollment/command.ts';
+import { dialTargets, targetName } from './target.ts';
 
 const USAGE = `queue-agent ${VERSION}
 
@@ -277,22 +278,18 @@ async function recover(args: readonly string[]): Promise<number> {
 }
 
 function printEnrolled(request: AgentConfRequest, conf: AgentConf, { identity, trusted }: Enrollment): void {
-  const { hostName, scheme } = dialled(conf.central.secure, identity.host);
+  const [target] = dialTargets(conf, identity);
   printOut(
     [
       `enrolled with Central "${escapeLine(identity.central)}" as ${escapeLine(identity.name)}`,
       `  id          ${escapeLine(identity.id)}`,
       `  data        ${conf.dataFolder} (key, identity; keep it private)`,
       ...(trusted === undefined ? [] : [`  truststore  ${trusted} now trusts Central's root`]),
-      `  dials       ${scheme}://${conf.central.endpoints[0]?.host ?? hostName}:${conf.central.endpoints[0]?.port ?? (identity.secure === conf.central.secure ? identity.port : conf.central.port)}`,
+      ...(target === undefined ? [] : [`  dials       ${targetName(target)}`]),
       `next: queue-agent start --profile ${request.profileFolder}`,
       '',
     ].join('\n'),
   );
-}
-
-function dialled(secure: boolean, host: string): { readonly scheme: string; readonly hostName: string } {
-  return { scheme: secure ? 'wss' : 'ws', hostName: host };
 }
 
 async function doctor(args: readonly string[]): Promise<number> {
