@@ -276,7 +276,7 @@ describe('files with keys and secrets', () => {
   const PASSWORD = 'correct horse battery';
   const password = { QUEUEGATE_KEYSTORE_PASSWORD: PASSWORD, QUEUEGATE_BACKUP_PASSWORD: PASSWORD };
   const WRITERS = [
-    ['ca export', ['ca', 'trust-bundle']],
+    ['ca export', ['ca', 'export']],
     ['store backup', ['store', 'backup']],
     ['api-tokens create', ['api-tokens', 'create', '--name', 'm', '--role', 'viewer']],
     ['enrollment-tokens create', ['enrollment-tokens', 'create']],
