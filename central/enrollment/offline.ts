@@ -1,6 +1,5 @@
-// Owns the way for machines that cannot reach Central yet: a request comes as a file, and one PEM file goes back with
-// all that an identity needs: the agent's certificate, what vouches for it, what to trust, and the certificate of
-// Central's signing key.
+// Enrolls machines that cannot reach Central yet: takes a certificate request as a file, and returns one PEM file with
+// the whole identity: the agent's certificate and its chain, the trust bundle, and the certificate of the signing key.
 import type { X509Certificate } from 'node:crypto';
 import { pinOf } from '../../shared/wire/enrollment.ts';
 import { validate } from '../../shared/wire/json-schema.ts';
@@ -70,7 +69,7 @@ export function createOfflineEnrollment({
       const csr = readRequest(order.csr);
       const keyThumbprint = pinOf(csr.spki).slice('sha256:'.length);
       const known = await agents.findByKey(keyThumbprint);
-      // One that is there already gets another certificate; that makes nobody an agent.
+      // A registered agent gets another certificate; that enrolls no new one.
       if (known === undefined && policy() === 'closed') throw pkiFault('enrollment_closed', {});
       const name = order.name ?? known?.name ?? csr.name;
       if (name === undefined || validate(HELLO.properties.name, name) !== undefined)

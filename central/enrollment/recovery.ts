@@ -1,5 +1,5 @@
-// Owns recovery codes: made by an administrator for one agent, typed on its machine, good once. The agent keeps id,
-// name and messages, and gets another key. How code and proof look is shared/wire/recovery.ts.
+// Recovery codes: an administrator creates one for an agent, it is typed on its machine and valid once. The agent keeps
+// id, name and messages, and gets another key. shared/wire/recovery.ts defines codes and proofs.
 import { answerProof, pinOf, sameProof, type Enrolled, type EnrollByRecovery } from '../../shared/wire/enrollment.ts';
 import { makeRecoveryCode, readRecoveryCode, recoveryKey, recoveryProof } from '../../shared/wire/recovery.ts';
 import { auditEntry, type Actor, type Reason } from '../audit.ts';

@@ -1,5 +1,5 @@
-// Owns the tokens with which machines become agents: made, listed, removed, recognized. Using one up is the store's, in
-// the same transaction that registers the agent; the proofs of plain lines are in shared/wire/enrollment.ts.
+// Creates, lists, deletes and verifies enrollment tokens. The store consumes their uses, in the transaction that
+// registers the agent; the proofs for plain lines are in shared/wire/enrollment.ts.
 import { readEnrollmentToken } from '../../shared/wire/enrollment.ts';
 import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
 import { CENTRAL_AGENT_NAME } from '../store/agent-names.ts';
@@ -42,7 +42,7 @@ export interface EnrollmentTokens {
   list(): Promise<EnrollmentTokenView[]>;
   /** Errors: token_unknown. */
   remove(id: string, actor: Actor): Promise<void>;
-  /** The record behind a token whose secret is right. Uses and expiry are judged when it is used up. */
+  /** The record behind a token whose secret is right. Uses and expiry are checked when it is used. */
   verify(token: string): Promise<EnrollmentTokenRecord | undefined>;
   get(id: string): Promise<EnrollmentTokenRecord | undefined>;
   withdraw(id: string, reason: string): Promise<void>;

@@ -135,7 +135,7 @@ export class Sessions {
   }
 
   /**
-   * Claims the epoch and welcomes the agent. An older session of the same agent is told why and ended at once.
+   * Claims the epoch and welcomes the agent. Ends an older session of the same agent at once, with the reason.
    * Throws a refusal when the agent may not connect. The WebSocket is paused, and read as soon as there is room.
    */
   async welcome(proven: ProvenConnection): Promise<void> {

@@ -19,7 +19,7 @@ interface SpaceOptions {
   readonly clock: () => number;
 }
 
-/** Less than this is no reserve any more: SQLite needs some pages for any commit. */
+/** With less than this the store stops: SQLite needs some pages for any commit. */
 const NOTHING_LEFT = 1024 * 1024;
 /** Cutting the log back costs two fsyncs: not for each commit. */
 const CUT_MS = 1_000;

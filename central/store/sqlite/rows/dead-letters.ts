@@ -108,9 +108,9 @@ interface Group {
 }
 
 /**
- * Gathers what one batch gives up: one dead letter for each kind and reason of what is no message, and one for all
- * reasons beyond the first few; a whole message that cannot be stored keeps a dead letter of its own, since its payload
- * is nowhere else.
+ * Gathers what one batch gives up: one dead letter for each kind and reason of items that are not messages, and one for
+ * all reasons beyond the first few; a whole message that cannot be stored keeps a dead letter of its own, since its
+ * payload is nowhere else.
  */
 export class GivenUp {
   readonly #agentId: string;
