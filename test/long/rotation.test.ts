@@ -594,7 +594,7 @@ describe('the rotation of the authority', () => {
       'ca.pem',
       bank.intermediate.key + bank.intermediate.certificate + bank.root.certificate,
     );
-    expect(await rotate(central, 'prepare', '--import', file)).toContain('cannot vouch for this one');
+    expect(await rotate(central, 'prepare', '--import', file)).toContain('cannot cross-certify this one');
     await rotate(central, 'publish');
     await acknowledgedBy(central, 1);
     await rotate(central, 'switch');
