@@ -136,7 +136,7 @@ export class Maintenance {
     deadLetters.set(stats.deadLetters);
     metrics.instruments.queuegate_dead_letters_dropped_total.inc(stats.deadLettersDropped - this.#dropped);
     this.#dropped = stats.deadLettersDropped;
-    metrics.instruments.queuegate_agents_revoked.set(await store.agents.countInState('Revoked'));
+    metrics.instruments.queuegate_agents_revoked.set(await store.agents.countInState('revoked'));
     commits.inc(stats.commits - this.#committed);
     this.#committed = stats.commits;
   }

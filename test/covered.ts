@@ -73,6 +73,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/admin/messages/events.ts',
       'central/admin/changes/changes.ts',
       'central/admin/changes/parameters.ts',
+      'central/admin/page.ts',
       'central/admin/routes.ts',
       'central/admin/status.ts',
       'central/admin/tokens.ts',

@@ -26,8 +26,8 @@ export class RestClient {
   async events(after: string, waitSeconds: number): Promise<{ next: number; count: number }> {
     const { status, text } = await this.#send('GET', `/events?limit=10&after=${after}&waitSeconds=${waitSeconds}`);
     if (status !== 200) throw new Error(`events were answered with ${status}: ${text.slice(0, 500)}`);
-    const page = JSON.parse(text) as { next: number; events: unknown[] };
-    return { next: page.next, count: page.events.length };
+    const page = JSON.parse(text) as { next: number; items: unknown[] };
+    return { next: page.next, count: page.items.length };
   }
 
   #send(method: string, path: string, body?: string): Promise<{ status: number; text: string }> {

@@ -7,6 +7,11 @@ export const ADMIN_ERRORS = {
     text: 'The request has {count} and was not carried out.',
     hint: 'Correct what is listed and send it again.',
   },
+  cursor_invalid: {
+    status: 400,
+    text: 'The cursor in "after" does not belong to this list.',
+    hint: 'Send the "next" of an earlier answer unchanged, with the same filters; leave "after" out to begin again.',
+  },
   cursor_ahead: {
     status: 410,
     text: 'The cursor {after} is ahead of the newest event, which is {newest}.',

@@ -1,11 +1,69 @@
-// What lists have in common: their bound, and how they write a time.
+// The envelope of every list: `items` and `next`, with `limit` and `after`; and how a time is written.
+import { createHash } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { adminFault } from './errors.ts';
 
-/** At most a thousand entries in one answer, a hundred unless asked for more. */
+/** At most a thousand entries in one answer; a hundred unless the query says otherwise. */
 export const limit = Type.Integer({ minimum: 1, maximum: 1000, default: 100 });
+/** The query members of every list. `after` is the `next` of an earlier answer, and nothing else. */
+export const pageMembers = { limit, after: Type.Optional(Type.String({ maxLength: 1024 })) };
+
+interface PageQuery {
+  readonly limit: number;
+  readonly after?: string | undefined;
+}
 
 /** RFC 3339, UTC. */
 export function timeOf<T extends number | null>(at: T): T extends null ? null : string;
 export function timeOf(at: number | null): string | null {
   return at === null ? null : new Date(at).toISOString();
+}
+
+/** The position that a cursor stands for. Errors: cursor_invalid, also for a cursor of another list or filter. */
+export function positionOf(request: FastifyRequest, { after }: PageQuery): string | undefined {
+  if (after === undefined) return undefined;
+  const [, list, position] = /^([\w-]{11})\.([\w-]*)$/.exec(after) ?? [];
+  if (list !== listOf(request) || position === undefined) throw adminFault('cursor_invalid', {});
+  return Buffer.from(position, 'base64url').toString('utf8');
+}
+
+/** The envelope of a page. `next`: the position of its last entry, null when there is nothing behind it. The header Link repeats it. */
+export function pageJson<T>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  items: readonly T[],
+  next: string | null,
+): { readonly items: readonly T[]; readonly next: string | null } {
+  if (next === null) return { items, next };
+  const cursor = `${listOf(request)}.${Buffer.from(next, 'utf8').toString('base64url')}`;
+  const url = new URL(request.url, 'http://localhost');
+  url.searchParams.set('after', cursor);
+  void reply.header('link', `<${url.pathname}${url.search}>; rel="next"`);
+  return { items, next: cursor };
+}
+
+/** The page of a list that is in memory. Errors: cursor_invalid, also when the entry is gone that the cursor stands for. */
+export function pageOf<T, J>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  query: PageQuery,
+  entries: readonly T[],
+  { position, json }: { readonly position: (entry: T) => string; readonly json: (entry: T) => J },
+): { readonly items: readonly J[]; readonly next: string | null } {
+  const after = positionOf(request, query);
+  const at = after === undefined ? -1 : entries.findIndex((entry) => position(entry) === after);
+  if (after !== undefined && at === -1) throw adminFault('cursor_invalid', {});
+  const page = entries.slice(at + 1, at + 1 + query.limit);
+  const last = page.at(-1);
+  const hasMore = at + 1 + page.length < entries.length;
+  return pageJson(request, reply, page.map(json), last !== undefined && hasMore ? position(last) : null);
+}
+
+/** The path and the filter of a list, as eleven characters: a cursor is bound to them, not to `limit`. */
+function listOf(request: FastifyRequest): string {
+  const url = new URL(request.url, 'http://localhost');
+  for (const name of ['after', 'limit']) url.searchParams.delete(name);
+  url.searchParams.sort();
+  return createHash('sha256').update(`${url.pathname}?${url.searchParams.toString()}`).digest('base64url').slice(0, 11);
 }

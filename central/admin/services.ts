@@ -65,7 +65,7 @@ export interface AdminServices {
   readonly store: Pick<Store, 'stats'>;
   /** The disk space as it was measured last. */
   readonly space: Pick<SpaceWatch, 'current'>;
-  readonly handshakeFailures: Pick<HandshakeFailures, 'forgotten' | 'list'>;
+  readonly handshakeFailures: Pick<HandshakeFailures, 'dropped' | 'list'>;
   readonly metrics: Metrics;
   /** True for a connection over the socket in Central's data folder. Absent where there is none. */
   readonly isLocal?: (socket: Socket) => boolean;

@@ -4,8 +4,12 @@ import { ANYONE, VIEWER } from './access.ts';
 import { timeOf } from './page.ts';
 import type { AdminServices, StatusReport } from './services.ts';
 
-export function statusRoutes(app: FastifyInstance, { status, pki, store, space, parameters }: AdminServices): void {
-  app.get('/status', VIEWER, () => {
+export function statusRoutes(
+  app: FastifyInstance,
+  { approvals, status, pki, store, space, parameters }: AdminServices,
+): void {
+  app.get('/status', VIEWER, async () => {
+    const { pending, most, blocks } = await approvals.counts();
     const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = status();
     return {
       central,
@@ -15,6 +19,12 @@ export function statusRoutes(app: FastifyInstance, { status, pki, store, space, 
       listeners,
       certificate: certificate === null ? null : certificateJson(certificate),
       restore,
+      enrollmentRequests: {
+        pendingCount: pending,
+        maxCount: most,
+        // The address blocks with most of them.
+        blocks: blocks.map((one) => ({ addressBlock: one.block, pendingCount: one.pending })),
+      },
       problems: [...problems, ...advice],
     };
   });

@@ -12,9 +12,11 @@ import {
 import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
 import { enrollmentLine } from '../enrollment/enrollment.ts';
 import { ADMINISTRATOR, type Access } from './access.ts';
-import { bodyOf } from './checked.ts';
-import { timeOf } from './page.ts';
+import { bodyOf, queryOf } from './checked.ts';
+import { pageMembers, pageOf, timeOf } from './page.ts';
 import type { AdminServices } from './services.ts';
+
+const readPage = queryOf(Type.Object(pageMembers, { additionalProperties: false }));
 
 /** Ten years. */
 const MAX_API_TOKEN_SECONDS = 3650 * 86_400;
@@ -48,7 +50,12 @@ export function tokenRoutes(
   { apiTokens, enrollmentTokens, pki, advertised, now }: AdminServices,
   access: Access,
 ): void {
-  app.get('/api-tokens', ADMINISTRATOR, async () => ({ tokens: (await apiTokens.list()).map(tokenJson) }));
+  app.get('/api-tokens', ADMINISTRATOR, async (request, reply) =>
+    pageOf(request, reply, readPage(request.query), await apiTokens.list(), {
+      position: ({ id }) => id,
+      json: tokenJson,
+    }),
+  );
 
   app.post('/api-tokens', ADMINISTRATOR, async (request, reply) => {
     const { name, role, lifetimeSeconds } = readToken(request.body);
@@ -67,9 +74,12 @@ export function tokenRoutes(
     return await reply.code(204).send();
   });
 
-  app.get('/enrollment-tokens', ADMINISTRATOR, async () => ({
-    enrollmentTokens: (await enrollmentTokens.list()).map(enrollmentTokenJson),
-  }));
+  app.get('/enrollment-tokens', ADMINISTRATOR, async (request, reply) =>
+    pageOf(request, reply, readPage(request.query), await enrollmentTokens.list(), {
+      position: ({ id }) => id,
+      json: enrollmentTokenJson,
+    }),
+  );
 
   app.post('/enrollment-tokens', ADMINISTRATOR, async (request, reply) => {
     const {
@@ -104,5 +114,13 @@ function tokenJson({ id, name, role, createdAt, createdBy, expiresAt }: ApiToken
 }
 
 function enrollmentTokenJson({ id, createdAt, createdBy, expiresAt, uses, maxUses, agentName }: EnrollmentTokenView) {
-  return { id, createdAt: timeOf(createdAt), createdBy, expiresAt: timeOf(expiresAt), uses, maxUses, agentName };
+  return {
+    id,
+    createdAt: timeOf(createdAt),
+    createdBy,
+    expiresAt: timeOf(expiresAt),
+    useCount: uses,
+    maxUses,
+    agentName,
+  };
 }

@@ -2,7 +2,7 @@
 // REST and the command line resolve all references here.
 import { CodedError } from '../../shared/errors.ts';
 import { storeFault, STORE_ERRORS } from '../store/errors.ts';
-import type { AgentRecord, AgentStore, Incident } from '../store/agent-store.ts';
+import type { AgentRecord, AgentStore, Incident, Keyed, NewestFirstPage } from '../store/agent-store.ts';
 
 /** How many matching agents an ambiguous reference lists. */
 const MAX_CANDIDATES = 10;
@@ -74,7 +74,7 @@ export class AgentDirectory {
     return this.#agents.list(page);
   }
 
-  incidents(page: Parameters<AgentStore['incidents']>[0]): Promise<Incident[]> {
+  incidents(page: NewestFirstPage): Promise<Keyed<Incident>[]> {
     return this.#agents.incidents(page);
   }
 }

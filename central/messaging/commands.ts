@@ -1,4 +1,5 @@
 // Queues commands for agents in the store, and wakes the agent's session.
+import type { Keyed, NewestFirstPage } from '../store/agent-store.ts';
 import type { Appended } from '../../shared/delivery/log-interfaces.ts';
 import type { Message } from '../../shared/delivery/message.ts';
 import type { ParameterState } from '../parameters/state.ts';
@@ -29,7 +30,7 @@ export class Commands {
   }
 
   /** Messages that could not be delivered, newest first. */
-  deadLetters(page: Parameters<InboxStore['deadLetters']>[0]): Promise<DeadLetter[]> {
+  deadLetters(page: NewestFirstPage): Promise<Keyed<DeadLetter>[]> {
     return this.#needs.store.inbox.deadLetters(page);
   }
 }

@@ -15,7 +15,7 @@ interface HandshakeFailure {
   readonly firstAt: number;
   readonly lastAt: number;
   /** What happened the last time, and the hint. */
-  readonly text: string;
+  readonly detail: string;
   readonly hint: string;
 }
 
@@ -23,7 +23,6 @@ interface FailureFilter {
   readonly listener?: string | undefined;
   readonly cause?: string | undefined;
   readonly address?: string | undefined;
-  readonly limit: number;
 }
 
 /** Some 500 kB at most. A stranger with many addresses evicts others; the metrics still count them. */
@@ -35,7 +34,7 @@ export class HandshakeFailures {
   readonly #now: () => number;
   /** In the order in which they last happened, oldest first. */
   readonly #entries = new Map<string, HandshakeFailure>();
-  #forgotten = 0;
+  #dropped = 0;
 
   constructor(counter: Metrics['instruments']['queuegate_handshake_failures_total'], now: () => number) {
     this.#counter = counter;
@@ -56,23 +55,23 @@ export class HandshakeFailures {
       count: (known?.count ?? 0) + 1,
       firstAt: known?.firstAt ?? at,
       lastAt: at,
-      text: fault.message.slice(0, MAX_TEXT),
+      detail: fault.message.slice(0, MAX_TEXT),
       hint: fault.hint.slice(0, MAX_TEXT),
     };
-    if (setNewest(this.#entries, key, failure, MAX_ENTRIES)) this.#forgotten += 1;
+    if (setNewest(this.#entries, key, failure, MAX_ENTRIES)) this.#dropped += 1;
   }
 
   /** Most recent first. */
-  list({ listener, cause, address, limit }: FailureFilter): HandshakeFailure[] {
+  list({ listener, cause, address }: FailureFilter): HandshakeFailure[] {
     const fits = (entry: HandshakeFailure): boolean =>
       (listener === undefined || entry.listener === listener) &&
       (cause === undefined || entry.cause === cause) &&
       (address === undefined || entry.address === normalAddress(address));
-    return [...this.#entries.values()].toReversed().filter(fits).slice(0, limit);
+    return [...this.#entries.values()].toReversed().filter(fits);
   }
 
   /** How many entries were dropped for newer ones. */
-  get forgotten(): number {
-    return this.#forgotten;
+  get dropped(): number {
+    return this.#dropped;
   }
 }

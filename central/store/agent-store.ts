@@ -8,7 +8,7 @@ import type { AgentCertificate, Revocation, RevocationReason } from './certifica
  * States of an agent. Revoked ends only when the agent's key is replaced: the same act makes the agent Disconnected,
  * clears the reason of revocation and the next key, and gives it a certificate for the new key.
  */
-export const AGENT_STATES = ['Pending', 'Online', 'Disconnected', 'Quarantined', 'Revoked'] as const;
+export const AGENT_STATES = ['enrolled', 'online', 'disconnected', 'quarantined', 'revoked'] as const;
 export type AgentState = (typeof AGENT_STATES)[number];
 
 export interface AgentRecord {
@@ -114,6 +114,16 @@ export interface Incident extends Pick<NewIncident, 'at' | 'kind' | 'agentId' | 
   readonly lastAt: number;
 }
 
+/** A row of a list with the newest first; `key` is its place in it. */
+export type Keyed<T> = T & { readonly key: number };
+
+/** A page of such a list: rows behind `before`, a key of an earlier page. */
+export interface NewestFirstPage {
+  readonly limit: number;
+  readonly agentId?: string;
+  readonly before?: number;
+}
+
 /** An agent whose id or name breaks a rule; `found` says which. */
 export interface NameFault {
   readonly id: string;
@@ -186,5 +196,5 @@ export interface AgentStore {
    */
   recordIncident(incident: NewIncident): Promise<void>;
   /** Newest first. */
-  incidents(page: { readonly limit: number; readonly agentId?: string }): Promise<Incident[]>;
+  incidents(page: NewestFirstPage): Promise<Keyed<Incident>[]>;
 }

@@ -3,6 +3,7 @@
 import type { Appended, OutboxBounds, OutboxEntry, ResumedLog } from '../../shared/delivery/log-interfaces.ts';
 import type { Item, Message } from '../../shared/delivery/message.ts';
 import type { Position, Range } from '../../shared/wire/messages.ts';
+import type { Keyed, NewestFirstPage } from './agent-store.ts';
 
 export interface OutboxStore {
   /**
@@ -88,5 +89,5 @@ export interface InboxStore {
   read(after: number, filter: EventFilter, limit: number, gone?: AbortSignal): Promise<StoredEvent[]>;
   /** The newest cursor; 0 when there is none. */
   lastCursor(): Promise<number>;
-  deadLetters(page: { readonly limit: number; readonly agentId?: string }): Promise<DeadLetter[]>;
+  deadLetters(page: NewestFirstPage): Promise<Keyed<DeadLetter>[]>;
 }

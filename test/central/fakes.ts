@@ -228,7 +228,7 @@ export function agentRecord(agent: Partial<NewAgent> & { readonly name: string }
     keyThumbprint: agent.keyThumbprint ?? createHash('sha256').update(agent.name).digest('hex'),
     enrolledAt: now,
     enrolledBy: 'test',
-    state: 'Pending',
+    state: 'enrolled',
     stateSince: now,
     stateReason: 'enrolled',
     epoch: 0,

@@ -106,20 +106,19 @@ describe("another agent's name or id cannot be taken", () => {
     const session = await RawAgent.plain(cleanup, central);
     await session.welcomed(victim);
     expect(await central.cli('commands', 'send', victim.name, '--type', 'secret')).toMatchObject({ code: 0 });
-    expect((await central.rest('GET', `/agents/${victim.id}`)).body.logs.down).toMatchObject({ messages: 1 });
+    expect((await central.rest('GET', `/agents/${victim.id}`)).body.logs.down).toMatchObject({ messageCount: 1 });
     expect((await central.rest('POST', `/agents/${victim.name.toUpperCase()}/recovery-code`, {})).body).toMatchObject({
-      id: victim.id,
-      name: victim.name,
+      agent: { id: victim.id, name: victim.name },
     });
     expect((await central.rest('POST', `/agents/${victim.id.slice(0, 12)}/revoke`, {})).body).toMatchObject({
       id: victim.id,
-      state: 'Revoked',
+      state: 'revoked',
     });
     expect((await session.close()).code).toBe(4412);
     expect((await central.rest('GET', `/agents/${thief.name}`)).body).toMatchObject({
       id: thief.id,
-      state: 'Pending',
-      logs: { down: { messages: 0 } },
+      state: 'enrolled',
+      logs: { down: { messageCount: 0 } },
     });
   });
 

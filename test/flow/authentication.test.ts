@@ -20,10 +20,10 @@ async function enrolled() {
   return { key, name, id: await enrollKey(central, key, name) };
 }
 
-async function incidents(kind: string, agent: string): Promise<Record<string, unknown>[]> {
+async function incidents(code: string, agent: string): Promise<Record<string, unknown>[]> {
   return await until(async () => {
     const { body } = await central.rest('GET', `/incidents?agent=${agent}`);
-    const found = (body.incidents as Record<string, unknown>[]).filter((incident) => incident['kind'] === kind);
+    const found = (body.items as Record<string, unknown>[]).filter((incident) => incident['code'] === code);
     return found.length > 0 ? found : undefined;
   });
 }
@@ -175,7 +175,7 @@ describe('two connections of one key', () => {
       close: 4502,
     });
     expect(await incidents('clone', agent.id)).toHaveLength(1);
-    expect(await central.agent(agent.name)).toMatchObject({ state: 'Quarantined' });
+    expect(await central.agent(agent.name)).toMatchObject({ state: 'quarantined' });
   });
 
   it('one boot on a flapping line never does', async () => {
@@ -183,7 +183,7 @@ describe('two connections of one key', () => {
     const bootId = newKey().thumbprint.slice(0, 32);
     for (let i = 0; i < 3 * CLONE_TURNS; i += 1)
       await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, bootId });
-    expect((await central.agent(agent.name))?.['state']).toBe('Online');
+    expect((await central.agent(agent.name))?.['state']).toBe('online');
   });
 });
 

@@ -38,7 +38,12 @@ describe('an agent of which Central knows no certificate', () => {
         ? undefined
         : shown;
     }, 60_000);
-    expect(after).toMatchObject({ id: before['id'], state: 'Online', certificate: { revoked: null }, renewal: null });
+    expect(after).toMatchObject({
+      id: before['id'],
+      state: 'online',
+      certificate: { revocation: null },
+      renewal: null,
+    });
     // Nobody is left that comes by its key alone.
     expect(await central.change({ 'agents.authentication': 'certificate' })).toMatchObject({ status: 200 });
   }, 150_000);

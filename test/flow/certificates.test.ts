@@ -100,11 +100,11 @@ describe("Central's certificate", () => {
       '5s',
     );
     expect(await shownOn(central.ports.secure)).not.toBe(before);
-    await until(async () => ((await central.agent('branch-1'))?.['state'] === 'Disconnected' ? true : undefined));
+    await until(async () => ((await central.agent('branch-1'))?.['state'] === 'disconnected' ? true : undefined));
     await until(async () => ((await shownOn(central.ports.secure)) === before ? true : undefined));
     const back = (await until(async () => {
       const agent = await central.agent('branch-1');
-      return agent?.['state'] === 'Online' ? agent : undefined;
+      return agent?.['state'] === 'online' ? agent : undefined;
     })) as unknown as { session: { id: string } };
     expect(back.session.id).not.toBe(session.id);
     expect((await central.rest('GET', '/server-certificate')).body.pending).toBeNull();
@@ -226,7 +226,12 @@ describe('what ends when', () => {
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
     const { body } = await central.rest('GET', '/certificates');
     expect(
-      body.certificates.map(({ kind, which }: { kind: string; which: string }) => `${kind} ${which}`).toSorted(),
+      body.items
+        .map(
+          ({ kind, slot, agent }: { kind: string; slot: string | null; agent: { name: string } | null }) =>
+            `${kind} ${agent?.name ?? slot}`,
+        )
+        .toSorted(),
     ).toEqual(['agent branch-1', 'authority current', 'server current', 'signing current']);
     expect(await queuegate(central, 'certificates', 'list', '--expires-within', '400d', '--kind', 'agent')).toMatch(
       /^DAYS +UNTIL +KIND +WHICH.*\n36[45] .*agent +branch-1/,

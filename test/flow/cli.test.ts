@@ -149,13 +149,13 @@ describe('queuegate parameters', () => {
 
 describe('queuegate agents, messages and events', () => {
   it('shows agents, by name and by id', async () => {
-    expect(await queuegate('agents', 'list')).toMatch(/^NAME +STATE [^]*\nbranch-1 +Online +\S+ +wss +/);
-    const { agents } = await json('agents', 'list', '--state', 'Online');
-    expect(agents).toMatchObject([{ name: 'branch-1', session: { transport: 'wss' } }]);
+    expect(await queuegate('agents', 'list')).toMatch(/^NAME +STATE [^]*\nbranch-1 +online +\S+ +wss +/);
+    const { items } = await json('agents', 'list', '--state', 'online');
+    expect(items).toMatchObject([{ name: 'branch-1', session: { transport: 'wss' } }]);
     const shown = await queuegate('agents', 'show', 'BRANCH-1');
-    expect(shown).toContain(agents[0].id);
+    expect(shown).toContain(items[0].id);
     expect(shown).toMatch(/^connection +wss from /m);
-    expect(await queuegate('agents', 'show', agents[0].id)).toBe(shown);
+    expect(await queuegate('agents', 'show', items[0].id)).toBe(shown);
     expect(faultOf(await central.cli('agents', 'show', 'nobody'), 'queuegate agents list')).toBe('agent_unknown');
     expect(await queuegate('incidents', 'list')).toBe('No incidents.\n');
   });
@@ -172,7 +172,7 @@ describe('queuegate agents, messages and events', () => {
         { id: 'm3', type: 'display.clear' },
       ]),
     );
-    expect((await json('commands', 'send', 'branch-1', '--file', file)).messages).toMatchObject([
+    expect((await json('commands', 'send', 'branch-1', '--file', file)).items).toMatchObject([
       { id: 'm2', number: 2 },
       { id: 'm3', number: 3 },
     ]);

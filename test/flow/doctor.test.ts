@@ -173,7 +173,7 @@ describe('an agent that is well', () => {
     });
     expect(commands.map(({ command }) => command.type)).toEqual(['test.one', 'test.two']);
     const { body } = await central.rest('GET', `/incidents?agent=${String(id)}`);
-    expect(body.incidents).toEqual([]);
+    expect(body.items).toEqual([]);
   });
 
   it('is told the refusal of Central, by the daemon and without one', async () => {
@@ -463,7 +463,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
 
   it('tells whose clock is wrong, by the clock of Central', async () => {
     const plainOnTls = async (): Promise<unknown> =>
-      (await central.rest('GET', '/handshake-failures?listener=secure&cause=plain_on_tls')).body.failures;
+      (await central.rest('GET', '/handshake-failures?listener=secure&cause=plain_on_tls')).body.items;
     const before = await plainOnTls();
     const inTenYears = { trusted: centralRoot, options: { now: () => new Date(Date.now() + 3650 * 86_400_000) } };
     expect(lastOf(await examine(central.ports.secure, inTenYears))).toMatchObject({

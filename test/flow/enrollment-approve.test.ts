@@ -58,7 +58,7 @@ describe('asking without a token', SLOW, () => {
     const listed = await central.cli('enrollment-requests', 'list');
     expect(listed.stdout).toMatch(/\d+ of 1000 places are taken; by address: \S+ \(\d+\)/);
     expect(listed.stdout).toMatch(new RegExp(`^${key} +branch-1 +\\S+ +wss `, 'm'));
-    expect((await central.rest('GET', '/agents')).body.agents).toEqual([]);
+    expect((await central.rest('GET', '/agents')).body.items).toEqual([]);
     expect((await fetchMetrics()).match(/^queuegate_pending_enrollments (\d+)$/m)?.[1]).toBe('1');
 
     const accepted = await central.cli(
@@ -286,7 +286,7 @@ describe('strangers who ask', SLOW, () => {
     const [first] = askings;
     expect(await post({ csr: first?.csr, name: 'flood-0' })).toMatchObject({ status: 202 });
     const { body } = await central.rest('GET', '/enrollment-requests?limit=1000');
-    expect(body.pendingEnrollments).toHaveLength(50);
+    expect(body.items).toHaveLength(50);
     const folders = await agentFolders(cleanup);
     const honest = new Running(process.execPath, [
       'agent/cli.ts',

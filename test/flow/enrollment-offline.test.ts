@@ -87,9 +87,9 @@ describe('enrollment by files', SLOW, () => {
     const made = await office.cli('agents', 'create', '--csr', csr, '--out', out, '--ticket', 'T-7');
     expect(made, made.stderr).toMatchObject({ code: 0 });
     expect(made.stdout).toContain(`Issued for branch-1 (${key}), key sha256:${key}`);
-    expect(await office.agent('branch-1')).toMatchObject({ state: 'Pending', keyThumbprint: key });
+    expect(await office.agent('branch-1')).toMatchObject({ state: 'enrolled', keyThumbprint: key });
     const { body } = await office.rest('GET', '/certificates?kind=agent');
-    expect(body.certificates).toMatchObject([{ which: 'branch-1' }]);
+    expect(body.items).toMatchObject([{ slot: null, agent: { name: 'branch-1' } }]);
     await office.stop();
 
     // Nobody listens at that address now.

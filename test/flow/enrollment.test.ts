@@ -310,7 +310,7 @@ describe('enrollment over ws', () => {
     expect(await answer.json()).toMatchObject({ type: 'urn:queuegate:error:enrollment_token_in_the_clear' });
     expect(await refused('plain-2', line)).toContain('The enrollment token is not valid');
     const { body } = await central.rest('GET', '/enrollment-tokens');
-    expect(body.enrollmentTokens).not.toContainEqual(expect.objectContaining({ id: line.token.split('_')[1] }));
+    expect(body.items).not.toContainEqual(expect.objectContaining({ id: line.token.split('_')[1] }));
   });
 
   it('refuses an answer that somebody in the line changed', async () => {

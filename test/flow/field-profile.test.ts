@@ -80,7 +80,7 @@ describe('an agent with the profile of the field', () => {
     });
     const { body } = await central.rest('GET', '/events?waitSeconds=20');
     await until(async () => ((await central.events()).length === 2 ? true : undefined));
-    expect(body.events[0].event).toMatchObject({
+    expect(body.items[0].event).toMatchObject({
       type: 'ticket.issued',
       source: '/agents/branch-1',
       data: { number: 'A001' },

@@ -25,14 +25,14 @@ interface Failure {
   readonly cause: string;
   readonly address: string;
   readonly count: number;
-  readonly text: string;
+  readonly detail: string;
   readonly hint: string;
   readonly lastAt: string;
 }
 
 async function countOf(listener: string, cause: string): Promise<number> {
   const { body } = await central.rest('GET', `/handshake-failures?listener=${listener}&cause=${cause}`);
-  return (body.failures as Failure[]).reduce((sum, { count }) => sum + count, 0);
+  return (body.items as Failure[]).reduce((sum, { count }) => sum + count, 0);
 }
 
 /** Does `act`, and waits for one more failure of this cause. */
@@ -46,7 +46,7 @@ async function recorded(listener: string, cause: string, act: () => unknown): Pr
   );
   expect(await countOf(listener, cause)).toBe(before + 1);
   const { body } = await central.rest('GET', `/handshake-failures?listener=${listener}&cause=${cause}`);
-  const [failure] = body.failures as Failure[];
+  const [failure] = body.items as Failure[];
   if (failure === undefined) throw new Error('no failure');
   return failure;
 }
@@ -54,7 +54,7 @@ async function recorded(listener: string, cause: string, act: () => unknown): Pr
 /** What every entry tells: from where, and what to do. */
 const TOLD = {
   address: expect.stringMatching(/^(127\.0\.0\.1|::1)$/) as unknown,
-  text: expect.stringMatching(/\S/) as unknown,
+  detail: expect.stringMatching(/\S/) as unknown,
   hint: expect.stringMatching(/\S/) as unknown,
 };
 
@@ -130,7 +130,7 @@ describe('TLS that fails', () => {
     const silent = connect(central.ports.secure, '127.0.0.1');
     cleanup.add(() => void silent.destroy());
     silent.on('error', () => undefined);
-    expect((await recorded('secure', 'handshake_timeout', () => undefined)).text).toBe(
+    expect((await recorded('secure', 'handshake_timeout', () => undefined)).detail).toBe(
       'The handshake timed out after 2 s: no data arrived.',
     );
   });
@@ -173,7 +173,7 @@ describe('an agent that is not let in', () => {
       const agent = await RawAgent.plain(cleanup, central);
       await agent.refused({ id: 'nobody', key: newKey(), name: 'nobody' });
     });
-    expect(failure.text).toContain('No agent with the id nobody');
+    expect(failure.detail).toContain('No agent with the id nobody');
   });
 
   it('is recorded when its token is unknown', async () => {
@@ -187,13 +187,13 @@ describe('an agent that is not let in', () => {
         stderr: expect.stringContaining('(enrollment_refused_by_central)'),
       });
     });
-    expect(failure.text).toMatch(/\S/);
+    expect(failure.detail).toMatch(/\S/);
   });
 });
 
 it('an agent that enrolls and comes in, the doctor, a port check and a finished request are no failures', async () => {
   const total = async (): Promise<number> =>
-    ((await central.rest('GET', '/handshake-failures')).body.failures as Failure[]).reduce(
+    ((await central.rest('GET', '/handshake-failures')).body.items as Failure[]).reduce(
       (sum, { count }) => sum + count,
       0,
     );

@@ -22,9 +22,9 @@ it('strangers of one address that name ever new ids make one incident with a cou
   }
   const incidents = await until(async () => {
     const { body } = await central.rest('GET', '/incidents');
-    const found = body.incidents as { kind: string; agent: string; count: number }[];
+    const found = body.items as { code: string; agentId: string; count: number }[];
     return found[0]?.count === 20 ? found : undefined;
   });
-  expect(incidents).toMatchObject([{ kind: 'bad_signature', agent: 'made-up-0', address: '127.0.0.1' }]);
+  expect(incidents).toMatchObject([{ code: 'bad_signature', agentId: 'made-up-0', address: '127.0.0.1' }]);
   expect(central.process.stdout.split('"msg":"incident"').length - 1).toBe(1);
 }, 60_000);

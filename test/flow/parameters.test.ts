@@ -33,7 +33,7 @@ async function sessions(
   http = central.ports.http,
 ): Promise<{ name: string; epoch: number; id: string; endedAt: string | null }[]> {
   const { body } = await restAt(http, 'GET', '/agents');
-  return (body.agents as { name: string; epoch: number; session: { id: string; endedAt: string | null } }[]).map(
+  return (body.items as { name: string; epoch: number; session: { id: string; endedAt: string | null } }[]).map(
     ({ name, epoch, session }) => ({ name, epoch, id: session.id, endedAt: session.endedAt }),
   );
 }
@@ -319,7 +319,7 @@ describe('a change that has to be confirmed', () => {
       body: { type: 'urn:queuegate:error:change_pending' },
     });
     await until(
-      async () => ((await central.rest('GET', '/parameters')).body.pending === null ? true : undefined),
+      async () => ((await central.rest('GET', '/changes?state=pending')).body.items.length === 0 ? true : undefined),
       10_000,
     );
     await until(async () => ((await listens(plain)) ? true : undefined));
@@ -363,7 +363,7 @@ describe('a change that has to be confirmed', () => {
       `https://localhost:${https}/api/v1/changes/${id}/confirm`,
     ]);
     expect(confirmed, confirmed.stderr + confirmed.stdout).toMatchObject({ code: 0 });
-    expect((await central.rest('GET', '/parameters')).body.pending).toBeNull();
+    expect((await central.rest('GET', '/changes?state=pending')).body.items).toEqual([]);
     expect((await central.change({ 'https.port': central.ports.https })).status).toBe(200);
   });
 });
@@ -385,9 +385,8 @@ describe('parameters outlive', () => {
     expect(second.ports).toEqual(first.ports);
     expect(await listens(port)).toBe(false);
     const { body } = await second.rest('GET', '/parameters');
-    expect(body.pending).toBeNull();
-    const found = (name: string): unknown =>
-      body.parameters.find((parameter: { name: string }) => parameter.name === name);
+    expect((await second.rest('GET', '/changes?state=pending')).body.items).toEqual([]);
+    const found = (name: string): unknown => body.items.find((parameter: { name: string }) => parameter.name === name);
     expect(found('agents.max')).toMatchObject({ value: 321, isDefault: false });
     expect(found('websocket.enabled')).toMatchObject({
       value: true,

@@ -51,8 +51,8 @@ async function readingRoutes(): Promise<string[]> {
 /** Asks all of them, and each thing that they list. */
 async function askAll(central: CentralProcess, when: string, places: Places): Promise<void> {
   const ids: Readonly<Record<string, string[]>> = {
-    ':agent': ((await central.rest('GET', '/agents?limit=1000')).body.agents as { id: string }[]).map(({ id }) => id),
-    ':parameter': ((await central.rest('GET', '/parameters')).body.parameters as { name: string }[]).map(
+    ':agent': ((await central.rest('GET', '/agents?limit=1000')).body.items as { id: string }[]).map(({ id }) => id),
+    ':parameter': ((await central.rest('GET', '/parameters?limit=1000')).body.items as { name: string }[]).map(
       ({ name }) => name,
     ),
     ':thumbprint': ((await central.rest('GET', '/ca')).body.generations as { thumbprint: string }[]).map(

@@ -303,13 +303,13 @@ export class CentralProcess {
   }
 
   /** Every event from the start that fits the query, page by page. */
-  async events(query = ''): Promise<{ cursor: number; agent: string; event: Record<string, unknown> }[]> {
-    const found: { cursor: number; agent: string; event: Record<string, unknown> }[] = [];
+  async events(query = ''): Promise<{ cursor: number; agentId: string; event: Record<string, unknown> }[]> {
+    const found: { cursor: number; agentId: string; event: Record<string, unknown> }[] = [];
     let after = 0;
     for (;;) {
       const { body } = await this.rest('GET', `/events?limit=1000&after=${after}${query}`);
-      found.push(...body.events);
-      if (body.events.length === 0) return found;
+      found.push(...body.items);
+      if (body.items.length === 0) return found;
       after = body.next;
     }
   }
@@ -347,13 +347,13 @@ export class CentralProcess {
 
   async agent(name: string): Promise<Record<string, unknown> | undefined> {
     const { body } = await this.rest('GET', '/agents?limit=1000');
-    return (body.agents as Record<string, unknown>[]).find((agent) => agent['name'] === name);
+    return (body.items as Record<string, unknown>[]).find((agent) => agent['name'] === name);
   }
 
   async online(name: string): Promise<Record<string, unknown>> {
     return await until(async () => {
       const agent = await this.agent(name);
-      return agent?.['state'] === 'Online' ? agent : undefined;
+      return agent?.['state'] === 'online' ? agent : undefined;
     });
   }
 

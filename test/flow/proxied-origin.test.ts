@@ -43,7 +43,7 @@ interface Failure {
 }
 
 async function failures(): Promise<Failure[]> {
-  return (await central.rest('GET', '/handshake-failures')).body.failures as Failure[];
+  return (await central.rest('GET', '/handshake-failures')).body.items as Failure[];
 }
 
 /** The session as Central sees it. */

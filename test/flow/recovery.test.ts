@@ -122,11 +122,11 @@ describe('an agent that is cut off', SLOW, () => {
       keyThumbprint: after['keyThumbprint'],
       incidents: [],
     });
-    expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.incidents).toEqual([]);
+    expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.items).toEqual([]);
     expect((await stat(join(folders.data, 'agent-key.pem'))).mode & 0o777).toBe(0o600);
     await expect(stat(join(folders.data, 'agent-key-recovery.pem'))).rejects.toMatchObject({ code: 'ENOENT' });
     const { body } = await central.rest('GET', '/certificates?kind=agent');
-    expect(body.certificates.filter((one: { which: string }) => one.which === 'branch-1')).toHaveLength(1);
+    expect(body.items.filter((one: { agent: { name: string } }) => one.agent.name === 'branch-1')).toHaveLength(1);
   });
 
   it('whose key is lost, or whose whole data folder, comes back as itself; the session of a copy of the old key is ended at once', async () => {
@@ -273,13 +273,13 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
       );
     const incidents = await until(async () => {
       const { body } = await central.rest('GET', `/incidents?agent=${String(id)}`);
-      return body.incidents.length > 0
-        ? (body.incidents as { kind: string; address: string; detail: { attempts: number } }[])
+      return body.items.length > 0
+        ? (body.items as { code: string; address: string; detail: { attempts: number } }[])
         : undefined;
     });
     expect(incidents).toMatchObject([
       {
-        kind: 'wrong_recovery_codes',
+        code: 'wrong_recovery_codes',
         address: expect.stringMatching(/^127\.0\.0\.1$|::\/64$/),
         detail: { attempts: expect.any(Number) },
       },

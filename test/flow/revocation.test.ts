@@ -110,10 +110,10 @@ describe('an agent that is revoked', () => {
     expect(revoked).toMatchObject({
       status: 200,
       body: {
-        state: 'Revoked',
+        state: 'revoked',
         stateReason: expect.stringContaining('the PC was stolen'),
         revocation: { reason: 'keyCompromise' },
-        certificate: { revoked: { reason: 'keyCompromise' } },
+        certificate: { revocation: { reason: 'keyCompromise' } },
       },
     });
     const { stateReason: reason } = await until(async () => {
@@ -125,7 +125,7 @@ describe('an agent that is revoked', () => {
       detail: expect.stringMatching(/was revoked on Central \(keyCompromise\)\. \(agent_revoked\)$/),
       hint: expect.stringContaining('queuegate agents recovery-code create'),
     });
-    expect((await central.agent('stolen'))?.['state']).toBe('Revoked');
+    expect((await central.agent('stolen'))?.['state']).toBe('revoked');
     await agent.stop();
     const doctor = await runNode('agent/cli.ts', ['doctor', ...agentFlags(agent.folders, 'stolen')]);
     expect([doctor.code, doctor.stdout]).toEqual([
@@ -134,9 +134,9 @@ describe('an agent that is revoked', () => {
     ]);
     const incidents = await until(async () => {
       const { body } = await central.rest('GET', `/incidents?agent=${id}`);
-      return body.incidents.length > 0 ? (body.incidents as unknown[]) : undefined;
+      return body.items.length > 0 ? (body.items as unknown[]) : undefined;
     });
-    expect(incidents).toMatchObject([{ kind: 'agent_revoked' }]);
+    expect(incidents).toMatchObject([{ code: 'agent_revoked' }]);
     const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
       headers: { authorization: `Bearer ${central.token}` },
     });
@@ -215,7 +215,7 @@ describe('an agent that is revoked', () => {
     expect(
       (await central.rest('POST', `/agents/${id}/revoke`, {}, { authorization: `Bearer ${body.token}` })).status,
     ).toBe(403);
-    expect((await central.agent('spared'))?.['state']).toBe('Online');
+    expect((await central.agent('spared'))?.['state']).toBe('online');
   });
 });
 

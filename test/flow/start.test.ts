@@ -116,14 +116,14 @@ describe('the first start', () => {
   it('is the only one that makes tokens: later starts print and make none', async () => {
     const folder = await cleanup.folder();
     const first = await CentralProcess.start(cleanup, folder);
-    const { enrollmentTokens } = (await first.rest('GET', '/enrollment-tokens')).body;
+    const { items: enrollmentTokens } = (await first.rest('GET', '/enrollment-tokens')).body;
     expect(enrollmentTokens).toHaveLength(1);
     expect(await first.stop()).toMatchObject({ code: 0 });
     const again = await CentralProcess.start(cleanup, folder);
     expect(again.process.stdout).toContain('is ready');
     expect(again.process.stdout).not.toMatch(/administrator's token|queue-agent enroll/);
-    expect((await again.rest('GET', '/enrollment-tokens')).body.enrollmentTokens).toEqual(enrollmentTokens);
-    expect((await again.rest('GET', '/api-tokens')).body.tokens).toHaveLength(1);
+    expect((await again.rest('GET', '/enrollment-tokens')).body.items).toEqual(enrollmentTokens);
+    expect((await again.rest('GET', '/api-tokens')).body.items).toHaveLength(1);
   });
 
   it('makes the data folder 0700, and no file in it readable by others', async () => {
@@ -188,8 +188,8 @@ describe('the Central agent', () => {
     held.release();
     expect(await central.online(CENTRAL_AGENT)).toMatchObject({ session: { transport: 'ws', address: '127.0.0.1' } });
     await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
-    expect((await central.rest('GET', '/enrollment-tokens')).body.enrollmentTokens).toContainEqual(
-      expect.objectContaining({ agentName: CENTRAL_AGENT, uses: 1, maxUses: 1 }),
+    expect((await central.rest('GET', '/enrollment-tokens')).body.items).toContainEqual(
+      expect.objectContaining({ agentName: CENTRAL_AGENT, useCount: 1, maxUses: 1 }),
     );
   });
 

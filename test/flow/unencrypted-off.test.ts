@@ -90,7 +90,7 @@ describe('websocket.enabled=false under load', () => {
     expect(await listening(port)).toEqual([`127.0.0.1:${port}`, `[::1]:${port}`]);
     for (const agent of remote) await agent.process.printed(/ws_disabled/);
     for (const name of ['remote-1', 'remote-2']) {
-      await until(async () => ((await central.agent(name))?.['state'] === 'Disconnected' ? true : undefined));
+      await until(async () => ((await central.agent(name))?.['state'] === 'disconnected' ? true : undefined));
       expect((await central.agent(name))?.['stateReason']).toContain('ws_disabled');
     }
     // The same sessions, not new ones.

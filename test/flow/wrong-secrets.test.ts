@@ -15,11 +15,11 @@ afterAll(() => cleanup.run());
 const wrongToken = (prefix: string): string =>
   `${prefix}_${randomBytes(8).toString('hex')}_${randomBytes(32).toString('base64url')}`;
 
-async function recorded(kind: string): Promise<{ address: string; detail: { attempts: number } }[]> {
+async function recorded(code: string): Promise<{ address: string; detail: { attempts: number } }[]> {
   return await until(async () => {
     const { body } = await central.rest('GET', '/incidents?limit=1000');
-    const found = (body.incidents as { kind: string; address: string; detail: { attempts: number } }[]).filter(
-      (incident) => incident.kind === kind,
+    const found = (body.items as { code: string; address: string; detail: { attempts: number } }[]).filter(
+      (incident) => incident.code === code,
     );
     return found.length > 0 ? found : undefined;
   });

@@ -126,7 +126,7 @@ describe('a peer that opens and closes in a loop', () => {
     await until(async () => (await metric(central, 'queuegate_sessions')) === 1 || undefined);
     const gone = await until(async () => {
       const found = await central.agent('stranger');
-      return found?.['state'] === 'Disconnected' ? found : undefined;
+      return found?.['state'] === 'disconnected' ? found : undefined;
     });
     expect(gone).toMatchObject({ epoch: 30 });
   }, 60_000);
@@ -177,7 +177,7 @@ describe('a peer that reads nothing', () => {
     }
     expect(await growthUntilEnd(since)).toBeLessThan(MAX_HELD_BYTES);
     expect(endOf(since)).toMatchObject({ reason: 'slow_peer' });
-    expect((await central.rest('GET', `/agents/${stranger.id}`)).body.logs.down.messages).toBe(60);
+    expect((await central.rest('GET', `/agents/${stranger.id}`)).body.logs.down.messageCount).toBe(60);
     clearInterval(pings);
     agent.webSocket.terminate();
   }, 60_000);

@@ -196,7 +196,9 @@ describe('a minute of every attack at once, from one address and one enrolled ag
     }
     expect(central.process.running).toBe(true);
     // Of one address no more than its share.
-    const { pending } = (await central.rest('GET', '/enrollment-requests')).body.counts as { pending: number };
+    const { pendingCount: pending } = (await central.rest('GET', '/status')).body.enrollmentRequests as {
+      pendingCount: number;
+    };
     expect([pending > 0, pending <= MAX_PENDING_OF_BLOCK]).toEqual([true, true]);
     assertCleanLog(central.process);
     // Each of them was carried out, or the test would show nothing.

@@ -33,13 +33,13 @@ interface Shown {
   readonly name: string;
   readonly state: string;
   readonly keyThumbprint: string;
-  readonly certificate: { readonly thumbprint: string; readonly issuer: string };
+  readonly certificate: { readonly thumbprint: string; readonly issuerThumbprint: string };
 }
 
 async function shownBy(central: CentralProcess): Promise<Map<string, Shown>> {
   const { body } = await central.rest('GET', '/agents?limit=1000');
   const agents = await Promise.all(
-    (body.agents as { id: string }[]).map(async ({ id }) => (await central.rest('GET', `/agents/${id}`)).body as Shown),
+    (body.items as { id: string }[]).map(async ({ id }) => (await central.rest('GET', `/agents/${id}`)).body as Shown),
   );
   return new Map(agents.map((agent) => [agent.name, agent]));
 }
@@ -76,8 +76,8 @@ async function renewedUnder(central: CentralProcess, issuer: string): Promise<vo
   await until(
     async () => {
       others = [...(await shownBy(central)).values()]
-        .filter(({ state, certificate }) => state !== 'Online' || certificate.issuer !== issuer)
-        .map(({ name, state, certificate }) => `${name} ${state} ${certificate.issuer}`);
+        .filter(({ state, certificate }) => state !== 'online' || certificate.issuerThumbprint !== issuer)
+        .map(({ name, state, certificate }) => `${name} ${state} ${certificate.issuerThumbprint}`);
       return others.length === 0 || undefined;
     },
     PATIENCE_MS,
@@ -129,7 +129,9 @@ it(
     const members = await allJoin(central);
     const enrolled = await shownBy(central);
     const first = await signer(central);
-    expect(new Set([...enrolled.values()].map(({ certificate }) => certificate.issuer))).toEqual(new Set([first]));
+    expect(new Set([...enrolled.values()].map(({ certificate }) => certificate.issuerThumbprint))).toEqual(
+      new Set([first]),
+    );
 
     // Renewal at half-life, each with a fresh key.
     await until(async () => {
@@ -137,7 +139,7 @@ it(
       return (
         members.every(
           ({ name }) =>
-            now.get(name)?.state === 'Online' && now.get(name)?.keyThumbprint !== enrolled.get(name)?.keyThumbprint,
+            now.get(name)?.state === 'online' && now.get(name)?.keyThumbprint !== enrolled.get(name)?.keyThumbprint,
         ) || undefined
       );
     }, PATIENCE_MS);
@@ -193,7 +195,7 @@ it(
     for (const { up, down } of members) await Promise.all([up.further(4), down.further(4)]);
 
     // Everybody is there, as the same processes; what was accepted is there, once and in order; and nothing was recorded but the revoked agents' knocking.
-    expect([...(await shownBy(central)).values()].filter(({ state }) => state !== 'Online')).toEqual([]);
+    expect([...(await shownBy(central)).values()].filter(({ state }) => state !== 'online')).toEqual([]);
     expect([central, ...members.map(({ agent }) => agent)].filter(({ process }) => !process.running)).toEqual([]);
     for (const member of members) {
       await Promise.all([member.up.stop(), pauseCommands(member)]);
@@ -201,12 +203,12 @@ it(
       expect(await takenCommands(member.consumer, member.commands.length)).toEqual(member.commands);
       await member.consumer.stop();
     }
-    const incidents = (await central.rest('GET', '/incidents?limit=1000')).body.incidents as {
-      kind: string;
-      agent: string;
+    const incidents = (await central.rest('GET', '/incidents?limit=1000')).body.items as {
+      code: string;
+      agentId: string;
     }[];
     expect(
-      incidents.filter(({ kind, agent }) => kind !== 'agent_revoked' || !cut.some(({ id }) => id === agent)),
+      incidents.filter(({ code, agentId }) => code !== 'agent_revoked' || !cut.some(({ id }) => id === agentId)),
     ).toEqual([]);
   },
 );

@@ -160,7 +160,7 @@ describe('one address', () => {
     expect(countOf(answers)).toEqual({ welcome: 40 });
     expect([opened > 300, open > 0]).toEqual([true, true]);
     const { body } = await central.rest('GET', '/handshake-failures?listener=plain&address=127.0.0.2');
-    expect((body.failures as { cause: string }[]).map(({ cause }) => cause)).toContain('place_given_up');
+    expect((body.items as { cause: string }[]).map(({ cause }) => cause)).toContain('place_given_up');
     going = false;
     await central.stop();
     await Promise.all(lanes);

@@ -46,8 +46,8 @@ async function once(name: string, test: (agent: Shown) => boolean): Promise<Show
   }, TIMEOUT_MS);
 }
 
-async function incidentsOf(id: string): Promise<{ kind: string; detail: Record<string, unknown> }[]> {
-  return (await central.rest('GET', `/incidents?agent=${id}`)).body.incidents;
+async function incidentsOf(id: string): Promise<{ code: string; detail: Record<string, unknown> }[]> {
+  return (await central.rest('GET', `/incidents?agent=${id}`)).body.items;
 }
 
 /** Posts an event to the agent and a command to Central every 50 ms until `done`; their ids, in order. */
@@ -153,7 +153,7 @@ describe('an agent that was offline when its certificate expired', () => {
       });
       const kinds = async (count: number): Promise<string[]> =>
         await until(async () => {
-          const found = (await incidentsOf(before.id)).map(({ kind }) => kind);
+          const found = (await incidentsOf(before.id)).map(({ code }) => code);
           return found.length >= count ? found : undefined;
         });
       expect(await kinds(1)).toEqual(['certificate_expired']);
@@ -224,7 +224,7 @@ describe('one certificate renewed by two machines', () => {
       });
       expect(incidents).toMatchObject([
         {
-          kind: 'certificate_renewed_twice',
+          code: 'certificate_renewed_twice',
           detail: { certificate: certificate.thumbprint, addresses: ['127.0.0.1', '127.0.0.1'] },
         },
       ]);

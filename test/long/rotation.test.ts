@@ -478,7 +478,7 @@ describe('the rotation of the authority', () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'sleeper');
     await central.online('sleeper');
     await agent.stop();
-    await until(async () => ((await central.agent('sleeper'))?.['state'] === 'Disconnected' ? true : undefined));
+    await until(async () => ((await central.agent('sleeper'))?.['state'] === 'disconnected' ? true : undefined));
     await rotate(central, 'prepare');
     await rotate(central, 'publish');
     expect(await central.cli('ca', 'rotation', 'switch')).toMatchObject({
@@ -627,7 +627,7 @@ describe('the rotation of the authority', () => {
       keytool('-list', '-v', '-keystore', security(agent.folders, 'truststore.jks'), '-storepass', 'changeit'),
     ).toContain(colons(hex(bank.root.certificate)));
     await agent.stop();
-    await until(async () => ((await central.agent('branch-1'))?.['state'] === 'Disconnected' ? true : undefined));
+    await until(async () => ((await central.agent('branch-1'))?.['state'] === 'disconnected' ? true : undefined));
     AgentProcess.start(cleanup, agent.folders, 'branch-1');
     await central.online('branch-1');
   }, 60_000);

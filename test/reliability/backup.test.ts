@@ -82,7 +82,7 @@ describe('queuegate store backup and queuegate store restore', () => {
     const { body: recorded } = await site.central.rest('GET', '/incidents');
     expect(recorded.incidents).toMatchObject([
       {
-        kind: 'commands_forgotten',
+        code: 'commands_forgotten',
         agent: site.agentId,
         detail: { recovered: false, direction: 'down', from: 7, through: 8 },
       },

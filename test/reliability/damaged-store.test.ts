@@ -72,7 +72,7 @@ async function work(
   commands.push(...down.accepted);
   await storedEvents(central, id, events.length);
   await until(async () =>
-    (await central.rest('GET', `/agents/${id}`)).body.logs.down.messages === 0 ? true : undefined,
+    (await central.rest('GET', `/agents/${id}`)).body.logs.down.messageCount === 0 ? true : undefined,
   );
   return { central, agent };
 }

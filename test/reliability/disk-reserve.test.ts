@@ -173,10 +173,10 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
     await flood.stop();
     await up.stop();
     const lost = await until(async () => {
-      const { incidents } = (await central.rest('GET', `/incidents?agent=${hostile}`)).body as {
-        incidents: { kind: string; count: number; detail: unknown }[];
+      const { items } = (await central.rest('GET', `/incidents?agent=${hostile}`)).body as {
+        items: { code: string; count: number; detail: unknown }[];
       };
-      return incidents.find(({ kind }) => kind === 'dead_letters_dropped');
+      return items.find(({ code }) => code === 'dead_letters_dropped');
     });
     expect(lost).toMatchObject({ detail: { direction: 'up', maxBytesPerAgent: MIB } });
     const { deadLetters } = (await central.rest('GET', `/dead-letters?agent=${hostile}&limit=1000`)).body as {

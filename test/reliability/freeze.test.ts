@@ -53,7 +53,7 @@ async function nothingLost({ id, up, down, consumer }: Loaded): Promise<void> {
 
 async function waitingAtCentral(id: string): Promise<number> {
   const { body } = await central.rest('GET', `/agents/${id}`);
-  return Number(body.logs.down.messages);
+  return Number(body.logs.down.messageCount);
 }
 
 beforeAll(async () => {
@@ -153,12 +153,12 @@ describe('a peer that stands still', () => {
     expect(inbox).toBeLessThanOrEqual(50);
     expect(await waitingAtCentral(id)).toBe(OUTBOX_MESSAGES);
     expect(inbox + OUTBOX_MESSAGES).toBe(down.accepted.length);
-    expect(await central.agent(name)).toMatchObject({ state: 'Online', epoch });
+    expect(await central.agent(name)).toMatchObject({ state: 'online', epoch });
 
     const consumer = new Consumer(agent);
     expect(await takenCommands(consumer, down.accepted.length)).toEqual(down.accepted);
     await until(async () => ((await waitingAtCentral(id)) === 0 ? true : undefined));
-    expect(await central.agent(name)).toMatchObject({ state: 'Online', epoch });
+    expect(await central.agent(name)).toMatchObject({ state: 'online', epoch });
     await consumer.stop();
   }, 60_000);
 });

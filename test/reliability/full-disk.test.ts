@@ -116,7 +116,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     const taken = consumer.taken.filter((each) => each.startsWith('down'));
     expect(taken.slice(0, down.accepted.length)).toEqual(down.accepted);
     expect(new Set(taken).size).toBe(taken.length);
-    expect((await restarted.rest('GET', '/incidents')).body.incidents).toEqual([]);
+    expect((await restarted.rest('GET', '/incidents')).body.items).toEqual([]);
     await consumer.stop();
   }, 120_000);
 
@@ -148,7 +148,7 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('a ful
     const stored = await storedEvents(central, id, up.accepted.length);
     expect(stored.slice(0, up.accepted.length)).toEqual(up.accepted);
     expect(new Set(stored).size).toBe(stored.length);
-    expect((await central.rest('GET', '/incidents')).body.incidents).toEqual([]);
+    expect((await central.rest('GET', '/incidents')).body.items).toEqual([]);
     await consumer.stop();
   }, 120_000);
 });

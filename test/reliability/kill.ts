@@ -122,7 +122,6 @@ export async function killScenario(cleanup: Cleanup, options: KillOptions): Prom
           name: `till-${n}.${name}`,
           door: local,
           path: '/api/v1/events',
-          member: 'events',
           pauseMs,
           random,
         }),
@@ -133,7 +132,6 @@ export async function killScenario(cleanup: Cleanup, options: KillOptions): Prom
       name: `office.${name}`,
       door,
       path: `/api/v1/agents/${id}/commands`,
-      member: 'messages',
       pauseMs,
       random,
     }),
@@ -242,9 +240,9 @@ async function startAll(
     const id = await until(
       async () =>
         (
-          (await request(door, 'GET', '/api/v1/agents'))?.body.agents as
+          (await request(door, 'GET', '/api/v1/agents'))?.body.items as
             { id: string; name: string; state: string }[] | undefined
-        )?.find((agent) => agent.name === name && agent.state === 'Online')?.id,
+        )?.find((agent) => agent.name === name && agent.state === 'online')?.id,
     );
     branches.push({ name, id, folders, door: { url: `http://127.0.0.1:${port}`, token }, process: process_ });
   }
@@ -267,10 +265,10 @@ class Waker {
   constructor(door: Door, branches: readonly Branch[]) {
     this.#done = (async () => {
       while (!this.#stopped) {
-        const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as
+        const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.items as
           { name: string; state: string }[] | undefined;
         for (const { name, folders } of branches) {
-          if (agents?.find((agent) => agent.name === name)?.state === 'Online') continue;
+          if (agents?.find((agent) => agent.name === name)?.state === 'online') continue;
           await utimes(join(folders.profile, 'conf/agent.local.conf'), new Date(), new Date());
         }
         await delay(200);
@@ -289,13 +287,13 @@ async function allOnline(door: Door, branches: readonly Branch[]): Promise<void>
   let seen: unknown = 'Central does not answer';
   await until(
     async () => {
-      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as
+      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.items as
         { name: string; state: string; stateReason: string }[] | undefined;
       seen = agents?.map(({ name, state, stateReason }) => `${name} ${state}: ${stateReason}`) ?? seen;
       return (
         (agents !== undefined &&
           agents.length === branches.length &&
-          agents.every(({ state }) => state === 'Online')) ||
+          agents.every(({ state }) => state === 'online')) ||
         undefined
       );
     },
@@ -309,8 +307,8 @@ async function quiet(door: Door, branches: readonly Branch[], reader: EventReade
   let seen: unknown = 'nothing';
   await until(
     async () => {
-      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.agents as
-        { logs: { down: { messages: number } } }[] | undefined;
+      const agents = (await request(door, 'GET', '/api/v1/agents'))?.body.items as
+        { logs: { down: { messageCount: number } } }[] | undefined;
       const newest = (await request(door, 'GET', '/api/v1/events?after=newest'))?.body.next as number | undefined;
       const local = await Promise.all(
         branches.map(
@@ -320,7 +318,7 @@ async function quiet(door: Door, branches: readonly Branch[], reader: EventReade
         ),
       );
       const waiting = [
-        ...(agents ?? [undefined]).map((agent) => agent?.logs.down.messages),
+        ...(agents ?? [undefined]).map((agent) => agent?.logs.down.messageCount),
         ...local.flatMap((status) => [status?.outbox.messageCount, status?.inbox.messageCount]),
       ];
       seen = { waiting, newest, cursor: reader.cursor };
@@ -335,8 +333,8 @@ async function recorded(door: Door, branches: readonly Branch[]): Promise<unknow
   const central = [await request(door, 'GET', '/api/v1/incidents'), await request(door, 'GET', '/api/v1/dead-letters')];
   const local = await Promise.all(branches.map((branch) => request(branch.door, 'GET', '/api/v1/status')));
   return [
-    ...(central[0]?.body.incidents ?? ['?']),
-    ...(central[1]?.body.deadLetters ?? ['?']),
+    ...(central[0]?.body.items ?? ['?']),
+    ...(central[1]?.body.items ?? ['?']),
     ...local.flatMap((status) => [...(status?.body.incidents ?? ['?']), ...(status?.body.deadLetters ?? ['?'])]),
   ];
 }

@@ -89,7 +89,7 @@ async function traceAgent({ CentralProcess, AgentProcess }: Harness): Promise<st
     promises.push({ written: `event-${n}`, told: `"event-${n}"` });
     await central.rest('POST', `/agents/${String(id)}/commands`, { id: `command-${n}`, type: 'tick' });
     await until(async () =>
-      (await central.rest('GET', `/agents/${String(id)}`)).body.logs.down.messages === 0 ? true : undefined,
+      (await central.rest('GET', `/agents/${String(id)}`)).body.logs.down.messageCount === 0 ? true : undefined,
     );
     promises.push({ written: `command-${n}`, told: `{"type":"ack","through":${n},"crc32":` });
   }

@@ -59,7 +59,7 @@ export class Site {
   /** Waits for its session. A Central that ended told it to come back later: a change of its configuration makes it dial at once. */
   async online(): Promise<void> {
     await until(async () => {
-      if ((await this.central.agent(NAME))?.['state'] === 'Online') return true;
+      if ((await this.central.agent(NAME))?.['state'] === 'online') return true;
       await utimes(join(this.folders.profile, 'conf/agent.local.conf'), new Date(), new Date());
       return undefined;
     });
@@ -102,7 +102,7 @@ export class Site {
     await until(async () => {
       const { body: status } = await this.agent.local('GET', '/api/v1/status');
       const agent = await this.central.agent(NAME);
-      const down = (agent?.['logs'] as { down: { messages: number } } | undefined)?.down.messages;
+      const down = (agent?.['logs'] as { down: { messageCount: number } } | undefined)?.down.messageCount;
       return (status.outbox.messageCount === 0 && down === 0) || undefined;
     });
   }
@@ -124,11 +124,11 @@ export class Site {
   /** The logs that Central recorded as restarted with something missing, oldest first. */
   async recordedAtCentral(): Promise<Restart[]> {
     const { body } = await this.central.rest('GET', '/incidents');
-    const incidents = body.incidents as { kind: string; detail: Restart & { recovered: boolean } }[];
+    const incidents = body.items as { code: string; detail: Restart & { recovered: boolean } }[];
     return incidents
-      .filter(({ kind }) => kind !== 'commands_forgotten')
+      .filter(({ code }) => code !== 'commands_forgotten')
       .toReversed()
-      .map(({ kind, detail }) => restart(kind, detail));
+      .map(({ code, detail }) => restart(code, detail));
   }
 
   async recordedAtAgent(): Promise<Restart[]> {

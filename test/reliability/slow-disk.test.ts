@@ -50,7 +50,7 @@ async function centralWithAgents(count: number): Promise<{ central: CentralProce
 
 async function epochs(central: CentralProcess): Promise<unknown> {
   const { body } = await central.rest('GET', '/agents?limit=1000');
-  return (body.agents as Record<string, unknown>[]).map(({ name, epoch, state }) => ({ name, epoch, state }));
+  return (body.items as Record<string, unknown>[]).map(({ name, epoch, state }) => ({ name, epoch, state }));
 }
 
 /** Ends the load; what had been accepted is there, once and in order. */

@@ -51,9 +51,8 @@ export interface ProducerOptions {
   readonly log: string;
   readonly name: string;
   readonly door: Door;
-  /** Where it posts, and the member of the answer that tells what became of each message. */
+  /** Where it posts. */
   readonly path: string;
-  readonly member: 'events' | 'messages';
   /** The longest pause between two batches: the pace of the load. */
   readonly pauseMs: number;
   readonly random: () => number;
@@ -121,7 +120,7 @@ export class Producer {
       const offers = [...again, ...batch];
       for (const { id } of offers)
         this.#write({ deed: 'offered', message: this.#options.history.nameOf(this.#source, id) });
-      const { door, path, member, name } = this.#options;
+      const { door, path, name } = this.#options;
       const reply = await request(
         door,
         'POST',
@@ -129,7 +128,7 @@ export class Producer {
         offers.map(({ json }) => json),
       );
       if (reply?.status === 202) {
-        const told = reply.body[member] as { id: string; outcome: 'stored' | 'duplicate'; number: number | null }[];
+        const told = reply.body.items as { id: string; outcome: 'stored' | 'duplicate'; number: number | null }[];
         for (const { id, outcome, number } of told)
           this.#write({ deed: 'accepted', message: this.#options.history.nameOf(this.#source, id), outcome, number });
         this.accepted += batch.length;
@@ -195,16 +194,16 @@ export class EventReader {
         continue;
       }
       if (reply.status !== 200) throw new Error(`${name}: ${reply.status} ${JSON.stringify(reply.body)}`);
-      for (const { cursor, agent, number, event } of reply.body.events as {
+      for (const { cursor, agentId, number, event } of reply.body.items as {
         cursor: number;
-        agent: string;
+        agentId: string;
         number: number;
         event: { source: string; id: string };
       }[]) {
         history.write({
           deed: 'received',
           consumer: name,
-          log: logs.get(agent) ?? agent,
+          log: logs.get(agentId) ?? agentId,
           message: history.nameOf(event.source, event.id),
           cursor,
           number,

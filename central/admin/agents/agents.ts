@@ -6,31 +6,32 @@ import { AGENT_STATES, type AgentRecord, type Incident, type SessionRecord } fro
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
-import { limit, timeOf } from '../page.ts';
+import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 
 const readList = queryOf(
   Type.Object(
-    {
-      after: Type.Optional(Type.String({ maxLength: 253 })),
-      limit,
-      state: Type.Optional(Type.Union(AGENT_STATES.map((state) => Type.Literal(state)))),
-    },
+    { ...pageMembers, state: Type.Optional(Type.Union(AGENT_STATES.map((state) => Type.Literal(state)))) },
     { additionalProperties: false },
   ),
 );
 const readIncidents = queryOf(
-  Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }),
+  Type.Object(
+    { ...pageMembers, agent: Type.Optional(Type.String({ maxLength: 255 })) },
+    { additionalProperties: false },
+  ),
 );
 
 export function agentRoutes(app: FastifyInstance, { agents, revocations }: AdminServices, access: Access): void {
-  app.get('/agents', VIEWER, async (request) => {
-    const { after, limit: most, state } = readList(request.query);
+  app.get('/agents', VIEWER, async (request, reply) => {
+    const query = readList(request.query);
+    const after = positionOf(request, query);
     const found = await agents.list({
-      limit: most,
+      limit: query.limit,
       ...(after === undefined ? {} : { after }),
-      ...(state === undefined ? {} : { state }),
+      ...(query.state === undefined ? {} : { state: query.state }),
     });
-    return { agents: found.map(agentJson), next: found.length === most ? (found.at(-1)?.name ?? null) : null };
+    const next = found.length === query.limit ? (found.at(-1)?.name ?? null) : null;
+    return pageJson(request, reply, found.map(agentJson), next);
   });
 
   app.get<{ Params: { agent: string } }>('/agents/:agent', VIEWER, async (request) => {
@@ -42,13 +43,16 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     return await reply.code(204).send();
   });
 
-  app.get('/incidents', VIEWER, async (request) => {
-    const { agent, limit: most } = readIncidents(request.query);
+  app.get('/incidents', VIEWER, async (request, reply) => {
+    const query = readIncidents(request.query);
+    const before = positionOf(request, query);
     const found = await agents.incidents({
-      limit: most,
-      ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }),
+      limit: query.limit,
+      ...(before === undefined ? {} : { before: Number(before) }),
+      ...(query.agent === undefined ? {} : { agentId: await agents.findId(query.agent) }),
     });
-    return { incidents: found.map(incidentJson) };
+    const next = found.length === query.limit ? String(found.at(-1)?.key) : null;
+    return pageJson(request, reply, found.map(incidentJson), next);
   });
 }
 
@@ -59,8 +63,8 @@ export function agentJson(agent: AgentRecord) {
     id: agent.id,
     name: agent.name,
     state: agent.state,
-    stateSince: timeOf(agent.stateSince),
-    stateReason: agent.stateReason,
+    stateChangedAt: timeOf(agent.stateSince),
+    stateReason: { code: null, detail: agent.stateReason, hint: null },
     keyThumbprint: agent.keyThumbprint,
     certificate: certificate === null ? null : certificateJson(certificate),
     renewal:
@@ -68,11 +72,11 @@ export function agentJson(agent: AgentRecord) {
         ? null
         : {
             keyThumbprint: next.keyThumbprint,
-            since: timeOf(next.certificate.issuedAt),
+            startedAt: timeOf(next.certificate.issuedAt),
             installedAt: timeOf(next.certificate.installedAt),
             certificate: certificateJson(next.certificate),
           },
-    revocation: revocation === null ? null : { at: timeOf(revocation.at), reason: revocation.reason },
+    revocation: revocation === null ? null : { revokedAt: timeOf(revocation.at), reason: revocation.reason },
     enrolledAt: timeOf(agent.enrolledAt),
     enrolledBy: agent.enrolledBy,
     epoch: agent.epoch,
@@ -81,7 +85,7 @@ export function agentJson(agent: AgentRecord) {
     logs: {
       down: {
         incarnation: outbox.incarnation,
-        messages: outbox.messages,
+        messageCount: outbox.messages,
         bytes: outbox.bytes,
         oldestAt: timeOf(outbox.oldestAt),
       },
@@ -93,25 +97,25 @@ export function agentJson(agent: AgentRecord) {
 function certificateJson({ thumbprint, serial, issuer, notBefore, notAfter, revoked }: AgentCertificate) {
   return {
     thumbprint,
-    serial,
-    issuer,
+    serialNumber: serial,
+    issuerThumbprint: issuer,
     notBefore: timeOf(notBefore),
     notAfter: timeOf(notAfter),
-    revoked: revoked === null ? null : { at: timeOf(revoked.at), reason: revoked.reason },
+    revocation: revoked === null ? null : { revokedAt: timeOf(revoked.at), reason: revoked.reason },
   };
 }
 
 function sessionJson({ session, version, transport, address, node, since, endedAt }: SessionRecord) {
-  return { id: session, transport, address, version, node, since: timeOf(since), endedAt: timeOf(endedAt) };
+  return { id: session, transport, address, version, node, startedAt: timeOf(since), endedAt: timeOf(endedAt) };
 }
 
 function incidentJson({ at, kind, agentId, address, detail, count, lastAt }: Incident) {
   return {
-    at: timeOf(at),
+    code: kind,
+    firstAt: timeOf(at),
     lastAt: timeOf(lastAt),
     count,
-    kind,
-    agent: agentId,
+    agentId,
     address,
     detail: JSON.parse(detail) as unknown,
   };

@@ -9,7 +9,7 @@ import { ENROLLMENT_REQUEST_STATES, type EnrollmentRequestRecord } from '../../s
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { reason } from '../certificates/bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
-import { limit, timeOf } from '../page.ts';
+import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -21,8 +21,7 @@ const readList = queryOf(
         ENROLLMENT_REQUEST_STATES.map((state) => Type.Literal(state)),
         { default: 'pending' },
       ),
-      after: Type.Optional(Type.String({ maxLength: 64 })),
-      limit,
+      ...pageMembers,
     },
     strict,
   ),
@@ -55,14 +54,11 @@ export function enrollmentRoutes(
   { agents, approvals, offlineEnrollment, recoveries }: AdminServices,
   access: Access,
 ): void {
-  app.get('/enrollment-requests', VIEWER, async (request) => {
-    const { state, after, limit: most } = readList(request.query);
-    const found = await approvals.list({ state, after, limit: most });
-    return {
-      pendingEnrollments: found.map(askedJson),
-      next: found.length === most ? (found.at(-1)?.keyThumbprint ?? null) : null,
-      counts: await approvals.counts(),
-    };
+  app.get('/enrollment-requests', VIEWER, async (request, reply) => {
+    const { state, ...page } = readList(request.query);
+    const found = await approvals.list({ state, after: positionOf(request, page), limit: page.limit });
+    const next = found.length === page.limit ? (found.at(-1)?.keyThumbprint ?? null) : null;
+    return pageJson(request, reply, found.map(requestJson), next);
   });
 
   app.post<OfRequest>('/enrollment-requests/:request/accept', ADMINISTRATOR, async (request) => {
@@ -71,7 +67,7 @@ export function enrollmentRoutes(
       access.actorOf(request),
       readReason(request.body),
     );
-    return { id, name, keyThumbprint };
+    return { keyThumbprint, name, state: 'accepted', agent: { id, name } };
   });
 
   app.post<OfRequest>('/enrollment-requests/:request/reject', ADMINISTRATOR, async (request) => {
@@ -80,7 +76,7 @@ export function enrollmentRoutes(
       access.actorOf(request),
       readReason(request.body),
     );
-    return { name, keyThumbprint };
+    return { keyThumbprint, name, state: 'rejected', agent: null };
   });
 
   app.post('/agents', ADMINISTRATOR, async (request, reply) => {
@@ -105,11 +101,16 @@ export function enrollmentRoutes(
     return await reply
       .code(201)
       .header('cache-control', 'no-store')
-      .send({ id: agent.id, name: agent.name, code, expiresAt: timeOf(expiresAt), commandLine: 'queue-agent recover' });
+      .send({
+        agent: { id: agent.id, name: agent.name },
+        code,
+        expiresAt: timeOf(expiresAt),
+        commandLine: 'queue-agent recover',
+      });
   });
 }
 
-function askedJson({
+function requestJson({
   keyThumbprint,
   name,
   id,
@@ -126,12 +127,12 @@ function askedJson({
   return {
     keyThumbprint,
     name,
-    id,
+    agentId: id,
     address,
-    block,
+    addressBlock: block,
     transport,
-    firstAskedAt: timeOf(firstRequestedAt),
-    lastAskedAt: timeOf(lastRequestedAt),
+    firstRequestedAt: timeOf(firstRequestedAt),
+    lastRequestedAt: timeOf(lastRequestedAt),
     state,
     decidedAt: timeOf(decidedAt),
     decidedBy,

@@ -1,22 +1,35 @@
-// /handshake-failures: who did not get in, and why, since this process began.
+// /handshake-failures: connections and enrollments that failed since this process started, with their causes.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { VIEWER } from '../access.ts';
 import { queryOf } from '../checked.ts';
-import { limit, timeOf } from '../page.ts';
+import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 const word = Type.Optional(Type.String({ minLength: 1, maxLength: 64 }));
+const LISTENERS = ['plain', 'secure', 'http', 'https'] as const;
 const readQuery = queryOf(
-  Type.Object({ listener: word, cause: word, address: word, limit }, { additionalProperties: false }),
+  Type.Object(
+    {
+      ...pageMembers,
+      listener: Type.Optional(Type.Union(LISTENERS.map((listener) => Type.Literal(listener)))),
+      cause: word,
+      address: word,
+    },
+    { additionalProperties: false },
+  ),
 );
 
 export function handshakeRoutes(app: FastifyInstance, { handshakeFailures, status }: AdminServices): void {
-  app.get('/handshake-failures', VIEWER, (request) => ({
-    since: timeOf(status().startedAt),
-    forgotten: handshakeFailures.forgotten,
-    failures: handshakeFailures
-      .list(readQuery(request.query))
-      .map(({ firstAt, lastAt, ...failure }) => ({ ...failure, firstAt: timeOf(firstAt), lastAt: timeOf(lastAt) })),
-  }));
+  app.get('/handshake-failures', VIEWER, (request, reply) => {
+    const { limit, after, ...filter } = readQuery(request.query);
+    return {
+      startedAt: timeOf(status().startedAt),
+      droppedCount: handshakeFailures.dropped,
+      ...pageOf(request, reply, { limit, after }, handshakeFailures.list(filter), {
+        position: ({ listener, cause, address }) => `${listener} ${cause} ${address}`,
+        json: ({ firstAt, lastAt, ...failure }) => ({ ...failure, firstAt: timeOf(firstAt), lastAt: timeOf(lastAt) }),
+      }),
+    };
+  });
 }

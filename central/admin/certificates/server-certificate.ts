@@ -17,16 +17,15 @@ import {
   swapOf,
 } from './bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
-import { limit, timeOf } from '../page.ts';
+import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 const readList = queryOf(
   Type.Object(
     {
       kind: Type.Optional(Type.Union(CERTIFICATE_KINDS.map((kind) => Type.Literal(kind)))),
-      withinDays: Type.Optional(Type.Integer({ minimum: 0, maximum: 36_500 })),
-      after: Type.Optional(Type.String({ pattern: String.raw`^-?\d{1,15}\.[0-9a-f]{64}$` })),
-      limit,
+      expiresWithinDays: Type.Optional(Type.Integer({ minimum: 0, maximum: 36_500 })),
+      ...pageMembers,
     },
     { additionalProperties: false },
   ),
@@ -60,18 +59,17 @@ export function certificateRoutes(
   { changes, serverCertificates, expiry }: AdminServices,
   access: Access,
 ): void {
-  app.get('/certificates', VIEWER, async (request) => {
-    const { kind, withinDays, after, limit: most } = readList(request.query);
+  app.get('/certificates', VIEWER, async (request, reply) => {
+    const { kind, expiresWithinDays, ...query } = readList(request.query);
+    const after = positionOf(request, query);
     const page = await expiry.list({
       kind,
-      withinDays,
-      limit: most,
+      withinDays: expiresWithinDays,
+      limit: query.limit,
       after: after === undefined ? undefined : placeOf(after),
     });
-    return {
-      certificates: page.certificates.map(watchedJson),
-      next: page.next === null ? null : `${page.next.notAfter}.${page.next.thumbprint}`,
-    };
+    const next = page.next === null ? null : `${page.next.notAfter}.${page.next.thumbprint}`;
+    return pageJson(request, reply, page.certificates.map(watchedJson), next);
   });
 
   app.get('/server-certificate', VIEWER, async () => {
@@ -149,13 +147,13 @@ function watchedJson({
 }: WatchedCertificate) {
   return {
     kind,
-    which,
+    slot: agent === null ? which : null,
+    agent: agent === null ? null : { id: agent, name: which },
     subject,
     thumbprint,
     notBefore: timeOf(notBefore),
     notAfter: timeOf(notAfter),
     daysLeft,
     usedFor,
-    agent,
   };
 }

@@ -4,7 +4,7 @@ import { Type } from 'typebox';
 import type { Change } from '../../change/changes.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { bodyOf, queryOf } from '../checked.ts';
-import { timeOf } from '../page.ts';
+import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 interface OfChange {
@@ -14,7 +14,7 @@ interface OfChange {
 const STATES = ['pending', 'confirmed', 'rolled-back'] as const;
 const readList = queryOf(
   Type.Object(
-    { state: Type.Optional(Type.Union(STATES.map((state) => Type.Literal(state)))) },
+    { ...pageMembers, state: Type.Optional(Type.Union(STATES.map((state) => Type.Literal(state)))) },
     { additionalProperties: false },
   ),
 );
@@ -22,10 +22,10 @@ const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) },
 const readRollback = bodyOf(Type.Object({}, { additionalProperties: false }));
 
 export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServices, 'changes'>, access: Access): void {
-  app.get('/changes', VIEWER, async (request) => {
-    const { state } = readList(request.query);
+  app.get('/changes', VIEWER, async (request, reply) => {
+    const { state, ...page } = readList(request.query);
     const found = (await changes.list()).filter((change) => state === undefined || change.state === state);
-    return { items: found.map(changeJson), next: null };
+    return pageOf(request, reply, page, found, { position: ({ id }) => id, json: changeJson });
   });
 
   app.get<OfChange>('/changes/:change', VIEWER, async (request) =>

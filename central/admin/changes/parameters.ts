@@ -10,6 +10,7 @@ import { nearestName } from '../../parameters/values.ts';
 import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
 import { bodyOf, queryOf } from '../checked.ts';
 import { RequestFaults } from '../errors.ts';
+import { pageMembers, pageOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 const reason = {
@@ -45,26 +46,25 @@ const readRestore = queryOf(
   ),
 );
 const readList = queryOf(
-  Type.Object({ group: Type.Optional(Type.String({ maxLength: 128 })) }, { additionalProperties: false }),
+  Type.Object(
+    { ...pageMembers, group: Type.Optional(Type.String({ maxLength: 128 })) },
+    { additionalProperties: false },
+  ),
 );
 
 /** All but one in ten: one branch that happens to be offline does not block an administrator. */
 const DEFAULT_SHARE = 0.9;
 
-export function parameterRoutes(app: FastifyInstance, { changes, parameters }: AdminServices, access: Access): void {
+export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServices, access: Access): void {
   const tag = (reply: FastifyReply) => reply.header('etag', `"${parameters.version}"`);
 
-  app.get('/parameters', VIEWER, async (request, reply) => {
-    const { group } = readList(request.query);
+  app.get('/parameters', VIEWER, (request, reply) => {
+    const { group, ...page } = readList(request.query);
     const known = Object.values(GROUPS).find((name) => name.toLowerCase() === group?.toLowerCase());
     if (group !== undefined && known === undefined)
       throw parameterFault('parameter_group_unknown', { name: group, groups: Object.values(GROUPS).join(', ') });
     const shown = parameters.describe().filter(({ definition }) => known === undefined || definition.group === known);
-    return await tag(reply).send({
-      version: parameters.version,
-      pending: pendingJson(await changes.pendingChange('parameters')),
-      parameters: shown.map(parameterJson),
-    });
+    return tag(reply).send(pageOf(request, reply, page, shown, { position: ({ name }) => name, json: parameterJson }));
   });
 
   app.get<{ Params: { parameter: string } }>('/parameters/:parameter', VIEWER, (request, reply) => {

@@ -10,7 +10,7 @@ import { OPERATOR, VIEWER } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { keepMessageText, scannedBody } from '../body.ts';
 import { PlacedFault, RequestFaults, type RequestFault } from '../errors.ts';
-import { limit, timeOf } from '../page.ts';
+import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 /** Of commands that REST completes: Central itself. */
@@ -22,7 +22,10 @@ const MAX_BATCH = 1000;
 const MAX_FAULTS = 20;
 
 const readDeadLetters = queryOf(
-  Type.Object({ agent: Type.Optional(Type.String({ maxLength: 255 })), limit }, { additionalProperties: false }),
+  Type.Object(
+    { ...pageMembers, agent: Type.Optional(Type.String({ maxLength: 255 })) },
+    { additionalProperties: false },
+  ),
 );
 
 export function messageRoutes(
@@ -44,25 +47,28 @@ export function messageRoutes(
           throw placed(error, batch);
         });
         const count = { stored: 0, duplicate: 0 };
-        const told = batch.messages.map((message, i) => {
+        const items = batch.messages.map((message, i) => {
           const { outcome = 'stored', number = null } = appended[i] ?? {};
           count[outcome] += 1;
           return { id: message.id, source: message.source, outcome, number };
         });
         for (const outcome of ['stored', 'duplicate'] as const)
           if (count[outcome] > 0) accepted.inc({ outcome }, count[outcome]);
-        return await reply.code(202).send({ messages: told });
+        return await reply.code(202).send({ items });
       },
     );
   });
 
-  app.get('/dead-letters', VIEWER, async (request) => {
-    const { agent, limit: most } = readDeadLetters(request.query);
+  app.get('/dead-letters', VIEWER, async (request, reply) => {
+    const query = readDeadLetters(request.query);
+    const before = positionOf(request, query);
     const found = await messages.deadLetters({
-      limit: most,
-      ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }),
+      limit: query.limit,
+      ...(before === undefined ? {} : { before: Number(before) }),
+      ...(query.agent === undefined ? {} : { agentId: await agents.findId(query.agent) }),
     });
-    return { deadLetters: found.map(deadLetterJson) };
+    const next = found.length === query.limit ? String(found.at(-1)?.key) : null;
+    return pageJson(request, reply, found.map(deadLetterJson), next);
   });
 }
 
@@ -115,5 +121,15 @@ function placed(error: unknown, { isArray, messages }: Batch): unknown {
 
 function deadLetterJson({ at, direction, agentId, number, through, count, id, reason, json }: DeadLetter) {
   // A rejected item may be cut off in the middle: it is shown as the text that it is.
-  return { at: timeOf(at), direction, agent: agentId, number, through, count, id, reason, json };
+  return {
+    createdAt: timeOf(at),
+    direction,
+    agentId,
+    number,
+    throughNumber: through,
+    count,
+    messageId: id,
+    reason,
+    text: json,
+  };
 }

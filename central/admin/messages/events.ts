@@ -19,10 +19,10 @@ const BATCH_TYPE = 'application/cloudevents-batch+json';
 const readQuery = queryOf(
   Type.Object(
     {
-      // A cursor, or `newest` for what comes from now on.
-      after: Type.String({ pattern: String.raw`^(\d{1,15}|newest)$`, default: '0' }),
+      // A cursor, `oldest`, or `newest` for new events only.
+      after: Type.String({ pattern: String.raw`^(\d{1,15}|oldest|newest)$`, default: 'oldest' }),
       limit,
-      waitSeconds: Type.Integer({ minimum: 0, maximum: 60, default: 0 }),
+      waitSeconds: Type.Integer({ minimum: 0, maximum: MAX_WAIT_SECONDS, default: 0 }),
       agent: Type.Optional(Type.String({ maxLength: 255 })),
       type: Type.Optional(Type.String({ maxLength: 255 })),
       source: Type.Optional(Type.String({ maxLength: 1024 })),
@@ -66,7 +66,7 @@ export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics 
   app.get('/events', VIEWER, async (request, reply) => {
     const { after: from, limit: most, waitSeconds, agent, type, source } = readQuery(request.query);
     const newest = await inbox.lastCursor();
-    const after = from === 'newest' ? newest : Number(from);
+    const after = from === 'newest' ? newest : from === 'oldest' ? 0 : Number(from);
     if (after > newest) throw adminFault('cursor_ahead', { after, newest });
     const filter = {
       ...(agent === undefined ? {} : { agentId: await agents.findId(agent) }),
@@ -75,7 +75,7 @@ export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics 
     };
 
     const [ended, gone] = [new AbortController(), new AbortController()];
-    const timer = setTimeout(() => ended.abort(), Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000);
+    const timer = setTimeout(() => ended.abort(), waitSeconds * 1000);
     // `close` before the answer is written: the client is gone, nobody waits any more.
     reply.raw.once('close', () => {
       ended.abort();
@@ -123,8 +123,8 @@ async function sendPage(
       .send(`[${events.map(({ json, agentId }) => withAgent(json, agentId)).join(',')}]`);
   }
   const items = events.map(({ cursor, agentId, incarnation, number, receivedAt, json }) => {
-    const about = JSON.stringify({ cursor, agent: agentId, incarnation, number, receivedAt: timeOf(receivedAt) });
+    const about = JSON.stringify({ cursor, agentId, incarnation, number, receivedAt: timeOf(receivedAt) });
     return `${about.slice(0, -1)},"event":${json}}`;
   });
-  return await reply.type('application/json; charset=utf-8').send(`{"events":[${items.join(',')}],"next":${next}}`);
+  return await reply.type('application/json; charset=utf-8').send(`{"items":[${items.join(',')}],"next":${next}}`);
 }

@@ -15,12 +15,12 @@ export const agentCommands: readonly Command[] = [
     name: 'agents list',
     usage: '[--state STATE]',
     summary: 'agents with state, transport and what waits for them',
-    options: { state: { type: 'string', doc: 'Pending, Online, Disconnected, Quarantined or Revoked' } },
+    options: { state: { type: 'string', doc: 'enrolled, online, disconnected, quarantined or revoked' } },
     words: { least: 0, most: 0 },
     async run(call) {
       const agents: Readonly<Record<string, unknown>>[] = [];
       for await (const agent of everyAgent(call.client, call.text('state'))) agents.push(agent);
-      call.answer({ agents }, () =>
+      call.answer({ items: agents, next: null }, () =>
         table(
           ['name', 'state', 'since', 'transport', 'address', 'waiting', 'events', 'id'],
           agents.map(agentRow),
@@ -48,34 +48,37 @@ export const agentCommands: readonly Command[] = [
         facts([
           ['name', agent['name']],
           ['id', agent['id']],
-          ['state', `${shown(agent['state'])} since ${shown(agent['stateSince'])}: ${shown(agent['stateReason'])}`],
+          [
+            'state',
+            `${shown(agent['state'])} since ${shown(agent['stateChangedAt'])}: ${shown(recordOf(agent['stateReason'])['detail'])}`,
+          ],
           ['key', `sha256:${shown(agent['keyThumbprint'])}`],
           [
             'certificate',
             agent['certificate'] === null
               ? 'not recorded'
-              : `until ${shown(certificate['notAfter'])}, serial ${shown(certificate['serial'])}, issued by ${shown(certificate['issuer'])}`,
+              : `until ${shown(certificate['notAfter'])}, serial ${shown(certificate['serialNumber'])}, issued by ${shown(certificate['issuerThumbprint'])}`,
           ],
           ['SHA-256', certificate['thumbprint'] === undefined ? null : fingerprint(certificate['thumbprint'])],
           [
             'next key',
             agent['renewal'] === null
               ? null
-              : `sha256:${shown(renewal['keyThumbprint'])}, since ${shown(renewal['since'])}, ${renewal['installedAt'] === null ? 'not installed yet' : `installed ${shown(renewal['installedAt'])}`}`,
+              : `sha256:${shown(renewal['keyThumbprint'])}, since ${shown(renewal['startedAt'])}, ${renewal['installedAt'] === null ? 'not installed yet' : `installed ${shown(renewal['installedAt'])}`}`,
           ],
           ...(agent['revocation'] === null
             ? []
-            : [['revoked', `${shown(revocation['at'])}: ${shown(revocation['reason'])}`] as const]),
+            : [['revoked', `${shown(revocation['revokedAt'])}: ${shown(revocation['reason'])}`] as const]),
           ['enrolled', `${shown(agent['enrolledAt'])} by ${shown(agent['enrolledBy'])}`],
           [
             'connection',
             agent['session'] === null
               ? null
-              : `${shown(session['transport'])} from ${shown(session['address'])}, version ${shown(session['version'])}, since ${shown(session['since'])}${session['endedAt'] === null ? '' : `, ended ${shown(session['endedAt'])}`}`,
+              : `${shown(session['transport'])} from ${shown(session['address'])}, version ${shown(session['version'])}, since ${shown(session['startedAt'])}${session['endedAt'] === null ? '' : `, ended ${shown(session['endedAt'])}`}`,
           ],
           [
             'commands waiting',
-            `${shown(down['messages'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`,
+            `${shown(down['messageCount'])} (${shown(down['bytes'])} bytes)${down['oldestAt'] === null ? '' : `, oldest ${shown(down['oldestAt'])}`}`,
           ],
           ['events received', `${shown(up['number'])}${up['lastAt'] === null ? '' : `, last ${shown(up['lastAt'])}`}`],
         ]),
@@ -142,7 +145,7 @@ export const agentCommands: readonly Command[] = [
       const agent = await findAgent(call.client, call.words[0] ?? '');
       const answer = await call.client.request('POST', `/agents/${idIn(agent)}/commands`, { bodyText: text });
       call.answer(answer, () =>
-        rowsOf(answer, 'messages')
+        rowsOf(answer, 'items')
           .map(
             (row) =>
               `${shown(row['outcome'])}: number ${shown(row['number'])} for ${shown(agent['name'])}, id ${shown(row['id'])}`,
@@ -154,15 +157,15 @@ export const agentCommands: readonly Command[] = [
 ];
 
 function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {
-  const session = agent['state'] === 'Online' ? recordOf(agent['session']) : {};
+  const session = agent['state'] === 'online' ? recordOf(agent['session']) : {};
   const logs = recordOf(agent['logs']);
   return [
     agent['name'],
     agent['state'],
-    agent['stateSince'],
+    agent['stateChangedAt'],
     session['transport'],
     session['address'],
-    recordOf(logs['down'])['messages'],
+    recordOf(logs['down'])['messageCount'],
     recordOf(logs['up'])['number'],
     agent['id'],
   ];
@@ -173,7 +176,7 @@ async function* everyAgent(client: Client, state?: string): AsyncGenerator<Reado
     const page = await client.request('GET', '/agents', {
       query: { limit: PAGE, state, after: typeof after === 'string' ? after : undefined },
     });
-    yield* rowsOf(page, 'agents');
+    yield* rowsOf(page, 'items');
     after = recordOf(page)['next'] ?? null;
   }
 }

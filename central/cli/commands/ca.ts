@@ -135,15 +135,15 @@ export const caCommands: readonly Command[] = [
     words: { least: 0, most: 0 },
     async run(call) {
       const seconds = call.seconds('expires-within');
-      const withinDays = seconds === undefined ? undefined : Math.ceil(seconds / 86_400);
+      const expiresWithinDays = seconds === undefined ? undefined : Math.ceil(seconds / 86_400);
       const answer = await call.client.request('GET', '/certificates', {
-        query: { withinDays, kind: call.text('kind'), limit: call.number('limit') ?? 1000 },
+        query: { expiresWithinDays, kind: call.text('kind'), limit: call.number('limit') ?? 1000 },
       });
-      const rows = rowsOf(answer, 'certificates').map((row) => [
+      const rows = rowsOf(answer, 'items').map((row) => [
         row['daysLeft'],
         row['notAfter'],
         row['kind'],
-        row['which'],
+        row['slot'] ?? recordOf(row['agent'])['name'],
         row['subject'],
         row['usedFor'],
       ]);

@@ -14,7 +14,9 @@ export const changeCommands: readonly Command[] = [
     options: { state: { type: 'string', doc: 'only in this state' } },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/changes', { query: { state: call.text('state') } });
+      const answer = await call.client.request('GET', '/changes', {
+        query: { state: call.text('state'), limit: 1000 },
+      });
       call.answer(answer, () =>
         table(
           ['id', 'subject', 'state', 'by', 'expires', 'agents back'],

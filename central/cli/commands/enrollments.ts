@@ -24,14 +24,17 @@ export const enrollmentCommands: readonly Command[] = [
       const answer = await call.client.request('GET', '/enrollment-requests', {
         query: { state: call.text('state'), limit: 1000 },
       });
-      const rows = rowsOf(answer, 'pendingEnrollments').map((row) => [
+      const rows = rowsOf(answer, 'items').map((row) => [
         row['keyThumbprint'],
         row['name'],
         row['address'],
         row['transport'],
-        row['firstAskedAt'],
-        row['lastAskedAt'],
+        row['firstRequestedAt'],
+        row['lastRequestedAt'],
       ]);
+      const counts = call.json
+        ? ''
+        : countsText(recordOf(recordOf(await call.client.request('GET', '/status'))['enrollmentRequests']));
       call.answer(
         answer,
         () =>
@@ -39,7 +42,7 @@ export const enrollmentCommands: readonly Command[] = [
             ['key (sha256)', 'name', 'address', 'transport', 'first request', 'latest request'],
             rows,
             'No enrollment requests.',
-          ) + countsText(recordOf(recordOf(answer)['counts'])),
+          ) + counts,
       );
     },
   },
@@ -132,8 +135,8 @@ export const enrollmentCommands: readonly Command[] = [
       const { code, commandLine, ...rest } = recordOf(
         await call.client.request('POST', `/agents/${idIn(agent)}/recovery-code`, { body }),
       );
-      const before = `On the machine of ${shown(rest['name'])}, before ${shown(rest['expiresAt'])}:`;
-      const file = await place.keep(shown(code), shown(rest['id']));
+      const before = `On the machine of ${shown(recordOf(rest['agent'])['name'])}, before ${shown(rest['expiresAt'])}:`;
+      const file = await place.keep(shown(code), shown(recordOf(rest['agent'])['id']));
       if (file === undefined)
         return call.answer(
           { ...rest, code },
@@ -150,9 +153,9 @@ export const enrollmentCommands: readonly Command[] = [
 
 /** The address blocks with most requests, once a good part of the places is taken. */
 function countsText(counts: Readonly<Record<string, unknown>>): string {
-  if (!(Number(counts['pending']) > 0)) return '';
-  const blocks = rowsOf(counts, 'blocks').map((row) => `${shown(row['block'])} (${shown(row['pending'])})`);
-  return `\n\n${shown(counts['pending'])} of ${shown(counts['most'])} places are taken; by address: ${blocks.join(', ')}`;
+  if (!(Number(counts['pendingCount']) > 0)) return '';
+  const blocks = rowsOf(counts, 'blocks').map((row) => `${shown(row['addressBlock'])} (${shown(row['pendingCount'])})`);
+  return `\n\n${shown(counts['pendingCount'])} of ${shown(counts['maxCount'])} places are taken; by address: ${blocks.join(', ')}`;
 }
 
 async function decide(call: CommandCall, verb: 'accept' | 'reject'): Promise<unknown> {

@@ -73,7 +73,7 @@ function filterOf(call: CommandCall): Record<string, string | undefined> {
 
 /** A page of events, which stays text: numbers that JavaScript cannot hold are shown as they were sent. */
 function pageOf(text: string): { readonly text: string; readonly events: readonly JsonNode[]; readonly next: string } {
-  const page = scanObjectWithList(text, 'events', PAGE);
+  const page = scanObjectWithList(text, 'items', PAGE);
   return { text, events: page.list?.items ?? [], next: shownIn(text, memberOf(page, 'next')) };
 }
 
@@ -83,7 +83,7 @@ function eventRow(item: JsonNode): string[] {
   const event = member === undefined ? undefined : scanValue(text.slice(member.from, member.to));
   const own = (name: string): string => shownIn(text, memberOf(item, name));
   const ofEvent = (name: string): string => (event === undefined ? '-' : shownIn(event.text, memberOf(event, name)));
-  return [own('cursor'), own('receivedAt'), own('agent'), ofEvent('type'), ofEvent('id'), ofEvent('data')];
+  return [own('cursor'), own('receivedAt'), own('agentId'), ofEvent('type'), ofEvent('id'), ofEvent('data')];
 }
 
 function memberOf(node: Pick<JsonNode, 'members'>, name: string): JsonMember | undefined {

@@ -19,12 +19,12 @@ export const failureCommands: readonly Command[] = [
       const answer = await call.client.request('GET', '/incidents', { query: queryOf(call) });
       call.answer(answer, () =>
         table(
-          ['at', 'kind', 'count', 'agent', 'address', 'detail'],
-          rowsOf(answer, 'incidents').map((row) => [
-            row['at'],
-            row['kind'],
+          ['at', 'code', 'count', 'agent', 'address', 'detail'],
+          rowsOf(answer, 'items').map((row) => [
+            row['firstAt'],
+            row['code'],
             row['count'],
-            row['agent'],
+            row['agentId'],
             row['address'],
             row['detail'],
           ]),
@@ -44,13 +44,13 @@ export const failureCommands: readonly Command[] = [
       call.answer(answer, () =>
         table(
           ['at', 'direction', 'agent', 'number', 'count', 'id', 'reason'],
-          rowsOf(answer, 'deadLetters').map((row) => [
-            row['at'],
+          rowsOf(answer, 'items').map((row) => [
+            row['createdAt'],
             row['direction'],
-            row['agent'],
+            row['agentId'],
             row['number'],
             row['count'],
-            row['id'],
+            row['messageId'],
             row['reason'],
           ]),
           'No dead letters.',
@@ -78,7 +78,7 @@ export const failureCommands: readonly Command[] = [
         limit: call.number('limit'),
       };
       const answer = await call.client.request('GET', '/handshake-failures', { query });
-      const rows = rowsOf(answer, 'failures');
+      const rows = rowsOf(answer, 'items');
       // Each hint once, however many addresses need it.
       const hints = new Map(rows.map((row) => [shown(row['cause']), shown(row['hint'])]));
       call.answer(answer, () =>
@@ -91,9 +91,9 @@ export const failureCommands: readonly Command[] = [
               row['listener'],
               row['address'],
               row['cause'],
-              row['text'],
+              row['detail'],
             ]),
-            `No handshake failed since ${shown(recordOf(answer)['since'])}.`,
+            `No handshake failed since ${shown(recordOf(answer)['startedAt'])}.`,
           ),
           ...(hints.size === 0 ? [] : ['', ...[...hints].map(([cause, hint]) => `${cause}: ${hint}`)]),
         ].join('\n'),

@@ -13,22 +13,21 @@ export const parameterCommands: readonly Command[] = [
     options: { group: { type: 'string', doc: 'only this group, such as "Queue Agent settings"' } },
     words: { least: 0, most: 0 },
     async run(call) {
-      const answer = await call.client.request('GET', '/parameters', { query: { group: call.text('group') } });
-      call.answer(answer, () => {
-        const rows = rowsOf(answer, 'parameters').map((row) => [
-          row['name'],
-          valueText(row['value']),
-          row['isDefault'] === true ? '' : 'changed',
-          row['overriddenBy'] === null ? '' : `${valueText(row['effective'])} here (${shown(row['overriddenBy'])})`,
-        ]);
-        const pending = recordOf(answer)['pending'];
-        return (
-          table(['name', 'value', 'default', 'this node'], rows, 'No parameters.') +
-          pendingText(pending)
-            .map((line) => `\n\n${line}`)
-            .join('')
-        );
+      const answer = await call.client.request('GET', '/parameters', {
+        query: { group: call.text('group'), limit: 1000 },
       });
+      call.answer(answer, () =>
+        table(
+          ['name', 'value', 'default', 'this node'],
+          rowsOf(answer, 'items').map((row) => [
+            row['name'],
+            valueText(row['value']),
+            row['isDefault'] === true ? '' : 'changed',
+            row['overriddenBy'] === null ? '' : `${valueText(row['effective'])} here (${shown(row['overriddenBy'])})`,
+          ]),
+          'No parameters.',
+        ),
+      );
     },
   },
   {
@@ -75,7 +74,7 @@ export const parameterCommands: readonly Command[] = [
     words: { least: 1, most: 100 },
     async run(call) {
       const types = new Map(
-        rowsOf(await call.client.request('GET', '/parameters'), 'parameters').map((row) => [
+        rowsOf(await call.client.request('GET', '/parameters', { query: { limit: 1000 } }), 'items').map((row) => [
           shown(row['name']),
           row['type'],
         ]),

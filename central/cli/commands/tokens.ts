@@ -17,11 +17,11 @@ export const tokenCommands: readonly Command[] = [
     options: {},
     words: NONE,
     async run(call) {
-      const answer = await call.client.request('GET', '/api-tokens');
+      const answer = await call.client.request('GET', '/api-tokens', { query: { limit: 1000 } });
       call.answer(answer, () =>
         table(
           ['id', 'name', 'role', 'created', 'by', 'expires'],
-          rowsOf(answer, 'tokens').map((row) => [
+          rowsOf(answer, 'items').map((row) => [
             row['id'],
             row['name'],
             row['role'],
@@ -82,13 +82,13 @@ export const tokenCommands: readonly Command[] = [
     options: {},
     words: NONE,
     async run(call) {
-      const answer = await call.client.request('GET', '/enrollment-tokens');
+      const answer = await call.client.request('GET', '/enrollment-tokens', { query: { limit: 1000 } });
       call.answer(answer, () =>
         table(
           ['id', 'used', 'agent', 'created', 'by', 'expires'],
-          rowsOf(answer, 'enrollmentTokens').map((row) => [
+          rowsOf(answer, 'items').map((row) => [
             row['id'],
-            `${shown(row['uses'])} of ${shown(row['maxUses'])}`,
+            `${shown(row['useCount'])} of ${shown(row['maxUses'])}`,
             row['agentName'] ?? 'any',
             row['createdAt'],
             row['createdBy'],

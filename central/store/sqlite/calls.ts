@@ -18,6 +18,9 @@ import { packItems, packMessages, unpackAppended, unpackEntries } from './thread
 import type { Reads } from './threads/reads.ts';
 import type { Writes } from './threads/writes.ts';
 
+/** Above every key: a page from the newest row on. */
+const MAX_KEY = Number.MAX_SAFE_INTEGER;
+
 export type Writer = WorkerHost<Writes>;
 export type Reader = WorkerHost<Reads>;
 
@@ -66,7 +69,7 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     countInState: (state) => reader.call('countAgentsInState', [state]),
     quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
     recordIncident: (incident) => writer.call('recordIncident', [incident]),
-    incidents: (page) => reader.call('listIncidents', [page.limit, page.agentId ?? null]),
+    incidents: (page) => reader.call('listIncidents', [page.limit, page.agentId ?? null, page.before ?? MAX_KEY]),
   };
 }
 
@@ -94,7 +97,7 @@ function inboxCalls(writer: Writer, reader: Reader): InboxStore {
       writer.call('appendEvents', [agentId, epoch, first, packItems(items), now], { bytes: bytesOfItems(items) }),
     read: (after, filter, limit, gone) => eventReads.read(after, filter, limit, gone),
     lastCursor: () => reader.call('lastCursor', []),
-    deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null]),
+    deadLetters: (page) => reader.call('listDeadLetters', [page.limit, page.agentId ?? null, page.before ?? MAX_KEY]),
   };
 }
 

@@ -75,10 +75,10 @@ describe('access', () => {
     for (const authorization of ['Bearer x', 'Basic eDp5', rest.tokens.viewer, `Bearer ${rest.tokens.viewer}x`]) {
       expect((await rest.request('GET', '/status', { as: null, headers: { authorization } })).status).toBe(401);
     }
-    const { tokens } = (await (await rest.request('GET', '/api-tokens')).json()) as {
-      tokens: { id: string; role: string }[];
+    const { items } = (await (await rest.request('GET', '/api-tokens')).json()) as {
+      items: { id: string; role: string }[];
     };
-    const viewer = tokens.find(({ role }) => role === 'viewer');
+    const viewer = items.find(({ role }) => role === 'viewer');
     expect((await rest.request('DELETE', `/api-tokens/${viewer?.id}`)).status).toBe(204);
     expect((await rest.request('GET', '/status', { as: 'viewer' })).status).toBe(401);
   });

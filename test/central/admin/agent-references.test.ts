@@ -104,7 +104,7 @@ test('what a removed agent has left is found by its full id', async () => {
   const rest = await withAgents();
   rest.events.push('removed-agent', { id: '1', source: '/s', type: 't' });
   expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({
-    events: [{ cursor: 1 }],
+    items: [{ cursor: 1 }],
   });
   expect((await rest.request('GET', '/events?agent=removed-')).status).toBe(404);
   expect((await rest.request('GET', '/agents/removed-agent')).status).toBe(404);
@@ -116,7 +116,7 @@ test('what a removed agent has left is not taken for that of an agent whose id b
   rest.events.push('removed-agent-2', { id: '1', source: '/s', type: 't' });
   rest.events.push('removed-agent', { id: '2', source: '/s', type: 't' });
   expect(await (await rest.request('GET', '/events?agent=removed-agent')).json()).toMatchObject({
-    events: [{ cursor: 2, agent: 'removed-agent' }],
+    items: [{ cursor: 2, agentId: 'removed-agent' }],
   });
   rest.agents.push(agentRecord({ name: 'removed-agent', id: 'its-successor' }));
   const ambiguous = await rest.request('GET', '/events?agent=removed-agent');

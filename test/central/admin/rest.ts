@@ -223,7 +223,7 @@ export async function startRest(
       find: (reference) => findAgent(registry, reference),
       findId: (reference) => findAgentId(registry, reference),
       list: async ({ after = '', limit }) => agents.filter(({ name }) => name > after).slice(0, limit),
-      incidents: async () => incidents,
+      incidents: async () => incidents.map((incident, key) => ({ ...incident, key })),
     },
     revocations: {
       async remove(id) {
@@ -235,7 +235,7 @@ export async function startRest(
         const at = agents.findIndex((agent) => agent.id === id);
         const agent = agents[at];
         if (agent === undefined) throw storeFault('agent_unknown', { id });
-        const revoked: AgentRecord = { ...agent, state: 'Revoked', revocation: { at: now(), reason: why } };
+        const revoked: AgentRecord = { ...agent, state: 'revoked', revocation: { at: now(), reason: why } };
         agents[at] = revoked;
         revocations.push({ id, reason: why, comment });
         return revoked;
@@ -248,7 +248,7 @@ export async function startRest(
         sent.push({ agentId, messages });
         return messages.map((_, i) => ({ outcome: 'stored', number: i + 1 }));
       },
-      deadLetters: async () => deadLetters,
+      deadLetters: async () => deadLetters.map((letter, key) => ({ ...letter, key })),
     },
     inbox: events,
     hub: events,
@@ -277,7 +277,7 @@ export async function startRest(
     space: { current: () => ({ state: 'low', freeBytes: 900, availableBytes: 800, reserveBytes: 500 }) },
     profileFaults: () => [],
     ...absentPki(),
-    handshakeFailures: { list: () => [], forgotten: 0 },
+    handshakeFailures: { list: () => [], dropped: 0 },
     metrics: createMetrics(),
     now,
     onUnexpected: (error) => unexpected.push(error),
@@ -343,10 +343,10 @@ function absentPki(): Pick<AdminServices, AbsentService> {
     serverCertificates: absent,
     expiry: absent,
     rotation: absent,
-    approvals: absent,
+    approvals: { ...absent, counts: async () => ({ pending: 0, most: 1000, blocks: [] }) },
     offlineEnrollment: absent,
     recoveries: absent,
-  } as Pick<AdminServices, AbsentService>;
+  } as unknown as Pick<AdminServices, AbsentService>;
 }
 
 export const outboxFull = () => new CodedError('outbox_full', { text: 'full', hint: 'wait', status: 503 }, {});

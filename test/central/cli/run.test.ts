@@ -164,7 +164,6 @@ describe('parameters', () => {
     expect(set.out).toMatch(
       /rolled back at .*Z unless "queuegate changes confirm" follows before and 50 % of the 0 agents have reconnected/,
     );
-    expect((await queuegate('parameters', 'list')).out).toContain('Pending: ');
     expect((await queuegate('changes', 'list')).out).toMatch(
       /^\S+ +parameters +pending +administrator +\S+Z +0 of 0; required: 50 %$/m,
     );
@@ -183,7 +182,7 @@ describe('agents, messages, events and tokens', () => {
   test('an agent is found by id or by name', async () => {
     const { rest, queuegate } = await start();
     rest.agents.push(agentRecord({ name: 'Branch-7', id: 'thumb' }));
-    expect((await queuegate('agents', 'list')).out).toMatch(/^NAME +STATE.*\nBranch-7 +Pending/);
+    expect((await queuegate('agents', 'list')).out).toMatch(/^NAME +STATE.*\nBranch-7 +enrolled/);
     for (const word of ['thumb', 'branch-7'])
       expect((await queuegate('agents', 'show', word)).out).toMatch(/^id +thumb$/m);
     expect(await queuegate('agents', 'show', 'nobody')).toMatchObject({
@@ -343,15 +342,15 @@ describe('agents, messages, events and tokens', () => {
     ) as { id: string; token: string };
     expect(made.token).toMatch(/^qg_/);
     expect((await queuegate('api-tokens', 'list')).out).toMatch(new RegExp(`^${made.id} +monitor +viewer `, 'm'));
-    const { enrollmentTokens } = JSON.parse((await queuegate('enrollment-tokens', 'list', '--json')).out) as {
-      enrollmentTokens: { id: string }[];
+    const { items } = JSON.parse((await queuegate('enrollment-tokens', 'list', '--json')).out) as {
+      items: { id: string }[];
     };
-    expect(await queuegate('api-tokens', 'delete', enrollmentTokens[0]?.id ?? '')).toMatchObject({
+    expect(await queuegate('api-tokens', 'delete', items[0]?.id ?? '')).toMatchObject({
       status: 1,
       error: expect.stringContaining('token_unknown'),
     });
     expect((await queuegate('api-tokens', 'delete', made.id)).status).toBe(0);
-    expect((await queuegate('enrollment-tokens', 'delete', enrollmentTokens[0]?.id ?? '')).status).toBe(0);
+    expect((await queuegate('enrollment-tokens', 'delete', items[0]?.id ?? '')).status).toBe(0);
   });
 
   test('lists that are empty say so', async () => {
@@ -456,12 +455,10 @@ describe('text from elsewhere', () => {
   }
 
   test('is escaped in tables and facts, and begins no line of its own', async () => {
-    const agent = { id: HOSTILE, name: HOSTILE, state: HOSTILE, stateSince: HOSTILE, session: {}, logs: {} };
+    const agent = { id: HOSTILE, name: HOSTILE, state: HOSTILE, stateChangedAt: HOSTILE, session: {}, logs: {} };
     const answers: Readonly<Record<string, unknown>> = {
-      agents: [agent],
+      items: [agent],
       next: null,
-      tokens: [{ id: 'i', name: HOSTILE, role: HOSTILE }],
-      enrollmentTokens: [{ id: 'i', agentName: HOSTILE }],
       problems: [HOSTILE],
       listeners: [{ listener: HOSTILE, text: HOSTILE }],
       central: HOSTILE,
@@ -478,7 +475,10 @@ describe('text from elsewhere', () => {
       }
     }
     // Escaped, JSON is the same JSON.
-    expect(JSON.parse((await run(['agents', 'list', '--json'], environment)).out)).toEqual({ agents: [agent] });
+    expect(JSON.parse((await run(['agents', 'list', '--json'], environment)).out)).toEqual({
+      items: [agent],
+      next: null,
+    });
   });
 
   test('is escaped in refusals and their hints', async () => {

@@ -41,7 +41,7 @@ export function agentContract(open: OpenEngine): void {
     expect(agent).toMatchObject({
       id: 'a1',
       name: 'Branch-12',
-      state: 'Pending',
+      state: 'enrolled',
       epoch: 0,
       session: null,
       quarantinedUntil: null,
@@ -164,7 +164,7 @@ export function agentContract(open: OpenEngine): void {
       await registered(store, 'a1');
       for (const name of ['Victim-Id', 'VICTIM-ID', 'victim-name'])
         await expect(claimed('a1', name)).rejects.toMatchObject({ code: 'agent_name_taken' });
-      expect(await store.agents.get('a1')).toMatchObject({ name: 'a1', epoch: 0, state: 'Pending' });
+      expect(await store.agents.get('a1')).toMatchObject({ name: 'a1', epoch: 0, state: 'enrolled' });
       // Its own id as its name, its own name in another case: they take nothing from others.
       await claimed('a1', 'other');
       await claimed('a1', 'A1');
@@ -324,8 +324,8 @@ export function agentContract(open: OpenEngine): void {
       (await store.agents.list(page)).map((agent) => agent.name);
     expect(await names({ limit: 3 })).toEqual(['Alpha', 'Bravo', 'charlie']);
     expect(await names({ limit: 3, after: 'charlie' })).toEqual(['delta']);
-    expect(await names({ limit: 9, state: 'Online' })).toEqual(['charlie']);
-    expect(await names({ limit: 9, state: 'Pending', after: 'alpha' })).toEqual(['Bravo', 'delta']);
+    expect(await names({ limit: 9, state: 'online' })).toEqual(['charlie']);
+    expect(await names({ limit: 9, state: 'enrolled', after: 'alpha' })).toEqual(['Bravo', 'delta']);
   });
 
   it('shows the depth of both logs', async () => {
@@ -352,7 +352,7 @@ export function agentContract(open: OpenEngine): void {
     });
     expect(await store.agents.get('a1')).toMatchObject({
       name: 'Renamed',
-      state: 'Online',
+      state: 'online',
       stateSince: NOW + 9,
       epoch: first + 1,
       session: {
@@ -381,7 +381,7 @@ export function agentContract(open: OpenEngine): void {
     await expect(store.agents.claimSession(claimOf('a1', { name: 'A2' }))).rejects.toMatchObject({
       code: 'agent_name_taken',
     });
-    expect(await store.agents.get('a1')).toMatchObject({ epoch: 0, state: 'Pending', name: 'a1' });
+    expect(await store.agents.get('a1')).toMatchObject({ epoch: 0, state: 'enrolled', name: 'a1' });
   });
 
   it('lets no session write that a newer one has replaced', async () => {
@@ -397,7 +397,7 @@ export function agentContract(open: OpenEngine): void {
     await expect(store.outbox.acknowledge('a1', stale, 1)).rejects.toMatchObject(refused);
     await store.agents.endSession({ agentId: 'a1', epoch: stale, now: NOW, reason: 'late' });
     expect(await store.agents.get('a1')).toMatchObject({
-      state: 'Online',
+      state: 'online',
       outbox: { messages: 1 },
       inbox: { number: 0 },
     });
@@ -409,7 +409,7 @@ export function agentContract(open: OpenEngine): void {
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 1, reason: 'the line was cut' });
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 2, reason: 'again' });
     expect(await store.agents.get('a1')).toMatchObject({
-      state: 'Disconnected',
+      state: 'disconnected',
       stateSince: NOW + 1,
       stateReason: 'the line was cut',
       session: { endedAt: NOW + 1 },
@@ -422,11 +422,11 @@ export function agentContract(open: OpenEngine): void {
     await store.agents.claimSession(claimOf('a2', { node: 'central-2' }));
     await store.agents.endSessionsOfNode('central-1', NOW + 3, 'Central died');
     expect(await store.agents.get('a1')).toMatchObject({
-      state: 'Disconnected',
+      state: 'disconnected',
       stateReason: 'Central died',
       session: { endedAt: NOW + 3 },
     });
-    expect(await store.agents.get('a2')).toMatchObject({ state: 'Online', session: { endedAt: null } });
+    expect(await store.agents.get('a2')).toMatchObject({ state: 'online', session: { endedAt: null } });
   });
 
   it('keeps a quarantine through the end of its session, and lifts it with the next claim', async () => {
@@ -434,13 +434,13 @@ export function agentContract(open: OpenEngine): void {
     await store.agents.quarantine('a1', NOW + DAY, NOW + 1, 'clones');
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 2, reason: 'closed' });
     expect(await store.agents.get('a1')).toMatchObject({
-      state: 'Quarantined',
+      state: 'quarantined',
       stateReason: 'clones',
       quarantinedUntil: NOW + DAY,
       session: { endedAt: NOW + 2 },
     });
     await store.agents.claimSession(claimOf('a1'));
-    expect(await store.agents.get('a1')).toMatchObject({ state: 'Online', quarantinedUntil: null });
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'online', quarantinedUntil: null });
   });
 
   it('removes an agent with its logs and fences its session, but keeps the events it sent', async () => {
@@ -472,7 +472,7 @@ export function agentContract(open: OpenEngine): void {
       'clone',
     ]);
     expect(await store.agents.incidents({ limit: 9, agentId: 'a1' })).toEqual([
-      { at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}', count: 1, lastAt: NOW },
+      { key: 1, at: NOW, kind: 'clone', agentId: 'a1', address: '192.0.2.7', detail: '{}', count: 1, lastAt: NOW },
     ]);
     expect(await store.agents.incidents({ limit: 1 })).toHaveLength(1);
   });

@@ -95,6 +95,7 @@ export function boundsContract(open: OpenEngine): void {
     );
     expect(await letters('a1')).toEqual([
       {
+        key: 2,
         at: NOW,
         direction: 'up',
         agentId: 'a1',
@@ -106,6 +107,7 @@ export function boundsContract(open: OpenEngine): void {
         json: '{"tombstone":"expired","id":"t1","source":"/test"}\n{"tombstone":"expired","id":"t2","source":"/test"}',
       },
       {
+        key: 1,
         at: NOW,
         direction: 'up',
         agentId: 'a1',

@@ -195,7 +195,7 @@ export function enrollmentContract(open: OpenEngine): void {
     expect(await store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).toMatchObject({
       id: 'aa',
       enrolledBy: 'admin',
-      state: 'Pending',
+      state: 'enrolled',
     });
     await expect(store.enrollments.accept('request of aa', agentOf('aa'), 'admin')).rejects.toMatchObject({
       code: 'enrollment_request_unknown',
@@ -272,7 +272,7 @@ export function enrollmentContract(open: OpenEngine): void {
       name: 'a1',
       publicKey: 'new key',
       keyThumbprint: 'new thumbprint',
-      state: 'Disconnected',
+      state: 'disconnected',
       stateReason: 'recovered',
       epoch: epoch + 1,
       session: { endedAt: NOW + 9 },
@@ -297,7 +297,7 @@ export function enrollmentContract(open: OpenEngine): void {
     await store.agents.quarantine('a1', NOW + HOUR, NOW, 'clones');
     await store.enrollments.putRecoveryCode('a1', code('h1'));
     expect(await store.enrollments.recover(recovery('a1', 'h1'))).toMatchObject({
-      state: 'Disconnected',
+      state: 'disconnected',
       quarantinedUntil: null,
     });
   });
@@ -307,10 +307,10 @@ export function enrollmentContract(open: OpenEngine): void {
     await store.enrollments.putRecoveryCode('a1', code('h1'));
     await store.agents.revoke('a1', { reason: 'keyCompromise', now: NOW + 3, text: 'revoked: keyCompromise' });
     await expect(store.enrollments.recover(recovery('a1', 'h1'))).rejects.toMatchObject({ code: 'recovery_code_used' });
-    expect(await store.agents.get('a1')).toMatchObject({ state: 'Revoked', keyThumbprint: 'thumbprint of a1' });
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'revoked', keyThumbprint: 'thumbprint of a1' });
     await store.enrollments.putRecoveryCode('a1', code('h2'));
     expect(await store.enrollments.recover(recovery('a1', 'h2'))).toMatchObject({
-      state: 'Disconnected',
+      state: 'disconnected',
       keyThumbprint: 'new thumbprint',
     });
     // The key that came by it is revoked in its turn: the code that it came by is gone.

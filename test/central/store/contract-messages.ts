@@ -157,6 +157,7 @@ export function messageContract(open: OpenEngine): void {
     const letters = await store.inbox.deadLetters({ limit: 1_000, agentId: 'a1' });
     expect(letters).toHaveLength(700);
     expect(letters.at(-1)).toEqual({
+      key: expect.any(Number),
       at: NOW + 10,
       direction: 'down',
       agentId: 'a1',

@@ -196,7 +196,7 @@ export function renewalContract(open: OpenEngine): void {
     expect(newer).toBe(epoch + 1);
     store = await engine.restart();
     expect(await store.agents.get('a1')).toMatchObject({
-      state: 'Revoked',
+      state: 'revoked',
       stateSince: NOW + 9,
       stateReason: 'revoked: keyCompromise',
       revocation: { at: NOW + 9, reason: 'keyCompromise' },
@@ -215,7 +215,7 @@ export function renewalContract(open: OpenEngine): void {
       ),
     ).rejects.toMatchObject({ code: 'agent_revoked' });
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 10, reason: 'late' });
-    expect(await store.agents.countInState('Revoked')).toBe(1);
+    expect(await store.agents.countInState('revoked')).toBe(1);
     // Nobody waits for what a revoked agent trusts.
     expect(await store.certificates.trust({ limit: 9 })).toEqual([]);
     // Nobody is warned of the end of what is good for nothing.
@@ -223,7 +223,7 @@ export function renewalContract(open: OpenEngine): void {
       await store.certificates.soonest({ limit: 9 }),
       await store.certificates.countUntil(NOW + 99 * DAY),
     ]).toEqual([[], 0]);
-    expect((await store.agents.list({ limit: 9, state: 'Revoked' })).map(({ id }) => id)).toEqual(['a1']);
+    expect((await store.agents.list({ limit: 9, state: 'revoked' })).map(({ id }) => id)).toEqual(['a1']);
     await expect(store.agents.revoke('a9', { reason: 'unspecified', now: NOW, text: '' })).rejects.toMatchObject({
       code: 'agent_unknown',
     });

@@ -41,8 +41,8 @@ function findById(database: DatabaseSync): (id: string) => Row {
 
 const END_SESSION = (where: string): string =>
   // A quarantine outlasts the session that it ends.
-  `UPDATE agent SET session_ended_at = ?1, state_since = iif(state = 'Online', ?1, state_since), state_reason = iif(state = 'Online', ?2, state_reason),
-    state = iif(state = 'Online', 'Disconnected', state) WHERE ${where} AND session_ended_at IS NULL`;
+  `UPDATE agent SET session_ended_at = ?1, state_since = iif(state = 'online', ?1, state_since), state_reason = iif(state = 'online', ?2, state_reason),
+    state = iif(state = 'online', 'disconnected', state) WHERE ${where} AND session_ended_at IS NULL`;
 const END_ONE_SESSION = END_SESSION('id = ?3 AND epoch = ?4');
 
 function registrationWrites(
@@ -55,7 +55,7 @@ function registrationWrites(
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
   const insert = database.prepare(`
     INSERT INTO agent (id, name, public_key, key_thumbprint, enrolled_at, enrolled_by, state, state_since, state_reason, epoch)
-    VALUES (?, ?, ?, ?, ?, ?, 'Pending', ?, 'enrolled, not yet connected', 0)`);
+    VALUES (?, ?, ?, ?, ?, ?, 'enrolled', ?, 'enrolled, not yet connected', 0)`);
   const remove = database.prepare('DELETE FROM agent WHERE key = ?');
 
   /** Errors: agent_key_known, agent_key_revoked. */
@@ -69,7 +69,7 @@ function registrationWrites(
     const { id, name, publicKey, keyThumbprint, now: at } = agent;
     const existing = byId.get(id);
     if (existing !== undefined && text(existing, 'key_thumbprint') === keyThumbprint) {
-      if (text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id });
+      if (text(existing, 'state') === 'revoked') throw storeFault('agent_revoked', { id });
       return agentRecord(existing);
     }
     if (existing !== undefined) throw storeFault('agent_id_taken', { id });
@@ -87,7 +87,7 @@ function registrationWrites(
     registerAgent(agent: NewAgent, tokenId: string): AgentRecord {
       const existing = byId.get(agent.id);
       const same = existing !== undefined && text(existing, 'key_thumbprint') === agent.keyThumbprint;
-      if (same && text(existing, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agent.id });
+      if (same && text(existing, 'state') === 'revoked') throw storeFault('agent_revoked', { id: agent.id });
       // The answer to the first enrollment was lost: the token was used for this very agent, and no second use is
       // consumed.
       if (same && text(existing, 'enrolled_by') === tokenId) return agentRecord(existing);
@@ -113,11 +113,11 @@ function keyWrites(
   const find = findById(database);
   const endSession = database.prepare(END_ONE_SESSION);
   // A quarantine or a revocation applied to the old key: its copies are strangers from now on.
-  const heldBack = `state IN ('Quarantined', 'Revoked')`;
+  const heldBack = `state IN ('quarantined', 'revoked')`;
   const rekey = database.prepare(`
     UPDATE agent SET public_key = ?1, key_thumbprint = ?2, epoch = epoch + 1, quarantined_until = NULL, revocation_reason = NULL,
       next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL,
-      state_since = iif(${heldBack}, ?3, state_since), state_reason = iif(${heldBack}, ?4, state_reason), state = iif(${heldBack}, 'Disconnected', state)
+      state_since = iif(${heldBack}, ?3, state_since), state_reason = iif(${heldBack}, ?4, state_reason), state = iif(${heldBack}, 'disconnected', state)
     WHERE id = ?5`);
   return {
     /** Ends the session of the old key, which can write nothing from now on. The same key again changes nothing. */
@@ -144,7 +144,7 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
   const byKey = database.prepare('SELECT id FROM agent WHERE key_thumbprint = ?');
   const claim = database.prepare(`
     UPDATE agent SET name = ?, epoch = epoch + 1, session = ?, session_boot = ?, session_version = ?, session_transport = ?, session_address = ?,
-      session_node = ?, session_since = ?, session_ended_at = NULL, quarantined_until = NULL, state = 'Online', state_since = ?, state_reason = ?
+      session_node = ?, session_since = ?, session_ended_at = NULL, quarantined_until = NULL, state = 'online', state_since = ?, state_reason = ?
     WHERE key = ?`);
   const endOne = database.prepare(END_ONE_SESSION);
   const endAll = database.prepare(END_SESSION('session_node = ?3'));
@@ -159,7 +159,7 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       const promoted = textOrNull(row, 'next_key_thumbprint') === session.keyThumbprint;
       const before = text(row, 'key_thumbprint');
       if (!promoted && before !== session.keyThumbprint) throw storeFault('agent_unknown', { id: agentId });
-      if (text(row, 'state') === 'Revoked') throw storeFault('agent_revoked', { id: agentId });
+      if (text(row, 'state') === 'revoked') throw storeFault('agent_revoked', { id: agentId });
       // An agent keeps its current name, even one from before there were rules.
       if (name.toLowerCase() !== text(row, 'name').toLowerCase()) names.assertNameFree(name, agentId, null, now);
       const key = integer(row, 'key');
@@ -188,11 +188,11 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
 function restrictionWrites(database: DatabaseSync, { certificates }: AgentWritesNeeds) {
   const find = findById(database);
   const quarantine = database.prepare(
-    `UPDATE agent SET quarantined_until = ?, state = 'Quarantined', state_since = ?, state_reason = ? WHERE id = ?`,
+    `UPDATE agent SET quarantined_until = ?, state = 'quarantined', state_since = ?, state_reason = ? WHERE id = ?`,
   );
   // The epoch grows, so that an open session can write nothing any more.
   const revoke = database.prepare(`
-    UPDATE agent SET state = 'Revoked', state_since = ?1, state_reason = ?2, revocation_reason = ?3, epoch = epoch + 1, quarantined_until = NULL,
+    UPDATE agent SET state = 'revoked', state_since = ?1, state_reason = ?2, revocation_reason = ?3, epoch = epoch + 1, quarantined_until = NULL,
       session_ended_at = iif(session IS NULL, NULL, coalesce(session_ended_at, ?1)), next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL WHERE key = ?4`);
   // A code that was made for another reason must not lift the revocation.
   const forgetRecoveryCode = database.prepare('DELETE FROM recovery_code WHERE agent = ?');

@@ -175,7 +175,7 @@ export function certificateReads(database: DatabaseSync) {
   );
   const trust = database.prepare(`
     SELECT id, name, session_transport, trusted, iif(session IS NOT NULL AND session_ended_at IS NULL, NULL, coalesce(session_ended_at, enrolled_at)) AS offline_since
-    FROM agent WHERE name > ? AND state <> 'Revoked' ORDER BY name LIMIT ?`);
+    FROM agent WHERE name > ? AND state <> 'revoked' ORDER BY name LIMIT ?`);
   const trustOfOne = database.prepare('SELECT trusted FROM agent WHERE id = ?');
   const warned = database.prepare('SELECT days FROM expiry_warning WHERE thumbprint = ?');
   const find = database.prepare(

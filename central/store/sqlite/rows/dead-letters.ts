@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { tombstoneJson, type Item, type Message } from '../../../../shared/delivery/message.ts';
 import { integer, integerOrNull, text, type Row } from '../../../../shared/sqlite/row.ts';
 import { DEAD_LETTER_TEXT, DEAD_LETTERS_PER_APPEND, type StoreBounds } from '../../space/bounds.ts';
-import type { NewIncident } from '../../agent-store.ts';
+import type { Keyed, NewIncident } from '../../agent-store.ts';
 import type { DeadLetter } from '../../message-store.ts';
 import { LETTER_BYTES } from '../migrations.ts';
 
@@ -161,19 +161,20 @@ export class GivenUp {
 }
 
 export function deadLetterReads(database: DatabaseSync) {
-  const newest = database.prepare('SELECT * FROM dead_letter ORDER BY key DESC LIMIT ?');
+  const newest = database.prepare('SELECT * FROM dead_letter WHERE key < ? ORDER BY key DESC LIMIT ?');
   const ofDirection = (direction: DeadLetter['direction']): string =>
-    `SELECT * FROM (SELECT * FROM dead_letter WHERE agent_id = ?1 AND direction = '${direction}' ORDER BY key DESC LIMIT ?2)`;
+    `SELECT * FROM (SELECT * FROM dead_letter WHERE agent_id = ?1 AND direction = '${direction}' AND key < ?3 ORDER BY key DESC LIMIT ?2)`;
   const newestOf = database.prepare(`${ofDirection('up')} UNION ALL ${ofDirection('down')} ORDER BY key DESC LIMIT ?2`);
   return {
-    listDeadLetters: (limit: number, agentId: string | null) =>
-      (agentId === null ? newest.all(limit) : newestOf.all(agentId, limit)).map(letterRow),
+    listDeadLetters: (limit: number, agentId: string | null, before: number) =>
+      (agentId === null ? newest.all(before, limit) : newestOf.all(agentId, limit, before)).map(letterRow),
   };
 }
 
-function letterRow(row: Row): DeadLetter {
+function letterRow(row: Row): Keyed<DeadLetter> {
   const number = integer(row, 'number');
   return {
+    key: integer(row, 'key'),
     at: integer(row, 'at'),
     // Written from a DeadLetter only.
     direction: text(row, 'direction') as DeadLetter['direction'],

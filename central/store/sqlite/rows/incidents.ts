@@ -8,7 +8,7 @@ import {
   INCIDENTS_PER_AGENT,
   INCIDENTS_PER_INTERVAL,
 } from '../../space/bounds.ts';
-import type { Incident, NewIncident } from '../../agent-store.ts';
+import type { Incident, Keyed, NewIncident } from '../../agent-store.ts';
 
 /** The owner of what strangers caused: no agent has an empty id. */
 const STRANGERS = '';
@@ -76,17 +76,20 @@ export function incidentWrites(database: DatabaseSync) {
 }
 
 export function incidentReads(database: DatabaseSync) {
-  const incidents = database.prepare('SELECT * FROM incident ORDER BY key DESC LIMIT ?');
-  const incidentsOf = database.prepare('SELECT * FROM incident WHERE agent_id = ? ORDER BY key DESC LIMIT ?');
+  const incidents = database.prepare('SELECT * FROM incident WHERE key < ? ORDER BY key DESC LIMIT ?');
+  const incidentsOf = database.prepare(
+    'SELECT * FROM incident WHERE agent_id = ? AND key < ? ORDER BY key DESC LIMIT ?',
+  );
   return {
-    listIncidents: (limit: number, agentId: string | null) =>
-      (agentId === null ? incidents.all(limit) : incidentsOf.all(agentId, limit)).map(incidentRow),
+    listIncidents: (limit: number, agentId: string | null, before: number) =>
+      (agentId === null ? incidents.all(before, limit) : incidentsOf.all(agentId, before, limit)).map(incidentRow),
   };
 }
 
-function incidentRow(row: Row): Incident {
+function incidentRow(row: Row): Keyed<Incident> {
   const at = integer(row, 'at');
   return {
+    key: integer(row, 'key'),
     at,
     kind: text(row, 'kind'),
     agentId: textOrNull(row, 'agent_id'),

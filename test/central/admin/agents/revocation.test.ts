@@ -26,23 +26,23 @@ test('an administrator revokes, nobody else; the answer is the agent with its ce
     200,
     expect.objectContaining({
       id: 'a',
-      state: 'Revoked',
+      state: 'revoked',
       renewal: null,
-      revocation: { at: expect.stringMatching(/Z$/), reason: 'keyCompromise' },
+      revocation: { revokedAt: expect.stringMatching(/Z$/), reason: 'keyCompromise' },
       certificate: {
         thumbprint: 'c',
-        serial: '1',
-        issuer: 'r',
+        serialNumber: '1',
+        issuerThumbprint: 'r',
         notBefore: '1970-01-01T00:00:00.000Z',
         notAfter: '1970-01-01T00:00:00.000Z',
-        revoked: { at: '1970-01-01T00:00:00.000Z', reason: 'keyCompromise' },
+        revocation: { revokedAt: '1970-01-01T00:00:00.000Z', reason: 'keyCompromise' },
       },
     }),
   ]);
   expect((await rest.request('POST', '/agents/b/revoke')).status).toBe(404);
   for (const body of [{ reason: 'superseded' }, { reason: 'because' }, { reasons: 'keyCompromise' }])
     expect((await rest.request('POST', '/agents/a/revoke', { body })).status).toBe(400);
-  expect((await rest.request('GET', '/agents?state=Revoked')).status).toBe(200);
+  expect((await rest.request('GET', '/agents?state=revoked')).status).toBe(200);
 });
 
 test('the lists are for everybody, with the type that verifiers know', async () => {
