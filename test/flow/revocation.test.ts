@@ -111,7 +111,7 @@ describe('an agent that is revoked', () => {
       status: 200,
       body: {
         state: 'revoked',
-        stateReason: expect.stringContaining('the PC was stolen'),
+        stateReason: { detail: expect.stringContaining('the PC was stolen') },
         revocation: { reason: 'keyCompromise' },
         certificate: { revocation: { reason: 'keyCompromise' } },
       },
