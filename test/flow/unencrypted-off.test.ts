@@ -91,7 +91,9 @@ describe('websocket.enabled=false under load', () => {
     for (const agent of remote) await agent.process.printed(/ws_disabled/);
     for (const name of ['remote-1', 'remote-2']) {
       await until(async () => ((await central.agent(name))?.['state'] === 'disconnected' ? true : undefined));
-      expect((await central.agent(name))?.['stateReason']).toContain('ws_disabled');
+      expect((await central.agent(name))?.['stateReason']).toMatchObject({
+        detail: expect.stringContaining('ws_disabled'),
+      });
     }
     // The same sessions, not new ones.
     expect((await central.agent('local-1'))?.['session']).toEqual(before.local?.['session']);
