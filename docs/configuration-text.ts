@@ -37,7 +37,7 @@ every other flag does. \`QUEUEGATE_URL\`, \`QUEUEGATE_TOKEN\`, \`QUEUEGATE_TOKEN
 \`QUEUEGATE_KEYSTORE_PASSWORD\`, \`QUEUEGATE_KEY_PASSWORD\`, \`QUEUEGATE_TRUSTSTORE_PASSWORD\` and
 \`QUEUEGATE_TRUSTSTORE_NEW_PASSWORD\` belong to the command line \`queuegate\` and are no
 settings of Central. \`QUEUEGATE_KEY_ENCRYPTION_KEY\` is the key itself that seals private keys, and so no setting that a file may hold
-([CERTIFICATES.md](CERTIFICATES.md#the-key-that-seals-the-private-keys)).
+([CERTIFICATES.md](CERTIFICATES.md#the-key-encryption-key)).
 `;
 
 export const AGENT_INTRODUCTION = `An agent runs with a profile, a folder such as \`profiles/default\` (\`--profile\`, or \`QUEUE_AGENT_PROFILE\`). Two files of
