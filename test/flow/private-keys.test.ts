@@ -372,7 +372,7 @@ describe('private keys', () => {
     for (const [i, { audit }] of [own, last].entries()) places.set(`audit entries ${i}`, audit);
     for (const file of [exported, backup]) places.set(basename(file), readFileSync(file));
     expect(places.get('audit entries 1')?.toString()).toMatch(
-      /server-certificate\.adopt[^]*authority\.(import|promote)|authority[^]*server-certificate\.adopt/,
+      /server-certificate\.adopt[^]*\bca\.(import|rotation\.switch)|\bca\.(import|rotation\.switch)[^]*server-certificate\.adopt/,
     );
     expect(places.get('log 0')?.toString()).toContain('"msg"');
 

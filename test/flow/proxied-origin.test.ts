@@ -170,7 +170,7 @@ describe('an origin that a proxy on this host does not name, or not readably', (
       expect.objectContaining({
         cause: 'forwarded_for_unreadable',
         address: 'unknown (behind 127.0.0.1)',
-        text: expect.stringMatching(/proxy 127\.0\.0\.1 .* X-Forwarded-For/),
+        detail: expect.stringMatching(/proxy 127\.0\.0\.1 .* X-Forwarded-For/),
       }),
     );
   });
