@@ -187,7 +187,7 @@ describe('a payload', () => {
           : await local(branch, 'GET', '/api/v1/commands');
       for (const text of texts) expect(all.split(text)).toHaveLength(2);
       expect(all.split('"id" :')).toHaveLength(texts.length + 1);
-      expect((await rest('GET', `/dead-letters?agent=${branch.id}`)).text).toBe('{"deadLetters":[]}');
+      expect((await rest('GET', `/dead-letters?agent=${branch.id}`)).text).toBe('{"items":[],"next":null}');
       expect(direction === 'up' ? central.process.stdout : branch.agent.process.stdout).toContain('frame_checksum');
     },
     120_000,

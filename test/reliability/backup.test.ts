@@ -80,10 +80,10 @@ describe('queuegate store backup and queuegate store restore', () => {
     });
 
     const { body: recorded } = await site.central.rest('GET', '/incidents');
-    expect(recorded.incidents).toMatchObject([
+    expect(recorded.items).toMatchObject([
       {
         code: 'commands_forgotten',
-        agent: site.agentId,
+        agentId: site.agentId,
         detail: { recovered: false, direction: 'down', from: 7, through: 8 },
       },
     ]);
@@ -102,7 +102,7 @@ describe('queuegate store backup and queuegate store restore', () => {
     expect(byDirection(await site.recordedAtAgent())).toEqual(records);
     // A consumer that slept through all of it misses nothing that is new.
     const { body: after } = await site.central.rest('GET', `/events?after=${before.next}`);
-    expect(after.events.map(({ event }: { event: { id: string } }) => event.id)).toEqual(ids('e', 11, 13));
+    expect(after.items.map(({ event }: { event: { id: string } }) => event.id)).toEqual(ids('e', 11, 13));
 
     await site.central.stop();
     const kept = (await readdir(site.central.folder)).filter((name) => name.startsWith('central.db'));
@@ -127,7 +127,7 @@ describe('queuegate store backup and queuegate store restore', () => {
     const { body: running } = await site.central.rest('GET', '/status');
 
     const { code, stderr } = await site.central.cli('store', 'restore', file, '--password-file', await passwordFile());
-    expect([code, stderr]).toEqual([1, expect.stringContaining('(restore_undone)')]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('(restore_rolled_back)')]);
     expect(stderr).toContain('authority.generations');
     const { body: now } = await site.central.rest('GET', '/status');
     expect(now).toMatchObject({

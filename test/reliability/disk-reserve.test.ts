@@ -179,11 +179,11 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
       return items.find(({ code }) => code === 'dead_letters_dropped');
     });
     expect(lost).toMatchObject({ detail: { direction: 'up', maxBytesPerAgent: MIB } });
-    const { deadLetters } = (await central.rest('GET', `/dead-letters?agent=${hostile}&limit=1000`)).body as {
-      deadLetters: { count: number; json: string }[];
+    const { items: deadLetters } = (await central.rest('GET', `/dead-letters?agent=${hostile}&limit=1000`)).body as {
+      items: { count: number; text: string }[];
     };
     const kept = deadLetters.reduce((sum, { count }) => sum + count, 0);
-    expect(deadLetters.reduce((bytes, { json }) => bytes + json.length, 0)).toBeLessThan(MIB);
+    expect(deadLetters.reduce((bytes, { text }) => bytes + text.length, 0)).toBeLessThan(MIB);
     expect(kept + lost.count).toBeGreaterThanOrEqual(2_000);
     expect(raw.frames.some(({ type }) => type === 'pause')).toBe(false);
     expect(await storedEvents(central, id, up.accepted.length)).toEqual(up.accepted);

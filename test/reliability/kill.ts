@@ -186,7 +186,7 @@ export async function killScenario(cleanup: Cleanup, options: KillOptions): Prom
       messagesUp: reader.received,
       messagesDown: sum(producers.filter((_, i) => i % 3 === 2).map(({ accepted }) => accepted)),
       unanswered: sum(producers.map(({ unanswered }) => unanswered)),
-      sessions: sum((body?.agents ?? []).map(({ epoch }: { epoch: number }) => epoch)),
+      sessions: sum((body?.items ?? []).map(({ epoch }: { epoch: number }) => epoch)),
       seconds: Math.round((performance.now() - startedAt) / 1000),
     },
   };
