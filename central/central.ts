@@ -1,7 +1,7 @@
 // Central's composition root: opens every part once, in the order in which they need each other. Nothing else constructs services.
 import type { Logger } from 'pino';
 import type { CodedError } from '../shared/errors.ts';
-import { openAdministration } from './admin/routes.ts';
+import { openAdministration } from './admin/open-administration.ts';
 import { Incidents } from './agents/incidents.ts';
 import { openAgents } from './agents/open-agents.ts';
 import { openAuth } from './auth/open-auth.ts';

@@ -12,8 +12,7 @@ import { eventRoutes } from './messages/events.ts';
 import { handshakeRoutes } from './agents/handshake-failures.ts';
 import { messageRoutes } from './messages/commands.ts';
 import { parameterRoutes } from './changes/parameters.ts';
-import { allowedMethods, createHttpApp } from '../listeners/http.ts';
-import type { CreateAdminApp } from '../listeners/listener-apps.ts';
+import { allowedMethods } from '../listeners/http.ts';
 import { sendError } from '../listeners/problem.ts';
 import { agentRevocationRoutes, publishedLists } from './agents/revocation.ts';
 import type { AdminServices } from './services.ts';
@@ -72,20 +71,5 @@ function prepare(scope: FastifyInstance, services: AdminServices, access: Access
       status: String(reply.statusCode),
     });
     done();
-  });
-}
-
-interface AdministrationNeeds extends AdminServices {
-  readonly apps: { serveAdministration(create: CreateAdminApp): Promise<void> };
-}
-
-/** Adds the administration to the apps that listen for it. */
-export async function openAdministration({ apps, ...services }: AdministrationNeeds): Promise<void> {
-  const { onUnexpected } = services;
-  await apps.serveAdministration(async (server, gate) => {
-    const app = createHttpApp({ server, gate, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected });
-    await adminRoutes(app, services);
-    await app.ready();
-    return app;
   });
 }

@@ -1,0 +1,20 @@
+// Adds the administration's REST to the listeners that carry it.
+import { createHttpApp } from '../listeners/http.ts';
+import type { CreateAdminApp } from '../listeners/listener-apps.ts';
+import { adminRoutes, MAX_ADMIN_BODY_BYTES } from './routes.ts';
+import type { AdminServices } from './services.ts';
+
+interface AdministrationNeeds extends AdminServices {
+  readonly apps: { serveAdministration(create: CreateAdminApp): Promise<void> };
+}
+
+/** Adds the administration to the apps that listen for it. */
+export async function openAdministration({ apps, ...services }: AdministrationNeeds): Promise<void> {
+  const { onUnexpected } = services;
+  await apps.serveAdministration(async (server, gate) => {
+    const app = createHttpApp({ server, gate, maxBodyBytes: MAX_ADMIN_BODY_BYTES, onUnexpected });
+    await adminRoutes(app, services);
+    await app.ready();
+    return app;
+  });
+}
