@@ -180,7 +180,7 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     reader: 'central',
     title: 'Central: backup and restore',
     about:
-      'Answers of `queuegate backup` and `queuegate restore`, and of their paths of the REST API ([OPERATIONS.md](OPERATIONS.md)).',
+      'Answers of `queuegate store backup` and `queuegate store restore`, and of their paths of the REST API ([OPERATIONS.md](OPERATIONS.md)).',
     errors: BACKUP_ERRORS,
   },
   {
