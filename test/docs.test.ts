@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fastify } from 'fastify';
 import { describe, expect, it } from 'vitest';
+import { COMMAND_NAMES } from '../central/cli/run.ts';
 import { adminRoutes } from '../central/admin/routes.ts';
 import type { AdminServices } from '../central/admin/services.ts';
 import { createMetrics } from '../central/metrics.ts';
@@ -133,6 +134,16 @@ describe('documents that are made', () => {
 });
 
 describe('what documents name', () => {
+  it('every command of queuegate exists, in documents, error texts and hints', () => {
+    const named = findings(/(?<![\w./-])queuegate (?:-- )?([a-z][a-z-]*(?: [a-z][a-z-]*){0,2})/g, [
+      ...documents,
+      ...sources.filter((file) => file.endsWith('errors.ts')),
+    ]);
+    expect(named.length).toBeGreaterThan(50);
+    const names = [...COMMAND_NAMES, 'help'];
+    expect(named.filter(({ found }) => !names.some((name) => `${found} `.startsWith(`${name} `)))).toEqual([]);
+  });
+
   it('every relative link resolves, with its anchor', () => {
     const broken = findings(/\]\(([^)\s]+)\)/g).filter(({ file, found }) => {
       if (/^[a-z]+:/.test(found)) return false;

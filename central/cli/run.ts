@@ -61,6 +61,9 @@ const COMMON = {
   help: { type: 'boolean', doc: 'this text' },
 } as const;
 
+/** The words of every command, as "agents list". */
+export const COMMAND_NAMES: readonly string[] = [...COMMANDS, TRUSTSTORE].map(({ name }) => name);
+
 const MAX_TOKEN_BYTES = 1024;
 const MAX_CA_BYTES = 1024 * 1024;
 
