@@ -37,7 +37,7 @@ export function backupRoutes(app: FastifyInstance, { applyRestore, backups }: Ad
     // The bound is the room on the disk (Backups.stage).
     scope.post('/store/restore', { ...ADMINISTRATOR, bodyLimit: Number.MAX_SAFE_INTEGER }, async (request, reply) => {
       if (!(request.body instanceof Readable))
-        throw new RequestFaults([{ place: 'Content-Type', text: `the body is no backup; allowed: ${BACKUP_TYPE}` }]);
+        throw new RequestFaults([{ place: 'Content-Type', text: `the body is not a backup; allowed: ${BACKUP_TYPE}` }]);
       const staged = await backups.stage(request.body, passwordOf(request), access.actorOf(request));
       // Central ends when this answer is out.
       reply.raw.once('close', () => applyRestore(staged));

@@ -113,7 +113,7 @@ function ifMatchOf(request: FastifyRequest): number | undefined {
     throw new RequestFaults([
       {
         place: 'If-Match',
-        text: 'If-Match is no ETag of the parameters; allowed: the ETag of an earlier answer, such as "12"',
+        text: 'If-Match is not an ETag of the parameters; allowed: the ETag of an earlier answer, such as "12"',
       },
     ]);
   return Number(version);

@@ -3,6 +3,7 @@
 // the old one until the rename, the new one after it.
 import { copyFile, link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { systemCode } from '../../../shared/errors.ts';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { syncFolderSync } from '../../../shared/platform/files.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';
@@ -63,7 +64,11 @@ async function replaceStore(folder: string, staged: StagedStore, lastCursor: num
 
 /** A store that stopped in order has no write-ahead log. One beside another store would be taken for its own. */
 async function assertFolded(path: string): Promise<void> {
-  const left = await stat(`${path}-wal`).catch(() => undefined);
+  const left = await stat(`${path}-wal`).catch((error: unknown) => {
+    // Any other failure does not show that there is none, and what is there is removed below.
+    if (systemCode(error) !== 'ENOENT') throw error;
+    return undefined;
+  });
   if (left !== undefined && left.size > 0)
     throw backupFault('backup_failed', { found: 'the store that ran did not stop in order', path });
   for (const end of ['-wal', '-shm']) await rm(`${path}${end}`, { force: true });
