@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { FlakyTestReporter, RETRIES } from './test/flaky.ts';
 import { leftOut, shareCompiledCode } from './test/slow.ts';
 
 shareCompiledCode();
@@ -13,5 +14,7 @@ export default defineConfig({
     maxWorkers: '100%',
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    retry: RETRIES,
+    reporters: ['default', new FlakyTestReporter()],
   },
 });

@@ -1,16 +1,18 @@
 import { defineConfig } from 'vitest/config';
+import { FlakyTestReporter, RETRIES } from './test/flaky.ts';
 import { shareCompiledCode, SLOW_FILES } from './test/slow.ts';
 
 shareCompiledCode();
 
 const slow = Object.keys(SLOW_FILES);
 const isReliability = (file: string): boolean => file.startsWith('test/reliability/');
-const common = { pool: 'forks', hookTimeout: 60_000 } as const;
+const common = { pool: 'forks', hookTimeout: 60_000, retry: RETRIES } as const;
 
 // What takes minutes: CI runs it behind the other tests (npm run test:long). Slow flow tests share the cores; what loads the machine
 // or stops processes in the middle of it runs one file at a time, so that each has the machine.
 export default defineConfig({
   test: {
+    reporters: ['default', new FlakyTestReporter()],
     projects: [
       {
         test: {
