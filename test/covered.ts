@@ -115,7 +115,6 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     by: 'test/central/enrollment/compressed-keys.test.ts',
     why: 'Each way to a certificate, with each form of a key.',
     files: [
-      'central/agents/renewal.ts',
       'central/enrollment/credentials.ts',
       'central/enrollment/recovery.ts',
       'central/enrollment/tokens.ts',

@@ -44,7 +44,7 @@ export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
       certificates,
       authority: pki.authority,
       lifetimeDays: () => parameters.values()['agents.certificate.lifetimeDays'],
-      online: () => sessions.size,
+      online: async () => (await sessions.online()).length,
       rate: new AgentRate(RENEWAL_BURST, SECONDS_PER_RENEWAL, now),
       incidents,
       metrics,

@@ -25,7 +25,7 @@ interface RenewalOptions {
   /** Parameter agents.certificate.lifetimeDays. */
   readonly lifetimeDays: () => number;
   /** How many agents are online: requests to renew are spread accordingly. */
-  readonly online: () => number;
+  readonly online: () => Promise<number>;
   /** Requests of each agent. */
   readonly rate: AgentRate;
   readonly incidents: Pick<Incidents, 'record'>;
@@ -54,6 +54,8 @@ export class Renewals implements RenewalFrames {
   readonly #options: RenewalOptions;
   /** Sessions with an unanswered request: an agent has one at a time. */
   readonly #busy = new WeakSet<Session>();
+  /** Sessions to ask for a renewal: one count of the agents that are online serves all that come while it runs. */
+  readonly #toAsk = new Set<Session>();
   /** Certificates whose use within the grace period was logged. */
   readonly #late = new Set<string>();
 
@@ -82,7 +84,21 @@ export class Renewals implements RenewalFrames {
   /** Another generation signs now: requests a renewal from this agent. */
   askToRenew(session: Session): void {
     if (!session.facts.capabilities.includes(CAPABILITY)) return;
-    session.sendControl({ type: 'renew-now', spreadSeconds: Math.ceil(this.#options.online() / RENEWALS_PER_SECOND) });
+    this.#toAsk.add(session);
+    if (this.#toAsk.size === 1) void this.#askCollected();
+  }
+
+  async #askCollected(): Promise<void> {
+    const { online, log } = this.#options;
+    const count = await online().catch((error: unknown) => {
+      log.warn({ error: textOf(error) }, 'agents were not asked to renew: they are asked after their next welcome');
+      return undefined;
+    });
+    const sessions = [...this.#toAsk];
+    this.#toAsk.clear();
+    if (count === undefined) return;
+    const spreadSeconds = Math.ceil(count / RENEWALS_PER_SECOND);
+    for (const session of sessions) session.sendControl({ type: 'renew-now', spreadSeconds });
   }
 
   async #renew(session: Session, { csr: pem, thumbprint: renews, signature }: Renew): Promise<void> {

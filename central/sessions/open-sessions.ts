@@ -51,13 +51,9 @@ export function openSessions(needs: SessionsNeeds): OpenedSessions {
     messages: new Commands({ ...needs, sessions }),
     handshake: createHandshake(needs, sessions, handshakeFailures),
     handshakeFailures,
-    onlineAgents: { online: async () => sessions.online().map(onlineAgent) },
+    onlineAgents: { online: async () => (await sessions.online()).map(onlineAgent) },
     agentsOverTls: {
-      online: async () =>
-        sessions
-          .online()
-          .filter(({ transport }) => transport === 'wss')
-          .map(onlineAgent),
+      online: async () => (await sessions.online()).filter(({ transport }) => transport === 'wss').map(onlineAgent),
     },
   };
 }

@@ -120,12 +120,13 @@ export class Sessions {
     }, BUDGET_TICK_MS).unref();
   }
 
+  /** Open sessions of this process: the bound of its memory (Admission). */
   get size(): number {
     return this.#byAgent.size;
   }
 
-  /** The open sessions. */
-  online(): SessionFacts[] {
+  /** The agents that are online, on whichever Central. Sessions of this process alone are found with `each` and `of`. */
+  async online(): Promise<readonly SessionFacts[]> {
     return Array.from(this.#byAgent.values(), (session) => session.facts);
   }
 
@@ -220,12 +221,12 @@ export class Sessions {
     control.onOpened(opened);
   }
 
-  /** Calls `act` for each open session. */
+  /** Calls `act` for each open session of this process. */
   each(act: (session: Session) => void): void {
     for (const session of this.#byAgent.values()) act(session);
   }
 
-  /** The open session of this agent. */
+  /** The open session of this agent in this process. */
   of(agentId: string): Session | undefined {
     return this.#byAgent.get(agentId);
   }

@@ -7,10 +7,10 @@ export interface ProgressOptions {
   readonly certificates: Pick<CertificateStore, 'soonest' | 'trust'>;
   /** Thumbprint of the root that agents without a record are taken to trust. */
   readonly firstRoot: () => string;
-  /** What is known of an agent that is online (central/pki/trust/publication.ts). */
+  /** What is known of the agents that are online (central/pki/trust/publication.ts). */
   readonly publication: {
     refusalOf(agentId: string): Refusal | undefined;
-    takesTrust(agentId: string): boolean | undefined;
+    unsupported(): Promise<ReadonlySet<string>>;
   };
   readonly now: () => number;
 }
@@ -46,20 +46,25 @@ const PAGE = 1000;
 export async function trustProgress(options: ProgressOptions, root: string): Promise<TrustProgress> {
   let [registered, acknowledged, plain] = [0, 0, 0];
   const missing: NamedAgent[] = [];
+  const unsupported = await options.publication.unsupported();
   for (let after: string | undefined; ;) {
     const page = await options.certificates.trust({ limit: PAGE, ...(after === undefined ? {} : { after }) });
     for (const agent of page) {
       registered += 1;
       if ((agent.trusted ?? [options.firstRoot()]).includes(root)) acknowledged += 1;
       else if (agent.transport === 'ws') plain += 1;
-      else missing.push(missingAgent(options, agent));
+      else missing.push(missingAgent(options, unsupported, agent));
     }
     after = page.at(-1)?.name;
     if (page.length < PAGE || after === undefined) return { registered, acknowledged, plain, missing };
   }
 }
 
-function missingAgent({ publication }: ProgressOptions, { id, name, offlineSince }: AgentTrust): NamedAgent {
+function missingAgent(
+  { publication }: ProgressOptions,
+  unsupported: ReadonlySet<string>,
+  { id, name, offlineSince }: AgentTrust,
+): NamedAgent {
   const refusal = publication.refusalOf(id);
   const refused = refusal === undefined ? '' : ` It refused: ${refusal.detail} (${refusal.code})`;
   if (offlineSince !== null)
@@ -71,7 +76,7 @@ function missingAgent({ publication }: ProgressOptions, { id, name, offlineSince
       text: `Offline since ${new Date(offlineSince).toISOString()}.${refused}`,
     };
   if (refusal !== undefined) return { id, name, why: 'refused', since: refusal.at, text: refused.trim() };
-  if (publication.takesTrust(id) === false)
+  if (unsupported.has(id))
     return {
       id,
       name,

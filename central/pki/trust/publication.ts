@@ -17,9 +17,11 @@ export interface TrustSession {
   sendControl(frame: CentralControl): void;
 }
 
+/** Each Central sends the bundle over its own sessions; `online` knows the agents of every Central. */
 interface TrustSessions {
-  online(): readonly { readonly agentId: string }[];
+  each(act: (session: TrustSession) => void): void;
   of(agentId: string): TrustSession | undefined;
+  online(): Promise<readonly TrustSession['facts'][]>;
 }
 
 interface TrustPublicationOptions {
@@ -138,9 +140,12 @@ export class TrustPublication {
     return this.#refusals.get(agentId);
   }
 
-  /** False for an agent of a version that takes no roots from Central; undefined for one that is offline. */
-  takesTrust(agentId: string): boolean | undefined {
-    return this.#options.sessions.of(agentId)?.facts.capabilities.includes(CAPABILITY);
+  /** Ids of the agents that are online with a version that takes no roots from Central. */
+  async unsupported(): Promise<ReadonlySet<string>> {
+    const online = await this.#options.sessions.online();
+    return new Set(
+      online.filter(({ capabilities }) => !capabilities.includes(CAPABILITY)).map(({ agentId }) => agentId),
+    );
   }
 
   /** Looks for a change of the bundle, whatever caused it. */
@@ -151,7 +156,9 @@ export class TrustPublication {
     const changed = thumbprints.join() !== this.#published;
     if (!changed && now() < this.#againAt) return;
     this.#againAt = now() + AGAIN_MS;
-    this.#tell(sessions.online().map(({ agentId }) => agentId));
+    const agentIds: string[] = [];
+    sessions.each(({ facts }) => agentIds.push(facts.agentId));
+    this.#tell(agentIds);
     if (!changed) return;
     this.#published = thumbprints.join();
     log.info({ roots: thumbprints }, 'the trust bundle changed and is sent to the agents');

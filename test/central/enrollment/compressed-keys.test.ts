@@ -153,7 +153,7 @@ beforeEach(async () => {
     certificates,
     authority,
     lifetimeDays: () => 30,
-    online: () => 1,
+    online: async () => 1,
     incidents: { record: () => undefined },
     metrics: createMetrics(),
     log: { debug: () => undefined, info: () => undefined, warn: () => undefined },

@@ -45,7 +45,7 @@ async function setUp() {
     progress: {
       certificates: store.certificates,
       firstRoot: () => authority.firstRoot,
-      publication: { refusalOf: (id) => refusals.get(id), takesTrust: (id) => id !== 'old' },
+      publication: { refusalOf: (id) => refusals.get(id), unsupported: async () => new Set(['old']) },
       now: clock,
     },
     onReplaced: async () => void asked.push('replaced'),
