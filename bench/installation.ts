@@ -19,7 +19,7 @@ export interface RunningCentral {
   readonly program: Program;
   readonly folder: string;
   readonly token: string;
-  readonly ports: { readonly secure: number; readonly https: number; readonly http: number };
+  readonly ports: { readonly wss: number; readonly https: number; readonly http: number };
   rest(method: string, path: string, body?: unknown): Promise<unknown>;
 }
 
@@ -84,7 +84,7 @@ export class Installation {
       while (next < count) {
         const index = next;
         next += 1;
-        seeds[index] = await enrollOne(agent, central.ports.secure, token, `bench-${String(index).padStart(5, '0')}`);
+        seeds[index] = await enrollOne(agent, central.ports.wss, token, `bench-${String(index).padStart(5, '0')}`);
       }
     };
     await Promise.all(Array.from({ length: ENROLLMENTS_AT_ONCE }, enrollOn));
@@ -125,7 +125,7 @@ export class Installation {
       Number(new RegExp(`${title} listens .*, port (\\d+)`).exec(program.text)?.[1] ?? 0);
     const token = (await readFile(join(folder, 'administrator-token'), 'utf8')).trim();
     const found = {
-      secure: port('The secure WebSocket'),
+      wss: port('The WebSocket \\(wss\\)'),
       https: port('HTTPS administration'),
       http: port('HTTP administration'),
     };

@@ -22,7 +22,7 @@ interface CentralAgentOptions {
   readonly profile: string;
   /** Makes a one-time enrollment token for it. */
   readonly enrollmentToken: () => Promise<string>;
-  readonly plainPort: () => number;
+  readonly wsPort: () => number;
   readonly localApiPort: number;
   readonly name: string;
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
@@ -55,7 +55,7 @@ export class CentralAgent {
       ? undefined
       : await this.#options.enrollmentToken();
     if (token !== undefined) {
-      const enrollment = { url: `http://127.0.0.1:${this.#options.plainPort()}`, token };
+      const enrollment = { url: `http://127.0.0.1:${this.#options.wsPort()}`, token };
       await replaceSecretFile(
         join(this.#options.folder, 'enrollment.json'),
         Buffer.from(`${JSON.stringify(enrollment)}\n`),
@@ -64,15 +64,15 @@ export class CentralAgent {
     this.#spawn();
   }
 
-  /** Its configuration says where the plain listener is; the agent reads it again at each dial, so that it follows a port that moves. */
+  /** Its configuration says where the ws listener is; the agent reads it again at each dial, so that it follows a port that moves. */
   async writeProfile(): Promise<void> {
-    const { folder, profile, plainPort, localApiPort, name } = this.#options;
+    const { folder, profile, wsPort, localApiPort, name } = this.#options;
     const conf = join(folder, 'profile', 'conf');
     await mkdir(conf, { recursive: true, mode: 0o700 });
     await replaceFile(join(conf, 'agent.conf'), await readFile(join(profile, 'conf', 'agent.conf')), 0o600);
     const local = [
-      '# Written by Central at each start and when its plain port moves: changes here do not stay.',
-      `central.host = 127.0.0.1:${plainPort()}`,
+      '# Written by Central at each start and when its ws port moves: changes here do not stay.',
+      `central.host = 127.0.0.1:${wsPort()}`,
       `agent.name = ${name}`,
       `local.api.port = ${localApiPort}`,
       'enrollment.file = ../enrollment.json',
@@ -124,7 +124,7 @@ interface CentralAgentNeeds {
   readonly store: Pick<Store, 'agents' | 'audit'>;
   readonly enrollmentTokens: Pick<EnrollmentTokens, 'create'>;
   readonly parameters: { values(): Pick<ParameterValues, 'websocket.port'> };
-  readonly listeners: { port(listener: 'plain'): number | undefined };
+  readonly listeners: { port(listener: 'ws'): number | undefined };
   readonly log: CentralAgentOptions['log'];
   readonly now: () => number;
 }
@@ -137,7 +137,7 @@ export function openCentralAgent(needs: CentralAgentNeeds): CentralAgent | undef
     folder: join(config.dataFolder, 'central-agent'),
     profile: PROFILE,
     enrollmentToken: async () => await enrollmentToken(needs),
-    plainPort: () => listeners.port('plain') ?? parameters.values()['websocket.port'],
+    wsPort: () => listeners.port('ws') ?? parameters.values()['websocket.port'],
     localApiPort: LOCAL_API_PORT,
     name: CENTRAL_AGENT_NAME,
     log,

@@ -83,7 +83,7 @@ export const CENTRAL_SCHEMA = [
     name: 'bind.address',
     format: address,
     default: '',
-    doc: "Address on which the agents' listeners accept connections. Empty: all. When websocket.enabled is off, the plain listener stays on loopback in any case.",
+    doc: "Address on which the agents' listeners accept connections. Empty: all. When websocket.enabled is off, the ws listener stays on loopback in any case.",
   },
   {
     name: 'admin.bind.address',

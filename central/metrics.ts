@@ -126,7 +126,7 @@ export const METRICS = {
   queuegate_trust_agents: {
     kind: 'gauge',
     labels: ['state'],
-    help: 'Registered agents by their trust in the root of the next authority, or of the latest one: acknowledged, missing (they would refuse what it signs, or accept it by the previous one), plain (unencrypted: they need no root, and have none).',
+    help: 'Registered agents by their trust in the root of the next authority, or of the latest one: acknowledged, missing (they would refuse what it signs, or accept it by the previous one), unencrypted (they speak ws: they need no root, and have none).',
   },
   queuegate_http_requests_total: {
     kind: 'counter',

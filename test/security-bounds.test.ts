@@ -69,7 +69,7 @@ async function adminCalls(): Promise<{ readonly role: string; readonly call: str
 /** The routes on the ports of agents, out of the tree that Fastify prints. */
 async function agentPortCalls(): Promise<string[]> {
   const options = {
-    listener: 'plain',
+    listener: 'ws',
     central: 'c',
     server: createServer(),
     maxFrameBytes: 1,

@@ -129,7 +129,7 @@ function readResponse(target: Target, status: number, text: string): Enrolled | 
   try {
     value = JSON.parse(text);
   } catch {
-    // Central speaks JSON here, but for one sentence: plain spoken to its secure port.
+    // Central speaks JSON here, but for one sentence: plain spoken to its wss port.
     throw explainHttpAnswer(target, status, text);
   }
   if (status === 200 || status === 202) {

@@ -32,7 +32,7 @@ export function queuegatePeer(installation: Installation, name = OURS): Queuegat
       return {
         central,
         target: {
-          url: `wss://localhost:${central.ports.secure}`,
+          url: `wss://localhost:${central.ports.wss}`,
           ca,
           agentsFile: installation.agentsFile,
           restUrl: `https://localhost:${central.ports.https}`,

@@ -90,13 +90,13 @@ export function isUnknown(address: string): boolean {
  */
 export function originOf(
   remoteAddress: string | undefined,
-  listener: 'plain' | 'secure',
+  listener: 'ws' | 'wss',
   headers: IncomingHttpHeaders,
   proxies: AddressSet,
   announced?: string,
 ): Origin {
   const peer = normalAddress(remoteAddress);
-  const ownScheme = listener === 'secure' ? 'wss' : 'ws';
+  const ownScheme = listener === 'wss' ? 'wss' : 'ws';
   if (!proxies.has(peer)) return { address: peer, peer, proxied: false, scheme: ownScheme };
   const hop = announced === undefined ? peer : normalAddress(announced);
   if (announced !== undefined && !proxies.has(hop))
@@ -108,7 +108,7 @@ export function originOf(
   const seen = isLoopback(peer) ? hop : peer;
   if (forwardedFor === undefined || isIP(forwardedFor) === 0)
     return { address: unknownBehind(hop), peer: seen, proxied: true, scheme: saysSecure ? 'wss' : 'ws' };
-  const secure = forwardedProto === undefined ? listener === 'secure' : saysSecure;
+  const secure = forwardedProto === undefined ? listener === 'wss' : saysSecure;
   return {
     address: remoteOrHere(normalAddress(forwardedFor), seen, hop),
     peer: seen,
@@ -129,12 +129,12 @@ function remoteOrHere(address: string, peer: string, proxy: string): string {
  */
 export function transportRefusal(
   values: Pick<ParameterValues, 'websocket.enabled' | 'websocket.secure.enabled'>,
-  listener: 'plain' | 'secure',
+  listener: 'ws' | 'wss',
   origin: Pick<Origin, 'address' | 'peer' | 'scheme'>,
 ): Error | undefined {
-  if (listener === 'secure' && !values['websocket.secure.enabled']) return refusal('wss_disabled', {});
+  if (listener === 'wss' && !values['websocket.secure.enabled']) return refusal('wss_disabled', {});
   if (values['websocket.enabled']) return undefined;
-  const hereIsEncrypted = listener === 'secure' || isLoopback(origin.peer);
+  const hereIsEncrypted = listener === 'wss' || isLoopback(origin.peer);
   const thereIsEncrypted = origin.scheme === 'wss' || isLoopback(origin.address);
   return hereIsEncrypted && thereIsEncrypted ? undefined : refusal('ws_disabled', {});
 }

@@ -10,7 +10,7 @@ import type { Origin } from './address-rules.ts';
 
 /** The connection as Central sees it. */
 export interface SeenConnection {
-  readonly listener: 'plain' | 'secure';
+  readonly listener: 'ws' | 'wss';
   readonly origin: Origin;
   /** RFC 9266 value of the TLS connection that ends here; null on plain, or below TLS 1.3. */
   readonly binding: string | null;
@@ -32,7 +32,7 @@ export function proveHello(hello: Hello, challenge: Challenge, seen: SeenConnect
   if (hello.transport !== seen.origin.scheme)
     throw refusal('wrong_transport', { found: hello.transport, expected: seen.origin.scheme });
   if (hello.binding === null) {
-    if (seen.listener === 'secure' && !seen.origin.proxied)
+    if (seen.listener === 'wss' && !seen.origin.proxied)
       throw refusal('binding_required', { address: seen.origin.address });
   } else if (hello.binding !== seen.binding) {
     throw refusal('binding_mismatch', {});

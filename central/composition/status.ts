@@ -34,7 +34,7 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
     problems: [
-      ...listeners.trouble(['plain', 'secure', 'https']),
+      ...listeners.trouble(['ws', 'wss', 'https']),
       ...(parameters.trouble === null ? [] : [parameters.trouble]),
     ],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.

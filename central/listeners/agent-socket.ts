@@ -1,4 +1,4 @@
-// The routes of the plain and the secure listener: the agents' WebSocket, enrollment, revocation lists, and a greeting.
+// The routes of the ws and the wss listener: the agents' WebSocket, enrollment, revocation lists, and a greeting.
 // Both listeners have the same routes on two Fastify instances; `listener` says which one it is.
 import type { X509Certificate } from 'node:crypto';
 import type { Server, ServerResponse } from 'node:http';
@@ -27,7 +27,7 @@ export interface EnrollmentPort {
 }
 
 export interface AgentSocketOptions {
-  readonly listener: 'plain' | 'secure';
+  readonly listener: 'ws' | 'wss';
   readonly central: string;
   readonly handshake: Handshake;
   readonly enrollment: EnrollmentPort;
@@ -179,7 +179,7 @@ function enrollmentRoute(
       const answer = await enrollment.enroll(request.body, {
         over: from.scheme,
         address: from.address,
-        direct: listener === 'secure' && !from.proxied,
+        direct: listener === 'wss' && !from.proxied,
       });
       return await (
         'retryAfterSeconds' in answer ? reply.code(202).header('retry-after', String(answer.retryAfterSeconds)) : reply
@@ -197,7 +197,7 @@ function greetingRoute(app: FastifyInstance, { central, listener }: AgentSocketO
     reply
       .type('text/plain; charset=utf-8')
       .send(
-        `Queuegate Central "${central}", ${listener} WebSocket. Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`,
+        `Queuegate Central "${central}", WebSocket (${listener}). Queue agents connect at ${AGENT_PATH}; the REST API is on the admin port.\n`,
       ),
   );
 }

@@ -8,7 +8,7 @@ import { listenerFault } from './errors.ts';
 const BACKLOG = 4096;
 
 export interface BindingPlan {
-  /** For messages: plain, secure, HTTPS, HTTP. */
+  /** For messages: WebSocket (ws), WebSocket (wss), HTTPS, HTTP administration. */
   readonly listener: string;
   readonly addresses: readonly string[];
   /** 0: any free port, the same on all addresses. */

@@ -1,4 +1,4 @@
-// Creates the four Fastify instances and the servers that feed them: plain and secure for agents, HTTPS and HTTP for
+// Creates the four Fastify instances and the servers that feed them: ws and wss for agents, HTTPS and HTTP for
 // the administration. They live as long as the process; reconcile.ts decides which ports feed them.
 import type { X509Certificate } from 'node:crypto';
 import type { Server } from 'node:http';
@@ -40,7 +40,7 @@ interface ListenerAppsOptions {
   readonly checkClientCertificate: (shown: X509Certificate) => Promise<CodedError | undefined>;
   readonly trustedProxies: () => AddressSet;
   readonly maxFrameBytes: number;
-  /** True when the secure listener requests client certificates. */
+  /** True when the wss listener requests client certificates. */
   readonly asksForCertificate: boolean;
   /** From TCP accept to the first request, or the WebSocket's own deadline. */
   readonly deadlineMs: () => number;
@@ -63,7 +63,7 @@ export interface ListenerApps {
   /** New handshakes show this certificate, on both TLS listeners. */
   show(credentials: Credentials): void;
   setMaxFrameBytes(bytes: number): void;
-  /** New handshakes request a client certificate on the secure listener, or do not. */
+  /** New handshakes request a client certificate on the wss listener, or do not. */
   askForCertificate(asks: boolean): void;
   /** Closes what is left of HTTP; sessions have ended before. */
   stop(): Promise<void>;
@@ -73,24 +73,24 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
   const { deadlineMs } = options;
   let credentials = options.credentials;
   const tls = {
-    secure: createTlsServer(credentials, deadlineMs(), options.asksForCertificate),
+    wss: createTlsServer(credentials, deadlineMs(), options.asksForCertificate),
     https: createTlsServer(credentials, deadlineMs()),
   };
   const feed = serverFeed(options);
   const listeners = {
-    plain: feed('plain'),
-    secure: feed('secure', tls.secure),
+    ws: feed('ws'),
+    wss: feed('wss', tls.wss),
     https: feed('https', tls.https),
     http: feed('http'),
   };
-  const agentApp = (listener: 'plain' | 'secure') =>
+  const agentApp = (listener: 'ws' | 'wss') =>
     createAgentSocketApp({ ...options, listener, ...listeners[listener], onFailure: failureAt(options, listener) });
-  const [plain, secure] = [await agentApp('plain'), await agentApp('secure')];
+  const [ws, wss] = [await agentApp('ws'), await agentApp('wss')];
   const adminApps: FastifyInstance[] = [];
   return {
     accept: {
-      plain: listeners.plain.connections.accept,
-      secure: listeners.secure.connections.accept,
+      ws: listeners.ws.connections.accept,
+      wss: listeners.wss.connections.accept,
       https: listeners.https.connections.accept,
       http: listeners.http.connections.accept,
     },
@@ -104,20 +104,20 @@ export async function createListenerApps(options: ListenerAppsOptions): Promise<
     acceptLocal: (socket) => void listeners.http.server.emit('connection', socket),
     show(next): void {
       credentials = next;
-      swapCredentials(tls.secure, next);
+      swapCredentials(tls.wss, next);
       swapCredentials(tls.https, next);
     },
     setMaxFrameBytes(bytes): void {
-      plain.setMaxFrameBytes(bytes);
-      secure.setMaxFrameBytes(bytes);
+      ws.setMaxFrameBytes(bytes);
+      wss.setMaxFrameBytes(bytes);
     },
     askForCertificate(asks): void {
-      tls.secure = createTlsServer(credentials, deadlineMs(), asks);
-      listeners.secure.connections.useTls(tls.secure);
+      tls.wss = createTlsServer(credentials, deadlineMs(), asks);
+      listeners.wss.connections.useTls(tls.wss);
     },
     async stop(): Promise<void> {
       for (const { connections } of Object.values(listeners)) connections.destroyAll();
-      await Promise.all([plain.app, secure.app, ...adminApps].map((app) => app.close()));
+      await Promise.all([ws.app, wss.app, ...adminApps].map((app) => app.close()));
     },
   };
 }
@@ -144,7 +144,7 @@ function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?
   };
   return (listener, tls) => {
     const server = createHttpServer(deadlineMs());
-    const forAgents = listener === 'plain' || listener === 'secure';
+    const forAgents = listener === 'ws' || listener === 'wss';
     const onFailure = failureAt(options, listener);
     const connections = new Connections({
       http: server,

@@ -85,7 +85,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     localSocket,
     advertised: () => ({
       host: config.advertisedNames[0],
-      port: listeners.port('secure') ?? values()['websocket.secure.port'],
+      port: listeners.port('wss') ?? values()['websocket.secure.port'],
     }),
     isLocal: (socket) => localSocket.has(socket),
     onUnexpected,

@@ -6,21 +6,21 @@ import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterFault } from '../parameters/errors.ts';
 import { hasIpv6, loopbackAddresses, openBinding, type Binding, type BindingPlan } from './bind.ts';
 
-export const LISTENERS = ['plain', 'secure', 'https', 'http'] as const;
+export const LISTENERS = ['ws', 'wss', 'https', 'http'] as const;
 export type ListenerName = (typeof LISTENERS)[number];
 
 /** Which parameter names a listener's port. */
 const PORT_PARAMETER = {
-  plain: 'websocket.port',
-  secure: 'websocket.secure.port',
+  ws: 'websocket.port',
+  wss: 'websocket.secure.port',
   https: 'https.port',
   http: 'http.port',
 } as const satisfies Record<ListenerName, keyof ParameterValues>;
 
 /** Names for messages. */
 const TITLES: Record<ListenerName, string> = {
-  plain: 'the plain WebSocket',
-  secure: 'the secure WebSocket',
+  ws: 'the WebSocket (ws)',
+  wss: 'the WebSocket (wss)',
   https: 'HTTPS administration',
   http: 'HTTP administration',
 };
@@ -235,13 +235,13 @@ export class Listeners<Staged> {
     const loopback = loopbackAddresses();
     // Unencrypted off: bound to loopback, on the same port, and never closed. On: the Central agent still finds it on
     // loopback.
-    const plain = values['websocket.enabled']
+    const unencrypted = values['websocket.enabled']
       ? agents.some((address) => address === '::' || address === '0.0.0.0')
         ? agents
         : [...new Set([...agents, ...loopback])]
       : loopback;
-    add('plain', plain);
-    if (values['websocket.secure.enabled']) add('secure', agents);
+    add('ws', unencrypted);
+    if (values['websocket.secure.enabled']) add('wss', agents);
     add('https', open(this.#options.adminBindAddresses));
     add('http', loopback);
     return plans;
@@ -406,7 +406,7 @@ function sentence(listener: ListenerName, addresses: readonly string[], port: nu
 }
 
 function isEncrypted(listener: ListenerName): boolean {
-  return listener === 'secure' || listener === 'https';
+  return listener === 'wss' || listener === 'https';
 }
 
 function capital(text: string): string {

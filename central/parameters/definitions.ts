@@ -63,7 +63,7 @@ export const DEFINITIONS = {
       'Unencrypted WebSocket (ws) for agents on other hosts. Off does not close the port: it then listens on the loopback addresses only (127.0.0.1, and ::1 where the host has IPv6), same port, never gone, because the Central agent on this host uses it.',
     reason: 'The messages of agents cross networks of third parties: unencrypted must be a deliberate choice.',
     applying:
-      'The plain listener moves between all addresses and loopback. When it is switched off, the sessions of remote agents on ws are closed with the reason; those on loopback stay.',
+      'The ws listener moves between all addresses and loopback. When it is switched off, the sessions of remote agents on ws are closed with the reason; those on loopback stay.',
   },
   'websocket.port': {
     ...port,
@@ -79,7 +79,7 @@ export const DEFINITIONS = {
     default: true,
     description: 'Encrypted WebSocket (wss) for agents. Enrollment uses the same port.',
     reason: 'Agents enroll and connect over it from the first minute: Central creates its own certificate.',
-    applying: 'The secure listener opens or closes. When it is switched off, its sessions are closed with the reason.',
+    applying: 'The wss listener opens or closes. When it is switched off, its sessions are closed with the reason.',
   },
   'websocket.secure.port': {
     ...port,

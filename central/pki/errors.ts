@@ -157,7 +157,7 @@ export const PKI_ERRORS = {
   enrollment_token_in_the_clear: {
     status: 400,
     text: 'An enrollment token must not be sent over an unencrypted connection; this request contained one, and the token was revoked.',
-    hint: 'Create a new token, and enroll over the secure port, or with an agent that sends the proof instead of the token.',
+    hint: 'Create a new token, and enroll over the wss port, or with an agent that sends the proof instead of the token.',
   },
   enrollment_token_needed: {
     status: 403,

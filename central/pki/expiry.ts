@@ -74,7 +74,7 @@ export const OF_GENERATION: Readonly<Record<GenerationRole, string>> = {
   retired: 'is trusted no more; its key is kept for the way back',
 };
 const OF_SLOT = {
-  current: 'shown on the secure WebSocket and on HTTPS administration',
+  current: 'shown on the WebSocket (wss) and on HTTPS administration',
   staged: 'waits to be shown',
   previous: 'kept to go back to',
 } as const;

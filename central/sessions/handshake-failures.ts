@@ -6,7 +6,7 @@ import { setNewest } from '../../shared/recent-entries.ts';
 import type { Metrics } from '../metrics.ts';
 
 interface HandshakeFailure {
-  /** plain, secure, https or http. */
+  /** ws, wss, https or http. */
   readonly listener: string;
   /** A code of docs/ERRORS.md. */
   readonly cause: string;

@@ -31,7 +31,7 @@ interface HandshakeOptions {
   readonly logins: AgentRate;
   readonly incidents: Incidents;
   /** Returns a refusal when an agent from there is not allowed on this listener now (unencrypted or secure is off). */
-  readonly mayStay: (listener: 'plain' | 'secure', origin: Origin) => Error | undefined;
+  readonly mayStay: (listener: 'ws' | 'wss', origin: Origin) => Error | undefined;
   /** websocket.secure.clientAuth, and the issuers of agents' certificates. */
   readonly clientAuth: () => ClientAuth;
   readonly authorities: () => readonly X509Certificate[];
@@ -40,16 +40,13 @@ interface HandshakeOptions {
   readonly welcomeTimeoutMs: () => number;
   readonly log: Logger;
   readonly now: () => number;
-  readonly onRefused: (
-    reason: CodedError,
-    from: { readonly listener: 'plain' | 'secure'; readonly address: string },
-  ) => void;
+  readonly onRefused: (reason: CodedError, from: { readonly listener: 'ws' | 'wss'; readonly address: string }) => void;
 }
 
 export interface UpgradedConnection {
   readonly webSocket: WebSocket;
   readonly connection: Socket;
-  readonly listener: 'plain' | 'secure';
+  readonly listener: 'ws' | 'wss';
   readonly origin: Origin;
   /** When the TCP connection was accepted, on the clock of performance.now(). */
   readonly acceptedAt: number;
@@ -117,7 +114,7 @@ export class Handshake {
       centralName: this.#options.central,
       time: new Date(this.#options.now()).toISOString(),
     };
-    webSocket.send(listener === 'plain' ? withChecksum(encode(challenge)) : encode(challenge));
+    webSocket.send(listener === 'ws' ? withChecksum(encode(challenge)) : encode(challenge));
     return challenge;
   }
 
@@ -193,7 +190,7 @@ export class Handshake {
     const agent = validateRegistration(hello, key, await this.#options.agents.get(hello.id));
     const now = this.#options.now();
     const certificate = validateCertificate(agent, key, { ...this.#options.authentication(), now });
-    if (listener === 'secure') {
+    if (listener === 'wss') {
       const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
       validateClientCertificate(this.#options.clientAuth(), shown, {
         publicKey: shownKey(hello.key),

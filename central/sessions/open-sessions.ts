@@ -138,7 +138,7 @@ function onlineAgent({
   certificate,
   since,
 }: SessionFacts): OnlineAgent {
-  const plainHop = listener === 'plain' && !isLoopback(peer);
+  const plainHop = listener === 'ws' && !isLoopback(peer);
   return {
     agentId,
     name: agentName,

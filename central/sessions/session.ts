@@ -24,7 +24,7 @@ export interface SessionFacts {
   readonly bootId: string;
   readonly version: string;
   readonly transport: 'ws' | 'wss';
-  readonly listener: 'plain' | 'secure';
+  readonly listener: 'ws' | 'wss';
   /** The agent's own address, also through a named proxy. */
   readonly address: string;
   /** The other end of the TCP connection. */

@@ -87,7 +87,7 @@ export interface ProvenConnection {
   readonly certificate: AgentCertificate | null;
   readonly webSocket: WebSocket;
   readonly connection: Socket;
-  readonly listener: 'plain' | 'secure';
+  readonly listener: 'ws' | 'wss';
   readonly origin: Origin;
 }
 

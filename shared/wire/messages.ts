@@ -36,7 +36,7 @@ import type { JsonNode } from './json-text.ts';
 export const SUBPROTOCOL = 'queuegate.v1';
 export const AGENT_PATH = '/agent';
 export const ENROLL_PATH = '/enroll';
-/** Default of the secure and the plain port (the numbers administrators know). */
+/** Defaults of the wss and the ws port (the numbers administrators know). */
 export const SECURE_PORT = 9150;
 export const PLAIN_PORT = 8787;
 

@@ -84,7 +84,7 @@ describe('loadAgentConf', () => {
     });
   });
 
-  test('dials the plain port when secure is false', async () => {
+  test('dials the ws port when secure is false', async () => {
     await write('agent.conf', 'central.websocket.secure=false\ncentral.hosts=a');
     expect((await load()).central).toMatchObject({ secure: false, port: 8787, endpoints: [{ host: 'a', port: 8787 }] });
   });

@@ -56,7 +56,7 @@ async function issueCode(name: string, id?: string): Promise<string> {
 /** Asks without a token, and is accepted. */
 async function acceptCode(name: string, id?: string): Promise<string> {
   const key = newKey();
-  const asked = await fetch(`http://127.0.0.1:${central.ports.plain}/enroll`, {
+  const asked = await fetch(`http://127.0.0.1:${central.ports.ws}/enroll`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ csr: await csrOf(key, name, id), name, ...(id === undefined ? {} : { id }) }),
@@ -91,7 +91,7 @@ describe("another agent's name or id cannot be taken", () => {
         'agent_name_taken',
       ]);
       const thief = await known();
-      expect(await (await RawAgent.plain(cleanup, central)).refused({ ...thief, name })).toEqual({
+      expect(await (await RawAgent.ws(cleanup, central)).refused({ ...thief, name })).toEqual({
         code: 'agent_name_taken',
         close: 4408,
       });
@@ -103,7 +103,7 @@ describe("another agent's name or id cannot be taken", () => {
   it('so that its commands, its recovery code and its revocation are its own', async () => {
     const [victim, thief] = [await known(), await known()];
     for (const id of [victim.name, victim.id]) await enrollmentCode(thief.name, id);
-    const session = await RawAgent.plain(cleanup, central);
+    const session = await RawAgent.ws(cleanup, central);
     await session.welcomed(victim);
     expect(await central.cli('commands', 'send', victim.name, '--type', 'secret')).toMatchObject({ code: 0 });
     expect((await central.rest('GET', `/agents/${victim.id}`)).body.logs.down).toMatchObject({ messageCount: 1 });
@@ -135,7 +135,7 @@ describe("another agent's name or id cannot be taken", () => {
     }
     const agent = await known();
     for (const name of ['all', 'localhost', 'bound-1', 'central-agent'])
-      expect([name, await (await RawAgent.plain(cleanup, central)).refused({ ...agent, name })]).toEqual([
+      expect([name, await (await RawAgent.ws(cleanup, central)).refused({ ...agent, name })]).toEqual([
         name,
         { code: 'agent_name_taken', close: 4408 },
       ]);
@@ -171,7 +171,7 @@ describe("another agent's name or id cannot be taken", () => {
 describe('events and incidents of an agent', () => {
   it('are listed by name, and an agent that does not exist is an error', async () => {
     const agent = await known();
-    const session = await RawAgent.plain(cleanup, central);
+    const session = await RawAgent.ws(cleanup, central);
     await session.welcomed(agent);
     session.send({ type: 'begin', incarnation: 'one', next: 1, missing: null });
     session.send({
@@ -231,7 +231,7 @@ describe('records from before the rules', () => {
     expect((await second.rest('GET', '/agents/VICTIM')).body).toMatchObject({ name: 'thief' });
     for (const word of [victimId, 'victim', 'Victim'])
       expect((await second.rest('GET', `/agents/${word}`)).body).toMatchObject({ id: victimId, name: 'victim' });
-    await (await RawAgent.plain(cleanup, second)).welcomed({ id: 'VICTIM', key: thiefKey, name: 'thief' });
+    await (await RawAgent.ws(cleanup, second)).welcomed({ id: 'VICTIM', key: thiefKey, name: 'thief' });
     expect((await second.rest('DELETE', '/agents/VICTIM')).status).toBe(204);
     expect((await second.rest('GET', '/agents/victim')).body).toMatchObject({ id: victimId });
   });

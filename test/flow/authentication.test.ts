@@ -31,14 +31,14 @@ async function incidents(code: string, agent: string): Promise<Record<string, un
 describe('the welcome', () => {
   it('comes for a registered key on ws and on wss, and tells session, epoch and limits', async () => {
     const agent = await enrolled();
-    const plain = await (await RawAgent.plain(cleanup, central)).welcomed(agent);
+    const plain = await (await RawAgent.ws(cleanup, central)).welcomed(agent);
     expect(plain).toMatchObject({ epoch: 1, heartbeatSeconds: 15, logs: { up: null } });
-    expect(await (await RawAgent.secure(cleanup, central)).welcomed(agent)).toMatchObject({ epoch: 2 });
+    expect(await (await RawAgent.wss(cleanup, central)).welcomed(agent)).toMatchObject({ epoch: 2 });
   });
 
   it('is signed with a key that only Central has', async () => {
     const agent = await enrolled();
-    const raw = await RawAgent.plain(cleanup, central);
+    const raw = await RawAgent.ws(cleanup, central);
     const welcome = await raw.welcomed(agent);
     const stranger = createPublicKey(newKey().privateKey);
     expect(
@@ -51,14 +51,15 @@ describe('the welcome', () => {
 describe('refused with a terminal code', () => {
   it('an unknown key', async () => {
     const key = newKey();
-    expect(
-      await (await RawAgent.plain(cleanup, central)).refused({ key, id: key.thumbprint, name: 'stranger' }),
-    ).toEqual({ code: 'agent_unknown', close: 4401 });
+    expect(await (await RawAgent.ws(cleanup, central)).refused({ key, id: key.thumbprint, name: 'stranger' })).toEqual({
+      code: 'agent_unknown',
+      close: 4401,
+    });
   });
 
   it('a wrong signature', async () => {
     const agent = await enrolled();
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, tamper: { name: 'other' } })).toEqual({
+    expect(await (await RawAgent.wss(cleanup, central)).refused({ ...agent, tamper: { name: 'other' } })).toEqual({
       code: 'bad_signature',
       close: 4402,
     });
@@ -66,26 +67,26 @@ describe('refused with a terminal code', () => {
 
   it('a replayed hello', async () => {
     const agent = await enrolled();
-    const first = await RawAgent.plain(cleanup, central);
+    const first = await RawAgent.ws(cleanup, central);
     const recorded = first.hello(agent);
     first.send(recorded);
     await first.frame('welcome');
-    const second = await RawAgent.plain(cleanup, central);
+    const second = await RawAgent.ws(cleanup, central);
     second.send(recorded);
     expect(await second.frame('refuse')).toMatchObject({ code: 'replayed_hello' });
     expect((await second.close()).code).toBe(4403);
   });
 
-  it('a hello made for ws on the secure port', async () => {
+  it('a hello made for ws on the wss port', async () => {
     const agent = await enrolled();
     expect(
-      await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { transport: 'ws', binding: null } }),
+      await (await RawAgent.wss(cleanup, central)).refused({ ...agent, change: { transport: 'ws', binding: null } }),
     ).toEqual({ code: 'wrong_transport', close: 4404 });
   });
 
-  it('a hello without channel binding on the secure port', async () => {
+  it('a hello without channel binding on the wss port', async () => {
     const agent = await enrolled();
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { binding: null } })).toEqual({
+    expect(await (await RawAgent.wss(cleanup, central)).refused({ ...agent, change: { binding: null } })).toEqual({
       code: 'binding_required',
       close: 4405,
     });
@@ -93,8 +94,8 @@ describe('refused with a terminal code', () => {
 
   it('a hello bound to another TLS connection', async () => {
     const agent = await enrolled();
-    const other = (await RawAgent.secure(cleanup, central)).hello(agent).binding;
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ ...agent, change: { binding: other } })).toEqual({
+    const other = (await RawAgent.wss(cleanup, central)).hello(agent).binding;
+    expect(await (await RawAgent.wss(cleanup, central)).refused({ ...agent, change: { binding: other } })).toEqual({
       code: 'binding_mismatch',
       close: 4406,
     });
@@ -102,9 +103,9 @@ describe('refused with a terminal code', () => {
 
   it('another key under the same id, which is recorded for the administrator', async () => {
     const agent = await enrolled();
-    const session = await RawAgent.plain(cleanup, central);
+    const session = await RawAgent.ws(cleanup, central);
     await session.welcomed(agent);
-    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, key: newKey() })).toEqual({
+    expect(await (await RawAgent.ws(cleanup, central)).refused({ ...agent, key: newKey() })).toEqual({
       code: 'agent_key_mismatch',
       close: 4407,
     });
@@ -114,7 +115,7 @@ describe('refused with a terminal code', () => {
 
   it('the name of another agent, which is recorded too', async () => {
     const [one, other] = [await enrolled(), await enrolled()];
-    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...other, name: one.name.toUpperCase() })).toEqual({
+    expect(await (await RawAgent.ws(cleanup, central)).refused({ ...other, name: one.name.toUpperCase() })).toEqual({
       code: 'agent_name_taken',
       close: 4408,
     });
@@ -122,7 +123,7 @@ describe('refused with a terminal code', () => {
   });
 
   it('something that is no hello', async () => {
-    const raw = await RawAgent.plain(cleanup, central);
+    const raw = await RawAgent.ws(cleanup, central);
     raw.send({ type: 'messages', first: 1, items: [] });
     expect(await raw.frame('refuse')).toMatchObject({ code: 'unsupported_protocol' });
     expect((await raw.close()).code).toBe(4400);
@@ -130,11 +131,11 @@ describe('refused with a terminal code', () => {
 
   it('an agent that was removed, whose session ends at once', async () => {
     const agent = await enrolled();
-    const session = await RawAgent.plain(cleanup, central);
+    const session = await RawAgent.ws(cleanup, central);
     await session.welcomed(agent);
     expect((await central.rest('DELETE', `/agents/${agent.id}`)).status).toBe(204);
     expect((await session.close()).code).toBe(4409);
-    expect(await (await RawAgent.plain(cleanup, central)).refused(agent)).toEqual({
+    expect(await (await RawAgent.ws(cleanup, central)).refused(agent)).toEqual({
       code: 'agent_unknown',
       close: 4401,
     });
@@ -144,9 +145,9 @@ describe('refused with a terminal code', () => {
 describe('two connections of one key', () => {
   it('the newer wins at once, the older is told, and its writes are fenced off by the epoch', async () => {
     const agent = await enrolled();
-    const older = await RawAgent.plain(cleanup, central);
+    const older = await RawAgent.ws(cleanup, central);
     await older.welcomed(agent);
-    const newer = await RawAgent.plain(cleanup, central);
+    const newer = await RawAgent.ws(cleanup, central);
     expect(await newer.welcomed(agent)).toMatchObject({ epoch: 2 });
     // The older one writes although it was told to go: nothing of it may arrive.
     older.send({ type: 'begin', incarnation: 'old', next: 1, missing: null });
@@ -165,12 +166,12 @@ describe('two connections of one key', () => {
     const agent = await enrolled();
     const boots = [newKey().thumbprint.slice(0, 32), newKey().thumbprint.slice(0, 32)];
     for (let i = 0; i < CLONE_TURNS + 2; i += 1)
-      await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, bootId: boots[i % 2] ?? '' });
-    const standing = await RawAgent.plain(cleanup, central);
+      await (await RawAgent.ws(cleanup, central)).welcomed({ ...agent, bootId: boots[i % 2] ?? '' });
+    const standing = await RawAgent.ws(cleanup, central);
     const refused = await standing.refused({ ...agent, bootId: boots[(CLONE_TURNS + 2) % 2] ?? '' });
     expect(refused).toEqual({ code: 'quarantined', close: 4502 });
     expect((await standing.frame('refuse'))['retryAfterSeconds']).toBe(600);
-    expect(await (await RawAgent.plain(cleanup, central)).refused({ ...agent, bootId: boots[0] ?? '' })).toEqual({
+    expect(await (await RawAgent.ws(cleanup, central)).refused({ ...agent, bootId: boots[0] ?? '' })).toEqual({
       code: 'quarantined',
       close: 4502,
     });
@@ -182,7 +183,7 @@ describe('two connections of one key', () => {
     const agent = await enrolled();
     const bootId = newKey().thumbprint.slice(0, 32);
     for (let i = 0; i < 3 * CLONE_TURNS; i += 1)
-      await (await RawAgent.plain(cleanup, central)).welcomed({ ...agent, bootId });
+      await (await RawAgent.ws(cleanup, central)).welcomed({ ...agent, bootId });
     expect((await central.agent(agent.name))?.['state']).toBe('online');
   });
 });
@@ -190,7 +191,7 @@ describe('two connections of one key', () => {
 describe('a connection that does not come to its welcome', () => {
   it('is told so and ended within the time of the parameter', async () => {
     expect((await central.change({ 'agents.welcomeTimeoutSeconds': 1 })).status).toBe(200);
-    const raw = await RawAgent.plain(cleanup, central);
+    const raw = await RawAgent.ws(cleanup, central);
     expect(await raw.frame('refuse')).toMatchObject({ code: 'hello_timeout' });
     expect((await raw.close()).code).toBe(4504);
     await central.rest('DELETE', '/parameters/agents.welcomeTimeoutSeconds');

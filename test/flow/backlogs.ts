@@ -64,7 +64,7 @@ export class LoadAgent {
   }
 
   static async online(cleanup: Cleanup, central: CentralProcess, order: HelloOrder): Promise<LoadAgent> {
-    const agent = await RawAgent.plain(cleanup, central);
+    const agent = await RawAgent.ws(cleanup, central);
     await agent.welcomed(order);
     agent.send({ type: 'begin', incarnation: 'load', next: 1, missing: null });
     return new LoadAgent(agent);

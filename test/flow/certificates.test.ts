@@ -50,12 +50,11 @@ describe("Central's certificate", () => {
     expect((await central.cli('server-certificate', 'install', file, '--dry-run')).stdout).toContain(
       'These agents do not trust it, as far as is known:\n  branch-1',
     );
-    const before = await shownOn(central.ports.secure);
+    const before = await shownOn(central.ports.wss);
     expect(before).not.toBe(thumbprintOf(answer));
 
     await queuegate(central, 'server-certificate', 'install', file, '--force', '--comment', 'pilot');
-    for (const port of [central.ports.secure, central.ports.https])
-      expect(await shownOn(port)).toBe(thumbprintOf(answer));
+    for (const port of [central.ports.wss, central.ports.https]) expect(await shownOn(port)).toBe(thumbprintOf(answer));
     expect(((await central.agent('branch-1')) as { session: { id: string } }).session.id).toBe(session.id);
     expect(await queuegate(central, 'server-certificate', 'show')).toMatch(
       /current: CN=localhost \(signed\)[\s\S]*staged: none\nprevious: CN=localhost \(issued\)/,
@@ -66,7 +65,7 @@ describe("Central's certificate", () => {
     await central.online('branch-2');
     await newcomer.stop();
     await queuegate(central, 'server-certificate', 'activate', '--previous');
-    expect(await shownOn(central.ports.secure)).toBe(before);
+    expect(await shownOn(central.ports.wss)).toBe(before);
     await agent.stop();
   });
 
@@ -75,10 +74,10 @@ describe("Central's certificate", () => {
     const first = await CentralProcess.start(cleanup, folder);
     const bank = makeBank(['localhost']);
     await queuegate(first, 'server-certificate', 'import', bankFile(bank, 'central'), '--force');
-    const shown = await shownOn(first.ports.secure);
+    const shown = await shownOn(first.ports.wss);
     await first.stop();
     const second = await CentralProcess.start(cleanup, folder);
-    expect(await shownOn(second.ports.secure)).toBe(shown);
+    expect(await shownOn(second.ports.wss)).toBe(shown);
     expect((await second.rest('GET', '/status')).body).toMatchObject({
       certificate: { thumbprint: shown },
       problems: [],
@@ -89,7 +88,7 @@ describe("Central's certificate", () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
     const { session } = (await central.online('branch-1')) as { session: { id: string } };
-    const before = await shownOn(central.ports.secure);
+    const before = await shownOn(central.ports.wss);
     await queuegate(
       central,
       'server-certificate',
@@ -99,9 +98,9 @@ describe("Central's certificate", () => {
       '--confirm-within',
       '5s',
     );
-    expect(await shownOn(central.ports.secure)).not.toBe(before);
+    expect(await shownOn(central.ports.wss)).not.toBe(before);
     await until(async () => ((await central.agent('branch-1'))?.['state'] === 'disconnected' ? true : undefined));
-    await until(async () => ((await shownOn(central.ports.secure)) === before ? true : undefined));
+    await until(async () => ((await shownOn(central.ports.wss)) === before ? true : undefined));
     const back = (await until(async () => {
       const agent = await central.agent('branch-1');
       return agent?.['state'] === 'online' ? agent : undefined;
@@ -115,7 +114,7 @@ describe("Central's certificate", () => {
     await AgentProcess.enrolled(cleanup, central, 'branch-1');
     await central.online('branch-1');
     await queuegate(central, 'server-certificate', 'issue', '--confirm-within', '60s');
-    const shown = await shownOn(central.ports.secure);
+    const shown = await shownOn(central.ports.wss);
     const root = join(await cleanup.folder(), 'root.pem');
     await queuegate(central, 'ca', 'trust-bundle', '--out', root);
     expect(await central.cli('changes', 'confirm')).toMatchObject({
@@ -124,7 +123,7 @@ describe("Central's certificate", () => {
     });
     const { code, stderr } = await runOverHttps(central, root, 'changes', 'confirm');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(await shownOn(central.ports.secure)).toBe(shown);
+    expect(await shownOn(central.ports.wss)).toBe(shown);
     expect((await central.rest('GET', '/server-certificate')).body).toMatchObject({
       pending: null,
       current: { thumbprint: shown },
@@ -173,7 +172,7 @@ describe('the authority', () => {
     const root = join(folder, 'root.pem');
     await queuegate(one, 'ca', 'trust-bundle', '--out', root);
     const served = connect({
-      port: two.ports.secure,
+      port: two.ports.wss,
       host: '127.0.0.1',
       servername: 'localhost',
       ca: readFileSync(root),

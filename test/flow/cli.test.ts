@@ -62,7 +62,7 @@ describe('queuegate status and ca', () => {
   it('says what listens where and how encrypted, for people and as JSON', async () => {
     const text = await queuegate('status');
     expect(text).toContain(
-      `The secure WebSocket listens on all addresses, port ${central.ports.secure}: encrypted (TLS 1.2 and 1.3).`,
+      `The WebSocket (wss) listens on all addresses, port ${central.ports.wss}: encrypted (TLS 1.2 and 1.3).`,
     );
     expect(text).toContain('unencrypted, for this host only');
     expect(text).toMatch(/^certificate .*CN=localhost, until \d{4}-.*localhost, /m);
@@ -70,8 +70,8 @@ describe('queuegate status and ca', () => {
     expect(await json('status')).toMatchObject({
       problems: [],
       listeners: [
-        { listener: 'plain' },
-        { listener: 'secure', encrypted: true },
+        { listener: 'ws' },
+        { listener: 'wss', encrypted: true },
         { listener: 'https' },
         { listener: 'http' },
       ],
@@ -116,7 +116,7 @@ describe('queuegate parameters', () => {
 
   it('shows what a change would do, and confirms or rolls back one', async () => {
     expect(await queuegate('parameters', 'set', 'websocket.secure.enabled=false', '--dry-run')).toMatch(
-      /^Would change:\n[^]*Would cut off:\n {2}branch-1 \(wss from [^]*Would listen:\n[^]*The secure WebSocket is off\./,
+      /^Would change:\n[^]*Would cut off:\n {2}branch-1 \(wss from [^]*Would listen:\n[^]*The WebSocket \(wss\) is off\./,
     );
     expect(
       faultOf(await central.cli('parameters', 'set', 'websocket.secure.enabled=false'), 'branch-1', '--force'),

@@ -22,10 +22,10 @@ describe('websocket.secure.clientAuth', () => {
     const before = await AgentProcess.enrolled(cleanup, central, 'before');
     const session = (await central.online('before'))['session'];
     const bare = await enrolled('bare');
-    await (await RawAgent.secure(cleanup, central)).welcomed(bare);
+    await (await RawAgent.wss(cleanup, central)).welcomed(bare);
 
     expect((await central.change({ 'websocket.secure.clientAuth': 'required' })).status).toBe(200);
-    expect(await (await RawAgent.secure(cleanup, central)).refused(bare)).toEqual({
+    expect(await (await RawAgent.wss(cleanup, central)).refused(bare)).toEqual({
       code: 'certificate_required',
       close: 4410,
     });
@@ -42,12 +42,12 @@ describe('websocket.secure.clientAuth', () => {
   it('optional: a certificate of a stranger, or for another key, is refused, none at all is not', async () => {
     expect((await central.change({ 'websocket.secure.clientAuth': 'optional' })).status).toBe(200);
     const agent = await enrolled('raw-optional');
-    await (await RawAgent.secure(cleanup, central)).welcomed(agent);
+    await (await RawAgent.wss(cleanup, central)).welcomed(agent);
     const stranger = {
       cert: await readFile('test/fixtures/keystores/central.crt', 'utf8'),
       key: await readFile('test/fixtures/keystores/central.key', 'utf8'),
     };
-    expect(await (await RawAgent.secure(cleanup, central, stranger)).refused(agent)).toEqual({
+    expect(await (await RawAgent.wss(cleanup, central, stranger)).refused(agent)).toEqual({
       code: 'certificate_foreign',
       close: 4411,
     });
@@ -60,7 +60,7 @@ describe('websocket.secure.clientAuth', () => {
       cert: identity.certificate,
       key: await readFile(join(other.folders.data, 'agent-key.pem'), 'utf8'),
     };
-    expect(await (await RawAgent.secure(cleanup, central, borrowed)).refused(agent)).toEqual({
+    expect(await (await RawAgent.wss(cleanup, central, borrowed)).refused(agent)).toEqual({
       code: 'certificate_foreign',
       close: 4411,
     });

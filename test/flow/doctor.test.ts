@@ -258,7 +258,7 @@ describe('a line that leads nowhere', () => {
       agent.folders,
       'several',
       '--central-hosts',
-      `localhost:${closed},localhost:${central.ports.secure}`,
+      `localhost:${closed},localhost:${central.ports.wss}`,
     );
     expect([ended.code, ended.stdout]).toEqual([
       0,
@@ -267,9 +267,9 @@ describe('a line that leads nowhere', () => {
   });
 });
 
-describe('something else than the secure port of Central', () => {
-  it('is told from it: the plain port of Central', async () => {
-    expect(lastOf(await examine(central.ports.plain, { trusted: centralRoot }))).toMatchObject({
+describe('something else than the wss port of Central', () => {
+  it('is told from it: the ws port of Central', async () => {
+    expect(lastOf(await examine(central.ports.ws, { trusted: centralRoot }))).toMatchObject({
       step: 'TLS',
       code: 'tls_plain_port',
       text: expect.stringContaining('central.websocket.secure.port'),
@@ -305,8 +305,8 @@ describe('something else than the secure port of Central', () => {
     });
   });
 
-  it('is told from it: the secure port, when this agent is set to plain', async () => {
-    expect(lastOf(await examine(central.ports.secure, { secure: false }))).toMatchObject({
+  it('is told from it: the wss port, when this agent is set to plain', async () => {
+    expect(lastOf(await examine(central.ports.wss, { secure: false }))).toMatchObject({
       step: 'protocol',
       code: 'plain_on_secure_port',
       text: expect.stringContaining('central.websocket.secure=true'),
@@ -340,7 +340,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
       code: 'tls_unknown_authority',
       text: expect.stringMatching(/signed by "CN=Stranger Root"[^]*queue-agent truststore import/),
     });
-    expect(lastOf(await examine(central.ports.secure))).toMatchObject({
+    expect(lastOf(await examine(central.ports.wss))).toMatchObject({
       step: 'chain',
       code: 'tls_unknown_authority',
       text: expect.stringContaining('Queuegate root of '),
@@ -394,7 +394,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
       );
       const { code, stdout, stderr } = await elsewhere.cli('server-certificate', 'import', file, '--force');
       expect({ code, said: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, said: '' });
-      expect(lastOf(await examine(elsewhere.ports.secure))).toMatchObject(found);
+      expect(lastOf(await examine(elsewhere.ports.wss))).toMatchObject(found);
     }
   });
 
@@ -463,16 +463,16 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
 
   it('tells whose clock is wrong, by the clock of Central', async () => {
     const plainOnTls = async (): Promise<unknown> =>
-      (await central.rest('GET', '/handshake-failures?listener=secure&cause=plain_on_tls')).body.items;
+      (await central.rest('GET', '/handshake-failures?listener=wss&cause=plain_on_tls')).body.items;
     const before = await plainOnTls();
     const inTenYears = { trusted: centralRoot, options: { now: () => new Date(Date.now() + 3650 * 86_400_000) } };
-    expect(lastOf(await examine(central.ports.secure, inTenYears))).toMatchObject({
+    expect(lastOf(await examine(central.ports.wss, inTenYears))).toMatchObject({
       step: 'dates',
       code: 'tls_expired',
       text: expect.stringMatching(/they are 36\d\d days apart, so one of them is wrong/),
     });
     const longAgo = { trusted: centralRoot, options: { now: () => new Date('2020-01-01') } };
-    expect(lastOf(await examine(central.ports.secure, longAgo))).toMatchObject({
+    expect(lastOf(await examine(central.ports.wss, longAgo))).toMatchObject({
       step: 'dates',
       code: 'tls_not_yet_valid',
       text: expect.stringContaining('one of them is wrong'),
@@ -562,7 +562,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
   });
 
   it('warns of clocks that are minutes apart while the dates still hold', async () => {
-    const { steps } = await examine(central.ports.secure, {
+    const { steps } = await examine(central.ports.wss, {
       trusted: centralRoot,
       options: { now: () => new Date(Date.now() + 150_000) },
     });
@@ -581,7 +581,7 @@ describe.skipIf(lacksPeer('nginx'))('an address rule', () => {
     if (elsewhere === undefined) throw new Error('this host has no address but loopback: the test needs one');
     const guarded = await CentralProcess.start(cleanup, await cleanup.folder());
     expect((await guarded.change({ 'websocket.trustedProxies': ['127.0.0.1'] })).status).toBe(200);
-    const port = await nginxForwarder(cleanup, guarded.ports.plain);
+    const port = await nginxForwarder(cleanup, guarded.ports.ws);
     expect(lastOf(await examine(port, { host: elsewhere.address, secure: false }))).toMatchObject({
       code: 'refused',
       text: expect.stringMatching(/ws connections from its own host only[^]*\(ws_disabled\)/),
@@ -611,7 +611,7 @@ describe('the way to an enrollment', () => {
 
   it('ends at a wrong pin, with the pins that are shown', async () => {
     expect(
-      lastOf(await reportOf(examineEnrollment({ url: url(central.ports.secure), pin, token: undefined }, options))),
+      lastOf(await reportOf(examineEnrollment({ url: url(central.ports.wss), pin, token: undefined }, options))),
     ).toMatchObject({
       step: 'pin',
       code: 'pin_mismatch',
@@ -636,9 +636,9 @@ describe('the way to an enrollment', () => {
     });
   });
 
-  it('ends at the plain port, spoken to with https', async () => {
+  it('ends at the ws port, spoken to with https', async () => {
     expect(
-      lastOf(await reportOf(examineEnrollment({ url: url(central.ports.plain), pin, token: undefined }, options))),
+      lastOf(await reportOf(examineEnrollment({ url: url(central.ports.ws), pin, token: undefined }, options))),
     ).toMatchObject({ step: 'TLS', code: 'tls_plain_port' });
   });
 });

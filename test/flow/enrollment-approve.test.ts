@@ -34,7 +34,7 @@ function asking(folders: AgentFolders, name: string, ...more: string[]): Running
   const running = new Running(process.execPath, [
     'agent/cli.ts',
     'enroll',
-    `https://localhost:${central.ports.secure}`,
+    `https://localhost:${central.ports.wss}`,
     '--pin',
     pin,
     ...agentFlags(folders, name),
@@ -149,7 +149,7 @@ describe('asking without a token', SLOW, () => {
     const wrong = new Running(process.execPath, [
       'agent/cli.ts',
       'enroll',
-      `https://localhost:${central.ports.secure}`,
+      `https://localhost:${central.ports.wss}`,
       '--pin',
       `sha256:${'0'.repeat(64)}`,
       ...agentFlags(folders, 'branch-4'),
@@ -158,7 +158,7 @@ describe('asking without a token', SLOW, () => {
     const plain = new Running(process.execPath, [
       'agent/cli.ts',
       'enroll',
-      `http://127.0.0.1:${central.ports.plain}`,
+      `http://127.0.0.1:${central.ports.ws}`,
       ...agentFlags(folders, 'branch-4'),
     ]);
     expect((await plain.ended()).stderr).toContain('(enroll_unproven)');
@@ -170,10 +170,10 @@ describe('asking without a token', SLOW, () => {
     const machine = new Running(process.execPath, [
       'agent/cli.ts',
       'enroll',
-      `http://127.0.0.1:${central.ports.plain}`,
+      `http://127.0.0.1:${central.ports.ws}`,
       ...agentFlags(folders, 'plain-1'),
       '--central-host',
-      `127.0.0.1:${central.ports.plain}`,
+      `127.0.0.1:${central.ports.ws}`,
     ]);
     cleanup.add(() => machine.stop());
     expect(await central.cli('enrollment-requests', 'accept', await thumbprintOf(machine))).toMatchObject({ code: 0 });
@@ -183,7 +183,7 @@ describe('asking without a token', SLOW, () => {
     expect(shown).toBeDefined();
     expect(ended.stderr).toMatch(/^warning: plain http does not prove that this is Central/);
     expect(ended.stderr).toContain(`  ${shown}\n`);
-    AgentProcess.start(cleanup, folders, 'plain-1', ['--central-host', `127.0.0.1:${central.ports.plain}`]);
+    AgentProcess.start(cleanup, folders, 'plain-1', ['--central-host', `127.0.0.1:${central.ports.ws}`]);
     expect(await central.online('plain-1')).toMatchObject({ session: { transport: 'ws' } });
   });
 
@@ -215,7 +215,7 @@ describe('strangers who ask', SLOW, () => {
       const sent = request(
         {
           host: 'localhost',
-          port: central.ports.secure,
+          port: central.ports.wss,
           path: '/enroll',
           method: 'POST',
           ca,

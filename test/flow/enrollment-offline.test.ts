@@ -71,7 +71,7 @@ describe('enrollment by files', SLOW, () => {
     const folders = await agentFolders(cleanup);
     const site = await cleanup.folder();
     const office = await CentralProcess.startOnParameters(cleanup, site);
-    const { secure } = office.ports;
+    const { wss: secure } = office.ports;
     const waiting = AgentProcess.start(cleanup, folders, 'branch-1');
     await waiting.process.printed(/"code":"not_enrolled"/);
     expect(await waiting.local('POST', '/api/v1/events', { id: 'early', type: 'ticket.issued' })).toMatchObject({
@@ -105,7 +105,7 @@ describe('enrollment by files', SLOW, () => {
     expect(installed.stdout).toMatch(/^enrolled with Central "[^"]+" as branch-1\n/);
     await waiting.process.printed(/"code":"connection_refused"/);
     const later = await CentralProcess.startOnParameters(cleanup, site);
-    expect(later.ports.secure).toBe(secure);
+    expect(later.ports.wss).toBe(secure);
     const { id } = await later.online('branch-1');
     await until(async () =>
       (await later.events(`&agent=${String(id)}`)).some(({ event }) => event['id'] === 'early') ? true : undefined,
@@ -140,11 +140,11 @@ describe('enrollment by files', SLOW, () => {
       'branch-2',
       join(folder, 'branch-2.pem'),
       '--central-host',
-      `localhost:${central.ports.secure}`,
+      `localhost:${central.ports.wss}`,
     );
     expect(installed, installed.stderr).toMatchObject({ code: 0 });
     expect(await readFile(join(folders.data, 'identity.json'), 'utf8')).toContain(`"central": ${JSON.stringify(name)}`);
-    AgentProcess.start(cleanup, folders, 'other-name', ['--central-host', `localhost:${central.ports.secure}`]);
+    AgentProcess.start(cleanup, folders, 'other-name', ['--central-host', `localhost:${central.ports.wss}`]);
     await central.online('other-name');
   });
 

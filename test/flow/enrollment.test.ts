@@ -40,7 +40,7 @@ interface Line {
 /** A fresh token, with what stands beside it in the line that Central prints. */
 async function newLine(order: Readonly<Record<string, unknown>> = {}, from = central): Promise<Line> {
   const { body } = await from.rest('POST', '/enrollment-tokens', order);
-  return { url: `https://localhost:${from.ports.secure}`, token: body.token, pin: body.pin };
+  return { url: `https://localhost:${from.ports.wss}`, token: body.token, pin: body.pin };
 }
 
 async function enroll(
@@ -77,7 +77,7 @@ async function portOf(server: ReturnType<typeof createServer>): Promise<number> 
   return (server.address() as AddressInfo).port;
 }
 
-/** Somebody in the line to Central's plain port, who may change what passes; `null` cuts the line. */
+/** Somebody in the line to Central's ws port, who may change what passes; `null` cuts the line. */
 async function inTheLine(change: {
   up?: (text: string) => string;
   down?: (text: string) => string | null;
@@ -93,7 +93,7 @@ async function inTheLine(change: {
   };
   const port = await portOf(
     createServer((near) => {
-      const far = connect(central.ports.plain, '127.0.0.1');
+      const far = connect(central.ports.ws, '127.0.0.1');
       pass(near, far, change.up ?? ((text) => text));
       pass(far, near, change.down ?? ((text) => text));
     }),
@@ -173,7 +173,7 @@ describe('enrollment over wss with token and pin', () => {
     ).toBe(1);
     database.close();
     const second = await CentralProcess.start(cleanup, folder);
-    expect(await refused('branch-1', { url: `https://localhost:${second.ports.secure}`, token, pin })).toMatch(
+    expect(await refused('branch-1', { url: `https://localhost:${second.ports.wss}`, token, pin })).toMatch(
       /expired at \d{4}-.*\n {2}Create a new one/,
     );
   });
@@ -265,10 +265,10 @@ describe('the agent sends its token to nobody but the Central of the pin', () =>
     const port = await portOf(echo);
     expect(await refused('branch-13', { ...line, url: `https://127.0.0.1:${port}` })).toContain('(no_central)');
     expect(await refused('branch-13', { ...line, url: `http://127.0.0.1:${port}` })).toContain('(no_central)');
-    expect(await refused('branch-13', { ...line, url: `https://localhost:${central.ports.plain}` })).toContain(
+    expect(await refused('branch-13', { ...line, url: `https://localhost:${central.ports.ws}` })).toContain(
       '(tls_plain_port)',
     );
-    expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.secure}` })).toContain(
+    expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.wss}` })).toContain(
       '(plain_on_secure_port)',
     );
     expect(await refused('branch-13', { ...line, url: `http://localhost:${central.ports.http}` })).toContain(
@@ -288,19 +288,19 @@ describe('enrollment over ws', () => {
       'plain-1',
       { ...line, url },
       '--central-host',
-      `127.0.0.1:${central.ports.plain}`,
+      `127.0.0.1:${central.ports.ws}`,
     );
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
     expect(crossed).toContain(line.token.split('_')[1]);
     expect(crossed).not.toContain(line.token.slice('qge_'.length + 17));
-    AgentProcess.start(cleanup, folders, 'plain-1', ['--central-host', `127.0.0.1:${central.ports.plain}`]);
+    AgentProcess.start(cleanup, folders, 'plain-1', ['--central-host', `127.0.0.1:${central.ports.ws}`]);
     expect(await central.online('plain-1')).toMatchObject({ session: { transport: 'ws' } });
   });
 
   it('refuses a token in the clear, and withdraws it', async () => {
     const line = await newLine();
     const csr = await makeRequest(await loadOrCreateKey(await cleanup.folder()), 'plain-2');
-    const answer = await fetch(`http://127.0.0.1:${central.ports.plain}/enroll`, {
+    const answer = await fetch(`http://127.0.0.1:${central.ports.ws}/enroll`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ csr: csr.pem, name: 'plain-2', token: line.token }),
@@ -338,11 +338,9 @@ describe('enrollment over ws', () => {
     expect(cut).toMatchObject({ code: 1, stdout: '' });
     expect(cut.stderr).toContain('the line was cut in the middle of its answer');
     expect(await central.agent('plain-6')).toBeDefined();
-    expect(await enroll(folders, 'plain-6', { ...line, url: `http://127.0.0.1:${central.ports.plain}` })).toMatchObject(
-      {
-        code: 0,
-      },
-    );
+    expect(await enroll(folders, 'plain-6', { ...line, url: `http://127.0.0.1:${central.ports.ws}` })).toMatchObject({
+      code: 0,
+    });
   });
 });
 

@@ -43,10 +43,7 @@ async function keytoolTruststore(central: CentralProcess, file: string): Promise
 async function fieldAgent(central: CentralProcess, name: string): Promise<AgentFolders> {
   const folders = await agentFolders(cleanup, 'test/fixtures/profile');
   const truststore = join(folders.profile, 'conf/security/truststore.jks');
-  await writeFile(
-    join(folders.profile, 'conf/agent.local.conf'),
-    `central.hosts = localhost:${central.ports.secure}\n`,
-  );
+  await writeFile(join(folders.profile, 'conf/agent.local.conf'), `central.hosts = localhost:${central.ports.wss}\n`);
   await rm(truststore);
   await keytoolTruststore(central, truststore);
   const enrolled = await runNode('agent/cli.ts', [...(await central.enrollment()), ...agentFlags(folders, name)]);
@@ -129,10 +126,7 @@ describe('an agent with the profile of the field', () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const folders = await fieldAgent(central, 'branch-3');
     // Resolved to this host, and in no certificate.
-    await writeFile(
-      join(folders.profile, 'conf/agent.local.conf'),
-      `central.hosts = 127.0.0.2:${central.ports.secure}\n`,
-    );
+    await writeFile(join(folders.profile, 'conf/agent.local.conf'), `central.hosts = 127.0.0.2:${central.ports.wss}\n`);
     const agent = AgentProcess.start(cleanup, folders, 'branch-3');
     const [line] = await agent.process.printed(/"code":"tls_wrong_name".*/);
     expect(line).toContain('127.0.0.2');

@@ -59,7 +59,7 @@ const TOLD = {
 };
 
 async function client(...more: string[]): Promise<void> {
-  await run('openssl', ['s_client', '-connect', `localhost:${central.ports.secure}`, ...more]);
+  await run('openssl', ['s_client', '-connect', `localhost:${central.ports.wss}`, ...more]);
 }
 
 async function say(port: number, bytes: string): Promise<void> {
@@ -75,7 +75,7 @@ describe('TLS that fails', () => {
     const stranger = await OpensslAuthority.make(cleanup, 'Stranger Root');
     expect(
       await recorded(
-        'secure',
+        'wss',
         'peer_unknown_authority',
         async () => await client('-CAfile', stranger.root.certificate, '-verify_return_error'),
       ),
@@ -84,15 +84,11 @@ describe('TLS that fails', () => {
 
   it.skipIf(lacksPeer('openssl'))('openssl with TLS 1.1, and with a cipher of old', async () => {
     expect(
-      await recorded(
-        'secure',
-        'peer_old_protocol',
-        async () => await client('-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0'),
-      ),
+      await recorded('wss', 'peer_old_protocol', async () => await client('-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0')),
     ).toMatchObject(TOLD);
     expect(
       await recorded(
-        'secure',
+        'wss',
         'peer_no_common_cipher',
         async () => await client('-tls1_2', '-cipher', 'AES128-SHA@SECLEVEL=0'),
       ),
@@ -103,7 +99,7 @@ describe('TLS that fails', () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'distrustful');
     await central.online('distrustful');
     await agent.stop();
-    const failure = await recorded('secure', 'peer_left_in_tls', async () => {
+    const failure = await recorded('wss', 'peer_left_in_tls', async () => {
       const again = AgentProcess.start(cleanup, agent.folders, 'distrustful', [
         '--truststore',
         join(import.meta.dirname, '../fixtures/keystores/truststore.jks'),
@@ -122,30 +118,30 @@ describe('TLS that fails', () => {
   it('a peer that hangs up in the handshake, and one that never ends it', async () => {
     expect(
       await recorded(
-        'secure',
+        'wss',
         'peer_left_in_tls',
-        async () => await say(central.ports.secure, '\u0016\u0003\u0001\u0002\u0000\u0001\u0000'),
+        async () => await say(central.ports.wss, '\u0016\u0003\u0001\u0002\u0000\u0001\u0000'),
       ),
     ).toMatchObject(TOLD);
-    const silent = connect(central.ports.secure, '127.0.0.1');
+    const silent = connect(central.ports.wss, '127.0.0.1');
     cleanup.add(() => void silent.destroy());
     silent.on('error', () => undefined);
-    expect((await recorded('secure', 'handshake_timeout', () => undefined)).detail).toBe(
+    expect((await recorded('wss', 'handshake_timeout', () => undefined)).detail).toBe(
       'The handshake timed out after 2 s: no data arrived.',
     );
   });
 });
 
 describe('the wrong protocol', () => {
-  it('plain on the TLS port, and TLS on the plain port', async () => {
+  it('plain on the TLS port, and TLS on the ws port', async () => {
     expect(
-      await recorded('secure', 'plain_on_tls', async () => await fetch(`http://127.0.0.1:${central.ports.secure}/`)),
+      await recorded('wss', 'plain_on_tls', async () => await fetch(`http://127.0.0.1:${central.ports.wss}/`)),
     ).toMatchObject(TOLD);
     expect(
       await recorded(
-        'plain',
+        'ws',
         'tls_on_plain',
-        async () => await fetch(`https://127.0.0.1:${central.ports.plain}/`).catch(() => undefined),
+        async () => await fetch(`https://127.0.0.1:${central.ports.ws}/`).catch(() => undefined),
       ),
     ).toMatchObject(TOLD);
     expect(
@@ -155,22 +151,18 @@ describe('the wrong protocol', () => {
 
   it('no HTTP, and HTTP that is no agent', async () => {
     expect(
-      await recorded('plain', 'not_http', async () => await say(central.ports.plain, 'EHLO branch\r\n\r\n')),
+      await recorded('ws', 'not_http', async () => await say(central.ports.ws, 'EHLO branch\r\n\r\n')),
     ).toMatchObject(TOLD);
     expect(
-      await recorded(
-        'plain',
-        'upgrade_required',
-        async () => await fetch(`http://127.0.0.1:${central.ports.plain}/agent`),
-      ),
+      await recorded('ws', 'upgrade_required', async () => await fetch(`http://127.0.0.1:${central.ports.ws}/agent`)),
     ).toMatchObject(TOLD);
   });
 });
 
 describe('an agent that is not let in', () => {
   it('is recorded with the code of its refusal', async () => {
-    const failure = await recorded('plain', 'agent_unknown', async () => {
-      const agent = await RawAgent.plain(cleanup, central);
+    const failure = await recorded('ws', 'agent_unknown', async () => {
+      const agent = await RawAgent.ws(cleanup, central);
       await agent.refused({ id: 'nobody', key: newKey(), name: 'nobody' });
     });
     expect(failure.detail).toContain('No agent with the id nobody');
@@ -181,7 +173,7 @@ describe('an agent that is not let in', () => {
     const words = (await central.enrollment()).map((word) =>
       word.replace(/^qge_([0-9a-f]{16})_.*/, `qge_${'0'.repeat(16)}_${'x'.repeat(43)}`),
     );
-    const failure = await recorded('secure', 'enrollment_refused', async () => {
+    const failure = await recorded('wss', 'enrollment_refused', async () => {
       expect(await runNode('agent/cli.ts', [...words, ...agentFlags(folders, 'unknown-token')])).toMatchObject({
         code: 1,
         stderr: expect.stringContaining('(enrollment_refused_by_central)'),
@@ -201,21 +193,21 @@ it('an agent that enrolls and comes in, the doctor, a port check and a finished 
   const agent = await AgentProcess.enrolled(cleanup, central, 'welcome');
   await central.online('welcome');
   expect((await runNode('agent/cli.ts', ['doctor', ...agentFlags(agent.folders, 'welcome')])).code).toBe(0);
-  await say(central.ports.plain, '');
-  await say(central.ports.secure, '');
-  await fetch(`http://127.0.0.1:${central.ports.plain}/`);
+  await say(central.ports.ws, '');
+  await say(central.ports.wss, '');
+  await fetch(`http://127.0.0.1:${central.ports.ws}/`);
   // One that is cut at the deadline: whatever began before it and was not settled would be told by now.
-  const silent = connect(central.ports.plain, '127.0.0.1').on('error', () => undefined);
+  const silent = connect(central.ports.ws, '127.0.0.1').on('error', () => undefined);
   await once(silent, 'close');
   expect(await total()).toBe(before + 1);
 });
 
 it('queuegate shows them, with each hint once, and the metrics count them', async () => {
-  await fetch(`http://127.0.0.1:${central.ports.secure}/`);
+  await fetch(`http://127.0.0.1:${central.ports.wss}/`);
   const { code, stdout } = await central.cli('handshake-failures', 'list', '--cause', 'plain_on_tls');
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /^LAST +COUNT +LISTENER +ADDRESS +CAUSE +WHAT HAPPENED\n.*Z +\d+ +(secure|https) +127\.0\.0\.1 +plain_on_tls +The peer did not speak TLS/,
+    /^LAST +COUNT +LISTENER +ADDRESS +CAUSE +WHAT HAPPENED\n.*Z +\d+ +(wss|https) +127\.0\.0\.1 +plain_on_tls +The peer did not speak TLS/,
   );
   expect(stdout.match(/plain_on_tls: Set central\.websocket\.secure=true/g)).toHaveLength(1);
   expect((await central.cli('handshake-failures', 'list', '--address', '192.0.2.1')).stdout).toMatch(
@@ -224,7 +216,5 @@ it('queuegate shows them, with each hint once, and the metrics count them', asyn
   const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
     headers: { authorization: `Bearer ${central.token}` },
   });
-  expect(await metrics.text()).toMatch(
-    /queuegate_handshake_failures_total\{listener="secure",cause="plain_on_tls"\} \d+/,
-  );
+  expect(await metrics.text()).toMatch(/queuegate_handshake_failures_total\{listener="wss",cause="plain_on_tls"\} \d+/);
 });

@@ -29,7 +29,7 @@ async function enrolled(): Promise<HelloOrder & { key: RawKey }> {
 }
 
 async function online(order: HelloOrder, capabilities: readonly string[] = []): Promise<RawAgent> {
-  const agent = await RawAgent.plain(cleanup, central);
+  const agent = await RawAgent.ws(cleanup, central);
   await agent.welcomed({ ...order, change: { capabilities: [...capabilities] } });
   return agent;
 }
@@ -158,7 +158,7 @@ describe('an agent that logs in as often as it can', () => {
     let welcomed = 0;
     const refusals: Record<string, unknown>[] = [];
     for (let i = 0; i < LOGIN_BURST + 60; i += 1) {
-      const agent = await RawAgent.plain(cleanup, central);
+      const agent = await RawAgent.ws(cleanup, central);
       agent.send(agent.hello(order));
       const answer = await until(() => agent.frames.find(({ type }) => type === 'welcome' || type === 'refuse'));
       if (answer.type === 'welcome') welcomed += 1;
@@ -176,7 +176,7 @@ describe('an agent that logs in as often as it can', () => {
     const order = await enrolled();
     const stranger = newKey();
     for (let i = 0; i < LOGIN_BURST + 10; i += 1)
-      expect((await (await RawAgent.plain(cleanup, central)).refused({ ...order, key: stranger })).code).toBe(
+      expect((await (await RawAgent.ws(cleanup, central)).refused({ ...order, key: stranger })).code).toBe(
         'agent_key_mismatch',
       );
     for (let i = 0; i < 10; i += 1) await online(order);

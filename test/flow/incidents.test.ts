@@ -14,7 +14,7 @@ afterAll(() => cleanup.run());
 it('strangers of one address that name ever new ids make one incident with a count, and one log line', async () => {
   const [key, other] = [newKey(), newKey()];
   for (let i = 0; i < 20; i += 1) {
-    const raw = await RawAgent.secure(cleanup, central);
+    const raw = await RawAgent.wss(cleanup, central);
     // Signed with another key than the one it carries.
     const { signature } = raw.hello({ id: `made-up-${i}`, key: other, name: 'x' });
     raw.send(raw.hello({ id: `made-up-${i}`, key, name: 'x', tamper: { signature } }));

@@ -14,13 +14,13 @@ beforeAll(async () => {
   central = await CentralProcess.startOnParameters(lasting, await lasting.folder());
   secureAgent = await AgentProcess.enrolled(lasting, central, 'secure-1', [
     '--central-hosts',
-    `localhost:${central.ports.secure}`,
+    `localhost:${central.ports.wss}`,
   ]);
   await AgentProcess.enrolled(lasting, central, 'plain-1', [
     '--central-websocket-secure',
     'false',
     '--central-hosts',
-    `127.0.0.1:${central.ports.plain}`,
+    `127.0.0.1:${central.ports.ws}`,
   ]);
   await central.online('secure-1');
   await central.online('plain-1');
@@ -74,7 +74,7 @@ async function occupy(port: number, host: string): Promise<Server> {
 }
 
 const portNames = ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'] as const;
-const portsOf = ({ ports }: CentralProcess): number[] => [ports.plain, ports.secure, ports.https, ports.http];
+const portsOf = ({ ports }: CentralProcess): number[] => [ports.ws, ports.wss, ports.https, ports.http];
 
 /** All that a change could have touched. */
 async function everything(): Promise<unknown> {
@@ -101,7 +101,7 @@ describe('ports move live', () => {
     });
     expect(moved).toMatchObject({ status: 200, body: { dryRun: false, pending: null } });
     expect(moved.body.listens).toContain(
-      `The secure WebSocket listens on all addresses, port ${secure}: encrypted (TLS 1.2 and 1.3).`,
+      `The WebSocket (wss) listens on all addresses, port ${secure}: encrypted (TLS 1.2 and 1.3).`,
     );
     expect(moved.body.notices.join()).toContain(
       `need the new port to reconnect (central.websocket.secure.port=${secure} in agent.conf): secure-1`,
@@ -127,16 +127,16 @@ describe('ports move live', () => {
 
   it('the two WebSocket ports swap in one change', async () => {
     const before = await sessions();
-    const { plain, secure } = central.ports;
+    const { ws: plain, wss: secure } = central.ports;
     expect((await central.change({ 'websocket.port': secure, 'websocket.secure.port': plain })).status).toBe(200);
     expect(await shownCertificate(plain)).toContain('DNS:localhost');
-    expect(await (await fetch(`http://127.0.0.1:${secure}/`)).text()).toContain('plain WebSocket');
+    expect(await (await fetch(`http://127.0.0.1:${secure}/`)).text()).toContain('WebSocket (ws)');
     expect((await central.change({ 'websocket.port': plain, 'websocket.secure.port': secure })).status).toBe(200);
     expect(await sessions()).toEqual(before);
   });
 });
 
-describe('the secure WebSocket', () => {
+describe('the WebSocket (wss)', () => {
   it('goes off and on: a dry run names who would be cut off and changes nothing; forced, they are told and come back', async () => {
     const before = await everything();
     const dry = await central.change({ 'websocket.secure.enabled': false }, { dryRun: true });
@@ -144,7 +144,7 @@ describe('the secure WebSocket', () => {
       status: 200,
       body: { dryRun: true, cutOff: [{ name: 'secure-1', transport: 'wss' }] },
     });
-    expect(dry.body.listens).toContain('The secure WebSocket is off.');
+    expect(dry.body.listens).toContain('The WebSocket (wss) is off.');
     const refused = await central.change({ 'websocket.secure.enabled': false });
     expect(refused).toMatchObject({
       status: 409,
@@ -157,7 +157,7 @@ describe('the secure WebSocket', () => {
     await secureAgent.process.printed(
       /is disabled \(parameter websocket\.secure\.enabled is false\)\. \(wss_disabled\)/,
     );
-    expect(await listens(central.ports.secure)).toBe(false);
+    expect(await listens(central.ports.wss)).toBe(false);
     expect((await central.change({ 'websocket.secure.enabled': true })).status).toBe(200);
     await central.online('secure-1');
     expect(await sessions()).toContainEqual(plainBefore);
@@ -165,7 +165,7 @@ describe('the secure WebSocket', () => {
 
   it('shows a new certificate at once, and the old one again when the change is taken back; sessions stay', async () => {
     const before = await sessions();
-    const old = await shownCertificate(central.ports.secure);
+    const old = await shownCertificate(central.ports.wss);
     expect(old).not.toContain('central.bank.example');
     expect(
       (
@@ -175,7 +175,7 @@ describe('the secure WebSocket', () => {
         })
       ).status,
     ).toBe(200);
-    for (const port of [central.ports.secure, central.ports.https]) {
+    for (const port of [central.ports.wss, central.ports.https]) {
       const shown = await shownCertificate(port);
       expect(shown).toMatch(/subject=CN ?= ?central\.bank\.example, O ?= ?Bank/);
       expect(shown).toContain('DNS:central.bank.example');
@@ -185,7 +185,7 @@ describe('the secure WebSocket', () => {
       (await central.change({ 'certificate.subjectAlternativeNames': null, 'certificate.distinguishedName': null }))
         .status,
     ).toBe(200);
-    expect(await shownCertificate(central.ports.secure)).toBe(old);
+    expect(await shownCertificate(central.ports.wss)).toBe(old);
     expect(await sessions()).toEqual(before);
   });
 });
@@ -255,20 +255,20 @@ describe('a change with a fault changes nothing at all', () => {
       .flatMap((addresses) => addresses ?? [])
       .find((entry) => !entry.internal && entry.family === 'IPv4');
     if (own === undefined) throw new Error('this host has no address but loopback: the test needs one');
-    await occupy(central.ports.plain, own.address);
+    await occupy(central.ports.ws, own.address);
     const [secure = 0] = await freePorts(1);
     const before = await everything();
     const refused = await central.change({ 'websocket.enabled': true, 'websocket.secure.port': secure });
     expect(refused).toMatchObject({
       status: 409,
-      body: { type: 'urn:queuegate:error:port_taken', detail: expect.stringContaining(`Port ${central.ports.plain}`) },
+      body: { type: 'urn:queuegate:error:port_taken', detail: expect.stringContaining(`Port ${central.ports.ws}`) },
     });
     // In the very moment of the answer.
     expect(
       await Promise.all([
-        listens(central.ports.plain),
-        listens(central.ports.plain, '::1'),
-        listens(central.ports.secure),
+        listens(central.ports.ws),
+        listens(central.ports.ws, '::1'),
+        listens(central.ports.wss),
         listens(secure),
       ]),
     ).toEqual([true, true, true, false]);
@@ -309,7 +309,7 @@ describe('a change with a fault changes nothing at all', () => {
 describe('a change that has to be confirmed', () => {
   it('is undone at its deadline, and by hand; while it waits no other is taken', async () => {
     const [port = 0] = await freePorts(1);
-    const { plain } = central.ports;
+    const { ws: plain } = central.ports;
     const change = async (withinSeconds: number): Promise<Answer> =>
       await central.change({ 'websocket.port': port }, { confirm: { withinSeconds } });
     expect(await change(5)).toMatchObject({ status: 200, body: { pending: { changedBy: 'first administrator' } } });
@@ -394,7 +394,7 @@ describe('parameters outlive', () => {
       changedAt: kept.changedAt,
     });
     expect((await second.rest('GET', '/status')).body.listeners).toContainEqual(
-      expect.objectContaining({ listener: 'plain', addresses: ['::'], port: first.ports.plain }),
+      expect.objectContaining({ listener: 'ws', addresses: ['::'], port: first.ports.ws }),
     );
   });
 });

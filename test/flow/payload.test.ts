@@ -150,7 +150,7 @@ describe('a payload', () => {
   ])(
     'that a plain line changes by one bit (%s) is sent again, and stored once and intact',
     async (direction, headerBytes) => {
-      const line = await LineProxy.to(central.ports.plain, cleanup);
+      const line = await LineProxy.to(central.ports.ws, cleanup);
       const branch = await onlineAgent(cleanup, central, `flipped-${direction}`, [
         '--central-websocket-secure',
         'false',

@@ -194,7 +194,7 @@ export class CentralProcess {
   readonly process: Running;
   readonly folder: string;
   readonly token: string;
-  readonly ports: Readonly<Record<'plain' | 'secure' | 'https' | 'http', number>>;
+  readonly ports: Readonly<Record<'ws' | 'wss' | 'https' | 'http', number>>;
   /** The words behind `queue-agent` that the first start printed; the token is in the file that they name. */
   readonly enrollmentLine: string;
 
@@ -269,8 +269,8 @@ export class CentralProcess {
       folder,
       token,
       {
-        plain: port('The plain WebSocket'),
-        secure: port('The secure WebSocket'),
+        ws: port('The WebSocket \\(ws\\)'),
+        wss: port('The WebSocket \\(wss\\)'),
         https: port('HTTPS administration'),
         http: port('HTTP administration'),
       },

@@ -83,26 +83,21 @@ async function haproxy(to: number, options: string): Promise<number> {
 describe.skipIf(lacksPeer('haproxy'))('through HAProxy with send-proxy-v2', () => {
   it('agents on ws and wss have their own address, also while HAProxy checks the health of Central', async () => {
     const checks = 'send-proxy-v2 check check-send-proxy inter 200';
-    const plain = await RawAgent.dial(
-      cleanup,
-      `ws://127.0.0.1:${await haproxy(central.ports.plain, checks)}`,
-      undefined,
-      { localAddress: '127.0.0.3' },
-    );
+    const plain = await RawAgent.dial(cleanup, `ws://127.0.0.1:${await haproxy(central.ports.ws, checks)}`, undefined, {
+      localAddress: '127.0.0.3',
+    });
     await plain.welcomed(agent);
     expect(await session()).toMatchObject({ address: '127.0.0.3', transport: 'ws' });
     // TLS goes through HAProxy: the session is bound to it.
-    const secure = await RawAgent.dial(
-      cleanup,
-      `wss://127.0.0.1:${await haproxy(central.ports.secure, checks)}`,
-      root,
-      { localAddress: '127.0.0.4', servername: 'localhost' },
-    );
+    const secure = await RawAgent.dial(cleanup, `wss://127.0.0.1:${await haproxy(central.ports.wss, checks)}`, root, {
+      localAddress: '127.0.0.4',
+      servername: 'localhost',
+    });
     await secure.welcomed(agent);
     expect(await session()).toMatchObject({ address: '127.0.0.4', transport: 'wss' });
     const remote = await RawAgent.dial(
       cleanup,
-      `ws://${elsewhere()}:${await haproxy(central.ports.plain, 'send-proxy-v2')}`,
+      `ws://${elsewhere()}:${await haproxy(central.ports.ws, 'send-proxy-v2')}`,
     );
     await remote.welcomed(agent);
     expect(await session()).toMatchObject({ address: elsewhere() });
@@ -112,7 +107,7 @@ describe.skipIf(lacksPeer('haproxy'))('through HAProxy with send-proxy-v2', () =
   });
 
   it('what an agent behind it writes into its own headers does not count', async () => {
-    const port = await haproxy(central.ports.plain, 'send-proxy-v2');
+    const port = await haproxy(central.ports.ws, 'send-proxy-v2');
     const liar = await RawAgent.dial(cleanup, `ws://${elsewhere()}:${port}`, undefined, {
       headers: { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'https' },
     });
@@ -122,7 +117,7 @@ describe.skipIf(lacksPeer('haproxy'))('through HAProxy with send-proxy-v2', () =
 
   it('a header of version 1 is refused, and the record says what to do', async () => {
     await expect(
-      RawAgent.dial(cleanup, `ws://127.0.0.1:${await haproxy(central.ports.plain, 'send-proxy')}`),
+      RawAgent.dial(cleanup, `ws://127.0.0.1:${await haproxy(central.ports.ws, 'send-proxy')}`),
     ).rejects.toThrow('closed without challenge');
     expect(await failures()).toContainEqual(
       expect.objectContaining({
@@ -146,7 +141,7 @@ describe('an origin that a proxy on this host does not name, or not readably', (
   ];
 
   it.each(headersOf)('is remote and unencrypted: %s', async (_title, headers) => {
-    const open = await RawAgent.dial(cleanup, `ws://127.0.0.1:${central.ports.plain}`, undefined, { headers });
+    const open = await RawAgent.dial(cleanup, `ws://127.0.0.1:${central.ports.ws}`, undefined, { headers });
     await open.welcomed(agent);
     expect(await session()).toMatchObject({
       address: headers['x-forwarded-for'] === '192.0.2.9' ? '192.0.2.9' : 'unknown (behind 127.0.0.1)',
@@ -155,11 +150,11 @@ describe('an origin that a proxy on this host does not name, or not readably', (
   });
 
   it.each(headersOf)('does not get in while unencrypted is off: %s', async (_title, headers) => {
-    await expect(
-      RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.plain}`, undefined, { headers }),
-    ).rejects.toThrow('ws_disabled');
+    await expect(RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.ws}`, undefined, { headers })).rejects.toThrow(
+      'ws_disabled',
+    );
     // Through the same proxy, from this host: as before.
-    const here = await RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.plain}`, undefined, {
+    const here = await RawAgent.dial(cleanup, `ws://127.0.0.1:${guarded.ports.ws}`, undefined, {
       headers: { 'x-forwarded-for': '127.0.0.1' },
     });
     here.webSocket.terminate();

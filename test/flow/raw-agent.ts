@@ -116,18 +116,18 @@ export class RawAgent {
     return this.#carrier instanceof TLSSocket && this.#carrier.isSessionReused();
   }
 
-  static async plain(cleanup: Cleanup, central: CentralProcess): Promise<RawAgent> {
-    return await RawAgent.dial(cleanup, `ws://127.0.0.1:${central.ports.plain}`);
+  static async ws(cleanup: Cleanup, central: CentralProcess): Promise<RawAgent> {
+    return await RawAgent.dial(cleanup, `ws://127.0.0.1:${central.ports.ws}`);
   }
 
-  static async secure(
+  static async wss(
     cleanup: Cleanup,
     central: CentralProcess,
     client: { readonly cert?: string; readonly key?: string; readonly session?: Buffer } = {},
   ): Promise<RawAgent> {
     return await RawAgent.dial(
       cleanup,
-      `wss://localhost:${central.ports.secure}`,
+      `wss://localhost:${central.ports.wss}`,
       String((await central.rest('GET', '/ca/trust-bundle.pem')).body),
       client,
     );

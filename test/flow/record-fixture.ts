@@ -30,7 +30,7 @@ const event = (id: string): object => ({
 /** An agent by hand, with all that passes on its line. */
 async function dial(cleanup: Cleanup, central: CentralProcess) {
   const lines: Line[] = [];
-  const agent = await RawAgent.plain(cleanup, central);
+  const agent = await RawAgent.ws(cleanup, central);
   lines.push({ from: 'central', text: JSON.stringify(agent.frames[0]) });
   agent.webSocket.on('message', (data: Buffer) => lines.push({ from: 'central', text: data.toString() }));
   const send = (frame: object): void => {

@@ -35,7 +35,7 @@ afterAll(() => lasting.run());
 async function enrolled(name: string, profile?: string): Promise<AgentFolders> {
   const folders = await agentFolders(cleanup, profile);
   const words = await central.enrollment();
-  if (profile !== undefined) words.splice(1, 1, `http://127.0.0.1:${central.ports.plain}`);
+  if (profile !== undefined) words.splice(1, 1, `http://127.0.0.1:${central.ports.ws}`);
   const ended = await runNode('agent/cli.ts', [...words, ...agentFlags(folders, name)]);
   expect(ended, ended.stderr).toMatchObject({ code: 0 });
   return folders;
@@ -60,7 +60,7 @@ async function refused(folders: AgentFolders, name: string, code: string, ...mor
 
 /** profiles/central dials the default port. */
 function plain(): string[] {
-  return ['--central-host', `127.0.0.1:${central.ports.plain}`];
+  return ['--central-host', `127.0.0.1:${central.ports.ws}`];
 }
 
 function keyOf(folders: AgentFolders): Promise<string> {
@@ -156,7 +156,7 @@ describe('an agent that is cut off', SLOW, () => {
       'branch-2',
       await codeFor('branch-2'),
       '--central-host',
-      `localhost:${central.ports.secure}`,
+      `localhost:${central.ports.wss}`,
     );
     expect(again, again.stderr).toMatchObject({ code: 0 });
     AgentProcess.start(cleanup, folders, 'branch-2');
@@ -323,7 +323,7 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
     const ca = String((await central.rest('GET', '/ca/trust-bundle.pem')).body);
     let seen = '';
     const stranger = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, (near) => {
-      const far = connectTls({ host: 'localhost', port: central.ports.secure, servername: 'localhost', ca });
+      const far = connectTls({ host: 'localhost', port: central.ports.wss, servername: 'localhost', ca });
       near.on('data', (chunk: Buffer) => (seen += chunk.toString('latin1')));
       for (const socket of [near, far]) socket.on('error', () => undefined);
       near.pipe(far);
@@ -347,7 +347,7 @@ describe('a recovery admits only the agent it was made for', SLOW, () => {
     const identity = await readFile(join(folders.data, 'identity.json'), 'utf8');
     // Another signing key: with it a stranger could play Central.
     const server = createServer((near) => {
-      const far = connect(central.ports.plain, '127.0.0.1');
+      const far = connect(central.ports.ws, '127.0.0.1');
       const changed = (text: string): string =>
         text.replace(
           /("signingKey":"[^"]{60})(.)/,

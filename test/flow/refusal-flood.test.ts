@@ -10,7 +10,7 @@ it('a stranger who says hello again and again makes few lines in the log of Cent
   const central = await CentralProcess.start(cleanup, await cleanup.folder());
   const key = newKey();
   for (let n = 0; n < 150; n += 1) {
-    const stranger = await RawAgent.plain(cleanup, central);
+    const stranger = await RawAgent.ws(cleanup, central);
     expect((await stranger.refused({ id: key.thumbprint, key, name: 'stranger' })).code).toBe('agent_unknown');
   }
   const { stdout, stderr } = await central.stop();

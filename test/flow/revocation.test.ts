@@ -56,7 +56,7 @@ async function upgrade(
   };
   const options: RequestOptions = {
     host: 'localhost',
-    port: central.ports.secure,
+    port: central.ports.wss,
     path: '/agent',
     ca: root,
     agent: false,
@@ -88,7 +88,7 @@ async function tlsSession(client: Partial<Client>): Promise<Buffer> {
   const socket = connect({
     host: 'localhost',
     servername: 'localhost',
-    port: central.ports.secure,
+    port: central.ports.wss,
     ca: root,
     minVersion: 'TLSv1.3',
     ...client,
@@ -169,13 +169,13 @@ describe('an agent that is revoked', () => {
       spki: createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).toString('base64'),
       thumbprint: '',
     };
-    expect(await (await RawAgent.secure(cleanup, central)).refused({ id, key, name: 'shut' })).toEqual({
+    expect(await (await RawAgent.wss(cleanup, central)).refused({ id, key, name: 'shut' })).toEqual({
       code: 'agent_revoked',
       close: 4412,
     });
     // What the ticket of that session carries is what was shown then; and one that showed nothing has a key all the same.
     expect(await upgrade({ ...client, session })).toMatchObject({ status: 403, resumed: true });
-    const resumed = await RawAgent.secure(cleanup, central, { session: bare });
+    const resumed = await RawAgent.wss(cleanup, central, { session: bare });
     expect(resumed.resumed).toBe(true);
     expect(await resumed.refused({ id, key, name: 'shut' })).toEqual({ code: 'agent_revoked', close: 4412 });
   });
@@ -234,7 +234,7 @@ describe.skipIf(lacksPeer('openssl'))('the revocation list', () => {
       return join(folder, name);
     };
     const der = await get(central.ports.http, '/crl.der');
-    expect([der.type, der.bytes.equals((await get(central.ports.plain, '/crl.der')).bytes)]).toEqual([
+    expect([der.type, der.bytes.equals((await get(central.ports.ws, '/crl.der')).bytes)]).toEqual([
       'application/pkix-crl',
       true,
     ]);
@@ -242,7 +242,7 @@ describe.skipIf(lacksPeer('openssl'))('the revocation list', () => {
       '-s',
       '--cacert',
       await file('root.pem', root),
-      `https://localhost:${central.ports.secure}/crl.pem`,
+      `https://localhost:${central.ports.wss}/crl.pem`,
     ]);
     const list = await file('crl.pem', overTls.stdout);
     const shown = await run('openssl', ['crl', '-in', list, '-CAfile', join(folder, 'root.pem'), '-noout', '-text']);
@@ -296,7 +296,7 @@ describe('an expired certificate', () => {
       [stranger, { code: 'agent_key_mismatch', close: 4407 }],
       [mine, { code: 'certificate_foreign', close: 4411 }],
     ] as const) {
-      const raw = await RawAgent.secure(cleanup, central, {
+      const raw = await RawAgent.wss(cleanup, central, {
         cert: (await certificateOf(key)).toString(),
         key: spki(key),
       });
@@ -304,7 +304,7 @@ describe('an expired certificate', () => {
     }
     expect(
       await (
-        await RawAgent.secure(cleanup, central, {
+        await RawAgent.wss(cleanup, central, {
           cert: (await certificateOf(stranger)).toString(),
           key: spki(stranger),
         })

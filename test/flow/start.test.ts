@@ -64,8 +64,8 @@ describe('the first start', () => {
     cleanup.add(() => terminal.stop('SIGKILL'));
     await terminal.printed(/Administration: .*\r\n/);
     for (const said of [
-      /The plain WebSocket listens on 127\.0\.0\.1 and ::1 only, port \d+: unencrypted, for this host only\./,
-      /The secure WebSocket listens on all addresses, port \d+: encrypted \(TLS 1\.2 and 1\.3\)\./,
+      /The WebSocket \(ws\) listens on 127\.0\.0\.1 and ::1 only, port \d+: unencrypted, for this host only\./,
+      /The WebSocket \(wss\) listens on all addresses, port \d+: encrypted \(TLS 1\.2 and 1\.3\)\./,
       /HTTPS administration listens on all addresses, port \d+: encrypted \(TLS 1\.2 and 1\.3\)\./,
       /HTTP administration listens on 127\.0\.0\.1 and ::1 only, port \d+: unencrypted, for this host only\./,
       /The socket \S+central\.sock serves the administration to this account only\./,
@@ -96,7 +96,7 @@ describe('the first start', () => {
     );
     const file = join(folder, 'first-enrollment-token');
     expect(central.enrollmentLine).toMatch(
-      new RegExp(`^enroll https://localhost:${central.ports.secure} --token-file ${file} --pin sha256:[0-9a-f]{64}$`),
+      new RegExp(`^enroll https://localhost:${central.ports.wss} --token-file ${file} --pin sha256:[0-9a-f]{64}$`),
     );
     const token = (await readFile(file, 'utf8')).trim();
     expect(token).toMatch(/^qge_/);
@@ -183,7 +183,7 @@ describe('the Central agent', () => {
     const central = await CentralProcess.start(cleanup, folder, ['--central-agent'], ANY_LOCAL_PORT);
     const file = join(folder, 'central-agent', 'enrollment.json');
     expect((await stat(file)).mode & 0o777).toBe(0o600);
-    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ url: `http://127.0.0.1:${central.ports.plain}` });
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ url: `http://127.0.0.1:${central.ports.ws}` });
     await central.process.printed(/data_in_use/);
     held.release();
     expect(await central.online(CENTRAL_AGENT)).toMatchObject({ session: { transport: 'ws', address: '127.0.0.1' } });
@@ -340,7 +340,7 @@ describe('a process of another account', () => {
       String(admin.port),
     ]);
     for (const [title, { port }] of [
-      ['The plain WebSocket', agents],
+      ['The WebSocket \\(ws\\)', agents],
       ['HTTP administration', admin],
     ] as const) {
       expect(central.process.stdout).toMatch(
@@ -454,7 +454,7 @@ describe('a port that this node sets itself, by flag or environment', () => {
       ['--http-port', String(http)],
       { QUEUEGATE_WEBSOCKET_PORT: String(plain) },
     );
-    expect(central.ports).toMatchObject({ http, plain });
+    expect(central.ports).toMatchObject({ http, ws: plain });
     const { value } = (await central.rest('GET', '/parameters/http.port')).body;
     expect(value).not.toBe(http);
     expect((await central.rest('GET', '/parameters/http.port')).body).toMatchObject({
@@ -475,7 +475,7 @@ describe('a port that this node sets itself, by flag or environment', () => {
       overriddenBy: 'environment variable QUEUEGATE_WEBSOCKET_PORT',
     });
     expect((await central.rest('GET', '/status')).body.listeners).toContainEqual(
-      expect.objectContaining({ listener: 'plain', port: plain }),
+      expect.objectContaining({ listener: 'ws', port: plain }),
     );
   });
 });

@@ -56,11 +56,11 @@ const plain = (host: string, port: number): string[] => [
 ];
 
 describe('websocket.enabled=false under load', () => {
-  it('moves the plain listener to loopback, ends remote plain sessions with the reason, leaves loopback sessions alone, and every event is there once', async () => {
+  it('moves the ws listener to loopback, ends remote plain sessions with the reason, leaves loopback sessions alone, and every event is there once', async () => {
     const address = ownAddress();
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     expect((await central.change({ 'websocket.enabled': true })).status).toBe(200);
-    const { plain: port } = central.ports;
+    const { ws: port } = central.ports;
     expect(await listening(port)).toEqual([`*:${port}`]);
 
     const remote = [
@@ -70,7 +70,7 @@ describe('websocket.enabled=false under load', () => {
     const local = await AgentProcess.enrolled(cleanup, central, 'local-1', plain('127.0.0.1', port));
     const secure = await AgentProcess.enrolled(cleanup, central, 'secure-1', [
       '--central-hosts',
-      `localhost:${central.ports.secure}`,
+      `localhost:${central.ports.wss}`,
     ]);
     for (const name of ['remote-1', 'remote-2', 'local-1', 'secure-1']) await central.online(name);
     const before = { local: await central.agent('local-1'), secure: await central.agent('secure-1') };

@@ -66,7 +66,7 @@ it('wrong enrollment tokens and proofs are slowed down and recorded; a machine w
   const { body } = await central.rest('POST', '/enrollment-tokens', { maxUses: 9 });
   const guess = async (): Promise<number> =>
     (
-      await fetch(`http://127.0.0.1:${central.ports.plain}/enroll`, {
+      await fetch(`http://127.0.0.1:${central.ports.ws}/enroll`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ csr: await goodCsr(), name: 'x', tokenId: body.id, proof: '0'.repeat(64) }),

@@ -67,7 +67,7 @@ function withoutHello(port: number): Promise<number> {
 describe('a thousand half-open handshakes', () => {
   it('a thousand half-open handshakes disturb nobody: those who work go on, one who comes gets in, and all of the thousand are ended', async () => {
     const clientHello = Buffer.from('16030102000100000100', 'hex');
-    const { plain, secure, https, http } = central.ports;
+    const { ws: plain, wss: secure, https, http } = central.ports;
     const standing = [
       ...[plain, secure, https, http].flatMap((port) => Array.from({ length: 100 }, () => halfOpen(port, ''))),
       ...[secure, https].flatMap((port) => Array.from({ length: 150 }, () => halfOpen(port, clientHello))),
@@ -90,7 +90,7 @@ describe('a thousand half-open handshakes', () => {
 
 describe('a peer that opens and closes in a loop', () => {
   it('leaves nothing behind, whichever way it goes and however far it came', async () => {
-    const { plain, secure } = central.ports;
+    const { ws: plain, wss: secure } = central.ports;
     const rounds = Array.from({ length: 600 }, (_, i) => i);
     await inLanes(
       rounds,
@@ -119,7 +119,7 @@ describe('a peer that opens and closes in a loop', () => {
     );
     // Sessions too: one boot that comes and goes is a bad line.
     for (let i = 0; i < 30; i += 1) {
-      const agent = await RawAgent.plain(cleanup, central);
+      const agent = await RawAgent.ws(cleanup, central);
       await agent.welcomed(stranger);
       carrierOf(agent.webSocket).resetAndDestroy();
     }
@@ -135,7 +135,7 @@ describe('a peer that opens and closes in a loop', () => {
 describe('a peer that reads nothing', () => {
   /** A session of the stranger whose end of the line takes nothing any more. */
   async function deaf(): Promise<RawAgent> {
-    const agent = await RawAgent.plain(cleanup, central);
+    const agent = await RawAgent.ws(cleanup, central);
     await agent.welcomed(stranger);
     agent.send({ type: 'begin', incarnation: randomBytes(16).toString('hex'), next: 1, missing: null });
     await agent.frame('begin');

@@ -73,10 +73,7 @@ const STAGES: readonly Stage[] = ['before the welcome', 'after the welcome'];
 /** A connection that has come so far; each is dropped at the end of its test. */
 async function at(
   stage: Stage,
-  {
-    transport = 'plain',
-    as = strangers[0],
-  }: { readonly transport?: 'plain' | 'secure'; readonly as?: HelloOrder } = {},
+  { transport = 'ws', as = strangers[0] }: { readonly transport?: 'ws' | 'wss'; readonly as?: HelloOrder } = {},
 ): Promise<RawAgent> {
   const agent = await RawAgent[transport](dropped, central);
   if (stage === 'after the welcome' && as !== undefined) {
@@ -130,7 +127,7 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
 
   it('each is ended with the close code of RFC 6455: 1002, 1007 for what is no UTF-8, 1009 for what is too large', async () => {
     const cases = WRONG.flatMap(([what, close, frame]) =>
-      (['plain', 'secure'] as const).map((transport) => ({ what, close, transport, bytes: rawFrame(frame) })),
+      (['ws', 'wss'] as const).map((transport) => ({ what, close, transport, bytes: rawFrame(frame) })),
     );
     await inLanes(cases, strangers, async ({ close, transport, bytes }, as) => {
       const agent = await at(stage, { transport, as });
@@ -169,7 +166,7 @@ describe.each(STAGES)('WebSocket frames that are none, %s', (stage) => {
   });
 
   it('a frame that is never finished is cut at a bound of the pieces in which it is read, however small they are', async () => {
-    const agent = await at(stage, { transport: 'secure' });
+    const agent = await at(stage, { transport: 'wss' });
     const carrier = carrierOf(agent.webSocket);
     carrier.write(
       rawFrame({ payload: Buffer.alloc(stage === 'before the welcome' ? 10_000 : 100_000, 0x20) }).subarray(0, 20),

@@ -33,9 +33,9 @@ let central: CentralProcess;
 let root: string;
 let bystander: Bystander;
 
-const PORTS = ['plain', 'secure', 'https', 'http'] as const;
+const PORTS = ['ws', 'wss', 'https', 'http'] as const;
 type Port = (typeof PORTS)[number];
-const isTls = (port: Port): boolean => port === 'secure' || port === 'https';
+const isTls = (port: Port): boolean => port === 'wss' || port === 'https';
 /** So much goes side by side where its order does not matter. */
 const LANES = [1, 2, 3, 4];
 /** From here to the welcome, or to an HTTP request; short, so that what says nothing is gone soon. */
@@ -120,7 +120,7 @@ describe('on all four ports', () => {
     }
   });
 
-  it('TLS on a plain port and plain on a TLS port are told which scheme to use', async () => {
+  it('TLS on a ws port and plain on a TLS port are told which scheme to use', async () => {
     const clientHello = Buffer.from('160301020001000001fc0303', 'hex');
     for (const port of PORTS) {
       const answer = isTls(port)
@@ -209,7 +209,7 @@ describe('on all four ports', () => {
     const chunks = (bytes: number): string => `${bytes.toString(16)}\r\n${'x'.repeat(bytes)}\r\n`;
     for (const port of PORTS) {
       const [path, bound] =
-        port === 'plain' || port === 'secure' ? ['/enroll', 32 * 1024] : ['/api/v1/api-tokens', MAX_ADMIN_BODY_BYTES];
+        port === 'ws' || port === 'wss' ? ['/enroll', 32 * 1024] : ['/api/v1/api-tokens', MAX_ADMIN_BODY_BYTES];
       const head = request('POST', path, [
         'Content-Type: application/json',
         'Transfer-Encoding: chunked',
@@ -249,7 +249,7 @@ describe('where agents connect', () => {
     ['no key', upgrade(websocket, version, protocol)],
     ['another upgrade', upgrade('Upgrade: h2c', version, key, protocol)],
   ])('%s gets 426 as a problem', async (_, bytes) => {
-    for (const port of ['plain', 'secure'] as const) {
+    for (const port of ['ws', 'wss'] as const) {
       expect(await askPort(port, bytes)).toMatchObject({
         status: 426,
         type: 'application/problem+json',
@@ -287,7 +287,7 @@ describe('where agents connect', () => {
       400,
     ],
   ])('%s is answered as a problem', async (_, bytes, status) => {
-    for (const port of ['plain', 'secure'] as const)
+    for (const port of ['ws', 'wss'] as const)
       expect(await askPort(port, bytes)).toMatchObject({ status, type: 'application/problem+json', body: { status } });
   });
 
@@ -298,7 +298,7 @@ describe('where agents connect', () => {
     await inLanes(samples(broken, 60), LANES, async ({ value }) => {
       const body = Buffer.from(JSON.stringify(value));
       if (body.length > 32_000) return;
-      const answer = await askPort('plain', [
+      const answer = await askPort('ws', [
         request('POST', '/enroll', ['Content-Type: application/json', `Content-Length: ${body.length}`]),
         body,
       ]);

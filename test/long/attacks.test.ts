@@ -134,7 +134,7 @@ afterAll(() => cleanup.run());
 describe('a minute of every attack at once, from one address and one enrolled agent', () => {
   it('slows no honest acknowledgement, refuses no honest login, loses nothing, and leaves Central as large as it was', async () => {
     const fleet = started('honest-fleet.ts', {
-      url: `wss://localhost:${central.ports.secure}`,
+      url: `wss://localhost:${central.ports.wss}`,
       ca,
       members,
       eventEveryMs: EVENT_EVERY_MS,
@@ -144,7 +144,7 @@ describe('a minute of every attack at once, from one address and one enrolled ag
     let round = await commandsFor(QUIET_MS, 0, () => undefined);
     const quiet = await answer<FleetReport>(fleet, 'report');
     // As large as one who reads the list once makes it.
-    expect((await (await fetch(`http://127.0.0.1:${central.ports.plain}/crl.pem`)).text()).length).toBeGreaterThan(
+    expect((await (await fetch(`http://127.0.0.1:${central.ports.ws}/crl.pem`)).text()).length).toBeGreaterThan(
       REVOKED * 40,
     );
     const rssBefore = await rssBytes();

@@ -260,7 +260,7 @@ test('no attribute of a command costs more CPU than its length', { timeout: 120_
 
 test('no string of an enrollment costs more CPU than its length, under any policy', { timeout: 240_000 }, async () => {
   const cost = new CostCheck();
-  const port = central.port('plain');
+  const port = central.port('ws');
   const post = async (body: unknown): Promise<number> => {
     return await new Promise((resolve, reject) => {
       const options = {

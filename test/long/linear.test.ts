@@ -94,7 +94,7 @@ const TEXT_READERS: readonly Reader[] = [
     read: (text) =>
       originOf(
         '127.0.0.1',
-        'plain',
+        'ws',
         { 'x-forwarded-for': String(text), 'x-forwarded-proto': String(text) },
         new AddressSet(['127.0.0.1']),
       ),

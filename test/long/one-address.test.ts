@@ -40,7 +40,7 @@ async function enrolled(central: CentralProcess, count: number): Promise<Known[]
         },
         name,
       );
-      const { id } = await post(agent, central.ports.secure, JSON.stringify({ csr: csr.pem, name, token: body.token }));
+      const { id } = await post(agent, central.ports.wss, JSON.stringify({ csr: csr.pem, name, token: body.token }));
       found.push({ id, name, key });
     },
   );
@@ -121,7 +121,7 @@ describe('one address', () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const agents = await enrolled(central, 2_000);
     expect((await central.change({ 'agents.welcomeTimeoutSeconds': 120 })).status).toBe(200);
-    const answers = await Promise.all(agents.map((agent) => login(central.ports.plain, agent, { stay: true })));
+    const answers = await Promise.all(agents.map((agent) => login(central.ports.ws, agent, { stay: true })));
     expect(countOf(answers)).toEqual({ welcome: 2_000 });
     await until(async () => (await metric(central, 'queuegate_sessions')) >= 2_000 || undefined);
   });
@@ -135,7 +135,7 @@ describe('one address', () => {
     // As many as come in, again and again: 100 are always on their way or silent; there are 50 places.
     const attack = async (): Promise<void> => {
       while (going) {
-        const silent = new WebSocket(`ws://127.0.0.1:${central.ports.plain}${AGENT_PATH}`, SUBPROTOCOL, {
+        const silent = new WebSocket(`ws://127.0.0.1:${central.ports.ws}${AGENT_PATH}`, SUBPROTOCOL, {
           localAddress: '127.0.0.2',
         });
         await new Promise<void>((resolve) => {
@@ -156,10 +156,10 @@ describe('one address', () => {
     const lanes = Array.from({ length: 100 }, attack);
     await until(() => opened >= 300 || undefined);
     const answers: string[] = [];
-    for (let i = 0; i < 40; i += 1) answers.push(await login(central.ports.plain, honest, { stay: false }));
+    for (let i = 0; i < 40; i += 1) answers.push(await login(central.ports.ws, honest, { stay: false }));
     expect(countOf(answers)).toEqual({ welcome: 40 });
     expect([opened > 300, open > 0]).toEqual([true, true]);
-    const { body } = await central.rest('GET', '/handshake-failures?listener=plain&address=127.0.0.2');
+    const { body } = await central.rest('GET', '/handshake-failures?listener=ws&address=127.0.0.2');
     expect((body.items as { cause: string }[]).map(({ cause }) => cause)).toContain('place_given_up');
     going = false;
     await central.stop();

@@ -111,7 +111,7 @@ describe('an agent whose certificate is half over', () => {
         '--central-websocket-secure',
         'false',
         '--central-websocket-port',
-        String(central.ports.plain),
+        String(central.ports.ws),
       ]);
       await central.online('same');
       const before = await shown('same');
@@ -209,7 +209,7 @@ describe('one certificate renewed by two machines', () => {
       const [key, first, second] = [newKey(), newKey(), newKey()];
       const id = await enrollKey(central, key, 'cloned');
       const { certificate } = await shown('cloned');
-      const raw = await RawAgent.secure(cleanup, central);
+      const raw = await RawAgent.wss(cleanup, central);
       await raw.welcomed({ id, key, name: 'cloned', change: { capabilities: ['renewal'] } });
       await renew(raw, key, first, certificate.thumbprint);
       await raw.frame('renewed');
@@ -230,13 +230,13 @@ describe('one certificate renewed by two machines', () => {
       ]);
       expect(raw.closed).toBeUndefined();
       // Both keys are good until one is welcomed; the third never was anybody's.
-      expect(await (await RawAgent.secure(cleanup, central)).refused({ id, key: second, name: 'cloned' })).toEqual({
+      expect(await (await RawAgent.wss(cleanup, central)).refused({ id, key: second, name: 'cloned' })).toEqual({
         code: 'agent_key_mismatch',
         close: 4407,
       });
-      await (await RawAgent.secure(cleanup, central)).welcomed({ id, key, name: 'cloned' });
-      await (await RawAgent.secure(cleanup, central)).welcomed({ id, key: first, name: 'cloned' });
-      expect(await (await RawAgent.secure(cleanup, central)).refused({ id, key, name: 'cloned' })).toEqual({
+      await (await RawAgent.wss(cleanup, central)).welcomed({ id, key, name: 'cloned' });
+      await (await RawAgent.wss(cleanup, central)).welcomed({ id, key: first, name: 'cloned' });
+      expect(await (await RawAgent.wss(cleanup, central)).refused({ id, key, name: 'cloned' })).toEqual({
         code: 'agent_key_mismatch',
         close: 4407,
       });
@@ -250,7 +250,7 @@ describe('one certificate renewed by two machines', () => {
       const [key, next] = [newKey(), newKey()];
       const id = await enrollKey(central, key, 'forged');
       const { certificate } = await shown('forged');
-      const raw = await RawAgent.secure(cleanup, central);
+      const raw = await RawAgent.wss(cleanup, central);
       await raw.welcomed({ id, key, name: 'forged' });
       await renew(raw, next, next, certificate.thumbprint);
       expect(await raw.frame('renew-refused')).toMatchObject({ code: 'renewal_signature' });

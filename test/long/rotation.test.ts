@@ -70,7 +70,7 @@ async function roleOf(central: CentralProcess, role: string): Promise<string> {
   return (await stand(central)).generations.find((generation) => generation.role === role)?.thumbprint ?? `no ${role}`;
 }
 
-/** What the secure listener shows to whom trusts only this root: its chain, or why it is refused. */
+/** What the wss listener shows to whom trusts only this root: its chain, or why it is refused. */
 async function shownTo(port: number, root: string): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', ca: root });
   try {
@@ -234,7 +234,7 @@ describe('the rotation of the authority', () => {
       plain: await agentWith(central, 'plain', ({ profile }) => {
         appendFileSync(
           join(profile, 'conf', 'agent.local.conf'),
-          `central.websocket.secure = false\ncentral.host = 127.0.0.1:${central.ports.plain}\n`,
+          `central.websocket.secure = false\ncentral.host = 127.0.0.1:${central.ports.ws}\n`,
         );
         return [];
       }),
@@ -323,7 +323,7 @@ describe('the rotation of the authority', () => {
       origin: 'issued',
       issuer: expect.stringMatching(/OU=\d{4}-/),
     });
-    for (const root of [oldRoot, newRoot]) expect(await shownTo(central.ports.secure, root)).toBe('trusted');
+    for (const root of [oldRoot, newRoot]) expect(await shownTo(central.ports.wss, root)).toBe('trusted');
     await restart();
     expect(await stand(central)).toMatchObject({
       phase: 'switched',
@@ -344,8 +344,8 @@ describe('the rotation of the authority', () => {
     await command();
     await rotate(central, 'retire', '--force');
     await command();
-    expect(await shownTo(central.ports.secure, newRoot)).toBe('trusted');
-    expect(await shownTo(central.ports.secure, oldRoot)).not.toBe('trusted');
+    expect(await shownTo(central.ports.wss, newRoot)).toBe('trusted');
+    expect(await shownTo(central.ports.wss, oldRoot)).not.toBe('trusted');
     expect(await roots(central)).toEqual([newRoot]);
     // What a person put there stays; what Central gave goes.
     await until(
@@ -598,7 +598,7 @@ describe('the rotation of the authority', () => {
     await rotate(central, 'publish');
     await acknowledgedBy(central, 1);
     await rotate(central, 'switch');
-    expect(await shownTo(central.ports.secure, bank.root.certificate)).toBe('trusted');
+    expect(await shownTo(central.ports.wss, bank.root.certificate)).toBe('trusted');
     expect((await central.rest('GET', '/server-certificate')).body.current.issuer).toContain('intermediate');
   }, 60_000);
 

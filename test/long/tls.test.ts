@@ -46,8 +46,8 @@ beforeAll(async () => {
 });
 afterAll(() => cleanup.run());
 
-type Port = 'secure' | 'https';
-const PORTS = ['secure', 'https'] as const satisfies readonly Port[];
+type Port = 'wss' | 'https';
+const PORTS = ['wss', 'https'] as const satisfies readonly Port[];
 
 /** What `openssl s_client` prints, and its exit status: 1 when the handshake or the verification failed. */
 async function client(
@@ -138,9 +138,7 @@ describe.skipIf(lacksPeer('openssl'))('openssl s_client', () => {
   it('is answered over HTTP by both', async () => {
     const ask = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
     const root = join(folder, 'root.pem');
-    expect((await client('secure', root, ['-quiet'], ask('/agent'))).text).toMatch(
-      /^HTTP\/1\.1 426 Upgrade Required\r$/m,
-    );
+    expect((await client('wss', root, ['-quiet'], ask('/agent'))).text).toMatch(/^HTTP\/1\.1 426 Upgrade Required\r$/m);
     expect((await client('https', root, ['-quiet'], ask('/api/v1/health/ready'))).text).toMatch(
       /^HTTP\/1\.1 200 OK\r$/m,
     );

@@ -91,7 +91,7 @@ async function hostileAgent(central: CentralProcess): Promise<{ id: string; raw:
   await central.change({ 'websocket.enabled': true });
   const key = newKey();
   const id = await enrollKey(central, key, 'hostile');
-  const raw = await RawAgent.plain(cleanup, central);
+  const raw = await RawAgent.ws(cleanup, central);
   await raw.welcomed({ id, key, name: 'hostile' });
   return { id, raw };
 }

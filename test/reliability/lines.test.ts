@@ -29,7 +29,7 @@ interface Loaded extends OnlineAgent {
 
 /** An agent behind a line of its own, loaded in both directions. */
 async function loaded(name: string): Promise<Loaded> {
-  const line = await LineProxy.to(central.ports.secure, cleanup);
+  const line = await LineProxy.to(central.ports.wss, cleanup);
   const online = await onlineAgent(cleanup, central, name, ['--central-hosts', `localhost:${line.port}`]);
   const under = {
     ...online,
@@ -195,7 +195,7 @@ describe.concurrent('a bad line', () => {
   it('behind which a peer sends pings and never reads is ended for that, and its commands wait', async () => {
     const key = newKey();
     const id = await enrollKey(central, key, 'deaf');
-    const agent = await RawAgent.secure(cleanup, central);
+    const agent = await RawAgent.wss(cleanup, central);
     await agent.welcomed({ id, key, name: 'deaf' });
     agent.send({ type: 'begin', incarnation: 'A'.repeat(22), next: 1, missing: null });
     const since = Date.now();

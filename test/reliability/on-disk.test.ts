@@ -49,7 +49,7 @@ async function traceCentral({ CentralProcess }: Harness): Promise<string[]> {
   const central = await CentralProcess.start(cleanup, await cleanup.folder());
   const key = newKey();
   const id = await enrollKey(central, key, 'raw');
-  const agent = await RawAgent.plain(cleanup, central);
+  const agent = await RawAgent.ws(cleanup, central);
   await agent.welcomed({ id, key, name: 'raw' });
   agent.send({ type: 'begin', incarnation: 'A'.repeat(22), next: 1, missing: null });
   const tracer = await Tracer.attach(cleanup, central.process.child.pid, OPTIONS);
@@ -79,7 +79,7 @@ async function traceAgent({ CentralProcess, AgentProcess }: Harness): Promise<st
     '--central-websocket-secure',
     'false',
     '--central-hosts',
-    `127.0.0.1:${central.ports.plain}`,
+    `127.0.0.1:${central.ports.ws}`,
   ]);
   const { id } = await central.online('a1');
   const tracer = await Tracer.attach(cleanup, agent.process.child.pid, OPTIONS);

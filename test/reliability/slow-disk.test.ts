@@ -95,7 +95,7 @@ describe.skipIf(missing('strace and the right to trace', canTrace()))('a slow di
     const { pid } = central.process.child;
     const key = newKey();
     const id = await enrollKey(central, key, 'raw');
-    const raw = await RawAgent.secure(cleanup, central);
+    const raw = await RawAgent.wss(cleanup, central);
     await raw.welcomed({ id, key, name: 'raw' });
     raw.webSocket.setMaxListeners(0);
     // Each has one request under way, and each request waits for its commit.

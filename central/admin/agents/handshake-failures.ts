@@ -7,7 +7,7 @@ import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 const word = Type.Optional(Type.String({ minLength: 1, maxLength: 64 }));
-const LISTENERS = ['plain', 'secure', 'http', 'https'] as const;
+const LISTENERS = ['ws', 'wss', 'http', 'https'] as const;
 const readQuery = queryOf(
   Type.Object(
     {

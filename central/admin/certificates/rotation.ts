@@ -50,7 +50,7 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
       trust: {
         registered: trust.registered,
         acknowledged: trust.acknowledged,
-        plain: trust.plain,
+        unencrypted: trust.unencrypted,
         ...agentsJson(trust.missing),
       },
       certificates: { renewed: issued.renewed, ...agentsJson(issued.others) },

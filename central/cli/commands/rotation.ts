@@ -24,7 +24,7 @@ export const rotationCommands: readonly Command[] = [
             ['next', answer['next']],
             [
               'trust its root',
-              `${shown(trust['acknowledged'])} of ${shown(trust['registered'])} agents; ${shown(trust['missing'])} missing, ${shown(trust['plain'])} without encryption`,
+              `${shown(trust['acknowledged'])} of ${shown(trust['registered'])} agents; ${shown(trust['missing'])} missing, ${shown(trust['unencrypted'])} without encryption`,
             ],
             [
               'certificates',

@@ -16,7 +16,7 @@ const TLS_HANDSHAKE = 0x16;
 
 interface ConnectionsOptions {
   readonly http: HttpServer;
-  /** Does the TLS handshake; never bound itself. Absent on a plain listener. */
+  /** Does the TLS handshake; never bound itself. Absent on a ws listener. */
   readonly tls?: TlsServer;
   /** From TCP accept until the peer is welcomed or an HTTP request has arrived. */
   readonly deadlineMs: () => number;
@@ -33,7 +33,7 @@ interface ConnectionsOptions {
 /** The answers to plain text on a TLS port, and the reverse. */
 const SPEAKS_TLS = 'This port speaks TLS: use https:// or wss:// (in agent.conf central.websocket.secure=true).';
 const SPEAKS_PLAIN =
-  'This port does not speak TLS: use http:// or ws:// (in agent.conf central.websocket.secure=false), or dial the secure port.';
+  'This port does not speak TLS: use http:// or ws:// (in agent.conf central.websocket.secure=false), or dial the wss port.';
 
 /** What a timed-out connection did not do, for `handshake_timeout`. */
 const WAITING = {

@@ -5,11 +5,11 @@ import { defineErrors, systemCode, textOf, type CodedError, type ErrorTable } fr
 export const HANDSHAKE_ERRORS = {
   tls_on_plain: {
     text: 'The peer spoke TLS to a port without TLS.',
-    hint: 'Let the peer connect to the secure port (websocket.secure.port, 9150 by default; https.port for the administration), or set central.websocket.secure=false there.',
+    hint: 'Let the peer connect to the wss port (websocket.secure.port, 9150 by default; https.port for the administration), or set central.websocket.secure=false there.',
   },
   plain_on_tls: {
     text: 'The peer did not speak TLS to a TLS port.',
-    hint: 'Set central.websocket.secure=true there, or let the peer connect to the plain port (websocket.port, 8787 by default).',
+    hint: 'Set central.websocket.secure=true there, or let the peer connect to the ws port (websocket.port, 8787 by default).',
   },
   peer_unknown_authority: {
     text: 'The peer does not trust the authority of Central (TLS alert unknown_ca).',

@@ -19,7 +19,7 @@ export interface ProgressOptions {
 export interface NamedAgent {
   readonly id: string;
   readonly name: string;
-  readonly why: 'offline' | 'refused' | 'awaiting-ack' | 'unable' | 'certificate';
+  readonly why: 'offline' | 'refused' | 'awaiting-ack' | 'unsupported' | 'certificate-missing';
   /** The whole sentence. */
   readonly text: string;
   readonly since: number | null;
@@ -29,7 +29,7 @@ export interface TrustProgress {
   readonly registered: number;
   readonly acknowledged: number;
   /** They speak plain ws, to which no certificate is shown, and do not have it. */
-  readonly plain: number;
+  readonly unencrypted: number;
   readonly missing: readonly NamedAgent[];
 }
 
@@ -44,7 +44,7 @@ const PAGE = 1000;
 
 /** Which agents trust this root. */
 export async function trustProgress(options: ProgressOptions, root: string): Promise<TrustProgress> {
-  let [registered, acknowledged, plain] = [0, 0, 0];
+  let [registered, acknowledged, unencrypted] = [0, 0, 0];
   const missing: NamedAgent[] = [];
   const unsupported = await options.publication.unsupported();
   for (let after: string | undefined; ;) {
@@ -52,11 +52,11 @@ export async function trustProgress(options: ProgressOptions, root: string): Pro
     for (const agent of page) {
       registered += 1;
       if ((agent.trusted ?? [options.firstRoot()]).includes(root)) acknowledged += 1;
-      else if (agent.transport === 'ws') plain += 1;
+      else if (agent.transport === 'ws') unencrypted += 1;
       else missing.push(missingAgent(options, unsupported, agent));
     }
     after = page.at(-1)?.name;
-    if (page.length < PAGE || after === undefined) return { registered, acknowledged, plain, missing };
+    if (page.length < PAGE || after === undefined) return { registered, acknowledged, unencrypted, missing };
   }
 }
 
@@ -80,7 +80,7 @@ function missingAgent(
     return {
       id,
       name,
-      why: 'unable',
+      why: 'unsupported',
       since: null,
       text: 'Its version takes no roots from Central: upgrade it, or import the root there (queuegate ca trust-bundle, queue-agent truststore import).',
     };
@@ -104,7 +104,7 @@ export async function issuerProgress(
         found.push({
           id: agentId,
           name,
-          why: 'certificate',
+          why: 'certificate-missing',
           since: null,
           text: `Its certificate was signed by it, and is valid until ${new Date(notAfter).toISOString()}.`,
         });

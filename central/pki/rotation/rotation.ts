@@ -256,10 +256,10 @@ export class Rotation {
   }
 
   async measure({ instruments: { queuegate_trust_agents: agents } }: Metrics): Promise<void> {
-    const { acknowledged, missing, plain } = await this.#trustProgress();
+    const { acknowledged, missing, unencrypted } = await this.#trustProgress();
     agents.set({ state: 'acknowledged' }, acknowledged);
     agents.set({ state: 'missing' }, missing.length);
-    agents.set({ state: 'plain' }, plain);
+    agents.set({ state: 'unencrypted' }, unencrypted);
   }
 
   async #step(

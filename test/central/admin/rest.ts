@@ -172,7 +172,7 @@ export async function startRest(
       startedAt: 0,
       listeners: [
         {
-          listener: 'plain',
+          listener: 'ws',
           addresses: ['127.0.0.1'],
           port: 8787,
           encrypted: false,

@@ -43,25 +43,20 @@ describe('originOf', () => {
 
   it('never believes forwarding headers of somebody who is no named proxy', () => {
     expect(
-      originOf('::ffff:192.0.2.9', 'plain', { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'https' }, proxies),
+      originOf('::ffff:192.0.2.9', 'ws', { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'https' }, proxies),
     ).toEqual({ address: '192.0.2.9', peer: '192.0.2.9', proxied: false, scheme: 'ws' });
   });
 
   it('takes the last entry of X-Forwarded-For from a named proxy, which that proxy added itself', () => {
     expect(
-      originOf(
-        '10.1.1.1',
-        'plain',
-        { 'x-forwarded-for': '127.0.0.1, 192.0.2.9', 'x-forwarded-proto': 'https' },
-        proxies,
-      ),
+      originOf('10.1.1.1', 'ws', { 'x-forwarded-for': '127.0.0.1, 192.0.2.9', 'x-forwarded-proto': 'https' }, proxies),
     ).toEqual({ address: '192.0.2.9', peer: '10.1.1.1', proxied: true, scheme: 'wss' });
   });
 
   it('counts a session through a proxy as secure only if the proxy says https', () => {
-    expect(originOf('10.1.1.1', 'plain', { 'x-forwarded-proto': 'http' }, proxies).scheme).toBe('ws');
-    expect(originOf('10.1.1.1', 'plain', {}, proxies).scheme).toBe('ws');
-    expect(originOf('2001:db8::1', 'secure', { 'x-forwarded-proto': 'http' }, proxies).scheme).toBe('ws');
+    expect(originOf('10.1.1.1', 'ws', { 'x-forwarded-proto': 'http' }, proxies).scheme).toBe('ws');
+    expect(originOf('10.1.1.1', 'ws', {}, proxies).scheme).toBe('ws');
+    expect(originOf('2001:db8::1', 'wss', { 'x-forwarded-proto': 'http' }, proxies).scheme).toBe('ws');
   });
 
   it('without a bare address in X-Forwarded-For the origin is unknown, remote, and encrypted only if the proxy says so', () => {
@@ -87,7 +82,7 @@ describe('originOf', () => {
       '127.0.0.1;',
     ];
     for (const text of unreadable) {
-      for (const listener of ['plain', 'secure'] as const) {
+      for (const listener of ['ws', 'wss'] as const) {
         const headers = {
           ...(text === undefined ? {} : { 'x-forwarded-for': text }),
           forwarded: 'for=127.0.0.1;proto=https',
@@ -110,12 +105,12 @@ describe('originOf', () => {
         ).toBe('ws_disabled');
       }
     }
-    expect(originOf('::1', 'plain', {}, here).address).not.toBe(originOf('127.0.0.1', 'plain', {}, here).address);
+    expect(originOf('::1', 'ws', {}, here).address).not.toBe(originOf('127.0.0.1', 'ws', {}, here).address);
   });
 
   it('takes no X-Forwarded-Proto for secure that does not say https or wss', () => {
     for (const proto of ['', 'https,', 'http', 'ssl', 'https;q=1', 'on', 'https http', '"https"', 'https, http']) {
-      for (const listener of ['plain', 'secure'] as const)
+      for (const listener of ['ws', 'wss'] as const)
         expect(
           originOf('10.1.1.1', listener, { 'x-forwarded-for': '192.0.2.9', 'x-forwarded-proto': proto }, proxies)
             .scheme,
@@ -124,38 +119,38 @@ describe('originOf', () => {
   });
 
   it('takes "loopback" that a proxy on another host forwards for that host, not for this one', () => {
-    expect(isUnknown(originOf('10.1.1.1', 'plain', { 'x-forwarded-for': '127.0.0.1' }, proxies).address)).toBe(true);
-    expect(isUnknown(originOf('10.1.1.1', 'plain', {}, proxies, '::1').address)).toBe(true);
-    expect(
-      originOf('127.0.0.1', 'plain', { 'x-forwarded-for': '127.0.0.1' }, new AddressSet(['127.0.0.1'])).address,
-    ).toBe('127.0.0.1');
+    expect(isUnknown(originOf('10.1.1.1', 'ws', { 'x-forwarded-for': '127.0.0.1' }, proxies).address)).toBe(true);
+    expect(isUnknown(originOf('10.1.1.1', 'ws', {}, proxies, '::1').address)).toBe(true);
+    expect(originOf('127.0.0.1', 'ws', { 'x-forwarded-for': '127.0.0.1' }, new AddressSet(['127.0.0.1'])).address).toBe(
+      '127.0.0.1',
+    );
   });
 
   it('an address that the PROXY protocol announced is the peer: headers count only if it is a named proxy, too', () => {
     const headers = { 'x-forwarded-for': '198.51.100.7', 'x-forwarded-proto': 'https' };
-    expect(originOf('10.1.1.1', 'plain', headers, proxies, '192.0.2.9')).toEqual({
+    expect(originOf('10.1.1.1', 'ws', headers, proxies, '192.0.2.9')).toEqual({
       address: '192.0.2.9',
       peer: '10.1.1.1',
       proxied: true,
       scheme: 'ws',
     });
-    expect(originOf('10.1.1.1', 'secure', headers, proxies, '192.0.2.9')).toMatchObject({
+    expect(originOf('10.1.1.1', 'wss', headers, proxies, '192.0.2.9')).toMatchObject({
       address: '192.0.2.9',
       scheme: 'wss',
     });
-    expect(originOf('10.1.1.1', 'plain', headers, proxies, '10.2.2.2')).toMatchObject({
+    expect(originOf('10.1.1.1', 'ws', headers, proxies, '10.2.2.2')).toMatchObject({
       address: '198.51.100.7',
       scheme: 'wss',
     });
-    expect(originOf('10.1.1.1', 'plain', {}, proxies, '10.2.2.2')).toMatchObject({
+    expect(originOf('10.1.1.1', 'ws', {}, proxies, '10.2.2.2')).toMatchObject({
       address: 'unknown (behind 10.2.2.2)',
       scheme: 'ws',
     });
     // Nobody but a named proxy announces anything.
-    expect(originOf('192.0.2.1', 'plain', headers, proxies, '192.0.2.9').address).toBe('192.0.2.1');
+    expect(originOf('192.0.2.1', 'ws', headers, proxies, '192.0.2.9').address).toBe('192.0.2.1');
     // Between the two proxies the line is open although the last one is here.
     const both = new AddressSet(['10.0.0.0/8', '127.0.0.1']);
-    expect(originOf('127.0.0.1', 'plain', headers, both, '10.2.2.2').peer).toBe('10.2.2.2');
+    expect(originOf('127.0.0.1', 'ws', headers, both, '10.2.2.2').peer).toBe('10.2.2.2');
   });
 });
 
@@ -165,21 +160,21 @@ describe('transportRefusal', () => {
     (transportRefusal(...rest) as { code?: string } | undefined)?.code;
   const direct = (address: string) => ({ address, peer: address, scheme: 'ws' as const });
 
-  it('lets loopback use the plain listener while unencrypted is off, and nobody else', () => {
-    expect(code(off, 'plain', direct('127.0.0.1'))).toBeUndefined();
-    expect(code(off, 'plain', direct('192.0.2.1'))).toBe('ws_disabled');
-    expect(code({ ...off, 'websocket.enabled': true }, 'plain', direct('192.0.2.1'))).toBeUndefined();
+  it('lets loopback use the ws listener while unencrypted is off, and nobody else', () => {
+    expect(code(off, 'ws', direct('127.0.0.1'))).toBeUndefined();
+    expect(code(off, 'ws', direct('192.0.2.1'))).toBe('ws_disabled');
+    expect(code({ ...off, 'websocket.enabled': true }, 'ws', direct('192.0.2.1'))).toBeUndefined();
   });
 
   it('sees through a forwarder on this host: what it brings unencrypted from elsewhere may not stay', () => {
-    expect(code(off, 'plain', { address: '192.0.2.1', peer: '127.0.0.1', scheme: 'ws' })).toBe('ws_disabled');
-    expect(code(off, 'plain', { address: '192.0.2.1', peer: '127.0.0.1', scheme: 'wss' })).toBeUndefined();
-    expect(code(off, 'plain', { address: '192.0.2.1', peer: '10.0.0.1', scheme: 'wss' })).toBe('ws_disabled');
+    expect(code(off, 'ws', { address: '192.0.2.1', peer: '127.0.0.1', scheme: 'ws' })).toBe('ws_disabled');
+    expect(code(off, 'ws', { address: '192.0.2.1', peer: '127.0.0.1', scheme: 'wss' })).toBeUndefined();
+    expect(code(off, 'ws', { address: '192.0.2.1', peer: '10.0.0.1', scheme: 'wss' })).toBe('ws_disabled');
   });
 
-  it('refuses the secure listener once it is switched off', () => {
-    expect(
-      code({ ...off, 'websocket.secure.enabled': false }, 'secure', { ...direct('192.0.2.1'), scheme: 'wss' }),
-    ).toBe('wss_disabled');
+  it('refuses the wss listener once it is switched off', () => {
+    expect(code({ ...off, 'websocket.secure.enabled': false }, 'wss', { ...direct('192.0.2.1'), scheme: 'wss' })).toBe(
+      'wss_disabled',
+    );
   });
 });

@@ -46,12 +46,12 @@ function hello(change: Partial<Hello> = {}, signer = agent): Hello {
 }
 
 const secure: SeenConnection = {
-  listener: 'secure',
+  listener: 'wss',
   origin: { address: '192.0.2.7', peer: '192.0.2.7', proxied: false, scheme: 'wss' },
   binding: 'YmluZGluZw',
 };
 const plain: SeenConnection = {
-  listener: 'plain',
+  listener: 'ws',
   origin: { address: '192.0.2.7', peer: '192.0.2.7', proxied: false, scheme: 'ws' },
   binding: null,
 };
@@ -103,17 +103,17 @@ describe('proveHello', () => {
     expect(refusalOf(() => proveHello(hello(), { ...challenge, centralName: 'other' }, secure))).toBe('bad_signature');
   });
 
-  it('refuses a hello made for ws on the secure port, and one made for wss on the plain port', () => {
+  it('refuses a hello made for ws on the wss port, and one made for wss on the ws port', () => {
     expect(refusalOf(() => proveHello(hello({ transport: 'ws', binding: null }), challenge, secure))).toBe(
       'wrong_transport',
     );
     expect(refusalOf(() => proveHello(hello(), challenge, plain))).toBe('wrong_transport');
   });
 
-  it('refuses a hello without binding on the secure port, except from a trusted proxy', () => {
+  it('refuses a hello without binding on the wss port, except from a trusted proxy', () => {
     expect(refusalOf(() => proveHello(hello({ binding: null }), challenge, secure))).toBe('binding_required');
     const proxied: SeenConnection = {
-      listener: 'plain',
+      listener: 'ws',
       origin: { address: '198.51.100.4', peer: '198.51.100.4', proxied: true, scheme: 'wss' },
       binding: null,
     };

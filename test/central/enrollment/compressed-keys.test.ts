@@ -333,7 +333,7 @@ describe('one key is one key, however its point is written', () => {
       time: '2026-11-22T10:00:00.000Z',
     } as const;
     const seen = {
-      listener: 'plain',
+      listener: 'ws',
       origin: { address: '10.0.0.7', peer: '10.0.0.7', proxied: false, scheme: 'ws' },
       binding: null,
     } as const;

@@ -59,7 +59,7 @@ async function start(
   const listeners = new Listeners({
     bindAddresses,
     adminBindAddresses: [],
-    accept: { plain: accept('plain'), secure: accept('secure'), https: accept('https'), http: accept('http') },
+    accept: { ws: accept('ws'), wss: accept('wss'), https: accept('https'), http: accept('http') },
     certificate,
     onApplied: (values) => applied.push(values),
     log: { info: () => undefined, error: (_facts, text) => error(text) },
@@ -99,8 +99,8 @@ async function occupy(port: number, host = '127.0.0.1'): Promise<Server> {
 /** As it was: each listener where `values` say, and nobody was told of anything. */
 async function expectUnchanged({ listeners, now, applied }: Rig): Promise<void> {
   expect(listeners.listening().map(({ listener, port }) => [listener, port])).toEqual([
-    ['plain', now['websocket.port']],
-    ['secure', now['websocket.secure.port']],
+    ['ws', now['websocket.port']],
+    ['wss', now['websocket.secure.port']],
     ['https', now['https.port']],
     ['http', now['http.port']],
   ]);
@@ -145,7 +145,7 @@ describe('moving listeners', () => {
     for (let round = 0; round < 5; round += 1) {
       await listeners.apply(on, now);
       expect(listeners.listening()[0]).toMatchObject({
-        listener: 'plain',
+        listener: 'ws',
         addresses: [ALL_ADDRESSES],
         port: now['websocket.port'],
         text: expect.stringContaining('UNENCRYPTED'),
@@ -156,7 +156,7 @@ describe('moving listeners', () => {
         text: expect.stringContaining('for this host only'),
       });
     }
-    expect(await nameAt(now['websocket.port'])).toBe('plain');
+    expect(await nameAt(now['websocket.port'])).toBe('ws');
     await lives(socket);
   });
 
@@ -169,8 +169,8 @@ describe('moving listeners', () => {
     };
     expect(await listeners.check(next, now)).toEqual([]);
     await listeners.apply(next, now);
-    expect(await nameAt(now['websocket.port'])).toBe('secure');
-    expect(await nameAt(now['websocket.secure.port'])).toBe('plain');
+    expect(await nameAt(now['websocket.port'])).toBe('wss');
+    expect(await nameAt(now['websocket.secure.port'])).toBe('ws');
   });
 
   test('secure goes off and comes back', async () => {
@@ -178,17 +178,17 @@ describe('moving listeners', () => {
     const off = { ...now, 'websocket.secure.enabled': false };
     await listeners.apply(off, now);
     await refusedAt(now['websocket.secure.port']);
-    expect(listeners.describe(off)).toContain('The secure WebSocket is off.');
+    expect(listeners.describe(off)).toContain('The WebSocket (wss) is off.');
     await listeners.apply(now, off);
-    expect(await nameAt(now['websocket.secure.port'])).toBe('secure');
+    expect(await nameAt(now['websocket.secure.port'])).toBe('wss');
   });
 
   test('a node that takes any free port keeps the one it has when only the addresses change', async () => {
     const { listeners, now } = await start({ 'websocket.port': 0 });
-    const port = listeners.port('plain') ?? 0;
+    const port = listeners.port('ws') ?? 0;
     await listeners.apply({ ...now, 'websocket.enabled': true }, now);
-    expect(listeners.port('plain')).toBe(port);
-    expect(await nameAt(port)).toBe('plain');
+    expect(listeners.port('ws')).toBe(port);
+    expect(await nameAt(port)).toBe('ws');
   });
 
   test('a start binds all or nothing where no other process is to blame', async () => {
@@ -198,7 +198,7 @@ describe('moving listeners', () => {
     const listeners = new Listeners({
       ...optionsOf(rig),
       adminBindAddresses: ['192.0.2.1'],
-      accept: { plain: destroy, secure: destroy, https: destroy, http: destroy },
+      accept: { ws: destroy, wss: destroy, https: destroy, http: destroy },
     });
     await expect(
       listeners.start({
@@ -234,7 +234,7 @@ describe('a port that another process holds at the start', () => {
   }
 
   test('is a problem with port and what to do, does not keep the rest from starting, and is taken as soon as it is free', async () => {
-    const { rig, strangers, logged } = await startedBeside('plain', 'secure', 'https', 'http');
+    const { rig, strangers, logged } = await startedBeside('ws', 'wss', 'https', 'http');
     const { listeners, now } = rig;
     expect(listeners.listening()).toEqual([]);
     const ports = [now['websocket.port'], now['websocket.secure.port'], now['https.port'], now['http.port']];
@@ -261,7 +261,7 @@ describe('a port that another process holds at the start', () => {
     const next = { ...now, 'websocket.secure.port': secure };
     expect(await listeners.check(next, now)).toEqual([]);
     await listeners.apply(next, now);
-    expect(await nameAt(secure)).toBe('secure');
+    expect(await nameAt(secure)).toBe('wss');
     expect(listeners.trouble()).toHaveLength(1);
     await listeners.apply({ ...next, 'http.port': http }, next);
     expect([await nameAt(http), listeners.trouble()]).toEqual(['http', []]);
@@ -337,7 +337,7 @@ describe('a change that fails halfway leaves everything as it was', () => {
       code: 'port_refused',
       parameters: { address: '192.0.2.1' },
     });
-    expect(await nameAt(now['websocket.port'])).toBe('plain');
+    expect(await nameAt(now['websocket.port'])).toBe('ws');
     await lives(socket);
     expect(listeners.trouble()).toEqual([]);
   });
@@ -380,11 +380,11 @@ describe('a change that fails halfway leaves everything as it was', () => {
 
   test('even when the way back is taken: it is told as trouble, and tried until it is free', async () => {
     const { listeners, now, thief } = await stolen();
-    expect(listeners.trouble()).toEqual([expect.stringContaining('The plain WebSocket does not listen: ')]);
-    expect(listeners.port('plain')).toBeUndefined();
+    expect(listeners.trouble()).toEqual([expect.stringContaining('The WebSocket (ws) does not listen: ')]);
+    expect(listeners.port('ws')).toBeUndefined();
     thief.close();
     await vi.waitFor(() => expect(listeners.trouble()).toEqual([]), { timeout: 10_000 });
-    expect(await nameAt(now['websocket.port'])).toBe('plain');
+    expect(await nameAt(now['websocket.port'])).toBe('ws');
   });
 
   test('a listener that is missing and then moved by another change does not come back to its old port', async () => {
@@ -399,8 +399,8 @@ describe('a change that fails halfway leaves everything as it was', () => {
     await moved;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(listeners.trouble()).toEqual([]);
-    expect(listeners.port('plain')).toBe(plain);
-    expect(await nameAt(plain)).toBe('plain');
+    expect(listeners.port('ws')).toBe(plain);
+    expect(await nameAt(plain)).toBe('ws');
     await refusedAt(now['websocket.port']);
   });
 });

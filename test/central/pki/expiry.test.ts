@@ -174,7 +174,7 @@ test('a Central that stood still says only the step it has come to', async () =>
   expect(lines.filter(({ facts }) => facts['kind'] === 'server')).toMatchObject([
     {
       text: 'a certificate expires within 14 days',
-      facts: { daysLeft: 9, usedFor: expect.stringContaining('secure WebSocket') },
+      facts: { daysLeft: 9, usedFor: expect.stringContaining('WebSocket (wss)') },
     },
   ]);
 });

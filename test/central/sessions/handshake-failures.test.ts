@@ -18,11 +18,11 @@ const lost = handshakeFault('peer_left_in_tls', {});
 describe('the record of failed handshakes', () => {
   it('counts by listener, cause and address, the last one first, and in the metrics', async () => {
     const { list, clock, registry } = failures();
-    list.record('secure', lost, '::ffff:10.0.0.1');
+    list.record('wss', lost, '::ffff:10.0.0.1');
     clock.at = 2_000;
-    list.record('plain', handshakeFault('tls_on_plain', {}), '10.0.0.2');
+    list.record('ws', handshakeFault('tls_on_plain', {}), '10.0.0.2');
     clock.at = 3_000;
-    list.record('secure', lost, '10.0.0.1');
+    list.record('wss', lost, '10.0.0.1');
     expect(
       list
         .list({})
@@ -35,22 +35,22 @@ describe('the record of failed handshakes', () => {
           lastAt,
         ]),
     ).toEqual([
-      ['secure', 'peer_left_in_tls', '10.0.0.1', 2, 1_000, 3_000],
-      ['plain', 'tls_on_plain', '10.0.0.2', 1, 2_000, 2_000],
+      ['wss', 'peer_left_in_tls', '10.0.0.1', 2, 1_000, 3_000],
+      ['ws', 'tls_on_plain', '10.0.0.2', 1, 2_000, 2_000],
     ]);
     expect(list.list({ cause: 'tls_on_plain' })).toHaveLength(1);
-    expect(list.list({ address: '::ffff:10.0.0.1', listener: 'secure' })).toHaveLength(1);
+    expect(list.list({ address: '::ffff:10.0.0.1', listener: 'wss' })).toHaveLength(1);
     expect(list.list({ listener: 'https' })).toEqual([]);
     expect(await registry.metrics()).toContain(
-      'queuegate_handshake_failures_total{listener="secure",cause="peer_left_in_tls"} 2',
+      'queuegate_handshake_failures_total{listener="wss",cause="peer_left_in_tls"} 2',
     );
   });
 
   it('is bounded: whoever was seen longest ago makes room, and how many did is told', () => {
     const { list } = failures();
-    for (let i = 0; i < 1_000; i += 1) list.record('secure', lost, `host-${i}`);
-    list.record('secure', lost, 'host-0');
-    list.record('secure', lost, 'stranger');
+    for (let i = 0; i < 1_000; i += 1) list.record('wss', lost, `host-${i}`);
+    list.record('wss', lost, 'host-0');
+    list.record('wss', lost, 'stranger');
     const addresses = list.list({}).map(({ address }) => address);
     expect([addresses.length, addresses[0], addresses[1], addresses.includes('host-1'), list.dropped]).toEqual([
       1_000,

@@ -97,7 +97,7 @@ function setUp(epochs: readonly number[]) {
       certificate: null,
       webSocket: socket as unknown as WebSocket,
       connection,
-      listener: 'secure',
+      listener: 'wss',
       origin: { address: '192.0.2.1', peer: '192.0.2.1', proxied: false, scheme: 'wss' },
     };
     return { socket, hello, welcomed: sessions.welcome(proven) };

@@ -16,7 +16,7 @@ import type { FleetMember } from './honest-fleet.ts';
 
 export interface AttackOrder {
   /** Of Central, by listener. */
-  readonly ports: Readonly<Record<'plain' | 'secure' | 'https' | 'http', number>>;
+  readonly ports: Readonly<Record<'ws' | 'wss' | 'https' | 'http', number>>;
   readonly ca: string;
   /** Of loopback: where every attack comes from. */
   readonly address: string;
@@ -56,7 +56,7 @@ async function loop(name: string, everyMs: number, attack: () => Promise<unknown
 function dial(order: AttackOrder, listener: keyof AttackOrder['ports']): Socket {
   const to = { port: order.ports[listener], host: '127.0.0.1', localAddress: order.address };
   const socket =
-    listener === 'secure' || listener === 'https'
+    listener === 'wss' || listener === 'https'
       ? tlsConnect({ ...to, servername: 'localhost', ca: order.ca })
       : connect(to);
   open.add(socket);
@@ -108,28 +108,25 @@ function strangers(order: AttackOrder): Promise<void>[] {
   return [
     // Everything that waits for a token, a proof or an administrator, with a request that is expensive to read.
     loop('bait', 200, () =>
-      say(order, 'plain', post('/enroll', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait')),
+      say(order, 'ws', post('/enroll', { csr: BAIT, name: `bait-${hex(4)}` }), 2_000).then(status('bait')),
     ),
     loop('wrong enrollment token', 200, () =>
       say(
         order,
-        'secure',
+        'wss',
         post('/enroll', { csr: BAIT, name: 'x', token: `qge_${hex(8)}_${randomBytes(32).toString('base64url')}` }),
         2_000,
       ).then(status('wrong enrollment token')),
     ),
     loop('wrong proof', 200, () =>
-      say(
-        order,
-        'plain',
-        post('/enroll', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), proof: hex(32) }),
-        2_000,
-      ).then(status('wrong proof')),
+      say(order, 'ws', post('/enroll', { csr: SOUND_REQUEST, name: 'x', tokenId: hex(8), proof: hex(32) }), 2_000).then(
+        status('wrong proof'),
+      ),
     ),
     loop('wrong recovery code', 200, () =>
       say(
         order,
-        'secure',
+        'wss',
         post('/enroll', { csr: SOUND_REQUEST, name: order.victim, pin: null, proof: hex(32) }),
         2_000,
       ).then(status('wrong recovery code')),
@@ -137,7 +134,7 @@ function strangers(order: AttackOrder): Promise<void>[] {
     // Each with another key, so that each would take a place of its own.
     loop('pending enrollment', 200, async () => {
       const name = `pending-${hex(4)}`;
-      await say(order, 'secure', post('/enroll', { csr: await requestOf(name), name }), 2_000).then(
+      await say(order, 'wss', post('/enroll', { csr: await requestOf(name), name }), 2_000).then(
         status('pending enrollment'),
       );
     }),
@@ -152,21 +149,21 @@ function strangers(order: AttackOrder): Promise<void>[] {
     // Many requests at once whose answers are not read.
     ...Array.from({ length: 12 }, (_, i) =>
       loop('unread responses', 500, async () => {
-        const socket = dial(order, i % 2 === 0 ? 'plain' : 'secure');
+        const socket = dial(order, i % 2 === 0 ? 'ws' : 'wss');
         socket.pause();
         socket.write('GET /crl.pem HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1_600));
         await Promise.race([delay(10_000), new Promise((resolve) => socket.once('close', resolve))]);
         socket.destroy();
       }),
     ),
-    ...(['plain', 'secure', 'http'] as const).map((listener) =>
+    ...(['ws', 'wss', 'http'] as const).map((listener) =>
       loop('pipelined 404', 100, () =>
         say(order, listener, 'GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1_600), 1_000),
       ),
     ),
     // Places that are taken and not used.
     loop('silent WebSocket', 80, () => {
-      const webSocket = new WebSocket(`wss://localhost:${order.ports.secure}${AGENT_PATH}`, SUBPROTOCOL, {
+      const webSocket = new WebSocket(`wss://localhost:${order.ports.wss}${AGENT_PATH}`, SUBPROTOCOL, {
         ca: order.ca,
         localAddress: order.address,
       });
@@ -176,7 +173,7 @@ function strangers(order: AttackOrder): Promise<void>[] {
       webSocket.on('close', () => open.delete(socket));
     }),
     loop('silent connection', 100, () => {
-      dial(order, Math.random() < 0.5 ? 'plain' : 'secure').pause();
+      dial(order, Math.random() < 0.5 ? 'ws' : 'wss').pause();
     }),
     // Ids that are made up: each a refusal, and none a record of its own.
     loop('hello of a stranger', 100, () => hello(order, { id: hex(16), name: `stranger-${hex(4)}` }, () => undefined)),
@@ -200,7 +197,7 @@ async function hello(
   change: Partial<Hello>,
   during: (session: Session) => Promise<unknown> | unknown,
 ): Promise<void> {
-  const webSocket = new WebSocket(`wss://localhost:${order.ports.secure}${AGENT_PATH}`, SUBPROTOCOL, {
+  const webSocket = new WebSocket(`wss://localhost:${order.ports.wss}${AGENT_PATH}`, SUBPROTOCOL, {
     ca: order.ca,
     minVersion: 'TLSv1.3',
     localAddress: order.address,

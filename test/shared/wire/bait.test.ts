@@ -14,7 +14,7 @@ const CHALLENGE = {
   time: '2026-11-22T10:00:00.000Z',
 } as const;
 const SEEN = {
-  listener: 'plain',
+  listener: 'ws',
   origin: { address: '10.0.0.7', peer: '10.0.0.7', proxied: false, scheme: 'ws' },
   binding: null,
 } as const;

@@ -32,10 +32,10 @@ interface Listening {
   readonly upgraded: UpgradedConnection[];
 }
 
-async function listen(listener: 'plain' | 'secure', trusted: readonly string[] = []): Promise<Listening> {
+async function listen(listener: 'ws' | 'wss', trusted: readonly string[] = []): Promise<Listening> {
   const [wrong, upgraded]: [string[], UpgradedConnection[]] = [[], []];
   const server = createHttpServer(DEADLINE_MS);
-  const tls = listener === 'secure' ? { tls: createTlsServer(credentials, DEADLINE_MS) } : {};
+  const tls = listener === 'wss' ? { tls: createTlsServer(credentials, DEADLINE_MS) } : {};
   const onFailure = (fault: CodedError, address: string): void => void wrong.push(`${fault.code} from ${address}`);
   const proxies = new AddressSet(trusted);
   const connections = new Connections({
@@ -104,8 +104,8 @@ function secured(port: number): Promise<TLSSocket> {
 }
 
 describe('the wrong protocol', () => {
-  test('TLS on the plain port is answered readably', async () => {
-    const { port, wrong } = await listen('plain');
+  test('TLS on the ws port is answered readably', async () => {
+    const { port, wrong } = await listen('ws');
     const socket = dial(port);
     socket.write(Buffer.from('16030100050100000100', 'hex'));
     expect((await untilClosed(socket)).text).toMatch(
@@ -116,7 +116,7 @@ describe('the wrong protocol', () => {
   });
 
   test('plain bytes on the TLS port are answered readably', async () => {
-    const { port, wrong } = await listen('secure');
+    const { port, wrong } = await listen('wss');
     const answer = await fetch(`http://127.0.0.1:${port}/agent`);
     expect(answer.status).toBe(400);
     expect(await answer.text()).toContain('This port speaks TLS: use https:// or wss://');
@@ -127,7 +127,7 @@ describe('the wrong protocol', () => {
   });
 
   test('HEAD in plain on the TLS port is the question for the time: answered with it, and no failure', async () => {
-    const { port, wrong } = await listen('secure');
+    const { port, wrong } = await listen('wss');
     const answer = await fetch(`http://127.0.0.1:${port}/`, { method: 'HEAD' });
     expect([answer.status, Math.abs(Date.parse(answer.headers.get('date') ?? '') - Date.now()) < 60_000]).toEqual([
       400,
@@ -137,14 +137,14 @@ describe('the wrong protocol', () => {
   });
 
   test('HTTP that is none is ended at once', async () => {
-    const { port } = await listen('plain');
+    const { port } = await listen('ws');
     const socket = dial(port);
     socket.write('\u0000\u0001nonsense\r\n\r\n');
     expect((await untilClosed(socket)).text).toMatch(/^HTTP\/1\.1 400 /);
   });
 
   test('whoever goes on sending after the answer is cut at the deadline', async () => {
-    const { port } = await listen('secure');
+    const { port } = await listen('wss');
     const socket = dial(port);
     const flood = setInterval(() => socket.write('more\r\n'), 20);
     onTestFinished(() => clearInterval(flood));
@@ -153,20 +153,20 @@ describe('the wrong protocol', () => {
 });
 
 describe('a connection that becomes nothing is cut at the deadline', () => {
-  for (const listener of ['plain', 'secure'] as const) {
+  for (const listener of ['ws', 'wss'] as const) {
     test(`when it sends nothing (${listener})`, async () => {
       expect(await cutAtDeadline(dial((await listen(listener)).port))).toBe('');
     });
   }
 
   test('when it sends half a header', async () => {
-    const socket = dial((await listen('plain')).port);
+    const socket = dial((await listen('ws')).port);
     socket.write('GET /agent HTTP/1.1\r\nHost: central\r\nUpgra');
     expect(await cutAtDeadline(socket)).toBe('');
   });
 
   test('when it trickles a header', async () => {
-    const socket = dial((await listen('plain')).port);
+    const socket = dial((await listen('ws')).port);
     socket.write('GET /agent HTTP/1.1\r\n');
     const trickle = setInterval(() => socket.write('X-More: 1\r\n'), 40);
     onTestFinished(() => clearInterval(trickle));
@@ -174,19 +174,19 @@ describe('a connection that becomes nothing is cut at the deadline', () => {
   });
 
   test('when it never finishes the TLS handshake', async () => {
-    const socket = dial((await listen('secure')).port);
+    const socket = dial((await listen('wss')).port);
     // The header of a record of 512 bytes, and the first of them.
     socket.write(Buffer.from('160301020001000001', 'hex'));
     expect(await cutAtDeadline(socket)).toBe('');
   });
 
   test('when it says nothing after the TLS handshake', async () => {
-    const { port } = await listen('secure');
+    const { port } = await listen('wss');
     expect(await cutAtDeadline(await secured(port))).toBe('');
   });
 
   test('when it has had one answer and then sends half a header', async () => {
-    const socket = dial((await listen('plain')).port);
+    const socket = dial((await listen('ws')).port);
     socket.write('GET / HTTP/1.1\r\nHost: central\r\n\r\nGET / HTTP/1.1\r\nHo');
     expect(await cutAtDeadline(socket)).toMatch(/^HTTP\/1\.1 200 .*408 Request Timeout/s);
   });
@@ -194,7 +194,7 @@ describe('a connection that becomes nothing is cut at the deadline', () => {
 
 describe('at /agent', () => {
   test('HTTP without upgrade gets 426 with problem details', async () => {
-    const { port, upgraded } = await listen('plain');
+    const { port, upgraded } = await listen('ws');
     const answer = await fetch(`http://127.0.0.1:${port}/agent`);
     expect(answer.status).toBe(426);
     expect(answer.headers.get('upgrade')).toBe('websocket');
@@ -212,7 +212,7 @@ describe('at /agent', () => {
     ['no subprotocol', []],
   ] as const) {
     test(`an upgrade with ${title} gets 426`, async () => {
-      const { port, upgraded } = await listen('plain');
+      const { port, upgraded } = await listen('ws');
       const webSocket = new WebSocket(`ws://127.0.0.1:${port}/agent`, [...protocols]);
       webSocket.on('error', () => undefined);
       const status = await new Promise((resolve) =>
@@ -224,10 +224,10 @@ describe('at /agent', () => {
     });
   }
 
-  for (const listener of ['plain', 'secure'] as const) {
+  for (const listener of ['ws', 'wss'] as const) {
     test(`the subprotocol among others comes through, and the deadline is the handshake's own from there (${listener})`, async () => {
       const { port, upgraded } = await listen(listener);
-      const scheme = listener === 'plain' ? 'ws' : 'wss';
+      const scheme = listener === 'ws' ? 'ws' : 'wss';
       const webSocket = new WebSocket(`${scheme}://127.0.0.1:${port}/agent`, ['mqtt', SUBPROTOCOL], {
         ca: credentials.root,
       });
@@ -254,7 +254,7 @@ describe('a PROXY protocol header', () => {
   }
 
   test('of a named proxy names the origin, in however many pieces it comes, also before TLS', async () => {
-    const plain = await listen('plain', ['127.0.0.1']);
+    const plain = await listen('ws', ['127.0.0.1']);
     const socket = dial(plain.port);
     socket.setNoDelay(true);
     for (const byte of FROM_192_0_2_9) {
@@ -265,7 +265,7 @@ describe('a PROXY protocol header', () => {
     // Its headers are the agent's own: the proxy has said who that is.
     expect(await upgradedBy(plain)).toEqual({ address: '192.0.2.9', peer: '127.0.0.1', proxied: true, scheme: 'ws' });
 
-    const secure = await listen('secure', ['127.0.0.1']);
+    const secure = await listen('wss', ['127.0.0.1']);
     const raw = dial(secure.port);
     raw.write(FROM_192_0_2_9);
     const tls = connectTls({ socket: raw, host: '127.0.0.1', ca: credentials.root });
@@ -275,7 +275,7 @@ describe('a PROXY protocol header', () => {
   });
 
   test('of a proxy that speaks for itself (LOCAL), or none, leaves the origin to the headers', async () => {
-    const listening = await listen('plain', ['127.0.0.1']);
+    const listening = await listen('ws', ['127.0.0.1']);
     for (const [i, head] of [LOCAL, Buffer.alloc(0)].entries()) {
       dial(listening.port).write(Buffer.concat([head, Buffer.from(`${UPGRADE}X-Forwarded-For: 192.0.2.7\r\n\r\n`)]));
       expect(await upgradedBy(listening, i + 1)).toMatchObject({ address: '192.0.2.7', scheme: 'ws' });
@@ -298,7 +298,7 @@ describe('a PROXY protocol header', () => {
     ['without an end', ['127.0.0.1'], Buffer.from('0d0a0d0a000d0a515549540a2111ffff', 'hex'), 'proxy_header_malformed'],
     ['behind another one', ['127.0.0.1'], Buffer.concat([FROM_192_0_2_9, FROM_192_0_2_9]), 'not_http'],
   ])('%s ends the connection and is recorded', async (_title, trusted, bytes, code) => {
-    const { port, wrong, upgraded } = await listen('plain', trusted);
+    const { port, wrong, upgraded } = await listen('ws', trusted);
     const socket = dial(port);
     socket.write(Buffer.concat([Buffer.from(bytes), Buffer.from(`${UPGRADE}\r\n`)]));
     await untilClosed(socket);
@@ -306,7 +306,7 @@ describe('a PROXY protocol header', () => {
   });
 
   test('that is not finished is cut at the deadline', async () => {
-    const socket = dial((await listen('plain', ['127.0.0.1'])).port);
+    const socket = dial((await listen('ws', ['127.0.0.1'])).port);
     socket.write(FROM_192_0_2_9.subarray(0, 20));
     expect(await cutAtDeadline(socket)).toBe('');
   });

@@ -143,11 +143,11 @@ describe('a rotation', () => {
     await rotation.publish({}, CENTRAL);
     await trusts('has', authority.firstRoot, authority.inRole('next')[0]?.id ?? '');
     const { trust, next } = await rotation.status();
-    expect(trust).toMatchObject({ registered: 7, acknowledged: 1, plain: 1 });
+    expect(trust).toMatchObject({ registered: 7, acknowledged: 1, unencrypted: 1 });
     expect(trust.missing.map(({ name, why }) => [name, why])).toEqual([
       ['away', 'offline'],
       ['null', 'awaiting-ack'],
-      ['old', 'unable'],
+      ['old', 'unsupported'],
       ['refuses', 'refused'],
       ['silent', 'awaiting-ack'],
     ]);
@@ -183,7 +183,7 @@ describe('a rotation', () => {
     pass(2 * 86_400_000);
     expect((await rotation.status()).issued).toMatchObject({
       renewed: 1,
-      others: [{ name: 'old-certificate', why: 'certificate' }],
+      others: [{ name: 'old-certificate', why: 'certificate-missing' }],
     });
     await expect(rotation.retire({}, CENTRAL)).rejects.toMatchObject({
       code: 'rotation_still_needed',
