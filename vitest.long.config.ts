@@ -6,7 +6,7 @@ shareCompiledCode();
 
 const slow = Object.keys(SLOW_FILES);
 const isReliability = (file: string): boolean => file.startsWith('test/reliability/');
-const common = { pool: 'forks', hookTimeout: 60_000, retry: RETRIES } as const;
+const common = { pool: 'forks', hookTimeout: 120_000, retry: RETRIES } as const;
 
 // What takes minutes: CI runs it behind the other tests (npm run test:long). Slow flow tests share the cores; what loads the machine
 // or stops processes in the middle of it runs one file at a time, so that each has the machine.
@@ -20,7 +20,7 @@ export default defineConfig({
           name: 'slow',
           include: slow.filter((file) => !isReliability(file)),
           maxWorkers: '100%',
-          testTimeout: 30_000,
+          testTimeout: 120_000,
           sequence: { groupOrder: 0 },
         },
       },
@@ -30,7 +30,7 @@ export default defineConfig({
           name: 'reliability',
           include: slow.filter((file) => isReliability(file)),
           maxWorkers: 1,
-          testTimeout: 60_000,
+          testTimeout: 120_000,
           sequence: { groupOrder: 1 },
         },
       },

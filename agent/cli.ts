@@ -48,6 +48,8 @@ The profile is profiles/default, or QUEUE_AGENT_PROFILE. Settings are flags such
 
 /** Longer than an orderly stop takes; after it the process ends, whatever hangs. */
 const STOP_WITHIN_MS = 10_000;
+/** For what is left after an orderly stop, such as the end of TLS on a line. */
+const HELD_MS = 2_000;
 /** Long enough for a telephone call with the administrator. */
 const WAIT_SECONDS = 300;
 
@@ -147,9 +149,13 @@ async function start(args: readonly string[]): Promise<number> {
     process.channel?.unref();
   });
   const ended = await Promise.race([signal, agent.failed]);
-  setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+  const code = ended === 'signal' ? 0 : 1;
+  const force = setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
   await agent.stop();
-  return ended === 'signal' ? 0 : 1;
+  clearTimeout(force);
+  // All is on disk: what still holds the process (a TLS probe of a silent host) has nothing to lose.
+  setTimeout(() => process.exit(code), HELD_MS).unref();
+  return code;
 }
 
 async function enrollCommand(args: readonly string[]): Promise<number> {

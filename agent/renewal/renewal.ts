@@ -253,10 +253,13 @@ export class Renewal implements RenewalControl {
     this.#wait(Math.min(ms, LONGEST_WAIT_MS), () => this.#do(async () => await this.#look()));
   }
 
-  /** One timer: what is waited for now takes the place of what was before. */
+  /**
+   * One timer: what is waited for now takes the place of what was before. None while offline, although files that were
+   * read meanwhile ask for one: it would keep a stopped agent running.
+   */
   #wait(ms: number | undefined, run: () => void = () => undefined): void {
     this.#cancel?.();
-    this.#cancel = ms === undefined ? undefined : this.#ports.after(ms, run);
+    this.#cancel = ms === undefined || this.#send === undefined ? undefined : this.#ports.after(ms, run);
   }
 }
 

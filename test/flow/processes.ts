@@ -8,7 +8,8 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
-const READY_MS = 30_000;
+/** A guard against a hang, and not a measure: CI's machines are slow and noisy. */
+const READY_MS = 60_000;
 const STOP_MS = 20_000;
 
 /** Things to undo after a test, last first. */

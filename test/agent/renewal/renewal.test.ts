@@ -73,7 +73,7 @@ async function issue(
 }
 
 /** An agent whose timers run when a test says so. */
-function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
+function agent(more: { freshKey?: boolean; trusted?: string[]; onNow?: () => void } = {}) {
   const timers: { at: number; run: () => void }[] = [];
   const sent: AgentControl[] = [];
   const told: { level: string; facts: Record<string, unknown>; text: string }[] = [];
@@ -89,7 +89,10 @@ function agent(more: { freshKey?: boolean; trusted?: string[] } = {}) {
     onWritten: async () => void (written += 1),
     onKey: (key) => keys.push(key),
     log: { debug: note('debug'), info: note('info'), warn: note('warn') },
-    now: () => clock,
+    now() {
+      more.onNow?.();
+      return clock;
+    },
     after(ms, run) {
       const timer = { at: clock + ms, run };
       timers.push(timer);
@@ -170,6 +173,12 @@ describe('the time of a renewal', () => {
     clock += 200 * DAY;
     await slept.online();
     expect(slept.sent).toHaveLength(1);
+  });
+
+  it('is not waited for while offline: an agent that is stopped while it reads its files ends', async () => {
+    const one = agent({ onNow: () => one.renewal.onOffline() });
+    await one.online();
+    expect([one.timers, one.sent]).toEqual([[], []]);
   });
 
   it('is now, spread over the time that Central gives, when Central says so', async () => {
