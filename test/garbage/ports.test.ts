@@ -178,7 +178,12 @@ describe('on all four ports', () => {
         port,
         status,
         type: 'application/problem+json',
-        body: { type: `urn:queuegate:error:${code}`, status },
+        body: {
+          type: `urn:queuegate:error:${code}`,
+          code,
+          status,
+          instance: expect.stringMatching(/^urn:uuid:/) as string,
+        },
       });
     }
   });
