@@ -3,6 +3,7 @@
 import { parseArgs } from 'node:util';
 import { isCoded, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
+import { stopSignal } from '../shared/signals.ts';
 import { canPrompt, PromptCanceled, SecretInput } from '../shared/terminal/secret-input.ts';
 import { flagOptions } from '../shared/settings/settings.ts';
 import { endWithReader, printError, printOut } from '../shared/terminal/standard-streams.ts';
@@ -140,14 +141,13 @@ async function start(args: readonly string[]): Promise<number> {
   if (positionals.length > 0) throw new UsageError(`start does not take "${positionals[0]}"`);
   const { startAgent } = await import('./main.ts');
   const agent = await startAgent(request);
-  const signal = new Promise<'signal'>((resolve) => {
-    // Windows has no SIGTERM: a service manager ends the process there, and both logs are on disk.
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
+  const orphaned = new Promise<'signal'>((resolve) => {
     watchForOrphaning(process.env, () => resolve('signal'));
     // Only the Central agent has a parent on an IPC channel (central/central-agent.ts); it stops together with it.
     process.once('disconnect', () => resolve('signal'));
     process.channel?.unref();
   });
+  const signal = Promise.race([stopSignal(() => agent.reload()), orphaned]);
   const ended = await Promise.race([signal, agent.failed]);
   const code = ended === 'signal' ? 0 : 1;
   const force = setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
@@ -386,3 +386,5 @@ try {
     process.exitCode = 1;
   }
 }
+// A daemon that could not start, or that has ended, must not stay because of what still listens: nothing would start it again.
+if (process.argv[2] === 'start') process.exit();

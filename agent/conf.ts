@@ -155,6 +155,18 @@ export const AGENT_SCHEMA = [
 ] as const satisfies Schema;
 
 type AgentSettingName = (typeof AGENT_SCHEMA)[number]['name'];
+/** What is fixed for the life of the process. Everything else is read again at each dial, and log.level at SIGHUP. */
+export const FIXED_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
+  'data.folder',
+  'local.api.port',
+  'local-api.socket',
+  'local-api.group',
+  'outbox.maxMessages',
+  'outbox.maxBytes',
+  'inbox.maxMessages',
+  'inbox.maxBytes',
+]);
+
 type LogLevel = SettingValues<typeof AGENT_SCHEMA>['log.level'];
 
 export interface AgentConf {
@@ -191,6 +203,8 @@ export interface AgentConf {
   readonly outbox: { readonly maxMessages: number; readonly maxBytes: number };
   readonly inbox: { readonly maxMessages: number; readonly maxBytes: number };
   readonly origins: Readonly<Record<AgentSettingName, string>>;
+  /** By their names in the file, to find what a reload changed. */
+  readonly settings: SettingValues<typeof AGENT_SCHEMA>;
   /** Keys of agent.conf that mean nothing to this agent; they stay in the file. */
   readonly unknownKeys: readonly UnknownSetting[];
   readonly warnings: readonly string[];
@@ -248,6 +262,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     outbox: { maxMessages: values['outbox.maxMessages'], maxBytes: values['outbox.maxBytes'] },
     inbox: { maxMessages: values['inbox.maxMessages'], maxBytes: values['inbox.maxBytes'] },
     origins,
+    settings: values,
     unknownKeys: unknown,
     warnings: [
       ...warnings,

@@ -1,12 +1,13 @@
 // The composition root of the agent: opens every part once, and stops them in a written order. The command line is cli.ts.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pino, type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../shared/errors.ts';
-import { escapeLines } from '../shared/terminal/escape.ts';
+import { changedSettings } from '../shared/settings/settings.ts';
+import { openLog } from '../shared/terminal/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { openAgentStore, type AgentStore } from './store/store.ts';
-import { loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
+import { FIXED_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { targetName } from './target.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
@@ -33,6 +34,8 @@ interface RunningAgent {
   readonly conf: AgentConf;
   /** Resolves when the agent has ended by itself, with the error that ended it. */
   readonly failed: Promise<CodedError>;
+  /** Reads the configuration again (SIGHUP). Never rejects. */
+  reload(): Promise<void>;
   /** Ends in order: local API, connection, store. May be called twice. */
   stop(): Promise<void>;
 }
@@ -57,7 +60,7 @@ interface CentralLink {
 /** Starts the daemon. Throws what the operator has to fix; then nothing runs. */
 export async function startAgent(request: AgentConfRequest): Promise<RunningAgent> {
   const conf = await loadAgentConf(request);
-  const log = openLog(conf);
+  const { log } = openLog(conf.logLevel, { agent: conf.name });
   const now = (): number => Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
   await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
@@ -72,34 +75,35 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
       fail(error);
     },
   });
+  const opened = new AsyncDisposableStack();
+  opened.defer(() => store.stop());
   try {
     const ground: Ground = { request, conf, store, log, now };
     const link = await openCentralLink(ground);
     const { daemon } = link;
+    opened.defer(() => daemon.stop());
     const file = await LocalApiFile.open(conf.dataFolder, now);
     const ports = localApiPorts(ground, link);
     const api = await openLocalApi({ settings: conf.localApi, dataFolder: conf.dataFolder, file, ports, log });
+    opened.defer(() => api.stop());
     store.outbox.onAppended(() => daemon.notify());
     const maintenance = startMaintenance(store, log);
+    opened.defer(() => maintenance.stop());
     announce(conf, api, link.key().thumbprint, log);
     daemon.start((error) => fail(error as CodedError));
-    let stopping: Promise<void> | undefined;
     return {
       conf,
       failed,
-      stop(): Promise<void> {
-        stopping ??= (async () => {
-          maintenance.stop();
-          await api.stop();
-          await daemon.stop();
-          await store.stop();
-          log.info('stopped');
-        })();
-        return stopping;
+      reload: () => reload(ground),
+      async stop(): Promise<void> {
+        if (opened.disposed) return;
+        // In the opposite order: maintenance, local API, connection, store.
+        await opened.disposeAsync();
+        log.info('stopped');
       },
     };
   } catch (error) {
-    await store.stop();
+    await opened.disposeAsync();
     throw error;
   }
 }
@@ -229,6 +233,28 @@ function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): voi
   for (const warning of conf.warnings) log.warn(warning);
 }
 
+/** Applies log.level. Names the settings that count from the next connection on, and those that need a restart. */
+async function reload({ request, conf, log }: Ground): Promise<void> {
+  try {
+    const fresh = await loadAgentConf(request);
+    log.level = fresh.logLevel;
+    const changed = changedSettings(conf.settings, fresh.settings).filter((name) => name !== 'log.level');
+    log.info(
+      {
+        logLevel: fresh.logLevel,
+        nextConnection: changed.filter((name) => !FIXED_SETTINGS.has(name)),
+        needsRestart: changed.filter((name) => FIXED_SETTINGS.has(name)),
+      },
+      'the configuration was read again',
+    );
+  } catch (error) {
+    log.error(
+      { error: textOf(error) },
+      'the configuration could not be read again; the agent goes on with the one before',
+    );
+  }
+}
+
 /** Identity and key on disk; without them, the enrollment by the one-time file, if there is one. */
 async function findCredentials(conf: AgentConf, log: Logger): Promise<Credentials | undefined> {
   const found = await loadCredentials(conf.dataFolder);
@@ -249,12 +275,4 @@ function watchedFiles(conf: AgentConf): string[] {
     identityFile(conf.dataFolder),
     ...(conf.enrollmentFile === undefined ? [] : [conf.enrollmentFile]),
   ];
-}
-
-/** Lines of JSON on stdout, which may be a terminal: what came from elsewhere stays text there. */
-function openLog(conf: AgentConf): Logger {
-  return pino(
-    { level: conf.logLevel, base: { agent: conf.name }, hooks: { streamWrite: escapeLines } },
-    pino.destination({ fd: 1, sync: true }),
-  );
 }

@@ -1,6 +1,6 @@
 // Central's composition root: opens every part once, in the order in which they need each other. Nothing else constructs services.
-import type { Logger } from 'pino';
 import type { CodedError } from '../shared/errors.ts';
+import type { Log } from '../shared/terminal/log.ts';
 import { openAdministration } from './admin/open-administration.ts';
 import { Incidents } from './agents/incidents.ts';
 import { openAgents } from './agents/open-agents.ts';
@@ -28,10 +28,12 @@ import { SpaceWatch } from './store/space/watch.ts';
 import type { Store } from './store/store.ts';
 import { subscribe } from './composition/subscriptions.ts';
 
+type CentralLog = Pick<Log, 'log' | 'lostLines'>;
+
 /** Starts Central; `restored`: the restore that caused this start. Throws what the operator must fix; then nothing runs. */
 export async function startCentral(
   config: CentralConfig,
-  log: Logger,
+  log: CentralLog,
   restored: RestoreOutcome | null,
 ): Promise<RunningCentral> {
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
@@ -46,7 +48,7 @@ export async function startCentral(
 
 async function compose(
   config: CentralConfig,
-  log: Logger,
+  { log, lostLines }: CentralLog,
   store: Store,
   failed: Promise<CodedError>,
   restored: RestoreOutcome | null,
@@ -56,7 +58,8 @@ async function compose(
   await removeLeftovers(config.dataFolder);
 
   const events = new Events<CentralEvents>();
-  const base = { config, store, events, metrics: createMetrics(), log, now: (): number => Date.now(), after };
+  const metrics = createMetrics(undefined, { queuegate_log_lines_lost_total: () => lostLines().lines });
+  const base = { config, store, events, metrics, log, now: (): number => Date.now(), after };
   const changes = new Changes({ ...base, node: config.nodeName });
   const state = await ParameterState.open({
     ...base,

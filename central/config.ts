@@ -205,6 +205,8 @@ export interface CentralConfig {
   }[];
   /** Where each setting was set. */
   readonly origins: Readonly<Record<keyof Values, string>>;
+  /** By their names in the file, to find what a reload changed. */
+  readonly settings: Values;
   readonly warnings: readonly string[];
 }
 
@@ -261,6 +263,7 @@ export async function loadCentralConfig(request: CentralConfigRequest): Promise<
     logLevel: values['log.level'],
     overrides: overridesOf(values, origins),
     origins,
+    settings: values,
     warnings,
   };
 }

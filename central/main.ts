@@ -3,12 +3,15 @@
 // how to enroll an agent; secrets are shown on a terminal only. Stops Central on SIGTERM and SIGINT, and when the store can no longer
 // write; starts it again in the same process to restore a backup.
 import { join, resolve } from 'node:path';
-import { pino, type Logger } from 'pino';
+import type { Logger } from 'pino';
 import { isCoded, printable, textOf } from '../shared/errors.ts';
 import { watchForOrphaning } from '../shared/orphan.ts';
+import { changedSettings } from '../shared/settings/settings.ts';
+import { stopSignal } from '../shared/signals.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
-import { printError, printOut, printsToTerminal } from '../shared/terminal/standard-streams.ts';
-import { escapeLines, shellWord } from '../shared/terminal/escape.ts';
+import { openLog, type Log } from '../shared/terminal/log.ts';
+import { printError, printsToTerminal } from '../shared/terminal/standard-streams.ts';
+import { shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral } from './central.ts';
 import type { RunningCentral } from './composition/lifecycle.ts';
@@ -28,26 +31,22 @@ import { openStoreFiles } from './store/open-store.ts';
 const STOP_WITHIN_MS = 15_000;
 
 async function main(): Promise<number> {
-  const config = await loadCentralConfig({ argv: process.argv.slice(2), environment: process.env });
+  const request = { argv: process.argv.slice(2), environment: { ...process.env } };
+  const config = await loadCentralConfig(request);
   // The Central agent inherits the environment: it must see neither Central's settings nor secrets.
   for (const name of Object.keys(process.env))
     if (/^QUEUEGATE_|^QUEUE_AGENT_TOKEN$|^CREDENTIALS_DIRECTORY$/i.test(name)) delete process.env[name];
-  // JSON leaves C1 and bidirectional controls as they are; a log is read on a terminal, too.
-  const log = pino({
-    level: config.logLevel,
-    base: { central: config.centralName },
-    hooks: { streamWrite: escapeLines },
-  });
+  const opened = openLog(config.logLevel, { central: config.centralName });
+  const { log } = opened;
   for (const warning of config.warnings) log.warn(warning);
-  const signal = new Promise<'signal'>((resolve) => {
-    // Windows has no SIGTERM; a service there ends the process, and the store is durable at every instant.
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve('signal'));
-    watchForOrphaning(process.env, () => resolve('signal'));
-  });
+  const signal = Promise.race([
+    stopSignal(() => reload(request, config, log)),
+    new Promise<'signal'>((resolve) => watchForOrphaning(process.env, () => resolve('signal'))),
+  ]);
   let restored: Restored | undefined;
   for (;;) {
-    const central = await startOrUndo(config, log, restored);
-    printOut(await banner(config, central));
+    const central = await startOrUndo(config, opened, restored);
+    opened.print(await banner(config, central));
     boundGarbage();
     const ended = await Promise.race([signal, central.failed, central.restore]);
     if (ended !== 'signal' && 'audit' in ended) {
@@ -61,6 +60,25 @@ async function main(): Promise<number> {
   }
 }
 
+/** Applies log.level; names the other settings that changed, which are read at a start only. */
+async function reload(
+  request: Parameters<typeof loadCentralConfig>[0],
+  started: CentralConfig,
+  log: Logger,
+): Promise<void> {
+  try {
+    const { settings, logLevel } = await loadCentralConfig(request);
+    log.level = logLevel;
+    const needsRestart = changedSettings(started.settings, settings).filter((name) => name !== 'log.level');
+    log.info({ logLevel, needsRestart }, 'the configuration was read again');
+  } catch (error) {
+    log.error(
+      { error: textOf(error) },
+      'the configuration could not be read again; Central goes on with the one before',
+    );
+  }
+}
+
 interface Restored {
   readonly outcome: RestoreOutcome;
   /** Absent where nothing was replaced. */
@@ -68,16 +86,15 @@ interface Restored {
 }
 
 /** A restored store was validated before; if Central nevertheless does not start with it, the previous one is restored. */
-async function startOrUndo(
-  config: CentralConfig,
-  log: Logger,
-  restored: Restored | undefined,
-): Promise<RunningCentral> {
+async function startOrUndo(config: CentralConfig, log: Log, restored: Restored | undefined): Promise<RunningCentral> {
   try {
     return await startCentral(config, log, restored?.outcome ?? null);
   } catch (error) {
     if (restored?.replacement === undefined) throw error;
-    log.error({ error: textOf(error) }, 'Central does not start with the restored store; the previous one is put back');
+    log.log.error(
+      { error: textOf(error) },
+      'Central does not start with the restored store; the previous one is put back',
+    );
     await restored.replacement.rollBack();
     return await startCentral(config, log, {
       ...restored.outcome,
@@ -173,11 +190,13 @@ async function enrollmentByFile(config: CentralConfig, token: string, line: stri
   ];
 }
 
+let exitCode = 1;
 try {
-  process.exitCode = await main();
+  exitCode = await main();
 } catch (error) {
   printError(
     `${isCoded(error) ? printable(error) : `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`}\n`,
   );
-  process.exitCode = 1;
 }
+// Whatever still listens or waits: a start that failed must not stay, or nothing would start it again.
+process.exit(exitCode);

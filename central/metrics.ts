@@ -128,6 +128,11 @@ export const METRICS = {
     labels: ['state'],
     help: 'Registered agents by their trust in the root of the next authority, or of the latest one: acknowledged, missing (they would refuse what it signs, or accept it by the previous one), unencrypted (they speak ws: they need no root, and have none).',
   },
+  queuegate_log_lines_lost_total: {
+    kind: 'counter',
+    labels: [],
+    help: 'Lines of the log that were lost because it could not be written: its disk is full, or its reader has stopped.',
+  },
   queuegate_http_requests_total: {
     kind: 'counter',
     labels: ['method', 'route', 'status'],
@@ -154,7 +159,11 @@ export interface Metrics {
 /** From a RAM disk to a failing disk. */
 const COMMIT_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 
-export function createMetrics(registry: Registry = new Registry()): Metrics {
+/** `sampled`: counters that something else counts; each is read when the metrics are. */
+export function createMetrics(
+  registry: Registry = new Registry(),
+  sampled: Partial<Readonly<Record<MetricName, () => number>>> = {},
+): Metrics {
   collectDefaultMetrics({ register: registry });
   const instruments: Record<string, unknown> = {};
   for (const [name, { kind, labels, help }] of Object.entries(METRICS)) {
@@ -163,11 +172,21 @@ export function createMetrics(registry: Registry = new Registry()): Metrics {
       kind === 'gauge'
         ? new Gauge(common)
         : kind === 'counter'
-          ? new Counter(common)
+          ? new Counter({ ...common, ...collectFrom(sampled[name as MetricName]) })
           : new Histogram({ ...common, buckets: COMMIT_BUCKETS_SECONDS });
   }
   // Made from the table just above, name by name and kind by kind.
   return { registry, instruments: instruments as Instruments };
+}
+
+function collectFrom(read: (() => number) | undefined): { collect?: (this: Counter) => void } {
+  if (read === undefined) return {};
+  return {
+    collect() {
+      this.reset();
+      this.inc(read());
+    },
+  };
 }
 
 /** The whole of docs/METRICS.md. */

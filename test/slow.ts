@@ -50,6 +50,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '11 s: thousands of refusals',
     quick: 'test/central/agents/incidents.test.ts',
   },
+  'test/flow/log-disk.test.ts': {
+    why: '13 s: disks that fill, agents that reconnect',
+    quick: 'test/shared/terminal/log-output.test.ts',
+  },
   'test/flow/payload.test.ts': {
     why: '39 s: a line that flips bits until the session ends',
     quick: 'test/shared/delivery/payload.test.ts',

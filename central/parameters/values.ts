@@ -20,10 +20,7 @@ export function validateValue(
 ): { readonly value: ParameterValue } | { readonly fault: ParameterFault } {
   const definition = definitionOf(name);
   const canonical = canonicalValue(definition, value);
-  if (canonical === undefined) {
-    const fault = faultOf(name, value, allowedOf(definition));
-    return { fault: definition.type === 'enum' ? { ...fault, values: definition.allowed } : fault };
-  }
+  if (canonical === undefined) return { fault: faultOf(name, value, allowedOf(definition)) };
   return { value: canonical };
 }
 

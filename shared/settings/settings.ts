@@ -5,6 +5,7 @@
 //   const schema = [{ name: 'log.level', doc: '...', format: oneOf('info', 'warn'), default: 'info' }] as const satisfies Schema;
 //   const { values } = loadSettings({ schema, prefix: 'QUEUEGATE_', files: [{ properties }], environment, flags });
 //   values['log.level'] // 'info' | 'warn'
+import { isDeepStrictEqual } from 'node:util';
 import convict from 'convict';
 import { defineErrors, type ErrorTable } from '../errors.ts';
 import type { Properties } from './properties.ts';
@@ -133,6 +134,14 @@ export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Set
     unknown,
     warnings: warningsOf(request.files),
   };
+}
+
+/** The names of the settings whose values differ. */
+export function changedSettings(
+  before: Readonly<Record<string, unknown>>,
+  after: Readonly<Record<string, unknown>>,
+): string[] {
+  return Object.keys(after).filter((name) => !isDeepStrictEqual(before[name], after[name]));
 }
 
 /** What node:util parseArgs needs to know of the settings' flags: all take a value. */

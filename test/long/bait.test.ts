@@ -35,19 +35,17 @@ const seen = vi.hoisted(() => ({ consulted: [] as unknown[], apps: [] as unknown
 
 // Which schema belongs to which route is seen when a request consults it: a new route or member is covered by being there.
 vi.mock('../../central/admin/checked.ts', async (original) => {
-  const module = await original<typeof checked>();
-  const { bodyOf, queryOf } = module;
+  const { bodyOf, queryOf } = await original<typeof checked>();
   const noting =
     (kind: string, make: typeof bodyOf): typeof bodyOf =>
     (schema) => {
       const read = make(schema);
-      const noted = (value: unknown) => {
+      return (value) => {
         seen.consulted.push({ kind, schema });
         return read(value);
       };
-      return Object.assign(noted, { schema });
     };
-  return { ...module, bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
+  return { bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
 });
 // What is measured is CPU time: nobody waits for the answer to a wrong secret (test/central/auth/wrong-attempts.test.ts).
 vi.mock('../../central/auth/attempt-records.ts', async (original) => ({
@@ -94,7 +92,7 @@ beforeAll(async () => {
   ];
   central = await startCentral(
     await loadCentralConfig({ argv, environment: {}, workingFolder: folder }),
-    pino({ level: 'silent' }),
+    { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
     null,
   );
   authorization = `Bearer ${central.administratorToken ?? ''}`;
