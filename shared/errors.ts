@@ -12,7 +12,7 @@ export interface ErrorDefinition {
   /** WebSocket close code: 4400-4499 terminal, 4500-4599 to be retried. */
   readonly close?: number;
   /** The same act may succeed later without anybody fixing anything; else told by status 503 or a close code of 4500-4599. */
-  readonly retryable?: boolean;
+  readonly retryable?: boolean | undefined;
 }
 
 export type ErrorTable = Readonly<Record<string, ErrorDefinition>>;
@@ -24,6 +24,26 @@ type ParametersOf<D extends ErrorDefinition> = Record<
   Placeholders<D['text']> | Placeholders<D['hint']>,
   string | number
 >;
+
+interface EntryText {
+  /** What is wrong there: a sentence. */
+  readonly detail: string;
+  readonly allowed: readonly string[] | null;
+  readonly found: string | null;
+}
+/** One faulty place of a request: a member of its body (`#/role`), a query parameter, or a header. */
+export type ProblemEntry =
+  | (EntryText & { readonly pointer: string })
+  | (EntryText & { readonly parameter: string })
+  | (EntryText & { readonly header: string });
+
+/** What a problem document has beside the members that all of them have. */
+export interface ProblemDetails {
+  /** Every faulty place that was found; the document lists the first ones. */
+  readonly entries?: readonly ProblemEntry[] | undefined;
+  /** Members that belong to the code. */
+  readonly members?: Readonly<Record<string, unknown>> | undefined;
+}
 
 /** An error with a stable code. Compare codes, never texts. */
 export class CodedError extends Error {
@@ -51,6 +71,27 @@ export class CodedError extends Error {
       definition.retryable ??
       (definition.status === 503 || (definition.close !== undefined && definition.close >= 4500));
     this.parameters = parameters;
+  }
+
+  /** For subclasses that know more than their text. */
+  get problem(): ProblemDetails {
+    return {};
+  }
+}
+
+/** An error whose problem document says more than its text. */
+export class DetailedError extends CodedError {
+  readonly #problem: ProblemDetails;
+
+  constructor(error: CodedError, problem: ProblemDetails) {
+    // Its placeholders are filled already: braces that are left came with the request.
+    const { code, message, hint, status, retryable, cause } = error;
+    super(code, { text: message, hint, status, retryable }, {}, cause);
+    this.#problem = problem;
+  }
+
+  override get problem(): ProblemDetails {
+    return this.#problem;
   }
 }
 

@@ -151,6 +151,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     by: 'test/central/parameters/service.test.ts',
     why: 'Changes of parameters as one act.',
     files: [
+      'central/parameters/errors.ts',
       'central/parameters/definitions.ts',
       'central/parameters/preflight.ts',
       'central/parameters/state.ts',

@@ -1,12 +1,15 @@
-// Owns who may do what: the bearer token of each request, the role that each route names, and the actor that audit entries
-// carry. A route without a role is a defect and is refused when it is made.
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+// Decides who may do what: the bearer token of each request, the role that each route names, and the actor that audit
+// entries carry; and refuses query parameters and bodies that a route does not read. A route without a role is a defect
+// and is refused when it is made.
+import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify';
+import { Type, type TSchema } from 'typebox';
 import type { Socket } from 'node:net';
 import type { Actor } from '../audit.ts';
 import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
 import { assertRole, type Caller } from '../auth/api-tokens.ts';
 import type { Role } from '../store/token-store.ts';
+import { bodyOf, queryOf, type Reader } from './checked.ts';
 import type { AdminServices } from './services.ts';
 import { TokenBounds } from './token-bounds.ts';
 
@@ -14,6 +17,10 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The least role that a route needs; `anyone` for what is public. */
     role?: Role | 'anyone';
+    /** Reads the query in the handler. Absent: the route has no query parameters, and refuses all. */
+    query?: Reader<TSchema>;
+    /** Reads the body in the handler; `raw`: not as a JSON value. Absent: the route has no body, and refuses one. */
+    body?: Reader<TSchema> | 'raw';
   }
 }
 
@@ -21,6 +28,17 @@ export const ANYONE = { config: { role: 'anyone' } } as const;
 export const VIEWER = { config: { role: 'viewer' } } as const;
 export const OPERATOR = { config: { role: 'operator' } } as const;
 export const ADMINISTRATOR = { config: { role: 'administrator' } } as const;
+
+/** A role, and what the handler of the route reads of the request. */
+export function reads<R extends Role | 'anyone'>(
+  { config: { role } }: { readonly config: { readonly role: R } },
+  parts: Pick<FastifyContextConfig, 'body' | 'query'>,
+): { readonly config: Pick<FastifyContextConfig, 'body' | 'query'> & { readonly role: R } } {
+  return { config: { role, ...parts } };
+}
+
+const readNoQuery = queryOf(Type.Object({}, { additionalProperties: false }));
+const readNoBody = bodyOf(Type.Object({}, { additionalProperties: false }));
 
 export interface Access {
   /** Makes every route of `scope` ask for a token before its body is read. */
@@ -46,8 +64,9 @@ export function createAccess(
       });
       scope.addHook('onRequest', async (request, reply) => {
         // Absent where no route fits: who asks for nothing learns nothing but that.
-        const { role } = request.routeOptions.config;
-        if (role === undefined || role === 'anyone') return;
+        const { role, query } = request.routeOptions.config;
+        if (role === undefined) return;
+        if (role === 'anyone') return void (query ?? readNoQuery)(request.query);
         const caller = await apiTokens.authenticate(
           request.headers.authorization,
           normalAddress(request.raw.socket.remoteAddress),
@@ -56,6 +75,12 @@ export function createAccess(
         bounds.enter(caller.tokenId, reply);
         bounds.expectBody(caller.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
         callerOf.set(request, caller);
+        (query ?? readNoQuery)(request.query);
+      });
+      scope.addHook('preValidation', (request, _reply, done) => {
+        const { role, body } = request.routeOptions.config;
+        if (role !== undefined && body === undefined) readNoBody(request.body);
+        done();
       });
     },
     actorOf(request) {

@@ -2,9 +2,10 @@
 // refused, since two readers would take two different values for it. Messages stay the text that they are.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { bodyText } from '../../shared/delivery/body-text.ts';
+import { pointerTo } from '../../shared/http/problem.ts';
 import { JsonSyntaxError, scanValue } from '../../shared/wire/json-text.ts';
 import { httpFault } from '../listeners/errors.ts';
-import { RequestFaults } from './errors.ts';
+import { requestInvalid } from './errors.ts';
 
 /** CloudEvents JSON event format, sections 3 and 4. */
 const CLOUDEVENTS_TYPES = ['application/cloudevents+json', 'application/cloudevents-batch+json'];
@@ -19,7 +20,9 @@ export function parseJsonBodies(scope: FastifyInstance): void {
     (request, body: Buffer, done) => {
       try {
         const text = bodyText(body);
-        if (text !== '') refuseRepeatedNames(text);
+        // Without a body the content type says nothing: clients send it with every request.
+        if (text === '') return done(null, undefined);
+        refuseRepeatedNames(text);
         void parse(request, text, done);
       } catch (error) {
         done(error instanceof Error ? error : new Error(String(error)));
@@ -55,6 +58,8 @@ export function scannedBody<T>(scan: () => T): T {
 
 function refuseRepeatedNames(text: string): void {
   const { fault } = scannedBody(() => scanValue(text));
-  if (fault !== undefined)
-    throw new RequestFaults([{ place: fault.pointer, text: `${fault.pointer || 'the body'} ${fault.found}` }]);
+  if (fault === undefined) return;
+  const { pointer, found } = fault;
+  const detail = `${pointer || 'The body'} ${found}.`;
+  throw requestInvalid([{ pointer: pointerTo(pointer), detail, allowed: null, found: null }]);
 }

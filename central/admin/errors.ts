@@ -1,5 +1,5 @@
 // The error table of the administration's REST (what any HTTP listener may answer is in central/listeners/errors.ts), and the answer that names several faults of one request.
-import { CodedError, defineErrors, type ErrorTable } from '../../shared/errors.ts';
+import { defineErrors, DetailedError, type ErrorTable, type ProblemEntry } from '../../shared/errors.ts';
 
 export const ADMIN_ERRORS = {
   request_invalid: {
@@ -36,30 +36,8 @@ export const ADMIN_ERRORS = {
 
 export const adminFault = defineErrors(ADMIN_ERRORS);
 
-/** One thing that is wrong with a request: where (JSON Pointer, or the name of a query parameter) and what. */
-export interface RequestFault {
-  readonly place: string;
-  readonly text: string;
-}
-
-/** An error of another table that has its places, too: what the answer says of it, and each of them. */
-export class PlacedFault extends CodedError {
-  readonly errors: readonly RequestFault[];
-
-  constructor({ code, message, hint, status }: CodedError, errors: readonly RequestFault[]) {
-    // Its placeholders are filled: a brace in it now was sent by somebody.
-    super(code, { text: message, hint, status }, {});
-    this.errors = errors;
-  }
-}
-
-export class RequestFaults extends CodedError {
-  readonly errors: readonly RequestFault[];
-
-  constructor(errors: readonly RequestFault[]) {
-    super('request_invalid', ADMIN_ERRORS.request_invalid, {
-      count: errors.length === 1 ? 'a fault' : `${errors.length} faults`,
-    });
-    this.errors = errors;
-  }
+/** `request_invalid` with every faulty place. */
+export function requestInvalid(entries: readonly ProblemEntry[]): DetailedError {
+  const count = entries.length === 1 ? 'a fault' : `${entries.length} faults`;
+  return new DetailedError(adminFault('request_invalid', { count }), { entries });
 }

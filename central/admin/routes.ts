@@ -61,7 +61,7 @@ function prepare(scope: FastifyInstance, services: AdminServices, access: Access
   const { queuegate_http_requests_total: requests } = services.metrics.instruments;
   access.guard(scope);
   scope.setErrorHandler((error, request, reply) =>
-    sendError(reply, error, (unexpected) => services.onUnexpected(unexpected, request.url)),
+    sendError(reply, error, (unexpected) => services.onUnexpected(unexpected, request.url, request.id)),
   );
   scope.addHook('onResponse', (request, reply, done) => {
     // The route's pattern, not the path: a path has an id in it, and labels without bound fill memory.

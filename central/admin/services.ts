@@ -8,6 +8,7 @@ import type { Approvals } from '../enrollment/approvals.ts';
 import type { OfflineEnrollment } from '../enrollment/offline.ts';
 import type { Recoveries } from '../enrollment/recovery.ts';
 import type { EnrollmentTokens } from '../enrollment/tokens.ts';
+import type { OnUnexpected } from '../listeners/http.ts';
 import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
 import type { Commands } from '../messaging/commands.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
@@ -70,8 +71,7 @@ export interface AdminServices {
   /** True for a connection over the socket in Central's data folder. Absent where there is none. */
   readonly isLocal?: (socket: Socket) => boolean;
   readonly now: () => number;
-  /** Logs an error that no part of Central foresaw. */
-  readonly onUnexpected: (error: unknown, url: string) => void;
+  readonly onUnexpected: OnUnexpected;
 }
 
 interface ListenerStatus {

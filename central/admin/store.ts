@@ -3,9 +3,9 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { LEAST_PASSWORD, MOST_PASSWORD } from '../store/backup/format.ts';
-import { ADMINISTRATOR, type Access } from './access.ts';
+import { ADMINISTRATOR, type Access, reads } from './access.ts';
 import { bodyOf } from './checked.ts';
-import { RequestFaults } from './errors.ts';
+import { requestInvalid } from './errors.ts';
 import type { AdminServices } from './services.ts';
 
 const BACKUP_TYPE = 'application/octet-stream';
@@ -17,7 +17,7 @@ const readBackup = bodyOf(
 );
 
 export function backupRoutes(app: FastifyInstance, { applyRestore, backups }: AdminServices, access: Access): void {
-  app.post('/store/backup', ADMINISTRATOR, async (request, reply) => {
+  app.post('/store/backup', reads(ADMINISTRATOR, { body: readBackup }), async (request, reply) => {
     const { password } = readBackup(request.body);
     const { facts, sealed } = await backups.make(password, access.actorOf(request));
     const name = `central-${facts.created.slice(0, 19).replaceAll(':', '-')}.qgbackup`;
@@ -35,24 +35,37 @@ export function backupRoutes(app: FastifyInstance, { applyRestore, backups }: Ad
   void app.register(async (scope: FastifyInstance) => {
     scope.addContentTypeParser(BACKUP_TYPE, (_request, payload, done) => done(null, payload));
     // The bound is the room on the disk (Backups.stage).
-    scope.post('/store/restore', { ...ADMINISTRATOR, bodyLimit: Number.MAX_SAFE_INTEGER }, async (request, reply) => {
-      if (!(request.body instanceof Readable))
-        throw new RequestFaults([{ place: 'Content-Type', text: `the body is not a backup; allowed: ${BACKUP_TYPE}` }]);
-      const staged = await backups.stage(request.body, passwordOf(request), access.actorOf(request));
-      // Central ends when this answer is out.
-      reply.raw.once('close', () => applyRestore(staged));
-      return await reply.code(202).header('connection', 'close').send({ backup: staged.facts });
-    });
+    scope.post(
+      '/store/restore',
+      { ...reads(ADMINISTRATOR, { body: 'raw' }), bodyLimit: Number.MAX_SAFE_INTEGER },
+      async (request, reply) => {
+        if (!(request.body instanceof Readable))
+          throw requestInvalid([
+            {
+              header: 'Content-Type',
+              detail: 'The body is not a backup.',
+              allowed: [BACKUP_TYPE],
+              found: request.headers['content-type']?.slice(0, 64) ?? null,
+            },
+          ]);
+        const staged = await backups.stage(request.body, passwordOf(request), access.actorOf(request));
+        // Central ends when this answer is out.
+        reply.raw.once('close', () => applyRestore(staged));
+        return await reply.code(202).header('connection', 'close').send({ backup: staged.facts });
+      },
+    );
   });
 }
 
 function passwordOf(request: FastifyRequest): string {
   const header = request.headers[PASSWORD_HEADER];
   if (typeof header !== 'string' || !/^[\w-]{1,8192}$/.test(header)) {
-    throw new RequestFaults([
+    throw requestInvalid([
       {
-        place: PASSWORD_HEADER,
-        text: `${PASSWORD_HEADER} is missing or no base64url; allowed: the password of the backup (${LEAST_PASSWORD} characters or more), UTF-8, as base64url`,
+        header: 'Queuegate-Password',
+        detail: `The header is missing or not base64url; allowed: the password of the backup (${LEAST_PASSWORD} characters or more), UTF-8, as base64url.`,
+        allowed: null,
+        found: null,
       },
     ]);
   }

@@ -11,8 +11,8 @@ import {
 } from '../enrollment/tokens.ts';
 import { ROLES, type ApiTokenView } from '../auth/api-tokens.ts';
 import { enrollmentLine } from '../enrollment/enrollment.ts';
-import { ADMINISTRATOR, type Access } from './access.ts';
-import { bodyOf, queryOf } from './checked.ts';
+import { ADMINISTRATOR, type Access, reads } from './access.ts';
+import { bodyOf, oneOf, queryOf } from './checked.ts';
 import { pageMembers, pageOf, timeOf } from './page.ts';
 import type { AdminServices } from './services.ts';
 
@@ -25,7 +25,7 @@ const readToken = bodyOf(
   Type.Object(
     {
       name: Type.String({ minLength: 1, maxLength: 128, pattern: String.raw`^[^\p{Cc}]+$` }),
-      role: Type.Union(ROLES.map((role) => Type.Literal(role))),
+      role: oneOf(ROLES),
       /** Absent: it does not expire. */
       lifetimeSeconds: Type.Optional(Type.Integer({ minimum: 60, maximum: MAX_API_TOKEN_SECONDS })),
     },
@@ -50,14 +50,14 @@ export function tokenRoutes(
   { apiTokens, enrollmentTokens, pki, advertised, now }: AdminServices,
   access: Access,
 ): void {
-  app.get('/api-tokens', ADMINISTRATOR, async (request, reply) =>
+  app.get('/api-tokens', reads(ADMINISTRATOR, { query: readPage }), async (request, reply) =>
     pageOf(request, reply, readPage(request.query), await apiTokens.list(), {
       position: ({ id }) => id,
       json: tokenJson,
     }),
   );
 
-  app.post('/api-tokens', ADMINISTRATOR, async (request, reply) => {
+  app.post('/api-tokens', reads(ADMINISTRATOR, { body: readToken }), async (request, reply) => {
     const { name, role, lifetimeSeconds } = readToken(request.body);
     const { token, record } = await apiTokens.create(
       { name, role, expiresAt: lifetimeSeconds === undefined ? null : now() + lifetimeSeconds * 1000 },
@@ -74,14 +74,14 @@ export function tokenRoutes(
     return await reply.code(204).send();
   });
 
-  app.get('/enrollment-tokens', ADMINISTRATOR, async (request, reply) =>
+  app.get('/enrollment-tokens', reads(ADMINISTRATOR, { query: readPage }), async (request, reply) =>
     pageOf(request, reply, readPage(request.query), await enrollmentTokens.list(), {
       position: ({ id }) => id,
       json: enrollmentTokenJson,
     }),
   );
 
-  app.post('/enrollment-tokens', ADMINISTRATOR, async (request, reply) => {
+  app.post('/enrollment-tokens', reads(ADMINISTRATOR, { body: readEnrollmentToken }), async (request, reply) => {
     const {
       lifetimeSeconds = DEFAULT_ENROLLMENT_SECONDS,
       maxUses = 1,

@@ -1,6 +1,6 @@
 // Finds the agent of a reference: by its exact id, otherwise by its exact name, otherwise by a beginning of its id.
 // REST and the command line resolve all references here.
-import { CodedError } from '../../shared/errors.ts';
+import { CodedError, type ProblemDetails } from '../../shared/errors.ts';
 import { storeFault, STORE_ERRORS } from '../store/errors.ts';
 import type { AgentRecord, AgentStore, Incident, Keyed, NewestFirstPage } from '../store/agent-store.ts';
 
@@ -19,6 +19,10 @@ export class AgentAmbiguous extends CodedError {
   constructor(reference: string, candidates: readonly AgentCandidate[]) {
     super('agent_ambiguous', STORE_ERRORS.agent_ambiguous, { found: reference });
     this.candidates = candidates.map(({ id, name }) => ({ id, name }));
+  }
+
+  override get problem(): ProblemDetails {
+    return { members: { candidates: this.candidates } };
   }
 }
 

@@ -227,7 +227,9 @@ function problemOf(value: unknown, answer: Answer, url: string): CodedError {
     return cliFault('no_administration', { url, found: `HTTP ${answer.status}` });
   const { title, detail, hint, errors, candidates } = value;
   const list = Array.isArray(errors)
-    ? errors.flatMap((error: unknown) => (isRecord(error) && typeof error['text'] === 'string' ? [error['text']] : []))
+    ? errors.flatMap((error: unknown) =>
+        isRecord(error) && typeof error['detail'] === 'string' ? [error['detail']] : [],
+      )
     : [];
   // Of a word that matches several agents.
   const fitting = Array.isArray(candidates)

@@ -13,7 +13,7 @@ import { isUnknown, originOf, type AddressSet, type Origin } from '../auth/addre
 import type { Connections } from './accept/connections.ts';
 import { httpFault } from './errors.ts';
 import { handshakeFault } from './accept/handshake-faults.ts';
-import { createHttpApp } from './http.ts';
+import { createHttpApp, type OnUnexpected } from './http.ts';
 import { sendError } from './problem.ts';
 import type { RequestGate } from './limits/request-gate.ts';
 import { revocationRoutes, type RevocationListsPort } from './revocation-routes.ts';
@@ -39,7 +39,7 @@ export interface AgentSocketOptions {
   readonly server: Server;
   readonly gate?: RequestGate;
   readonly connections: Pick<Connections, 'acceptedAt' | 'announced' | 'settle' | 'upgraded'>;
-  readonly onUnexpected: (error: unknown, url: string) => void;
+  readonly onUnexpected: OnUnexpected;
   /** A connection or an enrollment was refused. */
   readonly onFailure: (fault: CodedError, address: string) => void;
 }

@@ -1,12 +1,17 @@
 // Creates the Fastify instances of Central: one per listener, for the life of the process, never bound to a port itself
 // (central/listeners/accept/connections.ts hands it sockets), with every error as RFC 9457 problem details.
 import { createServer, type Server } from 'node:http';
-import { fastify, type FastifyInstance } from 'fastify';
+import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { CodedError } from '../../shared/errors.ts';
 import { gatherBody } from '../../shared/gathered-body.ts';
+import { newRequestId, REQUEST_ID_HEADER } from '../../shared/http/problem.ts';
 import { AGENT_PATH } from '../../shared/wire/messages.ts';
 import { httpFault } from './errors.ts';
 import { refuseUnreadable, sendError } from './problem.ts';
 import type { RequestGate } from './limits/request-gate.ts';
+
+/** Logs an error that no part of Central foresaw, with the request that met it. */
+export type OnUnexpected = (error: unknown, url: string, requestId: string) => void;
 
 interface HttpAppOptions {
   /** From createHttpServer. */
@@ -14,7 +19,7 @@ interface HttpAppOptions {
   readonly maxBodyBytes: number;
   /** Bounds what one peer may request at once; every listener of Central has one. */
   readonly gate?: RequestGate | undefined;
-  readonly onUnexpected: (error: unknown, url: string) => void;
+  readonly onUnexpected: OnUnexpected;
 }
 
 /** A request with a body has to be complete within this time. */
@@ -49,11 +54,12 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: options.maxBodyBytes,
+    genReqId: newRequestId,
     // An agent's id has up to 255 characters, each up to nine when it is percent-encoded; Fastify stops at 100.
     routerOptions: { maxParamLength: 255 * 9 },
     // Errors before a route is found get the same problem details as all others.
     frameworkErrors: (error, request, reply) =>
-      void sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
+      void sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url, request.id)),
     clientErrorHandler: (error, socket) => refuseUnreadable(error, socket, MAX_HEADER_BYTES),
     serverFactory: (handler) => options.server.on('request', options.gate?.pass(handler) ?? handler),
   });
@@ -63,22 +69,27 @@ export function createHttpApp(options: HttpAppOptions): FastifyInstance {
   }
   // For browsers: no type sniffing, and a page loads and frames nothing.
   // With a callback: a promise would delay the answer behind garbage that came together with its request.
-  app.addHook('onRequest', (_request, reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     void reply.headers({
+      [REQUEST_ID_HEADER]: request.id,
       'x-content-type-options': 'nosniff',
       'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
     });
-    done();
+    const path = pathOf(request);
+    // Else a path parameter could be empty: /agents/ would be the agent with the id "".
+    if (path.includes('//') || (path.endsWith('/') && path !== '/')) done(notFound(path));
+    else done();
   });
   app.setErrorHandler((error, request, reply) =>
-    sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url)),
+    sendError(reply, error, (unexpected) => options.onUnexpected(unexpected, request.url, request.id)),
   );
   allowedMethods(app);
   return app;
 }
 
 /**
- * Answers 405 on a path of this scope that has other methods, 404 on an unknown path. Call it before routes are added.
+ * Answers 204 to OPTIONS and 405 to other methods on a path of this scope that has none of them, 404 on an unknown path.
+ * Call it before routes are added.
  */
 export function allowedMethods(scope: FastifyInstance): void {
   const routes: { readonly method: string; readonly pattern: RegExp }[] = [];
@@ -87,15 +98,24 @@ export function allowedMethods(scope: FastifyInstance): void {
     for (const name of [method].flat()) routes.push({ method: name, pattern });
   });
   scope.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?', 1)[0] ?? '';
-    const allowed = [...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method))].join(
-      ', ',
-    );
-    if (allowed === '') return sendError(reply, httpFault('not_found', { path: path.slice(0, 256) }), () => {});
+    const path = pathOf(request);
+    const methods = new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method));
+    if (methods.size === 0) return sendError(reply, notFound(path), () => {});
+    const allowed = [...methods, 'OPTIONS'].join(', ');
+    void reply.header('allow', allowed);
+    if (request.method === 'OPTIONS') return reply.code(204).send();
     return sendError(
-      reply.header('allow', allowed),
+      reply,
       httpFault('method_not_allowed', { path: path.slice(0, 256), method: request.method, allowed }),
       () => {},
     );
   });
+}
+
+function pathOf({ url }: FastifyRequest): string {
+  return url.split('?', 1)[0] ?? '';
+}
+
+function notFound(path: string): CodedError {
+  return httpFault('not_found', { path: path.slice(0, 256) });
 }

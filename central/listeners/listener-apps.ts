@@ -11,7 +11,7 @@ import { originOf, type AddressSet } from '../auth/address-rules.ts';
 import { Places } from '../auth/places.ts';
 import { createAgentSocketApp, type EnrollmentPort } from './agent-socket.ts';
 import { Connections } from './accept/connections.ts';
-import { createHttpServer } from './http.ts';
+import { createHttpServer, type OnUnexpected } from './http.ts';
 import { RequestGate } from './limits/request-gate.ts';
 import { RequestRate } from './limits/request-rate.ts';
 import type { RevocationListsPort } from './revocation-routes.ts';
@@ -48,7 +48,7 @@ interface ListenerAppsOptions {
   readonly maxHandshakes: () => number;
   /** A connection or an enrollment failed. */
   readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
-  readonly onUnexpected: (error: unknown, url: string) => void;
+  readonly onUnexpected: OnUnexpected;
 }
 
 /** Creates the app of the administration on a server of ours. */

@@ -13,6 +13,7 @@ import type { ServerCredentials } from '../pki/server/slots.ts';
 import { maxHandshakes } from '../sessions/admission.ts';
 import type { OpenedSessions } from '../sessions/open-sessions.ts';
 import type { EnrollmentPort } from './agent-socket.ts';
+import type { OnUnexpected } from './http.ts';
 import { createListenerApps, type ListenerApps } from './listener-apps.ts';
 import { LocalAdministration } from './local-socket.ts';
 import { Listeners } from './reconcile.ts';
@@ -40,8 +41,7 @@ export interface OpenedListeners {
   advertised(): { readonly host: string; readonly port: number };
   /** True for a connection over the administration's socket on this host. */
   isLocal(socket: Socket): boolean;
-  /** Logs an error that no part of Central foresaw. */
-  onUnexpected(error: unknown, url: string): void;
+  readonly onUnexpected: OnUnexpected;
   /** Applies what is not a port. */
   onParametersChanged(values: ParameterValues, before: ParameterValues): void;
 }
@@ -50,9 +50,9 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
   const { config, pki, parameters, sessions, handshake, handshakeFailures, enrollment, revocations, log } = needs;
   const values = (): ParameterValues => parameters.values();
   let proxies = new AddressSet(values()['websocket.trustedProxies']);
-  const onUnexpected = (error: unknown, url: string): void =>
+  const onUnexpected: OnUnexpected = (error, url, requestId) =>
     log.error(
-      { error: textOf(error), stack: error instanceof Error ? error.stack : undefined, url },
+      { error: textOf(error), stack: error instanceof Error ? error.stack : undefined, url, requestId },
       'a request failed unexpectedly',
     );
   const apps = await createListenerApps({

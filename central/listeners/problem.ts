@@ -1,8 +1,9 @@
-// Answers errors: as RFC 9457 problem details, with the hint in `hint`.
+// Answers errors as problem documents (shared/http/problem.ts), from Fastify's routes and from what never reaches one.
 import { STATUS_CODES, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply } from 'fastify';
-import { isCoded, systemCode, textOf, titleOf, type CodedError } from '../../shared/errors.ts';
+import { isCoded, systemCode, textOf, type CodedError } from '../../shared/errors.ts';
+import { newRequestId, problemOf, PROBLEM_TYPE, REQUEST_ID_HEADER } from '../../shared/http/problem.ts';
 import { httpFault } from './errors.ts';
 
 /** When a refused request may be sent again. A full outbox empties as fast as its agent reads. */
@@ -19,7 +20,6 @@ const RETRY_AFTER_SECONDS: Readonly<Record<string, number>> = {
   enrollments_full_of_address: 300,
 };
 
-const PROBLEM_TYPE = 'application/problem+json';
 /** The connection of an unreadable request is cut this long after the answer. */
 const LINGER_MS = 1_000;
 
@@ -39,13 +39,15 @@ function sendCoded(reply: FastifyReply, error: CodedError): FastifyReply {
   if (retryAfter !== undefined) void reply.header('retry-after', String(retryAfter));
   // RFC 9110 section 15.5.2: a 401 says how to authenticate.
   if (error.status === 401) void reply.header('www-authenticate', 'Bearer realm="queuegate"');
-  return reply.code(error.status).type(PROBLEM_TYPE).send(problemOf(error));
+  return reply.code(error.status).type(PROBLEM_TYPE).send(problemOf(error, reply.request.id));
 }
 
 /** Answers a request that does not reach a route; the connection ends with it. */
 export function endWithProblem(response: ServerResponse, error: CodedError, retryAfterSeconds: number): void {
-  const body = JSON.stringify(problemOf(error));
+  const requestId = newRequestId();
+  const body = JSON.stringify(problemOf(error, requestId));
   response.writeHead(error.status, {
+    [REQUEST_ID_HEADER]: requestId,
     'content-type': `${PROBLEM_TYPE}; charset=utf-8`,
     'content-length': String(Buffer.byteLength(body)),
     'retry-after': String(retryAfterSeconds),
@@ -57,24 +59,10 @@ export function endWithProblem(response: ServerResponse, error: CodedError, retr
 /** Turns a response that is not sent yet into that of `error`, and returns its body. */
 export function problemText(reply: FastifyReply, error: CodedError): string {
   for (const name of Object.keys(reply.getHeaders()))
-    if (name.startsWith('queuegate-') || name === 'content-length') void reply.removeHeader(name);
+    if ((name.startsWith('queuegate-') && name !== REQUEST_ID_HEADER) || name === 'content-length')
+      void reply.removeHeader(name);
   void reply.code(error.status).type(`${PROBLEM_TYPE}; charset=utf-8`);
-  return JSON.stringify(problemOf(error));
-}
-
-function problemOf(error: CodedError) {
-  const errors = {
-    ...('errors' in error ? { errors: error.errors } : {}),
-    ...('candidates' in error ? { candidates: error.candidates } : {}),
-  };
-  return {
-    type: `urn:queuegate:error:${error.code}`,
-    title: titleOf(error.code),
-    status: error.status,
-    detail: error.message,
-    hint: error.hint,
-    ...errors,
-  };
+  return JSON.stringify(problemOf(error, reply.request.id));
 }
 
 /**
@@ -90,9 +78,10 @@ export function refuseUnreadable(error: Error, socket: Socket, maxHeaderBytes: n
       : code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? httpFault('request_timeout', {}, error)
         : httpFault('request_unreadable', {}, error);
-  const body = JSON.stringify(problemOf(fault));
+  const requestId = newRequestId();
+  const body = JSON.stringify(problemOf(fault, requestId));
   socket.end(
-    `HTTP/1.1 ${fault.status} ${STATUS_CODES[fault.status] ?? ''}\r\nContent-Type: ${PROBLEM_TYPE}; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${fault.status} ${STATUS_CODES[fault.status] ?? ''}\r\nQueuegate-Request-Id: ${requestId}\r\nContent-Type: ${PROBLEM_TYPE}; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
   // What still arrives is discarded for a moment, so that the peer sees the answer and not a reset.
   const cut = setTimeout(() => socket.destroy(), LINGER_MS);

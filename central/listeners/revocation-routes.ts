@@ -1,6 +1,7 @@
 // The routes of the revocation lists, with the same paths on the agents' ports and on the administration.
 import { createHash } from 'node:crypto';
-import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
+import type { FastifyInstance, FastifyReply, RouteShorthandOptions } from 'fastify';
+import { isKnown } from './etag.ts';
 
 export interface RevocationListsPort {
   /** The same buffer until the list changes: all responses share it. */
@@ -20,25 +21,22 @@ export function revocationRoutes(
   app.get(
     '/crl.der',
     options,
-    async (request, reply) => await sendList(request, reply.type('application/pkix-crl'), await lists.der()),
+    async (_request, reply) => await sendList(reply.type('application/pkix-crl'), await lists.der()),
   );
   app.get(
     '/crl.pem',
     options,
-    async (request, reply) => await sendList(request, reply.type('application/x-pem-file'), await lists.pem()),
+    async (_request, reply) => await sendList(reply.type('application/x-pem-file'), await lists.pem()),
   );
 }
 
 /** Computed once for each list. */
 const tags = new WeakMap<Buffer, string>();
 
-async function sendList(request: FastifyRequest, reply: FastifyReply, found: Buffer | string): Promise<FastifyReply> {
+async function sendList(reply: FastifyReply, found: Buffer | string): Promise<FastifyReply> {
   const list = Buffer.isBuffer(found) ? found : Buffer.from(found);
   let tag = tags.get(list);
   if (tag === undefined) tags.set(list, (tag = `"${createHash('sha256').update(list).digest('base64url')}"`));
-  void reply.headers({ 'cache-control': CACHE, etag: tag });
-  // RFC 9110 section 13.1.2.
-  if (request.headers['if-none-match']?.split(',').some((each) => each.trim().replace(/^W\//, '') === tag) === true)
-    return await reply.code(304).send();
-  return await reply.send(list);
+  void reply.header('cache-control', CACHE);
+  return await (isKnown(reply, tag) ? reply.code(304).send() : reply.send(list));
 }

@@ -1,5 +1,6 @@
 // The error table of the parameters, and the error that reports all faults of a change together.
-import { CodedError, defineErrors, type ErrorTable } from '../../shared/errors.ts';
+import { CodedError, defineErrors, type ErrorTable, type ProblemDetails } from '../../shared/errors.ts';
+import { pointerTo } from '../../shared/http/problem.ts';
 
 export const PARAMETER_ERRORS = {
   parameters_invalid: {
@@ -8,7 +9,6 @@ export const PARAMETER_ERRORS = {
     hint: 'Correct what is listed and send the whole change again.',
   },
   parameter_unknown: { status: 404, text: 'There is no parameter "{name}".', hint: '{hint}' },
-  parameter_group_unknown: { status: 404, text: 'There is no group "{name}".', hint: 'Groups are: {groups}.' },
 } as const satisfies ErrorTable;
 
 export const parameterFault = defineErrors(PARAMETER_ERRORS);
@@ -20,6 +20,8 @@ export interface ParameterFault {
   readonly found: string;
   /** What is allowed, as text. */
   readonly allowed: string;
+  /** The values that are allowed, where they are few. */
+  readonly values?: readonly string[];
   /** The whole sentence. */
   readonly text: string;
 }
@@ -33,5 +35,16 @@ export class ParameterFaults extends CodedError {
       count: errors.length === 1 ? 'a fault' : `${errors.length} faults`,
     });
     this.errors = errors;
+  }
+
+  /** Pointers into the merge patch of the change. */
+  override get problem(): ProblemDetails {
+    const entries = this.errors.map(({ parameter, found, text, values }) => ({
+      pointer: pointerTo(`/${parameter}`),
+      detail: text,
+      allowed: values ?? null,
+      found: found.slice(0, 64),
+    }));
+    return { entries };
   }
 }

@@ -20,7 +20,10 @@ export function validateValue(
 ): { readonly value: ParameterValue } | { readonly fault: ParameterFault } {
   const definition = definitionOf(name);
   const canonical = canonicalValue(definition, value);
-  if (canonical === undefined) return { fault: faultOf(name, value, allowedOf(definition)) };
+  if (canonical === undefined) {
+    const fault = faultOf(name, value, allowedOf(definition));
+    return { fault: definition.type === 'enum' ? { ...fault, values: definition.allowed } : fault };
+  }
   return { value: canonical };
 }
 

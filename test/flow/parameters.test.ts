@@ -192,7 +192,7 @@ describe('the WebSocket (wss)', () => {
 
 describe('a change with a fault changes nothing at all', () => {
   const fault = (parameter: string, text: string) =>
-    expect.objectContaining({ parameter, text: expect.stringContaining(text) });
+    expect.objectContaining({ pointer: `#/${parameter}`, detail: expect.stringContaining(text) });
 
   for (const [title, values, faults] of [
     [
@@ -239,10 +239,10 @@ describe('a change with a fault changes nothing at all', () => {
       nonsense: 1,
     });
     expect(refused.status).toBe(422);
-    expect(refused.body.errors.map((error: { parameter: string }) => error.parameter)).toEqual([
-      'agents.max',
-      'nonsense',
-      'https.port',
+    expect(refused.body.errors.map((error: { pointer: string }) => error.pointer)).toEqual([
+      '#/agents.max',
+      '#/nonsense',
+      '#/https.port',
     ]);
     expect(refused.body.errors).toContainEqual(fault('https.port', 'another process uses it'));
     expect(await everything()).toEqual(before);

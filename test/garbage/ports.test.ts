@@ -178,7 +178,12 @@ describe('on all four ports', () => {
         port,
         status,
         type: 'application/problem+json',
-        body: { type: `urn:queuegate:error:${code}`, status },
+        body: {
+          type: `urn:queuegate:error:${code}`,
+          code,
+          status,
+          instance: expect.stringMatching(/^urn:uuid:/) as string,
+        },
       });
     }
   });
@@ -492,12 +497,12 @@ describe('on the administration', () => {
     };
     expect(await post(`{"type":"t","data":${nested(100_000)}}`)).toMatchObject({
       status: 400,
-      body: { errors: [{ text: '/data is nested more than 60 levels deep' }] },
+      body: { errors: [{ detail: '/data is nested more than 60 levels deep.' }] },
     });
     for (const id of ['"\\ud800"', '"a\\u0000"', '"\\uffff"'])
       expect(await post(`{"type":"t","id":${id}}`)).toMatchObject({
         status: 400,
-        body: { errors: [{ text: expect.stringContaining('/id holds') as string }] },
+        body: { errors: [{ detail: expect.stringContaining('/id holds') as string }] },
       });
   });
 });

@@ -35,17 +35,19 @@ const seen = vi.hoisted(() => ({ consulted: [] as unknown[], apps: [] as unknown
 
 // Which schema belongs to which route is seen when a request consults it: a new route or member is covered by being there.
 vi.mock('../../central/admin/checked.ts', async (original) => {
-  const { bodyOf, queryOf } = await original<typeof checked>();
+  const module = await original<typeof checked>();
+  const { bodyOf, queryOf } = module;
   const noting =
     (kind: string, make: typeof bodyOf): typeof bodyOf =>
     (schema) => {
       const read = make(schema);
-      return (value) => {
+      const noted = (value: unknown) => {
         seen.consulted.push({ kind, schema });
         return read(value);
       };
+      return Object.assign(noted, { schema });
     };
-  return { bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
+  return { ...module, bodyOf: noting('body', bodyOf), queryOf: noting('query', queryOf) };
 });
 // What is measured is CPU time: nobody waits for the answer to a wrong secret (test/central/auth/wrong-attempts.test.ts).
 vi.mock('../../central/auth/attempt-records.ts', async (original) => ({

@@ -3,16 +3,13 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { AgentCertificate } from '../../store/certificate-store.ts';
 import { AGENT_STATES, type AgentRecord, type Incident, type SessionRecord } from '../../store/agent-store.ts';
-import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
-import { queryOf } from '../checked.ts';
+import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
+import { oneOf, queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 
 const readList = queryOf(
-  Type.Object(
-    { ...pageMembers, state: Type.Optional(Type.Union(AGENT_STATES.map((state) => Type.Literal(state)))) },
-    { additionalProperties: false },
-  ),
+  Type.Object({ ...pageMembers, state: Type.Optional(oneOf(AGENT_STATES)) }, { additionalProperties: false }),
 );
 const readIncidents = queryOf(
   Type.Object(
@@ -22,7 +19,7 @@ const readIncidents = queryOf(
 );
 
 export function agentRoutes(app: FastifyInstance, { agents, revocations }: AdminServices, access: Access): void {
-  app.get('/agents', VIEWER, async (request, reply) => {
+  app.get('/agents', reads(VIEWER, { query: readList }), async (request, reply) => {
     const query = readList(request.query);
     const after = positionOf(request, query);
     const found = await agents.list({
@@ -43,7 +40,7 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     return await reply.code(204).send();
   });
 
-  app.get('/incidents', VIEWER, async (request, reply) => {
+  app.get('/incidents', reads(VIEWER, { query: readIncidents }), async (request, reply) => {
     const query = readIncidents(request.query);
     const before = positionOf(request, query);
     const found = await agents.incidents({

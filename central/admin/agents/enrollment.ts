@@ -6,9 +6,9 @@ import { HELLO, MAX_ID_LENGTH } from '../../../shared/wire/messages.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
 import { DEFAULT_RECOVERY_CODE_SECONDS, MAX_RECOVERY_CODE_SECONDS } from '../../enrollment/recovery.ts';
 import { ENROLLMENT_REQUEST_STATES, type EnrollmentRequestRecord } from '../../store/enrollment-store.ts';
-import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
+import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { reason } from '../certificates/bodies.ts';
-import { bodyOf, queryOf } from '../checked.ts';
+import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
@@ -17,10 +17,7 @@ const { maxLength, pattern } = HELLO.properties.name;
 const readList = queryOf(
   Type.Object(
     {
-      state: Type.Union(
-        ENROLLMENT_REQUEST_STATES.map((state) => Type.Literal(state)),
-        { default: 'pending' },
-      ),
+      state: oneOf(ENROLLMENT_REQUEST_STATES, { default: 'pending' }),
       ...pageMembers,
     },
     strict,
@@ -54,32 +51,40 @@ export function enrollmentRoutes(
   { agents, approvals, offlineEnrollment, recoveries }: AdminServices,
   access: Access,
 ): void {
-  app.get('/enrollment-requests', VIEWER, async (request, reply) => {
+  app.get('/enrollment-requests', reads(VIEWER, { query: readList }), async (request, reply) => {
     const { state, ...page } = readList(request.query);
     const found = await approvals.list({ state, after: positionOf(request, page), limit: page.limit });
     const next = found.length === page.limit ? (found.at(-1)?.keyThumbprint ?? null) : null;
     return pageJson(request, reply, found.map(requestJson), next);
   });
 
-  app.post<OfRequest>('/enrollment-requests/:request/accept', ADMINISTRATOR, async (request) => {
-    const { id, name, keyThumbprint } = await approvals.accept(
-      request.params.request,
-      access.actorOf(request),
-      readReason(request.body),
-    );
-    return { keyThumbprint, name, state: 'accepted', agent: { id, name } };
-  });
+  app.post<OfRequest>(
+    '/enrollment-requests/:request/accept',
+    reads(ADMINISTRATOR, { body: readReason }),
+    async (request) => {
+      const { id, name, keyThumbprint } = await approvals.accept(
+        request.params.request,
+        access.actorOf(request),
+        readReason(request.body),
+      );
+      return { keyThumbprint, name, state: 'accepted', agent: { id, name } };
+    },
+  );
 
-  app.post<OfRequest>('/enrollment-requests/:request/reject', ADMINISTRATOR, async (request) => {
-    const { name, keyThumbprint } = await approvals.reject(
-      request.params.request,
-      access.actorOf(request),
-      readReason(request.body),
-    );
-    return { keyThumbprint, name, state: 'rejected', agent: null };
-  });
+  app.post<OfRequest>(
+    '/enrollment-requests/:request/reject',
+    reads(ADMINISTRATOR, { body: readReason }),
+    async (request) => {
+      const { name, keyThumbprint } = await approvals.reject(
+        request.params.request,
+        access.actorOf(request),
+        readReason(request.body),
+      );
+      return { keyThumbprint, name, state: 'rejected', agent: null };
+    },
+  );
 
-  app.post('/agents', ADMINISTRATOR, async (request, reply) => {
+  app.post('/agents', reads(ADMINISTRATOR, { body: readIssue }), async (request, reply) => {
     const { csr, name, id, ...why } = readIssue(request.body);
     const { agent, certificate, pem } = await offlineEnrollment.issue({ csr, name, id }, access.actorOf(request), why);
     return await reply
@@ -94,20 +99,24 @@ export function enrollmentRoutes(
       });
   });
 
-  app.post<{ Params: { agent: string } }>('/agents/:agent/recovery-code', ADMINISTRATOR, async (request, reply) => {
-    const { lifetimeSeconds = DEFAULT_RECOVERY_CODE_SECONDS, ...why } = readRecoveryCodeOrder(request.body);
-    const { id } = await agents.find(request.params.agent);
-    const { agent, code, expiresAt } = await recoveries.make(id, lifetimeSeconds, access.actorOf(request), why);
-    return await reply
-      .code(201)
-      .header('cache-control', 'no-store')
-      .send({
-        agent: { id: agent.id, name: agent.name },
-        code,
-        expiresAt: timeOf(expiresAt),
-        commandLine: 'queue-agent recover',
-      });
-  });
+  app.post<{ Params: { agent: string } }>(
+    '/agents/:agent/recovery-code',
+    reads(ADMINISTRATOR, { body: readRecoveryCodeOrder }),
+    async (request, reply) => {
+      const { lifetimeSeconds = DEFAULT_RECOVERY_CODE_SECONDS, ...why } = readRecoveryCodeOrder(request.body);
+      const { id } = await agents.find(request.params.agent);
+      const { agent, code, expiresAt } = await recoveries.make(id, lifetimeSeconds, access.actorOf(request), why);
+      return await reply
+        .code(201)
+        .header('cache-control', 'no-store')
+        .send({
+          agent: { id: agent.id, name: agent.name },
+          code,
+          expiresAt: timeOf(expiresAt),
+          commandLine: 'queue-agent recover',
+        });
+    },
+  );
 }
 
 function requestJson({

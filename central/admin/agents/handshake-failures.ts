@@ -1,8 +1,8 @@
 // /handshake-failures: connections and enrollments that failed since this process started, with their causes.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import { VIEWER } from '../access.ts';
-import { queryOf } from '../checked.ts';
+import { VIEWER, reads } from '../access.ts';
+import { oneOf, queryOf } from '../checked.ts';
 import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
@@ -12,7 +12,7 @@ const readQuery = queryOf(
   Type.Object(
     {
       ...pageMembers,
-      listener: Type.Optional(Type.Union(LISTENERS.map((listener) => Type.Literal(listener)))),
+      listener: Type.Optional(oneOf(LISTENERS)),
       cause: word,
       address: word,
     },
@@ -21,7 +21,7 @@ const readQuery = queryOf(
 );
 
 export function handshakeRoutes(app: FastifyInstance, { handshakeFailures, status }: AdminServices): void {
-  app.get('/handshake-failures', VIEWER, (request, reply) => {
+  app.get('/handshake-failures', reads(VIEWER, { query: readQuery }), (request, reply) => {
     const { limit, after, ...filter } = readQuery(request.query);
     return {
       startedAt: timeOf(status().startedAt),

@@ -3,9 +3,9 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { revocationRoutes, type RevocationListsPort } from '../../listeners/revocation-routes.ts';
 import { agentJson } from './agents.ts';
-import { ADMINISTRATOR, ANYONE, type Access } from '../access.ts';
+import { ADMINISTRATOR, ANYONE, type Access, reads } from '../access.ts';
 import { reason } from '../certificates/bodies.ts';
-import { bodyOf } from '../checked.ts';
+import { bodyOf, oneOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
 
 /** `superseded` is what a renewal does by itself. */
@@ -18,10 +18,7 @@ const ASKED_REASONS = [
 ] as const;
 
 const readRevocation = bodyOf(
-  Type.Object(
-    { reason: Type.Optional(Type.Union(ASKED_REASONS.map((word) => Type.Literal(word)))), ...reason },
-    { additionalProperties: false },
-  ),
+  Type.Object({ reason: Type.Optional(oneOf(ASKED_REASONS)), ...reason }, { additionalProperties: false }),
 );
 
 export function agentRevocationRoutes(
@@ -29,12 +26,16 @@ export function agentRevocationRoutes(
   { agents, revocations }: AdminServices,
   access: Access,
 ): void {
-  app.post<{ Params: { agent: string } }>('/agents/:agent/revoke', ADMINISTRATOR, async (request) => {
-    const { reason: why = 'unspecified', ...terms } = readRevocation(request.body ?? {});
-    return agentJson(
-      await revocations.revoke((await agents.find(request.params.agent)).id, why, terms, access.actorOf(request)),
-    );
-  });
+  app.post<{ Params: { agent: string } }>(
+    '/agents/:agent/revoke',
+    reads(ADMINISTRATOR, { body: readRevocation }),
+    async (request) => {
+      const { reason: why = 'unspecified', ...terms } = readRevocation(request.body ?? {});
+      return agentJson(
+        await revocations.revoke((await agents.find(request.params.agent)).id, why, terms, access.actorOf(request)),
+      );
+    },
+  );
 }
 
 /** Public, as a list for verifiers has to be. */

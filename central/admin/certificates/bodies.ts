@@ -6,7 +6,8 @@ import { MAX_CONFIRM_SECONDS } from '../../change/confirmation.ts';
 import type { SwapReport, SwapRequest } from '../../pki/server/server-certificates.ts';
 import { pinOfCredentials, rootOfCredentials, type ServerCredentials } from '../../pki/server/slots.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
-import { RequestFaults } from '../errors.ts';
+import { requestInvalid } from '../errors.ts';
+import { pointerTo } from '../../../shared/http/problem.ts';
 import { timeOf } from '../page.ts';
 
 export const reason = {
@@ -58,7 +59,9 @@ export function bytesOf(place: string, text: string): Buffer {
   if (text.includes('-----BEGIN ')) return Buffer.from(text, 'utf8');
   const bare = text.replaceAll(/\s/g, '');
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(bare) || bare.length % 4 !== 0)
-    throw new RequestFaults([{ place, text: `${place} is neither PEM nor base64` }]);
+    throw requestInvalid([
+      { pointer: pointerTo(place), detail: `${place} is neither PEM nor base64.`, allowed: null, found: null },
+    ]);
   return Buffer.from(bare, 'base64');
 }
 

@@ -8,7 +8,7 @@ import { pkiFault } from '../../pki/errors.ts';
 import { OF_GENERATION } from '../../pki/expiry.ts';
 import { rootOf, type Generation } from '../../pki/authority/generations.ts';
 import { keyName } from '../../pki/x509/key-algorithms.ts';
-import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
+import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { bytesOf, fileName, fileText, password, reason } from './bodies.ts';
 import { bodyOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
@@ -65,14 +65,14 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
   });
 
   // The one answer with a private key in it: under a password of the administrator's own, as the way to a second Central.
-  app.post('/ca/export', ADMINISTRATOR, async (request, reply) => {
+  app.post('/ca/export', reads(ADMINISTRATOR, { body: readExport }), async (request, reply) => {
     const { generation, file } = await authorityService.export(readExport(request.body), access.actorOf(request));
     return await reply
       .header('cache-control', 'no-store')
       .send({ thumbprint: generation.id, alias: AUTHORITY_ALIAS, pkcs12: file.toString('base64') });
   });
 
-  app.post('/ca/import', ADMINISTRATOR, async (request) => {
+  app.post('/ca/import', reads(ADMINISTRATOR, { body: readImport }), async (request) => {
     const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readImport(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
     const report = await authorityService.import(

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { NamedAgent } from '../../pki/rotation/progress.ts';
 import type { RotationReport } from '../../pki/rotation/rotation.ts';
-import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
+import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { generationJson } from './ca.ts';
 import { again, bytesOf, fileName, fileText, password, pendingJson, reason, swapOf } from './bodies.ts';
 import { bodyOf, queryOf } from '../checked.ts';
@@ -58,7 +58,7 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
     };
   });
 
-  app.post('/ca/rotation/prepare', ADMINISTRATOR, async (request) => {
+  app.post('/ca/rotation/prepare', reads(ADMINISTRATOR, { body: readPrepare }), async (request) => {
     const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readPrepare(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
     const upload =
@@ -68,25 +68,25 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
     return reportJson(await rotation.prepare(upload, terms, access.actorOf(request)));
   });
 
-  app.post('/ca/rotation/publish', ADMINISTRATOR, async (request) =>
+  app.post('/ca/rotation/publish', reads(ADMINISTRATOR, { body: readStep }), async (request) =>
     reportJson(await rotation.publish(readStep(request.body), access.actorOf(request))),
   );
 
-  app.post('/ca/rotation/switch', ADMINISTRATOR, async (request) =>
+  app.post('/ca/rotation/switch', reads(ADMINISTRATOR, { body: readSwitch }), async (request) =>
     reportJson(await rotation.switch(swapOf(readSwitch(request.body)), access.actorOf(request))),
   );
 
-  app.post('/ca/rotation/retire', ADMINISTRATOR, async (request) =>
+  app.post('/ca/rotation/retire', reads(ADMINISTRATOR, { body: readStep }), async (request) =>
     reportJson(await rotation.retire(readStep(request.body), access.actorOf(request))),
   );
 
-  app.post('/ca/rotation/rollback', ADMINISTRATOR, async (request) =>
+  app.post('/ca/rotation/rollback', reads(ADMINISTRATOR, { body: readStep }), async (request) =>
     reportJson(await rotation.rollBack(readStep(request.body), access.actorOf(request))),
   );
 
   app.delete<{ Params: { thumbprint: string } }>(
     '/ca/generations/:thumbprint',
-    ADMINISTRATOR,
+    reads(ADMINISTRATOR, { query: readReason }),
     async (request, reply) => {
       await rotation.forget(request.params.thumbprint, readReason(request.query), access.actorOf(request));
       return await reply.code(204).send();

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { CERTIFICATE_KINDS, type Place, type WatchedCertificate } from '../../pki/expiry.ts';
-import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
+import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import {
   again,
   bytesOf,
@@ -16,14 +16,14 @@ import {
   swapJson,
   swapOf,
 } from './bodies.ts';
-import { bodyOf, queryOf } from '../checked.ts';
+import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
 const readList = queryOf(
   Type.Object(
     {
-      kind: Type.Optional(Type.Union(CERTIFICATE_KINDS.map((kind) => Type.Literal(kind)))),
+      kind: Type.Optional(oneOf(CERTIFICATE_KINDS)),
       expiresWithinDays: Type.Optional(Type.Integer({ minimum: 0, maximum: 36_500 })),
       ...pageMembers,
     },
@@ -31,9 +31,7 @@ const readList = queryOf(
   ),
 );
 const strict = { additionalProperties: false } as const;
-const readRequest = bodyOf(
-  Type.Object({ key: Type.Optional(Type.Union([Type.Literal('ec'), Type.Literal('rsa')])), ...reason }, strict),
-);
+const readRequest = bodyOf(Type.Object({ key: Type.Optional(oneOf(['ec', 'rsa'])), ...reason }, strict));
 const readInstall = bodyOf(Type.Object({ file: fileText, name: fileName, password, ...swap }, strict));
 const readImport = bodyOf(
   Type.Object(
@@ -50,7 +48,7 @@ const readImport = bodyOf(
   ),
 );
 const readSwap = bodyOf(Type.Object(swap, strict));
-const slot = Type.Union([Type.Literal('staged'), Type.Literal('previous')]);
+const slot = oneOf(['staged', 'previous']);
 const readActivate = bodyOf(Type.Object({ slot, ...again }, strict));
 const readReason = queryOf(Type.Object(reason, strict));
 
@@ -59,7 +57,7 @@ export function certificateRoutes(
   { changes, serverCertificates, expiry }: AdminServices,
   access: Access,
 ): void {
-  app.get('/certificates', VIEWER, async (request, reply) => {
+  app.get('/certificates', reads(VIEWER, { query: readList }), async (request, reply) => {
     const { kind, expiresWithinDays, ...query } = readList(request.query);
     const after = positionOf(request, query);
     const page = await expiry.list({
@@ -83,14 +81,14 @@ export function certificateRoutes(
     };
   });
 
-  app.post('/server-certificate/request', ADMINISTRATOR, async (request, reply) => {
+  app.post('/server-certificate/request', reads(ADMINISTRATOR, { body: readRequest }), async (request, reply) => {
     const { key = 'ec', ...why } = readRequest(request.body);
     return await reply
       .code(201)
       .send({ csr: await serverCertificates.request({ kind: key, ...why }, access.actorOf(request)) });
   });
 
-  app.post('/server-certificate/install', ADMINISTRATOR, async (request) => {
+  app.post('/server-certificate/install', reads(ADMINISTRATOR, { body: readInstall }), async (request) => {
     const { file, name = 'the file', password: secret, ...terms } = readInstall(request.body);
     return swapJson(
       await serverCertificates.install(
@@ -101,7 +99,7 @@ export function certificateRoutes(
     );
   });
 
-  app.post('/server-certificate/import', ADMINISTRATOR, async (request) => {
+  app.post('/server-certificate/import', reads(ADMINISTRATOR, { body: readImport }), async (request) => {
     const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readImport(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
     return swapJson(
@@ -113,17 +111,17 @@ export function certificateRoutes(
     );
   });
 
-  app.post('/server-certificate/issue', ADMINISTRATOR, async (request) =>
+  app.post('/server-certificate/issue', reads(ADMINISTRATOR, { body: readSwap }), async (request) =>
     swapJson(await serverCertificates.generate(swapOf(readSwap(request.body)), access.actorOf(request))),
   );
 
-  app.post('/server-certificate/activate', ADMINISTRATOR, async (request) => {
+  app.post('/server-certificate/activate', reads(ADMINISTRATOR, { body: readActivate }), async (request) => {
     const { slot, ...terms } = readActivate(request.body);
     const activate = slot === 'staged' ? serverCertificates.activate : serverCertificates.restore;
     return swapJson(await activate.call(serverCertificates, swapOf(terms), access.actorOf(request)));
   });
 
-  app.delete('/server-certificate/staged', ADMINISTRATOR, async (request, reply) => {
+  app.delete('/server-certificate/staged', reads(ADMINISTRATOR, { query: readReason }), async (request, reply) => {
     await serverCertificates.discard(readReason(request.query), access.actorOf(request));
     return await reply.code(204).send();
   });

@@ -2,8 +2,8 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Change } from '../../change/changes.ts';
-import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
-import { bodyOf, queryOf } from '../checked.ts';
+import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
+import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
@@ -13,16 +13,12 @@ interface OfChange {
 
 const STATES = ['pending', 'confirmed', 'rolled-back'] as const;
 const readList = queryOf(
-  Type.Object(
-    { ...pageMembers, state: Type.Optional(Type.Union(STATES.map((state) => Type.Literal(state)))) },
-    { additionalProperties: false },
-  ),
+  Type.Object({ ...pageMembers, state: Type.Optional(oneOf(STATES)) }, { additionalProperties: false }),
 );
 const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) }, { additionalProperties: false }));
-const readRollback = bodyOf(Type.Object({}, { additionalProperties: false }));
 
 export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServices, 'changes'>, access: Access): void {
-  app.get('/changes', VIEWER, async (request, reply) => {
+  app.get('/changes', reads(VIEWER, { query: readList }), async (request, reply) => {
     const { state, ...page } = readList(request.query);
     const found = (await changes.list()).filter((change) => state === undefined || change.state === state);
     return pageOf(request, reply, page, found, { position: ({ id }) => id, json: changeJson });
@@ -32,14 +28,13 @@ export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServic
     changeJson(await changes.get(request.params.change)),
   );
 
-  app.post<OfChange>('/changes/:change/confirm', ADMINISTRATOR, async (request) =>
+  app.post<OfChange>('/changes/:change/confirm', reads(ADMINISTRATOR, { body: readConfirm }), async (request) =>
     changeJson(await changes.confirm(request.params.change, readConfirm(request.body), access.actorOf(request))),
   );
 
-  app.post<OfChange>('/changes/:change/rollback', ADMINISTRATOR, async (request) => {
-    readRollback(request.body);
-    return changeJson(await changes.rollBack(request.params.change, access.actorOf(request)));
-  });
+  app.post<OfChange>('/changes/:change/rollback', ADMINISTRATOR, async (request) =>
+    changeJson(await changes.rollBack(request.params.change, access.actorOf(request))),
+  );
 }
 
 /** Member by member: what is answered is what is documented. */

@@ -1,15 +1,17 @@
 // /parameters: the table with its values, and changes of them. The version of the parameters is the ETag.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { DetailedError, isCoded } from '../../../shared/errors.ts';
 import type { Change } from '../../change/changes.ts';
 import { MAX_CONFIRM_SECONDS } from '../../change/confirmation.ts';
+import { isKnown } from '../../listeners/etag.ts';
 import { GROUPS } from '../../parameters/definitions.ts';
 import { parameterFault } from '../../parameters/errors.ts';
-import type { ChangeReport, ParameterDescription } from '../../parameters/types.ts';
+import type { ChangeReport, ChangeRequest, ParameterDescription } from '../../parameters/types.ts';
 import { nearestName } from '../../parameters/values.ts';
-import { ADMINISTRATOR, VIEWER, type Access } from '../access.ts';
+import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { bodyOf, queryOf } from '../checked.ts';
-import { RequestFaults } from '../errors.ts';
+import { requestInvalid } from '../errors.ts';
 import { pageMembers, pageOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
@@ -56,42 +58,61 @@ const readList = queryOf(
 const DEFAULT_SHARE = 0.9;
 
 export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServices, access: Access): void {
-  const tag = (reply: FastifyReply) => reply.header('etag', `"${parameters.version}"`);
+  const tag = () => `"${parameters.version}"`;
+  const sendTagged = (reply: FastifyReply, value: () => unknown): FastifyReply =>
+    isKnown(reply, tag()) ? reply.code(304).send() : reply.send(value());
+  /** Makes a change. Errors: those of the parameters; version_conflict with the present tag and who changed it. */
+  const change = async (request: FastifyRequest, reply: FastifyReply, wanted: ChangeRequest) => {
+    try {
+      const report = await parameters.change({ ...wanted, ifMatch: ifMatchOf(request) }, access.actorOf(request));
+      return await reply.header('etag', tag()).send(reportJson(report));
+    } catch (error) {
+      if (!isCoded(error, 'version_conflict')) throw error;
+      void reply.header('etag', tag());
+      throw new DetailedError(error, { members: { changedBy: lastChange(parameters.describe()) } });
+    }
+  };
 
-  app.get('/parameters', VIEWER, (request, reply) => {
+  app.get('/parameters', reads(VIEWER, { query: readList }), (request, reply) => {
     const { group, ...page } = readList(request.query);
     const known = Object.values(GROUPS).find((name) => name.toLowerCase() === group?.toLowerCase());
     if (group !== undefined && known === undefined)
-      throw parameterFault('parameter_group_unknown', { name: group, groups: Object.values(GROUPS).join(', ') });
+      throw requestInvalid([
+        {
+          parameter: 'group',
+          detail: 'The group is unknown.',
+          allowed: Object.values(GROUPS),
+          found: group.slice(0, 64),
+        },
+      ]);
     const shown = parameters.describe().filter(({ definition }) => known === undefined || definition.group === known);
-    return tag(reply).send(pageOf(request, reply, page, shown, { position: ({ name }) => name, json: parameterJson }));
+    return sendTagged(reply, () =>
+      pageOf(request, reply, page, shown, { position: ({ name }) => name, json: parameterJson }),
+    );
   });
 
   app.get<{ Params: { parameter: string } }>('/parameters/:parameter', VIEWER, (request, reply) => {
-    return tag(reply).send(parameterJson(find(request.params.parameter)));
+    const found = find(request.params.parameter);
+    return sendTagged(reply, () => parameterJson(found));
   });
 
-  app.patch('/parameters', ADMINISTRATOR, async (request, reply) => {
-    const { confirm, ...change } = readChange(request.body);
+  app.patch('/parameters', reads(ADMINISTRATOR, { body: readChange }), async (request, reply) => {
+    const { confirm, ...wanted } = readChange(request.body);
     const terms =
       confirm === undefined
         ? undefined
         : { withinSeconds: confirm.withinSeconds, share: confirm.share ?? DEFAULT_SHARE };
-    const report = await parameters.change(
-      { ...change, confirm: terms, ifMatch: ifMatchOf(request) },
-      access.actorOf(request),
-    );
-    return await tag(reply).send(reportJson(report));
+    return await change(request, reply, { ...wanted, confirm: terms });
   });
 
-  app.delete<{ Params: { parameter: string } }>('/parameters/:parameter', ADMINISTRATOR, async (request, reply) => {
-    const { name } = find(request.params.parameter);
-    const report = await parameters.change(
-      { values: { [name]: null }, ...readRestore(request.query), ifMatch: ifMatchOf(request) },
-      access.actorOf(request),
-    );
-    return await tag(reply).send(reportJson(report));
-  });
+  app.delete<{ Params: { parameter: string } }>(
+    '/parameters/:parameter',
+    reads(ADMINISTRATOR, { query: readRestore }),
+    async (request, reply) => {
+      const { name } = find(request.params.parameter);
+      return await change(request, reply, { values: { [name]: null }, ...readRestore(request.query) });
+    },
+  );
 
   function find(name: string): ParameterDescription {
     const found = parameters.describe().find((description) => description.name === name);
@@ -104,16 +125,28 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
   }
 }
 
+/** Who made the last change; null before the first one. */
+function lastChange(descriptions: readonly ParameterDescription[]): string | null {
+  const latest = (at: ParameterDescription | undefined): number => at?.changedAt ?? -1;
+  const newest = descriptions.reduce<ParameterDescription | undefined>(
+    (one, other) => (latest(other) > latest(one) ? other : one),
+    undefined,
+  );
+  return newest?.changedBy ?? null;
+}
+
 /** The version in If-Match; undefined when there is none, or any will do (RFC 9110 section 13.1.1). */
 function ifMatchOf(request: FastifyRequest): number | undefined {
   const header = request.headers['if-match'];
   if (header === undefined || header.trim() === '*') return undefined;
   const [, version] = /^(?:W\/)?"(\d{1,15})"$/.exec(header.trim()) ?? [];
   if (version === undefined)
-    throw new RequestFaults([
+    throw requestInvalid([
       {
-        place: 'If-Match',
-        text: 'If-Match is not an ETag of the parameters; allowed: the ETag of an earlier answer, such as "12"',
+        header: 'If-Match',
+        detail: 'If-Match is not an ETag of the parameters; allowed: the ETag of an earlier answer, such as "12".',
+        allowed: null,
+        found: header.slice(0, 64),
       },
     ]);
   return Number(version);

@@ -1,15 +1,16 @@
 // /agents/{agent}/commands and /dead-letters: commands to agents, and messages that could not be delivered.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import { isCoded } from '../../../shared/errors.ts';
+import { DetailedError, isCoded, type ProblemEntry } from '../../../shared/errors.ts';
+import { pointerTo } from '../../../shared/http/problem.ts';
 import { messageFault } from '../../../shared/delivery/errors.ts';
 import { faultText, readProduced, type Message } from '../../../shared/delivery/message.ts';
 import { scanBatch } from '../../../shared/wire/json-text.ts';
 import type { DeadLetter } from '../../store/message-store.ts';
-import { OPERATOR, VIEWER } from '../access.ts';
+import { OPERATOR, VIEWER, reads } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { keepMessageText, scannedBody } from '../body.ts';
-import { PlacedFault, RequestFaults, type RequestFault } from '../errors.ts';
+import { requestInvalid } from '../errors.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
 
@@ -18,8 +19,6 @@ const SOURCE = '/central';
 /** Some hundred messages of ordinary size, or two of the largest that the table allows. */
 const MAX_MESSAGES_BODY_BYTES = 8 * 1024 * 1024;
 const MAX_BATCH = 1000;
-/** So many faulty places are named in one answer. */
-const MAX_FAULTS = 20;
 
 const readDeadLetters = queryOf(
   Type.Object(
@@ -38,7 +37,7 @@ export function messageRoutes(
     keepMessageText(scope);
     scope.post<{ Params: { agent: string } }>(
       '/agents/:agent/commands',
-      { ...OPERATOR, bodyLimit: MAX_MESSAGES_BODY_BYTES },
+      { ...reads(OPERATOR, { body: 'raw' }), bodyLimit: MAX_MESSAGES_BODY_BYTES },
       async (request, reply) => {
         const { id } = await agents.find(request.params.agent);
         const maxBytes = parameters.values()['agents.maxMessageBytes'];
@@ -59,7 +58,7 @@ export function messageRoutes(
     );
   });
 
-  app.get('/dead-letters', VIEWER, async (request, reply) => {
+  app.get('/dead-letters', reads(VIEWER, { query: readDeadLetters }), async (request, reply) => {
     const query = readDeadLetters(request.query);
     const before = positionOf(request, query);
     const found = await messages.deadLetters({
@@ -78,15 +77,15 @@ interface Batch {
 }
 
 /**
- * One message or several; all of them are validated before any is taken. Errors: json_unparseable; RequestFaults and message_expired
+ * One message or several; all of them are validated before any is taken. Errors: json_unparseable; request_invalid and message_expired
  * with the place of each.
  */
 function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
   // A request without a body has no content type either, and is not parsed.
   const { isArray, items, count } = scannedBody(() => scanBatch(typeof body === 'string' ? body : '', MAX_BATCH));
   if (count === 0 || count > MAX_BATCH)
-    throw new RequestFaults([{ place: '', text: `the batch holds ${count} messages; allowed: 1 to ${MAX_BATCH}` }]);
-  const faults: RequestFault[] = [];
+    throw requestInvalid([entryAt('', `The batch holds ${count} messages; allowed: 1 to ${MAX_BATCH}.`)]);
+  const faults: ProblemEntry[] = [];
   let expired: { readonly pointer: string; readonly found: string } | undefined;
   let isInvalid = false;
   const messages: Message[] = [];
@@ -97,12 +96,14 @@ function readBatch(body: unknown, maxBytes: number, now: Date): Batch {
       const place = `${isArray ? `/${i}` : ''}${message.pointer}`;
       isInvalid ||= message.kind === 'invalid';
       if (message.kind === 'expired') expired ??= { pointer: place, found: message.found };
-      if (faults.length < MAX_FAULTS) faults.push({ place, text: faultText(message) });
+      faults.push(entryAt(place, `${faultText(message)}.`));
     }
   }
   if (expired !== undefined && !isInvalid)
-    throw new PlacedFault(messageFault('message_expired', { ...expired, now: now.toISOString() }), faults);
-  if (faults.length > 0) throw new RequestFaults(faults);
+    throw new DetailedError(messageFault('message_expired', { ...expired, now: now.toISOString() }), {
+      entries: faults,
+    });
+  if (faults.length > 0) throw requestInvalid(faults);
   return { isArray, messages };
 }
 
@@ -112,11 +113,17 @@ function placed(error: unknown, { isArray, messages }: Batch): unknown {
   const indexes = String(error.parameters['indexes'] ?? '')
     .split(', ')
     .map(Number);
-  const faults = indexes.map((index) => ({
-    place: `${isArray ? `/${index}` : ''}/id`,
-    text: `the id ${messages[index]?.id ?? ''} was given to a message with other data`,
-  }));
-  return new PlacedFault(error, faults);
+  const entries = indexes.map((index) =>
+    entryAt(
+      `${isArray ? `/${index}` : ''}/id`,
+      `The id ${messages[index]?.id ?? ''} belongs to a message with other data.`,
+    ),
+  );
+  return new DetailedError(error, { entries });
+}
+
+function entryAt(pointer: string, detail: string): ProblemEntry {
+  return { pointer: pointerTo(pointer), detail, allowed: null, found: null };
 }
 
 function deadLetterJson({ at, direction, agentId, number, through, count, id, reason, json }: DeadLetter) {

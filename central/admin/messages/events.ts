@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import { withAgent } from '../../../shared/delivery/message.ts';
 import type { EventFilter, StoredEvent } from '../../store/message-store.ts';
-import { VIEWER } from '../access.ts';
+import { VIEWER, reads } from '../access.ts';
 import { queryOf } from '../checked.ts';
 import { adminFault } from '../errors.ts';
 import { limit, timeOf } from '../page.ts';
@@ -63,7 +63,7 @@ export function eventRoutes(app: FastifyInstance, { agents, inbox, hub, metrics 
     }
   }
 
-  app.get('/events', VIEWER, async (request, reply) => {
+  app.get('/events', reads(VIEWER, { query: readQuery }), async (request, reply) => {
     const { after: from, limit: most, waitSeconds, agent, type, source } = readQuery(request.query);
     const newest = await inbox.lastCursor();
     const after = from === 'newest' ? newest : from === 'oldest' ? 0 : Number(from);

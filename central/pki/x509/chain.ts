@@ -1,7 +1,7 @@
 // Puts certificates into the order of a chain, and finds the faults of one. Checks neither names nor purposes: that is
 // central/pki/server/validate.ts's and central/pki/authority/authority-file.ts's.
 import type { X509Certificate } from 'node:crypto';
-import { CodedError } from '../../../shared/errors.ts';
+import { CodedError, type ProblemDetails } from '../../../shared/errors.ts';
 import { nameLine } from '../../../shared/keystore/material.ts';
 import {
   BasicConstraintsExtension,
@@ -36,6 +36,11 @@ export class CertificateFaults extends CodedError {
   constructor(code: 'server_certificate_unfit' | 'authority_unfit', errors: readonly CertificateFault[]) {
     super(code, PKI_ERRORS[code], { found: errors.map(({ text }) => text).join('; ') });
     this.errors = errors;
+  }
+
+  override get problem(): ProblemDetails {
+    const entries = this.errors.map(({ text }) => ({ pointer: '#', detail: `${text}.`, allowed: null, found: null }));
+    return { entries };
   }
 }
 

@@ -132,7 +132,7 @@ describe('every error is a problem document', () => {
     ['another method', 'PUT', '/parameters', { body: {} }, 405, 'method_not_allowed'],
     ['another method of a path with an id', 'POST', '/agents/a', { body: {} }, 405, 'method_not_allowed'],
     ['a body that is no JSON', 'PATCH', '/parameters', { body: '{"values":' }, 400, 'json_unparseable'],
-    ['an empty body', 'PATCH', '/parameters', { body: '' }, 400, 'json_unparseable'],
+    ['an empty body', 'PATCH', '/parameters', { body: '' }, 400, 'request_invalid'],
     [
       'a member named __proto__',
       'PATCH',
@@ -162,7 +162,11 @@ describe('every error is a problem document', () => {
     ['an unknown query parameter', 'GET', '/agents?sort=name', {}, 400, 'request_invalid'],
     ['an unknown agent', 'GET', '/agents/nobody', {}, 404, 'agent_unknown'],
     ['an unknown parameter', 'GET', '/parameters/websocket.prot', {}, 404, 'parameter_unknown'],
-    ['an unknown group', 'GET', '/parameters?group=x', {}, 404, 'parameter_group_unknown'],
+    ['an unknown group', 'GET', '/parameters?group=x', {}, 400, 'request_invalid'],
+    ['a trailing slash', 'GET', '/agents/', {}, 404, 'not_found'],
+    ['an empty part of a path', 'GET', '/agents//history', {}, 404, 'not_found'],
+    ['a query parameter of a route without any', 'GET', '/status?foo=1', {}, 400, 'request_invalid'],
+    ['a body of a route without one', 'DELETE', '/agents/a', { body: { force: true } }, 400, 'request_invalid'],
     [
       'an If-Match that is no ETag',
       'PATCH',
@@ -179,9 +183,11 @@ describe('every error is a problem document', () => {
       expect(response.headers.get('content-type')).toContain('application/problem+json');
       expect(await response.json()).toMatchObject({
         type: `urn:queuegate:error:${code}`,
+        code,
         status,
         title: expect.any(String),
         hint: expect.any(String),
+        instance: `urn:uuid:${response.headers.get('queuegate-request-id')}`,
       });
       expect(response.status).toBe(status);
       expect(rest.unexpected).toEqual([]);
@@ -193,14 +199,14 @@ describe('every error is a problem document', () => {
     const response = await rest.request('PATCH', '/parameters', {
       body: { values: {}, force: 'yes', confirm: { withinSeconds: 1, share: 2 }, nonsense: 1 },
     });
-    const { errors, detail } = (await response.json()) as { errors: { place: string; text: string }[]; detail: string };
-    expect(errors.map(({ place }) => place).toSorted()).toEqual([
-      '/confirm/share',
-      '/confirm/withinSeconds',
-      '/force',
-      '/nonsense',
+    const { errors, ...problem } = (await response.json()) as { errors: { pointer: string }[] };
+    expect(errors.map(({ pointer }) => pointer).toSorted()).toEqual([
+      '#/confirm/share',
+      '#/confirm/withinSeconds',
+      '#/force',
+      '#/nonsense',
     ]);
-    expect(detail).toContain('4 faults');
+    expect(problem).toMatchObject({ detail: expect.stringContaining('4 faults'), errorCount: 4 });
   });
 
   test('what nobody foresaw tells the stranger nothing and the log everything', async () => {
@@ -213,8 +219,63 @@ describe('every error is a problem document', () => {
     expect(rest.unexpected).toEqual([rest.fail.sending]);
   });
 
-  test('405 says what is allowed', async () => {
+  test('a value outside an enum lists the allowed ones once, and no secret is repeated', async () => {
     const rest = await startRest();
-    expect((await rest.request('PUT', '/parameters', { body: {} })).headers.get('allow')).toMatch(/GET.*PATCH/);
+    const errorsOf = async (method: string, path: string, body?: unknown) =>
+      ((await (await rest.request(method, path, { body })).json()) as { errors: unknown[] }).errors;
+    expect(await errorsOf('GET', '/agents?state=Online&limit=0')).toEqual([
+      {
+        parameter: 'limit',
+        detail: 'limit must be >= 1.',
+        allowed: null,
+        found: '0',
+      },
+      {
+        parameter: 'state',
+        detail: 'state is not one of its values; allowed: enrolled, online, disconnected, quarantined, revoked.',
+        allowed: ['enrolled', 'online', 'disconnected', 'quarantined', 'revoked'],
+        found: 'Online',
+      },
+    ]);
+    expect(await errorsOf('GET', '/status?foo=1')).toEqual([
+      { parameter: 'foo', detail: 'foo is unknown; allowed: none.', allowed: [], found: '1' },
+    ]);
+    expect(await errorsOf('POST', '/store/backup', { password: 7, 'a/b#é': 1 })).toEqual([
+      { pointer: '#/a~1b%23%C3%A9', detail: 'a/b#é is unknown; allowed: password.', allowed: ['password'], found: '1' },
+      { pointer: '#/password', detail: 'password must be string.', allowed: null, found: null },
+    ]);
+  });
+
+  test('at most 20 faulty places are listed, all are counted', async () => {
+    const rest = await startRest();
+    const body = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`m${i}`, i]));
+    const problem = (await (await rest.request('POST', '/api-tokens', { body })).json()) as { errors: unknown[] };
+    expect(problem).toMatchObject({ errorCount: 32 });
+    expect(problem.errors).toHaveLength(20);
+  });
+});
+
+describe('every path', () => {
+  test('405 and OPTIONS say what is allowed', async () => {
+    const rest = await startRest();
+    const refused = await rest.request('PUT', '/parameters', { body: {} });
+    expect(refused.headers.get('allow')).toBe('GET, HEAD, PATCH, OPTIONS');
+    const options = await rest.request('OPTIONS', '/parameters', { as: null });
+    expect([options.status, options.headers.get('allow')]).toEqual([204, 'GET, HEAD, PATCH, OPTIONS']);
+  });
+
+  test('answers HEAD where it answers GET, with the id of the request', async () => {
+    const rest = await startRest();
+    const response = await rest.request('HEAD', '/agents');
+    expect([response.status, await response.text()]).toEqual([200, '']);
+    expect(response.headers.get('queuegate-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test('accepts a JSON content type without a body', async () => {
+    const rest = await startRest();
+    rest.agents.push({ id: 'a', name: 'a' } as never);
+    const headers = { 'content-type': 'application/json' };
+    expect((await rest.request('DELETE', '/agents/a', { headers })).status).toBe(204);
+    expect((await rest.request('POST', '/api-tokens', { headers })).status).toBe(400);
   });
 });

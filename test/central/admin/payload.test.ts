@@ -25,7 +25,7 @@ async function post(
   });
   return {
     status: response.status,
-    body: (await response.json()) as Record<string, unknown> & { errors?: { place: string; text: string }[] },
+    body: (await response.json()) as Record<string, unknown> & { errors?: { pointer: string }[] },
   };
 }
 
@@ -91,12 +91,12 @@ describe('a command', () => {
     ];
     const answer = await post(rest, `[${batch.join(',')}]`);
     expect(answer).toMatchObject({ status: 400, body: { type: 'urn:queuegate:error:request_invalid' } });
-    expect(answer.body.errors?.map(({ place }) => place)).toEqual([
-      '/1/type',
-      '/2/source',
-      '/3/queuegateagent',
-      '/4/n',
-      '/5/data_base64',
+    expect(answer.body.errors?.map(({ pointer }) => pointer)).toEqual([
+      '#/1/type',
+      '#/2/source',
+      '#/3/queuegateagent',
+      '#/4/n',
+      '#/5/data_base64',
     ]);
     expect(rest.sent).toEqual([]);
   });
@@ -108,7 +108,7 @@ describe('a command', () => {
       body: {
         type: 'urn:queuegate:error:message_expired',
         detail: expect.stringContaining('2020-01-01T00:00:00Z'),
-        errors: [{ place: '/1/expirytime' }],
+        errors: [{ pointer: '#/1/expirytime' }],
       },
     });
     expect(await post(rest, '{"type":"t","expirytime":"2999-01-01T00:00:00Z"}')).toMatchObject({ status: 202 });
@@ -122,7 +122,7 @@ describe('a command', () => {
       status: 409,
       body: {
         type: 'urn:queuegate:error:id_reused',
-        errors: [{ place: '/1/id', text: expect.stringContaining('{id}') }],
+        errors: [{ pointer: '#/1/id', detail: expect.stringContaining('{id}') }],
       },
     });
   });
@@ -141,7 +141,7 @@ describe('any other body', () => {
     };
     expect(await send('{"name":"a","role":"viewer","role":"administrator"}')).toMatchObject({
       status: 400,
-      body: { type: 'urn:queuegate:error:request_invalid', errors: [{ place: '/role' }] },
+      body: { type: 'urn:queuegate:error:request_invalid', errors: [{ pointer: '#/role' }] },
     });
     expect(await send(Buffer.from('{"name":"ü","role":"viewer"}', 'latin1'))).toMatchObject({
       status: 400,

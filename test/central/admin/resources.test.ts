@@ -57,13 +57,11 @@ describe('parameters', () => {
       body: { values: { 'websocket.secure.port': 8787, 'agents.max': 0, nonsense: true } },
     });
     expect(response.status).toBe(422);
-    const { errors } = await json<{ errors: { parameter: string; found: string; allowed: string; text: string }[] }>(
-      response,
-    );
-    expect(errors.map(({ parameter }) => parameter).toSorted()).toEqual([
-      'agents.max',
-      'nonsense',
-      'websocket.secure.port',
+    const { errors } = await json<{ errors: { pointer: string }[] }>(response);
+    expect(errors.map(({ pointer }) => pointer).toSorted()).toEqual([
+      '#/agents.max',
+      '#/nonsense',
+      '#/websocket.secure.port',
     ]);
     expect((await rest.request('GET', '/parameters')).headers.get('etag')).toBe('"1"');
   });
@@ -76,8 +74,19 @@ describe('parameters', () => {
         headers: { 'if-match': '"1"' },
       });
     expect((await change(5)).status).toBe(200);
-    expect((await change(6)).status).toBe(412);
+    const refused = await change(6);
+    expect([refused.status, refused.headers.get('etag')]).toEqual([412, '"2"']);
+    expect(await json(refused)).toMatchObject({ code: 'version_conflict', changedBy: 'administrator' });
     expect((await json(rest.request('GET', '/parameters/agents.max')))['value']).toBe(5);
+  });
+
+  test('If-None-Match answers 304 while nothing changed', async () => {
+    const rest = await startRest();
+    for (const path of ['/parameters', '/parameters/agents.max', '/parameters?limit=1']) {
+      const known = await rest.request('GET', path, { headers: { 'if-none-match': 'W/"0", "1"' } });
+      expect([known.status, known.headers.get('etag'), await known.text()]).toEqual([304, '"1"', '']);
+      expect((await rest.request('GET', path, { headers: { 'if-none-match': '"2"' } })).status).toBe(200);
+    }
   });
 
   test('a dry run says what would happen, and to whom', async () => {
@@ -264,8 +273,8 @@ describe('messages', () => {
       body: [{ type: 't' }, { data: 1 }, { type: 't', Bad: 1 }, 7, { type: 't', data: 'x'.repeat(300_000) }],
     });
     expect(response.status).toBe(400);
-    const { errors } = await json<{ errors: { place: string }[] }>(response);
-    expect(errors.map(({ place }) => place)).toEqual(['/1', '/2/Bad', '/3', '/4']);
+    const { errors } = await json<{ errors: { pointer: string }[] }>(response);
+    expect(errors.map(({ pointer }) => pointer)).toEqual(['#/1', '#/2/Bad', '#/3', '#/4']);
     expect(rest.sent).toEqual([]);
     expect((await rest.request('POST', '/agents/a/commands', { body: [] })).status).toBe(400);
     expect((await rest.request('POST', '/agents/a/commands')).status).toBe(400);

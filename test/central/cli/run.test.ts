@@ -489,7 +489,7 @@ describe('text from elsewhere', () => {
         title: HOSTILE,
         detail: HOSTILE,
         hint: HOSTILE,
-        errors: [{ text: HOSTILE }, { text: `x${HOSTILE}` }],
+        errors: [{ detail: HOSTILE }, { detail: `x${HOSTILE}` }],
       },
       'application/problem+json',
     );

@@ -84,7 +84,7 @@ describe('POST /restore', () => {
     expect((await restore(rest, { ...password(PASSWORD), 'content-type': 'application/x-tar' })).status).toBe(415);
     expect(await (await restore(rest, {})).json()).toMatchObject({
       status: 400,
-      errors: [{ text: expect.stringContaining('queuegate-password') }],
+      errors: [{ header: 'Queuegate-Password' }],
     });
     expect(
       (await restore(rest, { ...password(PASSWORD), authorization: `Bearer ${rest.tokens.operator}` })).status,
