@@ -3,7 +3,7 @@
 // the old one until the rename, the new one after it.
 import { copyFile, link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { systemCode } from '../../../shared/errors.ts';
+import { systemCode, textOf } from '../../../shared/errors.ts';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { syncFolderSync } from '../../../shared/platform/files.ts';
 import { WorkerHost, workerUrl } from '../../../shared/sqlite/worker/host.ts';
@@ -15,9 +15,9 @@ import { databasePath } from './threads/thread-data.ts';
 export function sqliteStoreFiles(folder: string): StoreFiles {
   return {
     async copyBytes() {
-      const { size } = await stat(databasePath(folder));
-      const log = await stat(`${databasePath(folder)}-wal`).catch(() => ({ size: 0 }));
-      return size + log.size;
+      const path = databasePath(folder);
+      const { size } = await stat(path);
+      return size + (await logBytes(path));
     },
     validate: (file) =>
       inFileThread(async (files) => {
@@ -64,14 +64,23 @@ async function replaceStore(folder: string, staged: StagedStore, lastCursor: num
 
 /** A store that stopped in order has no write-ahead log. One beside another store would be taken for its own. */
 async function assertFolded(path: string): Promise<void> {
-  const left = await stat(`${path}-wal`).catch((error: unknown) => {
-    // Any other failure does not show that there is none, and what is there is removed below.
-    if (systemCode(error) !== 'ENOENT') throw error;
-    return undefined;
-  });
-  if (left !== undefined && left.size > 0)
+  if ((await logBytes(path)) > 0)
     throw backupFault('backup_failed', { found: 'the store that ran did not stop in order', path });
   for (const end of ['-wal', '-shm']) await rm(`${path}${end}`, { force: true });
+}
+
+/**
+ * Size of the write-ahead log; 0: there is none. Any other failure than ENOENT does not show that there is none, and
+ * what is there would be removed. Errors: backup_failed.
+ */
+async function logBytes(path: string): Promise<number> {
+  const file = `${path}-wal`;
+  try {
+    return (await stat(file)).size;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return 0;
+    throw backupFault('backup_failed', { found: textOf(error), path: file }, error);
+  }
 }
 
 /** A second name for the old store, which takes no space; a copy where the file system has no hard links. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { appendFile, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -258,6 +258,23 @@ describe('a restore refuses, and touches nothing', PATIENCE, () => {
     await expect(stage(await make())).rejects.toMatchObject({ code });
     expect(leftIn()).toEqual([]);
     expect(await store.audit.list({ limit: 9 })).toEqual([]);
+  });
+
+  it('when the write-ahead log of the store cannot be looked at: only a missing one shows that there is none', async () => {
+    await online(store, 'a1');
+    const staged = await stage(await made());
+    await store.stop();
+    const log = join(folder, 'central.db-wal');
+    // A link to itself: the look fails with ELOOP, for every account.
+    symlinkSync('central.db-wal', log);
+    const files = openStoreFiles(folder);
+    const failed = { code: 'backup_failed', message: expect.stringContaining('ELOOP') };
+    await expect(files.replace(staged, 0)).rejects.toMatchObject(failed);
+    await expect(files.copyBytes()).rejects.toMatchObject(failed);
+    expect([lstatSync(log).isSymbolicLink(), existsSync(staged.file)]).toEqual([true, true]);
+    rmSync(log);
+    store = await open(folder);
+    expect(await store.agents.get('a1')).toBeDefined();
   });
 
   it('to take the place of a store that did not stop in order', async () => {
