@@ -54,7 +54,7 @@ async function compose(
   restored: RestoreOutcome | null,
 ): Promise<RunningCentral> {
   const startedAt = Date.now();
-  await store.agents.endSessionsOfNode(config.nodeName, startedAt, 'Central ended without closing it');
+  await store.agents.endAbandonedSessions(config.nodeName, startedAt, 'Central ended without closing it');
   await removeLeftovers(config.dataFolder);
 
   const events = new Events<CentralEvents>();

@@ -107,7 +107,7 @@ export const CENTRAL_SCHEMA = [
     name: 'node.name',
     format: hostName,
     default: '',
-    doc: 'Name of this process in the records of sessions and of pending changes. Default: central.name.',
+    doc: 'Name of this process in the records of sessions and of pending changes. It may be changed: sessions that are recorded as open under another name are ended at the start. Default: central.name.',
   },
   {
     name: 'central.agent',

@@ -345,7 +345,7 @@ export class Sessions {
     this.#options.store.agents
       .endSession({ agentId, epoch, now: this.#options.now(), reason })
       .catch((error: unknown) => {
-        // Only the shown state is late; the next start of this node repairs it (endSessionsOfNode). A removed agent has
+        // Only the shown state is late; the next start of this node repairs it (endAbandonedSessions). A removed agent has
         // no row.
         this.#options.log.debug({ agent: agentId, error: textOf(error) }, 'end of session not recorded');
       });

@@ -178,8 +178,12 @@ export interface AgentStore {
     readonly now: number;
     readonly reason: string;
   }): Promise<void>;
-  /** At the start of Central: ends sessions that this node left open when it died. */
-  endSessionsOfNode(node: string, now: number, reason: string): Promise<void>;
+  /**
+   * At the start of Central: ends the sessions that are recorded as open and that nothing serves any more. Those of this
+   * node, under its present name; in a store that one process holds, those under any name: `node.name` was changed, or
+   * the store was restored from another node's backup.
+   */
+  endAbandonedSessions(node: string, now: number, reason: string): Promise<void>;
   /**
    * Sets Revoked, revokes every certificate of the agent, deletes a next key, and fences its session off; resolves with
    * the epoch from which on a session is newer. Errors: agent_unknown.

@@ -107,6 +107,11 @@ export const STORE_ERRORS = {
     text: 'The parameters were changed in the meantime (version {found}, expected {expected}).',
     hint: 'Read them again, check that your change still applies, and send it with the new version.',
   },
+  key_material_conflict: {
+    status: 409,
+    text: 'The keys and certificates under "{subject}" were changed in the meantime (version {found}, expected {expected}); nothing was written.',
+    hint: 'Send the change again. If it is refused again, another process has changed them: restart this Central, which then reads them, and send it again.',
+  },
   events_per_day: {
     status: 503,
     retryable: true,

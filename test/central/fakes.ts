@@ -13,7 +13,8 @@ import type {
 } from '../../central/store/certificate-store.ts';
 import type { AgentRecord, NewAgent } from '../../central/store/agent-store.ts';
 import type { AuditEntry, AuditStore } from '../../central/store/audit-store.ts';
-import type { KeyMaterialStore } from '../../central/store/key-material-store.ts';
+import { storeFault } from '../../central/store/errors.ts';
+import type { KeyMaterialChange, KeyMaterialEntry, KeyMaterialStore } from '../../central/store/key-material-store.ts';
 import type { ParameterRow, ParameterSnapshot, ParameterStore } from '../../central/store/parameter-store.ts';
 import type { ApiTokenRecord, EnrollmentTokenRecord, TokenStore } from '../../central/store/token-store.ts';
 
@@ -48,18 +49,30 @@ export function memoryStore(): MemoryStore {
     },
   };
   const material = new Map<string, string>();
+  const versions = new Map<string, number>();
   const keyMaterial = {
     entries: material,
     async names() {
       return [...material.keys()].toSorted();
     },
-    async get(name: string) {
-      return material.get(name);
+    async load(subject: string) {
+      const rows = Array.from(material, ([name, value]) => ({ name, value }));
+      return {
+        version: versions.get(subject) ?? 0,
+        rows: rows.filter(({ name }) => name.startsWith(`${subject}.`)),
+      };
     },
-    async put(put: readonly { readonly name: string; readonly value: string | null }[], entry: AuditEntry) {
-      for (const { name, value } of put) {
-        if (value === null) material.delete(name);
-        else material.set(name, value);
+    async put(changes: readonly KeyMaterialChange[], entry: AuditEntry) {
+      for (const { subject, version: expected } of changes) {
+        const found = versions.get(subject) ?? 0;
+        if (found !== expected) throw storeFault('key_material_conflict', { subject, found, expected });
+      }
+      for (const { subject, version, entries: put } of changes) {
+        versions.set(subject, version + 1);
+        for (const { name, value } of put) {
+          if (value === null) material.delete(name);
+          else material.set(name, value);
+        }
       }
       entries.push(entry);
     },
@@ -248,4 +261,27 @@ export function makeChanges(
   after: (ms: number, run: () => void) => () => void = () => () => {},
 ): Changes {
   return new Changes({ node: 'n1', log: { info() {}, error() {} }, now, after });
+}
+
+const subjectOf = (name: string): string => name.slice(0, name.indexOf('.'));
+
+/** Writes entries from the present version of their subjects. */
+export async function putKeyMaterial(
+  store: KeyMaterialStore,
+  entries: readonly KeyMaterialEntry[],
+  audit: AuditEntry,
+): Promise<void> {
+  const changes = await Promise.all(
+    Array.from(new Set(entries.map(({ name }) => subjectOf(name))), async (subject) => ({
+      subject,
+      version: (await store.load(subject)).version,
+      entries: entries.filter(({ name }) => subjectOf(name) === subject),
+    })),
+  );
+  await store.put(changes, audit);
+}
+
+/** The entry of this name. */
+export async function keyMaterialOf(store: KeyMaterialStore, name: string): Promise<string | undefined> {
+  return (await store.load(subjectOf(name))).rows.find((row) => row.name === name)?.value;
 }

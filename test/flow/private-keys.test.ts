@@ -9,6 +9,7 @@ import { adminRoutes } from '../../central/admin/routes.ts';
 import type { AdminServices } from '../../central/admin/services.ts';
 import { createMetrics } from '../../central/metrics.ts';
 import { openKeyMaterial } from '../../central/pki/keys/key-material.ts';
+import { keyMaterialOf } from '../central/fakes.ts';
 import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 import { makeBank } from '../central/pki/server/bank.ts';
 import { openssl } from '../central/pki/folder.ts';
@@ -104,7 +105,7 @@ async function openStore(folder: string): Promise<{ secrets: Secret[]; audit: Bu
     });
     const secrets: Secret[] = [];
     for (const name of (await material.names()).filter((name) => name.endsWith('.key')))
-      secrets.push({ name, pem: (await material.get(name)) ?? '' });
+      secrets.push({ name, pem: (await keyMaterialOf(material, name)) ?? '' });
     const entries: unknown[] = [];
     for (let before: number | undefined; ;) {
       const page = await store.audit.list({ limit: 1000, ...(before === undefined ? {} : { before }) });

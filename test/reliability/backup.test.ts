@@ -182,10 +182,10 @@ async function backupThatCannotStart(): Promise<Buffer> {
   const store = await openSqliteStore({ folder, deduplicationMs: 1, onFailure: (error) => console.error(error) });
   try {
     await store.keyMaterial.put(
-      [{ name: 'authority.generations', value: 'no list' }],
+      [{ subject: 'authority', version: 0, entries: [{ name: 'authority.generations', value: 'no list' }] }],
       auditEntry(CENTRAL, 'test', {}, Date.now()),
     );
-    const keys = { bytes: () => randomBytes(32), sealAnew: () => undefined };
+    const keys = { bytes: () => randomBytes(32), reencrypt: () => undefined };
     const chunks: Buffer[] = [];
     for await (const chunk of (
       await new Backups({

@@ -28,6 +28,7 @@ import {
   type GenerationRole,
   type Generations,
 } from './generations.ts';
+import { KeyMaterialSubject } from '../keys/subject.ts';
 import { makeKeyPair } from '../x509/key-algorithms.ts';
 
 interface AuthorityOptions {
@@ -53,8 +54,9 @@ const DAY_MS = 86_400_000;
 
 /** Loads the authority, or creates it when the store has none. Errors: key_material_damaged. */
 export async function openAuthority(options: AuthorityOptions): Promise<Authority> {
-  const { keyMaterial, now } = options;
-  const loaded = await loadGenerations(keyMaterial);
+  const { now } = options;
+  const keyMaterial = await KeyMaterialSubject.open(options.keyMaterial, 'authority');
+  const loaded = loadGenerations(keyMaterial);
   if (loaded !== undefined) {
     const { generations, entries } = loaded;
     if (entries.length > 0)
@@ -62,7 +64,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
         entries,
         auditEntry(CENTRAL, 'ca.record-generations', { thumbprint: generations.firstRoot }, now()),
       );
-    return new Authority(options, generations);
+    return new Authority(options, keyMaterial, generations);
   }
   const material = await makeRoot(options);
   const id = thumbprintOf(material.chain[0]);
@@ -71,7 +73,7 @@ export async function openAuthority(options: AuthorityOptions): Promise<Authorit
     [indexEntry(generations), { name: keyNameOf(id), value: privateKeyPem(material.key) }],
     auditEntry(CENTRAL, 'ca.create', { thumbprint: id }, now()),
   );
-  return new Authority(options, generations);
+  return new Authority(options, keyMaterial, generations);
 }
 
 async function makeRoot(
@@ -93,12 +95,14 @@ async function makeRoot(
 
 export class Authority {
   readonly #options: AuthorityOptions;
+  readonly #keyMaterial: KeyMaterialSubject;
   #generations: Generations;
   /** One change at a time. */
   readonly #changes = new Mutex();
 
-  constructor(options: AuthorityOptions, generations: Generations) {
+  constructor(options: AuthorityOptions, keyMaterial: KeyMaterialSubject, generations: Generations) {
     this.#options = options;
+    this.#keyMaterial = keyMaterial;
     this.#generations = generations;
   }
 
@@ -367,7 +371,7 @@ export class Authority {
     keys: readonly { readonly name: string; readonly value: string | null }[],
     audit: ReturnType<typeof auditEntry>,
   ): Promise<void> {
-    await this.#options.keyMaterial.put([indexEntry(generations), ...keys], audit);
+    await this.#keyMaterial.put([indexEntry(generations), ...keys], audit);
     this.#generations = generations;
   }
 

@@ -1,9 +1,10 @@
-// Reads and writes the generations of the authority in the store: one index with their chains and roles, and a sealed key for each.
+// Reads and writes the generations of the authority in the store: one index with their chains and roles, and an encrypted key for each.
 // What they sign is authority.ts's.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
-import type { KeyMaterialStore } from '../../store/key-material-store.ts';
+import type { KeyMaterialEntry } from '../../store/key-material-store.ts';
+import type { KeyMaterialSubject } from '../keys/subject.ts';
 import { chainPem, privateKeyPem, readChain, thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault } from '../errors.ts';
 
@@ -34,8 +35,6 @@ export interface Generations {
   readonly firstRoot: string;
 }
 
-type Entry = { readonly name: string; readonly value: string | null };
-
 const INDEX = 'authority.generations';
 /** Names under which the first version stored its one authority. */
 const OLD_CERTIFICATE = 'authority.certificate';
@@ -55,18 +54,18 @@ export function keyNameOf(id: string): string {
 }
 
 /** The stored generations; undefined before the first start. `entries` convert them to today's form where needed. Errors: key_material_damaged. */
-export async function loadGenerations(
-  keyMaterial: KeyMaterialStore,
-): Promise<{ readonly generations: Generations; readonly entries: readonly Entry[] } | undefined> {
-  const text = await keyMaterial.get(INDEX);
-  if (text !== undefined) return { generations: await readIndex(text, keyMaterial), entries: [] };
-  const names = (await keyMaterial.names()).filter((name) => name.startsWith('authority.'));
+export function loadGenerations(
+  keyMaterial: KeyMaterialSubject,
+): { readonly generations: Generations; readonly entries: readonly KeyMaterialEntry[] } | undefined {
+  const text = keyMaterial.get(INDEX);
+  if (text !== undefined) return { generations: readIndex(text, keyMaterial), entries: [] };
+  const names = keyMaterial.names();
   if (names.length === 0) return undefined;
-  return await readOld(names, keyMaterial);
+  return readOld(names, keyMaterial);
 }
 
 /** The index as it is written. */
-export function indexEntry({ list, firstRoot }: Generations): Entry {
+export function indexEntry({ list, firstRoot }: Generations): KeyMaterialEntry {
   const generations = list.map(({ id, role, since, origin, chain, cross }) => ({
     id,
     role,
@@ -78,11 +77,11 @@ export function indexEntry({ list, firstRoot }: Generations): Entry {
   return { name: INDEX, value: JSON.stringify({ firstRoot, generations }) };
 }
 
-async function readIndex(text: string, keyMaterial: KeyMaterialStore): Promise<Generations> {
+function readIndex(text: string, keyMaterial: KeyMaterialSubject): Generations {
   const index: unknown = parse(text);
   const rows = isRecord(index) && Array.isArray(index['generations']) ? (index['generations'] as unknown[]) : undefined;
   if (!isRecord(index) || rows === undefined || typeof index['firstRoot'] !== 'string')
-    throw damaged(INDEX, 'it is no list of generations');
+    throw damaged(INDEX, 'it is not a list of generations');
   const list: Generation[] = [];
   for (const row of rows) {
     if (
@@ -96,7 +95,7 @@ async function readIndex(text: string, keyMaterial: KeyMaterialStore): Promise<G
     if (role === undefined) throw damaged(INDEX, `it names the role ${String(row['role'])}`);
     const chain = chainOf(INDEX, row['chain']);
     if (thumbprintOf(chain[0]) !== row['id']) throw damaged(INDEX, 'a certificate in it is not the one it names');
-    const key = await readKey(keyNameOf(row['id']), chain[0], keyMaterial);
+    const key = readKey(keyNameOf(row['id']), chain[0], keyMaterial);
     const cross = typeof row['cross'] === 'string' ? { cross: chainOf(INDEX, row['cross'])[0] } : {};
     list.push({
       id: row['id'],
@@ -114,14 +113,14 @@ async function readIndex(text: string, keyMaterial: KeyMaterialStore): Promise<G
 }
 
 /** A key without its certificate, or the reverse, is damage, not a first start: a new root would cut off every agent. */
-async function readOld(
+function readOld(
   names: readonly string[],
-  keyMaterial: KeyMaterialStore,
-): Promise<{ generations: Generations; entries: Entry[] }> {
-  const certificate = await keyMaterial.get(OLD_CERTIFICATE);
+  keyMaterial: KeyMaterialSubject,
+): { generations: Generations; entries: KeyMaterialEntry[] } {
+  const certificate = keyMaterial.get(OLD_CERTIFICATE);
   if (certificate === undefined) throw damaged(names.includes(OLD_KEY) ? OLD_CERTIFICATE : INDEX, 'it is missing');
   const chain = chainOf(OLD_CERTIFICATE, certificate);
-  const key = await readKey(OLD_KEY, chain[0], keyMaterial);
+  const key = readKey(OLD_KEY, chain[0], keyMaterial);
   const id = thumbprintOf(chain[0]);
   const generations: Generations = {
     firstRoot: id,
@@ -136,8 +135,8 @@ async function readOld(
   return { generations, entries };
 }
 
-async function readKey(name: string, certificate: X509Certificate, keyMaterial: KeyMaterialStore): Promise<KeyObject> {
-  const pem = await keyMaterial.get(name);
+function readKey(name: string, certificate: X509Certificate, keyMaterial: KeyMaterialSubject): KeyObject {
+  const pem = keyMaterial.get(name);
   if (pem === undefined) throw damaged(name, 'it is missing');
   let key: KeyObject;
   try {
@@ -161,7 +160,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw damaged(INDEX, 'it is no JSON', error);
+    throw damaged(INDEX, 'it is not JSON', error);
   }
 }
 

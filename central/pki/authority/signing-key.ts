@@ -11,8 +11,10 @@ import type { Authority } from './authority.ts';
 import { chainPem, commonName, privateKeyPem, spkiOf, thumbprintOf } from '../x509/certificate.ts';
 import { signedBy } from '../x509/chain.ts';
 import { pkiFault } from '../errors.ts';
+import { KeyMaterialSubject } from '../keys/subject.ts';
 import { makeKeyPair } from '../x509/key-algorithms.ts';
 
+const SUBJECT = 'signing';
 const KEY = 'signing.key';
 const CERTIFICATE = 'signing.certificate';
 /** As the server certificate: renewed when a third of its life is left. */
@@ -32,7 +34,8 @@ export async function openSigningKey(options: {
   readonly keyMaterial: KeyMaterialStore;
   readonly now: () => number;
 }): Promise<SigningKey> {
-  const stored = await options.keyMaterial.get(KEY);
+  const keyMaterial = await KeyMaterialSubject.open(options.keyMaterial, SUBJECT);
+  const stored = keyMaterial.get(KEY);
   if (stored !== undefined) {
     try {
       return signingKeyOf(createPrivateKey(stored));
@@ -41,7 +44,7 @@ export async function openSigningKey(options: {
     }
   }
   const { privateKey } = await makeKeyPair();
-  await options.keyMaterial.put(
+  await keyMaterial.put(
     [{ name: KEY, value: privateKeyPem(privateKey) }],
     auditEntry(CENTRAL, 'signing-key.create', {}, options.now()),
   );
@@ -74,7 +77,8 @@ interface SigningCertificateOptions {
 
 /** Loads the signing key's certificate, or issues it. Errors: key_material_damaged. */
 export async function openSigningCertificate(options: SigningCertificateOptions): Promise<SigningCertificate> {
-  const { keyMaterial, authority, signingKey, central, lifetimeDays, now } = options;
+  const { authority, signingKey, central, lifetimeDays, now } = options;
+  const keyMaterial = await KeyMaterialSubject.open(options.keyMaterial, SUBJECT);
 
   async function make(before: X509Certificate | undefined): Promise<X509Certificate> {
     const publicKey = createPublicKey(signingKey.key);
@@ -101,7 +105,7 @@ export async function openSigningCertificate(options: SigningCertificateOptions)
     );
   }
 
-  const stored = await keyMaterial.get(CERTIFICATE);
+  const stored = keyMaterial.get(CERTIFICATE);
   let kept: X509Certificate | undefined;
   try {
     kept = stored === undefined ? undefined : firstInPem(stored);

@@ -1,4 +1,4 @@
-// Seals private keys for the store with AES-256-GCM, in an envelope that names its version and the key that opens it. That key comes
+// Encrypts private keys for the store with AES-256-GCM, in an envelope that names its version and the key that opens it. That key comes
 // from key-encryption-key.ts.
 //
 //   qgk1:<key id>:<iv>:<ciphertext and tag>      the last two base64url
@@ -34,16 +34,16 @@ export function keyEncryptionKey(bytes: Uint8Array, origin: string): KeyEncrypti
   return { id, key: createSecretKey(bytes), origin };
 }
 
-export function isSealed(value: string): boolean {
+export function isEncrypted(value: string): boolean {
   return value.startsWith(`${VERSION}:`);
 }
 
 /** The id of the key that opens it; undefined when it is not an envelope. */
-export function sealedUnder(value: string): string | undefined {
+export function encryptionKeyId(value: string): string | undefined {
   return ENVELOPE.exec(value)?.[1];
 }
 
-export function seal({ id, key }: KeyEncryptionKey, name: string, text: string): string {
+export function encrypt({ id, key }: KeyEncryptionKey, name: string, text: string): string {
   const iv = randomBytes(IV_BYTES);
   const cipher = createCipheriv(CIPHER, key, iv, { authTagLength: TAG_BYTES });
   cipher.setAAD(associatedData(name, id));
@@ -51,10 +51,10 @@ export function seal({ id, key }: KeyEncryptionKey, name: string, text: string):
   return `${VERSION}:${id}:${iv.toString('base64url')}:${content.toString('base64url')}`;
 }
 
-/** The sealed text; undefined when the envelope was modified, or sealed for another name or with another key. */
-export function unseal({ id, key }: KeyEncryptionKey, name: string, value: string): string | undefined {
-  const [, sealedBy, iv = '', content = ''] = ENVELOPE.exec(value) ?? [];
-  if (sealedBy !== id) return undefined;
+/** The text; undefined when the envelope was modified, or was made for another name or with another key. */
+export function decrypt({ id, key }: KeyEncryptionKey, name: string, value: string): string | undefined {
+  const [, keyId, iv = '', content = ''] = ENVELOPE.exec(value) ?? [];
+  if (keyId !== id) return undefined;
   const bytes = Buffer.from(content, 'base64url');
   const decipher = createDecipheriv(CIPHER, key, Buffer.from(iv, 'base64url'), { authTagLength: TAG_BYTES });
   decipher.setAAD(associatedData(name, id));
@@ -62,7 +62,7 @@ export function unseal({ id, key }: KeyEncryptionKey, name: string, value: strin
   try {
     return Buffer.concat([decipher.update(bytes.subarray(0, -TAG_BYTES)), decipher.final()]).toString('utf8');
   } catch {
-    return undefined; // the tag does not fit: GCM tells no more than that, and neither may we
+    return undefined; // the tag does not match: GCM says no more than that, and neither may we
   }
 }
 

@@ -1,4 +1,4 @@
-// Loads the key that seals the private keys in the store: from a file, the environment, a systemd credential, or, without any of
+// Loads the key that encrypts the private keys in the store: from a file, the environment, a systemd credential, or, without any of
 // them, a file in the data folder that is created on the first start.
 import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
@@ -54,7 +54,7 @@ export async function findPreviousKey(
   return previousFile === undefined ? undefined : await readKeyFile(previousFile, 'refuse', log);
 }
 
-/** Makes one in the data folder; it is on disk before anything is sealed with it. */
+/** Makes one in the data folder; it is on disk before anything is encrypted with it. */
 export async function makeKey(dataFolder: string): Promise<KeyEncryptionKey> {
   const file = join(dataFolder, KEY_FILE);
   const bytes = randomBytes(KEY_BYTES);

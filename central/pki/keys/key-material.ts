@@ -1,10 +1,10 @@
-// Keeps private keys sealed in the store: an entry that ends in `.key` is sealed when it is written and opened when it is read. Older
-// keys are sealed at the start, and sealed again when the key-encryption key changes. Nothing is overwritten unless every key of the
-// store has been opened first.
+// Keeps private keys encrypted in the store: an entry that ends in `.key` is encrypted when it is written and decrypted when it is
+// read. Older keys are encrypted at the start, and again when the key-encryption key changes. Nothing is overwritten unless every key
+// of the store has been decrypted first.
 import { auditEntry, CENTRAL } from '../../audit.ts';
 import type { StoreKeys } from '../../store/backup/backup.ts';
-import type { KeyMaterialStore } from '../../store/key-material-store.ts';
-import { isSealed, keyEncryptionKey, seal, sealedUnder, unseal, type KeyEncryptionKey } from './envelope.ts';
+import type { KeyMaterialChange, KeyMaterialRow, KeyMaterialStore } from '../../store/key-material-store.ts';
+import { decrypt, encrypt, encryptionKeyId, isEncrypted, keyEncryptionKey, type KeyEncryptionKey } from './envelope.ts';
 import { pkiFault } from '../errors.ts';
 import { findKey, findPreviousKey, makeKey, type KeySources } from './key-encryption-key.ts';
 
@@ -23,45 +23,56 @@ export interface KeyMaterial extends KeyMaterialStore {
 
 /** Errors: key_encryption_key_bad, key_encryption_key_missing, key_encryption_key_wrong, key_material_damaged, file faults. */
 export async function openKeyMaterial({ store, sources, log, now }: KeyMaterialOptions): Promise<KeyMaterial> {
-  const kept: { readonly name: string; readonly value: string }[] = [];
-  for (const name of (await store.names()).filter(isSecret)) kept.push({ name, value: (await store.get(name)) ?? '' });
-  const key = (await findKey(sources, log)) ?? (await firstKey(kept, sources, log));
+  const kept = await loadSecrets(store);
+  const secrets = kept.flatMap(({ rows }) => rows);
+  const key = (await findKey(sources, log)) ?? (await firstKey(secrets, sources, log));
   const previous = await findPreviousKey(sources, log);
 
-  const renewed: { name: string; value: string }[] = [];
-  for (const { name, value } of kept) {
-    if (sealedUnder(value) === key.id) open(key, name, value);
-    else renewed.push({ name, value: seal(key, name, isSealed(value) ? openOld(previous, key, name, value) : value) });
+  const changes: KeyMaterialChange[] = [];
+  for (const { subject, version, rows } of kept) {
+    const entries: KeyMaterialRow[] = [];
+    for (const { name, value } of rows) {
+      if (encryptionKeyId(value) === key.id) open(key, name, value);
+      else {
+        const text = isEncrypted(value) ? openOld(previous, key, name, value) : value;
+        entries.push({ name, value: encrypt(key, name, text) });
+      }
+    }
+    if (entries.length > 0) changes.push({ subject, version, entries });
   }
-  if (renewed.length > 0) {
-    await store.put(
-      renewed,
-      auditEntry(CENTRAL, 'key-material.seal', { names: renewed.map(({ name }) => name), key: key.id }, now()),
-    );
-    log.info({ keys: renewed.length, origin: key.origin }, 'private keys in the store were sealed');
+  const names = changes.flatMap(({ entries }) => entries.map(({ name }) => name));
+  if (names.length > 0) {
+    await store.put(changes, auditEntry(CENTRAL, 'key-material.encrypt', { names, key: key.id }, now()));
+    log.info({ keys: names.length, origin: key.origin }, 'private keys in the store were encrypted');
   }
 
   return {
     keys: {
       bytes: () => key.key.export(),
-      sealAnew(rows, from) {
+      reencrypt(rows, from) {
         const other = keyEncryptionKey(from, 'the backup');
-        const secrets = rows.filter(({ name }) => isSecret(name));
-        const texts = secrets.map(({ name, value }) => (isSealed(value) ? unseal(other, name, value) : value));
+        const found = rows.filter(({ name }) => isSecret(name));
+        const texts = found.map(({ name, value }) => (isEncrypted(value) ? decrypt(other, name, value) : value));
         if (texts.includes(undefined)) return undefined;
-        return secrets.map(({ name }, i) => ({ name, value: seal(key, name, texts[i] ?? '') }));
+        return found.map(({ name }, i) => ({ name, value: encrypt(key, name, texts[i] ?? '') }));
       },
     },
     names: () => store.names(),
-    async get(name) {
-      const value = await store.get(name);
-      return value === undefined || !isSecret(name) ? value : open(key, name, value);
+    async load(subject) {
+      const { version, rows } = await store.load(subject);
+      return {
+        version,
+        rows: rows.map(({ name, value }) => ({ name, value: isSecret(name) ? open(key, name, value) : value })),
+      };
     },
-    async put(entries, audit) {
+    async put(plain, audit) {
       await store.put(
-        entries.map(({ name, value }) => ({
-          name,
-          value: value === null || !isSecret(name) ? value : seal(key, name, value),
+        plain.map((change) => ({
+          ...change,
+          entries: change.entries.map(({ name, value }) => ({
+            name,
+            value: value === null || !isSecret(name) ? value : encrypt(key, name, value),
+          })),
         })),
         audit,
       );
@@ -69,29 +80,42 @@ export async function openKeyMaterial({ store, sources, log, now }: KeyMaterialO
   };
 }
 
+/** The private keys as they are in the store, by subject. */
+async function loadSecrets(
+  store: KeyMaterialStore,
+): Promise<{ readonly subject: string; readonly version: number; readonly rows: readonly KeyMaterialRow[] }[]> {
+  const subjects = new Set((await store.names()).filter(isSecret).map((name) => name.slice(0, name.indexOf('.'))));
+  return await Promise.all(
+    Array.from(subjects, async (subject) => {
+      const { version, rows } = await store.load(subject);
+      return { subject, version, rows: rows.filter(({ name }) => isSecret(name)) };
+    }),
+  );
+}
+
 function isSecret(name: string): boolean {
   return name.endsWith('.key');
 }
 
-/** A store without sealed keys gets a key of its own. One that has them needs theirs: a new one would open nothing. */
+/** A store without encrypted keys gets a key of its own. One that has them needs theirs: a new one would open nothing. */
 async function firstKey(
   kept: readonly { readonly value: string }[],
   { dataFolder }: KeySources,
   log: KeyMaterialOptions['log'],
 ): Promise<KeyEncryptionKey> {
-  const sealed = kept.find(({ value }) => isSealed(value));
-  if (sealed !== undefined)
-    throw pkiFault('key_encryption_key_missing', { expected: sealedUnder(sealed.value) ?? 'unknown' });
+  const encrypted = kept.find(({ value }) => isEncrypted(value));
+  if (encrypted !== undefined)
+    throw pkiFault('key_encryption_key_missing', { expected: encryptionKeyId(encrypted.value) ?? 'unknown' });
   const key = await makeKey(dataFolder);
   log.info(
     { file: key.origin },
-    'a key that seals the private keys in the store was made: keep a copy of it apart from the backups of the data folder',
+    'a key that encrypts the private keys in the store was made: keep a copy of it apart from the backups of the data folder',
   );
   return key;
 }
 
 function openOld(previous: KeyEncryptionKey | undefined, key: KeyEncryptionKey, name: string, value: string): string {
-  const expected = sealedUnder(value);
+  const expected = encryptionKeyId(value);
   if (expected === undefined) throw pkiFault('key_material_damaged', { name, found: 'its envelope cannot be read' });
   if (previous?.id !== expected)
     throw pkiFault('key_encryption_key_wrong', { expected, found: key.id, origin: key.origin });
@@ -99,7 +123,7 @@ function openOld(previous: KeyEncryptionKey | undefined, key: KeyEncryptionKey, 
 }
 
 function open(key: KeyEncryptionKey, name: string, value: string): string {
-  const text = unseal(key, name, value);
+  const text = decrypt(key, name, value);
   if (text === undefined)
     throw pkiFault('key_material_damaged', { name, found: 'its envelope was changed, or was made for another name' });
   return text;

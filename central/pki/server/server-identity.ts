@@ -9,6 +9,7 @@ import type { Authority } from '../authority/authority.ts';
 import { chainPem, commonName, makeServerRequest, readChain, thumbprintOf } from '../x509/certificate.ts';
 import { sameDistinguishedName } from '../x509/distinguished-name.ts';
 import { buildChain, CertificateFaults, signedBy } from '../x509/chain.ts';
+import { KeyMaterialSubject } from '../keys/subject.ts';
 import { makeKeyPair, type KeyKind } from '../x509/key-algorithms.ts';
 import type { Generation } from '../authority/generations.ts';
 import { canonicalHost, serverFaults, uncoveredNames } from './validate.ts';
@@ -53,7 +54,8 @@ interface ServerIdentityOptions {
  * Errors: key_material_damaged.
  */
 export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
-  const identity = new ServerIdentity(options, await loadSlots(options.keyMaterial));
+  const keyMaterial = await KeyMaterialSubject.open(options.keyMaterial, 'server');
+  const identity = new ServerIdentity(options, keyMaterial, loadSlots(keyMaterial));
   const { pending } = identity.slots;
   if (pending === undefined) return identity;
   await identity.rollBack(CENTRAL, 'Central started again before it was confirmed');
@@ -63,10 +65,12 @@ export async function openServerIdentity(options: ServerIdentityOptions): Promis
 
 export class ServerIdentity {
   readonly #options: ServerIdentityOptions;
+  readonly #keyMaterial: KeyMaterialSubject;
   #slots: Slots;
 
-  constructor(options: ServerIdentityOptions, slots: Slots) {
+  constructor(options: ServerIdentityOptions, keyMaterial: KeyMaterialSubject, slots: Slots) {
     this.#options = options;
+    this.#keyMaterial = keyMaterial;
     this.#slots = slots;
   }
 
@@ -244,7 +248,7 @@ export class ServerIdentity {
     detail: Readonly<Record<string, unknown>>,
     reason: Reason = {},
   ): Promise<void> {
-    await this.#options.keyMaterial.put(
+    await this.#keyMaterial.put(
       slotEntries(next, this.#slots),
       auditEntry(actor, action, detail, this.#options.now(), reason),
     );

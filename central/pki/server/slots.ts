@@ -5,7 +5,8 @@ import { textOf } from '../../../shared/errors.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
 import type { PendingChange } from '../../change/pending.ts';
-import type { KeyMaterialStore } from '../../store/key-material-store.ts';
+import type { KeyMaterialEntry } from '../../store/key-material-store.ts';
+import type { KeyMaterialSubject } from '../keys/subject.ts';
 import { chainPem, hostsOf, privateKeyPem, readChain, spkiOf, subjectOf, thumbprintOf } from '../x509/certificate.ts';
 import { pkiFault } from '../errors.ts';
 
@@ -45,7 +46,6 @@ export interface Slots {
 }
 
 type Slot = 'current' | 'previous' | 'staged';
-type Entry = { readonly name: string; readonly value: string | null };
 
 const PREFIX: Readonly<Record<Slot, string>> = {
   current: 'server',
@@ -64,19 +64,19 @@ const UNREADABLE: PendingChange = {
 };
 
 /** Errors: key_material_damaged. */
-export async function loadSlots(keyMaterial: KeyMaterialStore): Promise<Slots> {
+export function loadSlots(keyMaterial: KeyMaterialSubject): Slots {
   return {
-    current: await loadSlot(keyMaterial, PREFIX.current),
-    previous: await loadSlot(keyMaterial, PREFIX.previous),
-    staged: await loadSlot(keyMaterial, PREFIX.staged),
-    request: await loadRequest(keyMaterial),
-    pending: readPending(await keyMaterial.get(PENDING)),
+    current: loadSlot(keyMaterial, PREFIX.current),
+    previous: loadSlot(keyMaterial, PREFIX.previous),
+    staged: loadSlot(keyMaterial, PREFIX.staged),
+    request: loadRequest(keyMaterial),
+    pending: readPending(keyMaterial.get(PENDING)),
   };
 }
 
 /** The entries to write so that the store has `next` in place of `before`. */
-export function slotEntries(next: Slots, before: Slots): Entry[] {
-  const entries: Entry[] = [];
+export function slotEntries(next: Slots, before: Slots): KeyMaterialEntry[] {
+  const entries: KeyMaterialEntry[] = [];
   for (const slot of ['current', 'previous', 'staged'] as const) {
     if (next[slot] === before[slot]) continue;
     const { key = null, chain = null, origin = null } = next[slot] ?? {};
@@ -133,11 +133,11 @@ export function pinOfCredentials(credentials: Pick<ServerCredentials, 'chain'>):
   return pinOf(spkiOf(rootOfCredentials(credentials).publicKey));
 }
 
-async function loadSlot(keyMaterial: KeyMaterialStore, prefix: string): Promise<ServerCredentials | undefined> {
+function loadSlot(keyMaterial: KeyMaterialSubject, prefix: string): ServerCredentials | undefined {
   const [key, chain, origin] = [
-    await keyMaterial.get(`${prefix}.key`),
-    await keyMaterial.get(`${prefix}.chain`),
-    await keyMaterial.get(`${prefix}.origin`),
+    keyMaterial.get(`${prefix}.key`),
+    keyMaterial.get(`${prefix}.chain`),
+    keyMaterial.get(`${prefix}.origin`),
   ];
   if (key === undefined && chain === undefined) return undefined;
   if (key === undefined || chain === undefined)
@@ -153,8 +153,8 @@ async function loadSlot(keyMaterial: KeyMaterialStore, prefix: string): Promise<
   }
 }
 
-async function loadRequest(keyMaterial: KeyMaterialStore): Promise<OpenRequest | undefined> {
-  const [key, text] = [await keyMaterial.get(REQUEST_KEY), await keyMaterial.get(REQUEST)];
+function loadRequest(keyMaterial: KeyMaterialSubject): OpenRequest | undefined {
+  const [key, text] = [keyMaterial.get(REQUEST_KEY), keyMaterial.get(REQUEST)];
   if (key === undefined || text === undefined) return undefined;
   try {
     const request: unknown = JSON.parse(text);

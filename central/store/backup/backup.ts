@@ -33,7 +33,7 @@ export interface StoreKeys {
   /** 32 bytes. */
   bytes(): Buffer;
   /** The private keys among the rows, sealed again for this Central; undefined when one cannot be opened. */
-  sealAnew(rows: readonly KeyMaterialRow[], from: Buffer): KeyMaterialRow[] | undefined;
+  reencrypt(rows: readonly KeyMaterialRow[], from: Buffer): KeyMaterialRow[] | undefined;
 }
 
 export interface MadeBackup {
@@ -106,7 +106,7 @@ export class Backups {
       const file = join(work.folder, 'central.db');
       await pipeline(store, createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true }));
       const rows = await files.validate(file);
-      const keys = this.#options.keys.sealAnew(rows, storeKey);
+      const keys = this.#options.keys.reencrypt(rows, storeKey);
       if (keys === undefined)
         throw backupFault('backup_unsound', {
           found: 'the private keys in it do not open with the key that came with them',

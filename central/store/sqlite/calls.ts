@@ -64,7 +64,8 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     remove: (id) => writer.call('removeAgent', [id]),
     claimSession: (claim) => writer.call('claimSession', [claim]),
     endSession: (end) => writer.call('endSession', [end.agentId, end.epoch, end.now, end.reason]),
-    endSessionsOfNode: (node, now, reason) => writer.call('endSessionsOfNode', [node, now, reason]),
+    // One process holds the data folder: whatever name a session was recorded under, nothing serves it any more.
+    endAbandonedSessions: (_node, now, reason) => writer.call('endAbandonedSessions', [now, reason]),
     revoke: (agentId, { reason, now, text }) => writer.call('revokeAgent', [agentId, reason, now, text]),
     countInState: (state) => reader.call('countAgentsInState', [state]),
     quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
@@ -124,8 +125,8 @@ function tokenCalls(writer: Writer, reader: Reader): TokenStore {
 function keyMaterialCalls(writer: Writer, reader: Reader): KeyMaterialStore {
   return {
     names: () => reader.call('keyMaterialNames', []),
-    get: (name) => reader.call('getKeyMaterial', [name]),
-    put: (entries, audit) => writer.call('putKeyMaterial', [entries, audit]),
+    load: (subject) => reader.call('loadKeyMaterial', [subject]),
+    put: (changes, audit) => writer.call('putKeyMaterial', [changes, audit]),
   };
 }
 

@@ -299,6 +299,14 @@ const REVOKED_KEYS = `
   CREATE INDEX agent_certificate_revoked_key ON agent_certificate (key_thumbprint) WHERE revoked_at IS NOT NULL;
 `;
 
+/** Two writers cannot overwrite each other's keys: each names the version of the subject that it read. */
+const KEY_MATERIAL_VERSIONS = `
+  CREATE TABLE key_material_version (
+    subject TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
 export const MIGRATIONS: readonly string[] = [
   FIRST,
@@ -309,4 +317,5 @@ export const MIGRATIONS: readonly string[] = [
   BOUNDS_PER_AGENT,
   DATA_HASHES,
   REVOKED_KEYS,
+  KEY_MATERIAL_VERSIONS,
 ];

@@ -6,6 +6,7 @@ import {
   MAX_ENROLLMENT_TOKENS,
 } from '../../../central/store/space/bounds.ts';
 import { CHAIN_START, chainHash } from '../../../central/store/audit-store.ts';
+import type { KeyMaterialChange } from '../../../central/store/key-material-store.ts';
 import type { PendingParameters } from '../../../central/store/parameter-store.ts';
 import type { Store } from '../../../central/store/store.ts';
 import type { ApiTokenRecord } from '../../../central/store/token-store.ts';
@@ -138,30 +139,71 @@ export function administrationContract(open: OpenEngine): void {
   });
 
   it('writes key material all or none, with its audit entry', async () => {
-    await store.keyMaterial.put(
-      [
-        { name: 'root.key', value: 'k1' },
-        { name: 'root.crt', value: 'c1' },
-      ],
-      auditEntry('pki.create'),
-    );
-    await store.keyMaterial.put([{ name: 'root.crt', value: 'c2' }], auditEntry('pki.replace'));
+    const { keyMaterial } = store;
+    const rows = async (): Promise<unknown> => (await store.keyMaterial.load('root')).rows;
+    const created = [
+      { name: 'root.key', value: 'k1' },
+      { name: 'root.crt', value: 'c1' },
+      { name: 'root.key.note', value: 'n1' },
+    ];
+    await keyMaterial.put([{ subject: 'root', version: 0, entries: created }], auditEntry('pki.create'));
+    const replaced = [{ name: 'root.crt', value: 'c2' }];
+    await keyMaterial.put([{ subject: 'root', version: 1, entries: replaced }], auditEntry('pki.replace'));
     store = await engine.restart();
-    expect([
-      await store.keyMaterial.get('root.key'),
-      await store.keyMaterial.get('root.crt'),
-      await store.keyMaterial.get('none'),
-    ]).toEqual(['k1', 'c2', undefined]);
+    expect(await rows()).toEqual([
+      { name: 'root.crt', value: 'c2' },
+      { name: 'root.key', value: 'k1' },
+      { name: 'root.key.note', value: 'n1' },
+    ]);
     expect((await store.audit.list({ limit: 9 })).map((entry) => entry.action)).toEqual(['pki.replace', 'pki.create']);
     await store.keyMaterial.put(
       [
-        { name: 'root.key', value: null },
-        { name: 'a.crt', value: 'c3' },
+        {
+          subject: 'root',
+          version: 2,
+          entries: [
+            { name: 'root.key', value: null },
+            { name: 'root.key.note', value: null },
+          ],
+        },
+        { subject: 'a', version: 0, entries: [{ name: 'a.crt', value: 'c3' }] },
+        // Another subject, although its name begins with the same letters.
+        { subject: 'rootless', version: 0, entries: [{ name: 'rootless.crt', value: 'c4' }] },
       ],
       auditEntry('pki.retire'),
     );
-    expect(await store.keyMaterial.names()).toEqual(['a.crt', 'root.crt']);
-    expect(await store.keyMaterial.get('root.key')).toBeUndefined();
+    expect(await store.keyMaterial.names()).toEqual(['a.crt', 'root.crt', 'rootless.crt']);
+    expect(await rows()).toEqual([{ name: 'root.crt', value: 'c2' }]);
+    expect(await store.keyMaterial.load('none')).toEqual({ version: 0, rows: [] });
+  });
+
+  it('lets two writers of key material not overwrite each other: the second has to read what the first wrote', async () => {
+    const { keyMaterial } = store;
+    const change = (version: number, value: string | null) => ({
+      subject: 'root',
+      version,
+      entries: [{ name: 'root.key', value }],
+    });
+    const put = async (...changes: KeyMaterialChange[]): Promise<void> =>
+      await keyMaterial.put(changes, auditEntry('pki.change'));
+    const other = { subject: 'other', version: 0, entries: [{ name: 'other.crt', value: 'x' }] };
+    const outcomes = await Promise.allSettled([put(change(0, 'first')), put(other, change(0, 'second'))]);
+    expect(outcomes).toMatchObject([
+      { status: 'fulfilled' },
+      {
+        status: 'rejected',
+        reason: { code: 'key_material_conflict', status: 409, parameters: { subject: 'root', found: 1, expected: 0 } },
+      },
+    ]);
+    expect(await keyMaterial.load('root')).toEqual({ version: 1, rows: [{ name: 'root.key', value: 'first' }] });
+    // Nothing of the loser: neither its other subject nor its audit entry.
+    expect(await keyMaterial.load('other')).toEqual({ version: 0, rows: [] });
+    expect(await store.audit.list({ limit: 9 })).toHaveLength(1);
+    // A deletion counts as well: one that knows the subject from before writes no key under it again.
+    await put(change(1, null));
+    await expect(put(change(0, 'from before'))).rejects.toMatchObject({ code: 'key_material_conflict' });
+    await put(change(2, 'after it'));
+    expect((await keyMaterial.load('root')).version).toBe(3);
   });
 
   it('chains the audit entries so that each can be verified, page by page', async () => {

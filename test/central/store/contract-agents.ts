@@ -416,17 +416,23 @@ export function agentContract(open: OpenEngine): void {
     });
   });
 
-  it('ends the sessions that a node left open, and only those', async () => {
+  it('ends the sessions that a node left open, and no other state with them', async () => {
     await online(store, 'a1');
-    await registered(store, 'a2');
-    await store.agents.claimSession(claimOf('a2', { node: 'central-2' }));
-    await store.agents.endSessionsOfNode('central-1', NOW + 3, 'Central died');
+    const epoch = await online(store, 'a2');
+    await store.agents.endSession({ agentId: 'a2', epoch, now: NOW + 1, reason: 'the line was cut' });
+    await registered(store, 'a3');
+    await store.agents.endAbandonedSessions('central-1', NOW + 3, 'Central died');
     expect(await store.agents.get('a1')).toMatchObject({
       state: 'disconnected',
       stateReason: 'Central died',
       session: { endedAt: NOW + 3 },
     });
-    expect(await store.agents.get('a2')).toMatchObject({ state: 'online', session: { endedAt: null } });
+    expect(await store.agents.get('a2')).toMatchObject({
+      state: 'disconnected',
+      stateReason: 'the line was cut',
+      session: { endedAt: NOW + 1 },
+    });
+    expect(await store.agents.get('a3')).toMatchObject({ state: 'enrolled', session: null });
   });
 
   it('keeps a quarantine through the end of its session, and lifts it with the next claim', async () => {

@@ -147,7 +147,7 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       session_node = ?, session_since = ?, session_ended_at = NULL, quarantined_until = NULL, state = 'online', state_since = ?, state_reason = ?
     WHERE key = ?`);
   const endOne = database.prepare(END_ONE_SESSION);
-  const endAll = database.prepare(END_SESSION('session_node = ?3'));
+  const endAll = database.prepare(END_SESSION('session IS NOT NULL'));
   const promote = database.prepare(`
     UPDATE agent SET public_key = next_public_key, key_thumbprint = next_key_thumbprint, certificate = next_certificate,
       next_public_key = NULL, next_key_thumbprint = NULL, next_certificate = NULL WHERE key = ?`);
@@ -179,8 +179,8 @@ function sessionWrites(database: DatabaseSync, { inbox, tokens, certificates, na
       endOne.run(now, reason, agentId, epoch);
     },
 
-    endSessionsOfNode(node: string, now: number, reason: string): void {
-      endAll.run(now, reason, node);
+    endAbandonedSessions(now: number, reason: string): void {
+      endAll.run(now, reason);
     },
   };
 }

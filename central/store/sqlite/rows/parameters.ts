@@ -1,5 +1,4 @@
-// Reads and writes parameters, the pending change, and Central's keys and certificates; each change together with its
-// audit entry.
+// Reads and writes parameters and the pending change, each change together with its audit entry.
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, textOrNull } from '../../../../shared/sqlite/row.ts';
 import { storeFault } from '../../errors.ts';
@@ -58,37 +57,6 @@ export function parameterReads(database: DatabaseSync) {
         // Written by saveParameters from a PendingParameters, in this schema version.
         pending: pending === null ? null : (JSON.parse(pending) as PendingParameters),
       };
-    },
-  };
-}
-
-export function keyMaterialWrites(database: DatabaseSync, audit: Audit) {
-  const upsert = database.prepare(
-    'INSERT INTO key_material (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
-  );
-  const remove = database.prepare('DELETE FROM key_material WHERE name = ?');
-  return {
-    putKeyMaterial(
-      entries: readonly { readonly name: string; readonly value: string | null }[],
-      entry: AuditEntry,
-    ): void {
-      for (const { name, value } of entries) {
-        if (value === null) remove.run(name);
-        else upsert.run(name, value);
-      }
-      audit.appendAudit(entry);
-    },
-  };
-}
-
-export function keyMaterialReads(database: DatabaseSync) {
-  const get = database.prepare('SELECT value FROM key_material WHERE name = ?');
-  const names = database.prepare('SELECT name FROM key_material ORDER BY name');
-  return {
-    keyMaterialNames: (): string[] => names.all().map((row) => text(row, 'name')),
-    getKeyMaterial(name: string): string | undefined {
-      const row = get.get(name);
-      return row === undefined ? undefined : text(row, 'value');
     },
   };
 }

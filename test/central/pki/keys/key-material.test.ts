@@ -1,16 +1,16 @@
-// Private keys at rest: sealed in the store, opened with the right key only, and never overwritten by a start with a wrong one.
+// Private keys at rest: encrypted in the store, decrypted with the right key only, and never overwritten by a start with a wrong one.
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CENTRAL, auditEntry } from '../../../../central/audit.ts';
-import { keyEncryptionKey, seal, unseal } from '../../../../central/pki/keys/envelope.ts';
+import { decrypt, encrypt, keyEncryptionKey } from '../../../../central/pki/keys/envelope.ts';
 import type { KeySources } from '../../../../central/pki/keys/key-encryption-key.ts';
 import { openKeyMaterial } from '../../../../central/pki/keys/key-material.ts';
 import { privateKeyPem } from '../../../../central/pki/x509/certificate.ts';
 import { makeKeyPair } from '../../../../central/pki/x509/key-algorithms.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
-import { memoryStore, type MemoryStore } from '../../fakes.ts';
+import { keyMaterialOf, memoryStore, putKeyMaterial, type MemoryStore } from '../../fakes.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 
 const act = auditEntry(CENTRAL, 'test', {}, 0);
@@ -41,10 +41,11 @@ function setUp(store: MemoryStore = memoryStore()) {
 }
 
 describe('private keys in the store', () => {
-  test('are sealed on their way in and open on their way out; certificates stay as they are', async () => {
+  test('are encrypted when they are written and decrypted when they are read; certificates stay as they are', async () => {
     const { open, raw } = setUp();
     const material = await open();
-    await material.put(
+    await putKeyMaterial(
+      material,
       [
         { name: 'server.key', value: 'secret' },
         { name: 'server.chain', value: 'public' },
@@ -55,29 +56,29 @@ describe('private keys in the store', () => {
     expect(raw.get('server.key')).not.toContain('secret');
     expect(raw.get('server.chain')).toBe('public');
     expect([
-      await material.get('server.key'),
-      await material.get('server.chain'),
-      await material.get('none.key'),
+      await keyMaterialOf(material, 'server.key'),
+      await keyMaterialOf(material, 'server.chain'),
+      await keyMaterialOf(material, 'none.key'),
     ]).toEqual(['secret', 'public', undefined]);
-    await material.put([{ name: 'server.key', value: null }], act);
+    await putKeyMaterial(material, [{ name: 'server.key', value: null }], act);
     expect(await material.names()).toEqual(['server.chain']);
-    expect(await (await open()).get('server.chain')).toBe('public');
+    expect(await keyMaterialOf(await open(), 'server.chain')).toBe('public');
   });
 
-  test('from before are sealed at the next start, with one audit entry', async () => {
+  test('from before are encrypted at the next start, with one audit entry', async () => {
     const { open, raw, store, lines } = setUp();
     raw.set('authority.key', 'old key').set('authority.certificate', 'old certificate');
     const material = await open();
     expect(raw.get('authority.key')).toMatch(/^qgk1:/);
     expect(raw.get('authority.certificate')).toBe('old certificate');
-    expect(await material.get('authority.key')).toBe('old key');
+    expect(await keyMaterialOf(material, 'authority.key')).toBe('old key');
     await open();
     expect(store.audit.entries.map(({ action, detail }) => [action, JSON.parse(detail)])).toEqual([
-      ['key-material.seal', { names: ['authority.key'], key: expect.stringMatching(/^[0-9a-f]{16}$/) }],
+      ['key-material.encrypt', { names: ['authority.key'], key: expect.stringMatching(/^[0-9a-f]{16}$/) }],
     ]);
     expect(lines.map(({ text }) => text)).toEqual([
       expect.stringContaining('was made'),
-      'private keys in the store were sealed',
+      'private keys in the store were encrypted',
     ]);
   });
 
@@ -92,7 +93,7 @@ describe('private keys in the store', () => {
     const start = async () =>
       await openSqliteStore({ folder: folder.path('data'), deduplicationMs: 1, onFailure: () => undefined });
     const before = await start();
-    await before.keyMaterial.put([{ name: 'authority.key', value: pem }], act);
+    await putKeyMaterial(before.keyMaterial, [{ name: 'authority.key', value: pem }], act);
     await before.stop();
     for (const secret of secrets) expect(files()).toContain(secret);
     const after = await start();
@@ -109,7 +110,7 @@ describe('private keys in the store', () => {
       log: { info() {}, warn() {} },
       now: Date.now,
     });
-    expect(await material.get('authority.key')).toBe(pem);
+    expect(await keyMaterialOf(material, 'authority.key')).toBe(pem);
     await after.stop();
     for (const secret of secrets) expect(files()).not.toContain(secret);
     expect(files()).not.toContain('PRIVATE KEY');
@@ -118,47 +119,48 @@ describe('private keys in the store', () => {
   test('do not open under another name, nor when they were changed', async () => {
     const { open, raw } = setUp();
     const material = await open();
-    await material.put(
+    await putKeyMaterial(
+      material,
       [
         { name: 'a.key', value: 'one' },
         { name: 'b.key', value: 'two' },
       ],
       act,
     );
-    const sealed = raw.get('a.key') ?? '';
-    raw.set('b.key', sealed);
-    await expect(material.get('b.key')).rejects.toMatchObject({ code: 'key_material_damaged' });
+    const encrypted = raw.get('a.key') ?? '';
+    raw.set('b.key', encrypted);
+    await expect(keyMaterialOf(material, 'b.key')).rejects.toMatchObject({ code: 'key_material_damaged' });
     await expect(open()).rejects.toMatchObject({ code: 'key_material_damaged', parameters: { name: 'b.key' } });
-    const at = sealed.length - 5;
-    raw.set('b.key', seal(keyEncryptionKey(randomBytes(32), 'x'), 'b.key', 'two'));
-    raw.set('a.key', sealed.slice(0, at) + (sealed[at] === 'A' ? 'B' : 'A') + sealed.slice(at + 1));
-    await expect(material.get('a.key')).rejects.toMatchObject({ code: 'key_material_damaged' });
+    const at = encrypted.length - 5;
+    raw.set('b.key', encrypt(keyEncryptionKey(randomBytes(32), 'x'), 'b.key', 'two'));
+    raw.set('a.key', encrypted.slice(0, at) + (encrypted[at] === 'A' ? 'B' : 'A') + encrypted.slice(at + 1));
+    await expect(keyMaterialOf(material, 'a.key')).rejects.toMatchObject({ code: 'key_material_damaged' });
     raw.set('a.key', 'qgk1:nonsense');
-    await expect(material.get('a.key')).rejects.toMatchObject({ code: 'key_material_damaged' });
+    await expect(keyMaterialOf(material, 'a.key')).rejects.toMatchObject({ code: 'key_material_damaged' });
   });
 
-  test('are sealed differently each time', () => {
+  test('are encrypted differently each time', () => {
     const key = keyEncryptionKey(randomBytes(32), 'x');
-    const [one, other] = [seal(key, 'n', 'text'), seal(key, 'n', 'text')];
+    const [one, other] = [encrypt(key, 'n', 'text'), encrypt(key, 'n', 'text')];
     expect(one).not.toBe(other);
-    expect([unseal(key, 'n', one), unseal(key, 'n', other), unseal(key, 'm', one), unseal(key, 'n', 'text')]).toEqual([
-      'text',
-      'text',
-      undefined,
-      undefined,
-    ]);
+    expect([
+      decrypt(key, 'n', one),
+      decrypt(key, 'n', other),
+      decrypt(key, 'm', one),
+      decrypt(key, 'n', 'text'),
+    ]).toEqual(['text', 'text', undefined, undefined]);
   });
 });
 
-describe('the key that seals them', () => {
+describe('the key that encrypts them', () => {
   test('is made once in the data folder, 0600, and the log says so once', async () => {
     const { folder, open, lines } = setUp();
-    await (await open()).put([{ name: 'a.key', value: 'one' }], act);
+    await putKeyMaterial(await open(), [{ name: 'a.key', value: 'one' }], act);
     const file = folder.path('key-encryption-key');
     expect(statSync(file).mode & 0o777).toBe(0o600);
     const made = readFileSync(file, 'utf8');
     expect(Buffer.from(made, 'base64')).toHaveLength(32);
-    expect(await (await open()).get('a.key')).toBe('one');
+    expect(await keyMaterialOf(await open(), 'a.key')).toBe('one');
     expect(readFileSync(file, 'utf8')).toBe(made);
     expect(lines).toEqual([
       { level: 'info', facts: { file }, text: expect.stringContaining('keep a copy of it apart') },
@@ -174,8 +176,8 @@ describe('the key that seals them', () => {
     const { folder, open } = setUp();
     const file = folder.path('kek');
     writeFileSync(file, make(), { mode: 0o600 });
-    await (await open({ file })).put([{ name: 'a.key', value: 'one' }], act);
-    expect(await (await open({ file })).get('a.key')).toBe('one');
+    await putKeyMaterial(await open({ file }), [{ name: 'a.key', value: 'one' }], act);
+    expect(await keyMaterialOf(await open({ file }), 'a.key')).toBe('one');
     expect(readdirSync(folder.path('.'))).toEqual(['kek']);
   });
 
@@ -185,9 +187,9 @@ describe('the key that seals them', () => {
     mkdirSync(folder.path('credentials'));
     folder.write('credentials/queuegate-key', `${key}\n`);
     chmodSync(folder.write('kek', key), 0o600);
-    await (await open({ environment: key })).put([{ name: 'a.key', value: 'one' }], act);
-    expect(await (await open({ credentialsFolder: folder.path('credentials') })).get('a.key')).toBe('one');
-    expect(await (await open({ file: folder.path('kek'), environment: other })).get('a.key')).toBe('one');
+    await putKeyMaterial(await open({ environment: key }), [{ name: 'a.key', value: 'one' }], act);
+    expect(await keyMaterialOf(await open({ credentialsFolder: folder.path('credentials') }), 'a.key')).toBe('one');
+    expect(await keyMaterialOf(await open({ file: folder.path('kek'), environment: other }), 'a.key')).toBe('one');
     await expect(open({ environment: other, credentialsFolder: folder.path('credentials') })).rejects.toMatchObject({
       code: 'key_encryption_key_wrong',
     });
@@ -200,8 +202,8 @@ describe('the key that seals them', () => {
   test('missing or wrong: a clear error, and nothing is written', async () => {
     const { folder, open, raw, store } = setUp();
     chmodSync(folder.write('kek', randomBytes(32).toString('hex')), 0o600);
-    await (await open({ file: folder.path('kek') })).put([{ name: 'a.key', value: 'one' }], act);
-    raw.set('b.key', 'not yet sealed');
+    await putKeyMaterial(await open({ file: folder.path('kek') }), [{ name: 'a.key', value: 'one' }], act);
+    raw.set('b.key', 'not yet encrypted');
     const before = [...raw];
     const audited = store.audit.entries.length;
     await expect(open()).rejects.toMatchObject({ code: 'key_encryption_key_missing' });
@@ -225,9 +227,8 @@ describe('the key that seals them', () => {
 
   test('is changed by naming the old one beside the new one; then the old one opens nothing', async () => {
     const { folder, open, raw } = setUp();
-    await (
-      await open()
-    ).put(
+    await putKeyMaterial(
+      await open(),
       [
         { name: 'a.key', value: 'one' },
         { name: 'b.key', value: 'two' },
@@ -238,12 +239,12 @@ describe('the key that seals them', () => {
     const [file, previousFile] = [folder.path('new'), folder.path('key-encryption-key')];
     await expect(open({ file })).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
     const changed = await open({ file, previousFile });
-    expect([await changed.get('a.key'), await changed.get('b.key')]).toEqual(['one', 'two']);
+    expect([await keyMaterialOf(changed, 'a.key'), await keyMaterialOf(changed, 'b.key')]).toEqual(['one', 'two']);
     expect(new Set([...raw.values()].map((value) => value.split(':')[1])).size).toBe(1);
     // Again with both, then without the old one: nothing more to do.
-    const sealed = [...raw.values()];
+    const encrypted = [...raw.values()];
     await open({ file, previousFile });
-    expect([...raw.values()]).toEqual(sealed);
+    expect([...raw.values()]).toEqual(encrypted);
     await expect(open()).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
   });
 

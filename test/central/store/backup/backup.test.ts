@@ -14,6 +14,7 @@ import { MIGRATIONS } from '../../../../central/store/sqlite/migrations.ts';
 import { openStoreFiles } from '../../../../central/store/open-store.ts';
 import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../../central/store/store.ts';
+import { keyMaterialOf, putKeyMaterial } from '../../fakes.ts';
 import { DAY, eventIds, items, NOW, online } from '../samples.ts';
 
 const PASSWORD = 'correct horse battery staple';
@@ -142,9 +143,8 @@ describe('a backup and its restore', PATIENCE, () => {
   });
 
   it('bring the private keys along, sealed for the Central that restores them', async () => {
-    await (
-      await keyMaterial(store, ours)
-    ).put(
+    await putKeyMaterial(
+      await keyMaterial(store, ours),
       [
         { name: 'authority.key', value: 'the private key' },
         { name: 'authority.note', value: 'no secret' },
@@ -169,11 +169,11 @@ describe('a backup and its restore', PATIENCE, () => {
     const restored = await open(elsewhere);
     try {
       const found = await keyMaterial(restored, others);
-      expect([await found.get('authority.key'), await found.get('authority.note')]).toEqual([
+      expect([await keyMaterialOf(found, 'authority.key'), await keyMaterialOf(found, 'authority.note')]).toEqual([
         'the private key',
         'no secret',
       ]);
-      expect(await restored.keyMaterial.get('authority.key')).toMatch(/^qgk1:/);
+      expect(await keyMaterialOf(restored.keyMaterial, 'authority.key')).toMatch(/^qgk1:/);
       await expect(keyMaterial(restored, ours)).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
     } finally {
       await restored.stop();
@@ -181,9 +181,11 @@ describe('a backup and its restore', PATIENCE, () => {
   });
 
   it('are refused when the keys in the store do not open with the key that came along', async () => {
-    await (
-      await keyMaterial(store, ours)
-    ).put([{ name: 'authority.key', value: 'the private key' }], auditEntry(CENTRAL, 'test', {}, NOW));
+    await putKeyMaterial(
+      await keyMaterial(store, ours),
+      [{ name: 'authority.key', value: 'the private key' }],
+      auditEntry(CENTRAL, 'test', {}, NOW),
+    );
     await expect(stage(await sealed(await changed('DELETE FROM audit')))).rejects.toMatchObject({
       code: 'backup_unsound',
     });

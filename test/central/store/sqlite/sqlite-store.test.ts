@@ -67,6 +67,22 @@ describe('openSqliteStore', () => {
     for (const name of ['central.db', 'central.db-wal']) expect(statSync(join(folder, name)).mode & 0o777).toBe(0o600);
   });
 
+  it('ends the sessions that were left open under another node.name: no other process has its folder', async () => {
+    const before = await open();
+    await registered(before, 'a1');
+    await before.agents.claimSession(claimOf('a1', { node: 'old-name' }));
+    await before.stop();
+    const store = await open();
+    expect(await store.agents.get('a1')).toMatchObject({ state: 'online', session: { endedAt: null } });
+    await store.agents.endAbandonedSessions('new-name', NOW + 3, 'Central ended without closing it');
+    expect(await store.agents.get('a1')).toMatchObject({
+      state: 'disconnected',
+      stateSince: NOW + 3,
+      stateReason: 'Central ended without closing it',
+      session: { endedAt: NOW + 3 },
+    });
+  });
+
   it('refuses a folder that is in use, and gives the folder back when it stops or could not start', async () => {
     const store = await open();
     await expect(open()).rejects.toMatchObject({

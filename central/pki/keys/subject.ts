@@ -1,0 +1,43 @@
+// Reads the key material of one subject once, and writes changes of it from the version that was read: a writer that does
+// not know the present state changes nothing.
+import type { AuditEntry } from '../../store/audit-store.ts';
+import type { KeyMaterialEntry, KeyMaterialStore } from '../../store/key-material-store.ts';
+
+export class KeyMaterialSubject {
+  readonly #store: KeyMaterialStore;
+  readonly #subject: string;
+  readonly #values: Map<string, string>;
+  #version: number;
+
+  private constructor(store: KeyMaterialStore, subject: string, version: number, values: Map<string, string>) {
+    this.#store = store;
+    this.#subject = subject;
+    this.#version = version;
+    this.#values = values;
+  }
+
+  /** Errors: those of opening what is encrypted (central/pki/keys/key-material.ts). */
+  static async open(store: KeyMaterialStore, subject: string): Promise<KeyMaterialSubject> {
+    const { version, rows } = await store.load(subject);
+    return new KeyMaterialSubject(store, subject, version, new Map(rows.map(({ name, value }) => [name, value])));
+  }
+
+  names(): string[] {
+    return [...this.#values.keys()];
+  }
+
+  get(name: string): string | undefined {
+    return this.#values.get(name);
+  }
+
+  /** Writes all entries or none. Errors: key_material_conflict. */
+  async put(entries: readonly KeyMaterialEntry[], audit: AuditEntry): Promise<void> {
+    const version = this.#version;
+    await this.#store.put([{ subject: this.#subject, version, entries }], audit);
+    this.#version = version + 1;
+    for (const { name, value } of entries) {
+      if (value === null) this.#values.delete(name);
+      else this.#values.set(name, value);
+    }
+  }
+}
