@@ -8,8 +8,7 @@ import { enrollmentReads } from '../rows/enrollments.ts';
 import { deadLetterReads } from '../rows/dead-letters.ts';
 import { incidentReads } from '../rows/incidents.ts';
 import { messageReads } from '../rows/messages.ts';
-import { keyMaterialReads } from '../rows/key-material.ts';
-import { parameterReads } from '../rows/parameters.ts';
+import { keyMaterialReads, parameterReads } from '../rows/parameters.ts';
 import { figureReads } from '../retention.ts';
 import { tokenReads } from '../rows/tokens.ts';
 
