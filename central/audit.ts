@@ -1,8 +1,14 @@
 // Creates the audit entry of an administrator's act. The store keeps and chains the entries.
 import type { AuditEntry } from './store/audit-store.ts';
 
-/** Who acts, and over which connection. */
-export interface Actor {
+/** Why the administrator did it, in their words. */
+export interface Reason {
+  readonly comment?: string | undefined;
+  readonly ticket?: string | undefined;
+}
+
+/** Who acts, over which connection, and why. */
+export interface Actor extends Reason {
   /** Name of the API token, or `central` for what Central does on its own. */
   readonly who: string;
   /** Remote address; `local socket` for the administration's socket on Central's host, `local` for Central itself. */
@@ -14,19 +20,13 @@ export interface Actor {
 /** The actor of what Central does on its own: the first start, deadlines, rollbacks at a start. */
 export const CENTRAL: Actor = { who: 'central', from: 'local' };
 
-/** Why the administrator did it, in their words. */
-export interface Reason {
-  readonly comment?: string | undefined;
-  readonly ticket?: string | undefined;
-}
-
 /** An audit entry; `detail` must hold no secret. */
 export function auditEntry(
   actor: Actor,
   action: string,
   detail: Readonly<Record<string, unknown>>,
   at: number,
-  reason: Reason = {},
+  reason: Reason = actor,
 ): AuditEntry {
   return {
     at,

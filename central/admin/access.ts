@@ -9,16 +9,19 @@ import { normalAddress } from '../auth/address-rules.ts';
 import { authFault } from '../auth/errors.ts';
 import { assertRole, type Caller } from '../auth/api-tokens.ts';
 import type { Role } from '../store/token-store.ts';
-import { bodyOf, queryOf, type Reader } from './checked.ts';
+import { bodyOf, type Reader } from './checked.ts';
 import type { AdminServices } from './services.ts';
+import { NO_TERMS, REASON, termsFrom, type Terms } from './terms.ts';
 import { TokenBounds } from './token-bounds.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The least role that a route needs; `anyone` for what is public. */
     role?: Role | 'anyone';
-    /** Reads the query in the handler. Absent: the route has no query parameters, and refuses all. */
+    /** Reads the query, in the handler. Absent: the route has no query parameters, and refuses all. */
     query?: Reader<TSchema>;
+    /** Reads the terms of an act (terms.ts). Absent: the reason for it. */
+    terms?: Reader<TSchema>;
     /** Reads the body in the handler; `raw`: not as a JSON value. Absent: the route has no body, and refuses one. */
     body?: Reader<TSchema> | 'raw';
   }
@@ -32,19 +35,21 @@ export const ADMINISTRATOR = { config: { role: 'administrator' } } as const;
 /** A role, and what the handler of the route reads of the request. */
 export function reads<R extends Role | 'anyone'>(
   { config: { role } }: { readonly config: { readonly role: R } },
-  parts: Pick<FastifyContextConfig, 'body' | 'query'>,
-): { readonly config: Pick<FastifyContextConfig, 'body' | 'query'> & { readonly role: R } } {
+  parts: Pick<FastifyContextConfig, 'body' | 'query' | 'terms'>,
+): { readonly config: Pick<FastifyContextConfig, 'body' | 'query' | 'terms'> & { readonly role: R } } {
   return { config: { role, ...parts } };
 }
 
-const readNoQuery = queryOf(Type.Object({}, { additionalProperties: false }));
+const readOnly = new Set(['GET', 'HEAD']);
 const readNoBody = bodyOf(Type.Object({}, { additionalProperties: false }));
 
 export interface Access {
   /** Makes every route of `scope` ask for a token before its body is read. */
   guard(scope: FastifyInstance): void;
-  /** Who acts in this request. Errors: unauthenticated (a public route). */
+  /** Who acts in this request, and why. Errors: unauthenticated (a public route). */
   actorOf(request: FastifyRequest): Actor;
+  /** The terms of this act: of a request that is not a GET. */
+  termsOf(request: FastifyRequest): Terms;
 }
 
 /** `app` is the listener's own: its connections are timed here, for confirmations that must come over a new one. */
@@ -54,8 +59,15 @@ export function createAccess(
 ): Access {
   const connectedAt = new WeakMap<Socket, number>();
   const callerOf = new WeakMap<FastifyRequest, Caller>();
+  const termsOf = new WeakMap<FastifyRequest, Terms>();
   const bounds = new TokenBounds();
   app.server.on('connection', (socket: Socket) => connectedAt.set(socket, now()));
+
+  function validateQuery(request: FastifyRequest): void {
+    const { query = NO_TERMS, terms = REASON } = request.routeOptions.config;
+    if (readOnly.has(request.method)) query(request.query);
+    else termsOf.set(request, termsFrom(terms(request.query)));
+  }
 
   return {
     guard(scope) {
@@ -64,9 +76,9 @@ export function createAccess(
       });
       scope.addHook('onRequest', async (request, reply) => {
         // Absent where no route fits: who asks for nothing learns nothing but that.
-        const { role, query } = request.routeOptions.config;
+        const { role } = request.routeOptions.config;
         if (role === undefined) return;
-        if (role === 'anyone') return void (query ?? readNoQuery)(request.query);
+        if (role === 'anyone') return validateQuery(request);
         const caller = await apiTokens.authenticate(
           request.headers.authorization,
           normalAddress(request.raw.socket.remoteAddress),
@@ -75,7 +87,7 @@ export function createAccess(
         bounds.enter(caller.tokenId, reply);
         bounds.expectBody(caller.tokenId, request.raw, request.routeOptions.bodyLimit ?? 0, reply);
         callerOf.set(request, caller);
-        (query ?? readNoQuery)(request.query);
+        validateQuery(request);
       });
       scope.addHook('preValidation', (request, _reply, done) => {
         const { role, body } = request.routeOptions.config;
@@ -89,7 +101,9 @@ export function createAccess(
       const { socket } = request.raw;
       const since = connectedAt.get(socket);
       const local = isLocal?.(socket) === true;
-      const actor = { who: caller.name, from: local ? 'local socket' : normalAddress(socket.remoteAddress) };
+      const { comment, ticket } = termsOf.get(request) ?? {};
+      const from = local ? 'local socket' : normalAddress(socket.remoteAddress);
+      const actor = { who: caller.name, from, comment, ticket };
       return since === undefined
         ? actor
         : {
@@ -97,5 +111,6 @@ export function createAccess(
             via: { listener: local ? 'local' : 'encrypted' in socket ? 'https' : 'http', connectedAt: since },
           };
     },
+    termsOf: (request) => termsOf.get(request) ?? {},
   };
 }

@@ -10,12 +10,15 @@ import { requestInvalid } from './errors.ts';
 /** CloudEvents JSON event format, sections 3 and 4. */
 const CLOUDEVENTS_TYPES = ['application/cloudevents+json', 'application/cloudevents-batch+json'];
 
+/** RFC 7396. Every PATCH is one, whichever of the two types it names. */
+const MERGE_PATCH_TYPE = 'application/merge-patch+json';
+
 /** Makes the routes of `scope` get the value of a JSON body. */
 export function parseJsonBodies(scope: FastifyInstance): void {
   // What it does beyond JSON.parse: it refuses members that would become a prototype.
   const parse = scope.getDefaultJsonParser('error', 'error');
   scope.addContentTypeParser(
-    ['application/json', ...CLOUDEVENTS_TYPES],
+    ['application/json', MERGE_PATCH_TYPE, ...CLOUDEVENTS_TYPES],
     { parseAs: 'buffer' },
     (request, body: Buffer, done) => {
       try {

@@ -23,11 +23,19 @@ interface ClientOptions {
   readonly signal: AbortSignal;
 }
 
+type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
 interface Call {
-  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
+  readonly query?: Query;
   readonly body?: unknown;
   /** A body that is JSON text already: sent as it is. */
   readonly bodyText?: string;
+}
+
+interface Upload {
+  readonly query: Query;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly content: Readable;
 }
 
 export interface Client {
@@ -36,9 +44,9 @@ export interface Client {
   /** GET, for an answer that stays the text that it is. */
   text(path: string, call?: Call): Promise<string>;
   /** An answer of any length, as it comes. */
-  download(path: string, body: unknown): Promise<Readable>;
+  download(path: string, call: Call): Promise<Readable>;
   /** A body of any length, as it is read. */
-  upload(path: string, headers: Readonly<Record<string, string>>, content: Readable): Promise<unknown>;
+  upload(path: string, upload: Upload): Promise<unknown>;
 }
 
 /** The fault of a request, with the list that a problem document may carry. */
@@ -96,8 +104,8 @@ export function createClient(options: ClientOptions): Client {
       if (!isSuccess(answer.status)) throw problemOf(jsonOf(answer, named), answer, named);
       return answer.text;
     },
-    async download(path, body) {
-      const prepared = await prepare(options, 'POST', path, { body }, { timeout: LONG_TIMEOUT_MS });
+    async download(path, call) {
+      const prepared = await prepare(options, 'POST', path, call, { timeout: LONG_TIMEOUT_MS });
       return await reaching(options, named, async () => {
         const request = begin(prepared);
         request.end(prepared.payload);
@@ -107,8 +115,8 @@ export function createClient(options: ClientOptions): Client {
         throw problemOf(jsonOf(answer, named), answer, named);
       });
     },
-    async upload(path, headers, content) {
-      const prepared = await prepare(options, 'POST', path, {}, { headers, timeout: LONG_TIMEOUT_MS });
+    async upload(path, { query, headers, content }) {
+      const prepared = await prepare(options, 'POST', path, { query }, { headers, timeout: LONG_TIMEOUT_MS });
       return await reaching(options, named, async () => {
         const request = begin(prepared);
         const response = responseOf(request);
@@ -219,11 +227,11 @@ function jsonOf(answer: Answer, url: string): unknown {
 }
 
 function problemOf(value: unknown, answer: Answer, url: string): CodedError {
-  const type =
+  const code =
     isRecord(value) && typeof value['type'] === 'string'
       ? /^urn:queuegate:error:(\w+)$/.exec(value['type'])?.[1]
       : undefined;
-  if (!isRecord(value) || type === undefined)
+  if (!isRecord(value) || code === undefined)
     return cliFault('no_administration', { url, found: `HTTP ${answer.status}` });
   const { title, detail, hint, errors, candidates } = value;
   const list = Array.isArray(errors)
@@ -237,7 +245,7 @@ function problemOf(value: unknown, answer: Answer, url: string): CodedError {
         isRecord(candidate) ? `${shown(candidate['name'])}  ${shown(candidate['id'])}` : '',
       )
     : [];
-  return new RestError(type, { text: shown(detail ?? title), hint: shown(hint), status: answer.status }, [
+  return new RestError(code, { text: shown(detail ?? title), hint: shown(hint), status: answer.status }, [
     ...list,
     ...fitting,
   ]);

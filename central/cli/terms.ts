@@ -21,19 +21,20 @@ export const CONFIRM = {
   },
 } as const;
 
-/** The terms that were typed, as members of a body. Options that a command does not have are absent. Errors: usage. */
-export function termsOf(call: CommandCall): Record<string, unknown> {
+/** The terms that were typed, as query parameters. Options that a command does not have are absent. Errors: usage. */
+export function termsOf(call: CommandCall): Readonly<Record<string, string | number | boolean | undefined>> {
   const withinSeconds = call.seconds('confirm-within');
   const share = call.share('confirm-share');
   if (withinSeconds === undefined && share !== undefined)
     throw call.complain('--confirm-share has no effect without --confirm-within');
-  const [comment, ticket] = [call.text('comment'), call.text('ticket')];
   return {
-    ...(call.flag('dry-run') ? { dryRun: true } : {}),
-    ...(call.flag('force') ? { force: true } : {}),
-    ...(comment === undefined ? {} : { comment }),
-    ...(ticket === undefined ? {} : { ticket }),
-    ...(withinSeconds === undefined ? {} : { confirm: { withinSeconds, ...(share === undefined ? {} : { share }) } }),
+    dryRun: call.flag('dry-run') || undefined,
+    force: call.flag('force') || undefined,
+    stage: call.flag('stage') || undefined,
+    comment: call.text('comment'),
+    ticket: call.text('ticket'),
+    confirmWithinSeconds: withinSeconds,
+    confirmShare: share,
   };
 }
 

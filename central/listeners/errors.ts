@@ -35,7 +35,7 @@ export const HTTP_ERRORS = {
   content_type_unsupported: {
     status: 415,
     text: 'The content type {found} is not supported.',
-    hint: 'Send application/json; for messages also application/cloudevents+json or application/cloudevents-batch+json.',
+    hint: 'Send application/json; for a PATCH also application/merge-patch+json, for messages also application/cloudevents+json or application/cloudevents-batch+json.',
   },
   body_too_large: {
     status: 413,

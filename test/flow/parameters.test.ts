@@ -121,7 +121,7 @@ describe('ports move live', () => {
     expect((await fetch(`http://127.0.0.1:${plain}/`)).status).toBe(200);
     expect(await sessions(http)).toEqual(before);
     const back = Object.fromEntries(portNames.map((name, i) => [name, portsOf(central)[i]]));
-    expect((await restAt(http, 'PATCH', '/parameters', { values: back })).status).toBe(200);
+    expect((await restAt(http, 'PATCH', '/parameters', back)).status).toBe(200);
     expect(await sessions()).toEqual(before);
   });
 
@@ -280,12 +280,7 @@ describe('a change with a fault changes nothing at all', () => {
     const etag = headers.get('etag') ?? '';
     expect(body.value).toBe(10_000);
     const patch = async (tag: string): Promise<Answer> =>
-      await central.rest(
-        'PATCH',
-        '/parameters',
-        { values: { 'agents.max': 500 }, comment: 'pilot' },
-        { 'if-match': tag },
-      );
+      await central.rest('PATCH', '/parameters?comment=pilot', { 'agents.max': 500 }, { 'if-match': tag });
     const changed = await patch(etag);
     expect(changed.status).toBe(200);
     expect(changed.headers.get('etag')).not.toBe(etag);
@@ -311,7 +306,7 @@ describe('a change that has to be confirmed', () => {
     const [port = 0] = await freePorts(1);
     const { ws: plain } = central.ports;
     const change = async (withinSeconds: number): Promise<Answer> =>
-      await central.change({ 'websocket.port': port }, { confirm: { withinSeconds } });
+      await central.change({ 'websocket.port': port }, { confirmWithinSeconds: withinSeconds });
     expect(await change(5)).toMatchObject({ status: 200, body: { pending: { changedBy: 'first administrator' } } });
     expect([await listens(port), await listens(plain)]).toEqual([true, false]);
     expect(await central.change({ 'agents.max': 7 })).toMatchObject({
@@ -342,7 +337,7 @@ describe('a change that has to be confirmed', () => {
 
   it('touching the administration over HTTPS, is confirmed over a new connection there only', async () => {
     const [https = 0] = await freePorts(1);
-    expect((await central.change({ 'https.port': https }, { confirm: { withinSeconds: 600 } })).status).toBe(200);
+    expect((await central.change({ 'https.port': https }, { confirmWithinSeconds: 600 })).status).toBe(200);
     const { id } = (await central.rest('GET', '/changes?state=pending')).body.items[0];
     expect(await central.rest('POST', `/changes/${id}/confirm`, {})).toMatchObject({
       status: 409,
@@ -376,7 +371,7 @@ describe('parameters outlive', () => {
     const { body: kept } = await first.rest('GET', '/parameters/agents.max');
     const [port = 0] = await freePorts(1);
     expect(
-      (await first.change({ 'websocket.port': port, 'agents.max': 999 }, { confirm: { withinSeconds: 3600 } })).status,
+      (await first.change({ 'websocket.port': port, 'agents.max': 999 }, { confirmWithinSeconds: 3600 })).status,
     ).toBe(200);
     expect(await listens(port)).toBe(true);
     await first.process.stop('SIGKILL');

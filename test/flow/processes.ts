@@ -317,9 +317,10 @@ export class CentralProcess {
 
   async change(
     values: Readonly<Record<string, unknown>>,
-    options: Readonly<Record<string, unknown>> = {},
+    terms: Readonly<Record<string, string | number | boolean>> = {},
   ): Promise<Answer> {
-    return await this.rest('PATCH', '/parameters', { values, ...options });
+    const query = new URLSearchParams(Object.entries(terms).map(([name, value]) => [name, String(value)]));
+    return await this.rest('PATCH', `/parameters?${query.toString()}`, values);
   }
 
   /** A fresh enrollment: the words behind `queue-agent` in the line that Central prints. */

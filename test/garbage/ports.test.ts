@@ -371,7 +371,11 @@ describe('on the administration', () => {
     'group',
     'dryRun',
     'force',
+    'stage',
+    'confirmWithinSeconds',
+    'confirmShare',
     'comment',
+    'ticket',
     '__proto__',
     'constructor[prototype]',
   ];
@@ -380,12 +384,9 @@ describe('on the administration', () => {
     .map((pairs) => pairs.map(([name, value]) => `${name}=${value}`).join('&'));
   /** Members that routes know, with what they do not expect there; and JSON of any kind, whole or cut off. */
   const members = [
-    'values',
+    'agents.max',
     'dryRun',
     'force',
-    'comment',
-    'ticket',
-    'confirm',
     'name',
     'role',
     'lifetimeSeconds',
@@ -417,8 +418,8 @@ describe('on the administration', () => {
       '{}{}',
       'NaN',
       nested(100_000),
-      `{"values":{"websocket.port":${nested(100_000)}}}`,
-      `{"values":${nested(50_000)}}`,
+      `{"websocket.port":${nested(100_000)}}`,
+      `{"agents.max":${nested(50_000)}}`,
       `[${'{},'.repeat(2_000)}{}]`,
       `{"data":${nested(100_000)},"type":"t"}`,
     ),
@@ -427,6 +428,7 @@ describe('on the administration', () => {
   const contentType = fc.constantFrom(
     'application/json',
     'application/json; charset=utf-16',
+    'application/merge-patch+json',
     'application/cloudevents+json',
     'application/cloudevents-batch+json',
     'text/plain',

@@ -239,8 +239,8 @@ test(
         await cost.check(`parameter ${name}, ${bait}`, () =>
           ask({
             method: 'PATCH',
-            url: '/api/v1/parameters',
-            ...bodyOptions({ values: { [name]: value }, dryRun: true }),
+            url: '/api/v1/parameters?dryRun=true',
+            ...bodyOptions({ [name]: value }),
           }),
         );
       }
@@ -282,8 +282,8 @@ test('no string of an enrollment costs more CPU than its length, under any polic
     expect(
       await ask({
         method: 'PATCH',
-        url: '/api/v1/parameters',
-        ...bodyOptions({ values: { 'agents.enrollment': policy }, force: true }),
+        url: '/api/v1/parameters?force=true',
+        ...bodyOptions({ 'agents.enrollment': policy }),
       }),
     ).toBe(200);
     for (const [way, schema] of Object.entries({

@@ -496,7 +496,7 @@ describe('the rotation of the authority', () => {
     const session = async (): Promise<string> => ((await central.online('sleeper'))['session'] as { id: string }).id;
     const before = await session();
     // It is asked to come back over what Central shows now.
-    await central.rest('POST', '/server-certificate/issue', { confirm: { withinSeconds: 30 } });
+    await central.rest('POST', '/server-certificate/issue?confirmWithinSeconds=30');
     await until(async () => ((await session()) === before ? undefined : true));
   }, 60_000);
 

@@ -7,7 +7,6 @@ import { thumbprintOf } from '../../pki/x509/certificate.ts';
 import { DEFAULT_RECOVERY_CODE_SECONDS, MAX_RECOVERY_CODE_SECONDS } from '../../enrollment/recovery.ts';
 import { ENROLLMENT_REQUEST_STATES, type EnrollmentRequestRecord } from '../../store/enrollment-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
-import { reason } from '../certificates/bodies.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
@@ -23,21 +22,19 @@ const readList = queryOf(
     strict,
   ),
 );
-const readReason = bodyOf(Type.Object(reason, strict));
 const readIssue = bodyOf(
   Type.Object(
     {
       csr: Type.String({ minLength: 64, maxLength: 8192 }),
       name: Type.Optional(Type.String({ minLength: 1, maxLength, pattern })),
       id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH, pattern: NEW_ID.pattern })),
-      ...reason,
     },
     strict,
   ),
 );
 const readRecoveryCodeOrder = bodyOf(
   Type.Object(
-    { lifetimeSeconds: Type.Optional(Type.Integer({ minimum: 60, maximum: MAX_RECOVERY_CODE_SECONDS })), ...reason },
+    { lifetimeSeconds: Type.Optional(Type.Integer({ minimum: 60, maximum: MAX_RECOVERY_CODE_SECONDS })) },
     strict,
   ),
 );
@@ -58,35 +55,31 @@ export function enrollmentRoutes(
     return pageJson(request, reply, found.map(requestJson), next);
   });
 
-  app.post<OfRequest>(
-    '/enrollment-requests/:request/accept',
-    reads(ADMINISTRATOR, { body: readReason }),
-    async (request) => {
-      const { id, name, keyThumbprint } = await approvals.accept(
-        request.params.request,
-        access.actorOf(request),
-        readReason(request.body),
-      );
-      return { keyThumbprint, name, state: 'accepted', agent: { id, name } };
-    },
-  );
+  app.post<OfRequest>('/enrollment-requests/:request/accept', ADMINISTRATOR, async (request) => {
+    const { id, name, keyThumbprint } = await approvals.accept(
+      request.params.request,
+      access.actorOf(request),
+      access.termsOf(request),
+    );
+    return { keyThumbprint, name, state: 'accepted', agent: { id, name } };
+  });
 
-  app.post<OfRequest>(
-    '/enrollment-requests/:request/reject',
-    reads(ADMINISTRATOR, { body: readReason }),
-    async (request) => {
-      const { name, keyThumbprint } = await approvals.reject(
-        request.params.request,
-        access.actorOf(request),
-        readReason(request.body),
-      );
-      return { keyThumbprint, name, state: 'rejected', agent: null };
-    },
-  );
+  app.post<OfRequest>('/enrollment-requests/:request/reject', ADMINISTRATOR, async (request) => {
+    const { name, keyThumbprint } = await approvals.reject(
+      request.params.request,
+      access.actorOf(request),
+      access.termsOf(request),
+    );
+    return { keyThumbprint, name, state: 'rejected', agent: null };
+  });
 
   app.post('/agents', reads(ADMINISTRATOR, { body: readIssue }), async (request, reply) => {
-    const { csr, name, id, ...why } = readIssue(request.body);
-    const { agent, certificate, pem } = await offlineEnrollment.issue({ csr, name, id }, access.actorOf(request), why);
+    const { csr, name, id } = readIssue(request.body);
+    const { agent, certificate, pem } = await offlineEnrollment.issue(
+      { csr, name, id },
+      access.actorOf(request),
+      access.termsOf(request),
+    );
     return await reply
       .code(201)
       .header('location', `/api/v1/agents/${encodeURIComponent(agent.id)}`)
@@ -103,9 +96,14 @@ export function enrollmentRoutes(
     '/agents/:agent/recovery-code',
     reads(ADMINISTRATOR, { body: readRecoveryCodeOrder }),
     async (request, reply) => {
-      const { lifetimeSeconds = DEFAULT_RECOVERY_CODE_SECONDS, ...why } = readRecoveryCodeOrder(request.body);
+      const { lifetimeSeconds = DEFAULT_RECOVERY_CODE_SECONDS } = readRecoveryCodeOrder(request.body);
       const { id } = await agents.find(request.params.agent);
-      const { agent, code, expiresAt } = await recoveries.make(id, lifetimeSeconds, access.actorOf(request), why);
+      const { agent, code, expiresAt } = await recoveries.make(
+        id,
+        lifetimeSeconds,
+        access.actorOf(request),
+        access.termsOf(request),
+      );
       return await reply
         .code(201)
         .header('cache-control', 'no-store')

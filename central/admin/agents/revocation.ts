@@ -4,7 +4,6 @@ import { Type } from 'typebox';
 import { revocationRoutes, type RevocationListsPort } from '../../listeners/revocation-routes.ts';
 import { agentJson } from './agents.ts';
 import { ADMINISTRATOR, ANYONE, type Access, reads } from '../access.ts';
-import { reason } from '../certificates/bodies.ts';
 import { bodyOf, oneOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
 
@@ -18,7 +17,7 @@ const ASKED_REASONS = [
 ] as const;
 
 const readRevocation = bodyOf(
-  Type.Object({ reason: Type.Optional(oneOf(ASKED_REASONS)), ...reason }, { additionalProperties: false }),
+  Type.Object({ reason: Type.Optional(oneOf(ASKED_REASONS)) }, { additionalProperties: false }),
 );
 
 export function agentRevocationRoutes(
@@ -30,9 +29,14 @@ export function agentRevocationRoutes(
     '/agents/:agent/revoke',
     reads(ADMINISTRATOR, { body: readRevocation }),
     async (request) => {
-      const { reason: why = 'unspecified', ...terms } = readRevocation(request.body ?? {});
+      const { reason = 'unspecified' } = readRevocation(request.body);
       return agentJson(
-        await revocations.revoke((await agents.find(request.params.agent)).id, why, terms, access.actorOf(request)),
+        await revocations.revoke(
+          (await agents.find(request.params.agent)).id,
+          reason,
+          access.termsOf(request),
+          access.actorOf(request),
+        ),
       );
     },
   );

@@ -9,10 +9,11 @@ import { OF_GENERATION } from '../../pki/expiry.ts';
 import { rootOf, type Generation } from '../../pki/authority/generations.ts';
 import { keyName } from '../../pki/x509/key-algorithms.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
-import { bytesOf, fileName, fileText, password, reason } from './bodies.ts';
+import { bytesOf, fileName, fileText, password } from './bodies.ts';
 import { bodyOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { STEP } from '../terms.ts';
 
 const strict = { additionalProperties: false } as const;
 const readExport = bodyOf(
@@ -20,7 +21,6 @@ const readExport = bodyOf(
     {
       password: Type.String({ maxLength: 1024 }),
       thumbprint: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
-      ...reason,
     },
     strict,
   ),
@@ -34,9 +34,6 @@ const readImport = bodyOf(
       alias: fileName,
       password,
       keyPassword: password,
-      dryRun: Type.Optional(Type.Boolean()),
-      force: Type.Optional(Type.Boolean()),
-      ...reason,
     },
     strict,
   ),
@@ -66,18 +63,21 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
 
   // The one answer with a private key in it: under a password of the administrator's own, as the way to a second Central.
   app.post('/ca/export', reads(ADMINISTRATOR, { body: readExport }), async (request, reply) => {
-    const { generation, file } = await authorityService.export(readExport(request.body), access.actorOf(request));
+    const { generation, file } = await authorityService.export(
+      { ...readExport(request.body), ...access.termsOf(request) },
+      access.actorOf(request),
+    );
     return await reply
       .header('cache-control', 'no-store')
       .send({ thumbprint: generation.id, alias: AUTHORITY_ALIAS, pkcs12: file.toString('base64') });
   });
 
-  app.post('/ca/import', reads(ADMINISTRATOR, { body: readImport }), async (request) => {
-    const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readImport(request.body);
+  app.post('/ca/import', reads(ADMINISTRATOR, { body: readImport, terms: STEP }), async (request) => {
+    const { file, name = 'the file', key, alias, password: secret, keyPassword } = readImport(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
     const report = await authorityService.import(
       { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword },
-      terms,
+      access.termsOf(request),
       access.actorOf(request),
     );
     return {

@@ -5,13 +5,13 @@ import type { NamedAgent } from '../../pki/rotation/progress.ts';
 import type { RotationReport } from '../../pki/rotation/rotation.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { generationJson } from './ca.ts';
-import { again, bytesOf, fileName, fileText, password, pendingJson, reason, swapOf } from './bodies.ts';
-import { bodyOf, queryOf } from '../checked.ts';
+import { bytesOf, fileName, fileText, password, pendingJson } from './bodies.ts';
+import { bodyOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { CHANGE, DRY_RUN, STEP } from '../terms.ts';
 
 const strict = { additionalProperties: false } as const;
-const step = { dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), ...reason };
 const readPrepare = bodyOf(
   Type.Object(
     {
@@ -21,15 +21,10 @@ const readPrepare = bodyOf(
       alias: fileName,
       password,
       keyPassword: password,
-      dryRun: Type.Optional(Type.Boolean()),
-      ...reason,
     },
     strict,
   ),
 );
-const readStep = bodyOf(Type.Object(step, strict));
-const readSwitch = bodyOf(Type.Object(again, strict));
-const readReason = queryOf(Type.Object(reason, strict));
 
 /** An answer names no more agents of a kind; the number is there beside them. */
 const NAMED_AGENTS = 100;
@@ -58,37 +53,37 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
     };
   });
 
-  app.post('/ca/rotation/prepare', reads(ADMINISTRATOR, { body: readPrepare }), async (request) => {
-    const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readPrepare(request.body);
+  app.post('/ca/rotation/prepare', reads(ADMINISTRATOR, { body: readPrepare, terms: DRY_RUN }), async (request) => {
+    const { file, name = 'the file', key, alias, password: secret, keyPassword } = readPrepare(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
     const upload =
       file === undefined
         ? undefined
         : { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword };
-    return reportJson(await rotation.prepare(upload, terms, access.actorOf(request)));
+    return reportJson(await rotation.prepare(upload, access.termsOf(request), access.actorOf(request)));
   });
 
-  app.post('/ca/rotation/publish', reads(ADMINISTRATOR, { body: readStep }), async (request) =>
-    reportJson(await rotation.publish(readStep(request.body), access.actorOf(request))),
+  app.post('/ca/rotation/publish', reads(ADMINISTRATOR, { terms: DRY_RUN }), async (request) =>
+    reportJson(await rotation.publish(access.termsOf(request), access.actorOf(request))),
   );
 
-  app.post('/ca/rotation/switch', reads(ADMINISTRATOR, { body: readSwitch }), async (request) =>
-    reportJson(await rotation.switch(swapOf(readSwitch(request.body)), access.actorOf(request))),
+  app.post('/ca/rotation/switch', reads(ADMINISTRATOR, { terms: CHANGE }), async (request) =>
+    reportJson(await rotation.switch(access.termsOf(request), access.actorOf(request))),
   );
 
-  app.post('/ca/rotation/retire', reads(ADMINISTRATOR, { body: readStep }), async (request) =>
-    reportJson(await rotation.retire(readStep(request.body), access.actorOf(request))),
+  app.post('/ca/rotation/retire', reads(ADMINISTRATOR, { terms: STEP }), async (request) =>
+    reportJson(await rotation.retire(access.termsOf(request), access.actorOf(request))),
   );
 
-  app.post('/ca/rotation/rollback', reads(ADMINISTRATOR, { body: readStep }), async (request) =>
-    reportJson(await rotation.rollBack(readStep(request.body), access.actorOf(request))),
+  app.post('/ca/rotation/rollback', reads(ADMINISTRATOR, { terms: STEP }), async (request) =>
+    reportJson(await rotation.rollBack(access.termsOf(request), access.actorOf(request))),
   );
 
   app.delete<{ Params: { thumbprint: string } }>(
     '/ca/generations/:thumbprint',
-    reads(ADMINISTRATOR, { query: readReason }),
+    ADMINISTRATOR,
     async (request, reply) => {
-      await rotation.forget(request.params.thumbprint, readReason(request.query), access.actorOf(request));
+      await rotation.forget(request.params.thumbprint, access.termsOf(request), access.actorOf(request));
       return await reply.code(204).send();
     },
   );

@@ -3,22 +3,11 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { CERTIFICATE_KINDS, type Place, type WatchedCertificate } from '../../pki/expiry.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
-import {
-  again,
-  bytesOf,
-  credentialsJson,
-  fileName,
-  fileText,
-  password,
-  pendingJson,
-  reason,
-  swap,
-  swapJson,
-  swapOf,
-} from './bodies.ts';
+import { bytesOf, credentialsJson, fileName, fileText, password, pendingJson, swapJson } from './bodies.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { CHANGE, SWAP } from '../terms.ts';
 
 const readList = queryOf(
   Type.Object(
@@ -31,8 +20,8 @@ const readList = queryOf(
   ),
 );
 const strict = { additionalProperties: false } as const;
-const readRequest = bodyOf(Type.Object({ key: Type.Optional(oneOf(['ec', 'rsa'])), ...reason }, strict));
-const readInstall = bodyOf(Type.Object({ file: fileText, name: fileName, password, ...swap }, strict));
+const readRequest = bodyOf(Type.Object({ key: Type.Optional(oneOf(['ec', 'rsa'])) }, strict));
+const readInstall = bodyOf(Type.Object({ file: fileText, name: fileName, password }, strict));
 const readImport = bodyOf(
   Type.Object(
     {
@@ -42,15 +31,12 @@ const readImport = bodyOf(
       alias: fileName,
       password,
       keyPassword: password,
-      ...swap,
     },
     strict,
   ),
 );
-const readSwap = bodyOf(Type.Object(swap, strict));
 const slot = oneOf(['staged', 'previous']);
-const readActivate = bodyOf(Type.Object({ slot, ...again }, strict));
-const readReason = queryOf(Type.Object(reason, strict));
+const readActivate = bodyOf(Type.Object({ slot }, strict));
 
 export function certificateRoutes(
   app: FastifyInstance,
@@ -82,47 +68,51 @@ export function certificateRoutes(
   });
 
   app.post('/server-certificate/request', reads(ADMINISTRATOR, { body: readRequest }), async (request, reply) => {
-    const { key = 'ec', ...why } = readRequest(request.body);
-    return await reply
-      .code(201)
-      .send({ csr: await serverCertificates.request({ kind: key, ...why }, access.actorOf(request)) });
+    const { key = 'ec' } = readRequest(request.body);
+    return await reply.code(201).send({
+      csr: await serverCertificates.request({ kind: key, ...access.termsOf(request) }, access.actorOf(request)),
+    });
   });
 
-  app.post('/server-certificate/install', reads(ADMINISTRATOR, { body: readInstall }), async (request) => {
-    const { file, name = 'the file', password: secret, ...terms } = readInstall(request.body);
+  app.post('/server-certificate/install', reads(ADMINISTRATOR, { body: readInstall, terms: SWAP }), async (request) => {
+    const { file, name = 'the file', password: secret } = readInstall(request.body);
     return swapJson(
       await serverCertificates.install(
         { name, bytes: bytesOf('/file', file), password: secret },
-        swapOf(terms),
+        access.termsOf(request),
         access.actorOf(request),
       ),
     );
   });
 
-  app.post('/server-certificate/import', reads(ADMINISTRATOR, { body: readImport }), async (request) => {
-    const { file, name = 'the file', key, alias, password: secret, keyPassword, ...terms } = readImport(request.body);
+  app.post('/server-certificate/import', reads(ADMINISTRATOR, { body: readImport, terms: SWAP }), async (request) => {
+    const { file, name = 'the file', key, alias, password: secret, keyPassword } = readImport(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
     return swapJson(
       await serverCertificates.import(
         { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword },
-        swapOf(terms),
+        access.termsOf(request),
         access.actorOf(request),
       ),
     );
   });
 
-  app.post('/server-certificate/issue', reads(ADMINISTRATOR, { body: readSwap }), async (request) =>
-    swapJson(await serverCertificates.generate(swapOf(readSwap(request.body)), access.actorOf(request))),
+  app.post('/server-certificate/issue', reads(ADMINISTRATOR, { terms: SWAP }), async (request) =>
+    swapJson(await serverCertificates.generate(access.termsOf(request), access.actorOf(request))),
   );
 
-  app.post('/server-certificate/activate', reads(ADMINISTRATOR, { body: readActivate }), async (request) => {
-    const { slot, ...terms } = readActivate(request.body);
-    const activate = slot === 'staged' ? serverCertificates.activate : serverCertificates.restore;
-    return swapJson(await activate.call(serverCertificates, swapOf(terms), access.actorOf(request)));
-  });
+  app.post(
+    '/server-certificate/activate',
+    reads(ADMINISTRATOR, { body: readActivate, terms: CHANGE }),
+    async (request) => {
+      const { slot } = readActivate(request.body);
+      const activate = slot === 'staged' ? serverCertificates.activate : serverCertificates.restore;
+      return swapJson(await activate.call(serverCertificates, access.termsOf(request), access.actorOf(request)));
+    },
+  );
 
-  app.delete('/server-certificate/staged', reads(ADMINISTRATOR, { query: readReason }), async (request, reply) => {
-    await serverCertificates.discard(readReason(request.query), access.actorOf(request));
+  app.delete('/server-certificate/staged', ADMINISTRATOR, async (request, reply) => {
+    await serverCertificates.discard(access.termsOf(request), access.actorOf(request));
     return await reply.code(204).send();
   });
 }

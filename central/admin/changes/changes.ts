@@ -3,9 +3,10 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Change } from '../../change/changes.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
-import { bodyOf, oneOf, queryOf } from '../checked.ts';
+import { oneOf, queryOf } from '../checked.ts';
 import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { FORCE } from '../terms.ts';
 
 interface OfChange {
   Params: { change: string };
@@ -15,7 +16,6 @@ const STATES = ['pending', 'confirmed', 'rolled-back'] as const;
 const readList = queryOf(
   Type.Object({ ...pageMembers, state: Type.Optional(oneOf(STATES)) }, { additionalProperties: false }),
 );
-const readConfirm = bodyOf(Type.Object({ force: Type.Optional(Type.Boolean()) }, { additionalProperties: false }));
 
 export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServices, 'changes'>, access: Access): void {
   app.get('/changes', reads(VIEWER, { query: readList }), async (request, reply) => {
@@ -28,8 +28,8 @@ export function changeRoutes(app: FastifyInstance, { changes }: Pick<AdminServic
     changeJson(await changes.get(request.params.change)),
   );
 
-  app.post<OfChange>('/changes/:change/confirm', reads(ADMINISTRATOR, { body: readConfirm }), async (request) =>
-    changeJson(await changes.confirm(request.params.change, readConfirm(request.body), access.actorOf(request))),
+  app.post<OfChange>('/changes/:change/confirm', reads(ADMINISTRATOR, { terms: FORCE }), async (request) =>
+    changeJson(await changes.confirm(request.params.change, access.termsOf(request), access.actorOf(request))),
   );
 
   app.post<OfChange>('/changes/:change/rollback', ADMINISTRATOR, async (request) =>

@@ -3,7 +3,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded } from '../../../shared/errors.ts';
 import type { Change } from '../../change/changes.ts';
-import { MAX_CONFIRM_SECONDS } from '../../change/confirmation.ts';
 import { isKnown } from '../../listeners/etag.ts';
 import { GROUPS } from '../../parameters/definitions.ts';
 import { parameterFault } from '../../parameters/errors.ts';
@@ -14,39 +13,10 @@ import { bodyOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageMembers, pageOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { CHANGE } from '../terms.ts';
 
-const reason = {
-  comment: Type.Optional(Type.String({ maxLength: 1024 })),
-  ticket: Type.Optional(Type.String({ maxLength: 128 })),
-};
-
-const readChange = bodyOf(
-  Type.Object(
-    {
-      // Names and values are judged by the table (central/parameters/validate.ts); this only bounds them.
-      values: Type.Record(Type.String(), Type.Unknown(), { maxProperties: 200 }),
-      dryRun: Type.Optional(Type.Boolean()),
-      force: Type.Optional(Type.Boolean()),
-      ...reason,
-      confirm: Type.Optional(
-        Type.Object(
-          {
-            withinSeconds: Type.Integer({ minimum: 5, maximum: MAX_CONFIRM_SECONDS }),
-            share: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
-          },
-          { additionalProperties: false },
-        ),
-      ),
-    },
-    { additionalProperties: false },
-  ),
-);
-const readRestore = queryOf(
-  Type.Object(
-    { dryRun: Type.Optional(Type.Boolean()), force: Type.Optional(Type.Boolean()), ...reason },
-    { additionalProperties: false },
-  ),
-);
+/** Names and values are validated against the table (central/parameters/validate.ts); this only bounds them. */
+const readPatch = bodyOf(Type.Record(Type.String(), Type.Unknown(), { maxProperties: 200 }));
 const readList = queryOf(
   Type.Object(
     { ...pageMembers, group: Type.Optional(Type.String({ maxLength: 128 })) },
@@ -54,17 +24,15 @@ const readList = queryOf(
   ),
 );
 
-/** All but one in ten: one branch that happens to be offline does not block an administrator. */
-const DEFAULT_SHARE = 0.9;
-
 export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServices, access: Access): void {
   const tag = () => `"${parameters.version}"`;
   const sendTagged = (reply: FastifyReply, value: () => unknown): FastifyReply =>
     isKnown(reply, tag()) ? reply.code(304).send() : reply.send(value());
   /** Makes a change. Errors: those of the parameters; version_conflict with the present tag and who changed it. */
-  const change = async (request: FastifyRequest, reply: FastifyReply, wanted: ChangeRequest) => {
+  const change = async (request: FastifyRequest, reply: FastifyReply, values: ChangeRequest['values']) => {
     try {
-      const report = await parameters.change({ ...wanted, ifMatch: ifMatchOf(request) }, access.actorOf(request));
+      const wanted = { ...access.termsOf(request), values, ifMatch: ifMatchOf(request) };
+      const report = await parameters.change(wanted, access.actorOf(request));
       return await reply.header('etag', tag()).send(reportJson(report));
     } catch (error) {
       if (!isCoded(error, 'version_conflict')) throw error;
@@ -96,22 +64,16 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
     return sendTagged(reply, () => parameterJson(found));
   });
 
-  app.patch('/parameters', reads(ADMINISTRATOR, { body: readChange }), async (request, reply) => {
-    const { confirm, ...wanted } = readChange(request.body);
-    const terms =
-      confirm === undefined
-        ? undefined
-        : { withinSeconds: confirm.withinSeconds, share: confirm.share ?? DEFAULT_SHARE };
-    return await change(request, reply, { ...wanted, confirm: terms });
+  app.patch('/parameters', reads(ADMINISTRATOR, { body: readPatch, terms: CHANGE }), async (request, reply) => {
+    if (request.body === undefined)
+      throw requestInvalid([{ pointer: '#', detail: 'The body is missing.', allowed: null, found: null }]);
+    return await change(request, reply, readPatch(request.body));
   });
 
   app.delete<{ Params: { parameter: string } }>(
     '/parameters/:parameter',
-    reads(ADMINISTRATOR, { query: readRestore }),
-    async (request, reply) => {
-      const { name } = find(request.params.parameter);
-      return await change(request, reply, { values: { [name]: null }, ...readRestore(request.query) });
-    },
+    reads(ADMINISTRATOR, { terms: CHANGE }),
+    async (request, reply) => await change(request, reply, { [find(request.params.parameter).name]: null }),
   );
 
   function find(name: string): ParameterDescription {

@@ -13,6 +13,7 @@ import { keepMessageText, scannedBody } from '../body.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { NO_TERMS } from '../terms.ts';
 
 /** Of commands that REST completes: Central itself. */
 const SOURCE = '/central';
@@ -37,7 +38,7 @@ export function messageRoutes(
     keepMessageText(scope);
     scope.post<{ Params: { agent: string } }>(
       '/agents/:agent/commands',
-      { ...reads(OPERATOR, { body: 'raw' }), bodyLimit: MAX_MESSAGES_BODY_BYTES },
+      { ...reads(OPERATOR, { body: 'raw', terms: NO_TERMS }), bodyLimit: MAX_MESSAGES_BODY_BYTES },
       async (request, reply) => {
         const { id } = await agents.find(request.params.agent);
         const maxBytes = parameters.values()['agents.maxMessageBytes'];

@@ -89,11 +89,11 @@ export const agentCommands: readonly Command[] = [
     name: 'agents delete',
     usage: 'AGENT',
     summary: 'delete an agent with its messages; it must enroll again',
-    options: {},
+    options: REASON,
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
-      await call.client.request('DELETE', `/agents/${idIn(agent)}`);
+      await call.client.request('DELETE', `/agents/${idIn(agent)}`, { query: termsOf(call) });
       call.answer({ deleted: agent['id'] }, () => `Deleted ${shown(agent['name'])}.`);
     },
   },
@@ -111,7 +111,8 @@ export const agentCommands: readonly Command[] = [
       const agent = await findAgent(call.client, call.words[0] ?? '');
       const reason = call.text('reason');
       const answer = await call.client.request('POST', `/agents/${idIn(agent)}/revoke`, {
-        body: { ...(reason === undefined ? {} : { reason }), ...termsOf(call) },
+        query: termsOf(call),
+        body: reason === undefined ? {} : { reason },
       });
       call.answer(answer, () => `Revoked ${shown(agent['name'])}: its session ended, and it is refused from now on.`);
     },

@@ -66,7 +66,8 @@ export const caCommands: readonly Command[] = [
       const thumbprint = call.text('thumbprint')?.replaceAll(':', '').toLowerCase();
       const answer = recordOf(
         await call.client.request('POST', '/ca/export', {
-          body: { password, ...(thumbprint === undefined ? {} : { thumbprint }), ...termsOf(call) },
+          query: termsOf(call),
+          body: { password, ...(thumbprint === undefined ? {} : { thumbprint }) },
         }),
       );
       await createSecretFile(
@@ -95,8 +96,8 @@ export const caCommands: readonly Command[] = [
     },
     words: { least: 1, most: 1 },
     async run(call) {
-      const body = { ...(await uploadOf(call, call.words[0] ?? '', 'The authority')), ...termsOf(call) };
-      const answer = recordOf(await call.client.request('POST', '/ca/import', { body }));
+      const body = await uploadOf(call, call.words[0] ?? '', 'The authority');
+      const answer = recordOf(await call.client.request('POST', '/ca/import', { query: termsOf(call), body }));
       const authority = recordOf(answer['authority']);
       const isDry = answer['dryRun'] === true;
       call.answer(answer, () =>
@@ -118,7 +119,7 @@ export const caCommands: readonly Command[] = [
     async run(call) {
       const thumbprint = (call.words[0] ?? '').replaceAll(':', '').toLowerCase();
       await call.client.request('DELETE', `/ca/generations/${encodeURIComponent(thumbprint)}`, {
-        query: { comment: call.text('comment'), ticket: call.text('ticket') },
+        query: termsOf(call),
       });
       call.answer({ deleted: thumbprint }, () => `Deleted the key of ${fingerprint(thumbprint)}.`);
     },

@@ -2,7 +2,7 @@
 import { cliFault } from '../errors.ts';
 import type { Command, CommandCall } from '../command.ts';
 import { facts, recordOf, rowsOf, shown, table } from '../print.ts';
-import { FORCE } from '../terms.ts';
+import { FORCE, REASON, termsOf } from '../terms.ts';
 
 const AT_MOST_ONE = { least: 0, most: 1 } as const;
 
@@ -60,11 +60,12 @@ export const changeCommands: readonly Command[] = [
     help: 'CHANGE may be left out while only one change is pending. A change of the administration must be confirmed over a new connection.',
     options: {
       force: { ...FORCE.force, doc: 'confirm even if fewer agents have reconnected than the change requires' },
+      ...REASON,
     },
     words: AT_MOST_ONE,
     async run(call) {
       const answer = await call.client.request('POST', `/changes/${await changeOf(call)}/confirm`, {
-        body: { force: call.flag('force') },
+        query: termsOf(call),
       });
       call.answer(answer, () => `Confirmed: ${shown(recordOf(answer)['subject'])}.`);
     },
@@ -74,10 +75,12 @@ export const changeCommands: readonly Command[] = [
     usage: '[CHANGE]',
     summary: 'roll a pending change back now',
     help: 'CHANGE may be left out while only one change is pending.',
-    options: {},
+    options: REASON,
     words: AT_MOST_ONE,
     async run(call) {
-      const answer = await call.client.request('POST', `/changes/${await changeOf(call)}/rollback`, { body: {} });
+      const answer = await call.client.request('POST', `/changes/${await changeOf(call)}/rollback`, {
+        query: termsOf(call),
+      });
       call.answer(answer, () => `Rolled back: ${shown(recordOf(answer)['subject'])}.`);
     },
   },

@@ -102,9 +102,8 @@ export const enrollmentCommands: readonly Command[] = [
         csr: bytes.toString('utf8'),
         ...(name === undefined ? {} : { name }),
         ...(id === undefined ? {} : { id }),
-        ...termsOf(call),
       };
-      const answer = recordOf(await call.client.request('POST', '/agents', { body }));
+      const answer = recordOf(await call.client.request('POST', '/agents', { query: termsOf(call), body }));
       await writeAnswer(out, Buffer.from(typeof answer['pem'] === 'string' ? answer['pem'] : ''));
       const certificate = recordOf(answer['certificate']);
       call.answer({ ...answer, file: out }, () =>
@@ -130,10 +129,10 @@ export const enrollmentCommands: readonly Command[] = [
     async run(call) {
       const lifetimeSeconds = call.seconds('lifetime');
       const agent = await findAgent(call.client, call.words[0] ?? '');
-      const body = { ...(lifetimeSeconds === undefined ? {} : { lifetimeSeconds }), ...termsOf(call) };
+      const body = lifetimeSeconds === undefined ? {} : { lifetimeSeconds };
       const place = await secretPlace(call, 'recovery-code');
       const { code, commandLine, ...rest } = recordOf(
-        await call.client.request('POST', `/agents/${idIn(agent)}/recovery-code`, { body }),
+        await call.client.request('POST', `/agents/${idIn(agent)}/recovery-code`, { query: termsOf(call), body }),
       );
       const before = `On the machine of ${shown(recordOf(rest['agent'])['name'])}, before ${shown(rest['expiresAt'])}:`;
       const file = await place.keep(shown(code), shown(recordOf(rest['agent'])['id']));
@@ -160,5 +159,5 @@ function countsText(counts: Readonly<Record<string, unknown>>): string {
 
 async function decide(call: CommandCall, verb: 'accept' | 'reject'): Promise<unknown> {
   const request = encodeURIComponent(call.words[0] ?? '');
-  return await call.client.request('POST', `/enrollment-requests/${request}/${verb}`, { body: termsOf(call) });
+  return await call.client.request('POST', `/enrollment-requests/${request}/${verb}`, { query: termsOf(call) });
 }

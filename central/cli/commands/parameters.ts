@@ -87,7 +87,8 @@ export const parameterCommands: readonly Command[] = [
         values[name] = valueOf(word.slice(at + 1), types.get(name));
       }
       const answer = await call.client.request('PATCH', '/parameters', {
-        body: { values, ...termsOf(call) },
+        query: termsOf(call),
+        body: values,
       });
       call.answer(answer, () => reportText(answer));
     },
@@ -100,7 +101,7 @@ export const parameterCommands: readonly Command[] = [
     words: { least: 1, most: 100 },
     async run(call) {
       const values = Object.fromEntries(call.words.map((name) => [name, null]));
-      const answer = await call.client.request('PATCH', '/parameters', { body: { values, ...termsOf(call) } });
+      const answer = await call.client.request('PATCH', '/parameters', { query: termsOf(call), body: values });
       call.answer(answer, () => reportText(answer));
     },
   },

@@ -75,7 +75,7 @@ export const rotationCommands: readonly Command[] = [
         (call.text('key-file') ?? call.text('alias') ?? call.text('password-file')) !== undefined
       )
         throw call.complain('--key-file, --alias and --password-file have no effect without --import');
-      await step(call, 'prepare', file === undefined ? {} : await uploadOf(call, file, 'The authority'));
+      await step(call, 'prepare', file === undefined ? undefined : await uploadOf(call, file, 'The authority'));
     },
   },
   {
@@ -113,9 +113,8 @@ export const rotationCommands: readonly Command[] = [
   },
 ];
 
-async function step(call: CommandCall, name: string, members: Readonly<Record<string, unknown>> = {}): Promise<void> {
-  const body = { ...members, ...termsOf(call) };
-  const answer = recordOf(await call.client.request('POST', `/ca/rotation/${name}`, { body }));
+async function step(call: CommandCall, name: string, body?: Readonly<Record<string, unknown>>): Promise<void> {
+  const answer = recordOf(await call.client.request('POST', `/ca/rotation/${name}`, { query: termsOf(call), body }));
   const isDry = answer['dryRun'] === true;
   call.answer(answer, () =>
     [

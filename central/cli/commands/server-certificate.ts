@@ -53,7 +53,8 @@ export const serverCertificateCommands: readonly Command[] = [
       const [file, key] = [call.text('out'), call.text('key-algorithm')];
       const answer = recordOf(
         await call.client.request('POST', '/server-certificate/request', {
-          body: { ...(key === undefined ? {} : { key }), ...termsOf(call) },
+          query: termsOf(call),
+          body: key === undefined ? {} : { key },
         }),
       );
       const csr = typeof answer['csr'] === 'string' ? answer['csr'] : '';
@@ -99,7 +100,7 @@ export const serverCertificateCommands: readonly Command[] = [
     help: CONFIRM_HELP,
     options: SWAP,
     words: { least: 0, most: 0 },
-    run: (call) => swap(call, 'issue', {}),
+    run: (call) => swap(call, 'issue'),
   },
   {
     name: 'server-certificate activate',
@@ -118,16 +119,17 @@ export const serverCertificateCommands: readonly Command[] = [
     words: { least: 0, most: 0 },
     async run(call) {
       await call.client.request('DELETE', '/server-certificate/staged', {
-        query: { comment: call.text('comment'), ticket: call.text('ticket') },
+        query: termsOf(call),
       });
       call.answer({ staged: null }, () => 'No certificate is staged.');
     },
   },
 ];
 
-async function swap(call: CommandCall, verb: string, members: Readonly<Record<string, unknown>>): Promise<void> {
-  const body = { ...members, ...(call.flag('stage') ? { stage: true } : {}), ...termsOf(call) };
-  const answer = recordOf(await call.client.request('POST', `/server-certificate/${verb}`, { body }));
+async function swap(call: CommandCall, verb: string, body?: Readonly<Record<string, unknown>>): Promise<void> {
+  const answer = recordOf(
+    await call.client.request('POST', `/server-certificate/${verb}`, { query: termsOf(call), body }),
+  );
   const title = answer['dryRun'] === true ? 'would be current' : answer['staged'] === true ? 'staged' : 'current';
   call.answer(answer, () =>
     [

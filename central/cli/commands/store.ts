@@ -9,6 +9,7 @@ import { isRecord } from '../../../shared/wire/json-schema.ts';
 import type { Command, CommandCall } from '../command.ts';
 import { cliFault } from '../errors.ts';
 import { facts, recordOf, shown } from '../print.ts';
+import { REASON, termsOf } from '../terms.ts';
 
 const PASSWORD_FILE = {
   'password-file': {
@@ -57,7 +58,7 @@ export const storeCommands: readonly Command[] = [
     usage: '--out FILE [--password-file FILE]',
     summary: 'write the whole store of Central with its keys into a sealed file, while Central runs',
     help: 'The file is read to its end and checked with the password before it gets its name. Keep the password elsewhere.',
-    options: { out: { type: 'string', doc: 'the file to write; it must not exist' }, ...PASSWORD_FILE },
+    options: { out: { type: 'string', doc: 'the file to write; it must not exist' }, ...PASSWORD_FILE, ...REASON },
     words: { least: 0, most: 0 },
     async run(call) {
       const out = call.text('out');
@@ -68,7 +69,7 @@ export const storeCommands: readonly Command[] = [
       await checkSecretFile(file);
       const unfinished = await beginSecretFile(file, `${file}.unfinished`);
       try {
-        const sealed = await call.client.download('/store/backup', { password });
+        const sealed = await call.client.download('/store/backup', { query: termsOf(call), body: { password } });
         await unfinished.handle.writeFile(sealed);
         // A broken connection or a faulty disk is found now, and not on the day on which the backup is needed.
         const facts = await prove(unfinished.temporary, password);
@@ -91,7 +92,7 @@ export const storeCommands: readonly Command[] = [
     usage: 'FILE [--password-file FILE]',
     summary: 'replace the store with a backup; Central ends its sessions and starts again with it',
     help: 'The backup is checked as a whole before anything changes. The previous store stays in the data folder (central.db.before-restore-...).',
-    options: PASSWORD_FILE,
+    options: { ...PASSWORD_FILE, ...REASON },
     words: { least: 1, most: 1 },
     async run(call) {
       const file = resolve(call.workingFolder, call.words[0] ?? '');
@@ -105,7 +106,9 @@ export const storeCommands: readonly Command[] = [
         'queuegate-password': Buffer.from(password).toString('base64url'),
       };
       const before = (await startOf(call))?.startedAt;
-      const answer = recordOf(await call.client.upload('/store/restore', headers, createReadStream(file)));
+      const answer = recordOf(
+        await call.client.upload('/store/restore', { query: termsOf(call), headers, content: createReadStream(file) }),
+      );
       const facts = recordOf(answer['backup']);
       const failure = await backAgain(call, before);
       if (failure !== undefined) throw cliFault('restore_rolled_back', { found: failure });

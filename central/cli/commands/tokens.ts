@@ -2,6 +2,7 @@
 import type { Command } from '../command.ts';
 import { shellWord } from '../../../shared/terminal/escape.ts';
 import { recordOf, rowsOf, shown, table } from '../print.ts';
+import { REASON, termsOf } from '../terms.ts';
 import { SECRET_OUT, secretPlace } from '../secret-answer.ts';
 
 const HELP =
@@ -44,6 +45,7 @@ export const tokenCommands: readonly Command[] = [
       role: { type: 'string', doc: 'viewer reads, operator sends commands, administrator does everything' },
       lifetime: { type: 'string', doc: 'time until it expires, such as 90d; it does not expire unless set' },
       ...SECRET_OUT,
+      ...REASON,
     },
     words: NONE,
     async run(call) {
@@ -52,6 +54,7 @@ export const tokenCommands: readonly Command[] = [
       const place = await secretPlace(call, 'api-token');
       const { token, ...rest } = recordOf(
         await call.client.request('POST', '/api-tokens', {
+          query: termsOf(call),
           body: { name, role, ...(lifetimeSeconds === undefined ? {} : { lifetimeSeconds }) },
         }),
       );
@@ -68,10 +71,12 @@ export const tokenCommands: readonly Command[] = [
     name: 'api-tokens delete',
     usage: 'ID',
     summary: 'delete an API token; requests with it are refused at once',
-    options: {},
+    options: REASON,
     words: ONE,
     async run(call) {
-      await call.client.request('DELETE', `/api-tokens/${encodeURIComponent(call.words[0] ?? '')}`);
+      await call.client.request('DELETE', `/api-tokens/${encodeURIComponent(call.words[0] ?? '')}`, {
+        query: termsOf(call),
+      });
       call.answer({ deleted: call.words[0] }, () => `Deleted ${call.words[0]}.`);
     },
   },
@@ -109,6 +114,7 @@ export const tokenCommands: readonly Command[] = [
       'max-uses': { type: 'string', doc: 'number of machines; 1 unless set' },
       lifetime: { type: 'string', doc: 'time until it expires, such as 2h; 30m unless set' },
       ...SECRET_OUT,
+      ...REASON,
     },
     words: NONE,
     async run(call) {
@@ -124,7 +130,7 @@ export const tokenCommands: readonly Command[] = [
       };
       const place = await secretPlace(call, 'enrollment-token');
       const { token, commandLine, ...rest } = recordOf(
-        await call.client.request('POST', '/enrollment-tokens', { body }),
+        await call.client.request('POST', '/enrollment-tokens', { query: termsOf(call), body }),
       );
       const before = `On the agent's machine, before ${shown(rest['expiresAt'])}:`;
       const file = await place.keep(shown(token), shown(rest['id']));
@@ -142,10 +148,12 @@ export const tokenCommands: readonly Command[] = [
     name: 'enrollment-tokens delete',
     usage: 'ID',
     summary: 'delete an enrollment token; no machine can enroll with it',
-    options: {},
+    options: REASON,
     words: ONE,
     async run(call) {
-      await call.client.request('DELETE', `/enrollment-tokens/${encodeURIComponent(call.words[0] ?? '')}`);
+      await call.client.request('DELETE', `/enrollment-tokens/${encodeURIComponent(call.words[0] ?? '')}`, {
+        query: termsOf(call),
+      });
       call.answer({ deleted: call.words[0] }, () => `Deleted ${call.words[0]}.`);
     },
   },

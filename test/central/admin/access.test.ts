@@ -131,16 +131,9 @@ describe('every error is a problem document', () => {
     ['a path outside the API', 'GET', '/api/v2/x', {}, 404, 'not_found'],
     ['another method', 'PUT', '/parameters', { body: {} }, 405, 'method_not_allowed'],
     ['another method of a path with an id', 'POST', '/agents/a', { body: {} }, 405, 'method_not_allowed'],
-    ['a body that is no JSON', 'PATCH', '/parameters', { body: '{"values":' }, 400, 'json_unparseable'],
+    ['a body that is no JSON', 'PATCH', '/parameters', { body: '{"agents.max":' }, 400, 'json_unparseable'],
     ['an empty body', 'PATCH', '/parameters', { body: '' }, 400, 'request_invalid'],
-    [
-      'a member named __proto__',
-      'PATCH',
-      '/parameters',
-      { body: '{"values":{"__proto__":{}}}' },
-      400,
-      'json_unparseable',
-    ],
+    ['a member named __proto__', 'PATCH', '/parameters', { body: '{"__proto__":{}}' }, 400, 'json_unparseable'],
     [
       'another content type',
       'PATCH',
@@ -157,7 +150,8 @@ describe('every error is a problem document', () => {
       413,
       'body_too_large',
     ],
-    ['a body that does not fit', 'PATCH', '/parameters', { body: { value: 1 } }, 400, 'request_invalid'],
+    ['a body that does not fit', 'PATCH', '/parameters', { body: [1] }, 400, 'request_invalid'],
+    ['terms in the body', 'PATCH', '/parameters', { body: { dryRun: true } }, 422, 'parameters_invalid'],
     ['a query that does not fit', 'GET', '/events?after=x', {}, 400, 'request_invalid'],
     ['an unknown query parameter', 'GET', '/agents?sort=name', {}, 400, 'request_invalid'],
     ['an unknown agent', 'GET', '/agents/nobody', {}, 404, 'agent_unknown'],
@@ -171,7 +165,7 @@ describe('every error is a problem document', () => {
       'an If-Match that is no ETag',
       'PATCH',
       '/parameters',
-      { body: { values: {} }, headers: { 'if-match': 'x' } },
+      { body: {}, headers: { 'if-match': 'x' } },
       400,
       'request_invalid',
     ],
@@ -196,15 +190,14 @@ describe('every error is a problem document', () => {
 
   test('a request that does not fit names each fault with its place', async () => {
     const rest = await startRest();
-    const response = await rest.request('PATCH', '/parameters', {
-      body: { values: {}, force: 'yes', confirm: { withinSeconds: 1, share: 2 }, nonsense: 1 },
-    });
-    const { errors, ...problem } = (await response.json()) as { errors: { pointer: string }[] };
-    expect(errors.map(({ pointer }) => pointer).toSorted()).toEqual([
-      '#/confirm/share',
-      '#/confirm/withinSeconds',
-      '#/force',
-      '#/nonsense',
+    const terms = 'force=yes&confirmWithinSeconds=1&confirmShare=2&nonsense=1';
+    const response = await rest.request('PATCH', `/parameters?${terms}`, { body: {} });
+    const { errors, ...problem } = (await response.json()) as { errors: { parameter: string }[] };
+    expect(errors.map(({ parameter }) => parameter).toSorted()).toEqual([
+      'confirmShare',
+      'confirmWithinSeconds',
+      'force',
+      'nonsense',
     ]);
     expect(problem).toMatchObject({ detail: expect.stringContaining('4 faults'), errorCount: 4 });
   });

@@ -15,7 +15,7 @@ async function withAgent(): Promise<Rest> {
 describe('parameters', () => {
   test('are listed with description, bounds, default, value and who changed them', async () => {
     const rest = await startRest();
-    await rest.request('PATCH', '/parameters', { body: { values: { 'agents.max': 500 }, comment: 'pilot' } });
+    await rest.request('PATCH', '/parameters?comment=pilot', { body: { 'agents.max': 500 } });
     const response = await rest.request('GET', '/parameters', { as: 'viewer' });
     expect(response.headers.get('etag')).toBe('"2"');
     const { items } = await json<{ items: Record<string, unknown>[] }>(response);
@@ -54,7 +54,8 @@ describe('parameters', () => {
   test('a change with faults names all of them in one answer and changes nothing', async () => {
     const rest = await startRest();
     const response = await rest.request('PATCH', '/parameters', {
-      body: { values: { 'websocket.secure.port': 8787, 'agents.max': 0, nonsense: true } },
+      body: { 'websocket.secure.port': 8787, 'agents.max': 0, nonsense: true },
+      headers: { 'content-type': 'application/merge-patch+json' },
     });
     expect(response.status).toBe(422);
     const { errors } = await json<{ errors: { pointer: string }[] }>(response);
@@ -70,7 +71,7 @@ describe('parameters', () => {
     const rest = await startRest();
     const change = async (value: number) =>
       await rest.request('PATCH', '/parameters', {
-        body: { values: { 'agents.max': value } },
+        body: { 'agents.max': value },
         headers: { 'if-match': '"1"' },
       });
     expect((await change(5)).status).toBe(200);
@@ -99,8 +100,8 @@ describe('parameters', () => {
       loopback: false,
       since: 0,
     });
-    const body = { values: { 'websocket.secure.enabled': false } };
-    expect(await json(rest.request('PATCH', '/parameters', { body: { ...body, dryRun: true } }))).toMatchObject({
+    const body = { 'websocket.secure.enabled': false };
+    expect(await json(rest.request('PATCH', '/parameters?dryRun=true', { body }))).toMatchObject({
       dryRun: true,
       listens: ['wss on all addresses'],
       cutOff: [{ id: 'a', name: 'branch-7', since: '1970-01-01T00:00:00.000Z' }],
@@ -111,12 +112,12 @@ describe('parameters', () => {
       type: 'urn:queuegate:error:would_cut_off_agents',
       detail: 'The change would cut off 1 agent: branch-7.',
     });
-    expect((await rest.request('PATCH', '/parameters', { body: { ...body, force: true } })).status).toBe(200);
+    expect((await rest.request('PATCH', '/parameters?force=true', { body })).status).toBe(200);
   });
 
   test('DELETE restores the default', async () => {
     const rest = await startRest();
-    await rest.request('PATCH', '/parameters', { body: { values: { 'agents.max': 500 } } });
+    await rest.request('PATCH', '/parameters', { body: { 'agents.max': 500 } });
     expect((await rest.request('DELETE', '/parameters/agents.max?comment=back')).status).toBe(200);
     expect(await json(rest.request('GET', '/parameters/agents.max'))).toMatchObject({ value: 10_000, isDefault: true });
     expect(rest.store.audit.entries.at(-1)).toMatchObject({ comment: 'back', who: 'administrator', from: '127.0.0.1' });
@@ -124,8 +125,8 @@ describe('parameters', () => {
 
   test('a change that awaits its confirmation is pending, and is confirmed or rolled back by its id', async () => {
     const rest = await startRest();
-    const body = { values: { 'websocket.port': 8788 }, confirm: { withinSeconds: 60 } };
-    expect(await json(rest.request('PATCH', '/parameters', { body }))).toMatchObject({
+    const [path, body] = ['/parameters?confirmWithinSeconds=60', { 'websocket.port': 8788 }];
+    expect(await json(rest.request('PATCH', path, { body }))).toMatchObject({
       pending: { share: 0.9, agents: 0, changedBy: 'administrator' },
     });
     const pending = async () =>
@@ -144,15 +145,15 @@ describe('parameters', () => {
     expect(await json(rest.request('GET', `/changes/${first?.id}`))).toEqual(first);
     const ended = { ...first, state: 'rolled-back' };
     expect(await json(rest.request('POST', `/changes/${first?.id}/rollback`))).toEqual(ended);
-    await rest.request('PATCH', '/parameters', { body });
+    await rest.request('PATCH', path, { body });
     // The id of an earlier change confirms nothing.
     for (const verb of ['confirm', 'rollback'])
       expect((await rest.request('POST', `/changes/${first?.id}/${verb}`)).status).toBe(409);
     expect((await rest.request('POST', '/changes/0000000000000000/confirm')).status).toBe(404);
     const [second] = await pending();
-    expect(await json(rest.request('POST', `/changes/${second?.id}/confirm`, { body: { force: true } }))).toMatchObject(
-      { state: 'confirmed' },
-    );
+    expect(await json(rest.request('POST', `/changes/${second?.id}/confirm?force=true&comment=seen`))).toMatchObject({
+      state: 'confirmed',
+    });
     expect(await json(rest.request('GET', '/changes'))).toMatchObject({
       items: [{ id: second?.id, state: 'confirmed' }, ended],
       next: null,

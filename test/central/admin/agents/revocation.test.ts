@@ -19,8 +19,8 @@ test('an administrator revokes, nobody else; the answer is the agent with its ce
   rest.agents.push({ ...agentRecord({ name: 'a' }), certificate });
   for (const as of ['viewer', 'operator'] as const)
     expect((await rest.request('POST', '/agents/a/revoke', { as, body: {} })).status).toBe(403);
-  const answer = await rest.request('POST', '/agents/a/revoke', {
-    body: { reason: 'keyCompromise', comment: 'stolen', ticket: 'T' },
+  const answer = await rest.request('POST', '/agents/a/revoke?comment=stolen&ticket=T', {
+    body: { reason: 'keyCompromise' },
   });
   expect([answer.status, await answer.json()]).toEqual([
     200,

@@ -111,14 +111,11 @@ test('no answer carries a private key, though it stands beside what is answered'
 
 test('files come as PEM or base64; anything else, and unknown members, are refused before they are looked at', async () => {
   const { rest, asked } = await start();
-  await rest.request('POST', '/server-certificate/import', {
+  await rest.request('POST', '/server-certificate/import?confirmWithinSeconds=60&stage=true&ticket=T', {
     body: {
       file: '-----BEGIN CERTIFICATE-----\nx',
       key: 'AAEC',
       password: 'p',
-      confirm: { withinSeconds: 60 },
-      stage: true,
-      ticket: 'T',
     },
   });
   expect(asked).toMatchObject([
@@ -137,9 +134,8 @@ test('files come as PEM or base64; anything else, and unknown members, are refus
     { file: 'no base64!' },
     { file: '' },
     {},
-    { file: 'AAAA', force: 'yes' },
+    { file: 'AAAA', force: true },
     { file: 'AAAA', privateKey: 'x' },
-    { file: 'AAAA', confirm: { withinSeconds: 1 } },
   ]) {
     const answer = await rest.request('POST', '/server-certificate/import', { body });
     expect([answer.status, ((await answer.json()) as { type: string }).type], JSON.stringify(body)).toEqual([
@@ -147,6 +143,10 @@ test('files come as PEM or base64; anything else, and unknown members, are refus
       'urn:queuegate:error:request_invalid',
     ]);
   }
+  for (const terms of ['force=yes', 'confirmWithinSeconds=1', 'confirmShare=0.5', 'confirm=60', 'dryRun'])
+    expect((await rest.request('POST', `/server-certificate/import?${terms}`, { body: { file: 'AAAA' } })).status).toBe(
+      400,
+    );
   expect(asked).toHaveLength(1);
 });
 
