@@ -11,7 +11,7 @@ import { assertRole, type Caller } from '../auth/api-tokens.ts';
 import type { Role } from '../store/token-store.ts';
 import { bodyOf, type Reader } from './checked.ts';
 import type { AdminServices } from './services.ts';
-import { NO_TERMS, REASON, termsFrom, type Terms } from './terms.ts';
+import { NO_TERMS, REASON, termsFrom, type Terms } from './changes/terms.ts';
 import { TokenBounds } from './token-bounds.ts';
 
 declare module 'fastify' {
@@ -20,7 +20,7 @@ declare module 'fastify' {
     role?: Role | 'anyone';
     /** Reads the query, in the handler. Absent: the route has no query parameters, and refuses all. */
     query?: Reader<TSchema>;
-    /** Reads the terms of an act (terms.ts). Absent: the reason for it. */
+    /** Reads the terms of an act (changes/terms.ts). Absent: the reason for it. */
     terms?: Reader<TSchema>;
     /** Reads the body in the handler; `raw`: not as a JSON value. Absent: the route has no body, and refuses one. */
     body?: Reader<TSchema> | 'raw';

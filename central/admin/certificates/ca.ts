@@ -13,7 +13,7 @@ import { bytesOf, fileName, fileText, password } from './bodies.ts';
 import { bodyOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
-import { STEP } from '../terms.ts';
+import { STEP } from '../changes/terms.ts';
 
 const strict = { additionalProperties: false } as const;
 const readExport = bodyOf(

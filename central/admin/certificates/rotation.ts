@@ -9,7 +9,7 @@ import { bytesOf, fileName, fileText, password, pendingJson } from './bodies.ts'
 import { bodyOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
-import { CHANGE, DRY_RUN, STEP } from '../terms.ts';
+import { CHANGE, DRY_RUN, STEP } from '../changes/terms.ts';
 
 const strict = { additionalProperties: false } as const;
 const readPrepare = bodyOf(

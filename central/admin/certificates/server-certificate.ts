@@ -7,7 +7,7 @@ import { bytesOf, credentialsJson, fileName, fileText, password, pendingJson, sw
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
-import { CHANGE, SWAP } from '../terms.ts';
+import { CHANGE, SWAP } from '../changes/terms.ts';
 
 const readList = queryOf(
   Type.Object(

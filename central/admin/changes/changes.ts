@@ -6,7 +6,7 @@ import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { oneOf, queryOf } from '../checked.ts';
 import { pageMembers, pageOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
-import { FORCE } from '../terms.ts';
+import { FORCE } from './terms.ts';
 
 interface OfChange {
   Params: { change: string };

@@ -13,7 +13,7 @@ import { bodyOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageMembers, pageOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
-import { CHANGE } from '../terms.ts';
+import { CHANGE } from './terms.ts';
 
 /** Names and values are validated against the table (central/parameters/validate.ts); this only bounds them. */
 const readPatch = bodyOf(Type.Record(Type.String(), Type.Unknown(), { maxProperties: 200 }));

@@ -13,7 +13,7 @@ import { keepMessageText, scannedBody } from '../body.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
-import { NO_TERMS } from '../terms.ts';
+import { NO_TERMS } from '../changes/terms.ts';
 
 /** Of commands that REST completes: Central itself. */
 const SOURCE = '/central';

@@ -1,10 +1,10 @@
 // The terms of an act: query parameters of POST, PUT, PATCH and DELETE, so that a body holds nothing but the resource.
 import { Type, type Static } from 'typebox';
-import type { ProblemEntry } from '../../shared/errors.ts';
-import type { Reason } from '../audit.ts';
-import { MAX_CONFIRM_SECONDS, type ConfirmRequest } from '../change/confirmation.ts';
-import { queryOf } from './checked.ts';
-import { requestInvalid } from './errors.ts';
+import type { ProblemEntry } from '../../../shared/errors.ts';
+import type { Reason } from '../../audit.ts';
+import { MAX_CONFIRM_SECONDS, type ConfirmRequest } from '../../change/confirmation.ts';
+import { queryOf } from '../checked.ts';
+import { requestInvalid } from '../errors.ts';
 
 const MAX_COMMENT_BYTES = 1024;
 const MAX_TICKET_BYTES = 128;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { DetailedError } from '../../../shared/errors.ts';
-import { CHANGE, FORCE, NO_TERMS, REASON, SWAP, termsFrom } from '../../../central/admin/terms.ts';
-import { startRest } from './rest.ts';
+import { DetailedError } from '../../../../shared/errors.ts';
+import { CHANGE, FORCE, NO_TERMS, REASON, SWAP, termsFrom } from '../../../../central/admin/changes/terms.ts';
+import { startRest } from '../rest.ts';
 
 function entriesOf(act: () => unknown): unknown {
   try {
