@@ -540,7 +540,7 @@ describe('passwords', () => {
 describe('status and certificate authority', () => {
   test('status says in words what listens where', async () => {
     const { queuegate } = await start();
-    expect((await queuegate('status')).out).toMatch(/^plain +unencrypted, this host only$/m);
+    expect((await queuegate('status')).out).toMatch(/^ws +unencrypted, this host only$/m);
   });
 
   test('the root is written to a file or printed', async () => {
