@@ -11,6 +11,7 @@ import type { CentralConfig } from './config.ts';
 import { createFirstEnrollment, openEnrollment } from './enrollment/open-enrollment.ts';
 import { Events, type CentralEvents } from './events.ts';
 import { Lifecycle, type RunningCentral } from './composition/lifecycle.ts';
+import { openDescriptors } from './listeners/limits/descriptors.ts';
 import { openListeners } from './listeners/open-listeners.ts';
 import { after, Maintenance } from './maintenance.ts';
 import { EventHub } from './messaging/event-hub.ts';
@@ -71,7 +72,16 @@ async function compose(
 
   const incidents = new Incidents(store.agents, log);
   const hub = new EventHub(store.inbox);
-  const core = { ...base, changes, parameters: state, incidents, hub, ...openAuth({ ...base, incidents }) };
+  const descriptors = openDescriptors(log, state.values()['agents.max']);
+  const core = {
+    ...base,
+    descriptors,
+    changes,
+    parameters: state,
+    incidents,
+    hub,
+    ...openAuth({ ...base, incidents }),
+  };
   const pki = await openPki(core);
   const online = openSessions({ ...core, pki });
   const space = new SpaceWatch({ ...base, hold: (on) => online.sessions.each((session) => session.hold(on)) });

@@ -30,6 +30,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
     why: '32 s: a process per command',
     quick: 'test/central/cli/run.test.ts',
   },
+  'test/flow/descriptors.test.ts': {
+    why: '30 s: agents that are asked to retry later',
+    quick: 'test/central/listeners/limits/descriptors.test.ts',
+  },
   'test/flow/enrollment-approve.test.ts': {
     why: '23 s: agents wait for a decision',
     quick: 'test/central/enrollment/approvals.test.ts',

@@ -30,6 +30,11 @@ export const PLACE_ERRORS = {
     text: 'All {limit} places for connections that are not yet welcomed are taken.',
     hint: 'Find the addresses that hold them ("queuegate handshake-failures list") and block them in the firewall; or raise agents.max if so many agents connect at once.',
   },
+  descriptors_full: {
+    status: 503,
+    text: 'The {limit} file descriptors for sessions of agents are in use; the limit of open files of Central is {openFiles}.',
+    hint: 'Raise the limit above twice agents.max ({maxAgents}) plus 200: LimitNOFILE= in the unit of the service, or ulimit -n before the start. Then restart Central.',
+  },
   address_share_full: {
     status: 503,
     text: 'Over half of the {limit} places for connections that are not yet welcomed are taken, and this address holds its share of {share}.',

@@ -12,6 +12,7 @@ import { Places } from '../auth/places.ts';
 import { createAgentSocketApp, type EnrollmentPort } from './agent-socket.ts';
 import { Connections } from './accept/connections.ts';
 import { createHttpServer, type OnUnexpected } from './http.ts';
+import type { Descriptors } from './limits/descriptors.ts';
 import { RequestGate } from './limits/request-gate.ts';
 import { RequestRate } from './limits/request-rate.ts';
 import type { RevocationListsPort } from './revocation-routes.ts';
@@ -46,6 +47,7 @@ interface ListenerAppsOptions {
   readonly deadlineMs: () => number;
   /** Connections that may wait for their welcome; also on each of the agents' ports before they are WebSockets. */
   readonly maxHandshakes: () => number;
+  readonly descriptors: Pick<Descriptors, 'handshakes' | 'administration'>;
   /** A connection or an enrollment failed. */
   readonly onFailure: (listener: ListenerName, fault: CodedError, address: string) => void;
   readonly onUnexpected: OnUnexpected;
@@ -135,7 +137,7 @@ interface ServerFeed {
 
 /** Makes the server of a listener. The bounds per address are shared by all listeners. */
 function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?: TlsServer) => ServerFeed {
-  const { deadlineMs, maxHandshakes, trustedProxies } = options;
+  const { deadlineMs, maxHandshakes, trustedProxies, descriptors } = options;
   const shared = {
     turns: new Turns(),
     rate: new RequestRate(),
@@ -151,7 +153,11 @@ function serverFeed(options: ListenerAppsOptions): (listener: ListenerName, tls?
       ...(tls === undefined ? {} : { tls }),
       deadlineMs,
       ...(forAgents ? { proxies: trustedProxies } : {}),
-      places: new Places(forAgents ? () => Math.max(FEWEST_AGENT_PLACES, maxHandshakes()) : () => ADMIN_PLACES),
+      places: new Places(
+        forAgents
+          ? () => Math.min(descriptors.handshakes, Math.max(FEWEST_AGENT_PLACES, maxHandshakes()))
+          : () => Math.min(descriptors.administration, ADMIN_PLACES),
+      ),
       turns: shared.turns,
       onFailure,
     });

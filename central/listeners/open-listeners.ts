@@ -16,6 +16,7 @@ import type { EnrollmentPort } from './agent-socket.ts';
 import type { OnUnexpected } from './http.ts';
 import { createListenerApps, type ListenerApps } from './listener-apps.ts';
 import { LocalAdministration } from './local-socket.ts';
+import type { Descriptors } from './limits/descriptors.ts';
 import { Listeners } from './reconcile.ts';
 
 interface ListenersNeeds {
@@ -30,6 +31,7 @@ interface ListenersNeeds {
   readonly handshakeFailures: OpenedSessions['handshakeFailures'];
   readonly enrollment: EnrollmentPort;
   readonly revocations: Revocations;
+  readonly descriptors: Descriptors;
   readonly log: Logger;
 }
 
@@ -47,7 +49,8 @@ export interface OpenedListeners {
 }
 
 export async function openListeners(needs: ListenersNeeds): Promise<OpenedListeners> {
-  const { config, pki, parameters, sessions, handshake, handshakeFailures, enrollment, revocations, log } = needs;
+  const { config, pki, parameters, sessions, handshake, handshakeFailures, enrollment, revocations, descriptors, log } =
+    needs;
   const values = (): ParameterValues => parameters.values();
   let proxies = new AddressSet(values()['websocket.trustedProxies']);
   const onUnexpected: OnUnexpected = (error, url, requestId) =>
@@ -67,6 +70,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     asksForCertificate: values()['websocket.secure.clientAuth'] !== 'none',
     deadlineMs: () => values()['agents.welcomeTimeoutSeconds'] * 1000,
     maxHandshakes: () => maxHandshakes(values()['agents.max']),
+    descriptors,
     onFailure: (listener, fault, address) => {
       handshakeFailures.record(listener, fault, address);
       log.debug({ listener, cause: fault.code, address }, 'a handshake failed');

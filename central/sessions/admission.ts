@@ -4,6 +4,7 @@ import type { CodedError } from '../../shared/errors.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
 import { placeFault } from '../auth/errors.ts';
 import { Places } from '../auth/places.ts';
+import type { Descriptors } from '../listeners/limits/descriptors.ts';
 
 /**
  * Concurrent handshakes as a share of agents.max: after a restart all agents connect, and each costs two signatures and
@@ -18,6 +19,8 @@ const WELCOMES_PER_SECOND = 500;
 interface AdmissionPort {
   /** The live parameter agents.max. */
   maxAgents(): number;
+  /** What the limit of open files allows (listeners/limits/descriptors.ts). */
+  readonly descriptors: Pick<Descriptors, 'sessions' | 'handshakes' | 'limit' | 'onSessionsFull'>;
   sessions(): number;
   random(): number;
 }
@@ -40,7 +43,7 @@ export class Admission {
 
   constructor(port: AdmissionPort) {
     this.#port = port;
-    this.#places = new Places(() => maxHandshakes(port.maxAgents()));
+    this.#places = new Places(() => Math.min(port.descriptors.handshakes, maxHandshakes(port.maxAgents())));
   }
 
   get pendingHandshakes(): number {
@@ -52,8 +55,16 @@ export class Admission {
    * to another: then `giveUp` is called with such a refusal.
    */
   enter(address: string, giveUp: (busy: CodedError) => void): Admitted | CodedError {
+    const { descriptors } = this.#port;
     const limit = this.#port.maxAgents();
-    if (this.#port.sessions() >= limit) return busy(placeFault('places_full', { limit }));
+    const sessions = this.#port.sessions();
+    if (sessions >= limit) return busy(placeFault('places_full', { limit }));
+    if (sessions >= descriptors.sessions) {
+      descriptors.onSessionsFull();
+      return busy(
+        placeFault('descriptors_full', { limit: descriptors.sessions, openFiles: descriptors.limit, maxAgents: limit }),
+      );
+    }
     const place = this.#places.enter(address, (fault) => giveUp(busy(fault)));
     return 'leave' in place ? place : busy(place);
   }

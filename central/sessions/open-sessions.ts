@@ -7,6 +7,7 @@ import type { OnlineAgent, OnlineAgents } from '../change/agents.ts';
 import type { CentralConfig } from '../config.ts';
 import type { CentralEvents, Events } from '../events.ts';
 import { Commands } from '../messaging/commands.ts';
+import type { Descriptors } from '../listeners/limits/descriptors.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
 import type { Metrics } from '../metrics.ts';
 import type { ParameterState } from '../parameters/state.ts';
@@ -28,6 +29,7 @@ interface SessionsNeeds {
   readonly hub: Pick<EventHub, 'notify'>;
   readonly events: Events<CentralEvents>;
   readonly metrics: Metrics;
+  readonly descriptors: Descriptors;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -93,7 +95,7 @@ function createSessions({ config, store, pki, parameters, incidents, hub, events
 }
 
 function createHandshake(
-  { config, store, pki, parameters, incidents, metrics, log, now }: SessionsNeeds,
+  { config, store, pki, parameters, incidents, metrics, descriptors, log, now }: SessionsNeeds,
   sessions: Sessions,
   failures: HandshakeFailures,
 ): Handshake {
@@ -104,6 +106,7 @@ function createHandshake(
     sessions,
     admission: new Admission({
       maxAgents: () => values()['agents.max'],
+      descriptors,
       sessions: () => sessions.size,
       random: Math.random,
     }),

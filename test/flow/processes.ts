@@ -207,12 +207,16 @@ export class CentralProcess {
     this.enrollmentLine = line;
   }
 
-  /** Starts Central on free ports with the data folder `folder` (kept: a second start goes on with it). */
+  /**
+   * Starts Central on free ports with the data folder `folder` (kept: a second start goes on with it). `launcher`: words before the
+   * program, such as a shell that sets a limit.
+   */
   static async start(
     cleanup: Cleanup,
     folder: string,
     args: readonly string[] = [],
     env: Readonly<Record<string, string>> = {},
+    launcher: readonly string[] = [],
   ): Promise<CentralProcess> {
     const ports = ['--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
     const names = ['--advertised-names', 'localhost'];
@@ -221,7 +225,7 @@ export class CentralProcess {
       ...ports.flatMap((flag, i) => (i % 2 === 0 && !given(flag) ? [flag, '0'] : [])),
       ...(given('--advertised-names') ? [] : names),
     ];
-    return await CentralProcess.#run(cleanup, folder, [...defaults, ...args], env);
+    return await CentralProcess.#run(cleanup, folder, [...defaults, ...args], env, launcher);
   }
 
   /**
@@ -255,10 +259,11 @@ export class CentralProcess {
     folder: string,
     args: readonly string[],
     env: Readonly<Record<string, string>>,
+    launcher: readonly string[] = [],
   ): Promise<CentralProcess> {
-    const process_ = new Running(process.execPath, [join(ROOT, 'central/main.ts'), '--data-folder', folder, ...args], {
-      env,
-    });
+    const words = [process.execPath, join(ROOT, 'central/main.ts'), '--data-folder', folder, ...args];
+    const [program = '', ...more] = [...launcher, ...words];
+    const process_ = new Running(program, more, { env });
     cleanup.add(() => process_.stop());
     await process_.printed(/Administration: .*\n/);
     const port = (title: string): number =>

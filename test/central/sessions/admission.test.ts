@@ -1,11 +1,19 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import type { Descriptors } from '../../../central/listeners/limits/descriptors.ts';
 import { Admission, type Admitted } from '../../../central/sessions/admission.ts';
 import type { CodedError } from '../../../shared/errors.ts';
 
 const causeOf = (refused: unknown): unknown => ((refused as Error).cause as CodedError).code;
 
-function admission(maxAgents: number, sessions = 0): Admission {
-  return new Admission({ maxAgents: () => maxAgents, sessions: () => sessions, random: () => 0 });
+function admission(maxAgents: number, sessions = 0, few: Partial<Descriptors> = {}): Admission {
+  const descriptors = {
+    sessions: 1_000,
+    handshakes: 100_000,
+    limit: 4_096,
+    onSessionsFull: vi.fn<() => void>(),
+    ...few,
+  };
+  return new Admission({ maxAgents: () => maxAgents, descriptors, sessions: () => sessions, random: () => 0 });
 }
 
 describe('handshakes', () => {
@@ -37,5 +45,18 @@ describe('handshakes', () => {
 
   it('none begins while as many agents are connected as this installation is made for', () => {
     expect(causeOf(admission(100, 100).enter('192.0.2.1', () => undefined))).toBe('places_full');
+  });
+
+  it('none begins while the file descriptors for agents are in use, which is reported', () => {
+    const onSessionsFull = vi.fn<() => void>();
+    const refused = admission(100, 7, { sessions: 7, onSessionsFull }).enter('192.0.2.1', () => undefined);
+    expect([(refused as CodedError).code, causeOf(refused)]).toEqual(['busy', 'descriptors_full']);
+    expect(onSessionsFull).toHaveBeenCalledOnce();
+  });
+
+  it('are no more at once than there are file descriptors for them', () => {
+    const few = admission(10_000, 0, { handshakes: 3 });
+    for (let i = 0; i < 3; i += 1) (few.enter(`192.0.2.${i}`, () => expect.unreachable()) as Admitted).works();
+    expect((few.enter('192.0.2.9', () => undefined) as CodedError).code).toBe('busy');
   });
 });

@@ -1,0 +1,76 @@
+// Divides the file descriptors of the process: agents, handshakes and the administration have a share each, so that connections of one
+// kind never take what the others and the store need. Where the limit is high, the shares are larger than every other bound.
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** For what is opened after the shares were computed: ten listening sockets, files of a backup, name resolution. */
+const RESERVED = 16;
+/** Of what is left: for each of the two listeners of the administration, and for each of the three kinds of handshakes. */
+const ADMINISTRATION_SHARE = 1 / 8;
+const HANDSHAKE_SHARE = 1 / 8;
+/** A page of a browser opens several connections. */
+const FEWEST_FOR_ADMINISTRATION = 3;
+const LOG_EVERY_MS = 60_000;
+const NO_LIMIT = Number.MAX_SAFE_INTEGER;
+
+interface Shares {
+  /** Sessions of agents. */
+  readonly sessions: number;
+  /** Connections of one agent listener that are not upgraded, and upgraded ones that are not welcomed: each. */
+  readonly handshakes: number;
+  /** Connections of one listener of the administration. */
+  readonly administration: number;
+}
+
+export interface Descriptors extends Shares {
+  /** NO_LIMIT where the system does not say. */
+  readonly limit: number;
+  /** An agent was asked to retry later because its share is used up; logged once a minute. */
+  readonly onSessionsFull: () => void;
+}
+
+export function shareDescriptors(limit: number, used: number): Shares {
+  const left = Math.max(0, limit - used - RESERVED);
+  const administration = Math.max(FEWEST_FOR_ADMINISTRATION, Math.floor(left * ADMINISTRATION_SHARE));
+  const handshakes = Math.max(1, Math.floor(left * HANDSHAKE_SHARE));
+  return { administration, handshakes, sessions: Math.max(1, left - 2 * administration - 3 * handshakes) };
+}
+
+/** To be called when the store is open and nothing listens yet. `maxAgents`: the parameter agents.max, for a warning. */
+export function openDescriptors(
+  log: { warn(facts: object, text: string): void },
+  maxAgents: number,
+  found = ofThisProcess(),
+): Descriptors {
+  const shares = shareDescriptors(found.limit, found.used);
+  const facts = { openFiles: found.limit, maxSessions: shares.sessions };
+  if (shares.sessions < maxAgents) {
+    log.warn(
+      { code: 'descriptors_few', ...facts, maxAgents },
+      `the limit of open files allows ${shares.sessions} agents, fewer than agents.max: raise it (LimitNOFILE= of the service, or ulimit -n) and restart Central`,
+    );
+  }
+  let loggedAt = Number.NEGATIVE_INFINITY;
+  return {
+    ...shares,
+    limit: found.limit,
+    onSessionsFull() {
+      if (performance.now() - loggedAt < LOG_EVERY_MS) return;
+      loggedAt = performance.now();
+      log.warn(
+        { code: 'descriptors_full', ...facts },
+        'agents are asked to retry later: the limit of open files is reached; raise it (LimitNOFILE= of the service, or ulimit -n) and restart Central',
+      );
+    },
+  };
+}
+
+/** Node has raised the soft limit to the hard one. NO_LIMIT where there is no /proc. */
+function ofThisProcess(): { readonly limit: number; readonly used: number } {
+  try {
+    const [, soft = ''] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
+    const limit = soft === '' ? NO_LIMIT : Number(soft);
+    return { limit, used: readdirSync('/proc/self/fd').length };
+  } catch {
+    return { limit: NO_LIMIT, used: 0 };
+  }
+}
