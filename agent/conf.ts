@@ -22,6 +22,7 @@ import {
   type SettingValues,
   type UnknownSetting,
 } from '../shared/settings/settings.ts';
+import { proxySettings, proxyUrl, type ProxySettings } from './dial/proxy-settings.ts';
 
 export const AGENT_PREFIX = 'QUEUE_AGENT_';
 /** Variables that commands read by themselves. */
@@ -60,11 +61,24 @@ export const AGENT_SCHEMA = [
     doc: 'Hosts of Central, in the order in which they are tried. The default port is that of central.websocket.secure.port or central.websocket.port.',
   },
   {
+    name: 'central.proxy',
+    format: proxyUrl,
+    default: '',
+    secret: true,
+    doc: 'HTTP proxy (CONNECT) through which Central is dialed; "none": directly. Not set: -Dhttps.proxyHost of jetty.jvm.args, else HTTPS_PROXY.',
+  },
+  {
+    name: 'central.proxy.passwordFile',
+    format: text(0, 4096),
+    default: '',
+    doc: 'File with the password for the user in central.proxy; relative to the profile. Read at each connection.',
+  },
+  {
     name: 'jetty.jvm.args',
     format: jvmArgs,
     default: [],
     secret: true,
-    doc: 'From the field: -Djavax.net.ssl.trustStore, trustStorePassword and trustStoreType are used, the rest is ignored. A relative trustStore is relative to the profile.',
+    doc: 'From the field: -Djavax.net.ssl.trustStore, trustStorePassword and trustStoreType are used, and -Dhttps.proxyHost, https.proxyPort and http.nonProxyHosts; the rest is ignored. A relative trustStore is relative to the profile.',
   },
   {
     name: 'truststore',
@@ -178,6 +192,8 @@ export interface AgentConf {
     readonly endpoints: ReadonlyArray<{ readonly host: string; readonly port: number }>;
     /** The port where no endpoint names one. */
     readonly port: number;
+    /** Through which HTTP proxy each transport is dialed. */
+    readonly proxies: ProxySettings;
   };
   readonly truststore: {
     readonly path: string;
@@ -235,6 +251,13 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
   });
   const secure = values['central.websocket.secure'];
   const centralPort = secure ? values['central.websocket.secure.port'] : values['central.websocket.port'];
+  const { warnings: proxyWarnings, ...proxies } = proxySettings({
+    configured: values['central.proxy'],
+    passwordFile:
+      values['central.proxy.passwordFile'] === '' ? undefined : inProfile(folder, values['central.proxy.passwordFile']),
+    jvmArgs: values['jetty.jvm.args'],
+    environment,
+  });
   const dataFolder = resolve(workingFolder, values['data.folder'] || join('data', name === 'default' ? 'agent' : name));
   return deepFreeze({
     profile: { name, folder },
@@ -243,6 +266,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
       proxied: values['central.websocket.proxied'],
       endpoints: endpointsOf(values['central.hosts'], centralPort),
       port: centralPort,
+      proxies,
     },
     truststore: truststoreFrom(values, origins, folder),
     enrollmentFile: values['enrollment.file'] === '' ? undefined : inProfile(folder, values['enrollment.file']),
@@ -266,6 +290,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
     unknownKeys: unknown,
     warnings: [
       ...warnings,
+      ...proxyWarnings,
       ...unknown.flatMap(({ name: key, where, meant }) =>
         meant === undefined ? [] : [`${key} (${where}) means nothing; did you mean ${meant}?`],
       ),

@@ -99,6 +99,36 @@ export const AGENT_ERRORS = {
     text: '{target} did not answer within {seconds} seconds.',
     hint: 'Check that firewalls allow this port.',
   },
+  proxy_unreachable: {
+    retryable: true,
+    text: 'The proxy {proxy} ({origin}) cannot be reached: {found}.',
+    hint: 'Correct the host and port of the proxy, or set central.proxy=none in agent.local.conf to connect without it.',
+  },
+  proxy_login_required: {
+    retryable: true,
+    text: 'The proxy {proxy} requires a login (HTTP {status}): {found}.',
+    hint: 'Set central.proxy=http://USER@HOST:PORT in agent.local.conf, and write the password into the file that central.proxy.passwordFile names. The proxy has to accept the scheme Basic, or this machine without a login.',
+  },
+  proxy_forbids: {
+    retryable: true,
+    text: 'The proxy {proxy} does not allow connections to {target}: {found}.',
+    hint: 'Allow CONNECT to port {port} of that host in the proxy (Squid: add the port to SSL_ports; Tinyproxy: ConnectPort {port}).',
+  },
+  proxy_host_unknown: {
+    retryable: true,
+    text: 'The proxy {proxy} cannot resolve the host name {host}: {found}.',
+    hint: 'Correct central.host in agent.local.conf, or the name resolution of the proxy: it resolves the name, not this machine.',
+  },
+  proxy_target_unreachable: {
+    retryable: true,
+    text: 'The proxy {proxy} cannot reach {target}: {found}.',
+    hint: 'Check that Central runs, and that the host of the proxy can reach that host and port.',
+  },
+  proxy_answer_bad: {
+    retryable: true,
+    text: '{proxy} ({origin}) is not an HTTP proxy that supports CONNECT: {found}.',
+    hint: 'Correct the host and port of the proxy, or set central.proxy=none in agent.local.conf to connect without it.',
+  },
   tls_unknown_authority: {
     text: 'The certificate of {target} is signed by "{issuer}", which {truststore} does not trust.',
     hint: 'Import Central\'s root: run "queuegate ca trust-bundle" there, then "queue-agent truststore import {truststore} --certificate root.pem" here.',

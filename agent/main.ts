@@ -212,13 +212,16 @@ function counted({ messages, oldestAt, ...depth }: { messages: number; bytes: nu
 
 /** What it found, said once at the start: a setting that means nothing is a setting that somebody believes in. */
 function announce(conf: AgentConf, api: LocalApi, key: string, log: Logger): void {
-  const { secure, endpoints } = conf.central;
+  const { secure, endpoints, proxies } = conf.central;
+  const proxy = (secure ? proxies.wss : proxies.ws)?.proxy;
   log.info(
     {
       version: VERSION,
       profile: conf.profile.folder,
       dataFolder: conf.dataFolder,
       central: endpoints.map(({ host, port }) => targetName({ secure, host, port })),
+      // Never its login.
+      ...(proxy === undefined ? {} : { proxy: `${proxy.host}:${proxy.port} (${proxy.origin})` }),
       truststore: secure ? conf.truststore.path : 'none (plain)',
       localApi: api.addresses(),
       key,
@@ -266,11 +269,17 @@ async function findCredentials(conf: AgentConf, log: Logger): Promise<Credential
   return await loadCredentials(conf.dataFolder);
 }
 
+function proxyFiles({ central: { proxies } }: AgentConf): string[] {
+  const files = [proxies.wss, proxies.ws].flatMap((choice) => choice?.proxy.passwordFile ?? []);
+  return [...new Set(files)];
+}
+
 function watchedFiles(conf: AgentConf): string[] {
   const inProfile = (name: string): string => join(conf.profile.folder, 'conf', name);
   return [
     inProfile('agent.conf'),
     inProfile('agent.local.conf'),
+    ...proxyFiles(conf),
     conf.truststore.path,
     identityFile(conf.dataFolder),
     ...(conf.enrollmentFile === undefined ? [] : [conf.enrollmentFile]),

@@ -10,6 +10,10 @@ export interface SlowFile {
 }
 
 export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/flow/line.test.ts': {
+    why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
+    quick: 'test/agent/dial/proxy-connect.test.ts',
+  },
   'test/flow/agent-names.test.ts': {
     why: '10 s: three Centrals and an enrollment per name',
     quick: 'test/shared/wire/names.test.ts',

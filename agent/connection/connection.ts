@@ -2,7 +2,7 @@
 // (shared/session/peer.ts). loop.ts decides when to dial again.
 import { randomBytes, type X509Certificate } from 'node:crypto';
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import { isIP, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
@@ -32,6 +32,7 @@ import {
 import { isTerminal, refusal } from '../../shared/wire/refusals.ts';
 import { probeTls, shownChain } from './tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from './faults.ts';
+import { lineFor } from '../dial/line.ts';
 import { targetName, type Target } from '../target.ts';
 import type { Control } from './control.ts';
 import { agentFault } from '../errors.ts';
@@ -91,6 +92,8 @@ export interface ConnectionEnd {
 
 /** From the first packet to the welcome. */
 const DIAL_TIMEOUT_MS = 15_000;
+/** Until the line is open. A moment less, so that the reason of the line comes first. */
+const LINE_TIMEOUT_MS = 14_500;
 /** Until Central has said its limits; beyond them the session ends by the receiver's own rules. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 /** Heartbeats within which a Central that reads nothing has to read again. */
@@ -115,6 +118,8 @@ class Connection {
   readonly #resolve: (end: ConnectionEnd) => void;
   readonly #socket: WebSocket;
   readonly #dialTimer: NodeJS.Timeout;
+  /** Ends the attempts to open the line. */
+  readonly #dialing = new AbortController();
   #state: 'dialing' | 'greeting' | 'proving' | 'online' | 'ended' = 'dialing';
   #carrier: Socket | undefined;
   #shown: X509Certificate | undefined;
@@ -133,22 +138,23 @@ class Connection {
     this.#ports = ports;
     this.#resolve = resolve;
     const { target } = plan;
+    const tls = {
+      ca: [...plan.ca],
+      allowPartialTrustChain: true,
+      cert: plan.identity.certificate,
+      key: plan.key.pem,
+    };
     this.#socket = new WebSocket(`${targetName(target)}${AGENT_PATH}`, SUBPROTOCOL, {
       perMessageDeflate: false,
       followRedirects: false,
       maxPayload: MAX_FRAME_BYTES,
       handshakeTimeout: DIAL_TIMEOUT_MS,
       finishRequest: (request: ClientRequest) => this.#sendRequest(request),
-      ...(target.secure
-        ? {
-            ca: [...plan.ca],
-            allowPartialTrustChain: true,
-            minVersion: 'TLSv1.3' as const,
-            cert: plan.identity.certificate,
-            key: plan.key.pem,
-            ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
-          }
-        : {}),
+      createConnection: lineFor(
+        target,
+        { timeoutMs: LINE_TIMEOUT_MS, signal: this.#dialing.signal },
+        target.secure ? tls : undefined,
+      ),
     });
     this.#dialTimer = setTimeout(
       () => this.#end(agentFault('connect_timeout', { target: targetName(target), seconds: DIAL_TIMEOUT_MS / 1000 })),
@@ -410,6 +416,7 @@ class Connection {
   #finish(end: ConnectionEnd): void {
     if (this.#state === 'online') this.#ports.control.onOffline();
     this.#state = 'ended';
+    this.#dialing.abort();
     clearTimeout(this.#dialTimer);
     this.#resolve({ ...end, retryAfterMs: Math.max(end.retryAfterMs, this.#reconnectAfterMs) });
   }

@@ -42,6 +42,12 @@ export function explainDialFailure(error: unknown, context: DialContext): CodedE
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return agentFault('host_unknown', { host: target.host }, error);
   if (code === 'ETIMEDOUT' || textOf(error).includes('handshake has timed out'))
     return agentFault('connect_timeout', { target: name, seconds: context.timeoutSeconds }, error);
+  if (code === 'ERR_OSSL_X509_KEY_VALUES_MISMATCH')
+    return agentFault(
+      'identity_damaged',
+      { file: 'identity.json', found: 'its certificate belongs to another key than agent-key.pem' },
+      error,
+    );
   if (UNREACHABLE.has(code)) return agentFault('central_unreachable', { target: name, found: code }, error);
   if (UNKNOWN_AUTHORITY.has(code))
     return agentFault(

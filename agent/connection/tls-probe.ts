@@ -1,9 +1,9 @@
 // Reads the certificates that a host presents without sending anything to it: for the pin of an enrollment and for
 // the doctor. The one place where TLS itself does not verify; the caller does.
 import type { X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
-import { connect, type ConnectionOptions, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
+import type { ConnectionOptions, DetailedPeerCertificate, TLSSocket } from 'node:tls';
 import { readCertificate } from '../../shared/x509/certificates.ts';
+import { openLine, startTls } from '../dial/line.ts';
 import type { Target } from '../target.ts';
 
 export interface TlsProbe {
@@ -29,15 +29,13 @@ const MAX_CHAIN = 10;
  * Shakes hands, looks, hangs up. Rejects with what TLS or the system say. What is said to an unverified peer is the TLS handshake
  * itself and its end; this connection cannot be made to send more.
  */
-export function probeTls(target: Target, { timeoutMs, oldest }: TlsProbeOptions): Promise<TlsProbe> {
-  return new Promise((resolve, reject) => {
+export async function probeTls(target: Target, { timeoutMs, oldest }: TlsProbeOptions): Promise<TlsProbe> {
+  const line = await openLine(target, { timeoutMs });
+  return await new Promise((resolve, reject) => {
     const versions: ConnectionOptions =
-      oldest === undefined ? { minVersion: 'TLSv1.3' } : { minVersion: oldest, ciphers: 'DEFAULT@SECLEVEL=0' };
-    const socket = connect({
-      host: target.host,
-      port: target.port,
+      oldest === undefined ? {} : { minVersion: oldest, ciphers: 'DEFAULT@SECLEVEL=0' };
+    const socket = startTls(line, target, {
       ...versions,
-      ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
       rejectUnauthorized: false, // nothing is sent, and nothing that is received counts
     });
     const timer = setTimeout(() => socket.destroy(new Error('the TLS handshake has timed out')), timeoutMs);

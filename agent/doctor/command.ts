@@ -1,13 +1,14 @@
 // Runs `queue-agent doctor`: prints each step as it is done, or all steps as JSON, and returns the exit status.
 import { escapeLine } from '../../shared/terminal/escape.ts';
-import type { AgentConfRequest } from '../conf.ts';
+import { loadAgentConf, type AgentConfRequest } from '../conf.ts';
+import { proxySettings, type ProxySettings } from '../dial/proxy-settings.ts';
 import { examineAgent, examineEnrollment, type EnrollmentQuestion } from './doctor.ts';
 import type { StepReport, Walk } from './step.ts';
 
 interface DoctorOrder {
   readonly request: AgentConfRequest;
   /** Examine the way to an enrollment instead. */
-  readonly enrollment: EnrollmentQuestion | undefined;
+  readonly enrollment: Omit<EnrollmentQuestion, 'proxies'> | undefined;
   readonly json: boolean;
   readonly print: (text: string) => void;
 }
@@ -19,7 +20,9 @@ const TIMEOUT_MS = 10_000;
 export async function doctorCommand({ request, enrollment, json, print }: DoctorOrder): Promise<number> {
   const options = { timeoutMs: TIMEOUT_MS, now: () => new Date() };
   const walk: Walk<boolean> =
-    enrollment === undefined ? examineAgent(request, options) : examineEnrollment(enrollment, options);
+    enrollment === undefined
+      ? examineAgent(request, options)
+      : examineEnrollment({ ...enrollment, proxies: await proxiesOf(request) }, options);
   const steps: StepReport[] = [];
   for (;;) {
     const next = await walk.next();
@@ -32,6 +35,16 @@ export async function doctorCommand({ request, enrollment, json, print }: Doctor
       print(`\n${next.value.target}\n`);
     steps.push(next.value);
     if (!json) print(stepText(next.value));
+  }
+}
+
+/** Those of the profile; without a readable one, which the enrollment itself reports, those of the environment. */
+async function proxiesOf(request: AgentConfRequest): Promise<ProxySettings> {
+  try {
+    return (await loadAgentConf(request)).central.proxies;
+  } catch {
+    const { environment } = request;
+    return proxySettings({ configured: '', passwordFile: undefined, jvmArgs: [], environment });
   }
 }
 

@@ -10,9 +10,18 @@ import { readEnrollmentToken, readPin } from '../../shared/wire/enrollment.ts';
 import type { Challenge } from '../../shared/wire/messages.ts';
 import type { TlsProbe } from '../connection/tls-probe.ts';
 import { loadAgentConf, type AgentConf, type AgentConfRequest } from '../conf.ts';
-import { agentName, dialTargets, type Target, targetName } from '../target.ts';
+import type { ProxySettings } from '../dial/proxy-settings.ts';
+import { agentName, dialTargets, type Target, targetName, withProxy } from '../target.ts';
 import { authenticate, type Patient } from './hello.ts';
-import { askForDate, probeHost, reachHost, readChallenge, resolveHost, type LineOptions } from './network.ts';
+import {
+  askForDate,
+  probeHost,
+  reachHost,
+  reachThroughProxy,
+  readChallenge,
+  resolveHost,
+  type LineOptions,
+} from './network.ts';
 import { step, Stopped, type Notes, type Walk } from './step.ts';
 import { pinnedIn, readEnrollUrl } from '../enrollment/enroll.ts';
 import { agentFault } from '../errors.ts';
@@ -30,6 +39,7 @@ export interface EnrollmentQuestion {
   readonly url: string;
   readonly pin: string | undefined;
   readonly token: string | undefined;
+  readonly proxies: ProxySettings;
 }
 
 /** Clocks of branch PCs run apart by seconds; minutes make certificates fail. */
@@ -88,13 +98,13 @@ async function* examineTarget(target: Target, { conf, identity, key, next, ca, l
 
 /** Examines the way to an enrollment, before a token is used. */
 export async function* examineEnrollment(
-  { url, pin, token }: EnrollmentQuestion,
+  { url, pin, token, proxies }: EnrollmentQuestion,
   options: DoctorOptions,
 ): Walk<boolean> {
   const line = { ...options, truststore: 'the pin' };
   try {
     const { target, wanted } = yield* step('address', undefined, (notes) => {
-      const read = readEnrollUrl(url);
+      const read = withProxy(readEnrollUrl(url), proxies);
       notes.say(`${read.secure ? 'https' : 'http'}, host ${read.host}, port ${read.port}`);
       if (read.secure && pin === undefined) throw agentFault('pin_missing', {});
       const readable = pin === undefined ? undefined : readPin(pin);
@@ -128,6 +138,26 @@ export async function* examineEnrollment(
 }
 
 async function* reachAndLook(target: Target, line: LineOptions): Walk<TlsProbe | undefined> {
+  yield* reach(target, line);
+  if (!target.secure) return undefined;
+  return yield* step('TLS', target, async (notes) => {
+    const look = await probeHost(target, line);
+    notes.say(`${look.protocol}, ${look.cipher}`, ...look.chain.map(certificateLine));
+    return look;
+  });
+}
+
+/** A proxy resolves the name and connects in place of this machine. */
+async function* reach(target: Target, line: LineOptions): Walk<void> {
+  const { proxy } = target;
+  if (proxy !== undefined) {
+    yield* step('proxy', target, async (notes) => {
+      notes.say(`${proxy.host} port ${proxy.port} (${proxy.origin})`);
+      const afterMs = await reachThroughProxy(target, line);
+      notes.say(`it connects to ${target.host} port ${target.port} (after ${afterMs} ms)`);
+    });
+    return;
+  }
   const addresses = yield* step('DNS', target, async (notes) => {
     const found = await resolveHost(target, line);
     notes.say(found[0] === target.host ? `${target.host} is an address` : `${target.host} has ${found.join(', ')}`);
@@ -139,12 +169,6 @@ async function* reachAndLook(target: Target, line: LineOptions): Walk<TlsProbe |
     notes.say(
       `${reached.address} port ${target.port} takes connections (after ${reached.afterMs} ms, from ${reached.from})`,
     );
-  });
-  if (!target.secure) return undefined;
-  return yield* step('TLS', target, async (notes) => {
-    const look = await probeHost(target, line);
-    notes.say(`${look.protocol}, ${look.cipher}`, ...look.chain.map(certificateLine));
-    return look;
   });
 }
 

@@ -11,6 +11,7 @@ import { decodeFromCentral } from '../../shared/wire/codec.ts';
 import { AGENT_PATH, MAX_HELLO_BYTES, SUBPROTOCOL, type Challenge } from '../../shared/wire/messages.ts';
 import { probeTls, type TlsProbe } from '../connection/tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from '../connection/faults.ts';
+import { lineFor, openLine } from '../dial/line.ts';
 import { targetName, type Target } from '../target.ts';
 import { agentFault } from '../errors.ts';
 
@@ -67,6 +68,17 @@ export async function reachHost(target: Target, addresses: readonly string[], op
   throw explain(last, target, options);
 }
 
+/** Connects through the proxy and hangs up; after how many milliseconds. Throws the fault of the proxy. */
+export async function reachThroughProxy(target: Target, options: LineOptions): Promise<number> {
+  const begun = performance.now();
+  try {
+    (await openLine(target, options)).destroy();
+  } catch (error) {
+    throw explain(error, target, options);
+  }
+  return Math.round(performance.now() - begun);
+}
+
 /** Connects and hangs up; the address on this side. */
 function touch(host: string, port: number, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -105,19 +117,19 @@ export async function probeHost(target: Target, options: LineOptions): Promise<T
  * Asked in plain, outside of TLS: web servers and Central answer that their port speaks TLS, and with it the time. Nothing is
  * said that not everybody may say, and the answer proves nothing: it serves as a hint. Undefined when no clock answers.
  */
-export function askForDate({ host, port }: Target, timeoutMs: number): Promise<Date | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port });
+export async function askForDate(target: Target, timeoutMs: number): Promise<Date | undefined> {
+  const { host } = target;
+  // Best effort: the fault is reported without it too.
+  const socket = await openLine(target, { timeoutMs }).catch(() => undefined);
+  if (socket === undefined) return undefined;
+  return await new Promise((resolve) => {
     const timer = setTimeout(() => socket.destroy(), timeoutMs);
     let text = '';
-    socket.once('connect', () =>
-      socket.write(`HEAD / HTTP/1.1\r\nHost: ${host.includes(':') ? `[${host}]` : host}\r\nConnection: close\r\n\r\n`),
-    );
+    socket.write(`HEAD / HTTP/1.1\r\nHost: ${host.includes(':') ? `[${host}]` : host}\r\nConnection: close\r\n\r\n`);
     socket.on('data', (chunk) => {
       text += chunk.toString('latin1');
       if (text.length > MAX_ANSWER_BYTES || text.includes('\r\n\r\n')) socket.destroy();
     });
-    // Best effort: the fault is reported without it too.
     socket.on('error', () => undefined);
     socket.once('close', () => {
       clearTimeout(timer);
@@ -150,14 +162,11 @@ function firstFrame(target: Target, ca: readonly string[], options: LineOptions)
       followRedirects: false,
       maxPayload: MAX_HELLO_BYTES,
       handshakeTimeout: options.timeoutMs,
-      ...(target.secure
-        ? {
-            ca: [...ca],
-            allowPartialTrustChain: true,
-            minVersion: 'TLSv1.3' as const,
-            ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
-          }
-        : {}),
+      createConnection: lineFor(
+        target,
+        options,
+        target.secure ? { ca: [...ca], allowPartialTrustChain: true } : undefined,
+      ),
     });
     const silent = agentFault('no_central', {
       target: targetName(target),

@@ -7,6 +7,7 @@ type StepName =
   | 'identity'
   | 'truststore'
   | 'address'
+  | 'proxy'
   | 'DNS'
   | 'TCP'
   | 'TLS'

@@ -40,7 +40,8 @@ export async function enrollAgent(conf: AgentConf, order: EnrollRequestOrder): P
   if (order.token === undefined && conf.central.secure && !readEnrollUrl(order.url).secure)
     throw agentFault('enroll_unproven', {});
   const key = await loadOrCreateKey(conf.dataFolder);
-  const result = await enroll({ ...order, name: conf.name, id: conf.id, key });
+  const { proxies } = conf.central;
+  const result = await enroll({ ...order, name: conf.name, id: conf.id, key, proxies });
   // The truststore first: an identity without it would dial and be refused, a truststore without identity does nothing.
   const trusted = conf.central.secure ? await trustCentral(conf, result.truststore) : undefined;
   await saveIdentity(conf.dataFolder, result.identity);

@@ -21,7 +21,8 @@ import {
 } from '../../shared/wire/enrollment.ts';
 import { PLAIN_PORT, SECURE_PORT } from '../../shared/wire/messages.ts';
 import { makeRequest } from '../identity/csr.ts';
-import type { Target } from '../target.ts';
+import type { ProxySettings } from '../dial/proxy-settings.ts';
+import { withProxy, type Target } from '../target.ts';
 import { postEnrollment, shownBy } from './request.ts';
 import { agentFault } from '../errors.ts';
 import type { AgentKey, Identity } from '../identity/identity.ts';
@@ -35,6 +36,7 @@ interface EnrollOrder {
   /** Undefined: the thumbprint of the key. */
   readonly id: string | undefined;
   readonly key: AgentKey;
+  readonly proxies: ProxySettings;
   /** Without a token: how long to wait for the administrator, and what to report once the request is pending. */
   readonly waitMs?: number;
   readonly onPending?: (pending: EnrollmentPending) => void;
@@ -48,7 +50,7 @@ interface EnrollResult {
 
 /** Enrolls once. Throws agent faults; nothing is written here. */
 export async function enroll(order: EnrollOrder): Promise<EnrollResult> {
-  const target = readEnrollUrl(order.url);
+  const target = withProxy(readEnrollUrl(order.url), order.proxies);
   const { id, name, centralName, signingKey, certificate, truststore } = await (order.token === undefined
     ? ask(order, target)
     : withToken(order, order.token, target));

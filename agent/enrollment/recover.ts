@@ -9,7 +9,7 @@ import { answerProof, pinOf, sameProof, type Enrolled } from '../../shared/wire/
 import { readRecoveryCode, recoveryKey, recoveryProof } from '../../shared/wire/recovery.ts';
 import { makeRequest } from '../identity/csr.ts';
 import type { AgentConf } from '../conf.ts';
-import { agentName, dialTargets, type Target, targetName } from '../target.ts';
+import { agentName, dialTargets, type Target, targetName, withProxy } from '../target.ts';
 import { trustCentral, type Enrollment } from './command.ts';
 import { postEnrollment, shownBy } from './request.ts';
 import { agentFault } from '../errors.ts';
@@ -86,9 +86,11 @@ async function readIdentity(folder: string): Promise<Identity | undefined> {
 }
 
 function targetsOf(conf: AgentConf, identity: Identity | undefined): Target[] {
-  const { secure, endpoints } = conf.central;
+  const { secure, endpoints, proxies } = conf.central;
   const targets =
-    identity === undefined ? endpoints.map(({ host, port }) => ({ secure, host, port })) : dialTargets(conf, identity);
+    identity === undefined
+      ? endpoints.map(({ host, port }) => withProxy({ secure, host, port }, proxies))
+      : dialTargets(conf, identity);
   if (targets.length === 0) throw agentFault('recovery_address_missing', { folder: conf.dataFolder });
   return targets;
 }

@@ -1,8 +1,6 @@
 // Sends one request to Central's /enroll and reads its answer: over a connection that trusts a single certificate, or
 // over plain http. enroll.ts and recover.ts decide what to send and what to believe.
 import { request as httpRequest } from 'node:http';
-import { request as httpsRequest } from 'node:https';
-import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
@@ -17,6 +15,7 @@ import {
 import { ENROLL_PATH } from '../../shared/wire/messages.ts';
 import { probeTls } from '../connection/tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from '../connection/faults.ts';
+import { lineFor } from '../dial/line.ts';
 import { targetName, type Target } from '../target.ts';
 import { agentFault } from '../errors.ts';
 
@@ -68,32 +67,24 @@ interface Response {
 function exchange(target: Target, body: string, ca: string | undefined): Promise<Response> {
   return new Promise((resolve, reject) => {
     let shown: X509Certificate | undefined;
-    const options = {
+    const tls = ca === undefined ? undefined : { ca, allowPartialTrustChain: true };
+    const request = httpRequest({
       host: target.host,
       port: target.port,
       path: ENROLL_PATH,
       method: 'POST',
       timeout: TIMEOUT_MS,
-      agent: false,
       headers: { 'content-type': 'application/json' },
-    };
-    const request =
-      ca === undefined
-        ? httpRequest(options)
-        : httpsRequest({
-            ...options,
-            ca,
-            allowPartialTrustChain: true,
-            minVersion: 'TLSv1.3',
-            ...(isIP(target.host) === 0 ? { servername: target.host } : {}),
-          });
+      createConnection: lineFor(target, { timeoutMs: TIMEOUT_MS }, tls),
+    });
     request.once('socket', (socket) => {
       // The certificate that the peer shows, for the message, should it be refused.
       if ('getPeerX509Certificate' in socket)
         socket.prependOnceListener('secure', () => (shown = (socket as TLSSocket).getPeerX509Certificate()));
     });
     request.once('timeout', () => request.destroy(new Error('the TLS handshake has timed out')));
-    request.once('error', (error) => reject(explain(error, target, shown)));
+    // `on`: a line that opens, or fails, after the timeout ends the request once more.
+    request.on('error', (error) => reject(explain(error, target, shown)));
     request.once('response', (response) => {
       let text = '';
       response.setEncoding('utf8');

@@ -1,5 +1,6 @@
 // The formats of settings: which text is allowed, how that is described in one phrase, and the parsed value.
 import { isIP, isIPv6 } from 'node:net';
+import { domainToASCII } from 'node:url';
 
 export interface SettingFormat<T> {
   /** Unique among formats that differ: convict keeps them by name. */
@@ -20,6 +21,9 @@ export interface HostPort {
 const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?';
 /** RFC 1123 section 2.1. */
 const HOST_NAME = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`, 'i');
+/** What name servers and hosts files know beside that: underscores, and a dot behind the last label. */
+const DIALED_LABEL = '[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?';
+const DIALED_NAME = new RegExp(`^(?=.{1,254}$)${DIALED_LABEL}(\\.${DIALED_LABEL})*\\.?$`, 'i');
 const MAX_LIST = 64;
 
 export const yesOrNo: SettingFormat<boolean> = {
@@ -89,14 +93,15 @@ function listOf<T>(found: string, parse: (item: string) => T | undefined): T[] |
 function hostPort(item: string): HostPort | undefined {
   if (isIPv6(item)) return { host: item, port: undefined };
   const [, bracketed, plain, portText] = /^(?:\[([^\]]+)\]|([^[\]:]+))(?::(\d{1,5}))?$/.exec(item) ?? [];
-  const host = bracketed ?? plain ?? '';
+  // Names in other scripts go over the wire in their ASCII form (RFC 5890).
+  const host = bracketed ?? (/[^\p{ASCII}]/u.test(plain ?? '') ? domainToASCII(plain ?? '') : (plain ?? ''));
   const port = portText === undefined ? undefined : Number(portText);
   if (port !== undefined && (port < 1 || port > 65_535)) return undefined;
   if (bracketed === undefined ? isIP(host) === 0 && !isHostName(host) : !isIPv6(host)) return undefined;
   return { host: host.toLowerCase(), port };
 }
 
-/** RFC 1123; all digits and dots would be a mistyped address (300.1.1.1). */
+/** All digits and dots would be a mistyped address (300.1.1.1). */
 function isHostName(host: string): boolean {
-  return HOST_NAME.test(host) && !/^[\d.]+$/.test(host);
+  return DIALED_NAME.test(host) && !/^[\d.]+$/.test(host);
 }

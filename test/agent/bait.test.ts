@@ -24,6 +24,7 @@ import { BAITS, CostCheck, stringPlaces, whateverComesOfIt } from '../bait.ts';
 import { memoryStore } from '../central/fakes.ts';
 import { Cleanup } from '../flow/processes.ts';
 
+const proxies = { wss: undefined, ws: undefined };
 const cleanup = new Cleanup();
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 let folder: string;
@@ -87,7 +88,7 @@ test('no renewed certificate of Central costs more CPU than its length', async (
 test('nothing that Central names to be trusted costs more CPU than its length', async () => {
   const cost = new CostCheck();
   const conf = {
-    central: { secure: true, proxied: false, endpoints: [], port: 1 },
+    central: { secure: true, proxied: false, endpoints: [], port: 1, proxies },
     truststore: { path: `${folder}/truststore.p12`, password: 'changeit', declaredType: undefined, origin: 'test' },
     dataFolder: folder,
   };
@@ -132,7 +133,16 @@ test('no string in the answer to an enrollment costs more CPU than its length', 
         await cost.check(`${place}, ${bait}`, () =>
           whateverComesOfIt(
             async () =>
-              await enroll({ url, token: undefined, pin: undefined, name: 'branch', id: undefined, key, waitMs: 0 }),
+              await enroll({
+                url,
+                token: undefined,
+                pin: undefined,
+                name: 'branch',
+                id: undefined,
+                key,
+                proxies,
+                waitMs: 0,
+              }),
           ),
         );
       }

@@ -23,6 +23,8 @@ async function write(name: string, text: string): Promise<void> {
   await writeFile(join(folder, 'conf', name), text);
 }
 
+const DIRECT = { wss: undefined, ws: undefined };
+
 function load(environment: Record<string, string> = {}, flags: Record<string, unknown> = {}, profileFolder = folder) {
   return loadAgentConf({ profileFolder, environment, flags, workingFolder: '/work', hostName: 'My_PC.example' });
 }
@@ -30,7 +32,7 @@ function load(environment: Record<string, string> = {}, flags: Record<string, un
 describe('the profile as it is found in the field', () => {
   test('is read: separators, escapes, continued lines, Windows paths in quotes', async () => {
     const conf = await load({}, {}, FIELD_PROFILE);
-    expect(conf.central).toEqual({ secure: true, proxied: false, port: 9150, endpoints: [] });
+    expect(conf.central).toEqual({ secure: true, proxied: false, port: 9150, endpoints: [], proxies: DIRECT });
     expect(conf.truststore).toEqual({
       path: join(FIELD_PROFILE, 'conf/security/truststore.jks'),
       password: 'changeit',
@@ -64,6 +66,54 @@ describe('the profile as it is found in the field', () => {
     expect((await load({ QUEUE_AGENT_CENTRAL_HOSTS: 'a' }, { 'central-host': '[::1]' })).central.endpoints).toEqual([
       { host: '::1', port: 9150 },
     ]);
+  });
+
+  test('takes names as resolvers know them: a dot at the end, underscores, other scripts', async () => {
+    await cp(FIELD_PROFILE, folder, { recursive: true });
+    const hosts = 'Central.Example.com., my_central:1, bücher.example, _x.y_, 例え.jp:2';
+    expect((await load({ QUEUE_AGENT_CENTRAL_HOSTS: hosts })).central.endpoints).toEqual([
+      { host: 'central.example.com.', port: 9150 },
+      { host: 'my_central', port: 1 },
+      { host: 'xn--bcher-kva.example', port: 9150 },
+      { host: '_x.y_', port: 9150 },
+      { host: 'xn--r8jz45g.jp', port: 2 },
+    ]);
+    for (const host of [
+      'a..b',
+      '.',
+      'a..',
+      '300.1.1.1',
+      '300.1.1.1.',
+      '-a',
+      'a b',
+      'a/b',
+      '\u00ad',
+      `${'a'.repeat(64)}.b`,
+    ])
+      await expect(load({ QUEUE_AGENT_CENTRAL_HOSTS: host }), host).rejects.toMatchObject({ code: 'settings_refused' });
+  });
+
+  test('has its proxy in central.proxy, in the options of the JVM, or in the environment', async () => {
+    await cp(FIELD_PROFILE, folder, { recursive: true });
+    const proxyOf = async (environment: Record<string, string>): Promise<unknown> =>
+      (await load(environment)).central.proxies.wss?.proxy;
+    expect(await proxyOf({ HTTPS_PROXY: 'http://u:secret@env:3128' })).toMatchObject({
+      host: 'env',
+      password: 'secret',
+    });
+    await write('agent.local.conf', 'jetty.jvm.args = -Dhttps.proxyHost=jvm');
+    expect(await proxyOf({ HTTPS_PROXY: 'http://env:3128' })).toMatchObject({ host: 'jvm', port: 443 });
+    await write('agent.local.conf', 'central.proxy = http://own\ncentral.proxy.passwordFile = conf/password');
+    expect(await proxyOf({ HTTPS_PROXY: 'http://env:3128' })).toMatchObject({
+      host: 'own',
+      passwordFile: join(folder, 'conf/password'),
+    });
+    expect((await load({ HTTPS_PROXY: 'socks5://p' }, { 'central-proxy': 'none' })).warnings).toEqual([]);
+    await write('agent.local.conf', 'central.proxy = http://user:secret@own');
+    const fault = await load().catch((error: unknown) => error);
+    expect(fault).toMatchObject({ code: 'settings_refused' });
+    expect(String(fault)).toMatch(/central\.proxy: found a value that is not shown; allowed: http:/);
+    expect(String(fault)).not.toContain('secret');
   });
 });
 

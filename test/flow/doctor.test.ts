@@ -34,6 +34,7 @@ import {
   type Ended,
 } from './processes.ts';
 
+const DIRECT = { wss: undefined, ws: undefined };
 const cleanup = new Cleanup();
 const lasting = new Cleanup();
 let central: CentralProcess;
@@ -611,7 +612,11 @@ describe('the way to an enrollment', () => {
 
   it('ends at a wrong pin, with the pins that are shown', async () => {
     expect(
-      lastOf(await reportOf(examineEnrollment({ url: url(central.ports.wss), pin, token: undefined }, options))),
+      lastOf(
+        await reportOf(
+          examineEnrollment({ url: url(central.ports.wss), pin, token: undefined, proxies: DIRECT }, options),
+        ),
+      ),
     ).toMatchObject({
       step: 'pin',
       code: 'pin_mismatch',
@@ -627,7 +632,11 @@ describe('the way to an enrollment', () => {
       { url: url(1), pin, token: 'qg_x' },
     ].map(
       async (question) =>
-        lastOf(await reportOf(examineEnrollment({ pin: undefined, token: undefined, ...question }, options))).code,
+        lastOf(
+          await reportOf(
+            examineEnrollment({ pin: undefined, token: undefined, proxies: DIRECT, ...question }, options),
+          ),
+        ).code,
     );
     expect(await Promise.all(codes)).toEqual(['enroll_url_bad', 'pin_missing', 'pin_bad', 'token_bad']);
     expect(await runNode('agent/cli.ts', ['doctor', '--pin', pin])).toMatchObject({
@@ -638,7 +647,11 @@ describe('the way to an enrollment', () => {
 
   it('ends at the ws port, spoken to with https', async () => {
     expect(
-      lastOf(await reportOf(examineEnrollment({ url: url(central.ports.ws), pin, token: undefined }, options))),
+      lastOf(
+        await reportOf(
+          examineEnrollment({ url: url(central.ports.ws), pin, token: undefined, proxies: DIRECT }, options),
+        ),
+      ),
     ).toMatchObject({ step: 'TLS', code: 'tls_plain_port' });
   });
 });

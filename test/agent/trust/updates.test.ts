@@ -30,7 +30,7 @@ function setUp({ secure = true, file = 'conf/security/truststore.jks' } = {}) {
   };
   const control = createTrustUpdates({
     conf: async () => ({
-      central: { secure, proxied: false, endpoints: [], port: 1 },
+      central: { secure, proxied: false, endpoints: [], port: 1, proxies: { wss: undefined, ws: undefined } },
       truststore: { path: truststore, password: 'changeit', declaredType: undefined, origin: 'test' },
     }),
     dataFolder: folder.path('.'),
