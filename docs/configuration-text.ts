@@ -78,6 +78,25 @@ the next connection on and which need a restart. An error in the files is logged
 Environment and flags are those of the process: they change with a restart only.
 `;
 
+export const AGENT_PROXIES = `### HTTP proxies
+
+An agent whose network has no other way out connects through an HTTP proxy: with CONNECT (RFC 9110), for sessions, enrollment,
+recovery and the doctor. TLS to Central goes through the proxy from end to end, so nothing else changes: the truststore, the pin and
+the host name count as without it. The proxy resolves the name of Central. The first of these that is set counts:
+
+1. \`central.proxy\`, for example \`http://bank@proxy.example.com:3128\`. The password is the first line of the file that
+   \`central.proxy.passwordFile\` names; never part of \`central.proxy\`. \`none\` connects directly, whatever else is set.
+2. \`-Dhttps.proxyHost\` and \`-Dhttps.proxyPort\` (443) in \`jetty.jvm.args\`, for ws \`-Dhttp.proxyHost\` and \`-Dhttp.proxyPort\` (80),
+   as a JVM reads them. \`-Dhttp.nonProxyHosts\` names the exceptions, divided by \`|\`; without it they are loopback.
+3. The environment variables \`HTTPS_PROXY\`, for ws \`HTTP_PROXY\`, else \`ALL_PROXY\`, also in small letters, which count first:
+   \`http://USER:PASSWORD@HOST:PORT\`. Loopback is never reached through them.
+
+\`NO_PROXY\` names exceptions for 1 and 3: names with everything below them, addresses and networks (\`10.0.0.0/8\`), each with
+\`:PORT\` if needed, divided by commas; \`*\` is everything. The only login is Basic; HTTPS and SOCKS proxies are not supported, and a
+variable that names one is reported as a warning at the start. The log and the doctor show the proxy and the setting that named it,
+never the password.
+`;
+
 export const AGENT_LOCAL_API = `### The local API
 
 Programs on the agent's host post events and take commands over HTTP. The API listens at two places:

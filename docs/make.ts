@@ -31,6 +31,7 @@ import { isTerminal, REFUSALS } from '../shared/wire/refusals.ts';
 import {
   AGENT_INTRODUCTION,
   AGENT_LOCAL_API,
+  AGENT_PROXIES,
   AGENT_RELOADING,
   CENTRAL_INTRODUCTION,
   CONFIGURATION_INTRODUCTION,
@@ -402,6 +403,7 @@ export function configurationMarkdown(): string {
     ...settingRows(AGENT_SCHEMA, AGENT_PREFIX),
     '',
     AGENT_RELOADING,
+    AGENT_PROXIES,
     AGENT_LOCAL_API,
   ]
     .join('\n')

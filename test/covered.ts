@@ -22,6 +22,11 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['agent/connection/control.ts', 'agent/connection/tls-probe.ts'],
   },
   {
+    by: 'test/agent/dial/proxy-connect.test.ts',
+    why: 'Lines through a proxy.',
+    files: ['agent/dial/line.ts'],
+  },
+  {
     by: 'test/agent/local-api/listeners.test.ts',
     why: 'The local API over real sockets.',
     files: ['agent/local-api/client.ts', 'agent/local-api/file.ts'],
@@ -313,6 +318,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: [
       'agent/daemon.ts',
       'agent/main.ts',
+      'agent/target.ts',
       'central/agents/open-agents.ts',
       'central/central-agent.ts',
       'central/central.ts',

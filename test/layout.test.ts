@@ -66,6 +66,7 @@ const AGENT_ORDER = [
   'file-changes',
   'store',
   'identity',
+  'dial',
   'conf',
   'target',
   'trust',
