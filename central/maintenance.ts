@@ -136,7 +136,8 @@ export class Maintenance {
     deadLetters.set(stats.deadLetters);
     metrics.instruments.queuegate_dead_letters_dropped_total.inc(stats.deadLettersDropped - this.#dropped);
     this.#dropped = stats.deadLettersDropped;
-    metrics.instruments.queuegate_agents_revoked.set(await store.agents.countInState('revoked'));
+    for (const [state, count] of Object.entries(await store.agents.countByState()))
+      metrics.instruments.queuegate_agents.set({ state }, count);
     commits.inc(stats.commits - this.#committed);
     this.#committed = stats.commits;
   }

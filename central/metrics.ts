@@ -102,26 +102,30 @@ export const METRICS = {
     labels: ['secret'],
     help: 'Wrong secrets that were sent to Central, by kind (api-token, recovery-code, enrollment-token); incidents show from where.',
   },
-  queuegate_certificate_days_left: {
+  queuegate_certificate_expiry_seconds: {
     kind: 'gauge',
-    labels: ['kind', 'which'],
-    help: "Days until a certificate ends, by kind (authority, server, signing, trust, agent) and which it is (prepared, next, current, previous, staged; of agents' only the soonest).",
+    labels: ['kind', 'slot'],
+    help: 'Seconds until a certificate expires, negative once it has expired, by kind (authority, server, signing, trust, agent) and slot (prepared, next, current, previous, staged; for trust the beginning of the thumbprint; for agents only the certificate that expires soonest).',
   },
   queuegate_agent_certificates: {
     kind: 'gauge',
-    labels: ['within_days'],
-    help: 'Registered agents whose certificate ends within so many days (60, 30, 14, 7, 1), and has ended (0).',
+    labels: ['expires_within_days'],
+    help: 'Registered agents whose certificate expires within so many days (60, 30, 14, 7, 1), and has expired (0).',
   },
   queuegate_certificate_renewals_total: {
     kind: 'counter',
     labels: ['outcome'],
     help: 'Requests of agents for another certificate, by outcome (issued, repeated after a lost answer, refused).',
   },
-  queuegate_agents_revoked: { kind: 'gauge', labels: [], help: 'Registered agents that were revoked.' },
-  queuegate_pending_enrollments: {
+  queuegate_agents: {
     kind: 'gauge',
-    labels: [],
-    help: 'Enrollment requests without a token that wait for an administrator (agents.enrollment is approve).',
+    labels: ['state'],
+    help: 'Registered agents by state (enrolled, online, disconnected, quarantined, revoked).',
+  },
+  queuegate_enrollment_requests: {
+    kind: 'gauge',
+    labels: ['state'],
+    help: 'Enrollment requests without a token by state (pending, accepted, rejected). The pending ones wait for an administrator (agents.enrollment is approve).',
   },
   queuegate_trust_agents: {
     kind: 'gauge',

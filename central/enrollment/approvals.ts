@@ -61,8 +61,8 @@ interface ApprovalsOptions {
   readonly blockOf: (address: string) => string;
   /** The network that may hold many blocks (central/auth/wrong-attempts.ts). */
   readonly siteOf: (block: string) => string;
-  /** For metrics: how many requests are pending. */
-  readonly onPending: (count: number) => void;
+  /** For metrics: how many requests are in each state. */
+  readonly onCounted: (counts: Readonly<Record<EnrollmentRequestState, number>>) => void;
   readonly now: () => number;
 }
 
@@ -98,12 +98,12 @@ export interface Approvals {
 }
 
 export function createApprovals(options: ApprovalsOptions): Approvals {
-  const { enrollments, audit, onPending, now } = options;
+  const { enrollments, audit, onCounted, now } = options;
   const submit = submission(options);
 
   async function measure(): Promise<void> {
     await enrollments.prune(retention(now()));
-    onPending(await enrollments.countPending());
+    onCounted(await enrollments.countByState());
   }
 
   return {
@@ -142,7 +142,7 @@ export function createApprovals(options: ApprovalsOptions): Approvals {
 
     async counts() {
       return {
-        pending: await enrollments.countPending(),
+        pending: (await enrollments.countByState()).pending,
         most: MAX_PENDING,
         blocks: await enrollments.pendingBlocks(SHOWN_BLOCKS),
       };
@@ -227,7 +227,7 @@ function assertSigned(request: EnrollWithoutToken, csr: ReadRequest): void {
 
 /** Records a request. The same again within a moment costs a read only, since a stranger may repeat it without end. */
 async function record(
-  { enrollments, onPending, now }: ApprovalsOptions,
+  { enrollments, onCounted, now }: ApprovalsOptions,
   request: EnrollmentRequest,
 ): Promise<EnrollmentRequestRecord> {
   const at = now();
@@ -246,6 +246,6 @@ async function record(
     return known;
   const bounds = { ...kept, most: MAX_PENDING, mostOfBlock: MAX_PENDING_OF_BLOCK, silentBefore: at - SILENT_MS };
   const recorded = await enrollments.submit(request, bounds, at);
-  onPending(await enrollments.countPending());
+  onCounted(await enrollments.countByState());
   return recorded;
 }

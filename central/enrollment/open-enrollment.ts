@@ -59,7 +59,10 @@ export function openEnrollment(needs: EnrollmentNeeds): OpenedEnrollment {
     ...shared,
     blockOf: addressBlock,
     siteOf,
-    onPending: (count) => metrics.instruments.queuegate_pending_enrollments.set(count),
+    onCounted: (counts) => {
+      for (const [state, count] of Object.entries(counts))
+        metrics.instruments.queuegate_enrollment_requests.set({ state }, count);
+    },
   });
   const recoveries = createRecoveries({
     ...shared,

@@ -16,7 +16,7 @@ type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
 export interface WatchedCertificate {
   readonly kind: CertificateKind;
   /** current, next, previous, prepared, staged; an agent's name; for trust the beginning of the thumbprint. */
-  readonly which: string;
+  readonly slot: string;
   readonly subject: string;
   readonly thumbprint: string;
   readonly notBefore: number;
@@ -43,7 +43,7 @@ interface ExpiryOptions {
 interface ListRequest {
   readonly kind?: CertificateKind | undefined;
   /** Only what ends within so many days. */
-  readonly withinDays?: number | undefined;
+  readonly expiresWithinDays?: number | undefined;
   readonly after?: Place | undefined;
   readonly limit: number;
 }
@@ -89,11 +89,12 @@ export class Expiry {
   /** In order of their end; `next` is where the next page begins, null at the end. */
   async list({
     kind,
-    withinDays,
+    expiresWithinDays,
     after,
     limit,
   }: ListRequest): Promise<{ readonly certificates: readonly WatchedCertificate[]; readonly next: Place | null }> {
-    const until = withinDays === undefined ? Number.MAX_SAFE_INTEGER : this.#options.now() + withinDays * DAY_MS;
+    const until =
+      expiresWithinDays === undefined ? Number.MAX_SAFE_INTEGER : this.#options.now() + expiresWithinDays * DAY_MS;
     const fits = ({ notAfter, thumbprint }: Place): boolean =>
       notAfter <= until &&
       (after === undefined ||
@@ -125,32 +126,32 @@ export class Expiry {
   /** Sets the gauges: one line for each certificate of Central's own, and of all agents the soonest end and how many are near it. */
   async measure(): Promise<void> {
     const { certificates, metrics, now } = this.#options;
-    const { queuegate_certificate_days_left: daysLeft, queuegate_agent_certificates: agents } = metrics.instruments;
+    const { queuegate_certificate_expiry_seconds: expiry, queuegate_agent_certificates: agents } = metrics.instruments;
     const [soonest] = await certificates.soonest({ limit: 1 });
     const counts = await Promise.all(
       WARN_AT_DAYS.map(async (days) => ({ days, count: await certificates.countUntil(now() + days * DAY_MS) })),
     );
-    daysLeft.reset();
-    const left = (notAfter: number): number => Math.round(((notAfter - now()) / DAY_MS) * 100) / 100;
+    expiry.reset();
+    const left = (notAfter: number): number => Math.round((notAfter - now()) / 1000);
     // Two previous generations share a line: the one that ends sooner counts.
-    const ends = Map.groupBy(this.#own(), ({ kind, which }) => `${kind} ${which}`);
-    for (const [{ kind, which, notAfter }] of [...ends.values()].map(
+    const ends = Map.groupBy(this.#own(), ({ kind, slot }) => `${kind} ${slot}`);
+    for (const [{ kind, slot, notAfter }] of [...ends.values()].map(
       (same) => same.toSorted((a, b) => a.notAfter - b.notAfter) as [WatchedCertificate],
     ))
-      daysLeft.set({ kind, which }, left(notAfter));
-    if (soonest !== undefined) daysLeft.set({ kind: 'agent', which: 'soonest' }, left(soonest.notAfter));
-    for (const { days, count } of counts) agents.set({ within_days: String(days) }, count);
+      expiry.set({ kind, slot }, left(notAfter));
+    if (soonest !== undefined) expiry.set({ kind: 'agent', slot: 'soonest' }, left(soonest.notAfter));
+    for (const { days, count } of counts) agents.set({ expires_within_days: String(days) }, count);
   }
 
   /** Says what comes near its end, each certificate once at each of the steps; a restart repeats none. */
   async warn(): Promise<void> {
     const { certificates, now, log } = this.#options;
     // A certificate that is kept for a rollback is not in use.
-    const own = this.#own().filter(({ kind, which }) => kind !== 'server' || which !== 'previous');
+    const own = this.#own().filter(({ kind, slot }) => kind !== 'server' || slot !== 'previous');
     const given: ExpiryWarning[] = [];
     for (const { certificate, days } of await this.#due(own)) {
-      const { kind, which, subject, thumbprint, notAfter, daysLeft, usedFor } = certificate;
-      const facts = { kind, which, subject, thumbprint, notAfter: new Date(notAfter).toISOString(), daysLeft, usedFor };
+      const { kind, slot, subject, thumbprint, notAfter, daysLeft, usedFor } = certificate;
+      const facts = { kind, slot, subject, thumbprint, notAfter: new Date(notAfter).toISOString(), daysLeft, usedFor };
       if (days === 0) log.error(facts, 'a certificate has expired');
       else log.warn(facts, `a certificate expires within ${daysText(days)}`);
       given.push({ thumbprint, days, at: now() });
@@ -158,7 +159,7 @@ export class Expiry {
     const ofAgents = new Map<number, string[]>();
     for await (const page of this.#endingAgents()) {
       for (const { certificate, days } of await this.#due(page)) {
-        ofAgents.set(days, [...(ofAgents.get(days) ?? []), certificate.which]);
+        ofAgents.set(days, [...(ofAgents.get(days) ?? []), certificate.slot]);
         given.push({ thumbprint: certificate.thumbprint, days, at: now() });
       }
     }
@@ -208,16 +209,16 @@ export class Expiry {
     const { authority, identity, signing, trust } = this.#options;
     const { current, staged, previous } = identity.slots;
     const found = new Map<string, WatchedCertificate>();
-    const add = (kind: CertificateKind, which: string, certificate: X509Certificate, usedFor: string): void => {
-      const watched = this.#watch(kind, which, certificate, usedFor);
+    const add = (kind: CertificateKind, slot: string, certificate: X509Certificate, usedFor: string): void => {
+      const watched = this.#watch(kind, slot, certificate, usedFor);
       if (!found.has(watched.thumbprint)) found.set(watched.thumbprint, watched);
     };
     // A retired generation is not in use: its expiry does not matter.
     for (const { role, chain } of authority.all().filter((generation) => generation.role !== 'retired'))
       add('authority', role, chain[0], OF_GENERATION[role]);
-    for (const [which, slot] of Object.entries({ current, staged, previous })) {
-      if (slot === undefined) continue;
-      add('server', which, readChain(slot.chain, 'The server certificate')[0], OF_SLOT[which as keyof typeof OF_SLOT]);
+    for (const [slot, kept] of Object.entries({ current, staged, previous })) {
+      if (kept === undefined) continue;
+      add('server', slot, readChain(kept.chain, 'The server certificate')[0], OF_SLOT[slot as keyof typeof OF_SLOT]);
     }
     add('signing', 'current', signing.current(), 'vouches for the key that Central signs welcomes and releases with');
     for (const certificate of trust.certificates())
@@ -239,11 +240,11 @@ export class Expiry {
     return [...found.values()];
   }
 
-  #watch(kind: CertificateKind, which: string, certificate: X509Certificate, usedFor: string): WatchedCertificate {
+  #watch(kind: CertificateKind, slot: string, certificate: X509Certificate, usedFor: string): WatchedCertificate {
     const notAfter = Date.parse(certificate.validTo);
     return {
       kind,
-      which,
+      slot,
       subject: subjectOf(certificate),
       thumbprint: thumbprintOf(certificate),
       notBefore: Date.parse(certificate.validFrom),
@@ -263,7 +264,7 @@ export class Expiry {
   }: IssuedCertificate & { readonly name: string }): WatchedCertificate {
     return {
       kind: 'agent',
-      which: name,
+      slot: name,
       subject: `CN=${name}`,
       thumbprint,
       notBefore,

@@ -192,7 +192,7 @@ export interface AgentStore {
     agentId: string,
     revocation: { readonly reason: RevocationReason; readonly now: number; readonly text: string },
   ): Promise<number>;
-  countInState(state: AgentState): Promise<number>;
+  countByState(): Promise<Readonly<Record<AgentState, number>>>;
   quarantine(agentId: string, until: number, now: number, reason: string): Promise<void>;
   /**
    * Records an incident, or counts it in the row of its kind and cause that is not older than the interval

@@ -91,7 +91,7 @@ export interface EnrollmentStore {
     readonly after?: string;
     readonly limit: number;
   }): Promise<EnrollmentRequestRecord[]>;
-  countPending(): Promise<number>;
+  countByState(): Promise<Readonly<Record<EnrollmentRequestState, number>>>;
   /** The blocks with the most pending requests, in that order. */
   pendingBlocks(limit: number): Promise<PendingBlock[]>;
   prune(retention: RequestRetention): Promise<void>;

@@ -24,6 +24,15 @@ export function textOrNull(row: Row | undefined, column: string): string | null 
   return value === null || typeof value === 'string' ? value : unexpectedType(row, column);
 }
 
+/** Rows of `SELECT state, count(*) AS rows ... GROUP BY state` as a count for every state. */
+export function countsByState<S extends string>(
+  states: readonly S[],
+  rows: readonly Row[],
+): Readonly<Record<S, number>> {
+  const counts = new Map(rows.map((row) => [text(row, 'state'), integer(row, 'rows')]));
+  return Object.fromEntries(states.map((state) => [state, counts.get(state) ?? 0])) as Record<S, number>;
+}
+
 /** Tables are STRICT: a value of another type, or a row that must be there and is not, means damage. */
 function unexpectedType(row: Row | undefined, column: string): never {
   throw databaseFault('data_damaged', {

@@ -44,7 +44,7 @@ function started(over: { readonly fails?: string; readonly isLow?: boolean } = {
         commits: 0,
       }
     ),
-    agents: { countInState: async () => 0 },
+    agents: { countByState: async () => ({}) },
   } as unknown as Store;
   const maintenance = new Maintenance({
     store,

@@ -238,7 +238,7 @@ describe('what ends when', () => {
     const metrics = await fetch(`http://127.0.0.1:${central.ports.http}/metrics`, {
       headers: { authorization: `Bearer ${central.token}` },
     });
-    expect(await metrics.text()).toMatch(/queuegate_certificate_days_left\{kind="server",which="current"\} 36/);
+    expect(await metrics.text()).toMatch(/queuegate_certificate_expiry_seconds\{kind="server",slot="current"\} 31/);
   });
 });
 

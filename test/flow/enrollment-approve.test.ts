@@ -59,7 +59,7 @@ describe('asking without a token', SLOW, () => {
     expect(listed.stdout).toMatch(/\d+ of 1000 places are taken; by address: \S+ \(\d+\)/);
     expect(listed.stdout).toMatch(new RegExp(`^${key} +branch-1 +\\S+ +wss `, 'm'));
     expect((await central.rest('GET', '/agents')).body.items).toEqual([]);
-    expect((await fetchMetrics()).match(/^queuegate_pending_enrollments (\d+)$/m)?.[1]).toBe('1');
+    expect((await fetchMetrics()).match(/^queuegate_enrollment_requests\{state="pending"\} (\d+)$/m)?.[1]).toBe('1');
 
     const accepted = await central.cli(
       'enrollment-requests',
@@ -79,7 +79,7 @@ describe('asking without a token', SLOW, () => {
     });
     AgentProcess.start(cleanup, folders, 'branch-1');
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
-    expect((await fetchMetrics()).match(/^queuegate_pending_enrollments (\d+)$/m)?.[1]).toBe('0');
+    expect((await fetchMetrics()).match(/^queuegate_enrollment_requests\{state="pending"\} (\d+)$/m)?.[1]).toBe('0');
     // Accepted once: nobody is there to accept again.
     expect((await central.cli('enrollment-requests', 'accept', key)).stderr).toContain('(enrollment_request_unknown)');
   });

@@ -48,7 +48,7 @@ export function certificateRoutes(
     const after = positionOf(request, query);
     const page = await expiry.list({
       kind,
-      withinDays: expiresWithinDays,
+      expiresWithinDays,
       limit: query.limit,
       after: after === undefined ? undefined : placeOf(after),
     });
@@ -124,7 +124,7 @@ function placeOf(text: string): Place {
 
 function watchedJson({
   kind,
-  which,
+  slot,
   subject,
   thumbprint,
   notBefore,
@@ -135,8 +135,8 @@ function watchedJson({
 }: WatchedCertificate) {
   return {
     kind,
-    slot: agent === null ? which : null,
-    agent: agent === null ? null : { id: agent, name: which },
+    slot: agent === null ? slot : null,
+    agent: agent === null ? null : { id: agent, name: slot },
     subject,
     thumbprint,
     notBefore: timeOf(notBefore),

@@ -67,7 +67,7 @@ function agentCalls(writer: Writer, reader: Reader): AgentStore {
     // One process holds the data folder: whatever name a session was recorded under, nothing serves it any more.
     endAbandonedSessions: (_node, now, reason) => writer.call('endAbandonedSessions', [now, reason]),
     revoke: (agentId, { reason, now, text }) => writer.call('revokeAgent', [agentId, reason, now, text]),
-    countInState: (state) => reader.call('countAgentsInState', [state]),
+    countByState: () => reader.call('countAgentsByState', []),
     quarantine: (agentId, until, now, reason) => writer.call('quarantineAgent', [agentId, until, now, reason]),
     recordIncident: (incident) => writer.call('recordIncident', [incident]),
     incidents: (page) => reader.call('listIncidents', [page.limit, page.agentId ?? null, page.before ?? MAX_KEY]),
@@ -162,7 +162,7 @@ function enrollmentCalls(writer: Writer, reader: Reader): EnrollmentStore {
     list: (page) =>
       reader.call('listEnrollmentRequests', [page.after ?? '', page.prefix ?? null, page.state ?? null, page.limit]),
     pendingBlocks: (limit) => reader.call('pendingBlocks', [limit]),
-    countPending: () => reader.call('countPendingEnrollments', []),
+    countByState: () => reader.call('countEnrollmentRequestsByState', []),
     prune: (retention) => writer.call('pruneEnrollmentRequests', [retention]),
     accept: (csr, agent, by) => writer.call('acceptEnrollment', [csr, agent, by]),
     reject: (keyThumbprint, by, comment, now) => writer.call('rejectEnrollment', [keyThumbprint, by, comment, now]),

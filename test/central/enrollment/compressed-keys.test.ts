@@ -113,7 +113,7 @@ beforeEach(async () => {
     credentials,
     blockOf: addressBlock,
     siteOf,
-    onPending: () => undefined,
+    onCounted: () => undefined,
     now,
   });
   recoveries = createRecoveries({

@@ -91,12 +91,12 @@ test('the list has every certificate that matters, each once, by its end, with w
     CENTRAL,
   );
   const listed = await all();
-  expect(listed.slice(0, 3).map(({ kind, which }) => `${kind} ${which}`)).toEqual([
+  expect(listed.slice(0, 3).map(({ kind, slot }) => `${kind} ${slot}`)).toEqual([
     'server staged',
     'agent branch-1',
     'agent branch-2',
   ]);
-  const names = listed.map(({ kind, which }) => `${kind} ${kind === 'trust' ? '' : which}`);
+  const names = listed.map(({ kind, slot }) => `${kind} ${kind === 'trust' ? '' : slot}`);
   expect(names.toSorted()).toEqual([
     'agent branch-1',
     'agent branch-2',
@@ -132,9 +132,9 @@ test('the list is paged and filtered', async () => {
   } while (after !== undefined);
   expect(seen).toEqual((await all()).map(({ thumbprint }) => thumbprint));
   expect(seen).toHaveLength(8);
-  expect((await all({ withinDays: 12 })).map(({ which }) => which)).toEqual(['branch-0', 'branch-1', 'branch-2']);
+  expect((await all({ expiresWithinDays: 12 })).map(({ slot }) => slot)).toEqual(['branch-0', 'branch-1', 'branch-2']);
   expect((await all({ kind: 'signing' })).map(({ kind }) => kind)).toEqual(['signing']);
-  expect(await all({ kind: 'agent', withinDays: 1 })).toEqual([]);
+  expect(await all({ kind: 'agent', expiresWithinDays: 1 })).toEqual([]);
 });
 
 test('warns at 60, 30, 14, 7 and 1 days and at the end, none twice, also after a restart', async () => {
@@ -204,23 +204,23 @@ test('agents are told in one line, however many', async () => {
   expect(lines[0]?.facts['agents']).toHaveLength(10);
 });
 
-test('metrics have days for each of ours, and of agents the soonest end and how many are near it', async () => {
+test('metrics have the seconds left of each of ours, and of agents the soonest end and how many are near it', async () => {
   const { authority, metrics, open, enroll, pass } = await setUp();
   await enroll('branch-1', 20);
   await enroll('branch-2', 200);
   await open().measure();
   const text = await metrics.registry.metrics();
-  expect(text).toMatch(/^queuegate_certificate_days_left\{kind="server",which="current"\} 36[45]/m);
-  expect(text).toMatch(/^queuegate_certificate_days_left\{kind="authority",which="current"\} 7(299|300)/m);
-  expect(text).toMatch(/^queuegate_certificate_days_left\{kind="agent",which="soonest"\} (19\.\d+|20)$/m);
-  expect(text).toMatch(/^queuegate_agent_certificates\{within_days="30"\} 1$/m);
-  expect(text).toMatch(/^queuegate_agent_certificates\{within_days="14"\} 0$/m);
+  expect(text).toMatch(/^queuegate_certificate_expiry_seconds\{kind="server",slot="current"\} 31[45]\d{5}$/m);
+  expect(text).toMatch(/^queuegate_certificate_expiry_seconds\{kind="authority",slot="current"\} 630\d{6}$/m);
+  expect(text).toMatch(/^queuegate_certificate_expiry_seconds\{kind="agent",slot="soonest"\} 1[67]\d{5}$/m);
+  expect(text).toMatch(/^queuegate_agent_certificates\{expires_within_days="30"\} 1$/m);
+  expect(text).toMatch(/^queuegate_agent_certificates\{expires_within_days="14"\} 0$/m);
   // What is retired leaves no line behind.
   const next = await authority.prepare(await authority.makeRoot(), CENTRAL);
   await open().measure();
-  expect(await metrics.registry.metrics()).toContain('which="prepared"');
+  expect(await metrics.registry.metrics()).toContain('slot="prepared"');
   await authority.assign({ [next.id]: 'retired' }, 'ca.rotation.retire', CENTRAL);
   pass(1);
   await open().measure();
-  expect(await metrics.registry.metrics()).not.toMatch(/which="(prepared|retired)"/);
+  expect(await metrics.registry.metrics()).not.toMatch(/slot="(prepared|retired)"/);
 });

@@ -215,7 +215,7 @@ export function renewalContract(open: OpenEngine): void {
       ),
     ).rejects.toMatchObject({ code: 'agent_revoked' });
     await store.agents.endSession({ agentId: 'a1', epoch, now: NOW + 10, reason: 'late' });
-    expect(await store.agents.countInState('revoked')).toBe(1);
+    expect((await store.agents.countByState()).revoked).toBe(1);
     // Nobody waits for what a revoked agent trusts.
     expect(await store.certificates.trust({ limit: 9 })).toEqual([]);
     // Nobody is warned of the end of what is good for nothing.

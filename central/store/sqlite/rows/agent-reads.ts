@@ -1,8 +1,8 @@
 // Reads agents: their rows, with both logs and both certificates, as records.
 import type { DatabaseSync } from 'node:sqlite';
-import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
 import { MIN_ID_PREFIX } from '../../agent-names.ts';
-import type { AgentRecord, AgentState, SessionRecord } from '../../agent-store.ts';
+import { AGENT_STATES, type AgentRecord, type AgentState, type SessionRecord } from '../../agent-store.ts';
 import type { AgentCertificate } from '../../certificate-store.ts';
 import { BEHIND_ANY, ID_BEGINS_WITH } from './agent-names.ts';
 import { revocationOf } from './certificates.ts';
@@ -41,9 +41,9 @@ export function agentReads(database: DatabaseSync) {
   const page = database.prepare(
     `${SELECT_AGENT} WHERE agent.name > ? AND (?2 IS NULL OR agent.state = ?2) ORDER BY agent.name LIMIT ?3`,
   );
-  const inState = database.prepare('SELECT count(*) AS agents FROM agent WHERE state = ?');
+  const byState = database.prepare('SELECT state, count(*) AS rows FROM agent GROUP BY state');
   return {
-    countAgentsInState: (state: AgentState): number => integer(inState.get(state), 'agents'),
+    countAgentsByState: () => countsByState(AGENT_STATES, byState.all()),
     getAgent: (id: string) => oneAgent(byId.get(id)),
     findAgentByKey: (keyThumbprint: string) => oneAgent(byKey.get(keyThumbprint)),
     findAgentByName: (name: string) => oneAgent(byName.get(name)),

@@ -1,16 +1,17 @@
 // Reads and writes the rows of enrollment requests without a token and of recovery codes; their outcome is a registered
 // agent or a replaced key.
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
-import type {
-  RequestBounds,
-  EnrollmentRequestRecord,
-  RequestRetention,
-  EnrollmentRequestState,
-  EnrollmentRequest,
-  PendingBlock,
-  Recovery,
-  RecoveryCode,
+import { countsByState, integer, integerOrNull, text, textOrNull, type Row } from '../../../../shared/sqlite/row.ts';
+import {
+  ENROLLMENT_REQUEST_STATES,
+  type RequestBounds,
+  type EnrollmentRequestRecord,
+  type RequestRetention,
+  type EnrollmentRequestState,
+  type EnrollmentRequest,
+  type PendingBlock,
+  type Recovery,
+  type RecoveryCode,
 } from '../../enrollment-store.ts';
 import { storeFault } from '../../errors.ts';
 import type { AgentRecord, NewAgent } from '../../agent-store.ts';
@@ -187,7 +188,7 @@ export function enrollmentReads(database: DatabaseSync) {
     SELECT * FROM pending_enrollment WHERE key_thumbprint > ?1 AND (?2 IS NULL OR substr(key_thumbprint, 1, length(?2)) = ?2) AND (?3 IS NULL OR state = ?3)
     ORDER BY key_thumbprint LIMIT ?4`);
   const blocks = database.prepare(BLOCKS);
-  const count = database.prepare(`SELECT count(*) AS entries FROM pending_enrollment WHERE state = 'pending'`);
+  const byState = database.prepare('SELECT state, count(*) AS rows FROM pending_enrollment GROUP BY state');
   const recoveryCodeOf = database.prepare(RECOVERY_CODE_OF);
   return {
     listEnrollmentRequests: (
@@ -197,7 +198,7 @@ export function enrollmentReads(database: DatabaseSync) {
       limit: number,
     ) => page.all(after, prefix, state, limit).map(requestRow),
     pendingBlocks: (limit: number) => blocks.all(limit).map(blockRow),
-    countPendingEnrollments: (): number => integer(count.get(), 'entries'),
+    countEnrollmentRequestsByState: () => countsByState(ENROLLMENT_REQUEST_STATES, byState.all()),
     getRecoveryCode(agentId: string): RecoveryCode | undefined {
       const row = recoveryCodeOf.get(agentId);
       return row === undefined ? undefined : recoveryCodeRow(row);
