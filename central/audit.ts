@@ -1,5 +1,57 @@
-// Creates the audit entry of an administrator's act. The store keeps and chains the entries.
+// Creates the audit entry of an act, and lists what each action means. The store keeps and chains the entries.
 import type { AuditEntry } from './store/audit-store.ts';
+
+/**
+ * Every action of the audit log, and what was done. An administrator's act is called as its command: noun and verb. The
+ * others are marked with who does them: Central on its own, or an agent.
+ */
+export const AUDIT_ACTIONS = {
+  'agents.create': { text: 'enrolled an agent from a certificate request that came as a file' },
+  'agents.delete': { text: 'deleted an agent; Central deletes its own agent when it enrolls it again' },
+  'agents.enroll': { by: 'agent', text: 'enrolled with a token, or fetched the certificate of an accepted request' },
+  'agents.recover': { by: 'agent', text: 'replaced its lost key with a recovery code' },
+  'agents.recovery-code.create': { text: 'created a recovery code, which replaces an earlier one' },
+  'agents.revoke': { text: 'revoked an agent and its certificates' },
+  'api-tokens.create': { text: 'created an API token; Central creates the first one' },
+  'api-tokens.delete': { text: 'deleted an API token' },
+  'ca.create': { by: 'central', text: 'created the authority at the first start' },
+  'ca.delete-key': { text: 'deleted the key of a retired or prepared authority' },
+  'ca.export': { text: 'exported an authority with its key' },
+  'ca.import': { text: 'let another authority sign' },
+  'ca.record-generations': { by: 'central', text: 'recorded the generations of an authority from an earlier version' },
+  'ca.rotation.cross-certify': { by: 'central', text: 'certified the next authority by the current one' },
+  'ca.rotation.prepare': { text: 'prepared the next authority' },
+  'ca.rotation.publish': { text: 'sent the root of the next authority to the agents' },
+  'ca.rotation.retire': { text: 'ended the trust in the previous authority' },
+  'ca.rotation.rollback': { text: 'rolled back the latest step of a rotation' },
+  'ca.rotation.switch': { text: 'let the next authority sign' },
+  'changes.confirm': { text: 'confirmed a pending change of parameters or of the server certificate' },
+  'changes.rollback': {
+    text: 'rolled back a pending change; Central does so when it is not confirmed in time, and when it starts again',
+  },
+  'enrollment-requests.accept': { text: 'accepted an enrollment request' },
+  'enrollment-requests.reject': { text: 'rejected an enrollment request' },
+  'enrollment-tokens.create': { text: 'created an enrollment token; Central creates those of its own agent' },
+  'enrollment-tokens.delete': { text: 'deleted an enrollment token' },
+  'enrollment-tokens.withdraw': { by: 'central', text: 'withdrew an enrollment token that was sent unencrypted' },
+  'key-material.seal': { by: 'central', text: 'sealed private keys with the key-encryption key' },
+  'parameters.reset': { text: 'restored the default of a parameter' },
+  'parameters.set': { text: 'set parameters' },
+  'server-certificate.activate': { text: 'activated the staged or the previous server certificate' },
+  'server-certificate.discard': {
+    text: 'deleted the staged server certificate; Central deletes a previous one that agents no longer trust',
+  },
+  'server-certificate.import': { text: 'imported a server certificate with its key, as the current or the staged one' },
+  'server-certificate.install': { text: 'installed the answer to the request, as the current or the staged one' },
+  'server-certificate.issue': { text: 'issued a server certificate, as the current or the staged one' },
+  'server-certificate.renew': { by: 'central', text: 'issued the first server certificate, or renewed it' },
+  'server-certificate.request.create': { text: 'created the request for a server certificate of another authority' },
+  'signing-certificate.create': { by: 'central', text: 'issued the certificate of the signing key' },
+  'signing-key.create': { by: 'central', text: 'created the signing key at the first start' },
+  'store.backup': { text: 'made a backup of the store' },
+  'store.restore': { text: 'replaced the store with a backup' },
+} as const satisfies Readonly<Record<string, { readonly text: string; readonly by?: 'central' | 'agent' }>>;
+export type AuditAction = keyof typeof AUDIT_ACTIONS;
 
 /** Why the administrator did it, in their words. */
 export interface Reason {
@@ -23,7 +75,7 @@ export const CENTRAL: Actor = { who: 'central', from: 'local' };
 /** An audit entry; `detail` must hold no secret. */
 export function auditEntry(
   actor: Actor,
-  action: string,
+  action: AuditAction,
   detail: Readonly<Record<string, unknown>>,
   at: number,
   reason: Reason = actor,
@@ -37,4 +89,27 @@ export function auditEntry(
     comment: reason.comment ?? null,
     ticket: reason.ticket ?? null,
   };
+}
+
+/** The whole of docs/AUDIT.md. */
+export function auditMarkdown(): string {
+  const rows = Object.entries<{ readonly text: string; readonly by?: 'central' | 'agent' }>(AUDIT_ACTIONS).map(
+    ([action, { by, text }]) =>
+      `| \`${action}\` | ${by === undefined ? 'an administrator' : by === 'agent' ? 'an agent' : 'Central'} | ${text} |`,
+  );
+  return `${[
+    '# Audit log',
+    '',
+    'The store keeps an entry for each act that changes something: when, who (the name of the API token, `central` for what Central does',
+    'on its own), from which address, the action, its details as JSON, comment and ticket. Entries are never changed or deleted. Each one',
+    'contains the hash of the one before, so that a changed or missing entry shows. Details hold no secrets.',
+    '',
+    'The action of an administrator is called as the command of `queuegate`: `ca.rotation.switch` is `queuegate ca rotation switch`.',
+    '',
+    'This page is generated from `central/audit.ts`.',
+    '',
+    '| action | done by | what was done |',
+    '| --- | --- | --- |',
+    ...rows,
+  ].join('\n')}\n`;
 }

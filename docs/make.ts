@@ -1,8 +1,9 @@
-// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS (npm run docs).
+// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS, AUDIT (npm run docs).
 // test/docs.test.ts holds each file to what is made here. The other documents are written by hand.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ADMIN_ERRORS } from '../central/admin/errors.ts';
+import { auditMarkdown } from '../central/audit.ts';
 import { AUTH_ERRORS, PLACE_ERRORS } from '../central/auth/errors.ts';
 import { CHANGE_ERRORS } from '../central/change/errors.ts';
 import { CLI_ERRORS } from '../central/cli/errors.ts';
@@ -265,6 +266,7 @@ export function madeDocuments(): ReadonlyMap<string, string> {
     ['docs/CONFIGURATION.md', configurationMarkdown()],
     ['docs/PARAMETERS.md', parametersMarkdown()],
     ['docs/METRICS.md', metricsMarkdown()],
+    ['docs/AUDIT.md', auditMarkdown()],
   ]);
 }
 

@@ -109,7 +109,7 @@ export class Lifecycle {
     parameters.stop();
     await changes.stop();
     await this.#parts.centralAgent?.stop();
-    await sessions.stop(parameters.values()['agents.drainSpreadSeconds'], SESSIONS_STOP_MS);
+    await sessions.stop(parameters.values()['agents.drain.spreadSeconds'], SESSIONS_STOP_MS);
     localSocket.cut();
     await apps.stop();
     await incidents.flush(now());

@@ -352,7 +352,7 @@ export const DEFINITIONS = {
       'The disk reserve protects Central without guessing how many events a site has; a limit is for sites whose volume is known.',
     applying: 'At once; a paused agent continues within a minute.',
   },
-  'agents.drainSpreadSeconds': {
+  'agents.drain.spreadSeconds': {
     group: GROUPS.agents,
     type: 'integer',
     unit: 'seconds',

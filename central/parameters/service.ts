@@ -149,7 +149,8 @@ export class ParameterService {
       forced: request.force === true,
       confirm: request.confirm ?? null,
     };
-    const audit = auditEntry(actor, 'parameters.set', detail, now(), request);
+    const action = rows.every(({ value }) => value === null) ? 'parameters.reset' : 'parameters.set';
+    const audit = auditEntry(actor, action, detail, now(), request);
     if (pending === undefined) {
       await this.#apply(next);
       try {
@@ -168,7 +169,7 @@ export class ParameterService {
 
   async #keep(change: PendingChange, actor: Actor, forced: boolean): Promise<void> {
     const { state, now } = this.#options;
-    const audit = auditEntry(actor, 'parameters.confirm', { change: change.id, forced }, now());
+    const audit = auditEntry(actor, 'changes.confirm', { change: change.id, subject: 'parameters', forced }, now());
     await state.save({ rows: [], pending: null, audit });
   }
 

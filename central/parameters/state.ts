@@ -116,8 +116,8 @@ export class ParameterState {
       pending: null,
       audit: auditEntry(
         actor,
-        'parameters.rollback',
-        { change: pending.id, by: pending.owner.who, reason, before: pending.before },
+        'changes.rollback',
+        { change: pending.id, subject: 'parameters', by: pending.owner.who, reason, before: pending.before },
         at,
       ),
     });

@@ -15,7 +15,7 @@ describe('an agent of which Central knows no certificate', () => {
     const agent = await AgentProcess.enrolled(cleanup, first, 'old');
     const before = await first.online('old');
     expect(
-      (await first.change({ 'agents.authentication': 'certificate', 'agents.drainSpreadSeconds': 0 })).status,
+      (await first.change({ 'agents.authentication': 'certificate', 'agents.drain.spreadSeconds': 0 })).status,
     ).toBe(200);
     await first.stop();
     const database = new DatabaseSync(databasePath(folder));

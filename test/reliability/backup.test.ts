@@ -183,7 +183,7 @@ async function backupThatCannotStart(): Promise<Buffer> {
   try {
     await store.keyMaterial.put(
       [{ subject: 'authority', version: 0, entries: [{ name: 'authority.generations', value: 'no list' }] }],
-      auditEntry(CENTRAL, 'test', {}, Date.now()),
+      auditEntry(CENTRAL, 'ca.create', {}, Date.now()),
     );
     const keys = { bytes: () => randomBytes(32), reencrypt: () => undefined };
     const chunks: Buffer[] = [];

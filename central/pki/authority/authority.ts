@@ -5,7 +5,7 @@ import type { KeyObject, X509Certificate } from 'node:crypto';
 import { Mutex } from '../../../shared/mutex.ts';
 import { pinOf } from '../../../shared/wire/enrollment.ts';
 import { agentUri, centralUri } from '../../../shared/wire/names.ts';
-import { auditEntry, CENTRAL, type Actor, type Reason } from '../../audit.ts';
+import { auditEntry, CENTRAL, type Actor, type AuditAction, type Reason } from '../../audit.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import {
   alternativeName,
@@ -241,7 +241,7 @@ export class Authority {
   /** Gives generations other roles, all at once; one of them signs before and after. The audit entry is called `action`. Errors: authority_unknown. */
   async assign(
     roles: Readonly<Record<string, GenerationRole>>,
-    action: string,
+    action: AuditAction,
     actor: Actor,
     reason: Reason = {},
   ): Promise<void> {
@@ -259,7 +259,7 @@ export class Authority {
   }
 
   /** Deletes it with its key. Errors: authority_unknown, authority_in_use unless it is prepared or retired. */
-  async forget(id: string, actor: Actor, reason: Reason = {}): Promise<void> {
+  async forget(id: string, actor: Actor, reason: Reason = {}, action: AuditAction = 'ca.delete-key'): Promise<void> {
     await this.#changes.runExclusive(async () => {
       const { role } = this.#find(id);
       if (role !== 'prepared' && role !== 'retired') throw pkiFault('authority_in_use', { thumbprint: id, role });
@@ -267,7 +267,7 @@ export class Authority {
       await this.#write(
         { ...this.#generations, list },
         [{ name: keyNameOf(id), value: null }],
-        auditEntry(actor, 'ca.delete-key', { thumbprint: id, role }, this.#options.now(), reason),
+        auditEntry(actor, action, { thumbprint: id, role }, this.#options.now(), reason),
       );
     });
   }
@@ -318,7 +318,7 @@ export class Authority {
   async #take(
     material: AuthorityMaterial,
     role: 'current' | 'prepared',
-    action: string,
+    action: AuditAction,
     actor: Actor,
     reason: Reason,
   ): Promise<Generation> {

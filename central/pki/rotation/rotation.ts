@@ -1,7 +1,7 @@
 // Rotates the authority in phases: prepare, publish, switch, retire, and rolls each of them back. The store is the truth: a phase
 // is which generations exist and in which role, so that a restart of Central changes nothing. Every step first names the agents
 // that would be left behind, and runs between two changes of parameters or certificates.
-import type { Actor, Reason } from '../../audit.ts';
+import type { Actor, AuditAction, Reason } from '../../audit.ts';
 import type { Metrics } from '../../metrics.ts';
 import { agentsText, namesOf } from '../../change/agents.ts';
 import type { Change, Changes } from '../../change/changes.ts';
@@ -202,7 +202,8 @@ export class Rotation {
     return await this.#step('rollback', ['prepared', 'published', 'switched', 'retired'], request, async (before) => {
       switch (before.phase) {
         case 'prepared': {
-          if (request.dryRun !== true) await authority.forget(this.#only('prepared').id, actor, request);
+          if (request.dryRun !== true)
+            await authority.forget(this.#only('prepared').id, actor, request, 'ca.rotation.rollback');
           return before;
         }
         case 'published': {
@@ -288,7 +289,13 @@ export class Rotation {
     askRenewal();
   }
 
-  async #assign(from: GenerationRole, to: GenerationRole, action: string, actor: Actor, reason: Reason): Promise<void> {
+  async #assign(
+    from: GenerationRole,
+    to: GenerationRole,
+    action: AuditAction,
+    actor: Actor,
+    reason: Reason,
+  ): Promise<void> {
     const { authority } = this.#options;
     await authority.assign(Object.fromEntries(authority.inRole(from).map(({ id }) => [id, to])), action, actor, reason);
   }

@@ -5,7 +5,6 @@ import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:cry
 import type { Actor, Reason } from '../../audit.ts';
 import type { OnlineAgents } from '../../change/agents.ts';
 import type { Change, ChangePlan, Changes, ChangeTerms } from '../../change/changes.ts';
-import type { PendingChange } from '../../change/pending.ts';
 import { agentsWithoutTrust, type TrustKnowledge } from '../trust/trust-bundle.ts';
 import type { Authority } from '../authority/authority.ts';
 import { readChain, thumbprintOf } from '../x509/certificate.ts';
@@ -14,7 +13,7 @@ import { pkiFault } from '../errors.ts';
 import type { Generation } from '../authority/generations.ts';
 import type { KeyKind } from '../x509/key-algorithms.ts';
 import { serverFaults } from './validate.ts';
-import { namesToCover, type ServerIdentity, type ServerCertificateSpec } from './server-identity.ts';
+import { namesToCover, type IssueVerb, type ServerCertificateSpec, type ServerIdentity } from './server-identity.ts';
 import { credentialsFrom, rootOfCredentials, type ServerCredentials, type ServerOrigin, type Slots } from './slots.ts';
 import { readUploadedCertificates, readUploadedKey, type UploadedFile, type UploadedKey } from '../x509/upload.ts';
 
@@ -99,7 +98,7 @@ export class ServerCertificates {
   /** The answer to the open request. Errors: certificate_not_requested, and those of every swap. */
   async install(file: UploadedFile, request: SwapRequest, actor: Actor): Promise<SwapReport> {
     const certificates = await readUploadedCertificates(file);
-    return await this.#swap(request, actor, async () => {
+    return await this.#swap('install', request, actor, async () => {
       const { request: open } = this.slots();
       const leaf =
         open === undefined ? undefined : certificates.find((certificate) => certificate.checkPrivateKey(open.key));
@@ -114,7 +113,7 @@ export class ServerCertificates {
   /** A key with its certificate from elsewhere. Errors: those of reading it, and of every swap. */
   async import(file: UploadedKey, request: SwapRequest, actor: Actor): Promise<SwapReport> {
     const { key, certificates, warnings } = await readUploadedKey(file);
-    return await this.#swap(request, actor, async () => {
+    return await this.#swap('import', request, actor, async () => {
       // Without a certificate of this key the first is validated, so that its other faults are reported along with this one.
       const leaf = certificates.find((certificate) => certificate.checkPrivateKey(key)) ?? certificates[0];
       if (leaf === undefined) throw pkiFault('certificate_file_missing', { file: file.name });
@@ -125,7 +124,7 @@ export class ServerCertificates {
   /** A new one by Central's own authority (the current generation unless another is named), renewed automatically from then on. */
   async generate(request: SwapRequest, actor: Actor, under?: GenerateUnder): Promise<SwapReport> {
     const { identity, spec } = this.#options;
-    return await this.#swap(request, actor, async () => ({
+    return await this.#swap('issue', request, actor, async () => ({
       credentials: await identity.make(spec(), under?.generation),
       notices: [],
       ...(under === undefined ? {} : { onConfirmed: under.onConfirmed }),
@@ -134,7 +133,7 @@ export class ServerCertificates {
 
   /** Shows the staged one. Errors: certificate_nothing_staged, and those of every swap. */
   async activate(request: SwapRequest, actor: Actor): Promise<SwapReport> {
-    return await this.#swap({ ...request, stage: false }, actor, async () => {
+    return await this.#swap('activate', { ...request, stage: false }, actor, async () => {
       const { staged } = this.slots();
       if (staged === undefined) throw pkiFault('certificate_nothing_staged', {});
       return this.#revalidated(staged);
@@ -143,7 +142,7 @@ export class ServerCertificates {
 
   /** Restores the one before. Errors: certificate_no_previous, and those of every swap. */
   async restore(request: SwapRequest, actor: Actor): Promise<SwapReport> {
-    return await this.#swap({ ...request, stage: false }, actor, async () => {
+    return await this.#swap('activate', { ...request, stage: false }, actor, async () => {
       const { previous } = this.slots();
       if (previous === undefined) throw pkiFault('certificate_no_previous', {});
       return this.#revalidated(previous);
@@ -154,20 +153,26 @@ export class ServerCertificates {
   async discard(reason: Reason, actor: Actor): Promise<void> {
     await this.#options.changes.runExclusive(async () => {
       if (this.slots().staged === undefined) throw pkiFault('certificate_nothing_staged', {});
-      await this.#options.identity.keepStaged(undefined, actor, reason);
+      await this.#options.identity.discardStaged(actor, reason);
     });
   }
 
   /** Errors: change_pending, certificate_in_use, would_cut_off_agents, server_certificate_unfit, those of `prepare`. */
-  async #swap(request: SwapRequest, actor: Actor, prepare: () => Promise<Prepared>): Promise<SwapReport> {
+  async #swap(
+    verb: IssueVerb | 'activate',
+    request: SwapRequest,
+    actor: Actor,
+    prepare: () => Promise<Prepared>,
+  ): Promise<SwapReport> {
     // Staging cuts no agent off and needs no confirmation: nothing is shown yet.
     const terms = request.stage === true ? { dryRun: request.dryRun, force: true } : request;
     return await this.#options.changes.make('server-certificate', terms, actor, async () =>
-      this.#plan(await prepare(), request, actor),
+      this.#plan(verb, await prepare(), request, actor),
     );
   }
 
   async #plan(
+    verb: IssueVerb | 'activate',
     { credentials, notices, onConfirmed }: Prepared,
     request: SwapRequest,
     actor: Actor,
@@ -176,29 +181,20 @@ export class ServerCertificates {
     if (identity.current()?.thumbprint === credentials.thumbprint)
       throw pkiFault('certificate_in_use', { thumbprint: credentials.thumbprint });
     const cutOff = (await agentsWithoutTrust(trust, credentials.chain)).map(({ id, name }) => ({ id, name }));
-    const staged = request.stage === true && request.dryRun !== true;
+    const staged = verb !== 'activate' && request.stage === true && request.dryRun !== true;
     return {
       report: { staged, certificate: credentials, cutOff, notices },
       cutOff,
       listener: 'https',
       carryOut: async (pending) => {
-        if (staged) await identity.keepStaged(credentials, actor, request);
-        else await this.#adopt(credentials, pending, request, actor);
+        if (staged) return await identity.keepStaged(credentials, actor, verb, request);
+        // Written first: after a crash in between, the next start shows what was written, or rolls back a pending change.
+        await identity.adopt(credentials, actor, { verb, pending, reason: request });
+        this.#show(credentials);
       },
       onPending: (withinSeconds) => requestReconnect(Math.floor(withinSeconds * RECONNECT_WITHIN_SHARE)),
       ...(onConfirmed === undefined ? {} : { onConfirmed }),
     };
-  }
-
-  /** Written first: after a crash in between, the next start shows what was written, or rolls back a pending change. */
-  async #adopt(
-    credentials: ServerCredentials,
-    pending: PendingChange | undefined,
-    reason: Reason,
-    actor: Actor,
-  ): Promise<void> {
-    await this.#options.identity.adopt(credentials, actor, { pending, reason });
-    this.#show(credentials);
   }
 
   #validated(key: KeyObject, built: BuiltChain, origin: ServerOrigin, warnings: readonly string[]): Prepared {

@@ -2,7 +2,7 @@
 // A new one is checked, then swapped into the listeners by the caller, then adopted (written; the one before is kept), so that
 // nothing ever overwrites a working key. Listeners are not known here.
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { auditEntry, CENTRAL, type Actor, type Reason } from '../../audit.ts';
+import { auditEntry, CENTRAL, type Actor, type AuditAction, type Reason } from '../../audit.ts';
 import type { PendingChange } from '../../change/pending.ts';
 import type { KeyMaterialStore } from '../../store/key-material-store.ts';
 import type { Authority } from '../authority/authority.ts';
@@ -62,6 +62,9 @@ export async function openServerIdentity(options: ServerIdentityOptions): Promis
   options.onRolledBack?.(pending);
   return identity;
 }
+
+/** The verbs that issue or bring a server certificate. */
+export type IssueVerb = 'import' | 'install' | 'issue';
 
 export class ServerIdentity {
   readonly #options: ServerIdentityOptions;
@@ -142,7 +145,7 @@ export class ServerIdentity {
     await this.#write(
       { ...this.#slots, request },
       actor,
-      'server-certificate.request',
+      'server-certificate.request.create',
       { subject: subjectFor(spec), names, key: kind },
       reason,
     );
@@ -153,7 +156,12 @@ export class ServerIdentity {
   async adopt(
     next: ServerCredentials,
     actor: Actor,
-    how: { readonly pending?: PendingChange | undefined; readonly reason?: Reason } = {},
+    how: {
+      /** What it is called in the audit log; `renew` is what Central does on its own. */
+      readonly verb?: IssueVerb | 'activate' | 'renew';
+      readonly pending?: PendingChange | undefined;
+      readonly reason?: Reason;
+    } = {},
   ): Promise<void> {
     const { current, staged, request } = this.#slots;
     if (current?.thumbprint === next.thumbprint) return;
@@ -171,19 +179,23 @@ export class ServerIdentity {
       names: next.names,
       before: current?.thumbprint ?? null,
       confirm: how.pending?.terms ?? null,
+      staged: false,
     };
-    await this.#write(slots, actor, 'server-certificate.adopt', detail, how.reason);
+    await this.#write(slots, actor, `server-certificate.${how.verb ?? 'renew'}`, detail, how.reason);
   }
 
-  /** Keeps credentials for a later activation; undefined drops them. */
-  async keepStaged(staged: ServerCredentials | undefined, actor: Actor, reason: Reason = {}): Promise<void> {
-    const before = this.#slots.staged;
-    if (staged === undefined && before === undefined) return;
-    const detail =
-      staged === undefined
-        ? { dropped: before?.thumbprint }
-        : { thumbprint: staged.thumbprint, origin: staged.origin, names: staged.names };
-    await this.#write({ ...this.#slots, staged }, actor, 'server-certificate.stage', detail, reason);
+  /** Keeps credentials for a later activation. */
+  async keepStaged(staged: ServerCredentials, actor: Actor, verb: IssueVerb, reason: Reason = {}): Promise<void> {
+    const detail = { thumbprint: staged.thumbprint, origin: staged.origin, names: staged.names, staged: true };
+    await this.#write({ ...this.#slots, staged }, actor, `server-certificate.${verb}`, detail, reason);
+  }
+
+  /** Forgets what is staged. */
+  async discardStaged(actor: Actor, reason: Reason = {}): Promise<void> {
+    const { staged } = this.#slots;
+    if (staged === undefined) return;
+    const detail = { slot: 'staged', thumbprint: staged.thumbprint };
+    await this.#write({ ...this.#slots, staged: undefined }, actor, 'server-certificate.discard', detail, reason);
   }
 
   /** Keeps the pending change. */
@@ -191,8 +203,13 @@ export class ServerIdentity {
     await this.#write(
       { ...this.#slots, pending: undefined },
       actor,
-      'server-certificate.confirm',
-      { thumbprint: this.#slots.current?.thumbprint, forced },
+      'changes.confirm',
+      {
+        change: this.#slots.pending?.id,
+        subject: 'server-certificate',
+        thumbprint: this.#slots.current?.thumbprint,
+        forced,
+      },
       {},
     );
   }
@@ -205,8 +222,15 @@ export class ServerIdentity {
     await this.#write(
       slots,
       actor,
-      'server-certificate.rollback',
-      { thumbprint: slots.current?.thumbprint, before: current?.thumbprint, reason, restored },
+      'changes.rollback',
+      {
+        change: this.#slots.pending?.id,
+        subject: 'server-certificate',
+        thumbprint: slots.current?.thumbprint,
+        before: current?.thumbprint,
+        reason,
+        restored,
+      },
       {},
     );
   }
@@ -217,7 +241,8 @@ export class ServerIdentity {
     if (previous === undefined || previous.origin !== 'issued') return;
     const root = thumbprintOf(rootOfCredentials(previous));
     if (this.#options.authority.roots().some((one) => thumbprintOf(one) === root)) return;
-    await this.#write({ ...this.#slots, previous: undefined }, CENTRAL, 'server-certificate.drop', {
+    await this.#write({ ...this.#slots, previous: undefined }, CENTRAL, 'server-certificate.discard', {
+      slot: 'previous',
       thumbprint: previous.thumbprint,
       root,
     });
@@ -244,7 +269,7 @@ export class ServerIdentity {
   async #write(
     next: Slots,
     actor: Actor,
-    action: string,
+    action: AuditAction,
     detail: Readonly<Record<string, unknown>>,
     reason: Reason = {},
   ): Promise<void> {

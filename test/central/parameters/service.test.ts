@@ -467,7 +467,7 @@ describe('commit-confirm', () => {
     expect(listening['websocket.secure.port']).toBe(9150);
     expect(heard.map(([values]) => values['websocket.secure.port'])).toEqual([9443, 9150]);
     expect(await changes.get(id)).toMatchObject({ state: 'rolled-back' });
-    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'central', action: 'parameters.rollback' });
+    expect(store.audit.entries.at(-1)).toMatchObject({ who: 'central', action: 'changes.rollback' });
   });
 
   test('is rolled back at once by an administrator', async () => {

@@ -89,6 +89,7 @@ test('the list has every certificate that matters, each once, by its end, with w
   await identity.keepStaged(
     credentialsOf(key, certificate + bank.intermediate.certificate + bank.root.certificate, 'imported'),
     CENTRAL,
+    'import',
   );
   const listed = await all();
   expect(listed.slice(0, 3).map(({ kind, slot }) => `${kind} ${slot}`)).toEqual([

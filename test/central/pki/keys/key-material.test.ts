@@ -13,7 +13,7 @@ import { openSqliteStore } from '../../../../central/store/sqlite/sqlite-store.t
 import { keyMaterialOf, memoryStore, putKeyMaterial, type MemoryStore } from '../../fakes.ts';
 import { openssl, temporaryFolder } from '../folder.ts';
 
-const act = auditEntry(CENTRAL, 'test', {}, 0);
+const act = auditEntry(CENTRAL, 'ca.create', {}, 0);
 
 interface Line {
   readonly level: string;

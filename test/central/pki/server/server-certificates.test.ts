@@ -150,7 +150,7 @@ describe('a request for another authority', () => {
       });
       expect(store.keyMaterial.entries.has('server.request.key')).toBe(false);
       expect(store.audit.entries.map(({ action, who }) => `${action} ${who}`)).toContain(
-        'server-certificate.adopt ann',
+        'server-certificate.install ann',
       );
     },
   );
@@ -519,9 +519,11 @@ describe('a swap to be confirmed', () => {
     const reopened = await open();
     expect(reopened.current()?.thumbprint).toBe(first.thumbprint);
     expect(reopened.slots.pending).toBeUndefined();
-    expect(
-      store.audit.entries.filter(({ action }) => action === 'server-certificate.rollback').map(({ who }) => who),
-    ).toEqual(['central', 'ann', 'central']);
+    expect(store.audit.entries.filter(({ action }) => action === 'changes.rollback').map(({ who }) => who)).toEqual([
+      'central',
+      'ann',
+      'central',
+    ]);
   });
 
   test('lets no change of the parameters and no renewal come between', async () => {

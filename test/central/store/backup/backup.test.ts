@@ -149,7 +149,7 @@ describe('a backup and its restore', PATIENCE, () => {
         { name: 'authority.key', value: 'the private key' },
         { name: 'authority.note', value: 'no secret' },
       ],
-      auditEntry(CENTRAL, 'test', {}, NOW),
+      auditEntry(CENTRAL, 'ca.create', {}, NOW),
     );
     const backup = await made();
     const elsewhere = join(root, 'elsewhere');
@@ -184,7 +184,7 @@ describe('a backup and its restore', PATIENCE, () => {
     await putKeyMaterial(
       await keyMaterial(store, ours),
       [{ name: 'authority.key', value: 'the private key' }],
-      auditEntry(CENTRAL, 'test', {}, NOW),
+      auditEntry(CENTRAL, 'ca.create', {}, NOW),
     );
     await expect(stage(await sealed(await changed('DELETE FROM audit')))).rejects.toMatchObject({
       code: 'backup_unsound',
