@@ -34,7 +34,7 @@ export const AUDIT_ACTIONS = {
   'enrollment-tokens.create': { text: 'created an enrollment token; Central creates those of its own agent' },
   'enrollment-tokens.delete': { text: 'deleted an enrollment token' },
   'enrollment-tokens.withdraw': { by: 'central', text: 'withdrew an enrollment token that was sent unencrypted' },
-  'key-material.seal': { by: 'central', text: 'sealed private keys with the key-encryption key' },
+  'key-material.encrypt': { by: 'central', text: 'encrypted private keys with the key encryption key' },
   'parameters.reset': { text: 'restored the default of a parameter' },
   'parameters.set': { text: 'set parameters' },
   'server-certificate.activate': { text: 'activated the staged or the previous server certificate' },

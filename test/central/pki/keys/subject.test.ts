@@ -6,7 +6,7 @@ import { KeyMaterialSubject } from '../../../../central/pki/keys/subject.ts';
 import { openServerIdentity } from '../../../../central/pki/server/server-identity.ts';
 import { memoryStore } from '../../fakes.ts';
 
-const act = auditEntry(CENTRAL, 'test', {}, 0);
+const act = auditEntry(CENTRAL, 'ca.create', {}, 0);
 const LOST = { code: 'key_material_conflict' };
 
 test('is read once, and written from what was read: again and again by one writer, never by one that does not know the present state', async () => {
