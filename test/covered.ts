@@ -336,6 +336,17 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: ['shared/files/bounded-file.ts', 'shared/files/path-links.ts'],
   },
   {
+    by: 'test/shared/keystore/field-files.test.ts',
+    why: 'Odd files of the field.',
+    files: [
+      'shared/keystore/der.ts',
+      'shared/keystore/other-kinds.ts',
+      'shared/x509/certificates.ts',
+      'shared/x509/field-pem.ts',
+      'shared/x509/fields.ts',
+    ],
+  },
+  {
     by: 'test/shared/keystore/jks.test.ts',
     why: 'Files of keytool.',
     files: ['shared/keystore/java-data.ts'],
@@ -348,7 +359,12 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
   {
     by: 'test/shared/keystore/pkcs12.test.ts',
     why: 'Files of openssl.',
-    files: ['shared/keystore/pkcs12-crypto.ts', 'shared/keystore/private-key.ts'],
+    files: [
+      'shared/keystore/pkcs12/crypto.ts',
+      'shared/keystore/pkcs12/derivation.ts',
+      'shared/keystore/pkcs12/mac.ts',
+      'shared/keystore/private-key.ts',
+    ],
   },
   {
     by: 'test/shared/settings/settings.test.ts',
@@ -375,6 +391,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'shared/truststore/entries.ts',
       'shared/truststore/import.ts',
       'shared/truststore/options.ts',
+      'shared/truststore/prepare.ts',
       'shared/truststore/write.ts',
     ],
   },

@@ -30,6 +30,7 @@ import {
   welcomeTranscript,
 } from '../../shared/wire/proof.ts';
 import { isTerminal, refusal } from '../../shared/wire/refusals.ts';
+import { peerCertificate } from '../../shared/x509/certificates.ts';
 import { probeTls, shownChain } from './tls-probe.ts';
 import { explainDialFailure, explainHttpAnswer } from './faults.ts';
 import { lineFor } from '../dial/line.ts';
@@ -367,7 +368,7 @@ class Connection {
     request.once('socket', (socket) => {
       // `secure` comes before Node verifies; `secureConnect` would come only for a certificate that is trusted.
       if (socket instanceof TLSSocket)
-        socket.prependOnceListener('secure', () => (this.#shown = socket.getPeerX509Certificate()));
+        socket.prependOnceListener('secure', () => (this.#shown = peerCertificate(socket)));
     });
     request.end();
   }

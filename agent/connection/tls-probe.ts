@@ -66,12 +66,23 @@ export async function probeTls(target: Target, { timeoutMs, oldest }: TlsProbeOp
   });
 }
 
+/** A host may show anything: what is not a certificate to us ends the chain, and no connection is trusted by it. */
+function readable(der: Uint8Array): X509Certificate | undefined {
+  try {
+    return readCertificate(der);
+  } catch {
+    return undefined;
+  }
+}
+
 export function shownChain(socket: TLSSocket): X509Certificate[] {
   const chain: X509Certificate[] = [];
   let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   // A self-signed certificate is its own issuer: there the chain ends.
   while (next?.raw !== undefined && chain.length < MAX_CHAIN) {
-    chain.push(readCertificate(next.raw));
+    const certificate = readable(next.raw);
+    if (certificate === undefined) break;
+    chain.push(certificate);
     next = next.issuerCertificate === next ? undefined : next.issuerCertificate;
   }
   return chain;

@@ -4,7 +4,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { firstInPem } from '../../shared/x509/certificates.ts';
 import type { CodedError } from '../../shared/errors.ts';
-import { counted, FORMAT_NAMES, nameLine } from '../../shared/keystore/material.ts';
+import { counted, FORMAT_NAMES, nameLine, subjectLine } from '../../shared/keystore/material.ts';
 import { day } from '../../shared/truststore/entries.ts';
 import { readEnrollmentToken, readPin } from '../../shared/wire/enrollment.ts';
 import type { Challenge } from '../../shared/wire/messages.ts';
@@ -123,7 +123,7 @@ export async function* examineEnrollment(
         const pinned = pinnedIn(look.chain, wanted, target);
         const found = trustPath(look.chain, [pinned], line.now());
         if (found.anchor === undefined) throw unknownAuthority(found, target, line);
-        notes.say(`the pin is that of ${nameLine(pinned.subject)}`);
+        notes.say(`the pin is that of ${subjectLine(pinned)}`);
         return found;
       });
       yield* nameAndDates(path, target, line);
@@ -185,7 +185,7 @@ async function* nameAndDates(path: TrustPath, target: Target, line: LineOptions)
     notes.say(
       ...path.path.map(
         (certificate) =>
-          `${nameLine(certificate.subject)}: ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}`,
+          `${subjectLine(certificate)}: ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}`,
       ),
     );
     const fault = datesFault(path, target, line.truststore, now);
@@ -288,11 +288,11 @@ function validateChain(
     const namesake = trusted.find(({ subject }) => subject === last?.issuer);
     if (namesake !== undefined)
       notes.say(
-        `a "${nameLine(namesake.subject)}" is trusted, but it is another one with another key (SHA-256 ${namesake.fingerprint256}): Central may have been reinstalled`,
+        `a "${subjectLine(namesake)}" is trusted, but it is another one with another key (SHA-256 ${namesake.fingerprint256}): Central may have been reinstalled`,
       );
     throw unknownAuthority(found, target, line);
   }
-  notes.say(`trusted by ${nameLine(anchor.subject)}, SHA-256 ${anchor.fingerprint256}`);
+  notes.say(`trusted by ${subjectLine(anchor)}, SHA-256 ${anchor.fingerprint256}`);
   return found;
 }
 
@@ -319,5 +319,5 @@ async function greet(target: Target, ca: readonly string[], line: LineOptions, n
 
 /** A certificate in one line. */
 function certificateLine(certificate: X509Certificate): string {
-  return `${nameLine(certificate.subject)}, signed by ${nameLine(certificate.issuer)}, ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}, SHA-256 ${certificate.fingerprint256}`;
+  return `${subjectLine(certificate)}, signed by ${nameLine(certificate.issuer)}, ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}, SHA-256 ${certificate.fingerprint256}`;
 }

@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import type { X509Certificate } from 'node:crypto';
+import { peerCertificate } from '../../shared/x509/certificates.ts';
 import { validate } from '../../shared/wire/json-schema.ts';
 import {
   ENROLLED,
@@ -80,7 +81,7 @@ function exchange(target: Target, body: string, ca: string | undefined): Promise
     request.once('socket', (socket) => {
       // The certificate that the peer shows, for the message, should it be refused.
       if ('getPeerX509Certificate' in socket)
-        socket.prependOnceListener('secure', () => (shown = (socket as TLSSocket).getPeerX509Certificate()));
+        socket.prependOnceListener('secure', () => (shown = peerCertificate(socket as TLSSocket)));
     });
     request.once('timeout', () => request.destroy(new Error('the TLS handshake has timed out')));
     // `on`: a line that opens, or fails, after the timeout ends the request once more.

@@ -3,7 +3,7 @@
 // connections of the agent; this serves the doctor, which has to name the cause.
 import type { X509Certificate } from 'node:crypto';
 import { checkServerIdentity } from 'node:tls';
-import { nameLine } from '../../shared/keystore/material.ts';
+import { nameLine, subjectLine } from '../../shared/keystore/material.ts';
 import type { CodedError } from '../../shared/errors.ts';
 import { targetName, type Target } from '../target.ts';
 import { agentFault } from '../errors.ts';
@@ -73,7 +73,7 @@ export function datesFault({ path }: TrustPath, target: Target, truststore: stri
   for (const [place, certificate] of path.entries()) {
     const { validFromDate, validToDate } = certificate;
     const facts = { target: targetName(target), now: now.toISOString() };
-    const authority = { ...facts, name: nameLine(certificate.subject), truststore };
+    const authority = { ...facts, name: subjectLine(certificate), truststore };
     const expired = { date: validToDate.toISOString() };
     const future = { date: validFromDate.toISOString() };
     if (validToDate < now)

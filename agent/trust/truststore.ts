@@ -7,10 +7,12 @@ import { keystoreFault } from '../../shared/keystore/errors.ts';
 import {
   FORMAT_NAMES,
   MAX_STORE_BYTES,
-  nameLine,
+  hasUnreadableDate,
   parseCertificate,
-  printableLine,
+  aliasLine,
+  subjectLine,
   thumbprint,
+  whyUnreadable,
   type StoreFormat,
 } from '../../shared/keystore/material.ts';
 import { openStore } from '../../shared/keystore/open.ts';
@@ -69,15 +71,21 @@ export async function loadTruststore({
     const certificate = parseCertificate(der);
     // Java tolerates certificates that OpenSSL does not read. One of them must not take the others with it.
     if (certificate === undefined) {
-      warnings.push(`"${printableLine(alias)}" in ${path} cannot be read by OpenSSL and is left out.`);
+      warnings.push(`"${aliasLine(alias)}" in ${path} cannot be read and is left out: ${whyUnreadable(der)}.`);
+      continue;
+    }
+    if (hasUnreadableDate(certificate)) {
+      warnings.push(
+        `"${aliasLine(alias)}" in ${path} (${subjectLine(certificate)}) has an unreadable date and is left out.`,
+      );
       continue;
     }
     const validity = validityWarning(certificate, now);
-    if (validity !== undefined) warnings.push(`"${printableLine(alias)}" in ${path} ${validity}`);
+    if (validity !== undefined) warnings.push(`"${aliasLine(alias)}" in ${path} ${validity}`);
     ca.push(pemOf('CERTIFICATE', der));
     certificates.push({
       alias,
-      subject: nameLine(certificate.subject),
+      subject: subjectLine(certificate),
       validTo: certificate.validToDate,
       thumbprint: thumbprint(der),
     });
@@ -94,8 +102,8 @@ export async function loadTruststore({
 function validityWarning(certificate: X509Certificate, now: Date): string | undefined {
   const { validFromDate: from, validToDate: to } = certificate;
   if (to < now)
-    return `expired on ${day(to)} (${nameLine(certificate.subject)}): a Central that shows a certificate under it is refused.`;
+    return `expired on ${day(to)} (${subjectLine(certificate)}): a Central that shows a certificate under it is refused.`;
   if (from > now)
-    return `is valid from ${day(from)} on only (${nameLine(certificate.subject)}): look at the clock of this machine, ${day(now)}.`;
+    return `is valid from ${day(from)} on only (${subjectLine(certificate)}): look at the clock of this machine, ${day(now)}.`;
   return undefined;
 }

@@ -8,6 +8,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { WebSocket } from 'ws';
 import { isCoded, type CodedError } from '../../shared/errors.ts';
 import { AGENT_PATH, ENROLL_PATH, SUBPROTOCOL } from '../../shared/wire/messages.ts';
+import { peerCertificate } from '../../shared/x509/certificates.ts';
 import type { Handshake } from '../sessions/handshake.ts';
 import { isUnknown, originOf, type AddressSet, type Origin } from '../auth/address-rules.ts';
 import type { Connections } from './accept/connections.ts';
@@ -140,7 +141,7 @@ function socketRoute(app: FastifyInstance, options: AgentSocketOptions, originOf
       }
       // Only where websocket.secure.clientAuth requests one; a resumed session shows none, and is checked at the hello.
       const { socket } = request.raw;
-      const shown = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+      const shown = socket instanceof TLSSocket ? peerCertificate(socket) : undefined;
       const fault = shown === undefined ? undefined : await options.checkClientCertificate(shown);
       return fault === undefined ? undefined : refuse(fault);
     },

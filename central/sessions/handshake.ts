@@ -12,6 +12,7 @@ import { decodeFromAgent, encode } from '../../shared/wire/codec.ts';
 import { MAX_HELLO_BYTES, type Challenge, type Hello } from '../../shared/wire/messages.ts';
 import { channelBinding, shownKey } from '../../shared/wire/proof.ts';
 import { refusal } from '../../shared/wire/refusals.ts';
+import { peerCertificate } from '../../shared/x509/certificates.ts';
 import { validateCertificate, validateRegistration, proveHello, type Authentication } from '../auth/agent-identity.ts';
 import type { Origin } from '../auth/address-rules.ts';
 import { validateClientCertificate, type ClientAuth } from '../auth/client-certificate.ts';
@@ -191,7 +192,7 @@ export class Handshake {
     const now = this.#options.now();
     const certificate = validateCertificate(agent, key, { ...this.#options.authentication(), now });
     if (listener === 'wss') {
-      const shown = connection instanceof TLSSocket ? connection.getPeerX509Certificate() : undefined;
+      const shown = connection instanceof TLSSocket ? peerCertificate(connection) : undefined;
       validateClientCertificate(this.#options.clientAuth(), shown, {
         publicKey: shownKey(hello.key),
         own: certificate,

@@ -1,6 +1,7 @@
 // The errors of key and trust stores: one code per cause, with what was found and a hint. No text holds a password or
 // the content of a private key.
-import { defineErrors, type ErrorTable } from '../errors.ts';
+import { defineErrors, type CodedError, type ErrorTable } from '../errors.ts';
+import { FORMAT_NAMES, type StoreFormat, type StoreSource } from './material.ts';
 
 export const KEYSTORE_ERRORS = {
   keystore_file_empty: {
@@ -14,6 +15,10 @@ export const KEYSTORE_ERRORS = {
   keystore_format_unknown: {
     text: '{file} is not a key or trust store: it begins with {found}, which is neither JKS (feedfeed), PKCS#12 and DER (30) nor PEM.',
     hint: 'Get the store again, in binary mode; allowed are JKS, PKCS#12, PEM and a single certificate in DER.',
+  },
+  keystore_other_kind: {
+    text: '{file} is not a key or trust store but {found}.',
+    hint: '{hint}',
   },
   keystore_jceks: {
     text: '{file} is a JCEKS store (it begins with cececece); allowed are JKS, PKCS#12 and PEM.',
@@ -32,12 +37,12 @@ export const KEYSTORE_ERRORS = {
     hint: 'The path names another kind of file, or a store for another purpose: create one with the certificates that are needed here.',
   },
   keystore_password_missing: {
-    text: '{file} ({format}) does not open with the default password "changeit".',
-    hint: 'Enter the password of the store: the one with which keytool -list -keystore "{file}" lists its entries.',
+    text: '{file} ({format}) does not open with the default password "changeit", nor with an empty one.',
+    hint: 'Set the password of the store: {where}. It is the one with which keytool -list -keystore "{file}" lists the entries.',
   },
   keystore_password_wrong: {
     text: '{file} ({format}) does not open with this password.',
-    hint: 'Use the password with which keytool -list -keystore "{file}" lists its entries. If it is right, the file was changed: one digest covers password and contents.',
+    hint: 'Use the password with which keytool -list -keystore "{file}" lists its entries ({where}). If it is right, the file was changed: one digest covers password and contents.',
   },
   keystore_truncated: {
     text: '{file} ({format}) is truncated: {found}.',
@@ -82,3 +87,16 @@ export const KEYSTORE_ERRORS = {
 } as const satisfies ErrorTable;
 
 export const keystoreFault = defineErrors(KEYSTORE_ERRORS);
+
+/** What is asked of a command; programs that read a configuration name its keys instead. */
+const PASSWORD_FLAG = '--password-file FILE';
+
+/** The password does not fit, or none is configured. */
+export function faultOfPassword(
+  { file, password, passwordHint: where = PASSWORD_FLAG }: StoreSource,
+  format: StoreFormat,
+  cause?: unknown,
+): CodedError {
+  const code = password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong';
+  return keystoreFault(code, { file, format: FORMAT_NAMES[format], where }, cause);
+}

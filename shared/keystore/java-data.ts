@@ -32,11 +32,10 @@ export class DataReader {
     return value;
   }
 
-  /** Milliseconds since 1970. */
-  date(what: string): Date {
+  /** Milliseconds since 1970; undefined for a number beyond JavaScript's dates, which decides nothing. */
+  date(what: string): Date | undefined {
     const date = new Date(Number(this.take(8, what).readBigInt64BE()));
-    if (Number.isNaN(date.getTime())) throw new BadData(`${what} is not a date`);
-    return date;
+    return Number.isNaN(date.getTime()) ? undefined : date;
   }
 
   /** DataInput.readUTF: two bytes of length, then UTF-16 units in one to three bytes each; zero is C0 80. */

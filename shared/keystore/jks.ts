@@ -7,26 +7,29 @@ import { Asn1Fault, membersOf, type Asn1Element } from '../asn1/reader.ts';
 import { readElement, type Asn1Limits } from '../asn1/structure.ts';
 import { octets, sequence, TAG } from '../asn1/writer.ts';
 import type { CodedError } from '../errors.ts';
-import { keystoreFault } from './errors.ts';
+import { isBlank } from './der.ts';
+import { faultOfPassword, keystoreFault } from './errors.ts';
 import { BadData, DataReader, DataWriter, EndOfData } from './java-data.ts';
 import {
-  DEFAULT_PASSWORD,
+  MAX_CERTIFICATES,
   MAX_ENTRIES,
   MAX_STORE_BYTES,
-  printableLine,
-  soundness,
+  aliasLine,
+  soundnessCheck,
   type Store,
   type StoreEntry,
   type StoreSource,
 } from './material.ts';
+import { candidates } from './pkcs12/derivation.ts';
 
 const MAGIC = 0xfeedfeed;
 const DIGEST_BYTES = 20;
 const TAG_KEY = 1;
 const TAG_TRUSTED = 2;
 const WHITENER = Buffer.from('Mighty Aphrodite', 'utf8');
-/** The chain of one key; longer ones are refused. */
-const MAX_CHAIN = 100;
+/** More than the bounds allow; the message names what. */
+class TooMany extends Error {}
+
 /** EncryptedPrivateKeyInfo of sun.security.provider.KeyProtector: SEQUENCE { SEQUENCE { OID 1.3.6.1.4.1.42.2.17.1.1, NULL }, OCTET STRING }. */
 const PROTECTOR_ALGORITHM = Buffer.from('300e060a2b060104012a021101010500', 'hex');
 
@@ -34,19 +37,35 @@ const PROTECTOR_ALGORITHM = Buffer.from('300e060a2b060104012a021101010500', 'hex
 const KEY_LIMITS: Asn1Limits = { maxBytes: MAX_STORE_BYTES, maxDepth: 4, maxElements: 16, form: 'ber', octets: false };
 
 /** Reads a JKS store. Throws keystore faults: wrong or missing password, truncated, tampered, damaged, too large. */
-export function readJks({ bytes, file, password }: StoreSource): Store {
+export function readJks(source: StoreSource): Store {
+  const bytes = withoutBlanks(source.bytes);
+  const { file } = source;
   const data = bytes.subarray(0, Math.max(0, bytes.length - DIGEST_BYTES));
-  const authentic =
-    bytes.length > DIGEST_BYTES &&
-    timingSafeEqual(digestOf(password ?? DEFAULT_PASSWORD, data), bytes.subarray(-DIGEST_BYTES));
-  let entries: StoreEntry[];
+  const digest = bytes.subarray(-DIGEST_BYTES);
+  const fitting = candidates(source.password).find(
+    (password) => password !== null && bytes.length > DIGEST_BYTES && timingSafeEqual(digestOf(password, data), digest),
+  );
+  let parsed: Pick<Store, 'entries' | 'others'>;
   try {
-    entries = parseEntries(data);
+    parsed = parseEntries(data);
   } catch (error) {
-    throw faultOfStructure(error, file, authentic);
+    throw faultOfStructure(error, file, fitting !== undefined);
   }
-  if (!authentic) throw faultOfDigest(entries, file, password);
-  return { format: 'jks', entries, warnings: [], others: [] };
+  if (fitting === undefined || fitting === null) throw faultOfDigest(parsed.entries, source);
+  return { format: 'jks', ...parsed, warnings: [], password: fitting };
+}
+
+/** Line breaks and zeros behind the digest, as copying in text mode appends them: Java does not look there. */
+function withoutBlanks(bytes: Buffer): Buffer {
+  try {
+    const input = new DataReader(bytes);
+    readEntries(input);
+    const end = bytes.length - input.left + DIGEST_BYTES;
+    return end < bytes.length && isBlank(bytes.subarray(end)) ? bytes.subarray(0, end) : bytes;
+  } catch (error) {
+    if (error instanceof EndOfData || error instanceof BadData || error instanceof TooMany) return bytes;
+    throw error;
+  }
 }
 
 /** Writes a version 2 store. Aliases are written in lower case: Java looks them up so, and would not find others. */
@@ -102,14 +121,22 @@ function keyStream(input: Uint8Array, secret: Buffer, salt: Uint8Array): Buffer 
   return output;
 }
 
-function parseEntries(data: Buffer): StoreEntry[] {
+function parseEntries(data: Buffer): Pick<Store, 'entries' | 'others'> {
   const input = new DataReader(data);
+  const parsed = readEntries(input);
+  if (input.left > 0) throw new BadData(`${input.left} bytes follow the last entry that do not belong to it`);
+  return parsed;
+}
+
+function readEntries(input: DataReader): Pick<Store, 'entries' | 'others'> {
   input.take(4, 'the magic number');
   const version = input.count('the version');
   if (version !== 1 && version !== 2) throw new BadData(`its version is ${version}; allowed are 1 and 2`);
   const count = input.count('the number of entries');
-  if (count > MAX_ENTRIES) throw new BadData(`it announces ${count} entries; allowed are ${MAX_ENTRIES}`);
+  if (count > MAX_ENTRIES) throw new TooMany(`${count} entries`);
   const entries: StoreEntry[] = [];
+  const others: string[] = [];
+  let certificateCount = 0;
   for (let number = 1; number <= count; number += 1) {
     const what = `entry ${number} of ${count}`;
     const tag = input.count(`the kind of ${what}`);
@@ -117,30 +144,40 @@ function parseEntries(data: Buffer): StoreEntry[] {
       throw new BadData(`${what} is of kind ${tag}; allowed are 1 (private key) and 2 (trusted certificate)`);
     const alias = input.utf(`the alias of ${what}`);
     const created = input.date(`the date of ${what}`);
-    if (tag === TAG_TRUSTED) {
-      entries.push({ kind: 'trusted', alias, created, certificates: [readCertificate(input, version, what)] });
-      continue;
+    const key =
+      tag === TAG_KEY ? input.take(input.count(`the key length of ${what}`), `the private key of ${what}`) : undefined;
+    const length = tag === TAG_KEY ? input.count(`the chain length of ${what}`) : 1;
+    certificateCount += length;
+    if (certificateCount > MAX_CERTIFICATES) throw new TooMany(`${certificateCount} certificates or more`);
+    const certificates: Buffer[] = [];
+    for (let place = 0; place < length; place += 1) {
+      const der = readCertificate(input, version, what);
+      if (der !== undefined) certificates.push(der);
     }
-    const key = input.take(input.count(`the key length of ${what}`), `the private key of ${what}`);
-    const length = input.count(`the chain length of ${what}`);
-    if (length > MAX_CHAIN)
-      throw new BadData(`${what} announces a chain of ${length} certificates; allowed are ${MAX_CHAIN}`);
-    const certificates = Array.from({ length }, () => readCertificate(input, version, what));
-    entries.push({ kind: 'key', alias, created, certificates, protection: 'jks', key });
+    const [first] = certificates;
+    if (certificates.length < length) others.push(`"${alias}" with a certificate of another type than X.509`);
+    else if (key !== undefined) entries.push({ kind: 'key', alias, created, certificates, protection: 'jks', key });
+    else if (first !== undefined) entries.push({ kind: 'trusted', alias, created, certificates: [first] });
   }
-  if (input.left > 0) throw new BadData(`${input.left} bytes follow the last entry that do not belong to it`);
-  return entries;
+  return { entries, others };
 }
 
-function readCertificate(input: DataReader, version: number, what: string): Buffer {
+/** Undefined for one of another type than X.509 (SDSI, PGP), which Java's providers may keep. */
+function readCertificate(input: DataReader, version: number, what: string): Buffer | undefined {
   // Version 1 knew X.509 only and did not say so.
   const type = version === 1 ? 'X.509' : input.utf(`the certificate type of ${what}`);
-  if (type !== 'X.509' && type !== 'X509') throw new BadData(`${what} holds a certificate of another type than X.509`);
-  return input.take(input.count(`the certificate length of ${what}`), `the certificate of ${what}`);
+  const content = input.take(input.count(`the certificate length of ${what}`), `the certificate of ${what}`);
+  return type === 'X.509' || type === 'X509' ? content : undefined;
 }
 
 function faultOfStructure(error: unknown, file: string, authentic: boolean): CodedError {
   const format = 'JKS';
+  if (error instanceof TooMany)
+    return keystoreFault(
+      'keystore_too_large',
+      { file, found: error.message, allowed: `${MAX_ENTRIES} entries and ${MAX_CERTIFICATES} certificates` },
+      error,
+    );
   if (!(error instanceof EndOfData || error instanceof BadData)) throw error;
   // With a fitting digest the file is as it was written: then its writer, not the way here, made it unreadable.
   if (authentic) return keystoreFault('keystore_damaged', { file, format, found: error.message }, error);
@@ -155,19 +192,16 @@ function faultOfStructure(error: unknown, file: string, authentic: boolean): Cod
  * The digest alone cannot tell a wrong password from a changed file. What can be told: certificates prove themselves. If one
  * is unreadable or a root's own signature fails, the file was changed; if all are sound, the password is by far the likelier.
  */
-function faultOfDigest(entries: readonly StoreEntry[], file: string, password: string | undefined): CodedError {
-  const format = 'JKS';
+function faultOfDigest(entries: readonly StoreEntry[], source: StoreSource): CodedError {
+  const [format, soundness] = ['JKS', soundnessCheck()];
   for (const { alias, certificates } of entries) {
     const unsound = certificates.map((der) => soundness(der)).find((verdict) => verdict !== 'sound');
     if (unsound !== undefined) {
-      const found = `the certificate "${printableLine(alias)}" ${unsound === 'unreadable' ? 'is not a certificate any more' : 'does not fit its own signature'}, and the digest of the store does not fit either`;
-      return keystoreFault('keystore_tampered', { file, format, found });
+      const found = `the certificate "${aliasLine(alias)}" ${unsound === 'unreadable' ? 'is not a certificate any more' : 'does not fit its own signature'}, and the digest of the store does not fit either`;
+      return keystoreFault('keystore_tampered', { file: source.file, format, found });
     }
   }
-  return keystoreFault(password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong', {
-    file,
-    format,
-  });
+  return faultOfPassword(source, 'jks');
 }
 
 function protectedContent(info: Buffer): Buffer {

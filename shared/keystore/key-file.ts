@@ -8,16 +8,18 @@ import { defineErrors, isCoded, type ErrorTable } from '../errors.ts';
 import { decodeBlock, pemBlocks, PemFault, pemOf, type PemBlock } from '../x509/pem.ts';
 import { keystoreFault } from './errors.ts';
 import {
-  DEFAULT_PASSWORD,
   FORMAT_NAMES,
   MAX_ENTRIES,
   MAX_STORE_BYTES,
+  parseCertificate,
+  aliasLine,
   printableLine,
+  whyUnreadable,
   type KeyEntry,
   type Store,
 } from './material.ts';
 import { openStore } from './open.ts';
-import { textOfBytes } from './pem.ts';
+import { pemText } from './pem.ts';
 import { writePkcs12 } from './pkcs12.ts';
 import { openKey, protectPkcs8Key } from './private-key.ts';
 
@@ -77,14 +79,23 @@ export async function readKeyAndCertificates(source: KeySource): Promise<KeyAndC
   const { bytes, file, password, keyBytes } = source;
   const lone = keyBytes === undefined ? undefined : await readLoneKey(keyBytes, source);
   const store = await openStore({ bytes, file, password });
+  const [fault] = store.leftOut ?? [];
+  if (fault !== undefined) throw fault;
   const binary = store.format === 'pkcs12' || store.format === 'jks';
   const own = binary && lone === undefined ? entryOf(store, source) : undefined;
   const key = lone ?? (own === undefined ? await readLoneKey(bytes, source) : await unlock(own, source));
-  const others = store.entries.filter((entry) => entry !== own);
-  const certificates = [own, ...others]
-    .flatMap((entry) => entry?.certificates ?? [])
-    .map((der) => readCertificate(der, file, store));
-  return { key, certificates, warnings: store.warnings };
+  const warnings = [...store.warnings];
+  const certificates = (own?.certificates ?? []).map((der) => readCertificate(der, file, store));
+  for (const entry of store.entries) {
+    if (entry === own) continue;
+    for (const der of entry.certificates) {
+      const certificate = parseCertificate(der);
+      if (certificate !== undefined) certificates.push(certificate);
+      else
+        warnings.push(`"${aliasLine(entry.alias)}" in ${file} cannot be read and was left out: ${whyUnreadable(der)}.`);
+    }
+  }
+  return { key, certificates, warnings };
 }
 
 /** A PKCS#12 with one key and its chain under `alias`, AES-256, that openssl and keytool open. */
@@ -111,20 +122,20 @@ export async function writeKeyAndChain(
 function entryOf(store: Store, { file, alias }: KeySource): KeyEntry {
   const format = FORMAT_NAMES[store.format];
   const keys = store.entries.filter((entry) => entry.kind === 'key');
-  const aliases = keys.map((entry) => printableLine(entry.alias)).join(', ') || 'none';
+  const aliases = keys.map((entry) => aliasLine(entry.alias)).join(', ') || 'none';
   // Java compares aliases without regard to case.
   const fitting =
     alias === undefined ? keys : keys.filter((entry) => entry.alias.toLowerCase() === alias.toLowerCase());
   const [only] = fitting;
   if (only === undefined && alias !== undefined && keys.length > 0)
-    throw keyFault('private_key_alias_unknown', { file, format, alias: printableLine(alias), aliases });
+    throw keyFault('private_key_alias_unknown', { file, format, alias: aliasLine(alias), aliases });
   if (only === undefined) throw keyFault('private_key_missing', { file, format });
   if (fitting.length > 1) throw keyFault('private_key_ambiguous', { file, format, count: fitting.length, aliases });
   return only;
 }
 
 async function unlock(entry: KeyEntry, { file, password, keyPassword }: KeySource): Promise<KeyObject> {
-  return keyOf(await openKey(entry, keyPassword ?? password ?? DEFAULT_PASSWORD), file);
+  return keyOf(await openKey(entry, keyPassword ?? password), file);
 }
 
 /** Labels of private keys, and how OpenSSL calls what is in them. */
@@ -143,7 +154,7 @@ async function readLoneKey(bytes: Buffer, source: KeySource): Promise<KeyObject>
   const { file, password, keyPassword } = source;
   const secret = keyPassword ?? password;
   if (bytes[0] === TAG.sequence) return await readDerKey(bytes, secret, file);
-  const blocks = keyBlocks(textOfBytes(bytes), file);
+  const blocks = keyBlocks(pemText(bytes).text, file);
   const [block] = blocks;
   if (block === undefined) throw keyFault('private_key_missing', { file, format: FORMAT_NAMES.pem });
   if (blocks.length > 1)
@@ -248,7 +259,7 @@ function readCertificate(der: Buffer, file: string, store: Store): X509Certifica
   } catch (error) {
     throw keystoreFault(
       'keystore_damaged',
-      { file, format: FORMAT_NAMES[store.format], found: 'a certificate in it cannot be read' },
+      { file, format: FORMAT_NAMES[store.format], found: `a certificate in it cannot be read: ${whyUnreadable(der)}` },
       error,
     );
   }

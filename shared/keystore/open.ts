@@ -1,6 +1,7 @@
 // Opens and writes a store of any format. The content says which format it is, never the name.
 import { openHeaderAt } from '../asn1/reader.ts';
 import { TAG } from '../asn1/writer.ts';
+import { isBlank, readDerCertificates } from './der.ts';
 import { keystoreFault } from './errors.ts';
 import { readJks, writeJks } from './jks.ts';
 import {
@@ -11,7 +12,8 @@ import {
   type StoreFormat,
   type StoreSource,
 } from './material.ts';
-import { readDerCertificate, readPem, textOfBytes } from './pem.ts';
+import { bareBase64, beginningOf, hasKnownMagic, kindOfDer } from './other-kinds.ts';
+import { readPem, textOfBytes } from './pem.ts';
 
 /** Values of trustStoreType and the like, in lower case. */
 const DECLARED: Readonly<Record<string, StoreFormat>> = {
@@ -65,7 +67,7 @@ export async function encodeStore(
 async function readAs(format: StoreFormat, source: StoreSource): Promise<Store> {
   if (format === 'jks') return readJks(source);
   if (format === 'pem') return readPem(source);
-  if (format === 'der') return readDerCertificate(source);
+  if (format === 'der') return readDerCertificates(source);
   const { readPkcs12 } = await import('./pkcs12.ts');
   return await readPkcs12(source);
 }
@@ -78,32 +80,36 @@ function formatOf(bytes: Buffer, file: string): StoreFormat {
   // BKS: version 1 or 2, then a salt of 20 bytes.
   if (/^0000000[12]00000014/.test(bytes.subarray(0, 8).toString('hex'))) throw keystoreFault('keystore_bks', { file });
   if (bytes[0] === TAG.sequence) return formatOfDer(bytes, file);
-  const text = plainText(bytes);
-  if (text === undefined)
-    throw keystoreFault('keystore_format_unknown', { file, found: bytes.subarray(0, 8).toString('hex') });
-  if (/^[ \t]*-----BEGIN /m.test(text)) return 'pem';
+  const text = hasKnownMagic(bytes) ? undefined : textOfBytes(bytes);
+  // Control characters around the blocks (print-outs of certificates, the end mark of DOS, zeros of a disk block) do not matter.
+  if (text !== undefined && PEM_BLOCK.test(text)) return 'pem';
+  if (text === undefined || CONTROL.test(text))
+    throw keystoreFault('keystore_format_unknown', { file, found: beginningOf(bytes) });
+  const bare = bareBase64(text, file);
+  if (bare !== undefined) throw keystoreFault('keystore_other_kind', { file, ...bare });
   throw keystoreFault('keystore_is_text', {
     file,
     found: /^\s*<(!doctype|html)/i.test(text) ? 'an HTML page' : 'a text file',
   });
 }
 
-/** All three are a SEQUENCE; the first element in it tells them apart: version 3, tbsCertificate, or the type of a PKCS#7. */
+/** All are a SEQUENCE; what is in it tells them apart: version 3, tbsCertificate, the type of a PKCS#7, or another kind. */
 function formatOfDer(bytes: Buffer, file: string): StoreFormat {
   const { begin, end } = outerElement(bytes);
   const first = bytes.subarray(begin, begin + 3).toString('hex');
   const format: StoreFormat | undefined = first === '020103' ? 'pkcs12' : first.startsWith('30') ? 'der' : undefined;
-  if (format === undefined) {
-    if (first.startsWith('0609')) throw keystoreFault('keystore_pkcs7', { file, form: 'der' });
-    throw keystoreFault('keystore_format_unknown', { file, found: bytes.subarray(0, 8).toString('hex') });
-  }
+  if (first.startsWith('0609')) throw keystoreFault('keystore_pkcs7', { file, form: 'der' });
+  const whole = bytes.subarray(0, end);
+  const kind = format === 'pkcs12' || end > bytes.length ? undefined : kindOfDer(whole, file);
+  if (kind !== undefined) throw keystoreFault('keystore_other_kind', { file, ...kind });
+  if (format === undefined) throw keystoreFault('keystore_format_unknown', { file, found: beginningOf(bytes) });
   if (end > bytes.length)
     throw keystoreFault('keystore_truncated', {
       file,
       format: FORMAT_NAMES[format],
       found: `it announces ${end} bytes, but ends after ${bytes.length}`,
     });
-  if (end < bytes.length)
+  if (format === 'pkcs12' && end < bytes.length && !isBlank(bytes.subarray(end)))
     throw keystoreFault('keystore_damaged', {
       file,
       format: FORMAT_NAMES[format],
@@ -119,9 +125,8 @@ function outerElement(bytes: Buffer): { begin: number; end: number } {
   return { begin: header.begin, end: header.begin + header.length };
 }
 
-/** The text, if these bytes are one: without control characters but white space and the escape of terminals. */
-function plainText(bytes: Buffer): string | undefined {
-  const text = textOfBytes(bytes);
-  // eslint-disable-next-line no-control-regex -- the pattern finds control characters
-  return /[\0-\x08\x0e-\x1a\x1c-\x1f]/.test(text) ? undefined : text;
-}
+/** A whole mark: a text that only speaks of PEM is not PEM. */
+const PEM_BLOCK = /-----BEGIN [^\r\n-]{1,64}-----/;
+/** All but white space and the escape of terminals. */
+// eslint-disable-next-line no-control-regex -- the pattern finds control characters
+const CONTROL = /[\0-\x08\x0e-\x1a\x1c-\x1f]/;

@@ -1,21 +1,29 @@
 // Reads PEM bundles (RFC 7468): any number of certificates with text between them, as openssl, browsers and editors
-// leave them; and a single certificate in DER. PEM has no password and no digest: only a root's own signature can be
-// checked.
-import { keystoreFault } from './errors.ts';
+// leave them. PEM has no password and no digest: only a root's own signature can be checked.
+import type { CodedError } from '../errors.ts';
+import { regularPem, type RegularPem } from '../x509/field-pem.ts';
+import { trustedCertificate } from '../x509/openssl-trust.ts';
 import { decodeBlock, pemBlocks, PemFault, pemOf, type PemBlock } from '../x509/pem.ts';
+import { keystoreFault } from './errors.ts';
 import {
   FORMAT_NAMES,
   MAX_ENTRIES,
   MAX_STORE_BYTES,
   printableLine,
-  soundness,
+  soundnessCheck,
   type Store,
   type StoreEntry,
   type StoreSource,
   type TrustedEntry,
 } from './material.ts';
+import { kindOfDer } from './other-kinds.ts';
 
 const LINE_END = /\r\n|\n|\r/;
+const DASH = 0x2d;
+/** "openssl x509 -trustout": a certificate with OpenSSL's own marks behind it. */
+const OPENSSL_LABEL = 'TRUSTED CERTIFICATE';
+/** Of blocks that are left out; the rest is counted. */
+const MAX_WARNINGS = 20;
 
 interface Block extends PemBlock {
   readonly alias: string | undefined;
@@ -24,59 +32,101 @@ interface Block extends PemBlock {
 /** Beside the certificates a bundle may hold keys and lists; UTF-16 has two bytes for a unit, so that this bounds any file of a store. */
 const LIMITS = { maxLength: MAX_STORE_BYTES, maxBlocks: 2 * MAX_ENTRIES };
 
-/** Reads all certificates of a bundle. Throws keystore faults: truncated, damaged, tampered, too large, PKCS#7. */
+/**
+ * Reads the certificates of a bundle. A block that cannot be read is left out and named in the warnings: it must not take the others with
+ * it. Throws keystore faults when none can be read: truncated, damaged, tampered, too large, PKCS#7.
+ */
 export function readPem({ bytes, file }: StoreSource): Store {
-  const format = FORMAT_NAMES.pem;
+  const { text, notes } = pemText(bytes);
   const entries: StoreEntry[] = [];
+  const faults: CodedError[] = [];
   const others: string[] = [];
-  for (const block of blocks(textOfBytes(bytes), file)) {
-    if (block.label === 'PKCS7' || block.label === 'CMS') throw keystoreFault('keystore_pkcs7', { file, form: 'pem' });
-    if (!isCertificate(block)) {
-      others.push(printableLine(block.label));
+  for (const { block, der, fault } of certificateBlocks(text, file)) {
+    if (fault !== undefined) faults.push(fault);
+    else if (der === undefined) others.push(printableLine(block?.label ?? ''));
+    else
+      entries.push({
+        kind: 'trusted',
+        alias: block?.alias ?? `certificate-${entries.length + 1}`,
+        created: undefined,
+        certificates: [der],
+      });
+  }
+  const [first] = faults;
+  if (entries.length === 0 && first !== undefined) throw first;
+  const warnings = [
+    ...notes.map((note) => `${file} ${note}`),
+    ...faults.slice(0, MAX_WARNINGS).map(({ message }) => `left out: ${message}`),
+    ...(faults.length > MAX_WARNINGS ? [`left out in ${file}: ${faults.length - MAX_WARNINGS} more`] : []),
+  ];
+  return { format: 'pem', entries, warnings, others, leftOut: faults };
+}
+
+interface FoundBlock {
+  /** Absent for a block that has no end. */
+  readonly block: Block | undefined;
+  /** A certificate; undefined for other things. */
+  readonly der: Buffer | undefined;
+  /** Why it is left out. */
+  readonly fault: CodedError | undefined;
+}
+
+/** Each block with the certificate in it, or why there is none. Throws keystore_too_large. */
+function* certificateBlocks(text: string, file: string): Generator<FoundBlock> {
+  const soundness = soundnessCheck();
+  const broken: CodedError[] = [];
+  let count = 0;
+  const left = (): FoundBlock[] => broken.splice(0).map((fault) => ({ block: undefined, der: undefined, fault }));
+  for (const block of blocks(text, file, (fault) => broken.push(fault))) {
+    yield* left();
+    if (block.label === 'PKCS7' || block.label === 'CMS') {
+      yield { block, der: undefined, fault: keystoreFault('keystore_pkcs7', { file, form: 'pem' }) };
       continue;
     }
-    if (entries.length === MAX_ENTRIES)
+    if (!isCertificate(block)) {
+      yield { block, der: undefined, fault: undefined };
+      continue;
+    }
+    if (count === MAX_ENTRIES)
       throw keystoreFault('keystore_too_large', {
         file,
         found: `more than ${MAX_ENTRIES} certificates`,
         allowed: MAX_ENTRIES,
       });
-    const der = decodeBlock(block);
-    const place = `the certificate that begins on line ${block.line}`;
-    const verdict = der === undefined ? 'unreadable' : soundness(der);
-    if (der === undefined || verdict === 'unreadable')
-      throw keystoreFault('keystore_damaged', { file, format, found: `${place} is not a certificate` });
-    if (verdict === 'broken signature')
-      throw keystoreFault('keystore_tampered', { file, format, found: `${place} does not fit its own signature` });
-    entries.push({
-      kind: 'trusted',
-      alias: block.alias ?? `certificate-${entries.length + 1}`,
-      created: undefined,
-      certificates: [der],
-    });
+    count += 1;
+    yield readBlock(block, file, soundness);
   }
-  return { format: 'pem', entries, warnings: [], others };
+  yield* left();
 }
 
-/** Reads one certificate in DER. */
-export function readDerCertificate({ bytes, file }: StoreSource): Store {
-  const format = FORMAT_NAMES.der;
-  const verdict = soundness(bytes);
-  if (verdict === 'unreadable')
-    throw keystoreFault('keystore_damaged', { file, format, found: 'its bytes are not a certificate' });
+function readBlock(block: Block, file: string, soundness: ReturnType<typeof soundnessCheck>): FoundBlock {
+  const format = FORMAT_NAMES.pem;
+  const place = `the certificate that begins on line ${block.line}`;
+  const damaged = (found: string): FoundBlock => ({
+    block,
+    der: undefined,
+    fault: keystoreFault('keystore_damaged', { file, format, found: `${place} ${found}` }),
+  });
+  const content = decodeBlock(block);
+  if (content === undefined) return damaged('is not base64');
+  const trusted = block.label === OPENSSL_LABEL ? trustedCertificate(content) : undefined;
+  if (trusted?.refused === true)
+    return damaged('carries a mark of OpenSSL that it is not to be trusted for servers (openssl x509 -addreject)');
+  const der = trusted?.der ?? content;
+  const verdict = soundness(der);
+  if (verdict === 'unreadable') return damaged(`is ${kindOfDer(der, file)?.found ?? 'not a certificate'}`);
   if (verdict === 'broken signature')
-    throw keystoreFault('keystore_tampered', { file, format, found: 'the certificate does not fit its own signature' });
-  return {
-    format: 'der',
-    entries: [{ kind: 'trusted', alias: 'certificate-1', created: undefined, certificates: [bytes] }],
-    warnings: [],
-    others: [],
-  };
+    return {
+      block,
+      der: undefined,
+      fault: keystoreFault('keystore_tampered', { file, format, found: `${place} does not fit its own signature` }),
+    };
+  return { block: { ...block, alias: block.alias ?? trusted?.alias }, der, fault: undefined };
 }
 
 /** `bytes` (a bundle, or nothing) with `entries` behind it; everything that stood there stays. UTF-8. */
 export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buffer {
-  const text = textOfBytes(bytes);
+  const { text } = pemText(bytes);
   const gap = text === '' || text.endsWith('\n') ? '' : '\n';
   return Buffer.from(
     text +
@@ -93,8 +143,9 @@ export function appendPem(bytes: Buffer, entries: readonly TrustedEntry[]): Buff
 
 /** True when the bundle holds something that no other format can hold: comments, the print-out of a certificate. */
 export function hasPemComments(bytes: Buffer, file: string): boolean {
-  const lines = textOfBytes(bytes).split(LINE_END);
-  for (const { line, lastLine } of blocks(textOfBytes(bytes), file)) lines.fill('', line - 1, lastLine);
+  const { text } = pemText(bytes);
+  const lines = text.split(LINE_END);
+  for (const { line, lastLine } of blocks(text, file)) lines.fill('', line - 1, lastLine);
   return lines.some((line) => line.trim() !== '' && !line.trim().startsWith('friendlyName: '));
 }
 
@@ -103,12 +154,13 @@ export function hasPemComments(bytes: Buffer, file: string): boolean {
  * what openssl and people write there is about it. An empty line, or the end of another block, parts it from what stays.
  */
 export function removeFromPem(bytes: Buffer, file: string, places: ReadonlySet<number>): Buffer {
-  const text = textOfBytes(bytes);
+  const { text } = pemText(bytes);
   const lines: string[] = [...text.matchAll(/[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$/g)].map(([line]) => line);
-  const all = [...blocks(text, file)];
-  const ends = new Set(all.map(({ lastLine }) => lastLine));
-  for (const [place, { line, lastLine }] of all.filter(isCertificate).entries()) {
-    if (!places.has(place)) continue;
+  const all = [...certificateBlocks(text, file)];
+  const ends = new Set(all.map(({ block }) => block?.lastLine));
+  for (const [place, { block }] of all.filter(({ der }) => der !== undefined).entries()) {
+    if (block === undefined || !places.has(place)) continue;
+    const { line, lastLine } = block;
     let first = line;
     while (first > 1 && !ends.has(first - 1) && lines[first - 2]?.trim() !== '') first -= 1;
     lines.fill('', first - 1, lastLine);
@@ -116,9 +168,20 @@ export function removeFromPem(bytes: Buffer, file: string, places: ReadonlySet<n
   return Buffer.from(lines.join(''), 'utf8');
 }
 
-/** The text of a PEM file: UTF-8, or UTF-16 with its mark (what PowerShell's `>` writes), else ISO-8859-1. */
+/** The text of a PEM file in the form of RFC 7468, and what was put right for that. */
+export function pemText(bytes: Buffer): RegularPem {
+  return regularPem(textOfBytes(bytes));
+}
+
+/** UTF-8, or UTF-16 (what PowerShell's `>` writes, with its mark or without), else ISO-8859-1. */
 export function textOfBytes(bytes: Buffer): string {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return bytes.toString('utf16le', 2);
+  if (bytes[0] === DASH && bytes[1] === 0) return bytes.toString('utf16le');
+  if ((bytes[0] === 0xfe && bytes[1] === 0xff) || (bytes[0] === 0 && bytes[1] === DASH))
+    return Buffer.from(bytes.subarray(0, bytes.length & ~1))
+      .swap16()
+      .toString('utf16le')
+      .replace(/^\ufeff/, '');
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
@@ -127,31 +190,29 @@ export function textOfBytes(bytes: Buffer): string {
 }
 
 function isCertificate({ label }: Block): boolean {
-  return label === 'CERTIFICATE' || label === 'X509 CERTIFICATE';
+  return label === 'CERTIFICATE' || label === 'X509 CERTIFICATE' || label === OPENSSL_LABEL;
 }
 
-/** The blocks of a bundle with the names above them. Throws keystore faults: truncated, damaged, too large. */
-function* blocks(text: string, file: string): Generator<Block> {
+/** The blocks of a bundle with the names above them. One without its end goes to `onBroken`, or is passed over. Throws keystore_too_large. */
+function* blocks(text: string, file: string, onBroken?: (fault: CodedError) => void): Generator<Block> {
   const format = FORMAT_NAMES.pem;
   let alias: string | undefined;
   // The way in which "openssl pkcs12 -nokeys" writes an alias above its certificate; appendPem writes the same.
   const onText = (line: string): void => {
     if (line.startsWith('friendlyName: ')) alias = /^friendlyName: (.{1,255})$/.exec(line)?.[1] ?? alias;
   };
+  const onFault = (error: PemFault): void => {
+    const code = error.kind === 'open' ? 'keystore_truncated' : 'keystore_damaged';
+    onBroken?.(keystoreFault(code, { file, format, found: printableLine(error.message) }, error));
+  };
   try {
-    for (const block of pemBlocks(text, LIMITS, onText)) {
+    for (const block of pemBlocks(text, LIMITS, { onText, onFault })) {
       yield { ...block, alias };
       alias = undefined;
     }
   } catch (error) {
     if (!(error instanceof PemFault)) throw error;
     const found = printableLine(error.message);
-    if (error.kind === 'limit')
-      throw keystoreFault('keystore_too_large', { file, found, allowed: `${MAX_ENTRIES} certificates` }, error);
-    throw keystoreFault(
-      error.kind === 'open' ? 'keystore_truncated' : 'keystore_damaged',
-      { file, format, found },
-      error,
-    );
+    throw keystoreFault('keystore_too_large', { file, found, allowed: `${MAX_ENTRIES} certificates` }, error);
   }
 }

@@ -2,6 +2,7 @@
 // Import it lazily (open.ts does): an agent without a PKCS#12 store does not need it.
 import { createHash, type X509Certificate } from 'node:crypto';
 import {
+  Asn1Element,
   Asn1Fault,
   bmpTextOf,
   explicitOf,
@@ -10,35 +11,27 @@ import {
   oidOf,
   smallIntegerOf,
   withDerLengths,
-  type Asn1Element,
 } from '../asn1/reader.ts';
 import { readElement } from '../asn1/structure.ts';
-import { bmp, explicit, implicitOctets, integer, octets, oid, sequence, set } from '../asn1/writer.ts';
+import { bmp, explicit, implicitOctets, integer, octets, oid, sequence, set, TAG } from '../asn1/writer.ts';
 import { isCoded, type CodedError } from '../errors.ts';
-import { keystoreFault } from './errors.ts';
+import { faultOfPassword, keystoreFault } from './errors.ts';
 import { BadData } from './java-data.ts';
 import {
   DEFAULT_PASSWORD,
   FORMAT_NAMES,
+  MAX_CERTIFICATES,
   MAX_ENTRIES,
   parseCertificate,
-  soundness,
+  soundnessCheck,
   type KeyEntry,
   type Store,
   type StoreEntry,
   type StoreSource,
 } from './material.ts';
-import {
-  CannotDecrypt,
-  decrypt,
-  encrypt,
-  macFits,
-  makeMac,
-  PKCS12_LIMITS,
-  UnknownAlgorithm,
-  workBudget,
-  type Budget,
-} from './pkcs12-crypto.ts';
+import { CannotDecrypt, decrypt, encrypt, PKCS12_LIMITS } from './pkcs12/crypto.ts';
+import { candidates, UnknownAlgorithm, workBudget, type Budget, type Password } from './pkcs12/derivation.ts';
+import { macFits, makeMac } from './pkcs12/mac.ts';
 import { protectPkcs8Key } from './private-key.ts';
 
 /** Some 1,000 certificates fit into this. */
@@ -47,7 +40,11 @@ const MAX_NESTING = 4;
 /** No chain of a real authority is longer. */
 const MAX_CHAIN = 20;
 
+/** Of one file in words. */
+const ALLOWED = `${MAX_ENTRIES} entries and ${MAX_CERTIFICATES} certificates`;
 const DATA = '1.2.840.113549.1.7.1';
+/** Windows writes it when a file is protected for an account instead of with a password. */
+const ENVELOPED_DATA = '1.2.840.113549.1.7.3';
 const ENCRYPTED_DATA = '1.2.840.113549.1.7.6';
 const BAG = '1.2.840.113549.1.12.10.1.';
 const X509_CERTIFICATE = '1.2.840.113549.1.9.22.1';
@@ -57,12 +54,21 @@ const LOCAL_KEY_ID = '1.2.840.113549.1.9.21';
 const TRUSTED_KEY_USAGE = '2.16.840.1.113894.746875.1.1';
 const ANY_EXTENDED_KEY_USAGE = '2.5.29.37.0';
 
+/** More than the bounds allow; the message names what. */
+class TooMany extends Error {}
+
 interface Bag {
-  readonly type: 'certificate' | 'key' | 'shrouded key' | 'other';
+  readonly type: 'certificate' | 'key' | 'shrouded key' | 'list' | 'other';
   readonly content: Buffer;
   readonly alias: string | undefined;
   readonly keyId: Buffer | undefined;
   readonly trusted: boolean;
+}
+
+interface Contents {
+  readonly bags: Bag[];
+  /** What else is in the file, by name. */
+  readonly odd: string[];
 }
 
 interface Pfx {
@@ -71,24 +77,56 @@ interface Pfx {
 }
 
 /** Reads a PKCS#12 file. Throws keystore faults: wrong or missing password, tampered, damaged, unsupported, too large. */
-export async function readPkcs12({ bytes, file, password }: StoreSource): Promise<Store> {
+export async function readPkcs12(source: StoreSource): Promise<Store> {
+  const { bytes, file, password } = source;
   if (bytes.length > MAX_PKCS12_BYTES)
     throw keystoreFault('keystore_too_large', {
       file,
       found: `${bytes.length} bytes of PKCS#12`,
       allowed: `${MAX_PKCS12_BYTES} bytes`,
     });
-  const secret = password ?? DEFAULT_PASSWORD;
   try {
     const pfx = parsePfx(bytes);
     const budget = workBudget();
-    if (pfx.mac !== undefined && !macFits(pfx.mac, pfx.content, secret, budget))
-      throw await faultOfMac(pfx, file, password, budget);
-    const bags = await readContents(pfx.content, secret, budget);
+    const fitting = await fittingPassword(pfx, password, budget);
+    if (fitting === undefined) throw await faultOfMac(pfx, source, budget);
+    const contents = await readContents(pfx.content, fitting, budget);
     const warnings = pfx.mac === undefined ? [`${file} has no MAC: nothing tells whether it was changed.`] : [];
-    return storeOf(bags, file, warnings);
+    return { ...storeOf(contents, file, warnings), password: fitting ?? '' };
   } catch (error) {
-    throw faultOf(error, file, password);
+    throw faultOf(error, source);
+  }
+}
+
+/** The first password that the MAC fits; without a MAC the first that the contents open with, or simply the first. */
+async function fittingPassword(
+  { mac, content }: Pfx,
+  password: string | undefined,
+  budget: Budget,
+): Promise<Password | undefined> {
+  const [first = null, ...others] = candidates(password);
+  const fits = async (candidate: Password): Promise<boolean> =>
+    mac === undefined ? await opens(content, candidate, budget) : await macFits(mac, content, candidate, budget);
+  if (await fits(first)) return first;
+  for (const other of others) {
+    try {
+      if (await fits(other)) return other;
+    } catch (error) {
+      // The others are tried as far as the work allowed for a file goes.
+      if (error instanceof BadData) break;
+      throw error;
+    }
+  }
+  return mac === undefined ? first : undefined;
+}
+
+async function opens(content: Buffer, password: Password, budget: Budget): Promise<boolean> {
+  try {
+    await readContents(content, password, budget);
+    return true;
+  } catch (error) {
+    if (error instanceof CannotDecrypt || error instanceof Asn1Fault) return false;
+    throw error;
   }
 }
 
@@ -99,6 +137,7 @@ export async function readPkcs12({ bytes, file, password }: StoreSource): Promis
 export async function writePkcs12(entries: readonly StoreEntry[], password: string): Promise<Buffer> {
   const certificates: Buffer[] = [];
   const keys: Buffer[] = [];
+  const taken = new Set<string>();
   for (const entry of entries) {
     const name = attribute(FRIENDLY_NAME, bmp(entry.alias.toLowerCase()));
     if (entry.kind !== 'key') {
@@ -111,7 +150,7 @@ export async function writePkcs12(entries: readonly StoreEntry[], password: stri
         format: 'PKCS#12',
         found: 'a private key under the protection of JKS',
       });
-    const attributes = [name, attribute(LOCAL_KEY_ID, octets(keyIdOf(entry)))];
+    const attributes = [name, attribute(LOCAL_KEY_ID, octets(freeKeyId(entry, taken)))];
     const shrouded = entry.protection === 'none' ? await protectPkcs8Key(entry.key, password) : entry.key;
     keys.push(bag('2', withDerLengths(readElement(shrouded, PKCS12_LIMITS, 'the private key')), attributes));
     certificates.push(...entry.certificates.map((der, index) => certificateBag(der, index === 0 ? attributes : [])));
@@ -126,7 +165,9 @@ export async function writePkcs12(entries: readonly StoreEntry[], password: stri
 
 /** PFX of RFC 7292 section 4: version, contents, MAC. */
 function parsePfx(bytes: Buffer): Pfx {
-  const [version, info, mac] = membersOf(readElement(bytes, PKCS12_LIMITS, 'the file'), 'the file');
+  // Line breaks and zeros behind it were let pass by openStore.
+  const { next } = new Asn1Element(bytes, 0, bytes.length, 'ber');
+  const [version, info, mac] = membersOf(readElement(bytes.subarray(0, next), PKCS12_LIMITS, 'the file'), 'the file');
   if (smallIntegerOf(version, 'the version') !== 3) throw new BadData('its version is not 3');
   const [type, content] = membersOf(info, 'the content');
   const oid = oidOf(type, 'the type of the content');
@@ -135,38 +176,54 @@ function parsePfx(bytes: Buffer): Pfx {
 }
 
 /** AuthenticatedSafe: a list of ContentInfo, each plain or encrypted. */
-async function readContents(content: Buffer, password: string, budget: Budget): Promise<Bag[]> {
-  const bags: Bag[] = [];
+async function readContents(content: Buffer, password: Password, budget: Budget): Promise<Contents> {
+  const contents: Contents = { bags: [], odd: [] };
   for (const info of membersOf(readElement(content, PKCS12_LIMITS, 'the content'), 'the content')) {
     const [type, value] = membersOf(info, 'a part of the content');
     const oid = oidOf(type, 'the type of a part');
     const inner = explicitOf(value, 'a part of the content');
-    if (oid === DATA) readBags(octetsOf(inner, 'a part of the content'), bags, 0);
-    else if (oid === ENCRYPTED_DATA) readBags(await decryptPart(inner, password, budget), bags, 0);
+    if (oid === DATA) readBags(octetsOf(inner, 'a part of the content'), contents, 0);
+    else if (oid === ENCRYPTED_DATA) readBags(await decryptPart(inner, password, budget), contents, 0);
+    else if (oid === ENVELOPED_DATA)
+      contents.odd.push('a part that is encrypted for the holder of a key, not with a password');
     else throw new UnknownAlgorithm(`the content type ${oid}`);
   }
-  return bags;
+  return contents;
 }
 
-async function decryptPart(part: Asn1Element, password: string, budget: Budget): Promise<Buffer> {
+async function decryptPart(part: Asn1Element, password: Password, budget: Budget): Promise<Buffer> {
   const [, info] = membersOf(part, 'the encrypted part');
   const [, algorithm, encrypted] = membersOf(info, 'the encrypted part');
   return await decrypt(algorithm, octetsOf(encrypted, 'the encrypted part'), password, budget);
 }
 
-function readBags(content: Buffer, bags: Bag[], depth: number): void {
+function readBags(content: Buffer, contents: Contents, depth: number): void {
   if (depth > MAX_NESTING) throw new BadData(`its bags are nested deeper than ${MAX_NESTING}`);
   for (const node of membersOf(readElement(content, PKCS12_LIMITS, 'the list of bags'), 'the list of bags')) {
-    if (bags.length === MAX_ENTRIES) throw new BadData(`it holds more than ${MAX_ENTRIES} entries`);
+    if (contents.bags.length + contents.odd.length >= MAX_ENTRIES)
+      throw new TooMany(`more than ${MAX_ENTRIES} entries`);
+    const bag = bagOf(node);
+    if (bag === undefined) contents.odd.push('a bag that cannot be read');
+    else if (bag.type === 'list') readBags(bag.content, contents, depth + 1);
+    else if (bag.type === 'other') contents.odd.push('a bag of another type');
+    else contents.bags.push(bag);
+  }
+}
+
+/** Undefined when its form is not that of a bag: one odd bag does not take the others with it. */
+function bagOf(node: Asn1Element): Bag | undefined {
+  try {
     const [id, value, attributes] = membersOf(node, 'a bag');
-    const oid = oidOf(id, 'the type of a bag');
     const inner = explicitOf(value, 'the content of a bag');
-    if (oid === `${BAG}6`) readBags(inner.whole, bags, depth + 1);
-    else bags.push({ ...contentOf(oid, inner), ...attributesOf(attributes) });
+    return { ...contentOf(oidOf(id, 'the type of a bag'), inner), ...attributesOf(attributes) };
+  } catch (error) {
+    if (error instanceof Asn1Fault) return undefined;
+    throw error;
   }
 }
 
 function contentOf(oid: string, inner: Asn1Element): Pick<Bag, 'type' | 'content'> {
+  if (oid === `${BAG}6`) return { type: 'list', content: inner.whole };
   if (oid === `${BAG}1`) return { type: 'key', content: withDerLengths(inner) };
   if (oid === `${BAG}2`) return { type: 'shrouded key', content: withDerLengths(inner) };
   if (oid !== `${BAG}3`) return { type: 'other', content: Buffer.alloc(0) };
@@ -182,11 +239,17 @@ function attributesOf(set: Asn1Element | undefined): Pick<Bag, 'alias' | 'keyId'
   for (const node of set === undefined ? [] : membersOf(set, 'the attributes')) {
     const [id, values] = membersOf(node, 'an attribute');
     const oid = oidOf(id, 'the type of an attribute');
-    if (oid === FRIENDLY_NAME) alias = bmpTextOf(membersOf(values, 'a name')[0]) ?? alias;
-    else if (oid === LOCAL_KEY_ID) keyId = octetsOf(membersOf(values, 'a key id')[0], 'a key id');
+    const [value] = values?.tag === TAG.set ? values.children() : [];
+    if (oid === FRIENDLY_NAME) alias = textOf(value) ?? alias;
+    else if (oid === LOCAL_KEY_ID) keyId = value?.tag === TAG.octets ? value.content : keyId;
     else if (oid === TRUSTED_KEY_USAGE) trusted = true;
   }
   return { alias, keyId, trusted };
+}
+
+/** A BMPString by RFC 2985; some libraries write UTF-8. */
+function textOf(value: Asn1Element | undefined): string | undefined {
+  return value?.tag === TAG.utf8 ? value.content.toString('utf8') : bmpTextOf(value);
 }
 
 /**
@@ -194,14 +257,18 @@ function attributesOf(set: Asn1Element | undefined): Pick<Bag, 'alias' | 'keyId'
  * carries the id of a key begins its chain. A file without keys and without any mark is what "openssl pkcs12 -export
  * -nokeys" makes: there every certificate is meant.
  */
-function storeOf(bags: readonly Bag[], file: string, warnings: string[]): Store {
+function storeOf({ bags, odd }: Contents, file: string, warnings: string[]): Store {
   const certificates = bags.filter(({ type }) => type === 'certificate');
   const keys = bags.filter(({ type }) => type === 'key' || type === 'shrouded key');
   const entries: StoreEntry[] = [];
   const chained = new Set<Bag>();
+  let linked = 0;
   const index = keys.length === 0 ? undefined : indexOf(certificates);
   for (const [place, key] of keys.entries()) {
     const chain = chainOf(key, index);
+    linked += chain.length;
+    if (linked > MAX_CERTIFICATES)
+      throw new TooMany(`more than ${MAX_CERTIFICATES} certificates in the chains of its keys`);
     for (const member of chain) chained.add(member);
     entries.push({
       kind: 'key',
@@ -227,8 +294,7 @@ function storeOf(bags: readonly Bag[], file: string, warnings: string[]): Store 
       certificates: [certificate.content],
     });
   }
-  const others = bags.filter(({ type }) => type === 'other').map(() => 'a bag of another type');
-  return { format: 'pkcs12', entries, warnings, others };
+  return { format: 'pkcs12', entries, warnings, others: odd };
 }
 
 interface CertificateIndex {
@@ -263,7 +329,10 @@ function indexOf(certificates: readonly Bag[]): CertificateIndex {
   return {
     parsed,
     byKeyId: new Map(named.toReversed()),
-    bySubject: Map.groupBy(certificates, (bag) => parsed.get(bag)?.subject ?? ''),
+    bySubject: Map.groupBy(
+      certificates.filter((bag) => parsed.get(bag) !== undefined),
+      (bag) => parsed.get(bag)?.subject ?? '',
+    ),
   };
 }
 
@@ -273,58 +342,62 @@ function dateOf(keyId: Buffer | undefined): Date | undefined {
   return milliseconds === undefined ? undefined : new Date(Number(milliseconds));
 }
 
-function keyIdOf({ created, certificates, key }: KeyEntry): Buffer {
-  return created === undefined
-    ? createHash('sha1')
-        .update(certificates[0] ?? key)
-        .digest()
-    : Buffer.from(`Time ${created.getTime()}`, 'latin1');
+/** Two keys of one millisecond would share the first one's chain: the id of the second is a millisecond later. */
+function freeKeyId({ created, certificates, key }: KeyEntry, taken: Set<string>): Buffer {
+  if (created === undefined)
+    return createHash('sha1')
+      .update(certificates[0] ?? key)
+      .digest();
+  let id = '';
+  for (let time = created.getTime(); id === '' || taken.has(id); time += 1) id = `Time ${time}`;
+  taken.add(id);
+  return Buffer.from(id, 'latin1');
 }
 
 /** The MAC does not fit. If the contents decrypt all the same, the password is right and the file was changed. */
-async function faultOfMac(pfx: Pfx, file: string, password: string | undefined, budget: Budget): Promise<CodedError> {
+async function faultOfMac(pfx: Pfx, source: StoreSource, budget: Budget): Promise<CodedError> {
+  const { file } = source;
   const tampered = (found: string) => keystoreFault('keystore_tampered', { file, format: FORMAT_NAMES.pkcs12, found });
-  const wrong = keystoreFault(password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong', {
-    file,
-    format: FORMAT_NAMES.pkcs12,
-  });
+  const wrong = faultOfPassword(source, 'pkcs12');
+  const password = source.password ?? DEFAULT_PASSWORD;
   let encryptedParts = 0;
   try {
     for (const info of membersOf(readElement(pfx.content, PKCS12_LIMITS, 'the content'), 'the content')) {
       const [type, value] = membersOf(info, 'a part of the content');
       if (oidOf(type, 'the type of a part') !== ENCRYPTED_DATA) continue;
       encryptedParts += 1;
-      const plain = await decryptPart(explicitOf(value, 'a part of the content'), password ?? DEFAULT_PASSWORD, budget);
+      const plain = await decryptPart(explicitOf(value, 'a part of the content'), password, budget);
       // A wrong password leaves a fitting padding once in 256 times, but hardly a fitting DER header too.
       if (plain[0] === 0x30 && plain[1] === 0x82 && plain.length === 4 + plain.readUInt16BE(2))
         return tampered('its contents open with the password, but its MAC does not fit them');
     }
     if (encryptedParts > 0) return wrong;
-    const bags = await readContents(pfx.content, password ?? DEFAULT_PASSWORD, budget);
+    const { bags, odd } = await readContents(pfx.content, password, budget);
+    const soundness = soundnessCheck();
     const unsound = bags.some(({ type, content }) => type === 'certificate' && soundness(content) !== 'sound');
-    return unsound ? tampered('a certificate in it is damaged, and its MAC does not fit either') : wrong;
+    return unsound || odd.length > 0
+      ? tampered('a certificate in it is damaged, and its MAC does not fit either')
+      : wrong;
   } catch (error) {
-    if (error instanceof CannotDecrypt || error instanceof UnknownAlgorithm) return wrong;
+    if (error instanceof CannotDecrypt || error instanceof UnknownAlgorithm || error instanceof TooMany) return wrong;
     if (error instanceof BadData || error instanceof Asn1Fault)
       return tampered(`${error.message}, and its MAC does not fit either`);
     throw error;
   }
 }
 
-function faultOf(error: unknown, file: string, password: string | undefined): unknown {
+function faultOf(error: unknown, source: StoreSource): unknown {
   const format = FORMAT_NAMES.pkcs12;
+  const { file } = source;
   if (isCoded(error)) return error;
+  if (error instanceof TooMany)
+    return keystoreFault('keystore_too_large', { file, found: error.message, allowed: ALLOWED }, error);
   if (error instanceof UnknownAlgorithm)
     return keystoreFault('keystore_unsupported', { file, format, found: error.message }, error);
   if (error instanceof BadData || error instanceof Asn1Fault)
     return keystoreFault('keystore_damaged', { file, format, found: error.message }, error);
   // Only a file without MAC comes here with another password than its own.
-  if (error instanceof CannotDecrypt)
-    return keystoreFault(
-      password === undefined ? 'keystore_password_missing' : 'keystore_password_wrong',
-      { file, format },
-      error,
-    );
+  if (error instanceof CannotDecrypt) return faultOfPassword(source, 'pkcs12', error);
   return error;
 }
 

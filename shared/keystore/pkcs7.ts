@@ -5,7 +5,8 @@ import { Asn1Element, Asn1Fault, expectTag } from '../asn1/reader.ts';
 import { TAG } from '../asn1/writer.ts';
 import { decodeBlock, pemBlocks, PemFault } from '../x509/pem.ts';
 import { keystoreFault } from './errors.ts';
-import { MAX_ENTRIES, MAX_STORE_BYTES, soundness } from './material.ts';
+import { pemText } from './pem.ts';
+import { MAX_ENTRIES, MAX_STORE_BYTES, soundnessCheck } from './material.ts';
 
 const FORMAT = 'PKCS#7';
 const PEM_LABELS = new Set(['PKCS7', 'PKCS #7 SIGNED DATA', 'CMS', 'CERTIFICATE']);
@@ -28,6 +29,7 @@ export function readPkcs7(bytes: Buffer, file: string): Buffer[] | undefined {
   }
   if (certificates.length === 0)
     throw keystoreFault('keystore_no_certificate', { file, format: FORMAT, found: 'a signature or revocation lists' });
+  const soundness = soundnessCheck();
   for (const [index, certificate] of certificates.entries()) {
     const verdict = soundness(certificate);
     const place = `certificate ${index + 1} of ${certificates.length}`;
@@ -54,7 +56,7 @@ function bundleIn(bytes: Buffer): Buffer | undefined {
 /** The reader of PEM stores reports what is wrong with a PEM text. */
 function firstBlock(bytes: Buffer): Buffer | undefined {
   try {
-    for (const block of pemBlocks(bytes.toString('latin1'), { maxLength: MAX_STORE_BYTES, maxBlocks: MAX_ENTRIES })) {
+    for (const block of pemBlocks(pemText(bytes).text, { maxLength: MAX_STORE_BYTES, maxBlocks: MAX_ENTRIES })) {
       if (PEM_LABELS.has(block.label)) return decodeBlock(block);
     }
     return undefined;

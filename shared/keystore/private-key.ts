@@ -3,19 +3,32 @@
 import { Asn1Fault, membersOf, octetsOf, smallIntegerOf } from '../asn1/reader.ts';
 import { readElement } from '../asn1/structure.ts';
 import { octets, sequence } from '../asn1/writer.ts';
+import { isCoded } from '../errors.ts';
 import { keystoreFault } from './errors.ts';
 import { BadData } from './java-data.ts';
 import { protectJksKey, unlockJksKey } from './jks.ts';
 import type { KeyEntry } from './material.ts';
-import { CannotDecrypt, decrypt, encrypt, PKCS12_LIMITS, UnknownAlgorithm, workBudget } from './pkcs12-crypto.ts';
+import { CannotDecrypt, decrypt, encrypt, PKCS12_LIMITS } from './pkcs12/crypto.ts';
+import { candidates, UnknownAlgorithm, workBudget, type Budget, type Password } from './pkcs12/derivation.ts';
 
-/** The key of an entry as PKCS#8 (DER). Throws keystore_key_password_wrong, keystore_key_unsupported. */
+/** The key of an entry as PKCS#8 (DER). Without a password those that a store opens with are tried. Throws keystore_key_password_wrong, keystore_key_unsupported. */
 export async function openKey(
   { key, protection }: Pick<KeyEntry, 'key' | 'protection'>,
-  password: string,
+  password: string | undefined,
+  budget: Budget = workBudget(),
 ): Promise<Buffer> {
   if (protection === 'none') return key;
-  return protection === 'jks' ? unlockJksKey(key, password) : await openPkcs8Key(key, password);
+  let wrong: unknown;
+  for (const candidate of candidates(password)) {
+    try {
+      if (protection === 'pkcs8') return await openPkcs8Key(key, candidate, budget);
+      if (candidate !== null) return unlockJksKey(key, candidate);
+    } catch (error) {
+      if (!isCoded(error, 'keystore_key_password_wrong')) throw error;
+      wrong ??= error;
+    }
+  }
+  throw wrong;
 }
 
 /** Protects a key (PKCS#8, DER) as an entry of JKS or PKCS#12 holds it. */
@@ -29,10 +42,10 @@ export async function protectPkcs8Key(pkcs8: Buffer, password: string): Promise<
   return sequence(algorithm, octets(content));
 }
 
-async function openPkcs8Key(key: Buffer, password: string): Promise<Buffer> {
+async function openPkcs8Key(key: Buffer, password: Password, budget: Budget): Promise<Buffer> {
   try {
     const [algorithm, content] = membersOf(readElement(key, PKCS12_LIMITS, 'the private key'), 'the private key');
-    const plain = await decrypt(algorithm, octetsOf(content, 'the private key'), password, workBudget());
+    const plain = await decrypt(algorithm, octetsOf(content, 'the private key'), password, budget);
     // A wrong password leaves a fitting padding once in 256 times, but no PrivateKeyInfo (RFC 5958 section 2).
     const [version, , inner] = membersOf(readElement(plain, PKCS12_LIMITS, 'the private key'), 'the private key');
     smallIntegerOf(version, 'the version of the private key');

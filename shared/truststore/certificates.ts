@@ -1,6 +1,6 @@
 // Reads certificates to be trusted (PEM, DER, PKCS#7), and checks whether they are suitable.
 import { readBoundedFile } from '../files/bounded-file.ts';
-import { FORMAT_NAMES, MAX_STORE_BYTES, nameLine, parseCertificate, thumbprint } from '../keystore/material.ts';
+import { FORMAT_NAMES, MAX_STORE_BYTES, parseCertificate, subjectLine, thumbprint } from '../keystore/material.ts';
 import { openStore } from '../keystore/open.ts';
 import { readPkcs7 } from '../keystore/pkcs7.ts';
 import { trustedEntries } from './entries.ts';
@@ -16,8 +16,10 @@ const USAGES: Readonly<Record<string, string>> = {
   '1.3.6.1.5.5.7.3.9': 'answers on revocation',
 };
 
-/** The certificates of a file, as DER, in its order. Throws file, keystore and truststore faults. */
-export async function certificatesIn(path: string): Promise<Buffer[]> {
+/** The certificates of a file, as DER, in its order: all of them, or it is refused. Throws file, keystore and truststore faults. */
+export async function certificatesIn(
+  path: string,
+): Promise<{ readonly certificates: readonly Buffer[]; readonly warnings: readonly string[] }> {
   const bytes = await readBoundedFile({
     path,
     what: 'The certificate',
@@ -25,14 +27,16 @@ export async function certificatesIn(path: string): Promise<Buffer[]> {
     hint: 'Name the file of the certificate (.cer, .crt, .pem, .p7b).',
   });
   const bundle = readPkcs7(bytes, path);
-  if (bundle !== undefined) return bundle;
+  if (bundle !== undefined) return { certificates: bundle, warnings: [] };
   const store = await openStore({ bytes, file: path });
   if (store.format !== 'pem' && store.format !== 'der')
     throw truststoreFault('truststore_not_certificates', {
       certificate: path,
       found: `a ${FORMAT_NAMES[store.format]} store`,
     });
-  return trustedEntries(store, path).map(({ certificates: [der] }) => der);
+  const [fault] = store.leftOut ?? [];
+  if (fault !== undefined) throw fault;
+  return { certificates: trustedEntries(store, path).map(({ certificates: [der] }) => der), warnings: store.warnings };
 }
 
 /** Authorities of one name whose signatures are tried; an authority renews its certificate a few times. */
@@ -55,8 +59,11 @@ export function partChain(certificates: readonly Buffer[]): Chain {
   const kept: Buffer[] = [];
   const vouched: { subject: string; by: string }[] = [];
   for (const { der, certificate } of parsed) {
+    // One whose names are equal OpenSSL takes for self-signed: trusting its issuer does not make it trusted (tried).
     const candidates =
-      certificate?.ca === false ? (authorities.get(certificate.issuer) ?? []).slice(0, MAX_NAMESAKES) : [];
+      certificate?.ca === false && certificate.issuer !== certificate.subject
+        ? (authorities.get(certificate.issuer) ?? []).slice(0, MAX_NAMESAKES)
+        : [];
     const issuer = candidates.find(
       (other) =>
         certificate !== undefined &&
@@ -65,7 +72,7 @@ export function partChain(certificates: readonly Buffer[]): Chain {
         certificate.verify(other.certificate.publicKey),
     );
     if (certificate === undefined || issuer?.certificate === undefined) kept.push(der);
-    else vouched.push({ subject: nameLine(certificate.subject), by: nameLine(issuer.certificate.subject) });
+    else vouched.push({ subject: subjectLine(certificate), by: subjectLine(issuer.certificate) });
   }
   return { kept, vouched };
 }
@@ -101,7 +108,7 @@ export function checkFingerprints(certificates: readonly Buffer[], allowed: read
     const found = thumbprint(der);
     if (!allowed.includes(found))
       throw truststoreFault('truststore_fingerprint_differs', {
-        subject: nameLine(parseCertificate(der)?.subject ?? ''),
+        subject: subjectLine(parseCertificate(der)),
         certificate: origin,
         found,
       });

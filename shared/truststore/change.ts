@@ -1,11 +1,12 @@
 // Creates an empty store, deletes an entry, changes the password of a store. Private keys are kept, or the change is
 // refused: none is ever lost.
 import { isCoded } from '../errors.ts';
-import { DEFAULT_PASSWORD, FORMAT_NAMES, printableLine, thumbprint, type StoreEntry } from '../keystore/material.ts';
+import { DEFAULT_PASSWORD, FORMAT_NAMES, aliasLine, thumbprint, type StoreEntry } from '../keystore/material.ts';
 import { removeFromPem } from '../keystore/pem.ts';
 import { openKey, protectKey } from '../keystore/private-key.ts';
 import { aliasKey } from './entries.ts';
 import { truststoreFault } from './errors.ts';
+import { prepareEntries } from './prepare.ts';
 import {
   checkNewPassword,
   formatOfNew,
@@ -48,15 +49,18 @@ interface DeleteOrder {
 }
 
 /** Deletes one entry. Errors: truststore_alias_unknown, truststore_alias_ambiguous, truststore_is_private_key, and those of writing. */
-export async function deleteEntry(
-  order: DeleteOrder,
-): Promise<{ readonly deleted: StoreEntry; readonly left: readonly StoreEntry[] }> {
+export async function deleteEntry(order: DeleteOrder): Promise<{
+  readonly deleted: StoreEntry;
+  readonly left: readonly StoreEntry[];
+  /** What else is not as it was. */
+  readonly notes: readonly string[];
+}> {
   const { file, alias, password } = order;
   const opened = await openFile(file, password);
   const { store, bytes } = opened;
   const deleted = entryCalled(opened, order);
   if (deleted.kind === 'key' && !order.privateKey)
-    throw truststoreFault('truststore_is_private_key', { alias: printableLine(alias), file });
+    throw truststoreFault('truststore_is_private_key', { alias: aliasLine(alias), file });
   const left = store.entries.filter((entry) => entry !== deleted);
   if (store.format === 'der' || (store.format === 'pem' && left.length === 0))
     throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[store.format] });
@@ -71,10 +75,11 @@ export async function deleteEntry(
     const without = removeFromPem(bytes, file, new Set([store.entries.indexOf(deleted)]));
     // Entries without their own name are numbered, and the numbers change.
     await writeStore(file, without, renumbered(left, store.entries), password);
-  } else {
-    await writeEntries({ file, format, entries: left, password });
+    return { deleted, left, notes: [] };
   }
-  return { deleted, left };
+  const { entries, notes } = prepareEntries(file, left, format);
+  await writeEntries({ file, format, entries, password: password ?? store.password });
+  return { deleted, left, notes };
 }
 
 function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: DeleteOrder): StoreEntry {
@@ -87,11 +92,11 @@ function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: Delete
   if (entry === undefined) {
     const names = store.entries
       .slice(0, 20)
-      .map((one) => `"${printableLine(one.alias)}"`)
+      .map((one) => `"${aliasLine(one.alias)}"`)
       .join(', ');
     throw truststoreFault('truststore_alias_unknown', {
       file,
-      alias: printableLine(alias),
+      alias: aliasLine(alias),
       found:
         names === ''
           ? 'no entries at all'
@@ -101,7 +106,7 @@ function entryCalled({ file, store }: OpenedFile, { alias, fingerprint }: Delete
     });
   }
   if (more.length > 0)
-    throw truststoreFault('truststore_alias_ambiguous', { file, alias: printableLine(alias), count: meant.length });
+    throw truststoreFault('truststore_alias_ambiguous', { file, alias: aliasLine(alias), count: meant.length });
   return entry;
 }
 
@@ -125,11 +130,12 @@ interface PasswordOrder {
  * Gives a store another password: the digest of a JKS, MAC and encryption of a PKCS#12, and the private keys in both.
  * Errors: truststore_no_password, truststore_key_password_other, truststore_password_unfit, and those of writing.
  */
-export async function changePassword({
-  file,
-  password,
-  newPassword,
-}: PasswordOrder): Promise<{ readonly format: WritableFormat; readonly keys: number }> {
+export async function changePassword({ file, password, newPassword }: PasswordOrder): Promise<{
+  readonly format: WritableFormat;
+  readonly keys: number;
+  /** What else is not as it was. */
+  readonly notes: readonly string[];
+}> {
   const opened = await openFile(file, password);
   const { store } = opened;
   if (store.format === 'pem' || store.format === 'der')
@@ -139,19 +145,21 @@ export async function changePassword({
     });
   checkNewPassword(newPassword);
   const format = writableFormat(opened);
-  const entries = await rekeyed(store.entries, {
+  const { entries: prepared, notes } = prepareEntries(file, store.entries, format);
+  const entries = await rekeyed(prepared, {
     file,
-    from: password ?? DEFAULT_PASSWORD,
+    from: password ?? store.password,
     to: newPassword,
     protection: format === 'jks' ? 'jks' : 'pkcs8',
   });
   await writeEntries({ file, format, entries, password: newPassword });
-  return { format, keys: entries.filter(({ kind }) => kind === 'key').length };
+  return { format, keys: entries.filter(({ kind }) => kind === 'key').length, notes };
 }
 
 interface Rekeying {
   readonly file: string;
-  readonly from: string;
+  /** Undefined: those are tried that a store opens with. */
+  readonly from: string | undefined;
   readonly to: string;
   readonly protection: 'jks' | 'pkcs8';
 }
@@ -171,7 +179,7 @@ export async function rekeyed(
       all.push({ ...entry, protection, key: await protectKey(await openKey(entry, from), protection, to) });
     } catch (error) {
       if (!isCoded(error, 'keystore_key_password_wrong', 'keystore_key_unsupported')) throw error;
-      throw truststoreFault('truststore_key_password_other', { file, alias: printableLine(entry.alias) }, error);
+      throw truststoreFault('truststore_key_password_other', { file, alias: aliasLine(entry.alias) }, error);
     }
   }
   return all;

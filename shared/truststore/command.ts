@@ -1,7 +1,7 @@
 // Runs `queue-agent truststore` and `queuegate truststore`: manages trust stores on this machine without keytool and
 // KeyStore Explorer. A command never prompts, prints no stack trace and no password, and never damages the old file.
 import { isCoded, printable } from '../errors.ts';
-import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, printableLine } from '../keystore/material.ts';
+import { counted, DEFAULT_PASSWORD, FORMAT_NAMES, aliasLine, printableLine } from '../keystore/material.ts';
 import { certificatesIn, checkFingerprints, partChain, purposeOf, readFingerprint } from './certificates.ts';
 import { changePassword, createStore, deleteEntry } from './change.ts';
 import { convertStore } from './convert.ts';
@@ -113,12 +113,14 @@ async function importCertificates(args: readonly string[], io: CommandIo): Promi
     password: await options.password(),
   };
   const fingerprints = options.list('fingerprint').map(readFingerprint);
-  const found = await certificatesIn(origin);
+  const { certificates: found, warnings } = await certificatesIn(origin);
+  for (const warning of warnings) warn(io, warning);
   const { kept, vouched } = order.allowLeaf ? { kept: found, vouched: [] } : partChain(found);
   if (fingerprints.length > 0) checkFingerprints(kept, fingerprints, origin);
-  const { added, present, format } = await addTrusted({ ...order, certificates: kept });
+  const { added, present, format, notes } = await addTrusted({ ...order, certificates: kept });
   for (const entry of added) io.stdout(`imported into ${file} (${FORMAT_NAMES[format]}):\n${describeEntry(entry)}`);
-  for (const { alias } of present) io.stdout(`trusted already, as "${printableLine(alias)}"\n`);
+  for (const note of notes) warn(io, note);
+  for (const { alias } of present) io.stdout(`trusted already, as "${aliasLine(alias)}"\n`);
   for (const { subject, by } of vouched)
     io.stdout(`left out: ${subject}, which ${by} issued; --allow-leaf trusts it by itself too\n`);
   const now = new Date();
@@ -129,7 +131,7 @@ async function importCertificates(args: readonly string[], io: CommandIo): Promi
     warn(io, dateWarning(der, now));
     if (purposeOf(der) !== 'authority')
       io.stderr(
-        `warning: "${printableLine(alias)}" is not an authority: exactly this certificate is trusted, and when Central renews it, the new one is not.\n`,
+        `warning: "${aliasLine(alias)}" is not an authority: exactly this certificate is trusted, and when Central renews it, the new one is not.\n`,
       );
   }
 }
@@ -143,7 +145,7 @@ async function deleteCertificate(args: readonly string[], io: CommandIo): Promis
   const { file } = options;
   options.needed('alias', 'Which entry? --alias NAME is missing.');
   const fingerprint = options.text('fingerprint');
-  const { deleted, left } = await deleteEntry({
+  const { deleted, left, notes } = await deleteEntry({
     file,
     alias: options.alias() ?? '',
     fingerprint: fingerprint === undefined ? undefined : readFingerprint(fingerprint),
@@ -151,6 +153,7 @@ async function deleteCertificate(args: readonly string[], io: CommandIo): Promis
     privateKey: options.flag('private-key'),
   });
   io.stdout(`deleted from ${file}:\n${describeEntry(deleted)}`);
+  for (const note of notes) warn(io, note);
   if (!left.some(({ kind }) => kind === 'trusted'))
     io.stderr(`warning: ${file} holds no trusted certificate any more: an agent that uses it makes no connection.\n`);
 }
@@ -200,10 +203,11 @@ async function changeStorePassword(args: readonly string[], io: CommandIo): Prom
     throw options.complain(
       `Which password? --new-password-file or ${passwordVariables(io.program).newPassword} is missing.`,
     );
-  const { format, keys } = await changePassword({ file: options.file, password, newPassword });
+  const { format, keys, notes } = await changePassword({ file: options.file, password, newPassword });
   io.stdout(
     `${options.file} (${FORMAT_NAMES[format]}) has the new password${keys === 0 ? '' : `, and ${keys === 1 ? 'its private key' : `its ${keys} private keys`} too`}\n`,
   );
+  for (const note of notes) warn(io, note);
 }
 
 function warn(io: CommandIo, text: string | undefined): void {

@@ -4,17 +4,19 @@ import {
   counted,
   DEFAULT_PASSWORD,
   FORMAT_NAMES,
-  printableLine,
+  aliasLine,
   type Store,
   type StoreEntry,
 } from '../keystore/material.ts';
 import { hasPemComments } from '../keystore/pem.ts';
 import { refuseExisting, rekeyed } from './change.ts';
-import { aliasKey, EntryIndex, namesOf } from './entries.ts';
+import { aliasKey, namesOf } from './entries.ts';
 import { truststoreFault } from './errors.ts';
+import { chainFault, prepareEntries } from './prepare.ts';
 import {
   checkNewPassword,
   formatOfNew,
+  MIN_PASSWORD,
   openFile,
   writeEntries,
   type OpenedFile,
@@ -50,11 +52,12 @@ export async function convertStore(order: ConvertOrder): Promise<Converted> {
   const format = formatOfNew(file, order.type);
   const newPassword =
     order.newPassword ??
-    (store.format === 'pem' || store.format === 'der' ? DEFAULT_PASSWORD : (password ?? DEFAULT_PASSWORD));
+    (store.password !== undefined && store.password.length >= MIN_PASSWORD ? store.password : DEFAULT_PASSWORD);
   if (format !== 'pem') checkNewPassword(newPassword);
 
-  const kept = store.entries.filter((entry) => canHold(format, entry));
-  const unheld = [...store.entries.filter((entry) => !canHold(format, entry)).map(kindOf), ...store.others];
+  const holds = (entry: StoreEntry): boolean => canHold(format, entry, leaveOut);
+  const kept = store.entries.filter(holds);
+  const unheld = [...store.entries.filter((entry) => !holds(entry)).map(kindOf), ...store.others];
   if (unheld.length > 0 && !leaveOut)
     throw truststoreFault('truststore_cannot_convert', {
       file: order.from,
@@ -63,31 +66,35 @@ export async function convertStore(order: ConvertOrder): Promise<Converted> {
     });
   if (format === 'pem' && kept.length === 0)
     throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
-  const { entries: named, renamed } = withFreeAliases(kept, format);
+  const { entries: named, notes } = prepareEntries(order.from, kept, format);
   const entries =
     format === 'pem'
       ? named
       : await rekeyed(named, {
           file: order.from,
-          from: password ?? DEFAULT_PASSWORD,
+          from: password ?? store.password,
           to: newPassword,
           protection: format === 'jks' ? 'jks' : 'pkcs8',
         });
-  await writeEntries({ file, format, entries, password: newPassword });
+  const written = await writeEntries({ file, format, entries, password: newPassword });
   return {
     from: store.format,
     format,
     entries,
     lost: [
       ...(unheld.length === 0 ? [] : [`left out: ${namesOf(unheld)}`]),
-      ...renamed,
+      ...notes,
+      ...grownChains(entries, written),
       ...notesOf(opened, format, kept, order.newPassword),
     ],
   };
 }
 
-function canHold(format: WritableFormat, { kind }: StoreEntry): boolean {
-  if (kind === 'trusted' || format === 'pkcs12') return true;
+function canHold(format: WritableFormat, entry: StoreEntry, leaveOut: boolean): boolean {
+  const { kind } = entry;
+  // Without --leave-out prepareEntries refuses a key whose chain is not valid, with the cause.
+  if (format === 'pkcs12') return !(leaveOut && kind === 'key' && chainFault(entry) !== undefined);
+  if (kind === 'trusted') return true;
   // An untrusted certificate would become a trusted one: neither JKS nor PEM has another kind.
   return kind === 'key' && format === 'jks';
 }
@@ -96,21 +103,15 @@ function kindOf({ kind, alias }: StoreEntry): string {
   return kind === 'key' ? `the private key "${alias}"` : `the certificate "${alias}" without the mark of trust`;
 }
 
-/** Aliases as the new format has them: no two alike to Java. */
-function withFreeAliases(
-  entries: readonly StoreEntry[],
-  format: WritableFormat,
-): { readonly entries: StoreEntry[]; readonly renamed: string[] } {
-  const index = new EntryIndex([]);
-  const renamed: string[] = [];
-  const named = entries.map((entry) => {
-    const alias = index.freeAlias(format === 'pem' ? printableLine(entry.alias) : entry.alias.toLowerCase());
-    index.add({ ...entry, alias });
-    if (aliasKey(alias) !== aliasKey(entry.alias))
-      renamed.push(`the alias "${printableLine(entry.alias)}" is "${printableLine(alias)}" there`);
-    return { ...entry, alias };
-  });
-  return { entries: named, renamed };
+/** PKCS#12 links a key with every issuer that the file holds, as keytool -importkeystore does: its chain may grow. */
+function grownChains(entries: readonly StoreEntry[], written: readonly StoreEntry[]): string[] {
+  const before = new Map(entries.map((entry) => [aliasKey(entry.alias), entry.certificates.length]));
+  return written
+    .filter((entry) => entry.kind === 'key' && entry.certificates.length > (before.get(aliasKey(entry.alias)) ?? 0))
+    .map(
+      ({ alias, certificates: { length } }) =>
+        `the chain of "${aliasLine(alias)}" is ${counted(length, 'certificate')} there`,
+    );
 }
 
 function notesOf(

@@ -1,14 +1,23 @@
 // Formats the entries of a store for display.
+import type { X509Certificate } from 'node:crypto';
+import { certificateFields } from '../x509/fields.ts';
 import {
   counted,
+  hasUnreadableDate,
   nameLine,
   oldThumbprint,
   parseCertificate,
+  aliasLine,
   printableLine,
+  subjectLine,
   thumbprint,
+  whyUnreadable,
   type StoreEntry,
 } from '../keystore/material.ts';
 import { day } from './entries.ts';
+
+/** Of the alternative names of a certificate. */
+const MAX_NAMES = 2_000;
 
 /** An entry in lines, a line break behind the last. */
 export function describeEntry(entry: StoreEntry): string {
@@ -18,7 +27,7 @@ export function describeEntry(entry: StoreEntry): string {
     key: `private key, chain of ${counted(entry.certificates.length, 'certificate')}`,
   } as const;
   const lines = [
-    printableLine(entry.alias),
+    aliasLine(entry.alias),
     `  kind         ${kinds[entry.kind]}`,
     ...(entry.created === undefined ? [] : [`  created      ${day(entry.created)}`]),
   ];
@@ -31,22 +40,44 @@ export function describeEntry(entry: StoreEntry): string {
 
 function certificateLines(der: Buffer): string[] {
   const certificate = parseCertificate(der);
-  const facts =
-    certificate === undefined
-      ? ['  certificate  not readable']
+  const fields = certificate ?? certificateFields(der);
+  const [from, to] = datesOf(certificate, der);
+  return [
+    ...(fields === undefined
+      ? []
       : [
-          `  subject      ${nameLine(certificate.subject)}`,
-          `  issuer       ${nameLine(certificate.issuer)}`,
-          `  valid        ${day(certificate.validFromDate)} until ${day(certificate.validToDate)}`,
-        ];
-  return [...facts, `  SHA-256      ${thumbprint(der)}`, `  SHA-1        ${oldThumbprint(der)}`];
+          `  subject      ${nameLine(fields.subject)}`,
+          ...(certificate?.subjectAltName === undefined ? [] : [`  names        ${namesLine(certificate)}`]),
+          `  issuer       ${nameLine(fields.issuer)}`,
+          `  valid        ${day(from)} until ${day(to)}`,
+        ]),
+    ...(certificate === undefined ? [`  not used     it cannot be read: ${whyUnreadable(der)}`] : []),
+    `  SHA-256      ${thumbprint(der)}`,
+    `  SHA-1        ${oldThumbprint(der)}`,
+  ];
+}
+
+function namesLine({ subjectAltName = '' }: X509Certificate): string {
+  return printableLine(
+    subjectAltName.length > MAX_NAMES ? `${subjectAltName.slice(0, MAX_NAMES)} ...` : subjectAltName,
+  );
+}
+
+/** From and until; invalid where the certificate has no date there. */
+function datesOf(certificate: X509Certificate | undefined, der: Buffer): [Date, Date] {
+  const none = new Date(Number.NaN);
+  if (certificate !== undefined) return [certificate.validFromDate, certificate.validToDate];
+  const fields = certificateFields(der);
+  return [fields?.notBefore ?? none, fields?.notAfter ?? none];
 }
 
 /** What is wrong with the dates of a certificate that is to be trusted; undefined when nothing is. */
 export function dateWarning(der: Buffer, now: Date): string | undefined {
   const certificate = parseCertificate(der);
   if (certificate === undefined) return undefined;
-  const name = nameLine(certificate.subject);
+  const name = subjectLine(certificate);
+  if (hasUnreadableDate(certificate))
+    return `${name} has an unreadable date: peers with a certificate under it are refused.`;
   if (certificate.validToDate < now)
     return `${name} expired on ${day(certificate.validToDate)}: peers with a certificate under it are refused.`;
   if (certificate.validFromDate > now)

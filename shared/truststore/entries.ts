@@ -94,5 +94,5 @@ export function namesOf(labels: readonly string[]): string {
 
 /** The date in UTC, as keytool cannot show it and everybody can read it. */
 export function day(date: Date): string {
-  return date.toISOString().slice(0, 10);
+  return Number.isNaN(date.getTime()) ? 'an unreadable date' : (date.toISOString().split('T')[0] ?? '');
 }

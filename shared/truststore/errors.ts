@@ -75,6 +75,10 @@ export const TRUSTSTORE_ERRORS = {
     text: 'The private key "{alias}" in {file} has its own password or an unknown protection, so it cannot be converted. Nothing was written.',
     hint: 'Set the password of the key to that of the store first: keytool -keypasswd -keystore "{file}" -alias "{alias}"',
   },
+  truststore_chain_invalid: {
+    text: 'The certificate chain of the private key "{alias}" in {file} is not valid: {found}. PKCS#12 cannot hold such a chain. Nothing was written.',
+    hint: 'Add --leave-out to convert the rest without this key. The chain begins with the certificate of the key, and each next certificate is its issuer: give the key such a chain with keytool -importcert -keystore "{file}" -alias "{alias}" -file chain.p7b',
+  },
   truststore_not_read_back: {
     text: '{file} does not read back as it was to be written: {found}. Nothing was written.',
     hint: 'This is a defect of this program: please report it, with the kind of store and how it was created.',

@@ -2,9 +2,10 @@
 import {
   DEFAULT_PASSWORD,
   FORMAT_NAMES,
-  nameLine,
   parseCertificate,
+  aliasLine,
   printableLine,
+  subjectLine,
   type Store,
   type TrustedEntry,
 } from '../keystore/material.ts';
@@ -13,6 +14,7 @@ import { appendPem } from '../keystore/pem.ts';
 import { purposeOf } from './certificates.ts';
 import { aliasFromSubject, EntryIndex } from './entries.ts';
 import { truststoreFault } from './errors.ts';
+import { prepareEntries } from './prepare.ts';
 import {
   checkNewPassword,
   formatOfNew,
@@ -44,6 +46,8 @@ interface Trusted {
   /** What was trusted already, by alias. */
   readonly present: readonly TrustedEntry[];
   readonly format: WritableFormat;
+  /** What an operator should know of the store. */
+  readonly notes: readonly string[];
 }
 
 /** Adds trusted certificates to a store, or makes it. Errors: truststore, keystore and file faults; then nothing is written. */
@@ -76,18 +80,22 @@ export async function addTrusted(order: TrustOrder): Promise<Trusted> {
     throw truststoreFault('truststore_already_trusted', {
       subject: subjectOf(first.certificates[0]),
       file,
-      alias: printableLine(first.alias),
+      alias: aliasLine(first.alias),
     });
   }
   if (added.length > 0) {
-    const entries = [...store.entries, ...added];
+    const all = [...store.entries, ...added];
+    // PEM keeps the text of what is there.
+    const { entries, notes } = format === 'pem' ? { entries: all, notes: [] } : prepareEntries(file, all, format);
+    const secret = password ?? store.password;
     const bytes =
       format === 'pem'
         ? appendPem(old ?? Buffer.alloc(0), added)
-        : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
-    await writeStore(file, bytes, entries, password);
+        : await encodeStore(format, entries, secret ?? DEFAULT_PASSWORD);
+    await writeStore(file, bytes, entries, secret);
+    return { added, present, format, notes: [...store.warnings, ...notes] };
   }
-  return { added, present, format };
+  return { added, present, format, notes: store.warnings };
 }
 
 function checkPurpose(der: Buffer, { origin, allowLeaf }: TrustOrder): void {
@@ -103,7 +111,8 @@ export function newEntry(
   index: EntryIndex,
   format: WritableFormat,
 ): TrustedEntry {
-  const wanted = alias === undefined ? undefined : (format === 'pem' ? printableLine(alias) : alias).toLowerCase();
+  const wanted =
+    alias === undefined ? undefined : (format === 'pem' ? printableLine(alias).trim() : alias).toLowerCase();
   // The name that somebody chose is that of the first certificate, or of none.
   if (wanted !== undefined && der === certificates[0] && index.isTaken(wanted))
     throw truststoreFault('truststore_alias_taken', { alias: printableLine(wanted), file });
@@ -118,5 +127,5 @@ export function newEntry(
 }
 
 function subjectOf(der: Buffer): string {
-  return nameLine(parseCertificate(der)?.subject ?? '');
+  return subjectLine(parseCertificate(der));
 }

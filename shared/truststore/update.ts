@@ -14,6 +14,7 @@ import { renumbered } from './change.ts';
 import { EntryIndex } from './entries.ts';
 import { truststoreFault } from './errors.ts';
 import { newEntry } from './import.ts';
+import { prepareEntries } from './prepare.ts';
 import { checkNewPassword, formatOfNew, readStoreFile, writableFormat, writeStore } from './write.ts';
 
 interface UpdateOrder {
@@ -58,17 +59,20 @@ export async function updateTrusted(order: UpdateOrder): Promise<Updated> {
   const format = writableFormat({ file, store });
   const added: TrustedEntry[] = [];
   for (const der of missing) added.push(newEntry(der, { file, certificates: missing }, index, format));
-  const stay = format === 'pem' ? renumbered(kept, store.entries) : kept;
-  const entries = [...stay, ...added];
+  const entries =
+    format === 'pem'
+      ? [...renumbered(kept, store.entries), ...added]
+      : prepareEntries(file, [...kept, ...added], format).entries;
   const trusted = trustedIn(entries);
   if (trusted.length === 0) throw truststoreFault('truststore_would_be_empty', { file, format: FORMAT_NAMES[format] });
   await order.accept?.({ added, removed, trusted });
   const places = new Set([...store.entries.entries()].filter(([, entry]) => gone.has(entry)).map(([place]) => place));
+  const secret = password ?? store.password;
   const bytes =
     format === 'pem'
       ? appendPem(removeFromPem(old ?? Buffer.alloc(0), file, places), added)
-      : await encodeStore(format, entries, password ?? DEFAULT_PASSWORD);
-  await writeStore(file, bytes, entries, password);
+      : await encodeStore(format, entries, secret ?? DEFAULT_PASSWORD);
+  await writeStore(file, bytes, entries, secret);
   return { added, removed, trusted };
 }
 

@@ -21,7 +21,7 @@ import { truststoreFault } from './errors.ts';
 /** The list of trusted certificates is not a secret, and the account that runs tasks may read it too. */
 const TRUST_MODE = 0o644;
 /** keytool makes no store with a shorter one. */
-const MIN_PASSWORD = 6;
+export const MIN_PASSWORD = 6;
 const MAX_PASSWORD = 128;
 
 export type WritableFormat = Exclude<StoreFormat, 'der'>;
@@ -95,24 +95,30 @@ interface Writing {
   readonly password: string | undefined;
 }
 
-/** Encodes the entries and puts them into the place of the file; a PEM bundle is written from scratch. */
-export async function writeEntries({ file, format, entries, password = DEFAULT_PASSWORD }: Writing): Promise<void> {
+/** Encodes the entries and puts them into the place of the file; a PEM bundle is written from scratch. What is there then. */
+export async function writeEntries({
+  file,
+  format,
+  entries,
+  password = DEFAULT_PASSWORD,
+}: Writing): Promise<readonly StoreEntry[]> {
   const trusted = entries.filter((entry) => entry.kind === 'trusted');
   const bytes = format === 'pem' ? appendPem(Buffer.alloc(0), trusted) : await encodeStore(format, entries, password);
-  await writeStore(file, bytes, entries, password);
+  return await writeStore(file, bytes, entries, password);
 }
 
-/** Puts `bytes` into the place of the file when they read back as `entries`. An existing truststore keeps its mode; a store with a private key is for this account only. */
+/** Puts `bytes` into the place of the file when they read back as `entries`, and returns what was read. An existing truststore keeps its mode; a store with a private key is for this account only. */
 export async function writeStore(
   file: string,
   bytes: Buffer,
   entries: readonly StoreEntry[],
   password: string | undefined,
-): Promise<void> {
+): Promise<readonly StoreEntry[]> {
   let found: string | undefined;
+  let read: readonly StoreEntry[] = [];
   try {
-    const { entries: read } = await openStore({ bytes, file, password });
-    const [expected, got] = [outline(entries), outline(read)];
+    read = (await openStore({ bytes, file, password })).entries;
+    const [expected, got] = [outline(entries), outline(withoutGrowth(read, entries))];
     if (expected.join('\n') !== got.join('\n'))
       found = `${entries.length} entries were meant, ${read.length} are there or they differ`;
   } catch (error) {
@@ -121,6 +127,19 @@ export async function writeStore(
   if (found !== undefined) throw truststoreFault('truststore_not_read_back', { file, found });
   if (entries.some(({ kind }) => kind === 'key')) await replaceSecretFile(file, bytes);
   else await replaceFile(file, bytes, TRUST_MODE);
+  return read;
+}
+
+/** The chain of a key of PKCS#12 ends where the file has no further issuer: it may be longer than it was. */
+function withoutGrowth(read: readonly StoreEntry[], entries: readonly StoreEntry[]): StoreEntry[] {
+  const lengths = new Map(
+    entries.filter(({ kind }) => kind === 'key').map((entry) => [aliasKey(entry.alias), entry.certificates.length]),
+  );
+  return read.map((entry) =>
+    entry.kind === 'key'
+      ? { ...entry, certificates: entry.certificates.slice(0, lengths.get(aliasKey(entry.alias))) }
+      : entry,
+  );
 }
 
 /** What must be the same before and behind. PKCS#12 hands keys out first. */

@@ -36,8 +36,19 @@ export class PemFault extends Error {
   }
 }
 
-/** Each block in turn. What is between blocks goes to `onText`, line by line. Throws PemFault. */
-export function* pemBlocks(text: string, limits: PemLimits, onText?: (line: string) => void): Generator<PemBlock> {
+interface PemReport {
+  /** What is between blocks, line by line. */
+  onText?(line: string): void;
+  /** A block without its end is passed over instead of ending the text. */
+  onFault?(fault: PemFault): void;
+}
+
+/** Each block in turn. Throws PemFault. */
+export function* pemBlocks(text: string, limits: PemLimits, report: PemReport = {}): Generator<PemBlock> {
+  const fail = (fault: PemFault): void => {
+    if (report.onFault === undefined) throw fault;
+    report.onFault(fault);
+  };
   if (text.length > limits.maxLength)
     throw new PemFault('limit', `it has ${text.length} characters; allowed are ${limits.maxLength}`);
   let open: { label: string; line: number; body: string[] } | undefined;
@@ -48,22 +59,23 @@ export function* pemBlocks(text: string, limits: PemLimits, onText?: (line: stri
     const [, edge, label = ''] = (line.startsWith('-----') && line.length <= MAX_EDGE ? EDGE.exec(line) : null) ?? [];
     if (open === undefined) {
       if (edge === 'BEGIN') open = { label, line: number, body: [] };
-      else onText?.(line);
+      else report.onText?.(line);
     } else if (edge === undefined) {
       open.body.push(line);
     } else {
-      if (edge === 'BEGIN' || label !== open.label)
-        throw new PemFault(
-          'crossed',
-          `"BEGIN ${open.label}" of line ${open.line} meets "${edge} ${label}" on line ${number}`,
-        );
+      if (edge === 'BEGIN' || label !== open.label) {
+        const met = `"BEGIN ${open.label}" of line ${open.line} meets "${edge} ${label}" on line ${number}`;
+        fail(new PemFault('crossed', met));
+        open = edge === 'BEGIN' ? { label, line: number, body: [] } : undefined;
+        continue;
+      }
       blocks += 1;
       if (blocks > limits.maxBlocks) throw new PemFault('limit', `it has more than ${limits.maxBlocks} PEM blocks`);
       yield { label, line: open.line, lastLine: number, body: open.body };
       open = undefined;
     }
   }
-  if (open !== undefined) throw new PemFault('open', `"BEGIN ${open.label}" of line ${open.line} has no END`);
+  if (open !== undefined) fail(new PemFault('open', `"BEGIN ${open.label}" of line ${open.line} has no END`));
 }
 
 /** The bytes of a block; undefined when its lines are anything but base64 (RFC 4648 section 4, padded). */

@@ -2,7 +2,7 @@
 // central/pki/server/validate.ts's and central/pki/authority/authority-file.ts's.
 import type { X509Certificate } from 'node:crypto';
 import { CodedError, type ProblemDetails } from '../../../shared/errors.ts';
-import { nameLine } from '../../../shared/keystore/material.ts';
+import { hasUnreadableDate, nameLine, subjectLine } from '../../../shared/keystore/material.ts';
 import {
   BasicConstraintsExtension,
   KeyUsageFlags,
@@ -21,6 +21,7 @@ export interface CertificateFault {
     | 'chain_incomplete'
     | 'issuer_no_authority'
     | 'path_too_long'
+    | 'date_unreadable'
     | 'not_yet_valid'
     | 'expired'
     | 'usage'
@@ -85,9 +86,9 @@ export function buildChain(
       ? []
       : ['The chain was put into order.']),
     ...added.map(
-      ({ subject }) => `"${nameLine(subject)}" was missing from the file and was added from what Central has.`,
+      (certificate) => `"${subjectLine(certificate)}" was missing from the file and was added from what Central has.`,
     ),
-    ...unused.map(({ subject }) => `"${nameLine(subject)}" does not belong to the chain and was left out.`),
+    ...unused.map((certificate) => `"${subjectLine(certificate)}" does not belong to the chain and was left out.`),
   ];
   return { chain, complete: isSelfSigned(last), notices };
 }
@@ -100,13 +101,15 @@ export function chainFaults(
   const faults: CertificateFault[] = [];
   const last = chain.at(-1) ?? chain[0];
   for (const [place, certificate] of chain.entries()) {
-    const name = `"${nameLine(certificate.subject)}"`;
+    const name = `"${subjectLine(certificate)}"`;
     const weak = keyFault(certificate.publicKey);
     if (weak !== undefined) faults.push({ fault: 'key_weak', text: `${name} is too weak: ${weak}` });
     // Nobody checks the signature of a root: it is trusted because it is known.
     const algorithm = certificate.signatureAlgorithm ?? 'an unknown algorithm';
     if (!isSelfSigned(certificate) && !/sha-?(224|256|384|512)|RSASSA-PSS/i.test(algorithm))
       faults.push({ fault: 'signature_weak', text: `${name} is signed with ${algorithm}; allowed is SHA-2` });
+    if (hasUnreadableDate(certificate))
+      faults.push({ fault: 'date_unreadable', text: `${name} has an unreadable date: every client refuses it` });
     if (Date.parse(certificate.validFrom) > now)
       faults.push({
         fault: 'not_yet_valid',
@@ -129,7 +132,7 @@ export function chainFaults(
   if (!complete)
     faults.push({
       fault: 'chain_incomplete',
-      text: `the chain ends at "${nameLine(last.subject)}", whose issuer "${nameLine(last.issuer)}" is missing: put it into the file`,
+      text: `the chain ends at "${subjectLine(last)}", whose issuer "${nameLine(last.issuer)}" is missing: put it into the file`,
     });
   return faults;
 }

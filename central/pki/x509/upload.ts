@@ -1,8 +1,9 @@
 // Reads what an administrator uploads: certificates, and keys with certificates, in any format. A fault of a file is a fault of the
 // request (422), never of Central.
 import type { KeyObject, X509Certificate } from 'node:crypto';
-import { readCertificate } from '../../../shared/x509/certificates.ts';
 import { CodedError, isCoded } from '../../../shared/errors.ts';
+import { keystoreFault } from '../../../shared/keystore/errors.ts';
+import { parseCertificate, whyUnreadable } from '../../../shared/keystore/material.ts';
 import { openStore } from '../../../shared/keystore/open.ts';
 import { readPkcs7 } from '../../../shared/keystore/pkcs7.ts';
 import { pkiFault } from '../errors.ts';
@@ -48,18 +49,26 @@ export async function readUploadedCertificates({
   bytes,
   password,
 }: UploadedFile): Promise<X509Certificate[]> {
-  const ders = await asFaultOfRequest(certificatesIn({ name: file, bytes, password }));
-  const certificates = ders.map((der) => readCertificate(der));
+  const certificates = await asFaultOfRequest(certificatesIn({ name: file, bytes, password }));
   if (certificates.length === 0) throw pkiFault('certificate_file_missing', { file });
   return certificates;
 }
 
 /** Windows authorities answer with PKCS#7 (.p7b), which is not a key store. */
-async function certificatesIn({ name: file, bytes, password }: UploadedFile): Promise<Buffer[]> {
+async function certificatesIn({ name: file, bytes, password }: UploadedFile): Promise<X509Certificate[]> {
   const bundle = readPkcs7(bytes, file);
-  if (bundle !== undefined) return bundle;
-  const { entries } = await openStore({ bytes, file, password });
-  return entries.flatMap((entry) => entry.certificates);
+  if (bundle !== undefined) return bundle.map((der) => certificateOf(der, file));
+  const { entries, leftOut } = await openStore({ bytes, file, password });
+  const [fault] = leftOut ?? [];
+  if (fault !== undefined) throw fault;
+  return entries.flatMap((entry) => entry.certificates).map((der) => certificateOf(der, file));
+}
+
+function certificateOf(der: Buffer, file: string): X509Certificate {
+  const certificate = parseCertificate(der);
+  if (certificate !== undefined) return certificate;
+  const found = `a certificate in it cannot be read: ${whyUnreadable(der)}`;
+  throw keystoreFault('keystore_damaged', { file, format: 'certificate', found });
 }
 
 async function asFaultOfRequest<T>(work: Promise<T>): Promise<T> {

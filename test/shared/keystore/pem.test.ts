@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { thumbprint, type TrustedEntry } from '../../../shared/keystore/material.ts';
-import { appendPem, readDerCertificate, readPem } from '../../../shared/keystore/pem.ts';
+import { readDerCertificates } from '../../../shared/keystore/der.ts';
+import { appendPem, readPem } from '../../../shared/keystore/pem.ts';
 import { pemOf } from '../../../shared/x509/pem.ts';
 import { KEYSTORES, fixture, lacks, run, temporaryFolder } from './peers.ts';
 
@@ -59,9 +60,9 @@ describe('readPem', () => {
   });
 });
 
-test('readDerCertificate takes one certificate in DER and refuses what is none', () => {
-  expect(readDerCertificate({ bytes: fixture('root-ec.cer'), file: 'f' }).entries).toHaveLength(1);
-  expect(() => readDerCertificate({ bytes: Buffer.from('3003020100', 'hex'), file: 'f' })).toThrow(
+test('readDerCertificates takes certificates in DER and refuses what is none', () => {
+  expect(readDerCertificates({ bytes: fixture('root-ec.cer'), file: 'f' }).entries).toHaveLength(1);
+  expect(() => readDerCertificates({ bytes: Buffer.from('3003020100', 'hex'), file: 'f' })).toThrow(
     expect.objectContaining({ code: 'keystore_damaged' }),
   );
 });

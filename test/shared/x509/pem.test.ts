@@ -13,7 +13,7 @@ describe('PEM', () => {
   it('is read with any line ends, blanks at the edges and text between the blocks', () => {
     const noise: string[] = [];
     const text = `first\r\n${block.replaceAll('\n', '\r\n')}  between  \r${block.replaceAll('\n', '\r')}last`;
-    const found = [...pemBlocks(text, PEM_LIMITS, (line) => noise.push(line))];
+    const found = [...pemBlocks(text, PEM_LIMITS, { onText: (line) => noise.push(line) })];
     expect(found.map((one) => decodeBlock(one))).toEqual([bytes, bytes]);
     expect(noise).toEqual(['first', 'between', 'last']);
     expect(found[0]).toMatchObject({ label: 'CERTIFICATE', line: 2, lastLine: 6 });
