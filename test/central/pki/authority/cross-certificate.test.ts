@@ -11,6 +11,7 @@ import { openAuthority, type AuthorityMaterial } from '../../../../central/pki/a
 import { chainPem, privateKeyPem } from '../../../../central/pki/x509/certificate.ts';
 import { makeKeyPair } from '../../../../central/pki/x509/key-algorithms.ts';
 import { memoryStore } from '../../fakes.ts';
+import { QUICK_JAVA } from '../../../shared/keystore/peers.ts';
 import { keytool } from '../server/bank.ts';
 import { openssl, temporaryFolder, type Folder } from '../folder.ts';
 
@@ -136,6 +137,7 @@ describe('the chain that is shown between switch and retirement', () => {
         );
         const java = await output(
           'java',
+          ...QUICK_JAVA,
           `-Djavax.net.ssl.trustStore=${store}`,
           '-Djavax.net.ssl.trustStorePassword=changeit',
           '-cp',

@@ -1,6 +1,7 @@
 // A bank's own authority, made by openssl: a root, an intermediate, and whatever certificate a test asks for.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { QUICK_KEYTOOL } from '../../../shared/keystore/peers.ts';
 import { openssl, temporaryFolder, type Folder } from '../folder.ts';
 
 export interface Issued {
@@ -131,7 +132,7 @@ export function makeBank(names: readonly string[] = ['central.test']): Bank {
 
 /** Runs keytool; what it prints, or an error with all it said. */
 export function keytool(...args: string[]): string {
-  return execFileSync('keytool', args, {
+  return execFileSync('keytool', [...QUICK_KEYTOOL, ...args], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, LC_ALL: 'C' },
