@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config';
 import { FlakyTestReporter, RETRIES } from './test/flaky.ts';
-import { leftOut, shareCompiledCode } from './test/slow.ts';
+import { leftOut, shareCompiledCode, useMemoryForFolders } from './test/slow.ts';
 
 shareCompiledCode();
+useMemoryForFolders();
 
 // Flow tests start real processes: forks keep their signals apart. Time limits only end what hangs, also on a busy machine.
 export default defineConfig({

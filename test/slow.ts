@@ -1,5 +1,6 @@
 // Lists the test files that `npm test` leaves to `npm run test:long`, each with its reason and with the quicker file that covers the
 // same ground in `npm test`. A file that is named on the command line always runs.
+import { readFileSync, statfsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 export interface SlowFile {
@@ -137,4 +138,24 @@ export const leftOut: string[] = Object.keys(SLOW_FILES).filter(
  */
 export function shareCompiledCode(): void {
   process.env['NODE_COMPILE_CACHE'] ??= resolve(import.meta.dirname, '../node_modules/.cache/compiled');
+}
+
+const MEMORY_FOLDER = '/dev/shm';
+/** More than the tests write at once, and more than the disk space that Central leaves free. */
+const LEAST_ROOM_BYTES = 4 * 1024 ** 3;
+
+/**
+ * Temporary folders are in memory where that is large: each of thousands of commits waits for the disk otherwise. Linux only; what is
+ * about disks (test/reliability) keeps to the disk.
+ */
+export function useMemoryForFolders(): void {
+  if (process.platform !== 'linux' || process.env['TMPDIR'] !== undefined) return;
+  const mounted = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .find(([, folder]) => folder === MEMORY_FOLDER);
+  // Tests start programs that they write.
+  if (mounted === undefined || mounted[3]?.split(',').includes('noexec') === true) return;
+  const { bavail, bsize } = statfsSync(MEMORY_FOLDER);
+  if (bavail * bsize >= LEAST_ROOM_BYTES) process.env['TMPDIR'] = MEMORY_FOLDER;
 }

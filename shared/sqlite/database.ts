@@ -72,8 +72,14 @@ function create(options: DatabaseOptions): void {
   createPrivateFile(unfinished);
   const database = new DatabaseSync(unfinished);
   try {
-    database.exec(`PRAGMA synchronous = FULL; PRAGMA application_id = ${options.applicationId}`);
-    migrate(database, options, 0);
+    // One transaction, and so one wait for the disk.
+    database.exec(`
+      PRAGMA synchronous = FULL;
+      BEGIN IMMEDIATE;
+      PRAGMA application_id = ${options.applicationId};
+      ${options.migrations.join(';\n')};
+      PRAGMA user_version = ${options.migrations.length};
+      COMMIT`);
   } finally {
     database.close();
   }
