@@ -6,6 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { auditEntry, CENTRAL } from '../../central/audit.ts';
+import { openSqliteStore } from '../../central/store/sqlite/sqlite-store.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 /** A guard against a hang, and not a measure: CI's machines are slow and noisy. */
@@ -152,6 +154,31 @@ export async function freePorts(count: number): Promise<number[]> {
   return found;
 }
 
+/** Creates the store of a Central whose parameters name free ports, as its first administrator would have set them. */
+async function storeFreePorts(folder: string): Promise<void> {
+  const ports = await freePorts(4);
+  const store = await openSqliteStore({
+    folder,
+    deduplicationMs: 1,
+    onFailure: (error) => {
+      throw error;
+    },
+  });
+  try {
+    const [changedBy, changedAt] = ['the test', Date.now()];
+    const rows = ['websocket.port', 'websocket.secure.port', 'https.port', 'http.port'].map((name, i) => ({
+      name,
+      value: JSON.stringify(ports[i]),
+      changedBy,
+      changedAt,
+    }));
+    const audit = auditEntry(CENTRAL, 'parameters.set', {}, changedAt);
+    await store.parameters.save({ expectedVersion: 0, rows, pending: null, audit });
+  } finally {
+    await store.stop();
+  }
+}
+
 /** Runs a program to its end. */
 export async function run(
   program: string,
@@ -239,18 +266,7 @@ export class CentralProcess {
     env: Readonly<Record<string, string>> = {},
   ): Promise<CentralProcess> {
     const known = await readFile(join(folder, 'administrator-token')).catch(() => undefined);
-    if (known === undefined) {
-      const first = await CentralProcess.start(cleanup, folder);
-      const [plain, secure, https, http] = await freePorts(4);
-      const changed = await first.change({
-        'websocket.port': plain,
-        'websocket.secure.port': secure,
-        'https.port': https,
-        'http.port': http,
-      });
-      if (changed.status !== 200) throw new Error(`the ports could not be set: ${JSON.stringify(changed.body)}`);
-      await first.stop();
-    }
+    if (known === undefined) await storeFreePorts(folder);
     return await CentralProcess.#run(cleanup, folder, ['--advertised-names', 'localhost', ...args], env);
   }
 
