@@ -11,6 +11,10 @@ export interface SlowFile {
 }
 
 export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
+  'test/central/pki/authority/cross-certificate.test.ts': {
+    why: '9 s: compiles and starts Java for each root',
+    quick: 'test/central/pki/authority/authority.test.ts',
+  },
   'test/flow/line.test.ts': {
     why: '12 s: a real proxy, and a line whose TCP handshake takes a second',
     quick: 'test/agent/dial/proxy-connect.test.ts',
@@ -78,6 +82,10 @@ export const SLOW_FILES: Readonly<Record<string, SlowFile>> = {
   'test/flow/refusal-flood.test.ts': {
     why: '8 s: a flood of hellos',
     quick: 'test/central/sessions/refusal-lines.test.ts',
+  },
+  'test/flow/restart.test.ts': {
+    why: '16 s: Central starts twice in each test',
+    quick: 'test/flow/start.test.ts',
   },
   'test/flow/revocation.test.ts': {
     why: '7 to 17 s: an agent that dials again',

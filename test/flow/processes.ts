@@ -188,6 +188,38 @@ export async function run(
   return await new Running(program, args, options).ended();
 }
 
+/** For a Central on free ports. */
+export const anyPorts = [
+  '--websocket-port',
+  '0',
+  '--websocket-secure-port',
+  '0',
+  '--https-port',
+  '0',
+  '--http-port',
+  '0',
+];
+/** The Central agent's local API has a port of its own (8889), which other tests use too. */
+export const ANY_LOCAL_PORT = { QUEUE_AGENT_LOCAL_API_PORT: '0' };
+export const CENTRAL_AGENT = 'central-agent';
+
+/** The processes that `pid` started and that run now. */
+export async function childrenOf(pid: number | undefined): Promise<number[]> {
+  const { stdout } = await run('ps', ['-o', 'pid=', '--ppid', String(pid)]);
+  return stdout
+    .split('\n')
+    .map(Number)
+    .filter((child) => child > 0);
+}
+
+export function runs(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 /** Runs one of our programs from its source. */
 export async function runNode(
   script: string,

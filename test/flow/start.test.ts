@@ -1,49 +1,32 @@
 // What Central does and says at its start, with what it refuses to start, and how it ends.
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
 import { holdDataFolder } from '../../shared/sqlite/data-folder.ts';
 import {
   agentFlags,
   agentFolders,
   AgentProcess,
+  ANY_LOCAL_PORT,
+  anyPorts,
+  CENTRAL_AGENT,
   CentralProcess,
+  childrenOf,
   Cleanup,
   freePorts,
   ROOT,
   run,
   Running,
   runNode,
+  runs,
   until,
 } from './processes.ts';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
-
-/** The Central agent's local API has a port of its own (8889), which the tests beside this one want too. */
-const ANY_LOCAL_PORT = { QUEUE_AGENT_LOCAL_API_PORT: '0' };
-const CENTRAL_AGENT = 'central-agent';
-
-/** The processes that `pid` started and that run now. */
-async function childrenOf(pid: number | undefined): Promise<number[]> {
-  const { stdout } = await run('ps', ['-o', 'pid=', '--ppid', String(pid)]);
-  return stdout
-    .split('\n')
-    .map(Number)
-    .filter((child) => child > 0);
-}
-
-function runs(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
 
 /** Takes a port of loopback until the test ends, or until `free` is called. */
 async function occupy(): Promise<{ port: number; free: () => void }> {
@@ -53,8 +36,6 @@ async function occupy(): Promise<{ port: number; free: () => void }> {
   cleanup.add(free);
   return { port: (server.address() as AddressInfo).port, free };
 }
-
-const anyPorts = ['--websocket-port', '0', '--websocket-secure-port', '0', '--https-port', '0', '--http-port', '0'];
 
 describe('the first start', () => {
   it("prints what listens where and how encrypted, and the administrator's token once: it is in a 0600 file, and only its hash in the store", async () => {
@@ -111,19 +92,6 @@ describe('the first start', () => {
     expect(enrolled, enrolled.stderr).toMatchObject({ code: 0 });
     AgentProcess.start(cleanup, folders, 'branch-1');
     expect(await central.online('branch-1')).toMatchObject({ session: { transport: 'wss' } });
-  });
-
-  it('is the only one that makes tokens: later starts print and make none', async () => {
-    const folder = await cleanup.folder();
-    const first = await CentralProcess.start(cleanup, folder);
-    const { items: enrollmentTokens } = (await first.rest('GET', '/enrollment-tokens')).body;
-    expect(enrollmentTokens).toHaveLength(1);
-    expect(await first.stop()).toMatchObject({ code: 0 });
-    const again = await CentralProcess.start(cleanup, folder);
-    expect(again.process.stdout).toContain('is ready');
-    expect(again.process.stdout).not.toMatch(/administrator's token|queue-agent enroll/);
-    expect((await again.rest('GET', '/enrollment-tokens')).body.items).toEqual(enrollmentTokens);
-    expect((await again.rest('GET', '/api-tokens')).body.items).toHaveLength(1);
   });
 
   it('makes the data folder 0700, and no file in it readable by others', async () => {
@@ -230,31 +198,6 @@ describe('the end', () => {
     await agent.process.printed(/Central stops or restarts\. \(going_away\)/);
     expect(agent.process.running).toBe(true);
   });
-
-  it('by kill -9 costs nothing: the same folder goes on with the same certificate, token and agents', async () => {
-    const folder = await cleanup.folder();
-    const first = await CentralProcess.startOnParameters(cleanup, folder, ['--central-agent'], ANY_LOCAL_PORT);
-    const agent = await AgentProcess.enrolled(cleanup, first, 'branch-1');
-    const before = await first.online('branch-1');
-    await first.online(CENTRAL_AGENT);
-    const { certificate } = (await first.rest('GET', '/status')).body;
-    const children = await childrenOf(first.process.child.pid);
-    await first.process.stop('SIGKILL');
-    // The Central agent does not outlive its Central: it would hold the data folder against the next one.
-    await until(() => (children.some(runs) ? undefined : true));
-
-    const second = await CentralProcess.startOnParameters(cleanup, folder, ['--central-agent'], ANY_LOCAL_PORT);
-    expect(second.process.stdout).not.toContain("administrator's token");
-    expect(second.token).toBe(first.token);
-    expect((await second.rest('GET', '/status')).body.certificate).toEqual(certificate);
-    const after = await second.online('branch-1');
-    expect(after).toMatchObject({ id: before['id'], keyThumbprint: before['keyThumbprint'] });
-    // A connection that a slow machine cuts before its welcome has used an epoch, too.
-    expect(after['epoch']).toBeGreaterThan(Number(before['epoch']));
-    await second.online(CENTRAL_AGENT);
-    const ended = await agent.stop();
-    expect(ended, `${ended.stdout.slice(-2000)}\n${ended.stderr}`).toMatchObject({ code: 0 });
-  });
 });
 
 describe('Central refuses to start', () => {
@@ -269,18 +212,6 @@ describe('Central refuses to start', () => {
     expect(second.stderr).toContain(`${folder} is in use by another process (pid ${central.process.child.pid})`);
     expect(second.stderr).toContain('(data_in_use)');
     expect(await central.rest('GET', '/status')).toMatchObject({ status: 200 });
-  });
-
-  it('on a data folder that a newer version made', async () => {
-    const folder = await cleanup.folder();
-    await (await CentralProcess.start(cleanup, folder)).stop();
-    const database = new DatabaseSync(join(folder, 'central.db'));
-    database.exec('PRAGMA user_version = 4711');
-    database.close();
-    const refused = await start(folder);
-    expect(refused).toMatchObject({ code: 1, stdout: '' });
-    expect(refused.stderr).toContain('was written by a newer version (its schema is 4711;');
-    expect(refused.stderr).toContain('Start the newer version again');
   });
 
   it('with unknown settings and bad ones in file, environment and flags: each with name, found, allowed and where, all at once', async () => {
@@ -396,17 +327,6 @@ describe('the socket of the administration', () => {
       ),
     ]);
   });
-
-  it('takes the place of the one that a killed Central left behind', async () => {
-    const folder = await cleanup.folder();
-    const first = await CentralProcess.start(cleanup, folder);
-    await first.process.stop('SIGKILL');
-    expect((await stat(join(folder, 'central.sock'))).isSocket()).toBe(true);
-    const second = await CentralProcess.start(cleanup, folder);
-    expect(await second.cli('status')).toMatchObject({ code: 0 });
-    expect(await second.stop()).toMatchObject({ code: 0 });
-    await expect(stat(join(folder, 'central.sock'))).rejects.toMatchObject({ code: 'ENOENT' });
-  });
 });
 
 describe('the log', () => {
@@ -418,28 +338,6 @@ describe('the log', () => {
     expect(second.stderr).toContain(String.raw`a\u202eb\u2066c is in use by another process`);
     expect(central.process.stdout).toContain(String.raw`a\u202eb\u2066c/key-encryption-key","msg"`);
     expect(central.process.stdout).not.toMatch(/[\u0080-\u009f\u202a-\u202e\u2066-\u2069]/);
-  });
-});
-
-describe('files with secrets in the data folder', () => {
-  it('are never written through what another account put there', async () => {
-    for (const name of ['administrator-token', 'key-encryption-key']) {
-      const folder = await cleanup.folder();
-      const victim = join(await cleanup.folder(), 'victim');
-      await writeFile(victim, 'untouched');
-      await symlink(victim, join(folder, name));
-      const ended = await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts]);
-      expect(ended).toMatchObject({
-        code: 1,
-        stderr: expect.stringMatching(/\((secret_file_unsafe|secret_file_exists|key_encryption_key_bad)\)/),
-      });
-      expect(await readFile(victim, 'utf8')).toBe('untouched');
-      // Nothing is lost by it: the next start makes what is missing.
-      await unlink(join(folder, name));
-      const central = await CentralProcess.start(cleanup, folder);
-      expect(await central.cli('status')).toMatchObject({ code: 0 });
-      await central.stop();
-    }
   });
 });
 
