@@ -200,6 +200,10 @@ export interface AgentConf {
     readonly password: string | undefined;
     readonly declaredType: string | undefined;
     readonly origin: string;
+    /** As ProfileTruststore has them. */
+    readonly system?: string | undefined;
+    readonly hints?: readonly string[];
+    readonly passwordHint?: string;
   };
   /** Absolute path of the one-time enrollment, if one is named. */
   readonly enrollmentFile: string | undefined;
@@ -241,7 +245,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
   const { environment, flags, workingFolder = process.cwd() } = request;
   const folder = resolve(workingFolder, request.profileFolder);
   const name = basename(folder);
-  const { values, origins, unknown, warnings } = loadSettings({
+  const { values, origins, unknown, warnings, slashed } = loadSettings({
     schema: AGENT_SCHEMA,
     prefix: AGENT_PREFIX,
     otherVariables: OTHER_VARIABLES,
@@ -268,7 +272,7 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
       port: centralPort,
       proxies,
     },
-    truststore: truststoreFrom(values, origins, folder),
+    truststore: truststoreFrom(values, origins, folder, slashed),
     enrollmentFile: values['enrollment.file'] === '' ? undefined : inProfile(folder, values['enrollment.file']),
     name: values['agent.name'] || nameOfHost(request.hostName ?? hostname()),
     id: values['agent.id'] || undefined,
@@ -324,6 +328,7 @@ function truststoreFrom(
   values: SettingValues<typeof AGENT_SCHEMA>,
   origins: Readonly<Record<AgentSettingName, string>>,
   folder: string,
+  slashed: ReadonlyMap<string, string>,
 ): AgentConf['truststore'] {
   const { from, ...found } = profileTruststore({
     folder,
@@ -331,7 +336,13 @@ function truststoreFrom(
     password: values['truststore.password'],
     jvmArgs: values['jetty.jvm.args'],
   });
-  return { ...found, origin: from === 'default' ? 'default' : origins[from] };
+  // Lost backslashes explain whatever else is odd about the path.
+  const lost = from === 'default' ? undefined : slashed.get(from);
+  return {
+    ...found,
+    hints: lost === undefined ? found.hints : [lost],
+    origin: from === 'default' ? 'default' : origins[from],
+  };
 }
 
 /** Hosts may be called MY_PC; what host-name syntax does not know becomes a dash. */

@@ -215,6 +215,10 @@ export const AGENT_ERRORS = {
     text: '{file}, the record of the certificates that Central added, cannot be used: {found}.',
     hint: 'Delete it. The certificates in the truststore then count as imported manually, and stay.',
   },
+  truststore_of_system: {
+    text: '{found} in jetty.jvm.args means the certificate store of the operating system, which this agent does not read; the truststore {file}, which it would use instead, does not exist.',
+    hint: 'Get the root certificate of Central as a file, from that store or by "queuegate ca trust-bundle" on Central, and import it: {command}',
+  },
   truststore_read_only: {
     text: 'The truststore {file} is read-only.',
     hint: 'Make it writable (chmod u+w), and Central adds its roots automatically. Or import them: "queuegate ca trust-bundle" on Central, "queue-agent truststore import" here.',

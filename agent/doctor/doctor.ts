@@ -261,9 +261,9 @@ async function readIdentity(conf: AgentConf, { now }: DoctorOptions, notes: Note
 }
 
 async function readTruststore(conf: AgentConf, { now }: DoctorOptions, notes: Notes): Promise<Truststore> {
-  const { path, password, declaredType, origin } = conf.truststore;
+  const { path, origin } = conf.truststore;
   notes.say(`${path} (${origin})`);
-  const truststore = await loadTruststore({ path, password, declaredType, now: now() });
+  const truststore = await loadTruststore({ ...conf.truststore, now: now() });
   notes.say(`${FORMAT_NAMES[truststore.format]}, ${counted(truststore.certificates.length, 'certificate')}`);
   notes.say(
     ...truststore.certificates.map(

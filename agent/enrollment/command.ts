@@ -64,7 +64,7 @@ export async function enrollByFile(conf: AgentConf, file: string): Promise<Ident
 
 /** Adds the roots (PEM) to the profile's truststore, beside what is there; its path, when there was something to add. */
 export async function trustCentral(conf: AgentConf, roots: string): Promise<string | undefined> {
-  const { path, password } = conf.truststore;
+  const { path, password, passwordHint } = conf.truststore;
   // Whatever the umask: who may write to the folder says whom this agent trusts.
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   const certificates = readRoots(roots);
@@ -73,6 +73,7 @@ export async function trustCentral(conf: AgentConf, roots: string): Promise<stri
     certificates,
     origin: 'the answer of Central',
     password,
+    passwordHint,
     skipPresent: true,
   });
   if (added.length === 0) return undefined;

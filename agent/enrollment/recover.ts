@@ -46,6 +46,7 @@ export async function recoverAgent(conf: AgentConf, text: string): Promise<Enrol
       certificates: [],
       origin: 'nothing',
       password: conf.truststore.password,
+      passwordHint: conf.truststore.passwordHint,
     });
   const key = await loadOrCreateRecoveryKey(conf.dataFolder);
   const attempt = {

@@ -17,7 +17,9 @@ import {
 } from '../../shared/keystore/material.ts';
 import { openStore } from '../../shared/keystore/open.ts';
 import { pemOf } from '../../shared/x509/pem.ts';
-import { day, trustedEntries } from '../../shared/truststore/entries.ts';
+import { day, namesOf, trustedEntries } from '../../shared/truststore/entries.ts';
+import { formatByEnding } from '../../shared/truststore/write.ts';
+import { agentFault } from '../errors.ts';
 
 interface TruststoreRequest {
   readonly path: string;
@@ -26,6 +28,12 @@ interface TruststoreRequest {
   /** trustStoreType; a wrong one is a warning. */
   readonly declaredType?: string | undefined;
   readonly now?: Date;
+  /** The setting that names the store of the operating system instead of a file. */
+  readonly system?: string | undefined;
+  /** What is wrong with the path, should there be no file. */
+  readonly hints?: readonly string[];
+  /** Where the password is set. */
+  readonly passwordHint?: string | undefined;
 }
 
 interface TrustedCertificate {
@@ -53,15 +61,29 @@ export async function loadTruststore({
   password,
   declaredType,
   now = new Date(),
+  system,
+  hints = [],
+  passwordHint,
 }: TruststoreRequest): Promise<Truststore> {
   const bytes = await readBoundedFile({
     path,
     what: 'The truststore',
     maxBytes: MAX_STORE_BYTES,
-    hint: `Copy it there, or make one from the root certificate of Central: queue-agent truststore import "${path}" --certificate central-root.cer`,
+    hint:
+      hints.length > 0
+        ? hints.join(' ')
+        : `Copy it there, or make one from the root certificate of Central: ${importLine(path)}`,
+    ...(system === undefined ? {} : { ifMissing: 'ignore' }),
   });
-  const store = await openStore({ bytes, file: path, password, declaredType });
+  if (bytes === undefined)
+    throw agentFault('truststore_of_system', { file: path, found: system ?? '', command: importLine(path) });
+  const store = await openStore({ bytes, file: path, password, declaredType, passwordHint });
   const warnings = [...store.warnings];
+  for (const other of namedOthers(store.others)) warnings.push(`${path} holds ${other}, which is not used.`);
+  if (system !== undefined)
+    warnings.push(
+      `${system} in jetty.jvm.args means the store of the operating system, which this agent does not read; ${path} is used instead.`,
+    );
   const ca: string[] = [];
   const certificates: TrustedCertificate[] = [];
   for (const {
@@ -97,6 +119,18 @@ export async function loadTruststore({
       found: 'certificates that OpenSSL does not read',
     });
   return { format: store.format, ca, certificates, warnings };
+}
+
+/** The command that makes the store, which needs a type where the name has no known ending. */
+function importLine(path: string): string {
+  const type = formatByEnding(path) === undefined ? ' --type jks' : '';
+  return `queue-agent truststore import "${path}" --certificate central-root.cer${type}`;
+}
+
+/** Private keys belong to no truststore, but harm nobody there. */
+function namedOthers(others: readonly string[]): string[] {
+  const odd = others.filter((label) => !label.endsWith('PRIVATE KEY'));
+  return odd.length === 0 ? [] : [namesOf(odd)];
 }
 
 function validityWarning(certificate: X509Certificate, now: Date): string | undefined {

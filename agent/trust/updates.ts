@@ -88,7 +88,7 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
   const named = certificatesOf(frame.pem);
   const names = named.map((der) => fingerprintOf(der));
   const { central, truststore } = await options.conf();
-  const { path: file, password } = truststore;
+  const { path: file, password, passwordHint } = truststore;
   const exists = await assertWritable(file);
   const given = await loadManagedRoots(dataFolder);
   const remove = new Set(given.filter((thumbprint) => !names.includes(thumbprint)));
@@ -97,6 +97,7 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
     const { added, removed, trusted } = await updateTrusted({
       file,
       password,
+      passwordHint,
       add: named,
       remove,
       async accept(next) {

@@ -5,6 +5,8 @@ interface JvmTruststore {
   readonly path: string | undefined;
   readonly password: string | undefined;
   readonly type: string | undefined;
+  /** The argument behind the path is no option: the path has a blank and no quotes. */
+  readonly cutAtBlank: boolean;
 }
 
 /**
@@ -38,5 +40,12 @@ export function truststoreOf(args: readonly string[]): JvmTruststore {
     const start = `-Djavax.net.ssl.${option}=`;
     return args.findLast((argument) => argument.startsWith(start))?.slice(start.length) || undefined;
   };
-  return { path: value('trustStore'), password: value('trustStorePassword'), type: value('trustStoreType') };
+  const place = args.findLastIndex((argument) => argument.startsWith('-Djavax.net.ssl.trustStore='));
+  const behind = place === -1 ? undefined : args[place + 1];
+  return {
+    path: value('trustStore'),
+    password: value('trustStorePassword'),
+    type: value('trustStoreType'),
+    cutAtBlank: behind !== undefined && !behind.startsWith('-'),
+  };
 }

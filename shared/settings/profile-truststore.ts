@@ -3,6 +3,7 @@
 import { isAbsolute, join, win32 } from 'node:path';
 import { nativePath } from '../platform/files.ts';
 import { truststoreOf } from './jvm-args.ts';
+import { pathHints, systemStore } from './path-hints.ts';
 
 interface ProfileTruststoreSettings {
   /** `profiles/<name>`. */
@@ -21,6 +22,12 @@ export interface ProfileTruststore {
   readonly declaredType: string | undefined;
   /** Which of the settings named it. */
   readonly from: 'truststore' | 'jetty.jvm.args' | 'default';
+  /** The setting that names the store of the operating system, which is not supported: `path` is the default instead. */
+  readonly system: string | undefined;
+  /** What is wrong with the path, should there be no file. */
+  readonly hints: readonly string[];
+  /** Where the password is set. */
+  readonly passwordHint: string;
 }
 
 /** The password in jetty.jvm.args belongs to the store that is named there, not to one that replaces it. */
@@ -32,12 +39,20 @@ export function profileTruststore({
 }: ProfileTruststoreSettings): ProfileTruststore {
   const jvm = truststoreOf(jvmArgs);
   const own = truststore || undefined;
-  const path = own ?? jvm.path ?? 'conf/security/truststore.jks';
+  const system = own === undefined ? systemStore(jvm.path, jvm.type) : undefined;
+  const named = own === undefined && system === undefined ? jvm.path : undefined;
+  const path = own ?? named ?? 'conf/security/truststore.jks';
   return {
     path: inProfile(folder, path),
-    password: password || (own === undefined ? jvm.password : undefined),
-    declaredType: own === undefined ? jvm.type : undefined,
-    from: own !== undefined ? 'truststore' : jvm.path !== undefined ? 'jetty.jvm.args' : 'default',
+    password: password || (own === undefined && system === undefined ? jvm.password : undefined),
+    declaredType: own === undefined && system === undefined ? jvm.type : undefined,
+    from: own !== undefined ? 'truststore' : named !== undefined ? 'jetty.jvm.args' : 'default',
+    system,
+    hints: pathHints(path, named !== undefined && jvm.cutAtBlank),
+    passwordHint:
+      own === undefined
+        ? 'truststore.password in agent.local.conf, or -Djavax.net.ssl.trustStorePassword in jetty.jvm.args'
+        : 'truststore.password in agent.local.conf',
   };
 }
 

@@ -28,6 +28,8 @@ interface Property {
   readonly value: string;
   /** Where the key begins, counted from 1. */
   readonly line: number;
+  /** A backslash stands alone before a letter: Java drops it, or makes a control character of both. */
+  readonly loneBackslash?: true;
 }
 
 export interface Properties {
@@ -67,7 +69,8 @@ export function parseProperties(bytes: Uint8Array, file: string): Properties {
   for (const { text, line } of logicalLines(decode(bytes))) {
     const { rawKey, rawValue } = split(text);
     const key = unescape(rawKey, file, line);
-    entries.push({ key, value: unescape(rawValue, file, line), line });
+    const value = unescape(rawValue, file, line);
+    entries.push({ key, value, line, ...(hasLoneBackslash(rawValue) ? { loneBackslash: true as const } : {}) });
     const lines = linesOf.get(key);
     if (lines === undefined) linesOf.set(key, [line]);
     else lines.push(line);
@@ -118,6 +121,12 @@ function split(text: string): { rawKey: string; rawValue: string } {
   while (end < text.length && !/[=: \t\f]/.test(text.charAt(end))) end += text[end] === '\\' ? 2 : 1;
   const rest = text.slice(end);
   return { rawKey: text.slice(0, end), rawValue: rest.replace(/^[ \t\f]*[=:]?[ \t\f]*/, '') };
+}
+
+/** Escapes are taken in pairs from the left, as `unescape` does. \uXXXX is one that is meant. */
+function hasLoneBackslash(raw: string): boolean {
+  for (const [, next = ''] of raw.matchAll(/\\([\s\S])/g)) if (/[a-tv-zA-Z0-9]/.test(next)) return true;
+  return false;
 }
 
 const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', f: '\f' };

@@ -72,6 +72,8 @@ interface Settings<S extends Schema> {
   /** Keys of foreign files that mean nothing here; they stay in the file. */
   readonly unknown: readonly UnknownSetting[];
   readonly warnings: readonly string[];
+  /** Of settings whose text in the file has a lone backslash: the sentence that says what to do, by name. */
+  readonly slashed: ReadonlyMap<string, string>;
 }
 
 /** One value as it was found. */
@@ -80,7 +82,12 @@ interface Finding {
   readonly text: string;
   readonly where: string;
   readonly foreign: boolean;
+  readonly loneBackslash: boolean;
 }
+
+/** Java's rule for such files, which surprises on Windows. */
+const LONE_BACKSLASH =
+  'a single backslash disappears, or makes a control character with the letter behind it: write it twice (C:\\\\qsystem), or write / instead';
 
 /** Reads all layers. Throws settings_refused with every fault there is. */
 export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Settings<S> {
@@ -94,7 +101,8 @@ export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Set
   const pending = new Map<string, string>();
   const unknown: UnknownSetting[] = [];
 
-  for (const { name, text, where, foreign } of findings(request)) {
+  const slashed = new Map<string, string>();
+  for (const { name, text, where, foreign, loneBackslash } of findings(request)) {
     const setting = byName.get(name);
     if (setting === undefined) {
       const stranger = { name, where, meant: resembling(name, candidates) };
@@ -106,6 +114,8 @@ export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Set
       continue;
     }
     pending.delete(setting.name);
+    slashed.delete(setting.name);
+    if (loneBackslash) slashed.set(setting.name, `${name} (${where}): ${LONE_BACKSLASH}.`);
     const before: unknown = config.get(keyOf(setting));
     config.set(keyOf(setting), text);
     if (isValid(config)) {
@@ -113,7 +123,7 @@ export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Set
       continue;
     }
     config.set(keyOf(setting), before);
-    const fault = `${name}: found ${setting.secret === true ? 'a value that is not shown' : JSON.stringify(text)}; allowed: ${setting.format.allowed} (${where})`;
+    const fault = `${name}: found ${setting.secret === true ? 'a value that is not shown' : JSON.stringify(text)}; allowed: ${setting.format.allowed} (${where})${loneBackslash ? `; ${LONE_BACKSLASH}` : ''}`;
     if (foreign) pending.set(setting.name, fault);
     else faults.push(fault);
   }
@@ -132,7 +142,8 @@ export function loadSettings<S extends Schema>(request: SettingsRequest<S>): Set
     values,
     origins: Object.fromEntries(origins) as Settings<S>['origins'],
     unknown,
-    warnings: warningsOf(request.files),
+    warnings: [...warningsOf(request.files), ...slashed.values()],
+    slashed,
   };
 }
 
@@ -184,8 +195,8 @@ function* findings({
   flags,
 }: SettingsRequest<Schema>): Generator<Finding> {
   for (const { properties, foreign = false } of files) {
-    for (const { key, value, line } of properties.entries)
-      yield { name: key, text: value, where: `${properties.file} line ${line}`, foreign };
+    for (const { key, value, line, loneBackslash = false } of properties.entries)
+      yield { name: key, text: value, where: `${properties.file} line ${line}`, foreign, loneBackslash };
   }
   const byVariable = new Map(
     schema.flatMap((setting) => namesOf(setting).map((name) => [variableOf(prefix, name), name] as const)),
@@ -201,11 +212,13 @@ function* findings({
       text,
       where: `environment variable ${variable}`,
       foreign: false,
+      loneBackslash: false,
     };
   }
   for (const name of schema.flatMap((setting) => namesOf(setting))) {
     const text = flags[flagOf(name)];
-    if (typeof text === 'string') yield { name, text, where: `flag --${flagOf(name)}`, foreign: false };
+    if (typeof text === 'string')
+      yield { name, text, where: `flag --${flagOf(name)}`, foreign: false, loneBackslash: false };
   }
 }
 

@@ -33,6 +33,8 @@ interface TrustOrder {
   /** Of the first one; the others get a number behind it. */
   readonly alias?: string | undefined;
   readonly password?: string | undefined;
+  /** Where the password is set; else the flag of the commands. */
+  readonly passwordHint?: string | undefined;
   /** Format of a new store; else the ending of its name tells. */
   readonly type?: WritableFormat | undefined;
   /** Trust a certificate that is neither an authority's nor a server's: exactly that one. */
@@ -57,7 +59,7 @@ export async function addTrusted(order: TrustOrder): Promise<Trusted> {
   const store: Store =
     old === undefined
       ? { format: formatOfNew(file, type), entries: [], warnings: [], others: [] }
-      : await openStore({ bytes: old, file, password });
+      : await openStore({ bytes: old, file, password, passwordHint: order.passwordHint });
   if (old === undefined && store.format !== 'pem' && password !== undefined) checkNewPassword(password);
   if (type !== undefined && type !== store.format)
     throw truststoreFault('truststore_type_differs', {

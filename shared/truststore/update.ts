@@ -20,6 +20,8 @@ import { checkNewPassword, formatOfNew, readStoreFile, writableFormat, writeStor
 interface UpdateOrder {
   readonly file: string;
   readonly password: string | undefined;
+  /** Where it is set; else the flag of the commands. */
+  readonly passwordHint?: string | undefined;
   /** DER. */
   readonly add: readonly Buffer[];
   /** SHA-256 of the certificates, lower-case hex. Private keys stay, whatever their certificate. */
@@ -42,7 +44,7 @@ export async function updateTrusted(order: UpdateOrder): Promise<Updated> {
   const store: Store =
     old === undefined
       ? { format: formatOfNew(file, undefined), entries: [], warnings: [], others: [] }
-      : await openStore({ bytes: old, file, password });
+      : await openStore({ bytes: old, file, password, passwordHint: order.passwordHint });
   if (old === undefined && store.format !== 'pem' && password !== undefined) checkNewPassword(password);
   const removed = store.entries
     .filter((entry) => entry.kind === 'trusted')

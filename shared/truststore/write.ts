@@ -33,10 +33,10 @@ export interface OpenedFile {
 }
 
 /** Opens an existing store. Throws file and keystore faults. */
-export async function openFile(file: string, password: string | undefined): Promise<OpenedFile> {
+export async function openFile(file: string, password: string | undefined, passwordHint?: string): Promise<OpenedFile> {
   const bytes = await readStoreFile(file);
   if (bytes === undefined) throw new TypeError('a file that must be there was ignored');
-  return { file, bytes, store: await openStore({ bytes, file, password }) };
+  return { file, bytes, store: await openStore({ bytes, file, password, passwordHint }) };
 }
 
 export async function readStoreFile(
@@ -54,6 +54,12 @@ export async function readStoreFile(
 
 /** The format of a file that does not exist yet: what was asked for, else what its ending says. */
 export function formatOfNew(file: string, type: WritableFormat | undefined): WritableFormat {
+  const format = type ?? formatByEnding(file);
+  if (format === undefined) throw truststoreFault('truststore_type_unknown', { file });
+  return format;
+}
+
+export function formatByEnding(file: string): WritableFormat | undefined {
   const byEnding: Readonly<Record<string, WritableFormat>> = {
     '.jks': 'jks',
     '.p12': 'pkcs12',
@@ -61,9 +67,7 @@ export function formatOfNew(file: string, type: WritableFormat | undefined): Wri
     '.pem': 'pem',
     '.crt': 'pem',
   };
-  const format = type ?? byEnding[extname(file).toLowerCase()];
-  if (format === undefined) throw truststoreFault('truststore_type_unknown', { file });
-  return format;
+  return byEnding[extname(file).toLowerCase()];
 }
 
 /** A password that a store gets for the first time. Throws truststore_password_unfit. */

@@ -33,7 +33,7 @@ describe('the profile as it is found in the field', () => {
   test('is read: separators, escapes, continued lines, Windows paths in quotes', async () => {
     const conf = await load({}, {}, FIELD_PROFILE);
     expect(conf.central).toEqual({ secure: true, proxied: false, port: 9150, endpoints: [], proxies: DIRECT });
-    expect(conf.truststore).toEqual({
+    expect(conf.truststore).toMatchObject({
       path: join(FIELD_PROFILE, 'conf/security/truststore.jks'),
       password: 'changeit',
       declaredType: undefined,
@@ -53,6 +53,23 @@ describe('the profile as it is found in the field', () => {
     ]);
     expect(warnings).toEqual([]);
     expect((await readFile(path)).equals(before)).toBe(true);
+  });
+
+  test('a single backslash is reported, and is the hint for a truststore that is missing', async () => {
+    await write('agent.conf', String.raw`jetty.jvm.args = -Djavax.net.ssl.trustStore=C:\qsystem\new\truststore.jks`);
+    const { warnings, truststore } = await load();
+    expect(warnings).toEqual([expect.stringContaining('line 1): a single backslash disappears')]);
+    expect(truststore.hints).toEqual([expect.stringContaining('write it twice')]);
+    await write(
+      'agent.conf',
+      String.raw`jetty.jvm.args = -Djavax.net.ssl.trustStore=C:\\qsystem\\new\\truststore.jks -Dname=K\u00f6ln\:1`,
+    );
+    expect((await load()).warnings).toEqual([]);
+  });
+
+  test('a setting that is refused for a single backslash says so', async () => {
+    await write('agent.conf', String.raw`truststore = C:\qsystem\new\truststore.jks`);
+    await expect(load()).rejects.toThrow('a single backslash disappears');
   });
 
   test('takes the host from agent.local.conf, environment or flag', async () => {

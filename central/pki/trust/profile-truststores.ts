@@ -92,10 +92,10 @@ export class ProfileTruststores {
     }
   }
 
-  async #update(profile: string, { path: file, password }: ProfileTruststore): Promise<void> {
+  async #update(profile: string, { path: file, password, passwordHint }: ProfileTruststore): Promise<void> {
     const { bundle, authority, log } = this.#options;
     if ((await readStoreFile(file, 'ignore')) === undefined) return;
-    const { store } = await openFile(file, password);
+    const { store } = await openFile(file, password, passwordHint);
     const there = new Set(
       store.entries
         .filter(({ kind }) => kind === 'trusted')
@@ -108,6 +108,7 @@ export class ProfileTruststores {
     const { added, removed } = await updateTrusted({
       file,
       password,
+      passwordHint,
       add: bundle.certificates().map(({ raw }) => raw),
       remove,
     });

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,8 @@ import { systemCode } from '../../../shared/errors.ts';
 import { writeJks } from '../../../shared/keystore/jks.ts';
 import type { TrustedEntry } from '../../../shared/keystore/material.ts';
 import { fixture, KEYSTORES } from '../../shared/keystore/peers.ts';
+
+const FIELD_FILES = new URL('../../fixtures/field-files/', import.meta.url).pathname;
 
 let folder: string;
 beforeEach(async () => {
@@ -58,6 +60,54 @@ describe('loadTruststore', () => {
     expect((await loadTruststore({ path, now: new Date('2020-01-01') })).warnings).toEqual([
       expect.stringContaining('valid from 2026-11-22 on only'),
     ]);
+  });
+
+  test('names what is wrong with a path that names nothing, and else the command that makes the store', async () => {
+    await expect(loadTruststore({ path: join(folder, 'C:qsystem'), hints: ['Write it twice.'] })).rejects.toMatchObject(
+      {
+        code: 'file_missing',
+        hint: 'Write it twice.',
+      },
+    );
+    for (const [name, type] of [
+      ['t.p12', ''],
+      ['cacerts', ' --type jks'],
+    ]) {
+      const path = join(folder, name ?? '');
+      await expect(loadTruststore({ path })).rejects.toMatchObject({
+        hint: expect.stringContaining(`import "${path}" --certificate central-root.cer${type}`),
+      });
+    }
+  });
+
+  test('says that the store of the system is meant and not read, whether there is another one or not', async () => {
+    const system = 'trustStoreType=Windows-ROOT';
+    expect((await loadTruststore({ path: join(KEYSTORES, 'truststore.jks'), system })).warnings).toEqual([
+      expect.stringContaining('the store of the operating system, which this agent does not read'),
+    ]);
+    await expect(loadTruststore({ path: join(folder, 't.jks'), system })).rejects.toMatchObject({
+      code: 'truststore_of_system',
+    });
+  });
+
+  test.each(['bad-feb30.pem', 'utc-noseconds.pem'])('leaves out %s, and says so', async (name) => {
+    const odd = await readFile(join(FIELD_FILES, name));
+    const path = await file('t.pem', Buffer.concat([odd, fixture('root-ec.crt')]));
+    const { ca, warnings } = await loadTruststore({ path });
+    expect(ca).toHaveLength(1);
+    expect(warnings).toEqual([expect.stringContaining('left out')]);
+    await expect(loadTruststore({ path: await file('only.pem', odd) })).rejects.toMatchObject({
+      code: 'keystore_no_certificate',
+    });
+  });
+
+  test('trusts a certificate without a subject, and an authority that has the name of its server', async () => {
+    const { certificates, warnings } = await loadTruststore({ path: join(FIELD_FILES, 'empty-subject.jks') });
+    expect(certificates.map(({ subject }) => subject)).toContain(
+      '(no name), valid for DNS:central, DNS:localhost, IP Address:127.0.0.1',
+    );
+    expect(warnings).toEqual([]);
+    expect((await loadTruststore({ path: join(FIELD_FILES, 'samedn.jks') })).ca).toHaveLength(2);
   });
 
   test('leaves out an entry that OpenSSL does not read, and says so', async () => {

@@ -17,5 +17,10 @@ test('truststoreOf takes the last of several options, as a JVM does', () => {
   const args = splitJvmArgs(
     '-Djavax.net.ssl.trustStore=a -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStore="b c" -Djavax.net.ssl.trustStorePassword=',
   );
-  expect(truststoreOf(args)).toEqual({ path: 'b c', password: undefined, type: 'PKCS12' });
+  expect(truststoreOf(args)).toEqual({ path: 'b c', password: undefined, type: 'PKCS12', cutAtBlank: false });
+});
+
+test('truststoreOf notices a path with a blank and no quotes', () => {
+  const line = String.raw`-Djavax.net.ssl.trustStore=C:\Program Files\trust.jks -Xmx64m`;
+  expect(truststoreOf(splitJvmArgs(line))).toMatchObject({ path: String.raw`C:\Program`, cutAtBlank: true });
 });
