@@ -56,6 +56,21 @@ last of several counts. All other keys are this product's own; write them into \
 Paths of truststore and enrollment file are relative to the profile; the data folder is relative to the working folder.
 The format of the truststore is detected from its content; a \`trustStoreType\` that is wrong is only a warning. The password in
 \`jetty.jvm.args\` belongs to the store that is named there, and is not tried on one that \`truststore\` names.
+
+Without a password, \`changeit\` and the empty one are tried. A store that opens with neither is refused
+([\`keystore_password_missing\`](ERRORS.md#keystore_password_missing)). **This is stricter than Java**, which loads a JKS store
+without a password unchecked, so that a damaged or replaced one is not noticed: set \`truststore.password\`, or
+\`-Djavax.net.ssl.trustStorePassword\` in \`jetty.jvm.args\`.
+
+\`Windows-ROOT\`, \`KeychainStore\`, \`PKCS11\` and \`trustStore=NONE\` mean the certificate store of the operating system, which the
+agent does not read: it uses \`conf/security/truststore.jks\` of the profile instead and says so, or refuses if that does not
+exist ([\`truststore_of_system\`](ERRORS.md#truststore_of_system)). Variables (\`\${QUEUE_HOME}\`, \`%PROGRAMDATA%\`, \`~\`) are not
+expanded. In \`agent.conf\` a backslash is written twice, as in every Java properties file: a single one is reported.
+
+One odd entry never stops an agent: a certificate that cannot be read, or has a date that is not a date, is left out. The
+log, \`queue-agent doctor\` and \`queue-agent truststore list\` name it. A store has at most 10,000 entries, 20,000 certificates
+and 16 MiB (PKCS#12: 2 MiB).
+
 \`QUEUE_AGENT_TOKEN\` belongs to \`queue-agent enroll\`, \`QUEUE_AGENT_TRUSTSTORE_NEW_PASSWORD\` to \`queue-agent truststore\`; neither is a
 setting.
 `;

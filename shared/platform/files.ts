@@ -2,7 +2,7 @@
 import { closeSync, fsyncSync, openSync, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, win32 } from 'node:path';
 
 const IS_WINDOWS = process.platform === 'win32';
 
@@ -40,6 +40,11 @@ export function syncFolderSync(folder: string): void {
 /** A relative path that may have been written on Windows (conf\security), as this system writes it. */
 export function nativePath(path: string): string {
   return IS_WINDOWS ? path : path.replaceAll('\\', '/');
+}
+
+/** A path of Windows on a machine that has no such paths. */
+export function isForeignPath(path: string): boolean {
+  return !IS_WINDOWS && win32.isAbsolute(path) && !path.startsWith('/');
 }
 
 /** Where programs keep their state for one account (XDG Base Directory Specification); it is neither shared nor published. */

@@ -1,6 +1,6 @@
 // Says what is wrong with the path of a truststore when the path itself shows it: lost backslashes, a missing quote, a variable. Java reads
 // properties and arguments so too, but the shell or the installer that once expanded them is not here.
-import { win32 } from 'node:path';
+import { isForeignPath } from '../platform/files.ts';
 
 /** Sentences for the hint; empty when the path shows nothing. `cutAtBlank`: the next argument does not begin with a dash. */
 export function pathHints(path: string, cutAtBlank = false): string[] {
@@ -19,8 +19,7 @@ export function pathHints(path: string, cutAtBlank = false): string[] {
     hints.push('The path has a quotation mark at its end or beginning: remove it, or close it.');
   if (path !== path.trim()) hints.push('The path begins or ends with a blank: remove it.');
   if (/^file:/i.test(path)) hints.push('A path is needed, not a URL: leave "file:" out.');
-  if (process.platform !== 'win32' && win32.isAbsolute(path) && !path.startsWith('/'))
-    hints.push('This is a path of Windows, and this machine does not run Windows.');
+  if (isForeignPath(path)) hints.push('This is a path of Windows, and this machine does not run Windows.');
   return hints;
 }
 
