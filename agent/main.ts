@@ -1,6 +1,6 @@
 // The composition root of the agent: opens every part once, and stops them in a written order. The command line is cli.ts.
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolder } from '../shared/files/disk-faults.ts';
 import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../shared/errors.ts';
 import { changedSettings } from '../shared/settings/settings.ts';
@@ -63,7 +63,7 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
   const { log } = openLog(conf.logLevel, { agent: conf.name });
   const now = (): number => Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
-  await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
+  await makeFolder(conf.dataFolder, 0o700);
   const store = openAgentStore({
     folder: conf.dataFolder,
     outbox: conf.outbox,

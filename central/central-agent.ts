@@ -2,9 +2,10 @@
 // running. It is an agent like any other: it enrolls, it signs, it has no rights of its own.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../shared/files/disk-faults.ts';
 import { replaceFile } from '../shared/files/atomic-file.ts';
 import { createBackoff } from '../shared/backoff.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
@@ -68,7 +69,7 @@ export class CentralAgent {
   async writeProfile(): Promise<void> {
     const { folder, profile, wsPort, localApiPort, name } = this.#options;
     const conf = join(folder, 'profile', 'conf');
-    await mkdir(conf, { recursive: true, mode: 0o700 });
+    await makeFolder(conf, 0o700);
     await replaceFile(join(conf, 'agent.conf'), await readFile(join(profile, 'conf', 'agent.conf')), 0o600);
     const local = [
       '# Written by Central at each start and when its ws port moves: changes here do not stay.',

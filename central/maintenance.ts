@@ -21,6 +21,8 @@ interface MaintenanceOptions {
   readonly trust: { measure(metrics: Metrics): Promise<void> };
   /** True when the store should be pruned early. */
   readonly space: { check(): Promise<boolean> };
+  /** Stores that restores replaced. */
+  readonly backups: { pruneReplaced(): Promise<void> };
   readonly incidents: { flush(now: number): Promise<void> };
   readonly log: Logger;
   readonly now: () => number;
@@ -53,6 +55,7 @@ export class Maintenance {
     if (this.#timers.length > 0) return;
     this.#every(EXPIRE_MS, 'expiring commands', () => this.#expire());
     this.#every(PRUNE_MS, 'pruning what outlived its retention', () => this.#prune());
+    this.#every(RENEW_MS, 'deleting stores that restores replaced', () => this.#options.backups.pruneReplaced());
     this.#every(RENEW_MS, 'renewing the server certificate', () => this.#renew());
     this.#every(RENEW_MS, 'looking for certificates that expire', () => this.#options.expiry.warn());
     this.#every(CERTIFICATES_MS, 'creating the revocation lists', () => this.#options.revocationLists.refresh());

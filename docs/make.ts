@@ -18,7 +18,7 @@ import { BACKUP_ERRORS } from '../central/store/backup/errors.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
 import { AGENT_ERRORS } from '../agent/errors.ts';
-import { FILE_ERRORS } from '../shared/files/bounded-file.ts';
+import { DISK_ERRORS, FILE_ERRORS } from '../shared/files/errors.ts';
 import { MESSAGE_ERRORS } from '../shared/delivery/errors.ts';
 import type { ErrorDefinition, ErrorTable } from '../shared/errors.ts';
 import { KEYSTORE_ERRORS } from '../shared/keystore/errors.ts';
@@ -256,6 +256,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Files',
     about: 'Every file that somebody named: configuration, truststore, certificate, key.',
     errors: FILE_ERRORS,
+  },
+  {
+    table: 'DISK_ERRORS',
+    reader: 'both',
+    title: 'Disks',
+    about:
+      'Why a file could not be written, or a store could not be read: the disk, its quota, or the limits of the process.',
+    errors: DISK_ERRORS,
   },
 ];
 

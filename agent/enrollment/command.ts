@@ -1,7 +1,7 @@
 // Runs `queue-agent enroll` and the enrollment by a one-time file, and writes the results after Central accepted.
 // Loaded on demand.
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { textOf } from '../../shared/errors.ts';
 import { certificatesInPem } from '../../shared/x509/certificates.ts';
 import { addTrusted } from '../../shared/truststore/import.ts';
@@ -36,7 +36,7 @@ export async function enrollAgent(conf: AgentConf, order: EnrollRequestOrder): P
   const existing = await loadIdentity(conf.dataFolder);
   if (existing !== undefined && !order.replaceIdentity)
     throw agentFault('already_enrolled', { name: existing.name, id: existing.id });
-  await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
+  await makeFolder(conf.dataFolder, 0o700);
   if (order.token === undefined && conf.central.secure && !readEnrollUrl(order.url).secure)
     throw agentFault('enroll_unproven', {});
   const key = await loadOrCreateKey(conf.dataFolder);
@@ -66,7 +66,7 @@ export async function enrollByFile(conf: AgentConf, file: string): Promise<Ident
 export async function trustCentral(conf: AgentConf, roots: string): Promise<string | undefined> {
   const { path, password, passwordHint } = conf.truststore;
   // Whatever the umask: who may write to the folder says whom this agent trusts.
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await makeFolder(dirname(path), 0o755);
   const certificates = readRoots(roots);
   const { added } = await addTrusted({
     file: path,

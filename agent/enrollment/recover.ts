@@ -1,7 +1,7 @@
 // Runs `queue-agent recover`: enrolls an agent that Central no longer accepts again with a recovery code, whatever it
 // trusted before. A new key is created beside the old one, and the identity is written last: a power cut leaves
 // either the old or the new agent.
-import { mkdir } from 'node:fs/promises';
+import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { spkiOf } from '../../shared/x509/public-key.ts';
 import { addTrusted } from '../../shared/truststore/import.ts';
@@ -38,7 +38,7 @@ export async function recoverAgent(conf: AgentConf, text: string): Promise<Enrol
   if (code === undefined) throw agentFault('recovery_code_bad', { found: text.length });
   const before = await readIdentity(conf.dataFolder);
   const targets = targetsOf(conf, before);
-  await mkdir(conf.dataFolder, { recursive: true, mode: 0o700 });
+  await makeFolder(conf.dataFolder, 0o700);
   // Central believes the new key from its answer on: a truststore that cannot be written must show before.
   if (conf.central.secure)
     await addTrusted({

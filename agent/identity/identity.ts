@@ -1,8 +1,9 @@
 // Stores who this agent is: its key, which is created here and never leaves the machine, and what it received at
 // enrollment.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { lstat, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { lstat, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder, writing } from '../../shared/files/disk-faults.ts';
 import { syncFolder } from '../../shared/platform/files.ts';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { firstInPem } from '../../shared/x509/certificates.ts';
@@ -87,16 +88,19 @@ export async function loadOrCreateRecoveryKey(folder: string): Promise<AgentKey>
 
 /** The identity on disk is that of the recovery key: it takes the place of the one before. May be called by two processes at once. */
 export async function adoptRecoveryKey(folder: string): Promise<void> {
-  await rename(join(folder, RECOVERY_KEY_FILE), join(folder, KEY_FILE)).catch((error: unknown) => {
-    if (systemCode(error) !== 'ENOENT') throw error;
-  });
+  const file = join(folder, KEY_FILE);
+  await writing(file, () =>
+    rename(join(folder, RECOVERY_KEY_FILE), file).catch((error: unknown) => {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }),
+  );
 }
 
 async function readOrMakeKey(folder: string, name: string): Promise<AgentKey> {
   const file = join(folder, name);
   const existing = await readKey(file);
   if (existing !== undefined) return existing;
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder, 0o700);
   const pem = generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey.export({
     format: 'pem',
     type: 'pkcs8',
@@ -229,7 +233,8 @@ export async function adoptNextKey(
   folder: string,
   next: { readonly key: AgentKey; readonly identity: Identity },
 ): Promise<void> {
-  await rename(join(folder, NEXT_KEY_FILE), join(folder, KEY_FILE));
+  const file = join(folder, KEY_FILE);
+  await writing(file, () => rename(join(folder, NEXT_KEY_FILE), file));
   await syncFolder(folder);
   await keepIdentity(folder, next.identity);
 }

@@ -2,8 +2,9 @@
 // before and names no longer, and reports the result. Manual entries are never touched. The connection has verified
 // before that the update is Central's (agent/connection/connection.ts).
 import type { X509Certificate } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { certificatesInPem } from '../../shared/x509/certificates.ts';
 import { CodedError, isCoded, systemCode, textOf } from '../../shared/errors.ts';
 import { parseCertificate } from '../../shared/keystore/material.ts';
@@ -93,7 +94,7 @@ async function update(options: TrustUpdatesOptions, frame: Trust, line: ControlL
   const given = await loadManagedRoots(dataFolder);
   const remove = new Set(given.filter((thumbprint) => !names.includes(thumbprint)));
   try {
-    if (!exists) await mkdir(dirname(file), { recursive: true, mode: 0o755 });
+    if (!exists) await makeFolder(dirname(file), 0o755);
     const { added, removed, trusted } = await updateTrusted({
       file,
       password,

@@ -1,8 +1,8 @@
 // Hands over a secret that Central made: on a terminal, or in a new file that only this account may read. Without a terminal the standard
 // output is a pipe, a log or a file that others may read.
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { makeFolder } from '../../shared/files/disk-faults.ts';
 import { textOf } from '../../shared/errors.ts';
 import { checkSecretFile, createSecretFile } from '../../shared/files/secret-file.ts';
 import { stateFolder } from '../../shared/platform/files.ts';
@@ -42,7 +42,7 @@ export async function secretPlace(call: CommandCall, kind: SecretKind): Promise<
   if (call.terminal) return { keep: async () => undefined };
   const folder = join(stateFolder(call.environment), 'queuegate');
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder, 0o700);
     await checkSecretFile(join(folder, kind));
   } catch (error) {
     throw cliFault('secret_place_missing', { folder, found: textOf(error) }, error);

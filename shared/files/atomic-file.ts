@@ -2,22 +2,18 @@
 import { randomBytes } from 'node:crypto';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileFault } from './bounded-file.ts';
-import { isCoded, systemCode, textOf } from '../errors.ts';
+import { fileFault } from './errors.ts';
+import { systemCode } from '../errors.ts';
+import { writing } from './disk-faults.ts';
 import { HAS_FILE_MODES, syncFolder } from '../platform/files.ts';
 import { foreignLinkIn } from './path-links.ts';
 
 /**
  * Writes `bytes` to `path`. An existing file keeps its mode (and its owner, where the process may set it); a new one gets
- * `newMode`. A link is followed, unless it is another account's. Throws file_unwritable, secret_file_unsafe; then the old file is as it was.
+ * `newMode`. A link is followed, unless it is another account's. Throws file_unwritable, secret_file_unsafe, and codes of DISK_ERRORS; then the old file is as it was.
  */
 export async function replaceFile(path: string, bytes: Uint8Array, newMode: number): Promise<void> {
-  try {
-    await replace(path, bytes, newMode);
-  } catch (error) {
-    if (isCoded(error)) throw error;
-    throw fileFault('file_unwritable', { file: path, found: textOf(error) }, error);
-  }
+  await writing(path, () => replace(path, bytes, newMode));
 }
 
 async function replace(path: string, bytes: Uint8Array, newMode: number): Promise<void> {

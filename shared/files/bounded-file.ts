@@ -1,31 +1,9 @@
 // Reads a whole file named by an operator: checks that it exists, is a regular file, is readable and is small enough.
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { defineErrors, isCoded, systemCode, textOf, type ErrorTable } from '../errors.ts';
-
-export const FILE_ERRORS = {
-  file_missing: { text: '{what} {file} does not exist.', hint: '{hint}' },
-  file_not_regular: { text: '{what} {file} is not a file but {found}.', hint: '{hint}' },
-  file_unreadable: {
-    text: '{what} {file} cannot be read: {found}.',
-    hint: 'Allow the account of this process to read it.',
-  },
-  file_unwritable: {
-    text: '{file} cannot be written: {found}.',
-    hint: 'Allow the account of this process to write to that folder, and check that the disk is not full.',
-  },
-  secret_file_exists: {
-    text: '{file} already exists, and a file with a secret is never overwritten.',
-    hint: 'Choose another file, or delete that one.',
-  },
-  secret_file_unsafe: {
-    text: '{file} was not written, because another account could read or replace it: {found}.',
-    hint: '{action}',
-  },
-  file_too_large: { text: '{what} {file} has {bytes} bytes; allowed: {maxBytes}.', hint: '{hint}' },
-} as const satisfies ErrorTable;
-
-export const fileFault = defineErrors(FILE_ERRORS);
+import { isCoded, systemCode, textOf } from '../errors.ts';
+import { diskFaultOf } from './disk-faults.ts';
+import { fileFault } from './errors.ts';
 
 interface BoundedFile {
   readonly path: string;
@@ -67,6 +45,8 @@ export async function readBoundedFile(
     }
     // Windows cannot open a folder at all: EISDIR or EPERM instead of a handle.
     if (code === 'EISDIR') throw fileFault('file_not_regular', { what, file, found: 'a folder', hint }, error);
+    const disk = diskFaultOf(file, error);
+    if (disk !== undefined) throw disk;
     if (code !== undefined) throw fileFault('file_unreadable', { what, file, found: textOf(error) }, error);
     throw error;
   }

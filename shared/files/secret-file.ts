@@ -4,8 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { link, lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileFault } from './bounded-file.ts';
-import { isCoded, systemCode, textOf } from '../errors.ts';
+import { systemCode } from '../errors.ts';
+import { writing } from './disk-faults.ts';
+import { fileFault } from './errors.ts';
 import { HAS_FILE_MODES, hasOneName, syncFolder } from '../platform/files.ts';
 import { foreignLinkIn, isForeign } from './path-links.ts';
 
@@ -46,18 +47,18 @@ export async function replaceOwnFile(path: string, bytes: Uint8Array): Promise<v
 
 /** Begins a file that must not exist yet, for content that comes in pieces. `temporary`: its name until it is finished, beside it. */
 export async function beginSecretFile(path: string, temporary?: string): Promise<UnfinishedSecretFile> {
-  return await unwritable(path, () => begin(path, 'create', temporary));
+  return await writing(path, () => begin(path, 'create', temporary));
 }
 
 /** Throws secret_file_exists when there is anything at `path`, and secret_file_unsafe when its folder is not fit for a secret: before the secret is made. */
 export async function checkSecretFile(path: string): Promise<void> {
-  await unwritable(path, () => check(resolve(path), 'create'));
+  await writing(path, () => check(resolve(path), 'create'));
 }
 
 type Act = 'create' | 'replace';
 
 async function writeWhole(path: string, bytes: Uint8Array, act: Act, mode = MODE): Promise<void> {
-  await unwritable(path, async () => {
+  await writing(path, async () => {
     const file = await begin(path, act, undefined, mode);
     try {
       await file.handle.writeFile(bytes);
@@ -186,15 +187,6 @@ export async function lstatIfThere(path: string): Promise<Stats | undefined> {
     if (systemCode(error) !== 'ENOENT') throw error;
     return undefined;
   });
-}
-
-async function unwritable<T>(file: string, act: () => Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    if (isCoded(error)) throw error;
-    throw fileFault('file_unwritable', { file, found: textOf(error) }, error);
-  }
 }
 
 function unsafe(file: string, found: string, hint: string): Error {

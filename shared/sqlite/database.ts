@@ -2,7 +2,8 @@
 import { existsSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { databaseFault, openFailure } from './errors.ts';
+import { textOf } from '../errors.ts';
+import { databaseFault, IO_ERROR, isFatal, openFailure } from './errors.ts';
 import { syncFolderSync } from '../platform/files.ts';
 import { createPrivateFile } from './private-file.ts';
 
@@ -23,6 +24,8 @@ export interface DatabaseOptions {
 /** Files up to this size are checked wholly at each open: about 0.1 s. Larger ones are found out when the damage is met. */
 const QUICK_CHECK_MAX_BYTES = 32 * 1024 * 1024;
 
+/** SQLITE_IOERR_SHORT_READ: the file ends before the page, so it was truncated. */
+const SHORT_READ = 522;
 /** How long a writer waits for a reader's short lock (only while the log restarts). */
 const BUSY_TIMEOUT_MS = 5_000;
 
@@ -40,9 +43,20 @@ export function boundLog(database: DatabaseSync, path: string, maxBytes: number)
 export function openDatabase(options: DatabaseOptions): DatabaseSync {
   try {
     if (!existsSync(options.path)) create(options);
-    return open(options);
+    return openTwice(options);
   } catch (error) {
     throw openFailure(error, options.path);
+  }
+}
+
+/** SQLite also says "malformed" when the disk failed to give a page (tried): only what is so twice is damage. */
+function openTwice(options: DatabaseOptions): DatabaseSync {
+  try {
+    return open(options);
+  } catch (error) {
+    const { code } = openFailure(error, options.path);
+    if (code !== 'data_damaged' && code !== 'data_unreadable') throw error;
+    return open(options);
   }
 }
 
@@ -132,18 +146,29 @@ function inspect({ path, applicationId, migrations }: DatabaseOptions): void {
   }
 }
 
-/** Each step and its number in one transaction: a step that was cut off has not happened. */
-function migrate(database: DatabaseSync, options: DatabaseOptions, version: number): void {
-  for (const [step, sql] of options.migrations.entries()) {
-    if (step < version) continue;
-    database.exec(`BEGIN IMMEDIATE; ${sql}; PRAGMA user_version = ${step + 1}; COMMIT`);
+/** All steps in one transaction: a database is migrated whole, or it is as it was. Errors: data_not_migrated, and those of the disk. */
+function migrate(database: DatabaseSync, { path, migrations }: DatabaseOptions, version: number): void {
+  const to = migrations.length;
+  if (version === to) return;
+  try {
+    database.exec(`BEGIN IMMEDIATE; ${migrations.slice(version).join(';')}; PRAGMA user_version = ${to}; COMMIT`);
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    if (version === 0 || isFatal(error)) throw error;
+    throw databaseFault('data_not_migrated', { path, from: version, to, found: textOf(error) }, error);
   }
 }
 
 /** Walks all pages; does not compare indexes with tables, which is the slow part of an integrity check. */
 function check(database: DatabaseSync, path: string): void {
   const found = database.prepare('PRAGMA quick_check(1)').get()?.['quick_check'];
-  if (found !== 'ok') throw databaseFault('data_damaged', { path, found: String(found).replaceAll('\n', ' ') });
+  if (found === 'ok') return;
+  const text = String(found).replaceAll('\n', ' ');
+  // A page that the disk did not give is not a damaged one: the next read may succeed.
+  const [, code] = /unable to get the page\. error code=(\d+)/.exec(text) ?? [];
+  if (code !== undefined && Number(code) !== SHORT_READ && (Number(code) & 0xff) === IO_ERROR)
+    throw databaseFault('data_unreadable', { path, found: text });
+  throw databaseFault('data_damaged', { path, found: text });
 }
 
 function numberOf(database: DatabaseSync, pragma: string): number {

@@ -1,6 +1,7 @@
 // The errors of data folders, database files and their logs, and the mapping of SQLite's own codes to hints. Knows no
 // tables.
 import { dirname } from 'node:path';
+import { lacksInodes } from '../files/disk-faults.ts';
 import { type CodedError, defineErrors, isCoded, systemCode, textOf, type ErrorDefinition } from '../errors.ts';
 
 export const DATABASE_ERRORS = {
@@ -12,6 +13,10 @@ export const DATABASE_ERRORS = {
     text: '{path} is damaged: {found}.',
     hint: 'Check the disk (dmesg, smartctl), keep a copy of the whole folder, and restore the last backup. Messages sent since then are detected by the numbers of the logs and reported.',
   },
+  data_unreadable: {
+    text: '{path} could not be read to its end: {found}.',
+    hint: 'Check the disk (dmesg, smartctl) and start again: nothing in the file was found to be damaged. If it fails again, copy the whole folder to another disk and start there.',
+  },
   data_foreign: {
     text: '{path} is a database of another program ({found}).',
     hint: 'Choose another data folder, or move that file away.',
@@ -19,6 +24,10 @@ export const DATABASE_ERRORS = {
   data_in_use: {
     text: '{path} is in use by another process (pid {pid}).',
     hint: 'Stop that process first, or choose another data folder. Do not delete anything: the lock ends with its process.',
+  },
+  data_not_migrated: {
+    text: '{path} could not be migrated from schema {from} to schema {to}: {found}.',
+    hint: 'Nothing was changed: the version that wrote it still opens it. Start that version, or restore its last backup with this one; report the error.',
   },
   data_unusable: { text: '{path} cannot be used: {found}.', hint: '{hint}' },
   store_failed: { status: 503, text: 'The store of this process can no longer write: {found}.', hint: '{hint}' },
@@ -58,7 +67,7 @@ export const databaseFault = defineErrors(DATABASE_ERRORS);
 const NOT_A_DATABASE = 26;
 const CORRUPT = 11;
 const FULL = 13;
-const IO_ERROR = 10;
+export const IO_ERROR = 10;
 const READ_ONLY = 8;
 const CANNOT_OPEN = 14;
 export const BUSY = 5;
@@ -66,6 +75,7 @@ export const BUSY = 5;
 /** Files are also accessed without SQLite; the same hints apply. */
 const SYSTEM_CODES: Readonly<Record<string, number>> = {
   ENOSPC: FULL,
+  EDQUOT: FULL,
   EIO: IO_ERROR,
   EROFS: READ_ONLY,
   EACCES: READ_ONLY,
@@ -108,13 +118,17 @@ export function openFailure(error: unknown, path: string): CodedError {
   return databaseFault('data_unusable', { path, found: textOf(error), hint: hintOf(error, dirname(path)) }, error);
 }
 
+const NO_INODES = (path: string): string =>
+  `Delete files on the file system of ${path}: it has no free inodes (df -i ${path}). Then start again. No acknowledged message is lost.`;
+
 function hintOf(error: unknown, path: string): string {
   if (isCoded(error)) return error.hint;
   switch (sqliteCode(error) ?? SYSTEM_CODES[systemCode(error) ?? '']) {
     case FULL:
+      if (lacksInodes(path)) return NO_INODES(path);
       return `Free space on the disk of ${path} and start again. No acknowledged message is lost.`;
     case IO_ERROR:
-      return `Check the disk of ${path} (dmesg, smartctl) and its free space, then start again. No acknowledged message is lost unless the disk lost it.`;
+      return `Check the disk of ${path} (dmesg, smartctl), its free space and the quota of this account, then start again. No acknowledged message is lost unless the disk lost it.`;
     case CORRUPT:
     case NOT_A_DATABASE:
       return DATABASE_ERRORS.data_damaged.hint;
@@ -123,6 +137,7 @@ function hintOf(error: unknown, path: string): string {
     case undefined:
       return 'Start again; if it recurs, report it with the log of this time.';
     default:
+      if (lacksInodes(path)) return NO_INODES(path);
       return `Check that ${path} is a local folder, writable for the account that this program runs under, and start again.`;
   }
 }

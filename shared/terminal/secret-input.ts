@@ -1,7 +1,8 @@
 // Reads secrets that must not be on a command line, where other accounts see them: from files, the standard input, or a prompt without echo.
 import { StringDecoder } from 'node:string_decoder';
 import { isatty } from 'node:tty';
-import { fileFault, readBoundedFile } from '../files/bounded-file.ts';
+import { readBoundedFile } from '../files/bounded-file.ts';
+import { fileFault } from '../files/errors.ts';
 import { printError } from './standard-streams.ts';
 
 const MAX_BYTES = 4096;

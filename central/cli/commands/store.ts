@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { isCoded, textOf } from '../../../shared/errors.ts';
+import { writing } from '../../../shared/files/disk-faults.ts';
 import { beginSecretFile, checkSecretFile } from '../../../shared/files/secret-file.ts';
 import { checkPassword, openBackup } from '../../store/backup/format.ts';
 import { isRecord } from '../../../shared/wire/json-schema.ts';
@@ -70,7 +71,7 @@ export const storeCommands: readonly Command[] = [
       const unfinished = await beginSecretFile(file, `${file}.unfinished`);
       try {
         const sealed = await call.client.download('/store/backup', { query: termsOf(call), body: { password } });
-        await unfinished.handle.writeFile(sealed);
+        await writing(file, () => unfinished.handle.writeFile(sealed));
         // A broken connection or a faulty disk is found now, and not on the day on which the backup is needed.
         const facts = await prove(unfinished.temporary, password);
         await unfinished.finish();

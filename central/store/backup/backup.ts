@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { auditEntry, type Actor } from '../../audit.ts';
 import { isCoded, systemCode, textOf } from '../../../shared/errors.ts';
+import { diskFaultOf } from '../../../shared/files/disk-faults.ts';
 import { VERSION } from '../../../shared/version.ts';
 import { backupFault } from './errors.ts';
 import { checkPassword, openBackup, sealBackup, type BackupContent, type BackupFacts } from './format.ts';
@@ -126,6 +127,10 @@ export class Backups {
     this.#busy = false;
   }
 
+  async pruneReplaced(): Promise<void> {
+    await this.#options.files.pruneReplaced(this.#options.now());
+  }
+
   async #begin(): Promise<{ readonly folder: string; readonly end: () => Promise<void> }> {
     if (this.#busy) throw backupFault('backup_busy', {});
     this.#busy = true;
@@ -177,5 +182,7 @@ function faultOf(error: unknown, path: string): unknown {
   // The sender of the backup is gone; no client reads this answer.
   if (code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE')
     return backupFault('backup_failed', { found: 'the backup was not sent to its end', path }, error);
-  return backupFault('backup_failed', { found: textOf(error), path }, error);
+  return (
+    diskFaultOf(join(path, 'central.db'), error) ?? backupFault('backup_failed', { found: textOf(error), path }, error)
+  );
 }

@@ -16,6 +16,8 @@ export interface StoreFiles {
    * Errors: data_in_use, backup_failed, backup_unsound; then the old store is where it was.
    */
   replace(staged: StagedStore, lastCursor: number): Promise<Replacement>;
+  /** Deletes stores that restores replaced more than a month ago; the newest stays. */
+  pruneReplaced(now: number): Promise<void>;
 }
 
 /** A validated store that is ready to replace the current one. */

@@ -203,6 +203,7 @@ async function prune(writer: Writer, limits: RetentionLimits): Promise<void> {
   }
   while (await writer.call('pruneDeadLetters', [limits.now], LAZY));
   while (await writer.call('pruneIncidents', [], LAZY));
+  await writer.call('pruneEnrollmentTokens', [limits.now], LAZY);
   for (const log of ['outbox', 'inbox'] as const) {
     let place: SeenPlace | null = null;
     do place = await writer.call('pruneSeen', [log, place, limits.deduplicationOlderThan], LAZY);

@@ -1,8 +1,8 @@
 // Does what backup and restore need of SQLite's files (central/store/backup/store-files.ts): above all, puts a
 // validated store in the place of the one that stopped. At every instant the folder holds a whole store under its name:
 // the old one until the rename, the new one after it.
-import { copyFile, link, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { copyFile, link, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { systemCode, textOf } from '../../../shared/errors.ts';
 import { holdDataFolder } from '../../../shared/sqlite/data-folder.ts';
 import { syncFolderSync } from '../../../shared/platform/files.ts';
@@ -11,6 +11,10 @@ import { backupFault } from '../backup/errors.ts';
 import type { Replacement, StagedStore, StoreFiles } from '../backup/store-files.ts';
 import type { FileWork } from './threads/file-work.ts';
 import { databasePath } from './threads/thread-data.ts';
+
+const REPLACED = '.before-restore-';
+/** Long enough to find out that the restore was a mistake; each takes as much space as the store. */
+const REPLACED_KEPT_MS = 30 * 86_400_000;
 
 export function sqliteStoreFiles(folder: string): StoreFiles {
   return {
@@ -25,6 +29,7 @@ export function sqliteStoreFiles(folder: string): StoreFiles {
         return await files.call('keyMaterialOf', [file]);
       }),
     replace: (staged, lastCursor) => replaceStore(folder, staged, lastCursor),
+    pruneReplaced: (now) => pruneReplaced(folder, now),
   };
 }
 
@@ -38,7 +43,7 @@ async function replaceStore(folder: string, staged: StagedStore, lastCursor: num
     );
     // Reading a store leaves its shared memory file behind.
     await assertFolded(path);
-    const before = `${path}.before-restore-${new Date(staged.audit.at).toISOString().replaceAll(/[:.]/g, '-')}`;
+    const before = `${path}${REPLACED}${new Date(staged.audit.at).toISOString().replaceAll(/[:.]/g, '-')}`;
     await keep(path, before);
     await rename(staged.file, path);
     syncFolderSync(dirname(path));
@@ -59,6 +64,16 @@ async function replaceStore(folder: string, staged: StagedStore, lastCursor: num
     };
   } finally {
     held.release();
+  }
+}
+
+async function pruneReplaced(folder: string, now: number): Promise<void> {
+  const prefix = `${basename(databasePath(folder))}${REPLACED}`;
+  // Their names end with the time, so that the newest is the last.
+  const replaced = (await readdir(folder)).filter((name) => name.startsWith(prefix)).toSorted();
+  for (const name of replaced.slice(0, -1)) {
+    const file = join(folder, name);
+    if (now - (await stat(file)).ctimeMs > REPLACED_KEPT_MS) await rm(file);
   }
 }
 

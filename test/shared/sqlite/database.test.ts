@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -13,6 +14,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { boundLog, openDatabase, openReader, type DatabaseOptions } from '../../../shared/sqlite/database.ts';
+
+const hasStrace = spawnSync('strace', ['-V']).status === 0;
 
 let folder: string;
 let options: DatabaseOptions;
@@ -80,6 +83,33 @@ describe('openDatabase', () => {
     ).toThrow('already exists');
     using database = openDatabase(options);
     expect(database.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'c'").get()).toEqual({ n: 0 });
+  });
+
+  it('is migrated whole or left as it was: an error in a later step undoes the earlier ones, and the old version still opens it', () => {
+    openDatabase({ ...options, migrations: options.migrations.slice(0, 1) }).close();
+    const steps = ['CREATE TABLE c (n INTEGER)', 'CREATE TABLE a (n INTEGER)'];
+    expect(() => openDatabase({ ...options, migrations: [options.migrations[0] ?? '', ...steps] })).toThrow(
+      expect.objectContaining({
+        code: 'data_not_migrated',
+        message: expect.stringContaining('from schema 1 to schema 3'),
+      }),
+    );
+    using old = openDatabase({ ...options, migrations: options.migrations.slice(0, 1) });
+    expect([pragma(old, 'user_version'), pragma(old, 'integrity_check')]).toEqual([1, 'ok']);
+  });
+
+  it.runIf(hasStrace)('never calls a file damaged because the disk failed to give a page once', () => {
+    filled();
+    const database = join(import.meta.dirname, '../../../shared/sqlite/database.ts');
+    const script = `
+      const { openDatabase } = await import(${JSON.stringify(database)});
+      try { openDatabase(${JSON.stringify(options)}).close(); console.log('opened'); } catch ({ code }) { console.log(code); }`;
+    const outcomes = [2, 5, 9, 30].map((read) => {
+      const inject = ['-f', '-e', 'trace=pread64', '-e', `inject=pread64:error=EIO:when=${read}`, '-P', options.path];
+      const node = [process.execPath, '--input-type=module', '--eval', script];
+      return spawnSync('strace', ['-qq', '-o', '/dev/null', ...inject, ...node], { encoding: 'utf8' }).stdout.trim();
+    });
+    expect(outcomes).toEqual(['opened', 'opened', 'opened', 'opened']);
   });
 
   it('refuses a file of a newer version, naming both, and leaves it as it is', () => {

@@ -52,6 +52,7 @@ function enrollmentTokenWrites(database: DatabaseSync, namesOfCentral: ReadonlyS
     'SELECT 1 FROM enrollment_token WHERE agent_name = ? COLLATE NOCASE AND uses < max_uses AND expires_at > ?',
   );
   const use = database.prepare('UPDATE enrollment_token SET uses = uses + 1 WHERE id = ?');
+  const pruneEnrollmentTokens = (now: number): void => void forgetExpired.run(now - EXPIRED_ENROLLMENT_TOKEN_MS);
   return {
     /**
      * Errors: agent_name_reserved, enrollment_tokens_full. Who may create one for the Central agent is decided above
@@ -64,11 +65,13 @@ function enrollmentTokenWrites(database: DatabaseSync, namesOfCentral: ReadonlyS
           ? undefined
           : reservation(agentName, namesOfCentral);
       if (found !== undefined) throw storeFault('agent_name_reserved', { name: agentName ?? '', found });
-      forgetExpired.run(createdAt - EXPIRED_ENROLLMENT_TOKEN_MS);
+      pruneEnrollmentTokens(createdAt);
       if (integer(count.get(), 'tokens') >= MAX_ENROLLMENT_TOKENS)
         throw storeFault('enrollment_tokens_full', { most: MAX_ENROLLMENT_TOKENS });
       add.run(id, hash, createdAt, createdBy, expiresAt, uses, maxUses, agentName);
     },
+
+    pruneEnrollmentTokens,
 
     /** Errors: token_unknown. */
     removeEnrollmentToken(id: string): void {
