@@ -1,4 +1,4 @@
-// The goals of docs/PERFORMANCE.md, judged from what was measured. A bar that is missed fails no run: the machine
+// The goals of docs/PERFORMANCE.md, computed from what was measured. A bar that is missed fails no run: the machine
 // and who else uses it decide too. A check that is missed does.
 import { median, ratios } from './figures.ts';
 import { OURS, RAW, type Series } from './result.ts';
@@ -62,7 +62,7 @@ const BARS: readonly Definition[] = [
   { text: 'agent daemon: online within 500 ms of its start', measure: 'agent daemon: start to online', bound: 500 },
 ];
 
-export function judge(series: readonly Series[]): Bar[] {
+export function compareWithGoals(series: readonly Series[]): Bar[] {
   return BARS.map(({ text, measure, size, against, bound }) => {
     const one = series.find((other) => other.measure === measure && (size === undefined || other.size === size));
     const ours = one?.samples[OURS];

@@ -1,4 +1,4 @@
-// Owns the product as a user has it: the output of `npm run build` in a folder of its own, since type stripping costs memory
+// Installs the product as a user has it: the output of `npm run build` in a folder of its own, since type stripping costs memory
 // and start time. Gives Central with a fresh copy of a data folder in which agents are enrolled.
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { generateKeyPairSync, createPublicKey } from 'node:crypto';

@@ -10,7 +10,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { judge } from './bars.ts';
+import { compareWithGoals } from './bars.ts';
 import { crowd, crowdAgents } from './cells/crowd.ts';
 import { daemon } from './cells/daemon.ts';
 import { commandAndAnswer, eventAndAck } from './cells/latency.ts';
@@ -82,7 +82,7 @@ function report(): Report {
     leftOut: [...leftOut, ...failed.map((text) => `not measured, since it failed: ${text}`)],
     series,
     checks,
-    bars: judge(series),
+    bars: compareWithGoals(series),
   };
 }
 

@@ -1,4 +1,4 @@
-// Owns the logs of a bench agent: both ends as shared/delivery asks for them, in memory. A message is made from its number
+// Keeps the logs of a bench agent: both ends as shared/delivery asks for them, in memory. A message is made from its number
 // when it is read, so that nothing is held and the load process measures the gateway and not itself.
 import { randomBytes } from 'node:crypto';
 import type { InboxPort, OutboxEntry, OutboxPort, ResumedLog } from '../shared/delivery/log-interfaces.ts';

@@ -1,4 +1,4 @@
-// Owns programs that are no children of ours in code: starts them, waits for a line, reads their memory, ends them.
+// Runs programs as processes of their own: starts them, waits for a line, reads their memory, ends them.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 

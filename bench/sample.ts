@@ -1,4 +1,4 @@
-// Owns the message that every peer carries: one CloudEvent of exactly 200 bytes of JSON, with an id of its own.
+// Defines the message that every peer carries: one CloudEvent of exactly 200 bytes of JSON, with an id of its own.
 
 export const MESSAGE_BYTES = 200;
 const SUFFIX = '"}';

@@ -125,13 +125,13 @@ export const CENTRAL_SCHEMA = [
     name: 'key.encryption.file',
     format: text(0, 4096),
     default: '',
-    doc: 'File with the key that the private keys in the store are sealed with: 32 bytes, as they are or as base64 or hex (openssl rand -base64 32); relative to the working folder. Empty: QUEUEGATE_KEY_ENCRYPTION_KEY, else the systemd credential queuegate-key, else key-encryption-key in the data folder, which is created if missing.',
+    doc: 'File with the key that the private keys in the store are encrypted with: 32 bytes, as they are or as base64 or hex (openssl rand -base64 32); relative to the working folder. Empty: QUEUEGATE_KEY_ENCRYPTION_KEY, else the systemd credential queuegate-key, else key-encryption-key in the data folder, which is created if missing.',
   },
   {
     name: 'key.encryption.previous.file',
     format: text(0, 4096),
     default: '',
-    doc: 'File with the previous key, for the one start that changes the key: what is sealed with it is sealed again.',
+    doc: 'File with the previous key, for the one start that changes the key: what is encrypted with it is encrypted again with the new one.',
   },
   {
     name: 'log.level',
@@ -189,7 +189,7 @@ export interface CentralConfig {
   readonly centralAgent: boolean;
   /** Absolute; undefined: none. */
   readonly profilesFolder: string | undefined;
-  /** Where the key comes from that seals private keys (central/pki/keys/key-encryption-key.ts); file names are absolute. */
+  /** Where the key comes from that encrypts private keys (central/pki/keys/key-encryption-key.ts); file names are absolute. */
   readonly keySources: {
     readonly file: string | undefined;
     readonly previousFile: string | undefined;

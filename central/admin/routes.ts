@@ -1,4 +1,4 @@
-// Owns the administration's REST as a whole: one scope under /api/v1, one plugin per resource, the same access rules, content
+// Composes the administration's REST: one scope under /api/v1, one plugin per resource, the same access rules, content
 // types and errors for all of them. Listens nowhere and makes no service.
 import type { FastifyInstance } from 'fastify';
 import { createAccess, type Access } from './access.ts';

@@ -1,4 +1,4 @@
-// Owns how answers are written for people: tables, facts, and values of JSON that nobody has checked.
+// Formats answers for people: tables, facts, and values of JSON that are not checked.
 import { escapeLine } from '../../shared/terminal/escape.ts';
 import { isRecord } from '../../shared/wire/json-schema.ts';
 

@@ -17,11 +17,11 @@ export const PKI_ERRORS = {
     hint: 'Restore the key of this data folder. For a new data folder, create one with: openssl rand -base64 32. Do not use a password: it can be guessed.',
   },
   key_encryption_key_missing: {
-    text: 'The private keys in the store are sealed with the key {expected}, which was not found.',
+    text: 'The private keys in the store are encrypted with the key {expected}, which was not found.',
     hint: 'Restore the file key-encryption-key in the data folder, or name the key (key.encryption.file, QUEUEGATE_KEY_ENCRYPTION_KEY, the systemd credential queuegate-key). Nothing was changed.',
   },
   key_encryption_key_wrong: {
-    text: 'The private keys in the store are sealed with the key {expected}; {origin} holds the key {found}.',
+    text: 'The private keys in the store are encrypted with the key {expected}; {origin} holds the key {found}.',
     hint: 'Restore the key {expected}. To change the key, name the old one with key.encryption.previous.file beside the new one, once. Nothing was changed.',
   },
   distinguished_name_bad: {

@@ -71,7 +71,7 @@ export const OF_GENERATION: Readonly<Record<GenerationRole, string>> = {
   next: 'is trusted by agents before it signs',
   current: 'signs the certificates of Central and of agents',
   previous: 'signs no more; what it signed is still trusted',
-  retired: 'is trusted no more; its key is kept for the way back',
+  retired: 'is no longer trusted; its key is kept for a rollback',
 };
 const OF_SLOT = {
   current: 'shown on the WebSocket (wss) and on HTTPS administration',

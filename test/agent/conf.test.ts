@@ -213,7 +213,7 @@ describe('loadAgentConf', () => {
     expect((await load()).warnings).toEqual([expect.stringContaining('did you mean central.websocket.secure?')]);
   });
 
-  test('refuses a folder that is no profile', async () => {
+  test('refuses a folder that is not a profile', async () => {
     await expect(load({}, {}, join(folder, 'none'))).rejects.toMatchObject({
       code: 'file_missing',
       hint: expect.stringContaining('profiles/default'),

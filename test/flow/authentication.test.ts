@@ -122,7 +122,7 @@ describe('refused with a terminal code', () => {
     expect(await incidents('agent_name_taken', other.id)).toHaveLength(1);
   });
 
-  it('something that is no hello', async () => {
+  it('something that is not a hello', async () => {
     const raw = await RawAgent.ws(cleanup, central);
     raw.send({ type: 'messages', first: 1, items: [] });
     expect(await raw.frame('refuse')).toMatchObject({ code: 'unsupported_protocol' });
@@ -143,7 +143,7 @@ describe('refused with a terminal code', () => {
 });
 
 describe('two connections of one key', () => {
-  it('the newer wins at once, the older is told, and its writes are fenced off by the epoch', async () => {
+  it('the newer wins at once, the older is notified, and its writes are fenced off by the epoch', async () => {
     const agent = await enrolled();
     const older = await RawAgent.ws(cleanup, central);
     await older.welcomed(agent);
@@ -162,7 +162,7 @@ describe('two connections of one key', () => {
     expect(older.frames.some(({ type }) => type === 'ack')).toBe(false);
   });
 
-  it('clones that take the session from each other go to quarantine, and both are told', async () => {
+  it('clones that take the session from each other go to quarantine, and both are notified', async () => {
     const agent = await enrolled();
     const boots = [newKey().thumbprint.slice(0, 32), newKey().thumbprint.slice(0, 32)];
     for (let i = 0; i < CLONE_TURNS + 2; i += 1)
@@ -189,7 +189,7 @@ describe('two connections of one key', () => {
 });
 
 describe('a connection that does not come to its welcome', () => {
-  it('is told so and ended within the time of the parameter', async () => {
+  it('is notified and ended within the time of the parameter', async () => {
     expect((await central.change({ 'agents.welcomeTimeoutSeconds': 1 })).status).toBe(200);
     const raw = await RawAgent.ws(cleanup, central);
     expect(await raw.frame('refuse')).toMatchObject({ code: 'hello_timeout' });

@@ -341,7 +341,7 @@ describe('files with keys and secrets', () => {
     expect(faultOf(await backup(), 'belongs to another account')).toBe('secret_file_unsafe');
   });
 
-  it('what is public goes through no link either, and belongs to whoever wrote it', async () => {
+  it('what is public goes through no link either, and belongs to the account that wrote it', async () => {
     const folder = await cleanup.folder();
     const [victim, out] = [join(folder, 'victim'), join(folder, 'out')];
     await writeFile(victim, 'untouched');

@@ -120,7 +120,7 @@ async function sessionOf(name: string): Promise<unknown> {
 }
 
 describe('an agent that is well', () => {
-  it('keeps its session while the doctor looks: the daemon is asked, and nobody is put in its place', async () => {
+  it('keeps its session while the doctor looks: the daemon is asked, and no one is put in its place', async () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'well');
     const before = await sessionOf('well');
     const ended = await doctor(agent.folders, 'well');
@@ -177,7 +177,7 @@ describe('an agent that is well', () => {
     expect(body.items).toEqual([]);
   });
 
-  it('is told the refusal of Central, by the daemon and without one', async () => {
+  it('is shown the refusal of Central, by the daemon and without one', async () => {
     const agent = await AgentProcess.enrolled(cleanup, central, 'removed');
     const { id } = await central.online('removed');
     await central.rest('DELETE', `/agents/${String(id)}`);
@@ -203,7 +203,7 @@ describe('an agent that is well', () => {
 });
 
 describe('before anything is dialled', () => {
-  it('finds that nobody enrolled, that a setting is wrong, and that the truststore is', async () => {
+  it('finds that no one enrolled, that a setting is wrong, and that the truststore is', async () => {
     const folders = await agentFolders(cleanup);
     expect(await doctor(folders, 'new')).toMatchObject({
       code: 1,
@@ -229,7 +229,7 @@ describe('before anything is dialled', () => {
 });
 
 describe('a line that leads nowhere', () => {
-  it('names a host that nobody knows', async () => {
+  it('names a host that no one knows', async () => {
     expect(lastOf(await examine(9150, { host: 'central.invalid' }))).toMatchObject({
       step: 'DNS',
       code: 'host_unknown',
@@ -269,7 +269,7 @@ describe('a line that leads nowhere', () => {
 });
 
 describe('something else than the wss port of Central', () => {
-  it('is told from it: the ws port of Central', async () => {
+  it('is distinguished from it: the ws port of Central', async () => {
     expect(lastOf(await examine(central.ports.ws, { trusted: centralRoot }))).toMatchObject({
       step: 'TLS',
       code: 'tls_plain_port',
@@ -277,13 +277,13 @@ describe('something else than the wss port of Central', () => {
     });
   });
 
-  it('is told from it: a plain TCP echo', async () => {
+  it('is distinguished from it: a plain TCP echo', async () => {
     const port = await tcpHost(cleanup, (socket) => socket.pipe(socket));
     expect(lastOf(await examine(port))).toMatchObject({ step: 'TLS', code: 'no_central' });
     expect(lastOf(await examine(port, { secure: false }))).toMatchObject({ step: 'protocol', code: 'no_central' });
   });
 
-  it('is told from it: the REST port of Central', async () => {
+  it('is distinguished from it: the REST port of Central', async () => {
     expect(lastOf(await examine(central.ports.https, { trusted: centralRoot }))).toMatchObject({
       step: 'protocol',
       code: 'no_central',
@@ -291,7 +291,7 @@ describe('something else than the wss port of Central', () => {
     });
   });
 
-  it('is told from it: a WebSocket of another version', async () => {
+  it('is distinguished from it: a WebSocket of another version', async () => {
     const server = createHttpServer().on('upgrade', (_request, socket) =>
       socket.end(
         'HTTP/1.1 426 Upgrade Required\r\nContent-Type: application/problem+json\r\nContent-Length: 50\r\n\r\n{"type":"urn:queuegate:error:upgrade_required"}   ',
@@ -306,7 +306,7 @@ describe('something else than the wss port of Central', () => {
     });
   });
 
-  it('is told from it: the wss port, when this agent is set to plain', async () => {
+  it('is distinguished from it: the wss port, when this agent is set to plain', async () => {
     expect(lastOf(await examine(central.ports.wss, { secure: false }))).toMatchObject({
       step: 'protocol',
       code: 'plain_on_secure_port',
@@ -319,7 +319,7 @@ describe('something else than the wss port of Central', () => {
     });
   });
 
-  it.skipIf(lacksPeer('nginx'))('is told from it: nginx with a certificate of the bank', async () => {
+  it.skipIf(lacksPeer('nginx'))('is distinguished from it: nginx with a certificate of the bank', async () => {
     const port = await nginx(cleanup, await bank.issue({ name: 'localhost', names: 'DNS:localhost' }));
     expect(lastOf(await examine(port))).toMatchObject({
       step: 'protocol',
@@ -575,7 +575,7 @@ describe.skipIf(lacksPeer('openssl'))('a certificate that will not do', () => {
 });
 
 describe.skipIf(lacksPeer('nginx'))('an address rule', () => {
-  it('is told: unencrypted from elsewhere, through a forwarder that says so', async () => {
+  it('learns the address: unencrypted from elsewhere, through a forwarder that says so', async () => {
     const elsewhere = Object.values(networkInterfaces())
       .flatMap((addresses) => addresses ?? [])
       .find(({ internal, family }) => !internal && family === 'IPv4');

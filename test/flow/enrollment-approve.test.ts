@@ -101,7 +101,7 @@ describe('asking without a token', SLOW, () => {
     expect(await central.agent('branch-2')).toMatchObject({ keyThumbprint: key });
   });
 
-  it('is told that it was rejected, with the comment, and can still be accepted', async () => {
+  it('learns that it was rejected, with the comment, and can still be accepted', async () => {
     const folders = await agentFolders(cleanup);
     const machine = asking(folders, 'branch-3');
     const key = await thumbprintOf(machine);
@@ -144,7 +144,7 @@ describe('asking without a token', SLOW, () => {
     );
   });
 
-  it('sends nothing to a Central without the pin, and asks nobody over http for roots that wss would trust', async () => {
+  it('sends nothing to a Central without the pin, and asks no one over http for roots that wss would trust', async () => {
     const folders = await agentFolders(cleanup);
     const wrong = new Running(process.execPath, [
       'agent/cli.ts',
@@ -165,7 +165,7 @@ describe('asking without a token', SLOW, () => {
     expect((await central.cli('enrollment-requests', 'list')).stdout).not.toContain('branch-4');
   });
 
-  it('over plain keeps the signing key of whoever answered, and shows its fingerprint to be compared', async () => {
+  it('over plain keeps the signing key of the peer that answered, and shows its fingerprint to be compared', async () => {
     const folders = await agentFolders(cleanup, 'profiles/central');
     const machine = new Running(process.execPath, [
       'agent/cli.ts',

@@ -167,7 +167,7 @@ describe('enrollment by files', SLOW, () => {
     }
   });
 
-  it('is refused for what is no request, for a name that is taken or kept, and without a file', async () => {
+  it('is refused for what is not a request, for a name that is taken or kept, and without a file', async () => {
     const folders = await agentFolders(cleanup);
     const csr = join(folder, 'branch-4.csr');
     await agent('certificate request', folders, 'branch-4', '--out', csr);

@@ -224,7 +224,7 @@ describe('enrollment over wss with token and pin', () => {
   });
 });
 
-describe('the agent sends its token to nobody but the Central of the pin', () => {
+describe('the agent sends its token to no one but the Central of the pin', () => {
   it('refuses a wrong pin: nothing at all is sent after the TLS handshake', async () => {
     let bytes = 0;
     let connections = 0;

@@ -149,7 +149,7 @@ describe('the wrong protocol', () => {
     ).toMatchObject(TOLD);
   });
 
-  it('no HTTP, and HTTP that is no agent', async () => {
+  it('no HTTP, and HTTP that is not an agent', async () => {
     expect(
       await recorded('ws', 'not_http', async () => await say(central.ports.ws, 'EHLO branch\r\n\r\n')),
     ).toMatchObject(TOLD);

@@ -137,7 +137,7 @@ describe('ports move live', () => {
 });
 
 describe('the WebSocket (wss)', () => {
-  it('goes off and on: a dry run names who would be cut off and changes nothing; forced, they are told and come back', async () => {
+  it('goes off and on: a dry run names who would be cut off and changes nothing; forced, they are notified and come back', async () => {
     const before = await everything();
     const dry = await central.change({ 'websocket.secure.enabled': false }, { dryRun: true });
     expect(dry).toMatchObject({

@@ -100,7 +100,7 @@ async function tlsSession(client: Partial<Client>): Promise<Buffer> {
 }
 
 describe('an agent that is revoked', () => {
-  it('loses its session within a second, stops dialling, and is told why; the doctor says the same', async () => {
+  it('loses its session within a second, stops dialling, and learns why; the doctor says the same', async () => {
     const { agent, id } = await running('stolen');
     const revoked = await central.rest('POST', `/agents/${id}/revoke?comment=the+PC+was+stolen`, {
       reason: 'keyCompromise',
@@ -266,7 +266,7 @@ describe.skipIf(lacksPeer('openssl'))('the revocation list', () => {
 });
 
 describe('an expired certificate', () => {
-  it("of a stranger gets in by nothing, whatever the grace: at the client certificate it is a stranger's, and its key is nobody's", async () => {
+  it("of a stranger gets in by nothing, whatever the grace: at the client certificate it is a stranger's, and its key is no one's", async () => {
     await central.change({ 'websocket.secure.clientAuth': 'optional', 'agents.certificate.graceDays': 3650 });
     cleanup.add(() => central.change({ 'websocket.secure.clientAuth': 'none', 'agents.certificate.graceDays': 30 }));
     const [stranger, mine] = [newKey(), newKey()];

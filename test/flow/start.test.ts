@@ -183,7 +183,7 @@ describe('the Central agent', () => {
 });
 
 describe('the end', () => {
-  it('on SIGTERM is orderly and bounded: agents are told, the exit status is 0, no child is left', async () => {
+  it('on SIGTERM is orderly and bounded: agents are notified, the exit status is 0, no child is left', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder(), ['--central-agent'], ANY_LOCAL_PORT);
     const agent = await AgentProcess.enrolled(cleanup, central, 'branch-1');
     await central.online('branch-1');

@@ -157,7 +157,7 @@ describe.each(STAGES)('a false Central, %s', (stage) => {
     });
   });
 
-  it('with what is no frame at all, and with binary: the same', async () => {
+  it('with what is not a frame at all, and with binary: the same', async () => {
     await inLanes([...NO_FRAMES, Buffer.from([1, 2, 3])], lanes, async (bytes, central) => {
       expect(
         told(
@@ -268,7 +268,7 @@ describe('the daemon', () => {
     await utimes(identityFile(folders.data), now, now);
   }
 
-  it('goes on through sixty Centrals that are none and one that ends each session with garbage; each is told in the log; in the end its events are there once', async () => {
+  it('goes on through sixty Centrals that are none and one that ends each session with garbage; each is reported in the log; in the end its events are there once', async () => {
     const central = await FalseCentral.start(running);
     const before = samples(broken, 40).map(
       ({ value }): Part =>
@@ -449,7 +449,7 @@ describe('the daemon', () => {
     expect(agent.process.running).toBe(true);
   }, 60_000);
 
-  it('is told of an identity that is garbage, and goes on with the right one', async () => {
+  it('reports an identity that is garbage, and goes on with the right one', async () => {
     const central = await FalseCentral.start(running);
     central.rest = (line) => line.welcome();
     const agent = await daemon(central, 1);

@@ -65,7 +65,7 @@ function withoutHello(port: number): Promise<number> {
 }
 
 describe('a thousand half-open handshakes', () => {
-  it('a thousand half-open handshakes disturb nobody: those who work go on, one who comes gets in, and all of the thousand are ended', async () => {
+  it('a thousand half-open handshakes disturb no one: those who work go on, one who comes gets in, and all of the thousand are ended', async () => {
     const clientHello = Buffer.from('16030102000100000100', 'hex');
     const { ws: plain, wss: secure, https, http } = central.ports;
     const standing = [

@@ -238,7 +238,7 @@ const UNKNOWN_TYPES = [
   'x'.repeat(5_000),
 ];
 
-describe('JSON that is no frame', () => {
+describe('JSON that is not a frame', () => {
   it('is refused at both stages with the reason', async () => {
     await inLanes(
       STAGES.flatMap((stage) => NO_FRAMES.map(([what, json]) => ({ stage, what, json }))),

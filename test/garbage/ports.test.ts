@@ -120,7 +120,7 @@ describe('on all four ports', () => {
     }
   });
 
-  it('TLS on a ws port and plain on a TLS port are told which scheme to use', async () => {
+  it('TLS on a ws port and plain on a TLS port learn which scheme to use', async () => {
     const clientHello = Buffer.from('160301020001000001fc0303', 'hex');
     for (const port of PORTS) {
       const answer = isTls(port)
@@ -474,7 +474,7 @@ describe('on the administration', () => {
       expect(statuses.get(status) ?? 0, JSON.stringify([...statuses])).toBeGreaterThan(0);
   });
 
-  it('a body above the bound is refused with 413, whether its length is told or not', async () => {
+  it('a body above the bound is refused with 413, whether its length is announced or not', async () => {
     const large = Buffer.alloc(MAX_ADMIN_BODY_BYTES + 1, 0x20);
     const answer = await askPort('https', [
       request('PATCH', '/api/v1/parameters', [

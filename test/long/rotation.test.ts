@@ -221,7 +221,7 @@ class Traffic {
 }
 
 describe('the rotation of the authority', () => {
-  it('goes through its phases with agents of every kind: nobody lost, no message lost; truststores follow; restarts in between', async () => {
+  it('goes through its phases with agents of every kind: no one lost, no message lost; truststores follow; restarts in between', async () => {
     const folder = await cleanup.folder();
     let central = await CentralProcess.startOnParameters(cleanup, folder);
     await central.change({ 'websocket.enabled': true });
@@ -385,7 +385,7 @@ describe('the rotation of the authority', () => {
     await late.stop();
   }, 180_000);
 
-  it('leads back from each phase, and nobody notices', async () => {
+  it('leads back from each phase, and no one notices', async () => {
     const central = await CentralProcess.start(cleanup, await cleanup.folder());
     const agent = await AgentProcess.enrolled(cleanup, central, 'branch-1');
     await central.online('branch-1');

@@ -25,7 +25,7 @@ const received = (message: string, cursor: number, number: number | null = null)
 const follows: Deed = { deed: 'follows', consumer: 'c', log: 'up a' };
 
 describe('a correct history', () => {
-  it('never alarms, whatever answers get lost and whoever is killed', () => {
+  it('never alarms, whatever answers get lost and whichever process is killed', () => {
     fc.assert(
       fc.property(correctHistories, (history) => {
         expect(check(history)).toEqual([]);

@@ -1,4 +1,4 @@
-// Owns the judgement of a history (history.ts): every promise of docs/RELIABILITY.md that can be seen from outside, each with a name
+// Checks a history (history.ts): every promise of docs/RELIABILITY.md that can be seen from outside, each with a name
 // for its breach. Knows no process and no clock: the order of the list is all the time there is.
 import type { Deed } from './history.ts';
 

@@ -1,4 +1,4 @@
-// Owns what producers and consumers on both sides write down while they work: one list of deeds in the order in which they were
+// Records what producers and consumers on both sides do: one list of deeds in the order in which they were
 // seen. Checkers nothing (history-checker.ts does).
 
 /**

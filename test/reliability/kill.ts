@@ -53,7 +53,7 @@ export function killOptions(standard: Omit<KillOptions, 'seed'>): KillOptions {
     // Central takes every QUEUEGATE_ variable for a setting of its own, and refuses those that it does not know.
     delete process.env[name];
     if (text === undefined || text === '') return fallback;
-    if (!/^\d{1,10}$/.test(text)) throw new Error(`${name} is "${text}", which is no number`);
+    if (!/^\d{1,10}$/.test(text)) throw new Error(`${name} is "${text}", which is not a number`);
     return Number(text);
   };
   return {

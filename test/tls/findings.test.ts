@@ -69,7 +69,7 @@ describe('a scan', () => {
     expect(faultsOf(changed(id, severity, text), [])).toHaveLength(1);
   });
 
-  test('that did not get anywhere is no sound one', () => {
+  test('that did not get anywhere is not a sound one', () => {
     expect(faultsOf([], []).length).toBeGreaterThan(30);
     expect(
       faultsOf(

@@ -1,4 +1,4 @@
-// Owns judging what testssl found: what is worse than LOW has to stand, with its reason, in the table of docs/SECURITY.md, and
+// Checks what testssl found: what is worse than LOW has to be, with its reason, in the table of docs/SECURITY.md, and
 // what stands there has to be found still. It runs nothing.
 
 /** As testssl writes them with --jsonfile. */

@@ -139,7 +139,7 @@ export function chainFaults(
 
 /** Why a certificate may not sign others, as the end of a sentence; undefined when it may. */
 export function authorityFault(certificate: X509Certificate): string | undefined {
-  if (!isAuthority(certificate)) return 'is no certificate authority (basic constraints)';
+  if (!isAuthority(certificate)) return 'is not a certificate authority (basic constraints)';
   const usages = new PeculiarCertificate(certificate.raw).getExtension(KeyUsagesExtension)?.usages;
   return usages !== undefined && (usages & KeyUsageFlags.keyCertSign) === 0
     ? 'may not sign certificates (key usage)'

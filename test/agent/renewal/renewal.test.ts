@@ -229,7 +229,7 @@ describe('a renewal', () => {
     expect(one.written()).toBe(2);
   });
 
-  it('with the same key: nothing but the certificate changes, and nobody comes back', async () => {
+  it('with the same key: nothing but the certificate changes, and no one comes back', async () => {
     const one = agent({ freshKey: false });
     clock += 60 * DAY;
     await one.online();
@@ -269,7 +269,7 @@ describe('a renewal', () => {
     expect(one.sent.filter(({ type }) => type === 'renew')).toHaveLength(2);
   });
 
-  it('that is refused is tried again, later each time, and told once', async () => {
+  it('that is refused is tried again, later each time, and reported once', async () => {
     const one = agent();
     clock += 60 * DAY;
     await one.online();

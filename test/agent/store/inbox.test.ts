@@ -173,7 +173,7 @@ describe('Inbox', () => {
     ]);
   });
 
-  it('puts what Central gave up, and what is no message, to the dead letters', async () => {
+  it('puts what Central gave up, and what is not a message, to the dead letters', async () => {
     await store.inbox.append(1, [
       { kind: 'tombstone', id: 't', source: '/test', reason: 'expired' },
       { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{}' },
@@ -185,7 +185,7 @@ describe('Inbox', () => {
     expect(await store.inbox.position()).toMatchObject({ number: 2, id: positionId('t', 'r') });
   });
 
-  it('records with the range that a log began anew with messages missing', async () => {
+  it('records with the range that a log restarted with messages missing', async () => {
     await store.inbox.append(1, items('c1'));
     await store.inbox.begin({ incarnation: 'B', next: 1, missing: { from: 2, through: 4 } });
     const incidents = await store.incidents(10);

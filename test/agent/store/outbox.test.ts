@@ -66,7 +66,7 @@ describe('Outbox', () => {
     expect(await store.outbox.depth()).toMatchObject({ incarnation, messages: 3 });
   });
 
-  it('hints at what was stored, after it is on disk, until nobody listens', async () => {
+  it('hints at what was stored, after it is on disk, until no one listens', async () => {
     const listener = vi.fn<() => void>();
     const end = store.outbox.onAppended(listener);
     await store.outbox.append([message('e1')]);

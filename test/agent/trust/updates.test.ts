@@ -110,7 +110,7 @@ const trusted = (...roots: Root[]) => ({ type: 'trusted', thumbprints: roots.map
 /** Trust asks nothing of it. */
 const NO_KEY = {} as AgentKey;
 
-describe('an agent that is told what to trust', () => {
+describe('an agent that learns what to trust', () => {
   it('takes out what Central gave and names no more, and nothing that a person put there', async () => {
     const { root, byHand, given, there, written, truststore, folder } = setUp();
     const [hand, old, next] = [root(), root(), root()];

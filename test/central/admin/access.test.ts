@@ -202,7 +202,7 @@ describe('every error is a problem document', () => {
     expect(problem).toMatchObject({ detail: expect.stringContaining('4 faults'), errorCount: 4 });
   });
 
-  test('what nobody foresaw tells the stranger nothing and the log everything', async () => {
+  test('what no one foresaw tells the stranger nothing and the log everything', async () => {
     const rest = await startRest();
     rest.agents.push({ id: 'a', name: 'a' } as never);
     rest.fail.sending = new TypeError('secret detail');

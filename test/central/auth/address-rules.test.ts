@@ -41,7 +41,7 @@ describe('addressBlock', () => {
 describe('originOf', () => {
   const proxies = new AddressSet(['10.0.0.0/8', '2001:db8::1']);
 
-  it('never believes forwarding headers of somebody who is no named proxy', () => {
+  it('never believes forwarding headers of a peer that is not a named proxy', () => {
     expect(
       originOf('::ffff:192.0.2.9', 'ws', { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'https' }, proxies),
     ).toEqual({ address: '192.0.2.9', peer: '192.0.2.9', proxied: false, scheme: 'ws' });
@@ -160,7 +160,7 @@ describe('transportRefusal', () => {
     (transportRefusal(...rest) as { code?: string } | undefined)?.code;
   const direct = (address: string) => ({ address, peer: address, scheme: 'ws' as const });
 
-  it('lets loopback use the ws listener while unencrypted is off, and nobody else', () => {
+  it('lets loopback use the ws listener while unencrypted is off, and no one else', () => {
     expect(code(off, 'ws', direct('127.0.0.1'))).toBeUndefined();
     expect(code(off, 'ws', direct('192.0.2.1'))).toBe('ws_disabled');
     expect(code({ ...off, 'websocket.enabled': true }, 'ws', direct('192.0.2.1'))).toBeUndefined();

@@ -171,38 +171,38 @@ describe('validateCertificate', () => {
       revocation: null,
       ...changes,
     }) as AgentRecord;
-  const judge = (record: AgentRecord, terms: Partial<CertificateTerms> = {}, thumbprint = 'k') =>
+  const validate = (record: AgentRecord, terms: Partial<CertificateTerms> = {}, thumbprint = 'k') =>
     validateCertificate(record, { thumbprint }, { authentication: 'certificate', graceDays: 5, now: 0, ...terms });
 
   it('takes one that is in date, and one that expired within the grace', () => {
-    expect(judge(agent())).toMatchObject({ thumbprint: 'c' });
-    expect(judge(agent(), { now: 15 * DAY - 1 })).toMatchObject({ thumbprint: 'c' });
-    expect(judge(agent(), { now: 10 * DAY - 1, graceDays: 0 })).toMatchObject({ thumbprint: 'c' });
+    expect(validate(agent())).toMatchObject({ thumbprint: 'c' });
+    expect(validate(agent(), { now: 15 * DAY - 1 })).toMatchObject({ thumbprint: 'c' });
+    expect(validate(agent(), { now: 10 * DAY - 1, graceDays: 0 })).toMatchObject({ thumbprint: 'c' });
   });
 
   it('refuses one that expired longer ago, whatever kinds are allowed: it never falls through to the key', () => {
-    expect(refusalOf(() => judge(agent(), { now: 15 * DAY }))).toBe('certificate_expired');
-    expect(refusalOf(() => judge(agent(), { now: 10 * DAY, graceDays: 0, authentication: 'certificate-or-key' }))).toBe(
-      'certificate_expired',
-    );
+    expect(refusalOf(() => validate(agent(), { now: 15 * DAY }))).toBe('certificate_expired');
+    expect(
+      refusalOf(() => validate(agent(), { now: 10 * DAY, graceDays: 0, authentication: 'certificate-or-key' })),
+    ).toBe('certificate_expired');
   });
 
   it('refuses a revoked agent and a revoked certificate before it looks at anything else', () => {
     expect(
       refusalOf(() =>
-        judge(agent({ revocation: { at: 0, reason: 'keyCompromise' }, certificate: null }), {
+        validate(agent({ revocation: { at: 0, reason: 'keyCompromise' }, certificate: null }), {
           authentication: 'certificate-or-key',
         }),
       ),
     ).toBe('agent_revoked');
     expect(
-      refusalOf(() => judge(agent({ certificate: certificate('c', 10 * DAY, { at: 0, reason: 'superseded' }) }))),
+      refusalOf(() => validate(agent({ certificate: certificate('c', 10 * DAY, { at: 0, reason: 'superseded' }) }))),
     ).toBe('agent_revoked');
   });
 
   it('lets one without a certificate come by its key where that is allowed', () => {
-    expect(judge(agent({ certificate: null }), { authentication: 'certificate-or-key' })).toBeNull();
-    expect(refusalOf(() => judge(agent({ certificate: null })))).toBe('authentication_kind');
+    expect(validate(agent({ certificate: null }), { authentication: 'certificate-or-key' })).toBeNull();
+    expect(refusalOf(() => validate(agent({ certificate: null })))).toBe('authentication_kind');
   });
 
   it('judges each key by its own certificate', () => {
@@ -210,7 +210,7 @@ describe('validateCertificate', () => {
       certificate: certificate('old', DAY),
       next: { publicKey: 'p', keyThumbprint: 'n', certificate: certificate('new', 90 * DAY) },
     });
-    expect(judge(renewing, { now: 50 * DAY }, 'n')).toMatchObject({ thumbprint: 'new' });
-    expect(refusalOf(() => judge(renewing, { now: 50 * DAY }))).toBe('certificate_expired');
+    expect(validate(renewing, { now: 50 * DAY }, 'n')).toMatchObject({ thumbprint: 'new' });
+    expect(refusalOf(() => validate(renewing, { now: 50 * DAY }))).toBe('certificate_expired');
   });
 });

@@ -183,14 +183,14 @@ describe('enrollment with a token over wss', () => {
     expect(slowed).toHaveLength(4);
   });
 
-  test('nobody gets in while the policy is closed', async () => {
+  test('no one gets in while the policy is closed', async () => {
     policy = 'closed';
     await expect(enrollment.enroll({ csr, name: 'branch-7', token: await token() }, WSS)).rejects.toMatchObject({
       code: 'enrollment_closed',
     });
   });
 
-  test('a name that is no host name and a request that is none are refused', async () => {
+  test('a name that is not a host name and a request that is none are refused', async () => {
     const text = await token();
     for (const body of [
       { csr, name: 'branch 7', token: text },
@@ -243,7 +243,7 @@ describe('enrollment over a plain line', () => {
     expect(store.audit.entries.map(({ action }) => action)).toContain('enrollment-tokens.withdraw');
   });
 
-  test('nobody can withdraw a token by guessing its id', async () => {
+  test('no one can withdraw a token by guessing its id', async () => {
     const text = await token();
     await expect(
       enrollment.enroll({ csr, name: 'branch-7', token: `${text.slice(0, -2)}xx` }, WS),

@@ -378,7 +378,7 @@ describe('a change that fails halfway leaves everything as it was', () => {
     return { ...rig, thief };
   }
 
-  test('even when the way back is taken: it is told as trouble, and tried until it is free', async () => {
+  test('even when the old port is taken: it is reported as a problem, and tried until it is free', async () => {
     const { listeners, now, thief } = await stolen();
     expect(listeners.trouble()).toEqual([expect.stringContaining('The WebSocket (ws) does not listen: ')]);
     expect(listeners.port('ws')).toBeUndefined();

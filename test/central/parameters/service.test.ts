@@ -184,7 +184,7 @@ describe('a change', () => {
     });
   });
 
-  test('that changes nothing is no change: no version, no audit entry', async () => {
+  test('that changes nothing is not a change: no version, no audit entry', async () => {
     const service = await load();
     await service.change({ values: { 'agents.max': 500 } }, ANNA);
     const entries = store.audit.entries.length;
@@ -380,7 +380,7 @@ describe('preflight', () => {
     expect(steps).toEqual([]);
   });
 
-  test('whoever came by its key alone would be cut off by agents.authentication=certificate', async () => {
+  test('an agent that came by its key alone would be cut off by agents.authentication=certificate', async () => {
     const service = await load();
     online = [agent('branch-1', { byKeyAlone: true }), agent('branch-2', { byKeyAlone: false })];
     const report = await service.change({ values: { 'agents.authentication': 'certificate' }, dryRun: true }, ANNA);
@@ -411,7 +411,7 @@ describe('preflight', () => {
     });
   });
 
-  test('a moved port cuts nobody off, but says who has to find the new one', async () => {
+  test('a moved port cuts no one off, but says who has to find the new one', async () => {
     const service = await load();
     online = [agent('branch-1')];
     const report = await service.change({ values: { 'websocket.secure.port': 9443 } }, ANNA);
@@ -541,7 +541,7 @@ describe('commit-confirm', () => {
     });
   });
 
-  test('listeners that cannot go back are told in health and tried until they can', async () => {
+  test('listeners that cannot go back are reported in health and tried until they can', async () => {
     const service = await load();
     await service.change(change, ANNA);
     failApply = (next) => next['websocket.secure.port'] === 9150;

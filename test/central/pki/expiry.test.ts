@@ -194,7 +194,7 @@ test('short-lived certificates are not warned of while their renewal is not even
   ]);
 });
 
-test('agents are told in one line, however many', async () => {
+test('agents are notified in one line, however many', async () => {
   const { lines, open, enroll, pass } = await setUp();
   for (let i = 0; i < 25; i += 1) await enroll(`branch-${i}`, 200);
   pass(150);

@@ -46,7 +46,7 @@ describe('the record of failed handshakes', () => {
     );
   });
 
-  it('is bounded: whoever was seen longest ago makes room, and how many did is told', () => {
+  it('is bounded: the one seen longest ago makes room, and how many did is reported', () => {
     const { list } = failures();
     for (let i = 0; i < 1_000; i += 1) list.record('wss', lost, `host-${i}`);
     list.record('wss', lost, 'host-0');

@@ -106,7 +106,7 @@ function setUp(epochs: readonly number[]) {
 }
 
 describe('two connections of one agent', () => {
-  it('the one with the higher epoch stays; the other is told and ended', async () => {
+  it('the one with the higher epoch stays; the other is notified and ended', async () => {
     const { sessions, connect } = setUp([1, 2]);
     const first = connect('one');
     await first.welcomed;

@@ -71,7 +71,7 @@ export function certificateContract(open: OpenEngine): void {
     expect(await store.certificates.ofAgent('a1', 9)).toHaveLength(1);
   });
 
-  it('knows what each agent was told to trust, and how it came last', async () => {
+  it('knows what each agent was asked to trust, and how it came last', async () => {
     for (const id of ['a1', 'a2']) await registered(store, id);
     await store.agents.claimSession(claimOf('a2', { transport: 'ws' }));
     await store.certificates.recordTrust('a1', ['r1', 'r2']);

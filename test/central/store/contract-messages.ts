@@ -111,7 +111,7 @@ export function messageContract(open: OpenEngine): void {
     });
   });
 
-  it('begins anew when the agent went back in time, tells the range, and records it once', async () => {
+  it('restarts when the agent went back in time, tells the range, and records it once', async () => {
     const epoch = await online(store, 'a1');
     await store.outbox.append(
       'a1',
@@ -219,7 +219,7 @@ export function messageContract(open: OpenEngine): void {
     ]);
   });
 
-  it('records what is missing when a log of events begins anew, and delivers again without storing twice', async () => {
+  it('records what is missing when a log of events restarts, and delivers again without storing twice', async () => {
     const epoch = await online(store, 'a1');
     await store.inbox.append('a1', epoch, 1, items('e1', 'e2'), NOW);
     const begin = { incarnation: 'second', next: 1, missing: { from: 3, through: 8 } };

@@ -141,7 +141,7 @@ export function renewalContract(open: OpenEngine): void {
     expect(await store.agents.get('a1')).toEqual(before);
   });
 
-  it('a lost answer for the same key is no second renewal; one that was installed is', async () => {
+  it('a lost answer for the same key is not a second renewal; one that was installed is', async () => {
     await store.certificates.recordRenewal(renewal('c2'));
     expect(await store.certificates.recordRenewal(renewal('c3', { ...NEXT, issuedAt: NOW + 1 }))).toMatchObject({
       outcome: 'issued',
@@ -153,7 +153,7 @@ export function renewalContract(open: OpenEngine): void {
     ).toMatchObject({ outcome: 'twice' });
   });
 
-  it('knows which certificates may be renewed: the current one, the next one, and those that were renewed; none that nobody issued', async () => {
+  it('knows which certificates may be renewed: the current one, the next one, and those that were renewed; none that no one issued', async () => {
     const may = async (...thumbprints: string[]): Promise<boolean[]> =>
       await Promise.all(thumbprints.map((thumbprint) => store.certificates.mayRenew('a1', thumbprint)));
     expect(await may('c1', 'made up')).toEqual([true, false]);

@@ -56,14 +56,14 @@ describe('decideResume', () => {
     });
   });
 
-  it('begins anew when the peer has less than it acknowledged, with the range that the peer lost', () => {
+  it('restarts when the peer has less than it acknowledged, with the range that the peer lost', () => {
     expect(decideResume(own, { incarnation: 'A', number: 3, id: 'm3' }, idAt)).toEqual({
       kind: 'new-incarnation',
       missing: { from: 4, through: 5 },
     });
   });
 
-  it('begins anew when the peer has more than was ever sent', () => {
+  it('restarts when the peer has more than was ever sent', () => {
     expect(decideResume(own, { incarnation: 'A', number: 9, id: 'm9' }, idAt)).toEqual({
       kind: 'new-incarnation',
       missing: { from: 6, through: 9 },
@@ -77,12 +77,12 @@ describe('decideResume', () => {
     });
   });
 
-  it('begins anew when the peer has another message at that number', () => {
+  it('restarts when the peer has another message at that number', () => {
     expect(decideResume(own, { incarnation: 'A', number: 6, id: 'other' }, idAt).kind).toBe('new-incarnation');
     expect(decideResume(own, { incarnation: 'A', number: 5, id: 'other' }, idAt).kind).toBe('new-incarnation');
   });
 
-  it('begins anew when the peer knows nothing of what it acknowledged', () => {
+  it('restarts when the peer knows nothing of what it acknowledged', () => {
     expect(decideResume(own, null, idAt)).toEqual({ kind: 'new-incarnation', missing: { from: 1, through: 5 } });
   });
 

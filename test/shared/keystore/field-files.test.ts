@@ -242,7 +242,7 @@ describe('PKCS#12', () => {
     });
   });
 
-  test('reads a name in UTF-8, and one that is no text as none', async () => {
+  test('reads a name in UTF-8, and one that is not a text as none', async () => {
     const bag = (value: Buffer): Buffer =>
       sequence(
         oid('1.2.840.113549.1.12.10.1.3'),

@@ -41,7 +41,7 @@ describe('readPem', () => {
     ['END before its BEGIN is closed', EC.replace('END CERTIFICATE', 'END X'), 'keystore_damaged'],
     ['letters that are no base64', EC.replace('MII', '*II'), 'keystore_damaged'],
     [
-      'base64 that is no certificate',
+      'base64 that is not a certificate',
       pemOf('CERTIFICATE', Buffer.from('certainly not a certificate')),
       'keystore_damaged',
     ],

@@ -149,7 +149,7 @@ describe('openDatabase', () => {
     );
   });
 
-  it('refuses to begin anew beside the log of a database that is gone', () => {
+  it('refuses to begin beside the log of a database that is gone', () => {
     filled();
     writeFileSync(`${options.path}-wal`, 'the log');
     rmSync(options.path);

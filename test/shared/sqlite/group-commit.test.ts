@@ -69,7 +69,7 @@ describe('GroupCommit', () => {
     expect(group.waiting).toBe(0);
   });
 
-  it('answers nobody before the commit', async () => {
+  it('answers no one before the commit', async () => {
     const disk = new Disk();
     const { group } = open(disk);
     disk.hold();

@@ -233,7 +233,7 @@ describe('truststore delete', () => {
     expect(await aliasesOf(path)).toEqual(['trusted Bank']);
   });
 
-  test('leaves a private key where it is unless told', async () => {
+  test('leaves a private key where it is unless asked', async () => {
     const path = await copy('keystore.jks');
     await unchanged(async () =>
       expect(await command('delete', path, '--alias', 'orchestra')).toMatchObject({
@@ -283,7 +283,7 @@ describe('truststore convert', () => {
     expect((await entriesOf(jks))[0]?.created).toEqual((await entriesOf(`${KEYSTORES}keystore.jks`))[0]?.created);
   });
 
-  test('refuses what the new format cannot hold, unless told to go without, and then says what that was', async () => {
+  test('refuses what the new format cannot hold, unless asked to leave it out, and then says what that was', async () => {
     const path = await copy('keystore-modern.p12');
     await done('import', path, '--certificate', `${KEYSTORES}root-rsa.crt`);
     const pem = join(folder, 't.pem');

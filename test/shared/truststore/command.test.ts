@@ -232,7 +232,7 @@ describe('truststore import', () => {
     expect((await command(['import', join(folder, 't.jks'), '--certificate', certificate])).status).toBe(0);
   });
 
-  test("refuses a certificate that is neither an authority's nor a server's, unless told to trust exactly this one", async () => {
+  test("refuses a certificate that is neither an authority's nor a server's, unless asked to trust exactly this one", async () => {
     const certificate = join(folder, 'client.pem');
     await openssl([
       'req',

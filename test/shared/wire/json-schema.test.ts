@@ -67,7 +67,7 @@ describe('validate', () => {
     );
   });
 
-  it('refuses a hello whose name is no host name', () => {
+  it('refuses a hello whose name is not a host name', () => {
     expect(validate(HELLO.properties.name, 'branch-0042.example')).toBeUndefined();
     expect(validate(HELLO.properties.name, 'branch 42')).toContain('fits');
     expect(validate(HELLO.properties.name, '-branch')).toContain('fits');

@@ -166,7 +166,7 @@ describe('the scanner', () => {
     expect(scanValue('{"a":{"b":1,"b":2}}').fault).toBeUndefined();
   });
 
-  it('keeps no more members and items than it is told', () => {
+  it('keeps no more members and items than its bound', () => {
     const { members, fault } = scanValue(`{${Array.from({ length: 5_000 }, (_, i) => `"n${i}":0`).join(',')}}`);
     expect([members.length, fault]).toEqual([
       MAX_MEMBERS,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { makeRecoveryCode, readRecoveryCode, recoveryKey, recoveryProof } from '../../../shared/wire/recovery.ts';
 
 describe('a recovery code', () => {
-  it('has a hundred random bits in letters that nobody takes for others, and no two are the same', () => {
+  it('has a hundred random bits in letters that no one takes for others, and no two are the same', () => {
     const codes = Array.from({ length: 200 }, () => makeRecoveryCode());
     expect(new Set(codes).size).toBe(200);
     for (const code of codes) expect(code).toMatch(/^(?:[0-9A-HJKMNP-TV-Z]{5}-){3}[0-9A-HJKMNP-TV-Z]{5}$/);

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { agentRecord } from '../../fakes.ts';
 import { startRest } from '../rest.ts';
 
-test('an administrator revokes, nobody else; the answer is the agent with its certificate and the reason', async () => {
+test('an administrator revokes, no one else; the answer is the agent with its certificate and the reason', async () => {
   const rest = await startRest();
   const certificate = {
     thumbprint: 'c',

@@ -143,7 +143,7 @@ describe('the wrong protocol', () => {
     expect((await untilClosed(socket)).text).toMatch(/^HTTP\/1\.1 400 /);
   });
 
-  test('whoever goes on sending after the answer is cut at the deadline', async () => {
+  test('a peer that goes on sending after the answer is cut at the deadline', async () => {
     const { port } = await listen('wss');
     const socket = dial(port);
     const flood = setInterval(() => socket.write('more\r\n'), 20);

@@ -120,7 +120,7 @@ describe('the authority', () => {
 });
 
 describe('generations', () => {
-  test('nobody trusts one that is prepared; next is trusted before it signs; previous is trusted on; retired is not, and may come back', async () => {
+  test('no one trusts one that is prepared; next is trusted before it signs; previous is trusted on; retired is not, and may come back', async () => {
     const { store, open } = setUp();
     const authority = await open();
     const first = authority.current().id;
@@ -538,7 +538,7 @@ describe('the signing key', () => {
     expect(verifyTranscript('text', signTranscript('text', second.key), publicKey)).toBe(true);
   });
 
-  test('has a certificate that no TLS peer takes, and that is made anew near its end and under another authority', async () => {
+  test('has a certificate that no TLS peer takes, and that is reissued near its end and under another authority', async () => {
     let now = Date.now();
     const { store, options } = setUp();
     const authority = await openAuthority({ ...options, now: () => now });

@@ -216,7 +216,7 @@ describe('the key that encrypts them', () => {
     expect(store.audit.entries).toHaveLength(audited);
   });
 
-  test('a password is no key, and its text is in no error', async () => {
+  test('a password is not a key, and its text is in no error', async () => {
     const { open } = setUp();
     for (const environment of ['correct horse battery staple', '0'.repeat(32), 'x'.repeat(63)]) {
       const error: unknown = await open({ environment }).catch((thrown: unknown) => thrown);
@@ -248,7 +248,7 @@ describe('the key that encrypts them', () => {
     await expect(open()).rejects.toMatchObject({ code: 'key_encryption_key_wrong' });
   });
 
-  test('that others may read is told, and used', async () => {
+  test('that others may read is reported, and used', async () => {
     const { folder, open, lines } = setUp();
     chmodSync(folder.write('kek', randomBytes(32).toString('hex')), 0o644);
     await open({ file: folder.path('kek') });

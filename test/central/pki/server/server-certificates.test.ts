@@ -556,7 +556,7 @@ describe('a swap to be confirmed', () => {
   });
 });
 
-test('restoring needs one to go back to; taking what is in use is told', async () => {
+test('restoring needs one to go back to; taking what is in use is reported', async () => {
   const bank = makeBank();
   const { certificates } = await setUp();
   await expect(certificates.restore({}, ADMIN)).rejects.toMatchObject({ code: 'certificate_no_previous' });

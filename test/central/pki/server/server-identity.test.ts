@@ -121,7 +121,7 @@ test('a new name, a name taken away, another distinguished name and another auth
   expect(second.chain).toContain(authority.certificate.toString());
 });
 
-test('it is made anew when a third of its life is left', async () => {
+test('it is reissued when a third of its life is left', async () => {
   let now = Date.now();
   const { identity } = await setUp(() => now);
   const first = await identity.stage({ ...wishes, lifetimeDays: 90 });
@@ -132,7 +132,7 @@ test('it is made anew when a third of its life is left', async () => {
   expect((await identity.stage({ ...wishes, lifetimeDays: 90 })).thumbprint).not.toBe(first.thumbprint);
 });
 
-test('a damaged key in the store is told, and nothing is made in its place', async () => {
+test('a damaged key in the store is reported, and nothing is made in its place', async () => {
   const { store, identity, open } = await setUp();
   await identity.adopt(await identity.stage(wishes), CENTRAL);
   store.keyMaterial.entries.set('server.key', 'nonsense');

@@ -83,7 +83,7 @@ describe('what agents are to trust', () => {
     expect(verifyTranscript(trustTranscript('session of more', 'r1'), frame.signature, publicKey)).toBe(false);
   });
 
-  it('is said to all when it changes, whoever changed it, so many at a time', async () => {
+  it('is said to all when it changes, whatever changed it, so many at a time', async () => {
     const { join, pass, bundle, publication, changes } = setUp();
     publication.start();
     const all = Array.from({ length: 120 }, (_, i) => join(`a${i}`));

@@ -149,7 +149,7 @@ describe.skipIf(lacksPeer('openssl'))('a revocation list, to openssl', () => {
 });
 
 describe('revocation lists', () => {
-  test('are made anew after a revocation and each day, with a number that grows, and not in between', async () => {
+  test('are reissued after a revocation and each day, with a number that grows, and not in between', async () => {
     const all: ReturnType<typeof revoked>[] = [];
     const { made, clock, asked } = lists(() => all);
     await made.refresh();

@@ -53,7 +53,7 @@ describe('logins of one agent', () => {
     expect(rate.size).toBeLessThan(3_000);
   });
 
-  it('a clock that is set back stops nobody for ever', () => {
+  it('a clock that is set back stops no one for ever', () => {
     const { clock, rate } = setUp();
     taken(rate, 'a', 1_000);
     clock.now -= 86_400_000;

@@ -180,7 +180,7 @@ describe('a session that ends', () => {
     expect([budget.used, budget.waiting]).toEqual([0, 0]);
   });
 
-  it('when too many hold a little, nobody is read who holds nothing, until there is room again', () => {
+  it('when too many hold a little, no one is read who holds nothing, until there is room again', () => {
     const budget = new ByteBudget(MIB);
     const little = Array.from({ length: 11 }, () => new Peer(budget, FRAME));
     const idle = new Peer(budget, 100);

@@ -78,7 +78,7 @@ describe('POST /restore', () => {
     await until(() => rest.backups.applied.length === 1 || undefined);
   });
 
-  it('refuses another type, a missing password, and whoever is no administrator; then nothing is carried out', async () => {
+  it('refuses another type, a missing password, and a token of another role; then nothing is carried out', async () => {
     const rest = await startRest();
     expect((await restore(rest, { ...password(PASSWORD), 'content-type': 'text/plain' })).status).toBe(400);
     expect((await restore(rest, { ...password(PASSWORD), 'content-type': 'application/x-tar' })).status).toBe(415);

@@ -206,7 +206,7 @@ describe('a backup and its restore', PATIENCE, () => {
     expect(await eventIds(store)).toEqual(['e1']);
   });
 
-  it('go one at a time, and leave nothing on the disk when they fail or nobody reads on', async () => {
+  it('go one at a time, and leave nothing on the disk when they fail or no one reads on', async () => {
     const first = await backups.make(PASSWORD, CENTRAL);
     await expect(backups.make(PASSWORD, CENTRAL)).rejects.toMatchObject({ code: 'backup_busy', status: 409 });
     await expect(stage(Buffer.from('x'))).rejects.toMatchObject({ code: 'backup_busy' });

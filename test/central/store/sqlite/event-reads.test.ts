@@ -35,7 +35,7 @@ describe('filters that find nothing', () => {
     expect(new Set(seen.slice(0, 12)).size).toBe(12);
   });
 
-  test('are read no further for whoever has gone, and whose turn is next goes on', async () => {
+  test('are read no further for a reader that has gone, and whose turn is next goes on', async () => {
     const { asked, reads, turn } = slices();
     const gone = new AbortController();
     const left = Array.from({ length: 1_000 }, () => reads.read(0, { type: 'left' }, 1, gone.signal));

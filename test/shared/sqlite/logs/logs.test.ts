@@ -251,7 +251,7 @@ describe('OutboxLog', () => {
     }
   });
 
-  it('knows the position of a peer in a log that was numbered anew', () => {
+  it('knows the position of a peer in a log that was renumbered', () => {
     log.append(PEER, [message('a'), message('b', { expiresAt: 10 }), message('c')], ROOM, 0);
     log.acknowledge(PEER, 1);
     log.expire(10, 100);

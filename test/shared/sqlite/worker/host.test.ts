@@ -93,7 +93,7 @@ describe.each(['writer', 'reader'] as const)('WorkerHost with a %s', (kind) => {
 });
 
 describe('WorkerHost', () => {
-  it('tells its starter, and nobody else, why the thread could not start', async () => {
+  it('tells only its starter why the thread could not start', async () => {
     const { host, onFailure } = start('refuse');
     await expect(host.started()).rejects.toMatchObject({ code: 'data_newer' });
     await host.stop();
