@@ -23,6 +23,7 @@ import {
   type CentralConfig,
 } from './config.ts';
 import { boundGarbage } from './heap.ts';
+import { problemText } from './problems.ts';
 import type { RestoreOutcome, StagedRestore } from './store/backup/backup.ts';
 import type { Replacement } from './store/backup/store-files.ts';
 import { openStoreFiles } from './store/open-store.ts';
@@ -135,7 +136,7 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
     `Queuegate Central ${VERSION} "${config.centralName}" is ready.`,
     '',
     ...central.listens.map((line) => `  ${line}`),
-    ...central.problems.map((problem) => `  PROBLEM: ${problem}`),
+    ...central.problems.map((problem) => `  PROBLEM: ${problemText(problem)}`),
     '',
     ...(central.administratorToken === undefined
       ? []

@@ -14,6 +14,7 @@ import { metricsMarkdown } from '../central/metrics.ts';
 import { parametersMarkdown } from '../central/parameters/document.ts';
 import { PARAMETER_ERRORS } from '../central/parameters/errors.ts';
 import { PKI_ERRORS, ROTATION_ERRORS } from '../central/pki/errors.ts';
+import { PROBLEM_ERRORS } from '../central/problems.ts';
 import { BACKUP_ERRORS } from '../central/store/backup/errors.ts';
 import { STORE_ERRORS } from '../central/store/errors.ts';
 import { AGENT_PREFIX, AGENT_SCHEMA } from '../agent/conf.ts';
@@ -213,6 +214,14 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     title: 'Central: listeners',
     about: 'Binding of ports, at the start and when a parameter moves one.',
     errors: LISTENER_ERRORS,
+  },
+  {
+    table: 'PROBLEM_ERRORS',
+    reader: 'central',
+    title: 'Central: problems in the status',
+    about:
+      '`problems` in `GET /api/v1/status` and `queuegate status`, beside the codes of other errors; `reasons` in `GET /api/v1/health/ready`.',
+    errors: PROBLEM_ERRORS,
   },
   {
     table: 'CONFIG_ERRORS',

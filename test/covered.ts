@@ -99,6 +99,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
       'central/cli/commands/ca.ts',
       'central/cli/commands/changes.ts',
       'central/cli/commands/server-certificate.ts',
+      'central/cli/commands/status.ts',
       'central/cli/commands/store.ts',
       'central/cli/files.ts',
       'central/cli/terms.ts',
@@ -243,6 +244,7 @@ export const COVERED_ELSEWHERE: readonly CoveredFiles[] = [
     files: [
       'agent/errors.ts',
       'central/admin/errors.ts',
+      'central/problems.ts',
       'central/auth/errors.ts',
       'central/cli/errors.ts',
       'central/listeners/errors.ts',

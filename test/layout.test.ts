@@ -41,6 +41,7 @@ const CENTRAL_ORDER = [
   'heap',
   'config',
   'audit',
+  'problems',
   'metrics',
   'events',
   'store',

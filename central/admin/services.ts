@@ -13,6 +13,7 @@ import type { RevocationListsPort } from '../listeners/revocation-routes.ts';
 import type { Commands } from '../messaging/commands.ts';
 import type { EventHub } from '../messaging/event-hub.ts';
 import type { Metrics } from '../metrics.ts';
+import type { Problem } from '../problems.ts';
 import type { ParameterService } from '../parameters/service.ts';
 import type { AuthorityService } from '../pki/authority/service.ts';
 import type { SigningKey } from '../pki/authority/signing-key.ts';
@@ -98,7 +99,7 @@ export interface StatusReport {
   /** The restore that caused this start of Central; null: none did. */
   readonly restore: RestoreOutcome | null;
   /** What is wrong right now; empty when nothing is. */
-  readonly problems: readonly string[];
+  readonly problems: readonly Problem[];
   /** What an administrator should look at, beside the problems; it does not make Central unhealthy. */
-  readonly advice: readonly string[];
+  readonly advice: readonly Problem[];
 }

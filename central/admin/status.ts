@@ -25,7 +25,12 @@ export function statusRoutes(
         // The address blocks with most of them.
         blocks: blocks.map((one) => ({ addressBlock: one.block, pendingCount: one.pending })),
       },
-      problems: [...problems, ...advice],
+      problems: [...problems, ...advice].map(({ code, detail, hint, startedAt: problemSince }) => ({
+        code,
+        detail,
+        hint,
+        startedAt: timeOf(problemSince),
+      })),
     };
   });
 
@@ -54,18 +59,19 @@ export function statusRoutes(
     };
   });
 
-  // For balancers and monitors without a token: they learn whether Central serves, not why it does not.
+  // For balancers and monitors without a token: they learn the codes of what is wrong, and no addresses or names.
   app.get(
     '/health/live',
     ANYONE,
-    async (_request, reply) => await reply.header('cache-control', 'no-store').send({ state: 'ok' }),
+    async (_request, reply) => await reply.header('cache-control', 'no-store').send({ state: 'ok', reasons: [] }),
   );
   app.get('/health/ready', ANYONE, async (_request, reply) => {
-    const ready = status().problems.length === 0;
+    const reasons = [...new Set(status().problems.map(({ code }) => code))];
+    const ready = reasons.length === 0;
     return await reply
       .code(ready ? 200 : 503)
       .header('cache-control', 'no-store')
-      .send({ state: ready ? 'ok' : 'failing' });
+      .send({ state: ready ? 'ok' : 'failing', reasons });
   });
 
   // Public: it is sent in every TLS handshake.

@@ -1,5 +1,6 @@
 // Reports agents whose id or name is from before the rules (central/store/agent-names.ts) and breaks them. They stay
 // unchanged and are selected by their full id; the administrator renames, enrolls again or deletes them.
+import { problemFault, problemOf, type Problem } from '../problems.ts';
 import type { AgentStore, NameFault, NameFaults } from '../store/agent-store.ts';
 
 /** How many the status and the log list. */
@@ -9,11 +10,15 @@ const MAX_SHOWN_ID = 80;
 interface NameReportOptions {
   readonly agents: Pick<AgentStore, 'nameFaults'>;
   readonly log: { warn(facts: object, text: string): void };
+  readonly now: () => number;
 }
 
 export class NameReport {
   readonly #options: NameReportOptions;
   #last: NameFaults = { count: 0, faults: [] };
+  /** When a fault was first seen, by the id of the agent. */
+  #seen: ReadonlyMap<string, number> = new Map();
+  #since = 0;
 
   constructor(options: NameReportOptions) {
     this.#options = options;
@@ -21,33 +26,35 @@ export class NameReport {
 
   /** Reads the faults again; logs only changes. */
   async measure(): Promise<void> {
-    const { agents, log } = this.#options;
+    const { agents, log, now } = this.#options;
     const found = await agents.nameFaults(SHOWN);
     const changed = JSON.stringify(found) !== JSON.stringify(this.#last);
+    if (this.#last.count === 0) this.#since = now();
     this.#last = found;
+    this.#seen = new Map(found.faults.map(({ id }) => [id, this.#seen.get(id) ?? now()]));
     if (changed && found.count > 0)
       log.warn(
-        { agents: found.count, first: found.faults.map(shown) },
+        { agents: found.count, first: found.faults.map((fault) => faultOf(fault).message) },
         'agents have ids or names that break the rules; each is reached by its full id',
       );
   }
 
   /** For the status; empty when no record breaks a rule. */
-  problems(): string[] {
+  problems(): Problem[] {
     const { count, faults } = this.#last;
-    const more =
-      count > faults.length ? [`${count - faults.length} more agents have an id or a name that breaks the rules.`] : [];
+    const more = count - faults.length;
     return [
-      ...faults.map(
-        (fault) =>
-          `${shown(fault)}. Reach it by its full id, and enroll it again under another id or name, or remove it.`,
-      ),
-      ...more,
+      ...faults.map((fault) => problemOf(faultOf(fault), this.#seen.get(fault.id) ?? this.#since)),
+      ...(more > 0 ? [problemOf(problemFault('agent_records_invalid', { count: more }), this.#since)] : []),
     ];
   }
 }
 
-function shown({ id, name, found }: NameFault): string {
+function faultOf({ id, name, found }: NameFault) {
   const short = id.length > MAX_SHOWN_ID ? `${id.slice(0, MAX_SHOWN_ID)}...` : id;
-  return `The agent "${name}" with the id ${JSON.stringify(short)} breaks a rule: ${found.slice(0, 2 * MAX_SHOWN_ID)}`;
+  return problemFault('agent_record_invalid', {
+    name,
+    id: JSON.stringify(short),
+    found: found.slice(0, 2 * MAX_SHOWN_ID),
+  });
 }

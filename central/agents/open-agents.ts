@@ -34,7 +34,7 @@ interface Agents {
 export async function openAgents(needs: AgentsNeeds): Promise<Agents> {
   const { store, pki, parameters, sessions, incidents, metrics, log, now } = needs;
   const { agents, audit, certificates } = store;
-  const names = new NameReport({ agents, log });
+  const names = new NameReport({ agents, log, now });
   await names.measure();
   return {
     agents: new AgentDirectory(agents),

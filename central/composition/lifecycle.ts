@@ -15,6 +15,7 @@ import type { ParameterService } from '../parameters/service.ts';
 import type { PkiServices } from '../pki/open-pki-services.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { StagedRestore } from '../store/backup/backup.ts';
+import type { Problem } from '../problems.ts';
 import type { Store } from '../store/store.ts';
 
 /** Sessions have this long to close on a stop. */
@@ -26,7 +27,7 @@ export interface RunningCentral {
   /** Sentences: what listens where, and how encrypted. */
   readonly listens: readonly string[];
   /** What is wrong already, such as a port that another process holds. */
-  readonly problems: readonly string[];
+  readonly problems: readonly Problem[];
   /** Creates a one-time enrollment token. */
   enrollment(): Promise<FirstEnrollment>;
   port(listener: ListenerName): number | undefined;

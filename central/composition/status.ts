@@ -16,10 +16,10 @@ interface StatusNeeds {
   /** The restore that caused this start; null: none did. */
   readonly restored: RestoreOutcome | null;
   readonly pki: Pick<Pki, 'identity'>;
-  readonly parameters: Pick<ParameterService, 'trouble'>;
+  readonly parameters: Pick<ParameterService, 'problems'>;
   readonly listeners: OpenedListeners['listeners'];
   readonly localSocket: OpenedListeners['localSocket'];
-  readonly space: Pick<SpaceWatch, 'trouble'>;
+  readonly space: Pick<SpaceWatch, 'problems'>;
   readonly names: Pick<NameReport, 'problems'>;
 }
 
@@ -33,12 +33,9 @@ export function openStatus(needs: StatusNeeds): () => StatusReport {
     listeners: listeners.listening(),
     certificate: certificateStatus(pki.identity.current()),
     restore: restored,
-    problems: [
-      ...listeners.trouble(['ws', 'wss', 'https']),
-      ...(parameters.trouble === null ? [] : [parameters.trouble]),
-    ],
+    problems: [...listeners.problems(['ws', 'wss', 'https']), ...parameters.problems()],
     // What the traffic of an agent, a name or any account of the host can cause must not make a load balancer drop Central.
-    advice: [...space.trouble(), ...names.problems(), ...listeners.trouble(['http']), ...localSocket.problems()],
+    advice: [...space.problems(), ...names.problems(), ...listeners.problems(['http']), ...localSocket.problems()],
   });
 }
 

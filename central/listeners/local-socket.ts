@@ -3,6 +3,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { isCoded, textOf } from '../../shared/errors.ts';
+import { problemFault, problemOf, type Problem } from '../problems.ts';
 import { openLocalSocket, type LocalSocket } from '../../shared/platform/local-socket.ts';
 
 /** In the data folder; `queuegate` finds it there. */
@@ -17,6 +18,7 @@ interface LocalSocketOptions {
   /** Passes a connection to the administration. */
   readonly accept: (socket: Socket) => void;
   readonly log: { error(facts: object, text: string): void };
+  readonly now: () => number;
 }
 
 export class LocalAdministration {
@@ -25,7 +27,7 @@ export class LocalAdministration {
   readonly #open = new Set<Socket>();
   readonly #server: Server;
   #socket: LocalSocket | undefined;
-  #trouble: string | undefined;
+  #problem: Problem | undefined;
 
   constructor(options: LocalSocketOptions) {
     this.#options = options;
@@ -46,7 +48,8 @@ export class LocalAdministration {
       // After it listens, an error is one failed accept: the next one may succeed.
       this.#server.on('error', () => undefined);
     } catch (error) {
-      this.#trouble = isCoded(error) ? `${error.message} ${error.hint} (${error.code})` : textOf(error);
+      const fault = isCoded(error) ? error : problemFault('local_socket_failed', { found: textOf(error) });
+      this.#problem = problemOf(fault, this.#options.now());
       this.#options.log.error({ error: textOf(error) }, 'the socket of the administration could not be opened');
     }
   }
@@ -60,8 +63,8 @@ export class LocalAdministration {
     return this.#server.listening ? [`The socket ${this.#path} serves the administration to this account only.`] : [];
   }
 
-  problems(): string[] {
-    return this.#trouble === undefined ? [] : [this.#trouble];
+  problems(): Problem[] {
+    return this.#problem === undefined ? [] : [this.#problem];
   }
 
   /** Stops accepting; `cut` ends requests in progress. */

@@ -82,6 +82,7 @@ export async function openListeners(needs: ListenersNeeds): Promise<OpenedListen
     folder: config.dataFolder,
     accept: (socket) => apps.acceptLocal(socket),
     log,
+    now: Date.now,
   });
   return {
     apps,

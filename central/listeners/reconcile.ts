@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { isCoded, textOf } from '../../shared/errors.ts';
 import type { ParameterValues } from '../parameters/definitions.ts';
 import type { ParameterFault } from '../parameters/errors.ts';
+import { problemFault, problemOf, type Problem } from '../problems.ts';
 import { hasIpv6, loopbackAddresses, openBinding, type Binding, type BindingPlan } from './bind.ts';
 
 export const LISTENERS = ['ws', 'wss', 'https', 'http'] as const;
@@ -44,6 +45,7 @@ interface ReconcileOptions<Staged> {
   /** The listeners are as `values` say: ends the sessions that are no longer allowed. */
   readonly onApplied: (values: ParameterValues) => void;
   readonly log: { info(facts: object, text: string): void; error(facts: object, text: string): void };
+  readonly now?: () => number;
 }
 
 interface ListeningState {
@@ -73,10 +75,14 @@ export class Listeners<Staged> {
   /** A timer tries each again. */
   readonly #missing = new Map<ListenerName, Missing>();
   readonly #reopening = new Map<ListenerName, NodeJS.Timeout>();
+  /** For the problems; also while a change retries it. */
+  readonly #missingSince = new Map<ListenerName, number>();
+  readonly #now: () => number;
   #stopped = false;
 
   constructor(options: ReconcileOptions<Staged>) {
     this.#options = options;
+    this.#now = options.now ?? Date.now;
   }
 
   /**
@@ -204,10 +210,15 @@ export class Listeners<Staged> {
   }
 
   /** Which of these listeners should be open and are not, and why. */
-  trouble(listeners: readonly ListenerName[] = LISTENERS): string[] {
+  problems(listeners: readonly ListenerName[] = LISTENERS): Problem[] {
     return [...this.#missing]
       .filter(([listener]) => listeners.includes(listener))
-      .map(([listener, { error }]) => `${capital(TITLES[listener])} does not listen: ${reasonOf(error)}`);
+      .map(([listener, { error }]) =>
+        problemOf(
+          problemFault('listener_not_open', { listener: capital(TITLES[listener]), found: textOf(error) }),
+          this.#missingSince.get(listener) ?? this.#now(),
+        ),
+      );
   }
 
   port(listener: ListenerName): number | undefined {
@@ -320,7 +331,10 @@ export class Listeners<Staged> {
       this.#bindings.set(listener, { ...binding, plan: plans.get(listener) ?? binding.plan });
     }
     // A missing listener that was disabled or moved must not be retried.
-    for (const listener of LISTENERS) this.#clearMissing(listener);
+    for (const listener of LISTENERS) {
+      this.#clearMissing(listener);
+      if (!stillMissing.has(listener)) this.#missingSince.delete(listener);
+    }
     for (const [listener, { plan, port }] of stillMissing) await this.#reopen(listener, plan, port);
   }
 
@@ -335,6 +349,7 @@ export class Listeners<Staged> {
       const binding = await openBinding({ ...plan, port }, accept[listener]);
       if (isOver()) return binding.close();
       this.#bindings.set(listener, { ...binding, plan });
+      this.#missingSince.delete(listener);
       if (due !== undefined) log.info({ listener, port: binding.port }, 'a listener has its port now');
       this.#clearMissing(listener);
     } catch (error) {
@@ -349,6 +364,7 @@ export class Listeners<Staged> {
     if (!this.#missing.has(listener))
       this.#options.log.error({ listener, error: textOf(error) }, 'a listener does not have its port; trying again');
     this.#missing.set(listener, { plan, port, error });
+    if (!this.#missingSince.has(listener)) this.#missingSince.set(listener, this.#now());
     const timer: NodeJS.Timeout = setTimeout(() => void this.#reopen(listener, plan, port, timer), REOPEN_MS);
     this.#reopening.set(listener, timer);
   }
@@ -368,12 +384,6 @@ export class Listeners<Staged> {
     for (const binding of this.#bindings.values()) binding.close();
     this.#bindings.clear();
   }
-}
-
-/** For the problems of the status: the text, the hint, and the code. */
-function reasonOf(error: unknown): string {
-  if (!isCoded(error, 'port_taken')) return textOf(error);
-  return `${error.message} Stop the process that holds it ("ss -ltnp" shows which; Central takes the port as soon as it is free), or choose another port. (${error.code})`;
 }
 
 function certificateChanged(next: ParameterValues, now: ParameterValues): boolean {

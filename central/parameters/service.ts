@@ -8,6 +8,7 @@ import type { OnlineAgents } from '../change/agents.ts';
 import type { ChangePlan, Changes } from '../change/changes.ts';
 import type { AdminListener } from '../change/confirmation.ts';
 import type { PendingChange } from '../change/pending.ts';
+import { problemFault, problemOf, type Problem } from '../problems.ts';
 import { storeFault } from '../store/errors.ts';
 import type { ParameterRow } from '../store/parameter-store.ts';
 import { PARAMETER_NAMES, type ParameterName, type ParameterValues } from './definitions.ts';
@@ -47,7 +48,7 @@ export class ParameterService {
   /** What the listeners were moved to: the effective values, unless they could not be moved back. */
   #applied: ParameterValues;
   #cancelRepair = () => {};
-  #trouble: string | null = null;
+  #problem: Problem | undefined;
   #stopped = false;
 
   constructor(options: ParameterServiceOptions) {
@@ -74,9 +75,9 @@ export class ParameterService {
     return this.#options.state.snapshot().version;
   }
 
-  /** What is wrong now, for the status; null when nothing is. */
-  get trouble(): string | null {
-    return this.#trouble;
+  /** What is wrong now, for the status. */
+  problems(): Problem[] {
+    return this.#problem === undefined ? [] : [this.#problem];
   }
 
   describe(): ParameterDescription[] {
@@ -187,14 +188,17 @@ export class ParameterService {
     const now = this.#applied;
     if (!sameValue(next, now)) await this.#options.applier.apply(next, now);
     this.#applied = next;
-    this.#trouble = null;
+    this.#problem = undefined;
     this.#cancelRepair();
   }
 
   /** The values went back, the listeners could not (another process took the old port): tried until they can, and shown in the status. */
   #repairLater(error: unknown): void {
-    const { log, after } = this.#options;
-    this.#trouble = `The listeners are not what the parameters say: ${textOf(error)}`;
+    const { log, after, now } = this.#options;
+    this.#problem = problemOf(
+      problemFault('listeners_not_applied', { found: textOf(error) }),
+      this.#problem?.startedAt ?? now(),
+    );
     log.error({ error: textOf(error) }, 'listeners could not be moved back; trying again');
     if (this.#stopped) return;
     this.#cancelRepair();

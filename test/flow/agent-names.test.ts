@@ -222,9 +222,12 @@ describe('records from before the rules', () => {
     );
     const { body } = await second.rest('GET', '/status');
     expect(body.problems).toEqual([
-      expect.stringMatching(
-        /^The agent "thief" with the id "VICTIM" breaks a rule: its id is the name of the agent [0-9a-f]{64}/,
-      ),
+      expect.objectContaining({
+        code: 'agent_record_invalid',
+        detail: expect.stringMatching(
+          /^The agent "thief" with the id "VICTIM" breaks a rule: its id is the name of the agent [0-9a-f]{64}/,
+        ),
+      }),
     ]);
     expect((await second.cli('status')).stdout).toContain('"thief"');
     expect((await fetch(`http://127.0.0.1:${second.ports.http}/api/v1/health/ready`)).status).toBe(200);

@@ -66,7 +66,7 @@ describe('queuegate status and ca', () => {
     );
     expect(text).toContain('unencrypted, for this host only');
     expect(text).toMatch(/^certificate .*CN=localhost, until \d{4}-.*localhost, /m);
-    expect(text).not.toContain('Wrong:');
+    expect(text).not.toContain('Problems:');
     expect(await json('status')).toMatchObject({
       problems: [],
       listeners: [

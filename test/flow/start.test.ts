@@ -117,7 +117,7 @@ describe('the first start', () => {
     for (const host of ['localhost', '127.0.0.1']) {
       const url = `https://${host}:${central.ports.https}/api/v1/health/ready`;
       const trusted = await run('curl', ['--silent', '--show-error', '--cacert', root, url]);
-      expect(trusted, trusted.stderr).toMatchObject({ code: 0, stdout: '{"state":"ok"}' });
+      expect(trusted, trusted.stderr).toMatchObject({ code: 0, stdout: '{"state":"ok","reasons":[]}' });
       // curl's own code for a certificate that it cannot verify.
       expect(await run('curl', ['--silent', url])).toMatchObject({ code: 60 });
     }
@@ -274,13 +274,13 @@ describe('a process of another account', () => {
     ] as const) {
       expect(central.process.stdout).toMatch(
         new RegExp(
-          `PROBLEM: ${title} does not listen: Port ${port} on 127\\.0\\.0\\.1 cannot be bound .* another process uses it\\. Stop the process .*\\(port_taken\\)`,
+          `PROBLEM: ${title} does not listen: Port ${port} on 127\\.0\\.0\\.1 cannot be bound .* another process uses it\\. Stop the process .*\\(listener_not_open\\)`,
         ),
       );
     }
     expect(central.process.stdout).toContain('a listener does not have its port; trying again');
-    const problems = async (): Promise<string[]> =>
-      (JSON.parse((await central.cli('status', '--json')).stdout) as { problems: string[] }).problems;
+    const problems = async (): Promise<unknown[]> =>
+      (JSON.parse((await central.cli('status', '--json')).stdout) as { problems: unknown[] }).problems;
     expect(await problems()).toHaveLength(2);
     expect((await central.cli('status')).stdout).toContain(`Port ${admin.port} on 127.0.0.1 cannot be bound`);
     agents.free();
@@ -305,7 +305,7 @@ describe('a process of another account', () => {
     expect(await central.cli('ca', 'trust-bundle', '--out', root)).toMatchObject({ code: 0 });
     expect(
       await run('curl', ['--silent', '--cacert', root, `https://localhost:${central.ports.https}/api/v1/health/ready`]),
-    ).toMatchObject({ code: 0, stdout: '{"state":"ok"}' });
+    ).toMatchObject({ code: 0, stdout: '{"state":"ok","reasons":[]}' });
     const named = await runNode(
       'central/cli.ts',
       ['agents', 'list', '--url', `http://127.0.0.1:${port}`],
@@ -322,9 +322,12 @@ describe('the socket of the administration', () => {
     const central = await CentralProcess.start(cleanup, folder);
     expect(await central.rest('GET', '/health/ready')).toMatchObject({ status: 200 });
     expect((await central.rest('GET', '/status')).body.problems).toEqual([
-      expect.stringMatching(
-        /allowed: 100\. .*Set QUEUEGATE_DATA_FOLDER to a shorter path.*\(local_socket_path_long\)$/,
-      ),
+      {
+        code: 'local_socket_path_long',
+        detail: expect.stringContaining('allowed: 100. '),
+        hint: expect.stringContaining('Set QUEUEGATE_DATA_FOLDER to a shorter path'),
+        startedAt: expect.any(String),
+      },
     ]);
   });
 });

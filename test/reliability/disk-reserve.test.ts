@@ -116,8 +116,8 @@ describe.skipIf(missing('root and the right to mount', await canMount()))('the d
     }));
     await raw.frame('pause');
     const problems = await until(async () => {
-      const { problems: found } = (await central.rest('GET', '/status')).body as { problems: string[] };
-      return found.some((problem) => problem.startsWith('store_reserve: ')) ? found : undefined;
+      const { problems: found } = (await central.rest('GET', '/status')).body as { problems: { code: string }[] };
+      return found.some((problem) => problem.code === 'store_reserve') ? found : undefined;
     });
     expect(problems).toHaveLength(1);
     // Whoever comes meets a store that takes nothing new; the honest agent accepts from its producers all the same.

@@ -13,7 +13,7 @@ export const statusCommands: readonly Command[] = [
       const answer = await call.client.request('GET', '/status');
       const status = recordOf(answer);
       const certificate = recordOf(status['certificate']);
-      const problems = Array.isArray(status['problems']) ? status['problems'] : [];
+      const problems = rowsOf(status, 'problems');
       call.answer(answer, () =>
         [
           facts([
@@ -29,7 +29,16 @@ export const statusCommands: readonly Command[] = [
                 : `${shown(certificate['subject'])}, until ${shown(certificate['notAfter'])}, for ${shown(certificate['names'])}`,
             ],
           ]),
-          ...(problems.length === 0 ? [] : ['', 'Wrong:', ...problems.map((text) => `  ${shown(text)}`)]),
+          ...(problems.length === 0
+            ? []
+            : [
+                '',
+                'Problems:',
+                ...problems.map(
+                  (row) =>
+                    `  ${shown(row['detail'])} ${shown(row['hint'])} (${shown(row['code'])}, since ${shown(row['startedAt'])})`,
+                ),
+              ]),
         ].join('\n'),
       );
     },

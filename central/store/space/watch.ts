@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import type { Metrics } from '../../metrics.ts';
 import type { StoreSpace } from './bounds.ts';
+import { problemOf, type Problem } from '../../problems.ts';
 import { storeFault } from '../errors.ts';
 import type { Store } from '../store.ts';
 
@@ -25,6 +26,8 @@ export class SpaceWatch {
   readonly #options: SpaceWatchOptions;
   #space: StoreSpace = { state: 'unwatched', freeBytes: null, availableBytes: null, reserveBytes: 0 };
   #prunedAt = -Infinity;
+  /** When the state changed. */
+  #since = 0;
 
   constructor(options: SpaceWatchOptions) {
     this.#options = options;
@@ -39,7 +42,10 @@ export class SpaceWatch {
     metrics.instruments.queuegate_store_reserve_bytes.set(reserveBytes);
     if (freeBytes !== null) metrics.instruments.queuegate_store_free_bytes.set(freeBytes);
     if (availableBytes !== null) metrics.instruments.queuegate_store_available_bytes.set(availableBytes);
-    if (state !== before) this.#say(before);
+    if (state !== before) {
+      this.#since = now();
+      this.#say(before);
+    }
     hold(state === 'reserved');
     if (state === 'ample' || state === 'unwatched' || now() - this.#prunedAt < PRUNE_MS) return false;
     this.#prunedAt = now();
@@ -52,13 +58,12 @@ export class SpaceWatch {
   }
 
   /** Present problems, for the status. */
-  trouble(): string[] {
+  problems(): Problem[] {
     const { state, availableBytes, reserveBytes } = this.#space;
     const facts = { available: availableBytes ?? 0, reserve: reserveBytes };
     if (state !== 'low' && state !== 'reserved') return [];
-    const { code, message, hint } =
-      state === 'low' ? storeFault('store_low', facts) : storeFault('store_reserve', facts);
-    return [`${code}: ${message} ${hint}`];
+    const fault = state === 'low' ? storeFault('store_low', facts) : storeFault('store_reserve', facts);
+    return [problemOf(fault, this.#since)];
   }
 
   #say(before: StoreSpace['state']): void {

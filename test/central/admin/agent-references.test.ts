@@ -130,9 +130,9 @@ test('what a removed agent has left is not taken for that of an agent whose id b
 
 test('advice is among the problems of the status, and Central is healthy with it', async () => {
   const rest = await startRest();
-  rest.status.report = { ...rest.status.report, advice: ['The agent "thief" breaks a rule'] };
+  rest.status.report = { ...rest.status.report, advice: [{ code: 'a', detail: 'b', hint: 'c', startedAt: 1_000 }] };
   expect(await (await rest.request('GET', '/status')).json()).toMatchObject({
-    problems: ['The agent "thief" breaks a rule'],
+    problems: [{ code: 'a', detail: 'b', hint: 'c', startedAt: '1970-01-01T00:00:01.000Z' }],
   });
   expect((await rest.request('GET', '/health/ready', { as: null })).status).toBe(200);
 });

@@ -473,13 +473,16 @@ describe('status, health, certificate authority and metrics', () => {
     expect(text).not.toContain('PRIVATE KEY');
   });
 
-  test('readiness is 503 while something is wrong, and says nothing else without a token', async () => {
+  test('readiness is 503 while something is wrong, and says its codes and nothing else without a token', async () => {
     const rest = await startRest();
-    expect(await json(rest.request('GET', '/health/ready', { as: null }))).toEqual({ state: 'ok' });
-    rest.status.report = { ...rest.status.report, problems: ['port 8787 is taken'] };
+    expect(await json(rest.request('GET', '/health/ready', { as: null }))).toEqual({ state: 'ok', reasons: [] });
+    rest.status.report = {
+      ...rest.status.report,
+      problems: [1, 2].map((startedAt) => ({ code: 'listener_not_open', detail: 'port 8787', hint: 'h', startedAt })),
+    };
     const response = await rest.request('GET', '/health/ready', { as: null });
     expect(response.status).toBe(503);
-    expect(await response.json()).toEqual({ state: 'failing' });
+    expect(await response.json()).toEqual({ state: 'failing', reasons: ['listener_not_open'] });
   });
 
   test('the root is there for everybody, as PEM', async () => {

@@ -11,6 +11,7 @@ import { CENTRAL, type Actor } from '../../../central/audit.ts';
 import { createEnrollmentTokens } from '../../../central/enrollment/tokens.ts';
 import { createApiTokens } from '../../../central/auth/api-tokens.ts';
 import { createHttpApp, createHttpServer } from '../../../central/listeners/http.ts';
+import type { Problem } from '../../../central/problems.ts';
 import { createMetrics } from '../../../central/metrics.ts';
 import type { OnlineAgent } from '../../../central/change/agents.ts';
 import { ParameterService } from '../../../central/parameters/service.ts';
@@ -181,8 +182,8 @@ export async function startRest(
       ],
       certificate: null,
       restore: null,
-      problems: [] as string[],
-      advice: [] as string[],
+      problems: [] as Problem[],
+      advice: [] as Problem[],
     },
   };
   const changes = makeChanges(now);

@@ -459,7 +459,7 @@ describe('text from elsewhere', () => {
     const answers: Readonly<Record<string, unknown>> = {
       items: [agent],
       next: null,
-      problems: [HOSTILE],
+      problems: [{ code: HOSTILE, detail: HOSTILE, hint: HOSTILE, startedAt: HOSTILE }],
       listeners: [{ listener: HOSTILE, text: HOSTILE }],
       central: HOSTILE,
       certificate: null,

@@ -547,12 +547,14 @@ describe('commit-confirm', () => {
     failApply = (next) => next['websocket.secure.port'] === 9150;
     await changes.rollBack(await pendingId(), ANNA);
     expect(service.values()['websocket.secure.port']).toBe(9150);
-    expect(service.trouble).toContain('taken');
+    const [problem] = service.problems();
+    expect(problem).toMatchObject({ code: 'listeners_not_applied', detail: expect.stringContaining('taken') });
     await pass(5_000, service);
-    expect(service.trouble).not.toBeNull();
+    // Since the first failure.
+    expect(service.problems()).toMatchObject([{ startedAt: problem?.startedAt }]);
     failApply = undefined;
     await pass(5_000, service);
-    expect(service.trouble).toBeNull();
+    expect(service.problems()).toEqual([]);
     expect(listening['websocket.secure.port']).toBe(9150);
     expect(timers).toEqual([]);
   });

@@ -27,19 +27,24 @@ describe('SpaceWatch', () => {
     const { watch, lines, at } = start();
     for (const state of ['ample', 'ample', 'low', 'low'] as const) await at(state);
     expect(lines.map(({ level, msg }) => [level, msg])).toEqual([[40, 'the disk space of the store is low']]);
-    expect(watch.trouble()).toEqual([
-      expect.stringMatching(/^store_low: .*8 bytes.*5 bytes.*Free disk space on the host/),
+    expect(watch.problems()).toEqual([
+      {
+        code: 'store_low',
+        detail: expect.stringMatching(/8 bytes.*5 bytes/),
+        hint: expect.stringContaining('Free disk space on the host'),
+        startedAt: expect.any(Number),
+      },
     ]);
     for (const state of ['reserved', 'reserved', 'low', 'ample'] as const) await at(state);
     expect(lines.map(({ level }) => level)).toEqual([40, 50, 40, 30]);
-    expect(watch.trouble()).toEqual([]);
+    expect(watch.problems()).toEqual([]);
   });
 
   it('holds every session back as long as the reserve is reached, and lets it go on after', async () => {
     const { watch, held, at } = start();
     for (const state of ['low', 'reserved', 'reserved', 'low'] as const) await at(state);
     expect(held).toEqual([false, true, true, false]);
-    expect(watch.trouble()[0]).toMatch(/^store_low: /);
+    expect(watch.problems()).toMatchObject([{ code: 'store_low' }]);
   });
 
   it('lets the store be pruned early when the reserve nears, at most once a minute', async () => {

@@ -1,0 +1,45 @@
+// Describes a problem of Central for the status: what is wrong right now, since when, and what to do about it.
+import { defineErrors, type CodedError, type ErrorTable } from '../shared/errors.ts';
+
+/** Problems that no request meets; others have the code of the error that is their cause. */
+export const PROBLEM_ERRORS = {
+  listener_not_open: {
+    text: '{listener} does not listen: {found}',
+    hint: 'Stop the process that holds the port ("ss -ltnp" shows which; Central takes the port as soon as it is free), or choose another port.',
+  },
+  listeners_not_applied: {
+    text: 'The listeners are not what the parameters say: {found}',
+    hint: 'Remove the cause. Central tries again every few seconds; until then the parameters do not apply to the listeners.',
+  },
+  agent_record_invalid: {
+    text: 'The agent "{name}" with the id {id} breaks a rule: {found}.',
+    hint: 'Reach it by its full id, and enroll it again under another id or name, or delete it.',
+  },
+  agent_records_invalid: {
+    text: '{count} more agents have an id or a name that breaks the rules.',
+    hint: 'Correct the agents that are listed; the others are listed then.',
+  },
+  local_socket_failed: {
+    text: 'The socket of the administration could not be opened: {found}',
+    hint: 'Use HTTPS until the cause is removed; then restart Central.',
+  },
+} as const satisfies ErrorTable;
+
+export const problemFault = defineErrors(PROBLEM_ERRORS);
+
+export interface Problem {
+  /** In docs/ERRORS.md. */
+  readonly code: string;
+  readonly detail: string;
+  readonly hint: string;
+  readonly startedAt: number;
+}
+
+export function problemOf({ code, message, hint }: CodedError, startedAt: number): Problem {
+  return { code, detail: message, hint, startedAt };
+}
+
+/** For a line of text. */
+export function problemText({ code, detail, hint }: Problem): string {
+  return `${detail} ${hint} (${code})`;
+}
