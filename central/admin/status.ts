@@ -8,31 +8,7 @@ export function statusRoutes(
   app: FastifyInstance,
   { approvals, status, pki, store, space, parameters }: AdminServices,
 ): void {
-  app.get('/status', VIEWER, async () => {
-    const { pending, most, blocks } = await approvals.counts();
-    const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = status();
-    return {
-      central,
-      node,
-      version,
-      startedAt: timeOf(startedAt),
-      listeners,
-      certificate: certificate === null ? null : certificateJson(certificate),
-      restore,
-      enrollmentRequests: {
-        pendingCount: pending,
-        maxCount: most,
-        // The address blocks with most of them.
-        blocks: blocks.map((one) => ({ addressBlock: one.block, pendingCount: one.pending })),
-      },
-      problems: [...problems, ...advice].map(({ code, detail, hint, startedAt: problemSince }) => ({
-        code,
-        detail,
-        hint,
-        startedAt: timeOf(problemSince),
-      })),
-    };
-  });
+  app.get('/status', VIEWER, async () => statusJson(status(), await approvals.counts()));
 
   app.get('/store', VIEWER, async () => {
     const { engine, schema, bytes, events, deadLetters, deadLettersDropped } = await store.stats();
@@ -84,6 +60,35 @@ export function statusRoutes(
         .header('content-disposition', 'attachment; filename="queuegate-trust-bundle.pem"')
         .send(pki.trust.pem()),
   );
+}
+
+/** Member by member, as it is documented. */
+function statusJson(
+  report: StatusReport,
+  { pending, most, blocks }: Awaited<ReturnType<AdminServices['approvals']['counts']>>,
+) {
+  const { central, node, version, startedAt, listeners, certificate, restore, problems, advice } = report;
+  return {
+    central,
+    node,
+    version,
+    startedAt: timeOf(startedAt),
+    listeners,
+    certificate: certificate === null ? null : certificateJson(certificate),
+    restore,
+    enrollmentRequests: {
+      pendingCount: pending,
+      maxCount: most,
+      // The address blocks with most of them.
+      blocks: blocks.map((one) => ({ addressBlock: one.block, pendingCount: one.pending })),
+    },
+    problems: [...problems, ...advice].map(({ code, detail, hint, startedAt: problemSince }) => ({
+      code,
+      detail,
+      hint,
+      startedAt: timeOf(problemSince),
+    })),
+  };
 }
 
 export function metricsRoute(app: FastifyInstance, { metrics }: AdminServices): void {
