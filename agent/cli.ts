@@ -33,8 +33,10 @@ const USAGE = `queue-agent ${VERSION}
       Without a file the code is read from a prompt, or from stdin ("--code-file -").
   queue-agent status [--json] [--profile FOLDER] [settings]
       Shows the state of the running daemon.
-  queue-agent consumers rotate-token [--json] [--profile FOLDER] [settings]
-      Creates a new token for programs that use the local API of the running daemon. The old token stays valid for 24 hours.
+  queue-agent consumers list [--json] [--profile FOLDER] [settings]
+      Lists the consumers of the running daemon: which commands each gets, how many wait for it, where its token is.
+  queue-agent consumers rotate-token [CONSUMER] [--json] [--profile FOLDER] [settings]
+      Creates a new token for a consumer ("default" without a name). The old token stays valid for 24 hours.
   queue-agent doctor [--json] [--profile FOLDER] [settings]
   queue-agent doctor --enroll URL --pin sha256:... [--token-file FILE] [--json]
       Checks step by step what keeps this agent (or its enrollment) from Central, and prints how to fix it. It never takes over the
@@ -343,18 +345,45 @@ async function status(args: readonly string[]): Promise<number> {
 }
 
 async function consumers(args: readonly string[]): Promise<number> {
+  const [verb, ...rest] = args;
+  if (verb === 'list') return await listConsumersCommand(rest);
+  if (verb === 'rotate-token') return await rotateTokenCommand(rest);
+  throw new UsageError('consumers needs the word list or rotate-token');
+}
+
+async function listConsumersCommand(args: readonly string[]): Promise<number> {
   const { request, values, positionals } = parse(args, { json: { type: 'boolean' } });
-  if (positionals[0] !== 'rotate-token' || positionals.length > 1)
-    throw new UsageError('consumers needs the word rotate-token, and nothing else');
+  if (positionals.length > 0) throw new UsageError(`consumers list does not take "${positionals[0]}"`);
+  const conf = await loadAgentConf(request);
+  const { listConsumers } = await import('./local-api/client.ts');
+  const answer = await listConsumers(conf.dataFolder);
+  if (answer.kind !== 'done') return noDaemon(answer, conf, request);
+  if (values['json'] === true) {
+    printOut(`${JSON.stringify(answer.found, null, 2)}\n`);
+    return 0;
+  }
+  const lines = answer.found.items.flatMap(({ name, types, tokenFile, waitingCount, oldestAt }) => [
+    `${name}: ${waitingCount} commands wait${oldestAt === null ? '' : `, the oldest since ${oldestAt}`}`,
+    `  types     ${types.length === 0 ? 'all that no other consumer gets' : types.join(', ')}`,
+    `  token     ${tokenFile}`,
+  ]);
+  printOut(`${lines.map(escapeLine).join('\n')}\n`);
+  return 0;
+}
+
+async function rotateTokenCommand(args: readonly string[]): Promise<number> {
+  const { request, values, positionals } = parse(args, { json: { type: 'boolean' } });
+  const [consumer = 'default', ...more] = positionals;
+  if (more.length > 0) throw new UsageError(`consumers rotate-token does not take "${more[0]}"`);
   const conf = await loadAgentConf(request);
   const { rotateToken } = await import('./local-api/client.ts');
-  const answer = await rotateToken(conf.dataFolder);
-  if (answer.kind !== 'rotated') return noDaemon(answer, conf, request);
-  const { tokenFile, previousExpiresAt } = answer.rotated;
-  if (values['json'] === true) printOut(`${JSON.stringify(answer.rotated, null, 2)}\n`);
+  const answer = await rotateToken(conf.dataFolder, consumer);
+  if (answer.kind !== 'done') return noDaemon(answer, conf, request);
+  const { tokenFile, previousExpiresAt } = answer.found;
+  if (values['json'] === true) printOut(`${JSON.stringify(answer.found, null, 2)}\n`);
   else
     printOut(
-      `the new token is in ${escapeLine(tokenFile)} (0600)\nthe old token stays valid until ${escapeLine(previousExpiresAt)}; the next rotation revokes it at once\n`,
+      `the new token is in ${escapeLine(tokenFile)}\nthe old token stays valid until ${escapeLine(previousExpiresAt)}; the next rotation revokes it at once\n`,
     );
   return 0;
 }

@@ -23,6 +23,7 @@ import {
   type UnknownSetting,
 } from '../shared/settings/settings.ts';
 import { proxySettings, proxyUrl, type ProxySettings } from './dial/proxy-settings.ts';
+import { isConsumerKey, readConsumers, type ConsumerSettings } from './consumer-settings.ts';
 
 export const AGENT_PREFIX = 'QUEUE_AGENT_';
 /** Variables that commands read by themselves. */
@@ -137,6 +138,12 @@ export const AGENT_SCHEMA = [
     doc: 'Group of this host whose members may connect to the socket (mode 0660; they send the token); the socket must then be in a folder that they may enter. Default: only the account of the agent, without a token (mode 0600).',
   },
   {
+    name: 'local-api.consumers.folder',
+    format: text(0, 4096),
+    default: '',
+    doc: 'Folder of the token files of the consumers; relative to the working folder. Default: consumers in the data folder. For a consumer with a group, its members must be able to enter it.',
+  },
+  {
     name: 'log.level',
     format: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal'),
     default: 'info',
@@ -175,6 +182,7 @@ export const FIXED_SETTINGS: ReadonlySet<string> = new Set<AgentSettingName>([
   'local.api.port',
   'local-api.socket',
   'local-api.group',
+  'local-api.consumers.folder',
   'outbox.maxMessages',
   'outbox.maxBytes',
   'inbox.maxMessages',
@@ -218,7 +226,11 @@ export interface AgentConf {
     readonly socket: string;
     /** Undefined: the socket is for the account of the agent alone. */
     readonly group: string | undefined;
+    /** Of the token files of the consumers but \`default\`. */
+    readonly consumersFolder: string;
   };
+  /** As the files name them; \`default\` only when it is named. */
+  readonly consumers: readonly ConsumerSettings[];
   readonly logLevel: LogLevel;
   readonly outbox: { readonly maxMessages: number; readonly maxBytes: number };
   readonly inbox: { readonly maxMessages: number; readonly maxBytes: number };
@@ -245,11 +257,13 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
   const { environment, flags, workingFolder = process.cwd() } = request;
   const folder = resolve(workingFolder, request.profileFolder);
   const name = basename(folder);
+  const files = await readFiles(folder);
+  const consumers = readConsumers(files.map(({ properties }) => properties));
   const { values, origins, unknown, warnings, slashed } = loadSettings({
     schema: AGENT_SCHEMA,
     prefix: AGENT_PREFIX,
     otherVariables: OTHER_VARIABLES,
-    files: await readFiles(folder),
+    files: files.map(withoutConsumers),
     environment,
     flags,
   });
@@ -285,7 +299,12 @@ export async function loadAgentConf(request: AgentConfRequest): Promise<AgentCon
           ? join(dataFolder, 'local-api.sock')
           : resolve(workingFolder, values['local-api.socket']),
       group: values['local-api.group'] || undefined,
+      consumersFolder:
+        values['local-api.consumers.folder'] === ''
+          ? join(dataFolder, 'consumers')
+          : resolve(workingFolder, values['local-api.consumers.folder']),
     },
+    consumers,
     logLevel: values['log.level'],
     outbox: { maxMessages: values['outbox.maxMessages'], maxBytes: values['outbox.maxBytes'] },
     inbox: { maxMessages: values['inbox.maxMessages'], maxBytes: values['inbox.maxBytes'] },
@@ -318,6 +337,14 @@ async function readFiles(folder: string): Promise<SettingsFile[]> {
     ...(field === undefined ? [] : [{ properties: field, foreign: true }]),
     ...(local === undefined ? [] : [{ properties: local }]),
   ];
+}
+
+/** Consumers have names of their own (consumer-settings.ts); no schema knows their keys. */
+function withoutConsumers({ properties, ...file }: SettingsFile): SettingsFile {
+  return {
+    ...file,
+    properties: { ...properties, entries: properties.entries.filter(({ key }) => !isConsumerKey(key)) },
+  };
 }
 
 function endpointsOf(hosts: readonly HostPort[], defaultPort: number): Array<{ host: string; port: number }> {

@@ -46,6 +46,8 @@ interface ConnectionStatus {
     readonly sessionId: string;
     readonly epoch: number;
   } | null;
+  /** Since when it is online. */
+  readonly connectedAt: string | null;
 }
 
 export class Daemon {
@@ -72,6 +74,7 @@ export class Daemon {
       stateChangedAt: new Date(ports.now()).toISOString(),
       stateReason: null,
       central: null,
+      connectedAt: null,
     };
   }
 
@@ -182,6 +185,7 @@ export class Daemon {
       state: 'online',
       stateReason: null,
       central: { name: online.centralName, url, sessionId: online.sessionId, epoch: online.epoch },
+      connectedAt: new Date(this.#ports.now()).toISOString(),
     });
     this.#ports.log.info(
       { central: online.centralName, url, session: online.sessionId, epoch: online.epoch },
@@ -195,7 +199,7 @@ export class Daemon {
     const shown = isCoded(reason)
       ? { code: reason.code, detail: reason.message, hint: reason.hint }
       : { code: 'internal', detail: textOf(reason), hint: 'Look at the log of the agent.' };
-    this.#set({ state: state.state, stateReason: shown, central: null });
+    this.#set({ state: state.state, stateReason: shown, central: null, connectedAt: null });
     if (shown.code === 'stopped' || shown.code === 'next_key') return;
     const facts = {
       code: shown.code,

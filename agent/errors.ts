@@ -247,17 +247,17 @@ export const AGENT_ERRORS = {
     hint: 'Set local.api.port in agent.local.conf to another port.',
   },
   local_group_unknown: {
-    text: 'The group "{group}" (local-api.group) does not exist on this host. Only the account of the agent may use the socket.',
-    hint: 'Create the group, or correct local-api.group in agent.local.conf; then restart the agent.',
+    text: 'The group "{group}" ({setting}) does not exist on this host. Only the account of the agent may use {path}.',
+    hint: 'Create the group, or correct {setting} in agent.local.conf; then restart the agent.',
   },
   local_group_refused: {
-    text: 'The socket {path} cannot be assigned to the group "{group}": {found}. Only the account of the agent may use it.',
+    text: '{path} cannot be assigned to the group "{group}" ({setting}): {found}. Only the account of the agent may use it.',
     hint: 'Make the account of the agent a member of that group, and restart the agent.',
   },
   local_unauthorized: {
     status: 401,
     text: 'The local token is missing or wrong.',
-    hint: 'Send "Authorization: Bearer TOKEN" with the token from the file local-api.json in the data folder of the agent.',
+    hint: 'Send "Authorization: Bearer TOKEN" with the token from local-api.json in the data folder of the agent, or from the token file of the consumer ("queue-agent consumers list" shows it).',
   },
   local_browser_refused: {
     status: 403,
@@ -267,12 +267,30 @@ export const AGENT_ERRORS = {
   local_owner_only: {
     status: 403,
     text: 'Only the account of the agent may do this.',
-    hint: 'Run "queue-agent consumers rotate-token" as that account, or send the request over the socket in its data folder.',
+    hint: 'Run "queue-agent consumers" as that account, or send the request over the socket in its data folder.',
   },
   local_consumer_unknown: {
     status: 404,
     text: 'Unknown consumer "{found}".',
-    hint: 'The only consumer is "default".',
+    hint: 'Use "default", or a consumer of agent.conf (consumer.NAME.types). "queue-agent consumers list" shows all.',
+  },
+  consumer_setting_bad: {
+    text: '{setting} ({where}): found {found}; allowed: {allowed}.',
+    hint: 'Correct it in that file. docs/LOCAL-API.md describes consumers.',
+  },
+  local_tokens_hidden: {
+    text: 'The group "{group}" of the consumer "{consumer}" cannot read {path}: it may not enter the folder {folder}.',
+    hint: 'Set local-api.consumers.folder in agent.local.conf to a folder that the group may enter, such as /var/lib/queue-agent/consumers.',
+  },
+  ack_beyond_delivered: {
+    status: 409,
+    text: 'The cursor {through} is beyond the last command that was delivered to the consumer "{consumer}" ({delivered}).',
+    hint: 'Take the commands with GET /api/v1/commands, and acknowledge the cursor of the last one that was worked off.',
+  },
+  cursor_unknown: {
+    status: 400,
+    text: 'The cursor {found} does not belong to the consumer "{consumer}".',
+    hint: 'Acknowledge a cursor that GET /api/v1/commands returned for this token.',
   },
   local_busy: {
     status: 503,
@@ -283,7 +301,22 @@ export const AGENT_ERRORS = {
   local_not_found: {
     status: 404,
     text: 'Unknown route: {method} {path}.',
-    hint: 'Use POST /api/v1/events, GET /api/v1/commands, POST /api/v1/commands/ack or GET /api/v1/status.',
+    hint: 'Use a route of docs/LOCAL-API.md; GET /api/v1/openapi.json lists them.',
+  },
+  local_method_not_allowed: {
+    status: 405,
+    text: '{method} is not allowed for {path}; allowed: {allowed}.',
+    hint: 'Use one of the methods in the header Allow.',
+  },
+  local_not_acceptable: {
+    status: 406,
+    text: 'Accept is "{found}"; allowed: {allowed}.',
+    hint: 'Send Accept: application/json or text/event-stream, or no Accept.',
+  },
+  local_content_type: {
+    status: 415,
+    text: 'The content type of the body is "{found}"; allowed: {allowed}.',
+    hint: 'Send the body as JSON, with Content-Type: application/json.',
   },
   local_body_too_large: {
     status: 413,
@@ -293,7 +326,7 @@ export const AGENT_ERRORS = {
   local_body_bad: {
     status: 400,
     text: 'Invalid body: {found}.',
-    hint: 'Send one CloudEvents event as JSON, or an array of them.',
+    hint: 'Send JSON as docs/LOCAL-API.md describes it for this route.',
   },
   local_parameter_unknown: {
     status: 400,
@@ -301,6 +334,36 @@ export const AGENT_ERRORS = {
     hint: 'Correct its name, or remove it.',
   },
   local_query_bad: { status: 400, text: '{name} is "{found}"; allowed: {allowed}.', hint: 'Correct the query.' },
+  local_cursor_invalid: {
+    status: 400,
+    text: 'The cursor in "after" does not belong to this list.',
+    hint: 'Send the "next" of the page before, or leave "after" out to begin with the newest.',
+  },
+  local_request_unreadable: {
+    status: 400,
+    text: 'Malformed HTTP request.',
+    hint: 'Send HTTP/1.1, as an HTTP client does.',
+  },
+  local_request_timeout: {
+    status: 408,
+    text: 'The request did not arrive in time.',
+    hint: 'Send the whole request at once, with a valid token.',
+  },
+  local_headers_too_large: {
+    status: 431,
+    text: 'The headers are larger than {maxBytes} bytes.',
+    hint: 'Send fewer or shorter headers.',
+  },
+  local_stopping: {
+    status: 503,
+    text: 'The agent is stopping.',
+    hint: 'Reconnect when it runs again.',
+  },
+  local_failed: {
+    status: 500,
+    text: 'The agent could not answer this request.',
+    hint: 'Look in the log of the agent for the request id of this answer.',
+  },
 } as const;
 
 export const agentFault = defineErrors(AGENT_ERRORS);

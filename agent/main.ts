@@ -7,11 +7,12 @@ import { changedSettings } from '../shared/settings/settings.ts';
 import { openLog } from '../shared/terminal/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { openAgentStore, type AgentStore } from './store/store.ts';
+import { Routing } from './store/routing.ts';
 import { FIXED_SETTINGS, loadAgentConf, type AgentConf, type AgentConfRequest } from './conf.ts';
 import { targetName } from './target.ts';
 import { createControl } from './connection/control.ts';
 import { Daemon } from './daemon.ts';
-import type { LocalApiPorts } from './local-api/routes.ts';
+import type { LocalApiPorts } from './local-api/types.ts';
 import { openLocalApi, type LocalApi } from './local-api/listeners.ts';
 import {
   identityFile,
@@ -20,7 +21,7 @@ import {
   type AgentKey,
   type Credentials,
 } from './identity/identity.ts';
-import { LocalApiFile } from './local-api/file.ts';
+import { ConsumerTokens } from './local-api/tokens.ts';
 import { Renewal } from './renewal/renewal.ts';
 import { createTrustUpdates } from './trust/updates.ts';
 import { loadTruststore } from './trust/truststore.ts';
@@ -79,12 +80,15 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
   opened.defer(() => store.stop());
   try {
     const ground: Ground = { request, conf, store, log, now };
+    // Before anything is received: each command is routed when it is stored.
+    const gone = await store.inbox.route(new Routing(conf.consumers));
     const link = await openCentralLink(ground);
     const { daemon } = link;
     opened.defer(() => daemon.stop());
-    const file = await LocalApiFile.open(conf.dataFolder, now);
+    const { dataFolder, consumers, localApi: settings } = conf;
+    const tokens = await ConsumerTokens.open({ dataFolder, folder: settings.consumersFolder, consumers, gone, now });
     const ports = localApiPorts(ground, link);
-    const api = await openLocalApi({ settings: conf.localApi, dataFolder: conf.dataFolder, file, ports, log });
+    const api = await openLocalApi({ settings, dataFolder, tokens, ports, log });
     opened.defer(() => api.stop());
     store.outbox.onAppended(() => daemon.notify());
     const maintenance = startMaintenance(store, log);
@@ -162,9 +166,13 @@ function localApiPorts({ store, log, now }: Ground, link: CentralLink): LocalApi
   const { daemon } = link;
   return {
     append: (messages) => store.outbox.append(messages),
-    take: (max) => store.inbox.take(max),
-    waitForCommands: (timeoutMs, signal) => store.inbox.waitForCommands(timeoutMs, signal),
-    acknowledge: (through) => store.inbox.acknowledge(through),
+    take: (consumer, max, after) => store.inbox.take(consumer, max, after),
+    deliver: (consumer, through) => store.inbox.deliver(consumer, through),
+    lastCursor: (consumer) => store.inbox.lastCursor(consumer),
+    waitForCommands: (consumer, timeoutMs, signal, after) =>
+      store.inbox.waitForCommands(consumer, timeoutMs, signal, after),
+    acknowledge: (consumer, through) => store.inbox.acknowledge(consumer, through),
+    consumers: () => store.inbox.consumers(),
     status: async () => ({
       name: daemon.name(),
       version: VERSION,
@@ -172,13 +180,17 @@ function localApiPorts({ store, log, now }: Ground, link: CentralLink): LocalApi
       connection: daemon.status(),
       outbox: counted(await store.outbox.depth()),
       inbox: counted(await store.inbox.depth()),
-      incidents: await store.incidents(20),
-      deadLetters: (await store.deadLetters(20)).map(({ json: _json, ...letter }) => letter),
+      releases: null,
+      accounts: null,
     }),
+    notReady: async () => ((await store.outbox.isFull()) ? ['outbox_full'] : []),
+    incidents: (page) => store.incidents(page),
+    deadLetters: (page) => store.deadLetters(page),
     now,
     maxMessageBytes: () => daemon.maxMessageBytes(),
     source: () => `/agents/${daemon.name()}`,
-    onUnexpected: (error) => log.error({ error: textOf(error) }, 'local API'),
+    onUnexpected: (error, requestId) =>
+      log.error({ error: textOf(error), ...(requestId === undefined ? {} : { request: requestId }) }, 'local API'),
   };
 }
 

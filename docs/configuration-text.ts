@@ -112,38 +112,25 @@ variable that names one is reported as a warning at the start. The log and the d
 never the password.
 `;
 
-export const AGENT_LOCAL_API = `### The local API
+export const AGENT_CONSUMERS = `### Consumers
 
-Programs on the agent's host post events and take commands over HTTP. The API listens at two places:
+A consumer is a program on the agent's host that reads commands. Its keys are in the files only, since the name is part of them:
 
-- A Unix socket, \`local-api.sock\` in the data folder unless \`local-api.socket\` names another path (not on Windows). It has mode 0600: only the
-  account of the agent may connect, and needs no token. With \`local-api.group\` it has mode 0660 and that group, and every request needs the
-  token; put the socket into a folder that the group may enter, such as \`/run/queue-agent\`. A path of more than 100 bytes is not possible: then
-  there is only the port.
-- Port \`local.api.port\` of 127.0.0.1. Every request needs the token. Requests of web pages are refused: those with an \`Origin\`, with a
-  \`Sec-Fetch-Site\`, or with a \`Host\` other than \`127.0.0.1\`, \`localhost\` and \`[::1]\`.
+| key | allowed | what it is |
+| --- | --- | --- |
+| \`consumer.NAME.types\` | 1 to 64 types divided by commas, each of 1 to 128 printable ASCII characters without blanks; \`*\` at the end stands for any rest; each type once | The commands that it gets. Of several that fit a command, the longest counts, and a whole type before the same text with \`*\`. |
+| \`consumer.NAME.group\` | the name of a group of this host | Group whose members may read its token file (mode 0640). Default: only the account of the agent. The folder of the file must be one that they may enter: \`local-api.consumers.folder\`. |
 
-A port or path that another process uses does not keep the agent from starting: it is a problem in the status (\`queue-agent status\`, \`problems\`
-of \`GET /api/v1/status\`), and the agent tries again every two seconds.
+NAME has 1 to 32 small letters, digits and dashes. At most 32 consumers, and 8,192 characters of types in all. What fits no type goes to the
+consumer \`default\`, which always exists; \`consumer.default.types\` may take types back from a shorter one of another consumer. What is not
+allowed is refused at the start ([\`consumer_setting_bad\`](ERRORS.md#consumer_setting_bad)).
 
-\`local-api.json\` in the data folder (mode 0600) says where the API is now, and has the token: \`{"socket": path or null, "url": address or null,
-"token": "qgl_...", "previous": ...}\`. A program that reads it sends the token only to what this daemon listens on: \`url\` is null while the port is taken
-and while no daemon runs. Read it again when a connection fails. The token is sent as \`Authorization: Bearer TOKEN\`.
+\`\`\`properties
+consumer.printer.types = com.example.printer.*, com.example.ticket.reprint
+consumer.printer.group = printing
+consumer.display.types = com.example.display.*
+local-api.consumers.folder = /var/lib/queue-agent/consumers
+\`\`\`
 
-\`queue-agent consumers rotate-token\` makes another token (\`POST /api/v1/consumers/default/rotate-token\` over the socket, for its owner only). The
-token before stays valid for 24 hours, also over restarts; the next rotation revokes it at once. After a token has leaked, rotate twice.
-
-The commands (\`status\`, \`doctor\`, \`consumers\`) send no token. They use the socket; where there is none, the daemon proves first that it can read
-\`local-owner.key\` in the data folder (written at each start, mode 0600), and the command then proves the same for its one request.
-
-| bound | value |
-| --- | --- |
-| connections with a valid token; and, apart from them, those of the socket's owner | 256 each |
-| connections without one yet, for each of socket and port; above it the oldest give way | 128 |
-| time from the connection to a valid token | 5 s |
-| requests sent ahead on one connection | 8 |
-| requests that wait for commands | 128 |
-| bodies being received; answers not read yet | 32 MiB each |
-| time to read an answer | 30 s |
-| answers to wrong tokens without delay | 20 in 10 s; then 1 s later; the connection ends each time |
+How programs use their consumer is in [LOCAL-API.md](LOCAL-API.md).
 `;

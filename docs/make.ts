@@ -1,4 +1,5 @@
-// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS, AUDIT (npm run docs).
+// Makes the documents that follow from tables in the code: ERRORS, CONFIGURATION, PARAMETERS, METRICS, AUDIT, LOCAL-API
+// (npm run docs).
 // test/docs.test.ts holds each file to what is made here. The other documents are written by hand.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,12 +33,13 @@ import { TRUSTSTORE_ERRORS } from '../shared/truststore/errors.ts';
 import { isTerminal, REFUSALS } from '../shared/wire/refusals.ts';
 import {
   AGENT_INTRODUCTION,
-  AGENT_LOCAL_API,
+  AGENT_CONSUMERS,
   AGENT_PROXIES,
   AGENT_RELOADING,
   CENTRAL_INTRODUCTION,
   CONFIGURATION_INTRODUCTION,
 } from './configuration-text.ts';
+import { localApiMarkdown } from './local-api.ts';
 
 /** The readers of ERRORS.md, in the order of its parts. */
 export const READERS = {
@@ -284,6 +286,7 @@ export function madeDocuments(): ReadonlyMap<string, string> {
     ['docs/PARAMETERS.md', parametersMarkdown()],
     ['docs/METRICS.md', metricsMarkdown()],
     ['docs/AUDIT.md', auditMarkdown()],
+    ['docs/LOCAL-API.md', localApiMarkdown()],
   ]);
 }
 
@@ -423,7 +426,7 @@ export function configurationMarkdown(): string {
     '',
     AGENT_RELOADING,
     AGENT_PROXIES,
-    AGENT_LOCAL_API,
+    AGENT_CONSUMERS,
   ]
     .join('\n')
     .trimEnd()}\n`;

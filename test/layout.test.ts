@@ -68,6 +68,7 @@ const AGENT_ORDER = [
   'store',
   'identity',
   'dial',
+  'consumer-settings',
   'conf',
   'target',
   'trust',

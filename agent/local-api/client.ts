@@ -1,13 +1,14 @@
 // Asks the daemon of a data folder over its local API: for the commands of this machine. They send no token: over the socket of the owner none
 // is needed, and elsewhere the daemon proves itself before anything but a random number is sent.
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { readBoundedStream } from '../../shared/files/bounded-stream.ts';
 import { isCoded } from '../../shared/errors.ts';
 import { findLocalSocket, type FoundSocket } from '../../shared/platform/local-socket.ts';
 import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 import { agentFault } from '../errors.ts';
-import { readAddressFile, readOwnerKey } from './file.ts';
+import { LOCAL_API_FILE, readOwnerKey, readTokenFile } from './file.ts';
 import {
   CHALLENGE_PATH,
   daemonProof,
@@ -91,6 +92,28 @@ const ROTATED = {
   required: ['tokenFile', 'previousExpiresAt'],
   properties: { tokenFile: text, previousExpiresAt: text },
 } as const satisfies JsonSchema;
+const CONSUMERS = {
+  type: 'object',
+  required: ['items'],
+  properties: {
+    items: {
+      type: 'array',
+      maxItems: 100,
+      items: {
+        type: 'object',
+        required: ['name', 'types', 'tokenFile', 'cursor', 'waitingCount', 'oldestAt'],
+        properties: {
+          name: text,
+          types: { type: 'array', maxItems: 100, items: text },
+          tokenFile: text,
+          cursor: { anyOf: [{ type: 'null' }, number] },
+          waitingCount: number,
+          oldestAt: textOrNull,
+        },
+      },
+    },
+  },
+} as const satisfies JsonSchema;
 const PROBLEM = {
   type: 'object',
   required: ['code', 'detail', 'hint'],
@@ -99,6 +122,7 @@ const PROBLEM = {
 
 export type LocalStatus = Static<typeof STATUS>;
 type Rotated = Static<typeof ROTATED>;
+type Consumers = Static<typeof CONSUMERS>;
 
 /** Where a daemon that does not answer was looked for. */
 interface Silent {
@@ -108,7 +132,7 @@ interface Silent {
 
 type LocalAnswer =
   /** No daemon has run with this data folder. */
-  { readonly kind: 'never' } | Silent | { readonly kind: 'status'; readonly status: LocalStatus };
+  Never | Silent | { readonly kind: 'status'; readonly status: LocalStatus };
 
 /** Asks the daemon. A file that cannot be read for another reason than that it is missing is an error. */
 export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
@@ -118,16 +142,38 @@ export async function askDaemon(dataFolder: string): Promise<LocalAnswer> {
   return { kind: 'status', status: found.body as LocalStatus };
 }
 
-/** Has the daemon make another token. Errors: local_call_refused. */
+interface Never {
+  readonly kind: 'never';
+}
+
+/** Has the daemon make another token for a consumer. Errors: local_call_refused. */
 export async function rotateToken(
   dataFolder: string,
-): Promise<{ readonly kind: 'never' } | Silent | { readonly kind: 'rotated'; readonly rotated: Rotated }> {
-  const found = await callDaemon(dataFolder, 'POST', '/api/v1/consumers/default/rotate-token');
-  if (found.kind !== 'answer') return found;
-  if (found.status === 201 && validate(ROTATED, found.body) === undefined)
-    return { kind: 'rotated', rotated: found.body as Rotated };
-  if (validate(PROBLEM, found.body) !== undefined) return { kind: 'silent', where: found.where };
-  const { detail, hint } = found.body as Static<typeof PROBLEM>;
+  consumer: string,
+): Promise<Never | Silent | { readonly kind: 'done'; readonly found: Rotated }> {
+  const path = `/api/v1/consumers/${encodeURIComponent(consumer)}/rotate-token`;
+  return await callFor(dataFolder, 'POST', path, { status: 201, schema: ROTATED });
+}
+
+/** The consumers of the daemon. Errors: local_call_refused. */
+export async function listConsumers(
+  dataFolder: string,
+): Promise<Never | Silent | { readonly kind: 'done'; readonly found: Consumers }> {
+  return await callFor(dataFolder, 'GET', '/api/v1/consumers', { status: 200, schema: CONSUMERS });
+}
+
+async function callFor<const S extends JsonSchema>(
+  dataFolder: string,
+  method: string,
+  path: string,
+  expected: { readonly status: number; readonly schema: S },
+): Promise<Never | Silent | { readonly kind: 'done'; readonly found: Static<S> }> {
+  const answer = await callDaemon(dataFolder, method, path);
+  if (answer.kind !== 'answer') return answer;
+  if (answer.status === expected.status && validate(expected.schema, answer.body) === undefined)
+    return { kind: 'done', found: answer.body as Static<S> };
+  if (validate(PROBLEM, answer.body) !== undefined) return { kind: 'silent', where: answer.where };
+  const { detail, hint } = answer.body as Static<typeof PROBLEM>;
   throw agentFault('local_call_refused', { found: detail, hint });
 }
 
@@ -138,12 +184,8 @@ interface Answer {
   readonly where: string;
 }
 
-async function callDaemon(
-  dataFolder: string,
-  method: string,
-  path: string,
-): Promise<Answer | { readonly kind: 'never' } | Silent> {
-  const file = await readAddressFile(dataFolder).catch((error: unknown) => {
+async function callDaemon(dataFolder: string, method: string, path: string): Promise<Answer | Never | Silent> {
+  const file = await readTokenFile(join(dataFolder, LOCAL_API_FILE)).catch((error: unknown) => {
     if (isCoded(error) || !(error instanceof SyntaxError)) throw error;
     return { token: '' };
   });

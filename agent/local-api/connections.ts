@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Mutex } from '../../shared/mutex.ts';
 import { agentFault } from '../errors.ts';
+import { endUnanswered } from './answers.ts';
 
 export interface LocalLimits {
   /** With authority, over all listeners. Local programs are few; a leak of connections in one of them must not take the daemon along. */
@@ -58,12 +59,12 @@ export class LocalShares {
   }
 
   /** Runs `wait` unless too many requests wait already. Throws local_busy. */
-  async waiting(wait: () => Promise<void>): Promise<void> {
+  async waiting<T>(wait: () => Promise<T>): Promise<T> {
     if (this.#waiting >= this.limits.waiting)
       throw agentFault('local_busy', { found: `${this.#waiting} requests wait for commands` });
     this.#waiting += 1;
     try {
-      await wait();
+      return await wait();
     } finally {
       this.#waiting -= 1;
     }
@@ -85,20 +86,30 @@ export class LocalShares {
   }
 
   /**
-   * Reads what an answer consists of, and counts it until its response is closed. One after another: each sees what those before it hold.
-   * Throws local_busy.
+   * Reads what an answer consists of, and counts it until its response is closed. Throws local_busy.
    */
   async answering<T>(response: ServerResponse, read: () => Promise<T>, bytesOf: (found: T) => number): Promise<T> {
+    const { found, release } = await this.holding(read, bytesOf);
+    if (response.closed) release();
+    else response.once('close', release);
+    return found;
+  }
+
+  /**
+   * Reads what is to be sent, and counts it until `release` is called. One after another: each sees what those before it
+   * hold. Throws local_busy.
+   */
+  async holding<T>(
+    read: () => Promise<T>,
+    bytesOf: (found: T) => number,
+  ): Promise<{ readonly found: T; readonly release: () => void }> {
     return await this.#reading.runExclusive(async () => {
       if (this.#unreadBytes >= this.limits.unreadBytes)
         throw agentFault('local_busy', { found: `${this.#unreadBytes} bytes of answers are not read yet` });
       const found = await read();
       const bytes = bytesOf(found);
-      if (!response.closed) {
-        this.#unreadBytes += bytes;
-        response.once('close', () => (this.#unreadBytes -= bytes));
-      }
-      return found;
+      this.#unreadBytes += bytes;
+      return { found, release: () => void (this.#unreadBytes -= bytes) };
     });
   }
 }
@@ -139,10 +150,9 @@ export class Newcomers {
   }
 }
 
-/** As Node.js answers a request whose headers do not come (RFC 9110 section 15.5.9). */
+/** As a request whose headers do not come (RFC 9110 section 15.5.9). */
 function timeOut(socket: Socket): void {
-  socket.write('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n');
-  socket.destroySoon();
+  endUnanswered(socket, agentFault('local_request_timeout', {}));
 }
 
 /** The requests of one connection: one after another, the next when the answer to the one before has been read. */

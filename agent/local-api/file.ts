@@ -1,12 +1,13 @@
-// The file by which local programs and commands find the local API (local-api.json: socket, address, token), and the tokens that are valid.
-// It names only what this daemon listens on. Beside it a key of this run, by which commands and daemon prove themselves to each other.
+// A file by which local programs and commands find the local API (socket, address, token): local-api.json, and one for each other
+// consumer (tokens.ts). It names only what this daemon listens on. Beside it a key of this run, by which commands and daemon prove
+// themselves to each other.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { lstat, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readBoundedFile } from '../../shared/files/bounded-file.ts';
 import { isCoded, systemCode } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
-import { replaceSecretFile } from '../../shared/files/secret-file.ts';
+import { replaceGroupFile, replaceSecretFile } from '../../shared/files/secret-file.ts';
 import { hasOneName } from '../../shared/platform/files.ts';
 import { validate, type JsonSchema, type Static } from '../../shared/wire/json-schema.ts';
 
@@ -49,40 +50,47 @@ function newLocalToken(): string {
   return `qgl_${randomBytes(32).toString('base64url')}`;
 }
 
+interface TokenFileOptions {
+  readonly path: string;
+  readonly now: () => number;
+  readonly groupId?: number | undefined;
+}
+
 interface Previous {
   readonly sha256: string;
   readonly expiresAt: string;
 }
 
 /** The daemon's side: it alone writes the file. */
-export class LocalApiFile {
-  readonly #folder: string;
+export class TokenFile {
+  readonly path: string;
   readonly #now: () => number;
+  /** Whose members may read it; undefined: the account of the agent alone. */
+  readonly #groupId: number | undefined;
   #token: string;
+  #current: Buffer;
   #previous: Previous | null;
   #addresses: LocalApiAddresses = { socket: null, url: null };
   readonly #writing = new Mutex();
 
-  private constructor(folder: string, now: () => number, token: string, previous: Previous | null) {
-    this.#folder = folder;
+  private constructor({ path, now, groupId }: TokenFileOptions, token: string, previous: Previous | null) {
+    this.path = path;
     this.#now = now;
+    this.#groupId = groupId;
     this.#token = token;
+    this.#current = tokenDigest(token);
     this.#previous = previous;
   }
 
-  /** Goes on with the tokens of the folder: local programs keep them in their own configuration. */
-  static async open(folder: string, now: () => number): Promise<LocalApiFile> {
-    const path = join(folder, LOCAL_API_FILE);
+  /** Goes on with the tokens of the file: local programs keep them in their own configuration. */
+  static async open(options: TokenFileOptions): Promise<TokenFile> {
+    const { path } = options;
     // A token that another account put there would be known to it.
     const own = await isOwnFile(path);
     if (!own) await rm(path, { force: true });
-    const found = own ? await readAddressFile(folder).catch(ignoreDamaged) : undefined;
+    const found = own ? await readTokenFile(path).catch(ignoreDamaged) : undefined;
     const kept = found !== undefined && TOKEN.test(found.token) ? found : undefined;
-    return new LocalApiFile(folder, now, kept?.token ?? newLocalToken(), previousOf(kept?.previous));
-  }
-
-  get path(): string {
-    return join(this.#folder, LOCAL_API_FILE);
+    return new TokenFile(options, kept?.token ?? newLocalToken(), previousOf(kept?.previous));
   }
 
   /** Writes the file with what is listened on now. */
@@ -93,24 +101,24 @@ export class LocalApiFile {
 
   /** Makes another token. The one before stays valid for a day; one that is older ends now. */
   async rotate(): Promise<{ readonly previousExpiresAt: string }> {
-    const [token, previous] = [this.#token, this.#previous];
+    const [token, current, previous] = [this.#token, this.#current, this.#previous];
     const expiresAt = new Date(this.#now() + PREVIOUS_VALID_MS).toISOString();
-    this.#previous = { sha256: digest(token).toString('hex'), expiresAt };
+    this.#previous = { sha256: current.toString('hex'), expiresAt };
     this.#token = newLocalToken();
+    this.#current = tokenDigest(this.#token);
     try {
       await this.#write();
     } catch (error) {
       // On disk is what was valid before, and so it stays.
-      [this.#token, this.#previous] = [token, previous];
+      [this.#token, this.#current, this.#previous] = [token, current, previous];
       throw error;
     }
     return { previousExpiresAt: expiresAt };
   }
 
-  /** Digests of one length are compared, all of them, whatever was sent: nothing can be learned from the time this takes. */
-  accepts(token: string): boolean {
-    const sent = digest(token);
-    const current = timingSafeEqual(sent, digest(this.#token));
+  /** Digests of one length are compared, both of them, whatever was sent: nothing can be learned from the time this takes. */
+  accepts(sent: Buffer): boolean {
+    const current = timingSafeEqual(sent, this.#current);
     const previous = this.#previous;
     const before = timingSafeEqual(
       sent,
@@ -123,18 +131,17 @@ export class LocalApiFile {
     await this.#writing.runExclusive(async () => {
       const previous =
         this.#previous !== null && this.#now() < Date.parse(this.#previous.expiresAt) ? this.#previous : null;
-      await replaceSecretFile(
-        this.path,
-        Buffer.from(`${JSON.stringify({ ...this.#addresses, token: this.#token, previous })}\n`),
-      );
+      const bytes = Buffer.from(`${JSON.stringify({ ...this.#addresses, token: this.#token, previous })}\n`);
+      if (this.#groupId === undefined) await replaceSecretFile(this.path, bytes);
+      else await replaceGroupFile(this.path, bytes, this.#groupId);
     });
   }
 }
 
 /** What the file says; undefined when there is none. Errors: file faults, SyntaxError. */
-export async function readAddressFile(folder: string): Promise<Static<typeof FILE> | undefined> {
+export async function readTokenFile(path: string): Promise<Static<typeof FILE> | undefined> {
   const bytes = await readBoundedFile({
-    path: join(folder, LOCAL_API_FILE),
+    path,
     what: 'The address of the local API',
     maxBytes: MAX_FILE_BYTES,
     hint: 'Remove it and restart the agent.',
@@ -194,6 +201,7 @@ function ignoreDamaged(error: unknown): undefined {
   return undefined;
 }
 
-function digest(token: string): Buffer {
+/** What `accepts` compares. */
+export function tokenDigest(token: string): Buffer {
   return createHash('sha256').update(token).digest();
 }

@@ -5,8 +5,9 @@ import { isCoded, systemCode, textOf, type CodedError } from '../../shared/error
 import { groupIdOf } from '../../shared/platform/group.ts';
 import { HAS_UNIX_SOCKETS, openLocalSocket, type LocalSocket } from '../../shared/platform/local-socket.ts';
 import { agentFault } from '../errors.ts';
-import { removeOwnerKey, writeOwnerKey, type LocalApiAddresses, type LocalApiFile } from './file.ts';
-import type { LocalApiPorts } from './routes.ts';
+import { removeOwnerKey, writeOwnerKey, type LocalApiAddresses } from './file.ts';
+import type { ConsumerTokens } from './tokens.ts';
+import type { LocalApiPorts } from './types.ts';
 import { LocalShares, WrongTokens } from './connections.ts';
 import { createLocalServer, type ListenerKind } from './server.ts';
 
@@ -20,7 +21,7 @@ export interface LocalApiSettings {
 interface LocalApiNeeds {
   readonly settings: LocalApiSettings;
   readonly dataFolder: string;
-  readonly file: LocalApiFile;
+  readonly tokens: ConsumerTokens;
   readonly ports: LocalApiPorts;
   readonly log: { info(facts: object, text: string): void; warn(facts: object, text: string): void };
   readonly shares?: LocalShares;
@@ -42,6 +43,7 @@ export interface LocalApi {
 }
 
 const ADDRESS = '127.0.0.1';
+const GROUP_SETTING = 'local-api.group';
 const SOCKET_SETTING = 'local-api.socket in agent.local.conf';
 /** A port that is freed is taken within it, a socket whose name was removed made again. */
 const RETRY_MS = 2_000;
@@ -55,6 +57,7 @@ class Listeners implements LocalApi {
   readonly #problems = new Map<Subject, Problem>();
   readonly #create: (kind: ListenerKind) => Server;
   readonly #servers = new Set<Server>();
+  readonly #startedAt: string;
   #socket: LocalSocket | undefined;
   #socketServer: Server | undefined;
   #port: number | undefined;
@@ -65,7 +68,8 @@ class Listeners implements LocalApi {
 
   constructor(needs: LocalApiNeeds, ownerKey: Buffer) {
     this.#needs = needs;
-    const { file, log, shares = new LocalShares() } = needs;
+    this.#startedAt = new Date(needs.ports.now()).toISOString();
+    const { tokens, log, shares = new LocalShares() } = needs;
     const ports = {
       ...needs.ports,
       status: async () => ({ ...(await needs.ports.status()), localApi: this.addresses(), problems: this.problems() }),
@@ -76,7 +80,7 @@ class Listeners implements LocalApi {
     this.#create = (kind) =>
       createLocalServer(kind, {
         ports,
-        tokens: file,
+        tokens,
         ownerKey,
         shares,
         ownerShares: new LocalShares(shares.limits),
@@ -87,6 +91,8 @@ class Listeners implements LocalApi {
 
   async start(): Promise<void> {
     await this.#attempt();
+    for (const { code, message, hint } of this.#needs.tokens.problems())
+      this.#needs.log.warn({ code }, `${message} ${hint}`);
     this.#timer = setInterval(() => this.#attemptAgain(), this.#needs.retryMs ?? RETRY_MS).unref();
   }
 
@@ -98,7 +104,11 @@ class Listeners implements LocalApi {
   }
 
   problems(): Problem[] {
-    return [...this.#problems.values()];
+    const startedAt = this.#startedAt;
+    const ofTokens = this.#needs.tokens
+      .problems()
+      .map(({ code, message, hint }) => ({ code, detail: message, hint, startedAt }));
+    return [...this.#problems.values(), ...ofTokens];
   }
 
   stop(): Promise<void> {
@@ -113,14 +123,16 @@ class Listeners implements LocalApi {
     await this.#socket?.remove();
     [this.#socket, this.#port] = [undefined, undefined];
     // Best effort: a full disk must not keep the daemon from ending, and the next start writes both again.
-    await Promise.all([this.#needs.file.publish(this.addresses()), removeOwnerKey(this.#needs.dataFolder)]).catch(
+    await Promise.all([this.#needs.tokens.publish(this.addresses()), removeOwnerKey(this.#needs.dataFolder)]).catch(
       (error: unknown) => this.#needs.log.warn({ error: textOf(error) }, 'local API'),
     );
     await Promise.all([...this.#servers].map(closed));
   }
 
   #attemptAgain(): void {
-    this.#working = this.#working.then(() => this.#attempt()).catch(this.#needs.ports.onUnexpected);
+    this.#working = this.#working
+      .then(() => this.#attempt())
+      .catch((error: unknown) => this.#needs.ports.onUnexpected(error));
   }
 
   /** Binds what is not bound. */
@@ -130,7 +142,7 @@ class Listeners implements LocalApi {
     const addresses = this.addresses();
     if (JSON.stringify(addresses) === this.#published || this.#stopping.signal.aborted) return;
     try {
-      await this.#needs.file.publish(addresses);
+      await this.#needs.tokens.publish(addresses);
       this.#published = JSON.stringify(addresses);
     } catch (error) {
       // The next attempt writes it; the first one must, or no program finds the API.
@@ -175,7 +187,11 @@ class Listeners implements LocalApi {
       if (gid === undefined || !(error instanceof Error) || systemCode(error.cause) !== 'EPERM') throw error;
       this.#report(
         'group',
-        agentFault('local_group_refused', { path, group: group ?? '', found: textOf(error.cause) }, error),
+        agentFault(
+          'local_group_refused',
+          { path, group: group ?? '', setting: GROUP_SETTING, found: textOf(error.cause) },
+          error,
+        ),
       );
       await this.#bindSocketFor(undefined);
     }
@@ -192,10 +208,11 @@ class Listeners implements LocalApi {
   }
 
   async #groupId(): Promise<number | undefined> {
-    const { group } = this.#needs.settings;
+    const { group, socket: path } = this.#needs.settings;
     if (group === undefined) return undefined;
     const gid = await groupIdOf(group);
-    if (gid === undefined) this.#report('group', agentFault('local_group_unknown', { group }));
+    if (gid === undefined)
+      this.#report('group', agentFault('local_group_unknown', { group, setting: GROUP_SETTING, path }));
     return gid;
   }
 

@@ -17,22 +17,20 @@ import {
   sameProof,
   type Challenge,
 } from './proof.ts';
-import { answer, MAX_BODY_BYTES, send, sendFault, type LocalApiPorts } from './routes.ts';
+import { prepareAnswer, refuseUnreadable, sendFault, sendJson } from './answers.ts';
+import { checkContentType, readParameters } from './requests.ts';
+import { MAX_BODY_BYTES } from './routes/schemas.ts';
+import { allowedMethods, findRoute } from './routes/table.ts';
+import { DEFAULT_CONSUMER } from '../store/routing.ts';
+import type { Authority, Exchange, LocalApiPorts, Operation, Route, TokenFiles } from './types.ts';
 import { Newcomers, RequestQueue, type LocalShares, type WrongTokens } from './connections.ts';
 
 /** On the socket of mode 0600 the file system has decided; the others are open to more accounts than one. */
 export type ListenerKind = 'owner-socket' | 'group-socket' | 'tcp';
 
-interface LocalTokens {
-  accepts(token: string): boolean;
-  rotate(): Promise<{ readonly previousExpiresAt: string }>;
-  /** The file that has the token. */
-  readonly path: string;
-}
-
 interface LocalServerNeeds {
   readonly ports: LocalApiPorts;
-  readonly tokens: LocalTokens;
+  readonly tokens: TokenFiles;
   readonly ownerKey: Buffer;
   /** Of programs with a token. */
   readonly shares: LocalShares;
@@ -42,10 +40,10 @@ interface LocalServerNeeds {
   readonly stopping: AbortSignal;
 }
 
-type Authority = 'owner' | 'consumer';
-
-const ROTATE = /^\/api\/v1\/consumers\/([^/]{1,64})\/rotate-token$/;
+const BEARER = 'Bearer ';
+const OWNER: Authority = { kind: 'owner', consumer: DEFAULT_CONSUMER };
 const MAX_HEADERS = 100;
+const MAX_HEADER_BYTES = 16 * 1024;
 
 export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): Server {
   const server = createServer({
@@ -53,10 +51,12 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
     headersTimeout: 10_000,
     requestTimeout: 30_000,
     keepAliveTimeout: 30_000,
+    maxHeaderSize: MAX_HEADER_BYTES,
   });
   server.maxHeadersCount = MAX_HEADERS;
   // A connection that cannot be accepted (no descriptor is left, say) is that program's fault to see; it must not end the daemon.
   server.on('error', () => undefined);
+  server.on('clientError', (error: Error, socket: Socket) => refuseUnreadable(error, socket, MAX_HEADER_BYTES));
   const newcomers = new Newcomers(needs.shares.limits);
   const connections = new WeakMap<Socket, Connection>();
   server.on('connection', (socket: Socket) => {
@@ -67,13 +67,14 @@ export function createLocalServer(kind: ListenerKind, needs: LocalServerNeeds): 
     gatherBody(request);
     const connection = connections.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
+    const requestId = prepareAnswer(response);
     connection.queue.add(response, async () => {
       try {
-        await serve({ kind, needs, newcomers, connection, request, response, expectsContinue });
+        await serve({ kind, needs, newcomers, connection, request, response, requestId, expectsContinue });
       } catch (error) {
         // A peer that leaves in the middle of a body is not a defect.
-        if (!isCoded(error) && !request.socket.destroyed) needs.ports.onUnexpected(error);
-        sendFault(response, error);
+        if (!isCoded(error) && !request.socket.destroyed) needs.ports.onUnexpected(error, requestId);
+        sendFault(response, error, requestId);
       }
     });
   };
@@ -90,64 +91,126 @@ interface Connection {
   challenged?: boolean;
 }
 
-interface Exchange {
+/** A request of which nothing is known yet. */
+interface Arrival {
   readonly kind: ListenerKind;
   readonly needs: LocalServerNeeds;
   readonly newcomers: Newcomers;
   readonly connection: Connection;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  readonly requestId: string;
   readonly expectsContinue: boolean;
 }
 
-async function serve(exchange: Exchange): Promise<void> {
-  const { kind, needs, newcomers, connection, request, response, expectsContinue } = exchange;
-  const [path = ''] = (request.url ?? '/').split('?', 1);
+async function serve(arrival: Arrival): Promise<void> {
+  const { kind, needs, newcomers, connection, request, response, requestId, expectsContinue } = arrival;
+  // Not by URL: it throws for what is none ("//"), and takes "//api/v1/status" for a host. The paths here need no decoding.
+  const [path = '', query = ''] = (request.url ?? '/').split('?', 2);
   const refuse = (error: Error): void => {
     // The body is not read: with the connection it ends.
     response.setHeader('connection', 'close');
-    sendFault(response, error);
+    sendFault(response, error, requestId);
   };
   if (kind === 'tcp' && isFromBrowser(request))
     return refuse(agentFault('local_browser_refused', { found: foundHost(request) }));
   if (request.method === 'GET' && path === CHALLENGE_PATH && connection.challenged !== true)
-    return answerChallenge(exchange);
-  const authority = authorityOf(exchange, path);
+    return answerChallenge(arrival);
+  const found = findRoute(path);
+  const isOpen = (found?.route.GET ?? found?.route.POST)?.who === 'none';
+  const authority = isOpen ? OWNER : authorityOf(arrival, path);
   if (authority === undefined) {
     await delay(needs.wrongTokens.add(), undefined, { ref: false });
-    response.setHeader('www-authenticate', 'Bearer');
     return refuse(agentFault('local_unauthorized', {}));
   }
-  const shares = authority === 'owner' ? needs.ownerShares : needs.shares;
-  try {
-    shares.join(request.socket);
-    newcomers.remove(request.socket);
-    shares.receiving(request, response, MAX_BODY_BYTES);
-  } catch (error) {
-    if (!isCoded(error)) throw error;
-    return refuse(error);
+  const shares = authority.kind === 'owner' ? needs.ownerShares : needs.shares;
+  if (!isOpen) {
+    try {
+      shares.join(request.socket);
+      newcomers.remove(request.socket);
+      shares.receiving(request, response, MAX_BODY_BYTES);
+    } catch (error) {
+      if (!isCoded(error)) throw error;
+      return refuse(error);
+    }
   }
+  if (found === undefined)
+    throw agentFault('local_not_found', { method: (request.method ?? '').slice(0, 16), path: path.slice(0, 128) });
+  const operation = operationFor(found.route, request, response);
+  if (operation === undefined) return;
+  checkAuthority(operation, authority, found.segment);
+  if (operation.body !== undefined) checkContentType(request, operation.body.types);
   if (expectsContinue) response.writeContinue();
-  const consumer = ROTATE.exec(path)?.[1];
-  if (request.method === 'POST' && consumer !== undefined) return await rotate(exchange, authority, consumer);
-  await answer(request, response, bounded(needs.ports, shares, response), needs.stopping);
+  const { ports, tokens, stopping } = needs;
+  const isStillAllowed = (): boolean => {
+    const sent = request.headers.authorization;
+    return sent?.startsWith(BEARER) !== true || tokens.consumerOf(sent.slice(BEARER.length)) === authority.consumer;
+  };
+  const parameters = new URLSearchParams(query);
+  if (Object.keys(operation.parameters).length === 0) readParameters(parameters, operation.parameters);
+  await reply(operation, {
+    request,
+    response,
+    requestId,
+    query: parameters,
+    segment: found.segment,
+    authority,
+    isStillAllowed,
+    ports,
+    tokens,
+    shares,
+    stopping,
+  });
 }
 
-function authorityOf({ kind, needs, connection, request }: Exchange, path: string): Authority | undefined {
-  if (kind === 'owner-socket') return 'owner';
+async function reply(operation: Operation, exchange: Exchange): Promise<void> {
+  const { status, body, headers = {} } = await operation.handle(exchange);
+  if (body === undefined) return;
+  for (const [name, value] of Object.entries(headers)) exchange.response.setHeader(name, value);
+  sendJson(exchange.response, status, body);
+}
+
+/** Undefined: it was OPTIONS, and is answered. Errors: local_method_not_allowed. */
+function operationFor(route: Route, request: IncomingMessage, response: ServerResponse): Operation | undefined {
+  const { method = '' } = request;
+  const operation = method === 'GET' || method === 'HEAD' ? route.GET : method === 'POST' ? route.POST : undefined;
+  if (operation !== undefined) return operation;
+  response.setHeader('allow', allowedMethods(route));
+  if (method !== 'OPTIONS')
+    throw agentFault('local_method_not_allowed', {
+      method: method.slice(0, 16),
+      path: route.path,
+      allowed: allowedMethods(route),
+    });
+  response.writeHead(204).end();
+  return undefined;
+}
+
+/** Errors: local_owner_only. */
+function checkAuthority({ who }: Operation, authority: Authority, segment: string): void {
+  if (authority.kind === 'owner' || who === 'none' || who === 'any') return;
+  if (who === 'own' && authority.consumer === segment) return;
+  throw agentFault('local_owner_only', {});
+}
+
+/** A token says who the request is from on every listener, also where none is needed. */
+function authorityOf({ kind, needs, connection, request }: Arrival, path: string): Authority | undefined {
   const header = request.headers.authorization ?? '';
-  if (header.startsWith('Bearer '))
-    return needs.tokens.accepts(header.slice('Bearer '.length)) ? 'consumer' : undefined;
+  if (header.startsWith(BEARER)) {
+    const consumer = needs.tokens.consumerOf(header.slice(BEARER.length));
+    return consumer === undefined ? undefined : { kind: 'consumer', consumer };
+  }
+  if (kind === 'owner-socket') return OWNER;
   const { challenge } = connection;
   connection.challenge = undefined;
   if (challenge === undefined || !header.startsWith(OWNER_SCHEME)) return undefined;
   return sameProof(header.slice(OWNER_SCHEME.length), ownerProof(needs.ownerKey, challenge, request.method ?? '', path))
-    ? 'owner'
+    ? OWNER
     : undefined;
 }
 
 /** Once per connection: a newcomer keeps it for the time of newcomers only. */
-function answerChallenge({ needs, connection, request, response }: Exchange): void {
+function answerChallenge({ needs, connection, request, response }: Arrival): void {
   const client = request.headers[NONCE_HEADER];
   if (!isNonce(client))
     throw agentFault('local_query_bad', {
@@ -158,28 +221,7 @@ function answerChallenge({ needs, connection, request, response }: Exchange): vo
   const challenge = { client, server: newNonce() };
   connection.challenge = challenge;
   connection.challenged = true;
-  send(response, 200, { nonce: challenge.server, proof: daemonProof(needs.ownerKey, challenge) });
-}
-
-async function rotate({ needs, response }: Exchange, authority: Authority, consumer: string): Promise<void> {
-  if (authority !== 'owner') throw agentFault('local_owner_only', {});
-  if (consumer !== 'default') throw agentFault('local_consumer_unknown', { found: consumer });
-  const { previousExpiresAt } = await needs.tokens.rotate();
-  send(response, 201, { tokenFile: needs.tokens.path, previousExpiresAt });
-}
-
-/** The same ports, with what a request may hold bounded. */
-function bounded(ports: LocalApiPorts, shares: LocalShares, response: ServerResponse): LocalApiPorts {
-  return {
-    ...ports,
-    take: (max) =>
-      shares.answering(
-        response,
-        () => ports.take(max),
-        (commands) => commands.reduce((bytes, { json }) => bytes + json.length, 0),
-      ),
-    waitForCommands: (timeoutMs, signal) => shares.waiting(() => ports.waitForCommands(timeoutMs, signal)),
-  };
+  sendJson(response, 200, { nonce: challenge.server, proof: daemonProof(needs.ownerKey, challenge) });
 }
 
 /**

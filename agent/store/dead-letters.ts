@@ -3,7 +3,13 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text, type Row } from '../../shared/sqlite/row.ts';
 
-export interface AgentDeadLetter {
+/** A page of a list with the newest first: rows behind `before`, the key of a row; null: from the newest. */
+export interface NewestFirst {
+  readonly limit: number;
+  readonly before: number | null;
+}
+
+interface AgentDeadLetter {
   readonly at: number;
   readonly direction: 'up' | 'down';
   readonly number: number;
@@ -29,13 +35,14 @@ export class DeadLetterLog {
   }
 
   /** Newest first. */
-  list(limit: number): AgentDeadLetter[] {
-    return this.#statements.list.all(limit).map(deadLetter);
+  list({ limit, before }: NewestFirst): (AgentDeadLetter & { readonly key: number })[] {
+    return this.#statements.list.all(before ?? Number.MAX_SAFE_INTEGER, limit).map(deadLetter);
   }
 }
 
-function deadLetter(row: Row): AgentDeadLetter {
+function deadLetter(row: Row): AgentDeadLetter & { readonly key: number } {
   return {
+    key: integer(row, 'key'),
     at: integer(row, 'at'),
     direction: text(row, 'direction') === 'up' ? 'up' : 'down',
     number: integer(row, 'number'),
@@ -51,6 +58,6 @@ function prepare(database: DatabaseSync) {
       'INSERT INTO dead_letter (at, direction, number, id, reason, json) VALUES (?, ?, ?, ?, ?, ?)',
     ),
     trim: database.prepare('DELETE FROM dead_letter WHERE key <= ?'),
-    list: database.prepare('SELECT * FROM dead_letter ORDER BY key DESC LIMIT ?'),
+    list: database.prepare('SELECT * FROM dead_letter WHERE key < ? ORDER BY key DESC LIMIT ?'),
   };
 }

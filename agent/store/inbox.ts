@@ -1,16 +1,17 @@
 // Stores the commands from Central for the local programs: on disk before they are acknowledged to Central, kept
-// until a program has acknowledged them. A full inbox makes Central wait; nothing is dropped. Implements InboxPort
-// (shared/delivery/log-interfaces.ts).
+// until the consumer that they belong to has acknowledged them. A full inbox makes Central wait; nothing is dropped.
+// Implements InboxPort (shared/delivery/log-interfaces.ts).
 import { tombstoneJson, type Item } from '../../shared/delivery/message.ts';
 import type { OutboxBounds } from '../../shared/delivery/log-interfaces.ts';
 import { databaseFault } from '../../shared/sqlite/errors.ts';
 import { ID_REUSED, type Begin, type InboxLog } from '../../shared/sqlite/logs/inbox-log.ts';
 import type { Position } from '../../shared/wire/messages.ts';
-import type { Commands, CommandTotal, TakenCommand } from './commands.ts';
+import type { Commands, CommandTotal, ConsumerTotal, NewCommand, TakenCommand } from './commands.ts';
 import type { Disk } from './outbox.ts';
 import { CENTRAL } from './migrations.ts';
 import type { DeadLetterLog } from './dead-letters.ts';
 import type { IncidentLog } from './incidents.ts';
+import { Routing } from './routing.ts';
 
 interface InboxOptions {
   readonly disk: Disk;
@@ -24,6 +25,31 @@ interface InboxOptions {
 
 interface InboxDepth extends CommandTotal {
   readonly oldestAt: number | null;
+}
+
+/** A consumer as local programs see it. */
+interface ConsumerDepth extends ConsumerTotal {
+  readonly types: readonly string[];
+  readonly oldestAt: number | null;
+}
+
+/** How far the consumers are in Central's log (docs/PROTOCOL.md, consumers). */
+interface ConsumerPositions {
+  /** Null: nothing of the present log has been stored. */
+  readonly position: Position | null;
+  readonly consumers: readonly {
+    readonly name: string;
+    readonly types: readonly string[];
+    /** The number of its oldest command that it has not acknowledged; null: none. */
+    readonly waitingFrom: number | null;
+    readonly waitingCount: number;
+  }[];
+}
+
+interface WaitingTaker {
+  readonly consumer: string;
+  readonly after: number;
+  readonly done: () => void;
 }
 
 interface WaitingAppend {
@@ -40,17 +66,37 @@ const EXPIRE_STEP = 200;
 
 export class Inbox {
   readonly #options: InboxOptions;
-  /** What is on disk, as the last commit left it. */
-  #total: CommandTotal;
+  #routing = new Routing();
+  /** What is on disk for each consumer, as the last commit left it. */
+  #totals: readonly ConsumerTotal[];
   /** Appends in order; the first one is under way, or waits for room. */
   #appends: WaitingAppend[] = [];
   #appending = false;
   #stopped = false;
-  readonly #takers = new Set<() => void>();
+  readonly #takers = new Set<WaitingTaker>();
+  readonly #listeners = new Set<() => void>();
 
   constructor(options: InboxOptions) {
     this.#options = options;
-    this.#total = options.commands.total();
+    this.#totals = options.commands.totals();
+  }
+
+  /**
+   * Routes what is stored from now on. What is stored keeps its consumer, unless that one is gone: then it goes to
+   * `default`. Resolves with the names of the consumers that are gone.
+   */
+  async route(routing: Routing): Promise<string[]> {
+    const gone = await this.#change(() => {
+      const found = this.#options.commands.setConsumers(routing.consumers.map(({ name }) => name));
+      this.#routing = routing;
+      return found;
+    });
+    return gone;
+  }
+
+  /** Calls `listener` after each commit that changed what consumers have to take or have acknowledged; a hint. */
+  onChanged(listener: () => void): void {
+    this.#listeners.add(listener);
   }
 
   /**
@@ -66,6 +112,7 @@ export class Inbox {
     const { disk, log, incidents, now } = this.#options;
     return disk.write(() => {
       const lost = log.begin(CENTRAL, begin);
+      if (log.position(CENTRAL) === null) this.#options.commands.forgetNumbers();
       if (lost && begin.missing !== null) incidents.recordRestart('down', begin.incarnation, begin.missing, now());
     });
   }
@@ -89,31 +136,52 @@ export class Inbox {
     });
   }
 
-  /** The oldest commands behind `after` that are not acknowledged. Expired ones go to the dead letters. */
-  async take(max: number, after = 0): Promise<TakenCommand[]> {
+  /**
+   * The oldest commands of a consumer behind `after` that it has not acknowledged. Expired ones go to the dead letters.
+   * Errors: local_consumer_unknown.
+   */
+  async take(consumer: string, max: number, after = 0): Promise<TakenCommand[]> {
     const { disk, commands, now } = this.#options;
     if (await disk.read(() => commands.anyExpired(now()))) await this.expire();
-    return disk.read(() => commands.take(max, after));
+    return disk.read(() => commands.take(consumer, max, after));
   }
 
-  /** Resolves when all commands through this cursor are gone from the disk. */
-  async acknowledge(through: number): Promise<void> {
-    await this.#change(() => this.#options.commands.remove(through));
+  /** The consumer may acknowledge through this cursor from now on, after a restart too; on disk when it resolves. */
+  async deliver(consumer: string, through: number): Promise<void> {
+    if (through <= this.#totalOf(consumer).delivered) return;
+    await this.#change(() => this.#options.commands.setDelivered(consumer, through), 'quietly');
   }
 
-  /** Resolves when there is a command to take, after `timeoutMs`, when `signal` aborts, or on stop. */
-  waitForCommands(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    if (this.#total.messages > 0 || this.#stopped || signal.aborted) return Promise.resolve();
+  /** Resolves when all commands of the consumer through this cursor are gone from the disk. Errors: those of Commands. */
+  async acknowledge(consumer: string, through: number): Promise<void> {
+    await this.#change(() => this.#options.commands.acknowledge(consumer, through));
+  }
+
+  /** The last cursor that was stored for the consumer; 0: none. */
+  lastCursor(consumer: string): number {
+    return this.#totalOf(consumer).last;
+  }
+
+  /**
+   * Resolves when there may be a command of the consumer behind `after`, after `timeoutMs`, when `signal` aborts, or on
+   * stop.
+   */
+  waitForCommands(consumer: string, timeoutMs: number, signal: AbortSignal, after = 0): Promise<void> {
+    if (this.#stopped || signal.aborted || this.#mayHave(consumer, after)) return Promise.resolve();
     return new Promise((resolve) => {
-      const done = (): void => {
-        this.#takers.delete(done);
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
+      const taker = {
+        consumer,
+        after,
+        done: (): void => {
+          this.#takers.delete(taker);
+          clearTimeout(timer);
+          signal.removeEventListener('abort', taker.done);
+          resolve();
+        },
       };
-      const timer = setTimeout(done, timeoutMs);
-      signal.addEventListener('abort', done);
-      this.#takers.add(done);
+      const timer = setTimeout(taker.done, timeoutMs);
+      signal.addEventListener('abort', taker.done);
+      this.#takers.add(taker);
     });
   }
 
@@ -137,14 +205,39 @@ export class Inbox {
 
   depth(): Promise<InboxDepth> {
     const { disk, commands } = this.#options;
-    return disk.read(() => ({ ...commands.total(), oldestAt: commands.oldestAt() }));
+    return disk.read(() => ({ ...sum(commands.totals()), oldestAt: commands.oldestAt() }));
+  }
+
+  /** All consumers, `default` first. */
+  consumers(): Promise<ConsumerDepth[]> {
+    const { disk, commands } = this.#options;
+    return disk.read(() =>
+      commands.totals().map((total) => ({
+        ...total,
+        types: this.#typesOf(total.name),
+        oldestAt: commands.oldestAtOf(total.name),
+      })),
+    );
+  }
+
+  consumerPositions(): Promise<ConsumerPositions> {
+    const { disk, log, commands } = this.#options;
+    return disk.read(() => ({
+      position: log.position(CENTRAL),
+      consumers: commands.totals().map(({ name, messages }) => ({
+        name,
+        types: this.#typesOf(name),
+        waitingFrom: commands.firstNumberOf(name),
+        waitingCount: messages,
+      })),
+    }));
   }
 
   /** Lets go of everybody who waits. What is on its way to the disk gets there. */
   stop(): void {
     this.#stopped = true;
     this.#rejectWaiting(databaseFault('store_stopped', {}));
-    for (const done of this.#takers) done();
+    for (const { done } of this.#takers) done();
   }
 
   /** Starts the next append when there is room. One larger than the whole inbox has room in an empty one. */
@@ -152,7 +245,7 @@ export class Inbox {
     const next = this.#appends[0];
     if (next === undefined || this.#appending) return;
     const { maxMessages, maxBytes } = this.#options.bounds;
-    const { messages, bytes } = this.#total;
+    const { messages, bytes } = sum(this.#totals);
     const fits = messages + next.messages <= maxMessages && bytes + next.bytes <= maxBytes;
     if (!fits && messages > 0 && next.messages > 0) return;
     this.#appending = true;
@@ -169,39 +262,70 @@ export class Inbox {
     const { log, commands, deadLetters, now } = this.#options;
     const at = now();
     const { through, fresh, reused } = log.accept(CENTRAL, first, items, at);
+    const batch: NewCommand[] = [];
     for (const [index, item] of items.entries()) {
       const number = first + index;
       if (item.kind === 'message') {
-        if (fresh[index] === true) commands.add(number, item.message, at);
+        const { message } = item;
+        if (fresh[index] === true) batch.push({ number, message, consumer: this.#routing.consumerOf(message.type) });
         else if (reused.has(index))
           deadLetters.record({
             at,
             direction: 'down',
             number,
-            id: item.message.id,
+            id: message.id,
             reason: ID_REUSED,
-            json: item.message.json,
+            json: message.json,
           });
       } else {
         const json = item.kind === 'tombstone' ? tombstoneJson(item.id, item.source, item.reason) : item.json;
         deadLetters.record({ at, direction: 'down', number, id: item.id, reason: item.reason, json });
       }
     }
+    commands.add(batch, at);
     return through;
   }
 
-  /** Runs what changes the commands, and after its commit tells those who waited for that. */
-  async #change<T>(work: () => T): Promise<T> {
+  /**
+   * Runs what changes the commands, and after its commit wakes those who waited for that. Quietly: nothing came, and
+   * nothing went.
+   */
+  async #change<T>(work: () => T, how: 'loudly' | 'quietly' = 'loudly'): Promise<T> {
     const { disk, commands } = this.#options;
-    const { result, total } = await disk.write(() => ({ result: work(), total: commands.total() }));
-    this.#total = total;
-    if (total.messages > 0) for (const done of this.#takers) done();
+    const { result, totals } = await disk.write(() => ({ result: work(), totals: commands.totals() }));
+    this.#totals = totals;
+    if (how === 'quietly') return result;
+    for (const { consumer, after, done } of this.#takers) if (this.#mayHave(consumer, after)) done();
+    for (const listener of this.#listeners) listener();
     this.#admit();
     return result;
+  }
+
+  #mayHave(consumer: string, after: number): boolean {
+    const { messages, last } = this.#totalOf(consumer);
+    return messages > 0 && last > after;
+  }
+
+  /** A consumer that is gone has nothing. */
+  #totalOf(consumer: string): ConsumerTotal {
+    return this.#totals.find(({ name }) => name === consumer) ?? { ...NOTHING, name: consumer };
+  }
+
+  #typesOf(consumer: string): readonly string[] {
+    return this.#routing.consumers.find(({ name }) => name === consumer)?.types ?? [];
   }
 
   #rejectWaiting(error: unknown): void {
     const waiting = this.#appends.splice(this.#appending ? 1 : 0);
     for (const append of waiting) append.reject(error);
   }
+}
+
+const NOTHING = { messages: 0, bytes: 0, last: 0, delivered: 0, acknowledged: 0 };
+
+function sum(totals: readonly ConsumerTotal[]): CommandTotal {
+  return totals.reduce(
+    (all, { messages, bytes }) => ({ messages: all.messages + messages, bytes: all.bytes + bytes }),
+    { messages: 0, bytes: 0 },
+  );
 }

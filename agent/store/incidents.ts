@@ -3,8 +3,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { integer, text } from '../../shared/sqlite/row.ts';
 import type { Range } from '../../shared/wire/messages.ts';
+import type { NewestFirst } from './dead-letters.ts';
 
-export interface AgentIncident {
+interface AgentIncident {
   readonly at: number;
   readonly kind: string;
   /** Facts as JSON object text; e.g. {"recovered":false,"direction":"down","from":4,"through":9}. */
@@ -30,10 +31,13 @@ export class IncidentLog {
   }
 
   /** Newest first. */
-  list(limit: number): AgentIncident[] {
-    return this.#statements.list
-      .all(limit)
-      .map((row) => ({ at: integer(row, 'at'), kind: text(row, 'kind'), detail: text(row, 'detail') }));
+  list({ limit, before }: NewestFirst): (AgentIncident & { readonly key: number })[] {
+    return this.#statements.list.all(before ?? Number.MAX_SAFE_INTEGER, limit).map((row) => ({
+      key: integer(row, 'key'),
+      at: integer(row, 'at'),
+      kind: text(row, 'kind'),
+      detail: text(row, 'detail'),
+    }));
   }
 }
 
@@ -41,6 +45,6 @@ function prepare(database: DatabaseSync) {
   return {
     add: database.prepare('INSERT INTO incident (at, kind, detail) VALUES (?, ?, ?)'),
     trim: database.prepare('DELETE FROM incident WHERE key <= ?'),
-    list: database.prepare('SELECT * FROM incident ORDER BY key DESC LIMIT ?'),
+    list: database.prepare('SELECT * FROM incident WHERE key < ? ORDER BY key DESC LIMIT ?'),
   };
 }

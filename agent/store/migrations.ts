@@ -8,6 +8,9 @@ export const APPLICATION_ID = 0x51474131;
 /** The peer of both logs: there is one Central, however many processes it has. */
 export const CENTRAL = 1;
 
+/** The row of the consumer \`default\`, which is never removed. */
+const DEFAULT_KEY = 1;
+
 /** Both logs begin with the database. `command` is in the order of arrival; AUTOINCREMENT never assigns a cursor twice, even when the table is empty. */
 const FIRST = `
   ${OUTBOX_SCHEMA}
@@ -50,5 +53,29 @@ const FIRST = `
 /** Distinguishes a repeat under the same (source, id) from another message. */
 const DATA_HASHES = `${OUTBOX_DATA_HASH} ${INBOX_DATA_HASH}`;
 
+/**
+ * Each command belongs to one consumer; those from before are of `default`, and may have been delivered already. The
+ * index holds the cursor too, as each index of SQLite does. `delivered` is the last cursor that was handed out,
+ * `acknowledged` the last one that was acknowledged, `last` the last one that was stored. `command.number` is 0 once
+ * Central's log has begun another incarnation.
+ */
+const CONSUMERS = `
+  CREATE TABLE consumer (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    messages INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    last INTEGER NOT NULL DEFAULT 0,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    acknowledged INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  INSERT INTO consumer (key, name, messages, bytes, last, delivered)
+    SELECT ${DEFAULT_KEY}, 'default', messages, bytes, coalesce(max(cursor), 0), coalesce(max(cursor), 0)
+    FROM command_total LEFT JOIN (SELECT cursor FROM command ORDER BY cursor DESC LIMIT 1);
+  DROP TABLE command_total;
+  ALTER TABLE command ADD COLUMN consumer INTEGER NOT NULL DEFAULT ${DEFAULT_KEY};
+  CREATE INDEX command_consumer ON command (consumer);
+`;
+
 /** The SQL at index n leads from schema n to n + 1. */
-export const MIGRATIONS: readonly string[] = [FIRST, DATA_HASHES];
+export const MIGRATIONS: readonly string[] = [FIRST, DATA_HASHES, CONSUMERS];

@@ -94,6 +94,13 @@ export class Outbox {
     return expired;
   }
 
+  /** True when no event would be accepted. */
+  async isFull(): Promise<boolean> {
+    const { maxMessages, maxBytes } = this.#options.bounds;
+    const { messages, bytes } = await this.depth();
+    return messages >= maxMessages || bytes >= maxBytes;
+  }
+
   depth(): Promise<LogDepth> {
     const { disk, log } = this.#options;
     return disk.read(() => log.depth(CENTRAL));

@@ -16,8 +16,8 @@ import { Commands } from './commands.ts';
 import { Inbox } from './inbox.ts';
 import { Outbox, type Disk } from './outbox.ts';
 import { APPLICATION_ID, MIGRATIONS } from './migrations.ts';
-import { DeadLetterLog, type AgentDeadLetter } from './dead-letters.ts';
-import { IncidentLog, type AgentIncident } from './incidents.ts';
+import { DeadLetterLog, type NewestFirst } from './dead-letters.ts';
+import { IncidentLog } from './incidents.ts';
 
 export interface AgentStoreOptions {
   /** The data folder; made if need be, and held until `stop`. */
@@ -34,10 +34,8 @@ export interface AgentStoreOptions {
 export interface AgentStore {
   readonly outbox: Outbox;
   readonly inbox: Inbox;
-  /** Newest first. */
-  incidents(limit: number): Promise<AgentIncident[]>;
-  /** Newest first. */
-  deadLetters(limit: number): Promise<AgentDeadLetter[]>;
+  incidents(page: NewestFirst): Promise<ReturnType<IncidentLog['list']>>;
+  deadLetters(page: NewestFirst): Promise<ReturnType<DeadLetterLog['list']>>;
   /** Forgets what was seen longer ago than `deduplicationMs`. Small steps; once a day is enough. */
   prune(): Promise<void>;
   /** Ends after every accepted call is committed. May be called twice. */
@@ -96,8 +94,8 @@ export function openAgentStore(options: AgentStoreOptions): AgentStore {
   return {
     outbox: new Outbox({ disk, log: outboxLog, incidents, deadLetters, bounds: options.outbox, now }),
     inbox,
-    incidents: (limit) => disk.read(() => incidents.list(limit)),
-    deadLetters: (limit) => disk.read(() => deadLetters.list(limit)),
+    incidents: (page) => disk.read(() => incidents.list(page)),
+    deadLetters: (page) => disk.read(() => deadLetters.list(page)),
     async prune() {
       const olderThan = now() - deduplicationMs;
       for (const walk of walks) {

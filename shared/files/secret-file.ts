@@ -12,6 +12,7 @@ import { foreignLinkIn, isForeign } from './path-links.ts';
 
 const MODE = 0o600;
 const PUBLIC_MODE = 0o644;
+const GROUP_MODE = 0o640;
 const WORLD_WRITABLE = 0o002;
 const STICKY = 0o1000;
 const EXCLUSIVELY = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
@@ -40,6 +41,11 @@ export async function replaceSecretFile(path: string, bytes: Uint8Array): Promis
   await writeWhole(path, bytes, 'replace');
 }
 
+/** The same for a secret that the members of one group may read (0640). Errors: also file_unwritable for EPERM, when this account is not a member. */
+export async function replaceGroupFile(path: string, bytes: Uint8Array, groupId: number): Promise<void> {
+  await writeWhole(path, bytes, 'replace', GROUP_MODE, groupId);
+}
+
 /** The same for files that everyone may read and only this account may change: a root certificate, a request. */
 export async function replaceOwnFile(path: string, bytes: Uint8Array): Promise<void> {
   await writeWhole(path, bytes, 'replace', PUBLIC_MODE);
@@ -57,9 +63,9 @@ export async function checkSecretFile(path: string): Promise<void> {
 
 type Act = 'create' | 'replace';
 
-async function writeWhole(path: string, bytes: Uint8Array, act: Act, mode = MODE): Promise<void> {
+async function writeWhole(path: string, bytes: Uint8Array, act: Act, mode = MODE, groupId?: number): Promise<void> {
   await writing(path, async () => {
-    const file = await begin(path, act, undefined, mode);
+    const file = await begin(path, act, undefined, mode, groupId);
     try {
       await file.handle.writeFile(bytes);
       await file.finish();
@@ -69,7 +75,13 @@ async function writeWhole(path: string, bytes: Uint8Array, act: Act, mode = MODE
   });
 }
 
-async function begin(path: string, act: Act, temporary?: string, mode = MODE): Promise<UnfinishedSecretFile> {
+async function begin(
+  path: string,
+  act: Act,
+  temporary?: string,
+  mode = MODE,
+  groupId?: number,
+): Promise<UnfinishedSecretFile> {
   const target = resolve(path);
   await check(target, act);
   const unnamed =
@@ -87,6 +99,7 @@ async function begin(path: string, act: Act, temporary?: string, mode = MODE): P
     handle,
     temporary: unnamed,
     async finish() {
+      if (groupId !== undefined) await handle.chown(process.geteuid?.() ?? -1, groupId);
       const own = await checkOwn(handle, target, mode);
       await handle.sync();
       await (act === 'create' ? nameExclusively(unnamed, target) : rename(unnamed, target));
@@ -158,10 +171,10 @@ async function checkReplaceable(target: string): Promise<void> {
 async function checkOwn(handle: FileHandle, target: string, mode: number): Promise<Stats> {
   if (HAS_FILE_MODES) await handle.chmod(mode);
   const own = await handle.stat();
-  if (HAS_FILE_MODES && mode === MODE && (own.mode & 0o7777) !== mode) {
+  if (HAS_FILE_MODES && mode !== PUBLIC_MODE && (own.mode & 0o7777) !== mode) {
     throw unsafe(
       target,
-      `its file system does not keep the mode 0600 (found: ${(own.mode & 0o7777).toString(8).padStart(4, '0')})`,
+      `its file system does not keep the mode 0${mode.toString(8)} (found: ${(own.mode & 0o7777).toString(8).padStart(4, '0')})`,
       'Choose a folder on a file system with Unix permissions.',
     );
   }

@@ -6,7 +6,12 @@ import type { XStatic } from 'typebox/schema';
 /** The static type of a schema literal (`as const`). */
 export type Static<S> = XStatic<S>;
 
-export type JsonSchema =
+export type JsonSchema = Form & {
+  /** For documents. */
+  readonly description?: string;
+};
+
+type Form =
   | { readonly type: 'string'; readonly minLength?: number; readonly maxLength: number; readonly pattern?: string }
   | { readonly type: 'integer'; readonly minimum: number; readonly maximum: number }
   | { readonly type: 'boolean' }
@@ -22,6 +27,8 @@ export type JsonSchema =
       /** Absent or true: members that are not named are allowed, so that a newer peer may say more (docs/PROTOCOL.md). */
       readonly additionalProperties?: boolean;
     }
+  /** Any value. */
+  | { readonly description: string }
   | Readonly<Record<string, never>>;
 
 /** A member, an index, or '' for the value itself. */

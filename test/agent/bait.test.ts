@@ -9,9 +9,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readCertificateFile } from '../../agent/enrollment/certificate-file.ts';
 import { enroll } from '../../agent/enrollment/enroll.ts';
 import { trustCentral } from '../../agent/enrollment/command.ts';
-import type { LocalApiPorts } from '../../agent/local-api/routes.ts';
 import { openLocalApi } from '../../agent/local-api/listeners.ts';
-import { LOCAL_API_FILE, LocalApiFile } from '../../agent/local-api/file.ts';
+import { LOCAL_API_FILE } from '../../agent/local-api/file.ts';
+import { ConsumerTokens } from '../../agent/local-api/tokens.ts';
+import { fakePorts } from './local-api/parts.ts';
 import { loadOrCreateKey, saveIdentity, type AgentKey } from '../../agent/identity/identity.ts';
 import { Renewal } from '../../agent/renewal/renewal.ts';
 import { createTrustUpdates } from '../../agent/trust/updates.ts';
@@ -19,7 +20,7 @@ import { openAuthority, type Authority } from '../../central/pki/authority/autho
 import { chainPem } from '../../central/pki/x509/certificate.ts';
 import { MESSAGE_SCHEMA } from '../../shared/delivery/message.ts';
 import { ENROLLED, ENROLLMENT_PENDING } from '../../shared/wire/enrollment.ts';
-import { LIMITS, RENEWED, TRUST } from '../../shared/wire/messages.ts';
+import { RENEWED, TRUST } from '../../shared/wire/messages.ts';
 import { BAITS, CostCheck, stringPlaces, whateverComesOfIt } from '../bait.ts';
 import { memoryStore } from '../central/fakes.ts';
 import { Cleanup } from '../flow/processes.ts';
@@ -156,24 +157,12 @@ test('no string in the answer to an enrollment costs more CPU than its length', 
 test('no string that a local program sends costs more CPU than its length', async () => {
   const cost = new CostCheck();
   const dataFolder = await cleanup.folder();
-  const ports: LocalApiPorts = {
-    append: async (messages) => messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const),
-    take: async () => [],
-    waitForCommands: async () => undefined,
-    acknowledge: async () => undefined,
-    status: async () => ({}),
-    now: Date.now,
-    maxMessageBytes: () => LIMITS.maxMessageBytes,
-    source: () => '/agents/branch',
-    onUnexpected: (error) => {
-      throw error;
-    },
-  };
+  const ports = fakePorts();
   const settings = { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined };
   const api = await openLocalApi({
     settings,
     dataFolder,
-    file: await LocalApiFile.open(dataFolder, ports.now),
+    tokens: await ConsumerTokens.open({ dataFolder, folder: dataFolder, consumers: [], now: ports.now }),
     ports,
     log: SILENT,
   });
@@ -189,7 +178,7 @@ test('no string that a local program sends costs more CPU than its length', asyn
   ): Promise<void> => {
     const answer = await fetch(`${url}${path}`, {
       method,
-      headers: { authorization },
+      headers: { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(body === undefined ? {} : { body }),
     });
     await answer.text();

@@ -72,6 +72,20 @@ describe('the profile as it is found in the field', () => {
     await expect(load()).rejects.toThrow('a single backslash disappears');
   });
 
+  test('has its consumers read from both files, and their keys are not reported as unknown', async () => {
+    await cp(FIELD_PROFILE, folder, { recursive: true });
+    const text = await readFile(join(folder, 'conf', 'agent.conf'), 'utf8');
+    await write('agent.conf', `${text}\nconsumer.printer.types = print.*\n`);
+    await write('agent.local.conf', 'consumer.display.types = show.*\nconsumer.display.group = lp');
+    const { consumers, unknownKeys, localApi } = await load();
+    expect(consumers).toEqual([
+      { name: 'printer', types: ['print.*'], group: undefined },
+      { name: 'display', types: ['show.*'], group: 'lp' },
+    ]);
+    expect(unknownKeys.map(({ name }) => name)).toEqual(['branch.name', 'jiql.home']);
+    expect(localApi.consumersFolder).toMatch(/\/consumers$/);
+  });
+
   test('takes the host from agent.local.conf, environment or flag', async () => {
     await cp(FIELD_PROFILE, folder, { recursive: true });
     await write('agent.local.conf', 'central.host = central.example.com');

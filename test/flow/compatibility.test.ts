@@ -100,7 +100,7 @@ describe.each(versions)('%s', (version) => {
     const ids = (entries: readonly { readonly json: string | null }[]): unknown[] =>
       entries.map(({ json }) => parsed(json ?? '{}')['id']);
     expect(ids(await store.outbox.read(1, 10, 1_000_000))).toEqual(['b-2', 'b-3']);
-    expect(ids(await store.inbox.take(10))).toEqual(['c-2']);
+    expect(ids(await store.inbox.take('default', 10))).toEqual(['c-2']);
   });
 
   it('speaks with this version as it spoke with its own', async () => {

@@ -120,8 +120,8 @@ describe('an agent that is cut off', SLOW, () => {
     expect(JSON.stringify(items)).toContain('"c1"');
     expect((await cut.local('GET', '/api/v1/status')).body).toMatchObject({
       keyThumbprint: after['keyThumbprint'],
-      incidents: [],
     });
+    expect((await cut.local('GET', '/api/v1/incidents')).body.items).toEqual([]);
     expect((await central.rest('GET', `/incidents?agent=${String(id)}`)).body.items).toEqual([]);
     expect((await stat(join(folders.data, 'agent-key.pem'))).mode & 0o777).toBe(0o600);
     await expect(stat(join(folders.data, 'agent-key-recovery.pem'))).rejects.toMatchObject({ code: 'ENOENT' });

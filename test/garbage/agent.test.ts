@@ -387,7 +387,7 @@ describe('the daemon', () => {
       ['POST', '/api/v1/status'],
       ['GET', '/api/v1/events'],
     ] as const)
-      expect(await ask(method, path)).toMatchObject(problem(404));
+      expect(await ask(method, path)).toMatchObject(problem(405));
     for (const query of [
       'limit=0',
       'limit=1e3',

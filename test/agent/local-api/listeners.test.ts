@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
-import { LOCAL_API_FILE, LocalApiFile } from '../../../agent/local-api/file.ts';
+import { LOCAL_API_FILE, TokenFile } from '../../../agent/local-api/file.ts';
 import { askDaemon, rotateToken } from '../../../agent/local-api/client.ts';
 import { run, until } from '../../flow/processes.ts';
 import { ask, atEnd, bearer, endAll, openApi, temporaryFolder } from './parts.ts';
@@ -124,7 +124,7 @@ describe('the socket of the local API', () => {
       kind: 'status',
       status: { problems: [{ code: 'local_socket_path_long', detail: expect.stringContaining('allowed: 100') }] },
     });
-    expect(await rotateToken(folder)).toMatchObject({ kind: 'rotated' });
+    expect(await rotateToken(folder, 'default')).toMatchObject({ kind: 'done' });
     expect((await file()).token).not.toBe(token);
   });
 
@@ -220,7 +220,7 @@ describe('a port that another process holds', () => {
     );
     await writeFile(join(dataFolder, 'local-owner.key'), key);
     expect(await askDaemon(dataFolder)).toMatchObject({ kind: 'silent' });
-    expect(await rotateToken(dataFolder)).toMatchObject({ kind: 'silent' });
+    expect(await rotateToken(dataFolder, 'default')).toMatchObject({ kind: 'silent' });
     expect(foreign.heard()).toMatch(/^GET \/api\/v1\/owner-challenge HTTP/);
     expect(foreign.heard()).not.toMatch(/authorization/i);
     for (const secret of [left.token, key.trim()]) expect(foreign.heard()).not.toContain(secret);
@@ -355,7 +355,7 @@ describe('tokens', () => {
     ]) {
       const dataFolder = await temporaryFolder();
       await writeFile(join(dataFolder, LOCAL_API_FILE), damaged);
-      const file = await LocalApiFile.open(dataFolder, Date.now);
+      const file = await TokenFile.open({ path: join(dataFolder, LOCAL_API_FILE), now: Date.now });
       await file.publish({ socket: null, url: null });
       expect(JSON.parse(await readFile(file.path, 'utf8'))).toMatchObject({
         token: expect.stringMatching(/^qgl_[\w-]{43}$/),

@@ -3,10 +3,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { LocalApiPorts } from '../../../agent/local-api/routes.ts';
+import type { LocalApiPorts } from '../../../agent/local-api/types.ts';
 import { LOCAL_LIMITS, LocalShares, type LocalLimits } from '../../../agent/local-api/connections.ts';
 import { openLocalApi, type LocalApi, type LocalApiSettings } from '../../../agent/local-api/listeners.ts';
-import { LOCAL_API_FILE, LocalApiFile } from '../../../agent/local-api/file.ts';
+import { LOCAL_API_FILE } from '../../../agent/local-api/file.ts';
+import { ConsumerTokens, type ConsumerGroup } from '../../../agent/local-api/tokens.ts';
 import { LIMITS } from '../../../shared/wire/messages.ts';
 
 const acts: (() => Promise<unknown> | unknown)[] = [];
@@ -41,24 +42,34 @@ export interface Given {
   readonly settings?: Partial<LocalApiSettings>;
   readonly limits?: Partial<LocalLimits>;
   readonly ports?: Partial<LocalApiPorts>;
+  readonly consumers?: readonly ConsumerGroup[];
+  readonly consumersFolder?: string;
 }
 
-export async function openApi({ dataFolder: given, settings, limits, ports: change }: Given = {}): Promise<Opened> {
-  const dataFolder = given ?? (await temporaryFolder());
-  const lines: Opened['lines'] = [];
-  const ports: LocalApiPorts = {
+/** A daemon that has nothing and takes everything. */
+export function fakePorts(change: Partial<LocalApiPorts> = {}): LocalApiPorts {
+  return {
     append: async (messages) => messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const),
     take: async () => [],
-    waitForCommands: (_timeoutMs, signal) =>
-      new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    deliver: async () => undefined,
+    lastCursor: () => 0,
+    waitForCommands: (_consumer, _timeoutMs, signal) =>
+      new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve())),
     acknowledge: async () => undefined,
+    consumers: async () => [],
     status: async () => ({
       name: 'branch',
       version: '1',
-      connection: { state: 'connecting', stateChangedAt: '', stateReason: null, central: null },
-      outbox: { messageCount: 0, bytes: 0 },
-      inbox: { messageCount: 0, bytes: 0 },
+      keyThumbprint: '',
+      connection: { state: 'connecting', stateChangedAt: '', stateReason: null, central: null, connectedAt: null },
+      outbox: { messageCount: 0, bytes: 0, oldestAt: null },
+      inbox: { messageCount: 0, bytes: 0, oldestAt: null },
+      releases: null,
+      accounts: null,
     }),
+    notReady: async () => [],
+    incidents: async () => [],
+    deadLetters: async () => [],
     now: () => Date.now(),
     maxMessageBytes: () => LIMITS.maxMessageBytes,
     source: () => '/agents/branch',
@@ -67,11 +78,29 @@ export async function openApi({ dataFolder: given, settings, limits, ports: chan
     },
     ...change,
   };
+}
+
+export async function openApi({
+  dataFolder: given,
+  settings,
+  limits,
+  ports: change,
+  consumers = [],
+  consumersFolder,
+}: Given = {}): Promise<Opened> {
+  const dataFolder = given ?? (await temporaryFolder());
+  const lines: Opened['lines'] = [];
+  const ports = fakePorts(change);
   const log = (facts: object, text: string): void => void lines.push({ facts, text });
   const api = await openLocalApi({
     settings: { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined, ...settings },
     dataFolder,
-    file: await LocalApiFile.open(dataFolder, ports.now),
+    tokens: await ConsumerTokens.open({
+      dataFolder,
+      folder: consumersFolder ?? join(dataFolder, 'consumers'),
+      consumers,
+      now: ports.now,
+    }),
     ports,
     log: { info: log, warn: log },
     shares: new LocalShares({ ...LOCAL_LIMITS, ...limits }),

@@ -1,56 +1,26 @@
 // What goes in at POST /api/v1/events of the local API: kept byte for byte, or refused with the place.
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LocalApiPorts } from '../../../agent/local-api/routes.ts';
-import { openLocalApi, type LocalApi } from '../../../agent/local-api/listeners.ts';
-import { LOCAL_API_FILE, LocalApiFile } from '../../../agent/local-api/file.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
-import { LIMITS } from '../../../shared/wire/messages.ts';
+import { endAll, openApi } from './parts.ts';
 
 const ODD = String.raw`{ "visitId":9007199254740993,"amount":1e400,"x":-0,"y":1.10,"z":"\u00e9\/","a":1,"a":2,"half":"\ud800"}`;
 
-const running: LocalApi[] = [];
-const folders: string[] = [];
-afterEach(async () => {
-  for (const api of running.splice(0)) await api.stop();
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
-});
+afterEach(endAll);
 
 async function start() {
   const posted: Message[] = [];
   const commands: { cursor: number; json: string }[] = [];
-  const dataFolder = await mkdtemp(join(tmpdir(), 'queuegate-test-'));
-  folders.push(dataFolder);
-  const ports: LocalApiPorts = {
-    append: async (messages) => {
-      posted.push(...messages);
-      return messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const);
+  const { port, token } = await openApi({
+    ports: {
+      append: async (messages) => {
+        posted.push(...messages);
+        return messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const);
+      },
+      take: async () => commands,
+      now: () => Date.parse('2026-11-22T10:00:00Z'),
     },
-    take: async () => commands,
-    waitForCommands: async () => undefined,
-    acknowledge: async () => undefined,
-    status: async () => ({}),
-    now: () => Date.parse('2026-11-22T10:00:00Z'),
-    maxMessageBytes: () => LIMITS.maxMessageBytes,
-    source: () => '/agents/branch',
-    onUnexpected: (error) => {
-      throw error;
-    },
-  };
-  const settings = { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined };
-  const api = await openLocalApi({
-    settings,
-    dataFolder,
-    file: await LocalApiFile.open(dataFolder, ports.now),
-    ports,
-    log: { info: () => undefined, warn: () => undefined },
   });
-  running.push(api);
-  const { token } = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as { token: string };
-  const port = Number(new URL(api.addresses().url ?? '').port);
   const call = (
     method: string,
     path: string,
@@ -104,6 +74,11 @@ describe('an event at the local API', () => {
       expect(answer.status).toBe(400);
       expect(answer.text).toContain(found);
     }
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonx'])
+      expect(await post('{"type":"t"}', type)).toMatchObject({
+        status: 415,
+        text: expect.stringContaining('local_content_type'),
+      });
     expect(posted).toEqual([]);
   });
 

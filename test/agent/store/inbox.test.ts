@@ -7,6 +7,7 @@ import type { AgentStore } from '../../../agent/store/store.ts';
 import type { Item } from '../../../shared/delivery/message.ts';
 import type { InboxPort } from '../../../shared/delivery/log-interfaces.ts';
 import { Clock, DAY, idsOf, items, message, openAt } from './samples.ts';
+import { DEFAULT_CONSUMER as DEFAULT } from '../../../agent/store/routing.ts';
 import { positionId } from '../../shared/sqlite/position-id.ts';
 
 describe('Inbox', () => {
@@ -36,6 +37,13 @@ describe('Inbox', () => {
     return !settled;
   }
 
+  /** As a program of the consumer `default` does. */
+  async function take(max: number, after?: number) {
+    const taken = await store.inbox.take(DEFAULT, max, after);
+    await store.inbox.deliver(DEFAULT, taken.at(-1)?.cursor ?? 0);
+    return taken;
+  }
+
   it('is what a session receives into', () => {
     const port: InboxPort = store.inbox;
     expect(port).toBe(store.inbox);
@@ -46,10 +54,10 @@ describe('Inbox', () => {
     await store.stop();
     store = openAt(folder, { inbox: bounds, now: clock.now });
     expect(await store.inbox.position()).toEqual({ incarnation: 'A', number: 2, id: positionId('c1', 'c2') });
-    const taken = await store.inbox.take(10);
+    const taken = await take(10);
     expect(idsOf(taken)).toEqual(['c1', 'c2']);
-    await store.inbox.acknowledge(taken[0]?.cursor ?? 0);
-    expect(idsOf(await store.inbox.take(10))).toEqual(['c2']);
+    await store.inbox.acknowledge(DEFAULT, taken[0]?.cursor ?? 0);
+    expect(idsOf(await take(10))).toEqual(['c2']);
     expect(await store.inbox.depth()).toEqual({
       messages: 1,
       bytes: Buffer.byteLength(message('c2').json),
@@ -59,29 +67,29 @@ describe('Inbox', () => {
 
   it('takes at most so many, and those behind a cursor', async () => {
     await store.inbox.append(1, items('c1', 'c2', 'c3'));
-    const [first] = await store.inbox.take(1);
-    expect(idsOf(await store.inbox.take(10, first?.cursor))).toEqual(['c2', 'c3']);
+    const [first] = await take(1);
+    expect(idsOf(await take(10, first?.cursor))).toEqual(['c2', 'c3']);
   });
 
   it('gives cursors that only grow, over restarts and incarnations', async () => {
     await store.inbox.append(1, items('c1', 'c2'));
-    const before = await store.inbox.take(10);
-    await store.inbox.acknowledge(before.at(-1)?.cursor ?? 0);
+    const before = await take(10);
+    await store.inbox.acknowledge(DEFAULT, before.at(-1)?.cursor ?? 0);
     await store.stop();
     store = openAt(folder, { inbox: bounds, now: clock.now });
     await store.inbox.begin({ incarnation: 'B', next: 1, missing: null });
     await store.inbox.append(1, items('c3'));
-    const [after] = await store.inbox.take(10);
+    const [after] = await take(10);
     expect(after?.cursor).toBeGreaterThan(before.at(-1)?.cursor ?? Infinity);
   });
 
   it('stores (source, id) once within seven days, but takes its number', async () => {
     await store.inbox.append(1, items('c1'));
     expect(await store.inbox.append(2, items('c1', 'c2'))).toBe(3);
-    expect(idsOf(await store.inbox.take(10))).toEqual(['c1', 'c2']);
+    expect(idsOf(await take(10))).toEqual(['c1', 'c2']);
     clock.time += 7 * DAY;
     expect(await store.inbox.append(4, items('c1'))).toBe(4);
-    expect(idsOf(await store.inbox.take(10))).toEqual(['c1', 'c2', 'c1']);
+    expect(idsOf(await take(10))).toEqual(['c1', 'c2', 'c1']);
   });
 
   it('makes Central wait when it is full, drops nothing, and goes on in order when programs have taken', async () => {
@@ -91,13 +99,13 @@ describe('Inbox', () => {
     expect(await waits(second)).toBe(true);
     expect(await waits(third)).toBe(true);
     expect(await store.inbox.depth()).toMatchObject({ messages: 2 });
-    const [first] = await store.inbox.take(1);
-    await store.inbox.acknowledge(first?.cursor ?? 0);
+    const [first] = await take(1);
+    await store.inbox.acknowledge(DEFAULT, first?.cursor ?? 0);
     expect(await second).toBe(4);
     expect(await waits(third)).toBe(true);
-    await store.inbox.acknowledge((await store.inbox.take(1))[0]?.cursor ?? 0);
+    await store.inbox.acknowledge(DEFAULT, (await take(1))[0]?.cursor ?? 0);
     expect(await third).toBe(5);
-    expect(idsOf(await store.inbox.take(10))).toEqual(['c3', 'c4', 'c5']);
+    expect(idsOf(await take(10))).toEqual(['c3', 'c4', 'c5']);
   });
 
   it('bounds bytes, too', async () => {
@@ -108,7 +116,7 @@ describe('Inbox', () => {
     await store.inbox.append(1, [large('c1')]);
     const second = store.inbox.append(2, [large('c2')]);
     expect(await waits(second)).toBe(true);
-    await store.inbox.acknowledge((await store.inbox.take(1))[0]?.cursor ?? 0);
+    await store.inbox.acknowledge(DEFAULT, (await take(1))[0]?.cursor ?? 0);
     expect(await second).toBe(2);
   });
 
@@ -127,12 +135,12 @@ describe('Inbox', () => {
     await expect(stale).rejects.toMatchObject({ code: 'session_over' });
     expect(await position).toMatchObject({ number: 3 });
     const again = store.inbox.append(4, items('c4'));
-    await store.inbox.acknowledge((await store.inbox.take(1))[0]?.cursor ?? 0);
+    await store.inbox.acknowledge(DEFAULT, (await take(1))[0]?.cursor ?? 0);
     expect(await again).toBe(4);
   });
 
   it('lets go of everybody who waits when it stops', async () => {
-    const taker = store.inbox.waitForCommands(60_000, new AbortController().signal);
+    const taker = store.inbox.waitForCommands(DEFAULT, 60_000, new AbortController().signal);
     await store.stop();
     await expect(taker).resolves.toBeUndefined();
     await expect(store.inbox.append(1, items('x'))).rejects.toMatchObject({ code: 'store_stopped' });
@@ -144,19 +152,19 @@ describe('Inbox', () => {
   });
 
   it('wakes who waits for a command when one is on disk, at the end of the time, and on abort', async () => {
-    const woken = store.inbox.waitForCommands(60_000, new AbortController().signal);
+    const woken = store.inbox.waitForCommands(DEFAULT, 60_000, new AbortController().signal);
     expect(await waits(woken)).toBe(true);
     await store.inbox.append(1, items('c1'));
     await woken;
-    await store.inbox.waitForCommands(60_000, new AbortController().signal);
-    await store.inbox.acknowledge((await store.inbox.take(1))[0]?.cursor ?? 0);
-    await store.inbox.waitForCommands(1, new AbortController().signal);
+    await store.inbox.waitForCommands(DEFAULT, 60_000, new AbortController().signal);
+    await store.inbox.acknowledge(DEFAULT, (await take(1))[0]?.cursor ?? 0);
+    await store.inbox.waitForCommands(DEFAULT, 1, new AbortController().signal);
     const leaving = new AbortController();
-    const left = store.inbox.waitForCommands(60_000, leaving.signal);
+    const left = store.inbox.waitForCommands(DEFAULT, 60_000, leaving.signal);
     leaving.abort();
     await left;
-    await store.inbox.waitForCommands(60_000, leaving.signal);
-    expect(await store.inbox.take(1)).toEqual([]);
+    await store.inbox.waitForCommands(DEFAULT, 60_000, leaving.signal);
+    expect(await take(1)).toEqual([]);
   });
 
   it('hands out no expired command: it goes to the dead letters and makes room', async () => {
@@ -166,9 +174,9 @@ describe('Inbox', () => {
     ]);
     const waiting = store.inbox.append(4, items('c4'));
     clock.time += 5;
-    expect(idsOf(await store.inbox.take(10))).toEqual(['c2', 'c3']);
+    expect(idsOf(await take(10))).toEqual(['c2', 'c3']);
     expect(await waiting).toBe(4);
-    expect(await store.deadLetters(10)).toEqual([
+    expect(await store.deadLetters({ limit: 10, before: null })).toMatchObject([
       { at: clock.time, direction: 'down', number: 1, id: 'c1', reason: 'expired', json: message('c1').json },
     ]);
   });
@@ -178,7 +186,7 @@ describe('Inbox', () => {
       { kind: 'tombstone', id: 't', source: '/test', reason: 'expired' },
       { kind: 'rejected', id: 'r', source: '/test', reason: 'no type', json: '{}' },
     ]);
-    expect(await store.deadLetters(10)).toMatchObject([
+    expect(await store.deadLetters({ limit: 10, before: null })).toMatchObject([
       { id: 'r', reason: 'no type' },
       { id: 't', reason: 'expired' },
     ]);
@@ -188,12 +196,12 @@ describe('Inbox', () => {
   it('records with the range that a log restarted with messages missing', async () => {
     await store.inbox.append(1, items('c1'));
     await store.inbox.begin({ incarnation: 'B', next: 1, missing: { from: 2, through: 4 } });
-    const incidents = await store.incidents(10);
+    const incidents = await store.incidents({ limit: 10, before: null });
     expect(incidents.map(({ kind, detail }): unknown => [kind, JSON.parse(detail)])).toEqual([
       ['log_restarted', { recovered: false, direction: 'down', from: 2, through: 4, incarnation: 'B' }],
     ]);
     await expect(store.inbox.append(2, items('x'))).rejects.toMatchObject({ code: 'log_violation' });
     expect(await store.inbox.append(1, items('c1', 'c2'))).toBe(2);
-    expect(idsOf(await store.inbox.take(10))).toEqual(['c1', 'c2']);
+    expect(idsOf(await take(10))).toEqual(['c1', 'c2']);
   });
 });

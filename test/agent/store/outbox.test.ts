@@ -95,7 +95,7 @@ describe('Outbox', () => {
     const begun = await store.outbox.resume(null);
     expect(begun).toMatchObject({ next: 1, missing: { from: 1, through: 1 } });
     await store.outbox.resume(null);
-    const incidents = await store.incidents(10);
+    const incidents = await store.incidents({ limit: 10, before: null });
     expect(incidents.map(({ kind, detail }): unknown => [kind, JSON.parse(detail)])).toEqual([
       ['log_restarted', { recovered: false, direction: 'up', from: 1, through: 1, incarnation: begun.incarnation }],
     ]);
@@ -107,7 +107,7 @@ describe('Outbox', () => {
     expect(await store.outbox.expire()).toBe(0);
     clock.time += 5;
     expect(await store.outbox.expire()).toBe(1);
-    expect(await store.deadLetters(10)).toEqual([
+    expect(await store.deadLetters({ limit: 10, before: null })).toMatchObject([
       { at: clock.time, direction: 'up', number: 1, id: 'e1', reason: 'expired', json: message('e1').json },
     ]);
     expect(await store.outbox.read(0, 1, 10_000)).toMatchObject([

@@ -107,7 +107,7 @@ describe('openAgentStore', () => {
       const bounds = { maxMessages: 1_000_000, maxBytes: 1_000_000_000 };
       const store = openAt(folder, { outbox: bounds, inbox: bounds });
       const events = idsOf(await store.outbox.read(0, 1_000_000, 1_000_000_000));
-      const commands = idsOf(await store.inbox.take(1_000_000));
+      const commands = idsOf(await store.inbox.take('default', 1_000_000));
       expect(events).toEqual(events.map((_, index) => `e${index + 1}`));
       expect(commands).toEqual(commands.map((_, index) => `c${index + 1}`));
       expect(events.length).toBeGreaterThanOrEqual(answered.events);

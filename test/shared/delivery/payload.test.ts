@@ -134,9 +134,10 @@ describe('the text of a message', () => {
       fc.asyncProperty(batches, async (texts) => {
         await central.outbox.append(AGENT, produced(texts), ROOM, NOW);
         await carried(await central.outbox.read(AGENT, after, 1_000, 10_000_000), agent.inbox, decodeFromCentral);
-        const commands = await agent.inbox.take(1_000);
+        const commands = await agent.inbox.take('default', 1_000);
         expect(commands.map(({ json }) => json)).toEqual(texts);
-        await agent.inbox.acknowledge(commands.at(-1)?.cursor ?? 0);
+        await agent.inbox.deliver('default', commands.at(-1)?.cursor ?? 0);
+        await agent.inbox.acknowledge('default', commands.at(-1)?.cursor ?? 0);
         after += texts.length;
       }),
       { numRuns: 60 },
@@ -180,8 +181,8 @@ describe('a (source, id) that comes with other data', () => {
     ]);
     await agent.inbox.begin({ incarnation: 'i', next: 1, missing: null });
     expect(await agent.inbox.append(1, items)).toBe(3);
-    expect((await agent.inbox.take(10)).map(({ json }) => json)).toEqual([one]);
-    expect(await agent.deadLetters(10)).toMatchObject([
+    expect((await agent.inbox.take('default', 10)).map(({ json }) => json)).toEqual([one]);
+    expect(await agent.deadLetters({ limit: 10, before: null })).toMatchObject([
       { direction: 'down', number: 3, id: '1', reason: 'id_reused', json: other },
     ]);
   });

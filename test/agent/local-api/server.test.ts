@@ -1,68 +1,48 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
-import { networkInterfaces, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LocalApiPorts } from '../../../agent/local-api/routes.ts';
-import { openLocalApi, type LocalApi } from '../../../agent/local-api/listeners.ts';
-import { LOCAL_API_FILE, LocalApiFile } from '../../../agent/local-api/file.ts';
+import type { LocalApiPorts } from '../../../agent/local-api/types.ts';
 import type { Message } from '../../../shared/delivery/message.ts';
-import { LIMITS } from '../../../shared/wire/messages.ts';
+import { endAll, openApi, type Given } from './parts.ts';
 
-const running: LocalApi[] = [];
-const folders: string[] = [];
-afterEach(async () => {
-  for (const api of running.splice(0)) await api.stop();
-  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
-});
+afterEach(endAll);
 
-async function start(change: Partial<LocalApiPorts> = {}) {
+async function start(change: Partial<LocalApiPorts> = {}, given: Given = {}) {
   const posted: Message[] = [];
   const waiting: (() => void)[] = [];
   const commands: { cursor: number; json: string }[] = [];
-  const dataFolder = await mkdtemp(join(tmpdir(), 'queuegate-test-'));
-  folders.push(dataFolder);
-  const ports: LocalApiPorts = {
-    append: async (messages) => {
-      posted.push(...messages);
-      return messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const);
+  const { api, token, port } = await openApi({
+    ...given,
+    ports: {
+      append: async (messages) => {
+        posted.push(...messages);
+        return messages.map((_message, index) => ({ outcome: 'stored', number: index + 1 }) as const);
+      },
+      take: async (_consumer, max) => commands.slice(0, max),
+      waitForCommands: (_consumer, _timeoutMs, signal) =>
+        new Promise<void>((resolve) => {
+          waiting.push(resolve);
+          signal.addEventListener('abort', () => resolve());
+        }),
+      acknowledge: async (_consumer, through) =>
+        void commands.splice(
+          0,
+          commands.findIndex(({ cursor }) => cursor > through) === -1
+            ? commands.length
+            : commands.findIndex(({ cursor }) => cursor > through),
+        ),
+      now: () => Date.parse('2026-11-22T10:00:00Z'),
+      ...change,
     },
-    take: async (max) => commands.slice(0, max),
-    waitForCommands: (_timeoutMs, signal) =>
-      new Promise((resolve) => {
-        waiting.push(resolve);
-        signal.addEventListener('abort', () => resolve());
-      }),
-    acknowledge: async (through) =>
-      void commands.splice(
-        0,
-        commands.findIndex(({ cursor }) => cursor > through) === -1
-          ? commands.length
-          : commands.findIndex(({ cursor }) => cursor > through),
-      ),
-    status: async () => ({ fine: true }),
-    now: () => Date.parse('2026-11-22T10:00:00Z'),
-    maxMessageBytes: () => LIMITS.maxMessageBytes,
-    source: () => '/agents/branch',
-    onUnexpected: (error) => {
-      throw error;
-    },
-    ...change,
-  };
-  const api = await openLocalApi({
-    settings: { port: 0, socket: join(dataFolder, 'local-api.sock'), group: undefined },
-    dataFolder,
-    file: await LocalApiFile.open(dataFolder, ports.now),
-    ports,
-    log: { info: () => undefined, warn: () => undefined },
   });
-  running.push(api);
-  const { token } = JSON.parse(await readFile(join(dataFolder, LOCAL_API_FILE), 'utf8')) as { token: string };
-  const url = api.addresses().url ?? '';
+  const url = `http://127.0.0.1:${port}`;
   const call = async (method: string, path: string, body?: string, authorization = `Bearer ${token}`) => {
     const answer = await fetch(`${url}${path}`, {
       method,
-      headers: authorization === '' ? {} : { authorization },
+      headers: {
+        ...(authorization === '' ? {} : { authorization }),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       ...(body === undefined ? {} : { body }),
     });
     return { status: answer.status, headers: answer.headers, body: (await answer.json()) as Record<string, unknown> };
@@ -131,7 +111,7 @@ describe('the local API', () => {
     expect(await call('POST', '/api/v1/events', 'hello')).toMatchObject({ status: 400 });
     expect(await call('POST', '/api/v1/events', '[]')).toMatchObject({ status: 400 });
     expect(await call('POST', '/api/v1/events', 'x'.repeat(1024 * 1024 + 1))).toMatchObject({ status: 413 });
-    expect(await call('GET', '/v2')).toMatchObject({ status: 404 });
+    expect(await call('GET', '/v2')).toMatchObject({ status: 404, body: { code: 'local_not_found' } });
     expect(await call('GET', '/api/v1/commands?limit=0')).toMatchObject({
       status: 400,
       body: { type: 'urn:queuegate:error:local_query_bad' },

@@ -1,0 +1,139 @@
+// Reads the consumers of the local API from the files of the configuration: consumer.NAME.types and consumer.NAME.group.
+// They are not in the schema of conf.ts, since their names are the administrator's.
+import type { Properties } from '../shared/settings/properties.ts';
+import { agentFault } from './errors.ts';
+import { DEFAULT_CONSUMER, type ConsumerTypes } from './store/routing.ts';
+
+export interface ConsumerSettings extends ConsumerTypes {
+  /** Group whose members may read its token file; undefined: only the account of the agent. */
+  readonly group: string | undefined;
+}
+
+/** Beside `default`. Each has a token file and a row in the store, and costs every commit a few microseconds. */
+export const MAX_CONSUMERS = 32;
+export const MAX_TYPES = 64;
+const MAX_TYPE_LENGTH = 128;
+/** Of all patterns together: they go to Central in one small frame. */
+const MAX_TYPES_LENGTH = 8_192;
+const MAX_NAME_LENGTH = 32;
+
+const KEY = /^consumer\.(.*)\.(types|group)$/s;
+const NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
+/** Printable ASCII without comma and blank; `*` at the end only. */
+const TYPE = /^[!-)+\--~]*\*?$/;
+const GROUP = /^[A-Za-z_][\w.-]{0,63}$/;
+
+interface Found {
+  readonly where: string;
+  readonly text: string;
+}
+
+/** True for a key that belongs here, well-formed or not. */
+export function isConsumerKey(key: string): boolean {
+  return key.startsWith('consumer.');
+}
+
+/**
+ * The consumers of these files, the lowest file first: a key of a later one counts. `default` is among them when it is
+ * named. Errors: consumer_setting_bad.
+ */
+export function readConsumers(files: readonly Properties[]): ConsumerSettings[] {
+  const found = new Map<string, Partial<Record<'types' | 'group', Found>>>();
+  for (const { file, entries } of files)
+    for (const { key, value, line } of entries) {
+      if (!isConsumerKey(key)) continue;
+      const where = `${file} line ${line}`;
+      const [, name = '', what] = KEY.exec(key) ?? [];
+      if (!isName(name) || (what !== 'types' && what !== 'group'))
+        throw agentFault('consumer_setting_bad', {
+          setting: key.slice(0, 128),
+          where,
+          found: 'an unknown key',
+          allowed: `consumer.NAME.types and consumer.NAME.group, with a NAME of 1 to ${MAX_NAME_LENGTH} small letters, digits and dashes`,
+        });
+      found.set(name, { ...found.get(name), [what]: { where, text: value } });
+    }
+  const consumers = Array.from(found, ([name, { types, group }]) => ({
+    name,
+    types: types === undefined ? [] : typesOf(name, types),
+    group: group === undefined ? undefined : groupOf(name, group),
+    where: (types ?? group)?.where ?? '',
+    hasTypes: types !== undefined,
+  }));
+  checkTogether(consumers);
+  return consumers.map(({ name, types, group }) => ({ name, types, group }));
+}
+
+function isName(name: string): boolean {
+  return name.length <= MAX_NAME_LENGTH && NAME.test(name);
+}
+
+function typesOf(name: string, { where, text }: Found): string[] {
+  const types = text.split(',').map((type) => type.trim());
+  const bad = types.find((type) => type === '' || type.length > MAX_TYPE_LENGTH || !TYPE.test(type));
+  if (bad !== undefined || types.length > MAX_TYPES)
+    throw agentFault('consumer_setting_bad', {
+      setting: `consumer.${name}.types`,
+      where,
+      found: bad === undefined ? `${types.length} types` : JSON.stringify(bad.slice(0, 64)),
+      allowed: `1 to ${MAX_TYPES} types divided by commas, each of 1 to ${MAX_TYPE_LENGTH} printable ASCII characters without blanks; * at the end stands for any rest`,
+    });
+  return types;
+}
+
+function groupOf(name: string, { where, text }: Found): string | undefined {
+  if (name === DEFAULT_CONSUMER)
+    throw agentFault('consumer_setting_bad', {
+      setting: `consumer.${name}.group`,
+      where,
+      found: 'a group',
+      allowed: `none: the token of "${name}" is in the data folder, which no other account may enter. Give the program a consumer of its own`,
+    });
+  const group = text.trim();
+  if (group === '') return undefined;
+  if (!GROUP.test(group))
+    throw agentFault('consumer_setting_bad', {
+      setting: `consumer.${name}.group`,
+      where,
+      found: JSON.stringify(group.slice(0, 64)),
+      allowed: 'the name of a group of this host',
+    });
+  return group;
+}
+
+function checkTogether(
+  consumers: readonly { name: string; types: readonly string[]; where: string; hasTypes: boolean }[],
+): void {
+  const refuse = (consumer: { name: string; where: string }, found: string, allowed: string): never => {
+    throw agentFault('consumer_setting_bad', {
+      setting: `consumer.${consumer.name}.types`,
+      where: consumer.where,
+      found,
+      allowed,
+    });
+  };
+  const owners = new Map<string, string>();
+  let length = 0;
+  const named = consumers.filter(({ name }) => name !== DEFAULT_CONSUMER);
+  for (const consumer of consumers) {
+    if (!consumer.hasTypes && consumer.name !== DEFAULT_CONSUMER)
+      refuse(consumer, 'nothing', 'its types: without them it would get no command');
+    for (const type of consumer.types) {
+      const owner = owners.get(type);
+      if (owner !== undefined)
+        refuse(
+          consumer,
+          `"${type}" a second time, first in consumer.${owner}.types`,
+          'each type once: a command has one consumer',
+        );
+      owners.set(type, consumer.name);
+      length += type.length;
+    }
+  }
+  const last = named.at(-1);
+  if (last === undefined) return;
+  if (named.length > MAX_CONSUMERS)
+    refuse(last, `${named.length} consumers`, `at most ${MAX_CONSUMERS} beside "${DEFAULT_CONSUMER}"`);
+  if (length > MAX_TYPES_LENGTH)
+    refuse(last, `${length} characters of all types together`, `at most ${MAX_TYPES_LENGTH}`);
+}
