@@ -1,9 +1,12 @@
 // The composition root of the agent: opens every part once, and stops them in a written order. The command line is cli.ts.
-import { join } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { makeFolder } from '../shared/files/disk-faults.ts';
 import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../shared/errors.ts';
+import { removeUnfinishedFiles } from '../shared/files/unfinished-files.ts';
 import { changedSettings } from '../shared/settings/settings.ts';
+import { freshFolder } from '../shared/sqlite/fresh-folder.ts';
 import { openLog } from '../shared/terminal/log.ts';
 import { VERSION } from '../shared/version.ts';
 import { openAgentStore, type AgentStore } from './store/store.ts';
@@ -64,21 +67,23 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
   const { log } = openLog(conf.logLevel, { agent: conf.name });
   const now = (): number => Date.now();
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
-  await makeFolder(conf.dataFolder, 0o700);
-  const store = openAgentStore({
-    folder: conf.dataFolder,
-    outbox: conf.outbox,
-    inbox: conf.inbox,
-    deduplicationMs: DEDUPLICATION_MS,
-    now,
-    onFailure: (error) => {
-      log.fatal({ code: error.code }, `${error.message} ${error.hint}`);
-      fail(error);
-    },
-  });
+  const fresh = freshFolder(conf.dataFolder);
   const opened = new AsyncDisposableStack();
-  opened.defer(() => store.stop());
   try {
+    await makeFolder(conf.dataFolder, 0o700);
+    const store = openAgentStore({
+      folder: conf.dataFolder,
+      outbox: conf.outbox,
+      inbox: conf.inbox,
+      deduplicationMs: DEDUPLICATION_MS,
+      now,
+      onFailure: (error) => {
+        log.fatal({ code: error.code }, `${error.message} ${error.hint}`);
+        fail(error);
+      },
+    });
+    opened.defer(() => store.stop());
+    await removeUnfinished(conf);
     const ground: Ground = { request, conf, store, log, now };
     // Before anything is received: each command is routed when it is stored.
     const gone = await store.inbox.route(new Routing(conf.consumers));
@@ -108,8 +113,17 @@ export async function startAgent(request: AgentConfRequest): Promise<RunningAgen
     };
   } catch (error) {
     await opened.disposeAsync();
+    fresh?.takeBack();
     throw error;
   }
+}
+
+/** Removes what a killed process left unfinished: keys, tokens, and the truststore, whose folder may hold files of others. */
+async function removeUnfinished({ dataFolder, truststore }: AgentConf): Promise<void> {
+  await removeUnfinishedFiles(dataFolder);
+  // Where there is none, connections say so.
+  const path = await realpath(truststore.path).catch(() => truststore.path);
+  await removeUnfinishedFiles(dirname(path), basename(path));
 }
 
 /** The daemon with what concerns certificates and trust. */

@@ -33,7 +33,10 @@ export const AUDIT_ACTIONS = {
   'enrollment-requests.reject': { text: 'rejected an enrollment request' },
   'enrollment-tokens.create': { text: 'created an enrollment token; Central creates those of its own agent' },
   'enrollment-tokens.delete': { text: 'deleted an enrollment token' },
-  'enrollment-tokens.withdraw': { by: 'central', text: 'withdrew an enrollment token that was sent unencrypted' },
+  'enrollment-tokens.withdraw': {
+    by: 'central',
+    text: 'withdrew an enrollment token that was sent unencrypted, or that a cut first start did not show',
+  },
   'key-material.encrypt': { by: 'central', text: 'encrypted private keys with the key encryption key' },
   'parameters.reset': { text: 'restored the default of a parameter' },
   'parameters.set': { text: 'set parameters' },

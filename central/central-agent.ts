@@ -9,6 +9,7 @@ import { makeFolder } from '../shared/files/disk-faults.ts';
 import { replaceFile } from '../shared/files/atomic-file.ts';
 import { createBackoff } from '../shared/backoff.ts';
 import { replaceSecretFile } from '../shared/files/secret-file.ts';
+import { removeUnfinishedFiles } from '../shared/files/unfinished-files.ts';
 import { auditEntry, CENTRAL } from './audit.ts';
 import type { CentralConfig } from './config.ts';
 import { DEFAULT_ENROLLMENT_SECONDS, type EnrollmentTokens } from './enrollment/tokens.ts';
@@ -51,6 +52,7 @@ export class CentralAgent {
   async start(): Promise<void> {
     if (this.#state !== 'new') return;
     this.#state = 'running';
+    for (const part of ['.', 'profile/conf']) await removeUnfinishedFiles(join(this.#options.folder, part));
     await this.writeProfile();
     const token = existsSync(join(this.#options.folder, 'data', 'identity.json'))
       ? undefined

@@ -1,5 +1,6 @@
 // Central's composition root: opens every part once, in the order in which they need each other. Nothing else constructs services.
 import type { CodedError } from '../shared/errors.ts';
+import { freshFolder } from '../shared/sqlite/fresh-folder.ts';
 import type { Log } from '../shared/terminal/log.ts';
 import { openAdministration } from './admin/open-administration.ts';
 import { Incidents } from './agents/incidents.ts';
@@ -8,8 +9,9 @@ import { openAuth } from './auth/open-auth.ts';
 import { openCentralAgent } from './central-agent.ts';
 import { Changes } from './change/changes.ts';
 import type { CentralConfig } from './config.ts';
-import { createFirstEnrollment, openEnrollment } from './enrollment/open-enrollment.ts';
+import { openEnrollment } from './enrollment/open-enrollment.ts';
 import { Events, type CentralEvents } from './events.ts';
+import { beginFirstStart } from './composition/first-start.ts';
 import { Lifecycle, type RunningCentral } from './composition/lifecycle.ts';
 import { openDescriptors } from './listeners/limits/descriptors.ts';
 import { openListeners } from './listeners/open-listeners.ts';
@@ -38,11 +40,17 @@ export async function startCentral(
   restored: RestoreOutcome | null,
 ): Promise<RunningCentral> {
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>();
-  const store = await openCentralStore(config, fail);
+  const fresh = freshFolder(config.dataFolder);
   try {
-    return await compose(config, log, store, failed, restored);
+    const store = await openCentralStore(config, fail);
+    try {
+      return await compose(config, log, store, failed, restored);
+    } catch (error) {
+      await store.stop();
+      throw error;
+    }
   } catch (error) {
-    await store.stop();
+    fresh?.takeBack();
     throw error;
   }
 }
@@ -113,12 +121,12 @@ async function compose(
     trust: pkiServices.rotation,
   });
   subscribe({ ...services, centralAgent });
-  const lifecycle = new Lifecycle({ ...services, pkiServices, opened, maintenance, centralAgent });
+  const firstStart = () => beginFirstStart(services);
+  const lifecycle = new Lifecycle({ ...services, pkiServices, opened, maintenance, centralAgent, firstStart });
   return {
-    administratorToken: await lifecycle.start(),
+    firstStart: await lifecycle.start(),
     listens: [...listeners.words(), ...opened.localSocket.words()],
     problems: [...status().problems, ...status().advice],
-    enrollment: () => createFirstEnrollment(services),
     port: (listener) => listeners.port(listener),
     failed,
     restore,

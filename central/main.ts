@@ -14,6 +14,7 @@ import { printError, printsToTerminal } from '../shared/terminal/standard-stream
 import { shellWord } from '../shared/terminal/escape.ts';
 import { VERSION } from '../shared/version.ts';
 import { startCentral } from './central.ts';
+import type { FirstStart } from './composition/first-start.ts';
 import type { RunningCentral } from './composition/lifecycle.ts';
 import {
   ADMINISTRATOR_TOKEN_FILE,
@@ -48,6 +49,7 @@ async function main(): Promise<number> {
   for (;;) {
     const central = await startOrUndo(config, opened, restored);
     opened.print(await banner(config, central));
+    await central.firstStart?.finish();
     boundGarbage();
     const ended = await Promise.race([signal, central.failed, central.restore]);
     if (ended !== 'signal' && 'audit' in ended) {
@@ -138,9 +140,7 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
     ...central.listens.map((line) => `  ${line}`),
     ...central.problems.map((problem) => `  PROBLEM: ${problemText(problem)}`),
     '',
-    ...(central.administratorToken === undefined
-      ? []
-      : await firstSecrets(config, central, central.administratorToken)),
+    ...(central.firstStart === undefined ? [] : await firstSecrets(config, central.firstStart)),
     `  Enroll an agent: ${folder}npm run -s queuegate -- enrollment-tokens create`,
     `  Administration: ${folder}npm run -s queuegate -- status`,
     '',
@@ -152,13 +152,9 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
  * What the first start of a data folder creates: the administrator's token, and a token that enrolls one agent. They are shown on a
  * terminal only. Any other output is a log that is kept and collected: it names the files.
  */
-async function firstSecrets(
-  config: CentralConfig,
-  central: RunningCentral,
-  administratorToken: string,
-): Promise<string[]> {
+async function firstSecrets(config: CentralConfig, { administratorToken, enrollment }: FirstStart): Promise<string[]> {
   const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);
-  const { token, line } = await central.enrollment();
+  const { token, line } = await enrollment();
   const shown = printsToTerminal();
   const tokenLines = shown
     ? [`  First administrator's token (shown this once; kept in ${file}, mode 0600):`, `    ${administratorToken}`, '']

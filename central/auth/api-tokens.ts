@@ -1,6 +1,6 @@
 // Creates, lists, deletes and verifies the API tokens of administrators, operators and viewers. Each route declares the
 // role that it needs (central/admin).
-import { auditEntry, CENTRAL, type Actor } from '../audit.ts';
+import { auditEntry, type Actor } from '../audit.ts';
 import type { AuditStore } from '../store/audit-store.ts';
 import type { ApiTokenRecord, Role, TokenStore } from '../store/token-store.ts';
 import { authFault } from './errors.ts';
@@ -50,15 +50,27 @@ export interface ApiTokens {
   list(): Promise<ApiTokenView[]>;
   /** Errors: token_unknown, last_administrator. */
   remove(id: string, actor: Actor): Promise<void>;
-  /** On a store without tokens: the first administrator's, to be shown once; undefined when there are any. */
-  first(): Promise<string | undefined>;
+  /**
+   * Makes an administrator's token that does not expire. `keep` stores its text, before it is valid: whatever is cut, there is no valid
+   * token that is known nowhere.
+   */
+  createAdministrator(name: string, actor: Actor, keep: (token: string) => Promise<void>): Promise<string>;
+  /** True for a token that `authenticate` accepts now; a wrong one is neither counted nor slowed down. */
+  isValid(token: string): Promise<boolean>;
 }
 
 const BEARER = /^Bearer +qg_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/i;
 
+const KEPT_BY_CALLER = async (): Promise<void> => undefined;
+
 export function createApiTokens({ tokens, audit, attempts, now }: ApiTokensOptions): ApiTokens {
-  async function create(order: NewApiToken, actor: Actor): Promise<{ token: string; record: ApiTokenView }> {
+  async function create(
+    order: NewApiToken,
+    actor: Actor,
+    keep: (token: string) => Promise<void> = KEPT_BY_CALLER,
+  ): Promise<{ token: string; record: ApiTokenView }> {
     const { id, token, hash } = makeSecret('qg');
+    await keep(token);
     const record = {
       id,
       name: order.name,
@@ -79,22 +91,27 @@ export function createApiTokens({ tokens, audit, attempts, now }: ApiTokensOptio
     return { token, record };
   }
 
+  /** The record of a token with the right secret, expired or not. */
+  async function find(id: string, secret: string): Promise<ApiTokenRecord | undefined> {
+    const record = await tokens.getApiToken(id.toLowerCase());
+    return isSecret(secret, record?.hash) ? record : undefined;
+  }
+
   async function refuse(found: string, address: string): Promise<never> {
     await attempts.slow({ secret: 'api-token', address });
     throw authFault('unauthenticated', { found });
   }
 
   return {
-    create,
+    create: async (order, actor) => await create(order, actor),
     async authenticate(header, address) {
       if (header === undefined) throw authFault('unauthenticated', { found: 'the Authorization header is missing' });
       const [, id, secret] = BEARER.exec(header.trim()) ?? [];
       if (id === undefined || secret === undefined)
         return await refuse('the Authorization header holds no token of the form qg_..._...', address);
-      const record = await tokens.getApiToken(id.toLowerCase());
+      const record = await find(id, secret);
       // One text for both: an answer must not reveal whether an id exists.
-      if (!isSecret(secret, record?.hash) || record === undefined)
-        return await refuse('this token is not known (it may have been removed)', address);
+      if (record === undefined) return await refuse('this token is not known (it may have been removed)', address);
       if (record.expiresAt !== null && record.expiresAt <= now())
         throw authFault('unauthenticated', {
           found: `this token expired at ${new Date(record.expiresAt).toISOString()}`,
@@ -115,9 +132,14 @@ export function createApiTokens({ tokens, audit, attempts, now }: ApiTokensOptio
       await tokens.removeApiToken(id);
       await audit.append(auditEntry(actor, 'api-tokens.delete', { id }, now()));
     },
-    async first() {
-      if ((await tokens.listApiTokens()).length > 0) return undefined;
-      return (await create({ name: 'first administrator', role: 'administrator', expiresAt: null }, CENTRAL)).token;
+    async createAdministrator(name, actor, keep) {
+      return (await create({ name, role: 'administrator', expiresAt: null }, actor, keep)).token;
+    },
+    async isValid(token) {
+      const [, id, secret] = BEARER.exec(`Bearer ${token}`) ?? [];
+      if (id === undefined || secret === undefined) return false;
+      const record = await find(id, secret);
+      return record !== undefined && (record.expiresAt === null || record.expiresAt > now());
     },
   };
 }

@@ -2,12 +2,8 @@
 import type { Logger } from 'pino';
 import { textOf, type CodedError } from '../../shared/errors.ts';
 import type { Incidents } from '../agents/incidents.ts';
-import { createFirstToken } from '../auth/first-token.ts';
-import type { ApiTokens } from '../auth/api-tokens.ts';
 import type { CentralAgent } from '../central-agent.ts';
 import type { Changes } from '../change/changes.ts';
-import type { CentralConfig } from '../config.ts';
-import type { FirstEnrollment } from '../enrollment/open-enrollment.ts';
 import type { OpenedListeners } from '../listeners/open-listeners.ts';
 import type { ListenerName } from '../listeners/reconcile.ts';
 import type { Maintenance } from '../maintenance.ts';
@@ -17,19 +13,18 @@ import type { Sessions } from '../sessions/sessions.ts';
 import type { StagedRestore } from '../store/backup/backup.ts';
 import type { Problem } from '../problems.ts';
 import type { Store } from '../store/store.ts';
+import type { FirstStart } from './first-start.ts';
 
 /** Sessions have this long to close on a stop. */
 const SESSIONS_STOP_MS = 3_000;
 
 export interface RunningCentral {
-  /** The first administrator's token, when this start created it. */
-  readonly administratorToken: string | undefined;
+  /** What a new installation is entered with; undefined once it has been shown. */
+  readonly firstStart: FirstStart | undefined;
   /** Sentences: what listens where, and how encrypted. */
   readonly listens: readonly string[];
   /** What is wrong already, such as a port that another process holds. */
   readonly problems: readonly Problem[];
-  /** Creates a one-time enrollment token. */
-  enrollment(): Promise<FirstEnrollment>;
   port(listener: ListenerName): number | undefined;
   /** Resolves with the error after which Central cannot go on; then stop it. */
   readonly failed: Promise<CodedError>;
@@ -42,12 +37,11 @@ export interface RunningCentral {
 }
 
 interface LifecycleParts {
-  readonly config: Pick<CentralConfig, 'dataFolder'>;
   readonly store: Store;
   readonly parameters: ParameterService;
   readonly changes: Changes;
   readonly incidents: Incidents;
-  readonly apiTokens: ApiTokens;
+  readonly firstStart: () => Promise<FirstStart | undefined>;
   readonly sessions: Sessions;
   readonly pkiServices: PkiServices;
   readonly opened: OpenedListeners;
@@ -66,9 +60,9 @@ export class Lifecycle {
     this.#parts = parts;
   }
 
-  /** The first administrator's token, when this start created it. After an error everything is stopped. */
-  async start(): Promise<string | undefined> {
-    const { config, apiTokens, parameters, pkiServices, maintenance, centralAgent } = this.#parts;
+  /** After an error everything is stopped. */
+  async start(): Promise<FirstStart | undefined> {
+    const { parameters, pkiServices, maintenance, centralAgent } = this.#parts;
     const { listeners, localSocket } = this.#parts.opened;
     try {
       await listeners.start(parameters.values());
@@ -76,9 +70,9 @@ export class Lifecycle {
       maintenance.start();
       pkiServices.trustPublication.start();
       await pkiServices.profiles?.follow();
-      const token = await createFirstToken(apiTokens, config.dataFolder);
+      const firstStart = await this.#parts.firstStart();
       await centralAgent?.start();
-      return token;
+      return firstStart;
     } catch (error) {
       await this.stop();
       throw error;

@@ -86,8 +86,8 @@ export function openEnrollment(needs: EnrollmentNeeds): OpenedEnrollment {
   };
 }
 
-interface FirstEnrollmentNeeds {
-  readonly enrollmentTokens: Pick<EnrollmentTokens, 'create'>;
+export interface FirstEnrollmentNeeds {
+  readonly enrollmentTokens: Pick<EnrollmentTokens, 'create' | 'list' | 'withdraw'>;
   readonly pki: Pick<Pki, 'pin'>;
   readonly advertised: () => { readonly host: string; readonly port: number };
 }

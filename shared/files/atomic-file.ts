@@ -1,12 +1,12 @@
 // Replaces a file so that after a power cut either the old or the new one is there, whole (temp file, fsync, rename).
-import { randomBytes } from 'node:crypto';
 import { open, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { fileFault } from './errors.ts';
 import { systemCode } from '../errors.ts';
 import { writing } from './disk-faults.ts';
 import { HAS_FILE_MODES, syncFolder } from '../platform/files.ts';
 import { foreignLinkIn } from './path-links.ts';
+import { unfinishedName } from './unfinished-files.ts';
 
 /**
  * Writes `bytes` to `path`. An existing file keeps its mode (and its owner, where the process may set it); a new one gets
@@ -24,7 +24,7 @@ async function replace(path: string, bytes: Uint8Array, newMode: number): Promis
   // A link stays a link: what it names is replaced.
   const target = old === undefined ? path : await realpath(path);
   const folder = dirname(target);
-  const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = unfinishedName(target);
   try {
     await using handle = await open(temporary, 'wx', 0o600);
     await handle.writeFile(bytes);

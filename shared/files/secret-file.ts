@@ -1,14 +1,14 @@
 // Writes files that hold secrets, or that others may read and must not be able to exchange: created exclusively with their mode, never
 // through a link, never keeping a foreign owner, mode or hard link. For files of others, such as truststores, shared/files/atomic-file.ts.
-import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { link, lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { systemCode } from '../errors.ts';
 import { writing } from './disk-faults.ts';
 import { fileFault } from './errors.ts';
 import { HAS_FILE_MODES, hasOneName, syncFolder } from '../platform/files.ts';
 import { foreignLinkIn, isForeign } from './path-links.ts';
+import { unfinishedName } from './unfinished-files.ts';
 
 const MODE = 0o600;
 const PUBLIC_MODE = 0o644;
@@ -84,10 +84,7 @@ async function begin(
 ): Promise<UnfinishedSecretFile> {
   const target = resolve(path);
   await check(target, act);
-  const unnamed =
-    temporary === undefined
-      ? join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`)
-      : resolve(temporary);
+  const unnamed = temporary === undefined ? unfinishedName(target) : resolve(temporary);
   if (temporary !== undefined) {
     // What an earlier attempt left behind is removed; what another account put there is not.
     await checkReplaceable(unnamed);

@@ -1,6 +1,6 @@
 // What a later start of Central finds in the folder of an earlier one: after an orderly stop, after kill -9, and after another
 // account or a newer version has been there.
-import { readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -46,9 +46,10 @@ describe('a restart of Central', () => {
     expect(ended, `${ended.stdout.slice(-2000)}\n${ended.stderr}`).toMatchObject({ code: 0 });
   });
 
-  it('makes no tokens: only the first start does', async () => {
+  it('makes no tokens: only the first start does; what a kill left unfinished is removed', async () => {
     const folder = await cleanup.folder();
     const first = await CentralProcess.start(cleanup, folder);
+    await writeFile(join(folder, '.key-encryption-key.0123456789ab.tmp'), 'secret');
     const { items: enrollmentTokens } = (await first.rest('GET', '/enrollment-tokens')).body;
     expect(enrollmentTokens).toHaveLength(1);
     expect(await first.stop()).toMatchObject({ code: 0 });
@@ -57,6 +58,7 @@ describe('a restart of Central', () => {
     expect(again.process.stdout).not.toMatch(/administrator's token|queue-agent enroll/);
     expect((await again.rest('GET', '/enrollment-tokens')).body.items).toEqual(enrollmentTokens);
     expect((await again.rest('GET', '/api-tokens')).body.items).toHaveLength(1);
+    expect((await readdir(folder)).filter((name) => name.endsWith('.tmp') || name.includes('unfinished'))).toEqual([]);
   });
 
   it('takes the place of the socket that a killed Central left behind', async () => {

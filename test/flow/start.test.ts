@@ -201,6 +201,19 @@ describe('the end', () => {
 });
 
 describe('Central refuses to start', () => {
+  it('and leaves no data folder behind that this start would have made', async () => {
+    const above = await cleanup.folder();
+    const refused = await runNode('central/main.ts', [
+      ...anyPorts,
+      '--data-folder',
+      join(above, 'new', 'data'),
+      '--key-encryption-file',
+      join(above, 'missing'),
+    ]);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('(file_missing)') });
+    expect(await readdir(above)).toEqual([]);
+  });
+
   const start = async (folder: string, args: readonly string[] = [], env: Readonly<Record<string, string>> = {}) =>
     await runNode('central/main.ts', ['--data-folder', folder, ...anyPorts, ...args], env);
 

@@ -97,7 +97,7 @@ beforeAll(async () => {
     { log: pino({ level: 'silent' }), lostLines: () => ({ lines: 0, at: 0, code: '' }) },
     null,
   );
-  authorization = `Bearer ${central.administratorToken ?? ''}`;
+  authorization = `Bearer ${central.firstStart?.administratorToken ?? ''}`;
 });
 afterAll(async () => {
   await central.stop();

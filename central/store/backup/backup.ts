@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { auditEntry, type Actor } from '../../audit.ts';
 import { isCoded, systemCode, textOf } from '../../../shared/errors.ts';
 import { diskFaultOf } from '../../../shared/files/disk-faults.ts';
+import { removeUnfinishedFiles } from '../../../shared/files/unfinished-files.ts';
 import { VERSION } from '../../../shared/version.ts';
 import { backupFault } from './errors.ts';
 import { checkPassword, openBackup, sealBackup, type BackupContent, type BackupFacts } from './format.ts';
@@ -150,8 +151,9 @@ export class Backups {
   }
 }
 
-/** Deletes work folders that a killed Central left behind; called at the start, before any work begins. */
+/** Deletes work folders and unfinished files that a killed Central left behind; called at the start, before any work begins. */
 export async function removeLeftovers(folder: string): Promise<void> {
+  await removeUnfinishedFiles(folder);
   for (const name of await readdir(folder))
     if (name.startsWith(FOLDER_PREFIX)) await rm(join(folder, name), { recursive: true, force: true });
 }

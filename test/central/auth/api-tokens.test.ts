@@ -12,16 +12,29 @@ function setUp() {
   return { store, clock, apiTokens: createApiTokens(options), enrollmentTokens: createEnrollmentTokens(options) };
 }
 
+const administrator = (apiTokens: ReturnType<typeof setUp>['apiTokens']): Promise<string> =>
+  apiTokens.createAdministrator('first administrator', CENTRAL, async () => {});
+
 describe('API tokens', () => {
-  test('the first administrator is made once, on an empty store', async () => {
-    const { apiTokens } = setUp();
-    const token = await apiTokens.first();
+  test('an administrator without expiry is valid only once its text is kept', async () => {
+    const { store, apiTokens } = setUp();
+    const kept: string[] = [];
+    const token = await apiTokens.createAdministrator('first administrator', CENTRAL, async (text) => {
+      expect(await apiTokens.list()).toEqual([]);
+      kept.push(text);
+    });
     expect(token).toMatch(/^qg_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/);
-    expect(await apiTokens.first()).toBeUndefined();
+    expect(kept).toEqual([token]);
     expect(await apiTokens.authenticate(`Bearer ${token}`, '10.0.0.7')).toMatchObject({
       name: 'first administrator',
       role: 'administrator',
     });
+    expect([await apiTokens.isValid(token), await apiTokens.isValid(`${token}x`), await apiTokens.isValid('')]).toEqual(
+      [true, false, false],
+    );
+    const full = new Error('no room');
+    await expect(apiTokens.createAdministrator('another', CENTRAL, () => Promise.reject(full))).rejects.toBe(full);
+    expect(await store.tokens.listApiTokens()).toHaveLength(1);
   });
 
   test('are kept as a hash only, and never shown again', async () => {
@@ -36,7 +49,7 @@ describe('API tokens', () => {
 
   test('a wrong secret, an unknown id, another form, an expired or a removed token are refused', async () => {
     const { clock, apiTokens } = setUp();
-    await apiTokens.first();
+    await administrator(apiTokens);
     const { token, record } = await apiTokens.create(
       { name: 'a', role: 'viewer', expiresAt: clock.now + 1000 },
       CENTRAL,
@@ -70,7 +83,7 @@ describe('API tokens', () => {
 
   test('the last administrator stays', async () => {
     const { apiTokens } = setUp();
-    await apiTokens.first();
+    await administrator(apiTokens);
     const [only] = await apiTokens.list();
     await expect(apiTokens.remove(only?.id ?? '', CENTRAL)).rejects.toMatchObject({ code: 'last_administrator' });
   });

@@ -39,7 +39,7 @@ describe.skipIf(missing('strace', canTrace())).each([
       .filter((line) => line.includes(folder) || line.includes('kill('));
     const at = (pattern: RegExp): number => calls.findIndex((line) => pattern.test(line));
     const order = [
-      at(/fsync\(.*\.target\.[0-9a-f]+\.tmp>/),
+      at(/fsync\(.*\.target\.[-0-9a-f]+\.tmp>/),
       at(/rename/),
       at(new RegExp(`fsync\\(\\d+<${folder}>`)),
       at(/kill\(/),

@@ -1,0 +1,87 @@
+// Creates what a new installation is entered with: the first administrator's token with its 0600 file, and a first enrollment token. A mark
+// in the data folder lasts from before the first of them until they were shown, so that a start that is cut is completed by the next one.
+import { access, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readBoundedFile } from '../../shared/files/bounded-file.ts';
+import { replaceSecretFile } from '../../shared/files/secret-file.ts';
+import { syncFolder } from '../../shared/platform/files.ts';
+import { CENTRAL } from '../audit.ts';
+import type { ApiTokens } from '../auth/api-tokens.ts';
+import { ADMINISTRATOR_TOKEN_FILE } from '../config.ts';
+import {
+  createFirstEnrollment,
+  type FirstEnrollment,
+  type FirstEnrollmentNeeds,
+} from '../enrollment/open-enrollment.ts';
+
+/** In the data folder, empty: the first start has not shown its tokens yet. */
+const FIRST_START_FILE = 'first-start-unfinished';
+const MAX_TOKEN_BYTES = 1024;
+
+export interface FirstStart {
+  readonly administratorToken: string;
+  /** Creates a one-time enrollment token; the one of a start that was cut is withdrawn. */
+  enrollment(): Promise<FirstEnrollment>;
+  /** Called once both have been shown, or are in their files. */
+  finish(): Promise<void>;
+}
+
+interface FirstStartNeeds extends FirstEnrollmentNeeds {
+  readonly config: { readonly dataFolder: string };
+  readonly apiTokens: Pick<ApiTokens, 'createAdministrator' | 'isValid' | 'list'>;
+}
+
+/** Undefined where the installation has been entered before. */
+export async function beginFirstStart(needs: FirstStartNeeds): Promise<FirstStart | undefined> {
+  const { apiTokens, enrollmentTokens } = needs;
+  const { dataFolder } = needs.config;
+  const mark = join(dataFolder, FIRST_START_FILE);
+  const cut = await isThere(mark);
+  if (!cut) {
+    if ((await apiTokens.list()).length > 0) return undefined;
+    await replaceSecretFile(mark, Buffer.alloc(0));
+  }
+  const file = join(dataFolder, ADMINISTRATOR_TOKEN_FILE);
+  const administratorToken =
+    (await tokenIn(file, apiTokens)) ??
+    (await apiTokens.createAdministrator('first administrator', CENTRAL, (token) => keepToken(file, token)));
+  return {
+    administratorToken,
+    async enrollment() {
+      // Nobody knows it: it was to be shown, or its file was to be written, after it was stored.
+      for (const { id, createdBy, agentName, uses } of await enrollmentTokens.list())
+        if (createdBy === CENTRAL.who && agentName === null && uses === 0)
+          await enrollmentTokens.withdraw(id, 'the first start was cut before it was shown');
+      return await createFirstEnrollment(needs);
+    },
+    async finish() {
+      await rm(mark, { force: true });
+      await syncFolder(dataFolder);
+    },
+  };
+}
+
+/** Writes the token to its 0600 file; for `createAdministrator`, before the token is valid. */
+export async function keepToken(file: string, token: string): Promise<void> {
+  await replaceSecretFile(file, Buffer.from(`${token}\n`));
+}
+
+/** The token that an earlier start wrote, if it is valid: one that was cut before its commit is not. */
+async function tokenIn(file: string, apiTokens: FirstStartNeeds['apiTokens']): Promise<string | undefined> {
+  const bytes = await readBoundedFile({
+    path: file,
+    what: 'The token file',
+    maxBytes: MAX_TOKEN_BYTES,
+    hint: 'Remove it: the next start writes another one.',
+    ifMissing: 'ignore',
+  });
+  const token = bytes?.toString('utf8').trim() ?? '';
+  return (await apiTokens.isValid(token)) ? token : undefined;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}
