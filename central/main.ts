@@ -152,12 +152,16 @@ async function banner(config: CentralConfig, central: RunningCentral): Promise<s
  * What the first start of a data folder creates: the administrator's token, and a token that enrolls one agent. They are shown on a
  * terminal only. Any other output is a log that is kept and collected: it names the files.
  */
-async function firstSecrets(config: CentralConfig, { administratorToken, enrollment }: FirstStart): Promise<string[]> {
+async function firstSecrets(config: CentralConfig, first: FirstStart): Promise<string[]> {
   const file = join(config.dataFolder, ADMINISTRATOR_TOKEN_FILE);
-  const { token, line } = await enrollment();
+  const { token, line } = await first.enrollment();
   const shown = printsToTerminal();
   const tokenLines = shown
-    ? [`  First administrator's token (shown this once; kept in ${file}, mode 0600):`, `    ${administratorToken}`, '']
+    ? [
+        `  First administrator's token (shown this once; kept in ${file}, mode 0600):`,
+        `    ${first.administratorToken}`,
+        '',
+      ]
     : [`  First administrator's token: in ${file}, mode 0600`, ''];
   return [
     ...tokenLines,

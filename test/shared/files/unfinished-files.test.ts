@@ -41,6 +41,6 @@ describe('unfinished files', () => {
   });
 
   it('are none in a folder that does not exist', async () => {
-    await removeUnfinishedFiles(join(await folder(), 'missing'));
+    await expect(removeUnfinishedFiles(join(await folder(), 'missing'))).resolves.toBeUndefined();
   });
 });
