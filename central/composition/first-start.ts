@@ -62,7 +62,7 @@ export async function beginFirstStart(needs: FirstStartNeeds): Promise<FirstStar
 }
 
 /** Writes the token to its 0600 file; for `createAdministrator`, before the token is valid. */
-export async function keepToken(file: string, token: string): Promise<void> {
+async function keepToken(file: string, token: string): Promise<void> {
   await replaceSecretFile(file, Buffer.from(`${token}\n`));
 }
 

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { holdDataFolder } from './data-folder.ts';
 
-export interface FreshFolder {
+interface FreshFolder {
   /** Removes everything in the folder, and the folders that were missing. Called when nothing of this process uses it any more. */
   takeBack(): void;
 }
