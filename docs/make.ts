@@ -7,6 +7,7 @@ import { ADMIN_ERRORS } from '../central/admin/errors.ts';
 import { auditMarkdown } from '../central/audit.ts';
 import { AUTH_ERRORS, PLACE_ERRORS } from '../central/auth/errors.ts';
 import { CHANGE_ERRORS } from '../central/change/errors.ts';
+import { NOTICES } from '../central/change/report.ts';
 import { CLI_ERRORS } from '../central/cli/errors.ts';
 import { CENTRAL_PREFIX, CENTRAL_SCHEMA, CONFIG_ERRORS } from '../central/config.ts';
 import { HANDSHAKE_ERRORS } from '../central/listeners/accept/handshake-faults.ts';
@@ -144,6 +145,13 @@ export const ERROR_SUBJECTS: readonly ErrorSubject[] = [
     about:
       'Answers to changes of parameters and of the server certificate, and to their confirmation and rollback ([REST.md](REST.md)).',
     errors: CHANGE_ERRORS,
+  },
+  {
+    table: 'NOTICES',
+    reader: 'central',
+    title: 'Central: notices of a change',
+    about: 'Not errors: what a report of an act that may cut agents off says beside them (`notices`).',
+    errors: NOTICES,
   },
   {
     table: 'PARAMETER_ERRORS',

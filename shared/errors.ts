@@ -20,7 +20,7 @@ export type ErrorTable = Readonly<Record<string, ErrorDefinition>>;
 type Placeholders<S extends string> = S extends `${string}{${infer Name}}${infer Rest}`
   ? Name | Placeholders<Rest>
   : never;
-type ParametersOf<D extends ErrorDefinition> = Record<
+export type ParametersOf<D extends ErrorDefinition> = Record<
   Placeholders<D['text']> | Placeholders<D['hint']>,
   string | number
 >;
@@ -81,12 +81,14 @@ export class CodedError extends Error {
 
 /** An error whose problem document says more than its text. */
 export class DetailedError extends CodedError {
+  override readonly parameters: CodedError['parameters'];
   readonly #problem: ProblemDetails;
 
   constructor(error: CodedError, problem: ProblemDetails) {
     // Its placeholders are filled already: braces that are left came with the request.
     const { code, message, hint, status, retryable, cause } = error;
     super(code, { text: message, hint, status, retryable }, {}, cause);
+    this.parameters = error.parameters;
     this.#problem = problem;
   }
 

@@ -1,7 +1,7 @@
 // Makes changes that may cut agents off, one at a time: says in a dry run what each would do, refuses it when it would cut agents
 // off, and rolls it back at its deadline unless it is confirmed. What is changed and how it is stored belongs to each target.
 import { randomBytes } from 'node:crypto';
-import { textOf } from '../../shared/errors.ts';
+import { DetailedError, textOf } from '../../shared/errors.ts';
 import { Mutex } from '../../shared/mutex.ts';
 import { CENTRAL, type Actor, type Reason } from '../audit.ts';
 import { agentsText, namesOf, type OnlineAgents } from './agents.ts';
@@ -14,6 +14,7 @@ import {
   type ConfirmRequest,
 } from './confirmation.ts';
 import { changeFault } from './errors.ts';
+import { cutOffJson, type CutOffAgent } from './report.ts';
 import type { ChangeOwner, ChangeSubject, PendingChange } from './pending.ts';
 
 /** The terms under which a change is requested. */
@@ -30,7 +31,7 @@ export interface ChangePlan<R> {
   /** What a dry run reports, and the change itself too. */
   readonly report: R;
   /** Agents that would lose Central; not empty: the change needs force. */
-  readonly cutOff: readonly { readonly name: string }[];
+  readonly cutOff: readonly CutOffAgent[];
   /** The listener of the administration that the change touches. */
   readonly listener: AdminListener | null;
   /**
@@ -333,9 +334,10 @@ const SUBJECT_TEXT: Readonly<Record<ChangeSubject, string>> = {
 };
 
 /** Errors: would_cut_off_agents, unless forced. */
-export function assertNoneCutOff(cutOff: readonly { readonly name: string }[], force: boolean): void {
-  if (cutOff.length > 0 && !force)
-    throw changeFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
+export function assertNoneCutOff(cutOff: readonly CutOffAgent[], force: boolean): void {
+  if (cutOff.length === 0 || force) return;
+  const fault = changeFault('would_cut_off_agents', { count: agentsText(cutOff.length), names: namesOf(cutOff) });
+  throw new DetailedError(fault, { members: { cutOff: cutOffJson(cutOff) } });
 }
 
 function viewOf(subject: ChangeSubject, pending: PendingChange, state: ChangeState, returnedCount: number): Change {

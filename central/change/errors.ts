@@ -5,7 +5,7 @@ export const CHANGE_ERRORS = {
   would_cut_off_agents: {
     status: 409,
     text: 'The change would cut off {count}: {names}.',
-    hint: 'Move them first, or force the change (force=true, --force) if they may be lost. A dry run lists each with its reason.',
+    hint: 'Move them first, wait for them, or force the change (force=true, --force) if they may be lost. A dry run lists each with its reason.',
   },
   change_pending: {
     status: 409,

@@ -39,22 +39,25 @@ export function termsOf(call: CommandCall): Readonly<Record<string, string | num
 }
 
 /** The agents that a report names, below a title; no line when there are none. */
-export function cutOffText(answer: unknown, title: string): string[] {
-  const rows = rowsOf(answer, 'cutOff').map((row) => `  ${shown(row['name'])}`);
-  return rows.length === 0 ? [] : [title, ...rows];
+export function cutOffText(report: unknown, title: string): string[] {
+  const cutOff = recordOf(recordOf(report)['cutOff']);
+  const rows = rowsOf(cutOff, 'items').map(
+    (row) => `  ${shown(recordOf(row['agent'])['name'])}: ${shown(row['detail'])}`,
+  );
+  const more = Number(cutOff['count']) - rows.length;
+  return rows.length === 0 ? [] : [title, ...rows, ...(more > 0 ? [`  and ${more} more`] : [])];
 }
 
 /** The notices of a report, one a line. */
-export function noticeText(answer: unknown): string[] {
-  const notices: unknown = recordOf(answer)['notices'];
-  return Array.isArray(notices) ? notices.map((notice) => `Note: ${shown(notice)}`) : [];
+export function noticeText(report: unknown): string[] {
+  return rowsOf(report, 'notices').map(({ detail }) => `Note: ${shown(detail)}`);
 }
 
 /** The change that awaits its confirmation. */
 export function pendingText(value: unknown): string[] {
   if (value === null || value === undefined) return [];
-  const pending = recordOf(value);
+  const { id, expiresAt } = recordOf(value);
   return [
-    `Pending: rolled back at ${shown(pending['deadline'])} unless "queuegate changes confirm" follows before and ${Math.round(Number(pending['share']) * 100)} % of the ${shown(pending['agents'])} agents have reconnected.`,
+    `Pending: rolled back at ${shown(expiresAt)} unless "queuegate changes confirm" follows before; "queuegate changes show ${shown(id)}" counts the agents that have reconnected.`,
   ];
 }

@@ -8,6 +8,7 @@ import type { OnlineAgents } from '../change/agents.ts';
 import type { ChangePlan, Changes } from '../change/changes.ts';
 import type { AdminListener } from '../change/confirmation.ts';
 import type { PendingChange } from '../change/pending.ts';
+import { notice, type Notice } from '../change/report.ts';
 import { problemFault, problemOf, type Problem } from '../problems.ts';
 import { storeFault } from '../store/errors.ts';
 import type { ParameterRow } from '../store/parameter-store.ts';
@@ -225,10 +226,10 @@ interface Validated {
   readonly actor: Actor;
 }
 
-function noEffect(changed: readonly ChangedParameter[]): string[] {
-  return changed
-    .filter(({ overriddenBy }) => overriddenBy !== null)
-    .map(({ name, overriddenBy }) => `${name} has no effect on this node: ${overriddenBy} sets it.`);
+function noEffect(changed: readonly ChangedParameter[]): Notice[] {
+  return changed.flatMap(({ name, overriddenBy }) =>
+    overriddenBy === null ? [] : [notice('parameter_overridden', { name, origin: overriddenBy })],
+  );
 }
 
 function touchedListener(moved: readonly ParameterName[]): AdminListener | null {

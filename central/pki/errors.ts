@@ -209,16 +209,6 @@ export const ROTATION_ERRORS = {
     text: 'The rotation of the authority is {found}; {step} requires that it is {allowed}.',
     hint: 'See "queuegate ca rotation show" for the phase and the next step.',
   },
-  rotation_agents_missing: {
-    status: 409,
-    text: 'The new authority is not trusted yet by {count}: {names}.',
-    hint: '"queuegate ca rotation show" shows the reason for each. With --force it signs nevertheless: agents that trust the previous one can still connect until that one is retired.',
-  },
-  rotation_still_needed: {
-    status: 409,
-    text: '{step} would leave behind {count}: {names}.',
-    hint: '"queuegate ca rotation show" shows the reason for each: wait until they have reconnected and renewed, remove them, or continue with --force.',
-  },
   rotation_nothing_to_confirm: {
     status: 409,
     text: 'The certificate that Central shows is from another authority (it was {origin}) and stays in use: agents would have no new certificate to reconnect over.',

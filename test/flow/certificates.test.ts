@@ -106,7 +106,7 @@ describe("Central's certificate", () => {
       return agent?.['state'] === 'online' ? agent : undefined;
     })) as unknown as { session: { id: string } };
     expect(back.session.id).not.toBe(session.id);
-    expect((await central.rest('GET', '/server-certificate')).body.pending).toBeNull();
+    expect((await central.rest('GET', '/server-certificate')).body.change).toBeNull();
   });
 
   it('with commit-confirm stays when they did and somebody confirms over a new connection', async () => {
@@ -125,7 +125,7 @@ describe("Central's certificate", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(await shownOn(central.ports.wss)).toBe(shown);
     expect((await central.rest('GET', '/server-certificate')).body).toMatchObject({
-      pending: null,
+      change: null,
       current: { thumbprint: shown },
     });
   });

@@ -99,11 +99,11 @@ describe('ports move live', () => {
       'https.port': https,
       'http.port': http,
     });
-    expect(moved).toMatchObject({ status: 200, body: { dryRun: false, pending: null } });
-    expect(moved.body.listens).toContain(
+    expect(moved).toMatchObject({ status: 200, body: { dryRun: false, change: null } });
+    expect(moved.body.result.listens).toContain(
       `The WebSocket (wss) listens on all addresses, port ${secure}: encrypted (TLS 1.2 and 1.3).`,
     );
-    expect(moved.body.notices.join()).toContain(
+    expect(moved.body.notices.map(({ detail }: { detail: string }) => detail).join()).toContain(
       `need the new port to reconnect (central.websocket.secure.port=${secure} in agent.conf): secure-1`,
     );
     expect(await Promise.all([plain, secure, https, http].map(async (port) => await listens(port)))).toEqual([
@@ -142,9 +142,13 @@ describe('the WebSocket (wss)', () => {
     const dry = await central.change({ 'websocket.secure.enabled': false }, { dryRun: true });
     expect(dry).toMatchObject({
       status: 200,
-      body: { dryRun: true, cutOff: [{ name: 'secure-1', transport: 'wss' }] },
+      body: {
+        dryRun: true,
+        needsForce: true,
+        cutOff: { count: 1, items: [{ agent: { name: 'secure-1' }, reason: 'encrypted' }] },
+      },
     });
-    expect(dry.body.listens).toContain('The WebSocket (wss) is off.');
+    expect(dry.body.result.listens).toContain('The WebSocket (wss) is off.');
     const refused = await central.change({ 'websocket.secure.enabled': false });
     expect(refused).toMatchObject({
       status: 409,
@@ -307,7 +311,7 @@ describe('a change that has to be confirmed', () => {
     const { ws: plain } = central.ports;
     const change = async (withinSeconds: number): Promise<Answer> =>
       await central.change({ 'websocket.port': port }, { confirmWithinSeconds: withinSeconds });
-    expect(await change(5)).toMatchObject({ status: 200, body: { pending: { changedBy: 'first administrator' } } });
+    expect(await change(5)).toMatchObject({ status: 202, body: { change: { state: 'pending' } } });
     expect([await listens(port), await listens(plain)]).toEqual([true, false]);
     expect(await central.change({ 'agents.max': 7 })).toMatchObject({
       status: 409,
@@ -337,7 +341,7 @@ describe('a change that has to be confirmed', () => {
 
   it('touching the administration over HTTPS, is confirmed over a new connection there only', async () => {
     const [https = 0] = await freePorts(1);
-    expect((await central.change({ 'https.port': https }, { confirmWithinSeconds: 600 })).status).toBe(200);
+    expect((await central.change({ 'https.port': https }, { confirmWithinSeconds: 600 })).status).toBe(202);
     const { id } = (await central.rest('GET', '/changes?state=pending')).body.items[0];
     expect(await central.rest('POST', `/changes/${id}/confirm`, {})).toMatchObject({
       status: 409,

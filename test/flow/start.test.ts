@@ -378,7 +378,12 @@ describe('a port that this node sets itself, by flag or environment', () => {
     expect(changed).toMatchObject({
       status: 200,
       body: {
-        notices: ['websocket.port has no effect on this node: environment variable QUEUEGATE_WEBSOCKET_PORT sets it.'],
+        notices: [
+          {
+            code: 'parameter_overridden',
+            detail: 'websocket.port has no effect on this node: environment variable QUEUEGATE_WEBSOCKET_PORT sets it.',
+          },
+        ],
       },
     });
     expect((await central.rest('GET', '/parameters/websocket.port')).body).toMatchObject({

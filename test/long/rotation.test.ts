@@ -47,7 +47,7 @@ interface Stand {
   };
   readonly certificates: { readonly renewed: number; readonly missing: number };
   readonly profiles: readonly { readonly profile: string; readonly code: string }[];
-  readonly pending: object | null;
+  readonly change: object | null;
 }
 
 async function stand(central: CentralProcess): Promise<Stand> {
@@ -536,7 +536,7 @@ describe('the rotation of the authority', () => {
     await acknowledgedBy(central, 1);
     const shown = (await central.rest('GET', '/server-certificate')).body.current.thumbprint;
     expect(await rotate(central, 'switch', '--confirm-within', '5s')).toContain('Pending: ');
-    expect(await stand(central)).toMatchObject({ phase: 'published', pending: { agents: 0 } });
+    expect(await stand(central)).toMatchObject({ phase: 'published', change: { state: 'pending' } });
     expect(await central.cli('ca', 'rotation', 'rollback')).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('change_pending'),
@@ -544,7 +544,7 @@ describe('the rotation of the authority', () => {
     await until(async () =>
       (await central.rest('GET', '/server-certificate')).body.current.thumbprint === shown ? true : undefined,
     );
-    expect(await stand(central)).toMatchObject({ phase: 'published', pending: null });
+    expect(await stand(central)).toMatchObject({ phase: 'published', change: null });
 
     await rotate(central, 'switch', '--confirm-within', '60s');
     const root = join(await cleanup.folder(), 'root.pem');
@@ -560,7 +560,7 @@ describe('the rotation of the authority', () => {
       join(central.folder, 'administrator-token'),
     ]);
     expect(confirmed).toMatchObject({ code: 0 });
-    expect(await stand(central)).toMatchObject({ phase: 'switched', pending: null });
+    expect(await stand(central)).toMatchObject({ phase: 'switched', change: null });
     await central.online('branch-1');
     await agent.stop();
   }, 60_000);
@@ -579,7 +579,7 @@ describe('the rotation of the authority', () => {
     await first.process.stop('SIGKILL');
     const second = await CentralProcess.startOnParameters(cleanup, folder);
     expect((await second.rest('GET', '/server-certificate')).body.current.thumbprint).toBe(body.current.thumbprint);
-    expect(await stand(second)).toMatchObject({ phase: 'published', pending: null });
+    expect(await stand(second)).toMatchObject({ phase: 'published', change: null });
     utimesSync(join(agent.folders.profile, 'conf', 'agent.local.conf'), new Date(), new Date());
     await second.online('branch-1');
     expect(await rotate(second, 'switch')).toContain('The rotation is switched.');

@@ -4,6 +4,9 @@ import { Type } from 'typebox';
 import type { AgentCertificate } from '../../store/certificate-store.ts';
 import { AGENT_STATES, type AgentRecord, type Incident, type SessionRecord } from '../../store/agent-store.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
+import { notice } from '../../change/report.ts';
+import { sendReport, type Report } from '../changes/report.ts';
+import { DRY_RUN } from '../changes/terms.ts';
 import { oneOf, queryOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
@@ -35,10 +38,16 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     return agentJson(await agents.find(request.params.agent));
   });
 
-  app.delete<{ Params: { agent: string } }>('/agents/:agent', ADMINISTRATOR, async (request, reply) => {
-    await revocations.remove((await agents.find(request.params.agent)).id, access.actorOf(request));
-    return await reply.code(204).send();
-  });
+  app.delete<{ Params: { agent: string } }>(
+    '/agents/:agent',
+    reads(ADMINISTRATOR, { terms: DRY_RUN }),
+    async (request, reply) => {
+      const agent = await agents.find(request.params.agent);
+      if (access.termsOf(request).dryRun === true) return await sendReport(reply, removalReport(agent, 'deleted'));
+      await revocations.remove(agent.id, access.actorOf(request));
+      return await reply.code(204).send();
+    },
+  );
 
   app.get('/incidents', reads(VIEWER, { query: readIncidents }), async (request, reply) => {
     const query = readIncidents(request.query);
@@ -51,6 +60,29 @@ export function agentRoutes(app: FastifyInstance, { agents, revocations }: Admin
     const next = found.length === query.limit ? String(found.at(-1)?.key) : null;
     return pageJson(request, reply, found.map(incidentJson), next);
   });
+}
+
+const REMOVED = {
+  revoked: {
+    reason: 'agent-revoked',
+    detail: 'Its session would end, and it would be refused until it gets a new key with a recovery code.',
+  },
+  deleted: { reason: 'agent-deleted', detail: 'Its session would end, and it would have to enroll again.' },
+} as const;
+
+/** What a dry run says of an act that refuses an agent from then on: to cut it off is the meaning of the act. */
+export function removalReport(agent: AgentRecord, to: 'deleted' | 'revoked'): Report<null> {
+  const { id, name, state, outbox } = agent;
+  const losesCommands = to === 'deleted' && outbox.messages > 0;
+  return {
+    dryRun: true,
+    changed: [{ name: 'state', from: state, to }],
+    cutOff: state === 'online' ? [{ id, name, ...REMOVED[to] }] : [],
+    notices: losesCommands ? [notice('commands_deleted', { count: outbox.messages })] : [],
+    needsForce: false,
+    change: null,
+    result: null,
+  };
 }
 
 /** Member by member: what is answered is what is documented. */

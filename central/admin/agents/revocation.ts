@@ -2,7 +2,9 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { revocationRoutes, type RevocationListsPort } from '../../listeners/revocation-routes.ts';
-import { agentJson } from './agents.ts';
+import { agentJson, removalReport } from './agents.ts';
+import { sendReport } from '../changes/report.ts';
+import { DRY_RUN } from '../changes/terms.ts';
 import { ADMINISTRATOR, ANYONE, type Access, reads } from '../access.ts';
 import { bodyOf, oneOf } from '../checked.ts';
 import type { AdminServices } from '../services.ts';
@@ -27,17 +29,14 @@ export function agentRevocationRoutes(
 ): void {
   app.post<{ Params: { agent: string } }>(
     '/agents/:agent/revoke',
-    reads(ADMINISTRATOR, { body: readRevocation }),
-    async (request) => {
+    reads(ADMINISTRATOR, { body: readRevocation, terms: DRY_RUN }),
+    async (request, reply) => {
       const { reason = 'unspecified' } = readRevocation(request.body);
-      return agentJson(
-        await revocations.revoke(
-          (await agents.find(request.params.agent)).id,
-          reason,
-          access.termsOf(request),
-          access.actorOf(request),
-        ),
-      );
+      const agent = await agents.find(request.params.agent);
+      const terms = access.termsOf(request);
+      if (terms.dryRun === true) return await sendReport(reply, removalReport(agent, 'revoked'));
+      const revoked = await revocations.revoke(agent.id, reason, terms, access.actorOf(request));
+      return await reply.send(agentJson(revoked));
     },
   );
 }

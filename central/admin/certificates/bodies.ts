@@ -1,7 +1,6 @@
 // What requests about certificates have in common: files as text, and how certificates are shown.
 // Private keys come in here and never go out: each answer is made member by member.
 import { Type } from 'typebox';
-import type { Change } from '../../change/changes.ts';
 import type { SwapReport } from '../../pki/server/server-certificates.ts';
 import { pinOfCredentials, rootOfCredentials, type ServerCredentials } from '../../pki/server/slots.ts';
 import { thumbprintOf } from '../../pki/x509/certificate.ts';
@@ -41,25 +40,12 @@ export function credentialsJson(credentials: ServerCredentials | undefined) {
   };
 }
 
-export function pendingJson(change: Change | null) {
-  return change === null
-    ? null
-    : {
-        id: change.id,
-        deadline: timeOf(change.expiresAt),
-        changedBy: change.owner.who,
-        share: change.requiredShare,
-        agents: change.agentCount,
-      };
-}
-
-export function swapJson({ dryRun, staged, certificate, cutOff, notices, change }: SwapReport) {
+export function swapReport({ staged, before, certificate, ...report }: SwapReport) {
   return {
-    dryRun,
-    staged,
-    certificate: credentialsJson(certificate),
-    cutOff: cutOff.map(({ id, name }) => ({ id, name })),
-    notices,
-    pending: pendingJson(change),
+    ...report,
+    changed: [{ name: staged ? 'staged' : 'current', from: before, to: certificate.thumbprint }],
+    // What is staged is not shown yet; who would be cut off by it counts when it is activated.
+    ...(staged ? { needsForce: false } : {}),
+    result: credentialsJson(certificate),
   };
 }

@@ -13,6 +13,7 @@ import { bytesOf, fileName, fileText, password } from './bodies.ts';
 import { bodyOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { sendReport } from '../changes/report.ts';
 import { STEP } from '../changes/terms.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -72,7 +73,7 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
       .send({ thumbprint: generation.id, alias: AUTHORITY_ALIAS, pkcs12: file.toString('base64') });
   });
 
-  app.post('/ca/import', reads(ADMINISTRATOR, { body: readImport, terms: STEP }), async (request) => {
+  app.post('/ca/import', reads(ADMINISTRATOR, { body: readImport, terms: STEP }), async (request, reply) => {
     const { file, name = 'the file', key, alias, password: secret, keyPassword } = readImport(request.body);
     const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
     const report = await authorityService.import(
@@ -80,12 +81,16 @@ export function authorityRoutes(app: FastifyInstance, { pki, authorityService }:
       access.termsOf(request),
       access.actorOf(request),
     );
-    return {
-      dryRun: report.dryRun,
-      authority: generationJson(report.generation),
-      cutOff: report.cutOff,
-      notices: report.notices,
-    };
+    const { dryRun, before, generation, cutOff, notices } = report;
+    const changed = [{ name: 'current', from: before, to: generation.id }];
+    return await sendReport(reply, {
+      dryRun,
+      changed,
+      cutOff,
+      notices,
+      change: null,
+      result: generationJson(generation),
+    });
   });
 }
 

@@ -1,14 +1,15 @@
 // /ca/rotation: the progress of the authority's rotation, its steps, and the rollback of a step.
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
-import type { NamedAgent } from '../../pki/rotation/progress.ts';
+import { cutOffOf, type NamedAgent } from '../../pki/rotation/progress.ts';
 import type { RotationReport } from '../../pki/rotation/rotation.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { generationJson } from './ca.ts';
-import { bytesOf, fileName, fileText, password, pendingJson } from './bodies.ts';
+import { bytesOf, fileName, fileText, password } from './bodies.ts';
 import { bodyOf } from '../checked.ts';
 import { timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { changeReference, sendReport } from '../changes/report.ts';
 import { CHANGE, DRY_RUN, STEP } from '../changes/terms.ts';
 
 const strict = { additionalProperties: false } as const;
@@ -29,6 +30,15 @@ const readPrepare = bodyOf(
 /** An answer names no more agents of a kind; the number is there beside them. */
 const NAMED_AGENTS = 100;
 
+/** Where a rollback leads to. */
+const PHASE_BEFORE = {
+  idle: 'idle',
+  prepared: 'idle',
+  published: 'prepared',
+  switched: 'published',
+  retired: 'switched',
+} as const;
+
 export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }: AdminServices, access: Access): void {
   app.get('/ca/rotation', VIEWER, async () => {
     const { phase, since, next, generations, change, trust, issued } = await rotation.status();
@@ -41,7 +51,7 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
         since: timeOf(generation.since),
         ...generationJson(generation),
       })),
-      pending: pendingJson(change),
+      change: changeReference(change),
       trust: {
         registered: trust.registered,
         acknowledged: trust.acknowledged,
@@ -53,31 +63,40 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
     };
   });
 
-  app.post('/ca/rotation/prepare', reads(ADMINISTRATOR, { body: readPrepare, terms: DRY_RUN }), async (request) => {
-    const { file, name = 'the file', key, alias, password: secret, keyPassword } = readPrepare(request.body);
-    const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
-    const upload =
-      file === undefined
-        ? undefined
-        : { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword };
-    return reportJson(await rotation.prepare(upload, access.termsOf(request), access.actorOf(request)));
+  app.post(
+    '/ca/rotation/prepare',
+    reads(ADMINISTRATOR, { body: readPrepare, terms: DRY_RUN }),
+    async (request, reply) => {
+      const { file, name = 'the file', key, alias, password: secret, keyPassword } = readPrepare(request.body);
+      const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
+      const upload =
+        file === undefined
+          ? undefined
+          : { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword };
+      const report = await rotation.prepare(upload, access.termsOf(request), access.actorOf(request));
+      return await sendReport(reply, reportOf('prepared', report));
+    },
+  );
+
+  app.post('/ca/rotation/publish', reads(ADMINISTRATOR, { terms: DRY_RUN }), async (request, reply) => {
+    const report = await rotation.publish(access.termsOf(request), access.actorOf(request));
+    return await sendReport(reply, reportOf('published', report));
   });
 
-  app.post('/ca/rotation/publish', reads(ADMINISTRATOR, { terms: DRY_RUN }), async (request) =>
-    reportJson(await rotation.publish(access.termsOf(request), access.actorOf(request))),
-  );
+  app.post('/ca/rotation/switch', reads(ADMINISTRATOR, { terms: CHANGE }), async (request, reply) => {
+    const report = await rotation.switch(access.termsOf(request), access.actorOf(request));
+    return await sendReport(reply, reportOf('switched', report));
+  });
 
-  app.post('/ca/rotation/switch', reads(ADMINISTRATOR, { terms: CHANGE }), async (request) =>
-    reportJson(await rotation.switch(access.termsOf(request), access.actorOf(request))),
-  );
+  app.post('/ca/rotation/retire', reads(ADMINISTRATOR, { terms: STEP }), async (request, reply) => {
+    const report = await rotation.retire(access.termsOf(request), access.actorOf(request));
+    return await sendReport(reply, reportOf('retired', report));
+  });
 
-  app.post('/ca/rotation/retire', reads(ADMINISTRATOR, { terms: STEP }), async (request) =>
-    reportJson(await rotation.retire(access.termsOf(request), access.actorOf(request))),
-  );
-
-  app.post('/ca/rotation/rollback', reads(ADMINISTRATOR, { terms: STEP }), async (request) =>
-    reportJson(await rotation.rollBack(access.termsOf(request), access.actorOf(request))),
-  );
+  app.post('/ca/rotation/rollback', reads(ADMINISTRATOR, { terms: STEP }), async (request, reply) => {
+    const report = await rotation.rollBack(access.termsOf(request), access.actorOf(request));
+    return await sendReport(reply, reportOf(PHASE_BEFORE[report.before], report));
+  });
 
   app.delete<{ Params: { thumbprint: string } }>(
     '/ca/generations/:thumbprint',
@@ -89,8 +108,16 @@ export function rotationRoutes(app: FastifyInstance, { rotation, profileFaults }
   );
 }
 
-function reportJson({ dryRun, phase, missing, notices, change }: RotationReport) {
-  return { dryRun, phase, ...agentsJson(missing), notices, pending: pendingJson(change) };
+/** `next`: the phase that the step leads to, for a dry run. */
+function reportOf(next: RotationReport['phase'], { before, phase, missing, ...report }: RotationReport) {
+  const to = report.dryRun ? next : phase;
+  return {
+    ...report,
+    // A switch that waits for its confirmation has not changed the phase yet.
+    changed: before === to ? [] : [{ name: 'phase', from: before, to }],
+    cutOff: missing.map(cutOffOf),
+    result: { phase },
+  };
 }
 
 function agentsJson(agents: readonly NamedAgent[]) {

@@ -3,10 +3,11 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import { CERTIFICATE_KINDS, type Place, type WatchedCertificate } from '../../pki/expiry.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
-import { bytesOf, credentialsJson, fileName, fileText, password, pendingJson, swapJson } from './bodies.ts';
+import { bytesOf, credentialsJson, fileName, fileText, password, swapReport } from './bodies.ts';
 import { bodyOf, oneOf, queryOf } from '../checked.ts';
 import { pageJson, pageMembers, positionOf, timeOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { changeReference, sendReport } from '../changes/report.ts';
 import { CHANGE, SWAP } from '../changes/terms.ts';
 
 const readList = queryOf(
@@ -63,7 +64,7 @@ export function certificateRoutes(
       staged: credentialsJson(staged),
       previous: credentialsJson(previous),
       request: request === undefined ? null : { csr: request.csr, madeAt: timeOf(request.madeAt) },
-      pending: pendingJson(await changes.pendingChange('server-certificate')),
+      change: changeReference(await changes.pendingChange('server-certificate')),
     };
   });
 
@@ -74,47 +75,64 @@ export function certificateRoutes(
     });
   });
 
-  app.post('/server-certificate/install', reads(ADMINISTRATOR, { body: readInstall, terms: SWAP }), async (request) => {
-    const { file, name = 'the file', password: secret } = readInstall(request.body);
-    return swapJson(
-      await serverCertificates.install(
-        { name, bytes: bytesOf('/file', file), password: secret },
-        access.termsOf(request),
-        access.actorOf(request),
-      ),
-    );
-  });
-
-  app.post('/server-certificate/import', reads(ADMINISTRATOR, { body: readImport, terms: SWAP }), async (request) => {
-    const { file, name = 'the file', key, alias, password: secret, keyPassword } = readImport(request.body);
-    const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
-    return swapJson(
-      await serverCertificates.import(
-        { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword },
-        access.termsOf(request),
-        access.actorOf(request),
-      ),
-    );
-  });
-
-  app.post('/server-certificate/issue', reads(ADMINISTRATOR, { terms: SWAP }), async (request) =>
-    swapJson(await serverCertificates.generate(access.termsOf(request), access.actorOf(request))),
-  );
-
-  app.post(
-    '/server-certificate/activate',
-    reads(ADMINISTRATOR, { body: readActivate, terms: CHANGE }),
-    async (request) => {
-      const { slot } = readActivate(request.body);
-      const activate = slot === 'staged' ? serverCertificates.activate : serverCertificates.restore;
-      return swapJson(await activate.call(serverCertificates, access.termsOf(request), access.actorOf(request)));
-    },
-  );
-
   app.delete('/server-certificate/staged', ADMINISTRATOR, async (request, reply) => {
     await serverCertificates.discard(access.termsOf(request), access.actorOf(request));
     return await reply.code(204).send();
   });
+
+  swapRoutes(app, serverCertificates, access);
+}
+
+/** What puts another certificate into use, or stages it. */
+function swapRoutes(
+  app: FastifyInstance,
+  serverCertificates: AdminServices['serverCertificates'],
+  access: Access,
+): void {
+  app.post(
+    '/server-certificate/install',
+    reads(ADMINISTRATOR, { body: readInstall, terms: SWAP }),
+    async (request, reply) => {
+      const { file, name = 'the file', password: secret } = readInstall(request.body);
+      const report = await serverCertificates.install(
+        { name, bytes: bytesOf('/file', file), password: secret },
+        access.termsOf(request),
+        access.actorOf(request),
+      );
+      return await sendReport(reply, swapReport(report));
+    },
+  );
+
+  app.post(
+    '/server-certificate/import',
+    reads(ADMINISTRATOR, { body: readImport, terms: SWAP }),
+    async (request, reply) => {
+      const { file, name = 'the file', key, alias, password: secret, keyPassword } = readImport(request.body);
+      const keyBytes = key === undefined ? undefined : bytesOf('/key', key);
+      const report = await serverCertificates.import(
+        { name, bytes: bytesOf('/file', file), keyBytes, alias, password: secret, keyPassword },
+        access.termsOf(request),
+        access.actorOf(request),
+      );
+      return await sendReport(reply, swapReport(report));
+    },
+  );
+
+  app.post('/server-certificate/issue', reads(ADMINISTRATOR, { terms: SWAP }), async (request, reply) => {
+    const report = await serverCertificates.generate(access.termsOf(request), access.actorOf(request));
+    return await sendReport(reply, swapReport(report));
+  });
+
+  app.post(
+    '/server-certificate/activate',
+    reads(ADMINISTRATOR, { body: readActivate, terms: CHANGE }),
+    async (request, reply) => {
+      const { slot } = readActivate(request.body);
+      const activate = slot === 'staged' ? serverCertificates.activate : serverCertificates.restore;
+      const report = await activate.call(serverCertificates, access.termsOf(request), access.actorOf(request));
+      return await sendReport(reply, swapReport(report));
+    },
+  );
 }
 
 function placeOf(text: string): Place {

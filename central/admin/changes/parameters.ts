@@ -2,17 +2,17 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { DetailedError, isCoded } from '../../../shared/errors.ts';
-import type { Change } from '../../change/changes.ts';
 import { isKnown } from '../../listeners/etag.ts';
 import { GROUPS } from '../../parameters/definitions.ts';
 import { parameterFault } from '../../parameters/errors.ts';
-import type { ChangeReport, ChangeRequest, ParameterDescription } from '../../parameters/types.ts';
+import type { ChangeRequest, ParameterDescription } from '../../parameters/types.ts';
 import { nearestName } from '../../parameters/values.ts';
 import { ADMINISTRATOR, VIEWER, type Access, reads } from '../access.ts';
 import { bodyOf, queryOf } from '../checked.ts';
 import { requestInvalid } from '../errors.ts';
 import { pageMembers, pageOf } from '../page.ts';
 import type { AdminServices } from '../services.ts';
+import { sendReport } from './report.ts';
 import { CHANGE } from './terms.ts';
 
 /** Names and values are validated against the table (central/parameters/validate.ts); this only bounds them. */
@@ -33,7 +33,8 @@ export function parameterRoutes(app: FastifyInstance, { parameters }: AdminServi
     try {
       const wanted = { ...access.termsOf(request), values, ifMatch: ifMatchOf(request) };
       const report = await parameters.change(wanted, access.actorOf(request));
-      return await reply.header('etag', tag()).send(reportJson(report));
+      const { listens } = report;
+      return await sendReport(reply.header('etag', tag()), { ...report, result: { listens } });
     } catch (error) {
       if (!isCoded(error, 'version_conflict')) throw error;
       void reply.header('etag', tag());
@@ -144,29 +145,4 @@ function parameterJson({
     changedBy,
     changedAt: changedAt === null ? null : new Date(changedAt).toISOString(),
   };
-}
-
-function pendingJson(change: Change | null) {
-  if (change === null) return null;
-  const { id, owner, expiresAt, requiredShare, agentCount, listener } = change;
-  return {
-    id,
-    deadline: new Date(expiresAt).toISOString(),
-    changedBy: owner.who,
-    share: requiredShare,
-    agents: agentCount,
-    listener,
-  };
-}
-
-function reportJson({ change, ...report }: ChangeReport) {
-  const cutOff = report.cutOff.map(({ agentId, name, transport, address, since, reason }) => ({
-    id: agentId,
-    name,
-    transport,
-    address,
-    since: new Date(since).toISOString(),
-    reason,
-  }));
-  return { ...report, cutOff, pending: pendingJson(change) };
 }

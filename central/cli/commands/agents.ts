@@ -4,7 +4,7 @@ import { bodyText } from '../../../shared/delivery/body-text.ts';
 import type { Client } from '../client.ts';
 import { parseJson, type Command } from '../command.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
-import { REASON, termsOf } from '../terms.ts';
+import { cutOffText, DRY_RUN, noticeText, REASON, termsOf } from '../terms.ts';
 
 const PAGE = 1000;
 const REVOCATION_REASONS = 'keyCompromise, affiliationChanged, cessationOfOperation, privilegeWithdrawn';
@@ -89,11 +89,12 @@ export const agentCommands: readonly Command[] = [
     name: 'agents delete',
     usage: 'AGENT',
     summary: 'delete an agent with its messages; it must enroll again',
-    options: REASON,
+    options: { ...DRY_RUN, ...REASON },
     words: { least: 1, most: 1 },
     async run(call) {
       const agent = await findAgent(call.client, call.words[0] ?? '');
-      await call.client.request('DELETE', `/agents/${idIn(agent)}`, { query: termsOf(call) });
+      const report = await call.client.request('DELETE', `/agents/${idIn(agent)}`, { query: termsOf(call) });
+      if (call.flag('dry-run')) return call.answer(report, () => removalText(report, agent, 'deleted'));
       call.answer({ deleted: agent['id'] }, () => `Deleted ${shown(agent['name'])}.`);
     },
   },
@@ -104,6 +105,7 @@ export const agentCommands: readonly Command[] = [
     help: 'The agent stays registered. Give it a new key with "queuegate agents recovery-code create", or delete it.',
     options: {
       reason: { type: 'string', doc: `${REVOCATION_REASONS}; unspecified unless set` },
+      ...DRY_RUN,
       ...REASON,
     },
     words: { least: 1, most: 1 },
@@ -114,6 +116,7 @@ export const agentCommands: readonly Command[] = [
         query: termsOf(call),
         body: reason === undefined ? {} : { reason },
       });
+      if (call.flag('dry-run')) return call.answer(answer, () => removalText(answer, agent, 'revoked'));
       call.answer(answer, () => `Revoked ${shown(agent['name'])}: its session ended, and it is refused from now on.`);
     },
   },
@@ -156,6 +159,10 @@ export const agentCommands: readonly Command[] = [
     },
   },
 ];
+
+function removalText(report: unknown, { name }: Readonly<Record<string, unknown>>, to: string): string {
+  return [`${shown(name)} would be ${to}.`, ...cutOffText(report, 'Would cut off:'), ...noticeText(report)].join('\n');
+}
 
 function agentRow(agent: Readonly<Record<string, unknown>>): unknown[] {
   const session = agent['state'] === 'online' ? recordOf(agent['session']) : {};

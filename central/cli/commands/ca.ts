@@ -98,7 +98,7 @@ export const caCommands: readonly Command[] = [
     async run(call) {
       const body = await uploadOf(call, call.words[0] ?? '', 'The authority');
       const answer = recordOf(await call.client.request('POST', '/ca/import', { query: termsOf(call), body }));
-      const authority = recordOf(answer['authority']);
+      const authority = recordOf(answer['result']);
       const isDry = answer['dryRun'] === true;
       call.answer(answer, () =>
         [

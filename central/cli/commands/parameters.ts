@@ -1,7 +1,7 @@
 // The commands on parameters: list, show, set, reset.
 import type { Command } from '../command.ts';
 import { facts, recordOf, rowsOf, shown, table } from '../print.ts';
-import { CONFIRM, DRY_RUN, FORCE, pendingText, REASON, termsOf } from '../terms.ts';
+import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
 
 const CHANGE_OPTIONS = { ...DRY_RUN, ...FORCE, ...CONFIRM, ...REASON } as const;
 
@@ -127,10 +127,6 @@ function reportText(answer: unknown): string {
   const changed = rowsOf(report, 'changed').map(
     (row) => `${shown(row['name'])}: ${valueText(row['from'])} -> ${valueText(row['to'])}`,
   );
-  const cutOff = rowsOf(report, 'cutOff').map(
-    (row) =>
-      `  ${shown(row['name'])} (${shown(row['transport'])} from ${shown(row['address'])}, since ${shown(row['since'])}): ${shown(row['reason'])}`,
-  );
   const lines = [
     changed.length === 0
       ? 'Nothing changes: the parameters have these values already.'
@@ -138,11 +134,11 @@ function reportText(answer: unknown): string {
         ? 'Would change:'
         : 'Changed:',
     ...changed.map((line) => `  ${line}`),
-    ...(cutOff.length === 0 ? [] : [would ? 'Would cut off:' : 'Cut off:', ...cutOff]),
-    ...sentences(report['notices'], 'Note:'),
-    ...sentences(report['listens'], would ? 'Would listen:' : 'Listens:'),
+    ...cutOffText(report, would ? 'Would cut off:' : 'Cut off:'),
+    ...noticeText(report),
+    ...sentences(recordOf(report['result'])['listens'], would ? 'Would listen:' : 'Listens:'),
   ];
-  return [...lines, ...pendingText(report['pending'])].join('\n');
+  return [...lines, ...pendingText(report['change'])].join('\n');
 }
 
 function sentences(value: unknown, title: string): string[] {

@@ -2,7 +2,7 @@
 import type { Command, CommandCall } from '../command.ts';
 import { KEYSTORE_PASSWORD, uploadOf } from '../files.ts';
 import { facts, fingerprint, recordOf, rowsOf, shown, table } from '../print.ts';
-import { CONFIRM, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
+import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
 
 const STEP = { ...DRY_RUN, ...FORCE, ...REASON } as const;
 const NONE = { least: 0, most: 0 } as const;
@@ -118,15 +118,15 @@ async function step(call: CommandCall, name: string, body?: Readonly<Record<stri
   const isDry = answer['dryRun'] === true;
   call.answer(answer, () =>
     [
-      `${isDry ? 'Nothing was changed; the' : 'The'} rotation is ${shown(answer['phase'])}.`,
-      ...agentsText(
+      `${isDry ? 'Nothing was changed; the' : 'The'} rotation is ${shown(recordOf(answer['result'])['phase'])}.`,
+      ...cutOffText(
+        answer,
         isDry
           ? 'Would be cut off, or are not ready, as far as is known:'
           : 'Cut off, or not ready, as far as is known:',
-        answer,
       ),
       ...noticeText(answer),
-      ...pendingText(answer['pending']),
+      ...pendingText(answer['change']),
     ].join('\n'),
   );
 }

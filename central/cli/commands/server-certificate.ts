@@ -1,7 +1,7 @@
 // The commands on Central's own certificate: show, request, install, import, issue, activate, discard.
 import type { Command, CommandCall } from '../command.ts';
 import { fileForRequest, KEYSTORE_PASSWORD, uploadOf, writeAnswer } from '../files.ts';
-import { fingerprint, recordOf, shown } from '../print.ts';
+import { fingerprint, recordOf, rowsOf, shown } from '../print.ts';
 import { CONFIRM, cutOffText, DRY_RUN, FORCE, noticeText, pendingText, REASON, termsOf } from '../terms.ts';
 
 const KEY_PASSWORD = 'QUEUEGATE_KEY_PASSWORD';
@@ -33,7 +33,7 @@ export const serverCertificateCommands: readonly Command[] = [
             answer[slot] === null ? `${slot}: none` : certificateText(slot, recordOf(answer[slot])),
           ),
           answer['request'] === null ? 'request: none' : `request: open since ${shown(request['madeAt'])}`,
-          ...pendingText(answer['pending']),
+          ...pendingText(answer['change']),
         ].join('\n'),
       );
     },
@@ -130,13 +130,14 @@ async function swap(call: CommandCall, verb: string, body?: Readonly<Record<stri
   const answer = recordOf(
     await call.client.request('POST', `/server-certificate/${verb}`, { query: termsOf(call), body }),
   );
-  const title = answer['dryRun'] === true ? 'would be current' : answer['staged'] === true ? 'staged' : 'current';
+  const slot = shown(rowsOf(answer, 'changed')[0]?.['name']);
+  const title = answer['dryRun'] === true ? `would be ${slot}` : slot;
   call.answer(answer, () =>
     [
-      certificateText(title, recordOf(answer['certificate'])),
+      certificateText(title, recordOf(answer['result'])),
       ...cutOffText(answer, 'These agents do not trust it, as far as is known:'),
       ...noticeText(answer),
-      ...pendingText(answer['pending']),
+      ...pendingText(answer['change']),
     ].join('\n'),
   );
 }

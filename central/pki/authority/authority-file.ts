@@ -1,6 +1,7 @@
 // Reads the authority from a file, with every fault of it, and writes it as password-protected PKCS#12.
 import type { X509Certificate } from 'node:crypto';
 import { DEFAULT_PASSWORD } from '../../../shared/keystore/material.ts';
+import type { Notice } from '../../change/report.ts';
 import type { AuthorityMaterial } from './authority.ts';
 import { authorityFault, buildChain, CertificateFaults, chainFaults, type CertificateFault } from '../x509/chain.ts';
 import { pkiFault } from '../errors.ts';
@@ -14,7 +15,7 @@ const LEAST_PASSWORD_LENGTH = 12;
 
 interface ReadAuthority {
   readonly material: AuthorityMaterial;
-  readonly notices: readonly string[];
+  readonly notices: readonly Notice[];
 }
 
 /** Errors: authority_unfit with every fault, those of reading the file. */
@@ -23,7 +24,7 @@ export async function readAuthorityFile(
   known: readonly X509Certificate[],
   now: number,
 ): Promise<ReadAuthority> {
-  const { key, certificates, warnings } = await readUploadedKey(file);
+  const { key, certificates, notices } = await readUploadedKey(file);
   const own = certificates.filter((certificate) => certificate.checkPrivateKey(key));
   // An authority that was renewed with the same key has two certificates: the one that expires last counts.
   const [signs] = own.toSorted((a, b) => Date.parse(b.validTo) - Date.parse(a.validTo));
@@ -39,7 +40,7 @@ export async function readAuthorityFile(
   const unfit = authorityFault(signs);
   if (unfit !== undefined) faults.push({ fault: 'issuer_no_authority', text: `the certificate of the key ${unfit}` });
   if (faults.length > 0) throw new CertificateFaults('authority_unfit', faults);
-  return { material: { key, chain: built.chain, origin: 'imported' }, notices: [...warnings, ...built.notices] };
+  return { material: { key, chain: built.chain, origin: 'imported' }, notices: [...notices, ...built.notices] };
 }
 
 /** Key and chain of a generation as PKCS#12 that openssl and keytool open. Errors: export_password_weak. */

@@ -1,9 +1,10 @@
 // Exports and imports the authority for an administrator, and determines which agents another one would cut off. An import runs
 // between two changes of parameters or certificates; afterwards, what the authority signs is reissued.
 import { type Actor, auditEntry, type Reason } from '../../audit.ts';
+import type { CutOffAgent, Notice } from '../../change/report.ts';
 import { assertNoneCutOff, type Changes } from '../../change/changes.ts';
 import type { AuditStore } from '../../store/audit-store.ts';
-import { agentsWithoutTrust, type TrustKnowledge } from '../trust/trust-bundle.ts';
+import { agentsWithoutTrust, untrusting, type TrustKnowledge } from '../trust/trust-bundle.ts';
 import type { Authority } from './authority.ts';
 import { readAuthorityFile, writeAuthorityFile } from './authority-file.ts';
 import { chainPem } from '../x509/certificate.ts';
@@ -22,8 +23,10 @@ interface ImportReport {
   readonly dryRun: boolean;
   readonly generation: Pick<Generation, 'id' | 'chain' | 'origin'>;
   /** Agents that hold nothing of the new chain, as far as is known, and would refuse what it signs. */
-  readonly cutOff: readonly { readonly id: string; readonly name: string }[];
-  readonly notices: readonly string[];
+  readonly cutOff: readonly CutOffAgent[];
+  /** The generation that signed before. */
+  readonly before: string;
+  readonly notices: readonly Notice[];
 }
 
 interface AuthorityServiceOptions {
@@ -78,7 +81,14 @@ export class AuthorityService {
     return await changes.runExclusive(async () => {
       const { thumbprint } = this.#assertNew(material.chain[0].fingerprint256);
       const cutOff = await this.#cutOffBy(chainPem(material.chain));
-      const report = { dryRun: request.dryRun === true, generation: { ...material, id: thumbprint }, cutOff, notices };
+      const before = authority.current().id;
+      const report = {
+        before,
+        dryRun: request.dryRun === true,
+        generation: { ...material, id: thumbprint },
+        cutOff,
+        notices,
+      };
       if (request.dryRun === true) return report;
       changes.assertNonePending(['server-certificate']);
       assertNoneCutOff(cutOff, request.force === true);
@@ -96,9 +106,9 @@ export class AuthorityService {
   }
 
   /** Only what our authority signs changes with it: a server certificate from elsewhere stays in use, and agents keep trusting it. */
-  async #cutOffBy(chain: string): Promise<{ id: string; name: string }[]> {
+  async #cutOffBy(chain: string): Promise<CutOffAgent[]> {
     const { identity, trust } = this.#options;
     if (identity.current()?.origin !== 'issued') return [];
-    return (await agentsWithoutTrust(trust, chain)).map(({ id, name }) => ({ id, name }));
+    return (await agentsWithoutTrust(trust, chain)).map(untrusting);
   }
 }

@@ -3,9 +3,10 @@
 // that would be left behind, and runs between two changes of parameters or certificates.
 import type { Actor, AuditAction, Reason } from '../../audit.ts';
 import type { Metrics } from '../../metrics.ts';
-import { agentsText, namesOf } from '../../change/agents.ts';
-import type { Change, Changes } from '../../change/changes.ts';
+import { agentsText } from '../../change/agents.ts';
+import { assertNoneCutOff, type Change, type Changes } from '../../change/changes.ts';
 import type { ConfirmRequest } from '../../change/confirmation.ts';
+import { notice, type Notice } from '../../change/report.ts';
 import { readAuthorityFile } from '../authority/authority-file.ts';
 import type { Authority } from '../authority/authority.ts';
 import { signedBy } from '../x509/chain.ts';
@@ -15,6 +16,7 @@ import { rootOf, type Generation, type GenerationRole } from '../authority/gener
 import type { ServerCertificates } from '../server/server-certificates.ts';
 import type { ServerIdentity } from '../server/server-identity.ts';
 import {
+  cutOffOf,
   issuerProgress,
   trustProgress,
   type IssuerProgress,
@@ -41,7 +43,9 @@ export interface RotationReport {
   readonly phase: RotationPhase;
   /** Agents that are not ready for this step, and why. */
   readonly missing: readonly NamedAgent[];
-  readonly notices: readonly string[];
+  readonly notices: readonly Notice[];
+  /** The phase before the step. */
+  readonly before: RotationPhase;
   /** The switch that waits for its confirmation. */
   readonly change: Change | null;
 }
@@ -130,7 +134,7 @@ export class Rotation {
       if (known !== undefined) throw pkiFault('authority_known', { thumbprint: known.id, role: known.role });
       const notices = [
         ...(read?.notices ?? []),
-        ...(read !== undefined && read.material.chain.length > 1 ? [NO_CROSS] : []),
+        ...(read !== undefined && read.material.chain.length > 1 ? [notice('cross_certificate_missing', {})] : []),
       ];
       if (request.dryRun !== true)
         await authority.prepare(read?.material ?? (await authority.makeRoot()), actor, request);
@@ -149,7 +153,7 @@ export class Rotation {
   /**
    * It signs from now on. With a confirmation only the server certificate is replaced first: unless agents reconnect over it and an
    * administrator confirms it, it is rolled back, and nothing else has changed.
-   * Errors: rotation_wrong_phase, rotation_agents_missing, rotation_nothing_to_confirm, those of every swap.
+   * Errors: rotation_wrong_phase, would_cut_off_agents, rotation_nothing_to_confirm, those of every swap.
    */
   async switch(
     { confirm, ...request }: RotationRequest & { readonly confirm?: ConfirmRequest | undefined },
@@ -163,9 +167,8 @@ export class Rotation {
       const origin = identity.current()?.origin ?? 'issued';
       if (confirm !== undefined && origin !== 'issued') throw rotationFault('rotation_nothing_to_confirm', { origin });
       if (request.dryRun === true) return { ...before, missing };
-      if (missing.length > 0 && request.force !== true)
-        throw rotationFault('rotation_agents_missing', { count: agentsText(missing.length), names: namesOf(missing) });
-      const notices = (await authority.certify(id, actor)) ? [] : [NO_CROSS];
+      assertNoneCutOff(missing.map(cutOffOf), request.force === true);
+      const notices = (await authority.certify(id, actor)) ? [] : [notice('cross_certificate_missing', {})];
       if (confirm === undefined) await this.#promote(id, actor, request);
       else shown = this.#only('next');
       return { ...before, missing, notices };
@@ -180,7 +183,7 @@ export class Rotation {
     return { ...report, change };
   }
 
-  /** The generation before is no longer trusted. Errors: rotation_wrong_phase, rotation_still_needed. */
+  /** The generation before is no longer trusted. Errors: rotation_wrong_phase, would_cut_off_agents. */
   async retire(request: RotationRequest, actor: Actor): Promise<RotationReport> {
     const { authority, identity, onReplaced } = this.#options;
     return await this.#step('retire', ['switched'], request, async (before) => {
@@ -189,14 +192,14 @@ export class Rotation {
       const untrusting = identity.current()?.origin === 'issued' ? (await this.#trustProgress()).missing : [];
       const missing = eachOnce([...untrusting, ...others]);
       if (request.dryRun === true) return { ...before, missing };
-      this.#refuseToLeave('Retiring the previous authority', missing, request);
+      assertNoneCutOff(missing.map(cutOffOf), request.force === true);
       await this.#assign('previous', 'retired', 'ca.rotation.retire', actor, request);
       await onReplaced();
       return { ...before, missing };
     });
   }
 
-  /** Rolls the latest step back. Errors: rotation_wrong_phase, rotation_still_needed. */
+  /** Rolls the latest step back. Errors: rotation_wrong_phase, would_cut_off_agents. */
   async rollBack(request: RotationRequest, actor: Actor): Promise<RotationReport> {
     const { authority, onReplaced, askRenewal } = this.#options;
     return await this.#step('rollback', ['prepared', 'published', 'switched', 'retired'], request, async (before) => {
@@ -209,7 +212,7 @@ export class Rotation {
         case 'published': {
           const { others: missing } = await this.#issuerProgress(authority.inRole('next'));
           if (request.dryRun === true) return { ...before, missing };
-          this.#refuseToLeave('Rolling the new authority back', missing, request);
+          assertNoneCutOff(missing.map(cutOffOf), request.force === true);
           await this.#assign('next', 'prepared', 'ca.rotation.rollback', actor, request);
           return { ...before, missing };
         }
@@ -217,7 +220,7 @@ export class Rotation {
           const old = this.#only('previous');
           const { missing } = await trustProgress(this.#options.progress, thumbprintOf(rootOf(old)));
           if (request.dryRun === true) return { ...before, missing };
-          this.#refuseToLeave('Going back to the authority before', missing, request);
+          assertNoneCutOff(missing.map(cutOffOf), request.force === true);
           await authority.assign(
             { [authority.current().id]: 'next', [old.id]: 'current' },
             'ca.rotation.rollback',
@@ -275,7 +278,14 @@ export class Rotation {
       if (!allowed.includes(phase))
         throw rotationFault('rotation_wrong_phase', { step, found: phase, allowed: allowed.join(' or ') });
       changes.assertNonePending(['server-certificate', 'parameters']);
-      const report = await act({ dryRun: request.dryRun === true, phase, missing: [], notices: [], change: null });
+      const report = await act({
+        dryRun: request.dryRun === true,
+        before: phase,
+        phase,
+        missing: [],
+        notices: [],
+        change: null,
+      });
       if (request.dryRun === true) return report;
       log.info({ step, from: phase, to: this.phase().phase }, 'the rotation of the authority advanced');
       return { ...report, phase: this.phase().phase };
@@ -329,19 +339,7 @@ export class Rotation {
     const [next] = authority.inRole('next');
     return next !== undefined && this.#shows(next) ? await changes.pendingChange('server-certificate') : null;
   }
-
-  #refuseToLeave(step: string, missing: readonly NamedAgent[], { force }: RotationRequest): void {
-    if (missing.length > 0 && force !== true)
-      throw rotationFault('rotation_still_needed', {
-        step,
-        count: agentsText(missing.length),
-        names: namesOf(missing),
-      });
-  }
 }
-
-const NO_CROSS =
-  'The previous authority cannot cross-certify this one (this one is an intermediate, or the previous one may not sign authorities): agents that have not taken its root by the switch are cut off until it is imported there.';
 
 function eachOnce(agents: readonly NamedAgent[]): NamedAgent[] {
   return [...new Map(agents.map((agent) => [agent.id, agent])).values()];

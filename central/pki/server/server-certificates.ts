@@ -3,9 +3,10 @@
 // (central/change/), with dry run, confirmation and rollback.
 import { createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import type { Actor, Reason } from '../../audit.ts';
+import type { CutOffAgent, Notice } from '../../change/report.ts';
 import type { OnlineAgents } from '../../change/agents.ts';
 import type { Change, ChangePlan, Changes, ChangeTerms } from '../../change/changes.ts';
-import { agentsWithoutTrust, type TrustKnowledge } from '../trust/trust-bundle.ts';
+import { agentsWithoutTrust, untrusting, type TrustKnowledge } from '../trust/trust-bundle.ts';
 import type { Authority } from '../authority/authority.ts';
 import { readChain, thumbprintOf } from '../x509/certificate.ts';
 import { buildChain, CertificateFaults, type BuiltChain } from '../x509/chain.ts';
@@ -34,8 +35,10 @@ export interface SwapReport {
   readonly staged: boolean;
   readonly certificate: ServerCredentials;
   /** Agents that hold nothing of its chain, as far as is known. */
-  readonly cutOff: readonly { readonly id: string; readonly name: string }[];
-  readonly notices: readonly string[];
+  readonly cutOff: readonly CutOffAgent[];
+  /** Thumbprint of what was in that slot before. */
+  readonly before: string | null;
+  readonly notices: readonly Notice[];
   /** The swap that waits for its confirmation. */
   readonly change: Change | null;
 }
@@ -62,7 +65,7 @@ const RECONNECT_WITHIN_SHARE = 1 / 3;
 /** A validated certificate, and what else the change reports and does. */
 interface Prepared {
   readonly credentials: ServerCredentials;
-  readonly notices: readonly string[];
+  readonly notices: readonly Notice[];
   readonly onConfirmed?: ChangePlan<unknown>['onConfirmed'];
 }
 
@@ -112,12 +115,12 @@ export class ServerCertificates {
 
   /** A key with its certificate from elsewhere. Errors: those of reading it, and of every swap. */
   async import(file: UploadedKey, request: SwapRequest, actor: Actor): Promise<SwapReport> {
-    const { key, certificates, warnings } = await readUploadedKey(file);
+    const { key, certificates, notices } = await readUploadedKey(file);
     return await this.#swap('import', request, actor, async () => {
       // Without a certificate of this key the first is validated, so that its other faults are reported along with this one.
       const leaf = certificates.find((certificate) => certificate.checkPrivateKey(key)) ?? certificates[0];
       if (leaf === undefined) throw pkiFault('certificate_file_missing', { file: file.name });
-      return this.#validated(key, buildChain(leaf, certificates, this.#known()), 'imported', warnings);
+      return this.#validated(key, buildChain(leaf, certificates, this.#known()), 'imported', notices);
     });
   }
 
@@ -180,10 +183,11 @@ export class ServerCertificates {
     const { identity, trust, requestReconnect } = this.#options;
     if (identity.current()?.thumbprint === credentials.thumbprint)
       throw pkiFault('certificate_in_use', { thumbprint: credentials.thumbprint });
-    const cutOff = (await agentsWithoutTrust(trust, credentials.chain)).map(({ id, name }) => ({ id, name }));
-    const staged = verb !== 'activate' && request.stage === true && request.dryRun !== true;
+    const cutOff = (await agentsWithoutTrust(trust, credentials.chain)).map(untrusting);
+    const staged = verb !== 'activate' && request.stage === true;
+    const before = (staged ? this.slots().staged : identity.current())?.thumbprint ?? null;
     return {
-      report: { staged, certificate: credentials, cutOff, notices },
+      report: { staged, before, certificate: credentials, cutOff, notices },
       cutOff,
       listener: 'https',
       carryOut: async (pending) => {
@@ -197,9 +201,9 @@ export class ServerCertificates {
     };
   }
 
-  #validated(key: KeyObject, built: BuiltChain, origin: ServerOrigin, warnings: readonly string[]): Prepared {
+  #validated(key: KeyObject, built: BuiltChain, origin: ServerOrigin, notices: readonly Notice[]): Prepared {
     this.#assertFit(key, built);
-    return { credentials: credentialsFrom(key, built.chain, origin), notices: [...warnings, ...built.notices] };
+    return { credentials: credentialsFrom(key, built.chain, origin), notices: [...notices, ...built.notices] };
   }
 
   /** One that was accepted before: dates and names may not fit any more. */

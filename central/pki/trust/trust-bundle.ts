@@ -1,6 +1,7 @@
 // Determines what agents must trust, and which of them would refuse Central if it showed another certificate: as far as Central
 // knows, because what an administrator imports into a truststore is not reported to it.
 import type { X509Certificate } from 'node:crypto';
+import type { CutOffAgent } from '../../change/report.ts';
 import type { AgentTrust, CertificateStore } from '../../store/certificate-store.ts';
 import type { Authority } from '../authority/authority.ts';
 import { chainPem, readChain, thumbprintOf } from '../x509/certificate.ts';
@@ -60,4 +61,10 @@ export async function agentsWithoutTrust(
     after = page.at(-1)?.name;
     if (page.length < PAGE || after === undefined) return without;
   }
+}
+
+/** How a report shows one of them. */
+export function untrusting({ id, name }: AgentTrust): CutOffAgent {
+  const detail = 'As far as Central knows, its truststore holds no root of the chain: it would refuse the connection.';
+  return { id, name, reason: 'root-not-trusted', detail };
 }

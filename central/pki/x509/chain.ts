@@ -9,6 +9,7 @@ import {
   KeyUsagesExtension,
   PeculiarCertificate,
 } from '../../../shared/x509/library.ts';
+import { notice, type Notice } from '../../change/report.ts';
 import { PKI_ERRORS } from '../errors.ts';
 import { keyFault } from './key-algorithms.ts';
 
@@ -50,7 +51,7 @@ export interface BuiltChain {
   readonly chain: readonly [X509Certificate, ...X509Certificate[]];
   readonly complete: boolean;
   /** For the administrator: what was done to it. */
-  readonly notices: readonly string[];
+  readonly notices: readonly Notice[];
 }
 
 /** No chain of a real authority is longer. */
@@ -84,11 +85,9 @@ export function buildChain(
   const notices = [
     ...(order.join() === [...names].filter((name) => order.includes(name)).join()
       ? []
-      : ['The chain was put into order.']),
-    ...added.map(
-      (certificate) => `"${subjectLine(certificate)}" was missing from the file and was added from what Central has.`,
-    ),
-    ...unused.map((certificate) => `"${subjectLine(certificate)}" does not belong to the chain and was left out.`),
+      : [notice('chain_reordered', {})]),
+    ...added.map((certificate) => notice('chain_completed', { subject: subjectLine(certificate) })),
+    ...unused.map((certificate) => notice('certificate_unused', { subject: subjectLine(certificate) })),
   ];
   return { chain, complete: isSelfSigned(last), notices };
 }

@@ -6,6 +6,7 @@ import { keystoreFault } from '../../../shared/keystore/errors.ts';
 import { parseCertificate, whyUnreadable } from '../../../shared/keystore/material.ts';
 import { openStore } from '../../../shared/keystore/open.ts';
 import { readPkcs7 } from '../../../shared/keystore/pkcs7.ts';
+import { notice, type Notice } from '../../change/report.ts';
 import { pkiFault } from '../errors.ts';
 
 /** A file of a request. */
@@ -26,7 +27,7 @@ export interface UploadedKey extends UploadedFile {
 interface KeyWithCertificates {
   readonly key: KeyObject;
   readonly certificates: readonly X509Certificate[];
-  readonly warnings: readonly string[];
+  readonly notices: readonly Notice[];
 }
 
 /** Errors: keystore faults and those of private keys, all with status 422. */
@@ -40,7 +41,10 @@ export async function readUploadedKey({
 }: UploadedKey): Promise<KeyWithCertificates> {
   // Brings node-forge; Central starts without it.
   const { readKeyAndCertificates } = await import('../../../shared/keystore/key-file.ts');
-  return await asFaultOfRequest(readKeyAndCertificates({ file, bytes, password, keyPassword, alias, keyBytes }));
+  const { warnings, ...read } = await asFaultOfRequest(
+    readKeyAndCertificates({ file, bytes, password, keyPassword, alias, keyBytes }),
+  );
+  return { ...read, notices: warnings.map((warning) => notice('keystore_warning', { warning })) };
 }
 
 /** All certificates of a file. Errors: keystore faults with status 422, certificate_file_missing. */

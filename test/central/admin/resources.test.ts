@@ -103,14 +103,28 @@ describe('parameters', () => {
     const body = { 'websocket.secure.enabled': false };
     expect(await json(rest.request('PATCH', '/parameters?dryRun=true', { body }))).toMatchObject({
       dryRun: true,
-      listens: ['wss on all addresses'],
-      cutOff: [{ id: 'a', name: 'branch-7', since: '1970-01-01T00:00:00.000Z' }],
+      changed: [{ name: 'websocket.secure.enabled', from: true, to: false }],
+      cutOff: {
+        count: 1,
+        items: [
+          {
+            agent: { id: 'a', name: 'branch-7' },
+            reason: 'encrypted',
+            detail: expect.stringContaining('central.websocket.secure=false'),
+          },
+        ],
+      },
+      notices: [],
+      needsForce: true,
+      change: null,
+      result: { listens: ['wss on all addresses'] },
     });
     const refused = await rest.request('PATCH', '/parameters', { body });
     expect(refused.status).toBe(409);
     expect(await json(refused)).toMatchObject({
       type: 'urn:queuegate:error:would_cut_off_agents',
       detail: 'The change would cut off 1 agent: branch-7.',
+      cutOff: { count: 1, items: [{ agent: { id: 'a', name: 'branch-7' }, reason: 'encrypted' }] },
     });
     expect((await rest.request('PATCH', '/parameters?force=true', { body })).status).toBe(200);
   });
@@ -126,8 +140,13 @@ describe('parameters', () => {
   test('a change that awaits its confirmation is pending, and is confirmed or rolled back by its id', async () => {
     const rest = await startRest();
     const [path, body] = ['/parameters?confirmWithinSeconds=60', { 'websocket.port': 8788 }];
-    expect(await json(rest.request('PATCH', path, { body }))).toMatchObject({
-      pending: { share: 0.9, agents: 0, changedBy: 'administrator' },
+    const accepted = await rest.request('PATCH', path, { body });
+    const { change } = await json<{ change: { id: string } }>(accepted);
+    expect([accepted.status, accepted.headers.get('location')]).toEqual([202, `/api/v1/changes/${change.id}`]);
+    expect(change).toEqual({
+      id: expect.any(String),
+      state: 'pending',
+      expiresAt: expect.stringMatching(/Z$/),
     });
     const pending = async () =>
       (await json<{ items: { id: string }[] }>(rest.request('GET', '/changes?state=pending'))).items;

@@ -84,6 +84,9 @@ async function pass(ms: number): Promise<void> {
   await changes.runExclusive(async () => undefined);
 }
 
+const losing = (name: string) =>
+  ({ id: `id-${name}`, name, reason: 'offline', detail: `${name} is offline.` }) as const;
+
 describe('a change', () => {
   it('is carried out, and in a dry run only reported', async () => {
     const dry = await changes.make('parameters', { dryRun: true, confirm: CONFIRM }, ANN, plan());
@@ -96,11 +99,22 @@ describe('a change', () => {
   });
 
   it('that would cut agents off is refused unless it is forced; a dry run reports it', async () => {
-    const cutting = plan('parameters', { cutOff: [{ name: 'a' }, { name: 'b' }] });
+    const cutting = plan('parameters', { cutOff: ['a', 'b'].map(losing) });
     await changes.make('parameters', { dryRun: true }, ANN, cutting);
     await expect(changes.make('parameters', {}, ANN, cutting)).rejects.toMatchObject({
       code: 'would_cut_off_agents',
       parameters: { count: '2 agents', names: 'a, b' },
+      problem: {
+        members: {
+          cutOff: {
+            count: 2,
+            items: [
+              { agent: { id: 'id-a', name: 'a' }, reason: 'offline', detail: 'a is offline.' },
+              { agent: { id: 'id-b', name: 'b' }, reason: 'offline', detail: 'b is offline.' },
+            ],
+          },
+        },
+      },
     });
     expect(steps).toEqual([]);
     await changes.make('parameters', { force: true }, ANN, cutting);

@@ -142,7 +142,7 @@ describe('parameters', () => {
     });
     const off = ['parameters', 'set', 'websocket.secure.enabled=false'];
     const dry = await queuegate(...off, '--dry-run');
-    expect(dry.out).toContain('Would cut off:\n  branch-7 (wss from 10.0.0.7');
+    expect(dry.out).toContain('Would cut off:\n  branch-7: It speaks wss from 10.0.0.7; it reconnects only');
     expect(await queuegate(...off)).toMatchObject({
       status: 1,
       error: expect.stringContaining('would cut off 1 agent: branch-7'),
@@ -162,7 +162,7 @@ describe('parameters', () => {
       '50%',
     );
     expect(set.out).toMatch(
-      /rolled back at .*Z unless "queuegate changes confirm" follows before and 50 % of the 0 agents have reconnected/,
+      /rolled back at .*Z unless "queuegate changes confirm" follows before; "queuegate changes show \w{16}" counts/,
     );
     expect((await queuegate('changes', 'list')).out).toMatch(
       /^\S+ +parameters +pending +administrator +\S+Z +0 of 0; required: 50 %$/m,

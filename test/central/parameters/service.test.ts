@@ -207,7 +207,7 @@ describe('a change', () => {
     ]);
     const report = await service.change({ values: { 'websocket.secure.port': 9200 } }, ANNA);
     expect(steps).toEqual(['save']);
-    expect(report.notices.join()).toContain(
+    expect(report.notices.map(({ detail }) => detail).join()).toContain(
       'has no effect on this node: environment variable QUEUEGATE_WEBSOCKET_SECURE_PORT sets it',
     );
     expect(service.describe().find(({ name }) => name === 'websocket.secure.port')).toMatchObject({
@@ -375,7 +375,7 @@ describe('preflight', () => {
     ];
     const report = await service.change({ values: { 'websocket.enabled': false }, dryRun: true }, ANNA);
     expect(report.cutOff.map(({ name }) => name)).toEqual(['branch-1']);
-    expect(report.cutOff[0]?.reason).toContain('central.websocket.secure=true');
+    expect(report.cutOff[0]?.detail).toContain('central.websocket.secure=true');
     expect(report).toMatchObject({ dryRun: true, version: 2 });
     expect(steps).toEqual([]);
   });
@@ -384,7 +384,7 @@ describe('preflight', () => {
     const service = await load();
     online = [agent('branch-1', { byKeyAlone: true }), agent('branch-2', { byKeyAlone: false })];
     const report = await service.change({ values: { 'agents.authentication': 'certificate' }, dryRun: true }, ANNA);
-    expect(report.cutOff).toMatchObject([{ name: 'branch-1', reason: expect.stringContaining('no certificate') }]);
+    expect(report.cutOff).toMatchObject([{ name: 'branch-1', detail: expect.stringContaining('no certificate') }]);
     online = [agent('branch-2', { byKeyAlone: false })];
     expect((await service.change({ values: { 'agents.authentication': 'certificate' } }, ANNA)).cutOff).toEqual([]);
   });
@@ -416,8 +416,8 @@ describe('preflight', () => {
     online = [agent('branch-1')];
     const report = await service.change({ values: { 'websocket.secure.port': 9443 } }, ANNA);
     expect(report.cutOff).toEqual([]);
-    expect(report.notices.join()).toContain('central.websocket.secure.port=9443');
-    expect(report.notices.join()).toContain('branch-1');
+    expect(report.notices.map(({ detail }) => detail).join()).toContain('central.websocket.secure.port=9443');
+    expect(report.notices.map(({ detail }) => detail).join()).toContain('branch-1');
   });
 });
 

@@ -60,3 +60,29 @@ test('the lists are for everybody, with the type that verifiers know', async () 
     expect.stringContaining('BEGIN X509 CRL'),
   ]);
 });
+
+test('a dry run of a revocation or a deletion reports what it would end, and changes nothing', async () => {
+  const rest = await startRest();
+  const waiting = agentRecord({ name: 'a' });
+  rest.agents.push({ ...waiting, state: 'online', outbox: { ...waiting.outbox, messages: 3 } });
+  const report = async (method: string, path: string) =>
+    (await (await rest.request(method, path)).json()) as Record<string, unknown>;
+  expect(await report('POST', '/agents/a/revoke?dryRun=true')).toEqual({
+    dryRun: true,
+    changed: [{ name: 'state', from: 'online', to: 'revoked' }],
+    cutOff: {
+      count: 1,
+      items: [{ agent: { id: waiting.id, name: 'a' }, reason: 'agent-revoked', detail: expect.any(String) }],
+    },
+    notices: [],
+    needsForce: false,
+    change: null,
+    result: null,
+  });
+  expect(await report('DELETE', '/agents/a?dryRun=true')).toMatchObject({
+    changed: [{ name: 'state', from: 'online', to: 'deleted' }],
+    notices: [{ code: 'commands_deleted', detail: expect.stringContaining('3 commands') }],
+  });
+  expect(rest.revoked).toEqual([]);
+  expect(rest.agents).toHaveLength(1);
+});

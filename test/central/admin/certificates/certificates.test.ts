@@ -33,7 +33,7 @@ async function start() {
     });
     const swap = async (...all: unknown[]): Promise<SwapReport> => {
       asked.push(all);
-      return { dryRun: false, staged: false, certificate, cutOff: [], notices: [], change: null };
+      return { dryRun: false, staged: false, before: 'b', certificate, cutOff: [], notices: [], change: null };
     };
     const change: Change = {
       id: '0123456789abcdef',
@@ -52,7 +52,7 @@ async function start() {
       authorityService: {
         generations: () => authority.generations(),
         export: async () => ({ generation: authority.current(), file: Buffer.from('sealed') }),
-        import: async () => ({ dryRun: false, generation: authority.current(), cutOff: [], notices: [] }),
+        import: async () => ({ dryRun: false, before: 'b', generation: authority.current(), cutOff: [], notices: [] }),
       },
       serverCertificates: {
         slots: () => ({

@@ -159,7 +159,7 @@ describe('a rotation', () => {
     await rotation.measure(metrics);
     expect(await metrics.registry.metrics()).toMatch(/queuegate_trust_agents\{state="missing"\} 5/);
     await expect(rotation.switch({}, CENTRAL)).rejects.toMatchObject({
-      code: 'rotation_agents_missing',
+      code: 'would_cut_off_agents',
       parameters: { count: '5 agents', names: 'away, null, old, refuses, silent' },
     });
     expect((await rotation.switch({ dryRun: true }, CENTRAL)).missing).toHaveLength(5);
@@ -186,7 +186,7 @@ describe('a rotation', () => {
       others: [{ name: 'old-certificate', why: 'certificate-missing' }],
     });
     await expect(rotation.retire({}, CENTRAL)).rejects.toMatchObject({
-      code: 'rotation_still_needed',
+      code: 'would_cut_off_agents',
       parameters: { count: '2 agents', names: 'old-trust, old-certificate' },
     });
     await trusts('old-trust', next);
@@ -209,7 +209,7 @@ describe('a rotation', () => {
     agent('late', { trusted: [next] });
     await renews('late');
     await expect(rotation.rollBack({}, CENTRAL)).rejects.toMatchObject({
-      code: 'rotation_still_needed',
+      code: 'would_cut_off_agents',
       parameters: { names: 'late' },
     });
     await trusts('late', first, next);
@@ -217,7 +217,7 @@ describe('a rotation', () => {
     expect(authority.current().id).toBe(first);
     // Its certificate would be of an authority that nobody knows.
     await expect(rotation.rollBack({}, CENTRAL)).rejects.toMatchObject({
-      code: 'rotation_still_needed',
+      code: 'would_cut_off_agents',
       parameters: { names: 'late' },
     });
     await rotation.switch({}, CENTRAL);

@@ -141,7 +141,7 @@ describe('a request for another authority', () => {
         {},
         ADMIN,
       );
-      expect(report.notices).toEqual(['The chain was put into order.']);
+      expect(report.notices).toEqual([{ code: 'chain_reordered', detail: 'The chain was put into order.' }]);
       expect(await shown()).toEqual({ thumbprint: thumbprintOf(new X509Certificate(answer)), length: 3 });
       expect(certificates.slots()).toMatchObject({
         current: { origin: 'signed' },
@@ -343,10 +343,10 @@ describe('an imported certificate', () => {
       {},
       ADMIN,
     );
-    expect(report.notices).toEqual([
-      '"CN=intermediate, O=Example Bank" was missing from the file and was added from what Central has.',
-      '"CN=Example Bank Root, O=Example Bank" was missing from the file and was added from what Central has.',
-      '"CN=Example Bank Root, O=Example Bank" does not belong to the chain and was left out.',
+    expect(report.notices.map(({ code, detail }) => `${code}: ${detail}`)).toEqual([
+      'chain_completed: "CN=intermediate, O=Example Bank" was missing from the file and was added from what Central has.',
+      'chain_completed: "CN=Example Bank Root, O=Example Bank" was missing from the file and was added from what Central has.',
+      'certificate_unused: "CN=Example Bank Root, O=Example Bank" does not belong to the chain and was left out.',
     ]);
     expect((await shown()).length).toBe(3);
   });
